@@ -1,0 +1,329 @@
+"""Settings: flags over environment over TOML over defaults, checked once and frozen.
+
+Every key is explained in ``config.example.toml``. Any scalar key can come from the environment as
+``REELMILL_<SECTION>__<KEY>``, e.g. ``REELMILL_PROVIDER__KIND=local``. The API key comes only from
+``TWELVELABS_API_KEY`` or from the file that ``TWELVELABS_API_KEY_FILE`` or ``[provider] key_file`` names.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from pipeline.errors import ConfigError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+class Run(_Section):
+    """Where things are, and how strict a run is."""
+
+    state: Path = Path(".reelmill")
+    output: Path = Path("out")
+    manifests: tuple[str, ...] = ()
+    strict: bool = False
+    stop_grace: float = Field(default=20.0, ge=0, le=3600)
+
+
+class Provider(_Section):
+    """Which platform, and how it is spoken to."""
+
+    kind: Literal["auto", "local", "twelvelabs"] = "auto"
+    api: Literal["v1.3"] = "v1.3"
+    base_url: str = ""
+    key_file: Path | None = None
+    model: str = "pegasus1.5"
+    temperature: float = Field(default=0.2, ge=0, le=1)
+    connections: int = Field(default=20, ge=1, le=200)
+    timeout: float = Field(default=60.0, gt=0, le=600)
+    in_hand: int = Field(default=200, ge=1, le=100_000)
+    poll_spacing: float = Field(default=10.0, gt=0, le=600)
+    poll_requests_per_minute: int = Field(default=60, ge=1, le=6000)
+    chunk_parallel: int = Field(default=4, ge=1, le=32)
+    keep_assets: bool = True
+
+    @field_validator("base_url")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        if value and not value.startswith(("https://", "http://")):
+            raise ValueError("must start with https:// (or http:// on this machine)")
+        return value.rstrip("/")
+
+
+class Lanes(_Section):
+    """How many steps of each lane run at once."""
+
+    fetch: int = Field(default=4, ge=1, le=64)
+    upload: int = Field(default=4, ge=1, le=64)
+    poll: int = Field(default=16, ge=1, le=256)
+    analyze: int = Field(default=8, ge=1, le=256)
+    write: int = Field(default=4, ge=1, le=64)
+
+
+class Jobs(_Section):
+    """Which jobs every video gets, and their parameters by instance name."""
+
+    enabled: tuple[str, ...] = ("gist", "summary", "chapters", "highlights")
+    fuse: bool = True
+    settings: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+
+
+class Bucket(_Section):
+    """Limits of one endpoint group; None = not limited here."""
+
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    requests_per_hour: float | None = Field(default=None, gt=0)
+    requests_per_day: float | None = Field(default=None, gt=0)
+    minutes_per_minute: float | None = Field(default=None, gt=0)
+    minutes_per_hour: float | None = Field(default=None, gt=0)
+    minutes_per_day: float | None = Field(default=None, gt=0)
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+    tokens_per_hour: float | None = Field(default=None, gt=0)
+    tokens_per_day: float | None = Field(default=None, gt=0)
+
+
+class Limits(_Section):
+    """Rate limits per endpoint group. The vendor publishes no numbers per plan, so these start low."""
+
+    assets: Bucket = Bucket(requests_per_minute=60)
+    analyze: Bucket = Bucket(requests_per_minute=10)
+    index: Bucket = Bucket(requests_per_minute=10)
+    search: Bucket = Bucket(requests_per_minute=10)
+    read: Bucket = Bucket(requests_per_minute=120)
+    #: A wait up to this many seconds is waited for; a longer one parks the lane and ends the run (exit 6).
+    patience: float = Field(default=600.0, ge=1, le=86_400)
+
+
+class Budget(_Section):
+    """Spending limits, USD by the configured prices. None = no limit."""
+
+    max_usd_per_run: float | None = Field(default=None, ge=0)
+    max_usd_per_day: float | None = Field(default=None, ge=0)
+
+
+class Prices(_Section):
+    """What the platform charges, USD. Newest found: 2026-06-20; set your contract's numbers here."""
+
+    analyze_minute: float = Field(default=0.0292, ge=0)
+    output_1000_tokens: float = Field(default=0.0075, ge=0)
+    index_minute: float = Field(default=0.042, ge=0)
+    search_1000_queries: float = Field(default=4.0, ge=0)
+
+
+class Rules(_Section):
+    """What to do when a paid call's answer was lost and the provider cannot be asked; how patient the engine is."""
+
+    on_ambiguous_create: Literal["hold", "resubmit"] = "hold"
+    on_ambiguous_ask: Literal["resubmit", "hold"] = "resubmit"
+    attempts: int = Field(default=8, ge=1, le=1000)
+    stage_hours: float = Field(default=24.0, gt=0, le=24 * 60)
+    retry_first: float = Field(default=5.0, gt=0, le=3600)
+    retry_most: float = Field(default=900.0, gt=0, le=86_400)
+    lease: float = Field(default=120.0, ge=1, le=3600)
+
+
+class Sources(_Section):
+    """What counts as a video in a folder, and what may be fetched."""
+
+    extensions: tuple[str, ...] = (
+        "mp4", "mov", "m4v", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "mts", "m2ts", "wmv", "flv", "3gp", "ogv",
+    )  # fmt: skip
+    allow_private_urls: bool = False
+    hash_cache: bool = True
+
+
+class Platform(_Section):
+    """The embedded local platform."""
+
+    state: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65_535)
+    workers: int = Field(default=1, ge=1, le=64)
+
+
+class Log(_Section):
+    """The log on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class Settings(_Section):
+    """Everything that can be configured."""
+
+    run: Run = Run()
+    provider: Provider = Provider()
+    lanes: Lanes = Lanes()
+    jobs: Jobs = Jobs()
+    limits: Limits = Limits()
+    budget: Budget = Budget()
+    prices: Prices = Prices()
+    policy: Rules = Rules()
+    source: Sources = Sources()
+    platform: Platform = Platform()
+    log: Log = Log()
+
+    #: Never in a file, a log, the database or a result.
+    api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
+    #: The file these came from, for messages; None if there was none.
+    origin: Path | None = Field(default=None, exclude=True, repr=False)
+
+    @property
+    def provider_kind(self) -> Literal["local", "twelvelabs"]:
+        """``auto`` decided: the vendor's platform when there is a key, else the local one."""
+        if self.provider.kind != "auto":
+            return self.provider.kind
+        return "twelvelabs" if self.api_key is not None else "local"
+
+
+def load(
+    path: Path | None,
+    env: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Read and check the settings. ``flags`` is nested like the file: ``{"run": {"output": "x"}}``.
+
+    Relative paths in the file count from the file's folder.
+
+    Raises:
+        ConfigError: the file cannot be read, is not TOML, or a key or value is wrong; names file, key and remedy.
+    """
+    env = os.environ if env is None else env
+    raw = _read(path) if path is not None else {}
+    if path is not None:
+        _anchor(raw, path.parent)
+    _fold_jobs(raw)
+    merged = _merge(_merge(raw, _from_env(env)), flags or {})
+    where = str(path) if path is not None else "settings"
+    if "api_key" in merged or "api_key" in merged.get("provider", {}):
+        raise ConfigError(
+            f"{where}: the API key does not belong into the configuration",
+            remedy="export TWELVELABS_API_KEY, or name a file in [provider] key_file",
+        )
+    try:
+        settings = Settings.model_validate({**merged, "origin": path})
+    except ValidationError as error:
+        raise _explain(error, where, path) from None
+    return settings.model_copy(update={"api_key": _key(env, settings.provider.key_file)})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such configuration file", remedy="check --config") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}", remedy="see config.example.toml") from None
+
+
+_PATHS = (("run", "state"), ("run", "output"), ("provider", "key_file"), ("platform", "state"))
+
+
+def _anchor(raw: dict[str, Any], folder: Path) -> None:
+    for section, key in _PATHS:
+        table = raw.get(section)
+        if isinstance(table, dict) and isinstance(table.get(key), str):
+            table[key] = str(folder / Path(table[key]).expanduser())
+    run = raw.get("run")
+    if isinstance(run, dict) and isinstance(run.get("manifests"), list):
+        run["manifests"] = [_anchored(entry, folder) for entry in run["manifests"]]
+
+
+def _anchored(entry: object, folder: Path) -> object:
+    if not isinstance(entry, str) or entry == "-" or "://" in entry:
+        return entry
+    return str(folder / Path(entry).expanduser())
+
+
+def _fold_jobs(raw: dict[str, Any]) -> None:
+    """Move ``[jobs.<name>]`` tables under ``jobs.settings``, where any name is allowed."""
+    jobs = raw.get("jobs")
+    if isinstance(jobs, dict):
+        tables = {name: value for name, value in jobs.items() if isinstance(value, dict) and name != "settings"}
+        rest = {name: value for name, value in jobs.items() if name not in tables}
+        raw["jobs"] = {**rest, "settings": {**tables, **rest.get("settings", {})}}
+
+
+def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in env.items():
+        section, _, key = name.removeprefix("REELMILL_").lower().partition("__")
+        if name.startswith("REELMILL_") and key:
+            many = (section, key) in {("run", "manifests"), ("jobs", "enabled"), ("source", "extensions")}
+            found.setdefault(section, {})[key] = [v.strip() for v in value.split(",")] if many else value
+    return found
+
+
+def _merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(low)
+    for key, value in high.items():
+        below = merged.get(key)
+        merged[key] = _merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _key(env: Mapping[str, str], key_file: Path | None) -> SecretStr | None:
+    direct = env.get("TWELVELABS_API_KEY", "").strip()
+    if direct:
+        return SecretStr(direct)
+    named = env.get("TWELVELABS_API_KEY_FILE", "").strip()
+    path = Path(named).expanduser() if named else key_file
+    if path is None:
+        return None
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: the key file cannot be read ({type(error).__name__})") from None
+    if not text or "\n" in text:
+        raise ConfigError(f"{path}: the key file must hold the API key on one line and nothing else")
+    return SecretStr(text)
+
+
+def _explain(error: ValidationError, where: str, path: Path | None) -> ConfigError:
+    first = error.errors(include_input=False, include_url=False)[0]
+    names = [str(part) for part in first["loc"]]
+    shown = f"[{'.'.join(names[:-1])}] {names[-1]}" if len(names) > 1 else f"[{names[0]}]"
+    line = _line_of(path, names[-1])
+    place = f"{where}, line {line}" if line else where
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(names[-1], _known(names[:-1]), 1)
+        hint = f"did you mean '{near[0]}'?" if near else "config.example.toml lists every key"
+        return ConfigError(f"{place}: {shown}: unknown key{more}", remedy=hint)
+    return ConfigError(f"{place}: {shown}: {first['msg']}{more}", remedy="config.example.toml explains every key")
+
+
+def _known(path: list[str]) -> list[str]:
+    model: type[BaseModel] = Settings
+    for name in path:
+        found = model.model_fields.get(name)
+        kind = found.annotation if found is not None else None
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            return []
+        model = kind
+    return [name for name in model.model_fields if name not in ("api_key", "origin")]
+
+
+def _line_of(path: Path | None, key: str) -> int:
+    """Find the line that sets a key, for the message only; 0 if it is not to be seen."""
+    if path is None:
+        return 0
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return 0
+    for number, text in enumerate(lines, 1):
+        head = text.split("=", 1)[0].strip() if "=" in text else text.strip().strip("[]").rpartition(".")[2]
+        if head.strip("\"' ") == key:
+            return number
+    return 0

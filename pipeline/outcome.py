@@ -1,0 +1,87 @@
+"""The verdicts a step may return. Values, not exceptions: the engine decides what they do to the task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pipeline.model import Json, NewTask, Result, Spend, Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """The stage is finished; go on at ``stage``. ``data`` replaces the task's data (None keeps it).
+
+    ``results``, ``spawn`` and ``spend`` are written in the same transaction. ``after`` delays the next stage, seconds.
+    """
+
+    stage: str
+    data: Mapping[str, Json] | None = None
+    after: float = 0.0
+    results: Sequence[Result] = ()
+    spawn: Sequence[NewTask] = ()
+    spend: Sequence[Spend] = ()
+    subject: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The task is finished."""
+
+    results: Sequence[Result] = ()
+    spawn: Sequence[NewTask] = ()
+    data: Mapping[str, Json] | None = None
+    subject: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snooze:
+    """Nothing is wrong, it is only not time yet: look again in ``after`` seconds. Not an attempt; deadlines still hold.
+
+    ``untouched`` says that nothing was sent, so that the stage stays *fresh*.
+    """
+
+    after: float
+    untouched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Went wrong, may go right later. Counts as an attempt; the policy's backoff applies unless ``after`` is given."""
+
+    trouble: Trouble
+    after: float | None = None
+    untouched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Will never go right by itself."""
+
+    trouble: Trouble
+    spawn: Sequence[NewTask] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Going on might pay twice and the provider cannot be asked: a person must decide."""
+
+    trouble: Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """No fault of this task: its whole scope must wait. The task goes back untouched, and no attempt is counted.
+
+    ``scope`` is a lane's name or ``source:…``: it takes no new work until ``until`` (epoch seconds), also after a restart,
+    while the other lanes drain. ``scope="run"`` stops the whole run; ``trouble.code`` says with which exit code.
+    ``scope="budget"`` closes the paid lanes for the rest of this run only.
+    """
+
+    scope: str
+    until: float
+    trouble: Trouble
+
+
+Outcome: TypeAlias = Advance | Done | Snooze | Retry | Fail | Hold | Park
