@@ -140,6 +140,14 @@ class Records(Protocol):
         """Count tasks by kind, state, lane and trouble."""
         ...
 
+    async def tally(self) -> Mapping[str, int]:
+        """Count items (tasks of kind ``item``) by how they stand as a whole: done, failed, held, cancelled, working.
+
+        An item that is not itself done counts by its own state (pending and running are ``working``). A done one counts
+        by the worst of all tasks with its subject: held, then failed, then working, then done.
+        """
+        ...
+
     async def parked(self, now: float) -> list[Parked]:
         """Return the scopes that are parked at ``now``."""
         ...
@@ -402,6 +410,7 @@ class MediaFacts:
     mime: str
     sha256: str = ""  #: of the whole content
     mtime_ns: int = 0
+    captions: tuple[Path, ...] = ()  #: .srt/.vtt files found beside it
 
     @property
     def aspect(self) -> float:

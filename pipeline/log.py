@@ -1,0 +1,68 @@
+"""structlog, set up once: people on a terminal, one JSON object per line otherwise; secrets never pass."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable
+from typing import Any, Literal, TextIO
+
+import structlog
+
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+#: Names of fields whose value is never shown, whatever it is.
+_SECRET_NAMES = re.compile(r"(?i)(api[-_]?key|authorization|cookie|password|secret|token|signature)$")
+#: A presigned URL's query is a key in itself.
+_QUERY = re.compile(r"(https?://[^\s\"'?]+)\?[^\s\"']+")
+
+
+class Redactor:
+    """A structlog processor that hides known secrets, secret-looking fields and the queries of URLs."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._secrets = [secret for secret in secrets if len(secret) >= 4]
+
+    def __call__(self, _logger: Any, _method: str, event: Any) -> Any:
+        return {key: "***" if _SECRET_NAMES.search(str(key)) else self.clean(value) for key, value in event.items()}
+
+    def clean(self, value: Any) -> Any:
+        """Return the value with every secret replaced; walks lists and mappings."""
+        if isinstance(value, str):
+            for secret in self._secrets:
+                value = value.replace(secret, "***")
+            return _QUERY.sub(r"\1?***", value)
+        if isinstance(value, dict):
+            return self(None, "", value)
+        if isinstance(value, list | tuple):
+            return [self.clean(entry) for entry in value]
+        return value
+
+
+def setup(
+    level: str, form: Literal["auto", "json", "console"], secrets: Iterable[str], stream: TextIO | None = None
+) -> None:
+    """Configure logging for this process. ``auto`` is console on a terminal and JSON lines otherwise."""
+    stream = stream or sys.stderr
+    console = form == "console" or (form == "auto" and stream.isatty())
+    last: list[Any] = (
+        [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+        if console
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False, default=str)]
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            Redactor(secrets),
+            *last,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+
+
+def get(name: str) -> Any:
+    """Return a logger with the field ``log`` set to the module's short name."""
+    return structlog.get_logger().bind(log=name)
