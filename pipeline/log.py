@@ -23,6 +23,7 @@ class Redactor:
         self._secrets = [secret for secret in secrets if len(secret) >= 4]
 
     def __call__(self, _logger: Any, _method: str, event: Any) -> Any:
+        """Return the event with secrets hidden."""
         return {key: "***" if _SECRET_NAMES.search(str(key)) else self.clean(value) for key, value in event.items()}
 
     def clean(self, value: Any) -> Any:
@@ -47,13 +48,14 @@ def setup(
     last: list[Any] = (
         [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
         if console
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False, default=str)]
+        else [structlog.processors.JSONRenderer(ensure_ascii=False, default=str)]
     )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,  # before the redactor: tracebacks quote values
             Redactor(secrets),
             *last,
         ],
