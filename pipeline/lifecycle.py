@@ -63,15 +63,17 @@ def decide(task: Task, outcome: Outcome, now: float, policy: Policy, rng: Random
         case Advance():
             return _advance(task, outcome, now)
         case Done():
-            return _end(task, State.DONE, "done", None, now, outcome)
+            return _end(task, State.DONE, "done", None, outcome)
         case Snooze():
             return _wait(task, now + outcome.after, outcome.untouched, now, policy)
         case Retry():
             return _retry(task, outcome, now, policy, rng)
         case Fail():
-            return _end(task, State.FAILED, "failed", outcome.trouble, now, Done(spawn=outcome.spawn))
+            ended = _end(task, State.FAILED, "failed", outcome.trouble, Done(spawn=outcome.spawn, data=outcome.data))
+            return replace(ended, stage=outcome.stage or task.stage)
         case Hold():
-            return _end(task, State.HELD, "held", outcome.trouble, now)
+            ended = _end(task, State.HELD, "held", outcome.trouble)
+            return replace(ended, stage=outcome.stage or task.stage)
         case Park():
             return _back(task, max(outcome.until, now), True, "parked", outcome.trouble)
         case _:
@@ -109,9 +111,7 @@ def _advance(task: Task, outcome: Advance, now: float) -> Transition:
     )
 
 
-def _end(
-    task: Task, state: State, word: str, trouble: Trouble | None, now: float, done: Done | None = None
-) -> Transition:
+def _end(task: Task, state: State, word: str, trouble: Trouble | None, done: Done | None = None) -> Transition:
     done = done or Done()
     return Transition(
         state,
@@ -131,7 +131,7 @@ def _end(
 
 def _wait(task: Task, due: float, untouched: bool, now: float, policy: Policy) -> Transition:
     if now - task.stage_since >= policy.deadline:
-        return _end(task, State.FAILED, "failed", _overdue(task, policy), now)
+        return _end(task, State.FAILED, "failed", _overdue(task, policy))
     # Never sleep past the deadline: the last look happens when it falls due.
     return _back(task, min(due, task.stage_since + policy.deadline), untouched, "snoozed", task.trouble)
 
@@ -139,7 +139,7 @@ def _wait(task: Task, due: float, untouched: bool, now: float, policy: Policy) -
 def _retry(task: Task, outcome: Retry, now: float, policy: Policy, rng: Random) -> Transition:
     attempt = task.attempt + 1
     if attempt >= policy.attempts or now - task.stage_since >= policy.deadline:
-        return _end(task, State.FAILED, "failed", outcome.trouble, now)
+        return _end(task, State.FAILED, "failed", outcome.trouble)
     delay = policy.backoff.delay(attempt, rng) if outcome.after is None else outcome.after
     back = _back(task, now + delay, outcome.untouched, "retried", outcome.trouble)
     return replace(back, attempt=attempt)

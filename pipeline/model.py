@@ -72,7 +72,8 @@ class NewTask:
     ``rearm`` names the stage at which an existing task of the same identity is to start again: a done one becomes
     pending there; a running one does so when it next ends as done; a pending one is left alone (it will see the new
     world when it gets there). Failed ones only with ``revive``; cancelled and held ones never. ``None`` leaves any
-    existing task as it is. The data of an existing task is never replaced by a re-arm.
+    existing task as it is. Where a re-arm takes effect at once, or finds the task pending, ``data`` is merged over the
+    existing data; a running task keeps its own.
     """
 
     kind: str

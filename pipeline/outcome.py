@@ -57,26 +57,32 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Will never go right by itself."""
+    """Will never go right by itself. ``stage`` and ``data`` say where an operator's retry starts; None: right here."""
 
     trouble: Trouble
     spawn: Sequence[NewTask] = ()
+    stage: str | None = None
+    data: Mapping[str, Json] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Going on might pay twice and the provider cannot be asked: a person must decide."""
+    """Going on might pay twice and the provider cannot be asked: a person must decide.
+
+    ``stage`` says where an operator's retry starts: usually at the paid call, because the operator accepts it.
+    """
 
     trouble: Trouble
+    stage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Park:
     """No fault of this task: its whole scope must wait. The task goes back untouched, and no attempt is counted.
 
-    ``scope`` is a lane's name or ``source:…``: it takes no new work until ``until`` (epoch seconds), also after a restart,
-    while the other lanes drain. ``scope="run"`` stops the whole run; ``trouble.code`` says with which exit code.
-    ``scope="budget"`` closes the paid lanes for the rest of this run only.
+    ``scope`` is a lane's name: it takes no new work until ``until`` (epoch seconds), while the other lanes drain; a long
+    park is remembered across restarts. ``scope="run"`` stops the whole run; ``trouble.code`` says with which exit code.
+    ``scope="budget"`` closes the analyze lane for the rest of this run only.
     """
 
     scope: str

@@ -48,8 +48,8 @@ class Store(Protocol):
         """Put tasks into the queue in one transaction; return how many were new or re-armed. Idempotent by (kind, key).
 
         An existing task with ``new.rearm`` set: if done (or failed, with ``new.revive``), it becomes pending at the
-        re-arm stage, due at ``new.due``, with fresh counters and its data kept; if running, it does so at the moment
-        its attempt ends as done; otherwise it is left alone.
+        re-arm stage, due at ``new.due``, with fresh counters and ``new.data`` merged over its data; if running, it does
+        so at the moment its attempt ends as done (data kept); if pending, only ``new.data`` is merged.
         """
         ...
 

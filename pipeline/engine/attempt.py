@@ -1,0 +1,54 @@
+"""One attempt: run the step, turn whatever it raises into a verdict. The only broad ``except`` of the house is here."""
+
+from __future__ import annotations
+
+from pipeline import log
+from pipeline.errors import (
+    Ambiguous,
+    ConfigError,
+    InputError,
+    LostLease,
+    NeedsOperator,
+    Permanent,
+    StoreError,
+    Throttled,
+    Transient,
+)
+from pipeline.kit import Stage, Still
+from pipeline.model import Task, Trouble
+from pipeline.outcome import Fail, Outcome, Park, Retry
+from pipeline.ports import Clock
+
+_log = log.get("engine")
+
+
+async def run_step(stage: Stage, task: Task, still: Still, clock: Clock) -> Outcome | None:
+    """Run one step and return its verdict; None when the task is not ours any more and everything must be dropped.
+
+    An unknown exception is a Retry with its traceback in the log: a bug of ours must not lose a video.
+    """
+    try:
+        return await stage.step(task, still)
+    except LostLease:
+        return None
+    except Throttled as error:
+        return Park(stage.lane.value, clock.now() + (error.after or 0.0), error.trouble)
+    except Transient as error:
+        return Retry(error.trouble, error.after, error.untouched)
+    except Ambiguous as error:
+        # The next claim of a stage that is not fresh asks the provider first; that stage brings its own delay.
+        return Retry(error.trouble, after=0.0)
+    except (NeedsOperator, ConfigError, StoreError) as error:
+        return Park("run", clock.now(), error.trouble)
+    except (Permanent, InputError) as error:
+        return Fail(error.trouble)
+    except Exception as error:
+        _log.exception("step.crashed", kind=task.kind, key=task.key, stage=task.stage)
+        return Retry(
+            Trouble(
+                "unexpected",
+                f"Unexpected {type(error).__name__} in stage '{task.stage}'.",
+                "This is a fault of Reelmill; the log holds the traceback.",
+                str(error)[:300],
+            )
+        )

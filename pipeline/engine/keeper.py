@@ -1,0 +1,81 @@
+"""Leases: what proves that a running task is still ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import anyio
+
+from pipeline.errors import LostLease, StoreError, Transient
+from pipeline.model import Task
+from pipeline.ports import Clock, Store
+
+
+@dataclass(slots=True)
+class Grip:
+    """Our hold on one running task: the scope to cancel when it is lost, and when it was last confirmed."""
+
+    task: Task
+    scope: anyio.CancelScope
+    confirmed: float  #: monotonic seconds
+    lost: bool = False
+
+
+class Keeper:
+    """Renews the leases of tasks in flight and notices the ones that were taken away.
+
+    A step may pay only while its lease was confirmed less than half a lifetime ago; HTTP timeouts are shorter than the
+    other half, so a process that was frozen and woken does not pay for what another has taken over.
+    """
+
+    def __init__(self, store: Store, clock: Clock, lifetime: float) -> None:
+        self._store = store
+        self._clock = clock
+        self.lifetime = lifetime
+        self._grips: dict[int, Grip] = {}
+
+    def __len__(self) -> int:
+        return len(self._grips)
+
+    def hold(self, task: Task, scope: anyio.CancelScope, confirmed: float) -> Grip:
+        """Start to keep a claimed task; ``confirmed`` is the monotonic time just before the claim was asked for."""
+        grip = Grip(task, scope, confirmed)
+        self._grips[task.id] = grip
+        return grip
+
+    def release(self, grip: Grip) -> None:
+        """Stop keeping it."""
+        self._grips.pop(grip.task.id, None)
+
+    def still(self, grip: Grip) -> None:
+        """Raise LostLease unless the lease is ours and young enough to pay on."""
+        if grip.lost or self._clock.monotonic() - grip.confirmed > self.lifetime / 2:
+            raise LostLease("The lease is too old to make a paid call on.")
+
+    def cancel_all(self) -> None:
+        """Cancel every running step; each gives its task back."""
+        for grip in list(self._grips.values()):
+            grip.scope.cancel()
+
+    async def renew(self) -> None:
+        """Extend all leases once; cancel the steps whose task is no longer ours."""
+        grips = list(self._grips.values())
+        if not grips:
+            return
+        asked = self._clock.monotonic()
+        try:
+            ours = await self._store.renew([grip.task for grip in grips], self._clock.now() + self.lifetime)
+        except (Transient, StoreError):
+            return  # the database is busy or full: the leases age, and no step pays on an old one
+        for grip in grips:
+            if grip.task.id in ours:
+                grip.confirmed = asked
+            elif self._grips.get(grip.task.id) is grip:
+                grip.lost = True
+                grip.scope.cancel()
+
+    async def run(self) -> None:
+        """Renew for ever, three times a lifetime."""
+        while True:
+            await self._clock.sleep(self.lifetime / 3)
+            await self.renew()
