@@ -139,7 +139,8 @@ def _wait(task: Task, due: float, untouched: bool, now: float, policy: Policy) -
 def _retry(task: Task, outcome: Retry, now: float, policy: Policy, rng: Random) -> Transition:
     attempt = task.attempt + 1
     if attempt >= policy.attempts or now - task.stage_since >= policy.deadline:
-        return _end(task, State.FAILED, "failed", outcome.trouble)
+        # The count tells an exhausted task from one that can never work: the next run takes it up again by itself.
+        return replace(_end(task, State.FAILED, "failed", outcome.trouble), attempt=attempt)
     delay = policy.backoff.delay(attempt, rng) if outcome.after is None else outcome.after
     back = _back(task, now + delay, outcome.untouched, "retried", outcome.trouble)
     return replace(back, attempt=attempt)

@@ -1,0 +1,353 @@
+"""The pool: claims due tasks lane by lane, runs their steps side by side, writes each verdict, and knows when to end.
+
+The queue is in the database: what waits costs no memory here. One loop claims; workers only run what it hands them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+import anyio
+from anyio.abc import TaskGroup
+
+from pipeline import log
+from pipeline.engine.attempt import run_step
+from pipeline.engine.gauge import Gauge
+from pipeline.engine.keeper import Grip, Keeper
+from pipeline.errors import StoreError, Transient
+from pipeline.kit import Kinds, Stage
+from pipeline.lifecycle import Policy, Transition, decide, lost, released
+from pipeline.model import Lane, NewTask, Parked, Placed, Task, Trouble
+from pipeline.outcome import Fail, Outcome, Park
+from pipeline.ports import Applied, Clock, Database
+
+_log = log.get("engine")
+_DEFAULT = Policy()
+_IDLE = 30.0  #: seconds between looks when nothing is due; wake-ups make it shorter
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOptions:
+    """How wide and how patient the pool is. Times in seconds."""
+
+    owner: str
+    widths: Mapping[Lane, int]
+    lease: float = 120.0
+    in_hand: int = 200  #: most videos in the provider's hands at once: uploads wait for polls
+    patience: float = 600.0  #: a lane parked for longer is remembered, and the run may end without it
+    stop_grace: float = 20.0
+
+
+@dataclass(slots=True)
+class Ending:
+    """Why a run ended, filled in while it runs."""
+
+    halted: Trouble | None = None  #: key, credit, plan, configuration, store: stops everything
+    budget: Trouble | None = None
+    parked: dict[Lane, Parked] = field(default_factory=dict)
+    interrupted: bool = False
+
+
+class Pool:
+    """Runs a queue until nothing is left that this run can do."""
+
+    def __init__(self, store: Database, kinds: Kinds, clock: Clock, rng: Random, options: PoolOptions) -> None:
+        self._store = store
+        self._kinds = kinds
+        self._clock = clock
+        self._rng = rng
+        self._options = options
+        self.gauge = Gauge(options.widths)
+        self.ending = Ending()
+        self._keeper = Keeper(store, clock, options.lease)
+        self._paused: dict[Lane, float] = {}  # short waits, epoch seconds; not remembered across runs
+        self._closed: set[Lane] = set()
+        self._wake = anyio.Event()
+        self._feeding = 0
+        self._stopping = False
+
+    # ------------------------------------------------------------------------------------------ from outside
+
+    async def submit(self, tasks: Sequence[NewTask]) -> int:
+        """Put tasks into the queue and wake the pool; return how many were new or re-armed."""
+        placed = [self._kinds.place(task) for task in tasks]
+        changed = await self._store.submit(placed, self._clock.now())
+        if changed:
+            for entry in placed:
+                self.gauge.submitted(entry.lane)
+            self.wake()
+        return changed
+
+    def feeding(self, change: int) -> None:
+        """Tell the pool that a feeder starts (+1) or ends (-1): it does not end while one is at work."""
+        self._feeding += change
+        self.wake()
+
+    def wake(self) -> None:
+        """Look for due work now."""
+        self._wake.set()
+
+    def stop(self, *, now: bool = False) -> None:
+        """Claim nothing more; with ``now``, cancel what runs as well. Every task goes back uncounted."""
+        self.ending.interrupted = True
+        self._halt()
+        if now:
+            self._keeper.cancel_all()
+
+    @property
+    def stopping(self) -> bool:
+        """True once no new work is taken."""
+        return self._stopping
+
+    # --------------------------------------------------------------------------------------------- the loop
+
+    async def take_over(self) -> int:
+        """Send the tasks of a dead predecessor through the state machine. Call only under the state folder's lock."""
+        orphans = await self._store.expired(None)
+        for task in orphans:
+            await self._lose(task)
+        if orphans:
+            _log.info("engine.taken_over", tasks=len(orphans))
+        return len(orphans)
+
+    async def run(self) -> Ending:
+        """Work until nothing is due that can become due, or until stopped. Takes over a predecessor's tasks first."""
+        await self.take_over()
+        self.gauge.start_from(await self._store.counts())
+        async with anyio.create_task_group() as group:
+            async with anyio.create_task_group() as workers:
+                group.start_soon(self._keeper.run)
+                group.start_soon(self._sweep)
+                await self._claim_until_done(workers)
+                await self._drain()
+            group.cancel_scope.cancel()
+        return self.ending
+
+    async def _claim_until_done(self, workers: TaskGroup) -> None:
+        while not self._stopping:
+            self._wake = anyio.Event()
+            claimed = await self._claim(workers)
+            if not claimed and not await self._wait():
+                return
+
+    async def _claim(self, workers: TaskGroup) -> bool:
+        room = self._room()
+        if not any(room.values()):
+            return False
+        asked, now = self._clock.monotonic(), self._clock.now()
+        try:
+            tasks = await self._store.claim(room, self._options.owner, now, now + self._options.lease)
+        except Transient as error:
+            _log.warning("store.busy", why=str(error))
+            return False
+        for task in tasks:
+            self.gauge.began(task)
+            grip = self._keeper.hold(task, anyio.CancelScope(), asked)
+            workers.start_soon(self._work, grip)
+        return bool(tasks)
+
+    def _room(self) -> dict[Lane, int]:
+        now = self._clock.now()
+        room = {lane: width - self.gauge.running[lane] for lane, width in self._options.widths.items()}
+        for lane in self._closed | {lane for lane, until in self._paused.items() if until > now}:
+            room[lane] = 0
+        in_hand = self.gauge.waiting[Lane.POLL] + self.gauge.running[Lane.UPLOAD]
+        room[Lane.UPLOAD] = max(0, min(room[Lane.UPLOAD], self._options.in_hand - in_hand))
+        return {lane: max(0, number) for lane, number in room.items()}
+
+    async def _wait(self) -> bool:
+        """Sleep until something can have changed; False when nothing is left to wait for."""
+        if self._wake.is_set():
+            return True
+        delay = await self._delay()
+        if delay is None:
+            return False
+        with anyio.move_on_after(max(0.001, delay)):
+            await self._wake.wait()
+        return True
+
+    async def _delay(self) -> float | None:
+        """Return how long to wait for new work at most; None when this run can do nothing more."""
+        now = self._clock.now()
+        busy = bool(len(self._keeper) or self._feeding)
+        soonest = [_IDLE, *(until - now for until in self._paused.values() if until > now)]
+        # A full lane is not waited for by time: a worker's end wakes us.
+        due = await self._store.next_due([lane for lane, room in self._room().items() if room])
+        if due is not None:
+            return min([*soonest, max(0.0, due - now)])
+        if busy or await self._paused_work(now):
+            return min(soonest)
+        return await self._recount(now)
+
+    async def _recount(self, now: float) -> float | None:
+        """Nothing seems to be left: make sure that no lane only looks full because we miscounted."""
+        open_lanes = [lane for lane in Lane if lane not in self._closed]
+        due = await self._store.next_due(open_lanes)
+        if due is None:
+            return None
+        self.gauge.start_from(await self._store.counts())
+        return max(0.01, due - now)
+
+    async def _paused_work(self, now: float) -> bool:
+        lanes = [lane for lane, until in self._paused.items() if until > now and lane not in self._closed]
+        return bool(lanes) and await self._store.next_due(lanes) is not None
+
+    async def _drain(self) -> None:
+        """Let running steps finish within the grace; then give the rest back."""
+        if not len(self._keeper):
+            return
+        if self._stopping:
+            with anyio.move_on_after(self._options.stop_grace):
+                while len(self._keeper):
+                    self._wake = anyio.Event()
+                    await self._wake.wait()
+            self._keeper.cancel_all()
+
+    async def _sweep(self) -> None:
+        """Bring home running tasks whose lease ran out without anybody writing an outcome; count the queue anew."""
+        while True:
+            await self._clock.sleep(self._options.lease / 4)
+            for task in await self._store.expired(self._clock.now()):
+                await self._lose(task)
+            self.gauge.start_from(await self._store.counts())
+
+    # ------------------------------------------------------------------------------------------- one worker
+
+    async def _work(self, grip: Grip) -> None:
+        task = grip.task
+        started = self._clock.monotonic()
+        outcome: Outcome | None = None
+        stage = self._stage(task)
+        with grip.scope:
+            if stage is None:
+                outcome = Fail(_unknown(task))
+            else:
+                outcome = await run_step(stage, task, lambda: self._keeper.still(grip), self._clock)
+        now = self._clock.now()
+        if grip.lost or (outcome is None and not grip.scope.cancelled_caught):
+            self._forget(grip, "dropped")
+            return
+        if outcome is None:
+            move = released(task, now)
+        else:
+            assert stage is not None or isinstance(outcome, Fail)
+            move = decide(task, outcome, now, stage.policy if stage else _DEFAULT, self._rng)
+        with anyio.CancelScope(shield=True):
+            written = await self._write(task, move)
+        self._report(task, move, outcome, written, self._clock.monotonic() - started)
+        self._forget(grip, move.word if written else "dropped", move)
+        if isinstance(outcome, Park):
+            await self._park(outcome)
+
+    def _forget(self, grip: Grip, word: str, move: Transition | None = None) -> None:
+        self._keeper.release(grip)
+        lane = None
+        if move is not None and move.wake_at is not None:
+            lane = self._kinds.spot(grip.task.kind, move.stage)[0]
+        self.gauge.ended(grip.task, word, lane, self._clock.monotonic())
+        for new in move.spawn if move is not None else ():
+            self.gauge.submitted(self._kinds.spot(new.kind, new.stage)[0])
+        self.wake()
+
+    def _stage(self, task: Task) -> Stage | None:
+        try:
+            return self._kinds.stage(task)
+        except KeyError:
+            return None
+
+    async def _write(self, task: Task, move: Transition) -> bool:
+        """Write an outcome in hand until it is committed or fenced: a full disk must not lose a paid answer."""
+        try:
+            lane, rank = self._kinds.spot(task.kind, move.stage)
+        except KeyError:
+            lane, rank = task.lane, task.rank
+        applied = Applied(task, move, lane, rank, [self._place(new) for new in move.spawn])
+        delay = 0.5
+        while True:
+            try:
+                return await self._store.apply(applied, self._clock.now())
+            except Transient as error:
+                _log.warning("store.retry", why=str(error), key=task.key)
+                if self._stopping and delay > 4:
+                    self.ending.halted = self.ending.halted or error.trouble
+                    return False
+                await self._clock.sleep(delay)
+                delay = min(delay * 2, 30.0)
+                if delay >= 4 and self.ending.halted is None:
+                    self._halt(error.trouble)
+            except StoreError as error:
+                self._halt(error.trouble)
+                return False
+
+    def _place(self, new: NewTask) -> Placed:
+        return self._kinds.place(new)
+
+    async def _lose(self, task: Task) -> None:
+        stage = self._stage(task)
+        move = lost(task, self._clock.now(), stage.policy if stage else _DEFAULT, self._rng)
+        if await self._write(task, move):
+            _log.warning("lease.lost", kind=task.kind, key=task.key, stage=task.stage, attempt=move.attempt)
+
+    # ----------------------------------------------------------------------------------------------- parking
+
+    async def _park(self, park: Park) -> None:
+        if park.scope == "run":
+            self._halt(park.trouble)
+        elif park.scope == "budget":
+            self._close(Lane.ANALYZE)
+            self.ending.budget = park.trouble
+        else:
+            await self._park_lane(Lane(park.scope), park)
+
+    async def _park_lane(self, lane: Lane, park: Park) -> None:
+        if park.until - self._clock.now() <= self._options.patience:
+            self._paused[lane] = max(park.until, self._paused.get(lane, 0.0))
+            return
+        parked = Parked(lane.value, park.until, park.trouble)
+        self._close(lane)
+        known = self.ending.parked.get(lane)
+        if known is None or known.until < park.until:
+            self.ending.parked[lane] = parked
+            await self._store.park(parked)
+            _log.warning("lane.parked", lane=lane.value, until=park.until, why=park.trouble.message)
+
+    def _close(self, lane: Lane) -> None:
+        self._closed.add(lane)
+
+    def _halt(self, trouble: Trouble | None = None) -> None:
+        if trouble is not None and self.ending.halted is None:
+            self.ending.halted = trouble
+            _log.error("run.halted", code=trouble.code, why=trouble.message, remedy=trouble.remedy)
+        self._stopping = True
+        self.wake()
+
+    def _report(self, task: Task, move: Transition, outcome: Outcome | None, written: bool, took: float) -> None:
+        fields = {
+            "kind": task.kind,
+            "key": task.key,
+            "stage": task.stage,
+            "to": move.stage,
+            "attempt": move.attempt,
+            "took": round(took, 3),
+        }
+        trouble = getattr(outcome, "trouble", None)
+        if trouble is not None:
+            fields |= {"code": trouble.code, "why": trouble.message}
+        if not written:
+            _log.warning("attempt.fenced", word=move.word, **fields)
+        elif move.word in ("failed", "held"):
+            _log.error("attempt." + move.word, **fields)
+        elif move.word == "retried":
+            _log.warning("attempt.retried", **fields)
+        else:
+            _log.debug("attempt." + move.word, **fields)
+
+
+def _unknown(task: Task) -> Trouble:
+    return Trouble(
+        "unknown_stage",
+        f"Stage '{task.stage}' of kind '{task.kind}' is not known to this release.",
+        "The database was written by another release of Reelmill; run that one, or `reelmill retry` after an upgrade.",
+    )
