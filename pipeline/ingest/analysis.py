@@ -1,0 +1,299 @@
+"""Kind ``analysis``: one paid request for one video. Intent, ask, act; keep the raw answer first, then split it.
+
+::
+
+    price ──▶ submit ──────────────────▶ await ──▶ split ──▶ done
+     (intent,   │ stopped midway    ▲    (poll)      │
+      ledger)   └─▶ find ───────────┤                ├─ cut off: price again with more room
+                      └─ not there: submit again     └─ one part refused: an analysis of its own, once
+
+``price`` writes the spend into the ledger in the transaction that stores the intent, before the call. ``submit`` acts
+only when fresh; otherwise ``find`` looks for our ``custom_id``. Where a dialect cannot be asked, the policy decides:
+repeat once, counted as possibly paid twice, or hold.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Literal
+
+from pipeline.backoff import Backoff
+from pipeline.errors import Ambiguous, Permanent
+from pipeline.ingest.compose import analysis_key, expected_tokens, question, room, widest
+from pipeline.ingest.wishes import Desk, Wish
+from pipeline.kit import (
+    Advance,
+    Done,
+    Fail,
+    Hold,
+    Json,
+    Kind,
+    Lane,
+    NewTask,
+    Outcome,
+    Park,
+    Policy,
+    Result,
+    Snooze,
+    Spend,
+    Stage,
+    Still,
+    Task,
+    Trouble,
+    Verdict,
+    Video,
+)
+from pipeline.model import Selection
+from pipeline.ports import Answer, Clock, Records, VideoApi
+
+#: (seconds of video, output tokens) -> USD
+Price = Callable[[float, int], float]
+#: Reserve USD for this run; a Trouble says why it must not be spent.
+Admit = Callable[[float], Trouble | None]
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisOptions:
+    """What an analysis may do by itself."""
+
+    tries: int = 8
+    on_ambiguous: Literal["resubmit", "hold"] = "resubmit"
+
+
+class AnalysisKind:
+    """The steps of an analysis."""
+
+    def __init__(
+        self,
+        api: VideoApi,
+        records: Records,
+        desk: Desk,
+        clock: Clock,
+        rng: Random,
+        *,
+        price: Price,
+        admit: Admit,
+        options: AnalysisOptions,
+    ) -> None:
+        self._api = api
+        self._records = records
+        self._desk = desk
+        self._clock = clock
+        self._rng = rng
+        self._price = price
+        self._admit = admit
+        self._options = options
+        self._backoff = Backoff(2.0, 300.0)
+
+    def kind(self, policy: Policy) -> Kind:
+        """Return the kind for the engine."""
+        return Kind(
+            "analysis",
+            [
+                Stage("price", Lane.ANALYZE, self.price, policy),
+                Stage("submit", Lane.ANALYZE, self.submit, policy),
+                Stage("find", Lane.ANALYZE, self.find, policy),
+                Stage("await", Lane.POLL, self.wait, policy),
+                Stage("split", Lane.WRITE, self.split, policy),
+            ],
+            base=20,
+        )
+
+    # ---------------------------------------------------------------------------------------------------- paying
+
+    async def price(self, task: Task, still: Still) -> Outcome:
+        """Drop what nobody wants any more; else reserve the money and store the intent with its ledger entry."""
+        wishes = self._wishes(task)
+        if not await self._wanted(task, wishes):
+            return Done(data={**task.data, "superseded": True})
+        usd = self._price(task.data["seconds"], expected_tokens(wishes))
+        trouble = self._admit(usd)
+        if trouble is not None:
+            return Park("budget", self._clock.now(), trouble)
+        data = {**task.data, "since": self._clock.now()}
+        return Advance("submit", data, spend=[self._spend(task, question(task.key, data, wishes).key, usd)])
+
+    async def submit(self, task: Task, still: Still) -> Outcome:
+        """Ask the platform, once."""
+        if not task.fresh:
+            return Advance("find", task.data, after=self._api.grace)
+        try:
+            reply = await self._api.submit_analysis(question(task.key, task.data, self._wishes(task)), still)
+        except Permanent as error:
+            return self._refused(task, error.trouble)
+        if isinstance(reply, Answer):
+            return self._answered(task, reply)
+        return Advance("await", {**task.data, "task_id": reply, "again": 0})
+
+    async def find(self, task: Task, still: Still) -> Outcome:
+        """Ask whether a request whose answer we never saw was accepted."""
+        again = int(task.data.get("again", 0)) + 1
+        wishes = self._wishes(task)
+        try:
+            found = await self._api.find_analysis(question(task.key, task.data, wishes))
+        except Ambiguous as error:
+            return self._cannot_ask(task, again, wishes, error.trouble)
+        if found is not None:
+            return Advance("await", {**task.data, "task_id": found, "again": 0})
+        if again >= self._options.tries:
+            return Fail(task.trouble or _gave_up(), stage="price", data={**task.data, "again": 0})
+        return Advance("submit", {**task.data, "again": again}, after=self._backoff.delay(again, self._rng))
+
+    def _cannot_ask(self, task: Task, again: int, wishes: Sequence[Wish], trouble: Trouble) -> Outcome:
+        if self._options.on_ambiguous == "hold" or again > 1:
+            return Hold(trouble, stage="submit")
+        usd = self._price(task.data["seconds"], expected_tokens(wishes))
+        key = question(task.key, task.data, wishes).key
+        # The first entry stays: both may have been billed, and the report says so.
+        spend = self._spend(task, f"{key}/again", usd, doubtful=True)
+        return Advance("submit", {**task.data, "again": again}, spend=[spend])
+
+    def _refused(self, task: Task, trouble: Trouble) -> Outcome:
+        """The platform said no. If it has lost the asset, have it uploaded again; this analysis follows by itself."""
+        if trouble.code != "resource_not_exist":
+            return Fail(trouble, stage="price")
+        gone = Trouble("asset_gone", "The platform does not have the uploaded video any more; it is uploaded again.")
+        check = NewTask("video", task.subject, "settle", {}, subject=task.subject, rearm="settle")
+        return Fail(gone, spawn=[check], stage="price")
+
+    def _spend(self, task: Task, key: str, usd: float, *, doubtful: bool = False) -> Spend:
+        minutes = task.data["seconds"] / 60
+        return Spend(key, "analyze", usd, minutes, task.subject, doubtful, self._clock.now())
+
+    # --------------------------------------------------------------------------------------------------- waiting
+
+    async def wait(self, task: Task, still: Still) -> Outcome:
+        """Look whether the answer is there; keep it as received before anything reads it."""
+        status = await self._api.analysis(question(task.key, task.data, self._wishes(task)), task.data["task_id"])
+        if status.state == "working":
+            return Snooze(status.look_again)
+        if status.state == "ready" and status.answer is not None:
+            return self._answered(task, status.answer)
+        trouble = Trouble(
+            f"analysis_{status.state}",
+            f"The platform ended the analysis as '{status.word or status.state}'.",
+            "`reelmill retry` asks again; an unfinished analysis is not billed by the platform's own rules.",
+            f"{status.code} {status.message}".strip(),
+        )
+        return Fail(trouble, stage="price", data=_next(task, again=0))
+
+    def _answered(self, task: Task, answer: Answer) -> Outcome:
+        mark = question(task.key, task.data, self._wishes(task)).key
+        meta = {
+            "provider": self._api.identity,
+            "model": task.data["model"],
+            "finish_reason": answer.finish_reason,
+            "usage": dict(answer.usage),
+            "warning": answer.warning,
+            "text": answer.text,
+            "task_id": task.data.get("task_id", ""),
+            "media_id": task.data["media_id"],
+            "asked": task.data.get("since", 0.0),
+        }
+        raw = Result(task.subject, "_answer", mark, answer.raw, meta, self._clock.now())
+        return Advance("split", {**task.data, "answer": mark}, results=[raw])
+
+    # -------------------------------------------------------------------------------------------------- splitting
+
+    async def split(self, task: Task, still: Still) -> Outcome:
+        """Give each job its part, checked against the video; ask again, alone, for a part that cannot be accepted."""
+        raw = await self._raw(task)
+        wishes = self._wishes(task)
+        if raw.meta["finish_reason"] != "stop":
+            return self._cut_off(task, wishes)
+        answer = _parsed(raw.meta["text"])
+        verdicts = [(wish, self._check(wish, answer, task)) for wish in wishes]
+        results = [self._result(task, wish, verdict, raw) for wish, verdict in verdicts if verdict.value is not None]
+        refused = [(wish, verdict.problem) for wish, verdict in verdicts if verdict.value is None]
+        publish = NewTask("publish", task.subject, "write", {}, subject=task.subject, rearm="write", revive=True)
+        if refused and task.data.get("correction"):
+            wish, problem = refused[0]
+            bad = Trouble(
+                "bad_answer", f"The answer for '{wish.name}' was refused twice: {problem}", "`reelmill retry`"
+            )
+            return Fail(bad, spawn=[publish], stage="price", data=_next(task))
+        alone = [self._alone(task, wish, problem) for wish, problem in refused]
+        return Done(results=results, spawn=[*alone, publish])
+
+    def _check(self, wish: Wish, answer: Mapping[str, Json] | str, task: Task) -> Verdict:
+        if isinstance(answer, str):
+            return Verdict(None, answer)
+        part = {name: answer[name] for name in wish.ask.schema if name in answer}
+        return wish.job.check(part, Video(task.subject, task.data["seconds"]), wish.params)
+
+    def _result(self, task: Task, wish: Wish, verdict: Verdict, raw: Result) -> Result:
+        meta = {name: raw.meta[name] for name in ("provider", "model", "usage", "task_id", "media_id", "asked")}
+        meta |= {
+            "answer": raw.fingerprint,
+            "notes": list(verdict.notes),
+            "job": wish.job.name,
+            "version": wish.job.version,
+        }
+        return Result(task.subject, wish.name, wish.print, verdict.value, meta, self._clock.now())
+
+    def _cut_off(self, task: Task, wishes: Sequence[Wish]) -> Outcome:
+        doublings = int(task.data.get("doublings", 0)) + 1
+        if widest(wishes, doublings - 1):
+            limit = room(wishes, doublings)
+            cut = Trouble(
+                "answer_cut_off", f"The answer did not fit into {limit:,} tokens.", "Ask for less, or set fuse = false."
+            )
+            return Fail(cut, stage="price", data=_next(task, doublings=0))
+        return Advance("price", _next(task, doublings=doublings))
+
+    def _alone(self, task: Task, wish: Wish, problem: str) -> NewTask:
+        data = {
+            "wishes": [wish.as_json()],
+            "media_id": task.data["media_id"],
+            "seconds": task.data["seconds"],
+            "temperature": min(task.data["temperature"], 0.1),
+            "model": task.data["model"],
+            "correction": problem[:300],
+        }
+        return NewTask("analysis", analysis_key(task.subject, [wish], "alone"), "price", data, subject=task.subject)
+
+    # ---------------------------------------------------------------------------------------------------- helpers
+
+    def _wishes(self, task: Task) -> list[Wish]:
+        found = [self._desk.restore(data) for data in task.data["wishes"]]
+        wishes = [wish for wish in found if wish is not None]
+        if len(wishes) < len(found):
+            names = [data["job"] for data in task.data["wishes"]]
+            raise Permanent(
+                f"This release has no job for all of {names}.", code="unknown_job", remedy="install the job again"
+            )
+        return wishes
+
+    async def _wanted(self, task: Task, wishes: Sequence[Wish]) -> bool:
+        items = await self._records.tasks(Selection(kinds=("item",), subjects=(task.subject,)))
+        now = {(wish.name, wish.print) for wish in self._desk.wishes(items)}
+        return any((wish.name, wish.print) in now for wish in wishes)
+
+    async def _raw(self, task: Task) -> Result:
+        for result in await self._records.results([task.subject]):
+            if result.job == "_answer" and result.fingerprint == task.data["answer"]:
+                return result
+        raise Permanent(
+            "The stored answer is missing from the database.", code="answer_missing", remedy="`reelmill retry`"
+        )
+
+
+def _next(task: Task, **changes: Json) -> dict[str, Json]:
+    """Return the data for asking anew: a new generation has a key of its own, so it is not taken for the old one."""
+    return {**task.data, "gen": int(task.data.get("gen", 0)) + 1, **changes}
+
+
+def _parsed(text: str) -> Mapping[str, Json] | str:
+    """Return the answer's object, or one sentence why there is none."""
+    try:
+        answer = json.loads(text)
+    except ValueError as error:
+        return f"the answer is not valid JSON ({error})"[:200]
+    return answer if isinstance(answer, dict) else "the answer is not a JSON object"
+
+
+def _gave_up() -> Trouble:
+    return Trouble("gave_up", "The request was never accepted.", "See the log, then `reelmill retry`.")

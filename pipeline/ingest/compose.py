@@ -1,0 +1,79 @@
+"""From wishes to requests. Pure.
+
+The platform bills input minutes per call, so the jobs of one video are fused into one request and split after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pipeline.ingest.wishes import Wish
+from pipeline.kit import Json, fingerprint
+from pipeline.ports import Question
+
+_HEAD = "Use pictures, speech, sounds and on-screen text. State only what is seen or heard; invent nothing."
+_LEAST, _MOST = 2048, 98_304  #: output tokens that the platform takes; we start no lower than is sensible
+
+
+def group(wishes: Sequence[Wish], *, fuse: bool) -> list[list[Wish]]:
+    """Return the wishes that share a request: all of them, unless two use one property name, or fusing is off."""
+    groups: list[list[Wish]] = []
+    for wish in wishes:
+        names = set(wish.ask.schema)
+        home = next((g for g in groups if fuse and not names & {n for other in g for n in other.ask.schema}), None)
+        if home is None:
+            groups.append([wish])
+        else:
+            home.append(wish)
+    return groups
+
+
+def expected_tokens(wishes: Sequence[Wish]) -> int:
+    """Return how many output tokens these wishes are expected to need at most."""
+    return sum(wish.ask.tokens for wish in wishes)
+
+
+def room(wishes: Sequence[Wish], doublings: int) -> int:
+    """Return ``max_tokens``: twice what is expected, doubled again each time an answer was cut off."""
+    return min(_MOST, max(_LEAST, 2 * expected_tokens(wishes)) << min(doublings, 10))
+
+
+def widest(wishes: Sequence[Wish], doublings: int) -> bool:
+    """True when ``max_tokens`` cannot be raised any more."""
+    return room(wishes, doublings) >= _MOST
+
+
+def prompt(wishes: Sequence[Wish], correction: str = "") -> str:
+    """Return the request's words: guidance belongs here, because schema descriptions are ignored."""
+    lines = [_HEAD, "Return:"] + [f"- {line}" for wish in wishes for line in wish.ask.lines]
+    if correction:
+        lines.append(f"An earlier answer was refused for this reason: {correction} Avoid it.")
+    return "\n".join(lines)
+
+
+def schema(wishes: Sequence[Wish]) -> dict[str, Json]:
+    """Return the JSON schema of the fused answer; every property is required, in the order of the wishes."""
+    properties = {name: form for wish in wishes for name, form in wish.ask.schema.items()}
+    return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def analysis_key(subject: str, wishes: Sequence[Wish], salt: str = "") -> str:
+    """Return the identity of one request for one video: the same wishes make the same key."""
+    return f"{subject}/{fingerprint(sorted((wish.name, wish.print) for wish in wishes), salt)}"
+
+
+def question(key: str, data: Mapping[str, Json], wishes: Sequence[Wish]) -> Question:
+    """Return the request that an analysis task stands for; ``data`` is the task's.
+
+    The key sent is ``rm-<24 hex>-<generation>``: deterministic, so that it is found again after any crash.
+    """
+    return Question(
+        key=f"rm-{fingerprint(key)}{fingerprint('2', key)[:8]}-{data.get('gen', 0)}",
+        media_id=data["media_id"],
+        prompt=prompt(wishes, data.get("correction", "")),
+        schema=schema(wishes),
+        max_tokens=room(wishes, data.get("doublings", 0)),
+        temperature=data["temperature"],
+        model=data["model"],
+        since=data.get("since", 0.0),
+    )

@@ -1,0 +1,304 @@
+"""Kind ``video``: from a file to analyses. Every creating call is intent, ask, act.
+
+::
+
+                 ┌───────────── upload ◀──── again ───┐
+    place ───────┤   (intent)     │ stopped midway    │ not there
+                 │                └──────▶ find ──────┤
+                 │                                    ├──▶ settle ──▶ fan_out ──▶ done
+                 └──▶ open ──▶ send ──────────────────┘    (poll)
+                        ▲        │ session expired
+                        └────────┘
+
+``upload`` acts only when its stage is fresh: nobody can have acted before. In any other case it goes to ``find``, which
+asks the provider for our unique name, and only an asset that is not there is uploaded again. A multipart session's id is
+stored before the first byte; chunks are repeatable, the server knows which are in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+
+import anyio
+
+from pipeline.backoff import Backoff
+from pipeline.errors import InputError, Permanent
+from pipeline.ingest.compose import analysis_key, group
+from pipeline.ingest.wishes import Desk, Wish
+from pipeline.kit import (
+    Advance,
+    Done,
+    Fail,
+    Json,
+    Kind,
+    Lane,
+    NewTask,
+    Outcome,
+    Policy,
+    Snooze,
+    Stage,
+    Still,
+    Task,
+    Trouble,
+    fingerprint,
+)  # fmt: skip
+from pipeline.model import Selection, State
+from pipeline.ports import Clock, NewUpload, Records, Session, VideoApi
+
+#: Reads caption files and returns one WebVTT text, or "" if there is none worth sending.
+ReadCaptions = Callable[[Sequence[Path]], str]
+
+
+class VideoKind:
+    """The steps of a video."""
+
+    def __init__(
+        self,
+        api: VideoApi,
+        records: Records,
+        desk: Desk,
+        clock: Clock,
+        rng: Random,
+        *,
+        model: str,
+        temperature: float,
+        tries: int,
+        read_captions: ReadCaptions | None = None,
+    ) -> None:
+        self._api = api
+        self._records = records
+        self._desk = desk
+        self._clock = clock
+        self._rng = rng
+        self._asking = {"model": model, "temperature": temperature}
+        self._tries = tries
+        self._backoff = Backoff(2.0, 300.0)
+        self._read_captions = read_captions
+
+    def kind(self, policy: Policy) -> Kind:
+        """Return the kind for the engine."""
+        return Kind(
+            "video",
+            [
+                Stage("place", Lane.UPLOAD, self.place, policy),
+                Stage("open", Lane.UPLOAD, self.open, policy),
+                Stage("upload", Lane.UPLOAD, self.upload, policy),
+                Stage("find", Lane.UPLOAD, self.find, policy),
+                Stage("send", Lane.UPLOAD, self.send, policy),
+                Stage("settle", Lane.POLL, self.settle, policy),
+                Stage("fan_out", Lane.POLL, self.fan_out, policy),
+            ],
+            base=10,
+        )
+
+    # ------------------------------------------------------------------------------------------------ uploading
+
+    async def place(self, task: Task, still: Still) -> Outcome:
+        """Choose the road by size and store the intent: the unique name under which the upload can be found."""
+        data = dict(task.data)
+        road = self._road(data)
+        if road is None:
+            most = self._api.ceilings.multipart_bytes / 1e9
+            return Fail(
+                Trouble("file_too_large", f"The file has {data['size']:,} bytes; the platform takes {most:.0f} GB.")
+            )
+        generation = int(data.get("generation", 0))
+        data |= {
+            "road": road,
+            "generation": generation,
+            "name": _name(task.key, generation, data),
+            "since": self._clock.now(),
+        }
+        return Advance("open" if road == "multipart" else "upload", data)
+
+    async def upload(self, task: Task, still: Still) -> Outcome:
+        """Upload directly or by URL, once."""
+        if not task.fresh:
+            return Advance("find", task.data, after=self._api.grace)
+        asset_id = await self._api.create_asset(await self._new_upload(task), still)
+        return Advance("settle", {**task.data, "media_id": asset_id})
+
+    async def find(self, task: Task, still: Still) -> Outcome:
+        """Ask whether an upload whose answer we never saw arrived; go back to act only if it did not."""
+        found = await self._api.find_asset(_described(task))
+        if found is not None:
+            return Advance("settle", {**task.data, "media_id": found})
+        again = int(task.data.get("again", 0)) + 1
+        if again >= self._tries:
+            return Fail(_give_up("upload", task), stage="place", data={**task.data, "again": 0})
+        return Advance("upload", {**task.data, "again": again}, after=self._backoff.delay(again, self._rng))
+
+    async def open(self, task: Task, still: Still) -> Outcome:
+        """Open a multipart session. One that is lost costs nothing and expires by itself within a day."""
+        session = await self._api.open_session(await self._new_upload(task), still)
+        return Advance("send", {**task.data, "session": _session_data(session)})
+
+    async def send(self, task: Task, still: Still) -> Outcome:
+        """Send the chunks that the server does not have yet."""
+        session = _session_of(task.data["session"])
+        try:
+            await self._api.send_chunks(session, await _path(task, await self._items(task)), lambda _bytes: None)
+        except Permanent as error:
+            if error.trouble.code != "session_expired":
+                raise
+            return self._reopen(task, error.trouble)
+        return Advance("settle", {**task.data, "media_id": session.asset_id})
+
+    def _reopen(self, task: Task, trouble: Trouble) -> Outcome:
+        again = int(task.data.get("again", 0)) + 1
+        if again >= self._tries:
+            return Fail(trouble, stage="place", data={**task.data, "again": 0})
+        return Advance("open", {**task.data, "again": again}, after=self._backoff.delay(again, self._rng))
+
+    # ------------------------------------------------------------------------------------------------- settling
+
+    async def settle(self, task: Task, still: Still) -> Outcome:
+        """Wait until the platform has looked at the file."""
+        status = await self._api.media(task.data["media_id"])
+        if status.state == "working":
+            return Snooze(status.look_again)
+        if status.state == "ready":
+            seconds = status.facts.get("duration") or task.data.get("seconds", 0.0)
+            return Advance("fan_out", {**task.data, "seconds": seconds, "again": 0, "settled": True})
+        afresh = {**task.data, "generation": int(task.data.get("generation", 0)) + 1, "settled": False}
+        if status.state == "gone":
+            return self._afresh(task, afresh)
+        trouble = Trouble(
+            "asset_failed",
+            "The platform could not read the uploaded file.",
+            "Check that the file plays; transcode it to H.264/AAC in MP4; then `reelmill retry`.",
+            status.message,
+        )
+        return Fail(trouble, stage="place", data=afresh)
+
+    def _afresh(self, task: Task, data: dict[str, Json]) -> Outcome:
+        """Upload again what the platform does not have any more."""
+        again = int(task.data.get("again", 0)) + 1
+        if again >= self._tries:
+            return Fail(_give_up("settle", task), stage="place", data={**data, "again": 0})
+        return Advance("place", {**data, "again": again})
+
+    # -------------------------------------------------------------------------------------------------- fan-out
+
+    async def fan_out(self, task: Task, still: Still) -> Outcome:
+        """Ask for what is wanted and neither there nor on its way; have the results written."""
+        items = await self._items(task)
+        wishes = self._desk.wishes(items)
+        missing = await self._missing(task.key, wishes)
+        spawn = [self._analysis(task, wanted) for wanted in group(missing, fuse=self._desk.fuse)]
+        spawn.append(NewTask("publish", task.key, "write", {}, subject=task.key, rearm="write", revive=True))
+        return Done(spawn=spawn, data={**task.data, "wanted": self._desk.total(items)})
+
+    async def _missing(self, subject: str, wishes: Sequence[Wish]) -> list[Wish]:
+        have = {(result.job, result.fingerprint) for result in await self._records.results([subject])}
+        asked = await self._records.tasks(Selection(kinds=("analysis",), subjects=(subject,)))
+        # What was asked for and did not come is the operator's to retry, unless only its asset was gone.
+        under_way = {
+            (wish["name"], wish["print"])
+            for analysis in asked
+            if analysis.state is not State.DONE and not _asset_gone(analysis)
+            for wish in analysis.data["wishes"]
+        }
+        return [wish for wish in wishes if (wish.name, wish.print) not in have | under_way]
+
+    def _analysis(self, task: Task, wishes: Sequence[Wish]) -> NewTask:
+        data = {
+            "wishes": [wish.as_json() for wish in wishes],
+            "media_id": task.data["media_id"],
+            "seconds": task.data.get("seconds", 0.0),
+            **self._asking,
+        }
+        key = analysis_key(task.key, wishes)
+        return NewTask("analysis", key, "price", data, subject=task.key, rearm="price", revive=True)
+
+    # --------------------------------------------------------------------------------------------------- helpers
+
+    def _road(self, data: dict[str, Json]) -> str | None:
+        if data.get("url"):
+            return "url"
+        if data["size"] <= self._api.ceilings.direct_bytes:
+            return "direct"
+        return "multipart" if data["size"] <= self._api.ceilings.multipart_bytes else None
+
+    async def _new_upload(self, task: Task) -> NewUpload:
+        described = _described(task)
+        if described.road == "url":
+            return described
+        items = await self._items(task)
+        path = await _path(task, items)
+        metadata = dict(described.metadata)
+        if self._read_captions is not None:
+            text = self._read_captions([Path(name) for name in task.data.get("captions", [])])
+            if text:
+                metadata["captions"] = text
+        title = next((item.data["line"]["title"] for item in items if item.data["line"]["title"]), "")
+        metadata["title"] = (title or path.stem)[:200]
+        return NewUpload(
+            described.name, described.road, described.mime, described.size, path, "", metadata, described.since
+        )
+
+    async def _items(self, task: Task) -> list[Task]:
+        return await self._records.tasks(Selection(kinds=("item",), subjects=(task.key,)))
+
+
+async def _path(task: Task, items: Sequence[Task]) -> Path:
+    """Return a path that still holds this content: the file may have been renamed since it was found."""
+    names = [task.data["path"], *(item.data["locator"] for item in items if item.data.get("type") == "file")]
+    for name in dict.fromkeys(names):
+        try:
+            size = (await anyio.Path(name).stat()).st_size
+        except OSError:
+            continue
+        if size == task.data["size"]:
+            return Path(name)
+    raise InputError(
+        f"{task.data['path']}: the file is gone, or its size has changed since it was looked at",
+        code="file_missing",
+        remedy="put it back, or run again with the new file: it is a new video",
+    )
+
+
+def _asset_gone(task: Task) -> bool:
+    return task.state is State.FAILED and task.trouble is not None and task.trouble.code == "asset_gone"
+
+
+def _name(key: str, generation: int, data: dict[str, Json]) -> str:
+    suffix = Path(data.get("path") or "").suffix.lower()
+    ending = suffix if suffix[1:].isalnum() and len(suffix) <= 6 else ".mp4"
+    return f"reelmill-{fingerprint('upload', key)}{fingerprint('name', key)[:8]}-{generation}{ending}"
+
+
+def _described(task: Task) -> NewUpload:
+    data = task.data
+    return NewUpload(
+        name=data["name"],
+        road=data["road"],
+        mime=data.get("mime", "video/mp4"),
+        size=data.get("size", 0),
+        url=data.get("url", ""),
+        metadata={"reelmill_key": task.key[:200]},
+        since=data["since"],
+    )
+
+
+def _give_up(stage: str, task: Task) -> Trouble:
+    return task.trouble or Trouble(
+        "gave_up", f"Stage '{stage}' was tried again and again without success.", "See the log, then `reelmill retry`."
+    )
+
+
+def _session_data(session: Session) -> dict[str, Json]:
+    return {
+        "upload_id": session.upload_id,
+        "asset_id": session.asset_id,
+        "chunk_size": session.chunk_size,
+        "total_chunks": session.total_chunks,
+        "expires_at": session.expires_at,
+        "headers": dict(session.headers),
+    }
+
+
+def _session_of(data: dict[str, Json]) -> Session:
+    return Session(**data)
