@@ -1,0 +1,12 @@
+"""What Reelmill asks of a video. One small file each; the list below is written by hand, importing registers nothing."""
+
+from __future__ import annotations
+
+from jobs.ask import AskFreely
+from jobs.chapters import Chapters
+from jobs.gist import Gist
+from jobs.highlights import Highlights
+from jobs.summary import Summary
+from pipeline.kit import Job
+
+JOBS: tuple[Job, ...] = (Gist(), Summary(), Chapters(), Highlights(), AskFreely())

@@ -14,16 +14,21 @@ from json import dumps
 from types import MappingProxyType
 from typing import Protocol
 
+from pipeline.answers import Parameters, Reading, Verdict, old_spans, outside, seconds, span_schema
 from pipeline.errors import ConfigError, InputError, LostLease, Permanent, Transient
 from pipeline.lifecycle import Policy
 from pipeline.model import Json, Lane, NewTask, Placed, Result, Spend, Task, Trouble
 from pipeline.outcome import Advance, Done, Fail, Hold, Outcome, Park, Retry, Snooze
 from pipeline.ports import OutFile
+from pipeline.render import block, csv_text, cue, disarmed, ffmeta, json_text, markdown, plain, stamp
+from pipeline.subset import mismatch, schema_problem
 
 __all__ = [
-    "Advance", "Ask", "ConfigError", "Done", "Fail", "Hold", "InputError", "Job", "Json", "Kind", "Kinds", "Lane", "Legacy",
-    "LostLease", "Mark", "NewTask", "OutFile", "Outcome", "Park", "Permanent", "Policy", "Result", "Retry", "Snooze", "Spend",
-    "Stage", "Step", "Task", "Transient", "Trouble", "Verdict", "Video", "fingerprint", "seconds", "stamp",
+    "Advance", "Ask", "ConfigError", "Done", "Fail", "Hold", "InputError", "Job", "Json", "Kind", "Kinds", "Lane",
+    "Legacy", "LostLease", "Mark", "NewTask", "OutFile", "Outcome", "Parameters", "Park", "Permanent", "Policy",
+    "Reading", "Result", "Retry", "Snooze", "Spend", "Stage", "Step", "Task", "Transient", "Trouble", "Verdict",
+    "Video", "block", "csv_text", "cue", "disarmed", "ffmeta", "fingerprint", "json_text", "markdown", "mismatch",
+    "old_spans", "outside", "plain", "schema_problem", "seconds", "span_schema", "stamp",
 ]  # fmt: skip
 
 
@@ -66,15 +71,6 @@ class Ask:
     legacy: tuple[Legacy, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a check found: the cleaned value, or the reason why the answer cannot be accepted."""
-
-    value: Mapping[str, Json] | None
-    problem: str = ""  #: one sentence, also sent back as a correction line when the part is asked again
-    notes: tuple[str, ...] = ()  #: repaired or doubtful points, kept with the result
-
-
 class Job(Protocol):
     """What a user asks of a video. Stateless; one module each in ``jobs/``."""
 
@@ -108,44 +104,6 @@ class Mark:
 
     start: float
     end: float
-
-
-def seconds(value: object) -> float | None:
-    """Read seconds from a number, ``"83.5"`` or ``"01:23.5"`` / ``"00:01:23.5"``; None if it is none of them.
-
-    >>> seconds("00:01:23.5")
-    83.5
-    """
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, int | float):
-        return float(value) if value == value and abs(value) != float("inf") else None
-    if not isinstance(value, str):
-        return None
-    total = 0.0
-    parts = value.strip().split(":")
-    if not 1 <= len(parts) <= 3:
-        return None
-    for part in parts:
-        try:
-            total = total * 60 + float(part)
-        except ValueError:
-            return None
-    return total if total == total and abs(total) != float("inf") else None
-
-
-def stamp(at: float, *, form: str = "vtt") -> str:
-    """Write seconds as a time: ``vtt`` 00:01:23.500, ``clock`` 1:23 (hours only when needed).
-
-    >>> stamp(83.5), stamp(83.5, form="clock")
-    ('00:01:23.500', '1:23')
-    """
-    if form == "clock":
-        whole = int(at)
-        h, m, s = whole // 3600, whole // 60 % 60, whole % 60
-        return f"{h}:{m:02}:{s:02}" if h else f"{m}:{s:02}"
-    ms = round(at * 1000)
-    return f"{ms // 3600000:02}:{ms // 60000 % 60:02}:{ms // 1000 % 60:02}.{ms % 1000:03}"
 
 
 def fingerprint(*parts: Json) -> str:

@@ -1,0 +1,104 @@
+"""ask: the user's own question, answered as text or, with a schema, as data. One instance per question."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from json import dumps, loads
+
+from pipeline.kit import (
+    Ask,
+    Json,
+    Legacy,
+    OutFile,
+    Parameters,
+    Reading,
+    Verdict,
+    Video,
+    disarmed,
+    json_text,
+    markdown,
+    mismatch,
+    outside,
+    plain,
+    schema_problem,
+)
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
+_TAKEN = ("chapters", "gist", "highlights", "index", "raw", "results", "summary", "video")
+_LONGEST, _LARGEST = 50_000, 200_000  #: characters of a text answer, of a data answer
+_OLD_PROMPT = 1500  #: characters that API v1.2 takes
+_FENCE = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n?```\s*$", re.DOTALL)
+
+
+class AskFreely:
+    """Parameters: ``prompt`` (required), ``schema`` (of the answer; the platform's subset), ``name`` (of the file)."""
+
+    name = "ask"
+    version = 1
+
+    def params(self, given: Mapping[str, Json]) -> Mapping[str, Json]:
+        """See :meth:`pipeline.kit.Job.params`."""
+        take = Parameters(str(given.get("name", self.name)), given)
+        name = take.take("name", self.name)
+        if not isinstance(name, str) or not _NAME.fullmatch(name) or name in _TAKEN:
+            raise take.wrong("name", "must be lower-case letters, digits, - and _, and not the name of another result")
+        prompt, schema = take.text("prompt", limit=6000, required=True), take.take("schema")
+        take.end()
+        if schema is not None and (problem := schema_problem(schema)):
+            raise take.wrong("schema", problem, "see README, 'ask', for what the platform takes")
+        return {"name": name, "prompt": prompt, "schema": schema}
+
+    def ask(self, params: Mapping[str, Json]) -> Ask:
+        """See :meth:`pipeline.kit.Job.ask`."""
+        field, prompt, schema = f"answer_{params['name']}", params["prompt"], params["schema"]
+        form = "in the form that the schema asks for" if schema else "as text"
+        old = prompt if schema is None else f"{prompt}\nAnswer with JSON only, by this schema: {dumps(schema)}"
+        return Ask(
+            schema={field: schema or {"type": "string"}},
+            lines=(f"`{field}`: the answer, {form}, to this request about the video: {prompt}",),
+            tokens=1500,
+            # A prompt that v1.2 would refuse is not cut behind the user's back: there it simply cannot be asked.
+            legacy=(Legacy("/generate", {"prompt": old}, lambda answer: {field: _read(answer, schema)}),)
+            if len(old) <= _OLD_PROMPT
+            else (),
+        )
+
+    def check(self, answer: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Verdict:
+        """See :meth:`pipeline.kit.Job.check`."""
+        reading, field, schema = Reading(answer), f"answer_{params['name']}", params["schema"]
+        if schema is None:
+            return reading.verdict({"answer": reading.text(field, _LONGEST, lines=True)})
+        value = reading.get(field)
+        if not reading.problem:
+            reading.fault(_unfit(value, schema, field, video.seconds))
+        return reading.verdict({"answer": value})
+
+    def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
+        """See :meth:`pipeline.kit.Job.render`."""
+        if params["schema"] is not None:
+            yield OutFile(f"{params['name']}.json", json_text(value["answer"]))
+            return
+        head = f"# {markdown(plain(video.title, 200))}\n\n" if plain(video.title) else ""
+        asked = "".join(f"> {line}\n".replace(">  ", "> ") for line in markdown(params["prompt"]).split("\n"))
+        yield OutFile(f"{params['name']}.md", f"{head}{asked}\n{disarmed(value['answer'])}\n")
+
+
+def _unfit(value: Json, schema: Mapping[str, Json], field: str, length: float) -> str:
+    try:
+        size = len(dumps(value, allow_nan=False))
+        problem = mismatch(value, schema, f"`{field}`") or outside(value, length)
+    except (ValueError, RecursionError):
+        return f"`{field}` holds a number that is none, or is nested too deeply."
+    return problem or (f"`{field}` is larger than {_LARGEST} characters." if size > _LARGEST else "")
+
+
+def _read(answer: Mapping[str, Json], schema: Mapping[str, Json] | None) -> Json:
+    text = answer.get("data")
+    if schema is None or not isinstance(text, str):
+        return text
+    fenced = _FENCE.match(text)
+    try:
+        return loads(fenced[1] if fenced else text)
+    except (ValueError, RecursionError):
+        return text

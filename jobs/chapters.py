@@ -1,0 +1,106 @@
+"""chapters: the video's parts in order, from its first second to its last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from pipeline.kit import (
+    Ask,
+    Json,
+    Legacy,
+    OutFile,
+    Parameters,
+    Reading,
+    Verdict,
+    Video,
+    cue,
+    ffmeta,
+    json_text,
+    old_spans,
+    plain,
+    span_schema,
+    stamp,
+)
+
+_TEXTS = {"chapter_title": 200, "chapter_summary": 1000}
+
+
+class Chapters:
+    """Parameters: ``max`` (at most so many chapters), ``prompt`` (how to divide)."""
+
+    name = "chapters"
+    version = 1
+
+    def params(self, given: Mapping[str, Json]) -> Mapping[str, Json]:
+        """See :meth:`pipeline.kit.Job.params`."""
+        take = Parameters(self.name, given)
+        checked = {"max": take.whole("max", 20, 1, 200), "prompt": take.text("prompt", limit=1200)}
+        take.end()
+        return checked
+
+    def ask(self, params: Mapping[str, Json]) -> Ask:
+        """See :meth:`pipeline.kit.Job.ask`."""
+        most, wish = params["max"], params["prompt"]
+        lines = (
+            f"`chapters`: at most {most}, in time order, from the first second to the last with no gap and no overlap",
+            "each chapter: `start_time` and `end_time` in seconds from the beginning, `chapter_title` of at most 10 words, "
+            "`chapter_summary` of one or two sentences",
+            *([f"for `chapters`, also heed: {wish}"] if wish else []),
+        )
+        old = {"type": "chapter", "prompt": f"At most {most} chapters. {wish}".strip()}
+        return Ask(
+            schema={"chapters": {"type": "array", "minItems": 1, "items": span_schema(list(_TEXTS))}},
+            lines=lines,
+            tokens=64 + 110 * most,
+            legacy=(Legacy("/summarize", old, lambda answer: old_spans(answer, "chapters")),),
+        )
+
+    def check(self, answer: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Verdict:
+        """See :meth:`pipeline.kit.Job.check`."""
+        reading = Reading(answer)
+        spans = reading.spans("chapters", _TEXTS, most=params["max"], length=video.seconds)
+        if not spans:
+            reading.fault("`chapters` is empty.")
+        ends = [0.0, *(span["end_time"] for span in spans)]
+        starts = [*(span["start_time"] for span in spans), video.seconds or ends[-1]]
+        for end, start in zip(ends, starts, strict=True):
+            if start - end > 1:
+                reading.note(f"no chapter covers {stamp(end, form='clock')} to {stamp(start, form='clock')}")
+        if len(spans) < 3 or any(span["end_time"] - span["start_time"] < 10 for span in spans):
+            reading.note("YouTube shows chapters only if there are three or more of at least 10 s")
+        return reading.verdict({"chapters": spans})
+
+    def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
+        """See :meth:`pipeline.kit.Job.render`."""
+        spans = value["chapters"]
+        yield OutFile("chapters.json", json_text(value))
+        yield OutFile("chapters.vtt", _vtt(spans))
+        yield OutFile("chapters.txt", _youtube(spans))
+        yield OutFile("chapters.ffmeta", _ffmeta(spans, video.title))
+
+
+def _vtt(spans: Sequence[Mapping[str, Json]]) -> str:
+    cues = (f"{stamp(s['start_time'])} --> {stamp(s['end_time'])}\n{cue(s['chapter_title'])}\n" for s in spans)
+    return "WEBVTT\n\n" + "\n".join(cues)
+
+
+def _youtube(spans: Sequence[Mapping[str, Json]]) -> str:
+    """Return YouTube's form: the first line at 0:00, whole seconds that only grow."""
+    lines: list[str] = []
+    last = -1
+    for span in spans:
+        at = int(span["start_time"]) if lines else 0
+        if at > last:
+            lines.append(f"{stamp(at, form='clock')} {plain(span['chapter_title'])}\n")
+            last = at
+    return "".join(lines)
+
+
+def _ffmeta(spans: Sequence[Mapping[str, Json]], title: str) -> str:
+    """Return an ffmpeg metadata file: ``ffmpeg -i film.mp4 -i chapters.ffmeta -map_metadata 1 -codec copy out.mp4``."""
+    lines = [";FFMETADATA1", *([f"title={ffmeta(plain(title, 200))}"] if plain(title) else [])]
+    for span in spans:
+        start, end = round(span["start_time"] * 1000), round(span["end_time"] * 1000)
+        lines += ["[CHAPTER]", "TIMEBASE=1/1000", f"START={start}", f"END={end}"]
+        lines.append(f"title={ffmeta(plain(span['chapter_title']))}")
+    return "\n".join(lines) + "\n"

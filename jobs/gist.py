@@ -1,0 +1,77 @@
+"""gist: a title, the topics and some hashtags."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from pipeline.kit import Ask, Json, Legacy, OutFile, Parameters, Reading, Verdict, Video, json_text
+
+_KINDS = ("title", "topic", "hashtag")
+_FIELD = {"title": "title", "topic": "topics", "hashtag": "hashtags"}
+#: Everything that cannot stand in a hashtag; combining marks stay, or whole scripts would lose their vowels.
+_JUNK = re.compile(r"[^\w\u0300-\u036f\u0900-\u0dff\u0e00-\u0fff]+")
+
+
+class Gist:
+    """Parameters: ``types`` (of title, topic, hashtag), ``topics`` and ``hashtags`` (at most so many)."""
+
+    name = "gist"
+    version = 1
+
+    def params(self, given: Mapping[str, Json]) -> Mapping[str, Json]:
+        """See :meth:`pipeline.kit.Job.params`."""
+        take = Parameters(self.name, given)
+        checked = {
+            "types": take.subset("types", _KINDS),
+            "topics": take.whole("topics", 5, 1, 20),
+            "hashtags": take.whole("hashtags", 15, 1, 50),
+        }
+        take.end()
+        return checked
+
+    def ask(self, params: Mapping[str, Json]) -> Ask:
+        """See :meth:`pipeline.kit.Job.ask`."""
+        topics, hashtags = params["topics"], params["hashtags"]
+        words = {"type": "array", "minItems": 1, "items": {"type": "string"}}
+        parts = {
+            "title": ({"type": "string"}, "`title`: what the video is, in at most 12 words"),
+            "topic": (words, f"`topics`: 1 to {topics} short noun phrases, the most important first"),
+            "hashtag": (words, f"`hashtags`: {min(5, hashtags)} to {hashtags} single or joined words, none twice"),
+        }
+        return Ask(
+            schema={_FIELD[kind]: parts[kind][0] for kind in params["types"]},
+            lines=tuple(parts[kind][1] for kind in params["types"]),
+            tokens=64 + 24 * topics + 12 * hashtags,
+            legacy=(Legacy("/gist", {"types": params["types"]}, lambda answer: answer),),
+        )
+
+    def check(self, answer: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Verdict:
+        """See :meth:`pipeline.kit.Job.check`."""
+        reading, value = Reading(answer), dict[str, Json]()
+        if "title" in params["types"]:
+            value["title"] = reading.text("title", 200)
+        if "topic" in params["types"]:
+            value["topics"] = reading.strings("topics", params["topics"], 100)
+        if "hashtag" in params["types"]:
+            found = _hashtags(reading.strings("hashtags", 4 * params["hashtags"], 100))
+            if not found:
+                reading.fault("`hashtags` has no usable word.")
+            if len(found) > params["hashtags"]:
+                reading.note(f"`hashtags` had {len(found)} entries; the first {params['hashtags']} were kept")
+            value["hashtags"] = found[: params["hashtags"]]
+        return reading.verdict(value)
+
+    def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
+        """See :meth:`pipeline.kit.Job.render`."""
+        yield OutFile("gist.json", json_text(value))
+
+
+def _hashtags(words: list[str]) -> list[str]:
+    """Return each word once as ``#word``: joined, without punctuation; ``"#a #b"`` counts as two."""
+    found: dict[str, str] = {}
+    for part in (part for word in words for part in re.split("[#\uff03]", word)):
+        tag = _JUNK.sub("", part)[:60]
+        if tag.strip("_"):
+            found.setdefault(tag.casefold(), f"#{tag}")
+    return list(found.values())

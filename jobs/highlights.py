@@ -1,0 +1,67 @@
+"""highlights: the moments worth seeing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pipeline.kit import (
+    Ask,
+    Json,
+    Legacy,
+    OutFile,
+    Parameters,
+    Reading,
+    Verdict,
+    Video,
+    csv_text,
+    json_text,
+    old_spans,
+    span_schema,
+    stamp,
+)
+
+_TEXTS = {"highlight": 200, "highlight_summary": 1000}
+
+
+class Highlights:
+    """Parameters: ``max`` (at most so many), ``prompt`` (what makes a moment worth it). None at all is an answer too."""
+
+    name = "highlights"
+    version = 1
+
+    def params(self, given: Mapping[str, Json]) -> Mapping[str, Json]:
+        """See :meth:`pipeline.kit.Job.params`."""
+        take = Parameters(self.name, given)
+        checked = {"max": take.whole("max", 8, 1, 100), "prompt": take.text("prompt", limit=1200)}
+        take.end()
+        return checked
+
+    def ask(self, params: Mapping[str, Json]) -> Ask:
+        """See :meth:`pipeline.kit.Job.ask`."""
+        most, wish = params["max"], params["prompt"]
+        lines = (
+            f"`highlights`: the key moments, at most {most}, in time order, none overlapping another",
+            "each highlight: `start_time` and `end_time` in seconds from the beginning, `highlight` as a headline of at most "
+            "10 words, `highlight_summary` of one sentence",
+            *([f"for `highlights`, also heed: {wish}"] if wish else []),
+        )
+        old = {"type": "highlight", "prompt": f"At most {most} highlights. {wish}".strip()}
+        return Ask(
+            schema={"highlights": {"type": "array", "items": span_schema(list(_TEXTS))}},
+            lines=lines,
+            tokens=64 + 90 * most,
+            legacy=(Legacy("/summarize", old, lambda answer: old_spans(answer, "highlights")),),
+        )
+
+    def check(self, answer: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Verdict:
+        """See :meth:`pipeline.kit.Job.check`."""
+        reading = Reading(answer)
+        spans = reading.spans("highlights", _TEXTS, most=params["max"], length=video.seconds)
+        return reading.verdict({"highlights": spans})
+
+    def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
+        """See :meth:`pipeline.kit.Job.render`."""
+        spans = value["highlights"]
+        rows = [[s["start_time"], s["end_time"], stamp(s["start_time"]), *(s[name] for name in _TEXTS)] for s in spans]
+        yield OutFile("highlights.json", json_text(value))
+        yield OutFile("highlights.csv", csv_text(["start_time", "end_time", "start", *_TEXTS], rows))
