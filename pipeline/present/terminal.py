@@ -1,0 +1,156 @@
+"""The border to stdout and stderr: stdout is data, stderr is for people. Nothing else in ``pipeline`` prints."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TextIO, cast
+
+from pipeline.errors import ReelmillError
+from pipeline.present.failures import Failure, failure_of
+from pipeline.present.text import ASCII, clean
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+#: Columns of a table that goes into a file or a pipe, where nobody's window limits it.
+_PIPE_WIDTH: Final = 200
+
+
+def is_unicode(stream: TextIO) -> bool:
+    """Return True if the stream takes every character."""
+    try:
+        return codecs.lookup(stream.encoding or "").name.startswith("utf")
+    except LookupError:
+        return False
+
+
+class Plain:
+    """A stream that gets what it can encode: our typography one cell for one cell, other characters as ``?``."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._unicode = is_unicode(stream)
+
+    def write(self, text: str) -> int:
+        """Write text; never raises for a character."""
+        encoding = "utf-8" if self._unicode else self._stream.encoding or "ascii"
+        plain = text if self._unicode else text.translate(ASCII)
+        self._stream.write(plain.encode(encoding, "replace").decode(encoding))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+class CurrentStderr:
+    """Whatever ``sys.stderr`` is at the moment: the live display puts itself in between while it is on."""
+
+    def write(self, text: str) -> int:
+        """Write text to today's stderr, if there is one."""
+        return sys.stderr.write(text) if sys.stderr is not None else 0
+
+    def flush(self) -> None:
+        """Flush it."""
+        if sys.stderr is not None:
+            sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        """Return True for a terminal."""
+        return sys.stderr is not None and sys.stderr.isatty()
+
+
+def say(text: str) -> None:
+    """Write data and a newline to stdout. A reader that has left (``| head``) is no error.
+
+    Raises:
+        ReelmillError: stdout cannot be written, e.g. a full disk.
+    """
+    stream = sys.stdout
+    if stream is None:
+        return
+    try:
+        Plain(stream).write(text + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        _silence(stream)
+    except OSError as error:
+        _silence(stream)
+        raise ReelmillError(f"standard output cannot be written: {error.strerror}", code="stdout") from None
+
+
+def say_json(value: object) -> None:
+    """Write a value as JSON to stdout."""
+    from pipeline.present.jsonable import dumps
+
+    say(dumps(value, ascii_only=sys.stdout is not None and not is_unicode(sys.stdout)))
+
+
+def show(renderable: RenderableType) -> None:
+    """Write tables and text to stdout: with colours on a terminal (NO_COLOR is honoured), plain and wide otherwise."""
+    tty = sys.stdout is not None and sys.stdout.isatty()
+    say(rendered(renderable, tty=tty, width=None if tty or "COLUMNS" in os.environ else _PIPE_WIDTH))
+
+
+def rendered(renderable: RenderableType, *, tty: bool = False, width: int | None = None) -> str:
+    """Return what :func:`show` writes. ``width`` in cells; None asks the terminal."""
+    from rich.console import Console
+
+    text = io.StringIO()
+    console = Console(
+        file=text, force_terminal=tty, force_jupyter=False, width=width, highlight=False, markup=False, emoji=False
+    )
+    console.print(renderable)
+    return "\n".join(line.rstrip() for line in text.getvalue().rstrip("\n").split("\n"))
+
+
+def tell(text: str) -> None:
+    """Write a line for people to stderr; if nobody can read it, nobody is bothered."""
+    stream = sys.stderr
+    if stream is not None:
+        with contextlib.suppress(OSError, ValueError):
+            Plain(stream).write(text + "\n")
+            stream.flush()
+
+
+def guard(work: Callable[[], int], secrets: Callable[[], list[str]]) -> int:
+    """Run a command and return its exit code; whatever it raises is told in two lines. ``secrets`` are never shown."""
+    try:
+        return int(work())
+    except (SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 the last border: whatever comes this far becomes an exit code
+        return _tell_failure(failure_of(error), secrets())
+
+
+def _tell_failure(failure: Failure, secrets: list[str]) -> int:
+    from pipeline import log
+
+    redact = log.Redactor(secrets).clean
+    if failure.cause is not None:
+        log.get("cli").error("crashed", exc_info=failure.cause)
+    tell(f"reelmill: {clean(redact(failure.message))}")
+    if failure.remedy:
+        tell(f"  → {clean(redact(failure.remedy))}")
+    return int(failure.code)
+
+
+def log_to_stderr(level: str, form: str, secrets: list[str]) -> None:
+    """Send the log to whatever stderr is at the moment of each line."""
+    from pipeline import log
+
+    log.setup(level, cast("Any", form), secrets, cast("TextIO", CurrentStderr()))
+
+
+def _silence(stream: TextIO) -> None:
+    """Point the stream's descriptor at nothing, so that the flush at exit has nobody to complain to."""
+    with contextlib.suppress(OSError, ValueError):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nothing, stream.fileno())
+        finally:
+            os.close(nothing)
