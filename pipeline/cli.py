@@ -106,7 +106,7 @@ def plan(
     jobs: options.Jobs = None,
     strict: options.Strict = None,
     max_usd: options.MaxUsd = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="How many items to list.")] = 50,
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many items to list.")] = 50,
     json: options.AsJson = False,
     log_level: options.LogLevel = None,
 ) -> int:
@@ -135,7 +135,9 @@ def plan(
 def status(
     config: options.Config = None,
     state: options.State = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="How many failed and held items to list.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many stopped items to list.")
+    ] = 20,
     json: options.AsJson = False,
     log_level: options.LogLevel = None,
 ) -> int:
@@ -197,7 +199,7 @@ def why(
 def retry(
     items: options.Items = None,
     failed: Annotated[
-        bool, typer.Option("--failed", help="Everything that failed (held items are named by you).")
+        bool, typer.Option("--failed", help="Everything that failed. Held items: by name or class only.")
     ] = False,
     classes: Annotated[
         list[str] | None,
@@ -290,9 +292,11 @@ def doctor(
 @app.command(short_help="Serve the local platform for any client.")
 @guarded
 def platform(
-    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    host: Annotated[
+        str | None, typer.Option(metavar="HOST", help="Default: as configured.", show_default=False)
+    ] = None,
     port: Annotated[
-        int | None, typer.Option(min=0, max=65_535, help="Port; 0 takes a free one.", show_default="0")
+        int | None, typer.Option(metavar="PORT", min=0, max=65_535, help="0 takes a free one.", show_default=False)
     ] = None,
     faults: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Script of faults to play, for tests.", show_default=False)
@@ -322,8 +326,10 @@ def platform(
 @app.command(short_help="Make a few videos and ingest them; no account.")
 @guarded
 def demo(
-    folder: Annotated[Path, typer.Argument(help="Where videos, progress and results go.")] = Path("reelmill-demo"),
-    count: Annotated[int, typer.Option("--count", "-n", min=1, max=50, help="How many videos to make.")] = 3,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where everything goes.")] = Path("reelmill-demo"),
+    count: Annotated[
+        int, typer.Option("--count", "-n", metavar="N", min=1, max=50, help="How many videos to make.")
+    ] = 3,
     json: options.AsJson = False,
     log_level: options.LogLevel = None,
 ) -> int:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -201,29 +203,36 @@ def load(
     if path is not None:
         _anchor(raw, path.parent)
     _fold_jobs(raw)
-    merged = _merge(_merge(raw, _from_env(env)), flags or {})
-    where = str(path) if path is not None else "settings"
-    if "api_key" in merged or "api_key" in merged.get("provider", {}):
-        raise ConfigError(
-            f"{where}: the API key does not belong into the configuration",
-            remedy="export TWELVELABS_API_KEY, or name a file in [provider] key_file",
-        )
+    layers = _Layers(path, _from_env(env), flags or {})
+    merged = _merge(_merge(raw, layers.env), layers.flags)
+    for section, table in [("", merged), *merged.items()]:
+        if isinstance(table, Mapping) and "api_key" in table:
+            place = layers.place([section, "api_key"] if section else ["api_key"])
+            raise ConfigError(
+                f"{place}: the API key does not belong into the configuration",
+                remedy="export TWELVELABS_API_KEY, or name a file in [provider] key_file",
+            )
     try:
         settings = Settings.model_validate({**merged, "origin": path})
     except ValidationError as error:
-        raise _explain(error, where, path) from None
+        raise _explain(error, layers) from None
     return settings.model_copy(update={"api_key": _key(env, settings.provider.key_file)})
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a byte order mark there
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such configuration file", remedy="check --config") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error})") from None
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"{path}: cannot be read: {reason}", remedy="check --config") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}", remedy="see config.example.toml") from None
+        said = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", str(error))
+        place, what = (f"{path}, line {said[2]}", said[1]) if said else (str(path), str(error))
+        raise ConfigError(
+            f"{place}: not valid TOML: {what}", remedy="text needs quotes; see config.example.toml"
+        ) from None
 
 
 _PATHS = (("run", "state"), ("run", "output"), ("provider", "key_file"), ("platform", "state"))
@@ -257,10 +266,15 @@ def _fold_jobs(raw: dict[str, Any]) -> None:
 def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in env.items():
-        section, _, key = name.removeprefix("REELMILL_").lower().partition("__")
-        if name.startswith("REELMILL_") and key:
-            many = (section, key) in {("run", "manifests"), ("jobs", "enabled"), ("source", "extensions")}
-            found.setdefault(section, {})[key] = [v.strip() for v in value.split(",")] if many else value
+        *sections, key = name.removeprefix("REELMILL_").lower().split("__")
+        if name.startswith("REELMILL_") and sections:
+            table = found
+            for section in sections:
+                if not isinstance(table.get(section), dict):
+                    table[section] = {}
+                table = table[section]
+            many = (sections[0], key) in {("run", "manifests"), ("jobs", "enabled"), ("source", "extensions")}
+            table[key] = [v.strip() for v in value.split(",")] if many else value
     return found
 
 
@@ -289,18 +303,54 @@ def _key(env: Mapping[str, str], key_file: Path | None) -> SecretStr | None:
     return SecretStr(text)
 
 
-def _explain(error: ValidationError, where: str, path: Path | None) -> ConfigError:
+@dataclass(frozen=True, slots=True)
+class _Layers:
+    """Where a setting came from, for messages only."""
+
+    file: Path | None
+    env: Mapping[str, Any]
+    flags: Mapping[str, Any]
+
+    def place(self, names: list[str]) -> str:
+        """Name the highest layer that sets this key: the command line, a variable, or file and line."""
+        if _inside(self.flags, names):
+            return "command line"
+        if _inside(self.env, names):
+            return "environment variable REELMILL_" + "__".join(names).upper()
+        if self.file is None:
+            return "settings"
+        line = _line_of(self.file, names)
+        return f"{self.file}, line {line}" if line else str(self.file)
+
+
+def _inside(table: Any, names: list[str]) -> bool:
+    for name in names:
+        if not isinstance(table, Mapping) or name not in table:
+            return False
+        table = table[name]
+    return True
+
+
+def _explain(error: ValidationError, layers: _Layers) -> ConfigError:
     first = error.errors(include_input=False, include_url=False)[0]
-    names = [str(part) for part in first["loc"]]
+    names = [part for part in first["loc"] if isinstance(part, str)]
+    if names[:2] == ["jobs", "settings"]:
+        del names[1]  # the file says [jobs.<name>]
     shown = f"[{'.'.join(names[:-1])}] {names[-1]}" if len(names) > 1 else f"[{names[0]}]"
-    line = _line_of(path, names[-1])
-    place = f"{where}, line {line}" if line else where
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    place = layers.place(names)
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(names[-1], _known(names[:-1]), 1)
-        hint = f"did you mean '{near[0]}'?" if near else "config.example.toml lists every key"
-        return ConfigError(f"{place}: {shown}: unknown key{more}", remedy=hint)
-    return ConfigError(f"{place}: {shown}: {first['msg']}{more}", remedy="config.example.toml explains every key")
+        return ConfigError(f"{place}: {shown}: unknown key{more}", remedy=_hint(names))
+    said = first["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
+    return ConfigError(f"{place}: {shown}: {said}{more}", remedy="config.example.toml explains every key")
+
+
+def _hint(names: list[str]) -> str:
+    near = difflib.get_close_matches(names[-1], _known(names[:-1]), 1)
+    if near:
+        return f"did you mean '{near[0]}'?"
+    homes = [section for section in _known([]) if names[-1] in _known([section])]
+    return f"it belongs under [{homes[0]}]" if len(names) == 1 and homes else "config.example.toml lists every key"
 
 
 def _known(path: list[str]) -> list[str]:
@@ -314,16 +364,25 @@ def _known(path: list[str]) -> list[str]:
     return [name for name in model.model_fields if name not in ("api_key", "origin")]
 
 
-def _line_of(path: Path | None, key: str) -> int:
-    """Find the line that sets a key, for the message only; 0 if it is not to be seen."""
-    if path is None:
-        return 0
+def _line_of(path: Path, names: list[str]) -> int:
+    """Find the line that sets a key, or else its table, for the message only; 0 if neither is to be seen."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):
         return 0
+    best, depth, table = 0, 0, list[str]()
     for number, text in enumerate(lines, 1):
-        head = text.split("=", 1)[0].strip() if "=" in text else text.strip().strip("[]").rpartition(".")[2]
-        if head.strip("\"' ") == key:
-            return number
-    return 0
+        line = text.strip()
+        if line.startswith("["):
+            here = table = _dotted(line.partition("]")[0])
+        elif "=" in line and not line.startswith("#"):
+            here = table + _dotted(line.partition("=")[0])
+        else:
+            continue
+        if len(here) > depth and here == names[: len(here)]:
+            best, depth = number, len(here)
+    return best
+
+
+def _dotted(text: str) -> list[str]:
+    return [part.strip(" \t\"'") for part in text.strip("[] \t").split(".")]

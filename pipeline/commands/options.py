@@ -10,7 +10,7 @@ import typer
 Sources = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[SOURCES]...",
+        metavar="SOURCES",
         help="Manifests (.txt, .csv, .jsonl), video files, folders, globs, URLs, or - for a list on stdin. "
         "None: the manifests that the configuration names.",
         show_default=False,
@@ -18,9 +18,7 @@ Sources = Annotated[
 ]
 Items = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="[ITEM]...", help="Items by id, key, path or title, as `status` shows them.", show_default=False
-    ),
+    typer.Argument(metavar="ITEM", help="Items by id, key, path or title, as `status` shows them.", show_default=False),
 ]
 Item = Annotated[str, typer.Argument(metavar="ITEM", help="An item by id, key, path or title, as `status` shows it.")]
 Config = Annotated[
