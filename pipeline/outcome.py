@@ -81,7 +81,7 @@ class Park:
     """No fault of this task: its whole scope must wait. The task goes back untouched, and no attempt is counted.
 
     ``scope`` is a lane's name: it takes no new work until ``until`` (epoch seconds), while the other lanes drain; a long
-    park is remembered across restarts. ``scope="run"`` stops the whole run; ``trouble.code`` says with which exit code.
+    park is remembered across restarts. ``run:operator``, ``run:config`` and ``run:store`` stop the whole run.
     ``scope="budget"`` closes the analyze lane for the rest of this run only.
     """
 

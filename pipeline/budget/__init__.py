@@ -1,1 +1,1 @@
-"""budget."""
+"""What things cost, and the purse that a run may empty."""

@@ -38,8 +38,12 @@ async def run_step(stage: Stage, task: Task, still: Still, clock: Clock) -> Outc
     except Ambiguous as error:
         # The next claim of a stage that is not fresh asks the provider first; that stage brings its own delay.
         return Retry(error.trouble, after=0.0)
-    except (NeedsOperator, ConfigError, StoreError) as error:
-        return Park("run", clock.now(), error.trouble)
+    except NeedsOperator as error:
+        return Park("run:operator", clock.now(), error.trouble)
+    except ConfigError as error:
+        return Park("run:config", clock.now(), error.trouble)
+    except StoreError as error:
+        return Park("run:store", clock.now(), error.trouble)
     except (Permanent, InputError) as error:
         return Fail(error.trouble)
     except Exception as error:

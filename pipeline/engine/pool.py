@@ -25,6 +25,7 @@ from pipeline.ports import Applied, Clock, Database
 
 _log = log.get("engine")
 _DEFAULT = Policy()
+_STUBBORN = 20.0  #: seconds of the last wait for a database that does not take an outcome
 _IDLE = 30.0  #: seconds between looks when nothing is due; wake-ups make it shorter
 
 
@@ -45,6 +46,7 @@ class Ending:
     """Why a run ended, filled in while it runs."""
 
     halted: Trouble | None = None  #: key, credit, plan, configuration, store: stops everything
+    cause: str = ""  #: of ``halted``: operator, config or store
     budget: Trouble | None = None
     parked: dict[Lane, Parked] = field(default_factory=dict)
     interrupted: bool = False
@@ -270,13 +272,12 @@ class Pool:
                 return await self._store.apply(applied, self._clock.now())
             except Transient as error:
                 _log.warning("store.retry", why=str(error), key=task.key)
-                if self._stopping and delay > 4:
-                    self.ending.halted = self.ending.halted or error.trouble
+                if delay > _STUBBORN:
+                    # The row stays running: the next start finds the intent and asks the provider what came of it.
+                    self._halt(error.trouble)
                     return False
                 await self._clock.sleep(delay)
-                delay = min(delay * 2, 30.0)
-                if delay >= 4 and self.ending.halted is None:
-                    self._halt(error.trouble)
+                delay *= 2
             except StoreError as error:
                 self._halt(error.trouble)
                 return False
@@ -293,8 +294,8 @@ class Pool:
     # ----------------------------------------------------------------------------------------------- parking
 
     async def _park(self, park: Park) -> None:
-        if park.scope == "run":
-            self._halt(park.trouble)
+        if park.scope.startswith("run:"):
+            self._halt(park.trouble, park.scope.removeprefix("run:"))
         elif park.scope == "budget":
             self._close(Lane.ANALYZE)
             self.ending.budget = park.trouble
@@ -316,9 +317,9 @@ class Pool:
     def _close(self, lane: Lane) -> None:
         self._closed.add(lane)
 
-    def _halt(self, trouble: Trouble | None = None) -> None:
+    def _halt(self, trouble: Trouble | None = None, cause: str = "store") -> None:
         if trouble is not None and self.ending.halted is None:
-            self.ending.halted = trouble
+            self.ending.halted, self.ending.cause = trouble, cause
             _log.error("run.halted", code=trouble.code, why=trouble.message, remedy=trouble.remedy)
         self._stopping = True
         self.wake()

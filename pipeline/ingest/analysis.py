@@ -155,9 +155,9 @@ class AnalysisKind:
         """The platform said no. If it has lost the asset, have it uploaded again; this analysis follows by itself."""
         if trouble.code != "resource_not_exist":
             return Fail(trouble, stage="price")
-        gone = Trouble("asset_gone", "The platform does not have the uploaded video any more; it is uploaded again.")
-        check = NewTask("video", task.subject, "settle", {}, subject=task.subject, rearm="settle")
-        return Fail(gone, spawn=[check], stage="price")
+        # The same analysis is armed again, under a key of its own, once the video has a new asset.
+        check = NewTask("video", task.subject, "place", {}, subject=task.subject, rearm="settle")
+        return Done(data=_next(task, superseded=True), spawn=[check])
 
     def _spend(self, task: Task, key: str, usd: float, *, doubtful: bool = False) -> Spend:
         minutes = task.data["seconds"] / 60

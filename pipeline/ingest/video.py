@@ -188,17 +188,18 @@ class VideoKind:
         wishes = self._desk.wishes(items)
         missing = await self._missing(task.key, wishes)
         spawn = [self._analysis(task, wanted) for wanted in group(missing, fuse=self._desk.fuse)]
-        spawn.append(NewTask("publish", task.key, "write", {}, subject=task.key, rearm="write", revive=True))
+        if not spawn:  # otherwise the answers have it written
+            spawn = [NewTask("publish", task.key, "write", {}, subject=task.key, rearm="write", revive=True)]
         return Done(spawn=spawn, data={**task.data, "wanted": self._desk.total(items)})
 
     async def _missing(self, subject: str, wishes: Sequence[Wish]) -> list[Wish]:
         have = {(result.job, result.fingerprint) for result in await self._records.results([subject])}
         asked = await self._records.tasks(Selection(kinds=("analysis",), subjects=(subject,)))
-        # What was asked for and did not come is the operator's to retry, unless only its asset was gone.
+        # What was asked for and did not come is the operator's to retry.
         under_way = {
             (wish["name"], wish["print"])
             for analysis in asked
-            if analysis.state is not State.DONE and not _asset_gone(analysis)
+            if analysis.state is not State.DONE
             for wish in analysis.data["wishes"]
         }
         return [wish for wish in wishes if (wish.name, wish.print) not in have | under_way]
@@ -211,7 +212,7 @@ class VideoKind:
             **self._asking,
         }
         key = analysis_key(task.key, wishes)
-        return NewTask("analysis", key, "price", data, subject=task.key, rearm="price", revive=True)
+        return NewTask("analysis", key, "price", data, subject=task.key, rearm="price")
 
     # --------------------------------------------------------------------------------------------------- helpers
 
@@ -258,10 +259,6 @@ async def _path(task: Task, items: Sequence[Task]) -> Path:
         code="file_missing",
         remedy="put it back, or run again with the new file: it is a new video",
     )
-
-
-def _asset_gone(task: Task) -> bool:
-    return task.state is State.FAILED and task.trouble is not None and task.trouble.code == "asset_gone"
 
 
 def _name(key: str, generation: int, data: dict[str, Json]) -> str:

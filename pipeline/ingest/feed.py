@@ -1,0 +1,253 @@
+"""From manifest lines to tasks: what is new is queued, what changed starts again, what is missing is restored.
+
+Reads in batches, so that a million lines cost no more memory than one batch, and the engine is at work from the first.
+A batch costs three queries. Nothing here calls the provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import anyio
+
+from pipeline.errors import ConfigError
+from pipeline.ingest.item import item_data, item_task
+from pipeline.ingest.wishes import Desk
+from pipeline.kit import Json, NewTask, Task
+from pipeline.model import Lane, Selection, State
+from pipeline.ports import Item, Records, Sink, Store
+from pipeline.views import BadLine
+
+_BATCH = 256
+_KEPT = 20  #: bad lines kept for the report; all are counted and logged
+
+
+@dataclass(slots=True)
+class Fed:
+    """What was read."""
+
+    lines: int = 0
+    duplicates: int = 0
+    bad: list[BadLine] = field(default_factory=list)
+    bad_count: int = 0
+    actions: dict[str, int] = field(default_factory=dict)  #: what was decided -> items
+
+    def refuse(self, bad: BadLine) -> None:
+        """Count a bad line; keep the first few."""
+        self.bad_count += 1
+        if len(self.bad) < _KEPT:
+            self.bad.append(bad)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the database holds about one item's video."""
+
+    item: Task | None = None
+    items: Sequence[Task] = ()  #: all items of the same video, this one included
+    video: Task | None = None
+    publish: Task | None = None
+    analyses: Sequence[Task] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a run does about one item."""
+
+    action: str  #: new, unfinished, changed, analyze, restore, failed, held, nothing
+    submit: tuple[NewTask, ...] = ()
+    retry: tuple[Task, ...] = ()
+
+
+async def knowledge(records: Records, items: Sequence[Item]) -> dict[str, Known]:
+    """Return what is known, by item key, in two queries."""
+    own = {task.key: task for task in await records.tasks(Selection(kinds=("item",), keys=tuple(i.key for i in items)))}
+    subjects = tuple({task.subject for task in own.values() if task.subject})
+    related: dict[str, list[Task]] = {subject: [] for subject in subjects}
+    for task in await records.tasks(Selection(subjects=subjects)) if subjects else []:
+        related[task.subject].append(task)
+    return {item.key: _known(own.get(item.key), related) for item in items}
+
+
+def _known(item: Task | None, related: Mapping[str, Sequence[Task]]) -> Known:
+    if item is None:
+        return Known()
+    around = related.get(item.subject, ())
+    by_kind = {task.kind: task for task in around}
+    return Known(
+        item,
+        [task for task in around if task.kind == "item"] or [item],
+        by_kind.get("video"),
+        by_kind.get("publish"),
+        [task for task in around if task.kind == "analysis"],
+    )
+
+
+def decide(item: Item, known: Known, desk: Desk, *, attempts: int, changed: bool, missing: bool) -> Decision:
+    """Return what to do about an item. Pure; ``changed``: the file differs; ``missing``: a result file is gone."""
+    if known.item is None:
+        return Decision("new", (item_task(item),))
+    if known.item.state is not State.DONE:
+        return _unfinished(item, known, attempts, changed)
+    if changed or known.item.data.get("line") != item_data(item)["line"]:
+        return Decision("changed", (item_task(item, again=True),))
+    parts = [task for task in (known.video, *known.analyses, known.publish) if task is not None]
+    exhausted = tuple(task for task in parts if _exhausted(task, attempts))
+    if known.video is not None and known.video.state is State.DONE and _wants_more(known, desk):
+        again = NewTask("video", known.video.key, "place", {}, subject=known.video.key, rearm="fan_out")
+        return Decision("analyze", (again,), exhausted)
+    if exhausted:
+        return Decision("unfinished", (), exhausted)
+    for state, action in ((State.HELD, "held"), (State.FAILED, "failed")):
+        if any(task.state is state for task in parts if task.kind != "publish"):
+            return Decision(action)
+    if any(not task.state.terminal for task in parts):
+        return Decision("unfinished")
+    return _restored(known, missing)
+
+
+def _restored(known: Known, missing: bool) -> Decision:
+    publish = known.publish
+    if publish is not None and (missing or publish.state is State.FAILED):
+        again = NewTask("publish", publish.key, "write", {}, subject=publish.key, rearm="write", revive=True)
+        return Decision("restore", (again,))
+    return Decision("nothing")
+
+
+def _unfinished(item: Item, known: Known, attempts: int, changed: bool) -> Decision:
+    task = known.item
+    assert task is not None
+    if task.state is State.FAILED:
+        if _exhausted(task, attempts):
+            return Decision("unfinished", (item_task(item, again=True),))
+        return Decision("changed", (item_task(item, again=True),)) if changed else Decision("failed")
+    return Decision("held" if task.state is State.HELD else "unfinished", (item_task(item, again=True),))
+
+
+def _exhausted(task: Task, attempts: int) -> bool:
+    """True for a task that failed by running out of attempts: what stood in its way may be gone tonight."""
+    return task.state is State.FAILED and task.attempt >= attempts
+
+
+def _wants_more(known: Known, desk: Desk) -> bool:
+    assert known.video is not None
+    return known.video.data.get("wanted") != desk.total(known.items)
+
+
+class Feeder:
+    """Feeds a run."""
+
+    def __init__(
+        self,
+        store: Store,
+        records: Records,
+        desk: Desk,
+        sink: Sink,
+        submit: Callable[[Sequence[NewTask]], Awaitable[int]],
+        now: Callable[[], float],
+        attempts: int,
+    ) -> None:
+        self._store = store
+        self._records = records
+        self._desk = desk
+        self._sink = sink
+        self._submit = submit
+        self._now = now
+        self._attempts = attempts
+        self._seen: set[int] = set()
+        self.fed = Fed()
+
+    async def feed(self, entries: Iterable[Item | BadLine]) -> Fed:
+        """Read everything; return what was read. The iterator runs in a worker thread."""
+        iterator = iter(entries)
+        while batch := await anyio.to_thread.run_sync(_take, iterator):
+            await self._batch(self._usable(batch))
+        return self.fed
+
+    def _usable(self, batch: Sequence[Item | BadLine]) -> list[Item]:
+        items = []
+        for entry in batch:
+            bad = entry if isinstance(entry, BadLine) else self.objection(entry)
+            if bad is not None:
+                self.fed.refuse(bad)
+            elif isinstance(entry, Item):
+                self.fed.lines += 1
+                mark = hash(entry.key)
+                if mark in self._seen:
+                    self.fed.duplicates += 1
+                else:
+                    self._seen.add(mark)
+                    items.append(entry)
+        return items
+
+    def objection(self, item: Item) -> BadLine | None:
+        """Return why a line's own words cannot be carried out, e.g. an ``ask`` without a prompt."""
+        if not item.line.jobs and not item.line.prompt:
+            return None
+        try:
+            self._desk.wishes([_as_task(item)])
+        except ConfigError as error:
+            return BadLine(item.line.place, item.line.source[:200], error.trouble)
+        return None
+
+    async def _batch(self, items: Sequence[Item]) -> None:
+        known = await knowledge(self._records, items)
+        changed, missing = await self.look(items, known)
+        decisions = [
+            decide(
+                item,
+                known[item.key],
+                self._desk,
+                attempts=self._attempts,
+                changed=item.key in changed,
+                missing=item.key in missing,
+            )
+            for item in items
+        ]
+        for decision in decisions:
+            self.fed.actions[decision.action] = self.fed.actions.get(decision.action, 0) + 1
+        retry = {task.id: task for decision in decisions for task in decision.retry}
+        for kind in {task.kind for task in retry.values()}:
+            keys = tuple(task.key for task in retry.values() if task.kind == kind)
+            await self._store.command("retry", Selection(kinds=(kind,), keys=keys), self._now())
+        submit = [task for decision in decisions for task in decision.submit]
+        if submit:
+            await self._submit(submit)
+
+    async def look(self, items: Sequence[Item], known: Mapping[str, Known]) -> tuple[set[str], set[str]]:
+        """Return the keys of items whose file changed, and of those with result files missing."""
+        files = [(i.key, i.locator, known[i.key].item) for i in items if i.kind == "file"]
+        changed = await anyio.to_thread.run_sync(_changed, [(key, path, task) for key, path, task in files if task])
+        missing = set()
+        for item in items:
+            publish = known[item.key].publish
+            if publish is None or publish.state is not State.DONE:
+                continue
+            if await self._sink.missing(publish.data["folder"], publish.data["sizes"]):
+                missing.add(item.key)
+        return changed, missing
+
+
+def _take(iterator: Iterator[Item | BadLine]) -> list[Item | BadLine]:
+    return list(islice(iterator, _BATCH))
+
+
+def _changed(files: Sequence[tuple[str, str, Task]]) -> set[str]:
+    return {key for key, path, task in files if _differs(path, task.data)}
+
+
+def _differs(path: str, data: Mapping[str, Json]) -> bool:
+    if "mtime_ns" not in data:
+        return False
+    try:
+        stat = Path(path).stat()
+    except OSError:
+        return False
+    return (stat.st_size, stat.st_mtime_ns) != (data["size"], data["mtime_ns"])
+
+
+def _as_task(item: Item) -> Task:
+    return Task(0, "item", item.key, "resolve", item_data(item), State.PENDING, Lane.FETCH, 0)

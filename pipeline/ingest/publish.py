@@ -1,0 +1,160 @@
+"""Kind ``publish``: everything known about one video, from the database to its folder. Costs nothing; may run again.
+
+Whatever changes a video's results re-arms this task, and a run re-arms it for folders that lost a file: deleted results
+come back without a paid call.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from pipeline.clock import iso
+from pipeline.ingest.wishes import Desk, Wish
+from pipeline.kit import Done, Json, Kind, Lane, Outcome, OutFile, Policy, Result, Spend, Stage, Still, Task, Video
+from pipeline.model import Selection
+from pipeline.ports import Records, Sink
+
+_FORMAT = 1  #: of video.json
+
+
+class PublishKind:
+    """The one step that writes."""
+
+    def __init__(self, records: Records, desk: Desk, sink: Sink, provider: str) -> None:
+        self._records = records
+        self._desk = desk
+        self._sink = sink
+        self._provider = provider
+        self.completed: set[int] = set()  #: hashes of the videos written with every result in this run
+
+    def kind(self, policy: Policy) -> Kind:
+        """Return the kind for the engine."""
+        return Kind("publish", [Stage("write", Lane.WRITE, self.write, policy)], base=30)
+
+    async def write(self, task: Task, still: Still) -> Outcome:
+        """Render the present results of every wish and write the folder."""
+        tasks = await self._records.tasks(Selection(subjects=(task.key,)))
+        results = await self._records.results([task.key])
+        items = [entry for entry in tasks if entry.kind == "item"]
+        video = next(entry for entry in tasks if entry.kind == "video")
+        wishes = self._desk.wishes(items)
+        current = current_results(wishes, results)
+        answers = {result.meta["answer"] for _, result in current}
+        raw = [result for result in results if result.job == "_answer" and result.fingerprint in answers]
+        title = title_of(items, current)
+        folder = task.data.get("folder") or self._sink.folder(task.key, title)
+        files = _rendered(task.key, float(video.data.get("seconds") or 0.0), title, current)
+        files += [OutFile(f"raw/{answer.fingerprint}.json", _pretty(answer.body)) for answer in raw]
+        card = self._card(video, items, title, current, [file.name for file in files])
+        card["cost"] = spend_card(await self._records.spends([task.key]))
+        files.append(OutFile("video.json", _pretty(card)))
+        sizes = await self._sink.write(folder, files)
+        if len(current) == len(wishes):
+            self.completed.add(hash(task.key))
+        return Done(data={**task.data, "folder": folder, "sizes": dict(sizes), "title": title})
+
+    def _card(
+        self,
+        video: Task,
+        items: Sequence[Task],
+        title: str,
+        current: Sequence[tuple[Wish, Result]],
+        names: Sequence[str],
+    ) -> dict[str, Json]:
+        """Return ``video.json``: where everything came from and what it is."""
+        data = video.data
+        return {
+            "format": _FORMAT,
+            "key": video.key,
+            "title": title,
+            "sources": [_source(item) for item in sorted(items, key=lambda item: item.key)],
+            "media": {
+                name: data[name]
+                for name in (
+                    "sha256",
+                    "size",
+                    "seconds",
+                    "width",
+                    "height",
+                    "container",
+                    "video_codec",
+                    "audio_codec",
+                    "url",
+                )
+                if name in data
+            },
+            "provider": {
+                "name": self._provider,
+                "asset_id": data.get("media_id", ""),
+                "upload_name": data.get("name", ""),
+            },
+            "results": {wish.name: _provenance(wish, result) for wish, result in current},
+            "files": sorted({*names, "video.json"}),
+        }
+
+
+def current_results(wishes: Sequence[Wish], results: Sequence[Result]) -> list[tuple[Wish, Result]]:
+    """Return the wishes that have an answer, with the answer that fits their present fingerprint."""
+    by_print = {(result.job, result.fingerprint): result for result in results}
+    found = [(wish, by_print.get((wish.name, wish.print))) for wish in wishes]
+    return [(wish, result) for wish, result in found if result is not None]
+
+
+def title_of(items: Sequence[Task], current: Sequence[tuple[Wish, Result]]) -> str:
+    """Return what to call a video: the user's word, else the answer's, else the source's name."""
+    for item in items:
+        if item.data["line"]["title"]:
+            return str(item.data["line"]["title"])
+    for _, result in current:
+        title = result.body.get("title") if isinstance(result.body, dict) else None
+        if isinstance(title, str) and title.strip():
+            return title.strip()
+    return str(items[0].data["locator"]).rstrip("/").rpartition("/")[2] if items else "video"
+
+
+def spend_card(spends: Sequence[Spend]) -> dict[str, Json]:
+    """Return a video's ledger entries as sums."""
+    return {
+        "usd": round(sum(spend.usd for spend in spends), 6),
+        "minutes": round(sum(spend.minutes for spend in spends), 3),
+        "calls": len(spends),
+        "possibly_paid_twice": sum(spend.doubtful for spend in spends),
+    }
+
+
+def _rendered(key: str, seconds: float, title: str, current: Sequence[tuple[Wish, Result]]) -> list[OutFile]:
+    video = Video(key, seconds, title)
+    files: dict[str, OutFile] = {}
+    for wish, result in current:
+        for file in wish.job.render(result.body, video, wish.params):
+            name = file.name if file.name not in files else f"{wish.name}-{file.name}"
+            files[name] = OutFile(name, file.content)
+    return list(files.values())
+
+
+def _source(item: Task) -> dict[str, Json]:
+    line = item.data["line"]
+    kept = {name: line[name] for name in ("id", "title", "tags", "metadata") if line.get(name)}
+    return {"source": item.data["source"], "locator": item.data["locator"], **kept}
+
+
+def _provenance(wish: Wish, result: Result) -> dict[str, Json]:
+    meta = result.meta
+    return {
+        "job": wish.job.name,
+        "version": meta.get("version"),
+        "fingerprint": result.fingerprint,
+        "provider": meta.get("provider"),
+        "model": meta.get("model"),
+        "task_id": meta.get("task_id"),
+        "answer": f"raw/{meta.get('answer')}.json",
+        "usage": meta.get("usage"),
+        "asked": iso(meta.get("asked") or 0.0),
+        "answered": iso(result.created),
+        "notes": meta.get("notes") or [],
+    }
+
+
+def _pretty(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n"
