@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -14,6 +14,8 @@ _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _SECRET_NAMES = re.compile(r"(?i)(api[-_]?key|authorization|cookie|password|secret|token|signature)$")
 #: A presigned URL's query is a key in itself.
 _QUERY = re.compile(r"(https?://[^\s\"'?]+)\?[^\s\"']+")
+#: Control characters apart from newline and tab, and what turns the direction of writing.
+_OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class Redactor:
@@ -23,20 +25,33 @@ class Redactor:
         self._secrets = [secret for secret in secrets if len(secret) >= 4]
 
     def __call__(self, _logger: Any, _method: str, event: Any) -> Any:
-        """Return the event with secrets hidden."""
-        return {key: "***" if _SECRET_NAMES.search(str(key)) else self.clean(value) for key, value in event.items()}
+        """Return the event with secrets hidden, in names as well as in values."""
+        return {
+            self.clean(str(key)): "***" if _SECRET_NAMES.search(str(key)) else self.clean(value)
+            for key, value in event.items()
+        }
 
     def clean(self, value: Any) -> Any:
-        """Return the value with every secret replaced; walks lists and mappings."""
+        """Return the value with every secret replaced; walks collections, and turns what is not JSON into text.
+
+        The renderers would do the latter after us: a path or an exception holds a secret as well as a string does.
+        """
         if isinstance(value, str):
             for secret in self._secrets:
                 value = value.replace(secret, "***")
             return _QUERY.sub(r"\1?***", value)
-        if isinstance(value, dict):
+        if isinstance(value, Mapping):
             return self(None, "", value)
-        if isinstance(value, list | tuple):
+        if isinstance(value, list | tuple | set | frozenset):
             return [self.clean(entry) for entry in value]
-        return value
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        return self.clean(str(value))
+
+
+def tame(_logger: Any, _method: str, event: Any) -> Any:
+    """Take from every text what a terminal would obey: foreign titles and messages end up in the log, too."""
+    return {key: _OBEYED.sub("\ufffd", value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def setup(
@@ -46,7 +61,7 @@ def setup(
     stream = stream or sys.stderr
     console = form == "console" or (form == "auto" and stream.isatty())
     last: list[Any] = (
-        [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+        [tame, structlog.dev.ConsoleRenderer(colors=stream.isatty())]
         if console
         else [structlog.processors.JSONRenderer(ensure_ascii=False, default=str)]
     )
