@@ -307,7 +307,7 @@ def platform(
 ) -> int:
     """Serve the local platform: the same API, no account, real analysis on this machine. Ctrl-C stops it.
 
-    Prints the settings that make `reelmill`, or the vendor's SDK, talk to it.
+    Prints the settings that make `reelmill` in another terminal talk to it.
     """
     from pipeline import app as house
     from pipeline.present import terminal, words

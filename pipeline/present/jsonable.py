@@ -19,6 +19,8 @@ TIMES: Final = frozenset(
     {"started", "ended", "at", "until", "created", "updated", "due", "wake_at", "stage_since", "resume_at"}
 )
 
+#: Fields whose rows are tuples, by the names that their columns get: nobody should have to count positions in JSON.
+_ROWS: Final = {"attention": ("state", "item", "trouble"), "troubles": ("item", "trouble")}
 #: What a terminal might obey, or an encoder refuse: it can only stand inside strings, where JSON has an escape for it.
 _UNSAFE: Final = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -55,6 +57,8 @@ def _field(name: str, value: object) -> Json:
         return iso(value) if value > 0 and math.isfinite(value) else None
     if name == "runs" and isinstance(value, Sequence):  # run history: plain mappings whose own fields are times
         return [{key: _field(key, entry) for key, entry in run.items()} for run in value]
+    if name in _ROWS and isinstance(value, Sequence):
+        return [dict(zip(_ROWS[name], map(jsonable, row), strict=True)) for row in value]
     return jsonable(value)
 
 

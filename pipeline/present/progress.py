@@ -41,7 +41,9 @@ def _bar(snapshot: Snapshot) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     left = f"about {span(snapshot.eta)} left" if snapshot.eta is not None else "time left not known yet"
     times = Text(f"{span(snapshot.elapsed)} · {left}")
-    grid.add_row(ProgressBar(total=max(1, snapshot.items_total), completed=ended, width=_BAR_WIDTH), times)
+    grid.add_row(
+        ProgressBar(total=max(1, snapshot.items_total), completed=ended, width=_BAR_WIDTH, complete_style="cyan"), times
+    )
     return grid
 
 

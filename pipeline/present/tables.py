@@ -37,7 +37,7 @@ def report(value: RunReport) -> RenderableType:
     if value.bad_count:
         parts += _bad_lines(value.bad_lines, value.bad_count)
     if value.troubles:
-        parts += _section("needs attention", [_trouble(item, why) for item, why in value.troubles])
+        parts += _attention([_trouble(item, why) for item, why in value.troubles], value.items)
         if value.items.get("failed"):
             parts.append(_remedy("reelmill retry --failed"))
     parts += _ending(value)
@@ -107,8 +107,8 @@ def _plan_rows(rows: Sequence[PlanRow]) -> Table:
     for row in rows:
         length = stamp(row.seconds, form="clock") if row.seconds is not None else "?"
         upload = size(row.upload_bytes) if row.upload_bytes else "-"
-        name = f"{row.title} ({row.source})" if row.title and row.title != row.source else row.source
-        source = f"{name}: {row.problem}" if row.problem else name
+        parts = (fit(row.source, 60), fit(row.title, 40), row.problem)
+        source = "  ".join(part for part in parts if part)
         jobs = fit(", ".join(row.jobs) or "-", 40)
         price = money(row.usd) if row.seconds is not None or row.usd else "?"
         table.add_row(_word(row.action), length, upload, price, Text(jobs), Text(fit(source, _WIDE)))
@@ -128,7 +128,7 @@ def status(value: StatusView, now: float) -> RenderableType:
     if value.parked:
         parts += _section("parked", [_parked(entry, now) for entry in value.parked])
     if value.attention:
-        parts += _section("needs attention", [_trouble(item, why, state) for state, item, why in value.attention])
+        parts += _attention([_trouble(item, why, state) for state, item, why in value.attention], value.items)
         parts += _retry_hints(value)
     if value.runs:
         parts += [Text(""), _runs(value.runs, now)]
@@ -265,6 +265,11 @@ def _table(columns: Iterable[str], right: Iterable[str] = ()) -> Table:
 
 def _section(title: str, entries: Iterable[RenderableType]) -> list[RenderableType]:
     return [Text(""), Text(title, "bold"), *(Padding(entry, (0, 0, 0, 2)) for entry in entries)]
+
+
+def _attention(shown: Sequence[RenderableType], items: Mapping[str, int]) -> list[RenderableType]:
+    more = items.get("failed", 0) + items.get("held", 0) - len(shown)
+    return _section("needs attention", [*shown, *([Text(f"… and {more:,} more", "dim")] if more > 0 else [])])
 
 
 def _bad_lines(lines: Sequence[BadLine], total: int) -> list[RenderableType]:

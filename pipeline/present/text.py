@@ -48,14 +48,14 @@ def fit(value: object, width: int) -> str:
 
 
 def money(usd: float) -> str:
-    """Return an amount: cents from one dollar up, three significant digits below.
+    """Return an amount: cents from ten cents up, two significant digits below.
 
-    >>> money(12.345), money(0.0292), money(0)
-    ('$12.35', '$0.0292', '$0.00')
+    >>> money(1234.5), money(0.1), money(0.0292), money(0)
+    ('$1,234.50', '$0.10', '$0.029', '$0.00')
     """
-    if usd == 0 or abs(usd) >= 1:
+    if usd == 0 or abs(usd) >= 0.1:
         return f"${usd:,.2f}"
-    return f"${usd:.{2 - math.floor(math.log10(abs(usd)))}f}" if abs(usd) >= 0.0001 else "<$0.0001"
+    return f"${usd:.{1 - math.floor(math.log10(abs(usd)))}f}" if abs(usd) >= 0.0001 else "<$0.0001"
 
 
 def minutes(value: float) -> str:
