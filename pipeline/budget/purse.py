@@ -17,6 +17,8 @@ class Purse:
         self._clock = clock
         self._today = self._day()
         self.run = 0.0  #: USD admitted in this run
+        self.calls = 0  #: analyses admitted in this run
+        self.minutes = 0.0  #: minutes of video in them
         self.day = 0.0  #: USD in the ledger since midnight UTC, and what was admitted since
 
     async def open(self, records: Records) -> None:
@@ -24,8 +26,8 @@ class Purse:
         self._today = self._day()
         self.day, _, _ = await records.spent(since=self._today)
 
-    def admit(self, usd: float) -> Trouble | None:
-        """Reserve ``usd`` and return None, or say which limit stands against it."""
+    def admit(self, usd: float, minutes: float) -> Trouble | None:
+        """Reserve ``usd`` for ``minutes`` of video and return None, or say which limit stands against it."""
         if self._day() != self._today:
             self._today, self.day = self._day(), 0.0
         for name, spent, limit in (
@@ -39,6 +41,8 @@ class Purse:
                     f"{spent:.2f} USD are spent.",
                     f"raise [budget] max_usd_per_{name}, or run again: finished work is kept",
                 )
+        self.calls += 1
+        self.minutes += minutes
         self.run += usd
         self.day += usd
         return None

@@ -94,9 +94,15 @@ class Pool:
     def stop(self, *, now: bool = False) -> None:
         """Claim nothing more; with ``now``, cancel what runs as well. Every task goes back uncounted."""
         self.ending.interrupted = True
-        self._halt()
+        self.halt()
         if now:
             self._keeper.cancel_all()
+
+    def respect(self, parked: Parked) -> None:
+        """Keep a lane closed that an earlier run parked until a time that has not come."""
+        lane = Lane(parked.scope)
+        self._close(lane)
+        self.ending.parked[lane] = parked
 
     @property
     def stopping(self) -> bool:
@@ -274,12 +280,12 @@ class Pool:
                 _log.warning("store.retry", why=str(error), key=task.key)
                 if delay > _STUBBORN:
                     # The row stays running: the next start finds the intent and asks the provider what came of it.
-                    self._halt(error.trouble)
+                    self.halt(error.trouble)
                     return False
                 await self._clock.sleep(delay)
                 delay *= 2
             except StoreError as error:
-                self._halt(error.trouble)
+                self.halt(error.trouble)
                 return False
 
     def _place(self, new: NewTask) -> Placed:
@@ -295,7 +301,7 @@ class Pool:
 
     async def _park(self, park: Park) -> None:
         if park.scope.startswith("run:"):
-            self._halt(park.trouble, park.scope.removeprefix("run:"))
+            self.halt(park.trouble, park.scope.removeprefix("run:"))
         elif park.scope == "budget":
             self._close(Lane.ANALYZE)
             self.ending.budget = park.trouble
@@ -317,7 +323,8 @@ class Pool:
     def _close(self, lane: Lane) -> None:
         self._closed.add(lane)
 
-    def _halt(self, trouble: Trouble | None = None, cause: str = "store") -> None:
+    def halt(self, trouble: Trouble | None = None, cause: str = "store") -> None:
+        """Claim nothing more and let running steps finish; the first trouble and its cause go into the report."""
         if trouble is not None and self.ending.halted is None:
             self.ending.halted, self.ending.cause = trouble, cause
             _log.error("run.halted", code=trouble.code, why=trouble.message, remedy=trouble.remedy)

@@ -51,8 +51,8 @@ from pipeline.ports import Answer, Clock, Records, VideoApi
 
 #: (seconds of video, output tokens) -> USD
 Price = Callable[[float, int], float]
-#: Reserve USD for this run; a Trouble says why it must not be spent.
-Admit = Callable[[float], Trouble | None]
+#: Reserve (USD, minutes of video) for this run; a Trouble says why it must not be spent.
+Admit = Callable[[float, float], Trouble | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class AnalysisKind:
         if not await self._wanted(task, wishes):
             return Done(data={**task.data, "superseded": True})
         usd = self._price(task.data["seconds"], expected_tokens(wishes))
-        trouble = self._admit(usd)
+        trouble = self._admit(usd, task.data["seconds"] / 60)
         if trouble is not None:
             return Park("budget", self._clock.now(), trouble)
         data = {**task.data, "since": self._clock.now()}

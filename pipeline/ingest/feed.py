@@ -14,10 +14,10 @@ from pathlib import Path
 import anyio
 
 from pipeline.errors import ConfigError
-from pipeline.ingest.item import item_data, item_task
+from pipeline.ingest.item import as_task, item_data, item_task
 from pipeline.ingest.wishes import Desk
 from pipeline.kit import Json, NewTask, Task
-from pipeline.model import Lane, Selection, State
+from pipeline.model import Selection, State
 from pipeline.ports import Item, Records, Sink, Store
 from pipeline.views import BadLine
 
@@ -170,7 +170,7 @@ class Feeder:
     def _usable(self, batch: Sequence[Item | BadLine]) -> list[Item]:
         items = []
         for entry in batch:
-            bad = entry if isinstance(entry, BadLine) else self.objection(entry)
+            bad = entry if isinstance(entry, BadLine) else objection(self._desk, entry)
             if bad is not None:
                 self.fed.refuse(bad)
             elif isinstance(entry, Item):
@@ -183,19 +183,9 @@ class Feeder:
                     items.append(entry)
         return items
 
-    def objection(self, item: Item) -> BadLine | None:
-        """Return why a line's own words cannot be carried out, e.g. an ``ask`` without a prompt."""
-        if not item.line.jobs and not item.line.prompt:
-            return None
-        try:
-            self._desk.wishes([_as_task(item)])
-        except ConfigError as error:
-            return BadLine(item.line.place, item.line.source[:200], error.trouble)
-        return None
-
     async def _batch(self, items: Sequence[Item]) -> None:
         known = await knowledge(self._records, items)
-        changed, missing = await self.look(items, known)
+        changed, missing = await look(items, known, self._sink)
         decisions = [
             decide(
                 item,
@@ -217,18 +207,30 @@ class Feeder:
         if submit:
             await self._submit(submit)
 
-    async def look(self, items: Sequence[Item], known: Mapping[str, Known]) -> tuple[set[str], set[str]]:
-        """Return the keys of items whose file changed, and of those with result files missing."""
-        files = [(i.key, i.locator, known[i.key].item) for i in items if i.kind == "file"]
-        changed = await anyio.to_thread.run_sync(_changed, [(key, path, task) for key, path, task in files if task])
-        missing = set()
-        for item in items:
-            publish = known[item.key].publish
-            if publish is None or publish.state is not State.DONE:
-                continue
-            if await self._sink.missing(publish.data["folder"], publish.data["sizes"]):
-                missing.add(item.key)
-        return changed, missing
+
+async def look(items: Sequence[Item], known: Mapping[str, Known], sink: Sink) -> tuple[set[str], set[str]]:
+    """Return the keys of items whose file changed since it was read, and of those with result files missing."""
+    files = [(item.key, item.locator, known[item.key].item) for item in items if item.kind == "file"]
+    changed = await anyio.to_thread.run_sync(_changed, [(key, path, task) for key, path, task in files if task])
+    missing = set()
+    for item in items:
+        publish = known[item.key].publish
+        if publish is None or publish.state is not State.DONE:
+            continue
+        if await sink.missing(publish.data["folder"], publish.data["sizes"]):
+            missing.add(item.key)
+    return changed, missing
+
+
+def objection(desk: Desk, item: Item) -> BadLine | None:
+    """Return why a line's own words cannot be carried out, e.g. an ``ask`` without a prompt."""
+    if not item.line.jobs and not item.line.prompt:
+        return None
+    try:
+        desk.wishes([as_task(item)])
+    except ConfigError as error:
+        return BadLine(item.line.place, item.line.source[:200], error.trouble)
+    return None
 
 
 def _take(iterator: Iterator[Item | BadLine]) -> list[Item | BadLine]:
@@ -247,7 +249,3 @@ def _differs(path: str, data: Mapping[str, Json]) -> bool:
     except OSError:
         return False
     return (stat.st_size, stat.st_mtime_ns) != (data["size"], data["mtime_ns"])
-
-
-def _as_task(item: Item) -> Task:
-    return Task(0, "item", item.key, "resolve", item_data(item), State.PENDING, Lane.FETCH, 0)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.kit import Done, Fail, Json, Kind, Lane, NewTask, Outcome, Policy, Stage, Still, Task, Trouble
+from pipeline.model import State
 from pipeline.ports import Ceilings, Item, Line, MediaFacts, Source
 
 #: Looks at the facts and the platform's ceilings; a Trouble says why the platform would refuse the video.
@@ -42,6 +43,11 @@ def item_data(item: Item) -> dict[str, Json]:
 def item_task(item: Item, *, again: bool = False) -> NewTask:
     """Return the task for an item; ``again`` starts a finished one anew with the line's present words."""
     return NewTask("item", item.key, "resolve", item_data(item), rearm="resolve" if again else None, revive=again)
+
+
+def as_task(item: Item) -> Task:
+    """Return a task value for an item that is not in the database, to ask the desk about its wishes."""
+    return Task(0, "item", item.key, "resolve", item_data(item), State.PENDING, Lane.FETCH, 0)
 
 
 def item_of(task: Task) -> Item:

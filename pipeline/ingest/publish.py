@@ -52,7 +52,9 @@ class PublishKind:
         sizes = await self._sink.write(folder, files)
         if len(current) == len(wishes):
             self.completed.add(hash(task.key))
-        return Done(data={**task.data, "folder": folder, "sizes": dict(sizes), "title": title})
+        present = {wish.name: result.fingerprint for wish, result in current}
+        wrote = {"folder": folder, "sizes": dict(sizes), "title": title, "present": present}
+        return Done(data={**task.data, **wrote, "sources": card["sources"], "seconds": video.data.get("seconds")})
 
     def _card(
         self,

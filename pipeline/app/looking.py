@@ -1,0 +1,209 @@
+"""``status``, ``show``, ``why``, ``retry``, ``cancel``: the database as people ask about it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Literal
+
+from pipeline.app.state import claimed, holder, reading, writing
+from pipeline.clock import SystemClock, iso
+from pipeline.config import Settings
+from pipeline.errors import ConfigError
+from pipeline.model import Selection, State, Task, Trouble
+from pipeline.ports import Database, Records
+from pipeline.views import ItemView, StatusView
+
+_PAGE = 1000
+_KINDS = ("item", "video", "analysis", "publish")
+
+
+async def status(settings: Settings, *, limit: int = 20) -> StatusView:
+    """Return the database in one page; never blocks a run.
+
+    Raises:
+        ConfigError: there is no database yet.
+    """
+    async with reading(settings) as database:
+        counts = await database.counts()
+        troubled = await database.tasks(Selection(states=(State.FAILED, State.HELD), limit=limit))
+        usd, minutes, _ = await database.spent()
+        names = await _names(database, troubled)
+        return StatusView(
+            items=await database.tally(),
+            tasks=counts.by,
+            troubles=counts.troubles,
+            attention=[(task.state.value, names.get(task.id, task.key), _trouble(task)) for task in troubled],
+            parked=await database.parked(SystemClock().now()),
+            running=holder(settings),
+            runs=[asdict(note) for note in await database.runs(10)],
+            usd_total=usd,
+            minutes_total=minutes,
+        )
+
+
+async def _names(records: Records, tasks: Sequence[Task]) -> dict[int, str]:
+    """Return the user's own word for each task: the source of an item with the same video."""
+    subjects = tuple({task.subject for task in tasks if task.subject})
+    items = await records.tasks(Selection(kinds=("item",), subjects=subjects)) if subjects else []
+    by_subject = {item.subject: str(item.data["source"]) for item in reversed(items)}
+    return {
+        task.id: str(task.data["source"]) if task.kind == "item" else by_subject.get(task.subject, task.key)
+        for task in tasks
+    }
+
+
+async def show(settings: Settings, item: str) -> ItemView:
+    """Return everything known about one item, named by source, path, key, id, title or the video's key.
+
+    Raises:
+        ConfigError: nothing matches, or several items do.
+    """
+    async with reading(settings) as database:
+        found = await _find(database, item)
+        related = await database.tasks(Selection(subjects=(found.subject,))) if found.subject else []
+        tasks = [found, *(task for task in related if task.kind != "item")]
+        results = await database.results([found.subject]) if found.subject else []
+        publish = next((task for task in tasks if task.kind == "publish"), None)
+        folder = settings.run.output / publish.data["folder"] if publish and "folder" in publish.data else None
+        state, explanation, step = _explain(tasks)
+        return ItemView(
+            item=found,
+            title=_title(found, publish),
+            source=str(found.data["source"]),
+            state=state,
+            tasks=tasks,
+            results=[result for result in results if result.job != "_answer"],
+            spends=await database.spends([found.subject]) if found.subject else [],
+            folder=folder,
+            explanation=explanation,
+            next_step=step,
+        )
+
+
+def _title(item: Task, publish: Task | None) -> str:
+    if item.data["line"]["title"]:
+        return str(item.data["line"]["title"])
+    if publish is not None and publish.data.get("title"):
+        return str(publish.data["title"])
+    return str(item.data["locator"]).rpartition("/")[2]
+
+
+async def _find(records: Records, name: str) -> Task:
+    exact = (name, f"file:{os.path.abspath(name)}", f"url:{name}", f"youtube:video:{name}")
+    found = await records.tasks(Selection(kinds=("item",), keys=exact))
+    found = found or await records.tasks(Selection(kinds=("item",), subjects=(name,)))
+    found = found or await _scan(records, name)
+    if not found:
+        raise ConfigError(
+            f"No item is called '{name}'", remedy="name its source, path, id or key; `reelmill status` lists some"
+        )
+    if len({task.key for task in found}) > 1:
+        some = ", ".join(str(task.data["source"]) for task in found[:5])
+        raise ConfigError(
+            f"'{name}' fits {len(found)} items: {some}", remedy="give a longer part of the path, or the key"
+        )
+    return found[0]
+
+
+async def _scan(records: Records, name: str) -> list[Task]:
+    """Look through all items page by page: by id or title, else by the end of the path, else by a key's beginning."""
+    sure: list[Task] = []
+    likely: list[Task] = []
+    after = 0
+    while page := await records.tasks(Selection(kinds=("item",), after_id=after, limit=_PAGE)):
+        after = page[-1].id
+        for task in page:
+            line = task.data["line"]
+            if name in (line["id"], line["title"], task.data["source"]):
+                sure.append(task)
+            elif task.data["locator"].endswith("/" + name.lstrip("/")) or _key_starts(task, name):
+                likely.append(task)
+    return sure or likely
+
+
+def _key_starts(task: Task, name: str) -> bool:
+    return len(name) >= 6 and task.subject.removeprefix("sha256:").startswith(name.removeprefix("sha256:"))
+
+
+_WAITS = {
+    "resolve": "waits to be looked into",
+    "place": "waits to be uploaded",
+    "open": "waits to be uploaded",
+    "upload": "waits to be uploaded",
+    "find": "waits until the provider has been asked whether an interrupted call arrived",
+    "send": "is being uploaded in parts",
+    "settle": "is uploaded; the platform is looking at the file",
+    "fan_out": "is uploaded and waits for its analyses to be started",
+    "price": "waits for its analysis to be started",
+    "submit": "waits for its analysis to be started",
+    "await": "is being analysed by the platform",
+    "split": "is analysed; the answer waits to be checked",
+    "write": "is analysed; its results wait to be written",
+}
+
+
+def _explain(tasks: Sequence[Task]) -> tuple[str, str, str]:
+    """Return (state, one plain sentence, next step) for an item with its video's tasks."""
+    for state in (State.HELD, State.FAILED):
+        for task in tasks:
+            if task.state is state:
+                trouble = _trouble(task)
+                return state.value, trouble.message, trouble.remedy or "`reelmill retry ITEM` starts it again."
+    waiting = [task for task in tasks if not task.state.terminal]
+    if waiting:
+        task = waiting[0]
+        words = f"It {_WAITS.get(task.stage, f'is at {task.stage}')}."
+        if task.trouble is not None:
+            words += f" Last time: {task.trouble.message}"
+        due = f" It is due at {iso(task.wake_at)}." if task.wake_at else ""
+        return "working", words, "The next `reelmill run` goes on by itself." + due
+    if any(task.state is State.CANCELLED for task in tasks):
+        return "cancelled", "It was cancelled.", "`reelmill retry ITEM` starts it again."
+    return "done", "Everything that was asked for is there.", ""
+
+
+def _trouble(task: Task) -> Trouble:
+    return task.trouble or Trouble("unknown", "No reason was recorded.")
+
+
+async def command(
+    settings: Settings,
+    verb: Literal["cancel", "retry"],
+    items: Sequence[str],
+    classes: Sequence[str],
+    failed: bool,
+) -> int:
+    """Cancel or retry; return how many tasks changed. ``items`` empty: all (``failed``/``classes`` narrow).
+
+    Raises:
+        Busy: a run is going on; its own signal handling is the way to stop it.
+        ConfigError: an item is not known.
+    """
+    with claimed(settings):
+        async with reading(settings) as check:
+            which = await _meant(check, items)
+        async with writing(settings) as database:
+            return await _carry_out(database, verb, which, classes, failed)
+
+
+async def _meant(records: Records, items: Sequence[str]) -> list[Task]:
+    return [await _find(records, item) for item in items]
+
+
+async def _carry_out(
+    database: Database, verb: Literal["cancel", "retry"], items: Sequence[Task], classes: Sequence[str], failed: bool
+) -> int:
+    now = SystemClock().now()
+    states: tuple[State, ...] = (State.FAILED,) if failed else ()
+    if verb == "retry" and not failed:
+        states = (State.FAILED, State.HELD, State.CANCELLED)
+    if not items:
+        return await database.command(verb, Selection(kinds=_KINDS, states=states, classes=tuple(classes)), now)
+    keys = tuple(task.key for task in items)
+    subjects = tuple(task.subject for task in items if task.subject)
+    changed = await database.command(verb, Selection(("item",), keys, (), states, tuple(classes)), now)
+    if subjects:
+        changed += await database.command(verb, Selection(_KINDS[1:], (), subjects, states, tuple(classes)), now)
+    return changed

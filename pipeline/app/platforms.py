@@ -1,0 +1,92 @@
+"""Which platform a run talks to, opened and closed in order."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from pipeline.config import Settings
+from pipeline.errors import ConfigError
+from pipeline.ports import Clock, Journal, VideoApi
+
+_VENDOR = "https://api.twelvelabs.io"
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The platform as configured, before anything is opened."""
+
+    identity: str
+    local: bool  #: ours: free of charge, no limits, captions may be handed over
+    base_url: str  #: empty: start the embedded one
+
+
+def choose(settings: Settings) -> Chosen:
+    """Decide from the settings.
+
+    Raises:
+        ConfigError: the vendor's platform is wanted and there is no key.
+    """
+    local = settings.provider_kind == "local"
+    if not local and settings.api_key is None:
+        raise ConfigError(
+            'provider.kind = "twelvelabs" needs an API key',
+            remedy='export TWELVELABS_API_KEY, or set [provider] kind = "local" to try without an account',
+        )
+    base = settings.provider.base_url or ("" if local else _VENDOR)
+    return Chosen(f"{settings.provider_kind}/{settings.provider.api}", local, base)
+
+
+@asynccontextmanager
+async def opened(settings: Settings, journal: Journal, clock: Clock, rng: Random) -> AsyncIterator[VideoApi]:
+    """Open the platform's client, with the embedded platform behind it where that is the choice."""
+    chosen = choose(settings)
+    key = settings.api_key.get_secret_value() if settings.api_key is not None else ""
+    if chosen.local and not chosen.base_url:
+        from pipeline.local.platform import LocalPlatform
+
+        token = secrets.token_urlsafe(24)
+        folder = platform_folder(settings)
+        server = LocalPlatform(folder, token=token, clock=clock, workers=settings.platform.workers)
+        async with server, _client(settings, chosen, server.base_url, token, journal, clock, rng) as api:
+            yield api
+    else:
+        async with _client(settings, chosen, chosen.base_url, key, journal, clock, rng) as api:
+            yield api
+
+
+def platform_folder(settings: Settings) -> Path:
+    """Return where the embedded platform keeps its state."""
+    return settings.platform.state or settings.run.state / "platform"
+
+
+@asynccontextmanager
+async def _client(
+    settings: Settings, chosen: Chosen, base_url: str, key: str, journal: Journal, clock: Clock, rng: Random
+) -> AsyncIterator[VideoApi]:
+    from pipeline.provider.client import open_api
+    from pipeline.provider.limits import SharedLimiter, Unlimited
+
+    shared = None if chosen.local else SharedLimiter(settings.limits, journal, clock, rng)
+    if shared is not None:
+        await shared.open()
+    api = open_api(
+        settings,
+        base_url=base_url,
+        key=key,
+        identity=chosen.identity,
+        limiter=shared or Unlimited(),
+        clock=clock,
+        rng=rng,
+        local=chosen.local,
+    )
+    try:
+        yield api
+    finally:
+        await api.aclose()
+        if shared is not None:
+            await shared.aclose()

@@ -1,0 +1,259 @@
+"""``run``: feed, work, report. Everything that must be closed is closed here, in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
+from random import Random
+
+import anyio
+from anyio.abc import TaskStatus
+
+from pipeline import log
+from pipeline.app.house import House, build, desk_of, entries_of, output_folder
+from pipeline.app.listing import index_lines
+from pipeline.app.platforms import opened
+from pipeline.app.state import claimed, writing
+from pipeline.clock import SystemClock, iso
+from pipeline.config import Settings
+from pipeline.engine.pool import Ending
+from pipeline.errors import ConfigError, ReelmillError
+from pipeline.exitcodes import ExitCode
+from pipeline.ingest.feed import Fed, Feeder, objection
+from pipeline.model import Selection, State, Trouble
+from pipeline.ports import Clock, Database, Item, RunNote, VideoApi
+from pipeline.views import BadLine, RunReport, Snapshot
+
+#: A live display: given a way to look at the run, shows it for as long as the context lasts.
+Watch = Callable[[Callable[[], Snapshot]], AbstractAsyncContextManager[None]]
+
+_log = log.get("run")
+_SHOWN = 20  #: troubles named in the report
+
+
+async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None = None) -> RunReport:
+    """Ingest the sources (or the configured manifests), go on with what an earlier run left, and report.
+
+    SIGINT or SIGTERM once: finish what is short, give the rest back; twice: stop now.
+
+    Raises:
+        Busy: another run works on the state folder.
+        ConfigError: nothing to do, a bad configuration, or bad lines under ``strict``.
+    """
+    clock, rng = SystemClock(), Random()
+    sources = list(sources) or list(settings.run.manifests)
+    with claimed(settings):
+        entries = _entries(settings, sources)
+        async with writing(settings) as database:
+            await _something_to_do(database, sources)
+            async with opened(settings, database, clock, rng) as api:
+                return await Session(settings, database, api, clock, rng).run(entries, watch)
+
+
+def _entries(settings: Settings, sources: Sequence[str]) -> Iterator[Item | BadLine]:
+    """Return the entries; under ``strict`` all are read first, and one bad line refuses the run."""
+    desk = desk_of(settings)
+    entries = entries_of(settings, sources, desk)
+    if not settings.run.strict:
+        return entries
+    read = list(entries)
+    for entry in read:
+        bad = entry if isinstance(entry, BadLine) else objection(desk, entry)
+        if bad is not None:
+            raise ConfigError(
+                f"{bad.place}: {bad.trouble.message} (--strict: nothing was started)",
+                remedy=bad.trouble.remedy or "correct the line, or run without --strict",
+            )
+    return iter(read)
+
+
+async def _something_to_do(database: Database, sources: Sequence[str]) -> None:
+    if sources:
+        return
+    in_lane = (await database.counts()).in_lane
+    if not any(in_lane.values()):
+        raise ConfigError(
+            "There is nothing to ingest: no sources were given and nothing is unfinished",
+            remedy="name files, folders, URLs or manifests, or set [run] manifests",
+        )
+
+
+@dataclass(slots=True)
+class _Times:
+    run_id: str
+    started: float
+
+
+class Session:
+    """One run over open adapters."""
+
+    def __init__(self, settings: Settings, database: Database, api: VideoApi, clock: Clock, rng: Random) -> None:
+        self._settings = settings
+        self._database = database
+        self._clock = clock
+        started = clock.now()
+        owner = f"{socket.gethostname()}:{os.getpid()}:{started:.6f}"
+        self._times = _Times(f"{iso(started).translate(str.maketrans('', '', '-:'))}-{os.getpid()}", started)
+        self._provider = api.identity
+        self.house: House = build(settings, database, api, clock, rng, owner)
+        self.feeder = Feeder(
+            database,
+            database,
+            self.house.desk,
+            self.house.sink,
+            self.house.pool.submit,
+            clock.now,
+            settings.policy.attempts,
+        )
+        self._reading = True
+
+    async def run(self, entries: Iterator[Item | BadLine], watch: Watch | None = None) -> RunReport:
+        """Feed and work until nothing is left that this run can do; write the index and the run's line."""
+        pool = self.house.pool
+        await self._database.note_run(RunNote(self._times.run_id, self._times.started))
+        await self.house.purse.open(self._database)
+        await self._forget_old_parks()
+        _log.info("run.started", run=self._times.run_id, provider=self._provider)
+        pool.feeding(+1)
+        async with watch(self.snapshot) if watch is not None else nullcontext():
+            async with anyio.create_task_group() as group:
+                await group.start(self._obey_signals)
+                group.start_soon(self._feed, entries)
+                ending = await pool.run()
+                group.cancel_scope.cancel()
+            await self._write_index()
+        report = await self._report(ending)
+        await self._note(report)
+        return report
+
+    # ------------------------------------------------------------------------------------------------- beside
+
+    async def _obey_signals(self, *, task_status: TaskStatus[None]) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+            task_status.started()
+            times = 0
+            async for number in received:
+                times += 1
+                _log.warning("run.stopping", signal=signal.Signals(number).name, now=times > 1)
+                self.house.pool.stop(now=times > 1)
+
+    async def _feed(self, entries: Iterator[Item | BadLine]) -> None:
+        pool = self.house.pool
+        try:
+            await self.feeder.feed(entries)
+        except ReelmillError as error:
+            pool.halt(error.trouble, "store")
+        finally:
+            self._reading = False
+            pool.feeding(-1)
+
+    async def _forget_old_parks(self) -> None:
+        """Drop parks whose time has come; later ones still hold, and end the run with the time to resume."""
+        now = self._clock.now()
+        held = await self._database.parked(now)
+        for parked in held:
+            self.house.pool.respect(parked)
+
+    async def _write_index(self) -> None:
+        if self.house.publish.completed or self.house.pool.gauge.words.get("publish.done"):
+            try:
+                await self.house.sink.write_index(index_lines(self._database))
+            except ReelmillError as error:
+                _log.error("index.not_written", why=str(error), remedy=error.trouble.remedy)
+
+    # -------------------------------------------------------------------------------------------------- views
+
+    def snapshot(self) -> Snapshot:
+        """Return how the run stands now; cheap, from memory."""
+        pool, fed, now = self.house.pool, self.feeder.fed, self._clock.now()
+        total = fed.lines - fed.duplicates
+        done = min(total, len(self.house.publish.completed) + fed.actions.get("nothing", 0))
+        failed = self._failed()
+        elapsed = max(0.001, now - self._times.started)
+        left = max(0, total - done - failed)
+        eta = None if self._reading or not done else left * elapsed / done
+        return Snapshot(
+            elapsed=elapsed,
+            items_total=total,
+            items_done=done,
+            items_failed=failed,
+            reading=self._reading,
+            lanes=pool.gauge.lanes(self._clock.monotonic()),
+            spent_usd=self.house.purse.run,
+            minutes=self.house.purse.minutes,
+            eta=eta,
+            parked=list(pool.ending.parked.values()),
+            stopping=pool.stopping,
+        )
+
+    def _failed(self) -> int:
+        words = self.house.pool.gauge.words
+        now = sum(
+            words.get(f"{kind}.{word}", 0) for kind in ("item", "video", "analysis") for word in ("failed", "held")
+        )
+        return now + sum(self.feeder.fed.actions.get(action, 0) for action in ("failed", "held"))
+
+    async def _report(self, ending: Ending) -> RunReport:
+        usd, minutes, doubtful = await self._database.spent(since=self._times.started)
+        troubled = await self._database.tasks(Selection(states=(State.FAILED, State.HELD), limit=_SHOWN))
+        fed = self.feeder.fed
+        code, note = self._verdict(ending, fed)
+        resume = min((parked.until for parked in ending.parked.values()), default=None)
+        return RunReport(
+            run_id=self._times.run_id,
+            started=self._times.started,
+            ended=self._clock.now(),
+            exit_code=int(code),
+            items=await self._database.tally(),
+            lines=fed.lines,
+            bad_lines=fed.bad,
+            bad_count=fed.bad_count,
+            analyses=self.house.purse.calls,
+            published=len(self.house.publish.completed),
+            usd=usd,
+            minutes=minutes,
+            doubtful=doubtful,
+            output=output_folder(self._settings),
+            provider=self._provider,
+            troubles=[(task.key, task.trouble or Trouble("unknown", "?")) for task in troubled],
+            resume_at=resume,
+            note=note,
+        )
+
+    def _verdict(self, ending: Ending, fed: Fed) -> tuple[ExitCode, str]:
+        if ending.halted is not None:
+            causes = {"operator": ExitCode.NEEDS_OPERATOR, "config": ExitCode.USAGE}
+            return causes.get(ending.cause, ExitCode.UNEXPECTED), _sentence(ending.halted)
+        if ending.interrupted:
+            return ExitCode.INTERRUPTED, "Interrupted; the same command goes on from here."
+        if ending.budget is not None:
+            return ExitCode.BUDGET, _sentence(ending.budget)
+        if ending.parked:
+            first = min(ending.parked.values(), key=lambda parked: parked.until)
+            return ExitCode.QUOTA, f"{first.trouble.message} Run again after {iso(first.until)}."
+        if self._failed() or fed.bad_count or self.house.pool.gauge.words.get("publish.failed"):
+            return ExitCode.INCOMPLETE, ""
+        return ExitCode.DONE, ""
+
+    async def _note(self, report: RunReport) -> None:
+        summary = {
+            "items": dict(report.items),
+            "lines": report.lines,
+            "bad_lines": report.bad_count,
+            "analyses": report.analyses,
+            "published": report.published,
+            "usd": round(report.usd, 6),
+            "minutes": round(report.minutes, 3),
+            "doubtful": report.doubtful,
+            "note": report.note,
+        }
+        await self._database.note_run(RunNote(report.run_id, report.started, report.ended, report.exit_code, summary))
+        _log.info("run.ended", run=report.run_id, exit_code=report.exit_code, **summary)
+
+
+def _sentence(trouble: Trouble) -> str:
+    return f"{trouble.message} {trouble.remedy}".strip()

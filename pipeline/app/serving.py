@@ -1,0 +1,81 @@
+"""``platform`` and ``demo``: the embedded platform for any client, and a first look at everything."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+
+from pipeline.app.platforms import platform_folder
+from pipeline.app.running import Watch, run
+from pipeline.clock import SystemClock
+from pipeline.config import Settings
+from pipeline.errors import ConfigError
+from pipeline.views import RunReport
+
+
+async def platform(
+    settings: Settings,
+    *,
+    host: str | None,
+    port: int | None,
+    faults: Path | None,
+    ready: Callable[[str, str], None],
+) -> None:
+    """Serve the local platform until stopped. ``ready(base_url, token)`` is called once it answers.
+
+    The token comes from ``TWELVELABS_API_KEY`` if that is set, else it is made once and kept in the state folder.
+
+    Raises:
+        ConfigError: the fault script cannot be read, or the port is taken.
+    """
+    from pipeline.local.platform import serve_forever
+    from pipeline.local.scripts import read_faults
+
+    folder = platform_folder(settings)
+    token = _token(settings, folder)
+    script = read_faults(faults) if faults is not None else None
+    await serve_forever(
+        folder,
+        token=token,
+        host=host or settings.platform.host,
+        port=settings.platform.port if port is None else port,
+        faults=script,
+        clock=SystemClock(),
+        ready=lambda base_url: ready(base_url, token),
+    )
+
+
+def _token(settings: Settings, folder: Path) -> str:
+    if settings.api_key is not None:
+        return settings.api_key.get_secret_value()
+    path = folder / "token"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            return path.read_text(encoding="utf-8").strip()
+        token = secrets.token_urlsafe(24)
+        with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
+            file.write(token + "\n")
+    except OSError as error:
+        raise ConfigError(f"{path}: the platform's token cannot be kept ({error.strerror})") from None
+    return token
+
+
+async def demo(
+    settings: Settings, folder: Path, *, count: int, watch: Watch | None = None
+) -> tuple[list[Path], RunReport]:
+    """Make a few captioned slide videos, ingest them on the local platform, and return them with the report."""
+    from pipeline.local.demo import make_demo
+
+    videos = await anyio.to_thread.run_sync(make_demo, folder / "videos", count)
+    local = settings.model_copy(
+        update={
+            "run": settings.run.model_copy(update={"state": folder / "state", "output": folder / "out"}),
+            "provider": settings.provider.model_copy(update={"kind": "local", "base_url": ""}),
+        }
+    )
+    return videos, await run(local, [str(video) for video in videos], watch=watch)

@@ -1,0 +1,115 @@
+"""The state folder: the database and the lock that dies with its owner."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from pipeline.clock import SystemClock, iso
+from pipeline.config import Settings
+from pipeline.errors import Busy, ConfigError
+from pipeline.ports import Database
+
+_LOCK, _HOLDER, _DATABASE = "lock", "holder.json", "reelmill.db"
+
+
+@contextmanager
+def claimed(settings: Settings) -> Iterator[Path]:
+    """Hold the state folder alone, for as long as this process lives.
+
+    Raises:
+        Busy: another process holds it; says which, since when.
+        ConfigError: the folder cannot be made or written.
+    """
+    folder = settings.run.state
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / _LOCK, timeout=0, mode=0o600)
+        lock.acquire()
+    except Timeout:
+        raise Busy(
+            f"Another run is working on {folder}: {holder(settings) or 'it does not say who'}.",
+            remedy="wait for it, stop it, or give this run a state folder of its own with --state",
+        ) from None
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: the state folder cannot be used ({error.strerror or error})",
+            remedy="set [run] state (or --state) to a folder on a local disk that you may write",
+        ) from None
+    try:
+        _sign(folder)
+        yield folder
+    finally:
+        (folder / _HOLDER).unlink(missing_ok=True)
+        lock.release()
+
+
+def _sign(folder: Path) -> None:
+    note = {"pid": os.getpid(), "host": socket.gethostname(), "since": iso(SystemClock().now())}
+    try:
+        (folder / _HOLDER).write_text(json.dumps(note), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: cannot be written ({error.strerror})", remedy="free some space, or mend its rights"
+        ) from None
+
+
+def holder(settings: Settings) -> str:
+    """Return who works on the state folder right now, in words; empty if nobody does."""
+    folder = settings.run.state
+    lock = FileLock(folder / _LOCK, timeout=0, mode=0o600)
+    if not (folder / _LOCK).exists():
+        return ""
+    try:
+        lock.acquire()
+    except Timeout:
+        pass
+    except OSError:
+        return ""
+    else:
+        lock.release()
+        return ""
+    try:
+        note = json.loads((folder / _HOLDER).read_text(encoding="utf-8"))
+        return f"process {note['pid']} on {note['host']} since {note['since']}"
+    except (OSError, ValueError, KeyError):
+        return "a process that is just starting"
+
+
+@asynccontextmanager
+async def writing(settings: Settings) -> AsyncIterator[Database]:
+    """Open the database for a run or a command; the folder must be claimed."""
+    from pipeline.store.sqlite import open_database
+
+    database = await open_database(settings.run.state / _DATABASE)
+    try:
+        yield database
+    finally:
+        await database.aclose()
+
+
+@asynccontextmanager
+async def reading(settings: Settings) -> AsyncIterator[Database]:
+    """Open the database read-only, beside any run.
+
+    Raises:
+        ConfigError: there is no database yet.
+    """
+    from pipeline.store.sqlite import open_database
+
+    path = settings.run.state / _DATABASE
+    if not path.exists():
+        raise ConfigError(
+            f"{path.parent}: nothing has been run here yet", remedy="`reelmill run FILE…`, or check --state"
+        )
+    database = await open_database(path, read_only=True)
+    try:
+        yield database
+    finally:
+        await database.aclose()
