@@ -1,0 +1,149 @@
+"""Whole files or none: temporary file, fsync, rename, fsync of the folder. Blocking; no link is ever followed.
+
+Everything goes through descriptors of folders that were opened without following links, so nobody can lead a write out
+of the output folder by swapping a folder for a link.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+_TEMP = re.compile(r"\..+\.(\d+)-[0-9a-f]{16}\.tmp")
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+#: A temporary file of another machine's process is left alone for this long, seconds.
+_OLD = 3600.0
+
+
+@contextmanager
+def opened(name: str, within: int | None = None, *, make: bool = False) -> Iterator[int]:
+    """Open a folder and yield its descriptor; ``make`` creates it first, in the folder ``within``.
+
+    Raises:
+        OSError: it does not exist, cannot be made, or is a link or a file.
+    """
+    if make and within is not None:
+        with suppress(FileExistsError):
+            os.mkdir(name, dir_fd=within)
+            os.fsync(within)
+    fd = os.open(name, _FOLDER_FLAGS, dir_fd=within)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def temp_name(name: str) -> str:
+    """Return a name for the file while it is not whole: hidden, not to be guessed, with the writer's process id in it."""
+    return f".{name}.{os.getpid()}-{secrets.token_hex(8)}.tmp"
+
+
+def create(folder: int, temp: str) -> int:
+    """Create a new file for writing and return its descriptor."""
+    return os.open(temp, _NEW_FLAGS, 0o666, dir_fd=folder)
+
+
+def write(fd: int, content: bytes) -> None:
+    """Write all of it."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def stage(folder: int, name: str, content: bytes) -> str:
+    """Write a temporary file to the disk and return its name; :func:`publish` makes it visible."""
+    temp = temp_name(name)
+    fd = create(folder, temp)
+    try:
+        write(fd, content)
+        os.fsync(fd)
+    except BaseException:
+        remove(folder, temp)
+        raise
+    finally:
+        os.close(fd)
+    return temp
+
+
+def publish(folder: int, temp: str, name: str) -> None:
+    """Put the whole file in the place of whatever was there. The caller syncs the folder once for all its files."""
+    os.rename(temp, name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def remove(folder: int, name: str) -> None:
+    """Remove a file or a link, never what it leads to; one that is gone already is fine."""
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder)
+
+
+def read(folder: int, name: str, most: int) -> bytes | None:
+    """Return a regular file's content, or None if it is not there, is a link, or is larger than ``most`` bytes."""
+    try:
+        fd = os.open(name, _READ_FLAGS, dir_fd=folder)
+    except OSError:
+        return None
+    with os.fdopen(fd, "rb") as stream:
+        seen = os.fstat(fd)
+        if not stat.S_ISREG(seen.st_mode) or seen.st_size > most:
+            return None
+        return stream.read(most + 1)
+
+
+def size(folder: int, name: str) -> int | None:
+    """Return a regular file's size in bytes, or None if it is not there or is something else."""
+    try:
+        seen = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return None
+    return seen.st_size if stat.S_ISREG(seen.st_mode) else None
+
+
+def is_dir(folder: int, name: str) -> bool:
+    """True if this is a folder, and no link to one."""
+    try:
+        return stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    except OSError:
+        return False
+
+
+def sweep(folder: int) -> None:
+    """Remove the temporary files of writers that are dead, and of any that are an hour old.
+
+    One folder has one writer at a time, so a file with our own process id is a leftover too: of an earlier failure, or of
+    a killed container in which we had the same number.
+    """
+    for name in os.listdir(folder):
+        found = _TEMP.fullmatch(name)
+        if found and (_gone(int(found[1])) or _aged(folder, name)):
+            remove(folder, name)
+
+
+def _gone(pid: int) -> bool:
+    if pid == os.getpid():
+        return True
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except OSError:
+        return False  # somebody else's process: alive
+    return False
+
+
+def _aged(folder: int, name: str) -> bool:
+    """Compare with a file made just now: both times are then of the file system's own clock."""
+    try:
+        seen = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime
+        probe = temp_name("clock")
+        os.close(create(folder, probe))
+        now = os.stat(probe, dir_fd=folder, follow_symlinks=False).st_mtime
+        remove(folder, probe)
+    except OSError:
+        return False
+    return now - seen > _OLD

@@ -1,0 +1,231 @@
+"""Results on disk: ``ports.Sink`` over a local folder. One hop to a worker thread per call."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+
+import anyio
+from anyio import to_thread
+
+from pipeline.errors import Permanent, ReelmillError, Transient
+from pipeline.model import Json
+from pipeline.ports import OutFile
+from pipeline.sink import atomic, layout
+
+#: Carries the list of the files that are ours, under ``files``: names, or name → size. Written last.
+RECORD = "video.json"
+INDEX = "results.jsonl"
+_LARGEST_RECORD = 4 * 1024 * 1024
+_BUFFER = 1024 * 1024
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_IN_THE_WAY = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG})
+
+
+class DiskSink:
+    """Writes each video's files into a folder of its own below ``root``, which is made when first needed.
+
+    Raises, from every method that touches the disk:
+        Transient: ``disk_full``, ``output_not_writable`` or ``output_trouble``; nothing half-written is left.
+        Permanent: ``output_blocked`` when a link or a foreign file stands where ours belongs; ``output_name``.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def folder(self, subject: str, title: str) -> str:
+        """Return the folder name for a new video. Pure; for one that has a folder see ``layout.folder(known=…)``."""
+        return layout.folder(subject, title)
+
+    async def write(self, folder: str, files: Sequence[OutFile]) -> Mapping[str, int]:
+        """Write the files and remove those that the folder's old ``video.json`` lists and that are no longer wanted.
+
+        Return name → size in bytes. ``video.json`` comes last: where it stands, everything it lists stands too. Files
+        that are there already with the same content are left alone; files that are not ours are never touched.
+        """
+        contents = _encoded(folder, files)
+        with _explained(self._root / folder):
+            await to_thread.run_sync(partial(self._write, folder, contents))
+        return {name: len(content) for name, content in contents.items()}
+
+    async def missing(self, folder: str, sizes: Mapping[str, int]) -> bool:
+        """Return True if any of the files is absent, is a link, or has another size."""
+        return await to_thread.run_sync(partial(self._missing, folder, dict(sizes)))
+
+    async def write_index(self, lines: AsyncIterator[str]) -> None:
+        """Write ``results.jsonl``, one line each, whole or not at all, in constant memory."""
+        with _explained(self._root / INDEX):
+            root = await to_thread.run_sync(self._open_root)
+            try:
+                await self._index(root, lines)
+            finally:
+                os.close(root)
+
+    # ------------------------------------------------------------------------------------------- in a worker thread
+
+    def _write(self, folder: str, contents: Mapping[str, bytes]) -> None:
+        self._root.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            root = stack.enter_context(atomic.opened(str(self._root.resolve())))
+            home = stack.enter_context(atomic.opened(folder, root, make=True))
+            before = _listed(atomic.read(home, RECORD, _LARGEST_RECORD))
+            open_dirs = {"": home}
+            for part in sorted({_split(name)[0] for name in {*before, *contents}} - {""}):
+                wanted = any(name.startswith(f"{part}/") for name in contents)
+                if wanted or atomic.is_dir(home, part):
+                    open_dirs[part] = stack.enter_context(atomic.opened(part, home, make=wanted))
+            for fd in open_dirs.values():
+                atomic.sweep(fd)
+            data = {name: content for name, content in contents.items() if name != RECORD}
+            _put(open_dirs, data)
+            _drop(open_dirs, [name for name in before if name not in contents and name != RECORD])
+            _put(open_dirs, {name: contents[name] for name in contents if name == RECORD})
+
+    def _missing(self, folder: str, sizes: Mapping[str, int]) -> bool:
+        if not layout.is_folder(folder) or not all(layout.is_file(name) for name in sizes):
+            return True
+        try:
+            with atomic.opened(str(self._root.resolve())) as root, atomic.opened(folder, root) as home:
+                return any(atomic.size(home, name) != size for name, size in sizes.items())
+        except OSError:
+            return True
+
+    def _open_root(self) -> int:
+        self._root.mkdir(parents=True, exist_ok=True)
+        root = os.open(self._root.resolve(), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            atomic.sweep(root)
+        except BaseException:
+            os.close(root)
+            raise
+        return root
+
+    async def _index(self, root: int, lines: AsyncIterator[str]) -> None:
+        temp = atomic.temp_name(INDEX)
+        fd = await to_thread.run_sync(atomic.create, root, temp)
+        try:
+            async for block in _blocks(lines):
+                await to_thread.run_sync(atomic.write, fd, block)
+            await to_thread.run_sync(partial(_finish, root, fd, temp))
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(atomic.remove, root, temp)
+            raise
+        finally:
+            os.close(fd)
+
+
+def _finish(root: int, fd: int, temp: str) -> None:
+    os.fsync(fd)
+    atomic.publish(root, temp, INDEX)
+    os.fsync(root)
+
+
+async def _blocks(lines: AsyncIterator[str]) -> AsyncIterator[bytes]:
+    """Yield the lines as bytes, about a megabyte at a time."""
+    kept: list[bytes] = []
+    size = 0
+    async for line in lines:
+        # A line end inside a line would make two of it.
+        kept.append(
+            line.rstrip("\r\n").replace("\r", "").replace("\n", " ").encode("utf-8", "backslashreplace") + b"\n"
+        )
+        size += len(kept[-1])
+        if size >= _BUFFER:
+            yield b"".join(kept)
+            kept, size = [], 0
+    yield b"".join(kept)
+
+
+def _encoded(folder: str, files: Sequence[OutFile]) -> dict[str, bytes]:
+    """Return name → content as bytes.
+
+    Raises:
+        Permanent: a name is not one of ours, or is there twice.
+    """
+    if not layout.is_folder(folder):
+        raise Permanent(f"'{folder[:80]}' cannot be a folder of results.", code="output_name")
+    contents: dict[str, bytes] = {}
+    for file in files:
+        if not layout.is_file(file.name) or file.name in contents:
+            why = "is written twice" if file.name in contents else "cannot be the name of a result"
+            raise Permanent(f"'{file.name[:80]}' {why}.", code="output_name", remedy="this is a mistake in a job")
+        content = file.content
+        contents[file.name] = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
+    return contents
+
+
+def _listed(record: bytes | None) -> list[str]:
+    """Return the names that an earlier ``video.json`` claims as ours; anything odd in it claims nothing."""
+    try:
+        found: Json = json.loads(record or b"{}")
+    except (ValueError, RecursionError):
+        return []
+    names = found.get("files") if isinstance(found, dict) else None
+    entries = list(names) if isinstance(names, list | dict) else []
+    return [name for name in entries if isinstance(name, str) and layout.is_file(name)]
+
+
+def _split(name: str) -> tuple[str, str]:
+    part, _, base = name.rpartition("/")
+    return part, base
+
+
+def _put(open_dirs: Mapping[str, int], contents: Mapping[str, bytes]) -> None:
+    """Write all files to the disk, then show them all, then make the showing durable."""
+    changed: set[int] = set()
+    staged: list[tuple[int, str, str]] = []
+    try:
+        for name, content in contents.items():
+            part, base = _split(name)
+            fd = open_dirs[part]
+            if atomic.size(fd, base) != len(content) or atomic.read(fd, base, len(content)) != content:
+                staged.append((fd, atomic.stage(fd, base, content), base))
+        while staged:
+            fd, temp, base = staged[0]
+            atomic.publish(fd, temp, base)
+            staged.pop(0)
+            changed.add(fd)
+    finally:
+        for fd, temp, _ in staged:
+            atomic.remove(fd, temp)
+    for fd in changed:
+        os.fsync(fd)
+
+
+def _drop(open_dirs: Mapping[str, int], names: Sequence[str]) -> None:
+    for name in names:
+        part, base = _split(name)
+        if part in open_dirs and atomic.size(open_dirs[part], base) is not None:
+            atomic.remove(open_dirs[part], base)
+
+
+@contextmanager
+def _explained(place: Path) -> Iterator[None]:
+    """Turn an operating system's error into ours, with the place and what can be done."""
+    try:
+        yield
+    except OSError as error:
+        raise _trouble(error, place) from None
+
+
+def _trouble(error: OSError, place: Path) -> ReelmillError:
+    reason = error.strerror or type(error).__name__
+    if error.errno in _FULL:
+        remedy = "free some space; the results are kept and are written by the next run"
+        return Transient(f"{place}: the disk is full.", code="disk_full", untouched=True, remedy=remedy)
+    if error.errno in _FORBIDDEN:
+        remedy = "correct its permissions, or name another folder in [run] output"
+        message = f"{place}: writing is not permitted: {reason}."
+        return Transient(message, code="output_not_writable", untouched=True, remedy=remedy)
+    if error.errno in _IN_THE_WAY:
+        remedy = "move away what is there: a link, or a file where a folder belongs"
+        return Permanent(f"{place}: something else is in the way: {reason}.", code="output_blocked", remedy=remedy)
+    remedy = "check the disk or network share it is on"
+    return Transient(f"{place}: cannot be written now: {reason}.", code="output_trouble", untouched=True, remedy=remedy)

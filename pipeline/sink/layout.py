@@ -1,0 +1,48 @@
+"""Names on disk. Pure: made of our own alphabet only, never of what a title holds."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from base64 import b32encode
+from hashlib import sha256
+
+_LONGEST = 60
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,119}")
+_FOLDER = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
+
+
+def slug(title: str) -> str:
+    """Return ``[a-z0-9-]`` words of a title, at most 60 characters, never empty; accents are dropped, not the letter.
+
+    >>> slug("Ünïted: ../Nations / 2"), slug("日本語")
+    ('united-nations-2', 'video')
+    """
+    flat = unicodedata.normalize("NFKD", title[:1000]).encode("ascii", "ignore").decode().lower()
+    words = re.findall(r"[a-z0-9]+", flat.replace("'", ""))
+    text = "-".join(words)
+    if len(text) > _LONGEST:
+        text = text[: _LONGEST + 1].rpartition("-")[0] or text[:_LONGEST]
+    return text or "video"
+
+
+def key8(subject: str) -> str:
+    """Return eight characters that stand for a video: 40 bits, so that a library of millions has them to itself."""
+    return b32encode(sha256(subject.encode("utf-8", "surrogatepass")).digest()[:5]).decode().lower()
+
+
+def folder(subject: str, title: str, known: str = "") -> str:
+    """Return a video's folder name, ``<slug>--<key8>``. One that is already ``known`` stays, whatever the title now is."""
+    tail = f"--{key8(subject)}"
+    return known if known.endswith(tail) and is_folder(known) else slug(title) + tail
+
+
+def is_folder(name: str) -> bool:
+    """True for a name that :func:`folder` can have made."""
+    return bool(_FOLDER.fullmatch(name))
+
+
+def is_file(name: str) -> bool:
+    """True for a name that a result may have: plain, visible, at most one folder deep (``raw/analysis.json``)."""
+    parts = name.split("/")
+    return 1 <= len(parts) <= 2 and all(_PART.fullmatch(part) and not part.endswith(".") for part in parts)

@@ -1,0 +1,153 @@
+"""Files on this machine as a source: a look inside, the content's hash, captions beside it. Never on the event loop."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from anyio import from_thread, to_thread
+
+from pipeline.errors import InputError, Transient
+from pipeline.ports import Clock, Item, MediaFacts
+
+_BLOCK = 1024 * 1024
+#: A file touched this shortly before it was hashed may change again without its time stamp showing it. Seconds.
+_SETTLED = 3.0
+#: ``film.srt``, ``film.en.srt``, ``film.pt-BR.sdh.vtt``; but not ``film.part2.srt``, which belongs to another video.
+_CAPTION = re.compile(
+    r"(?i)((?:\.[a-z]{2,3}(?:[-_][a-z0-9]{2,8})*)?(?:\.(?:sdh|cc|forced|hi|orig|auto))?)\.(?:srt|vtt)$"
+)
+_FOLDERS = 16
+
+
+class HashCache(Protocol):
+    """Remembers content hashes, so that a library of terabytes is not read again every night."""
+
+    async def cached(self, path: str, size: int, mtime_ns: int, inode: int) -> str | None:
+        """Return the hash (SHA-256, hex) that was remembered for exactly this state of this file, or None."""
+        ...
+
+    async def remember(self, path: str, size: int, mtime_ns: int, inode: int, sha256: str) -> None:
+        """Remember a hash; a later one for the same path replaces it."""
+        ...
+
+
+class FileSource:
+    """``ports.Source`` for items of kind ``file``. One instance may serve many tasks at once."""
+
+    kind = "file"
+
+    def __init__(self, clock: Clock, cache: HashCache | None = None) -> None:
+        self._clock = clock
+        self._cache = cache
+        self._captions: OrderedDict[tuple[str, int], tuple[str, ...]] = OrderedDict()
+
+    async def fetch(self, item: Item, workdir: Path) -> MediaFacts:
+        """Return the facts of the file, content hash included. ``workdir`` is not used: the file stays where it is.
+
+        Raises:
+            InputError: ``file_missing``, ``not_a_file``, ``file_empty``, ``permission_denied``, ``unreadable_video`` or
+                ``no_video_stream``.
+            Transient: ``disk_trouble``, or ``file_changed`` while it is still being written.
+        """
+        path = Path(item.locator)
+        facts, before = await to_thread.run_sync(partial(_look, path, from_thread.check_cancelled))
+        sha256 = await self._hash(path, before)
+        captions = await to_thread.run_sync(partial(self._beside, path))
+        return replace(facts, sha256=sha256, captions=captions)
+
+    async def _hash(self, path: Path, before: os.stat_result) -> str:
+        state = (str(path), before.st_size, before.st_mtime_ns, before.st_ino)
+        if self._cache is not None and (known := await self._cache.cached(*state)):
+            return known
+        sha256 = await to_thread.run_sync(partial(_digest, path, before, from_thread.check_cancelled))
+        if self._cache is not None and self._clock.now() - before.st_mtime > _SETTLED:
+            await self._cache.remember(*state, sha256)
+        return sha256
+
+    def _beside(self, path: Path) -> tuple[Path, ...]:
+        """Return the caption files of a video: the one without a language first, then by name."""
+        found = []
+        for name in self._listed(path.parent):
+            tail = name[len(path.stem) :] if name.startswith(path.stem) else ""
+            if _CAPTION.match(tail):
+                found.append((len(tail) > 4, name))
+        return tuple(path.parent / name for _, name in sorted(found))
+
+    def _listed(self, folder: Path) -> tuple[str, ...]:
+        """Return the caption names of a folder; the last few listings are kept, or 100,000 files cost as many scans."""
+        try:
+            key = (str(folder), folder.stat().st_mtime_ns)
+            known = self._captions.get(key)
+            if known is None:
+                with os.scandir(folder) as entries:
+                    known = tuple(e.name for e in entries if e.name.lower().endswith((".srt", ".vtt")) and e.is_file())
+                self._captions[key] = known
+                while len(self._captions) > _FOLDERS:
+                    self._captions.popitem(last=False)
+        except OSError:
+            return ()  # captions are a help, never a condition
+        return known
+
+
+def _look(path: Path, checkpoint: Callable[[], None]) -> tuple[MediaFacts, os.stat_result]:
+    from pipeline.source import media  # FFmpeg's libraries take a moment to load: only where they are needed
+
+    try:
+        before = path.stat()
+        if not stat.S_ISREG(before.st_mode):  # before opening: a pipe would be waited for
+            raise InputError(f"{path}: this is not a regular file.", code="not_a_file", remedy="name a file")
+        path.open("rb").close()
+    except OSError as error:
+        raise media.trouble(error, path) from None
+    if before.st_size == 0:
+        raise InputError(f"{path}: the file is empty.", code="file_empty", remedy="copy it again")
+    seen = media.look(path, checkpoint)
+    facts = MediaFacts(
+        path=path,
+        size=before.st_size,
+        seconds=seen.seconds,
+        width=seen.width,
+        height=seen.height,
+        container=seen.container,
+        video_codec=seen.video_codec,
+        audio_codec=seen.audio_codec,
+        mime=seen.mime,
+        mtime_ns=before.st_mtime_ns,
+    )
+    return facts, before
+
+
+def _digest(path: Path, before: os.stat_result, checkpoint: Callable[[], None]) -> str:
+    from pipeline.source import media
+
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb", buffering=0) as stream:
+            while block := stream.read(_BLOCK):
+                checkpoint()
+                digest.update(block)
+            after = os.fstat(stream.fileno())
+    except OSError as error:
+        raise media.trouble(error, path) from None
+    if _state(after) != _state(before):
+        raise Transient(
+            f"{path}: the file changed while it was read.",
+            code="file_changed",
+            after=30.0,
+            untouched=True,
+            remedy="wait until it is copied completely; it is tried again by itself",
+        )
+    return digest.hexdigest()
+
+
+def _state(facts: os.stat_result) -> tuple[int, int, int, int]:
+    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns

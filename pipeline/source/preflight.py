@@ -1,0 +1,47 @@
+"""Will the platform take it? Decided before a byte moves. Pure."""
+
+from __future__ import annotations
+
+from pipeline.model import Trouble
+from pipeline.ports import Ceilings, MediaFacts
+
+
+def check(facts: MediaFacts, ceilings: Ceilings) -> Trouble | None:
+    """Return why the platform would refuse this file, or None. Sides are taken as seen, after rotation."""
+    return _length(facts, ceilings) or _picture(facts, ceilings) or _size(facts, ceilings)
+
+
+def _length(facts: MediaFacts, ceilings: Ceilings) -> Trouble | None:
+    has = f"The video is {_span(facts.seconds)} long; the platform takes"
+    if facts.seconds < ceilings.min_seconds:
+        return Trouble("video_too_short", f"{has} {_span(ceilings.min_seconds)} or more.", "leave it out, or join it")
+    if facts.seconds > ceilings.max_seconds:
+        return Trouble("video_too_long", f"{has} {_span(ceilings.max_seconds)} at most.", "cut it into parts")
+    return None
+
+
+def _picture(facts: MediaFacts, ceilings: Ceilings) -> Trouble | None:
+    short, long = sorted((facts.width, facts.height))
+    has = f"The picture is {facts.width}×{facts.height} pixels; the platform takes"
+    if short < ceilings.min_side:
+        message = f"{has} {ceilings.min_side}×{ceilings.min_side} or more."
+        return Trouble("resolution_too_low", message, "use a version with more pixels")
+    if long > ceilings.max_width or short > ceilings.max_height:
+        message = f"{has} {ceilings.max_width}×{ceilings.max_height} at most."
+        return Trouble("resolution_too_high", message, "scale it down")
+    if facts.aspect > ceilings.max_aspect:
+        message = f"The picture's sides are {facts.aspect:.2f}:1; the platform takes {ceilings.max_aspect:g}:1 at most."
+        return Trouble("aspect_ratio", message, "crop it or add bars")
+    return None
+
+
+def _size(facts: MediaFacts, ceilings: Ceilings) -> Trouble | None:
+    most = max(ceilings.direct_bytes, ceilings.multipart_bytes)
+    if facts.size <= most:
+        return None
+    message = f"The file has {facts.size / 1e9:.3g} GB; the platform takes {most / 1e9:.3g} GB at most."
+    return Trouble("file_too_large", message, "encode it with a lower bit rate, or cut it into parts")
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.3g} s" if seconds < 120 else f"{seconds / 60:.4g} min"
