@@ -193,13 +193,14 @@ def _draw(slide: Slide, size: tuple[int, int], paper: int) -> Image.Image:
     picture = Image.new("RGB", size, background)
     pen = ImageDraw.Draw(picture)
     heading, lines = slide
-    left, space = width // 14, width - 2 * (width // 14)
+    left, space, indent = width // 14, width - 2 * (width // 14), height // 18
     pen.text((left, height // 10), heading, fill=accent, font=_font(heading, height // 10, space))
     pen.rectangle((left, height // 4, width - left, height // 4 + max(2, height // 180)), fill=accent)
     for row, line in enumerate(lines):
-        bullet = f"•  {line}"
         top = height // 3 + row * height // 8
-        pen.text((left, top), bullet, fill=ink, font=_font(bullet, height // 16, space))
+        # Pillow's font has no bullet sign.
+        pen.ellipse((left, top + height // 36, left + height // 45, top + height // 20), fill=accent)
+        pen.text((left + indent, top), line, fill=ink, font=_font(line, height // 16, space - indent))
     return picture
 
 

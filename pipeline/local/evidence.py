@@ -13,8 +13,10 @@ EvidenceKind: TypeAlias = Literal["conversation", "text_in_video", "shot", "chap
 
 CAPTIONS_GIVEN = "captions given"  #: source of captions handed in beside the file
 ON_SCREEN = "on-screen text"
+HEADING = "on-screen text (heading)"  #: the largest line near the top of a picture
 PICTURE = "picture"
 CHAPTER_MARKS = "embedded chapters"
+STILL_BELOW = 0.12  #: a shot with less motion is a picture that stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,9 @@ class Evidence:
     end: float
     kind: EvidenceKind
     text: str  #: as read, white space collapsed; never composed, except the plain description of a shot
-    source: str  #: ``embedded captions (eng)``, ``captions given``, ``on-screen text``, ``picture``, ``embedded chapters``
+    source: (
+        str  #: ``embedded captions (eng)``, ``captions given``, ``on-screen text``, ``picture``, ``embedded chapters``
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +51,17 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """A span without a cut. ``still`` is a picture that stands, such as a slide; colours are in order of area."""
+    """A span without a cut."""
 
     start: float
     end: float
-    still: bool
-    colours: tuple[str, ...]
+    motion: float  #: share of the picture that moves, averaged over the shot, 0 to 1
+    colours: tuple[str, ...]  #: in order of area, at most three
+
+    @property
+    def still(self) -> bool:
+        """True for a picture that stands, such as a slide, even with a camera in its corner."""
+        return self.motion < STILL_BELOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +96,6 @@ class Reading:
             facts=Facts(**data["facts"]),
             evidence=evidence,
             title=data["title"],
-            shots=tuple(Shot(s["start"], s["end"], s["still"], tuple(s["colours"])) for s in data["shots"]),
+            shots=tuple(Shot(s["start"], s["end"], s["motion"], tuple(s["colours"])) for s in data["shots"]),
             notes=tuple(data["notes"]),
         )

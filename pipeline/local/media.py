@@ -1,0 +1,288 @@
+"""The border to FFmpeg's libraries: facts, small pictures in a stream, caption packets, single large frames.
+
+Everything is streamed: memory does not grow with the length of a video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TypeAlias
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.subtitles.subtitle import AssSubtitle
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from pipeline.local.captions import Cue, strip_markup
+from pipeline.local.evidence import Facts
+
+Picture: TypeAlias = npt.NDArray[np.uint8]  #: height x width x 3 (RGB) or height x width (grey)
+
+SAMPLES_PER_SECOND = 5
+SMALL_WIDTH = 160  #: pixels of the small pictures
+MAX_BAD_PACKETS = 500  #: more broken packets than this and the rest of a file is given up
+_TEXT_CODECS = frozenset({"mov_text", "subrip", "srt", "webvtt", "ass", "ssa", "text"})
+_MIMES = (
+    ("matroska", "video/x-matroska"), ("webm", "video/webm"), ("mp4", "video/mp4"), ("avi", "video/x-msvideo"),
+    ("mpegts", "video/mp2t"), ("mpeg", "video/mpeg"), ("flv", "video/x-flv"), ("ogg", "video/ogg"), ("asf", "video/x-ms-wmv"),
+)  # fmt: skip
+
+
+class Unreadable(Exception):
+    """This file cannot be read as a video. ``message`` is one plain sentence without the path."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A small picture and its time in seconds from the beginning."""
+
+    at: float
+    picture: Picture  #: RGB, SMALL_WIDTH wide
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A caption cue of an embedded text stream."""
+
+    stream: int
+    language: str
+    cue: Cue
+
+
+def open_video(path: Path) -> InputContainer:
+    """Open a container for reading.
+
+    Raises:
+        Unreadable: no file, empty, or no format that FFmpeg knows.
+    """
+    try:
+        if path.stat().st_size == 0:
+            raise Unreadable("the file is empty")
+        return av.open(str(path), "r", metadata_errors="replace")
+    except (av.FFmpegError, OSError) as error:
+        raise Unreadable(f"it cannot be opened as a video: {_words(error)}") from error
+
+
+def video_stream(container: InputContainer) -> VideoStream:
+    """Return the first moving-picture stream (cover pictures do not count).
+
+    Raises:
+        Unreadable: there is none.
+    """
+    for stream in container.streams.video:
+        if not stream.disposition & av.stream.Disposition.attached_pic:
+            return stream
+    raise Unreadable("it has no video stream")
+
+
+def probe(path: Path) -> Facts:
+    """Return what container headers and the first frame say. Reads the whole file only where no length is written down.
+
+    Raises:
+        Unreadable: no video, or not one frame can be decoded.
+    """
+    with open_video(path) as container:
+        stream = video_stream(container)
+        frame = next((found for found, _ in _frames(container, stream) if isinstance(found, VideoFrame)), None)
+        if frame is None:
+            raise Unreadable("not one picture of it can be decoded")
+        seconds = _header_seconds(container, stream)
+        audio = container.streams.audio
+        size = path.stat().st_size
+        width, height = _shown(frame, stream)
+        facts = Facts(
+            seconds=seconds,
+            width=width,
+            height=height,
+            fps=round(float(stream.average_rate or 0), 3),
+            container=container.format.name,
+            video_codec=stream.codec_context.name,
+            audio_codec=audio[0].codec_context.name if audio else "",
+            has_audio=bool(audio),
+            size=size,
+            bitrate=0,
+            mime=_mime(container.format.name, path),
+        )
+    if facts.seconds <= 0:
+        facts = replace(facts, seconds=_last_packet(path))
+    return replace(
+        facts, seconds=round(facts.seconds, 3), bitrate=round(size * 8 / facts.seconds) if facts.seconds else 0
+    )
+
+
+def title_and_chapters(path: Path) -> tuple[str, list[Cue]]:
+    """Return the container's title tag and its titled chapter marks, seconds."""
+    with open_video(path) as container:
+        title = " ".join(str(container.metadata.get("title", "")).split())
+        marks = []
+        for chapter in container.chapters():
+            base = chapter["time_base"] or Fraction(1, 1000)
+            name = " ".join(str(chapter["metadata"].get("title", "")).split())
+            start, end = float(chapter["start"] * base), float(chapter["end"] * base)
+            if name and end > start:
+                marks.append(Cue(max(0.0, start), end, name))
+    return title, marks
+
+
+def stream_through(path: Path) -> Iterator[Sample | Spoken]:
+    """Decode a video once: small pictures in time order, and caption cues where they lie between them.
+
+    Broken packets are skipped; after MAX_BAD_PACKETS of them the rest is given up.
+
+    Raises:
+        Unreadable: the file cannot be opened or has no video stream.
+    """
+    with open_video(path) as container:
+        video = video_stream(container)
+        texts: list[Stream] = [s for s in container.streams.subtitles if s.codec_context.name in _TEXT_CODECS]
+        due = 0.0
+        origin: float | None = None
+        small = _Small(video)
+        for found, at in _frames(container, video, texts):
+            if isinstance(found, VideoFrame):
+                origin = at if origin is None else origin
+                if at - origin + 1e-6 >= due:
+                    due = max(due + 1 / SAMPLES_PER_SECOND, at - origin)
+                    yield Sample(at - origin, small(found))
+            else:
+                yield found
+
+
+def unread_captions(path: Path) -> list[str]:
+    """Return the codec names of caption streams that hold pictures instead of text."""
+    with open_video(path) as container:
+        return [s.codec_context.name for s in container.streams.subtitles if s.codec_context.name not in _TEXT_CODECS]
+
+
+def large_frames(path: Path, times: Sequence[float], *, max_width: int = 1920) -> Iterator[tuple[float, Picture]]:
+    """Yield (time, grey picture) for each of the ascending times, at full size up to ``max_width`` pixels.
+
+    A time at which nothing can be decoded is left out.
+    """
+    with open_video(path) as container:
+        stream = video_stream(container)
+        origin = float((stream.start_time or 0) * (stream.time_base or 0))
+        for at in times:
+            frame = _frame_at(container, stream, at + origin)
+            if frame is not None:
+                width = min(frame.width, max_width)
+                height = max(2, round(frame.height * width / frame.width))
+                yield at, _array(frame.reformat(width=width, height=height, format="gray"))
+
+
+class _Small:
+    """Turns frames into small RGB pictures."""
+
+    def __init__(self, stream: VideoStream) -> None:
+        ratio = float(stream.sample_aspect_ratio or 1) or 1.0
+        self._shape = ratio
+
+    def __call__(self, frame: VideoFrame) -> Picture:
+        height = max(16, min(320, round(SMALL_WIDTH * frame.height / (frame.width * self._shape))))
+        small = frame.reformat(width=SMALL_WIDTH, height=height, format="rgb24", interpolation="AREA")
+        return _array(small)
+
+
+def _array(frame: VideoFrame) -> Picture:
+    return np.asarray(frame.to_ndarray(), dtype=np.uint8)
+
+
+def _frames(
+    container: InputContainer, video: VideoStream, texts: Sequence[Stream] = ()
+) -> Iterator[tuple[VideoFrame | Spoken, float]]:
+    """Demux and decode, stepping over what is broken."""
+    bad = 0
+    packets = container.demux(video, *texts)
+    while bad < MAX_BAD_PACKETS:
+        try:
+            packet = next(packets)
+            found = _decode(packet)
+        except StopIteration:
+            return
+        except av.FFmpegError:
+            bad += 1
+            continue
+        yield from found
+
+
+def _decode(packet: Packet[Stream]) -> list[tuple[VideoFrame | Spoken, float]]:
+    if isinstance(packet.stream, VideoStream):
+        return [(f, f.time) for f in packet.decode() if isinstance(f, VideoFrame) and f.time is not None]
+    if packet.pts is None or not packet.size:
+        return []
+    start = float(packet.pts * packet.time_base)
+    end = start + float((packet.duration or 0) * packet.time_base)
+    words = [s.dialogue or s.text for s in packet.decode() if isinstance(s, AssSubtitle)]
+    text = strip_markup(b"\n".join(words).decode("utf-8", "replace"))
+    if not text:
+        return []
+    language = packet.stream.language or ""
+    return [(Spoken(packet.stream.index, "" if language == "und" else language, Cue(start, end, text)), start)]
+
+
+def _frame_at(container: InputContainer, stream: VideoStream, at: float) -> VideoFrame | None:
+    base = stream.time_base or Fraction(1, 1000)
+    try:
+        container.seek(max(0, int(at / base)), stream=stream)
+    except av.FFmpegError:
+        return None
+    last = None
+    for frame, when in _frames(container, stream):
+        if isinstance(frame, VideoFrame):
+            last = frame
+            if when >= at - 0.05:
+                break
+    return last
+
+
+def _header_seconds(container: InputContainer, stream: VideoStream) -> float:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return container.duration / av.time_base if container.duration else 0.0
+
+
+def _last_packet(path: Path) -> float:
+    """Return the end of the last video packet: for recordings whose header was never finished."""
+    first, last = None, 0.0
+    with open_video(path) as container:
+        try:
+            for packet in container.demux(video_stream(container)):
+                if packet.pts is not None:
+                    at = float(packet.pts * packet.time_base)
+                    first = at if first is None else min(first, at)
+                    last = max(last, at + float((packet.duration or 0) * packet.time_base))
+        except av.FFmpegError:
+            pass  # the rest is broken; what was seen counts
+    return last - (first or 0.0)
+
+
+def _shown(frame: VideoFrame, stream: VideoStream) -> tuple[int, int]:
+    """Return width and height as shown: pixels made square, and turned where the camera was."""
+    width = round(frame.width * float(stream.sample_aspect_ratio or 1)) or frame.width
+    turned = getattr(frame, "rotation", 0) % 180 != 0
+    return (frame.height, width) if turned else (width, frame.height)
+
+
+def _mime(name: str, path: Path) -> str:
+    if name.startswith("matroska") and path.suffix.lower() == ".webm":
+        return "video/webm"
+    if path.suffix.lower() in (".mov", ".qt"):
+        return "video/quicktime"
+    return next((mime for part, mime in _MIMES if part in name), "application/octet-stream")
+
+
+def _words(error: Exception) -> str:
+    """Return the error's own words without path and number."""
+    return str(getattr(error, "strerror", "") or error.__class__.__name__).lower()
