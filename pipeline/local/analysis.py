@@ -1,0 +1,201 @@
+"""What the server asks of the analysis, and the real analysis behind it. The latter runs in a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from pipeline.model import Json
+
+if TYPE_CHECKING:
+    from pipeline.local.evidence import Reading
+
+
+class Refused(Exception):
+    """The video or the question cannot be served; ``code`` is an error code of the API."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A quick look at an uploaded file."""
+
+    seconds: float
+    width: int
+    height: int
+    sha256: str
+    mime: str
+    technical: dict[str, Json]  #: ``technical_metadata`` of the API
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One question about one stored video. Times are seconds; ``schema`` None asks for free text."""
+
+    path: str
+    sha256: str
+    readings: str  #: folder of finished readings
+    name: str
+    title: str
+    captions: tuple[str, ...]  #: texts of WebVTT or SRT files handed in by the caller
+    prompt: str = ""
+    schema: Mapping[str, Json] | None = None
+    start: float | None = None
+    end: float | None = None
+    max_tokens: int = 4096
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> Ask:
+        """Read back what ``dataclasses.asdict`` and JSON have made of it."""
+        return cls(**{**data, "captions": tuple(data["captions"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer. ``finish_reason`` is ``length`` where ``max_tokens`` cut it."""
+
+    text: str
+    finish_reason: str
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """One caption: what was said between two times."""
+
+    start: float
+    end: float
+    text: str
+
+
+class Analyse(Protocol):
+    """The seam between server and analysis; tests inject a trivial one. Blocking calls, made off the event loop."""
+
+    def look(self, path: Path) -> Look:
+        """Probe a file; raises :class:`Refused` where it is not a readable video."""
+        ...
+
+    def answer(self, ask: Ask) -> Reply:
+        """Answer; raises :class:`Refused`."""
+        ...
+
+    def speech(self, ask: Ask) -> list[Spoken]:
+        """Return what is said, as far as captions tell; raises :class:`Refused`."""
+        ...
+
+
+def tokens(text: str) -> int:
+    """Return the length in tokens as this platform counts them: four characters each."""
+    return max(1, -(-len(text) // 4))
+
+
+def cut(text: str, ask: Ask, input_tokens: int) -> Reply:
+    """Make a reply of a whole text, cut where it is longer than the caller wanted."""
+    count = tokens(text)
+    if count <= ask.max_tokens:
+        return Reply(text, "stop", input_tokens, count)
+    return Reply(text[: ask.max_tokens * 4], "length", input_tokens, ask.max_tokens)
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file's content, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class LocalAnalysis:
+    """The real one: reads the video once and keeps the reading, then answers from it as often as asked."""
+
+    def look(self, path: Path) -> Look:
+        """Probe a file and hash its content."""
+        from pipeline.local import reader
+
+        try:
+            facts = reader.probe(path)
+        except reader.Unreadable as error:
+            raise Refused("video_file_broken", str(error)) from None
+        technical: dict[str, Json] = {
+            "file_size_bytes": facts.size,
+            "file_mime_type": facts.mime,
+            "file_container_format": facts.container,
+            "video_codec": facts.video_codec,
+            "video_width": facts.width,
+            "video_height": facts.height,
+            "video_fps": facts.fps,
+            "video_duration_seconds": facts.seconds,
+            "video_bitrate_bps": facts.bitrate,
+            "has_audio": facts.has_audio,
+            **({"audio_codec": facts.audio_codec} if facts.has_audio else {}),
+        }
+        return Look(facts.seconds, facts.width, facts.height, digest(path), facts.mime, technical)
+
+    def answer(self, ask: Ask) -> Reply:
+        """Answer from the reading."""
+        from pipeline.local import answer
+
+        reading = self._reading(ask)
+        try:
+            text = answer.answer(
+                reading,
+                prompt=ask.prompt,
+                schema=ask.schema,
+                name=ask.name,
+                title=ask.title,
+                start=ask.start,
+                end=ask.end,
+            )
+        except answer.CannotAnswer as error:
+            raise Refused(error.code, error.message) from None
+        evidence = sum(len(item.text) for item in reading.evidence)
+        return cut(text, ask, tokens(ask.prompt) + -(-evidence // 4))
+
+    def speech(self, ask: Ask) -> list[Spoken]:
+        """Return the captions of the reading."""
+        return [Spoken(item.start, item.end, item.text) for item in self._reading(ask).of("conversation")]
+
+    def _reading(self, ask: Ask) -> Reading:
+        from pipeline.local import reader
+        from pipeline.local.evidence import Reading
+
+        given = hashlib.sha256("\0".join(ask.captions).encode()).hexdigest()[:16]
+        kept = Path(ask.readings) / f"{ask.sha256}-{given}.json"
+        try:
+            return Reading.from_json(json.loads(kept.read_bytes()))
+        except FileNotFoundError:
+            pass
+        except (ValueError, KeyError, TypeError):  # of an older version: read the video again
+            kept.unlink(missing_ok=True)
+        try:
+            reading = reader.read(Path(ask.path), ask.captions)
+        except reader.Unreadable as error:
+            raise Refused("video_file_broken", str(error)) from None
+        _keep(kept, json.dumps(reading.as_json(), ensure_ascii=False).encode())
+        return reading
+
+
+def _keep(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; it is a cache, so it need not survive a power cut."""
+    half = path.with_name(f"{path.stem}.{secrets.token_hex(6)}.part")
+    half.write_bytes(content)
+    os.replace(half, path)
+
+
+def serve(analyse: Analyse, do: str, data: Mapping[str, Json]) -> Json:
+    """Carry out one request in JSON values and return the answer in JSON values. Raises :class:`Refused`."""
+    if do == "look":
+        return asdict(analyse.look(Path(data["path"])))
+    ask = Ask.from_json(data)
+    if do == "speech":
+        return [asdict(spoken) for spoken in analyse.speech(ask)]
+    return asdict(analyse.answer(ask))

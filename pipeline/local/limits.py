@@ -1,0 +1,64 @@
+"""What the platform takes, as numbers that a test can change. Defaults are the vendor's where they are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bytes, seconds, pixels, pieces."""
+
+    direct_bytes: int = 200 * 1000 * 1000
+    multipart_bytes: int = 10 * 1000**3
+    url_bytes: int = 4 * 1000**3
+
+    chunk_size: int = 8 * 1024 * 1024
+    first_urls: int = 50  #: presigned addresses handed out with a new session
+    session_seconds: float = 24 * 3600.0
+    url_seconds: float = 3600.0
+
+    min_seconds: float = 4.0
+    sync_seconds: float = 3600.0
+    async_seconds: float = 7200.0
+    windowed_seconds: float = 14_400.0  #: longest video of which a window of ``async_seconds`` may be analysed
+    min_side: int = 360
+    max_width: int = 5184  #: of the long side
+    max_height: int = 2160  #: of the short side
+    max_aspect: float = 2.4
+    #: Where a bad picture size is found out: when the asset is processed, or by the analysis.
+    pictures_checked_at: Literal["asset", "analysis"] = "asset"
+
+    batch_items: int = 1000
+    active_batches: int = 5
+    batch_hours: float = 2000.0
+    batch_seconds: float = 24 * 3600.0
+    key_conflict_status: int = 409  #: an Idempotency-Key again with another body
+
+    settle_seconds: float = 0.0  #: least time an asset stays in processing, by the platform's clock
+    think_seconds: float = 0.0  #: least time a job stays queued
+
+    def picture_fault(self, width: int, height: int) -> tuple[str, str] | None:
+        """Return (code, message) where a picture size is not taken, else None."""
+        short, long = sorted((width, height))
+        if short < self.min_side:
+            return "video_resolution_too_low", f"{width}x{height} is below {self.min_side}x{self.min_side}."
+        if long > self.max_width or short > self.max_height:
+            return "video_resolution_too_high", f"{width}x{height} is above {self.max_width}x{self.max_height}."
+        if long / short > self.max_aspect:
+            return "video_resolution_invalid_aspect_ratio", f"{width}x{height} is longer than {self.max_aspect}:1."
+        return None
+
+    def length_fault(self, seconds: float, window: float | None, *, sync: bool) -> tuple[str, str] | None:
+        """Return (code, message) where a video of ``seconds`` (or the wanted window of it) cannot be analysed."""
+        if seconds < self.min_seconds:
+            return "video_duration_too_short", f"{seconds:.1f} s is shorter than {self.min_seconds:g} s."
+        if sync:
+            most = self.sync_seconds
+        else:
+            windowed = window is not None and window <= self.async_seconds
+            most = self.windowed_seconds if windowed else self.async_seconds
+        if seconds > most:
+            return "video_duration_too_long", f"{seconds:.1f} s is longer than {most:g} s."
+        return None

@@ -1,0 +1,196 @@
+"""The embedded local platform: API v1.3 over HTTP on loopback, with real analysis and a memory that survives a kill."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+import anyio
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from pipeline.errors import ConfigError
+from pipeline.local.analysis import Analyse
+from pipeline.local.crew import crew_of
+from pipeline.local.desk import Desk
+from pipeline.local.faults import Faults
+from pipeline.local.fetch import UrlPolicy
+from pipeline.local.gate import Counters, Gate
+from pipeline.local.ledger import Ledger
+from pipeline.local.limits import Limits
+from pipeline.local.routes_analyze import AnalyzeRoutes
+from pipeline.local.routes_assets import AssetRoutes
+from pipeline.local.routes_batches import BatchRoutes
+from pipeline.local.routes_indexes import IndexRoutes
+from pipeline.local.routes_multipart import MultipartRoutes
+from pipeline.local.routes_platform import PlatformRoutes
+from pipeline.local.server import EmbeddedServer
+from pipeline.local.state import State
+from pipeline.local.wire import ApiError, error_response
+from pipeline.local.work import Work
+from pipeline.ports import Clock
+
+
+class LocalPlatform:
+    """``async with LocalPlatform(folder, token=..., clock=...) as platform:`` serves at ``platform.base_url``.
+
+    Clients append ``/v1.3`` and send ``token`` as ``x-api-key``. Everything accepted is in ``folder`` before it is
+    answered; a platform opened there later goes on with it.
+
+    Args:
+        folder: state and media; made if absent; used by one platform at a time.
+        token: the API key that clients must send; at least one character.
+        clock: time for expiry, faults and records.
+        host: address to listen on; anything but loopback is reachable from outside, with the token as only guard.
+        port: 0 takes a free one.
+        faults: what goes wrong from the start; ``POST /_platform/faults`` changes it.
+        workers: analyses at once, each in its own process.
+        analyse: stands in for the real analysis (in threads); for tests.
+        url_policy: whether media may be fetched by address; not at all by default.
+        limits: sizes, durations, expiries.
+
+    Raises on entering:
+        Busy: another process serves the folder.
+        ConfigError: the address cannot be bound, or the token is empty.
+        StoreError: the state cannot be used.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        token: str,
+        clock: Clock,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        faults: Faults | None = None,
+        workers: int = 1,
+        analyse: Analyse | None = None,
+        url_policy: UrlPolicy | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        if not token:
+            raise ConfigError("the local platform needs a token", remedy="give it any text of your own")
+        self.base_url = ""
+        self._workers = workers
+        self._state = State(folder)
+        self.ledger = Ledger(self._state.database)
+        self._crew = crew_of(analyse, workers, folder / "workers.log")
+        limits, policy = limits or Limits(), url_policy or UrlPolicy()
+        self._work = Work(self._state, self._crew, clock, limits, policy, workers)
+        self._desk = Desk(self._state, self._work, clock, limits, policy)
+        own = PlatformRoutes(self._desk)
+        self._gate = own.gate = Gate(_application(self._desk, own), token=token, faults=faults or Faults(), clock=clock)
+        self._server = EmbeddedServer(self._gate, host, port)
+        self._stop = anyio.Event()
+        self._ready = anyio.Event()
+        self._main: asyncio.Task[None] | None = None
+
+    @property
+    def counters(self) -> Counters:
+        """Requests and answers since the start."""
+        return self._gate.counters
+
+    async def __aenter__(self) -> LocalPlatform:
+        await self._state.open()
+        try:
+            self.base_url = self._desk.base_url = self._server.bind()
+        except BaseException:
+            await self._state.aclose()
+            raise
+        # A task of our own rather than a task group held open: enter and exit may come from different tasks.
+        self._main = asyncio.create_task(self._run(), name="local-platform")
+        try:
+            await self._ready.wait()
+        except BaseException:
+            await self._close()
+            raise
+        if self._main.done():  # it could not start: say why
+            await self._main
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._close()
+
+    async def _close(self) -> None:
+        assert self._main is not None
+        self._stop.set()
+        with anyio.CancelScope(shield=True):
+            await self._main
+
+    async def _run(self) -> None:
+        try:
+            async with anyio.create_task_group() as group:
+                await group.start(self._work.run)
+                await group.start(self._server.run)
+                self._ready.set()
+                await self._stop.wait()
+                await self._server.stop()
+                group.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._crew.aclose()
+                await self._state.aclose()
+            self._server.close()
+            self._ready.set()
+
+
+def _application(desk: Desk, own: PlatformRoutes) -> Starlette:
+    parts = (MultipartRoutes(desk), AssetRoutes(desk), AnalyzeRoutes(desk), BatchRoutes(desk), IndexRoutes(desk), own)
+    routes = [route for part in parts for route in part.routes()]
+    handlers = {ApiError: _api_error, HTTPException: _http_error, Exception: _crash}
+    return Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
+
+
+async def _api_error(request: Request, error: ApiError) -> Response:
+    return error_response(request.url.path, error)
+
+
+async def _http_error(request: Request, error: HTTPException) -> Response:
+    code = {404: "not_found", 405: "api_not_allowed"}.get(error.status_code, "generic_error")
+    message = f"{request.method} {request.url.path} is not a call of this platform."
+    return error_response(request.url.path, ApiError(error.status_code, code, message))
+
+
+async def _crash(request: Request, error: Exception) -> Response:
+    return error_response(request.url.path, ApiError(500, "internal_server_error", "The platform made a mistake."))
+
+
+async def serve_forever(
+    folder: Path,
+    *,
+    token: str,
+    host: str,
+    port: int,
+    faults: Faults | None,
+    clock: Clock,
+    ready: Callable[[str], None],
+    workers: int = 1,
+    url_policy: UrlPolicy | None = None,
+    limits: Limits | None = None,
+) -> None:
+    """Serve until cancelled; ``ready`` is told the base URL once requests are answered.
+
+    Raises:
+        Busy, ConfigError, StoreError: see :class:`LocalPlatform`.
+    """
+    platform = LocalPlatform(
+        folder,
+        token=token,
+        clock=clock,
+        host=host,
+        port=port,
+        faults=faults,
+        workers=workers,
+        url_policy=url_policy,
+        limits=limits,
+    )
+    async with platform:
+        ready(platform.base_url)
+        await anyio.sleep_forever()

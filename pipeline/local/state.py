@@ -1,0 +1,213 @@
+"""The platform's memory: one SQLite file, one thread that owns it, and a folder of media files."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import secrets
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock, Timeout
+
+from pipeline.errors import Busy, StoreError
+from pipeline.local import ledger
+from pipeline.local.records import ASSETS, CHUNKS, JOBS, SESSIONS, TABLES
+
+T = TypeVar("T")
+
+_VERSION = 1
+
+
+class State:
+    """Opened once per folder and process. What :meth:`change` has returned from is on disk.
+
+    Work runs on one thread of its own: a slow disk delays answers, never the event loop. Work that has started is
+    carried out even where its caller is cancelled, so a transaction is whole or not there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.database = folder / "platform.sqlite3"
+        self.secret = b""  #: signs presigned addresses
+        self._db: sqlite3.Connection | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="platform-state")
+        self._lock = FileLock(folder / "platform.lock", thread_local=False)
+
+    async def open(self) -> None:
+        """Open or create.
+
+        Raises:
+            Busy: another process serves this folder.
+            StoreError: the database was written by a newer version, or cannot be used.
+        """
+        for name in ("", "blobs", "incoming", "sessions", "readings"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            raise Busy(
+                f"{self.folder}: another local platform is using this folder",
+                remedy="stop it, or name another folder with --state",
+            ) from None
+        try:
+            await self._run(self._open)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _open(self) -> None:
+        try:
+            db = sqlite3.connect(self.database, isolation_level=None, timeout=10)
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.database}: cannot be opened ({error})") from None
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            self._migrate(db)
+            row = db.execute("SELECT value FROM meta WHERE name = 'secret'").fetchone()
+            self.secret = bytes.fromhex(row[0])
+            self._sweep(db)
+        except sqlite3.DatabaseError as error:
+            db.close()
+            raise StoreError(f"{self.database}: cannot be used ({error})") from None
+        except BaseException:
+            db.close()
+            raise
+        self._db = db
+
+    def _migrate(self, db: sqlite3.Connection) -> None:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version > _VERSION:
+            raise StoreError(
+                f"{self.database}: written by a newer version ({version} > {_VERSION})", remedy="upgrade reelmill"
+            )
+        db.execute("BEGIN IMMEDIATE")
+        for statement in (ledger.DDL, *(part for table in TABLES for part in table.ddl)):
+            db.execute(statement)
+        db.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT")
+        db.execute("INSERT OR IGNORE INTO meta VALUES ('secret', ?)", [secrets.token_hex(32)])
+        db.execute(f"PRAGMA user_version = {_VERSION}")
+        db.execute("COMMIT")
+
+    def _sweep(self, db: sqlite3.Connection) -> None:
+        """Put back what was running when the last process died, and remove files that no record knows."""
+        db.execute("UPDATE jobs SET status = 'queued' WHERE status = 'processing'")
+        _complete_sessions(db, self)
+        known = {key for (key,) in db.execute("SELECT id FROM assets")}
+        open_sessions = {key for (key,) in db.execute("SELECT id FROM sessions WHERE status = 'active'")}
+        for path in (self.folder / "incoming").iterdir():
+            path.unlink(missing_ok=True)
+        for folder, keep in (("blobs", known), ("sessions", open_sessions)):
+            for path in (self.folder / folder).iterdir():
+                if path.stem not in keep:
+                    path.unlink(missing_ok=True)
+
+    async def change(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Carry out work in one transaction; it is durable when this returns. An exception undoes all of it."""
+        return await self._run(lambda: self._transaction(work))
+
+    async def look(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Carry out reading work."""
+        return await self._run(lambda: work(self._open_db()))
+
+    async def aside(self, work: Callable[[], T]) -> T:
+        """Run short file work in the same order as the transactions (rename, unlink, fsync)."""
+        return await self._run(work)
+
+    def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        db = self._open_db()
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            result = work(db)
+            db.execute("COMMIT")
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+        return result
+
+    def _open_db(self) -> sqlite3.Connection:
+        if self._db is None:
+            raise StoreError("the local platform is closed")
+        return self._db
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def aclose(self) -> None:
+        """Close the database, end the thread, give the folder free. Idempotent."""
+        if self._db is not None:
+            await self._run(self._close)
+        self._thread.shutdown(wait=True)
+        self._lock.release()
+
+    def _close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    # ------------------------------------------------------------------------------------------------------- files
+
+    def blob(self, asset_id: str) -> Path:
+        """Return where an asset's bytes are."""
+        return self.folder / "blobs" / f"{asset_id}.bin"
+
+    def incoming(self) -> Path:
+        """Return a new name for bytes that are still arriving; swept at the next start."""
+        return self.folder / "incoming" / f"{secrets.token_hex(12)}.part"
+
+    def session_file(self, session_id: str) -> Path:
+        """Return where a multipart session's bytes grow."""
+        return self.folder / "sessions" / f"{session_id}.part"
+
+    @property
+    def readings(self) -> Path:
+        """Return the folder of finished readings, by content."""
+        return self.folder / "readings"
+
+    async def unfinished(self) -> tuple[list[str], list[str]]:
+        """Return the ids of assets still processing and of jobs still queued, oldest first."""
+
+        def work(db: sqlite3.Connection) -> tuple[list[str], list[str]]:
+            assets = ASSETS.select(db, "status = 'processing' AND fate <> 'stuck'")
+            jobs = JOBS.select(db, "status = 'queued' AND fate <> 'stuck'")
+            return [a.id for a in assets if a.method != "multipart" or _complete(db, a.id)], [j.id for j in jobs]
+
+        return await self.look(work)
+
+
+def _complete_sessions(db: sqlite3.Connection, state: State) -> None:
+    """Finish sessions whose last chunk was reported just before the process died."""
+    for session in SESSIONS.select(db, "status = 'active'"):
+        if CHUNKS.count(db, "session_id = ? AND reported = 1", [session.id]) < session.total_chunks:
+            continue
+        if state.session_file(session.id).exists():
+            settle(state.session_file(session.id), state.blob(session.asset_id))
+        db.execute("BEGIN IMMEDIATE")
+        SESSIONS.put(db, dataclasses.replace(session, status="completed"))
+        path = f"/assets/multipart-uploads/{session.id}"
+        event = ledger.Entry(session.updated, "POST", path, "session_completed", session.asset_id, session.filename)
+        ledger.enter(db, event)
+        db.execute("COMMIT")
+
+
+def _complete(db: sqlite3.Connection, asset_id: str) -> bool:
+    return SESSIONS.count(db, "asset_id = ? AND status = 'active'", [asset_id]) == 0
+
+
+def settle(source: Path, target: Path) -> None:
+    """Move arrived bytes to their place so that they are there after a power cut."""
+    with source.open("rb") as file:
+        os.fsync(file.fileno())
+    source.replace(target)
+    if os.name != "posix":  # a folder cannot be opened there, and its entries are journalled
+        return
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,222 @@
+"""What goes on behind the answers: assets become ready, queued analyses are done. Survives restarts by the state."""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+import uuid
+from collections.abc import Mapping
+
+import anyio
+import anyio.abc
+from anyio.abc import TaskStatus
+
+from pipeline.local import crew as hands
+from pipeline.local.analysis import Ask, Refused, Reply, Spoken
+from pipeline.local.crew import Broken, Crew
+from pipeline.local.fetch import UrlPolicy, download
+from pipeline.local.limits import Limits
+from pipeline.local.records import ASSETS, JOBS, Asset, Job
+from pipeline.local.state import State, settle
+from pipeline.model import Json
+from pipeline.ports import Clock
+
+CUT_WARNING = "The answer was cut: it reached max_tokens. The text up to there is returned."
+
+
+class Work:
+    """Two queues in memory, filled from the state at the start and by the routes later."""
+
+    def __init__(self, state: State, crew: Crew, clock: Clock, limits: Limits, policy: UrlPolicy, workers: int) -> None:
+        self._state = state
+        self._crew = crew
+        self._clock = clock
+        self._limits = limits
+        self._policy = policy
+        self._workers = workers
+        self._group: anyio.abc.TaskGroup | None = None
+        self._assets_in, self._assets_out = anyio.create_memory_object_stream[str](float("inf"))
+        self._jobs_in, self._jobs_out = anyio.create_memory_object_stream[str](float("inf"))
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Work until cancelled, beginning with what an earlier process has left."""
+        assets, jobs = await self._state.unfinished()
+        try:
+            async with anyio.create_task_group() as group:
+                self._group = group
+                for _ in range(2):
+                    group.start_soon(self._drain_assets)
+                for _ in range(self._workers):
+                    group.start_soon(self._drain_jobs)
+                for key in assets:
+                    self.push_asset(key)
+                for key in jobs:
+                    self.push_job(key)
+                task_status.started()
+                await anyio.sleep_forever()
+        finally:
+            self._group = None
+            for stream in (self._assets_in, self._assets_out, self._jobs_in, self._jobs_out):
+                stream.close()
+
+    def push_asset(self, key: str) -> None:
+        """Queue an accepted asset."""
+        self._push(self._assets_in, key, self._limits.settle_seconds)
+
+    def push_job(self, key: str) -> None:
+        """Queue an accepted analysis."""
+        self._push(self._jobs_in, key, self._limits.think_seconds)
+
+    def _push(self, queue: anyio.abc.ObjectSendStream[str], key: str, delay: float) -> None:
+        if self._group is not None:
+            self._group.start_soon(self._later, queue, key, delay)
+
+    async def _later(self, queue: anyio.abc.ObjectSendStream[str], key: str, delay: float) -> None:
+        if delay > 0:
+            await self._clock.sleep(delay)
+        await queue.send(key)
+
+    async def _drain_assets(self) -> None:
+        async for key in self._assets_out:
+            asset = await self._state.look(lambda db, key=key: ASSETS.get(db, key))  # type: ignore[misc]
+            if asset is not None and asset.status == "processing":
+                await self.process(asset)
+
+    async def _drain_jobs(self) -> None:
+        async for key in self._jobs_out:
+            job = await self._state.change(lambda db, key=key: self._begin(db, key))  # type: ignore[misc]
+            if job is not None:
+                await self._finish(job, await self._do(job))
+
+    # ------------------------------------------------------------------------------------------------------ assets
+
+    async def process(self, asset: Asset) -> Asset:
+        """Look at an arrived file and settle its status; returns the settled asset."""
+        if asset.fate.startswith("fail:"):
+            _, _, message = asset.fate.split(":", 2)
+            done = dataclasses.replace(asset, status="failed", error=message or "file could not be processed")
+        else:
+            done = await self._examine(asset)
+        await self._state.change(lambda db: ASSETS.put(db, _keeping_metadata(db, done)))
+        return done
+
+    async def _examine(self, asset: Asset) -> Asset:
+        blob = self._state.blob(asset.id)
+        try:
+            if asset.url and not blob.exists():
+                half = self._state.incoming()
+                await download(asset.url, half, self._policy, self._limits.url_bytes)
+                await self._state.aside(lambda: settle(half, blob))
+            found = await hands.look(self._crew, blob)
+        except Refused as refusal:
+            return dataclasses.replace(asset, status="failed", error=refusal.message)
+        except Broken as error:
+            return dataclasses.replace(asset, status="failed", error=f"the file could not be examined: {error}")
+        fault = self._limits.picture_fault(found.width, found.height)
+        if fault is not None and self._limits.pictures_checked_at == "asset":
+            return dataclasses.replace(asset, status="failed", error=f"{fault[0]}: {fault[1]}")
+        return dataclasses.replace(
+            asset,
+            status="ready",
+            size=blob.stat().st_size,
+            duration=found.seconds,
+            sha256=found.sha256,
+            file_type=asset.file_type or found.mime,
+            technical=found.technical,
+        )
+
+    # -------------------------------------------------------------------------------------------------------- jobs
+
+    def _begin(self, db: sqlite3.Connection, key: str) -> Job | None:
+        job = JOBS.get(db, key)
+        if job is None or job.status != "queued":
+            return None
+        begun = dataclasses.replace(job, status="processing", updated=self._clock.now())
+        JOBS.put(db, begun)
+        return begun
+
+    async def _do(self, job: Job) -> Reply | Refused:
+        if job.fate.startswith("fail:"):
+            _, code, message = job.fate.split(":", 2)
+            return Refused(code, message or "the analysis failed")
+        asset = await self._state.look(lambda db: ASSETS.get(db, job.asset_id))
+        if asset is None:
+            return Refused("asset_unavailable", "The asset was deleted before it was analysed.")
+        try:
+            return await self.answer(asset, job.request, sync=False)
+        except Refused as refusal:
+            return refusal
+        except Broken as error:
+            return Refused("internal_error", f"The analysis broke down: {error}.")
+
+    async def answer(self, asset: Asset, request: Mapping[str, Json], *, sync: bool) -> Reply:
+        """Answer a checked request about an asset; raises Refused or Broken."""
+        if asset.hidden and asset.status == "processing":
+            asset = await self.process(asset)
+        if asset.status != "ready":
+            raise Refused("asset_unavailable", asset.error or "The asset is not ready.")
+        start, end = request.get("start_time"), request.get("end_time")
+        window = None if start is None and end is None else (end or asset.duration) - (start or 0.0)
+        width, height = asset.technical.get("video_width", 0), asset.technical.get("video_height", 0)
+        fault = self._limits.length_fault(asset.duration, window, sync=sync)
+        fault = fault or (self._limits.picture_fault(width, height) if width and height else None)
+        if fault is not None:
+            raise Refused(*fault)
+        if start is not None and start >= asset.duration:
+            raise Refused("parameter_invalid", "The start_time parameter lies behind the end of the video.")
+        return await hands.answer(self._crew, self.question(asset, request))
+
+    async def speech(self, asset: Asset) -> list[Spoken]:
+        """Return what is said in a ready asset, as far as captions tell; raises Refused or Broken."""
+        return await hands.speech(self._crew, self.question(asset, {}))
+
+    def question(self, asset: Asset, request: Mapping[str, Json]) -> Ask:
+        """Put an asset and a checked request into one question."""
+        captions = asset.user_metadata.get("captions")
+        title = asset.user_metadata.get("title")
+        return Ask(
+            path=str(self._state.blob(asset.id)),
+            sha256=asset.sha256,
+            readings=str(self._state.readings),
+            name=asset.filename,
+            title=title if isinstance(title, str) else "",
+            captions=(captions,) if isinstance(captions, str) and captions else (),
+            prompt=request.get("prompt", ""),
+            schema=request.get("schema"),
+            start=request.get("start_time"),
+            end=request.get("end_time"),
+            max_tokens=request.get("max_tokens", 4096),
+        )
+
+    async def _finish(self, job: Job, reply: Reply | Refused) -> None:
+        now = self._clock.now()
+        if isinstance(reply, Refused):
+            error = {**({"code": reply.code} if reply.code else {}), "message": reply.message}
+            done = dataclasses.replace(job, status="failed", error=error, completed=now, updated=now)
+        else:
+            warning = {"message": CUT_WARNING} if reply.finish_reason == "length" else {}
+            result = result_of(reply, str(uuid.uuid4()))
+            done = dataclasses.replace(job, status="ready", result=result, error=warning, completed=now, updated=now)
+
+        def work(db: sqlite3.Connection) -> None:
+            present = JOBS.get(db, job.id)
+            if present is not None and present.status == "processing":  # not canceled meanwhile
+                JOBS.put(db, done)
+
+        await self._state.change(work)
+
+
+def result_of(reply: Reply, generation: str) -> dict[str, Json]:
+    """Return a task's ``result``."""
+    return {
+        "generation_id": generation,
+        "data": reply.text,
+        "finish_reason": reply.finish_reason,
+        "usage": {"output_tokens": reply.output_tokens, "input_tokens": reply.input_tokens},
+    }
+
+
+def _keeping_metadata(db: sqlite3.Connection, done: Asset) -> Asset:
+    """Metadata may have been changed while the file was looked at."""
+    present = ASSETS.get(db, done.id)
+    return done if present is None else dataclasses.replace(done, user_metadata=present.user_metadata)
