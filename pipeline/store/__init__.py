@@ -1,1 +1,1 @@
-"""store."""
+"""Where tasks, results and the ledger live: SQLite, and dictionaries for tests and dry runs."""

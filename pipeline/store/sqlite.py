@@ -1,0 +1,197 @@
+"""The database in one SQLite file: a writer, a reader, and the promise that an answer means it is on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+import aiosqlite
+import anyio
+from aiosqlite import Connection
+
+from pipeline.errors import StoreError
+from pipeline.model import Json, Lane, Parked, Placed, Selection, Task
+from pipeline.ports import Applied, RunNote
+from pipeline.store import queries, schema
+from pipeline.store.border import border
+from pipeline.store.group import Group
+from pipeline.store.reads import SqliteRecords, selected
+from pipeline.store.rows import Row, entry_of, move_of, name, note_row, task_of, to_json
+from pipeline.store.writer import Writer
+from pipeline.store.writes import Ask, write
+
+#: How long a write waits for another process that writes just now, seconds.
+PATIENCE = 5.0
+
+
+async def open_database(path: Path, *, read_only: bool = False, patience: float = PATIENCE) -> SqliteDatabase:
+    """Open the database file, creating it or bringing it to the newest version; read-only, it must be there and newest.
+
+    Always close it: its threads keep the process alive otherwise.
+
+    Raises:
+        StoreError: missing, damaged, locked, not writable, of another program, or of a newer release.
+    """
+    if old := schema.old_sqlite():
+        wanted = ".".join(map(str, schema.OLDEST_SQLITE))
+        raise StoreError(
+            f"The SQLite library of this Python is too old: {old}.",
+            code="sqlite_too_old",
+            remedy=f"Use a Python that brings SQLite {wanted} or newer.",
+        )
+    if read_only:
+        return SqliteDatabase(path, None, await _open_reader(path, patience))
+    writer = await _open_writer(path, patience)
+    try:
+        return SqliteDatabase(path, writer, await _open_reader(path, patience))
+    except BaseException:
+        await _close(writer)
+        raise
+
+
+async def _open_writer(path: Path, patience: float) -> Connection:
+    with border(path, opening=True):
+        connection = await aiosqlite.connect(path, isolation_level=None, timeout=patience)
+        try:
+            await _set_up(connection, path)
+        except BaseException:
+            await _close(connection)
+            raise
+        return connection
+
+
+async def _set_up(connection: Connection, path: Path) -> None:
+    # Whose file it is comes first: nothing is changed in one that is not ours.
+    await schema.check(connection, path)
+    mode = next(iter(await connection.execute_fetchall("PRAGMA journal_mode = WAL")))[0]
+    if mode != "wal":
+        raise StoreError(
+            f"The file system of {path} cannot hold a write-ahead log.",
+            code="database_no_wal",
+            remedy="Put the state folder on a local disk; network disks are not supported.",
+        )
+    # FULL: a commit that was answered survives a power cut, or a paid call could be made again.
+    for pragma in ("synchronous = FULL", "temp_store = MEMORY", "cache_size = -16000", "journal_size_limit = 67108864"):
+        await connection.execute(f"PRAGMA {pragma}")
+    await schema.migrate(connection, path)
+
+
+async def _open_reader(path: Path, patience: float) -> Connection:
+    if not await anyio.Path(path).exists():
+        raise StoreError(
+            f"There is no database at {path} yet.",
+            code="database_missing",
+            remedy="`reelmill run` makes it; or name the configuration whose state folder is meant.",
+        )
+    address = f"file:{quote(str(await anyio.Path(path).absolute()))}?mode=ro"
+    with border(path, opening=True):
+        connection = await aiosqlite.connect(address, uri=True, isolation_level=None, timeout=patience)
+        try:
+            if await schema.check(connection, path):
+                raise StoreError(
+                    f"{path} was written by an older release and cannot be read before it is brought up to date.",
+                    code="database_older",
+                    remedy="Run `reelmill run` once; it does that by itself.",
+                )
+        except BaseException:
+            await _close(connection)
+            raise
+        return connection
+
+
+async def _close(connection: Connection) -> None:
+    with anyio.CancelScope(shield=True):
+        await connection.close()
+
+
+class SqliteDatabase(SqliteRecords):
+    """``ports.Database`` on SQLite. One process writes; any number may read.
+
+    Every writing call returns after its commit is on disk, and may raise ``Transient`` (``disk_full``,
+    ``database_locked``: nothing was written), ``Permanent`` (``unstorable``) or ``StoreError``.
+    """
+
+    def __init__(self, path: Path, writer: Connection | None, reader: Connection) -> None:
+        super().__init__(reader, path)
+        self._writer = Writer(writer, path) if writer is not None else None
+        self._group = Group(self._writer.lock if self._writer else anyio.Lock(), self._write)
+
+    # ----------------------------------------------------------------------------------------------------- store
+
+    async def submit(self, tasks: Sequence[Placed], now: float) -> int:
+        """Put tasks into the queue in one transaction; return how many were new or re-armed."""
+        entries = [entry_of(placed, now) for placed in tasks]
+        return await self._group.join(Ask(entries=entries)) if entries else 0
+
+    async def claim(self, room: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
+        """Take at most ``room[lane]`` due tasks per lane, highest rank first, then longest due; atomically."""
+        self._heard = now
+        most = max(room.values(), default=0)
+        if most <= 0:
+            return []
+        order: dict[int, int] = {}
+
+        def take(found: Sequence[Row]) -> Row:
+            order.update((row[0], place) for place, row in enumerate(found))
+            return (to_json(list(order)), name(owner), until, now)
+
+        asked = {"room": to_json({lane.value: number for lane, number in room.items()}), "now": now, "most": most}
+        rows = await self._writing().two(queries.FIND_DUE, asked, queries.TAKE, take)
+        return sorted((task_of(row) for row in rows), key=lambda task: order[task.id])
+
+    async def renew(self, tasks: Sequence[Task], until: float) -> frozenset[int]:
+        """Extend the leases of these running tasks; return the ids that are still ours."""
+        ours = [(task.id, task.lease.owner, task.lease.token) for task in tasks if task.lease is not None]
+        if not ours:
+            return frozenset()
+        return frozenset(row[0] for row in await self._writing().statement(queries.RENEW, (to_json(ours), until)))
+
+    async def apply(self, applied: Applied, now: float) -> bool:
+        """Write an outcome and all that comes with it in one transaction, only if the lease still holds."""
+        return bool(await self._group.join(Ask(move_of(applied, now))))
+
+    async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
+        """Carry out an operator's word on the selected tasks; return how many changed."""
+        query, values = selected(which)
+        sql = queries.CANCEL if verb == "cancel" else queries.RETRY
+        return await self._writing().count(sql.format(which=query), {**values, "now": now})
+
+    async def park(self, parked: Parked) -> None:
+        """Remember that a scope takes no new work until a time; the later time wins."""
+        row = (name(parked.scope), parked.until, to_json(parked.trouble.as_json()))
+        await self._writing().statement(queries.PARK, row)
+
+    async def unpark(self, scopes: Sequence[str]) -> None:
+        """Forget these."""
+        await self._writing().statement(queries.UNPARK, (to_json(list(scopes)),))
+
+    async def aclose(self) -> None:
+        """Close the database after the write at work. Idempotent."""
+        with anyio.CancelScope(shield=True):
+            if self._writer is not None:
+                await self._writer.aclose()
+            if not self._closed:
+                self._closed = True
+                await self._reader.close()
+
+    # --------------------------------------------------------------------------------------------------- journal
+
+    async def note_run(self, note: RunNote) -> None:
+        """Insert or replace a run's line."""
+        await self._writing().statement(queries.NOTE_RUN, note_row(note))
+
+    async def save(self, name: str, value: Json) -> None:
+        """Remember a value under a name."""
+        await self._writing().statement(queries.SAVE, (name, to_json(value)))
+
+    # --------------------------------------------------------------------------------------------------- writing
+
+    async def _write(self, group: Sequence[Ask]) -> list[int]:
+        return await self._writing().transaction(lambda connection: write(connection, group))
+
+    def _writing(self) -> Writer:
+        if self._writer is None:
+            raise StoreError(f"{self._path} was opened for reading only.", code="database_read_only")
+        return self._writer

@@ -1,0 +1,150 @@
+"""How a group of writes goes into one transaction: outcomes under their leases, then new tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from aiosqlite import Connection
+
+from pipeline.model import State
+from pipeline.store import queries
+from pipeline.store.rearm import Effect, effect, merged
+from pipeline.store.rows import Entry, Move, Row, to_json
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One caller's share of a group: a worker's outcome, or tasks to be put."""
+
+    move: Move | None = None
+    entries: Sequence[Entry] = ()
+
+
+async def write(connection: Connection, group: Sequence[Ask]) -> list[int]:
+    """Write a group inside an open transaction; per member return 1 or 0 for a move, the number changed for tasks."""
+    moves = [(member, ask.move) for member, ask in enumerate(group) if ask.move is not None]
+    holding = await _move(connection, moves)
+    answers = [int(member in holding) for member in range(len(group))]
+    asked: list[tuple[int, Entry]] = []  # spawned and submitted tasks alike, by member
+    for member, ask in enumerate(group):
+        spawned = ask.move.entries if ask.move is not None and member in holding else ()
+        asked += [(member, entry) for entry in (*spawned, *ask.entries)]
+    for (member, _), effective in zip(asked, await _put(connection, [entry for _, entry in asked]), strict=True):
+        if group[member].move is None:
+            answers[member] += effective
+    return answers
+
+
+async def _move(connection: Connection, moves: Sequence[tuple[int, Move]]) -> set[int]:
+    """Write the outcomes whose lease holds; return whose they are."""
+    if not moves:
+        return set()
+    fences = to_json([move.fence for _, move in moves])
+    leases = {(row[0], row[1], row[2]): row[3] for row in await connection.execute_fetchall(queries.FENCE, (fences,))}
+    kept: list[Move] = []
+    again: list[Row] = []
+    holding: set[int] = set()
+    for member, move in moves:
+        wished = leases.pop(move.fence, None)  # of two outcomes under one lease only the first counts
+        if wished is None:
+            continue
+        kept.append(move)
+        holding.add(member)
+        if wished and move.state is State.DONE:
+            again.append((move.fence[0], move.now))
+    await _many(connection, queries.MOVE, [_move_row(move) for move in kept])
+    await _many(connection, queries.GRANT, again)
+    await _many(connection, queries.KEEP_RESULT, [row for move in kept for row in move.results])
+    await _many(connection, queries.ENTER_SPEND, [row for move in kept for row in move.spends])
+    return holding
+
+
+def _move_row(move: Move) -> Row:
+    return (
+        move.fence[0], move.state.value, move.stage, move.lane, move.rank, move.attempt, move.claims, move.wake_at,
+        move.stage_since, move.data, move.subject, move.trouble, move.forget, move.now,
+    )  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Standing:
+    """What is in the queue under one identity, as the tasks put before it in this transaction have left it."""
+
+    state: State
+    wished: str | None
+    data: str | None
+
+
+class _Batch:
+    """Works out what each task to be put does, in order, and collects the rows for one statement of each sort."""
+
+    def __init__(self, standing: dict[tuple[str, str], _Standing]) -> None:
+        self._standing = standing
+        self._new: dict[tuple[str, str], Entry] = {}
+        self._again: dict[tuple[str, str], Row] = {}
+        self._wish: dict[tuple[str, str], Row] = {}
+        self._merge: dict[tuple[str, str], Row] = {}
+
+    def put(self, entry: Entry) -> bool:
+        """Take in one task; return whether it is new or re-arms one."""
+        identity = (entry.kind, entry.key)
+        found = self._standing.get(identity)
+        if found is None:
+            self._standing[identity] = _Standing(State.PENDING, None, entry.data)
+            self._new[identity] = entry
+            return True
+        what = effect(entry, found.state, found.wished)
+        again = (*identity, entry.rearm, entry.rearm_lane, entry.rearm_rank, entry.due, entry.now)
+        if what is Effect.WISH:
+            found.wished = entry.rearm
+            self._wish[identity] = again
+        elif what is not Effect.NONE:
+            assert found.data is not None
+            before, found.data = found.data, merged(found.data, entry.data)
+            if what is Effect.AGAIN:
+                found.state = State.PENDING
+                self._again[identity] = (*again, found.data)
+            elif found.data != before:
+                self._merged(identity, found.data, entry.now)
+        return what in (Effect.AGAIN, Effect.WISH)
+
+    def _merged(self, identity: tuple[str, str], data: str, now: float) -> None:
+        if identity in self._new:
+            self._new[identity] = replace(self._new[identity], data=data)
+        else:
+            self._merge[identity] = (*identity, data, now)
+
+    async def write(self, connection: Connection) -> None:
+        """Run the statements; a merge comes after the re-arm it follows."""
+        await _many(connection, queries.INSERT, [_insert_row(entry) for entry in self._new.values()])
+        await _many(connection, queries.AGAIN, [*self._again.values()])
+        await _many(connection, queries.WISH, [*self._wish.values()])
+        await _many(connection, queries.MERGE, [*self._merge.values()])
+
+
+async def _put(connection: Connection, entries: Sequence[Entry]) -> list[bool]:
+    """Put tasks into the queue; return for each whether it is new or re-arms one."""
+    if not entries:
+        return []
+    asked = to_json([(entry.kind, entry.key, entry.rearm is not None) for entry in entries])
+    standing: dict[tuple[str, str], _Standing] = {}
+    for kind, key, state, wished, data in await connection.execute_fetchall(queries.STANDING, (asked,)):
+        if data is not None or (kind, key) not in standing:
+            standing[kind, key] = _Standing(State(state), wished, data)
+    batch = _Batch(standing)
+    effective = [batch.put(entry) for entry in entries]
+    await batch.write(connection)
+    return effective
+
+
+def _insert_row(entry: Entry) -> Row:
+    return (
+        entry.kind, entry.key, entry.stage, entry.lane, entry.rank, entry.due, entry.subject, entry.now, entry.data,
+    )  # fmt: skip
+
+
+async def _many(connection: Connection, sql: str, rows: Sequence[Row]) -> None:
+    if rows:
+        cursor = await connection.executemany(sql, rows)
+        await cursor.close()
