@@ -14,12 +14,13 @@ from pipeline.model import Parked
 from pipeline.present.text import clean, count, minutes, money, span
 from pipeline.views import LaneView, Snapshot
 
-_BAR_WIDTH = 36
+_BAR_WIDTH = 30
 
 
 def board(snapshot: Snapshot) -> RenderableType:
     """Return the whole picture: overall bar, lanes, money, parked lanes, and what a stop is doing."""
-    parts: list[RenderableType] = [_head(snapshot), _bar(snapshot), _lanes(snapshot.lanes), _sums(snapshot)]
+    lanes = [_lanes(snapshot.lanes)] if snapshot.lanes else []
+    parts: list[RenderableType] = [_head(snapshot), _bar(snapshot), *lanes, _sums(snapshot)]
     parts += [_parked(entry) for entry in snapshot.parked]
     if snapshot.stopping:
         parts.append(Text("stopping… short work is finished, the rest is kept; Ctrl-C again stops now", "bold yellow"))
@@ -39,7 +40,9 @@ def _head(snapshot: Snapshot) -> Text:
 def _bar(snapshot: Snapshot) -> RenderableType:
     ended = snapshot.items_done + snapshot.items_failed
     grid = Table.grid(padding=(0, 2))
-    left = f"about {span(snapshot.eta)} left" if snapshot.eta is not None else "time left not known yet"
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
+    left = f"about {span(snapshot.eta)} left" if snapshot.eta is not None else "time left not known"
     times = Text(f"{span(snapshot.elapsed)} · {left}")
     grid.add_row(
         ProgressBar(total=max(1, snapshot.items_total), completed=ended, width=_BAR_WIDTH, complete_style="cyan"), times

@@ -53,9 +53,10 @@ def money(usd: float) -> str:
     >>> money(1234.5), money(0.1), money(0.0292), money(0)
     ('$1,234.50', '$0.10', '$0.029', '$0.00')
     """
-    if usd == 0 or abs(usd) >= 0.1:
+    small = float(f"{usd:.2g}")
+    if small == 0 or abs(small) >= 0.1:
         return f"${usd:,.2f}"
-    return f"${usd:.{1 - math.floor(math.log10(abs(usd)))}f}" if abs(usd) >= 0.0001 else "<$0.0001"
+    return f"${small:.{1 - math.floor(math.log10(abs(small)))}f}" if abs(small) >= 0.0001 else "<$0.0001"
 
 
 def minutes(value: float) -> str:

@@ -1,0 +1,267 @@
+"""What people are shown: every view as text, with hostile words in every field."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import RenderableType
+
+from pipeline.config import load
+from pipeline.model import Lane, Parked, Result, Spend, State, Task, Trouble
+from pipeline.present import tables, words
+from pipeline.present.progress import board
+from pipeline.present.terminal import rendered
+from pipeline.views import BadLine, Finding, ItemView, LaneView, Plan, PlanRow, RunReport, Snapshot, StatusView
+
+NOW = 1_763_780_400.0
+EVIL = "a [red]b[/red]\x1b[2J\x1b]0;t\x07\nc\x9b2J\u202e" + "日" * 300
+WHY = Trouble("too_short", "The video is shorter than 4 s.", "take a longer one", "HTTP 400")
+EVIL_WHY = Trouble("evil", EVIL, EVIL, EVIL)
+
+REPORT = RunReport(
+    run_id="r", started=NOW - 200, ended=NOW, exit_code=0, items={"done": 40, "failed": 0, "held": 0}, lines=40, bad_lines=(),
+    bad_count=0, analyses=12, published=12, usd=1.234, minutes=42.06, doubtful=0, output=Path("out"), provider="local/v1.3",
+)  # fmt: skip
+PLAN = Plan(
+    rows=[PlanRow("a.mp4", "A talk", "new", ("gist", "summary"), 200.0, 12_000_000, 0.1)],
+    counts={"new": 3, "nothing": 5}, usd=1.2, minutes=42.0, upload_bytes=1_400_000_000, unknown=0, bad_lines=(), bad_count=0,
+    provider="local/v1.3",
+)  # fmt: skip
+STATUS = StatusView(
+    items={"done": 2, "failed": 1, "held": 1}, tasks={"item": {"done": 4}, "video": {"failed": 1, "done": 3}},
+    troubles={"too_short": 1, "ambiguous": 1},
+    attention=[("failed", "a.mp4", WHY), ("held", "b.mp4", Trouble("ambiguous", "The answer was lost."))],
+    parked=[Parked("analyze", NOW + 7200, Trouble("quota", "The quota is spent."))], running="process 12",
+    runs=[{"id": "r", "started": NOW - 100, "ended": NOW - 40, "exit_code": 3}], usd_total=1.0, minutes_total=3.0,
+)  # fmt: skip
+TASK = Task(1, "video", "k", "upload", {}, State.FAILED, Lane.UPLOAD, 1, attempt=3, trouble=WHY)
+ITEM = ItemView(
+    item=replace(TASK, kind="item", key="file:/a.mp4", state=State.DONE, trouble=None), title="A talk", source="a.mp4",
+    state="failed", tasks=[TASK], results=[Result("k", "gist", "0123456789abcdef", {}, created=NOW)],
+    spends=[Spend("k", "analyze", 0.1, 3.3, "k", True, NOW)], folder=Path("out/a-talk--12345678"),
+    explanation="The video is too short.", next_step="Take a longer one.",
+)  # fmt: skip
+SNAPSHOT = Snapshot(
+    elapsed=12.0, items_total=100, items_done=40, items_failed=2, reading=True,
+    lanes=[LaneView("fetch", 4, 1200, 4, 12, 12.34), LaneView("poll", 0, 0, 16, 0, 0.0)], spent_usd=0.5, minutes=12.0, eta=80.0,
+)  # fmt: skip
+
+
+def text(shown: RenderableType, width: int = 200) -> str:
+    """What a pipe of this width gets."""
+    return rendered(shown, width=width)
+
+
+def test_a_good_run_is_told_in_four_lines() -> None:
+    """Nothing is said about troubles that did not happen."""
+    shown = text(tables.report(REPORT))
+    assert shown.splitlines() == [
+        "items    40 done",
+        "written  12 videos into out",
+        "paid     12 analyses · $1.23 · 42.1 min of video",
+        "took     3 min 20 s on local/v1.3",
+    ]
+
+
+def test_a_run_with_troubles_names_them_and_the_way_on() -> None:
+    """Bad lines by place, failed items with remedy, how many more there are, and the command that retries."""
+    bad = [BadLine("list.csv:17", "htp://x", Trouble("bad", "Not a source.", "check the spelling"))]
+    items = {"done": 1, "failed": 3}
+    ended = replace(REPORT, exit_code=3, items=items, bad_lines=bad, bad_count=4, doubtful=1, troubles=[("a.mp4", WHY)])
+    shown = text(tables.report(ended))
+    for part in (
+        "1 call possibly paid twice", "4 lines not usable", "list.csv:17", "→ check the spelling", "… and 3 more",
+        "needs attention", "a.mp4  The video is shorter than 4 s.", "→ take a longer one", "… and 2 more",
+        "reelmill retry --failed",
+    ):  # fmt: skip
+        assert part in shown
+
+
+@pytest.mark.parametrize(
+    ("code", "note", "resume", "said"),
+    [
+        (
+            6,
+            "The daily quota is spent.",
+            NOW + 3600,
+            ("stopped early: The daily quota", "2025-11-22T04:00:00Z (in 1 h 00 min)"),
+        ),
+        (5, "", None, ("stopped early: stopped at the budget",)),
+        (130, "", None, ("interrupted, safe to resume", "goes on where this run stopped")),
+    ],
+)
+def test_an_early_end_says_why_and_when_to_go_on(
+    code: int, note: str, resume: float | None, said: tuple[str, ...]
+) -> None:
+    """Budget, quota and Ctrl-C each leave their own last words."""
+    shown = text(tables.report(replace(REPORT, exit_code=code, note=note, resume_at=resume)))
+    assert all(part in shown for part in said)
+
+
+def test_a_plan_shows_price_length_and_rows() -> None:
+    """One line for each item with its jobs; the sums and the rest in words."""
+    shown = text(tables.plan(PLAN))
+    for part in ("3 new · 5 nothing", "about $1.20 for 42.0 min of video", "1.4 GB", "no limit set", "… and 2 more"):
+        assert part in shown
+    row = next(line for line in shown.splitlines() if line.startswith("new "))
+    assert row.split() == ["new", "3:20", "12", "MB", "$0.10", "gist,", "summary", "a.mp4", "A", "talk"]
+
+
+def test_a_plan_says_if_the_budget_will_do() -> None:
+    """Enough, enough as far as known, or how much is missing."""
+    assert "$5.00: enough" in text(tables.plan(replace(PLAN, budget_usd=5.0)))
+    assert "enough for what is known" in text(tables.plan(replace(PLAN, budget_usd=5.0, unknown=2)))
+    assert "without 2 videos of unknown length" in text(tables.plan(replace(PLAN, unknown=2)))
+    assert "$1.00: $0.20 short" in text(tables.plan(replace(PLAN, budget_usd=1.0)))
+
+
+def test_unknown_lengths_have_no_price() -> None:
+    """What is not known is shown as not known, never as zero."""
+    row = PlanRow("http://x/v.mp4", "", "new", ("gist",), None, 0, 0.0, "size unknown")
+    line = text(tables.plan(replace(PLAN, rows=[row]))).splitlines()[7]
+    assert line.split()[:4] == ["new", "?", "-", "?"]
+    assert line.endswith("size unknown")
+
+
+def test_status_is_one_page_with_the_commands_that_help() -> None:
+    """Items, tasks by kind and state, parked lanes with their time, attention with retry by class, last runs."""
+    shown = text(tables.status(STATUS, NOW))
+    for part in (
+        "2 done · 1 failed · 1 held", "process 12", "analyze until 2025-11-22T05:00:00Z (in 2 h 00 min)  The quota is spent.",
+        "failed  a.mp4", "held  b.mp4", "reelmill retry --class too_short", "may pay for it again", "3: finished, some items",
+        "1 min 00 s",
+    ):  # fmt: skip
+        assert part in shown
+    video = next(line for line in shown.splitlines() if line.startswith("video"))
+    assert video.split() == ["video", "-", "-", "3", "1", "-", "-"]
+
+
+def test_an_empty_database_is_shown_as_such() -> None:
+    """No tables without rows."""
+    shown = text(tables.status(StatusView({}, {}, {}, (), (), "", (), 0.0, 0.0), NOW))
+    assert "none" in shown
+    assert "nobody works" in shown
+    assert len(shown.splitlines()) == 3
+
+
+def test_an_unfinished_run_in_the_history_is_not_called_done() -> None:
+    """A run without an end is under way or was killed."""
+    shown = text(
+        tables.status(replace(STATUS, runs=[{"id": "r", "started": NOW, "ended": None, "exit_code": None}]), NOW)
+    )
+    assert "not ended, or killed" in shown
+
+
+def test_show_tells_everything_about_an_item() -> None:
+    """State, explanation, next step, tasks, results, what was paid and doubted, the folder."""
+    waiting = replace(TASK, state=State.PENDING, wake_at=NOW + 90, kind="analysis", trouble=None)
+    shown = text(tables.item(replace(ITEM, tasks=[TASK, waiting, replace(waiting, wake_at=NOW - 1)]), NOW))
+    for part in (
+        "A talk", "file:/a.mp4", "out/a-talk--12345678", "The video is too short.", "→ Take a longer one.", "gist",
+        "0123456789abcdef", "possibly twice", "in 1 min 30 s",
+    ):  # fmt: skip
+        assert part in shown
+    assert any(line.startswith("analysis") and line.endswith(" now") for line in shown.splitlines())
+
+
+def test_why_ends_with_the_raw_words_of_what_stopped_it() -> None:
+    """First the sentence, then the step, last the foreign words: of the failed task, not of one that only waits."""
+    waiting = replace(TASK, state=State.PENDING, trouble=Trouble("slow", "Slow.", "", "HTTP 503"))
+    shown = text(tables.why(replace(ITEM, tasks=[waiting, TASK])))
+    assert shown.splitlines() == ["The video is too short.", "  → Take a longer one.", "raw: too_short: HTTP 400"]
+    assert "raw" not in text(tables.why(replace(ITEM, tasks=[], next_step="")))
+
+
+def test_doctor_explains_only_what_is_not_well() -> None:
+    """Cost and cure stand under what is amiss; what is well takes one line."""
+    found = [
+        Finding("python", "ok", "3.11", "unused"),
+        Finding("disk", "warn", "1 GB free", "large videos will not fit"),
+    ]
+    shown = text(tables.doctor(found)).splitlines()
+    assert [line.split() for line in shown] == [
+        ["ok", "python", "3.11"],
+        ["warn", "disk", "1", "GB", "free"],
+        ["→", "large", "videos", "will", "not", "fit"],
+    ]
+
+
+def test_the_board_shows_lanes_money_time_and_a_stop() -> None:
+    """The live picture holds all that a person waits for."""
+    parked = Parked("analyze", NOW, Trouble("quota", "The quota is spent."))
+    shown = text(board(replace(SNAPSHOT, parked=[parked], stopping=True)), 100)
+    for part in (
+        "42 of 100 items so far, still reading", "2 failed", "about 1 min 20 s left", "4/4", "1,200", "12.3", "$0.50 spent",
+        "parked until 2025-11-22T03:00:00Z: analyze", "stopping",
+    ):  # fmt: skip
+        assert part in shown
+
+
+def test_the_board_of_the_first_second_promises_nothing() -> None:
+    """No items, no rate, no time left: no division by zero and no invented end."""
+    shown = text(board(Snapshot(0.0, 0, 0, 0, True, (), 0.0, 0.0, None)), 60)
+    assert "0 of 0 items" in shown
+    assert "time left not known" in shown
+    assert len(shown.splitlines()) == 3
+
+
+VIEWS: list[RenderableType] = [
+    tables.report(
+        replace(REPORT, output=Path(EVIL), provider=EVIL, note=EVIL, exit_code=5, troubles=[(EVIL, EVIL_WHY)], bad_count=1,
+                bad_lines=[BadLine(EVIL, EVIL, EVIL_WHY)])
+    ),
+    tables.plan(replace(PLAN, rows=[PlanRow(EVIL, EVIL, "failed", (EVIL,), None, 0, 0.0, EVIL)], provider=EVIL)),
+    tables.status(
+        replace(STATUS, running=EVIL, tasks={EVIL: {"done": 1}}, troubles={EVIL: 1}, attention=[("held", EVIL, EVIL_WHY)],
+                parked=[Parked(EVIL, NOW, EVIL_WHY)]), NOW,
+    ),
+    tables.item(
+        replace(ITEM, title=EVIL, source=EVIL, explanation=EVIL, next_step=EVIL, folder=Path(EVIL),
+                item=replace(ITEM.item, key=EVIL), tasks=[replace(TASK, kind=EVIL, stage=EVIL)]), NOW,
+    ),
+    tables.why(replace(ITEM, explanation=EVIL, next_step=EVIL, tasks=[replace(TASK, trouble=EVIL_WHY)])),
+    tables.doctor([Finding(EVIL, "bad", EVIL, EVIL)]),
+    board(replace(SNAPSHOT, lanes=[LaneView(EVIL, 1, 1, 1, 1, 1.0)], parked=[Parked(EVIL, NOW, EVIL_WHY)])),
+    tables.pairs([("name", EVIL)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [20, 80, 200])
+@pytest.mark.parametrize("shown", VIEWS, ids=["report", "plan", "status", "item", "why", "doctor", "board", "pairs"])
+def test_hostile_words_do_nothing_in_any_view(shown: RenderableType, width: int) -> None:
+    """No escape, control or direction character gets through, brackets are not markup, no line outgrows the screen."""
+    plain = text(shown, width)
+    assert not any(char in plain for char in "\x1b\x9b\u202e\r\x07")
+    if width == 200:
+        assert "[red]" in plain
+    coloured = rendered(shown, tty=True, width=width)
+    assert "\x1b" not in re.sub(r"\x1b\[[\d;]*m", "", coloured)
+
+
+def test_config_check_says_what_is_in_force_and_never_the_key() -> None:
+    """The key is only said to be there."""
+    settings = load(None, env={"TWELVELABS_API_KEY": "tlk_very_secret"}, flags={"budget": {"max_usd_per_run": 2}})
+    shown = dict(words.settings(settings))
+    assert (shown["api key"], shown["platform"], shown["budget"]) == (
+        "set", "twelvelabs (v1.3, pegasus1.5)", "$2.00 per run",
+    )  # fmt: skip
+    assert "secret" not in str(shown)
+
+
+def test_the_platform_prints_lines_that_a_shell_takes() -> None:
+    """Quoted as a shell needs it."""
+    assert words.serving("http://h:1", "a b").splitlines()[1:] == [
+        "export REELMILL_PROVIDER__BASE_URL=http://h:1",
+        "export TWELVELABS_API_KEY='a b'",
+    ]
+
+
+def test_the_demo_says_where_to_look() -> None:
+    """Videos, results, and the next thing to type."""
+    said = words.demo_results([Path("d/videos/a.mp4"), Path("d/videos/b.mp4")], Path("d/out"))
+    assert "made 2 videos in d/videos" in said
+    assert "look into d/out" in said
+    assert "reelmill run" in words.demo_results([], Path("out"))
