@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Generator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from pipeline.app.memory import HashMemory
 from pipeline.app.platforms import choose
 from pipeline.backoff import Backoff
 from pipeline.budget.estimate import pricer
@@ -16,13 +18,13 @@ from pipeline.config import Settings
 from pipeline.engine.pool import Pool, PoolOptions
 from pipeline.errors import ConfigError
 from pipeline.ingest.analysis import AnalysisKind, AnalysisOptions, Price
-from pipeline.ingest.item import ItemKind
+from pipeline.ingest.item import ItemKind, Preflight
 from pipeline.ingest.publish import PublishKind
-from pipeline.ingest.video import VideoKind
+from pipeline.ingest.video import ReadCaptions, VideoKind
 from pipeline.ingest.wishes import Desk
 from pipeline.kit import Job, Kinds, Policy
 from pipeline.model import Lane
-from pipeline.ports import Clock, Database, Item, Sink, VideoApi
+from pipeline.ports import Clock, Database, Item, Sink, Source, VideoApi
 from pipeline.views import BadLine
 
 JOB_PACKAGE = "jobs"
@@ -49,11 +51,24 @@ def desk_of(settings: Settings) -> Desk:
     return Desk(load_jobs(), settings.jobs, decides)
 
 
-def entries_of(settings: Settings, sources: Sequence[str], desk: Desk) -> Generator[Item | BadLine, None, None]:
+def entries_of(settings: Settings, sources: Sequence[str], desk: Desk) -> Iterator[Item | BadLine]:
     """Return every item and bad line of the sources, lazily. Reads stdin for ``-``."""
-    from pipeline.source.entries import read_entries
+    from pipeline.source.expand import expand
+    from pipeline.source.manifest import read_lines
 
-    return read_entries(sources, settings, known_job=desk.known)
+    ours = [settings.run.output, settings.run.state]
+    lines = read_lines(
+        sources,
+        stdin=sys.stdin.buffer,
+        cwd=Path.cwd(),
+        known_job=desk.known,
+        extensions=settings.source.extensions,
+    )
+    for line in lines:
+        if isinstance(line, BadLine):
+            yield line
+        else:
+            yield from expand(line, settings.source, ours)
 
 
 def price_of(settings: Settings) -> Price:
@@ -72,43 +87,22 @@ class House:
     sink: Sink
 
 
-def build(settings: Settings, database: Database, api: VideoApi, clock: Clock, rng: Random, owner: str) -> House:
-    """Put a run together; nothing is opened or started."""
-    from pipeline.sink.disk import DiskSink
-
-    desk = desk_of(settings)
-    purse = Purse(settings.budget, clock)
-    sink = DiskSink(settings.run.output)
-    publish = PublishKind(database, desk, sink, api.identity)
-    kinds = _kinds(settings, database, api, clock, rng, desk, purse, publish)
-    pool = Pool(database, kinds, clock, rng, _options(settings, owner))
-    return House(pool, desk, purse, publish, sink)
-
-
-def policy_of(settings: Settings) -> Policy:
-    """Return how patient every stage is."""
-    rules = settings.policy
-    return Policy(rules.attempts, rules.stage_hours * 3600, Backoff(rules.retry_first, rules.retry_most))
-
-
-def _kinds(
+def build(
     settings: Settings,
     database: Database,
     api: VideoApi,
     clock: Clock,
     rng: Random,
-    desk: Desk,
-    purse: Purse,
-    publish: PublishKind,
-) -> Kinds:
-    from pipeline.source.files import FileSource
-    from pipeline.source.preflight import check
-    from pipeline.source.sidecars import read_captions
-
+    owner: str,
+    *,
+    outside: Outside | None = None,
+) -> House:
+    """Put a run together; nothing is opened or started. ``outside`` replaces the real files (tests bring their own)."""
+    outside = outside or real_outside(settings, database, clock)
+    desk = desk_of(settings)
+    purse = Purse(settings.budget, clock)
     policy = policy_of(settings)
-    local = choose(settings).local
-    files = FileSource(database if settings.source.hash_cache else None)
-    item = ItemKind({files.kind: files}, api.ceilings, check, settings.run.state / "work")
+    item = ItemKind(outside.sources, api.ceilings, outside.preflight, settings.run.state / "work")
     video = VideoKind(
         api,
         database,
@@ -118,7 +112,7 @@ def _kinds(
         model=settings.provider.model,
         temperature=settings.provider.temperature,
         tries=settings.policy.attempts,
-        read_captions=read_captions if local else None,
+        read_captions=outside.read_captions if choose(settings).local else None,
     )
     analysis = AnalysisKind(
         api,
@@ -130,7 +124,36 @@ def _kinds(
         admit=purse.admit,
         options=AnalysisOptions(settings.policy.attempts, settings.policy.on_ambiguous_ask),
     )
-    return Kinds([item.kind(policy), video.kind(policy), analysis.kind(policy), publish.kind(policy)])
+    publish = PublishKind(database, desk, outside.sink, api.identity)
+    kinds = Kinds([item.kind(policy), video.kind(policy), analysis.kind(policy), publish.kind(policy)])
+    return House(Pool(database, kinds, clock, rng, _options(settings, owner)), desk, purse, publish, outside.sink)
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What a run touches besides the platform and the database."""
+
+    sources: Mapping[str, Source]
+    sink: Sink
+    preflight: Preflight
+    read_captions: ReadCaptions
+
+
+def real_outside(settings: Settings, database: Database, clock: Clock) -> Outside:
+    """Return the real files of this machine."""
+    from pipeline.sink.disk import DiskSink
+    from pipeline.source.files import FileSource
+    from pipeline.source.preflight import check
+    from pipeline.source.sidecars import read_captions
+
+    files = FileSource(clock, HashMemory(database) if settings.source.hash_cache else None)
+    return Outside({files.kind: files}, DiskSink(settings.run.output), check, read_captions)
+
+
+def policy_of(settings: Settings) -> Policy:
+    """Return how patient every stage is."""
+    rules = settings.policy
+    return Policy(rules.attempts, rules.stage_hours * 3600, Backoff(rules.retry_first, rules.retry_most))
 
 
 def _options(settings: Settings, owner: str) -> PoolOptions:

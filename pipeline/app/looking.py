@@ -91,8 +91,7 @@ def _title(item: Task, publish: Task | None) -> str:
 
 
 async def _find(records: Records, name: str) -> Task:
-    exact = (name, f"file:{os.path.abspath(name)}", f"url:{name}", f"youtube:video:{name}")
-    found = await records.tasks(Selection(kinds=("item",), keys=exact))
+    found = await records.tasks(Selection(kinds=("item",), keys=_exact(name)))
     found = found or await records.tasks(Selection(kinds=("item",), subjects=(name,)))
     found = found or await _scan(records, name)
     if not found:
@@ -105,6 +104,10 @@ async def _find(records: Records, name: str) -> Task:
             f"'{name}' fits {len(found)} items: {some}", remedy="give a longer part of the path, or the key"
         )
     return found[0]
+
+
+def _exact(name: str) -> tuple[str, ...]:
+    return (name, f"file:{os.path.abspath(name)}", f"url:{name}", f"youtube:video:{name}")
 
 
 async def _scan(records: Records, name: str) -> list[Task]:

@@ -14,7 +14,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from pipeline import log
-from pipeline.app.house import House, build, desk_of, entries_of, output_folder
+from pipeline.app.house import House, Outside, build, desk_of, entries_of, output_folder
 from pipeline.app.listing import index_lines
 from pipeline.app.platforms import opened
 from pipeline.app.state import claimed, writing
@@ -91,7 +91,15 @@ class _Times:
 class Session:
     """One run over open adapters."""
 
-    def __init__(self, settings: Settings, database: Database, api: VideoApi, clock: Clock, rng: Random) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        api: VideoApi,
+        clock: Clock,
+        rng: Random,
+        outside: Outside | None = None,
+    ) -> None:
         self._settings = settings
         self._database = database
         self._clock = clock
@@ -99,7 +107,7 @@ class Session:
         owner = f"{socket.gethostname()}:{os.getpid()}:{started:.6f}"
         self._times = _Times(f"{iso(started).translate(str.maketrans('', '', '-:'))}-{os.getpid()}", started)
         self._provider = api.identity
-        self.house: House = build(settings, database, api, clock, rng, owner)
+        self.house: House = build(settings, database, api, clock, rng, owner, outside=outside)
         self.feeder = Feeder(
             database,
             database,

@@ -1,0 +1,21 @@
+"""What a run remembers of files between nights, kept in the database's journal."""
+
+from __future__ import annotations
+
+from pipeline.ports import Journal
+
+
+class HashMemory:
+    """The hash cache of ``source.files`` over the journal: one line per path, valid for one state of the file."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    async def cached(self, path: str, size: int, mtime_ns: int, inode: int) -> str | None:
+        """Return the hash remembered for exactly this state of the file, or None."""
+        known = await self._journal.load(f"sha256:{path}")
+        return str(known[3]) if known is not None and known[:3] == [size, mtime_ns, inode] else None
+
+    async def remember(self, path: str, size: int, mtime_ns: int, inode: int, sha256: str) -> None:
+        """Remember a hash; a later one for the same path replaces it."""
+        await self._journal.save(f"sha256:{path}", [size, mtime_ns, inode, sha256])

@@ -1,0 +1,301 @@
+"""The other sides, with behaviour: a platform that remembers what it accepted, a source, a sink, and a way to die.
+
+Nothing here asserts. What a test wants to know, it reads from ``FakePlatform.ledger``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import Ambiguous, InputError, Permanent
+from pipeline.kit import OutFile
+from pipeline.ports import (
+    AnalysisStatus,
+    Answer,
+    Ceilings,
+    Clock,
+    Item,
+    Line,
+    MediaFacts,
+    MediaStatus,
+    NewUpload,
+    Question,
+    Session,
+)
+
+
+class Crash(BaseException):
+    """The process dies here. A BaseException, so that nothing in the product can catch it."""
+
+
+@dataclass
+class Wreck:
+    """Counts calls and dies at one of them; afterwards everything it guards is dead.
+
+    ``point`` is (number of the call, "before" | "after" | "lost"): ``lost`` lets the call happen on the other side and
+    raises Ambiguous instead of dying, as a connection reset does.
+    """
+
+    point: tuple[int, str] | None = None
+    calls: list[str] = field(default_factory=list)
+    dead: bool = False
+
+    async def around(self, name: str, call: Callable[[], Any]) -> Any:
+        """Make the call, or die before or after it."""
+        if self.dead:
+            raise Crash(f"{name} after death")
+        self.calls.append(name)
+        number, when = self.point or (0, "")
+        mine = number == len(self.calls)
+        if mine and when == "before":
+            self.die(name)
+        result = await call()
+        if self.dead:
+            raise Crash(f"{name} after death")
+        if mine and when == "after":
+            self.die(name)
+        if mine and when == "lost":
+            raise Ambiguous(f"the answer to {name} was lost")
+        return result
+
+    def die(self, name: str) -> None:
+        """End everything."""
+        self.dead = True
+        raise Crash(name)
+
+
+class Wrecked:
+    """Stands in front of a port; every async method goes through the wreck."""
+
+    def __init__(self, inner: Any, wreck: Wreck, prefix: str, spared: Iterable[str] = ()) -> None:
+        self._inner = inner
+        self._wreck = wreck
+        self._prefix = prefix
+        self._spared = frozenset(spared)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        if not callable(found) or name in self._spared:
+            return found
+
+        async def guarded(*args: Any, **kwargs: Any) -> Any:
+            return await self._wreck.around(f"{self._prefix}.{name}", lambda: found(*args, **kwargs))
+
+        return guarded
+
+
+@dataclass
+class _Asset:
+    id: str
+    name: str
+    ready_at: float
+    doomed: bool = False
+
+
+@dataclass
+class _Asked:
+    id: str
+    question: Question
+    ready_at: float
+
+
+@dataclass
+class FakePlatform:
+    """The provider's side: lives on when our process dies. Everything it accepts is in the ledger."""
+
+    clock: Clock
+    settle_seconds: float = 12.0
+    answer_seconds: float = 25.0
+    ledger: list[tuple[str, str]] = field(default_factory=list)  #: (effect, our key)
+    assets: dict[str, _Asset] = field(default_factory=dict)
+    asked: dict[str, _Asked] = field(default_factory=dict)
+    chunks: dict[str, set[int]] = field(default_factory=dict)
+    seconds: float = 60.0
+    spoil: Callable[[Question, str], str] | None = None  #: turns a good answer text into a bad one
+    doomed: Callable[[str], bool] = lambda name: False
+
+    def effects(self) -> dict[tuple[str, str], int]:
+        """Return how often each paid effect was accepted."""
+        found: dict[tuple[str, str], int] = {}
+        for entry in self.ledger:
+            found[entry] = found.get(entry, 0) + 1
+        return found
+
+    def accept(self, effect: str, key: str) -> str:
+        """Write the ledger and return a new id."""
+        self.ledger.append((effect, key))
+        return f"{effect}-{len(self.ledger):04}"
+
+    def answer_to(self, question: Question) -> str:
+        """Return an answer that fits the schema and the video, derived from the question alone."""
+        value = {name: _fitting(name, form, self.seconds) for name, form in (question.schema or {})["properties"].items()}
+        return json.dumps(value)
+
+
+def _fitting(name: str, form: Mapping[str, Any], seconds: float) -> Any:
+    kind = form.get("type")
+    if "enum" in form:
+        return form["enum"][0]
+    if kind == "array":
+        inner = form["items"]
+        if inner.get("type") == "object":
+            return [_span(inner, start, start + seconds / 4) for start in (0.0, seconds / 4, seconds / 2)]
+        return [f"{name}{number}" for number in range(1, 6)]
+    if kind == "object":
+        return {key: _fitting(key, value, seconds) for key, value in form["properties"].items()}
+    if kind in ("number", "integer"):
+        return 1
+    return True if kind == "boolean" else f"A plain sentence about {name}."
+
+
+def _span(form: Mapping[str, Any], start: float, end: float) -> dict[str, Any]:
+    times = {"start_time": start, "end_time": end}
+    return {key: times.get(key, f"Words for {key} at {start:.0f}.") for key in form["properties"]}
+
+
+class FakeApi:
+    """Our client's view of a FakePlatform: the VideoApi port."""
+
+    identity = "fake/v1"
+    grace = 3.0
+
+    def __init__(self, platform: FakePlatform, ceilings: Ceilings | None = None) -> None:
+        self._there = platform
+        self.ceilings = ceilings or Ceilings()
+        self.looks = 0
+
+    async def create_asset(self, upload: NewUpload, still_ours: Callable[[], None]) -> str:
+        still_ours()
+        return self._new_asset("asset", upload.name)
+
+    def _new_asset(self, effect: str, name: str) -> str:
+        there = self._there
+        asset_id = there.accept(effect, name)
+        there.assets[asset_id] = _Asset(asset_id, name, there.clock.now() + there.settle_seconds, there.doomed(name))
+        return asset_id
+
+    async def find_asset(self, upload: NewUpload) -> str | None:
+        return next((asset.id for asset in self._there.assets.values() if asset.name == upload.name), None)
+
+    async def open_session(self, upload: NewUpload, still_ours: Callable[[], None]) -> Session:
+        still_ours()
+        asset_id = self._new_asset("session", upload.name)
+        self._there.chunks[asset_id] = set()
+        size = max(1, -(-upload.size // 4))
+        return Session(f"u-{asset_id}", asset_id, size, -(-upload.size // size), self._there.clock.now() + 86_400)
+
+    async def send_chunks(self, session: Session, path: Path, progress: Callable[[int], None]) -> None:
+        done = self._there.chunks.get(session.asset_id)
+        if done is None:
+            raise Permanent("the session is gone", code="session_expired")
+        for number in range(1, session.total_chunks + 1):
+            if number not in done:
+                await self._there.clock.sleep(0.1)
+                done.add(number)
+                progress(session.chunk_size)
+        self._there.ledger.append(("bytes", session.asset_id))
+
+    async def media(self, media_id: str) -> MediaStatus:
+        self.looks += 1
+        asset = self._there.assets.get(media_id)
+        if asset is None:
+            return MediaStatus("gone")
+        if self._there.clock.now() < asset.ready_at:
+            return MediaStatus("working", "processing", look_again=5.0)
+        if asset.doomed:
+            return MediaStatus("failed", "failed", "file could not be read")
+        return MediaStatus("ready", "ready", facts={"duration": self._there.seconds})
+
+    async def submit_analysis(self, question: Question, still_ours: Callable[[], None]) -> str | Answer:
+        still_ours()
+        if question.media_id not in self._there.assets:
+            raise Permanent("no such asset", code="resource_not_exist")
+        task_id = self._there.accept("analysis", question.key)
+        self._there.asked[task_id] = _Asked(task_id, question, self._there.clock.now() + self._there.answer_seconds)
+        return task_id
+
+    async def find_analysis(self, question: Question) -> str | None:
+        return next((asked.id for asked in self._there.asked.values() if asked.question.key == question.key), None)
+
+    async def analysis(self, question: Question, task_id: str) -> AnalysisStatus:
+        self.looks += 1
+        asked = self._there.asked.get(task_id)
+        if asked is None:
+            return AnalysisStatus("gone", "gone")
+        if self._there.clock.now() < asked.ready_at:
+            return AnalysisStatus("working", "processing", look_again=5.0)
+        text = self._there.answer_to(asked.question)
+        reason = "stop"
+        if self._there.spoil is not None:
+            text = self._there.spoil(asked.question, text)
+            reason = "length" if text == "length" else "stop"
+        return AnalysisStatus("ready", "ready", answer=Answer(text, reason, {"task_id": task_id, "data": text}))
+
+    async def check(self) -> Mapping[str, Any]:
+        return {"fake": True}
+
+    async def aclose(self) -> None:
+        return None
+
+
+class FakeSource:
+    """Files whose content is their identity; no decoding."""
+
+    kind = "file"
+
+    def __init__(self, seconds: float = 60.0) -> None:
+        self._seconds = seconds
+
+    async def fetch(self, item: Item, workdir: Path) -> MediaFacts:
+        path = Path(item.locator)
+        try:
+            content = path.read_bytes()  # noqa: ASYNC240 - a few bytes
+        except OSError as error:
+            raise InputError(f"{path}: no such file", code="file_missing") from error
+        stat = path.stat()  # noqa: ASYNC240
+        return MediaFacts(
+            path, len(content), self._seconds, 640, 360, "mp4", "h264", "aac", "video/mp4",
+            sha256(content).hexdigest(), stat.st_mtime_ns,
+        )  # fmt: skip
+
+
+@dataclass
+class FakeSink:
+    """Results in a dictionary; writing twice is allowed, and the last one counts."""
+
+    folders: dict[str, dict[str, str | bytes]] = field(default_factory=dict)
+    index: list[str] = field(default_factory=list)
+
+    def folder(self, subject: str, title: str) -> str:
+        return sha256(subject.encode()).hexdigest()[:8]
+
+    async def write(self, folder: str, files: Sequence[OutFile]) -> Mapping[str, int]:
+        self.folders[folder] = {file.name: file.content for file in files}
+        return {file.name: len(file.content) for file in files}
+
+    async def missing(self, folder: str, sizes: Mapping[str, int]) -> bool:
+        there = self.folders.get(folder, {})
+        return any(name not in there for name in sizes)
+
+    async def write_index(self, lines: AsyncIterator[str]) -> None:
+        self.index = [line async for line in lines]
+
+
+def items(paths: Iterable[Path], **words: Any) -> list[Item]:
+    """Return items for these files, as a manifest would name them."""
+    return [Item(f"file:{path}", "file", str(path), Line(str(path), "test", **words)) for path in paths]
+
+
+def clips(folder: Path, number: int) -> list[Path]:
+    """Make files of different content."""
+    made = []
+    for index in range(number):
+        path = folder / f"clip-{index}.mp4"
+        path.write_bytes(f"content {index}".encode() * 20)
+        made.append(path)
+    return made
