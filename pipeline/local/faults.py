@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from random import Random
 from typing import Literal, TypeAlias, get_args
 
-from pipeline.local.wire import Shape, invalid
+from pipeline.errors import ConfigError
+from pipeline.local.wire import ApiError, Shape, invalid
 from pipeline.model import Json
 
 What: TypeAlias = Literal[
@@ -82,6 +85,23 @@ class Faults:
     def of(cls, rules: Iterable[Mapping[str, Json]], seed: int = 0) -> Faults:
         """Read a script from JSON values; raises ApiError (400) with the reason."""
         return cls(tuple(Rule.of(rule) for rule in rules), seed)
+
+
+def read_faults(path: Path) -> Faults:
+    """Read a script from a JSON file: ``{"rules": [...], "seed": 0}``, as ``POST /_platform/faults`` takes it.
+
+    Raises:
+        ConfigError: the file cannot be read or is not a script.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return Faults.of(data["rules"], int(data.get("seed", 0)))
+    except OSError as error:
+        raise ConfigError(f"{path}: the fault script cannot be read ({error.strerror})") from None
+    except ApiError as error:
+        raise ConfigError(f"{path}: {error.message}") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise ConfigError(f"{path}: not a fault script", remedy='write {"rules": [...]} as JSON') from None
 
 
 @dataclass(slots=True)

@@ -28,7 +28,7 @@ MOST_PAGE = 50
 
 
 class ApiError(Exception):
-    """A refusal, as the API words it. ``shape`` is chosen by the route, see :func:`shape_of`."""
+    """A refusal, as the API words it. The body's shape follows from the path, see :func:`shape_of`."""
 
     def __init__(self, status: int, code: str, message: str, *, details: Mapping[str, Json] | None = None) -> None:
         super().__init__(message)
@@ -80,7 +80,7 @@ def media_type(shape: Shape) -> str:
 
 def error_response(path: str, error: ApiError) -> Response:
     """Return an error as the API words it on this path."""
-    shape = shape_of(path)
+    shape = "flat" if error.status == 401 else shape_of(path)  # a key is refused before the route is known
     body = error_body(shape, error.code, error.message, error.details)
     return Response(body, error.status, media_type=media_type(shape))
 

@@ -1,0 +1,158 @@
+"""The local platform as a test double: a canned analysis, a clock on the wrist, and short ways to ask."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+
+from pipeline.local.analysis import Ask, Look, Refused, Reply, Spoken, cut, digest
+from pipeline.local.faults import Faults
+from pipeline.local.fetch import UrlPolicy
+from pipeline.local.limits import Limits
+from pipeline.local.platform import LocalPlatform
+
+TOKEN = "secret-of-the-test"
+VIDEO = b"not a film, but the canned analysis does not mind"
+EPOCH = 1_800_000_000.0
+
+
+class Wrist:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.time = EPOCH
+        self.slept: list[float] = []
+        self._moved = anyio.Event()
+
+    def now(self) -> float:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.time - EPOCH
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        until = self.time + seconds
+        while self.time < until:
+            await self._moved.wait()
+
+    def move(self, seconds: float) -> None:
+        """Let time pass for everyone who waits."""
+        self.time += seconds
+        self._moved.set()
+        self._moved = anyio.Event()
+
+
+class Canned:
+    """Answers at once and always the same; refuses bytes that begin with ``broken``."""
+
+    def __init__(self, text: str = "", seconds: float = 60.0, size: tuple[int, int] = (1280, 720)) -> None:
+        self.text = text
+        self.seconds = seconds
+        self.size = size
+        self.asked: list[Ask] = []
+
+    def look(self, path: Path) -> Look:
+        with path.open("rb") as file:
+            if file.read(6) == b"broken":
+                raise Refused("video_file_broken", "file could not be read")
+        width, height = self.size
+        technical = {"video_width": width, "video_height": height, "video_duration_seconds": self.seconds}
+        return Look(self.seconds, width, height, digest(path), "video/mp4", technical)
+
+    def answer(self, ask: Ask) -> Reply:
+        self.asked.append(ask)
+        if ask.prompt.startswith("refuse"):
+            raise Refused("token_limit_exceeded", "too much")
+        return cut(self.text or json.dumps(filled(ask.schema, self.seconds)), ask, 100)
+
+    def speech(self, ask: Ask) -> list[Spoken]:
+        return [Spoken(0.0, 2.0, "welcome back"), Spoken(2.0, 4.0, "to the show")] if ask.captions else []
+
+
+def filled(schema: Mapping[str, Any] | None, seconds: float) -> Any:
+    """Return a value that fits a schema, with times inside the video."""
+    if schema is None:
+        return "an answer in words"
+    match schema.get("type"):
+        case "object":
+            inside = schema.get("properties", {})
+            values = {name: filled(part, seconds) for name, part in inside.items()}
+            return {
+                **values,
+                **{name: at for name, at in (("start_time", 0.0), ("end_time", seconds)) if name in inside},
+            }
+        case "array":
+            return [filled(schema.get("items"), seconds)]
+        case "number" | "integer":
+            return 1
+        case "boolean":
+            return True
+        case "null":
+            return None
+        case _:
+            return schema.get("enum", ["text"])[0]
+
+
+@asynccontextmanager
+async def platform(folder: Path, **options: Any) -> AsyncIterator[tuple[LocalPlatform, httpx.AsyncClient]]:
+    """Serve a platform with a canned analysis (unless ``analyse`` says otherwise), and a client of it."""
+    rules = options.pop("rules", None)
+    options = {"analyse": Canned(), "clock": Wrist(), "workers": 2, **options}
+    if rules is not None:
+        options["faults"] = Faults.of(rules)
+    async with LocalPlatform(folder, token=TOKEN, **options) as served, client_of(served) as client:
+        yield served, client
+
+
+def client_of(served: LocalPlatform, token: str = TOKEN) -> httpx.AsyncClient:
+    """Return a client with the key, at ``/v1.3``."""
+    return httpx.AsyncClient(base_url=f"{served.base_url}/v1.3", headers={"x-api-key": token}, timeout=20)
+
+
+async def upload(client: httpx.AsyncClient, name: str = "film.mp4", content: bytes = VIDEO, **fields: str) -> str:
+    """Upload directly and return the asset's id, whatever becomes of it."""
+    data = {"method": "direct", "filename": name, **fields}
+    answer = await client.post("/assets", data=data, files={"file": (name, content, "video/mp4")})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["_id"])
+
+
+async def settled(client: httpx.AsyncClient, asset_id: str) -> dict[str, Any]:
+    """Ask until the asset is ready or failed."""
+    with anyio.fail_after(20):
+        while True:
+            asset: dict[str, Any] = (await client.get(f"/assets/{asset_id}")).json()
+            if asset["status"] != "processing":
+                return asset
+
+
+async def ready(client: httpx.AsyncClient, name: str = "film.mp4", content: bytes = VIDEO, **fields: str) -> str:
+    """Upload and wait until the asset is ready; return its id."""
+    asset = await settled(client, await upload(client, name, content, **fields))
+    assert asset["status"] == "ready", asset
+    return str(asset["_id"])
+
+
+def question(asset_id: str, **more: Any) -> dict[str, Any]:
+    """Return the smallest analyze body."""
+    return {"video": {"type": "asset_id", "asset_id": asset_id}, "prompt": "What is it about?", **more}
+
+
+async def finished(client: httpx.AsyncClient, task_id: str) -> dict[str, Any]:
+    """Ask until the task is final."""
+    with anyio.fail_after(20):
+        while True:
+            task: dict[str, Any] = (await client.get(f"/analyze/tasks/{task_id}")).json()
+            if task["status"] in ("ready", "failed", "canceled"):
+                return task
+
+
+SMALL = Limits(chunk_size=1000, first_urls=2)
+ANY_URL = UrlPolicy(allow="any", timeout=5)
