@@ -253,6 +253,7 @@ class Question:
     model: str
     parts: Sequence[Mapping[str, Json]] = ()  #: per job: how a dialect without schemas asks for it
     since: float = 0.0  #: epoch seconds at which the intent was stored
+    minutes: float = 0.0  #: length of the video, for the limits that count minutes
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,224 @@
+"""Sending the chunks of a multipart session: what the server lacks, straight from the original file.
+
+The server's chunk state is asked first, so that a resumed upload sends nothing twice. Chunks are byte ranges of the file,
+streamed in blocks, a few at once; nothing is copied to disk. An arrived chunk is reported with the storage's ETag in
+batches; repeating a report is harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Protocol, TypeVar
+
+import anyio
+
+from pipeline.backoff import Backoff
+from pipeline.errors import Permanent, ReelmillError, Throttled, Transient
+from pipeline.ports import Clock, Session
+from pipeline.provider import wire
+from pipeline.provider.body import Stamp, changed
+from pipeline.provider.dialect import Address, Dialect, FileRange, Proof, Request, Response
+
+T = TypeVar("T")
+
+_BATCH = 10  #: proofs per report
+_ADDRESSES = 50  #: presigned addresses per request; the platform's maximum
+_EARLY = 60.0  #: seconds before its expiry from which an address is not begun any more
+_TRIES = 5  #: per chunk
+_ROUNDS = 3  #: of asking what is missing and sending it
+_PATIENCE = 120.0  #: seconds in all that one upload waits for the limiter with its slot in hand
+_TIMEOUT = 120.0  #: seconds without a byte, per chunk
+_BACKOFF = Backoff(first=0.5, most=15.0)
+_UNKNOWN = frozenset({"resource_not_exist", "gone"})
+_STALE = frozenset({400, 401, 403, 404, 410})  #: how storages refuse an expired signature
+
+
+class Caller(Protocol):
+    """What the sender needs of the client."""
+
+    dialect: Dialect
+    clock: Clock
+    rng: Random
+
+    async def call(self, request: Request, read: Callable[[Response], T]) -> T:
+        """Make one call of the API with all its rules."""
+        ...
+
+    async def send(self, request: Request) -> Response:
+        """Send one request to a presigned address."""
+        ...
+
+
+def check_fits(session: Session, path: Path, size: int) -> None:
+    """Raise InputError (``file_changed``) if a file of this size cannot be the one the session was opened for."""
+    if not (session.total_chunks - 1) * session.chunk_size < size <= session.total_chunks * session.chunk_size:
+        raise changed(path)
+
+
+class Sender:
+    """One run over one session."""
+
+    def __init__(
+        self, caller: Caller, session: Session, path: Path, progress: Callable[[int], None], *, parallel: int
+    ) -> None:
+        self._caller, self._session, self._path = caller, session, path
+        self._progress, self._parallel = progress, parallel
+        self._stamp = Stamp.of(path)
+        check_fits(session, path, self._stamp.size)
+        self._addresses: dict[int, Address] = {}
+        self._address_lock = anyio.Lock()
+        self._report_lock = anyio.Lock()
+        self._proofs: list[Proof] = []
+        self._counted = 0  #: chunks the server says it has
+        self._waited = 0.0
+        self._error: ReelmillError | None = None
+
+    async def run(self) -> None:
+        """Send what is missing.
+
+        Raises:
+            Permanent: code ``session_expired``: open another session; or the storage refuses a chunk.
+            InputError: code ``file_changed``.
+            Transient: try again; what arrived stays.
+        """
+        for _ in range(_ROUNDS):
+            missing = await self._missing()
+            if not missing:
+                return
+            await self._send(iter(missing), min(self._parallel, len(missing)))
+            if self._counted >= self._session.total_chunks:
+                return
+        raise Transient("the platform still lacks chunks that were reported", code="chunks_missing")
+
+    async def _missing(self) -> list[int]:
+        dialect, done, page = self._caller.dialect, set[int](), 1
+        while True:
+            state = await self._ask(dialect.chunk_state(self._session, page), dialect.read_chunk_state)
+            if state.state == "completed":
+                return []
+            if state.state == "dead":
+                raise _expired(state.word)
+            done |= state.done
+            if state.last:
+                return [index for index in range(1, self._session.total_chunks + 1) if index not in done]
+            page += 1
+
+    async def _send(self, missing: Iterator[int], parallel: int) -> None:
+        async with anyio.create_task_group() as group:
+            for _ in range(parallel):
+                group.start_soon(self._work, missing)
+        try:
+            await self._report()  # also after an error: what arrived need not be sent again
+        except ReelmillError as error:
+            self._fail(error)
+        if self._error is not None:
+            raise self._error
+
+    async def _work(self, missing: Iterator[int]) -> None:
+        for index in missing:
+            if self._error is not None:
+                return
+            try:
+                self._proofs.append(await self._chunk(index))
+                if len(self._proofs) >= _BATCH:
+                    await self._report()
+            except ReelmillError as error:
+                self._fail(error)
+                return
+
+    def _fail(self, error: ReelmillError) -> None:
+        """Keep the first error; the other workers finish the chunk in hand and stop."""
+        self._error = self._error or error
+
+    async def _chunk(self, index: int) -> Proof:
+        offset = (index - 1) * self._session.chunk_size
+        part = FileRange(self._path, offset, min(self._session.chunk_size, self._stamp.size - offset))
+        trouble = Transient("the storage does not take the chunk", code="chunk_refused")
+        for attempt in range(1, _TRIES + 1):
+            request = self._caller.dialect.put_chunk(self._session, await self._address(index), part)
+            wait = _BACKOFF.delay(attempt, self._caller.rng)
+            try:
+                response = await self._caller.send(request)
+            except Transient as error:
+                trouble = error
+            else:
+                if 200 <= response.status < 300:
+                    return self._proof(index, response, part.length)
+                trouble = _refusal(response)
+                wait = wire.wait_of(response) or wait
+                if response.status in _STALE:
+                    self._addresses.clear()  # they were made together and have expired together
+                    wait = 0.0 if attempt == 1 else wait
+            if attempt < _TRIES and wait > 0:
+                await self._caller.clock.sleep(min(wait, _BACKOFF.most))
+        raise trouble
+
+    def _proof(self, index: int, response: Response, length: int) -> Proof:
+        etag = response.headers.get("etag", "").strip().removeprefix("W/").strip('"')
+        if not etag:
+            raise Transient("the storage took a chunk but gave no ETag for it", code="no_etag")
+        self._addresses.pop(index, None)
+        return Proof(index, etag, length)
+
+    async def _address(self, index: int) -> Address:
+        async with self._address_lock:
+            known = self._addresses.get(index)
+            if known is None or known.expires_at - _EARLY < self._caller.clock.now():
+                count = min(_ADDRESSES, self._session.total_chunks - index + 1)
+                dialect = self._caller.dialect
+                request = dialect.more_addresses(self._session, index, count)
+                for address in await self._ask(request, dialect.read_addresses):
+                    self._addresses[address.index] = address
+                known = self._addresses.get(index)
+        if known is None:
+            raise Transient("the platform named no address for a chunk", code="no_address")
+        return known
+
+    async def _report(self) -> None:
+        """Tell the platform what arrived. Proofs that cannot be delivered stay for the next report."""
+        async with self._report_lock:
+            if not self._proofs:
+                return
+            if not self._same_file():
+                raise changed(self._path)
+            proofs, self._proofs = self._proofs, []
+            dialect = self._caller.dialect
+            try:
+                counted = await self._ask(dialect.report_chunks(self._session, proofs), dialect.read_report)
+            except BaseException:
+                self._proofs = [*proofs, *self._proofs]
+                raise
+            self._counted = max(self._counted, counted)
+            self._progress(sum(proof.size for proof in proofs))
+
+    def _same_file(self) -> bool:
+        return Stamp.of(self._path) == self._stamp
+
+    async def _ask(self, request: Request, read: Callable[[Response], T]) -> T:
+        while True:
+            try:
+                return await self._caller.call(request, read)
+            except Throttled as error:
+                # Giving the slot back would mean starting over; a short wait is cheaper.
+                wait = error.after or 1.0
+                if self._waited + wait > _PATIENCE:
+                    raise
+                self._waited += wait
+                await self._caller.clock.sleep(wait)
+            except Permanent as error:
+                if error.trouble.code in _UNKNOWN:
+                    raise _expired(error.trouble.detail) from None
+                raise
+
+
+def _refusal(response: Response) -> Transient:
+    detail = wire.clip(f"HTTP {response.status} {wire.text_of(response)}")
+    return Transient("the storage does not take the chunk", code="chunk_refused", detail=detail)
+
+
+def _expired(word: str) -> Permanent:
+    return Permanent(
+        "the upload session cannot be used any more", code="session_expired", remedy="a new one is opened", detail=word
+    )

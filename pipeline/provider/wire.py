@@ -1,0 +1,322 @@
+"""What the dialects share: reading JSON, pages, times, error bodies in all their forms, and waits. No I/O."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from math import isfinite
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from pipeline.errors import Ambiguous, NeedsOperator, Permanent, ReelmillError, Throttled, Transient
+from pipeline.model import Json
+from pipeline.provider.codes import BY_STATUS, KEY_REFUSED, NOT_ALLOWED, REFUSED, Meaning
+from pipeline.provider.dialect import Found, Page, Request, Response, Unreadable
+
+T = TypeVar("T")
+
+_DETAIL = 500  #: characters of foreign text kept in an error
+_LONGEST = 7 * 86_400.0  #: seconds; no sane limit asks for more
+_SHORTEST = 0.05
+_QUERY = re.compile(r"(https?://[^\s\"'<>?]+)\?[^\s\"'<>]+")
+
+
+# ------------------------------------------------------------------------------------------------------------- reading
+
+
+def parse(response: Response) -> dict[str, Any]:
+    """Return the body as a JSON object; raise Unreadable for anything else."""
+    try:
+        body = json.loads(response.body)
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"not JSON ({type(error).__name__}): {clip(text_of(response), 120)}") from None
+    if not isinstance(body, dict):
+        raise Unreadable(f"a JSON {type(body).__name__} where an object was expected")
+    return body
+
+
+def ident(body: Mapping[str, Any], *names: str) -> str:
+    """Return the first of these fields that holds an id; raise Unreadable if none does."""
+    for name in names:
+        value = body.get(name)
+        if isinstance(value, str) and value:
+            return value
+    raise Unreadable(f"no {' or '.join(names)} in the answer")
+
+
+def whole(body: Mapping[str, Any], name: str, *, least: int = 0) -> int:
+    """Return a whole number; raise Unreadable if it is missing, not whole, or below ``least``."""
+    value = body.get(name)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise Unreadable(f"{name} is {value!r}, not a number of at least {least}")
+    return value
+
+
+def sub(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return a nested object, empty where it is missing or something else."""
+    value = body.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def said(body: Mapping[str, Any], name: str) -> str:
+    """Return a text field, empty where it is missing or something else."""
+    value = body.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def page_of(body: Mapping[str, Any], read: Callable[[Mapping[str, Any]], T]) -> Page[T]:
+    """Read a page-number list. Without ``page_info`` it is taken to be the last page; entries must be objects."""
+    data = body.get("data")
+    if not isinstance(data, list) or not all(isinstance(entry, dict) for entry in data):
+        raise Unreadable("no list of objects under data")
+    info = sub(body, "page_info")
+    page, pages, total = info.get("page", 1), info.get("total_page", 0), info.get("total_results")
+    if not isinstance(page, int) or not isinstance(pages, int):
+        raise Unreadable("page_info without numbers")
+    return Page([read(entry) for entry in data], page >= pages or not data, total if isinstance(total, int) else None)
+
+
+def paging(page: int, limit: int) -> list[tuple[str, str]]:
+    """Return the query fields for a page counted from 1."""
+    return [("page", str(page)), ("page_limit", str(limit))]
+
+
+def segment(value: str) -> str:
+    """Quote an id so that it stays one path segment, whatever it holds."""
+    if value in (".", ".."):
+        raise Permanent("an id that is no id", code="parameter_invalid")
+    return quote(value, safe="")
+
+
+def epoch(value: object) -> float | None:
+    """Return epoch seconds of an RFC 3339 text, with or without fractions; None if it is none."""
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value.strip())
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def http_date(value: str) -> float | None:
+    """Return epoch seconds of an HTTP date; None if it is none."""
+    try:
+        moment = parsedate_to_datetime(value)
+    except (TypeError, ValueError):
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def clip(text: str, most: int = _DETAIL) -> str:
+    """Return foreign text fit for an error: one line, without the queries of addresses, cut."""
+    return _QUERY.sub(r"\1?***", " ".join(text[: 4 * most].split()))[:most]
+
+
+def text_of(response: Response) -> str:
+    """Return the beginning of the body as text, whatever it is."""
+    return response.body[: 4 * _DETAIL].decode("utf-8", "replace")
+
+
+#: How far two clocks may disagree after the other side's Date header was taken into account, seconds.
+SKEW = 120.0
+
+
+def choose(entries: Iterable[Found], label: str, since: float) -> str | None:
+    """Return the id of what carries exactly this label and can be ours: nothing made before the intent is.
+
+    ``since`` is by the other side's clock. One that failed counts only if it is certainly younger than the intent;
+    otherwise a retry of a failed upload would find the old failure again.
+    """
+    fallen: str | None = None
+    for entry in entries:
+        if entry.label != label or (entry.created is not None and entry.created < since - SKEW):
+            continue
+        if not entry.failed:
+            return entry.id
+        if fallen is None and entry.created is not None and entry.created >= int(since):
+            fallen = entry.id
+    return fallen
+
+
+# -------------------------------------------------------------------------------------------------------------- errors
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBody:
+    """What an error body says, whatever its form. ``foreign``: it is not the API that speaks (HTML, cut JSON)."""
+
+    code: str = ""
+    message: str = ""
+    details: Mapping[str, Json] = field(default_factory=dict)
+    foreign: bool = False
+
+
+def error_body(response: Response) -> ErrorBody:
+    """Read flat, nested, integer-code, empty and foreign error bodies. Never raises."""
+    if not response.body.strip():
+        return ErrorBody()
+    try:
+        body = json.loads(response.body)
+    except (ValueError, RecursionError):
+        return ErrorBody(message=text_of(response), foreign=True)
+    if not isinstance(body, dict):
+        return ErrorBody(message=text_of(response), foreign=True)
+    nested = body.get("error")
+    if isinstance(nested, str):
+        return ErrorBody(said(body, "code"), said(body, "message") or nested, sub(body, "details"))
+    inner = nested if isinstance(nested, dict) else body
+    number = inner.get("error_code", inner.get("code"))
+    code = said(inner, "code") or (str(number) if isinstance(number, int) else "")
+    return ErrorBody(code, said(inner, "message"), sub(inner, "details"))
+
+
+def lost(
+    request: Request, message: str, *, code: str = "", after: float | None = None, detail: str = ""
+) -> ReelmillError:
+    """Return what an unknown end means: a safe request is simply tried again, any other may have been accepted."""
+    if request.safe:
+        return Transient(message, code=code, after=after, detail=detail)
+    return Ambiguous(f"{message}; it may have been accepted", detail=detail)
+
+
+def classify(response: Response, request: Request, meanings: Mapping[str, Meaning], *, wait: float) -> ReelmillError:
+    """Return our error for any response that is not 2xx: by status first, refined by code."""
+    body, status = error_body(response), response.status
+    meaning = meanings.get(body.code)
+    detail = clip(f"HTTP {status} {body.code} {body.message}".strip())
+    refused = 400 <= status < 500
+    if status == 429 or (refused and meaning is not None and meaning.kind == "throttle"):
+        named = wait_of(response, body)
+        return Throttled(
+            "the platform's rate limit is reached",
+            after=wait if named is None else named,
+            group=request.group,
+            detail=detail,
+        )
+    if status in (401, 403):
+        default = KEY_REFUSED if status == 401 else NOT_ALLOWED
+        return _operator(meaning if meaning is not None and meaning.kind == "operator" else default, detail)
+    if 300 <= status < 400:
+        moved = Meaning(
+            "operator", "redirected", "the platform's address redirects elsewhere", "check [provider] base_url"
+        )
+        return _operator(moved, detail)
+    if refused:
+        return _refusal(response, request, body, meaning, detail)
+    return lost(
+        request,
+        f"the platform answered with status {status}",
+        code="provider_down",
+        after=_retry_after(response),
+        detail=detail,
+    )
+
+
+def _operator(meaning: Meaning, detail: str) -> NeedsOperator:
+    return NeedsOperator(meaning.message, code=meaning.code, remedy=meaning.remedy, detail=detail)
+
+
+def _refusal(
+    response: Response, request: Request, body: ErrorBody, meaning: Meaning | None, detail: str
+) -> ReelmillError:
+    if meaning is not None and meaning.kind == "operator":
+        return _operator(meaning, detail)
+    if response.status == 425:
+        return Transient("the platform wants the request later", untouched=True, code="too_early", detail=detail)
+    if response.status == 408 or (meaning is not None and meaning.kind == "later"):
+        words = meaning.message if meaning is not None else "the platform waited too long for the request"
+        return lost(request, words, code=meaning.code if meaning is not None else "provider_gave_up", detail=detail)
+    if response.status == 404 and body.foreign:
+        # A proxy or a wrong address. Were this read as "unknown id", an outage would make us upload and pay again.
+        return Transient(
+            "something other than the platform answered", untouched=True, code="not_the_api", detail=detail,
+            remedy="check [provider] base_url and the proxy",
+        )  # fmt: skip
+    meaning = meaning or BY_STATUS.get(response.status, REFUSED)
+    return Permanent(meaning.message, code=meaning.code, remedy=meaning.remedy, detail=detail)
+
+
+# --------------------------------------------------------------------------------------------------------------- waits
+
+_UNITS = {
+    "ms": 0.001,
+    "mil": 0.001,
+    "s": 1.0,
+    "sec": 1.0,
+    "m": 60.0,
+    "min": 60.0,
+    "h": 3600.0,
+    "hou": 3600.0,
+    "d": 86_400.0,
+}
+_UNITS["day"] = 86_400.0
+_SPAN = r"(\d+(?:\.\d+)?)[\s-]*(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?)\b"
+_ASKED = re.compile(
+    rf"\b(?:in|after|for|wait|again)\s+(?:about\s+|approximately\s+|another\s+|at least\s+)?{_SPAN}", re.I
+)
+_BARE = re.compile(rf"(?<!per )(?<![\d.]){_SPAN}", re.I)
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?")
+
+
+def wait_of(response: Response, body: ErrorBody | None = None) -> float | None:
+    """Return the seconds a 429 asks us to wait, from the first place that names them; None if none does."""
+    body = error_body(response) if body is None else body
+    candidates: Sequence[Callable[[], float | None]] = (
+        lambda: _scaled(response.headers.get("retry-after-ms"), 0.001),
+        lambda: _retry_after(response),
+        lambda: _number(body.details.get("retryAfter", body.details.get("retry_after"))),
+        lambda: _in_words(body.message, response.at),
+        lambda: _reset(response),
+    )
+    for candidate in candidates:
+        seconds = candidate()
+        if seconds is not None and isfinite(seconds):
+            return min(max(seconds, _SHORTEST), _LONGEST)
+    return None
+
+
+def _number(value: object) -> float | None:
+    try:
+        number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+    except ValueError:
+        return None
+    return number if number is not None and isfinite(number) and number >= 0 else None
+
+
+def _scaled(value: object, unit: float) -> float | None:
+    number = _number(value)
+    return None if number is None else number * unit
+
+
+def _retry_after(response: Response) -> float | None:
+    value = response.headers.get("retry-after", "")
+    seconds = _number(value)
+    if seconds is not None:
+        return min(seconds, _LONGEST)
+    moment = http_date(value)
+    if moment is None:
+        return None
+    here = http_date(response.headers.get("date", "")) or response.at  # their clock against their clock
+    return min(max(0.0, moment - here), _LONGEST)
+
+
+def _in_words(message: str, at: float) -> float | None:
+    found = _ASKED.search(message) or _BARE.search(message)
+    if found is not None:
+        unit = found.group(2).lower()
+        return float(found.group(1)) * (_UNITS.get(unit) or _UNITS.get(unit[:3]) or _UNITS[unit[:1]])
+    moment = _MOMENT.search(message)
+    then = epoch(moment.group()) if moment is not None else None
+    return max(0.0, then - at) if then is not None else None
+
+
+def _reset(response: Response) -> float | None:
+    reset = _number(response.headers.get("x-ratelimit-reset"))
+    return reset - response.at if reset is not None and reset > response.at else None
