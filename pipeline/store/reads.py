@@ -19,7 +19,10 @@ from pipeline.store.writer import Values
 TASKS = f"SELECT {TASK} FROM task WHERE id IN ({{which}}) ORDER BY id"
 
 #: Running tasks whose lease ended before ``:now`` (NULL: all).
-EXPIRED = f"SELECT {TASK} FROM task WHERE state = 'running' AND (:now IS NULL OR wake_at < :now) ORDER BY wake_at, id"
+EXPIRED = f"""
+SELECT {TASK} FROM task INDEXED BY task_lease
+WHERE state = 'running' AND (:now IS NULL OR wake_at < :now) ORDER BY wake_at, id
+"""
 
 #: The smallest due time in lanes that are not parked; one index look per rank that occurs.
 NEXT_DUE = """
@@ -46,12 +49,16 @@ WHERE subject IN (SELECT value FROM json_each(?)) ORDER BY created, id
 #: A page of the videos that have results.
 SUBJECTS = "SELECT DISTINCT subject FROM result WHERE subject > ? ORDER BY subject LIMIT ?"
 
-#: Tasks by kind, state and lane; failed and held ones by trouble code.
+#: Tasks by kind and state; live ones by lane; failed and held ones by trouble code. Each part walks a covering index.
 COUNTS = """
-SELECT 'task', kind, state, lane, count(*) FROM task GROUP BY state, kind, lane
+SELECT 'task', kind, state, count(*) FROM task GROUP BY state, kind
 UNION ALL
-SELECT 'trouble', trouble_code, '', '', count(*) FROM task WHERE state IN ('failed', 'held') AND trouble_code IS NOT NULL
-GROUP BY trouble_code
+SELECT 'lane', lane, '', count(*) FROM task INDEXED BY task_due WHERE state = 'pending' GROUP BY lane
+UNION ALL
+SELECT 'lane', lane, '', count(*) FROM task INDEXED BY task_lease WHERE state = 'running' GROUP BY lane
+UNION ALL
+SELECT 'trouble', trouble_code, '', count(*) FROM task INDEXED BY task_trouble
+WHERE trouble_code IS NOT NULL AND state IN ('failed', 'held') GROUP BY trouble_code
 """
 
 #: Items by how they stand as a whole, in one pass over an index: 3 held, 2 failed, 1 working, 0 done.
@@ -97,22 +104,23 @@ RUNS = "SELECT id, started, ended, exit_code, summary FROM run ORDER BY started 
 #: A remembered value.
 NOTE = "SELECT value FROM note WHERE name = ?"
 
-_NARROW = {
-    "kinds": "kind IN (SELECT value FROM json_each(:kinds))",
-    "keys": "key IN (SELECT value FROM json_each(:keys))",
-    "subjects": "subject IN (SELECT value FROM json_each(:subjects))",
-    "states": "state IN (SELECT value FROM json_each(:states))",
-    "classes": "trouble_code IN (SELECT value FROM json_each(:classes))",
-}
+_COLUMNS = {"kinds": "kind", "keys": "key", "subjects": "subject", "states": "state", "classes": "trouble_code"}
 
 
 def selected(which: Selection) -> tuple[str, dict[str, Json]]:
     """Return a query for the ids of a selection, and its parameters."""
-    given = {field: getattr(which, field) for field in _NARROW if getattr(which, field)}
-    where = " AND ".join(["id > :after_id", *(_NARROW[field] for field in given)])
-    values: dict[str, Json] = {field: to_json(list(value)) for field, value in given.items()}
-    values |= {"after_id": which.after_id, "limit": which.limit or -1}
-    return f"SELECT id FROM task WHERE {where} ORDER BY id LIMIT :limit", values
+    where = ["id > :after_id"]
+    values: dict[str, Json] = {"after_id": which.after_id, "limit": which.limit or -1}
+    for field, column in _COLUMNS.items():
+        wanted = getattr(which, field)
+        if len(wanted) == 1:
+            # One value keeps the index in the order of the ids, so that a page costs only its own rows.
+            where.append(f"{column} = :{field}")
+            values[field] = wanted[0]
+        elif wanted:
+            where.append(f"{column} IN (SELECT value FROM json_each(:{field}))")
+            values[field] = to_json(list(wanted))
+    return f"SELECT id FROM task WHERE {' AND '.join(where)} ORDER BY id LIMIT :limit", values
 
 
 class SqliteRecords:
@@ -158,13 +166,14 @@ class SqliteRecords:
         by: defaultdict[str, dict[str, int]] = defaultdict(dict)
         in_lane: defaultdict[str, int] = defaultdict(int)
         troubles: dict[str, int] = {}
-        for sort, name, state, lane, number in await self._read(COUNTS):
-            if sort == "trouble":
-                troubles[name] = number
-                continue
-            by[name][state] = by[name].get(state, 0) + number
-            if state in ("pending", "running"):
-                in_lane[lane] += number
+        for what, name, state, number in await self._read(COUNTS):
+            match what:
+                case "task":
+                    by[name][state] = number
+                case "lane":
+                    in_lane[name] += number
+                case _:
+                    troubles[name] = number
         return Counts(dict(by), dict(in_lane), troubles)
 
     async def tally(self) -> Mapping[str, int]:

@@ -88,14 +88,14 @@ m001 = Migration(
         _TASK,
         # Identity; key first, because an operator names keys without kinds.
         "CREATE UNIQUE INDEX task_identity ON task (key, kind)",
-        # claim, next_due
+        # claim, next_due, counts by lane
         "CREATE INDEX task_due ON task (lane, rank, wake_at, id) WHERE state = 'pending'",
-        # expired
-        "CREATE INDEX task_lease ON task (wake_at) WHERE state = 'running'",
-        # counts; selection by state
-        "CREATE INDEX task_state ON task (state, kind, lane)",
+        # expired, counts by lane
+        "CREATE INDEX task_lease ON task (wake_at, lane) WHERE state = 'running'",
+        # counts; selection by state and kind, page by page
+        "CREATE INDEX task_state ON task (state, kind)",
         # counts by class; retry --class
-        "CREATE INDEX task_trouble ON task (trouble_code) WHERE state IN ('failed', 'held')",
+        "CREATE INDEX task_trouble ON task (trouble_code, state) WHERE trouble_code IS NOT NULL",
         # tally in one pass; selection by subject
         "CREATE INDEX task_subject ON task (subject, kind, state)",
         _RESULT,

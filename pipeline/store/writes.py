@@ -146,5 +146,4 @@ def _insert_row(entry: Entry) -> Row:
 
 async def _many(connection: Connection, sql: str, rows: Sequence[Row]) -> None:
     if rows:
-        cursor = await connection.executemany(sql, rows)
-        await cursor.close()
+        await connection.executemany(sql, rows)
