@@ -12,10 +12,12 @@ from functools import cached_property
 
 from pipeline.local import chapters as cutting
 from pipeline.local.evidence import CHAPTER_MARKS, HEADING, STILL_BELOW, Evidence, Reading, Shot
-from pipeline.local.text import Floats, Phrase, Sentence, alike, centrality, key_phrases, sentences
+from pipeline.local.text import Floats, Phrase, Sentence, alike, centrality, key_phrases, sentences, stands_alone
+from pipeline.local.vocabulary import STOP
 
 _REPEATS = 0.5  # share of its words that a sentence may have in common with one already chosen
 _HEADLINE = 10  # words
+_FEW = 8  # sentences; from fewer, single words are a poor title
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +100,24 @@ class Digest:
         return bool(self.sentences or self.shown)
 
     @cached_property
+    def texts(self) -> list[str]:
+        """All words, said and shown."""
+        return [sentence.text for sentence in self.sentences] + [item.text for item in self.shown]
+
+    @cached_property
+    def looks(self) -> list[str]:
+        """What the pictures are like, as short tags: measured, for a video without words."""
+        moving = self.shots and not all(shot.still for shot in self.shots)
+        return ["moving pictures" if moving else "still pictures", *(() if self.facts.has_audio else ("no sound",))]
+
+    @cached_property
     def weights(self) -> Floats:
         """How central each sentence is."""
         return centrality(self.sentences)
+
+    @cached_property
+    def _weight(self) -> dict[int, float]:
+        return {id(s): float(weight) for s, weight in zip(self.sentences, self.weights, strict=True)}
 
     @cached_property
     def phrases(self) -> list[Phrase]:
@@ -136,12 +153,11 @@ class Digest:
         if not self.sentences or count < 1:
             return []
         home = {id(s): n for n, piece in enumerate(self._pieces) for s in piece}
-        value = {id(s): float(w) for s, w in zip(self.sentences, self.weights, strict=True)}
         chosen: list[Sentence] = []
         rest = list(self.sentences)
         while rest and len(chosen) < count:
             used = Counter(home.get(id(s), 0) for s in chosen)
-            best = max(rest, key=lambda s: value[id(s)] * 0.55 ** used[home.get(id(s), 0)])
+            best = max(rest, key=lambda s: self._weight[id(s)] * 0.55 ** used[home.get(id(s), 0)])
             chosen.append(best)
             rest = [s for s in rest if s is not best and alike(s, best) <= _REPEATS]
         return sorted(chosen, key=lambda s: s.start)
@@ -195,13 +211,12 @@ class Digest:
     def _chaptered(self, borders: Sequence[float]) -> list[Chapter]:
         pieces = cutting.nearest(self.sentences, borders)
         titles = self._titles(borders, pieces)
-        weight = {id(s): float(w) for s, w in zip(self.sentences, self.weights, strict=True)} if self.sentences else {}
         found = []
         for number, piece in enumerate(pieces):
             start, end = borders[number], borders[number + 1]
             if piece:
                 best = sorted(
-                    sorted(piece, key=lambda s: -weight[id(s)])[: 1 + (len(piece) > 8)], key=lambda s: s.start
+                    sorted(piece, key=lambda s: -self._weight[id(s)])[: 1 + (len(piece) > 8)], key=lambda s: s.start
                 )
                 summary = " ".join(sentence.text for sentence in best)
             else:
@@ -235,7 +250,7 @@ class Digest:
     def _worded(
         self, piece: Sequence[Sentence], bags: Sequence[Counter[str]], number: int, taken: Sequence[str]
     ) -> str:
-        """Return one or two phrases that this piece has more than the others."""
+        """Return a phrase that this piece has more than the others, else a short sentence of it, else two key words."""
         phrases = key_phrases([sentence.text for sentence in piece], 8)
 
         def own(phrase: Phrase) -> float:
@@ -243,13 +258,14 @@ class Digest:
             there = sum(bag[stem] for bag in bags for stem in phrase.stems)
             return phrase.score * (here / max(1, there))
 
-        ranked = sorted(phrases, key=own, reverse=True)
-        free = [p.text for p in ranked if _capital(p.text) not in taken]
-        if not free:
-            return ""
-        if len(ranked[0].stems) > 1 or len(free) == 1:
-            return _capital(free[0])
-        return f"{_capital(free[0])}, {free[1]}"
+        ranked = [p for p in sorted(phrases, key=own, reverse=True) if _capital(p.text) not in taken]
+        if ranked and len(ranked[0].stems) > 1:
+            return _capital(ranked[0].text)
+        if len(piece) > _FEW and len(ranked) > 1:  # counts can be trusted
+            return f"{_capital(ranked[0].text)}, {ranked[1].text}"
+        short = [s for s in piece if stands_alone(s.text) and 3 <= len(s.text.split()) <= _HEADLINE]
+        best = max(short or piece, key=lambda s: self._weight[id(s)], default=None)
+        return headline(best.text) if best is not None else ""
 
     def _numbered(self, number: int, start: float, end: float) -> str:
         inside = [shot for shot in self.shots if min(end, shot.end) - max(start, shot.start) > 0.1]
@@ -261,9 +277,11 @@ class Digest:
             shown = list({item.text: item for item in self.headings}.values())[:most]
             return [Highlight(i.start, i.end, headline(i.text), i.text) for i in shown]
         limit = min(most, max(1, len(self.sentences) // 2))
+        chosen = self.key_sentences(limit)
+        ends = [s.start for s in chosen[1:]] + [max(self.end, chosen[-1].end)]
         return [
-            Highlight(s.start, min(self.end, max(s.end, s.start + 1.0)), headline(s.text), s.text)
-            for s in self.key_sentences(limit)
+            Highlight(s.start, round(min(max(s.end, s.start + 1.0), end), 2), headline(s.text), s.text)
+            for s, end in zip(chosen, ends, strict=True)
         ]
 
 
@@ -294,8 +312,15 @@ def headline(text: str, most: int = _HEADLINE) -> str:
     for match in re.finditer(r"[,;:–—]\s", plain):
         clause = plain[: match.start()]
         if 4 <= len(clause.split()) <= most:
-            return clause
-    return " ".join(plain.split()[: most - 2]).rstrip(",;:") + "…"
+            return " ".join(_undangled(clause.split()))
+    return " ".join(_undangled(plain.split()[: most - 1])).rstrip(",;:") + "…"
+
+
+def _undangled(parts: list[str]) -> list[str]:
+    """Drop small words at the end that promise more: ``and``, ``of the``."""
+    while len(parts) > 3 and parts[-1].lower().strip(",;:") in STOP:
+        parts = parts[:-1]
+    return parts
 
 
 def readable_name(name: str) -> str:

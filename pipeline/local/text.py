@@ -197,6 +197,11 @@ def _fitness(sentence: Sentence) -> float:
     return value
 
 
+def stands_alone(text: str) -> bool:
+    """True for a statement that does not lean on the one before it."""
+    return not text.rstrip("\"'”’").endswith("?") and not (set(words(text)[:1]) & WEAK_STARTS)
+
+
 def alike(one: Sentence, other: Sentence) -> float:
     """Return the overlap of two sentences' stems, 0 to 1 (of the shorter)."""
     a, b = set(one.stems), set(other.stems)
