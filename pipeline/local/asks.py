@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from pipeline.local.schema import check_schema
+from pipeline.local.subset import check_schema
 from pipeline.local.wire import ApiError, invalid, unsupported
 from pipeline.model import Json
 
