@@ -129,7 +129,7 @@ def shown(source: str) -> str:
     if is_address(source):
         source = re.sub(r"//[^/@?#]*@", "//***@", source)
         head, mark, _ = source.partition("?")
-        source = head if not mark or youtube(source) is not None else f"{head}?***"
+        source = f"{head}?***" if mark and youtube(source) is None else source
     return cut(plain(source), 200)
 
 

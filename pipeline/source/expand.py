@@ -66,7 +66,7 @@ class _Expansion:
     def _path(self, path: str) -> Iterator[Item | BadLine]:
         try:
             mode = os.stat(path).st_mode
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             yield from self._absent(path)
         except (OSError, ValueError) as error:
             yield self._unreadable(path, error)

@@ -216,10 +216,11 @@ def _anchored(line: Line, base: Path) -> Line:
     source = line.source
     if is_address(source):
         return line
-    path = base / os.path.expanduser(source)
+    path = os.path.join(base, os.path.expanduser(source))
     if youtube(source) is not None and not os.path.lexists(path):
         return line
-    return replace(line, source=os.path.abspath(path) if ".." not in path.parts else str(path))
+    # What .. means depends on links: where it occurs, the path is left for expand to resolve.
+    return replace(line, source=path if ".." in path.split("/") else os.path.normpath(path))
 
 
 def _unreadable(error: OSError) -> Trouble:

@@ -1,0 +1,75 @@
+"""What every ``ports.Sink`` promises, for each implementation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from pipeline.ports import OutFile, Sink
+from pipeline.sink.disk import DiskSink
+
+
+@pytest.fixture(params=["disk"])
+def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Sink:
+    """Each implementation in turn; the folder is made by it when needed."""
+    return {"disk": DiskSink(tmp_path / "deep" / "out")}[request.param]
+
+
+def test_folders_are_told_apart_by_the_video(sink: Sink) -> None:
+    """Same title, two videos: two folders. Same video: always the same name."""
+    assert sink.folder("file:/a", "Title") != sink.folder("file:/b", "Title")
+    assert sink.folder("file:/a", "Title") == sink.folder("file:/a", "Title")
+
+
+@pytest.mark.asyncio
+async def test_what_was_written_is_there(sink: Sink) -> None:
+    """Sizes are those of the bytes; exactly these files are not missing."""
+    folder = sink.folder("k", "T")
+    assert await sink.missing(folder, {"a.md": 1})
+    sizes = await sink.write(folder, [OutFile("a.md", "é"), OutFile("b.bin", b"\x00\xff\x00"), OutFile("raw/c.json", "{}")])
+    assert sizes == {"a.md": 2, "b.bin": 3, "raw/c.json": 2}
+    assert not await sink.missing(folder, sizes)
+    assert await sink.missing(folder, {"a.md": 3})
+    assert await sink.missing(folder, {**sizes, "d.md": 1})
+
+
+@pytest.mark.asyncio
+async def test_writing_twice_is_writing_once(sink: Sink) -> None:
+    """A repeated write after a crash changes nothing and fails nothing."""
+    files = [OutFile("a.md", "x"), OutFile("video.json", json.dumps({"files": ["a.md"]}))]
+    assert await sink.write("t--aaaaaaaa", files) == await sink.write("t--aaaaaaaa", files)
+
+
+@pytest.mark.asyncio
+async def test_what_is_no_longer_wanted_goes(sink: Sink) -> None:
+    """A result that the record lists and the new files lack is removed."""
+    await sink.write("t--aaaaaaaa", [OutFile("a.md", "x"), OutFile("video.json", json.dumps({"files": {"a.md": 1}}))])
+    await sink.write("t--aaaaaaaa", [OutFile("b.md", "x"), OutFile("video.json", json.dumps({"files": {"b.md": 1}}))])
+    assert await sink.missing("t--aaaaaaaa", {"a.md": 1})
+    assert not await sink.missing("t--aaaaaaaa", {"b.md": 1})
+
+
+@pytest.mark.asyncio
+async def test_many_videos_at_once(sink: Sink) -> None:
+    """Writers of different videos do not disturb each other."""
+    async with anyio.create_task_group() as group:
+        for number in range(30):
+            group.start_soon(sink.write, f"t{number}--aaaaaaaa", [OutFile("a.md", str(number) * 100)])
+    for number in range(30):
+        assert not await sink.missing(f"t{number}--aaaaaaaa", {"a.md": len(str(number)) * 100})
+
+
+@pytest.mark.asyncio
+async def test_the_index_takes_any_number_of_lines(sink: Sink) -> None:
+    """None, some, many: the index is written from a stream."""
+
+    async def lines(count: int) -> AsyncIterator[str]:
+        for number in range(count):
+            yield json.dumps({"number": number})
+
+    for count in (0, 3, 50_000):
+        await sink.write_index(lines(count))

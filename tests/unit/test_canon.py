@@ -1,0 +1,218 @@
+"""Identity of addresses and paths: tables for YouTube, normal forms for media links, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.source.canon import Canonical, Refusal, canonical, is_private, media_url, shown, youtube
+
+V = "dQw4w9WgXcQ"
+L = "PLBB231211A4F62143"
+C = "UCqECaJ8Gagnn7YCbPEzWH6g"
+
+VIDEOS = [
+    V,
+    f"https://www.youtube.com/watch?v={V}",
+    f"http://youtube.com/watch?v={V}",
+    f"youtube.com/watch?v={V}",
+    f"//www.youtube.com/watch?v={V}",
+    f"HTTPS://WWW.YOUTUBE.COM/watch?v={V}",
+    f"https://m.youtube.com/watch?v={V}&feature=share",
+    f"https://music.youtube.com/watch?v={V}&list=RDAMVM{V}",
+    f"https://www.youtube.com/watch?app=desktop&v={V}&t=42s",
+    f"https://www.youtube.com/watch?v={V}#t=30",
+    f"https://www.youtube.com/watch?feature=youtu.be&amp;v={V}",
+    f"https://www.youtube.com/watch?v={V}&list={L}&index=3",
+    f"https://www.youtube.com/watch?v={V}&list=",
+    f"https://youtu.be/{V}",
+    f"https://youtu.be/{V}?si=AbC_123-x&t=10",
+    f"HTTPS://YOUTU.BE/{V}",
+    f"https://youtu.be/{V}?list={L}",
+    f"https://www.youtube.com/shorts/{V}?feature=share",
+    f"https://www.youtube.com/live/{V}?si=x",
+    f"https://www.youtube.com/embed/{V}?start=3",
+    f"https://www.youtube-nocookie.com/embed/{V}",
+    f"https://www.youtube.com/v/{V}?version=3",
+    f"https://www.youtube.com/watch/{V}",
+    f"https://www.youtube.com/attribution_link?a=x&u=%2Fwatch%3Fv%3D{V}",
+    f"https://consent.youtube.com/m?continue=https%3A%2F%2Fwww.youtube.com%2Fwatch%3Fv%3D{V}",
+    f"https://studio.youtube.com/video/{V}/edit",
+]
+
+LISTS = {
+    f"https://www.youtube.com/playlist?list={L}": f"youtube:playlist:{L}",
+    f"https://www.youtube.com/watch?list={L}": f"youtube:playlist:{L}",
+    f"https://www.youtube.com/embed/videoseries?list={L}": f"youtube:playlist:{L}",
+    f"https://www.youtube.com/channel/{C}/videos": f"youtube:channel:{C}",
+    "https://www.youtube.com/@YouTube/shorts": "youtube:handle:@youtube",
+    "https://www.youtube.com/user/Some": "youtube:user:some",
+    "https://www.youtube.com/c/Some": "youtube:custom:some",
+    f"https://www.youtube.com/feeds/videos.xml?channel_id={C}": f"youtube:channel:{C}",
+}
+
+REFUSED = [
+    f"https://www.youtube.com/watch?v={V}abc",
+    f"https://youtu.be/{V}x",
+    f"https://www.youtube.com/watch?v={V[:-1]}",
+    "https://www.youtube.com/watch?v=",
+    "https://www.youtube.com/playlist?list=WL",
+    "https://www.youtube.com/playlist?list=RDxxxxxxxxxxxxx",
+    "https://www.youtube.com/results?search_query=x",
+    "https://www.youtube.com/clip/Ugkx",
+    "https://www.youtube.com/",
+    f"https://user:hunter2@youtu.be/{V}",
+]
+
+
+@pytest.mark.parametrize("text", VIDEOS)
+def test_every_form_of_a_video_address_is_the_same_video(text: str) -> None:
+    """However a video's address is written, its key is the same."""
+    found = youtube(text)
+    assert isinstance(found, Canonical)
+    assert (found.kind, found.key) == ("youtube", f"youtube:video:{V}")
+    assert found.address == f"https://www.youtube.com/watch?v={V}"
+
+
+def test_a_video_in_a_playlist_keeps_the_list_as_context_only() -> None:
+    """The list is remembered beside the identity, and mixes are not."""
+    listed, mixed = youtube(f"https://youtu.be/{V}?list={L}"), youtube(VIDEOS[7])
+    assert isinstance(listed, Canonical)
+    assert isinstance(mixed, Canonical)
+    assert (listed.within, mixed.within) == (L, "")
+
+
+@pytest.mark.parametrize(("text", "key"), LISTS.items())
+def test_lists_and_channels_are_told_from_videos(text: str, key: str) -> None:
+    """Playlists, channels, handles and names have keys of their own."""
+    found = youtube(text)
+    assert isinstance(found, Canonical)
+    assert (found.kind, found.key) == ("youtube_list", key)
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_a_doubtful_youtube_address_is_refused_with_a_remedy(text: str) -> None:
+    """No id is guessed out of trailing junk; each refusal says what to do."""
+    found = youtube(text)
+    assert isinstance(found, Refusal)
+    assert found.trouble.remedy
+    assert "hunter2" not in found.trouble.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"https://youtube.com.evil.example/watch?v={V}",
+        f"https://evil.example/?u=https://youtu.be/{V}",
+        "file:///films/a.mp4",
+        "just some words",
+        "/films/youtube.com/watch",
+    ],
+)
+def test_other_hosts_are_not_youtube(text: str) -> None:
+    """Only YouTube's own hosts count, whatever else an address mentions."""
+    assert youtube(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("HTTP://Example.COM:80/a.mp4#t=3", "url:http://example.com/a.mp4"),
+        ("https://example.com:443", "url:https://example.com/"),
+        ("https://example.com:8443/a b.mp4".replace(" ", "%20"), "url:https://example.com:8443/a%20b.mp4"),
+        ("https://example.com./ä.mp4?x=1", "url:https://example.com/%C3%A4.mp4?x=1"),
+        ("https://bücher.example/a.mp4", "url:https://xn--bcher-kva.example/a.mp4"),
+        ("https://[2606:4700::1111]/a.mp4", "url:https://[2606:4700::1111]/a.mp4"),
+    ],
+)
+def test_media_links_have_one_normal_form(text: str, key: str) -> None:
+    """Host case, default ports, fragments and letters outside ASCII do not make another video."""
+    found = canonical(text)
+    assert isinstance(found, Canonical)
+    assert found.key == key
+    again = canonical(found.address)
+    assert isinstance(again, Canonical)
+    assert again.key == key
+
+
+def test_a_new_signature_is_not_a_new_video() -> None:
+    """Signing parameters are part of the address that is fetched, never of the key that is stored."""
+    one = media_url("https://b.s3.amazonaws.com/a.mp4?v=2&X-Amz-Date=1&X-Amz-Signature=secret1")
+    two = media_url("https://b.s3.amazonaws.com/a.mp4?v=2&X-Amz-Date=9&X-Amz-Signature=secret2")
+    assert isinstance(one, Canonical)
+    assert isinstance(two, Canonical)
+    assert one.key == two.key == "url:https://b.s3.amazonaws.com/a.mp4?v=2"
+    assert "secret1" in one.address
+    plain = media_url("https://example.com/a.mp4?st=10&expires=never")
+    assert isinstance(plain, Canonical)
+    assert plain.key.endswith("?st=10&expires=never")
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("ftp://example.com/a.mp4", "unsupported_url"),
+        ("file:///a.mp4", "unsupported_url"),
+        ("https://user:pw@example.com/a.mp4", "url_credentials"),
+        ("https:///a.mp4", "bad_url"),
+        ("https://example.com:99999/a.mp4", "bad_url"),
+        ("https://[::1/a.mp4", "bad_url"),
+        ("https://example.com/a b.mp4", "bad_url"),
+        ("http://localhost/a.mp4", "private_url"),
+    ],
+)
+def test_addresses_that_cannot_be_used_say_why(text: str, code: str) -> None:
+    """Each kind of bad address has its own code and a remedy, and repeats no password."""
+    found = canonical(text)
+    assert isinstance(found, Refusal)
+    assert found.trouble.code == code
+    assert found.trouble.remedy
+    assert "pw" not in found.trouble.message + shown(text)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost", "a.localhost", "127.0.0.1", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "10.1.2.3", "192.168.0.1",
+     "172.16.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1", "::1", "::", "fe80::1", "fe80::1%eth0",
+     "fd00::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "::127.0.0.1", "nas", "nas.local", "db.internal"],
+)  # fmt: skip
+def test_private_hosts_are_seen_through_every_disguise(host: str) -> None:
+    """Loopback, private, link-local and single-label hosts are private, however the number is written."""
+    assert is_private(host)
+
+
+@pytest.mark.parametrize("host", ["example.com", "1.1.1.1", "2606:4700::1111", "::ffff:1.1.1.1", "3com.example"])
+def test_public_hosts_are_public(host: str) -> None:
+    """Nothing public is refused by mistake."""
+    assert not is_private(host)
+
+
+def test_private_links_can_be_allowed() -> None:
+    """The setting opens exactly this door."""
+    assert isinstance(media_url("http://127.0.0.1:8000/a.mp4", private=True), Canonical)
+
+
+def test_what_is_shown_of_an_address_holds_no_secret() -> None:
+    """Queries and credentials are hidden in messages; a YouTube address stays readable."""
+    assert shown("https://u:p@example.com/a.mp4?X-Amz-Signature=s3cret") == "https://***@example.com/a.mp4?***"
+    assert shown(f"https://youtu.be/watch?v={V}") == f"https://youtu.be/watch?v={V}"
+    assert len(shown("x" * 1000)) == 200
+    assert shown("a\x1b[31m\nb") == "a b"
+
+
+@given(st.text(max_size=300))
+def test_any_text_means_something_or_is_refused(text: str) -> None:
+    """No text makes the canonicaliser raise, and a YouTube key always holds a whole id."""
+    found = canonical(text)
+    assert isinstance(found, Canonical | Refusal)
+    if isinstance(found, Canonical) and found.kind == "youtube":
+        assert len(found.key) == len("youtube:video:") + 11
+
+
+@given(st.text(alphabet="htps:/.[]@?&=#%youtbecmwach-v 1\\\u0661", max_size=80))
+def test_text_that_looks_like_an_address_does_not_crash_it(text: str) -> None:
+    """The same for texts made of the characters that parsers trip over."""
+    for head in ("", "https://", "https://youtube.com/", "https://youtu.be/"):
+        assert isinstance(canonical(head + text), Canonical | Refusal)
+        shown(head + text)

@@ -1,0 +1,160 @@
+"""From lines to items: folders, globs, addresses, and every reason why a line names no video."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline.config import Sources
+from pipeline.ports import Item, Line
+from pipeline.source.expand import expand
+from pipeline.views import BadLine
+
+
+def tree(root: Path, *names: str) -> None:
+    """Make empty files; nobody looks inside them here."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def names(root: Path, source: str, ours: tuple[Path, ...] = ()) -> list[str]:
+    """Return the paths of the items of a source below ``root``, relative to it, in order; bad lines by their code."""
+    found = expand(Line(source=str(root / source), place="list.txt:3"), ours=ours)
+    return [Path(e.locator).relative_to(root).as_posix() if isinstance(e, Item) else e.trouble.code for e in found]
+
+
+def code(line: Line, sources: Sources | None = None) -> str:
+    """Return the code of the only entry, a bad line in its place with a remedy."""
+    found = list(expand(line, sources))
+    assert len(found) == 1
+    assert isinstance(found[0], BadLine)
+    assert found[0].place == line.place
+    assert found[0].trouble.remedy
+    return found[0].trouble.code
+
+
+def test_a_folder_is_walked_to_its_ends_in_order(tmp_path: Path) -> None:
+    """Only videos, by any case of their ending; sorted; hidden files and folders and our own output left out."""
+    tree(tmp_path, "b.mp4", "a.MKV", "notes.txt", ".hidden.mp4", ".trash/x.mp4", "sub/deep/c.webm", "out/film/raw.mp4", "b.mp4.part")
+    assert names(tmp_path, "", (tmp_path / "out",)) == ["a.MKV", "b.mp4", "sub/deep/c.webm"]
+    assert names(tmp_path, "sub") == ["sub/deep/c.webm"]
+
+
+def test_links_in_a_circle_end(tmp_path: Path) -> None:
+    """A folder that contains a link to itself, and two that name each other, are each read once more at most."""
+    tree(tmp_path, "a/x.mp4", "b/y.mp4")
+    (tmp_path / "a" / "self").symlink_to(tmp_path / "a")
+    (tmp_path / "a" / "other").symlink_to(tmp_path / "b")
+    (tmp_path / "b" / "back").symlink_to(tmp_path / "a")
+    (tmp_path / "dangling.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    found = names(tmp_path, "a")
+    assert found == ["a/x.mp4", "a/other/y.mp4"]
+    assert set(names(tmp_path, "")) >= {"a/x.mp4", "b/y.mp4"}
+
+
+def test_many_links_to_one_folder_do_not_multiply(tmp_path: Path) -> None:
+    """A ladder of double links would be 2^20 paths; each folder is entered through a link once."""
+    for number in range(20):
+        tree(tmp_path, f"{number}/f.mp4")
+    for number in range(19):
+        for link in ("l", "r"):
+            (tmp_path / str(number) / link).symlink_to(tmp_path / str(number + 1))
+    assert len(names(tmp_path, "0")) == 20
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*.mp4", ["a.mp4", "b [x].mp4"]),
+        ("*", ["a.mp4", "b [x].mp4", "sub/c.mp4", "sub/deep/d.mkv"]),
+        ("sub/**", ["sub/c.mp4", "sub/deep/d.mkv"]),
+        ("**/*.mkv", ["sub/deep/d.mkv"]),
+        ("**/deep/*", ["sub/deep/d.mkv"]),
+        ("s?b/[abc].mp4", ["sub/c.mp4"]),
+        ("*.dat", ["e.dat"]),
+        ("b [x].mp4", ["b [x].mp4"]),
+        ("*.none", ["glob_empty"]),
+    ],
+)
+def test_globs(tmp_path: Path, pattern: str, expected: list[str]) -> None:
+    """A pattern takes videos; other endings only where it names them; a file with brackets in its name is itself."""
+    tree(tmp_path, "a.mp4", "b [x].mp4", "e.dat", "readme.md", "sub/c.mp4", "sub/deep/d.mkv", ".h/x.mp4")
+    assert names(tmp_path, pattern) == expected
+
+
+def test_a_recursive_glob_does_not_follow_links(tmp_path: Path) -> None:
+    """A circle of links ends a ``**`` too."""
+    tree(tmp_path, "a/x.mp4")
+    (tmp_path / "a" / "loop").symlink_to(tmp_path)
+    assert names(tmp_path, "**/*.mp4") == ["a/x.mp4"]
+
+
+def test_a_file_keeps_the_wishes_of_its_line(tmp_path: Path) -> None:
+    """The item carries the line's jobs and title, the absolute path and the key made of it."""
+    tree(tmp_path, "odd.name")
+    line = Line(source=f"{tmp_path}/x/../odd.name", title="T", jobs=("gist",))
+    (tmp_path / "x").mkdir()
+    item = next(iter(expand(line)))
+    assert item == Item(f"file:{tmp_path}/odd.name", "file", f"{tmp_path}/odd.name", replace(line, source=f"{tmp_path}/odd.name"))
+
+
+def test_every_kind_of_useless_line_has_its_own_code(tmp_path: Path) -> None:
+    """Missing, empty folder, manifest in a manifest, YouTube, private and unsupported addresses: named, with a remedy."""
+    (tmp_path / "empty").mkdir()
+    tree(tmp_path, "list.csv", "films/a.mp4")
+    cases = {
+        "no/such.mp4": "file_missing", "empty": "folder_empty", "list.csv": "nested_manifest", "a\0b": "bad_path",
+        "x" * 300: "path_unreadable", "films/a.mp4/b.mp4": "file_missing",
+    }  # fmt: skip
+    for source, expected in cases.items():
+        assert code(Line(source=str(tmp_path / source), place="p:1")) == expected
+    for source, expected in {
+        "https://youtu.be/dQw4w9WgXcQ": "youtube_not_configured",
+        "dQw4w9WgXcQ": "youtube_not_configured",
+        "https://youtu.be/short": "youtube_bad_id",
+        "https://www.youtube.com/@name": "youtube_not_configured",
+        "http://10.0.0.1/a.mp4": "private_url",
+        "rtsp://example.com/live": "unsupported_url",
+    }.items():
+        assert code(Line(source=source, place="p:1")) == expected
+
+
+def test_one_title_for_a_whole_folder_is_refused(tmp_path: Path) -> None:
+    """An id or a title for many videos at once would name none of them."""
+    tree(tmp_path, "films/a.mp4", "films/b.mp4")
+    assert code(Line(source=str(tmp_path / "films"), id="7", place="p:1")) == "one_name_many_videos"
+    assert code(Line(source=str(tmp_path / "films/*"), title="T", place="p:1")) == "one_name_many_videos"
+
+
+def test_a_direct_link_is_an_item(tmp_path: Path) -> None:
+    """The locator is what is fetched; the key has no signature in it."""
+    line = Line(source="HTTPS://Example.com/a.mp4?Signature=s&Expires=1#x")
+    item = next(iter(expand(line)))
+    assert isinstance(item, Item)
+    assert (item.key, item.kind, item.locator) == (
+        "url:https://example.com/a.mp4", "url", "https://example.com/a.mp4?Signature=s&Expires=1"
+    )  # fmt: skip
+    allowed = next(iter(expand(Line(source="http://127.0.0.1:1/a.mp4"), Sources(allow_private_urls=True))))
+    assert isinstance(allowed, Item)
+
+
+def test_a_name_that_is_not_utf8_is_bad_and_the_rest_is_read(tmp_path: Path) -> None:
+    """Such a name could not be stored; its neighbours are not harmed."""
+    tree(tmp_path, "a.mp4")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/b\xff.mp4")).touch()
+    assert names(tmp_path, "") == ["a.mp4", "name_not_utf8"]
+
+
+@pytest.mark.skipif(os.name == "posix" and os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_without_permission_is_bad_and_the_rest_is_read(tmp_path: Path) -> None:
+    """One locked folder costs itself only."""
+    tree(tmp_path, "a.mp4", "locked/b.mp4")
+    (tmp_path / "locked").chmod(0)
+    try:
+        assert names(tmp_path, "") == ["a.mp4", "permission_denied"]
+    finally:
+        (tmp_path / "locked").chmod(0o700)

@@ -1,0 +1,255 @@
+"""Names on disk, atomic writes, and what happens when the disk does not want."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import Permanent, Transient
+from pipeline.ports import OutFile
+from pipeline.sink import atomic, layout
+from pipeline.sink.disk import DiskSink, _trouble
+
+TITLES = ["../../etc/passwd", "a\nb\r\nc", "🎬🎬", "x" * 10_000, "", "   ", "-rf *", ".hidden", "CON", "日本語", "\x00\x1b[31m", "\ud800", "Ärger: 50 % / Ü"]
+
+
+@pytest.mark.parametrize("title", TITLES)
+def test_no_title_reaches_the_disk(title: str) -> None:
+    """Whatever a title holds, the folder's name is made of our alphabet and is short."""
+    name = layout.folder("file:/a.mp4", title)
+    assert re.fullmatch(r"[a-z0-9][a-z0-9-]{0,59}--[a-z2-7]{8}", name)
+
+
+@given(st.text())
+def test_a_slug_is_never_empty_and_never_strange(title: str) -> None:
+    """Property: always one of our names."""
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", layout.slug(title))
+    assert len(layout.slug(title)) <= 60
+
+
+def test_a_folder_keeps_its_name_when_the_title_changes() -> None:
+    """Known folders stay; one of another video, or a strange one, is not taken over."""
+    first = layout.folder("k", "Old title")
+    assert first.startswith("old-title--")
+    assert layout.folder("k", "New title", known=first) == first
+    for other in (layout.folder("k2", "Old title"), "../" + first, "--" + layout.key8("k")):
+        assert layout.folder("k", "New title", known=other) == "new-title--" + layout.key8("k")
+
+
+@pytest.mark.parametrize("name", ["", ".x", "..", "a/../b", "/a", "a//b", "raw/a/b", "a\nb", "-a", "a b", "ä", "a.", "x" * 200])
+@pytest.mark.asyncio
+async def test_names_that_could_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
+    """Nothing is written, not even the good file beside it."""
+    with pytest.raises(Permanent) as caught:
+        await DiskSink(tmp_path / "out").write("a--bbbbbbbb", [OutFile("ok.json", ""), OutFile(name, "x")])
+    assert caught.value.trouble.code == "output_name"
+    with pytest.raises(Permanent):
+        await DiskSink(tmp_path / "out").write(name, [])
+    assert not (tmp_path / "out").exists()
+
+
+def record(*names: str) -> OutFile:
+    """Return a video.json that claims these files."""
+    return OutFile("video.json", json.dumps({"files": dict.fromkeys(names, 1)}))
+
+
+@pytest.mark.asyncio
+async def test_only_what_is_ours_and_no_longer_wanted_is_removed(tmp_path: Path) -> None:
+    """The user's own files, links and folders in a result folder stay; so does what an odd record claims."""
+    sink, home = DiskSink(tmp_path), tmp_path / "a--bbbbbbbb"
+    await sink.write(home.name, [OutFile("old.md", "x"), OutFile("raw/1.json", "x"), record("old.md", "raw/1.json", "linked.md", "../no")])
+    (home / "mine.txt").write_text("notes")
+    (tmp_path / "no").write_text("outside")
+    (home / "linked.md").symlink_to(tmp_path / "no")
+    await sink.write(home.name, [OutFile("new.md", "y"), record("new.md")])
+    assert sorted(path.name for path in home.iterdir()) == ["linked.md", "mine.txt", "new.md", "raw", "video.json"]
+    assert list((home / "raw").iterdir()) == []
+    assert (tmp_path / "no").read_text() == "outside"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"files": 5}', '{"files": ["../x", 5, null, "ok.md"]}', "[" * 9999, "\x00"])
+async def test_an_odd_record_claims_nothing(tmp_path: Path, content: str) -> None:
+    """A damaged video.json neither stops a write nor removes a stranger's file."""
+    home = tmp_path / "a--bbbbbbbb"
+    home.mkdir()
+    (home / "video.json").write_text(content)
+    (tmp_path / "x").touch()
+    await DiskSink(tmp_path).write(home.name, [OutFile("a.md", "x"), record("a.md")])
+    assert (tmp_path / "x").exists()
+
+
+@pytest.mark.asyncio
+async def test_files_that_are_the_same_are_left_alone(tmp_path: Path) -> None:
+    """Writing the same again changes no time stamp, so nothing downstream wakes up."""
+    sink, path = DiskSink(tmp_path), tmp_path / "a--bbbbbbbb" / "a.md"
+    await sink.write(path.parent.name, [OutFile("a.md", "same")])
+    os.utime(path, (1, 1))
+    await sink.write(path.parent.name, [OutFile("a.md", "same")])
+    assert path.stat().st_mtime == 1
+    await sink.write(path.parent.name, [OutFile("a.md", "Same")])
+    assert path.stat().st_mtime != 1
+
+
+@pytest.mark.asyncio
+async def test_no_link_leads_out_of_the_output_folder(tmp_path: Path) -> None:
+    """A folder that is a link is refused; a file that is a link is replaced, and what it led to stays."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "a.md").write_text("theirs")
+    root = tmp_path / "out"
+    root.mkdir()
+    (root / "linked--bbbbbbbb").symlink_to(outside)
+    with pytest.raises(Permanent) as caught:
+        await DiskSink(root).write("linked--bbbbbbbb", [OutFile("a.md", "x")])
+    assert caught.value.trouble.code == "output_blocked"
+    (root / "own--bbbbbbbb").mkdir()
+    (root / "own--bbbbbbbb" / "a.md").symlink_to(outside / "a.md")
+    (root / "own--bbbbbbbb" / "raw").symlink_to(outside)
+    assert await DiskSink(root).missing("own--bbbbbbbb", {"a.md": 6})
+    await DiskSink(root).write("own--bbbbbbbb", [OutFile("a.md", "ours")])
+    assert (root / "own--bbbbbbbb" / "a.md").read_text() == "ours"
+    with pytest.raises(Permanent):
+        await DiskSink(root).write("own--bbbbbbbb", [OutFile("raw/a.md", "x")])
+    assert (outside / "a.md").read_text() == "theirs"
+    assert list(outside.iterdir()) == [outside / "a.md"]
+
+
+@pytest.mark.asyncio
+async def test_what_stands_in_the_way_is_named(tmp_path: Path) -> None:
+    """A file where the output folder belongs, and a folder where a file belongs: one clear message each."""
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "out" / "a--bbbbbbbb" / "a.md").mkdir(parents=True)
+    for root in (tmp_path / "file", tmp_path / "out"):
+        with pytest.raises(Permanent) as caught:
+            await DiskSink(root).write("a--bbbbbbbb", [OutFile("a.md", "x")])
+        assert caught.value.trouble.code == "output_blocked"
+        assert str(root) in str(caught.value)
+    assert os.listdir(tmp_path / "out" / "a--bbbbbbbb") == ["a.md"]
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "kind"),
+    [(errno.ENOSPC, "disk_full", Transient), (errno.EDQUOT, "disk_full", Transient), (errno.EROFS, "output_not_writable", Transient),
+     (errno.EACCES, "output_not_writable", Transient), (errno.EIO, "output_trouble", Transient), (errno.ENOTDIR, "output_blocked", Permanent)],
+)  # fmt: skip
+def test_each_refusal_of_the_disk_has_a_code_and_a_remedy(number: int, code: str, kind: type[Exception]) -> None:
+    """The message names the place; what a person can mend by the next night is tried again."""
+    found = _trouble(OSError(number, os.strerror(number)), Path("/out/a"))
+    assert isinstance(found, kind)
+    assert found.trouble.code == code
+    assert "/out/a" in found.trouble.message
+    assert found.trouble.remedy
+
+
+@pytest.mark.asyncio
+async def test_a_disk_that_takes_no_more_leaves_the_old_files(tmp_path: Path) -> None:
+    """The write fails in the middle of the second file: both old ones stand, and no half of a new one."""
+    sink, home = DiskSink(tmp_path), tmp_path / "a--bbbbbbbb"
+    await sink.write(home.name, [OutFile("a.md", "old"), OutFile("b.md", "old")])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(Transient):
+            await sink.write(home.name, [OutFile("a.md", "new"), OutFile("b.md", "x" * 5000)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert {path.name: path.read_text() for path in home.iterdir()} == {"a.md": "old", "b.md": "old"}
+
+
+async def lines(*given: str) -> AsyncIterator[str]:
+    """Return lines as a stream."""
+    for line in given:
+        yield line
+
+
+@pytest.mark.asyncio
+async def test_a_stream_that_fails_leaves_the_old_index(tmp_path: Path) -> None:
+    """The index is whole or it is the one before."""
+
+    async def failing() -> AsyncIterator[str]:
+        yield "x" * 2_000_000
+        raise RuntimeError("the store is gone")
+
+    sink = DiskSink(tmp_path)
+    await sink.write_index(lines('{"a": 1}\n', '{"b": "é"}'))
+    with pytest.raises(RuntimeError):
+        await sink.write_index(failing())
+    assert (tmp_path / "results.jsonl").read_text() == '{"a": 1}\n{"b": "é"}\n'
+    assert os.listdir(tmp_path) == ["results.jsonl"]
+
+
+@pytest.mark.asyncio
+async def test_leftovers_of_the_dead_are_swept_and_of_the_living_kept(tmp_path: Path) -> None:
+    """A temporary file goes when its writer is dead, or is us; another living writer's only after an hour."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    home = tmp_path / "a--bbbbbbbb"
+    home.mkdir()
+    living = f".a.md.{os.getppid()}-{'0' * 16}.tmp"
+    for pid in (child.pid, os.getpid(), 2**70):
+        (home / f".a.md.{pid}-{'0' * 16}.tmp").touch()
+    (home / living).touch()
+    (home / ".a.md.tmp").touch()
+    await DiskSink(tmp_path).write(home.name, [OutFile("a.md", "x")])
+    assert sorted(os.listdir(home)) == sorted([".a.md.tmp", living, "a.md"])
+    os.utime(home / living, (1, 1))
+    await DiskSink(tmp_path).write(home.name, [OutFile("a.md", "x")])
+    assert sorted(os.listdir(home)) == [".a.md.tmp", "a.md"]
+
+
+WRITER = """
+import anyio, json, sys
+from pathlib import Path
+from pipeline.ports import OutFile
+from pipeline.sink.disk import DiskSink
+
+async def main() -> None:
+    sink, number = DiskSink(Path(sys.argv[1])), 0
+    while True:
+        number += 1
+        body = json.dumps([number] * 20_000)
+        names = ["a.json", "b.json", f"only{number % 2}.json"]
+        record = OutFile("video.json", json.dumps({"number": number, "files": names}))
+        await sink.write("film--aaaaaaaa", [OutFile(name, body) for name in names] + [record])
+        if number == 1:
+            print("ready", flush=True)
+
+anyio.run(main)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_writer_leaves_whole_files_only(tmp_path: Path) -> None:
+    """SIGKILL at any moment: every visible file is whole, what video.json lists is there, and the next write sweeps."""
+    home = tmp_path / "film--aaaaaaaa"
+    for turn in range(6):
+        child = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"ready\n"
+        seen = {path.name for path in home.iterdir()}
+        while turn and {path.name for path in home.iterdir()} == seen:
+            pass  # kill at the moment a file appears or goes
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+        for path in home.glob("*.json"):
+            body = json.loads(path.read_text())
+            assert path.name == "video.json" or (len(body) == 20_000 and len(set(body)) == 1)
+        assert {"a.json", "b.json"} <= set(json.loads((home / "video.json").read_text())["files"])
+        assert (home / "a.json").exists()
+    with atomic.opened(str(home)) as fd:
+        atomic.sweep(fd)
+    assert not list(home.glob(".*"))
