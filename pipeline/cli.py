@@ -213,7 +213,7 @@ def retry(
     """Let failed, held or cancelled items go on at the next run, from the stage where they stopped.
 
     An item is held where its paid call may have been accepted and the platform cannot be asked: retrying it may pay
-    again. `reelmill why ITEM` tells.
+    again. `reelmill why ITEM` tells. A run in progress must be stopped first: it holds the state folder.
 
     \b
     Examples:
@@ -241,7 +241,15 @@ def cancel(
     json: options.AsJson = False,
     log_level: options.LogLevel = None,
 ) -> int:
-    """Stop items for good, also during a run; `retry` brings them back. What the platform has accepted stays paid."""
+    """Stop items for good; `retry` brings them back. What the platform has accepted stays paid.
+
+    A run in progress must be stopped first (Ctrl-C): it holds the state folder.
+
+    \b
+    Examples:
+      reelmill cancel films/talk.mp4
+      reelmill cancel --all
+    """
     if bool(items) == everything:
         from pipeline.errors import ConfigError
 
@@ -341,7 +349,7 @@ def demo(
     from pipeline.present import tables, terminal, words
 
     flags = {
-        "run.state": folder / ".reelmill", "run.output": folder / "out", "provider.kind": "local", "log.level": log_level,
+        "run.state": folder / "state", "run.output": folder / "out", "provider.kind": "local", "log.level": log_level,
     }  # fmt: skip
     settings = load_settings(None, flags, file=False)
     videos, report = wait_for(lambda: house.demo(settings, folder, count=count, watch=display(settings)))
@@ -365,6 +373,7 @@ def config_check(
     log_level: options.LogLevel = None,
 ) -> int:
     """Check the configuration and show what is in force. With --json every setting; never the key."""
+    from pipeline import app as house
     from pipeline.present import tables, terminal, words
 
     flags = {
@@ -372,6 +381,7 @@ def config_check(
         "log.level": log_level,
     }  # fmt: skip
     settings = load_settings(config, flags)
+    house.desk_of(settings)  # every job and its parameters, as a run would read them
     if json:
         key = {"file": settings.origin, "api_key_set": settings.api_key is not None}
         terminal.say_json({**key, "platform": settings.provider_kind, "settings": settings.model_dump()})

@@ -57,8 +57,8 @@ def _ending(value: RunReport) -> list[RenderableType]:
     text = clean(value.note) or meaning(value.exit_code)
     parts: list[RenderableType] = [Text(""), Text(f"stopped early: {text}", "bold yellow")]
     if value.resume_at is not None:
-        parts.append(_remedy(f"run the same command again at {when(value.resume_at, value.ended)}"))
-    elif value.exit_code == ExitCode.INTERRUPTED:
+        parts.append(_remedy(f"resume at {when(value.resume_at, value.ended)}: the same command goes on from there"))
+    elif value.exit_code == ExitCode.INTERRUPTED and not value.note:
         parts.append(_remedy("the same command goes on where this run stopped"))
     return parts
 

@@ -94,6 +94,9 @@ class House(ModuleType):
         self._note("platform", settings, host=host, port=port, faults=faults)
         ready("http://127.0.0.1:4000", "token-1")
 
+    def desk_of(self, settings: Settings) -> None:
+        self._note("desk_of", settings)
+
     async def demo(
         self, settings: Settings, folder: Path, *, count: int, watch: Any = None
     ) -> tuple[list[Path], RunReport]:
@@ -257,7 +260,7 @@ def test_the_demo_keeps_to_its_folder_and_needs_no_file(reelmill: Reelmill) -> N
     """A broken configuration in this folder does not stop it, a key in the environment is not used."""
     Path("reelmill.toml").write_text("not toml")
     ran = reelmill("demo", "d", "--count", "2", env={"TWELVELABS_API_KEY": "tlk_secret"})
-    assert (ran.settings.run.state, ran.settings.run.output) == (Path("d/.reelmill"), Path("d/out"))
+    assert (ran.settings.run.state, ran.settings.run.output) == (Path("d/state"), Path("d/out"))
     assert ran.settings.provider_kind == "local"
     assert ran.given["count"] == 2
     assert "look into d/out" in ran.out
@@ -270,6 +273,12 @@ def test_config_check_shows_all_but_the_key(reelmill: Reelmill) -> None:
     assert (data["api_key_set"], data["platform"], data["file"]) == (True, "twelvelabs", None)
     assert set(data["settings"]) == set(Settings.model_fields) - {"api_key", "origin"}
     assert "tlk_secret" not in ran.out + ran.err
+
+
+def test_config_check_reads_the_jobs_too(reelmill: Reelmill) -> None:
+    """A job that nobody knows is found here, not in the night."""
+    ran = reelmill("config", "check", house=House(raises=errors.ConfigError("no job is called 'gits'")))
+    assert (ran.code, ran.out, ran.err) == (2, "", "reelmill: no job is called 'gits'\n")
 
 
 @pytest.mark.parametrize(
