@@ -1,0 +1,122 @@
+"""What the store's suites share: one database of each sort, and short names for tasks and outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from pipeline.lifecycle import Transition
+from pipeline.model import Json, Lane, NewTask, Placed, Result, Selection, Spend, State, Task, Trouble
+from pipeline.ports import Applied, Database
+from pipeline.store.memory import MemoryDatabase
+from pipeline.store.sqlite import open_database
+
+NOW = 1_000.0
+ROOM: Mapping[Lane, int] = dict.fromkeys(Lane, 1_000)
+TROUBLE = Trouble("video_too_short", "The video is too short.", "Use a longer one.", "duration 1.2")
+
+
+async def fresh(sort: str, folder: Path) -> Database:
+    """Return a new, empty database of the sort ``memory`` or ``sqlite``."""
+    return MemoryDatabase() if sort == "memory" else await open_database(folder / "reelmill.db")
+
+
+def each_database() -> Callable[..., Any]:
+    """Return a fixture that gives a test one database after the other."""
+
+    @pytest_asyncio.fixture(params=["memory", "sqlite"])
+    async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+        opened = await fresh(request.param, tmp_path)
+        yield opened
+        await opened.aclose()
+
+    return database
+
+
+def placed(
+    key: str = "a",
+    *,
+    kind: str = "video",
+    stage: str = "fetch",
+    data: Mapping[str, Json] | None = None,
+    lane: Lane = Lane.FETCH,
+    rank: int = 0,
+    due: float = 0.0,
+    subject: str = "",
+    rearm: str | None = None,
+    revive: bool = False,
+    rearm_lane: Lane = Lane.WRITE,
+    rearm_rank: int = 7,
+) -> Placed:
+    """Return a task to be put."""
+    new = NewTask(kind, key, stage, data or {}, subject, due, rearm, revive)
+    return Placed(new, lane, rank, rearm_lane if rearm is not None else None, rearm_rank if rearm is not None else 0)
+
+
+def moved(
+    task: Task,
+    state: State = State.DONE,
+    *,
+    stage: str | None = None,
+    attempt: int | None = None,
+    claims: int | None = None,
+    wake_at: float | None = None,
+    data: Mapping[str, Json] | None = None,
+    subject: str | None = None,
+    trouble: Trouble | None = None,
+    results: Sequence[Result] = (),
+    spend: Sequence[Spend] = (),
+    spawn: Sequence[Placed] = (),
+    word: str = "",
+    lane: Lane | None = None,
+    rank: int | None = None,
+    since: float | None = None,
+) -> Applied:
+    """Return an outcome for a claimed task; what is not given stays as it is."""
+    move = Transition(
+        state,
+        task.stage if stage is None else stage,
+        task.attempt if attempt is None else attempt,
+        task.claims if claims is None else claims,
+        (NOW if wake_at is None else wake_at) if state is State.PENDING else None,
+        task.stage_since if since is None else since,
+        data=data,
+        subject=subject,
+        trouble=trouble,
+        results=results,
+        spawn=[entry.new for entry in spawn],
+        spend=spend,
+        word=word,
+    )
+    return Applied(task, move, lane or task.lane, task.rank if rank is None else rank, spawn)
+
+
+async def claim(database: Database, now: float = NOW, *, owner: str = "me", until: float = NOW + 60) -> list[Task]:
+    """Claim everything that is due."""
+    return await database.claim(ROOM, owner, now, until)
+
+
+async def one(database: Database, key: str = "a") -> Task:
+    """Return the only task with this key."""
+    (task,) = await database.tasks(Selection(keys=(key,)))
+    return task
+
+
+async def bring(database: Database, state: State, key: str = "a", **given: Any) -> Task:
+    """Put a task and bring it into a state by the port's own calls; return it as it is then."""
+    await database.submit([placed(key, **given)], 0.0)
+    if state is State.PENDING:
+        return await one(database, key)
+    (task,) = [task for task in await claim(database) if task.key == key]
+    if state is State.RUNNING:
+        return task
+    if state is State.CANCELLED:
+        await database.command("cancel", Selection(keys=(key,)), NOW)
+    else:
+        trouble = TROUBLE if state in (State.FAILED, State.HELD) else None
+        assert await database.apply(moved(task, state, trouble=trouble), NOW)
+    return await one(database, key)

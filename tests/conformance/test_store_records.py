@@ -1,0 +1,266 @@
+"""Both databases: the operator's word, the reading side and the journal."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.errors import StoreError
+from pipeline.model import Lane, Parked, Result, Selection, State, Trouble
+from pipeline.ports import Database, RunNote
+from tests.conformance.store_kit import NOW, ROOM, TROUBLE, bring, claim, each_database, moved, one, placed
+
+database = each_database()
+
+CANCELLABLE = {State.PENDING, State.RUNNING, State.HELD}
+RETRYABLE = {State.FAILED, State.HELD, State.CANCELLED}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("state", list(State))
+async def test_cancel_stops_what_is_not_over(database: Database, state: State) -> None:
+    """Pending, running and held become cancelled; what is over stays as it is."""
+    before = await bring(database, state)
+    assert await database.command("cancel", Selection(), NOW + 1) == (state in CANCELLABLE)
+    after = await one(database)
+    if state not in CANCELLABLE:
+        assert after == before
+        return
+    assert (after.state, after.wake_at, after.lease) == (State.CANCELLED, None, None)
+    assert (after.updated, after.trouble, after.data) == (NOW + 1, before.trouble, before.data)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("state", list(State))
+async def test_retry_starts_what_gave_up(database: Database, state: State) -> None:
+    """Failed, held and cancelled are pending now, counters fresh, trouble kept; others stay."""
+    before = await bring(database, state)
+    assert await database.command("retry", Selection(), NOW + 1) == (state in RETRYABLE)
+    after = await one(database)
+    if state not in RETRYABLE:
+        assert after == before
+        return
+    assert (after.state, after.stage, after.wake_at) == (State.PENDING, before.stage, NOW + 1)
+    assert (after.attempt, after.claims, after.stage_since, after.updated) == (0, 0, NOW + 1, NOW + 1)
+    assert after.trouble == before.trouble
+    (task,) = await claim(database, NOW + 1)
+    assert task.fresh
+
+
+@pytest.mark.asyncio
+async def test_a_command_means_the_selected_ones_only(database: Database) -> None:
+    """Trouble class, key, subject, kind, page: each narrows, and together they narrow further."""
+    for number in range(4):
+        task = await bring(database, State.RUNNING, f"{number}", subject=f"v{number % 2}")
+        trouble = Trouble("a" if number < 2 else "b", "?")
+        await database.apply(moved(task, State.FAILED, trouble=trouble), NOW)
+    assert await database.command("retry", Selection(classes=("none",)), NOW) == 0
+    assert await database.command("retry", Selection(kinds=("item",)), NOW) == 0
+    assert await database.command("retry", Selection(classes=("a",), subjects=("v1",)), NOW) == 1
+    assert (await one(database, "1")).state is State.PENDING
+    assert await database.command("cancel", Selection(), NOW) == 1
+    assert await database.command("retry", Selection(keys=("0", "1")), NOW) == 2
+    first = (await one(database, "2")).id
+    assert await database.command("retry", Selection(after_id=first), NOW) == 1
+    assert (await one(database, "3")).state is State.PENDING
+    assert await database.command("cancel", Selection(limit=1), NOW) == 1
+    assert (await one(database, "0")).state is State.CANCELLED
+
+
+@pytest.mark.asyncio
+async def test_tasks_are_selected_by_any_field(database: Database) -> None:
+    """Values of one field are alternatives, fields narrow each other, empty ones do not; order is first submission."""
+    await bring(database, State.FAILED, "f", subject="v")
+    await bring(database, State.DONE, "d", subject="v")
+    await database.submit([placed("p", subject="w"), placed("d", kind="item", subject="v")], 0.0)
+
+    async def found(**given: object) -> list[str]:
+        return [f"{task.kind[0]}:{task.key}" for task in await database.tasks(Selection(**given))]  # type: ignore[arg-type]
+
+    assert await found() == ["v:f", "v:d", "v:p", "i:d"]
+    assert await found(kinds=("item",)) == ["i:d"]
+    assert await found(kinds=("item", "video")) == ["v:f", "v:d", "v:p", "i:d"]
+    assert await found(keys=("d",)) == ["v:d", "i:d"]
+    assert await found(keys=("p", "f", "x")) == ["v:f", "v:p"]
+    assert await found(subjects=("v",), kinds=("video",)) == ["v:f", "v:d"]
+    assert await found(states=(State.PENDING, State.FAILED)) == ["v:f", "v:p", "i:d"]
+    assert await found(states=(State.PENDING,), keys=("d",)) == ["i:d"]
+    assert await found(classes=(TROUBLE.code,)) == ["v:f"]
+    assert await found(classes=(TROUBLE.code, "x"), states=(State.DONE,)) == []
+
+
+@pytest.mark.asyncio
+async def test_tasks_are_read_page_by_page(database: Database) -> None:
+    """Pages by limit and last id together hold everything once, in order, also with a narrowing field."""
+    await database.submit([placed(f"{number}", kind="ab"[number % 2]) for number in range(25)], 0.0)
+    for kinds, expected in (((), 25), (("a",), 13), (("a", "b"), 25)):
+        seen, after = [], 0
+        while page := await database.tasks(Selection(kinds=kinds, limit=4, after_id=after)):
+            assert len(page) <= 4
+            seen += [task.id for task in page]
+            after = page[-1].id
+        assert seen == sorted(set(seen))
+        assert len(seen) == expected
+
+
+@pytest.mark.asyncio
+async def test_ten_thousand_keys_are_one_selection(database: Database) -> None:
+    """Long lists of keys and subjects are fine, for reading and for commands."""
+    keys = tuple(f"key-{number}" for number in range(10_000))
+    assert await database.submit([placed(key, subject=key) for key in keys[::100]], 0.0) == 100
+    assert len(await database.tasks(Selection(keys=keys))) == 100
+    assert len(await database.tasks(Selection(subjects=keys, keys=keys))) == 100
+    assert await database.results(keys) == []
+    assert await database.spends(keys) == []
+    assert await database.command("cancel", Selection(keys=keys), NOW) == 100
+
+
+@pytest.mark.asyncio
+async def test_counts_by_kind_state_lane_and_trouble(database: Database) -> None:
+    """Numbers by kind and state; lanes count pending and running; troubles count failed and held."""
+    empty = await database.counts()
+    assert (empty.by, empty.in_lane, empty.troubles) == ({}, {}, {})
+    await bring(database, State.FAILED, "f")
+    await bring(database, State.HELD, "h")
+    await bring(database, State.DONE, "d", kind="item")
+    await bring(database, State.RUNNING, "r", kind="item", lane=Lane.POLL)
+    await database.submit([placed("p1", lane=Lane.POLL), placed("p2", due=1e9)], 0.0)
+    task = await bring(database, State.RUNNING, "t", lane=Lane.WRITE)
+    await database.apply(moved(task, State.PENDING, trouble=Trouble("passing", "?")), NOW)
+    counts = await database.counts()
+    assert counts.by == {
+        "video": {"failed": 1, "held": 1, "running": 1, "pending": 2},
+        "item": {"done": 1, "running": 1},
+    }
+    assert counts.in_lane == {"poll": 2, "fetch": 1, "write": 1}
+    assert counts.troubles == {TROUBLE.code: 2}
+
+
+def _spoken(**given: int) -> dict[str, int]:
+    return {**dict.fromkeys(("done", "failed", "held", "cancelled", "working"), 0), **given}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("state", "word"),
+    [
+        (State.PENDING, "working"),
+        (State.RUNNING, "working"),
+        (State.FAILED, "failed"),
+        (State.HELD, "held"),
+        (State.CANCELLED, "cancelled"),
+        (State.DONE, "done"),
+    ],
+)
+async def test_tally_of_one_item(database: Database, state: State, word: str) -> None:
+    """An item counts by its own state, whatever other items do; tasks of other kinds are not items."""
+    assert await database.tally() == _spoken()
+    await bring(database, State.FAILED, "other")
+    await bring(database, state, "i", kind="item")
+    assert await database.tally() == _spoken(**{word: 1})
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("states", "word"),
+    [
+        ([State.DONE, State.DONE], "done"),
+        ([State.DONE, State.CANCELLED], "done"),
+        ([State.DONE, State.PENDING], "working"),
+        ([State.RUNNING, State.CANCELLED], "working"),
+        ([State.FAILED, State.PENDING, State.RUNNING], "failed"),
+        ([State.HELD, State.FAILED, State.PENDING], "held"),
+    ],
+)
+async def test_tally_of_a_done_item_is_the_worst_of_its_video(
+    database: Database, states: list[State], word: str
+) -> None:
+    """Held, then failed, then working, then done; an item that is not itself done keeps its own state."""
+    for number, state in enumerate(states):
+        await bring(database, state, f"t{number}", subject="v", kind="analysis")
+    await bring(database, State.DONE, "done", kind="item", subject="v")
+    await bring(database, State.CANCELLED, "cancelled", kind="item", subject="v")
+    await bring(database, State.DONE, "elsewhere", kind="item", subject="w")
+    expected = _spoken(cancelled=1, done=1)
+    expected[word] += 1
+    assert await database.tally() == expected
+
+
+@pytest.mark.asyncio
+async def test_tally_does_not_join_items_without_a_subject(database: Database) -> None:
+    """No subject yet means no video yet: a done item is done, even beside a failed task without a subject."""
+    await bring(database, State.FAILED, "f")
+    await bring(database, State.DONE, "i", kind="item")
+    assert await database.tally() == _spoken(done=1)
+
+
+@pytest.mark.asyncio
+async def test_subjects_are_paged_in_key_order(database: Database) -> None:
+    """Each video with results once, above the last key, at most the limit; order is by code point."""
+    task = await bring(database, State.RUNNING)
+    keys = ["b", "a", "ü", "Z", "🎬", "a/1"]
+    results = [Result(key, job, "f", 1) for key in keys for job in ("gist", "summary")]
+    await database.apply(moved(task, results=results), NOW)
+    assert await database.subjects("", 100) == ["Z", "a", "a/1", "b", "ü", "🎬"]
+    assert await database.subjects("a", 2) == ["a/1", "b"]
+    assert await database.subjects("🎬", 2) == []
+
+
+@pytest.mark.asyncio
+async def test_parked_scopes_are_listed_while_they_are(database: Database) -> None:
+    """A scope is parked before its time only; the later time replaces the earlier, never the other way round."""
+    second = Trouble("blocked", "Blocked.")
+    await database.park(Parked("poll", NOW + 20, TROUBLE))
+    await database.park(Parked("poll", NOW + 10, second))
+    await database.park(Parked("fetch", NOW + 10, second))
+    assert await database.parked(NOW) == [Parked("fetch", NOW + 10, second), Parked("poll", NOW + 20, TROUBLE)]
+    await database.park(Parked("poll", NOW + 30, second))
+    assert await database.parked(NOW + 10) == [Parked("poll", NOW + 30, second)]
+    assert await database.parked(NOW + 30) == []
+    await database.unpark(["poll"])
+    assert await database.parked(NOW + 10) == []
+    await database.unpark([])
+
+
+@pytest.mark.asyncio
+async def test_runs_are_listed_newest_first(database: Database) -> None:
+    """A run's line is replaced by its id; the newest come first, at most the limit."""
+    for number in range(4):
+        await database.note_run(RunNote(f"r{number}", float(number // 2)))
+    ended = RunNote("r0", 0.0, 5.0, 3, {"usd": 0.5, "items": {"done": 2}})
+    await database.note_run(ended)
+    assert [run.id for run in await database.runs(10)] == ["r3", "r2", "r1", "r0"]
+    assert [run.id for run in await database.runs(2)] == ["r3", "r2"]
+    assert (await database.runs(4))[3] == ended
+    assert (await database.runs(1))[0] == RunNote("r3", 1.0)
+
+
+@pytest.mark.asyncio
+async def test_the_journal_remembers_the_last_value(database: Database) -> None:
+    """Any JSON under any name; a name never saved is None, and so is one saved as None."""
+    assert await database.load("limits") is None
+    await database.save("limits", {"a": [1, 2.5, "ü"]})
+    await database.save("other", None)
+    assert await database.load("limits") == {"a": [1, 2.5, "ü"]}
+    await database.save("limits", False)
+    assert await database.load("limits") is False
+    assert await database.load("other") is None
+
+
+@pytest.mark.asyncio
+async def test_after_closing_nothing_answers(database: Database) -> None:
+    """Closing twice is closing once; every later call is a plain error."""
+    task = await bring(database, State.RUNNING)
+    await database.aclose()
+    await database.aclose()
+    calls = [
+        database.submit([placed("b")], 0.0), database.claim(ROOM, "me", NOW, NOW), database.renew([task], NOW),
+        database.apply(moved(task), NOW), database.expired(None), database.next_due(list(Lane)),
+        database.command("cancel", Selection(), NOW), database.park(Parked("fetch", NOW, TROUBLE)),
+        database.unpark(["fetch"]), database.tasks(Selection()), database.results(["v"]), database.subjects("", 1),
+        database.counts(), database.tally(), database.parked(NOW), database.spent(), database.spends(["v"]),
+        database.runs(1), database.note_run(RunNote("r", 0.0)), database.load("x"), database.save("x", 1),
+    ]  # fmt: skip
+    for call in calls:
+        with pytest.raises(StoreError) as caught:
+            await call
+        assert caught.value.trouble.code == "database_closed"
