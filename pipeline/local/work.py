@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import sqlite3
 import uuid
@@ -35,8 +36,8 @@ class Work:
         self._policy = policy
         self._workers = workers
         self._group: anyio.abc.TaskGroup | None = None
-        self._assets_in, self._assets_out = anyio.create_memory_object_stream[str](float("inf"))
-        self._jobs_in, self._jobs_out = anyio.create_memory_object_stream[str](float("inf"))
+        self._assets: asyncio.Queue[str] = asyncio.Queue()
+        self._jobs: asyncio.Queue[str] = asyncio.Queue()
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Work until cancelled, beginning with what an earlier process has left."""
@@ -56,35 +57,34 @@ class Work:
                 await anyio.sleep_forever()
         finally:
             self._group = None
-            for stream in (self._assets_in, self._assets_out, self._jobs_in, self._jobs_out):
-                stream.close()
 
     def push_asset(self, key: str) -> None:
         """Queue an accepted asset."""
-        self._push(self._assets_in, key, self._limits.settle_seconds)
+        self._push(self._assets, key, self._limits.settle_seconds)
 
     def push_job(self, key: str) -> None:
         """Queue an accepted analysis."""
-        self._push(self._jobs_in, key, self._limits.think_seconds)
+        self._push(self._jobs, key, self._limits.think_seconds)
 
-    def _push(self, queue: anyio.abc.ObjectSendStream[str], key: str, delay: float) -> None:
-        if self._group is not None:
+    def _push(self, queue: asyncio.Queue[str], key: str, delay: float) -> None:
+        if delay > 0 and self._group is not None:
             self._group.start_soon(self._later, queue, key, delay)
+        else:
+            queue.put_nowait(key)
 
-    async def _later(self, queue: anyio.abc.ObjectSendStream[str], key: str, delay: float) -> None:
-        if delay > 0:
-            await self._clock.sleep(delay)
-        await queue.send(key)
+    async def _later(self, queue: asyncio.Queue[str], key: str, delay: float) -> None:
+        await self._clock.sleep(delay)
+        queue.put_nowait(key)
 
     async def _drain_assets(self) -> None:
-        async for key in self._assets_out:
-            asset = await self._state.look(lambda db, key=key: ASSETS.get(db, key))  # type: ignore[misc]
+        while True:
+            asset = await self._asset(await self._assets.get())
             if asset is not None and asset.status == "processing":
                 await self.process(asset)
 
     async def _drain_jobs(self) -> None:
-        async for key in self._jobs_out:
-            job = await self._state.change(lambda db, key=key: self._begin(db, key))  # type: ignore[misc]
+        while True:
+            job = await self._begin(await self._jobs.get())
             if job is not None:
                 await self._finish(job, await self._do(job))
 
@@ -127,19 +127,27 @@ class Work:
 
     # -------------------------------------------------------------------------------------------------------- jobs
 
-    def _begin(self, db: sqlite3.Connection, key: str) -> Job | None:
-        job = JOBS.get(db, key)
-        if job is None or job.status != "queued":
-            return None
-        begun = dataclasses.replace(job, status="processing", updated=self._clock.now())
-        JOBS.put(db, begun)
-        return begun
+    async def _begin(self, key: str) -> Job | None:
+        now = self._clock.now()
+
+        def work(db: sqlite3.Connection) -> Job | None:
+            job = JOBS.get(db, key)
+            if job is None or job.status != "queued":
+                return None
+            begun = dataclasses.replace(job, status="processing", updated=now)
+            JOBS.put(db, begun)
+            return begun
+
+        return await self._state.change(work)
+
+    async def _asset(self, key: str) -> Asset | None:
+        return await self._state.look(lambda db: ASSETS.get(db, key))
 
     async def _do(self, job: Job) -> Reply | Refused:
         if job.fate.startswith("fail:"):
             _, code, message = job.fate.split(":", 2)
             return Refused(code, message or "the analysis failed")
-        asset = await self._state.look(lambda db: ASSETS.get(db, job.asset_id))
+        asset = await self._asset(job.asset_id)
         if asset is None:
             return Refused("asset_unavailable", "The asset was deleted before it was analysed.")
         try:
