@@ -32,8 +32,8 @@ async def platform(
     Raises:
         ConfigError: the fault script cannot be read, or the port is taken.
     """
+    from pipeline.local.faults import read_faults
     from pipeline.local.platform import serve_forever
-    from pipeline.local.scripts import read_faults
 
     folder = platform_folder(settings)
     token = _token(settings, folder)
