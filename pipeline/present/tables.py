@@ -24,6 +24,9 @@ _COLOUR: Final = {
     "working": "cyan", "running": "cyan", "new": "cyan",
 }  # fmt: skip
 
+#: Kinds of task in the order in which a video meets them.
+_KINDS: Final = {"item": 0, "video": 1, "analysis": 2, "publish": 3}
+
 
 def report(value: RunReport) -> RenderableType:
     """Show how a run ended: items, what was written, what it cost, what is left and what to do about it."""
@@ -138,7 +141,7 @@ def status(value: StatusView, now: float) -> RenderableType:
 def _tasks_by_state(tasks: Mapping[str, Mapping[str, int]]) -> Table:
     states = [state.value for state in State]
     table = _table(("tasks", *states), right=states)
-    for kind, by_state in tasks.items():
+    for kind, by_state in sorted(tasks.items(), key=lambda pair: (_KINDS.get(pair[0], len(_KINDS)), pair[0])):
         numbers = [f"{by_state[state]:,}" if by_state.get(state) else "-" for state in states]
         table.add_row(Text(clean(kind)), *numbers)
     return table
@@ -224,7 +227,7 @@ def raw_line(value: ItemView) -> str:
     if not troubled or troubled[0].trouble is None:
         return ""
     first = troubled[0].trouble
-    return clean(f"{first.code}: {first.detail or first.message}")
+    return clean(f"{first.code}: {first.detail}" if first.detail else first.code)
 
 
 def doctor(findings: Sequence[Finding]) -> RenderableType:

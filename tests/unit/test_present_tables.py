@@ -139,6 +139,13 @@ def test_status_is_one_page_with_the_commands_that_help() -> None:
     assert video.split() == ["video", "-", "-", "3", "1", "-", "-"]
 
 
+def test_kinds_stand_in_the_order_in_which_a_video_meets_them() -> None:
+    """Whatever order the database counts in; kinds of another release come last."""
+    tasks = {kind: {"done": 1} for kind in ("analysis", "publish", "later", "video", "item")}
+    lines = text(tables.status(replace(STATUS, tasks=tasks), NOW)).splitlines()
+    assert [line.split()[0] for line in lines[5:10]] == ["item", "video", "analysis", "publish", "later"]
+
+
 def test_an_empty_database_is_shown_as_such() -> None:
     """No tables without rows."""
     shown = text(tables.status(StatusView({}, {}, {}, (), (), "", (), 0.0, 0.0), NOW))
