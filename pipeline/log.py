@@ -82,4 +82,4 @@ def setup(
 
 def get(name: str) -> Any:
     """Return a logger with the field ``log`` set to the module's short name."""
-    return structlog.get_logger().bind(log=name)
+    return structlog.get_logger(log=name)  # lazy: the set-up of the moment of the call counts

@@ -460,3 +460,7 @@ class Sink(Protocol):
     async def write_index(self, lines: AsyncIterator[str]) -> None:
         """Write ``results.jsonl`` from a stream of lines, whole or not at all."""
         ...
+
+    async def has_index(self) -> bool:
+        """Return True if ``results.jsonl`` is there."""
+        ...

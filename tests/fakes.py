@@ -52,12 +52,13 @@ class Wreck:
         self.calls.append(name)
         number, when = self.point or (0, "")
         mine = number == len(self.calls)
+        # Threads may swap two neighbouring calls between runs: a lost answer needs another side to lose it.
         if mine and when == "before":
             self.die(name)
         result = await call()
         if self.dead:
             raise Crash(f"{name} after death")
-        if mine and when == "after":
+        if mine and (when == "after" or (when == "lost" and not name.startswith("api."))):
             self.die(name)
         if mine and when == "lost":
             raise Ambiguous(f"the answer to {name} was lost")
@@ -284,6 +285,9 @@ class FakeSink:
 
     async def write_index(self, lines: AsyncIterator[str]) -> None:
         self.index = [line async for line in lines]
+
+    async def has_index(self) -> bool:
+        return bool(self.index)
 
 
 def items(paths: Iterable[Path], **words: Any) -> list[Item]:

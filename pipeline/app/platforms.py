@@ -73,7 +73,7 @@ async def _client(
 
     shared = None if chosen.local else SharedLimiter(settings.limits, journal, clock, rng)
     if shared is not None:
-        await shared.open()
+        await shared.start()
     api = open_api(
         settings,
         base_url=base_url,

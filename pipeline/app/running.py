@@ -32,6 +32,7 @@ from pipeline.views import BadLine, RunReport, Snapshot
 Watch = Callable[[Callable[[], Snapshot]], AbstractAsyncContextManager[None]]
 
 _log = log.get("run")
+_INDEX = "index_current"
 _SHOWN = 20  #: troubles named in the report
 
 
@@ -126,6 +127,9 @@ class Session:
         await self.house.purse.open(self._database)
         await self._forget_old_parks()
         _log.info("run.started", run=self._times.run_id, provider=self._provider)
+        # Until this run has written it, the index counts as old: a death on the way must not leave it so for ever.
+        current = bool(await self._database.load(_INDEX))
+        await self._database.save(_INDEX, False)
         pool.feeding(+1)
         async with watch(self.snapshot) if watch is not None else nullcontext():
             async with anyio.create_task_group() as group:
@@ -133,7 +137,7 @@ class Session:
                 group.start_soon(self._feed, entries)
                 ending = await pool.run()
                 group.cancel_scope.cancel()
-            await self._write_index()
+            await self._write_index(current=current)
         report = await self._report(ending)
         await self._note(report)
         return report
@@ -166,12 +170,16 @@ class Session:
         for parked in held:
             self.house.pool.respect(parked)
 
-    async def _write_index(self) -> None:
-        if self.house.publish.completed or self.house.pool.gauge.words.get("publish.done"):
+    async def _write_index(self, *, current: bool) -> None:
+        """Write ``results.jsonl`` unless it is there and nothing was published since it was written."""
+        published = self.house.pool.gauge.words.get("publish.done", 0)
+        if published or not current or not await self.house.sink.has_index():
             try:
                 await self.house.sink.write_index(index_lines(self._database))
             except ReelmillError as error:
                 _log.error("index.not_written", why=str(error), remedy=error.trouble.remedy)
+                return
+        await self._database.save(_INDEX, True)
 
     # -------------------------------------------------------------------------------------------------- views
 
