@@ -121,7 +121,8 @@ class Sender:
             if self._error is not None:
                 return
             try:
-                self._proofs.append(await self._chunk(index))
+                proof = await self._chunk(index)
+                self._proofs.append(proof)  # on its own line: a report may have replaced the list meanwhile
                 if len(self._proofs) >= _BATCH:
                     await self._report()
             except ReelmillError as error:
