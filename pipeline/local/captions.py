@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from html import unescape
+from itertools import zip_longest
 
 MAX_CHARACTERS = 8_000_000  #: of one caption text; about 150 hours of speech. What lies beyond is not read
 MAX_CUES = 100_000  #: of one video; further cues are not read
@@ -108,7 +109,7 @@ def _seconds(parts: Sequence[str | None]) -> float:
 
 def _mend(ordered: Sequence[Cue]) -> Iterator[Cue]:
     """Give cues that end before they start an end: the next start, but not longer than a cue stands."""
-    for cue, following in zip(ordered, [*ordered[1:], None], strict=True):
+    for cue, following in zip_longest(ordered, ordered[1:]):
         if cue.end > cue.start:
             yield cue
             continue

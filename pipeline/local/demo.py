@@ -126,7 +126,7 @@ def _repeats(spans: Sequence[float], fps: int) -> list[int]:
 
 def _video(out: OutputContainer, size: tuple[int, int], fps: int) -> VideoStream:
     # Slides are sharp edges that stand still: a good key picture and nothing after it is both small and fast.
-    options = {"preset": "veryfast", "tune": "stillimage", "crf": "27", "threads": "1", "g": str(fps * 10)}
+    options = {"preset": "superfast", "tune": "stillimage", "crf": "27", "threads": "1", "g": str(fps * 20)}
     video = out.add_stream("libx264", rate=fps, options=options)
     video.width, video.height = size
     video.pix_fmt = "yuv420p"

@@ -29,10 +29,10 @@ class Line:
 
 
 class Ocr:
-    """The program as found on the PATH."""
+    """The program as found on the PATH, or none: then nothing is read."""
 
-    def __init__(self, program: str | None = None, *, seconds_per_frame: float = SECONDS_PER_FRAME) -> None:
-        self._program = program if program is not None else shutil.which("tesseract")
+    def __init__(self, program: str | None = "tesseract", *, seconds_per_frame: float = SECONDS_PER_FRAME) -> None:
+        self._program = shutil.which(program) if program else None
         self._limit = seconds_per_frame
         self.gave_up = 0  #: frames on which the program failed or ran into the time limit
 
@@ -64,7 +64,7 @@ def _lines(table: str, height: int) -> Iterator[Line]:
     rows: dict[tuple[str, ...], list[tuple[str, int, int]]] = {}
     for row in table.splitlines()[1:]:
         fields = row.split("\t")
-        if len(fields) != 12 or not _sure(fields[10]) or not fields[11].strip():
+        if len(fields) != 12 or not _sure(fields[10]) or not (fields[7].isdigit() and fields[9].isdigit()):
             continue
         rows.setdefault(tuple(fields[1:5]), []).append((fields[11].strip(), int(fields[7]), int(fields[9])))
     lines = []

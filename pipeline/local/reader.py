@@ -185,7 +185,7 @@ def _headed(lines: Sequence[Line]) -> list[tuple[Line, bool]]:
     if not upper:
         return [(line, False) for line in lines]
     tallest = max(upper, key=lambda line: line.height)
-    usual = sorted(line.height for line in lines)[len(lines) // 2]
+    usual = sorted(line.height for line in lines)[(len(lines) - 1) // 2]
     clear = len(lines) == 1 or tallest.height > 1.15 * usual
     return [(line, clear and line is tallest) for line in lines]
 

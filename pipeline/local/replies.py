@@ -52,10 +52,12 @@ _TRANSLATE = re.compile(
     re.IGNORECASE,
 )
 _GENERAL = frozenset(
-    stems("video clip film speaker person mention describe description tell explain show list talk discuss content generate"
-          " write provide summarize summary create return please detail main key presenter lecture narrator topic title headline"
-          " hashtag chapter outline highlight moment keyword bullet takeaway transcript sentence tag theme section overview happen")
-)  # fmt: skip
+    stems(
+        "video clip film speaker person mention describe description tell explain show list talk discuss content generate "
+        "write provide summarize summary create return please detail main key presenter lecture narrator topic title headline "
+        "hashtag chapter outline highlight moment keyword bullet takeaway transcript sentence tag theme section overview happen"
+    )
+)
 _ASKED = {
     "title": r"\b(?:titles?|headline)\b",
     "summary": r"\b(?:summar\w+|synopsis|overview|recap|abstract|gist|tl;?dr)\b",
@@ -69,7 +71,8 @@ _ASKED = {
 }
 #: asks for a summary where no product is named
 _VAGUE = re.compile(
-    r"\bdescri(?:be|ption)\b|\bwhat(?:'s| is| happens| does)\b[^.?!\n]{0,30}\b(?:video|clip|film|about)\s*(?:about)?\s*[?.!]?\s*$",
+    r"\bdescri(?:be|ption)\b|"
+    r"\bwhat(?:'s| is| happens| does)\b[^.?!\n]{0,30}\b(?:video|clip|film|about)\s*(?:about)?\s*[?.!]?\s*$",
     re.IGNORECASE,
 )
 

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.local.evidence import Shot
-from pipeline.local.media import Picture, Sample
+from pipeline.local.media import SAMPLES_PER_SECOND, Picture, Sample
 
 _SIDE = 12  # samples kept on each side of a possible border: 2.4 s
 _SLOW = 4  # a dissolve is looked for between this many samples before and after
@@ -121,13 +121,15 @@ class ShotFinder:
 
     def _border(self, looks: Sequence[_Look]) -> bool:
         here = self._sharp[_SLOW]
-        if here:
-            return here == "slide" or self._between_lights(looks, 1)
-        return not any(self._sharp) and _dissolve(looks) and self._between_lights(looks, _SLOW)
-
-    def _between_lights(self, looks: Sequence[_Look], gap: int) -> bool:
-        """A fade to black is no border yet; the fade from it is one, if there was anything before the black."""
-        return looks[_SIDE + gap - 1].light > _DARK and self._lit >= _LIT
+        if here == "slide":
+            return True
+        if not here:
+            assert self._open is not None
+            lately = looks[_SIDE].at - self._open.start < 2 * _SLOW / SAMPLES_PER_SECOND
+            if lately or any(self._sharp) or not _dissolve(looks):
+                return False
+        # A fade to black is no border yet; the fade from it is one, if there was anything before the black.
+        return self._lit >= _LIT and all(look.light > _DARK for look in looks[_SIDE : _SIDE + 2 * _SLOW])
 
 
 def find_shots(samples: Iterable[Sample], end: float) -> tuple[Shot, ...]:
@@ -175,8 +177,10 @@ def _cut(looks: Sequence[_Look], here: int) -> bool:
     jump = _distance(looks[here - 1], looks[here])
     if jump <= _JUMP:
         return False
-    around = [_distance(looks[i - 1], looks[i]) for i in range(here - 5, min(here + 6, len(looks))) if i != here]
-    return jump > _OVER * max(_FLOOR, float(np.median(around)))
+    around = {i: _distance(looks[i - 1], looks[i]) for i in range(here - 5, min(here + 6, len(looks))) if i != here}
+    if max(step for i, step in around.items() if abs(i - here) <= 2) > 0.6 * jump:
+        return False  # one of several steps: a dissolve, a flash, or nothing but motion
+    return jump > _OVER * max(_FLOOR, float(np.median(list(around.values()))))
 
 
 def _new_slide(looks: Sequence[_Look], here: int) -> bool:

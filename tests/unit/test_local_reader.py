@@ -1,0 +1,205 @@
+"""From a file to evidence: what is read, what is noted, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.local.demo import make_demo, make_slides
+from pipeline.local.evidence import CAPTIONS_GIVEN, HEADING, Reading
+from pipeline.local.media import large_frames
+from pipeline.local.ocr import Ocr
+from pipeline.local.reader import Unreadable, probe, read
+from tests.unit.local_video import film, noise
+
+CUES = [(0.5, 2.0, "The sea rises twice a day."), (3.2, 5.0, "The Moon pulls it.")]
+SLIDES = [("Tides", ["High and low"]), ("The Moon", ["Gravity"])]
+
+
+def blind() -> Ocr:
+    """Return an OCR that has no program, whatever this machine has installed."""
+    return Ocr(None)
+
+
+@pytest.fixture
+def deck(tmp_path: Path) -> Path:
+    """A slide video of 6 s with captions, a title and chapter marks."""
+    return make_slides(
+        tmp_path / "deck.mp4", SLIDES, 3.0, CUES, title="About tides", chapters=[(0, 3, "One"), (3, 6, "Two")]
+    )
+
+
+def fake_tesseract(folder: Path, body: str) -> str:
+    """Write a program that takes a picture on stdin as tesseract does, and return its path."""
+    program = folder / "tesseract"
+    program.write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return str(program)
+
+
+TABLE = "\\n".join([
+    "level\\tpage\\tblock\\tpar\\tline\\tword\\tleft\\ttop\\twidth\\theight\\tconf\\ttext",
+    "5\\t1\\t1\\t1\\t1\\t1\\t10\\t20\\t50\\t40\\t96\\tHigh", "5\\t1\\t1\\t1\\t1\\t2\\t70\\t20\\t50\\t40\\t95\\ttides",
+    "5\\t1\\t2\\t1\\t1\\t1\\t10\\t200\\t50\\t18\\t91\\ttwice", "5\\t1\\t2\\t1\\t1\\t2\\t10\\t200\\t50\\t18\\t90\\tdaily",
+    "5\\t1\\t3\\t1\\t1\\t1\\t10\\t240\\t50\\t18\\t31\\tunsure", "5\\t1\\t4\\t1\\t1\\t1\\t10\\t260\\t50\\t18\\t99\\t|~",
+])  # fmt: skip
+
+
+def test_probe_tells_the_facts(deck: Path) -> None:
+    """Size, length, codecs and sound are as they were written."""
+    facts = probe(deck)
+    assert (facts.width, facts.height, facts.seconds, facts.fps) == (640, 360, 6.0, 5.0)
+    assert (facts.video_codec, facts.audio_codec, facts.has_audio, facts.mime) == ("h264", "", False, "video/mp4")
+    assert facts.size == deck.stat().st_size
+    assert facts.bitrate == round(facts.size * 8 / 6)
+
+
+def test_probe_sees_sound(tmp_path: Path) -> None:
+    """A tone track is sound."""
+    facts = probe(make_slides(tmp_path / "tone.mp4", SLIDES, 1.0, tone=True))
+    assert facts.has_audio
+    assert facts.audio_codec == "aac"
+
+
+def test_reading_holds_captions_shots_chapters_and_title(deck: Path) -> None:
+    """Everything found is in one list in time order, each with its source."""
+    reading = read(deck, ocr=blind())
+    assert reading.title == "About tides"
+    said = [(e.start, e.end, e.text, e.source) for e in reading.of("conversation")]
+    assert said == [(start, end, text, "embedded captions (eng)") for start, end, text in CUES]
+    assert [e.text for e in reading.of("chapter")] == ["One", "Two"]
+    assert [(e.start, e.end) for e in reading.of("shot")] == [(0.0, 3.0), (3.0, 6.0)]
+    assert [e.start for e in reading.evidence] == sorted(e.start for e in reading.evidence)
+
+
+def test_captions_in_matroska_are_read(tmp_path: Path) -> None:
+    """SubRip inside Matroska is the same evidence as mov_text inside MP4."""
+    path = make_slides(tmp_path / "deck.mkv", SLIDES, 3.0, CUES)
+    assert [e.text for e in read(path, ocr=blind()).of("conversation")] == [text for *_, text in CUES]
+
+
+def test_captions_given_win_over_embedded_ones_and_end_with_the_video(deck: Path) -> None:
+    """What a person hands in is used instead; cues beyond the end are left out and noted."""
+    given = "1\n00:00:01,000 --> 00:00:02,000\nGiven words.\n\n2\n00:00:50,000 --> 00:00:51,000\nToo late.\n"
+    reading = read(deck, ["nonsense", given], ocr=blind())
+    assert [(e.text, e.source) for e in reading.of("conversation")] == [("Given words.", CAPTIONS_GIVEN)]
+    assert any("beyond the end" in note for note in reading.notes)
+
+
+def test_captions_given_that_are_none_fall_back_to_embedded_ones(deck: Path) -> None:
+    """An HTML error page in place of captions is noted and harms nothing."""
+    reading = read(deck, ["<html>"], ocr=blind())
+    assert len(reading.of("conversation")) == 2
+    assert any("no cue" in note for note in reading.notes)
+
+
+def test_what_was_not_looked_at_is_noted(tmp_path: Path) -> None:
+    """Without captions and without tesseract both are said."""
+    reading = read(film(tmp_path / "n.mp4", [noise(1)] * 10), ocr=blind())
+    assert any("no captions" in note for note in reading.notes)
+    assert any("tesseract" in note for note in reading.notes)
+
+
+def test_a_reading_survives_json(deck: Path) -> None:
+    """as_json, JSON text and from_json give the same value back."""
+    reading = read(deck, ocr=blind())
+    assert Reading.from_json(json.loads(json.dumps(reading.as_json()))) == reading
+
+
+def test_foreign_json_is_refused(deck: Path) -> None:
+    """A kind of evidence that nobody knows is an error, not a silent loss."""
+    data = json.loads(json.dumps(read(deck, ocr=blind()).as_json()))
+    data["evidence"][0]["kind"] = "smell"
+    with pytest.raises(ValueError, match="smell"):
+        Reading.from_json(data)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a video at all", b"\x00" * 5000])
+def test_files_that_are_no_video_are_refused(tmp_path: Path, content: bytes) -> None:
+    """Empty, text and zero files are unreadable, in one plain sentence."""
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(content)
+    for look in (probe, read):
+        with pytest.raises(Unreadable) as caught:
+            look(path)
+        assert caught.value.message
+        assert str(tmp_path) not in caught.value.message
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    """No file is unreadable, not a traceback."""
+    with pytest.raises(Unreadable):
+        read(tmp_path / "nowhere.mp4")
+
+
+def test_a_truncated_copy_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    """Half a file gives the pictures of the first half and a note about the end."""
+    whole = film(tmp_path / "whole.mkv", [noise(n // 10) for n in range(100)])
+    half = tmp_path / "half.mkv"
+    half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    reading = read(half, ocr=blind())
+    assert 1.0 < reading.facts.seconds < 9.0
+    assert reading.shots[-1].end == pytest.approx(reading.facts.seconds, abs=0.01)
+
+
+def test_damaged_bytes_in_the_middle_are_stepped_over(tmp_path: Path) -> None:
+    """A few broken packets cost a few pictures, not the video."""
+    whole = film(tmp_path / "whole.mkv", [noise(n // 25) for n in range(100)])
+    data = bytearray(whole.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 400] = b"\xff" * 400
+    whole.write_bytes(data)
+    assert read(whole, ocr=blind()).facts.seconds > 3.0
+
+
+def test_text_in_the_picture_is_read_by_tesseract(deck: Path, tmp_path: Path) -> None:
+    """Lines read with confidence become evidence, the tallest near the top as heading; the rest is left out."""
+    ocr = Ocr(fake_tesseract(tmp_path, f'cat >/dev/null; printf "{TABLE}"'))
+    shown = read(deck, ocr=ocr).of("text_in_video")
+    assert [(e.text, e.source == HEADING) for e in shown] == [("High tides", True), ("twice daily", False)]
+    assert {(e.start, e.end) for e in shown} == {(0.0, 6.0)}
+
+
+def test_tesseract_gets_a_picture_and_one_thread(deck: Path, tmp_path: Path) -> None:
+    """The program is started with one thread and a PGM of the full frame."""
+    log = tmp_path / "log"
+    ocr = Ocr(fake_tesseract(tmp_path, f'head -c 14 > {log}; echo "$OMP_THREAD_LIMIT" >> {log}; cat >/dev/null'))
+    _, picture = next(large_frames(deck, [1.0]))
+    assert ocr.read(picture) == []
+    assert log.read_text().splitlines()[0].startswith("P5 640 360 255")
+    assert log.read_text().strip().endswith("1")
+
+
+@pytest.mark.parametrize("body", ["cat >/dev/null; exec tail -f /dev/null", "cat >/dev/null; exit 3"])
+def test_a_program_that_hangs_or_fails_costs_only_its_text(deck: Path, tmp_path: Path, body: str) -> None:
+    """A frame on which tesseract hangs or fails is given up and counted; the reading goes on and says so."""
+    ocr = Ocr(fake_tesseract(tmp_path, body), seconds_per_frame=0.2)
+    reading = read(deck, ocr=ocr)
+    assert reading.of("text_in_video") == ()
+    assert ocr.gave_up == 2
+    assert any("took too long or failed" in note for note in reading.notes)
+
+
+def test_large_frames_are_those_of_the_times_asked(tmp_path: Path) -> None:
+    """Seeking gives the frame that stands at a time, at full size."""
+    path = film(tmp_path / "f.mp4", [np.full((90, 160, 3), 40 + 20 * (n // 10), np.uint8) for n in range(40)])
+    found = list(large_frames(path, [0.5, 1.5, 3.5]))
+    assert [at for at, _ in found] == [0.5, 1.5, 3.5]
+    assert [round(float(picture.mean())) for _, picture in found] == pytest.approx([40, 60, 100], abs=3)
+    assert found[0][1].shape == (90, 160)
+
+
+def test_the_demo_is_deterministic_short_and_captioned(tmp_path: Path) -> None:
+    """The demo's first film is the same each time, between 20 and 60 s, small, and carries captions and a title."""
+    (one,) = make_demo(tmp_path / "a", 1)
+    (two,) = make_demo(tmp_path / "b", 1)
+    assert one.read_bytes() == two.read_bytes()
+    reading = read(one, ocr=blind())
+    assert 20 <= reading.facts.seconds <= 60
+    assert reading.facts.size < 400_000
+    assert reading.title == "A Year in the Beehive"
+    assert len(reading.of("conversation")) == 13
+    assert len(reading.shots) == 5
