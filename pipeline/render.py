@@ -62,7 +62,8 @@ def cue(text: str) -> str:
 
 def ffmeta(text: str) -> str:
     """Escape a value for an FFMETADATA1 file: ``=``, ``;``, ``#``, backslash and newline."""
-    return re.sub(r"([=;#\\\n])", r"\\\1", text)
+    # FFmpeg takes the line end after an escaped backslash for escaped too: a blank keeps them apart.
+    return re.sub(r"([=;#\\\n])", r"\\\1", text) + (" " if text.endswith("\\") else "")
 
 
 def json_text(value: Json) -> str:

@@ -22,7 +22,9 @@ def film(
     seed: int = 0,
 ) -> Path:
     """Write a video of moving stripes (and silence, if asked) and return its path."""
-    path.write_bytes(film_bytes(seconds, size, fps=fps, codec=codec, form=form or path.suffix[1:], sound=sound, seed=seed))
+    path.write_bytes(
+        film_bytes(seconds, size, fps=fps, codec=codec, form=form or path.suffix[1:], sound=sound, seed=seed)
+    )
     return path
 
 

@@ -46,7 +46,7 @@ class DiskSink:
     async def write(self, folder: str, files: Sequence[OutFile]) -> Mapping[str, int]:
         """Write the files and remove those that the folder's old ``video.json`` lists and that are no longer wanted.
 
-        Return name → size in bytes. ``video.json`` comes last: where it stands, everything it lists stands too. Files
+        Return name → size in bytes. ``video.json`` comes last: a new one is seen only once all that it lists is there. Files
         that are there already with the same content are left alone; files that are not ours are never touched.
         """
         contents = _encoded(folder, files)
@@ -66,6 +66,10 @@ class DiskSink:
                 await self._index(root, lines)
             finally:
                 os.close(root)
+
+    async def has_index(self) -> bool:
+        """Return True if ``results.jsonl`` is there."""
+        return await to_thread.run_sync(self._has_index)
 
     # ------------------------------------------------------------------------------------------- in a worker thread
 
@@ -95,6 +99,13 @@ class DiskSink:
                 return any(atomic.size(home, name) != size for name, size in sizes.items())
         except OSError:
             return True
+
+    def _has_index(self) -> bool:
+        try:
+            with atomic.opened(str(self._root.resolve())) as root:
+                return atomic.size(root, INDEX) is not None
+        except OSError:
+            return False
 
     def _open_root(self) -> int:
         self._root.mkdir(parents=True, exist_ok=True)

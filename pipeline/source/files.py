@@ -98,6 +98,11 @@ class FileSource:
         return known
 
 
+def look_into(path: Path) -> MediaFacts:
+    """Return the facts without content hash and captions; blocks, for a worker thread. Raises what ``fetch`` raises."""
+    return _look(path, lambda: None)[0]
+
+
 def _look(path: Path, checkpoint: Callable[[], None]) -> tuple[MediaFacts, os.stat_result]:
     from pipeline.source import media  # FFmpeg's libraries take a moment to load: only where they are needed
 

@@ -30,7 +30,9 @@ async def test_what_was_written_is_there(sink: Sink) -> None:
     """Sizes are those of the bytes; exactly these files are not missing."""
     folder = sink.folder("k", "T")
     assert await sink.missing(folder, {"a.md": 1})
-    sizes = await sink.write(folder, [OutFile("a.md", "é"), OutFile("b.bin", b"\x00\xff\x00"), OutFile("raw/c.json", "{}")])
+    sizes = await sink.write(
+        folder, [OutFile("a.md", "é"), OutFile("b.bin", b"\x00\xff\x00"), OutFile("raw/c.json", "{}")]
+    )
     assert sizes == {"a.md": 2, "b.bin": 3, "raw/c.json": 2}
     assert not await sink.missing(folder, sizes)
     assert await sink.missing(folder, {"a.md": 3})
@@ -71,5 +73,7 @@ async def test_the_index_takes_any_number_of_lines(sink: Sink) -> None:
         for number in range(count):
             yield json.dumps({"number": number})
 
+    assert not await sink.has_index()
     for count in (0, 3, 50_000):
         await sink.write_index(lines(count))
+        assert await sink.has_index()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -58,9 +59,9 @@ async def test_the_same_content_under_two_names_has_one_hash(source: Source, tmp
 async def test_what_is_gone_is_an_input_error_with_a_remedy(source: Source, tmp_path: Path) -> None:
     """A source blames the item, in our words, and leaves nothing behind."""
     wanted = make(source, tmp_path)
-    Path(wanted.locator).unlink()
-    before = list(tmp_path.iterdir())
+    os.unlink(wanted.locator)
+    before = os.listdir(tmp_path)
     with pytest.raises(InputError) as caught:
         await source.fetch(wanted, tmp_path)
     assert caught.value.trouble.remedy
-    assert list(tmp_path.iterdir()) == before
+    assert os.listdir(tmp_path) == before

@@ -45,7 +45,7 @@ def one(found: list[Line | BadLine]) -> Any:
 def test_text_is_one_source_per_line(tmp_path: Path) -> None:
     """Comments, blank lines, CRLF, a byte order mark, blanks in paths and quotes around them are all understood."""
     (tmp_path / "list.txt").write_bytes(
-        b"\xef\xbb\xbf# films\r\n\r\nfilm one.mp4\r\n  sub/two.mp4  \n\"quoted film.mp4\"\n/abs/three.mp4\nhttps://example.com/a#b\n"
+        b'\xef\xbb\xbf# films\r\n\r\nfilm one.mp4\r\n  sub/two.mp4  \n"quoted film.mp4"\n/abs/three.mp4\nhttps://example.com/a#b\n'
     )
     found = read("list.txt", cwd=tmp_path)
     assert sources(found) == [
@@ -72,7 +72,12 @@ def test_csv_columns_become_fields(tmp_path: Path) -> None:
     )
     first, second = read("list.csv", cwd=tmp_path)
     assert isinstance(first, Line)
-    assert (first.id, first.title, first.tags, first.jobs) == ("7", 'A, "the" film', ("x", "y", "z"), ("gist", "chapters"))
+    assert (first.id, first.title, first.tags, first.jobs) == (
+        "7",
+        'A, "the" film',
+        ("x", "y", "z"),
+        ("gist", "chapters"),
+    )
     assert first.prompt == "Who?\nWhy?"
     assert first.metadata == {"lang": "en", "n": "2", "season": "3"}
     assert isinstance(second, Line)
@@ -88,7 +93,13 @@ def test_csv_separator_is_found_in_the_header(tmp_path: Path, separator: str) ->
 
 def test_jsonl_has_the_same_keys(tmp_path: Path) -> None:
     """Lists may be lists, an id may be a number, metadata values are kept as text."""
-    row = {"url": "https://example.com/a.mp4", "id": 7, "tags": ["x", "y"], "jobs": ["gist"], "metadata": {"ok": True, "n": 1.5}}
+    row = {
+        "url": "https://example.com/a.mp4",
+        "id": 7,
+        "tags": ["x", "y"],
+        "jobs": ["gist"],
+        "metadata": {"ok": True, "n": 1.5},
+    }
     (tmp_path / "list.jsonl").write_text(json.dumps(row) + "\n\n")
     line = one(read("list.jsonl", cwd=tmp_path))
     assert (line.id, line.tags, line.jobs, line.metadata) == ("7", ("x", "y"), ("gist",), {"ok": "true", "n": "1.5"})
@@ -96,7 +107,12 @@ def test_jsonl_has_the_same_keys(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("a.mp4\n", "a.mp4"), ("title;source\nT;a.mp4\n", "a.mp4"), ("url\na.mp4\n", "a.mp4"), ('\n{"source": "a.mp4"}\n', "a.mp4")],
+    [
+        ("a.mp4\n", "a.mp4"),
+        ("title;source\nT;a.mp4\n", "a.mp4"),
+        ("url\na.mp4\n", "a.mp4"),
+        ('\n{"source": "a.mp4"}\n', "a.mp4"),
+    ],
 )
 def test_the_form_of_stdin_is_seen_by_its_first_line(tmp_path: Path, text: str, expected: str) -> None:
     """The same content works through a pipe, where no ending tells its form."""
@@ -110,7 +126,18 @@ def test_each_argument_is_taken_for_what_it_is(tmp_path: Path) -> None:
     (tmp_path / "wishes").write_text("one.mp4\n")
     (tmp_path / "fake.mp4").write_text("one.mp4\n")
     (tmp_path / "empty.mp4").touch()
-    given_ = ["clip.mp4", "noending", "wishes", "fake.mp4", "empty.mp4", ".", "*.mp4", "youtu.be/dQw4w9WgXcQ", "dQw4w9WgXcQ", "no/such"]
+    given_ = [
+        "clip.mp4",
+        "noending",
+        "wishes",
+        "fake.mp4",
+        "empty.mp4",
+        ".",
+        "*.mp4",
+        "youtu.be/dQw4w9WgXcQ",
+        "dQw4w9WgXcQ",
+        "no/such",
+    ]
     expected = ["clip.mp4", "noending", "one.mp4", "fake.mp4", "empty.mp4", ".", "*.mp4"]
     found = read(*given_, cwd=tmp_path)
     paths = [str(tmp_path) if name == "." else f"{tmp_path}/{name}" for name in expected]
@@ -175,7 +202,8 @@ def test_a_manifest_that_is_not_text_is_one_bad_line(tmp_path: Path, name: str, 
 
 
 @pytest.mark.parametrize(
-    ("header", "code"), [("source,titel", "manifest_unknown_key"), ("title,id", "manifest_no_source"), ("url,path", "manifest_key_twice")]
+    ("header", "code"),
+    [("source,titel", "manifest_unknown_key"), ("title,id", "manifest_no_source"), ("url,path", "manifest_key_twice")],
 )
 def test_a_bad_csv_header_is_one_bad_line(tmp_path: Path, header: str, code: str) -> None:
     """Without a header that can be used no row can be, and that is said once."""
@@ -186,7 +214,9 @@ def test_a_bad_csv_header_is_one_bad_line(tmp_path: Path, header: str, code: str
 def test_a_stray_quote_costs_one_row(tmp_path: Path) -> None:
     """A quote that never closes does not swallow the rows after it."""
     rows = "".join(f"film{number}.mp4,t\n" for number in range(2000))
-    (tmp_path / "list.csv").write_text('source,title\nok.mp4,t\nbad.mp4,"open\n' + rows + 'inch.mp4,5" screen\nx.mp4,a,b\n')
+    (tmp_path / "list.csv").write_text(
+        'source,title\nok.mp4,t\nbad.mp4,"open\n' + rows + 'inch.mp4,5" screen\nx.mp4,a,b\n'
+    )
     found = read("list.csv", cwd=tmp_path)
     assert codes(found) == ["manifest_csv", "manifest_cells"]
     bad = [entry.place for entry in found if isinstance(entry, BadLine)]
@@ -234,8 +264,14 @@ def test_a_large_manifest_needs_no_more_memory_than_a_small_one(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("name", ["-", "list.txt", "list.csv", "list.jsonl"])
-@given(content=st.one_of(st.binary(max_size=2000), st.text(alphabet='source,"{}\n\r;\t#\\|a1', max_size=500).map(str.encode)))
-def test_any_bytes_are_read_without_raising(tmp_path_factory: pytest.TempPathFactory, name: str, content: bytes) -> None:
+@given(
+    content=st.one_of(
+        st.binary(max_size=2000), st.text(alphabet='source,"{}\n\r;\t#\\|a1', max_size=500).map(str.encode)
+    )
+)
+def test_any_bytes_are_read_without_raising(
+    tmp_path_factory: pytest.TempPathFactory, name: str, content: bytes
+) -> None:
     """Whatever a manifest holds, every entry is a line with a source or a bad line with a place and a remedy."""
     folder = tmp_path_factory.getbasetemp()
     (folder / "list.txt").write_bytes(content)

@@ -39,7 +39,17 @@ def code(line: Line, sources: Sources | None = None) -> str:
 
 def test_a_folder_is_walked_to_its_ends_in_order(tmp_path: Path) -> None:
     """Only videos, by any case of their ending; sorted; hidden files and folders and our own output left out."""
-    tree(tmp_path, "b.mp4", "a.MKV", "notes.txt", ".hidden.mp4", ".trash/x.mp4", "sub/deep/c.webm", "out/film/raw.mp4", "b.mp4.part")
+    tree(
+        tmp_path,
+        "b.mp4",
+        "a.MKV",
+        "notes.txt",
+        ".hidden.mp4",
+        ".trash/x.mp4",
+        "sub/deep/c.webm",
+        "out/film/raw.mp4",
+        "b.mp4.part",
+    )
     assert names(tmp_path, "", (tmp_path / "out",)) == ["a.MKV", "b.mp4", "sub/deep/c.webm"]
     assert names(tmp_path, "sub") == ["sub/deep/c.webm"]
 
@@ -99,7 +109,9 @@ def test_a_file_keeps_the_wishes_of_its_line(tmp_path: Path) -> None:
     line = Line(source=f"{tmp_path}/x/../odd.name", title="T", jobs=("gist",))
     (tmp_path / "x").mkdir()
     item = next(iter(expand(line)))
-    assert item == Item(f"file:{tmp_path}/odd.name", "file", f"{tmp_path}/odd.name", replace(line, source=f"{tmp_path}/odd.name"))
+    assert item == Item(
+        f"file:{tmp_path}/odd.name", "file", f"{tmp_path}/odd.name", replace(line, source=f"{tmp_path}/odd.name")
+    )
 
 
 def test_every_kind_of_useless_line_has_its_own_code(tmp_path: Path) -> None:

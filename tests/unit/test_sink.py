@@ -22,7 +22,21 @@ from pipeline.ports import OutFile
 from pipeline.sink import atomic, layout
 from pipeline.sink.disk import DiskSink, _trouble
 
-TITLES = ["../../etc/passwd", "a\nb\r\nc", "🎬🎬", "x" * 10_000, "", "   ", "-rf *", ".hidden", "CON", "日本語", "\x00\x1b[31m", "\ud800", "Ärger: 50 % / Ü"]
+TITLES = [
+    "../../etc/passwd",
+    "a\nb\r\nc",
+    "🎬🎬",
+    "x" * 10_000,
+    "",
+    "   ",
+    "-rf *",
+    ".hidden",
+    "CON",
+    "日本語",
+    "\x00\x1b[31m",
+    "\ud800",
+    "Ärger: 50 % / Ü",
+]
 
 
 @pytest.mark.parametrize("title", TITLES)
@@ -48,7 +62,9 @@ def test_a_folder_keeps_its_name_when_the_title_changes() -> None:
         assert layout.folder("k", "New title", known=other) == "new-title--" + layout.key8("k")
 
 
-@pytest.mark.parametrize("name", ["", ".x", "..", "a/../b", "/a", "a//b", "raw/a/b", "a\nb", "-a", "a b", "ä", "a.", "x" * 200])
+@pytest.mark.parametrize(
+    "name", ["", ".x", "..", "a/../b", "/a", "a//b", "raw/a/b", "a\nb", "-a", "a b", "ä", "a.", "x" * 200]
+)
 @pytest.mark.asyncio
 async def test_names_that_could_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
     """Nothing is written, not even the good file beside it."""
@@ -69,7 +85,10 @@ def record(*names: str) -> OutFile:
 async def test_only_what_is_ours_and_no_longer_wanted_is_removed(tmp_path: Path) -> None:
     """The user's own files, links and folders in a result folder stay; so does what an odd record claims."""
     sink, home = DiskSink(tmp_path), tmp_path / "a--bbbbbbbb"
-    await sink.write(home.name, [OutFile("old.md", "x"), OutFile("raw/1.json", "x"), record("old.md", "raw/1.json", "linked.md", "../no")])
+    await sink.write(
+        home.name,
+        [OutFile("old.md", "x"), OutFile("raw/1.json", "x"), record("old.md", "raw/1.json", "linked.md", "../no")],
+    )
     (home / "mine.txt").write_text("notes")
     (tmp_path / "no").write_text("outside")
     (home / "linked.md").symlink_to(tmp_path / "no")
@@ -80,7 +99,9 @@ async def test_only_what_is_ours_and_no_longer_wanted_is_removed(tmp_path: Path)
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"files": 5}', '{"files": ["../x", 5, null, "ok.md"]}', "[" * 9999, "\x00"])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"files": 5}', '{"files": ["../x", 5, null, "ok.md"]}', "[" * 9999, "\x00"]
+)
 async def test_an_odd_record_claims_nothing(tmp_path: Path, content: str) -> None:
     """A damaged video.json neither stops a write nor removes a stranger's file."""
     home = tmp_path / "a--bbbbbbbb"
@@ -142,9 +163,15 @@ async def test_what_stands_in_the_way_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("number", "code", "kind"),
-    [(errno.ENOSPC, "disk_full", Transient), (errno.EDQUOT, "disk_full", Transient), (errno.EROFS, "output_not_writable", Transient),
-     (errno.EACCES, "output_not_writable", Transient), (errno.EIO, "output_trouble", Transient), (errno.ENOTDIR, "output_blocked", Permanent)],
-)  # fmt: skip
+    [
+        (errno.ENOSPC, "disk_full", Transient),
+        (errno.EDQUOT, "disk_full", Transient),
+        (errno.EROFS, "output_not_writable", Transient),
+        (errno.EACCES, "output_not_writable", Transient),
+        (errno.EIO, "output_trouble", Transient),
+        (errno.ENOTDIR, "output_blocked", Permanent),
+    ],
+)
 def test_each_refusal_of_the_disk_has_a_code_and_a_remedy(number: int, code: str, kind: type[Exception]) -> None:
     """The message names the place; what a person can mend by the next night is tried again."""
     found = _trouble(OSError(number, os.strerror(number)), Path("/out/a"))
@@ -191,15 +218,20 @@ async def test_a_stream_that_fails_leaves_the_old_index(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["results.jsonl"]
 
 
+def finished() -> int:
+    """Return the id of a process that has ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        return child.pid
+
+
 @pytest.mark.asyncio
 async def test_leftovers_of_the_dead_are_swept_and_of_the_living_kept(tmp_path: Path) -> None:
     """A temporary file goes when its writer is dead, or is us; another living writer's only after an hour."""
-    child = subprocess.Popen([sys.executable, "-c", ""])
-    child.wait()
+    dead = finished()
     home = tmp_path / "a--bbbbbbbb"
     home.mkdir()
     living = f".a.md.{os.getppid()}-{'0' * 16}.tmp"
-    for pid in (child.pid, os.getpid(), 2**70):
+    for pid in (dead, os.getpid(), 2**70):
         (home / f".a.md.{pid}-{'0' * 16}.tmp").touch()
     (home / living).touch()
     (home / ".a.md.tmp").touch()
