@@ -123,7 +123,7 @@ class BatchRoutes:
         """Return JSON Lines, one per item, also while the batch runs."""
         _, jobs = await self._get(request)
         lines = b"".join(dump(_result(job)) + b"\n" for job in jobs)
-        return Response(lines, media_type="application/x-ndjson")
+        return Response(lines, media_type="application/jsonl")
 
     async def cancel(self, request: Request) -> Response:
         """Cancel what is queued; what is being carried out finishes."""

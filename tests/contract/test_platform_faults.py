@@ -13,7 +13,7 @@ import pytest
 
 from tests.contract.double import EPOCH, VIDEO, Wrist, finished, platform, question, ready, settled, upload
 
-CREATE = {"data": {"method": "direct", "filename": "once.mp4"}, "files": {"file": ("a.mp4", VIDEO)}}
+CREATE: dict[str, Any] = {"data": {"method": "direct", "filename": "once.mp4"}, "files": {"file": ("a.mp4", VIDEO)}}
 
 
 @pytest.mark.asyncio

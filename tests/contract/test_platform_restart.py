@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
@@ -178,6 +179,52 @@ async def test_least_times_pass_on_the_clock(tmp_path: Path) -> None:
         clock.move(30)
         for key in ids:
             assert (await settled(client, key))["status"] == "ready"
+
+
+@pytest.mark.asyncio
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
+async def test_a_big_upload_passes_through_little_memory(tmp_path: Path) -> None:
+    """120 MB by both roads: the server's peak grows by less than 16 MB."""
+    size, piece = 120_000_000, b"\1" * 1_000_000
+    process, base = await anyio.to_thread.run_sync(served, tmp_path, 0.0)
+
+    def peak() -> int:
+        lines = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))  # kilobytes
+
+    async def pieces() -> AsyncIterator[bytes]:
+        head = b'Content-Disposition: form-data; name="method"\r\n\r\ndirect'
+        yield b"--b\r\n" + head + b'\r\n--b\r\nContent-Disposition: form-data; name="file"; filename="f.mp4"\r\n\r\n'
+        for _ in range(size // len(piece)):
+            yield piece
+        yield b"\r\n--b--\r\n"
+
+    async def chunk(length: int) -> AsyncIterator[bytes]:
+        for at in range(0, length, len(piece)):
+            yield piece[: min(len(piece), length - at)]
+
+    try:
+        async with httpx.AsyncClient(base_url=f"{base}/v1.3", headers={"x-api-key": TOKEN}, timeout=60) as client:
+            await ready(client)
+            before = peak()
+            form = {"content-type": "multipart/form-data; boundary=b"}
+            made = await client.post("/assets", content=pieces(), headers=form)
+            assert (await settled(client, made.json()["_id"]))["size"] == size
+            session = await opened(client, size)
+            proofs = []
+            async with httpx.AsyncClient(timeout=60) as plain:
+                for url in session["upload_urls"]:
+                    number = url["chunk_index"]
+                    length = min(session["chunk_size"], size - (number - 1) * session["chunk_size"])
+                    etag = (await plain.put(url["url"], content=chunk(length))).headers["ETag"]
+                    proofs.append({"chunk_index": number, "proof": etag, "proof_type": "etag", "chunk_size": length})
+            path = f"/assets/multipart-uploads/{session['upload_id']}"
+            await client.post(path, json={"completed_chunks": proofs})
+            assert (await settled(client, session["asset_id"]))["size"] == size
+            assert peak() - before < 16_000
+    finally:
+        killed(process)
 
 
 def test_a_ledger_without_a_database_is_empty(tmp_path: Path) -> None:

@@ -1,0 +1,195 @@
+"""The pure parts of the local platform: schema subset, fault scripts, limits, paging, forms."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.datastructures import QueryParams
+
+from pipeline.errors import ConfigError
+from pipeline.local.asks import read_sync, read_task
+from pipeline.local.faults import Faults, Script, read_faults
+from pipeline.local.limits import Limits
+from pipeline.local.subset import check_schema
+from pipeline.local.wire import ApiError, Page, error_body, flag, metadata_of, new_id
+
+GOOD: list[dict[str, Any]] = [
+    {"type": "object", "properties": {"a": {"type": "string", "pattern": "^x", "description": "d"}}, "required": ["a"]},
+    {"type": "array", "minItems": 1, "items": {"anyOf": [{"type": "null"}, {"type": "integer", "minimum": 1}]}},
+    {
+        "type": "object",
+        "properties": {"t": {"$ref": "#/$defs/T"}},
+        "$defs": {"T": {"type": "timestamp", "format": "seconds"}},
+    },
+    {"type": "object", "properties": {"start_time": {"type": "number"}, "end_time": {"type": "timestamp"}}},
+    {"type": "string", "enum": ["a", "b"]},
+    {"const": 3},
+]
+BAD: list[tuple[dict[str, Any], int]] = [
+    ({"type": "object", "additionalProperties": False}, 422),
+    ({"type": "string", "minLength": 1}, 422),
+    ({"type": "string", "maxLength": 1}, 422),
+    ({"type": "array", "maxItems": 1}, 422),
+    ({"type": "array", "uniqueItems": True}, 422),
+    ({"type": "number", "minimum": 1}, 422),
+    ({"oneOf": []}, 422),
+    ({"allOf": []}, 422),
+    ({"not": {}}, 422),
+    ({"type": "array", "minItems": 2}, 400),
+    ({"type": "integer", "minimum": 1.5}, 400),
+    ({"type": "string", "format": "email"}, 400),
+    ({"type": "string", "pattern": "("}, 400),
+    ({"type": "wave"}, 400),
+    ({"type": ["string", "null"]}, 400),
+    ({"$ref": "https://example.invalid/x"}, 400),
+    ({"type": "object", "properties": {"start_time": {"type": "boolean"}}}, 400),
+    ({"type": "object", "properties": {"end_time": {"type": "string", "format": "time"}}}, 400),
+    ({"type": "object", "required": ["a"]}, 400),
+    ({"type": "object", "properties": []}, 400),
+    ({"enum": [{}]}, 400),
+]
+
+
+@pytest.mark.parametrize("schema", GOOD)
+def test_the_subset_is_taken(schema: dict[str, Any]) -> None:
+    """What the platform supports passes unchanged."""
+    assert check_schema(schema) == schema
+
+
+@pytest.mark.parametrize(("schema", "status"), BAD)
+def test_what_is_outside_the_subset_is_refused_at_any_depth(schema: dict[str, Any], status: int) -> None:
+    """Unsupported keywords are 422, wrong use is 400: at the top, in a property, in a list, in a definition."""
+    for whole in (
+        schema,
+        {"type": "object", "properties": {"a": schema}},
+        {"type": "array", "items": {"anyOf": [schema]}},
+        {"type": "null", "$defs": {"D": schema}},
+    ):
+        with pytest.raises(ApiError) as error:
+            check_schema(whole)
+        assert error.value.status == status
+
+
+@settings(deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+    )
+)
+def test_no_json_makes_the_readers_crash(value: Any) -> None:
+    """Whatever a client sends is either read or refused as an ApiError."""
+    for attempt in (
+        lambda: check_schema(value),
+        lambda: read_sync(
+            {"video": value, "prompt": value, "response_format": {"type": "json_schema", "json_schema": value}}
+        ),
+        lambda: read_task({"video": {"type": "asset_id", "asset_id": "a"}, "prompt": "p", "temperature": value}),
+        lambda: metadata_of(value),
+        lambda: Faults.of([value] if isinstance(value, dict) else []),
+    ):
+        with contextlib.suppress(ApiError):
+            attempt()
+
+
+def hits(rule: dict[str, Any], requests: int, seed: int = 0) -> list[int]:
+    """Return which of so many equal requests a rule hits, counted from 1."""
+    script = Script(Faults.of([rule], seed))
+    return [number for number in range(1, requests + 1) if script.decide("GET", "/v1.3/assets")]
+
+
+def test_rules_choose_their_requests() -> None:
+    """nth hits once, every hits each nth, times ends it, and no word hits all; other requests are not counted."""
+    rule = {"match": "GET /v1.3/assets$", "do": "key"}
+    assert hits(rule, 3) == [1, 2, 3]
+    assert hits({**rule, "nth": 2}, 5) == [2]
+    assert hits({**rule, "every": 2}, 5) == [2, 4]
+    assert hits({**rule, "every": 2, "times": 1}, 5) == [2]
+    assert hits({**rule, "times": 2}, 5) == [1, 2]
+    script = Script(Faults.of([{**rule, "nth": 1}]))
+    assert script.decide("POST", "/v1.3/assets") == []
+    assert len(script.decide("GET", "/v1.3/assets")) == 1
+
+
+def test_chances_repeat_with_their_seed() -> None:
+    """The same seed hits the same requests; about as many as the probability says."""
+    rule = {"match": "GET", "do": "key", "probability": 0.3}
+    assert hits(rule, 200, 7) == hits(rule, 200, 7)
+    assert hits(rule, 200, 7) != hits(rule, 200, 8)
+    assert 30 < len(hits(rule, 200, 7)) < 90
+
+
+def test_a_fault_script_is_read_from_a_file(tmp_path: Path) -> None:
+    """Rules and seed as over HTTP; what is no script is a ConfigError that names the file."""
+    path = tmp_path / "faults.json"
+    path.write_text(
+        json.dumps({"rules": [{"match": "GET", "do": "latency", "seconds": 2}], "seed": 3}), encoding="utf-8"
+    )
+    script = read_faults(path)
+    assert (script.rules[0].seconds, script.seed) == (2, 3)
+    for text in ("{", "[]", "{}", '{"rules": [{"match": "x", "do": "explode"}]}', '{"rules": [1]}'):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(ConfigError, match=r"faults\.json"):
+            read_faults(path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_faults(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("size", "code"),
+    [
+        ((360, 360), None),
+        ((5184, 2160), None),
+        ((2160, 5184), None),
+        ((640, 359), "video_resolution_too_low"),
+        ((5186, 2160), "video_resolution_too_high"),
+        ((4000, 2200), "video_resolution_too_high"),
+        ((1000, 400), "video_resolution_invalid_aspect_ratio"),
+    ],
+)
+def test_picture_sizes_have_their_edges(size: tuple[int, int], code: str | None) -> None:
+    """360 to 5184x2160 in either direction, at most 2.4 to 1."""
+    fault = Limits().picture_fault(*size)
+    assert (fault[0] if fault else None) == code
+
+
+@pytest.mark.parametrize(
+    ("seconds", "window", "sync", "code"),
+    [
+        (4.0, None, True, None),
+        (3.9, None, True, "video_duration_too_short"),
+        (3600.0, None, True, None),
+        (3601.0, None, True, "video_duration_too_long"),
+        (7200.0, None, False, None),
+        (7201.0, None, False, "video_duration_too_long"),
+        (14_400.0, 7200.0, False, None),
+        (14_400.0, 7201.0, False, "video_duration_too_long"),
+        (14_401.0, 60.0, False, "video_duration_too_long"),
+    ],
+)
+def test_durations_have_their_edges(seconds: float, window: float | None, sync: bool, code: str | None) -> None:
+    """An hour at once, two hours as a task, four where a window of two is asked for."""
+    fault = Limits().length_fault(seconds, window, sync=sync)
+    assert (fault[0] if fault else None) == code
+
+
+def test_pages_and_bodies() -> None:
+    """Page arithmetic, the five error shapes, truth values as text, ids of 24 hex characters."""
+    page = Page.of(QueryParams("page=3&page_limit=20"))
+    assert (page.offset, page.info(41)["total_page"]) == (40, 3)
+    assert Page().info(0)["total_page"] == 0
+    assert json.loads(error_body("nested", "c", "m", {"d": 1})) == {
+        "error": {"code": "c", "message": "m", "details": {"d": 1}}
+    }
+    assert json.loads(error_body("flat", "c", "m")) == {"code": "c", "message": "m"}
+    assert error_body("empty", "c", "m") == b""
+    assert flag({"x": "TRUE"}, "x", default=False)
+    assert not flag({}, "x", default=False)
+    assert len({new_id(1.8e9) for _ in range(100)}) == 100
+    assert int(new_id(1.8e9), 16) > 0
+    assert len(new_id(1.8e9)) == 24
