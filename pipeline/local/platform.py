@@ -28,6 +28,7 @@ from pipeline.local.routes_batches import BatchRoutes
 from pipeline.local.routes_indexes import IndexRoutes
 from pipeline.local.routes_multipart import MultipartRoutes
 from pipeline.local.routes_platform import PlatformRoutes
+from pipeline.local.routes_storage import StorageRoutes
 from pipeline.local.server import EmbeddedServer
 from pipeline.local.state import State
 from pipeline.local.wire import ApiError, error_response
@@ -142,8 +143,8 @@ class LocalPlatform:
 
 
 def _application(desk: Desk, own: PlatformRoutes) -> Starlette:
-    parts = (MultipartRoutes(desk), AssetRoutes(desk), AnalyzeRoutes(desk), BatchRoutes(desk), IndexRoutes(desk), own)
-    routes = [route for part in parts for route in part.routes()]
+    kinds = (MultipartRoutes, StorageRoutes, AssetRoutes, AnalyzeRoutes, BatchRoutes, IndexRoutes)
+    routes = [route for part in (*(kind(desk) for kind in kinds), own) for route in part.routes()]
     handlers = {ApiError: _api_error, HTTPException: _http_error, Exception: _crash}
     return Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
 

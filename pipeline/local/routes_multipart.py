@@ -1,21 +1,20 @@
-"""Multipart uploads: sessions, presigned addresses, and the storage they point to."""
+"""Multipart uploads: sessions, their presigned addresses, the reports that complete them."""
 
 from __future__ import annotations
 
 import dataclasses
 import mimetypes
-import os
 import secrets
 import sqlite3
 from typing import TypeGuard
 from urllib.parse import urlencode
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from pipeline.local import ledger
-from pipeline.local.desk import Desk, Inlet, bytes_of, discard, fate_of, json_body
+from pipeline.local.desk import Desk, discard, fate_of, json_body
 from pipeline.local.records import ASSETS, CHUNKS, SESSIONS, Asset, Chunk, Session
 from pipeline.local.state import settle
 from pipeline.local.wire import API, STORAGE, ApiError, Page, invalid, metadata_of, missing, new_id, reply, time_text
@@ -25,7 +24,7 @@ _MOST_URLS = 50
 
 
 class MultipartRoutes:
-    """``/assets/multipart-uploads`` and the storage behind its addresses."""
+    """``/assets/multipart-uploads``."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -39,8 +38,6 @@ class MultipartRoutes:
             Route(f"{base}/{{upload_id}}", self.status, methods=["GET"]),
             Route(f"{base}/{{upload_id}}", self.report, methods=["POST"]),
             Route(f"{base}/{{upload_id}}/presigned-urls", self.more_urls, methods=["POST"]),
-            Route(f"{STORAGE}/uploads/{{upload_id}}/{{number:int}}", self.store, methods=["PUT"]),
-            Route(f"{STORAGE}/assets/{{asset_id}}", self.fetch, methods=["GET"]),
         ]
 
     async def create(self, request: Request) -> Response:
@@ -153,7 +150,7 @@ class MultipartRoutes:
     async def status(self, request: Request) -> Response:
         """Show how far a session is; the list of chunks is paged and counts by ``index``."""
         page = Page.of(request.query_params)
-        session = await self._get(request)
+        session = await find_session(self._desk, request.path_params["upload_id"])
         chunks = await self._desk.state.look(lambda db: _chunks(db, session.id))
         numbers = range(page.offset + 1, min(page.offset + page.limit, session.total_chunks) + 1)
         reported = [chunk for chunk in chunks.values() if chunk.reported]
@@ -175,7 +172,7 @@ class MultipartRoutes:
 
     async def more_urls(self, request: Request) -> Response:
         """Hand out further presigned addresses."""
-        session = await self._active(request)
+        session = await active_session(self._desk, request.path_params["upload_id"])
         body = await json_body(request)
         start, count = body.get("start"), body.get("count")
         if not _whole(start, session.total_chunks) or not _whole(count, _MOST_URLS):
@@ -193,34 +190,10 @@ class MultipartRoutes:
             }
         )
 
-    async def store(self, request: Request) -> Response:
-        """Be the object storage: write one chunk to its place in the session's file and answer with its ETag."""
-        key, number = request.path_params["upload_id"], request.path_params["number"]
-        self._desk.check_signature(request, f"uploads/{key}/{number}")
-        session = await self._active(request)
-        present = await self._desk.state.look(lambda db: CHUNKS.get(db, f"{key}:{number}"))
-        if present is not None and present.reported:
-            raise ApiError(403, "chunk_already_reported", "The address has served its upload.")
-        wanted = min(session.chunk_size, session.total_size - (number - 1) * session.chunk_size)
-        path = self._desk.state.session_file(key)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        with os.fdopen(descriptor, "r+b", buffering=0) as file:
-            file.seek((number - 1) * session.chunk_size)
-            inlet = Inlet(file, wanted)
-            async for piece in bytes_of(request):
-                inlet.take(piece)
-            if inlet.size != wanted:
-                raise invalid(f"Chunk {number} has {inlet.size} bytes instead of {wanted}.")
-            await self._desk.state.aside(lambda: os.fsync(file.fileno()))
-        now = self._desk.clock.now()
-        chunk = Chunk(f"{key}:{number}", key, number, inlet.md5.hexdigest(), wanted, now, now)
-        await self._desk.state.change(lambda db: _put_chunk(db, chunk))
-        return Response(status_code=200, headers={"ETag": f'"{chunk.etag}"'})
-
     async def report(self, request: Request) -> Response:
         """Take the proofs of stored chunks; the last one completes the session. Repeating changes nothing."""
         body = await json_body(request)
-        session = await self._get(request)
+        session = await find_session(self._desk, request.path_params["upload_id"])
         if session.status not in ("active", "completed"):
             raise ApiError(400, "upload_session_expired", "The session has expired; open a new one.")
         proofs = _proofs(body, session)
@@ -272,43 +245,34 @@ class MultipartRoutes:
         if await self._desk.state.change(work) and session.fate != "stuck":
             self._desk.work.push_asset(session.asset_id)
 
-    async def fetch(self, request: Request) -> Response:
-        """Hand out a completed asset's bytes to the holder of a signed address."""
-        key = request.path_params["asset_id"]
-        self._desk.check_signature(request, f"assets/{key}")
-        path = self._desk.state.blob(key)
-        if not path.exists():
-            raise missing("asset", key)
-        return FileResponse(path, media_type="application/octet-stream")
 
-    async def _active(self, request: Request) -> Session:
-        session = await self._get(request)
-        if session.status != "active":
-            raise ApiError(400, f"upload_session_{session.status}", f"The session is {session.status}.")
+async def active_session(desk: Desk, key: str) -> Session:
+    """Return a session that takes chunks; raises ApiError (404, 400)."""
+    session = await find_session(desk, key)
+    if session.status != "active":
+        raise ApiError(400, f"upload_session_{session.status}", f"The session is {session.status}.")
+    return session
+
+
+async def find_session(desk: Desk, key: str) -> Session:
+    """Return the session or raise ApiError (404); one that is past its time becomes expired here, its asset failed."""
+    now = desk.clock.now()
+
+    def work(db: sqlite3.Connection) -> Session:
+        session = _present(db, key)
+        if session.status == "active" and now >= session.expires:
+            session = dataclasses.replace(session, status="expired", updated=session.expires)
+            SESSIONS.put(db, session)
+            asset = ASSETS.get(db, session.asset_id)
+            if asset is not None:
+                ASSETS.put(db, dataclasses.replace(asset, status="failed", error="the upload session expired"))
         return session
 
-    async def _get(self, request: Request) -> Session:
-        """Return the session; one that is past its time becomes expired here, and its asset failed."""
-        key = request.path_params["upload_id"]
-        now = self._desk.clock.now()
-
-        def work(db: sqlite3.Connection) -> Session:
-            session = SESSIONS.get(db, key)
-            if session is None:
-                raise missing("upload session", key)
-            if session.status == "active" and now >= session.expires:
-                session = dataclasses.replace(session, status="expired", updated=session.expires)
-                SESSIONS.put(db, session)
-                asset = ASSETS.get(db, session.asset_id)
-                if asset is not None:
-                    ASSETS.put(db, dataclasses.replace(asset, status="failed", error="the upload session expired"))
-            return session
-
-        session = await self._desk.state.look(lambda db: SESSIONS.get(db, key))
-        if session is None or (session.status == "active" and now >= session.expires):
-            session = await self._desk.state.change(work)
-            await self._desk.state.aside(lambda: discard(self._desk.state.session_file(key)))
-        return session
+    session = await desk.state.look(lambda db: _present(db, key))
+    if session.status == "active" and now >= session.expires:
+        session = await desk.state.change(work)
+        await desk.state.aside(lambda: discard(desk.state.session_file(key)))
+    return session
 
 
 def _proofs(body: dict[str, Json], session: Session) -> list[tuple[int, str]]:
@@ -338,13 +302,6 @@ def _present(db: sqlite3.Connection, key: str) -> Session:
 
 def _chunks(db: sqlite3.Connection, session_id: str) -> dict[int, Chunk]:
     return {chunk.number: chunk for chunk in CHUNKS.select(db, "session_id = ?", [session_id])}
-
-
-def _put_chunk(db: sqlite3.Connection, chunk: Chunk) -> None:
-    if CHUNKS.get(db, chunk.id) is None:
-        CHUNKS.add(db, chunk)
-    else:
-        CHUNKS.put(db, chunk)
 
 
 def _chunk_view(number: int, chunk: Chunk | None) -> dict[str, Json]:

@@ -39,7 +39,20 @@ def check_schema(schema: Json) -> dict[str, Json]:
     for name, part in definitions.items():
         _check(part, f"$defs.{name}", frozenset(definitions), 1)
     _check(schema, "the schema", frozenset(definitions), 0)
+    _check_timestamps(schema, "the schema", lists=0, hidden=False)
     return schema
+
+
+def _check_timestamps(schema: Mapping[str, Json], where: str, *, lists: int, hidden: bool) -> None:
+    """A timestamp stands at the top or in objects one list deep, never inside anyOf or a definition."""
+    if schema.get("type") == "timestamp" and (hidden or lists > 1):
+        raise invalid(f"{where}: a timestamp cannot stand this deep, nor inside anyOf or $defs.")
+    for name, part in schema.get("properties", {}).items():
+        _check_timestamps(part, f"{where}.{name}", lists=lists, hidden=hidden)
+    if "items" in schema:
+        _check_timestamps(schema["items"], f"{where}.items", lists=lists + 1, hidden=hidden)
+    for part in [*schema.get("anyOf", []), *schema.get("$defs", {}).values()]:
+        _check_timestamps(part, where, lists=lists, hidden=True)
 
 
 def _check(schema: Json, where: str, definitions: frozenset[str], depth: int) -> None:

@@ -25,12 +25,14 @@ GOOD: list[dict[str, Any]] = [
     {
         "type": "object",
         "properties": {"t": {"$ref": "#/$defs/T"}},
-        "$defs": {"T": {"type": "timestamp", "format": "seconds"}},
+        "$defs": {"T": {"type": "number"}},
     },
     {"type": "object", "properties": {"start_time": {"type": "number"}, "end_time": {"type": "timestamp"}}},
     {"type": "string", "enum": ["a", "b"]},
     {"const": 3},
 ]
+STAMP = {"type": "timestamp", "format": "seconds"}
+MOMENT = {"type": "object", "properties": {"at": STAMP}}
 BAD: list[tuple[dict[str, Any], int]] = [
     ({"type": "object", "additionalProperties": False}, 422),
     ({"type": "string", "minLength": 1}, 422),
@@ -53,7 +55,13 @@ BAD: list[tuple[dict[str, Any], int]] = [
     ({"type": "object", "required": ["a"]}, 400),
     ({"type": "object", "properties": []}, 400),
     ({"enum": [{}]}, 400),
+    ({"anyOf": [STAMP]}, 400),
+    ({"type": "null", "$defs": {"T": MOMENT}}, 400),
+    ({"type": "array", "items": {"type": "array", "items": MOMENT}}, 400),
 ]
+
+
+GOOD += [STAMP, MOMENT, {"type": "array", "items": MOMENT}]
 
 
 @pytest.mark.parametrize("schema", GOOD)
