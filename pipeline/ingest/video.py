@@ -235,7 +235,9 @@ class VideoKind:
             if text:
                 metadata["captions"] = text
         title = next((item.data["line"]["title"] for item in items if item.data["line"]["title"]), "")
-        metadata["title"] = (title or path.stem)[:200]
+        metadata["source_name"] = path.name[:200]
+        if title:
+            metadata["title"] = title[:200]
         return NewUpload(
             described.name, described.road, described.mime, described.size, path, "", metadata, described.since
         )

@@ -180,13 +180,13 @@ class Work:
 
     def question(self, asset: Asset, request: Mapping[str, Json]) -> Ask:
         """Put an asset and a checked request into one question."""
-        captions = asset.user_metadata.get("captions")
-        title = asset.user_metadata.get("title")
+        captions, title, name = (asset.user_metadata.get(key) for key in ("captions", "title", "source_name"))
         return Ask(
             path=str(self._state.blob(asset.id)),
             sha256=asset.sha256,
             readings=str(self._state.readings),
-            name=asset.filename,
+            # An uploader may need the filename for a unique key; a name fit for people is then in the metadata.
+            name=name if isinstance(name, str) and name else asset.filename,
             title=title if isinstance(title, str) else "",
             captions=(captions,) if isinstance(captions, str) and captions else (),
             prompt=request.get("prompt", ""),
