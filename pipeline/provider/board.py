@@ -134,7 +134,7 @@ class Sweep(Generic[T]):
                 raise
             self._refused.add(self._left[0])  # a word that we learned is not a filter: never ask for it again
             self._words.remove(self._left[0])
-            page = Page[tuple[str, T]]((), last=True)
+            page = Page((), last=True)
         self._made += 1
         seen = {key: status for key, status in page.entries if status.state == "working"}
         finished = {key for key, status in page.entries if status.state != "working"} & self._missing

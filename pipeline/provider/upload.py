@@ -38,9 +38,20 @@ _STALE = frozenset({400, 401, 403, 404, 410})  #: how storages refuse an expired
 class Caller(Protocol):
     """What the sender needs of the client."""
 
-    dialect: Dialect
-    clock: Clock
-    rng: Random
+    @property
+    def dialect(self) -> Dialect:
+        """What the platform speaks."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """Time."""
+        ...
+
+    @property
+    def rng(self) -> Random:
+        """Chance, for the spread of waits."""
+        ...
 
     async def call(self, request: Request, read: Callable[[Response], T]) -> T:
         """Make one call of the API with all its rules."""

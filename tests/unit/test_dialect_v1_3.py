@@ -1,0 +1,259 @@
+"""API v1.3 on JSON: requests as documented, answers and errors of every form. No I/O."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import Ambiguous, NeedsOperator, Permanent, ReelmillError, Throttled, Transient
+from pipeline.ports import NewUpload, Question, Session
+from pipeline.provider import wire
+from pipeline.provider.codes import MEANINGS
+from pipeline.provider.dialect import Found, Proof, Request, Response, Unreadable
+from pipeline.provider.v1_3 import V13
+
+API = V13()
+AT = 1_795_341_600.0  # 2026-11-22T10:00:00Z
+GET = Request("GET", "/x", "read", safe=True)
+POST = Request("POST", "/x", "analyze")
+
+
+def answer(body: Any = b"", status: int = 200, **headers: str) -> Response:
+    """A response; header names are written with underscores."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Response(status, {name.replace("_", "-"): value for name, value in headers.items()}, content, AT)
+
+
+def error(response: Response, request: Request = POST) -> ReelmillError:
+    """What the dialect makes of it; 7 seconds where no time is named."""
+    return API.read_error(response, request, wait=7.0)
+
+
+# ------------------------------------------------------------------------------------------------------------ requests
+
+
+def test_a_question_becomes_an_analysis_task() -> None:
+    """All fields as documented; ``max_tokens`` is kept inside the range that the platform takes."""
+    schema = {"type": "object", "properties": {"title": {"type": "string"}}}
+    wish = Question("k-1", "asset", "Why?", schema, 100, 0.3, "pegasus1.6")
+    request = API.submit_analysis(wish)
+    assert (request.method, request.path, request.group, request.safe) == ("POST", "/analyze/tasks", "analyze", False)
+    assert request.headers == {"idempotency-key": "k-1"}
+    assert request.json == {
+        "model_name": "pegasus1.6", "video": {"type": "asset_id", "asset_id": "asset"}, "prompt": "Why?", "temperature": 0.3,
+        "max_tokens": 512, "custom_id": "k-1", "response_format": {"type": "json_schema", "json_schema": schema},
+    }  # fmt: skip
+
+
+def test_uploads_say_all_that_has_a_moving_default() -> None:
+    """HLS and thumbnails are switched off in words; metadata is JSON text in a form and an object in a session."""
+    upload = NewUpload("n.mp4", "direct", size=5, path=Path("f"), metadata={"a": 1, "big": 2**60})
+    direct = API.create_asset(upload)
+    assert dict(direct.form or ()) == {
+        "method": "direct", "filename": "n.mp4", "enable_hls": "false", "enable_thumbnail": "false",
+        "user_metadata": json.dumps({"a": 1, "big": str(2**60)}),
+    }  # fmt: skip
+    by_url = API.create_asset(NewUpload("n", "url", url="https://x/y.mp4"))
+    assert (by_url.file, dict(by_url.form or ())["url"]) == (None, "https://x/y.mp4")
+    session = API.open_session(upload)
+    assert session.json is not None
+    assert session.json["user_metadata"] == {"a": 1, "big": str(2**60)}
+    assert (session.json["enable_hls"], session.json["total_size"], session.json["type"]) == (False, 5, "video")
+    assert [request.safe for request in (direct, by_url, session)] == [False] * 3
+
+
+def test_only_what_may_be_repeated_is_safe() -> None:
+    """Reads, reports and requests for addresses are; whatever creates or bills is not."""
+    session = Session("u/1", "a", 8, 2, AT)
+    safe = [
+        API.chunk_state(session, 1),
+        API.more_addresses(session, 1, 2),
+        API.report_chunks(session, [Proof(1, "e", 8)]),
+    ]
+    assert all(request.safe for request in [*safe, API.media_one("x"), API.media_many(["x"]), API.check()])
+    assert safe[0].path == "/assets/multipart-uploads/u%2F1"
+    assert safe[2].json == {
+        "completed_chunks": [{"chunk_index": 1, "proof": "e", "proof_type": "etag", "chunk_size": 8}]
+    }
+
+
+# ------------------------------------------------------------------------------------------------------------- answers
+
+
+def test_a_session_is_read_with_its_headers_and_expiry() -> None:
+    """Times with and without fractions are read; a missing expiry is the documented day."""
+    body = {"upload_id": "u", "asset_id": "a", "chunk_size": 8, "total_chunks": 3, "upload_headers": {"X-A": "1"}}
+    session = API.read_session(answer({**body, "expires_at": "2026-11-23T10:00:00.500Z"}))
+    assert (session.expires_at, session.headers) == (AT + 86_400.5, {"X-A": "1"})
+    assert API.read_session(answer(body)).expires_at == AT + 86_400
+    for name in ("upload_id", "chunk_size"):
+        with pytest.raises(Unreadable):
+            API.read_session(answer({key: value for key, value in body.items() if key != name}))
+
+
+def test_a_chunk_list_is_read_page_by_page() -> None:
+    """The list counts by ``index``; only completed chunks count; failed and expired sessions are dead."""
+    chunks = [{"index": 1, "status": "completed"}, {"index": 2, "status": "pending"}, {"index": 3, "status": "failed"}]
+    body = {"status": "active", "uploaded_chunks": chunks, "page_info": {"page": 1, "total_page": 2}}
+    state = API.read_chunk_state(answer(body))
+    assert (state.state, state.done, state.last) == ("active", frozenset({1}), False)
+    words = {"completed": "completed", "failed": "dead", "expired": "dead", "brand_new": "active"}
+    for word, meaning in words.items():
+        assert API.read_chunk_state(answer({"status": word, "uploaded_chunks": None})).state == meaning
+
+
+@pytest.mark.parametrize(
+    ("word", "state"), [("processing", "working"), ("ready", "ready"), ("failed", "failed"), ("x", "working")]
+)
+def test_an_asset_is_read(word: str, state: str) -> None:
+    """An unknown word is working; facts come from where the platform puts them."""
+    body = {
+        "_id": "a",
+        "status": word,
+        "duration": 3.5,
+        "technical_metadata": {"video_width": 64, "file_size_bytes": 9},
+    }
+    status = API.read_media_one(answer(body))
+    assert (status.state, status.word, status.facts) == (state, word, {"duration": 3.5, "size": 9, "width": 64})
+    listed = API.read_media_many(answer({"data": [body], "page_info": {"page": 1, "total_page": 1}}))
+    assert listed["a"] == status
+
+
+def test_a_finished_analysis_is_kept_as_received() -> None:
+    """The raw body is the whole task; a warning beside a result is kept; without a result it is unreadable."""
+    result = {"generation_id": "g", "data": "{}", "finish_reason": "length", "usage": {"output_tokens": 5}}
+    body = {"task_id": "t", "status": "ready", "result": result, "error": {"message": "cut"}, "new_field": [1]}
+    status = API.read_analysis_one(answer(body))
+    assert status.answer is not None
+    assert (status.answer.raw, status.answer.finish_reason, status.answer.warning) == (body, "length", "cut")
+    with pytest.raises(Unreadable):
+        API.read_analysis_one(answer({"task_id": "t", "status": "ready"}))
+    listed = API.read_analyses_waiting(answer({"data": [{"task_id": "t", "status": "ready"}]}))
+    assert listed.entries[0][1].answer is None
+
+
+@pytest.mark.parametrize(("word", "state"), [("failed", "failed"), ("canceled", "canceled"), ("reviewing", "working")])
+def test_an_unfinished_or_failed_analysis_has_no_answer(word: str, state: str) -> None:
+    """Code and message are handed on; an unknown word is working."""
+    status = API.read_analysis_one(answer({"status": word, "error": {"code": "user_canceled", "message": "m"}}))
+    assert (status.state, status.code, status.message, status.answer) == (state, "user_canceled", "m", None)
+
+
+@given(st.one_of(st.binary(max_size=200), st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+        st.sampled_from(["data", "_id", "task_id", "status", "result", "error", "page_info", "uploaded_chunks", "upload_urls"]),
+        inner, max_size=4),
+).map(lambda value: json.dumps(value).encode())))  # fmt: skip
+def test_no_answer_breaks_a_reader(body: bytes) -> None:
+    """Whatever comes back, a reader returns a value or raises Unreadable; an error reader returns one of our errors."""
+    readers = (
+        API.read_created, API.read_assets, API.read_session, API.read_chunk_state, API.read_addresses, API.read_report,
+        API.read_media_one, API.read_media_many, API.read_submitted, API.read_analyses, API.read_analysis_one,
+        API.read_analyses_waiting, API.read_check,
+    )  # fmt: skip
+    for read in readers:
+        try:
+            assert read(answer(body)) is not None
+        except Unreadable:
+            continue
+    for status in (302, 400, 401, 404, 429, 500):
+        assert isinstance(error(answer(body, status)), ReelmillError)
+
+
+def test_what_was_lost_is_chosen_by_label_and_age() -> None:
+    """The exact label, not made before the intent; a failed one only if it is certainly younger."""
+
+    def found(key: str, age: float | None, *, failed: bool = False, label: str = "n") -> Found:
+        return Found(key, label, None if age is None else AT + age, failed)
+
+    assert wire.choose([found("old", -500), found("other", 5, label="N"), found("mine", 5)], "n", AT) == "mine"
+    assert wire.choose([found("skewed", -60)], "n", AT) == "skewed"
+    assert wire.choose([found("old failure", -60, failed=True)], "n", AT) is None
+    assert wire.choose([found("failure", 5, failed=True), found("undated", None)], "n", AT) == "undated"
+    assert wire.choose([found("failure", 5, failed=True)], "n", AT) == "failure"
+
+
+# -------------------------------------------------------------------------------------------------------------- errors
+
+_KINDS = {"operator": NeedsOperator, "throttle": Throttled, "permanent": Permanent}
+
+
+@pytest.mark.parametrize("code", sorted(MEANINGS))
+@pytest.mark.parametrize("nested", [False, True])
+def test_every_documented_code_has_its_class(code: str, nested: bool) -> None:
+    """Flat or nested, a code on a 400 means what the table says, with words and detail."""
+    flat = {"code": code, "message": "their words", "docs_url": "https://x"}
+    found = error(answer({"error": flat} if nested else flat, 400))
+    meaning = MEANINGS[code]
+    assert type(found) is _KINDS.get(meaning.kind, Ambiguous)
+    assert "their words" in found.trouble.detail
+    assert "their words" not in found.trouble.message
+    if meaning.kind in ("operator", "permanent"):
+        assert (found.trouble.code, found.trouble.message) == (meaning.code, meaning.message)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b'{"code": "par', b"[1]", b'{"error_code": 7, "message": "m"}', b'{"error": "m"}']
+)
+@pytest.mark.parametrize(("status", "safe", "unsafe"), [
+    (400, Permanent, Permanent), (401, NeedsOperator, NeedsOperator), (403, NeedsOperator, NeedsOperator),
+    (408, Transient, Ambiguous), (409, Permanent, Permanent), (413, Permanent, Permanent), (422, Permanent, Permanent),
+    (429, Throttled, Throttled), (500, Transient, Ambiguous), (503, Transient, Ambiguous), (504, Transient, Ambiguous),
+    (307, NeedsOperator, NeedsOperator), (600, Transient, Ambiguous),
+])  # fmt: skip
+def test_the_status_decides_whatever_the_body(
+    body: bytes, status: int, safe: type[Exception], unsafe: type[Exception]
+) -> None:
+    """Flat, nested, integer, empty, HTML and cut bodies: the class comes from the status."""
+    assert type(error(answer(body, status), GET)) is safe
+    assert type(error(answer(body, status), POST)) is unsafe
+
+
+def test_a_5xx_is_never_blamed_on_a_code() -> None:
+    """A gateway's 502 that quotes a code is still a gateway's 502."""
+    assert type(error(answer({"code": "insufficient_funds"}, 502))) is Ambiguous
+
+
+def test_foreign_words_are_cut_and_clean() -> None:
+    """At most 500 characters, on one line, without the query of an address."""
+    text = "see https://s.invalid/p?sig=topsecret\n" + "x" * 9000
+    found = error(answer({"code": "refused", "message": text}, 400))
+    assert len(found.trouble.detail) <= 500
+    assert "topsecret" not in found.trouble.detail
+    assert "\n" not in found.trouble.detail
+
+
+@pytest.mark.parametrize(("response", "wait"), [
+    (answer({}, 429, retry_after_ms="1500", retry_after="9"), 1.5),
+    (answer({}, 429, retry_after="9", x_ratelimit_reset=str(AT + 99)), 9),
+    (answer({}, 429, retry_after="Sun, 22 Nov 2026 10:01:40 GMT"), 100),
+    (answer({}, 429, retry_after="Sun, 22 Nov 2026 10:01:40 GMT", date="Sun, 22 Nov 2026 10:01:30 GMT"), 10),
+    (answer({}, 429, retry_after="soon"), 7),
+    (answer({"error": {"code": "RATE_LIMIT_EXCEEDED", "details": {"retryAfter": "60"}}}, 429), 60),
+    (answer({"details": {"retry_after": 61}, "message": "wait 5 seconds"}, 429), 61),
+    (answer({"code": "too_many_requests", "message": "100 requests per 60 seconds. Try again in 30 seconds."}, 429), 30),
+    (answer({"message": "Please retry after 2 minutes"}, 429), 120),
+    (answer({"message": "limit resets in about 1.5 hours"}, 429), 5400),
+    (answer({"message": "wait 250ms"}, 429), 0.25),
+    (answer({"message": "try again at 2026-11-22T10:00:45Z"}, 429), 45),
+    (answer({"message": "you may do 8 requests per minute"}, 429), 7),
+    (answer({"message": "retry"}, 429, x_ratelimit_reset=str(AT + 99)), 99),
+    (answer({}, 429, x_ratelimit_reset=str(AT - 99)), 7),
+    (answer(b"", 429), 7),
+    (answer(b"<html>", 429, retry_after="-5"), 7),
+    (answer({}, 429, retry_after="1e999"), 7),
+    (answer({}, 429, retry_after="0"), 0.05),
+    (answer({}, 429, retry_after="99999999999"), 7 * 86_400),
+])  # fmt: skip
+def test_the_wait_of_a_429_is_found(response: Response, wait: float) -> None:
+    """Milliseconds, seconds, date, details, words, reset, in this order; nonsense is passed over; nothing is endless."""
+    found = error(response)
+    assert isinstance(found, Throttled)
+    assert found.after == pytest.approx(wait)
+    assert found.group == "analyze"

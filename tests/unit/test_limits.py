@@ -1,0 +1,268 @@
+"""The shared limiter, in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.config import Bucket, Limits
+from pipeline.errors import Throttled
+from pipeline.provider.limits import SharedLimiter, Unlimited, Window
+from tests.virtual import EPOCH, VirtualClock, run_virtual
+
+
+class Memory:
+    """A journal in a dictionary; counts how often it is written."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Any] = {}
+        self.saves = 0
+
+    async def note_run(self, note: Any) -> None:
+        raise NotImplementedError
+
+    async def load(self, name: str) -> Any:
+        return self.kept.get(name)
+
+    async def save(self, name: str, value: Any) -> None:
+        self.saves += 1
+        self.kept[name] = value
+
+
+def limits(**analyze: float) -> Limits:
+    """Limits of the analyze group only."""
+    return Limits(analyze=Bucket(**analyze))
+
+
+async def admitted(limiter: SharedLimiter, clock: VirtualClock, until: float, **amounts: float) -> list[float]:
+    """Ask for room as an engine does until a time; return when it was given."""
+    given_at: list[float] = []
+    while clock.monotonic() < until:
+        try:
+            await limiter.admit("analyze", **amounts)
+            given_at.append(clock.monotonic())
+        except Throttled as error:
+            await clock.sleep(error.after or 0.0)
+    return given_at
+
+
+def most_in(times: list[float], span: float) -> int:
+    """The largest number of times that fall into any stretch of ``span`` seconds."""
+    return max(sum(1 for other in times if start <= other < start + span) for start in times)
+
+
+def test_no_minute_holds_more_than_the_limit() -> None:
+    """Whatever minute one looks at: never more than ten; and over ten minutes nearly all the room is used."""
+
+    async def work() -> None:
+        clock = VirtualClock()
+        limiter = SharedLimiter(limits(requests_per_minute=10), Memory(), clock, Random(1))
+        times = await admitted(limiter, clock, 600)
+        assert most_in(times, 60) <= 10
+        assert len(times) >= 95
+
+    run_virtual(work())
+
+
+def test_a_short_wait_is_slept_and_a_long_one_is_raised() -> None:
+    """Up to a second is waited for on the spot; more is the engine's business, and takes nothing."""
+
+    async def work() -> None:
+        clock = VirtualClock()
+        limiter = SharedLimiter(limits(requests_per_minute=1), Memory(), clock, Random(1))
+        await limiter.admit("analyze")
+        with pytest.raises(Throttled) as caught:
+            await limiter.admit("analyze")
+        assert caught.value.after is not None
+        assert 58 <= caught.value.after <= 62.1
+        assert caught.value.group == "analyze"
+        await clock.sleep(60.5)
+        before = clock.monotonic()
+        await limiter.admit("analyze")
+        assert 0 < clock.monotonic() - before <= 1.0
+
+    run_virtual(work())
+
+
+def test_minutes_and_tokens_count_beside_requests() -> None:
+    """Every bucket must have room; one call larger than a whole bucket goes when the bucket is empty, or it never would."""
+
+    async def work() -> None:
+        clock = VirtualClock()
+        rules = limits(minutes_per_hour=60, tokens_per_minute=1000)
+        limiter = SharedLimiter(rules, Memory(), clock, Random(1))
+        await limiter.admit("analyze", minutes=90, tokens=10)
+        with pytest.raises(Throttled) as hour:
+            await limiter.admit("analyze", minutes=1)
+        assert (hour.value.after or 0) > 3000
+        await limiter.admit("analyze", tokens=990)
+        with pytest.raises(Throttled) as minute:
+            await limiter.admit("analyze", tokens=1)
+        assert (minute.value.after or 0) < 70
+
+    run_virtual(work())
+
+
+def test_a_restart_remembers_the_day() -> None:
+    """What was used of a day's quota, and a pause, survive the process; other groups are untouched."""
+
+    async def work() -> None:
+        clock, journal = VirtualClock(), Memory()
+        rules = limits(requests_per_day=3)
+        first = SharedLimiter(rules, journal, clock, Random(1))
+        for _ in range(3):
+            await first.admit("analyze")
+        first.learn("search", wait=500)
+        await first.aclose()
+        second = SharedLimiter(rules, journal, clock, Random(1))
+        with pytest.raises(Throttled) as day:
+            await second.admit("analyze")
+        assert (day.value.after or 0) > 86_000
+        with pytest.raises(Throttled):
+            await second.admit("search")
+        await second.admit("read")
+
+    run_virtual(work())
+
+
+def test_a_kill_forgets_at_most_two_seconds() -> None:
+    """Counters are written while running, but not at every request."""
+
+    async def work() -> None:
+        clock, journal = VirtualClock(), Memory()
+        limiter = SharedLimiter(limits(requests_per_day=1000), journal, clock, Random(1))
+        for _ in range(500):
+            await limiter.admit("analyze")
+            await clock.sleep(0.02)
+        assert 4 <= journal.saves <= 7
+        kept = sum(journal.kept["limits"]["analyze"]["windows"]["requests_per_day"].values())
+        assert kept >= 390
+
+    run_virtual(work())
+
+
+def test_a_429_pauses_the_group_for_everybody() -> None:
+    """One worker is told to wait a minute: none of the others asks before it is over."""
+
+    async def work() -> None:
+        clock = VirtualClock()
+        limiter = SharedLimiter(Limits(), Memory(), clock, Random(1))
+        limiter.learn("analyze", wait=60)
+        limiter.learn("analyze", wait=5)  # a later, shorter word does not shorten the pause
+        times: list[float] = []
+
+        async def worker() -> None:
+            times.extend((await admitted(limiter, clock, 61))[:1])
+
+        async with anyio.create_task_group() as group:
+            for _ in range(20):
+                group.start_soon(worker)
+        assert min(times) >= 60
+
+    run_virtual(work())
+
+
+def test_headers_teach_how_much_is_left() -> None:
+    """Two requests are left until the reset: the third waits for it. Nonsense in headers is ignored."""
+
+    async def work() -> None:
+        clock = VirtualClock()
+        limiter = SharedLimiter(Limits(analyze=Bucket()), Memory(), clock, Random(1))
+        for bad in ({}, {"x-ratelimit-remaining": "x"}, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "nan"}):
+            limiter.learn("analyze", headers=bad)
+        limiter.learn("analyze", headers={"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(EPOCH - 5)})
+        await limiter.admit("analyze")
+        headers: Mapping[str, str] = {"x-ratelimit-remaining": "2", "x-ratelimit-reset": str(EPOCH + 300)}
+        limiter.learn("analyze", headers=headers)
+        limiter.learn("analyze", headers={**headers, "x-ratelimit-remaining": "3"})  # an older answer, come late
+        await limiter.admit("analyze")
+        await limiter.admit("analyze")
+        with pytest.raises(Throttled) as caught:
+            await limiter.admit("analyze")
+        assert 299 <= (caught.value.after or 0) <= 301
+        await clock.sleep(300.1)
+        await limiter.admit("analyze")
+
+    run_virtual(work())
+
+
+def test_a_clock_turned_back_locks_nobody_out() -> None:
+    """Counters from a future that never was are dropped."""
+
+    async def work() -> None:
+        clock = VirtualClock()
+        limiter = SharedLimiter(limits(requests_per_hour=1), Memory(), clock, Random(1))
+        clock.skew = 10 * 3600
+        await limiter.admit("analyze")
+        clock.skew = 0
+        await limiter.admit("analyze")
+        assert clock.monotonic() == 0
+
+    run_virtual(work())
+
+
+def test_a_damaged_memory_is_no_obstacle() -> None:
+    """Whatever the journal holds, the limiter starts."""
+
+    async def work() -> None:
+        damaged: tuple[Any, ...] = (
+            {"analyze": {"windows": {"requests_per_day": {"x": 1, "5": "y"}}, "left": "?"}},
+            [],
+            {"read": 7},
+            "x",
+        )
+        for kept in damaged:
+            journal = Memory()
+            journal.kept["limits"] = kept
+            limiter = SharedLimiter(limits(requests_per_day=1), journal, VirtualClock(), Random(1))
+            await limiter.admit("analyze")
+            assert limiter is not None
+
+    run_virtual(work())
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(0, 40), st.floats(0.1, 8)), max_size=60),
+    st.floats(5, 30),
+    st.sampled_from([60.0, 3600.0]),
+)
+def test_a_window_is_never_overfull(steps: list[tuple[float, float]], limit: float, span: float) -> None:
+    """Property: of everything that was let in, no stretch of the span holds more than the limit."""
+    window, now, let_in = Window(limit, span), EPOCH, list[tuple[float, float]]()
+    for pause, amount in steps:
+        now += pause * span / 60
+        if amount <= limit and window.wait(amount, now) == 0:
+            window.take(amount, now)
+            let_in.append((now, amount))
+    for start, _ in let_in:
+        assert sum(amount for at, amount in let_in if start <= at < start + span) <= limit + 1e-6
+
+
+def test_the_wait_of_a_window_is_enough() -> None:
+    """After the named wait there is room: nobody is sent away twice for the same reason."""
+    window = Window(5, 60)
+    for second in range(5):
+        window.take(1, EPOCH + second)
+    wait = window.wait(3, EPOCH + 5)
+    assert window.wait(3, EPOCH + 5 + wait - 1.1) > 0
+    assert window.wait(3, EPOCH + 5 + wait) == 0
+
+
+def test_a_local_platform_is_not_limited() -> None:
+    """The unlimited limiter lets everything through and keeps nothing."""
+
+    async def work() -> None:
+        clock, limiter = VirtualClock(), Unlimited()
+        limiter.learn("analyze", wait=1000)
+        for _ in range(1000):
+            await limiter.admit("analyze", minutes=1e9)
+        assert clock.monotonic() == 0
+
+    run_virtual(work())
