@@ -278,11 +278,12 @@ class Digest:
             return [Highlight(i.start, i.end, headline(i.text), i.text) for i in shown]
         limit = min(most, max(1, len(self.sentences) // 2))
         chosen = self.key_sentences(limit)
-        ends = [s.start for s in chosen[1:]] + [max(self.end, chosen[-1].end)]
-        return [
-            Highlight(s.start, round(min(max(s.end, s.start + 1.0), end), 2), headline(s.text), s.text)
+        ends = [*(s.start for s in chosen[1:]), self.end]
+        found = [
+            Highlight(s.start, round(min(max(s.end, s.start + 1.0), end, self.end), 2), headline(s.text), s.text)
             for s, end in zip(chosen, ends, strict=True)
         ]
+        return [highlight for highlight in found if highlight.end > highlight.start]
 
 
 def describe(shots: Sequence[Shot]) -> str:

@@ -12,7 +12,7 @@ _NUMBERS = {word: number for number, word in enumerate(
 _N = r"(\d{1,4}|" + "|".join(sorted(map(re.escape, _NUMBERS), key=len, reverse=True)) + r")"
 _COUNT = re.compile(
     rf"(?P<upto>at most|up to|no more than|not more than|maximum(?: of)?|max\.?|under|fewer than|less than)?\s*"
-    rf"\b{_N}\b(?:\s*(?:-|–|to|or)\s*{_N}\b)?(?P<after>(?:[\s-]+[\w'’]+){{0,3}})",
+    rf"\b{_N}\b(?:\s*(?:-|–|to|or)\s*{_N}\b)?(?=(?P<after>(?:[\s-]+[\w'’]+){{0,3}}))",
     re.IGNORECASE,
 )
 _ITEM = re.compile(r"\n(?=\s*(?:[-*•]\s*)?(?:for\s+)?`)|;\s*(?=`)")

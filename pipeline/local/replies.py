@@ -51,11 +51,13 @@ _TRANSLATE = re.compile(
     r"\b(?:in|into) (?:spanish|french|german|italian|portuguese|chinese|japanese|korean|russian|arabic|hindi)\b",
     re.IGNORECASE,
 )
+#: words of prompts that are about no subject of their own
 _GENERAL = frozenset(
     stems(
-        "video clip film speaker person mention describe description tell explain show list talk discuss content generate "
-        "write provide summarize summary create return please detail main key presenter lecture narrator topic title headline "
-        "hashtag chapter outline highlight moment keyword bullet takeaway transcript sentence tag theme section overview happen"
+        "video clip film speaker person presenter lecture narrator mention describe description tell explain show list "
+        "talk discuss content generate write provide summarize summary create return please detail main key happen topic "
+        "title headline hashtag chapter outline highlight moment keyword bullet takeaway transcript sentence tag theme "
+        "section overview text screen on-screen onscreen"
     )
 )
 _ASKED = {

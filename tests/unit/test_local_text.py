@@ -1,0 +1,194 @@
+"""Sentences out of cues, what is central in them, and where one topic ends."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from pipeline.local.chapters import by_marks, by_shots, by_slides, by_words, nearest
+from pipeline.local.evidence import CHAPTER_MARKS, HEADING, Evidence, Shot
+from pipeline.local.names import kind_of, parts
+from pipeline.local.prompts import Count, about, count_of, request
+from pipeline.local.text import centrality, key_phrases, sentences, stem, stems
+
+
+def cues(*texts: str, each: float = 2.0, gap: float = 0.0) -> list[Evidence]:
+    """Return cues one after the other."""
+    step = each + gap
+    return [Evidence(n * step, n * step + each, "conversation", text, "x") for n, text in enumerate(texts)]
+
+
+def test_a_sentence_over_several_cues_keeps_its_words_and_times() -> None:
+    """Sentences are put together across cues; a border inside a cue is placed by its share of the letters."""
+    found = sentences(cues("The sea rises", "twice a day. It falls", "as often."))
+    assert [s.text for s in found] == ["The sea rises twice a day.", "It falls as often."]
+    assert found[0].start == 0.0
+    assert found[0].end == pytest.approx(found[1].start, abs=0.15)
+    assert found[1].end == 6.0
+
+
+def test_abbreviations_and_initials_end_no_sentence() -> None:
+    """Dr. Smith and J. F. Kennedy stay whole; a single letter at the end of a sentence ends it."""
+    found = sentences(cues("Dr. Smith met John F. Kennedy. Take A and B. What then?"))
+    assert [s.text for s in found] == ["Dr. Smith met John F. Kennedy.", "Take A and B.", "What then?"]
+
+
+def test_speech_without_full_stops_is_cut_at_pauses() -> None:
+    """Automatic captions have no punctuation: silence and length cut them at cue borders."""
+    words = ["so the sea rises and falls", "twice a day on most coasts", "and the moon is the reason"]
+    found = sentences(cues(*words, gap=2.0))
+    assert [s.text for s in found] == words
+    joined = sentences(cues(*words))
+    assert [s.text for s in joined] == [" ".join(words)]
+
+
+def test_sounds_and_music_are_no_sentences() -> None:
+    """Bracketed sounds and notes are left out; brackets inside speech stay."""
+    assert sentences(cues("[Music]", "♪ la la ♪", "(applause)")) == []
+    assert [s.text for s in sentences(cues("[Music]", "It is [almost] done."))] == ["It is [almost] done."]
+
+
+def test_words_meet_by_their_stems() -> None:
+    """Plurals and simple verb endings do not part words; different words stay apart."""
+    for one, other in (
+        ("bees", "bee"),
+        ("colonies", "colony"),
+        ("embeddings", "embedding"),
+        ("sealed", "seal"),
+        ("dance", "dances"),
+    ):
+        assert stem(one) == stem(other)
+    assert stem("pass") != stem("pas")
+    assert stems("The bees and the queen") == ("bee", stem("queen"))
+
+
+def test_key_phrases_prefer_what_is_repeated_and_named() -> None:
+    """A repeated pair of words beats its parts; spelling is the most frequent one."""
+    texts = [
+        "The waggle dance is a dance.",
+        "A waggle dance shows the flowers.",
+        "Flowers are far.",
+        "The waggle dance ends.",
+    ]
+    found = key_phrases(texts, 5)
+    assert found[0].text == "waggle dance"
+    assert "waggle" not in [phrase.text for phrase in found]
+
+
+def test_the_central_sentence_is_the_one_the_others_talk_about() -> None:
+    """A sentence that shares words with all others ranks above one that shares none."""
+    found = sentences(cues(
+        "The moon pulls the water of the sea.", "The water of the sea rises under the moon.",
+        "My neighbour bought new yellow curtains yesterday.", "Under the moon the sea has two bulges of water.",
+    ))  # fmt: skip
+    scores = centrality(found)
+    assert scores.argmin() == 2
+
+
+def test_ranking_a_very_long_text_is_bounded() -> None:
+    """Thousands of sentences are ranked in blocks."""
+    assert len(centrality(sentences(cues(*["The sea rises again today."] * 1200)))) == 1200
+
+
+BREAD = [
+    "The dough of the bread needs flour.",
+    "Flour and salt make dough.",
+    "The oven bakes the bread dough.",
+    "Salt and flour again.",
+]
+TIDES = [
+    "The moon pulls the tide.",
+    "The tide of the sea follows the moon.",
+    "At full moon the tide is high.",
+    "The sea and the moon turn.",
+]
+BEES = [
+    "The queen of the hive lays eggs.",
+    "Worker bees feed the queen bee.",
+    "A hive of bees makes honey.",
+    "The bees keep the hive warm.",
+]
+
+
+def test_topic_borders_are_where_the_words_change() -> None:
+    """Three topics of twelve sentences each are cut at the two changes."""
+    found = sentences(cues(*BREAD * 3, *TIDES * 3, *BEES * 3))
+    assert by_words(found, 0.0, 72.0, 12) == pytest.approx([0, 24, 48, 72], abs=2.1)
+
+
+def test_one_topic_is_one_piece_unless_pieces_are_asked_for() -> None:
+    """A text that stays with its words is not cut without need."""
+    found = sentences(cues(*TIDES * 6))
+    assert by_words(found, 0.0, 48.0, 12) == [0.0, 48.0]
+    assert len(by_words(found, 0.0, 48.0, 12, exactly=3)) == 4
+
+
+def test_container_marks_are_borders() -> None:
+    """Chapter marks inside the part that counts are taken as they are."""
+    marks = [Evidence(a, a + 10, "chapter", str(a), CHAPTER_MARKS) for a in (0.0, 10.0, 20.0)]
+    assert by_marks(marks, 0.0, 30.0) == [0.0, 10.0, 20.0, 30.0]
+    assert by_marks(marks[:1], 0.0, 30.0) == []
+
+
+def test_slides_give_borders_and_brief_or_repeated_ones_are_joined() -> None:
+    """A flash of a title joins what follows; two slides of one heading are one; moving pictures are no slides."""
+    starts = [0.0, 0.5, 20.0, 40.0, 60.0]
+    shots = [Shot(a, b, 0.0, ("white",)) for a, b in pairwise(starts)]
+    headings = [Evidence(a, a + 20, "text_in_video", text, HEADING) for a, text in ((20.0, "Same"), (40.0, "same"))]
+    assert by_slides(shots, [], 0.0, 60.0, 12) == [0.0, 20.0, 40.0, 60.0]
+    assert by_slides(shots, headings, 0.0, 60.0, 12) == [0.0, 20.0, 60.0]
+    assert len(by_slides(shots, [], 0.0, 60.0, 2)) == 3
+    assert by_slides([Shot(a, a + 20, 0.6, ("red",)) for a in (0.0, 20.0, 40.0)], [], 0.0, 60.0, 12) == []
+
+
+def test_many_shots_become_few_chapters() -> None:
+    """Hundreds of cuts are joined until no more than the number asked for are left, without gaps."""
+    shots = [Shot(n * 2.0, n * 2.0 + 2, 0.5, ("red",)) for n in range(300)]
+    borders = by_shots(shots, 0.0, 600.0, 12)
+    assert len(borders) <= 13
+    assert borders == sorted(borders)
+    assert (borders[0], borders[-1]) == (0.0, 600.0)
+
+
+def test_sentences_belong_to_the_piece_that_holds_most_of_them() -> None:
+    """A sentence that crosses a border goes where its middle is, and none is lost."""
+    found = sentences(cues("One.", "Two.", "Three.", each=4.0))
+    pieces = nearest(found, [0.0, 5.0, 12.0])
+    assert [[s.text for s in piece] for piece in pieces] == [["One."], ["Two.", "Three."]]
+
+
+@pytest.mark.parametrize(
+    ("text", "noun", "count"),
+    [
+        ("in two sentences", "sentence", Count(2, 2)),
+        ("at most 6 sentences", "sentence", Count(0, 6)),
+        ("1–2 sentence description", "sentence", Count(1, 2)),
+        ("up to three short bullet points", "point", Count(0, 3)),
+        ("a summary of 2 sentences", "sentence", Count(2, 2)),
+        ("in a few sentences", "sentence", Count(3, 3)),
+        ("chapter 3 of the book", "sentence", None),
+        ("", "sentence", None),
+    ],
+)
+def test_counts_are_understood_in_words_and_figures(text: str, noun: str, count: Count | None) -> None:
+    """Numbers count for the noun that follows them."""
+    assert count_of(text, (noun,)) == count
+
+
+def test_lines_about_a_property_are_found_and_stripped() -> None:
+    """The part of a prompt about one property is its own lines and no others; a question may have several lines."""
+    prompt = (
+        "- `title`: short\n- `answer_a`: the answer, as text, to this request about the video: Who?\nAnd why?\n- `b`: x"
+    )
+    section = about(prompt, "answer_a")
+    assert request(section, "answer_a") == "Who?\nAnd why?"
+    assert about(prompt, "missing") == ""
+    assert about("`topics`, 1 to 5; `summary`, 3 sentences", "summary") == "`summary`, 3 sentences"
+
+
+def test_property_names_are_understood_in_any_writing() -> None:
+    """Camel case, snake case and plurals are the same; unknown names stay unknown."""
+    assert parts("videoSummary_v2") == ["video", "summary", "v2"]
+    assert (kind_of("videoSummary"), kind_of("Key_Moments"), kind_of("startTime")) == ("summary", "highlights", "start")
+    assert (kind_of("answer_title"), kind_of("winner")) == ("answer", "")
