@@ -135,7 +135,7 @@ class Sender:
                 proof = await self._chunk(index)
                 self._proofs.append(proof)  # on its own line: a report may have replaced the list meanwhile
                 if len(self._proofs) >= _BATCH:
-                    await self._report()
+                    await self._report(least=_BATCH)
             except ReelmillError as error:
                 self._fail(error)
                 return
@@ -188,10 +188,10 @@ class Sender:
             raise Transient("the platform named no address for a chunk", code="no_address")
         return known
 
-    async def _report(self) -> None:
-        """Tell the platform what arrived. Proofs that cannot be delivered stay for the next report."""
+    async def _report(self, *, least: int = 1) -> None:
+        """Tell the platform what arrived, if that is still so many. What cannot be delivered stays for the next report."""
         async with self._report_lock:
-            if not self._proofs:
+            if len(self._proofs) < least:
                 return
             if not self._same_file():
                 raise changed(self._path)
