@@ -46,7 +46,7 @@ class AskFreely:
         prompt, schema = take.text("prompt", limit=6000, required=True), take.take("schema")
         take.end()
         if schema is not None and (problem := schema_problem(schema)):
-            raise take.wrong("schema", problem, "see README, 'ask', for what the platform takes")
+            raise take.wrong("schema", problem, "the platform takes only a part of JSON schema: leave the keyword out")
         return {"name": name, "prompt": prompt, "schema": schema}
 
     def ask(self, params: Mapping[str, Json]) -> Ask:

@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 from pipeline.errors import InputError, Transient
 from pipeline.ports import Ceilings, Item, Line, MediaFacts
 from pipeline.source import media
-from pipeline.source.files import FileSource
+from pipeline.source.files import FileSource, look_into
 from pipeline.source.preflight import check
 from tests.films import film, film_bytes, turned
 
@@ -88,6 +89,7 @@ async def test_the_facts_of_a_video(tmp_path: Path) -> None:
     assert (facts.mime, facts.path, facts.size) == ("video/mp4", path, path.stat().st_size)
     assert facts.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert facts.mtime_ns == path.stat().st_mtime_ns
+    assert replace(facts, sha256="") == look_into(path)
 
 
 @pytest.mark.asyncio
@@ -122,14 +124,22 @@ async def test_a_length_that_no_header_knows_is_measured(tmp_path: Path) -> None
     assert (await fetch(path)).seconds == pytest.approx(5, abs=0.3)
 
 
-def sound_only() -> bytes:
-    """Return an MP4 with an audio stream only."""
+def sound_only(cover: bool = False) -> bytes:
+    """Return an MP4 with an audio stream only, or with a cover picture, which players show like a video stream."""
     import av
     import numpy as np
+    from av.stream import Disposition
 
     target = io.BytesIO()
     with av.open(target, "w", format="mp4") as container:
         stream: Any = container.add_stream("aac", rate=16_000)
+        if cover:
+            picture: Any = container.add_stream("mjpeg", rate=1)
+            picture.width, picture.height, picture.pix_fmt = 640, 360, "yuvj420p"
+            picture.disposition = Disposition.attached_pic
+            image = av.VideoFrame.from_ndarray(np.zeros((360, 640, 3), np.uint8), format="rgb24")
+            container.mux(picture.encode(image.reformat(format="yuvj420p")))
+            container.mux(picture.encode())
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
         frame.sample_rate = 16_000
         container.mux(stream.encode(frame))
@@ -147,6 +157,7 @@ def sound_only() -> bytes:
         (lambda: b"ffconcat version 1.0\nfile other.mp4\n", "unreadable_video"),
         (lambda: film_bytes(1)[:3000], "unreadable_video"),
         (sound_only, "no_video_stream"),
+        (lambda: sound_only(cover=True), "no_video_stream"),
     ],
 )
 async def test_what_is_no_video_says_so(tmp_path: Path, content: Callable[[], bytes], code: str) -> None:

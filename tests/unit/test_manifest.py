@@ -162,7 +162,7 @@ def test_each_argument_is_taken_for_what_it_is(tmp_path: Path) -> None:
         ('{"source": "a\\ud800"}', "manifest_type", "UTF-8"),
         ('{"source": "a\\u0000"}', "manifest_type", "UTF-8"),
         ("[" * 60_000, "manifest_json", "one object per line"),
-        ("{" + "x" * LONGEST, "line_too_long", "line ends"),
+        ("{" + "x" * 3 * LONGEST, "line_too_long", "line ends"),
     ],
 )
 def test_a_bad_line_names_its_place_and_stops_nothing(tmp_path: Path, row: str, code: str, hint: str) -> None:
@@ -174,6 +174,7 @@ def test_a_bad_line_names_its_place_and_stops_nothing(tmp_path: Path, row: str, 
     assert (bad.place, bad.trouble.code) == ("list.jsonl:2", code)
     assert hint in bad.trouble.remedy
     assert len(bad.source) <= 200
+    assert [entry.place for entry in found] == ["list.jsonl:1", "list.jsonl:2", "list.jsonl:3"]
     assert len(sources(found)) == 2
 
 
