@@ -29,6 +29,8 @@ Picture: TypeAlias = npt.NDArray[np.uint8]  #: height x width x 3 (RGB) or heigh
 SAMPLES_PER_SECOND = 5
 SMALL_WIDTH = 160  #: pixels of the small pictures
 MAX_BAD_PACKETS = 500  #: more broken packets than this and the rest of a file is given up
+_STEP = 1 / SAMPLES_PER_SECOND
+_MOST_REPEATS = 15  # of a picture that stands: enough to see that it does
 _SPARE_FRAMES = 20  # pictures per second from which on some can be passed over
 _TEXT_CODECS = frozenset({"mov_text", "subrip", "srt", "webvtt", "ass", "ssa", "text"})
 _MIMES = (
@@ -51,6 +53,7 @@ class Sample:
 
     at: float
     picture: Picture  #: RGB, SMALL_WIDTH wide
+    until: float = 0.0  #: how long its frame stands; 0.0 where the container does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,17 +154,31 @@ def stream_through(path: Path) -> Iterator[Sample | Spoken]:
         if (video.average_rate or 0) >= _SPARE_FRAMES:
             # Pictures that no other depends on are not needed for five samples a second: half the decoding.
             video.codec_context.skip_frame = "NONREF"
-        due = 0.0
-        origin: float | None = None
         small = _Small(video)
+        origin: float | None = None
+        last: Sample | None = None
+        due = 0.0
         for found, at in _frames(container, video, texts):
-            if isinstance(found, VideoFrame):
-                origin = at if origin is None else origin
-                if at - origin + 1e-6 >= due:
-                    due = max(due + 1 / SAMPLES_PER_SECOND, at - origin)
-                    yield Sample(at - origin, small(found))
-            else:
+            if not isinstance(found, VideoFrame):
                 yield found
+                continue
+            origin = at if origin is None else origin
+            if at - origin < due - 1e-3:
+                continue
+            due = max(due, at - origin - _STEP) + _STEP
+            if last is not None:
+                yield from _standing(last, at - origin)
+            length = float((found.duration or 0) * (found.time_base or 0))
+            last = Sample(at - origin, small(found), at - origin + length)
+            yield last
+
+
+def _standing(last: Sample, until: float) -> Iterator[Sample]:
+    """Repeat a picture that stands, as in screen recordings with a frame only where something changes."""
+    for count in range(1, _MOST_REPEATS + 1):
+        if last.at + (count + 0.5) * _STEP > until:
+            break
+        yield replace(last, at=last.at + count * _STEP)
 
 
 def unread_captions(path: Path) -> list[str]:

@@ -90,12 +90,10 @@ def _watch(path: Path, seconds: float) -> tuple[tuple[Shot, ...], dict[tuple[int
     for found in media.stream_through(path):
         if isinstance(found, Sample):
             finder.push(found)
-            last = found.at
+            last = max(found.at + 1 / media.SAMPLES_PER_SECOND, found.until)
         elif len(cues := spoken.setdefault((found.stream, found.language), [])) < MAX_CUES:
             cues.append(found.cue)
-    end = last + 1 / media.SAMPLES_PER_SECOND
-    if 0 <= seconds - last <= 2.0:
-        end = seconds
+    end = seconds if abs(seconds - last) <= 2.0 else last
     return finder.finish(end), spoken, end
 
 

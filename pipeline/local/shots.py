@@ -187,15 +187,20 @@ def _new_slide(looks: Sequence[_Look], here: int) -> bool:
     """True where letters that stood before the sample ``here`` are gone with it.
 
     Only cells that are calm for a second before and after take part, and they must be half of the picture. The old letters
-    must be gone from two fifths of the cells that had any, or from the heading (the upper third) while about as much went
-    as came.
+    must be gone from two fifths of the cells that had any. Where nearly the whole picture stands, it is enough if they are
+    gone from the heading (the upper third) while about as much went as came.
     """
     seen = _gone(looks, here - 1, here, half=0.5)
     if seen is None:
         return False
     gone, changed, written = seen
+    if gone.sum() >= 0.4 * written:
+        return True
     top = gone[: max(1, gone.shape[0] // 3)]
-    return bool(gone.sum() >= 0.4 * written or (top.sum() >= 2 and gone.sum() >= 0.35 * changed.sum()))
+    return (
+        bool(top.sum() >= 2 and gone.sum() >= 0.35 * changed.sum())
+        and _gone(looks, here - 1, here, half=0.8) is not None
+    )
 
 
 def _dissolve(looks: Sequence[_Look]) -> bool:

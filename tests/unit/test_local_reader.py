@@ -6,6 +6,7 @@ import json
 import stat
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -144,6 +145,23 @@ def test_a_truncated_copy_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
     reading = read(half, ocr=blind())
     assert 1.0 < reading.facts.seconds < 9.0
     assert reading.shots[-1].end == pytest.approx(reading.facts.seconds, abs=0.01)
+
+
+def test_a_recording_with_one_frame_per_slide_is_read_like_any_other(tmp_path: Path) -> None:
+    """Frames that stand for ten seconds have their borders where they change, and the last one stands to the end."""
+    source = make_slides(tmp_path / "s.mp4", [*SLIDES, ("The Sun", ["Half as strong"])], 1.0, fps=1)
+    slow = tmp_path / "slow.mkv"
+    with av.open(str(source)) as given, av.open(str(slow), "w") as out:
+        stream = out.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(given.streams.video[0]):
+            if packet.dts is not None and packet.pts is not None:
+                packet.pts, packet.dts, packet.duration = packet.pts * 10, packet.dts * 10, (packet.duration or 0) * 10
+                packet.stream = stream
+                out.mux(packet)
+    reading = read(slow, ocr=blind())
+    assert [shot.start for shot in reading.shots] == pytest.approx([0.0, 10.0, 20.0], abs=0.2)
+    assert reading.facts.seconds == pytest.approx(30.0, abs=0.5)
+    assert reading.shots[-1].end == pytest.approx(reading.facts.seconds, abs=0.5)
 
 
 def test_damaged_bytes_in_the_middle_are_stepped_over(tmp_path: Path) -> None:
