@@ -336,7 +336,7 @@ def platform(
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where everything goes.")] = Path("reelmill-demo"),
     count: Annotated[
-        int, typer.Option("--count", "-n", metavar="N", min=1, max=50, help="How many videos to make.")
+        int, typer.Option("--count", "-n", metavar="N", min=1, max=3, help="How many videos to make.")
     ] = 3,
     json: options.AsJson = False,
     log_level: options.LogLevel = None,

@@ -359,3 +359,15 @@ def test_the_log_level_of_the_configuration_is_in_force(reelmill: Reelmill) -> N
     ]
     ran = reelmill("run", "--log-level", "error", house=Talking())
     assert [json.loads(line)["event"] for line in ran.err.splitlines()] == ["failing"]
+
+
+def test_the_demo_offers_as_many_videos_as_it_can_make() -> None:
+    """The limit in the help is the number of scripts there are."""
+    from typer.main import get_command
+
+    from pipeline.cli import app
+    from pipeline.local.demo import SCRIPTS
+
+    command: Any = get_command(app)
+    (count,) = (param for param in command.commands["demo"].params if param.name == "count")
+    assert count.max == len(SCRIPTS)
