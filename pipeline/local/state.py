@@ -7,11 +7,12 @@ import dataclasses
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Generic, TypeVar, cast
 
+import anyio
 from filelock import FileLock, Timeout
 
 from pipeline.errors import Busy, StoreError
@@ -21,6 +22,36 @@ from pipeline.local.records import ASSETS, CHUNKS, JOBS, SESSIONS, TABLES
 T = TypeVar("T")
 
 _VERSION = 1
+
+
+@dataclasses.dataclass(slots=True)
+class _Wanted(Generic[T]):
+    """A piece of work that waits for the next commit, and who waits for it."""
+
+    work: Callable[[sqlite3.Connection], T]
+    durable: bool
+    told: asyncio.Future[T]
+    result: T | None = None
+    error: BaseException | None = None
+
+    def carry_out(self, db: sqlite3.Connection) -> None:
+        """Do it inside the running transaction, alone undone where it fails."""
+        db.execute("SAVEPOINT one")
+        try:
+            self.result = self.work(db)
+        except BaseException as error:  # noqa: BLE001 - handed to whoever asked for the work
+            self.error = error
+            db.execute("ROLLBACK TO one")
+        db.execute("RELEASE one")
+
+    def tell(self, broken: BaseException | None) -> None:
+        """Hand over the outcome; ``broken`` is why nothing was committed at all."""
+        if self.told.done():  # cancelled meanwhile
+            return
+        if (error := broken or self.error) is not None:
+            self.told.set_exception(error)
+        else:
+            self.told.set_result(cast(T, self.result))
 
 
 class State:
@@ -35,6 +66,9 @@ class State:
         self.database = folder / "platform.sqlite3"
         self.secret = b""  #: signs presigned addresses
         self._db: sqlite3.Connection | None = None
+        self._waiting: list[_Wanted[Any]] = []
+        self._committing = False
+        self._closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="platform-state")
         self._lock = FileLock(folder / "platform.lock", thread_local=False)
 
@@ -67,7 +101,7 @@ class State:
             raise StoreError(f"{self.database}: cannot be opened ({error})") from None
         try:
             db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")
+            db.execute("PRAGMA synchronous = FULL")  # changed per commit, see change()
             self._migrate(db)
             row = db.execute("SELECT value FROM meta WHERE name = 'secret'").fetchone()
             self.secret = bytes.fromhex(row[0])
@@ -107,28 +141,56 @@ class State:
                 if path.stem not in keep:
                     path.unlink(missing_ok=True)
 
-    async def change(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Carry out work in one transaction; it is durable when this returns. An exception undoes all of it."""
-        return await self._run(lambda: self._transaction(work))
+    async def change(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
+        """Carry out work in a transaction and return what it returned; an exception undoes all of it.
+
+        Callers that wait together share one commit, each undone alone if it fails. ``durable`` makes it outlive a power
+        cut; without, it outlives the process only, which is enough for what would be found out again.
+        """
+        wanted: _Wanted[T] = _Wanted(work, durable, asyncio.get_running_loop().create_future())
+        self._waiting.append(wanted)
+        self._kick()
+        return await wanted.told
+
+    def _kick(self) -> None:
+        """Start a commit of all that waits, unless one is under way."""
+        if self._closed:
+            for wanted in self._waiting:
+                wanted.tell(StoreError("the local platform is closed"))
+            self._waiting = []
+        if self._waiting and not self._committing:
+            group, self._waiting, self._committing = self._waiting, [], True
+            commit = asyncio.get_running_loop().run_in_executor(self._thread, self._commit, group)
+            commit.add_done_callback(lambda done: self._tell(group, done))
+
+    def _commit(self, group: Sequence[_Wanted[Any]]) -> None:
+        db = self._open_db()
+        db.execute(f"PRAGMA synchronous = {'FULL' if any(wanted.durable for wanted in group) else 'NORMAL'}")
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            for wanted in group:
+                wanted.carry_out(db)
+            db.execute("COMMIT")
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+
+    def _tell(self, group: Sequence[_Wanted[Any]], done: asyncio.Future[None]) -> None:
+        self._committing = False
+        broken = asyncio.CancelledError() if done.cancelled() else done.exception()
+        for wanted in group:
+            wanted.tell(broken)
+        self._kick()
 
     async def look(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Carry out reading work."""
         return await self._run(lambda: work(self._open_db()))
 
     async def aside(self, work: Callable[[], T]) -> T:
-        """Run short file work in the same order as the transactions (rename, unlink, fsync)."""
-        return await self._run(work)
-
-    def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        db = self._open_db()
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            result = work(db)
-            db.execute("COMMIT")
-        except BaseException:
-            db.execute("ROLLBACK")
-            raise
-        return result
+        """Run short file work (rename, unlink, fsync) off the event loop; it is carried out even if we are cancelled."""
+        with anyio.CancelScope(shield=True):
+            result = await anyio.to_thread.run_sync(work)
+        return result  # noqa: RET504 - mypy holds that the scope may swallow an exception
 
     def _open_db(self) -> sqlite3.Connection:
         if self._db is None:
@@ -136,12 +198,15 @@ class State:
         return self._db
 
     async def _run(self, work: Callable[[], T]) -> T:
+        if self._closed:
+            raise StoreError("the local platform is closed")
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def aclose(self) -> None:
         """Close the database, end the thread, give the folder free. Idempotent."""
         if self._db is not None:
             await self._run(self._close)
+        self._closed = True
         self._thread.shutdown(wait=True)
         self._lock.release()
 

@@ -97,7 +97,7 @@ class Work:
             done = dataclasses.replace(asset, status="failed", error=message or "file could not be processed")
         else:
             done = await self._examine(asset)
-        await self._state.change(lambda db: ASSETS.put(db, _keeping_metadata(db, done)))
+        await self._state.change(lambda db: ASSETS.put(db, _keeping_metadata(db, done)), durable=False)
         return done
 
     async def _examine(self, asset: Asset) -> Asset:
@@ -138,7 +138,7 @@ class Work:
             JOBS.put(db, begun)
             return begun
 
-        return await self._state.change(work)
+        return await self._state.change(work, durable=False)
 
     async def _asset(self, key: str) -> Asset | None:
         return await self._state.look(lambda db: ASSETS.get(db, key))
@@ -211,7 +211,7 @@ class Work:
             if present is not None and present.status == "processing":  # not canceled meanwhile
                 JOBS.put(db, done)
 
-        await self._state.change(work)
+        await self._state.change(work, durable=False)
 
 
 def result_of(reply: Reply, generation: str) -> dict[str, Json]:

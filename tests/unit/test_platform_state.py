@@ -1,0 +1,66 @@
+"""The platform's memory: shared commits, undoing alone, cancelled callers."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import StoreError
+from pipeline.local.ledger import Entry, enter, entries
+from pipeline.local.state import State
+
+
+def note(key: str) -> Entry:
+    """Return an entry with this key."""
+    return Entry(1.0, "POST", "/x", "asset_created", "id", key)
+
+
+@pytest.mark.asyncio
+async def test_work_that_fails_is_undone_alone(tmp_path: Path) -> None:
+    """Of many changes that share a commit, the failing ones leave nothing and raise what they raised."""
+    state = State(tmp_path)
+    await state.open()
+
+    def work(number: int, db: sqlite3.Connection) -> int:
+        enter(db, note(str(number)))
+        if number % 3 == 0:
+            raise KeyError(number)
+        return number
+
+    changes = [state.change(lambda db, n=n: work(n, db), durable=n % 2 == 0) for n in range(20)]  # type: ignore[misc]
+    outcomes = await asyncio.gather(*changes, return_exceptions=True)
+    assert [o for o in outcomes if isinstance(o, int)] == [n for n in range(20) if n % 3]
+    assert sum(isinstance(o, KeyError) for o in outcomes) == 7
+    kept = await state.look(entries)
+    assert [entry.client_key for entry in kept] == [str(n) for n in range(20) if n % 3]
+    await state.aclose()
+
+
+@pytest.mark.asyncio
+async def test_a_cancelled_caller_leaves_its_change_whole(tmp_path: Path) -> None:
+    """A change that was begun is carried out although nobody waits for it any more."""
+    state = State(tmp_path)
+    await state.open()
+    task = asyncio.create_task(state.change(lambda db: enter(db, note("mine"))))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [entry.client_key for entry in await state.look(entries)] == ["mine"]
+    await state.aclose()
+
+
+@pytest.mark.asyncio
+async def test_a_closed_memory_says_so(tmp_path: Path) -> None:
+    """After closing, every change and look is a StoreError, and closing again is harmless."""
+    state = State(tmp_path)
+    await state.open()
+    await state.aclose()
+    await state.aclose()
+    with pytest.raises(StoreError):
+        await state.look(entries)
+    with pytest.raises(StoreError):
+        await state.change(lambda db: enter(db, note("late")))
