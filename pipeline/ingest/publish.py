@@ -72,7 +72,7 @@ class PublishKind:
             "title": title,
             "sources": [_source(item) for item in sorted(items, key=lambda item: item.key)],
             "media": {
-                name: data[name]
+                name: _bare(data[name]) if name == "url" else data[name]
                 for name in (
                     "sha256",
                     "size",
@@ -112,7 +112,7 @@ def title_of(items: Sequence[Task], current: Sequence[tuple[Wish, Result]]) -> s
         title = result.body.get("title") if isinstance(result.body, dict) else None
         if isinstance(title, str) and title.strip():
             return title.strip()
-    return str(items[0].data["locator"]).rstrip("/").rpartition("/")[2] if items else "video"
+    return _bare(str(items[0].data["locator"])).rstrip("/").rpartition("/")[2] if items else "video"
 
 
 def spend_card(spends: Sequence[Spend]) -> dict[str, Json]:
@@ -138,7 +138,12 @@ def _rendered(key: str, seconds: float, title: str, current: Sequence[tuple[Wish
 def _source(item: Task) -> dict[str, Json]:
     line = item.data["line"]
     kept = {name: line[name] for name in ("id", "title", "tags", "metadata") if line.get(name)}
-    return {"source": item.data["source"], "locator": item.data["locator"], **kept}
+    return {"source": _bare(item.data["source"]), "locator": _bare(item.data["locator"]), **kept}
+
+
+def _bare(place: str) -> str:
+    """Return an address without its query, which may be a signature that opens it; paths as they are."""
+    return place.partition("?")[0] if "://" in place else place
 
 
 def _provenance(wish: Wish, result: Result) -> dict[str, Json]:

@@ -98,7 +98,7 @@ class Desk:
             found[wish.name] = wish
         elif there.print != wish.print:
             # Two lines ask differently under one name: both get their answer, under names of their own.
-            other = f"{wish.name}-{wish.print[:6]}"
+            other = f"{wish.name[:33]}-{wish.print[:6]}"
             found.setdefault(other, self._make(other, {**wish.params}, job=wish.job))
 
     def _job_of(self, name: str) -> str:
