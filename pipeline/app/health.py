@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
@@ -42,15 +42,16 @@ _GB = 1000**3
 
 async def doctor(settings: Settings) -> list[Finding]:
     """Return one finding per line; looks, and makes one cheap read-only call to the platform."""
-    checks: list[Callable[[Settings], Iterator[Finding]]] = [_versions, _folders, _tools, _jobs]
-    found = [
-        finding for check in checks for finding in await anyio.to_thread.run_sync(lambda c=check: list(c(settings)))
-    ]
+    found = await anyio.to_thread.run_sync(_on_this_machine, settings)
     found += await _platform(settings)
     return found
 
 
-def _versions(settings: Settings) -> Iterator[Finding]:
+def _on_this_machine(settings: Settings) -> list[Finding]:
+    return [*_versions(), *_folders(settings), *_tools(), *_jobs(settings)]
+
+
+def _versions() -> Iterator[Finding]:
     yield Finding("python", "ok", sys.version.split()[0])
     for name in ("reelmill", "httpx", "aiosqlite", "av", "yt-dlp"):
         yield Finding(name, "ok", version(name))
@@ -106,7 +107,7 @@ def file_system(path: Path) -> str:
     return kind
 
 
-def _tools(settings: Settings) -> Iterator[Finding]:
+def _tools() -> Iterator[Finding]:
     for name, cost in (
         ("tesseract", "the local platform cannot read text in the picture; captions still work"),
         ("ffmpeg", "YouTube downloads fall back to formats that need no merging"),

@@ -29,12 +29,12 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
         counts = await database.counts()
         troubled = await database.tasks(Selection(states=(State.FAILED, State.HELD), limit=limit))
         usd, minutes, _ = await database.spent()
-        names = await _names(database, troubled)
+        names = await names_of(database, troubled)
         return StatusView(
             items=await database.tally(),
             tasks=counts.by,
             troubles=counts.troubles,
-            attention=[(task.state.value, names.get(task.id, task.key), _trouble(task)) for task in troubled],
+            attention=[(task.state.value, names[task.id], reason(task)) for task in troubled],
             parked=await database.parked(SystemClock().now()),
             running=holder(settings),
             runs=[asdict(note) for note in await database.runs(10)],
@@ -43,7 +43,7 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
         )
 
 
-async def _names(records: Records, tasks: Sequence[Task]) -> dict[int, str]:
+async def names_of(records: Records, tasks: Sequence[Task]) -> dict[int, str]:
     """Return the user's own word for each task: the source of an item with the same video."""
     subjects = tuple({task.subject for task in tasks if task.subject})
     items = await records.tasks(Selection(kinds=("item",), subjects=subjects)) if subjects else []
@@ -152,7 +152,7 @@ def _explain(tasks: Sequence[Task]) -> tuple[str, str, str]:
     for state in (State.HELD, State.FAILED):
         for task in tasks:
             if task.state is state:
-                trouble = _trouble(task)
+                trouble = reason(task)
                 return state.value, trouble.message, trouble.remedy or "`reelmill retry ITEM` starts it again."
     waiting = [task for task in tasks if not task.state.terminal]
     if waiting:
@@ -167,7 +167,8 @@ def _explain(tasks: Sequence[Task]) -> tuple[str, str, str]:
     return "done", "Everything that was asked for is there.", ""
 
 
-def _trouble(task: Task) -> Trouble:
+def reason(task: Task) -> Trouble:
+    """Return why a task stands where it does."""
     return task.trouble or Trouble("unknown", "No reason was recorded.")
 
 

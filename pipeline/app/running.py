@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 
 import anyio
@@ -16,6 +18,7 @@ from anyio.abc import TaskStatus
 from pipeline import log
 from pipeline.app.house import House, Outside, build, desk_of, entries_of, output_folder
 from pipeline.app.listing import index_lines
+from pipeline.app.looking import names_of, reason
 from pipeline.app.platforms import opened
 from pipeline.app.state import claimed, writing
 from pipeline.clock import SystemClock, iso
@@ -48,6 +51,7 @@ async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None
     clock, rng = SystemClock(), Random()
     sources = list(sources) or list(settings.run.manifests)
     with claimed(settings):
+        _try_output(output_folder(settings))
         entries = _entries(settings, sources)
         async with writing(settings) as database:
             await _something_to_do(database, sources)
@@ -70,6 +74,19 @@ def _entries(settings: Settings, sources: Sequence[str]) -> Iterator[Item | BadL
                 remedy=bad.trouble.remedy or "correct the line, or run without --strict",
             )
     return iter(read)
+
+
+def _try_output(folder: Path) -> None:
+    """Make sure that results can be written before the first call is paid for."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: the output folder cannot be written ({error.strerror or error})",
+            remedy="mend its rights, or choose another with --output or [run] output",
+        ) from None
 
 
 async def _something_to_do(database: Database, sources: Sequence[str]) -> None:
@@ -216,6 +233,7 @@ class Session:
     async def _report(self, ending: Ending) -> RunReport:
         usd, minutes, doubtful = await self._database.spent(since=self._times.started)
         troubled = await self._database.tasks(Selection(states=(State.FAILED, State.HELD), limit=_SHOWN))
+        names = await names_of(self._database, troubled)
         fed = self.feeder.fed
         code, note = self._verdict(ending, fed)
         resume = min((parked.until for parked in ending.parked.values()), default=None)
@@ -235,7 +253,7 @@ class Session:
             doubtful=doubtful,
             output=output_folder(self._settings),
             provider=self._provider,
-            troubles=[(task.key, task.trouble or Trouble("unknown", "?")) for task in troubled],
+            troubles=[(names[task.id], reason(task)) for task in troubled],
             resume_at=resume,
             note=note,
         )

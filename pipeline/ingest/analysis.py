@@ -49,6 +49,9 @@ from pipeline.kit import (
 from pipeline.model import Selection
 from pipeline.ports import Answer, Clock, Records, VideoApi
 
+#: What the local platform answers to a request that it cannot carry out honestly.
+_UNSUPPORTED = "not_supported_by_local_platform"
+
 #: (seconds of video, output tokens) -> USD
 Price = Callable[[float, int], float]
 #: Reserve (USD, minutes of video) for this run; a Trouble says why it must not be spent.
@@ -172,13 +175,31 @@ class AnalysisKind:
             return Snooze(status.look_again)
         if status.state == "ready" and status.answer is not None:
             return self._answered(task, status.answer)
+        wishes = self._wishes(task)
+        if status.code == _UNSUPPORTED and len(wishes) > 1:
+            return self._apart(task, wishes)
         trouble = Trouble(
-            f"analysis_{status.state}",
+            _UNSUPPORTED if status.code == _UNSUPPORTED else f"analysis_{status.state}",
             f"The platform ended the analysis as '{status.word or status.state}'.",
             "`reelmill retry` asks again; an unfinished analysis is not billed by the platform's own rules.",
             f"{status.code} {status.message}".strip(),
         )
         return Fail(trouble, stage="price", data=_next(task, again=0))
+
+    def _apart(self, task: Task, wishes: Sequence[Wish]) -> Outcome:
+        """One wish is beyond a platform that refused them together: the others must not be lost with it."""
+        shared = ("media_id", "seconds", "temperature", "model")
+        spawn = [
+            NewTask(
+                "analysis",
+                analysis_key(task.subject, [wish], "apart"),
+                "price",
+                {"wishes": [wish.as_json()], **{name: task.data[name] for name in shared}},
+                subject=task.subject,
+            )
+            for wish in wishes
+        ]
+        return Done(data={**task.data, "superseded": True}, spawn=spawn)
 
     def _answered(self, task: Task, answer: Answer) -> Outcome:
         mark = question(task.key, task.data, self._wishes(task)).key

@@ -76,4 +76,5 @@ def question(key: str, data: Mapping[str, Json], wishes: Sequence[Wish]) -> Ques
         temperature=data["temperature"],
         model=data["model"],
         since=data.get("since", 0.0),
+        minutes=data["seconds"] / 60,
     )
