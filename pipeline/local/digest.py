@@ -95,11 +95,6 @@ class Digest:
         return [item for item in self.shown if item.source == HEADING]
 
     @cached_property
-    def worded(self) -> bool:
-        """True if there are any words at all, said or shown."""
-        return bool(self.sentences or self.shown)
-
-    @cached_property
     def texts(self) -> list[str]:
         """All words, said and shown."""
         return [sentence.text for sentence in self.sentences] + [item.text for item in self.shown]

@@ -30,6 +30,7 @@ from pipeline.local.evidence import (
 from pipeline.local.media import Sample, Unreadable
 from pipeline.local.ocr import Line, Ocr
 from pipeline.local.shots import ShotFinder
+from pipeline.local.text import telling
 
 __all__ = ["MAX_FRAMES", "Unreadable", "probe", "read"]
 
@@ -154,6 +155,8 @@ def _read_screen(path: Path, shots: Sequence[Shot], ocr: Ocr, notes: list[str]) 
         start, end = spans[at]
         fresh: dict[str, int] = {}
         for line, heading in _headed(ocr.read(picture)):
+            if not telling(line.text):
+                continue
             place = standing.get(line.text)
             if place is not None and found[place].end >= before:
                 found[place] = replace(found[place], end=end)

@@ -175,9 +175,9 @@ class _Walk:
         return [self.value(item, spot.item(row)) for row in found]
 
     def _measured(self, item: Json, spot: _Spot) -> list[Json]:
-        """Return facts about the picture for topics and hashtags of a video without words, where the schema wants some."""
+        """Return facts about the picture for topics and hashtags where no words make any and the schema wants some."""
         kind = kind_of(spot.name)
-        if self._digest.worded or kind not in ("topics", "hashtags") or not isinstance(item, Mapping):
+        if self._digest.phrases or kind not in ("topics", "hashtags") or not isinstance(item, Mapping):
             return []
         looks = self._digest.looks
         words = [f"#{''.join(word.title() for word in look.split())}" if kind == "hashtags" else look for look in looks]

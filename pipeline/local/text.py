@@ -264,3 +264,13 @@ def _distinct(ranked: Sequence[Phrase], limit: int) -> list[Phrase]:
         if len(kept) >= limit:
             break
     return kept
+
+
+def telling(text: str) -> bool:
+    """True if a line says anything: a lone "the" is what is left of lettering that could not be read.
+
+    >>> telling("the"), telling("the waggle dance"), telling("42 %")
+    (False, True, True)
+    """
+    words = re.findall(r"[^\W_]+", text.casefold())
+    return any(word not in STOP for word in words)

@@ -433,3 +433,11 @@ def test_readable_names() -> None:
 def test_tokens_follow_the_stated_rule() -> None:
     """Four characters a token, at least one."""
     assert [tokens(text) for text in ("", "abcd", "abcde")] == [1, 1, 2]
+
+
+def test_words_that_make_no_topic_leave_the_facts_of_the_picture() -> None:
+    """A film whose only readable word says nothing gets topics about its picture, not a refusal of the whole request."""
+    what = reading(shown(0.0, 5.0, "the"))
+    schema = {"topics": {"type": "array", "minItems": 1, "items": TEXT}}
+    found = ask(what, {"type": "object", "properties": schema, "required": ["topics"]})
+    assert found == {"topics": ["moving pictures"]}
