@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
 import aiosqlite
 import anyio
+import anyio.to_thread
 from aiosqlite import Connection
 
 from pipeline.errors import StoreError
@@ -24,6 +26,9 @@ from pipeline.store.writes import Ask, write
 
 #: How long a write waits for another process that writes just now, seconds.
 PATIENCE = 5.0
+
+#: Makes a new connection ready for use, or raises what is wrong with its file.
+Prepare = Callable[[Connection, Path], Awaitable[None]]
 
 
 async def open_database(path: Path, *, read_only: bool = False, patience: float = PATIENCE) -> SqliteDatabase:
@@ -47,17 +52,36 @@ async def open_database(path: Path, *, read_only: bool = False, patience: float 
     try:
         return SqliteDatabase(path, writer, await _open_reader(path, patience))
     except BaseException:
-        await _close(writer)
+        with anyio.CancelScope(shield=True):
+            await writer.close()
         raise
 
 
 async def _open_writer(path: Path, patience: float) -> Connection:
+    return await _connect(str(path), path, patience, _set_up)
+
+
+async def _open_reader(path: Path, patience: float) -> Connection:
+    if not await anyio.Path(path).exists():
+        raise StoreError(
+            f"There is no database at {path} yet.",
+            code="database_missing",
+            remedy="`reelmill run` makes it; or name the configuration whose state folder is meant.",
+        )
+    address = f"file:{quote(str(await anyio.Path(path).absolute()))}?mode=ro"
+    return await _connect(address, path, patience, _look)
+
+
+async def _connect(address: str, path: Path, patience: float, prepare: Prepare) -> Connection:
     with border(path, opening=True):
-        connection = await aiosqlite.connect(path, isolation_level=None, timeout=patience)
+        # A failing aiosqlite.connect leaves a thread behind that nobody waits for, so what can fail is tried before.
+        await anyio.to_thread.run_sync(lambda: sqlite3.connect(address, uri=address != str(path)).close())
+        connection = await aiosqlite.connect(address, uri=address != str(path), isolation_level=None, timeout=patience)
         try:
-            await _set_up(connection, path)
+            await prepare(connection, path)
         except BaseException:
-            await _close(connection)
+            with anyio.CancelScope(shield=True):
+                await connection.close()
             raise
         return connection
 
@@ -78,32 +102,13 @@ async def _set_up(connection: Connection, path: Path) -> None:
     await schema.migrate(connection, path)
 
 
-async def _open_reader(path: Path, patience: float) -> Connection:
-    if not await anyio.Path(path).exists():
+async def _look(connection: Connection, path: Path) -> None:
+    if await schema.check(connection, path):
         raise StoreError(
-            f"There is no database at {path} yet.",
-            code="database_missing",
-            remedy="`reelmill run` makes it; or name the configuration whose state folder is meant.",
+            f"{path} was written by an older release and cannot be read before it is brought up to date.",
+            code="database_older",
+            remedy="Run `reelmill run` once; it does that by itself.",
         )
-    address = f"file:{quote(str(await anyio.Path(path).absolute()))}?mode=ro"
-    with border(path, opening=True):
-        connection = await aiosqlite.connect(address, uri=True, isolation_level=None, timeout=patience)
-        try:
-            if await schema.check(connection, path):
-                raise StoreError(
-                    f"{path} was written by an older release and cannot be read before it is brought up to date.",
-                    code="database_older",
-                    remedy="Run `reelmill run` once; it does that by itself.",
-                )
-        except BaseException:
-            await _close(connection)
-            raise
-        return connection
-
-
-async def _close(connection: Connection) -> None:
-    with anyio.CancelScope(shield=True):
-        await connection.close()
 
 
 class SqliteDatabase(SqliteRecords):
@@ -170,11 +175,12 @@ class SqliteDatabase(SqliteRecords):
     async def aclose(self) -> None:
         """Close the database after the write at work. Idempotent."""
         with anyio.CancelScope(shield=True):
-            if self._writer is not None:
-                await self._writer.aclose()
             if not self._closed:
                 self._closed = True
                 await self._reader.close()
+            # Last, because only a writer can fold the write-ahead log into the file.
+            if self._writer is not None:
+                await self._writer.aclose()
 
     # --------------------------------------------------------------------------------------------------- journal
 
