@@ -39,7 +39,7 @@ class Provider(_Section):
     """Which platform, and how it is spoken to."""
 
     kind: Literal["auto", "local", "twelvelabs"] = "auto"
-    api: Literal["v1.3"] = "v1.3"
+    api: Literal["v1.2", "v1.3"] = "v1.3"
     base_url: str = ""
     key_file: Path | None = None
     model: str = "pegasus1.5"
@@ -50,7 +50,6 @@ class Provider(_Section):
     poll_spacing: float = Field(default=10.0, gt=0, le=600)
     poll_requests_per_minute: int = Field(default=60, ge=1, le=6000)
     chunk_parallel: int = Field(default=4, ge=1, le=32)
-    keep_assets: bool = True
 
     @field_validator("base_url")
     @classmethod
@@ -58,6 +57,14 @@ class Provider(_Section):
         if value and not value.startswith(("https://", "http://")):
             raise ValueError("must start with https:// (or http:// on this machine)")
         return value.rstrip("/")
+
+
+class Index(_Section):
+    """The index that videos are put into: always on v1.2, on v1.3 only for search and only if a name is given."""
+
+    name: str = ""
+    models: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    addons: tuple[str, ...] = ()
 
 
 class Lanes(_Section):
@@ -163,6 +170,7 @@ class Settings(_Section):
 
     run: Run = Run()
     provider: Provider = Provider()
+    index: Index = Index()
     lanes: Lanes = Lanes()
     jobs: Jobs = Jobs()
     limits: Limits = Limits()
@@ -177,6 +185,11 @@ class Settings(_Section):
     api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
     #: The file these came from, for messages; None if there was none.
     origin: Path | None = Field(default=None, exclude=True, repr=False)
+
+    @property
+    def index_name(self) -> str:
+        """The index to use; on v1.2, where nothing works without one, ``reelmill`` unless named. Empty: none."""
+        return self.index.name or ("reelmill" if self.provider.api == "v1.2" else "")
 
     @property
     def provider_kind(self) -> Literal["local", "twelvelabs"]:

@@ -208,13 +208,16 @@ class NewUpload:
     """What we want to put there. ``name`` is unique and deterministic: it is how a lost upload is found again."""
 
     name: str
-    road: Literal["direct", "multipart", "url"]
+    road: Literal["direct", "multipart", "url", "external"]  #: external: the platform fetches a YouTube address (v1.2)
     mime: str = "video/mp4"
     size: int = 0  #: bytes; 0 for a URL
     path: Path | None = None
     url: str = ""
     metadata: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     since: float = 0.0  #: epoch seconds at which the intent was stored: nothing older can be ours
+    index_id: str = ""  #: where a dialect uploads into an index (v1.2)
+    title: str = ""  #: of an external video: all that can tell its task from another's
+    taken: frozenset[str] = frozenset()  #: media ids that belong to other videos of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +240,8 @@ class MediaStatus:
     word: str = ""  #: the provider's own word
     message: str = ""
     look_again: float = 10.0  #: seconds
-    facts: Mapping[str, Json] = field(default_factory=dict)  #: duration, size, width, height as the provider sees them
+    #: duration, size, width, height as the provider sees them; ``video_id`` where analysis needs another id than upload
+    facts: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +255,7 @@ class Question:
     max_tokens: int
     temperature: float
     model: str
-    parts: Sequence[Mapping[str, Json]] = ()  #: per job: how a dialect without schemas asks for it
+    legacy: Mapping[str, Json] | None = None  #: ``path`` and ``body`` for a dialect without schemas (v1.2)
     since: float = 0.0  #: epoch seconds at which the intent was stored
     minutes: float = 0.0  #: length of the video, for the limits that count minutes
 
@@ -291,6 +295,13 @@ class VideoApi(Protocol):
         ...
 
     @property
+    def features(self) -> frozenset[str]:
+        """What the dialect can do: ``fuse`` (many jobs in one request), ``multipart``, ``index_first`` (uploads go into
+        an index), ``external`` (fetches YouTube addresses itself) …
+        """
+        ...
+
+    @property
     def ceilings(self) -> Ceilings:
         """What the platform takes."""
         ...
@@ -308,7 +319,11 @@ class VideoApi(Protocol):
         ...
 
     async def find_asset(self, upload: NewUpload) -> str | None:
-        """Return the id of an asset that carries exactly this unique name, or None."""
+        """Return the id of an asset that carries exactly this unique name, or None.
+
+        Raises:
+            Ambiguous: the dialect cannot tell: several could be ours, or nothing can be asked.
+        """
         ...
 
     async def open_session(self, upload: NewUpload, still_ours: Callable[[], None]) -> Session:

@@ -164,6 +164,7 @@ class FakeApi:
 
     identity = "fake/v1"
     grace = 3.0
+    features = frozenset({"fuse", "multipart"})
 
     def __init__(self, platform: FakePlatform, ceilings: Ceilings | None = None) -> None:
         self._there = platform

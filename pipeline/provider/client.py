@@ -64,6 +64,11 @@ class TwelveLabs:
         return self._identity
 
     @property
+    def features(self) -> frozenset[str]:
+        """What the dialect can do."""
+        return frozenset(self.dialect.features)
+
+    @property
     def ceilings(self) -> Ceilings:
         """What the platform takes."""
         return self.dialect.ceilings

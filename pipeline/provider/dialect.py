@@ -17,7 +17,9 @@ from pipeline.ports import AnalysisStatus, Answer, Ceilings, MediaStatus, NewUpl
 
 T = TypeVar("T")
 
-Feature = Literal["assets", "multipart", "url", "schema", "media_by_ids", "analysis_by_word"]
+Feature = Literal[
+    "assets", "multipart", "url", "schema", "fuse", "media_by_ids", "analysis_by_word", "index_first", "external"
+]
 
 
 class Unreadable(ValueError):

@@ -52,7 +52,7 @@ class V13:
     base = "https://api.twelvelabs.io/v1.3"
     version_path = "/v1.3"
     features: frozenset[Feature] = frozenset(
-        {"assets", "multipart", "url", "schema", "media_by_ids", "analysis_by_word"}
+        {"assets", "multipart", "url", "schema", "fuse", "media_by_ids", "analysis_by_word"}
     )
     ceilings = Ceilings()
     page_size = 50
