@@ -1,23 +1,26 @@
 """Virtual time for asyncio: hours pass in milliseconds, and always the same way.
 
-``VirtualLoop`` never waits for a timer: when nothing else can run, its clock jumps to the next one. Work on sockets needs
-real time, so tests that use them run on the ordinary loop; a short look into a worker thread is waited for.
+``VirtualLoop`` never waits for a timer: when nothing else can run, its clock jumps to the next one. What would go to a
+worker thread (a stat, a line of a manifest) runs in place, so that a busy machine cannot change the order of events. Work
+on sockets needs real time, so tests that use them run on the ordinary loop.
 """
 
 from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import anyio
+import anyio.lowlevel
+import anyio.to_thread
 
 T = TypeVar("T")
 
 EPOCH = 1_800_000_000.0
-_REAL_GRACE = 0.0003  #: real seconds that a worker thread (a stat, a line of a manifest) gets before time jumps
-_REAL_LIMIT = 10.0
+_THREAD_TURNS = 4  #: turns of the loop that a worker thread takes: there, at work, back, and its waiter's own
 
 
 class _JumpingSelector(selectors.DefaultSelector):
@@ -26,13 +29,10 @@ class _JumpingSelector(selectors.DefaultSelector):
     loop: VirtualLoop
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:  # no timer at all: only a thread can go on
-            ready = super().select(_REAL_LIMIT)
-            if not ready:
-                raise RuntimeError("virtual time: every task waits for something that will never come")
-            return ready
-        ready = super().select(_REAL_GRACE if timeout > 0 else 0)
-        if not ready and timeout > 0:
+        ready = super().select(0)
+        if not ready and timeout is None:
+            raise RuntimeError("virtual time: every task waits for something that will never come")
+        if not ready and timeout is not None and timeout > 0:
             self.loop.jump(timeout)
         return ready
 
@@ -70,7 +70,24 @@ class VirtualClock:
         await anyio.sleep(seconds)
 
 
+async def _in_place(work: Callable[..., T], *args: Any, **_options: Any) -> T:
+    with anyio.CancelScope(shield=True):
+        for _ in range(_THREAD_TURNS):
+            await anyio.lowlevel.checkpoint()
+    return work(*args)
+
+
+@contextmanager
+def _no_threads() -> Iterator[None]:
+    there = anyio.to_thread.run_sync
+    anyio.to_thread.run_sync = _in_place  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        anyio.to_thread.run_sync = there
+
+
 def run_virtual(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end in virtual time."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    with _no_threads(), asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(work)
