@@ -22,7 +22,7 @@ from typing import Literal
 
 from pipeline.backoff import Backoff
 from pipeline.errors import Ambiguous, Permanent
-from pipeline.ingest.compose import analysis_key, expected_tokens, question, room, widest
+from pipeline.ingest.compose import analysis_key, expected_tokens, from_legacy, question, room, widest
 from pipeline.ingest.wishes import Desk, Wish
 from pipeline.kit import (
     Advance,
@@ -116,7 +116,7 @@ class AnalysisKind:
         trouble = self._admit(usd, task.data["seconds"] / 60)
         if trouble is not None:
             return Park("budget", self._clock.now(), trouble)
-        data = {**task.data, "since": self._clock.now()}
+        data = {**task.data, "since": self._clock.now(), "legacy": "fuse" not in self._api.features}
         return Advance("submit", data, spend=[self._spend(task, question(task.key, data, wishes).key, usd)])
 
     async def submit(self, task: Task, still: Still) -> Outcome:
@@ -226,6 +226,8 @@ class AnalysisKind:
         if raw.meta["finish_reason"] != "stop":
             return self._cut_off(task, wishes)
         answer = _parsed(raw.meta["text"])
+        if task.data.get("legacy") and not isinstance(answer, str):
+            answer = from_legacy(wishes, answer)
         verdicts = [(wish, self._check(wish, answer, task)) for wish in wishes]
         results = [self._result(task, wish, verdict, raw) for wish, verdict in verdicts if verdict.value is not None]
         refused = [(wish, verdict.problem) for wish, verdict in verdicts if verdict.value is None]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pipeline.ingest.wishes import Wish
-from pipeline.kit import Json, fingerprint
+from pipeline.kit import Json, Permanent, fingerprint
 from pipeline.ports import Question
 
 _HEAD = "Use pictures, speech, sounds and on-screen text. State only what is seen or heard; invent nothing."
@@ -77,4 +77,27 @@ def question(key: str, data: Mapping[str, Json], wishes: Sequence[Wish]) -> Ques
         model=data["model"],
         since=data.get("since", 0.0),
         minutes=data["seconds"] / 60,
+        legacy=legacy_call(wishes) if data.get("legacy") else None,
     )
+
+
+def legacy_call(wishes: Sequence[Wish]) -> dict[str, Json]:
+    """Return how a dialect without schemas is asked for the one wish of a request.
+
+    Raises:
+        Permanent: code ``not_in_this_api``: the job has no such form, e.g. because its prompt is too long for it.
+    """
+    forms = wishes[0].ask.legacy if len(wishes) == 1 else ()
+    if not forms:
+        names = ", ".join(wish.name for wish in wishes)
+        raise Permanent(
+            f"API v1.2 has no call for '{names}'.",
+            code="not_in_this_api",
+            remedy='shorten its prompt to 1,500 characters, or set [provider] api = "v1.3"',
+        )
+    return {"path": forms[0].path, "body": dict(forms[0].body)}
+
+
+def from_legacy(wishes: Sequence[Wish], answer: Mapping[str, Json]) -> Mapping[str, Json]:
+    """Return a v1.2 answer in the shape of the job's schema."""
+    return wishes[0].ask.legacy[0].read(answer)

@@ -18,19 +18,23 @@ stored before the first byte; chunks are repeatable, the server knows which are 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 import anyio
 
 from pipeline.backoff import Backoff
-from pipeline.errors import InputError, Permanent
+from pipeline.errors import Ambiguous, InputError, Permanent
 from pipeline.ingest.compose import analysis_key, group
+from pipeline.ingest.indexing import IndexDoor, indexing_task
 from pipeline.ingest.wishes import Desk, Wish
 from pipeline.kit import (
     Advance,
     Done,
     Fail,
+    Hold,
     Json,
     Kind,
     Lane,
@@ -65,7 +69,9 @@ class VideoKind:
         model: str,
         temperature: float,
         tries: int,
+        on_ambiguous: Literal["hold", "resubmit"] = "hold",
         read_captions: ReadCaptions | None = None,
+        index: IndexDoor | None = None,
     ) -> None:
         self._api = api
         self._records = records
@@ -74,6 +80,9 @@ class VideoKind:
         self._rng = rng
         self._asking = {"model": model, "temperature": temperature}
         self._tries = tries
+        self._on_ambiguous = on_ambiguous
+        self._index = index
+        self._fuse = desk.fuse and "fuse" in api.features
         self._backoff = Backoff(2.0, 300.0)
         self._read_captions = read_captions
 
@@ -110,7 +119,10 @@ class VideoKind:
             "generation": generation,
             "name": _name(task.key, generation, data),
             "since": self._clock.now(),
+            "provider": self._api.identity,
         }
+        if self._index is not None and "index_first" in self._api.features:
+            data["index_id"] = await self._index.id()
         return Advance("open" if road == "multipart" else "upload", data)
 
     async def upload(self, task: Task, still: Still) -> Outcome:
@@ -122,7 +134,13 @@ class VideoKind:
 
     async def find(self, task: Task, still: Still) -> Outcome:
         """Ask whether an upload whose answer we never saw arrived; go back to act only if it did not."""
-        found = await self._api.find_asset(_described(task))
+        described = replace(_described(task), taken=await self._taken(task))
+        try:
+            found = await self._api.find_asset(described)
+        except Ambiguous as error:
+            if self._on_ambiguous == "hold":
+                return Hold(error.trouble, stage="upload")
+            found = None
         if found is not None:
             return Advance("settle", {**task.data, "media_id": found})
         again = int(task.data.get("again", 0)) + 1
@@ -161,7 +179,9 @@ class VideoKind:
             return Snooze(status.look_again)
         if status.state == "ready":
             seconds = status.facts.get("duration") or task.data.get("seconds", 0.0)
-            return Advance("fan_out", {**task.data, "seconds": seconds, "again": 0, "settled": True})
+            answer_id = status.facts.get("video_id") or task.data["media_id"]
+            known = {"seconds": seconds, "answer_id": answer_id, "again": 0, "settled": True}
+            return Advance("fan_out", {**task.data, **known})
         afresh = {**task.data, "generation": int(task.data.get("generation", 0)) + 1, "settled": False}
         if status.state == "gone":
             return self._afresh(task, afresh)
@@ -184,12 +204,17 @@ class VideoKind:
 
     async def fan_out(self, task: Task, still: Still) -> Outcome:
         """Ask for what is wanted and neither there nor on its way; have the results written."""
+        if task.data.get("provider") != self._api.identity:  # uploaded elsewhere, in an earlier configuration
+            return self._afresh(task, {**task.data, "settled": False})
         items = await self._items(task)
         wishes = self._desk.wishes(items)
         missing = await self._missing(task.key, wishes)
-        spawn = [self._analysis(task, wanted) for wanted in group(missing, fuse=self._desk.fuse)]
+        spawn = [self._analysis(task, wanted) for wanted in group(missing, fuse=self._fuse)]
         if not spawn:  # otherwise the answers have it written
             spawn = [NewTask("publish", task.key, "write", {}, subject=task.key, rearm="write", revive=True)]
+        if self._index is not None and "index_first" not in self._api.features:
+            index_id = await self._index.id()
+            spawn.append(indexing_task(task.key, task.data["media_id"], float(task.data["seconds"]), index_id))
         return Done(spawn=spawn, data={**task.data, "wanted": self._desk.total(items)})
 
     async def _missing(self, subject: str, wishes: Sequence[Wish]) -> list[Wish]:
@@ -207,7 +232,7 @@ class VideoKind:
     def _analysis(self, task: Task, wishes: Sequence[Wish]) -> NewTask:
         data = {
             "wishes": [wish.as_json() for wish in wishes],
-            "media_id": task.data["media_id"],
+            "media_id": task.data.get("answer_id") or task.data["media_id"],
             "seconds": task.data.get("seconds", 0.0),
             **self._asking,
         }
@@ -217,6 +242,8 @@ class VideoKind:
     # --------------------------------------------------------------------------------------------------- helpers
 
     def _road(self, data: dict[str, Json]) -> str | None:
+        if data.get("external"):
+            return "external"
         if data.get("url"):
             return "url"
         if data["size"] <= self._api.ceilings.direct_bytes:
@@ -225,7 +252,7 @@ class VideoKind:
 
     async def _new_upload(self, task: Task) -> NewUpload:
         described = _described(task)
-        if described.road == "url":
+        if described.road in ("url", "external"):
             return described
         items = await self._items(task)
         path = await _path(task, items)
@@ -241,6 +268,13 @@ class VideoKind:
         return NewUpload(
             described.name, described.road, described.mime, described.size, path, "", metadata, described.since
         )
+
+    async def _taken(self, task: Task) -> frozenset[str]:
+        """Return the media ids of our other videos, where only they can tell whose an upload without a name is."""
+        if task.data["road"] != "external":
+            return frozenset()
+        others = await self._records.tasks(Selection(kinds=("video",)))
+        return frozenset(other.data["media_id"] for other in others if "media_id" in other.data and other.id != task.id)
 
     async def _items(self, task: Task) -> list[Task]:
         return await self._records.tasks(Selection(kinds=("item",), subjects=(task.key,)))
@@ -276,7 +310,9 @@ def _described(task: Task) -> NewUpload:
         road=data["road"],
         mime=data.get("mime", "video/mp4"),
         size=data.get("size", 0),
-        url=data.get("url", ""),
+        url=data.get("external") or data.get("url", ""),
+        index_id=data.get("index_id", ""),
+        title=data.get("title", ""),
         metadata={"reelmill_key": task.key[:200]},
         since=data["since"],
     )

@@ -1,0 +1,165 @@
+"""Kind ``indexing``: one uploaded video into one index, beside its analyses and never in their way. Paid; v1.3.
+
+::
+
+    price ──▶ submit ─────────────────▶ await ──▶ done
+     (intent,   │ stopped midway    ▲   (poll)
+      ledger)   └─▶ find ───────────┘
+                      └─ not there: submit again
+
+The same asset may be put into the same index twice, and is paid for twice: so ``find`` asks by asset first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from pipeline.backoff import Backoff
+from pipeline.catalog import Catalog, IndexedVideo, IndexSpec, Listing
+from pipeline.clock import iso
+from pipeline.kit import (
+    Advance,
+    Done,
+    Fail,
+    Kind,
+    Lane,
+    NewTask,
+    Outcome,
+    Park,
+    Policy,
+    Snooze,
+    Spend,
+    Stage,
+    Still,
+    Task,
+    Trouble,
+    fingerprint,
+)
+from pipeline.ports import Clock
+
+Admit = Callable[[float, float], Trouble | None]
+_MARGIN = 600.0  #: our clock against the platform's, seconds
+
+
+class IndexDoor:
+    """The configured index: found by its name, or made, when it is first needed."""
+
+    def __init__(self, catalog: Catalog, spec: IndexSpec) -> None:
+        self._catalog = catalog
+        self._spec = spec
+        self._id = ""
+
+    async def id(self) -> str:
+        """Return the index's id. The name is unique in the account, so making it is safe to repeat."""
+        if not self._id:
+            self._id = await self._catalog.create_index(self._spec)
+        return self._id
+
+
+def indexing_task(subject: str, asset_id: str, seconds: float, index_id: str) -> NewTask:
+    """Return the task that puts a video into an index; a new asset of the same video is put there anew."""
+    data = {"asset_id": asset_id, "index_id": index_id, "seconds": seconds}
+    return NewTask("indexing", f"{subject}/{index_id}/{fingerprint(asset_id)[:8]}", "price", data, subject=subject)
+
+
+class IndexingKind:
+    """The steps of putting a video into an index."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        clock: Clock,
+        rng: Random,
+        *,
+        price: Callable[[float], float],
+        admit: Admit,
+        tries: int,
+        grace: float,
+        spacing: float,
+    ) -> None:
+        self._catalog = catalog
+        self._clock = clock
+        self._rng = rng
+        self._price = price
+        self._admit = admit
+        self._tries = tries
+        self._grace = grace
+        self._backoff = Backoff(2.0, 300.0)
+        self._watch = _Watch(catalog, clock, spacing)
+
+    def kind(self, policy: Policy) -> Kind:
+        """Return the kind for the engine; its rank is below every other, because nothing waits for it."""
+        return Kind(
+            "indexing",
+            [
+                Stage("price", Lane.ANALYZE, self.price, policy),
+                Stage("submit", Lane.ANALYZE, self.submit, policy),
+                Stage("find", Lane.ANALYZE, self.find, policy),
+                Stage("await", Lane.POLL, self.wait, policy),
+            ],
+        )
+
+    async def price(self, task: Task, still: Still) -> Outcome:
+        """Reserve the money and store the intent."""
+        minutes = float(task.data["seconds"]) / 60
+        usd = self._price(minutes)
+        trouble = self._admit(usd, 0.0)
+        if trouble is not None:
+            return Park("budget", self._clock.now(), trouble)
+        spend = Spend(f"index/{task.key}", "index", usd, minutes, task.subject, at=self._clock.now())
+        return Advance("submit", {**task.data, "since": self._clock.now()}, spend=[spend])
+
+    async def submit(self, task: Task, still: Still) -> Outcome:
+        """Put the asset into the index, once."""
+        if not task.fresh:
+            return Advance("find", task.data, after=self._grace)
+        still()
+        data = task.data
+        made = await self._catalog.index_asset(data["index_id"], data["asset_id"], {"reelmill_key": task.subject[:200]})
+        return Advance("await", {**data, "video_id": made, "again": 0})
+
+    async def find(self, task: Task, still: Still) -> Outcome:
+        """Ask whether the asset is in the index already."""
+        found = await self._catalog.find_indexed(task.data["index_id"], task.data["asset_id"])
+        if found is not None:
+            return Advance("await", {**task.data, "video_id": found, "again": 0})
+        again = int(task.data.get("again", 0)) + 1
+        if again >= self._tries:
+            return Fail(task.trouble or Trouble("gave_up", "The video was never accepted for indexing."), stage="price")
+        return Advance("submit", {**task.data, "again": again}, after=self._backoff.delay(again, self._rng))
+
+    async def wait(self, task: Task, still: Still) -> Outcome:
+        """Look whether the platform is done with it."""
+        video = await self._watch.look(task.data["index_id"], task.data["video_id"], task.data["since"])
+        if video.status == "ready":
+            return Done(data={**task.data, "indexed": video.indexed})
+        if video.status == "failed":
+            why = Trouble(
+                "indexing_failed",
+                "The platform could not index the video; it names no reason.",
+                "look at it in the platform's own console; `reelmill retry` looks again",
+            )
+            return Fail(why)
+        return Snooze(self._watch.spacing)
+
+
+class _Watch:
+    """One listing of the index serves every video that waits in it."""
+
+    def __init__(self, catalog: Catalog, clock: Clock, spacing: float) -> None:
+        self._catalog = catalog
+        self._clock = clock
+        self.spacing = spacing
+        self._seen: dict[str, IndexedVideo] = {}
+        self._at: dict[str, float] = {}
+
+    async def look(self, index_id: str, video_id: str, since: float) -> IndexedVideo:
+        """Return the video as last listed; lists anew when that is older than the spacing."""
+        now = self._clock.monotonic()
+        if now - self._at.get(index_id, -1e9) >= self.spacing:
+            self._at[index_id] = now
+            which = Listing(created_since=iso(since - _MARGIN))
+            self._seen = {video.id: video async for video in self._catalog.videos(index_id, which)}
+        known = self._seen.get(video_id)
+        return known if known is not None else await self._catalog.indexed(index_id, video_id)
