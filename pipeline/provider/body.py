@@ -7,7 +7,8 @@ other side can never accept a mixture of two versions.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -55,7 +56,7 @@ def changed(path: Path) -> InputError:
     )
 
 
-async def blocks(part: FileRange, stamp: Stamp) -> AsyncIterator[bytes]:
+async def blocks(part: FileRange, stamp: Stamp) -> AsyncGenerator[bytes, None]:
     """Yield the bytes of a range. The file is checked against ``stamp`` before the last block is handed out.
 
     Raises:
@@ -105,12 +106,13 @@ class Form:
         """Bytes in all."""
         return len(self.head) + len(self.tail) + (self.file.length if self.file is not None else 0)
 
-    async def stream(self) -> AsyncIterator[bytes]:
+    async def stream(self) -> AsyncGenerator[bytes, None]:
         """Yield the body."""
         yield self.head
         if self.file is not None and self.stamp is not None:
-            async for block in blocks(self.file, self.stamp):
-                yield block
+            async with aclosing(blocks(self.file, self.stamp)) as inner:
+                async for block in inner:
+                    yield block
         yield self.tail
 
 

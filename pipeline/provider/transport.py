@@ -14,7 +14,7 @@ import ipaddress
 import json
 import ssl
 import zlib
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from random import Random
 from urllib.parse import quote, urlencode
@@ -39,13 +39,17 @@ _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.Pr
 
 @dataclass(frozen=True, slots=True)
 class _Sent(httpx.AsyncByteStream):
-    """Bytes from our own iterator as httpx wants them."""
+    """Bytes from our own generator as httpx wants them; nobody but us closes it, which closes its file."""
 
-    source: AsyncIterable[bytes]
+    source: AsyncGenerator[bytes, None]
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for block in self.source:
             yield block
+
+    async def aclose(self) -> None:
+        """End the generator wherever it stands."""
+        await self.source.aclose()
 
 
 class _Pool:
@@ -82,6 +86,8 @@ class _Pools:
                 await response.aclose()
         finally:
             pool.busy -= 1
+            if isinstance(request.stream, _Sent):
+                await request.stream.aclose()
 
     async def aclose(self) -> None:
         for pool in self._pools:
