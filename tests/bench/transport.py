@@ -1,4 +1,4 @@
-"""What a request costs: ``python -m tests.bench_transport``.
+"""What a request costs: ``python -m tests.bench transport``.
 
 Our transport (small pools) and our whole client call against one bare ``httpx.AsyncClient``, each with 50 connections and
 50 requests at once, against a server that does next to nothing after 20 ms. CPU is that of this process; the server has
@@ -106,7 +106,3 @@ def main() -> None:
     finally:
         server.terminate()
         server.join()
-
-
-if __name__ == "__main__":
-    main()

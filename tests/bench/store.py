@@ -1,4 +1,4 @@
-"""Measure the store: ``python -m tests.bench_store [--rows 200000] [--callers 64] [--folder DIR]``.
+"""Measure the store: ``python -m tests.bench store [--rows 200000] [--callers 64] [--folder DIR]``.
 
 Prints one line per figure: rows submitted per second, the time of a claim of 50 from a full queue, outcomes applied per
 second by many concurrent callers, and the reading calls that a live display makes.
@@ -121,7 +121,3 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         asyncio.run(_measure(Path(folder) / "bench.db", given.rows, given.callers))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,1 @@
+"""Benchmarks: ``python -m tests.bench COMMAND``. Figures, never pass or fail; nothing here is a test."""

@@ -1,0 +1,28 @@
+"""``python -m tests.bench COMMAND [OPTIONS]``: see each command's ``--help``."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+COMMANDS = {
+    "orchestration": "items per second of a whole run, against a bare HTTP loop that makes the same requests",
+    "queue": "peak memory of a run and the time to its first request, with a long queue",
+    "polling": "list requests per minute with many uploads and analyses in flight",
+    "store": "rows, claims and outcomes per second of the SQLite store",
+    "transport": "what one HTTP request costs",
+}
+
+
+def main() -> None:
+    """Load the command's module and hand it the rest of the arguments."""
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    if name not in COMMANDS:
+        print(__doc__, *(f"  {command:<15} {text}" for command, text in COMMANDS.items()), sep="\n")
+        raise SystemExit(0 if name in ("", "-h", "--help") else 2)
+    sys.argv[:2] = [f"tests.bench {name}"]
+    importlib.import_module(f"tests.bench.{name}").main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""The measured processes: each does one thing, then prints its figures as one line of JSON on stdout."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+
+from tests.bench.server import SECONDS
+
+ROOT = Path(__file__).parents[2]
+#: How wide the measured run is; the bare loops have as many workers as it has connections.
+WIDE = 20
+
+
+def spawn(job: str, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Run one of ``JOBS`` in a new process and return its figures."""
+    command = [sys.executable, "-m", "tests.bench.child", job, json.dumps(told)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if ended.returncode != 0:
+        raise SystemExit(f"{job} ended with {ended.returncode}:\n{ended.stderr[-4000:]}")
+    figures: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    return figures
+
+
+@dataclass
+class Meter:
+    """Wall and CPU seconds since its making."""
+
+    wall: float
+    cpu: float
+
+    @classmethod
+    def start(cls) -> Meter:
+        return cls(time.perf_counter(), time.process_time())
+
+    def read(self, items: int) -> dict[str, float]:
+        """Return the figures of a finished job."""
+        wall, cpu = time.perf_counter() - self.wall, time.process_time() - self.cpu
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return {"items_per_second": items / wall, "cpu_ms_per_item": 1000 * cpu / items, "peak_mb": peak, "wall": wall}
+
+
+# ----------------------------------------------------------------------------------------------------- the product
+
+
+class TinySource:
+    """The Source port without decoding: a file's facts are its size and its content's hash."""
+
+    kind = "file"
+
+    async def fetch(self, item: Any, workdir: Path) -> Any:
+        from pipeline.ports import MediaFacts
+
+        path = Path(item.locator)
+        content = path.read_bytes()  # noqa: ASYNC240 - a few bytes
+        mark = sha256(content).hexdigest()
+        return MediaFacts(path, len(content), SECONDS, 640, 360, "mp4", "h264", "", "video/mp4", mark, 1)
+
+
+def tiny_items(folder: Path, number: int) -> Iterator[Any]:
+    """Yield items whose files are there."""
+    from pipeline.ports import Item, Line
+
+    for index in range(number):
+        path = folder / f"{index:07}.mp4"
+        yield Item(f"file:{path}", "file", str(path), Line(str(path), f"bench:{index}"))
+
+
+def settings_for(folder: Path, url: str, jobs: Iterable[str]) -> Any:
+    """Return settings of a run against the benchmark's platform: nothing limits it but its own speed."""
+    from pipeline.config import Settings
+
+    lanes = {"fetch": 8, "upload": WIDE, "poll": 32, "analyze": WIDE, "write": 8}
+    return Settings.model_validate(
+        {
+            "run": {"state": folder / "state", "output": folder / "out"},
+            "provider": {"kind": "local", "base_url": url, "connections": WIDE, "in_hand": 400},
+            "lanes": lanes,
+            "jobs": {"enabled": list(jobs)},
+        }
+    )
+
+
+async def product(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Run Reelmill's own session: SQLite, the real client, the real disk; only the look into the file is synthetic."""
+    import structlog
+
+    from pipeline.app.house import Outside
+    from pipeline.app.platforms import opened
+    from pipeline.app.running import Session
+    from pipeline.app.state import claimed, writing
+    from pipeline.clock import SystemClock
+    from pipeline.sink.disk import DiskSink
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
+    folder, number = Path(told["folder"]), told["items"]
+    settings = settings_for(folder, told["url"], told["jobs"])
+    clock, rng = SystemClock(), Random(1)
+    outside = Outside({"file": TinySource()}, DiskSink(settings.run.output), lambda facts, most: None, lambda paths: "")
+    with claimed(settings):
+        async with writing(settings) as database, opened(settings, database, clock, rng) as api:
+            session = Session(settings, database, api, clock, rng, outside)
+            meter = Meter.start()
+            report = await session.run(tiny_items(Path(told["films"]), number))
+            figures = meter.read(number)
+    assert report.exit_code == 0, report
+    assert report.published == number, report
+    return dict(figures)
+
+
+# ---------------------------------------------------------------------------------------------------- the bare loop
+
+
+class Bare:
+    """The same requests with nothing around them: no database, no files, no retries, no limits."""
+
+    def __init__(self, told: Mapping[str, Any]) -> None:
+        self._told = told
+        self._url = f"{told['url']}/v1.3"
+        self._quota = {name: count / told["items"] for name, count in told["counts"].items()}
+        self._ids = [f"et{number}" for number in range(round(told["ids_per_list"]))]
+        shards = told["shards"]
+        if shards:
+            limits = httpx.Limits(max_connections=WIDE // shards, max_keepalive_connections=WIDE // shards)
+            self._clients = [httpx.AsyncClient(limits=limits, headers={"x-api-key": "k"}) for _ in range(shards)]
+        else:
+            self._clients = [httpx.AsyncClient(headers={"x-api-key": "k"})]
+
+    async def run(self) -> dict[str, float]:
+        """Work through all items with as many workers as the product has connections."""
+        left = iter(range(self._told["items"]))
+        meter = Meter.start()
+        async with asyncio.TaskGroup() as group:
+            for worker in range(WIDE):
+                group.create_task(self._work(self._clients[worker % len(self._clients)], left))
+        figures = meter.read(self._told["items"])
+        for client in self._clients:
+            await client.aclose()
+        return figures
+
+    async def _work(self, client: httpx.AsyncClient, left: Iterator[int]) -> None:
+        for number in left:
+            asset = await self._asset(client, number)
+            for _ in range(self._share("list assets", number)):
+                params = [*(("asset_ids", each) for each in self._ids), ("page", "1"), ("page_limit", "50")]
+                (await client.get(f"{self._url}/assets", params=params)).json()
+            for _ in range(self._share("get asset", number)):
+                (await client.get(f"{self._url}/assets/{asset}")).json()
+            task = await self._task(client, number, asset)
+            for _ in range(self._share("list tasks", number)):
+                params = [("status", "queued"), ("page", "1"), ("page_limit", "50")]
+                (await client.get(f"{self._url}/analyze/tasks", params=params)).json()
+            for _ in range(self._share("get task", number)):
+                (await client.get(f"{self._url}/analyze/tasks/{task}")).json()
+
+    def _share(self, kind: str, number: int) -> int:
+        """Return how many requests of a kind fall to this item, so that all items make as many as the product did."""
+        quota = self._quota.get(kind, 0.0)
+        return int((number + 1) * quota) - int(number * quota)
+
+    async def _asset(self, client: httpx.AsyncClient, number: int) -> str:
+        told = {"method": "direct", "filename": f"bare-{number}.mp4", "enable_hls": "false", "enable_thumbnail": "false",
+                "user_metadata": json.dumps({"reelmill_key": f"sha256:{number:064}"})}  # fmt: skip
+        file = {"file": (f"bare-{number}.mp4", b"%064d" % number, "video/mp4")}
+        made = (await client.post(f"{self._url}/assets", data=told, files=file)).json()
+        return str(made["_id"])
+
+    async def _task(self, client: httpx.AsyncClient, number: int, asset: str) -> str:
+        body = {
+            **self._told["question"],
+            "video": {"type": "asset_id", "asset_id": asset},
+            "custom_id": f"bare-{number}",
+        }
+        made = await client.post(f"{self._url}/analyze/tasks", json=body, headers={"idempotency-key": f"bare-{number}"})
+        return str(made.json()["task_id"])
+
+
+async def bare(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Make the product's requests and keep nothing."""
+    return dict(await Bare(told).run())
+
+
+JOBS = {"product": product, "bare": bare}
+
+
+def main() -> None:
+    """Do the job named by the first argument with the JSON of the second."""
+    print(json.dumps(asyncio.run(JOBS[sys.argv[1]](json.loads(sys.argv[2])))))
+
+
+if __name__ == "__main__":
+    main()
