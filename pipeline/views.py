@@ -70,6 +70,7 @@ class RunReport:
     troubles: Sequence[tuple[str, Trouble]] = ()  #: (item or video, why), the first few failed and held ones
     resume_at: float | None = None  #: epoch seconds, for exit 6
     note: str = ""  #: why it stopped early, one sentence
+    duplicates: int = 0  #: lines that named a video which an earlier line had named
 
 
 @dataclass(frozen=True, slots=True)

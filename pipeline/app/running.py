@@ -256,6 +256,7 @@ class Session:
             troubles=[(names[task.id], reason(task)) for task in troubled],
             resume_at=resume,
             note=note,
+            duplicates=fed.duplicates,
         )
 
     def _verdict(self, ending: Ending, fed: Fed) -> tuple[ExitCode, str]:

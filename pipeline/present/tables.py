@@ -36,6 +36,8 @@ def report(value: RunReport) -> RenderableType:
         ("paid", Text(_paid(value))),
         ("took", Text(f"{span(value.ended - value.started)} on {clean(value.provider)}")),
     ]
+    if value.duplicates:
+        rows.insert(1, ("doubled", Text(f"{count(value.duplicates, 'line')} named again what an earlier line had named")))
     parts: list[RenderableType] = [_pairs(rows)]
     if value.bad_count:
         parts += _bad_lines(value.bad_lines, value.bad_count)
