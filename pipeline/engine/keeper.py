@@ -39,13 +39,21 @@ class Keeper:
 
     def hold(self, task: Task, scope: anyio.CancelScope, confirmed: float) -> Grip:
         """Start to keep a claimed task; ``confirmed`` is the monotonic time just before the claim was asked for."""
+        before = self._grips.get(task.id)
+        if before is not None:  # taken away and given out again before we noticed
+            self._lose(before)
         grip = Grip(task, scope, confirmed)
         self._grips[task.id] = grip
         return grip
 
+    def holds(self, task: Task) -> bool:
+        """Return True while a worker of this process is at work on the task."""
+        return task.id in self._grips
+
     def release(self, grip: Grip) -> None:
-        """Stop keeping it."""
-        self._grips.pop(grip.task.id, None)
+        """Stop keeping it; a newer grip on the same task stays."""
+        if self._grips.get(grip.task.id) is grip:
+            del self._grips[grip.task.id]
 
     def still(self, grip: Grip) -> None:
         """Raise LostLease unless the lease is ours and young enough to pay on."""
@@ -71,8 +79,11 @@ class Keeper:
             if grip.task.id in ours:
                 grip.confirmed = asked
             elif self._grips.get(grip.task.id) is grip:
-                grip.lost = True
-                grip.scope.cancel()
+                self._lose(grip)
+
+    def _lose(self, grip: Grip) -> None:
+        grip.lost = True
+        grip.scope.cancel()
 
     async def run(self) -> None:
         """Renew for ever, three times a lifetime."""

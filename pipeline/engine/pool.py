@@ -16,16 +16,17 @@ from pipeline import log
 from pipeline.engine.attempt import run_step
 from pipeline.engine.gauge import Gauge
 from pipeline.engine.keeper import Grip, Keeper
-from pipeline.errors import StoreError, Transient
+from pipeline.engine.patience import FIRST, STUBBORN, insist
+from pipeline.engine.telling import nowhere, tell, unknown
+from pipeline.errors import Permanent, StoreError, Transient
 from pipeline.kit import Kinds, Stage
 from pipeline.lifecycle import Policy, Transition, decide, lost, released
-from pipeline.model import Lane, NewTask, Parked, Placed, Task, Trouble
+from pipeline.model import Lane, NewTask, Parked, Task, Trouble
 from pipeline.outcome import Fail, Outcome, Park
 from pipeline.ports import Applied, Clock, Database
 
 _log = log.get("engine")
 _DEFAULT = Policy()
-_STUBBORN = 20.0  #: seconds of the last wait for a database that does not take an outcome
 _IDLE = 30.0  #: seconds between looks when nothing is due; wake-ups make it shorter
 
 
@@ -67,6 +68,7 @@ class Pool:
         self._paused: dict[Lane, float] = {}  # short waits, epoch seconds; not remembered across runs
         self._closed: set[Lane] = set()
         self._wake = anyio.Event()
+        self._ending = anyio.Event()
         self._feeding = 0
         self._stopping = False
 
@@ -113,7 +115,7 @@ class Pool:
 
     async def take_over(self) -> int:
         """Send the tasks of a dead predecessor through the state machine. Call only under the state folder's lock."""
-        orphans = await self._store.expired(None)
+        orphans = await insist(lambda: self._store.expired(None), self._clock)
         for task in orphans:
             await self._lose(task)
         if orphans:
@@ -122,8 +124,11 @@ class Pool:
 
     async def run(self) -> Ending:
         """Work until nothing is due that can become due, or until stopped. Takes over a predecessor's tasks first."""
-        await self.take_over()
-        self.gauge.start_from(await self._store.counts())
+        try:
+            await self.take_over()
+            self.gauge.start_from(await insist(self._store.counts, self._clock))
+        except StoreError as error:
+            self.halt(error.trouble)
         async with anyio.create_task_group() as group:
             async with anyio.create_task_group() as workers:
                 group.start_soon(self._keeper.run)
@@ -134,22 +139,29 @@ class Pool:
         return self.ending
 
     async def _claim_until_done(self, workers: TaskGroup) -> None:
+        delay = FIRST
         while not self._stopping:
             self._wake = anyio.Event()
-            claimed = await self._claim(workers)
-            if not claimed and not await self._wait():
-                return
+            try:
+                if not await self._claim(workers) and not await self._wait():
+                    return
+                delay = FIRST
+            except Transient as error:
+                _log.warning("store.busy", why=str(error), after=delay)
+                if delay > STUBBORN:
+                    self.halt(error.trouble)
+                with anyio.move_on_after(delay):
+                    await self._ending.wait()
+                delay *= 2
+            except StoreError as error:
+                self.halt(error.trouble)
 
     async def _claim(self, workers: TaskGroup) -> bool:
         room = self._room()
         if not any(room.values()):
             return False
         asked, now = self._clock.monotonic(), self._clock.now()
-        try:
-            tasks = await self._store.claim(room, self._options.owner, now, now + self._options.lease)
-        except Transient as error:
-            _log.warning("store.busy", why=str(error))
-            return False
+        tasks = await self._store.claim(room, self._options.owner, now, now + self._options.lease)
         for task in tasks:
             self.gauge.began(task)
             grip = self._keeper.hold(task, anyio.CancelScope(), asked)
@@ -191,12 +203,12 @@ class Pool:
 
     async def _recount(self, now: float) -> float | None:
         """Nothing seems to be left: make sure that no lane only looks full because we miscounted."""
-        open_lanes = [lane for lane in Lane if lane not in self._closed]
-        due = await self._store.next_due(open_lanes)
-        if due is None:
+        if await self._store.next_due([lane for lane in Lane if lane not in self._closed]) is None:
             return None
         self.gauge.start_from(await self._store.counts())
-        return max(0.01, due - now)
+        # What is due in a lane that still has no room waits for a lane that this run does not open again.
+        due = await self._store.next_due([lane for lane, room in self._room().items() if room])
+        return None if due is None else max(0.0, due - now)
 
     async def _paused_work(self, now: float) -> bool:
         lanes = [lane for lane, until in self._paused.items() if until > now and lane not in self._closed]
@@ -217,9 +229,16 @@ class Pool:
         """Bring home running tasks whose lease ran out without anybody writing an outcome; count the queue anew."""
         while True:
             await self._clock.sleep(self._options.lease / 4)
-            for task in await self._store.expired(self._clock.now()):
-                await self._lose(task)
-            self.gauge.start_from(await self._store.counts())
+            try:
+                for task in await self._store.expired(self._clock.now()):
+                    # A living worker's lease only looks expired when the wall clock has jumped, or renewing failed.
+                    if not self._keeper.holds(task):
+                        await self._lose(task)
+                self.gauge.start_from(await self._store.counts())
+            except Transient as error:
+                _log.warning("store.busy", why=str(error))
+            except StoreError as error:
+                self.halt(error.trouble)
 
     # ------------------------------------------------------------------------------------------- one worker
 
@@ -230,33 +249,33 @@ class Pool:
         stage = self._stage(task)
         with grip.scope:
             if stage is None:
-                outcome = Fail(_unknown(task))
+                outcome = Fail(unknown(task))
             else:
                 outcome = await run_step(stage, task, lambda: self._keeper.still(grip), self._clock)
-        now = self._clock.now()
-        if grip.lost or (outcome is None and not grip.scope.cancelled_caught):
+        if grip.lost:
             self._forget(grip, "dropped")
             return
-        if outcome is None:
-            move = released(task, now)
-        else:
-            assert stage is not None or isinstance(outcome, Fail)
-            move = decide(task, outcome, now, stage.policy if stage else _DEFAULT, self._rng)
+        move = self._decided(task, stage, outcome, stopped=grip.scope.cancelled_caught)
         with anyio.CancelScope(shield=True):
-            written = await self._write(task, move)
-        self._report(task, move, outcome, written, self._clock.monotonic() - started)
-        self._forget(grip, move.word if written else "dropped", move)
-        if isinstance(outcome, Park):
-            await self._park(outcome)
+            applied = await self._write(task, move)
+            if isinstance(outcome, Park):
+                await self._park(outcome)
+        tell(task, applied.move if applied else move, outcome, applied is not None, self._clock.monotonic() - started)
+        self._forget(grip, applied.move.word if applied else "dropped", applied)
 
-    def _forget(self, grip: Grip, word: str, move: Transition | None = None) -> None:
+    def _decided(self, task: Task, stage: Stage | None, outcome: Outcome | None, *, stopped: bool) -> Transition:
+        now, policy = self._clock.now(), stage.policy if stage is not None else _DEFAULT
+        if outcome is not None:
+            return decide(task, outcome, now, policy, self._rng)
+        # Too old a lease to act on may still be ours to give back; if it is not, the database refuses.
+        return released(task, now) if stopped else lost(task, now, policy, self._rng)
+
+    def _forget(self, grip: Grip, word: str, applied: Applied | None = None) -> None:
         self._keeper.release(grip)
-        lane = None
-        if move is not None and move.wake_at is not None:
-            lane = self._kinds.spot(grip.task.kind, move.stage)[0]
+        lane = applied.lane if applied is not None and applied.move.wake_at is not None else None
         self.gauge.ended(grip.task, word, lane, self._clock.monotonic())
-        for new in move.spawn if move is not None else ():
-            self.gauge.submitted(self._kinds.spot(new.kind, new.stage)[0])
+        for placed in applied.spawn if applied is not None else ():
+            self.gauge.submitted(placed.lane)
         self.wake()
 
     def _stage(self, task: Task) -> Stage | None:
@@ -265,37 +284,43 @@ class Pool:
         except KeyError:
             return None
 
-    async def _write(self, task: Task, move: Transition) -> bool:
-        """Write an outcome in hand until it is committed or fenced: a full disk must not lose a paid answer."""
+    async def _write(self, task: Task, move: Transition) -> Applied | None:
+        """Write an outcome in hand until it is committed or fenced: a full disk must not lose a paid answer.
+
+        Return what was written: a failure where the outcome itself cannot be. If the database stays away, the row stays
+        running, and the next start finds the intent and asks the provider what came of it.
+        """
+        try:
+            try:
+                return await self._apply(self._applied(task, move))
+            except Permanent as error:
+                failed = decide(task, Fail(error.trouble), self._clock.now(), _DEFAULT, self._rng)
+                return await self._apply(self._applied(task, failed))
+        except StoreError as error:
+            self.halt(error.trouble)
+            return None
+
+    async def _apply(self, applied: Applied) -> Applied | None:
+        written = await insist(lambda: self._store.apply(applied, self._clock.now()), self._clock)
+        return applied if written else None
+
+    def _applied(self, task: Task, move: Transition) -> Applied:
+        try:
+            spawn = [self._kinds.place(new) for new in move.spawn]
+        except KeyError as error:
+            trouble = nowhere(task, error)
+            raise Permanent(trouble.message, code=trouble.code, remedy=trouble.remedy, detail=trouble.detail) from error
         try:
             lane, rank = self._kinds.spot(task.kind, move.stage)
         except KeyError:
             lane, rank = task.lane, task.rank
-        applied = Applied(task, move, lane, rank, [self._place(new) for new in move.spawn])
-        delay = 0.5
-        while True:
-            try:
-                return await self._store.apply(applied, self._clock.now())
-            except Transient as error:
-                _log.warning("store.retry", why=str(error), key=task.key)
-                if delay > _STUBBORN:
-                    # The row stays running: the next start finds the intent and asks the provider what came of it.
-                    self.halt(error.trouble)
-                    return False
-                await self._clock.sleep(delay)
-                delay *= 2
-            except StoreError as error:
-                self.halt(error.trouble)
-                return False
-
-    def _place(self, new: NewTask) -> Placed:
-        return self._kinds.place(new)
+        return Applied(task, move, lane, rank, spawn)
 
     async def _lose(self, task: Task) -> None:
         stage = self._stage(task)
-        move = lost(task, self._clock.now(), stage.policy if stage else _DEFAULT, self._rng)
-        if await self._write(task, move):
-            _log.warning("lease.lost", kind=task.kind, key=task.key, stage=task.stage, attempt=move.attempt)
+        applied = await self._write(task, lost(task, self._clock.now(), stage.policy if stage else _DEFAULT, self._rng))
+        if applied is not None:
+            _log.warning("lease.lost", kind=task.kind, key=task.key, stage=task.stage, attempt=applied.move.attempt)
 
     # ----------------------------------------------------------------------------------------------- parking
 
@@ -317,7 +342,10 @@ class Pool:
         known = self.ending.parked.get(lane)
         if known is None or known.until < park.until:
             self.ending.parked[lane] = parked
-            await self._store.park(parked)
+            try:
+                await insist(lambda: self._store.park(parked), self._clock)
+            except StoreError as error:
+                self.halt(error.trouble)
             _log.warning("lane.parked", lane=lane.value, until=park.until, why=park.trouble.message)
 
     def _close(self, lane: Lane) -> None:
@@ -329,33 +357,5 @@ class Pool:
             self.ending.halted, self.ending.cause = trouble, cause
             _log.error("run.halted", code=trouble.code, why=trouble.message, remedy=trouble.remedy)
         self._stopping = True
+        self._ending.set()
         self.wake()
-
-    def _report(self, task: Task, move: Transition, outcome: Outcome | None, written: bool, took: float) -> None:
-        fields = {
-            "kind": task.kind,
-            "key": task.key,
-            "stage": task.stage,
-            "to": move.stage,
-            "attempt": move.attempt,
-            "took": round(took, 3),
-        }
-        trouble = getattr(outcome, "trouble", None)
-        if trouble is not None:
-            fields |= {"code": trouble.code, "why": trouble.message}
-        if not written:
-            _log.warning("attempt.fenced", word=move.word, **fields)
-        elif move.word in ("failed", "held"):
-            _log.error("attempt." + move.word, **fields)
-        elif move.word == "retried":
-            _log.warning("attempt.retried", **fields)
-        else:
-            _log.debug("attempt." + move.word, **fields)
-
-
-def _unknown(task: Task) -> Trouble:
-    return Trouble(
-        "unknown_stage",
-        f"Stage '{task.stage}' of kind '{task.kind}' is not known to this release.",
-        "The database was written by another release of Reelmill; run that one, or `reelmill retry` after an upgrade.",
-    )

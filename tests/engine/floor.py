@@ -1,0 +1,113 @@
+"""A pool over the memory store with kinds of the test's own making: what the engine's tests drive.
+
+A *plan* is what a step does: a coroutine function of (task, still). ``Floor`` counts every call to the database, so that a
+test can say how busy an idle pool is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+
+from pipeline.backoff import Backoff
+from pipeline.engine.pool import Ending, Pool, PoolOptions
+from pipeline.kit import Kind, Kinds, Lane, NewTask, Outcome, Policy, Stage, Still, Task
+from pipeline.model import Selection
+from pipeline.store.memory import MemoryDatabase
+from tests.virtual import VirtualClock
+
+Plan = Callable[[Task, Still], Awaitable[Outcome]]
+
+WIDTHS = {Lane.FETCH: 4, Lane.UPLOAD: 4, Lane.POLL: 8, Lane.ANALYZE: 4, Lane.WRITE: 4}
+
+
+class CountingStore:
+    """The memory database, its calls counted; ``break_with`` makes named calls raise for a while."""
+
+    def __init__(self) -> None:
+        self.inner = MemoryDatabase()
+        self.calls: Counter[str] = Counter()
+        self._broken: dict[str, Callable[[], Exception | None]] = {}
+
+    def break_with(self, name: str, error: Callable[[], Exception | None]) -> None:
+        """Let calls of this name raise what ``error()`` returns, as long as it returns something."""
+        self._broken[name] = error
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.inner, name)
+
+        async def counted(*args: Any, **kwargs: Any) -> Any:
+            self.calls[name] += 1
+            await anyio.lowlevel.checkpoint()  # a real database gives way to others
+            error = self._broken[name]() if name in self._broken else None
+            if error is not None:
+                raise error
+            return await found(*args, **kwargs)
+
+        return counted
+
+
+@dataclass
+class Floor:
+    """One database and one clock that outlive pools; ``pool`` makes a process's pool."""
+
+    kinds: Kinds
+    clock: VirtualClock = field(default_factory=VirtualClock)
+    store: CountingStore = field(default_factory=CountingStore)
+    widths: Mapping[Lane, int] = field(default_factory=lambda: dict(WIDTHS))
+
+    def pool(self, **options: Any) -> Pool:
+        """Return a new process's pool over the same database."""
+        made = PoolOptions(**{"owner": "me", "widths": self.widths, "lease": 120.0, "stop_grace": 20.0, **options})
+        return Pool(self.store, self.kinds, self.clock, Random(1), made)  # type: ignore[arg-type]
+
+    async def run(self, tasks: Sequence[NewTask] = (), **options: Any) -> Ending:
+        """Queue the tasks and run a pool over them to its end."""
+        pool = self.pool(**options)
+        await pool.submit(tasks)
+        return await pool.run()
+
+    async def task(self, key: str) -> Task:
+        """Return the one task of this key as the database has it."""
+        found: list[Task] = await self.store.inner.tasks(Selection(keys=(key,)))
+        assert len(found) == 1, key
+        return found[0]
+
+    async def states(self) -> dict[str, str]:
+        """Return key -> state."""
+        return {task.key: task.state.value for task in await self.store.inner.tasks(Selection())}
+
+    @contextmanager
+    def counting(self) -> Iterator[Counter[str]]:
+        """Count the database calls made inside."""
+        before = Counter(self.store.calls)
+        made: Counter[str] = Counter()
+        yield made
+        made.update(Counter(self.store.calls) - before)
+
+
+def policy(**words: Any) -> Policy:
+    """Return a policy of short patience."""
+    return Policy(**{"attempts": 4, "deadline": 3600.0, "backoff": Backoff(5.0, 60.0), **words})
+
+
+def kind(name: str, *stages: tuple[str, Lane, Plan], base: int = 0, **words: Any) -> Kind:
+    """Return a kind from (stage, lane, plan) triples."""
+    return Kind(name, [Stage(stage, lane, plan, policy(**words)) for stage, lane, plan in stages], base)
+
+
+def floor(*kinds: Kind, **words: Any) -> Floor:
+    """Return a floor for these kinds."""
+    return Floor(Kinds(kinds), **words)
+
+
+def new(name: str, stage: str, *keys: str, **words: Any) -> list[NewTask]:
+    """Return new tasks of one kind."""
+    return [NewTask(name, key, stage, **words) for key in keys]

@@ -1,0 +1,336 @@
+"""What goes wrong in steps and in the database: counted, bounded, told, and never the death of the whole run."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from pipeline.errors import Ambiguous, InputError, Permanent, ReelmillError, StoreError, Transient
+from pipeline.kit import Advance, Done, Fail, Lane, NewTask, Outcome, Result, Snooze, Still, Task, Trouble
+from pipeline.model import State
+from tests.engine.floor import Floor, floor, kind, new
+from tests.virtual import run_virtual
+
+FULL = Transient("the disk is full", code="disk_full", untouched=True)
+
+
+class Raising:
+    """A step that raises the next error, and is done when there is none."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.at: list[float] = []
+
+    async def __call__(self, task: Task, still: Still) -> Outcome:
+        self.at.append(anyio.current_time())
+        if self.errors:
+            raise self.errors.pop(0)
+        return Done()
+
+
+async def good(task: Task, still: Still) -> Outcome:
+    """Work well."""
+    await anyio.sleep(1)
+    return Done()
+
+
+def beside(step: Raising, **words: float) -> Floor:
+    """Return a floor with the step in one kind and a well-behaved one beside it."""
+    return floor(kind("bad", ("go", Lane.FETCH, step), **words), kind("good", ("go", Lane.WRITE, good)))
+
+
+def test_an_unexpected_exception_is_retried_with_backoff() -> None:
+    """A fault of ours does not lose a video: the step runs again, later each time, and may succeed."""
+    step = Raising(ZeroDivisionError("oops"), KeyError("gone"))
+    it = beside(step)
+    run_virtual(it.run(new("bad", "go", "a")))
+    waits = [after - before for before, after in zip(step.at, step.at[1:], strict=False)]
+    assert 2.5 <= waits[0] <= 5.1 <= waits[1] <= 10.1
+    task = run_virtual(it.task("a"))
+    assert (task.state, task.trouble) == (State.DONE, None)
+
+
+def test_an_unexpected_exception_fails_in_the_end_under_its_own_class() -> None:
+    """After the last attempt the task is failed as ``unexpected``, with the exception's words; others are untouched."""
+    it = beside(Raising(*(ValueError(f"number {n}") for n in range(9))))
+    ending = run_virtual(it.run(new("bad", "go", "a") + new("good", "go", "b")))
+    task = run_virtual(it.task("a"))
+    assert (task.state, task.attempt) == (State.FAILED, 4)
+    assert task.trouble is not None
+    assert (task.trouble.code, task.trouble.detail) == ("unexpected", "number 3")
+    assert ending.halted is None
+    assert run_virtual(it.states())["b"] == "done"
+
+
+def test_an_exception_group_from_a_step_is_unexpected_too() -> None:
+    """A step that works with a task group of its own may break in its way."""
+    step = Raising(ExceptionGroup("several", [ValueError("one"), OSError("two")]))
+    it = beside(step)
+    run_virtual(it.run(new("bad", "go", "a")))
+    assert len(step.at) == 2
+    assert run_virtual(it.states()) == {"a": "done"}
+
+
+@pytest.mark.parametrize("error", [Permanent("no", code="refused"), InputError("empty file", code="refused")])
+def test_a_permanent_error_fails_at_once(error: ReelmillError) -> None:
+    """What cannot help is not tried again, and does not look exhausted."""
+    step = Raising(error)
+    it = beside(step)
+    run_virtual(it.run(new("bad", "go", "a")))
+    task = run_virtual(it.task("a"))
+    assert (task.state, task.attempt, len(step.at)) == (State.FAILED, 0, 1)
+    assert task.trouble == error.trouble
+
+
+def test_a_named_wait_is_kept() -> None:
+    """Where the other side names a delay, it is waited for, not the backoff."""
+    step = Raising(Transient("soon", after=100.0))
+    run_virtual(beside(step).run(new("bad", "go", "a")))
+    assert step.at == pytest.approx([0.0, 100.0], abs=0.01)
+
+
+def test_after_an_ambiguous_answer_the_stage_is_not_fresh() -> None:
+    """The next claim comes at once and knows that somebody may have acted."""
+    fresh: list[bool] = []
+
+    async def step(task: Task, still: Still) -> Outcome:
+        fresh.append(task.fresh)
+        if len(fresh) == 1:
+            raise Ambiguous("reset")
+        return Done()
+
+    it = floor(kind("k", ("go", Lane.FETCH, step)))
+    run_virtual(it.run(new("k", "go", "a")))
+    assert fresh == [True, False]
+
+
+def test_an_unknown_stage_fails_that_task_only() -> None:
+    """A database of another release: the task says so, nothing else is harmed."""
+    it = beside(Raising())
+    old = floor(kind("bad", ("gone", Lane.FETCH, good)), kind("never", ("go", Lane.FETCH, good)))
+
+    async def scenario() -> None:
+        tasks = new("bad", "gone", "a") + new("never", "go", "n")
+        await it.store.inner.submit([old.kinds.place(task) for task in tasks], it.clock.now())
+        ending = await it.run(new("good", "go", "b"))
+        assert ending.halted is None
+        assert await it.states() == {"a": "failed", "n": "failed", "b": "done"}
+        trouble = (await it.task("a")).trouble
+        assert trouble is not None
+        assert trouble.code == "unknown_stage"
+
+    run_virtual(scenario())
+
+
+def test_a_predecessors_task_of_an_unknown_stage_can_be_taken_over() -> None:
+    """An orphan that this release does not know fails like any other, and does not stop the start."""
+    it = beside(Raising())
+    old = floor(kind("never", ("go", Lane.FETCH, good)))
+
+    async def scenario() -> None:
+        now = it.clock.now()
+        await it.store.inner.submit([old.kinds.place(task) for task in new("never", "go", "n")], now)
+        await it.store.inner.claim({Lane.FETCH: 1}, "the dead", now, now + 60)
+        await it.run(new("good", "go", "b"))
+        assert await it.states() == {"n": "failed", "b": "done"}
+
+    run_virtual(scenario())
+
+
+def test_nothing_is_polled_for_ever() -> None:
+    """A stage that snoozes past its deadline fails, after one last look when the deadline falls due."""
+    looks: list[float] = []
+
+    async def poll(task: Task, still: Still) -> Outcome:
+        looks.append(anyio.current_time())
+        return Snooze(700)
+
+    it = floor(kind("k", ("go", Lane.POLL, poll), deadline=3600.0))
+    run_virtual(it.run(new("k", "go", "a")))
+    task = run_virtual(it.task("a"))
+    assert task.trouble is not None
+    assert (task.state, task.trouble.code) == (State.FAILED, "deadline")
+    assert looks[-1] == pytest.approx(3600, abs=0.1)
+    assert task.attempt == 0
+
+
+def test_a_failing_task_spawns_what_it_asks_for() -> None:
+    """A Fail with spawned tasks and a stage for the retry is written as one."""
+    why = Trouble("bad", "no")
+
+    async def step(task: Task, still: Still) -> Outcome:
+        return Fail(why, spawn=[NewTask("good", "child", "go")], stage="go", data={"next": 1})
+
+    it = floor(kind("k", ("go", Lane.FETCH, step)), kind("good", ("go", Lane.WRITE, good)))
+    run_virtual(it.run(new("k", "go", "a")))
+    assert run_virtual(it.states()) == {"a": "failed", "child": "done"}
+    assert run_virtual(it.task("a")).data == {"next": 1}
+
+
+# ------------------------------------------------------------------------------------------------ the database
+
+
+def breaking(it: Floor, name: str, error: ReelmillError, start: float, end: float) -> None:
+    """Let a database call fail between two times."""
+    it.store.break_with(name, lambda: error if start <= anyio.current_time() < end else None)
+
+
+def test_an_outcome_is_kept_in_hand_while_the_disk_is_full() -> None:
+    """A paid answer whose writing fails for a while is written when there is room again; its step runs once."""
+    runs = 0
+
+    async def pay(task: Task, still: Still) -> Outcome:
+        nonlocal runs
+        runs += 1
+        return Done(results=[Result("s", "job", "f", {"dear": True})])
+
+    it = floor(kind("k", ("go", Lane.ANALYZE, pay)))
+    breaking(it, "apply", FULL, 0.0, 12.0)
+
+    async def scenario() -> None:
+        ending = await it.run(new("k", "go", "a"))
+        assert ending.halted is None
+        assert runs == 1
+        assert [result.body for result in await it.store.inner.results(["s"])] == [{"dear": True}]
+        assert 12 <= anyio.current_time() < 40
+
+    run_virtual(scenario())
+
+
+def test_a_disk_that_stays_full_ends_the_run_with_its_name() -> None:
+    """After some patience the run halts; the row stays running, so that the next start asks what came of it."""
+    it = beside(Raising())
+    breaking(it, "apply", FULL, 0.0, 1e6)
+
+    async def scenario() -> None:
+        ending = await it.run(new("bad", "go", "a"))
+        assert ending.halted == FULL.trouble
+        assert ending.cause == "store"
+        assert 20 <= anyio.current_time() < 120
+        assert (await it.task("a")).state is State.RUNNING
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize("name", ["claim", "apply", "next_due", "counts", "expired", "park"])
+def test_a_broken_database_halts_the_run_whatever_call_meets_it(name: str) -> None:
+    """A StoreError from any call of the pool ends the run as halted by the store, not with a traceback."""
+    broken = StoreError("the database is damaged", code="database_damaged")
+
+    async def step(task: Task, still: Still) -> Outcome:
+        await anyio.sleep(50)
+        return Snooze(60) if anyio.current_time() < 900 else Done()
+
+    async def limited(task: Task, still: Still) -> Outcome:
+        from pipeline.errors import Throttled
+
+        await anyio.sleep(20)
+        raise Throttled("quota", after=7200.0, group="read")
+
+    it = floor(kind("k", ("go", Lane.POLL, step)), kind("l", ("go", Lane.ANALYZE, limited)))
+    breaking(it, name, broken, 10.0, 1e6)
+
+    async def scenario() -> None:
+        ending = await it.run(new("k", "go", "a") + new("l", "go", "b"))
+        assert ending.halted is broken.trouble
+        assert ending.cause == "store"
+        assert anyio.current_time() < 900
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize("name", ["claim", "next_due", "counts", "expired", "renew", "park"])
+def test_a_database_that_is_busy_for_a_while_is_waited_for(name: str) -> None:
+    """A lock held by a backup for ten seconds: no call of the pool minds, none is made over and over, the work ends."""
+
+    async def step(task: Task, still: Still) -> Outcome:
+        await anyio.sleep(1)
+        return Advance("then")
+
+    async def limited(task: Task, still: Still) -> Outcome:
+        from pipeline.errors import Throttled
+
+        await anyio.sleep(20)
+        raise Throttled("quota", after=7200.0, group="read")
+
+    it = floor(kind("k", ("go", Lane.POLL, step), ("then", Lane.WRITE, good)), kind("l", ("go", Lane.ANALYZE, limited)))
+    breaking(it, name, Transient("locked", code="database_locked"), 15.0, 25.0)
+
+    async def scenario() -> None:
+        pool = it.pool(lease=30.0)
+        await pool.submit(
+            [*new("l", "go", "l"), *(NewTask("k", f"k{n}", "go", due=it.clock.now() + n) for n in range(40))]
+        )
+        with it.counting() as made:
+            ending = await pool.run()
+        assert ending.halted is None
+        assert made[name] < 300
+        states = await it.states()
+        assert {states[key] for key in states if key != "l"} == {"done"}
+        assert [parked.scope for parked in await it.store.inner.parked(it.clock.now())] == ["analyze"]
+
+    run_virtual(scenario())
+
+
+def test_a_database_that_stays_busy_ends_the_run() -> None:
+    """Nothing runs and no claim succeeds: the run does not hang for ever."""
+    it = beside(Raising())
+    breaking(it, "claim", FULL, 0.0, 1e9)
+
+    async def scenario() -> None:
+        with anyio.fail_after(3600):
+            ending = await it.run(new("good", "go", "a"))
+        assert ending.halted == FULL.trouble
+
+    run_virtual(scenario())
+
+
+def test_an_outcome_that_cannot_be_stored_fails_its_task_only() -> None:
+    """A job that brings a value that is no JSON: that task fails and says so, the others finish, so does the run."""
+
+    async def step(task: Task, still: Still) -> Outcome:
+        return Done(results=[Result("s", "job", "f", {"value": float("nan")})])
+
+    it = floor(kind("k", ("go", Lane.WRITE, step)), kind("good", ("go", Lane.WRITE, good)))
+
+    async def scenario() -> None:
+        ending = await it.run(new("k", "go", "a") + new("good", "go", "b"))
+        assert ending.halted is None
+        assert await it.states() == {"a": "failed", "b": "done"}
+        trouble = (await it.task("a")).trouble
+        assert trouble is not None
+        assert trouble.code == "unstorable"
+
+    run_virtual(scenario())
+
+
+def test_an_outcome_that_spawns_what_is_not_known_fails_its_task_only() -> None:
+    """A kind that names a stage that does not exist is a fault of ours, and no reason to end the run for everybody."""
+
+    async def step(task: Task, still: Still) -> Outcome:
+        return Done(spawn=[NewTask("good", "child", "no such stage")])
+
+    it = floor(kind("k", ("go", Lane.WRITE, step)), kind("good", ("go", Lane.WRITE, good)))
+
+    async def scenario() -> None:
+        ending = await it.run(new("k", "go", "a") + new("good", "go", "b"))
+        assert ending.halted is None
+        assert await it.states() == {"a": "failed", "b": "done"}
+
+    run_virtual(scenario())
+
+
+def test_an_outcome_that_goes_on_where_nothing_is_fails_its_task_only() -> None:
+    """Advancing to a stage that does not exist ends as an unknown stage."""
+
+    async def step(task: Task, still: Still) -> Outcome:
+        return Advance("no such stage")
+
+    it = floor(kind("k", ("go", Lane.WRITE, step)), kind("good", ("go", Lane.WRITE, good)))
+
+    async def scenario() -> None:
+        ending = await it.run(new("k", "go", "a") + new("good", "go", "b"))
+        assert ending.halted is None
+        assert await it.states() == {"a": "failed", "b": "done"}
+
+    run_virtual(scenario())

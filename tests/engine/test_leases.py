@@ -1,0 +1,277 @@
+"""Leases: who holds one may write; who is not sure of it does not pay; who lost it writes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import anyio
+import pytest
+
+from pipeline.errors import LostLease, Transient
+from pipeline.kit import Done, Lane, Outcome, Result, Snooze, Still, Task
+from pipeline.model import Selection, State
+from tests.engine.floor import CountingStore, Floor, floor, kind, new
+from tests.virtual import VirtualLoop, run_virtual
+
+
+class Payer:
+    """A step that works for a while, asks whether it may pay, pays, and works on."""
+
+    def __init__(self, before: float, after: float = 1.0) -> None:
+        self.before = before
+        self.after = after
+        self.paid: list[float] = []
+        self.fresh: list[bool] = []
+        self.cancelled = 0
+
+    async def __call__(self, task: Task, still: Still) -> Outcome:
+        self.fresh.append(task.fresh)
+        try:
+            await anyio.sleep(self.before)
+            still()
+            self.paid.append(anyio.current_time())
+            await anyio.sleep(self.after)
+        except anyio.get_cancelled_exc_class():
+            self.cancelled += 1
+            raise
+        return Done(results=[Result("s", "job", f"{len(self.paid)}", {})])
+
+
+def paying(payer: Payer, **words: float) -> Floor:
+    """Return a floor of one paying lane."""
+    return floor(kind("pay", ("go", Lane.ANALYZE, payer), deadline=1e6, **words))
+
+
+def out_of_order(it: Floor, name: str, start: float, end: float) -> None:
+    """Let the named database call fail between two times."""
+
+    def error() -> Exception | None:
+        return Transient("busy") if start <= anyio.current_time() < end else None
+
+    it.store.break_with(name, error)
+
+
+def test_a_long_step_keeps_its_lease() -> None:
+    """Ten lifetimes in one step: the lease is renewed all the time, and the step may pay at the end."""
+    payer = Payer(1200.0)
+    it = paying(payer)
+    run_virtual(it.run(new("pay", "go", "a"), lease=120.0))
+    assert len(payer.paid) == 1
+    assert it.store.calls["renew"] >= 29
+    assert run_virtual(it.task("a")).attempt == 0
+
+
+def test_renewing_is_one_call_for_all() -> None:
+    """However many tasks run, a renewal asks the database once, three times a lifetime."""
+    it = paying(Payer(600.0))
+    run_virtual(it.run(new("pay", "go", *"abcd"), lease=120.0))
+    assert 13 <= it.store.calls["renew"] <= 16
+
+
+def test_a_lease_lost_while_a_step_runs_cancels_it_and_writes_nothing() -> None:
+    """An operator cancels the task: the step ends at the next renewal, unpaid, and its outcome is not written."""
+    payer = Payer(300.0)
+    it = paying(payer)
+
+    async def scenario() -> None:
+        await it.pool().submit(new("pay", "go", "a", "b"))
+        async with anyio.create_task_group() as group:
+            group.start_soon(it.pool(lease=120.0).run)
+            await anyio.sleep(50)
+            assert await it.store.inner.command("cancel", Selection(keys=("a",)), it.clock.now()) == 1
+            await anyio.sleep(45)
+            assert payer.cancelled == 1
+        assert await it.states() == {"a": "cancelled", "b": "done"}
+        assert len(await it.store.inner.results(["s"])) == 1
+        assert len(payer.paid) == 1
+
+    run_virtual(scenario())
+
+
+def test_an_operators_cancel_between_work_and_writing_is_not_overwritten() -> None:
+    """The step ends before it notices: what it brings is refused by the database."""
+    payer = Payer(10.0)
+    it = paying(payer)
+
+    async def scenario() -> None:
+        await it.pool().submit(new("pay", "go", "a"))
+        async with anyio.create_task_group() as group:
+            group.start_soon(it.pool(lease=120.0).run)
+            await anyio.sleep(5)
+            await it.store.inner.command("cancel", Selection(keys=("a",)), it.clock.now())
+        assert await it.states() == {"a": "cancelled"}
+        assert await it.store.inner.results(["s"]) == []
+
+    run_virtual(scenario())
+
+
+def test_no_paid_call_on_a_lease_older_than_half_its_life() -> None:
+    """Renewals fail for a while: the step that wants to pay is refused, tried again later, and then asks first."""
+    payer = Payer(90.0)
+    it = paying(payer)
+    out_of_order(it, "renew", 0.0, 100.0)
+
+    async def scenario() -> None:
+        await it.run(new("pay", "go", "a"), lease=120.0)
+        assert len(payer.paid) == 1
+        assert payer.fresh == [True, False]
+        assert await it.states() == {"a": "done"}
+
+    run_virtual(scenario())
+
+
+def test_a_frozen_process_does_not_pay_when_it_wakes() -> None:
+    """The loop stood still for ten minutes: steps that wake before the first renewal may not pay on what they had."""
+    payer = Payer(30.0)
+    it = paying(payer)
+
+    async def scenario() -> None:
+        await it.pool().submit(new("pay", "go", "a"))
+        async with anyio.create_task_group() as group:
+            group.start_soon(it.pool(lease=120.0).run)
+            await anyio.sleep(29)
+            running = asyncio.get_running_loop()
+            assert isinstance(running, VirtualLoop)
+            running.jump(600)
+        assert payer.fresh == [True, False]
+        assert [at > 629 for at in payer.paid] == [True]
+        assert await it.states() == {"a": "done"}
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize("jump", [7200.0, -7200.0])
+def test_a_wall_clock_that_jumps_takes_nothing_from_a_living_worker(jump: float) -> None:
+    """Summer time on a machine without UTC, a late NTP: steps at work are neither started twice nor paid twice."""
+    payer = Payer(212.0, 200.0)
+    it = paying(payer)
+
+    async def scenario() -> None:
+        await it.pool().submit(new("pay", "go", "a", "b"))
+        async with anyio.create_task_group() as group:
+            group.start_soon(it.pool(lease=120.0).run)
+            await anyio.sleep(205)  # the next sweep comes before the next renewal
+            it.clock.skew += jump
+        assert payer.fresh == [True, True]
+        assert len(payer.paid) == 2
+        assert await it.states() == {"a": "done", "b": "done"}
+        assert (await it.task("a")).attempt == 0
+
+    run_virtual(scenario())
+
+
+def test_an_expired_lease_is_swept_while_the_run_goes_on() -> None:
+    """A running row that nobody works on comes back to the queue, an attempt the poorer, and not fresh."""
+    payer = Payer(1.0)
+    it = paying(payer)
+
+    async def poll(task: Task, still: Still) -> Outcome:
+        return Done() if anyio.current_time() > 900 else Snooze(30)
+
+    it = floor(
+        kind("pay", ("go", Lane.ANALYZE, payer), deadline=1e6), kind("other", ("go", Lane.POLL, poll), deadline=1e6)
+    )
+
+    async def scenario() -> None:
+        pool = it.pool(lease=120.0)
+        await pool.submit(new("other", "go", "o"))
+        async with anyio.create_task_group() as group:
+            group.start_soon(pool.run)
+            await anyio.sleep(10)
+            await it.store.inner.submit([it.kinds.place(task) for task in new("pay", "go", "a")], it.clock.now())
+            now = it.clock.now()
+            assert len(await it.store.inner.claim({Lane.ANALYZE: 1}, "somebody else", now, now + 120)) == 1
+        assert payer.fresh == [False]
+        assert 130 < payer.paid[0] < 200
+        assert await it.states() == {"a": "done", "o": "done"}
+
+    run_virtual(scenario())
+
+
+def test_a_predecessors_tasks_are_taken_over_at_once() -> None:
+    """Under the lock of the state folder, running rows are orphans: no lease is waited for."""
+    payer = Payer(1.0)
+    it = paying(payer)
+
+    async def scenario() -> None:
+        await it.pool().submit(new("pay", "go", "a"))
+        now = it.clock.now()
+        await it.store.inner.claim({Lane.ANALYZE: 1}, "the dead", now, now + 3600)
+        await it.run()
+        assert payer.fresh == [False]
+        assert anyio.current_time() < 5
+        assert (await it.task("a")).trouble is None or (await it.task("a")).state is State.DONE
+
+    run_virtual(scenario())
+
+
+def test_a_task_that_kills_its_process_every_time_fails_in_the_end() -> None:
+    """A lost lease is an attempt: after as many deaths as a stage has attempts, the task stays failed."""
+    it = paying(Payer(1.0))
+
+    async def scenario() -> None:
+        await it.pool().submit(new("pay", "go", "a"))
+        for _ in range(4):
+            await anyio.sleep(3600)
+            now = it.clock.now()
+            await it.store.inner.claim({Lane.ANALYZE: 1}, "the dead", now, now + 3600)
+            await it.pool().take_over()
+        task = await it.task("a")
+        assert (task.state, task.attempt) == (State.FAILED, 4)
+        assert task.trouble is not None
+        assert task.trouble.code == "lost_lease"
+
+    run_virtual(scenario())
+
+
+def test_a_worker_whose_task_was_given_to_another_writes_nothing() -> None:
+    """Two workers, one task: only the one with the newest token is heard, and the other's end takes no lease from it."""
+    lengths = [100.0, 400.0]
+
+    async def step(task: Task, still: Still) -> Outcome:
+        length = lengths.pop(0)
+        await anyio.sleep(length)
+        still()
+        return Done(results=[Result("s", "job", f"{length:.0f}", {})])
+
+    it = floor(kind("pay", ("go", Lane.ANALYZE, step)))
+
+    async def scenario() -> None:
+        pool = it.pool(lease=120.0)
+        await pool.submit(new("pay", "go", "a"))
+        async with anyio.create_task_group() as group:
+            group.start_soon(pool.run)
+            await anyio.sleep(90)
+            await it.store.inner.command("cancel", Selection(keys=("a",)), it.clock.now())
+            await it.store.inner.command("retry", Selection(keys=("a",)), it.clock.now())
+            pool.wake()
+        assert [result.fingerprint for result in await it.store.inner.results(["s"])] == ["400"]
+        task = await it.task("a")
+        assert (task.state, task.attempt) == (State.DONE, 0)
+
+    run_virtual(scenario())
+
+
+def test_still_tells_a_young_lease_from_an_old_one() -> None:
+    """Right after the claim a step may pay; beyond half a lifetime without a renewal it may not."""
+    seen: list[str] = []
+
+    async def step(task: Task, still: Still) -> Outcome:
+        for wait in (0.0, 59.0, 2.0):
+            await anyio.sleep(wait)
+            try:
+                still()
+                seen.append("may")
+            except LostLease:
+                seen.append("may not")
+        return Done()
+
+    it = floor(kind("k", ("go", Lane.FETCH, step)))
+    out_of_order(it, "renew", 0.0, 1e9)
+    run_virtual(it.run(new("k", "go", "a"), lease=120.0))
+    assert seen == ["may", "may", "may not"]
+
+
+def test_the_counting_store_is_the_real_one() -> None:
+    """What the tests of this folder count is the memory store that the conformance suite holds to the file."""
+    assert type(CountingStore().inner).__name__ == "MemoryDatabase"

@@ -1,0 +1,190 @@
+"""Waits that concern a whole lane or the whole run: throttles, quotas, the budget, the operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import anyio
+import pytest
+
+from pipeline.errors import ConfigError, NeedsOperator, ReelmillError, StoreError, Throttled
+from pipeline.kit import Done, Lane, Outcome, Park, Still, Task, Trouble
+from pipeline.model import State
+from pipeline.ports import Records
+from tests.engine.floor import Floor, floor, kind, new
+from tests.virtual import EPOCH, run_virtual
+
+WHY = Trouble("why", "because")
+
+
+class Gate:
+    """A step that raises until a time, and notes when it was entered."""
+
+    def __init__(self, until: float, error: Callable[[float], ReelmillError]) -> None:
+        self.until = until
+        self.error = error
+        self.entered: list[float] = []
+
+    async def __call__(self, task: Task, still: Still) -> Outcome:
+        now = anyio.current_time()
+        self.entered.append(now)
+        if now < self.until:
+            raise self.error(self.until - now)
+        return Done()
+
+
+def throttle(left: float) -> ReelmillError:
+    """Return the error of a limit that opens again in so many seconds."""
+    return Throttled("too many requests", after=left, group="analyze")
+
+
+async def done(task: Task, still: Still) -> Outcome:
+    """Work well."""
+    await anyio.sleep(1)
+    return Done()
+
+
+def two_lanes(gate: Gate) -> Floor:
+    """Return a floor whose analyze lane meets the gate."""
+    return floor(kind("ask", ("go", Lane.ANALYZE, gate)), kind("other", ("go", Lane.WRITE, done)))
+
+
+def test_a_short_throttle_pauses_the_lane_and_goes_on_by_itself() -> None:
+    """Nobody in the lane tries before the limit opens; other lanes work on; nothing is counted against the tasks."""
+    gate = Gate(100.0, throttle)
+    it = two_lanes(gate)
+    ending = run_virtual(it.run(new("ask", "go", *(f"a{n}" for n in range(9))) + new("other", "go", "o")))
+    early = [at for at in gate.entered if at < 100]
+    assert len(early) <= it.widths[Lane.ANALYZE]
+    assert len(gate.entered) == len(early) + 9
+    assert (ending.parked, ending.halted) == ({}, None)
+    assert set(run_virtual(it.states()).values()) == {"done"}
+    assert run_virtual(it.task("a0")).attempt == 0
+
+
+def test_a_throttled_task_stays_fresh() -> None:
+    """A refused request reached nobody: the next claim acts without asking first."""
+    fresh: list[bool] = []
+
+    async def step(task: Task, still: Still) -> Outcome:
+        fresh.append(task.fresh)
+        if len(fresh) < 3:
+            raise throttle(10)
+        return Done()
+
+    run_virtual(floor(kind("ask", ("go", Lane.ANALYZE, step))).run(new("ask", "go", "a")))
+    assert fresh == [True, True, True]
+
+
+def test_a_long_throttle_parks_the_lane_and_ends_the_run() -> None:
+    """The park is in the database with its time, the other lanes drain, the lane's tasks wait untouched."""
+    gate = Gate(5000.0, throttle)
+    it = two_lanes(gate)
+
+    async def scenario() -> None:
+        ending = await it.run(new("ask", "go", "a", "b", "c") + new("other", "go", *"opqrstuv"), patience=600)
+        assert ending.parked[Lane.ANALYZE].until == EPOCH + 5000
+        assert ending.halted is None
+        states = await it.states()
+        assert {states[key] for key in "opqrstuv"} == {"done"}
+        assert {states[key] for key in "abc"} == {"pending"}
+        assert (await it.task("a")).attempt == 0
+        records: Records = it.store.inner
+        assert [(p.scope, p.until) for p in await records.parked(it.clock.now())] == [("analyze", EPOCH + 5000)]
+        assert anyio.current_time() < 60
+
+    run_virtual(scenario())
+
+
+def test_the_next_run_respects_a_park_until_its_time_has_come() -> None:
+    """Before the time nobody in the lane moves; after it, everybody does."""
+    gate = Gate(5000.0, throttle)
+    it = two_lanes(gate)
+
+    async def another() -> tuple[int, dict[str, str]]:
+        pool = it.pool(patience=600)
+        for parked in await it.store.inner.parked(it.clock.now()):
+            pool.respect(parked)
+        entered = len(gate.entered)
+        ending = await pool.run()
+        assert (Lane.ANALYZE in ending.parked) == (anyio.current_time() < 5000)
+        return len(gate.entered) - entered, await it.states()
+
+    async def scenario() -> None:
+        await it.run(new("ask", "go", "a", "b"), patience=600)
+        await it.pool().submit(new("other", "go", "o"))
+        tried, states = await another()
+        assert (tried, states) == (0, {"a": "pending", "b": "pending", "o": "done"})
+        await anyio.sleep(5000)
+        tried, states = await another()
+        assert (tried, states) == (2, {"a": "done", "b": "done", "o": "done"})
+
+    run_virtual(scenario())
+
+
+def test_the_later_of_two_parks_counts() -> None:
+    """Two steps of a lane that name different times: the report names the later one."""
+
+    async def step(task: Task, still: Still) -> Outcome:
+        await anyio.sleep(0.1)
+        return Park("analyze", EPOCH + float(task.data["until"]), WHY)
+
+    it = floor(kind("ask", ("go", Lane.ANALYZE, step)))
+    tasks = [*new("ask", "go", "a", data={"until": 9000}), *new("ask", "go", "b", data={"until": 7000})]
+    ending = run_virtual(it.run(tasks))
+    assert ending.parked[Lane.ANALYZE].until == EPOCH + 9000
+
+
+def test_the_budget_closes_the_paying_lane_only() -> None:
+    """What is admitted already and every other lane go on to their end; the rest waits for another run."""
+
+    async def pay(task: Task, still: Still) -> Outcome:
+        await anyio.sleep(1)
+        return Done() if task.key == "a" else Park("budget", EPOCH, Trouble("budget", "spent"))
+
+    it = floor(kind("ask", ("go", Lane.ANALYZE, pay)), kind("other", ("go", Lane.WRITE, done)))
+    ending = run_virtual(it.run(new("ask", "go", *"abcdefghi") + new("other", "go", *"rstuvwxyz")))
+    assert ending.budget is not None
+    states = run_virtual(it.states())
+    assert {key for key, state in states.items() if state == "done"} == {"a", *"rstuvwxyz"}
+    assert {states[key] for key in "bcdefghi"} == {"pending"}
+    assert run_virtual(it.store.inner.parked(0.0)) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (NeedsOperator("the key was refused", code="bad_key"), "operator"),
+        (ConfigError("the configuration is wrong"), "config"),
+        (StoreError("the database is damaged"), "store"),
+    ],
+)
+def test_what_concerns_everybody_halts_the_run_and_blames_no_task(error: ReelmillError, cause: str) -> None:
+    """No task is claimed after it, running ones finish, the task that met it waits uncounted, the next run finishes."""
+    broken = True
+    begun: list[str] = []
+
+    async def step(task: Task, still: Still) -> Outcome:
+        begun.append(task.key)
+        if broken and task.key == "a":
+            raise error
+        await anyio.sleep(5)
+        return Done()
+
+    it = floor(kind("k", ("go", Lane.FETCH, step)))
+
+    async def scenario() -> None:
+        nonlocal broken
+        ending = await it.run(new("k", "go", *"abcdefghi"))
+        assert ending.halted is error.trouble
+        assert ending.cause == cause
+        assert begun == list("abcd")
+        states = await it.states()
+        assert {key for key, state in states.items() if state == "done"} == set("bcd")
+        task = await it.task("a")
+        assert (task.state, task.attempt, task.claims) == (State.PENDING, 0, 0)
+        broken = False
+        assert (await it.run()).halted is None
+        assert set((await it.states()).values()) == {"done"}
+
+    run_virtual(scenario())
