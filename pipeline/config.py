@@ -7,18 +7,26 @@ Every key is explained in ``config.example.toml``. Any scalar key can come from 
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from pipeline.errors import ConfigError
+from pipeline.misconfigured import Layers, explain
 
 
 class _Section(BaseModel):
@@ -158,6 +166,59 @@ class Platform(_Section):
     workers: int = Field(default=1, ge=1, le=64)
 
 
+def _several(value: object) -> object:
+    """Take one word for a list of one."""
+    return (value,) if isinstance(value, str) and value else value
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_several)]
+
+
+class StandingQuery(_Section):
+    """A search, or with ``classes`` a v1.2 classification, that every run asks once ingestion is done."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")
+    index: str = ""
+    text: str = Field(default="", max_length=2000)
+    images: Words = Field(default=(), max_length=10)
+    options: Words = ()
+    speech: Words = ()
+    operator: Literal["or", "and"] = "or"
+    group_by: Literal["clip", "video"] = "clip"
+    sort: Literal["", "score", "clip_count"] = ""
+    threshold: Any = ""
+    filter: Mapping[str, Any] = Field(default_factory=dict)
+    limit: int = Field(default=50, ge=1, le=1000)
+    classes: Mapping[str, Words] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> StandingQuery:
+        if self.classes and (self.text or self.images):
+            raise ValueError("has classes beside text or images: it either classifies or searches")
+        if not (self.classes or self.text or self.images):
+            raise ValueError("asks nothing: give it text, images or classes")
+        if not all(self.classes.values()):
+            raise ValueError("has a class without a prompt")
+        searching = self.threshold in ("", "high", "medium", "low", "none")
+        if not (searching if not self.classes else self.threshold == "" or _is_score(self.threshold)):
+            raise ValueError(
+                'threshold should be "high", "medium", "low" or "none"; with classes a whole number from 0 to 100, '
+                "or a table of min_video_score, min_clip_score, min_duration_ratio"
+            )
+        return self
+
+
+def _is_score(value: object) -> bool:
+    if isinstance(value, Mapping):
+        tops = {"min_video_score": 100, "min_clip_score": 100, "min_duration_ratio": 1}
+        return bool(value) and all(name in tops and _within(number, tops[name]) for name, number in value.items())
+    return isinstance(value, int) and _within(value, 100)
+
+
+def _within(value: object, top: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= top
+
+
 class Log(_Section):
     """The log on stderr."""
 
@@ -178,6 +239,7 @@ class Settings(_Section):
     prices: Prices = Prices()
     policy: Rules = Rules()
     source: Sources = Sources()
+    queries: tuple[StandingQuery, ...] = ()
     platform: Platform = Platform()
     log: Log = Log()
 
@@ -185,6 +247,15 @@ class Settings(_Section):
     api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
     #: The file these came from, for messages; None if there was none.
     origin: Path | None = Field(default=None, exclude=True, repr=False)
+
+    @field_validator("queries")
+    @classmethod
+    def _told_apart(cls, value: tuple[StandingQuery, ...]) -> tuple[StandingQuery, ...]:
+        names = [query.name for query in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two queries are called '{name}': each writes a file of its own")
+        return value
 
     @property
     def index_name(self) -> str:
@@ -216,7 +287,7 @@ def load(
     if path is not None:
         _anchor(raw, path.parent)
     _fold_jobs(raw)
-    layers = _Layers(path, _from_env(env), flags or {})
+    layers = Layers(path, _from_env(env), flags or {})
     merged = _merge(_merge(raw, layers.env), layers.flags)
     for section, table in [("", merged), *merged.items()]:
         if isinstance(table, Mapping) and "api_key" in table:
@@ -228,7 +299,7 @@ def load(
     try:
         settings = Settings.model_validate({**merged, "origin": path})
     except ValidationError as error:
-        raise _explain(error, layers) from None
+        raise explain(error, layers, Settings) from None
     return settings.model_copy(update={"api_key": _key(env, settings.provider.key_file)})
 
 
@@ -259,6 +330,10 @@ def _anchor(raw: dict[str, Any], folder: Path) -> None:
     run = raw.get("run")
     if isinstance(run, dict) and isinstance(run.get("manifests"), list):
         run["manifests"] = [_anchored(entry, folder) for entry in run["manifests"]]
+    queries = raw.get("queries")
+    for query in queries if isinstance(queries, list) else ():
+        if isinstance(query, dict) and isinstance(query.get("images"), list):
+            query["images"] = [_anchored(entry, folder) for entry in query["images"]]
 
 
 def _anchored(entry: object, folder: Path) -> object:
@@ -314,88 +389,3 @@ def _key(env: Mapping[str, str], key_file: Path | None) -> SecretStr | None:
     if not text or "\n" in text:
         raise ConfigError(f"{path}: the key file must hold the API key on one line and nothing else")
     return SecretStr(text)
-
-
-@dataclass(frozen=True, slots=True)
-class _Layers:
-    """Where a setting came from, for messages only."""
-
-    file: Path | None
-    env: Mapping[str, Any]
-    flags: Mapping[str, Any]
-
-    def place(self, names: list[str]) -> str:
-        """Name the highest layer that sets this key: the command line, a variable, or file and line."""
-        if _inside(self.flags, names):
-            return "command line"
-        if _inside(self.env, names):
-            return "environment variable REELMILL_" + "__".join(names).upper()
-        if self.file is None:
-            return "settings"
-        line = _line_of(self.file, names)
-        return f"{self.file}, line {line}" if line else str(self.file)
-
-
-def _inside(table: Any, names: list[str]) -> bool:
-    for name in names:
-        if not isinstance(table, Mapping) or name not in table:
-            return False
-        table = table[name]
-    return True
-
-
-def _explain(error: ValidationError, layers: _Layers) -> ConfigError:
-    first = error.errors(include_input=False, include_url=False)[0]
-    names = [part for part in first["loc"] if isinstance(part, str)]
-    if names[:2] == ["jobs", "settings"]:
-        del names[1]  # the file says [jobs.<name>]
-    shown = f"[{'.'.join(names[:-1])}] {names[-1]}" if len(names) > 1 else f"[{names[0]}]"
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    place = layers.place(names)
-    if first["type"] == "extra_forbidden":
-        return ConfigError(f"{place}: {shown}: unknown key{more}", remedy=_hint(names))
-    said = first["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
-    return ConfigError(f"{place}: {shown}: {said}{more}", remedy="config.example.toml explains every key")
-
-
-def _hint(names: list[str]) -> str:
-    near = difflib.get_close_matches(names[-1], _known(names[:-1]), 1)
-    if near:
-        return f"did you mean '{near[0]}'?"
-    homes = [section for section in _known([]) if names[-1] in _known([section])]
-    return f"it belongs under [{homes[0]}]" if len(names) == 1 and homes else "config.example.toml lists every key"
-
-
-def _known(path: list[str]) -> list[str]:
-    model: type[BaseModel] = Settings
-    for name in path:
-        found = model.model_fields.get(name)
-        kind = found.annotation if found is not None else None
-        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
-            return []
-        model = kind
-    return [name for name in model.model_fields if name not in ("api_key", "origin")]
-
-
-def _line_of(path: Path, names: list[str]) -> int:
-    """Find the line that sets a key, or else its table, for the message only; 0 if neither is to be seen."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return 0
-    best, depth, table = 0, 0, list[str]()
-    for number, text in enumerate(lines, 1):
-        line = text.strip()
-        if line.startswith("["):
-            here = table = _dotted(line.partition("]")[0])
-        elif "=" in line and not line.startswith("#"):
-            here = table + _dotted(line.partition("=")[0])
-        else:
-            continue
-        if len(here) > depth and here == names[: len(here)]:
-            best, depth = number, len(here)
-    return best
-
-
-def _dotted(text: str) -> list[str]:
-    return [part.strip(" \t\"'") for part in text.strip("[] \t").split(".")]

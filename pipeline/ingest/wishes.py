@@ -15,6 +15,8 @@ from pipeline.config import Jobs
 from pipeline.kit import Ask, ConfigError, Job, Json, fingerprint
 from pipeline.model import Task
 
+#: Jobs of which there may be several instances at once: they are told their names, for the answer's property and file.
+_NAMED = ("ask", "classify")
 _NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,39}$")
 
 
@@ -124,7 +126,7 @@ class Desk:
             )
         if not _NAME.match(name):
             raise ConfigError(f"[jobs.{name}]: a name is lower-case letters, digits, - and _, at most 40 characters")
-        if job.name == "ask":
+        if job.name in _NAMED:
             given["name"] = name
         params = job.params(given)
         ask = job.ask(params)

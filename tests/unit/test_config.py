@@ -252,3 +252,44 @@ def test_settings_show_no_key_and_do_not_change() -> None:
     assert "tlk_s3" not in repr(settings) + str(settings) + str(settings.model_dump()) + settings.model_dump_json()
     with pytest.raises(ValidationError):
         settings.run = settings.run
+
+
+def test_queries_are_tables_told_apart_by_name(tmp_path: Path) -> None:
+    """One word stands for a list of one; pictures count from the file's folder, addresses stay."""
+    text = '[[queries]]\nname = "a"\ntext = "x"\noptions = "audio"\n[[queries]]\nname = "b"\nimages = ["q.png", "https://h/i.png"]\n'
+    first, second = load(write(tmp_path, text), env={}).queries
+    assert (first.name, first.options, first.limit, first.group_by) == ("a", ("audio",), 50, "clip")
+    assert second.images == (str(tmp_path / "q.png"), "https://h/i.png")
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ('name = "A b"\ntext = "x"', "line 5: [queries] name: String should match"),
+        ('text = "x"', "line 4: [queries] name: Field required"),
+        ('name = "b"', "line 4: [queries]: asks nothing"),
+        ('name = "a"\ntext = "x"', "[queries]: two queries are called 'a'"),
+        ('name = "b"\ntext = "x"\nlimit = 0', "line 7: [queries] limit: should be greater than or equal to 1"),
+        ('name = "b"\ntext = "x"\nthreshold = 7', "line 4: [queries]: threshold should be"),
+        ('name = "b"\nclasses = { A = "x" }\nthreshold = "high"', "line 4: [queries]: threshold should be"),
+        ('name = "b"\nclasses = { A = "x" }\nthreshold = { max = 1 }', "line 4: [queries]: threshold should be"),
+        ('name = "b"\nclasses = { A = [] }', "line 4: [queries]: has a class without a prompt"),
+        ('name = "b"\nclasses = { A = "x" }\ntext = "x"', "line 4: [queries]: has classes beside text"),
+        ('name = "b"\nquestion = "x"', "line 6: [queries] question: unknown key"),
+    ],
+)
+def test_a_wrong_query_is_found_by_its_own_table(tmp_path: Path, lines: str, said: str) -> None:
+    """The line is in the table at fault, not in the first one of that kind."""
+    path = write(tmp_path, f'[[queries]]\nname = "a"\ntext = "x"\n[[queries]]\n{lines}\n')
+    message, _ = refusal(path)
+    assert said in message
+
+
+@pytest.mark.parametrize("threshold", ["75", "{ min_video_score = 80, min_duration_ratio = 0.5 }"])
+def test_a_classification_takes_both_shapes_of_threshold(tmp_path: Path, threshold: str) -> None:
+    """A number as the late v1.2 had it, a table as the early one."""
+    path = write(
+        tmp_path, f'[[queries]]\nname = "a"\nclasses = {{ A = "x", B = ["y", "z"] }}\nthreshold = {threshold}\n'
+    )
+    (query,) = load(path, env={}).queries
+    assert query.classes == {"A": ("x",), "B": ("y", "z")}

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from jobs import JOBS
-from pipeline.config import Settings, load
+from pipeline.config import Settings, StandingQuery, load
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 #: A key that is not set unless the user takes the "#" away: no space behind it, unlike prose.
@@ -30,7 +30,9 @@ def model_keys(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[
         path = (*above, name)
         if path in {("api_key",), ("origin",), ("jobs", "settings")}:
             continue
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+        if path == ("queries",):  # tables that may be there any number of times, none by default
+            yield from ((("queries", key), found, None) for key, found in StandingQuery.model_fields.items())
+        elif isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
             yield from model_keys(info.annotation, path)
         else:
             yield path, info, getattr(defaults, name)
@@ -79,13 +81,15 @@ def test_it_loads_with_every_key_taken_in(text: str, tmp_path: Path) -> None:
     path.write_text(OPTIONAL.sub("", text), encoding="utf-8")
     settings = load(path, env={"TWELVELABS_API_KEY": "tlk_x"})
     assert settings.budget.max_usd_per_run is not None
-    assert set(settings.jobs.settings) == {"gist", "summary", "chapters", "highlights", "sponsors"}
+    assert set(settings.jobs.settings) == {"gist", "summary", "chapters", "highlights", "genre", "sponsors"}
+    assert [query.name for query in settings.queries] == ["queen-bees", "kinds"]
 
 
 def test_every_key_is_there_and_no_other(text: str) -> None:
     """A key added to the settings must be explained here; a key removed must go here, too."""
     written = [path for path, _, _ in file_keys(text) if path[0] != "jobs" or len(path) == 2]
-    assert sorted(written) == sorted(KEYS)
+    several = {path for path in written if path[0] == "queries"}  # two example queries share keys
+    assert sorted([*several, *(path for path in written if path[0] != "queries")]) == sorted(KEYS)
 
 
 def test_every_default_is_shown_as_it_is(text: str) -> None:
@@ -136,13 +140,22 @@ def test_the_parameters_of_jobs_are_what_the_jobs_say(text: str) -> None:
     """The optional tables of the built-in jobs hold their real parameters and defaults."""
     tables = tomllib.loads(OPTIONAL.sub("", text))["jobs"]
     for job in JOBS:
-        if job.name not in tables:  # ask has no defaults: it is shown under a name of the user's own
+        if job.name not in tables:  # ask and classify need words of the user's own: shown under names of theirs
             continue
         defaults = job.params({})
         for key, value in tables[job.name].items():
             assert _plain(defaults[key]) == value, (job.name, key)
         assert job.params(tables[job.name]) == defaults
-    assert {job.name for job in JOBS} - set(tables) == {tables["sponsors"]["job"]}
+    assert {job.name for job in JOBS} - set(tables) == {tables["sponsors"]["job"], tables["genre"]["job"]}
+
+
+def test_the_defaults_of_queries_are_shown(text: str) -> None:
+    """The first example query holds every key of a search, those that it does not need at their defaults."""
+    query = tomllib.loads(OPTIONAL.sub("", text))["queries"][0]
+    own = {"name", "text", "options"}
+    assert set(query) == set(StandingQuery.model_fields) - {"classes"}
+    for key in set(query) - own:
+        assert query[key] == _plain(StandingQuery.model_fields[key].get_default(call_default_factory=True)), key
 
 
 def _plain(value: Any) -> Any:

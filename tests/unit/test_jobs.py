@@ -1,4 +1,4 @@
-"""The five jobs: what they ask for, what they accept, what they write. Each promise holds for every job."""
+"""The jobs: what they ask for, what they accept, what they write. Each promise holds for every job."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from pipeline.sink.layout import is_file
 
 BY_NAME: dict[str, Job] = {job.name: job for job in JOBS}
 VIDEO = Video("file:/a.mp4", 100.0, "A # <b>title</b>\n=1+1")
-NEEDED: Mapping[str, Mapping[str, Any]] = {"ask": {"prompt": "What happens?"}}
+NEEDED: Mapping[str, Mapping[str, Any]] = {
+    "ask": {"prompt": "What happens?"},
+    "classify": {"classes": ["Talk", "Sport"]},
+}
 GOOD: Mapping[str, Mapping[str, Any]] = {
     "gist": {"title": "Sorting networks", "topics": ["sorting"], "hashtags": ["#Sorting", "net works"]},
     "summary": {"summary": "Two people talk."},
@@ -29,6 +32,7 @@ GOOD: Mapping[str, Mapping[str, Any]] = {
     "highlights": {
         "highlights": [{"start_time": 5, "end_time": 9.5, "highlight": "Goal", "highlight_summary": "It counts."}]
     },
+    "classify": {"classify": {"label": "Talk", "confidence": 0.75}},
     "ask": {"answer_ask": "Nothing."},
 }
 
@@ -328,6 +332,7 @@ OLD: Mapping[str, Mapping[str, Any]] = {
         "chapters": [{"chapter_number": 0, "start": 0, "end": 100, "chapter_title": "T", "chapter_summary": "S"}]
     },
     "highlights": {"highlights": [{"start": 1, "end": 2, "highlight": "H", "highlight_summary": "S"}]},
+    "classify": {"id": "1", "data": "It is a talk."},
     "ask": {"id": "1", "data": "text"},
 }
 
@@ -372,7 +377,7 @@ anything = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=5), st.dictionaries(texts, inner, max_size=3)),
     max_leaves=10,
 )
-properties = ["title", "topics", "hashtags", "summary", "chapters", "highlights", "answer_ask"]
+properties = ["title", "topics", "hashtags", "summary", "chapters", "highlights", "answer_ask", "classify"]
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
@@ -385,5 +390,6 @@ def test_no_answer_crashes_a_job_and_what_passes_can_be_written(job: Job, answer
     if verdict.value is not None:
         for file in job.render(verdict.value, video, params):
             str(file.content).encode()
-        again = {"answer_ask": verdict.value["answer"]} if job.name == "ask" else verdict.value
+        wrapped = {"ask": {"answer_ask": verdict.value.get("answer")}, "classify": {"classify": verdict.value}}
+        again = wrapped.get(job.name, verdict.value)
         assert job.check(again, video, params).value == verdict.value
