@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-import aiosqlite
 import anyio
 import anyio.to_thread
-from aiosqlite import Connection
 
 from pipeline.errors import StoreError
 from pipeline.model import Json, Lane, Parked, Placed, Selection, Task
@@ -21,11 +20,13 @@ from pipeline.store.border import border
 from pipeline.store.group import Group
 from pipeline.store.reads import SqliteRecords, selected
 from pipeline.store.rows import Row, entry_of, move_of, name, note_row, task_of, to_json
-from pipeline.store.writer import Writer
+from pipeline.store.writer import Connection, Writer
 from pipeline.store.writes import Ask, write
 
 #: How long a write waits for another process that writes just now, seconds.
 PATIENCE = 5.0
+
+_CHUNK = 64  #: rows that an iteration would fetch at once; we fetch all
 
 #: Makes a new connection ready for use, or raises what is wrong with its file.
 Prepare = Callable[[Connection, Path], Awaitable[None]]
@@ -74,9 +75,13 @@ async def _open_reader(path: Path, patience: float) -> Connection:
 
 async def _connect(address: str, path: Path, patience: float, prepare: Prepare) -> Connection:
     with border(path, opening=True):
-        # A failing aiosqlite.connect leaves a thread behind that nobody waits for, so what can fail is tried before.
-        await anyio.to_thread.run_sync(lambda: sqlite3.connect(address, uri=address != str(path)).close())
-        connection = await aiosqlite.connect(address, uri=address != str(path), isolation_level=None, timeout=patience)
+        uri = address != str(path)
+        # A failing connection leaves a thread behind that nobody waits for, so what can fail is tried before.
+        await anyio.to_thread.run_sync(lambda: sqlite3.connect(address, uri=uri).close())
+        connection = Connection(
+            lambda: sqlite3.connect(address, uri=uri, isolation_level=None, timeout=patience), _CHUNK
+        )
+        await connection
         try:
             await prepare(connection, path)
         except BaseException:
@@ -136,15 +141,8 @@ class SqliteDatabase(SqliteRecords):
         most = max(room.values(), default=0)
         if most <= 0:
             return []
-        order: dict[int, int] = {}
-
-        def take(found: Sequence[Row]) -> Row:
-            order.update((row[0], place) for place, row in enumerate(found))
-            return (to_json(list(order)), name(owner), until, now)
-
         asked = {"room": to_json({lane.value: number for lane, number in room.items()}), "now": now, "most": most}
-        rows = await self._writing().two(queries.FIND_DUE, asked, queries.TAKE, take)
-        return sorted((task_of(row) for row in rows), key=lambda task: order[task.id])
+        return await self._writing().work(partial(_claim, asked, (name(owner), until, now)))
 
     async def renew(self, tasks: Sequence[Task], until: float) -> frozenset[int]:
         """Extend the leases of these running tasks; return the ids that are still ours."""
@@ -201,3 +199,12 @@ class SqliteDatabase(SqliteRecords):
         if self._writer is None:
             raise StoreError(f"{self._path} was opened for reading only.", code="database_read_only")
         return self._writer
+
+
+def _claim(asked: Mapping[str, Json], lease: Row, connection: sqlite3.Connection) -> list[Task]:
+    """Find due tasks and take them. Not a transaction: taking asks again for what finding saw."""
+    order = {row[0]: place for place, row in enumerate(connection.execute(queries.FIND_DUE, asked).fetchall())}
+    if not order:
+        return []
+    rows = connection.execute(queries.TAKE, (to_json(list(order)), *lease)).fetchall()
+    return sorted((task_of(row) for row in rows), key=lambda task: order[task.id])

@@ -1,11 +1,10 @@
-"""How a group of writes goes into one transaction: outcomes under their leases, then new tasks."""
+"""How a group of writes goes into one transaction: outcomes under their leases, then new tasks. Runs in the thread."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-from aiosqlite import Connection
 
 from pipeline.model import State
 from pipeline.store import queries
@@ -21,27 +20,27 @@ class Ask:
     entries: Sequence[Entry] = ()
 
 
-async def write(connection: Connection, group: Sequence[Ask]) -> list[int]:
+def write(connection: sqlite3.Connection, group: Sequence[Ask]) -> list[int]:
     """Write a group inside an open transaction; per member return 1 or 0 for a move, the number changed for tasks."""
     moves = [(member, ask.move) for member, ask in enumerate(group) if ask.move is not None]
-    holding = await _move(connection, moves)
+    holding = _move(connection, moves)
     answers = [int(member in holding) for member in range(len(group))]
     asked: list[tuple[int, Entry]] = []  # spawned and submitted tasks alike, by member
     for member, ask in enumerate(group):
         spawned = ask.move.entries if ask.move is not None and member in holding else ()
         asked += [(member, entry) for entry in (*spawned, *ask.entries)]
-    for (member, _), effective in zip(asked, await _put(connection, [entry for _, entry in asked]), strict=True):
+    for (member, _), effective in zip(asked, _put(connection, [entry for _, entry in asked]), strict=True):
         if group[member].move is None:
             answers[member] += effective
     return answers
 
 
-async def _move(connection: Connection, moves: Sequence[tuple[int, Move]]) -> set[int]:
+def _move(connection: sqlite3.Connection, moves: Sequence[tuple[int, Move]]) -> set[int]:
     """Write the outcomes whose lease holds; return whose they are."""
     if not moves:
         return set()
     fences = to_json([move.fence for _, move in moves])
-    leases = {(row[0], row[1], row[2]): row[3] for row in await connection.execute_fetchall(queries.FENCE, (fences,))}
+    leases = {(row[0], row[1], row[2]): row[3] for row in connection.execute(queries.FENCE, (fences,))}
     kept: list[Move] = []
     again: list[Row] = []
     holding: set[int] = set()
@@ -53,10 +52,10 @@ async def _move(connection: Connection, moves: Sequence[tuple[int, Move]]) -> se
         holding.add(member)
         if wished and move.state is State.DONE:
             again.append((move.fence[0], move.now))
-    await _many(connection, queries.MOVE, [_move_row(move) for move in kept])
-    await _many(connection, queries.GRANT, again)
-    await _many(connection, queries.KEEP_RESULT, [row for move in kept for row in move.results])
-    await _many(connection, queries.ENTER_SPEND, [row for move in kept for row in move.spends])
+    _many(connection, queries.MOVE, [_move_row(move) for move in kept])
+    _many(connection, queries.GRANT, again)
+    _many(connection, queries.KEEP_RESULT, [row for move in kept for row in move.results])
+    _many(connection, queries.ENTER_SPEND, [row for move in kept for row in move.spends])
     return holding
 
 
@@ -115,26 +114,26 @@ class _Batch:
         else:
             self._merge[identity] = (*identity, data, now)
 
-    async def write(self, connection: Connection) -> None:
+    def write(self, connection: sqlite3.Connection) -> None:
         """Run the statements; a merge comes after the re-arm it follows."""
-        await _many(connection, queries.INSERT, [_insert_row(entry) for entry in self._new.values()])
-        await _many(connection, queries.AGAIN, [*self._again.values()])
-        await _many(connection, queries.WISH, [*self._wish.values()])
-        await _many(connection, queries.MERGE, [*self._merge.values()])
+        _many(connection, queries.INSERT, [_insert_row(entry) for entry in self._new.values()])
+        _many(connection, queries.AGAIN, [*self._again.values()])
+        _many(connection, queries.WISH, [*self._wish.values()])
+        _many(connection, queries.MERGE, [*self._merge.values()])
 
 
-async def _put(connection: Connection, entries: Sequence[Entry]) -> list[bool]:
+def _put(connection: sqlite3.Connection, entries: Sequence[Entry]) -> list[bool]:
     """Put tasks into the queue; return for each whether it is new or re-arms one."""
     if not entries:
         return []
     asked = to_json([(entry.kind, entry.key, entry.rearm is not None) for entry in entries])
     standing: dict[tuple[str, str], _Standing] = {}
-    for kind, key, state, wished, data in await connection.execute_fetchall(queries.STANDING, (asked,)):
+    for kind, key, state, wished, data in connection.execute(queries.STANDING, (asked,)):
         if data is not None or (kind, key) not in standing:
             standing[kind, key] = _Standing(State(state), wished, data)
     batch = _Batch(standing)
     effective = [batch.put(entry) for entry in entries]
-    await batch.write(connection)
+    batch.write(connection)
     return effective
 
 
@@ -144,6 +143,6 @@ def _insert_row(entry: Entry) -> Row:
     )  # fmt: skip
 
 
-async def _many(connection: Connection, sql: str, rows: Sequence[Row]) -> None:
+def _many(connection: sqlite3.Connection, sql: str, rows: Sequence[Row]) -> None:
     if rows:
-        await connection.executemany(sql, rows)
+        connection.executemany(sql, rows)

@@ -12,9 +12,10 @@ from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 import anyio
+import anyio.from_thread
+import anyio.lowlevel
 import pytest
 import pytest_asyncio
-from aiosqlite import Connection
 
 from pipeline.errors import Permanent, StoreError, Transient
 from pipeline.model import Lane, Result, Selection, State
@@ -177,11 +178,12 @@ async def test_a_reader_sees_commits_and_blocks_nothing(path: Path, database: Sq
     assert writer is not None
     async with opened(path, read_only=True) as reader:
 
-        async def look(connection: Connection) -> None:
-            await connection.execute("UPDATE task SET stage = 'half written'")
-            assert (await one(reader)).stage == "fetch"
-            assert (await database.counts()).by == {"video": {"pending": 1}}
+        def look(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE task SET stage = 'half written'")
+            assert anyio.from_thread.run(one, reader, token=token).stage == "fetch"
+            assert anyio.from_thread.run(database.counts, token=token).by == {"video": {"pending": 1}}
 
+        token = anyio.lowlevel.current_token()
         async with writer.lock:
             await writer.transaction(look)
         assert (await one(reader)).stage == "half written"
