@@ -1,0 +1,180 @@
+"""Signals from outside, as people, service managers and laptops send them; and a platform that goes away and comes back."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli import Ended, Platform, Running, Terminal, customer, pause, serving, until
+from tests.clips import clips
+
+VIDEOS = 6
+SLOW_ANSWERS = {"match": "POST /v1.3/analyze/tasks$", "do": "latency", "seconds": 600.0}
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Iterator[Platform]:
+    """A platform in a process of its own."""
+    with serving(tmp_path / "there") as served:
+        yield served
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> str:
+    """A folder of clips."""
+    clips(tmp_path / "films", VIDEOS)
+    return str(tmp_path / "films")
+
+
+def accepted(platform: Platform, effect: str) -> int:
+    """Count the calls of an effect that the platform has accepted."""
+    return sum(entry["effect"] == effect for entry in platform.entries())
+
+
+def wait_for(platform: Platform, effect: str, count: int) -> None:
+    """Wait until the platform has accepted so many calls of an effect."""
+    until(lambda: accepted(platform, effect) >= count, f"{count} times {effect}")
+
+
+def wait_for_calls(platform: Platform, route: str, count: int) -> None:
+    """Wait until so many calls have come to a route, whatever becomes of them."""
+    until(lambda: platform.requests().get(f"POST {route}", 0) >= count, f"{count} calls of {route}")
+
+
+def check_resumed(terminal: Terminal, films: str, platform: Platform) -> Ended:
+    """The same line again finishes everything, and each video was uploaded and asked about once."""
+    platform.spoil()
+    last = terminal.run("run", films, "--json")
+    assert last.code == 0, last.err
+    assert last.json["items"]["done"] == VIDEOS
+    assert platform.twice() == []
+    assert accepted(platform, "asset_created") == accepted(platform, "analyze_task_created") == VIDEOS
+    assert len(list((terminal.folder / "out").glob("*/video.json"))) == VIDEOS
+    return last
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_stops_gently(tmp_path: Path, platform: Platform, films: str, number: signal.Signals) -> None:
+    """Ctrl-C or a service manager's stop: exit 130, the report is printed, and the same command goes on from there."""
+    terminal = customer(tmp_path / "here", platform)
+    running = terminal.start("run", films, "--json")
+    wait_for(platform, "analyze_task_created", 2)
+    running.signal(number)
+    ended = running.wait(30)
+    assert ended.code == 130, ended.err
+    assert ended.json["exit_code"] == 130
+    assert ended.json["note"] == "Interrupted; the same command goes on from here."
+    assert [event["signal"] for event in ended.events if event["event"] == "run.stopping"] == [number.name]
+    status = terminal.run("status", "--json").json
+    assert (status["running"], status["items"]["failed"], status["items"]["held"]) == ("", 0, 0)
+    assert "running" not in {state for by in status["tasks"].values() for state in by}
+    check_resumed(terminal, films, platform)
+
+
+def hanging(terminal: Terminal, platform: Platform, films: str) -> Running:
+    """Start a run and wait until it waits for an answer that will not come."""
+    platform.spoil(SLOW_ANSWERS)
+    running = terminal.start("run", films)
+    wait_for_calls(platform, "/v1.3/analyze/tasks", 2)
+    return running
+
+
+@pytest.mark.slow
+def test_a_second_signal_stops_now(tmp_path: Path, platform: Platform, films: str) -> None:
+    """Requests that hang are waited for after the first Ctrl-C and dropped at the second, within two seconds."""
+    terminal = customer(tmp_path / "here", platform)
+    running = hanging(terminal, platform, films)
+    running.signal(signal.SIGINT)
+    until(lambda: "run.stopping" in running.said(), "the first signal to be heard")
+    pause(0.5)
+    assert running.alive
+    began = time.monotonic()
+    running.signal(signal.SIGINT)
+    ended = running.wait(10)
+    assert time.monotonic() - began < 2
+    assert ended.code == 130, ended.err
+    assert ended.told == []
+    check_resumed(terminal, films, platform)
+
+
+@pytest.mark.slow
+def test_the_grace_ends_by_itself(tmp_path: Path, platform: Platform, films: str) -> None:
+    """What is not finished within ``stop_grace`` seconds of one signal is given back."""
+    terminal = customer(tmp_path / "here", platform, run={"stop_grace": 1.0})
+    running = hanging(terminal, platform, films)
+    began = time.monotonic()
+    running.signal(signal.SIGTERM)
+    assert running.wait(10).code == 130
+    assert 1.0 <= time.monotonic() - began < 4
+    check_resumed(terminal, films, platform)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["at an upload", "at an analysis"])
+def test_a_laptop_that_sleeps_pays_nothing_twice(tmp_path: Path, platform: Platform, films: str, moment: str) -> None:
+    """Frozen for longer than its leases in the middle of paid calls, the run wakes, asks, and goes on."""
+    route = "/v1.3/assets" if moment == "at an upload" else "/v1.3/analyze/tasks"
+    platform.spoil({"match": f"POST {route}$", "do": "latency", "seconds": 0.7})
+    terminal = customer(tmp_path / "here", platform, policy={"lease": 1.0})
+    running = terminal.start("run", films)
+    for round_ in (1, 2, 3):
+        wait_for_calls(platform, route, 2 * round_)
+        running.signal(signal.SIGSTOP)
+        pause(1.6)
+        running.signal(signal.SIGCONT)
+    ended = running.wait()
+    assert ended.code == 0, ended.err
+    check_resumed(terminal, films, platform)
+
+
+@pytest.mark.slow
+def test_the_second_run_says_who_holds_the_folder(tmp_path: Path, platform: Platform, films: str) -> None:
+    """Exit 75 at once, naming process and time, with what to do; commands that write are refused too, status is not."""
+    terminal = customer(tmp_path / "here", platform)
+    first = hanging(terminal, platform, films)
+    for words in (["run", films], ["cancel", "--all"], ["retry", "--failed"]):
+        second = terminal.run(*words)
+        assert (second.code, second.out) == (75, "")
+        assert f"process {first.pid} on " in second.told[0]
+        assert "--state" in second.told[1]
+        assert len(second.told) == 2
+    status = terminal.run("status", "--json")
+    assert status.code == 0
+    assert f"process {first.pid} " in status.json["running"]
+    assert terminal.run("show", f"{films}/clip-00.mp4", "--json").json["state"] == "working"
+    assert terminal.run("status", "--state", "another").code == 2  # a folder of its own is nobody's
+    first.kill()
+    assert terminal.run("status", "--json").json["running"] == ""
+    check_resumed(terminal, films, platform)
+
+
+@pytest.mark.slow
+def test_two_runs_started_together(tmp_path: Path, platform: Platform, films: str) -> None:
+    """Whoever is first works; the others exit 75, none crashes, and the work is done once."""
+    terminal = customer(tmp_path / "here", platform)
+    together = [terminal.start("run", films) for _ in range(3)]
+    codes = sorted(running.wait().code for running in together)
+    assert codes[0] == 0
+    assert set(codes) <= {0, 75}
+    assert codes.count(75) >= 1
+    check_resumed(terminal, films, platform)
+
+
+@pytest.mark.slow
+def test_a_platform_that_dies_under_a_run_and_comes_back(tmp_path: Path, platform: Platform, films: str) -> None:
+    """The run waits it out: it ends with exit 0 and every effect once, although answers were lost in the middle."""
+    terminal = customer(tmp_path / "here", platform, policy={"retry_first": 0.2, "retry_most": 1.0})
+    running = terminal.start("run", films)
+    for count in (1, 3, 5):
+        wait_for(platform, "asset_created", count)
+        platform.kill()
+        pause(0.3)
+        platform.start()
+    ended = running.wait(90)
+    assert ended.code == 0, ended.err
+    check_resumed(terminal, films, platform)
