@@ -101,12 +101,13 @@ def decide(item: Item, known: Known, desk: Desk, *, attempts: int, changed: bool
         return Decision("analyze", (again,), exhausted)
     if exhausted:
         return Decision("unfinished", (), exhausted)
+    restored = _restored(known, missing)
     for state, action in ((State.HELD, "held"), (State.FAILED, "failed")):
         if any(task.state is state for task in parts if task.kind != "publish"):
-            return Decision(action)
+            return Decision(action, restored.submit)  # what is there already comes back all the same
     if any(not task.state.terminal for task in parts):
         return Decision("unfinished")
-    return _restored(known, missing)
+    return restored
 
 
 def _restored(known: Known, missing: bool) -> Decision:
@@ -120,6 +121,8 @@ def _restored(known: Known, missing: bool) -> Decision:
 def _unfinished(item: Item, known: Known, attempts: int, changed: bool) -> Decision:
     task = known.item
     assert task is not None
+    if task.state is State.CANCELLED:
+        return Decision("nothing")
     if task.state is State.FAILED:
         if _exhausted(task, attempts):
             return Decision("unfinished", (item_task(item, again=True),))
@@ -227,7 +230,7 @@ def objection(desk: Desk, item: Item) -> BadLine | None:
     if not item.line.jobs and not item.line.prompt:
         return None
     try:
-        desk.wishes([as_task(item)])
+        desk.wishes([as_task(item)], strict=True)
     except ConfigError as error:
         return BadLine(item.line.place, item.line.source[:200], error.trouble)
     return None

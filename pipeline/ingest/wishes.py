@@ -70,11 +70,23 @@ class Desk:
         job = self._jobs.get(data["job"])
         return Wish(data["name"], job, data["params"], data["print"]) if job is not None else None
 
-    def wishes(self, items: Sequence[Task]) -> list[Wish]:
-        """Return what these items, all of the same video, want together; in order, each once."""
+    def wishes(self, items: Sequence[Task], *, strict: bool = False) -> list[Wish]:
+        """Return what these items, all of the same video, want together; in order, each once.
+
+        A line of an earlier run may name what is not configured any more: it wants nothing then, and harms no other.
+
+        Raises:
+            ConfigError: only with ``strict``: a line's own words cannot be carried out.
+        """
         found: dict[str, Wish] = {}
         for item in sorted(items, key=lambda item: item.id):
-            for wish in self._of_line(item.data.get("line", {})):
+            try:
+                wishes = list(self._of_line(item.data.get("line", {})))
+            except ConfigError:
+                if strict:
+                    raise
+                continue
+            for wish in wishes:
                 self._add(found, wish)
         return list(found.values())
 

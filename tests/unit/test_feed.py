@@ -1,0 +1,337 @@
+"""What a run does about a line: a table over everything that can be known, and the feeder that carries it out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs import JOBS
+from pipeline.config import Jobs
+from pipeline.ingest.feed import Feeder, Known, decide, knowledge, look, objection
+from pipeline.ingest.item import as_task, item_data
+from pipeline.ingest.wishes import Desk
+from pipeline.kit import Kinds, Lane, NewTask, Task, Trouble
+from pipeline.model import Selection, State
+from pipeline.ports import Item, Line
+from pipeline.store.memory import MemoryDatabase
+from pipeline.views import BadLine
+from tests.engine.floor import kind
+from tests.fakes import FakeSink
+from tests.virtual import run_virtual
+
+ATTEMPTS = 8
+SUBJECT = "sha256:a"
+DESK = Desk(JOBS, Jobs(enabled=("gist",)), ["p", "m", 0.2])
+MORE = Desk(JOBS, Jobs(enabled=("gist", "summary")), ["p", "m", 0.2])
+
+
+def line_of(path: str = "/a.mp4", **words: Any) -> Item:
+    """Return an item."""
+    return Item(f"file:{path}", "file", path, Line(path, "list:1", **words))
+
+
+def task(kind_name: str, state: State, attempt: int = 0, **data: Any) -> Task:
+    """Return a task of the video."""
+    key = SUBJECT if kind_name in ("video", "publish") else f"{SUBJECT}/x"
+    return Task(9, kind_name, key, "stage", data, state, Lane.FETCH, 0, SUBJECT, attempt=attempt)
+
+
+def own(state: State = State.DONE, attempt: int = 0, **words: Any) -> Task:
+    """Return the item's own task, with its line as an earlier run read it."""
+    found = as_task(line_of(**words))
+    return replace(found, id=1, state=state, attempt=attempt, subject=SUBJECT if state is State.DONE else "")
+
+
+def known(
+    item: Task | None = None,
+    video: State | None = State.DONE,
+    publish: State | None = State.DONE,
+    analyses: Sequence[State] = (State.DONE,),
+    desk: Desk = DESK,
+    attempt: int = 0,
+) -> Known:
+    """Return what the database may hold; ``attempt`` is the count of every failed part."""
+    item = item or own()
+    return Known(
+        item,
+        [item],
+        task("video", video, attempt, wanted=desk.total([item])) if video else None,
+        task("publish", publish, attempt, folder="f", sizes={}) if publish else None,
+        [task("analysis", state, attempt, wishes=[]) for state in analyses],
+    )
+
+
+class Wants:
+    """What a decision should be."""
+
+    def __init__(self, action: str, submit: tuple[str, str | None, bool] | None = None, retry: int = 0) -> None:
+        self.action = action
+        self.submit = submit  # (kind, rearm, revive)
+        self.retry = retry
+
+
+NEW = Wants("new", ("item", None, False))
+AGAIN = Wants("changed", ("item", "resolve", True))
+GO_ON = Wants("unfinished", ("item", "resolve", True))
+RESTORE = Wants("restore", ("publish", "write", True))
+NOTHING = Wants("nothing")
+
+
+@pytest.mark.parametrize(
+    ("there", "flags", "wants"),
+    [
+        pytest.param(Known(), {}, NEW, id="never seen"),
+        pytest.param(known(own(State.PENDING), None, None, ()), {}, GO_ON, id="not begun"),
+        pytest.param(known(own(State.RUNNING), None, None, ()), {}, GO_ON, id="being looked into"),
+        pytest.param(known(own(State.FAILED), None, None, ()), {}, Wants("failed"), id="refused for good"),
+        pytest.param(known(own(State.FAILED), None, None, ()), {"changed": True}, AGAIN, id="refused, file mended"),
+        pytest.param(known(own(State.FAILED, 8), None, None, ()), {}, GO_ON, id="gave up last night"),
+        pytest.param(known(own(State.FAILED, 7), None, None, ()), {}, Wants("failed"), id="failed on the way"),
+        pytest.param(known(own(State.CANCELLED), None, None, ()), {}, NOTHING, id="cancelled"),
+        pytest.param(known(), {}, NOTHING, id="all done"),
+        pytest.param(known(), {"changed": True}, AGAIN, id="the file changed"),
+        pytest.param(known(own(title="old")), {}, AGAIN, id="the line changed"),
+        pytest.param(known(), {"desk": MORE}, Wants("analyze", ("video", "fan_out", False)), id="a job was added"),
+        pytest.param(known(), {"missing": True}, RESTORE, id="a result was deleted"),
+        pytest.param(known(publish=State.FAILED), {}, RESTORE, id="writing failed"),
+        pytest.param(known(publish=State.FAILED, attempt=8), {}, Wants("unfinished", retry=1), id="writing gave up"),
+        pytest.param(known(video=State.PENDING, publish=None, analyses=()), {}, Wants("unfinished"), id="uploading"),
+        pytest.param(known(publish=None, analyses=[State.RUNNING]), {}, Wants("unfinished"), id="analysing"),
+        pytest.param(known(publish=State.PENDING), {}, Wants("unfinished"), id="about to be written"),
+        pytest.param(known(video=State.FAILED, publish=None, analyses=()), {}, Wants("failed"), id="upload refused"),
+        pytest.param(
+            known(video=State.FAILED, publish=None, analyses=(), attempt=8),
+            {},
+            Wants("unfinished", retry=1),
+            id="upload gave up",
+        ),
+        pytest.param(known(analyses=[State.DONE, State.FAILED]), {}, Wants("failed"), id="a part was refused"),
+        pytest.param(
+            known(analyses=[State.FAILED], attempt=8), {}, Wants("unfinished", retry=1), id="analysis gave up"
+        ),
+        pytest.param(known(analyses=[State.HELD]), {}, Wants("held"), id="a person must decide"),
+        pytest.param(known(analyses=[State.HELD, State.FAILED]), {}, Wants("held"), id="held goes before failed"),
+        pytest.param(
+            known(analyses=[State.FAILED, State.DONE]),
+            {"missing": True},
+            Wants("failed", ("publish", "write", True)),
+            id="a part was refused, the good ones deleted",
+        ),
+        pytest.param(
+            known(analyses=[State.HELD]),
+            {"missing": True},
+            Wants("held", ("publish", "write", True)),
+            id="a part is held, the good ones deleted",
+        ),
+        pytest.param(
+            known(analyses=[State.FAILED], attempt=8),
+            {"desk": MORE},
+            Wants("analyze", ("video", "fan_out", False), retry=1),
+            id="a job was added, another gave up",
+        ),
+        pytest.param(
+            known(video=State.CANCELLED, publish=None, analyses=()), {"desk": MORE}, NOTHING, id="its video cancelled"
+        ),
+    ],
+)
+def test_every_state_has_its_decision(there: Known, flags: dict[str, Any], wants: Wants) -> None:
+    """Exactly what the table says is queued and retried, and nothing that could be paid twice."""
+    flags = {"desk": DESK, "changed": False, "missing": False, **flags}
+    desk = flags.pop("desk")
+    decision = decide(line_of(), there, desk, attempts=ATTEMPTS, **flags)
+    assert decision.action == wants.action
+    assert len(decision.retry) == wants.retry
+    assert [(new.kind, new.rearm, new.revive) for new in decision.submit] == ([wants.submit] if wants.submit else [])
+
+
+def test_a_held_item_stays_held() -> None:
+    """What is queued for it does nothing, because the queue never wakes what is held."""
+    decision = decide(line_of(), known(own(State.HELD), None, None, ()), DESK, attempts=8, changed=True, missing=True)
+    assert decision.action == "held"
+    assert decision.retry == ()
+
+
+def test_another_lines_words_that_cannot_be_carried_out_any_more_harm_nobody() -> None:
+    """A second name of the video asked for a job that is not configured any more: this line is decided all the same."""
+    other = replace(as_task(line_of("/b.mp4", jobs=("gone",))), id=2, state=State.DONE, subject=SUBJECT)
+    there = known()
+    there = replace(there, items=[*there.items, other])
+    assert decide(line_of(), there, DESK, attempts=8, changed=False, missing=False).action in ("nothing", "analyze")
+
+
+# ------------------------------------------------------------------------------------------------------ the feeder
+
+
+async def never(task_: Task, still: object) -> Any:
+    """Do nothing; the tasks of these tests are only queued."""
+
+
+KINDS = Kinds(
+    [
+        kind("item", ("resolve", Lane.FETCH, never)),
+        kind("video", ("place", Lane.UPLOAD, never), ("fan_out", Lane.POLL, never)),
+        kind("publish", ("write", Lane.WRITE, never)),
+    ]
+)
+
+
+class Desktop:
+    """A feeder over a memory database, and what it queued."""
+
+    def __init__(self) -> None:
+        self.database = MemoryDatabase()
+        self.batches: list[int] = []
+        self.feeder = Feeder(self.database, self.database, DESK, FakeSink(), self.submit, lambda: 1000.0, ATTEMPTS)
+
+    async def submit(self, tasks: Sequence[NewTask]) -> int:
+        """Queue what the feeder brings."""
+        self.batches.append(len(tasks))
+        return await self.database.submit([KINDS.place(task) for task in tasks], 1000.0)
+
+    async def keys(self) -> list[str]:
+        """Return the keys of the items in the queue."""
+        return [task.key for task in await self.database.tasks(Selection(kinds=("item",)))]
+
+
+def test_a_line_that_comes_twice_is_queued_once() -> None:
+    """Also when the two are far apart."""
+    desk = Desktop()
+    many = [line_of(f"/{n}.mp4") for n in range(300)]
+    fed = run_virtual(desk.feeder.feed([*many, many[0], many[299]]))
+    assert (fed.lines, fed.duplicates, fed.actions) == (302, 2, {"new": 300})
+    assert len(run_virtual(desk.keys())) == 300
+
+
+def test_bad_lines_are_counted_kept_and_stop_nothing() -> None:
+    """Bad ones of the reader and of the desk, between good ones; the report keeps the first few of many."""
+    desk = Desktop()
+    bad = BadLine("list:2", "?", Trouble("input", "no"))
+    entries = [line_of("/a.mp4"), bad, line_of("/b.mp4", jobs=("nonsense",)), line_of("/c.mp4"), *([bad] * 50)]
+    fed = run_virtual(desk.feeder.feed(entries))
+    assert (fed.lines, fed.bad_count) == (2, 52)
+    assert fed.bad[:2] == [bad, fed.bad[1]]
+    assert "nonsense" in fed.bad[1].trouble.message
+    assert fed.bad[1].place == "list:1"
+    assert len(fed.bad) < 52
+    assert run_virtual(desk.keys()) == ["file:/a.mp4", "file:/c.mp4"]
+
+
+def test_a_long_list_is_read_in_small_parts() -> None:
+    """However long the list is, only one part of it is in hand, and work starts with the first."""
+    desk = Desktop()
+    ahead = 0
+
+    def endless() -> Iterator[Item]:
+        nonlocal ahead
+        for number in range(2000):
+            ahead = max(ahead, number - sum(desk.batches))
+            yield line_of(f"/{number}.mp4")
+
+    run_virtual(desk.feeder.feed(endless()))
+    assert sum(desk.batches) == 2000
+    assert ahead < 300
+
+
+def test_a_crash_while_reading_comes_out() -> None:
+    """What a source raises is not swallowed; what was read before it is queued."""
+    desk = Desktop()
+
+    def broken() -> Iterator[Item]:
+        for number in range(300):
+            yield line_of(f"/{number}.mp4")
+        raise OSError("the stick was pulled out")
+
+    with pytest.raises(OSError, match="pulled"):
+        run_virtual(desk.feeder.feed(broken()))
+    assert len(run_virtual(desk.keys())) == 256
+
+
+def test_what_gave_up_last_night_is_started_again() -> None:
+    """An exhausted video is retried at its stage with fresh counters; one that was refused stays failed."""
+    desk = Desktop()
+
+    async def scenario() -> None:
+        await desk.feeder.feed([line_of("/a.mp4"), line_of("/b.mp4")])
+        database = desk.database
+        await finish(database, {"file:/a.mp4": (State.DONE, 0, "sha256:a"), "file:/b.mp4": (State.DONE, 0, "sha256:b")})
+        videos = [NewTask("video", f"sha256:{name}", "place", subject=f"sha256:{name}") for name in "ab"]
+        await database.submit([KINDS.place(video) for video in videos], 1000.0)
+        await finish(database, {"sha256:a": (State.FAILED, ATTEMPTS, None), "sha256:b": (State.FAILED, 0, None)})
+        again = Desktop()
+        again.database = database
+        again.feeder = Feeder(database, database, DESK, FakeSink(), again.submit, lambda: 2000.0, ATTEMPTS)
+        fed = await again.feeder.feed([line_of("/a.mp4"), line_of("/b.mp4")])
+        assert fed.actions == {"unfinished": 1, "failed": 1}
+        states = {task.key: (task.state, task.attempt) for task in await database.tasks(Selection(kinds=("video",)))}
+        assert states == {"sha256:a": (State.PENDING, 0), "sha256:b": (State.FAILED, 0)}
+
+    run_virtual(scenario())
+
+
+async def finish(database: MemoryDatabase, ends: dict[str, tuple[State, int, str | None]]) -> None:
+    """Claim everything and write these ends."""
+    from pipeline.lifecycle import Transition
+    from pipeline.ports import Applied
+
+    for task_ in await database.claim(dict.fromkeys(Lane, 10), "me", 1000.0, 1100.0):
+        state, attempt, subject = ends[task_.key]
+        move = Transition(state, task_.stage, attempt, 1, None, 0.0, subject=subject)
+        assert await database.apply(Applied(task_, move, task_.lane, task_.rank), 1000.0)
+
+
+def test_knowledge_is_gathered_by_video() -> None:
+    """Two names of one video know of each other and share its video."""
+
+    async def scenario() -> None:
+        database = MemoryDatabase()
+        desk = Desktop()
+        desk.database = database
+        items = [line_of("/a.mp4"), line_of("/b.mp4")]
+        await desk.submit([NewTask("item", item.key, "resolve", item_data(item)) for item in items])
+        await finish(database, {item.key: (State.DONE, 0, "sha256:s") for item in items})
+        await desk.submit([NewTask("video", "sha256:s", "place", subject="sha256:s")])
+        found = await knowledge(database, [items[0], line_of("/c.mp4")])
+        assert [task.key for task in found["file:/a.mp4"].items] == ["file:/a.mp4", "file:/b.mp4"]
+        assert found["file:/a.mp4"].video is not None
+        assert found["file:/c.mp4"] == Known()
+
+    run_virtual(scenario())
+
+
+def test_a_look_at_the_disk_finds_changed_files_and_lost_results(tmp_path: Path) -> None:
+    """Size or time tells a changed file; a file that is gone is not called changed; a missing result is seen."""
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"one")
+    item = line_of(str(path))
+    stat = path.stat()
+    seen = replace(as_task(item), state=State.DONE, data={**item_data(item), "size": 3, "mtime_ns": stat.st_mtime_ns})
+
+    async def looked(publish: Task | None = None) -> tuple[bool, bool]:
+        there = Known(seen, [seen], None, publish, [])
+        changed, missing = await look([item], {item.key: there}, FakeSink())
+        return item.key in changed, item.key in missing
+
+    lost = task("publish", State.DONE, folder="f", sizes={"gist.json": 5})
+    assert run_virtual(looked()) == (False, False)
+    assert run_virtual(looked(lost)) == (False, True)
+    assert run_virtual(looked(replace(lost, state=State.PENDING))) == (False, False)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    assert run_virtual(looked()) == (True, False)
+    path.write_bytes(b"three")
+    assert run_virtual(looked()) == (True, False)
+    path.unlink()
+    assert run_virtual(looked()) == (False, False)
+
+
+def test_only_lines_with_words_of_their_own_can_be_objected_to() -> None:
+    """An ``ask`` without a prompt, an unknown job: told with the line's place; plain lines cost nothing."""
+    assert objection(DESK, line_of()) is None
+    assert objection(DESK, line_of(prompt="Who?")) is None
+    bad = objection(DESK, line_of(jobs=("ask",)))
+    assert bad is not None
+    assert (bad.place, bad.trouble.code) == ("list:1", "config")

@@ -1,0 +1,257 @@
+"""What is wanted of a video: instances, lines that ask in their own words, and fingerprints that change when they must."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from jobs import JOBS
+from jobs.gist import Gist
+from pipeline.config import Jobs
+from pipeline.errors import ConfigError
+from pipeline.ingest.item import as_task
+from pipeline.ingest.wishes import Desk, Wish
+from pipeline.kit import Ask, Task
+from pipeline.ports import Item, Line
+
+PROVIDER = ["twelvelabs/v1.3", "pegasus1.5", 0.2]
+
+
+def desk(enabled: tuple[str, ...] = ("gist", "summary"), provider: list[Any] | None = None, **settings: Any) -> Desk:
+    """Return a desk over the real jobs."""
+    return Desk(JOBS, Jobs(enabled=enabled, settings=settings), provider or PROVIDER)
+
+
+def item(number: int = 1, **words: Any) -> Task:
+    """Return an item's task with a line of these words."""
+    found = as_task(Item(f"file:/{number}.mp4", "file", f"/{number}.mp4", Line(f"{number}.mp4", "list:1", **words)))
+    return replace(found, id=number)
+
+
+def names(wishes: list[Wish]) -> list[str]:
+    """Return the names in order."""
+    return [wish.name for wish in wishes]
+
+
+def only(found: Desk, **words: Any) -> Wish:
+    """Return the one wish of one line."""
+    (wish,) = found.wishes([item(**words)])
+    return wish
+
+
+# --------------------------------------------------------------------------------------------------- what is wanted
+
+
+def test_a_plain_line_wants_what_is_enabled_in_that_order() -> None:
+    """No word of its own: the configured jobs, each once, however many names the video has."""
+    assert names(desk().wishes([item(1), item(2)])) == ["gist", "summary"]
+
+
+def test_a_line_names_its_own_jobs() -> None:
+    """``jobs`` replaces the configured list for that line."""
+    assert names(desk().wishes([item(jobs=("chapters",))])) == ["chapters"]
+
+
+def test_two_lines_of_one_video_want_both() -> None:
+    """What either line wants is wanted, in the order in which the lines were first met."""
+    found = desk().wishes([item(2, jobs=("chapters", "gist")), item(1, jobs=("summary", "gist"))])
+    assert names(found) == ["summary", "gist", "chapters"]
+
+
+def test_a_prompt_on_a_line_is_an_ask_beside_the_jobs() -> None:
+    """A line with a prompt and no ``ask`` among its jobs gets one."""
+    found = desk().wishes([item(prompt="Who speaks?")])
+    assert names(found) == ["gist", "summary", "ask"]
+    assert found[-1].params["prompt"] == "Who speaks?"
+
+
+def test_a_prompt_on_a_line_goes_to_the_ask_that_is_there() -> None:
+    """Where the line's jobs hold an ``ask`` instance, the prompt is for that one, over the configured words."""
+    found = desk(sponsors={"job": "ask", "prompt": "Which sponsors?"})
+    (wish,) = found.wishes([item(jobs=("sponsors",), prompt="Which brands?")])
+    assert (wish.name, wish.params["prompt"], wish.params["name"]) == ("sponsors", "Which brands?", "sponsors")
+    (plain,) = found.wishes([item(jobs=("sponsors",))])
+    assert plain.params["prompt"] == "Which sponsors?"
+
+
+def test_instances_of_one_job_are_wishes_of_their_own() -> None:
+    """Two questions are two names, two fields of the answer and two fingerprints."""
+    found = desk(
+        ("sponsors", "mood"), sponsors={"job": "ask", "prompt": "Which?"}, mood={"job": "ask", "prompt": "How?"}
+    ).wishes([item()])
+    assert names(found) == ["sponsors", "mood"]
+    assert {name for wish in found for name in wish.ask.schema} == {"answer_sponsors", "answer_mood"}
+
+
+def test_two_lines_that_ask_differently_both_get_their_answer() -> None:
+    """Same name, different prompts, same video: the second has a name of its own; asking the same is asking once."""
+    found = desk(("gist",)).wishes([item(1, prompt="Who?"), item(2, prompt="Where?"), item(3, prompt="Who?")])
+    assert names(found)[:2] == ["gist", "ask"]
+    assert len(found) == 3
+    first, second = found[1:]
+    assert second.name.startswith("ask-")
+    assert (first.params["prompt"], second.params["prompt"]) == ("Who?", "Where?")
+    assert set(first.ask.schema) & set(second.ask.schema) == set()
+    again = desk(("gist",)).wishes([item(1, prompt="Who?"), item(2, prompt="Where?"), item(4, prompt="Where?")])
+    assert names(again) == names(found)
+
+
+def test_a_long_name_that_is_split_stays_a_name() -> None:
+    """An instance name of the greatest length can be asked differently by two lines, too."""
+    long = "x" * 40
+    found = desk((long,), **{long: {"job": "ask", "prompt": "p"}})
+    wishes = found.wishes([item(1), item(2, prompt="other")])
+    assert len(wishes) == 2
+    assert len(wishes[1].name) <= 40
+
+
+# ------------------------------------------------------------------------------------------------------- refusals
+
+
+@pytest.mark.parametrize(
+    ("enabled", "settings", "word"),
+    [
+        (("nonsense",), {}, "nonsense"),
+        (("gist",), {"gist": {"topcis": 3}}, "topcis"),
+        (("gist",), {"gist": {"topics": 0}}, "topics"),
+        (("gist",), {"sponsors": {"job": "asks", "prompt": "p"}}, "asks"),
+        (("ask",), {}, "prompt"),
+        (("gist",), {"Big Name": {"job": "ask", "prompt": "p"}}, "Big Name"),
+        (("gist",), {"x" * 41: {"job": "ask", "prompt": "p"}}, "x" * 41),
+    ],
+)
+def test_a_wrong_configuration_is_refused_at_the_desk(
+    enabled: tuple[str, ...], settings: dict[str, Any], word: str
+) -> None:
+    """Unknown jobs, unknown or wrong parameters and bad names are told before anything starts, by name."""
+    with pytest.raises(ConfigError) as caught:
+        desk(enabled, **settings)
+    assert word in str(caught.value)
+
+
+def test_an_instance_that_is_not_enabled_is_checked_too() -> None:
+    """A line may ask for it tonight: better told now."""
+    with pytest.raises(ConfigError):
+        desk(("gist",), summary={"sentences": -1})
+
+
+def test_an_ask_without_a_prompt_is_for_lines_that_bring_one() -> None:
+    """Not enabled, no prompt: a line with a prompt may use it, a line without one is refused."""
+    found = desk(("gist",), later={"job": "ask"})
+    assert found.known("later")
+    assert only(found, jobs=("later",), prompt="Now?").params["prompt"] == "Now?"
+    with pytest.raises(ConfigError):
+        found.wishes([item(jobs=("later",))], strict=True)
+
+
+def test_a_line_that_asks_for_an_unknown_job_is_refused() -> None:
+    """The words name the job and what is known."""
+    found = desk()
+    assert not found.known("nonsense")
+    assert found.known("chapters")
+    with pytest.raises(ConfigError) as caught:
+        found.wishes([item(jobs=("nonsense",))], strict=True)
+    assert "nonsense" in str(caught.value)
+    assert "chapters" in caught.value.trouble.remedy
+
+
+def test_a_line_of_an_earlier_run_whose_job_is_gone_harms_no_other() -> None:
+    """The configuration has lost an instance that some line of the video once named: the other lines' wishes stand."""
+    found = desk().wishes([item(1, jobs=("gist", "sponsors")), item(2), item(3, jobs=("ask",))])
+    assert names(found) == ["gist", "summary"]
+
+
+# --------------------------------------------------------------------------------------------------- fingerprints
+
+
+class Louder(Gist):
+    """The same job, a version later."""
+
+    version = Gist.version + 1
+
+
+class Reworded(Gist):
+    """The same job with other prompt lines."""
+
+    def ask(self, params: Any) -> Ask:
+        """Return other lines for the same schema."""
+        return replace(super().ask(params), lines=("say it in rhyme",))
+
+
+class Reshaped(Gist):
+    """The same job with another schema."""
+
+    def ask(self, params: Any) -> Ask:
+        """Return another schema with the same lines."""
+        return replace(super().ask(params), schema={"title": {"type": "string"}})
+
+
+class Roomier(Gist):
+    """The same job that reserves more room."""
+
+    def ask(self, params: Any) -> Ask:
+        """Return the same question with more tokens and another old form."""
+        return replace(super().ask(params), tokens=9999, legacy=())
+
+
+def gist_with(job: Gist, **params: Any) -> Wish:
+    """Return the wish of a job in the place of gist."""
+    return only(Desk((job,), Jobs(enabled=("gist",), settings={"gist": params}), PROVIDER))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(only(desk(("gist",), provider=["local/v1.3", "pegasus1.5", 0.2])), id="another platform"),
+        pytest.param(only(desk(("gist",), provider=["twelvelabs/v1.3", "pegasus2", 0.2])), id="another model"),
+        pytest.param(only(desk(("gist",), provider=["twelvelabs/v1.3", "pegasus1.5", 0.3])), id="temperature"),
+        pytest.param(only(desk(("gist",), gist={"topics": 4})), id="a parameter"),
+        pytest.param(gist_with(Louder()), id="the job's version"),
+        pytest.param(gist_with(Reworded()), id="the job's words"),
+        pytest.param(gist_with(Reshaped()), id="the job's schema"),
+    ],
+)
+def test_what_decides_the_answer_changes_the_fingerprint(other: Wish) -> None:
+    """A result under the old fingerprint is not taken for the new wish."""
+    assert other.print != only(desk(("gist",))).print
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        pytest.param(only(desk(("gist",), gist={})), id="an empty table"),
+        pytest.param(only(desk(("gist",), gist={"topics": 5, "hashtags": 15})), id="the defaults written out"),
+        pytest.param(only(desk(("gist",), gist={"hashtags": 15, "topics": 5})), id="in another order"),
+        pytest.param(only(desk(("gist",), summary={"sentences": 3})), id="another job's parameter"),
+        pytest.param(only(desk(("gist",)), title="A title", tags=("t",), id="7", metadata={"a": "b"}), id="the title"),
+        pytest.param(gist_with(Roomier()), id="the room reserved for it"),
+    ],
+)
+def test_what_does_not_decide_the_answer_leaves_the_fingerprint(same: Wish) -> None:
+    """Nothing is asked and paid again for it."""
+    assert same.print == only(desk(("gist",))).print
+
+
+def test_the_total_says_whether_anything_is_new() -> None:
+    """The order of lines and of jobs does not count; one more wish does."""
+    found, other = desk(("gist", "summary")), desk(("summary", "gist"))
+    assert found.total([item(1), item(2)]) == other.total([item(2)])
+    assert found.total([item(1)]) != found.total([item(1, prompt="And?")])
+    assert found.total([item(1)]) != desk(("gist", "summary"), gist={"topics": 4}).total([item(1)])
+
+
+def test_a_wish_comes_back_from_its_task_as_it_was() -> None:
+    """What a task remembers is enough to ask and check the same after any restart, whatever the configuration says now."""
+    made = only(desk(("sponsors",), sponsors={"job": "ask", "prompt": "Which?", "schema": {"type": "string"}}))
+    back = desk(("gist",)).restore(made.as_json())
+    assert back is not None
+    assert (back.name, back.print, back.params) == (made.name, made.print, made.params)
+    assert (back.ask.schema, back.ask.lines) == (made.ask.schema, made.ask.lines)
+
+
+def test_a_wish_for_a_job_that_is_gone_is_none() -> None:
+    """A release without the job says so instead of failing somewhere."""
+    made = only(desk(("summary",)))
+    assert Desk((Gist(),), Jobs(enabled=("gist",)), PROVIDER).restore(made.as_json()) is None
