@@ -1,0 +1,134 @@
+"""The purse: nothing is admitted beyond a limit, and what was admitted counts at once."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.budget.estimate import analysis_usd, pricer
+from pipeline.budget.purse import Purse
+from pipeline.config import Budget, Prices
+from pipeline.kit import Done, Lane, NewTask, Spend
+from pipeline.lifecycle import Transition
+from pipeline.model import State
+from pipeline.ports import Applied
+from pipeline.store.memory import MemoryDatabase
+from tests.engine.floor import kind
+from tests.virtual import run_virtual
+
+MIDNIGHT = 1_800_000_000.0 // 86_400 * 86_400
+
+
+class Hand:
+    """A clock that is set by hand."""
+
+    def __init__(self, now: float) -> None:
+        self.at = now
+
+    def now(self) -> float:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        self.at += seconds
+
+
+def purse(now: float = MIDNIGHT + 3600, **limits: float) -> tuple[Purse, Hand]:
+    """Return a purse and its clock."""
+    clock = Hand(now)
+    return Purse(Budget(**limits), clock), clock
+
+
+async def ledger(*spends: tuple[float, float]) -> MemoryDatabase:
+    """Return a database whose ledger holds (when, USD)."""
+
+    async def never(task: object, still: object) -> Done:
+        return Done()
+
+    database, made = MemoryDatabase(), kind("k", ("go", Lane.FETCH, never))
+    from pipeline.kit import Kinds
+
+    await database.submit([Kinds([made]).place(NewTask("k", "a", "go"))], 0.0)
+    (task,) = await database.claim({Lane.FETCH: 1}, "me", 0.0, 60.0)
+    entries = [Spend(f"s{n}", "analyze", usd, 1.0, "v", at=at) for n, (at, usd) in enumerate(spends)]
+    move = Transition(State.DONE, "go", 0, 1, None, 0.0, spend=entries)
+    assert await database.apply(Applied(task, move, Lane.FETCH, 0), 0.0)
+    return database
+
+
+def test_without_limits_everything_is_admitted_and_counted() -> None:
+    """The report reads from here what this run may have cost."""
+    it, _ = purse()
+    assert [it.admit(1000.0, 30.0) for _ in range(3)] == [None, None, None]
+    assert (it.run, it.day, it.calls, it.minutes) == (3000.0, 3000.0, 3, 90.0)
+
+
+def test_the_limit_itself_may_be_reached() -> None:
+    """Ten times a tenth is one, also in binary; a cent more is refused, by the name of the limit."""
+    it, _ = purse(max_usd_per_run=1.0)
+    assert [it.admit(0.1, 1.0) for _ in range(10)] == [None] * 10
+    trouble = it.admit(0.01, 1.0)
+    assert trouble is not None
+    assert trouble.code == "budget"
+    assert "per run" in trouble.message
+    assert "max_usd_per_run" in trouble.remedy
+    assert it.calls == 10
+
+
+def test_what_costs_nothing_is_always_admitted() -> None:
+    """A limit of nothing stops paid calls only."""
+    it, _ = purse(max_usd_per_run=0.0)
+    assert it.admit(0.0, 5.0) is None
+    assert it.admit(0.001, 5.0) is not None
+
+
+def test_a_refusal_reserves_nothing() -> None:
+    """A small one still fits after a large one did not."""
+    it, _ = purse(max_usd_per_run=1.0)
+    assert it.admit(0.8, 1.0) is None
+    assert it.admit(0.8, 1.0) is not None
+    assert it.admit(0.2, 1.0) is None
+    assert it.run == pytest.approx(1.0)
+
+
+def test_the_day_knows_what_earlier_runs_spent() -> None:
+    """The ledger since midnight UTC counts; yesterday does not."""
+    it, _ = purse(max_usd_per_day=10.0)
+    run_virtual(it.open(run_virtual(ledger((MIDNIGHT - 1, 100.0), (MIDNIGHT + 60, 7.0)))))
+    assert it.day == 7.0
+    assert it.admit(3.5, 1.0) is not None
+    assert it.admit(3.0, 1.0) is None
+    trouble = it.admit(0.1, 1.0)
+    assert trouble is not None
+    assert "per day" in trouble.message
+
+
+def test_a_run_over_midnight_has_a_new_day() -> None:
+    """The day's limit starts anew at midnight UTC; the run's does not."""
+    it, clock = purse(MIDNIGHT + 86_390, max_usd_per_day=1.0, max_usd_per_run=1.5)
+    assert it.admit(1.0, 1.0) is None
+    assert it.admit(0.5, 1.0) is not None
+    clock.at += 20
+    assert it.admit(0.5, 1.0) is None
+    assert it.admit(0.1, 1.0) is not None
+    assert (it.day, it.run) == (0.5, 1.5)
+
+
+@given(st.lists(st.floats(0, 5), max_size=40), st.floats(0, 20), st.floats(0, 20))
+def test_no_order_of_wishes_overdraws(prices: list[float], per_run: float, per_day: float) -> None:
+    """Whatever is asked, what was admitted stays within both limits."""
+    it, _ = purse(max_usd_per_run=per_run, max_usd_per_day=per_day)
+    admitted = [price for price in prices if it.admit(price, 1.0) is None]
+    assert sum(admitted) <= min(per_run, per_day) + 1e-6
+    assert it.calls == len(admitted)
+
+
+def test_prices_count_minutes_and_tokens() -> None:
+    """The configured prices times what goes in and what may come out; our own platform is free."""
+    prices = Prices(analyze_minute=0.03, output_1000_tokens=0.01)
+    assert analysis_usd(prices, 120.0, 2000) == pytest.approx(0.08)
+    assert pricer(prices, free=False)(120.0, 2000) == pytest.approx(0.08)
+    assert pricer(prices, free=True)(120.0, 2000) == 0.0
