@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from pipeline.catalog import IndexedVideo, IndexSpec, Listing
 from pipeline.errors import Ambiguous, InputError, Permanent
 from pipeline.kit import OutFile
 from pipeline.ports import (
@@ -81,6 +82,8 @@ class Wrecked:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
+        if name == "catalog":
+            return Wrecked(found, self._wreck, f"{self._prefix}.catalog", spared=("videos",))
         if not callable(found) or name in self._spared:
             return found
 
@@ -96,6 +99,7 @@ class _Asset:
     name: str
     ready_at: float
     doomed: bool = False
+    made: float = 0.0
 
 
 @dataclass
@@ -116,6 +120,8 @@ class FakePlatform:
     assets: dict[str, _Asset] = field(default_factory=dict)
     asked: dict[str, _Asked] = field(default_factory=dict)
     chunks: dict[str, set[int]] = field(default_factory=dict)
+    indexes: dict[str, str] = field(default_factory=dict)
+    indexed: dict[str, tuple[str, float]] = field(default_factory=dict)  #: id -> (asset, ready at)
     seconds: float = 60.0
     spoil: Callable[[Question, str], str] | None = None  #: turns a good answer text into a bad one
     doomed: Callable[[str], bool] = lambda name: False
@@ -134,7 +140,9 @@ class FakePlatform:
 
     def answer_to(self, question: Question) -> str:
         """Return an answer that fits the schema and the video, derived from the question alone."""
-        value = {name: _fitting(name, form, self.seconds) for name, form in (question.schema or {})["properties"].items()}
+        value = {
+            name: _fitting(name, form, self.seconds) for name, form in (question.schema or {})["properties"].items()
+        }
         return json.dumps(value)
 
 
@@ -168,6 +176,7 @@ class FakeApi:
 
     def __init__(self, platform: FakePlatform, ceilings: Ceilings | None = None) -> None:
         self._there = platform
+        self.catalog = FakeCatalog(platform)
         self.ceilings = ceilings or Ceilings()
         self.looks = 0
 
@@ -178,7 +187,9 @@ class FakeApi:
     def _new_asset(self, effect: str, name: str) -> str:
         there = self._there
         asset_id = there.accept(effect, name)
-        there.assets[asset_id] = _Asset(asset_id, name, there.clock.now() + there.settle_seconds, there.doomed(name))
+        there.assets[asset_id] = _Asset(
+            asset_id, name, there.clock.now() + there.settle_seconds, there.doomed(name), there.clock.now()
+        )
         return asset_id
 
     async def find_asset(self, upload: NewUpload) -> str | None:
@@ -243,6 +254,108 @@ class FakeApi:
 
     async def aclose(self) -> None:
         return None
+
+
+class OldApi(FakeApi):
+    """A dialect like v1.2: uploads go into an index, questions are answered at once, and answers cannot be asked for."""
+
+    identity = "fake/v1.2"
+    features = frozenset({"url", "index_first", "external"})
+    answer_latency = 2.0
+
+    async def create_asset(self, upload: NewUpload, still_ours: Callable[[], None]) -> str:
+        still_ours()
+        if upload.index_id not in self._there.indexes.values():
+            raise Permanent("no such index", code="resource_not_exist")
+        made = self._new_asset("task", upload.url if upload.road == "external" else upload.name)
+        await self._there.clock.sleep(self.answer_latency)  # accepted; the answer is on its way
+        return made
+
+    async def find_asset(self, upload: NewUpload) -> str | None:
+        if upload.road != "external":
+            return await super().find_asset(upload)
+        mine = [
+            asset.id
+            for asset in self._there.assets.values()
+            if asset.id not in upload.taken and asset.made >= upload.since
+        ]
+        if len(mine) > 1:
+            raise Ambiguous("several tasks could be ours", code="ambiguous")
+        return mine[0] if mine else None
+
+    async def media(self, media_id: str) -> MediaStatus:
+        status = await super().media(media_id)
+        if status.state == "ready":
+            return replace(status, facts={**status.facts, "video_id": f"video-of-{media_id}"})
+        return status
+
+    async def submit_analysis(self, question: Question, still_ours: Callable[[], None]) -> str | Answer:
+        still_ours()
+        assert question.legacy is not None
+        assert question.media_id.startswith("video-of-")
+        self._there.accept("ask", question.key)
+        body = _OLD_ANSWERS[question.legacy["path"], question.legacy["body"].get("type", "")]
+        return Answer(json.dumps(body), "stop", body)
+
+    async def find_analysis(self, question: Question) -> str | None:
+        raise Ambiguous("this API cannot be asked whether it answered", code="ambiguous")
+
+
+_OLD_ANSWERS: Mapping[tuple[str, str], Any] = {
+    ("/gist", ""): {"title": "A title", "topics": ["one topic"], "hashtags": ["one", "two", "three", "four", "five"]},
+    ("/summarize", "summary"): {"summary": "One sentence."},
+    ("/summarize", "chapter"): {
+        "chapters": [
+            {
+                "chapter_number": 0,
+                "start": 0,
+                "end": 30,
+                "chapter_title": "First",
+                "chapter_summary": "The first half.",
+            },
+            {
+                "chapter_number": 1,
+                "start": 30,
+                "end": 60,
+                "chapter_title": "Second",
+                "chapter_summary": "The second half.",
+            },
+        ]
+    },
+    ("/summarize", "highlight"): {
+        "highlights": [{"start": 5, "end": 9, "highlight": "A moment", "highlight_summary": "It happens."}]
+    },
+    ("/generate", ""): {"data": "A free answer."},
+}
+
+
+class FakeCatalog:
+    """Indexes with unique names, and assets put into them."""
+
+    def __init__(self, platform: FakePlatform) -> None:
+        self._there = platform
+
+    async def create_index(self, spec: IndexSpec) -> str:
+        if spec.name not in self._there.indexes:
+            self._there.indexes[spec.name] = self._there.accept("index", spec.name)
+        return self._there.indexes[spec.name]
+
+    async def index_asset(self, index_id: str, asset_id: str, metadata: Mapping[str, Any]) -> str:
+        made = self._there.accept("indexed", asset_id)
+        self._there.indexed[made] = (asset_id, self._there.clock.now() + 40)
+        return made
+
+    async def find_indexed(self, index_id: str, asset_id: str) -> str | None:
+        return next((made for made, (asset, _) in self._there.indexed.items() if asset == asset_id), None)
+
+    async def indexed(self, index_id: str, video_id: str) -> IndexedVideo:
+        asset_id, ready = self._there.indexed[video_id]
+        status = "ready" if self._there.clock.now() >= ready else "indexing"
+        return IndexedVideo(video_id, "clip", 60.0, status=status, asset_id=asset_id)
+
+    async def videos(self, index_id: str, which: Listing) -> AsyncIterator[IndexedVideo]:
+        for video_id in list(self._there.indexed):
+            yield await self.indexed(index_id, video_id)
 
 
 class FakeSource:

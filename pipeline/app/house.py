@@ -10,21 +10,23 @@ from pathlib import Path
 from random import Random
 
 from pipeline.app.memory import HashMemory
-from pipeline.app.platforms import choose
+from pipeline.app.platforms import Provider, choose
 from pipeline.backoff import Backoff
 from pipeline.budget.estimate import pricer
 from pipeline.budget.purse import Purse
+from pipeline.catalog import IndexSpec
 from pipeline.config import Settings
 from pipeline.engine.pool import Pool, PoolOptions
 from pipeline.errors import ConfigError
 from pipeline.ingest.analysis import AnalysisKind, AnalysisOptions, Price
+from pipeline.ingest.indexing import IndexDoor, IndexingKind
 from pipeline.ingest.item import ItemKind, Preflight
 from pipeline.ingest.publish import PublishKind
 from pipeline.ingest.video import ReadCaptions, VideoKind
 from pipeline.ingest.wishes import Desk
 from pipeline.kit import Job, Kinds, Policy
 from pipeline.model import Lane
-from pipeline.ports import Clock, Database, Item, Sink, Source, VideoApi
+from pipeline.ports import Clock, Database, Item, Sink, Source
 from pipeline.views import BadLine
 
 JOB_PACKAGE = "jobs"
@@ -90,7 +92,7 @@ class House:
 def build(
     settings: Settings,
     database: Database,
-    api: VideoApi,
+    api: Provider,
     clock: Clock,
     rng: Random,
     owner: str,
@@ -102,7 +104,14 @@ def build(
     desk = desk_of(settings)
     purse = Purse(settings.budget, clock)
     policy = policy_of(settings)
-    item = ItemKind(outside.sources, api.ceilings, outside.preflight, settings.run.state / "work")
+    index = IndexDoor(api.catalog, index_spec(settings)) if settings.index_name else None
+    item = ItemKind(
+        outside.sources,
+        api.ceilings,
+        outside.preflight,
+        settings.run.state / "work",
+        external="external" in api.features,
+    )
     video = VideoKind(
         api,
         database,
@@ -112,6 +121,8 @@ def build(
         model=settings.provider.model,
         temperature=settings.provider.temperature,
         tries=settings.policy.attempts,
+        on_ambiguous=settings.policy.on_ambiguous_create,
+        index=index,
         read_captions=outside.read_captions if choose(settings).local else None,
     )
     analysis = AnalysisKind(
@@ -125,8 +136,23 @@ def build(
         options=AnalysisOptions(settings.policy.attempts, settings.policy.on_ambiguous_ask),
     )
     publish = PublishKind(database, desk, outside.sink, api.identity)
-    kinds = Kinds([item.kind(policy), video.kind(policy), analysis.kind(policy), publish.kind(policy)])
+    indexing = IndexingKind(
+        api.catalog,
+        clock,
+        rng,
+        price=lambda minutes: 0.0 if choose(settings).local else minutes * settings.prices.index_minute,
+        admit=purse.admit,
+        tries=settings.policy.attempts,
+        grace=api.grace,
+        spacing=1.0 if choose(settings).local else 2 * settings.provider.poll_spacing,
+    )
+    kinds = Kinds([kind.kind(policy) for kind in (item, video, analysis, publish, indexing)])
     return House(Pool(database, kinds, clock, rng, _options(settings, owner)), desk, purse, publish, outside.sink)
+
+
+def index_spec(settings: Settings) -> IndexSpec:
+    """Return the index that the settings want."""
+    return IndexSpec(settings.index_name, tuple(settings.index.models.items()), settings.index.addons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +186,7 @@ def _options(settings: Settings, owner: str) -> PoolOptions:
     lanes = settings.lanes
     widths = {
         Lane.FETCH: lanes.fetch,
+        Lane.DOWNLOAD: lanes.download,
         Lane.UPLOAD: lanes.upload,
         Lane.POLL: lanes.poll,
         Lane.ANALYZE: lanes.analyze,

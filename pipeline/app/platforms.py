@@ -8,12 +8,23 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Protocol
 
+from pipeline.catalog import Catalog
 from pipeline.config import Settings
 from pipeline.errors import ConfigError
 from pipeline.ports import Clock, Journal, VideoApi
 
 _VENDOR = "https://api.twelvelabs.io"
+
+
+class Provider(VideoApi, Protocol):
+    """A platform as a run needs it: videos in our verbs, and the index-wide calls beside them."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """Indexes, search and classification over the same connections."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +53,7 @@ def choose(settings: Settings) -> Chosen:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, journal: Journal, clock: Clock, rng: Random) -> AsyncIterator[VideoApi]:
+async def opened(settings: Settings, journal: Journal, clock: Clock, rng: Random) -> AsyncIterator[Provider]:
     """Open the platform's client, with the embedded platform behind it where that is the choice."""
     chosen = choose(settings)
     key = settings.api_key.get_secret_value() if settings.api_key is not None else ""
@@ -67,7 +78,7 @@ def platform_folder(settings: Settings) -> Path:
 @asynccontextmanager
 async def _client(
     settings: Settings, chosen: Chosen, base_url: str, key: str, journal: Journal, clock: Clock, rng: Random
-) -> AsyncIterator[VideoApi]:
+) -> AsyncIterator[Provider]:
     from pipeline.provider.client import open_api
     from pipeline.provider.limits import SharedLimiter, Unlimited
 

@@ -19,7 +19,7 @@ from pipeline import log
 from pipeline.app.house import House, Outside, build, desk_of, entries_of, output_folder
 from pipeline.app.listing import index_lines
 from pipeline.app.looking import names_of, reason
-from pipeline.app.platforms import opened
+from pipeline.app.platforms import Provider, opened
 from pipeline.app.state import claimed, writing
 from pipeline.clock import SystemClock, iso
 from pipeline.config import Settings
@@ -28,7 +28,7 @@ from pipeline.errors import ConfigError, ReelmillError
 from pipeline.exitcodes import ExitCode
 from pipeline.ingest.feed import Fed, Feeder, objection
 from pipeline.model import Selection, State, Trouble
-from pipeline.ports import Clock, Database, Item, RunNote, VideoApi
+from pipeline.ports import Clock, Database, Item, RunNote
 from pipeline.views import BadLine, RunReport, Snapshot
 
 #: A live display: given a way to look at the run, shows it for as long as the context lasts.
@@ -113,7 +113,7 @@ class Session:
         self,
         settings: Settings,
         database: Database,
-        api: VideoApi,
+        api: Provider,
         clock: Clock,
         rng: Random,
         outside: Outside | None = None,

@@ -69,8 +69,17 @@ def item_of(task: Task) -> Item:
 class ItemKind:
     """The steps of an item."""
 
-    def __init__(self, sources: Mapping[str, Source], ceilings: Ceilings, preflight: Preflight, workdir: Path) -> None:
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        ceilings: Ceilings,
+        preflight: Preflight,
+        workdir: Path,
+        *,
+        external: bool = False,
+    ) -> None:
         self._sources = sources
+        self._external = external  # the platform fetches YouTube addresses itself (v1.2)
         self._ceilings = ceilings
         self._preflight = preflight
         self._workdir = workdir
@@ -84,6 +93,8 @@ class ItemKind:
         item = item_of(task)
         if item.kind == "url":
             return self._hand_over(task, item.key, {"url": item.locator})
+        if item.kind == "youtube" and self._external:
+            return self._hand_over(task, item.key, {"external": item.locator, "title": item.line.title})
         source = self._sources.get(item.kind)
         if source is None:
             return Fail(Trouble("unsupported_source", f"Sources of type '{item.kind}' cannot be fetched."))

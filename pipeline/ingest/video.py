@@ -134,9 +134,8 @@ class VideoKind:
 
     async def find(self, task: Task, still: Still) -> Outcome:
         """Ask whether an upload whose answer we never saw arrived; go back to act only if it did not."""
-        described = replace(_described(task), taken=await self._taken(task))
         try:
-            found = await self._api.find_asset(described)
+            found = await self._api.find_asset(await self._asked_for(task))
         except Ambiguous as error:
             if self._on_ambiguous == "hold":
                 return Hold(error.trouble, stage="upload")
@@ -265,16 +264,26 @@ class VideoKind:
         metadata["source_name"] = path.name[:200]
         if title:
             metadata["title"] = title[:200]
-        return NewUpload(
-            described.name, described.road, described.mime, described.size, path, "", metadata, described.since
-        )
+        return replace(described, path=path, metadata=metadata)
 
-    async def _taken(self, task: Task) -> frozenset[str]:
-        """Return the media ids of our other videos, where only they can tell whose an upload without a name is."""
+    async def _asked_for(self, task: Task) -> NewUpload:
+        """Return what to look for. An external video carries no name of ours: only its time tells it from others, so
+        it must be the only one of ours in doubt.
+
+        Raises:
+            Ambiguous: another video of ours is in doubt as well; either could have left what would be found.
+        """
         if task.data["road"] != "external":
-            return frozenset()
+            return _described(task)
         others = await self._records.tasks(Selection(kinds=("video",)))
-        return frozenset(other.data["media_id"] for other in others if "media_id" in other.data and other.id != task.id)
+        others = [other for other in others if other.id != task.id and other.data.get("road") == "external"]
+        if any(_in_doubt(other) for other in others):
+            raise Ambiguous(
+                "Several addresses were on their way when the run was cut off; the platform does not say which arrived.",
+                code="ambiguous",
+                remedy="look into the platform's list of tasks, then `reelmill retry` what is not there",
+            )
+        return replace(_described(task), taken=frozenset(o.data["media_id"] for o in others if "media_id" in o.data))
 
     async def _items(self, task: Task) -> list[Task]:
         return await self._records.tasks(Selection(kinds=("item",), subjects=(task.key,)))
@@ -337,3 +346,10 @@ def _session_data(session: Session) -> dict[str, Json]:
 
 def _session_of(data: dict[str, Json]) -> Session:
     return Session(**data)
+
+
+def _in_doubt(video: Task) -> bool:
+    """True for an external upload that may have been accepted without our knowing."""
+    if "media_id" in video.data or video.state is State.CANCELLED:
+        return False
+    return video.state is State.HELD or video.stage == "find" or (video.stage == "upload" and video.claims > 0)
