@@ -24,6 +24,7 @@ from pipeline.provider.dialect import Page
 T = TypeVar("T", bound=MediaStatus | AnalysisStatus)
 
 _FORGET = 3_600.0  #: seconds after which nobody waits for an answer any more
+_MORE = 2  #: pages of a newest-first list that are read beyond what those who wait could fill
 _PATIENCE = 4.0  #: an analysis of age a is looked at again after a / 4: never late by more than a quarter
 
 
@@ -161,6 +162,44 @@ class Sweep(Generic[T]):
         return max(len(self._left), self._cost - self._made if self._left else self._cost)
 
 
+class Newest(Generic[T]):
+    """A list that can only be read newest first. Who waits is mostly young, so a sweep reads a few pages more than those
+    who wait could fill; who was not on them, or stands there without all that is needed, is asked about alone.
+    """
+
+    def __init__(
+        self, blank: T, page_of: Callable[[int], Awaitable[Page[tuple[str, T]]]], one: Callable[[str], Awaitable[T]],
+        enough: Callable[[T], bool], page: int,
+    ) -> None:  # fmt: skip
+        self.blank = blank
+        self._page_of, self._one, self._enough, self._size = page_of, one, enough, page
+        self._missing: set[str] = set()
+        self._page = 1
+        self._last = 0
+
+    async def some(self, waiting: Iterator[str]) -> tuple[Mapping[str, T], frozenset[str]]:
+        """Read the next page of the sweep; at its end, name those who were nowhere."""
+        if not self._missing:
+            self._missing, self._page = set(waiting), 1
+            self._last = self.requests(len(self._missing)) + _MORE
+        page = await self._page_of(self._page)
+        seen = {key: status for key, status in page.entries if self._enough(status)}
+        short = {key for key, _ in page.entries} & self._missing - seen.keys()
+        self._missing -= seen.keys() | short
+        if page.last or self._page >= self._last:
+            short, self._missing = short | self._missing, set()
+        self._page += 1
+        return seen, frozenset(short)
+
+    async def one(self, key: str) -> T:
+        """Ask about one."""
+        return await self._one(key)
+
+    def requests(self, waiting: int) -> int:
+        """Return the pages that ``waiting`` of them fill."""
+        return max(1, -(-waiting // self._size))
+
+
 @dataclass(slots=True)
 class _Entry(Generic[T]):
     """One who waits. Times are monotonic seconds."""
@@ -181,13 +220,21 @@ class _Round:
     error: ReelmillError | None = None
 
 
+def _none(_status: object) -> float:
+    """The other side says nothing about when to look again."""
+    return 0.0
+
+
 class Board(Generic[T]):
-    """Who waits, and what is known of them. ``first`` and ``spacing`` are the shortest and longest wait, seconds."""
+    """Who waits, and what is known of them. ``first`` and ``spacing`` are the shortest and longest wait, seconds; where
+    ``advice`` reads a longer one from a status, that counts.
+    """
 
     def __init__(
-        self, lister: Lister[T], pacer: Pacer, clock: Clock, *, first: float, spacing: float, settle: float
-    ) -> None:
-        self._lister, self._pacer, self._clock = lister, pacer, clock
+        self, lister: Lister[T], pacer: Pacer, clock: Clock, *, first: float, spacing: float, settle: float,
+        advice: Callable[[T], float] = _none,
+    ) -> None:  # fmt: skip
+        self._lister, self._pacer, self._clock, self._advice = lister, pacer, clock, advice
         self._first, self._spacing, self._settle = min(first, spacing), spacing, settle
         self._entries: OrderedDict[str, _Entry[T]] = OrderedDict()  # longest unseen first
         self._asking: dict[str, None] = {}
@@ -231,7 +278,7 @@ class Board(Generic[T]):
         if entry.seen is None:
             return entry.born
         age = entry.seen - entry.born
-        return entry.seen + min(self._spacing, max(self._first, age / _PATIENCE))
+        return entry.seen + max(min(self._spacing, max(self._first, age / _PATIENCE)), self._advice(entry.status))
 
     def _stale(self, entry: _Entry[T]) -> bool:
         return entry.status.state == "working" and (entry.absent or self._clock.monotonic() >= self._due(entry))

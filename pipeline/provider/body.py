@@ -16,7 +16,7 @@ from typing import BinaryIO
 import anyio.to_thread
 
 from pipeline.errors import InputError
-from pipeline.provider.dialect import FilePart, FileRange
+from pipeline.provider.dialect import FilePart, FileRange, TextPart
 
 BLOCK = 512 * 1024  #: bytes read and sent at once
 
@@ -95,46 +95,51 @@ def _read(file: BinaryIO, path: Path, size: int) -> bytes:
 class Form:
     """A multipart/form-data body with a length that is known before the first byte is sent."""
 
-    head: bytes
-    tail: bytes
+    parts: Sequence[bytes | tuple[FileRange, Stamp]]
     content_type: str
-    file: FileRange | None = None
-    stamp: Stamp | None = None
 
     @property
     def length(self) -> int:
         """Bytes in all."""
-        return len(self.head) + len(self.tail) + (self.file.length if self.file is not None else 0)
+        return sum(len(part) if isinstance(part, bytes) else part[0].length for part in self.parts)
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
         """Yield the body."""
-        yield self.head
-        if self.file is not None and self.stamp is not None:
-            async with aclosing(blocks(self.file, self.stamp)) as inner:
+        for part in self.parts:
+            if isinstance(part, bytes):
+                yield part
+                continue
+            async with aclosing(blocks(*part)) as inner:  # a request broken off must not leave the file open
                 async for block in inner:
                     yield block
-        yield self.tail
 
 
-def form(fields: Sequence[tuple[str, str]], part: FilePart | None, boundary: str) -> Form:
-    """Encode a form. ``boundary`` must be unguessable: the file may hold anything.
+def form(fields: Sequence[tuple[str, str]], files: Sequence[FilePart | TextPart], boundary: str) -> Form:
+    """Encode a form, files last. ``boundary`` must be unguessable: the files may hold anything.
 
     Raises:
-        InputError: the file is missing, or its size is not the one of the intent (code ``file_changed``).
+        InputError: a file is missing, or its size is not the one of the intent (code ``file_changed``).
     """
-    lines = [_field(boundary, name, value) for name, value in fields]
-    file, stamp = None, None
-    if part is not None:
-        stamp = Stamp.of(part.path)
-        if part.size and stamp.size != part.size:
-            raise changed(part.path)
-        file = FileRange(part.path, 0, stamp.size)
-        lines.append(
-            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{_quoted(part.name)}"\r\n'
-            f"Content-Type: {_one_line(part.mime)}\r\n\r\n".encode()
+    parts: list[bytes | tuple[FileRange, Stamp]] = [
+        b"".join(_field(boundary, name, value) for name, value in fields),
+    ]
+    for file in files:
+        head = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(file.field)}"; '
+            f'filename="{_quoted(file.name)}"\r\nContent-Type: {_one_line(file.mime)}\r\n\r\n'
         )
-    tail = f"\r\n--{boundary}--\r\n" if part is not None else f"--{boundary}--\r\n"
-    return Form(b"".join(lines), tail.encode(), f"multipart/form-data; boundary={boundary}", file, stamp)
+        parts += [head.encode(), _content(file), b"\r\n"]
+    parts.append(f"--{boundary}--\r\n".encode())
+    return Form(parts, f"multipart/form-data; boundary={boundary}")
+
+
+def _content(file: FilePart | TextPart) -> bytes | tuple[FileRange, Stamp]:
+    if isinstance(file, TextPart):
+        return file.text.encode()
+    stamp = Stamp.of(file.path)
+    if file.size and stamp.size != file.size:
+        raise changed(file.path)
+    return FileRange(file.path, 0, stamp.size), stamp
 
 
 def _field(boundary: str, name: str, value: str) -> bytes:

@@ -1,62 +1,56 @@
-"""The platform as the rest of the program knows it: ``ports.VideoApi`` over a dialect and the HTTP border.
-
-Order of a paid or creating call: room in the limits, then the lease, then the bytes; so that no waiting lies between the
-moment we know that the task is ours and the moment we pay.
-"""
+"""The platform as the rest of the program knows it: ``ports.VideoApi`` over a dialect and the HTTP border."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TypeVar
 
-from pipeline.backoff import Backoff
+from pipeline.catalog import Catalog
 from pipeline.config import Settings
-from pipeline.errors import Ambiguous, Permanent, ReelmillError, Throttled, Transient
+from pipeline.errors import Ambiguous, ConfigError, Permanent
 from pipeline.log import get
 from pipeline.model import Json
 from pipeline.ports import AnalysisStatus, Answer, Ceilings, Clock, Limiter, MediaStatus, NewUpload, Question, Session
 from pipeline.provider import wire
-from pipeline.provider.board import Board, ByIds, Pacer, Sweep
-from pipeline.provider.dialect import Dialect, Found, Page, Request, Response, Unreadable
+from pipeline.provider.board import Board, ByIds, Lister, Newest, Pacer, Sweep
+from pipeline.provider.calls import Calls
+from pipeline.provider.catalog import Indexes
+from pipeline.provider.dialect import Analyses, Dialect, Found, MediaByIds, Page, Request, Response, Sessions
+from pipeline.provider.index_dialect import IndexDialect
+from pipeline.provider.index_v1_2 import IndexV12
+from pipeline.provider.index_v1_3 import IndexV13
 from pipeline.provider.transport import Transport
 from pipeline.provider.upload import Sender
+from pipeline.provider.v1_2 import V12
 from pipeline.provider.v1_3 import V13
 
 T = TypeVar("T")
 
 log = get("provider")
 
-_TRIES = 4  #: of a safe call, within one step
-_TOTAL = 10.0  #: seconds that these tries may take together, waits included
-_BACKOFF = Backoff(first=0.25, most=2.0)
-_THROTTLE = Backoff(first=2.0, most=120.0)  #: where a 429 names no time
 _PAGES = 2_000
 _SETTLE = 30.0  #: seconds in which an unknown id may still be one that was just made
-
-
-def _nobody() -> None:
-    """The lease check of calls that change nothing."""
 
 
 class TwelveLabs:
     """The vendor's platform, or anything that speaks its API. See ``pipeline.ports.VideoApi``."""
 
     def __init__(
-        self, dialect: Dialect, transport: Transport, limiter: Limiter, clock: Clock, rng: Random, *,
-        identity: str, grace: float, chunk_parallel: int, pacer: Pacer, first_look: float, spacing: float, settle: float,
+        self, dialect: Dialect, indexes: IndexDialect, calls: Calls, *, identity: str, chunk_parallel: int, pacer: Pacer,
+        first_look: float, spacing: float, settle: float,
     ) -> None:  # fmt: skip
-        self.dialect, self.clock, self.rng = dialect, clock, rng
-        self._transport, self._limiter = transport, limiter
-        self._identity, self._grace, self._parallel = identity, grace, chunk_parallel
-        self._streaks: dict[str, int] = {}
+        self.dialect, self.calls, self.clock, self.call = dialect, calls, calls.clock, calls.call
+        self._identity, self._parallel = identity, chunk_parallel
         self._strange: set[str] = set()
-        self._ahead = 0.0  #: seconds by which the platform's clock is ahead of ours
-        many = ByIds(MediaStatus("working"), self._media_many, self._media_one, dialect.page_size)
-        sweep = Sweep(AnalysisStatus("working"), self._analyses_page, self._analysis_one, dialect.waiting_words)
-        self._media = Board(many, pacer, clock, first=first_look, spacing=spacing, settle=settle)
-        self._analyses = Board(sweep, pacer, clock, first=first_look, spacing=spacing, settle=settle)
+        words = dialect.analyses.waiting_words if dialect.analyses is not None else ()
+        sweep = Sweep(AnalysisStatus("working"), self._analyses_page, self._analysis_one, words)
+        board = partial(Board, pacer=pacer, clock=self.clock, first=first_look, spacing=spacing, settle=settle)
+        self._media = board(self._media_lister(), advice=dialect.advice)
+        self._analyses = board(sweep)
+        self._catalog = Indexes(calls, indexes, identity)
 
     @property
     def identity(self) -> str:
@@ -76,32 +70,50 @@ class TwelveLabs:
     @property
     def grace(self) -> float:
         """Seconds to wait after a lost answer before asking for what it left."""
-        return self._grace
+        return self.calls.grace
+
+    @property
+    def catalog(self) -> Catalog:
+        """Indexes, search and classification, over the same connections and limits; closed with this."""
+        return self._catalog
 
     # ------------------------------------------------------------------------------------------------------- uploads
 
     async def create_asset(self, upload: NewUpload, still_ours: Callable[[], None]) -> str:
-        """Upload directly or by address and return the asset id."""
+        """Upload directly or by address and return the asset id (v1.2: the indexing task's)."""
         return await self.call(self.dialect.create_asset(upload), self.dialect.read_created, still_ours=still_ours)
 
     async def find_asset(self, upload: NewUpload) -> str | None:
-        """Return the id of an asset that carries exactly this name and is not older than the intent, or None."""
+        """Return the id of the upload that this intent has left behind, or None.
+
+        Raises:
+            Ambiguous: several could be it.
+            Transient: what could be it has no name yet.
+        """
         dialect = self.dialect
-        return await self._find(
-            lambda page: dialect.find_assets(upload, page), dialect.read_assets, upload.name, upload.since
-        )
+        found = await self._list(lambda page: dialect.find_assets(upload, page), dialect.read_assets, upload.since)
+        return dialect.pick_asset(found, upload, upload.since + self.calls.ahead)
 
     async def open_session(self, upload: NewUpload, still_ours: Callable[[], None]) -> Session:
         """Open a multipart session."""
-        return await self.call(self.dialect.open_session(upload), self.dialect.read_session, still_ours=still_ours)
+        sessions = self._sessions()
+        return await self.call(sessions.open_session(upload), sessions.read_session, still_ours=still_ours)
 
     async def send_chunks(self, session: Session, path: Path, progress: Callable[[int], None]) -> None:
         """Send what the server lacks; ``progress`` gets the bytes of each confirmed batch."""
-        await Sender(self, session, path, progress, parallel=self._parallel).run()
+        await Sender(self.calls, self._sessions(), session, path, progress, parallel=self._parallel).run()
 
     async def media(self, media_id: str) -> MediaStatus:
         """Return how far an upload is, by way of the shared board."""
         return await self._media.look(media_id)
+
+    async def delete_media(self, media_id: str) -> None:
+        """Delete a final upload; absent is done."""
+        try:
+            await self.call(self.dialect.delete_media(media_id), wire.nothing)
+        except Permanent as error:
+            if error.trouble.code != "resource_not_exist":
+                raise
 
     # ------------------------------------------------------------------------------------------------------ analyses
 
@@ -113,11 +125,18 @@ class TwelveLabs:
         )  # fmt: skip
 
     async def find_analysis(self, question: Question) -> str | None:
-        """Return the provider's task id of this very question, or None."""
-        dialect = self.dialect
-        return await self._find(
-            lambda page: dialect.find_analyses(question, page), dialect.read_analyses, question.key, question.since
+        """Return the provider's task id of this very question, or None.
+
+        Raises:
+            Ambiguous: the dialect answers at once and keeps nothing that could be asked for.
+        """
+        analyses = self.dialect.analyses
+        if analyses is None:
+            raise Ambiguous(f"API {self.dialect.name} cannot be asked whether it answered this already")
+        found = await self._list(
+            lambda page: analyses.find_analyses(question, page), analyses.read_analyses, question.since
         )
+        return wire.choose(found, question.key, question.since + self.calls.ahead)
 
     async def analysis(self, question: Question, task_id: str) -> AnalysisStatus:
         """Return how far an analysis is, by way of the shared board; with the answer once it is ready."""
@@ -127,89 +146,57 @@ class TwelveLabs:
 
     async def check(self) -> Mapping[str, Json]:
         """Make the cheapest call that needs the key; return facts for ``doctor``."""
-        facts = await self.call(self.dialect.check(), self._dated(self.dialect.read_check))
-        return {**facts, "clock_ahead_seconds": round(self._ahead, 1)}
+        facts = await self.call(self.dialect.check(), self.calls.dated(self.dialect.read_check))
+        return {**facts, "clock_ahead_seconds": round(self.calls.ahead, 1)}
 
     async def aclose(self) -> None:
         """Close connections. Idempotent."""
-        await self._transport.aclose()
-
-    # ------------------------------------------------------------------------------------------------- the one call
-
-    async def call(
-        self, request: Request, read: Callable[[Response], T], *,
-        still_ours: Callable[[], None] = _nobody, minutes: float = 0.0, tokens: float = 0.0,
-    ) -> T:  # fmt: skip
-        """Make one call with all its rules: limits, lease, short retries where that is safe, learning from a 429."""
-        began = self.clock.monotonic()
-        for attempt in range(1, _TRIES + 1):
-            await self._limiter.admit(request.group, minutes=minutes, tokens=tokens)
-            still_ours()
-            try:
-                return await self._once(request, read)
-            except Throttled as error:
-                self._limiter.learn(request.group, wait=error.after)
-                raise
-            except Transient as error:
-                delay = max(_BACKOFF.delay(attempt, self.rng), error.after or 0.0)
-                spent = self.clock.monotonic() - began
-                if not request.safe or attempt == _TRIES or spent + delay > _TOTAL:
-                    raise
-            await self.clock.sleep(delay)
-        raise AssertionError("the last try returns or raises")
-
-    async def send(self, request: Request) -> Response:
-        """Send one request to a presigned address; any answer is returned."""
-        return await self._transport.send(request)
-
-    async def _once(self, request: Request, read: Callable[[Response], T]) -> T:
-        response = await self._transport.send(request)
-        if not 200 <= response.status < 300:
-            raise self._refused(response, request)
-        self._streaks.pop(request.group, None)
-        if "x-ratelimit-remaining" in response.headers:
-            self._limiter.learn(request.group, headers=response.headers)
-        try:
-            return read(response)
-        except Unreadable as error:
-            raise wire.lost(
-                request, "the platform's answer cannot be read", code="unreadable", detail=wire.clip(str(error))
-            ) from None
-
-    def _refused(self, response: Response, request: Request) -> ReelmillError:
-        streak = self._streaks.get(request.group, 0) + 1
-        error = self.dialect.read_error(response, request, wait=_THROTTLE.delay(streak, self.rng))
-        if isinstance(error, Throttled):
-            self._streaks[request.group] = streak
-        return error
+        await self.calls.aclose()
 
     # ---------------------------------------------------------------------------------------------------- inner steps
 
-    async def _find(
-        self, ask: Callable[[int], Request], read: Callable[[Response], Page[Found]], label: str, since: float
-    ) -> str | None:
-        matching: list[Found] = []
+    async def _list(
+        self, ask: Callable[[int], Request], read: Callable[[Response], Page[Found]], since: float
+    ) -> list[Found]:
+        found: list[Found] = []
         for page in range(1, _PAGES + 1):
-            listed = await self.call(ask(page), self._dated(read))
-            matching += [entry for entry in listed.entries if entry.label == label]
-            if listed.last:
-                return wire.choose(matching, label, since + self._ahead)
+            listed = await self.call(ask(page), self.calls.dated(read))
+            found += listed.entries
+            if listed.last or _before(listed.entries, since + self.calls.ahead - wire.SKEW):
+                return found
         raise Ambiguous("the platform's list has no end", detail=f"{_PAGES} pages")
 
-    def _dated(self, read: Callable[[Response], T]) -> Callable[[Response], T]:
-        """Note how the platform's clock differs from ours while reading: ages are compared by its clock."""
+    def _sessions(self) -> Sessions:
+        if self.dialect.sessions is None:
+            raise wire.not_in_this_api("multipart uploads", self.dialect.name)
+        return self.dialect.sessions
 
-        def noting(response: Response) -> T:
-            theirs = wire.http_date(response.headers.get("date", ""))
-            if theirs is not None:
-                self._ahead = theirs - response.at
-            return read(response)
+    def _tasks(self) -> Analyses:
+        if self.dialect.analyses is None:
+            raise wire.not_in_this_api("analyses as tasks", self.dialect.name)
+        return self.dialect.analyses
 
-        return noting
+    def _media_lister(self) -> Lister[MediaStatus]:
+        blank, size = MediaStatus("working", look_again=0.0), self.dialect.page_size
+        if isinstance(self.dialect.media_list, MediaByIds):
+            return ByIds(blank, self._media_many, self._media_one, size)
+        return Newest(blank, self._media_page, self._media_one, _enough, size)
 
     async def _media_many(self, ids: Sequence[str]) -> Mapping[str, MediaStatus]:
-        seen = await self.call(self.dialect.media_many(ids), self.dialect.read_media_many)
+        listed = self.dialect.media_list
+        if not isinstance(listed, MediaByIds):
+            raise wire.not_in_this_api("a list by ids", self.dialect.name)
+        seen = await self.call(listed.media_many(ids), listed.read_media_many)
         for status in seen.values():
+            self._note(status.word)
+        return seen
+
+    async def _media_page(self, page: int) -> Page[tuple[str, MediaStatus]]:
+        listed = self.dialect.media_list
+        if isinstance(listed, MediaByIds):
+            raise wire.not_in_this_api("a list by age", self.dialect.name)
+        seen = await self.call(listed.media_page(page), listed.read_media_page)
+        for _, status in seen.entries:
             self._note(status.word)
         return seen
 
@@ -224,11 +211,13 @@ class TwelveLabs:
         return status
 
     async def _analyses_page(self, word: str, page: int) -> Page[tuple[str, AnalysisStatus]]:
-        return await self.call(self.dialect.analyses_waiting(word, page), self.dialect.read_analyses_waiting)
+        tasks = self._tasks()
+        return await self.call(tasks.analyses_waiting(word, page), tasks.read_analyses_waiting)
 
     async def _analysis_one(self, task_id: str) -> AnalysisStatus:
+        tasks = self._tasks()
         try:
-            status = await self.call(self.dialect.analysis_one(task_id), self.dialect.read_analysis_one)
+            status = await self.call(tasks.analysis_one(task_id), tasks.read_analysis_one)
         except Permanent as error:
             if error.trouble.code != "resource_not_exist":
                 raise
@@ -241,6 +230,25 @@ class TwelveLabs:
         if word not in self.dialect.known_words and word not in self._strange and len(self._strange) < 100:
             self._strange.add(word)
             log.warning("unknown_status", word=wire.clip(word, 80), taken_as="working")
+
+
+def _enough(status: MediaStatus) -> bool:
+    """Whether a list says all that is needed: what is ready may have an id for analysis that only it itself tells."""
+    return status.state != "ready" or "video_id" in status.facts
+
+
+def _before(entries: Sequence[Found], floor: float) -> bool:
+    """Whether a list that is newest first has come to what is older than ``floor``, epoch seconds."""
+    times = [entry.created for entry in entries if entry.created is not None]
+    newest_first = len(times) == len(entries) and times == sorted(times, reverse=True)
+    return bool(times) and newest_first and times[0] < floor
+
+
+#: Dialects by the value of ``[provider] api``.
+_DIALECTS: Mapping[str, tuple[Callable[[], Dialect], Callable[[], IndexDialect]]] = {
+    "v1.2": (V12, IndexV12),
+    "v1.3": (V13, IndexV13),
+}
 
 
 def open_api(
@@ -260,16 +268,17 @@ def open_api(
         ConfigError: ``base_url`` or ``key`` cannot be used.
     """
     provider = settings.provider
-    dialect = V13()
+    make_dialect, make_indexes = _DIALECTS[provider.api]
+    dialect = make_dialect()
     transport = Transport(
         _versioned(base_url or dialect.base, dialect.version_path), key,
         connections=provider.connections, timeout=provider.timeout, clock=clock, rng=rng,
     )  # fmt: skip
     spacing = min(provider.poll_spacing, 2.0) if local else provider.poll_spacing
     per_minute = max(6_000, provider.poll_requests_per_minute) if local else provider.poll_requests_per_minute
+    calls = Calls(dialect, transport, limiter, clock, rng, 0.2 if local else 5.0)
     return TwelveLabs(
-        dialect, transport, limiter, clock, rng,
-        identity=identity, grace=0.2 if local else 5.0, chunk_parallel=provider.chunk_parallel,
+        dialect, make_indexes(), calls, identity=identity, chunk_parallel=provider.chunk_parallel,
         pacer=Pacer(per_minute, spacing, clock), first_look=0.2 if local else 2.0, spacing=spacing,
         settle=0.0 if local else _SETTLE,
     )  # fmt: skip
@@ -279,4 +288,12 @@ def _versioned(base_url: str, version_path: str) -> str:
     """Append the version where the address names only a host."""
     base_url = base_url.rstrip("/")
     _, _, rest = base_url.partition("://")
-    return base_url if "/" in rest else base_url + version_path
+    if "/" not in rest:
+        return base_url + version_path
+    named = "/" + rest.rsplit("/", 1)[1]
+    if named != version_path and named in {f"/{name}" for name in _DIALECTS}:
+        raise ConfigError(
+            f'[provider] base_url ends with {named}, but api is "{version_path[1:]}"',
+            remedy="make the two agree, or name only the host in base_url",
+        )
+    return base_url

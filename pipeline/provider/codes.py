@@ -88,6 +88,11 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         ),
         "index_not_supported_for_generate": _bad("index_not_supported_for_generate", "the index has no such model"),
         "index_not_supported_for_search": _bad("index_not_supported_for_search", "the index cannot be searched"),
+        "not_supported_by_local_platform": _bad(
+            "not_supported_by_local_platform",
+            "the local platform cannot do this honestly",
+            "the detail says what it can do instead",
+        ),
         "search_option_not_supported": _bad("search_option_not_supported", "the index lacks this search option"),
         "search_option_combination_not_supported": _bad(
             "search_option_combination_not_supported", "these search options do not go together"

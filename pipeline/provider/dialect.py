@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from pipeline.errors import ReelmillError
 from pipeline.model import Json
@@ -17,9 +17,8 @@ from pipeline.ports import AnalysisStatus, Answer, Ceilings, MediaStatus, NewUpl
 
 T = TypeVar("T")
 
-Feature = Literal[
-    "assets", "multipart", "url", "schema", "fuse", "media_by_ids", "analysis_by_word", "index_first", "external"
-]
+#: fuse: many jobs in one request. index_first: uploads go into an index. external: fetches YouTube addresses itself.
+Feature = Literal["assets", "multipart", "url", "schema", "fuse", "index_first", "external"]
 
 
 class Unreadable(ValueError):
@@ -28,12 +27,23 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
-    """A whole file as the last part of a form. ``size`` in bytes, as it was when the intent was stored; 0 = any."""
+    """A whole file as a part of a form. ``size`` in bytes, as it was when the intent was stored; 0 = any."""
 
     path: Path
     name: str
     mime: str
     size: int = 0
+    field: str = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """A text as a file of a form."""
+
+    field: str
+    name: str
+    mime: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +57,7 @@ class FileRange:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request as a value. At most one of ``json``, ``form`` (with ``file``) and ``range`` is its body."""
+    """One HTTP request as a value. At most one of ``json``, ``form`` (with ``files``) and ``range`` is its body."""
 
     method: str
     path: str  #: below the base address, ids already quoted; empty for a presigned address
@@ -56,7 +66,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     json: Json | None = None
     form: Sequence[tuple[str, str]] | None = None
-    file: FilePart | None = None
+    files: Sequence[FilePart | TextPart] = ()
     range: FileRange | None = None
     safe: bool = False  #: repeating it changes and costs nothing
     url: str = ""  #: a presigned address: gets no key, and its query is a secret
@@ -120,38 +130,8 @@ class ChunkState:
     last: bool
 
 
-class Dialect(Protocol):
-    """One version of the API. Readers raise Unreadable; only ``read_error`` makes one of our errors."""
-
-    name: str  #: e.g. ``v1.3``
-    base: str  #: the vendor's address of this version
-    version_path: str  #: appended to a base address that has no path
-    features: frozenset[Feature]
-    ceilings: Ceilings
-    page_size: int
-    waiting_words: Sequence[str]  #: status words of an analysis that is not finished
-    known_words: frozenset[str]  #: all status words we know; others are treated as working
-
-    def read_error(self, response: Response, request: Request, *, wait: float) -> ReelmillError:
-        """Return the error for a response that is not 2xx; ``wait`` serves where a 429 names no time, seconds."""
-        ...
-
-    # ------------------------------------------------------------------------------------------------------- uploads
-    def create_asset(self, upload: NewUpload) -> Request:
-        """Upload directly or by address."""
-        ...
-
-    def read_created(self, response: Response) -> str:
-        """Return the asset id."""
-        ...
-
-    def find_assets(self, upload: NewUpload, page: int) -> Request:
-        """List what may carry this name."""
-        ...
-
-    def read_assets(self, response: Response) -> Page[Found]:
-        """Return assets by name."""
-        ...
+class Sessions(Protocol):
+    """Multipart uploads, where a dialect has them."""
 
     def open_session(self, upload: NewUpload) -> Request:
         """Open a multipart upload."""
@@ -189,6 +169,11 @@ class Dialect(Protocol):
         """Return how many chunks the platform counts as arrived."""
         ...
 
+
+@runtime_checkable
+class MediaByIds(Protocol):
+    """A list of uploads that can be asked for given ids."""
+
     def media_many(self, ids: Sequence[str]) -> Request:
         """Ask about up to a page of uploads at once."""
         ...
@@ -197,22 +182,24 @@ class Dialect(Protocol):
         """Return what the page says, by id."""
         ...
 
-    def media_one(self, media_id: str) -> Request:
-        """Ask about one upload."""
+
+@runtime_checkable
+class MediaByAge(Protocol):
+    """A list of uploads, newest first, that cannot be asked for given ones."""
+
+    def media_page(self, page: int) -> Request:
+        """List uploads, newest first."""
         ...
 
-    def read_media_one(self, response: Response) -> MediaStatus:
-        """Return how far it is."""
+    def read_media_page(self, response: Response) -> Page[tuple[str, MediaStatus]]:
+        """Return (id, status) pairs."""
         ...
 
-    # ------------------------------------------------------------------------------------------------------ analyses
-    def submit_analysis(self, question: Question) -> Request:
-        """Ask a question about an upload."""
-        ...
 
-    def read_submitted(self, response: Response) -> str | Answer:
-        """Return the task's id, or the answer itself."""
-        ...
+class Analyses(Protocol):
+    """Analyses as tasks that can be found and watched, where a dialect has them."""
+
+    waiting_words: Sequence[str]  #: status words of an analysis that is not finished
 
     def find_analyses(self, question: Question, page: int) -> Request:
         """List what may be this question."""
@@ -236,6 +223,88 @@ class Dialect(Protocol):
 
     def read_analysis_one(self, response: Response) -> AnalysisStatus:
         """Return how far it is, with the answer once it is ready."""
+        ...
+
+
+class Dialect(Protocol):
+    """One version of the API. Readers raise Unreadable; only ``read_error`` makes one of our errors."""
+
+    name: str  #: e.g. ``v1.3``
+    base: str  #: the vendor's address of this version
+    version_path: str  #: appended to a base address that has no path
+    features: frozenset[Feature]
+    ceilings: Ceilings
+    page_size: int
+    known_words: frozenset[str]  #: all status words we know; others are treated as working
+
+    @property
+    def sessions(self) -> Sessions | None:
+        """Multipart uploads."""
+        ...
+
+    @property
+    def analyses(self) -> Analyses | None:
+        """Analyses as tasks; None: answers come at once."""
+        ...
+
+    @property
+    def media_list(self) -> MediaByIds | MediaByAge:
+        """How many uploads are seen at once."""
+        ...
+
+    def read_error(self, response: Response, request: Request, *, wait: float) -> ReelmillError:
+        """Return the error for a response that is not 2xx; ``wait`` serves where a 429 names no time, seconds."""
+        ...
+
+    # ------------------------------------------------------------------------------------------------------- uploads
+    def create_asset(self, upload: NewUpload) -> Request:
+        """Upload directly or by address."""
+        ...
+
+    def read_created(self, response: Response) -> str:
+        """Return the asset id."""
+        ...
+
+    def find_assets(self, upload: NewUpload, page: int) -> Request:
+        """List what may carry this name."""
+        ...
+
+    def read_assets(self, response: Response) -> Page[Found]:
+        """Return assets by name."""
+        ...
+
+    def pick_asset(self, found: Sequence[Found], upload: NewUpload, since: float) -> str | None:
+        """Return the id of the upload among those found, or None. ``since`` is the intent's time by their clock.
+
+        Raises:
+            Ambiguous: it cannot be told.
+            Transient: it cannot be told yet.
+        """
+        ...
+
+    def media_one(self, media_id: str) -> Request:
+        """Ask about one upload."""
+        ...
+
+    def read_media_one(self, response: Response) -> MediaStatus:
+        """Return how far it is."""
+        ...
+
+    def advice(self, status: MediaStatus) -> float:
+        """Return the seconds that the platform itself advises to wait before looking again; 0 if it does not say."""
+        ...
+
+    def delete_media(self, media_id: str) -> Request:
+        """Delete an upload that is final."""
+        ...
+
+    # ------------------------------------------------------------------------------------------------------ analyses
+    def submit_analysis(self, question: Question) -> Request:
+        """Ask a question about an upload."""
+        ...
+
+    def read_submitted(self, response: Response) -> str | Answer:
+        """Return the task's id, or the answer itself."""
         ...
 
     # --------------------------------------------------------------------------------------------------------- check

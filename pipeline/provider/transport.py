@@ -153,7 +153,7 @@ class Transport:
         built = self._presigned(request) if foreign else self._to_origin(request)
         pools = self._storage if foreign else self._api
         # Each read and write has its own limit; this one ends an answer that trickles for ever.
-        total = None if request.file or request.range else 3 * (request.timeout or self._timeout)
+        total = None if request.files or request.range else 3 * (request.timeout or self._timeout)
         try:
             async with pools.room:
                 with anyio.fail_after(total):
@@ -198,7 +198,7 @@ class Transport:
             content = json.dumps(request.json, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
             headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
         elif request.form is not None:
-            form = bodies.form(request.form, request.file, f"reelmill{self._rng.getrandbits(128):032x}")
+            form = bodies.form(request.form, request.files, f"reelmill{self._rng.getrandbits(128):032x}")
             content = _Sent(form.stream())
             headers += [(b"content-type", form.content_type.encode()), (b"content-length", b"%d" % form.length)]
         elif request.range is not None:

@@ -19,7 +19,7 @@ from pipeline.errors import Permanent, ReelmillError, Throttled, Transient
 from pipeline.ports import Clock, Session
 from pipeline.provider import wire
 from pipeline.provider.body import Stamp, changed
-from pipeline.provider.dialect import Address, Dialect, FileRange, Proof, Request, Response
+from pipeline.provider.dialect import Address, FileRange, Proof, Request, Response, Sessions
 
 T = TypeVar("T")
 
@@ -37,11 +37,6 @@ _STALE = frozenset({400, 401, 403, 404, 410})  #: how storages refuse an expired
 
 class Caller(Protocol):
     """What the sender needs of the client."""
-
-    @property
-    def dialect(self) -> Dialect:
-        """What the platform speaks."""
-        ...
 
     @property
     def clock(self) -> Clock:
@@ -72,9 +67,10 @@ class Sender:
     """One run over one session."""
 
     def __init__(
-        self, caller: Caller, session: Session, path: Path, progress: Callable[[int], None], *, parallel: int
-    ) -> None:
-        self._caller, self._session, self._path = caller, session, path
+        self, caller: Caller, dialect: Sessions, session: Session, path: Path, progress: Callable[[int], None], *,
+        parallel: int,
+    ) -> None:  # fmt: skip
+        self._caller, self._dialect, self._session, self._path = caller, dialect, session, path
         self._progress, self._parallel = progress, parallel
         self._stamp = Stamp.of(path)
         check_fits(session, path, self._stamp.size)
@@ -104,7 +100,7 @@ class Sender:
         raise Transient("the platform still lacks chunks that were reported", code="chunks_missing")
 
     async def _missing(self) -> list[int]:
-        dialect, done, page = self._caller.dialect, set[int](), 1
+        dialect, done, page = self._dialect, set[int](), 1
         while True:
             state = await self._ask(dialect.chunk_state(self._session, page), dialect.read_chunk_state)
             if state.state == "completed":
@@ -149,7 +145,7 @@ class Sender:
         part = FileRange(self._path, offset, min(self._session.chunk_size, self._stamp.size - offset))
         trouble = Transient("the storage does not take the chunk", code="chunk_refused")
         for attempt in range(1, _TRIES + 1):
-            request = self._caller.dialect.put_chunk(self._session, await self._address(index), part)
+            request = self._dialect.put_chunk(self._session, await self._address(index), part)
             wait = _BACKOFF.delay(attempt, self._caller.rng)
             try:
                 response = await self._caller.send(request)
@@ -179,7 +175,7 @@ class Sender:
             known = self._addresses.get(index)
             if known is None or known.expires_at - _EARLY < self._caller.clock.now():
                 count = min(_ADDRESSES, self._session.total_chunks - index + 1)
-                dialect = self._caller.dialect
+                dialect = self._dialect
                 request = dialect.more_addresses(self._session, index, count)
                 for address in await self._ask(request, dialect.read_addresses):
                     self._addresses[address.index] = address
@@ -196,7 +192,7 @@ class Sender:
             if not self._same_file():
                 raise changed(self._path)
             proofs, self._proofs = self._proofs, []
-            dialect = self._caller.dialect
+            dialect = self._dialect
             try:
                 counted = await self._ask(dialect.report_chunks(self._session, proofs), dialect.read_report)
             except BaseException:

@@ -30,7 +30,6 @@ from pipeline.provider.dialect import (
 )  # fmt: skip
 
 _TOKENS = (512, 98_304)  #: range of ``max_tokens`` for general analysis
-_EXACT = 2**53 - 1  #: larger integers must be sent as text
 _DAY = 86_400.0
 _HOUR = 3_600.0
 
@@ -51,13 +50,26 @@ class V13:
     name = "v1.3"
     base = "https://api.twelvelabs.io/v1.3"
     version_path = "/v1.3"
-    features: frozenset[Feature] = frozenset(
-        {"assets", "multipart", "url", "schema", "fuse", "media_by_ids", "analysis_by_word"}
-    )
+    features: frozenset[Feature] = frozenset({"assets", "multipart", "url", "schema", "fuse"})
     ceilings = Ceilings()
     page_size = 50
     waiting_words: Sequence[str] = ("queued", "pending", "processing")
     known_words = frozenset({*_MEDIA, *_TASK})
+
+    @property
+    def sessions(self) -> V13:
+        """Multipart uploads."""
+        return self
+
+    @property
+    def analyses(self) -> V13:
+        """Analyses as tasks."""
+        return self
+
+    @property
+    def media_list(self) -> V13:
+        """Assets can be listed by their ids."""
+        return self
 
     def read_error(self, response: Response, request: Request, *, wait: float) -> ReelmillError:
         """Return the error for a response that is not 2xx."""
@@ -72,14 +84,14 @@ class V13:
             ("filename", upload.name),
             ("enable_hls", "false"),  # both default to true since autumn 2026, and cost processing time
             ("enable_thumbnail", "false"),
-            ("user_metadata", dumps(_metadata(upload), ensure_ascii=False)),
+            ("user_metadata", dumps(wire.metadata(upload.metadata), ensure_ascii=False)),
         ]
         if upload.road == "url":
             return Request("POST", "/assets", "assets", form=[*form, ("url", upload.url)])
         if upload.path is None:
             raise ValueError("a direct upload needs a path")
         part = FilePart(upload.path, upload.name, upload.mime, upload.size)
-        return Request("POST", "/assets", "assets", form=form, file=part)
+        return Request("POST", "/assets", "assets", form=form, files=[part])
 
     def read_created(self, response: Response) -> str:
         """Return the asset id."""
@@ -94,6 +106,10 @@ class V13:
         """Return assets by name."""
         return wire.page_of(wire.parse(response), _found_asset)
 
+    def pick_asset(self, found: Sequence[Found], upload: NewUpload, since: float) -> str | None:
+        """Return the asset that carries exactly our unique name and is not older than the intent."""
+        return wire.choose(found, upload.name, since)
+
     def open_session(self, upload: NewUpload) -> Request:
         """Open a multipart upload of at most 10 GB; it lives a day."""
         body = {
@@ -102,7 +118,7 @@ class V13:
             "total_size": upload.size,
             "enable_hls": False,
             "enable_thumbnail": False,
-            "user_metadata": _metadata(upload),
+            "user_metadata": wire.metadata(upload.metadata),
         }
         return Request("POST", "/assets/multipart-uploads", "assets", json=body)
 
@@ -189,6 +205,14 @@ class V13:
         """Return how far it is."""
         return _media(wire.parse(response))
 
+    def advice(self, status: MediaStatus) -> float:
+        """Return 0: assets name no time."""
+        return 0.0
+
+    def delete_media(self, media_id: str) -> Request:
+        """Delete an asset; refused as long as an index holds it."""
+        return Request("DELETE", f"/assets/{wire.segment(media_id)}", safe=True)
+
     # ------------------------------------------------------------------------------------------------------ analyses
 
     def submit_analysis(self, question: Question) -> Request:
@@ -255,13 +279,6 @@ class V13:
 
 def _session(session: Session) -> str:
     return f"/assets/multipart-uploads/{wire.segment(session.upload_id)}"
-
-
-def _metadata(upload: NewUpload) -> dict[str, Json]:
-    return {
-        name: str(value) if isinstance(value, int) and abs(value) > _EXACT else value
-        for name, value in upload.metadata.items()
-    }
 
 
 def _found_asset(body: Mapping[str, Any]) -> Found:

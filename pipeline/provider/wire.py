@@ -39,6 +39,34 @@ def parse(response: Response) -> dict[str, Any]:
     return body
 
 
+def events(response: Response) -> dict[str, Any]:
+    """Return an answer that came as one JSON object or as a stream of events, one per line, in the form of the former.
+
+    Raises:
+        Unreadable: neither, or a stream that broke off or tells of an error.
+    """
+    lines = [line for line in response.body.splitlines() if line.strip()]
+    if len(lines) != 1 or b'"event_type"' not in lines[0]:
+        try:
+            return parse(response)
+        except Unreadable:
+            if len(lines) < 2:
+                raise
+    parts: list[str] = []
+    for line in lines:
+        event = parse(Response(response.status, {}, line))
+        kind = said(event, "event_type")
+        if kind == "text_generation":
+            parts.append(said(event, "text"))
+        elif kind == "stream_end":
+            ended = {"finish_reason": said(event, "finish_reason"), **sub(event, "metadata")}
+            kept = {name: ended[name] for name in ("finish_reason", "usage") if ended.get(name)}
+            return {"id": said(ended, "generation_id"), "data": "".join(parts), **kept}
+        elif kind != "stream_start":
+            raise Unreadable(f"a stream with {clip(line.decode('utf-8', 'replace'), 120)}")
+    raise Unreadable("a stream of events that broke off")
+
+
 def ident(body: Mapping[str, Any], *names: str) -> str:
     """Return the first of these fields that holds an id; raise Unreadable if none does."""
     for name in names:
@@ -70,6 +98,30 @@ def said(body: Mapping[str, Any], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+def number(body: Mapping[str, Any], name: str) -> float:
+    """Return a number, 0 where it is missing or something else."""
+    value = body.get(name)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) else 0.0
+
+
+def texts(body: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """Return a list of texts, empty where it is missing or something else."""
+    value = body.get(name)
+    return tuple(entry for entry in value if isinstance(entry, str)) if isinstance(value, list) else ()
+
+
+def objects(body: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """Return a list of objects; raise Unreadable if it holds anything else, empty where it is missing."""
+    value = body.get(name) or []
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise Unreadable(f"no list of objects under {name}")
+    return value
+
+
+def nothing(_response: Response) -> None:
+    """Read an answer of which only the status matters."""
+
+
 def page_of(body: Mapping[str, Any], read: Callable[[Mapping[str, Any]], T]) -> Page[T]:
     """Read a page-number list. Without ``page_info`` it is taken to be the last page; entries must be objects."""
     data = body.get("data")
@@ -85,6 +137,16 @@ def page_of(body: Mapping[str, Any], read: Callable[[Mapping[str, Any]], T]) -> 
 def paging(page: int, limit: int) -> list[tuple[str, str]]:
     """Return the query fields for a page counted from 1."""
     return [("page", str(page)), ("page_limit", str(limit))]
+
+
+_EXACT = 2**53 - 1  #: larger integers must be sent as text
+
+
+def metadata(given: Mapping[str, str | int | float | bool]) -> dict[str, Json]:
+    """Return user metadata as the platform takes it."""
+    return {
+        name: str(value) if isinstance(value, int) and abs(value) > _EXACT else value for name, value in given.items()
+    }
 
 
 def segment(value: str) -> str:
@@ -175,6 +237,11 @@ def error_body(response: Response) -> ErrorBody:
     number = inner.get("error_code", inner.get("code"))
     code = said(inner, "code") or (str(number) if isinstance(number, int) else "")
     return ErrorBody(code, said(inner, "message"), sub(inner, "details"))
+
+
+def not_in_this_api(what: str, api: str, instead: str = "") -> Permanent:
+    """Return the error for what a dialect has no call for."""
+    return Permanent(f"API {api} has no call for {what}", code="not_in_this_api", remedy=instead)
 
 
 def lost(

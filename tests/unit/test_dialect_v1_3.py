@@ -59,7 +59,7 @@ def test_uploads_say_all_that_has_a_moving_default() -> None:
         "user_metadata": json.dumps({"a": 1, "big": str(2**60)}),
     }  # fmt: skip
     by_url = API.create_asset(NewUpload("n", "url", url="https://x/y.mp4"))
-    assert (by_url.file, dict(by_url.form or ())["url"]) == (None, "https://x/y.mp4")
+    assert (by_url.files, dict(by_url.form or ())["url"]) == ((), "https://x/y.mp4")
     session = API.open_session(upload)
     assert session.json is not None
     assert session.json["user_metadata"] == {"a": 1, "big": str(2**60)}

@@ -127,7 +127,7 @@ def run(cloud: Cloud, path: Path, session: Session = SESSION) -> int:
 
     async def work() -> int:
         try:
-            await Sender(cloud, session, path, confirmed.append, parallel=4).run()
+            await Sender(cloud, cloud.dialect, session, path, confirmed.append, parallel=4).run()
         except ReelmillError as error:
             error.args = (*error.args, sum(confirmed))
             raise
