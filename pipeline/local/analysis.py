@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -36,6 +37,7 @@ class Look:
     sha256: str
     mime: str
     technical: dict[str, Json]  #: ``technical_metadata`` of the API
+    title: str = ""  #: from the container's metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,32 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
-    """One caption: what was said between two times."""
+class Clip:
+    """Words between two times, seconds. ``kind`` is ``conversation`` (one caption), ``sentence`` (what captions say, cut
+    where sentences end) or ``text_in_video`` (one line on the screen).
+    """
 
+    kind: str
     start: float
     end: float
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """All words of a video. ``unread`` names the kinds that nobody could look for, so that none means none."""
+
+    clips: tuple[Clip, ...]
+    unread: tuple[str, ...] = ()
+
+    def of(self, kind: str) -> list[Clip]:
+        """Return the clips of a kind, in time order."""
+        return [clip for clip in self.clips if clip.kind == kind]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> Words:
+        """Read back what ``dataclasses.asdict`` and JSON have made of it."""
+        return cls(tuple(Clip(**clip) for clip in data["clips"]), tuple(data["unread"]))
 
 
 class Analyse(Protocol):
@@ -90,8 +112,12 @@ class Analyse(Protocol):
         """Answer; raises :class:`Refused`."""
         ...
 
-    def speech(self, ask: Ask) -> list[Spoken]:
-        """Return what is said, as far as captions tell; raises :class:`Refused`."""
+    def words(self, ask: Ask) -> Words:
+        """Return what is said, as far as captions tell, and what is written; raises :class:`Refused`."""
+        ...
+
+    def picture(self, path: Path, at: float) -> bytes:
+        """Return the picture at a time, seconds, as a JPEG; raises :class:`Refused`."""
         ...
 
 
@@ -119,10 +145,11 @@ class LocalAnalysis:
 
     def look(self, path: Path) -> Look:
         """Probe a file and hash its content."""
-        from pipeline.local import reader
+        from pipeline.local import media, reader
 
         try:
             facts = reader.probe(path)
+            title, _ = media.title_and_chapters(path)
         except reader.Unreadable as error:
             raise Refused("video_file_broken", str(error)) from None
         technical: dict[str, Json] = {
@@ -138,7 +165,7 @@ class LocalAnalysis:
             "has_audio": facts.has_audio,
             **({"audio_codec": facts.audio_codec} if facts.has_audio else {}),
         }
-        return Look(facts.seconds, facts.width, facts.height, digest(path), facts.mime, technical)
+        return Look(facts.seconds, facts.width, facts.height, digest(path), facts.mime, technical, title)
 
     def answer(self, ask: Ask) -> Reply:
         """Answer from the reading."""
@@ -160,9 +187,26 @@ class LocalAnalysis:
         evidence = sum(len(item.text) for item in reading.evidence)
         return cut(text, ask, tokens(ask.prompt) + -(-evidence // 4))
 
-    def speech(self, ask: Ask) -> list[Spoken]:
-        """Return the captions of the reading."""
-        return [Spoken(item.start, item.end, item.text) for item in self._reading(ask).of("conversation")]
+    def words(self, ask: Ask) -> Words:
+        """Return captions, the sentences in them, and the lines on the screen."""
+        from pipeline.local.reader import NO_OCR
+        from pipeline.local.text import sentences
+
+        reading = self._reading(ask)
+        spoken, shown = reading.of("conversation"), reading.of("text_in_video")
+        clips = [Clip(item.kind, item.start, item.end, item.text) for item in (*spoken, *shown)]
+        clips += [Clip("sentence", item.start, item.end, item.text) for item in sentences(spoken)]
+        unread = [*(() if spoken else ("conversation",)), *(("text_in_video",) if NO_OCR in reading.notes else ())]
+        return Words(tuple(clips), tuple(unread))
+
+    def picture(self, path: Path, at: float) -> bytes:
+        """Decode one picture."""
+        from pipeline.local import media
+
+        found = media.jpeg_at(path, at)
+        if found is None:
+            raise Refused("video_file_broken", "no picture can be decoded there")
+        return found
 
     def _reading(self, ask: Ask) -> Reading:
         from pipeline.local import reader
@@ -195,7 +239,9 @@ def serve(analyse: Analyse, do: str, data: Mapping[str, Json]) -> Json:
     """Carry out one request in JSON values and return the answer in JSON values. Raises :class:`Refused`."""
     if do == "look":
         return asdict(analyse.look(Path(data["path"])))
+    if do == "picture":
+        return base64.b64encode(analyse.picture(Path(data["path"]), data["at"])).decode()
     ask = Ask.from_json(data)
-    if do == "speech":
-        return [asdict(spoken) for spoken in analyse.speech(ask)]
+    if do == "words":
+        return asdict(analyse.words(ask))
     return asdict(analyse.answer(ask))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import sys
@@ -15,7 +16,7 @@ import anyio
 import anyio.abc
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from pipeline.local.analysis import Analyse, Ask, Look, Refused, Reply, Spoken, serve
+from pipeline.local.analysis import Analyse, Ask, Look, Refused, Reply, Words, serve
 from pipeline.model import Json
 
 _MOST_ANSWER = 256 * 1024 * 1024  #: bytes of one line from the process
@@ -29,7 +30,7 @@ class Crew(Protocol):
     """Where the analysis is done. A cancelled call stops the work where it can be stopped."""
 
     async def call(self, do: str, data: Mapping[str, Json]) -> Json:
-        """Do ``look``, ``answer`` or ``speech``; raises Refused or Broken."""
+        """Do ``look``, ``picture``, ``answer`` or ``words``; raises Refused or Broken."""
         ...
 
     async def aclose(self) -> None:
@@ -47,9 +48,14 @@ async def answer(crew: Crew, ask: Ask) -> Reply:
     return Reply(**await crew.call("answer", asdict(ask)))
 
 
-async def speech(crew: Crew, ask: Ask) -> list[Spoken]:
-    """Return what is said."""
-    return [Spoken(**spoken) for spoken in await crew.call("speech", asdict(ask))]
+async def words(crew: Crew, ask: Ask) -> Words:
+    """Return what is said and written."""
+    return Words.from_json(await crew.call("words", asdict(ask)))
+
+
+async def picture(crew: Crew, path: Path, at: float) -> bytes:
+    """Return the picture at a time as a JPEG."""
+    return base64.b64decode(await crew.call("picture", {"path": str(path), "at": at}))
 
 
 class ThreadCrew:
@@ -86,7 +92,7 @@ class ProcessCrew:
 
     async def call(self, do: str, data: Mapping[str, Json]) -> Json:
         """Run in a process; a cancelled call kills its process."""
-        async with self._quick if do == "look" else self._long:
+        async with self._quick if do in ("look", "picture") else self._long:
             worker = self._idle.pop() if self._idle else await self._hire()
             try:
                 line = await worker.ask(json.dumps({"do": do, "data": data}).encode() + b"\n")

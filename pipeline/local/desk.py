@@ -10,14 +10,16 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import urlencode
 
 from starlette.requests import ClientDisconnect, Request
 
 from pipeline.local.fetch import UrlPolicy
 from pipeline.local.ledger import Entry
 from pipeline.local.limits import Limits
+from pipeline.local.shelf import Shelf
 from pipeline.local.state import State
-from pipeline.local.wire import MOST_JSON, ApiError, invalid
+from pipeline.local.wire import MOST_JSON, STORAGE, ApiError, invalid
 from pipeline.local.work import Work
 from pipeline.model import Json
 from pipeline.ports import Clock
@@ -32,6 +34,7 @@ class Desk:
     clock: Clock
     limits: Limits
     policy: UrlPolicy
+    shelf: Shelf | None = None  #: files that stand for YouTube's
     base_url: str = ""
 
     def entry(self, request: Request, effect: str, object_id: str, key: str, minutes: float = 0.0) -> Entry:
@@ -41,6 +44,21 @@ class Desk:
     def sign(self, subject: str, expires: int) -> str:
         """Return the signature that makes an address presigned."""
         return hmac.new(self.state.secret, f"{subject}|{expires}".encode(), hashlib.sha256).hexdigest()
+
+    def presigned(self, subject: str, until: int = 0) -> str:
+        """Return an address below ``/_storage`` that needs no key, until a second (epoch; by default the usual time)."""
+        until = until or int(self.clock.now() + self.limits.url_seconds)
+        query = urlencode({"expires": until, "signature": self.sign(subject, until)})
+        return f"{self.base_url}{STORAGE}/{subject}?{query}"
+
+    def thumbnail(self, video_id: str, at: float) -> str:
+        """Return the address of the picture at a time, seconds, of a video."""
+        return self.presigned(f"thumbnails/{video_id}/{max(0, round(at * 1000))}")
+
+    async def discard_blob(self, asset_id: str) -> None:
+        """Remove an asset's bytes, if there are any; an empty id is none."""
+        if asset_id:
+            await self.state.aside(lambda: discard(self.state.blob(asset_id)))
 
     def check_signature(self, request: Request, subject: str) -> None:
         """Raise ApiError (403) unless the address is signed and still valid."""

@@ -31,6 +31,8 @@ Hint: TypeAlias = Literal[
     "none", "retry-after", "retry-after-date", "retry-after-ms", "ratelimit", "details", "message"
 ]
 
+Retired: TypeAlias = Literal["serve", "gone404", "gone410"]  #: what becomes of calls below ``/v1.2``
+
 _NUMBERS = ("nth", "every", "probability", "times", "seconds", "status")
 
 
@@ -76,26 +78,29 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """A script: rules in order, and the seed of their chances."""
+    """A script: rules in order, the seed of their chances, and whether v1.2 is served or answers as a retired API."""
 
     rules: tuple[Rule, ...] = ()
     seed: int = 0
+    v1_2: Retired = "serve"
 
     @classmethod
-    def of(cls, rules: Iterable[Mapping[str, Json]], seed: int = 0) -> Faults:
+    def of(cls, rules: Iterable[Mapping[str, Json]], seed: int = 0, v1_2: Json = "serve") -> Faults:
         """Read a script from JSON values; raises ApiError (400) with the reason."""
-        return cls(tuple(Rule.of(rule) for rule in rules), seed)
+        if v1_2 not in get_args(Retired):
+            raise invalid(f"The v1_2 parameter must be one of {', '.join(get_args(Retired))}.")
+        return cls(tuple(Rule.of(rule) for rule in rules), seed, v1_2)
 
 
 def read_faults(path: Path) -> Faults:
-    """Read a script from a JSON file: ``{"rules": [...], "seed": 0}``, as ``POST /_platform/faults`` takes it.
+    """Read a script from a JSON file, as ``POST /_platform/faults`` takes it: rules, and perhaps seed and ``v1_2``.
 
     Raises:
         ConfigError: the file cannot be read or is not a script.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        return Faults.of(data["rules"], int(data.get("seed", 0)))
+        return Faults.of(data["rules"], int(data.get("seed", 0)), data.get("v1_2", "serve"))
     except OSError as error:
         raise ConfigError(f"{path}: the fault script cannot be read ({error.strerror})") from None
     except ApiError as error:
@@ -146,4 +151,4 @@ class Script:
             {**asdict(rule), "seen": count.seen, "hits": count.hits}
             for rule, count in zip(self.faults.rules, self._counts, strict=True)
         ]
-        return {"rules": rules, "seed": self.faults.seed}
+        return {"rules": rules, "seed": self.faults.seed, "v1_2": self.faults.v1_2}

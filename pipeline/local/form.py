@@ -19,13 +19,14 @@ _MOST_FIELDS = 100
 class _Parts:
     """The parser's callbacks. ``file_part`` is the name of the part that is a file."""
 
-    def __init__(self, inlet: Inlet, file_part: str) -> None:
-        self.fields: dict[str, str] = {}
+    def __init__(self, inlet: Inlet, file_part: str, many: bool) -> None:
+        self.lists: dict[str, list[str]] = {}
         self.file_name = ""
         self.file_type = ""
         self.has_file = False
         self._inlet = inlet
         self._file_part = file_part
+        self._many = many
         self._header = bytearray()
         self._value = bytearray()
         self._headers: dict[str, bytes] = {}
@@ -55,7 +56,7 @@ class _Parts:
         if not self._name:
             raise invalid("A part of the form has no name.")
         if self._is_file:
-            if self.has_file:
+            if self.has_file and not self._many:
                 raise invalid(f"The form has more than one {self._file_part!r} part.")
             self.has_file = True
             self.file_name = options.get(b"filename", b"").decode("utf-8", "replace")
@@ -72,13 +73,13 @@ class _Parts:
     def on_part_end(self) -> None:
         if self._is_file:
             return
-        if len(self.fields) >= _MOST_FIELDS:
+        if sum(map(len, self.lists.values())) >= _MOST_FIELDS:
             raise invalid("The form has too many fields.")
-        self.fields.setdefault(self._name, self._text.decode("utf-8", "replace"))
+        self.lists.setdefault(self._name, []).append(self._text.decode("utf-8", "replace"))
 
 
-async def read_form(request: Request, target: Path, most: int, file_part: str = "file") -> Form:
-    """Read the whole form, writing the file part to ``target`` (created in any case).
+async def read_form(request: Request, target: Path, most: int, file_part: str = "file", *, many: bool = False) -> Form:
+    """Read the whole form, writing the file part to ``target`` (created in any case); ``many`` of them one after another.
 
     Raises:
         ApiError: 400 for what is not a form, 413 for a file of more than ``most`` bytes.
@@ -88,7 +89,7 @@ async def read_form(request: Request, target: Path, most: int, file_part: str = 
         raise invalid("The body must be multipart/form-data.")
     with target.open("wb") as file:
         inlet = Inlet(file, most)
-        parts = _Parts(inlet, file_part)
+        parts = _Parts(inlet, file_part, many)
         names = [name for name in dir(parts) if name.startswith("on_")]
         try:
             parser = MultipartParser(options[b"boundary"], {name: getattr(parts, name) for name in names})  # type: ignore[arg-type]
@@ -97,4 +98,5 @@ async def read_form(request: Request, target: Path, most: int, file_part: str = 
             parser.finalize()
         except FormParserError:
             raise invalid("The multipart form cannot be read.") from None
-    return Form(parts.fields, parts.file_name, parts.file_type, inlet.size if parts.has_file else -1)
+    fields = {name: values[0] for name, values in parts.lists.items()}
+    return Form(fields, parts.lists, parts.file_name, parts.file_type, inlet.size if parts.has_file else -1)

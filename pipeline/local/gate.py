@@ -17,7 +17,17 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.local.faults import Faults, Rule, Script
-from pipeline.local.wire import STORAGE, ApiError, error_body, error_response, media_type, shape_of
+from pipeline.local.wire import (
+    OLD,
+    STORAGE,
+    ApiError,
+    canonical,
+    error_body,
+    error_response,
+    is_under,
+    media_type,
+    shape_of,
+)
 from pipeline.model import Json
 from pipeline.ports import Clock
 
@@ -54,7 +64,7 @@ class Gate:
         """Serve one request."""
         if scope["type"] != "http":  # no lifespan, no websockets here
             return
-        visit = _Visit(scope, receive, send)
+        visit = _Visit({**scope, "path": canonical(scope["path"])}, receive, send)
         with self._present() as presence:
             await self._serve(visit)
         if presence.cancelled_caught:  # the platform closes
@@ -77,7 +87,7 @@ class Gate:
     async def _serve(self, visit: _Visit) -> None:
         method, path = visit.scope["method"], visit.scope["path"]
         self.counters.routes[f"{method} {_route(path)}"] += 1
-        refusal = self._check_key(path, Headers(scope=visit.scope))
+        refusal = self._check_alive(path) or self._check_key(path, Headers(scope=visit.scope))
         if refusal is not None:
             await self._answer(visit, error_response(path, refusal))
             return
@@ -87,6 +97,15 @@ class Gate:
                 await self._clock.sleep(rule.seconds)
         acting = [rule for rule in rules if rule.do != "latency"]
         await self._go_wrong(visit, acting[0] if acting else None)
+
+    def _check_alive(self, path: str) -> ApiError | None:
+        """Refuse the old dialect, whatever the call and the key, where the script says that it is retired."""
+        how = self.script.faults.v1_2
+        if how == "serve" or not is_under(path, OLD):
+            return None
+        if how == "gone410":
+            return ApiError(410, "api_upgrade_required", "This version of the API is retired. Use v1.3.")
+        return ApiError(404, "not_found", "There is nothing at this address.")
 
     def _check_key(self, path: str, headers: Headers) -> ApiError | None:
         given = headers.get("x-api-key")

@@ -11,7 +11,12 @@ from pathlib import Path
 from pipeline.model import Json
 
 #: Effects that create or bill something. The others are free or repeatable and kept for the story.
-PAID = frozenset({"asset_created", "session_opened", "analyze_task_created", "analyze_sync", "batch_item_created"})
+PAID = frozenset(
+    {
+        "asset_created", "session_opened", "analyze_task_created", "analyze_sync", "batch_item_created",
+        "task_created", "external_task_created", "indexed", "gist", "summarize", "generate",
+    }
+)  # fmt: skip
 
 DDL = (
     "CREATE TABLE IF NOT EXISTS ledger (seq INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, method TEXT NOT NULL,"
@@ -30,7 +35,7 @@ class Entry:
     path: str
     effect: str  #: ``asset_created``, ``session_opened``, ``session_completed``, ``analyze_task_created``, ...
     object_id: str
-    client_key: str  #: the caller's own name for it: custom_id, Idempotency-Key or filename
+    client_key: str  #: the caller's own name for it: custom_id, Idempotency-Key, filename, address, index name, query
     minutes: float = 0.0  #: billed minutes of video
 
     def as_json(self) -> dict[str, Json]:

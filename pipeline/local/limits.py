@@ -13,6 +13,7 @@ class Limits:
     direct_bytes: int = 200 * 1000 * 1000
     multipart_bytes: int = 10 * 1000**3
     url_bytes: int = 4 * 1000**3
+    task_bytes: int = 2 * 1000**3  #: of a v1.2 upload
 
     chunk_size: int = 8 * 1024 * 1024
     first_urls: int = 50  #: presigned addresses handed out with a new session
@@ -23,6 +24,7 @@ class Limits:
     sync_seconds: float = 3600.0
     async_seconds: float = 7200.0
     windowed_seconds: float = 14_400.0  #: longest video of which a window of ``async_seconds`` may be analysed
+    indexed_seconds: float = 14_400.0  #: longest video that is indexed; on v1.2 it is ``async_seconds``
     min_side: int = 360
     max_width: int = 5184  #: of the long side
     max_height: int = 2160  #: of the short side
@@ -38,6 +40,12 @@ class Limits:
 
     settle_seconds: float = 0.0  #: least time an asset stays in processing, by the platform's clock
     think_seconds: float = 0.0  #: least time a job stays queued
+    index_seconds: float = 0.0  #: least time a video takes from arrived to indexed, in equal steps
+    page_seconds: float = 900.0  #: how long the pages of a search or classification can be turned
+    most_hits: int = 10_000  #: of one search
+    prompt_characters: int = 1500  #: of a v1.2 prompt
+    class_prompts: int = 100  #: of one classification
+    classify_seconds: float = 36_000.0  #: all videos of one ``/classify`` together
 
     def picture_fault(self, width: int, height: int) -> tuple[str, str] | None:
         """Return (code, message) where a picture size is not taken, else None."""
@@ -52,13 +60,17 @@ class Limits:
 
     def length_fault(self, seconds: float, window: float | None, *, sync: bool) -> tuple[str, str] | None:
         """Return (code, message) where a video of ``seconds`` (or the wanted window of it) cannot be analysed."""
-        if seconds < self.min_seconds:
-            return "video_duration_too_short", f"{seconds:.1f} s is shorter than {self.min_seconds:g} s."
         if sync:
             most = self.sync_seconds
         else:
             windowed = window is not None and window <= self.async_seconds
             most = self.windowed_seconds if windowed else self.async_seconds
+        return self.span_fault(seconds, most)
+
+    def span_fault(self, seconds: float, most: float) -> tuple[str, str] | None:
+        """Return (code, message) where a video is too short for anything or longer than ``most`` seconds, else None."""
+        if seconds < self.min_seconds:
+            return "video_duration_too_short", f"{seconds:.1f} s is shorter than {self.min_seconds:g} s."
         if seconds > most:
             return "video_duration_too_long", f"{seconds:.1f} s is longer than {most:g} s."
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 from typing import TypeAlias
 
@@ -201,6 +202,22 @@ def large_frames(path: Path, times: Sequence[float], *, max_width: int = 1920) -
                 width = min(frame.width, max_width)
                 height = max(2, round(frame.height * width / frame.width))
                 yield at, _array(frame.reformat(width=width, height=height, format="gray"))
+
+
+def jpeg_at(path: Path, at: float, *, width: int = 640) -> bytes | None:
+    """Return the picture at a time as a JPEG of at most this width; None where nothing can be decoded."""
+    from PIL import Image  # only thumbnails need it
+
+    with open_video(path) as container:
+        stream = video_stream(container)
+        frame = _frame_at(container, stream, at + float((stream.start_time or 0) * (stream.time_base or 0)))
+    if frame is None:
+        return None
+    wide = min(frame.width, width)
+    small = frame.reformat(width=wide, height=max(2, round(frame.height * wide / frame.width)), format="rgb24")
+    out = BytesIO()
+    Image.fromarray(_array(small)).save(out, "JPEG", quality=80)
+    return out.getvalue()
 
 
 class _Small:

@@ -1,4 +1,4 @@
-"""The embedded local platform: API v1.3 over HTTP on loopback, with real analysis and a memory that survives a kill."""
+"""The embedded local platform: API v1.3 and v1.2 on loopback, with real analysis and a memory that survives a kill."""
 
 from __future__ import annotations
 
@@ -25,13 +25,21 @@ from pipeline.local.limits import Limits
 from pipeline.local.routes_analyze import AnalyzeRoutes
 from pipeline.local.routes_assets import AssetRoutes
 from pipeline.local.routes_batches import BatchRoutes
+from pipeline.local.routes_classify import ClassifyRoutes
+from pipeline.local.routes_indexed import IndexedRoutes
 from pipeline.local.routes_indexes import IndexRoutes
 from pipeline.local.routes_multipart import MultipartRoutes
 from pipeline.local.routes_platform import PlatformRoutes
+from pipeline.local.routes_search import SearchRoutes
 from pipeline.local.routes_storage import StorageRoutes
+from pipeline.local.routes_tasks import TaskRoutes
+from pipeline.local.routes_texts import TextRoutes
+from pipeline.local.routes_videos import VideoRoutes
 from pipeline.local.server import EmbeddedServer
+from pipeline.local.shelf import Shelf
 from pipeline.local.state import State
 from pipeline.local.wire import ApiError, error_response
+from pipeline.local.wording import V1_2, V1_3
 from pipeline.local.work import Work
 from pipeline.ports import Clock
 
@@ -39,8 +47,8 @@ from pipeline.ports import Clock
 class LocalPlatform:
     """``async with LocalPlatform(folder, token=..., clock=...) as platform:`` serves at ``platform.base_url``.
 
-    Clients append ``/v1.3`` and send ``token`` as ``x-api-key``. Everything accepted is in ``folder`` before it is
-    answered; a platform opened there later goes on with it.
+    Clients append ``/v1.3`` or ``/v1.2`` and send ``token`` as ``x-api-key``. Everything accepted is in ``folder``
+    before it is answered; a platform opened there later goes on with it.
 
     Args:
         folder: state and media; made if absent; used by one platform at a time.
@@ -53,6 +61,7 @@ class LocalPlatform:
         analyse: stands in for the real analysis (in threads); for tests.
         url_policy: whether media may be fetched by address; not at all by default.
         limits: sizes, durations, expiries.
+        media: folder of files named by YouTube id, which stand for YouTube's on v1.2.
 
     Raises on entering:
         Busy: another process serves the folder.
@@ -73,6 +82,7 @@ class LocalPlatform:
         analyse: Analyse | None = None,
         url_policy: UrlPolicy | None = None,
         limits: Limits | None = None,
+        media: Path | None = None,
     ) -> None:
         if not token:
             raise ConfigError("the local platform needs a token", remedy="give it any text of your own")
@@ -82,8 +92,9 @@ class LocalPlatform:
         self.ledger = Ledger(self._state.database)
         self._crew = crew_of(analyse, workers, folder / "workers.log")
         limits, policy = limits or Limits(), url_policy or UrlPolicy()
-        self._work = Work(self._state, self._crew, clock, limits, policy, workers)
-        self._desk = Desk(self._state, self._work, clock, limits, policy)
+        shelf = Shelf(media) if media is not None else None
+        self._work = Work(self._state, self._crew, clock, limits, policy, workers, shelf)
+        self._desk = Desk(self._state, self._work, clock, limits, policy, shelf)
         own = PlatformRoutes(self._desk)
         self._gate = own.gate = Gate(_application(self._desk, own), token=token, faults=faults or Faults(), clock=clock)
         self._server = EmbeddedServer(self._gate, host, port)
@@ -143,8 +154,12 @@ class LocalPlatform:
 
 
 def _application(desk: Desk, own: PlatformRoutes) -> Starlette:
-    kinds = (MultipartRoutes, StorageRoutes, AssetRoutes, AnalyzeRoutes, BatchRoutes, IndexRoutes)
-    routes = [route for part in (*(kind(desk) for kind in kinds), own) for route in part.routes()]
+    kinds = (
+        MultipartRoutes, StorageRoutes, AssetRoutes, AnalyzeRoutes, BatchRoutes, IndexedRoutes, SearchRoutes,
+        TaskRoutes, VideoRoutes, TextRoutes, ClassifyRoutes,
+    )  # fmt: skip
+    indexes = (IndexRoutes(desk, wording) for wording in (V1_3, V1_2))
+    routes = [route for part in (*(kind(desk) for kind in kinds), *indexes, own) for route in part.routes()]
     handlers = {ApiError: _api_error, HTTPException: _http_error, Exception: _crash}
     return Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
 
@@ -175,6 +190,7 @@ async def serve_forever(
     workers: int = 1,
     url_policy: UrlPolicy | None = None,
     limits: Limits | None = None,
+    media: Path | None = None,
 ) -> None:
     """Serve until cancelled; ``ready`` is told the base URL once requests are answered.
 
@@ -191,6 +207,7 @@ async def serve_forever(
         workers=workers,
         url_policy=url_policy,
         limits=limits,
+        media=media,
     )
     async with platform:
         ready(platform.base_url)

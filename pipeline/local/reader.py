@@ -32,8 +32,9 @@ from pipeline.local.ocr import Line, Ocr
 from pipeline.local.shots import ShotFinder
 from pipeline.local.text import telling
 
-__all__ = ["MAX_FRAMES", "Unreadable", "probe", "read"]
+__all__ = ["MAX_FRAMES", "NO_OCR", "Unreadable", "probe", "read"]
 
+NO_OCR = "The program tesseract is not installed, so text in the picture was not read."
 MAX_FRAMES = 600  #: pictures of one video that are searched for text
 _EVERY = 20.0  # seconds between two looks for text within one shot
 _KINDS: dict[EvidenceKind, int] = {"chapter": 0, "shot": 1, "text_in_video": 2, "conversation": 3}
@@ -142,7 +143,7 @@ def _said(cues: Sequence[Cue], source: str, seconds: float, notes: list[str]) ->
 def _read_screen(path: Path, shots: Sequence[Shot], ocr: Ocr, notes: list[str]) -> list[Evidence]:
     """Read the text of a late picture of each shot, and of one every 20 s; the same line in a row is one."""
     if not ocr.available:
-        notes.append("The program tesseract is not installed, so text in the picture was not read.")
+        notes.append(NO_OCR)
         return []
     looks = list(_looks(shots))
     if len(looks) > MAX_FRAMES:

@@ -117,7 +117,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """A named index. It can be made, listed and deleted; nothing can be indexed here."""
+    """A named index. ``models`` is as it was given, in v1.3's field names whichever dialect gave it."""
 
     id: str
     name: str
@@ -127,7 +127,47 @@ class Index:
     addons: list[Json] = field(default_factory=list)
 
 
-R = TypeVar("R", Asset, Session, Chunk, Job, Replay, Batch, Index)
+@dataclass(frozen=True, slots=True)
+class Video:
+    """A video in an index and its way there: an indexed asset on v1.3, an indexing task and then a video on v1.2."""
+
+    id: str
+    index_id: str
+    asset_id: str
+    status: str  #: validating, pending, queued, indexing, ready, failed
+    filename: str
+    created: float
+    updated: float
+    title: str  #: what lists of videos show as the filename; v1.2 can change it
+    task_id: str = ""  #: of v1.2; empty where an asset was indexed
+    gone: bool = False  #: the video was deleted, its task is still there
+    estimated: float = 0.0  #: epoch seconds at which it should be ready
+    indexed: float = 0.0
+    duration: float = 0.0
+    fps: float = 0.0
+    width: int = 0
+    height: int = 0
+    size: int = 0
+    fate: str = ""
+    user_metadata: dict[str, Json] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)  #: kinds of words that nobody has looked for in it
+
+
+@dataclass(frozen=True, slots=True)
+class Sheets:
+    """The whole answer of a search or a classification, kept for those who turn pages."""
+
+    id: str
+    kind: str  #: path it is read at: ``search`` or ``classify``
+    created: float
+    expires: float
+    limit: int  #: entries of one page
+    head: dict[str, Json] = field(default_factory=dict)  #: what stands beside the entries on every page
+    info: dict[str, Json] = field(default_factory=dict)  #: what stands in ``page_info`` on every page
+    data: list[Json] = field(default_factory=list)
+
+
+R = TypeVar("R", Asset, Session, Chunk, Job, Replay, Batch, Index, Video, Sheets)
 
 _SQL_TYPES = {"str": "TEXT", "int": "INTEGER", "float": "REAL", "bool": "INTEGER"}
 
@@ -182,14 +222,15 @@ class Table(Generic[R]):
         where: str = "1",
         values: Sequence[Json] = (),
         *,
+        by: str = "seq",
         newest_first: bool = False,
         limit: int = -1,
         offset: int = 0,
     ) -> list[R]:
-        """Return matching records in order of arrival, or the newest first."""
+        """Return matching records in order of a column (arrival unless named), or the last of that order first."""
         order = "DESC" if newest_first else "ASC"
         rows = db.execute(
-            f"SELECT {self._names} FROM {self.name} WHERE {where} ORDER BY seq {order} LIMIT ? OFFSET ?",
+            f"SELECT {self._names} FROM {self.name} WHERE {where} ORDER BY {by} {order}, seq {order} LIMIT ? OFFSET ?",
             [*values, limit, offset],
         )
         return [self._record(**self._decoded(row)) for row in rows]
@@ -214,4 +255,6 @@ JOBS = Table("jobs", Job, index=("asset_id", "status", "batch_id"))
 REPLAYS = Table("replays", Replay)
 BATCHES = Table("batches", Batch)
 INDEXES = Table("indexes", Index, index=("name",))
-TABLES = (ASSETS, SESSIONS, CHUNKS, JOBS, REPLAYS, BATCHES, INDEXES)
+VIDEOS = Table("videos", Video, index=("index_id", "asset_id", "task_id", "status", "filename"))
+SHEETS = Table("sheets", Sheets, index=("expires",))
+TABLES = (ASSETS, SESSIONS, CHUNKS, JOBS, REPLAYS, BATCHES, INDEXES, VIDEOS, SHEETS)

@@ -100,7 +100,7 @@ class AnalyzeRoutes:
         except Broken as error:
             raise ApiError(500, "internal_error", str(error)) from None
         if wish.stream:
-            return StreamingResponse(_stream(found, generation), media_type="application/x-ndjson")
+            return StreamingResponse(streamed(found, generation), media_type="application/x-ndjson")
         return reply(
             {
                 "id": generation,
@@ -293,7 +293,8 @@ def _durations(db: sqlite3.Connection, jobs: list[Job]) -> dict[str, float]:
     return {asset.id: asset.duration for asset in found}
 
 
-async def _stream(found: Reply, generation: str) -> AsyncIterator[bytes]:
+async def streamed(found: Reply, generation: str) -> AsyncIterator[bytes]:
+    """Yield an answer as events, one JSON object a line."""
     yield dump({"event_type": "stream_start", "metadata": {"generation_id": generation}}) + b"\n"
     for at in range(0, len(found.text), _PIECE):
         yield dump({"event_type": "text_generation", "text": found.text[at : at + _PIECE]}) + b"\n"

@@ -15,11 +15,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipeline.local import ledger
-from pipeline.local.analysis import Refused, Spoken
+from pipeline.local.analysis import Clip, Refused
 from pipeline.local.crew import Broken
 from pipeline.local.desk import Desk, discard, fate_of, json_body
 from pipeline.local.form import read_form
-from pipeline.local.records import ASSETS, JOBS, Asset
+from pipeline.local.records import ASSETS, JOBS, VIDEOS, Asset
 from pipeline.local.state import settle
 from pipeline.local.wire import (
     API,
@@ -81,7 +81,6 @@ class AssetRoutes:
             Route(one, self.show, methods=["GET"]),
             Route(one, self.delete, methods=["DELETE"]),
             Route(f"{one}/user-metadata", self.change_metadata, methods=["PATCH", "PUT", "DELETE"]),
-            Route(f"{one}/indexed-assets", self.indexed, methods=["GET"]),
             Route(f"{one}/transcription", self.transcription, methods=["GET"]),
         ]
 
@@ -172,16 +171,16 @@ class AssetRoutes:
         return reply(asset_view(await self._get(request)))
 
     async def delete(self, request: Request) -> Response:
-        """Delete an asset; 409 while analyses that wait for it would be left without their video."""
+        """Delete an asset; 409 while it is indexed, or analyses that wait for it would be left without their video."""
         asset = await self._get(request)
         force = flag(request.query_params, "force", default=False)
 
         def work(db: sqlite3.Connection) -> None:
             waiting = JOBS.count(db, "asset_id = ? AND status IN ('queued', 'processing')", [asset.id])
-            if waiting and not force:
-                raise ApiError(
-                    409, "resource_in_use", f"{waiting} analyses refer to the asset; use force to ignore them."
-                )
+            indexed = VIDEOS.count(db, "asset_id = ? AND gone = 0 AND status <> 'failed'", [asset.id])
+            if waiting + indexed and not force:
+                users = f"{waiting} analyses and {indexed} indexed assets"
+                raise ApiError(409, "resource_in_use", f"{users} refer to the asset; use force to ignore them.")
             ASSETS.drop(db, "id = ?", [asset.id])
 
         await self._desk.state.change(work)
@@ -209,12 +208,6 @@ class AssetRoutes:
         await self._desk.state.change(work)
         return Response(status_code=204)
 
-    async def indexed(self, request: Request) -> Response:
-        """List where an asset is indexed: nowhere, as nothing can be indexed here."""
-        await self._get(request)
-        page = Page.of(request.query_params)
-        return reply({"data": [], "page_info": page.info(0)})
-
     async def transcription(self, request: Request) -> Response:
         """Return what is said, as far as captions tell; 404 where there are none."""
         asset = await self._get(request)
@@ -226,7 +219,7 @@ class AssetRoutes:
         if asset.status == "failed":
             return reply({"status": "failed", "error": {"message": asset.error}})
         try:
-            spoken = await self._desk.work.speech(asset)
+            spoken = (await self._desk.work.words(asset)).of("conversation")
         except Refused as refusal:
             return reply({"status": "failed", "error": {"message": refusal.message}})
         except Broken as error:
@@ -243,7 +236,7 @@ class AssetRoutes:
         return found
 
 
-def _transcription(spoken: Sequence[Spoken], wanted: set[str]) -> Mapping[str, Json]:
+def _transcription(spoken: Sequence[Clip], wanted: set[str]) -> Mapping[str, Json]:
     """Captions are the sentences and the utterances; the words share a caption's time by their length."""
     lines = [{"start": s.start, "end": s.end, "value": s.text} for s in spoken]
     found: dict[str, Json] = {name: lines for name in ("sentences", "utterances") if name in wanted}
@@ -252,7 +245,7 @@ def _transcription(spoken: Sequence[Spoken], wanted: set[str]) -> Mapping[str, J
     return found
 
 
-def _words(spoken: Spoken) -> list[dict[str, Json]]:
+def _words(spoken: Clip) -> list[dict[str, Json]]:
     words = spoken.text.split()
     letters = sum(len(word) for word in words) or 1
     per_letter = (spoken.end - spoken.start) / letters

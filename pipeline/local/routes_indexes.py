@@ -1,58 +1,54 @@
-"""Indexes: made, listed, deleted. Indexing and search need a model of pictures and words, which is not here."""
+"""Indexes, in both dialects: made, listed, renamed, deleted with the videos in them."""
 
 from __future__ import annotations
 
 import dataclasses
 import sqlite3
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pipeline.local import ledger
+from pipeline.local import ledger, places
 from pipeline.local.desk import Desk, json_body
-from pipeline.local.records import INDEXES, Index
-from pipeline.local.wire import API, ApiError, Page, invalid, missing, new_id, reply, time_text, unsupported
+from pipeline.local.filters import TIMES, Column, listed
+from pipeline.local.records import INDEXES, VIDEOS, Index
+from pipeline.local.wire import ApiError, invalid, new_id, reply, time_text
+from pipeline.local.wording import Wording, is_of
 from pipeline.model import Json
 
-_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+_COLUMNS = {"_id": Column("id"), "index_name": Column("name"), **TIMES}
+_FAMILIES = ("marengo", "pegasus")
 
 
 class IndexRoutes:
-    """``/indexes``, and the plain refusal of what would need one."""
+    """``/indexes`` of one dialect. Both see all indexes, each in its own words."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, wording: Wording) -> None:
         self._desk = desk
+        self._wording = wording
 
     def routes(self) -> list[Route]:
         """Return the routes."""
-        one = f"{API}/indexes/{{index_id}}"
+        all_, one = f"{self._wording.api}/indexes", f"{self._wording.api}/indexes/{{index_id}}"
         return [
-            Route(f"{API}/indexes", self.create, methods=["POST"]),
-            Route(f"{API}/indexes", self.page, methods=["GET"]),
+            Route(all_, self.create, methods=["POST"]),
+            Route(all_, self.page, methods=["GET"]),
             Route(one, self.show, methods=["GET"]),
             Route(one, self.rename, methods=["PUT"]),
             Route(one, self.delete, methods=["DELETE"]),
-            Route(f"{one}/indexed-assets", self.indexing, methods=_METHODS),
-            Route(f"{one}/indexed-assets/{{rest:path}}", self.indexing, methods=_METHODS),
-            Route(f"{one}/videos", self.indexing, methods=_METHODS),
-            Route(f"{one}/videos/{{rest:path}}", self.indexing, methods=_METHODS),
-            Route(f"{API}/tasks", self.indexing, methods=_METHODS),
-            Route(f"{API}/tasks/{{rest:path}}", self.indexing, methods=_METHODS),
-            Route(f"{API}/search", self.searching, methods=_METHODS),
-            Route(f"{API}/search/{{rest:path}}", self.searching, methods=_METHODS),
         ]
 
     async def create(self, request: Request) -> Response:
         """Make an index; its name is unique."""
         body = await json_body(request)
-        name, models, addons = body.get("index_name"), body.get("models"), body.get("addons", [])
-        if not isinstance(name, str) or not name.strip():
-            raise ApiError(400, "parameter_not_provided", "The index_name parameter is required.")
-        if not isinstance(models, list) or not models or not all(_model(entry) for entry in models):
-            raise invalid("The models parameter must list marengo3.0 with the options visual and audio.")
+        name, addons = _name(body.get("index_name")), body.get("addons") or []
+        models = self._wording.read(body.get(self._wording.models))
         if not isinstance(addons, list) or any(addon != "thumbnail" for addon in addons):
             raise invalid("The addons parameter may hold 'thumbnail' only.")
+        if addons and not any(is_of(model, "marengo") for model in models):
+            raise invalid("Addons need a Marengo model.")
         now = self._desk.clock.now()
         index = Index(new_id(now), name, now, now, models, addons)
 
@@ -66,33 +62,38 @@ class IndexRoutes:
 
     async def page(self, request: Request) -> Response:
         """List indexes; ``sort_option`` says in which order."""
-        query = request.query_params
-        page = Page.of(query)
-        name, newest = query.get("index_name", ""), query.get("sort_option", "desc") != "asc"
-        where, values = ("name = ?", [name]) if name else ("1", [])
+        prefix = self._wording.name.removesuffix("_name")
+        asked = {f"{prefix}_options", f"{prefix}_family"}
+        wanted = listed(request.query_params, _COLUMNS, beside={}, known=asked)
+        options, family = _asked(request.query_params, prefix)
 
-        def work(db: sqlite3.Connection) -> tuple[int, list[Index]]:
-            found = INDEXES.select(db, where, values, newest_first=newest, limit=page.limit, offset=page.offset)
-            return INDEXES.count(db, where, values), found
+        def fits(index: Index) -> bool:
+            models = [model for model in index.models if not family or is_of(model, family)]
+            return any(options <= set(model["model_options"]) for model in models)
 
-        total, found = await self._desk.state.look(work)
-        return reply({"data": [_view(index) for index in found], "page_info": page.info(total)})
+        def work(db: sqlite3.Connection) -> tuple[int, list[dict[str, Json]]]:
+            found = INDEXES.select(db, wanted.where, wanted.values, by=wanted.by, newest_first=wanted.newest_first)
+            fitting = [index for index in found if fits(index)]
+            shown = fitting[wanted.page.offset : wanted.page.offset + wanted.page.limit]
+            return len(fitting), [self._view(db, index) for index in shown]
+
+        total, data = await self._desk.state.look(work)
+        return reply({"data": data, "page_info": wanted.page.info(total)})
 
     async def show(self, request: Request) -> Response:
         """Show one index."""
         key = request.path_params["index_id"]
-        return reply(_view(await self._desk.state.look(lambda db: _present(db, key))))
+        return reply(await self._desk.state.look(lambda db: self._view(db, places.index_of(db, key))))
 
     async def rename(self, request: Request) -> Response:
-        """Give an index another name."""
+        """Give an index another name; nothing else of it can be changed."""
         key, body = request.path_params["index_id"], await json_body(request)
-        name = body.get("index_name")
-        if not isinstance(name, str) or not name.strip():
-            raise ApiError(400, "parameter_not_provided", "The index_name parameter is required.")
-        now = self._desk.clock.now()
+        if self._wording.models in body:
+            raise ApiError(400, "index_engine_cannot_be_changed", "The models of an index cannot be changed.")
+        name, now = _name(body.get("index_name")), self._desk.clock.now()
 
         def work(db: sqlite3.Connection) -> None:
-            index = _present(db, key)
+            index = places.index_of(db, key)
             _unique(db, name, key)
             INDEXES.put(db, dataclasses.replace(index, name=name, updated=now))
 
@@ -100,53 +101,49 @@ class IndexRoutes:
         return Response(status_code=204)
 
     async def delete(self, request: Request) -> Response:
-        """Delete an index."""
+        """Delete an index with the videos in it."""
         key = request.path_params["index_id"]
 
-        def work(db: sqlite3.Connection) -> None:
-            _present(db, key)
+        def work(db: sqlite3.Connection) -> list[str]:
+            places.index_of(db, key)
+            orphans = [places.remove(db, video) for video in VIDEOS.select(db, "index_id = ?", [key])]
             INDEXES.drop(db, "id = ?", [key])
+            return orphans
 
-        await self._desk.state.change(work)
+        for asset in await self._desk.state.change(work):
+            await self._desk.discard_blob(asset)
         return Response(status_code=204)
 
-    async def indexing(self, request: Request) -> Response:
-        """Refuse, and say what would do it; an empty list would read as "not there"."""
-        raise unsupported("indexing", "Set TWELVELABS_API_KEY to use the vendor's platform, or ask by /analyze.")
+    def _view(self, db: sqlite3.Connection, index: Index) -> dict[str, Json]:
+        videos, seconds = places.size_of(db, index.id)
+        return {
+            "_id": index.id,
+            "index_name": index.name,
+            **self._wording.show(index),
+            "addons": index.addons,
+            "video_count": videos,
+            "total_duration": seconds,
+            "created_at": time_text(index.created),
+            "updated_at": time_text(index.updated),
+            "expires_at": None,
+        }
 
-    async def searching(self, request: Request) -> Response:
-        """Refuse, and say what would do it."""
-        raise unsupported("search", "Set TWELVELABS_API_KEY to use the vendor's platform, or ask by /analyze.")
+
+def _asked(query: QueryParams, prefix: str) -> tuple[set[str], str]:
+    """Return the options, comma separated or repeated, and the family that are asked for."""
+    options = {part for text in query.getlist(f"{prefix}_options") for part in text.split(",") if part}
+    family = query.get(f"{prefix}_family", "")
+    if family not in ("", *_FAMILIES):
+        raise invalid(f"The {prefix}_family parameter must be marengo or pegasus.")
+    return options, family
 
 
-def _model(entry: Json) -> bool:
-    if not isinstance(entry, dict) or entry.get("model_name") != "marengo3.0":
-        return False
-    options = entry.get("model_options")
-    return isinstance(options, list) and bool(options) and all(option in ("visual", "audio") for option in options)
-
-
-def _present(db: sqlite3.Connection, key: str) -> Index:
-    index = INDEXES.get(db, key)
-    if index is None:
-        raise missing("index", key)
-    return index
+def _name(given: Json) -> str:
+    if not isinstance(given, str) or not given.strip():
+        raise ApiError(400, "parameter_not_provided", "The index_name parameter is required.")
+    return given
 
 
 def _unique(db: sqlite3.Connection, name: str, except_for: str) -> None:
     if INDEXES.count(db, "name = ? AND id <> ?", [name, except_for]):
         raise ApiError(400, "index_name_already_exists", f"An index named {name[:64]!r} exists already.")
-
-
-def _view(index: Index) -> dict[str, Json]:
-    return {
-        "_id": index.id,
-        "index_name": index.name,
-        "models": index.models,
-        "addons": index.addons,
-        "video_count": 0,
-        "total_duration": 0.0,
-        "created_at": time_text(index.created),
-        "updated_at": time_text(index.updated),
-        "expires_at": None,
-    }

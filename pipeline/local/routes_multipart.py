@@ -7,7 +7,6 @@ import mimetypes
 import secrets
 import sqlite3
 from typing import TypeGuard
-from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,7 +16,7 @@ from pipeline.local import ledger
 from pipeline.local.desk import Desk, discard, fate_of, json_body
 from pipeline.local.records import ASSETS, CHUNKS, SESSIONS, Asset, Chunk, Session
 from pipeline.local.state import settle
-from pipeline.local.wire import API, STORAGE, ApiError, Page, invalid, metadata_of, missing, new_id, reply, time_text
+from pipeline.local.wire import API, ApiError, Page, invalid, metadata_of, missing, new_id, reply, time_text
 from pipeline.model import Json
 
 _MOST_URLS = 50
@@ -112,15 +111,11 @@ class MultipartRoutes:
         return [
             {
                 "chunk_index": number,
-                "url": self._signed(f"uploads/{session.id}/{number}", int(until)),
+                "url": self._desk.presigned(f"uploads/{session.id}/{number}", int(until)),
                 "expires_at": time_text(until),
             }
             for number in numbers
         ]
-
-    def _signed(self, subject: str, expires: int) -> str:
-        query = urlencode({"expires": expires, "signature": self._desk.sign(subject, expires)})
-        return f"{self._desk.base_url}{STORAGE}/{subject}?{query}"
 
     async def page(self, request: Request) -> Response:
         """List sessions that are not complete, newest first."""
@@ -221,7 +216,7 @@ class MultipartRoutes:
         if complete == session.total_chunks:
             await self._complete(request, session)
             until = int(now + self._desk.limits.url_seconds)
-            answer["url"] = self._signed(f"assets/{session.asset_id}", until)
+            answer["url"] = self._desk.presigned(f"assets/{session.asset_id}", until)
         return reply(answer)
 
     async def _complete(self, request: Request, session: Session) -> None:

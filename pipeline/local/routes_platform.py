@@ -45,14 +45,14 @@ class PlatformRoutes:
         return reply(self._open_gate.script.as_json())
 
     async def set_faults(self, request: Request) -> Response:
-        """Replace the running script: ``{"rules": [...], "seed": 0}``."""
+        """Replace the running script: ``{"rules": [...], "seed": 0, "v1_2": "serve"}``."""
         body = await json_body(request)
-        rules, seed = body.get("rules"), body.get("seed", 0)
+        rules, seed = body.get("rules", []), body.get("seed", 0)
         if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
             raise invalid("The rules parameter must be a list of objects.")
         if not isinstance(seed, int):
             raise invalid("The seed parameter must be a whole number.")
-        self._open_gate.script = Script(Faults.of(rules, seed))
+        self._open_gate.script = Script(Faults.of(rules, seed, body.get("v1_2", "serve")))
         return reply(self._open_gate.script.as_json())
 
     async def clear_faults(self, request: Request) -> Response:

@@ -9,14 +9,17 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
+from pipeline.local.analysis import Refused
+from pipeline.local.crew import Broken
 from pipeline.local.desk import Desk, Inlet, bytes_of
+from pipeline.local.places import asset_of, video_of
 from pipeline.local.records import CHUNKS, Chunk
 from pipeline.local.routes_multipart import active_session
 from pipeline.local.wire import STORAGE, ApiError, invalid, missing
 
 
 class StorageRoutes:
-    """``/_storage``: chunks come in, whole assets go out."""
+    """``/_storage``: chunks come in, whole assets and single pictures go out."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -26,6 +29,7 @@ class StorageRoutes:
         return [
             Route(f"{STORAGE}/uploads/{{upload_id}}/{{number:int}}", self.store, methods=["PUT"]),
             Route(f"{STORAGE}/assets/{{asset_id}}", self.fetch, methods=["GET"]),
+            Route(f"{STORAGE}/thumbnails/{{video_id}}/{{at:int}}", self.thumbnail, methods=["GET"]),
         ]
 
     async def store(self, request: Request) -> Response:
@@ -60,6 +64,17 @@ class StorageRoutes:
         if not path.exists():
             raise missing("asset", key)
         return FileResponse(path, media_type="application/octet-stream")
+
+    async def thumbnail(self, request: Request) -> Response:
+        """Decode the picture at a time (thousandths of a second) of a video, for the holder of a signed address."""
+        key, at = request.path_params["video_id"], request.path_params["at"]
+        self._desk.check_signature(request, f"thumbnails/{key}/{at}")
+        asset = await self._desk.state.look(lambda db: asset_of(db, video_of(db, key)))
+        try:
+            picture = await self._desk.work.picture(asset, at / 1000)
+        except (Refused, Broken):
+            raise missing("picture", key) from None
+        return Response(picture, media_type="image/jpeg")
 
 
 def _put_chunk(db: sqlite3.Connection, chunk: Chunk) -> None:

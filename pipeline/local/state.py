@@ -16,12 +16,12 @@ import anyio
 from filelock import FileLock, Timeout
 
 from pipeline.errors import Busy, StoreError
-from pipeline.local import ledger
-from pipeline.local.records import ASSETS, CHUNKS, JOBS, SESSIONS, TABLES
+from pipeline.local import ledger, lexicon
+from pipeline.local.records import ASSETS, CHUNKS, JOBS, SESSIONS, TABLES, VIDEOS
 
 T = TypeVar("T")
 
-_VERSION = 1
+_VERSION = 2  #: 2: videos, sheets and the full-text index; older files only lack them
 
 
 @dataclasses.dataclass(slots=True)
@@ -121,7 +121,7 @@ class State:
                 f"{self.database}: written by a newer version ({version} > {_VERSION})", remedy="upgrade reelmill"
             )
         db.execute("BEGIN IMMEDIATE")
-        for statement in (ledger.DDL, *(part for table in TABLES for part in table.ddl)):
+        for statement in (ledger.DDL, *lexicon.DDL, *(part for table in TABLES for part in table.ddl)):
             db.execute(statement)
         db.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT")
         db.execute("INSERT OR IGNORE INTO meta VALUES ('secret', ?)", [secrets.token_hex(32)])
@@ -234,13 +234,19 @@ class State:
         """Return the folder of finished readings, by content."""
         return self.folder / "readings"
 
-    async def unfinished(self) -> tuple[list[str], list[str]]:
-        """Return the ids of assets still processing and of jobs still queued, oldest first."""
+    async def unfinished(self) -> tuple[list[str], list[str], list[str]]:
+        """Return the ids of assets still processing, jobs still queued and videos on their way, oldest first.
 
-        def work(db: sqlite3.Connection) -> tuple[list[str], list[str]]:
+        A video whose asset is still processing is not among them: the asset's end sets it going.
+        """
+
+        def work(db: sqlite3.Connection) -> tuple[list[str], list[str], list[str]]:
             assets = ASSETS.select(db, "status = 'processing' AND fate <> 'stuck'")
             jobs = JOBS.select(db, "status = 'queued' AND fate <> 'stuck'")
-            return [a.id for a in assets if a.method != "multipart" or _complete(db, a.id)], [j.id for j in jobs]
+            arrived = "NOT EXISTS (SELECT 1 FROM assets a WHERE a.id = asset_id AND a.status = 'processing')"
+            videos = VIDEOS.select(db, f"status NOT IN ('ready', 'failed') AND fate <> 'stuck' AND {arrived}")
+            whole = [a.id for a in assets if a.method != "multipart" or _complete(db, a.id)]
+            return whole, [j.id for j in jobs], [v.id for v in videos]
 
         return await self.look(work)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -16,6 +16,9 @@ from pipeline.model import Json
 
 API = "/v1.3"
 VERSION = "1.3"
+#: The dialect of 2023, which the vendor has retired; the notebook also called it under another host path.
+OLD = "/v1.2"
+_OLD_NAMES = ("/p/v1.2",)
 #: Routes that a test double needs and the vendor does not have.
 EXTENSION = "/_platform"
 #: Where presigned addresses point: no key is wanted there, the signature is the key.
@@ -53,6 +56,23 @@ def unsupported(what: str, instead: str) -> ApiError:
     return ApiError(400, "not_supported_by_local_platform", f"The local platform does not do {what}. {instead}")
 
 
+def canonical(path: str) -> str:
+    """Return the one name of a path: the old dialect answers under two, and with a slash at the end too.
+
+    >>> canonical("/p/v1.2/search/")
+    '/v1.2/search'
+    """
+    for name in _OLD_NAMES:
+        if is_under(path, name):
+            path = OLD + path.removeprefix(name)
+    return path.rstrip("/") if is_under(path, OLD) else path
+
+
+def is_under(path: str, prefix: str) -> bool:
+    """True if a path is the prefix or lies below it."""
+    return path == prefix or path.startswith(f"{prefix}/")
+
+
 def shape_of(path: str) -> Shape:
     """Return the error shape that the API uses on a path."""
     nested = path.startswith((f"{API}/analyze/tasks", f"{API}/analyze/batches"))
@@ -82,7 +102,9 @@ def error_response(path: str, error: ApiError) -> Response:
     """Return an error as the API words it on this path."""
     shape = "flat" if error.status == 401 else shape_of(path)  # a key is refused before the route is known
     body = error_body(shape, error.code, error.message, error.details)
-    return Response(body, error.status, media_type=media_type(shape))
+    # The old dialect knows 404 for no route only: an unknown id is a bad parameter there.
+    unknown_id = error.code == "resource_not_exist" and is_under(path, OLD)
+    return Response(body, 400 if unknown_id else error.status, media_type=media_type(shape))
 
 
 def dump(value: Json) -> bytes:
@@ -143,9 +165,10 @@ def time_text(epoch: float | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A read form: text fields (the first of a name counts), and where the file part was put."""
+    """A read form: text fields (the first of a name counts, all are in ``lists``), and where the file part was put."""
 
     fields: Mapping[str, str] = field(default_factory=dict)
+    lists: Mapping[str, Sequence[str]] = field(default_factory=dict)
     file_name: str = ""
     file_type: str = ""
     file_size: int = -1  #: bytes; -1 without a file part

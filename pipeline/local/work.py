@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import shutil
 import sqlite3
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 
 import anyio
 import anyio.abc
 from anyio.abc import TaskStatus
 
 from pipeline.local import crew as hands
-from pipeline.local.analysis import Ask, Refused, Reply, Spoken
+from pipeline.local import shelf as shelves
+from pipeline.local.analysis import Ask, Refused, Reply, Words
 from pipeline.local.crew import Broken, Crew
 from pipeline.local.fetch import UrlPolicy, download
+from pipeline.local.indexing import Indexing, ask_about
 from pipeline.local.limits import Limits
-from pipeline.local.records import ASSETS, JOBS, Asset, Job
+from pipeline.local.records import ASSETS, JOBS, VIDEOS, Asset, Job
+from pipeline.local.shelf import Shelf
 from pipeline.local.state import State, settle
 from pipeline.model import Json
 from pipeline.ports import Clock
@@ -26,25 +31,37 @@ CUT_WARNING = "The answer was cut: it reached max_tokens. The text up to there i
 
 
 class Work:
-    """Two queues in memory, filled from the state at the start and by the routes later."""
+    """Three queues in memory, filled from the state at the start and by the routes later."""
 
-    def __init__(self, state: State, crew: Crew, clock: Clock, limits: Limits, policy: UrlPolicy, workers: int) -> None:
+    def __init__(
+        self,
+        state: State,
+        crew: Crew,
+        clock: Clock,
+        limits: Limits,
+        policy: UrlPolicy,
+        workers: int,
+        shelf: Shelf | None = None,
+    ) -> None:
         self._state = state
         self._crew = crew
         self._clock = clock
         self._limits = limits
         self._policy = policy
+        self._shelf = shelf
         self._workers = workers
+        self._indexing = Indexing(state, crew, clock, limits)
         self._group: anyio.abc.TaskGroup | None = None
         self._assets: asyncio.Queue[str] = asyncio.Queue()
         self._jobs: asyncio.Queue[str] = asyncio.Queue()
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Work until cancelled, beginning with what an earlier process has left."""
-        assets, jobs = await self._state.unfinished()
+        assets, jobs, videos = await self._state.unfinished()
         try:
             async with anyio.create_task_group() as group:
                 self._group = group
+                group.start_soon(self._indexing.run)
                 for _ in range(2):
                     group.start_soon(self._drain_assets)
                 for _ in range(self._workers):
@@ -53,6 +70,8 @@ class Work:
                     self.push_asset(key)
                 for key in jobs:
                     self.push_job(key)
+                for key in videos:
+                    self.push_video(key)
                 task_status.started()
                 await anyio.sleep_forever()
         finally:
@@ -65,6 +84,10 @@ class Work:
     def push_job(self, key: str) -> None:
         """Queue an accepted analysis."""
         self._push(self._jobs, key, self._limits.think_seconds)
+
+    def push_video(self, key: str) -> None:
+        """Queue a video whose asset has arrived."""
+        self._indexing.push(key)
 
     def _push(self, queue: asyncio.Queue[str], key: str, delay: float) -> None:
         if delay > 0 and self._group is not None:
@@ -81,6 +104,11 @@ class Work:
             asset = await self._asset(await self._assets.get())
             if asset is not None and asset.status == "processing":
                 await self.process(asset)
+                await self._arrived(asset.id)
+
+    async def _arrived(self, asset_id: str) -> None:
+        for key in await self._state.look(lambda db: _waiting(db, asset_id)):
+            self.push_video(key)
 
     async def _drain_jobs(self) -> None:
         while True:
@@ -105,7 +133,7 @@ class Work:
         try:
             if asset.url and not blob.exists():
                 half = self._state.incoming()
-                await download(asset.url, half, self._policy, self._limits.url_bytes)
+                await self._fetch(asset.url, half)
                 await self._state.aside(lambda: settle(half, blob))
             found = await hands.look(self._crew, blob)
         except Refused as refusal:
@@ -115,15 +143,31 @@ class Work:
         fault = self._limits.picture_fault(found.width, found.height)
         if fault is not None and self._limits.pictures_checked_at == "asset":
             return dataclasses.replace(asset, status="failed", error=f"{fault[0]}: {fault[1]}")
+        title = {"title": found.title} if shelves.watched(asset.url) and found.title else {}
         return dataclasses.replace(
             asset,
             status="ready",
+            user_metadata={**title, **asset.user_metadata},
             size=blob.stat().st_size,
             duration=found.seconds,
             sha256=found.sha256,
             file_type=asset.file_type or found.mime,
             technical=found.technical,
         )
+
+    async def _fetch(self, url: str, half: Path) -> None:
+        """Get the bytes behind an address: YouTube's from the shelf, others from the network; raises Refused."""
+        watched, shelf = shelves.watched(url), self._shelf
+        if watched is None or shelf is None:
+            await download(url, half, self._policy, self._limits.url_bytes)
+            return
+        held = await self._state.aside(lambda: shelf.find(watched))
+        if held is None:
+            raise Refused("video_url_unreachable", f"The file of {watched} is no longer in the media folder.")
+        try:
+            await self._state.aside(lambda: shutil.copyfile(held.path, half))
+        except OSError as error:
+            raise Refused("video_url_unreachable", f"The file could not be copied: {error.strerror}.") from None
 
     # -------------------------------------------------------------------------------------------------------- jobs
 
@@ -174,27 +218,17 @@ class Work:
             raise Refused("parameter_invalid", "The start_time parameter lies behind the end of the video.")
         return await hands.answer(self._crew, self.question(asset, request))
 
-    async def speech(self, asset: Asset) -> list[Spoken]:
-        """Return what is said in a ready asset, as far as captions tell; raises Refused or Broken."""
-        return await hands.speech(self._crew, self.question(asset, {}))
+    async def words(self, asset: Asset) -> Words:
+        """Return what is said (as far as captions tell) and written in a ready asset; raises Refused or Broken."""
+        return await hands.words(self._crew, self.question(asset, {}))
+
+    async def picture(self, asset: Asset, at: float) -> bytes:
+        """Return the picture at a time as a JPEG; raises Refused or Broken."""
+        return await hands.picture(self._crew, self._state.blob(asset.id), at)
 
     def question(self, asset: Asset, request: Mapping[str, Json]) -> Ask:
         """Put an asset and a checked request into one question."""
-        captions, title, name = (asset.user_metadata.get(key) for key in ("captions", "title", "source_name"))
-        return Ask(
-            path=str(self._state.blob(asset.id)),
-            sha256=asset.sha256,
-            readings=str(self._state.readings),
-            # An uploader may need the filename for a unique key; a name fit for people is then in the metadata.
-            name=name if isinstance(name, str) and name else asset.filename,
-            title=title if isinstance(title, str) else "",
-            captions=(captions,) if isinstance(captions, str) and captions else (),
-            prompt=request.get("prompt", ""),
-            schema=request.get("schema"),
-            start=request.get("start_time"),
-            end=request.get("end_time"),
-            max_tokens=request.get("max_tokens", 4096),
-        )
+        return ask_about(self._state, asset, request)
 
     async def _finish(self, job: Job, reply: Reply | Refused) -> None:
         now = self._clock.now()
@@ -212,6 +246,14 @@ class Work:
                 JOBS.put(db, done)
 
         await self._state.change(work, durable=False)
+
+
+def _waiting(db: sqlite3.Connection, asset_id: str) -> list[str]:
+    """Return the videos that are to be made of an asset."""
+    return [
+        video.id
+        for video in VIDEOS.select(db, "asset_id = ? AND status = 'validating' AND fate <> 'stuck'", [asset_id])
+    ]
 
 
 def result_of(reply: Reply, generation: str) -> dict[str, Json]:

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import httpx
 
-from pipeline.local.analysis import Ask, Look, Refused, Reply, Spoken, cut, digest
+from pipeline.local.analysis import Ask, Clip, Look, Refused, Reply, Words, cut, digest
 from pipeline.local.faults import Faults
 from pipeline.local.fetch import UrlPolicy
 from pipeline.local.limits import Limits
@@ -57,6 +57,7 @@ class Canned:
         self.seconds = seconds
         self.size = size
         self.asked: list[Ask] = []
+        self.shown: list[tuple[float, float, str]] = []  #: on-screen text of every video
 
     def look(self, path: Path) -> Look:
         with path.open("rb") as file:
@@ -72,8 +73,16 @@ class Canned:
             raise Refused("token_limit_exceeded", "too much")
         return cut(self.text or json.dumps(filled(ask.schema, self.seconds)), ask, 100)
 
-    def speech(self, ask: Ask) -> list[Spoken]:
-        return [Spoken(0.0, 2.0, "welcome back"), Spoken(2.0, 4.0, "to the show")] if ask.captions else []
+    def words(self, ask: Ask) -> Words:
+        """Captions are taken as they were handed over: each line one that stands for two seconds."""
+        lines = "\n".join(ask.captions).splitlines()
+        said = [Clip("conversation", 2.0 * n, 2.0 * n + 2, line) for n, line in enumerate(lines)]
+        spoken = [Clip("sentence", clip.start, clip.end, clip.text) for clip in said]
+        unread = () if said else ("conversation",)
+        return Words((*said, *spoken, *(Clip("text_in_video", *shown) for shown in self.shown)), unread)
+
+    def picture(self, path: Path, at: float) -> bytes:
+        return f"picture at {at:g}".encode()
 
 
 def filled(schema: Mapping[str, Any] | None, seconds: float) -> Any:

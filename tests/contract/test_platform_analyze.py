@@ -260,26 +260,3 @@ async def test_tasks_are_canceled_and_deleted_by_the_rules(tmp_path: Path) -> No
         assert (await client.delete(f"/analyze/tasks/{done}")).status_code == 204
         for answer in [await client.get(f"/analyze/tasks/{done}"), await client.delete(f"/analyze/tasks/{done}")]:
             assert (answer.status_code, answer.json()["error"]["code"]) == (404, "resource_not_exist")
-
-
-@pytest.mark.asyncio
-async def test_indexes_exist_and_indexing_says_no(tmp_path: Path) -> None:
-    """An index can be made once per name, listed, renamed and deleted; indexing and search refuse in words."""
-    models = [{"model_name": "marengo3.0", "model_options": ["visual", "audio"]}]
-    async with platform(tmp_path) as (_, client):
-        made = await client.post("/indexes", json={"index_name": "demo", "models": models})
-        key = made.json()["_id"]
-        again = await client.post("/indexes", json={"index_name": "demo", "models": models})
-        assert (made.status_code, again.status_code, again.json()["code"]) == (201, 400, "index_name_already_exists")
-        listed = (await client.get("/indexes", params={"index_name": "demo"})).json()
-        assert [(i["_id"], i["models"], i["video_count"]) for i in listed["data"]] == [(key, models, 0)]
-        assert (await client.put(f"/indexes/{key}", json={"index_name": "other"})).status_code == 204
-        assert (await client.get(f"/indexes/{key}")).json()["index_name"] == "other"
-        for answer in [
-            await client.post(f"/indexes/{key}/indexed-assets", json={"asset_id": "x"}),
-            await client.post("/search", data={"index_id": key, "query_text": "x"}),
-        ]:
-            assert (answer.status_code, answer.json()["code"]) == (400, "not_supported_by_local_platform")
-            assert "TWELVELABS_API_KEY" in answer.json()["message"]
-        assert (await client.delete(f"/indexes/{key}")).status_code == 204
-        assert (await client.get(f"/indexes/{key}")).status_code == 404

@@ -165,7 +165,7 @@ async def test_an_asset_that_analyses_wait_for_is_not_deleted_without_force(tmp_
 async def test_captions_given_with_the_upload_become_the_transcription(tmp_path: Path) -> None:
     """Sentences carry the captions' times, words lie inside them in order; without captions there is a 404."""
     async with platform(tmp_path) as (_, client):
-        asset = await ready(client, user_metadata=json.dumps({"captions": "WEBVTT"}))
+        asset = await ready(client, user_metadata=json.dumps({"captions": "welcome back\nto the show"}))
         answer = await client.get(f"/assets/{asset}/transcription", params={"include": "words,sentences"})
         found = answer.json()
         assert found["status"] == "ready"
