@@ -129,7 +129,7 @@ class AnalysisKind:
             return self._refused(task, error.trouble)
         if isinstance(reply, Answer):
             return self._answered(task, reply)
-        return Advance("await", {**task.data, "task_id": reply, "again": 0})
+        return Advance("await", {**task.data, "task_id": reply, "again": 0, "lost": 0})
 
     async def find(self, task: Task, still: Still) -> Outcome:
         """Ask whether a request whose answer we never saw was accepted."""
@@ -158,9 +158,12 @@ class AnalysisKind:
         """The platform said no. If it has lost the asset, have it uploaded again; this analysis follows by itself."""
         if trouble.code != "resource_not_exist":
             return Fail(trouble, stage="price")
+        lost = int(task.data.get("lost", 0)) + 1
+        if lost >= self._options.tries:  # the platform shows the asset as ready and denies it: that can go on for ever
+            return Fail(trouble, stage="price", data=_next(task, lost=0))
         # The same analysis is armed again, under a key of its own, once the video has a new asset.
         check = NewTask("video", task.subject, "place", {}, subject=task.subject, rearm="settle")
-        return Done(data=_next(task, superseded=True), spawn=[check])
+        return Done(data=_next(task, superseded=True, lost=lost), spawn=[check])
 
     def _spend(self, task: Task, key: str, usd: float, *, doubtful: bool = False) -> Spend:
         minutes = task.data["seconds"] / 60
@@ -315,6 +318,8 @@ def _parsed(text: str) -> Mapping[str, Json] | str:
         answer = json.loads(text)
     except ValueError as error:
         return f"the answer is not valid JSON ({error})"[:200]
+    except RecursionError:
+        return "the answer is nested too deeply"
     return answer if isinstance(answer, dict) else "the answer is not a JSON object"
 
 

@@ -1,0 +1,414 @@
+"""Kind ``analysis``: paid once, kept as received, checked part by part, asked again only where that is worth it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import Ambiguous, Permanent
+from pipeline.kit import Task
+from pipeline.model import Spend, State
+from pipeline.ports import AnalysisStatus, Question
+from tests.engine.lives import Life, priced, results_of
+from tests.fakes import clips, items
+from tests.virtual import run_virtual
+
+
+async def spends(life: Life) -> list[Spend]:
+    """Return the ledger of all videos."""
+    found: list[Spend] = await life.database.spends([task.key for task in await life.tasks("video")])
+    return found
+
+
+async def jobs_with_results(life: Life) -> list[str]:
+    """Return the names of the wishes that have an answer."""
+    return sorted(job for _, job, _ in await life.answers())
+
+
+# ------------------------------------------------------------------------------------------------------- paying
+
+
+def test_every_paid_call_is_in_the_ledger_before_it_is_made(tmp_path: Path) -> None:
+    """One entry per accepted call under the very key that was sent, with its price, its minutes and its video."""
+    life = Life.at(tmp_path, **priced(jobs={"fuse": False}))
+    seen: list[bool] = []
+    real = life.api.submit_analysis
+
+    async def looking(question: Question, still: Any) -> Any:
+        seen.append(question.key in {spend.key for spend in await spends(life)})
+        return await real(question, still)
+
+    life.api.submit_analysis = looking  # type: ignore[method-assign]
+
+    async def scenario() -> None:
+        report = await life.run(items(clips(tmp_path, 2)))
+        entries = await spends(life)
+        assert sorted(spend.key for spend in entries) == sorted(life.effects_of("analysis"))
+        assert len(entries) == 8
+        assert seen == [True] * 8
+        assert all(spend.usd > 0.0292 and spend.minutes == 1.0 and not spend.doubtful for spend in entries)
+        assert report.usd == pytest.approx(sum(spend.usd for spend in entries))
+        assert (report.analyses, report.minutes, report.doubtful) == (8, 8.0, 0)
+
+    run_virtual(scenario())
+
+
+STOPPED: dict[str, dict[str, Any]] = priced(budget={"max_usd_per_run": 0.0}, jobs={"enabled": ("gist", "chapters")})
+
+
+def test_a_wish_that_nobody_has_any_more_is_dropped_without_paying(tmp_path: Path) -> None:
+    """The budget stopped it yesterday; today the configuration wants something else: only that is asked."""
+    life = Life.at(tmp_path, **STOPPED)
+    paths = clips(tmp_path, 1)
+
+    async def scenario() -> None:
+        assert (await life.run(items(paths))).exit_code == 5
+        life.configure(tmp_path, **priced(jobs={"enabled": ("summary",)}))
+        assert (await life.run(items(paths))).exit_code == 0
+        assert len(life.effects_of("analysis")) == 1
+        assert await jobs_with_results(life) == ["summary"]
+        assert len(await spends(life)) == 1
+        assert [task.state for task in await life.tasks("analysis")] == [State.DONE, State.DONE]
+
+    run_virtual(scenario())
+
+
+def test_a_dropped_wish_that_comes_back_is_asked(tmp_path: Path) -> None:
+    """Dropping is no memory: with the old configuration again, the old wish is asked after all."""
+    life = Life.at(tmp_path, **STOPPED)
+    paths = clips(tmp_path, 1)
+
+    async def scenario() -> None:
+        await life.run(items(paths))
+        life.configure(tmp_path, **priced(jobs={"enabled": ("summary",)}))
+        await life.run(items(paths))
+        life.configure(tmp_path, **priced(jobs={"enabled": ("gist", "chapters")}))
+        assert (await life.run(items(paths))).exit_code == 0
+        assert await jobs_with_results(life) == ["chapters", "gist", "summary"]
+        assert (len(life.effects_of("asset")), len(life.effects_of("analysis"))) == (1, 2)
+
+    run_virtual(scenario())
+
+
+def test_a_request_that_is_still_wanted_in_part_is_made_once(tmp_path: Path) -> None:
+    """One of two fused wishes is left: the request that stands goes out, and no second one for the same answer."""
+    life = Life.at(tmp_path, **STOPPED)
+    paths = clips(tmp_path, 1)
+
+    async def scenario() -> None:
+        await life.run(items(paths))
+        life.configure(tmp_path, **priced(jobs={"enabled": ("gist",)}))
+        assert (await life.run(items(paths))).exit_code == 0
+        assert len(life.effects_of("analysis")) == 1
+        assert "gist" in await jobs_with_results(life)
+
+    run_virtual(scenario())
+
+
+# ------------------------------------------------------------------------------------------------------- ask, act
+
+
+def test_an_answer_that_was_lost_on_the_way_is_found_again(tmp_path: Path) -> None:
+    """The platform knows our key: the accepted request is adopted, not paid again."""
+    life = Life.at(tmp_path, **priced())
+    life.api.ask_trouble = lambda number: Ambiguous("reset") if number == 1 else None
+    life.api.accepted = True
+    report = run_virtual(life.run(items(clips(tmp_path, 1))))
+    assert (report.exit_code, report.doubtful, len(life.api.questions)) == (0, 0, 1)
+    assert len(run_virtual(spends(life))) == 1
+
+
+def test_where_nobody_can_be_asked_it_is_repeated_once_and_counted(tmp_path: Path) -> None:
+    """Possibly paid twice: the ledger has both entries, and the report says so."""
+    life = Life.at(tmp_path, **priced())
+    life.api.ask_trouble = lambda number: Ambiguous("reset") if number == 1 else None
+    life.api.accepted, life.api.can_be_asked = True, False
+    report = run_virtual(life.run(items(clips(tmp_path, 1))))
+    assert (report.exit_code, report.doubtful, len(life.api.questions)) == (0, 1, 2)
+    first, second = run_virtual(spends(life))
+    assert (first.doubtful, second.doubtful, first.usd) == (False, True, second.usd)
+    assert report.usd == pytest.approx(2 * first.usd)
+
+
+def test_where_nobody_can_be_asked_twice_a_person_must_decide(tmp_path: Path) -> None:
+    """Lost twice: held, not repeated for ever; the operator's retry pays once more and gets the answer."""
+    life = Life.at(tmp_path, **priced())
+    life.api.ask_trouble = lambda number: Ambiguous("reset") if number <= 2 else None
+    life.api.can_be_asked = False
+    paths = clips(tmp_path, 1)
+
+    async def scenario() -> None:
+        assert (await life.run(items(paths))).exit_code == 3
+        assert len(life.api.questions) == 2
+        assert (await life.one("analysis")).state is State.HELD
+        assert await life.troubles() == {"analysis": "cannot_be_asked"}
+        assert (await life.run(items(paths))).exit_code == 3
+        assert len(life.api.questions) == 2  # a run by itself never decides it
+        assert await life.retry() == 1
+        assert (await life.run(items(paths))).exit_code == 0
+        assert len(life.api.questions) == 3
+
+    run_virtual(scenario())
+
+
+def test_a_cautious_policy_holds_at_once(tmp_path: Path) -> None:
+    """``on_ambiguous_ask = "hold"``: nothing is ever paid twice without a word."""
+    life = Life.at(tmp_path, **priced(policy={"on_ambiguous_ask": "hold"}))
+    life.api.ask_trouble = lambda number: Ambiguous("reset")
+    life.api.can_be_asked = False
+    report = run_virtual(life.run(items(clips(tmp_path, 1))))
+    assert (report.exit_code, report.doubtful, len(life.api.questions)) == (3, 0, 1)
+    assert run_virtual(life.one("analysis")).state is State.HELD
+
+
+def test_a_request_that_is_never_accepted_is_given_up(tmp_path: Path) -> None:
+    """As often as the policy says, asking before each; then it fails, and its price stands once in the ledger."""
+    life = Life.at(tmp_path, **priced(policy={"attempts": 4}))
+    life.api.ask_trouble = lambda number: Ambiguous("reset")
+    assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 3
+    assert len(life.api.questions) == 4
+    assert len({question.key for question in life.api.questions}) == 1
+    assert len(run_virtual(spends(life))) == 1
+
+
+def test_an_asset_that_is_gone_when_it_is_asked_about_is_uploaded_again(tmp_path: Path) -> None:
+    """The video gets a new asset and the analysis follows by itself, under a key of its own."""
+    life = Life.at(tmp_path)
+
+    def lose(number: int) -> Exception | None:
+        if number == 1:
+            life.platform.assets.clear()
+        return None
+
+    life.api.ask_trouble = lose
+
+    async def scenario() -> None:
+        assert (await life.run(items(clips(tmp_path, 1)))).exit_code == 0
+        assert len(life.effects_of("asset")) == 2
+        assert len(life.effects_of("analysis")) == 1
+        first, second = life.api.questions
+        assert first.key != second.key
+        assert first.media_id != second.media_id
+        assert len(await jobs_with_results(life)) == 4
+
+    run_virtual(scenario())
+
+
+def test_two_analyses_that_lose_one_asset_share_the_new_one(tmp_path: Path) -> None:
+    """Unfused, four requests meet the same loss: one new upload serves all."""
+    life = Life.at(tmp_path, jobs={"fuse": False})
+    old: list[str] = []
+
+    def lose(number: int) -> Exception | None:
+        if number == 1:
+            old.extend(life.platform.assets)
+            life.platform.assets.clear()
+        return None
+
+    life.api.ask_trouble = lose
+
+    async def scenario() -> None:
+        assert (await life.run(items(clips(tmp_path, 1)))).exit_code == 0
+        assert len(life.effects_of("asset")) == 2
+        assert sorted(await jobs_with_results(life)) == ["chapters", "gist", "highlights", "summary"]
+        assert len(life.effects_of("analysis")) == 4
+
+    run_virtual(scenario())
+
+
+def test_an_asset_that_is_shown_and_denied_does_not_go_on_for_ever(tmp_path: Path) -> None:
+    """The platform calls it ready and then says it does not exist: after some turns the analysis fails."""
+    life = Life.at(tmp_path, policy={"attempts": 5})
+    life.api.ask_trouble = lambda number: Permanent("no such asset", code="resource_not_exist")
+    assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 3
+    assert len(life.api.questions) == 5
+    assert run_virtual(life.troubles()) == {"analysis": "resource_not_exist"}
+
+
+def test_a_refused_request_fails_with_the_platforms_words(tmp_path: Path) -> None:
+    """Any other no is for the operator; the next run leaves it alone."""
+    life = Life.at(tmp_path)
+    life.api.ask_trouble = lambda number: Permanent("prompt not allowed", code="parameter_invalid")
+    paths = clips(tmp_path, 1)
+    assert run_virtual(life.run(items(paths))).exit_code == 3
+    assert run_virtual(life.run(items(paths))).exit_code == 3
+    assert len(life.api.questions) == 1
+    assert run_virtual(life.troubles()) == {"analysis": "parameter_invalid"}
+
+
+# ------------------------------------------------------------------------------------------------------- waiting
+
+
+@pytest.mark.parametrize("state", ["failed", "canceled", "gone"])
+def test_an_analysis_that_the_platform_ended_is_retried_under_a_new_key(tmp_path: Path, state: Any) -> None:
+    """The operator's retry must not find the dead request again by its key."""
+    life = Life.at(tmp_path, **priced())
+    real, broken = life.api.analysis, True
+
+    async def ended(question: Question, task_id: str) -> AnalysisStatus:
+        return AnalysisStatus(state, state) if broken else await real(question, task_id)
+
+    life.api.analysis = ended  # type: ignore[method-assign]
+    paths = clips(tmp_path, 1)
+
+    async def scenario() -> None:
+        nonlocal broken
+        assert (await life.run(items(paths))).exit_code == 3
+        assert await life.troubles() == {"analysis": f"analysis_{state}"}
+        assert len(life.api.questions) == 1
+        broken = False
+        await life.retry()
+        assert (await life.run(items(paths))).exit_code == 0
+        assert len(set(life.effects_of("analysis"))) == 2
+        assert len(await spends(life)) == 2
+        assert len(life.effects_of("asset")) == 1
+
+    run_virtual(scenario())
+
+
+def test_an_answer_is_kept_as_received(tmp_path: Path) -> None:
+    """The raw body is in the database and in the folder, whatever our reading makes of it."""
+    life = Life.at(tmp_path)
+
+    async def scenario() -> None:
+        await life.run(items(clips(tmp_path, 1)))
+        task = await life.one("analysis")
+        (raw,) = [r for r in await life.database.results([task.subject]) if r.job == "_answer"]
+        assert raw.fingerprint == life.effects_of("analysis")[0]
+        assert json.loads(raw.meta["text"]) == json.loads(raw.body["data"])
+        assert f"raw/{raw.fingerprint}.json" in results_of(life)
+
+    run_virtual(scenario())
+
+
+# ------------------------------------------------------------------------------------------------------- splitting
+
+
+def test_a_cut_off_answer_is_asked_again_with_more_room(tmp_path: Path) -> None:
+    """``finish_reason = length`` is no success: a new key, twice the tokens, paid and counted as its own call."""
+    life = Life.at(tmp_path, **priced())
+    life.platform.spoil = lambda question, text: "length" if question.key.endswith("-0") else text
+    report = run_virtual(life.run(items(clips(tmp_path, 1))))
+    first, second = life.api.questions
+    assert report.exit_code == 0
+    assert second.key != first.key
+    assert second.max_tokens == 2 * first.max_tokens
+    assert (second.prompt, second.schema) == (first.prompt, first.schema)
+    assert len(run_virtual(spends(life))) == 2
+
+
+def test_an_answer_that_never_fits_fails_at_the_ceiling(tmp_path: Path) -> None:
+    """Doubling ends where the platform's room ends; the words say how much that was and what to do."""
+    life = Life.at(tmp_path)
+    life.platform.spoil = lambda question, text: "length"
+    assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 3
+    rooms = [question.max_tokens for question in life.api.questions]
+    assert rooms == sorted(set(rooms))
+    assert rooms[-1] == 98_304
+    assert run_virtual(life.troubles()) == {"analysis": "answer_cut_off"}
+
+
+def spoiled(field: str, only_first: bool) -> Any:
+    """Return a platform that answers one field badly; ``only_first``: not when it is corrected."""
+
+    def spoil(question: Question, text: str) -> str:
+        value = json.loads(text)
+        if field in value and not (only_first and "refused" in question.prompt):
+            value[field] = []
+        return json.dumps(value)
+
+    return spoil
+
+
+def test_a_refused_part_is_asked_again_alone_with_the_reason(tmp_path: Path) -> None:
+    """The good parts stand; the bad one gets one request of its own that tells what was wrong."""
+    life = Life.at(tmp_path, **priced())
+    life.platform.spoil = spoiled("chapters", only_first=True)
+
+    async def scenario() -> None:
+        assert (await life.run(items(clips(tmp_path, 1)))).exit_code == 0
+        first, second = life.api.questions
+        assert set(second.schema["properties"]) == {"chapters"}  # type: ignore[index]
+        assert "chapters" in second.prompt.partition("refused for this reason")[2]
+        assert second.temperature <= 0.1
+        assert len(first.schema["properties"]) > 1  # type: ignore[index]
+        assert await jobs_with_results(life) == ["chapters", "gist", "highlights", "summary"]
+        assert len(await spends(life)) == 2
+        assert "chapters.vtt" in results_of(life)
+
+    run_virtual(scenario())
+
+
+def test_a_part_that_is_refused_twice_fails_and_the_good_parts_are_kept(tmp_path: Path) -> None:
+    """Two requests, no third; everything else is published; the next run pays nothing; a retry asks under a new key."""
+    life = Life.at(tmp_path, **priced())
+    life.platform.spoil = spoiled("chapters", only_first=False)
+    paths = clips(tmp_path, 1)
+
+    async def scenario() -> None:
+        assert (await life.run(items(paths))).exit_code == 3
+        assert len(life.api.questions) == 2
+        assert await life.troubles() == {"analysis": "bad_answer"}
+        assert await jobs_with_results(life) == ["gist", "highlights", "summary"]
+        assert "summary.md" in results_of(life)
+        assert (await life.run(items(paths))).exit_code == 3
+        assert len(life.api.questions) == 2
+        life.platform.spoil = None
+        assert await life.retry() == 1
+        assert (await life.run(items(paths))).exit_code == 0
+        assert len({question.key for question in life.api.questions}) == 3
+        assert "chapters.vtt" in results_of(life)
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize(
+    "text", ["not json", "", "[1, 2]", '"text"', "null", "{", '{"a": ' * 5000, "NaN", '{"summary": 1e999}', "{}"]
+)
+def test_an_answer_that_is_no_object_refuses_every_part(tmp_path: Path, text: str) -> None:
+    """Each wish is asked once more alone; whatever the platform sends, the run ends, and says what failed."""
+    life = Life.at(tmp_path, jobs={"enabled": ("gist", "summary")})
+    life.platform.spoil = lambda question, good: text
+    report = run_virtual(life.run(items(clips(tmp_path, 1))))
+    assert report.exit_code == 3
+    assert len(life.api.questions) == 3
+    assert set(run_virtual(life.troubles()).values()) == {"bad_answer"}
+
+
+def test_fields_that_nobody_asked_for_are_ignored(tmp_path: Path) -> None:
+    """Each job sees its own properties only."""
+    life = Life.at(tmp_path, jobs={"enabled": ("summary",)})
+    life.platform.spoil = lambda question, text: json.dumps({**json.loads(text), "title": "x", "__proto__": {}})
+
+    async def scenario() -> None:
+        assert (await life.run(items(clips(tmp_path, 1)))).exit_code == 0
+        (result,) = [r for r in await life.database.results(await life.database.subjects("", 9)) if r.job == "summary"]
+        assert set(result.body) == {"summary"}
+
+    run_virtual(scenario())
+
+
+def test_a_task_of_a_job_that_is_gone_says_so(tmp_path: Path) -> None:
+    """A release without the job fails that analysis and harms no other video."""
+    life = Life.at(tmp_path, **priced(budget={"max_usd_per_run": 0.0}))
+
+    async def scenario() -> None:
+        paths = clips(tmp_path, 2)
+        await life.run(items(paths))
+        first = (await life.tasks("analysis"))[0]
+        line = life.database._lines[first.id]
+        data = json.loads(line.data)
+        data["wishes"][0]["job"] = "gone"
+        line.data = json.dumps(data)
+        life.configure(tmp_path, **priced())
+        assert (await life.run(items(paths))).exit_code == 3
+        states = {task.state: task for task in await life.tasks("analysis")}
+        failed: Task = states[State.FAILED]
+        assert failed.trouble is not None
+        assert failed.trouble.code == "unknown_job"
+        assert State.DONE in states
+
+    run_virtual(scenario())

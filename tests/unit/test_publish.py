@@ -1,0 +1,336 @@
+"""Kind ``publish`` and what a second run does: results come back for nothing, a changed wish costs just itself."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from jobs import JOBS
+from pipeline.config import Jobs
+from pipeline.ingest.item import as_task
+from pipeline.ingest.publish import current_results, spend_card, title_of
+from pipeline.ingest.wishes import Desk, Wish
+from pipeline.kit import Result, Spend, Task
+from pipeline.model import State
+from pipeline.ports import Item, Line
+from pipeline.sink.disk import DiskSink
+from pipeline.store.memory import MemoryDatabase
+from tests.engine.lives import Life, priced, results_of
+from tests.fakes import clips, items
+from tests.virtual import run_virtual
+
+
+def item(locator: str = "/films/a.mp4", title: str = "", number: int = 1) -> Task:
+    """Return an item's task."""
+    return replace(as_task(Item(f"file:{locator}", "file", locator, Line(locator, title=title))), id=number)
+
+
+def wish(name: str = "gist") -> Wish:
+    """Return a wish."""
+    (made,) = Desk(JOBS, Jobs(enabled=(name,)), []).wishes([item()])
+    return made
+
+
+def answer(body: Any, made: Wish | None = None) -> tuple[Wish, Result]:
+    """Return a wish with its result."""
+    made = made or wish()
+    return made, Result("s", made.name, made.print, body, {"answer": "a"})
+
+
+# ------------------------------------------------------------------------------------------------------- titles
+
+
+@pytest.mark.parametrize(
+    ("tasks", "current", "title"),
+    [
+        ([item(title="User's"), item("/b.mp4")], [answer({"title": "Model's"})], "User's"),
+        ([item(), item("/b.mp4", "Second line's")], [answer({"title": "Model's"})], "Second line's"),
+        ([item()], [answer({"title": " Model's "})], "Model's"),
+        ([item()], [answer({"title": "   "})], "a.mp4"),
+        ([item()], [answer({"title": 7})], "a.mp4"),
+        ([item()], [answer(["no object"])], "a.mp4"),
+        ([item()], [], "a.mp4"),
+        ([item("https://h/films/b.mp4?signature=secret")], [], "b.mp4"),
+        ([item("https://h/films/")], [], "films"),
+        ([], [], "video"),
+    ],
+)
+def test_the_users_title_goes_before_the_models_and_that_before_the_files(
+    tasks: list[Task], current: list[tuple[Wish, Result]], title: str
+) -> None:
+    """And a signed address never becomes a title."""
+    assert title_of(tasks, current) == title
+
+
+HOSTILE = [
+    "../../etc/passwd",
+    "..",
+    "a\nb\rc\x00d",
+    "👩‍👩‍👧‍👦 \u202egnp.exe",
+    "x" * 10_000,
+    "<script>alert(1)</script>",
+    "CON",
+    "   ",
+    "# [x](javascript:alert(1))",
+    "lone \ud800 half",
+]
+
+
+@pytest.mark.parametrize("title", HOSTILE)
+@pytest.mark.parametrize("whose", ["user", "model"])
+def test_a_hostile_title_harms_nobody(tmp_path: Path, title: str, whose: str) -> None:
+    """Folder and file names come from our slug; the run ends well, and nothing is written outside the output."""
+    (path,) = clips(tmp_path, 1)
+    out = tmp_path / "deep" / "out"
+    life = Life.at(tmp_path, run={"output": out})
+    life.sink = DiskSink(out)  # type: ignore[assignment]
+    if whose == "model":
+        life.platform.spoil = lambda question, text: json.dumps({**json.loads(text), "title": title})
+    before = {entry for entry in tmp_path.rglob("*") if out not in entry.parents}
+    report = run_virtual(life.run(items([path], title=title if whose == "user" else "")))
+    assert report.exit_code == 0 or (whose == "model" and report.exit_code == 3)
+    after = {entry for entry in tmp_path.rglob("*") if out not in entry.parents}
+    assert after - before <= {out.parent, out, tmp_path / "state"}
+    (folder,) = [entry for entry in out.iterdir() if entry.is_dir()]
+    assert len(folder.name) < 120
+    assert "summary.md" in {entry.name for entry in folder.iterdir()}
+    assert json.loads((folder / "video.json").read_text("utf-8"))["key"].startswith("sha256:")
+
+
+# ------------------------------------------------------------------------------------------------------- what is written
+
+
+def test_only_answers_to_present_wishes_are_current() -> None:
+    """A result under an old fingerprint stays in the database and leaves the folder."""
+    made = wish()
+    old = Result("s", made.name, "another print", {}, {"answer": "a"})
+    assert current_results([made], [old]) == []
+    new = answer({"title": "t"}, made)[1]
+    assert current_results([made], [old, new]) == [(made, new)]
+
+
+def test_the_price_of_a_video_is_the_sum_of_its_entries() -> None:
+    """What may have been paid twice is said."""
+    entries = [Spend("a", "analyze", 0.1, 2.0), Spend("b", "analyze", 0.2, 2.0, doubtful=True)]
+    assert spend_card(entries) == {"usd": 0.3, "minutes": 4.0, "calls": 2, "possibly_paid_twice": 1}
+
+
+def test_the_card_says_where_everything_came_from(tmp_path: Path) -> None:
+    """``video.json``: both sources, hash, ids, model, fingerprints, costs, times; and the list of files is true."""
+    life = Life.at(tmp_path, **priced())
+    paths = clips(tmp_path, 1)
+    run_virtual(life.run(items(paths, title="T", id="7", tags=("x",), metadata={"k": "v"})))
+    (files,) = life.sink.folders.values()
+    card = json.loads(files["video.json"])
+    assert card["sources"] == [
+        {
+            "source": str(paths[0]),
+            "locator": str(paths[0]),
+            "id": "7",
+            "title": "T",
+            "tags": ["x"],
+            "metadata": {"k": "v"},
+        }
+    ]
+    assert card["key"] == f"sha256:{card['media']['sha256']}"
+    assert card["provider"]["asset_id"] == next(iter(life.platform.assets))
+    assert set(card["results"]) == {"gist", "summary", "chapters", "highlights"}
+    assert all(result["model"] == "pegasus1.5" and result["fingerprint"] for result in card["results"].values())
+    assert card["cost"]["calls"] == 1
+    assert card["cost"]["usd"] > 0
+    assert card["files"] == sorted(files)
+    assert all(card["results"][name]["answer"] in files for name in card["results"])
+
+
+def test_two_instances_of_a_job_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    """Both wish for ``gist.json``: the second goes under its own name."""
+    life = Life.at(tmp_path, jobs={"enabled": ("gist", "short"), "settings": {"short": {"job": "gist", "topics": 2}}})
+    assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 0
+    assert {"gist.json", "short-gist.json"} <= set(results_of(life))
+
+
+# ------------------------------------------------------------------------------------------------------- the second run
+
+
+def test_running_twice_pays_and_does_nothing_new(tmp_path: Path) -> None:
+    """The second run makes no call to the platform at all, writes nothing, and ends at once."""
+    life = Life.at(tmp_path, **priced())
+    paths = clips(tmp_path, 3)
+
+    async def scenario() -> None:
+        assert (await life.run(items(paths))).exit_code == 0
+        ledger, looks = list(life.platform.ledger), life.api.looks
+        folders = {name: dict(files) for name, files in life.sink.folders.items()}
+        rows = await life.rows()
+        life.sink.folders = {name: Untouched(files) for name, files in life.sink.folders.items()}
+        before = life.clock.now()
+        report = await life.run(items(paths), seed=2)
+        assert (report.exit_code, report.usd, report.analyses, report.published) == (0, 0.0, 0, 0)
+        assert (life.platform.ledger, life.api.looks) == (ledger, looks)
+        assert all(isinstance(files, Untouched) for files in life.sink.folders.values())
+        assert folders == life.sink.folders
+        assert await life.rows() == rows
+        assert life.clock.now() == before
+
+    run_virtual(scenario())
+
+
+class Untouched(dict[str, "str | bytes"]):
+    """A folder that a test can recognise: writing replaces it by an ordinary one."""
+
+
+def test_deleted_results_come_back_without_a_paid_call(tmp_path: Path) -> None:
+    """One file or the whole folder: restored from the database, byte for byte; nobody is asked."""
+    life = Life.at(tmp_path)
+    paths = clips(tmp_path, 2)
+
+    async def scenario() -> None:
+        await life.run(items(paths))
+        ledger, looks = list(life.platform.ledger), life.api.looks
+        before = {name: dict(files) for name, files in life.sink.folders.items()}
+        first, second = life.sink.folders
+        del life.sink.folders[first]
+        del life.sink.folders[second]["summary.md"]
+        report = await life.run(items(paths), seed=2)
+        assert (report.exit_code, report.published) == (0, 2)
+        assert life.sink.folders == before
+        assert (life.platform.ledger, life.api.looks) == (ledger, looks)
+
+    run_virtual(scenario())
+
+
+def test_deleted_results_come_back_beside_a_part_that_failed(tmp_path: Path) -> None:
+    """One job was refused for good; the others' files are restored all the same."""
+    life = Life.at(tmp_path)
+    life.platform.spoil = lambda question, text: json.dumps({**json.loads(text), "chapters": []})
+    paths = clips(tmp_path, 1)
+
+    async def scenario() -> None:
+        assert (await life.run(items(paths))).exit_code == 3
+        before = {name: dict(files) for name, files in life.sink.folders.items()}
+        assert before
+        ledger = list(life.platform.ledger)
+        life.sink.folders.clear()
+        assert (await life.run(items(paths), seed=2)).exit_code == 3
+        assert life.sink.folders == before
+        assert life.platform.ledger == ledger
+
+    run_virtual(scenario())
+
+
+def test_a_changed_prompt_asks_that_job_alone_and_uploads_nothing(tmp_path: Path) -> None:
+    """Its old answer leaves the folder, everything else stays as it was."""
+    sponsors = {"job": "ask", "prompt": "Which sponsors are named?"}
+    jobs = {"enabled": ("gist", "summary", "sponsors"), "settings": {"sponsors": sponsors}}
+    life = Life.at(tmp_path, **priced(jobs=jobs))
+    paths = clips(tmp_path, 1)
+
+    async def scenario() -> None:
+        assert (await life.run(items(paths))).exit_code == 0
+        before = dict(next(iter(life.sink.folders.values())))
+        changed = {**jobs, "settings": {"sponsors": {**sponsors, "prompt": "Which brands are shown?"}}}
+        life.configure(tmp_path, **priced(jobs=changed))
+        report = await life.run(items(paths), seed=2)
+        assert (report.exit_code, report.analyses) == (0, 1)
+        assert len(life.effects_of("asset")) == 1
+        assert set(life.api.questions[-1].schema["properties"]) == {"answer_sponsors"}  # type: ignore[index]
+        (files,) = life.sink.folders.values()
+        assert files["gist.json"] == before["gist.json"]
+        assert files["sponsors.md"] != before["sponsors.md"]
+        assert (await life.run(items(paths), seed=3)).analyses == 0
+
+    run_virtual(scenario())
+
+
+def test_a_prompt_changed_back_costs_nothing(tmp_path: Path) -> None:
+    """Every answer ever paid for is kept under its fingerprint."""
+    paths = clips(tmp_path, 1)
+    few: dict[str, Any] = {"enabled": ("gist",), "settings": {"gist": {"topics": 2}}}
+    life = Life.at(tmp_path, **priced(jobs={"enabled": ("gist",)}))
+
+    async def scenario() -> None:
+        await life.run(items(paths))
+        life.configure(tmp_path, **priced(jobs=few))
+        assert (await life.run(items(paths))).analyses == 1
+        life.configure(tmp_path, **priced(jobs={"enabled": ("gist",)}))
+        report = await life.run(items(paths))
+        assert (report.exit_code, report.analyses, report.published) == (0, 0, 1)
+
+    run_virtual(scenario())
+
+
+def test_a_changed_title_is_written_and_nothing_is_asked(tmp_path: Path) -> None:
+    """A line's title decides no answer: the folder is written again, the folder's name stays."""
+    life = Life.at(tmp_path)
+    paths = clips(tmp_path, 1)
+
+    async def scenario() -> None:
+        await life.run(items(paths, title="Old"))
+        ledger = list(life.platform.ledger)
+        report = await life.run(items(paths, title="New"), seed=2)
+        assert (report.exit_code, report.published) == (0, 1)
+        assert life.platform.ledger == ledger
+        (files,) = life.sink.folders.values()
+        assert json.loads(files["video.json"])["title"] == "New"
+
+    run_virtual(scenario())
+
+
+def test_a_folder_that_cannot_be_written_is_written_by_the_next_run(tmp_path: Path) -> None:
+    """The disk refuses: the answers are safe in the database, the run says so, the next one writes them."""
+    from pipeline.errors import Permanent
+
+    life = Life.at(tmp_path)
+    paths = clips(tmp_path, 1)
+    real = life.sink.write
+
+    async def refuse(folder: str, files: Any) -> Any:
+        raise Permanent("read-only file system", code="output_unwritable")
+
+    async def scenario() -> None:
+        life.sink.write = refuse  # type: ignore[method-assign]
+        assert (await life.run(items(paths))).exit_code == 3
+        assert {task.state for task in await life.tasks("publish")} == {State.FAILED}
+        ledger = list(life.platform.ledger)
+        life.sink.write = real  # type: ignore[method-assign]
+        assert (await life.run(items(paths))).exit_code == 0
+        assert life.platform.ledger == ledger
+        assert "summary.md" in results_of(life)
+
+    run_virtual(scenario())
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.integers(0, 4), min_size=1, max_size=8),
+    st.lists(st.sampled_from(["gist", "summary", "chapters", "highlights"]), min_size=1, unique=True),
+    st.booleans(),
+    st.integers(0, 100),
+)
+def test_whatever_is_run_twice_pays_once(
+    tmp_path: Path, names: list[int], enabled: list[str], fuse: bool, seed: int
+) -> None:
+    """For any list of lines (with repetitions and copies), any jobs, fused or not, in any order of chance."""
+    life = Life.at(tmp_path, **priced(jobs={"enabled": tuple(enabled), "fuse": fuse}))
+    life.database = MemoryDatabase()
+    paths = clips(tmp_path, 4)
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(paths[0].read_bytes())
+    chosen = [[*paths, copy][name] for name in names]
+    contents = {path.read_bytes() for path in chosen}
+
+    async def scenario() -> None:
+        assert (await life.run(items(chosen), seed=seed)).exit_code == 0
+        assert len(life.effects_of("asset")) == len(contents)
+        assert len(life.effects_of("analysis")) == len(contents) * (1 if fuse else len(enabled))
+        ledger = list(life.platform.ledger)
+        assert (await life.run(items(reversed(chosen)), seed=seed + 1)).exit_code == 0
+        assert life.platform.ledger == ledger
+
+    run_virtual(scenario())

@@ -1,0 +1,329 @@
+"""Kind ``video``: every creating call is intent, ask, act; what is lost is found, what is gone is uploaded again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import Ambiguous, Permanent, Transient
+from pipeline.model import State
+from pipeline.ports import Ceilings, Item, Line, MediaFacts, MediaStatus, Session
+from tests.engine.lives import Life, ScriptedApi
+from tests.fakes import FakeSource, clips, items
+from tests.virtual import run_virtual
+
+
+def lost(number: int) -> Exception | None:
+    """Lose the first answer."""
+    return Ambiguous("connection reset") if number == 1 else None
+
+
+def always(number: int) -> Exception | None:
+    """Lose every answer."""
+    return Ambiguous("connection reset")
+
+
+# ------------------------------------------------------------------------------------------------------- the road
+
+
+@pytest.mark.parametrize(
+    ("ceilings", "effect"),
+    [(Ceilings(direct_bytes=180), "asset"), (Ceilings(direct_bytes=179, multipart_bytes=180), "session")],
+)
+def test_the_road_is_chosen_by_size(tmp_path: Path, ceilings: Ceilings, effect: str) -> None:
+    """To the byte: what fits goes directly, what does not goes in parts; each once."""
+    life = Life.at(tmp_path, ceilings)
+    (path,) = clips(tmp_path, 1)
+    assert path.stat().st_size == 180
+    assert run_virtual(life.run(items([path]))).exit_code == 0
+    assert len(life.effects_of(effect)) == 1
+    assert len(life.effects_of("asset")) + len(life.effects_of("session")) == 1
+
+
+def test_a_file_that_is_too_large_for_every_road_is_refused(tmp_path: Path) -> None:
+    """The words name its size and what is possible; nothing is sent."""
+    life = Life.at(tmp_path, Ceilings(direct_bytes=10, multipart_bytes=100))
+    assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 3
+    task = run_virtual(life.one("video"))
+    assert task.trouble is not None
+    assert (task.trouble.code, "180" in task.trouble.message) == ("file_too_large", True)
+    assert life.platform.ledger == []
+
+
+def test_an_address_is_uploaded_by_address(tmp_path: Path) -> None:
+    """No file is opened; the platform is told where to fetch it."""
+    life = Life.at(tmp_path)
+    item = Item("url:https://h/a.mp4", "url", "https://h/a.mp4?sig=s", Line("https://h/a.mp4?sig=s", "list:1"))
+    assert run_virtual(life.run([item])).exit_code == 0
+    (upload,) = life.api.uploads
+    assert (upload.road, upload.url, upload.path) == ("url", "https://h/a.mp4?sig=s", None)
+
+
+def test_an_upload_says_what_it_is(tmp_path: Path) -> None:
+    """Unique name, our key, the file's own name and the user's title: enough to recognise it in the vendor's console."""
+    life = Life.at(tmp_path)
+    run_virtual(life.run(items(clips(tmp_path, 1), title="My film")))
+    (upload,) = life.api.uploads
+    assert upload.name.startswith("reelmill-")
+    assert upload.name.endswith("-0.mp4")
+    assert upload.metadata["source_name"] == "clip-0.mp4"
+    assert upload.metadata["title"] == "My film"
+    assert str(upload.metadata["reelmill_key"]).startswith("sha256:")
+    assert upload.size == 180
+
+
+# ------------------------------------------------------------------------------------------------------- intent, ask, act
+
+
+def test_an_upload_whose_answer_was_lost_is_found_again(tmp_path: Path) -> None:
+    """The platform has it: it is adopted after the grace, not uploaded a second time."""
+    life = Life.at(tmp_path)
+    life.api.upload_trouble, life.api.accepted = lost, True
+    assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 0
+    assert len(life.effects_of("asset")) == 1
+    assert len(life.api.uploads) == 1
+
+
+def test_an_upload_that_never_arrived_is_made_again(tmp_path: Path) -> None:
+    """The platform was asked and has nothing: the same name goes out again, a little later."""
+    life = Life.at(tmp_path)
+    life.api.upload_trouble = lost
+    assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 0
+    first, second = life.api.uploads
+    assert first.name == second.name
+    assert life.api.at[1] - life.api.at[0] >= life.api.grace
+    assert len(life.effects_of("asset")) == 1
+
+
+def test_an_upload_that_never_arrives_is_given_up(tmp_path: Path) -> None:
+    """As often as the policy says, later each time, asking before each; then the video fails and a retry begins anew."""
+    life = Life.at(tmp_path, policy={"attempts": 5})
+    life.api.upload_trouble = always
+    paths = clips(tmp_path, 1)
+    assert run_virtual(life.run(items(paths))).exit_code == 3
+    assert len(life.api.uploads) == 5
+    waits = [after - before for before, after in zip(life.api.at, life.api.at[1:], strict=False)]
+    assert waits[-1] > waits[0]
+    assert run_virtual(life.one("video")).stage == "place"
+    life.api.upload_trouble = lambda number: None
+    run_virtual(life.retry())
+    assert run_virtual(life.run(items(paths), seed=2)).exit_code == 0
+    assert len(life.effects_of("asset")) == 1
+
+
+def test_a_refused_connection_needs_no_question(tmp_path: Path) -> None:
+    """Nothing was sent for certain: the next attempt uploads without asking."""
+    life = Life.at(tmp_path)
+    life.api.upload_trouble = lambda number: Transient("refused", untouched=True) if number < 3 else None
+    asked = 0
+    real = life.api.find_asset
+
+    async def counted(upload: object) -> str | None:
+        nonlocal asked
+        asked += 1
+        return await real(upload)  # type: ignore[arg-type]
+
+    life.api.find_asset = counted  # type: ignore[method-assign]
+    assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 0
+    assert (asked, len(life.api.uploads)) == (0, 3)
+
+
+# ------------------------------------------------------------------------------------------------------- in parts
+
+
+class Expiring(ScriptedApi):
+    """A platform whose sessions expire while their bytes are sent."""
+
+    expire = 1
+    names: list[str]
+
+    async def send_chunks(self, session: Session, path: Path, progress: object) -> None:
+        if self.expire > 0:
+            self.expire -= 1
+            raise Permanent("the session has expired", code="session_expired")
+        await super().send_chunks(session, path, lambda _: None)
+
+
+PARTS = Ceilings(direct_bytes=10)
+
+
+def test_a_session_that_expired_is_opened_again(tmp_path: Path) -> None:
+    """A night without power: another session, all bytes, one finished upload."""
+    life = Life.at(tmp_path)
+    life.api = Expiring(life.platform, PARTS)
+    assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 0
+    assert (len(life.effects_of("session")), len(life.effects_of("bytes"))) == (2, 1)
+
+
+def test_sessions_that_always_expire_are_given_up(tmp_path: Path) -> None:
+    """Not for ever: the video fails with the platform's word and can be retried from the beginning."""
+    life = Life.at(tmp_path, policy={"attempts": 4})
+    life.api = Expiring(life.platform, PARTS)
+    life.api.expire = 1000
+    assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 3
+    assert len(life.effects_of("session")) == 4
+    task = run_virtual(life.one("video"))
+    assert task.trouble is not None
+    assert (task.stage, task.trouble.code) == ("place", "session_expired")
+
+
+# ------------------------------------------------------------------------------------------------------- settling
+
+
+def test_a_video_that_the_platform_cannot_read_fails_and_is_retried_under_a_new_name(tmp_path: Path) -> None:
+    """The failed asset is not found again by its name: the retry's upload is another one."""
+    life = Life.at(tmp_path)
+    life.platform.doomed = lambda name: name.endswith("-0.mp4")
+    paths = clips(tmp_path, 1)
+
+    async def scenario() -> None:
+        assert (await life.run(items(paths))).exit_code == 3
+        task = await life.one("video")
+        assert task.trouble is not None
+        assert (task.state, task.stage, task.trouble.code) == (State.FAILED, "place", "asset_failed")
+        assert task.trouble.remedy
+        assert (await life.run(items(paths))).exit_code == 3  # a refused video stays refused
+        assert len(life.api.uploads) == 1
+        assert await life.retry() == 1
+        assert (await life.run(items(paths))).exit_code == 0
+        assert [upload.name[-6:] for upload in life.api.uploads] == ["-0.mp4", "-1.mp4"]
+
+    run_virtual(scenario())
+
+
+def test_an_asset_that_vanished_is_uploaded_again(tmp_path: Path) -> None:
+    """Somebody cleaned up in the console while we waited: the video gets a new asset by itself."""
+    life = Life.at(tmp_path)
+    real = life.api.media
+    looks = 0
+
+    async def once_gone(media_id: str) -> MediaStatus:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            life.platform.assets.clear()
+        return await real(media_id)
+
+    life.api.media = once_gone  # type: ignore[method-assign]
+    assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 0
+    assert len(life.effects_of("asset")) == 2
+    assert len(set(life.effects_of("asset"))) == 2
+    assert len(life.effects_of("analysis")) == 1
+
+
+def test_an_asset_that_always_vanishes_is_given_up(tmp_path: Path) -> None:
+    """Uploading again has an end."""
+    life = Life.at(tmp_path, policy={"attempts": 3})
+
+    async def gone(media_id: str) -> MediaStatus:
+        return MediaStatus("gone")
+
+    life.api.media = gone  # type: ignore[method-assign]
+    assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 3
+    assert len(life.effects_of("asset")) == 3
+
+
+def test_the_platforms_length_of_the_video_counts(tmp_path: Path) -> None:
+    """What is billed and checked is what the platform found, not what the file's header says."""
+    life = Life.at(tmp_path)
+    life.platform.seconds = 77.0
+    run_virtual(life.run(items(clips(tmp_path, 1))))
+    assert run_virtual(life.one("video")).data["seconds"] == 77.0
+    assert run_virtual(life.one("analysis")).data["seconds"] == 77.0
+
+
+# ------------------------------------------------------------------------------------------------------- the file
+
+
+class Moving(FakeSource):
+    """A source whose first file disappears after all have been looked at."""
+
+    def __init__(self, gone: Path, after: int) -> None:
+        super().__init__()
+        self.gone = gone
+        self.left = after
+
+    async def fetch(self, item: Item, workdir: Path) -> MediaFacts:
+        facts = await super().fetch(item, workdir)
+        self.left -= 1
+        if self.left == 0:
+            self.gone.unlink()
+        return facts
+
+
+def test_a_renamed_file_is_found_under_its_other_name(tmp_path: Path) -> None:
+    """Two lines name one content; the first name is gone when the upload begins: the second serves."""
+    first, second = clips(tmp_path, 2)
+    second.write_bytes(first.read_bytes())
+    life = Life.at(tmp_path, lanes={"upload": 1, "fetch": 1})
+    life.source = Moving(first, 2)
+
+    async def scenario() -> None:
+        real = life.api.create_asset
+        taken: list[Path | None] = []
+
+        async def noting(upload: object, still: object) -> str:
+            taken.append(upload.path)  # type: ignore[attr-defined]
+            return await real(upload, still)  # type: ignore[arg-type]
+
+        life.api.create_asset = noting  # type: ignore[method-assign]
+        # Uploads wait in a closed lane until both lines have been read.
+        life.api.upload_trouble = lambda number: Transient("busy", untouched=True) if first.exists() else None
+        assert (await life.run(items([first, second]))).exit_code == 0
+        assert taken[-1] == second
+        assert len(life.effects_of("asset")) == 1
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize("what", ["gone", "grown"])
+def test_a_file_that_is_gone_or_changed_before_its_upload_is_told(tmp_path: Path, what: str) -> None:
+    """One clear sentence with the path and the remedy; nothing is uploaded under a hash that is not its own."""
+    path, other = clips(tmp_path, 2)
+    life = Life.at(tmp_path)
+
+    class Changing(FakeSource):
+        async def fetch(self, item: Item, workdir: Path) -> MediaFacts:
+            facts = await super().fetch(item, workdir)
+            if item.locator == str(path):
+                path.unlink() if what == "gone" else path.write_bytes(b"longer" * 100)
+            return facts
+
+    life.source = Changing()
+    assert run_virtual(life.run(items([path, other]))).exit_code == 3
+    failed = next(task for task in run_virtual(life.tasks("video")) if task.state is State.FAILED)
+    assert failed.trouble is not None
+    assert failed.trouble.code == "file_missing"
+    assert str(path) in failed.trouble.message
+    assert failed.trouble.remedy
+    assert len(life.effects_of("asset")) == 1
+    assert len(life.sink.folders) == 1
+
+
+def test_the_same_content_under_two_names_is_one_video(tmp_path: Path) -> None:
+    """One upload, one analysis, one folder that names both sources."""
+    first, second = clips(tmp_path, 2)
+    second.write_bytes(first.read_bytes())
+    life = Life.at(tmp_path)
+    assert run_virtual(life.run(items([first, second]))).exit_code == 0
+    assert (len(life.effects_of("asset")), len(life.effects_of("analysis"))) == (1, 1)
+    (files,) = life.sink.folders.values()
+    assert all(path.name in str(files["video.json"]) for path in (first, second))
+
+
+def test_what_an_upload_needs_is_not_lost_on_the_way(tmp_path: Path) -> None:
+    """Everything that ``place`` stored about an upload is in the request, whatever the road: the index, too."""
+    life = Life.at(tmp_path)
+
+    async def scenario() -> None:
+        await life.run(items(clips(tmp_path, 1)))
+        task = await life.one("video")
+        house = life.session().house
+        kinds = house.pool._kinds  # the only way to a kind's step without a run
+        step = kinds["video"].stage("upload").step
+        await step(replace(task, claims=1, data={**task.data, "index_id": "index-1", "title": "T"}), lambda: None)
+
+    run_virtual(scenario())
+    assert (life.api.uploads[-1].index_id, life.api.uploads[-1].title) == ("index-1", "T")
