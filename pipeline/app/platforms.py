@@ -62,7 +62,8 @@ async def opened(settings: Settings, journal: Journal, clock: Clock, rng: Random
 
         token = secrets.token_urlsafe(24)
         folder = platform_folder(settings)
-        server = LocalPlatform(folder, token=token, clock=clock, workers=settings.platform.workers)
+        own = settings.platform
+        server = LocalPlatform(folder, token=token, clock=clock, workers=own.workers, media=own.media)
         async with server, _client(settings, chosen, server.base_url, token, journal, clock, rng) as api:
             yield api
     else:

@@ -23,6 +23,7 @@ async def platform(
     host: str | None,
     port: int | None,
     faults: Path | None,
+    media: Path | None = None,
     ready: Callable[[str, str], None],
 ) -> None:
     """Serve the local platform until stopped. ``ready(base_url, token)`` is called once it answers.
@@ -46,6 +47,7 @@ async def platform(
         faults=script,
         clock=SystemClock(),
         ready=lambda base_url: ready(base_url, token),
+        media=media or settings.platform.media,
     )
 
 
