@@ -67,6 +67,8 @@ class Pool:
         self._keeper = Keeper(store, clock, options.lease)
         self._paused: dict[Lane, float] = {}  # short waits, epoch seconds; not remembered across runs
         self._closed: set[Lane] = set()
+        self._short = False  # of money: the paying lane goes on in rounds
+        self._progress = False  # whether this round moved anything
         self._wake = anyio.Event()
         self._ending = anyio.Event()
         self._feeding = 0
@@ -157,6 +159,7 @@ class Pool:
                 self.halt(error.trouble)
 
     async def _claim(self, workers: TaskGroup) -> bool:
+        self._count_the_money()
         room = self._room()
         if not any(room.values()):
             return False
@@ -168,11 +171,20 @@ class Pool:
             workers.start_soon(self._work, grip)
         return bool(tasks)
 
+    def _count_the_money(self) -> None:
+        """Out of money, let what was admitted go on: a round at a time, until one moves nothing; then close the lane."""
+        if self._short and not self.gauge.running[Lane.ANALYZE]:
+            if not self._progress:
+                self._close(Lane.ANALYZE)
+            self._progress = False
+
     def _room(self) -> dict[Lane, int]:
         now = self._clock.now()
         room = {lane: width - self.gauge.running[lane] for lane, width in self._options.widths.items()}
         for lane in self._closed | {lane for lane, until in self._paused.items() if until > now}:
             room[lane] = 0
+        if self._short and self.gauge.running[Lane.ANALYZE]:
+            room[Lane.ANALYZE] = 0
         in_hand = self.gauge.waiting[Lane.POLL] + self.gauge.running[Lane.UPLOAD]
         room[Lane.UPLOAD] = max(0, min(room[Lane.UPLOAD], self._options.in_hand - in_hand))
         return {lane: max(0, number) for lane, number in room.items()}
@@ -274,6 +286,7 @@ class Pool:
         self._keeper.release(grip)
         lane = applied.lane if applied is not None and applied.move.wake_at is not None else None
         self.gauge.ended(grip.task, word, lane, self._clock.monotonic())
+        self._progress |= grip.task.lane is Lane.ANALYZE and word != "parked"
         for placed in applied.spawn if applied is not None else ():
             self.gauge.submitted(placed.lane)
         self.wake()
@@ -328,7 +341,8 @@ class Pool:
         if park.scope.startswith("run:"):
             self.halt(park.trouble, park.scope.removeprefix("run:"))
         elif park.scope == "budget":
-            self._close(Lane.ANALYZE)
+            if not self._short:  # those beside it may just have been admitted
+                self._short = self._progress = True
             self.ending.budget = park.trouble
         else:
             await self._park_lane(Lane(park.scope), park)

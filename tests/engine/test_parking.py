@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from pipeline.errors import ConfigError, NeedsOperator, ReelmillError, StoreError, Throttled
-from pipeline.kit import Done, Lane, Outcome, Park, Still, Task, Trouble
+from pipeline.kit import Advance, Done, Lane, Outcome, Park, Still, Task, Trouble
 from pipeline.model import State
 from pipeline.ports import Records
 from tests.engine.floor import Floor, floor, kind, new
@@ -149,6 +149,41 @@ def test_the_budget_closes_the_paying_lane_only() -> None:
     assert {key for key, state in states.items() if state == "done"} == {"a", *"rstuvwxyz"}
     assert {states[key] for key in "bcdefghi"} == {"pending"}
     assert run_virtual(it.store.inner.parked(0.0)) == []
+
+
+def test_what_the_budget_admitted_is_paid_for_and_finished() -> None:
+    """A hundred wait, money for five: those five pass every stage of the paying lane, and nobody asks over and over."""
+    money, asked, paid = 5, 0, list[str]()
+
+    async def price(task: Task, still: Still) -> Outcome:
+        nonlocal money, asked
+        asked += 1
+        if not money:
+            return Park("budget", EPOCH, Trouble("budget", "spent"))
+        money -= 1
+        return Advance("pay")
+
+    async def pay(task: Task, still: Still) -> Outcome:
+        await anyio.sleep(30)
+        paid.append(task.key)
+        return Advance("wait")
+
+    it = floor(kind("ask", ("price", Lane.ANALYZE, price), ("pay", Lane.ANALYZE, pay), ("wait", Lane.POLL, done)))
+    keys = [f"a{n}" for n in range(100)]
+
+    async def scenario() -> None:
+        nonlocal money
+        ending = await it.run(new("ask", "price", *keys))
+        assert ending.budget is not None
+        assert len(paid) == 5
+        states = await it.states()
+        assert sorted(states.values()) == ["done"] * 5 + ["pending"] * 95
+        assert asked < 30
+        money = 1000
+        assert (await it.run()).budget is None
+        assert set((await it.states()).values()) == {"done"}
+
+    run_virtual(scenario())
 
 
 @pytest.mark.parametrize(
