@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -42,12 +41,12 @@ def job() -> Job:
 
 
 @pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Job]:
+def installed(monkeypatch: pytest.MonkeyPatch) -> Job:
     """Add the job to ``JOBS``, as the text says."""
     made = job()
     monkeypatch.setattr(jobs, "JOBS", (*jobs.JOBS, made))
     assert sys.modules["jobs"] is jobs
-    yield made
+    return made
 
 
 def test_the_job_is_as_short_as_promised() -> None:
