@@ -24,7 +24,7 @@ from pipeline.provider.dialect import Page
 T = TypeVar("T", bound=MediaStatus | AnalysisStatus)
 
 _FORGET = 3_600.0  #: seconds after which nobody waits for an answer any more
-_MORE = 2  #: pages of a newest-first list that are read beyond what those who wait could fill
+_DRY = 2  #: pages of a newest-first list on which nobody waits, until the others are asked about alone
 _PATIENCE = 4.0  #: an analysis of age a is looked at again after a / 4: never late by more than a quarter
 
 
@@ -163,41 +163,47 @@ class Sweep(Generic[T]):
 
 
 class Newest(Generic[T]):
-    """A list that can only be read newest first. Who waits is mostly young, so a sweep reads a few pages more than those
-    who wait could fill; who was not on them, or stands there without all that is needed, is asked about alone.
+    """A list that can only be read newest first. Who waits is mostly young, so a sweep goes on as long as the pages have
+    somebody who waits; who was not on them, or stands there without all that is needed, is asked about alone.
     """
 
     def __init__(
-        self, blank: T, page_of: Callable[[int], Awaitable[Page[tuple[str, T]]]], one: Callable[[str], Awaitable[T]],
-        enough: Callable[[T], bool], page: int,
-    ) -> None:  # fmt: skip
+        self,
+        blank: T,
+        page_of: Callable[[int], Awaitable[Page[tuple[str, T]]]],
+        one: Callable[[str], Awaitable[T]],
+        enough: Callable[[T], bool],
+        page: int,
+    ) -> None:
         self.blank = blank
         self._page_of, self._one, self._enough, self._size = page_of, one, enough, page
         self._missing: set[str] = set()
-        self._page = 1
-        self._last = 0
+        self._page = self._dry = self._cost = 0
 
     async def some(self, waiting: Iterator[str]) -> tuple[Mapping[str, T], frozenset[str]]:
         """Read the next page of the sweep; at its end, name those who were nowhere."""
         if not self._missing:
-            self._missing, self._page = set(waiting), 1
-            self._last = self.requests(len(self._missing)) + _MORE
-        page = await self._page_of(self._page)
-        seen = {key: status for key, status in page.entries if self._enough(status)}
-        short = {key for key, _ in page.entries} & self._missing - seen.keys()
-        self._missing -= seen.keys() | short
-        if page.last or self._page >= self._last:
-            short, self._missing = short | self._missing, set()
+            self._missing, self._page, self._dry = set(waiting), 0, 0
+        page = await self._page_of(self._page + 1)
         self._page += 1
-        return seen, frozenset(short)
+        met = {key for key, _ in page.entries} & self._missing
+        seen = {key: status for key, status in page.entries if self._enough(status)}
+        absent = met - seen.keys()
+        self._missing -= met
+        self._dry = 0 if met else self._dry + 1
+        if page.last or not self._missing or self._dry >= _DRY:
+            self._cost = self._page
+            absent, self._missing = absent | self._missing, set()
+        return seen, frozenset(absent)
 
     async def one(self, key: str) -> T:
         """Ask about one."""
         return await self._one(key)
 
     def requests(self, waiting: int) -> int:
-        """Return the pages that ``waiting`` of them fill."""
-        return max(1, -(-waiting // self._size))
+        """Return what is left of the sweep, or what the last one took, and at least the pages they fill."""
+        done = self._page if self._missing else 0
+        return max(1, -(-waiting // self._size), self._cost - done)
 
 
 @dataclass(slots=True)

@@ -285,7 +285,7 @@ def _retired(response: Response, request: Request) -> bool:
     said = wire.error_body(response).code
     if said == "api_upgrade_required":
         return 400 <= response.status < 500
-    if request.path.startswith(_PAGES):  # a page of results that is no longer kept
+    if request.method == "GET" and request.path.startswith(_PAGES):  # a page of results that is no longer kept
         return False
     return response.status == 410 or (response.status == 404 and said != "resource_not_exist")
 
