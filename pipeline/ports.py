@@ -166,7 +166,7 @@ class Records(Protocol):
 
 
 class Journal(Protocol):
-    """Small durable facts that are not tasks: run history and the memory of the shared limits."""
+    """Small durable facts that are not tasks: run history, the memory of the shared limits, what no task has paid for."""
 
     async def note_run(self, note: RunNote) -> None:
         """Insert or replace a run's line."""
@@ -178,6 +178,10 @@ class Journal(Protocol):
 
     async def save(self, name: str, value: Json) -> None:
         """Remember a value under a name."""
+        ...
+
+    async def enter(self, spend: Spend) -> None:
+        """Enter a paid effect that no task stands for into the ledger, before the call is made; each key once."""
         ...
 
 
@@ -466,6 +470,10 @@ class Sink(Protocol):
 
     async def write(self, folder: str, files: Sequence[OutFile]) -> Mapping[str, int]:
         """Write the files into the folder and remove ours that are no longer wanted; return name → size in bytes."""
+        ...
+
+    async def add(self, folder: str, files: Sequence[OutFile]) -> None:
+        """Write the files into a folder that several writers share; everything else in it stays."""
         ...
 
     async def missing(self, folder: str, sizes: Mapping[str, int]) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from pipeline.catalog import ClassScore, Hit, IndexedVideo, IndexInfo
 from pipeline.model import Json, Parked, Result, Spend, Task, Trouble
 
 
@@ -49,6 +50,18 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class QueryReport:
+    """What became of a standing query in a run."""
+
+    name: str
+    state: Literal["done", "failed", "skipped"]
+    found: int = 0  #: hits, or videos sorted into a class
+    file: Path | None = None
+    trouble: Trouble | None = None  #: why it failed, or was not asked
+    exit_code: int = 0  #: what the run should end with for this one
+
+
+@dataclass(frozen=True, slots=True)
 class RunReport:
     """How a run ended."""
 
@@ -68,6 +81,7 @@ class RunReport:
     output: Path
     provider: str  #: e.g. ``local/v1.3``
     troubles: Sequence[tuple[str, Trouble]] = ()  #: (item or video, why), the first few failed and held ones
+    queries: Sequence[QueryReport] = ()  #: the standing queries, in the order of the configuration
     resume_at: float | None = None  #: epoch seconds, for exit 6
     note: str = ""  #: why it stopped early, one sentence
     duplicates: int = 0  #: lines that named a video which an earlier line had named
@@ -143,3 +157,71 @@ class Finding:
     value: str
     costs: str = ""  #: what the lack costs, and what to do
     facts: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class VideoRef:
+    """A video that the platform named, as we know it. Without ``key`` it was not ingested from this state folder."""
+
+    id: str  #: the provider's
+    title: str
+    key: str = ""
+    source: str = ""
+    folder: Path | None = None  #: of its results
+    link: Path | None = None  #: the file of its results to look into first
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who was asked what, and when."""
+
+    provider: str  #: e.g. ``local/v1.3``
+    index_id: str
+    index_name: str
+    query: Mapping[str, Json]  #: what was given, by the names of the configuration
+    at: float  #: epoch seconds
+    usd: float  #: by the configured prices
+
+
+@dataclass(frozen=True, slots=True)
+class SearchView:
+    """What a search found, best first."""
+
+    asked: Asked
+    hits: Sequence[Hit]
+    videos: Mapping[str, VideoRef]  #: by the provider's id
+    total: int  #: by the provider's count
+    pool_videos: int  #: how many videos were searched
+    pool_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SortedVideo:
+    """One video with the classes it fits."""
+
+    video: VideoRef
+    classes: Sequence[ClassScore]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifyView:
+    """What a classification found."""
+
+    asked: Asked
+    videos: Sequence[SortedVideo]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedView:
+    """One video of an index, and what we know of it."""
+
+    video: IndexedVideo
+    ours: VideoRef
+
+
+@dataclass(frozen=True, slots=True)
+class IndexView:
+    """The videos of an index."""
+
+    index: IndexInfo
+    videos: Sequence[IndexedView]

@@ -393,6 +393,9 @@ class FakeSink:
         self.folders[folder] = {file.name: file.content for file in files}
         return {file.name: len(file.content) for file in files}
 
+    async def add(self, folder: str, files: Sequence[OutFile]) -> None:
+        self.folders.setdefault(folder, {}).update({file.name: file.content for file in files})
+
     async def missing(self, folder: str, sizes: Mapping[str, int]) -> bool:
         there = self.folders.get(folder, {})
         return any(name not in there for name in sizes)

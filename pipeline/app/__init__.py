@@ -6,7 +6,12 @@ from pipeline.app.health import doctor
 from pipeline.app.house import desk_of
 from pipeline.app.looking import command, show, status
 from pipeline.app.planning import plan
+from pipeline.app.queries import standing
 from pipeline.app.running import run
+from pipeline.app.searching import classify, create_index, delete_index, indexes, search, videos
 from pipeline.app.serving import demo, platform
 
-__all__ = ["command", "demo", "desk_of", "doctor", "plan", "platform", "run", "show", "status"]
+__all__ = [
+    "classify", "command", "create_index", "delete_index", "demo", "desk_of", "doctor", "indexes", "plan", "platform", "run",
+    "search", "show", "standing", "status", "videos",
+]  # fmt: skip

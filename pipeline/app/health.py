@@ -14,13 +14,12 @@ from random import Random
 import anyio
 
 from pipeline.app.house import desk_of
+from pipeline.app.memory import Nowhere
 from pipeline.app.platforms import choose, opened
 from pipeline.app.state import holder
 from pipeline.clock import SystemClock
 from pipeline.config import Settings
 from pipeline.errors import ReelmillError
-from pipeline.kit import Json
-from pipeline.ports import Journal, RunNote
 from pipeline.views import Finding
 
 _NETWORK = {
@@ -141,22 +140,8 @@ async def _platform(settings: Settings) -> list[Finding]:
         ]
     key = Finding("API key", "ok" if settings.api_key else "bad", "set" if settings.api_key else "missing")
     try:
-        async with opened(settings, _Nowhere(), SystemClock(), Random()) as api:
+        async with opened(settings, Nowhere(), SystemClock(), Random()) as api:
             facts = await api.check()
     except ReelmillError as error:
         return [key, Finding("platform", "bad", f"{chosen.base_url}: {error.trouble.message}", error.trouble.remedy)]
     return [key, Finding("platform", "ok", f"{chosen.base_url} ({chosen.identity})", facts=facts)]
-
-
-class _Nowhere(Journal):
-    """A journal for one look: remembers nothing."""
-
-    async def note_run(self, note: RunNote) -> None:
-        """Forget it."""
-
-    async def load(self, name: str) -> Json | None:
-        """Return nothing."""
-        return None
-
-    async def save(self, name: str, value: Json) -> None:
-        """Forget it."""

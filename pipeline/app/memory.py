@@ -1,8 +1,9 @@
-"""What a run remembers of files between nights, kept in the database's journal."""
+"""What is remembered between nights in the database's journal, and the journal of those who remember nothing."""
 
 from __future__ import annotations
 
-from pipeline.ports import Journal
+from pipeline.kit import Json, Spend
+from pipeline.ports import Journal, RunNote
 
 
 class HashMemory:
@@ -19,3 +20,20 @@ class HashMemory:
     async def remember(self, path: str, size: int, mtime_ns: int, inode: int, sha256: str) -> None:
         """Remember a hash; a later one for the same path replaces it."""
         await self._journal.save(f"sha256:{path}", [size, mtime_ns, inode, sha256])
+
+
+class Nowhere(Journal):
+    """A journal for one look: remembers nothing."""
+
+    async def note_run(self, note: RunNote) -> None:
+        """Forget it."""
+
+    async def load(self, name: str) -> Json | None:
+        """Return nothing."""
+        return None
+
+    async def save(self, name: str, value: Json) -> None:
+        """Forget it."""
+
+    async def enter(self, spend: Spend) -> None:
+        """Forget it."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -13,7 +12,7 @@ import anyio
 
 from pipeline.app.house import desk_of, entries_of, price_of
 from pipeline.app.platforms import choose
-from pipeline.app.state import reading
+from pipeline.app.state import existing
 from pipeline.config import Settings
 from pipeline.errors import ConfigError, ReelmillError
 from pipeline.ingest.compose import expected_tokens, group
@@ -52,21 +51,11 @@ async def plan(settings: Settings, sources: Sequence[str], *, limit: int = 50) -
     if not sources:
         raise ConfigError("There is nothing to plan", remedy="name sources, or set [run] manifests")
     planner = _Planner(settings, limit)
-    async with _existing(settings) as database:
+    async with existing(settings) as database:
         entries = entries_of(settings, sources, planner.desk)
         while batch := await anyio.to_thread.run_sync(lambda: list(islice(entries, _BATCH))):
             await planner.batch(batch, database)
     return planner.result()
-
-
-@asynccontextmanager
-async def _existing(settings: Settings) -> AsyncIterator[Database | None]:
-    """Open the database if there is one."""
-    if not (settings.run.state / "reelmill.db").exists():
-        yield None
-        return
-    async with reading(settings) as database:
-        yield database
 
 
 class _Planner:

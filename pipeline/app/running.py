@@ -20,6 +20,7 @@ from pipeline.app.house import House, Outside, build, desk_of, entries_of, outpu
 from pipeline.app.listing import index_lines
 from pipeline.app.looking import names_of, reason
 from pipeline.app.platforms import Provider, opened
+from pipeline.app.queries import Standing, gravest, standing
 from pipeline.app.state import claimed, writing
 from pipeline.clock import SystemClock, iso
 from pipeline.config import Settings
@@ -29,7 +30,7 @@ from pipeline.exitcodes import ExitCode
 from pipeline.ingest.feed import Fed, Feeder, objection
 from pipeline.model import Selection, State, Trouble
 from pipeline.ports import Clock, Database, Item, RunNote
-from pipeline.views import BadLine, RunReport, Snapshot
+from pipeline.views import BadLine, QueryReport, RunReport, Snapshot
 
 #: A live display: given a way to look at the run, shows it for as long as the context lasts.
 Watch = Callable[[Callable[[], Snapshot]], AbstractAsyncContextManager[None]]
@@ -50,6 +51,7 @@ async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None
     """
     clock, rng = SystemClock(), Random()
     sources = list(sources) or list(settings.run.manifests)
+    standing(settings)
     with claimed(settings):
         _try_output(output_folder(settings))
         entries = _entries(settings, sources)
@@ -135,6 +137,9 @@ class Session:
             clock.now,
             settings.policy.attempts,
         )
+        house = self.house
+        self.standing = Standing(settings, api.catalog, database, house.sink, house.purse, clock, rng)
+        self._asked: list[QueryReport] = []
         self._reading = True
 
     async def run(self, entries: Iterator[Item | BadLine], watch: Watch | None = None) -> RunReport:
@@ -153,6 +158,7 @@ class Session:
                 await group.start(self._obey_signals)
                 group.start_soon(self._feed, entries)
                 ending = await pool.run()
+                self._asked = await self.standing.ask_all(ending, self._times.run_id)
                 group.cancel_scope.cancel()
             await self._write_index(current=current)
         report = await self._report(ending)
@@ -169,6 +175,7 @@ class Session:
                 times += 1
                 _log.warning("run.stopping", signal=signal.Signals(number).name, now=times > 1)
                 self.house.pool.stop(now=times > 1)
+                self.standing.stop(now=times > 1)
 
     async def _feed(self, entries: Iterator[Item | BadLine]) -> None:
         pool = self.house.pool
@@ -251,6 +258,7 @@ class Session:
             usd=usd,
             minutes=minutes,
             doubtful=doubtful,
+            queries=self._asked,
             output=output_folder(self._settings),
             provider=self._provider,
             troubles=[(names[task.id], reason(task)) for task in troubled],
@@ -270,7 +278,10 @@ class Session:
         if ending.parked:
             first = min(ending.parked.values(), key=lambda parked: parked.until)
             return ExitCode.QUOTA, f"{first.trouble.message} Run again after {iso(first.until)}."
-        if self._failed() or fed.bad_count or self.house.pool.gauge.words.get("publish.failed"):
+        asked = gravest(self._asked)
+        if asked is not None and asked[0] is not ExitCode.INCOMPLETE:
+            return asked
+        if asked or self._failed() or fed.bad_count or self.house.pool.gauge.words.get("publish.failed"):
             return ExitCode.INCOMPLETE, ""
         return ExitCode.DONE, ""
 
@@ -285,6 +296,7 @@ class Session:
             "minutes": round(report.minutes, 3),
             "doubtful": report.doubtful,
             "note": report.note,
+            **({"queries": {query.name: query.state for query in report.queries}} if report.queries else {}),
         }
         await self._database.note_run(RunNote(report.run_id, report.started, report.ended, report.exit_code, summary))
         _log.info("run.ended", run=report.run_id, exit_code=report.exit_code, **summary)

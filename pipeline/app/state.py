@@ -113,3 +113,13 @@ async def reading(settings: Settings) -> AsyncIterator[Database]:
         yield database
     finally:
         await database.aclose()
+
+
+@asynccontextmanager
+async def existing(settings: Settings) -> AsyncIterator[Database | None]:
+    """Open the database read-only if there is one."""
+    if not (settings.run.state / _DATABASE).exists():
+        yield None
+        return
+    async with reading(settings) as database:
+        yield database

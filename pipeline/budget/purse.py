@@ -26,7 +26,7 @@ class Purse:
         self._today = self._day()
         self.day, _, _ = await records.spent(since=self._today)
 
-    def admit(self, usd: float, minutes: float) -> Trouble | None:
+    def admit(self, usd: float, minutes: float, what: str = "analysis") -> Trouble | None:
         """Reserve ``usd`` for ``minutes`` of video and return None, or say which limit stands against it."""
         if self._day() != self._today:
             self._today, self.day = self._day(), 0.0
@@ -37,11 +37,11 @@ class Purse:
             if limit is not None and spent + usd > limit + 1e-9:
                 return Trouble(
                     "budget",
-                    f"The next analysis (about {usd:.2f} USD) would pass the limit of {limit:.2f} USD per {name}; "
+                    f"The next {what} (about {usd:.2f} USD) would pass the limit of {limit:.2f} USD per {name}; "
                     f"{spent:.2f} USD are spent.",
                     f"raise [budget] max_usd_per_{name}, or run again: finished work is kept",
                 )
-        self.calls += 1
+        self.calls += what == "analysis"
         self.minutes += minutes
         self.run += usd
         self.day += usd

@@ -52,6 +52,44 @@ MaxUsd = Annotated[
     float | None,
     typer.Option("--max-usd", metavar="USD", help="Spend at most this in the run (exit 5).", show_default=False),
 ]
+Index = Annotated[
+    str | None,
+    typer.Option("--index", metavar="NAME", help="An index by name or id. Default: [index] name.", show_default=False),
+]
+Option = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option", metavar="OPTION", show_default=False,
+        help="Where to look: visual, audio, transcription; API v1.2: visual, conversation, text_in_video, logo. "
+        "May be repeated. Default: wherever the index and the platform can.",
+    ),
+]  # fmt: skip
+Speech = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--speech", metavar="HOW", show_default=False,
+        help="How speech is matched: lexical, semantic; API v1.2: semantic, exact_match. May be repeated.",
+    ),
+]  # fmt: skip
+Threshold = Annotated[
+    str | None,
+    typer.Option(
+        "--threshold", metavar="LEAST", show_default=False,
+        help="API v1.2: high, medium, low or none for a search; 0 to 100 for a classification.",
+    ),
+]  # fmt: skip
+Range = Annotated[
+    str | None, typer.Option("--seconds", metavar="MIN..MAX", help="Only of this length.", show_default=False)
+]
+WidthRange = Annotated[
+    str | None, typer.Option("--width", metavar="MIN..MAX", help="Only of this width, pixels.", show_default=False)
+]
+HeightRange = Annotated[
+    str | None, typer.Option("--height", metavar="MIN..MAX", help="Only of this height, pixels.", show_default=False)
+]
+SizeRange = Annotated[
+    str | None, typer.Option("--size", metavar="MIN..MAX", help="Only of this size, bytes.", show_default=False)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"] | None,

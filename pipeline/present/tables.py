@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -38,9 +39,14 @@ def report(value: RunReport) -> RenderableType:
     ]
     if value.duplicates:
         rows.insert(1, ("doubled", Text(f"{count(value.duplicates, 'line')} named again what an earlier line had named")))
+    if value.queries:
+        rows.append(("searches", _tally(Counter(query.state for query in value.queries))))
     parts: list[RenderableType] = [_pairs(rows)]
     if value.bad_count:
         parts += _bad_lines(value.bad_lines, value.bad_count)
+    unasked = [_trouble(query.name, query.trouble, query.state) for query in value.queries if query.trouble is not None]
+    if unasked:
+        parts += _section("standing queries", unasked)
     if value.troubles:
         parts += _attention([_trouble(item, why) for item, why in value.troubles], value.items)
         if value.items.get("failed"):

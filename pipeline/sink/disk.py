@@ -54,6 +54,12 @@ class DiskSink:
             await to_thread.run_sync(partial(self._write, folder, contents))
         return {name: len(content) for name, content in contents.items()}
 
+    async def add(self, folder: str, files: Sequence[OutFile]) -> None:
+        """Write the files into a folder without a record of its own; whatever else is in it stays."""
+        contents = _encoded(folder, files)
+        with _explained(self._root / folder):
+            await to_thread.run_sync(partial(self._write, folder, contents, recorded=False))
+
     async def missing(self, folder: str, sizes: Mapping[str, int]) -> bool:
         """Return True if any of the files is absent, is a link, or has another size."""
         return await to_thread.run_sync(partial(self._missing, folder, dict(sizes)))
@@ -73,12 +79,12 @@ class DiskSink:
 
     # ------------------------------------------------------------------------------------------- in a worker thread
 
-    def _write(self, folder: str, contents: Mapping[str, bytes]) -> None:
+    def _write(self, folder: str, contents: Mapping[str, bytes], *, recorded: bool = True) -> None:
         self._root.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             root = stack.enter_context(atomic.opened(str(self._root.resolve())))
             home = stack.enter_context(atomic.opened(folder, root, make=True))
-            before = _listed(atomic.read(home, RECORD, _LARGEST_RECORD))
+            before = _listed(atomic.read(home, RECORD, _LARGEST_RECORD)) if recorded else []
             open_dirs = {"": home}
             for part in sorted({_split(name)[0] for name in {*before, *contents}} - {""}):
                 wanted = any(name.startswith(f"{part}/") for name in contents)

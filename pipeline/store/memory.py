@@ -11,11 +11,11 @@ from heapq import heappop, heappush
 from json import loads
 from typing import Literal
 
-from pipeline.model import Json, Lane, Parked, Placed, Selection, State, Task
+from pipeline.model import Json, Lane, Parked, Placed, Selection, Spend, State, Task
 from pipeline.ports import Applied, RunNote
 from pipeline.store.memory_records import Line, MemoryRecords
 from pipeline.store.rearm import Effect, effect, merged
-from pipeline.store.rows import Entry, Move, entry_of, move_of, name, note_row, to_json
+from pipeline.store.rows import Entry, Move, entry_of, move_of, name, note_row, spend_row, to_json
 
 _CANCELLABLE = frozenset((State.PENDING, State.RUNNING, State.HELD))
 _RETRYABLE = frozenset((State.FAILED, State.HELD, State.CANCELLED))
@@ -184,6 +184,12 @@ class MemoryDatabase(MemoryRecords):
         """Remember a value under a name."""
         self._check()
         self._notes[name] = to_json(value)
+
+    async def enter(self, spend: Spend) -> None:
+        """Enter a paid effect into the ledger; each key once."""
+        self._check()
+        row = spend_row(spend)
+        self._spends.setdefault(row[0], row)
 
     # --------------------------------------------------------------------------------------------------- writing
 

@@ -13,13 +13,13 @@ import anyio
 import anyio.to_thread
 
 from pipeline.errors import StoreError
-from pipeline.model import Json, Lane, Parked, Placed, Selection, Task
+from pipeline.model import Json, Lane, Parked, Placed, Selection, Spend, Task
 from pipeline.ports import Applied, RunNote
 from pipeline.store import queries, schema
 from pipeline.store.border import border
 from pipeline.store.group import Group
 from pipeline.store.reads import SqliteRecords, selected
-from pipeline.store.rows import Row, entry_of, move_of, name, note_row, task_of, to_json
+from pipeline.store.rows import Row, entry_of, move_of, name, note_row, spend_row, task_of, to_json
 from pipeline.store.writer import Connection, Writer
 from pipeline.store.writes import Ask, write
 
@@ -189,6 +189,10 @@ class SqliteDatabase(SqliteRecords):
     async def save(self, name: str, value: Json) -> None:
         """Remember a value under a name."""
         await self._writing().statement(queries.SAVE, (name, to_json(value)))
+
+    async def enter(self, spend: Spend) -> None:
+        """Enter a paid effect into the ledger; each key once."""
+        await self._writing().statement(queries.ENTER_SPEND, spend_row(spend))
 
     # --------------------------------------------------------------------------------------------------- writing
 

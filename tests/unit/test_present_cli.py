@@ -89,13 +89,17 @@ class House(ModuleType):
         host: str | None,
         port: int | None,
         faults: Path | None,
+        media: Path | None,
         ready: Callable[[str, str], None],
     ) -> None:
-        self._note("platform", settings, host=host, port=port, faults=faults)
+        self._note("platform", settings, host=host, port=port, faults=faults, media=media)
         ready("http://127.0.0.1:4000", "token-1")
 
     def desk_of(self, settings: Settings) -> None:
         self._note("desk_of", settings)
+
+    def standing(self, settings: Settings) -> None:
+        self._note("standing", settings)
 
     async def demo(
         self, settings: Settings, folder: Path, *, count: int, watch: Any = None
@@ -250,10 +254,10 @@ def test_doctor_fails_only_for_what_is_bad(reelmill: Reelmill, state: Any, code:
 
 def test_platform_says_where_it_is(reelmill: Reelmill) -> None:
     """Data on stdout, the hint for people on stderr, the flags handed over."""
-    ran = reelmill("platform", "--port", "0", "--host", "127.0.0.1", "--faults", "f.toml")
+    ran = reelmill("platform", "--port", "0", "--host", "127.0.0.1", "--faults", "f.toml", "--media", "m")
     assert "export TWELVELABS_API_KEY=token-1" in ran.out
     assert "Ctrl-C" in ran.err
-    assert ran.given == {"host": "127.0.0.1", "port": 0, "faults": Path("f.toml")}
+    assert ran.given == {"host": "127.0.0.1", "port": 0, "faults": Path("f.toml"), "media": Path("m")}
 
 
 def test_the_demo_keeps_to_its_folder_and_needs_no_file(reelmill: Reelmill) -> None:

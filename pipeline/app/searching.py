@@ -1,0 +1,109 @@
+"""``search``, ``classify``, ``indexes``, ``videos``: one question to the platform, beside any run.
+
+What is typed by hand is neither in the ledger nor under the budget: both belong to runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from random import Random
+
+from pipeline.app.asking import Asker, check, no_classify
+from pipeline.app.memory import Nowhere
+from pipeline.app.owners import Owners
+from pipeline.app.platforms import opened
+from pipeline.app.state import existing
+from pipeline.catalog import Catalog, IndexedVideo, IndexInfo, IndexSpec, Listing
+from pipeline.clock import SystemClock
+from pipeline.config import Settings
+from pipeline.errors import ConfigError
+from pipeline.ports import Records
+from pipeline.standing import StandingQuery
+from pipeline.views import ClassifyView, IndexedView, IndexView, SearchView
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    catalog: Catalog
+    asker: Asker
+    owners: Owners
+
+
+@asynccontextmanager
+async def _desk(settings: Settings) -> AsyncIterator[_Desk]:
+    """Open the platform (the embedded one is started where that is the choice) and our records, if there are any."""
+    clock = SystemClock()
+    async with existing(settings) as database, opened(settings, Nowhere(), clock, Random()) as api:
+        records: Records | None = database
+        asker = Asker(settings, api.catalog, records, clock)
+        yield _Desk(api.catalog, asker, Owners(records, api.catalog, settings.run.output))
+
+
+async def search(settings: Settings, ask: StandingQuery) -> SearchView:
+    """Search an index. Paid.
+
+    Raises:
+        ConfigError: what the dialect cannot be asked.
+        Permanent: what the platform refuses.
+    """
+    check(settings, ask)
+    async with _desk(settings) as desk:
+        return await desk.asker.search(ask)
+
+
+async def classify(settings: Settings, ask: StandingQuery) -> ClassifyView:
+    """Sort the videos of an index, or named ones, into classes. Paid; v1.2 only.
+
+    Raises:
+        ConfigError: the dialect has no such call: the message shows the job that does it.
+    """
+    if settings.provider.api == "v1.3":
+        raise no_classify(ask.classes)
+    check(settings, ask)
+    async with _desk(settings) as desk:
+        return await desk.asker.classify(ask)
+
+
+async def indexes(settings: Settings, which: Listing) -> list[IndexInfo]:
+    """Return the account's indexes."""
+    async with _desk(settings) as desk:
+        return [index async for index in desk.catalog.indexes(which)]
+
+
+async def create_index(settings: Settings, spec: IndexSpec) -> IndexInfo:
+    """Make an index, or find the one of that name."""
+    async with _desk(settings) as desk:
+        return await desk.catalog.index(await desk.catalog.create_index(spec))
+
+
+async def delete_index(settings: Settings, name: str, agreed: Callable[[IndexInfo], bool]) -> IndexInfo | None:
+    """Delete an index with the videos in it, if ``agreed`` says so; return it, or None if not."""
+    async with _desk(settings) as desk:
+        index = await desk.asker.index(name)
+        if not agreed(index):
+            return None
+        await desk.catalog.delete_index(index.id)
+        return index
+
+
+async def videos(settings: Settings, name: str, which: Listing, *, limit: int) -> IndexView:
+    """Return the first videos of an index that fit, with what we know of each.
+
+    Raises:
+        ConfigError: no index is named.
+    """
+    if not (name or settings.index_name):
+        raise ConfigError(
+            "videos: no index is named", remedy="set [index] name, or name one with --index; see `reelmill indexes`"
+        )
+    async with _desk(settings) as desk:
+        index = await desk.asker.index(name)
+        found: list[IndexedVideo] = []
+        async for video in desk.catalog.videos(index.id, which):
+            if len(found) == limit:
+                break
+            found.append(video)
+        ours = await desk.owners.of((video.id for video in found), None)
+        return IndexView(index, [IndexedView(video, ours[video.id]) for video in found])

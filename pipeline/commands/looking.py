@@ -1,0 +1,155 @@
+"""``status``, ``show``, ``why``, ``retry``, ``cancel``: what asks and corrects the database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from pipeline.commands import options
+from pipeline.commands.frame import guarded, load_settings, now, wait_for
+from pipeline.exitcodes import ExitCode
+
+if TYPE_CHECKING:
+    from pipeline.config import Settings
+
+
+@guarded
+def status(
+    config: options.Config = None,
+    state: options.State = None,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many stopped items to list.")
+    ] = 20,
+    json: options.AsJson = False,
+    log_level: options.LogLevel = None,
+) -> int:
+    """Show how things stand: items, tasks, who is running, what waits and what needs you. Never disturbs a run."""
+    from pipeline import app as house
+    from pipeline.present import tables, terminal
+
+    settings = load_settings(config, {"run.state": state, "log.level": log_level})
+    view = wait_for(lambda: house.status(settings, limit=limit))
+    terminal.say_json(view) if json else terminal.show(tables.status(view, now()))
+    return ExitCode.DONE
+
+
+@guarded
+def show(
+    item: options.Item,
+    config: options.Config = None,
+    state: options.State = None,
+    output: options.Output = None,
+    json: options.AsJson = False,
+    log_level: options.LogLevel = None,
+) -> int:
+    """Show everything known about one item: tasks, results, what was paid, where its files are."""
+    from pipeline import app as house
+    from pipeline.present import tables, terminal
+
+    settings = load_settings(config, {"run.state": state, "run.output": output, "log.level": log_level})
+    view = wait_for(lambda: house.show(settings, item))
+    terminal.say_json(view) if json else terminal.show(tables.item(view, now()))
+    return ExitCode.DONE
+
+
+@guarded
+def why(
+    item: options.Item,
+    config: options.Config = None,
+    state: options.State = None,
+    json: options.AsJson = False,
+    log_level: options.LogLevel = None,
+) -> int:
+    """Say in one plain sentence why an item stands where it does, and what to do next."""
+    from pipeline import app as house
+    from pipeline.present import tables, terminal
+
+    settings = load_settings(config, {"run.state": state, "log.level": log_level})
+    view = wait_for(lambda: house.show(settings, item))
+    if json:
+        answer = {"item": view.item.key, "state": view.state, "explanation": view.explanation}
+        terminal.say_json({**answer, "next_step": view.next_step, "raw": tables.raw_line(view)})
+    else:
+        terminal.show(tables.why(view))
+    return ExitCode.DONE
+
+
+@guarded
+def retry(
+    items: options.Items = None,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Everything that failed. Held items: by name or class only.")
+    ] = False,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", metavar="CLASS", help="Whatever stopped with this class of trouble. May be repeated."),
+    ] = None,
+    config: options.Config = None,
+    state: options.State = None,
+    json: options.AsJson = False,
+    log_level: options.LogLevel = None,
+) -> int:
+    """Let failed, held or cancelled items go on at the next run, from the stage where they stopped.
+
+    An item is held where its paid call may have been accepted and the platform cannot be asked: retrying it may pay
+    again. `reelmill why ITEM` tells. A run in progress must be stopped first: it holds the state folder.
+
+    \b
+    Examples:
+      reelmill retry --failed
+      reelmill retry --class unreadable_video --class timeout
+      reelmill retry films/talk.mp4
+    """
+    if not (items or failed or classes):
+        from pipeline.errors import ConfigError
+
+        raise ConfigError(
+            "retry: say what: --failed, --class CLASS or ITEM", remedy="reelmill status lists what stopped"
+        )
+    settings = load_settings(config, {"run.state": state, "log.level": log_level})
+    return _command(settings, "retry", items, classes, failed, json)
+
+
+@guarded
+def cancel(
+    items: options.Items = None,
+    everything: Annotated[bool, typer.Option("--all", help="Whatever is not finished.")] = False,
+    config: options.Config = None,
+    state: options.State = None,
+    json: options.AsJson = False,
+    log_level: options.LogLevel = None,
+) -> int:
+    """Stop items for good; `retry` brings them back. What the platform has accepted stays paid.
+
+    A run in progress must be stopped first (Ctrl-C): it holds the state folder.
+
+    \b
+    Examples:
+      reelmill cancel films/talk.mp4
+      reelmill cancel --all
+    """
+    if bool(items) == everything:
+        from pipeline.errors import ConfigError
+
+        raise ConfigError("cancel: name at least one ITEM, or --all and none", remedy="reelmill status lists the items")
+    settings = load_settings(config, {"run.state": state, "log.level": log_level})
+    return _command(settings, "cancel", items, None, False, json)
+
+
+def _command(
+    settings: Settings,
+    verb: Literal["cancel", "retry"],
+    items: list[str] | None,
+    classes: list[str] | None,
+    failed: bool,
+    json: bool,
+) -> int:
+    from pipeline import app as house
+    from pipeline.present import terminal
+    from pipeline.present.text import count
+
+    changed = wait_for(lambda: house.command(settings, verb, items or [], classes or [], failed))
+    done = "set to be retried at the next run" if verb == "retry" else "cancelled"
+    terminal.say_json({"verb": verb, "tasks": changed}) if json else terminal.say(f"{count(changed, 'task')} {done}")
+    return ExitCode.DONE
