@@ -65,14 +65,14 @@ def decide(task: Task, outcome: Outcome, now: float, policy: Policy, rng: Random
         case Done():
             return _end(task, State.DONE, "done", None, outcome)
         case Snooze():
-            return _wait(task, now + outcome.after, outcome.untouched, now, policy)
+            return _wait(task, outcome, now, policy)
         case Retry():
             return _retry(task, outcome, now, policy, rng)
         case Fail():
             ended = _end(task, State.FAILED, "failed", outcome.trouble, Done(spawn=outcome.spawn, data=outcome.data))
             return replace(ended, stage=outcome.stage or task.stage)
         case Hold():
-            ended = _end(task, State.HELD, "held", outcome.trouble)
+            ended = _end(task, State.HELD, "held", outcome.trouble, Done(data=outcome.data))
             return replace(ended, stage=outcome.stage or task.stage)
         case Park():
             return _back(task, max(outcome.until, now), True, "parked", outcome.trouble)
@@ -129,11 +129,13 @@ def _end(task: Task, state: State, word: str, trouble: Trouble | None, done: Don
     )
 
 
-def _wait(task: Task, due: float, untouched: bool, now: float, policy: Policy) -> Transition:
+def _wait(task: Task, outcome: Snooze, now: float, policy: Policy) -> Transition:
+    trouble = outcome.trouble or task.trouble
     if now - task.stage_since >= policy.deadline:
-        return _end(task, State.FAILED, "failed", _overdue(task, policy))
+        return _end(task, State.FAILED, "failed", trouble or _overdue(task, policy))
     # Never sleep past the deadline: the last look happens when it falls due.
-    return _back(task, min(due, task.stage_since + policy.deadline), untouched, "snoozed", task.trouble)
+    due = min(now + outcome.after, task.stage_since + policy.deadline)
+    return _back(task, due, outcome.untouched, "snoozed", trouble)
 
 
 def _retry(task: Task, outcome: Retry, now: float, policy: Policy, rng: Random) -> Transition:
@@ -161,8 +163,6 @@ def _back(task: Task, due: float, untouched: bool, word: str, trouble: Trouble |
 
 
 def _overdue(task: Task, policy: Policy) -> Trouble:
-    if task.trouble is not None:
-        return task.trouble
     hours = policy.deadline / 3600
     return Trouble(
         "deadline",

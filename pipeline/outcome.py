@@ -39,11 +39,12 @@ class Done:
 class Snooze:
     """Nothing is wrong, it is only not time yet: look again in ``after`` seconds. Not an attempt; deadlines still hold.
 
-    ``untouched`` says that nothing was sent, so that the stage stays *fresh*.
+    ``untouched`` says that nothing was sent, so that the stage stays *fresh*; ``trouble`` says what is waited for.
     """
 
     after: float
     untouched: bool = False
+    trouble: Trouble | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +70,13 @@ class Fail:
 class Hold:
     """Going on might pay twice and the provider cannot be asked: a person must decide.
 
-    ``stage`` says where an operator's retry starts: usually at the paid call, because the operator accepts it.
+    ``stage`` and ``data`` say where an operator's retry starts: usually where the paid call is priced, because the
+    operator accepts paying again.
     """
 
     trouble: Trouble
     stage: str | None = None
+    data: Mapping[str, Json] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,7 @@ class AnalysisKind:
 
     def _cannot_ask(self, task: Task, again: int, wishes: Sequence[Wish], trouble: Trouble) -> Outcome:
         if self._options.on_ambiguous == "hold" or again > 1:
-            return Hold(trouble, stage="submit")
+            return Hold(trouble, stage="price", data=_next(task, again=0))
         usd = self._price(task.data["seconds"], expected_tokens(wishes))
         key = question(task.key, task.data, wishes).key
         # The first entry stays: both may have been billed, and the report says so.
