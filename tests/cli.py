@@ -154,10 +154,11 @@ class Platform:
     def start(self) -> None:
         """Serve, at the same address as before if it was running once."""
         self.running = self.terminal.start("platform", "--json", "--port", str(self.port))
-        said = until(
-            lambda: self.running is not None and self.running.out.read_text(encoding="utf-8"), "the platform to serve"
-        )
-        self.base_url = json.loads(said)["base_url"]
+        running = self.running
+        until(lambda: not running.alive or "serving" in running.said(), "the platform to serve")
+        if not running.alive:
+            raise RuntimeError(f"the platform ended: {running.said()}")
+        self.base_url = json.loads(running.out.read_text(encoding="utf-8"))["base_url"]
         self.port = int(self.base_url.rpartition(":")[2])
 
     def kill(self) -> None:
