@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.config import Jobs
 from pipeline.kit import Ask, ConfigError, Job, Json, fingerprint
@@ -28,11 +28,7 @@ class Wish:
     job: Job
     params: Mapping[str, Json]
     print: str  #: fingerprint of everything that decides the answer, the video aside
-
-    @property
-    def ask(self) -> Ask:
-        """This wish's share of the request."""
-        return self.job.ask(self.params)
+    ask: Ask = field(compare=False, repr=False)  #: this wish's share of the request
 
     def as_json(self) -> dict[str, Json]:
         """Return what a task must remember to ask and check the same later."""
@@ -68,7 +64,12 @@ class Desk:
     def restore(self, data: Mapping[str, Json]) -> Wish | None:
         """Return the wish that :meth:`Wish.as_json` wrote; None if this release has no such job."""
         job = self._jobs.get(data["job"])
-        return Wish(data["name"], job, data["params"], data["print"]) if job is not None else None
+        if job is None:
+            return None
+        known = self._configured.get(data["name"])
+        if known is not None and known.as_json() == data:
+            return known  # its share of the request is worked out already
+        return Wish(data["name"], job, data["params"], data["print"], job.ask(data["params"]))
 
     def wishes(self, items: Sequence[Task], *, strict: bool = False) -> list[Wish]:
         """Return what these items, all of the same video, want together; in order, each once.
@@ -143,4 +144,4 @@ class Desk:
         params = job.params(given)
         ask = job.ask(params)
         mark = fingerprint(self._provider, job.name, job.version, params, ask.schema, list(ask.lines))
-        return Wish(name, job, params, mark)
+        return Wish(name, job, params, mark, ask)

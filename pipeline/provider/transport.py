@@ -2,8 +2,8 @@
 
 * The key goes to the configured origin and nowhere else: never to a presigned address, never along a redirect (none is
   followed), never over plain HTTP except to this machine.
-* Connections live in small pools. One pool of 50 spends five times the CPU per request of ten pools of 5, because a
-  pool looks through all its connections for every request.
+* Each connection is a pool of its own. One pool of 50 spends five times the CPU per request, because a pool looks through
+  all its connections, with a system call for each idle one, at the start and at the end of every request.
 * What httpx raises becomes one of our errors here, by one rule: nothing was sent -> Transient and untouched; anything
   else -> Transient for a safe request, Ambiguous for any other.
 """
@@ -29,7 +29,7 @@ from pipeline.provider import body as bodies
 from pipeline.provider import wire
 from pipeline.provider.dialect import Request, Response
 
-POOL = 5  #: connections per pool
+POOL = 1  #: connections per pool
 KEEP = 4.0  #: seconds an idle connection is kept: shorter than servers do, or a POST may meet a closing one
 MOST = 64 * 1024 * 1024  #: bytes of an answer, unpacked
 AGENT = b"reelmill"
