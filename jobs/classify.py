@@ -2,7 +2,8 @@
 
 On v1.3 this is one more property of the fused request, with the classes as an ``enum``. API v1.2 could sort an index by
 classes (``reelmill classify``), with scores of its own, but not one video as part of a run; so there the job asks
-``/generate`` for JSON, and where prose comes back instead, takes the class that the prose names and no other.
+``/generate`` for JSON. Where prose comes back instead, the one class that it names is taken; prose that names none says
+that none fits; prose that names several is refused, and asked again.
 """
 
 from __future__ import annotations
@@ -169,8 +170,10 @@ def _read(answer: Mapping[str, Json], params: Mapping[str, Json]) -> Json:
         return found
     named = _named(text[:20_000], _choices(params))
     if params["multiple"]:
-        return {"labels": named} if named else None
-    return {"label": named[0]} if len(named) == 1 else None
+        return {"labels": named}
+    none = [params["otherwise"]] if params["otherwise"] and text.strip() else []
+    found = named or none
+    return {"label": found[0]} if len(found) == 1 else None
 
 
 def _named(text: str, choices: Sequence[str]) -> list[str]:

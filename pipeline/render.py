@@ -94,6 +94,21 @@ def _cell(text: str) -> str:
     return "'" + text if _FORMULA.match(text.lstrip()) else text
 
 
+def merged(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return spans of time in order, those that overlap or touch as one.
+
+    >>> merged([(5, 9), (0, 2), (8, 12), (2, 3)])
+    [(0, 3), (5, 12)]
+    """
+    found: list[tuple[float, float]] = []
+    for start, end in sorted(spans):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((start, end))
+    return found
+
+
 def stamp(at: float, *, form: str = "vtt") -> str:
     """Write seconds as a time: ``vtt`` 00:01:23.500, ``clock`` 1:23 (hours only when needed).
 

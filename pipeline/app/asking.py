@@ -34,10 +34,10 @@ def check(settings: Settings, ask: StandingQuery) -> None:
     """
     api = settings.provider.api
     where = f"'{ask.name}'"
-    for key, known in (("options", OPTIONS[api]), ("speech", SPEECH[api])):
-        for word in getattr(ask, key):
+    for what, words, known in (("option", ask.options, OPTIONS[api]), ("speech match", ask.speech, SPEECH[api])):
+        for word in words:
             if word not in known:
-                raise ConfigError(f"{where}: API {api} has no {key} '{word}'", remedy=f"it has {', '.join(known)}")
+                raise ConfigError(f"{where}: API {api} has no {what} '{word}'", remedy=f"it has {', '.join(known)}")
     if api == "v1.2" and len(ask.speech) > 1:
         raise ConfigError(f"{where}: API v1.2 takes one kind of speech match", remedy="semantic or exact_match")
     if not ask.index and not settings.index_name and not ask.videos:

@@ -141,7 +141,7 @@ def build(
         clock,
         rng,
         price=lambda minutes: 0.0 if choose(settings).local else minutes * settings.prices.index_minute,
-        admit=purse.admit,
+        admit=lambda usd, minutes: purse.admit(usd, minutes, "indexing"),
         tries=settings.policy.attempts,
         grace=api.grace,
         spacing=1.0 if choose(settings).local else 2 * settings.provider.poll_spacing,

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from pipeline.catalog import Hit
 from pipeline.clock import iso
 from pipeline.kit import Json, OutFile, json_text, markdown, plain, stamp
+from pipeline.render import merged
 from pipeline.views import Asked, ClassifyView, SearchView, VideoRef
 
 FOLDER = "searches"
@@ -96,7 +97,7 @@ def _searched(name: str, found: SearchView, place: _Place) -> str:
     what = " and ".join([*([f"“{markdown(plain(str(query['text'])))}”"] if query.get("text") else []), *pictures])
     lines = [f"{len(found.hits)} of {found.total} hits for {what} in {found.pool_videos} videos."]
     for number, hit in enumerate(found.hits, 1):
-        words = [_span(hit), _worth(hit), plain(", ".join(hit.sources))]
+        words = [_span(hit.start, hit.end), _worth(hit), plain(", ".join(hit.sources))]
         lines.append(
             f"{number}. {place.title(found.videos[hit.video_id])}, {' · '.join(word for word in words if word)}"
         )
@@ -110,7 +111,7 @@ def _sorted(name: str, found: ClassifyView, place: _Place) -> str:
         f"{number}. {place.title(row.video)}: "
         + ", ".join(
             f"{markdown(plain(fit.name))} {fit.score:g} ({fit.duration_ratio:.0%} of it)"
-            + "".join(f"; {_span(clip)}" for clip in fit.clips)
+            + "".join(f" {_span(*span)}" for span in merged((clip.start, clip.end) for clip in fit.clips))
             for fit in row.classes
         )
         for number, row in enumerate(found.videos, 1)
@@ -133,8 +134,8 @@ def _lines(name: str, head: Sequence[str], rows: Iterable[str]) -> Iterator[str]
         yield row
 
 
-def _span(hit: Hit) -> str:
-    return f"{stamp(hit.start, form='clock')}–{stamp(hit.end, form='clock')}"
+def _span(start: float, end: float) -> str:
+    return f"{stamp(start, form='clock')}–{stamp(end, form='clock')}"
 
 
 def _worth(hit: Hit) -> str:

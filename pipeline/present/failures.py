@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.errors import Busy, ConfigError, NeedsOperator, ReelmillError
+from pipeline.errors import Busy, ConfigError, NeedsOperator, Permanent, ReelmillError, Throttled
 from pipeline.exitcodes import ExitCode
+from pipeline.present.text import span
 
 #: First match wins; everything else that we foresaw is a plain failure of the command.
 _CODES: Final[tuple[tuple[type[ReelmillError], ExitCode], ...]] = (
     (NeedsOperator, ExitCode.NEEDS_OPERATOR),
     (ConfigError, ExitCode.USAGE),
+    (Permanent, ExitCode.USAGE),  # the platform refuses what was asked: the command must be corrected
+    (Throttled, ExitCode.QUOTA),
     (Busy, ExitCode.BUSY),
     (ReelmillError, ExitCode.UNEXPECTED),
 )
@@ -26,6 +29,7 @@ class Failure:
     code: ExitCode
     message: str
     remedy: str = ""
+    raw: str = ""  #: the platform's own code and words
     cause: BaseException | None = None  #: set when nobody foresaw it: its traceback belongs into the log
 
 
@@ -46,8 +50,16 @@ def failure_of(error: BaseException) -> Failure:
     for kind, code in _CODES:
         for leaf in leaves:
             if isinstance(leaf, kind) and isinstance(leaf, ReelmillError):
-                return Failure(code, leaf.trouble.message, leaf.trouble.remedy)
+                return _foreseen(code, leaf)
     raise AssertionError("an exception group is never empty")
+
+
+def _foreseen(code: ExitCode, error: ReelmillError) -> Failure:
+    trouble = error.trouble
+    remedy = trouble.remedy
+    if isinstance(error, Throttled) and not remedy and error.after is not None:
+        remedy = f"the platform takes the next one in {span(error.after)}"
+    return Failure(code, trouble.message, remedy, f"{trouble.code}: {trouble.detail}" if trouble.detail else "")
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

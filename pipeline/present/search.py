@@ -12,6 +12,7 @@ from rich.text import Text
 from pipeline.catalog import Hit, IndexInfo
 from pipeline.kit import stamp
 from pipeline.present.text import clean, count, fit, minutes, money, size
+from pipeline.render import merged
 from pipeline.views import Asked, ClassifyView, IndexView, SearchView, VideoRef
 
 #: Cells of a title, of a hit's words, of a file's name.
@@ -22,13 +23,14 @@ _WORDS: Final = 60
 def hits(value: SearchView) -> RenderableType:
     """Show what was found, best first: rank or score as the dialect has it, the moment, the video, where to look."""
     scored = any(hit.score is not None for hit in value.hits)
+    told = any(hit.sources for hit in value.hits)
     names = [
         "score" if scored else "rank",
         "from",
         "to",
         *(["confidence"] if scored else []),
         "video",
-        "found by",
+        *(["found by"] if told else []),
         "words",
     ]
     table = _table(names, right=("score", "rank", "from", "to"))
@@ -36,9 +38,9 @@ def hits(value: SearchView) -> RenderableType:
         worth = [f"{hit.score:.1f}" if hit.score is not None else "-"] if scored else [_rank(hit)]
         sure = [clean(hit.confidence) or "-"] if scored else []
         video = value.videos[hit.video_id]
-        found_by = clean(", ".join(hit.sources)) or "-"
+        found_by = [clean(", ".join(hit.sources)) or "-"] if told else []
         table.add_row(
-            *worth, _at(hit.start), _at(hit.end), *sure, Text(fit(video.title, _TITLE)), found_by,
+            *worth, _at(hit.start), _at(hit.end), *sure, Text(fit(video.title, _TITLE)), *found_by,
             Text(fit(hit.text, _WORDS) or "-"),
         )  # fmt: skip
     pool = f"{count(value.pool_videos, 'video')} searched, {minutes(value.pool_seconds / 60)}"
@@ -53,15 +55,23 @@ def _rank(hit: Hit) -> str:
 
 def classes(value: ClassifyView) -> RenderableType:
     """Show each video with the classes it fits, best first; moments and detailed scores below where they were asked for."""
-    table = _table(("score", "share", "class", "video", "moments"), right=("score", "share"))
-    for row in value.videos:
-        for found in row.classes:
-            moments = ", ".join(f"{_at(clip.start)}–{_at(clip.end)}" for clip in found.clips)
-            detail = " ".join(f"{name} {number:g}" for name, number in found.detailed.items())
-            table.add_row(
-                f"{found.score:.1f}", f"{found.duration_ratio:.0%}", Text(fit(found.name, 30)),
-                Text(fit(row.video.title, _TITLE)), Text(fit("  ".join(filter(None, (moments, detail))), _WORDS) or "-"),
-            )  # fmt: skip
+    found = [(row.video, fits) for row in value.videos for fits in row.classes]
+    extras = {
+        "moments": any(fits.clips for _, fits in found),
+        "scores": any(fits.detailed for _, fits in found),
+    }
+    names = ["score", "share", "class", "video", *(name for name, told in extras.items() if told)]
+    table = _table(names, right=("score", "share"))
+    for video, fits in found:
+        moments = ", ".join(
+            f"{_at(start)}–{_at(end)}" for start, end in merged((clip.start, clip.end) for clip in fits.clips)
+        )
+        scores = ", ".join(f"{name.removesuffix('_score')} {number:g}" for name, number in fits.detailed.items())
+        cells = {"moments": moments, "scores": scores}
+        table.add_row(
+            f"{fits.score:.1f}", f"{fits.duration_ratio:.0%}", Text(fit(fits.name, 30)), Text(fit(video.title, _TITLE)),
+            *(Text(fit(cells[name], _WORDS) or "-") for name, told in extras.items() if told),
+        )  # fmt: skip
     head = f"{count(len(value.videos), 'video')} in a class · {_where(value.asked)}"
     return Group(
         Text(head, "dim"), *_below(table, shown=bool(value.videos)), *_links(row.video for row in value.videos)

@@ -38,7 +38,9 @@ def report(value: RunReport) -> RenderableType:
         ("took", Text(f"{span(value.ended - value.started)} on {clean(value.provider)}")),
     ]
     if value.duplicates:
-        rows.insert(1, ("doubled", Text(f"{count(value.duplicates, 'line')} named again what an earlier line had named")))
+        rows.insert(
+            1, ("doubled", Text(f"{count(value.duplicates, 'line')} named again what an earlier line had named"))
+        )
     if value.queries:
         rows.append(("searches", _tally(Counter(query.state for query in value.queries))))
     parts: list[RenderableType] = [_pairs(rows)]

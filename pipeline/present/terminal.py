@@ -136,6 +136,8 @@ def _tell_failure(failure: Failure, secrets: list[str]) -> int:
     tell(f"reelmill: {clean(redact(failure.message))}")
     if failure.remedy:
         tell(f"  → {clean(redact(failure.remedy))}")
+    if failure.raw:
+        tell(f"  raw: {clean(redact(failure.raw))}")
     return int(failure.code)
 
 

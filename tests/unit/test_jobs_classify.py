@@ -115,15 +115,17 @@ def test_json_of_the_old_api_is_read() -> None:
     assert (old('{"labels": ["Golf"]}', multiple=True).value or {})["labels"] == ["Golf"]
 
 
-def test_prose_of_the_old_api_counts_only_if_it_names_one_class() -> None:
-    """Whole words, longest name first; two classes, or none, are no answer."""
+def test_prose_of_the_old_api_counts_by_the_classes_that_it_names() -> None:
+    """Whole words, longest name first; several are no answer to which one, and none is that none fits."""
     assert (old("The video shows American football.").value or {})["label"] == "American Football"
     assert (old("Label: Golf.").value or {})["label"] == "Golf"
     assert old("Golf or Football, hard to say.").value is None
-    assert old("Golfers at play.").value is None
+    assert (old("Golfers at play.").value or {})["label"] == "unclear"
+    assert old("Golfers at play.", otherwise="").value is None
+    assert old("  ").value is None
     assert old(5).value is None
     assert (old("Golf and football.", multiple=True).value or {})["labels"] == ["Football", "Golf"]
-    assert old("Nothing of the kind.", multiple=True).value is None
+    assert (old("Nothing of the kind.", multiple=True).value or {})["labels"] == []
 
 
 def test_instances_share_a_request_and_have_files_of_their_own() -> None:
