@@ -14,18 +14,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 
 from pipeline.errors import ConfigError
 from pipeline.misconfigured import Layers, explain
+from pipeline.sections import LISTS, Fetch, Section, YouTube
 from pipeline.standing import StandingQuery
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
-
-
-class Run(_Section):
+class Run(Section):
     """Where things are, and how strict a run is."""
 
     state: Path = Path(".reelmill")
@@ -35,7 +32,7 @@ class Run(_Section):
     stop_grace: float = Field(default=20.0, ge=0, le=3600)
 
 
-class Provider(_Section):
+class Provider(Section):
     """Which platform, and how it is spoken to."""
 
     kind: Literal["auto", "local", "twelvelabs"] = "auto"
@@ -59,7 +56,7 @@ class Provider(_Section):
         return value.rstrip("/")
 
 
-class Index(_Section):
+class Index(Section):
     """The index that videos are put into: always on v1.2, on v1.3 only for search and only if a name is given."""
 
     name: str = ""
@@ -67,17 +64,18 @@ class Index(_Section):
     addons: tuple[str, ...] = ()
 
 
-class Lanes(_Section):
+class Lanes(Section):
     """How many steps of each lane run at once."""
 
     fetch: int = Field(default=4, ge=1, le=64)
+    download: int = Field(default=2, ge=1, le=8)
     upload: int = Field(default=4, ge=1, le=64)
     poll: int = Field(default=16, ge=1, le=256)
     analyze: int = Field(default=8, ge=1, le=256)
     write: int = Field(default=4, ge=1, le=64)
 
 
-class Jobs(_Section):
+class Jobs(Section):
     """Which jobs every video gets, and their parameters by instance name."""
 
     enabled: tuple[str, ...] = ("gist", "summary", "chapters", "highlights")
@@ -85,7 +83,7 @@ class Jobs(_Section):
     settings: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
 
 
-class Bucket(_Section):
+class Bucket(Section):
     """Limits of one endpoint group; None = not limited here."""
 
     requests_per_minute: float | None = Field(default=None, gt=0)
@@ -99,7 +97,7 @@ class Bucket(_Section):
     tokens_per_day: float | None = Field(default=None, gt=0)
 
 
-class Limits(_Section):
+class Limits(Section):
     """Rate limits per endpoint group. The vendor publishes no numbers per plan, so these start low."""
 
     assets: Bucket = Bucket(requests_per_minute=60)
@@ -111,14 +109,14 @@ class Limits(_Section):
     patience: float = Field(default=600.0, ge=1, le=86_400)
 
 
-class Budget(_Section):
+class Budget(Section):
     """Spending limits, USD by the configured prices. None = no limit."""
 
     max_usd_per_run: float | None = Field(default=None, ge=0)
     max_usd_per_day: float | None = Field(default=None, ge=0)
 
 
-class Prices(_Section):
+class Prices(Section):
     """What the platform charges, USD. Newest found: 2026-06-20; set your contract's numbers here."""
 
     analyze_minute: float = Field(default=0.0292, ge=0)
@@ -127,7 +125,7 @@ class Prices(_Section):
     search_1000_queries: float = Field(default=4.0, ge=0)
 
 
-class Rules(_Section):
+class Rules(Section):
     """What to do when a paid call's answer was lost and the provider cannot be asked; how patient the engine is."""
 
     on_ambiguous_create: Literal["hold", "resubmit"] = "hold"
@@ -139,7 +137,7 @@ class Rules(_Section):
     lease: float = Field(default=120.0, ge=1, le=3600)
 
 
-class Sources(_Section):
+class Sources(Section):
     """What counts as a video in a folder, and what may be fetched."""
 
     extensions: tuple[str, ...] = (
@@ -149,23 +147,24 @@ class Sources(_Section):
     hash_cache: bool = True
 
 
-class Platform(_Section):
+class Platform(Section):
     """The embedded local platform."""
 
     state: Path | None = None
+    media: Path | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65_535)
     workers: int = Field(default=1, ge=1, le=64)
 
 
-class Log(_Section):
+class Log(Section):
     """The log on stderr."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "console"] = "auto"
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything that can be configured."""
 
     run: Run = Run()
@@ -178,6 +177,8 @@ class Settings(_Section):
     prices: Prices = Prices()
     policy: Rules = Rules()
     source: Sources = Sources()
+    fetch: Fetch = Fetch()
+    youtube: YouTube = YouTube()
     queries: tuple[StandingQuery, ...] = ()
     platform: Platform = Platform()
     log: Log = Log()
@@ -258,7 +259,10 @@ def _read(path: Path) -> dict[str, Any]:
         ) from None
 
 
-_PATHS = (("run", "state"), ("run", "output"), ("provider", "key_file"), ("platform", "state"))
+_PATHS = (
+    ("run", "state"), ("run", "output"), ("provider", "key_file"), ("platform", "state"), ("platform", "media"),
+    ("youtube", "python"), ("youtube", "ffmpeg"), ("youtube", "cookies"),
+)  # fmt: skip
 
 
 def _anchor(raw: dict[str, Any], folder: Path) -> None:
@@ -300,7 +304,7 @@ def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
                 if not isinstance(table.get(section), dict):
                     table[section] = {}
                 table = table[section]
-            many = (sections[0], key) in {("run", "manifests"), ("jobs", "enabled"), ("source", "extensions")}
+            many = (sections[0], key) in {("run", "manifests"), ("jobs", "enabled"), ("source", "extensions"), *LISTS}
             table[key] = [v.strip() for v in value.split(",")] if many else value
     return found
 

@@ -9,6 +9,7 @@
     ├── StoreError         the database cannot be used as it is
     ├── Transient          try again later by itself (may name a delay)
     │   └── Throttled      the provider named a limit; nothing was accepted
+    ├── NotYet             nothing is wrong, it is only not time yet: no attempt
     ├── Permanent          never by itself again: this video, this request
     ├── Ambiguous          the provider may or may not have accepted: ask before acting
     ├── NeedsOperator      key, credit or plan: stops the run, blames no video         exit 4
@@ -63,7 +64,8 @@ class Transient(ReelmillError):
     """Will probably work later. ``after`` is the wait in seconds the other side asked for, if it did.
 
     ``untouched`` is True when it is certain that nothing reached the other side (connection refused, 429): the next
-    attempt may act without asking first.
+    attempt may act without asking first. ``waits`` replaces the engine's patience where something is worth only a few
+    tries: the seconds before each next attempt; after the last one it is final.
     """
 
     code = "transient"
@@ -77,10 +79,12 @@ class Transient(ReelmillError):
         code: str = "",
         remedy: str = "",
         detail: str = "",
+        waits: tuple[float, ...] | None = None,
     ) -> None:
         super().__init__(message, code=code, remedy=remedy, detail=detail)
         self.after = after
         self.untouched = untouched
+        self.waits = waits
 
 
 class Throttled(Transient):
@@ -91,6 +95,16 @@ class Throttled(Transient):
     def __init__(self, message: str, *, after: float, group: str, detail: str = "") -> None:
         super().__init__(message, after=after, untouched=True, detail=detail)
         self.group = group  #: the limiter's endpoint group
+
+
+class NotYet(ReelmillError):
+    """It will be there by itself: a premiere, a stream that still runs. Look again in ``after`` seconds."""
+
+    code = "not_yet"
+
+    def __init__(self, message: str, *, after: float, code: str = "", remedy: str = "", detail: str = "") -> None:
+        super().__init__(message, code=code, remedy=remedy, detail=detail)
+        self.after = after
 
 
 class Permanent(ReelmillError):

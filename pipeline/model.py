@@ -30,7 +30,8 @@ class State(StrEnum):
 class Lane(StrEnum):
     """A queue of its own width: a slow lane never starves a fast one."""
 
-    FETCH = "fetch"  #: read or download the media, preflight, hash
+    FETCH = "fetch"  #: read the media, preflight, hash
+    DOWNLOAD = "download"  #: from a site that must be asked politely: parked as a whole when it refuses us
     UPLOAD = "upload"  #: bytes to the provider
     POLL = "poll"  #: ask how far the provider is
     ANALYZE = "analyze"  #: paid analysis requests
@@ -158,7 +159,7 @@ class Spend:
 class Parked:
     """A lane that takes no new work until a time, because a quota is spent or a source blocks us. Survives restarts."""
 
-    scope: str  #: a lane's name, or ``source:youtube``
+    scope: str  #: a lane's name
     until: float  #: epoch seconds
     trouble: Trouble
 

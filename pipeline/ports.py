@@ -407,10 +407,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A line that names exactly one video, with its canonical key, e.g. ``file:/films/a.mp4`` or ``youtube:video:<id>``."""
+    """A line's video, with its canonical key, e.g. ``file:/films/a.mp4`` or ``youtube:video:<id>``; or a list of videos."""
 
     key: str
-    kind: Literal["file", "url", "youtube"]
+    kind: Literal["file", "url", "youtube", "youtube_list"]
     locator: str  #: absolute path, or address
     line: Line
 
@@ -431,6 +431,8 @@ class MediaFacts:
     sha256: str = ""  #: of the whole content
     mtime_ns: int = 0
     captions: tuple[Path, ...] = ()  #: .srt/.vtt files found beside it
+    about: Mapping[str, Json] = field(default_factory=dict)  #: what the site says of a fetched video: title, channel …
+    fetched: bool = False  #: the file is our own copy: to be removed once its upload is proved
 
     @property
     def aspect(self) -> float:

@@ -9,6 +9,7 @@ from pipeline.errors import (
     InputError,
     LostLease,
     NeedsOperator,
+    NotYet,
     Permanent,
     StoreError,
     Throttled,
@@ -16,7 +17,7 @@ from pipeline.errors import (
 )
 from pipeline.kit import Stage, Still
 from pipeline.model import Task, Trouble
-from pipeline.outcome import Fail, Outcome, Park, Retry
+from pipeline.outcome import Fail, Outcome, Park, Retry, Snooze
 from pipeline.ports import Clock
 
 _log = log.get("engine")
@@ -33,8 +34,8 @@ async def run_step(stage: Stage, task: Task, still: Still, clock: Clock) -> Outc
         return None
     except Throttled as error:
         return Park(stage.lane.value, clock.now() + (error.after or 0.0), error.trouble)
-    except Transient as error:
-        return Retry(error.trouble, error.after, error.untouched)
+    except (Transient, NotYet) as error:
+        return _again(task, error)
     except Ambiguous as error:
         # The next claim of a stage that is not fresh asks the provider first; that stage brings its own delay.
         return Retry(error.trouble, after=0.0)
@@ -56,3 +57,14 @@ async def run_step(stage: Stage, task: Task, still: Still, clock: Clock) -> Outc
                 str(error)[:300],
             )
         )
+
+
+def _again(task: Task, error: Transient | NotYet) -> Outcome:
+    """Try again by the engine's patience, or by the error's own, which may be at its end."""
+    if isinstance(error, NotYet):
+        return Snooze(error.after, untouched=True, trouble=error.trouble)
+    if error.waits is None:
+        return Retry(error.trouble, error.after, error.untouched)
+    if task.attempt >= len(error.waits):
+        return Fail(error.trouble)
+    return Retry(error.trouble, error.waits[task.attempt], error.untouched)

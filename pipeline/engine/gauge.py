@@ -59,5 +59,5 @@ class Gauge:
             recent.popleft()
         waiting = max(0, self.waiting[lane] - self.running[lane])
         return LaneView(
-            lane.value, self.running[lane], waiting, self.widths[lane], self.finished[lane], float(len(recent))
+            lane.value, self.running[lane], waiting, self.widths.get(lane, 0), self.finished[lane], float(len(recent))
         )

@@ -1,0 +1,64 @@
+"""The settings of downloads: how YouTube is asked, what of its lists is taken, how much disk that may fill."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+#: (section, key) of the lists here, which the environment gives separated by commas.
+LISTS = frozenset({("youtube", "caption_languages"), ("youtube", "include"), ("youtube", "exclude")})
+
+
+class Section(BaseModel):
+    """A table of the configuration: no unknown keys, no changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+class Fetch(Section):
+    """How much disk downloads may take, and whether they stay."""
+
+    max_bytes: int = Field(default=20_000_000_000, ge=0)
+    keep: bool = False
+
+
+class Lists(Section):
+    """What of a playlist or channel is taken, unless its manifest line says otherwise."""
+
+    max_items: int = Field(default=2000, ge=1, le=20_000)
+    last: int = Field(default=0, ge=0, le=20_000)
+    since: str = ""
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    min_seconds: float = Field(default=0.0, ge=0)
+    max_seconds: float = Field(default=0.0, ge=0)
+
+    @field_validator("since")
+    @classmethod
+    def _day(cls, value: str) -> str:
+        if value:
+            date.fromisoformat(value)  # its words name what is wrong
+        return value
+
+
+class YouTube(Section):
+    """How YouTube is asked, and with what. yt-dlp runs in a process of its own, under any Python that has it."""
+
+    python: Path | None = None
+    ffmpeg: Path | None = None
+    cookies: Path | None = None
+    proxy: SecretStr | None = None
+    pot_provider: str = ""
+    plugins: bool = False
+    lines: int = Field(default=1080, ge=144, le=4320)
+    captions: bool = True
+    caption_languages: tuple[str, ...] = ()
+    min_gap: float = Field(default=12.0, ge=0, le=3600)
+    max_gap: float = Field(default=20.0, ge=0, le=3600)
+    per_hour: int = Field(default=300, ge=1, le=2000)
+    lists: Lists = Lists()
+    options: Mapping[str, Any] = Field(default_factory=dict)

@@ -1,0 +1,347 @@
+"""YouTube as a source: look, fetch, check, and one plain reason when it does not work.
+
+::
+
+    room on disk ──▶ pace ──▶ probe ──▶ gate ──▶ download ──▶ mux ──▶ check ──▶ captions
+                                (one extraction)     ▲                  │
+                                                     └── emptied, once ─┘
+
+Nothing here believes "no exception": what arrived is opened, measured and hashed before it counts.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from anyio import from_thread, to_thread
+
+from pipeline import log
+from pipeline.errors import InputError, NotYet, Permanent, ReelmillError, Transient
+from pipeline.model import Json, Trouble
+from pipeline.ports import Ceilings, Clock, Item, Line, MediaFacts
+from pipeline.sections import YouTube
+from pipeline.source import youtube_options as options
+from pipeline.source.cookies import Cookies, read_cookies
+from pipeline.source.fail_table import (
+    STALLED,
+    Action,
+    Failure,
+    Verdict,
+    classify,
+    failure_of,
+    rule_of,
+    trouble_of,
+)
+from pipeline.source.files import FileSource
+from pipeline.source.formats import Format, plans, sort_order
+from pipeline.source.muxing import mux
+from pipeline.source.pace import Pace
+from pipeline.source.room import Room
+from pipeline.source.youtube_folder import CAPTIONS, Finished, JobFolder
+from pipeline.source.youtube_probe import LATER, Probe, caption_track, gate, length_problem, probe_of
+from pipeline.source.youtube_process import Crew, Worker, WorkerGone
+
+_log = log.get("youtube")
+_PREFIX = "youtube:video:"
+_IN_A_ROW = 3  #: failures that blame the machine, before the source is paused
+_DAMAGED = (60.0, 600.0)  #: seconds before a video that came damaged twice is fetched again
+_SLACK = 100  #: bytes by which a size may differ from what was announced
+
+
+class Failed(Exception):
+    """The worker ended a request with ``failed``. Travels inside this package only."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.raw)
+        self.failure = failure
+
+
+class Damaged(Exception):
+    """What arrived is not what was promised."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(trouble.message)
+        self.trouble = trouble
+
+
+class Asker:
+    """Asks the site through a worker, politely, and turns every failure into one of our errors."""
+
+    def __init__(self, rules: YouTube, crew: Crew, pace: Pace) -> None:
+        self.rules = rules
+        self.crew = crew
+        self.pace = pace
+        self.options = options.checked(rules.options)
+        self._streak = 0  # of failures in a row that blame this machine
+
+    async def ask(
+        self, worker: Worker, do: str, fields: Mapping[str, Json], *, wait: float = 0.0, seen: Any = None
+    ) -> dict[str, Any]:
+        """Send one request; return its last event. Raises Failed or WorkerGone."""
+        event = await worker.ask(do, fields, quiet=options.quiet_limit(self.options, wait), seen=seen)
+        if event["event"] == "failed":
+            raise Failed(failure_of(event, download=do == "download"))
+        return event
+
+    async def cookies(self) -> str | None:
+        """Return the cookies' text, read anew for every job.
+
+        Raises:
+            Throttled: the file cannot be used; the source is paused.
+        """
+        if self.rules.cookies is None:
+            return None
+        found: Cookies | Trouble = await to_thread.run_sync(read_cookies, self.rules.cookies)
+        if isinstance(found, Trouble):
+            raise await self.pace.refused(found, rule_of("cookies_bad").pause, slower=False)
+        return found.text
+
+    async def answered(self) -> None:
+        """Note an answer that shows that this machine and the site get on."""
+        self._streak = 0
+        await self.pace.answered()
+
+    async def sorted(self, failure: Failure) -> ReelmillError:
+        """Return what to raise for a failure, after the pace has learned from it."""
+        verdict = classify(replace(failure, causes=tuple(self._scrubbed(failure))))
+        rule = verdict.rule
+        _log.warning("youtube.failed", code=rule.code, raw=verdict.trouble.detail)
+        if rule.action is Action.PAUSE:
+            return await self.pace.refused(verdict.trouble, rule.pause, slower=rule.slower)
+        self._streak = self._streak + 1 if rule.environment else 0
+        if self._streak > _IN_A_ROW:
+            message = f"{self._streak} videos in a row: {rule.message[0].lower()}{rule.message[1:]}"
+            trouble = Trouble(f"youtube_{rule.code}", message, verdict.trouble.remedy, verdict.trouble.detail)
+            return await self.pace.refused(trouble, rule.pause, slower=False)
+        if rule.action is Action.FAIL and not rule.environment:
+            await self.pace.answered()  # a real answer about this video: the way is free
+        return error_of(verdict)
+
+    async def gone(self, gone: WorkerGone) -> ReelmillError:
+        """Return what to raise when the worker died: this Python lacks yt-dlp, or the connection stood still."""
+        if gone.missing:
+            trouble = Trouble(
+                "ytdlp_missing",
+                "yt-dlp cannot be run.",
+                "install reelmill again, or point [youtube] python at a Python that has yt-dlp",
+                self.scrub(str(gone)),
+            )
+            return await self.pace.refused(trouble, 600.0, slower=False)
+        return error_of(Verdict(STALLED, trouble_of(STALLED, self.scrub(str(gone)))))
+
+    def scrub(self, text: str) -> str:
+        """Return foreign words without the proxy, which may hold a password."""
+        proxy = self.rules.proxy.get_secret_value() if self.rules.proxy is not None else ""
+        return text.replace(proxy, "***") if proxy else text
+
+    def _scrubbed(self, failure: Failure) -> list[Any]:
+        return [replace(cause, message=self.scrub(cause.message)) for cause in failure.causes]
+
+
+def error_of(verdict: Verdict) -> ReelmillError:
+    """Return the error that carries out a verdict about one video."""
+    trouble, rule = verdict.trouble, verdict.rule
+    code, remedy, detail = trouble.code, trouble.remedy, trouble.detail
+    if rule.action is Action.LATER:
+        return NotYet(trouble.message, after=LATER[rule.code], code=code, remedy=remedy, detail=detail)
+    if rule.action is Action.FAIL:
+        return Permanent(trouble.message, code=code, remedy=remedy, detail=detail)
+    waits = rule.waits or None
+    return Transient(trouble.message, untouched=True, waits=waits, code=code, remedy=remedy, detail=detail)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One fetch: what is asked, where it goes, how."""
+
+    video: str
+    worker: Worker
+    folder: JobFolder
+    cookies: str | None
+    sort: list[str]
+
+
+class YouTubeSource:
+    """``ports.Source`` for items of kind ``youtube``. One instance serves all tasks of a run."""
+
+    kind = "youtube"
+
+    def __init__(self, asker: Asker, room: Room, ceilings: Ceilings, clock: Clock) -> None:
+        self._asker = asker
+        self._room = room
+        self._ceilings = ceilings
+        self._clock = clock
+        self._files = FileSource(clock)
+        self._rules = asker.rules
+
+    async def fetch(self, item: Item, workdir: Path) -> MediaFacts:
+        """Return the facts of a checked media file below ``workdir``, captions beside it.
+
+        Raises:
+            Throttled: it is not time to ask, the site refused this machine, or the disk is taken.
+            NotYet: a premiere, a running stream.
+            Permanent, InputError: this video cannot be had.
+            Transient: try again.
+        """
+        video = item.key.removeprefix(_PREFIX)
+        with JobFolder(workdir / "youtube", video) as folder:
+            done = await to_thread.run_sync(folder.finished)
+            if done is None:
+                done = await self._guarded(video, folder)
+            return await self._facts(done)
+
+    async def _guarded(self, video: str, folder: JobFolder) -> Finished:
+        await self._room.look()
+        cookies = await self._asker.cookies()
+        await self._asker.pace.admit()
+        try:
+            async with self._asker.crew.worker() as worker:
+                sort = sort_order(self._rules.lines)
+                return await self._fetch(_Job(video, worker, folder, cookies, sort))
+        except Failed as failed:
+            raise await self._asker.sorted(failed.failure) from None
+        except WorkerGone as gone:
+            raise await self._asker.gone(gone) from None
+        finally:
+            self._asker.pace.undecided()
+            self._room.free(folder.path.name)
+
+    # ------------------------------------------------------------------------------------------------------- steps
+
+    async def _fetch(self, job: _Job) -> Finished:
+        probe = await self._probe(job)
+        gate(probe, job.video, self._ceilings, self._clock.now())
+        cap = await self._cap(job, probe)
+        await to_thread.run_sync(job.folder.prepare, probe.formats)
+        try:
+            done = await self._once(job, probe, cap)
+        except Damaged as damaged:
+            _log.warning("youtube.damaged", video=job.video, why=damaged.trouble.message)
+            done = await self._anew(job, probe, cap)
+        except Failed as failed:
+            if classify(failed.failure).rule.action is not Action.RESTART:
+                raise
+            done = await self._anew(job, probe, cap)
+        await self._captions(job, probe, done.path)
+        return done
+
+    async def _probe(self, job: _Job) -> Probe:
+        ffmpeg = self._rules.ffmpeg is not None or shutil.which("ffmpeg") is not None
+        request = {
+            "url": f"https://www.youtube.com/watch?v={job.video}",
+            "plans": [list(plan) for plan in plans(ffmpeg=ffmpeg)],
+            "params": options.probing(self._rules, job.sort),
+            "cookies": job.cookies,
+        }
+        probe = probe_of(await self._asker.ask(job.worker, "probe", request))
+        await self._asker.answered()
+        if probe.plan == "single":
+            _log.warning("youtube.single_file", video=job.video, why="no ffmpeg, and no separate streams were offered")
+        return probe
+
+    async def _cap(self, job: _Job, probe: Probe) -> int:
+        """Return how many bytes the download may have: the platform's limit, or what the disk has left."""
+        platform = max(self._ceilings.direct_bytes, self._ceilings.multipart_bytes)
+        parts = 2 if len(probe.formats) > 1 else 1  # while two streams are put together, both and the result are there
+        left = await self._room.take(job.folder.path.name, probe.bytes * parts)
+        return min(platform, left // parts) if left else platform
+
+    async def _anew(self, job: _Job, probe: Probe, cap: int) -> Finished:
+        """Throw away what is there and fetch once more, from the same extraction."""
+        await to_thread.run_sync(job.folder.empty)
+        await to_thread.run_sync(job.folder.prepare, probe.formats)
+        try:
+            return await self._once(job, probe, cap)
+        except Damaged as damaged:
+            await to_thread.run_sync(job.folder.empty)
+            trouble = damaged.trouble
+            raise Transient(trouble.message, waits=_DAMAGED, code=trouble.code, remedy=trouble.remedy) from None
+
+    async def _once(self, job: _Job, probe: Probe, cap: int) -> Finished:
+        expression = dict(plans(ffmpeg=True) + plans(ffmpeg=False))[probe.plan]  # type: ignore[index]
+        params = options.downloading(self._rules, job.sort, job.folder.path, expression, cap)
+        request = {"params": params, "cookies": job.cookies, "cap": cap}
+        wait = max(0.0, probe.opens - self._clock.now())
+        event = await self._asker.ask(job.worker, "download", request, wait=wait)
+        paths = [Path(name) for name in event.get("files") or ()]
+        await to_thread.run_sync(_there, paths, probe.formats, job.folder.path)
+        path = paths[0] if len(paths) == 1 else await self._muxed(job, paths)
+        return await self._checked(job, probe, path)
+
+    async def _muxed(self, job: _Job, paths: Sequence[Path]) -> Path:
+        target = job.folder.path / f"{job.video}.merged.mp4"
+        await to_thread.run_sync(partial(mux, paths, target, from_thread.check_cancelled))
+        return target
+
+    async def _checked(self, job: _Job, probe: Probe, path: Path) -> Finished:
+        """Open, measure and hash it; only then does it count."""
+        try:
+            facts = await self._files.fetch(_file(path), path.parent)
+        except InputError as error:
+            message = "What arrived is no video that can be read."
+            detail = error.trouble.detail or error.trouble.message
+            raise Damaged(Trouble("damaged_download", message, "it is fetched anew by itself", detail)) from None
+        trouble = length_problem(probe, facts)
+        if trouble is not None:
+            raise Damaged(trouble)
+        about = {**probe.about, "plan": probe.plan, "formats": [each.id for each in probe.formats]}
+        about["yt_dlp"] = job.worker.hello.yt_dlp
+        done = Finished(path, facts.size, facts.sha256, about)
+        await to_thread.run_sync(job.folder.finish, done)
+        return done
+
+    async def _captions(self, job: _Job, probe: Probe, media: Path) -> None:
+        """Fetch one caption track beside the video; whatever goes wrong is a note, never a reason to fail."""
+        track = caption_track(probe, self._rules.caption_languages) if self._rules.captions else None
+        if track is None:
+            return
+        language, automatic = track
+        params = options.captioning(self._rules, job.folder.path, language, automatic=automatic)
+        try:
+            event = await self._asker.ask(job.worker, "captions", {"params": params, "cookies": job.cookies})
+            for name in event.get("files") or ():
+                await to_thread.run_sync(_beside, Path(name), media, language)
+        except (Failed, WorkerGone, OSError) as error:
+            why = self._asker.scrub(str(error))[:300]
+            _log.warning("youtube.no_captions", video=job.video, language=language, why=why)
+
+    async def _facts(self, done: Finished) -> MediaFacts:
+        facts = await self._files.fetch(_file(done.path), done.path.parent)
+        if facts.sha256 != done.sha256:
+            raise Transient("The fetched file has changed on disk.", code="damaged_download", after=1.0)
+        return replace(facts, about=done.about, fetched=True)
+
+
+def _file(path: Path) -> Item:
+    return Item(f"file:{path}", "file", str(path), Line(str(path)))
+
+
+def _there(paths: Sequence[Path], formats: Sequence[Format], folder: Path) -> None:
+    """Raise Damaged unless every file is where it was said to be, not empty, and as large as was announced."""
+    if not paths:
+        raise Damaged(Trouble("damaged_download", "The download ended without a file.", "it is fetched anew by itself"))
+    for path in paths:
+        size = path.stat().st_size if path.is_file() and path.parent == folder else 0
+        announced = _announced(path, paths, formats)
+        if not size or (announced is not None and abs(size - announced) > _SLACK):
+            message = f"A file of {size:,} bytes arrived, {announced or 'some'} were announced."
+            raise Damaged(Trouble("damaged_download", message, "it is fetched anew by itself"))
+
+
+def _announced(path: Path, paths: Sequence[Path], formats: Sequence[Format]) -> int | None:
+    """Return the exact size that a file must have, where one file is one format over plain http(s)."""
+    if len(paths) != len(formats):
+        return None  # merged: no longer the size of either
+    mine = [each for each in formats if path.name.endswith(f".{each.id}.{each.ext}")]
+    return mine[0].size if len(mine) == 1 and mine[0].whole else None
+
+
+def _beside(track: Path, media: Path, language: str) -> None:
+    """Give a caption file the name under which captions are found beside a video."""
+    if track.name.startswith(CAPTIONS) and track.is_file() and track.stat().st_size:
+        track.replace(media.with_name(f"{media.stem}.{language}{track.suffix}"))

@@ -1,0 +1,330 @@
+"""A site on loopback: media with faults, HLS, player responses and lists, for the real yt-dlp in the real worker.
+
+``Interpreter`` writes a "Python" that runs the worker with one change: YouTube's player responses and listings come from
+here. That is a private function of yt-dlp; where it has moved, ``patched`` tells so, and tests skip with a loud reason.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tests.films import film_bytes
+
+_BLOCK = 16 * 1024
+
+
+@dataclass
+class Blob:
+    """One file of the site, and how it misbehaves."""
+
+    content: bytes
+    mime: str = "video/mp4"
+    ranges: bool = True
+    length: bool = True  #: say how long it is
+    status: int = 200
+    drops: int = 0  #: so many answers break off in the middle
+    stall: bool = False  #: stop in the middle and keep the line open
+    rate: float = 0.0  #: bytes per second; 0 = as fast as it goes
+
+
+@dataclass
+class MediaServer:
+    """Serves what is put into ``files``, ``players`` and ``lists``; remembers what was asked for."""
+
+    files: dict[str, Blob] = field(default_factory=dict)
+    players: dict[str, Any] = field(default_factory=dict)  #: video id -> player response, or a status
+    lists: dict[str, Any] = field(default_factory=dict)  #: list id -> playlist result, or a status
+    asked: list[str] = field(default_factory=list)
+
+    def __enter__(self) -> MediaServer:
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                site.asked.append(self.path)
+                site.answer(self)
+
+            def log_message(self, *_: Any) -> None:
+                """Say nothing."""
+
+        self.closing = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients are killed on purpose
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def count(self, start: str) -> int:
+        """Return how many requests went to paths that start so."""
+        return sum(path.startswith(start) for path in self.asked)
+
+    # ------------------------------------------------------------------------------------------------- answering
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        path = request.path.partition("?")[0]
+        kind, _, name = path.lstrip("/").partition("/")
+        if kind in ("player", "list"):
+            self._json(request, (self.players if kind == "player" else self.lists).get(name, 404))
+        elif path in self.files:
+            self._blob(request, self.files[path])
+        else:
+            self._json(request, 404)
+
+    def _json(self, request: BaseHTTPRequestHandler, value: Any) -> None:
+        if value == "hang":
+            self.closing.wait(60)
+            return
+        body = b"" if isinstance(value, int) else json.dumps(value).encode()
+        request.send_response(value if isinstance(value, int) else 200)
+        request.send_header("Content-Type", "application/json")
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    def _blob(self, request: BaseHTTPRequestHandler, blob: Blob) -> None:
+        if blob.status != 200:
+            self._json(request, blob.status)
+            return
+        start, end = 0, len(blob.content)
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("Range") or "")
+        if asked and blob.ranges:
+            start = int(asked[1])
+            end = min(end, int(asked[2]) + 1) if asked[2] else end
+            if start >= len(blob.content):
+                self._json(request, 416)
+                return
+            request.send_response(206)
+            request.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(blob.content)}")
+        else:
+            request.send_response(200)
+        request.send_header("Content-Type", blob.mime)
+        if blob.length:
+            request.send_header("Content-Length", str(end - start))
+        request.send_header("Connection", "close")
+        request.end_headers()
+        self._send(request, blob, blob.content[start:end])
+
+    def _send(self, request: BaseHTTPRequestHandler, blob: Blob, body: bytes) -> None:
+        stop = len(body)
+        if (blob.drops > 0 or blob.stall) and len(body) > 1:
+            blob.drops -= not blob.stall
+            stop = len(body) // 2
+        for at in range(0, stop, _BLOCK):
+            request.wfile.write(body[at : min(at + _BLOCK, stop)])
+            if blob.rate:
+                time.sleep(_BLOCK / blob.rate)  # noqa: TID251 - a slow line takes real time
+        request.wfile.flush()
+        if blob.stall:
+            self.closing.wait(60)
+        request.close_connection = True
+
+    # ------------------------------------------------------------------------------------------------ YouTube-like
+
+    def video(self, video: str, *, seconds: float = 5.0, **more: Any) -> bytes:
+        """Put a video with one plain format under an id; return its bytes. ``more`` goes into the player response."""
+        content = film_bytes(seconds, sound=True)
+        self.files[f"/media/{video}.mp4"] = Blob(content)
+        self.players[video] = player(video, seconds, [plain(f"{self.base}/media/{video}.mp4", len(content))], **more)
+        return content
+
+    def split(self, video: str, *, seconds: float = 5.0) -> None:
+        """Put a video whose picture and sound are two files under an id."""
+        picture, sound = film_bytes(seconds), sound_bytes(seconds)
+        self.files[f"/media/{video}.v.mp4"] = Blob(picture)
+        self.files[f"/media/{video}.a.m4a"] = Blob(sound, "audio/mp4")
+        formats = [
+            {**plain(f"{self.base}/media/{video}.v.mp4", len(picture)), "itag": 136, "qualityLabel": "360p",
+             "mimeType": 'video/mp4; codecs="avc1.4d401f"'},
+            {"itag": 140, "url": f"{self.base}/media/{video}.a.m4a", "contentLength": str(len(sound)), "bitrate": 128_000,
+             "mimeType": 'audio/mp4; codecs="mp4a.40.2"', "audioQuality": "AUDIO_QUALITY_MEDIUM"},
+        ]  # fmt: skip
+        self.players[video] = player(video, seconds, formats)
+
+    def hls(self, video: str, folder: Path, *, seconds: float = 12.0) -> bytes:
+        """Put a video that comes in pieces under an id; return the bytes that its pieces are together."""
+        pieces = segments(folder, seconds)
+        lines = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:2", "#EXT-X-PLAYLIST-TYPE:VOD"]
+        for number, (length, content) in enumerate(pieces):
+            self.files[f"/hls/{video}/{number}.ts"] = Blob(content, "video/mp2t")
+            lines += [f"#EXTINF:{length:.3f},", f"{self.base}/hls/{video}/{number}.ts"]
+        inner = "\n".join([*lines, "#EXT-X-ENDLIST", ""])
+        outer = (
+            "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=300000,RESOLUTION=640x360,"
+            f'CODECS="avc1.4d401f,mp4a.40.2"\n{self.base}/hls/{video}/itag/96/inner.m3u8\n'
+        )
+        self.files[f"/hls/{video}/outer.m3u8"] = Blob(outer.encode(), "application/vnd.apple.mpegurl")
+        self.files[f"/hls/{video}/itag/96/inner.m3u8"] = Blob(inner.encode(), "application/vnd.apple.mpegurl")
+        made = player(video, seconds, [])
+        made["streamingData"]["hlsManifestUrl"] = f"{self.base}/hls/{video}/outer.m3u8"
+        self.players[video] = made
+        return b"".join(content for _, content in pieces)
+
+    def refuse(self, video: str, status: str, reason: str, **more: Any) -> None:
+        """Put a video under an id that cannot be played."""
+        self.players[video] = {
+            "playabilityStatus": {"status": status, "reason": reason, **more},
+            "videoDetails": {"videoId": video, "title": f"Video {video}", "lengthSeconds": "5"},
+        }
+
+
+def player(video: str, seconds: float, formats: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    """Return a player response as the site gives it."""
+    details = {
+        "videoId": video, "title": f"Video {video}", "lengthSeconds": str(round(seconds)), "author": "A channel",
+        "channelId": "UCqECaJ8Gagnn7YCbPEzWH6g", "isLiveContent": False, "shortDescription": "About nothing.", "viewCount": "7",
+    }  # fmt: skip
+    made = {
+        "playabilityStatus": {"status": "OK"},
+        "videoDetails": {**details, **more.pop("details", {})},
+        "microformat": {"playerMicroformatRenderer": {"publishDate": "2026-01-31", "category": "Education"}},
+        "streamingData": {"adaptiveFormats": formats},
+    }
+    return {**made, **more}
+
+
+def plain(url: str, size: int) -> dict[str, Any]:
+    """Return a format that is one file with picture and sound."""
+    return {
+        "itag": 18, "url": url, "contentLength": str(size), "width": 640, "height": 360, "quality": "medium", "fps": 4,
+        "bitrate": 300_000, "mimeType": 'video/mp4; codecs="avc1.42001E, mp4a.40.2"', "qualityLabel": "360p",
+    }  # fmt: skip
+
+
+def captions(url: str, language: str = "en", *, automatic: bool = False) -> dict[str, Any]:
+    """Return the part of a player response that offers one caption track."""
+    track = {"baseUrl": url, "languageCode": language, "name": {"simpleText": language}, "vssId": f".{language}"}
+    if automatic:
+        track |= {"kind": "asr", "vssId": f"a.{language}"}
+    return {"playerCaptionsTracklistRenderer": {"captionTracks": [track], "translationLanguages": []}}
+
+
+def sound_bytes(seconds: float) -> bytes:
+    """Return an M4A of silence."""
+    import io
+
+    import av
+    import numpy as np
+
+    target = io.BytesIO()
+    with av.open(target, "w", format="mp4") as container:
+        stream: Any = container.add_stream("aac", rate=16_000)
+        for number in range(round(seconds * 16_000 / 1024)):
+            quiet = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            quiet.sample_rate, quiet.pts = 16_000, number * 1024
+            container.mux(stream.encode(quiet))
+        container.mux(stream.encode())
+    return target.getvalue()
+
+
+def segments(folder: Path, seconds: float) -> list[tuple[float, bytes]]:
+    """Return (length in seconds, bytes) of the pieces of an HLS stream, made by the muxer itself."""
+    import av
+    import numpy as np
+
+    folder.mkdir(parents=True, exist_ok=True)
+    options = {"hls_time": "1", "hls_playlist_type": "vod", "hls_segment_filename": str(folder / "%03d.ts")}
+    with av.open(str(folder / "index.m3u8"), "w", format="hls", options=options) as container:
+        stream: Any = container.add_stream("libx264", rate=4)
+        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
+        stream.options = {"g": "4", "keyint_min": "4", "sc_threshold": "0", "preset": "ultrafast"}
+        noise = np.random.default_rng(7)
+        for _ in range(round(seconds * 4)):
+            picture = noise.integers(0, 255, (360, 640, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    lengths = [float(each) for each in re.findall(r"#EXTINF:([\d.]+)", (folder / "index.m3u8").read_text())]
+    return [(length, (folder / f"{number:03}.ts").read_bytes()) for number, length in enumerate(lengths)]
+
+
+_INTERPRETER = """#!{python}
+import json, runpy, sys
+
+BASE = {base!r}
+
+
+def stub_player(self, url, smuggled, webpage_url, client, video):
+    found = self._download_json(BASE + "/player/" + video, video, note=False)
+    data = found.get("streamingData")
+    if data is not None:
+        data[v.STREAMING_DATA_CLIENT_NAME] = "visionos"
+        data[v.STREAMING_DATA_FETCH_GVS_PO_TOKEN] = lambda *a, **k: None
+        data[v.STREAMING_DATA_IS_PREMIUM_SUBSCRIBER] = False
+        data[v.STREAMING_DATA_PLAYER_TOKEN_PROVIDED] = False
+        data[v.STREAMING_DATA_AVAILABLE_AT_TIMESTAMP] = found.get("opens")
+        data[v.STREAMING_DATA_FETCH_SUBS_PO_TOKEN] = lambda *a, **k: None
+        data[v.STREAMING_DATA_INNERTUBE_CONTEXT] = {{"client": {{"clientName": "WEB", "clientVersion": "1"}}}}
+    return "", {{}}, {{}}, False, [found], None
+
+
+def stub_list(self, url, *_):
+    from urllib.parse import parse_qs, urlparse
+    parts = urlparse(url)
+    name = (parse_qs(parts.query).get("list") or [parts.path.strip("/").replace("/", "_")])[0]
+    found = self._download_json(BASE + "/list/" + name, name, note=False)
+    return built(self, found, name)
+
+
+def built(self, found, name):
+    entries = [
+        built(self, each, name) if "entries" in each else
+        {{**self.url_result("https://www.youtube.com/watch?v=" + each["id"], "Youtube", each["id"]), **each}}
+        for each in found["entries"]
+    ]
+    made = self.playlist_result(entries, name, found.get("title"))
+    return {{**made, **{{key: value for key, value in found.items() if key != "entries"}}}}
+
+
+import yt_dlp.extractor.youtube._video as v
+import yt_dlp.extractor.youtube._tab as t
+assert hasattr(v.YoutubeIE, "_initial_extract")
+v.YoutubeIE._initial_extract = stub_player
+t.YoutubeTabIE._real_extract = stub_list
+{more}
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def interpreter(folder: Path, server: MediaServer, more: str = "") -> Path:
+    """Write a Python that takes YouTube's answers from the server, and return its path."""
+    path = folder / "python-with-a-site"
+    path.write_text(_INTERPRETER.format(python=sys.executable, base=server.base, more=more), encoding="utf-8")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+def scripted(folder: Path, body: str) -> Path:
+    """Write a "Python" that plays a worker's part by a script of ours, and return its path."""
+    path = folder / "python-that-plays"
+    path.write_text(f"#!{sys.executable}\n{body}", encoding="utf-8")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+def entry(video: str, **words: Any) -> Mapping[str, Any]:
+    """Return an entry of a flat list."""
+    return {"id": video, "title": f"Video {video}", "duration": 5, **words}

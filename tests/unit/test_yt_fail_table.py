@@ -1,0 +1,134 @@
+"""The failure table: every sentence that was seen leads to what must happen next."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import NotYet, Permanent, Transient
+from pipeline.source.fail_table import BROKEN, TABLE, UNKNOWN, Action, Cause, Failure, classify, failure_of, rule_of
+from pipeline.source.youtube import error_of
+from pipeline.source.youtube_probe import LATER
+
+SENTENCES = {
+    "Sign in to confirm you\u2019re not a bot. Use --cookies-from-browser or --cookies": "bot_check",
+    "Something. YouTube is requiring a captcha challenge before playback": "bot_check",
+    "Sign in to confirm your age. This video may be inappropriate for some users.": "age_restricted",
+    "This content isn't available, try again later. The current session has been rate-limited by YouTube": "rate_limited",
+    "Your IP is likely being blocked by Youtube": "ip_blocked",
+    "Join this channel to get access to members-only content like this video": "members_only",
+    "This video is available to this channel's members on level: X": "members_only",
+    "Private video. Sign in if you've been granted access to this video": "private",
+    "This video requires payment to watch": "paid",
+    "This video is only available to Music Premium members": "paid",
+    "This video is DRM protected": "drm",
+    "The uploader has not made this video available in your country": "geo",
+    "Premieres in 2 hours": "upcoming",
+    "This live event will begin in a few moments": "live",
+    "We're processing this video. Check back later.": "processing",
+    "This live stream recording is not available.": "live_gone",
+    "Video unavailable. This video has been removed by the uploader": "removed",
+    "This video has been removed for violating YouTube's Terms of Service": "removed",
+    "Video unavailable. This video is no longer available because the account has been terminated": "removed",
+    "Video unavailable. X has blocked it on copyright grounds": "removed",
+    "Video unavailable": "unavailable",
+    "This video isn't available anymore": "unavailable",
+    "The following content is not available on this app. Watch on the latest version": "client_blocked",
+    "The page needs to be reloaded.": "client_blocked",
+    "Requested format is not available. Use --list-formats": "format",
+    "No video formats found!": "format",
+    "Failed to extract any player response": "format",
+    "HTTP Error 416: Requested range not satisfiable": "partial_conflict",
+    "'x' does not look like a Netscape format cookies file": "cookies_bad",
+    "You have requested merging of multiple formats but ffmpeg is not installed. Aborting": "ffmpeg_missing",
+    "unable to write data: [Errno 28] No space left on device": "disk",
+    "Did not get any data blocks": "network",
+    "The read operation timed out": "network",
+    "[Errno -3] Temporary failure in name resolution": "dns",
+    "Unsupported URL: https://example.com": "bad_ref",
+    "Something that nobody has ever seen": "unknown",
+}
+
+
+@pytest.mark.parametrize(("text", "code"), SENTENCES.items())
+def test_every_sentence_has_its_row(text: str, code: str) -> None:
+    """What the site or yt-dlp says is understood, in spite of typographic apostrophes and capital letters."""
+    found = classify(
+        Failure((Cause("DownloadError", message=text), Cause("ExtractorError", ("ExtractorError",), text, True)))
+    )
+    assert found.rule.code == ("upcoming" if code == "live" else code)
+    assert found.trouble.message
+    assert found.trouble.remedy
+    assert found.trouble.detail == text
+
+
+@pytest.mark.parametrize(
+    ("cause", "code"),
+    [
+        (Cause("HTTPError", message="HTTP Error 429: Too Many Requests", status=429), "rate_limited"),
+        (Cause("HTTPError", message="HTTP Error 403: Forbidden", status=403), "forbidden"),
+        (Cause("HTTPError", message="HTTP Error 404: Not Found", status=404), "gone"),
+        (Cause("HTTPError", message="HTTP Error 503: Unavailable", status=503), "server"),
+        (Cause("HTTPError", message="HTTP Error 416", status=416), "partial_conflict"),
+        (Cause("TransportError", ("TransportError", "RequestError"), "x"), "network"),
+        (Cause("OSError", message="x", errno=errno.ENOSPC), "disk"),
+        (Cause("UserNotLive", ("UserNotLive", "ExtractorError"), "x", True), "not_live"),
+        (Cause("TooLarge", ("TooLarge", "DownloadCancelled"), "x"), "too_large"),
+        (
+            Cause("RegexNotFoundError", ("RegexNotFoundError", "ExtractorError"), "Unable to extract y", False),
+            "extractor_broken",
+        ),
+    ],
+)
+def test_types_and_numbers_count_as_well_as_words(cause: Cause, code: str) -> None:
+    """Where there is no sentence, the class of the exception, its status or its errno decides."""
+    assert classify(Failure((Cause("DownloadError", message="ERROR"), cause))).rule.code == code
+
+
+def test_where_a_video_may_be_seen_is_told() -> None:
+    """A block by country names the countries in which there is none."""
+    cause = Cause("GeoRestrictedError", ("GeoRestrictedError",), "not here", True, countries=("DE", "AT"))
+    found = classify(Failure((cause,)))
+    assert found.rule.code == "geo"
+    assert "AT, DE" in found.trouble.message
+
+
+def test_a_warning_about_cookies_explains_what_nothing_else_does() -> None:
+    """Worn-out cookies are told in a warning only; a real reason goes before it."""
+    warned = ("The provided YouTube account cookies are no longer valid.",)
+    assert classify(Failure((Cause(message="odd"),), warnings=warned)).rule.code == "cookies_bad"
+    assert classify(Failure((Cause(message="Private video"),), warnings=warned)).rule.code == "private"
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=9), lambda x: st.lists(x, max_size=3)))
+def test_any_event_is_something(value: Any) -> None:
+    """Whatever a worker of another version writes, there is a verdict and nothing is raised."""
+    for event in ({"chain": value}, {"chain": [{"message": value, "status": value}]}, {"warnings": value}):
+        assert classify(failure_of(event)).rule in (*TABLE, BROKEN, UNKNOWN)
+
+
+def test_the_table_is_sound() -> None:
+    """Codes are there once, each row can be recognised, later ones know when, and what to do is said for the user."""
+    codes = [rule.code for rule in (*TABLE, BROKEN, UNKNOWN)]
+    assert len(codes) == len(set(codes))
+    for rule in TABLE:
+        assert rule.words or rule.kinds or rule.statuses or rule.errnos, rule.code
+        assert "--cookies-from-browser" not in rule.message + rule.remedy
+        assert rule_of(rule.code) is rule
+    assert {rule.code for rule in TABLE if rule.action is Action.LATER} <= set(LATER)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("Private video", Permanent), ("Premieres in 2 hours", NotYet), ("HTTP Error 403", Transient), ("odd", Transient)],
+)
+def test_each_action_has_its_error(text: str, kind: type[Exception]) -> None:
+    """The engine sees only our errors, with the code by which the item can be selected later."""
+    error = error_of(classify(Failure((Cause(message=text),))))
+    assert isinstance(error, kind)
+    if isinstance(error, Transient):
+        assert error.waits

@@ -1,0 +1,197 @@
+"""Pace and breaker: gaps, hours, pauses that double, one video that finds out, and a memory that outlives the process."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from random import Random
+
+import anyio
+import pytest
+
+from pipeline.errors import Throttled
+from pipeline.model import Trouble
+from pipeline.source.pace import Pace, PaceRules
+from pipeline.store.memory import MemoryDatabase
+from tests.virtual import VirtualClock, run_virtual
+
+BLOCK = Trouble("bot_check", "YouTube refused this machine's address (bot check).", "another network", "raw")
+
+
+async def starts(pace: Pace, clock: VirtualClock, number: int) -> list[float]:
+    """Start so many requests, waiting as long as each refusal says; return when they started."""
+    found: list[float] = []
+    while len(found) < number:
+        try:
+            await pace.admit()
+        except Throttled as refused:
+            await clock.sleep(refused.after or 0.0)
+        else:
+            found.append(clock.now())
+    return found
+
+
+def test_starts_are_spread_and_random() -> None:
+    """From start to start it takes 12 to 20 seconds, never the same."""
+
+    async def work() -> None:
+        clock = VirtualClock()
+        times = await starts(Pace(MemoryDatabase(), clock, Random(1), PaceRules()), clock, 50)
+        gaps = [after - before for before, after in pairwise(times)]
+        assert min(gaps) >= 12.0 - 1e-6
+        assert max(gaps) <= 20.0 + 1e-6
+        assert len({round(gap, 3) for gap in gaps}) > 40
+
+    run_virtual(work())
+
+
+def test_no_hour_holds_more_than_its_share() -> None:
+    """However small the gap, any stretch of an hour holds at most what is allowed, over a restart too."""
+
+    async def work() -> None:
+        clock, journal = VirtualClock(), MemoryDatabase()
+        rules = PaceRules(0.0, 5.0, per_hour=20)
+        times = await starts(Pace(journal, clock, Random(1), rules), clock, 30)
+        times += await starts(Pace(journal, clock, Random(2), rules), clock, 30)
+        assert all(later - earlier >= 3600 - 1e-6 for earlier, later in zip(times, times[20:], strict=False))
+
+    run_virtual(work())
+
+
+def test_a_restart_does_not_forget_the_gap() -> None:
+    """A run that is started again right away does not ask right away."""
+
+    async def work() -> None:
+        clock, journal = VirtualClock(), MemoryDatabase()
+        await Pace(journal, clock, Random(1), PaceRules()).admit()
+        with pytest.raises(Throttled) as refused:
+            await Pace(journal, clock, Random(2), PaceRules()).admit()
+        assert refused.value.after is not None
+        assert 12 <= refused.value.after <= 20
+
+    run_virtual(work())
+
+
+def test_a_refusal_closes_the_source_and_each_next_one_for_longer() -> None:
+    """An hour, two, four, then never more than six; the reason is told each time, and a restart remembers it."""
+
+    async def work() -> None:
+        clock, journal = VirtualClock(), MemoryDatabase()
+        pauses = []
+        for _ in range(5):
+            pace = Pace(journal, clock, Random(1), PaceRules())
+            await starts(pace, clock, 1)
+            refused = await pace.refused(BLOCK, 3600.0, slower=False)
+            pauses.append(refused.after)
+            assert refused.trouble.code == "bot_check"
+            assert "until" in refused.trouble.message
+            with pytest.raises(Throttled) as again:
+                await Pace(journal, clock, Random(2), PaceRules()).admit()
+            assert again.value.trouble.code == "bot_check"
+        assert pauses == [3600.0, 7200.0, 14_400.0, 21_600.0, 21_600.0]
+
+    run_virtual(work())
+
+
+def test_after_a_pause_one_video_finds_out() -> None:
+    """Until it has an answer, nothing else starts; a good answer opens the source for all."""
+
+    async def work() -> None:
+        clock = VirtualClock()
+        pace = Pace(MemoryDatabase(), clock, Random(1), PaceRules(0, 0))
+        await pace.refused(BLOCK, 3600.0, slower=False)
+        await clock.sleep(3601)
+        await pace.admit()
+        with pytest.raises(Throttled):
+            await pace.admit()
+        await pace.answered()
+        await pace.admit()
+        await pace.admit()
+
+    run_virtual(work())
+
+
+def test_a_probe_without_an_answer_lets_the_next_one_try() -> None:
+    """A cancelled or broken request decides nothing and blocks nothing."""
+
+    async def work() -> None:
+        clock = VirtualClock()
+        pace = Pace(MemoryDatabase(), clock, Random(1), PaceRules(0, 0))
+        await pace.refused(BLOCK, 3600.0, slower=False)
+        await clock.sleep(3601)
+        await pace.admit()
+        pace.undecided()
+        await pace.admit()
+
+    run_virtual(work())
+
+
+def test_an_answer_from_before_the_refusal_opens_nothing() -> None:
+    """Of two requests under way, the one that was let through late says nothing about now."""
+
+    async def work() -> None:
+        clock = VirtualClock()
+        pace = Pace(MemoryDatabase(), clock, Random(1), PaceRules(0, 0))
+        await pace.admit()
+        await pace.admit()
+        first = await pace.refused(BLOCK, 3600.0, slower=False)
+        second = await pace.refused(BLOCK, 3600.0, slower=False)
+        assert first.after == second.after
+        await pace.answered()
+        with pytest.raises(Throttled):
+            await pace.admit()
+
+    run_virtual(work())
+
+
+def test_too_fast_means_slower_for_a_long_time() -> None:
+    """After a rate limit the gaps double; after fifty good answers they are as before."""
+
+    async def work() -> None:
+        clock = VirtualClock()
+        pace = Pace(MemoryDatabase(), clock, Random(1), PaceRules(10, 10))
+        await pace.refused(BLOCK, 60.0, slower=True)
+        await clock.sleep(61)
+        times = await starts(pace, clock, 1)
+        for _ in range(50):
+            await pace.answered()
+            times += await starts(pace, clock, 1)
+        assert times[1] - times[0] == pytest.approx(20.0)
+        assert times[-1] - times[-2] == pytest.approx(20.0)
+        times += await starts(pace, clock, 1)
+        assert times[-1] - times[-2] == pytest.approx(10.0)
+
+    run_virtual(work())
+
+
+def test_a_clock_gone_wrong_does_not_stop_the_source_for_years() -> None:
+    """Times from the future are cut to the longest pause there is."""
+
+    async def work() -> None:
+        clock, journal = VirtualClock(), MemoryDatabase()
+        await journal.save("pace:youtube", {"next": 9e12, "until": 9e12, "trips": 1, "starts": [9e12], "slow": 9e9})
+        with pytest.raises(Throttled) as refused:
+            await Pace(journal, clock, Random(1), PaceRules()).admit()
+        assert refused.value.after is not None
+        assert refused.value.after <= 6 * 3600
+
+    run_virtual(work())
+
+
+def test_many_askers_start_one_by_one() -> None:
+    """The limiter is one for all workers: twenty at once still keep the gap."""
+
+    async def work() -> None:
+        clock = VirtualClock()
+        pace = Pace(MemoryDatabase(), clock, Random(3), PaceRules(12, 20))
+        times: list[float] = []
+
+        async def ask() -> None:
+            times.extend(await starts(pace, clock, 1))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(20):
+                group.start_soon(ask)
+        times.sort()
+        assert all(after - before >= 12 - 1e-6 for before, after in pairwise(times))
+
+    run_virtual(work())
