@@ -233,7 +233,7 @@ def _none(_status: object) -> float:
 
 class Board(Generic[T]):
     """Who waits, and what is known of them. ``first`` and ``spacing`` are the shortest and longest wait, seconds; where
-    ``advice`` reads a longer one from a status, that counts.
+    ``advice`` reads an even longer one from a status, that counts.
     """
 
     def __init__(
@@ -284,7 +284,8 @@ class Board(Generic[T]):
         if entry.seen is None:
             return entry.born
         age = entry.seen - entry.born
-        return entry.seen + max(min(self._spacing, max(self._first, age / _PATIENCE)), self._advice(entry.status))
+        usual, advised = min(self._spacing, max(self._first, age / _PATIENCE)), self._advice(entry.status)
+        return entry.seen + (advised if advised > self._spacing else usual)
 
     def _stale(self, entry: _Entry[T]) -> bool:
         return entry.status.state == "working" and (entry.absent or self._clock.monotonic() >= self._due(entry))

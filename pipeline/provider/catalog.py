@@ -26,10 +26,10 @@ _MOST_PROMPTS = 100
 _GONE = "resource_not_exist"
 _INDEX: Words = {_GONE: ("the platform has no such index", "`reelmill indexes` lists those of this account")}
 _VIDEO: Words = {_GONE: ("the index has no such video", "`reelmill videos` lists those of an index")}
-_OPTION = "`reelmill indexes` shows the options of each index; what an index was made with cannot be changed"
+_OPTION = "the detail says why; `reelmill indexes` shows the options of each index, which cannot be changed later"
 _SEARCH: Words = {
     **_INDEX,
-    "search_option_not_supported": ("the index was not made for one of these search options", _OPTION),
+    "search_option_not_supported": ("the platform cannot search this index by one of these options", _OPTION),
     "index_not_supported_for_search": ("the index was made without a model for search", _OPTION),
     "search_filter_invalid": ("the platform does not understand the filter of the search", "correct the filter"),
     "parameter_invalid": ("the platform refuses a value of the request", "correct it; the detail says which"),

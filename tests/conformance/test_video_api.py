@@ -57,11 +57,14 @@ def ours() -> None:
 
 
 @asynccontextmanager
-async def pair(folder: Path, key: str = TOKEN, **options: Any) -> AsyncIterator[tuple[TwelveLabs, LocalPlatform]]:
-    """A platform and our client of it."""
+async def pair(
+    folder: Path, key: str = TOKEN, speaks: str = "v1.3", **options: Any
+) -> AsyncIterator[tuple[TwelveLabs, LocalPlatform]]:
+    """A platform and our client of it, in one of the dialects."""
+    settings = Settings.model_validate({"provider": {"api": speaks}})
     async with platform(folder / "platform", **options) as (served, _):
         api = open_api(
-            Settings(), base_url=served.base_url, key=key, identity="local/v1.3", limiter=Unlimited(),
+            settings, base_url=served.base_url, key=key, identity=f"local/{speaks}", limiter=Unlimited(),
             clock=Hurried(), rng=Random(7), local=True,
         )  # fmt: skip
         try:

@@ -446,7 +446,7 @@ async def test_an_expired_page_says_so(api: str, end: bytes) -> None:
 @pytest.mark.asyncio
 @pytest.mark.parametrize(("end", "kind", "code", "words"), [
     (reply(400, {"code": "search_option_not_supported", "message": "logo"}), Permanent, "search_option_not_supported",
-     "not made for"),
+     "by one of these options"),
     (reply(400, {"code": "index_not_supported_for_search", "message": "logo"}), Permanent,
      "index_not_supported_for_search", "without a model for search"),
     (reply(400, {"code": "resource_not_exist", "message": "logo"}), Permanent, "resource_not_exist", "no such index"),
