@@ -40,6 +40,7 @@ _OPTIONS = {"visual": "", "audio": "", "transcription": "conversation"}
 _MODES: dict[str, Mode] = {"semantic": "stems", "exact_match": "phrase"}
 View: TypeAlias = Callable[["Wish", Index, Video, Hit, int], dict[str, Json]]
 Entries: TypeAlias = tuple[list[Json], dict[str, Json]]  #: of a list, and what its ``page_info`` has beside
+_PAGES = (f"{OLD}/search", f"{OLD}/search-v2", f"{API}/search")
 _MOST_QUERY = 2000  #: characters; the vendor's 500 tokens
 
 
@@ -72,8 +73,9 @@ class SearchRoutes:
         """Return the routes."""
         return [
             Route(f"{OLD}/search", self.old, methods=["POST"]),
+            Route(f"{OLD}/search-v2", self.late, methods=["POST"]),
             Route(f"{API}/search", self.new, methods=["POST"]),
-            *(Route(f"{api}/search/{{token}}", self.turn, methods=["GET"]) for api in (OLD, API)),
+            *(Route(f"{at}/{{token}}", self.turn, methods=["GET"]) for at in _PAGES),
         ]
 
     async def old(self, request: Request) -> Response:
@@ -82,12 +84,22 @@ class SearchRoutes:
 
     async def new(self, request: Request) -> Response:
         """Search as v1.3 does: a form in; ranks out."""
+        return await self._search(request, read_new(await self._form(request)))
+
+    async def late(self, request: Request) -> Response:
+        """Search as the last v1.2 clients do: a form in, and what :meth:`old` answers out."""
+        return await self._search(request, read_old(_unformed(await self._form(request))))
+
+    async def _form(self, request: Request) -> Form:
+        """Read a search form; a picture in it is refused."""
         half = self._desk.state.incoming()
         try:
             form = await read_form(request, half, self._desk.limits.direct_bytes, "query_media_file", many=True)
         finally:
             discard(half)
-        return await self._search(request, read_new(form))
+        if form.file_size >= 0 or any(form.fields.get(name) for name in ("query_media_type", "query_media_url")):
+            raise unsupported("searches by picture", "Search by words, or use the Twelve Labs API.")
+        return form
 
     async def turn(self, request: Request) -> Response:
         """Return another page."""
@@ -216,20 +228,31 @@ def _mode(body: Mapping[str, Json], options: list[str]) -> Mode:
     return mode
 
 
+def _unformed(form: Form) -> dict[str, Json]:
+    """Return a form as the JSON body that says the same."""
+    strictness = form.fields.get("adjust_confidence_level") or "0.5"
+    return {
+        **form.fields,
+        "query": form.fields.get("query_text"),
+        "search_options": [option for option in form.lists.get("search_options", ()) if option],
+        "filter": _json(form.fields.get("filter")),
+        "adjust_confidence_level": float(strictness) if strictness.replace(".", "", 1).isdecimal() else strictness,
+    }
+
+
+def _json(text: str | None) -> Json:
+    try:
+        return json.loads(text or "null")
+    except ValueError:
+        raise ApiError(400, "search_filter_invalid", "The filter parameter must be JSON text.") from None
+
+
 def read_new(form: Form) -> Wish:
     """Read a search of v1.3; raises ApiError (400)."""
     fields = form.fields
-    if form.file_size >= 0 or any(fields.get(name) for name in ("query_media_type", "query_media_url")):
-        raise unsupported(
-            "searches by picture", "Search by query_text in the transcription, or use the Twelve Labs API."
-        )
     modes = set(form.lists.get("transcription_options", ())) or {"lexical", "semantic"}
     if not modes <= {"lexical", "semantic"}:
         raise invalid("The transcription_options parameter must be lexical or semantic.")
-    try:
-        wanted = json.loads(fields.get("filter") or "null")
-    except ValueError:
-        raise ApiError(400, "search_filter_invalid", "The filter parameter must be JSON text.") from None
     return Wish(
         index_id=_text(fields.get("index_id"), "index_id"),
         query=_text(fields.get("query_text"), "query_text"),
@@ -240,7 +263,7 @@ def read_new(form: Form) -> Wish:
         grouped=_choice(fields, "group_by", "clip", ("clip", "video")) == "video",
         most_clips_first=False,
         limit=sheets.limit_of(fields.get("page_limit")),
-        filter=checked_filter(wanted),
+        filter=checked_filter(_json(fields.get("filter"))),
         least=least_score("low"),
         metadata=flag(fields, "include_user_metadata", default=False),
     )

@@ -125,6 +125,85 @@ def client_of(served: LocalPlatform, token: str = TOKEN) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=f"{served.base_url}/v1.3", headers={"x-api-key": token}, timeout=20)
 
 
+def old_client_of(served: LocalPlatform, token: str = TOKEN) -> httpx.AsyncClient:
+    """Return a client with the key, at ``/v1.2``."""
+    return httpx.AsyncClient(base_url=f"{served.base_url}/v1.2", headers={"x-api-key": token}, timeout=20)
+
+
+@asynccontextmanager
+async def old_platform(folder: Path, **options: Any) -> AsyncIterator[tuple[LocalPlatform, httpx.AsyncClient]]:
+    """Serve a platform as :func:`platform` does, with a client that speaks v1.2."""
+    async with platform(folder, **options) as (served, _), old_client_of(served) as client:
+        yield served, client
+
+
+ENGINES = [
+    {"engine_name": "marengo2.5", "engine_options": ["visual", "conversation", "text_in_video", "logo"]},
+    {"engine_name": "pegasus1", "engine_options": ["visual", "conversation"]},
+]
+MODELS = [{"model_name": "marengo3.0", "model_options": ["visual", "audio"]}]
+
+
+async def old_index(client: httpx.AsyncClient, name: str = "films", engines: Any = ENGINES, **more: Any) -> str:
+    """Make an index on v1.2 and return its id."""
+    answer = await client.post("/indexes", json={"index_name": name, "engines": engines, **more})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["_id"])
+
+
+async def new_index(client: httpx.AsyncClient, name: str = "films", **more: Any) -> str:
+    """Make an index on v1.3 and return its id."""
+    answer = await client.post("/indexes", json={"index_name": name, "models": MODELS, **more})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["_id"])
+
+
+async def task(
+    client: httpx.AsyncClient, index_id: str, name: str = "film.mp4", content: bytes = VIDEO, captions: str = ""
+) -> str:
+    """Upload a file into an index on v1.2, with captions if given, and return the task's id."""
+    data = {
+        "index_id": index_id,
+        **({"provide_transcription": "true", "transcription_file": captions} if captions else {}),
+    }
+    answer = await client.post("/tasks", data=data, files={"video_file": (name, content, "video/mp4")})
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["_id"])
+
+
+async def done(client: httpx.AsyncClient, task_id: str) -> dict[str, Any]:
+    """Ask until the v1.2 task is final."""
+    with anyio.fail_after(20):
+        while True:
+            found: dict[str, Any] = (await client.get(f"/tasks/{task_id}")).json()
+            if found["status"] in ("ready", "failed"):
+                return found
+
+
+async def video(
+    client: httpx.AsyncClient, index_id: str, name: str = "film.mp4", captions: str = "", **more: Any
+) -> str:
+    """Upload on v1.2, wait until it is ready, and return the video's id."""
+    found = await done(client, await task(client, index_id, name, captions=captions, **more))
+    assert found["status"] == "ready", found
+    return str(found["video_id"])
+
+
+async def indexed(client: httpx.AsyncClient, index_id: str, asset_id: str, **metadata: Any) -> str:
+    """Put a ready asset into an index on v1.3, wait until that is done, and return the indexed asset's id."""
+    base = f"/indexes/{index_id}/indexed-assets"
+    answer = await client.post(base, json={"asset_id": asset_id, "user_metadata": metadata})
+    assert answer.status_code == 202, answer.text
+    with anyio.fail_after(20):
+        while (found := (await client.get(f"{base}/{answer.json()['_id']}")).json())["status"] not in (
+            "ready",
+            "failed",
+        ):
+            pass
+    assert found["status"] == "ready", found
+    return str(found["_id"])
+
+
 async def upload(client: httpx.AsyncClient, name: str = "film.mp4", content: bytes = VIDEO, **fields: str) -> str:
     """Upload directly and return the asset's id, whatever becomes of it."""
     data = {"method": "direct", "filename": name, **fields}
