@@ -88,7 +88,7 @@ class TwelveLabs:
 
         Raises:
             Ambiguous: several could be it.
-            Transient: what could be it has no name yet.
+            NotYet: what could be it has no name yet.
         """
         dialect = self.dialect
         found = await self._list(lambda page: dialect.find_assets(upload, page), dialect.read_assets, upload.since)

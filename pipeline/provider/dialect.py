@@ -278,7 +278,7 @@ class Dialect(Protocol):
 
         Raises:
             Ambiguous: it cannot be told.
-            Transient: it cannot be told yet.
+            NotYet: it cannot be told yet.
         """
         ...
 

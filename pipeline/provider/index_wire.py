@@ -19,7 +19,7 @@ _OURS = frozenset({"page", "page_limit", "sort_by", "sort_option", "filename", "
 
 def delete(path: str) -> Request:
     """Delete; a repeat changes nothing."""
-    return Request("DELETE", path, "index", safe=True)
+    return Request("DELETE", path, safe=True)
 
 
 def listing(path: str, filters: Sequence[tuple[str, str]], which: Listing, page: int) -> Request:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from pipeline.errors import Ambiguous, NeedsOperator, Permanent, ReelmillError, Transient
+from pipeline.errors import Ambiguous, NeedsOperator, NotYet, Permanent, ReelmillError
 from pipeline.model import Json
 from pipeline.ports import Answer, Ceilings, MediaStatus, NewUpload, Question
 from pipeline.provider import wire
@@ -120,7 +120,7 @@ class V12:
 
         Raises:
             Ambiguous: several could be it.
-            Transient: one could be it that has no name yet.
+            NotYet: one could be it that has no name yet.
         """
         if upload.road == "direct":
             return wire.choose(found, upload.name, since)
@@ -136,7 +136,7 @@ class V12:
         if fitting:
             return _only(alive or fitting[:1], upload)
         if any(not task.label and not task.failed for task in free):
-            raise Transient("a task that could be this video has no title yet", after=_UNNAMED, code="not_named_yet")
+            raise NotYet("a task that could be this video has no title yet", after=_UNNAMED, code="not_named_yet")
         if upload.road == "url" and any(not task.failed for task in free):
             raise _several(upload, "the platform may have named it otherwise")
         return None
@@ -185,7 +185,7 @@ class V12:
 
     def read_submitted(self, response: Response) -> str | Answer:
         """Return the answer, as one JSON object, whether it came whole or as a stream of events."""
-        body = wire.events(response)
+        body = _events(response)
         ended = wire.said(body, "finish_reason") or "stop"
         usage = {name: value for name, value in wire.sub(body, "usage").items() if isinstance(value, int)}
         return Answer(json.dumps(body, ensure_ascii=False), ended, body, usage)
@@ -199,6 +199,34 @@ class V12:
     def read_check(self, response: Response) -> Mapping[str, Json]:
         """Return how many indexes there are."""
         return {"api": self.name, "indexes": wire.page_of(wire.parse(response), lambda body: body).total}
+
+
+def _events(response: Response) -> dict[str, Any]:
+    """Return an answer that came as one JSON object or as a stream of events, one per line, in the form of the former.
+
+    Raises:
+        Unreadable: neither, or a stream that broke off or tells of an error.
+    """
+    lines = [line for line in response.body.splitlines() if line.strip()]
+    if len(lines) != 1 or b'"event_type"' not in lines[0]:
+        try:
+            return wire.parse(response)
+        except Unreadable:
+            if len(lines) < 2:
+                raise
+    parts: list[str] = []
+    for line in lines:
+        event = wire.parse(Response(response.status, {}, line))
+        kind = wire.said(event, "event_type")
+        if kind == "text_generation":
+            parts.append(wire.said(event, "text"))
+        elif kind == "stream_end":
+            ended = {"finish_reason": wire.said(event, "finish_reason"), **wire.sub(event, "metadata")}
+            kept = {name: ended[name] for name in ("finish_reason", "usage") if ended.get(name)}
+            return {"id": wire.said(ended, "generation_id"), "data": "".join(parts), **kept}
+        elif kind != "stream_start":
+            raise Unreadable(f"a stream with {wire.clip(line.decode('utf-8', 'replace'), 120)}")
+    raise Unreadable("a stream of events that broke off")
 
 
 def _tasks(filters: Sequence[tuple[str, str]], page: int, size: int) -> Request:

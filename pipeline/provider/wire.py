@@ -39,34 +39,6 @@ def parse(response: Response) -> dict[str, Any]:
     return body
 
 
-def events(response: Response) -> dict[str, Any]:
-    """Return an answer that came as one JSON object or as a stream of events, one per line, in the form of the former.
-
-    Raises:
-        Unreadable: neither, or a stream that broke off or tells of an error.
-    """
-    lines = [line for line in response.body.splitlines() if line.strip()]
-    if len(lines) != 1 or b'"event_type"' not in lines[0]:
-        try:
-            return parse(response)
-        except Unreadable:
-            if len(lines) < 2:
-                raise
-    parts: list[str] = []
-    for line in lines:
-        event = parse(Response(response.status, {}, line))
-        kind = said(event, "event_type")
-        if kind == "text_generation":
-            parts.append(said(event, "text"))
-        elif kind == "stream_end":
-            ended = {"finish_reason": said(event, "finish_reason"), **sub(event, "metadata")}
-            kept = {name: ended[name] for name in ("finish_reason", "usage") if ended.get(name)}
-            return {"id": said(ended, "generation_id"), "data": "".join(parts), **kept}
-        elif kind != "stream_start":
-            raise Unreadable(f"a stream with {clip(line.decode('utf-8', 'replace'), 120)}")
-    raise Unreadable("a stream of events that broke off")
-
-
 def ident(body: Mapping[str, Any], *names: str) -> str:
     """Return the first of these fields that holds an id; raise Unreadable if none does."""
     for name in names:
