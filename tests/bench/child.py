@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -192,7 +192,51 @@ async def bare(told: Mapping[str, Any]) -> dict[str, Any]:
     return dict(await Bare(told).run())
 
 
-JOBS = {"product": product, "bare": bare}
+# ------------------------------------------------------------------------------------------------- the long queue
+
+
+class NamedSource(TinySource):
+    """Like ``TinySource``, but a file's name is its content: 200,000 links to a few files are as many videos."""
+
+    async def fetch(self, item: Any, workdir: Path) -> Any:
+        facts = await super().fetch(item, workdir)
+        return replace(facts, sha256=sha256(item.key.encode()).hexdigest())
+
+
+async def queue(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Run over a manifest with the real reader; some seconds after its last line, stop as Ctrl-C does."""
+    import structlog
+
+    from pipeline.app.house import Outside, desk_of, entries_of
+    from pipeline.app.platforms import opened
+    from pipeline.app.running import Session
+    from pipeline.app.state import claimed, writing
+    from pipeline.clock import SystemClock
+    from pipeline.sink.disk import DiskSink
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    settings = settings_for(Path(told["folder"]), told["url"], told["jobs"])
+    clock, rng = SystemClock(), Random(1)
+    sink = DiskSink(settings.run.output)
+    outside = Outside({"file": NamedSource()}, sink, lambda facts, most: None, lambda paths: "")
+    with claimed(settings):
+        entries = entries_of(settings, told["sources"], desk_of(settings))
+        async with writing(settings) as database, opened(settings, database, clock, rng) as api:
+            session = Session(settings, database, api, clock, rng, outside)
+            meter = Meter.start()
+            async with asyncio.TaskGroup() as group:
+                running = group.create_task(session.run(entries))
+                while session.snapshot().reading:  # noqa: ASYNC110 - the run tells nobody, it is looked at
+                    await asyncio.sleep(0.05)
+                fed = meter.read(1)["wall"]
+                await asyncio.sleep(told["seconds"])
+                session.house.pool.stop()
+                report = await running
+            waiting = sum((await database.counts()).in_lane.values())
+    return {**meter.read(1), "fed": fed, "waiting": waiting, "published": report.published}
+
+
+JOBS = {"product": product, "bare": bare, "queue": queue}
 
 
 def main() -> None:

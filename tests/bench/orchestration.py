@@ -69,8 +69,11 @@ def _show(figures: dict[str, list[dict[str, Any]]]) -> None:
     for label in figures:
         each = " ".join(f"{entry['items_per_second']:.0f}" for entry in figures[label])
         print(
-            f"{label:<24} {middle(label, 'items_per_second'):7.1f} items/s  {middle(label, 'cpu_ms_per_item'):6.2f} ms CPU/item  "
-            f"{middle(label, 'requests_per_item'):5.2f} requests/item  {middle(label, 'peak_mb'):5.0f} MB peak   (rounds: {each})"
+            f"{label:<24} {middle(label, 'items_per_second'):7.1f} items/s",
+            f"{middle(label, 'cpu_ms_per_item'):6.2f} ms CPU/item",
+            f"{middle(label, 'requests_per_item'):5.2f} requests/item  {middle(label, 'peak_mb'):5.0f} MB peak",
+            f"(rounds: {each})",
+            sep="  ",
         )
     mine = middle(PRODUCT, "items_per_second")
     for label in (NATURAL, SHARDED):

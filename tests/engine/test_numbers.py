@@ -1,0 +1,88 @@
+"""What the figures rest on, without a stopwatch: how much is in hand, and how early the provider hears of us.
+
+The measured figures come from ``python -m tests.bench``; the limit on list requests is held by the status board's tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.exitcodes import ExitCode
+from pipeline.model import Lane, Task
+from pipeline.ports import Item, NewUpload
+from pipeline.store.memory import MemoryDatabase
+from pipeline.views import RunReport
+from tests.fakes import FakeApi, FakePlatform, FakeSink, clips, items
+from tests.rig import Rig, settings_for
+from tests.virtual import VirtualClock, run_virtual
+
+ITEMS = 600  #: more than two of the feeder's batches
+ENOUGH = 80  #: uploads, for every lane to have been full
+
+
+class _Counting(MemoryDatabase):
+    """Knows how many tasks were claimed and not yet given back, at most."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out: set[int] = set()
+        self.most = 0
+
+    async def claim(self, room: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
+        tasks = await super().claim(room, owner, now, until)
+        self.out |= {task.id for task in tasks}
+        self.most = max(self.most, len(self.out))
+        return tasks
+
+    async def apply(self, applied: Any, now: float) -> bool:
+        self.out.discard(applied.task.id)
+        return await super().apply(applied, now)
+
+
+class _Noting(FakeApi):
+    """Notes at each upload how far the manifest was read; ends the run when there were enough."""
+
+    def __init__(self, platform: FakePlatform, manifest: _Manifest) -> None:
+        super().__init__(platform)
+        self._manifest = manifest
+        self.read_before: list[int] = []
+        self.enough: Callable[[], None] = lambda: None
+
+    async def create_asset(self, upload: NewUpload, still_ours: Any) -> str:
+        self.read_before.append(self._manifest.read)
+        if len(self.read_before) == ENOUGH:
+            self.enough()
+        return await super().create_asset(upload, still_ours)
+
+
+class _Manifest:
+    """Entries that are counted as they are read."""
+
+    def __init__(self, entries: list[Item]) -> None:
+        self._entries = entries
+        self.read = 0
+
+    def __iter__(self) -> Iterator[Item]:
+        for entry in self._entries:
+            self.read += 1
+            yield entry
+
+
+def test_a_long_queue_is_neither_held_in_memory_nor_read_to_its_end_first(tmp_path: Path) -> None:
+    """At most as many tasks are out of the database as the lanes are wide; uploads begin within the first batches."""
+    database, clock = _Counting(), VirtualClock()
+    rig = Rig(settings_for(tmp_path), database, FakePlatform(clock), clock, FakeSink())
+    manifest = _Manifest(items(clips(tmp_path, ITEMS)))
+    rig.api = api = _Noting(rig.platform, manifest)
+
+    async def whole() -> RunReport:
+        session = rig.session()
+        api.enough = session.house.pool.stop
+        return await session.run(iter(manifest))
+
+    assert run_virtual(whole()).exit_code == ExitCode.INTERRUPTED
+    lanes = rig.settings.lanes
+    assert lanes.upload < database.most <= sum(getattr(lanes, lane.value) for lane in Lane)
+    assert 0 < api.read_before[0] < ITEMS
