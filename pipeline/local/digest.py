@@ -320,8 +320,12 @@ def _undangled(parts: list[str]) -> list[str]:
 
 
 def readable_name(name: str) -> str:
-    """Return a file's name without ending and with spaces for underscores; "Untitled video" where that leaves nothing."""
+    """Return a file's name without ending and with spaces for underscores; "Untitled video" where that leaves nothing.
+
+    A long hexadecimal number at the end makes a name unique for a machine and says nothing to people.
+    """
     base = re.sub(r"\.[A-Za-z0-9]{2,4}$", "", name.replace("\\", "/").rsplit("/", 1)[-1])
+    base = re.sub(r"(?<=.)[-_][0-9a-f]{16,}(?:[-_]\d+)?$", "", base)
     plain = " ".join(re.sub(r"[_\s]+", " ", base).split())
     if re.fullmatch(r"[\w]+(?:-[\w]+)+", plain):
         plain = plain.replace("-", " ")

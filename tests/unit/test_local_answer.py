@@ -441,3 +441,9 @@ def test_words_that_make_no_topic_leave_the_facts_of_the_picture() -> None:
     schema = {"topics": {"type": "array", "minItems": 1, "items": TEXT}}
     found = ask(what, {"type": "object", "properties": schema, "required": ["topics"]})
     assert found == {"topics": ["moving pictures"]}
+
+
+def test_the_unique_end_of_an_upload_name_is_no_title() -> None:
+    """A client that makes its file names unique does not get the number back as a title."""
+    assert readable_name("my_talk-05374ee95f3fa01eedeab951-0.mp4") == "my talk"
+    assert readable_name("05374ee95f3fa01eedeab951.mp4") == "05374ee95f3fa01eedeab951"

@@ -66,7 +66,7 @@ def test_an_upload_says_what_it_is(tmp_path: Path) -> None:
     life = Life.at(tmp_path)
     run_virtual(life.run(items(clips(tmp_path, 1), title="My film")))
     (upload,) = life.api.uploads
-    assert upload.name.startswith("reelmill-")
+    assert upload.name.startswith("clip-0-")
     assert upload.name.endswith("-0.mp4")
     assert upload.metadata["source_name"] == "clip-0.mp4"
     assert upload.metadata["title"] == "My film"
