@@ -77,3 +77,12 @@ async def test_the_index_takes_any_number_of_lines(sink: Sink) -> None:
     for count in (0, 3, 50_000):
         await sink.write_index(lines(count))
         assert await sink.has_index()
+
+
+@pytest.mark.asyncio
+async def test_a_shared_folder_keeps_what_others_wrote(sink: Sink) -> None:
+    """Adding replaces files of the same name and removes none, whatever a record in the folder says."""
+    await sink.add("searches", [OutFile("a.json", "1"), OutFile("a.md", "1")])
+    await sink.add("searches", [OutFile("video.json", json.dumps({"files": ["a.json"]}))])
+    await sink.add("searches", [OutFile("b.json", "22"), OutFile("a.md", "333")])
+    assert not await sink.missing("searches", {"a.json": 1, "a.md": 3, "b.json": 2})
