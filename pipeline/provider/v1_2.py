@@ -116,7 +116,8 @@ class V12:
         """Return the task that this intent has left behind, or None.
 
         A file is known by its unique name. Anything else is known by index, time and title (a direct address: its last
-        part); without a title, only one task may be left that is not another video's.
+        part); without a title, only one task may be left that is not another video's. Nothing was left behind only if
+        no task is left that could be it.
 
         Raises:
             Ambiguous: several could be it.
@@ -130,15 +131,17 @@ class V12:
             task for task in found if task.id not in upload.taken and task.created is not None and task.created >= floor
         ]
         if upload.road == "external" and not titles:
-            return _only([task for task in free if not task.failed], upload)
+            return _only([task for task in free if not task.failed])
         fitting = [task for task in free if _plain(task.label) & titles]
         alive = [task for task in fitting if not task.failed]
         if fitting:
-            return _only(alive or fitting[:1], upload)
+            return _only(alive or fitting[:1])
         if any(not task.label and not task.failed for task in free):
             raise NotYet("a task that could be this video has no title yet", after=_UNNAMED, code="not_named_yet")
-        if upload.road == "url" and any(not task.failed for task in free):
-            raise _several(upload, "the platform may have named it otherwise")
+        # The title may be the manifest's own, and who named a direct address is not known: another name proves nothing.
+        unexplained = [task for task in free if not task.failed]
+        if unexplained:
+            raise _several(unexplained)
         return None
 
     def media_page(self, page: int) -> Request:
@@ -289,17 +292,17 @@ def _youtube_id(url: str) -> str:
     return asked or parts.path.rsplit("/", 1)[-1]
 
 
-def _only(tasks: Sequence[Found], upload: NewUpload) -> str | None:
+def _only(tasks: Sequence[Found]) -> str | None:
     if len(tasks) > 1:
-        raise _several(upload, ", ".join(task.id for task in tasks[:5]))
+        raise _several(tasks)
     return tasks[0].id if tasks else None
 
 
-def _several(upload: NewUpload, detail: str) -> Ambiguous:
+def _several(tasks: Sequence[Found]) -> Ambiguous:
     return Ambiguous(
         "the index has tasks that could be this video, and API v1.2 cannot tell which",
         remedy="compare the index with `reelmill videos`; `reelmill retry` submits the video again and may pay twice",
-        detail=detail,
+        detail=wire.clip(", ".join(f"{task.id} {task.label!r}" for task in tasks[:5])),
     )
 
 

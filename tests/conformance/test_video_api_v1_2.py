@@ -116,7 +116,8 @@ async def test_an_external_video_whose_answer_was_lost_is_found_by_its_title(tmp
         assert found is not None
         assert found != other
         assert (await settled(api, found)).facts["filename"] == TITLE
-        assert await api.find_asset(replace(wish, taken=frozenset({found}))) is None
+        assert await api.find_asset(replace(wish, taken=frozenset({found, other}))) is None
+        await trouble_of(api.find_asset(replace(wish, title="the manifest's own", taken=frozenset({other}))), Ambiguous)
         assert await api.find_asset(replace(wish, since=api.clock.now() + 7200)) is None
         elsewhere = await api.catalog.create_index(IndexSpec("another"))
         assert await api.find_asset(replace(wish, index_id=elsewhere)) is None
