@@ -115,6 +115,8 @@ class Plan:
     bad_count: int
     provider: str
     budget_usd: float | None = None
+    queries: int = 0  #: standing queries that the run would ask at its end
+    queries_usd: float = 0.0  #: their share of ``usd``
 
 
 @dataclass(frozen=True, slots=True)

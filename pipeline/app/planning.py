@@ -10,8 +10,10 @@ from typing import Literal, cast
 
 import anyio
 
+from pipeline.app.asking import price
 from pipeline.app.house import desk_of, entries_of, price_of
 from pipeline.app.platforms import choose
+from pipeline.app.queries import standing
 from pipeline.app.state import existing
 from pipeline.config import Settings
 from pipeline.errors import ConfigError, ReelmillError
@@ -162,10 +164,12 @@ class _Planner:
         """Return the plan."""
         total = self._sum
         budget = self._settings.budget.max_usd_per_run
+        queries = len(standing(self._settings))
+        asking = queries * price(self._settings)
         return Plan(
             rows=total.rows,
             counts=total.counts,
-            usd=total.usd,
+            usd=total.usd + asking,
             minutes=total.minutes,
             upload_bytes=total.upload,
             unknown=total.unknown,
@@ -173,6 +177,8 @@ class _Planner:
             bad_count=total.bad_count,
             provider=self._provider,
             budget_usd=budget,
+            queries=queries,
+            queries_usd=asking,
         )
 
 

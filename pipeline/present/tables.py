@@ -100,6 +100,9 @@ def _price(value: Plan) -> str:
     text = f"about {money(value.usd)} for {minutes(value.minutes)} of video"
     if value.unknown:
         text += f", without {count(value.unknown, 'video')} of unknown length"
+    if value.queries:
+        queries = count(value.queries, "standing query", "standing queries")
+        text += f", with {money(value.queries_usd)} for {queries}"
     return text
 
 

@@ -20,7 +20,7 @@ from pipeline.present import search, tables
 from pipeline.present.terminal import rendered
 from pipeline.render import merged
 from pipeline.views import Asked, ClassifyView, IndexedView, IndexView, QueryReport, SearchView, SortedVideo, VideoRef
-from tests.unit.test_present_cli import REPORT
+from tests.unit.test_present_cli import PLAN, REPORT
 
 ASKED = Asked("local/v1.3", "i1", "films", {"text": "queen"}, 1_800_000_000.0, 0.004)
 OURS = VideoRef(
@@ -164,3 +164,10 @@ def test_no_title_and_no_words_break_the_page(title: str, words: str, asked: str
     assert len(lines) <= 8
     str(page.content).encode()
     str(card.content).encode()
+
+
+def test_a_plan_tells_what_its_queries_cost() -> None:
+    """Their share of the price, where there are any."""
+    priced = replace(PLAN, queries=2, queries_usd=0.008)
+    assert any(line.endswith("with $0.0080 for 2 standing queries") for line in text(tables.plan(priced)))
+    assert "standing" not in "".join(text(tables.plan(PLAN)))
