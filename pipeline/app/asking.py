@@ -45,6 +45,9 @@ def check(settings: Settings, ask: StandingQuery) -> None:
             f"{where}: no index is named",
             remedy="set [index] name, or name one with --index; `reelmill indexes` lists them",
         )
+    for place in ask.images:
+        if "://" not in place and not Path(place).is_file():
+            raise ConfigError(f"{where}: {place}: no such picture", remedy="name a file, or an https address")
     _check_dialect(api, where, ask)
 
 

@@ -5,8 +5,8 @@ What is typed by hand is neither in the ledger nor under the budget: both belong
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from random import Random
 
@@ -18,7 +18,7 @@ from pipeline.app.state import existing
 from pipeline.catalog import Catalog, IndexedVideo, IndexInfo, IndexSpec, Listing
 from pipeline.clock import SystemClock
 from pipeline.config import Settings
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, Permanent
 from pipeline.ports import Records
 from pipeline.standing import StandingQuery
 from pipeline.views import ClassifyView, IndexedView, IndexView, SearchView
@@ -38,7 +38,21 @@ async def _desk(settings: Settings) -> AsyncIterator[_Desk]:
     async with existing(settings) as database, opened(settings, Nowhere(), clock, Random()) as api:
         records: Records | None = database
         asker = Asker(settings, api.catalog, records, clock)
-        yield _Desk(api.catalog, asker, Owners(records, api.catalog, settings.run.output))
+        with _typed():
+            yield _Desk(api.catalog, asker, Owners(records, api.catalog, settings.run.output))
+
+
+@contextmanager
+def _typed() -> Iterator[None]:
+    """Tell of a value that the platform refuses as what it is here: the user's, not ours."""
+    try:
+        yield
+    except Permanent as error:
+        trouble = error.trouble
+        if not trouble.code.startswith("parameter_"):
+            raise
+        remedy = "correct what the platform names below"
+        raise Permanent(trouble.message, code=trouble.code, remedy=remedy, detail=trouble.detail) from None
 
 
 async def search(settings: Settings, ask: StandingQuery) -> SearchView:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -108,6 +109,21 @@ def _ends(flag: str, text: str | None, read: Callable[[str], N]) -> tuple[N | No
     if wrong:
         raise _wrong(f"{flag} {text!r}: should be a span", f"{flag} 60..600, {flag} 60.. or {flag} ..600")
     return (first, last) if dots else (first, first)
+
+
+def moment(flag: str, text: str) -> str:
+    """Read a day or a time as RFC 3339 has them; without a zone it is UTC."""
+    from datetime import datetime
+
+    from pipeline.clock import iso
+
+    if not text:
+        return ""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise _wrong(f"{flag} {text!r}: should be a day or a time", f"{flag} 2026-06-01T10:00:00Z") from None
+    return iso((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp())
 
 
 def agreed(index: IndexInfo) -> bool:

@@ -212,7 +212,9 @@ def _delete(settings: Settings, name: str, yes: bool, json: bool) -> int:
 def videos(
     index: options.Index = None,
     filename: Annotated[str, typer.Option(metavar="NAME", help="Only with this file name.")] = "",
-    since: Annotated[str, typer.Option(metavar="TIME", help="Only from then on, e.g. 2026-06-01T00:00:00Z.")] = "",
+    since: Annotated[
+        str, typer.Option(metavar="TIME", help="Only from then on: a day, or a time like 2026-06-01T10:00:00Z.")
+    ] = "",
     seconds: options.Range = None,
     width: options.WidthRange = None,
     height: options.HeightRange = None,
@@ -234,7 +236,7 @@ def videos(
     \b
     Examples:
       reelmill videos --seconds 60..600
-      reelmill videos --index "Sports Videos" --since 2026-06-01T00:00:00Z --limit 5
+      reelmill videos --index "Sports Videos" --since 2026-06-01 --limit 5
     """
     from pipeline import app as house
     from pipeline.catalog import Listing
@@ -242,7 +244,7 @@ def videos(
     from pipeline.present import terminal
 
     which = Listing(
-        filename=filename, created_since=since, seconds=asking.span("--seconds", seconds),
+        filename=filename, created_since=asking.moment("--since", since), seconds=asking.span("--seconds", seconds),
         width=asking.whole_span("--width", width), height=asking.whole_span("--height", height),
         size=asking.whole_span("--size", size), metadata=dict(asking.pairs("--meta", meta or [])),
         sort="asc" if oldest else "desc",

@@ -44,7 +44,8 @@ def query(**given: Any) -> StandingQuery:
         ("v1.2", {"options": ["visual", "audio"]}, "API v1.2 has no option 'audio'"),
         ("v1.3", {"speech": "exact_match"}, "has no speech match 'exact_match'"),
         ("v1.2", {"speech": ["semantic", "exact_match"]}, "one kind of speech match"),
-        ("v1.2", {"images": "a.png"}, "cannot be asked with pictures"),
+        ("v1.2", {"images": __file__}, "cannot be asked with pictures"),
+        ("v1.3", {"images": "nowhere.png"}, "nowhere.png: no such picture"),
         ("v1.3", {"threshold": "high"}, "API v1.3 has no threshold"),
         ("v1.3", {"sort": "score"}, "API v1.3 has no sort"),
         ("v1.3", {"classes": {"A": ["x"]}}, "no classification"),
@@ -72,7 +73,7 @@ def test_what_the_dialect_cannot_be_asked_is_refused_before(api: str, given: dic
         ),
         (
             "v1.3",
-            {"options": ["visual", "audio", "transcription"], "speech": ["lexical", "semantic"], "images": "a.png"},
+            {"options": ["visual", "audio", "transcription"], "speech": ["lexical", "semantic"], "images": __file__},
         ),
         ("v1.2", {"classes": {"A": "x"}, "threshold": 80, "clips": True, "detailed": True}),
     ],

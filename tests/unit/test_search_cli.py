@@ -108,6 +108,7 @@ def test_classify_reads_classes(reelmill: Reelmill) -> None:
         (("indexes", "create", "films", "--model", "m"), "--model 'm': should be KEY=VALUE"),
         (("videos", "--seconds", "many"), "--seconds 'many': should be a span"),
         (("videos", "--width", "9..3"), "--width '9..3': should be a span"),
+        (("videos", "--since", "yesterday"), "--since 'yesterday': should be a day or a time"),
         (("videos", "--meta", "x"), "--meta 'x': should be KEY=VALUE"),
     ],
 )
@@ -205,6 +206,13 @@ def test_refusals_have_their_exit_codes_and_the_platforms_words(
     """Our sentence, the remedy, then what the platform said."""
     ran = reelmill("search", "x", house=Searching(raises=error))
     assert (ran.code, ran.out, ran.err.splitlines()) == (code, "", lines)
+
+
+def test_times_are_read_as_utc() -> None:
+    """A day is its midnight, a zone is heeded, nothing is no bound."""
+    said = ("", "2026-06-01", "2026-06-01T10:00:00Z", "2026-06-01T10:00:00+02:00", "2026-06-01T10:00:00")
+    read = [asking.moment("--x", text) for text in said]
+    assert read == ["", *(f"2026-06-01T{hour}:00:00Z" for hour in ("00", "10", "08", "10"))]
 
 
 def test_spans_are_read_from_both_sides() -> None:
