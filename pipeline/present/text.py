@@ -32,7 +32,8 @@ def clean(value: object) -> str:
     text = _SPACES.sub(" ", _ESCAPES.sub("", str(value))).strip()
     if text.isascii() and text.isprintable():
         return text
-    return "".join(char for char in text if char in _KEPT or unicodedata.category(char) not in _DROPPED)
+    kept = "".join(char for char in text if char in _KEPT or unicodedata.category(char) not in _DROPPED)
+    return _SPACES.sub(" ", kept).strip()  # what was dropped may have stood between two blanks
 
 
 def fit(value: object, width: int) -> str:

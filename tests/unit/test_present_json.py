@@ -17,6 +17,7 @@ from pipeline.views import BadLine, RunReport, StatusView
 #: Float fields that are not points in time: durations, amounts, rates.
 AMOUNTS = {
     "rate", "elapsed", "spent_usd", "minutes", "eta", "usd", "seconds", "budget_usd", "usd_total", "minutes_total",
+    "queries_usd", "pool_seconds", "start", "end", "score", "detailed", "duration_ratio", "fps",
 }  # fmt: skip
 
 REPORT = RunReport(
