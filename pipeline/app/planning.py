@@ -111,6 +111,8 @@ class _Planner:
         seconds, size, problem = await self._facts(item, known)
         uploaded = video is not None and (video.data.get("settled") or video.state is State.DONE)
         usd = sum(self._price(seconds, expected_tokens(part)) for part in self._groups(wishes)) if seconds else 0.0
+        if seconds and not uploaded and self._settings.index_name and not choose(self._settings).local:
+            usd += seconds / 60 * self._settings.prices.index_minute
         return PlanRow(
             item.line.source,
             title,
@@ -123,7 +125,7 @@ class _Planner:
         )
 
     def _groups(self, wishes: Sequence[Wish]) -> list[list[Wish]]:
-        return group(wishes, fuse=self.desk.fuse)
+        return group(wishes, fuse=self.desk.fuse and self._settings.provider.api != "v1.2")
 
     async def _wanted(self, item: Item, known: Known, database: Database | None) -> list[Wish]:
         items = [as_task(item), *(other for other in known.items if other.key != item.key)]
