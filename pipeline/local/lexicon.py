@@ -130,7 +130,8 @@ def _collect(db: sqlite3.Connection, index_id: str, kinds: Sequence[str], term: 
     """Add the clips that have a term (several words: as a phrase) to what was found; return how many have it."""
     rows = db.execute(
         "SELECT c.seq, c.video_id, c.kind, c.start, c.until, c.text, bm25(clip_words) FROM clip_words"
-        f" JOIN clips c ON c.seq = clip_words.rowid WHERE clip_words MATCH ? AND c.index_id = ?"
+        # CROSS: the words lead. Left to itself SQLite goes through all clips of the index and asks the words about each.
+        f" CROSS JOIN clips c ON c.seq = clip_words.rowid WHERE clip_words MATCH ? AND c.index_id = ?"
         f" AND c.kind IN ({', '.join('?' * len(kinds))})",
         [f'"{term}"', index_id, *kinds],
     )

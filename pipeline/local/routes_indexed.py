@@ -125,7 +125,8 @@ class IndexedRoutes:
         view = _view(video, state=asset_view)
         if video.user_metadata:
             view["user_metadata"] = video.user_metadata
-        if flag(request.query_params, "transcription", default=False) and video.status == "ready":
+        wanted = flag(request.query_params, "transcription", default=False)
+        if wanted and video.status == "ready" and "conversation" not in video.unread:
             view["transcription"] = await self._said(video)
         return reply(view)
 

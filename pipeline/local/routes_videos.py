@@ -28,6 +28,10 @@ _COLUMNS = {
 }
 #: Metadata that is measured or the platform's own; it cannot be overwritten.
 _MEASURED = frozenset({"filename", "duration", "fps", "width", "height", "size", "engine_ids"})
+_UNREAD = {
+    "conversation": ("speech without captions", "Give captions with the upload, or use the Twelve Labs API."),
+    "text_in_video": ("on-screen text without the program tesseract", "Install it, or use the Twelve Labs API."),
+}
 _WORDS = {"transcription": "conversation", "text-in-video": "text_in_video"}
 
 
@@ -102,8 +106,8 @@ class VideoRoutes:
         kind = _WORDS[request.url.path.rpartition("/")[2]]
         start, end = _time(request, "start", 0.0), _time(request, "end", float("inf"))
         video, _ = await self._desk.state.look(lambda db: _present(db, request))
-        if kind in video.unread and kind == "text_in_video":
-            raise unsupported("on-screen text", "The program tesseract is not installed on this machine.")
+        if kind in video.unread:  # nothing would read as "nothing said" or "nothing written"
+            raise unsupported(*_UNREAD[kind])
         asset = await self._desk.state.look(lambda db: places.asset_of(db, video))
         try:
             found = await self._desk.work.words(asset)

@@ -1,0 +1,235 @@
+"""Hits, filters, classes and list parameters of the local platform: the pure parts of search."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.datastructures import QueryParams
+
+from pipeline.local.classing import Class, Least, fits, read_classes, read_least, shares
+from pipeline.local.filters import SIZES, TIMES, Column, listed
+from pipeline.local.finding import accepts, both, by_video, checked_filter, confidence, either, least_score
+from pipeline.local.lexicon import Match
+from pipeline.local.records import VIDEOS, Index, Video
+from pipeline.local.routes_search import read_new, read_old
+from pipeline.local.shelf import Shelf, watched
+from pipeline.local.wire import ApiError, Form, canonical
+from pipeline.local.wording import V1_2, V1_3, kinds_of, sources
+
+
+def match(video: str, kind: str, start: float, end: float, score: float) -> Match:
+    """Return a clip that was found."""
+    return Match(video, kind, start, end, f"{kind} at {start:g}", score)
+
+
+def test_or_takes_every_clip_and_and_the_overlap() -> None:
+    """``and`` narrows to the time both share, with the mean score, and drops videos that lack a kind."""
+    found = [
+        match("a", "conversation", 0, 4, 90),
+        match("a", "conversation", 20, 24, 100),
+        match("a", "text_in_video", 2, 10, 50),
+        match("a", "text_in_video", 3, 5, 70),
+        match("b", "conversation", 0, 9, 99),
+    ]
+    assert [hit.score for hit in either(found)] == [100, 99, 90, 70, 50]
+    (hit,) = both(found, ["conversation", "text_in_video"])
+    assert (hit.video_id, hit.start, hit.end, hit.score) == ("a", 3, 4, 80.0)
+    assert [each.kind for each in hit.by] == ["conversation", "text_in_video"]
+
+
+def test_groups_keep_the_order_of_their_hits() -> None:
+    """By the best hit of each video, or by the number of hits."""
+    hits = either([match("a", "c", 0, 1, 90), match("b", "c", 0, 1, 80), match("b", "c", 2, 3, 70)])
+    assert [video for video, _ in by_video(hits)] == ["a", "b"]
+    assert [video for video, _ in by_video(hits, most_clips_first=True)] == ["b", "a"]
+
+
+def test_confidence_and_threshold_move_together() -> None:
+    """What has a level passes its threshold, at any strictness; ``none`` lets all pass."""
+    for adjust in (0.0, 0.2, 0.5, 0.9, 1.0):
+        for score in range(0, 101, 5):
+            level = confidence(score, adjust)
+            if level in ("high", "medium", "low"):
+                assert score >= least_score(level, adjust)
+    assert [confidence(score) for score in (80, 60, 35, 34)] == ["high", "medium", "low", "extremely low"]
+    assert least_score("none") == 0.0
+
+
+VIDEO = Video(
+    "v", "i", "a", "ready", "f.mp4", 1.0, 1.0, "Title", duration=60.0, width=1280, user_metadata={"n": 5, "ok": True}
+)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fits_"),
+    [
+        ({}, True), ({"id": ["v", "w"]}, True), ({"id": []}, False), ({"id": "v"}, True), ({"filename": "Title"}, True),
+        ({"filename": "f.mp4"}, False), ({"duration": 60}, True), ({"duration": {"gte": 60, "lte": 60}}, True),
+        ({"width": {"lte": 1279}}, False), ({"n": 5}, True), ({"n": {"gte": 4}}, True), ({"n": "5"}, False),
+        ({"ok": True}, True), ({"ok": 1}, False), ({"ok": False}, False), ({"none": "x"}, False), ({"none": {"gte": 0}}, False),
+    ],
+)  # fmt: skip
+def test_filters_accept_by_facts_and_own_metadata(wanted: dict[str, Any], fits_: bool) -> None:
+    """Equality keeps the type, ranges hold both ends, what a video does not have does not fit."""
+    assert accepts(checked_filter(wanted), VIDEO) is fits_
+
+
+def test_a_class_is_its_best_clip_and_the_time_its_clips_take() -> None:
+    """Overlapping clips count their time once; minima hold for clip, video and share of the video."""
+    clips = {
+        "one": [match("a", "c", 0, 4, 90), match("a", "c", 2, 6, 40), match("b", "c", 0, 1, 20)],
+        "two": [match("a", "c", 8, 9, 60)],
+    }
+    classes = [Class("x", ("one", "two"), (), "stems"), Class("y", ("two",), (), "stems")]
+    found = fits(classes, {"a": 10.0, "b": 10.0}, lambda each, prompt: clips[prompt], Least(50, 30, 0.1))
+    ((video, (first, second)),) = found
+    assert (video, first.name, first.score, first.ratio, first.mean) == ("a", "x", 90, 0.7, 63.33)
+    assert (second.name, second.score, second.ratio) == ("y", 60, 0.1)
+    assert [piece.prompt for piece in first.pieces] == ["one", "two", "one"]
+    assert round(sum(shares([first, second]).values())) == 100
+    assert fits(classes, {"a": 10.0}, lambda each, prompt: clips[prompt], Least(50, 30, 0.8)) == []
+    assert fits(classes, {}, lambda each, prompt: clips[prompt], Least()) == []
+
+
+def test_both_shapes_of_a_threshold_are_read() -> None:
+    """The object's parts have the vendor's defaults; a number is the least video score."""
+    assert read_least(None) == Least(75.0, 30.0, 0.0)
+    assert read_least(80) == Least(80.0, 30.0, 0.0)
+    assert read_least({"min_video_score": 80}) == Least(80.0, 30.0, 0.5)
+
+
+@settings(deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(), x, max_size=3),
+    ),
+    st.sampled_from(
+        ["query", "search_options", "filter", "threshold", "adjust_confidence_level", "page_limit", "group_by"]
+    ),
+)
+def test_no_body_makes_the_readers_crash(value: Any, name: str) -> None:
+    """Whatever a client sends is either read or refused as an ApiError."""
+    body = {"index_id": "i", "query": "q", "search_options": ["conversation"], name: value}
+    text = {"index_id": "i", "query_text": "q", "filter": str(value), "page_limit": str(value)}
+    for attempt in (
+        lambda: read_old(body),
+        lambda: read_new(Form(text, {"search_options": [str(value)]})),
+        lambda: accepts(checked_filter(value), VIDEO),
+        lambda: read_least(value),
+        lambda: read_classes({"classes": value, "options": value}, 100),
+        lambda: read_classes({"classes": [{"name": "a", "prompts": value, "options": value}]}, 100),
+        lambda: V1_2.read(value),
+        lambda: V1_3.read([{"model_name": value, "model_options": value}]),
+        lambda: watched(value),
+    ):
+        with contextlib.suppress(ApiError):
+            attempt()
+
+
+PARAMETERS = (
+    "duration", "duration[gte]", "created_at", "created_at[lte]", "filename", "own", "user_metadata[x]", 'a"b', "page",
+)  # fmt: skip
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(PARAMETERS),
+            st.text(max_size=8) | st.sampled_from(["1", "2026-11-22", "true", "1e999", "nan"]),
+        ),
+        max_size=4,
+    )
+)  # fmt: skip
+def test_no_parameter_breaks_a_list(pairs: list[tuple[str, str]]) -> None:
+    """Every set of parameters is a clause that SQLite takes, or a 400."""
+    columns = {"filename": Column("title"), **SIZES, **TIMES}
+    db = sqlite3.connect(":memory:")
+    try:
+        for statement in VIDEOS.ddl:
+            db.execute(statement)
+        VIDEOS.add(db, VIDEO)
+        with contextlib.suppress(ApiError):
+            wanted = listed(QueryParams(pairs), columns, beside={"index_id = ?": "i"}, metadata="videos.user_metadata")
+            total, found = wanted.fetch(db, VIDEOS)
+            assert len(found) <= total <= 1
+    finally:
+        db.close()
+
+
+def test_options_are_refused_for_the_right_reason() -> None:
+    """Unknown, not in the index, no embedding model, not answerable: four different refusals; each kind once."""
+    names = {"visual": "", "conversation": "conversation", "text_in_video": "text_in_video"}
+    marengo = Index("i", "n", 0, 0, [{"model_name": "marengo2.6", "model_options": ["visual", "conversation"]}])
+    pegasus = Index("i", "n", 0, 0, [{"model_name": "pegasus1.1", "model_options": ["visual"]}])
+    assert kinds_of(["conversation", "conversation"], marengo, names) == ["conversation"]
+    for options, index, code in (
+        (["sound"], marengo, "parameter_invalid"),
+        ([], marengo, "parameter_invalid"),
+        (["text_in_video"], marengo, "search_option_not_supported"),
+        (["visual"], marengo, "search_option_not_supported"),
+        (["conversation"], pegasus, "index_not_supported_for_search"),
+    ):
+        with pytest.raises(ApiError) as error:
+            kinds_of(options, index, names)
+        assert error.value.code == code
+    today = Index("i", "n", 0, 0, [{"model_name": "marengo3.0", "model_options": ["audio"]}])
+    assert sources(today) == {"conversation", "audio"}
+
+
+@pytest.mark.parametrize(
+    ("url", "key"),
+    [
+        ("https://www.youtube.com/watch?v=DXB4MApF4Lo", "DXB4MApF4Lo"),
+        ("http://m.youtube.com/watch?t=3&v=DXB4MApF4Lo&list=x", "DXB4MApF4Lo"),
+        ("https://youtu.be/DXB4MApF4Lo?si=y", "DXB4MApF4Lo"),
+        ("https://youtube.com/shorts/DXB4MApF4Lo", "DXB4MApF4Lo"),
+        ("https://www.youtube.com/watch?v=../../etc/p", None),
+        ("https://www.youtube.com/playlist?list=PL123", None),
+        ("https://youtube.com.evil.invalid/watch?v=DXB4MApF4Lo", None),
+        ("ftp://youtu.be/DXB4MApF4Lo", None),
+        ("https://[", None),
+        ("", None),
+    ],
+)
+def test_youtube_addresses_are_known_by_their_video(url: str, key: str | None) -> None:
+    """Every usual form gives the id; nothing else does, so no address can name a file of its own choice."""
+    assert watched(url) == key
+
+
+def test_the_shelf_finds_by_id_with_what_lies_beside(tmp_path: Path) -> None:
+    """Bare ids come first; titles from the description or the name; English captions before others; else nothing."""
+    shelf = Shelf(tmp_path / "media")
+    assert shelf.find("DXB4MApF4Lo") is None
+    shelf.folder.mkdir()
+    (shelf.folder / "A shot [DXB4MApF4Lo].mkv").write_bytes(b"x")
+    (shelf.folder / "A shot [DXB4MApF4Lo].de.vtt").write_text("deutsch")
+    (shelf.folder / "A shot [DXB4MApF4Lo].en.vtt").write_text("english")
+    (shelf.folder / "DXB4MApF4Lo.txt").write_text("no video")
+    held = shelf.find("DXB4MApF4Lo")
+    assert held is not None
+    assert (held.path.suffix, held.title, held.captions) == (".mkv", "A shot", "english")
+    (shelf.folder / "DXB4MApF4Lo.mp4").write_bytes(b"y")
+    (shelf.folder / "DXB4MApF4Lo.info.json").write_text('{"title": " The  shot "}')
+    bare = shelf.find("DXB4MApF4Lo")
+    assert bare is not None
+    assert (bare.path.name, bare.title, bare.captions) == ("DXB4MApF4Lo.mp4", "The shot", "")
+    (shelf.folder / "DXB4MApF4Lo.info.json").write_text("{")
+    broken = shelf.find("DXB4MApF4Lo")
+    assert broken is not None
+    assert broken.title == ""
+
+
+def test_old_paths_have_one_name() -> None:
+    """Both hosts' paths and a slash at the end meet; everything else is left alone."""
+    assert canonical("/p/v1.2/search/") == canonical("/v1.2/search") == "/v1.2/search"
+    assert [canonical(path) for path in ("/v1.3/search/", "/p/v1.20", "/v1.2x/", "/p/v1.2")] == [
+        "/v1.3/search/", "/p/v1.20", "/v1.2x/", "/v1.2",
+    ]  # fmt: skip
