@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -54,6 +55,15 @@ def tame(_logger: Any, _method: str, event: Any) -> Any:
     return {key: _OBEYED.sub("\ufffd", value) if isinstance(value, str) else value for key, value in event.items()}
 
 
+class Foreign(logging.Handler):
+    """Takes what libraries log on their own (the HTTP server, asyncio) into our log, so that every line has one form."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log a record with its traceback."""
+        level = max(level for level in (10, 20, 30, 40) if level <= max(10, record.levelno))
+        get(record.name).log(level, "library", why=record.getMessage(), exc_info=record.exc_info)
+
+
 def setup(
     level: str, form: Literal["auto", "json", "console"], secrets: Iterable[str], stream: TextIO | None = None
 ) -> None:
@@ -78,6 +88,9 @@ def setup(
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
+    root = logging.getLogger()
+    if not any(isinstance(handler, Foreign) for handler in root.handlers):
+        root.addHandler(Foreign(logging.WARNING))
 
 
 def get(name: str) -> Any:

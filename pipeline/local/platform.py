@@ -13,7 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pipeline.errors import ConfigError
+from pipeline import log
+from pipeline.errors import ConfigError, StoreError
 from pipeline.local.analysis import Analyse
 from pipeline.local.crew import crew_of
 from pipeline.local.desk import Desk
@@ -42,6 +43,8 @@ from pipeline.local.wire import ApiError, error_response
 from pipeline.local.wording import V1_2, V1_3
 from pipeline.local.work import Work
 from pipeline.ports import Clock
+
+_log = log.get("platform")
 
 
 class LocalPlatform:
@@ -160,7 +163,9 @@ def _application(desk: Desk, own: PlatformRoutes) -> Starlette:
     )  # fmt: skip
     indexes = (IndexRoutes(desk, wording) for wording in (V1_3, V1_2))
     routes = [route for part in (*(kind(desk) for kind in kinds), *indexes, own) for route in part.routes()]
-    handlers = {ApiError: _api_error, HTTPException: _http_error, Exception: _crash}
+    handlers = {
+        ApiError: _api_error, HTTPException: _http_error, StoreError: _disk, OSError: _disk, Exception: _crash,
+    }  # fmt: skip
     return Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
 
 
@@ -172,6 +177,12 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
     code = {404: "not_found", 405: "api_not_allowed"}.get(error.status_code, "generic_error")
     message = f"{request.method} {request.url.path} is not a call of this platform."
     return error_response(request.url.path, ApiError(error.status_code, code, message))
+
+
+async def _disk(request: Request, error: Exception) -> Response:
+    _log.error("platform.disk", method=request.method, path=request.url.path, why=str(error))
+    message = "The platform's disk does not take it now."
+    return error_response(request.url.path, ApiError(503, "service_unavailable", message))
 
 
 async def _crash(request: Request, error: Exception) -> Response:

@@ -21,6 +21,9 @@ from pipeline.local.records import ASSETS, CHUNKS, JOBS, SESSIONS, TABLES, VIDEO
 
 T = TypeVar("T")
 
+#: Seconds until work that the disk did not take is tried again.
+DISK_AGAIN = 5.0
+
 _VERSION = 2  #: 2: videos, sheets and the full-text index; older files only lack them
 
 
@@ -39,8 +42,10 @@ class _Wanted(Generic[T]):
         db.execute("SAVEPOINT one")
         try:
             self.result = self.work(db)
-        except BaseException as error:  # noqa: BLE001 - handed to whoever asked for the work
+        except BaseException as error:
             self.error = error
+            if not db.in_transaction:  # a full disk made SQLite undo all of it, the others' work too
+                raise
             db.execute("ROLLBACK TO one")
         db.execute("RELEASE one")
 
@@ -171,8 +176,12 @@ class State:
             for wanted in group:
                 wanted.carry_out(db)
             db.execute("COMMIT")
-        except BaseException:
-            db.execute("ROLLBACK")
+        except BaseException as error:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                remedy = "make room on its disk, or check it; what was accepted is kept"
+                raise StoreError(f"{self.database}: cannot be written ({error})", remedy=remedy) from None
             raise
 
     def _tell(self, group: Sequence[_Wanted[Any]], done: asyncio.Future[None]) -> None:

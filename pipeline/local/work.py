@@ -7,13 +7,15 @@ import dataclasses
 import shutil
 import sqlite3
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import anyio
 import anyio.abc
 from anyio.abc import TaskStatus
 
+from pipeline import log
+from pipeline.errors import StoreError
 from pipeline.local import crew as hands
 from pipeline.local import shelf as shelves
 from pipeline.local.analysis import Ask, Refused, Reply, Words
@@ -23,9 +25,11 @@ from pipeline.local.indexing import Indexing, ask_about
 from pipeline.local.limits import Limits
 from pipeline.local.records import ASSETS, JOBS, VIDEOS, Asset, Job
 from pipeline.local.shelf import Shelf
-from pipeline.local.state import State, settle
+from pipeline.local.state import DISK_AGAIN, State, settle
 from pipeline.model import Json
 from pipeline.ports import Clock
+
+_log = log.get("platform")
 
 CUT_WARNING = "The answer was cut: it reached max_tokens. The text up to there is returned."
 
@@ -63,9 +67,9 @@ class Work:
                 self._group = group
                 group.start_soon(self._indexing.run)
                 for _ in range(2):
-                    group.start_soon(self._drain_assets)
+                    group.start_soon(self._drain, self._assets, self._take_asset)
                 for _ in range(self._workers):
-                    group.start_soon(self._drain_jobs)
+                    group.start_soon(self._drain, self._jobs, self._take_job)
                 for key in assets:
                     self.push_asset(key)
                 for key in jobs:
@@ -99,22 +103,29 @@ class Work:
         await self._clock.sleep(delay)
         queue.put_nowait(key)
 
-    async def _drain_assets(self) -> None:
+    async def _drain(self, queue: asyncio.Queue[str], work: Callable[[str], Awaitable[None]]) -> None:
         while True:
-            asset = await self._asset(await self._assets.get())
-            if asset is not None and asset.status == "processing":
-                await self.process(asset)
-                await self._arrived(asset.id)
+            key = await queue.get()
+            try:
+                await work(key)
+            except (StoreError, OSError) as error:  # a full disk, for one: it may have room again
+                _log.error("platform.disk", why=str(error), again_in=DISK_AGAIN)
+                self._push(queue, key, DISK_AGAIN)
+
+    async def _take_asset(self, key: str) -> None:
+        asset = await self._asset(key)
+        if asset is not None and asset.status == "processing":
+            await self.process(asset)
+            await self._arrived(asset.id)
 
     async def _arrived(self, asset_id: str) -> None:
         for key in await self._state.look(lambda db: _waiting(db, asset_id)):
             self.push_video(key)
 
-    async def _drain_jobs(self) -> None:
-        while True:
-            job = await self._begin(await self._jobs.get())
-            if job is not None:
-                await self._finish(job, await self._do(job))
+    async def _take_job(self, key: str) -> None:
+        job = await self._begin(key)
+        if job is not None:
+            await self._finish(job, await self._do(job))
 
     # ------------------------------------------------------------------------------------------------------ assets
 
@@ -176,7 +187,7 @@ class Work:
 
         def work(db: sqlite3.Connection) -> Job | None:
             job = JOBS.get(db, key)
-            if job is None or job.status != "queued":
+            if job is None or job.status not in ("queued", "processing"):  # begun, but the disk did not take the end
                 return None
             begun = dataclasses.replace(job, status="processing", updated=now)
             JOBS.put(db, begun)

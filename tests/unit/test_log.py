@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -132,3 +133,24 @@ def test_foreign_words_do_nothing_on_a_terminal() -> None:
     """Titles and messages from outside cannot move the cursor, set the title or turn the writing."""
     plain = logged(io.StringIO(), "console", title="a\x1b[2J\x1b]0;t\x07b\x9b2J\u202ec")
     assert not any(char in plain for char in "\x1b\x07\x9b\u202e")
+
+
+def test_what_libraries_log_is_one_json_line_too() -> None:
+    """The HTTP server's and asyncio's complaints have our form, their traceback inside, and no secret."""
+    stream = io.StringIO()
+    before = logging.getLogger().handlers[:]
+    log.setup("info", "json", ["tlk_secret"], stream)
+    try:
+        try:
+            raise OSError("disk of tlk_secret")
+        except OSError:
+            logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
+        logging.getLogger("httpx").info("GET https://x/?key=1")
+    finally:
+        logging.getLogger().handlers = before
+    (line,) = stream.getvalue().splitlines()
+    event = json.loads(line)
+    assert (event["log"], event["event"], event["level"]) == ("uvicorn.error", "library", "error")
+    assert event["why"] == "Exception in ASGI application"
+    assert "OSError" in event["exception"]
+    assert "tlk_secret" not in line
