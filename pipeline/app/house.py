@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -20,13 +20,15 @@ from pipeline.engine.pool import Pool, PoolOptions
 from pipeline.errors import ConfigError
 from pipeline.ingest.analysis import AnalysisKind, AnalysisOptions, Price
 from pipeline.ingest.indexing import IndexDoor, IndexingKind
-from pipeline.ingest.item import ItemKind, Preflight
+from pipeline.ingest.item import ItemKind, Preflight, ReadCaptions, Release
+from pipeline.ingest.listing import ListingKind
 from pipeline.ingest.publish import PublishKind
-from pipeline.ingest.video import ReadCaptions, VideoKind
+from pipeline.ingest.video import VideoKind
 from pipeline.ingest.wishes import Desk
 from pipeline.kit import Job, Kinds, Policy
+from pipeline.listings import Lister
 from pipeline.model import Lane
-from pipeline.ports import Clock, Database, Item, Sink, Source
+from pipeline.ports import Ceilings, Clock, Database, Item, Sink, Source
 from pipeline.views import BadLine
 
 JOB_PACKAGE = "jobs"
@@ -87,6 +89,8 @@ class House:
     purse: Purse
     publish: PublishKind
     sink: Sink
+    outside: Outside
+    listing: ListingKind
 
 
 def build(
@@ -100,7 +104,7 @@ def build(
     outside: Outside | None = None,
 ) -> House:
     """Put a run together; nothing is opened or started. ``outside`` replaces the real files (tests bring their own)."""
-    outside = outside or real_outside(settings, database, clock)
+    outside = outside or real_outside(settings, database, clock, rng, api.ceilings)
     desk = desk_of(settings)
     purse = Purse(settings.budget, clock)
     policy = policy_of(settings)
@@ -111,6 +115,10 @@ def build(
         outside.preflight,
         settings.run.state / "work",
         external="external" in api.features,
+        records=database,
+        clock=clock,
+        read_captions=outside.read_captions,
+        release=outside.release,
     )
     video = VideoKind(
         api,
@@ -124,6 +132,7 @@ def build(
         on_ambiguous=settings.policy.on_ambiguous_create,
         index=index,
         read_captions=outside.read_captions if choose(settings).local else None,
+        release=outside.release,
     )
     analysis = AnalysisKind(
         api,
@@ -146,8 +155,10 @@ def build(
         grace=api.grace,
         spacing=1.0 if choose(settings).local else 2 * settings.provider.poll_spacing,
     )
-    kinds = Kinds([kind.kind(policy) for kind in (item, video, analysis, publish, indexing)])
-    return House(Pool(database, kinds, clock, rng, _options(settings, owner)), desk, purse, publish, outside.sink)
+    listing = ListingKind(outside.lister, settings.youtube.lists)
+    kinds = Kinds([kind.kind(policy) for kind in (item, listing, video, analysis, publish, indexing)])
+    pool = Pool(database, kinds, clock, rng, _options(settings, owner))
+    return House(pool, desk, purse, publish, outside.sink, outside, listing)
 
 
 def index_spec(settings: Settings) -> IndexSpec:
@@ -163,17 +174,32 @@ class Outside:
     sink: Sink
     preflight: Preflight
     read_captions: ReadCaptions
+    release: Release | None = None  #: removes a fetched file
+    lister: Lister | None = None  #: of playlists and channels
+    close: Callable[[], Awaitable[None]] | None = None  #: ends what the sources have started
 
 
-def real_outside(settings: Settings, database: Database, clock: Clock) -> Outside:
-    """Return the real files of this machine."""
+def real_outside(settings: Settings, database: Database, clock: Clock, rng: Random, ceilings: Ceilings) -> Outside:
+    """Return the real files of this machine, and what is fetched from sites.
+
+    Raises:
+        ConfigError: an option for yt-dlp is not allowed.
+    """
+    from pipeline.app.downloads import asker_of, crew_of, release_of, youtube_of
     from pipeline.sink.disk import DiskSink
     from pipeline.source.files import FileSource
     from pipeline.source.preflight import check
     from pipeline.source.sidecars import read_captions
+    from pipeline.source.youtube_list import YouTubeLister
 
     files = FileSource(clock, HashMemory(database) if settings.source.hash_cache else None)
-    return Outside({files.kind: files}, DiskSink(settings.run.output), check, read_captions)
+    crew = crew_of(settings)
+    asker = asker_of(settings, crew, database, clock, rng)
+    site = youtube_of(settings, asker, clock, ceilings)
+    sources: dict[str, Source] = {files.kind: files, site.kind: site}
+    sink = DiskSink(settings.run.output)
+    lister = YouTubeLister(asker)
+    return Outside(sources, sink, check, read_captions, release_of(settings), lister, crew.aclose)
 
 
 def policy_of(settings: Settings) -> Policy:
@@ -198,6 +224,7 @@ def _options(settings: Settings, owner: str) -> PoolOptions:
         lease=settings.policy.lease,
         in_hand=settings.provider.in_hand,
         patience=settings.limits.patience,
+        horizon=max(settings.limits.patience, settings.policy.retry_most),
         stop_grace=settings.run.stop_grace,
     )
 

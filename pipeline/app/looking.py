@@ -13,10 +13,12 @@ from pipeline.config import Settings
 from pipeline.errors import ConfigError
 from pipeline.model import Selection, State, Task, Trouble
 from pipeline.ports import Database, Records
+from pipeline.source.canon import Canonical, youtube
 from pipeline.views import ItemView, StatusView
 
 _PAGE = 1000
-_KINDS = ("item", "video", "analysis", "publish")
+_KINDS = ("item", "listing", "video", "analysis", "publish", "indexing")
+_NAMED = ("item", "listing")  #: kinds that a manifest line has made
 
 
 async def status(settings: Settings, *, limit: int = 20) -> StatusView:
@@ -49,7 +51,7 @@ async def names_of(records: Records, tasks: Sequence[Task]) -> dict[int, str]:
     items = await records.tasks(Selection(kinds=("item",), subjects=subjects)) if subjects else []
     by_subject = {item.subject: str(item.data["source"]) for item in reversed(items)}
     return {
-        task.id: str(task.data["source"]) if task.kind == "item" else by_subject.get(task.subject, task.key)
+        task.id: str(task.data["source"]) if task.kind in _NAMED else by_subject.get(task.subject, task.key)
         for task in tasks
     }
 
@@ -74,7 +76,7 @@ async def show(settings: Settings, item: str) -> ItemView:
             source=str(found.data["source"]),
             state=state,
             tasks=tasks,
-            results=[result for result in results if result.job != "_answer"],
+            results=[result for result in results if not result.job.startswith("_")],
             spends=await database.spends([found.subject]) if found.subject else [],
             folder=folder,
             explanation=explanation,
@@ -87,11 +89,11 @@ def _title(item: Task, publish: Task | None) -> str:
         return str(item.data["line"]["title"])
     if publish is not None and publish.data.get("title"):
         return str(publish.data["title"])
-    return str(item.data["locator"]).rpartition("/")[2]
+    return str(item.data.get("about", {}).get("title") or str(item.data["locator"]).rpartition("/")[2])
 
 
 async def _find(records: Records, name: str) -> Task:
-    found = await records.tasks(Selection(kinds=("item",), keys=_exact(name)))
+    found = await records.tasks(Selection(kinds=_NAMED, keys=_exact(name)))
     found = found or await records.tasks(Selection(kinds=("item",), subjects=(name,)))
     found = found or await _scan(records, name)
     if not found:
@@ -107,7 +109,9 @@ async def _find(records: Records, name: str) -> Task:
 
 
 def _exact(name: str) -> tuple[str, ...]:
-    return (name, f"file:{os.path.abspath(name)}", f"url:{name}", f"youtube:video:{name}")
+    meaning = youtube(name)
+    site = (meaning.key,) if isinstance(meaning, Canonical) else ()
+    return (name, f"file:{os.path.abspath(name)}", f"url:{name}", *site)
 
 
 async def _scan(records: Records, name: str) -> list[Task]:
@@ -115,7 +119,7 @@ async def _scan(records: Records, name: str) -> list[Task]:
     sure: list[Task] = []
     likely: list[Task] = []
     after = 0
-    while page := await records.tasks(Selection(kinds=("item",), after_id=after, limit=_PAGE)):
+    while page := await records.tasks(Selection(kinds=_NAMED, after_id=after, limit=_PAGE)):
         after = page[-1].id
         for task in page:
             line = task.data["line"]
@@ -132,6 +136,8 @@ def _key_starts(task: Task, name: str) -> bool:
 
 _WAITS = {
     "resolve": "waits to be looked into",
+    "download": "waits to be downloaded",
+    "expand": "waits to be listed",
     "place": "waits to be uploaded",
     "open": "waits to be uploaded",
     "upload": "waits to be uploaded",
@@ -207,7 +213,7 @@ async def _carry_out(
         return await database.command(verb, Selection(kinds=_KINDS, states=states, classes=tuple(classes)), now)
     keys = tuple(task.key for task in items)
     subjects = tuple(task.subject for task in items if task.subject)
-    changed = await database.command(verb, Selection(("item",), keys, (), states, tuple(classes)), now)
+    changed = await database.command(verb, Selection(_NAMED, keys, (), states, tuple(classes)), now)
     if subjects:
-        changed += await database.command(verb, Selection(_KINDS[1:], (), subjects, states, tuple(classes)), now)
+        changed += await database.command(verb, Selection(_KINDS[2:], (), subjects, states, tuple(classes)), now)
     return changed

@@ -37,6 +37,7 @@ Watch = Callable[[Callable[[], Snapshot]], AbstractAsyncContextManager[None]]
 
 _log = log.get("run")
 _INDEX = "index_current"
+_FAILING = ("item", "listing", "video", "analysis")
 _SHOWN = 20  #: troubles named in the report
 
 
@@ -138,12 +139,21 @@ class Session:
             settings.policy.attempts,
         )
         house = self.house
+        house.listing.feed_to(self.feeder.consider)
         self.standing = Standing(settings, api.catalog, database, house.sink, house.purse, clock, rng)
         self._asked: list[QueryReport] = []
         self._reading = True
 
     async def run(self, entries: Iterator[Item | BadLine], watch: Watch | None = None) -> RunReport:
         """Feed and work until nothing is left that this run can do; write the index and the run's line."""
+        try:
+            return await self._run(entries, watch)
+        finally:
+            if self.house.outside.close is not None:
+                with anyio.CancelScope(shield=True):
+                    await self.house.outside.close()
+
+    async def _run(self, entries: Iterator[Item | BadLine], watch: Watch | None) -> RunReport:
         pool = self.house.pool
         await self._database.note_run(RunNote(self._times.run_id, self._times.started))
         await self.house.purse.open(self._database)
@@ -232,9 +242,7 @@ class Session:
 
     def _failed(self) -> int:
         words = self.house.pool.gauge.words
-        now = sum(
-            words.get(f"{kind}.{word}", 0) for kind in ("item", "video", "analysis") for word in ("failed", "held")
-        )
+        now = sum(words.get(f"{kind}.{word}", 0) for kind in _FAILING for word in ("failed", "held"))
         return now + sum(self.feeder.fed.actions.get(action, 0) for action in ("failed", "held"))
 
     async def _report(self, ending: Ending) -> RunReport:
@@ -243,7 +251,8 @@ class Session:
         names = await names_of(self._database, troubled)
         fed = self.feeder.fed
         code, note = self._verdict(ending, fed)
-        resume = min((parked.until for parked in ending.parked.values()), default=None)
+        waits = [parked.until for parked in ending.parked.values()]
+        resume = min([*waits, *([ending.later] if ending.later is not None else [])], default=None)
         return RunReport(
             run_id=self._times.run_id,
             started=self._times.started,
@@ -283,6 +292,8 @@ class Session:
             return asked
         if asked or self._failed() or fed.bad_count or self.house.pool.gauge.words.get("publish.failed"):
             return ExitCode.INCOMPLETE, ""
+        if ending.later is not None:
+            return ExitCode.QUOTA, f"The rest cannot be had yet. Run again after {iso(ending.later)}."
         return ExitCode.DONE, ""
 
     async def _note(self, report: RunReport) -> None:

@@ -39,6 +39,7 @@ class PoolOptions:
     lease: float = 120.0
     in_hand: int = 200  #: most videos in the provider's hands at once: uploads wait for polls
     patience: float = 600.0  #: a lane parked for longer is remembered, and the run may end without it
+    horizon: float = 3600.0  #: what falls due later than this is not waited for: the run may end without it, too
     stop_grace: float = 20.0
 
 
@@ -50,6 +51,7 @@ class Ending:
     cause: str = ""  #: of ``halted``: operator, config or store
     budget: Trouble | None = None
     parked: dict[Lane, Parked] = field(default_factory=dict)
+    later: float | None = None  #: epoch seconds at which the first task that was not waited for falls due
     interrupted: bool = False
 
 
@@ -180,6 +182,7 @@ class Pool:
 
     def _room(self) -> dict[Lane, int]:
         now = self._clock.now()
+        self._reopen(now)
         room = {lane: width - self.gauge.running[lane] for lane, width in self._options.widths.items()}
         for lane in self._closed | {lane for lane, until in self._paused.items() if until > now}:
             room[lane] = 0
@@ -188,6 +191,13 @@ class Pool:
         in_hand = self.gauge.waiting[Lane.POLL] + self.gauge.running[Lane.UPLOAD]
         room[Lane.UPLOAD] = max(0, min(room[Lane.UPLOAD], self._options.in_hand - in_hand))
         return {lane: max(0, number) for lane, number in room.items()}
+
+    def _reopen(self, now: float) -> None:
+        """Open parked lanes whose time has come while this run was busy with the others."""
+        for lane in [lane for lane, parked in self.ending.parked.items() if parked.until <= now]:
+            del self.ending.parked[lane]
+            if lane is not Lane.ANALYZE or self.ending.budget is None:
+                self._closed.discard(lane)
 
     async def _wait(self) -> bool:
         """Sleep until something can have changed; False when nothing is left to wait for."""
@@ -207,7 +217,7 @@ class Pool:
         soonest = [_IDLE, *(until - now for until in self._paused.values() if until > now)]
         # A full lane is not waited for by time: a worker's end wakes us.
         due = await self._store.next_due([lane for lane, room in self._room().items() if room])
-        if due is not None:
+        if due is not None and due - now <= self._options.horizon:
             return min([*soonest, max(0.0, due - now)])
         if busy or await self._paused_work(now):
             return min(soonest)
@@ -220,6 +230,9 @@ class Pool:
         self.gauge.start_from(await self._store.counts())
         # What is due in a lane that still has no room waits for a lane that this run does not open again.
         due = await self._store.next_due([lane for lane, room in self._room().items() if room])
+        if due is not None and due - now > self._options.horizon:
+            self.ending.later = due
+            return None
         return None if due is None else max(0.0, due - now)
 
     async def _paused_work(self, now: float) -> bool:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import anyio
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, ReelmillError
 from pipeline.ingest.item import as_task, item_data, item_task
+from pipeline.ingest.listing import listing_task
 from pipeline.ingest.wishes import Desk
 from pipeline.kit import Json, NewTask, Task
 from pipeline.model import Selection, State
@@ -31,6 +32,7 @@ class Fed:
 
     lines: int = 0
     duplicates: int = 0
+    lists: int = 0  #: playlists and channels; their videos count as lines when they are known
     bad: list[BadLine] = field(default_factory=list)
     bad_count: int = 0
     actions: dict[str, int] = field(default_factory=dict)  #: what was decided -> items
@@ -167,8 +169,23 @@ class Feeder:
         """Read everything; return what was read. The iterator runs in a worker thread."""
         iterator = iter(entries)
         while batch := await anyio.to_thread.run_sync(_take, iterator):
-            await self._batch(self._usable(batch))
+            items = self._usable(batch)
+            lists = [listing_task(item) for item in items if item.kind == "youtube_list"]
+            if lists:
+                await self._submit(lists)
+            await self._batch([item for item in items if item.kind != "youtube_list"])
         return self.fed
+
+    async def consider(self, items: Sequence[Item]) -> None:
+        """Take items that a list has named, as if the manifest had named them itself."""
+        usable = self._usable(items)
+        try:
+            for start in range(0, len(usable), _BATCH):
+                await self._batch(usable[start : start + _BATCH])
+        except ReelmillError:
+            self._seen -= {hash(item.key) for item in usable}  # the list will name them again
+            self.fed.lines -= len(usable)
+            raise
 
     def _usable(self, batch: Sequence[Item | BadLine]) -> list[Item]:
         items = []
@@ -177,7 +194,10 @@ class Feeder:
             if bad is not None:
                 self.fed.refuse(bad)
             elif isinstance(entry, Item):
-                self.fed.lines += 1
+                if entry.kind == "youtube_list":
+                    self.fed.lists += 1
+                else:
+                    self.fed.lines += 1
                 mark = hash(entry.key)
                 if mark in self._seen:
                     self.fed.duplicates += 1

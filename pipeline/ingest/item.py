@@ -2,23 +2,33 @@
 
 ::
 
-    resolve ──▶ done, and a ``video`` task for what was found
+    resolve ───┐
+    download ──┴──▶ done, and a ``video`` task for what was found
 
-The same content under two names becomes one ``video``: its key is the content's hash. Lane: fetch.
+The same content under two names becomes one ``video``: its key is the content's hash, or the site's id for what is
+fetched from a site. A video that is uploaded already is not fetched again. Lanes: fetch, and download, which is parked as
+a whole when a site refuses us.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.kit import Done, Fail, Json, Kind, Lane, NewTask, Outcome, Policy, Stage, Still, Task, Trouble
-from pipeline.model import State
-from pipeline.ports import Ceilings, Item, Line, MediaFacts, Source
+from pipeline.kit import Done, Fail, Json, Kind, Lane, NewTask, Outcome, Policy, Result, Stage, Still, Task, Trouble
+from pipeline.model import Selection, State
+from pipeline.ports import Ceilings, Clock, Item, Line, MediaFacts, Records, Source
 
 #: Looks at the facts and the platform's ceilings; a Trouble says why the platform would refuse the video.
 Preflight = Callable[[MediaFacts, Ceilings], Trouble | None]
+#: Reads caption files and returns one text, or "" if there is none worth keeping.
+ReadCaptions = Callable[[Sequence[Path]], str]
+#: Removes a fetched file whose upload is proved, or that the platform will not take.
+Release = Callable[[Path], Awaitable[None]]
+#: Seconds for which a premiere or a running stream is waited for.
+_PATIENCE = 14 * 86_400.0
 
 
 def item_data(item: Item) -> dict[str, Json]:
@@ -42,7 +52,8 @@ def item_data(item: Item) -> dict[str, Json]:
 
 def item_task(item: Item, *, again: bool = False) -> NewTask:
     """Return the task for an item; ``again`` starts a finished one anew with the line's present words."""
-    return NewTask("item", item.key, "resolve", item_data(item), rearm="resolve" if again else None, revive=again)
+    stage = "download" if item.kind == "youtube" else "resolve"
+    return NewTask("item", item.key, stage, item_data(item), rearm=stage if again else None, revive=again)
 
 
 def as_task(item: Item) -> Task:
@@ -77,8 +88,16 @@ class ItemKind:
         workdir: Path,
         *,
         external: bool = False,
+        records: Records | None = None,
+        clock: Clock | None = None,
+        read_captions: ReadCaptions | None = None,
+        release: Release | None = None,
     ) -> None:
         self._sources = sources
+        self._records = records
+        self._clock = clock
+        self._read_captions = read_captions
+        self._release = release
         self._external = external  # the platform fetches YouTube addresses itself (v1.2)
         self._ceilings = ceilings
         self._preflight = preflight
@@ -86,15 +105,53 @@ class ItemKind:
 
     def kind(self, policy: Policy) -> Kind:
         """Return the kind for the engine."""
-        return Kind("item", [Stage("resolve", Lane.FETCH, self.resolve, policy)])
+        patient = replace(policy, deadline=max(policy.deadline, _PATIENCE))
+        return Kind(
+            "item",
+            [
+                Stage("resolve", Lane.FETCH, self.resolve, policy),
+                Stage("download", Lane.DOWNLOAD, self.download, patient),
+            ],
+        )
+
+    async def download(self, task: Task, still: Still) -> Outcome:
+        """Fetch a video from its site, unless the platform fetches it itself or has it already."""
+        item = item_of(task)
+        if self._external:
+            return self._hand_over(task, item.key, {"external": item.locator, "title": item.line.title})
+        video = await self._video(item.key)
+        if video is not None and video.state is not State.FAILED and not task.data.get("refetch"):
+            return self._hand_over(task, item.key, {})
+        source = self._sources.get(item.kind)
+        if source is None:
+            return Fail(Trouble("unsupported_source", f"Sources of type '{item.kind}' cannot be fetched."))
+        facts = await source.fetch(item, self._workdir)
+        trouble = self._preflight(facts, self._ceilings)
+        if trouble is not None:
+            if self._release is not None:
+                await self._release(facts.path)
+            return Fail(trouble, data={**task.data, "about": dict(facts.about)})
+        done = self._hand_over(task, item.key, facts_data(facts), anew=video is not None)
+        return replace(done, results=self._captions(item.key, facts))
+
+    async def _video(self, key: str) -> Task | None:
+        if self._records is None:
+            return None
+        return next(iter(await self._records.tasks(Selection(kinds=("video",), keys=(key,)))), None)
+
+    def _captions(self, key: str, facts: MediaFacts) -> list[Result]:
+        """Keep the captions: their file goes with the video's, and they belong beside the results."""
+        text = self._read_captions(facts.captions) if self._read_captions is not None else ""
+        if not text or self._clock is None:
+            return []
+        body = {"name": f"captions{facts.captions[0].suffix}", "text": text}
+        return [Result(key, "_captions", facts.sha256[:16], body, {}, self._clock.now())]
 
     async def resolve(self, task: Task, still: Still) -> Outcome:
         """Find the file, hash it, look into it, and refuse what the platform would refuse."""
         item = item_of(task)
         if item.kind == "url":
             return self._hand_over(task, item.key, {"url": item.locator})
-        if item.kind == "youtube" and self._external:
-            return self._hand_over(task, item.key, {"external": item.locator, "title": item.line.title})
         source = self._sources.get(item.kind)
         if source is None:
             return Fail(Trouble("unsupported_source", f"Sources of type '{item.kind}' cannot be fetched."))
@@ -102,13 +159,13 @@ class ItemKind:
         trouble = self._preflight(facts, self._ceilings)
         if trouble is not None:
             return Fail(trouble, data={**task.data, **stat_of(facts)})
-        key = f"sha256:{facts.sha256}" if item.kind == "file" else item.key
-        return self._hand_over(task, key, facts_data(facts))
+        return self._hand_over(task, f"sha256:{facts.sha256}", facts_data(facts))
 
-    def _hand_over(self, task: Task, key: str, facts: Mapping[str, Any]) -> Done:
-        video = NewTask("video", key, "place", facts, subject=key, rearm="fan_out")
-        kept = {name: facts[name] for name in ("size", "mtime_ns", "seconds") if name in facts}
-        return Done(spawn=[video], data={**task.data, **kept}, subject=key)
+    def _hand_over(self, task: Task, key: str, facts: Mapping[str, Any], *, anew: bool = False) -> Done:
+        """Give the video on; ``anew``: it has to be uploaded once more, from the file that was fetched for that."""
+        video = NewTask("video", key, "place", facts, subject=key, rearm="place" if anew else "fan_out", revive=anew)
+        kept = {name: facts[name] for name in ("size", "mtime_ns", "seconds", "about") if name in facts}
+        return Done(spawn=[video], data={**task.data, **kept, "refetch": False}, subject=key)
 
 
 def stat_of(facts: MediaFacts) -> dict[str, Json]:
@@ -131,4 +188,5 @@ def facts_data(facts: MediaFacts) -> dict[str, Json]:
         "sha256": facts.sha256,
         "mtime_ns": facts.mtime_ns,
         "captions": [str(path) for path in facts.captions],
+        **({"fetched": True, "about": dict(facts.about)} if facts.fetched else {}),
     }

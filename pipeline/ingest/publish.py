@@ -46,6 +46,8 @@ class PublishKind:
         folder = task.data.get("folder") or self._sink.folder(task.key, title)
         files = _rendered(task.key, float(video.data.get("seconds") or 0.0), title, current)
         files += [OutFile(f"raw/{answer.fingerprint}.json", _pretty(answer.body)) for answer in raw]
+        captions = [result.body for result in results if result.job == "_captions"][-1:]
+        files += [OutFile(each["name"], each["text"]) for each in captions]
         card = self._card(video, items, title, current, [file.name for file in files])
         card["cost"] = spend_card(await self._records.spends([task.key]))
         files.append(OutFile("video.json", _pretty(card)))
@@ -104,10 +106,11 @@ def current_results(wishes: Sequence[Wish], results: Sequence[Result]) -> list[t
 
 
 def title_of(items: Sequence[Task], current: Sequence[tuple[Wish, Result]]) -> str:
-    """Return what to call a video: the user's word, else the answer's, else the source's name."""
+    """Return what to call a video: the user's word, else the site's, else the answer's, else the source's name."""
     for item in items:
-        if item.data["line"]["title"]:
-            return str(item.data["line"]["title"])
+        given = item.data["line"]["title"] or item.data.get("about", {}).get("title")
+        if given:
+            return str(given)
     for _, result in current:
         title = result.body.get("title") if isinstance(result.body, dict) else None
         if isinstance(title, str) and title.strip():
@@ -138,6 +141,9 @@ def _rendered(key: str, seconds: float, title: str, current: Sequence[tuple[Wish
 def _source(item: Task) -> dict[str, Json]:
     line = item.data["line"]
     kept = {name: line[name] for name in ("id", "title", "tags", "metadata") if line.get(name)}
+    about = {"about": item.data["about"]} if item.data.get("about") else {}
+    if item.data.get("type") == "youtube":  # the query of its address is the video's own name, no secret
+        return {"source": item.data["locator"], "locator": item.data["locator"], **kept, **about}
     return {"source": _bare(item.data["source"]), "locator": _bare(item.data["locator"]), **kept}
 
 

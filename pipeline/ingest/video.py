@@ -17,7 +17,8 @@ stored before the first byte; chunks are repeatable, the server knows which are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -29,6 +30,7 @@ from pipeline.backoff import Backoff
 from pipeline.errors import Ambiguous, InputError, Permanent
 from pipeline.ingest.compose import analysis_key, group
 from pipeline.ingest.indexing import IndexDoor, indexing_task
+from pipeline.ingest.item import ReadCaptions, Release
 from pipeline.ingest.wishes import Desk, Wish
 from pipeline.kit import (
     Advance,
@@ -51,9 +53,6 @@ from pipeline.kit import (
 from pipeline.model import Selection, State
 from pipeline.ports import Clock, NewUpload, Records, Session, VideoApi
 
-#: Reads caption files and returns one WebVTT text, or "" if there is none worth sending.
-ReadCaptions = Callable[[Sequence[Path]], str]
-
 
 class VideoKind:
     """The steps of a video."""
@@ -72,7 +71,9 @@ class VideoKind:
         on_ambiguous: Literal["hold", "resubmit"] = "hold",
         read_captions: ReadCaptions | None = None,
         index: IndexDoor | None = None,
+        release: Release | None = None,
     ) -> None:
+        self._release = release
         self._api = api
         self._records = records
         self._desk = desk
@@ -107,6 +108,8 @@ class VideoKind:
     async def place(self, task: Task, still: Still) -> Outcome:
         """Choose the road by size and store the intent: the unique name under which the upload can be found."""
         data = dict(task.data)
+        if data.get("fetched") and not await anyio.Path(data["path"]).exists():
+            return await self._fetched_again(task)
         road = self._road(data)
         if road is None:
             most = self._api.ceilings.multipart_bytes / 1e9
@@ -124,6 +127,14 @@ class VideoKind:
         if self._index is not None and "index_first" in self._api.features:
             data["index_id"] = await self._index.id()
         return Advance("open" if road == "multipart" else "upload", data)
+
+    async def _fetched_again(self, task: Task) -> Outcome:
+        """Our copy was removed once its upload was proved, and now the platform has lost it: fetch it once more."""
+        items = [item for item in await self._items(task) if item.data.get("type") == "youtube"]
+        if not items:
+            raise InputError("The fetched file is gone, and nothing names its source any more.", code="file_missing")
+        again = NewTask("item", items[0].key, "download", {"refetch": True}, task.key, rearm="download", revive=True)
+        return Done(spawn=[again])
 
     async def upload(self, task: Task, still: Still) -> Outcome:
         """Upload directly or by URL, once."""
@@ -205,6 +216,8 @@ class VideoKind:
         """Ask for what is wanted and neither there nor on its way; have the results written."""
         if task.data.get("provider") != self._api.identity:  # uploaded elsewhere, in an earlier configuration
             return self._afresh(task, {**task.data, "settled": False})
+        if self._release is not None and task.data.get("fetched") and task.data.get("settled"):
+            await self._release(Path(task.data["path"]))  # proved: the platform has looked at it
         items = await self._items(task)
         wishes = self._desk.wishes(items)
         missing = await self._missing(task.key, wishes)
@@ -262,21 +275,23 @@ class VideoKind:
                 metadata["captions"] = text
         title = next((item.data["line"]["title"] for item in items if item.data["line"]["title"]), "")
         metadata["source_name"] = path.name[:200]
+        title = title or str(task.data.get("about", {}).get("title", ""))
         if title:
             metadata["title"] = title[:200]
         return replace(described, path=path, metadata=metadata)
 
     async def _asked_for(self, task: Task) -> NewUpload:
-        """Return what to look for. An external video carries no name of ours: only its time tells it from others, so
-        it must be the only one of ours in doubt.
+        """Return what to look for. What the platform fetches itself for a v1.2 index carries no name of ours: only its
+        time tells it from others, so it must be the only one of ours in doubt.
 
         Raises:
             Ambiguous: another video of ours is in doubt as well; either could have left what would be found.
         """
-        if task.data["road"] != "external":
+        nameless = ("external", "url") if "index_first" in self._api.features else ()
+        if task.data["road"] not in nameless:
             return _described(task)
         others = await self._records.tasks(Selection(kinds=("video",)))
-        others = [other for other in others if other.id != task.id and other.data.get("road") == "external"]
+        others = [other for other in others if other.id != task.id and other.data.get("road") in nameless]
         if any(_in_doubt(other) for other in others):
             raise Ambiguous(
                 "Several addresses were on their way when the run was cut off; the platform does not say which arrived.",
@@ -307,9 +322,12 @@ async def _path(task: Task, items: Sequence[Task]) -> Path:
 
 
 def _name(key: str, generation: int, data: dict[str, Json]) -> str:
-    suffix = Path(data.get("path") or "").suffix.lower()
+    """Return the unique name of an upload: fit for people who look into the account, and found again by its last part."""
+    path = Path(data.get("path") or "video")
+    suffix = path.suffix.lower()
     ending = suffix if suffix[1:].isalnum() and len(suffix) <= 6 else ".mp4"
-    return f"reelmill-{fingerprint('upload', key)}{fingerprint('name', key)[:8]}-{generation}{ending}"
+    words = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")[:60].rstrip("-") or "video"
+    return f"{words}-{fingerprint('upload', key)}{fingerprint('name', key)[:8]}-{generation}{ending}"
 
 
 def _described(task: Task) -> NewUpload:

@@ -56,10 +56,16 @@ class _Expansion:
             return BadLine(self.line.place, shown(self.line.source), meaning.trouble)
         if meaning.kind == "url":
             return Item(meaning.key, "url", meaning.address, self.line)
-        remedy = "download the video first and name the file, or ask for a release with YouTube support"
-        return self._bad(
-            "youtube_not_configured", f"YouTube addresses cannot be fetched yet: {meaning.address}", remedy
-        )
+        if meaning.kind == "youtube_list":
+            return self._list(meaning)
+        return Item(meaning.key, "youtube", meaning.address, self.line)
+
+    def _list(self, meaning: Canonical) -> Item | BadLine:
+        if self.line.id or self.line.title:
+            return self._bad(
+                "one_name_many_videos", "An id or a title belongs to one video.", "name the videos one by one"
+            )
+        return Item(meaning.key, "youtube_list", meaning.address, self.line)
 
     # ------------------------------------------------------------------------------------------------------ paths
 

@@ -23,7 +23,7 @@ from pipeline.model import Json
 from pipeline.source.formats import Format, record_of
 from pipeline.source.media import trouble
 
-_RECORD, _DONE = "attempt.json", "done.json"
+_RECORD, _DONE, _KEPT = "attempt.json", "done.json", "kept"
 CAPTIONS = "captions"
 
 
@@ -42,7 +42,7 @@ class JobFolder:
 
     def __init__(self, base: Path, video: str) -> None:
         # Ids differ by case alone, and some disks do not tell case: the hash does. None may begin with a hyphen.
-        self.path = base / f"yt_{video}_{sha256(video.encode()).hexdigest()[:6]}"
+        self.path = base.absolute() / f"yt_{video}_{sha256(video.encode()).hexdigest()[:6]}"
         self._video = video
         self._lock = FileLock(self.path.with_suffix(".lock"), timeout=0, mode=0o600)
 
@@ -124,11 +124,19 @@ def discard(path: Path) -> None:
         folder.with_suffix(".lock").unlink(missing_ok=True)
 
 
+def released(path: Path, *, keep: bool) -> None:
+    """Let go of a fetched file whose upload is proved: it is removed, or kept and no longer counted."""
+    if not keep:
+        discard(path)
+    elif (path.parent / _DONE).exists():
+        (path.parent / _KEPT).touch()
+
+
 def used(base: Path) -> dict[str, int]:
-    """Return how many bytes each folder holds."""
+    """Return how many bytes each folder holds; what is kept on purpose does not count."""
     found = {}
     try:
-        folders = [entry for entry in base.iterdir() if entry.is_dir()]
+        folders = [entry for entry in base.iterdir() if entry.is_dir() and not (entry / _KEPT).exists()]
     except OSError:
         return {}
     for folder in folders:

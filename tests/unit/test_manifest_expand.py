@@ -125,10 +125,8 @@ def test_every_kind_of_useless_line_has_its_own_code(tmp_path: Path) -> None:
     for source, expected in cases.items():
         assert code(Line(source=str(tmp_path / source), place="p:1")) == expected
     for source, expected in {
-        "https://youtu.be/dQw4w9WgXcQ": "youtube_not_configured",
-        "dQw4w9WgXcQ": "youtube_not_configured",
         "https://youtu.be/short": "youtube_bad_id",
-        "https://www.youtube.com/@name": "youtube_not_configured",
+        "https://www.youtube.com/results?search_query=x": "youtube_page",
         "http://10.0.0.1/a.mp4": "private_url",
         "rtsp://example.com/live": "unsupported_url",
     }.items():
@@ -170,3 +168,19 @@ def test_a_folder_without_permission_is_bad_and_the_rest_is_read(tmp_path: Path)
         assert names(tmp_path, "") == ["a.mp4", "permission_denied"]
     finally:
         (tmp_path / "locked").chmod(0o700)
+
+
+def test_videos_and_lists_of_youtube_are_items_of_their_own(tmp_path: Path) -> None:
+    """An address, a bare id, a playlist: each gives one item under its canonical key; a list takes no title."""
+    video = "dQw4w9WgXcQ"
+    for source in (f"https://youtu.be/{video}?t=3", video):
+        (found,) = expand(Line(source, "here"))
+        assert isinstance(found, Item)
+        assert (found.kind, found.key) == ("youtube", f"youtube:video:{video}")
+        assert found.locator == f"https://www.youtube.com/watch?v={video}"
+    (listed,) = expand(Line("https://www.youtube.com/@Name", "here"))
+    assert isinstance(listed, Item)
+    assert (listed.kind, listed.key) == ("youtube_list", "youtube:handle:@name")
+    (bad,) = expand(Line("https://www.youtube.com/@Name", "here", title="All of it"))
+    assert isinstance(bad, BadLine)
+    assert bad.trouble.code == "one_name_many_videos"
