@@ -290,11 +290,12 @@ def stub_list(self, url, *_):
 
 def built(self, found, name):
     entries = [
-        built(self, each, name) if "entries" in each else
+        built(self, each, name + "/" + str(number)) if "entries" in each else
         {{**self.url_result("https://www.youtube.com/watch?v=" + each["id"], "Youtube", each["id"]), **each}}
-        for each in found["entries"]
+        for number, each in enumerate(found["entries"])
     ]
     made = self.playlist_result(entries, name, found.get("title"))
+    made |= {{"extractor": "youtube:tab", "extractor_key": "YoutubeTab", "webpage_url": "https://www.youtube.com/" + name}}
     return {{**made, **{{key: value for key, value in found.items() if key != "entries"}}}}
 
 

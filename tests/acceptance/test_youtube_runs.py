@@ -1,0 +1,194 @@
+"""Whole runs over YouTube lines: the command as a process, the real yt-dlp, the local platform, a site on loopback."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.test_cli_help import reelmill
+from tests.media_server import Blob, MediaServer, captions, entry, interpreter
+
+V, W = "dQw4w9WgXcQ", "second00001"
+L = "PLBB231211A4F62143"
+VTT = "WEBVTT\n\n00:00.000 --> 00:02.000\nThe tide rises twice a day\n\n00:02.000 --> 00:04.500\nand falls in between\n"
+
+
+@pytest.fixture
+def site() -> Iterator[MediaServer]:
+    """A site on loopback."""
+    with MediaServer() as server:
+        yield server
+
+
+@dataclass
+class Place:
+    """A folder with a configuration, in which runs follow one another."""
+
+    folder: Path
+
+    def run(self, *sources: str, code: int = 0) -> dict[str, Any]:
+        """Run the command over the sources and return its report."""
+        ran = reelmill("run", "--config", "reelmill.toml", "--json", *sources, cwd=self.folder)
+        assert ran.returncode == code, ran.stdout + ran.stderr
+        found: dict[str, Any] = json.loads(ran.stdout)
+        return found
+
+    def tell(self, *args: str) -> str:
+        """Return what another command says."""
+        return reelmill(*args, "--config", "reelmill.toml", cwd=self.folder).stdout
+
+    def tasks(self, kind: str) -> dict[str, tuple[str, dict[str, Any]]]:
+        """Return state and data of all tasks of a kind, by key."""
+        with sqlite3.connect(f"file:{self.folder / 'state' / 'reelmill.db'}?mode=ro", uri=True) as database:
+            rows = database.execute("SELECT key, state, data FROM task WHERE kind = ?", (kind,)).fetchall()
+        database.close()
+        return {key: (state, json.loads(data)) for key, state, data in rows}
+
+    def fetched(self) -> list[str]:
+        """Return the media files that still lie in the state folder."""
+        return sorted(path.name for path in (self.folder / "state" / "work").rglob("*.mp4"))
+
+
+def place(folder: Path, site: MediaServer, more: str = "", youtube: str = "") -> Place:
+    """Make a configuration that takes YouTube's answers from the site."""
+    python = interpreter(folder, site)
+    (folder / "reelmill.toml").write_text(
+        f'[run]\nstate = "state"\noutput = "out"\n[provider]\nkind = "local"\npoll_spacing = 0.2\n[jobs]\nenabled = ["gist"]\n'
+        f'[youtube]\npython = "{python}"\nmin_gap = 0.0\nmax_gap = 0.0\n{youtube}\n{more}\n'
+    )
+    return Place(folder)
+
+
+@pytest.mark.slow
+def test_a_line_is_fetched_uploaded_analysed_and_its_copy_removed(site: MediaServer, tmp_path: Path) -> None:
+    """One video by two names is one upload; captions lie beside the results; a second run asks nobody anything."""
+    site.video(V, captions=captions(site.base + "/caption"))
+    site.files["/caption"] = Blob(VTT.encode(), "text/vtt")
+    here = place(tmp_path, site)
+    report = here.run(f"https://youtu.be/{V}?si=abc", f"https://www.youtube.com/watch?v={V}&t=10")
+    assert (report["items"]["done"], report["published"], report["duplicates"]) == (1, 1, 1)
+    assert list(here.tasks("video")) == [f"youtube:video:{V}"]
+    assert here.fetched() == []
+    (folder,) = [path for path in (tmp_path / "out").iterdir() if path.is_dir()]
+    card = json.loads((folder / "video.json").read_text())
+    assert (card["title"], card["sources"][0]["locator"]) == (f"Video {V}", f"https://www.youtube.com/watch?v={V}")
+    assert card["sources"][0]["about"]["channel_id"] == "UCqECaJ8Gagnn7YCbPEzWH6g"
+    assert (folder / "captions.vtt").read_text() == VTT
+    asked = len(site.asked)
+    assert here.run(f"https://www.youtube.com/shorts/{V}")["analyses"] == 0
+    assert len(site.asked) == asked
+
+
+@pytest.mark.slow
+def test_kept_copies_stay(site: MediaServer, tmp_path: Path) -> None:
+    """``keep = true`` leaves the file where it is."""
+    site.video(V)
+    here = place(tmp_path, site, more="[fetch]\nkeep = true")
+    here.run(V)
+    assert here.fetched() == [f"{V}.18.mp4"]
+
+
+@pytest.mark.slow
+def test_one_plain_sentence_says_why_and_a_class_can_be_tried_again(site: MediaServer, tmp_path: Path) -> None:
+    """A members-only video fails alone, ``why`` tells it in words, and ``retry --class`` starts it when cookies are there."""
+    site.refuse(V, "UNPLAYABLE", "Join this channel to get access to members-only content like this video")
+    site.video(W)
+    here = place(tmp_path, site)
+    report = here.run(V, W, code=3)
+    assert (report["items"]["done"], report["items"]["failed"]) == (1, 1)
+    said = here.tell("why", f"https://youtu.be/{V}")
+    assert "Only members of the channel may see the video." in said
+    assert "cookies" in said
+    site.video(V)
+    here.tell("retry", "--class", "members_only")
+    assert here.run(V, W)["items"]["done"] == 2
+
+
+@pytest.mark.slow
+def test_a_bot_check_pauses_youtube_alone_and_the_next_run_knows(site: MediaServer, tmp_path: Path) -> None:
+    """Files go through, the run ends with the time to resume, and a run started too early asks YouTube nothing."""
+    from tests.films import film
+
+    film(tmp_path / "own.mp4", 5)
+    site.refuse(V, "LOGIN_REQUIRED", "Sign in to confirm you\u2019re not a bot")
+    site.video(W)
+    here = place(tmp_path, site, more="[lanes]\ndownload = 1")
+    report = here.run(V, W, "own.mp4", code=6)
+    assert (report["items"]["done"], report["items"]["working"]) == (1, 2)
+    assert "bot check" in report["note"]
+    assert report["resume_at"] is not None
+    asked = len(site.asked)
+    again = here.run(V, W, "own.mp4", code=6)
+    assert "bot check" in again["note"]
+    assert len(site.asked) == asked
+
+
+@pytest.mark.slow
+def test_a_premiere_does_not_hold_a_run_up(site: MediaServer, tmp_path: Path) -> None:
+    """It is looked at again by a later run; this one ends when the rest is done, and says when."""
+    site.refuse(V, "LIVE_STREAM_OFFLINE", "Premieres in 3 days")
+    site.video(W)
+    here = place(tmp_path, site)
+    report = here.run(V, W, code=6)
+    assert (report["items"]["done"], report["items"]["working"]) == (1, 1)
+    assert "has not been shown yet" in here.tell("why", V)
+
+
+@pytest.mark.slow
+def test_a_playlist_is_a_subscription(site: MediaServer, tmp_path: Path) -> None:
+    """The first night fetches all that is wanted, the second only what is new, and what has gone is kept and told."""
+    for video in (V, W, "third000001"):
+        site.video(video, seconds=4 + len(video[:3]) + ord(video[0]) % 3)
+    site.lists[L] = {"title": "Tides", "entries": [entry(V), entry(W), entry("trailer0001", title="Trailer"), entry(V)]}
+    here = place(tmp_path, site, youtube='[youtube.lists]\nexclude = ["trailer"]')
+    address = f"https://www.youtube.com/playlist?list={L}"
+    assert here.run(address)["items"]["done"] == 2
+    assert sorted(here.tasks("item")) == sorted([f"youtube:video:{V}", f"youtube:video:{W}"])
+    asked = len(site.asked)
+    assert here.run(address)["analyses"] == 0
+    assert site.asked[asked:] == [f"/list/{L}"]
+    site.lists[L]["entries"] = [entry("third000001"), entry(W), entry("trailer0001", title="Trailer")]
+    report = here.run(address)
+    assert (report["items"]["done"], report["analyses"]) == (3, 1)
+    ((state, data),) = here.tasks("listing").values()
+    assert (state, data["gone"], data["title"]) == ("done", [V], "Tides")
+
+
+@pytest.mark.slow
+def test_a_handle_is_all_tabs_of_its_channel_and_a_line_may_narrow_it(site: MediaServer, tmp_path: Path) -> None:
+    """Nested lists are flattened; ``last`` on the line takes the newest; the channel's id is remembered for next time."""
+    site.video(V)
+    tabs = [{"entries": [entry(V)]}, {"entries": [entry(W)]}]
+    site.lists["@Tides"] = {"title": "Tides", "channel_id": "UCqECaJ8Gagnn7YCbPEzWH6g", "entries": tabs}
+    site.lists["UUqECaJ8Gagnn7YCbPEzWH6g"] = {"title": "Uploads", "entries": [entry(V), entry(W)]}
+    (tmp_path / "nightly.csv").write_text("source,metadata.last\nhttps://www.youtube.com/@Tides,1\n")
+    here = place(tmp_path, site)
+    assert here.run("nightly.csv")["items"]["done"] == 1
+    here.run("nightly.csv")
+    assert [path for path in site.asked if path.startswith("/list")] == [
+        "/list/@Tides",
+        "/list/UUqECaJ8Gagnn7YCbPEzWH6g",
+    ]
+
+
+@pytest.mark.slow
+def test_what_the_platform_has_lost_is_fetched_once_more(site: MediaServer, tmp_path: Path) -> None:
+    """Our copy is gone, the platform's too: a new wish downloads and uploads again, instead of failing for ever."""
+    import shutil
+
+    content = site.video(V)
+    here = place(tmp_path, site)
+    here.run(V)
+    shutil.rmtree(tmp_path / "state" / "platform")
+    text = (tmp_path / "reelmill.toml").read_text().replace('["gist"]', '["gist", "summary"]')
+    (tmp_path / "reelmill.toml").write_text(text)
+    assert here.run(V)["items"]["done"] == 1
+    assert site.count("/media/") == 2
+    assert len(content) > 1000
+    assert here.fetched() == []
