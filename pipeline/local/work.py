@@ -278,6 +278,9 @@ def result_of(reply: Reply, generation: str) -> dict[str, Json]:
 
 
 def _keeping_metadata(db: sqlite3.Connection, done: Asset) -> Asset:
-    """Metadata may have been changed while the file was looked at."""
+    """Metadata may have been changed while the file was looked at; a title that was found in it gives way to theirs."""
     present = ASSETS.get(db, done.id)
-    return done if present is None else dataclasses.replace(done, user_metadata=present.user_metadata)
+    if present is None:
+        return done
+    found = {name: value for name, value in done.user_metadata.items() if name == "title" and shelves.watched(done.url)}
+    return dataclasses.replace(done, user_metadata={**found, **present.user_metadata})

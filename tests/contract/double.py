@@ -57,6 +57,7 @@ class Canned:
         self.seconds = seconds
         self.size = size
         self.asked: list[Ask] = []
+        self.title = ""  #: in every container
         self.shown: list[tuple[float, float, str]] = []  #: on-screen text of every video
 
     def look(self, path: Path) -> Look:
@@ -65,7 +66,7 @@ class Canned:
                 raise Refused("video_file_broken", "file could not be read")
         width, height = self.size
         technical = {"video_width": width, "video_height": height, "video_duration_seconds": self.seconds}
-        return Look(self.seconds, width, height, digest(path), "video/mp4", technical)
+        return Look(self.seconds, width, height, digest(path), "video/mp4", technical, self.title)
 
     def answer(self, ask: Ask) -> Reply:
         self.asked.append(ask)

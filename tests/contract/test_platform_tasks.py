@@ -48,9 +48,9 @@ async def refused(client: httpx.AsyncClient, path: str, status: int = 400, **mor
 
 @pytest.mark.asyncio
 async def test_a_youtube_address_is_served_from_the_media_folder(tmp_path: Path) -> None:
-    """Title and captions come from beside the file; the task's filename is the title; the ledger's key is the address."""
-    media = shelf(tmp_path / "media")
-    async with old_platform(tmp_path / "state", media=media) as (platform, client):
+    """Title and captions come from beside the file, else the title from within; the ledger's key is the address."""
+    media, canned = shelf(tmp_path / "media"), Canned()
+    async with old_platform(tmp_path / "state", media=media, analyse=canned) as (platform, client):
         index = await old_index(client)
         made = await client.post("/tasks/external-provider", json={"index_id": index, "url": WATCH})
         assert (made.status_code, list(made.json())) == (201, ["_id"])
@@ -61,8 +61,11 @@ async def test_a_youtube_address_is_served_from_the_media_folder(tmp_path: Path)
         short = {"index_id": index, "url": "https://youtu.be/nhY1s6CZziE?si=x"}
         bare = await done(client, (await client.post("/tasks/external-provider", json=short)).json()["_id"])
         assert (bare["status"], bare["metadata"]["filename"]) == ("ready", "nhY1s6CZziE")
+        canned.title = "Wembley 2021"
+        named = await done(client, (await client.post("/tasks/external-provider", json=short)).json()["_id"])
+        assert named["metadata"]["filename"] == "Wembley 2021"
         keys = [entry.client_key for entry in platform.ledger.entries("external_task_created")]
-        assert keys == [WATCH, short["url"]]
+        assert keys == [WATCH, short["url"], short["url"]]
 
 
 @pytest.mark.asyncio
