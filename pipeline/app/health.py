@@ -13,6 +13,7 @@ from random import Random
 
 import anyio
 
+from pipeline.app.downloads import download_folder
 from pipeline.app.house import desk_of
 from pipeline.app.memory import Nowhere
 from pipeline.app.platforms import choose, opened
@@ -20,6 +21,7 @@ from pipeline.app.state import holder
 from pipeline.clock import SystemClock
 from pipeline.config import Settings
 from pipeline.errors import ReelmillError
+from pipeline.source.youtube_doctor import look_at_youtube
 from pipeline.views import Finding
 
 _NETWORK = {
@@ -42,6 +44,7 @@ _GB = 1000**3
 async def doctor(settings: Settings) -> list[Finding]:
     """Return one finding per line; looks, and makes one cheap read-only call to the platform."""
     found = await anyio.to_thread.run_sync(_on_this_machine, settings)
+    found += await look_at_youtube(settings.youtube, download_folder(settings), settings.fetch, SystemClock().now())
     found += await _platform(settings)
     return found
 
@@ -52,7 +55,7 @@ def _on_this_machine(settings: Settings) -> list[Finding]:
 
 def _versions() -> Iterator[Finding]:
     yield Finding("python", "ok", sys.version.split()[0])
-    for name in ("reelmill", "httpx", "aiosqlite", "av", "yt-dlp"):
+    for name in ("reelmill", "httpx", "aiosqlite", "av"):
         yield Finding(name, "ok", version(name))
     new = sqlite3.sqlite_version_info >= (3, 35)
     yield Finding(
@@ -107,10 +110,7 @@ def file_system(path: Path) -> str:
 
 
 def _tools() -> Iterator[Finding]:
-    for name, cost in (
-        ("tesseract", "the local platform cannot read text in the picture; captions still work"),
-        ("ffmpeg", "YouTube downloads fall back to formats that need no merging"),
-    ):
+    for name, cost in (("tesseract", "the local platform cannot read text in the picture; captions still work"),):
         path = shutil.which(name)
         yield Finding(name, "ok" if path else "warn", path or "not found", "" if path else cost)
 

@@ -46,6 +46,7 @@ _BARE_HOST = re.compile(r"(?i)(?://)?(?:(?:www|m|music)\.)?(?:youtube\.com|youtu
 _YOUTUBE = frozenset({
     "youtube.com", "www.youtube.com", "m.youtube.com", "music.youtube.com", "gaming.youtube.com", "studio.youtube.com",
     "consent.youtube.com", "www.youtube-nocookie.com", "youtube-nocookie.com", "youtu.be", "www.youtu.be",
+    "youtubekids.com", "www.youtubekids.com",
 })  # fmt: skip
 _VIDEO_PATHS = frozenset({"watch", "shorts", "live", "embed", "v", "e", "video"})
 _PERSONAL = frozenset({"WL", "LL", "LM", "HL"})
@@ -176,7 +177,7 @@ def youtube(text: str, *, depth: int = 0) -> Meaning | None:
 
     ``v`` together with ``list`` means the video. Eleven characters of a video id alone count as a video.
     """
-    text = html.unescape(text.strip())
+    text = html.unescape(html.unescape(text.strip()))  # some pages escape what is escaped already
     if _ID.fullmatch(text):
         return _video(text)
     if not is_address(text):
@@ -204,7 +205,7 @@ def youtube(text: str, *, depth: int = 0) -> Meaning | None:
 def _path(steps: Sequence[str], query: dict[str, str]) -> Meaning:
     head, rest = (steps[0].lower(), steps[1:]) if steps else ("", [])
     listed = query.get("list", "")
-    if head == "watch" and not rest and ("v" in query or not listed):
+    if head in ("watch", "watch_popup") and not rest and ("v" in query or not listed):
         return _video(query.get("v", ""), listed)
     if (head in ("watch", "playlist") and not rest) or (head == "embed" and rest == ["videoseries"]):
         return _playlist(listed)
