@@ -6,14 +6,16 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from json import loads
 from pathlib import Path
+from typing import TypeAlias
 
-from aiosqlite import Connection
+import anyio
 
 from pipeline.model import Json, Lane, Parked, Result, Selection, Spend, Task
 from pipeline.ports import Counts, RunNote
 from pipeline.store.border import border, closed
+from pipeline.store.group import Group
 from pipeline.store.rows import TASK, Row, note_of, parked_of, result_of, spend_of, task_of, to_json
-from pipeline.store.writer import Values
+from pipeline.store.writer import Connection, Values
 
 #: Tasks of a selection, in the order of their first submission.
 TASKS = f"SELECT {TASK} FROM task WHERE id IN ({{which}}) ORDER BY id"
@@ -123,6 +125,10 @@ def selected(which: Selection) -> tuple[str, dict[str, Json]]:
     return f"SELECT id FROM task WHERE {' AND '.join(where)} ORDER BY id LIMIT :limit", values
 
 
+#: A query with its parameters.
+_Look: TypeAlias = tuple[str, Values]
+
+
 class SqliteRecords:
     """Records, and the reading half of Store and Journal. Every answer is one statement, so it is of one moment."""
 
@@ -130,13 +136,18 @@ class SqliteRecords:
         self._reader = reader
         self._path = path
         self._closed = False
+        # Who asks while the connection is busy shares the next hop to its thread.
+        self._asking: Group[_Look, list[Row]] = Group(anyio.Lock(), self._look)
         self._heard = 0.0  #: the time of the last claim: what "now" means where a call does not say it
 
     async def _read(self, sql: str, values: Values = ()) -> list[Row]:
+        return await self._asking.join((sql, values))
+
+    async def _look(self, asked: Sequence[_Look]) -> list[list[Row]]:
         if self._closed:
             raise closed(self._path)
         with border(self._path):
-            return list(await self._reader.execute_fetchall(sql, values))
+            return await self._reader.run(lambda there: [there.execute(*each).fetchall() for each in asked])
 
     async def expired(self, now: float | None) -> list[Task]:
         """Return running tasks whose lease ended before ``now``; with None, all running ones."""

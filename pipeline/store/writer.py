@@ -70,8 +70,15 @@ class Writer:
 
     async def transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``work`` between BEGIN IMMEDIATE and COMMIT. The caller holds the lock and is shielded."""
+        connection = self._open()
         with border(self._path):
-            return await self._open().run(partial(_whole, work))
+            try:
+                return await connection.run(partial(_whole, work))
+            except anyio.get_cancelled_exc_class():
+                # asyncio's own cancel passes every shield: the lock must not be given up before the thread is through.
+                with anyio.CancelScope(shield=True):
+                    await connection.run(_nothing)
+                raise
 
     async def aclose(self) -> None:
         """Wait for the write at work and close. Idempotent."""
@@ -97,3 +104,7 @@ def _whole(work: Callable[[sqlite3.Connection], T], connection: sqlite3.Connecti
             connection.execute("ROLLBACK")
         raise
     return answer
+
+
+def _nothing(_connection: sqlite3.Connection) -> None:
+    """What comes after all work handed in before."""
