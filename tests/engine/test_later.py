@@ -1,0 +1,89 @@
+"""What is not there yet: premieres, patience of an error's own, lanes that open again during a long run."""
+
+from __future__ import annotations
+
+import anyio
+
+from pipeline.errors import NotYet, ReelmillError, Throttled, Transient
+from pipeline.kit import Done, Lane, Outcome, Still, Task
+from pipeline.model import State
+from tests.engine.floor import floor, kind, new
+from tests.virtual import EPOCH, run_virtual
+
+WIDTHS = dict.fromkeys(Lane, 2)
+
+
+class Raising:
+    """A step that raises until a time, and notes when it was entered."""
+
+    def __init__(self, until: float, error: ReelmillError) -> None:
+        self.until, self.error = until, error
+        self.entered: list[float] = []
+
+    async def __call__(self, task: Task, still: Still) -> Outcome:
+        self.entered.append(anyio.current_time())
+        if anyio.current_time() < self.until:
+            raise self.error
+        return Done()
+
+
+async def quick(task: Task, still: Still) -> Outcome:
+    """Work well at once."""
+    return Done()
+
+
+def test_what_will_be_there_soon_is_waited_for_and_costs_no_attempt() -> None:
+    """Ten looks, none of them counted; what is waited for can be read from the task."""
+    step = Raising(600.0, NotYet("not shown yet", after=60.0, code="upcoming"))
+    it = floor(kind("get", ("go", Lane.DOWNLOAD, step)), widths=WIDTHS)
+    ending = run_virtual(it.run(new("get", "go", "a")))
+    task = run_virtual(it.task("a"))
+    assert (task.state, task.attempt, ending.later) == (State.DONE, 0, None)
+    assert len(step.entered) == 11
+
+
+def test_a_run_does_not_wait_for_days() -> None:
+    """The rest is done, the run ends and says when; the row stays and knows what it waits for."""
+    step = Raising(1e9, NotYet("not shown yet", after=200_000.0, code="upcoming"))
+    it = floor(
+        kind("get", ("go", Lane.DOWNLOAD, step), deadline=1e6), kind("do", ("go", Lane.WRITE, quick)), widths=WIDTHS
+    )
+
+    async def work() -> tuple[float | None, float]:
+        ending = await it.run(new("get", "go", "a") + new("do", "go", "b"))
+        return ending.later, anyio.current_time()
+
+    later, took = run_virtual(work())
+    assert later is not None
+    assert later - EPOCH >= 200_000
+    assert took < 3600
+    task = run_virtual(it.task("a"))
+    assert task.state is State.PENDING
+    assert task.trouble is not None
+    assert task.trouble.code == "upcoming"
+
+
+def test_an_error_may_bring_its_own_patience() -> None:
+    """30 seconds, five minutes, then it is final: whatever the engine's own patience is."""
+    step = Raising(1e9, Transient("refused", waits=(30.0, 300.0), code="forbidden"))
+    it = floor(kind("get", ("go", Lane.DOWNLOAD, step), attempts=20), widths=WIDTHS)
+    run_virtual(it.run(new("get", "go", "a")))
+    task = run_virtual(it.task("a"))
+    assert task.state is State.FAILED
+    assert [round(at) for at in step.entered] == [0, 30, 330]
+
+
+def test_a_parked_lane_opens_again_in_a_run_that_is_still_busy() -> None:
+    """An hour's pause of one lane does not last as long as a night's work of the others."""
+    blocked = Raising(1.0, Throttled("blocked", after=3600.0, group="youtube"))
+
+    async def slow(task: Task, still: Still) -> Outcome:
+        await anyio.sleep(7200)
+        return Done()
+
+    it = floor(kind("get", ("go", Lane.DOWNLOAD, blocked)), kind("do", ("go", Lane.WRITE, slow)), widths=WIDTHS)
+    ending = run_virtual(it.run(new("get", "go", "a") + new("do", "go", "b"), lease=100_000.0))
+    assert ending.parked == {}
+    assert len(blocked.entered) == 2
+    assert 3600 <= blocked.entered[1] <= 3700
+    assert run_virtual(it.states()) == {"a": "done", "b": "done"}

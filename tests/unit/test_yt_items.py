@@ -1,0 +1,204 @@
+"""Kind ``item`` for what is fetched from a site, and kind ``listing``: over the memory store, without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import Transient
+from pipeline.ingest.item import ItemKind, item_data, item_task
+from pipeline.ingest.listing import ListingKind, listing_task
+from pipeline.kit import Done, Fail, Lane, Outcome, Policy, Task, Trouble
+from pipeline.listings import Entry, Listing
+from pipeline.model import Placed, State
+from pipeline.ports import Ceilings, Item, Line, MediaFacts
+from pipeline.sections import Lists
+from pipeline.store.memory import MemoryDatabase
+from tests.virtual import VirtualClock, run_virtual
+
+V = "youtube:video:dQw4w9WgXcQ"
+ITEM = Item(V, "youtube", "https://www.youtube.com/watch?v=dQw4w9WgXcQ", Line("dQw4w9WgXcQ"))
+
+
+def still() -> None:
+    """Nothing here pays."""
+
+
+class Site:
+    """A source that notes what it fetched."""
+
+    kind = "youtube"
+
+    def __init__(self) -> None:
+        self.fetched: list[str] = []
+
+    async def fetch(self, item: Item, workdir: Path) -> MediaFacts:
+        self.fetched.append(item.key)
+        about = {"title": "T"}
+        return MediaFacts(
+            Path("/work-folder/a.mp4"), 9, 60.0, 640, 360, "mp4", "h264", "aac", "video/mp4", "ab" * 32, 1,
+            (Path("a.en.vtt"),), about, fetched=True,
+        )  # fmt: skip
+
+
+class Bench:
+    """An item kind over a database and a site."""
+
+    def __init__(self, *, objection: Trouble | None = None, external: bool = False) -> None:
+        self.site, self.database, self.released = Site(), MemoryDatabase(), list[Path]()
+
+        async def release(path: Path) -> None:
+            self.released.append(path)
+
+        self.kind = ItemKind(
+            {"youtube": self.site}, Ceilings(), lambda facts, ceilings: objection, Path("w"), external=external,
+            records=self.database, clock=VirtualClock(), read_captions=lambda paths: "WEBVTT", release=release,
+        )  # fmt: skip
+
+    def download(self, **data: Any) -> Outcome:
+        """Run the step."""
+        task = Task(1, "item", V, "download", {**item_data(ITEM), **data}, State.RUNNING, Lane.DOWNLOAD, 0)
+        return run_virtual(self.kind.download(task, still))
+
+    def video(self) -> None:
+        """Put a video task under the item's key."""
+        run_virtual(
+            self.database.submit([Placed(replace(item_task(ITEM), kind="video", stage="place"), Lane.UPLOAD, 1)], 0.0)
+        )
+
+
+def test_a_site_s_video_waits_in_a_lane_of_its_own() -> None:
+    """Files are never held up by a site that refuses us; a premiere may be waited for longer than a day."""
+    assert item_task(ITEM).stage == "download"
+    stages = {stage.name: stage for stage in Bench().kind.kind(Policy(deadline=10.0)).stages}
+    assert (stages["resolve"].lane, stages["download"].lane) == (Lane.FETCH, Lane.DOWNLOAD)
+    assert stages["download"].policy.deadline >= 14 * 86_400
+
+
+def test_the_site_s_id_is_the_video_s_name_and_captions_are_kept() -> None:
+    """No hash decides here: the same id is the same video, however it was encoded this time."""
+    outcome = Bench().download()
+    assert isinstance(outcome, Done)
+    (video,) = outcome.spawn
+    assert (video.key, video.data["fetched"], video.rearm, video.revive) == (V, True, "fan_out", False)
+    (captions,) = outcome.results
+    assert (captions.job, captions.body) == ("_captions", {"name": "captions.vtt", "text": "WEBVTT"})
+
+
+def test_a_video_that_is_there_is_not_fetched_again() -> None:
+    """A line whose words changed asks for new answers, not for a new download; a lost upload does."""
+    bench = Bench()
+    bench.video()
+    outcome = bench.download()
+    assert isinstance(outcome, Done)
+    assert (bench.site.fetched, dict(outcome.spawn[0].data), outcome.spawn[0].rearm) == ([], {}, "fan_out")
+    outcome = bench.download(refetch=True)
+    assert isinstance(outcome, Done)
+    assert (bench.site.fetched, outcome.spawn[0].rearm, outcome.spawn[0].revive) == ([V], "place", True)
+    assert outcome.data is not None
+    assert outcome.data["refetch"] is False
+
+
+def test_what_the_platform_will_not_take_is_let_go() -> None:
+    """A refused file does not fill the disk."""
+    bench = Bench(objection=Trouble("aspect_ratio", "too wide"))
+    assert isinstance(bench.download(), Fail)
+    assert bench.released == [Path("/work-folder/a.mp4")]
+
+
+def test_a_platform_that_fetches_by_itself_gets_the_address() -> None:
+    """On v1.2 nothing is downloaded here."""
+    bench = Bench(external=True)
+    outcome = bench.download()
+    assert isinstance(outcome, Done)
+    assert outcome.spawn[0].data["external"] == ITEM.locator
+    assert bench.site.fetched == []
+
+
+# -------------------------------------------------------------------------------------------------------------- listings
+
+
+class Shelf:
+    """A lister with one list."""
+
+    def __init__(self, *ids: str) -> None:
+        self.ids: Sequence[str] = ids
+        self.asked: list[tuple[str, int]] = []
+
+    async def list(self, item: Item, channel: str, most: int) -> Listing:
+        self.asked.append((channel, most))
+        entries = [Entry(each, f"youtube:video:{each}", f"https://x/{each}", title=each) for each in self.ids]
+        return Listing(entries, "A list", "UCx")
+
+
+def expand(kind: ListingKind, data: dict[str, Any]) -> Outcome:
+    """Run the step."""
+    task = Task(1, "listing", "youtube:playlist:L", "expand", data, State.RUNNING, Lane.DOWNLOAD, 0)
+    return run_virtual(kind.expand(task, still))
+
+
+def subscription(shelf: Shelf, taken: list[str], rules: Lists | None = None) -> ListingKind:
+    """Return a listing kind whose items end in ``taken``."""
+
+    async def consider(items: Sequence[Item]) -> None:
+        taken.extend(item.key for item in items)
+
+    made = ListingKind(shelf, rules or Lists())
+    made.feed_to(consider)
+    return made
+
+
+WISH = Item("youtube:playlist:L", "youtube_list", "https://x", Line("https://x", metadata={"exclude": "b"}))
+
+
+def test_a_list_is_read_every_run_and_remembers_what_it_saw() -> None:
+    """The second reading finds what has gone, keeps it told while it stays away, and asks by the channel's id."""
+    shelf, taken = Shelf("a", "b", "c"), list[str]()
+    kind = subscription(shelf, taken)
+    assert listing_task(WISH).rearm == "expand"
+    first = expand(kind, item_data(WISH))
+    assert isinstance(first, Done)
+    assert taken == ["youtube:video:a", "youtube:video:c"]
+    assert first.data is not None
+    shelf.ids = ("n", "b", "c")
+    second = expand(kind, dict(first.data))
+    assert isinstance(second, Done)
+    assert second.data is not None
+    assert (second.data["gone"], second.data["left_out"]) == (["a"], {"title": 1})
+    assert shelf.asked == [("", 2000), ("UCx", 2000)]
+    shelf.ids = ()
+    third = expand(kind, dict(second.data))
+    assert isinstance(third, Done)
+    assert third.data is not None
+    assert (third.data["gone"], third.data["seen"]) == (["a"], ["n", "b", "c"])
+
+
+def test_last_reads_no_further_than_it_needs() -> None:
+    """A window of ten does not page through ten thousand."""
+    shelf = Shelf("a")
+    expand(subscription(shelf, [], Lists(last=10)), item_data(WISH))
+    assert shelf.asked == [("", 50)]
+
+
+def test_wrong_rules_on_a_line_fail_that_list_only() -> None:
+    """The line is named with what is known; nothing was asked."""
+    shelf = Shelf("a")
+    wish = replace(WISH, line=replace(WISH.line, metadata={"last": "few"}))
+    outcome = expand(subscription(shelf, []), item_data(wish))
+    assert isinstance(outcome, Fail)
+    assert (outcome.trouble.code, shelf.asked) == ("list_rules", [])
+
+
+def test_a_list_that_cannot_be_had_now_is_tried_again() -> None:
+    """The lister's error goes to the engine as it is."""
+
+    class Down(Shelf):
+        async def list(self, item: Item, channel: str, most: int) -> Listing:
+            raise Transient("down")
+
+    with pytest.raises(Transient):
+        expand(subscription(Down(), []), item_data(WISH))
