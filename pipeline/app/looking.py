@@ -11,9 +11,10 @@ from pipeline.app.state import claimed, holder, reading, writing
 from pipeline.clock import SystemClock, iso
 from pipeline.config import Settings
 from pipeline.errors import ConfigError
-from pipeline.model import Selection, State, Task, Trouble
+from pipeline.model import Lane, Selection, State, Task, Trouble
 from pipeline.ports import Database, Records
 from pipeline.source.canon import Canonical, youtube
+from pipeline.source.pace import lift
 from pipeline.views import ItemView, StatusView
 
 _PAGE = 1000
@@ -170,7 +171,15 @@ def _explain(tasks: Sequence[Task]) -> tuple[str, str, str]:
         return "working", words, "The next `reelmill run` goes on by itself." + due
     if any(task.state is State.CANCELLED for task in tasks):
         return "cancelled", "It was cancelled.", "`reelmill retry ITEM` starts it again."
-    return "done", "Everything that was asked for is there.", ""
+    return "done", _listed(tasks[0]) if tasks[0].kind == "listing" else "Everything that was asked for is there.", ""
+
+
+def _listed(task: Task) -> str:
+    """Return what the last reading of a list found, and what has disappeared from it."""
+    data = task.data
+    gone = data.get("gone", [])
+    words = f"It was read: {len(data.get('seen', []))} videos, {data.get('wanted', 0)} of them wanted."
+    return words + (f" Gone since: {', '.join(gone[:10])}; their results are kept." if gone else "")
 
 
 def reason(task: Task) -> Trouble:
@@ -198,6 +207,23 @@ async def command(
             return await _carry_out(database, verb, which, classes, failed)
 
 
+async def _lift(database: Database, classes: Sequence[str], now: float) -> int:
+    """Open a download lane that a site's refusal has parked: the operator has another address, or cookies."""
+    parked = [each for each in await database.parked(now) if each.scope == Lane.DOWNLOAD.value]
+    codes = tuple(each.trouble.code for each in parked if not classes or each.trouble.code in classes)
+    if not codes:
+        return 0
+    await database.unpark([Lane.DOWNLOAD.value])
+    await lift(database)
+    # Those that met the refusal wait for its end themselves: they are taken out and put back, due now.
+    waiting = await database.tasks(Selection(kinds=_NAMED, states=(State.PENDING,), classes=codes))
+    keys = tuple(task.key for task in waiting)
+    if keys:
+        await database.command("cancel", Selection(kinds=_NAMED, keys=keys), now)
+        await database.command("retry", Selection(kinds=_NAMED, keys=keys), now)
+    return max(1, len(keys))
+
+
 async def _meant(records: Records, items: Sequence[str]) -> list[Task]:
     return [await _find(records, item) for item in items]
 
@@ -210,7 +236,9 @@ async def _carry_out(
     if verb == "retry" and not failed:
         states = (State.FAILED, State.HELD, State.CANCELLED)
     if not items:
-        return await database.command(verb, Selection(kinds=_KINDS, states=states, classes=tuple(classes)), now)
+        lifted = await _lift(database, classes, now) if verb == "retry" and not failed else 0
+        which = Selection(kinds=_KINDS, states=states, classes=tuple(classes))
+        return lifted + await database.command(verb, which, now)
     keys = tuple(task.key for task in items)
     subjects = tuple(task.subject for task in items if task.subject)
     changed = await database.command(verb, Selection(_NAMED, keys, (), states, tuple(classes)), now)

@@ -80,7 +80,7 @@ class Rule:
     download: bool | None = None  #: only while the media are fetched (True) or only before (False)
 
 
-_OTHER_ADDRESS = "run from another network, give [youtube] cookies, or set up a PO-token provider; then `reelmill run`"
+_OTHER_ADDRESS = "use another network, [youtube] cookies or a PO-token provider, then `reelmill retry --class {code}`"
 _COOKIES = "give [youtube] cookies of an account that may see it, then `reelmill retry --class {code}`"
 _UPGRADE = "upgrade yt-dlp and yt-dlp-ejs together, check the JavaScript runtime with `reelmill doctor`, then retry"
 
@@ -124,7 +124,7 @@ TABLE: tuple[Rule, ...] = (
     Rule("client_blocked", Action.FAIL, "YouTube does not give the video to this version of yt-dlp.", _UPGRADE,
          (r"not available on this app", r"page needs to be reloaded"), environment=True),
     Rule("cookies_bad", Action.PAUSE, "The cookies are not accepted.",
-         "export them again from a private window that is then closed, as a Netscape file",
+         "export them again from a private window, as a Netscape file; then `reelmill retry --class cookies_bad`",
          (r"must be netscape", r"netscape format", r"cookies are no longer valid")),
     Rule("ffmpeg_missing", Action.FAIL, "ffmpeg is needed for this format and was not found.", "install ffmpeg, then retry",
          (r"ffmpeg is not installed", r"ffmpeg not found", r"ffmpeg could not be found"), environment=True),

@@ -152,6 +152,13 @@ class Pace:
         await self._journal.save(f"pace:{self._site}", kept)
 
 
+async def lift(journal: Journal, site: str = "youtube") -> None:
+    """Let the next run ask at once, as an operator wants it; a refusal then pauses for twice as long as the last one."""
+    kept = await journal.load(f"pace:{site}")
+    if isinstance(kept, dict):
+        await journal.save(f"pace:{site}", {**kept, "until": 0.0})
+
+
 def _read(kept: dict[str, Any], now: float, rules: PaceRules) -> _State:
     """Take over what an earlier run left; a time further off than any pause is a clock gone wrong."""
     trouble = kept.get("trouble")

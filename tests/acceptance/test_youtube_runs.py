@@ -127,6 +127,9 @@ def test_a_bot_check_pauses_youtube_alone_and_the_next_run_knows(site: MediaServ
     again = here.run(V, W, "own.mp4", code=6)
     assert "bot check" in again["note"]
     assert len(site.asked) == asked
+    site.video(V)
+    here.tell("retry", "--class", "bot_check")
+    assert here.run(V, W, "own.mp4")["items"]["done"] == 3
 
 
 @pytest.mark.slow

@@ -265,7 +265,9 @@ def test_what_cannot_be_used_is_known_before_a_byte(info: dict[str, Any], kind: 
 
 def test_what_is_not_known_passes() -> None:
     """A video that does not tell its length, size or picture is looked at when it is there; an ended stream is a video."""
-    gate(probe(duration=None, formats=[], live_status="was_live"), V, Ceilings(), 100.0)
+    unknown = probe(duration=None, formats=[], live_status="was_live")
+    gate(unknown, V, Ceilings(), 100.0)
+    assert (unknown.bytes, unknown.opens) == (0, 0.0)
 
 
 @pytest.mark.parametrize(
