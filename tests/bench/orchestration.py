@@ -86,7 +86,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Items per second of a run against a bare HTTP loop.")
     parser.add_argument("--items", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--jobs", default="gist,summary,chapters,highlights")
+    parser.add_argument(
+        "--jobs", default="gist", help="asked in one request; each more is files to write, not requests"
+    )
     parser.add_argument("--think-ms", type=float, default=0.0, help="until an upload or analysis is ready")
     parser.add_argument("--latency-ms", type=float, default=0.0, help="of every answer of the platform")
     parser.add_argument("--folder", type=Path, default=None, help="where to work; a local disk")
