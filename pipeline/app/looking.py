@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Literal
 
-from pipeline.app.state import claimed, holder, reading, writing
+from pipeline.app.state import claimed, holder, need_database, reading, writing
 from pipeline.clock import SystemClock, iso
 from pipeline.config import Settings
 from pipeline.errors import ConfigError
-from pipeline.model import Lane, Selection, State, Task, Trouble
+from pipeline.model import Lane, Parked, Selection, State, Task, Trouble
 from pipeline.ports import Database, Records
 from pipeline.source.canon import Canonical, youtube
 from pipeline.source.pace import lift
@@ -70,7 +70,8 @@ async def show(settings: Settings, item: str) -> ItemView:
         results = await database.results([found.subject]) if found.subject else []
         publish = next((task for task in tasks if task.kind == "publish"), None)
         folder = settings.run.output / publish.data["folder"] if publish and "folder" in publish.data else None
-        state, explanation, step = _explain(tasks)
+        parked = {park.scope: park for park in await database.parked(SystemClock().now())}
+        state, explanation, step = _explain(tasks, parked)
         return ItemView(
             item=found,
             title=_title(found, publish),
@@ -154,7 +155,7 @@ _WAITS = {
 }
 
 
-def _explain(tasks: Sequence[Task]) -> tuple[str, str, str]:
+def _explain(tasks: Sequence[Task], parked: Mapping[str, Parked]) -> tuple[str, str, str]:
     """Return (state, one plain sentence, next step) for an item with its video's tasks."""
     for state in (State.HELD, State.FAILED):
         for task in tasks:
@@ -167,6 +168,10 @@ def _explain(tasks: Sequence[Task]) -> tuple[str, str, str]:
         words = f"It {_WAITS.get(task.stage, f'is at {task.stage}')}."
         if task.trouble is not None:
             words += f" Last time: {task.trouble.message}"
+        park = parked.get(task.lane.value)
+        if park is not None:
+            why = park.trouble.message.rstrip(".")
+            return "working", f"{words} That is paused: {why}.", f"`reelmill run` after {iso(park.until)} goes on."
         due = f" It is due at {iso(task.wake_at)}." if task.wake_at else ""
         return "working", words, "The next `reelmill run` goes on by itself." + due
     if any(task.state is State.CANCELLED for task in tasks):
@@ -200,6 +205,7 @@ async def command(
         Busy: a run is going on; its own signal handling is the way to stop it.
         ConfigError: an item is not known.
     """
+    need_database(settings)  # before a folder is made for the lock
     with claimed(settings):
         async with reading(settings) as check:
             which = await _meant(check, items)

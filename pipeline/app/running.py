@@ -19,9 +19,9 @@ from pipeline import log
 from pipeline.app.house import House, Outside, build, desk_of, entries_of, output_folder
 from pipeline.app.listing import index_lines
 from pipeline.app.looking import names_of, reason
-from pipeline.app.platforms import Provider, opened
+from pipeline.app.platforms import Provider, choose, opened
 from pipeline.app.queries import Standing, gravest, standing
-from pipeline.app.state import claimed, writing
+from pipeline.app.state import claimed, database_file, writing
 from pipeline.clock import SystemClock, iso
 from pipeline.config import Settings
 from pipeline.engine.pool import Ending
@@ -53,6 +53,7 @@ async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None
     clock, rng = SystemClock(), Random()
     sources = list(sources) or list(settings.run.manifests)
     standing(settings)
+    _check(settings, sources)
     with claimed(settings):
         _try_output(output_folder(settings))
         entries = _entries(settings, sources)
@@ -60,6 +61,14 @@ async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None
             await _something_to_do(database, sources)
             async with opened(settings, database, clock, rng) as api:
                 return await Session(settings, database, api, clock, rng).run(entries, watch)
+
+
+def _check(settings: Settings, sources: Sequence[str]) -> None:
+    """Refuse what cannot work before a folder is made for it."""
+    desk_of(settings)
+    choose(settings)
+    if not sources and not database_file(settings).exists():
+        raise _nothing()
 
 
 def _entries(settings: Settings, sources: Sequence[str]) -> Iterator[Item | BadLine]:
@@ -97,10 +106,14 @@ async def _something_to_do(database: Database, sources: Sequence[str]) -> None:
         return
     in_lane = (await database.counts()).in_lane
     if not any(in_lane.values()):
-        raise ConfigError(
-            "There is nothing to ingest: no sources were given and nothing is unfinished",
-            remedy="name files, folders, URLs or manifests, or set [run] manifests",
-        )
+        raise _nothing()
+
+
+def _nothing() -> ConfigError:
+    return ConfigError(
+        "There is nothing to ingest: no sources were given and nothing is unfinished",
+        remedy="name files, folders, URLs or manifests, or set [run] manifests",
+    )
 
 
 @dataclass(slots=True)
@@ -286,7 +299,7 @@ class Session:
             return ExitCode.BUDGET, _sentence(ending.budget)
         if ending.parked:
             first = min(ending.parked.values(), key=lambda parked: parked.until)
-            return ExitCode.QUOTA, f"{first.trouble.message} Run again after {iso(first.until)}."
+            return ExitCode.QUOTA, f"{first.trouble.message.rstrip('.')}; run again after {iso(first.until)}."
         asked = gravest(self._asked)
         if asked is not None and asked[0] is not ExitCode.INCOMPLETE:
             return asked
@@ -314,4 +327,5 @@ class Session:
 
 
 def _sentence(trouble: Trouble) -> str:
-    return f"{trouble.message} {trouble.remedy}".strip()
+    """Return message and remedy as one sentence; the platform's own messages come without a full stop."""
+    return f"{trouble.message.rstrip('.')}; {trouble.remedy}" if trouble.remedy else trouble.message

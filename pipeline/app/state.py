@@ -82,12 +82,31 @@ def holder(settings: Settings) -> str:
         return "a process that is just starting"
 
 
+def database_file(settings: Settings) -> Path:
+    """Return where the database is or will be."""
+    return settings.run.state / _DATABASE
+
+
+def need_database(settings: Settings) -> Path:
+    """Return where the database is.
+
+    Raises:
+        ConfigError: there is none yet.
+    """
+    path = database_file(settings)
+    if not path.exists():
+        raise ConfigError(
+            f"{path.parent}: nothing has been run here yet", remedy="`reelmill run FILE…`, or check --state"
+        )
+    return path
+
+
 @asynccontextmanager
 async def writing(settings: Settings) -> AsyncIterator[Database]:
     """Open the database for a run or a command; the folder must be claimed."""
     from pipeline.store.sqlite import open_database
 
-    database = await open_database(settings.run.state / _DATABASE)
+    database = await open_database(database_file(settings))
     try:
         yield database
     finally:
@@ -103,11 +122,7 @@ async def reading(settings: Settings) -> AsyncIterator[Database]:
     """
     from pipeline.store.sqlite import open_database
 
-    path = settings.run.state / _DATABASE
-    if not path.exists():
-        raise ConfigError(
-            f"{path.parent}: nothing has been run here yet", remedy="`reelmill run FILE…`, or check --state"
-        )
+    path = need_database(settings)
     database = await open_database(path, read_only=True)
     try:
         yield database
@@ -118,7 +133,7 @@ async def reading(settings: Settings) -> AsyncIterator[Database]:
 @asynccontextmanager
 async def existing(settings: Settings) -> AsyncIterator[Database | None]:
     """Open the database read-only if there is one."""
-    if not (settings.run.state / _DATABASE).exists():
+    if not database_file(settings).exists():
         yield None
         return
     async with reading(settings) as database:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import anyio
 
+from pipeline import log
 from pipeline.errors import ConfigError, ReelmillError
 from pipeline.ingest.item import as_task, item_data, item_task
 from pipeline.ingest.listing import listing_task
@@ -22,6 +23,7 @@ from pipeline.model import Selection, State
 from pipeline.ports import Item, Records, Sink, Store
 from pipeline.views import BadLine
 
+_log = log.get("ingest")
 _BATCH = 256
 _KEPT = 20  #: bad lines kept for the report; all are counted and logged
 
@@ -38,8 +40,11 @@ class Fed:
     actions: dict[str, int] = field(default_factory=dict)  #: what was decided -> items
 
     def refuse(self, bad: BadLine) -> None:
-        """Count a bad line; keep the first few."""
+        """Count a bad line and log it; keep the first few for the report."""
         self.bad_count += 1
+        _log.warning(
+            "line.unusable", place=bad.place, source=bad.source, code=bad.trouble.code, why=bad.trouble.message
+        )
         if len(self.bad) < _KEPT:
             self.bad.append(bad)
 

@@ -113,7 +113,8 @@ class State:
             self._sweep(db)
         except sqlite3.DatabaseError as error:
             db.close()
-            raise StoreError(f"{self.database}: cannot be used ({error})") from None
+            remedy = "make room on its disk, or check it; what was accepted is kept"
+            raise StoreError(f"{self.database}: cannot be used ({error})", remedy=remedy) from None
         except BaseException:
             db.close()
             raise

@@ -93,7 +93,7 @@ class _Expansion:
             yield from self._many(path, self._glob(path), "glob_empty", "No video matches the pattern.")
         else:
             yield self._bad(
-                "file_missing", "There is no such file or folder.", "check the path; it counts from the manifest"
+                "file_missing", "There is no such file or folder.", f"check the path: {path} is where it was looked for"
             )
 
     def _many(self, path: str, found: Iterator[str | BadLine], code: str, message: str) -> Iterator[Item | BadLine]:

@@ -104,7 +104,7 @@ def test_3_some_failed(here: Terminal) -> None:
     ("rule", "words", "remedy"),
     [
         ({"match": ANALYZE, "do": "credit"}, "no credit", "add credit"),
-        ({"match": "POST /v1.3/assets$", "do": "key"}, "refuses the API key", "TWELVELABS_API_KEY"),
+        ({"match": "POST /v1.3/assets$", "do": "key"}, "refuses the API key", "set TWELVELABS_API_KEY"),
         ({"match": ANALYZE, "do": "status", "status": 403, "code": "forbidden"}, "", ""),
     ],
     ids=["credit", "key", "forbidden"],
@@ -117,7 +117,7 @@ def test_4_needs_the_operator(
     ended = here.run("run", "films")
     assert ended.code == 4, ended.out
     assert words in stopped_early(ended)
-    assert remedy in stopped_early(ended)
+    assert f"; {remedy}" in stopped_early(ended)
     status = here.run("status", "--json").json
     assert (status["items"]["working"], status["items"]["failed"], status["troubles"]) == (2, 0, {})
     check_goes_on(here, platform)
@@ -151,6 +151,9 @@ def test_6_stopped_at_a_quota(here: Terminal, platform: Platform) -> None:
     again = here.run("run", "films", "--json")
     assert (again.code, again.json["resume_at"]) == (6, resume[1])
     assert platform.requests()[ANALYZE.removesuffix("$")] == before
+    why = here.run("why", "films/clip-00.mp4", "--json").json
+    assert resume[1] in why["next_step"]
+    assert "rate limit" in why["explanation"]
     (parked,) = here.run("status", "--json").json["parked"]
     assert parked["scope"] == "analyze"
     assert sorted({effect for effect, _ in platform.paid()}) == ["asset_created"]

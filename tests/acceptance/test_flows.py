@@ -151,6 +151,7 @@ def test_commands_that_name_nothing(tmp_path: Path) -> None:
     for words in (["status"], ["show", "x"], ["why", "x"], ["retry", "x"], ["cancel", "x"], ["run"], ["plan"]):
         ended = here.run(*words)
         assert (ended.code, ended.out, len(ended.told)) == (2, "", 2), (words, ended)
+    assert list(here.folder.iterdir()) == []
     for number, name in enumerate(("a", "b")):
         (here.folder / name).mkdir()
         clip(here.folder / name / "film.mp4", number)

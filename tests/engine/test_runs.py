@@ -29,7 +29,7 @@ def test_a_bad_key_at_the_first_call_blames_no_video(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         report = await life.run(items(paths))
-        assert (report.exit_code, report.note) == (4, "The key was refused. check TWELVELABS_API_KEY")
+        assert (report.exit_code, report.note) == (4, "The key was refused; check TWELVELABS_API_KEY")
         assert report.items["failed"] == 0
         assert len(life.api.uploads) <= 4
         assert {task.state for task in await life.tasks("video")} <= {State.PENDING}
@@ -93,7 +93,7 @@ def test_a_long_quota_ends_the_run_with_the_time_to_resume(tmp_path: Path) -> No
     async def scenario() -> None:
         report = await life.run(items(paths))
         assert (report.exit_code, report.resume_at) == (6, until)
-        assert "Daily quota spent." in report.note
+        assert "Daily quota spent;" in report.note
         assert "2027-01-15T19:06:40Z" in report.note
         assert len(life.effects_of("asset")) == 3
         tried = len(life.api.questions)
@@ -172,7 +172,7 @@ def test_a_database_that_fails_while_it_is_fed_ends_the_run(tmp_path: Path) -> N
     async def scenario() -> None:
         life.database.submit = refuse
         report = await life.run(items(clips(tmp_path, 2)))
-        assert (report.exit_code, report.note) == (1, "The file is damaged. restore a backup")
+        assert (report.exit_code, report.note) == (1, "The file is damaged; restore a backup")
         life.database.submit = real
 
     run_virtual(scenario())

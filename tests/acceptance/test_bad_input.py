@@ -1,0 +1,245 @@
+"""Whatever is wrong with the input: one clear message with place and remedy, the right exit code, no harm to the rest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.local.ledger import Ledger
+from tests.cli import Ended, Terminal
+from tests.clips import clip, clips
+from tests.films import film
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Terminal:
+    """A terminal with one good clip in ``good.mp4``."""
+    terminal = Terminal(tmp_path / "here")
+    clip(terminal.folder / "good.mp4")
+    return terminal
+
+
+def refused(ended: Ended) -> tuple[str, str]:
+    """Return message and remedy of a command that did nothing: one or two lines on stderr, no stdout, exit 2."""
+    assert (ended.code, ended.out) == (2, ""), ended
+    assert 1 <= len(ended.told) <= 2
+    message, remedy = (*ended.told, "")[:2]
+    return message.removeprefix("reelmill: "), remedy.removeprefix("  → ")
+
+
+def troubled(here: Terminal, *sources: str) -> list[dict[str, Any]]:
+    """Run good.mp4 with bad company; return the bad lines and troubles. The good one is done, and only it was paid for."""
+    ended = here.run("run", "good.mp4", *sources, "--json")
+    assert ended.code == 3, ended.err
+    report = ended.json
+    assert report["items"]["done"] == 1
+    assert len(Ledger(here.folder / ".reelmill" / "platform" / "platform.sqlite3").entries("analyze_task_created")) == 1
+    assert len(list((here.folder / "out").glob("*/video.json"))) == 1
+    logged = [event for event in ended.events if event["event"] == "line.unusable"]
+    assert [event["place"] for event in logged] == [line["place"] for line in report["bad_lines"]]
+    found = [{"place": line["place"], "source": line["source"], **line["trouble"]} for line in report["bad_lines"]]
+    return found + [{"place": entry["item"], **entry["trouble"]} for entry in report["troubles"]]
+
+
+# ------------------------------------------------------------------------------------------------------- configuration
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "remedy"),
+    [
+        ("[run]\nstat = 'x'\n", "line 2: [run] stat: unknown key", "did you mean 'state'?"),
+        ("[rum]\nstate = 'x'\n", "line 1: [rum]: unknown key", "did you mean 'run'?"),
+        ("[run]\nstrict = 7\n", "line 2: [run] strict: ", "config.example.toml"),
+        ("[lanes]\nfetch = 0\n", "line 2: [lanes] fetch: ", "config.example.toml"),
+        ("[provider]\nkind = 'local'\nbase_url = 'ftp://x'\n", "line 3: [provider] base_url: ", "config.example.toml"),
+        ("[run\n", "line 1: not valid TOML", "config.example.toml"),
+        ("[provider]\napi_key = 'tlk_1'\n", "the API key does not belong", "TWELVELABS_API_KEY"),
+        ("[jobs]\nenabled = ['gits']\n", "no job is called 'gits'", "known jobs"),
+        ("[jobs.summary]\nsentences = 'many'\n", "[jobs.summary] sentences: must be a whole number", "from 1 to 60"),
+    ],
+)
+def test_configuration(here: Terminal, text: str, message: str, remedy: str) -> None:
+    """File, line and key are named, and what to write instead; run, plan and config check agree."""
+    (here.folder / "reelmill.toml").write_text(text, encoding="utf-8")
+    told = {refused(here.run(*words)) for words in (["run", "good.mp4"], ["plan", "good.mp4"], ["config", "check"])}
+    assert len(told) == 1
+    ((said, advice),) = told
+    assert message in said
+    assert remedy in f"{said} {advice}"
+    assert not (here.folder / ".reelmill").exists()
+
+
+def test_configuration_that_is_not_there(here: Terminal) -> None:
+    """A missing file, a folder in its place, bytes that are no text."""
+    assert "no such configuration file" in refused(here.run("run", "good.mp4", "--config", "nightly.toml"))[0]
+    (here.folder / "folder.toml").mkdir()
+    assert "folder.toml" in refused(here.run("run", "good.mp4", "--config", "folder.toml"))[0]
+    (here.folder / "bytes.toml").write_bytes(bytes(range(256)))
+    assert "not UTF-8 text" in refused(here.run("run", "good.mp4", "--config", "bytes.toml"))[0]
+
+
+# --------------------------------------------------------------------------------------------------------------- files
+
+
+def test_missing_empty_broken(here: Terminal) -> None:
+    """A path that leads nowhere, no bytes, random bytes, text named .mp4, only sound: each by its name with a remedy."""
+    (here.folder / "zero.mp4").write_bytes(b"")
+    (here.folder / "random.mp4").write_bytes(bytes(number * 37 % 256 for number in range(20_000)))
+    (here.folder / "cut.mp4").write_bytes((here.folder / "good.mp4").read_bytes()[:300])
+    found = troubled(here, "nothing.mp4", "zero.mp4", "random.mp4", "cut.mp4")
+    by_code: dict[str, list[dict[str, Any]]] = {}
+    for entry in found:
+        assert entry["message"]
+        assert entry["remedy"]
+        by_code.setdefault(entry["code"], []).append(entry)
+    # To FFmpeg almost any bytes are sound in some format.
+    sure = {"file_empty", "file_missing"}
+    assert sure < set(by_code) <= sure | {"unreadable_video", "no_video_stream"}
+    assert sum(map(len, by_code.values())) == 4
+    for name in ("zero.mp4", "random.mp4", "cut.mp4"):
+        why = here.run("why", name)
+        assert why.code == 0
+        assert name in why.out
+        assert "→" in why.out
+
+
+def test_what_the_platform_would_refuse(here: Terminal) -> None:
+    """Too short, too small, too wide: known before a byte moves, with the platform's limits in the message."""
+    film(here.folder / "short.mp4", 2.0)
+    film(here.folder / "small.mp4", 5.0, (320, 240))
+    film(here.folder / "wide.mp4", 5.0, (1280, 368))
+    plan = here.run("plan", "short.mp4", "small.mp4", "wide.mp4", "--json").json
+    assert [row["action"] for row in plan["rows"]] == ["failed"] * 3
+    found = {entry["code"]: entry for entry in troubled(here, "short.mp4", "small.mp4", "wide.mp4")}
+    assert set(found) == {"video_too_short", "resolution_too_low", "aspect_ratio"}
+    assert "4 s or more" in found["video_too_short"]["message"]
+
+
+# --------------------------------------------------------------------------------------------------------------- lists
+
+
+def test_a_binary_list(here: Terminal) -> None:
+    """A video handed in as a list, or any bytes: said once, not once a line."""
+    (here.folder / "list.txt").write_bytes(bytes(range(256)) * 2000)
+    (found,) = troubled(here, "list.txt")
+    assert found["place"].startswith("list.txt")
+    assert "not text" in found["message"]
+
+
+def test_lists_with_all_kinds_of_lines(here: Terminal) -> None:
+    """Unknown columns, unknown jobs, broken JSON, stray quotes: each line by file and number."""
+    (here.folder / "list.csv").write_text('source,jobs\nnothing.mp4,\ngood.mp4,gits\n"good.mp4,\n', encoding="utf-8")
+    (here.folder / "list.jsonl").write_text('{"source": 7}\nnot json\n{"title": "x"}\n', encoding="utf-8")
+    (here.folder / "columns.csv").write_text("path,name\ngood.mp4,x\n", encoding="utf-8")
+    found = troubled(here, "list.csv", "list.jsonl", "columns.csv")
+    places = [entry["place"] for entry in found]
+    assert places == [
+        "list.csv:2",
+        "list.csv:3",
+        "list.csv:4",
+        "list.jsonl:1",
+        "list.jsonl:2",
+        "list.jsonl:3",
+        "columns.csv:1",
+    ]
+    assert all(entry["message"] and entry["remedy"] for entry in found)
+
+
+def test_duplicate_lines(here: Terminal) -> None:
+    """The same file by three ways of writing it is one item; the report says that lines were doubled."""
+    (here.folder / "list.txt").write_text("good.mp4\n./good.mp4\n" + f"{here.folder / 'good.mp4'}\n", encoding="utf-8")
+    ended = here.run("run", "list.txt", "good.mp4")
+    assert ended.code == 0, ended.err
+    assert "items    1 done" in ended.out
+    assert "3 lines named again" in ended.out
+
+
+TITLES = {
+    "upwards": "../../../../etc/passwd",
+    "lines": "one\ntwo\r\nthree",
+    "emoji": "🐝🐝🐝 à la carte",
+    "long": "very " * 2000 + "long",
+    "nothing": "///...///",
+    "device": "CON",
+    "option": "-rf *",
+    "html": "<script>alert(1)</script>",
+    "escape": "\u001b[31mred\u202egnp.exe",
+}
+
+
+def test_titles_that_can_do_harm(here: Terminal) -> None:
+    """Paths, line ends, emoji, ten thousand characters, terminal codes: a safe folder each, and the title kept in the card."""
+    paths = clips(here.folder / "films", len(TITLES))
+    lines = [
+        json.dumps({"source": str(path), "title": title}) for path, title in zip(paths, TITLES.values(), strict=True)
+    ]
+    (here.folder / "list.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    ended = here.run("run", "list.jsonl")
+    assert ended.code == 0, ended.err
+    out = here.folder / "out"
+    assert {path.name for path in here.folder.iterdir()} == {"films", "good.mp4", "list.jsonl", "out", ".reelmill"}
+    assert len([path for path in out.iterdir() if path.is_dir()]) == len(TITLES)
+    titles = set()
+    for path in out.iterdir():
+        assert path.name.isascii()
+        assert len(path.name) < 100
+        if path.is_dir():
+            titles.add(json.loads((path / "video.json").read_text(encoding="utf-8"))["title"])
+    assert {" ".join(title.split())[:50] for title in titles} == {
+        " ".join(title.split())[:50] for title in TITLES.values()
+    }
+    for words in (["status"], ["show", "films/clip-08.mp4"], ["plan", "list.jsonl"]):
+        shown = here.run(*words)
+        assert shown.code == 0
+        assert "\u001b" not in shown.out
+        assert "\u202e" not in shown.out
+    assert len((out / "results.jsonl").read_text(encoding="utf-8").splitlines()) == len(TITLES)
+
+
+# ------------------------------------------------------------------------------------------------- folders in the way
+
+
+def test_an_output_folder_that_is_a_file(here: Terminal) -> None:
+    """Known before anything is paid: exit 2, the path and the way out are named, and the file is left alone."""
+    (here.folder / "out").write_text("mine", encoding="utf-8")
+    message, remedy = refused(here.run("run", "good.mp4"))
+    assert "out" in message
+    assert "--output" in remedy
+    assert (here.folder / "out").read_text(encoding="utf-8") == "mine"
+    assert not (here.folder / ".reelmill" / "platform").exists()
+    inside = refused(here.run("run", "good.mp4", "--output", "out/deeper"))[0]
+    assert "deeper" in inside
+
+
+def test_a_state_folder_that_is_a_file(here: Terminal) -> None:
+    """Exit 2 with path and remedy, from every command that needs it."""
+    (here.folder / "st").write_text("mine", encoding="utf-8")
+    for words in (["run", "good.mp4"], ["retry", "--failed"], ["cancel", "--all"]):
+        message, remedy = refused(here.run(*words, "--state", "st"))
+        assert message.startswith("st: ")
+        assert "--state" in remedy
+    for words in (["status"], ["show", "good.mp4"]):
+        assert here.run(*words, "--state", "st/deeper").code == 2
+    assert (here.folder / "st").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_file_where_a_result_belongs(here: Terminal) -> None:
+    """A foreign folder in the place of a result: that video fails with the place named, the others are written."""
+    clips(here.folder / "films", 2, first=1)
+    assert here.run("run", "good.mp4").code == 0
+    (folder,) = (path for path in (here.folder / "out").iterdir() if path.is_dir())
+    (folder / "gist.json").unlink()
+    (folder / "gist.json").mkdir()
+    (folder / "gist.json" / "mine").write_text("precious", encoding="utf-8")
+    ended = here.run("run", "good.mp4", "films")
+    assert ended.code == 3
+    assert "in the way" in ended.out
+    assert len(list((here.folder / "out").glob("*/gist.json"))) == 3
+    assert (folder / "gist.json" / "mine").read_text(encoding="utf-8") == "precious"
+    (folder / "gist.json" / "mine").unlink()
+    (folder / "gist.json").rmdir()
+    assert here.run("run", "good.mp4", "films").code == 0
+    assert json.loads((folder / "gist.json").read_text(encoding="utf-8"))
