@@ -102,7 +102,7 @@ class Asker:
         return found.text
 
     async def answered(self) -> None:
-        """Note an answer that shows that this machine and the site get on."""
+        """Note that a whole request went well: this machine and the site get on."""
         self._streak = 0
         await self.pace.answered()
 
@@ -227,6 +227,7 @@ class YouTubeSource:
             if classify(failed.failure).rule.action is not Action.RESTART:
                 raise
             done = await self._anew(job, probe, cap)
+        await self._asker.answered()
         await self._captions(job, probe, done.path)
         return done
 
@@ -239,7 +240,7 @@ class YouTubeSource:
             "cookies": job.cookies,
         }
         probe = probe_of(await self._asker.ask(job.worker, "probe", request))
-        await self._asker.answered()
+        await self._asker.pace.answered()
         if probe.plan == "single":
             _log.warning("youtube.single_file", video=job.video, why="no ffmpeg, and no separate streams were offered")
         return probe

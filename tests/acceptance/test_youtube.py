@@ -280,6 +280,20 @@ async def test_one_fault_after_the_other_is_this_machines_fault(site: MediaServe
 
 
 @pytest.mark.asyncio
+async def test_media_refused_one_after_the_other_pause_the_source(site: MediaServer, fetching: Fetching) -> None:
+    """That the pages still answer does not make up for it: after three videos without media the fourth pauses."""
+    codes = []
+    for number in range(4):
+        video = f"video{number:06}"
+        site.video(video)
+        site.files[f"/media/{video}.mp4"].status = 403
+        with pytest.raises((Transient, Throttled)) as caught:
+            await fetching.get(video)
+        codes.append(caught.value.trouble.code)
+    assert codes == ["forbidden", "forbidden", "forbidden", "youtube_forbidden"]
+
+
+@pytest.mark.asyncio
 async def test_without_yt_dlp_the_source_pauses(site: MediaServer, tmp_path: Path) -> None:
     """No item is blamed for an interpreter that is not there."""
     made = build(site, tmp_path)
