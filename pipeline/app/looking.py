@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Literal
 
+from pipeline.app.naming import bared, last_part, place, spoken
 from pipeline.app.state import claimed, holder, need_database, reading, writing
 from pipeline.clock import SystemClock, iso
 from pipeline.config import Settings
@@ -50,9 +51,9 @@ async def names_of(records: Records, tasks: Sequence[Task]) -> dict[int, str]:
     """Return the user's own word for each task: the source of an item with the same video."""
     subjects = tuple({task.subject for task in tasks if task.subject})
     items = await records.tasks(Selection(kinds=("item",), subjects=subjects)) if subjects else []
-    by_subject = {item.subject: str(item.data["source"]) for item in reversed(items)}
+    by_subject = {item.subject: spoken(item.data["source"]) for item in reversed(items)}
     return {
-        task.id: str(task.data["source"]) if task.kind in _NAMED else by_subject.get(task.subject, task.key)
+        task.id: spoken(task.data["source"]) if task.kind in _NAMED else by_subject.get(task.subject, task.key)
         for task in tasks
     }
 
@@ -73,11 +74,11 @@ async def show(settings: Settings, item: str) -> ItemView:
         parked = {park.scope: park for park in await database.parked(SystemClock().now())}
         state, explanation, step = _explain(tasks, parked)
         return ItemView(
-            item=found,
+            item=bared(found),
             title=_title(found, publish),
-            source=str(found.data["source"]),
+            source=spoken(found.data["source"]),
             state=state,
-            tasks=tasks,
+            tasks=[bared(task) for task in tasks],
             results=[result for result in results if not result.job.startswith("_")],
             spends=await database.spends([found.subject]) if found.subject else [],
             folder=folder,
@@ -91,7 +92,7 @@ def _title(item: Task, publish: Task | None) -> str:
         return str(item.data["line"]["title"])
     if publish is not None and publish.data.get("title"):
         return str(publish.data["title"])
-    return str(item.data.get("about", {}).get("title") or str(item.data["locator"]).rpartition("/")[2])
+    return str(item.data.get("about", {}).get("title") or last_part(item.data["locator"]))
 
 
 async def _find(records: Records, name: str) -> Task:
@@ -103,7 +104,7 @@ async def _find(records: Records, name: str) -> Task:
             f"No item is called '{name}'", remedy="name its source, path, id or key; `reelmill status` lists some"
         )
     if len({task.key for task in found}) > 1:
-        some = ", ".join(str(task.data["source"]) for task in found[:5])
+        some = ", ".join(spoken(task.data["source"]) for task in found[:5])
         raise ConfigError(
             f"'{name}' fits {len(found)} items: {some}", remedy="give a longer part of the path, or the key"
         )
@@ -125,9 +126,10 @@ async def _scan(records: Records, name: str) -> list[Task]:
         after = page[-1].id
         for task in page:
             line = task.data["line"]
-            if name in (line["id"], line["title"], task.data["source"]):
+            source = task.data["source"]
+            if name in (line["id"], line["title"], source, spoken(source)):
                 sure.append(task)
-            elif task.data["locator"].endswith("/" + name.lstrip("/")) or _key_starts(task, name):
+            elif place(task.data["locator"]).endswith("/" + name.lstrip("/")) or _key_starts(task, name):
                 likely.append(task)
     return sure or likely
 

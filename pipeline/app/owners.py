@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from pipeline.app.naming import spoken
 from pipeline.catalog import Catalog, IndexInfo, Listing
 from pipeline.errors import Permanent, Transient
 from pipeline.kit import Task
@@ -67,7 +68,7 @@ class Owners:
     def _ref(self, key: str, tasks: Sequence[Task]) -> VideoRef:
         items = [task for task in tasks if task.kind == "item"]
         publish = next((task for task in tasks if task.kind == "publish" and "folder" in task.data), None)
-        source = str(items[0].data["source"]) if items else ""
+        source = spoken(items[0].data["source"]) if items else ""
         title = next((str(item.data["line"]["title"]) for item in items if item.data["line"]["title"]), "")
         if publish is None:
             return VideoRef("", title or source.rpartition("/")[2] or key, key, source)

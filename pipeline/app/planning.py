@@ -12,6 +12,7 @@ import anyio
 
 from pipeline.app.asking import price
 from pipeline.app.house import desk_of, entries_of, price_of
+from pipeline.app.naming import last_part, spoken
 from pipeline.app.platforms import choose
 from pipeline.app.queries import standing
 from pipeline.app.state import existing
@@ -103,9 +104,9 @@ class _Planner:
 
     async def _row(self, item: Item, known: Known, action: str, database: Database | None) -> PlanRow:
         action = {"changed": "new"}.get(action, action)
-        title = item.line.title or item.locator.rpartition("/")[2]
+        title = item.line.title or last_part(item.locator)
         if action in ("nothing", "restore", "failed", "held"):
-            return PlanRow(item.line.source, title, cast(_Action, action), (), None, 0, 0.0)
+            return PlanRow(spoken(item.line.source), title, cast(_Action, action), (), None, 0, 0.0)
         wishes = await self._wanted(item, known, database)
         video = known.video
         seconds, size, problem = await self._facts(item, known)
@@ -114,7 +115,7 @@ class _Planner:
         if seconds and not uploaded and self._settings.index_name and not choose(self._settings).local:
             usd += seconds / 60 * self._settings.prices.index_minute
         return PlanRow(
-            item.line.source,
+            spoken(item.line.source),
             title,
             cast(_Action, "failed" if problem else action),
             [wish.name for wish in wishes],

@@ -17,6 +17,7 @@ from pipeline import log
 from pipeline.errors import ConfigError, ReelmillError
 from pipeline.ingest.item import as_task, item_data, item_task
 from pipeline.ingest.listing import listing_task
+from pipeline.ingest.publish import bare
 from pipeline.ingest.wishes import Desk
 from pipeline.kit import Json, NewTask, Task
 from pipeline.model import Selection, State
@@ -257,7 +258,7 @@ def objection(desk: Desk, item: Item) -> BadLine | None:
     try:
         desk.wishes([as_task(item)], strict=True)
     except ConfigError as error:
-        return BadLine(item.line.place, item.line.source[:200], error.trouble)
+        return BadLine(item.line.place, bare(item.line.source)[:200], error.trouble)
     return None
 
 

@@ -74,7 +74,7 @@ class PublishKind:
             "title": title,
             "sources": [_source(item) for item in sorted(items, key=lambda item: item.key)],
             "media": {
-                name: _bare(data[name]) if name == "url" else data[name]
+                name: bare(data[name]) if name == "url" else data[name]
                 for name in (
                     "sha256",
                     "size",
@@ -115,7 +115,7 @@ def title_of(items: Sequence[Task], current: Sequence[tuple[Wish, Result]]) -> s
         title = result.body.get("title") if isinstance(result.body, dict) else None
         if isinstance(title, str) and title.strip():
             return title.strip()
-    return _bare(str(items[0].data["locator"])).rstrip("/").rpartition("/")[2] if items else "video"
+    return bare(str(items[0].data["locator"])).rstrip("/").rpartition("/")[2] if items else "video"
 
 
 def spend_card(spends: Sequence[Spend]) -> dict[str, Json]:
@@ -144,10 +144,10 @@ def _source(item: Task) -> dict[str, Json]:
     about = {"about": item.data["about"]} if item.data.get("about") else {}
     if item.data.get("type") == "youtube":  # the query of its address is the video's own name, no secret
         return {"source": item.data["locator"], "locator": item.data["locator"], **kept, **about}
-    return {"source": _bare(item.data["source"]), "locator": _bare(item.data["locator"]), **kept}
+    return {"source": bare(item.data["source"]), "locator": bare(item.data["locator"]), **kept}
 
 
-def _bare(place: str) -> str:
+def bare(place: str) -> str:
     """Return an address without its query, which may be a signature that opens it; paths as they are."""
     return place.partition("?")[0] if "://" in place else place
 
