@@ -106,7 +106,7 @@ class World:
         api: Any = self._client(served, clock)
         try:
             guarded = Wrecked(database, wreck, "store", spared=("aclose",)) if wreck else database
-            outside = real_outside(settings, guarded, clock)
+            outside = real_outside(settings, guarded, clock, random.Random(3), api.ceilings)
             if wreck is not None:
                 api = Wrecked(api, wreck, "api", spared=("aclose",))
                 outside = replace(outside, sink=Wrecked(outside.sink, wreck, "sink", spared=("folder",)))

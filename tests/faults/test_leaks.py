@@ -87,7 +87,7 @@ async def test_an_upload_that_is_broken_off_closes_its_file_at_once(tmp_path: Pa
             Request("PUT", "", range=FileRange(path, 0, SIZE), url=f"http://127.0.0.1:{port}/chunk")
             if way == "chunk"
             else Request(
-                "POST", "/assets", form=[("method", "direct")], file=FilePart(path, "film.mp4", "video/mp4", SIZE)
+                "POST", "/assets", form=[("method", "direct")], files=[FilePart(path, "film.mp4", "video/mp4", SIZE)]
             )
         )
         with counting():
