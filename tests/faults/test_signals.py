@@ -86,7 +86,7 @@ def hanging(terminal: Terminal, platform: Platform, films: str) -> Running:
 
 @pytest.mark.slow
 def test_a_second_signal_stops_now(tmp_path: Path, platform: Platform, films: str) -> None:
-    """Requests that hang are waited for after the first Ctrl-C and dropped at the second, within two seconds."""
+    """Requests that hang are waited for after the first Ctrl-C and dropped at the second: seconds, not the whole grace."""
     terminal = customer(tmp_path / "here", platform)
     running = hanging(terminal, platform, films)
     running.signal(signal.SIGINT)
@@ -96,7 +96,7 @@ def test_a_second_signal_stops_now(tmp_path: Path, platform: Platform, films: st
     began = time.monotonic()
     running.signal(signal.SIGINT)
     ended = running.wait(10)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5  # two on a quiet machine; the grace is twenty
     assert ended.code == 130, ended.err
     assert ended.told == []
     check_resumed(terminal, films, platform)
@@ -110,7 +110,7 @@ def test_the_grace_ends_by_itself(tmp_path: Path, platform: Platform, films: str
     began = time.monotonic()
     running.signal(signal.SIGTERM)
     assert running.wait(10).code == 130
-    assert 1.0 <= time.monotonic() - began < 4
+    assert 1.0 <= time.monotonic() - began < 10
     check_resumed(terminal, films, platform)
 
 
