@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -53,8 +53,14 @@ def choose(settings: Settings) -> Chosen:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, journal: Journal, clock: Clock, rng: Random) -> AsyncIterator[Provider]:
-    """Open the platform's client, with the embedded platform behind it where that is the choice."""
+async def opened(
+    settings: Settings, journal: Journal, clock: Clock, rng: Random, *, fetches: bool = False
+) -> AsyncIterator[Provider]:
+    """Open the platform's client, with the embedded platform behind it where that is the choice.
+
+    ``fetches``: on v1.2 the embedded platform gets YouTube addresses by itself, as the vendor's did. A look (search,
+    doctor) leaves that to the runs, whose journal keeps the pace.
+    """
     chosen = choose(settings)
     key = settings.api_key.get_secret_value() if settings.api_key is not None else ""
     if chosen.local and not chosen.base_url:
@@ -63,9 +69,16 @@ async def opened(settings: Settings, journal: Journal, clock: Clock, rng: Random
         token = secrets.token_urlsafe(24)
         folder = platform_folder(settings)
         own = settings.platform
-        server = LocalPlatform(folder, token=token, clock=clock, workers=own.workers, media=own.media)
-        async with server, _client(settings, chosen, server.base_url, token, journal, clock, rng) as api:
-            yield api
+        async with AsyncExitStack() as stack:
+            fetch = None
+            if fetches and settings.provider.api == "v1.2":
+                from pipeline.app.fetching import fetcher
+
+                fetch = await stack.enter_async_context(fetcher(settings, journal, clock, rng))
+            server = LocalPlatform(folder, token=token, clock=clock, workers=own.workers, media=own.media, fetch=fetch)
+            await stack.enter_async_context(server)
+            client = _client(settings, chosen, server.base_url, token, journal, clock, rng)
+            yield await stack.enter_async_context(client)
     else:
         async with _client(settings, chosen, chosen.base_url, key, journal, clock, rng) as api:
             yield api

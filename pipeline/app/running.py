@@ -59,7 +59,7 @@ async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None
         entries = _entries(settings, sources)
         async with writing(settings) as database:
             await _something_to_do(database, sources)
-            async with opened(settings, database, clock, rng) as api:
+            async with opened(settings, database, clock, rng, fetches=True) as api:
                 return await Session(settings, database, api, clock, rng).run(entries, watch)
 
 

@@ -6,9 +6,11 @@ import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import anyio
 
+from pipeline.app.memory import Nowhere
 from pipeline.app.platforms import platform_folder
 from pipeline.app.running import Watch, run
 from pipeline.clock import SystemClock
@@ -33,22 +35,26 @@ async def platform(
     Raises:
         ConfigError: the fault script cannot be read, or the port is taken.
     """
+    from pipeline.app.fetching import fetcher
     from pipeline.local.faults import read_faults
     from pipeline.local.platform import serve_forever
 
     folder = platform_folder(settings)
     token = _token(settings, folder)
     script = read_faults(faults) if faults is not None else None
-    await serve_forever(
-        folder,
-        token=token,
-        host=host or settings.platform.host,
-        port=settings.platform.port if port is None else port,
-        faults=script,
-        clock=SystemClock(),
-        ready=lambda base_url: ready(base_url, token),
-        media=media or settings.platform.media,
-    )
+    clock = SystemClock()
+    async with fetcher(settings, Nowhere(), clock, Random()) as fetch:
+        await serve_forever(
+            folder,
+            token=token,
+            host=host or settings.platform.host,
+            port=settings.platform.port if port is None else port,
+            faults=script,
+            clock=clock,
+            ready=lambda base_url: ready(base_url, token),
+            media=media or settings.platform.media,
+            fetch=fetch,
+        )
 
 
 def _token(settings: Settings, folder: Path) -> str:

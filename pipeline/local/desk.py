@@ -35,6 +35,7 @@ class Desk:
     limits: Limits
     policy: UrlPolicy
     shelf: Shelf | None = None  #: files that stand for YouTube's
+    fetches: bool = False  #: what the shelf lacks is fetched from YouTube
     base_url: str = ""
 
     def entry(self, request: Request, effect: str, object_id: str, key: str, minutes: float = 0.0) -> Entry:

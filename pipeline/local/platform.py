@@ -17,6 +17,7 @@ from pipeline import log
 from pipeline.errors import ConfigError, StoreError
 from pipeline.local.analysis import Analyse
 from pipeline.local.crew import crew_of
+from pipeline.local.deliveries import Fetch
 from pipeline.local.desk import Desk
 from pipeline.local.faults import Faults
 from pipeline.local.fetch import UrlPolicy
@@ -65,6 +66,7 @@ class LocalPlatform:
         url_policy: whether media may be fetched by address; not at all by default.
         limits: sizes, durations, expiries.
         media: folder of files named by YouTube id, which stand for YouTube's on v1.2.
+        fetch: gets what is not in that folder; without it such an address is refused.
 
     Raises on entering:
         Busy: another process serves the folder.
@@ -86,6 +88,7 @@ class LocalPlatform:
         url_policy: UrlPolicy | None = None,
         limits: Limits | None = None,
         media: Path | None = None,
+        fetch: Fetch | None = None,
     ) -> None:
         if not token:
             raise ConfigError("the local platform needs a token", remedy="give it any text of your own")
@@ -96,8 +99,8 @@ class LocalPlatform:
         self._crew = crew_of(analyse, workers, folder / "workers.log")
         limits, policy = limits or Limits(), url_policy or UrlPolicy()
         shelf = Shelf(media) if media is not None else None
-        self._work = Work(self._state, self._crew, clock, limits, policy, workers, shelf)
-        self._desk = Desk(self._state, self._work, clock, limits, policy, shelf)
+        self._work = Work(self._state, self._crew, clock, limits, policy, workers, shelf, fetch)
+        self._desk = Desk(self._state, self._work, clock, limits, policy, shelf, fetches=fetch is not None)
         own = PlatformRoutes(self._desk)
         self._gate = own.gate = Gate(_application(self._desk, own), token=token, faults=faults or Faults(), clock=clock)
         self._server = EmbeddedServer(self._gate, host, port)
@@ -202,6 +205,7 @@ async def serve_forever(
     url_policy: UrlPolicy | None = None,
     limits: Limits | None = None,
     media: Path | None = None,
+    fetch: Fetch | None = None,
 ) -> None:
     """Serve until cancelled; ``ready`` is told the base URL once requests are answered.
 
@@ -219,6 +223,7 @@ async def serve_forever(
         url_policy=url_policy,
         limits=limits,
         media=media,
+        fetch=fetch,
     )
     async with platform:
         ready(platform.base_url)

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipeline.local import ledger, places
+from pipeline.local.deliveries import AWAITED
 from pipeline.local.desk import Desk, discard, fate_of, json_body
 from pipeline.local.filters import SIZES, TIMES, Column, listed
 from pipeline.local.form import read_form
@@ -72,7 +73,10 @@ class TaskRoutes:
         return reply({"_id": video.task_id})
 
     async def external(self, request: Request) -> Response:
-        """Take a YouTube address whose video lies in the media folder; nothing is fetched from YouTube."""
+        """Take a YouTube address: its video lies in the media folder, else it is fetched, where the platform can do that.
+
+        What must be fetched is accepted at once and stays in validating until its file is there.
+        """
         body = await json_body(request)
         url = body.get("url")
         key = watched(url)
@@ -80,35 +84,38 @@ class TaskRoutes:
             raise invalid("The url parameter must be the address of a YouTube video.")
         held = await self._held(key)
         now = self._desk.clock.now()
-        metadata = {name: text for name, text in (("title", held.title), ("captions", held.captions)) if text}
+        beside = (("title", held.title), ("captions", held.captions)) if held is not None else ()
+        title = held.title if held is not None else ""
         asset = Asset(
             id=new_id(now),
             method="url",
             status="processing",
-            filename=held.title or key,
-            file_type=mimetypes.guess_type(held.path.name)[0] or "",
+            filename=title or key,
+            file_type=(mimetypes.guess_type(held.path.name)[0] or "") if held is not None else "",
             created=now,
             url=url,
             fate=_asset_fate(fate_of(request)),
-            user_metadata=metadata,
+            user_metadata={name: text for name, text in beside if text},
+            technical=AWAITED if held is None else {},
         )
-        # Without a title beside the file it is not known before the file was looked at.
-        video = await self._accept(request, body.get("index_id"), asset, "external_task_created", url, held.title)
+        # Without a title beside the file it is not known before the file was fetched or looked at.
+        video = await self._accept(request, body.get("index_id"), asset, "external_task_created", url, title)
         return reply({"_id": video.task_id}, 201)
 
-    async def _held(self, key: str) -> Held:
+    async def _held(self, key: str) -> Held | None:
+        """Return what the media folder has, or None where it is to be fetched; raises ApiError (400)."""
         shelf = self._desk.shelf
+        held = await self._desk.state.aside(lambda: shelf.find(key)) if shelf is not None else None
+        if held is not None or self._desk.fetches:
+            return held
         if shelf is None:
             raise unsupported(
                 "downloads from YouTube", "Serve it with --media DIR, a folder of files named by video id, or upload."
             )
-        held = await self._desk.state.aside(lambda: shelf.find(key))
-        if held is None:
-            raise unsupported(
-                "downloads from YouTube",
-                f"The media folder has no file named {key}.mp4 (or .mkv, .webm ...): put it there, or upload it.",
-            )
-        return held
+        raise unsupported(
+            "downloads from YouTube",
+            f"The media folder has no file named {key}.mp4 (or .mkv, .webm ...): put it there, or upload it.",
+        )
 
     def _uploaded(self, form: Form, fate: str) -> Asset:
         """Read an upload form; raises ApiError (400)."""

@@ -20,6 +20,7 @@ from pipeline.local import crew as hands
 from pipeline.local import shelf as shelves
 from pipeline.local.analysis import Ask, Refused, Reply, Words
 from pipeline.local.crew import Broken, Crew
+from pipeline.local.deliveries import Deliveries, Fetch
 from pipeline.local.fetch import UrlPolicy, download
 from pipeline.local.indexing import Indexing, ask_about
 from pipeline.local.limits import Limits
@@ -35,7 +36,7 @@ CUT_WARNING = "The answer was cut: it reached max_tokens. The text up to there i
 
 
 class Work:
-    """Three queues in memory, filled from the state at the start and by the routes later."""
+    """Queues in memory, filled from the state at the start and by the routes later."""
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class Work:
         policy: UrlPolicy,
         workers: int,
         shelf: Shelf | None = None,
+        fetch: Fetch | None = None,
     ) -> None:
         self._state = state
         self._crew = crew
@@ -55,19 +57,23 @@ class Work:
         self._shelf = shelf
         self._workers = workers
         self._indexing = Indexing(state, crew, clock, limits)
+        self._deliveries = Deliveries(state, shelf, fetch, limits.url_bytes)
         self._group: anyio.abc.TaskGroup | None = None
         self._assets: asyncio.Queue[str] = asyncio.Queue()
+        self._awaited: asyncio.Queue[str] = asyncio.Queue()
         self._jobs: asyncio.Queue[str] = asyncio.Queue()
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Work until cancelled, beginning with what an earlier process has left."""
         assets, jobs, videos = await self._state.unfinished()
+        await self._deliveries.sweep(assets)
         try:
             async with anyio.create_task_group() as group:
                 self._group = group
                 group.start_soon(self._indexing.run)
                 for _ in range(2):
                     group.start_soon(self._drain, self._assets, self._take_asset)
+                    group.start_soon(self._drain, self._awaited, self._take_awaited)
                 for _ in range(self._workers):
                     group.start_soon(self._drain, self._jobs, self._take_job)
                 for key in assets:
@@ -114,9 +120,22 @@ class Work:
 
     async def _take_asset(self, key: str) -> None:
         asset = await self._asset(key)
-        if asset is not None and asset.status == "processing":
-            await self.process(asset)
-            await self._arrived(asset.id)
+        if asset is None or asset.status != "processing":
+            return
+        if await self._deliveries.due(asset):  # may take long: what has arrived does not wait behind it
+            self._awaited.put_nowait(key)
+            return
+        await self.process(asset)
+        await self._arrived(asset.id)
+
+    async def _take_awaited(self, key: str) -> None:
+        asset = await self._asset(key)
+        if asset is None or asset.status != "processing":
+            return
+        brought = await self._deliveries.bring(asset) if await self._deliveries.due(asset) else asset
+        if brought is not None:
+            await self.process(brought)
+            await self._arrived(key)
 
     async def _arrived(self, asset_id: str) -> None:
         for key in await self._state.look(lambda db: _waiting(db, asset_id)):
@@ -135,7 +154,7 @@ class Work:
             _, _, message = asset.fate.split(":", 2)
             done = dataclasses.replace(asset, status="failed", error=message or "file could not be processed")
         else:
-            done = await self._examine(asset)
+            done = await self._examine(asset) if asset.status == "processing" else asset
         await self._state.change(lambda db: ASSETS.put(db, _keeping_metadata(db, done)), durable=False)
         return done
 

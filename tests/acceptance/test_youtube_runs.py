@@ -86,6 +86,24 @@ def test_a_line_is_fetched_uploaded_analysed_and_its_copy_removed(site: MediaSer
 
 
 @pytest.mark.slow
+def test_on_v1_2_the_embedded_platform_fetches_the_line_itself(site: MediaServer, tmp_path: Path) -> None:
+    """The address is handed over once, comes back with its title and answered questions, and no copy is left."""
+    site.video(V, captions=captions(site.base + "/caption"))
+    site.files["/caption"] = Blob(VTT.encode(), "text/vtt")
+    here = place(tmp_path, site)
+    config = tmp_path / "reelmill.toml"
+    config.write_text(config.read_text().replace('kind = "local"', 'kind = "local"\napi = "v1.2"'))
+    report = here.run(V)
+    assert (report["items"]["done"], report["published"]) == (1, 1)
+    with sqlite3.connect(f"file:{tmp_path / 'state' / 'platform' / 'platform.sqlite3'}?mode=ro", uri=True) as database:
+        effects = [effect for (effect,) in database.execute("SELECT effect FROM ledger")]
+        (name,) = (name for (name,) in database.execute("SELECT filename FROM videos"))
+    database.close()
+    assert (effects.count("external_task_created"), effects.count("indexed"), name) == (1, 1, f"Video {V}")
+    assert list((tmp_path / "state" / "platform" / "fetched").iterdir()) == here.fetched() == []
+
+
+@pytest.mark.slow
 def test_kept_copies_stay(site: MediaServer, tmp_path: Path) -> None:
     """``keep = true`` leaves the file where it is."""
     site.video(V)

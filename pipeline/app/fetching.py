@@ -1,0 +1,93 @@
+"""YouTube for the embedded platform's v1.2, which gets addresses by itself: our source, with the patience it needs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import anyio.to_thread
+
+from pipeline import log
+from pipeline.app.downloads import asker_of, crew_of
+from pipeline.app.platforms import platform_folder
+from pipeline.backoff import Backoff
+from pipeline.config import Settings
+from pipeline.errors import Throttled, Transient
+from pipeline.local.deliveries import Fetch
+from pipeline.local.shelf import Held
+from pipeline.ports import Ceilings, Clock, Item, Journal, Line, MediaFacts, Source
+from pipeline.source.room import Room
+from pipeline.source.sidecars import read_captions
+from pipeline.source.youtube import YouTubeSource
+
+_log = log.get("platform")
+_BYTES = 2 * 1000**3  #: of a v1.2 video
+
+
+@asynccontextmanager
+async def fetcher(settings: Settings, journal: Journal, clock: Clock, rng: Random) -> AsyncIterator[Fetch]:
+    """Lend what fetches from YouTube; no worker is started before one is needed, and all are ended with it.
+
+    Raises:
+        ConfigError: an option for yt-dlp is not allowed.
+    """
+    crew = crew_of(settings)
+    asker = asker_of(settings, crew, journal, clock, rng)
+    room = Room(platform_folder(settings) / "fetched", settings.fetch.max_bytes, clock, settings.limits.patience)
+    source = YouTubeSource(asker, room, Ceilings(direct_bytes=_BYTES, multipart_bytes=_BYTES), clock)
+    try:
+        yield Patient(source, settings, clock, rng).fetch
+    finally:
+        with anyio.CancelScope(shield=True):
+            await crew.aclose()
+
+
+class Patient:
+    """Asks a source again where the engine would: a platform of its own has no engine around it."""
+
+    def __init__(self, source: Source, settings: Settings, clock: Clock, rng: Random) -> None:
+        rules = settings.policy
+        self._source = source
+        self._clock = clock
+        self._rng = rng
+        self._tries = rules.attempts
+        self._most = rules.stage_hours * 3600  #: seconds altogether
+        self._backoff = Backoff(rules.retry_first, rules.retry_most)
+
+    async def fetch(self, video: str, folder: Path) -> Held:
+        """Return the file of a YouTube id below the folder, with its title and captions.
+
+        Raises:
+            ReelmillError: it cannot be had, not yet, or not within the tries and hours of ``[policy]``.
+        """
+        address = f"https://www.youtube.com/watch?v={video}"
+        item = Item(f"youtube:video:{video}", "youtube", address, Line(address))
+        begun, tries = self._clock.monotonic(), 0
+        while True:
+            try:
+                return await _held(await self._source.fetch(item, folder))
+            except Transient as error:
+                tries += not isinstance(error, Throttled)  # waiting is not an attempt
+                wait = self._wait(error, tries)
+                if wait is None or self._clock.monotonic() - begun + wait > self._most:
+                    raise
+                _log.info("platform.fetch_waits", video=video, why=str(error), seconds=round(wait, 1))
+            await self._clock.sleep(wait)
+
+    def _wait(self, error: Transient, tries: int) -> float | None:
+        """Return the seconds before the next try; None: that was the last."""
+        if isinstance(error, Throttled):
+            return error.after
+        if error.waits is not None:
+            return error.waits[tries - 1] if tries <= len(error.waits) else None
+        if tries >= self._tries:
+            return None
+        return error.after if error.after is not None else self._backoff.delay(tries, self._rng)
+
+
+async def _held(facts: MediaFacts) -> Held:
+    title = facts.about.get("title")
+    captions = await anyio.to_thread.run_sync(read_captions, facts.captions)
+    return Held(facts.path, " ".join(title.split()) if isinstance(title, str) else "", captions)
