@@ -27,6 +27,7 @@ from pipeline.local.limits import Limits
 from pipeline.local.records import ASSETS, JOBS, VIDEOS, Asset, Job
 from pipeline.local.shelf import Shelf
 from pipeline.local.state import DISK_AGAIN, State, settle
+from pipeline.local.wire import ApiError
 from pipeline.model import Json
 from pipeline.ports import Clock
 
@@ -188,9 +189,16 @@ class Work:
     async def _fetch(self, url: str, half: Path) -> None:
         """Get the bytes behind an address: YouTube's from the shelf, others from the network; raises Refused."""
         watched, shelf = shelves.watched(url), self._shelf
-        if watched is None or shelf is None:
-            await download(url, half, self._policy, self._limits.url_bytes)
+        if watched is None:
+            try:
+                await download(url, half, self._policy, self._limits.url_bytes)
+            except ApiError as error:  # accepted under a policy that a restart has tightened
+                raise Refused("video_url_unreachable", error.message) from None
             return
+        if shelf is None:
+            raise Refused(
+                "video_url_unreachable", f"The file of {watched} is gone: the platform has no media folder now."
+            )
         held = await self._state.aside(lambda: shelf.find(watched))
         if held is None:
             raise Refused("video_url_unreachable", f"The file of {watched} is no longer in the media folder.")

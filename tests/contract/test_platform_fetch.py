@@ -11,10 +11,12 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+from anyio.abc import SocketAttribute, SocketStream
 
 from pipeline.errors import Permanent
+from pipeline.local.fetch import UrlPolicy
 from pipeline.local.shelf import Held
-from tests.contract.double import TOKEN, VIDEO, client_of, done, old_client_of, old_index, old_platform, task
+from tests.contract.double import TOKEN, VIDEO, client_of, done, old_client_of, old_index, old_platform, platform, task
 from tests.contract.test_platform_restart import killed
 from tests.contract.test_platform_tasks import WATCH, refused, shelf
 
@@ -212,3 +214,29 @@ async def test_after_sigkill_it_is_fetched_again(tmp_path: Path) -> None:
             assert [e.effect for e in platform.ledger.entries()].count("indexed") == 1
     assert (site.asked, site.found) == ([KEY], [["half"]])
     assert left(tmp_path) == []
+
+
+@pytest.mark.asyncio
+async def test_what_was_accepted_under_a_wider_policy_fails_with_its_reason(tmp_path: Path) -> None:
+    """A platform that may not fetch any more what it had accepted says so on the asset, and goes on serving."""
+
+    async def never(stream: SocketStream) -> None:
+        async with stream:
+            await anyio.sleep_forever()
+
+    async with anyio.create_task_group() as group:
+        listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+        group.start_soon(listener.serve, never)
+        address = f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}/film.mp4"
+        async with platform(tmp_path, url_policy=UrlPolicy("any")) as (_, client):
+            made = await client.post("/assets", files={"method": (None, "url"), "url": (None, address)})
+            assert made.status_code == 201
+        async with platform(tmp_path) as (_, client):
+            asset = {"status": "processing"}
+            with anyio.fail_after(20):
+                while asset["status"] == "processing":
+                    asset = (await client.get(f"/assets/{made.json()['_id']}")).json()
+            assert asset["status"] == "failed"
+            assert (await client.get("/assets")).status_code == 200
+        group.cancel_scope.cancel()
+    await listener.aclose()
