@@ -1,7 +1,9 @@
-"""The HTTP border: what is sent where. It and ``connections``, which sends it, are the only files that know httpx.
+"""The HTTP border: the only file that knows httpx.
 
 * The key goes to the configured origin and nowhere else: never to a presigned address, never along a redirect (none is
   followed), never over plain HTTP except to this machine.
+* Each connection is a pool of its own. One pool of 50 spends five times the CPU per request, because a pool looks through
+  all its connections, with a system call for each idle one, at the start and at the end of every request.
 * What httpx raises becomes one of our errors here, by one rule: nothing was sent -> Transient and untouched; anything
   else -> Transient for a safe request, Ambiguous for any other.
 """
@@ -10,8 +12,10 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import ssl
 import zlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from dataclasses import dataclass
 from random import Random
 from urllib.parse import quote, urlencode
 from urllib.request import getproxies, proxy_bypass
@@ -23,13 +27,96 @@ from pipeline.errors import Ambiguous, ConfigError, Permanent, ReelmillError, Tr
 from pipeline.ports import Clock
 from pipeline.provider import body as bodies
 from pipeline.provider import wire
-from pipeline.provider.connections import Lines, Outgoing, Pools, TooMuch
 from pipeline.provider.dialect import Request, Response
 
+POOL = 1  #: connections per pool
+KEEP = 4.0  #: seconds an idle connection is kept: shorter than servers do, or a POST may meet a closing one
 MOST = 64 * 1024 * 1024  #: bytes of an answer, unpacked
 AGENT = b"reelmill"
 
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent(httpx.AsyncByteStream):
+    """Bytes from our own generator as httpx wants them; nobody but us closes it, which closes its file."""
+
+    source: AsyncGenerator[bytes, None]
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for block in self.source:
+            yield block
+
+    async def aclose(self) -> None:
+        """End the generator wherever it stands."""
+        await self.source.aclose()
+
+
+class _Pool:
+    """Up to POOL connections, and how many requests are on them."""
+
+    __slots__ = ("busy", "http")
+
+    def __init__(self, context: ssl.SSLContext, size: int, proxy: str | None) -> None:
+        limits = httpx.Limits(max_connections=size, max_keepalive_connections=size, keepalive_expiry=KEEP)
+        self.http = httpx.AsyncHTTPTransport(verify=context, limits=limits, trust_env=False, proxy=proxy)
+        self.busy = 0
+
+
+def _busy(pool: _Pool) -> int:
+    return pool.busy
+
+
+class _Pools:
+    """``connections`` in all, in small pools; a request takes the least busy one."""
+
+    def __init__(self, context: ssl.SSLContext, connections: int, proxy: str | None) -> None:
+        sizes = [min(POOL, connections - first) for first in range(0, connections, POOL)]
+        self._pools = [_Pool(context, size, proxy) for size in sizes]
+        self.room = anyio.Semaphore(connections)  # waiting here costs nothing; waiting in a pool costs CPU
+
+    async def send(self, request: httpx.Request, most: int) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        pool = min(self._pools, key=_busy)
+        pool.busy += 1
+        try:
+            response = await pool.http.handle_async_request(request)
+            try:
+                return response.status_code, response.headers.raw, await _read(response, most)
+            finally:
+                await response.aclose()
+        finally:
+            pool.busy -= 1
+            if isinstance(request.stream, _Sent):
+                await request.stream.aclose()
+
+    async def aclose(self) -> None:
+        for pool in self._pools:
+            await pool.http.aclose()
+
+
+class TooMuch(Exception):
+    """An answer grew over its limit; never leaves this module."""
+
+
+async def _read(response: httpx.Response, most: int) -> bytes:
+    if not isinstance(response.stream, httpx.AsyncByteStream):  # pragma: no cover - a promise of httpx, for the checker
+        raise TypeError("not an async response")
+    unpack = _unpacker(response.headers.get("content-encoding", "identity"))
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.stream:
+        if unpack is not None:
+            part = unpack.decompress(part, most - size + 1)
+        size += len(part)
+        if size > most or (unpack is not None and unpack.unconsumed_tail):
+            raise TooMuch
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _unpacker(encoding: str) -> zlib._Decompress | None:
+    """We ask for plain bytes; one who packs them all the same is unpacked, but never beyond the limit."""
+    return zlib.decompressobj(47) if encoding.lower() in ("gzip", "x-gzip", "deflate") else None
 
 
 class Transport:
@@ -48,12 +135,9 @@ class Transport:
             (b"user-agent", AGENT), *([(b"x-api-key", self._key)] if self._key else []),
         ]  # fmt: skip
         context = httpx.create_ssl_context()
-        proxy = _proxy(self._base)
-        self._api = Lines(self._base, context) if proxy is None else Pools(context, connections, proxy)
-        # Chunks have connections of their own: an upload must not keep a status request waiting.
-        self._storage = Pools(context, connections, None if self._loopback else proxy)
-        # Waiting here costs nothing; waiting in a pool costs CPU.
-        self._api_room, self._storage_room = anyio.Semaphore(connections), anyio.Semaphore(connections)
+        self._api = _Pools(context, connections, _proxy(self._base))
+        # Chunks have pools of their own: an upload must not keep a status request waiting.
+        self._storage = _Pools(context, connections, None if self._loopback else _proxy(self._base))
         self._limits = {"connect": min(timeout, 15.0), "read": timeout, "write": timeout, "pool": timeout}
 
     async def send(self, request: Request) -> Response:
@@ -67,13 +151,13 @@ class Transport:
         """
         foreign = bool(request.url)
         built = self._presigned(request) if foreign else self._to_origin(request)
-        wires, room = (self._storage, self._storage_room) if foreign else (self._api, self._api_room)
+        pools = self._storage if foreign else self._api
         # Each read and write has its own limit; this one ends an answer that trickles for ever.
         total = None if request.files or request.range else 3 * (request.timeout or self._timeout)
         try:
-            async with room:
+            async with pools.room:
                 with anyio.fail_after(total):
-                    status, raw, body = await wires.send(built, self._most)
+                    status, raw, body = await pools.send(built, self._most)
         except _UNSENT as error:
             raise self._unreachable(error) from None
         except (httpx.TransportError, httpx.InvalidURL, TimeoutError, OSError, zlib.error, TooMuch) as error:
@@ -88,16 +172,16 @@ class Transport:
         await self._api.aclose()
         await self._storage.aclose()
 
-    def _to_origin(self, request: Request) -> Outgoing:
+    def _to_origin(self, request: Request) -> httpx.Request:
         if not request.path.startswith("/"):
             raise ValueError(f"a path begins with a slash: {request.path!r}")
         path = self._prefix + request.path.encode("ascii")
         if request.params:
             path += b"?" + urlencode(request.params, quote_via=quote).encode("ascii")
         headers = [*self._own, *_encoded(request.headers)]
-        return self._built(request, self._base, path, headers)
+        return self._built(request, self._base.copy_with(raw_path=path), headers)
 
-    def _presigned(self, request: Request) -> Outgoing:
+    def _presigned(self, request: Request) -> httpx.Request:
         try:
             url = httpx.URL(request.url)
         except httpx.InvalidURL:
@@ -106,29 +190,28 @@ class Transport:
         if not (url.scheme == "https" or plain) or not url.host:
             raise Permanent("the platform named an address without encryption", code="bad_address")
         given = [(name, value) for name, value in _encoded(request.headers) if name not in (b"x-api-key", b"host")]
-        return self._built(request, url, url.raw_path, [(b"host", url.netloc), (b"user-agent", AGENT), *given])
+        return self._built(request, url, [(b"host", url.netloc), (b"user-agent", AGENT), *given])
 
-    def _built(
-        self, request: Request, origin: httpx.URL, target: bytes, headers: list[tuple[bytes, bytes]]
-    ) -> Outgoing:
-        content: AsyncGenerator[bytes, None] | bytes = b""
+    def _built(self, request: Request, url: httpx.URL, headers: list[tuple[bytes, bytes]]) -> httpx.Request:
+        content: httpx.AsyncByteStream | bytes = b""
         if request.json is not None:
             content = json.dumps(request.json, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
             headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
         elif request.form is not None:
             form = bodies.form(request.form, request.files, f"reelmill{self._rng.getrandbits(128):032x}")
-            content = form.stream()
+            content = _Sent(form.stream())
             headers += [(b"content-type", form.content_type.encode()), (b"content-length", b"%d" % form.length)]
         elif request.range is not None:
             stamp = bodies.Stamp.of(request.range.path)
-            content = bodies.blocks(request.range, stamp)
+            content = _Sent(bodies.blocks(request.range, stamp))
             headers.append((b"content-length", b"%d" % request.range.length))
         elif request.method not in ("GET", "HEAD"):
             headers.append((b"content-length", b"0"))
         limits = self._limits
         if request.timeout is not None:
             limits = {**limits, "read": request.timeout, "write": request.timeout}
-        return Outgoing(request.method, origin, target, headers, content, limits)
+        stream = httpx.ByteStream(content) if isinstance(content, bytes) else content
+        return httpx.Request(request.method, url, headers=headers, stream=stream, extensions={"timeout": limits})
 
     def _unreachable(self, error: Exception) -> ReelmillError:
         return Transient(
