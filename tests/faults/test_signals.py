@@ -168,7 +168,7 @@ def test_two_runs_started_together(tmp_path: Path, platform: Platform, films: st
 @pytest.mark.slow
 def test_a_platform_that_dies_under_a_run_and_comes_back(tmp_path: Path, platform: Platform, films: str) -> None:
     """The run waits it out: it ends with exit 0 and every effect once, although answers were lost in the middle."""
-    terminal = customer(tmp_path / "here", platform, policy={"retry_first": 0.2, "retry_most": 1.0})
+    terminal = customer(tmp_path / "here", platform, policy={"retry_first": 0.2, "retry_most": 1.0, "attempts": 500})
     running = terminal.start("run", films)
     for count in (1, 3, 5):
         wait_for(platform, "asset_created", count)
