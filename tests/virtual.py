@@ -23,12 +23,17 @@ EPOCH = 1_800_000_000.0
 _THREAD_TURNS = 4  #: turns of the loop that a worker thread takes: there, at work, back, and its waiter's own
 
 
+def _nothing() -> None:
+    """Let the turn pass."""
+
+
 class _JumpingSelector(selectors.DefaultSelector):
     """Answers at once; asked to wait, it moves the loop's clock instead."""
 
     loop: VirtualLoop
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.loop.pulse()
         ready = super().select(0)
         if not ready and timeout is None:
             raise RuntimeError("virtual time: every task waits for something that will never come")
@@ -44,6 +49,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         selector = _JumpingSelector()
         selector.loop = self
         self._virtual = 0.0
+        self.pulse: Callable[[], None] = _nothing  #: called once a turn, before anything else: for accidents of all sorts
         super().__init__(selector)
 
     def time(self) -> float:
