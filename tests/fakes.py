@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from pipeline.catalog import IndexedVideo, IndexSpec, Listing
+from pipeline.catalog import Found, Hit, IndexedVideo, IndexInfo, IndexSpec, Listing, Query
 from pipeline.errors import Ambiguous, InputError, Permanent
 from pipeline.kit import OutFile
 from pipeline.ports import (
@@ -109,6 +109,10 @@ class _Asked:
     ready_at: float
 
 
+def _never(name: str) -> bool:
+    return False
+
+
 @dataclass
 class FakePlatform:
     """The provider's side: lives on when our process dies. Everything it accepts is in the ledger."""
@@ -124,7 +128,7 @@ class FakePlatform:
     indexed: dict[str, tuple[str, float]] = field(default_factory=dict)  #: id -> (asset, ready at)
     seconds: float = 60.0
     spoil: Callable[[Question, str], str] | None = None  #: turns a good answer text into a bad one
-    doomed: Callable[[str], bool] = lambda name: False
+    doomed: Callable[[str], bool] = _never
 
     def effects(self) -> dict[tuple[str, str], int]:
         """Return how often each paid effect was accepted."""
@@ -330,7 +334,9 @@ _OLD_ANSWERS: Mapping[tuple[str, str], Any] = {
 
 
 class FakeCatalog:
-    """Indexes with unique names, and assets put into them."""
+    """Indexes with unique names, and assets put into them; a search finds every video that is ready."""
+
+    identity = "fake/v1"
 
     def __init__(self, platform: FakePlatform) -> None:
         self._there = platform
@@ -352,6 +358,20 @@ class FakeCatalog:
         asset_id, ready = self._there.indexed[video_id]
         status = "ready" if self._there.clock.now() >= ready else "indexing"
         return IndexedVideo(video_id, "clip", 60.0, status=status, asset_id=asset_id)
+
+    async def index(self, id_or_name: str) -> IndexInfo:
+        for name, index_id in self._there.indexes.items():
+            if id_or_name in (name, index_id):
+                models = (("marengo3.0", ("visual", "audio")),)
+                return IndexInfo(index_id, name, models, (), len(self._there.indexed), 60.0, "")
+        raise Permanent("no such index", code="resource_not_exist")
+
+    async def search(self, query: Query) -> Found:
+        self._there.accept("search", query.text)
+        hits = [
+            Hit(made, 1.0, 2.0, rank=rank, text=query.text) for rank, made in enumerate(list(self._there.indexed), 1)
+        ]
+        return Found(hits, len(hits), len(hits), 60.0)
 
     async def videos(self, index_id: str, which: Listing) -> AsyncIterator[IndexedVideo]:
         for video_id in list(self._there.indexed):
