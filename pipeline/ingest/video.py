@@ -29,6 +29,7 @@ import anyio
 from pipeline.backoff import Backoff
 from pipeline.errors import Ambiguous, InputError, Permanent
 from pipeline.ingest.compose import analysis_key, group
+from pipeline.ingest.contents import Mark, located
 from pipeline.ingest.indexing import IndexDoor, indexing_task
 from pipeline.ingest.item import ReadCaptions, Release
 from pipeline.ingest.wishes import Desk, Wish
@@ -50,8 +51,11 @@ from pipeline.kit import (
     Trouble,
     fingerprint,
 )  # fmt: skip
+from pipeline.log import get
 from pipeline.model import Selection, State
 from pipeline.ports import Clock, NewUpload, Records, Session, VideoApi
+
+log = get("video")
 
 
 class VideoKind:
@@ -140,7 +144,7 @@ class VideoKind:
         """Upload directly or by URL, once."""
         if not task.fresh:
             return Advance("find", task.data, after=self._api.grace)
-        asset_id = await self._api.create_asset(await self._new_upload(task), still)
+        asset_id = await self._api.create_asset((await self._new_upload(task))[0], still)
         return Advance("settle", {**task.data, "media_id": asset_id})
 
     async def find(self, task: Task, still: Still) -> Outcome:
@@ -160,25 +164,35 @@ class VideoKind:
 
     async def open(self, task: Task, still: Still) -> Outcome:
         """Open a multipart session. One that is lost costs nothing and expires by itself within a day."""
-        session = await self._api.open_session(await self._new_upload(task), still)
-        return Advance("send", {**task.data, "session": _session_data(session)})
+        upload, mark = await self._new_upload(task)
+        session = await self._api.open_session(upload, still)
+        return Advance("send", {**task.data, "session": _session_data(session), "mark": mark})
 
     async def send(self, task: Task, still: Still) -> Outcome:
-        """Send the chunks that the server does not have yet."""
+        """Send the chunks that the server does not have yet, of the very file that the session was opened for."""
         session = _session_of(task.data["session"])
+        path, _ = await located(task.data, _names(await self._items(task)))
         try:
-            await self._api.send_chunks(session, await _path(task, await self._items(task)), lambda _bytes: None)
+            await self._api.send_chunks(session, path, lambda _bytes: None)
         except Permanent as error:
             if error.trouble.code != "session_expired":
                 raise
-            return self._reopen(task, error.trouble)
+            return await self._reopen(task, session, error.trouble)
         return Advance("settle", {**task.data, "media_id": session.asset_id})
 
-    def _reopen(self, task: Task, trouble: Trouble) -> Outcome:
+    async def _reopen(self, task: Task, session: Session, trouble: Trouble) -> Outcome:
+        """Begin anew with another session, unless this one was completed and forgotten before we heard of it."""
+        status = await self._api.media(session.asset_id)
+        if status.state == "ready":
+            return Advance("settle", {**task.data, "media_id": session.asset_id})
+        if status.state == "working" and not status.word:  # the platform was not asked, or may not know it yet
+            return Snooze(status.look_again)
         again = int(task.data.get("again", 0)) + 1
         if again >= self._tries:
             return Fail(trouble, stage="place", data={**task.data, "again": 0})
-        return Advance("open", {**task.data, "again": again}, after=self._backoff.delay(again, self._rng))
+        log.warning("upload.begins_anew", path=task.data["path"], why=trouble.message, detail=trouble.detail)
+        kept = {name: value for name, value in task.data.items() if name not in ("session", "mark")}
+        return Advance("open", {**kept, "again": again}, after=self._backoff.delay(again, self._rng))
 
     # ------------------------------------------------------------------------------------------------- settling
 
@@ -262,12 +276,12 @@ class VideoKind:
             return "direct"
         return "multipart" if data["size"] <= self._api.ceilings.multipart_bytes else None
 
-    async def _new_upload(self, task: Task) -> NewUpload:
+    async def _new_upload(self, task: Task) -> tuple[NewUpload, Mark]:
         described = _described(task)
         if described.road in ("url", "external"):
-            return described
+            return described, []
         items = await self._items(task)
-        path = await _path(task, items)
+        path, mark = await located(task.data, _names(items))
         metadata = dict(described.metadata)
         if self._read_captions is not None:
             text = self._read_captions([Path(name) for name in task.data.get("captions", [])])
@@ -278,7 +292,7 @@ class VideoKind:
         title = title or str(task.data.get("about", {}).get("title", ""))
         if title:
             metadata["title"] = title[:200]
-        return replace(described, path=path, metadata=metadata)
+        return replace(described, path=path, metadata=metadata), mark
 
     async def _asked_for(self, task: Task) -> NewUpload:
         """Return what to look for. What the platform fetches itself for a v1.2 index carries no name of ours: only its
@@ -304,21 +318,9 @@ class VideoKind:
         return await self._records.tasks(Selection(kinds=("item",), subjects=(task.key,)))
 
 
-async def _path(task: Task, items: Sequence[Task]) -> Path:
-    """Return a path that still holds this content: the file may have been renamed since it was found."""
-    names = [task.data["path"], *(item.data["locator"] for item in items if item.data.get("type") == "file")]
-    for name in dict.fromkeys(names):
-        try:
-            size = (await anyio.Path(name).stat()).st_size
-        except OSError:
-            continue
-        if size == task.data["size"]:
-            return Path(name)
-    raise InputError(
-        f"{task.data['path']}: the file is gone, or its size has changed since it was looked at",
-        code="file_missing",
-        remedy="put it back, or run again with the new file: it is a new video",
-    )
+def _names(items: Sequence[Task]) -> list[str]:
+    """Return the paths under which a video's content was found."""
+    return [item.data["locator"] for item in items if item.data.get("type") == "file"]
 
 
 def _name(key: str, generation: int, data: dict[str, Json]) -> str:

@@ -23,7 +23,7 @@ from urllib.request import getproxies, proxy_bypass
 import anyio
 import httpx
 
-from pipeline.errors import Ambiguous, ConfigError, Permanent, ReelmillError, Transient
+from pipeline.errors import Ambiguous, ConfigError, NeedsOperator, Permanent, ReelmillError, Transient
 from pipeline.ports import Clock
 from pipeline.provider import body as bodies
 from pipeline.provider import wire
@@ -102,16 +102,14 @@ async def _read(response: httpx.Response, most: int) -> bytes:
     if not isinstance(response.stream, httpx.AsyncByteStream):  # pragma: no cover - a promise of httpx, for the checker
         raise TypeError("not an async response")
     unpack = _unpacker(response.headers.get("content-encoding", "identity"))
-    parts: list[bytes] = []
-    size = 0
+    body = bytearray()  # not a list of parts: one that sends byte by byte would make each cost fifty
     async for part in response.stream:
         if unpack is not None:
-            part = unpack.decompress(part, most - size + 1)
-        size += len(part)
-        if size > most or (unpack is not None and unpack.unconsumed_tail):
+            part = unpack.decompress(part, most - len(body) + 1)
+        body += part
+        if len(body) > most or (unpack is not None and unpack.unconsumed_tail):
             raise TooMuch
-        parts.append(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    return bytes(body)
 
 
 def _unpacker(encoding: str) -> zlib._Decompress | None:
@@ -152,13 +150,14 @@ class Transport:
         foreign = bool(request.url)
         built = self._presigned(request) if foreign else self._to_origin(request)
         pools = self._storage if foreign else self._api
-        # Each read and write has its own limit; this one ends an answer that trickles for ever.
-        total = None if request.files or request.range else 3 * (request.timeout or self._timeout)
         try:
             async with pools.room:
-                with anyio.fail_after(total):
+                with anyio.fail_after(None) as scope:
+                    _limit(scope, built, 3 * (request.timeout or self._timeout))
                     status, raw, body = await pools.send(built, self._most)
         except _UNSENT as error:
+            if _untrusted(error):
+                raise self._impostor(built.url.host, error) from None
             raise self._unreachable(error) from None
         except (httpx.TransportError, httpx.InvalidURL, TimeoutError, OSError, zlib.error, TooMuch) as error:
             raise self._lost(request, error) from None
@@ -219,6 +218,14 @@ class Transport:
             remedy="check the network, the proxy and [provider] base_url",
         )  # fmt: skip
 
+    def _impostor(self, host: str, error: Exception) -> ReelmillError:
+        """Whoever answers cannot prove to be the platform: no video is at fault, and trying again is no remedy."""
+        return NeedsOperator(
+            f"{host} cannot prove who it is: its certificate is not valid here", code="certificate",
+            detail=self._words(error),
+            remedy="check this machine's clock and who answers there; a company's own authority goes into SSL_CERT_FILE",
+        )  # fmt: skip
+
     def _lost(self, request: Request, error: Exception) -> ReelmillError:
         if isinstance(error, TooMuch):
             message = f"the platform's answer is larger than {self._most // 1_000_000} MB"
@@ -228,6 +235,32 @@ class Transport:
     def _words(self, error: Exception) -> str:
         text = wire.clip(f"{type(error).__name__}: {error}")
         return text.replace(self._key.decode(), "***") if self._key else text
+
+
+def _limit(scope: anyio.CancelScope, request: httpx.Request, seconds: float) -> None:
+    """End an answer that trickles for ever: each read has its limit, but a byte in time is enough for that one.
+
+    A file may take as long as its bytes move: there the time counts from the first moment of the answer.
+    """
+    if not isinstance(request.stream, _Sent):
+        scope.deadline = anyio.current_time() + seconds
+        return
+
+    async def trace(event: str, _info: object) -> None:
+        if event == "http11.receive_response_headers.started":
+            scope.deadline = anyio.current_time() + seconds
+
+    request.extensions["trace"] = trace
+
+
+def _untrusted(error: BaseException) -> bool:
+    """True where the connection failed at the other side's certificate."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, ssl.SSLCertVerificationError):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
 
 
 def is_loopback(host: str) -> bool:

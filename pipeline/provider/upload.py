@@ -1,8 +1,9 @@
 """Sending the chunks of a multipart session: what the server lacks, straight from the original file.
 
 The server's chunk state is asked first, so that a resumed upload sends nothing twice. Chunks are byte ranges of the file,
-streamed in blocks, a few at once; nothing is copied to disk. An arrived chunk is reported with the storage's ETag in
-batches; repeating a report is harmless.
+streamed in blocks, a few at once; nothing is copied to disk. A worker begins its next chunk only when the platform has
+heard of the last one: whoever is killed whenever, at most one chunk per worker is sent again. Chunks that arrive while a
+report is under way go into the next one together; repeating a report is harmless.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from pipeline.provider.dialect import Address, FileRange, Proof, Request, Respon
 
 T = TypeVar("T")
 
-_BATCH = 10  #: proofs per report
 _ADDRESSES = 50  #: presigned addresses per request; the platform's maximum
 _EARLY = 60.0  #: seconds before its expiry from which an address is not begun any more
 _TRIES = 5  #: per chunk
 _ROUNDS = 3  #: of asking what is missing and sending it
-_PATIENCE = 120.0  #: seconds in all that one upload waits for the limiter with its slot in hand
+_PATIENCE = 120.0  #: seconds that an upload waits for the limiter with its slot in hand before anything more arrives
 _TIMEOUT = 120.0  #: seconds without a byte, per chunk
 _BACKOFF = Backoff(first=0.5, most=15.0)
+_MOST_CHUNKS = 100_000  #: of one session; a platform that wants more is not meant seriously
 _UNKNOWN = frozenset({"resource_not_exist", "gone"})
 _STALE = frozenset({400, 401, 403, 404, 410})  #: how storages refuse an expired signature
 
@@ -58,7 +59,14 @@ class Caller(Protocol):
 
 
 def check_fits(session: Session, path: Path, size: int) -> None:
-    """Raise InputError (``file_changed``) if a file of this size cannot be the one the session was opened for."""
+    """Raise if a file of this size cannot be the one the session was opened for.
+
+    Raises:
+        InputError: code ``file_changed``.
+        Permanent: code ``bad_session``: no serious platform cuts a file like that.
+    """
+    if session.total_chunks > _MOST_CHUNKS:
+        raise Permanent(f"the platform wants the file in {session.total_chunks:,} pieces", code="bad_session")
     if not (session.total_chunks - 1) * session.chunk_size < size <= session.total_chunks * session.chunk_size:
         raise changed(path)
 
@@ -100,8 +108,8 @@ class Sender:
         raise Transient("the platform still lacks chunks that were reported", code="chunks_missing")
 
     async def _missing(self) -> list[int]:
-        dialect, done, page = self._dialect, set[int](), 1
-        while True:
+        dialect, done = self._dialect, set[int]()
+        for page in range(1, self._session.total_chunks + 2):
             state = await self._ask(dialect.chunk_state(self._session, page), dialect.read_chunk_state)
             if state.state == "completed":
                 return []
@@ -110,7 +118,7 @@ class Sender:
             done |= state.done
             if state.last:
                 return [index for index in range(1, self._session.total_chunks + 1) if index not in done]
-            page += 1
+        raise Transient("the platform's list of chunks has no end", code="unreadable")
 
     async def _send(self, missing: Iterator[int], parallel: int) -> None:
         async with anyio.create_task_group() as group:
@@ -130,8 +138,7 @@ class Sender:
             try:
                 proof = await self._chunk(index)
                 self._proofs.append(proof)  # on its own line: a report may have replaced the list meanwhile
-                if len(self._proofs) >= _BATCH:
-                    await self._report(least=_BATCH)
+                await self._report()
             except ReelmillError as error:
                 self._fail(error)
                 return
@@ -184,10 +191,10 @@ class Sender:
             raise Transient("the platform named no address for a chunk", code="no_address")
         return known
 
-    async def _report(self, *, least: int = 1) -> None:
-        """Tell the platform what arrived, if that is still so many. What cannot be delivered stays for the next report."""
+    async def _report(self) -> None:
+        """Tell the platform what arrived, unless another worker just did. What cannot be delivered stays for the next."""
         async with self._report_lock:
-            if len(self._proofs) < least:
+            if not self._proofs:
                 return
             if not self._same_file():
                 raise changed(self._path)
@@ -199,6 +206,7 @@ class Sender:
                 self._proofs = [*proofs, *self._proofs]
                 raise
             self._counted = max(self._counted, counted)
+            self._waited = 0.0
             self._progress(sum(proof.size for proof in proofs))
 
     def _same_file(self) -> bool:

@@ -295,7 +295,7 @@ def test_a_file_that_is_gone_or_changed_before_its_upload_is_told(tmp_path: Path
     assert run_virtual(life.run(items([path, other]))).exit_code == 3
     failed = next(task for task in run_virtual(life.tasks("video")) if task.state is State.FAILED)
     assert failed.trouble is not None
-    assert failed.trouble.code == "file_missing"
+    assert failed.trouble.code == {"gone": "file_missing", "grown": "file_changed"}[what]
     assert str(path) in failed.trouble.message
     assert failed.trouble.remedy
     assert len(life.effects_of("asset")) == 1
