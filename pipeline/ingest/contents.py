@@ -58,7 +58,7 @@ async def located(data: Mapping[str, Json], others: Sequence[str]) -> tuple[Path
     raise InputError(
         f"{data['path']}: the file is gone",
         code="file_missing",
-        remedy="put it back, or run again with the new file: it is a new video",
+        remedy="put it back or name its new place in a run, then `reelmill retry`; other content is a new video",
     )
 
 
