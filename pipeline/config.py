@@ -262,6 +262,7 @@ def _read(path: Path) -> dict[str, Any]:
 _PATHS = (
     ("run", "state"), ("run", "output"), ("provider", "key_file"), ("platform", "state"), ("platform", "media"),
     ("youtube", "python"), ("youtube", "ffmpeg"), ("youtube", "cookies"),
+    ("youtube", "pace_folder"),
 )  # fmt: skip
 
 

@@ -92,8 +92,10 @@ class Store(Protocol):
         """Remember that a scope takes no new work until a time; a later time for the same scope replaces the earlier."""
         ...
 
-    async def unpark(self, scopes: Sequence[str]) -> None:
-        """Forget these."""
+    async def unpark(self, scopes: Sequence[str], now: float) -> int:
+        """Forget these, and let what met the same trouble in those lanes wait no longer: pending tasks that would be due
+        later are due now. In one transaction; return how many tasks.
+        """
         ...
 
     async def aclose(self) -> None:

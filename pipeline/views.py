@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from pipeline.account import Holding
 from pipeline.catalog import ClassScore, Hit, IndexedVideo, IndexInfo
 from pipeline.model import Json, Parked, Result, Spend, Task, Trouble
 
@@ -135,6 +136,14 @@ class StatusView:
 
 
 @dataclass(frozen=True, slots=True)
+class Reopened:
+    """What an operator has opened before its time."""
+
+    lanes: Sequence[str]
+    tasks: int  #: that wait no longer
+
+
+@dataclass(frozen=True, slots=True)
 class ItemView:
     """Everything known about one item."""
 
@@ -227,3 +236,86 @@ class IndexView:
 
     index: IndexInfo
     videos: Sequence[IndexedView]
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """One thing in the account that carries our mark and that nothing here needs any more."""
+
+    verdict: str  #: superseded, cancelled; stray: this database has not made it
+    holding: Holding
+    key: str = ""  #: of the video or analysis that it was made for, where the database knows it
+    item: str = ""  #: the user's own word for that video
+
+
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """A video that is done here and whose upload the platform does not have any more."""
+
+    key: str
+    media_id: str
+    item: str
+    repair: Literal["file", "fetch", "address", "none"]  #: where its bytes would come from; none: the file is gone, too
+    size: int = 0  #: bytes to be uploaded again
+    seconds: float = 0.0
+    usd: float = 0.0  #: what uploading it again costs by the configured prices: only where that means indexing
+
+
+@dataclass(frozen=True, slots=True)
+class Expiring:
+    """Something of ours at the platform that is fetched or renewed in time, or lost."""
+
+    what: Literal["answer", "index"]
+    id: str
+    item: str
+    until: float  #: epoch seconds; may be past
+
+
+@dataclass(frozen=True, slots=True)
+class OpenUpload:
+    """A multipart upload that is not complete. It costs nothing and expires by itself."""
+
+    id: str
+    state: Literal["in use", "left behind", "foreign"]
+    item: str
+    size: int  #: bytes
+    until: float  #: epoch seconds; 0 = not said
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """The database held against the account: what there is, and what would be done about it."""
+
+    account: str  #: name and dialect
+    at: float
+    counts: Mapping[str, Mapping[str, int]]  #: sort of thing -> verdict -> how many; foreign ones are only counted
+    orphans: Sequence[Leftover]  #: to be deleted, in this order
+    strays: Sequence[Leftover]  #: to be deleted only where that is asked for
+    vanished: Sequence[Vanished]
+    expiring: Sequence[Expiring]
+    sessions: Sequence[OpenUpload]
+    left_out: int = 0  #: leftovers and vanished videos beyond the limit: run it again for those
+    not_found: Sequence[str] = ()  #: ids that were asked for and that this plan has nothing to do with
+
+    @property
+    def repairable(self) -> Sequence[Vanished]:
+        """Vanished videos that can be uploaded again."""
+        return [each for each in self.vanished if each.repair != "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What was done of a plan."""
+
+    plan: Reconciliation
+    deleted: Sequence[Holding] = ()
+    gone: Sequence[Holding] = ()  #: were not there any more
+    changed: Sequence[Holding] = ()  #: were not what the plan had seen any more, and were left alone
+    refused: Sequence[tuple[Holding, Trouble]] = ()  #: the platform does not let go of them
+    rearmed: Sequence[Vanished] = ()  #: are uploaded again by the next run
+    declined: bool = False  #: somebody was asked and said no to something
+
+    @property
+    def clean(self) -> bool:
+        """True if nothing that was agreed to was left undone."""
+        return not (self.changed or self.refused)

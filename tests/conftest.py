@@ -1,11 +1,26 @@
-"""What every test shares: a quiet log."""
+"""What every test shares: a quiet log, and a user's state folder that is not the user's."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
+
+
+@pytest.fixture(autouse=True, scope="session")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give all tests and the processes that they start a state folder of their own: the real one is not theirs."""
+    folder = tmp_path_factory.mktemp("user-state")
+    before = os.environ.get("XDG_STATE_HOME")
+    os.environ["XDG_STATE_HOME"] = str(folder)
+    yield folder
+    assert not list(folder.rglob("pace-*")), "a test asks a site without a pace_folder of its own"
+    os.environ.pop("XDG_STATE_HOME")
+    if before is not None:
+        os.environ["XDG_STATE_HOME"] = before
 
 
 @pytest.fixture(autouse=True)

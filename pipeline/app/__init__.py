@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pipeline.app.correcting import command, reopen
 from pipeline.app.health import doctor
 from pipeline.app.house import desk_of
-from pipeline.app.looking import command, show, status
+from pipeline.app.looking import show, status
 from pipeline.app.planning import plan
 from pipeline.app.queries import standing
 from pipeline.app.running import run
@@ -12,6 +13,6 @@ from pipeline.app.searching import classify, create_index, delete_index, indexes
 from pipeline.app.serving import demo, platform
 
 __all__ = [
-    "classify", "command", "create_index", "delete_index", "demo", "desk_of", "doctor", "indexes", "plan", "platform", "run",
-    "search", "show", "standing", "status", "videos",
+    "classify", "command", "create_index", "delete_index", "demo", "desk_of", "doctor", "indexes", "plan", "platform",
+    "reopen", "run", "search", "show", "standing", "status", "videos",
 ]  # fmt: skip

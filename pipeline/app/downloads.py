@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
 
+import anyio
 import anyio.to_thread
+import platformdirs
 
 from pipeline.config import Settings
 from pipeline.ingest.item import Release
 from pipeline.ports import Ceilings, Clock, Journal
 from pipeline.source.pace import Pace, PaceRules
+from pipeline.source.pace_notes import OwnNotes, SharedNotes, file_of
 from pipeline.source.room import Room
 from pipeline.source.youtube import Asker, YouTubeSource
 from pipeline.source.youtube_folder import released
@@ -26,15 +31,39 @@ def crew_of(settings: Settings) -> Crew:
     return Crew(launch, settings.lanes.download)
 
 
+def pace_of(settings: Settings, journal: Journal, clock: Clock, rng: Random) -> Pace:
+    """Return the pace of this machine's address; what only this run can mend is remembered in its own journal."""
+    rules = settings.youtube
+    proxy = rules.proxy.get_secret_value() if rules.proxy is not None else ""
+    folder = rules.pace_folder or platformdirs.user_state_path("reelmill", appauthor=False)
+    file = file_of(folder, "youtube", proxy, str(rules.options.get("source_address", "")))
+    shared = SharedNotes(file, OwnNotes(journal, "pace:youtube"))
+    own = OwnNotes(journal, "pause:youtube")
+    return Pace(shared, own, clock, rng, PaceRules(rules.min_gap, max(rules.min_gap, rules.max_gap), rules.per_hour))
+
+
 def asker_of(settings: Settings, crew: Crew, journal: Journal, clock: Clock, rng: Random) -> Asker:
-    """Return the one who asks YouTube: one pace for all who do.
+    """Return the one who asks YouTube.
 
     Raises:
         ConfigError: an option for yt-dlp is not allowed.
     """
-    rules = settings.youtube
-    pace = Pace(journal, clock, rng, PaceRules(rules.min_gap, max(rules.min_gap, rules.max_gap), rules.per_hour))
-    return Asker(rules, crew, pace)
+    return Asker(settings.youtube, crew, pace_of(settings, journal, clock, rng))
+
+
+@asynccontextmanager
+async def asking(settings: Settings, journal: Journal, clock: Clock, rng: Random) -> AsyncIterator[Asker]:
+    """Lend the one who asks YouTube for all of a run; no worker is started before one is needed, all end with it.
+
+    Raises:
+        ConfigError: an option for yt-dlp is not allowed.
+    """
+    crew = crew_of(settings)
+    try:
+        yield asker_of(settings, crew, journal, clock, rng)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await crew.aclose()
 
 
 def youtube_of(settings: Settings, asker: Asker, clock: Clock, ceilings: Ceilings) -> YouTubeSource:

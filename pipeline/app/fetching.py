@@ -2,46 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 
 import anyio.to_thread
 
 from pipeline import log
-from pipeline.app.downloads import asker_of, crew_of
 from pipeline.app.platforms import platform_folder
 from pipeline.backoff import Backoff
 from pipeline.config import Settings
 from pipeline.errors import Throttled, Transient
 from pipeline.local.deliveries import Fetch
 from pipeline.local.shelf import Held
-from pipeline.ports import Ceilings, Clock, Item, Journal, Line, MediaFacts, Source
+from pipeline.ports import Ceilings, Clock, Item, Line, MediaFacts, Source
 from pipeline.source.room import Room
 from pipeline.source.sidecars import read_captions
-from pipeline.source.youtube import YouTubeSource
+from pipeline.source.youtube import Asker, YouTubeSource
 
 _log = log.get("platform")
 _BYTES = 2 * 1000**3  #: of a v1.2 video
 
 
-@asynccontextmanager
-async def fetcher(settings: Settings, journal: Journal, clock: Clock, rng: Random) -> AsyncIterator[Fetch]:
-    """Lend what fetches from YouTube; no worker is started before one is needed, and all are ended with it.
-
-    Raises:
-        ConfigError: an option for yt-dlp is not allowed.
-    """
-    crew = crew_of(settings)
-    asker = asker_of(settings, crew, journal, clock, rng)
+def fetcher(settings: Settings, asker: Asker, clock: Clock, rng: Random) -> Fetch:
+    """Return what fetches from YouTube for the embedded platform; the asker is the run's own, with its pace."""
     room = Room(platform_folder(settings) / "fetched", settings.fetch.max_bytes, clock, settings.limits.patience)
     source = YouTubeSource(asker, room, Ceilings(direct_bytes=_BYTES, multipart_bytes=_BYTES), clock)
-    try:
-        yield Patient(source, settings, clock, rng).fetch
-    finally:
-        with anyio.CancelScope(shield=True):
-            await crew.aclose()
+    return Patient(source, settings, clock, rng).fetch
 
 
 class Patient:

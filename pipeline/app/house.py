@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 from pipeline.app.memory import HashMemory
 from pipeline.app.platforms import Provider, choose
@@ -30,6 +31,9 @@ from pipeline.listings import Lister
 from pipeline.model import Lane
 from pipeline.ports import Ceilings, Clock, Database, Item, Sink, Source
 from pipeline.views import BadLine
+
+if TYPE_CHECKING:
+    from pipeline.source.youtube import Asker
 
 JOB_PACKAGE = "jobs"
 
@@ -100,11 +104,9 @@ def build(
     clock: Clock,
     rng: Random,
     owner: str,
-    *,
-    outside: Outside | None = None,
+    outside: Outside,
 ) -> House:
-    """Put a run together; nothing is opened or started. ``outside`` replaces the real files (tests bring their own)."""
-    outside = outside or real_outside(settings, database, clock, rng, api.ceilings)
+    """Put a run together; nothing is opened or started."""
     desk = desk_of(settings)
     purse = Purse(settings.budget, clock)
     policy = policy_of(settings)
@@ -176,16 +178,11 @@ class Outside:
     read_captions: ReadCaptions
     release: Release | None = None  #: removes a fetched file
     lister: Lister | None = None  #: of playlists and channels
-    close: Callable[[], Awaitable[None]] | None = None  #: ends what the sources have started
 
 
-def real_outside(settings: Settings, database: Database, clock: Clock, rng: Random, ceilings: Ceilings) -> Outside:
-    """Return the real files of this machine, and what is fetched from sites.
-
-    Raises:
-        ConfigError: an option for yt-dlp is not allowed.
-    """
-    from pipeline.app.downloads import asker_of, crew_of, release_of, youtube_of
+def real_outside(settings: Settings, database: Database, asker: Asker, clock: Clock, ceilings: Ceilings) -> Outside:
+    """Return the real files of this machine, and what is fetched from sites by the one who asks them."""
+    from pipeline.app.downloads import release_of, youtube_of
     from pipeline.sink.disk import DiskSink
     from pipeline.source.files import FileSource
     from pipeline.source.preflight import check
@@ -193,13 +190,11 @@ def real_outside(settings: Settings, database: Database, clock: Clock, rng: Rand
     from pipeline.source.youtube_list import YouTubeLister
 
     files = FileSource(clock, HashMemory(database) if settings.source.hash_cache else None)
-    crew = crew_of(settings)
-    asker = asker_of(settings, crew, database, clock, rng)
     site = youtube_of(settings, asker, clock, ceilings)
     sources: dict[str, Source] = {files.kind: files, site.kind: site}
     sink = DiskSink(settings.run.output)
     lister = YouTubeLister(asker)
-    return Outside(sources, sink, check, read_captions, release_of(settings), lister, crew.aclose)
+    return Outside(sources, sink, check, read_captions, release_of(settings), lister)
 
 
 def policy_of(settings: Settings) -> Policy:

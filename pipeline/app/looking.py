@@ -1,26 +1,23 @@
-"""``status``, ``show``, ``why``, ``retry``, ``cancel``: the database as people ask about it."""
+"""``status``, ``show``, ``why``: the database as people ask about it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Literal
 
 from pipeline.app.naming import bared, last_part, place, spoken
-from pipeline.app.state import claimed, holder, need_database, reading, writing
+from pipeline.app.state import holder, reading
 from pipeline.clock import SystemClock, iso
 from pipeline.config import Settings
 from pipeline.errors import ConfigError
-from pipeline.model import Lane, Parked, Selection, State, Task, Trouble
-from pipeline.ports import Database, Records
+from pipeline.model import Parked, Selection, State, Task, Trouble
+from pipeline.ports import Records
 from pipeline.source.canon import Canonical, youtube
-from pipeline.source.pace import lift
 from pipeline.views import ItemView, StatusView
 
 _PAGE = 1000
-_KINDS = ("item", "listing", "video", "analysis", "publish", "indexing")
-_NAMED = ("item", "listing")  #: kinds that a manifest line has made
+NAMED = ("item", "listing")  #: kinds that a manifest line has made
 
 
 async def status(settings: Settings, *, limit: int = 20) -> StatusView:
@@ -53,7 +50,7 @@ async def names_of(records: Records, tasks: Sequence[Task]) -> dict[int, str]:
     items = await records.tasks(Selection(kinds=("item",), subjects=subjects)) if subjects else []
     by_subject = {item.subject: spoken(item.data["source"]) for item in reversed(items)}
     return {
-        task.id: spoken(task.data["source"]) if task.kind in _NAMED else by_subject.get(task.subject, task.key)
+        task.id: spoken(task.data["source"]) if task.kind in NAMED else by_subject.get(task.subject, task.key)
         for task in tasks
     }
 
@@ -65,7 +62,7 @@ async def show(settings: Settings, item: str) -> ItemView:
         ConfigError: nothing matches, or several items do.
     """
     async with reading(settings) as database:
-        found = await _find(database, item)
+        found = await find(database, item)
         related = await database.tasks(Selection(subjects=(found.subject,))) if found.subject else []
         tasks = [found, *(task for task in related if task.kind != "item")]
         results = await database.results([found.subject]) if found.subject else []
@@ -95,8 +92,13 @@ def _title(item: Task, publish: Task | None) -> str:
     return str(item.data.get("about", {}).get("title") or last_part(item.data["locator"]))
 
 
-async def _find(records: Records, name: str) -> Task:
-    found = await records.tasks(Selection(kinds=_NAMED, keys=_exact(name)))
+async def find(records: Records, name: str) -> Task:
+    """Return the one item of that name.
+
+    Raises:
+        ConfigError: nothing matches, or several items do.
+    """
+    found = await records.tasks(Selection(kinds=NAMED, keys=_exact(name)))
     found = found or await records.tasks(Selection(kinds=("item",), subjects=(name,)))
     found = found or await _scan(records, name)
     if not found:
@@ -122,7 +124,7 @@ async def _scan(records: Records, name: str) -> list[Task]:
     sure: list[Task] = []
     likely: list[Task] = []
     after = 0
-    while page := await records.tasks(Selection(kinds=_NAMED, after_id=after, limit=_PAGE)):
+    while page := await records.tasks(Selection(kinds=NAMED, after_id=after, limit=_PAGE)):
         after = page[-1].id
         for task in page:
             line = task.data["line"]
@@ -192,64 +194,3 @@ def _listed(task: Task) -> str:
 def reason(task: Task) -> Trouble:
     """Return why a task stands where it does."""
     return task.trouble or Trouble("unknown", "No reason was recorded.")
-
-
-async def command(
-    settings: Settings,
-    verb: Literal["cancel", "retry"],
-    items: Sequence[str],
-    classes: Sequence[str],
-    failed: bool,
-) -> int:
-    """Cancel or retry; return how many tasks changed. ``items`` empty: all (``failed``/``classes`` narrow).
-
-    Raises:
-        Busy: a run is going on; its own signal handling is the way to stop it.
-        ConfigError: an item is not known.
-    """
-    need_database(settings)  # before a folder is made for the lock
-    with claimed(settings):
-        async with reading(settings) as check:
-            which = await _meant(check, items)
-        async with writing(settings) as database:
-            return await _carry_out(database, verb, which, classes, failed)
-
-
-async def _lift(database: Database, classes: Sequence[str], now: float) -> int:
-    """Open a download lane that a site's refusal has parked: the operator has another address, or cookies."""
-    parked = [each for each in await database.parked(now) if each.scope == Lane.DOWNLOAD.value]
-    codes = tuple(each.trouble.code for each in parked if not classes or each.trouble.code in classes)
-    if not codes:
-        return 0
-    await database.unpark([Lane.DOWNLOAD.value])
-    await lift(database)
-    # Those that met the refusal wait for its end themselves: they are taken out and put back, due now.
-    waiting = await database.tasks(Selection(kinds=_NAMED, states=(State.PENDING,), classes=codes))
-    keys = tuple(task.key for task in waiting)
-    if keys:
-        await database.command("cancel", Selection(kinds=_NAMED, keys=keys), now)
-        await database.command("retry", Selection(kinds=_NAMED, keys=keys), now)
-    return max(1, len(keys))
-
-
-async def _meant(records: Records, items: Sequence[str]) -> list[Task]:
-    return [await _find(records, item) for item in items]
-
-
-async def _carry_out(
-    database: Database, verb: Literal["cancel", "retry"], items: Sequence[Task], classes: Sequence[str], failed: bool
-) -> int:
-    now = SystemClock().now()
-    states: tuple[State, ...] = (State.FAILED,) if failed else ()
-    if verb == "retry" and not failed:
-        states = (State.FAILED, State.HELD, State.CANCELLED)
-    if not items:
-        lifted = await _lift(database, classes, now) if verb == "retry" and not failed else 0
-        which = Selection(kinds=_KINDS, states=states, classes=tuple(classes))
-        return lifted + await database.command(verb, which, now)
-    keys = tuple(task.key for task in items)
-    subjects = tuple(task.subject for task in items if task.subject)
-    changed = await database.command(verb, Selection(_NAMED, keys, (), states, tuple(classes)), now)
-    if subjects:
-        changed += await database.command(verb, Selection(_KINDS[2:], (), subjects, states, tuple(classes)), now)
-    return changed

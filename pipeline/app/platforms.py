@@ -8,12 +8,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from pipeline.account import Account
 from pipeline.catalog import Catalog
 from pipeline.config import Settings
 from pipeline.errors import ConfigError
 from pipeline.ports import Clock, Journal, VideoApi
+
+if TYPE_CHECKING:
+    from pipeline.source.youtube import Asker
 
 _VENDOR = "https://api.twelvelabs.io"
 
@@ -24,6 +28,11 @@ class Provider(VideoApi, Protocol):
     @property
     def catalog(self) -> Catalog:
         """Indexes, search and classification over the same connections."""
+        ...
+
+    @property
+    def account(self) -> Account:
+        """Everything that the account holds, over the same connections."""
         ...
 
 
@@ -54,12 +63,12 @@ def choose(settings: Settings) -> Chosen:
 
 @asynccontextmanager
 async def opened(
-    settings: Settings, journal: Journal, clock: Clock, rng: Random, *, fetches: bool = False
+    settings: Settings, journal: Journal, clock: Clock, rng: Random, *, asker: Asker | None = None
 ) -> AsyncIterator[Provider]:
     """Open the platform's client, with the embedded platform behind it where that is the choice.
 
-    ``fetches``: on v1.2 the embedded platform gets YouTube addresses by itself, as the vendor's did. A look (search,
-    doctor) leaves that to the runs, whose journal keeps the pace.
+    ``asker``: on v1.2 the embedded platform gets YouTube addresses by itself, as the vendor's did, and asks as the run
+    does. A look (search, doctor) brings none and leaves that to the runs.
     """
     chosen = choose(settings)
     key = settings.api_key.get_secret_value() if settings.api_key is not None else ""
@@ -71,10 +80,10 @@ async def opened(
         own = settings.platform
         async with AsyncExitStack() as stack:
             fetch = None
-            if fetches and settings.provider.api == "v1.2":
+            if asker is not None and settings.provider.api == "v1.2":
                 from pipeline.app.fetching import fetcher
 
-                fetch = await stack.enter_async_context(fetcher(settings, journal, clock, rng))
+                fetch = fetcher(settings, asker, clock, rng)
             server = LocalPlatform(folder, token=token, clock=clock, workers=own.workers, media=own.media, fetch=fetch)
             await stack.enter_async_context(server)
             client = _client(settings, chosen, server.base_url, token, journal, clock, rng)

@@ -16,7 +16,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from pipeline import log
-from pipeline.app.house import House, Outside, build, desk_of, entries_of, output_folder
+from pipeline.app.house import House, Outside, build, desk_of, entries_of, output_folder, real_outside
 from pipeline.app.listing import index_lines
 from pipeline.app.looking import names_of, reason
 from pipeline.app.platforms import Provider, choose, opened
@@ -50,6 +50,8 @@ async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None
         Busy: another run works on the state folder.
         ConfigError: nothing to do, a bad configuration, or bad lines under ``strict``.
     """
+    from pipeline.app.downloads import asking
+
     clock, rng = SystemClock(), Random()
     sources = list(sources) or list(settings.run.manifests)
     standing(settings)
@@ -59,8 +61,12 @@ async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None
         entries = _entries(settings, sources)
         async with writing(settings) as database:
             await _something_to_do(database, sources)
-            async with opened(settings, database, clock, rng, fetches=True) as api:
-                return await Session(settings, database, api, clock, rng).run(entries, watch)
+            async with (
+                asking(settings, database, clock, rng) as asker,
+                opened(settings, database, clock, rng, asker=asker) as api,
+            ):
+                outside = real_outside(settings, database, asker, clock, api.ceilings)
+                return await Session(settings, database, api, clock, rng, outside).run(entries, watch)
 
 
 def _check(settings: Settings, sources: Sequence[str]) -> None:
@@ -132,7 +138,7 @@ class Session:
         api: Provider,
         clock: Clock,
         rng: Random,
-        outside: Outside | None = None,
+        outside: Outside,
     ) -> None:
         self._settings = settings
         self._database = database
@@ -141,7 +147,7 @@ class Session:
         owner = f"{socket.gethostname()}:{os.getpid()}:{started:.6f}"
         self._times = _Times(f"{iso(started).translate(str.maketrans('', '', '-:'))}-{os.getpid()}", started)
         self._provider = api.identity
-        self.house: House = build(settings, database, api, clock, rng, owner, outside=outside)
+        self.house: House = build(settings, database, api, clock, rng, owner, outside)
         self.feeder = Feeder(
             database,
             database,
@@ -159,14 +165,6 @@ class Session:
 
     async def run(self, entries: Iterator[Item | BadLine], watch: Watch | None = None) -> RunReport:
         """Feed and work until nothing is left that this run can do; write the index and the run's line."""
-        try:
-            return await self._run(entries, watch)
-        finally:
-            if self.house.outside.close is not None:
-                with anyio.CancelScope(shield=True):
-                    await self.house.outside.close()
-
-    async def _run(self, entries: Iterator[Item | BadLine], watch: Watch | None) -> RunReport:
         pool = self.house.pool
         await self._database.note_run(RunNote(self._times.run_id, self._times.started))
         await self.house.purse.open(self._database)

@@ -35,6 +35,7 @@ async def platform(
     Raises:
         ConfigError: the fault script cannot be read, or the port is taken.
     """
+    from pipeline.app.downloads import asking
     from pipeline.app.fetching import fetcher
     from pipeline.local.faults import read_faults
     from pipeline.local.platform import serve_forever
@@ -43,7 +44,7 @@ async def platform(
     token = _token(settings, folder)
     script = read_faults(faults) if faults is not None else None
     clock = SystemClock()
-    async with fetcher(settings, Nowhere(), clock, Random()) as fetch:
+    async with asking(settings, Nowhere(), clock, Random()) as asker:
         await serve_forever(
             folder,
             token=token,
@@ -53,7 +54,7 @@ async def platform(
             clock=clock,
             ready=lambda base_url: ready(base_url, token),
             media=media or settings.platform.media,
-            fetch=fetch,
+            fetch=fetcher(settings, asker, clock, Random()),
         )
 
 

@@ -85,6 +85,9 @@ def retry(
         list[str] | None,
         typer.Option("--class", metavar="CLASS", help="Whatever stopped with this class of trouble. May be repeated."),
     ] = None,
+    parked: Annotated[
+        bool, typer.Option("--parked", help="Open the lanes that are parked before their time; --class narrows.")
+    ] = False,
     config: options.Config = None,
     state: options.State = None,
     json: options.AsJson = False,
@@ -100,14 +103,19 @@ def retry(
       reelmill retry --failed
       reelmill retry --class unreadable_video --class timeout
       reelmill retry films/talk.mp4
+      reelmill retry --parked
     """
-    if not (items or failed or classes):
-        from pipeline.errors import ConfigError
+    from pipeline.errors import ConfigError
 
+    if not (items or failed or classes or parked):
         raise ConfigError(
-            "retry: say what: --failed, --class CLASS or ITEM", remedy="reelmill status lists what stopped"
+            "retry: say what: --failed, --class CLASS, --parked or ITEM", remedy="reelmill status lists what stopped"
         )
+    if parked and (items or failed):
+        raise ConfigError("retry: --parked opens whole lanes", remedy="leave out --failed and the items")
     settings = load_settings(config, {"run.state": state, "log.level": log_level})
+    if parked:
+        return _reopen(settings, classes or [], json)
     return _command(settings, "retry", items, classes, failed, json)
 
 
@@ -135,6 +143,22 @@ def cancel(
         raise ConfigError("cancel: name at least one ITEM, or --all and none", remedy="reelmill status lists the items")
     settings = load_settings(config, {"run.state": state, "log.level": log_level})
     return _command(settings, "cancel", items, None, False, json)
+
+
+def _reopen(settings: Settings, classes: list[str], json: bool) -> int:
+    from pipeline import app as house
+    from pipeline.present import terminal
+    from pipeline.present.text import count
+
+    opened = wait_for(lambda: house.reopen(settings, classes))
+    if json:
+        terminal.say_json({"verb": "retry", "lanes": list(opened.lanes), "tasks": opened.tasks})
+    elif opened.lanes:
+        waiting = count(opened.tasks, "task")
+        terminal.say(f"{', '.join(opened.lanes)}: open again at the next run; {waiting} due at once")
+    else:
+        terminal.say("nothing is parked")
+    return ExitCode.DONE
 
 
 def _command(

@@ -75,6 +75,7 @@ class Rule:
     errnos: frozenset[int] = frozenset()
     waits: tuple[float, ...] = ()  #: seconds before each next attempt; empty: the engine's own patience
     pause: float = _HOUR  #: of the whole source, first time; it doubles
+    address: bool = False  #: the site refuses this machine's address: the pause is for all runs on it
     slower: bool = False  #: also halve the pace
     environment: bool = False  #: several in a row mean that this machine is at fault, not the videos
     download: bool | None = None  #: only while the media are fetched (True) or only before (False)
@@ -91,15 +92,15 @@ TABLE: tuple[Rule, ...] = (
          "free some space below [run] state; it goes on by itself", (r"no space left", r"disk quota"),
          errnos=frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS}), pause=600.0),
     Rule("bot_check", Action.PAUSE, "YouTube refused this machine's address (bot check).", _OTHER_ADDRESS,
-         (r"not a bot", r"captcha challenge")),
+         (r"not a bot", r"captcha challenge"), address=True),
     Rule("age_restricted", Action.FAIL, "The video is age-restricted.", _COOKIES,
          (r"confirm your age", r"inappropriate for some users", r"age.restricted")),
     Rule("rate_limited", Action.PAUSE, "YouTube says that this machine asks too often.",
          "it goes on by itself, more slowly; raise [youtube] min_gap and max_gap if it happens again",
          (r"rate.limited by youtube", r"isn't available, try again later", r"content is not available, try again later"),
-         statuses=frozenset({402, 429}), slower=True),
+         statuses=frozenset({402, 429}), address=True, slower=True),
     Rule("ip_blocked", Action.PAUSE, "YouTube blocks this machine's address.", _OTHER_ADDRESS,
-         (r"ip is likely being blocked", r"ip address .{0,40}blocked")),
+         (r"ip is likely being blocked", r"ip address .{0,40}blocked"), address=True),
     Rule("members_only", Action.FAIL, "Only members of the channel may see the video.", _COOKIES,
          (r"members.only", r"join this channel", r"available to this channel's members")),
     Rule("private", Action.FAIL, "The video is private.", _COOKIES, (r"private video", r"video is private")),

@@ -1,29 +1,40 @@
-"""How often a site is asked, and when it is left alone. One for all workers, remembered across runs.
+"""How often a site is asked, and when it is left alone. One for all who ask from this machine, remembered across runs.
 
 Requests start 12 to 20 seconds apart and at most 300 times an hour: the site counts per address of a machine. After a
 refusal nothing is asked for an hour; then one video finds out whether the way is free, and if it is not, the pause
 doubles, up to six hours.
+
+Two gates, one behind the other: this machine's address, whose notes all runs share, and what only this run can mend (its
+disk, its cookies, its Python). Nothing is kept in these objects: every decision reads and writes the notes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from itertools import count
 from random import Random
-from typing import Any
 
 import anyio
 
 from pipeline.clock import iso
 from pipeline.errors import Throttled
-from pipeline.model import Trouble
-from pipeline.ports import Clock, Journal
+from pipeline.model import Json, Trouble
+from pipeline.ports import Clock
+from pipeline.source.pace_notes import Kept, Notes
 
 _HOUR = 3600.0
 _LONGEST = 6 * _HOUR
 _SHORT = 1.0  #: seconds that an admission sleeps at most; longer waits are rows in the database
 _SLOWEST = 8.0
+_WIDE = 20.0  #: seconds of gap that another run may keep, whatever this one does
 _FORGIVEN = 50  #: good requests after which the pace doubles again
 _PROBING = 15.0
+_DECIDES = 600.0  #: seconds in which the one video that finds out must have an answer
+_SITE = "youtube"
+_TURN = count(1)
+_ENDLESS = 1e300
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +46,7 @@ class PaceRules:
     per_hour: int = 300
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _State:
     """What is remembered. Times in epoch seconds."""
 
@@ -46,133 +57,254 @@ class _State:
     slow: float = 1.0
     good: int = 0
     trouble: Trouble | None = None
+    prober: str = ""  #: the turn that finds out whether the site answers again: process and number
+    probe_until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The right to start one request, with the names under which it finds out whether a gate is open again."""
+
+    address: str = ""
+    own: str = ""
 
 
 class Pace:
     """The limiter and the breaker of one site, as one thing: both answer the question "may I ask now?"."""
 
-    def __init__(self, journal: Journal, clock: Clock, rng: Random, rules: PaceRules, site: str = "youtube") -> None:
-        self._journal, self._clock, self._rng, self._rules, self._site = journal, clock, rng, rules, site
-        self._lock = anyio.Lock()
-        self._state: _State | None = None
-        self._probing = False
+    def __init__(
+        self,
+        shared: Notes,
+        own: Notes,
+        clock: Clock,
+        rng: Random,
+        rules: PaceRules,
+        alive: Callable[[int], bool] | None = None,
+    ) -> None:
+        self._address = _Gate(shared, clock, rng, rules, alive or _alive)
+        self._own = _Gate(own, clock, rng, None, alive or _alive)
 
-    async def admit(self) -> None:
+    async def admit(self) -> Turn:
         """Take the right to start one request, sleeping at most a second for it.
 
         Raises:
             Throttled: it is not time yet; ``after`` says how long, the trouble says why. Nothing was taken.
         """
-        async with self._lock:
-            state = await self._loaded()
-            now = self._clock.now()
-            if state.until > now:
-                raise self._refusal(state, now)
-            if state.trips and self._probing:
-                raise self._wait(_PROBING, "One video is finding out whether YouTube answers again.")
-            wait = max(state.next - now, self._hour(state, now))
-            if wait > _SHORT:
-                raise self._wait(wait, "Requests to YouTube are spaced.")
-            if wait > 0:
-                await self._clock.sleep(wait)
-            self._take(state)
-            await self._save(state)
+        own = await self._own.admit()
+        try:
+            return Turn(await self._address.admit(), own)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self._own.undecided(own)
+            raise
 
-    def _take(self, state: _State) -> None:
+    async def answered(self) -> None:
+        """Note that the site gave a real answer, whatever it was: the way is free."""
+        await self._own.answered()
+        await self._address.answered()
+
+    async def undecided(self, turn: Turn) -> None:
+        """Note that a request ended; if it did not show whether the site answers, the next one finds out."""
+        await self._own.undecided(turn.own)
+        await self._address.undecided(turn.address)
+
+    async def refused(self, trouble: Trouble, pause: float, *, slower: bool = False, address: bool = True) -> Throttled:
+        """Close the source for ``pause`` seconds, twice as long each time in a row; return what to raise.
+
+        ``address``: the site refuses this machine's address, so that no run asks; else only this one stops.
+        """
+        gate = self._address if address else self._own
+        return await gate.refused(trouble, pause, slower=slower)
+
+    async def lift(self, classes: Collection[str] = ()) -> bool:
+        """Let the next one ask at once, as an operator wants it; a refusal then pauses for twice as long as the last one.
+
+        ``classes`` narrows it to pauses for these troubles. Return True if there was such a pause.
+        """
+        address, own = await self._address.lift(classes), await self._own.lift(classes)
+        return address or own
+
+
+class _Gate:
+    """One memory of starts and refusals. Without rules, only refusals are counted."""
+
+    def __init__(
+        self, notes: Notes, clock: Clock, rng: Random, rules: PaceRules | None, alive: Callable[[int], bool]
+    ) -> None:
+        self._notes, self._clock, self._rng, self._rules, self._alive = notes, clock, rng, rules, alive
+
+    async def admit(self) -> str:
+        """Return the name of the turn: empty unless it finds out whether the gate is open again."""
+        admitted = await self._notes.change(self._admitted)
+        if isinstance(admitted, Throttled):
+            raise admitted
+        turn, wait = admitted
+        if wait > 0:
+            await self._clock.sleep(wait)
+        return turn
+
+    def _admitted(self, kept: Kept) -> tuple[dict[str, Json] | None, tuple[str, float] | Throttled]:
         now = self._clock.now()
-        gap = self._rng.uniform(self._rules.min_gap, self._rules.max_gap) * state.slow
-        state.next = now + gap
-        state.starts = (*(start for start in state.starts if start > now - _HOUR), now)
-        self._probing = state.trips > 0
+        state = self._read(kept, now)
+        wait = self._spaced(state, self._rules, now) if self._rules is not None else 0.0
+        refusal = self._not_now(state, now, wait)
+        if refusal is not None:
+            return _kept(state) if kept == {} else None, refusal
+        start, turn = now + wait, f"{os.getpid()}.{next(_TURN)}" if state.trips else ""
+        if turn:
+            state = replace(state, prober=turn, probe_until=start + _DECIDES)
+        if self._rules is not None:
+            gap = self._rng.uniform(self._rules.min_gap, self._rules.max_gap) * state.slow
+            starts = (*(each for each in state.starts if each > start - _HOUR), start)
+            state = replace(state, next=start + gap, starts=starts)
+        elif not turn:
+            return None, ("", 0.0)
+        return _kept(state), (turn, wait)
 
-    def _hour(self, state: _State, now: float) -> float:
-        within = sorted(start for start in state.starts if now - _HOUR < start <= now)
-        return within[-self._rules.per_hour] + _HOUR - now if len(within) >= self._rules.per_hour else 0.0
+    def _not_now(self, state: _State, now: float, wait: float) -> Throttled | None:
+        if state.until > now:
+            return self._refusal(state, now)
+        if state.trips and self._is_probed(state, now):
+            return self._wait(_PROBING, "One video is finding out whether YouTube answers again.")
+        return self._wait(wait, "Requests to YouTube are spaced.") if wait > _SHORT else None
+
+    def _spaced(self, state: _State, rules: PaceRules, now: float) -> float:
+        """Return the seconds until the gap and the hour leave room."""
+        within = sorted(start for start in state.starts if now - _HOUR < start <= now + _SHORT)
+        full = within[-rules.per_hour] + _HOUR - now if len(within) >= rules.per_hour else 0.0
+        return max(0.0, state.next - now, full)
+
+    def _is_probed(self, state: _State, now: float) -> bool:
+        """Tell whether somebody is finding out: not for ever, and not a process that has died over it."""
+        if not state.prober or state.probe_until <= now:
+            return False
+        process = state.prober.partition(".")[0]
+        return not (process.isascii() and process.isdigit()) or self._alive(int(process))
 
     # ------------------------------------------------------------------------------------------------- what came
 
     async def answered(self) -> None:
-        """Note that the site gave a real answer, whatever it was: the way is free."""
-        async with self._lock:
-            state = await self._loaded()
-            if state.until > self._clock.now():
-                return  # it was asked before the refusal that another request has met
-            opened = state.trips > 0
-            self._probing = False
-            state.trips, state.until, state.trouble = 0, 0.0, None
-            state.good += 1
-            if state.slow > 1 and state.good >= _FORGIVEN:
-                state.slow, state.good, opened = max(1.0, state.slow / 2), 0, True
-            if opened:
-                await self._save(state)
+        """Note that the way is free."""
+        await self._notes.change(self._after_answer)
 
-    def undecided(self) -> None:
-        """Note that a request ended without showing whether the site answers: the next one finds out."""
-        self._probing = False
+    def _after_answer(self, kept: Kept) -> tuple[dict[str, Json] | None, None]:
+        now = self._clock.now()
+        state = self._read(kept, now)
+        # An answer that comes in a pause was asked for before the refusal that another request has met.
+        if state.until > now or (not state.trips and state.slow <= 1):
+            return None, None
+        state = replace(state, trips=0, until=0.0, trouble=None, prober="", probe_until=0.0, good=state.good + 1)
+        if state.slow > 1 and state.good >= _FORGIVEN:
+            state = replace(state, slow=max(1.0, state.slow / 2), good=0)
+        return _kept(state), None
+
+    async def undecided(self, turn: str) -> None:
+        """Note that a request ended; the next one finds out what it did not."""
+        if turn:
+            await self._notes.change(lambda kept: (self._without(kept, turn), None))
+
+    def _without(self, kept: Kept, turn: str) -> dict[str, Json] | None:
+        state = self._read(kept, self._clock.now())
+        return _kept(replace(state, prober="", probe_until=0.0)) if state.prober == turn else None
 
     async def refused(self, trouble: Trouble, pause: float, *, slower: bool) -> Throttled:
-        """Close the source for ``pause`` seconds, twice as long each time in a row; return what to raise."""
-        async with self._lock:
-            state = await self._loaded()
+        """Close for ``pause`` seconds, twice as long each time in a row; return what to raise."""
+
+        def after_refusal(kept: Kept) -> tuple[dict[str, Json], Throttled]:
             now = self._clock.now()
-            self._probing = False
+            state = replace(self._read(kept, now), prober="", probe_until=0.0)
             if state.until <= now:  # of several requests refused at once, the first counts
-                state.trips += 1
-                state.until = now + min(_LONGEST, pause * 2.0 ** min(state.trips - 1, 10))
-                state.trouble = trouble
+                until = now + min(_LONGEST, pause * 2.0 ** min(state.trips, 10))
+                state = replace(state, trips=state.trips + 1, until=until, trouble=trouble)
                 if slower:
-                    state.slow, state.good = min(_SLOWEST, state.slow * 2), 0
-            await self._save(state)
-            return self._refusal(state, now)
+                    state = replace(state, slow=min(_SLOWEST, state.slow * 2), good=0)
+            return _kept(state), self._refusal(state, now)
+
+        return await self._notes.change(after_refusal)
+
+    async def lift(self, classes: Collection[str]) -> bool:
+        """End a pause; return True if there was one."""
+
+        def lifted(kept: Kept) -> tuple[dict[str, Json] | None, bool]:
+            now = self._clock.now()
+            state = self._read(kept, now)
+            code = state.trouble.code if state.trouble is not None else ""
+            if state.until <= now or (classes and code not in classes):
+                return None, False
+            return _kept(replace(state, until=0.0)), True
+
+        return await self._notes.change(lifted)
 
     def _refusal(self, state: _State, now: float) -> Throttled:
         trouble = state.trouble or Trouble("paused", "The source is paused.")
         message = f"{trouble.message} YouTube is left alone until {iso(state.until)}; everything else goes on."
-        error = Throttled(message, after=state.until - now, group=self._site, detail=trouble.detail)
+        error = Throttled(message, after=state.until - now, group=_SITE, detail=trouble.detail)
         error.trouble = Trouble(trouble.code, message, trouble.remedy, trouble.detail)
         return error
 
     def _wait(self, seconds: float, why: str) -> Throttled:
-        error = Throttled(why, after=seconds, group=self._site)
+        error = Throttled(why, after=seconds, group=_SITE)
         error.trouble = Trouble("paced", why, "nothing; it goes on by itself")
         return error
 
     # -------------------------------------------------------------------------------------------------- remembered
 
-    async def _loaded(self) -> _State:
-        if self._state is None:
-            kept = await self._journal.load(f"pace:{self._site}")
-            self._state = _read(kept, self._clock.now(), self._rules) if isinstance(kept, dict) else _State()
-        return self._state
-
-    async def _save(self, state: _State) -> None:
-        trouble = state.trouble.as_json() if state.trouble is not None else None
-        kept = {"next": state.next, "starts": list(state.starts), "until": state.until, "trips": state.trips,
-                "slow": state.slow, "good": state.good, "trouble": trouble}  # fmt: skip
-        await self._journal.save(f"pace:{self._site}", kept)
-
-
-async def lift(journal: Journal, site: str = "youtube") -> None:
-    """Let the next run ask at once, as an operator wants it; a refusal then pauses for twice as long as the last one."""
-    kept = await journal.load(f"pace:{site}")
-    if isinstance(kept, dict):
-        await journal.save(f"pace:{site}", {**kept, "until": 0.0})
-
-
-def _read(kept: dict[str, Any], now: float, rules: PaceRules) -> _State:
-    """Take over what an earlier run left; a time further off than any pause is a clock gone wrong."""
-    trouble = kept.get("trouble")
-    return _State(
-        next=min(_number(kept, "next"), now + rules.max_gap * _SLOWEST),
-        starts=tuple(float(start) for start in kept.get("starts") or () if isinstance(start, int | float)),
-        until=min(_number(kept, "until"), now + _LONGEST),
-        trips=int(_number(kept, "trips")),
-        slow=min(_SLOWEST, max(1.0, _number(kept, "slow"))),
-        good=int(_number(kept, "good")),
-        trouble=Trouble.from_json(trouble) if isinstance(trouble, dict) and "code" in trouble else None,
-    )
+    def _read(self, kept: Kept, now: float) -> _State:
+        """Take over what others left; a time further off than any pause is a clock gone wrong."""
+        if kept is None:
+            return _State()
+        if not kept:
+            return _State(next=now + self._rules.max_gap if self._rules is not None else 0.0)
+        starts, trouble = kept.get("starts"), kept.get("trouble")
+        widest = max(_WIDE, self._rules.max_gap if self._rules is not None else 0.0)
+        return _State(
+            next=min(_number(kept, "next"), now + widest * _SLOWEST),
+            starts=tuple(map(float, filter(_finite, starts))) if isinstance(starts, list) else (),
+            until=min(_number(kept, "until"), now + _LONGEST),
+            trips=int(min(1000.0, max(0.0, _number(kept, "trips")))),
+            slow=min(_SLOWEST, max(1.0, _number(kept, "slow"))),
+            good=int(max(0.0, _number(kept, "good"))),
+            trouble=_trouble(trouble),
+            prober=str(kept.get("prober") or ""),
+            probe_until=min(_number(kept, "probe_until"), now + _DECIDES),
+        )
 
 
-def _number(kept: dict[str, Any], name: str) -> float:
-    value = kept.get(name)
-    return float(value) if isinstance(value, int | float) else 0.0
+def _kept(state: _State) -> dict[str, Json]:
+    trouble = state.trouble.as_json() if state.trouble is not None else None
+    return {
+        "next": state.next,
+        "starts": list(state.starts),
+        "until": state.until,
+        "trips": state.trips,
+        "slow": state.slow,
+        "good": state.good,
+        "trouble": trouble,
+        "prober": state.prober,
+        "probe_until": state.probe_until,
+    }
+
+
+def _trouble(kept: Json) -> Trouble | None:
+    if not isinstance(kept, dict) or not all(isinstance(kept.get(name), str) for name in ("code", "message")):
+        return None
+    return Trouble(kept["code"], kept["message"], str(kept.get("remedy") or ""), str(kept.get("detail") or ""))
+
+
+def _number(kept: Kept, name: str) -> float:
+    value = (kept or {}).get(name)
+    return float(value) if value is not None and _finite(value) else 0.0
+
+
+def _finite(value: Json) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _ENDLESS
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True  # somebody else's
+    return True

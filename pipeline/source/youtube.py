@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 from anyio import from_thread, to_thread
 
 from pipeline import log
@@ -98,7 +99,7 @@ class Asker:
             return None
         found: Cookies | Trouble = await to_thread.run_sync(read_cookies, self.rules.cookies)
         if isinstance(found, Trouble):
-            raise await self.pace.refused(found, rule_of("cookies_bad").pause, slower=False)
+            raise await self.pace.refused(found, rule_of("cookies_bad").pause, address=False)
         return found.text
 
     async def answered(self) -> None:
@@ -112,12 +113,12 @@ class Asker:
         rule = verdict.rule
         _log.warning("youtube.failed", code=rule.code, raw=verdict.trouble.detail)
         if rule.action is Action.PAUSE:
-            return await self.pace.refused(verdict.trouble, rule.pause, slower=rule.slower)
+            return await self.pace.refused(verdict.trouble, rule.pause, slower=rule.slower, address=rule.address)
         self._streak = self._streak + 1 if rule.environment else 0
         if self._streak > _IN_A_ROW:
             message = f"{self._streak} videos in a row: {rule.message[0].lower()}{rule.message[1:]}"
             trouble = Trouble(f"youtube_{rule.code}", message, verdict.trouble.remedy, verdict.trouble.detail)
-            return await self.pace.refused(trouble, rule.pause, slower=False)
+            return await self.pace.refused(trouble, rule.pause, address=False)
         if rule.action is Action.FAIL and not rule.environment:
             await self.pace.answered()  # a real answer about this video: the way is free
         return error_of(verdict)
@@ -131,7 +132,7 @@ class Asker:
                 "install reelmill again, or point [youtube] python at a Python that has yt-dlp",
                 self.scrub(str(gone)),
             )
-            return await self.pace.refused(trouble, 600.0, slower=False)
+            return await self.pace.refused(trouble, 600.0, address=False)
         return error_of(Verdict(STALLED, trouble_of(STALLED, self.scrub(str(gone)))))
 
     def scrub(self, text: str) -> str:
@@ -198,7 +199,7 @@ class YouTubeSource:
     async def _guarded(self, video: str, folder: JobFolder) -> Finished:
         await self._room.look()
         cookies = await self._asker.cookies()
-        await self._asker.pace.admit()
+        turn = await self._asker.pace.admit()
         try:
             async with self._asker.crew.worker() as worker:
                 sort = sort_order(self._rules.lines)
@@ -208,8 +209,9 @@ class YouTubeSource:
         except WorkerGone as gone:
             raise await self._asker.gone(gone) from None
         finally:
-            self._asker.pace.undecided()
             self._room.free(folder.path.name)
+            with anyio.CancelScope(shield=True):
+                await self._asker.pace.undecided(turn)
 
     # ------------------------------------------------------------------------------------------------------- steps
 

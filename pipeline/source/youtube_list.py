@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import anyio
+
 from pipeline.listings import Entry, Listing
 from pipeline.ports import Item
 from pipeline.source import youtube_options as options
@@ -28,7 +30,7 @@ class YouTubeLister:
             Throttled, Permanent, Transient: as for a video.
         """
         cookies = await self._asker.cookies()
-        await self._asker.pace.admit()
+        turn = await self._asker.pace.admit()
         pages: list[dict[str, Any]] = []
         request = {
             "url": address_of(item, channel),
@@ -47,7 +49,8 @@ class YouTubeLister:
         except WorkerGone as gone:
             raise await self._asker.gone(gone) from None
         finally:
-            self._asker.pace.undecided()
+            with anyio.CancelScope(shield=True):
+                await self._asker.pace.undecided(turn)
         return listing_of(pages, event.get("about") or {})
 
 

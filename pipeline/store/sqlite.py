@@ -166,9 +166,9 @@ class SqliteDatabase(SqliteRecords):
         row = (name(parked.scope), parked.until, to_json(parked.trouble.as_json()))
         await self._writing().statement(queries.PARK, row)
 
-    async def unpark(self, scopes: Sequence[str]) -> None:
-        """Forget these."""
-        await self._writing().statement(queries.UNPARK, (to_json(list(scopes)),))
+    async def unpark(self, scopes: Sequence[str], now: float) -> int:
+        """Forget these, and let what met the same trouble in those lanes wait no longer, in one transaction."""
+        return await self._writing().whole(partial(_unpark, to_json(list(scopes)), now))
 
     async def aclose(self) -> None:
         """Close the database after the write at work. Idempotent."""
@@ -203,6 +203,12 @@ class SqliteDatabase(SqliteRecords):
         if self._writer is None:
             raise StoreError(f"{self._path} was opened for reading only.", code="database_read_only")
         return self._writer
+
+
+def _unpark(scopes: str, now: float, connection: sqlite3.Connection) -> int:
+    changed = connection.execute(queries.HURRY, (scopes, now)).rowcount
+    connection.execute(queries.UNPARK, (scopes,))
+    return changed
 
 
 def _claim(asked: Mapping[str, Json], lease: Row, connection: sqlite3.Connection) -> list[Task]:

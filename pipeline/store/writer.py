@@ -68,6 +68,11 @@ class Writer:
         async with self._held() as connection:
             return await connection.run(work)
 
+    async def whole(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``work`` between BEGIN IMMEDIATE and COMMIT."""
+        async with self._held() as connection:
+            return await connection.run(partial(_whole, work))
+
     async def transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``work`` between BEGIN IMMEDIATE and COMMIT. The caller holds the lock and is shielded."""
         connection = self._open()

@@ -23,6 +23,7 @@ from pipeline.errors import NotYet, Permanent, Throttled, Transient
 from pipeline.ports import Ceilings, Item, Line, MediaFacts
 from pipeline.sections import YouTube
 from pipeline.source.pace import Pace, PaceRules
+from pipeline.source.pace_notes import OwnNotes
 from pipeline.source.room import Room
 from pipeline.source.youtube import Asker, YouTubeSource
 from pipeline.source.youtube_folder import JobFolder, discard
@@ -63,7 +64,8 @@ def build(site: MediaServer, folder: Path, *, more: str = "", most: int = 0, **r
     """Put a source together as a run does, with a Python that takes YouTube's answers from the site."""
     clock, words = SystemClock(), YouTube(min_gap=0, max_gap=0, **rules)
     crew = Crew(Launch(str(interpreter(folder, site, more))), 2)
-    pace = Pace(MemoryDatabase(), clock, Random(1), PaceRules(0, 0, 2000))
+    journal = MemoryDatabase()
+    pace = Pace(OwnNotes(journal, "a"), OwnNotes(journal, "b"), clock, Random(1), PaceRules(0, 0, 2000))
     room = Room(folder / "work" / "youtube", most, clock, 600.0)
     return Fetching(YouTubeSource(Asker(words, crew, pace), room, Ceilings(), clock), crew, folder / "work")
 

@@ -60,7 +60,7 @@ def place(folder: Path, site: MediaServer, more: str = "", youtube: str = "") ->
     python = interpreter(folder, site)
     (folder / "reelmill.toml").write_text(
         f'[run]\nstate = "state"\noutput = "out"\n[provider]\nkind = "local"\npoll_spacing = 0.2\n[jobs]\nenabled = ["gist"]\n'
-        f'[youtube]\npython = "{python}"\nmin_gap = 0.0\nmax_gap = 0.0\n{youtube}\n{more}\n'
+        f'[youtube]\npython = "{python}"\nmin_gap = 0.0\nmax_gap = 0.0\npace_folder = "pace"\n{youtube}\n{more}\n'
     )
     return Place(folder)
 

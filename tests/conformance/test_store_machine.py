@@ -129,9 +129,9 @@ class TwoDatabases(RuleBasedStateMachine):
             case "renew":
                 self.same("renew", self.known[-1 - number :], self.now + length)
             case "park":
-                self.same("park", Parked(scope.value, self.now + length, Trouble("quota", "Spent.")))
+                self.same("park", Parked(scope.value, self.now + length, Trouble("p", "Spent.")))
             case "unpark":
-                self.same("unpark", [scope.value])
+                self.same("unpark", [scope.value], self.now)
             case "note_run":
                 self.same("note_run", RunNote(f"r{number}", length, ended, None, {"n": number}))
             case "tasks":

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from pipeline.errors import Permanent
-from pipeline.model import Lane, NewTask, Parked, Placed, Selection, State
+from pipeline.model import Lane, NewTask, Parked, Placed, Selection, State, Trouble
 from pipeline.ports import Database
 from tests.conformance.store_kit import NOW, ROOM, TROUBLE, bring, claim, each_database, moved, one, placed
 
@@ -252,8 +252,29 @@ async def test_a_parked_lane_gives_nothing_until_its_time(database: Database) ->
     assert [task.key for task in await claim(database, NOW + 10)] == ["f"]
     await database.submit([placed("g")], 0.0)
     assert await claim(database) == []
-    await database.unpark(["fetch", "unknown"])
+    await database.unpark(["fetch", "unknown"], NOW)
     assert [task.key for task in await claim(database)] == ["g"]
+
+
+@pytest.mark.asyncio
+async def test_opening_a_lane_lets_those_wait_no_longer_that_met_its_trouble(database: Database) -> None:
+    """They are due at once; what waits for another reason, in another lane, or for less long, is left alone."""
+    quota, other = Trouble("quota", "Spent."), Trouble("upcoming", "Not yet.")
+    await database.submit([placed(key) for key in ("met", "premiere", "soon")], 0.0)
+    await database.submit([placed("far", lane=Lane.POLL)], 0.0)
+    ends = {"met": (quota, 600.0), "premiere": (other, 600.0), "soon": (quota, -5.0), "far": (quota, 600.0)}
+    for task in await claim(database):
+        trouble, after = ends[task.key]
+        back = moved(task, State.PENDING, trouble=trouble, wake_at=NOW + after, lane=task.lane)
+        assert await database.apply(back, NOW)
+    await database.park(Parked("fetch", NOW + 600, quota))
+    assert await database.unpark(["poll"], NOW + 1) == 0
+    assert await database.unpark(["fetch"], NOW + 1) == 1
+    assert await database.unpark(["fetch"], NOW + 1) == 0
+    assert await database.parked(NOW) == []
+    due = {task.key: task.wake_at for task in await database.tasks(Selection())}
+    assert due == {"met": NOW + 1, "premiere": NOW + 600, "soon": NOW - 5, "far": NOW + 600}
+    assert sorted(task.key for task in await claim(database, NOW + 1)) == ["met", "soon"]
 
 
 @pytest.mark.asyncio

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.app.downloads import asker_of, crew_of
 from pipeline.app.house import real_outside
 from pipeline.app.running import Session
 from pipeline.local.faults import Faults
@@ -106,7 +107,8 @@ class World:
         api: Any = self._client(served, clock)
         try:
             guarded = Wrecked(database, wreck, "store", spared=("aclose",)) if wreck else database
-            outside = real_outside(settings, guarded, clock, random.Random(3), api.ceilings)
+            asker = asker_of(settings, crew_of(settings), guarded, clock, random.Random(3))  # no line here asks a site
+            outside = real_outside(settings, guarded, asker, clock, api.ceilings)
             if wreck is not None:
                 api = Wrecked(api, wreck, "api", spared=("aclose",))
                 outside = replace(outside, sink=Wrecked(outside.sink, wreck, "sink", spared=("folder",)))

@@ -10,6 +10,7 @@ import anyio
 import httpx
 import pytest
 
+from pipeline.app.downloads import asking
 from pipeline.app.fetching import Patient
 from pipeline.app.memory import Nowhere
 from pipeline.app.platforms import opened
@@ -29,7 +30,7 @@ def settings_of(folder: Path, api: str) -> Settings:
         {
             "run": {"state": folder},
             "provider": {"kind": "local", "api": api},
-            "youtube": {"python": folder / "no-python", "min_gap": 0, "max_gap": 0},
+            "youtube": {"python": folder / "no-python", "min_gap": 0, "max_gap": 0, "pace_folder": folder},
             "policy": {"attempts": 3, "retry_first": 5, "retry_most": 900},
         }
     )
@@ -51,8 +52,10 @@ async def test_only_runs_on_v1_2_fetch_behind_the_embedded_platform(
             super().__init__(folder, **options)
 
     monkeypatch.setattr("pipeline.local.platform.LocalPlatform", Seen)
-    async with opened(settings_of(tmp_path, api), Nowhere(), SystemClock(), Random(1), fetches=fetches):
-        pass
+    settings, clock, rng = settings_of(tmp_path, api), SystemClock(), Random(1)
+    async with asking(settings, Nowhere(), clock, rng) as asker:
+        async with opened(settings, Nowhere(), clock, rng, asker=asker if fetches else None):
+            pass
     assert given == [expected]
 
 

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from itertools import pairwise
 from random import Random
+from typing import Any
 
 import anyio
 import pytest
 
 from pipeline.errors import Throttled
 from pipeline.model import Trouble
-from pipeline.source.pace import Pace, PaceRules
+from pipeline.source.pace import Pace, PaceRules, Turn
+from pipeline.source.pace_notes import OwnNotes
 from pipeline.store.memory import MemoryDatabase
 from tests.virtual import VirtualClock, run_virtual
 
+DISK = Trouble("disk", "The disk is full.", "free some space")
 BLOCK = Trouble("bot_check", "YouTube refused this machine's address (bot check).", "another network", "raw")
+
+
+def pace_over(
+    journal: MemoryDatabase, clock: VirtualClock, seed: int, rules: PaceRules | None = None, **more: Any
+) -> Pace:
+    """Return a pace as a new process has it, over what earlier ones left in a journal."""
+    notes = OwnNotes(journal, "shared"), OwnNotes(journal, "own")
+    return Pace(*notes, clock, Random(seed), rules or PaceRules(), **more)
 
 
 async def starts(pace: Pace, clock: VirtualClock, number: int) -> list[float]:
@@ -35,7 +46,7 @@ def test_starts_are_spread_and_random() -> None:
 
     async def work() -> None:
         clock = VirtualClock()
-        times = await starts(Pace(MemoryDatabase(), clock, Random(1), PaceRules()), clock, 50)
+        times = await starts(pace_over(MemoryDatabase(), clock, 1, PaceRules()), clock, 50)
         gaps = [after - before for before, after in pairwise(times)]
         assert min(gaps) >= 12.0 - 1e-6
         assert max(gaps) <= 20.0 + 1e-6
@@ -50,8 +61,8 @@ def test_no_hour_holds_more_than_its_share() -> None:
     async def work() -> None:
         clock, journal = VirtualClock(), MemoryDatabase()
         rules = PaceRules(0.0, 5.0, per_hour=20)
-        times = await starts(Pace(journal, clock, Random(1), rules), clock, 30)
-        times += await starts(Pace(journal, clock, Random(2), rules), clock, 30)
+        times = await starts(pace_over(journal, clock, 1, rules), clock, 30)
+        times += await starts(pace_over(journal, clock, 2, rules), clock, 30)
         assert all(later - earlier >= 3600 - 1e-6 for earlier, later in zip(times, times[20:], strict=False))
 
     run_virtual(work())
@@ -62,9 +73,9 @@ def test_a_restart_does_not_forget_the_gap() -> None:
 
     async def work() -> None:
         clock, journal = VirtualClock(), MemoryDatabase()
-        await Pace(journal, clock, Random(1), PaceRules()).admit()
+        await pace_over(journal, clock, 1).admit()
         with pytest.raises(Throttled) as refused:
-            await Pace(journal, clock, Random(2), PaceRules()).admit()
+            await pace_over(journal, clock, 2).admit()
         assert refused.value.after is not None
         assert 12 <= refused.value.after <= 20
 
@@ -78,14 +89,14 @@ def test_a_refusal_closes_the_source_and_each_next_one_for_longer() -> None:
         clock, journal = VirtualClock(), MemoryDatabase()
         pauses = []
         for _ in range(5):
-            pace = Pace(journal, clock, Random(1), PaceRules())
+            pace = pace_over(journal, clock, 1)
             await starts(pace, clock, 1)
-            refused = await pace.refused(BLOCK, 3600.0, slower=False)
+            refused = await pace.refused(BLOCK, 3600.0)
             pauses.append(refused.after)
             assert refused.trouble.code == "bot_check"
             assert "until" in refused.trouble.message
             with pytest.raises(Throttled) as again:
-                await Pace(journal, clock, Random(2), PaceRules()).admit()
+                await pace_over(journal, clock, 2).admit()
             assert again.value.trouble.code == "bot_check"
         assert pauses == [3600.0, 7200.0, 14_400.0, 21_600.0, 21_600.0]
 
@@ -97,30 +108,96 @@ def test_after_a_pause_one_video_finds_out() -> None:
 
     async def work() -> None:
         clock = VirtualClock()
-        pace = Pace(MemoryDatabase(), clock, Random(1), PaceRules(0, 0))
-        await pace.refused(BLOCK, 3600.0, slower=False)
+        pace = pace_over(MemoryDatabase(), clock, 1, PaceRules(0, 0))
+        await pace.refused(BLOCK, 3600.0)
         await clock.sleep(3601)
-        await pace.admit()
-        with pytest.raises(Throttled):
+        turn = await pace.admit()
+        with pytest.raises(Throttled) as second:
             await pace.admit()
+        assert "finding out" in second.value.trouble.message
         await pace.answered()
-        await pace.admit()
-        await pace.admit()
+        assert await pace.admit() == await pace.admit() == Turn() != turn
 
     run_virtual(work())
 
 
-def test_a_probe_without_an_answer_lets_the_next_one_try() -> None:
-    """A cancelled or broken request decides nothing and blocks nothing."""
+@pytest.mark.parametrize("address", [True, False])
+def test_a_probe_without_an_answer_lets_the_next_one_try(address: bool) -> None:
+    """A cancelled or broken request decides nothing and blocks nothing: the next one finds out, and only one."""
 
     async def work() -> None:
         clock = VirtualClock()
-        pace = Pace(MemoryDatabase(), clock, Random(1), PaceRules(0, 0))
-        await pace.refused(BLOCK, 3600.0, slower=False)
+        pace = pace_over(MemoryDatabase(), clock, 1, PaceRules(0, 0))
+        await pace.refused(BLOCK, 3600.0, address=address)
         await clock.sleep(3601)
-        await pace.admit()
-        pace.undecided()
-        await pace.admit()
+        first = await pace.admit()
+        await pace.undecided(first)
+        second = await pace.admit()
+        await pace.undecided(first)  # said twice, it does not end the turn of another
+        with pytest.raises(Throttled):
+            await pace.admit()
+        await pace.undecided(second)
+        third = await pace.admit()
+        assert len({first, second, third}) == 3
+
+    run_virtual(work())
+
+
+def test_a_process_that_died_while_finding_out_stands_in_nobodys_way() -> None:
+    """The next one takes its turn at once; one that hangs is waited for ten minutes."""
+
+    async def work() -> None:
+        clock, journal, dead = VirtualClock(), MemoryDatabase(), False
+        rules = PaceRules(0, 0)
+        first = pace_over(journal, clock, 1, rules)
+        await first.refused(BLOCK, 3600.0)
+        await clock.sleep(3601)
+        await first.admit()
+        with pytest.raises(Throttled):
+            await pace_over(journal, clock, 2, rules, alive=lambda process: not dead).admit()
+        dead = True
+        await pace_over(journal, clock, 2, rules, alive=lambda process: not dead).admit()
+        with pytest.raises(Throttled):
+            await pace_over(journal, clock, 3, rules, alive=lambda process: True).admit()
+        await clock.sleep(601)
+        await pace_over(journal, clock, 3, rules, alive=lambda process: True).admit()
+
+    run_virtual(work())
+
+
+def test_what_is_this_runs_own_trouble_stops_no_other() -> None:
+    """A full disk pauses the run that has it; a bot check pauses every run behind the same address."""
+
+    async def work() -> None:
+        clock, machine = VirtualClock(), OwnNotes(MemoryDatabase(), "shared")
+        mine, yours = (
+            Pace(machine, OwnNotes(MemoryDatabase(), "own"), clock, Random(1), PaceRules(0, 0)) for _ in range(2)
+        )
+        await mine.refused(DISK, 600.0, address=False)
+        await yours.admit()
+        with pytest.raises(Throttled) as full:
+            await mine.admit()
+        await clock.sleep(601)
+        await mine.refused(BLOCK, 3600.0)
+        with pytest.raises(Throttled) as blocked:
+            await yours.admit()
+        assert (full.value.trouble.code, blocked.value.trouble.code) == ("disk", "bot_check")
+
+    run_virtual(work())
+
+
+def test_an_operator_opens_it_and_the_next_refusal_lasts_longer() -> None:
+    """Lifted for its class only; then one video finds out, and what it meets doubles the pause."""
+
+    async def work() -> None:
+        clock = VirtualClock()
+        pace = pace_over(MemoryDatabase(), clock, 1, PaceRules(0, 0))
+        assert not await pace.lift()
+        await pace.refused(BLOCK, 3600.0)
+        assert not await pace.lift(["disk"])
+        assert await pace.lift(["bot_check"])
+        assert await pace.admit() != Turn()
+        assert (await pace.refused(BLOCK, 3600.0)).after == 7200.0
 
     run_virtual(work())
 
@@ -130,11 +207,11 @@ def test_an_answer_from_before_the_refusal_opens_nothing() -> None:
 
     async def work() -> None:
         clock = VirtualClock()
-        pace = Pace(MemoryDatabase(), clock, Random(1), PaceRules(0, 0))
+        pace = pace_over(MemoryDatabase(), clock, 1, PaceRules(0, 0))
         await pace.admit()
         await pace.admit()
-        first = await pace.refused(BLOCK, 3600.0, slower=False)
-        second = await pace.refused(BLOCK, 3600.0, slower=False)
+        first = await pace.refused(BLOCK, 3600.0)
+        second = await pace.refused(BLOCK, 3600.0)
         assert first.after == second.after
         await pace.answered()
         with pytest.raises(Throttled):
@@ -148,7 +225,7 @@ def test_too_fast_means_slower_for_a_long_time() -> None:
 
     async def work() -> None:
         clock = VirtualClock()
-        pace = Pace(MemoryDatabase(), clock, Random(1), PaceRules(10, 10))
+        pace = pace_over(MemoryDatabase(), clock, 1, PaceRules(10, 10))
         await pace.refused(BLOCK, 60.0, slower=True)
         await clock.sleep(61)
         times = await starts(pace, clock, 1)
@@ -168,9 +245,9 @@ def test_a_clock_gone_wrong_does_not_stop_the_source_for_years() -> None:
 
     async def work() -> None:
         clock, journal = VirtualClock(), MemoryDatabase()
-        await journal.save("pace:youtube", {"next": 9e12, "until": 9e12, "trips": 1, "starts": [9e12], "slow": 9e9})
+        await journal.save("shared", {"next": 9e12, "until": 9e12, "trips": 1, "starts": [9e12], "slow": 9e9})
         with pytest.raises(Throttled) as refused:
-            await Pace(journal, clock, Random(1), PaceRules()).admit()
+            await pace_over(journal, clock, 1).admit()
         assert refused.value.after is not None
         assert refused.value.after <= 6 * 3600
 
@@ -182,7 +259,7 @@ def test_many_askers_start_one_by_one() -> None:
 
     async def work() -> None:
         clock = VirtualClock()
-        pace = Pace(MemoryDatabase(), clock, Random(3), PaceRules(12, 20))
+        pace = pace_over(MemoryDatabase(), clock, 3, PaceRules(12, 20))
         times: list[float] = []
 
         async def ask() -> None:
