@@ -56,6 +56,7 @@ class YouTube(Section):
     plugins: bool = False
     lines: int = Field(default=1080, ge=144, le=4320)
     captions: bool = True
+    thumbnail: bool = True
     caption_languages: tuple[str, ...] = ()
     min_gap: float = Field(default=12.0, ge=0, le=3600)
     max_gap: float = Field(default=20.0, ge=0, le=3600)

@@ -1,11 +1,13 @@
 """A site on loopback: media with faults, HLS, player responses and lists, for the real yt-dlp in the real worker.
 
-``Interpreter`` writes a "Python" that runs the worker with one change: YouTube's player responses and listings come from
-here. That is a private function of yt-dlp; where it has moved, ``patched`` tells so, and tests skip with a loud reason.
+``interpreter`` writes a "Python" that runs the worker with one change: YouTube's player responses, listings and thumbnails
+come from here. That takes private parts of yt-dlp; ``moved`` says which of them an installed yt-dlp lacks, and every test
+that asks for such a Python is then skipped with that reason.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import stat
@@ -14,12 +16,16 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import pytest
+
 from tests.films import film_bytes
+from tests.streams import segments, sound_bytes
 
 _BLOCK = 16 * 1024
 
@@ -164,24 +170,43 @@ class MediaServer:
         ]  # fmt: skip
         self.players[video] = player(video, seconds, formats)
 
-    def hls(self, video: str, folder: Path, *, seconds: float = 12.0) -> bytes:
-        """Put a video that comes in pieces under an id; return the bytes that its pieces are together."""
-        pieces = segments(folder, seconds)
-        lines = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:2", "#EXT-X-PLAYLIST-TYPE:VOD"]
-        for number, (length, content) in enumerate(pieces):
-            self.files[f"/hls/{video}/{number}.ts"] = Blob(content, "video/mp2t")
-            lines += [f"#EXTINF:{length:.3f},", f"{self.base}/hls/{video}/{number}.ts"]
-        inner = "\n".join([*lines, "#EXT-X-ENDLIST", ""])
-        outer = (
-            "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=300000,RESOLUTION=640x360,"
-            f'CODECS="avc1.4d401f,mp4a.40.2"\n{self.base}/hls/{video}/itag/96/inner.m3u8\n'
-        )
-        self.files[f"/hls/{video}/outer.m3u8"] = Blob(outer.encode(), "application/vnd.apple.mpegurl")
-        self.files[f"/hls/{video}/itag/96/inner.m3u8"] = Blob(inner.encode(), "application/vnd.apple.mpegurl")
+    def hls(self, video: str, folder: Path, *, seconds: float = 12.0, apart: bool = False, busy: bool = True) -> bytes:
+        """Put a video that comes in pieces under an id; return the bytes that its pieces of picture are together.
+
+        ``apart``: its sound comes in pieces of its own. ``busy``: much to send.
+        """
+        lines = ["#EXTM3U"]
+        codecs, sound = "avc1.4d401f,mp4a.40.2", ""
+        if apart:
+            at = self._pieces(video, 234, segments(folder / "sound", seconds, picture=False))
+            lines.append(f'#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="234",NAME="en",DEFAULT=YES,AUTOSELECT=YES,URI="{at}"')
+            sound = ',AUDIO="234"'
+        pieces = segments(folder, seconds, sound=not apart, busy=busy)
+        at = self._pieces(video, 96, pieces)
+        lines += [f'#EXT-X-STREAM-INF:BANDWIDTH=300000,RESOLUTION=640x360,CODECS="{codecs}"{sound}', at, ""]
+        self.files[f"/hls/{video}/outer.m3u8"] = Blob("\n".join(lines).encode(), "application/vnd.apple.mpegurl")
         made = player(video, seconds, [])
         made["streamingData"]["hlsManifestUrl"] = f"{self.base}/hls/{video}/outer.m3u8"
         self.players[video] = made
         return b"".join(content for _, content in pieces)
+
+    def _pieces(self, video: str, itag: int, pieces: list[tuple[float, bytes]]) -> str:
+        """Put one stream's pieces and their playlist there; return the playlist's address."""
+        lines = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:2", "#EXT-X-PLAYLIST-TYPE:VOD"]
+        for number, (length, content) in enumerate(pieces):
+            path = f"/hls/{video}/{itag}/{number}.ts"
+            self.files[path] = Blob(content, "video/mp2t")
+            lines += [f"#EXTINF:{length:.3f},", f"{self.base}{path}"]
+        path = f"/hls/{video}/itag/{itag}/inner.m3u8"
+        text = "\n".join([*lines, "#EXT-X-ENDLIST", ""])
+        self.files[path] = Blob(text.encode(), "application/vnd.apple.mpegurl")
+        return self.base + path
+
+    def thumbnail(self, video: str, content: bytes) -> None:
+        """Put a picture there that stands for a video which is there already."""
+        self.files[f"/picture/{video}"] = Blob(content, "image/jpeg")
+        shown = [{"url": f"{self.base}/picture/{video}", "width": 1280, "height": 720}]
+        self.players[video]["videoDetails"]["thumbnail"] = {"thumbnails": shown}
 
     def refuse(self, video: str, status: str, reason: str, **more: Any) -> None:
         """Put a video under an id that cannot be played."""
@@ -220,44 +245,6 @@ def captions(url: str, language: str = "en", *, automatic: bool = False) -> dict
     if automatic:
         track |= {"kind": "asr", "vssId": f"a.{language}"}
     return {"playerCaptionsTracklistRenderer": {"captionTracks": [track], "translationLanguages": []}}
-
-
-def sound_bytes(seconds: float) -> bytes:
-    """Return an M4A of silence."""
-    import io
-
-    import av
-    import numpy as np
-
-    target = io.BytesIO()
-    with av.open(target, "w", format="mp4") as container:
-        stream: Any = container.add_stream("aac", rate=16_000)
-        for number in range(round(seconds * 16_000 / 1024)):
-            quiet = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-            quiet.sample_rate, quiet.pts = 16_000, number * 1024
-            container.mux(stream.encode(quiet))
-        container.mux(stream.encode())
-    return target.getvalue()
-
-
-def segments(folder: Path, seconds: float) -> list[tuple[float, bytes]]:
-    """Return (length in seconds, bytes) of the pieces of an HLS stream, made by the muxer itself."""
-    import av
-    import numpy as np
-
-    folder.mkdir(parents=True, exist_ok=True)
-    options = {"hls_time": "1", "hls_playlist_type": "vod", "hls_segment_filename": str(folder / "%03d.ts")}
-    with av.open(str(folder / "index.m3u8"), "w", format="hls", options=options) as container:
-        stream: Any = container.add_stream("libx264", rate=4)
-        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
-        stream.options = {"g": "4", "keyint_min": "4", "sc_threshold": "0", "preset": "ultrafast"}
-        noise = np.random.default_rng(7)
-        for _ in range(round(seconds * 4)):
-            picture = noise.integers(0, 255, (360, 640, 3), dtype=np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode())
-    lengths = [float(each) for each in re.findall(r"#EXTINF:([\d.]+)", (folder / "index.m3u8").read_text())]
-    return [(length, (folder / f"{number:03}.ts").read_bytes()) for number, length in enumerate(lengths)]
 
 
 _INTERPRETER = """#!{python}
@@ -299,9 +286,17 @@ def built(self, found, name):
     return {{**made, **{{key: value for key, value in found.items() if key != "entries"}}}}
 
 
+def here(self, url):  # the thumbnails that yt-dlp guesses are ours, too
+    found = extract(self, url)
+    for each in found.get("thumbnails") or ():
+        each["url"] = each["url"].replace("https://i.ytimg.com", BASE + "/guessed")
+    return found
+
+
 import yt_dlp.extractor.youtube._video as v
 import yt_dlp.extractor.youtube._tab as t
-assert hasattr(v.YoutubeIE, "_initial_extract")
+extract = v.YoutubeIE._real_extract
+v.YoutubeIE._real_extract = here
 v.YoutubeIE._initial_extract = stub_player
 t.YoutubeTabIE._real_extract = stub_list
 {more}
@@ -310,8 +305,35 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
+#: What the Python above replaces or needs, by file of yt-dlp.
+_PARTS = {
+    "_video.py": (
+        "def _initial_extract(",
+        "def _real_extract(",
+        *sorted(set(re.findall(r"v\.(STREAM\w+)", _INTERPRETER))),
+    ),
+    "_tab.py": ("class YoutubeTabIE(", "def _real_extract("),
+}
+
+
+@cache
+def moved() -> str:
+    """Return which part of the installed yt-dlp is not where it was, or "" while all are. Reads, does not import."""
+    spec = importlib.util.find_spec("yt_dlp")
+    (home,) = (spec.submodule_search_locations if spec is not None else None) or ["nowhere"]
+    for name, parts in _PARTS.items():
+        path = Path(home) / "extractor" / "youtube" / name
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        for part in parts:
+            if part not in text:
+                return f"{path}: '{part}' is gone"
+    return ""
+
+
 def interpreter(folder: Path, server: MediaServer, more: str = "") -> Path:
-    """Write a Python that takes YouTube's answers from the server, and return its path."""
+    """Write a Python that takes YouTube's answers from the server, and return its path; skips the test where it cannot."""
+    if moved():
+        pytest.skip(f"yt-dlp has changed inside, so nothing of YouTube is tested: {moved()}")
     path = folder / "python-with-a-site"
     path.write_text(_INTERPRETER.format(python=sys.executable, base=server.base, more=more), encoding="utf-8")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)

@@ -21,7 +21,7 @@ from pipeline.engine.pool import Pool, PoolOptions
 from pipeline.errors import ConfigError
 from pipeline.ingest.analysis import AnalysisKind, AnalysisOptions, Price
 from pipeline.ingest.indexing import IndexDoor, IndexingKind
-from pipeline.ingest.item import ItemKind, Preflight, ReadCaptions, Release
+from pipeline.ingest.item import ItemKind, Preflight, ReadCaptions, ReadPicture, Release
 from pipeline.ingest.listing import ListingKind
 from pipeline.ingest.publish import PublishKind
 from pipeline.ingest.video import VideoKind
@@ -120,6 +120,7 @@ def build(
         records=database,
         clock=clock,
         read_captions=outside.read_captions,
+        read_picture=outside.read_picture,
         release=outside.release,
     )
     video = VideoKind(
@@ -178,6 +179,11 @@ class Outside:
     read_captions: ReadCaptions
     release: Release | None = None  #: removes a fetched file
     lister: Lister | None = None  #: of playlists and channels
+<<<<<<< Updated upstream
+=======
+    read_picture: ReadPicture | None = None
+    close: Callable[[], Awaitable[None]] | None = None  #: ends what the sources have started
+>>>>>>> Stashed changes
 
 
 def real_outside(settings: Settings, database: Database, asker: Asker, clock: Clock, ceilings: Ceilings) -> Outside:
@@ -185,6 +191,7 @@ def real_outside(settings: Settings, database: Database, asker: Asker, clock: Cl
     from pipeline.app.downloads import release_of, youtube_of
     from pipeline.sink.disk import DiskSink
     from pipeline.source.files import FileSource
+    from pipeline.source.pictures import read_picture
     from pipeline.source.preflight import check
     from pipeline.source.sidecars import read_captions
     from pipeline.source.youtube_list import YouTubeLister
@@ -194,7 +201,11 @@ def real_outside(settings: Settings, database: Database, asker: Asker, clock: Cl
     sources: dict[str, Source] = {files.kind: files, site.kind: site}
     sink = DiskSink(settings.run.output)
     lister = YouTubeLister(asker)
+<<<<<<< Updated upstream
     return Outside(sources, sink, check, read_captions, release_of(settings), lister)
+=======
+    return Outside(sources, sink, check, read_captions, release_of(settings), lister, read_picture, crew.aclose)
+>>>>>>> Stashed changes
 
 
 def policy_of(settings: Settings) -> Policy:

@@ -12,6 +12,7 @@ a whole when a site refuses us.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,8 @@ from pipeline.ports import Ceilings, Clock, Item, Line, MediaFacts, Records, Sou
 Preflight = Callable[[MediaFacts, Ceilings], Trouble | None]
 #: Reads caption files and returns one text, or "" if there is none worth keeping.
 ReadCaptions = Callable[[Sequence[Path]], str]
+#: Reads a thumbnail and returns its name and content, or None if it is not worth keeping.
+ReadPicture = Callable[[Path | None], tuple[str, bytes] | None]
 #: Removes a fetched file whose upload is proved, or that the platform will not take.
 Release = Callable[[Path], Awaitable[None]]
 #: Seconds for which a premiere or a running stream is waited for.
@@ -91,12 +94,14 @@ class ItemKind:
         records: Records | None = None,
         clock: Clock | None = None,
         read_captions: ReadCaptions | None = None,
+        read_picture: ReadPicture | None = None,
         release: Release | None = None,
     ) -> None:
         self._sources = sources
         self._records = records
         self._clock = clock
         self._read_captions = read_captions
+        self._read_picture = read_picture
         self._release = release
         self._external = external  # the platform fetches YouTube addresses itself (v1.2)
         self._ceilings = ceilings
@@ -132,7 +137,7 @@ class ItemKind:
                 await self._release(facts.path)
             return Fail(trouble, data={**task.data, "about": dict(facts.about)})
         done = self._hand_over(task, item.key, facts_data(facts), anew=video is not None)
-        return replace(done, results=self._captions(item.key, facts))
+        return replace(done, results=[*self._captions(item.key, facts), *self._picture(item.key, facts)])
 
     async def _video(self, key: str) -> Task | None:
         if self._records is None:
@@ -146,6 +151,14 @@ class ItemKind:
             return []
         body = {"name": f"captions{facts.captions[0].suffix}", "text": text}
         return [Result(key, "_captions", facts.sha256[:16], body, {}, self._clock.now())]
+
+    def _picture(self, key: str, facts: MediaFacts) -> list[Result]:
+        """Keep the thumbnail, for the same reason."""
+        read = self._read_picture(facts.picture) if self._read_picture is not None else None
+        if read is None or self._clock is None:
+            return []
+        body = {"name": read[0], "base64": base64.b64encode(read[1]).decode("ascii")}
+        return [Result(key, "_thumbnail", facts.sha256[:16], body, {}, self._clock.now())]
 
     async def resolve(self, task: Task, still: Still) -> Outcome:
         """Find the file, hash it, look into it, and refuse what the platform would refuse."""

@@ -6,6 +6,7 @@ come back without a paid call.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Sequence
 
@@ -46,8 +47,7 @@ class PublishKind:
         folder = task.data.get("folder") or self._sink.folder(task.key, title)
         files = _rendered(task.key, float(video.data.get("seconds") or 0.0), title, current)
         files += [OutFile(f"raw/{answer.fingerprint}.json", _pretty(answer.body)) for answer in raw]
-        captions = [result.body for result in results if result.job == "_captions"][-1:]
-        files += [OutFile(each["name"], each["text"]) for each in captions]
+        files += _beside(results)
         card = self._card(video, items, title, current, [file.name for file in files])
         card["cost"] = spend_card(await self._records.spends([task.key]))
         files.append(OutFile("video.json", _pretty(card)))
@@ -136,6 +136,14 @@ def _rendered(key: str, seconds: float, title: str, current: Sequence[tuple[Wish
             name = file.name if file.name not in files else f"{wish.name}-{file.name}"
             files[name] = OutFile(name, file.content)
     return list(files.values())
+
+
+def _beside(results: Sequence[Result]) -> list[OutFile]:
+    """Return what was fetched with the video: its captions and its thumbnail, the newest of each."""
+    bodies = {result.job: result.body for result in results}
+    captions, picture = bodies.get("_captions"), bodies.get("_thumbnail")
+    files = [OutFile(captions["name"], captions["text"])] if captions else []
+    return [*files, OutFile(picture["name"], base64.b64decode(picture["base64"]))] if picture else files
 
 
 def _source(item: Task) -> dict[str, Json]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pipeline.model import Json
 
-PlanName = Literal["merge", "split", "single"]
+PlanName = Literal["merge", "split", "single", "pieces"]
 _FILE = "[protocol~='^https?$']"
 #: ffmpeg merges picture and sound into one file.
 MERGE = f"bv*{_FILE}+ba{_FILE}/b{_FILE}/bv*+ba/b"
@@ -21,7 +21,10 @@ MERGE = f"bv*{_FILE}+ba{_FILE}/b{_FILE}/bv*+ba/b"
 SPLIT = f"bv{_FILE},ba{_FILE}"
 #: What comes as one file: no more than 360 lines on most videos.
 SINGLE = f"b[ext=mp4]{_FILE}/b{_FILE}/b"
-SPLIT_NOTE = "only a single-file format was found, usually 360 lines: install ffmpeg for more"
+#: The last resort: picture and sound that come in pieces (HLS, DASH), apart from each other.
+PIECES = "bv,ba"
+#: In the order in which they are tried. Nothing but ffmpeg carries out the first; the worker knows whether it is there.
+PLANS: tuple[tuple[PlanName, str], ...] = (("merge", MERGE), ("split", SPLIT), ("single", SINGLE), ("pieces", PIECES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +46,6 @@ class Format:
     def whole(self) -> bool:
         """True if it is one file over plain http(s): the only kind that may be resumed after a kill."""
         return self.protocol in ("http", "https")
-
-
-def plans(*, ffmpeg: bool) -> list[tuple[PlanName, str]]:
-    """Return the plans to try in order, as (name, expression)."""
-    return [("merge", MERGE)] if ffmpeg else [("split", SPLIT), ("single", SINGLE)]
 
 
 def sort_order(lines: int) -> list[str]:

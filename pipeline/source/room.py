@@ -22,16 +22,22 @@ class Room:
     def __init__(self, base: Path, most: int, clock: Clock, patience: float) -> None:
         self._base, self._most, self._clock, self._patience = base, most, clock, patience
         self._coming: dict[str, int] = {}  # folder name -> bytes it will hold
+        self._wanted: dict[str, int] = {}  # folder name -> bytes for which there was no room when it was last looked at
         self._seen: tuple[int, float] = (-1, 0.0)  # bytes when it was full, and since when they have not changed
 
-    async def look(self) -> None:
-        """Make sure that there is any room, before the site is asked for anything.
+    async def look(self, name: str) -> None:
+        """Make sure that there is room for a folder, before the site is asked for anything.
+
+        What a video needs is remembered from the look that found too little room: it is not looked at again before it fits.
 
         Raises:
             Throttled: there is none.
         """
-        if self._most and await self._taken("") >= self._most:
-            raise self._full(await self._taken(""))
+        if not self._most:
+            return
+        others = await self._taken(name)
+        if others >= self._most or others + self._wanted.get(name, 0) > self._most:
+            raise self._full(others)
 
     async def take(self, name: str, size: int) -> int:
         """Set room aside for a folder and return how many bytes it may have at most; 0 for no limit.
@@ -47,7 +53,9 @@ class Room:
             raise Permanent(message, code="fetch_too_large", remedy="raise [fetch] max_bytes, then retry")
         others = await self._taken(name)
         if others + size > self._most or others >= self._most:
+            self._wanted[name] = size
             raise self._full(others)
+        self._wanted.pop(name, None)
         self._coming[name] = size
         return self._most - others
 

@@ -2,7 +2,7 @@
 
 ::
 
-    room on disk ──▶ pace ──▶ probe ──▶ gate ──▶ download ──▶ mux ──▶ check ──▶ captions
+    room on disk ──▶ pace ──▶ probe ──▶ gate ──▶ download ──▶ mux ──▶ check ──▶ captions, picture
                                 (one extraction)     ▲                  │
                                                      └── emptied, once ─┘
 
@@ -11,7 +11,6 @@ Nothing here believes "no exception": what arrived is opened, measured and hashe
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,9 +38,10 @@ from pipeline.source.fail_table import (
     trouble_of,
 )
 from pipeline.source.files import FileSource
-from pipeline.source.formats import Format, plans, sort_order
-from pipeline.source.muxing import mux
+from pipeline.source.formats import PLANS, Format, sort_order
+from pipeline.source.muxing import is_transport_stream, mux
 from pipeline.source.pace import Pace
+from pipeline.source.pictures import LARGEST, lay_beside, picture_beside
 from pipeline.source.room import Room
 from pipeline.source.youtube_folder import CAPTIONS, Finished, JobFolder
 from pipeline.source.youtube_probe import LATER, Probe, caption_track, gate, length_problem, probe_of
@@ -197,7 +197,7 @@ class YouTubeSource:
             return await self._facts(done)
 
     async def _guarded(self, video: str, folder: JobFolder) -> Finished:
-        await self._room.look()
+        await self._room.look(folder.path.name)
         cookies = await self._asker.cookies()
         turn = await self._asker.pace.admit()
         try:
@@ -231,13 +231,13 @@ class YouTubeSource:
             done = await self._anew(job, probe, cap)
         await self._asker.answered()
         await self._captions(job, probe, done.path)
+        await self._picture(job, done.path)
         return done
 
     async def _probe(self, job: _Job) -> Probe:
-        ffmpeg = self._rules.ffmpeg is not None or shutil.which("ffmpeg") is not None
         request = {
             "url": f"https://www.youtube.com/watch?v={job.video}",
-            "plans": [list(plan) for plan in plans(ffmpeg=ffmpeg)],
+            "plans": [list(plan) for plan in PLANS],
             "params": options.probing(self._rules, job.sort),
             "cookies": job.cookies,
         }
@@ -266,15 +266,15 @@ class YouTubeSource:
             raise Transient(trouble.message, waits=_DAMAGED, code=trouble.code, remedy=trouble.remedy) from None
 
     async def _once(self, job: _Job, probe: Probe, cap: int) -> Finished:
-        expression = dict(plans(ffmpeg=True) + plans(ffmpeg=False))[probe.plan]  # type: ignore[index]
-        params = options.downloading(self._rules, job.sort, job.folder.path, expression, cap)
+        expressions: Mapping[str, str] = dict(PLANS)
+        params = options.downloading(self._rules, job.sort, job.folder.path, expressions[probe.plan], cap)
         request = {"params": params, "cookies": job.cookies, "cap": cap}
         wait = max(0.0, probe.opens - self._clock.now())
         event = await self._asker.ask(job.worker, "download", request, wait=wait)
         paths = [Path(name) for name in event.get("files") or ()]
         await to_thread.run_sync(_there, paths, probe.formats, job.folder.path)
-        path = paths[0] if len(paths) == 1 else await self._muxed(job, paths)
-        return await self._checked(job, probe, path)
+        finished = len(paths) == 1 and not await to_thread.run_sync(is_transport_stream, paths[0])
+        return await self._checked(job, probe, paths[0] if finished else await self._muxed(job, paths))
 
     async def _muxed(self, job: _Job, paths: Sequence[Path]) -> Path:
         target = job.folder.path / f"{job.video}.merged.mp4"
@@ -313,11 +313,25 @@ class YouTubeSource:
             why = self._asker.scrub(str(error))[:300]
             _log.warning("youtube.no_captions", video=job.video, language=language, why=why)
 
+    async def _picture(self, job: _Job, media: Path) -> None:
+        """Fetch the picture that stands for the video beside it; whatever goes wrong is a note, too."""
+        if not self._rules.thumbnail:
+            return
+        raw = job.folder.path / "picture"
+        request = {"params": options.base(self._rules), "cookies": job.cookies, "path": str(raw), "cap": LARGEST + 1}
+        try:
+            await self._asker.ask(job.worker, "picture", request)
+            await to_thread.run_sync(lay_beside, raw, media)
+        except (Failed, WorkerGone, OSError, ValueError) as error:
+            await to_thread.run_sync(partial(raw.unlink, missing_ok=True))
+            _log.warning("youtube.no_thumbnail", video=job.video, why=self._asker.scrub(str(error))[:300])
+
     async def _facts(self, done: Finished) -> MediaFacts:
         facts = await self._files.fetch(_file(done.path), done.path.parent)
         if facts.sha256 != done.sha256:
             raise Transient("The fetched file has changed on disk.", code="damaged_download", after=1.0)
-        return replace(facts, about=done.about, fetched=True)
+        picture = await to_thread.run_sync(picture_beside, done.path)
+        return replace(facts, about=done.about, fetched=True, picture=picture)
 
 
 def _file(path: Path) -> Item:

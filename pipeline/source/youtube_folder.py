@@ -135,16 +135,18 @@ def released(path: Path, *, keep: bool) -> None:
 def used(base: Path) -> dict[str, int]:
     """Return how many bytes each folder holds; what is kept on purpose does not count."""
     found = {}
-    try:
-        folders = [entry for entry in base.iterdir() if entry.is_dir() and not (entry / _KEPT).exists()]
-    except OSError:
-        return {}
-    for folder in folders:
+    for folder in folders_below(base):
         try:
-            found[folder.name] = sum(entry.lstat().st_size for entry in folder.iterdir())
+            if not (folder / _KEPT).exists():
+                found[folder.name] = sum(entry.lstat().st_size for entry in folder.iterdir())
         except OSError:  # it was discarded just now
             continue
     return found
+
+
+def folders_below(base: Path) -> list[Path]:
+    """Return the folders of videos: there, or one to an order of the embedded platform."""
+    return [entry for depth in ("", "*/youtube/") for entry in base.glob(f"{depth}yt_*") if entry.is_dir()]
 
 
 def _remove(entry: Path) -> None:

@@ -4,9 +4,10 @@ It reads one JSON request per line from stdin and writes one JSON event per line
 what libraries print goes to stderr. When stdin ends, the parent is gone, and the whole process group ends with it, so
 that no ffmpeg outlives a killed run.
 
-Requests: ``probe``, ``download`` (what was probed, without a second extraction), ``captions``, ``list``, ``tools``.
-Events: ``hello``, ``beat``, ``progress``, ``stage``, ``entries``, and one that ends the request: ``probed``,
-``downloaded``, ``captioned``, ``listed``, ``tools``, or ``failed`` with the whole chain of exceptions.
+Requests: ``probe``, ``list``, ``tools``, and of what was probed, without a second extraction: ``download``,
+``captions``, ``picture``. Events: ``hello``, ``beat``, ``progress``, ``stage``, ``entries``, and one that ends the
+request: ``probed``, ``listed``, ``tools``, ``downloaded``, ``captioned``, ``pictured``, or ``failed`` with the whole
+chain of exceptions.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import copy
 import importlib
 import importlib.metadata
 import io
+import itertools
 import json
 import os
 import queue
@@ -43,6 +45,7 @@ _ENTRY = (
     "id", "url", "title", "duration", "channel", "channel_id", "live_status", "availability", "timestamp",
     "release_timestamp", "view_count",
 )  # fmt: skip
+_LIST = ("id", "title", "channel", "channel_id", "uploader_id", "playlist_count")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _WAITS = {"http": 30, "fragment": 30, "extractor": 30, "file_access": 5}  #: longest wait between inner retries, seconds
 
@@ -111,33 +114,32 @@ class Worker:
 
     def handle(self, request: Mapping[str, Any]) -> None:
         """Carry out one request; every end of it is an event."""
-        number, logger = request["id"], Logger(self._line)
+        logger = Logger(self._line)
         steps: dict[str, Callable[[Mapping[str, Any], Logger], None]] = {
-            "probe": self._probe, "download": self._download, "captions": self._captions, "list": self._list,
-            "tools": self._tools,
+            "probe": self._probe, "download": self._download, "captions": self._captions, "picture": self._picture,
+            "list": self._list, "tools": self._tools,
         }  # fmt: skip
         self._line.moved()
-        self._line.busy = number
+        self._line.busy = request["id"]
         try:
             steps[request["do"]](request, logger)
         except Exception as error:  # noqa: BLE001 - yt-dlp raises anything; the parent sorts it
-            self._line.busy = None
-            self._line.send("failed", id=number, chain=chain(error), warnings=logger.warnings, rss=rss())
-        finally:
-            self._line.busy = None
+            self._over("failed", request, logger, chain=chain(error))
 
-    # ------------------------------------------------------------------------------------------------- requests
+    def _over(self, event: str, request: Mapping[str, Any], logger: Logger, **fields: Any) -> None:
+        """Send the event that ends a request, after its last beat."""
+        self._line.busy = None
+        self._line.send(event, id=request["id"], **fields, warnings=logger.warnings, rss=rss())
 
     def _probe(self, request: Mapping[str, Any], logger: Logger) -> None:
-        """Extract once; choose formats by the first plan that has any."""
+        """Extract once; choose formats by the first plan that has any. Nothing but ffmpeg carries out ``merge``."""
         self._info = None
         with self._ydl(request, logger) as ydl:
             found = ydl.extract_info(request["url"], download=False, process=False)
-            chosen, plan, formats = self._choose(ydl, found, request["plans"])
+            plans = [plan for plan in request["plans"] if plan[0] != "merge" or ffmpeg(ydl)]
+            chosen, plan, formats = self._choose(ydl, found, plans)
         self._info = chosen
-        self._line.send(
-            "probed", id=request["id"], plan=plan, info=described(chosen, formats), warnings=logger.warnings, rss=rss()
-        )
+        self._over("probed", request, logger, plan=plan, info=described(chosen, formats))
 
     def _choose(self, ydl: Any, found: Any, plans: list[list[str]]) -> tuple[dict[str, Any], str, list[Any]]:
         """Return the video, the first plan that fits, and all the formats that it takes."""
@@ -158,17 +160,14 @@ class Worker:
 
     def _download(self, request: Mapping[str, Any], logger: Logger) -> None:
         """Fetch what was probed into the folder that the parameters name."""
-        if self._info is None:
-            raise RuntimeError("nothing was probed")
         params = {"progress_hooks": [self._progress(request)], "postprocessor_hooks": [self._stage(request["id"])]}
         with self._ydl(request, logger, **params) as ydl:
-            info = ydl.process_ie_result(copy.deepcopy(self._info), download=True)
+            info = ydl.process_ie_result(self._probed(), download=True)
         files = [fetched["filepath"] for fetched in info.get("requested_downloads") or () if fetched.get("filepath")]
-        self._line.send("downloaded", id=request["id"], files=files, warnings=logger.warnings, rss=rss())
+        self._over("downloaded", request, logger, files=files)
 
     def _progress(self, request: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], None]:
-        cap, sums = request.get("cap") or 0, dict[str, int]()
-        last = 0.0
+        cap, sums, last = request.get("cap") or 0, dict[str, int](), 0.0
 
         def hook(state: Mapping[str, Any]) -> None:
             nonlocal last
@@ -188,42 +187,47 @@ class Worker:
     def _stage(self, number: int) -> Callable[[Mapping[str, Any]], None]:
         def hook(state: Mapping[str, Any]) -> None:
             self._line.moved()
-            self._line.send(
-                "stage", id=number, name=str(state.get("postprocessor")), over=state.get("status") == "finished"
-            )
+            over = state.get("status") == "finished"
+            self._line.send("stage", id=number, name=str(state.get("postprocessor")), over=over)
 
         return hook
 
     def _captions(self, request: Mapping[str, Any], logger: Logger) -> None:
         """Fetch one caption track of what was probed, in a call of its own."""
-        if self._info is None:
-            raise RuntimeError("nothing was probed")
-        info = copy.deepcopy(self._info)
+        info = self._probed()
         for name in ("requested_subtitles", "requested_formats", "requested_downloads"):
             info.pop(name, None)
         with self._ydl(request, logger) as ydl:
             done = ydl.process_ie_result(info, download=True)
         tracks = (done or {}).get("requested_subtitles") or {}
         files = [track["filepath"] for track in tracks.values() if track.get("filepath")]
-        self._line.send("captioned", id=request["id"], files=files, warnings=logger.warnings, rss=rss())
+        self._over("captioned", request, logger, files=files)
+
+    def _picture(self, request: Mapping[str, Any], logger: Logger) -> None:
+        """Fetch the picture that stands for what was probed: at most ``cap`` bytes, to ``path``. None is no failure."""
+        address, size = self._probed().get("thumbnail"), 0
+        if address:
+            with self._ydl(request, logger) as ydl, ydl.urlopen(address) as answer:
+                body = answer.read(request["cap"])
+            with open(request["path"], "wb") as target:
+                size = target.write(body)
+        self._over("pictured", request, logger, size=size)
+
+    def _probed(self) -> dict[str, Any]:
+        """Return a copy of what was probed: yt-dlp writes into what it is given."""
+        if self._info is None:
+            raise RuntimeError("nothing was probed")
+        return copy.deepcopy(self._info)
 
     def _list(self, request: Mapping[str, Any], logger: Logger) -> None:
         """List without a request per video; a channel's tabs come as lists within the list and are opened."""
         with self._ydl(request, logger) as ydl:
             top = ydl.extract_info(request["url"], download=False) or {}
-            page: list[dict[str, Any]] = []
-            count = 0
-            for entry in flattened(ydl, top, request["most"]):
-                page.append(entry)
-                count += 1
-                if len(page) == _PAGE:
-                    self._line.send("entries", id=request["id"], entries=page)
-                    page = []
-            self._line.send("entries", id=request["id"], entries=page)
-        about = {
-            name: top.get(name) for name in ("id", "title", "channel", "channel_id", "uploader_id", "playlist_count")
-        }
-        self._line.send("listed", id=request["id"], about=about, count=count, warnings=logger.warnings, rss=rss())
+            entries, count = flattened(ydl, top, request["most"]), 0
+            while page := list(itertools.islice(entries, _PAGE)):
+                self._line.send("entries", id=request["id"], entries=page)
+                count += len(page)
+        self._over("listed", request, logger, about={name: top.get(name) for name in _LIST}, count=count)
 
     def _tools(self, request: Mapping[str, Any], logger: Logger) -> None:
         """Say which JavaScript runtimes and which ffmpeg yt-dlp would use: private parts, so nothing rests on it."""
@@ -232,11 +236,10 @@ class Worker:
             try:
                 known = [(name, runtime.info if runtime else None) for name, runtime in ydl._js_runtimes.items()]
                 found["runtimes"] = [[name, info.version, info.supported] for name, info in known if info is not None]
-                post = importlib.import_module("yt_dlp.postprocessor.ffmpeg").FFmpegPostProcessor(ydl)
-                found["ffmpeg"] = str(post._version or "") if post.available else ""
+                found["ffmpeg"] = ffmpeg(ydl)
             except AttributeError:
                 logger.warning("this yt-dlp does not say what it would use")
-        self._line.send("tools", id=request["id"], **found, warnings=logger.warnings, rss=rss())
+        self._over("tools", request, logger, **found)
 
     def _ydl(self, request: Mapping[str, Any], logger: Logger, **more: Any) -> Any:
         """Return a fresh YoutubeDL: it writes into the parameters it is given, and none is ever shared."""
@@ -244,15 +247,16 @@ class Worker:
         text = request.get("cookies")
         if text is not None:
             params["cookiefile"] = io.StringIO(text)  # a path would be rewritten
-        params["retry_sleep_functions"] = {name: _backoff(most) for name, most in _WAITS.items()}
+        params["retry_sleep_functions"] = {
+            name: lambda n=0, most=most, **_: min(most, 2.0 ** min(int(n), 10)) for name, most in _WAITS.items()
+        }
         return self._yt.YoutubeDL(params)
 
 
-def _backoff(most: int) -> Callable[..., float]:
-    return lambda n=0, **_: min(most, 2.0 ** min(int(n), 10))
-
-
-# -------------------------------------------------------------------------------------------------------------- values
+def ffmpeg(ydl: Any) -> str:
+    """Return the version of the ffmpeg that yt-dlp would use, or "": it is configured or on the PATH, and runs."""
+    found = importlib.import_module("yt_dlp.postprocessor.ffmpeg").FFmpegPostProcessor(ydl)
+    return str(found._version or "") if found.available else ""
 
 
 def noted(selector: Callable[[Any], Any], taken: list[Any]) -> Callable[[Any], Any]:
@@ -324,15 +328,12 @@ def chain(error: BaseException) -> list[dict[str, Any]]:
 def cause(error: BaseException) -> dict[str, Any]:
     """Return one exception as data."""
     text = getattr(error, "orig_msg", None) or getattr(error, "msg", None) or str(error)
-    countries = getattr(error, "countries", None)
     return {
         "type": type(error).__name__,
         "kinds": [base.__name__ for base in type(error).__mro__[:-2]],
         "message": clean(str(text)),
-        "expected": getattr(error, "expected", None),
-        "status": getattr(error, "status", None),
-        "errno": getattr(error, "errno", None),
-        "countries": list(countries) if countries else [],
+        **{name: getattr(error, name, None) for name in ("expected", "status", "errno")},
+        "countries": list(getattr(error, "countries", None) or ()),
     }
 
 
@@ -342,11 +343,12 @@ def clean(text: str) -> str:
 
 
 def rss() -> int:
-    """Return the most memory this process has had, in bytes; macOS counts in bytes, others in KiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-# ------------------------------------------------------------------------------------------------------------- process
+    """Return the memory this process holds, in bytes; ``ru_maxrss`` starts with what the parent had, so only without."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as stream:
+            return int(stream.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def end_group() -> None:
@@ -369,16 +371,14 @@ def hello(yt_dlp: Any) -> dict[str, Any]:
         ejs = importlib.metadata.version("yt-dlp-ejs")
     except importlib.metadata.PackageNotFoundError:
         ejs = ""
-    version = {"yt_dlp": yt_dlp.version.__version__, "ejs": ejs, "python": sys.version.split()[0]}
-    return {"protocol": PROTOCOL, "pid": os.getpid(), **version}
+    versions = {"yt_dlp": yt_dlp.version.__version__, "ejs": ejs, "python": sys.version.split()[0]}
+    return {"protocol": PROTOCOL, "pid": os.getpid(), **versions}
 
 
 def main() -> None:
     """Serve until stdin ends."""
     here = os.path.dirname(os.path.abspath(__file__))
-    sys.path[:] = [
-        entry for entry in sys.path if os.path.abspath(entry or ".") != here
-    ]  # its neighbours are not libraries
+    sys.path[:] = [each for each in sys.path if os.path.abspath(each or ".") != here]  # neighbours are no libraries
     stream = open(os.dup(1), "w", encoding="ascii", buffering=1)  # noqa: SIM115 - lives as long as the process
     os.dup2(2, 1)
     line = Line(stream)

@@ -16,7 +16,7 @@ from pipeline.ports import Ceilings
 from pipeline.sections import YouTube
 from pipeline.source import youtube_options as options
 from pipeline.source.cookies import Cookies, read_cookies
-from pipeline.source.formats import Format, format_of, plans, sort_order
+from pipeline.source.formats import PLANS, Format, format_of, sort_order
 from pipeline.source.room import Room
 from pipeline.source.youtube_folder import Finished, JobFolder, discard, released, used
 from pipeline.source.youtube_probe import Probe, caption_track, gate, probe_of
@@ -153,7 +153,7 @@ def test_room_is_given_and_taken(tmp_path: Path) -> None:
     async def work() -> None:
         clock = VirtualClock()
         room = Room(tmp_path, 1000, clock, 600.0)
-        await room.look()
+        await room.look("next")
         assert await room.take("one", 600) == 1000
         assert await room.take("two", 400) == 400
         with pytest.raises(Throttled) as full:
@@ -165,12 +165,12 @@ def test_room_is_given_and_taken(tmp_path: Path) -> None:
             await room.take("four", 1001)
         room.free("one")
         room.free("three")
-        (tmp_path / "stuck").mkdir()
-        (tmp_path / "stuck" / "a").write_bytes(b"x" * 1000)
+        (tmp_path / "yt_stuck").mkdir()
+        (tmp_path / "yt_stuck" / "a").write_bytes(b"x" * 1000)
         for seconds, after in ((0, 30.0), (200, 30.0), (200, 660.0)):
             await clock.sleep(seconds)
             with pytest.raises(Throttled) as full:
-                await room.look()
+                await room.look("next")
             assert full.value.after == after
         assert "status" in full.value.trouble.remedy
 
@@ -199,7 +199,7 @@ def test_what_is_sent_is_json_and_never_opens_the_generic_door() -> None:
     )
     made = [
         options.probing(rules, sort_order(1080)),
-        options.downloading(rules, sort_order(1080), Path("/x"), plans(ffmpeg=True)[0][1], 9),
+        options.downloading(rules, sort_order(1080), Path("/x"), PLANS[0][1], 9),
         options.captioning(rules, Path("/x"), "en", automatic=False),
         options.listing(rules, 20),
     ]
