@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from pipeline import __version__
-from pipeline.commands import keeping, looking, running, searching
+from pipeline.commands import keeping, looking, reconciling, running, searching
 from pipeline.exitcodes import MEANING
 
 _CODES = "\b\nExit codes:\n" + "\n".join(f"  {int(code):>3}  {text}" for code, text in MEANING.items())
@@ -63,6 +63,7 @@ app.command(short_help="Search the videos of an index.")(searching.search)
 app.command(short_help="Sort the videos of an index into classes.")(searching.classify)
 app.command(short_help="List, create or delete indexes.")(searching.indexes)
 app.command(short_help="List the videos in an index.")(searching.videos)
+app.command(short_help="Compare the database with the account; tidy up.")(reconciling.reconcile)
 app.command(short_help="Check machine, folders, configuration, platform.")(keeping.doctor)
 app.command(short_help="Serve the local platform for any client.")(keeping.platform)
 app.command(short_help="Make a few videos and ingest them; no account.")(running.demo)

@@ -20,7 +20,9 @@ TIMES: Final = frozenset(
 )
 
 #: Fields whose rows are tuples, by the names that their columns get: nobody should have to count positions in JSON.
-_ROWS: Final = {"attention": ("state", "item", "trouble"), "troubles": ("item", "trouble")}
+_ROWS: Final = {
+    "attention": ("state", "item", "trouble"), "troubles": ("item", "trouble"), "refused": ("holding", "trouble"),
+}  # fmt: skip
 #: What a terminal might obey, or an encoder refuse: it can only stand inside strings, where JSON has an escape for it.
 _UNSAFE: Final = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 

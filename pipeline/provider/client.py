@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import TypeVar
 
+from pipeline.account import Account
 from pipeline.catalog import Catalog
 from pipeline.config import Settings
 from pipeline.errors import Ambiguous, ConfigError, Permanent
@@ -15,6 +16,10 @@ from pipeline.log import get
 from pipeline.model import Json
 from pipeline.ports import AnalysisStatus, Answer, Ceilings, Clock, Limiter, MediaStatus, NewUpload, Question, Session
 from pipeline.provider import wire
+from pipeline.provider.account import Holdings
+from pipeline.provider.account_dialect import AccountDialect
+from pipeline.provider.account_v1_2 import AccountV12
+from pipeline.provider.account_v1_3 import AccountV13
 from pipeline.provider.board import Board, ByIds, Lister, Newest, Pacer, Sweep
 from pipeline.provider.calls import Calls
 from pipeline.provider.catalog import Indexes
@@ -39,8 +44,8 @@ class TwelveLabs:
     """The vendor's platform, or anything that speaks its API. See ``pipeline.ports.VideoApi``."""
 
     def __init__(
-        self, dialect: Dialect, indexes: IndexDialect, calls: Calls, *, identity: str, chunk_parallel: int, pacer: Pacer,
-        first_look: float, spacing: float, settle: float,
+        self, dialect: Dialect, indexes: IndexDialect, account: AccountDialect, calls: Calls, *, identity: str,
+        chunk_parallel: int, pacer: Pacer, first_look: float, spacing: float, settle: float, patience: float,
     ) -> None:  # fmt: skip
         self.dialect, self.calls, self.clock, self.call = dialect, calls, calls.clock, calls.call
         self._identity, self._parallel = identity, chunk_parallel
@@ -51,6 +56,7 @@ class TwelveLabs:
         self._media = board(self._media_lister(), advice=dialect.advice)
         self._analyses = board(sweep)
         self._catalog = Indexes(calls, indexes, identity)
+        self._account = Holdings(calls, account, identity, patience)
 
     @property
     def identity(self) -> str:
@@ -76,6 +82,11 @@ class TwelveLabs:
     def catalog(self) -> Catalog:
         """Indexes, search and classification, over the same connections and limits; closed with this."""
         return self._catalog
+
+    @property
+    def account(self) -> Account:
+        """Everything that the account holds, over the same connections and limits; closed with this."""
+        return self._account
 
     # ------------------------------------------------------------------------------------------------------- uploads
 
@@ -245,9 +256,9 @@ def _before(entries: Sequence[Found], floor: float) -> bool:
 
 
 #: Dialects by the value of ``[provider] api``.
-_DIALECTS: Mapping[str, tuple[Callable[[], Dialect], Callable[[], IndexDialect]]] = {
-    "v1.2": (V12, IndexV12),
-    "v1.3": (V13, IndexV13),
+_DIALECTS: Mapping[str, tuple[Callable[[], Dialect], Callable[[], IndexDialect], Callable[[], AccountDialect]]] = {
+    "v1.2": (V12, IndexV12, AccountV12),
+    "v1.3": (V13, IndexV13, AccountV13),
 }
 
 
@@ -268,7 +279,7 @@ def open_api(
         ConfigError: ``base_url`` or ``key`` cannot be used.
     """
     provider = settings.provider
-    make_dialect, make_indexes = _DIALECTS[provider.api]
+    make_dialect, make_indexes, make_account = _DIALECTS[provider.api]
     dialect = make_dialect()
     transport = Transport(
         _versioned(base_url or dialect.base, dialect.version_path), key,
@@ -278,9 +289,9 @@ def open_api(
     per_minute = max(6_000, provider.poll_requests_per_minute) if local else provider.poll_requests_per_minute
     calls = Calls(dialect, transport, limiter, clock, rng, 0.2 if local else 5.0)
     return TwelveLabs(
-        dialect, make_indexes(), calls, identity=identity, chunk_parallel=provider.chunk_parallel,
+        dialect, make_indexes(), make_account(), calls, identity=identity, chunk_parallel=provider.chunk_parallel,
         pacer=Pacer(per_minute, spacing, clock), first_look=0.2 if local else 2.0, spacing=spacing,
-        settle=0.0 if local else _SETTLE,
+        settle=0.0 if local else _SETTLE, patience=settings.limits.patience,
     )  # fmt: skip
 
 

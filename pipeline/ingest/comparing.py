@@ -1,0 +1,140 @@
+"""What becomes of each thing in the account, judged by what the database knows of its video. Pure: values in, verdicts out.
+
+Everything that could still be needed is kept: what a task of ours names by its id, and what may be the trace of a call whose
+answer was lost (it carries the name that the next run will ask for). Only what cannot be needed any more is an orphan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pipeline.account import Holding
+from pipeline.ingest.marks import Mark, agrees, question_mark, upload_mark
+from pipeline.model import State, Task
+
+
+class Verdict(StrEnum):
+    """What a thing in the account is to us."""
+
+    KEPT = "kept"  #: a task of ours names it
+    AWAITED = "awaited"  #: it carries the name that a live or failed task asks for next
+    FOREIGN = "foreign"  #: it does not carry a mark of ours
+    STRAY = "stray"  #: it carries a mark of ours, and this database has not made it, or not for this platform
+    SUPERSEDED = "superseded"  #: ours, and replaced: an earlier generation, or the second of two that are alike
+    CANCELLED = "cancelled"  #: ours, of an item that an operator has stopped
+
+    @property
+    def orphan(self) -> bool:
+        """True where this database knows it and needs it no more."""
+        return self in (Verdict.SUPERSEDED, Verdict.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What the database holds about one video and the analyses and index entries made of it."""
+
+    video: Task
+    analyses: Sequence[Task] = ()
+    indexings: Sequence[Task] = ()
+
+    def lives_on(self, identity: str) -> bool:
+        """Return True if the video was uploaded to this very platform and dialect."""
+        return self.video.data.get("provider") == identity
+
+    @property
+    def media(self) -> frozenset[str]:
+        """Ids under which the platform knows the present upload."""
+        data = self.video.data
+        named = (data.get("media_id"), data.get("answer_id"), data.get("session", {}).get("asset_id"))
+        return frozenset(each for each in named if each)
+
+    @property
+    def asked_of(self) -> frozenset[str]:
+        """Uploads that an unfinished analysis or index entry works with."""
+        unfinished = (State.PENDING, State.RUNNING, State.HELD)
+        asked = {task.data.get("media_id") for task in self.analyses if task.state in unfinished}
+        asked |= {task.data.get("asset_id") for task in self.indexings if task.state in unfinished}
+        return frozenset(each for each in asked if each)
+
+    @property
+    def stopped(self) -> bool:
+        """True if an operator has stopped the video, or all that was to come of it."""
+        after = [task.state for task in (*self.analyses, *self.indexings)]
+        if self.video.state is State.CANCELLED:
+            return True
+        return self.video.state is State.DONE and bool(after) and set(after) == {State.CANCELLED}
+
+
+def judge_upload(holding: Holding, belief: Belief | None, identity: str) -> Verdict:
+    """Judge an asset, or a v1.2 task or video.
+
+    An asset must carry our key in its metadata, too, and name and key must agree; v1.2 has only the name.
+    """
+    mark = upload_mark(holding.name)
+    known = belief is not None and belief.lives_on(identity) and holding.id in belief.media
+    if not known and (mark is None or (holding.sort == "asset" and not agrees(mark, holding.owner))):
+        return Verdict.FOREIGN
+    if belief is None or not belief.lives_on(identity):
+        return Verdict.STRAY
+    if belief.asked_of & {holding.id, holding.media}:
+        return Verdict.KEPT
+    if belief.stopped:
+        return Verdict.CANCELLED
+    if known:
+        return Verdict.KEPT
+    assert mark is not None
+    return Verdict.AWAITED if _next_in(belief.video, mark) else Verdict.SUPERSEDED
+
+
+def _next_in(video: Task, mark: Mark) -> bool:
+    """True if the video is not done and asks for this generation when it goes on."""
+    return video.state is not State.DONE and mark.generation >= int(video.data.get("generation", 0))
+
+
+def judge_analysis(holding: Holding, analysis: Task | None) -> Verdict:
+    """Judge an analysis task by the analysis of ours that its ``custom_id`` stands for."""
+    mark = question_mark(holding.name)
+    if mark is None:
+        return Verdict.FOREIGN
+    if analysis is None:
+        return Verdict.STRAY
+    present = int(analysis.data.get("gen", 0))
+    if mark.generation < present:
+        return Verdict.SUPERSEDED
+    if analysis.state is State.CANCELLED:
+        return Verdict.CANCELLED
+    if analysis.data.get("task_id") == holding.id or mark.generation > present:
+        return Verdict.KEPT
+    return Verdict.SUPERSEDED if analysis.state is State.DONE else Verdict.AWAITED
+
+
+def judge_indexed(holding: Holding, belief: Belief | None, identity: str) -> Verdict:
+    """Judge an entry of an index. An old one stays until the new upload's entry is there: search goes on working."""
+    here = [] if belief is None else [task for task in belief.indexings if task.data.get("index_id") == holding.place]
+    by_id = [task for task in here if task.data.get("video_id") == holding.id]
+    mark = upload_mark(holding.name)
+    if not by_id and (mark is None or (holding.owner and not agrees(mark, holding.owner))):
+        return Verdict.FOREIGN
+    if belief is None or not belief.lives_on(identity):
+        return Verdict.STRAY
+    if belief.stopped:
+        return Verdict.CANCELLED
+    present = belief.video.data.get("media_id", "")
+    replaced = [
+        task
+        for task in here
+        if task.state is State.DONE and task.data.get("asset_id") == present and task.data.get("video_id") != holding.id
+    ]
+    current = any(task.data.get("asset_id") == present for task in by_id)
+    return Verdict.SUPERSEDED if replaced and not current else Verdict.KEPT
+
+
+def judge(holding: Holding, belief: Belief | None, identity: str, analysis: Task | None = None) -> Verdict:
+    """Judge anything. ``belief`` is of the video, ``analysis`` of the question that the thing's mark or id stands for."""
+    if holding.sort == "analysis":
+        return judge_analysis(holding, analysis)
+    if holding.sort == "indexed":
+        return judge_indexed(holding, belief, identity)
+    return judge_upload(holding, belief, identity)
