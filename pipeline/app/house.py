@@ -179,11 +179,7 @@ class Outside:
     read_captions: ReadCaptions
     release: Release | None = None  #: removes a fetched file
     lister: Lister | None = None  #: of playlists and channels
-<<<<<<< Updated upstream
-=======
     read_picture: ReadPicture | None = None
-    close: Callable[[], Awaitable[None]] | None = None  #: ends what the sources have started
->>>>>>> Stashed changes
 
 
 def real_outside(settings: Settings, database: Database, asker: Asker, clock: Clock, ceilings: Ceilings) -> Outside:
@@ -201,11 +197,7 @@ def real_outside(settings: Settings, database: Database, asker: Asker, clock: Cl
     sources: dict[str, Source] = {files.kind: files, site.kind: site}
     sink = DiskSink(settings.run.output)
     lister = YouTubeLister(asker)
-<<<<<<< Updated upstream
-    return Outside(sources, sink, check, read_captions, release_of(settings), lister)
-=======
-    return Outside(sources, sink, check, read_captions, release_of(settings), lister, read_picture, crew.aclose)
->>>>>>> Stashed changes
+    return Outside(sources, sink, check, read_captions, release_of(settings), lister, read_picture)
 
 
 def policy_of(settings: Settings) -> Policy:
