@@ -1,0 +1,196 @@
+"""The scenes of the enumeration, each small, each with something of its own that can go wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.model import Selection
+from pipeline.ports import Ceilings, Item, Line
+from pipeline.views import RunReport
+from tests.fakes import OldApi, clips, items
+from tests.faults.trial import Scene, Trial
+from tests.faults.worlds import Make, Night, World, run_now, traces
+from tests.rig import settings_for
+
+#: Effects of which there must be one per key, whatever dies. An opened session whose answer was lost expires unused.
+CREATES = ("asset", "analysis", "task", "index", "indexed", "bytes")
+
+
+def same(world: World, report: RunReport, trial: Trial) -> None:
+    """Rows, answers, files and bill are those of a run without a death."""
+    assert report.exit_code == 0, report
+    found = traces(world)
+    for name in ("rows", "answers", "files", "paid"):
+        assert getattr(found, name) == getattr(trial.plain, name), (name, getattr(found, name))
+
+
+def same_but_sessions(world: World, report: RunReport, trial: Trial) -> None:
+    """As :func:`same`, but an upload session whose opening was never heard of may lie there unused."""
+    assert report.exit_code == 0, report
+    found = traces(world)
+    for name in ("rows", "answers", "files"):
+        assert getattr(found, name) == getattr(trial.plain, name), name
+    assert [effect for effect, _ in found.paid].count("bytes") == 1, found.paid
+    assert all(times == 1 for (effect, _), times in found.paid.items() if effect != "session"), found.paid
+
+
+def asked_twice_at_most(world: World, report: RunReport, trial: Trial) -> None:
+    """What leaves something behind is done once; what only asks is repeated at most once, and counted."""
+    assert report.exit_code == 0, report
+    found = traces(world)
+    for name in ("rows", "answers", "files"):
+        assert getattr(found, name) == getattr(trial.plain, name), name
+    assert all(times == 1 for (effect, _), times in found.paid.items() if effect in CREATES), found.paid
+    asks = {key: times for (effect, key), times in found.paid.items() if effect == "ask"}
+    _, _, doubtful = run_now(world.database.spent())
+    repeated = sum(times - 1 for times in asks.values())
+    assert max(asks.values()) <= 2, asks
+    assert repeated <= doubtful, (asks, doubtful)
+    trial.count.repeated += repeated
+
+
+def held_not_repeated(world: World, report: RunReport, trial: Trial) -> None:
+    """Nothing at all is sent twice: the item is done, or it is held and says so."""
+    assert report.exit_code in (0, 3), report
+    found = traces(world)
+    assert set(found.paid.values()) <= {1}, found.paid
+    assert report.items["done"] + report.items["held"] == len(trial.scene.crashed.entries), report.items
+    if not report.items["held"]:
+        assert (found.rows, found.answers, found.files) == (trial.plain.rows, trial.plain.answers, trial.plain.files)
+    for task in run_now(world.database.tasks(Selection(kinds=("video",)))):
+        if "external" in task.data and "media_id" in task.data:
+            assert world.platform.assets[task.data["media_id"]].name == task.data["external"]
+
+
+def queries_counted(world: World, report: RunReport, trial: Trial) -> None:
+    """Each run asks its standing queries; every question that the platform accepted stands in our ledger."""
+    assert report.exit_code == 0, report
+    found = traces(world)
+    for name in ("rows", "answers", "files"):
+        assert getattr(found, name) == getattr(trial.plain, name), (name, getattr(found, name))
+    assert all(times == 1 for (effect, _), times in found.paid.items() if effect in CREATES), found.paid
+    asked = sum(times for (effect, _), times in found.paid.items() if effect == "search")
+    entered = sum(row[1] == "search" for row in world.database._spends.values())
+    assert 1 <= asked <= entered, (asked, entered)
+
+
+def youtube(number: int) -> Item:
+    """Return a YouTube video as a manifest names it."""
+    address = f"https://www.youtube.com/watch?v=video{number:06}"
+    return Item(f"youtube:video:video{number:06}", "youtube", address, Line(address, "test", title=f"film {number}"))
+
+
+def _topic(prompt: str) -> dict[str, Any]:
+    return {"enabled": ["gist", "topic"], "settings": {"topic": {"job": "ask", "prompt": prompt}}}
+
+
+class Studio:
+    """Makes the scenes over a folder of clips."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.films = items(clips(folder, 3), title="film")
+
+    def night(self, films: int = 1, meddle: Callable[[World], None] | None = None, **sections: Any) -> Night:
+        """Return a run over some of the clips."""
+        return Night(settings_for(self.folder, **sections), self.films[:films], meddle)
+
+    def scenes(self) -> Mapping[str, Callable[[], Scene]]:
+        """Return name → maker."""
+        return {
+            "fused, three videos": self.fused,
+            "unfused, two videos": self.unfused,
+            "multipart": self.multipart,
+            "indexing": self.indexing,
+            "standing queries": self.queries,
+            "v1.2 files": self.old,
+            "v1.2 files, hold": self.old_hold,
+            "v1.2 external": self.external,
+            "a changed prompt": self.changed_prompt,
+            "a deleted result": self.deleted_result,
+            "finished by another line": self.other_line,
+        }
+
+    def _scene(self, name: str, crashed: Night, judge: Any = same, make: Make | None = None, **more: Any) -> Scene:
+        return Scene(name, make or Make(), crashed, judge, new=self._new, **more)
+
+    def _new(self) -> World:
+        return World.new(self.folder / "out")
+
+    def fused(self) -> Scene:
+        """Return three videos, one request each."""
+        return self._scene("fused, three videos", self.night(3))
+
+    def unfused(self) -> Scene:
+        """Return two videos, four requests each."""
+        return self._scene("unfused, two videos", self.night(2, jobs={"fuse": False}))
+
+    def multipart(self) -> Scene:
+        """Return a video that goes in parts."""
+        make = Make(ceilings=Ceilings(direct_bytes=10))
+        return self._scene("multipart", self.night(), same_but_sessions, make)
+
+    def indexing(self) -> Scene:
+        """Return a video that is also put into an index."""
+        return self._scene("indexing", self.night(2, index={"name": "films"}))
+
+    def queries(self) -> Scene:
+        """Return an index that is asked at the end."""
+        night = self.night(index={"name": "films"})
+        asking = night.settings.model_validate(
+            {**night.settings.model_dump(), "queries": [{"name": "bees", "text": "bees"}]}
+        )
+        return self._scene("standing queries", Night(asking, night.entries), queries_counted)
+
+    def old(self) -> Scene:
+        """Return v1.2, where answers cannot be asked for."""
+        night = self.night(2, provider={"api": "v1.2"})
+        return self._scene("v1.2 files", night, asked_twice_at_most, Make(OldApi))
+
+    def old_hold(self) -> Scene:
+        """Return v1.2 with the careful policy."""
+        night = self.night(2, provider={"api": "v1.2"}, policy={"on_ambiguous_ask": "hold"})
+        return self._scene("v1.2 files, hold", night, held_not_repeated, Make(OldApi))
+
+    def external(self) -> Scene:
+        """Return v1.2 and two addresses that the platform fetches itself."""
+        settings = settings_for(self.folder, provider={"api": "v1.2"}, policy={"on_ambiguous_ask": "hold"})
+        night = Night(settings, [youtube(1), youtube(2)])
+        return self._scene("v1.2 external", night, held_not_repeated, Make(OldApi))
+
+    def changed_prompt(self) -> Scene:
+        """Return a second night in which one prompt is another."""
+        first = self.night(2, jobs=_topic("What is it?"))
+        second = self.night(2, jobs=_topic("Who is it?"))
+        return self._scene("a changed prompt", second, before=[first])
+
+    def deleted_result(self) -> Scene:
+        """Return a second night that finds one folder gone."""
+
+        def delete(world: World) -> None:
+            world.disk.remove_tree(min(name for name in world.disk.root.names if name != "results.jsonl"))
+
+        return self._scene("a deleted result", self.night(2, delete), before=[self.night(2)])
+
+    def other_line(self) -> Scene:
+        """Return a night that died and is never repeated: the next one has a changed prompt and one video more."""
+        first = self.night(2, jobs=_topic("What is it?"))
+        second = self.night(3, jobs=_topic("Who is it?"))
+        return self._scene("finished by another line", first, wanted_is_there, finish=second)
+
+
+def wanted_is_there(world: World, report: RunReport, trial: Trial) -> None:
+    """What the last line wants is there, and nothing was paid twice; what the dead one wanted may have been asked or not."""
+    assert report.exit_code == 0, report
+    found = traces(world)
+    assert found.files == trial.plain.files, found.files.keys() ^ trial.plain.files.keys()
+    assert set(found.paid.values()) == {1}, found.paid
+    assert _counts(found.paid)["asset"] == _counts(trial.plain.paid)["asset"]
+    assert _counts(found.paid)["analysis"] <= _counts(trial.plain.paid)["analysis"], found.paid
+
+
+def _counts(paid: Mapping[tuple[str, str], int]) -> Counter[str]:
+    return Counter(effect for effect, _ in paid)

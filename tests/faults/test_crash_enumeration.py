@@ -1,0 +1,50 @@
+"""Die everywhere: in every world that a death can leave behind, a fresh process finishes as if nothing had happened.
+
+Before and after each call to the database and the platform, before, in the middle of and after each change on the disk,
+with the power failing, with answers lost, with a second death while finishing; both dialects, uploads in parts, an index,
+standing queries, several nights. ``python -m tests.faults.enumerate`` prints the figures; ``test_crash_points_real.py``
+does a sample of it over SQLite and HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.scenes import Studio
+from tests.faults.trial import Trial
+
+#: Scene → fewest worlds that it must come to, so that nothing quietly drops out of the enumeration.
+SCENES = {
+    "fused, three videos": 400,
+    "unfused, two videos": 400,
+    "multipart": 150,
+    "indexing": 400,
+    "standing queries": 280,
+    "v1.2 files": 330,
+    "v1.2 files, hold": 330,
+    "v1.2 external": 330,
+    "a changed prompt": 100,
+    "a deleted result": 110,
+    "finished by another line": 150,
+}
+#: Scenes in which some deaths leave what only a person can decide.
+HOLDING = ("v1.2 files, hold", "v1.2 external")
+
+
+def test_every_scene_is_enumerated(tmp_path: Path) -> None:
+    """The table above and the studio name the same scenes."""
+    assert list(Studio(tmp_path).scenes()) == list(SCENES)
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_death_at_every_instant(tmp_path: Path, name: str, record_property: Callable[[str, object], None]) -> None:
+    """Whatever dies when: rows, answers and files end as if nothing had happened, and no effect was paid twice."""
+    trial = Trial(Studio(tmp_path).scenes()[name]())
+    count = trial.run()
+    record_property("scenarios", count.scenarios)
+    assert count.points >= SCENES[name]
+    assert bool(count.held) == (name in HOLDING)
+    assert bool(count.repeated) == (name == "v1.2 files")

@@ -1,0 +1,55 @@
+"""What v1.2 cannot be asked: the two rules for it, each at the one moment that matters.
+
+The enumeration of every moment is in ``test_crash_enumeration.py``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.store.memory import MemoryDatabase
+from tests.fakes import Crash, FakeApi, FakePlatform, FakeSink, OldApi, Wreck, clips, items
+from tests.faults.scenes import youtube
+from tests.rig import Rig, settings_for
+from tests.virtual import VirtualClock, run_virtual
+
+
+def rig_for(folder: Path, api: type[FakeApi], **sections: dict[str, Any]) -> Rig:
+    """Return fresh outsides for one scenario."""
+    clock = VirtualClock()
+    platform = FakePlatform(clock)
+    return Rig(settings_for(folder, **sections), MemoryDatabase(), platform, clock, FakeSink(), api=api(platform))
+
+
+def test_a_question_that_may_have_been_billed_is_held_where_the_policy_says_so(tmp_path: Path) -> None:
+    """With on_ambiguous_ask = "hold" no question is ever repeated: the item is held, and says so."""
+    entries = items(clips(tmp_path, 1))
+    sections: dict[str, Any] = {"provider": {"api": "v1.2"}, "policy": {"on_ambiguous_ask": "hold"}}
+    calm, quiet = rig_for(tmp_path, OldApi, **sections), Wreck()
+    run_virtual(calm.run(entries, quiet))
+    number = 1 + quiet.calls.index("api.submit_analysis")
+    rig = rig_for(tmp_path, OldApi, **sections)
+    report = run_virtual(rig.run(entries, Wreck((number, "lost"))))
+    assert report.exit_code == 3
+    assert report.items["held"] == 1
+    assert max(rig.platform.effects().values()) == 1
+
+
+def test_two_in_doubt_are_held_even_if_only_one_arrived(tmp_path: Path) -> None:
+    """One task is there and two addresses could have left it: neither takes it, because the wrong one might."""
+    rig = rig_for(tmp_path, OldApi, provider={"api": "v1.2"}, lanes={"upload": 2})
+    calm, quiet = rig_for(tmp_path, OldApi, provider={"api": "v1.2"}, lanes={"upload": 2}), Wreck()
+    entries = [youtube(1), youtube(2)]
+    run_virtual(calm.run(entries, quiet))
+    second = [number for number, name in enumerate(quiet.calls, 1) if name == "api.create_asset"][1]
+
+    async def both() -> dict[str, int]:
+        try:
+            await rig.run(entries, Wreck((second, "before")))
+        except* Crash:
+            pass
+        return dict((await rig.run(entries, seed=2)).items)
+
+    assert run_virtual(both())["held"] == 2
+    assert len([effect for effect, _ in rig.platform.ledger if effect == "task"]) == 1
