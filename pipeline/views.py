@@ -133,6 +133,7 @@ class StatusView:
     runs: Sequence[Mapping[str, Json]]
     usd_total: float
     minutes_total: float
+    waiting: Mapping[str, int] = field(default_factory=dict)  #: lane -> tasks that are pending or running in it
 
 
 @dataclass(frozen=True, slots=True)

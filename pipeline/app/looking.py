@@ -34,6 +34,7 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
         return StatusView(
             items=await database.tally(),
             tasks=counts.by,
+            waiting=counts.in_lane,
             troubles=counts.troubles,
             attention=[(task.state.value, names[task.id], reason(task)) for task in troubled],
             parked=await database.parked(SystemClock().now()),
@@ -170,12 +171,13 @@ def _explain(tasks: Sequence[Task], parked: Mapping[str, Parked]) -> tuple[str, 
     if waiting:
         task = waiting[0]
         words = f"It {_WAITS.get(task.stage, f'is at {task.stage}')}."
-        if task.trouble is not None:
-            words += f" Last time: {task.trouble.message}"
         park = parked.get(task.lane.value)
         if park is not None:
-            why = park.trouble.message.rstrip(".")
-            return "working", f"{words} That is paused: {why}.", f"`reelmill run` after {iso(park.until)} goes on."
+            remedy = f" {park.trouble.remedy[0].upper()}{park.trouble.remedy[1:]}" if park.trouble.remedy else ""
+            why = f"{words} That is paused: {park.trouble.message.rstrip('.')}."
+            return "working", why, f"`reelmill run` after {iso(park.until)} goes on.{remedy}"
+        if task.trouble is not None:
+            words += f" Last time: {task.trouble.message}"
         due = f" It is due at {iso(task.wake_at)}." if task.wake_at else ""
         return "working", words, "The next `reelmill run` goes on by itself." + due
     if any(task.state is State.CANCELLED for task in tasks):

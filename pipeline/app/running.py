@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from pipeline.engine.pool import Ending
 from pipeline.errors import ConfigError, ReelmillError
 from pipeline.exitcodes import ExitCode
 from pipeline.ingest.feed import Fed, Feeder, objection
-from pipeline.model import Selection, State, Trouble
+from pipeline.model import Parked, Selection, State, Trouble
 from pipeline.ports import Clock, Database, Item, RunNote
 from pipeline.views import BadLine, QueryReport, RunReport, Snapshot
 
@@ -261,7 +261,7 @@ class Session:
         troubled = await self._database.tasks(Selection(states=(State.FAILED, State.HELD), limit=_SHOWN))
         names = await names_of(self._database, troubled)
         fed = self.feeder.fed
-        code, note = self._verdict(ending, fed)
+        code, note = self._verdict(ending, fed, (await self._database.counts()).in_lane)
         waits = [parked.until for parked in ending.parked.values()]
         resume = min([*waits, *([ending.later] if ending.later is not None else [])], default=None)
         return RunReport(
@@ -287,7 +287,7 @@ class Session:
             duplicates=fed.duplicates,
         )
 
-    def _verdict(self, ending: Ending, fed: Fed) -> tuple[ExitCode, str]:
+    def _verdict(self, ending: Ending, fed: Fed, waiting: Mapping[str, int]) -> tuple[ExitCode, str]:
         if ending.halted is not None:
             causes = {"operator": ExitCode.NEEDS_OPERATOR, "config": ExitCode.USAGE}
             return causes.get(ending.cause, ExitCode.UNEXPECTED), _sentence(ending.halted)
@@ -297,7 +297,7 @@ class Session:
             return ExitCode.BUDGET, _sentence(ending.budget)
         if ending.parked:
             first = min(ending.parked.values(), key=lambda parked: parked.until)
-            return ExitCode.QUOTA, f"{first.trouble.message.rstrip('.')}; run again after {iso(first.until)}."
+            return ExitCode.QUOTA, _paused(first, waiting.get(first.scope, 0))
         asked = gravest(self._asked)
         if asked is not None and asked[0] is not ExitCode.INCOMPLETE:
             return asked
@@ -322,6 +322,14 @@ class Session:
         }
         await self._database.note_run(RunNote(report.run_id, report.started, report.ended, report.exit_code, summary))
         _log.info("run.ended", run=report.run_id, exit_code=report.exit_code, **summary)
+
+
+def _paused(parked: Parked, waiting: int) -> str:
+    """Return why a lane is closed, how many wait for it, when it opens, and what can be done meanwhile."""
+    trouble = parked.trouble
+    wait = f"{waiting:,} {'item waits' if waiting == 1 else 'items wait'}"
+    remedy = f" {trouble.remedy[0].upper()}{trouble.remedy[1:].rstrip('.')}." if trouble.remedy else ""
+    return f"{trouble.message.rstrip('.')}; {wait}. Run again after {iso(parked.until)}.{remedy}"
 
 
 def _sentence(trouble: Trouble) -> str:

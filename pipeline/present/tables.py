@@ -142,7 +142,8 @@ def status(value: StatusView, now: float) -> RenderableType:
     if value.tasks:
         parts += [Text(""), _tasks_by_state(value.tasks)]
     if value.parked:
-        parts += _section("parked", [_parked(entry, now) for entry in value.parked])
+        parts += _section("parked", [_parked(entry, value.waiting.get(entry.scope, 0), now) for entry in value.parked])
+        parts.append(_remedy("reelmill retry --parked opens before the time"))
     if value.attention:
         parts += _attention([_trouble(item, why, state) for state, item, why in value.attention], value.items)
         parts += _retry_hints(value)
@@ -160,8 +161,9 @@ def _tasks_by_state(tasks: Mapping[str, Mapping[str, int]]) -> Table:
     return table
 
 
-def _parked(parked: Parked, now: float) -> RenderableType:
-    return _trouble(f"{parked.scope} until {when(parked.until, now)}", parked.trouble)
+def _parked(parked: Parked, waiting: int, now: float) -> RenderableType:
+    wait = f"{count(waiting, 'item')} {'waits' if waiting == 1 else 'wait'}"
+    return _trouble(f"{parked.scope} until {when(parked.until, now)}, {wait}", parked.trouble)
 
 
 def _retry_hints(value: StatusView) -> list[RenderableType]:

@@ -58,9 +58,10 @@ class Place:
 def place(folder: Path, site: MediaServer, more: str = "", youtube: str = "") -> Place:
     """Make a configuration that takes YouTube's answers from the site."""
     python = interpreter(folder, site)
+    youtube = youtube if "pace_folder" in youtube else f'pace_folder = "pace"\n{youtube}'
     (folder / "reelmill.toml").write_text(
         f'[run]\nstate = "state"\noutput = "out"\n[provider]\nkind = "local"\npoll_spacing = 0.2\n[jobs]\nenabled = ["gist"]\n'
-        f'[youtube]\npython = "{python}"\nmin_gap = 0.0\nmax_gap = 0.0\npace_folder = "pace"\n{youtube}\n{more}\n'
+        f'[youtube]\npython = "{python}"\nmin_gap = 0.0\nmax_gap = 0.0\n{youtube}\n{more}\n'
     )
     return Place(folder)
 
@@ -140,7 +141,9 @@ def test_a_bot_check_pauses_youtube_alone_and_the_next_run_knows(site: MediaServ
     report = here.run(V, W, "own.mp4", code=6)
     assert (report["items"]["done"], report["items"]["working"]) == (1, 2)
     assert "bot check" in report["note"]
+    assert "2 items wait. Run again after" in report["note"]
     assert report["resume_at"] is not None
+    assert "2 items wait" in here.tell("status")
     asked = len(site.asked)
     again = here.run(V, W, "own.mp4", code=6)
     assert "bot check" in again["note"]
@@ -148,6 +151,26 @@ def test_a_bot_check_pauses_youtube_alone_and_the_next_run_knows(site: MediaServ
     site.video(V)
     here.tell("retry", "--class", "bot_check")
     assert here.run(V, W, "own.mp4")["items"]["done"] == 3
+
+
+@pytest.mark.slow
+def test_a_refusal_is_one_for_all_state_folders_of_the_machine(site: MediaServer, tmp_path: Path) -> None:
+    """What one collection met keeps another from asking; opened by hand, it goes on, and the first one too."""
+    site.refuse(V, "LOGIN_REQUIRED", "Sign in to confirm you\u2019re not a bot")
+    site.video(W)
+    here = place(tmp_path, site)
+    here.run(V, code=6)
+    (tmp_path / "second").mkdir()
+    there = place(tmp_path / "second", site, youtube=f'pace_folder = "{tmp_path / "pace"}"')
+    asked = len(site.asked)
+    assert "bot check" in there.run(W, code=6)["note"]
+    assert len(site.asked) == asked
+    site.video(V)
+    assert "download: open again" in there.tell("retry", "--parked")
+    assert there.run(W)["items"]["done"] == 1
+    assert here.tell("retry", "--parked") == "download: open again at the next run; 1 task due at once\n"
+    assert here.tell("retry", "--parked") == "nothing is parked\n"
+    assert here.run(V)["items"]["done"] == 1
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from pipeline import errors
 from pipeline.__main__ import main
 from pipeline.config import Settings
 from pipeline.model import Lane, State, Task, Trouble
-from pipeline.views import BadLine, Finding, ItemView, Plan, RunReport, StatusView
+from pipeline.views import BadLine, Finding, ItemView, Plan, Reopened, RunReport, StatusView
 
 REPORT = RunReport(
     run_id="r", started=0.0, ended=10.0, exit_code=0, items={"done": 2}, lines=2, bad_lines=(), bad_count=0, analyses=2,
@@ -38,6 +38,8 @@ TASK = Task(
 )
 ITEM = ItemView(TASK, "A", "a.mp4", "failed", [TASK], (), (), None, "It is too short.", "Take another.")
 
+OPENED = Reopened(("download",), 3)
+
 
 @dataclass
 class House(ModuleType):
@@ -45,6 +47,7 @@ class House(ModuleType):
 
     report: RunReport = REPORT
     findings: tuple[Finding, ...] = ()
+    reopened: Reopened = OPENED
     raises: BaseException | None = None
     calls: list[tuple[str, Settings, dict[str, Any]]] = field(default_factory=list)
 
@@ -77,6 +80,10 @@ class House(ModuleType):
     ) -> int:
         self._note("command", settings, verb=verb, items=items, classes=classes, failed=failed)
         return 3
+
+    async def reopen(self, settings: Settings, classes: list[str]) -> Reopened:
+        self._note("reopen", settings, classes=classes)
+        return self.reopened
 
     async def doctor(self, settings: Settings) -> list[Finding]:
         self._note("doctor", settings)
@@ -238,7 +245,24 @@ def test_retry_and_cancel_say_whom(reelmill: Reelmill) -> None:
     assert reelmill("cancel", "--all").given == {"verb": "cancel", "items": [], "classes": [], "failed": False}
 
 
-@pytest.mark.parametrize("args", [("retry",), ("cancel",), ("cancel", "--all", "a")])
+def test_parked_lanes_are_opened_by_hand(reelmill: Reelmill) -> None:
+    """All of them or those of a class; what was opened is told, and that nothing was parked."""
+    ran = reelmill("retry", "--parked", "--class", "bot_check")
+    assert (ran.house.calls[-1][0], ran.given) == ("reopen", {"classes": ["bot_check"]})
+    assert ran.out == "download: open again at the next run; 3 tasks due at once\n"
+    assert json.loads(reelmill("retry", "--parked", "--json").out) == {
+        "verb": "retry",
+        "lanes": ["download"],
+        "tasks": 3,
+    }
+    nothing = House(reopened=Reopened((), 0))
+    assert reelmill("retry", "--parked", house=nothing).out == "nothing is parked\n"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [("retry",), ("cancel",), ("cancel", "--all", "a"), ("retry", "--parked", "a"), ("retry", "--parked", "--failed")],
+)
 def test_an_operators_word_needs_an_object(reelmill: Reelmill, args: tuple[str, ...]) -> None:
     """Nothing selected is a usage error and never everything."""
     ran = reelmill(*args)

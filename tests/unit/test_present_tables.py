@@ -36,6 +36,7 @@ STATUS = StatusView(
     attention=[("failed", "a.mp4", WHY), ("held", "b.mp4", Trouble("ambiguous", "The answer was lost."))],
     parked=[Parked("analyze", NOW + 7200, Trouble("quota", "The quota is spent."))], running="process 12",
     runs=[{"id": "r", "started": NOW - 100, "ended": NOW - 40, "exit_code": 3}], usd_total=1.0, minutes_total=3.0,
+    waiting={"analyze": 37},
 )  # fmt: skip
 TASK = Task(1, "video", "k", "upload", {}, State.FAILED, Lane.UPLOAD, 1, attempt=3, trouble=WHY)
 ITEM = ItemView(
@@ -127,10 +128,11 @@ def test_unknown_lengths_have_no_price() -> None:
 
 
 def test_status_is_one_page_with_the_commands_that_help() -> None:
-    """Items, tasks by kind and state, parked lanes with their time, attention with retry by class, last runs."""
+    """Items, tasks by kind and state, parked lanes with their time and who waits, attention with retry by class, last runs."""
     shown = text(tables.status(STATUS, NOW))
     for part in (
-        "2 done · 1 failed · 1 held", "process 12", "analyze until 2025-11-22T05:00:00Z (in 2 h 00 min)  The quota is spent.",
+        "2 done · 1 failed · 1 held", "process 12",
+        "analyze until 2025-11-22T05:00:00Z (in 2 h 00 min), 37 items wait  The quota is spent.", "reelmill retry --parked",
         "failed  a.mp4", "held  b.mp4", "reelmill retry --class too_short", "may pay for it again", "3: finished, some items",
         "1 min 00 s",
     ):  # fmt: skip
