@@ -1,0 +1,63 @@
+"""Replay a seed, or soak many. See ``python -m tests.simulation --help``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import structlog
+
+from tests.simulation.run import Failed, one, quietly
+from tests.simulation.schedule import draw
+from tests.simulation.shrink import shrunk
+
+
+def main() -> int:
+    """Run what the command line says; return 1 if a promise was broken."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seed", type=int, help="replay this one")
+    parser.add_argument("--from", dest="first", type=int, default=1, help="first seed of a soak")
+    parser.add_argument("--seeds", type=int, default=300, help="how many")
+    parser.add_argument("--verbose", action="store_true", help="tell every request")
+    parser.add_argument("--shrink", action="store_true", help="leave out what is not needed to fail")
+    parser.add_argument("--keep-going", action="store_true", help="do not stop at the first failure")
+    given = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30 if given.verbose else 50))
+    seeds = [given.seed] if given.seed is not None else range(given.first, given.first + given.seeds)
+    failures, began = 0, time.process_time()
+    lives = deaths = requests = repeated = done = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in seeds:
+            schedule = draw(seed)
+            try:
+                told = one(schedule, Path(folder), print if given.verbose else quietly)
+            except Failed as error:
+                failures += 1
+                if given.shrink:
+                    schedule, error = shrunk(schedule, error, Path(folder))
+                print(f"BROKEN {error}\n{schedule.told()}\nreplay: python -m tests.simulation --seed {seed} --verbose\n")
+                if not given.keep_going:
+                    return 1
+                continue
+            done += 1
+            lives, deaths = lives + told.lives, deaths + told.deaths
+            requests, repeated = requests + told.requests, repeated + told.repeated
+            if given.seed is not None:
+                print(told)
+    spent = time.process_time() - began
+    print(
+        f"{done} seeds good, {failures} broken; {lives} lives, {deaths} deaths, {requests} requests, "
+        f"{repeated} questions repeated as the policy allows; {spent:.1f} s CPU"
+    )
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets is part of a replay
+        os.environ["PYTHONHASHSEED"] = "0"
+        os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])
+    sys.exit(main())

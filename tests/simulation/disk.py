@@ -1,0 +1,254 @@
+"""The ``os`` of the sink: a disk in memory that knows what a power failure would leave.
+
+Every change is in the page cache first. ``fsync`` of a file keeps its content, ``fsync`` of a folder keeps its names, and
+nothing else does.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+from pipeline.sink import atomic
+from pipeline.sink import disk as sink_disk
+
+
+@dataclass
+class File:
+    """Content as programs see it, and as it is safe."""
+
+    content: bytes = b""
+    kept: bytes = b""
+
+
+@dataclass
+class Folder:
+    """Names as programs see them, those that are safe, and what has changed since, in order."""
+
+    names: dict[str, Node] = field(default_factory=dict)
+    kept: dict[str, Node] = field(default_factory=dict)
+    changes: list[dict[str, Node | None]] = field(default_factory=list)
+
+    def change(self, names: dict[str, Node | None]) -> None:
+        """Put and remove (None) names together."""
+        self.changes.append(names)
+        _put(self.names, names)
+
+
+Node = File | Folder
+
+
+def _put(names: dict[str, Node], changes: dict[str, Node | None]) -> None:
+    for name, node in changes.items():
+        if node is None:
+            names.pop(name, None)
+        else:
+            names[name] = node
+
+
+def _silent(_what: str) -> None:
+    """Nobody watches."""
+
+
+class MemoryDisk:
+    """Everything of ``os`` that the sink uses; what it does not know, it takes from the real module.
+
+    ``watch`` is told before and after each change, and in the middle of each write; what it raises happens there.
+    """
+
+    def __init__(self, mount: str) -> None:
+        self._mount = mount
+        self.root = Folder()
+        self.watch: Callable[[str], None] = _silent
+        self._open: dict[int, Node] = {}
+        self._next = 1000
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    # ---------------------------------------------------------------------------------------------- from outside
+
+    @contextmanager
+    def mounted(self) -> Iterator[None]:
+        """Let the sink write here for a while."""
+        before = atomic.os, sink_disk.os
+        atomic.os = sink_disk.os = self  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            atomic.os, sink_disk.os = before
+
+    def files(self) -> dict[str, bytes]:
+        """Return path -> content of every file, as programs see it."""
+        return {path: file.content for path, file in _walk(self.root, "", kept=False)}
+
+    def safe(self) -> dict[str, bytes]:
+        """Return path -> content of what would be there after a power failure at the worst."""
+        return {path: file.kept for path, file in _walk(self.root, "", kept=True)}
+
+    def remove(self, name: str) -> None:
+        """Remove an entry of the root, safely."""
+        self.root.change({name: None})
+        self.fail(Random(0), least=10**6)
+
+    def fail(self, rng: Random, least: int = 0) -> None:
+        """Lose the power: of each folder's changes since it was synced only the first few are found, at least ``least``;
+        of a file that was not synced, some beginning.
+        """
+        self._open.clear()
+        self.root = _after(self.root, rng, least)
+
+    # --------------------------------------------------------------------------------------------------- changes
+
+    def mkdir(self, name: str, mode: int = 0o777, *, dir_fd: int) -> None:
+        """See ``os.mkdir``."""
+        where = self._folder(dir_fd)
+        if name in where.names:
+            raise _error(errno.EEXIST)
+        self.watch(f"mkdir {name}")
+        where.change({name: Folder()})
+        self.watch(f"mkdir {name} done")
+
+    def open(self, name: str | os.PathLike[str], flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        """See ``os.open``; without a folder only the mount can be opened."""
+        if dir_fd is None:
+            assert os.path.abspath(name) == self._mount
+            return self._descriptor(self.root)
+        where, name = self._folder(dir_fd), os.fspath(name)
+        node = where.names.get(name)
+        if flags & os.O_CREAT:
+            if node is not None:
+                raise _error(errno.EEXIST)
+            self.watch(f"create {name}")
+            node = File()
+            where.change({name: node})
+            self.watch(f"create {name} done")
+        if node is None:
+            raise _error(errno.ENOENT)
+        if flags & os.O_DIRECTORY and isinstance(node, File):
+            raise _error(errno.ENOTDIR)
+        return self._descriptor(node)
+
+    def write(self, fd: int, content: bytes | memoryview) -> int:
+        """See ``os.write``: in two halves, between which anything may happen."""
+        node, whole = self._file(fd), bytes(content)
+        before, half = node.content, len(whole) // 2
+        self.watch("write")
+        node.content = before + whole[:half]
+        self.watch("write, half")
+        node.content = before + whole
+        self.watch("write done")
+        return len(whole)
+
+    def fsync(self, fd: int) -> None:
+        """See ``os.fsync``."""
+        node = self._open[fd]
+        self.watch("fsync")
+        if isinstance(node, File):
+            node.kept = node.content
+        else:
+            node.kept, node.changes = dict(node.names), []
+        self.watch("fsync done")
+
+    def rename(self, old: str, new: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        """See ``os.rename``, within one folder."""
+        where = self._folder(dst_dir_fd)
+        assert self._folder(src_dir_fd) is where
+        self.watch(f"rename {new}")
+        where.change({old: None, new: where.names[old]})
+        self.shown(where, new)
+        self.watch(f"rename {new} done")
+
+    def shown(self, where: Folder, name: str) -> None:
+        """Be told that a file has got a name under which it can be seen."""
+
+    def unlink(self, name: str, *, dir_fd: int) -> None:
+        """See ``os.unlink``."""
+        where = self._folder(dir_fd)
+        if name not in where.names:
+            raise _error(errno.ENOENT)
+        self.watch(f"unlink {name}")
+        where.change({name: None})
+        self.watch(f"unlink {name} done")
+
+    # --------------------------------------------------------------------------------------------------- looking
+
+    def close(self, fd: int) -> None:
+        """See ``os.close``."""
+        self._open.pop(fd, None)
+
+    def listdir(self, fd: int) -> list[str]:
+        """See ``os.listdir``."""
+        return sorted(self._folder(fd).names)
+
+    def stat(self, name: str, *, dir_fd: int, follow_symlinks: bool = True) -> Any:
+        """See ``os.stat``."""
+        node = self._folder(dir_fd).names.get(name)
+        if node is None:
+            raise _error(errno.ENOENT)
+        return _seen(node)
+
+    def fstat(self, fd: int) -> Any:
+        """See ``os.fstat``."""
+        return _seen(self._open[fd])
+
+    def fdopen(self, fd: int, mode: str) -> io.BytesIO:
+        """See ``os.fdopen``, for reading."""
+        return io.BytesIO(self._file(fd).content)
+
+    def _descriptor(self, node: Node) -> int:
+        self._next += 1
+        self._open[self._next] = node
+        return self._next
+
+    def _file(self, fd: int) -> File:
+        node = self._open[fd]
+        assert isinstance(node, File)
+        return node
+
+    def _folder(self, fd: int) -> Folder:
+        node = self._open.get(fd)
+        if not isinstance(node, Folder):
+            raise _error(errno.EBADF)
+        return node
+
+
+def _error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
+
+
+def _seen(node: Node) -> Any:
+    if isinstance(node, File):
+        return SimpleNamespace(st_mode=stat.S_IFREG | 0o644, st_size=len(node.content), st_mtime=0.0)
+    return SimpleNamespace(st_mode=stat.S_IFDIR | 0o755, st_size=0, st_mtime=0.0)
+
+
+def _walk(folder: Folder, prefix: str, *, kept: bool) -> Iterator[tuple[str, File]]:
+    for name, node in sorted((folder.kept if kept else folder.names).items()):
+        if isinstance(node, File):
+            yield prefix + name, node
+        else:
+            yield from _walk(node, f"{prefix}{name}/", kept=kept)
+
+
+def _after(folder: Folder, rng: Random, least: int) -> Folder:
+    names, found = dict(folder.kept), max(least, rng.randint(0, len(folder.changes)))
+    for change in folder.changes[:found]:
+        _put(names, change)
+    made = {name: _file_after(n, rng, least) if isinstance(n, File) else _after(n, rng, least) for name, n in names.items()}
+    return Folder(made, dict(made))
+
+
+def _file_after(file: File, rng: Random, least: int) -> File:
+    if least or file.content == file.kept:
+        return File(file.content, file.content)
+    content = file.content[: rng.randint(0, len(file.content))]
+    return File(content, content)

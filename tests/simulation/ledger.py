@@ -1,0 +1,104 @@
+"""The platform's own account of what it has accepted, and the promise that is kept at every entry: nothing twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+#: What the platform may make of something it has accepted that lets it be asked for once more.
+SPOILED = ("failed", "canceled", "length", "garbage", "vanish")
+
+
+class Broken(BaseException):
+    """A promise is broken. A BaseException, so that nothing in the product can catch it."""
+
+
+@dataclass
+class Thing:
+    """What the platform has made: an upload, an analysis, an index, a video in one. Times by the platform's clock."""
+
+    id: str
+    kind: str
+    name: str
+    made: float
+    listed: float
+    ready: float
+    fate: str = ""
+    until: float = 0.0  #: the end of ``stuck`` and ``strange``
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def gone(self, now: float) -> bool:
+        """Whether it has vanished."""
+        return self.fate == "vanish" and now >= self.until
+
+    def sound(self, now: float) -> bool:
+        """Whether there is no reason to have it made again."""
+        return self.fate not in SPOILED or now < min(self.ready, self.until or self.ready)
+
+    def word(self, now: float, working: str) -> str:
+        """Return its status word."""
+        if now < self.ready or (self.fate == "stuck" and now < self.until):
+            return working
+        if self.fate == "strange" and now < self.until:
+            return "reviewing"
+        return self.fate if self.fate in ("failed", "canceled") else "ready"
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One accepted call that bills something or leaves something behind."""
+
+    kind: str
+    key: str  #: our own key, with the generation
+    base: str  #: the same for every generation: what must not be had twice
+    at: float
+    thing: Thing
+    marks: frozenset[tuple[str, str]] = frozenset()  #: (video, question) pairs that it answers
+
+
+@dataclass
+class Ledger:
+    """Accepted effects. ``spends`` looks into our own ledger: key -> (what, doubtful)."""
+
+    spends: Callable[[], Mapping[str, tuple[str, bool]]]
+    effects: list[Effect] = field(default_factory=list)
+    excused: set[str] = field(default_factory=set)  #: bases that an operator has allowed to be paid again
+    repeated: int = 0  #: questions of v1.2 that were put twice, as the policy allows
+
+    def accept(self, effect: Effect) -> None:
+        """Enter an effect.
+
+        Raises:
+            Broken: it was there already, or our own ledger has no entry for it.
+        """
+        twice = [
+            old
+            for old in self.effects
+            if old.kind == effect.kind and (old.base == effect.base or old.marks & effect.marks)
+        ]
+        self.effects.append(effect)
+        self._booked(effect)
+        if effect.base in self.excused or not any(old.thing.sound(effect.at) for old in twice):
+            return
+        same = [old for old in twice if old.key == effect.key]
+        if effect.kind == "ask" and len(same) == 1 and self._doubted(effect.key):
+            self.repeated += 1
+            return
+        before = ", ".join(f"{old.key} ({old.thing.id}, {old.thing.fate or 'good'})" for old in twice)
+        raise Broken(f"{effect.kind} twice: {effect.key} after {before}")
+
+    def _doubted(self, key: str) -> bool:
+        return self.spends().get(f"{key}/again", ("", False))[1]
+
+    def _booked(self, effect: Effect) -> None:
+        """Every billed call stands in our ledger before it is made."""
+        ours = self.spends()
+        if effect.kind in ("analysis", "ask") and effect.key not in ours:
+            raise Broken(f"{effect.kind} {effect.key} is not in our ledger")
+        what = {"indexed": "index", "search": "search"}.get(effect.kind)
+        if what is not None:
+            accepted = sum(old.kind == effect.kind for old in self.effects)
+            entered = sum(entry[0] == what for entry in ours.values())
+            if accepted > entered:
+                raise Broken(f"{accepted} x {effect.kind} accepted, {entered} in our ledger")

@@ -1,0 +1,128 @@
+"""The end of a seed: nothing is lost, everything undone is explained, and the operator can mend it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from pipeline.errors import ReelmillError
+from pipeline.model import Selection, State
+from pipeline.views import RunReport
+from tests.simulation.ledger import Broken
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+#: trouble code -> accidents that explain it, by site or by what happened. Whatever is not here needs no excuse to be a bug.
+_ANY_CALL = ("pay", "read", "chunk", "account", "turn", "disk", "store", "clock", "between")
+EXPLAINED: dict[str, tuple[str, ...]] = {
+    "asset_failed": ("failed",),
+    "analysis_failed": ("failed",),
+    "analysis_canceled": ("canceled",),
+    "analysis_gone": ("vanish",),
+    "bad_answer": ("garbage",),
+    "answer_cut_off": ("length",),
+    "deadline": ("stuck", "strange", "jump", "freeze", "steal", *_ANY_CALL),
+    "resource_not_exist": ("vanish",),
+    "gave_up": ("vanish", *_ANY_CALL),
+    "ambiguous": _ANY_CALL,
+    "provider_down": ("pay", "read", "chunk"),
+    "no_answer": ("pay", "read", "chunk"),
+    "unreachable": ("pay", "read", "chunk"),
+    "unreadable": ("pay", "read", "chunk"),
+    "provider_gave_up": ("pay", "read", "chunk"),
+    "too_early": ("pay", "read", "chunk"),
+    "not_the_api": ("pay", "read", "chunk"),
+    "chunk_refused": ("chunk",),
+    "no_etag": ("chunk",),
+    "rate_limited": ("pay", "read", "chunk"),
+    "index_not_listed": ("pay", "read"),
+    "lost_lease": ("turn", "disk"),
+    "database_locked": ("store",),
+    "disk_full": ("disk",),
+    "output_trouble": ("disk",),
+    "output_not_writable": ("disk",),
+}
+
+
+class Reckoning:
+    """The last runs of a world."""
+
+    def __init__(self, world: World, night: int) -> None:
+        self._world, self._night = world, night
+
+    async def settle(self) -> None:
+        """Run until nothing changes, explain what is left, have it retried, and see everything done."""
+        await self._quiet()
+        await self._explain()
+        for _ in range(3):
+            if not await self._mend():
+                break
+            await self._quiet()
+        await self._all_done()
+
+    async def _mend(self) -> int:
+        world = self._world
+        for thing in world.vendor.things.values():  # what was stuck for ever comes loose
+            thing.until = min(thing.until, world.vendor.now())
+        return await world.retry()
+
+    async def _quiet(self) -> None:
+        """Repeat the run until it changes nothing.
+
+        Raises:
+            Broken: it goes on changing things, or does not end by itself.
+        """
+        world = self._world
+        for _ in range(8):
+            before = world.database.rows(), len(world.ledger.effects)
+            report = await world.live(self._night, calm=True)
+            if not isinstance(report, RunReport):
+                raise Broken(f"a calm run ended with {report!r}")
+            if report.resume_at is not None:
+                world.loop.jump(min(200_000.0, max(0.0, report.resume_at - world.wall())))
+            elif report.exit_code not in (0, 3):
+                raise Broken(f"a calm run ended with exit code {report.exit_code}: {report.note}")
+            elif (world.database.rows(), len(world.ledger.effects)) == before:
+                return
+        raise Broken("calm runs go on changing things")
+
+    async def _explain(self) -> None:
+        """Hold every unfinished task against what has happened."""
+        happened = {word for fault in self._world.accidents.fired for word in (fault.site, fault.what)}
+        for task in await self._world.database.tasks(Selection()):
+            if task.state is State.DONE:
+                continue
+            if task.state is State.CANCELLED:
+                excuse: tuple[str, ...] = ("cancel", "cancel and retry")
+            else:
+                excuse = EXPLAINED.get(task.trouble.code if task.trouble is not None else "", ())
+            if not happened & set(excuse):
+                raise Broken(f"unexplained: {task.kind} {task.key} is {task.state} at {task.stage}: {task.trouble}")
+
+    async def _all_done(self) -> None:
+        """Check that after the operator's retries every task is done, every wish answered, every file there."""
+        world, database = self._world, self._world.database
+        undone = [task for task in await database.tasks(Selection()) if task.state is not State.DONE]
+        if undone:
+            raise Broken(f"never done: {[(t.kind, t.key, t.stage, t.state.value, t.trouble) for t in undone]}")
+        desk = world.life.session.house.desk
+        files = world.disk.files()
+        index = [json.loads(line) for line in files.get("results.jsonl", b"").splitlines()]
+        items = await database.tasks(Selection(kinds=("item",)))
+        for subject in {item.subject for item in items}:
+            (publish,) = await database.tasks(Selection(kinds=("publish",), keys=(subject,)))
+            wanted = {wish.name for wish in desk.wishes([item for item in items if item.subject == subject])}
+            if set(publish.data["present"]) != wanted:
+                raise Broken(f"{subject} has {publish.data['present']}, wanted {wanted}")
+            sizes = {name: len(files.get(f"{publish.data['folder']}/{name}", b"")) for name in publish.data["sizes"]}
+            if sizes != publish.data["sizes"]:
+                raise Broken(f"{subject}: files are missing: {sizes} != {publish.data['sizes']}")
+            if sum(entry["key"] == subject for entry in index) != 1:
+                raise Broken(f"{subject} is not once in results.jsonl")
+        keys = {entry.key for entry in world.entries(self._night) if hasattr(entry, "key")}
+        if not keys <= {item.key for item in items}:
+            raise Broken(f"lost: {keys - {item.key for item in items}}")
+
+
+__all__ = ["EXPLAINED", "Reckoning", "ReelmillError"]

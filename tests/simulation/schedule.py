@@ -1,0 +1,188 @@
+"""From a seed to everything that will happen: manifests, settings, the platform's habits, accidents. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+CLIPS = 12  #: files there are; the last two are larger than a direct upload may be
+
+#: What may befall a request. Those in LATE reach the platform and are carried out; the others never do.
+LATE = ("lost", "silent", "500 after", "502 after", "503 after", "504 after", "cut", "torn", "html", "list", "blank", "alien")
+NEVER = ("refused", "dropped", "unheard", "500 before", "503 before", "408", "425", "proxy404", "slow")
+THROTTLES = ("429 empty", "429 words", "429 nested", "429 after", "429 date", "429 ms", "429 reset", "429 day")
+ACCOUNT = ("401", "credit", "302")
+ASSET_FATES = ("failed", "stuck", "strange", "vanish")
+ANSWER_FATES = ("failed", "canceled", "stuck", "strange", "length", "garbage", "vanish")
+DEATHS = ("die", "die", "power")
+
+#: site -> (how many of its events a short run has, what can happen there)
+SITES: dict[str, tuple[int, Sequence[str]]] = {
+    "pay": (16, (*LATE, *NEVER, *THROTTLES)),
+    "read": (60, (*LATE, *NEVER, *THROTTLES)),
+    "chunk": (12, (*LATE, *NEVER, "429 after")),
+    "account": (40, ACCOUNT),
+    "asset": (5, ASSET_FATES),
+    "answer": (8, ANSWER_FATES),
+    "store": (250, ("busy", "busy", "broken")),
+    "disk": (220, ("full", "failing", "forbidden", "die", "power")),
+    "turn": (2500, (*DEATHS, "stop", "stop now", "freeze", "steal")),
+    "clock": (600, ("jump",)),
+    "between": (4, ("cancel", "retry", "cancel and retry", "remove results")),
+}
+_WEIGHTS = {"pay": 9, "read": 4, "chunk": 2, "account": 1, "asset": 2, "answer": 3, "store": 2, "disk": 2, "turn": 7,
+            "clock": 2, "between": 2}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One accident: at the ``at``-th event of a site (of ``clock``: at that second), of some size (seconds, times)."""
+
+    site: str
+    at: int
+    what: str
+    size: float = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.site}#{self.at}:{self.what}" + (f"({self.size:g})" if self.size else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a manifest: ``file`` and ``copy`` (same content, another name) by clip, ``youtube``, or ``bad``."""
+
+    sort: str
+    number: int
+    title: str = ""
+    prompt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """How the platform is, seconds: none of it an accident."""
+
+    arrive: float = 0.3  #: at most, until a request is carried out
+    answer: float = 0.3  #: at most, until its answer is there
+    lag: float = 1.0  #: at most, until what was made is listed
+    settle: float = 20.0
+    think: float = 40.0
+    ahead: float = 0.0  #: its clock against true time
+    keeps_keys: bool = False  #: honours idempotency keys
+    address_life: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Everything that is decided before the first step."""
+
+    seed: int
+    nights: tuple[tuple[Line, ...], ...]
+    prompts: tuple[str, ...]  #: of the summary job, one per night
+    sections: dict[str, dict[str, Any]]
+    habits: Habits
+    faults: tuple[Fault, ...]
+
+    @property
+    def api(self) -> str:
+        """The dialect."""
+        return str(self.sections["provider"]["api"])
+
+    def without(self, index: int) -> Schedule:
+        """Return the schedule without one accident."""
+        return replace(self, faults=self.faults[:index] + self.faults[index + 1 :])
+
+    def told(self) -> str:
+        """Return everything in a few lines."""
+        nights = "; ".join(" ".join(f"{line.sort}{line.number}" for line in night) for night in self.nights)
+        faults = " ".join(map(str, self.faults)) or "none"
+        return f"seed {self.seed} api {self.api}\n  nights {nights}\n  {self.habits}\n  {self.sections}\n  faults {faults}"
+
+
+def draw(seed: int) -> Schedule:
+    """Return the schedule of a seed."""
+    rng = Random(seed)
+    api = rng.choice(("v1.3", "v1.3", "v1.2"))
+    count = rng.choice((2, 2, 3, 3, 4, 5, 6, 8, 12))
+    nights, prompts = _nights(rng, api, count)
+    return Schedule(seed, nights, prompts, _sections(rng, api), _habits(rng), _faults(rng, count))
+
+
+def _nights(rng: Random, api: str, count: int) -> tuple[tuple[tuple[Line, ...], ...], tuple[str, ...]]:
+    clips = rng.sample(range(CLIPS), count)
+    first = [Line("file", number, rng.choice(("", "", f"Title of {number}"))) for number in clips]
+    if api == "v1.2" and rng.random() < 0.5:
+        first[: rng.randint(1, 2)] = [Line("youtube", n, rng.choice(("", f"Film {n}"))) for n in range(rng.randint(1, 2))]
+    for sort in ("copy", "bad", "file"):
+        if rng.random() < 0.3:
+            first.insert(rng.randrange(len(first) + 1), Line(sort, rng.choice(clips)))
+    if rng.random() < 0.2:
+        first.append(Line("file", rng.choice(clips), prompt="What colour is the door?"))
+    nights, prompts = [tuple(first)], [""]
+    while len(nights) < 3 and rng.random() < 0.45:
+        later = [line for line in nights[-1] if rng.random() < 0.9]
+        later += [Line("file", number) for number in rng.sample(range(CLIPS), rng.randint(0, 2))]
+        nights.append(tuple(later) or nights[-1])
+        prompts.append(rng.choice((prompts[-1], "Heed the weather.", "Heed the people.")))
+    return tuple(nights), tuple(prompts)
+
+
+def _sections(rng: Random, api: str) -> dict[str, dict[str, Any]]:
+    jobs = rng.choice((("gist", "summary"), ("summary",), ("gist", "summary", "chapters", "highlights")))
+    sections: dict[str, dict[str, Any]] = {
+        "provider": {
+            "kind": "twelvelabs", "api": api, "base_url": "https://platform.test",
+            "poll_spacing": rng.choice((5.0, 10.0, 20.0)), "connections": rng.choice((1, 4, 20)),
+            "in_hand": rng.choice((1, 3, 200)), "chunk_parallel": rng.choice((1, 3)),
+        },
+        "policy": {
+            "attempts": rng.choice((2, 3, 5, 8)), "stage_hours": rng.choice((0.5, 1.0, 2.0)),
+            "retry_most": rng.choice((60.0, 300.0)), "retry_first": rng.choice((1.0, 5.0)),
+            "on_ambiguous_ask": rng.choice(("resubmit", "resubmit", "hold")),
+        },
+        "jobs": {"enabled": jobs, "fuse": rng.random() < 0.7},
+        "run": {"stop_grace": rng.choice((0.5, 20.0))},
+        "limits": {"patience": rng.choice((60.0, 600.0)), "analyze": {"requests_per_minute": rng.choice((3, 10, 60))}},
+        "lanes": {"upload": rng.choice((1, 4)), "analyze": rng.choice((1, 8)), "write": rng.choice((1, 4))},
+    }  # fmt: skip
+    if rng.random() < 0.25:
+        sections["budget"] = {rng.choice(("max_usd_per_run", "max_usd_per_day")): rng.choice((0.08, 0.2, 0.5))}
+    if api == "v1.2" or rng.random() < 0.3:
+        sections["index"] = {"name": "films"}
+        if rng.random() < 0.4:
+            option = "conversation" if api == "v1.2" else "audio"
+            sections["queries"] = [{"name": "q", "text": "a door", "options": (option,)}]  # type: ignore[assignment]
+    return sections
+
+
+def _habits(rng: Random) -> Habits:
+    return Habits(
+        arrive=rng.choice((0.01, 0.3, 1.0)), answer=rng.choice((0.01, 0.3, 2.0)), lag=rng.choice((0.0, 1.0, 2.5)),
+        settle=rng.choice((0.0, 5.0, 45.0)), think=rng.choice((1.0, 30.0, 120.0)),
+        ahead=rng.choice((0.0, 0.0, 20.0, -20.0, 3600.0, -3600.0)), keeps_keys=rng.random() < 0.2,
+        address_life=rng.choice((3600.0, 3600.0, 90.0)),
+    )  # fmt: skip
+
+
+def _faults(rng: Random, count: int) -> tuple[Fault, ...]:
+    number = rng.choice((0, 1, 1, 2, 2, 3, 4, 6, 9, 14))
+    sites = rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()), k=number)
+    return tuple(_fault(rng, site, count) for site in sites)
+
+
+def _fault(rng: Random, site: str, count: int) -> Fault:
+    events, words = SITES[site]
+    spread = events if site in ("between", "clock") else events * count / 3
+    what = rng.choice(words)
+    return Fault(site, 1 + int(spread * rng.random() ** 1.3), what, _size(rng, what))
+
+
+def _size(rng: Random, what: str) -> float:
+    sizes: dict[str, Sequence[float]] = {
+        "jump": (1.0, 90.0, 3600.0, 90_000.0, -1.0, -90.0, -3600.0, -90_000.0),
+        "slow": (3.0, 30.0, 59.0, 75.0), "stuck": (120.0, 1500.0, 1e9), "strange": (60.0, 900.0),
+        "freeze": (5.0, 70.0, 400.0), "steal": (130.0, 400.0), "busy": (1.0, 3.0, 8.0), "full": (1.0, 10.0),
+        "vanish": (0.0, 20.0),
+    }  # fmt: skip
+    return rng.choice(sizes[what]) if what in sizes else 0.0

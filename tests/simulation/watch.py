@@ -1,0 +1,268 @@
+"""A database that lets no forbidden step pass, and a disk on which nothing half-written is ever seen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import anyio.lowlevel
+
+from pipeline.errors import StoreError, Transient
+from pipeline.kit import Task
+from pipeline.model import Lane, Placed, Selection, State
+from pipeline.ports import Applied, OutFile, Sink
+from pipeline.store.memory import MemoryDatabase
+from tests.simulation.disk import File, Folder, MemoryDisk
+from tests.simulation.ledger import Broken
+from tests.simulation.wire import Accidents, Life
+
+#: Where a step may lead, by kind and stage; a stage may always be stayed in.
+EDGES: Mapping[str, Mapping[str, str]] = {
+    "item": {"resolve": "", "download": ""},
+    "listing": {"expand": ""},
+    "video": {
+        "place": "open upload", "upload": "find settle place", "find": "upload settle place", "open": "send place",
+        "send": "open settle place", "settle": "fan_out place", "fan_out": "place",
+    },
+    "analysis": {
+        "price": "submit", "submit": "find await split price", "find": "await submit price", "await": "split price",
+        "split": "price",
+    },
+    "publish": {"write": ""},
+    "indexing": {"price": "submit", "submit": "find await price", "find": "await submit price", "await": ""},
+}  # fmt: skip
+
+_ENDS = (State.PENDING, State.DONE, State.FAILED, State.HELD)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What must not change by itself."""
+
+    identity: tuple[str, str]
+    state: State
+    stage: str
+    claims: int
+    fence: tuple[str | None, int]
+    wake_at: float | None
+
+
+class Watched(MemoryDatabase):
+    """The database of all lives. Every change is held against what its verb may change.
+
+    ``published`` is told of each task of kind ``publish`` that ends as done: by then its files must be safe.
+    """
+
+    def __init__(self, published: Callable[[Mapping[str, Any]], None]) -> None:
+        super().__init__()
+        self._published = published
+
+    def rows(self) -> dict[int, Row]:
+        """Return every task as it stands."""
+        return {
+            line.id: Row((line.kind, line.key), line.state, line.stage, line.claims, (line.owner, line.token), line.wake_at)
+            for line in self._lines.values()
+        }
+
+    def spends_by_key(self) -> dict[str, tuple[str, bool]]:
+        """Return key -> (what, doubtful) of our own ledger."""
+        return {str(row[0]): (str(row[1]), bool(row[5])) for row in self._spends.values()}
+
+    async def submit(self, tasks: Sequence[Placed], now: float) -> int:
+        before = self.rows()
+        changed = await super().submit(tasks, now)
+        for number, row in self.rows().items():
+            _submitted(before.get(number), row, {(p.new.kind, p.new.key): p for p in tasks})
+        return changed
+
+    async def claim(self, room: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
+        before = self.rows()
+        tasks = await super().claim(room, owner, now, until)
+        taken = {task.id for task in tasks}
+        for number, row in self.rows().items():
+            old = before[number]
+            if number not in taken:
+                _same(old, row, "claim")
+            elif old.state is not State.PENDING or old.wake_at is None or old.wake_at > now:
+                raise Broken(f"claimed what was not due: {old}")
+            elif (row.claims, row.fence, row.stage) != (old.claims + 1, (owner, old.fence[1] + 1), old.stage):
+                raise Broken(f"claimed wrongly: {old} -> {row}")
+        return tasks
+
+    async def apply(self, applied: Applied, now: float) -> bool:
+        before, results, spends = self.rows(), dict(self._results), dict(self._spends)
+        written = await super().apply(applied, now)
+        after, task = self.rows(), applied.task
+        old, row, lease = before[task.id], after[task.id], task.lease
+        ours = old.state is State.RUNNING and lease is not None and old.fence == (lease.owner, lease.token)
+        if written and not ours:
+            raise Broken(f"applied under a lost lease: {old} -> {row}")
+        if not written and (after != before or results != self._results or spends != self._spends):
+            raise Broken(f"changed by a refused outcome: {old} -> {row}")
+        if written:
+            self._moved(old, row, applied)
+            spawned = {(placed.new.kind, placed.new.key): placed for placed in applied.spawn}
+            for number, each in after.items():
+                if number != task.id:
+                    _submitted(before.get(number), each, spawned)
+        if any(self._results.get(key) != value for key, value in results.items()):
+            raise Broken("a result was changed or lost")
+        if any(self._spends.get(key) != value for key, value in spends.items()):
+            raise Broken("an entry of the ledger was changed or lost")
+        return written
+
+    def _moved(self, old: Row, row: Row, applied: Applied) -> None:
+        kind = old.identity[0]
+        wished = row.state is State.PENDING and applied.move.state is State.DONE
+        allowed = EDGES[kind][old.stage].split()
+        if row.state not in _ENDS or (row.stage != old.stage and row.stage not in allowed and not wished):
+            raise Broken(f"not along an edge: {old} -> {row}")
+        if kind == "publish" and row.state is State.DONE:
+            self._published(json.loads(self._lines[applied.task.id].data))
+
+    async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
+        before = self.rows()
+        changed = await super().command(verb, which, now)
+        edges = {
+            "cancel": ({State.PENDING, State.RUNNING, State.HELD}, State.CANCELLED),
+            "retry": ({State.FAILED, State.HELD, State.CANCELLED}, State.PENDING),
+        }
+        sources, target = edges[verb]
+        for number, row in self.rows().items():
+            old = before[number]
+            if old.state is row.state:
+                _same(old, row, verb)
+            elif old.state not in sources or row.state is not target:
+                raise Broken(f"{verb}: {old} -> {row}")
+        return changed
+
+
+def _same(old: Row, row: Row, verb: str) -> None:
+    if old != row:
+        raise Broken(f"changed by a {verb} of others: {old} -> {row}")
+
+
+def _submitted(old: Row | None, row: Row, placed: Mapping[tuple[str, str], Placed]) -> None:
+    """Check what putting tasks into the queue has done to one row."""
+    if old == row:
+        return
+    mine = placed.get(row.identity)
+    if mine is None:
+        raise Broken(f"nobody asked for it: {old} -> {row}")
+    if old is None:
+        if (row.state, row.claims, row.stage) != (State.PENDING, 0, mine.new.stage):
+            raise Broken(f"put wrongly: {row}")
+        return
+    again = old.state is State.DONE or (old.state is State.FAILED and mine.new.revive)
+    if not again or (row.state, row.claims, row.stage) != (State.PENDING, 0, mine.new.rearm):
+        raise Broken(f"re-armed wrongly: {old} -> {row}")
+
+
+class Reach:
+    """One process's way to the database: gives way to others as a real one does, and is cut off by death."""
+
+    def __init__(self, database: Watched, life: Life, accidents: Accidents) -> None:
+        self._database, self._life, self._accidents = database, life, accidents
+        self._busy = 0
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._database, name)
+
+        async def reached(*args: Any, **kwargs: Any) -> Any:
+            self._life.check()
+            await anyio.lowlevel.checkpoint()
+            self._life.check()
+            self._trouble()
+            result = await found(*args, **kwargs)
+            await anyio.lowlevel.cancel_shielded_checkpoint()  # a commit is shielded, too
+            self._life.check()
+            return result
+
+        return reached
+
+    async def aclose(self) -> None:
+        """Leave the database to the next life."""
+
+    def _trouble(self) -> None:
+        fault = self._accidents.next("store")
+        if fault is not None and fault.what == "broken":
+            raise StoreError("The disk failed.", code="database_io")
+        if fault is not None:
+            self._busy = int(fault.size)
+        if self._busy > 0 and not self._accidents.calm:
+            self._busy -= 1
+            raise Transient("locked by another process", code="database_locked")
+
+
+class SinkReach:
+    """One process's way to the results: what is asked to be written is the only thing that may ever be seen."""
+
+    def __init__(self, sink: Sink, disk: WatchedDisk, life: Life) -> None:
+        self._sink, self._disk, self._life = sink, disk, life
+        self.folder, self.write_index = sink.folder, sink.write_index
+        self.missing, self.has_index = sink.missing, sink.has_index
+
+    async def write(self, folder: str, files: Sequence[OutFile]) -> Mapping[str, int]:
+        """Write a video's folder."""
+        self._life.check()
+        self._disk.allow(folder, files)
+        return await self._sink.write(folder, files)
+
+    async def add(self, folder: str, files: Sequence[OutFile]) -> None:
+        """Write into a shared folder."""
+        self._life.check()
+        self._disk.allow(folder, files)
+        await self._sink.add(folder, files)
+
+
+class WatchedDisk(MemoryDisk):
+    """A disk on which every visible file is whole, and safe before it is visible."""
+
+    def __init__(self, mount: str) -> None:
+        super().__init__(mount)
+        self._allowed: dict[str, set[bytes]] = {}
+
+    def allow(self, folder: str, files: Sequence[OutFile]) -> None:
+        """Note what may be seen from now on."""
+        for file in files:
+            content = file.content if isinstance(file.content, bytes) else file.content.encode("utf-8", "backslashreplace")
+            self._allowed.setdefault(f"{folder}/{file.name}", set()).add(content)
+
+    def shown(self, where: Folder, name: str) -> None:
+        file = where.names[name]
+        if isinstance(file, File) and file.kept != file.content:
+            raise Broken(f"{name} was shown before it was safe on the disk")
+        self.check()
+
+    def check(self) -> None:
+        """Hold every visible file against what was asked to be written.
+
+        Raises:
+            Broken: a file is not whole.
+        """
+        for path, content in self.files().items():
+            if path.endswith(".tmp"):
+                continue
+            if path == "results.jsonl":
+                _lines(content)
+            elif content not in self._allowed.get(path, ()):
+                raise Broken(f"{path} is not whole: {content[:80]!r} ({len(content)} bytes)")
+
+    def published(self, data: Mapping[str, Any]) -> None:
+        """Check that a folder whose task is done would survive a power failure."""
+        safe = self.safe()
+        for name, size in data["sizes"].items():
+            content = safe.get(f"{data['folder']}/{name}")
+            if content is None or len(content) != size:
+                raise Broken(f"{data['folder']}/{name} is done but not safe on the disk")
+
+
+def _lines(content: bytes) -> None:
+    try:
+        entries = [json.loads(line) for line in content.splitlines()]
+    except ValueError as error:
+        raise Broken(f"results.jsonl is not whole: {error}") from None
+    if not content.endswith(b"\n") and content or not all("key" in entry for entry in entries):
+        raise Broken("results.jsonl is not whole")

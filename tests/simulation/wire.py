@@ -1,0 +1,196 @@
+"""httpx without sockets: the product's own transport ends here, and here its requests meet their accidents.
+
+The model's promise to a careful client: a request that arrives is carried out within ``Habits.arrive`` seconds, whether or
+not anybody still waits, and listed within ``Habits.lag`` more; together less than the client's grace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+from unittest.mock import patch
+
+import httpx
+
+from tests.fakes import Crash
+from tests.simulation.schedule import Fault
+from tests.simulation.vendor import Asked, Reply, Vendor, refused
+
+#: Our own key of the question that is being asked in this task, for the ledger of an API that has no field for it.
+KEY: ContextVar[str] = ContextVar("key", default="")
+
+_CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used: there is no socket
+_HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
+_DAY = 90_000
+
+
+class Accidents:
+    """What is still to happen, by site and the number of the event there."""
+
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        self._waiting = {(fault.site, fault.at): fault for fault in faults}
+        self.counts: Counter[str] = Counter()
+        self.fired: list[Fault] = []
+        self.calm = False
+
+    def next(self, site: str) -> Fault | None:
+        """Count an event; return the accident that is due at it."""
+        self.counts[site] += 1
+        fault = None if self.calm else self._waiting.get((site, self.counts[site]))
+        if fault is not None:
+            self.fired.append(fault)
+        return fault
+
+    def fate(self, site: str) -> tuple[str, float]:
+        """Return what becomes of the next upload or answer."""
+        fault = self.next(site)
+        return (fault.what, fault.size) if fault is not None else ("", 0.0)
+
+    def clocks(self) -> list[Fault]:
+        """Return the jumps of the clock, by time."""
+        return sorted((fault for (site, _), fault in self._waiting.items() if site == "clock"), key=lambda fault: fault.at)
+
+
+@dataclass
+class Life:
+    """One process: once dead, nothing that it does reaches the world."""
+
+    dead: bool = False
+    task: asyncio.Task[Any] | None = None
+    session: Any = None
+    turns: int = 0
+    requests: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def die(self) -> None:
+        """End everything, wherever it is."""
+        self.dead = True
+        if self.task is not None:
+            self.task.cancel()
+
+    def check(self) -> None:
+        """Raise Crash after death."""
+        if self.dead:
+            raise Crash("after death")
+
+
+class _Body(httpx.AsyncByteStream):
+    def __init__(self, content: bytes, torn: bool) -> None:
+        self._content, self._torn = content, torn
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._content
+        if self._torn:
+            raise httpx.RemoteProtocolError("peer closed connection without sending complete message body")
+
+
+class Wire(httpx.AsyncBaseTransport):
+    """Carries requests to the model and answers back."""
+
+    def __init__(self, vendor: Vendor, accidents: Accidents, life: Life, rng: Random, note: Callable[[str], None]) -> None:
+        self._vendor, self._accidents, self._life, self._rng, self._note = vendor, accidents, life, rng, note
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request; raise what httpx raises."""
+        self._life.check()
+        assert isinstance(request.stream, httpx.AsyncByteStream)
+        body = b"".join([part async for part in request.stream])
+        asked = Asked.of(request.method, str(request.url), dict(request.headers), body, KEY.get())
+        self._life.requests += 1
+        fault = self._accidents.next("account") or self._accidents.next(_site(asked))
+        what = fault.what if fault is not None else ""
+        self._note(f"{asked.method} {asked.path} {what}".rstrip())
+        patience = float(request.extensions["timeout"]["read"])
+        reply = await self._exchange(asked, what, fault.size if fault is not None else 0.0, patience)
+        self._life.check()
+        headers = {"Date": self._vendor.date(), **reply.headers}
+        return httpx.Response(reply.status, headers=headers, stream=_Body(_spoilt(reply, what), what == "torn"))
+
+    async def _exchange(self, asked: Asked, what: str, size: float, patience: float) -> Reply:
+        habits = self._vendor.habits
+        if what == "refused":
+            raise httpx.ConnectError("connection refused")
+        early = _early(what, self._vendor)
+        if what in ("dropped", "unheard") or early is not None:
+            await asyncio.sleep(patience if what == "unheard" else self._rng.random() * habits.arrive)
+            if early is not None:
+                return early
+            raise httpx.ReadError("reset") if what == "dropped" else httpx.ReadTimeout("silence")
+        arrives = self._rng.random() * habits.arrive
+        ticket = self._vendor.post(asked, arrives)
+        await asyncio.sleep(arrives)
+        reply = self._vendor.reply(ticket)
+        wait = self._rng.random() * habits.answer + (size if what == "slow" else 0.0)
+        wait = patience if what == "silent" else wait
+        await asyncio.sleep(min(wait, patience))
+        if wait >= patience:
+            raise httpx.ReadTimeout("silence")
+        if what == "lost":
+            raise httpx.ReadError("reset")
+        return _hidden(what) or reply
+
+
+def _site(asked: Asked) -> str:
+    if asked.method == "GET":
+        return "read"
+    return "chunk" if asked.method == "PUT" or "/multipart-uploads/" in asked.path else "pay"
+
+
+def _early(what: str, vendor: Vendor) -> Reply | None:
+    """Return the answer of a platform, or of something before it, that has not taken the request."""
+    flat = {"code": "too_many_requests", "message": "You exceeded the limit of 10 requests per minute. Try again in 25 seconds."}
+    nested = {"error": {"code": "RATE_LIMIT_EXCEEDED", "message": "Slow down.", "details": {"retryAfter": "40"}}}
+    replies = {
+        "429 empty": Reply(429),
+        "429 words": Reply(429, flat),
+        "429 nested": Reply(429, nested),
+        "429 after": Reply(429, None, {"Retry-After": "17"}),
+        "429 date": Reply(429, flat, {"Retry-After": vendor.date()}),
+        "429 ms": Reply(429, nested, {"retry-after-ms": "800"}),
+        "429 reset": Reply(429, None, {"X-Ratelimit-Reset": str(int(vendor.now()) + 90)}),
+        "429 day": Reply(429, {**flat, "message": "Daily limit reached."}, {"Retry-After": str(_DAY)}),
+        "500 before": refused(500, "internal_error"),
+        "503 before": Reply(503, None, {"Retry-After": "4"}),
+        "408": refused(408, "request_canceled_or_timed_out"),
+        "425": Reply(425),
+        "proxy404": Reply(404, b"<html>Not here</html>"),
+        "401": refused(401, "api_key_invalid"),
+        "credit": refused(400, "insufficient_funds"),
+        "302": Reply(302, None, {"Location": "https://elsewhere.test/login"}),
+    }
+    return replies.get(what)
+
+
+def _spoilt(reply: Reply, what: str) -> bytes:
+    content = reply.content()
+    spoilt = {
+        "cut": content[: len(content) // 2], "torn": content[: len(content) // 2], "html": _HTML, "list": b"[]",
+        "blank": b"", "alien": b'{"hello": {"world": null}}',
+    }  # fmt: skip
+    return spoilt.get(what, content)
+
+
+def _hidden(what: str) -> Reply | None:
+    """Return the answer that hides that a request was carried out."""
+    if not what.endswith(" after") or what.startswith("429"):
+        return None
+    status = int(what[:3])
+    return Reply(status, _HTML if status == 502 else json.dumps({"error": {"code": "x", "message": "y"}}).encode())
+
+
+@contextmanager
+def wired(make: Callable[[], Wire]) -> Iterator[None]:
+    """Let httpx open wires to the model instead of sockets."""
+    with (
+        patch.object(httpx, "AsyncHTTPTransport", lambda **_options: make()),
+        patch.object(httpx, "create_ssl_context", lambda: _CONTEXT),
+    ):
+        yield

@@ -1,0 +1,377 @@
+"""One seed from its first night to the reckoning.
+
+Nights come a day apart. Each is run until a life ends by itself: processes die, are stopped, meet refusals, and start again
+over the same database, disk and platform. Then all accidents cease. The run is repeated until it changes nothing, and what
+is left undone must be explained by something that happened; the operator retries that, and everything must be done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, TypeVar
+
+import anyio
+from pydantic import SecretStr
+
+from pipeline.app.house import Outside
+from pipeline.app.platforms import opened
+from pipeline.app.running import Session
+from pipeline.config import Settings
+from pipeline.errors import ReelmillError
+from pipeline.lifecycle import Policy, lost
+from pipeline.model import Selection, Task, Trouble
+from pipeline.ports import Applied, Ceilings, Item, NewUpload, Question
+from pipeline.ports import Line as Words
+from pipeline.sink.disk import DiskSink
+from pipeline.views import BadLine, RunReport
+from tests.fakes import Crash, FakeSource
+from tests.rig import settings_for
+from tests.simulation.ledger import Broken, Ledger
+from tests.simulation.reckoning import Reckoning
+from tests.simulation.schedule import CLIPS, Fault, Line, Schedule
+from tests.simulation.vendor import Vendor
+from tests.simulation.vendor_v1_2 import VendorV12
+from tests.simulation.vendor_v1_3 import VendorV13, base_of
+from tests.simulation.watch import Reach, SinkReach, Watched, WatchedDisk
+from tests.simulation.wire import KEY, Accidents, Life, Wire, wired
+from tests.virtual import EPOCH, VirtualClock, VirtualLoop
+
+T = TypeVar("T")
+
+DIRECT = 3_000  #: bytes of a direct upload at most
+LIVES = 40  #: in all, before the calm; each night, 12
+TURNS = 400_000  #: of the loop in one life
+REQUESTS = 6_000  #: in one life
+QUIET = 8  #: runs until nothing changes any more
+LEASE = 120.0
+
+
+def clips(folder: Path) -> list[Path]:
+    """Make the files that all seeds share: small ones, and two that go in parts; each a second time under ``again``."""
+    (folder / "again").mkdir(parents=True, exist_ok=True)
+    made = []
+    for number in range(CLIPS):
+        path = folder / f"clip {number}.mp4"
+        for place in (path, folder / "again" / path.name):
+            place.write_bytes(f"content {number}".encode() * (700 if number >= CLIPS - 2 else 4))
+        made.append(path)
+    return made
+
+
+class MortalClock(VirtualClock):
+    """The clock of one life: nobody wakes after death."""
+
+    def __init__(self, world: World, life: Life) -> None:
+        super().__init__()
+        self._world, self._life = world, life
+
+    def now(self) -> float:
+        return super().now() + self._world.skew
+
+    async def sleep(self, seconds: float) -> None:
+        self._life.check()
+        await anyio.sleep(seconds)
+        self._life.check()
+
+
+class Labelled:
+    """The client, its questions marked with our own key: v1.2 sends none."""
+
+    def __init__(self, api: Any) -> None:
+        self._api = api
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._api, name)
+
+    async def submit_analysis(self, question: Question, still_ours: Callable[[], None]) -> Any:
+        """Ask."""
+        token = KEY.set(question.key)
+        try:
+            return await self._api.submit_analysis(question, still_ours)
+        finally:
+            KEY.reset(token)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How a seed went."""
+
+    seed: int
+    lives: int
+    deaths: int
+    requests: int
+    fired: int
+    repeated: int
+    digest: str  #: of everything noted: two runs of one seed have the same
+
+
+class World:
+    """Everything that outlives a process."""
+
+    def __init__(self, schedule: Schedule, folder: Path, clips: Sequence[Path], note: Callable[[str], None]) -> None:
+        self.schedule, self.folder, self._clips, self._tell = schedule, folder, clips, note
+        self.skew = 0.0
+        self.rng = Random(f"world {schedule.seed}")
+        self.accidents = Accidents(schedule.faults)
+        self.disk = WatchedDisk(str((folder / "out").resolve()))
+        self.disk.watch = self._disk_event
+        self.database = self.new_database()
+        self.ledger = Ledger(self.database.spends_by_key)
+        kind = VendorV12 if schedule.api == "v1.2" else VendorV13
+        habits, chance = schedule.habits, Random(f"vendor {schedule.seed}")
+        self.vendor: Vendor = kind(self.true_time, habits, chance, self.ledger, self.accidents.fate)
+        self.life = Life(dead=True)
+        self.lives = self.deaths = self.requests = 0
+        self._full = 0
+        self._clocks = self.accidents.clocks()
+        self._digest = hashlib.sha256()
+
+    def new_database(self) -> Watched:
+        """Return the database of this world; planted faults bring another."""
+        return Watched(self.disk.published)
+
+    def build(self, settings: Settings, database: Any, api: Any, clock: Any, rng: Random, outside: Outside) -> Session:
+        """Put one process together; planted faults build it otherwise."""
+        return Session(settings, database, api, clock, rng, outside)
+
+    # ------------------------------------------------------------------------------------------------------- telling
+
+    def note(self, text: str) -> None:
+        """Note what happens, with the time."""
+        line = f"{self.loop.time():10.3f} {text}"
+        self._digest.update(line.encode())
+        self._tell(line)
+
+    @property
+    def loop(self) -> VirtualLoop:
+        """The loop that all lives share."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        return loop
+
+    def true_time(self) -> float:
+        """Return epoch seconds of a clock that is never wrong."""
+        return EPOCH + asyncio.get_running_loop().time()
+
+    def wall(self) -> float:
+        """Return epoch seconds by the machine's clock."""
+        return self.true_time() + self.skew
+
+    # ------------------------------------------------------------------------------------------------------ accidents
+
+    def _pulse(self) -> None:
+        life = self.life
+        if life.dead:
+            return
+        life.turns += 1
+        if life.turns > TURNS or life.requests > REQUESTS:
+            raise Broken(f"no end: {life.turns} turns, {life.requests} requests in one life")
+        while self._clocks and not self.accidents.calm and self._clocks[0].at <= self.loop._virtual:
+            jump = self._clocks.pop(0)
+            self.accidents.fired.append(jump)
+            self.skew += jump.size
+            self._tell(f"           clock jumps by {jump.size:g}")
+        fault = self.accidents.next("turn")
+        if fault is not None:
+            self._befall(fault, life)
+
+    def _befall(self, fault: Fault, life: Life) -> None:
+        self._tell(f"           {fault}")
+        if fault.what == "die":
+            life.die()
+        elif fault.what == "power":
+            self._power(life)
+        elif life.session is not None and fault.what.startswith("stop"):
+            now = fault.what == "stop now"
+            life.session.house.pool.stop(now=now)
+            life.session.standing.stop(now=now)
+        elif fault.what in ("freeze", "steal"):
+            self.loop.jump(fault.size)
+            if fault.what == "steal":
+                self._steal()
+
+    def _power(self, life: Life) -> None:
+        life.die()
+        self.disk.fail(self.rng)
+        self.disk.check()
+
+    def _steal(self) -> None:
+        """Be another process that finds our leases expired: what ran is pending again."""
+        for task in at_once(self.database.expired(self.wall())):
+            move = lost(task, self.wall(), Policy(), self.rng)
+            at_once(self.database.apply(Applied(task, move, task.lane, task.rank), self.wall()))
+
+    def _disk_event(self, what: str) -> None:
+        self.life.check()
+        fault = self.accidents.next("disk")
+        if fault is not None and fault.what == "die":
+            self.life.die()
+        elif fault is not None and fault.what == "power":
+            self._power(self.life)
+        elif fault is not None:
+            self._full, self._errno = int(fault.size) or 1, _ERRNO[fault.what]
+        self.life.check()
+        if self._full > 0 and not what.endswith("done") and not self.accidents.calm:
+            self._full -= 1
+            raise OSError(self._errno, "an accident")
+
+    # ---------------------------------------------------------------------------------------------------------- lives
+
+    def settings(self, night: int, calm: bool) -> Settings:
+        """Return the configuration of a night; in the calm nobody is short of money."""
+        sections = {**self.schedule.sections}
+        if self.schedule.prompts[night]:
+            sections["jobs"] = {**sections["jobs"], "settings": {"summary": {"prompt": self.schedule.prompts[night]}}}
+        if calm:
+            sections.pop("budget", None)
+            sections.pop("queries", None)
+        made = settings_for(self.folder, **sections)
+        return made.model_copy(update={"api_key": SecretStr("a-key-for-no-platform")})
+
+    def entries(self, night: int) -> list[Item | BadLine]:
+        """Return a night's lines as the manifest reader hands them on."""
+        return [self._entry(line) for line in self.schedule.nights[night]]
+
+    def _entry(self, line: Line) -> Item | BadLine:
+        place = f"list.txt:{line.number}"
+        if line.sort == "bad":
+            return BadLine(place, "???", Trouble("input", "not a source"))
+        if line.sort == "youtube":
+            address = f"https://www.youtube.com/watch?v=video00000{line.number}"
+            return Item(f"youtube:video:video00000{line.number}", "youtube", address, Words(address, place, title=line.title))
+        path = self._clips[line.number]
+        path = path.parent / "again" / path.name if line.sort == "copy" else path
+        words = Words(str(path), place, title=line.title, prompt=line.prompt)
+        return Item(f"file:{path}", "file", str(path), words)
+
+    async def live(self, night: int, *, calm: bool = False) -> RunReport | ReelmillError | None:
+        """Be one process; return its report, the error that ended it, or None if it died."""
+        self.life = life = Life()
+        self.lives += 1
+        settings = self.settings(night, calm)
+        body = self._process(life, settings, self.entries(night), Random(f"{self.schedule.seed} life {self.lives}"))
+        life.task = asyncio.get_running_loop().create_task(body)
+        self.loop.pulse = self._pulse
+        await asyncio.wait({life.task})
+        self.loop.pulse = _nothing
+        self.requests += life.requests
+        died, life.dead = life.dead, True
+        return self._ended(life.task, died)
+
+    def _ended(self, task: asyncio.Task[RunReport], died: bool) -> RunReport | ReelmillError | None:
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        for each in _leaves(error):
+            if isinstance(each, Broken):
+                raise each
+        if died:
+            self.deaths += 1
+            self.note("died")
+            return None
+        if isinstance(error, ReelmillError):
+            self.note(f"ended by {error.trouble.code}")
+            return error
+        if error is not None:
+            raise Broken(f"the run ended with {error!r}: {list(_leaves(error))}") from error
+        report = task.result()
+        self.note(f"exit {report.exit_code} {dict(report.items)} {report.note}")
+        return report
+
+    async def _process(
+        self, life: Life, settings: Settings, entries: Iterable[Item | BadLine], rng: Random
+    ) -> RunReport:
+        clock = MortalClock(self, life)
+        database: Any = Reach(self.database, life, self.accidents)
+        with wired(lambda: Wire(self.vendor, self.accidents, life, self.rng, self.note)), self.disk.mounted():
+            async with opened(settings, database, clock, rng) as api:
+                api.dialect.ceilings = Ceilings(direct_bytes=DIRECT)  # type: ignore[attr-defined]
+                sink: Any = SinkReach(DiskSink(settings.run.output), self.disk, life)
+                outside = Outside({"file": FakeSource()}, sink, lambda facts, ceilings: None, lambda paths: "")
+                life.session = self.build(settings, database, Labelled(api), clock, rng, outside)
+                report: RunReport = await life.session.run(iter(list(entries)))
+                return report
+
+    # --------------------------------------------------------------------------------------------------------- nights
+
+    async def go(self) -> Told:
+        """Live through everything; raise Broken where a promise is."""
+        for night in range(len(self.schedule.nights)):
+            await self._night(night)
+            self.loop.jump(86_400 - 3600 * night)
+        last = len(self.schedule.nights) - 1
+        self.accidents.calm = True
+        self.note("calm")
+        reckoning = Reckoning(self, last)
+        await reckoning.settle()
+        fired = len(self.accidents.fired)
+        digest = self._digest.hexdigest()[:16]
+        return Told(self.schedule.seed, self.lives, self.deaths, self.requests, fired, self.ledger.repeated, digest)
+
+    async def _night(self, night: int) -> None:
+        self.note(f"night {night}")
+        for _ in range(12):
+            report = await self.live(night)
+            fault = self.accidents.next("between")
+            if fault is not None:
+                await self._operator(fault.what)
+            if isinstance(report, RunReport):
+                if report.exit_code in (0, 3):
+                    return
+                if report.resume_at is not None:
+                    self.loop.jump(min(90_000.0, max(0.0, report.resume_at - self.wall())))
+            self.loop.jump(self.rng.choice((0.0, 0.0, 0.5, 20.0, 300.0)))
+
+    async def _operator(self, what: str) -> None:
+        self.note(f"operator: {what}")
+        items = await self.database.tasks(Selection(kinds=("item",)))
+        if what == "remove results":
+            folders = [name for name in sorted(self.disk.root.names) if "--" in name]
+            if folders:
+                self.disk.remove(self.rng.choice(folders))
+        elif items and what.startswith("cancel"):
+            await self._command("cancel", self.rng.choice(items))
+        if what.endswith("retry"):
+            await self.retry()
+
+    async def _command(self, verb: Any, item: Task) -> None:
+        await self.database.command(verb, Selection(kinds=("item",), keys=(item.key,)), self.wall())
+        if item.subject:
+            kinds = ("video", "analysis", "publish", "indexing")
+            await self.database.command(verb, Selection(kinds=kinds, subjects=(item.subject,)), self.wall())
+
+    async def retry(self) -> int:
+        """Be the operator who lets everything go on: what is held may be paid again."""
+        videos = {task.key: task for task in await self.database.tasks(Selection(kinds=("video",)))}
+        for task in await self.database.tasks(Selection()):
+            if task.state.value == "held":
+                data = videos[task.subject or task.key].data
+                self.ledger.excused.add(data.get("external") or base_of(data.get("name", "")))
+        return await self.database.command("retry", Selection(), self.wall())
+
+
+def _nothing() -> None:
+    """Let the turn pass."""
+
+
+def _leaves(error: BaseException | None) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [] if error is None else [error]
+
+
+def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never waits."""
+    try:
+        work.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    raise AssertionError("it waits")
+
+
+_ERRNO = {"full": 28, "failing": 5, "forbidden": 13}
+__all__ = ["Crash", "NewUpload", "Told", "World", "clips"]
