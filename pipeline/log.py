@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -15,8 +16,8 @@ _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _SECRET_NAMES = re.compile(r"(?i)(api[-_]?key|authorization|cookie|password|secret|token|signature)$")
 #: A presigned URL's query is a key in itself.
 _QUERY = re.compile(r"(https?://[^\s\"'?]+)\?[^\s\"']+")
-#: Control characters apart from newline and tab, and what turns the direction of writing.
-_OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+#: Control characters apart from newline and tab, what turns the direction of writing, and half of a character.
+_OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Redactor:
@@ -52,7 +53,21 @@ class Redactor:
 
 def tame(_logger: Any, _method: str, event: Any) -> Any:
     """Take from every text what a terminal would obey: foreign titles and messages end up in the log, too."""
-    return {key: _OBEYED.sub("\ufffd", value) if isinstance(value, str) else value for key, value in event.items()}
+    return {_tamed(str(key)): _tamed(value) for key, value in event.items()}
+
+
+def _tamed(value: Any) -> Any:
+    if isinstance(value, str):
+        return _OBEYED.sub("\ufffd", value)
+    if isinstance(value, Mapping):
+        return {_tamed(str(key)): _tamed(entry) for key, entry in value.items()}
+    return [_tamed(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
+def as_json(_logger: Any, _method: str, event: Any) -> str:
+    """Render one line of JSON; what a terminal would obey stands in it as JSON's own escape, whoever reads the line."""
+    text = json.dumps(event, ensure_ascii=False, default=str)
+    return _OBEYED.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 class Foreign(logging.Handler):
@@ -70,11 +85,7 @@ def setup(
     """Configure logging for this process. ``auto`` is console on a terminal and JSON lines otherwise."""
     stream = stream or sys.stderr
     console = form == "console" or (form == "auto" and stream.isatty())
-    last: list[Any] = (
-        [tame, structlog.dev.ConsoleRenderer(colors=stream.isatty())]
-        if console
-        else [structlog.processors.JSONRenderer(ensure_ascii=False, default=str)]
-    )
+    last: list[Any] = [tame, structlog.dev.ConsoleRenderer(colors=stream.isatty())] if console else [as_json]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -65,9 +65,12 @@ def _token(settings: Settings, folder: Path) -> str:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if path.exists():
-            return path.read_text(encoding="utf-8").strip()
+            path.chmod(0o600)  # a copied or restored folder may have opened it to others
+            if kept := path.read_text(encoding="utf-8").strip():
+                return kept
         token = secrets.token_urlsafe(24)
-        with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
+        # A start that died before it wrote has left an empty file.
+        with open(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
             file.write(token + "\n")
     except OSError as error:
         raise ConfigError(f"{path}: the platform's token cannot be kept ({error.strerror})") from None

@@ -6,6 +6,8 @@ import http.client
 import ipaddress
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -18,6 +20,7 @@ from pipeline.local.wire import ApiError, unsupported
 
 _HOPS = 5
 _PIECE = 1024 * 1024
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,8 @@ class UrlPolicy:
     """``none`` refuses every address; ``public`` fetches from the public network; ``any`` also from private hosts."""
 
     allow: Literal["none", "public", "any"] = "none"
-    timeout: float = 30.0  #: seconds without a byte
+    timeout: float = 30.0  #: seconds without a byte; four times as long for all headers together
+    total: float = 6 * 3600.0  #: seconds for the whole body: a byte now and then is no download
 
     def check(self, url: object) -> str:
         """Return a usable address; raises ApiError (400)."""
@@ -72,19 +76,51 @@ def _fetch(url: str, target: Path, policy: UrlPolicy, most: int, stop: threading
     connection = _connect(parts, policy)
     try:
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request("GET", path, headers={"Host": parts.netloc.rpartition("@")[2], "Accept": "*/*"})
-        response = connection.getresponse()
+        with _within(connection, 4 * policy.timeout):
+            connection.request("GET", path, headers={"Host": parts.netloc.rpartition("@")[2], "Accept": "*/*"})
+            response = connection.getresponse()
         if response.status in (301, 302, 303, 307, 308):
             return urljoin(url, response.headers.get("Location", ""))
         if response.status != 200:
             raise Refused("video_url_unreachable", f"The address answered {response.status}.")
         if response.headers.get_content_maintype() == "text":
             raise Refused("video_url_unreachable", "The address is a page, not a media file.")
-        with target.open("wb") as file:
+        with target.open("wb") as file, _within(connection, policy.total):
             _copy(response, file, most, stop)
         return None
     finally:
         connection.close()
+
+
+def is_public(address: str) -> bool:
+    """Return True for an IP address of the public internet; what stands for an IPv4 address is judged by that one."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        low = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
+        teredo = found.teredo[1] if found.teredo else None
+        inner = found.ipv4_mapped or found.sixtofour or teredo
+        if inner is None and (int(found) >> 32 == 0 or found in _NAT64):
+            inner = low
+        if inner is not None:
+            return inner.is_global and not inner.is_multicast
+    return found.is_global and not found.is_multicast
+
+
+@contextmanager
+def _within(connection: http.client.HTTPConnection, seconds: float) -> Iterator[None]:
+    """Break the connection after so long: a limit per read ends nobody who sends a byte before it is over."""
+
+    def cut() -> None:
+        with suppress(OSError, AttributeError):  # closed by itself meanwhile
+            connection.sock.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _connect(parts: SplitResult, policy: UrlPolicy) -> http.client.HTTPConnection:
@@ -92,7 +128,7 @@ def _connect(parts: SplitResult, policy: UrlPolicy) -> http.client.HTTPConnectio
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    if policy.allow != "any" and not all(ipaddress.ip_address(info[4][0]).is_global for info in found):
+    if policy.allow != "any" and not all(is_public(str(info[4][0])) for info in found):
         raise Refused("video_url_unreachable", "The address is in a private network, which is not allowed here.")
     secure = parts.scheme == "https"
     connection = (http.client.HTTPSConnection if secure else http.client.HTTPConnection)(
@@ -110,7 +146,7 @@ def _connect(parts: SplitResult, policy: UrlPolicy) -> http.client.HTTPConnectio
 
 def _copy(response: http.client.HTTPResponse, file: BinaryIO, most: int, stop: threading.Event) -> None:
     size = 0
-    while piece := response.read(_PIECE):
+    while piece := response.read1(_PIECE):
         size += len(piece)
         if size > most:
             raise Refused("video_filesize_too_large", f"The file is larger than {most} bytes.")

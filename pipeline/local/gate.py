@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import json
+import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
@@ -52,12 +54,13 @@ class Counters:
 class Gate:
     """Wraps the routes. Requests in progress are known here, so that closing never waits for a slow client."""
 
-    def __init__(self, app: ASGIApp, *, token: str, faults: Faults, clock: Clock) -> None:
+    def __init__(self, app: ASGIApp, *, token: str, faults: Faults, clock: Clock, host: str = "") -> None:
         self.counters = Counters()
         self.script = Script(faults)
         self._app = app
         self._token = token.encode()
         self._clock = clock
+        self._names = {"localhost", host.lower(), socket.gethostname().lower()}
         self._busy: set[anyio.CancelScope] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,7 +90,8 @@ class Gate:
     async def _serve(self, visit: _Visit) -> None:
         method, path = visit.scope["method"], visit.scope["path"]
         self.counters.routes[f"{method} {_route(path)}"] += 1
-        refusal = self._check_alive(path) or self._check_key(path, Headers(scope=visit.scope))
+        headers = Headers(scope=visit.scope)
+        refusal = self._check_host(headers) or self._check_alive(path) or self._check_key(path, headers)
         if refusal is not None:
             await self._answer(visit, error_response(path, refusal))
             return
@@ -97,6 +101,14 @@ class Gate:
                 await self._clock.sleep(rule.seconds)
         acting = [rule for rule in rules if rule.do != "latency"]
         await self._go_wrong(visit, acting[0] if acting else None)
+
+    def _check_host(self, headers: Headers) -> ApiError | None:
+        """Refuse a foreign name: a page in a browser can have its own name lead here, and would read the answers."""
+        given = headers.get("host", "").lower()
+        name = given.partition("]")[0].removeprefix("[") if given.startswith("[") else given.partition(":")[0]
+        if name in self._names or _is_address(name):
+            return None
+        return ApiError(421, "misdirected_request", "The platform does not answer under this name.")
 
     def _check_alive(self, path: str) -> ApiError | None:
         """Refuse the old dialect, whatever the call and the key, where the script says that it is retired."""
@@ -253,6 +265,14 @@ def _reword(body: bytes, word: str) -> bytes:
         if isinstance(entry, dict) and isinstance(entry.get("status"), str) and entry["status"] not in _FINAL:
             entry["status"] = word
     return json.dumps(answer, ensure_ascii=False).encode()
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _route(path: str) -> str:

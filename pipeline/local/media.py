@@ -30,10 +30,20 @@ Picture: TypeAlias = npt.NDArray[np.uint8]  #: height x width x 3 (RGB) or heigh
 SAMPLES_PER_SECOND = 5
 SMALL_WIDTH = 160  #: pixels of the small pictures
 MAX_BAD_PACKETS = 500  #: more broken packets than this and the rest of a file is given up
+MAX_PIXELS = 100_000_000  #: of a picture that is decoded: no platform takes a larger one, and it may be a trap
 _STEP = 1 / SAMPLES_PER_SECOND
 _MOST_REPEATS = 15  # of a picture that stands: enough to see that it does
 _SPARE_FRAMES = 20  # pictures per second from which on some can be passed over
 _TEXT_CODECS = frozenset({"mov_text", "subrip", "srt", "webvtt", "ass", "ssa", "text"})
+#: Only files that hold their media themselves: a playlist (HLS, DASH, concat) could make the platform read other files.
+_ONLY = {
+    "max_pixels": str(MAX_PIXELS),  # for the look at the streams while opening, too
+    "protocol_whitelist": "file",
+    "format_whitelist": ",".join([
+        "mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm", "avi", "mpeg", "mpegts", "mpegvideo", "asf", "flv",
+        "live_flv", "ogg", "mxf", "gxf", "nut", "rm", "dv", "h264", "hevc", "m4v", "ivf", "wtv", "swf", "vc1", "av1", "obu",
+    ]),
+}  # fmt: skip
 _MIMES = (
     ("matroska", "video/x-matroska"), ("webm", "video/webm"), ("mp4", "video/mp4"), ("avi", "video/x-msvideo"),
     ("mpegts", "video/mp2t"), ("mpeg", "video/mpeg"), ("flv", "video/x-flv"), ("ogg", "video/ogg"), ("asf", "video/x-ms-wmv"),
@@ -75,9 +85,12 @@ def open_video(path: Path) -> InputContainer:
     try:
         if path.stat().st_size == 0:
             raise Unreadable("the file is empty")
-        return av.open(str(path), "r", metadata_errors="replace")
-    except (av.FFmpegError, OSError) as error:
+        container = av.open(str(path), "r", options=dict(_ONLY), metadata_errors="replace")
+    except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
         raise Unreadable(f"it cannot be opened as a video: {_words(error)}") from error
+    for stream in container.streams.video:
+        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # the header need not say how large they are
+    return container
 
 
 def video_stream(container: InputContainer) -> VideoStream:

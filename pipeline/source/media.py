@@ -59,7 +59,7 @@ def look(path: Path, checkpoint: Callable[[], None]) -> Look:
         InputError: ``unreadable_video`` or ``no_video_stream``.
         Transient: the disk or this process is at fault.
     """
-    options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+    options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS, "max_pixels": str(_LARGEST)}
     try:
         with av.open(str(path), options=options, metadata_errors="replace") as container:
             return _look(container, path, checkpoint)
@@ -78,6 +78,7 @@ def _look(container: InputContainer, path: Path, checkpoint: Callable[[], None])
         )
     stream = streams[0]
     stream.codec_context.thread_count = 1  # one picture: threads would only cost memory
+    stream.codec_context.options = {"max_pixels": str(_LARGEST)}  # a picture may be larger than the header says
     codec = stream.codec_context.name
     width, height = _first_picture(container, stream, path, checkpoint)
     audio = container.streams.audio

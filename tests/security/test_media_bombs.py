@@ -1,0 +1,84 @@
+"""Video files that lie: pictures of a hundred million pixels, thousands of streams, playlists that name other files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.local import media as local_media
+from pipeline.local.media import Unreadable
+from pipeline.source import media as source_media
+from tests.films import film, film_bytes
+from tests.security.bombs import many_tracks, png_film
+from tests.security.measured import MEGABYTE, measured
+
+BEFORE = (
+    "from pathlib import Path\nfrom pipeline.source import media as source\nfrom pipeline.local import media as local\n"
+)
+LOOKS = {
+    "preflight": "found = source.look(Path(sys.argv[1]), lambda: None)",
+    "platform": "found = local.probe(Path(sys.argv[1]))",
+    "analysis": "found = len(list(local.stream_through(Path(sys.argv[1]))))",
+}
+
+
+@pytest.mark.parametrize("look", ["preflight", "platform"])
+def test_a_picture_of_a_hundred_million_pixels_is_not_decoded(tmp_path: Path, look: str) -> None:
+    """The header says 64 by 48, the pictures in it have 144 million pixels in 600 kB: refused, in a few megabytes."""
+    path = tmp_path / "bomb.avi"
+    path.write_bytes(png_film(12_000, 12_000, frames=1))
+    assert path.stat().st_size < MEGABYTE
+    cost = measured(BEFORE, LOOKS[look], path)
+    assert cost.found.startswith(("InputError", "Unreadable")), cost
+    assert cost.grown < 48 * MEGABYTE, cost
+
+
+def test_pictures_of_a_common_size_are_decoded_all_the_same(tmp_path: Path) -> None:
+    """The limit is far above what any platform takes."""
+    path = tmp_path / "large.avi"
+    path.write_bytes(png_film(5184, 2160, frames=2))
+    assert source_media.look(path, lambda: None).width == 5184
+    assert local_media.probe(path).height == 2160
+
+
+@pytest.mark.parametrize("tracks", [400, 3000])
+def test_thousands_of_streams_cost_little(tmp_path: Path, tracks: int) -> None:
+    """An MP4 with its track written down again and again: looked at or refused, with bounded memory and time."""
+    path = tmp_path / "many.mp4"
+    path.write_bytes(many_tracks(film_bytes(1.0), tracks))
+    for look in ("preflight", "analysis"):
+        cost = measured(BEFORE, LOOKS[look], path)
+        assert cost.grown < 250 * MEGABYTE, (look, cost)
+        assert cost.cpu < 10, (look, cost)
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "film.m3u8", "film.ffconcat", "film.mpd"])
+def test_a_playlist_cannot_name_other_files(tmp_path: Path, name: str) -> None:
+    """HLS, DASH and concat lists, under any name: neither the run nor the platform opens what they point to."""
+    other = film(tmp_path / "other.ts", 5.0, codec="mpeg2video")
+    texts = (
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nfile:{other}\n#EXT-X-ENDLIST\n",
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{other.name}\n#EXT-X-ENDLIST\n",
+        f"ffconcat version 1.0\nfile '{other.name}'\n",
+        f"ffconcat version 1.0\nfile 'file:{other}'\n",
+        f"<MPD xmlns='urn:mpeg:dash:schema:mpd:2011' type='static'><BaseURL>{other}</BaseURL></MPD>",
+    )
+    path = tmp_path / name
+    for text in texts:
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(InputError) as caught:
+            source_media.look(path, lambda: None)
+        assert caught.value.trouble.code == "unreadable_video"
+        with pytest.raises(Unreadable):
+            local_media.probe(path)
+
+
+def test_nothing_of_ours_opens_archives() -> None:
+    """No module reads zip, tar, gzip, bz2, xz or pickle: there is no archive that could be a bomb here."""
+    readers = ("zipfile", "tarfile", "gzip", "bz2", "lzma", "shutil.unpack_archive", "pickle", "marshal", "shelve")
+    for path in sorted(Path(source_media.__file__).parents[1].rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        found = [name for name in readers if f"import {name}" in text or f"from {name}" in text or f"{name}(" in text]
+        assert found == [], path
