@@ -85,7 +85,8 @@ class Park:
 
     ``scope`` is a lane's name: it takes no new work until ``until`` (epoch seconds), while the other lanes drain; a long
     park is remembered across restarts. ``run:operator``, ``run:config`` and ``run:store`` stop the whole run.
-    ``scope="budget"`` closes the analyze lane for the rest of this run only.
+    ``scope="budget"`` closes the analyze lane for the rest of this run only. ``scope="output"``: results cannot be written;
+    nothing more is paid for, and if that does not pass soon, the run ends; ``until`` does not matter.
     """
 
     scope: str

@@ -159,6 +159,8 @@ def _undrained(ending: Ending) -> str:
     """Return why ingestion did not come to its end; empty if it did."""
     if ending.halted is not None or ending.interrupted:
         return "The run was stopped before its ingestion was done."
+    if ending.output is not None:
+        return "Results cannot be written."
     if ending.budget is not None:
         return "The run stopped at its budget."
     return "Part of the ingestion waits for a quota." if ending.parked else ""

@@ -293,6 +293,8 @@ class Session:
             return causes.get(ending.cause, ExitCode.UNEXPECTED), _sentence(ending.halted)
         if ending.interrupted:
             return ExitCode.INTERRUPTED, "Interrupted; the same command goes on from here."
+        if ending.output is not None:
+            return ExitCode.INCOMPLETE, f"Results wait to be written: {_sentence(ending.output)}."
         if ending.budget is not None:
             return ExitCode.BUDGET, _sentence(ending.budget)
         if ending.parked:

@@ -17,6 +17,7 @@ from pipeline.engine.attempt import run_step
 from pipeline.engine.gauge import Gauge
 from pipeline.engine.keeper import Grip, Keeper
 from pipeline.engine.patience import FIRST, STUBBORN, insist
+from pipeline.engine.stuck import Stuck
 from pipeline.engine.telling import nowhere, tell, unknown
 from pipeline.errors import Permanent, StoreError, Transient
 from pipeline.kit import Kinds, Stage
@@ -50,6 +51,7 @@ class Ending:
     halted: Trouble | None = None  #: key, credit, plan, configuration, store: stops everything
     cause: str = ""  #: of ``halted``: operator, config or store
     budget: Trouble | None = None
+    output: Trouble | None = None  #: results could not be written: the next run writes them first
     parked: dict[Lane, Parked] = field(default_factory=dict)
     later: float | None = None  #: epoch seconds at which the first task that was not waited for falls due
     interrupted: bool = False
@@ -71,6 +73,7 @@ class Pool:
         self._closed: set[Lane] = set()
         self._short = False  # of money: the paying lane goes on in rounds
         self._progress = False  # whether this round moved anything
+        self._stuck = Stuck(clock, rng, self._paused, self._closed)
         self._wake = anyio.Event()
         self._ending = anyio.Event()
         self._feeding = 0
@@ -284,7 +287,7 @@ class Pool:
         with anyio.CancelScope(shield=True):
             applied = await self._write(task, move)
             if isinstance(outcome, Park):
-                await self._park(outcome)
+                await self._park(outcome, task, stage)
         tell(task, applied.move if applied else move, outcome, applied is not None, self._clock.monotonic() - started)
         self._forget(grip, applied.move.word if applied else "dropped", applied)
 
@@ -300,6 +303,8 @@ class Pool:
         lane = applied.lane if applied is not None and applied.move.wake_at is not None else None
         self.gauge.ended(grip.task, word, lane, self._clock.monotonic())
         self._progress |= grip.task.lane is Lane.ANALYZE and word != "parked"
+        if word == "done":
+            self._stuck.done(grip.task.kind)
         for placed in applied.spawn if applied is not None else ():
             self.gauge.submitted(placed.lane)
         self.wake()
@@ -350,13 +355,16 @@ class Pool:
 
     # ----------------------------------------------------------------------------------------------- parking
 
-    async def _park(self, park: Park) -> None:
+    async def _park(self, park: Park, task: Task, stage: Stage | None) -> None:
         if park.scope.startswith("run:"):
             self.halt(park.trouble, park.scope.removeprefix("run:"))
         elif park.scope == "budget":
             if not self._short:  # those beside it may just have been admitted
                 self._short = self._progress = True
             self.ending.budget = park.trouble
+        elif park.scope == "output":
+            if self._stuck.met(park.trouble, task.kind, stage.policy if stage is not None else _DEFAULT):
+                self.ending.output = park.trouble
         else:
             await self._park_lane(Lane(park.scope), park)
 

@@ -11,8 +11,24 @@ import json
 from collections.abc import Sequence
 
 from pipeline.clock import iso
+from pipeline.errors import Transient
 from pipeline.ingest.wishes import Desk, Wish
-from pipeline.kit import Done, Json, Kind, Lane, Outcome, OutFile, Policy, Result, Spend, Stage, Still, Task, Video
+from pipeline.kit import (
+    Done,
+    Json,
+    Kind,
+    Lane,
+    Outcome,
+    OutFile,
+    Park,
+    Policy,
+    Result,
+    Spend,
+    Stage,
+    Still,
+    Task,
+    Video,
+)
 from pipeline.model import Selection
 from pipeline.ports import Records, Sink
 
@@ -34,7 +50,7 @@ class PublishKind:
         return Kind("publish", [Stage("write", Lane.WRITE, self.write, policy)], base=30)
 
     async def write(self, task: Task, still: Still) -> Outcome:
-        """Render the present results of every wish and write the folder."""
+        """Render the present results of every wish and write the folder, or close the output for all."""
         tasks = await self._records.tasks(Selection(subjects=(task.key,)))
         results = await self._records.results([task.key])
         items = [entry for entry in tasks if entry.kind == "item"]
@@ -51,7 +67,10 @@ class PublishKind:
         card = self._card(video, items, title, current, [file.name for file in files])
         card["cost"] = spend_card(await self._records.spends([task.key]))
         files.append(OutFile("video.json", _pretty(card)))
-        sizes = await self._sink.write(folder, files)
+        try:
+            sizes = await self._sink.write(folder, files)
+        except Transient as error:  # the disk's trouble, not this video's
+            return Park("output", 0.0, error.trouble)
         if len(current) == len(wishes):
             self.completed.add(hash(task.key))
         present = {wish.name: result.fingerprint for wish, result in current}
