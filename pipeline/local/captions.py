@@ -15,12 +15,16 @@ from itertools import zip_longest
 MAX_CHARACTERS = 8_000_000  #: of one caption text; about 150 hours of speech. What lies beyond is not read
 MAX_CUES = 100_000  #: of one video; further cues are not read
 _MAX_CUE = 1_000  # characters of one cue; longer is no caption
+_MAX_RAW = 20_000  # characters of one cue with its markup
+_MAX_ROLL = 20  # lines that a cue can repeat of the one before; on a screen there is room for four
 _SECONDS_PER_CUE = 5.0  # how long a cue without a usable end stands at most
 
 _TIME = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?"
 _ARROW = re.compile(rf"^\W*{_TIME}\s*-{{1,2}}>\s*{_TIME}(?=\s|$)")
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>|<[\d:.]{1,20}>|\{\\[^{}]{0,200}\}")
 _BREAK = re.compile(r"\\[Nn]|\r\n?|\u2028")
+#: No character has so long a number; Python refuses to read numbers of thousands of digits.
+_NO_CHARACTER = re.compile(r"&#(?:\d{8,}|[xX][0-9a-fA-F]{8,});?")
 _BLOCK = re.compile(r"^(?:NOTE|STYLE|REGION)\b")
 
 
@@ -39,7 +43,8 @@ def strip_markup(text: str) -> str:
     >>> strip_markup("{\\\\an8}<i>Salt &amp; water</i>")
     'Salt & water'
     """
-    plain = unescape(_TAG.sub("", _BREAK.sub("\n", text))).replace("\\h", " ")
+    bare = _NO_CHARACTER.sub("", _TAG.sub("", _BREAK.sub("\n", text[:_MAX_RAW])))
+    plain = unescape(bare).replace("\\h", " ")
     lines = (" ".join("".join(c for c in line if c.isprintable() or c.isspace()).split()) for line in plain.split("\n"))
     return "\n".join(line for line in lines if line)
 
@@ -144,7 +149,7 @@ def _unroll(cues: Iterable[Cue]) -> Iterator[Cue]:
 
 def _overlap(shown: Sequence[str], lines: Sequence[str]) -> int:
     """Return how many lines at the top of a cue are the last lines shown."""
-    for count in range(min(len(shown), len(lines)), 0, -1):
+    for count in range(min(len(shown), len(lines), _MAX_ROLL), 0, -1):
         if list(shown[-count:]) == list(lines[:count]):
             return count
     return 0

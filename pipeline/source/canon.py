@@ -41,6 +41,7 @@ _ID = re.compile(r"[0-9A-Za-z_-]{11}")
 _LIST = re.compile(r"[0-9A-Za-z_-]{12,64}")
 _CHANNEL = re.compile(r"UC[0-9A-Za-z_-]{22}")
 _NAME = re.compile(r"[^\s/?#&]{1,100}")
+_LONGEST = 4000  #: characters of an address; Python refuses to read character numbers of more digits
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _BARE_HOST = re.compile(r"(?i)(?://)?(?:(?:www|m|music)\.)?(?:youtube\.com|youtu\.be)(?:/|$)")
 _YOUTUBE = frozenset({
@@ -177,7 +178,9 @@ def youtube(text: str, *, depth: int = 0) -> Meaning | None:
 
     ``v`` together with ``list`` means the video. Eleven characters of a video id alone count as a video.
     """
-    text = html.unescape(html.unescape(text.strip()))  # some pages escape what is escaped already
+    text = text.strip()
+    if len(text) <= _LONGEST:
+        text = html.unescape(html.unescape(text))  # some pages escape what is escaped already
     if _ID.fullmatch(text):
         return _video(text)
     if not is_address(text):
