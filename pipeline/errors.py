@@ -10,6 +10,7 @@
     ├── Transient          try again later by itself (may name a delay)
     │   └── Throttled      the provider named a limit; nothing was accepted
     ├── NotYet             nothing is wrong, it is only not time yet: no attempt
+    ├── Unwanted           nothing is wrong, but it is outside what its list may take: skipped
     ├── Permanent          never by itself again: this video, this request
     ├── Ambiguous          the provider may or may not have accepted: ask before acting
     ├── NeedsOperator      key, credit or plan: stops the run, blames no video         exit 4
@@ -105,6 +106,20 @@ class NotYet(ReelmillError):
     def __init__(self, message: str, *, after: float, code: str = "", remedy: str = "", detail: str = "") -> None:
         super().__init__(message, code=code, remedy=remedy, detail=detail)
         self.after = after
+
+
+class Unwanted(ReelmillError):
+    """A look has shown what the list had not told: the video is outside of what is taken of it.
+
+    ``day`` (``YYYYMMDD``) and ``seconds`` are what was found, so that other wishes can be judged without another look.
+    """
+
+    code = "unwanted"
+
+    def __init__(self, message: str, *, code: str, remedy: str, day: str, seconds: float | None) -> None:
+        super().__init__(message, code=code, remedy=remedy)
+        self.day = day
+        self.seconds = seconds
 
 
 class Permanent(ReelmillError):

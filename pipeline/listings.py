@@ -10,7 +10,7 @@ from fnmatch import translate
 from typing import Protocol
 
 from pipeline.errors import ConfigError
-from pipeline.model import Json
+from pipeline.model import Json, Trouble
 from pipeline.ports import Item
 from pipeline.sections import Lists
 
@@ -125,6 +125,31 @@ def _midnight(day: str) -> float:
     return datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC).timestamp()
 
 
+def bounds_of(rules: Lists) -> dict[str, Json]:
+    """Return what a look at a video must still hold it against: a flat list tells dates roughly, and not every length."""
+    found = {"since": rules.since, "min_seconds": rules.min_seconds, "max_seconds": rules.max_seconds}
+    return {name: value for name, value in found.items() if value}
+
+
+def outside(bounds: Mapping[str, Json], day: str, seconds: float | None) -> Trouble | None:
+    """Return why a video is not wanted that was published on ``day`` (``YYYYMMDD``); what is not known is let through."""
+    since, shortest, longest = (bounds.get(name) for name in ("since", "min_seconds", "max_seconds"))
+    known = len(day) == 8 and day.isdigit()
+    if since and known and day < str(since).replace("-", ""):
+        shown = f"{day[:4]}-{day[4:6]}-{day[6:]}"
+        return _out("older", f"It was published on {shown}, before {since}.", "since")
+    if shortest and seconds is not None and seconds < shortest:
+        return _out("too_short", f"It is {seconds:g} s long; its list takes {shortest:g} s and more.", "min_seconds")
+    if longest and seconds is not None and seconds > longest:
+        return _out("too_long", f"It is {seconds:g} s long; its list takes {longest:g} s at most.", "max_seconds")
+    return None
+
+
+def _out(code: str, message: str, rule: str) -> Trouble:
+    remedy = f"to have it all the same, change {rule} of its list, or name the video itself in the manifest"
+    return Trouble(f"skipped_{code}", message, remedy)
+
+
 def vanished(before: Sequence[str], now: Sequence[str]) -> list[str]:
     """Return which ids were in a list and are not any more.
 
@@ -135,7 +160,7 @@ def vanished(before: Sequence[str], now: Sequence[str]) -> list[str]:
     return [each for each in before[: last + 1] if each not in there]
 
 
-def item_in(entry: Entry, wish: Item) -> Item:
-    """Return the item for an entry, with the words of the list's own line."""
+def item_in(entry: Entry, wish: Item, rules: Lists) -> Item:
+    """Return the item for an entry, with the words of the list's own line and what of its rules is left to be checked."""
     metadata = {name: value for name, value in wish.line.metadata.items() if name not in OWN}
-    return Item(entry.key, "youtube", entry.address, replace(wish.line, metadata=metadata))
+    return Item(entry.key, "youtube", entry.address, replace(wish.line, metadata=metadata), bounds_of(rules))

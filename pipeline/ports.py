@@ -415,6 +415,7 @@ class Item:
     kind: Literal["file", "url", "youtube", "youtube_list"]
     locator: str  #: absolute path, or address
     line: Line
+    bounds: Mapping[str, Json] = field(default_factory=dict)  #: what its list takes, as ``listings.bounds_of`` says it
 
 
 @dataclass(frozen=True, slots=True)

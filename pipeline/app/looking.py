@@ -182,6 +182,10 @@ def _explain(tasks: Sequence[Task], parked: Mapping[str, Parked]) -> tuple[str, 
         return "working", words, "The next `reelmill run` goes on by itself." + due
     if any(task.state is State.CANCELLED for task in tasks):
         return "cancelled", "It was cancelled.", "`reelmill retry ITEM` starts it again."
+    skipped = tasks[0].data.get("skipped")
+    if skipped:
+        words = str(skipped["remedy"])
+        return "skipped", f"It was skipped. {skipped['message']}", f"{words[0].upper()}{words[1:]}."
     return "done", _listed(tasks[0]) if tasks[0].kind == "listing" else "Everything that was asked for is there.", ""
 
 

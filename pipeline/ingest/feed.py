@@ -20,6 +20,7 @@ from pipeline.ingest.listing import listing_task
 from pipeline.ingest.publish import bare
 from pipeline.ingest.wishes import Desk
 from pipeline.kit import Json, NewTask, Task
+from pipeline.listings import outside
 from pipeline.model import Selection, State
 from pipeline.ports import Item, Records, Sink, Store
 from pipeline.views import BadLine
@@ -100,6 +101,10 @@ def decide(item: Item, known: Known, desk: Desk, *, attempts: int, changed: bool
         return Decision("new", (item_task(item),))
     if known.item.state is not State.DONE:
         return _unfinished(item, known, attempts, changed)
+    skipped = known.item.data.get("skipped")
+    if skipped:
+        still = outside(item.bounds, str(skipped["day"]), skipped["seconds"]) is not None
+        return Decision("nothing") if still else Decision("changed", (item_task(item, again=True),))
     if changed or known.item.data.get("line") != item_data(item)["line"]:
         return Decision("changed", (item_task(item, again=True),))
     parts = [task for task in (known.video, *known.analyses, known.publish) if task is not None]

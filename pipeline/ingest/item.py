@@ -18,10 +18,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pipeline import log
+from pipeline.errors import Unwanted
 from pipeline.kit import Done, Fail, Json, Kind, Lane, NewTask, Outcome, Policy, Result, Stage, Still, Task, Trouble
 from pipeline.model import Selection, State
 from pipeline.ports import Ceilings, Clock, Item, Line, MediaFacts, Records, Source
 
+_log = log.get("ingest")
 #: Looks at the facts and the platform's ceilings; a Trouble says why the platform would refuse the video.
 Preflight = Callable[[MediaFacts, Ceilings], Trouble | None]
 #: Reads caption files and returns one text, or "" if there is none worth keeping.
@@ -50,6 +53,7 @@ def item_data(item: Item) -> dict[str, Json]:
             "prompt": line.prompt,
             "metadata": dict(line.metadata),
         },
+        **({"bounds": dict(item.bounds)} if item.kind == "youtube" else {}),
     }
 
 
@@ -77,7 +81,7 @@ def item_of(task: Task) -> Item:
         prompt=line["prompt"],
         metadata=line["metadata"],
     )
-    return Item(task.key, data["type"], data["locator"], words)
+    return Item(task.key, data["type"], data["locator"], words, data.get("bounds", {}))
 
 
 class ItemKind:
@@ -130,7 +134,10 @@ class ItemKind:
         source = self._sources.get(item.kind)
         if source is None:
             return Fail(Trouble("unsupported_source", f"Sources of type '{item.kind}' cannot be fetched."))
-        facts = await source.fetch(item, self._workdir)
+        try:
+            facts = await source.fetch(item, self._workdir)
+        except Unwanted as error:
+            return _skipped(task, error)
         trouble = self._preflight(facts, self._ceilings)
         if trouble is not None:
             if self._release is not None:
@@ -178,7 +185,15 @@ class ItemKind:
         """Give the video on; ``anew``: it has to be uploaded once more, from the file that was fetched for that."""
         video = NewTask("video", key, "place", facts, subject=key, rearm="place" if anew else "fan_out", revive=anew)
         kept = {name: facts[name] for name in ("size", "mtime_ns", "seconds", "about") if name in facts}
-        return Done(spawn=[video], data={**task.data, **kept, "refetch": False}, subject=key)
+        data = {name: value for name, value in task.data.items() if name != "skipped"}
+        return Done(spawn=[video], data={**data, **kept, "refetch": False}, subject=key)
+
+
+def _skipped(task: Task, error: Unwanted) -> Done:
+    """Finish an item without a video; what the look has found is kept, so that the next night need not look again."""
+    _log.info("item.skipped", key=task.key, code=error.trouble.code, why=error.trouble.message)
+    skipped = {**error.trouble.as_json(), "day": error.day, "seconds": error.seconds}
+    return Done(data={**task.data, "skipped": skipped})
 
 
 def stat_of(facts: MediaFacts) -> dict[str, Json]:

@@ -60,7 +60,7 @@ class ListingKind:
         most = rules.max_items if not rules.last else min(rules.max_items, 3 * rules.last + 20)
         listing = await self._lister.list(wish, str(task.data.get("channel", "")), most)
         chosen = choose(listing, rules)
-        await self._consider([item_in(entry, wish) for entry in chosen.entries])
+        await self._consider([item_in(entry, wish, rules) for entry in chosen.entries])
         present = [entry.id for entry in listing.entries]
         before = task.data.get("seen", [])
         # A list that comes back empty was refused rather than emptied: nothing is concluded from it.

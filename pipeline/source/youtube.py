@@ -165,6 +165,7 @@ class _Job:
     folder: JobFolder
     cookies: str | None
     sort: list[str]
+    bounds: Mapping[str, Json]
 
 
 class YouTubeSource:
@@ -186,6 +187,7 @@ class YouTubeSource:
         Raises:
             Throttled: it is not time to ask, the site refused this machine, or the disk is taken.
             NotYet: a premiere, a running stream.
+            Unwanted: the look has shown that it is outside of the item's bounds.
             Permanent, InputError: this video cannot be had.
             Transient: try again.
         """
@@ -193,17 +195,17 @@ class YouTubeSource:
         with JobFolder(workdir / "youtube", video) as folder:
             done = await to_thread.run_sync(folder.finished)
             if done is None:
-                done = await self._guarded(video, folder)
+                done = await self._guarded(item, video, folder)
             return await self._facts(done)
 
-    async def _guarded(self, video: str, folder: JobFolder) -> Finished:
+    async def _guarded(self, item: Item, video: str, folder: JobFolder) -> Finished:
         await self._room.look(folder.path.name)
         cookies = await self._asker.cookies()
         turn = await self._asker.pace.admit()
         try:
             async with self._asker.crew.worker() as worker:
                 sort = sort_order(self._rules.lines)
-                return await self._fetch(_Job(video, worker, folder, cookies, sort))
+                return await self._fetch(_Job(video, worker, folder, cookies, sort, item.bounds))
         except Failed as failed:
             raise await self._asker.sorted(failed.failure) from None
         except WorkerGone as gone:
@@ -217,7 +219,7 @@ class YouTubeSource:
 
     async def _fetch(self, job: _Job) -> Finished:
         probe = await self._probe(job)
-        gate(probe, job.video, self._ceilings, self._clock.now())
+        gate(probe, job.video, self._ceilings, self._clock.now(), job.bounds)
         cap = await self._cap(job, probe)
         await to_thread.run_sync(job.folder.prepare, probe.formats)
         try:

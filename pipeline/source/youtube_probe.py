@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import InputError, NotYet, Permanent
+from pipeline.errors import InputError, NotYet, Permanent, Unwanted
+from pipeline.listings import outside
 from pipeline.model import Json, Trouble
 from pipeline.ports import Ceilings, MediaFacts
 from pipeline.source.fail_table import rule_of
@@ -46,6 +47,11 @@ class Probe:
         return expected_bytes(self.formats)
 
     @property
+    def day(self) -> str:
+        """The day on which it was published, ``YYYYMMDD`` in UTC; empty if the site does not tell."""
+        return str(self.about.get("upload_date") or "")
+
+    @property
     def opens(self) -> float:
         """Epoch seconds before which the site does not give the media out (a wait instead of advertisements)."""
         return max((each.available_at for each in self.formats), default=0.0)
@@ -76,11 +82,12 @@ def probe_of(event: Mapping[str, Any]) -> Probe:
     )
 
 
-def gate(probe: Probe, wanted: str, ceilings: Ceilings, now: float) -> None:
+def gate(probe: Probe, wanted: str, ceilings: Ceilings, now: float, bounds: Mapping[str, Json] | None = None) -> None:
     """Let a video pass that can be fetched now and that the platform will take, as far as this can be seen beforehand.
 
     Raises:
         NotYet: it has not been shown yet, still runs, or is still processed.
+        Unwanted: it is outside of ``bounds``, which its list could not tell exactly.
         Permanent: another video came, or the platform would refuse this one.
     """
     if probe.id != wanted:
@@ -88,6 +95,11 @@ def gate(probe: Probe, wanted: str, ceilings: Ceilings, now: float) -> None:
             f"YouTube answered with another video ({probe.id[:40]}).", code="other_video", remedy="look at it"
         )
     _not_live(probe, now)
+    unwanted = outside(bounds or {}, probe.day, probe.seconds)
+    if unwanted is not None:
+        raise Unwanted(
+            unwanted.message, code=unwanted.code, remedy=unwanted.remedy, day=probe.day, seconds=probe.seconds
+        )
     trouble = check(_facts(probe, ceilings), ceilings)
     if trouble is not None:
         raise Permanent(trouble.message, code=trouble.code, remedy=trouble.remedy)

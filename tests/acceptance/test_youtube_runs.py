@@ -205,6 +205,29 @@ def test_a_playlist_is_a_subscription(site: MediaServer, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+def test_the_exact_day_and_length_decide_where_the_list_tells_them_roughly(site: MediaServer, tmp_path: Path) -> None:
+    """What turns out too old or too long is skipped with its reason, not fetched, and not looked at the next night."""
+    old, long, good = "old00000001", "long0000001", "good0000001"
+    for video, day, seconds in ((old, "2025-12-30", 5.0), (long, "2026-03-01", 9.0), (good, "2026-03-01", 5.0)):
+        site.video(video, seconds=seconds)
+        site.players[video]["microformat"]["playerMicroformatRenderer"]["uploadDate"] = day
+    about = {"timestamp": 1_780_000_000}  # the list says spring 2026 of all three, and no length
+    entries = [{"id": video, "title": video, **about} for video in (old, long, good)]
+    site.lists[L] = {"title": "Tides", "entries": entries}
+    rules = '[youtube.lists]\nsince = "2026-01-31"\nmax_seconds = 6'
+    here = place(tmp_path, site, youtube=rules)
+    address = f"https://www.youtube.com/playlist?list={L}"
+    assert here.run(address)["published"] == 1
+    assert site.count("/media/") == site.count(f"/media/{good}") == 1
+    assert "It was skipped. It was published on 2025-12-30, before 2026-01-31." in here.tell("why", old)
+    assert "It is 9 s long; its list takes 6 s at most." in here.tell("why", long)
+    asked = len(site.asked)
+    here.run(address)
+    assert site.asked[asked:] == [f"/list/{L}"]
+    assert here.run(old)["published"] == 1
+
+
+@pytest.mark.slow
 def test_a_handle_is_all_tabs_of_its_channel_and_a_line_may_narrow_it(site: MediaServer, tmp_path: Path) -> None:
     """Nested lists are flattened; ``last`` on the line takes the newest; the channel's id is remembered for next time."""
     site.video(V)

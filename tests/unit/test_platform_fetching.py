@@ -53,9 +53,11 @@ async def test_only_runs_on_v1_2_fetch_behind_the_embedded_platform(
 
     monkeypatch.setattr("pipeline.local.platform.LocalPlatform", Seen)
     settings, clock, rng = settings_of(tmp_path, api), SystemClock(), Random(1)
-    async with asking(settings, Nowhere(), clock, rng) as asker:
-        async with opened(settings, Nowhere(), clock, rng, asker=asker if fetches else None):
-            pass
+    async with (
+        asking(settings, Nowhere(), clock, rng) as asker,
+        opened(settings, Nowhere(), clock, rng, asker=asker if fetches else None),
+    ):
+        pass
     assert given == [expected]
 
 

@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import Transient
-from pipeline.ingest.item import ItemKind, item_data, item_task
+from pipeline.config import Jobs
+from pipeline.errors import Transient, Unwanted
+from pipeline.ingest.feed import Decision, Known, decide
+from pipeline.ingest.item import ItemKind, as_task, item_data, item_task
 from pipeline.ingest.listing import ListingKind, listing_task
+from pipeline.ingest.wishes import Desk
 from pipeline.kit import Done, Fail, Lane, Outcome, Policy, Task, Trouble
-from pipeline.listings import Entry, Listing
+from pipeline.listings import Entry, Listing, outside
 from pipeline.model import Placed, State
 from pipeline.ports import Ceilings, Item, Line, MediaFacts
 from pipeline.sections import Lists
@@ -41,7 +44,7 @@ class Site:
         about = {"title": "T"}
         return MediaFacts(
             Path("/work-folder/a.mp4"), 9, 60.0, 640, 360, "mp4", "h264", "aac", "video/mp4", "ab" * 32, 1,
-            (Path("a.en.vtt"),), about, fetched=True,
+            (Path("a.en.vtt"),), about=about, fetched=True,
         )  # fmt: skip
 
 
@@ -101,6 +104,44 @@ def test_a_video_that_is_there_is_not_fetched_again() -> None:
     assert (bench.site.fetched, outcome.spawn[0].rearm, outcome.spawn[0].revive) == ([V], "place", True)
     assert outcome.data is not None
     assert outcome.data["refetch"] is False
+
+
+class Old(Site):
+    """A source whose look shows a day before its list's floor."""
+
+    async def fetch(self, item: Item, workdir: Path) -> MediaFacts:
+        found = outside(item.bounds, "20260130", 60.0)
+        if found is not None:
+            raise Unwanted(found.message, code=found.code, remedy=found.remedy, day="20260130", seconds=60.0)
+        return await super().fetch(item, workdir)
+
+
+def test_what_its_list_does_not_take_is_skipped_as_data_and_not_looked_at_again() -> None:
+    """Done without a video, with the reason; other nights judge by what was found, a line of its own fetches it."""
+    bench = Bench()
+    bench.site = Old()
+    bench.kind = ItemKind({"youtube": bench.site}, Ceilings(), lambda facts, most: None, Path("w"))
+    listed = replace(ITEM, bounds={"since": "2026-01-31"})
+    outcome = bench.download(**item_data(listed))
+    assert isinstance(outcome, Done)
+    assert (outcome.spawn, outcome.subject, bench.site.fetched) == ((), None, [])
+    assert outcome.data is not None
+    assert outcome.data["skipped"]["code"] == "skipped_older"
+    there = Known(replace(as_task(listed), state=State.DONE, data=outcome.data))
+    desk = Desk((), Jobs(enabled=()), ["local"])
+
+    def decided(item: Item) -> Decision:
+        return decide(item, there, desk, attempts=8, changed=False, missing=False)
+
+    assert decided(listed) == Decision("nothing")
+    assert decided(replace(listed, bounds={"since": "2026-02-01", "min_seconds": 9})).action == "nothing"
+    for wanted in (replace(listed, bounds={"since": "2026-01-30"}), ITEM):
+        (again,) = decided(wanted).submit
+        assert (again.rearm, again.data["bounds"]) == ("download", wanted.bounds)
+        fetched = bench.download(**{**outcome.data, **again.data})
+        assert isinstance(fetched, Done)
+        assert fetched.data is not None
+        assert "skipped" not in fetched.data
 
 
 def test_what_the_platform_will_not_take_is_let_go() -> None:

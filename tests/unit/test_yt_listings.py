@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError
-from pipeline.listings import Entry, Listing, choose, item_in, rules_of, vanished
+from pipeline.listings import Entry, Listing, bounds_of, choose, item_in, outside, rules_of, vanished
 from pipeline.ports import Item, Line
 from pipeline.sections import Lists
 from pipeline.source.youtube_list import address_of, listing_of
@@ -80,7 +80,29 @@ def test_a_line_overrides_the_configuration_for_its_own_list() -> None:
             rules_of(Lists(), wrong)
         assert next(iter(wrong)) in caught.value.trouble.message
     wish = Item("youtube:playlist:L", "youtube_list", "x", Line("x", metadata={"last": "3", "course": "physics"}))
-    assert item_in(entry(1), wish).line.metadata == {"course": "physics"}
+    item = item_in(entry(1), wish, Lists(since="2026-01-31", last=3, max_seconds=60))
+    assert item.line.metadata == {"course": "physics"}
+    assert item.bounds == {"since": "2026-01-31", "max_seconds": 60}
+    assert bounds_of(Lists(last=3, exclude=("x",))) == {}
+
+
+@pytest.mark.parametrize(
+    ("day", "seconds", "code"),
+    [
+        ("20260130", 60.0, "skipped_older"), ("20260131", 60.0, ""), ("20260201", None, ""), ("", 60.0, ""),
+        ("someday", 60.0, ""), ("20260201", 29.5, "skipped_too_short"), ("20260201", 90.5, "skipped_too_long"),
+        ("20260201", 30.0, ""), ("20260201", 90.0, ""),
+    ],
+)  # fmt: skip
+def test_a_look_at_the_video_says_what_the_list_did_not(day: str, seconds: float | None, code: str) -> None:
+    """The exact day and length decide in the end; what even the look does not tell is let through."""
+    bounds = bounds_of(Lists(since="2026-01-31", min_seconds=30, max_seconds=90))
+    found = outside(bounds, day, seconds)
+    assert (found.code if found else "") == code
+    if found:
+        assert found.message.endswith(".")
+        assert "name the video itself" in found.remedy
+    assert outside({}, day, seconds) is None
 
 
 def test_gone_is_what_stood_before_something_that_is_still_there() -> None:
@@ -98,7 +120,7 @@ def test_nothing_that_is_there_is_gone(before: list[str], now: list[str]) -> Non
 
 def test_entries_are_named_by_our_own_rules() -> None:
     """Shorts by their address, videos by id or address; what is no video is counted, and nothing is guessed."""
-    pages = [
+    pages: list[dict[str, Any]] = [
         {"id": "dQw4w9WgXcQ", "url": "https://www.youtube.com/shorts/dQw4w9WgXcQ", "title": "A", "duration": 9},
         {"id": "aaaaaaaaaaa"},
         {"id": "UCqECaJ8Gagnn7YCbPEzWH6g", "url": "https://www.youtube.com/channel/UCqECaJ8Gagnn7YCbPEzWH6g"},
