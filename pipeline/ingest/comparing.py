@@ -15,6 +15,9 @@ from pipeline.ingest.marks import Mark, agrees, question_mark, upload_mark
 from pipeline.model import State, Task
 
 
+_UNFINISHED = (State.PENDING, State.RUNNING, State.HELD)
+
+
 class Verdict(StrEnum):
     """What a thing in the account is to us."""
 
@@ -53,9 +56,8 @@ class Belief:
     @property
     def asked_of(self) -> frozenset[str]:
         """Uploads that an unfinished analysis or index entry works with."""
-        unfinished = (State.PENDING, State.RUNNING, State.HELD)
-        asked = {task.data.get("media_id") for task in self.analyses if task.state in unfinished}
-        asked |= {task.data.get("asset_id") for task in self.indexings if task.state in unfinished}
+        asked = {task.data.get("media_id") for task in self.analyses if task.state in _UNFINISHED}
+        asked |= {task.data.get("asset_id") for task in self.indexings if task.state in _UNFINISHED}
         return frozenset(each for each in asked if each)
 
     @property
@@ -119,6 +121,8 @@ def judge_indexed(holding: Holding, belief: Belief | None, identity: str) -> Ver
         return Verdict.FOREIGN
     if belief is None or not belief.lives_on(identity):
         return Verdict.STRAY
+    if any(task.state in _UNFINISHED for task in by_id):
+        return Verdict.KEPT
     if belief.stopped:
         return Verdict.CANCELLED
     present = belief.video.data.get("media_id", "")

@@ -1,0 +1,222 @@
+"""What becomes of a thing in the account: the whole rule as tables, and what must hold for any of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.account import Holding
+from pipeline.ingest.comparing import Belief, Verdict, judge
+from pipeline.ingest.compose import question
+from pipeline.ingest.marks import agrees, question_digest, question_mark, upload_digest, upload_mark
+from pipeline.ingest.video import _name
+from pipeline.model import Lane, State, Task
+
+HERE, ELSEWHERE = "twelvelabs/v1.3", "local/v1.3"
+KEY = "sha256:" + "a" * 64
+UNFINISHED = (State.PENDING, State.RUNNING, State.HELD)
+
+
+def named(generation: int = 0, key: str = KEY) -> str:
+    """Return what our upload is called."""
+    return f"a-film-{upload_digest(key)}-{generation}.mp4"
+
+
+def asked(generation: int = 0, key: str = f"{KEY}/q") -> str:
+    """Return the ``custom_id`` of our question."""
+    return f"rm-{question_digest(key)}-{generation}"
+
+
+def asset(id_: str = "old", generation: int = 0, **more: Any) -> Holding:
+    """Return an asset that carries our mark."""
+    return replace(Holding("asset", id_, named(generation), KEY), **more)
+
+
+def video(state: State = State.DONE, **data: Any) -> Task:
+    """Return our video, uploaded as ``present`` in the second generation."""
+    known = {"provider": HERE, "media_id": "present", "generation": 1, "name": named(1), **data}
+    return Task(1, "video", KEY, "fan_out", known, state, Lane.POLL, 0, KEY)
+
+
+def analysis(state: State = State.DONE, **data: Any) -> Task:
+    """Return our question, accepted as ``task``."""
+    known = {"media_id": "present", "task_id": "task", "gen": 1, **data}
+    return Task(2, "analysis", f"{KEY}/q", "await", known, state, Lane.POLL, 0, KEY)
+
+
+def indexing(state: State = State.DONE, **data: Any) -> Task:
+    """Return our entry in the index ``films``."""
+    known = {"index_id": "films", "asset_id": "present", "video_id": "entry", **data}
+    return Task(3, "indexing", f"{KEY}/films", "await", known, state, Lane.POLL, 0, KEY)
+
+
+def test_marks_are_read_as_they_are_written() -> None:
+    """The names that uploads and questions really get carry the marks that are looked for, whatever the file is called."""
+    for path in ("/films/Bees & Queens.MP4", "video", "/x/ü.webm", "/x/no-ending.toolong", "/x/" + "n" * 90 + ".mkv"):
+        mark = upload_mark(_name(KEY, 3, {"path": path}))
+        assert mark is not None, path
+        assert (mark.digest, mark.generation, agrees(mark, KEY)) == (upload_digest(KEY), 3, True)
+    data = {"gen": 2, "media_id": "m", "temperature": 0.2, "model": "p", "seconds": 1.0}
+    found = question_mark(question("some/key", data, []).key)
+    assert found is not None
+    assert (found.digest, found.generation) == (question_digest("some/key"), 2)
+
+
+@settings(deadline=None)
+@given(st.text(max_size=80))
+def test_no_other_name_is_taken_for_ours(text: str) -> None:
+    """A name of somebody else's has no mark; one that looks like ours does not agree with another key."""
+    mark = upload_mark(text)
+    assert mark is None or not agrees(mark, KEY)
+    assert question_mark(text) is None
+    for near in (named()[:-4], named() + "/x", asked() + "-1", "x" + asked(), named().replace("-0.mp4", "-x.mp4")):
+        assert upload_mark(near) is None
+        assert question_mark(near) is None
+
+
+UPLOADS = [
+    (asset("x", name="film.mp4"), video(), Verdict.FOREIGN),
+    (asset("x", owner=""), video(), Verdict.FOREIGN),
+    (asset("x", owner="sha256:other"), video(), Verdict.FOREIGN),
+    (asset(), None, Verdict.STRAY),
+    (asset(), video(provider=ELSEWHERE), Verdict.STRAY),
+    (asset("present"), video(provider=ELSEWHERE), Verdict.STRAY),
+    (asset("present", 1), video(), Verdict.KEPT),
+    (asset("present", 1), video(State.FAILED), Verdict.KEPT),
+    (asset("present", 1, name="renamed by hand"), video(), Verdict.KEPT),
+    (asset("present", 1), video(State.CANCELLED), Verdict.CANCELLED),
+    (asset("reserved", 1), video(State.PENDING, media_id="", session={"asset_id": "reserved"}), Verdict.KEPT),
+    (asset("reserved", 1), video(State.CANCELLED, media_id="", session={"asset_id": "reserved"}), Verdict.CANCELLED),
+    (asset("old", 0), video(), Verdict.SUPERSEDED),
+    (asset("twin", 1), video(), Verdict.SUPERSEDED),
+    (asset("old", 0), video(State.PENDING), Verdict.SUPERSEDED),
+    (asset("lost answer", 1), video(State.PENDING), Verdict.AWAITED),
+    (asset("lost answer", 1), video(State.RUNNING), Verdict.AWAITED),
+    (asset("lost answer", 1), video(State.HELD), Verdict.AWAITED),
+    (asset("lost answer", 1), video(State.FAILED), Verdict.AWAITED),
+    (asset("lost answer", 1), video(State.CANCELLED), Verdict.CANCELLED),
+    (Holding("task", "t", named(0)), video(), Verdict.SUPERSEDED),
+    (Holding("task", "t", "A title of YouTube's"), video(), Verdict.FOREIGN),
+    (Holding("task", "present", "A title of YouTube's"), video(), Verdict.KEPT),
+    (Holding("video", "answering", "A title"), video(answer_id="answering"), Verdict.KEPT),
+    (Holding("video", "answering", "A title"), video(State.CANCELLED, answer_id="answering"), Verdict.CANCELLED),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("holding", "known", "verdict"), UPLOADS)
+def test_uploads(holding: Holding, known: Task | None, verdict: Verdict) -> None:
+    """Foreign, stray, kept, awaited, superseded or cancelled: each for its own reason."""
+    belief = Belief(known) if known is not None else None
+    assert judge(holding, belief, HERE) is verdict
+
+
+def test_an_upload_that_an_unfinished_analysis_works_with_stays() -> None:
+    """Even if the video has another upload by now, or was cancelled; once the analysis is over it may go."""
+    for state in State:
+        for known in (video(), video(State.CANCELLED)):
+            belief = Belief(known, [analysis(state, media_id="old")])
+            assert (judge(asset("old"), belief, HERE) is Verdict.KEPT) == (state in UNFINISHED), state
+
+
+def test_an_item_is_cancelled_when_nothing_of_it_goes_on() -> None:
+    """A done upload all of whose analyses were cancelled belongs to a cancelled item; one with a result does not."""
+    stopped = [analysis(State.CANCELLED), analysis(State.CANCELLED)]
+    assert judge(asset("present", 1), Belief(video(), stopped), HERE) is Verdict.CANCELLED
+    assert judge(asset("present", 1), Belief(video(), [*stopped, analysis()]), HERE) is Verdict.KEPT
+    assert judge(asset("present", 1), Belief(video(), stopped, [indexing()]), HERE) is Verdict.KEPT
+    assert judge(asset("present", 1), Belief(video()), HERE) is Verdict.KEPT
+
+
+ANALYSES = [
+    ("task", "their own", analysis(), Verdict.FOREIGN),
+    ("task", "", analysis(), Verdict.FOREIGN),
+    ("task", asked(1), None, Verdict.STRAY),
+    ("task", asked(1), analysis(), Verdict.KEPT),
+    ("task", asked(1), analysis(State.PENDING), Verdict.KEPT),
+    ("task", asked(1), analysis(State.CANCELLED), Verdict.CANCELLED),
+    ("task", asked(0), analysis(), Verdict.SUPERSEDED),
+    ("first", asked(0), analysis(State.PENDING, task_id="first"), Verdict.SUPERSEDED),
+    ("twin", asked(1), analysis(), Verdict.SUPERSEDED),
+    ("twin", asked(1), analysis(State.PENDING), Verdict.AWAITED),
+    ("twin", asked(1), analysis(State.HELD), Verdict.AWAITED),
+    ("twin", asked(1), analysis(State.FAILED), Verdict.AWAITED),
+    ("newer", asked(2), analysis(), Verdict.KEPT),
+]
+
+
+@pytest.mark.parametrize(("id_", "custom_id", "known", "verdict"), ANALYSES)
+def test_analyses(id_: str, custom_id: str, known: Task | None, verdict: Verdict) -> None:
+    """By generation, by the id that was stored, and by what the question is waiting for."""
+    assert judge(Holding("analysis", id_, custom_id), None, HERE, known) is verdict
+
+
+ENTRIES = [
+    ("entry", "present", [indexing()], Verdict.KEPT),
+    ("other", "present", [indexing()], Verdict.SUPERSEDED),
+    ("other", "present", [indexing(State.PENDING, video_id=None)], Verdict.KEPT),
+    ("entry", "old", [indexing(asset_id="old")], Verdict.KEPT),
+    ("entry", "old", [indexing(asset_id="old"), indexing(State.PENDING, video_id="new")], Verdict.KEPT),
+    ("entry", "old", [indexing(asset_id="old"), indexing(video_id="new")], Verdict.SUPERSEDED),
+    ("entry", "old", [indexing(asset_id="old"), indexing(index_id="another", video_id="new")], Verdict.KEPT),
+]
+
+
+@pytest.mark.parametrize(("id_", "media", "known", "verdict"), ENTRIES)
+def test_index_entries(id_: str, media: str, known: list[Task], verdict: Verdict) -> None:
+    """An old entry goes only when the new upload's entry in the same index is there, so that search never loses a video."""
+    holding = Holding("indexed", id_, named(1), KEY, place="films", media=media)
+    assert judge(holding, Belief(video(), (), known), HERE) is verdict
+
+
+def test_index_entries_of_others() -> None:
+    """Without a mark it is foreign, with one and unknown a stray, with a cancelled video cancelled."""
+    holding = Holding("indexed", "entry", named(1), place="films", media="present")
+    assert judge(replace(holding, name="film.mp4"), None, HERE) is Verdict.FOREIGN
+    assert judge(replace(holding, owner="somebody"), None, HERE) is Verdict.FOREIGN
+    assert judge(holding, None, HERE) is Verdict.STRAY
+    assert judge(holding, Belief(video(provider=ELSEWHERE)), HERE) is Verdict.STRAY
+    for state in State:
+        belief = Belief(video(State.CANCELLED), (), [indexing(state)])
+        assert judge(holding, belief, HERE) is (Verdict.KEPT if state in UNFINISHED else Verdict.CANCELLED)
+
+
+IDS = st.sampled_from(["present", "old", "reserved", "entry", "task", "elsewhere"])
+STATES = st.sampled_from(list(State))
+HOLDINGS = st.builds(
+    Holding, st.sampled_from(["asset", "task", "video", "indexed"]), IDS,
+    st.sampled_from([named(0), named(1), named(2), "film.mp4", named(0, "sha256:b")]),
+    st.sampled_from([KEY, "", "sha256:b"]), place=st.sampled_from(["films", ""]), media=IDS,
+)  # fmt: skip
+BELIEFS = st.builds(
+    Belief,
+    st.builds(video, STATES, provider=st.sampled_from([HERE, ELSEWHERE]), media_id=IDS, generation=st.integers(0, 2)),
+    st.lists(st.builds(analysis, STATES, media_id=IDS), max_size=2),
+    st.lists(st.builds(indexing, STATES, asset_id=IDS, video_id=IDS), max_size=2),
+)
+
+
+@settings(deadline=None)
+@given(HOLDINGS, BELIEFS)
+def test_nothing_that_is_needed_is_an_orphan(holding: Holding, belief: Belief) -> None:
+    """Whatever the database says: what the present upload or an unfinished task names stays, unless it was cancelled."""
+    verdict = judge(holding, belief, HERE)
+    if verdict is Verdict.SUPERSEDED and holding.sort != "indexed":
+        assert holding.id not in belief.media | belief.asked_of
+    if verdict is Verdict.CANCELLED:
+        assert belief.stopped
+        assert holding.sort == "indexed" or holding.id not in belief.asked_of
+    if not belief.lives_on(HERE):
+        assert not verdict.orphan
+
+
+@settings(deadline=None)
+@given(HOLDINGS)
+def test_what_the_database_has_never_heard_of_is_no_orphan(holding: Holding) -> None:
+    """Without a row there is no evidence that this state folder made it: foreign or stray, never deleted by itself."""
+    verdict = judge(holding, None, HERE)
+    assert verdict in (Verdict.FOREIGN, Verdict.STRAY)
+    assert verdict is Verdict.FOREIGN or upload_mark(holding.name) is not None
