@@ -74,7 +74,7 @@ class RunReport:
     lines: int  #: usable manifest lines read in this run
     bad_lines: Sequence[BadLine]
     bad_count: int  #: all bad lines; ``bad_lines`` holds the first few
-    analyses: int  #: paid analyses submitted in this run
+    analyses: int  #: paid analyses that the platform took in this run, or may have taken
     published: int  #: videos whose results were written in this run
     usd: float  #: estimated spend of this run
     minutes: float  #: billed minutes of this run

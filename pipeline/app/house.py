@@ -91,6 +91,7 @@ class House:
     pool: Pool
     desk: Desk
     purse: Purse
+    analysis: AnalysisKind
     publish: PublishKind
     sink: Sink
     outside: Outside
@@ -161,7 +162,7 @@ def build(
     listing = ListingKind(outside.lister, settings.youtube.lists)
     kinds = Kinds([kind.kind(policy) for kind in (item, listing, video, analysis, publish, indexing)])
     pool = Pool(database, kinds, clock, rng, _options(settings, owner))
-    return House(pool, desk, purse, publish, outside.sink, outside, listing)
+    return House(pool, desk, purse, analysis, publish, outside.sink, outside, listing)
 
 
 def index_spec(settings: Settings) -> IndexSpec:

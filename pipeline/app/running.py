@@ -273,7 +273,7 @@ class Session:
             lines=fed.lines,
             bad_lines=fed.bad,
             bad_count=fed.bad_count,
-            analyses=self.house.purse.calls,
+            analyses=self.house.analysis.accepted,
             published=len(self.house.publish.completed),
             usd=usd,
             minutes=minutes,

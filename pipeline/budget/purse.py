@@ -17,7 +17,6 @@ class Purse:
         self._clock = clock
         self._today = self._day()
         self.run = 0.0  #: USD admitted in this run
-        self.calls = 0  #: analyses admitted in this run
         self.minutes = 0.0  #: minutes of video in them
         self.day = 0.0  #: USD in the ledger since midnight UTC, and what was admitted since
 
@@ -41,7 +40,6 @@ class Purse:
                     f"{spent:.2f} USD are spent.",
                     f"raise [budget] max_usd_per_{name}, or run again: finished work is kept",
                 )
-        self.calls += what == "analysis"
         self.minutes += minutes
         self.run += usd
         self.day += usd

@@ -15,13 +15,14 @@ repeat once, counted as possibly paid twice, or hold.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
 from pipeline.backoff import Backoff
-from pipeline.errors import Ambiguous, Permanent
+from pipeline.errors import Ambiguous, ConfigError, LostLease, NeedsOperator, Permanent, Transient
 from pipeline.ingest.compose import analysis_key, expected_tokens, from_legacy, question, room, widest
 from pipeline.ingest.wishes import Desk, Wish
 from pipeline.kit import (
@@ -90,6 +91,8 @@ class AnalysisKind:
         self._admit = admit
         self._options = options
         self._backoff = Backoff(2.0, 300.0)
+        self.accepted = 0  #: requests of this run that the platform has taken, or may have
+        self._doubtful: set[str] = set()  # those of which only asking can tell
 
     def kind(self, policy: Policy) -> Kind:
         """Return the kind for the engine."""
@@ -123,24 +126,49 @@ class AnalysisKind:
         """Ask the platform, once."""
         if not task.fresh:
             return Advance("find", task.data, after=self._api.grace)
+        asked = question(task.key, task.data, self._wishes(task))
         try:
-            reply = await self._api.submit_analysis(question(task.key, task.data, self._wishes(task)), still)
+            with self._counted(asked.key):
+                reply = await self._api.submit_analysis(asked, still)
         except Permanent as error:
             return self._refused(task, error.trouble)
         if isinstance(reply, Answer):
             return self._answered(task, reply)
         return Advance("await", {**task.data, "task_id": reply, "again": 0, "lost": 0})
 
+    @contextmanager
+    def _counted(self, key: str) -> Iterator[None]:
+        """Count a request unless it was surely refused; remember the ones in doubt."""
+        self.accepted += 1
+        self._doubtful.add(key)
+        try:
+            yield
+        except (Permanent, NeedsOperator, ConfigError, LostLease):
+            self._never_came(key)
+            raise
+        except Transient as error:
+            if error.untouched:
+                self._never_came(key)
+            raise
+        self._doubtful.discard(key)
+
+    def _never_came(self, key: str) -> None:
+        self.accepted -= key in self._doubtful
+        self._doubtful.discard(key)
+
     async def find(self, task: Task, still: Still) -> Outcome:
         """Ask whether a request whose answer we never saw was accepted."""
         again = int(task.data.get("again", 0)) + 1
         wishes = self._wishes(task)
+        asked = question(task.key, task.data, wishes)
         try:
-            found = await self._api.find_analysis(question(task.key, task.data, wishes))
+            found = await self._api.find_analysis(asked)
         except Ambiguous as error:
             return self._cannot_ask(task, again, wishes, error.trouble)
         if found is not None:
+            self._doubtful.discard(asked.key)
             return Advance("await", {**task.data, "task_id": found, "again": 0})
+        self._never_came(asked.key)
         if again >= self._options.tries:
             return Fail(task.trouble or _gave_up(), stage="price", data={**task.data, "again": 0})
         return Advance("submit", {**task.data, "again": again}, after=self._backoff.delay(again, self._rng))

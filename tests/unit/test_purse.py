@@ -63,7 +63,7 @@ def test_without_limits_everything_is_admitted_and_counted() -> None:
     """The report reads from here what this run may have cost."""
     it, _ = purse()
     assert [it.admit(1000.0, 30.0) for _ in range(3)] == [None, None, None]
-    assert (it.run, it.day, it.calls, it.minutes) == (3000.0, 3000.0, 3, 90.0)
+    assert (it.run, it.day, it.minutes) == (3000.0, 3000.0, 90.0)
 
 
 def test_the_limit_itself_may_be_reached() -> None:
@@ -75,7 +75,7 @@ def test_the_limit_itself_may_be_reached() -> None:
     assert trouble.code == "budget"
     assert "per run" in trouble.message
     assert "max_usd_per_run" in trouble.remedy
-    assert it.calls == 10
+    assert it.minutes == 10.0
 
 
 def test_what_costs_nothing_is_always_admitted() -> None:
@@ -123,7 +123,7 @@ def test_no_order_of_wishes_overdraws(prices: list[float], per_run: float, per_d
     it, _ = purse(max_usd_per_run=per_run, max_usd_per_day=per_day)
     admitted = [price for price in prices if it.admit(price, 1.0) is None]
     assert sum(admitted) <= min(per_run, per_day) + 1e-6
-    assert it.calls == len(admitted)
+    assert it.minutes == len(admitted)
 
 
 def test_prices_count_minutes_and_tokens() -> None:

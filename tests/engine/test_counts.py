@@ -1,0 +1,68 @@
+"""``paid N analyses``: what the platform took, not what we meant to send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import Ambiguous, NeedsOperator, Permanent, Throttled, Transient
+from tests.engine.lives import Life, priced
+from tests.fakes import clips, items
+from tests.virtual import run_virtual
+
+VIDEOS = 5
+
+
+def throttled() -> Exception:
+    """Return a refusal for lack of time."""
+    return Throttled("too many requests", after=30.0, group="analyze")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "paid", "code"),
+    [
+        pytest.param(lambda: NeedsOperator("No credit.", code="credit"), 0, 4, id="no credit"),
+        pytest.param(lambda: Permanent("No.", code="bad_request"), 0, 3, id="refused"),
+        pytest.param(lambda: Throttled("no more today", after=20_000.0, group="analyze"), 0, 6, id="quota"),
+    ],
+)
+def test_what_is_refused_is_not_counted_as_paid(
+    tmp_path: Path, trouble: Callable[[], Exception], paid: int, code: int
+) -> None:
+    """Every request is refused: the summary says that nothing was paid, as the platform's ledger does."""
+    life = Life.at(tmp_path, **priced())
+    life.api.ask_trouble = lambda number: trouble()
+    report = run_virtual(life.run(items(clips(tmp_path, VIDEOS))))
+    assert (report.exit_code, report.analyses) == (code, paid)
+    assert life.effects_of("analysis") == []
+
+
+@pytest.mark.parametrize("error", [throttled, lambda: Transient("refused", untouched=True)])
+def test_what_is_refused_first_and_taken_later_counts_once(tmp_path: Path, error: Callable[[], Exception]) -> None:
+    """Three refusals on the way change nothing about five paid analyses."""
+    life = Life.at(tmp_path, **priced())
+    life.api.ask_trouble = lambda number: error() if number <= 3 else None
+    report = run_virtual(life.run(items(clips(tmp_path, VIDEOS))))
+    assert (report.exit_code, report.analyses) == (0, VIDEOS)
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_a_lost_answer_counts_once_whether_it_arrived_or_not(tmp_path: Path, accepted: bool) -> None:
+    """Found by asking, or sent again because it was not there: one analysis either way."""
+    life = Life.at(tmp_path, **priced())
+    life.api.accepted = accepted
+    life.api.ask_trouble = lambda number: Ambiguous("lost") if number in (2, 3) else None
+    report = run_virtual(life.run(items(clips(tmp_path, VIDEOS))))
+    assert (report.exit_code, report.analyses) == (0, VIDEOS)
+    assert len(life.effects_of("analysis")) == VIDEOS
+
+
+def test_what_nobody_can_tell_is_counted(tmp_path: Path) -> None:
+    """Where the platform cannot be asked, both tries may have been billed, and the summary says how many are in doubt."""
+    life = Life.at(tmp_path, **priced())
+    life.api.can_be_asked = False
+    life.api.ask_trouble = lambda number: Ambiguous("lost") if number == 1 else None
+    report = run_virtual(life.run(items(clips(tmp_path, VIDEOS))))
+    assert (report.exit_code, report.analyses, report.doubtful) == (0, VIDEOS + 1, 1)
