@@ -191,7 +191,9 @@ class MemoryDisk:
 
     def stat(self, name: str, *, dir_fd: int, follow_symlinks: bool = True) -> Any:
         """See ``os.stat``."""
-        node = self._folder(dir_fd).names.get(name)
+        node: Node | None = self._folder(dir_fd)
+        for part in name.split("/"):
+            node = node.names.get(part) if isinstance(node, Folder) else None
         if node is None:
             raise _error(errno.ENOENT)
         return _seen(node)

@@ -85,7 +85,8 @@ class Reckoning:
                 raise Broken(f"a calm run ended with exit code {report.exit_code}: {report.note}")
             elif (world.database.rows(), len(world.ledger.effects)) == before:
                 return
-        raise Broken("calm runs go on changing things")
+        changed = [row for number, row in world.database.rows().items() if row != before[0].get(number)]
+        raise Broken(f"calm runs go on changing things: {changed}")
 
     async def _explain(self) -> None:
         """Hold every unfinished task against what has happened."""
@@ -111,7 +112,10 @@ class Reckoning:
         index = [json.loads(line) for line in files.get("results.jsonl", b"").splitlines()]
         items = await database.tasks(Selection(kinds=("item",)))
         for subject in {item.subject for item in items}:
-            (publish,) = await database.tasks(Selection(kinds=("publish",), keys=(subject,)))
+            published = await database.tasks(Selection(kinds=("publish",), keys=(subject,)))
+            if not subject or not published:
+                raise Broken(f"{subject or 'an item'} was never written: {world.database.rows().values()}")
+            publish = published[0]
             wanted = {wish.name for wish in desk.wishes([item for item in items if item.subject == subject])}
             if set(publish.data["present"]) != wanted:
                 raise Broken(f"{subject} has {publish.data['present']}, wanted {wanted}")

@@ -80,7 +80,7 @@ class Schedule:
     seed: int
     nights: tuple[tuple[Line, ...], ...]
     prompts: tuple[str, ...]  #: of the summary job, one per night
-    sections: dict[str, dict[str, Any]]
+    sections: dict[str, Any]
     habits: Habits
     faults: tuple[Fault, ...]
 
@@ -128,9 +128,9 @@ def _nights(rng: Random, api: str, count: int) -> tuple[tuple[tuple[Line, ...], 
     return tuple(nights), tuple(prompts)
 
 
-def _sections(rng: Random, api: str) -> dict[str, dict[str, Any]]:
+def _sections(rng: Random, api: str) -> dict[str, Any]:
     jobs = rng.choice((("gist", "summary"), ("summary",), ("gist", "summary", "chapters", "highlights")))
-    sections: dict[str, dict[str, Any]] = {
+    sections: dict[str, Any] = {
         "provider": {
             "kind": "twelvelabs", "api": api, "base_url": "https://platform.test",
             "poll_spacing": rng.choice((5.0, 10.0, 20.0)), "connections": rng.choice((1, 4, 20)),
@@ -152,7 +152,7 @@ def _sections(rng: Random, api: str) -> dict[str, dict[str, Any]]:
         sections["index"] = {"name": "films"}
         if rng.random() < 0.4:
             option = "conversation" if api == "v1.2" else "audio"
-            sections["queries"] = [{"name": "q", "text": "a door", "options": (option,)}]  # type: ignore[assignment]
+            sections["queries"] = [{"name": "q", "text": "a door", "options": (option,)}]
     return sections
 
 

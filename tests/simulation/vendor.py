@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from tests.simulation.ledger import Effect, Ledger, Thing
 from tests.simulation.schedule import Habits
+from tests.virtual import EPOCH
 
 SECONDS = 60.0  #: length of every video
 
@@ -96,7 +97,9 @@ Fate = Callable[[str], tuple[str, float]]
 
 
 class Vendor:
-    """What both dialects share: things, lists, the ledger, time. ``fate`` says what becomes of the next upload or answer."""
+    """What both dialects share: things, lists, the ledger, time. ``time``: seconds that never go back;
+    ``fate``: what becomes of the next upload or answer.
+    """
 
     def __init__(self, time: Callable[[], float], habits: Habits, rng: Random, ledger: Ledger, fate: Fate) -> None:
         self._time, self.habits, self._rng, self.ledger, self._fate = time, habits, rng, ledger, fate
@@ -120,7 +123,7 @@ class Vendor:
 
     def catch_up(self) -> None:
         """Carry out everything that has arrived by now, in order."""
-        while self._arrivals and self._arrivals[0][0] <= self._time() + 1e-9:
+        while self._arrivals and self._arrivals[0][0] <= self._time() + 1e-6:
             _, ticket, asked = heappop(self._arrivals)
             self._answers[ticket] = self.carry_out(asked)
 
@@ -132,7 +135,7 @@ class Vendor:
 
     def now(self) -> float:
         """Return epoch seconds by the platform's clock."""
-        return self._time() + self.habits.ahead
+        return EPOCH + self._time() + self.habits.ahead
 
     def date(self) -> str:
         """Return the Date header."""

@@ -161,12 +161,14 @@ class VendorV13(Vendor):
         kept = [t for t in self.things.values() if t.kind == "analysis" and t.data["key"] == key]
         if self.habits.keeps_keys and kept:
             return Reply(202, {"task_id": kept[-1].id, "status": "queued"})
-        text = json.dumps({n: fitting(n, f) for n, f in body["response_format"]["json_schema"]["properties"].items()})
+        wanted = body["response_format"]["json_schema"]["properties"]
+        text = json.dumps({name: fitting(name, form) for name, form in wanted.items()})
         thing = self.make(
             "analysis", body["custom_id"], self.habits.think, "answer", asset=asset.id, key=key, text=text
         )
-        video = base_of(asset.name)
-        marks = [(video, line) for line in body["prompt"].splitlines() if line.startswith("- ")]
+        lines = body["prompt"].splitlines()
+        asks = ("\n".join([name, *(line for line in lines if f"`{name}`" in line)]) for name in wanted)
+        marks = [(base_of(asset.name), ask) for ask in asks]
         self.accepted("analysis", thing.name, base_of(thing.name), thing, marks)
         return Reply(202, {"task_id": thing.id, "status": "queued"})
 

@@ -114,7 +114,9 @@ class Watched(MemoryDatabase):
         return written
 
     def _moved(self, old: Row, row: Row, applied: Applied) -> None:
-        kind = old.identity[0]
+        kind, trouble = old.identity[0], applied.move.trouble
+        if trouble is not None and trouble.code == "unexpected":
+            raise Broken(f"a step crashed: {old}: {trouble}")
         wished = row.state is State.PENDING and applied.move.state is State.DONE
         allowed = EDGES[kind][old.stage].split()
         if row.state not in _ENDS or (row.stage != old.stage and row.stage not in allowed and not wished):

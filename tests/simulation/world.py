@@ -30,7 +30,6 @@ from pipeline.ports import Line as Words
 from pipeline.sink.disk import DiskSink
 from pipeline.views import BadLine, RunReport
 from tests.fakes import Crash, FakeSource
-from tests.rig import settings_for
 from tests.simulation.ledger import Broken, Ledger
 from tests.simulation.reckoning import Reckoning
 from tests.simulation.schedule import CLIPS, Fault, Line, Schedule
@@ -124,7 +123,7 @@ class World:
         self.ledger = Ledger(self.database.spends_by_key)
         kind = VendorV12 if schedule.api == "v1.2" else VendorV13
         habits, chance = schedule.habits, Random(f"vendor {schedule.seed}")
-        self.vendor: Vendor = kind(self.true_time, habits, chance, self.ledger, self.accidents.fate)
+        self.vendor: Vendor = kind(self.elapsed, habits, chance, self.ledger, self.accidents.fate)
         self.life = Life(dead=True)
         self.lives = self.deaths = self.requests = 0
         self._full = 0
@@ -154,13 +153,13 @@ class World:
         assert isinstance(loop, VirtualLoop)
         return loop
 
-    def true_time(self) -> float:
-        """Return epoch seconds of a clock that is never wrong."""
-        return EPOCH + asyncio.get_running_loop().time()
+    def elapsed(self) -> float:
+        """Return seconds since the world began."""
+        return asyncio.get_running_loop().time()
 
     def wall(self) -> float:
         """Return epoch seconds by the machine's clock."""
-        return self.true_time() + self.skew
+        return EPOCH + self.elapsed() + self.skew
 
     # ------------------------------------------------------------------------------------------------------ accidents
 
@@ -224,13 +223,14 @@ class World:
 
     def settings(self, night: int, calm: bool) -> Settings:
         """Return the configuration of a night; in the calm nobody is short of money."""
-        sections = {**self.schedule.sections}
+        sections: dict[str, Any] = {**self.schedule.sections}
         if self.schedule.prompts[night]:
             sections["jobs"] = {**sections["jobs"], "settings": {"summary": {"prompt": self.schedule.prompts[night]}}}
         if calm:
             sections.pop("budget", None)
             sections.pop("queries", None)
-        made = settings_for(self.folder, **sections)
+        run = {**sections["run"], "state": self.folder / "state", "output": self.folder / "out"}
+        made = Settings.model_validate({**sections, "run": run})
         return made.model_copy(update={"api_key": SecretStr("a-key-for-no-platform")})
 
     def entries(self, night: int) -> list[Item | BadLine]:
@@ -288,7 +288,8 @@ class World:
         database: Any = Reach(self.database, life, self.accidents)
         with wired(lambda: Wire(self.vendor, self.accidents, life, self.rng, self.note)), self.disk.mounted():
             async with opened(settings, database, clock, rng) as api:
-                api.dialect.ceilings = Ceilings(direct_bytes=DIRECT)  # type: ignore[attr-defined]
+                if self.schedule.api == "v1.3":
+                    api.dialect.ceilings = Ceilings(direct_bytes=DIRECT)  # type: ignore[attr-defined]
                 sink: Any = SinkReach(DiskSink(settings.run.output), self.disk, life)
                 outside = Outside({"file": FakeSource()}, sink, lambda facts, ceilings: None, lambda paths: "")
                 life.session = self.build(settings, database, Labelled(api), clock, rng, outside)
