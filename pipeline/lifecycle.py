@@ -11,8 +11,8 @@
       │                          └─ (operator) cancel ─▶ cancelled
       └── (operator) retry, or re-arm, from done · failed · cancelled · held
 
-What counts as an attempt: Retry and a lost lease do; Snooze (polling), Park and a graceful stop do not. Every stage has
-a deadline, so that nothing is polled for ever.
+What counts as an attempt: Retry (unless its trouble has a count of its own) and a lost lease do; Snooze (polling), Park
+and a graceful stop do not. Every stage has a deadline, so that nothing is polled for ever.
 """
 
 from __future__ import annotations
@@ -139,13 +139,13 @@ def _wait(task: Task, outcome: Snooze, now: float, policy: Policy) -> Transition
 
 
 def _retry(task: Task, outcome: Retry, now: float, policy: Policy, rng: Random) -> Transition:
-    attempt = task.attempt + 1
-    if attempt >= policy.attempts or now - task.stage_since >= policy.deadline:
+    attempt = task.attempt + outcome.counted
+    if (outcome.counted and attempt >= policy.attempts) or now - task.stage_since >= policy.deadline:
         # The count tells an exhausted task from one that can never work: the next run takes it up again by itself.
         return replace(_end(task, State.FAILED, "failed", outcome.trouble), attempt=attempt)
-    delay = policy.backoff.delay(attempt, rng) if outcome.after is None else outcome.after
+    delay = policy.backoff.delay(max(1, attempt), rng) if outcome.after is None else outcome.after
     back = _back(task, now + delay, outcome.untouched, "retried", outcome.trouble)
-    return replace(back, attempt=attempt)
+    return replace(back, attempt=attempt, data=outcome.data)
 
 
 def _back(task: Task, due: float, untouched: bool, word: str, trouble: Trouble | None) -> Transition:

@@ -49,11 +49,16 @@ class Snooze:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Went wrong, may go right later. Counts as an attempt; the policy's backoff applies unless ``after`` is given."""
+    """Went wrong, may go right later. Counts as an attempt; the policy's backoff applies unless ``after`` is given.
+
+    ``counted`` is False where the trouble has a count of its own, which is then in ``data`` (None keeps the task's).
+    """
 
     trouble: Trouble
     after: float | None = None
     untouched: bool = False
+    counted: bool = True
+    data: Mapping[str, Json] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from random import Random
 
@@ -50,13 +51,15 @@ class Patient:
         """
         address = f"https://www.youtube.com/watch?v={video}"
         item = Item(f"youtube:video:{video}", "youtube", address, Line(address))
-        begun, tries = self._clock.monotonic(), 0
+        begun, tries = self._clock.monotonic(), Counter[str]()
         while True:
             try:
                 return await _held(await self._source.fetch(item, folder))
             except Transient as error:
-                tries += not isinstance(error, Throttled)  # waiting is not an attempt
-                wait = self._wait(error, tries)
+                # Waiting is not an attempt; a class that has waits of its own has a count of its own.
+                sort = error.trouble.code if error.waits is not None else ""
+                tries[sort] += not isinstance(error, Throttled)
+                wait = self._wait(error, tries[sort])
                 if wait is None or self._clock.monotonic() - begun + wait > self._most:
                     raise
                 _log.info("platform.fetch_waits", video=video, why=str(error), seconds=round(wait, 1))

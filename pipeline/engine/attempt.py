@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pipeline import log
 from pipeline.errors import (
     Ambiguous,
@@ -65,6 +67,19 @@ def _again(task: Task, error: Transient | NotYet) -> Outcome:
         return Snooze(error.after, untouched=True, trouble=error.trouble)
     if error.waits is None:
         return Retry(error.trouble, error.after, error.untouched)
-    if task.attempt >= len(error.waits):
+    return _counted(task, error, error.waits)
+
+
+def _counted(task: Task, error: Transient, waits: Sequence[float]) -> Outcome:
+    """Go by the error's own waits. Each class has a count of its own: what one has used up, another has not.
+
+    The counts are of this visit to the stage: an operator's retry, a re-arm and the next stage begin anew.
+    """
+    tries = task.data.get("tries", {})
+    tries = tries if tries.get("since") == task.stage_since else {"since": task.stage_since, "of": {}}
+    code = error.trouble.code
+    done = int(tries["of"].get(code, 0))
+    if done >= len(waits):
         return Fail(error.trouble)
-    return Retry(error.trouble, error.waits[task.attempt], error.untouched)
+    data = {**task.data, "tries": {**tries, "of": {**tries["of"], code: done + 1}}}
+    return Retry(error.trouble, waits[done], error.untouched, counted=False, data=data)

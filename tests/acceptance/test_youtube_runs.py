@@ -101,7 +101,8 @@ def test_on_v1_2_the_embedded_platform_fetches_the_line_itself(site: MediaServer
         (name,) = (name for (name,) in database.execute("SELECT filename FROM videos"))
     database.close()
     assert (effects.count("external_task_created"), effects.count("indexed"), name) == (1, 1, f"Video {V}")
-    assert list((tmp_path / "state" / "platform" / "fetched").iterdir()) == here.fetched() == []
+    assert list((tmp_path / "state" / "platform" / "fetched").iterdir()) == []
+    assert here.fetched() == []
 
 
 @pytest.mark.slow

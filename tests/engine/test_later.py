@@ -6,7 +6,7 @@ import anyio
 
 from pipeline.errors import NotYet, ReelmillError, Throttled, Transient
 from pipeline.kit import Done, Lane, Outcome, Still, Task
-from pipeline.model import State
+from pipeline.model import Selection, State
 from tests.engine.floor import floor, kind, new
 from tests.virtual import EPOCH, run_virtual
 
@@ -71,6 +71,35 @@ def test_an_error_may_bring_its_own_patience() -> None:
     task = run_virtual(it.task("a"))
     assert task.state is State.FAILED
     assert [round(at) for at in step.entered] == [0, 30, 330]
+
+
+def test_each_class_of_trouble_counts_for_itself() -> None:
+    """A night of resets and a premiere use up nothing of what a 403 is worth; a retry by hand begins anew."""
+    reset, refused = Transient("reset", code="network"), Transient("refused", waits=(30.0, 300.0), code="forbidden")
+    odd = Transient("odd", waits=(60.0,), code="unknown")
+    script = [reset, reset, NotYet("soon", after=60.0, code="upcoming"), refused, odd, reset, refused, odd]
+    met: list[str] = []
+
+    async def step(task: Task, still: Still) -> Outcome:
+        if not script:
+            return Done(data={"met": len(met)})
+        met.append(script[0].trouble.code)
+        raise script.pop(0)
+
+    it = floor(kind("get", ("go", Lane.DOWNLOAD, step), attempts=4), widths=WIDTHS)
+
+    async def work() -> None:
+        await it.run(new("get", "go", "a"))
+        task = await it.task("a")
+        assert task.trouble is not None
+        assert (task.state, task.trouble.code) == (State.FAILED, "unknown")  # the second of one
+        assert (len(met), task.attempt) == (8, 3)
+        script.extend([odd, refused, refused])
+        await it.store.inner.command("retry", Selection(), it.clock.now())
+        await it.run()
+        assert (await it.task("a")).state is State.DONE
+
+    run_virtual(work())
 
 
 def test_a_parked_lane_opens_again_in_a_run_that_is_still_busy() -> None:

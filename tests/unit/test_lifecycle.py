@@ -32,6 +32,7 @@ TASK = Task(
         (Snooze(30, untouched=True), State.PENDING, "stage", 1, 1, "snoozed"),
         (Retry(WHY), State.PENDING, "stage", 2, 2, "retried"),
         (Retry(WHY, untouched=True), State.PENDING, "stage", 2, 1, "retried"),
+        (Retry(WHY, after=9.0, counted=False), State.PENDING, "stage", 1, 2, "retried"),
         (Fail(WHY), State.FAILED, "stage", 1, 2, "failed"),
         (Fail(WHY, stage="first"), State.FAILED, "first", 1, 2, "failed"),
         (Hold(WHY, stage="pay"), State.HELD, "pay", 1, 2, "held"),
@@ -50,6 +51,14 @@ def test_attempts_run_out() -> None:
     """The last allowed attempt fails the task, and the count says that it was exhausted, not refused."""
     move = decide(replace(TASK, attempt=2), Retry(WHY), NOW, POLICY, Random(1))
     assert (move.state, move.attempt, move.trouble) == (State.FAILED, 3, WHY)
+
+
+def test_a_trouble_with_a_count_of_its_own_uses_up_no_attempt() -> None:
+    """However many attempts there were, it goes on by its own data; the deadline of the stage still holds."""
+    own = Retry(WHY, after=9.0, counted=False, data={"tries": 1})
+    move = decide(replace(TASK, attempt=99), own, NOW, POLICY, Random(1))
+    assert (move.state, move.attempt, move.wake_at, move.data) == (State.PENDING, 99, NOW + 9, {"tries": 1})
+    assert decide(replace(TASK, stage_since=NOW - 3600), own, NOW, POLICY, Random(1)).state is State.FAILED
 
 
 def test_polling_is_no_attempt_but_has_a_deadline() -> None:

@@ -141,6 +141,16 @@ async def test_waiting_is_no_attempt_and_the_file_comes_with_title_and_captions(
 
 
 @pytest.mark.asyncio
+async def test_each_class_of_trouble_counts_for_itself(tmp_path: Path) -> None:
+    """Two resets leave a 403 its own two waits."""
+    refused = [Transient("refused", waits=(30.0, 300.0), code="forbidden") for _ in range(2)]
+    clock = Moment()
+    resets = [Transient("reset", after=1.0, code="network") for _ in range(2)]
+    await patient(Scripted(*resets, *refused), clock, tmp_path).fetch(V, tmp_path)
+    assert clock.slept == [1.0, 1.0, 30.0, 300.0]
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("errors", "sleeps"),
     [
