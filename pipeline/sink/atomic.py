@@ -31,7 +31,7 @@ def opened(name: str, within: int | None = None, *, make: bool = False) -> Itera
     if make and within is not None:
         with suppress(FileExistsError):
             os.mkdir(name, dir_fd=within)
-            os.fsync(within)
+        os.fsync(within)  # also for one that is there: an earlier write may have failed between these two lines
     fd = os.open(name, _FOLDER_FLAGS, dir_fd=within)
     try:
         yield fd

@@ -195,8 +195,9 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _put(open_dirs: Mapping[str, int], contents: Mapping[str, bytes]) -> None:
-    """Write all files to the disk, then show them all, then make the showing durable."""
-    changed: set[int] = set()
+    """Write all files to the disk, then show them all, then make the showing durable: also of those that are there
+    already, because an earlier write may have failed after it had shown them.
+    """
     staged: list[tuple[int, str, str]] = []
     try:
         for name, content in contents.items():
@@ -208,12 +209,11 @@ def _put(open_dirs: Mapping[str, int], contents: Mapping[str, bytes]) -> None:
             fd, temp, base = staged[0]
             atomic.publish(fd, temp, base)
             staged.pop(0)
-            changed.add(fd)
     finally:
         for fd, temp, _ in staged:
             atomic.remove(fd, temp)
-    for fd in changed:
-        os.fsync(fd)
+    for part in {_split(name)[0] for name in contents}:
+        os.fsync(open_dirs[part])
 
 
 def _drop(open_dirs: Mapping[str, int], names: Sequence[str]) -> None:

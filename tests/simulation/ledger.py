@@ -63,7 +63,7 @@ class Ledger:
 
     spends: Callable[[], Mapping[str, tuple[str, bool]]]
     effects: list[Effect] = field(default_factory=list)
-    excused: set[str] = field(default_factory=set)  #: bases that an operator has allowed to be paid again
+    excused: set[str] = field(default_factory=set)  #: videos that an operator has allowed to be paid again
     repeated: int = 0  #: questions of v1.2 that were put twice, as the policy allows
 
     def accept(self, effect: Effect) -> None:
@@ -79,7 +79,8 @@ class Ledger:
         ]
         self.effects.append(effect)
         self._booked(effect)
-        if effect.base in self.excused or not any(old.thing.sound(effect.at) for old in twice):
+        videos = {effect.base, *(video for video, _ in effect.marks)}
+        if videos & self.excused or not any(old.thing.sound(effect.at) for old in twice):
             return
         same = [old for old in twice if old.key == effect.key]
         if effect.kind == "ask" and len(same) == 1 and self._doubted(effect.key):

@@ -1,0 +1,55 @@
+"""What the sink leaves behind when a write fails halfway and the power fails later."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import Transient
+from pipeline.kit import OutFile
+from pipeline.sink.disk import DiskSink
+from tests.simulation.disk import MemoryDisk
+from tests.virtual import run_virtual
+
+FOLDER = "film--abcdefgh"
+FILES = (OutFile("gist.json", "{}\n"), OutFile("raw/a.json", "[1]\n"), OutFile("video.json", '{"files": []}\n'))
+
+
+class Failing:
+    """Lets one change of the disk fail."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def __call__(self, what: str) -> None:
+        if not what.endswith("done"):
+            self.left -= 1
+            if self.left == 0:
+                raise OSError(errno.EIO, "an accident")
+
+
+def changes(root: Path) -> int:
+    """Return how many changes one undisturbed write makes."""
+    counted: list[str] = []
+    disk = MemoryDisk(str(root))
+    disk.watch = counted.append
+    with disk.mounted():
+        run_virtual(DiskSink(root).write(FOLDER, FILES))
+    return sum(not what.endswith("done") for what in counted)
+
+
+def test_a_write_that_is_repeated_after_a_failure_is_safe_when_it_says_so(tmp_path: Path) -> None:
+    """Wherever a write fails, the one that succeeds after it leaves nothing that a power failure could take away."""
+    total = changes(tmp_path)
+    assert total > 15
+    for at in range(1, total + 1):
+        disk = MemoryDisk(str(tmp_path))
+        disk.watch = Failing(at)
+        with disk.mounted():
+            with pytest.raises(Transient):
+                run_virtual(DiskSink(tmp_path).write(FOLDER, FILES))
+            sizes = run_virtual(DiskSink(tmp_path).write(FOLDER, FILES))
+        safe = {path: len(content) for path, content in disk.safe().items() if not path.endswith(".tmp")}
+        assert safe == {f"{FOLDER}/{name}": size for name, size in sizes.items()}, f"failed at change {at}"
