@@ -23,6 +23,8 @@ from pipeline.kit import Json
 #: Size, time of change, inode and time of status change of a file: the last one nobody can set.
 Mark: TypeAlias = list[int]
 
+#: Codes of a video that failed because its content was no more where it had been: any file that holds it revives it.
+STRAYED = ("file_missing", "file_changed")
 _BLOCK = 1024 * 1024
 
 

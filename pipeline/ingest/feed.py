@@ -15,6 +15,7 @@ import anyio
 
 from pipeline import log
 from pipeline.errors import ConfigError, ReelmillError
+from pipeline.ingest.contents import STRAYED
 from pipeline.ingest.item import as_task, item_data, item_task
 from pipeline.ingest.listing import listing_task
 from pipeline.ingest.publish import bare
@@ -243,9 +244,9 @@ class Feeder:
 
 
 async def look(items: Sequence[Item], known: Mapping[str, Known], sink: Sink) -> tuple[set[str], set[str]]:
-    """Return the keys of items whose file changed since it was read, and of those with result files missing."""
-    files = [(item.key, item.locator, known[item.key].item) for item in items if item.kind == "file"]
-    changed = await anyio.to_thread.run_sync(_changed, [(key, path, task) for key, path, task in files if task])
+    """Return the keys of items whose file changed, or came back, since it was read; and of those with files missing."""
+    files = [(item, known[item.key]) for item in items if item.kind == "file" and known[item.key].item]
+    changed = await anyio.to_thread.run_sync(_changed, files)
     missing = set()
     for item in items:
         publish = known[item.key].publish
@@ -271,8 +272,18 @@ def _take(iterator: Iterator[Item | BadLine]) -> list[Item | BadLine]:
     return list(islice(iterator, _BATCH))
 
 
-def _changed(files: Sequence[tuple[str, str, Task]]) -> set[str]:
-    return {key for key, path, task in files if _differs(path, task.data)}
+def _changed(files: Sequence[tuple[Item, Known]]) -> set[str]:
+    return {
+        item.key
+        for item, known in files
+        if known.item and (_differs(item.locator, known.item.data) or _is_back(item.locator, known.video))
+    }
+
+
+def _is_back(path: str, video: Task | None) -> bool:
+    """True for a file whose video failed because the file was not there: the same, or another with its content."""
+    failed = video.trouble if video is not None and video.state is State.FAILED else None
+    return failed is not None and failed.code in STRAYED and Path(path).is_file()
 
 
 def _differs(path: str, data: Mapping[str, Json]) -> bool:

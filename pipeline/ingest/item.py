@@ -20,6 +20,7 @@ from typing import Any
 
 from pipeline import log
 from pipeline.errors import Unwanted
+from pipeline.ingest.contents import STRAYED
 from pipeline.kit import Done, Fail, Json, Kind, Lane, NewTask, Outcome, Policy, Result, Stage, Still, Task, Trouble
 from pipeline.model import Selection, State
 from pipeline.ports import Ceilings, Clock, Item, Line, MediaFacts, Records, Source
@@ -107,6 +108,7 @@ class ItemKind:
         self._read_captions = read_captions
         self._read_picture = read_picture
         self._release = release
+        self._strayed: Mapping[str, str] | None = None
         self._external = external  # the platform fetches YouTube addresses itself (v1.2)
         self._ceilings = ceilings
         self._preflight = preflight
@@ -143,7 +145,7 @@ class ItemKind:
             if self._release is not None:
                 await self._release(facts.path)
             return Fail(trouble, data={**task.data, "about": dict(facts.about)})
-        done = self._hand_over(task, item.key, facts_data(facts), anew=video is not None)
+        done = self._hand_over(task, item.key, facts_data(facts), anew="place" if video is not None else "")
         return replace(done, results=[*self._captions(item.key, facts), *self._picture(item.key, facts)])
 
     async def _video(self, key: str) -> Task | None:
@@ -179,11 +181,20 @@ class ItemKind:
         trouble = self._preflight(facts, self._ceilings)
         if trouble is not None:
             return Fail(trouble, data={**task.data, **stat_of(facts)})
-        return self._hand_over(task, f"sha256:{facts.sha256}", facts_data(facts))
+        key = f"sha256:{facts.sha256}"
+        return self._hand_over(task, key, facts_data(facts), anew=(await self._stray()).get(key, ""))
 
-    def _hand_over(self, task: Task, key: str, facts: Mapping[str, Any], *, anew: bool = False) -> Done:
-        """Give the video on; ``anew``: it has to be uploaded once more, from the file that was fetched for that."""
-        video = NewTask("video", key, "place", facts, subject=key, rearm="place" if anew else "fan_out", revive=anew)
+    async def _stray(self) -> Mapping[str, str]:
+        """Return key → stage of the videos whose file was lost; asked for once, as there is hardly ever one."""
+        if self._strayed is None:
+            which = Selection(kinds=("video",), states=(State.FAILED,), classes=STRAYED)
+            found = await self._records.tasks(which) if self._records is not None else []
+            self._strayed = {task.key: task.stage for task in found}
+        return self._strayed
+
+    def _hand_over(self, task: Task, key: str, facts: Mapping[str, Any], *, anew: str = "") -> Done:
+        """Give the video on; ``anew``: the stage from which it has to be uploaded, from this file."""
+        video = NewTask("video", key, "place", facts, subject=key, rearm=anew or "fan_out", revive=bool(anew))
         kept = {name: facts[name] for name in ("size", "mtime_ns", "seconds", "about") if name in facts}
         data = {name: value for name, value in task.data.items() if name != "skipped"}
         return Done(spawn=[video], data={**data, **kept, "refetch": False}, subject=key)
