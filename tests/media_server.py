@@ -52,6 +52,7 @@ class MediaServer:
     players: dict[str, Any] = field(default_factory=dict)  #: video id -> player response, or a status
     lists: dict[str, Any] = field(default_factory=dict)  #: list id -> playlist result, or a status
     asked: list[str] = field(default_factory=list)
+    resumed: int = 0  #: how many answers began in the middle of a file
 
     def __enter__(self) -> MediaServer:
         site = self
@@ -123,6 +124,7 @@ class MediaServer:
             if start >= len(blob.content):
                 self._json(request, 416)
                 return
+            self.resumed += start > 0
             request.send_response(206)
             request.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(blob.content)}")
         else:
@@ -157,8 +159,8 @@ class MediaServer:
         self.players[video] = player(video, seconds, [plain(f"{self.base}/media/{video}.mp4", len(content))], **more)
         return content
 
-    def split(self, video: str, *, seconds: float = 5.0) -> None:
-        """Put a video whose picture and sound are two files under an id."""
+    def split(self, video: str, *, seconds: float = 5.0) -> bytes:
+        """Put a video whose picture and sound are two files under an id; return the bytes of the picture."""
         picture, sound = film_bytes(seconds), sound_bytes(seconds)
         self.files[f"/media/{video}.v.mp4"] = Blob(picture)
         self.files[f"/media/{video}.a.m4a"] = Blob(sound, "audio/mp4")
@@ -169,6 +171,7 @@ class MediaServer:
              "mimeType": 'audio/mp4; codecs="mp4a.40.2"', "audioQuality": "AUDIO_QUALITY_MEDIUM"},
         ]  # fmt: skip
         self.players[video] = player(video, seconds, formats)
+        return picture
 
     def hls(self, video: str, folder: Path, *, seconds: float = 12.0, apart: bool = False, busy: bool = True) -> bytes:
         """Put a video that comes in pieces under an id; return the bytes that its pieces of picture are together.

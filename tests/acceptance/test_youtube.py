@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
-import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from random import Random
-from typing import Any
 
-import anyio
-import anyio.to_thread
 import pytest
 import pytest_asyncio
 
-from pipeline.clock import SystemClock
 from pipeline.errors import NotYet, Permanent, Throttled, Transient
-from pipeline.ports import Ceilings, Item, Line, MediaFacts
-from pipeline.sections import YouTube
-from pipeline.source.pace import Pace, PaceRules
-from pipeline.source.pace_notes import OwnNotes
-from pipeline.source.room import Room
-from pipeline.source.youtube import Asker, YouTubeSource
 from pipeline.source.youtube_folder import JobFolder, discard
-from pipeline.source.youtube_process import Crew, Launch
-from pipeline.store.memory import MemoryDatabase
-from tests.media_server import Blob, MediaServer, captions, interpreter, plain, player
+from pipeline.source.youtube_process import Launch
+from tests.fetching import Fetching, V, build
+from tests.media_server import Blob, MediaServer, captions, plain, player
 
-V = "dQw4w9WgXcQ"
 VTT = b"WEBVTT\n\n00:00.000 --> 00:02.000\nHello there\n"
 
 
@@ -40,34 +23,6 @@ def site() -> Iterator[MediaServer]:
     """A site on loopback."""
     with MediaServer() as server:
         yield server
-
-
-@dataclass
-class Fetching:
-    """A source with its workers."""
-
-    source: YouTubeSource
-    crew: Crew
-    work: Path
-
-    async def get(self, video: str = V) -> MediaFacts:
-        """Fetch a video by its id."""
-        item = Item(f"youtube:video:{video}", "youtube", f"https://www.youtube.com/watch?v={video}", Line(video))
-        return await self.source.fetch(item, self.work)
-
-    def left(self, video: str = V) -> list[str]:
-        """Return what lies in a video's folder."""
-        return sorted(os.listdir(JobFolder(self.work / "youtube", video).path))
-
-
-def build(site: MediaServer, folder: Path, *, more: str = "", most: int = 0, **rules: Any) -> Fetching:
-    """Put a source together as a run does, with a Python that takes YouTube's answers from the site."""
-    clock, words = SystemClock(), YouTube(min_gap=0, max_gap=0, **rules)
-    crew = Crew(Launch(str(interpreter(folder, site, more))), 2)
-    journal = MemoryDatabase()
-    pace = Pace(OwnNotes(journal, "a"), OwnNotes(journal, "b"), clock, Random(1), PaceRules(0, 0, 2000))
-    room = Room(folder / "work" / "youtube", most, clock, 600.0)
-    return Fetching(YouTubeSource(Asker(words, crew, pace), room, Ceilings(), clock), crew, folder / "work")
 
 
 @pytest_asyncio.fixture
@@ -96,18 +51,6 @@ async def test_a_video_arrives_whole_with_captions_and_its_story(site: MediaServ
 
 
 @pytest.mark.asyncio
-async def test_picture_and_sound_are_put_together_without_ffmpeg(
-    site: MediaServer, fetching: Fetching, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two streams become one file, stream by stream."""
-    monkeypatch.setenv("PATH", "/nowhere")
-    site.split(V)
-    found = await fetching.get()
-    assert (found.video_codec, found.audio_codec, round(found.seconds)) == ("mpeg4", "aac", 5)
-    assert fetching.left() == sorted(["done.json", found.path.name])
-
-
-@pytest.mark.asyncio
 async def test_a_failing_caption_costs_nothing_but_itself(site: MediaServer, fetching: Fetching) -> None:
     """A 429 for captions neither fails the video nor closes the source."""
     site.video(V, captions=captions(site.base + "/caption"))
@@ -124,6 +67,31 @@ async def test_a_worker_serves_many_videos(site: MediaServer, fetching: Fetching
         site.video(f"video{number:06}", seconds=4 + number)
         await fetching.get(f"video{number:06}")
     assert len(fetching.crew._idle) == 1
+
+
+_GROWING = """
+keep, hoard = v.YoutubeIE._initial_extract, []
+def grow(self, *given):
+    if given[-1] == "heavy000001": hoard.append(b"x" * 330_000_000)
+    return keep(self, *given)
+v.YoutubeIE._initial_extract = grow
+"""
+
+
+@pytest.mark.asyncio
+async def test_a_worker_that_has_grown_is_replaced(site: MediaServer, tmp_path: Path) -> None:
+    """Above 300 MiB it finishes its video, which counts, and is ended; the next video gets a new process."""
+    made = build(site, tmp_path, more=_GROWING)
+    pids = []
+    for number, video in enumerate(("light000001", "heavy000001", "light000002", "light000003")):
+        content = site.video(video, seconds=4 + number)
+        assert (await made.get(video)).path.read_bytes() == content
+        pids.append([worker.pid for worker in made.crew._idle])
+    await made.crew.aclose()
+    first, during, after, later = pids
+    assert (len(first), during, after == later, after == first) == (1, [], True, False)
+    with pytest.raises(ProcessLookupError):
+        os.kill(first[0], 0)
 
 
 # ---------------------------------------------------------------------------------------------------------------- faults
@@ -375,112 +343,3 @@ async def test_a_download_that_grows_is_broken_off(site: MediaServer, tmp_path: 
         await made.get()
     assert caught.value.trouble.code == "too_large"
     await made.crew.aclose()
-
-
-# --------------------------------------------------------------------------------------------------------- interruptions
-
-
-@pytest.mark.asyncio
-@pytest.mark.parametrize("state", ["look", "download", "stall"])
-async def test_a_cancel_takes_a_tenth_of_a_second_in_every_state(
-    site: MediaServer, fetching: Fetching, state: str
-) -> None:
-    """While the page hangs, while bytes come, while none come: the worker's whole group is gone at once."""
-    site.video("warmup00001")
-    await fetching.get("warmup00001")
-    site.video(V)
-    if state == "look":
-        site.players[V] = "hang"
-    else:
-        blob = site.files[f"/media/{V}.mp4"]
-        blob.stall, blob.rate = state == "stall", 20_000.0 if state == "download" else 0.0
-    async with anyio.create_task_group() as group:
-        group.start_soon(fetching.get)
-        path = f"/player/{V}" if state == "look" else f"/media/{V}"
-        while not site.count(path):  # noqa: ASYNC110 - the site lives in a thread
-            await anyio.sleep(0.01)
-        await anyio.sleep(0.1)
-        before = time.monotonic()
-        group.cancel_scope.cancel()
-    assert time.monotonic() - before < 0.1
-    assert fetching.crew._idle == []
-
-
-@pytest.mark.asyncio
-async def test_the_event_loop_never_stands_still(site: MediaServer, fetching: Fetching) -> None:
-    """Four videos with a description of a megabyte each, two at a time: no gap above fifty milliseconds."""
-    for number in range(4):
-        site.video(f"video{number:06}", seconds=10)
-        site.players[f"video{number:06}"]["padding"] = ["x" * 1000] * 1000
-    gaps: list[float] = []
-
-    async def watch() -> None:
-        last = time.monotonic()
-        while True:
-            await asyncio.sleep(0.005)
-            gaps.append(time.monotonic() - last)
-            last = time.monotonic()
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(watch)
-        async with anyio.create_task_group() as jobs:
-            for number in range(4):
-                jobs.start_soon(fetching.get, f"video{number:06}")
-        group.cancel_scope.cancel()
-    gaps.sort()
-    # The very largest belongs to whoever else is using this machine's processors.
-    assert gaps[-3] < 0.055
-
-
-@pytest.mark.slow
-@pytest.mark.asyncio
-@pytest.mark.parametrize(("form", "seed"), [("http", 1), ("http", 2), ("hls", 3), ("hls", 4)])
-async def test_a_hundred_kills_leave_no_wrong_file(site: MediaServer, tmp_path: Path, form: str, seed: int) -> None:
-    """Four times 25 downloads are killed at a random moment, some of them twice, with all they started: each is exact."""
-    chance = Random(seed)
-    content = site.video(V, seconds=400) if form == "http" else site.hls(V, tmp_path / "hls", seconds=6)
-    for blob in site.files.values():
-        blob.rate = len(content) / 0.1
-    made = build(site, tmp_path)
-    resumed = 0
-    for _ in range(25):
-        for _ in range(chance.choice([1, 1, 2])):
-            await _killed(made, site, chance.random() * 0.15)
-        before = len(site.asked)
-        found = await made.get()
-        assert found.path.read_bytes() == content
-        resumed += any("player" not in path for path in site.asked[before:])
-        discard(found.path)
-    await made.crew.aclose()
-    assert resumed > 10
-
-
-async def _killed(made: Fetching, site: MediaServer, after: float) -> None:
-    """Fetch, and kill the worker's process group so many seconds after the first byte of media was asked for."""
-    asked = len(site.asked)
-
-    async def kill() -> None:
-        while not any(path.startswith(("/media", "/hls")) for path in site.asked[asked:]):  # noqa: ASYNC110
-            await anyio.sleep(0.005)
-        await anyio.sleep(after)
-        for entry in await anyio.to_thread.run_sync(_children):
-            with suppress(ProcessLookupError):
-                os.killpg(entry, signal.SIGKILL)
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(kill)
-        with suppress(Transient):
-            await made.get()
-        group.cancel_scope.cancel()
-
-
-def _children() -> list[int]:
-    """Return the process groups that our own children lead."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):
-                parent, group = (entry / "stat").read_text().rpartition(")")[2].split()[1:3]
-                if int(parent) == os.getpid() and int(group) == int(entry.name):
-                    found.append(int(entry.name))
-    return found

@@ -186,3 +186,53 @@ while True:
         await worker.ask("probe", {}, quiet=5.0)
     await crew.aclose()
     assert await gone(worker.pid)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "body",
+    [
+        "there(); time.sleep(60)",
+        HELLO + "signal.signal(signal.SIGTERM, signal.SIG_IGN); heard(); there(); time.sleep(60)",
+        HELLO + "n = heard()['id']; there()\nwhile True: say(event='progress', id=n, bytes=1)",
+        HELLO + "heard(); there(); os.kill(os.getpid(), signal.SIGSTOP)",
+    ],
+    ids=["starting", "deaf", "chatty", "stopped"],
+)
+async def test_a_cancel_takes_a_tenth_of_a_second_in_every_state(tmp_path: Path, body: str) -> None:
+    """Whatever a worker does, its job is over at once and it is dead: the best of three, as others use this machine too."""
+    mark = tmp_path / "there"
+    before = "import json, os, pathlib, signal, sys, time\n"
+    before += f"def there(): pathlib.Path({str(mark)!r}).write_text(str(os.getpid()))\n"
+    crew, took = Crew(Launch(str(scripted(tmp_path, before + body))), 1), []
+
+    async def job() -> None:
+        async with crew.worker() as worker:
+            await worker.ask("probe", {}, quiet=60.0)
+
+    for _ in range(3):
+        mark.unlink(missing_ok=True)
+        async with anyio.create_task_group() as group:
+            group.start_soon(job)
+            while not mark.exists() or not mark.read_text():  # noqa: ASYNC110 - another process writes it
+                await anyio.sleep(0.005)
+            began = time.monotonic()
+            group.cancel_scope.cancel()
+        took.append(time.monotonic() - began)
+        assert group.cancel_scope.cancelled_caught
+        assert await gone(int(mark.read_text()))
+        assert crew._idle == []
+    assert min(took) < 0.1
+
+
+@pytest.mark.asyncio
+async def test_a_large_parent_does_not_make_its_workers_look_worn() -> None:
+    """What a new process is said to have had at most begins with its parent's: only its own memory counts."""
+    large = b"x" * 330_000_000
+    worker = await start(Launch(), os.environ)
+    try:
+        event = await worker.ask("tools", {"params": {"quiet": True}}, quiet=60.0)
+        assert 0 < event["rss"] < 200_000_000 < len(large)
+        assert not worker.worn
+    finally:
+        await worker.end()

@@ -1,0 +1,55 @@
+"""YouTube as a source, put together as a run does it, over the site on loopback: what the tests of downloads drive."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from pipeline.clock import SystemClock
+from pipeline.ports import Ceilings, Item, Line, MediaFacts
+from pipeline.sections import YouTube
+from pipeline.source.pace import Pace, PaceRules
+from pipeline.source.pace_notes import OwnNotes
+from pipeline.source.room import Room
+from pipeline.source.youtube import Asker, YouTubeSource
+from pipeline.source.youtube_folder import JobFolder
+from pipeline.source.youtube_process import Crew, Launch
+from pipeline.store.memory import MemoryDatabase
+from tests.media_server import MediaServer, interpreter
+
+V = "dQw4w9WgXcQ"
+
+
+@dataclass
+class Fetching:
+    """A source with its workers."""
+
+    source: YouTubeSource
+    crew: Crew
+    work: Path
+
+    async def get(self, video: str = V) -> MediaFacts:
+        """Fetch a video by its id."""
+        item = Item(f"youtube:video:{video}", "youtube", f"https://www.youtube.com/watch?v={video}", Line(video))
+        return await self.source.fetch(item, self.work)
+
+    def folder(self, video: str = V) -> Path:
+        """Return a video's folder."""
+        return JobFolder(self.work / "youtube", video).path
+
+    def left(self, video: str = V) -> list[str]:
+        """Return what lies in a video's folder."""
+        return sorted(os.listdir(self.folder(video)))
+
+
+def build(site: MediaServer, folder: Path, *, more: str = "", most: int = 0, **rules: Any) -> Fetching:
+    """Put a source together as a run does, with a Python that takes YouTube's answers from the site."""
+    clock, words = SystemClock(), YouTube(min_gap=0, max_gap=0, **rules)
+    crew = Crew(Launch(str(interpreter(folder, site, more))), 2)
+    journal = MemoryDatabase()
+    pace = Pace(OwnNotes(journal, "a"), OwnNotes(journal, "b"), clock, Random(1), PaceRules(0, 0, 2000))
+    room = Room(folder / "work" / "youtube", most, clock, 600.0)
+    return Fetching(YouTubeSource(Asker(words, crew, pace), room, Ceilings(), clock), crew, folder / "work")
