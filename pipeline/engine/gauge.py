@@ -19,6 +19,7 @@ class Gauge:
 
     widths: Mapping[Lane, int]
     running: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, 0))
+    writing: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, 0))  #: of the running: step is over
     waiting: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, 0))
     finished: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, 0))
     words: dict[str, int] = field(default_factory=dict)  #: kind.word -> how often
@@ -37,9 +38,18 @@ class Gauge:
         """Count a claimed task as running."""
         self.running[task.lane] += 1
 
+    def stepped(self, task: Task) -> None:
+        """Count a running task's step as over: what is left is to write its outcome, which takes no room in its lane."""
+        self.writing[task.lane] += 1
+
+    def busy(self, lane: Lane) -> int:
+        """Return how many steps of a lane are at work this moment."""
+        return self.running[lane] - self.writing[lane]
+
     def ended(self, task: Task, word: str, lane: Lane | None, at: float) -> None:
-        """Count a finished step; ``lane`` is where the task waits now, None if it is terminal. ``at``: monotonic."""
+        """Count a written outcome; ``lane`` is where the task waits now, None if it is terminal. ``at``: monotonic."""
         self.running[task.lane] -= 1
+        self.writing[task.lane] -= 1
         self.waiting[task.lane] -= 1
         if lane is not None:
             self.waiting[lane] += 1
@@ -59,5 +69,5 @@ class Gauge:
             recent.popleft()
         waiting = max(0, self.waiting[lane] - self.running[lane])
         return LaneView(
-            lane.value, self.running[lane], waiting, self.widths.get(lane, 0), self.finished[lane], float(len(recent))
+            lane.value, self.busy(lane), waiting, self.widths.get(lane, 0), self.finished[lane], float(len(recent))
         )

@@ -19,6 +19,7 @@ class Grip:
     scope: anyio.CancelScope
     confirmed: float  #: monotonic seconds
     lost: bool = False
+    over: bool = False  #: the step has ended; its outcome is being written
 
 
 class Keeper:

@@ -186,7 +186,7 @@ class Pool:
     def _room(self) -> dict[Lane, int]:
         now = self._clock.now()
         self._reopen(now)
-        room = {lane: width - self.gauge.running[lane] for lane, width in self._options.widths.items()}
+        room = {lane: width - self.gauge.busy(lane) for lane, width in self._options.widths.items()}
         for lane in self._closed | {lane for lane, until in self._paused.items() if until > now}:
             room[lane] = 0
         if self._short and self.gauge.running[Lane.ANALYZE]:
@@ -280,6 +280,8 @@ class Pool:
                 outcome = Fail(unknown(task))
             else:
                 outcome = await run_step(stage, task, lambda: self._keeper.still(grip), self._clock)
+        if not isinstance(outcome, Park):  # which is to close its lane before anybody else gets in
+            self._make_room(grip)
         if grip.lost:
             self._forget(grip, "dropped")
             return
@@ -298,7 +300,15 @@ class Pool:
         # Too old a lease to act on may still be ours to give back; if it is not, the database refuses.
         return released(task, now) if stopped else lost(task, now, policy, self._rng)
 
+    def _make_room(self, grip: Grip) -> None:
+        """A lane bounds steps at work: the next one need not wait for the commit of this one."""
+        if not grip.over:
+            grip.over = True
+            self.gauge.stepped(grip.task)
+            self.wake()
+
     def _forget(self, grip: Grip, word: str, applied: Applied | None = None) -> None:
+        self._make_room(grip)
         self._keeper.release(grip)
         lane = applied.lane if applied is not None and applied.move.wake_at is not None else None
         self.gauge.ended(grip.task, word, lane, self._clock.monotonic())

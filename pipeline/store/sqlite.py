@@ -19,9 +19,9 @@ from pipeline.store import queries, schema
 from pipeline.store.border import border
 from pipeline.store.group import Group
 from pipeline.store.reads import SqliteRecords, selected
-from pipeline.store.rows import Row, entry_of, move_of, name, note_row, spend_row, task_of, to_json
+from pipeline.store.rows import entry_of, move_of, name, note_row, spend_row, to_json
 from pipeline.store.writer import Connection, Writer
-from pipeline.store.writes import Ask, write
+from pipeline.store.writes import Ask, Claim, Told, write
 
 #: How long a write waits for another process that writes just now, seconds.
 PATIENCE = 5.0
@@ -133,16 +133,15 @@ class SqliteDatabase(SqliteRecords):
     async def submit(self, tasks: Sequence[Placed], now: float) -> int:
         """Put tasks into the queue in one transaction; return how many were new or re-armed."""
         entries = [entry_of(placed, now) for placed in tasks]
-        return await self._group.join(Ask(entries=entries)) if entries else 0
+        return (await self._group.join(Ask(entries=entries))).changed if entries else 0
 
     async def claim(self, room: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
         """Take at most ``room[lane]`` due tasks per lane, highest rank first, then longest due; atomically."""
         self._heard = now
-        most = max(room.values(), default=0)
-        if most <= 0:
+        if max(room.values(), default=0) <= 0:
             return []
-        asked = {"room": to_json({lane.value: number for lane, number in room.items()}), "now": now, "most": most}
-        return await self._writing().work(partial(_claim, asked, (name(owner), until, now)))
+        told = await self._group.join(Ask(claim=Claim(room, name(owner), now, until)))
+        return [*told.claimed]
 
     async def renew(self, tasks: Sequence[Task], until: float) -> frozenset[int]:
         """Extend the leases of these running tasks; return the ids that are still ours."""
@@ -153,7 +152,7 @@ class SqliteDatabase(SqliteRecords):
 
     async def apply(self, applied: Applied, now: float) -> bool:
         """Write an outcome and all that comes with it in one transaction, only if the lease still holds."""
-        return bool(await self._group.join(Ask(move_of(applied, now))))
+        return bool((await self._group.join(Ask(move_of(applied, now)))).changed)
 
     async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
         """Carry out an operator's word on the selected tasks; return how many changed."""
@@ -196,7 +195,7 @@ class SqliteDatabase(SqliteRecords):
 
     # --------------------------------------------------------------------------------------------------- writing
 
-    async def _write(self, group: Sequence[Ask]) -> list[int]:
+    async def _write(self, group: Sequence[Ask]) -> list[Told]:
         return await self._writing().transaction(lambda connection: write(connection, group))
 
     def _writing(self) -> Writer:
@@ -209,12 +208,3 @@ def _unpark(scopes: str, now: float, connection: sqlite3.Connection) -> int:
     changed = connection.execute(queries.HURRY, (scopes, now)).rowcount
     connection.execute(queries.UNPARK, (scopes,))
     return changed
-
-
-def _claim(asked: Mapping[str, Json], lease: Row, connection: sqlite3.Connection) -> list[Task]:
-    """Find due tasks and take them. Not a transaction: taking asks again for what finding saw."""
-    order = {row[0]: place for place, row in enumerate(connection.execute(queries.FIND_DUE, asked).fetchall())}
-    if not order:
-        return []
-    rows = connection.execute(queries.TAKE, (to_json(list(order)), *lease)).fetchall()
-    return sorted((task_of(row) for row in rows), key=lambda task: order[task.id])

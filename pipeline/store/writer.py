@@ -63,11 +63,6 @@ class Writer:
             await cursor.close()
             return changed
 
-    async def work(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run statements that need no transaction around them."""
-        async with self._held() as connection:
-            return await connection.run(work)
-
     async def whole(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``work`` between BEGIN IMMEDIATE and COMMIT."""
         async with self._held() as connection:

@@ -1,27 +1,70 @@
-"""How a group of writes goes into one transaction: outcomes under their leases, then new tasks. Runs in the thread."""
+"""How a group goes into one transaction: outcomes under their leases, new tasks, then claims. Runs in the thread."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.model import State
+from pipeline.model import Lane, State, Task
 from pipeline.store import queries
 from pipeline.store.rearm import Effect, effect, merged
-from pipeline.store.rows import Entry, Move, Row, to_json
+from pipeline.store.rows import Entry, Move, Row, task_of, to_json
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a pool has room for, and the lease it wants. Times in epoch seconds."""
+
+    room: Mapping[Lane, int]
+    owner: str
+    now: float
+    until: float
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One caller's share of a group: a worker's outcome, or tasks to be put."""
+    """One caller's share of a group: a worker's outcome, tasks to be put, or tasks to be claimed."""
 
     move: Move | None = None
     entries: Sequence[Entry] = ()
+    claim: Claim | None = None
 
 
-def write(connection: sqlite3.Connection, group: Sequence[Ask]) -> list[int]:
-    """Write a group inside an open transaction; per member return 1 or 0 for a move, the number changed for tasks."""
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one caller learns: 1 or 0 for a move, the number changed for tasks; what was claimed."""
+
+    changed: int = 0
+    claimed: Sequence[Task] = ()
+
+
+def write(connection: sqlite3.Connection, group: Sequence[Ask]) -> list[Told]:
+    """Write a group inside an open transaction and tell each member what came of its share.
+
+    Claims come last: what the outcomes beside them have just made due is given out at once, by the same commit.
+    """
+    changed = _change(connection, group)
+    claimed = [_claim(connection, ask.claim) if ask.claim is not None else () for ask in group]
+    return [Told(number, tasks) for number, tasks in zip(changed, claimed, strict=True)]
+
+
+def _claim(connection: sqlite3.Connection, claim: Claim) -> Sequence[Task]:
+    """Find due tasks and take them."""
+    asked = {
+        "room": to_json({lane.value: number for lane, number in claim.room.items()}),
+        "now": claim.now,
+        "most": max(claim.room.values()),
+    }
+    order = {row[0]: place for place, row in enumerate(connection.execute(queries.FIND_DUE, asked).fetchall())}
+    if not order:
+        return ()
+    rows = connection.execute(queries.TAKE, (to_json(list(order)), claim.owner, claim.until, claim.now)).fetchall()
+    return sorted((task_of(row) for row in rows), key=lambda task: order[task.id])
+
+
+def _change(connection: sqlite3.Connection, group: Sequence[Ask]) -> list[int]:
+    """Write outcomes and new tasks; per member return 1 or 0 for a move, the number changed for tasks."""
     moves = [(member, ask.move) for member, ask in enumerate(group) if ask.move is not None]
     holding = _move(connection, moves)
     answers = [int(member in holding) for member in range(len(group))]
