@@ -74,19 +74,21 @@ def _fetch(url: str, target: Path, policy: UrlPolicy, most: int, stop: threading
     """Make one request; return the address it redirects to, or None once the bytes are in the file."""
     parts = urlsplit(policy.check(url))
     connection = _connect(parts, policy)
+    line = connection.sock  # where a body has no length, the connection hands it over to the answer
     try:
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        with _within(connection, 4 * policy.timeout):
+        with _within(line, 4 * policy.timeout):
             connection.request("GET", path, headers={"Host": parts.netloc.rpartition("@")[2], "Accept": "*/*"})
             response = connection.getresponse()
-        if response.status in (301, 302, 303, 307, 308):
-            return urljoin(url, response.headers.get("Location", ""))
-        if response.status != 200:
-            raise Refused("video_url_unreachable", f"The address answered {response.status}.")
-        if response.headers.get_content_maintype() == "text":
-            raise Refused("video_url_unreachable", "The address is a page, not a media file.")
-        with target.open("wb") as file, _within(connection, policy.total):
-            _copy(response, file, most, stop)
+        with response:
+            if response.status in (301, 302, 303, 307, 308):
+                return urljoin(url, response.headers.get("Location", ""))
+            if response.status != 200:
+                raise Refused("video_url_unreachable", f"The address answered {response.status}.")
+            if response.headers.get_content_maintype() == "text":
+                raise Refused("video_url_unreachable", "The address is a page, not a media file.")
+            with target.open("wb") as file, _within(line, policy.total):
+                _copy(response, file, most, stop)
         return None
     finally:
         connection.close()
@@ -107,12 +109,12 @@ def is_public(address: str) -> bool:
 
 
 @contextmanager
-def _within(connection: http.client.HTTPConnection, seconds: float) -> Iterator[None]:
+def _within(line: socket.socket, seconds: float) -> Iterator[None]:
     """Break the connection after so long: a limit per read ends nobody who sends a byte before it is over."""
 
     def cut() -> None:
-        with suppress(OSError, AttributeError):  # closed by itself meanwhile
-            connection.sock.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):  # closed by itself meanwhile
+            line.shutdown(socket.SHUT_RDWR)
 
     timer = threading.Timer(seconds, cut)
     timer.daemon = True
