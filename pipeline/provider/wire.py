@@ -163,20 +163,24 @@ SKEW = 120.0
 
 
 def choose(entries: Iterable[Found], label: str, since: float) -> str | None:
-    """Return the id of what carries exactly this label and can be ours: nothing made before the intent is.
+    """Return the id of what carries exactly this label, which is nobody's but ours; best what is younger than the intent.
 
-    ``since`` is by the other side's clock. One that failed counts only if it is certainly younger than the intent;
-    otherwise a retry of a failed upload would find the old failure again.
+    ``since`` is by the other side's clock, but no bound for what lives: our clock may have been put back after the intent
+    was stored, and then even what it has just left behind looks older. One that failed counts only if it is certainly
+    younger; otherwise a retry of a failed upload would find the old failure again.
     """
+    older: str | None = None
     fallen: str | None = None
     for entry in entries:
-        if entry.label != label or (entry.created is not None and entry.created < since - SKEW):
+        if entry.label != label:
             continue
         if not entry.failed:
-            return entry.id
-        if fallen is None and entry.created is not None and entry.created >= int(since):
+            if entry.created is None or entry.created >= since - SKEW:
+                return entry.id
+            older = older or entry.id
+        elif fallen is None and entry.created is not None and entry.created >= int(since):
             fallen = entry.id
-    return fallen
+    return older or fallen
 
 
 # -------------------------------------------------------------------------------------------------------------- errors

@@ -241,11 +241,12 @@ def made(name: str, at: float = 1.0, key: str = "", *, failed: bool = False) -> 
 
 
 def test_a_file_is_found_by_its_name_alone() -> None:
-    """Other names, and tasks older than the intent, are not ours."""
+    """Other names are not ours; of several of ours the one that is younger than the intent is meant."""
     upload = NewUpload("unique.mp4", "direct", index_id=INDEX, since=AT)
     found = [made("unique.mp4.bak"), made("unique.mp4", -900, "old"), made("unique.mp4", 2, "ours")]
     assert API.pick_asset(found, upload, AT) == "ours"
-    assert API.pick_asset(found[:2], upload, AT) is None
+    assert API.pick_asset(found[:2], upload, AT) == "old"  # a clock that was put back makes ours look older
+    assert API.pick_asset(found[:1], upload, AT) is None
 
 
 TITLE = "US Open 2009: Roger Federer's Incredible Between the Legs Shot"
