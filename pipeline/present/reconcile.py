@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.account import Holding
-from pipeline.clock import iso
 from pipeline.present.text import clean, count, fit, money, size, when
 from pipeline.views import Expiring, Leftover, OpenUpload, Reconciled, Reconciliation, Vanished
 
+_GIVES_WAY: Final = frozenset({"name", "item", "what can be done", "until", "expires by itself"})
 _NAME: Final = 60
 _ITEM: Final = 40
 #: What a sort is called: one and many.
@@ -22,11 +22,8 @@ _SORTS: Final[Mapping[str, tuple[str, str]]] = {
     "asset": ("asset", "assets"), "analysis": ("analysis", "analyses"), "indexed": ("index entry", "index entries"),
     "video": ("video", "videos"), "task": ("indexing task", "indexing tasks"),
 }  # fmt: skip
-_WHY: Final = {
-    "superseded": "replaced by a later one",
-    "cancelled": "its item was cancelled",
-    "stray": "not made from this state folder",
-}
+#: Short, so that the ids fit beside them on any terminal: an id that is cut cannot be agreed to.
+_WHY: Final = {"superseded": "replaced", "cancelled": "cancelled", "stray": "not from here"}
 _REPAIR: Final = {
     "file": "upload the file again", "fetch": "fetch and upload it again", "address": "hand the address over again",
     "none": "its file is gone, too: put it back first; the results stay",
@@ -112,23 +109,22 @@ def _by_sort(holdings: Sequence[Holding]) -> str:
 
 
 def _leftovers(those: Sequence[Leftover]) -> Table:
-    table = _table(("what", "id", "name", "item", "created", "why"))
+    table = _table(("what", "id", "why", "name", "item"))
     for each in those:
         holding = each.holding
-        made = iso(holding.created)[:10] if holding.created else "-"
         table.add_row(
-            _SORTS[holding.sort][0], clean(holding.id), Text(fit(holding.name, _NAME) or "-"),
-            Text(fit(each.item, _ITEM) or "-"), made, _WHY[each.verdict],
+            _SORTS[holding.sort][0], clean(holding.id), _WHY[each.verdict], Text(fit(holding.name, _NAME) or "-"),
+            Text(fit(each.item, _ITEM) or "-"),
         )  # fmt: skip
     return table
 
 
 def _vanished(those: Sequence[Vanished]) -> Table:
-    table = _table(("id", "item", "size", "what can be done"), right=("size",))
+    table = _table(("id", "size", "item", "what can be done"), right=("size",))
     for each in those:
         paid = f", {money(each.usd)}" if each.usd else ""
         table.add_row(
-            clean(each.media_id), Text(fit(each.item, _NAME)), size(each.size) if each.size else "-",
+            clean(each.media_id), size(each.size) if each.size else "-", Text(fit(each.item, _NAME)),
             _REPAIR[each.repair] + paid,
         )  # fmt: skip
     return table
@@ -157,6 +153,8 @@ def _section(title: str, table: Table) -> list[RenderableType]:
 def _table(columns: Iterable[str], right: Iterable[str] = ()) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     to_the_right = frozenset(right)
-    for name in columns:
-        table.add_column(name, justify="right" if name in to_the_right else "left", no_wrap=True)
+    for name in columns:  # words give way to ids, and break where the terminal ends
+        table.add_column(
+            name, justify="right" if name in to_the_right else "left", no_wrap=name not in _GIVES_WAY, overflow="fold"
+        )
     return table
