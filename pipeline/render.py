@@ -23,6 +23,8 @@ _BREAKS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 _FORMULA = re.compile("[=+\\-@\uff1d\uff0b\uff0d\uff20]")
 _MARKS = re.compile(r"([\\`*_\[\]<>|~&#!$])")
 _LINE_START = re.compile(r"(?m)^([-+=]|\d+(?=[.)]))")
+#: Where a link's target begins, inline or as a reference, unless it is an ordinary address.
+_LINK = re.compile(r"(\])(\(|:)(?!\s*<?(?:https?://|mailto:))", re.IGNORECASE)
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
@@ -51,8 +53,9 @@ def markdown(text: str) -> str:
 
 
 def disarmed(text: str) -> str:
-    """Return Markdown that keeps its lists and emphasis but brings no HTML and loads no pictures."""
-    return _TAG.sub("&lt;", block(text)).replace("![", "!\\[")
+    """Return Markdown that keeps its lists and emphasis but brings no HTML, loads no pictures, and leads only to the web."""
+    text = _TAG.sub("&lt;", block(text)).replace("![", "!\\[")
+    return _LINK.sub(r"\1\\\2", text)
 
 
 def cue(text: str) -> str:

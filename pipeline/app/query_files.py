@@ -97,7 +97,7 @@ def _searched(name: str, found: SearchView, place: _Place) -> str:
     what = " and ".join([*([f"“{markdown(plain(str(query['text'])))}”"] if query.get("text") else []), *pictures])
     lines = [f"{len(found.hits)} of {found.total} hits for {what} in {found.pool_videos} videos."]
     for number, hit in enumerate(found.hits, 1):
-        words = [_span(hit.start, hit.end), _worth(hit), plain(", ".join(hit.sources))]
+        words = [_span(hit.start, hit.end), _worth(hit), markdown(plain(", ".join(hit.sources)))]
         lines.append(
             f"{number}. {place.title(found.videos[hit.video_id])}, {' · '.join(word for word in words if word)}"
         )
@@ -141,4 +141,5 @@ def _span(start: float, end: float) -> str:
 def _worth(hit: Hit) -> str:
     if hit.rank is not None:
         return f"rank {hit.rank}"
-    return " ".join(word for word in (f"score {hit.score:g}" if hit.score is not None else "", hit.confidence) if word)
+    sure = markdown(plain(hit.confidence))
+    return " ".join(word for word in (f"score {hit.score:g}" if hit.score is not None else "", sure) if word)

@@ -80,7 +80,7 @@ def json_object(flag: str, text: str | None) -> dict[str, Any]:
 
     try:
         found = json.loads(text) if text else {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _wrong(f"{flag}: not JSON: {error}", 'e.g. {"duration": {"gte": 60}}') from None
     if not isinstance(found, dict):
         raise _wrong(f"{flag}: should be a JSON object", 'e.g. {"duration": {"gte": 60}}')

@@ -123,7 +123,7 @@ class AssetRoutes:
             raise invalid("The filename parameter has more than 255 characters.")
         try:
             metadata = json.loads(form.fields.get("user_metadata") or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             raise invalid("The user_metadata parameter must be JSON text.") from None
         now = self._desk.clock.now()
         return Asset(

@@ -243,7 +243,7 @@ def _unformed(form: Form) -> dict[str, Json]:
 def _json(text: str | None) -> Json:
     try:
         return json.loads(text or "null")
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ApiError(400, "search_filter_invalid", "The filter parameter must be JSON text.") from None
 
 

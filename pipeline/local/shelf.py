@@ -77,7 +77,7 @@ def _described(path: Path) -> str:
     """Return the title in a description as yt-dlp writes it beside the video; empty without."""
     try:
         data = json.loads(path.with_name(f"{path.stem}.info.json").read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return ""
     title = data.get("title") if isinstance(data, dict) else None
     return " ".join(title.split()) if isinstance(title, str) else ""

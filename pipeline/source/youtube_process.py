@@ -170,7 +170,7 @@ class Worker:
             raise WorkerGone("it writes a line without end") from None
         try:
             event = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise WorkerGone(f"it writes nonsense: {line[:200]!r}") from None
         if not isinstance(event, dict) or not isinstance(event.get("event"), str):
             raise WorkerGone(f"it writes nonsense: {line[:200]!r}")
