@@ -111,10 +111,12 @@ class AnalysisKind:
     # ---------------------------------------------------------------------------------------------------- paying
 
     async def price(self, task: Task, still: Still) -> Outcome:
-        """Drop what nobody wants any more; else reserve the money and store the intent with its ledger entry."""
+        """Drop what is not all wanted any more; else reserve the money and store the intent with its ledger entry."""
         wishes = self._wishes(task)
         if not await self._wanted(task, wishes):
-            return Done(data={**task.data, "superseded": True})
+            # Something else may be wanted in its place, and the manifest need not name the video any more.
+            anew = NewTask("video", task.subject, "place", {}, subject=task.subject, rearm="fan_out")
+            return Done(data={**task.data, "superseded": True}, spawn=[anew])
         usd = self._price(task.data["seconds"], expected_tokens(wishes))
         trouble = self._admit(usd, task.data["seconds"] / 60)
         if trouble is not None:
@@ -324,7 +326,7 @@ class AnalysisKind:
     async def _wanted(self, task: Task, wishes: Sequence[Wish]) -> bool:
         items = await self._records.tasks(Selection(kinds=("item",), subjects=(task.subject,)))
         now = {(wish.name, wish.print) for wish in self._desk.wishes(items)}
-        return any((wish.name, wish.print) in now for wish in wishes)
+        return all((wish.name, wish.print) in now for wish in wishes)
 
     async def _raw(self, task: Task) -> Result:
         for result in await self._records.results([task.subject]):
