@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,9 @@ from pipeline.errors import Permanent, ReelmillError, StoreError, Transient
 #: Primary result codes (https://www.sqlite.org/rescode.html) that are about the file or the disk, not about a value.
 _PERM, _BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _AUTH = 3, 5, 6, 8, 10, 11, 13, 14, 23
 _NOTADB = 26
+#: Bytes of room below which a failing disk is a full one: the index of the write-ahead log takes 32 KiB at once, and
+#: where it finds none, the library speaks of a disk that failed.
+_TIGHT = 64 * 1024
 
 #: What a value that cannot be stored makes the driver raise.
 _VALUE = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
@@ -62,7 +66,7 @@ def translate(error: Exception, path: Path, *, opening: bool = False) -> Reelmil
     if code in (_BUSY, _LOCKED):
         words, remedy = f"{path} is locked by another process.", "Wait for it, or end it; then start again."
         return _later(words, "database_locked", remedy, detail, opening)
-    if code == _FULL:
+    if code == _FULL or (code == _IOERR and _is_full(path)):
         words, remedy = f"The disk is full: {path} cannot grow.", "Make room on the disk of the state folder."
         return _later(words, "disk_full", remedy, detail, opening)
     if code in _WORDS:
@@ -72,6 +76,15 @@ def translate(error: Exception, path: Path, *, opening: bool = False) -> Reelmil
         return unstorable(detail)
     remedy = "Report this with the detail; the file was left as it was."
     return StoreError(f"{path} does not answer as expected.", code="database_unexpected", remedy=remedy, detail=detail)
+
+
+def _is_full(path: Path) -> bool:
+    """True if the file system of a file has no room, or no name, left."""
+    try:
+        there = os.statvfs(path.parent)
+    except OSError:
+        return False
+    return there.f_bavail * there.f_frsize < _TIGHT or (there.f_files > 0 and there.f_favail == 0)
 
 
 def unstorable(detail: str) -> Permanent:

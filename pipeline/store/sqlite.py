@@ -70,7 +70,27 @@ async def _open_reader(path: Path, patience: float) -> Connection:
             remedy="`reelmill run` makes it; or name the configuration whose state folder is meant.",
         )
     address = f"file:{quote(str(await anyio.Path(path).absolute()))}?mode=ro"
-    return await _connect(address, path, patience, _look)
+    try:
+        return await _connect(address, path, patience, _look)
+    except StoreError as error:
+        if error.trouble.code != "database_unwritable":
+            raise
+    # Reading needs a file beside the database, too, and this user may make none: then nobody else is at work there.
+    if await anyio.to_thread.run_sync(_log_left, path):
+        raise StoreError(
+            f"{path} cannot be read where it is: its last run did not end by itself, and the folder is not writable.",
+            code="database_unwritable",
+            remedy="Run this as a user who may write there; or copy the folder, and name the copy with --state.",
+        )
+    return await _connect(f"{address}&immutable=1", path, patience, _look)
+
+
+def _log_left(path: Path) -> bool:
+    """True if commits stand in the write-ahead log that are not in the file yet."""
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size > 0
+    except OSError:
+        return False
 
 
 async def _connect(address: str, path: Path, patience: float, prepare: Prepare) -> Connection:

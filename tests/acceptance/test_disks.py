@@ -71,15 +71,20 @@ def check_finished(here: Terminal) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("size", ["20k", "60k"])
 def test_a_full_output_disk(here: Terminal, size: str) -> None:
-    """The folder is named, with what to do; nothing half-written is left; on a larger disk all comes without a new call."""
+    """One sentence with the folder and what to do, nothing half-written, no attempt counted, no further analysis paid; on a
+    larger disk all comes, and what was paid for is not paid again.
+    """
     (here.folder / "out").mkdir()
     check = 'code=0; "$@" || code=$?; find out -name "*.tmp" >&2; exit $code'
     ended = on_a_mount(here, f"mount -t tmpfs -o size={size} none out", check, "run", "films")
     assert ended.code == 3, ended.err
     assert ".tmp" not in ended.err.splitlines()[-1]
-    assert "the disk is full." in ended.out
-    assert "free some space" in ended.out
-    assert ended.events[-1]["analyses"] == VIDEOS
+    assert "Results wait to be written: " in ended.out
+    assert "the disk is full; free some space" in " ".join(ended.out.split())
+    assert {event["event"] for event in ended.events} >= {"output.blocked"}
+    assert 1 <= ended.events[-1]["analyses"] <= VIDEOS
+    status = here.run("status", "--json").json
+    assert (status["items"]["failed"], status["items"]["held"]) == (0, 0)
     check_finished(here)
 
 
@@ -92,6 +97,7 @@ def test_a_full_state_disk_at_the_start(here: Terminal, size: str) -> None:
     ended = on_a_mount(here, f"mount -t tmpfs -o size={size} none .reelmill", '"$@"', "run", "films")
     assert ended.code == 1
     assert ".reelmill/" in ended.told[0]
+    assert "disk is full" in ended.told[0]
     assert len(ended.told) == 2
     assert "Traceback" not in ended.err
     check_finished(here)
@@ -138,6 +144,45 @@ def test_a_read_only_state_folder(here: Terminal) -> None:
     assert ".reelmill: the state folder cannot be used" in ended.told[0]
     assert "--state" in ended.told[1]
     assert on_a_mount(here, mount, '"$@"', "retry", "--failed").code == 2
+    check_finished(here)
+
+
+@mounting
+def test_status_where_nothing_may_be_written(here: Terminal) -> None:
+    """A state folder on read-only ground can be looked at; one whose run was killed says what to do instead."""
+    assert here.run("run", "films").code == 0
+    mount = "mount --bind .reelmill .reelmill; mount -o remount,bind,ro .reelmill"
+    ended = on_a_mount(here, mount, '"$@"', "status", "--json")
+    assert (ended.code, ended.told) == (0, [])
+    assert ended.json["items"]["done"] == VIDEOS
+    log = here.folder / ".reelmill" / "reelmill.db-wal"
+    log.write_bytes(bytes(4096))
+    ended = on_a_mount(here, mount, '"$@"', "status", "--json")
+    assert (ended.code, ended.out) == (1, "")
+    assert "cannot be read where it is" in ended.told[0]
+    assert "copy the folder" in ended.told[1]
+    log.unlink()
+    check_finished(here)
+
+
+@mounting
+@pytest.mark.slow
+def test_an_output_folder_that_is_read_only_for_a_while(here: Terminal) -> None:
+    """Closed in the middle of a run and opened again: the run waits, pays for nothing meanwhile, and ends with exit 0."""
+    (here.folder / "out").mkdir()
+    # Closed after the first results and opened once the run has noticed.
+    script = """
+"$@" 2>err & run=$!
+until ls out/*/video.json >/dev/null 2>&1 || ! kill -0 $run 2>/dev/null; do sleep 0.02; done
+until mount -o remount,bind,ro out || ! kill -0 $run 2>/dev/null; do sleep 0.02; done
+until grep -q output.blocked err || ! kill -0 $run 2>/dev/null; do sleep 0.05; done
+mount -o remount,bind,rw out
+code=0; wait $run || code=$?; cat err >&2; exit $code
+"""
+    Terminal(here.folder, {}, {"policy": {"retry_first": 0.5, "retry_most": 1.0}, "lanes": {"analyze": 1}})
+    ended = on_a_mount(here, "mount --bind out out", script, "run", "films")
+    assert ended.code == 0, ended.err
+    assert "output.blocked" in ended.err
     check_finished(here)
 
 
