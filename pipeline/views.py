@@ -305,6 +305,15 @@ class Reconciliation:
 
 
 @dataclass(frozen=True, slots=True)
+class Agreed:
+    """What of a plan somebody has agreed to; ``declined`` if there was something that they did not."""
+
+    delete: Sequence[Leftover] = ()
+    repair: Sequence[Vanished] = ()
+    declined: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Reconciled:
     """What was done of a plan."""
 

@@ -27,20 +27,11 @@ from pipeline.model import Selection, Trouble
 from pipeline.ports import Database, Records
 from pipeline.provider.wire import epoch
 from pipeline.store.register import Register
-from pipeline.views import Expiring, Leftover, Reconciled, Reconciliation, Vanished
+from pipeline.views import Agreed, Expiring, Leftover, Reconciled, Reconciliation, Vanished
 
 _log = log.get("reconcile")
 _FEW = 50
 _SOON = 14 * 86_400.0  #: seconds before its end at which an index is worth a word
-
-
-@dataclass(frozen=True, slots=True)
-class Agreed:
-    """What of a plan somebody has agreed to."""
-
-    delete: Sequence[Leftover] = ()
-    repair: Sequence[Vanished] = ()
-    declined: bool = False
 
 
 #: Asks whoever decides; gets the plan.

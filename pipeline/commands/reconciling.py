@@ -12,8 +12,7 @@ from pipeline.commands.frame import guarded, load_settings, wait_for
 from pipeline.exitcodes import ExitCode
 
 if TYPE_CHECKING:
-    from pipeline.app import Agreed
-    from pipeline.views import Leftover, Reconciled, Reconciliation
+    from pipeline.views import Agreed, Leftover, Reconciled, Reconciliation
 
 
 @guarded
@@ -75,9 +74,9 @@ def reconcile(
 
 def _agree(plan: Reconciliation, *, strays: bool, yes: bool) -> Agreed:
     """Show the plan and ask for what it wants to delete and to repair, each by itself."""
-    from pipeline.app import Agreed
     from pipeline.present import reconcile as tables
     from pipeline.present import terminal
+    from pipeline.views import Agreed
 
     doomed: list[Leftover] = [*plan.orphans, *(plan.strays if strays else [])]
     repairable = list(plan.repairable)

@@ -14,7 +14,6 @@ from pipeline.account import Holding
 from pipeline.ingest.marks import Mark, agrees, question_mark, upload_mark
 from pipeline.model import State, Task
 
-
 _UNFINISHED = (State.PENDING, State.RUNNING, State.HELD)
 
 

@@ -49,7 +49,7 @@ def plan(value: Reconciliation, *, strays: bool = False, applied: bool = False) 
 def _ending(value: Reconciliation, doomed: bool, applied: bool) -> list[RenderableType]:
     said: list[RenderableType] = []
     if value.left_out:
-        said.append(Text(f"{count(value.left_out, 'more')} beyond the limit: run it again for those", "yellow"))
+        said.append(Text(f"{value.left_out:,} more beyond the limit: run it again for those", "yellow"))
     if value.not_found:
         said.append(Text(f"nothing to do about {fit(', '.join(value.not_found), 200)}", "yellow"))
     if doomed or value.repairable:

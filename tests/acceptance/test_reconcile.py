@@ -8,6 +8,8 @@ import pty
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,15 +31,11 @@ NOBODY = "0" * 24  #: what no key of ours is digested to
 class Hand:
     """Somebody with the same key who works in the account directly."""
 
-    platform: Platform
-    api: str = "v1.3"
+    client: httpx.Client
 
     def call(self, method: str, path: str, **given: Any) -> Any:
         """Make a call; return its JSON."""
-        headers = {"x-api-key": KEY, **given.pop("headers", {})}
-        answer = httpx.request(
-            method, f"{self.platform.base_url}/{self.api}{path}", headers=headers, timeout=20, trust_env=False, **given
-        )
+        answer = self.client.request(method, path, **given)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
@@ -75,6 +73,15 @@ class Hand:
         made = self.call("POST", base, json=body)["_id"]
         until(lambda: self.call("GET", f"{base}/{made}")["status"] == "ready", "the entry")
         return str(made)
+
+
+@contextmanager
+def at_work(folder: Path, api: str = "v1.3") -> Iterator[tuple[Platform, Hand]]:
+    """Serve a platform, and give a hand in its account."""
+    with serving(folder / "there") as platform:
+        base = f"{platform.base_url}/{api}"
+        with httpx.Client(base_url=base, headers={"x-api-key": KEY}, timeout=20, trust_env=False) as client:
+            yield platform, Hand(client)
 
 
 def at_terminal(terminal: Terminal, answers: str, *args: str) -> Ended:
@@ -125,8 +132,8 @@ def abandoned(terminal: Terminal, platform: Platform) -> None:
 
 def test_an_account_is_tidied_up(tmp_path: Path) -> None:
     """Leftovers of every sort: planned, refused without a yes, deleted with one, and nothing else; then there is nothing."""
-    with serving(tmp_path / "there") as platform:
-        here, hand = customer(tmp_path / "here", platform, **INDEX), Hand(platform)
+    with at_work(tmp_path) as (platform, hand):
+        here = customer(tmp_path / "here", platform, **INDEX)
         abandoned(here, platform)
         stuck = {**hand.listed("/assets"), **hand.listed("/analyze/tasks")}
         clips(here.folder / "films", 2)
@@ -183,8 +190,8 @@ def account(hand: Hand, index_id: str) -> set[str]:
 
 def test_a_vanished_upload_is_sent_again_and_nothing_is_asked_twice(tmp_path: Path) -> None:
     """Somebody has deleted an asset: the next run uploads it, asks nothing that has an answer, and a new prompt works."""
-    with serving(tmp_path / "there") as platform:
-        here, hand = customer(tmp_path / "here", platform, jobs={"enabled": ["gist"]}), Hand(platform)
+    with at_work(tmp_path) as (platform, hand):
+        here = customer(tmp_path / "here", platform, jobs={"enabled": ["gist"]})
         clips(here.folder / "films", 3)
         assert here.run("run", "films").code == 0
         gone, lost = sorted(hand.listed("/assets").values(), key=lambda each: each["filename"])[:2]
@@ -206,8 +213,8 @@ def test_a_vanished_upload_is_sent_again_and_nothing_is_asked_twice(tmp_path: Pa
 
 def test_killed_while_deleting_and_repeated(tmp_path: Path) -> None:
     """SIGKILL between deletions, again and again: what is gone is gone, what is ours in use stays, the rest follows."""
-    with serving(tmp_path / "there") as platform:
-        here, hand = customer(tmp_path / "here", platform, jobs={"enabled": ["gist"]}), Hand(platform)
+    with at_work(tmp_path) as (platform, hand):
+        here = customer(tmp_path / "here", platform, jobs={"enabled": ["gist"]})
         clips(here.folder / "films", 1)
         assert here.run("run", "films").code == 0
         (kept,) = hand.listed("/assets").values()
@@ -232,8 +239,8 @@ def test_killed_while_deleting_and_repeated(tmp_path: Path) -> None:
 def test_the_older_api_is_tidied_up_and_repaired(tmp_path: Path) -> None:
     """v1.2: a second task of the same file goes with its video; a deleted video is uploaded again, its answers stay."""
     config: dict[str, Any] = {**INDEX, "provider": {"api": "v1.2"}}
-    with serving(tmp_path / "there") as platform:
-        here, hand = customer(tmp_path / "here", platform, **config), Hand(platform, "v1.2")
+    with at_work(tmp_path, "v1.2") as (platform, hand):
+        here = customer(tmp_path / "here", platform, **config)
         clips(here.folder / "films", 2)
         assert here.run("run", "films").code == 0
         (films,) = hand.listed("/indexes")

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from pipeline.account import Holding, OpenSession
-from pipeline.app.reconciling import Agreed, Tidier
+from pipeline.app.reconciling import Tidier
 from pipeline.app.surveying import Survey
 from pipeline.errors import Throttled, Transient
 from pipeline.ingest.marks import question_digest, upload_digest
 from pipeline.model import Json, Lane, NewTask, Placed, Selection, State, Task
 from pipeline.store.memory import MemoryDatabase
 from pipeline.store.register import Register
-from pipeline.views import Reconciled, Reconciliation
+from pipeline.views import Agreed, Reconciled, Reconciliation
 from tests.conformance.store_kit import bring
 from tests.fake_account import FakeAccount
 from tests.fakes import Crash, Wreck, Wrecked
