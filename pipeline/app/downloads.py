@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,15 +14,21 @@ import anyio
 import anyio.to_thread
 import platformdirs
 
+from pipeline import log
 from pipeline.config import Settings
 from pipeline.ingest.item import Release
-from pipeline.ports import Ceilings, Clock, Journal
+from pipeline.model import Selection, Task
+from pipeline.ports import Ceilings, Clock, Journal, Records
 from pipeline.source.pace import Pace, PaceRules
 from pipeline.source.pace_notes import OwnNotes, SharedNotes, file_of
 from pipeline.source.room import Room
-from pipeline.source.youtube import Asker, YouTubeSource
+from pipeline.source.sweeping import Sweep, fate_of, videos_below
+from pipeline.source.youtube import VIDEO_PREFIX, Asker, YouTubeSource
 from pipeline.source.youtube_folder import released
 from pipeline.source.youtube_process import Crew, Launch
+
+_log = log.get("youtube")
+_PAGE = 500  #: videos whose tasks are read at once
 
 
 def crew_of(settings: Settings) -> Crew:
@@ -75,6 +82,22 @@ def youtube_of(settings: Settings, asker: Asker, clock: Clock, ceilings: Ceiling
 def download_folder(settings: Settings) -> Path:
     """Return where fetched videos lie until they are uploaded."""
     return settings.run.state / "work" / "youtube"
+
+
+async def swept(settings: Settings, records: Records, clock: Clock) -> None:
+    """Remove what earlier runs left of downloads that are over; whatever goes wrong is a note."""
+    folder = download_folder(settings)
+    videos = await anyio.to_thread.run_sync(videos_below, folder)
+    tasks: dict[str, list[Task]] = {video: [] for video in videos}
+    for page in range(0, len(videos), _PAGE):
+        keys = tuple(VIDEO_PREFIX + video for video in videos[page : page + _PAGE])
+        for task in await records.tasks(Selection(kinds=("item", "video"), keys=keys)):
+            tasks[task.key.removeprefix(VIDEO_PREFIX)].append(task)
+    fates = {video: fate_of(found) for video, found in tasks.items()}
+    spare = settings.fetch.max_bytes / 10 or math.inf
+    sweep = Sweep(folder, clock.now(), settings.fetch.keep, spare)
+    if await anyio.to_thread.run_sync(sweep.over, fates):
+        _log.info("youtube.swept", folders=sweep.removed)
 
 
 def release_of(settings: Settings) -> Release:

@@ -50,7 +50,7 @@ async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None
         Busy: another run works on the state folder.
         ConfigError: nothing to do, a bad configuration, or bad lines under ``strict``.
     """
-    from pipeline.app.downloads import asking
+    from pipeline.app.downloads import asking, swept
 
     clock, rng = SystemClock(), Random()
     sources = list(sources) or list(settings.run.manifests)
@@ -61,6 +61,7 @@ async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None
         entries = _entries(settings, sources)
         async with writing(settings) as database:
             await _something_to_do(database, sources)
+            await swept(settings, database, clock)
             async with (
                 asking(settings, database, clock, rng) as asker,
                 opened(settings, database, clock, rng, asker=asker) as api,

@@ -79,5 +79,13 @@ def record_of(formats: Sequence[Format]) -> list[Json]:
     return [[each.id, each.protocol, each.size, each.ext] for each in formats]
 
 
+def formats_of(record: Any) -> list[Format]:
+    """Return the formats that a record names, as far as it tells; anything odd in it names none."""
+    rows = record if isinstance(record, list) else []
+    if not all(isinstance(row, list) and len(row) == 4 for row in rows):
+        return []
+    return [format_of(dict(zip(("format_id", "protocol", "filesize", "ext"), row, strict=True))) for row in rows]
+
+
 def _whole(value: Any) -> int | None:
     return int(value) if isinstance(value, int | float) and value > 0 else None

@@ -48,7 +48,7 @@ from pipeline.source.youtube_probe import LATER, Probe, caption_track, gate, len
 from pipeline.source.youtube_process import Crew, Worker, WorkerGone
 
 _log = log.get("youtube")
-_PREFIX = "youtube:video:"
+VIDEO_PREFIX = "youtube:video:"
 _IN_A_ROW = 3  #: failures that blame the machine, before the source is paused
 _DAMAGED = (60.0, 600.0)  #: seconds before a video that came damaged twice is fetched again
 _SLACK = 100  #: bytes by which a size may differ from what was announced
@@ -191,7 +191,7 @@ class YouTubeSource:
             Permanent, InputError: this video cannot be had.
             Transient: try again.
         """
-        video = item.key.removeprefix(_PREFIX)
+        video = item.key.removeprefix(VIDEO_PREFIX)
         with JobFolder(workdir / "youtube", video) as folder:
             done = await to_thread.run_sync(folder.finished)
             if done is None:

@@ -55,7 +55,9 @@ def versions(hello: Hello, tools: Mapping[str, Any], now: float) -> Iterator[Fin
     yield Finding("yt-dlp-ejs", "ok" if hello.ejs else "warn", hello.ejs or "not found", "" if hello.ejs else lacking)
     yield _runtimes(tools.get("runtimes"))
     ffmpeg = tools.get("ffmpeg")
-    cost = "" if ffmpeg else "picture and sound are put together by ourselves; HLS-only videos keep their MPEG-TS form"
+    cost = (
+        "" if ffmpeg else "picture and sound are put together by ourselves, which fails for streams whose clock jumps"
+    )
     yield Finding("ffmpeg", "ok" if ffmpeg else "warn", str(ffmpeg or "not found"), cost)
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from pipeline.errors import Transient
 from pipeline.model import Json
-from pipeline.source.formats import Format, record_of
+from pipeline.source.formats import Format, formats_of, record_of
 from pipeline.source.media import trouble
 
 _RECORD, _DONE, _KEPT = "attempt.json", "done.json", "kept"
@@ -42,7 +43,7 @@ class JobFolder:
 
     def __init__(self, base: Path, video: str) -> None:
         # Ids differ by case alone, and some disks do not tell case: the hash does. None may begin with a hyphen.
-        self.path = base.absolute() / f"yt_{video}_{sha256(video.encode()).hexdigest()[:6]}"
+        self.path = base.absolute() / _name(video)
         self._video = video
         self._lock = FileLock(self.path.with_suffix(".lock"), timeout=0, mode=0o600)
 
@@ -83,6 +84,15 @@ class JobFolder:
         _store(self.path / _RECORD, record)
         return kept
 
+    def trim(self) -> int:
+        """Keep what a later attempt may go on with, and return how many bytes that is; the rest is removed."""
+        record = _load(self.path / _RECORD)
+        formats = formats_of(record.get("formats")) if isinstance(record, dict) else []
+        if not formats or not all(each.whole and each.size for each in formats):
+            self.empty()
+            return 0
+        return self._keep(formats)
+
     def _keep(self, formats: Sequence[Format]) -> int:
         """Remove everything but whole files and parts of these formats; return the bytes that stay."""
         sizes = {f"{self._video}.{each.id}.{each.ext}": each.size or 0 for each in formats}
@@ -107,6 +117,23 @@ class JobFolder:
         for entry in list(self.path.iterdir()):
             _remove(entry)
 
+    def remove(self) -> None:
+        """Remove the folder. What says that its file is whole goes last: whoever is killed on the way can begin again."""
+        for entry in sorted(self.path.iterdir(), key=lambda entry: entry.name == _DONE):
+            _remove(entry)
+        self.path.rmdir()
+        self.path.with_suffix(".lock").unlink(missing_ok=True)
+
+    @property
+    def kept(self) -> bool:
+        """True for what stays on purpose."""
+        return (self.path / _KEPT).exists()
+
+    @property
+    def touched(self) -> float:
+        """When something in it last changed, in epoch seconds."""
+        return max(entry.lstat().st_mtime for entry in (self.path, *self.path.iterdir()))
+
     def finish(self, done: Finished) -> None:
         """Remember that this file is whole, and remove what else lies around; captions stay."""
         for entry in list(self.path.iterdir()):
@@ -119,9 +146,10 @@ class JobFolder:
 def discard(path: Path) -> None:
     """Remove the folder of a fetched file; what is not such a folder is left alone."""
     folder = path.parent
-    if folder.name.startswith("yt_") and (folder / _DONE).exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.with_suffix(".lock").unlink(missing_ok=True)
+    video = video_of(folder)
+    if video is not None and (folder / _DONE).exists():
+        with suppress(OSError):  # what is left over is swept by the next run
+            JobFolder(folder.parent, video).remove()
 
 
 def released(path: Path, *, keep: bool) -> None:
@@ -144,9 +172,19 @@ def used(base: Path) -> dict[str, int]:
     return found
 
 
+def video_of(folder: Path) -> str | None:
+    """Return the video whose folder this is, or None for any other folder."""
+    video = folder.name[3:-7]
+    return video if video and folder.name == _name(video) else None
+
+
 def folders_below(base: Path) -> list[Path]:
     """Return the folders of videos: there, or one to an order of the embedded platform."""
     return [entry for depth in ("", "*/youtube/") for entry in base.glob(f"{depth}yt_*") if entry.is_dir()]
+
+
+def _name(video: str) -> str:
+    return f"yt_{video}_{sha256(video.encode()).hexdigest()[:6]}"
 
 
 def _remove(entry: Path) -> None:

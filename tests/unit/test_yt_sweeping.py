@@ -1,0 +1,215 @@
+"""What is left of downloads that are over: removed when a run begins, and never what somebody still needs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from pipeline.app.downloads import download_folder, swept
+from pipeline.errors import Throttled
+from pipeline.model import Lane, NewTask, Placed, Selection, State, Task
+from pipeline.source.formats import Format, format_of, formats_of, record_of
+from pipeline.source.room import Room
+from pipeline.source.sweeping import Fate, Sweep, fate_of, videos_below
+from pipeline.source.youtube_folder import Finished, JobFolder, discard, released, used, video_of
+from pipeline.store.memory import MemoryDatabase
+from tests.rig import settings_for
+from tests.virtual import VirtualClock, run_virtual
+
+V, W, X = "dQw4w9WgXcQ", "a_b-c_d-e_f", "-_third0001"
+HTTP = format_of({"format_id": "18", "protocol": "https", "ext": "mp4", "filesize": 100})
+HLS = format_of({"format_id": "96", "protocol": "m3u8_native", "ext": "mp4"})
+
+
+def half(base: Path, video: str = V, kind: Format = HTTP, size: int = 60) -> Path:
+    """Leave a half-fetched video and something besides; return its folder."""
+    with JobFolder(base, video) as folder:
+        folder.prepare([kind])
+        (folder.path / f"{video}.{kind.id}.{kind.ext}.part").write_bytes(b"x" * size)
+        (folder.path / "other.temp.mp4").write_bytes(b"x" * 5)
+    return folder.path
+
+
+def whole(base: Path, video: str = V) -> Path:
+    """Leave a fetched video; return its path."""
+    with JobFolder(base, video) as folder:
+        path = folder.path / f"{video}.18.mp4"
+        path.write_bytes(b"x" * 100)
+        folder.finish(Finished(path, 100, "ab", {}))
+    return path
+
+
+def sweep(base: Path, fates: Mapping[str, Fate], *, keep: bool = False, spare: float = 1e9, age: float = 0.0) -> int:
+    """Sweep so many seconds after everything was written."""
+    now = max((entry.lstat().st_mtime for entry in base.rglob("*")), default=0.0) + age
+    return Sweep(base, now, keep, spare).over(fates)
+
+
+@pytest.mark.parametrize(
+    ("item", "video", "fate"),
+    [
+        *((state, None, Fate.STAYS) for state in (State.PENDING, State.RUNNING, State.HELD)),
+        *((State.DONE, state, Fate.STAYS) for state in (State.PENDING, State.RUNNING, State.HELD, State.FAILED)),
+        (State.PENDING, State.DONE, Fate.STAYS),
+        (State.FAILED, None, Fate.WAITS),
+        (None, None, Fate.WAITS),
+        (State.CANCELLED, None, Fate.GOES),
+        (State.CANCELLED, State.CANCELLED, Fate.GOES),
+        (State.DONE, State.DONE, Fate.GOES),
+        (State.DONE, State.CANCELLED, Fate.GOES),
+        (State.DONE, None, Fate.GOES),
+    ],
+)
+def test_a_video_is_over_when_nobody_comes_back_for_it(item: State | None, video: State | None, fate: Fate) -> None:
+    """Open tasks keep everything, and so does an upload that failed; what a retry could use waits; the rest goes."""
+    states = {"item": item, "video": video}
+    tasks = [
+        Task(0, kind, f"youtube:video:{V}", "x", {}, state, Lane.FETCH, 0) for kind, state in states.items() if state
+    ]
+    assert fate_of(tasks) is fate
+
+
+def test_every_fate_is_carried_out(tmp_path: Path) -> None:
+    """Needed ones stay as they are, of waiting ones the part that can be gone on with stays, the rest is gone."""
+    folders = {video: half(tmp_path, video) for video in (V, W, X)}
+    assert [video_of(folder) for folder in folders.values()] == [V, W, X]
+    assert sweep(tmp_path, {V: Fate.STAYS, W: Fate.WAITS, X: Fate.GOES}) == 1
+    assert sorted(os.listdir(folders[V])) == sorted(["attempt.json", f"{V}.18.mp4.part", "other.temp.mp4"])
+    assert sorted(os.listdir(folders[W])) == sorted(["attempt.json", f"{W}.18.mp4.part"])
+    assert videos_below(tmp_path) == sorted([V, W])
+    assert not folders[X].with_suffix(".lock").exists()
+    with JobFolder(tmp_path, W) as again:
+        assert again.prepare([HTTP]) == 60
+
+
+@pytest.mark.parametrize(
+    "torn", [b"", b"{", b"[]", b'{"formats": 7}', b'{"formats": [[1]]}', b'{"formats": [[null, 1, 2, 3]]}']
+)
+def test_what_cannot_be_gone_on_with_does_not_wait(tmp_path: Path, torn: bytes) -> None:
+    """Pieces, parts of unknown size, complete parts, and folders without a record that can be read."""
+    half(tmp_path, V, HLS)
+    half(tmp_path, W, HTTP, size=100)
+    (half(tmp_path, X) / "attempt.json").write_bytes(torn)
+    assert sweep(tmp_path, {}) == 3
+    assert videos_below(tmp_path) == []
+
+
+def test_waiting_has_an_end_and_a_bound(tmp_path: Path) -> None:
+    """After a week even a good part goes; and together they take no more than they may."""
+    half(tmp_path, V)
+    half(tmp_path, W)
+    assert sweep(tmp_path, {}, age=8 * 86_400) == 2
+    for video in (V, W, X):
+        half(tmp_path, video)
+    assert sweep(tmp_path, {}, spare=130) == 1
+    assert len(videos_below(tmp_path)) == 2
+
+
+def test_whole_files_stay_where_they_are_kept(tmp_path: Path) -> None:
+    """``keep = true`` outlives every fate and no longer counts; without it a proved upload's copy goes."""
+    path = whole(tmp_path)
+    assert sweep(tmp_path, {V: Fate.WAITS}) == 0
+    assert sweep(tmp_path, {V: Fate.GOES}, keep=True) == 0
+    assert (path.exists(), used(tmp_path)) == (True, {})
+    assert sweep(tmp_path, {V: Fate.GOES}) == 0
+    whole(tmp_path, W)
+    assert sweep(tmp_path, {W: Fate.GOES}) == 1
+
+
+def test_strangers_and_busy_folders_are_left_alone(tmp_path: Path) -> None:
+    """A folder that another process works on, or that is none of ours, is not touched."""
+    (tmp_path / "yt_own films").mkdir()
+    (tmp_path / f"yt_{V}_000000").mkdir()
+    folder = half(tmp_path)
+    code = "import sys; from pathlib import Path; from pipeline.source.youtube_folder import JobFolder\n"
+    code += f"with JobFolder(Path({str(tmp_path)!r}), {V!r}): print(flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert sweep(tmp_path, {V: Fate.GOES}) == 0
+        assert len(os.listdir(folder)) == 3
+        other.communicate()
+    assert sweep(tmp_path, {V: Fate.GOES}) == 1
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(["yt_own films", f"yt_{V}_000000"])
+
+
+def test_a_removal_that_was_cut_off_can_be_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed after any of its steps, the folder is still known as fetched, and the next removal finishes it."""
+    for steps in range(6):
+        path, left = whole(tmp_path), steps
+        (path.parent / "captions.en.vtt").write_text("x")
+
+        def counted(entry: Path, missing_ok: bool = False, real=Path.unlink) -> None:  # type: ignore[no-untyped-def]
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+            real(entry, missing_ok=missing_ok)
+
+        with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+            patch.setattr(Path, "unlink", counted)
+            discard(path)
+        discard(path)
+        assert not path.parent.exists() or os.listdir(path.parent) == []
+        sweep(tmp_path, {V: Fate.GOES})
+        assert not path.parent.exists()
+
+
+def test_formats_survive_their_record() -> None:
+    """What is written for the next attempt is read as it was."""
+    assert record_of(formats_of(record_of([HTTP, HLS]))) == record_of([HTTP, HLS])
+    assert formats_of(None) == formats_of([1]) == []
+
+
+def test_a_run_sweeps_before_it_begins(tmp_path: Path) -> None:
+    """A cancelled item's folder goes, a waiting one's stays, and no folder at all is no trouble."""
+
+    async def work() -> None:
+        clock, database, settings = VirtualClock(), MemoryDatabase(), settings_for(tmp_path)
+        await swept(settings, database, clock)
+        base = download_folder(settings)
+        half(base, V)
+        half(base, W)
+        items = [NewTask("item", f"youtube:video:{video}", "download", {}) for video in (V, W)]
+        await database.submit([Placed(item, Lane.DOWNLOAD, 0) for item in items], clock.now())
+        await swept(settings, database, clock)
+        assert videos_below(base) == sorted([V, W])
+        await database.command("cancel", Selection(keys=(f"youtube:video:{V}",)), clock.now())
+        await swept(settings, database, clock)
+        assert videos_below(base) == [W]
+
+    run_virtual(work())
+
+
+# ------------------------------------------------------------------------------------------------------------------- room
+
+
+def test_a_video_that_does_not_fit_is_not_looked_at_again_before_it_does(tmp_path: Path) -> None:
+    """What one look has found out is remembered: there is room for others, and for this one once enough is free."""
+
+    async def work() -> None:
+        room = Room(tmp_path, 250, VirtualClock(), 600.0)
+        first = whole(tmp_path)
+        await room.look("large")
+        with pytest.raises(Throttled):
+            await room.take("large", 200)
+        with pytest.raises(Throttled):
+            await room.look("large")
+        await room.look("small")
+        released(first, keep=False)
+        await room.look("large")
+        assert await room.take("large", 200) == 250
+
+    run_virtual(work())
+
+
+def test_what_the_embedded_platform_fetches_counts_too(tmp_path: Path) -> None:
+    """Its folders lie one order deeper; their bytes are the same bytes."""
+    whole(tmp_path / "asset-1" / "youtube")
+    assert sum(used(tmp_path).values()) > 100
