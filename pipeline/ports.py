@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from pipeline.lifecycle import Transition
-from pipeline.model import Json, Lane, Parked, Placed, Result, Selection, Spend, Task
+from pipeline.model import Json, Lane, Parked, Placed, Result, Selection, Spend, Task, Trouble
 
 
 class Clock(Protocol):
@@ -92,9 +92,9 @@ class Store(Protocol):
         """Remember that a scope takes no new work until a time; a later time for the same scope replaces the earlier."""
         ...
 
-    async def unpark(self, scopes: Sequence[str], now: float) -> int:
-        """Forget these, and let what met the same trouble in those lanes wait no longer: pending tasks that would be due
-        later are due now. In one transaction; return how many tasks.
+    async def unpark(self, scopes: Sequence[str], classes: Sequence[str], now: float) -> int:
+        """Forget these, and let pending tasks wait no longer whose trouble is of these classes: due later, they are due now.
+        In one transaction; return how many tasks.
         """
         ...
 
@@ -246,6 +246,8 @@ class MediaStatus:
     word: str = ""  #: the provider's own word
     message: str = ""
     look_again: float = 10.0  #: seconds
+    trouble: Trouble | None = None  #: of a failed one, where the platform gives a reason with a class of ours
+    later: float | None = None  #: seconds after which a failed one can be handed over again; None: never by itself
     #: duration, size, width, height as the provider sees them; ``video_id`` where analysis needs another id than upload
     facts: Mapping[str, Json] = field(default_factory=dict)
 

@@ -55,11 +55,10 @@ async def _reopen(settings: Settings, database: Database, classes: Sequence[str]
 
     clock = SystemClock()
     lifted = await pace_of(settings, database, clock, Random()).lift(classes)
-    parked = await database.parked(clock.now())
-    scopes = {each.scope for each in parked if not classes or each.trouble.code in classes}
-    if lifted:
-        scopes.add(Lane.DOWNLOAD.value)
-    tasks = await database.unpark(sorted(scopes), clock.now()) if scopes else 0
+    parked = [each for each in await database.parked(clock.now()) if not classes or each.trouble.code in classes]
+    scopes = {each.scope for each in parked} | ({Lane.DOWNLOAD.value} if lifted else set())
+    met = {*lifted, *(each.trouble.code for each in parked)}
+    tasks = await database.unpark(sorted(scopes), sorted(met), clock.now()) if scopes else 0
     return Reopened(sorted(scopes), tasks)
 
 

@@ -40,6 +40,7 @@ class Patient:
         self._clock = clock
         self._rng = rng
         self._tries = rules.attempts
+        self._patience = settings.limits.patience
         self._most = rules.stage_hours * 3600  #: seconds altogether
         self._backoff = Backoff(rules.retry_first, rules.retry_most)
 
@@ -67,8 +68,8 @@ class Patient:
 
     def _wait(self, error: Transient, tries: int) -> float | None:
         """Return the seconds before the next try; None: that was the last."""
-        if isinstance(error, Throttled):
-            return error.after
+        if isinstance(error, Throttled):  # a long pause is not sat out here: the run says when, and another one goes on
+            return error.after if error.after is not None and error.after <= self._patience else None
         if error.waits is not None:
             return error.waits[tries - 1] if tries <= len(error.waits) else None
         if tries >= self._tries:

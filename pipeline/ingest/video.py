@@ -32,6 +32,7 @@ from pipeline.ingest.compose import analysis_key, group
 from pipeline.ingest.contents import Mark, located
 from pipeline.ingest.indexing import IndexDoor, indexing_task
 from pipeline.ingest.item import ReadCaptions, Release
+from pipeline.ingest.refused import settled_as_failed
 from pipeline.ingest.wishes import Desk, Wish
 from pipeline.kit import (
     Advance,
@@ -204,18 +205,12 @@ class VideoKind:
         if status.state == "ready":
             seconds = status.facts.get("duration") or task.data.get("seconds", 0.0)
             answer_id = status.facts.get("video_id") or task.data["media_id"]
-            known = {"seconds": seconds, "answer_id": answer_id, "again": 0, "settled": True}
+            known = {"seconds": seconds, "answer_id": answer_id, "again": 0, "settled": True, "waiting": {}}
             return Advance("fan_out", {**task.data, **known})
         afresh = {**task.data, "generation": int(task.data.get("generation", 0)) + 1, "settled": False}
         if status.state == "gone":
             return self._afresh(task, afresh)
-        trouble = Trouble(
-            "asset_failed",
-            "The platform could not read the uploaded file.",
-            "Check that the file plays; transcode it to H.264/AAC in MP4; then `reelmill retry`.",
-            status.message,
-        )
-        return Fail(trouble, stage="place", data=afresh)
+        return settled_as_failed(task, status, afresh, self._clock.now())
 
     def _afresh(self, task: Task, data: dict[str, Json]) -> Outcome:
         """Upload again what the platform does not have any more."""

@@ -17,12 +17,13 @@ from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 
 from pipeline import log
-from pipeline.errors import ReelmillError, StoreError
+from pipeline.errors import NotYet, ReelmillError, StoreError, Throttled
 from pipeline.local import shelf as shelves
 from pipeline.local.records import ASSETS, Asset
 from pipeline.local.shelf import Held, Shelf
 from pipeline.local.state import State, settle
 from pipeline.model import Json
+from pipeline.ports import Clock
 
 _log = log.get("platform")
 
@@ -36,8 +37,9 @@ AWAITED: dict[str, Json] = {"awaited": True}  #: the technical facts of a video 
 class Deliveries:
     """Brings awaited videos; without a fetcher they stay awaited, for a platform that has one."""
 
-    def __init__(self, state: State, shelf: Shelf | None, fetch: Fetch | None, most: int) -> None:
+    def __init__(self, state: State, shelf: Shelf | None, fetch: Fetch | None, most: int, clock: Clock) -> None:
         self._state = state
+        self._clock = clock
         self._shelf = shelf
         self._fetch = fetch
         self._most = most  #: bytes
@@ -74,13 +76,19 @@ class Deliveries:
                 "platform.not_fetched", asset=asset.id, url=asset.url, why=str(error), remedy=error.trouble.remedy
             )
             await self._clear(asset)
-            return dataclasses.replace(asset, status="failed", error=str(error))
+            technical = {"refusal": self._refusal(error)}
+            return dataclasses.replace(asset, status="failed", error=str(error), technical=technical)
         if held is None:
             _log.warning("platform.awaited", asset=asset.id, url=asset.url, why="nothing here fetches from YouTube")
             return None
         done = await self._keep(asset, held)
         await self._clear(asset)
         return done
+
+    def _refusal(self, error: ReelmillError) -> dict[str, Json]:
+        """Return the reason as data; ``again_at`` (epoch seconds) where the address can be handed over once more then."""
+        after = error.after if isinstance(error, NotYet | Throttled) else None
+        return {**error.trouble.as_json(), **({} if after is None else {"again_at": self._clock.now() + after})}
 
     async def _shelved(self, video: str) -> Held | None:
         shelf = self._shelf

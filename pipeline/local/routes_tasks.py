@@ -6,6 +6,7 @@ import mimetypes
 import sqlite3
 from collections.abc import Mapping
 from pathlib import PurePosixPath
+from types import MappingProxyType
 from urllib.parse import unquote, urlsplit
 
 from starlette.requests import Request
@@ -185,15 +186,26 @@ class TaskRoutes:
     async def page(self, request: Request) -> Response:
         """List tasks, newest first unless said otherwise."""
         wanted = listed(request.query_params, _COLUMNS, beside={"task_id <> ''": None})
-        total, found = await self._desk.state.look(lambda db: wanted.fetch(db, VIDEOS))
+
+        def look(db: sqlite3.Connection) -> tuple[int, list[tuple[Video, Mapping[str, Json]]]]:
+            total, found = wanted.fetch(db, VIDEOS)
+            return total, [(video, _refusal(db, video)) for video in found]
+
+        total, found = await self._desk.state.look(look)
         now = self._desk.clock.now()
-        return reply({"data": [task_view(video, now) for video in found], "page_info": wanted.page.info(total)})
+        views = [task_view(video, now, refusal) for video, refusal in found]
+        return reply({"data": views, "page_info": wanted.page.info(total)})
 
     async def show(self, request: Request) -> Response:
         """Show one task."""
         key = request.path_params["task_id"]
-        video = await self._desk.state.look(lambda db: _task(db, key))
-        return reply(task_view(video, self._desk.clock.now()))
+
+        def look(db: sqlite3.Connection) -> tuple[Video, Mapping[str, Json]]:
+            video = _task(db, key)
+            return video, _refusal(db, video)
+
+        video, refusal = await self._desk.state.look(look)
+        return reply(task_view(video, self._desk.clock.now(), refusal))
 
     async def counts(self, request: Request) -> Response:
         """Count the tasks of an index by status."""
@@ -226,8 +238,8 @@ class TaskRoutes:
         return Response(status_code=204)
 
 
-def task_view(video: Video, now: float) -> dict[str, Json]:
-    """Return a task as v1.2 shows it."""
+def task_view(video: Video, now: float, refusal: Mapping[str, Json] = MappingProxyType({})) -> dict[str, Json]:
+    """Return a task as v1.2 shows it; a refusal of the site behind an address goes beyond what the vendor told."""
     view: dict[str, Json] = {
         "_id": video.task_id,
         "index_id": video.index_id,
@@ -245,9 +257,19 @@ def task_view(video: Video, now: float) -> dict[str, Json]:
     }
     if video.status == "ready":
         view["video_id"] = video.id
+    if refusal:
+        again = {"again_at": time_text(float(refusal["again_at"]))} if "again_at" in refusal else {}
+        view["error"] = {**refusal, **again}
     if video.status not in FINAL:
         view["process"] = _progress(video, now)
     return view
+
+
+def _refusal(db: sqlite3.Connection, video: Video) -> Mapping[str, Json]:
+    """Return why the file of a failed task could not be fetched; empty where it failed otherwise."""
+    asset = ASSETS.get(db, video.asset_id) if video.status == "failed" else None
+    refusal = asset.technical.get("refusal") if asset is not None else None
+    return refusal if isinstance(refusal, dict) else {}
 
 
 def _progress(video: Video, now: float) -> dict[str, Json]:

@@ -58,7 +58,7 @@ class Work:
         self._shelf = shelf
         self._workers = workers
         self._indexing = Indexing(state, crew, clock, limits)
-        self._deliveries = Deliveries(state, shelf, fetch, limits.task_bytes)
+        self._deliveries = Deliveries(state, shelf, fetch, limits.task_bytes, clock)
         self._group: anyio.abc.TaskGroup | None = None
         self._assets: asyncio.Queue[str] = asyncio.Queue()
         self._awaited: asyncio.Queue[str] = asyncio.Queue()

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from pipeline.errors import Ambiguous, NeedsOperator, NotYet, Permanent, ReelmillError
-from pipeline.model import Json
+from pipeline.model import Json, Trouble
 from pipeline.ports import Answer, Ceilings, MediaStatus, NewUpload, Question
 from pipeline.provider import wire
 from pipeline.provider.codes import MEANINGS
@@ -251,13 +251,28 @@ def _media(body: Mapping[str, Any], response: Response) -> MediaStatus:
     remains = _remains(body, response) if state == "working" else 0.0
     facts = {name: metadata.get(name) for name in ("duration", "width", "height", "filename")}
     facts |= {"video_id": body.get("video_id") or None, "remain_seconds": round(remains, 1) or None}
+    trouble, later = _refusal(wire.sub(body, "error"), response) if state == "failed" else (None, None)
     return MediaStatus(
+        trouble=trouble,
+        later=later,
         state=state,
         word=word,
         message=wire.clip(wire.said(wire.sub(body, "error"), "message") or wire.said(body, "message")),
         look_again=min(remains / _PART, _LATEST),
         facts={name: value for name, value in facts.items() if value is not None},
     )
+
+
+def _refusal(error: Mapping[str, Any], response: Response) -> tuple[Trouble | None, float | None]:
+    """Return why a task failed, and the seconds until it can be made again; the vendor says neither, our platform does."""
+    code, message = wire.said(error, "code"), wire.clip(wire.said(error, "message"))
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", code) or not message:
+        return None, None
+    trouble = Trouble(code, message, wire.clip(wire.said(error, "remedy")), wire.clip(wire.said(error, "detail")))
+    again = wire.epoch(error.get("again_at"))
+    if again is None:
+        return trouble, None
+    return trouble, max(0.0, again - (wire.http_date(response.headers.get("date", "")) or response.at))
 
 
 def _remains(body: Mapping[str, Any], response: Response) -> float:

@@ -33,6 +33,7 @@ _FORGIVEN = 50  #: good requests after which the pace doubles again
 _PROBING = 15.0
 _DECIDES = 600.0  #: seconds in which the one video that finds out must have an answer
 _SITE = "youtube"
+_PAUSED = "paused"  #: the class of a pause whose reason is lost
 _TURN = count(1)
 _ENDLESS = 1e300
 
@@ -116,13 +117,12 @@ class Pace:
         gate = self._address if address else self._own
         return await gate.refused(trouble, pause, slower=slower)
 
-    async def lift(self, classes: Collection[str] = ()) -> bool:
+    async def lift(self, classes: Collection[str] = ()) -> list[str]:
         """Let the next one ask at once, as an operator wants it; a refusal then pauses for twice as long as the last one.
 
-        ``classes`` narrows it to pauses for these troubles. Return True if there was such a pause.
+        ``classes`` narrows it to pauses for these troubles. Return the classes of the troubles for which there was one.
         """
-        address, own = await self._address.lift(classes), await self._own.lift(classes)
-        return address or own
+        return [code for gate in (self._address, self._own) if (code := await gate.lift(classes))]
 
 
 class _Gate:
@@ -222,21 +222,21 @@ class _Gate:
 
         return await self._notes.change(after_refusal)
 
-    async def lift(self, classes: Collection[str]) -> bool:
-        """End a pause; return True if there was one."""
+    async def lift(self, classes: Collection[str]) -> str:
+        """End a pause; return its class, empty if there was none."""
 
-        def lifted(kept: Kept) -> tuple[dict[str, Json] | None, bool]:
+        def lifted(kept: Kept) -> tuple[dict[str, Json] | None, str]:
             now = self._clock.now()
             state = self._read(kept, now)
-            code = state.trouble.code if state.trouble is not None else ""
+            code = state.trouble.code if state.trouble is not None else _PAUSED
             if state.until <= now or (classes and code not in classes):
-                return None, False
-            return _kept(replace(state, until=0.0)), True
+                return None, ""
+            return _kept(replace(state, until=0.0)), code
 
         return await self._notes.change(lifted)
 
     def _refusal(self, state: _State, now: float) -> Throttled:
-        trouble = state.trouble or Trouble("paused", "The source is paused.")
+        trouble = state.trouble or Trouble(_PAUSED, "The source is paused.")
         message = f"{trouble.message} YouTube is left alone until {iso(state.until)}; everything else goes on."
         error = Throttled(message, after=state.until - now, group=_SITE, detail=trouble.detail)
         error.trouble = Trouble(trouble.code, message, trouble.remedy, trouble.detail)

@@ -158,16 +158,16 @@ class MemoryDatabase(MemoryRecords):
         if known is None or known[1] < parked.until:
             self._parked[parked.scope] = row
 
-    async def unpark(self, scopes: Sequence[str], now: float) -> int:
-        """Forget these, and let what met the same trouble in those lanes wait no longer."""
+    async def unpark(self, scopes: Sequence[str], classes: Sequence[str], now: float) -> int:
+        """Forget these, and let tasks with such troubles wait no longer."""
         self._check()
-        codes = {scope: loads(row[2])["code"] for scope in scopes if (row := self._parked.pop(scope, None)) is not None}
-        lines = [
+        for scope in scopes:
+            self._parked.pop(scope, None)
+        late = [
             line
             for line in self._lines.values()
-            if line.state is State.PENDING and line.lane in codes and line.code == codes[line.lane]
+            if line.state is State.PENDING and line.code in classes and line.wake_at is not None and line.wake_at > now
         ]
-        late = [line for line in lines if line.wake_at is not None and line.wake_at > now]
         for line in late:
             line.wake_at = line.updated = now
             self._queue.add(line)

@@ -127,13 +127,10 @@ INSERT INTO parked (scope, until, trouble) VALUES (?, ?, ?)
 ON CONFLICT (scope) DO UPDATE SET until = excluded.until, trouble = excluded.trouble WHERE excluded.until > parked.until
 """
 
-#: Let pending tasks that met the trouble for which their lane is parked wait no longer.
+#: Let pending tasks that wait because of these classes of trouble wait no longer.
 HURRY = """
 UPDATE task SET wake_at = ?2, updated = ?2
-WHERE state = 'pending' AND wake_at > ?2 AND json_extract(trouble, '$.code') = (
-    SELECT json_extract(parked.trouble, '$.code') FROM parked
-    WHERE parked.scope = task.lane AND parked.scope IN (SELECT value FROM json_each(?1))
-)
+WHERE state = 'pending' AND wake_at > ?2 AND json_extract(trouble, '$.code') IN (SELECT value FROM json_each(?1))
 """
 
 #: Forget parked scopes.

@@ -185,9 +185,9 @@ class SqliteDatabase(SqliteRecords):
         row = (name(parked.scope), parked.until, to_json(parked.trouble.as_json()))
         await self._writing().statement(queries.PARK, row)
 
-    async def unpark(self, scopes: Sequence[str], now: float) -> int:
-        """Forget these, and let what met the same trouble in those lanes wait no longer, in one transaction."""
-        return await self._writing().whole(partial(_unpark, to_json(list(scopes)), now))
+    async def unpark(self, scopes: Sequence[str], classes: Sequence[str], now: float) -> int:
+        """Forget these, and let tasks with such troubles wait no longer, in one transaction."""
+        return await self._writing().whole(partial(_unpark, to_json(list(scopes)), to_json(list(classes)), now))
 
     async def aclose(self) -> None:
         """Close the database after the write at work. Idempotent."""
@@ -224,7 +224,7 @@ class SqliteDatabase(SqliteRecords):
         return self._writer
 
 
-def _unpark(scopes: str, now: float, connection: sqlite3.Connection) -> int:
-    changed = connection.execute(queries.HURRY, (scopes, now)).rowcount
+def _unpark(scopes: str, classes: str, now: float, connection: sqlite3.Connection) -> int:
+    changed = connection.execute(queries.HURRY, (classes, now)).rowcount
     connection.execute(queries.UNPARK, (scopes,))
     return changed

@@ -106,6 +106,24 @@ def test_on_v1_2_the_embedded_platform_fetches_the_line_itself(site: MediaServer
 
 
 @pytest.mark.slow
+def test_on_v1_2_a_refusal_is_the_items_own_class_and_a_premiere_comes_back(site: MediaServer, tmp_path: Path) -> None:
+    """What the platform behind could not fetch says why, in our words; what is not there yet is due when it is."""
+    site.refuse(V, "LIVE_STREAM_OFFLINE", "Premieres in 3 days")
+    site.refuse(W, "LOGIN_REQUIRED", "Private video. Sign in if you have been granted access to this video")
+    here = place(tmp_path, site)
+    config = tmp_path / "reelmill.toml"
+    config.write_text(config.read_text().replace('kind = "local"', 'kind = "local"\napi = "v1.2"'))
+    report = here.run(V, W, code=3)
+    assert (report["items"]["failed"], report["items"]["working"]) == (1, 1)
+    assert report["resume_at"] is not None
+    assert "The video is private." in here.tell("why", W)
+    assert "has not been shown yet" in here.tell("why", V)
+    site.video(W)
+    assert here.tell("retry", "--class", "private") == "1 task set to be retried at the next run\n"
+    assert here.run(V, W, code=6)["items"]["done"] == 1
+
+
+@pytest.mark.slow
 def test_kept_copies_stay(site: MediaServer, tmp_path: Path) -> None:
     """``keep = true`` leaves the file where it is."""
     site.video(V)

@@ -131,7 +131,7 @@ class TwoDatabases(RuleBasedStateMachine):
             case "park":
                 self.same("park", Parked(scope.value, self.now + length, Trouble("p", "Spent.")))
             case "unpark":
-                self.same("unpark", [scope.value], self.now)
+                self.same("unpark", [scope.value], list(which.classes), self.now)
             case "note_run":
                 self.same("note_run", RunNote(f"r{number}", length, ended, None, {"n": number}))
             case "tasks":

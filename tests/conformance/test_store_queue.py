@@ -252,14 +252,15 @@ async def test_a_parked_lane_gives_nothing_until_its_time(database: Database) ->
     assert [task.key for task in await claim(database, NOW + 10)] == ["f"]
     await database.submit([placed("g")], 0.0)
     assert await claim(database) == []
-    await database.unpark(["fetch", "unknown"], NOW)
+    await database.unpark(["fetch", "unknown"], [], NOW)
     assert [task.key for task in await claim(database)] == ["g"]
 
 
 @pytest.mark.asyncio
 async def test_opening_a_lane_lets_those_wait_no_longer_that_met_its_trouble(database: Database) -> None:
-    """They are due at once; what waits for another reason, in another lane, or for less long, is left alone."""
+    """They are due at once, in whatever lane; what waits for another reason, or for less long, is left alone."""
     quota, other = Trouble("quota", "Spent."), Trouble("upcoming", "Not yet.")
+    await bring(database, State.FAILED, "failed")
     await database.submit([placed(key) for key in ("met", "premiere", "soon")], 0.0)
     await database.submit([placed("far", lane=Lane.POLL)], 0.0)
     ends = {"met": (quota, 600.0), "premiere": (other, 600.0), "soon": (quota, -5.0), "far": (quota, 600.0)}
@@ -268,13 +269,13 @@ async def test_opening_a_lane_lets_those_wait_no_longer_that_met_its_trouble(dat
         back = moved(task, State.PENDING, trouble=trouble, wake_at=NOW + after, lane=task.lane)
         assert await database.apply(back, NOW)
     await database.park(Parked("fetch", NOW + 600, quota))
-    assert await database.unpark(["poll"], NOW + 1) == 0
-    assert await database.unpark(["fetch"], NOW + 1) == 1
-    assert await database.unpark(["fetch"], NOW + 1) == 0
+    assert await database.unpark(["poll"], [], NOW + 1) == 0
+    assert await database.unpark(["fetch"], ["quota", "unheard"], NOW + 1) == 2
+    assert await database.unpark(["fetch"], ["quota"], NOW + 1) == 0
     assert await database.parked(NOW) == []
     due = {task.key: task.wake_at for task in await database.tasks(Selection())}
-    assert due == {"met": NOW + 1, "premiere": NOW + 600, "soon": NOW - 5, "far": NOW + 600}
-    assert sorted(task.key for task in await claim(database, NOW + 1)) == ["met", "soon"]
+    assert due == {"met": NOW + 1, "premiere": NOW + 600, "soon": NOW - 5, "far": NOW + 1, "failed": None}
+    assert sorted(task.key for task in await claim(database, NOW + 1)) == ["far", "met", "soon"]
 
 
 @pytest.mark.asyncio

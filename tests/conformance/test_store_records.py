@@ -216,9 +216,9 @@ async def test_parked_scopes_are_listed_while_they_are(database: Database) -> No
     await database.park(Parked("poll", NOW + 30, second))
     assert await database.parked(NOW + 10) == [Parked("poll", NOW + 30, second)]
     assert await database.parked(NOW + 30) == []
-    await database.unpark(["poll"], NOW)
+    await database.unpark(["poll"], [], NOW)
     assert await database.parked(NOW + 10) == []
-    await database.unpark([], NOW)
+    await database.unpark([], [], NOW)
 
 
 @pytest.mark.asyncio
@@ -256,7 +256,7 @@ async def test_after_closing_nothing_answers(database: Database) -> None:
         database.submit([placed("b")], 0.0), database.claim(ROOM, "me", NOW, NOW), database.renew([task], NOW),
         database.apply(moved(task), NOW), database.expired(None), database.next_due(list(Lane)),
         database.command("cancel", Selection(), NOW), database.park(Parked("fetch", NOW, TROUBLE)),
-        database.unpark(["fetch"], 0.0), database.tasks(Selection()), database.results(["v"]), database.subjects("", 1),
+        database.unpark(["fetch"], ["x"], 0.0), database.tasks(Selection()), database.results(["v"]), database.subjects("", 1),
         database.counts(), database.tally(), database.parked(NOW), database.spent(), database.spends(["v"]),
         database.runs(1), database.note_run(RunNote("r", 0.0)), database.load("x"), database.save("x", 1),
     ]  # fmt: skip

@@ -187,7 +187,7 @@ async def test_a_reader_sees_commits_and_blocks_nothing(path: Path, database: Sq
         async with writer.lock:
             await writer.transaction(look)
         assert (await one(reader)).stage == "half written"
-        for call in (reader.submit([placed("b")], 0.0), claim(reader), reader.save("x", 1), reader.unpark([], 0.0)):
+        for call in (reader.submit([placed("b")], 0.0), claim(reader), reader.save("x", 1), reader.unpark([], [], 0.0)):
             with pytest.raises(StoreError) as caught:
                 await call
             assert caught.value.trouble.code == "database_read_only"

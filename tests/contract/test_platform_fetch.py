@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import textwrap
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ import httpx
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
-from pipeline.errors import Permanent
+from pipeline.errors import NotYet, Permanent
 from pipeline.local.fetch import UrlPolicy
 from pipeline.local.shelf import Held
+from pipeline.provider.dialect import Response
+from pipeline.provider.v1_2 import V12
 from tests.contract.double import TOKEN, VIDEO, client_of, done, old_client_of, old_index, old_platform, platform, task
 from tests.contract.test_platform_restart import killed
 from tests.contract.test_platform_tasks import WATCH, refused, shelf
@@ -156,6 +160,34 @@ async def test_a_fetch_that_fails_fails_the_task_and_the_asset_says_why(
     async with old_platform(tmp_path, fetch=site.fetch) as (_, client):
         assert (await client.get(f"/tasks/{found['_id']}")).json()["status"] == "failed"
     assert site.asked == [KEY, "aaaaaaaaaaa"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("later", [True, False])
+async def test_the_reason_is_on_the_task_with_when_it_can_be_made_again(tmp_path: Path, later: bool) -> None:
+    """Class, sentence, remedy and time, in the list as on the task; v1.2's other failed tasks say nothing, as before."""
+    site = Site()
+    site.error = (
+        NotYet(
+            "The video has not been shown yet.", after=3600.0, code="upcoming", remedy="wait", detail="Premieres in 1 h"
+        )
+        if later
+        else Permanent("The video is private.", code="private", remedy="cookies")
+    )
+    async with old_platform(tmp_path, fetch=site.fetch) as (_, client):
+        index = await old_index(client)
+        key = await given(client, index)
+        found = await done(client, key)
+        (listed,) = (await client.get("/tasks", params={"index_id": index})).json()["data"]
+        assert listed == found
+        said = found["error"]
+        assert (said["code"], said["remedy"]) == (("upcoming", "wait") if later else ("private", "cookies"))
+        assert ("again_at" in said) is later
+        refused_at = datetime.fromisoformat(found["updated_at"]).timestamp()
+        status = V12().read_media_one(Response(200, {}, json.dumps(found).encode(), refused_at))
+        assert status.trouble is not None
+        assert status.trouble.code == said["code"]
+        assert (round(status.later or 0.0, -2), status.later is None) == ((3600.0, False) if later else (0.0, True))
 
 
 @pytest.mark.asyncio

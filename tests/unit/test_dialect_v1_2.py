@@ -174,6 +174,15 @@ def test_the_platform_says_how_long_it_will_take(more: dict[str, Any], remains: 
     assert API.advice(status) == min(remains / 4, 120)
 
 
+@pytest.mark.parametrize(
+    "error", [None, {"message": "no"}, {"code": "BAD CODE", "message": "x"}, {"code": "private"}, 7]
+)
+def test_a_failed_task_without_a_reason_of_ours_has_none(error: Any) -> None:
+    """The vendor's platform has no field for it; what stands there by chance is no class of trouble."""
+    status = API.read_media_one(answer(task("failed", error=error)))
+    assert (status.state, status.trouble, status.later) == ("failed", None, None)
+
+
 def test_the_platform_s_own_clock_counts() -> None:
     """An estimate is compared with the Date of the answer, not with our clock."""
     ahead = answer(task(estimated_time="2023-10-11T18:30:08Z"), date="Wed, 11 Oct 2023 18:28:08 GMT")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import Ambiguous, Permanent, Transient
-from pipeline.model import State
+from pipeline.model import Selection, State, Trouble
 from pipeline.ports import Ceilings, Item, Line, MediaFacts, MediaStatus, Session
 from tests.engine.lives import Life, ScriptedApi
 from tests.fakes import FakeSource, clips, items
@@ -223,6 +223,59 @@ def test_an_asset_that_always_vanishes_is_given_up(tmp_path: Path) -> None:
     life.api.media = gone  # type: ignore[method-assign]
     assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 3
     assert len(life.effects_of("asset")) == 3
+
+
+UPCOMING = Trouble("upcoming", "The video has not been shown yet.", "it is fetched by itself once it is there", "raw")
+
+
+@pytest.mark.parametrize("airs", [True, False])
+def test_what_the_platform_can_have_later_is_handed_over_again_then(tmp_path: Path, airs: bool) -> None:
+    """A premiere that the platform refuses is given to it once more when it says; after two weeks it is given up."""
+    life = Life.at(tmp_path, limits={"patience": 86_400}, policy={"attempts": 2})
+    real, refused = life.api.media, list[str]()
+
+    async def refusing(media_id: str) -> MediaStatus:
+        if media_id not in refused and airs and len(refused) == 3:
+            return await real(media_id)
+        if media_id not in refused:
+            refused.append(media_id)
+        return MediaStatus("failed", trouble=UPCOMING, later=80_000.0)
+
+    life.api.media = refusing  # type: ignore[method-assign]
+
+    async def scenario() -> None:
+        report = await life.run(items(clips(tmp_path, 1)))
+        video = await life.one("video")
+        if airs:
+            assert (report.exit_code, len(life.effects_of("asset")), video.attempt) == (0, 4, 0)
+            assert life.clock.now() - video.created >= 3 * 80_000
+        else:
+            assert (report.exit_code, video.state, video.trouble) == (3, State.FAILED, UPCOMING)
+            assert 13 * 86_400 <= life.clock.now() - video.created <= 15 * 86_400
+
+    run_virtual(scenario())
+
+
+def test_a_reason_of_the_platform_is_the_class_of_the_failure(tmp_path: Path) -> None:
+    """What can never be had fails at once, by the platform's own reason; a retry hands it over anew."""
+    life = Life.at(tmp_path)
+    real = life.api.media
+    private = Trouble("private", "The video is private.", "give cookies", "raw")
+
+    async def refusing(media_id: str) -> MediaStatus:
+        return MediaStatus("failed", trouble=private)
+
+    life.api.media = refusing  # type: ignore[method-assign]
+
+    async def scenario() -> None:
+        assert (await life.run(items(clips(tmp_path, 1)))).exit_code == 3
+        assert (await life.one("video")).trouble == private
+        await life.database.command("retry", Selection(classes=("private",)), life.clock.now())
+        life.api.media = real  # type: ignore[method-assign]
+        assert (await life.run([])).exit_code == 0
+        assert len(set(life.effects_of("asset"))) == 2
+
+    run_virtual(scenario())
 
 
 def test_the_platforms_length_of_the_video_counts(tmp_path: Path) -> None:

@@ -192,10 +192,12 @@ def test_an_operator_opens_it_and_the_next_refusal_lasts_longer() -> None:
     async def work() -> None:
         clock = VirtualClock()
         pace = pace_over(MemoryDatabase(), clock, 1, PaceRules(0, 0))
-        assert not await pace.lift()
+        assert await pace.lift() == []
         await pace.refused(BLOCK, 3600.0)
-        assert not await pace.lift(["disk"])
-        assert await pace.lift(["bot_check"])
+        await pace.refused(DISK, 60.0, address=False)
+        assert await pace.lift(["cookies_bad"]) == []
+        assert await pace.lift(["disk"]) == ["disk"]
+        assert await pace.lift() == ["bot_check"]
         assert await pace.admit() != Turn()
         assert (await pace.refused(BLOCK, 3600.0)).after == 7200.0
 
