@@ -1,7 +1,9 @@
 """What becomes of each thing in the account, judged by what the database knows of its video. Pure: values in, verdicts out.
 
 Everything that could still be needed is kept: what a task of ours names by its id, and what may be the trace of a call whose
-answer was lost (it carries the name that the next run will ask for). Only what cannot be needed any more is an orphan.
+answer was lost (it carries the name that the next run will ask for). Only what cannot be needed any more is an orphan, and
+only what this database can have made: another state folder that ingests the same video marks its things alike. What is
+older than our own task, of a generation we never reached, or asked of an upload we never had is a stray.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from pipeline.account import Holding
 from pipeline.ingest.marks import Mark, agrees, question_mark, upload_mark
 from pipeline.model import State, Task
 
+_MARGIN = 600.0  #: our clock against the platform's, seconds; what is wrongly taken for older is left alone
 _UNFINISHED = (State.PENDING, State.RUNNING, State.HELD)
 
 
@@ -81,6 +84,8 @@ def judge_upload(holding: Holding, belief: Belief | None, identity: str) -> Verd
         return Verdict.STRAY
     if belief.asked_of & {holding.id, holding.media}:
         return Verdict.KEPT
+    if not known and _made_elsewhere(holding, belief.video, mark):
+        return Verdict.STRAY
     if belief.stopped:
         return Verdict.CANCELLED
     if known:
@@ -94,6 +99,17 @@ def _next_in(video: Task, mark: Mark) -> bool:
     return video.state is not State.DONE and mark.generation >= int(video.data.get("generation", 0))
 
 
+def _older(holding: Holding, task: Task) -> bool:
+    """True if it was there before the task that would have made it."""
+    return holding.created is not None and holding.created < task.created - _MARGIN
+
+
+def _made_elsewhere(holding: Holding, video: Task, mark: Mark | None) -> bool:
+    """True if this database cannot have made an upload although it knows the video."""
+    beyond = mark is not None and mark.generation > int(video.data.get("generation", 0))
+    return _older(holding, video) or (beyond and video.state in (State.DONE, State.CANCELLED))
+
+
 def judge_analysis(holding: Holding, analysis: Task | None) -> Verdict:
     """Judge an analysis task by the analysis of ours that its ``custom_id`` stands for."""
     mark = question_mark(holding.name)
@@ -101,12 +117,15 @@ def judge_analysis(holding: Holding, analysis: Task | None) -> Verdict:
         return Verdict.FOREIGN
     if analysis is None:
         return Verdict.STRAY
-    present = int(analysis.data.get("gen", 0))
+    present, by_id = int(analysis.data.get("gen", 0)), analysis.data.get("task_id") == holding.id
+    another = mark.generation == present and holding.media not in ("", analysis.data.get("media_id"))
+    if not by_id and (another or mark.generation > present or _older(holding, analysis)):
+        return Verdict.STRAY
     if mark.generation < present:
         return Verdict.SUPERSEDED
     if analysis.state is State.CANCELLED:
         return Verdict.CANCELLED
-    if analysis.data.get("task_id") == holding.id or mark.generation > present:
+    if by_id:
         return Verdict.KEPT
     return Verdict.SUPERSEDED if analysis.state is State.DONE else Verdict.AWAITED
 
@@ -122,6 +141,8 @@ def judge_indexed(holding: Holding, belief: Belief | None, identity: str) -> Ver
         return Verdict.STRAY
     if any(task.state in _UNFINISHED for task in by_id):
         return Verdict.KEPT
+    if not by_id and _older(holding, belief.video):
+        return Verdict.STRAY
     if belief.stopped:
         return Verdict.CANCELLED
     present = belief.video.data.get("media_id", "")

@@ -125,7 +125,7 @@ def effects(platform: Platform) -> Counter[str]:
 
 def abandoned(terminal: Terminal, platform: Platform) -> None:
     """Leave an item in the account whose analysis never ends: its run is killed, the item cancelled."""
-    platform.spoil({"match": "POST /v1.3/analyze/tasks$", "do": "stuck"})
+    platform.spoil({"match": "POST /v1.3/(analyze/tasks|indexes/[0-9a-f]+/indexed-assets)$", "do": "stuck"})
     running = terminal.start("run", str(clip(terminal.folder / "stuck.mp4", 7)))
     until(lambda: effects(platform)["analyze_task_created"] == 1 and effects(platform)["indexed"] == 1, "both calls")
     busy = terminal.run("reconcile", "--apply", "--yes")
@@ -145,15 +145,17 @@ def test_an_account_is_tidied_up(tmp_path: Path) -> None:
         assert here.run("run", "films").code == 0
         (films,) = hand.listed("/indexes")
         asset = next(each for each in hand.listed("/assets").values() if each["_id"] not in stuck)
-        task = next(each for each in hand.listed("/analyze/tasks").values() if each["task_id"] not in stuck)
+        asked = hand.listed("/analyze/tasks").values()
+        task = next(each for each in asked if each["video_source"]["asset_id"] == asset["_id"])
         owner = asset["user_metadata"]["reelmill_key"]
         theirs = {hand.upload("holiday.mp4"), hand.upload(asset["filename"])}  # our name, and no key of ours beside it
         theirs |= {hand.ask(min(theirs), "title-of-holiday")}
         twin = hand.upload(asset["filename"], owner)
-        again = hand.ask(twin, task["custom_id"])
+        again = hand.ask(asset["_id"], task["custom_id"])
         entry = hand.index(films, twin, owner)
         stray = hand.upload(f"film-{NOBODY}-0.mp4", "k" * 200)
         strays = {stray, hand.ask(stray, f"rm-{NOBODY}-0"), hand.index(films, stray, "k" * 200)}
+        strays |= {hand.ask(twin, task["custom_id"])}  # as another state folder would ask about its own upload
         session = {"filename": "half.mp4", "type": "video", "total_size": 10_000_000}
         hand.call("POST", "/assets/multipart-uploads", json=session)
 

@@ -318,13 +318,13 @@ async def test_it_can_die_at_every_call_and_be_repeated(tmp_path: Path) -> None:
 
 @pytest.mark.asyncio
 async def test_a_large_account_streams(tmp_path: Path) -> None:
-    """Ten thousand assets in pages of fifty: a plan holds what it is about, not what it has read."""
+    """Five thousand assets in pages of fifty: a plan holds what it is about, not what it has read."""
     it = world()
     await it.video(1)
 
     class Endless(FakeAccount):
         async def holdings(self, sort: Any, place: str = "") -> Any:
-            for page in range(200 if sort == "asset" else 0):
+            for page in range(100 if sort == "asset" else 0):
                 self.pages += 1
                 yield [upload(5 if page == 7 else 1, f"{page}-{number}") for number in range(49)] + [upload(1)]
 
@@ -335,8 +335,8 @@ async def test_a_large_account_streams(tmp_path: Path) -> None:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert plan.counts == {"asset": {"kept": 200, "superseded": 199 * 49, "stray": 49}}
-    assert (it.account.pages, len(plan.orphans), len(plan.strays)) == (200, 10, 10)
+    assert plan.counts == {"asset": {"kept": 100, "superseded": 99 * 49, "stray": 49}}
+    assert (it.account.pages, len(plan.orphans), len(plan.strays)) == (100, 10, 10)
     assert peak < 2_000_000
 
 

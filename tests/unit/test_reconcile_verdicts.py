@@ -18,6 +18,7 @@ from pipeline.model import Lane, State, Task
 
 HERE, ELSEWHERE = "twelvelabs/v1.3", "local/v1.3"
 KEY = "sha256:" + "a" * 64
+MADE, DAY = 1_800_000_000.0, 86_400.0  #: when the database first heard of the video
 UNFINISHED = (State.PENDING, State.RUNNING, State.HELD)
 
 
@@ -39,13 +40,13 @@ def asset(id_: str = "old", generation: int = 0, **more: Any) -> Holding:
 def video(state: State = State.DONE, **data: Any) -> Task:
     """Return our video, uploaded as ``present`` in the second generation."""
     known = {"provider": HERE, "media_id": "present", "generation": 1, "name": named(1), **data}
-    return Task(1, "video", KEY, "fan_out", known, state, Lane.POLL, 0, KEY)
+    return Task(1, "video", KEY, "fan_out", known, state, Lane.POLL, 0, KEY, created=MADE)
 
 
 def analysis(state: State = State.DONE, **data: Any) -> Task:
     """Return our question, accepted as ``task``."""
     known = {"media_id": "present", "task_id": "task", "gen": 1, **data}
-    return Task(2, "analysis", f"{KEY}/q", "await", known, state, Lane.POLL, 0, KEY)
+    return Task(2, "analysis", f"{KEY}/q", "await", known, state, Lane.POLL, 0, KEY, created=MADE)
 
 
 def indexing(state: State = State.DONE, **data: Any) -> Task:
@@ -99,6 +100,12 @@ UPLOADS = [
     (asset("lost answer", 1), video(State.HELD), Verdict.AWAITED),
     (asset("lost answer", 1), video(State.FAILED), Verdict.AWAITED),
     (asset("lost answer", 1), video(State.CANCELLED), Verdict.CANCELLED),
+    (asset("theirs", 2), video(), Verdict.STRAY),
+    (asset("theirs", 2), video(State.CANCELLED), Verdict.STRAY),
+    (asset("theirs", 1, created=MADE - DAY), video(), Verdict.STRAY),
+    (asset("theirs", 1, created=MADE - DAY), video(State.PENDING), Verdict.STRAY),
+    (asset("present", 1, created=MADE - DAY), video(), Verdict.KEPT),
+    (asset("old", 0, created=MADE - 60), video(), Verdict.SUPERSEDED),
     (Holding("task", "t", named(0)), video(), Verdict.SUPERSEDED),
     (Holding("task", "t", "A title of YouTube's"), video(), Verdict.FOREIGN),
     (Holding("task", "present", "A title of YouTube's"), video(), Verdict.KEPT),
@@ -144,8 +151,23 @@ ANALYSES = [
     ("twin", asked(1), analysis(State.PENDING), Verdict.AWAITED),
     ("twin", asked(1), analysis(State.HELD), Verdict.AWAITED),
     ("twin", asked(1), analysis(State.FAILED), Verdict.AWAITED),
-    ("newer", asked(2), analysis(), Verdict.KEPT),
+    ("theirs", asked(2), analysis(), Verdict.STRAY),
+    ("theirs", asked(2), analysis(State.CANCELLED), Verdict.STRAY),
 ]
+
+
+def test_an_analysis_that_another_state_folder_asked_for_is_a_stray() -> None:
+    """The same question about the same video, but of another upload, or before ours was a wish: not ours to delete."""
+    known = analysis()
+    for holding, verdict in (
+        (Holding("analysis", "x", asked(1), media="theirs"), Verdict.STRAY),
+        (Holding("analysis", "x", asked(1), media="present", created=MADE - DAY), Verdict.STRAY),
+        (Holding("analysis", "x", asked(0), media="old", created=MADE - DAY), Verdict.STRAY),
+        (Holding("analysis", "x", asked(0), media="old", created=MADE + 1), Verdict.SUPERSEDED),
+        (Holding("analysis", "x", asked(1), media="present", created=MADE + 1), Verdict.SUPERSEDED),
+        (Holding("analysis", "task", asked(1), media="theirs", created=MADE - DAY), Verdict.KEPT),
+    ):
+        assert judge(holding, None, HERE, known) is verdict, holding
 
 
 @pytest.mark.parametrize(("id_", "custom_id", "known", "verdict"), ANALYSES)
@@ -179,6 +201,7 @@ def test_index_entries_of_others() -> None:
     assert judge(replace(holding, owner="somebody"), None, HERE) is Verdict.FOREIGN
     assert judge(holding, None, HERE) is Verdict.STRAY
     assert judge(holding, Belief(video(provider=ELSEWHERE)), HERE) is Verdict.STRAY
+    assert judge(replace(holding, created=MADE - DAY), Belief(video()), HERE) is Verdict.STRAY
     for state in State:
         belief = Belief(video(State.CANCELLED), (), [indexing(state)])
         assert judge(holding, belief, HERE) is (Verdict.KEPT if state in UNFINISHED else Verdict.CANCELLED)
