@@ -1,4 +1,4 @@
-"""SIGKILL, for real: a run of thirty videos that is killed again and again ends as if it had never been."""
+"""SIGKILL, for real: runs that are killed again and again end as if they had never been."""
 
 from __future__ import annotations
 
@@ -6,32 +6,34 @@ import json
 import random
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.local.ledger import Ledger
-from tests.cli import ONCE, Running, Terminal, customer, leftovers, pause, serving, until
-from tests.clips import clips
+from tests.cli import KEY, ONCE, Running, Terminal, leftovers, pause, until
+from tests.clips import clip_bytes, clips
+from tests.faults.canned import canned
 
-VIDEOS = 30
-STEPS = 3 * VIDEOS  #: of the whole work: an upload, an analysis and a folder for each video
-RESULTS = {"gist.json", "summary.md", "chapters.json", "chapters.vtt", "highlights.json", "video.json"}
-ONCE_EACH = {"asset_created": VIDEOS, "analyze_task_created": VIDEOS}
-
-
-def ledger_in(folder: Path) -> Ledger:
-    """Return the ledger of the platform that keeps its state below a folder; readable whether it runs or not."""
-    return Ledger(folder / ".reelmill" / "platform" / "platform.sqlite3")
+MANY = 500
+KILLS = 108  #: of which a few may come too late
+FEW = 30
 
 
-def appointments(number: int, rng: random.Random) -> Iterator[tuple[int, float]]:
+def database_in(folder: Path) -> Path:
+    """Return the database of the platform that keeps its state below a folder."""
+    return folder / ".reelmill" / "platform" / "platform.sqlite3"
+
+
+def appointments(number: int, steps: int, rng: random.Random, latest: float) -> Iterator[tuple[int, float]]:
     """Yield when to kill: from which step of the work on, spread over all of it, and how many seconds later."""
     for each in range(number):
-        low, high = each * STEPS // number, (each + 1) * STEPS // number
-        yield rng.randrange(low, high), rng.choice([0.0, rng.uniform(0, 0.05), rng.uniform(0, 0.6)])
+        low, high = each * steps // number, (each + 1) * steps // number
+        yield rng.randrange(low, high), rng.choice([0.0, rng.uniform(0, latest / 10), rng.uniform(0, latest)])
 
 
 @dataclass
@@ -40,21 +42,35 @@ class Siege:
 
     terminal: Terminal
     films: Path
-    ledger: Ledger
+    database: Path  #: the platform's
+    videos: int
+    latest: float = 0.6  #: seconds from its step until a kill, at most
     hits: list[int] = field(default_factory=list)  #: the step at which each kill fell
     hands: set[int] = field(default_factory=set)  #: processes that a killed run had started
 
     def step(self) -> int:
-        """Return how far the work is."""
+        """Return how far the work is: an upload, an analysis and a folder for each video."""
         try:
-            accepted = sum(entry.effect in ONCE for entry in self.ledger.entries())
+            accepted = self._accepted()
         except sqlite3.OperationalError:  # the platform is just making its tables
             accepted = 0
-        return accepted + sum(1 for _ in (self.terminal.folder / "out").glob("*/video.json"))
+        out = self.terminal.folder / "out"
+        return accepted + (sum(entry.is_dir() for entry in out.iterdir()) if out.is_dir() else 0)
+
+    def _accepted(self) -> int:
+        marks = ", ".join("?" * len(ONCE))
+        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as reader:
+            (number,) = reader.execute(f"SELECT count(*) FROM ledger WHERE effect IN ({marks})", ONCE).fetchone()
+        return int(number)
+
+    @property
+    def steps(self) -> int:
+        """How many steps the whole work has."""
+        return 3 * self.videos
 
     def storm(self, number: int, seed: int) -> None:
         """Kill that many runs; one that has ended before its moment was not killed and does not count."""
-        for step, moment in appointments(number, random.Random(seed)):
+        for step, moment in appointments(number, self.steps, random.Random(seed), self.latest):
             running = self.terminal.start("run", str(self.films))
             self._until(running, step)
             pause(moment)
@@ -68,7 +84,7 @@ class Siege:
 
     def thirds(self) -> Counter[str]:
         """Say in which third of the work the kills fell."""
-        return Counter(("early", "middle", "late")[min(2, 3 * step // STEPS)] for step in self.hits)
+        return Counter(("early", "middle", "late")[min(2, 3 * step // self.steps)] for step in self.hits)
 
 
 def children(pid: int) -> set[int]:
@@ -84,47 +100,68 @@ def children(pid: int) -> set[int]:
     return found
 
 
-def check_whole(terminal: Terminal) -> None:
+def check_whole(terminal: Terminal, videos: int) -> None:
     """Every video has its folder, every file is whole, the list names them all, and status agrees."""
     out = terminal.folder / "out"
     folders = sorted(path for path in out.iterdir() if path.is_dir())
-    assert len(folders) == VIDEOS
+    assert len(folders) == videos
     for folder in folders:
         card = json.loads((folder / "video.json").read_text(encoding="utf-8"))
         there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-        assert there == set(card["files"]) > RESULTS
+        assert there == set(card["files"])
         for path in folder.rglob("*.json"):
             assert json.loads(path.read_text(encoding="utf-8"))
-        assert (folder / "chapters.vtt").read_text(encoding="utf-8").startswith("WEBVTT\n")
-        assert (folder / "summary.md").read_text(encoding="utf-8").endswith("\n")
+        for path in folder.glob("*.vtt"):
+            assert path.read_text(encoding="utf-8").startswith("WEBVTT\n")
     assert leftovers(out) == []
     lines = [json.loads(line) for line in (out / "results.jsonl").read_text(encoding="utf-8").splitlines()]
     assert sorted(line["folder"] for line in lines) == [folder.name for folder in folders]
-    assert all(set(line["results"]) == {"gist", "summary", "chapters", "highlights"} for line in lines)
+    (jobs,) = {tuple(sorted(line["results"])) for line in lines}
+    assert jobs in (("chapters", "gist"), ("chapters", "gist", "highlights", "summary"))
     status = terminal.run("status", "--json").json
-    assert status["items"] == {"done": VIDEOS, "failed": 0, "held": 0, "cancelled": 0, "working": 0}
+    assert status["items"] == {"done": videos, "failed": 0, "held": 0, "cancelled": 0, "working": 0}
     assert {kind: by for kind, by in status["tasks"].items() if set(by) != {"done"}} == {}
     assert (status["running"], status["runs"][0]["exit_code"]) == ("", 0)
 
 
+def check_once(ledger: Ledger, videos: int) -> None:
+    """The platform, which is the witness, took one upload and one analysis of each video."""
+    assert ledger.twice() == []
+    assert Counter(effect for effect, _ in ledger.paid()) == {"asset_created": videos, "analyze_task_created": videos}
+
+
+def padded(folder: Path, count: int) -> Path:
+    """Write many videos that differ in bytes that no player looks at: an MP4 may end in a box of free space."""
+    folder.mkdir()
+    for number in range(count):
+        box = (24).to_bytes(4, "big") + b"free" + f"{number:016}".encode()
+        (folder / f"film-{number:03}.mp4").write_bytes(clip_bytes(0) + box)
+    return folder
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(400)
-def test_twenty_kills_over_thirty_videos(tmp_path: Path) -> None:
-    """The platform lives on and is the witness: nothing is lost, and nothing was paid twice."""
-    films = tmp_path / "films"
-    clips(films, VIDEOS)
-    with serving(tmp_path / "there") as platform:
-        terminal = customer(tmp_path / "here", platform)
-        siege = Siege(terminal, films, ledger_in(tmp_path / "there"))
-        siege.storm(21, seed=11)
+@pytest.mark.timeout(600)
+def test_a_hundred_kills_over_five_hundred_videos(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Over real SQLite, HTTP and disk; the platform lives on and is the witness: nothing is lost, nothing paid twice."""
+    films = padded(tmp_path / "films", MANY)
+    with canned(tmp_path / "there") as (base_url, database):
+        sections: dict[str, dict[str, Any]] = {
+            "provider": {"kind": "local", "base_url": base_url},
+            "jobs": {"enabled": ["gist", "chapters"]},
+        }
+        terminal = Terminal(tmp_path / "here", {"TWELVELABS_API_KEY": KEY}, sections)
+        siege = Siege(terminal, films, database, MANY, latest=0.1)
+        siege.storm(KILLS, seed=11)
+        record_property("scenarios", len(siege.hits))
         print(f"{len(siege.hits)} kills: {dict(siege.thirds())}")
-        last = terminal.run("run", str(films), timeout=120)
+        last = terminal.run("run", str(films), timeout=240)
         assert last.code == 0, last.err
-        check_whole(terminal)
-        assert platform.twice() == []
-        assert Counter(effect for effect, _ in platform.paid()) == ONCE_EACH
-    assert len(siege.hits) >= 20
-    assert min(siege.thirds()[part] for part in ("early", "middle", "late")) >= 1
+        check_whole(terminal, MANY)
+        check_once(Ledger(database), MANY)
+    assert len(siege.hits) >= 100
+    assert min(siege.thirds()[part] for part in ("early", "middle", "late")) >= 20
 
 
 @pytest.mark.slow
@@ -132,9 +169,9 @@ def test_twenty_kills_over_thirty_videos(tmp_path: Path) -> None:
 def test_kills_that_take_the_platform_with_them(tmp_path: Path) -> None:
     """The embedded platform dies with its run, in the middle of whatever it is doing; neither forgets or repeats."""
     films = tmp_path / "films"
-    clips(films, VIDEOS)
+    clips(films, FEW)
     terminal = Terminal(tmp_path / "here")
-    siege = Siege(terminal, films, ledger_in(terminal.folder))
+    siege = Siege(terminal, films, database_in(terminal.folder), FEW)
     siege.storm(7, seed=5)
     print(f"{len(siege.hits)} kills: {dict(siege.thirds())}")
     assert siege.hands
@@ -143,7 +180,6 @@ def test_kills_that_take_the_platform_with_them(tmp_path: Path) -> None:
     )
     last = terminal.run("run", str(films), timeout=120)
     assert last.code == 0, last.err
-    check_whole(terminal)
-    assert siege.ledger.twice() == []
-    assert Counter(effect for effect, _ in siege.ledger.paid()) == ONCE_EACH
+    check_whole(terminal, FEW)
+    check_once(Ledger(siege.database), FEW)
     assert len(siege.hits) >= 6
