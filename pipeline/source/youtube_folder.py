@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,13 +20,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pipeline.errors import Transient
+from pipeline.errors import InputError, Transient
 from pipeline.model import Json
 from pipeline.source.formats import Format, formats_of, record_of
 from pipeline.source.media import trouble
 
 _RECORD, _DONE, _KEPT = "attempt.json", "done.json", "kept"
 CAPTIONS = "captions"
+_PLAIN = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class JobFolder:
     """The folder of one video. Use it as a context: inside, this process alone owns it."""
 
     def __init__(self, base: Path, video: str) -> None:
+        if not _PLAIN.fullmatch(video):  # ids are checked where they come in; this one names a folder
+            raise InputError("This is no YouTube id.", code="youtube_bad_id", remedy="copy the address again")
         # Ids differ by case alone, and some disks do not tell case: the hash does. None may begin with a hyphen.
         self.path = base.absolute() / _name(video)
         self._video = video

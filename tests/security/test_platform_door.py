@@ -37,14 +37,14 @@ ROUTES = (
 @pytest.mark.asyncio
 async def test_without_the_token_nothing_is_answered(tmp_path: Path) -> None:
     """No key, an empty one, another one, the right one with a letter more, in another header, in the query: 401 everywhere."""
-    wrong = (
+    wrong: tuple[dict[str, str], ...] = (
         {}, {"x-api-key": ""}, {"x-api-key": TOKEN + "x"}, {"x-api-key": TOKEN[:-1]}, {"authorization": f"Bearer {TOKEN}"},
         {"x-api-key": "\xe9"}, {"cookie": f"x-api-key={TOKEN}"},
     )  # fmt: skip
     async with platform(tmp_path) as (served, _), httpx.AsyncClient(base_url=served.base_url) as plain:
         for method, path in ROUTES:
             for headers in wrong:
-                sent = {name: value.encode("latin-1") for name, value in headers.items()}
+                sent = {name.encode(): value.encode("latin-1") for name, value in headers.items()}
                 answer = await plain.request(method, f"{path}?x-api-key={TOKEN}", headers=sent)
                 assert answer.status_code == 401, (method, path, headers)
                 assert TOKEN not in answer.text
