@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 #: (section, key) of the lists here, which the environment gives separated by commas.
 LISTS = frozenset({("youtube", "caption_languages"), ("youtube", "include"), ("youtube", "exclude")})
+
+#: What may stand in front of a proxy's address.
+_PROXIES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 
 
 class Section(BaseModel):
@@ -64,3 +68,24 @@ class YouTube(Section):
     pace_folder: Path | None = None
     lists: Lists = Lists()
     options: Mapping[str, Any] = Field(default_factory=dict)
+
+    @field_validator("pot_provider")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if value and not (urlsplit(value).scheme in ("http", "https") and urlsplit(value).hostname):
+            raise ValueError("should be the address of a provider, e.g. http://127.0.0.1:4416")
+        return value.rstrip("/")
+
+    @field_validator("proxy")
+    @classmethod
+    def _proxy(cls, value: SecretStr | None) -> SecretStr | None:
+        parts = urlsplit(value.get_secret_value()) if value is not None else None
+        if parts is not None and not (parts.scheme in _PROXIES and parts.hostname):
+            raise ValueError(f"should be the address of a proxy, with {', '.join(_PROXIES)} in front of ://")
+        return value
+
+    @model_validator(mode="after")
+    def _together(self) -> YouTube:
+        if self.pot_provider and not self.plugins:
+            raise ValueError("pot_provider needs plugins = true: yt-dlp asks a provider through its plugin only")
+        return self

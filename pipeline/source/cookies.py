@@ -12,7 +12,10 @@ from pathlib import Path
 from pipeline.model import Trouble
 
 _LARGEST = 2_000_000
-_REMEDY = "export it again from a private window as a Netscape file, or remove [youtube] cookies"
+_REMEDY = (
+    "export it again from a private window as a Netscape file, or remove [youtube] cookies; "
+    "then `reelmill retry --class cookies_bad`"
+)
 
 
 @dataclass(frozen=True, slots=True)

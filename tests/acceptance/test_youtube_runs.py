@@ -55,9 +55,9 @@ class Place:
         return sorted(path.name for path in (self.folder / "state" / "work").rglob("*.mp4"))
 
 
-def place(folder: Path, site: MediaServer, more: str = "", youtube: str = "") -> Place:
+def place(folder: Path, site: MediaServer, more: str = "", youtube: str = "", more_python: str = "") -> Place:
     """Make a configuration that takes YouTube's answers from the site."""
-    python = interpreter(folder, site)
+    python = interpreter(folder, site, more_python)
     youtube = youtube if "pace_folder" in youtube else f'pace_folder = "pace"\n{youtube}'
     (folder / "reelmill.toml").write_text(
         f'[run]\nstate = "state"\noutput = "out"\n[provider]\nkind = "local"\npoll_spacing = 0.2\n[jobs]\nenabled = ["gist"]\n'
@@ -121,6 +121,19 @@ def test_on_v1_2_a_refusal_is_the_items_own_class_and_a_premiere_comes_back(site
     site.video(W)
     assert here.tell("retry", "--class", "private") == "1 task set to be retried at the next run\n"
     assert here.run(V, W, code=6)["items"]["done"] == 1
+
+
+@pytest.mark.slow
+def test_the_provider_reaches_yt_dlp_itself(site: MediaServer, tmp_path: Path) -> None:
+    """What the configuration names arrives in the extractor of the process that asks YouTube."""
+    site.video(V)
+    seen = tmp_path / "seen.json"
+    more = "keep = v.YoutubeIE._initial_extract\ndef see(self, *a):\n    args = self._downloader.params['extractor_args']\n"
+    more += f"    open({str(seen)!r}, 'w').write(json.dumps(args))\n    return keep(self, *a)\n"
+    more += "v.YoutubeIE._initial_extract = see"
+    here = place(tmp_path, site, youtube='pot_provider = "http://127.0.0.1:4416"\nplugins = true', more_python=more)
+    here.run(V)
+    assert json.loads(seen.read_text())["youtubepot-bgutilhttp"] == {"base_url": ["http://127.0.0.1:4416"]}
 
 
 @pytest.mark.slow
