@@ -90,6 +90,7 @@ HeightRange = Annotated[
 SizeRange = Annotated[
     str | None, typer.Option("--size", metavar="MIN..MAX", help="Only of this size, bytes.", show_default=False)
 ]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before deleting.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"] | None,

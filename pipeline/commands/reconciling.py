@@ -24,7 +24,7 @@ def reconcile(
         ),
     ] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Carry the plan out, after asking.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --apply: do not ask.")] = False,
+    yes: options.Yes = False,
     strays: Annotated[
         bool, typer.Option("--strays", help="Also delete what carries our mark and this state folder has not made.")
     ] = False,

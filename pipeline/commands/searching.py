@@ -140,7 +140,7 @@ def indexes(
         typer.Option(metavar="MODEL=OPTION,…", help="A model of a new index and its options. May be repeated."),
     ] = None,
     addon: Annotated[list[str] | None, typer.Option(metavar="ADDON", help="An extra, e.g. thumbnail.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+    yes: options.Yes = False,
     config: options.Config = None,
     state: options.State = None,
     provider: options.Provider = None,

@@ -27,6 +27,7 @@ COMMANDS = (
     "classify",
     "indexes",
     "videos",
+    "reconcile",
     "doctor",
     "platform",
     "demo",
