@@ -17,7 +17,7 @@ _SECRET_NAMES = re.compile(r"(?i)(api[-_]?key|authorization|cookie|password|secr
 #: A presigned URL's query is a key in itself.
 _QUERY = re.compile(r"(https?://[^\s\"'?]+)\?[^\s\"']+")
 #: Control characters apart from newline and tab, what turns the direction of writing, and half of a character.
-_OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 class Redactor:

@@ -24,7 +24,7 @@ _ROWS: Final = {
     "attention": ("state", "item", "trouble"), "troubles": ("item", "trouble"), "refused": ("holding", "trouble"),
 }  # fmt: skip
 #: What a terminal might obey, or an encoder refuse: it can only stand inside strings, where JSON has an escape for it.
-_UNSAFE: Final = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSAFE: Final = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 def jsonable(value: object) -> Json:
