@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from json import dumps
+from json import JSONEncoder
 from types import MappingProxyType
 from typing import Protocol
 
@@ -108,8 +108,10 @@ class Mark:
 
 def fingerprint(*parts: Json) -> str:
     """Return 16 hex characters that stand for these values: equal values, equal print; order of keys does not count."""
-    text = dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=list)
-    return sha256(text.encode()).hexdigest()[:16]
+    return sha256(_canonical(parts).encode()).hexdigest()[:16]
+
+
+_canonical = JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=list).encode
 
 
 # --------------------------------------------------------------------------------------------------------------- kinds

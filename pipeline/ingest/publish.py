@@ -62,7 +62,7 @@ class PublishKind:
         title = title_of(items, current)
         folder = task.data.get("folder") or self._sink.folder(task.key, title)
         files = _rendered(task.key, float(video.data.get("seconds") or 0.0), title, current)
-        files += [OutFile(f"raw/{answer.fingerprint}.json", _pretty(answer.body)) for answer in raw]
+        files += [OutFile(f"raw/{answer.fingerprint}.json", _compact(answer.body) + "\n") for answer in raw]
         files += _beside(results)
         card = self._card(video, items, title, current, [file.name for file in files])
         card["cost"] = spend_card(await self._records.spends([task.key]))
@@ -194,6 +194,9 @@ def _provenance(wish: Wish, result: Result) -> dict[str, Json]:
         "answered": iso(result.created),
         "notes": meta.get("notes") or [],
     }
+
+
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
 
 
 def _pretty(value: Json) -> str:

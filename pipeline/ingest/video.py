@@ -206,7 +206,8 @@ class VideoKind:
             seconds = status.facts.get("duration") or task.data.get("seconds", 0.0)
             answer_id = status.facts.get("video_id") or task.data["media_id"]
             known = {"seconds": seconds, "answer_id": answer_id, "again": 0, "settled": True, "waiting": {}}
-            return Advance("fan_out", {**task.data, **known})
+            # What is missing is asked of our own database: no reason for a commit in between.
+            return await self.fan_out(replace(task, data={**task.data, **known}), still)
         afresh = {**task.data, "generation": int(task.data.get("generation", 0)) + 1, "settled": False}
         if status.state == "gone":
             return self._afresh(task, afresh)
@@ -227,9 +228,10 @@ class VideoKind:
             return self._afresh(task, {**task.data, "settled": False})
         if self._release is not None and task.data.get("fetched") and task.data.get("settled"):
             await self._release(Path(task.data["path"]))  # proved: the platform has looked at it
-        items = await self._items(task)
+        about = await self._records.tasks(Selection(kinds=("item", "analysis"), subjects=(task.key,)))
+        items = [entry for entry in about if entry.kind == "item"]
         wishes = self._desk.wishes(items)
-        missing = await self._missing(task.key, wishes)
+        missing = await self._missing(task.key, wishes, [entry for entry in about if entry.kind == "analysis"])
         spawn = [self._analysis(task, wanted) for wanted in group(missing, fuse=self._fuse)]
         if not spawn:  # otherwise the answers have it written
             spawn = [NewTask("publish", task.key, "write", {}, subject=task.key, rearm="write", revive=True)]
@@ -238,9 +240,8 @@ class VideoKind:
             spawn.append(indexing_task(task.key, task.data["media_id"], float(task.data["seconds"]), index_id))
         return Done(spawn=spawn, data={**task.data, "wanted": self._desk.total(items)})
 
-    async def _missing(self, subject: str, wishes: Sequence[Wish]) -> list[Wish]:
+    async def _missing(self, subject: str, wishes: Sequence[Wish], asked: Sequence[Task]) -> list[Wish]:
         have = {(result.job, result.fingerprint) for result in await self._records.results([subject])}
-        asked = await self._records.tasks(Selection(kinds=("analysis",), subjects=(subject,)))
         # What was asked for and did not come is the operator's to retry.
         under_way = {
             (wish["name"], wish["print"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from json import dumps, loads
+from json import JSONEncoder, loads
 from typing import Any
 
 from pipeline.model import Json, Lane, Lease, Parked, Placed, Result, Spend, State, Task, Trouble
@@ -28,11 +28,11 @@ def to_json(value: Json) -> str:
         Permanent: ``unstorable``: the value is made of more than JSON (NaN counts as that).
     """
     try:
-        text = dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_plain)
+        text = _readable(value)
         if text.isascii() or _encodable(text):
             return text
         # A half of a surrogate pair, e.g. from a file name that is not UTF-8: only the escaped form can be stored.
-        return dumps(value, separators=(",", ":"), allow_nan=False, default=_plain)
+        return _escaped(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise unstorable(str(error)) from error
 
@@ -41,6 +41,11 @@ def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+# Made once: `json.dumps` with options makes an encoder for every call, and each task is encoded some thirty times.
+_readable = JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_plain).encode
+_escaped = JSONEncoder(separators=(",", ":"), allow_nan=False, default=_plain).encode
 
 
 def _encodable(text: str) -> bool:

@@ -64,9 +64,9 @@ class TinySource:
         from pipeline.ports import MediaFacts
 
         path = Path(item.locator)
-        content = path.read_bytes()  # noqa: ASYNC240 - a few bytes
+        content, seen = path.read_bytes(), path.stat()  # noqa: ASYNC240 - a few bytes
         mark = sha256(content).hexdigest()
-        return MediaFacts(path, len(content), SECONDS, 640, 360, "mp4", "h264", "", "video/mp4", mark, 1)
+        return MediaFacts(path, len(content), SECONDS, 640, 360, "mp4", "h264", "", "video/mp4", mark, seen.st_mtime_ns)
 
 
 def tiny_items(folder: Path, number: int) -> Iterator[Any]:
