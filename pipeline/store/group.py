@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import anyio
+import anyio.lowlevel
 
 from pipeline.errors import Permanent, ReelmillError, Transient
 
@@ -53,6 +54,8 @@ class Group(Generic[Ask, Answer]):
     async def _lead(self) -> None:
         group = self._waiting  # grows until the lock is ours
         try:
+            # One turn of the loop: whoever is ready by now has its share in this commit, not in the next.
+            await anyio.lowlevel.cancel_shielded_checkpoint()
             async with self._lock:
                 self._waiting = []
                 await self._settle(group)

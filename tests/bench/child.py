@@ -82,7 +82,8 @@ def settings_for(folder: Path, url: str, jobs: Iterable[str]) -> Any:
     """Return settings of a run against the benchmark's platform: nothing limits it but its own speed."""
     from pipeline.config import Settings
 
-    lanes = {"fetch": 8, "upload": WIDE, "poll": 32, "analyze": WIDE, "write": 8}
+    # Wider than the connections: a step also reads and hashes, and only its request needs one.
+    lanes = {"fetch": 16, "upload": 2 * WIDE, "poll": 64, "analyze": 2 * WIDE, "write": 16}
     return Settings.model_validate(
         {
             "run": {"state": folder / "state", "output": folder / "out"},
