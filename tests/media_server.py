@@ -40,6 +40,7 @@ class Blob:
     length: bool = True  #: say how long it is
     status: int = 200
     drops: int = 0  #: so many answers break off in the middle
+    then: int = 0  #: the status of all answers after one that broke off
     stall: bool = False  #: stop in the middle and keep the line open
     rate: float = 0.0  #: bytes per second; 0 = as fast as it goes
 
@@ -140,6 +141,7 @@ class MediaServer:
         stop = len(body)
         if (blob.drops > 0 or blob.stall) and len(body) > 1:
             blob.drops -= not blob.stall
+            blob.status = blob.then or blob.status
             stop = len(body) // 2
         for at in range(0, stop, _BLOCK):
             request.wfile.write(body[at : min(at + _BLOCK, stop)])

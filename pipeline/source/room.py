@@ -12,7 +12,7 @@ from pipeline.model import Trouble
 from pipeline.ports import Clock
 from pipeline.source.youtube_folder import used
 
-_SOON = 30.0  #: seconds between two looks while uploads may still make room
+_SOON = 5.0  #: seconds between two looks while uploads may still make room
 _HOPE = 300.0  #: seconds without a byte of change after which no upload is at work any more
 
 
@@ -28,16 +28,19 @@ class Room:
     async def look(self, name: str) -> None:
         """Make sure that there is room for a folder, before the site is asked for anything.
 
-        What a video needs is remembered from the look that found too little room: it is not looked at again before it fits.
+        What a video needs is remembered from the look that found too little room: it is not looked at again before it fits,
+        and then its place is taken at once, so that no two find out about the same room. ``free`` gives it back.
 
         Raises:
             Throttled: there is none.
         """
         if not self._most:
             return
-        others = await self._taken(name)
-        if others >= self._most or others + self._wanted.get(name, 0) > self._most:
+        size, others = self._wanted.get(name, 0), await self._taken(name)
+        if others >= self._most or others + size > self._most:
             raise self._full(others)
+        if size:
+            self._coming[name] = size
 
     async def take(self, name: str, size: int) -> int:
         """Set room aside for a folder and return how many bytes it may have at most; 0 for no limit.

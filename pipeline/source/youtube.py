@@ -195,7 +195,10 @@ class YouTubeSource:
         with JobFolder(workdir / "youtube", video) as folder:
             done = await to_thread.run_sync(folder.finished)
             if done is None:
-                done = await self._guarded(item, video, folder)
+                try:
+                    done = await self._guarded(item, video, folder)
+                finally:
+                    self._room.free(folder.path.name)
             return await self._facts(done)
 
     async def _guarded(self, item: Item, video: str, folder: JobFolder) -> Finished:
@@ -211,7 +214,6 @@ class YouTubeSource:
         except WorkerGone as gone:
             raise await self._asker.gone(gone) from None
         finally:
-            self._room.free(folder.path.name)
             with anyio.CancelScope(shield=True):
                 await self._asker.pace.undecided(turn)
 

@@ -213,3 +213,23 @@ def test_what_the_embedded_platform_fetches_counts_too(tmp_path: Path) -> None:
     """Its folders lie one order deeper; their bytes are the same bytes."""
     whole(tmp_path / "asset-1" / "youtube")
     assert sum(used(tmp_path).values()) > 100
+
+
+def test_no_two_find_out_about_the_same_room(tmp_path: Path) -> None:
+    """Of two that are known to need it, the first to look has it; the other goes on waiting."""
+
+    async def work() -> None:
+        room = Room(tmp_path, 250, VirtualClock(), 600.0)
+        assert await room.take("first", 200) == 250
+        for name in ("second", "third"):
+            with pytest.raises(Throttled):
+                await room.take(name, 150)
+        room.free("first")
+        await room.look("second")
+        with pytest.raises(Throttled):
+            await room.look("third")
+        assert await room.take("second", 150) == 250
+        room.free("second")
+        await room.look("third")
+
+    run_virtual(work())
