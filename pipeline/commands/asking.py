@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC
@@ -132,13 +133,27 @@ def agreed(index: IndexInfo) -> bool:
     Raises:
         ConfigError: nobody is there to answer.
     """
-    from pipeline.present import terminal
     from pipeline.present.text import clean, count
 
     if sys.stdin is None or not sys.stdin.isatty():
         raise _wrong("indexes delete: nobody is there to be asked", "--yes deletes without asking")
-    terminal.tell(f"delete '{clean(index.name)}' with {count(index.videos, 'video')}? This cannot be undone. [y/N]")
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return answered(f"delete '{clean(index.name)}' with {count(index.videos, 'video')}? This cannot be undone. [y/N]")
+
+
+def answered(question: str) -> bool:
+    """Ask a person who is there; anything but a yes is a no. Ctrl-C ends the command at once, as it does at any prompt.
+
+    Raises:
+        KeyboardInterrupt: on Ctrl-C, which the event loop would otherwise keep until the line is finished.
+    """
+    from pipeline.present import terminal
+
+    terminal.tell(question)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _words(text: str) -> list[str]:

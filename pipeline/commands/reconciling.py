@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.commands import options
+from pipeline.commands import asking, options
 from pipeline.commands.frame import guarded, load_settings, wait_for
 from pipeline.exitcodes import ExitCode
 
@@ -83,17 +83,10 @@ def _agree(plan: Reconciliation, *, strays: bool, yes: bool) -> Agreed:
     if yes:
         return Agreed(doomed, repairable)
     terminal.tell(terminal.rendered(tables.plan(plan, strays=strays, applied=True)))
-    delete = bool(doomed) and _answered(tables.question(plan, doomed))
-    repair = bool(repairable) and _answered(tables.repair_question(repairable))
+    delete = bool(doomed) and asking.answered(tables.question(plan, doomed))
+    repair = bool(repairable) and asking.answered(tables.repair_question(repairable))
     declined = (bool(doomed) and not delete) or (bool(repairable) and not repair)
     return Agreed(doomed if delete else (), repairable if repair else (), declined)
-
-
-def _answered(question: str) -> bool:
-    from pipeline.present import terminal
-
-    terminal.tell(question)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _show(done: Reconciled, *, applied: bool, strays: bool, told: bool) -> None:

@@ -48,7 +48,7 @@ class Session:
     created: float
     updated: float
     expires: float
-    status: str = "active"  #: active, completed, expired
+    status: str = "active"  #: active, completed, expired; failed once its asset was deleted
     hls: bool = False
     thumbnail: bool = False
     fate: str = ""

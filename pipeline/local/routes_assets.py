@@ -7,6 +7,7 @@ import json
 import mimetypes
 import sqlite3
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -19,7 +20,7 @@ from pipeline.local.analysis import Clip, Refused
 from pipeline.local.crew import Broken
 from pipeline.local.desk import Desk, discard, fate_of, json_body
 from pipeline.local.form import read_form
-from pipeline.local.records import ASSETS, JOBS, VIDEOS, Asset
+from pipeline.local.records import ASSETS, JOBS, SESSIONS, VIDEOS, Asset
 from pipeline.local.state import settle
 from pipeline.local.wire import (
     API,
@@ -171,20 +172,29 @@ class AssetRoutes:
         return reply(asset_view(await self._get(request)))
 
     async def delete(self, request: Request) -> Response:
-        """Delete an asset; 409 while it is indexed, or analyses that wait for it would be left without their video."""
+        """Delete an asset; 409 while it is indexed, or analyses that wait for it would be left without their video.
+
+        With one that is still being uploaded goes its session: there is nothing left that could be completed.
+        """
         asset = await self._get(request)
         force = flag(request.query_params, "force", default=False)
 
-        def work(db: sqlite3.Connection) -> None:
+        def work(db: sqlite3.Connection) -> list[str]:
             waiting = JOBS.count(db, "asset_id = ? AND status IN ('queued', 'processing')", [asset.id])
             indexed = VIDEOS.count(db, "asset_id = ? AND gone = 0 AND status <> 'failed'", [asset.id])
             if waiting + indexed and not force:
                 users = f"{waiting} analyses and {indexed} indexed assets"
                 raise ApiError(409, "resource_in_use", f"{users} refer to the asset; use force to ignore them.")
             ASSETS.drop(db, "id = ?", [asset.id])
+            sessions = SESSIONS.select(db, "status = 'active' AND asset_id = ?", [asset.id])
+            for session in sessions:
+                SESSIONS.put(db, dataclasses.replace(session, status="failed", updated=self._desk.clock.now()))
+            return [session.id for session in sessions]
 
-        await self._desk.state.change(work)
-        await self._desk.state.aside(lambda: discard(self._desk.state.blob(asset.id)))
+        state = self._desk.state
+        halves = [state.session_file(session_id) for session_id in await state.change(work)]
+        for path in [state.blob(asset.id), *halves]:
+            await state.aside(partial(discard, path))
         return Response(status_code=204)
 
     async def change_metadata(self, request: Request) -> Response:

@@ -190,7 +190,9 @@ class MultipartRoutes:
         body = await json_body(request)
         session = await find_session(self._desk, request.path_params["upload_id"])
         if session.status not in ("active", "completed"):
-            raise ApiError(400, "upload_session_expired", "The session has expired; open a new one.")
+            raise ApiError(
+                400, f"upload_session_{session.status}", f"The session has {session.status}; open a new one."
+            )
         proofs = _proofs(body, session)
         now = self._desk.clock.now()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -89,7 +90,7 @@ def at_work(folder: Path, api: str = "v1.3") -> Iterator[tuple[Platform, Hand]]:
 
 
 def at_terminal(terminal: Terminal, answers: str, *args: str) -> Ended:
-    """Run a command with somebody at the keyboard."""
+    """Run a command with somebody at the keyboard; without an answer they press Ctrl-C when they are asked."""
     master, slave = pty.openpty()
     try:
         process = subprocess.Popen(
@@ -97,11 +98,17 @@ def at_terminal(terminal: Terminal, answers: str, *args: str) -> Ended:
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         os.write(master, answers.encode())
+        assert process.stderr is not None
+        asked = b""
+        while not answers and b"[y/N]" not in asked:
+            asked += process.stderr.readline()
+        if not answers:
+            process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=PATIENCE)
     finally:
         os.close(slave)
         os.close(master)
-    return Ended(process.returncode, out.decode(), err.decode())
+    return Ended(process.returncode, out.decode(), (asked + err).decode())
 
 
 def planned(terminal: Terminal) -> dict[str, Any]:
@@ -168,7 +175,7 @@ def test_an_account_is_tidied_up(tmp_path: Path) -> None:
         assert all(each["item"].endswith("stuck.mp4") for each in plan["orphans"] if each["holding"]["id"] in cancelled)
         everything = account(hand, films)
 
-        said_no = at_terminal(here, "n\n", "reconcile", "--apply")
+        said_no = at_terminal(here, "", "reconcile", "--apply")
         assert (said_no.code, said_no.err.count("[y/N]")) == (130, 1)
         assert all(each in said_no.err for each in (twin, again, entry, *cancelled, *strays))
         assert not any(each in said_no.err for each in theirs)

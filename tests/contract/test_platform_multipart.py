@@ -174,3 +174,22 @@ async def test_sessions_that_cannot_be_are_refused(tmp_path: Path) -> None:
             answer = await client.post(f"{path}/presigned-urls", json={"start": start, "count": count})
             assert answer.status_code == 400
         assert (await client.post(path, json={})).json()["code"] == "parameter_not_provided"
+
+
+@pytest.mark.asyncio
+async def test_a_session_ends_with_its_asset(tmp_path: Path) -> None:
+    """A reserved asset can be deleted: its session is listed no more, takes no chunk and no report, and leaves no bytes."""
+    async with platform(tmp_path, limits=SMALL) as (_, client):
+        session, other = await opened(client), await opened(client)
+        urls = await all_urls(client, session)
+        proof = await sent(session, urls[0])
+        assert (await client.delete(f"/assets/{session['asset_id']}")).status_code == 204
+        path = f"/assets/multipart-uploads/{session['upload_id']}"
+        assert (await client.get(path)).json()["status"] == "failed"
+        listed = (await client.get("/assets/multipart-uploads")).json()["data"]
+        assert [each["upload_id"] for each in listed] == [other["upload_id"]]
+        assert (await client.post(path, json={"completed_chunks": [proof]})).status_code == 400
+        async with httpx.AsyncClient() as plain:
+            assert (await plain.put(urls[1]["url"], content=b"x")).status_code == 400
+        left = [file for file in tmp_path.rglob("*") if file.is_file() and session["upload_id"] in file.name]
+        assert left == []
