@@ -176,6 +176,11 @@ async def test_sessions_that_cannot_be_are_refused(tmp_path: Path) -> None:
         assert (await client.post(path, json={})).json()["code"] == "parameter_not_provided"
 
 
+def bytes_of(folder: Path, session: dict[str, Any]) -> list[Path]:
+    """Return what lies on the platform's disk for an open session."""
+    return [path for path in folder.rglob("*") if session["upload_id"] in path.name]
+
+
 @pytest.mark.asyncio
 async def test_a_session_ends_with_its_asset(tmp_path: Path) -> None:
     """A reserved asset can be deleted: its session is listed no more, takes no chunk and no report, and leaves no bytes."""
@@ -183,6 +188,7 @@ async def test_a_session_ends_with_its_asset(tmp_path: Path) -> None:
         session, other = await opened(client), await opened(client)
         urls = await all_urls(client, session)
         proof = await sent(session, urls[0])
+        assert bytes_of(tmp_path, session) != []
         assert (await client.delete(f"/assets/{session['asset_id']}")).status_code == 204
         path = f"/assets/multipart-uploads/{session['upload_id']}"
         assert (await client.get(path)).json()["status"] == "failed"
@@ -191,5 +197,4 @@ async def test_a_session_ends_with_its_asset(tmp_path: Path) -> None:
         assert (await client.post(path, json={"completed_chunks": [proof]})).status_code == 400
         async with httpx.AsyncClient() as plain:
             assert (await plain.put(urls[1]["url"], content=b"x")).status_code == 400
-        left = [file for file in tmp_path.rglob("*") if file.is_file() and session["upload_id"] in file.name]
-        assert left == []
+        assert bytes_of(tmp_path, session) == []
