@@ -70,4 +70,4 @@ def _since(path: str) -> float | None:
 if __name__ == "__main__":
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [each for each in sys.path if os.path.abspath(each or ".") != here]  # neighbours are no libraries
-    print(json.dumps(facts(sys.argv[1:])))
+    sys.stdout.write(json.dumps(facts(sys.argv[1:])))
