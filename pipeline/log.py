@@ -51,6 +51,14 @@ class Redactor:
         return self.clean(str(value))
 
 
+_redactor = Redactor([])
+
+
+def hidden(text: str) -> str:
+    """Return a foreign text without the secrets that the log was set up with: for what is kept or shown elsewhere."""
+    return str(_redactor.clean(text))
+
+
 def tame(_logger: Any, _method: str, event: Any) -> Any:
     """Take from every text what a terminal would obey: foreign titles and messages end up in the log, too."""
     return {_tamed(str(key)): _tamed(value) for key, value in event.items()}
@@ -83,6 +91,8 @@ def setup(
     level: str, form: Literal["auto", "json", "console"], secrets: Iterable[str], stream: TextIO | None = None
 ) -> None:
     """Configure logging for this process. ``auto`` is console on a terminal and JSON lines otherwise."""
+    global _redactor  # noqa: PLW0603 - one process has one log
+    _redactor = Redactor(secrets)
     stream = stream or sys.stderr
     console = form == "console" or (form == "auto" and stream.isatty())
     last: list[Any] = [tame, structlog.dev.ConsoleRenderer(colors=stream.isatty())] if console else [as_json]
@@ -92,7 +102,7 @@ def setup(
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,  # before the redactor: tracebacks quote values
-            Redactor(secrets),
+            _redactor,
             *last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),

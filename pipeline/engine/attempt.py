@@ -56,7 +56,7 @@ async def run_step(stage: Stage, task: Task, still: Still, clock: Clock) -> Outc
                 "unexpected",
                 f"Unexpected {type(error).__name__} in stage '{task.stage}'.",
                 "This is a fault of Reelmill; the log holds the traceback.",
-                str(error)[:300],
+                log.hidden(str(error))[:300],
             )
         )
 

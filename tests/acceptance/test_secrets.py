@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.cli import KEY, Ended, Platform, Terminal, customer, serving
+from tests.cli import KEY, Ended, Platform, Terminal, customer, serving, until
 from tests.clips import clips
+from tests.faults.test_kills import children
 
 SIGNATURE = "c2lnbmVkLXNlY3JldA"
 QUICK: dict[str, dict[str, Any]] = {
@@ -131,3 +132,85 @@ def test_a_signed_address_is_not_shown(tmp_path: Path) -> None:
         ):
             check_silent(here.run(*words), SIGNATURE)
         assert kept(here.folder / "out", SIGNATURE) == []
+
+
+#: A library that fails in a way nobody foresaw, and quotes what it was given: as a proxy, a plugin or a wrapper may.
+FAILING = """
+import os
+real = os.scandir
+def scandir(*given):
+    if given and "films" in str(given[0]):
+        secret = os.environ["TWELVELABS_API_KEY"]
+        raise RuntimeError(f"cannot list {given}, called with key={secret} and [{secret!r}]")
+    return real(*given)
+os.scandir = scandir
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_what_nobody_foresaw_does_not_tell(tmp_path: Path, form: str) -> None:
+    """An exception that quotes the key, in a step and in a command: not in the traceback, the task, the database, any view."""
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "sitecustomize.py").write_text(FAILING, encoding="utf-8")
+    with serving(tmp_path / "there") as platform:
+        here = customer(
+            tmp_path / "here", platform, "twelvelabs", **{**QUICK, "log": {"level": "debug", "format": form}}
+        )
+        clips(here.folder / "films", 1)
+        env = {"PYTHONPATH": str(broken)}
+        ran = here.run("run", "films/clip-00.mp4", env=env)
+        assert ran.code == 3, ran.err
+        assert "step.crashed" in ran.err
+        assert "RuntimeError" in ran.err
+        check_silent(ran)
+        crashed = here.run("run", "films", "--json", env=env)
+        assert crashed.code == 1, crashed.err
+        assert "unexpected RuntimeError" in crashed.err
+        check_silent(crashed)
+        for words in (["why", "clip-00.mp4"], ["show", "clip-00.mp4", "--json"], ["status", "--json"], ["doctor"]):
+            ended = here.run(*words)
+            check_silent(ended)
+        assert kept(here.folder, KEY) == []
+
+
+def test_processes_that_work_for_us_are_not_given_the_key(tmp_path: Path) -> None:
+    """The analysis and the downloads run in processes of their own: nothing in their environment opens the account."""
+    from pipeline.source.youtube_process import Launch
+
+    secrets = {
+        "TWELVELABS_API_KEY": KEY,
+        "TWELVELABS_API_KEY_FILE": "/etc/key",
+        "AWS_SECRET_ACCESS_KEY": KEY,
+        "PATH": "/bin",
+    }
+    given = Launch().environment(secrets)
+    assert KEY not in str(given)
+    assert "PATH" in given
+    here = Terminal(tmp_path / "here", {"TWELVELABS_API_KEY": KEY}, {"provider": {"kind": "local"}})
+    films = here.folder / "films"
+    clips(films, 2)
+    running = here.start("run", str(films))
+    try:
+        seen = until(lambda: helpers(running.pid) or not running.alive, "a process of the analysis")
+        assert isinstance(seen, list), running.said()
+        assert [name for name, environment in seen if KEY in environment] == []
+        assert running.wait().code == 0
+    finally:
+        here.close()
+    assert kept(here.folder, KEY) == []
+
+
+def helpers(pid: int) -> list[tuple[str, str]]:
+    """Return (command, environment) of the processes of ours that a process started, as Linux tells them."""
+    found = []
+    for child in children(pid):
+        try:
+            command = Path(f"/proc/{child}/cmdline").read_text(encoding="utf-8", errors="replace")
+            environment = Path(f"/proc/{child}/environ").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        if "pipeline.local.hand" in command and environment:
+            found.append((command, environment))
+    return found
