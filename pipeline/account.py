@@ -21,7 +21,7 @@ class Holding:
     sort: Sort
     id: str
     name: str = ""  #: file name; of an analysis its ``custom_id``
-    owner: str = ""  #: the key of ours in its user metadata, where this sort has one and the list tells it
+    owner: str | None = None  #: the key of ours in its user metadata; empty: it has none; None: a list does not tell
     status: str = ""  #: the platform's own word
     created: float | None = None  #: epoch seconds by the platform's clock
     place: str = ""  #: id of the index that it is in

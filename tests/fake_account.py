@@ -45,7 +45,7 @@ class FakeAccount:
             newest_first = list(reversed(all_of))
             part = newest_first[number * PAGE : (number + 1) * PAGE]
             if part:  # the list of an index keeps the metadata to itself
-                yield [replace(each, owner="") if sort == "indexed" else each for each in part]
+                yield [replace(each, owner=None) if sort == "indexed" else each for each in part]
             number += 1
             if number * PAGE >= len(newest_first):
                 return

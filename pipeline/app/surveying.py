@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pipeline.account import Account, Holding, OpenSession, Sort
 from pipeline.app.naming import spoken
@@ -16,6 +16,8 @@ from pipeline.model import Selection, State, Task
 from pipeline.ports import Clock, Records
 from pipeline.store.register import Register
 from pipeline.views import Expiring, Leftover, OpenUpload, Reconciliation, Vanished
+
+T = TypeVar("T")
 
 _PAGE = 1000  #: tasks read at once
 _FEW = 50  #: videos asked for at once
@@ -68,12 +70,12 @@ class _Findings:
     def miss(self, video: Task, media_id: str) -> None:
         self._keep(self.vanished, video, media_id)
 
-    def _keep(self, those: list[Judged] | list[Task], one: Judged | Task, name: str) -> None:
+    def _keep(self, those: list[T], one: T, name: str) -> None:
         if self.only and name not in self.only:
             return
         self.met.add(name)
         if len(those) < self.limit:
-            those.append(one)  # type: ignore[arg-type]
+            those.append(one)
         else:
             self.left_out += 1
 
@@ -138,7 +140,7 @@ class Survey:
         if page[0].sort == self._account.uploads:
             await self._register.meet([f"m:{holding.id}" for holding in page])
         for judged in await self.judged(page):
-            if judged.verdict is Verdict.STRAY and judged.holding.sort == "indexed":
+            if judged.holding.owner is None and judged.holding.sort == "indexed" and judged.verdict.removable:
                 judged = await self._looked_at(judged)
             found.count(judged)
             found.keep(judged)
@@ -147,11 +149,9 @@ class Survey:
                 found.expiring.append((judged, end))
 
     async def _looked_at(self, judged: Judged) -> Judged:
-        """The list of an index tells no metadata; only with it can an unknown entry be one of ours."""
+        """The list of an index tells no metadata; only with it is an entry known to be one of ours."""
         fresh = await self._account.look(judged.holding)
-        if fresh is None or not fresh.owner:
-            return Judged(judged.holding, Verdict.FOREIGN)
-        return (await self.judged([fresh]))[0]
+        return (await self.judged([fresh]))[0] if fresh is not None else Judged(judged.holding, Verdict.FOREIGN)
 
     async def _sessions(self, found: _Findings) -> None:
         async with aclosing(self._account.sessions()) as sessions:

@@ -35,6 +35,11 @@ class Verdict(StrEnum):
         """True where this database knows it and needs it no more."""
         return self in (Verdict.SUPERSEDED, Verdict.CANCELLED)
 
+    @property
+    def removable(self) -> bool:
+        """True where it can be deleted, at least if somebody asks for that."""
+        return self.orphan or self is Verdict.STRAY
+
 
 @dataclass(frozen=True, slots=True)
 class Belief:
@@ -131,11 +136,14 @@ def judge_analysis(holding: Holding, analysis: Task | None) -> Verdict:
 
 
 def judge_indexed(holding: Holding, belief: Belief | None, identity: str) -> Verdict:
-    """Judge an entry of an index. An old one stays until the new upload's entry is there: search goes on working."""
+    """Judge an entry of an index. An old one stays until the new upload's entry is there: search goes on working.
+
+    Where a list does not tell whose it is, the verdict is only worth another look.
+    """
     here = [] if belief is None else [task for task in belief.indexings if task.data.get("index_id") == holding.place]
     by_id = [task for task in here if task.data.get("video_id") == holding.id]
     mark = upload_mark(holding.name)
-    if not by_id and (mark is None or (holding.owner and not agrees(mark, holding.owner))):
+    if not by_id and (mark is None or (holding.owner is not None and not agrees(mark, holding.owner))):
         return Verdict.FOREIGN
     if belief is None or not belief.lives_on(identity):
         return Verdict.STRAY

@@ -47,6 +47,8 @@ def question_mark(custom_id: str) -> Mark | None:
     return Mark(found[1], int(found[2])) if found is not None else None
 
 
-def agrees(mark: Mark, owner: str) -> bool:
+def agrees(mark: Mark, owner: str | None) -> bool:
     """Return True if the key in the user metadata is the one that the name stands for; a cut one cannot be held against it."""
-    return bool(owner) and (len(owner) >= _WHOLE or upload_digest(owner) == mark.digest)
+    if not owner:
+        return False
+    return len(owner) >= _WHOLE or upload_digest(owner) == mark.digest

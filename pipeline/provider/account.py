@@ -6,6 +6,7 @@ A long list meets its limits again and again: here a limit is waited for, as lon
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import TypeVar
@@ -127,4 +128,5 @@ class Holdings:
         return read
 
     def _one(self, sort: Sort, place: str, response: Response) -> Holding:
-        return self._dialect.read(sort, wire.parse(response), place)
+        found = self._dialect.read(sort, wire.parse(response), place)
+        return found if found.owner is not None else replace(found, owner="")  # a single look tells everything

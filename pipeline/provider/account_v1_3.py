@@ -30,9 +30,11 @@ class AccountV13:
             source = wire.sub(body, "video_source")
             return shelf.holding(body, "", name=wire.said(body, "custom_id"), media=wire.said(source, "asset_id"))
         owner = wire.said(wire.sub(body, "user_metadata"), OWNER)
-        if sort == "indexed":
-            media = wire.said(body, "asset_id")
-            return shelf.holding(body, place, owner=owner, media=media, **system_facts(body, "system_metadata"))
+        if sort == "indexed":  # a list of these tells no metadata
+            told, facts = "user_metadata" in body, system_facts(body, "system_metadata")
+            return shelf.holding(
+                body, place, owner=owner if told else None, media=wire.said(body, "asset_id"), **facts
+            )  # fmt: skip
         return shelf.holding(
             body, "", owner=owner, name=wire.said(body, "filename"), size=int(wire.number(body, "size")),
             seconds=wire.number(body, "duration"),

@@ -132,6 +132,7 @@ async def test_a_plan_names_what_is_left_over_in_the_order_of_deletion(tmp_path:
         Holding("indexed", "e2", upload(2).name, key_of(2), place="films", media="a2"),
         Holding("indexed", "e7", upload(7).name, key_of(7), place="films", media="a7"),
         Holding("indexed", "e8", upload(8).name, "", place="films", media="a8"),
+        Holding("indexed", "by hand", upload(2).name, "", place="films", media="a2"),
         Holding("indexed", "elsewhere", upload(2).name, key_of(2), place="not ours", media="a2"),
     )  # fmt: skip
     plan = await it.plan(places=["films"])
@@ -140,7 +141,7 @@ async def test_a_plan_names_what_is_left_over_in_the_order_of_deletion(tmp_path:
     assert [each.item for each in plan.orphans] == ["films/2.mp4", "films/1.mp4", "films/2.mp4", "films/1.mp4"]
     assert ids(plan.strays) == ["e7", "a7"]
     assert plan.counts == {
-        "indexed": {"foreign": 1, "stray": 1, "cancelled": 1},
+        "indexed": {"foreign": 2, "stray": 1, "cancelled": 1},
         "analysis": {"foreign": 1, "superseded": 1},
         "asset": {"foreign": 1, "stray": 1, "cancelled": 1, "superseded": 1, "kept": 1},
     }

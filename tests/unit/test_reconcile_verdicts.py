@@ -199,6 +199,7 @@ def test_index_entries_of_others() -> None:
     holding = Holding("indexed", "entry", named(1), place="films", media="present")
     assert judge(replace(holding, name="film.mp4"), None, HERE) is Verdict.FOREIGN
     assert judge(replace(holding, owner="somebody"), None, HERE) is Verdict.FOREIGN
+    assert judge(replace(holding, owner=""), None, HERE) is Verdict.FOREIGN
     assert judge(holding, None, HERE) is Verdict.STRAY
     assert judge(holding, Belief(video(provider=ELSEWHERE)), HERE) is Verdict.STRAY
     assert judge(replace(holding, created=MADE - DAY), Belief(video()), HERE) is Verdict.STRAY
@@ -212,7 +213,7 @@ STATES = st.sampled_from(list(State))
 HOLDINGS = st.builds(
     Holding, st.sampled_from(["asset", "task", "video", "indexed"]), IDS,
     st.sampled_from([named(0), named(1), named(2), "film.mp4", named(0, "sha256:b")]),
-    st.sampled_from([KEY, "", "sha256:b"]), place=st.sampled_from(["films", ""]), media=IDS,
+    st.sampled_from([KEY, None, "", "sha256:b"]), place=st.sampled_from(["films", ""]), media=IDS,
 )  # fmt: skip
 BELIEFS = st.builds(
     Belief,
