@@ -57,8 +57,8 @@ async def _reopen(settings: Settings, database: Database, classes: Sequence[str]
     lifted = await pace_of(settings, database, clock, Random()).lift(classes)
     parked = [each for each in await database.parked(clock.now()) if not classes or each.trouble.code in classes]
     scopes = {each.scope for each in parked} | ({Lane.DOWNLOAD.value} if lifted else set())
-    met = {*lifted, *(each.trouble.code for each in parked)}
-    tasks = await database.unpark(sorted(scopes), sorted(met), clock.now()) if scopes else 0
+    met = {*classes, *lifted, *(each.trouble.code for each in parked)}  # a premiere waits without any pause
+    tasks = await database.unpark(sorted(scopes), sorted(met), clock.now())
     return Reopened(sorted(scopes), tasks)
 
 

@@ -147,7 +147,7 @@ TABLE: tuple[Rule, ...] = (
     Rule("proxy", Action.PAUSE, "The proxy does not answer or refuses.", "check [youtube] proxy",
          (r"unable to connect to proxy", r"proxy authentication"), frozenset({"ProxyError"}), pause=300.0),
     Rule("network", Action.RETRY, "The connection broke or stood still.", "it is tried again by itself",
-         (r"timed out", r"connection (reset|refused|aborted|broken)", r"remote end closed", r"bytes read", r"incomplete",
+         (r"timed out", r"connection (reset|refused|aborted|broken)", r"remote end closed", r"bytes read", r"incomplete ?read",
           r"did not get any data blocks", r"network is unreachable", r"no route to host", r"content too short"),
          frozenset({"TransportError", "IncompleteRead", "SSLError", "CertificateVerifyError", "ContentTooShortError",
                     "ConnectionError", "TimeoutError"})),

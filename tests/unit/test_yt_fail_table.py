@@ -48,6 +48,8 @@ SENTENCES = {
     "unable to write data: [Errno 28] No space left on device": "disk",
     "Did not get any data blocks": "network",
     "The read operation timed out": "network",
+    "IncompleteRead(9 bytes read, 7 more expected)": "network",
+    "Incomplete YouTube ID abc. URL https://youtu.be/abc looks truncated.": "bad_ref",
     "[Errno -3] Temporary failure in name resolution": "dns",
     "Unsupported URL: https://example.com": "bad_ref",
     "Something that nobody has ever seen": "unknown",
