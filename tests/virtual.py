@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import anyio
+import anyio.from_thread
 import anyio.lowlevel
 import anyio.to_thread
 
@@ -49,7 +50,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         selector = _JumpingSelector()
         selector.loop = self
         self._virtual = 0.0
-        self.pulse: Callable[[], None] = _nothing  #: called once a turn, before anything else: for accidents of all sorts
+        self.pulse: Callable[[], None] = (
+            _nothing  #: called once a turn, before anything else: for accidents of all sorts
+        )
         super().__init__(selector)
 
     def time(self) -> float:
@@ -85,12 +88,17 @@ async def _in_place(work: Callable[..., T], *args: Any, **_options: Any) -> T:
 
 @contextmanager
 def _no_threads() -> Iterator[None]:
-    there = anyio.to_thread.run_sync
+    there, asked = anyio.to_thread.run_sync, anyio.from_thread.check_cancelled
     anyio.to_thread.run_sync = _in_place  # type: ignore[assignment]
+    anyio.from_thread.check_cancelled = _not_cancelled
     try:
         yield
     finally:
-        anyio.to_thread.run_sync = there
+        anyio.to_thread.run_sync, anyio.from_thread.check_cancelled = there, asked
+
+
+def _not_cancelled() -> None:
+    """What runs in place cannot be cancelled while it runs."""
 
 
 def run_virtual(work: Coroutine[Any, Any, T]) -> T:

@@ -195,11 +195,16 @@ class YouTubeSource:
         with JobFolder(workdir / "youtube", video) as folder:
             done = await to_thread.run_sync(folder.finished)
             if done is None:
+<<<<<<< Updated upstream
                 try:
                     done = await self._guarded(item, video, folder)
                 finally:
                     self._room.free(folder.path.name)
             return await self._facts(done)
+=======
+                done = await self._guarded(item, video, folder)
+            return await self._facts(done, folder)
+>>>>>>> Stashed changes
 
     async def _guarded(self, item: Item, video: str, folder: JobFolder) -> Finished:
         await self._room.look(folder.path.name)
@@ -234,8 +239,10 @@ class YouTubeSource:
                 raise
             done = await self._anew(job, probe, cap)
         await self._asker.answered()
+        await to_thread.run_sync(job.folder.tidy, done.path)
         await self._captions(job, probe, done.path)
         await self._picture(job, done.path)
+        await to_thread.run_sync(job.folder.finish, done)  # last: what is recorded is not looked for again
         return done
 
     async def _probe(self, job: _Job) -> Probe:
@@ -298,9 +305,7 @@ class YouTubeSource:
             raise Damaged(trouble)
         about = {**probe.about, "plan": probe.plan, "formats": [each.id for each in probe.formats]}
         about["yt_dlp"] = job.worker.hello.yt_dlp
-        done = Finished(path, facts.size, facts.sha256, about)
-        await to_thread.run_sync(job.folder.finish, done)
-        return done
+        return Finished(path, facts.size, facts.sha256, about)
 
     async def _captions(self, job: _Job, probe: Probe, media: Path) -> None:
         """Fetch one caption track beside the video; whatever goes wrong is a note, never a reason to fail."""
@@ -330,9 +335,10 @@ class YouTubeSource:
             await to_thread.run_sync(partial(raw.unlink, missing_ok=True))
             _log.warning("youtube.no_thumbnail", video=job.video, why=self._asker.scrub(str(error))[:300])
 
-    async def _facts(self, done: Finished) -> MediaFacts:
+    async def _facts(self, done: Finished, folder: JobFolder) -> MediaFacts:
         facts = await self._files.fetch(_file(done.path), done.path.parent)
         if facts.sha256 != done.sha256:
+            await to_thread.run_sync(folder.empty)  # the next attempt fetches it anew
             raise Transient("The fetched file has changed on disk.", code="damaged_download", after=1.0)
         picture = await to_thread.run_sync(picture_beside, done.path)
         return replace(facts, about=done.about, fetched=True, picture=picture)

@@ -138,11 +138,16 @@ class JobFolder:
         """When something in it last changed, in epoch seconds."""
         return max(entry.lstat().st_mtime for entry in (self.path, *self.path.iterdir()))
 
-    def finish(self, done: Finished) -> None:
-        """Remember that this file is whole, and remove what else lies around; captions stay."""
+    def tidy(self, media: Path) -> None:
+        """Remove what lies around beside the file that the download was for; captions stay."""
         for entry in list(self.path.iterdir()):
-            if entry != done.path and not entry.name.startswith(CAPTIONS):
+            if entry != media and not entry.name.startswith(CAPTIONS):
                 _remove(entry)
+
+    def finish(self, done: Finished) -> None:
+        """Remember that this file is whole, and that everything that belongs beside it is there."""
+        for entry in self.path.iterdir():
+            _sync(entry)  # or the record could outlive what it vouches for
         kept = {"name": done.path.name, "size": done.size, "sha256": done.sha256, "about": done.about}
         _store(self.path / _DONE, kept)
 
@@ -203,6 +208,12 @@ def _load(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
+
+
+def _sync(path: Path) -> None:
+    if path.is_file():
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())
 
 
 def _store(path: Path, value: Json) -> None:

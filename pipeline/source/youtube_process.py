@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -231,6 +231,7 @@ class Crew:
     launch: Launch
     width: int
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    begin: Callable[[Launch, Mapping[str, str]], Awaitable[Worker]] = start
     _idle: list[Worker] = field(default_factory=list)
     _room: anyio.CapacityLimiter | None = None
 
@@ -243,7 +244,7 @@ class Crew:
         """
         self._room = self._room or anyio.CapacityLimiter(self.width)
         async with self._room:
-            worker = self._idle.pop() if self._idle else await start(self.launch, self.environment)
+            worker = self._idle.pop() if self._idle else await self.begin(self.launch, self.environment)
             try:
                 yield worker
             finally:

@@ -11,7 +11,8 @@ from pipeline.model import Selection
 from pipeline.ports import Ceilings, Item, Line
 from pipeline.views import RunReport
 from tests.fakes import OldApi, clips, items
-from tests.faults.trial import Scene, Trial
+from tests.faults.fetching import Fetching, fetching_outside, fetching_world
+from tests.faults.trial import Mishaps, Scene, Trial
 from tests.faults.worlds import Make, Night, World, run_now, traces
 from tests.rig import settings_for
 
@@ -83,8 +84,48 @@ def youtube(number: int) -> Item:
     return Item(f"youtube:video:video{number:06}", "youtube", address, Line(address, "test", title=f"film {number}"))
 
 
+def fetched_once(world: World, report: RunReport, trial: Trial) -> None:
+    """As :func:`same`, captions aside where their worker died; and no copy of a video is left lying about."""
+    assert isinstance(world, Fetching)
+    if world.ordered:
+        assert _uncaptioned(traces(world).files) == _uncaptioned(trial.plain.files)
+        assert report.exit_code == 0, report
+        assert set(world.platform.effects().values()) == {1}
+    else:
+        same(world, report, trial)
+    assert world.downloads.files() == {}, list(world.downloads.files())
+
+
+def _uncaptioned(files: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    return {name: content for name, content in files.items() if not name.endswith("captions.vtt")}
+
+
+def _order(world: World, number: int) -> None:
+    assert isinstance(world, Fetching)
+    world.appointment, world.ordered = [number], number > 0
+
+
+def _messages(world: World) -> int:
+    assert isinstance(world, Fetching)
+    return -world.appointment[0]
+
+
 def _topic(prompt: str) -> dict[str, Any]:
     return {"enabled": ["gist", "topic"], "settings": {"topic": {"job": "ask", "prompt": prompt}}}
+
+
+def wanted_is_there(world: World, report: RunReport, trial: Trial) -> None:
+    """What the last line wants is there, and nothing was paid twice; what the dead one wanted may have been asked or not."""
+    assert report.exit_code == 0, report
+    found = traces(world)
+    assert found.files == trial.plain.files, found.files.keys() ^ trial.plain.files.keys()
+    assert set(found.paid.values()) == {1}, found.paid
+    assert _counts(found.paid)["asset"] == _counts(trial.plain.paid)["asset"]
+    assert _counts(found.paid)["analysis"] <= _counts(trial.plain.paid)["analysis"], found.paid
+
+
+def _counts(paid: Mapping[tuple[str, str], int]) -> Counter[str]:
+    return Counter(effect for effect, _ in paid)
 
 
 class Studio:
@@ -112,6 +153,7 @@ class Studio:
             "a changed prompt": self.changed_prompt,
             "a deleted result": self.deleted_result,
             "finished by another line": self.other_line,
+            "fetched from YouTube": self.fetched,
         }
 
     def _scene(self, name: str, crashed: Night, judge: Any = same, make: Make | None = None, **more: Any) -> Scene:
@@ -181,16 +223,12 @@ class Studio:
         second = self.night(3, jobs=_topic("Who is it?"))
         return self._scene("finished by another line", first, wanted_is_there, finish=second)
 
-
-def wanted_is_there(world: World, report: RunReport, trial: Trial) -> None:
-    """What the last line wants is there, and nothing was paid twice; what the dead one wanted may have been asked or not."""
-    assert report.exit_code == 0, report
-    found = traces(world)
-    assert found.files == trial.plain.files, found.files.keys() ^ trial.plain.files.keys()
-    assert set(found.paid.values()) == {1}, found.paid
-    assert _counts(found.paid)["asset"] == _counts(trial.plain.paid)["asset"]
-    assert _counts(found.paid)["analysis"] <= _counts(trial.plain.paid)["analysis"], found.paid
-
-
-def _counts(paid: Mapping[tuple[str, str], int]) -> Counter[str]:
-    return Counter(effect for effect, _ in paid)
+    def fetched(self) -> Scene:
+        """Return a video that is fetched first; workers die, too."""
+        work = self.folder / "state" / "work"
+        youtube_rules = {"min_gap": 0, "max_gap": 0, "pace_folder": work / "pace", "thumbnail": False}
+        settings = settings_for(self.folder, youtube=youtube_rules, jobs={"enabled": ["gist"]})
+        return Scene(
+            "fetched from YouTube", Make(outside=fetching_outside), Night(settings, [youtube(1)]), fetched_once,
+            mishaps=Mishaps(_messages, _order), new=lambda: fetching_world(self.folder / "out", work),
+        )  # fmt: skip

@@ -1,8 +1,8 @@
 """Die everywhere: in every world that a death can leave behind, a fresh process finishes as if nothing had happened.
 
 Before and after each call to the database and the platform, before, in the middle of and after each change on the disk,
-with the power failing, with answers lost, with a second death while finishing; both dialects, uploads in parts, an index,
-standing queries, several nights. ``python -m tests.faults.enumerate`` prints the figures; ``test_crash_points_real.py``
+with the power failing, with answers and workers lost, with a second death while finishing; both dialects, uploads in
+parts, an index, standing queries, downloads, several nights. ``python -m tests.faults.enumerate`` prints the figures; ``test_crash_points_real.py``
 does a sample of it over SQLite and HTTP.
 """
 
@@ -29,6 +29,7 @@ SCENES = {
     "a changed prompt": 100,
     "a deleted result": 110,
     "finished by another line": 150,
+    "fetched from YouTube": 250,
 }
 #: Scenes in which some deaths leave what only a person can decide.
 HOLDING = ("v1.2 files, hold", "v1.2 external")
@@ -46,5 +47,6 @@ def test_death_at_every_instant(tmp_path: Path, name: str, record_property: Call
     count = trial.run()
     record_property("scenarios", count.scenarios)
     assert count.points >= SCENES[name]
+    assert any(file.endswith("captions.vtt") for file in trial.plain.files) == (name == "fetched from YouTube")
     assert bool(count.held) == (name in HOLDING)
     assert bool(count.repeated) == (name == "v1.2 files")

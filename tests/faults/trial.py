@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, fields
 from random import Random
 from time import process_time
 
-from pipeline.errors import Ambiguous
 from pipeline.views import RunReport
-from tests.fakes import Crash, Wreck
+from tests.fakes import Wreck
 from tests.faults.disk import silent
 from tests.faults.worlds import (
     Album,
@@ -38,7 +37,7 @@ class Count:
     scene: str
     instants: int = 0  #: moments before, in and after everything done to the outside
     points: int = 0  #: different worlds among them, power failures included
-    lost: int = 0  #: answers lost on the way while the process lives on
+    lost: int = 0  #: answers and workers lost on the way while the process lives on
     again: int = 0  #: second deaths, in the run that finishes
     held: int = 0  #: items that a person must decide about
     repeated: int = 0  #: questions that were asked twice
@@ -51,6 +50,14 @@ class Count:
 
 
 @dataclass(frozen=True)
+class Mishaps:
+    """What goes wrong around a process that lives on: how many there can be in a run like that one, and how to order one."""
+
+    number: Callable[[World], int]
+    order: Callable[[World, int], None]
+
+
+@dataclass(frozen=True)
 class Scene:
     """Nights that are lived through before, the one in which everything dies, and the one that finishes."""
 
@@ -60,8 +67,8 @@ class Scene:
     judge: Judge
     before: Sequence[Night] = ()
     finish: Night | None = None  #: another line than the one that died; None: the same again
-    power: bool = True
     again: int = 4  #: in each nth world, the finishing run dies, too
+    mishaps: Mishaps | None = None
     new: Callable[[], World] = field(default=lambda: World.new(None))  # type: ignore[arg-type]
 
 
@@ -71,11 +78,12 @@ class Trial:
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
         self.count = Count(scene.name)
-        self.album = Album(power=scene.power, promise=published_is_there)
+        self.album = Album(promise=published_is_there)
         self._last = scene.finish or scene.crashed
         started = process_time()
         world = self._morning()
         self.calls = record(world, scene.make, scene.crashed, self.album)
+        self.mishaps = scene.mishaps.number(world) if scene.mishaps is not None else 0
         if scene.finish is not None:
             self._live(world, scene.finish)
         self.plain: Traces = traces(world)
@@ -96,7 +104,10 @@ class Trial:
         for number, name in enumerate(self.calls, 1):
             if name.startswith("api."):
                 self.count.lost += 1
-                self._lose(number, name)
+                self._survive(f"answer to {name} lost", Wreck((number, "lost")), 0)
+        for number in range(1, 1 + self.mishaps):
+            self.count.lost += 1
+            self._survive(f"mishap {number}", None, number)
         self.count.seconds += process_time() - started
         return self.count
 
@@ -121,22 +132,21 @@ class Trial:
         if reservoir is None:
             report = run_virtual(process(world, self.scene.make, self._last, seed=2))
         else:
-            world.disk.watch = reservoir.tell
+            world.listen(reservoir.tell)
             report = run_virtual(process(world, self.scene.make, self._last, Witness(reservoir.tell), seed=2))
-            world.disk.watch = silent
+            world.listen(silent)
         self._judge(world, report, what)
         return reservoir
 
-    def _lose(self, number: int, name: str) -> None:
-        """The platform accepts, the answer is lost, and the process lives on; a run after it must find nothing to mend."""
+    def _survive(self, what: str, wreck: Wreck | None, mishap: int) -> None:
+        """Something goes wrong and the process lives on; a run after it must find nothing to mend."""
         world = self._morning()
-        try:
-            run_virtual(process(world, self.scene.make, self.scene.crashed, Wreck((number, "lost"))))
-        except* (Crash, Ambiguous):
-            pass
+        if self.scene.mishaps is not None:
+            self.scene.mishaps.order(world, mishap)
+        run_virtual(process(world, self.scene.make, self.scene.crashed, wreck))
         world.clock.skew += 86_400.0
         report = run_virtual(process(world, self.scene.make, self._last, seed=2))
-        self._judge(world, report, f"answer to {name} lost")
+        self._judge(world, report, what)
 
     def _judge(self, world: World, report: RunReport, what: str) -> None:
         self.count.held += report.items["held"]

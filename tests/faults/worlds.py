@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -46,6 +47,25 @@ class World:
         clock = VirtualClock()
         return cls(clock, MemoryDatabase(), FakePlatform(clock, **platform), Disk(str(output)))
 
+    def listen(self, tell: Callable[[str], None]) -> None:
+        """Have each change outside of databases and platforms told, too."""
+        self.disk.watch = tell
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Let a process work on this world's disks."""
+        with self.disk.mounted():
+            yield
+
+    @contextmanager
+    def failed(self, fate: str) -> Iterator[None]:
+        """Look for a moment as after a power failure: what was not synced is ``lost``, or ``torn``; "" for as it is."""
+        root = self.disk.root
+        if fate:
+            getattr(self.disk, fate)()
+        yield
+        self.disk.root = root
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -61,14 +81,10 @@ class Picture:
         return world
 
 
-def picture(world: World, at: float, spoil: Callable[[Disk], None] | None = None) -> Picture:
-    """Return a picture of a world; ``spoil`` is what a power failure does to the disk in it."""
-    root = world.disk.root
-    if spoil is not None:
-        spoil(world.disk)
-    taken = Picture(at, pickle.dumps(world, pickle.HIGHEST_PROTOCOL))
-    world.disk.root = root
-    return taken
+def picture(world: World, at: float, fate: str = "") -> Picture:
+    """Return a picture of a world, or of what a power failure would leave of it."""
+    with world.failed(fate):
+        return Picture(at, pickle.dumps(world, pickle.HIGHEST_PROTOCOL))
 
 
 @dataclass(frozen=True)
@@ -123,7 +139,7 @@ async def process(
         api = Wrecked(api, wreck, "api", spared=("aclose",))
         database = Wrecked(database, wreck, "store", spared=("aclose",))
     session = Session(night.settings, database, api, world.clock, Random(seed), outside)
-    with world.disk.mounted():
+    with world.at_work():
         return await session.run(iter(list(night.entries)))
 
 
@@ -136,7 +152,6 @@ class Album:
 
     pictures: dict[Picture, str] = field(default_factory=dict)
     instants: int = 0
-    power: bool = True  #: also what a power failure leaves
     promise: Callable[[World], None] = lambda world: None  #: what must hold at every instant
 
 
@@ -147,34 +162,26 @@ def record(world: World, make: Make, night: Night, album: Album) -> list[str]:
     def tell(what: str) -> None:
         album.instants += 1
         now = start + world.clock.monotonic()
-        for told, spoil in _FATES if album.power else _FATES[:1]:
-            album.pictures.setdefault(picture(world, now, spoil), f"{what}{told}")
+        for fate, told in _FATES.items():
+            album.pictures.setdefault(picture(world, now, fate), f"{what}{told}")
         album.promise(world)
 
     witness = Witness(tell)
-    world.disk.watch = tell
+    world.listen(tell)
     report = run_virtual(process(world, make, night, witness))
-    world.disk.watch = silent
+    world.listen(silent)
     assert report.exit_code in (0, 3), report
     world.clock.skew += _DAY
     return witness.calls
 
 
-def _lost(disk: Disk) -> None:
-    disk.lost()
-
-
-def _torn(disk: Disk) -> None:
-    disk.torn()
-
-
 _DAY = 86_400.0
 _START = 1.0  #: seconds from a death to the next process
-_FATES: Sequence[tuple[str, Callable[[Disk], None] | None]] = (
-    ("", None),
-    (", then the power fails: what was not synced is lost", _lost),
-    (", then the power fails: what was not synced is torn", _torn),
-)
+_FATES: Mapping[str, str] = {
+    "": "",
+    "lost": ", then the power fails: what was not synced is lost",
+    "torn": ", then the power fails: what was not synced is torn",
+}
 
 
 class Reservoir:
@@ -247,10 +254,8 @@ def published_is_there(world: World) -> None:
     done = [task.data for task in run_now(world.database.tasks(Selection(kinds=("publish",), states=(State.DONE,))))]
     if not done:
         return
-    survived = Disk(world.disk.mount)
-    survived.root = world.disk.root
-    survived.lost()
-    there = {name: len(content) for name, content in survived.files().items()}
+    with world.failed("lost"):
+        there = {name: len(content) for name, content in world.disk.files().items()}
     for data in done:
         if data["folder"] not in world.disk.root.names:
             continue  # an operator has deleted it

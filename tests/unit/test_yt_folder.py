@@ -111,6 +111,7 @@ def test_a_finished_file_is_found_again_until_it_changes(folder: JobFolder) -> N
     """The record of a whole file holds as long as its size does."""
     lay(folder, f18_mp4=100, f18_mp4_part=3)
     done = Finished(folder.path / f"{V}.18.mp4", 100, "ab", {"title": "T"})
+    folder.tidy(done.path)
     folder.finish(done)
     assert folder.finished() == done
     assert there(folder) == {"18.mp4", "done.json"}
@@ -140,6 +141,7 @@ def test_only_a_fetched_file_is_ever_discarded(tmp_path: Path) -> None:
         with JobFolder(tmp_path, V) as folder:
             lay(folder, f18_mp4=100)
             path = folder.path / f"{V}.18.mp4"
+            folder.tidy(path)
             folder.finish(Finished(path, 100, "ab", {}))
         assert sum(used(tmp_path).values()) > 100
         released(path, keep=keep)
