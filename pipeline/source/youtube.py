@@ -195,16 +195,11 @@ class YouTubeSource:
         with JobFolder(workdir / "youtube", video) as folder:
             done = await to_thread.run_sync(folder.finished)
             if done is None:
-<<<<<<< Updated upstream
                 try:
                     done = await self._guarded(item, video, folder)
                 finally:
                     self._room.free(folder.path.name)
-            return await self._facts(done)
-=======
-                done = await self._guarded(item, video, folder)
             return await self._facts(done, folder)
->>>>>>> Stashed changes
 
     async def _guarded(self, item: Item, video: str, folder: JobFolder) -> Finished:
         await self._room.look(folder.path.name)
