@@ -365,7 +365,9 @@ def _session_of(data: dict[str, Json]) -> Session:
 
 
 def _in_doubt(video: Task) -> bool:
-    """True for an external upload that may have been accepted without our knowing."""
-    if "media_id" in video.data or video.state is State.CANCELLED:
+    """True for an external upload that may have been accepted without our knowing. What an earlier one left, if it was
+    lost and is made anew, clears nobody.
+    """
+    if video.state is State.CANCELLED:
         return False
     return video.state is State.HELD or video.stage == "find" or (video.stage == "upload" and video.claims > 0)
