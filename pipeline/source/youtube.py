@@ -256,7 +256,8 @@ class YouTubeSource:
     async def _cap(self, job: _Job, probe: Probe) -> int:
         """Return how many bytes the download may have: the platform's limit, or what the disk has left."""
         platform = max(self._ceilings.direct_bytes, self._ceilings.multipart_bytes)
-        parts = 2 if len(probe.formats) > 1 else 1  # while two streams are put together, both and the result are there
+        # While streams are put together, or pieces made into an MP4, they and the result are there.
+        parts = 1 if len(probe.formats) == 1 and probe.formats[0].whole else 2
         left = await self._room.take(job.folder.path.name, probe.bytes * parts)
         return min(platform, left // parts) if left else platform
 

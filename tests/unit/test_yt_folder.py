@@ -197,7 +197,9 @@ def test_options_that_run_commands_or_loop_are_refused(wrong: dict[str, Any]) ->
 def test_what_is_sent_is_json_and_never_opens_the_generic_door() -> None:
     """Every set goes over a pipe; only YouTube's extractors may run; retries are said, because the defaults have none."""
     rules = YouTube(
-        options={"ratelimit": 5, "extractor_args": {"youtube": {"lang": ["en"]}}}, pot_provider="http://127.0.0.1:1"
+        options={"ratelimit": 5, "extractor_args": {"youtube": {"lang": ["en"]}}},
+        pot_provider="http://127.0.0.1:1",
+        plugins=True,
     )
     made = [
         options.probing(rules, sort_order(1080)),
