@@ -257,6 +257,9 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{place}: not valid TOML: {what}", remedy="text needs quotes; see config.example.toml"
         ) from None
+    except (RecursionError, ValueError) as error:
+        what = "is nested too deeply" if isinstance(error, RecursionError) else "holds a number of too many digits"
+        raise ConfigError(f"{path}: {what}", remedy="see config.example.toml") from None
 
 
 _PATHS = (
