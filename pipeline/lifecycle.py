@@ -70,10 +70,10 @@ def decide(task: Task, outcome: Outcome, now: float, policy: Policy, rng: Random
             return _retry(task, outcome, now, policy, rng)
         case Fail():
             ended = _end(task, State.FAILED, "failed", outcome.trouble, Done(spawn=outcome.spawn, data=outcome.data))
-            return replace(ended, stage=outcome.stage or task.stage)
+            return _resuming(ended, outcome.stage)
         case Hold():
             ended = _end(task, State.HELD, "held", outcome.trouble, Done(data=outcome.data))
-            return replace(ended, stage=outcome.stage or task.stage)
+            return _resuming(ended, outcome.stage)
         case Park():
             return _back(task, max(outcome.until, now), True, "parked", outcome.trouble)
         case _:
@@ -129,10 +129,15 @@ def _end(task: Task, state: State, word: str, trouble: Trouble | None, done: Don
     )
 
 
+def _resuming(ended: Transition, stage: str | None) -> Transition:
+    """Return an end after which an operator's retry starts at ``stage``, as if nobody had ever acted there."""
+    return ended if stage is None else replace(ended, stage=stage, claims=0)
+
+
 def _wait(task: Task, outcome: Snooze, now: float, policy: Policy) -> Transition:
     trouble = outcome.trouble or task.trouble
     if now - task.stage_since >= policy.deadline:
-        return _end(task, State.FAILED, "failed", trouble or _overdue(task, policy))
+        return _end(task, State.FAILED, "failed", outcome.trouble or _overdue(task, policy))
     # Never sleep past the deadline: the last look happens when it falls due.
     due = min(now + outcome.after, task.stage_since + policy.deadline)
     return _back(task, due, outcome.untouched, "snoozed", trouble)
@@ -142,7 +147,8 @@ def _retry(task: Task, outcome: Retry, now: float, policy: Policy, rng: Random) 
     attempt = task.attempt + outcome.counted
     if (outcome.counted and attempt >= policy.attempts) or now - task.stage_since >= policy.deadline:
         # The count tells an exhausted task from one that can never work: the next run takes it up again by itself.
-        return replace(_end(task, State.FAILED, "failed", outcome.trouble), attempt=attempt)
+        claims = task.claims - outcome.untouched
+        return replace(_end(task, State.FAILED, "failed", outcome.trouble), attempt=attempt, claims=claims)
     delay = policy.backoff.delay(max(1, attempt), rng) if outcome.after is None else outcome.after
     back = _back(task, now + delay, outcome.untouched, "retried", outcome.trouble)
     return replace(back, attempt=attempt, data=outcome.data)

@@ -83,8 +83,8 @@ class Store(Protocol):
     async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
         """Carry out an operator's word on the selected tasks; return how many changed.
 
-        ``cancel``: pending, running, held → cancelled. ``retry``: failed, held, cancelled → pending, due now, counters
-        fresh (``claims`` = 0), trouble kept.
+        ``cancel``: pending, running, held → cancelled. ``retry``: failed, held, cancelled → pending, due now, attempts
+        fresh, trouble kept; and ``claims``: what was cancelled may have acted, so the provider is asked first.
         """
         ...
 

@@ -106,10 +106,10 @@ def decide(item: Item, known: Known, desk: Desk, *, attempts: int, changed: bool
     if skipped:
         still = outside(item.bounds, str(skipped["day"]), skipped["seconds"]) is not None
         return Decision("nothing") if still else Decision("changed", (item_task(item, again=True),))
-    if changed or known.item.data.get("line") != item_data(item)["line"]:
-        return Decision("changed", (item_task(item, again=True),))
     parts = [task for task in (known.video, *known.analyses, known.publish) if task is not None]
     exhausted = tuple(task for task in parts if _exhausted(task, attempts))
+    if changed or known.item.data.get("line") != item_data(item)["line"]:
+        return Decision("changed", (item_task(item, again=True),), exhausted)
     if known.video is not None and known.video.state is State.DONE and _wants_more(known, desk):
         again = NewTask("video", known.video.key, "place", {}, subject=known.video.key, rearm="fan_out")
         return Decision("analyze", (again,), exhausted)

@@ -145,8 +145,7 @@ class MemoryDatabase(MemoryRecords):
             if verb == "cancel":
                 line.state, line.wake_at = State.CANCELLED, None
             else:
-                line.state, line.wake_at, line.stage_since = State.PENDING, now, now
-                line.attempt = line.claims = 0
+                line.state, line.wake_at, line.stage_since, line.attempt = State.PENDING, now, now, 0
                 self._queue.add(line)
         return len(lines)
 

@@ -152,6 +152,6 @@ UPDATE task SET state = 'cancelled', wake_at = NULL, owner = NULL, updated = :no
 WHERE +state IN ('pending', 'running', 'held') AND id IN ({which})
 """
 RETRY = """
-UPDATE task SET state = 'pending', wake_at = :now, attempt = 0, claims = 0, stage_since = :now, updated = :now
+UPDATE task SET state = 'pending', wake_at = :now, attempt = 0, stage_since = :now, updated = :now
 WHERE +state IN ('failed', 'held', 'cancelled') AND id IN ({which})
 """

@@ -34,8 +34,9 @@ TASK = Task(
         (Retry(WHY, untouched=True), State.PENDING, "stage", 2, 1, "retried"),
         (Retry(WHY, after=9.0, counted=False), State.PENDING, "stage", 1, 2, "retried"),
         (Fail(WHY), State.FAILED, "stage", 1, 2, "failed"),
-        (Fail(WHY, stage="first"), State.FAILED, "first", 1, 2, "failed"),
-        (Hold(WHY, stage="pay"), State.HELD, "pay", 1, 2, "held"),
+        (Fail(WHY, stage="first"), State.FAILED, "first", 1, 0, "failed"),
+        (Hold(WHY), State.HELD, "stage", 1, 2, "held"),
+        (Hold(WHY, stage="pay"), State.HELD, "pay", 1, 0, "held"),
         (Park("upload", NOW + 99, WHY), State.PENDING, "stage", 1, 1, "parked"),
     ],
 )
@@ -69,6 +70,13 @@ def test_polling_is_no_attempt_but_has_a_deadline() -> None:
     assert over.state is State.FAILED
     assert over.trouble is not None
     assert over.trouble.code == "deadline"
+    # What went wrong before, and was got over, is not why it is late.
+    healed = replace(TASK, stage_since=NOW - 3600, trouble=Trouble("no_credit", "No credit."))
+    late_again = decide(healed, Snooze(1), NOW, POLICY, Random(1)).trouble
+    assert late_again is not None
+    assert late_again.code == "deadline"
+    waits = decide(healed, Snooze(1, trouble=WHY), NOW, POLICY, Random(1))
+    assert waits.trouble == WHY
 
 
 def test_a_lost_lease_is_an_attempt() -> None:
@@ -88,6 +96,8 @@ def test_an_untouched_claim_stays_fresh() -> None:
     """After a verdict that sent nothing, the next claim counts as the first."""
     move = decide(TASK, Retry(WHY, untouched=True), NOW, POLICY, Random(1))
     assert replace(TASK, claims=move.claims + 1).fresh
+    last = decide(replace(TASK, attempt=2), Retry(WHY, untouched=True), NOW, POLICY, Random(1))
+    assert (last.state, last.claims) == (State.FAILED, 0)
 
 
 OUTCOMES: st.SearchStrategy[Outcome] = st.one_of(
