@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -39,6 +40,10 @@ def main() -> int:
                 failures += 1
                 if given.shrink:
                     schedule, error = shrunk(schedule, error, Path(folder))
+                    if given.verbose:
+                        print(f"\nwith what is needed only: {schedule.told()}")
+                        with suppress(Failed):
+                            one(schedule, Path(folder), print)
                 print(f"BROKEN {error}\n{schedule.told()}\nreplay: python -m tests.simulation --seed {seed} --verbose\n")
                 if not given.keep_going:
                     return 1

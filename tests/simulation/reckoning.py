@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from pipeline.errors import ReelmillError
 from pipeline.model import Selection, State
+from pipeline.ports import Item
 from pipeline.views import RunReport
 from tests.simulation.ledger import Broken
 
@@ -24,6 +24,7 @@ EXPLAINED: dict[str, tuple[str, ...]] = {
     "answer_cut_off": ("length",),
     "deadline": ("stuck", "strange", "jump", "freeze", "steal", *_ANY_CALL),
     "resource_not_exist": ("vanish",),
+    "refused": ("cut", "torn", "html", "list", "blank", "alien"),  # of a refusal whose words were spoilt
     "gave_up": ("vanish", *_ANY_CALL),
     "ambiguous": _ANY_CALL,
     "provider_down": ("pay", "read", "chunk"),
@@ -111,7 +112,11 @@ class Reckoning:
         files = world.disk.files()
         index = [json.loads(line) for line in files.get("results.jsonl", b"").splitlines()]
         items = await database.tasks(Selection(kinds=("item",)))
-        for subject in {item.subject for item in items}:
+        keys = {entry.key for entry in world.entries(self._night) if isinstance(entry, Item)}
+        if not keys <= {item.key for item in items}:
+            raise Broken(f"lost: {keys - {item.key for item in items}}")
+        # What the manifest does not name any more stays as it was left: with old prompts, or as the operator removed it.
+        for subject in {item.subject for item in items if item.key in keys}:
             published = await database.tasks(Selection(kinds=("publish",), keys=(subject,)))
             if not subject or not published:
                 raise Broken(f"{subject or 'an item'} was never written: {world.database.rows().values()}")
@@ -124,9 +129,3 @@ class Reckoning:
                 raise Broken(f"{subject}: files are missing: {sizes} != {publish.data['sizes']}")
             if sum(entry["key"] == subject for entry in index) != 1:
                 raise Broken(f"{subject} is not once in results.jsonl")
-        keys = {entry.key for entry in world.entries(self._night) if hasattr(entry, "key")}
-        if not keys <= {item.key for item in items}:
-            raise Broken(f"lost: {keys - {item.key for item in items}}")
-
-
-__all__ = ["EXPLAINED", "Reckoning", "ReelmillError"]

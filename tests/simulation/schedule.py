@@ -17,20 +17,21 @@ ACCOUNT = ("401", "credit", "302")
 ASSET_FATES = ("failed", "stuck", "strange", "vanish")
 ANSWER_FATES = ("failed", "canceled", "stuck", "strange", "length", "garbage", "vanish")
 DEATHS = ("die", "die", "power")
+CALL_DEATHS = ("die before", "die sent", "die answered")
 
-#: site -> (how many of its events a short run has, what can happen there)
-SITES: dict[str, tuple[int, Sequence[str]]] = {
-    "pay": (16, (*LATE, *NEVER, *THROTTLES)),
-    "read": (60, (*LATE, *NEVER, *THROTTLES)),
-    "chunk": (12, (*LATE, *NEVER, "429 after")),
-    "account": (40, ACCOUNT),
-    "asset": (5, ASSET_FATES),
-    "answer": (8, ANSWER_FATES),
-    "store": (250, ("busy", "busy", "broken")),
-    "disk": (220, ("full", "failing", "forbidden", "die", "power")),
-    "turn": (2500, (*DEATHS, "stop", "stop now", "freeze", "steal")),
-    "clock": (600, ("jump",)),
-    "between": (4, ("cancel", "retry", "cancel and retry", "remove results")),
+#: site -> (how many of its events an item has, or all of a run; what can happen there)
+SITES: dict[str, tuple[float, Sequence[str]]] = {
+    "pay": (2.5, (*LATE, *NEVER, *THROTTLES, *CALL_DEATHS * 3)),
+    "read": (7, (*LATE, *NEVER, *THROTTLES, *CALL_DEATHS)),
+    "chunk": (2, (*LATE, *NEVER, *CALL_DEATHS, "429 after")),
+    "account": (8, ACCOUNT),
+    "asset": (1, ASSET_FATES),
+    "answer": (1.5, ANSWER_FATES),
+    "store": (100, ("busy", "busy", "broken")),
+    "disk": (32, ("full", "failing", "forbidden", "die", "power")),
+    "turn": (250, (*DEATHS, "stop", "stop now", "freeze", "steal")),
+    "clock": (500, ("jump",)),
+    "between": (3, ("cancel", "retry", "cancel and retry", "remove results")),
 }
 _WEIGHTS = {"pay": 9, "read": 4, "chunk": 2, "account": 1, "asset": 2, "answer": 3, "store": 2, "disk": 2, "turn": 7,
             "clock": 2, "between": 2}  # fmt: skip
@@ -173,7 +174,7 @@ def _faults(rng: Random, count: int) -> tuple[Fault, ...]:
 
 def _fault(rng: Random, site: str, count: int) -> Fault:
     events, words = SITES[site]
-    spread = events if site in ("between", "clock") else events * count / 3
+    spread = events if site in ("between", "clock") else events * count
     what = rng.choice(words)
     return Fault(site, 1 + int(spread * rng.random() ** 1.3), what, _size(rng, what))
 

@@ -10,14 +10,19 @@ from tests.simulation.world import World
 
 
 def shrunk(schedule: Schedule, error: Failed, folder: Path, make: type[World] = World) -> tuple[Schedule, Failed]:
-    """Return the smallest schedule found that still breaks, and how it breaks."""
+    """Return the smallest schedule found that still breaks in the same way, and its words for that."""
     index = 0
     while index < len(schedule.faults):
         smaller = schedule.without(index)
         try:
             one(smaller, folder, make=make)
         except Failed as still:
-            schedule, error = smaller, still
-        else:
-            index += 1
+            if _way(still) == _way(error):
+                schedule, error = smaller, still
+                continue
+        index += 1
     return schedule, error
+
+
+def _way(error: Failed) -> list[str]:
+    return [word for word in str(error).split() if word.isalpha()][:3]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import anyio.lowlevel
 
@@ -37,8 +36,7 @@ EDGES: Mapping[str, Mapping[str, str]] = {
 _ENDS = (State.PENDING, State.DONE, State.FAILED, State.HELD)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """What must not change by itself."""
 
     identity: tuple[str, str]
@@ -58,6 +56,12 @@ class Watched(MemoryDatabase):
     def __init__(self, published: Callable[[Mapping[str, Any]], None]) -> None:
         super().__init__()
         self._published = published
+        self._seen: dict[int, Row] = {}  #: as the last verb left it
+
+    def _change(self) -> tuple[dict[int, Row], dict[int, Row]]:
+        """Return what the last verb left and what is there now."""
+        before, self._seen = self._seen, self.rows()
+        return before, self._seen
 
     def rows(self) -> dict[int, Row]:
         """Return every task as it stands."""
@@ -71,17 +75,20 @@ class Watched(MemoryDatabase):
         return {str(row[0]): (str(row[1]), bool(row[5])) for row in self._spends.values()}
 
     async def submit(self, tasks: Sequence[Placed], now: float) -> int:
-        before = self.rows()
         changed = await super().submit(tasks, now)
-        for number, row in self.rows().items():
-            _submitted(before.get(number), row, {(p.new.kind, p.new.key): p for p in tasks})
+        before, after = self._change()
+        placed = {(each.new.kind, each.new.key): each for each in tasks}
+        for number, row in after.items():
+            _submitted(before.get(number), row, placed)
         return changed
 
     async def claim(self, room: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
-        before = self.rows()
         tasks = await super().claim(room, owner, now, until)
+        if not tasks:
+            return tasks
         taken = {task.id for task in tasks}
-        for number, row in self.rows().items():
+        before, after = self._change()
+        for number, row in after.items():
             old = before[number]
             if number not in taken:
                 _same(old, row, "claim")
@@ -91,10 +98,22 @@ class Watched(MemoryDatabase):
                 raise Broken(f"claimed wrongly: {old} -> {row}")
         return tasks
 
+    async def renew(self, tasks: Sequence[Task], until: float) -> frozenset[int]:
+        ours = await super().renew(tasks, until)
+        before, after = self._change()
+        leases = {task.id: (task.lease.owner, task.lease.token) for task in tasks if task.lease is not None}
+        for number, row in after.items():
+            old = before[number]
+            if number not in ours:
+                _same(old, row, "renew")
+            elif old.state is not State.RUNNING or old.fence != leases[number] or row != old._replace(wake_at=until):
+                raise Broken(f"renewed wrongly: {old} -> {row}")
+        return ours
+
     async def apply(self, applied: Applied, now: float) -> bool:
-        before, results, spends = self.rows(), dict(self._results), dict(self._spends)
+        results, spends, task = dict(self._results), dict(self._spends), applied.task
         written = await super().apply(applied, now)
-        after, task = self.rows(), applied.task
+        before, after = self._change()
         old, row, lease = before[task.id], after[task.id], task.lease
         ours = old.state is State.RUNNING and lease is not None and old.fence == (lease.owner, lease.token)
         if written and not ours:
@@ -125,14 +144,14 @@ class Watched(MemoryDatabase):
             self._published(json.loads(self._lines[applied.task.id].data))
 
     async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
-        before = self.rows()
         changed = await super().command(verb, which, now)
+        before, after = self._change()
         edges = {
             "cancel": ({State.PENDING, State.RUNNING, State.HELD}, State.CANCELLED),
             "retry": ({State.FAILED, State.HELD, State.CANCELLED}, State.PENDING),
         }
         sources, target = edges[verb]
-        for number, row in self.rows().items():
+        for number, row in after.items():
             old = before[number]
             if old.state is row.state:
                 _same(old, row, verb)

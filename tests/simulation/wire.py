@@ -108,6 +108,9 @@ class Wire(httpx.AsyncBaseTransport):
         fault = self._accidents.next("account") or self._accidents.next(_site(asked))
         what = fault.what if fault is not None else ""
         self._note(f"{asked.method} {asked.path} {what}".rstrip())
+        if what == "die before":
+            self._life.die()
+        self._life.check()
         patience = float(request.extensions["timeout"]["read"])
         reply = await self._exchange(asked, what, fault.size if fault is not None else 0.0, patience)
         self._life.check()
@@ -126,6 +129,9 @@ class Wire(httpx.AsyncBaseTransport):
             raise httpx.ReadError("reset") if what == "dropped" else httpx.ReadTimeout("silence")
         arrives = self._rng.random() * habits.arrive
         ticket = self._vendor.post(asked, arrives)
+        if what == "die sent":
+            self._life.die()
+            self._life.check()
         await asyncio.sleep(arrives)
         reply = self._vendor.reply(ticket)
         wait = self._rng.random() * habits.answer + (size if what == "slow" else 0.0)
@@ -135,6 +141,8 @@ class Wire(httpx.AsyncBaseTransport):
             raise httpx.ReadTimeout("silence")
         if what == "lost":
             raise httpx.ReadError("reset")
+        if what == "die answered":
+            self._life.die()
         return _hidden(what) or reply
 
 

@@ -24,7 +24,7 @@ from pipeline.app.running import Session
 from pipeline.config import Settings
 from pipeline.errors import ReelmillError
 from pipeline.lifecycle import Policy, lost
-from pipeline.model import Selection, Task, Trouble
+from pipeline.model import Selection, State, Task, Trouble
 from pipeline.ports import Applied, Ceilings, Item, NewUpload, Question
 from pipeline.ports import Line as Words
 from pipeline.sink.disk import DiskSink
@@ -320,7 +320,7 @@ class World:
             if fault is not None:
                 await self._operator(fault.what)
             if isinstance(report, RunReport):
-                if report.exit_code in (0, 3):
+                if report.exit_code in (0, 3, 5):
                     return
                 if report.resume_at is not None:
                     self.loop.jump(min(90_000.0, max(0.0, report.resume_at - self.wall())))
@@ -334,24 +334,30 @@ class World:
             if folders:
                 self.disk.remove(self.rng.choice(folders))
         elif items and what.startswith("cancel"):
-            await self._command("cancel", self.rng.choice(items))
+            undone = {t.subject for t in await self.database.tasks(Selection()) if t.state is not State.DONE}
+            await self._command("cancel", self.rng.choice([item for item in items if item.subject in undone] or items))
         if what.endswith("retry"):
             await self.retry()
 
     async def _command(self, verb: Any, item: Task) -> None:
+        await self._excuse(item.subject)
         await self.database.command(verb, Selection(kinds=("item",), keys=(item.key,)), self.wall())
         if item.subject:
             kinds = ("video", "analysis", "publish", "indexing")
             await self.database.command(verb, Selection(kinds=kinds, subjects=(item.subject,)), self.wall())
 
     async def retry(self) -> int:
-        """Be the operator who lets everything go on: what is held may be paid again."""
+        """Be the operator who lets everything go on."""
+        await self._excuse()
+        return await self.database.command("retry", Selection(), self.wall())
+
+    async def _excuse(self, *subjects: str) -> None:
+        """What is held when an operator decides about it may be paid again."""
         videos = {task.key: task for task in await self.database.tasks(Selection(kinds=("video",)))}
-        for task in await self.database.tasks(Selection()):
-            if task.state.value == "held":
+        for task in await self.database.tasks(Selection(subjects=subjects)):
+            if task.state is State.HELD:
                 data = videos[task.subject or task.key].data
                 self.ledger.excused.add(data.get("external") or base_of(data.get("name", "")))
-        return await self.database.command("retry", Selection(), self.wall())
 
 
 def _nothing() -> None:
