@@ -9,6 +9,8 @@ from pathlib import Path
 
 import anyio
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from pipeline.errors import InputError, Permanent, Transient
 from pipeline.ingest.contents import located
@@ -148,6 +150,18 @@ def test_a_session_that_was_completed_and_forgotten_is_not_opened_again(tmp_path
     assert len(life.effects_of("session")) == 1
 
 
+class Expired(ScriptedApi):
+    """A platform whose first session expires while its bytes are sent."""
+
+    times = 1
+
+    async def send_chunks(self, session: Session, path: Path, progress: Callable[[int], None]) -> None:
+        if self.times:
+            self.times -= 1
+            raise Permanent("the upload session cannot be used any more", code="session_expired")
+        await super().send_chunks(session, path, progress)
+
+
 @pytest.mark.asyncio
 async def test_what_cannot_be_compared_is_taken_as_it_is(tmp_path: Path) -> None:
     """Without a hash, size alone decides; without any file, the words name the path."""
@@ -158,3 +172,20 @@ async def test_what_cannot_be_compared_is_taken_as_it_is(tmp_path: Path) -> None
     with pytest.raises(InputError) as caught:
         await located({"path": str(tmp_path / "none"), "size": 5}, [])
     assert caught.value.trouble.code == "file_missing"
+
+
+def test_an_upload_that_begins_anew_says_so_once(tmp_path: Path) -> None:
+    """A session that expired: one line names the file and why; the new session has the old one's place, not its marks."""
+    life = Life.at(tmp_path)
+    life.api = Expired(life.platform, PARTS)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
+    with capture_logs() as said:
+        assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 0
+    (line,) = [entry for entry in said if entry["event"] == "upload.begins_anew"]
+    assert line["path"].endswith("clip-0.mp4")
+    assert "session" in line["why"]
+    first, second = life.effects_of("session")
+    assert first == second  # the same name: what is left of the first can be told from anybody else's
+    assert len(life.effects_of("bytes")) == 1
+    task = run_virtual(life.one("video"))
+    assert task.data["session"]["asset_id"] == task.data["media_id"]
