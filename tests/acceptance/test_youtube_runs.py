@@ -1,4 +1,4 @@
-"""Whole runs over YouTube lines: the command as a process, the real yt-dlp, the local platform, a site on loopback."""
+"""Whole runs over YouTube lines: the command, the real yt-dlp, the local platform, a site on loopback."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.test_cli_help import reelmill
+from tests.inside import command
 from tests.media_server import Blob, MediaServer, captions, entry, interpreter
 
 V, W = "dQw4w9WgXcQ", "second00001"
@@ -34,14 +35,14 @@ class Place:
 
     def run(self, *sources: str, code: int = 0) -> dict[str, Any]:
         """Run the command over the sources and return its report."""
-        ran = reelmill("run", "--config", "reelmill.toml", "--json", *sources, cwd=self.folder)
-        assert ran.returncode == code, ran.stdout + ran.stderr
-        found: dict[str, Any] = json.loads(ran.stdout)
+        ran = command(self.folder, "run", "--config", "reelmill.toml", "--json", *sources)
+        assert ran.code == code, ran.out + ran.err
+        found: dict[str, Any] = ran.json
         return found
 
     def tell(self, *args: str) -> str:
         """Return what another command says."""
-        return reelmill(*args, "--config", "reelmill.toml", cwd=self.folder).stdout
+        return command(self.folder, *args, "--config", "reelmill.toml").out
 
     def tasks(self, kind: str) -> dict[str, tuple[str, dict[str, Any]]]:
         """Return state and data of all tasks of a kind, by key."""
@@ -72,7 +73,10 @@ def test_a_line_is_fetched_uploaded_analysed_and_its_copy_removed(site: MediaSer
     site.video(V, captions=captions(site.base + "/caption"))
     site.files["/caption"] = Blob(VTT.encode(), "text/vtt")
     here = place(tmp_path, site)
-    report = here.run(f"https://youtu.be/{V}?si=abc", f"https://www.youtube.com/watch?v={V}&t=10")
+    lines = f"https://youtu.be/{V}?si=abc", f"https://www.youtube.com/watch?v={V}&t=10"
+    ran = reelmill("run", "--config", "reelmill.toml", "--json", *lines, cwd=tmp_path)  # as a process, once
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    report = json.loads(ran.stdout)
     assert (report["items"]["done"], report["published"], report["duplicates"]) == (1, 1, 1)
     assert list(here.tasks("video")) == [f"youtube:video:{V}"]
     assert here.fetched() == []
