@@ -14,7 +14,7 @@ from pipeline.account import Holding
 from pipeline.present.text import clean, count, fit, money, size, when
 from pipeline.views import Expiring, Leftover, OpenUpload, Reconciled, Reconciliation, Vanished
 
-_GIVES_WAY: Final = frozenset({"name", "item", "what can be done", "until", "expires by itself"})
+_GIVES_WAY: Final = frozenset({"name", "item", "what can be done"})
 _NAME: Final = 60
 _ITEM: Final = 40
 #: What a sort is called: one and many.
@@ -41,7 +41,11 @@ def plan(value: Reconciliation, *, strays: bool = False, applied: bool = False) 
             Text("→ --strays deletes these as well: right only if no other state folder uses the account", "dim")
         )
     parts += _section(f"vanished ({len(value.vanished):,})", _vanished(value.vanished)) if value.vanished else []
-    parts += _section("soon to be lost", _expiring(value.expiring, value.at)) if value.expiring else []
+    parts += (
+        _section("soon to be lost; `reelmill run` fetches answers in time", _expiring(value.expiring, value.at))
+        if value.expiring
+        else []
+    )
     parts += _section("open uploads", _sessions(value.sessions, value.at)) if value.sessions else []
     return Group(*parts, *_ending(value, bool(doomed), applied))
 
@@ -114,7 +118,7 @@ def _leftovers(those: Sequence[Leftover]) -> Table:
         holding = each.holding
         table.add_row(
             _SORTS[holding.sort][0], clean(holding.id), _WHY[each.verdict], Text(fit(holding.name, _NAME) or "-"),
-            Text(fit(each.item, _ITEM) or "-"),
+            Text(_item(each.item)),
         )  # fmt: skip
     return table
 
@@ -124,17 +128,16 @@ def _vanished(those: Sequence[Vanished]) -> Table:
     for each in those:
         paid = f", {money(each.usd)}" if each.usd else ""
         table.add_row(
-            clean(each.media_id), size(each.size) if each.size else "-", Text(fit(each.item, _NAME)),
+            clean(each.media_id), size(each.size) if each.size else "-", Text(_item(each.item)),
             _REPAIR[each.repair] + paid,
         )  # fmt: skip
     return table
 
 
 def _expiring(those: Sequence[Expiring], now: float) -> Table:
-    table = _table(("what", "id", "item", "until", "what can be done"))
+    table = _table(("what", "id", "until", "item"))
     for each in those:
-        step = "`reelmill run` fetches it" if each.what == "answer" else "the platform's plan decides how long it lives"
-        table.add_row(each.what, clean(each.id), Text(fit(each.item, _NAME) or "-"), when(each.until, now), step)
+        table.add_row(each.what, clean(each.id), when(each.until, now), Text(_item(each.item)))
     return table
 
 
@@ -142,8 +145,14 @@ def _sessions(those: Sequence[OpenUpload], now: float) -> Table:
     table = _table(("id", "state", "item", "size", "expires by itself"), right=("size",))
     for each in those:
         until = when(each.until, now) if each.until else "within a day"
-        table.add_row(clean(each.id), each.state, Text(fit(each.item, _NAME) or "-"), size(each.size), until)
+        table.add_row(clean(each.id), each.state, Text(_item(each.item)), size(each.size), until)
     return table
+
+
+def _item(source: str) -> str:
+    """Return the end of a source: that is where paths and addresses differ."""
+    text = clean(source)
+    return fit(text if len(text) <= _ITEM else f"…{text[-_ITEM + 1 :]}", _ITEM) or "-"
 
 
 def _section(title: str, table: Table) -> list[RenderableType]:

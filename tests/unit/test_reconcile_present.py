@@ -52,7 +52,8 @@ def test_a_plan_says_what_would_happen() -> None:
     text = rendered(tables.plan(FULL), width=200)
     for words in (
         "1,201 analyses (1,200 kept, 1 cancelled)", "5 assets (3 kept, 1 foreign, 1 superseded)", "to be deleted (2)",
-        "left alone (1)", "--strays deletes these as well", "vanished (2)", "upload the file again, $0.042",
+        "-name-indeed-/bees.mp4", "left alone (1)", "--strays deletes these as well", "vanished (2)",
+            "upload the file again, $0.042",
         "its file is gone, too", "2027-01-16T08:00:00Z (in 1 d 0 h)", "left behind", "7 more beyond the limit",
         "nothing to do about nobody", "nothing is changed yet",
     ):  # fmt: skip
