@@ -107,6 +107,7 @@ class Vendor:
         self._arrivals: list[tuple[float, int, Asked]] = []
         self._answers: dict[int, Reply] = {}
         self._tickets = count(1)
+        self._at: float | None = None  #: when the request that is being carried out has arrived
 
     # ---------------------------------------------------------------------------------------------------- arriving
 
@@ -124,8 +125,9 @@ class Vendor:
     def catch_up(self) -> None:
         """Carry out everything that has arrived by now, in order."""
         while self._arrivals and self._arrivals[0][0] <= self._time() + 1e-6:
-            _, ticket, asked = heappop(self._arrivals)
+            self._at, ticket, asked = heappop(self._arrivals)
             self._answers[ticket] = self.carry_out(asked)
+        self._at = None
 
     def carry_out(self, asked: Asked) -> Reply:
         """Do what is asked; each dialect has its own routes."""
@@ -135,7 +137,7 @@ class Vendor:
 
     def now(self) -> float:
         """Return epoch seconds by the platform's clock."""
-        return EPOCH + self._time() + self.habits.ahead
+        return EPOCH + (self._time() if self._at is None else self._at) + self.habits.ahead
 
     def date(self) -> str:
         """Return the Date header."""
