@@ -30,3 +30,13 @@ def quiet() -> Iterator[None]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     yield
     structlog.reset_defaults()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many ways to die were tried, wherever the workers of this session did it."""
+    passed = terminalreporter.stats.get("passed", [])
+    counts = [number for report in passed for name, number in report.user_properties if name == "scenarios"]
+    if counts:
+        terminalreporter.write_line(
+            f"{sum(counts):,} deaths and mishaps in {len(counts)} tests, each finished and judged"
+        )

@@ -11,7 +11,7 @@ import json
 import os
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +37,7 @@ from tests.brisk import BriskClock, run_brisk
 from tests.clips import clip_bytes
 from tests.contract.double import TOKEN, Canned
 from tests.fakes import Crash, Wreck, Wrecked, items
+from tests.faults.worlds import where
 from tests.rig import settings_for
 
 SMALL = Limits(chunk_size=8192, first_urls=2)
@@ -44,7 +45,8 @@ DIRECT = 15_000  #: bytes: clips are smaller, a padded one goes in parts
 OLD = 1_700_000_000  #: when the videos were last touched: long ago, so that their hashes are remembered
 #: What must happen once per key. An opened session whose answer was lost costs nothing and expires by itself.
 ONCE = ("asset_created", "session_completed", "analyze_task_created")
-SAMPLE = 120  #: scenarios drawn from the points of the larger run
+SAMPLE = 90  #: scenarios drawn from the points of the larger run
+Note = Callable[[str, object], None]
 Point = tuple[str, int, str]  #: (call, its occurrence, before | after | lost)
 
 
@@ -138,7 +140,7 @@ class World:
         paid = served.ledger.paid()
         paid.update((entry.effect, entry.client_key) for entry in served.ledger.entries("session_completed"))
         return Traces(
-            rows=sorted((task.kind, task.key, task.stage, task.state.value) for task in tasks),
+            rows=sorted((task.kind, task.key, where(task), task.state.value) for task in tasks),
             answers=sorted((r.subject, r.job, r.fingerprint) for r in results),
             files=dict(self._files()),
             paid={pair: times for pair, times in paid.items() if pair[0] in ONCE},
@@ -247,20 +249,20 @@ STEADY: dict[str, dict[str, Any]] = {"policy": {"lease": 3600.0}, "provider": {"
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_death_at_every_call_over_sqlite_and_http(tmp_path: Path) -> None:
+def test_death_at_every_call_over_sqlite_and_http(tmp_path: Path, record_property: Note) -> None:
     """One video in parts: dying at any call of the run leaves work that the next run ends as if nothing had happened."""
     trial = Trial(tmp_path, 1)
     assert set(trial.plain.paid.values()) == {1}
     points = trial.points()
     met = sum(trial.check(point) for point in points)
-    print(f"{len(points)} scenarios, {met} of them met their point")
+    record_property("scenarios", len(points))
     assert met >= 0.8 * len(points) > 100
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("restart", [False, True], ids=["platform stays", "platform restarts"])
-def test_death_in_the_middle_of_a_fan_out(tmp_path: Path, restart: bool) -> None:
+def test_death_in_the_middle_of_a_fan_out(tmp_path: Path, restart: bool, record_property: Note) -> None:
     """Three videos, four requests each, one upload in parts: a sample of all points, the platform dying too or not."""
     trial = Trial(tmp_path, 3, jobs={"fuse": False})
     assert Counter(effect for effect, _ in trial.plain.paid) == {
@@ -271,15 +273,15 @@ def test_death_in_the_middle_of_a_fan_out(tmp_path: Path, restart: bool) -> None
     points = trial.points()
     sample = random.Random(7).sample(points, SAMPLE if not restart else SAMPLE // 3)
     met = sum(trial.check(point, restart=restart) for point in sample)
-    print(f"{len(sample)} of {len(points)} scenarios, {met} of them met their point")
+    record_property("scenarios", len(sample))
     assert met >= 0.8 * len(sample)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["reset_before", "reset_after", "truncate", "malformed"])
-def test_every_answer_lost_on_the_wire(tmp_path: Path, how: str) -> None:
+def test_every_answer_lost_on_the_wire(tmp_path: Path, how: str, record_property: Note) -> None:
     """One video in parts: whichever HTTP request ends badly, before or after it acted, the same run gets over it."""
     trial = Trial(tmp_path, 1)
     met = sum(trial.break_off(number, how) for number in range(1, trial.requests + 1))
-    print(f"{trial.requests} scenarios, {met} of them met their request")
+    record_property("scenarios", trial.requests)
     assert met >= 0.8 * trial.requests > 8

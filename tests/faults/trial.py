@@ -78,6 +78,7 @@ class Trial:
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
         self.count = Count(scene.name)
+        self.twice = False  #: whether the world that is judged has seen two deaths
         self.album = Album(promise=published_is_there)
         self._last = scene.finish or scene.crashed
         started = process_time()
@@ -100,7 +101,9 @@ class Trial:
             second = self._finish(picture, what, rng if number % self.scene.again == 0 else None)
             if second is not None and second.kept is not None:
                 self.count.again += 1
+                self.twice = True
                 self._finish(second.kept, f"{what}; again at {second.what}", None)
+                self.twice = False
         for number, name in enumerate(self.calls, 1):
             if name.startswith("api."):
                 self.count.lost += 1
