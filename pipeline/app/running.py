@@ -37,7 +37,7 @@ Watch = Callable[[Callable[[], Snapshot]], AbstractAsyncContextManager[None]]
 
 _log = log.get("run")
 _INDEX = "index_current"
-_FAILING = ("item", "listing", "video", "analysis")
+_FAILING = ("item", "listing", "video", "analysis", "indexing")
 _SHOWN = 20  #: troubles named in the report
 
 

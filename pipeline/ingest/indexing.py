@@ -18,6 +18,7 @@ from random import Random
 from pipeline.backoff import Backoff
 from pipeline.catalog import Catalog, IndexedVideo, IndexSpec, Listing
 from pipeline.clock import iso
+from pipeline.errors import Permanent
 from pipeline.kit import (
     Advance,
     Done,
@@ -39,6 +40,7 @@ from pipeline.kit import (
 from pipeline.ports import Clock
 
 Admit = Callable[[float, float], Trouble | None]
+_UNKNOWN = "resource_not_exist"
 _MARGIN = 600.0  #: our clock against the platform's, seconds
 
 
@@ -116,12 +118,33 @@ class IndexingKind:
             return Advance("find", task.data, after=self._grace)
         still()
         data = task.data
-        made = await self._catalog.index_asset(data["index_id"], data["asset_id"], {"reelmill_key": task.subject[:200]})
+        about = {"reelmill_key": task.subject[:200]}
+        try:
+            made = await self._catalog.index_asset(data["index_id"], data["asset_id"], about)
+        except Permanent as error:
+            if error.trouble.code != _UNKNOWN:
+                raise
+            return await self._unknown(task, error)
         return Advance("await", {**data, "video_id": made, "again": 0})
+
+    async def _unknown(self, task: Task, error: Permanent) -> Outcome:
+        """The platform has lost the asset, and the video needs a new one; or it is the index that is gone."""
+        try:
+            await self._catalog.find_indexed(task.data["index_id"], task.data["asset_id"])
+        except Permanent as about_asset:
+            if about_asset.trouble.code != _UNKNOWN:
+                raise
+            return _lost_asset(task)
+        return Fail(error.trouble, stage="price")
 
     async def find(self, task: Task, still: Still) -> Outcome:
         """Ask whether the asset is in the index already."""
-        found = await self._catalog.find_indexed(task.data["index_id"], task.data["asset_id"])
+        try:
+            found = await self._catalog.find_indexed(task.data["index_id"], task.data["asset_id"])
+        except Permanent as error:
+            if error.trouble.code != _UNKNOWN:
+                raise
+            return _lost_asset(task)
         if found is not None:
             return Advance("await", {**task.data, "video_id": found, "again": 0})
         again = int(task.data.get("again", 0)) + 1
@@ -142,6 +165,12 @@ class IndexingKind:
             )
             return Fail(why)
         return Snooze(self._watch.spacing)
+
+
+def _lost_asset(task: Task) -> Done:
+    """Have the video uploaded again; its new asset is indexed by a task of its own."""
+    again = NewTask("video", task.subject, "place", {}, subject=task.subject, rearm="settle")
+    return Done(data={**task.data, "superseded": True}, spawn=[again])
 
 
 class _Watch:

@@ -230,6 +230,8 @@ class VendorV13(Vendor):
         return Reply(200, self._video_body(thing)) if thing is not None else unknown()
 
     def _places(self, asked: Asked, asset_id: str) -> Reply:
+        if self.find("asset", asset_id) is None:
+            return unknown()
         found = [thing for thing in self.shown("indexed") if thing.data["asset"] == asset_id]
         return self.page(asked, found, lambda thing: {"_id": thing.id, "index_id": thing.data["index"]})
 

@@ -1,0 +1,55 @@
+"""Indexing of an upload that the platform has lost meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import Permanent
+from pipeline.model import State
+from tests.engine.lives import Life
+from tests.fakes import FakeCatalog, FakePlatform, clips, items
+from tests.virtual import run_virtual
+
+
+class Forgetful(FakeCatalog):
+    """Loses the first upload just before it is indexed; with ``index_only``, it is the index that it does not know."""
+
+    def __init__(self, platform: FakePlatform, *, index_only: bool = False) -> None:
+        super().__init__(platform)
+        self.left, self.index_only = 1, index_only
+
+    async def index_asset(self, index_id: str, asset_id: str, metadata: Mapping[str, Any]) -> str:
+        if self.left:
+            self.left -= 1
+            if not self.index_only:
+                del self._there.assets[asset_id]
+            raise Permanent("the platform does not know this id", code="resource_not_exist")
+        return await super().index_asset(index_id, asset_id, metadata)
+
+    async def find_indexed(self, index_id: str, asset_id: str) -> str | None:
+        if asset_id not in self._there.assets:
+            raise Permanent("the platform does not know this id", code="resource_not_exist")
+        return await super().find_indexed(index_id, asset_id)
+
+
+def test_an_upload_that_is_gone_before_it_is_indexed_is_uploaded_anew(tmp_path: Path) -> None:
+    """The video gets a new upload, and that one is indexed; nothing is analysed again."""
+    life = Life.at(tmp_path, index={"name": "films"})
+    life.api.catalog = Forgetful(life.platform)
+    assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 0
+    first, second = life.effects_of("asset")
+    assert first != second
+    assert len(life.effects_of("analysis")) == 1
+    (indexed,) = life.effects_of("indexed")
+    assert run_virtual(life.one("video")).data["media_id"] == indexed
+
+
+def test_an_index_that_is_gone_is_the_operators_matter(tmp_path: Path) -> None:
+    """The upload is there: sending it again would help nobody."""
+    life = Life.at(tmp_path, index={"name": "films"})
+    life.api.catalog = Forgetful(life.platform, index_only=True)
+    assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 3
+    assert len(life.effects_of("asset")) == 1
+    assert run_virtual(life.one("indexing")).state is State.FAILED
