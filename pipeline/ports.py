@@ -223,7 +223,7 @@ class NewUpload:
     since: float = 0.0  #: epoch seconds at which the intent was stored: nothing older can be ours
     index_id: str = ""  #: where a dialect uploads into an index (v1.2)
     title: str = ""  #: of an external video: all that can tell its task from another's
-    taken: frozenset[str] = frozenset()  #: media ids that belong to other videos of ours
+    taken: frozenset[str] = frozenset()  #: media ids and upload names that belong to other videos of ours
 
 
 @dataclass(frozen=True, slots=True)

@@ -282,7 +282,7 @@ class OldApi(FakeApi):
         mine = [
             asset.id
             for asset in self._there.assets.values()
-            if asset.id not in upload.taken and asset.made >= upload.since
+            if not {asset.id, asset.name} & upload.taken and asset.made >= upload.since
         ]
         if len(mine) > 1:
             raise Ambiguous("several tasks could be ours", code="ambiguous")

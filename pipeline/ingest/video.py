@@ -18,7 +18,7 @@ stored before the first byte; chunks are repeatable, the server knows which are 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -300,15 +300,14 @@ class VideoKind:
         nameless = ("external", "url") if "index_first" in self._api.features else ()
         if task.data["road"] not in nameless:
             return _described(task)
-        others = await self._records.tasks(Selection(kinds=("video",)))
-        others = [other for other in others if other.id != task.id and other.data.get("road") in nameless]
-        if any(_in_doubt(other) for other in others):
+        others = [other for other in await self._records.tasks(Selection(kinds=("video",))) if other.id != task.id]
+        if any(_in_doubt(other) for other in others if other.data.get("road") in nameless):
             raise Ambiguous(
                 "Several addresses were on their way when the run was cut off; the platform does not say which arrived.",
                 code="ambiguous",
                 remedy="look into the platform's list of tasks, then `reelmill retry` what is not there",
             )
-        return replace(_described(task), taken=frozenset(o.data["media_id"] for o in others if "media_id" in o.data))
+        return replace(_described(task), taken=frozenset(mark for other in others for mark in _marks(other)))
 
     async def _items(self, task: Task) -> list[Task]:
         return await self._records.tasks(Selection(kinds=("item",), subjects=(task.key,)))
@@ -362,6 +361,16 @@ def _session_data(session: Session) -> dict[str, Json]:
 
 def _session_of(data: dict[str, Json]) -> Session:
     return Session(**data)
+
+
+def _marks(video: Task) -> Iterator[str]:
+    """Yield what tells that a task of the platform belongs to this video: its id, and the names of its uploads, if it has
+    any of its own; the id of one that has just arrived is not known yet.
+    """
+    if "media_id" in video.data:
+        yield video.data["media_id"]
+    if video.data.get("road") == "direct":
+        yield from (_name(video.key, past, video.data) for past in range(int(video.data.get("generation", 0)) + 1))
 
 
 def _in_doubt(video: Task) -> bool:

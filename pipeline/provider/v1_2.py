@@ -128,7 +128,9 @@ class V12:
         titles = _titles(upload)
         floor = since - (wire.SKEW if titles else _EXACT)
         free = [
-            task for task in found if task.id not in upload.taken and task.created is not None and task.created >= floor
+            task
+            for task in found
+            if not {task.id, task.label} & upload.taken and task.created is not None and task.created >= floor
         ]
         if upload.road == "external" and not titles:
             return _only([task for task in free if not task.failed])
