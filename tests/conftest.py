@@ -17,7 +17,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     before = os.environ.get("XDG_STATE_HOME")
     os.environ["XDG_STATE_HOME"] = str(folder)
     yield folder
-    assert not list(folder.rglob("pace-*")), "a test asks a site without a pace_folder of its own"
+    assert not list(folder.rglob("pace-*.json")), "a test asks a site without a pace_folder of its own"
     os.environ.pop("XDG_STATE_HOME")
     if before is not None:
         os.environ["XDG_STATE_HOME"] = before
