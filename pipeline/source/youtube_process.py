@@ -244,7 +244,7 @@ class Crew:
         """
         self._room = self._room or anyio.CapacityLimiter(self.width)
         async with self._room:
-            worker = self._idle.pop() if self._idle else await self.begin(self.launch, self.environment)
+            worker = await self._fit() or await self.begin(self.launch, self.environment)
             try:
                 yield worker
             finally:
@@ -252,6 +252,15 @@ class Crew:
                     await worker.end()
                 else:
                     self._idle.append(worker)
+
+    async def _fit(self) -> Worker | None:
+        """Return an idle worker that is still alive; those that died meanwhile cost no job."""
+        while self._idle:
+            worker = self._idle.pop()
+            if not worker.worn:
+                return worker
+            await worker.end()
+        return None
 
     async def aclose(self) -> None:
         """End all idle workers. Idempotent."""

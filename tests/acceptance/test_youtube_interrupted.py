@@ -20,6 +20,7 @@ from pipeline.errors import Transient
 from pipeline.ports import MediaFacts
 from pipeline.source.youtube_folder import JobFolder, discard
 from tests.fetching import Fetching, V, build
+from tests.forge import Forge
 from tests.media_server import Blob, MediaServer, captions
 
 
@@ -146,7 +147,7 @@ async def test_the_event_loop_never_stands_still(site: MediaServer, fetching: Fe
 @pytest.mark.asyncio
 @pytest.mark.parametrize(("form", "seed"), [("http", 1), ("hls", 3)])
 async def test_a_hundred_kills_leave_no_wrong_file(site: MediaServer, tmp_path: Path, form: str, seed: int) -> None:
-    """Twice 52 process groups are killed at a random moment of a download, often the same one's: every file is exact.
+    """Twice 52 process groups are killed at a random moment of a download, often of the same one: every file is exact.
 
     Over plain http the parts are gone on with, and the bytes are the site's; pieces are fetched anew, and the MP4 made
     of them is the one that an undisturbed download makes.
@@ -158,38 +159,40 @@ async def test_a_hundred_kills_leave_no_wrong_file(site: MediaServer, tmp_path: 
     exact = whole.read_bytes()
     assert form == "hls" or exact == content
     discard(whole)
+    await made.crew.aclose()
     for path, blob in site.files.items():
         blob.rate = len(content) / 0.1 if form == "http" else 2e6 if path.endswith(".ts") else 0.0
-    kills = cut = 0
-    while kills < 52:
-        done, killed = await _killed(made, site, chance.random() * 0.12)
-        kills += killed
-        cut += done is None
-        if done is not None or cut % 4 == 0:
-            done = done or await made.get()
-            assert done.path.read_bytes() == exact
-            discard(done.path)
-    assert (await made.get()).path.read_bytes() == exact
-    await made.crew.aclose()
+    killed = cut = 0
+    async with Forge(tmp_path, made.crew.launch) as forge:
+        made.crew.begin = forge.begin
+        while killed < 52:
+            done, groups = await _killed(made, site, forge, chance.random() * 0.12)
+            killed += groups
+            cut += done is None
+            if done is not None or cut % 4 == 0:
+                done = done or await made.get()
+                assert done.path.read_bytes() == exact
+                discard(done.path)
+        assert (await made.get()).path.read_bytes() == exact
+        await made.crew.aclose()
     assert cut > 26
     assert site.resumed > 10 if form == "http" else site.resumed == 0
 
 
-async def _killed(made: Fetching, site: MediaServer, after: float) -> tuple[MediaFacts | None, int]:
+async def _killed(made: Fetching, site: MediaServer, forge: Forge, after: float) -> tuple[MediaFacts | None, int]:
     """Fetch, and kill the worker's process group so many seconds after the first byte of media was asked for.
 
     Return what was fetched if it was faster, and how many groups were killed.
     """
-    asked, groups = len(site.asked), list[int]()
+    asked, groups = len(site.asked), 0
 
     async def kill() -> None:
+        nonlocal groups
         while not any(path.startswith(("/media", "/hls")) for path in site.asked[asked:]):  # noqa: ASYNC110
             await anyio.sleep(0.005)
         await anyio.sleep(after)
-        for group in _children():
-            with suppress(ProcessLookupError):
-                os.killpg(group, signal.SIGKILL)
-                groups.append(group)
+        os.killpg(forge.alive[-1], signal.SIGKILL)
+        groups += 1
 
     found = None
     async with anyio.create_task_group() as tasks:
@@ -197,7 +200,7 @@ async def _killed(made: Fetching, site: MediaServer, after: float) -> tuple[Medi
         with suppress(Transient):
             found = await made.get()
         tasks.cancel_scope.cancel()
-    return found, len(groups)
+    return found, groups
 
 
 def _children() -> list[int]:

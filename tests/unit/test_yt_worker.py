@@ -226,6 +226,21 @@ async def test_a_cancel_takes_a_tenth_of_a_second_in_every_state(tmp_path: Path,
 
 
 @pytest.mark.asyncio
+async def test_a_worker_that_died_while_it_had_nothing_to_do_costs_no_job(tmp_path: Path) -> None:
+    """Killed for its memory, say, between two jobs: the next job gets another one, and the dead one is put away."""
+    crew = Crew(Launch(str(scripted(tmp_path, HELLO + "time.sleep(60)"))), 1)
+    async with crew.worker() as worker:
+        first = worker
+    os.kill(first.pid, signal.SIGKILL)
+    while not first.worn:  # noqa: ASYNC110 - the kernel tells it in its own time
+        await anyio.sleep(0.005)
+    async with crew.worker() as worker:
+        assert worker.pid != first.pid
+        assert not worker.worn
+    await crew.aclose()
+
+
+@pytest.mark.asyncio
 async def test_a_large_parent_does_not_make_its_workers_look_worn() -> None:
     """What a new process is said to have had at most begins with its parent's: only its own memory counts."""
     large = b"x" * 330_000_000
