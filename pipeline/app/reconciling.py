@@ -23,8 +23,8 @@ from pipeline.clock import SystemClock
 from pipeline.config import Settings
 from pipeline.errors import Ambiguous, Permanent, Throttled, Transient
 from pipeline.kit import NewTask
-from pipeline.model import Selection, Trouble
-from pipeline.ports import Database, Records
+from pipeline.model import Trouble
+from pipeline.ports import Database
 from pipeline.provider.wire import epoch
 from pipeline.store.register import Register
 from pipeline.views import Agreed, Expiring, Leftover, Reconciled, Reconciliation, Vanished
@@ -62,7 +62,7 @@ async def reconcile(
             await survey.study()
             plan = _with_index(await survey.compare(limit, only), index)
             agreed = ask(plan) if ask is not None else Agreed()
-            tidier = Tidier(survey, api.account, database, _submitter(settings, database, api))
+            tidier = Tidier(survey, api.account, _submitter(settings, database, api))
             return await tidier.carry_out(plan, agreed)
 
 
@@ -113,7 +113,6 @@ class Tidier:
 
     survey: Survey
     account: Account
-    records: Records
     submit: Submit
     deleted: list[Holding] = field(default_factory=list)
     gone: list[Holding] = field(default_factory=list)
@@ -154,9 +153,8 @@ class Tidier:
         rearmed: list[Vanished] = []
         for start in range(0, len(vanished), _FEW):
             part = {each.key: each for each in vanished[start : start + _FEW]}
-            videos = await self.records.tasks(Selection(kinds=("video",), keys=tuple(part)))
-            same = [video for video in videos if self.survey.needed(video) == part[video.key].media_id]
-            lost = await self.survey.missing(same)
+            missing = await self.survey.missing(tuple(part))
+            lost = [video for video in missing if self.survey.needed(video) == part[video.key].media_id]
             if lost:
                 await self.submit([again(video) for video in lost])
                 rearmed += [part[video.key] for video in lost]

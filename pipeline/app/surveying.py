@@ -166,13 +166,15 @@ class Survey:
         after = ""
         while missed := await self._register.missed(after, _FEW):
             after = missed[-1][0]
-            tasks = await self._tasks("video", tuple({key for _, key in missed}))
-            for video in await self.missing(list(tasks.values())):
+            for video in await self.missing(tuple({key for _, key in missed})):
                 found.miss(video, self.needed(video))
 
-    async def missing(self, videos: Sequence[Task]) -> list[Task]:
-        """Return those of these videos that are done here and whose upload is not there now."""
-        done = [video for video in videos if video.state is State.DONE and self.needed(video)]
+    async def missing(self, keys: Sequence[str]) -> list[Task]:
+        """Return those of these videos that are done here and whose upload is not there now. What an operator has stopped
+        is not missed: its upload may well have gone as a leftover.
+        """
+        wanted = [each.video for each in (await self._beliefs(keys)).values() if not each.stopped]
+        done = [video for video in wanted if video.state is State.DONE and self.needed(video)]
         by_place: dict[str, list[Task]] = {}
         for video in done:
             place = video.data.get("index_id", "") if self._account.uploads in self._account.placed else ""

@@ -148,9 +148,9 @@ def answered(question: str) -> bool:
     """
     from pipeline.present import terminal
 
-    terminal.tell(question)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        terminal.tell(question)
         return sys.stdin.readline().strip().lower() in ("y", "yes")
     finally:
         signal.signal(signal.SIGINT, before)

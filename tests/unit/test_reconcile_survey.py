@@ -95,7 +95,7 @@ class World:
             doomed = [*plan.orphans, *(plan.strays if strays else [])]
             if between is not None:
                 await between()
-            tidier = Tidier(survey, account, self.database, self._submit)
+            tidier = Tidier(survey, account, self._submit)
             return await tidier.carry_out(plan, Agreed(doomed, plan.repairable) if do else Agreed())
         finally:
             register.close()
@@ -204,7 +204,9 @@ async def test_a_refusal_stops_nothing_else(tmp_path: Path) -> None:
 
 @pytest.mark.asyncio
 async def test_a_vanished_upload_is_armed_again_once(tmp_path: Path) -> None:
-    """Only a done video of this platform whose file is still there; under a new generation; a repeat changes nothing."""
+    """Only a done video of this platform whose file is still there, and that nobody has stopped; under a new generation; a
+    repeat changes nothing.
+    """
     it = world()
     film = tmp_path / "film.mp4"
     film.write_bytes(b"12345")
@@ -215,6 +217,8 @@ async def test_a_vanished_upload_is_armed_again_once(tmp_path: Path) -> None:
     await it.video(5, path=str(film), size=5, provider="local/v1.3")
     await it.video(6, path=str(film), size=4)
     await it.video(7, path=str(film), size=5)
+    await it.video(8, path=str(film), size=5)
+    await it.analysis(8, State.CANCELLED)
     it.account.put(upload(7))
     done = await it.process(do=True, price=lambda seconds: 1.0)
     found = {each.key: (each.repair, each.usd) for each in done.plan.vanished}
