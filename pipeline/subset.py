@@ -90,7 +90,8 @@ def _object_problem(schema: Mapping[str, Json], where: str, depth: int) -> str:
     properties, required = schema.get("properties"), schema.get("required", [])
     if not isinstance(properties, Mapping) or not properties:
         return f"{where}: 'properties' must name at least one property"
-    if not isinstance(required, list | tuple) or not all(name in properties for name in required):
+    names = required if isinstance(required, list | tuple) else [None]
+    if not all(isinstance(name, str) and name in properties for name in names):
         return f"{where}: 'required' must be a list of names from 'properties'"
     for name, entry in properties.items():
         inside = f"{where}.{name}"
@@ -126,7 +127,7 @@ def _scalar_problem(schema: Mapping[str, Json], kind: str, where: str) -> str:
     if "pattern" in schema:
         try:
             re.compile(schema["pattern"])
-        except (re.error, TypeError):
+        except (re.error, TypeError, OverflowError, RecursionError):
             return f"{where}: 'pattern' is not a regular expression"
     for key in _KEYS["integer"]:
         if key in schema and (isinstance(schema[key], bool) or not isinstance(schema[key], int)):

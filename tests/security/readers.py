@@ -277,6 +277,8 @@ BEGINNINGS: Mapping[str, Sequence[bytes]] = {
         b"".join(b"00:00:%02d.000 --> 00:00:%02d.900\na\nb%d\n\n" % (n, n, n) for n in range(30)),
     ),
     "answer": (
+        _json({"type": "object", "properties": {"a": {"type": "string"}}, "required": [{"b": [9]}]}),
+        _json({"type": "string", "pattern": "a{99999999999}"}),
         _json(
             {
                 "summary": "x",
