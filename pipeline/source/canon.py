@@ -205,6 +205,13 @@ def youtube(text: str, *, depth: int = 0) -> Meaning | None:
     return _path(steps, query)
 
 
+#: Pages of a channel that are not the channel: what they mean is another thing tomorrow, or a small part of it.
+_TABS = {
+    "live": ("This is whatever the channel broadcasts now.", "give the stream's own address, or the channel without /live"),
+    "search": ("A search inside a channel is no list.", "give the channel, and the words as metadata.include"),
+}
+
+
 def _path(steps: Sequence[str], query: dict[str, str]) -> Meaning:
     head, rest = (steps[0].lower(), steps[1:]) if steps else ("", [])
     listed = query.get("list", "")
@@ -221,6 +228,9 @@ def _channel(steps: Sequence[str], query: dict[str, str]) -> Meaning:
     head, name = (steps[0], steps[1] if len(steps) > 1 else "") if steps else ("", "")
     if head == "feeds":
         head, name = "channel", query.get("channel_id", "")
+    elif len(steps) > (1 if head.startswith("@") else 2) and steps[-1].lower() in _TABS:
+        message, remedy = _TABS[steps[-1].lower()]
+        return _refuse("youtube_page", message, remedy)
     if head == "channel" and _CHANNEL.fullmatch(name):
         return _many("channel", name, f"channel/{name}")
     if head.startswith("@") and _NAME.fullmatch(head) and len(head) > 1:
@@ -244,8 +254,8 @@ def _video(video: str, listed: str = "") -> Meaning:
 
 def _playlist(listed: str) -> Meaning:
     if listed in _PERSONAL or listed.startswith("RD"):
-        what = "endless mix" if listed.startswith("RD") else "personal list"
-        return _refuse("youtube_list", f"This YouTube list is a {what}.", "name the videos, or a public playlist")
+        what = "an endless mix" if listed.startswith("RD") else "a personal list"
+        return _refuse("youtube_list", f"This YouTube list is {what}.", "name the videos, or a public playlist")
     if not _LIST.fullmatch(listed):
         return _refuse("youtube_list", "The playlist id cannot be read.", "copy the address again from the browser")
     return _many("playlist", listed, f"playlist?list={listed}")

@@ -48,6 +48,7 @@ LISTS = {
     f"https://www.youtube.com/channel/{C}/videos": f"youtube:channel:{C}",
     "https://www.youtube.com/@YouTube/shorts": "youtube:handle:@youtube",
     "https://www.youtube.com/user/Some": "youtube:user:some",
+    "https://www.youtube.com/c/live": "youtube:custom:live",
     "https://www.youtube.com/c/Some": "youtube:custom:some",
     f"https://www.youtube.com/feeds/videos.xml?channel_id={C}": f"youtube:channel:{C}",
 }
@@ -61,6 +62,9 @@ REFUSED = [
     "https://www.youtube.com/playlist?list=RDxxxxxxxxxxxxx",
     "https://www.youtube.com/results?search_query=x",
     "https://www.youtube.com/clip/Ugkx",
+    "https://www.youtube.com/@YouTube/live",
+    f"https://www.youtube.com/channel/{C}/live",
+    "https://www.youtube.com/@YouTube/search?query=tides",
     "https://www.youtube.com/",
     f"https://user:hunter2@youtu.be/{V}",
 ]
