@@ -13,12 +13,7 @@ import av
 
 def png_film(width: int, height: int, frames: int = 3) -> bytes:
     """Return an AVI whose header says 64 by 48 and whose grey PNG pictures are larger, a thousandth of that in bytes."""
-    packed = zlib.compressobj(1)
-    row = bytes(width + 1)
-    pixels = b"".join([packed.compress(row) for _ in range(height)]) + packed.flush()
-    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    chunks = ((b"IHDR", head), (b"IDAT", pixels), (b"IEND", b""))
-    picture = b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*chunk) for chunk in chunks)
+    picture = png_picture(width, height)
     out = io.BytesIO()
     with av.open(out, "w", format="avi") as container:
         stream: Any = container.add_stream("png", rate=2)
@@ -30,6 +25,16 @@ def png_film(width: int, height: int, frames: int = 3) -> bytes:
             packet.is_keyframe = True
             container.mux(packet)
     return out.getvalue()
+
+
+def png_picture(width: int, height: int) -> bytes:
+    """Return a grey PNG, a thousandth of its pixels in bytes."""
+    packed = zlib.compressobj(1)
+    row = bytes(width + 1)
+    pixels = b"".join([packed.compress(row) for _ in range(height)]) + packed.flush()
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"IDAT", pixels), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*chunk) for chunk in chunks)
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from pipeline.errors import InputError
 from pipeline.local import media as local_media
 from pipeline.local.media import Unreadable
 from pipeline.source import media as source_media
+from pipeline.source.pictures import LARGEST, lay_beside, suffix_of
 from tests.films import film, film_bytes
-from tests.security.bombs import many_tracks, png_film
+from tests.security.bombs import many_tracks, png_film, png_picture
 from tests.security.measured import MEGABYTE, measured
 
 BEFORE = (
@@ -82,3 +85,18 @@ def test_nothing_of_ours_opens_archives() -> None:
         text = path.read_text(encoding="utf-8")
         found = [name for name in readers if f"import {name}" in text or f"from {name}" in text or f"{name}(" in text]
         assert found == [], path
+
+
+def test_a_thumbnail_is_a_small_picture_or_nothing(tmp_path: Path) -> None:
+    """From a site, so nothing is believed: giants, pages, scripts in pictures and halves are no thumbnails; names are ours."""
+    good = io.BytesIO()
+    Image.new("RGB", (1280, 720), "red").save(good, "JPEG")
+    whole = good.getvalue()
+    drawing = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
+    giants = [png_picture(6000, 6000), png_picture(5000, 10), whole + bytes(LARGEST)]
+    others = [b"", b"<html>", drawing, whole[: len(whole) // 2], b"GIF89a" + bytes(99), b"\x00" * 1000, b"%PDF-1.7"]
+    assert suffix_of(whole) == ".jpg"
+    assert [data[:8] for data in [*giants, *others] if suffix_of(data) is not None] == []
+    raw, media = tmp_path / "raw", tmp_path / "film.mp4"
+    raw.write_bytes(whole)
+    assert lay_beside(raw, media) == tmp_path / "film.thumbnail.jpg"
