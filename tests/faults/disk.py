@@ -174,7 +174,9 @@ class Disk:
         return sorted(self._folder(fd).names)
 
     def stat(self, name: str, *, dir_fd: int, follow_symlinks: bool = True) -> Any:
-        node = self._folder(dir_fd).names.get(name)
+        node: File | Folder | None = self._folder(dir_fd)
+        for part in name.split("/"):
+            node = node.names.get(part) if isinstance(node, Folder) else None
         if node is None:
             raise FileNotFoundError(errno.ENOENT, "No such file or directory", name)
         return _seen(node)

@@ -1,9 +1,9 @@
 """Die everywhere: in every world that a death can leave behind, a fresh process finishes as if nothing had happened.
 
 Before and after each call to the database and the platform, before, in the middle of and after each change on the disk,
-with the power failing, with answers and workers lost, with a second death while finishing; both dialects, uploads in
-parts, an index, standing queries, downloads, several nights. ``python -m tests.faults.enumerate`` prints the figures; ``test_crash_points_real.py``
-does a sample of it over SQLite and HTTP.
+each message of a download's worker, with the power failing, with answers and workers lost, with a second death while
+finishing; both dialects, uploads in parts, an index, standing queries, downloads, several nights.
+``python -m tests.faults.enumerate`` prints the figures; ``test_crash_points_real.py`` does a sample over SQLite and HTTP.
 """
 
 from __future__ import annotations
