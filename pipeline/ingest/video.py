@@ -18,7 +18,7 @@ stored before the first byte; chunks are repeatable, the server knows which are 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -318,7 +318,7 @@ def _names(items: Sequence[Task]) -> list[str]:
     return [item.data["locator"] for item in items if item.data.get("type") == "file"]
 
 
-def _name(key: str, generation: int, data: dict[str, Json]) -> str:
+def _name(key: str, generation: int, data: Mapping[str, Json]) -> str:
     """Return the unique name of an upload: fit for people who look into the account, and found again by its last part."""
     path = Path(data.get("path") or "video")
     suffix = path.suffix.lower()
