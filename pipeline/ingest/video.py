@@ -295,11 +295,18 @@ class VideoKind:
         time tells it from others, so it must be the only one of ours in doubt.
 
         Raises:
-            Ambiguous: another video of ours is in doubt as well; either could have left what would be found.
+            Ambiguous: another video of ours is in doubt as well, and either could have left what would be found; or our
+                clock was put back, so that time tells nothing.
         """
         nameless = ("external", "url") if "index_first" in self._api.features else ()
         if task.data["road"] not in nameless:
             return _described(task)
+        if self._clock.now() < task.data["since"]:
+            raise Ambiguous(
+                "This machine's clock was put back while the address was on its way; time cannot tell its task from others.",
+                code="ambiguous",
+                remedy="look into the platform's list of tasks, then `reelmill retry` if it is not there",
+            )
         others = [other for other in await self._records.tasks(Selection(kinds=("video",))) if other.id != task.id]
         if any(_in_doubt(other) for other in others if other.data.get("road") in nameless):
             raise Ambiguous(

@@ -127,13 +127,20 @@ class V12:
             return wire.choose(found, upload.name, since)
         titles = _titles(upload)
         floor = since - (wire.SKEW if titles else _EXACT)
-        free = [
+        near = [
             task
             for task in found
-            if not {task.id, task.label} & upload.taken and task.created is not None and task.created >= floor
+            if not {task.id, task.label} & upload.taken
+            and task.created is not None
+            and task.created >= since - wire.SKEW
         ]
+        free = [task for task in near if task.created is not None and task.created >= floor]
         if upload.road == "external" and not titles:
-            return _only([task for task in free if not task.failed])
+            alive = [task for task in free if not task.failed]
+            early = [task for task in near if not task.failed]
+            if early and not alive:  # somebody else's, or ours and our clock was corrected since
+                raise _several(early)
+            return _only(alive)
         fitting = [task for task in free if _plain(task.label) & titles]
         alive = [task for task in fitting if not task.failed]
         if fitting:

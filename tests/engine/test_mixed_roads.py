@@ -20,6 +20,27 @@ def rig_for(folder: Path) -> Rig:
     return Rig(settings, MemoryDatabase(), platform, clock, api=OldApi(platform))
 
 
+def test_an_address_is_held_if_the_clock_was_put_back_while_it_was_on_its_way(tmp_path: Path) -> None:
+    """Time is all that tells its task from others; when time cannot be trusted, a person decides."""
+    address = "https://www.youtube.com/watch?v=video000001"
+    entries = [Item("youtube:video:video000001", "youtube", address, Line(address, "test"))]
+    rig, quiet = rig_for(tmp_path), Wreck()
+    run_virtual(rig_for(tmp_path).run(entries, quiet))
+
+    async def both() -> int:
+        try:
+            await rig.run(entries, Wreck((1 + quiet.calls.index("api.create_asset"), "after")))
+        except* Crash:
+            pass
+        rig.clock.skew -= 90_000.0
+        await rig.run(entries, seed=2)
+        rig.clock.skew += 90_000.0
+        return (await rig.run(entries, seed=3)).items["held"]
+
+    assert run_virtual(both()) == 1
+    assert len([effect for effect, _ in rig.platform.ledger if effect == "task"]) == 1
+
+
 def test_an_address_never_takes_the_task_of_a_file(tmp_path: Path) -> None:
     """Wherever a process dies, an address whose upload is in doubt is not given the upload of a file that was made at the
     same time: every video's answers are about itself.
