@@ -207,7 +207,10 @@ def youtube(text: str, *, depth: int = 0) -> Meaning | None:
 
 #: Pages of a channel that are not the channel: what they mean is another thing tomorrow, or a small part of it.
 _TABS = {
-    "live": ("This is whatever the channel broadcasts now.", "give the stream's own address, or the channel without /live"),
+    "live": (
+        "This is whatever the channel broadcasts now.",
+        "give the stream's own address, or the channel without /live",
+    ),
     "search": ("A search inside a channel is no list.", "give the channel, and the words as metadata.include"),
 }
 
