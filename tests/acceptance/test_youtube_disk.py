@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,11 +30,16 @@ def site() -> Iterator[MediaServer]:
         yield server
 
 
-def accepted(here: Place) -> list[str]:
-    """Return the effects of calls that the embedded platform has carried out."""
+def asked(here: Place, words: str) -> list[tuple[Any, ...]]:
+    """Return rows of the embedded platform's own state."""
     path = here.folder / "state" / "platform" / "platform.sqlite3"
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-        return [effect for (effect,) in database.execute("SELECT effect FROM ledger")]
+        return database.execute(words).fetchall()
+
+
+def accepted(here: Place) -> list[str]:
+    """Return the effects of calls that the embedded platform has carried out."""
+    return [effect for (effect,) in asked(here, "SELECT effect FROM ledger")]
 
 
 @dataclass
@@ -126,6 +132,7 @@ def test_a_copy_goes_only_when_its_upload_is_proved_even_if_the_run_dies_between
         assert died.returncode == -9, died.stdout + died.stderr
         left.append([path.read_bytes() for path in folder.rglob("*.mp4")])
         assert accepted(here).count("asset_created") == 1
+        assert asked(here, "SELECT status, size FROM assets") == [("ready", len(content))]
     assert left == [[content], [], []]
     report = here.run(V)
     assert (report["items"]["done"], report["analyses"], here.fetched()) == (1, 1, [])
@@ -165,8 +172,8 @@ def test_a_thumbnail_lies_beside_the_results_and_comes_back(site: MediaServer, t
     (folder,) = [path for path in (tmp_path / "out").iterdir() if path.is_dir()]
     assert (folder / "thumbnail.jpg").read_bytes() == content
     assert "thumbnail.jpg" in json.loads((folder / "video.json").read_text())["files"]
-    asked = len(site.asked)
+    before = len(site.asked)
     (folder / "thumbnail.jpg").unlink()
     assert here.run(V)["analyses"] == 0
     assert (folder / "thumbnail.jpg").read_bytes() == content
-    assert len(site.asked) == asked
+    assert len(site.asked) == before
