@@ -99,13 +99,26 @@ class Throttled(Transient):
 
 
 class NotYet(ReelmillError):
-    """It will be there by itself: a premiere, a stream that still runs. Look again in ``after`` seconds."""
+    """It will be there by itself: a premiere, a stream that still runs. Look again in ``after`` seconds.
+
+    ``then`` are the seconds before the looks after that one, where it becomes ever less likely; the last of them repeats.
+    """
 
     code = "not_yet"
 
-    def __init__(self, message: str, *, after: float, code: str = "", remedy: str = "", detail: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        after: float,
+        then: tuple[float, ...] = (),
+        code: str = "",
+        remedy: str = "",
+        detail: str = "",
+    ) -> None:
         super().__init__(message, code=code, remedy=remedy, detail=detail)
         self.after = after
+        self.then = then
 
 
 class Unwanted(ReelmillError):

@@ -63,23 +63,27 @@ async def run_step(stage: Stage, task: Task, still: Still, clock: Clock) -> Outc
 
 def _again(task: Task, error: Transient | NotYet) -> Outcome:
     """Try again by the engine's patience, or by the error's own, which may be at its end."""
-    if isinstance(error, NotYet):
+    if isinstance(error, NotYet) and not error.then:
         return Snooze(error.after, untouched=True, trouble=error.trouble)
+    if isinstance(error, NotYet):
+        return _counted(task, error, (error.after, *error.then), endless=True)
     if error.waits is None:
         return Retry(error.trouble, error.after, error.untouched)
     return _counted(task, error, error.waits)
 
 
-def _counted(task: Task, error: Transient, waits: Sequence[float]) -> Outcome:
+def _counted(task: Task, error: Transient | NotYet, waits: Sequence[float], *, endless: bool = False) -> Outcome:
     """Go by the error's own waits. Each class has a count of its own: what one has used up, another has not.
 
-    The counts are of this visit to the stage: an operator's retry, a re-arm and the next stage begin anew.
+    The counts are of this visit to the stage: an operator's retry, a re-arm and the next stage begin anew. ``endless``:
+    the last wait repeats until the stage's deadline.
     """
     tries = task.data.get("tries", {})
     tries = tries if tries.get("since") == task.stage_since else {"since": task.stage_since, "of": {}}
     code = error.trouble.code
     done = int(tries["of"].get(code, 0))
-    if done >= len(waits):
+    if done >= len(waits) and not endless:
         return Fail(error.trouble)
     data = {**task.data, "tries": {**tries, "of": {**tries["of"], code: done + 1}}}
-    return Retry(error.trouble, waits[done], error.untouched, counted=False, data=data)
+    untouched = isinstance(error, NotYet) or error.untouched
+    return Retry(error.trouble, waits[min(done, len(waits) - 1)], untouched, counted=False, data=data)

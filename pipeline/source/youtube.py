@@ -149,7 +149,8 @@ def error_of(verdict: Verdict) -> ReelmillError:
     trouble, rule = verdict.trouble, verdict.rule
     code, remedy, detail = trouble.code, trouble.remedy, trouble.detail
     if rule.action is Action.LATER:
-        return NotYet(trouble.message, after=LATER[rule.code], code=code, remedy=remedy, detail=detail)
+        first, *then = LATER[rule.code]
+        return NotYet(trouble.message, after=first, then=tuple(then), code=code, remedy=remedy, detail=detail)
     if rule.action is Action.FAIL:
         return Permanent(trouble.message, code=code, remedy=remedy, detail=detail)
     waits = rule.waits or None

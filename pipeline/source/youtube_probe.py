@@ -20,8 +20,10 @@ _ABOUT = (
     "id", "title", "channel", "channel_id", "uploader", "uploader_id", "upload_date", "duration", "description", "language",
     "categories", "availability", "live_status", "webpage_url",
 )  # fmt: skip
-#: Seconds until the next look at what is not there yet.
-LATER: Mapping[str, float] = {"upcoming": 6 * _HOUR, "not_live": 6 * _HOUR, "processing": _HOUR, "live": 6 * _HOUR}
+#: Seconds until the next looks at what is not there yet; the last repeats.
+LATER: Mapping[str, tuple[float, ...]] = {
+    "upcoming": (6 * _HOUR,), "not_live": (6 * _HOUR,), "processing": (_HOUR, 6 * _HOUR, 24 * _HOUR), "live": (6 * _HOUR,),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +109,16 @@ def gate(probe: Probe, wanted: str, ceilings: Ceilings, now: float, bounds: Mapp
 
 def _not_live(probe: Probe, now: float) -> None:
     if probe.live == "is_upcoming":
-        after = LATER["upcoming"] if probe.release is None else max(_HOUR / 2, probe.release - now + _HOUR / 2)
+        after = LATER["upcoming"][0] if probe.release is None else max(_HOUR / 2, probe.release - now + _HOUR / 2)
         rule = rule_of("upcoming")
         raise NotYet(rule.message, after=after, code=rule.code, remedy=rule.remedy)
     if probe.live == "is_live":
         message = "The stream is still running; its recording is fetched once it has ended."
-        raise NotYet(message, after=LATER["live"], code="live", remedy="nothing; it is looked at again by itself")
+        raise NotYet(message, after=LATER["live"][0], code="live", remedy="nothing; it is looked at again by itself")
     if probe.live == "post_live":
         rule = rule_of("processing")
-        raise NotYet(rule.message, after=LATER["processing"], code=rule.code, remedy=rule.remedy)
+        first, *then = LATER["processing"]
+        raise NotYet(rule.message, after=first, then=tuple(then), code=rule.code, remedy=rule.remedy)
 
 
 def _facts(probe: Probe, ceilings: Ceilings) -> MediaFacts:

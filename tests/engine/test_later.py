@@ -63,6 +63,16 @@ def test_a_run_does_not_wait_for_days() -> None:
     assert task.trouble.code == "upcoming"
 
 
+def test_what_is_not_there_for_long_is_looked_at_ever_less_often() -> None:
+    """An hour, six, then once a day; none is an attempt, and the stage's deadline ends it."""
+    step = Raising(1e9, NotYet("processed", after=3600.0, then=(21_600.0, 86_400.0), code="processing"))
+    it = floor(kind("get", ("go", Lane.DOWNLOAD, step), attempts=2, deadline=300_000.0), widths=WIDTHS)
+    run_virtual(it.run(new("get", "go", "a"), horizon=1e6))
+    task = run_virtual(it.task("a"))
+    hours = [round(at / 3600) for at in step.entered]
+    assert (hours, task.attempt, task.state) == ([0, 1, 7, 31, 55, 79, 103], 0, State.FAILED)
+
+
 def test_an_error_may_bring_its_own_patience() -> None:
     """30 seconds, five minutes, then it is final: whatever the engine's own patience is."""
     step = Raising(1e9, Transient("refused", waits=(30.0, 300.0), code="forbidden"))
