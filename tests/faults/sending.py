@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import resource
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 from random import Random
@@ -22,6 +22,7 @@ from pipeline.config import Settings
 from pipeline.ports import NewUpload, Session
 from pipeline.provider.client import open_api
 from pipeline.provider.limits import Unlimited
+from tests.security.measured import peak
 
 
 def known(kept: Path) -> Session | None:
@@ -49,6 +50,4 @@ async def send(base: str, path: Path, size: int, kept: Path) -> None:
 if __name__ == "__main__":
     file = Path(sys.argv[2])
     asyncio.run(send(sys.argv[1], file, file.stat().st_size, Path(sys.argv[3])))
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    unit = 1 if sys.platform == "darwin" else 1024
-    print(json.dumps({"peak": used.ru_maxrss * unit, "cpu": used.ru_utime + used.ru_stime}))
+    print(json.dumps({"peak": peak(), "cpu": time.process_time()}))

@@ -12,17 +12,16 @@ from tests.cli import environment
 
 MEGABYTE = 1024 * 1024
 _FRAME = """
-import json, resource, sys, time
+import json, sys, time
+from tests.security.measured import peak as _peak
 {before}
-_unit = 1 if sys.platform == "darwin" else 1024
-_start, _low = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+_start, _low = time.process_time(), _peak()
 found = ""
 try:
     {work}
 except Exception as error:
     found = type(error).__name__ + ": " + str(error)
-_high = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps({{"found": str(found), "cpu": time.process_time() - _start, "grown": (_high - _low) * _unit}}))
+print(json.dumps({{"found": str(found), "cpu": time.process_time() - _start, "grown": _peak() - _low}}))
 """
 
 
@@ -33,6 +32,21 @@ class Cost:
     found: str
     cpu: float
     grown: int
+
+
+def peak() -> int:
+    """Return the most memory that this process ever had, bytes.
+
+    What ``getrusage`` says on Linux begins with what the process was forked from: the whole test run.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        import resource
+
+        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return used if sys.platform == "darwin" else used * 1024
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))) * 1024
 
 
 def measured(before: str, work: str, *args: object) -> Cost:
