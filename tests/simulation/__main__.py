@@ -44,7 +44,9 @@ def main() -> int:
                         print(f"\nwith what is needed only: {schedule.told()}")
                         with suppress(Failed):
                             one(schedule, Path(folder), print)
-                print(f"BROKEN {error}\n{schedule.told()}\nreplay: python -m tests.simulation --seed {seed} --verbose\n")
+                print(
+                    f"BROKEN {error}\n{schedule.told()}\nreplay: python -m tests.simulation --seed {seed} --verbose\n"
+                )
                 if not given.keep_going:
                     return 1
                 continue

@@ -245,7 +245,9 @@ def _after(folder: Folder, rng: Random, least: int) -> Folder:
     names, found = dict(folder.kept), max(least, rng.randint(0, len(folder.changes)))
     for change in folder.changes[:found]:
         _put(names, change)
-    made = {name: _file_after(n, rng, least) if isinstance(n, File) else _after(n, rng, least) for name, n in names.items()}
+    made = {
+        name: _file_after(n, rng, least) if isinstance(n, File) else _after(n, rng, least) for name, n in names.items()
+    }
     return Folder(made, dict(made))
 
 

@@ -38,7 +38,7 @@ EXPLAINED: dict[str, tuple[str, ...]] = {
     "no_etag": ("chunk",),
     "rate_limited": ("pay", "read", "chunk"),
     "index_not_listed": ("pay", "read"),
-    "lost_lease": ("turn", "disk", "die sent", "die before", "die answered"),
+    "lost_lease": ("turn", "disk", "die before", "die sent", "die answered"),
     "database_locked": ("store",),
     "disk_full": ("disk",),
     "output_trouble": ("disk",),

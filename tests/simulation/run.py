@@ -23,16 +23,16 @@ def quietly(_text: str) -> None:
     """Say nothing."""
 
 
-def one(
-    schedule: Schedule, folder: Path, note: Callable[[str], None] = quietly, make: type[World] = World
-) -> Told:
+def one(schedule: Schedule, folder: Path, note: Callable[[str], None] = quietly, make: type[World] = World) -> Told:
     """Live through a schedule; return how it went.
 
     Raises:
         Failed: a promise is broken.
     """
     shared, own = folder / "clips", folder / f"world-{next(_numbers)}"
-    made = sorted(shared.glob("*.mp4"), key=lambda path: int(path.stem.split()[1])) if shared.exists() else clips(shared)
+    made = (
+        sorted(shared.glob("*.mp4"), key=lambda path: int(path.stem.split()[1])) if shared.exists() else clips(shared)
+    )
     own.mkdir(parents=True)
 
     async def go() -> Told:

@@ -10,7 +10,20 @@ from typing import Any
 CLIPS = 12  #: files there are; the last two are larger than a direct upload may be
 
 #: What may befall a request. Those in LATE reach the platform and are carried out; the others never do.
-LATE = ("lost", "silent", "500 after", "502 after", "503 after", "504 after", "cut", "torn", "html", "list", "blank", "alien")
+LATE = (
+    "lost",
+    "silent",
+    "500 after",
+    "502 after",
+    "503 after",
+    "504 after",
+    "cut",
+    "torn",
+    "html",
+    "list",
+    "blank",
+    "alien",
+)
 NEVER = ("refused", "dropped", "unheard", "500 before", "503 before", "408", "425", "proxy404", "slow")
 THROTTLES = ("429 empty", "429 words", "429 nested", "429 after", "429 date", "429 ms", "429 reset", "429 day")
 ACCOUNT = ("401", "credit", "302")
@@ -98,7 +111,9 @@ class Schedule:
         """Return everything in a few lines."""
         nights = "; ".join(" ".join(f"{line.sort}{line.number}" for line in night) for night in self.nights)
         faults = " ".join(map(str, self.faults)) or "none"
-        return f"seed {self.seed} api {self.api}\n  nights {nights}\n  {self.habits}\n  {self.sections}\n  faults {faults}"
+        return (
+            f"seed {self.seed} api {self.api}\n  nights {nights}\n  {self.habits}\n  {self.sections}\n  faults {faults}"
+        )
 
 
 def draw(seed: int) -> Schedule:
@@ -114,7 +129,9 @@ def _nights(rng: Random, api: str, count: int) -> tuple[tuple[tuple[Line, ...], 
     clips = rng.sample(range(CLIPS), count)
     first = [Line("file", number, rng.choice(("", "", f"Title of {number}"))) for number in clips]
     if api == "v1.2" and rng.random() < 0.5:
-        first[: rng.randint(1, 2)] = [Line("youtube", n, rng.choice(("", f"Film {n}"))) for n in range(rng.randint(1, 2))]
+        first[: rng.randint(1, 2)] = [
+            Line("youtube", n, rng.choice(("", f"Film {n}"))) for n in range(rng.randint(1, 2))
+        ]
     for sort in ("copy", "bad", "file"):
         if rng.random() < 0.3:
             first.insert(rng.randrange(len(first) + 1), Line(sort, rng.choice(clips)))

@@ -60,9 +60,7 @@ class Asked:
         parts = []
         for part in self.body.split(b"--" + boundary)[1:-1]:
             head, _, content = part.strip(b"\r\n").partition(b"\r\n\r\n")
-            words = dict(
-                word.strip().split("=", 1) for word in head.decode().splitlines()[0].split(";") if "=" in word
-            )
+            words = dict(word.strip().split("=", 1) for word in head.decode().splitlines()[0].split(";") if "=" in word)
             parts.append((words["name"].strip('"'), words.get("filename", "").strip('"'), content))
         return parts
 

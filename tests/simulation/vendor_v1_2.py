@@ -50,7 +50,9 @@ class VendorV12(Vendor):
     def _external(self, asked: Asked) -> Reply:
         body = asked.json()
         # The platform names the task by the site's own title, once it has looked there.
-        thing = self.make("task", f"Film {body['url'][-1]}", self.habits.settle, "asset", index=body["index_id"], url=body["url"])
+        thing = self.make(
+            "task", f"Film {body['url'][-1]}", self.habits.settle, "asset", index=body["index_id"], url=body["url"]
+        )
         self.accepted("asset", body["url"], body["url"], thing)
         return Reply(201, {"_id": thing.id})
 
@@ -89,7 +91,9 @@ class VendorV12(Vendor):
         question = f"{path} {sorted((name, str(value)) for name, value in body.items() if name != 'video_id')}"
         self.accepted("ask", asked.key, base_of(asked.key), thing, [(video, question)])
         if thing.fate in ("garbage", "length"):
-            return Reply(200, {"id": "1", "alien": True, **({"finish_reason": "length"} if thing.fate == "length" else {})})
+            return Reply(
+                200, {"id": "1", "alien": True, **({"finish_reason": "length"} if thing.fate == "length" else {})}
+            )
         thing.fate = ""  # answers at once cannot get stuck or vanish
         return Reply(200, {"id": "1", **_answer(path, body.get("type", ""))})
 
@@ -115,7 +119,9 @@ class VendorV12(Vendor):
     def _search(self, asked: Asked) -> Reply:
         body = asked.json()
         found = self._ready(body["index_id"])
-        return self.searched([{"video_id": t.id[::-1], "start": 1, "end": 2, "score": 80.5} for t in found], body["query"])
+        return self.searched(
+            [{"video_id": t.id[::-1], "start": 1, "end": 2, "score": 80.5} for t in found], body["query"]
+        )
 
 
 def _answer(path: str, kind: str) -> Mapping[str, Any]:

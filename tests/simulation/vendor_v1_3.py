@@ -86,7 +86,9 @@ class VendorV13(Vendor):
         body = asked.json()
         total = -(-body["total_size"] // CHUNK)
         asset = self.make("asset", body["filename"], 1e12, size=-1)
-        session = self.make("session", body["filename"], asset=asset.id, total=total, size=body["total_size"], done=set())
+        session = self.make(
+            "session", body["filename"], asset=asset.id, total=total, size=body["total_size"], done=set()
+        )
         return Reply(
             201,
             {

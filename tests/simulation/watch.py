@@ -66,7 +66,9 @@ class Watched(MemoryDatabase):
     def rows(self) -> dict[int, Row]:
         """Return every task as it stands."""
         return {
-            line.id: Row((line.kind, line.key), line.state, line.stage, line.claims, (line.owner, line.token), line.wake_at)
+            line.id: Row(
+                (line.kind, line.key), line.state, line.stage, line.claims, (line.owner, line.token), line.wake_at
+            )
             for line in self._lines.values()
         }
 
@@ -248,7 +250,9 @@ class WatchedDisk(MemoryDisk):
     def allow(self, folder: str, files: Sequence[OutFile]) -> None:
         """Note what may be seen from now on."""
         for file in files:
-            content = file.content if isinstance(file.content, bytes) else file.content.encode("utf-8", "backslashreplace")
+            content = (
+                file.content if isinstance(file.content, bytes) else file.content.encode("utf-8", "backslashreplace")
+            )
             self._allowed.setdefault(f"{folder}/{file.name}", set()).add(content)
 
     def shown(self, where: Folder, name: str) -> None:
@@ -285,5 +289,5 @@ def _lines(content: bytes) -> None:
         entries = [json.loads(line) for line in content.splitlines()]
     except ValueError as error:
         raise Broken(f"results.jsonl is not whole: {error}") from None
-    if not content.endswith(b"\n") and content or not all("key" in entry for entry in entries):
+    if (not content.endswith(b"\n") and content) or not all("key" in entry for entry in entries):
         raise Broken("results.jsonl is not whole")

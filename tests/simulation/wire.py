@@ -56,7 +56,9 @@ class Accidents:
 
     def clocks(self) -> list[Fault]:
         """Return the jumps of the clock, by time."""
-        return sorted((fault for (site, _), fault in self._waiting.items() if site == "clock"), key=lambda fault: fault.at)
+        return sorted(
+            (fault for (site, _), fault in self._waiting.items() if site == "clock"), key=lambda fault: fault.at
+        )
 
 
 @dataclass
@@ -95,7 +97,9 @@ class _Body(httpx.AsyncByteStream):
 class Wire(httpx.AsyncBaseTransport):
     """Carries requests to the model and answers back."""
 
-    def __init__(self, vendor: Vendor, accidents: Accidents, life: Life, rng: Random, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, vendor: Vendor, accidents: Accidents, life: Life, rng: Random, note: Callable[[str], None]
+    ) -> None:
         self._vendor, self._accidents, self._life, self._rng, self._note = vendor, accidents, life, rng, note
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -154,7 +158,10 @@ def _site(asked: Asked) -> str:
 
 def _early(what: str, vendor: Vendor) -> Reply | None:
     """Return the answer of a platform, or of something before it, that has not taken the request."""
-    flat = {"code": "too_many_requests", "message": "You exceeded the limit of 10 requests per minute. Try again in 25 seconds."}
+    flat = {
+        "code": "too_many_requests",
+        "message": "You exceeded the limit of 10 requests per minute. Try again in 25 seconds.",
+    }
     nested = {"error": {"code": "RATE_LIMIT_EXCEEDED", "message": "Slow down.", "details": {"retryAfter": "40"}}}
     replies = {
         "429 empty": Reply(429),

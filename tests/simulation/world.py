@@ -117,7 +117,7 @@ class World:
         self.skew = 0.0
         self.rng = Random(f"world {schedule.seed}")
         self.accidents = Accidents(schedule.faults)
-        self.disk = WatchedDisk(str((folder / "out").resolve()))
+        self.disk = self.new_disk(str((folder / "out").resolve()))
         self.disk.watch = self._disk_event
         self.database = self.new_database()
         self.ledger = Ledger(self.database.spends_by_key)
@@ -133,6 +133,10 @@ class World:
     def new_database(self) -> Watched:
         """Return the database of this world; planted faults bring another."""
         return Watched(self.disk.published)
+
+    def new_disk(self, mount: str) -> WatchedDisk:
+        """Return the disk of this world; planted faults bring another."""
+        return WatchedDisk(mount)
 
     def build(self, settings: Settings, database: Any, api: Any, clock: Any, rng: Random, outside: Outside) -> Session:
         """Put one process together; planted faults build it otherwise."""
@@ -243,7 +247,9 @@ class World:
             return BadLine(place, "???", Trouble("input", "not a source"))
         if line.sort == "youtube":
             address = f"https://www.youtube.com/watch?v=video00000{line.number}"
-            return Item(f"youtube:video:video00000{line.number}", "youtube", address, Words(address, place, title=line.title))
+            return Item(
+                f"youtube:video:video00000{line.number}", "youtube", address, Words(address, place, title=line.title)
+            )
         path = self._clips[line.number]
         path = path.parent / "again" / path.name if line.sort == "copy" else path
         words = Words(str(path), place, title=line.title, prompt=line.prompt)

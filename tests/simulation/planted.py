@@ -1,0 +1,131 @@
+"""Worlds in which the program has a fault, to prove that the simulation can fail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from pipeline.kit import Task
+from pipeline.model import Lane, Selection
+from pipeline.ports import Applied
+from tests.simulation.disk import File, Folder
+from tests.simulation.watch import Watched, WatchedDisk
+from tests.simulation.world import World
+
+
+class _ActsAgain(Watched):
+    async def claim(self, room: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
+        return [replace(task, claims=1) for task in await super().claim(room, owner, now, until)]
+
+
+class ActsWithoutAsking(World):
+    """A stage that was claimed before acts as if it were the first time."""
+
+    def new_database(self) -> Watched:
+        return _ActsAgain(self.disk.published)
+
+
+class _Unfenced(Watched):
+    def _holds(self, fence: tuple[int, str, int]) -> bool:
+        return fence[0] in self._running
+
+
+class WritesUnderALostLease(World):
+    """The database takes an outcome from whoever brings it."""
+
+    def new_database(self) -> Watched:
+        return _Unfenced(self.disk.published)
+
+
+class _LosesSpawn(Watched):
+    async def apply(self, applied: Applied, now: float) -> bool:
+        return await super().apply(replace(applied, spawn=[p for p in applied.spawn if p.new.kind != "publish"]), now)
+
+
+class LosesATask(World):
+    """What a step wants done next is not queued."""
+
+    def new_database(self) -> Watched:
+        return _LosesSpawn(self.disk.published)
+
+
+class _KeepsNoBooks(Watched):
+    async def apply(self, applied: Applied, now: float) -> bool:
+        return await super().apply(replace(applied, move=replace(applied.move, spend=())), now)
+
+
+class PaysOffTheBooks(World):
+    """A paid call is made that the ledger does not know of."""
+
+    def new_database(self) -> Watched:
+        return _KeepsNoBooks(self.disk.published)
+
+
+class _NeverInDoubt(Watched):
+    async def apply(self, applied: Applied, now: float) -> bool:
+        sure = [replace(spend, doubtful=False) for spend in applied.move.spend]
+        return await super().apply(replace(applied, move=replace(applied.move, spend=sure)), now)
+
+
+class HidesItsDoubts(World):
+    """A question is put twice, and nobody is told."""
+
+    def new_database(self) -> Watched:
+        return _NeverInDoubt(self.disk.published)
+
+
+class _ForgetsClaims(Watched):
+    async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
+        if verb == "retry":
+            for line in self._selected(which):
+                line.claims = line.claims if line.state.value in ("pending", "running", "done") else 0
+            self._change()
+        return await super().command(verb, which, now)
+
+
+class ForgetsAtTheOperatorsWord(World):
+    """An operator's retry makes a stage fresh that may have acted."""
+
+    def new_database(self) -> Watched:
+        return _ForgetsClaims(self.disk.published)
+
+
+class _NoSync(WatchedDisk):
+    def fsync(self, fd: int) -> None:
+        if isinstance(self._open[fd], Folder):
+            super().fsync(fd)
+
+
+class ShowsBeforeItIsSafe(World):
+    """A file gets its name before its content is on the disk."""
+
+    def new_disk(self, mount: str) -> WatchedDisk:
+        return _NoSync(mount)
+
+
+class _NoFolderSync(WatchedDisk):
+    def fsync(self, fd: int) -> None:
+        if isinstance(self._open[fd], File):
+            super().fsync(fd)
+
+
+class SaysDoneTooEarly(World):
+    """A video counts as written before its files' names are on the disk."""
+
+    def new_disk(self, mount: str) -> WatchedDisk:
+        return _NoFolderSync(mount)
+
+
+#: Every planted fault, how the simulation words what it sees, and the seed from which on it is looked for: near the first
+#: of all seeds that sees it, so that the proof costs little.
+PLANTED: Sequence[tuple[type[World], str, int]] = (
+    (ActsWithoutAsking, "twice", 1),
+    (WritesUnderALostLease, "lost lease", 125),
+    (LosesATask, "never written", 1),
+    (PaysOffTheBooks, "not in our ledger", 1),
+    (HidesItsDoubts, "ask twice", 1),
+    (ForgetsAtTheOperatorsWord, "twice", 40),
+    (ShowsBeforeItIsSafe, "before it was safe", 1),
+    (SaysDoneTooEarly, "not safe on the disk", 1),
+)
