@@ -13,11 +13,11 @@ from random import Random
 
 import anyio
 
-from pipeline.app.downloads import download_folder
+from pipeline.app.downloads import download_folder, pace_of
 from pipeline.app.house import desk_of
 from pipeline.app.memory import Nowhere
 from pipeline.app.platforms import choose, opened
-from pipeline.app.state import holder
+from pipeline.app.state import existing, holder
 from pipeline.clock import SystemClock
 from pipeline.config import Settings
 from pipeline.errors import ReelmillError
@@ -45,8 +45,22 @@ async def doctor(settings: Settings) -> list[Finding]:
     """Return one finding per line; looks, and makes one cheap read-only call to the platform."""
     found = await anyio.to_thread.run_sync(_on_this_machine, settings)
     found += await look_at_youtube(settings.youtube, download_folder(settings), settings.fetch, SystemClock().now())
+    found.append(await _pace(settings))
     found += await _platform(settings)
     return found
+
+
+async def _pace(settings: Settings) -> Finding:
+    name = "YouTube's patience"
+    try:
+        async with existing(settings) as database:
+            starts, closed = await pace_of(settings, database or Nowhere(), SystemClock(), Random()).standing()
+    except ReelmillError as error:  # a database that cannot be read
+        return Finding(name, "bad", error.trouble.message, error.trouble.remedy)
+    asked = f"{starts} of {settings.youtube.per_hour} requests in the last hour"
+    if closed is None:
+        return Finding(name, "ok", asked)
+    return Finding(name, "warn", closed.message, f"{closed.remedy}; `reelmill retry --parked` opens before the time")
 
 
 def _on_this_machine(settings: Settings) -> list[Finding]:

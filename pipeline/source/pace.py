@@ -124,6 +124,11 @@ class Pace:
         """
         return [code for gate in (self._address, self._own) if (code := await gate.lift(classes))]
 
+    async def standing(self) -> tuple[int, Trouble | None]:
+        """Return how many requests this machine has started within the hour, and why none may start now; changes nothing."""
+        starts, closed = await self._address.standing()
+        return starts, closed or (await self._own.standing())[1]
+
 
 class _Gate:
     """One memory of starts and refusals. Without rules, only refusals are counted."""
@@ -234,6 +239,17 @@ class _Gate:
             return _kept(replace(state, until=0.0)), code
 
         return await self._notes.change(lifted)
+
+    async def standing(self) -> tuple[int, Trouble | None]:
+        """Return the starts within the hour, and the reason of a pause."""
+
+        def looked(kept: Kept) -> tuple[None, tuple[int, Trouble | None]]:
+            now = self._clock.now()
+            state = self._read(kept, now)
+            starts = sum(now - _HOUR < start <= now for start in state.starts)
+            return None, (starts, self._refusal(state, now).trouble if state.until > now else None)
+
+        return await self._notes.change(looked)
 
     def _refusal(self, state: _State, now: float) -> Throttled:
         trouble = state.trouble or Trouble(_PAUSED, "The source is paused.")

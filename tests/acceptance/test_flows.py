@@ -171,6 +171,10 @@ def test_doctor_looks_at_everything(tmp_path: Path) -> None:
     assert not (here.folder / ".reelmill").exists()
     assert "bad" not in {finding["state"] for finding in found.values()}
     (here.folder / "blocked").write_text("a file", encoding="utf-8")
+    assert found["YouTube's patience"]["value"] == "0 of 300 requests in the last hour"
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "reelmill.db").write_bytes(b"no database" * 1000)
+    assert here.run("doctor", "--state", str(tmp_path / "torn")).code == 2
     ended = here.run("doctor", "--output", "blocked", "--json")
     assert ended.code == 2
     assert {finding["name"] for finding in ended.json if finding["state"] == "bad"} == {"output folder"}

@@ -180,6 +180,7 @@ def test_a_bot_check_pauses_youtube_alone_and_the_next_run_knows(site: MediaServ
     assert "2 items wait. Run again after" in report["note"]
     assert report["resume_at"] is not None
     assert "2 items wait" in here.tell("status")
+    assert "YouTube is left alone until" in here.tell("doctor")
     asked = len(site.asked)
     again = here.run(V, W, "own.mp4", code=6)
     assert "bot check" in again["note"]

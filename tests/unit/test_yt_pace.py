@@ -193,12 +193,17 @@ def test_an_operator_opens_it_and_the_next_refusal_lasts_longer() -> None:
         clock = VirtualClock()
         pace = pace_over(MemoryDatabase(), clock, 1, PaceRules(0, 0))
         assert await pace.lift() == []
+        assert await pace.standing() == (0, None)
         await pace.refused(BLOCK, 3600.0)
         await pace.refused(DISK, 60.0, address=False)
         assert await pace.lift(["cookies_bad"]) == []
+        _, why = await pace.standing()
+        assert why is not None
+        assert why.code == "bot_check"
         assert await pace.lift(["disk"]) == ["disk"]
         assert await pace.lift() == ["bot_check"]
         assert await pace.admit() != Turn()
+        assert await pace.standing() == (1, None)
         assert (await pace.refused(BLOCK, 3600.0)).after == 7200.0
 
     run_virtual(work())
