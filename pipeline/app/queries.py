@@ -18,7 +18,7 @@ from pipeline.backoff import Backoff
 from pipeline.budget.purse import Purse
 from pipeline.catalog import Catalog
 from pipeline.config import Settings
-from pipeline.engine.pool import Ending
+from pipeline.engine.gates import Ending
 from pipeline.errors import Ambiguous, NeedsOperator, ReelmillError, Throttled, Transient
 from pipeline.exitcodes import ExitCode
 from pipeline.kit import Spend, Trouble, fingerprint

@@ -24,7 +24,7 @@ from pipeline.app.queries import Standing, gravest, standing
 from pipeline.app.state import claimed, database_file, writing
 from pipeline.clock import SystemClock, iso
 from pipeline.config import Settings
-from pipeline.engine.pool import Ending
+from pipeline.engine.gates import Ending
 from pipeline.errors import ConfigError, ReelmillError
 from pipeline.exitcodes import ExitCode
 from pipeline.ingest.feed import Fed, Feeder, objection

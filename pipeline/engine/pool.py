@@ -6,7 +6,7 @@ The queue is in the database: what waits costs no memory here. One loop claims; 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
 import anyio
@@ -14,10 +14,10 @@ from anyio.abc import TaskGroup
 
 from pipeline import log
 from pipeline.engine.attempt import run_step
+from pipeline.engine.gates import Ending, Gates
 from pipeline.engine.gauge import Gauge
 from pipeline.engine.keeper import Grip, Keeper
 from pipeline.engine.patience import FIRST, STUBBORN, insist
-from pipeline.engine.stuck import Stuck
 from pipeline.engine.telling import nowhere, tell, unknown
 from pipeline.errors import Permanent, StoreError, Transient
 from pipeline.kit import Kinds, Stage
@@ -44,19 +44,6 @@ class PoolOptions:
     stop_grace: float = 20.0
 
 
-@dataclass(slots=True)
-class Ending:
-    """Why a run ended, filled in while it runs."""
-
-    halted: Trouble | None = None  #: key, credit, plan, configuration, store: stops everything
-    cause: str = ""  #: of ``halted``: operator, config or store
-    budget: Trouble | None = None
-    output: Trouble | None = None  #: results could not be written: the next run writes them first
-    parked: dict[Lane, Parked] = field(default_factory=dict)
-    later: float | None = None  #: epoch seconds at which the first task that was not waited for falls due
-    interrupted: bool = False
-
-
 class Pool:
     """Runs a queue until nothing is left that this run can do."""
 
@@ -68,12 +55,8 @@ class Pool:
         self._options = options
         self.gauge = Gauge(options.widths)
         self.ending = Ending()
+        self._gates = Gates(self.gauge, clock, rng, self.ending, in_hand=options.in_hand, patience=options.patience)
         self._keeper = Keeper(store, clock, options.lease)
-        self._paused: dict[Lane, float] = {}  # short waits, epoch seconds; not remembered across runs
-        self._closed: set[Lane] = set()
-        self._short = False  # of money: the paying lane goes on in rounds
-        self._progress = False  # whether this round moved anything
-        self._stuck = Stuck(clock, rng, self._paused, self._closed)
         self._wake = anyio.Event()
         self._ending = anyio.Event()
         self._feeding = 0
@@ -109,9 +92,7 @@ class Pool:
 
     def respect(self, parked: Parked) -> None:
         """Keep a lane closed that an earlier run parked until a time that has not come."""
-        lane = Lane(parked.scope)
-        self._close(lane)
-        self.ending.parked[lane] = parked
+        self._gates.respect(parked)
 
     @property
     def stopping(self) -> bool:
@@ -164,7 +145,7 @@ class Pool:
                 self.halt(error.trouble)
 
     async def _claim(self, workers: TaskGroup) -> bool:
-        self._count_the_money()
+        self._gates.count_the_money()
         room = self._room()
         if not any(room.values()):
             return False
@@ -176,31 +157,8 @@ class Pool:
             workers.start_soon(self._work, grip)
         return bool(tasks)
 
-    def _count_the_money(self) -> None:
-        """Out of money, let what was admitted go on: a round at a time, until one moves nothing; then close the lane."""
-        if self._short and not self.gauge.running[Lane.ANALYZE]:
-            if not self._progress:
-                self._close(Lane.ANALYZE)
-            self._progress = False
-
     def _room(self) -> dict[Lane, int]:
-        now = self._clock.now()
-        self._reopen(now)
-        room = {lane: width - self.gauge.busy(lane) for lane, width in self._options.widths.items()}
-        for lane in self._closed | {lane for lane, until in self._paused.items() if until > now}:
-            room[lane] = 0
-        if self._short and self.gauge.running[Lane.ANALYZE]:
-            room[Lane.ANALYZE] = 0
-        in_hand = self.gauge.waiting[Lane.POLL] + self.gauge.running[Lane.UPLOAD]
-        room[Lane.UPLOAD] = max(0, min(room[Lane.UPLOAD], self._options.in_hand - in_hand))
-        return {lane: max(0, number) for lane, number in room.items()}
-
-    def _reopen(self, now: float) -> None:
-        """Open parked lanes whose time has come while this run was busy with the others."""
-        for lane in [lane for lane, parked in self.ending.parked.items() if parked.until <= now]:
-            del self.ending.parked[lane]
-            if lane is not Lane.ANALYZE or self.ending.budget is None:
-                self._closed.discard(lane)
+        return self._gates.room(self._options.widths)
 
     async def _wait(self) -> bool:
         """Sleep until something can have changed; False when nothing is left to wait for."""
@@ -217,18 +175,18 @@ class Pool:
         """Return how long to wait for new work at most; None when this run can do nothing more."""
         now = self._clock.now()
         busy = bool(len(self._keeper) or self._feeding)
-        soonest = [_IDLE, *(until - now for until in self._paused.values() if until > now)]
+        soonest = [_IDLE, *self._gates.pauses()]
         # A full lane is not waited for by time: a worker's end wakes us.
         due = await self._store.next_due([lane for lane, room in self._room().items() if room])
         if due is not None and due - now <= self._options.horizon:
             return min([*soonest, max(0.0, due - now)])
-        if busy or await self._paused_work(now):
+        if busy or await self._paused_work():
             return min(soonest)
         return await self._recount(now)
 
     async def _recount(self, now: float) -> float | None:
         """Nothing seems to be left: make sure that no lane only looks full because we miscounted."""
-        if await self._store.next_due([lane for lane in Lane if lane not in self._closed]) is None:
+        if await self._store.next_due(self._gates.not_closed()) is None:
             return None
         self.gauge.start_from(await self._store.counts())
         # What is due in a lane that still has no room waits for a lane that this run does not open again.
@@ -238,8 +196,8 @@ class Pool:
             return None
         return None if due is None else max(0.0, due - now)
 
-    async def _paused_work(self, now: float) -> bool:
-        lanes = [lane for lane, until in self._paused.items() if until > now and lane not in self._closed]
+    async def _paused_work(self) -> bool:
+        lanes = self._gates.paused()
         return bool(lanes) and await self._store.next_due(lanes) is not None
 
     async def _drain(self) -> None:
@@ -312,9 +270,7 @@ class Pool:
         self._keeper.release(grip)
         lane = applied.lane if applied is not None and applied.move.wake_at is not None else None
         self.gauge.ended(grip.task, word, lane, self._clock.monotonic())
-        self._progress |= grip.task.lane is Lane.ANALYZE and word != "parked"
-        if word == "done":
-            self._stuck.done(grip.task.kind)
+        self._gates.moved(grip.task.kind, grip.task.lane, word)
         for placed in applied.spawn if applied is not None else ():
             self.gauge.submitted(placed.lane)
         self.wake()
@@ -368,33 +324,15 @@ class Pool:
     async def _park(self, park: Park, task: Task, stage: Stage | None) -> None:
         if park.scope.startswith("run:"):
             self.halt(park.trouble, park.scope.removeprefix("run:"))
-        elif park.scope == "budget":
-            if not self._short:  # those beside it may just have been admitted
-                self._short = self._progress = True
-            self.ending.budget = park.trouble
-        elif park.scope == "output":
-            if self._stuck.met(park.trouble, task.kind, stage.policy if stage is not None else _DEFAULT):
-                self.ending.output = park.trouble
-        else:
-            await self._park_lane(Lane(park.scope), park)
-
-    async def _park_lane(self, lane: Lane, park: Park) -> None:
-        if park.until - self._clock.now() <= self._options.patience:
-            self._paused[lane] = max(park.until, self._paused.get(lane, 0.0))
             return
-        parked = Parked(lane.value, park.until, park.trouble)
-        self._close(lane)
-        known = self.ending.parked.get(lane)
-        if known is None or known.until < park.until:
-            self.ending.parked[lane] = parked
-            try:
-                await insist(lambda: self._store.park(parked), self._clock)
-            except StoreError as error:
-                self.halt(error.trouble)
-            _log.warning("lane.parked", lane=lane.value, until=park.until, why=park.trouble.message)
-
-    def _close(self, lane: Lane) -> None:
-        self._closed.add(lane)
+        parked = self._gates.park(park, task.kind, stage.policy if stage is not None else _DEFAULT)
+        if parked is None:
+            return
+        try:
+            await insist(lambda: self._store.park(parked), self._clock)
+        except StoreError as error:
+            self.halt(error.trouble)
+        _log.warning("lane.parked", lane=parked.scope, until=parked.until, why=park.trouble.message)
 
     def halt(self, trouble: Trouble | None = None, cause: str = "store") -> None:
         """Claim nothing more and let running steps finish; the first trouble and its cause go into the report."""

@@ -17,7 +17,8 @@ import anyio
 import anyio.lowlevel
 
 from pipeline.backoff import Backoff
-from pipeline.engine.pool import Ending, Pool, PoolOptions
+from pipeline.engine.gates import Ending
+from pipeline.engine.pool import Pool, PoolOptions
 from pipeline.kit import Kind, Kinds, Lane, NewTask, Outcome, Policy, Stage, Still, Task
 from pipeline.model import Selection
 from pipeline.store.memory import MemoryDatabase

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import anyio
 import pytest
 
-from pipeline.engine.pool import Ending, Pool
+from pipeline.engine.gates import Ending
+from pipeline.engine.pool import Pool
 from pipeline.kit import Done, Lane, NewTask, Outcome, Snooze, Still, Task
 from pipeline.model import State
 from tests.engine.floor import Floor, floor, kind, new
