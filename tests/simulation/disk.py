@@ -79,12 +79,15 @@ class MemoryDisk:
     @contextmanager
     def mounted(self) -> Iterator[None]:
         """Let the sink write here for a while."""
-        before = atomic.os, sink_disk.os
-        atomic.os = sink_disk.os = self  # type: ignore[assignment]
+        users: tuple[Any, ...] = (atomic, sink_disk)
+        before = [user.os for user in users]
+        for user in users:
+            user.os = self
         try:
             yield
         finally:
-            atomic.os, sink_disk.os = before
+            for user, there in zip(users, before, strict=True):
+                user.os = there
 
     def files(self) -> dict[str, bytes]:
         """Return path -> content of every file, as programs see it."""

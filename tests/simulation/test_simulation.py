@@ -1,4 +1,4 @@
-"""Hundreds of seeds, each in processes whose order of sets is fixed, so that a failure replays; and proof that they can fail."""
+"""Hundreds of seeds, in processes whose order of sets is fixed, so that a failure replays; and proof that they can fail."""
 
 from __future__ import annotations
 

@@ -16,7 +16,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
-from unittest.mock import patch
 
 import httpx
 
@@ -111,6 +110,8 @@ class Wire(httpx.AsyncBaseTransport):
         self._life.requests += 1
         fault = self._accidents.next("account") or self._accidents.next(_site(asked))
         what = fault.what if fault is not None else ""
+        if what == "alien" and asked.key:
+            what = "html"  # words of its own are an answer, if a bad one: that is the fate ``garbage``
         self._note(f"{asked.method} {asked.path} {what}".rstrip())
         if what == "die before":
             self._life.die()
@@ -160,7 +161,7 @@ def _early(what: str, vendor: Vendor) -> Reply | None:
     """Return the answer of a platform, or of something before it, that has not taken the request."""
     flat = {
         "code": "too_many_requests",
-        "message": "You exceeded the limit of 10 requests per minute. Try again in 25 seconds.",
+        "message": "You exceeded 10 requests per minute. Try again in 25 seconds.",
     }
     nested = {"error": {"code": "RATE_LIMIT_EXCEEDED", "message": "Slow down.", "details": {"retryAfter": "40"}}}
     replies = {
@@ -204,8 +205,22 @@ def _hidden(what: str) -> Reply | None:
 @contextmanager
 def wired(make: Callable[[], Wire]) -> Iterator[None]:
     """Let httpx open wires to the model instead of sockets."""
-    with (
-        patch.object(httpx, "AsyncHTTPTransport", lambda **_options: make()),
-        patch.object(httpx, "create_ssl_context", lambda: _CONTEXT),
-    ):
+    library: Any = httpx
+    before = library.AsyncHTTPTransport, library.create_ssl_context
+    library.AsyncHTTPTransport, library.create_ssl_context = _Opener(make), _context
+    try:
         yield
+    finally:
+        library.AsyncHTTPTransport, library.create_ssl_context = before
+
+
+class _Opener:
+    def __init__(self, make: Callable[[], Wire]) -> None:
+        self._make = make
+
+    def __call__(self, **_options: Any) -> Wire:
+        return self._make()
+
+
+def _context() -> ssl.SSLContext:
+    return _CONTEXT
