@@ -1,0 +1,38 @@
+"""What a death leaves of a download is never taken for the video."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from pipeline.errors import Transient
+from pipeline.ports import MediaFacts
+from tests.clips import clip_bytes
+from tests.faults.fetching import fetching_outside, fetching_world
+from tests.faults.scenes import youtube
+from tests.rig import settings_for
+from tests.virtual import run_virtual
+
+
+def test_a_finished_download_that_rots_is_fetched_anew(tmp_path: Path) -> None:
+    """Same name, same size, other bytes: told once, thrown away with its record, and fetched by the next attempt."""
+    work = tmp_path / "state" / "work"
+    world = fetching_world(tmp_path / "out", work)
+    rules = {"min_gap": 0, "max_gap": 0, "pace_folder": work / "pace", "thumbnail": False}
+    settings = settings_for(tmp_path, youtube=rules)
+
+    async def fetch() -> MediaFacts:
+        outside = fetching_outside(world, settings, world.database, world.clock, Random(1))
+        return await outside.sources["youtube"].fetch(youtube(1), work)
+
+    first = run_virtual(fetch())
+    content = first.path.read_bytes()
+    assert content == clip_bytes(1)
+    first.path.write_bytes(content[:-100] + bytes(100))
+    with pytest.raises(Transient, match="has changed on disk"):
+        run_virtual(fetch())
+    again = run_virtual(fetch())
+    assert again.path.read_bytes() == content
+    assert again.captions
