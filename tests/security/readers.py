@@ -29,6 +29,7 @@ from pipeline.provider.index_v1_2 import IndexV12
 from pipeline.provider.index_v1_3 import IndexV13
 from pipeline.provider.v1_2 import V12
 from pipeline.provider.v1_3 import V13
+from pipeline.source.canon import is_address
 from pipeline.source.expand import expand
 from pipeline.source.manifest import read_lines
 from pipeline.source.sidecars import read_captions
@@ -48,21 +49,22 @@ def manifest(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder, stream = Path(name), io.BufferedReader(io.BytesIO(data))
         for line in read_lines(["-"], stdin=stream, cwd=folder, known_job=lambda job: job == "gist"):
-            _line(line)
+            _line(line, folder)
         for ending in (".csv", ".jsonl", ".txt", ""):
             path = folder / f"list{ending}"
             path.write_bytes(data)
             for line in read_lines([str(path)], stdin=stream, cwd=folder, known_job=lambda _: True):
-                _line(line)
+                _line(line, folder)
 
 
-def _line(line: Line | BadLine) -> None:
+def _line(line: Line | BadLine, folder: Path) -> None:
     if isinstance(line, BadLine):
         _bad(line)
         return
     json.dumps([line.source, line.id, line.title, line.tags, line.jobs, line.prompt, dict(line.metadata)]).encode()
     assert line.source
-    if "*" in line.source or "?" in line.source or "[" in line.source:  # a pattern could walk this machine
+    inside = line.source.startswith(f"{folder}/") and ".." not in line.source
+    if not (inside or is_address(line.source)):  # a folder such as / would walk this machine
         return
     for number, found in enumerate(expand(line)):
         if isinstance(found, BadLine):
