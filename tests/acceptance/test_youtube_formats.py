@@ -9,8 +9,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import anyio
 import av
-import imageio_ffmpeg
+import imageio_ffmpeg  # type: ignore[import-untyped]
 import pytest
 import pytest_asyncio
 import structlog
@@ -26,6 +27,7 @@ from tests.fetching import Fetching, V, build
 from tests.films import film
 from tests.media_server import Blob, MediaServer, captions
 from tests.streams import picture_bytes
+from tests.unit.test_yt_worker import gone
 
 FFMPEG = Path(imageio_ffmpeg.get_ffmpeg_exe())
 
@@ -140,6 +142,40 @@ async def test_an_ffmpeg_that_fails_is_named(site: MediaServer, tmp_path: Path) 
     await made.crew.aclose()
     assert "no room at all" in caught.value.trouble.detail
     assert not [name for name in made.left() if name.endswith(".temp.mp4") or name == "done.json"]
+
+
+_SLOW = """#!/bin/sh
+case "$*" in *-bsfs*) exec "{ffmpeg}" "$@";; esac
+[ -e "{folder}/again" ] && exec "{ffmpeg}" "$@"
+for last; do :; done
+echo torn > "${{last#file:}}"
+echo $$ > "{folder}/there"
+sleep 60
+"""
+
+
+@pytest.mark.asyncio
+async def test_a_merge_that_was_cut_off_is_made_anew_from_the_same_streams(site: MediaServer, tmp_path: Path) -> None:
+    """The ffmpeg dies with its worker, what it had written counts for nothing, and no byte is fetched twice."""
+    program = tmp_path / "ffmpeg"
+    program.write_text(_SLOW.format(ffmpeg=FFMPEG, folder=tmp_path))
+    program.chmod(0o755)
+    made = build(site, tmp_path, ffmpeg=program)
+    picture, there = site.split(V), tmp_path / "there"
+    async with anyio.create_task_group() as group:
+        group.start_soon(made.get)
+        while not there.exists() or not there.read_text().strip():  # noqa: ASYNC110 - another process writes it
+            await anyio.sleep(0.01)
+        group.cancel_scope.cancel()
+    assert await gone(int(there.read_text()))
+    assert [name for name in made.left() if name.endswith(".temp.mp4")]
+    (tmp_path / "again").touch()
+    found = await made.get()
+    await made.crew.aclose()
+    assert_an_mp4(found)
+    assert pictures(str(found.path)) == pictures(BytesIO(picture))
+    assert site.count("/media/") == 2
+    assert made.left() == sorted(["done.json", found.path.name])
 
 
 # --------------------------------------------------------------------------------------------------------- without ffmpeg

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import anyio
 import pytest
@@ -69,7 +70,8 @@ async def test_a_cancel_does_not_wait_for_the_worker(site: MediaServer, fetching
 
 def _hold(site: MediaServer, state: str) -> str:
     """Make the site hold a video up in a state; return the path that is asked for when it is reached."""
-    site.video(V, **({"captions": captions(site.base + "/caption")} if state == "captions" else {}))
+    more: dict[str, Any] = {"captions": captions(site.base + "/caption")} if state == "captions" else {}
+    site.video(V, **more)
     if state == "look":
         site.players[V] = "hang"
         return f"/player/{V}"
