@@ -179,6 +179,9 @@ class AnalysisKind:
         if self._options.on_ambiguous == "hold" or again > 1:
             return Hold(trouble, stage="price", data=_next(task, again=0))
         usd = self._price(task.data["seconds"], expected_tokens(wishes))
+        short = self._admit(usd, task.data["seconds"] / 60)
+        if short is not None:
+            return Park("budget", self._clock.now(), short)
         key = question(task.key, task.data, wishes).key
         # The first entry stays: both may have been billed, and the report says so.
         spend = self._spend(task, f"{key}/again", usd, doubtful=True)
