@@ -118,6 +118,10 @@ class Reckoning:
         files = world.disk.files()
         index = [json.loads(line) for line in files.get("results.jsonl", b"").splitlines()]
         items = await database.tasks(Selection(kinds=("item",)))
+        for video in await database.tasks(Selection(kinds=("video",))):
+            thing = world.vendor.things[video.data["media_id"]]
+            if thing.data.get("url", thing.name) != (video.data.get("external") or video.data["name"]):
+                raise Broken(f"{video.key} was given the upload of another: {thing}")
         keys = {entry.key for entry in world.entries(self._night) if isinstance(entry, Item)}
         if not keys <= {item.key for item in items}:
             raise Broken(f"lost: {keys - {item.key for item in items}}")

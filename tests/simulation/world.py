@@ -285,6 +285,9 @@ class World:
             raise Broken(f"the run ended with {error!r}: {list(_leaves(error))}") from error
         report = task.result()
         self.note(f"exit {report.exit_code} {dict(report.items)} {report.note}")
+        most = self.schedule.sections.get("budget", {}).get("max_usd_per_run")
+        if most is not None and report.usd > most + 1e-9 and not self.accidents.calm and not self.skew:
+            raise Broken(f"a run with {most:.2f} USD to spend has spent {report.usd:.2f}")
         return report
 
     async def _process(
