@@ -105,3 +105,15 @@ def test_options_mean_the_same_everywhere() -> None:
             for opt in getattr(param, "opts", ()):
                 if opt.startswith("--") and opt not in {"--limit", "--help", "--class"}:
                     assert meaning.setdefault(opt, str(param.help)) == str(param.help), opt
+
+
+def test_every_promise_names_a_test_that_exists() -> None:
+    """The table of promises is proved by tests that are there, each by its name, and by no two of one name."""
+    named = re.findall(r"`(test_[a-z0-9_]+)`", README)
+    assert len(named) > 25
+    defined = [
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert {name: defined.count(name) for name in named} == dict.fromkeys(named, 1)
