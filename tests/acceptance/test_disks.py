@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pipeline.local.ledger import Ledger
-from tests.cli import Ended, Terminal, environment, leftovers
+from tests.cli import Ended, Terminal, environment, leftovers, until
 from tests.clips import clips
 
 VIDEOS = 3
@@ -183,6 +183,22 @@ code=0; wait $run || code=$?; cat err >&2; exit $code
     ended = on_a_mount(here, "mount --bind out out", script, "run", "films")
     assert ended.code == 0, ended.err
     assert "output.blocked" in ended.err
+    check_finished(here)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere; the test with a mount says the same")
+def test_an_output_folder_without_rights_for_a_while(here: Terminal) -> None:
+    """The same for whoever cannot mount: the folder's rights are taken away in the middle of a run and given back."""
+    Terminal(here.folder, {}, {"policy": {"retry_first": 0.5, "retry_most": 1.0}, "lanes": {"analyze": 1}})
+    out = here.folder / "out"
+    running = here.start("run", "films")
+    until(lambda: not running.alive or list(out.glob("*/video.json")), "the first results")
+    out.chmod(0o555)
+    until(lambda: not running.alive or "output.blocked" in running.said(), "the run to notice")
+    out.chmod(0o755)
+    ended = running.wait()
+    assert ended.code == 0, ended.err
     check_finished(here)
 
 
