@@ -169,7 +169,8 @@ def test_what_nobody_foresaw_does_not_tell(tmp_path: Path, form: str) -> None:
         assert crashed.code == 1, crashed.err
         assert "unexpected RuntimeError" in crashed.err
         check_silent(crashed)
-        for words in (["why", "clip-00.mp4"], ["show", "clip-00.mp4", "--json"], ["status", "--json"], ["doctor"]):
+        looks = (["why", "clip-00.mp4"], ["show", "clip-00.mp4", "--json"], ["status", "--json"], ["doctor"])
+        for words in looks if form == "json" else looks[:1]:
             ended = here.run(*words)
             check_silent(ended)
         assert kept(here.folder, KEY) == []
