@@ -34,6 +34,7 @@ SAID = {
     "not_live": "The channel is not currently live",
     "processing": "We're processing this video. Check back later.",
     "ffmpeg_missing": "You have requested merging of multiple formats but ffmpeg is not installed. Aborting",
+    "merge_failed": "Postprocessing: Conversion failed!",
     "live_gone": "This live stream recording is not available.",
     "removed": "This video has been removed by the uploader",
     "format": "!ExtractorError('Requested format is not available', expected=True)",

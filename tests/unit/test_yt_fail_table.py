@@ -45,6 +45,7 @@ SENTENCES = {
     "HTTP Error 416: Requested range not satisfiable": "partial_conflict",
     "'x' does not look like a Netscape format cookies file": "cookies_bad",
     "You have requested merging of multiple formats but ffmpeg is not installed. Aborting": "ffmpeg_missing",
+    "Postprocessing: Error opening output files: Invalid argument": "merge_failed",
     "unable to write data: [Errno 28] No space left on device": "disk",
     "Did not get any data blocks": "network",
     "The read operation timed out": "network",
