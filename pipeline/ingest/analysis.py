@@ -275,7 +275,8 @@ class AnalysisKind:
             )
             return Fail(bad, spawn=[publish], stage="price", data=_next(task))
         alone = [self._alone(task, wish, problem) for wish, problem in refused]
-        return Done(results=results, spawn=[*alone, publish])
+        # Should the same be asked again, for a new upload, it must not be taken for what was answered badly.
+        return Done(results=results, spawn=[*alone, publish], data=_next(task) if refused else None)
 
     def _check(self, wish: Wish, answer: Mapping[str, Json] | str, task: Task) -> Verdict:
         if isinstance(answer, str):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.errors import Ambiguous
-from tests.engine.lives import Life, priced
+from tests.engine.lives import PRICED, Life, priced
 from tests.fakes import clips, items
 from tests.virtual import run_virtual
 
@@ -13,10 +13,10 @@ from tests.virtual import run_virtual
 def test_a_repeat_in_doubt_counts_against_the_limit(tmp_path: Path) -> None:
     """With money for one question, its repeat waits for the next run (exit 5); with money for two it is put, and counted."""
     entries = items(clips(tmp_path, 1))
-    rich = Life.at(tmp_path, **priced())
+    rich = Life.at(tmp_path, None, **PRICED)
     cost = run_virtual(rich.run(entries)).usd
     assert cost > 0
-    life = Life.at(tmp_path, **priced(budget={"max_usd_per_run": 1.5 * cost}))
+    life = Life.at(tmp_path, None, **priced(budget={"max_usd_per_run": 1.5 * cost}))
     life.api.can_be_asked = False
     life.api.ask_trouble = lambda number: Ambiguous("the answer was lost") if number == 1 else None
     report = run_virtual(life.run(entries))

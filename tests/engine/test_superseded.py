@@ -13,7 +13,7 @@ def test_a_question_that_was_changed_while_it_waited_is_asked_in_its_new_form(tm
     """Without money, an analysis waits. If its prompt changes meanwhile, the new one is asked and written, even if the
     manifest does not name the video any more: what was begun is not lost.
     """
-    life = Life.at(tmp_path, **priced(budget={"max_usd_per_run": 0.0}))
+    life = Life.at(tmp_path, None, **priced(budget={"max_usd_per_run": 0.0}))
     entries = items(clips(tmp_path, 1))
     assert run_virtual(life.run(entries)).exit_code == 5
     life.configure(tmp_path, **priced(jobs={"settings": {"summary": {"prompt": "Heed the weather."}}}))

@@ -82,6 +82,8 @@ class Ledger:
         videos = {effect.base, *(video for video, _ in effect.marks)}
         if videos & self.excused or not any(old.thing.sound(effect.at) for old in twice):
             return
+        if effect.kind == "ask" and not twice[-1].thing.sound(effect.at) and effect.key != twice[-1].key:
+            return  # the answer that was seen is bad, whatever became of one that was lost: asked anew, and booked anew
         same = [old for old in twice if old.key == effect.key]
         if effect.kind == "ask" and len(same) == 1 and self._doubted(effect.key):
             self.repeated += 1

@@ -1,0 +1,35 @@
+"""Every question that is paid has a key and a ledger entry of its own, also where it is put anew after a bad answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.errors import Permanent
+from pipeline.ports import Question
+from tests.engine.lives import Life, priced
+from tests.fakes import clips, items
+from tests.virtual import run_virtual
+
+
+def test_a_question_put_anew_after_a_bad_answer_is_a_new_entry(tmp_path: Path) -> None:
+    """The answer is refused, and before the part is asked alone the upload is lost: asked for the new upload, the question
+    is not taken for the one that was answered badly.
+    """
+    life = Life.at(tmp_path, None, **priced(jobs={"enabled": ("summary",)}))
+    bad = iter([True])
+
+    def spoil(question: Question, text: str) -> str:
+        return "no JSON" if next(bad, False) else text
+
+    def lost(number: int) -> Exception | None:
+        if number != 2:
+            return None
+        life.platform.assets.clear()
+        return Permanent("no such asset", code="resource_not_exist")
+
+    life.platform.spoil, life.api.ask_trouble = spoil, lost
+    assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 0
+    asked = life.effects_of("analysis")
+    assert len(asked) == len(set(asked)) == 2
+    (subject,) = run_virtual(life.database.subjects("", 10))
+    assert set(asked) <= {spend.key for spend in run_virtual(life.database.spends([subject]))}
