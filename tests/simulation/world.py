@@ -333,7 +333,7 @@ class World:
                     return
                 if report.resume_at is not None:
                     self.loop.jump(min(90_000.0, max(0.0, report.resume_at - self.wall())))
-            self.loop.jump(self.rng.choice((0.05, 0.05, 0.5, 20.0, 300.0)))
+            self.loop.jump(self.rng.choice((1.0, 1.0, 1.5, 20.0, 300.0)))
 
     async def _operator(self, what: str) -> None:
         self.note(f"operator: {what}")
