@@ -122,15 +122,15 @@ class VideoKind:
                 Trouble("file_too_large", f"The file has {data['size']:,} bytes; the platform takes {most:.0f} GB.")
             )
         generation = int(data.get("generation", 0))
-        data |= {
-            "road": road,
-            "generation": generation,
-            "name": _name(task.key, generation, data),
-            "since": self._clock.now(),
-            "provider": self._api.identity,
-        }
+        name = _name(task.key, generation, data)
+        where = {"road": road, "generation": generation, "provider": self._api.identity}
         if self._index is not None and "index_first" in self._api.features:
-            data["index_id"] = await self._index.id()
+            where["index_id"] = await self._index.id()
+        again = _mark(data.get("name", "")) == _mark(name) and where == {each: data.get(each) for each in where}
+        if again and road != "multipart":
+            # Given up once and taken up again: what never seemed to arrive may have arrived since, under this very name.
+            return Advance("find", {**data, "again": 0})
+        data |= {**where, "name": name, "since": self._clock.now()}
         return Advance("open" if road == "multipart" else "upload", data)
 
     async def _fetched_again(self, task: Task) -> Outcome:
@@ -332,6 +332,11 @@ def _name(key: str, generation: int, data: Mapping[str, Json]) -> str:
     ending = suffix if suffix[1:].isalnum() and len(suffix) <= 6 else ".mp4"
     words = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")[:60].rstrip("-") or "video"
     return f"{words}-{fingerprint('upload', key)}{fingerprint('name', key)[:8]}-{generation}{ending}"
+
+
+def _mark(name: str) -> list[str]:
+    """Return the part of an upload's name that is its identity, whatever the file is called."""
+    return name.rpartition(".")[0].rsplit("-", 2)[1:]
 
 
 def _described(task: Task) -> NewUpload:

@@ -222,7 +222,7 @@ def test_a_platform_in_another_terminal(tmp_path: Path) -> None:
         assert sorted(effect for effect, _ in platform.paid()) == ["analyze_task_created", "asset_created"]
         assert platform.running is not None
         platform.running.signal(signal.SIGINT)
-        ended = platform.running.wait(10)
+        ended = platform.running.wait(60)
         assert (ended.code, ended.told[0]) == (130, "reelmill: interrupted")
         assert here.run("doctor").code == 2
         platform.start()

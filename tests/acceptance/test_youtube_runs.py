@@ -120,8 +120,8 @@ def test_on_v1_2_a_refusal_is_the_items_own_class_and_a_premiere_comes_back(site
     report = here.run(V, W, code=3)
     assert (report["items"]["failed"], report["items"]["working"]) == (1, 1)
     assert report["resume_at"] is not None
-    assert "The video is private." in here.tell("why", W)
-    assert "has not been shown yet" in here.tell("why", V)
+    assert "The video is private." in " ".join(here.tell("why", W).split())
+    assert "has not been shown yet" in " ".join(here.tell("why", V).split())
     site.video(W)
     assert here.tell("retry", "--class", "private") == "1 task set to be retried at the next run\n"
     assert here.run(V, W, code=6)["items"]["done"] == 1
@@ -218,7 +218,7 @@ def test_a_premiere_does_not_hold_a_run_up(site: MediaServer, tmp_path: Path) ->
     here = place(tmp_path, site)
     report = here.run(V, W, code=6)
     assert (report["items"]["done"], report["items"]["working"]) == (1, 1)
-    assert "has not been shown yet" in here.tell("why", V)
+    assert "has not been shown yet" in " ".join(here.tell("why", V).split())
 
 
 @pytest.mark.slow

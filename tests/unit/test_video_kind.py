@@ -113,6 +113,28 @@ def test_an_upload_that_never_arrives_is_given_up(tmp_path: Path) -> None:
     assert len(life.effects_of("asset")) == 1
 
 
+def test_an_upload_that_was_given_up_is_asked_for_before_it_is_made_again(tmp_path: Path) -> None:
+    """It arrived after all, long after the last look: an operator's retry takes it and sends nothing."""
+    life = Life.at(tmp_path, policy={"attempts": 3})
+    life.api.upload_trouble, life.api.accepted = always, True
+    seen, life.api.find_asset = life.api.find_asset, nothing  # type: ignore[method-assign]
+    entries = items(clips(tmp_path, 1))
+
+    async def scenario() -> None:
+        assert (await life.run(entries)).exit_code == 3
+        sent = len(life.effects_of("asset"))
+        life.api.find_asset = seen  # type: ignore[method-assign]
+        await life.retry()
+        assert (await life.run(entries)).exit_code == 0
+        assert len(life.effects_of("asset")) == sent
+
+    run_virtual(scenario())
+
+
+async def nothing(_upload: object) -> None:
+    """See nothing of what has arrived."""
+
+
 def test_a_refused_connection_needs_no_question(tmp_path: Path) -> None:
     """Nothing was sent for certain: the next attempt uploads without asking."""
     life = Life.at(tmp_path)
