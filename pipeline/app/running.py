@@ -37,6 +37,7 @@ Watch = Callable[[Callable[[], Snapshot]], AbstractAsyncContextManager[None]]
 
 _log = log.get("run")
 _INDEX = "index_current"
+_PAGE = 500  #: items asked about at once
 _FAILING = ("item", "listing", "video", "analysis", "indexing")
 _SHOWN = 20  #: troubles named in the report
 
@@ -257,12 +258,23 @@ class Session:
         now = sum(words.get(f"{kind}.{word}", 0) for kind in _FAILING for word in ("failed", "held"))
         return now + sum(self.feeder.fed.actions.get(action, 0) for action in ("failed", "held"))
 
+    async def _still_failed(self, keys: Sequence[str]) -> bool:
+        """Return True if any of these items, looked at anew, is of the same content as before, which had failed."""
+        for start in range(0, len(keys), _PAGE):
+            items = await self._database.tasks(Selection(kinds=("item",), keys=tuple(keys[start : start + _PAGE])))
+            about = tuple({item.subject for item in items})
+            which = Selection(kinds=_FAILING, subjects=about, states=(State.FAILED, State.HELD), limit=1)
+            if about and await self._database.tasks(which):
+                return True
+        return False
+
     async def _report(self, ending: Ending) -> RunReport:
         usd, minutes, doubtful = await self._database.spent(since=self._times.started)
         troubled = await self._database.tasks(Selection(states=(State.FAILED, State.HELD), limit=_SHOWN))
         names = await names_of(self._database, troubled)
         fed = self.feeder.fed
-        code, note = self._verdict(ending, fed, (await self._database.counts()).in_lane)
+        failed = bool(self._failed()) or await self._still_failed(fed.suspects)
+        code, note = self._verdict(ending, fed, failed, (await self._database.counts()).in_lane)
         waits = [parked.until for parked in ending.parked.values()]
         resume = min([*waits, *([ending.later] if ending.later is not None else [])], default=None)
         return RunReport(
@@ -288,7 +300,7 @@ class Session:
             duplicates=fed.duplicates,
         )
 
-    def _verdict(self, ending: Ending, fed: Fed, waiting: Mapping[str, int]) -> tuple[ExitCode, str]:
+    def _verdict(self, ending: Ending, fed: Fed, failed: bool, waiting: Mapping[str, int]) -> tuple[ExitCode, str]:
         if ending.halted is not None:
             causes = {"operator": ExitCode.NEEDS_OPERATOR, "config": ExitCode.USAGE}
             return causes.get(ending.cause, ExitCode.UNEXPECTED), _sentence(ending.halted)
@@ -304,7 +316,7 @@ class Session:
         asked = gravest(self._asked)
         if asked is not None and asked[0] is not ExitCode.INCOMPLETE:
             return asked
-        if asked or self._failed() or fed.bad_count or self.house.pool.gauge.words.get("publish.failed"):
+        if asked or failed or fed.bad_count or self.house.pool.gauge.words.get("publish.failed"):
             return ExitCode.INCOMPLETE, ""
         if ending.later is not None:
             return ExitCode.QUOTA, f"The rest cannot be had yet. Run again after {iso(ending.later)}."

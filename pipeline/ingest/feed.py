@@ -41,6 +41,7 @@ class Fed:
     bad: list[BadLine] = field(default_factory=list)
     bad_count: int = 0
     actions: dict[str, int] = field(default_factory=dict)  #: what was decided -> items
+    suspects: list[str] = field(default_factory=list)  #: items looked at anew whose video had failed: has it still?
 
     def refuse(self, bad: BadLine) -> None:
         """Count a bad line and log it; keep the first few for the report."""
@@ -70,6 +71,7 @@ class Decision:
     action: str  #: new, unfinished, changed, analyze, restore, failed, held, nothing
     submit: tuple[NewTask, ...] = ()
     retry: tuple[Task, ...] = ()
+    suspect: str = ""  #: key of an item that is looked at anew although its video, or a question, had failed
 
 
 async def knowledge(records: Records, items: Sequence[Item]) -> dict[str, Known]:
@@ -109,7 +111,8 @@ def decide(item: Item, known: Known, desk: Desk, *, attempts: int, changed: bool
     parts = [task for task in (known.video, *known.analyses, known.publish) if task is not None]
     exhausted = tuple(task for task in parts if _exhausted(task, attempts))
     if changed or known.item.data.get("line") != item_data(item)["line"]:
-        return Decision("changed", (item_task(item, again=True),), exhausted)
+        failed = any(task.state in (State.FAILED, State.HELD) for task in parts)
+        return Decision("changed", (item_task(item, again=True),), exhausted, item.key if failed else "")
     if known.video is not None and known.video.state is State.DONE and _wants_more(known, desk):
         again = NewTask("video", known.video.key, "place", {}, subject=known.video.key, rearm="fan_out")
         return Decision("analyze", (again,), exhausted)
@@ -234,6 +237,8 @@ class Feeder:
         ]
         for decision in decisions:
             self.fed.actions[decision.action] = self.fed.actions.get(decision.action, 0) + 1
+            if decision.suspect:
+                self.fed.suspects.append(decision.suspect)
         retry = {task.id: task for decision in decisions for task in decision.retry}
         for kind in {task.kind for task in retry.values()}:
             keys = tuple(task.key for task in retry.values() if task.kind == kind)

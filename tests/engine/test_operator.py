@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import Ambiguous, Transient
+from pipeline.errors import Ambiguous, Permanent, Transient
 from pipeline.model import Selection
 from tests.engine.lives import Life
 from tests.fakes import Crash, Wreck, clips, items
@@ -23,6 +23,20 @@ def test_a_touched_file_does_not_hide_that_its_video_is_still_to_be_uploaded(tmp
     os.utime(path, (1, 1))
     report = run_virtual(life.run(items([path])))
     assert (report.exit_code, report.items["done"]) == (0, 1)
+
+
+def test_a_touched_file_does_not_hide_that_its_question_was_refused(tmp_path: Path) -> None:
+    """The platform had said no for good: a new time on the file asks nothing again, and does not make the night a good one."""
+    life = Life.at(tmp_path)
+    life.api.ask_trouble = lambda number: Permanent("no", code="refused")
+    assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 3
+    (path,) = clips(tmp_path, 1)
+    os.utime(path, (1, 1))
+    assert run_virtual(life.run(items([path]))).exit_code == 3
+    assert len(life.api.questions) == 1
+    path.write_bytes(path.read_bytes() + b"other content")
+    life.api.ask_trouble = lambda number: None
+    assert run_virtual(life.run(items([path]))).exit_code == 0
 
 
 @pytest.mark.parametrize("call", ["api.create_asset", "api.submit_analysis"])
