@@ -107,5 +107,5 @@ def demo(
         terminal.say_json({"videos": videos, "report": report})
     else:
         terminal.show(tables.report(report))
-        terminal.say(words.demo_results(videos, report.output))
+        terminal.say(words.demo_results(videos, folder / "out"))
     return report.exit_code
