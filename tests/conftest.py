@@ -32,6 +32,12 @@ def quiet() -> Iterator[None]:
     structlog.reset_defaults()
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """With ``-n auto``, two workers for each core: a third of the time is waited for processes, disks and locks."""
+    return 2 * (os.cpu_count() or 1)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say how many ways to die were tried, wherever the workers of this session did it."""
     passed = terminalreporter.stats.get("passed", [])

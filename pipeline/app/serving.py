@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import anyio
+from anyio.abc import TaskStatus
 
 from pipeline.app.memory import Nowhere
 from pipeline.app.platforms import platform_folder
@@ -28,7 +30,7 @@ async def platform(
     media: Path | None = None,
     ready: Callable[[str, str], None],
 ) -> None:
-    """Serve the local platform until stopped. ``ready(base_url, token)`` is called once it answers.
+    """Serve the local platform until SIGINT or SIGTERM. ``ready(base_url, token)`` is called once it answers.
 
     The token comes from ``TWELVELABS_API_KEY`` if that is set, else it is made once and kept in the state folder.
 
@@ -44,7 +46,8 @@ async def platform(
     token = _token(settings, folder)
     script = read_faults(faults) if faults is not None else None
     clock = SystemClock()
-    async with asking(settings, Nowhere(), clock, Random()) as asker:
+    async with asking(settings, Nowhere(), clock, Random()) as asker, anyio.create_task_group() as group:
+        await group.start(_until_told, group.cancel_scope)
         await serve_forever(
             folder,
             token=token,
@@ -56,6 +59,15 @@ async def platform(
             media=media or settings.platform.media,
             fetch=fetcher(settings, asker, clock, Random()),
         )
+
+
+async def _until_told(scope: anyio.CancelScope, *, task_status: TaskStatus[None]) -> None:
+    """End the scope at the first signal, also where a shell has started us with Ctrl-C ignored; a second one kills."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+        task_status.started()
+        async for _ in received:
+            scope.cancel()
+            return
 
 
 def _token(settings: Settings, folder: Path) -> str:

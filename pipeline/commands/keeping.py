@@ -65,7 +65,7 @@ def platform(
         terminal.tell("serving; Ctrl-C stops")
 
     wait_for(lambda: house.platform(settings, host=host, port=port, faults=faults, media=media, ready=ready))
-    return ExitCode.DONE
+    raise KeyboardInterrupt  # the only way in which serving ends well
 
 
 @guarded

@@ -12,7 +12,8 @@
 
 ``upload`` acts only when its stage is fresh: nobody can have acted before. In any other case it goes to ``find``, which
 asks the provider for our unique name, and only an asset that is not there is uploaded again. A multipart session's id is
-stored before the first byte; chunks are repeatable, the server knows which are in.
+stored before the first byte; chunks are repeatable, the server knows which are in. What was given up under a name and is
+taken up again under the same one goes from ``place`` to ``find`` as well.
 """
 
 from __future__ import annotations

@@ -193,8 +193,9 @@ async def _killed(made: Fetching, site: MediaServer, forge: Forge, after: float)
         while not any(path.startswith(("/media", "/hls")) for path in site.asked[asked:]):  # noqa: ASYNC110
             await anyio.sleep(0.005)
         await anyio.sleep(after)
-        os.killpg(forge.alive[-1], signal.SIGKILL)
-        groups += 1
+        with suppress(ProcessLookupError):  # it was faster, and is gone
+            os.killpg(forge.alive[-1], signal.SIGKILL)
+            groups += 1
 
     found = None
     async with anyio.create_task_group() as tasks:

@@ -45,7 +45,7 @@ DIRECT = 15_000  #: bytes: clips are smaller, a padded one goes in parts
 OLD = 1_700_000_000  #: when the videos were last touched: long ago, so that their hashes are remembered
 #: What must happen once per key. An opened session whose answer was lost costs nothing and expires by itself.
 ONCE = ("asset_created", "session_completed", "analyze_task_created")
-SAMPLE = 90  #: scenarios drawn from the points of the larger run
+SAMPLE = 48  #: scenarios drawn from the points of the larger run
 Note = Callable[[str, object], None]
 Point = tuple[str, int, str]  #: (call, its occurrence, before | after | lost)
 
