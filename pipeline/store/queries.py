@@ -1,6 +1,9 @@
 """The writing queries, each with a name and what it is for.
 
 A plus sign before a column keeps the planner from an index on it: the ids are known, and the index would be walked whole.
+What is written for many tasks at once is one statement, and what is read of many one row, because Python lets go of its
+interpreter lock at every row and must win it back from a busy event loop: 0.15 ms each time. ``{rows}`` is the place of
+as many parenthesised rows as there are; values are always bound, so that numbers stay exact.
 """
 
 from __future__ import annotations
@@ -56,20 +59,23 @@ WHERE task.id = json_extract(ours.value, '$[0]') AND +task.state = 'running'
 RETURNING task.id
 """
 
-#: Which of these leases still hold, and which of their tasks are wished to start again.
+#: Which of these leases still hold, and which of their tasks are wished to start again; as one JSON array.
 FENCE = """
-SELECT task.id, task.owner, task.token, task.rearm_stage IS NOT NULL
+SELECT json_group_array(json_array(task.id, task.owner, task.token, task.rearm_stage IS NOT NULL))
 FROM json_each(?1) AS ours CROSS JOIN task ON task.id = json_extract(ours.value, '$[0]')
 WHERE +task.state = 'running'
     AND task.owner = json_extract(ours.value, '$[1]') AND task.token = json_extract(ours.value, '$[2]')
 """
 
-#: Write a transition; nothing given keeps what is there.
+#: Write transitions; nothing given keeps what is there.
 MOVE = """
-UPDATE task SET state = ?2, stage = ?3, lane = ?4, rank = ?5, attempt = ?6, claims = ?7, wake_at = ?8, stage_since = ?9,
-    data = coalesce(?10, data), subject = coalesce(?11, subject),
-    trouble = CASE WHEN ?13 THEN ?12 ELSE coalesce(?12, trouble) END, owner = NULL, updated = ?14
-WHERE id = ?1
+UPDATE task SET state = move.column2, stage = move.column3, lane = move.column4, rank = move.column5,
+    attempt = move.column6, claims = move.column7, wake_at = move.column8, stage_since = move.column9,
+    data = coalesce(move.column10, data), subject = coalesce(move.column11, subject),
+    trouble = CASE WHEN move.column13 THEN move.column12 ELSE coalesce(move.column12, trouble) END,
+    owner = NULL, updated = move.column14
+FROM (VALUES {rows}) AS move
+WHERE task.id = move.column1
 """
 
 #: Grant the wish to start again to a task that has just ended as done.
@@ -82,13 +88,13 @@ WHERE id = ?1
 
 #: Keep a finished answer; a second one of the same identity changes nothing.
 KEEP_RESULT = """
-INSERT INTO result (subject, job, fingerprint, body, meta, created) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO result (subject, job, fingerprint, body, meta, created) VALUES {rows}
 ON CONFLICT (subject, job, fingerprint) DO NOTHING
 """
 
 #: Enter a paid effect into the ledger; each key once.
 ENTER_SPEND = """
-INSERT INTO spend (key, what, usd, minutes, subject, doubtful, at) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO spend (key, what, usd, minutes, subject, doubtful, at) VALUES {rows}
 ON CONFLICT (key) DO NOTHING
 """
 
@@ -99,10 +105,10 @@ FROM json_each(?1) AS ours CROSS JOIN task
     ON task.key = json_extract(ours.value, '$[1]') AND task.kind = json_extract(ours.value, '$[0]')
 """
 
-#: Put a new task into the queue.
+#: Put new tasks into the queue.
 INSERT = """
 INSERT INTO task (kind, key, stage, state, lane, rank, wake_at, subject, stage_since, created, updated, data)
-VALUES (?1, ?2, ?3, 'pending', ?4, ?5, ?6, ?7, ?8, ?8, ?8, ?9)
+VALUES {rows}
 """
 
 #: Start an ended task again.

@@ -21,7 +21,7 @@ from pipeline.store.group import Group
 from pipeline.store.reads import SqliteRecords, selected
 from pipeline.store.rows import entry_of, move_of, name, note_row, spend_row, to_json
 from pipeline.store.writer import Connection, Writer
-from pipeline.store.writes import Ask, Claim, Told, write
+from pipeline.store.writes import Ask, Claim, Told, bulk, write
 
 #: How long a write waits for another process that writes just now, seconds.
 PATIENCE = 5.0
@@ -211,7 +211,7 @@ class SqliteDatabase(SqliteRecords):
 
     async def enter(self, spend: Spend) -> None:
         """Enter a paid effect into the ledger; each key once."""
-        await self._writing().statement(queries.ENTER_SPEND, spend_row(spend))
+        await self._writing().whole(partial(bulk, sql=queries.ENTER_SPEND, rows=[spend_row(spend)]))
 
     # --------------------------------------------------------------------------------------------------- writing
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from json import loads
 
 from pipeline.model import Lane, State, Task
 from pipeline.store import queries
 from pipeline.store.rearm import Effect, effect, merged
 from pipeline.store.rows import Entry, Move, Row, task_of, to_json
+
+_AT_ONCE = 64  #: rows of one statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,8 @@ def _move(connection: sqlite3.Connection, moves: Sequence[tuple[int, Move]]) -> 
     if not moves:
         return set()
     fences = to_json([move.fence for _, move in moves])
-    leases = {(row[0], row[1], row[2]): row[3] for row in connection.execute(queries.FENCE, (fences,))}
+    found = loads(connection.execute(queries.FENCE, (fences,)).fetchone()[0])
+    leases = {(row[0], row[1], row[2]): row[3] for row in found}
     kept: list[Move] = []
     again: list[Row] = []
     holding: set[int] = set()
@@ -95,10 +100,10 @@ def _move(connection: sqlite3.Connection, moves: Sequence[tuple[int, Move]]) -> 
         holding.add(member)
         if wished and move.state is State.DONE:
             again.append((move.fence[0], move.now))
-    _many(connection, queries.MOVE, [_move_row(move) for move in kept])
+    bulk(connection, queries.MOVE, [_move_row(move) for move in kept])
     _many(connection, queries.GRANT, again)
-    _many(connection, queries.KEEP_RESULT, [row for move in kept for row in move.results])
-    _many(connection, queries.ENTER_SPEND, [row for move in kept for row in move.spends])
+    bulk(connection, queries.KEEP_RESULT, [row for move in kept for row in move.results])
+    bulk(connection, queries.ENTER_SPEND, [row for move in kept for row in move.spends])
     return holding
 
 
@@ -159,7 +164,7 @@ class _Batch:
 
     def write(self, connection: sqlite3.Connection) -> None:
         """Run the statements; a merge comes after the re-arm it follows."""
-        _many(connection, queries.INSERT, [_insert_row(entry) for entry in self._new.values()])
+        bulk(connection, queries.INSERT, [_insert_row(entry) for entry in self._new.values()])
         _many(connection, queries.AGAIN, [*self._again.values()])
         _many(connection, queries.WISH, [*self._wish.values()])
         _many(connection, queries.MERGE, [*self._merge.values()])
@@ -182,10 +187,25 @@ def _put(connection: sqlite3.Connection, entries: Sequence[Entry]) -> list[bool]
 
 def _insert_row(entry: Entry) -> Row:
     return (
-        entry.kind, entry.key, entry.stage, entry.lane, entry.rank, entry.due, entry.subject, entry.now, entry.data,
+        entry.kind, entry.key, entry.stage, State.PENDING.value, entry.lane, entry.rank, entry.due, entry.subject,
+        entry.now, entry.now, entry.now, entry.data,
     )  # fmt: skip
 
 
 def _many(connection: sqlite3.Connection, sql: str, rows: Sequence[Row]) -> None:
     if rows:
         connection.executemany(sql, rows)
+
+
+def bulk(connection: sqlite3.Connection, sql: str, rows: Sequence[Row]) -> None:
+    """Run a statement with ``{rows}`` for all of these, some at a time."""
+    for start in range(0, len(rows), _AT_ONCE):
+        part = rows[start : start + _AT_ONCE]
+        connection.execute(_sized(sql, len(part[0]), len(part)), [value for row in part for value in row])
+
+
+@lru_cache(maxsize=512)
+def _sized(sql: str, width: int, rows: int) -> str:
+    """Return the statement for so many rows; the driver keeps each prepared under its text."""
+    row = f"({', '.join('?' * width)})"
+    return sql.format(rows=", ".join([row] * rows))
