@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -167,6 +168,7 @@ class Session:
 
     async def run(self, entries: Iterator[Item | BadLine], watch: Watch | None = None) -> RunReport:
         """Feed and work until nothing is left that this run can do; write the index and the run's line."""
+        _collect_seldom()
         pool = self.house.pool
         await self._database.note_run(RunNote(self._times.run_id, self._times.started))
         await self.house.purse.open(self._database)
@@ -337,6 +339,12 @@ class Session:
         }
         await self._database.note_run(RunNote(report.run_id, report.started, report.ended, report.exit_code, summary))
         _log.info("run.ended", run=report.run_id, exit_code=report.exit_code, **summary)
+
+
+def _collect_seldom() -> None:
+    """What a run makes is mostly gone without help: looking for cycles every 700 objects costs 5 % of its time."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def _paused(parked: Parked, waiting: int) -> str:

@@ -22,21 +22,27 @@ _OLD = 3600.0
 
 
 @contextmanager
-def opened(name: str, within: int | None = None, *, make: bool = False) -> Iterator[int]:
-    """Open a folder and yield its descriptor; ``make`` creates it first, in the folder ``within``.
+def opened(name: str, within: int | None = None) -> Iterator[int]:
+    """Open a folder and yield its descriptor.
 
     Raises:
-        OSError: it does not exist, cannot be made, or is a link or a file.
+        OSError: it does not exist, or is a link or a file.
     """
-    if make and within is not None:
-        with suppress(FileExistsError):
-            os.mkdir(name, dir_fd=within)
-        os.fsync(within)  # also for one that is there: an earlier write may have failed between these two lines
     fd = os.open(name, _FOLDER_FLAGS, dir_fd=within)
     try:
         yield fd
     finally:
         os.close(fd)
+
+
+def make(name: str, within: int) -> bool:
+    """Make a folder in the folder ``within`` unless something of that name is there; return whether it is new."""
+    new = False
+    with suppress(FileExistsError):
+        os.mkdir(name, dir_fd=within)
+        new = True
+    os.fsync(within)  # also for one that is there: an earlier write may have failed between these two lines
+    return new
 
 
 def temp_name(name: str) -> str:

@@ -6,7 +6,7 @@ import errno
 import json
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -38,6 +38,7 @@ class DiskSink:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._resolved = ""
 
     def folder(self, subject: str, title: str) -> str:
         """Return the folder name for a new video. Pure; for one that has a folder see ``layout.folder(known=…)``."""
@@ -80,22 +81,33 @@ class DiskSink:
     # ------------------------------------------------------------------------------------------- in a worker thread
 
     def _write(self, folder: str, contents: Mapping[str, bytes], *, recorded: bool = True) -> None:
-        self._root.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            root = stack.enter_context(atomic.opened(str(self._root.resolve())))
-            home = stack.enter_context(atomic.opened(folder, root, make=True))
-            before = _listed(atomic.read(home, RECORD, _LARGEST_RECORD)) if recorded else []
-            open_dirs = {"": home}
+            root = self._enter_root(stack)
+            new = atomic.make(folder, root)
+            home = stack.enter_context(atomic.opened(folder, root))
+            before = _listed(atomic.read(home, RECORD, _LARGEST_RECORD)) if recorded and not new else []
+            open_dirs, used = {"": home}, [] if new else [home]
             for part in sorted({_split(name)[0] for name in {*before, *contents}} - {""}):
                 wanted = any(name.startswith(f"{part}/") for name in contents)
+                made = wanted and atomic.make(part, home)
                 if wanted or atomic.is_dir(home, part):
-                    open_dirs[part] = stack.enter_context(atomic.opened(part, home, make=wanted))
-            for fd in open_dirs.values():
+                    open_dirs[part] = stack.enter_context(atomic.opened(part, home))
+                    used += [] if made else [open_dirs[part]]
+            for fd in used:
                 atomic.sweep(fd)
             data = {name: content for name, content in contents.items() if name != RECORD}
             _put(open_dirs, data)
             _drop(open_dirs, [name for name in before if name not in contents and name != RECORD])
             _put(open_dirs, {name: contents[name] for name in contents if name == RECORD})
+
+    def _enter_root(self, stack: ExitStack) -> int:
+        """Open the root. It is made, and looked for behind links, when it is first needed and when it is not there."""
+        if self._resolved:
+            with suppress(OSError):
+                return stack.enter_context(atomic.opened(self._resolved))
+        self._root.mkdir(parents=True, exist_ok=True)
+        self._resolved = str(self._root.resolve())
+        return stack.enter_context(atomic.opened(self._resolved))
 
     def _missing(self, folder: str, sizes: Mapping[str, int]) -> bool:
         if not layout.is_folder(folder) or not all(layout.is_file(name) for name in sizes):
