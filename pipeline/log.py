@@ -12,6 +12,7 @@ from typing import Any, Literal, TextIO
 import structlog
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_wanted = _LEVELS["debug"]  # what is logged at all; as :func:`setup` was told
 #: Names of fields whose value is never shown, whatever it is.
 _SECRET_NAMES = re.compile(r"(?i)(api[-_]?key|authorization|cookie|password|secret|token|signature)$")
 #: A presigned URL's query is a key in itself.
@@ -93,6 +94,8 @@ def setup(
     """Configure logging for this process. ``auto`` is console on a terminal and JSON lines otherwise."""
     global _redactor  # noqa: PLW0603 - one process has one log
     _redactor = Redactor(secrets)
+    global _wanted  # noqa: PLW0603 - structlog's own set-up is global as well
+    _wanted = _LEVELS[level]
     stream = stream or sys.stderr
     console = form == "console" or (form == "auto" and stream.isatty())
     last: list[Any] = [tame, structlog.dev.ConsoleRenderer(colors=stream.isatty())] if console else [as_json]
@@ -112,6 +115,11 @@ def setup(
     root = logging.getLogger()
     if not any(isinstance(handler, Foreign) for handler in root.handlers):
         root.addHandler(Foreign(logging.WARNING))
+
+
+def detailed() -> bool:
+    """Return whether debug events are wanted: asking costs less than making one that nobody sees."""
+    return _wanted <= _LEVELS["debug"]
 
 
 def get(name: str) -> Any:

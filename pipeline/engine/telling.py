@@ -12,6 +12,9 @@ _log = log.get("engine")
 
 def tell(task: Task, move: Transition, outcome: Outcome | None, written: bool, took: float) -> None:
     """Log how an attempt ended; ``took`` is seconds."""
+    loud = not written or move.word in ("failed", "held", "retried", "lost")
+    if not loud and not log.detailed():
+        return
     fields = {
         "kind": task.kind,
         "key": task.key,

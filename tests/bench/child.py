@@ -96,8 +96,7 @@ def settings_for(folder: Path, url: str, jobs: Iterable[str]) -> Any:
 
 async def product(told: Mapping[str, Any]) -> dict[str, Any]:
     """Run Reelmill's own session: SQLite, the real client, the real disk; only the look into the file is synthetic."""
-    import structlog
-
+    from pipeline import log
     from pipeline.app.house import Outside
     from pipeline.app.platforms import opened
     from pipeline.app.running import Session
@@ -105,7 +104,7 @@ async def product(told: Mapping[str, Any]) -> dict[str, Any]:
     from pipeline.clock import SystemClock
     from pipeline.sink.disk import DiskSink
 
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
+    log.setup("warning", "json", [])
     folder, number = Path(told["folder"]), told["items"]
     settings = settings_for(folder, told["url"], told["jobs"])
     clock, rng = SystemClock(), Random(1)
