@@ -29,8 +29,8 @@ async def platform(
     faults: Path | None,
     media: Path | None = None,
     ready: Callable[[str, str], None],
-) -> None:
-    """Serve the local platform until SIGINT or SIGTERM. ``ready(base_url, token)`` is called once it answers.
+) -> bool:
+    """Serve the local platform until SIGINT or SIGTERM; return True then. ``ready(base_url, token)`` is called once it answers.
 
     The token comes from ``TWELVELABS_API_KEY`` if that is set, else it is made once and kept in the state folder.
 
@@ -59,6 +59,7 @@ async def platform(
             media=media or settings.platform.media,
             fetch=fetcher(settings, asker, clock, Random()),
         )
+    return group.cancel_scope.cancel_called
 
 
 async def _until_told(scope: anyio.CancelScope, *, task_status: TaskStatus[None]) -> None:

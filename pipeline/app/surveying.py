@@ -166,7 +166,7 @@ class Survey:
         after = ""
         while missed := await self._register.missed(after, _FEW):
             after = missed[-1][0]
-            for video in await self.missing(tuple({key for _, key in missed})):
+            for video in await self.missing(tuple(dict.fromkeys(key for _, key in missed))):
                 found.miss(video, self.needed(video))
 
     async def missing(self, keys: Sequence[str]) -> list[Task]:

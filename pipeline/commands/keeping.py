@@ -64,8 +64,9 @@ def platform(
         terminal.say_json(said) if json else terminal.say(words.serving(base_url, token))
         terminal.tell("serving; Ctrl-C stops")
 
-    wait_for(lambda: house.platform(settings, host=host, port=port, faults=faults, media=media, ready=ready))
-    raise KeyboardInterrupt  # the only way in which serving ends well
+    if wait_for(lambda: house.platform(settings, host=host, port=port, faults=faults, media=media, ready=ready)):
+        raise KeyboardInterrupt  # told like any other interruption
+    return ExitCode.DONE
 
 
 @guarded

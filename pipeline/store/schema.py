@@ -120,8 +120,9 @@ async def version(connection: Connection, path: Path) -> int:
     Raises:
         StoreError: the file is a SQLite database of another program.
     """
-    marked = (await _one(connection, "PRAGMA application_id")) == APPLICATION_ID
+    # In this order: another process that makes them just now makes the tables and the mark in one transaction.
     tables = await _one(connection, "SELECT count(*) FROM sqlite_schema WHERE type = 'table'")
+    marked = (await _one(connection, "PRAGMA application_id")) == APPLICATION_ID
     if not marked and not tables:
         return 0
     known = await _one(connection, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'migration'")
