@@ -108,7 +108,8 @@ class Mark:
 
 def fingerprint(*parts: Json) -> str:
     """Return 16 hex characters that stand for these values: equal values, equal print; order of keys does not count."""
-    return sha256(_canonical(parts).encode()).hexdigest()[:16]
+    # Half a surrogate pair, of a file name that is not UTF-8, counts like any other character.
+    return sha256(_canonical(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 _canonical = JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=list).encode

@@ -205,15 +205,19 @@ async def start(launch: Launch, environment: Mapping[str, str]) -> Worker:
     """
     words = tempfile.TemporaryFile()  # noqa: SIM115 - the worker object closes it
     try:
-        process = await anyio.open_process(
-            [launch.python, str(launch.script)],
-            stderr=words,
-            env=launch.environment(environment),
-            start_new_session=True,
-        )
+        with anyio.CancelScope(shield=True):  # milliseconds; a cancel in between would lose a process that runs already
+            process = await anyio.open_process(
+                [launch.python, str(launch.script)],
+                stderr=words,
+                env=launch.environment(environment),
+                start_new_session=True,
+            )
     except OSError as error:
         words.close()
         raise WorkerGone(f"{launch.python}: {error.strerror or error}", missing=True) from None
+    except BaseException:
+        words.close()
+        raise
     worker = Worker(process, words)
     try:
         await worker.greet()

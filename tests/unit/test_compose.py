@@ -13,6 +13,7 @@ from pipeline.config import Jobs
 from pipeline.ingest.compose import analysis_key, expected_tokens, group, prompt, question, room, schema, widest
 from pipeline.ingest.item import as_task
 from pipeline.ingest.wishes import Desk, Wish
+from pipeline.kit import fingerprint
 from pipeline.ports import Item, Line
 
 ALL = ("gist", "summary", "chapters", "highlights")
@@ -139,3 +140,8 @@ def test_two_questions_never_share_a_key(one: str, other: str, gen: int, gen2: i
     """Another task or another generation is another key."""
     same = question(one, data(gen=gen), GIST).key == question(other, data(gen=gen2), GIST).key
     assert same == ((one, gen) == (other, gen2))
+
+
+def test_half_a_character_has_a_fingerprint() -> None:
+    """A file name that is not UTF-8 comes with halves of surrogate pairs: they count like any other character."""
+    assert fingerprint("\ud800") != fingerprint("\udbff")
