@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pipeline.ingest.marks import question_digest
 from pipeline.ingest.wishes import Wish
 from pipeline.kit import Json, Permanent, fingerprint
 from pipeline.ports import Question
@@ -68,7 +69,7 @@ def question(key: str, data: Mapping[str, Json], wishes: Sequence[Wish]) -> Ques
     The key sent is ``rm-<24 hex>-<generation>``: deterministic, so that it is found again after any crash.
     """
     return Question(
-        key=f"rm-{fingerprint(key)}{fingerprint('2', key)[:8]}-{data.get('gen', 0)}",
+        key=f"rm-{question_digest(key)}-{data.get('gen', 0)}",
         media_id=data["media_id"],
         prompt=prompt(wishes, data.get("correction", "")),
         schema=schema(wishes),

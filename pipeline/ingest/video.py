@@ -33,6 +33,7 @@ from pipeline.ingest.compose import analysis_key, group
 from pipeline.ingest.contents import Mark, located
 from pipeline.ingest.indexing import IndexDoor, indexing_task
 from pipeline.ingest.item import ReadCaptions, Release
+from pipeline.ingest.marks import upload_digest, upload_mark
 from pipeline.ingest.refused import settled_as_failed
 from pipeline.ingest.wishes import Desk, Wish
 from pipeline.kit import (
@@ -51,7 +52,6 @@ from pipeline.kit import (
     Still,
     Task,
     Trouble,
-    fingerprint,
 )  # fmt: skip
 from pipeline.log import get
 from pipeline.model import Selection, State
@@ -127,7 +127,9 @@ class VideoKind:
         where = {"road": road, "generation": generation, "provider": self._api.identity}
         if self._index is not None and "index_first" in self._api.features:
             where["index_id"] = await self._index.id()
-        again = _mark(data.get("name", "")) == _mark(name) and where == {each: data.get(each) for each in where}
+        again = upload_mark(data.get("name", "")) == upload_mark(name) and where == {
+            each: data.get(each) for each in where
+        }
         if again and road != "multipart":
             # Given up once and taken up again: what never seemed to arrive may have arrived since, under this very name.
             return Advance("find", {**data, "again": 0})
@@ -332,12 +334,7 @@ def _name(key: str, generation: int, data: Mapping[str, Json]) -> str:
     suffix = path.suffix.lower()
     ending = suffix if suffix[1:].isalnum() and len(suffix) <= 6 else ".mp4"
     words = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")[:60].rstrip("-") or "video"
-    return f"{words}-{fingerprint('upload', key)}{fingerprint('name', key)[:8]}-{generation}{ending}"
-
-
-def _mark(name: str) -> list[str]:
-    """Return the part of an upload's name that is its identity, whatever the file is called."""
-    return name.rpartition(".")[0].rsplit("-", 2)[1:]
+    return f"{words}-{upload_digest(key)}-{generation}{ending}"
 
 
 def _described(task: Task) -> NewUpload:
