@@ -8,7 +8,7 @@
                       └─ not there: submit again     └─ one part refused: an analysis of its own, once
 
 ``price`` writes the spend into the ledger in the transaction that stores the intent, before the call. ``submit`` acts
-only when fresh; otherwise ``find`` looks for our ``custom_id``. Where a dialect cannot be asked, the policy decides:
+only when fresh; otherwise ``find`` looks for our ``custom_id``, and so does a retry of what was given up. Where a dialect cannot be asked, the policy decides:
 repeat once, counted as possibly paid twice, or hold.
 """
 
@@ -122,7 +122,10 @@ class AnalysisKind:
         if trouble is not None:
             return Park("budget", self._clock.now(), trouble)
         data = {**task.data, "since": self._clock.now(), "legacy": "fuse" not in self._api.features}
-        return Advance("submit", data, spend=[self._spend(task, question(task.key, data, wishes).key, usd)])
+        key = question(task.key, data, wishes).key
+        # Given up once under this very key and taken up again: what never seemed to arrive may have arrived since.
+        stage = "find" if data.get("given_up") == key else "submit"
+        return Advance(stage, data, spend=[self._spend(task, key, usd)])
 
     async def submit(self, task: Task, still: Still) -> Outcome:
         """Ask the platform, once."""
@@ -133,7 +136,7 @@ class AnalysisKind:
             with self._counted(asked.key):
                 reply = await self._api.submit_analysis(asked, still)
         except Permanent as error:
-            return self._refused(task, error.trouble)
+            return self._refused(task, error.trouble, asked.key)
         if isinstance(reply, Answer):
             return self._answered(task, reply)
         return Advance("await", {**task.data, "task_id": reply, "again": 0, "lost": 0})
@@ -172,7 +175,8 @@ class AnalysisKind:
             return Advance("await", {**task.data, "task_id": found, "again": 0})
         self._never_came(asked.key)
         if again >= self._options.tries:
-            return Fail(task.trouble or _gave_up(), stage="price", data={**task.data, "again": 0})
+            given_up = {**task.data, "again": 0, "given_up": asked.key}
+            return Fail(task.trouble or _gave_up(), stage="price", data=given_up)
         return Advance("submit", {**task.data, "again": again}, after=self._backoff.delay(again, self._rng))
 
     def _cannot_ask(self, task: Task, again: int, wishes: Sequence[Wish], trouble: Trouble) -> Outcome:
@@ -187,10 +191,12 @@ class AnalysisKind:
         spend = self._spend(task, f"{key}/again", usd, doubtful=True)
         return Advance("submit", {**task.data, "again": again}, spend=[spend])
 
-    def _refused(self, task: Task, trouble: Trouble) -> Outcome:
+    def _refused(self, task: Task, trouble: Trouble, key: str) -> Outcome:
         """The platform said no. If it has lost the asset, have it uploaded again; this analysis follows by itself."""
         if trouble.code != "resource_not_exist":
-            return Fail(trouble, stage="price")
+            # An earlier one under this key, of which nothing was heard, need not have been refused with it.
+            doubt = {"given_up": key} if task.data.get("again") else {}
+            return Fail(trouble, stage="price", data={**task.data, "again": 0, **doubt})
         lost = int(task.data.get("lost", 0)) + 1
         if lost >= self._options.tries:  # the platform shows the asset as ready and denies it: that can go on for ever
             return Fail(trouble, stage="price", data=_next(task, lost=0))

@@ -110,7 +110,9 @@ class IndexingKind:
         if trouble is not None:
             return Park("budget", self._clock.now(), trouble)
         spend = Spend(f"index/{task.key}", "index", usd, minutes, task.subject, at=self._clock.now())
-        return Advance("submit", {**task.data, "since": self._clock.now()}, spend=[spend])
+        # Given up once and taken up again: what never seemed to arrive may have arrived since.
+        stage = "find" if task.data.get("given_up") else "submit"
+        return Advance(stage, {**task.data, "since": self._clock.now()}, spend=[spend])
 
     async def submit(self, task: Task, still: Still) -> Outcome:
         """Put the asset into the index, once."""
@@ -149,7 +151,8 @@ class IndexingKind:
             return Advance("await", {**task.data, "video_id": found, "again": 0})
         again = int(task.data.get("again", 0)) + 1
         if again >= self._tries:
-            return Fail(task.trouble or Trouble("gave_up", "The video was never accepted for indexing."), stage="price")
+            why = task.trouble or Trouble("gave_up", "The video was never accepted for indexing.")
+            return Fail(why, stage="price", data={**task.data, "again": 0, "given_up": True})
         return Advance("submit", {**task.data, "again": again}, after=self._backoff.delay(again, self._rng))
 
     async def wait(self, task: Task, still: Still) -> Outcome:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import Permanent
+from pipeline.errors import Ambiguous, Permanent
 from pipeline.model import State
 from tests.engine.lives import Life
 from tests.fakes import FakeCatalog, FakePlatform, clips, items
@@ -53,3 +53,33 @@ def test_an_index_that_is_gone_is_the_operators_matter(tmp_path: Path) -> None:
     assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 3
     assert len(life.effects_of("asset")) == 1
     assert run_virtual(life.one("indexing")).state is State.FAILED
+
+
+class Blind(FakeCatalog):
+    """Accepts what it is sent and loses every answer; while ``blind``, it shows nothing of it either."""
+
+    blind = True
+
+    async def index_asset(self, index_id: str, asset_id: str, metadata: Mapping[str, Any]) -> str:
+        await super().index_asset(index_id, asset_id, metadata)
+        raise Ambiguous("reset")
+
+    async def find_indexed(self, index_id: str, asset_id: str) -> str | None:
+        return None if self.blind else await super().find_indexed(index_id, asset_id)
+
+
+def test_indexing_that_was_given_up_is_asked_for_before_it_is_done_again(tmp_path: Path) -> None:
+    """It was accepted after all: an operator's retry finds it and pays nothing."""
+    life = Life.at(tmp_path, index={"name": "films"}, policy={"attempts": 3})
+    life.api.catalog = catalog = Blind(life.platform)
+    entries = items(clips(tmp_path, 1))
+
+    async def scenario() -> None:
+        assert (await life.run(entries)).exit_code == 3
+        sent = len(life.effects_of("indexed"))
+        catalog.blind = False
+        await life.retry()
+        assert (await life.run(entries)).exit_code == 0
+        assert len(life.effects_of("indexed")) == sent
+
+    run_virtual(scenario())

@@ -26,11 +26,11 @@ EDGES: Mapping[str, Mapping[str, str]] = {
         "send": "open settle place", "settle": "fan_out place", "fan_out": "place",
     },
     "analysis": {
-        "price": "submit", "submit": "find await split price", "find": "await submit price", "await": "split price",
+        "price": "submit find", "submit": "find await split price", "find": "await submit price", "await": "split price",
         "split": "price",
     },
     "publish": {"write": ""},
-    "indexing": {"price": "submit", "submit": "find await price", "find": "await submit price", "await": ""},
+    "indexing": {"price": "submit find", "submit": "find await price", "find": "await submit price", "await": ""},
 }  # fmt: skip
 
 _ENDS = (State.PENDING, State.DONE, State.FAILED, State.HELD)

@@ -174,6 +174,58 @@ def test_a_request_that_is_never_accepted_is_given_up(tmp_path: Path) -> None:
     assert len(run_virtual(spends(life))) == 1
 
 
+def test_a_request_that_was_given_up_is_asked_for_before_it_is_made_again(tmp_path: Path) -> None:
+    """It was accepted after all, long after the last look: an operator's retry takes its answer and pays nothing."""
+    life = Life.at(tmp_path, **priced(policy={"attempts": 3}))
+    life.api.ask_trouble, life.api.accepted = lambda number: Ambiguous("reset"), True
+    seen, life.api.find_analysis = life.api.find_analysis, nothing  # type: ignore[method-assign]
+    entries = items(clips(tmp_path, 1))
+
+    async def scenario() -> None:
+        assert (await life.run(entries)).exit_code == 3
+        sent = len(life.api.questions)
+        life.api.find_analysis = seen  # type: ignore[method-assign]
+        await life.retry()
+        assert (await life.run(entries)).exit_code == 0
+        assert len(life.api.questions) == sent
+        assert len(await spends(life)) == 1
+        assert len(await jobs_with_results(life)) == 4
+
+    run_virtual(scenario())
+
+
+def test_a_refusal_says_nothing_of_an_earlier_request(tmp_path: Path) -> None:
+    """The first was lost on its way back, the second refused: a retry asks for the first before it sends a third."""
+    life = Life.at(tmp_path, **priced())
+    life.api.accepted, life.api.ask_trouble = True, lambda number: Ambiguous("reset")
+    seen, life.api.find_analysis = life.api.find_analysis, nothing  # type: ignore[method-assign]
+    real, calls = life.api.submit_analysis, 0
+
+    async def refusing(question: Question, still: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise Permanent("not like this", code="parameter_invalid")
+        return await real(question, still)
+
+    life.api.submit_analysis = refusing  # type: ignore[method-assign]
+    entries = items(clips(tmp_path, 1))
+
+    async def scenario() -> None:
+        assert (await life.run(entries)).exit_code == 3
+        assert calls == 2
+        life.api.find_analysis = seen  # type: ignore[method-assign]
+        await life.retry()
+        assert (await life.run(entries)).exit_code == 0
+        assert calls == 2
+
+    run_virtual(scenario())
+
+
+async def nothing(_question: Question) -> None:
+    """See nothing of what has been accepted."""
+
+
 def test_an_asset_that_is_gone_when_it_is_asked_about_is_uploaded_again(tmp_path: Path) -> None:
     """The video gets a new asset and the analysis follows by itself, under a key of its own."""
     life = Life.at(tmp_path)
