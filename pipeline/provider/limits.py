@@ -171,7 +171,7 @@ class SharedLimiter:
                 await self._save()
                 # The spread keeps a thousand rows from waking in the same instant for the same room.
                 after = wait + self._rng.random() * min(1.0, wait / 10)
-                raise Throttled(f"the limit for {group} requests is used up", after=after, group=group)
+                raise Throttled(f"the rate limit of {group} requests is reached", after=after, group=group)
             patience -= wait
             await self._clock.sleep(wait)
         limits.take(amounts, self._clock.now())
