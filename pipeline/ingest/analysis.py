@@ -8,8 +8,8 @@
                       └─ not there: submit again     └─ one part refused: an analysis of its own, once
 
 ``price`` writes the spend into the ledger in the transaction that stores the intent, before the call. ``submit`` acts
-only when fresh; otherwise ``find`` looks for our ``custom_id``, and so does a retry of what was given up. Where a dialect cannot be asked, the policy decides:
-repeat once, counted as possibly paid twice, or hold.
+only when fresh; otherwise ``find`` looks for our ``custom_id``, and so does a retry of what was given up. Where a
+dialect cannot be asked, the policy decides: repeat once, counted as possibly paid twice, or hold.
 """
 
 from __future__ import annotations

@@ -274,4 +274,4 @@ async def test_indexes_have_the_vendors_shape(tmp_path: Path) -> None:
     async with platform(tmp_path) as (_, client):
         made = fits(await client.post("/indexes", json={"index_name": "n", "models": models}), {"_id": ID}, 201)
         fits(await client.get("/indexes"), {"data": [INDEX], "page_info": PAGE_INFO})
-        fits(await client.get(f"/indexes/{made['_id']}"), INDEX)
+        assert fits(await client.get(f"/indexes/{made['_id']}"), INDEX)["_id"] == made["_id"]
