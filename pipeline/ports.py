@@ -123,6 +123,15 @@ class RunNote:
     summary: Mapping[str, Json] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """All that is stored of one video: its tasks as first submitted, its results and its ledger entries, oldest first."""
+
+    tasks: Sequence[Task]
+    results: Sequence[Result]
+    spends: Sequence[Spend]
+
+
 class Records(Protocol):
     """The reading side. Opened read-only by ``status`` and ``report``, which never block a run."""
 
@@ -132,6 +141,10 @@ class Records(Protocol):
 
     async def results(self, subjects: Sequence[str]) -> list[Result]:
         """Return all results of these videos, oldest first."""
+        ...
+
+    async def about(self, subject: str) -> About:
+        """Return all of one video at once: three questions for the price of one."""
         ...
 
     async def subjects(self, after: str, limit: int) -> list[str]:

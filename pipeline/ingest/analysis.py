@@ -53,6 +53,8 @@ from pipeline.ports import Answer, Clock, Records, VideoApi
 #: What the local platform answers to a request that it cannot carry out honestly.
 _UNSUPPORTED = "not_supported_by_local_platform"
 
+_AT_HAND = 64  #: answers kept in memory between two steps; others are read again
+
 #: (seconds of video, output tokens) -> USD
 Price = Callable[[float, int], float]
 #: Reserve (USD, minutes of video) for this run; a Trouble says why it must not be spent.
@@ -92,6 +94,7 @@ class AnalysisKind:
         self._options = options
         self._backoff = Backoff(2.0, 300.0)
         self.accepted = 0  #: requests of this run that the platform has taken, or may have
+        self._at_hand: dict[str, Result] = {}  # answers on their way from one step, through the database, to the next
         self._doubtful: set[str] = set()  # those of which only asking can tell
 
     def kind(self, policy: Policy) -> Kind:
@@ -257,6 +260,9 @@ class AnalysisKind:
             "asked": task.data.get("since", 0.0),
         }
         raw = Result(task.subject, "_answer", mark, answer.raw, meta, self._clock.now())
+        while len(self._at_hand) >= _AT_HAND:
+            del self._at_hand[next(iter(self._at_hand))]
+        self._at_hand[mark] = raw
         return Advance("split", {**task.data, "answer": mark}, results=[raw])
 
     # -------------------------------------------------------------------------------------------------- splitting
@@ -339,6 +345,10 @@ class AnalysisKind:
         return all((wish.name, wish.print) in now for wish in wishes)
 
     async def _raw(self, task: Task) -> Result:
+        """Return what was stored before: as a rule by this run, a moment ago."""
+        at_hand = self._at_hand.pop(task.data["answer"], None)
+        if at_hand is not None and at_hand.subject == task.subject:
+            return at_hand
         for result in await self._records.results([task.subject]):
             if result.job == "_answer" and result.fingerprint == task.data["answer"]:
                 return result

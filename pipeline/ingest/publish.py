@@ -29,7 +29,6 @@ from pipeline.kit import (
     Task,
     Video,
 )
-from pipeline.model import Selection
 from pipeline.ports import Records, Sink
 
 _FORMAT = 1  #: of video.json
@@ -51,10 +50,10 @@ class PublishKind:
 
     async def write(self, task: Task, still: Still) -> Outcome:
         """Render the present results of every wish and write the folder, or close the output for all."""
-        tasks = await self._records.tasks(Selection(subjects=(task.key,)))
-        results = await self._records.results([task.key])
-        items = [entry for entry in tasks if entry.kind == "item"]
-        video = next(entry for entry in tasks if entry.kind == "video")
+        known = await self._records.about(task.key)
+        results = known.results
+        items = [entry for entry in known.tasks if entry.kind == "item"]
+        video = next(entry for entry in known.tasks if entry.kind == "video")
         wishes = self._desk.wishes(items)
         current = current_results(wishes, results)
         answers = {result.meta["answer"] for _, result in current}
@@ -65,7 +64,7 @@ class PublishKind:
         files += [OutFile(f"raw/{answer.fingerprint}.json", _compact(answer.body) + "\n") for answer in raw]
         files += _beside(results)
         card = self._card(video, items, title, current, [file.name for file in files])
-        card["cost"] = spend_card(await self._records.spends([task.key]))
+        card["cost"] = spend_card(known.spends)
         files.append(OutFile("video.json", _pretty(card)))
         try:
             sizes = await self._sink.write(folder, files)

@@ -55,7 +55,7 @@ from pipeline.kit import (
 )  # fmt: skip
 from pipeline.log import get
 from pipeline.model import Selection, State
-from pipeline.ports import Clock, NewUpload, Records, Session, VideoApi
+from pipeline.ports import About, Clock, NewUpload, Records, Session, VideoApi
 
 log = get("video")
 
@@ -231,10 +231,9 @@ class VideoKind:
             return self._afresh(task, {**task.data, "settled": False})
         if self._release is not None and task.data.get("fetched") and task.data.get("settled"):
             await self._release(Path(task.data["path"]))  # proved: the platform has looked at it
-        about = await self._records.tasks(Selection(kinds=("item", "analysis"), subjects=(task.key,)))
-        items = [entry for entry in about if entry.kind == "item"]
-        wishes = self._desk.wishes(items)
-        missing = await self._missing(task.key, wishes, [entry for entry in about if entry.kind == "analysis"])
+        known = await self._records.about(task.key)
+        items = [entry for entry in known.tasks if entry.kind == "item"]
+        missing = _missing(known, self._desk.wishes(items))
         spawn = [self._analysis(task, wanted) for wanted in group(missing, fuse=self._fuse)]
         if not spawn:  # otherwise the answers have it written
             spawn = [NewTask("publish", task.key, "write", {}, subject=task.key, rearm="write", revive=True)]
@@ -242,17 +241,6 @@ class VideoKind:
             index_id = await self._index.id()
             spawn.append(indexing_task(task.key, task.data["media_id"], float(task.data["seconds"]), index_id))
         return Done(spawn=spawn, data={**task.data, "wanted": self._desk.total(items)})
-
-    async def _missing(self, subject: str, wishes: Sequence[Wish], asked: Sequence[Task]) -> list[Wish]:
-        have = {(result.job, result.fingerprint) for result in await self._records.results([subject])}
-        # What was asked for and did not come is the operator's to retry.
-        under_way = {
-            (wish["name"], wish["print"])
-            for analysis in asked
-            if analysis.state is not State.DONE
-            for wish in analysis.data["wishes"]
-        }
-        return [wish for wish in wishes if (wish.name, wish.print) not in have | under_way]
 
     def _analysis(self, task: Task, wishes: Sequence[Wish]) -> NewTask:
         data = {
@@ -321,6 +309,19 @@ class VideoKind:
 
     async def _items(self, task: Task) -> list[Task]:
         return await self._records.tasks(Selection(kinds=("item",), subjects=(task.key,)))
+
+
+def _missing(known: About, wishes: Sequence[Wish]) -> list[Wish]:
+    """Return what is wanted and neither there nor on its way."""
+    have = {(result.job, result.fingerprint) for result in known.results}
+    # What was asked for and did not come is the operator's to retry.
+    under_way = {
+        (wish["name"], wish["print"])
+        for analysis in known.tasks
+        if analysis.kind == "analysis" and analysis.state is not State.DONE
+        for wish in analysis.data["wishes"]
+    }
+    return [wish for wish in wishes if (wish.name, wish.print) not in have | under_way]
 
 
 def _names(items: Sequence[Task]) -> list[str]:

@@ -11,7 +11,7 @@ from json import loads
 from pathlib import Path
 
 from pipeline.model import Parked, Result, Selection, Spend, State, Task
-from pipeline.ports import Counts, RunNote
+from pipeline.ports import About, Counts, RunNote
 from pipeline.store.border import closed
 from pipeline.store.rows import Entry, Row, note_of, parked_of, result_of, spend_of, task_of
 
@@ -112,6 +112,11 @@ class MemoryRecords:
         wanted = frozenset(subjects)
         found = [result_of(row) for row in self._results.values() if row[0] in wanted]
         return sorted(found, key=lambda result: result.created)
+
+    async def about(self, subject: str) -> About:
+        """Return all of one video at once."""
+        tasks = await self.tasks(Selection(subjects=(subject,)))
+        return About(tasks, await self.results([subject]), await self.spends([subject]))
 
     async def subjects(self, after: str, limit: int) -> list[str]:
         """Return up to ``limit`` video keys that have results, in key order, above ``after``."""

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import anyio
 
 from pipeline.model import Json, Lane, Parked, Result, Selection, Spend, Task
-from pipeline.ports import Counts, RunNote
+from pipeline.ports import About, Counts, RunNote
 from pipeline.store.border import border, closed
 from pipeline.store.group import Group
 from pipeline.store.rows import TASK, Row, note_of, parked_of, result_of, spend_of, task_of, to_json
@@ -130,24 +130,27 @@ _Look: TypeAlias = tuple[str, Values]
 
 
 class SqliteRecords:
-    """Records, and the reading half of Store and Journal. Every answer is one statement, so it is of one moment."""
+    """Records, and the reading half of Store and Journal. Every answer is one statement, so it is of one moment;
+    but :meth:`about` is three of them."""
 
     def __init__(self, reader: Connection, path: Path) -> None:
         self._reader = reader
         self._path = path
         self._closed = False
         # Who asks while the connection is busy shares the next hop to its thread.
-        self._asking: Group[_Look, list[Row]] = Group(anyio.Lock(), self._look)
+        self._asking: Group[Sequence[_Look], list[list[Row]]] = Group(anyio.Lock(), self._look)
         self._heard = 0.0  #: the time of the last claim: what "now" means where a call does not say it
 
     async def _read(self, sql: str, values: Values = ()) -> list[Row]:
-        return await self._asking.join((sql, values))
+        return (await self._asking.join([(sql, values)]))[0]
 
-    async def _look(self, asked: Sequence[_Look]) -> list[list[Row]]:
+    async def _look(self, asked: Sequence[Sequence[_Look]]) -> list[list[list[Row]]]:
         if self._closed:
             raise closed(self._path)
         with border(self._path):
-            return await self._reader.run(lambda there: [there.execute(*each).fetchall() for each in asked])
+            return await self._reader.run(
+                lambda there: [[there.execute(*each).fetchall() for each in looks] for looks in asked]
+            )
 
     async def expired(self, now: float | None) -> list[Task]:
         """Return running tasks whose lease ended before ``now``; with None, all running ones."""
@@ -167,6 +170,14 @@ class SqliteRecords:
     async def results(self, subjects: Sequence[str]) -> list[Result]:
         """Return all results of these videos, oldest first."""
         return [result_of(row) for row in await self._read(RESULTS, (to_json(list(subjects)),))]
+
+    async def about(self, subject: str) -> About:
+        """Return all of one video at once, by one hop to the connection's thread."""
+        query, values = selected(Selection(subjects=(subject,)))
+        one = (to_json([subject]),)
+        asked: list[_Look] = [(TASKS.format(which=query), values), (RESULTS, one), (SPENDS, one)]
+        tasks, results, spends = await self._asking.join(asked)
+        return About([*map(task_of, tasks)], [*map(result_of, results)], [*map(spend_of, spends)])
 
     async def subjects(self, after: str, limit: int) -> list[str]:
         """Return up to ``limit`` video keys that have results, in key order, above ``after``."""

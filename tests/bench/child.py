@@ -83,7 +83,7 @@ def settings_for(folder: Path, url: str, jobs: Iterable[str]) -> Any:
     from pipeline.config import Settings
 
     # Wider than the connections: a step also reads and hashes, and only its request needs one.
-    lanes = {"fetch": 16, "upload": 2 * WIDE, "poll": 64, "analyze": 2 * WIDE, "write": 16}
+    lanes = {"fetch": 16, "upload": 2 * WIDE, "poll": 64, "analyze": 2 * WIDE, "write": 32}
     return Settings.model_validate(
         {
             "run": {"state": folder / "state", "output": folder / "out"},

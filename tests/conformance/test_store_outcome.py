@@ -161,6 +161,22 @@ async def test_results_come_oldest_first(database: Database) -> None:
 
 
 @pytest.mark.asyncio
+async def test_all_about_a_video_comes_at_once(database: Database) -> None:
+    """What its tasks, results and spends are when asked for one by one, and nothing of another video."""
+    task = await bring(database, State.RUNNING)
+    others = [replace(RESULT, subject="w"), replace(RESULT, job="late", created=RESULT.created + 9)]
+    spends = [SPEND, replace(SPEND, key="w:1", subject="w")]
+    await database.apply(moved(task, results=[RESULT, *others], spend=spends, subject="v"), NOW)
+    await database.submit([placed("x", subject="v"), placed("y", subject="w")], NOW)
+    known = await database.about("v")
+    assert known.tasks == await database.tasks(Selection(subjects=("v",)))
+    assert len(known.tasks) == 2
+    assert (known.results, known.spends) == ([RESULT, others[1]], [SPEND])
+    nothing = await database.about("unknown")
+    assert (nothing.tasks, nothing.results, nothing.spends) == ([], [], [])
+
+
+@pytest.mark.asyncio
 async def test_the_ledger_holds_each_key_once(database: Database) -> None:
     """A repeated paid intent is entered once, with the first numbers."""
     other = Spend("w:f1", "upload", 0.5, 0.0, "w", at=NOW + 5)

@@ -259,6 +259,7 @@ async def test_after_closing_nothing_answers(database: Database) -> None:
         database.apply(moved(task), NOW), database.expired(None), database.next_due(list(Lane)),
         database.command("cancel", Selection(), NOW), database.park(Parked("fetch", NOW, TROUBLE)),
         database.unpark(["fetch"], ["x"], 0.0), database.tasks(Selection()), database.results(["v"]), database.subjects("", 1),
+        database.about("v"),
         database.counts(), database.tally(), database.parked(NOW), database.spent(), database.spends(["v"]),
         database.runs(1), database.note_run(RunNote("r", 0.0)), database.load("x"), database.save("x", 1),
     ]  # fmt: skip
