@@ -36,13 +36,14 @@ def opened(name: str, within: int | None = None) -> Iterator[int]:
 
 
 def make(name: str, within: int) -> bool:
-    """Make a folder in the folder ``within`` unless something of that name is there; return whether it is new."""
-    new = False
+    """Make a folder in the folder ``within`` unless something of that name is there; return whether it is new.
+
+    The caller syncs ``within``, also for one that is there: an earlier write may have failed before it did.
+    """
     with suppress(FileExistsError):
         os.mkdir(name, dir_fd=within)
-        new = True
-    os.fsync(within)  # also for one that is there: an earlier write may have failed between these two lines
-    return new
+        return True
+    return False
 
 
 def temp_name(name: str) -> str:
@@ -108,6 +109,11 @@ def size(folder: int, name: str) -> int | None:
     except OSError:
         return None
     return seen.st_size if stat.S_ISREG(seen.st_mode) else None
+
+
+def holds(folder: int, name: str, content: bytes) -> bool:
+    """True if this is a regular file with just this content."""
+    return size(folder, name) == len(content) and read(folder, name, len(content)) == content
 
 
 def is_dir(folder: int, name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -84,21 +84,22 @@ class DiskSink:
         with ExitStack() as stack:
             root = self._enter_root(stack)
             new = atomic.make(folder, root)
+            os.fsync(root)
             home = stack.enter_context(atomic.opened(folder, root))
             before = _listed(atomic.read(home, RECORD, _LARGEST_RECORD)) if recorded and not new else []
-            open_dirs, used = {"": home}, [] if new else [home]
+            open_dirs, used = {"": home}, set() if new else {home}
             for part in sorted({_split(name)[0] for name in {*before, *contents}} - {""}):
                 wanted = any(name.startswith(f"{part}/") for name in contents)
                 made = wanted and atomic.make(part, home)
                 if wanted or atomic.is_dir(home, part):
                     open_dirs[part] = stack.enter_context(atomic.opened(part, home))
-                    used += [] if made else [open_dirs[part]]
+                    used |= set() if made else {open_dirs[part]}
             for fd in used:
                 atomic.sweep(fd)
             data = {name: content for name, content in contents.items() if name != RECORD}
-            _put(open_dirs, data)
+            _put(open_dirs, data, used)
             _drop(open_dirs, [name for name in before if name not in contents and name != RECORD])
-            _put(open_dirs, {name: contents[name] for name in contents if name == RECORD})
+            _put(open_dirs, {name: contents[name] for name in contents if name == RECORD}, used)
 
     def _enter_root(self, stack: ExitStack) -> int:
         """Open the root. It is made, and looked for behind links, when it is first needed and when it is not there."""
@@ -206,16 +207,18 @@ def _split(name: str) -> tuple[str, str]:
     return part, base
 
 
-def _put(open_dirs: Mapping[str, int], contents: Mapping[str, bytes]) -> None:
+def _put(open_dirs: Mapping[str, int], contents: Mapping[str, bytes], used: Container[int]) -> None:
     """Write all files to the disk, then show them all, then make the showing durable: also of those that are there
     already, because an earlier write may have failed after it had shown them.
+
+    Only in ``used`` folders can there be any; the others were made just now.
     """
     staged: list[tuple[int, str, str]] = []
     try:
         for name, content in contents.items():
             part, base = _split(name)
             fd = open_dirs[part]
-            if atomic.size(fd, base) != len(content) or atomic.read(fd, base, len(content)) != content:
+            if fd not in used or not atomic.holds(fd, base, content):
                 staged.append((fd, atomic.stage(fd, base, content), base))
         while staged:
             fd, temp, base = staged[0]
@@ -224,7 +227,8 @@ def _put(open_dirs: Mapping[str, int], contents: Mapping[str, bytes]) -> None:
     finally:
         for fd, temp, _ in staged:
             atomic.remove(fd, temp)
-    for part in {_split(name)[0] for name in contents}:
+    # The home comes with them: it holds the names of the others.
+    for part in {"", *(_split(name)[0] for name in contents)} if contents else ():
         os.fsync(open_dirs[part])
 
 
