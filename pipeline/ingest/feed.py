@@ -222,6 +222,8 @@ class Feeder:
         return items
 
     async def _batch(self, items: Sequence[Item]) -> None:
+        if not items:  # a selection of no keys is one of all of them
+            return
         known = await knowledge(self._records, items)
         changed, missing = await look(items, known, self._sink)
         decisions = [

@@ -237,6 +237,22 @@ def test_a_long_list_is_read_in_small_parts() -> None:
     assert ahead < 300
 
 
+def test_a_part_without_a_video_of_its_own_asks_for_nothing() -> None:
+    """Lists, bad lines, repeats: a selection of no keys would be the whole table of items, however large that is."""
+    desk = Desktop()
+    asked: list[Selection] = []
+
+    class Watched(MemoryDatabase):
+        async def tasks(self, which: Selection) -> list[Task]:
+            asked.append(which)
+            return await super().tasks(which)
+
+    desk.feeder = Feeder(desk.database, Watched(), DESK, FakeSink(), desk.submit, lambda: 1000.0, ATTEMPTS)
+    entries: list[Item | BadLine] = [BadLine("list:2", "?", Trouble("input", "no"))]
+    assert run_virtual(desk.feeder.feed(entries)).bad_count == 1
+    assert asked == []
+
+
 def test_a_crash_while_reading_comes_out() -> None:
     """What a source raises is not swallowed; what was read before it is queued."""
     desk = Desktop()
