@@ -241,6 +241,7 @@ class AnalysisKind:
                 "price",
                 {"wishes": [wish.as_json()], **{name: task.data[name] for name in shared}},
                 subject=task.subject,
+                rearm="price",
             )
             for wish in wishes
         ]
@@ -325,7 +326,9 @@ class AnalysisKind:
             "model": task.data["model"],
             "correction": problem[:300],
         }
-        return NewTask("analysis", analysis_key(task.subject, [wish], "alone"), "price", data, subject=task.subject)
+        key = analysis_key(task.subject, [wish], "alone")
+        # One that ended without an answer (its asset was lost, or nobody wanted it for a while) is to be asked now.
+        return NewTask("analysis", key, "price", data, subject=task.subject, rearm="price")
 
     # ---------------------------------------------------------------------------------------------------- helpers
 

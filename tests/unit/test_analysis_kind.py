@@ -417,6 +417,26 @@ def test_a_part_that_is_refused_twice_fails_and_the_good_parts_are_kept(tmp_path
     run_virtual(scenario())
 
 
+def test_a_refused_part_whose_asset_is_lost_meanwhile_is_asked_alone_once_more(tmp_path: Path) -> None:
+    """Asked with the rest again for the new upload, and refused again: the request of its own is armed, not taken for done."""
+    life = Life.at(tmp_path)
+    life.platform.spoil = spoiled("chapters", only_first=True)
+
+    def lose(number: int) -> Exception | None:
+        if number == 2:
+            life.platform.assets.clear()
+        return None
+
+    life.api.ask_trouble = lose
+
+    async def scenario() -> None:
+        assert (await life.run(items(clips(tmp_path, 1)))).exit_code == 0
+        assert await jobs_with_results(life) == ["chapters", "gist", "highlights", "summary"]
+        assert len({question.key for question in life.api.questions}) == len(life.api.questions) == 4
+
+    run_virtual(scenario())
+
+
 @pytest.mark.parametrize(
     "text", ["not json", "", "[1, 2]", '"text"', "null", "{", '{"a": ' * 5000, "NaN", '{"summary": 1e999}', "{}"]
 )
