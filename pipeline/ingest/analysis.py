@@ -309,6 +309,9 @@ class AnalysisKind:
 
     def _cut_off(self, task: Task, wishes: Sequence[Wish]) -> Outcome:
         doublings = int(task.data.get("doublings", 0)) + 1
+        if task.data.get("legacy"):  # v1.2 takes no number of tokens: the same would be cut off, and billed, again
+            cut = Trouble("answer_cut_off", "The answer was cut off; API v1.2 gives no more room.", "Ask for less.")
+            return Fail(cut, stage="price", data=_next(task))
         if widest(wishes, doublings - 1):
             limit = room(wishes, doublings)
             cut = Trouble(

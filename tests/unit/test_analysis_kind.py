@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import pytest
 from pipeline.errors import Ambiguous, Permanent
 from pipeline.kit import Task
 from pipeline.model import Spend, State
-from pipeline.ports import AnalysisStatus, Question
+from pipeline.ports import AnalysisStatus, Answer, Question
+from pipeline.store.memory import MemoryDatabase
 from tests.engine.lives import Life, priced, results_of
-from tests.fakes import clips, items
-from tests.virtual import run_virtual
+from tests.fakes import FakePlatform, OldApi, clips, items
+from tests.rig import settings_for
+from tests.virtual import VirtualClock, run_virtual
 
 
 async def spends(life: Life) -> list[Spend]:
@@ -360,6 +363,30 @@ def test_an_answer_that_never_fits_fails_at_the_ceiling(tmp_path: Path) -> None:
     rooms = [question.max_tokens for question in life.api.questions]
     assert rooms == sorted(set(rooms))
     assert rooms[-1] == 98_304
+    assert run_virtual(life.troubles()) == {"analysis": "answer_cut_off"}
+
+
+class _Short(OldApi):
+    """API v1.2 that cuts every answer off and counts what it is asked."""
+
+    asked = 0
+
+    async def submit_analysis(self, question: Question, still_ours: Any) -> Answer:
+        self.asked += 1
+        whole = await super().submit_analysis(question, still_ours)
+        assert isinstance(whole, Answer)
+        return replace(whole, finish_reason="length")
+
+
+def test_an_answer_of_an_api_without_room_to_ask_for_is_not_paid_for_again(tmp_path: Path) -> None:
+    """v1.2 takes no number of tokens: the same question would be cut off, and billed, in the same way."""
+    clock = VirtualClock()
+    platform = FakePlatform(clock)
+    settings = settings_for(tmp_path, provider={"api": "v1.2"}, jobs={"enabled": ("summary",)})
+    api = _Short(platform)
+    life = Life(settings, MemoryDatabase(), platform, clock, api=api)
+    assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 3
+    assert api.asked == 1
     assert run_virtual(life.troubles()) == {"analysis": "answer_cut_off"}
 
 
