@@ -33,6 +33,18 @@ def mark_of(found: os.stat_result) -> Mark:
     return [found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns]
 
 
+async def at_hand(data: Mapping[str, Json], *, external: bool) -> bool:
+    """Return False where a site must be asked for a video's ``data``, because nothing is here that could be handed over.
+
+    ``external``: the platform fetches the address of a site by itself.
+    """
+    if external and data.get("external"):
+        return True
+    if "path" not in data:
+        return not data.get("external")
+    return not data.get("fetched") or await anyio.Path(data["path"]).exists()
+
+
 async def located(data: Mapping[str, Json], others: Sequence[str]) -> tuple[Path, Mark]:
     """Return a path that holds the content of a video's ``data``, and its mark.
 

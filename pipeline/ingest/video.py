@@ -25,12 +25,10 @@ from pathlib import Path
 from random import Random
 from typing import Literal
 
-import anyio
-
 from pipeline.backoff import Backoff
 from pipeline.errors import Ambiguous, InputError, Permanent
 from pipeline.ingest.compose import analysis_key, group
-from pipeline.ingest.contents import Mark, located
+from pipeline.ingest.contents import Mark, at_hand, located
 from pipeline.ingest.indexing import IndexDoor, indexing_task
 from pipeline.ingest.item import ReadCaptions, Release
 from pipeline.ingest.marks import upload_digest, upload_mark
@@ -114,7 +112,7 @@ class VideoKind:
     async def place(self, task: Task, still: Still) -> Outcome:
         """Choose the road by size and store the intent: the unique name under which the upload can be found."""
         data = dict(task.data)
-        if data.get("fetched") and not await anyio.Path(data["path"]).exists():
+        if not await at_hand(data, external="external" in self._api.features):
             return await self._fetched_again(task)
         road = self._road(data)
         if road is None:
@@ -137,7 +135,7 @@ class VideoKind:
         return Advance("open" if road == "multipart" else "upload", data)
 
     async def _fetched_again(self, task: Task) -> Outcome:
-        """Our copy was removed once its upload was proved, and now the platform has lost it: fetch it once more."""
+        """Our copy was removed once its upload was proved, or we never had one: have it fetched (once more)."""
         items = [item for item in await self._items(task) if item.data.get("type") == "youtube"]
         if not items:
             raise InputError("The fetched file is gone, and nothing names its source any more.", code="file_missing")
@@ -255,7 +253,7 @@ class VideoKind:
     # --------------------------------------------------------------------------------------------------- helpers
 
     def _road(self, data: dict[str, Json]) -> str | None:
-        if data.get("external"):
+        if data.get("external") and "external" in self._api.features:
             return "external"
         if data.get("url"):
             return "url"

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from random import Random
+from typing import Any
 
+import pytest
+
+from pipeline.app.house import Outside
+from pipeline.app.running import Session
 from pipeline.model import Selection
-from pipeline.ports import Item, Line
+from pipeline.ports import Item, Line, MediaFacts, NewUpload
 from pipeline.store.memory import MemoryDatabase
-from tests.fakes import Crash, FakePlatform, OldApi, Wreck, clips, items
+from tests.fakes import Crash, FakeApi, FakePlatform, FakeSource, OldApi, Wreck, Wrecked, clips, items
 from tests.rig import Rig, settings_for
 from tests.virtual import VirtualClock, run_virtual
 
@@ -65,3 +73,63 @@ def test_an_address_never_takes_the_task_of_a_file(tmp_path: Path) -> None:
             if "media_id" in video.data:
                 wanted = video.data.get("external") or video.data["name"]
                 assert rig.platform.assets[video.data["media_id"]].name == wanted, point
+
+
+class _Site(FakeSource):
+    """A site whose videos are fetched into files that are removed once their upload is proved."""
+
+    kind = "youtube"
+
+    async def fetch(self, item: Item, workdir: Path) -> MediaFacts:
+        copy = workdir / "copy.mp4"
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(item.key.encode() * 9)
+        facts = await super().fetch(replace(item, locator=str(copy)), workdir)
+        return replace(facts, fetched=True)
+
+
+class _NewApi(FakeApi):
+    """API v1.3, which fetches no address of a site by itself."""
+
+    async def create_asset(self, upload: NewUpload, still_ours: Callable[[], None]) -> str:
+        if upload.path is None:
+            raise ValueError("a direct upload needs a path")
+        return await super().create_asset(upload, still_ours)
+
+
+class _Switching(Rig):
+    """A rig whose runs can fetch from the site, and speak another API than the run before."""
+
+    def speak(self, version: str) -> None:
+        """Change the configuration."""
+        self.api = (OldApi if version == "v1.2" else _NewApi)(self.platform)
+        self.settings = self.settings.model_copy(
+            update={"provider": self.settings.provider.model_copy(update={"api": version})}
+        )
+
+    def session(self, wreck: Wreck | None = None, seed: int = 1) -> Session:
+        async def release(path: Path) -> None:
+            path.unlink(missing_ok=True)  # noqa: ASYNC240
+
+        api: Any = self.api if wreck is None else Wrecked(self.api, wreck, "api")
+        sources: Any = {"file": self.source, "youtube": _Site()}
+        outside = Outside(sources, self.sink, lambda facts, ceilings: None, lambda paths: "", release)
+        return Session(self.settings, self.database, api, self.clock, Random(seed), outside)
+
+
+@pytest.mark.parametrize(("first", "then"), [("v1.2", "v1.3"), ("v1.3", "v1.2")])
+def test_a_video_of_a_site_follows_its_run_to_another_api(tmp_path: Path, first: str, then: str) -> None:
+    """v1.2 had fetched it by itself, and v1.3 needs its bytes; or the other way round: it is handed over as that one wants."""
+    address = "https://www.youtube.com/watch?v=video000001"
+    entries = [Item("youtube:video:video000001", "youtube", address, Line(address, "test"))]
+    known = rig_for(tmp_path)
+    rig = _Switching(known.settings, known.database, known.platform, known.clock)
+    rig.speak(first)
+    assert run_virtual(rig.run(entries)).exit_code == 0
+    rig.speak(then)
+    assert run_virtual(rig.run(entries, seed=2)).exit_code == 0
+    assert rig.platform.effects().keys() >= {("task", address)}
+    assert len([effect for effect, _ in rig.platform.ledger if effect in ("task", "asset")]) == 2
+    assert len(run_virtual(rig.answers())) == 2
+    rig.speak(first)
+    assert run_virtual(rig.run(entries, seed=3)).exit_code == 0
