@@ -144,6 +144,8 @@ class VideoKind:
 
     async def upload(self, task: Task, still: Still) -> Outcome:
         """Upload directly or by URL, once."""
+        if task.data["provider"] != self._api.identity:  # the intent is of an earlier configuration
+            return Advance("place", task.data)
         if not task.fresh:
             return Advance("find", task.data, after=self._api.grace)
         asset_id = await self._api.create_asset((await self._new_upload(task))[0], still)
@@ -166,6 +168,8 @@ class VideoKind:
 
     async def open(self, task: Task, still: Still) -> Outcome:
         """Open a multipart session. One that is lost costs nothing and expires by itself within a day."""
+        if task.data["provider"] != self._api.identity:  # the intent is of an earlier configuration
+            return Advance("place", task.data)
         upload, mark = await self._new_upload(task)
         session = await self._api.open_session(upload, still)
         return Advance("send", {**task.data, "session": _session_data(session), "mark": mark})

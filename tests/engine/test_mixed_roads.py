@@ -133,3 +133,19 @@ def test_a_video_of_a_site_follows_its_run_to_another_api(tmp_path: Path, first:
     assert len(run_virtual(rig.answers())) == 2
     rig.speak(first)
     assert run_virtual(rig.run(entries, seed=3)).exit_code == 0
+
+
+def test_what_waited_to_be_sent_to_another_platform_is_sent_once(tmp_path: Path) -> None:
+    """A run dies with an upload next, and its successor speaks to another platform: it is told as that one's, and not
+    uploaded a second time when it turns out to stand there under another's name.
+    """
+    known = rig_for(tmp_path)
+    rig = _Switching(known.settings, known.database, known.platform, known.clock)
+    rig.speak("v1.2")
+    entries, quiet = items(clips(tmp_path, 1)), Wreck()
+    with pytest.raises(BaseExceptionGroup):
+        run_virtual(rig.run(entries, Wreck((2, "before"))))
+    assert [task.stage for task in run_virtual(rig.database.tasks(Selection(kinds=("video",))))] == ["upload"]
+    rig.speak("v1.3")
+    assert run_virtual(rig.run(entries, quiet, seed=2)).exit_code == 0
+    assert quiet.calls.count("api.create_asset") == 1
