@@ -65,9 +65,9 @@ class Pool:
     # ------------------------------------------------------------------------------------------ from outside
 
     async def submit(self, tasks: Sequence[NewTask]) -> int:
-        """Put tasks into the queue and wake the pool; return how many were new or re-armed."""
+        """Put tasks into the queue and wake the pool; return how many were new or re-armed. A busy database is waited for."""
         placed = [self._kinds.place(task) for task in tasks]
-        changed = await self._store.submit(placed, self._clock.now())
+        changed = await insist(lambda: self._store.submit(placed, self._clock.now()), self._clock)
         if changed:
             for entry in placed:
                 self.gauge.submitted(entry.lane)

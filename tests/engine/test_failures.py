@@ -272,6 +272,29 @@ def test_a_database_that_is_busy_for_a_while_is_waited_for(name: str) -> None:
     run_virtual(scenario())
 
 
+def test_a_database_that_is_busy_while_a_list_is_read_is_waited_for() -> None:
+    """Who feeds the run has patience, too: a lock that goes ends neither the reading nor the run."""
+    it = beside(Raising())
+    breaking(it, "submit", Transient("locked", code="database_locked"), 5.0, 25.0)
+
+    async def scenario() -> None:
+        pool = it.pool()
+        pool.feeding(+1)
+
+        async def feed() -> None:
+            for number in range(3):
+                await anyio.sleep(5)
+                await pool.submit(new("good", "go", f"b{number}"))
+            pool.feeding(-1)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(feed)
+            assert (await pool.run()).halted is None
+        assert await it.states() == {"b0": "done", "b1": "done", "b2": "done"}
+
+    run_virtual(scenario())
+
+
 def test_a_database_that_stays_busy_ends_the_run() -> None:
     """Nothing runs and no claim succeeds: the run does not hang for ever."""
     it = beside(Raising())
