@@ -55,7 +55,10 @@ class Gauge:
             self.waiting[lane] += 1
         if word in ("advanced", "done", "failed", "held"):
             self.finished[task.lane] += 1
-            self._recent[task.lane].append(at)
+            recent = self._recent[task.lane]
+            recent.append(at)
+            while recent[0] < at - _WINDOW:  # most runs have no display that would forget them
+                recent.popleft()
         name = f"{task.kind}.{word}"
         self.words[name] = self.words.get(name, 0) + 1
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.engine.gauge import Gauge
 from pipeline.exitcodes import ExitCode
-from pipeline.model import Lane, Task
+from pipeline.model import Lane, State, Task
 from pipeline.ports import Item, NewUpload
 from pipeline.store.memory import MemoryDatabase
 from pipeline.views import RunReport
@@ -86,3 +87,16 @@ def test_a_long_queue_is_neither_held_in_memory_nor_read_to_its_end_first(tmp_pa
     lanes = rig.settings.lanes
     assert lanes.upload < database.most <= sum(getattr(lanes, lane.value) for lane in Lane)
     assert 0 < api.read_before[0] < ITEMS
+
+
+def test_what_is_counted_for_the_display_is_forgotten_without_one() -> None:
+    """A night of cron has no live display: what ended in the last minute is all that is remembered of a million tasks."""
+    gauge = Gauge({Lane.POLL: 16})
+    task = Task(1, "video", "v", "settle", {}, State.RUNNING, Lane.POLL, 0)
+    for number in range(10_000):
+        gauge.began(task)
+        gauge.stepped(task)
+        gauge.ended(task, "done", None, number * 0.5)
+    assert len(gauge._recent[Lane.POLL]) <= 121
+    (view,) = [lane for lane in gauge.lanes(9_999 * 0.5) if lane.rate]
+    assert (view.finished, view.rate) == (10_000, 121.0)
