@@ -258,8 +258,9 @@ def _media(body: Mapping[str, Any], response: Response) -> MediaStatus:
     state = _TASK.get(word, "working")
     metadata = wire.sub(body, "metadata")
     remains = _remains(body, response) if state == "working" else 0.0
-    facts = {name: metadata.get(name) for name in ("duration", "width", "height", "filename")}
-    facts |= {"video_id": body.get("video_id") or None, "remain_seconds": round(remains, 1) or None}
+    facts: dict[str, Json] = {name: wire.measure(metadata, name) for name in ("duration", "width", "height")}
+    facts |= {"filename": wire.said(metadata, "filename") or None, "video_id": wire.said(body, "video_id") or None}
+    facts["remain_seconds"] = round(remains, 1) or None
     trouble, later = _refusal(wire.sub(body, "error"), response) if state == "failed" else (None, None)
     return MediaStatus(
         trouble=trouble,

@@ -300,10 +300,10 @@ def _media(body: Mapping[str, Any]) -> MediaStatus:
     word = wire.ident(body, "status")
     technical = wire.sub(body, "technical_metadata")
     values = {
-        "duration": body.get("duration") or technical.get("video_duration_seconds"),
-        "size": body.get("size") or technical.get("file_size_bytes"),
-        "width": technical.get("video_width"),
-        "height": technical.get("video_height"),
+        "duration": wire.measure(body, "duration") or wire.measure(technical, "video_duration_seconds"),
+        "size": wire.measure(body, "size") or wire.measure(technical, "file_size_bytes"),
+        "width": wire.measure(technical, "video_width"),
+        "height": wire.measure(technical, "video_height"),
     }
     return MediaStatus(
         state=_MEDIA.get(word, "working"),

@@ -29,14 +29,23 @@ _QUERY = re.compile(r"(https?://[^\s\"'<>?]+)\?[^\s\"'<>]+")
 
 
 def parse(response: Response) -> dict[str, Any]:
-    """Return the body as a JSON object; raise Unreadable for anything else."""
+    """Return the body as a JSON object; raise Unreadable for anything else. NaN and what is endless become null."""
     try:
-        body = json.loads(response.body)
+        body = json.loads(response.body, parse_constant=_nowhere, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"not JSON ({type(error).__name__}): {clip(text_of(response), 120)}") from None
     if not isinstance(body, dict):
         raise Unreadable(f"a JSON {type(body).__name__} where an object was expected")
     return body
+
+
+def _nowhere(_constant: str) -> None:
+    """NaN and Infinity are no JSON, whatever Python says; an answer that is paid for must be storable."""
+
+
+def _finite(digits: str) -> float | None:
+    number = float(digits)
+    return number if isfinite(number) else None
 
 
 def ident(body: Mapping[str, Any], *names: str) -> str:
@@ -73,7 +82,17 @@ def said(body: Mapping[str, Any], name: str) -> str:
 def number(body: Mapping[str, Any], name: str) -> float:
     """Return a number, 0 where it is missing or something else."""
     value = body.get(name)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) else 0.0
+    try:
+        found = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
+    except OverflowError:  # a JSON integer can be larger than any float
+        return 0.0
+    return found if isfinite(found) else 0.0
+
+
+def measure(body: Mapping[str, Any], name: str) -> float | None:
+    """Return a length or a size, None where it is missing or cannot be one."""
+    found = number(body, name)
+    return found if found > 0 else None
 
 
 def texts(body: Mapping[str, Any], name: str) -> tuple[str, ...]:
@@ -143,7 +162,7 @@ def http_date(value: str) -> float | None:
     """Return epoch seconds of an HTTP date; None if it is none."""
     try:
         moment = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
@@ -328,7 +347,7 @@ def wait_of(response: Response, body: ErrorBody | None = None) -> float | None:
 def _number(value: object) -> float | None:
     try:
         number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return number if number is not None and isfinite(number) and number >= 0 else None
 

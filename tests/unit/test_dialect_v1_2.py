@@ -17,6 +17,7 @@ from pipeline.provider.client import _enough
 from pipeline.provider.dialect import FilePart, Found, MediaByIds, Request, Response, TextPart, Unreadable
 from pipeline.provider.v1_2 import V12
 from pipeline.provider.v1_3 import V13
+from pipeline.store.rows import to_json
 
 API = V12()
 AT = 1_697_045_288.0  # 2023-10-11T17:28:08Z
@@ -203,6 +204,20 @@ STREAM: list[dict[str, Any]] = [
     {"event_type": "text_generation", "text": 'ting\n"networks"'},
     {"event_type": "stream_end", "metadata": {"generation_id": "g-1"}},
 ]
+
+
+def test_an_answer_with_numbers_that_are_none_can_be_kept() -> None:
+    """It is paid for, and the database takes JSON only: what JSON has no form for is nothing."""
+    found = API.read_submitted(answer(b'{"data": "x", "score": NaN, "at": [1e999, -Infinity, 2.5]}'))
+    assert isinstance(found, Answer)
+    assert json.loads(to_json(found.raw)) == {"data": "x", "score": None, "at": [None, None, 2.5]}
+    assert json.loads(found.text) == found.raw
+
+
+def test_what_a_task_says_of_its_video_is_held_against_its_form() -> None:
+    """An id is text and a length is a number."""
+    odd = {"duration": "74", "filename": "clip", "height": [720], "width": -1}
+    assert API.read_media_one(answer(task("indexing", metadata=odd, video_id=5))).facts == {"filename": "clip"}
 
 
 def lines(events: list[Any]) -> bytes:

@@ -259,3 +259,28 @@ def test_the_wait_of_a_429_is_found(response: Response, wait: float) -> None:
     assert isinstance(found, Throttled)
     assert found.after == pytest.approx(wait)
     assert found.group == "analyze"
+
+
+_ENDLESS = "1" + "0" * 400  #: digits that JSON may have and no float can hold
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        answer(f'{{"code": "too_many_requests", "details": {{"retryAfter": {_ENDLESS}}}}}'.encode(), 429),
+        answer(b"", 429, retry_after="Mon, 01 Jan 99999999999999999999 00:00:00 GMT"),
+        answer(b"", 429, retry_after="Mon, 01 Jan 2024 00:00:00 +99999999999999999999"),
+    ],
+)
+def test_a_wait_beyond_all_measure_is_none_named(response: Response) -> None:
+    """No number and no date is so large that the reader fails over it."""
+    found = error(response)
+    assert isinstance(found, Throttled)
+    assert found.after == 7.0
+
+
+@pytest.mark.parametrize("length", ['"12.5"', "NaN", "{}", "[1]", "-5", "true", "1e999", _ENDLESS])
+def test_a_length_that_is_none_is_not_taken_for_one(length: str) -> None:
+    """Prices are reckoned with it and the database keeps it: what is no number of seconds is left out."""
+    body = f'{{"_id": "a", "status": "ready", "duration": {length}, "size": {length}}}'
+    assert API.read_media_one(answer(body.encode())).facts == {}
