@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Protocol, TypeVar
+from urllib.parse import parse_qsl, quote
 
 import anyio
 
@@ -33,6 +34,7 @@ _TIMEOUT = 120.0  #: seconds without a byte, per chunk
 _BACKOFF = Backoff(first=0.5, most=15.0)
 _MOST_CHUNKS = 100_000  #: of one session; a platform that wants more is not meant seriously
 _UNKNOWN = frozenset({"resource_not_exist", "gone"})
+_TELLING = 8  #: characters from which a value in an address may be what opens it
 _STALE = frozenset({400, 401, 403, 404, 410})  #: how storages refuse an expired signature
 
 
@@ -152,7 +154,8 @@ class Sender:
         part = FileRange(self._path, offset, min(self._session.chunk_size, self._stamp.size - offset))
         trouble = Transient("the storage does not take the chunk", code="chunk_refused")
         for attempt in range(1, _TRIES + 1):
-            request = self._dialect.put_chunk(self._session, await self._address(index), part)
+            address = await self._address(index)
+            request = self._dialect.put_chunk(self._session, address, part)
             wait = _BACKOFF.delay(attempt, self._caller.rng)
             try:
                 response = await self._caller.send(request)
@@ -161,7 +164,7 @@ class Sender:
             else:
                 if 200 <= response.status < 300:
                     return self._proof(index, response, part.length)
-                trouble = _refusal(response)
+                trouble = _refusal(response, address.url)
                 wait = wire.wait_of(response) or wait
                 if response.status in _STALE:
                     self._addresses.clear()  # they were made together and have expired together
@@ -229,8 +232,13 @@ class Sender:
                 raise
 
 
-def _refusal(response: Response) -> Transient:
-    detail = wire.clip(f"HTTP {response.status} {wire.text_of(response)}")
+def _refusal(response: Response, url: str) -> Transient:
+    """Return what a storage's refusal means. Some repeat the query of the address word by word, as what was signed."""
+    text = wire.text_of(response)
+    for _, value in parse_qsl(url.partition("?")[2]):
+        for secret in (value, quote(value, safe="")):
+            text = text.replace(secret, "***") if len(secret) >= _TELLING else text
+    detail = wire.clip(f"HTTP {response.status} {text}")
     return Transient("the storage does not take the chunk", code="chunk_refused", detail=detail)
 
 

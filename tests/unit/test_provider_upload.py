@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
 
 import pytest
 
@@ -204,6 +205,36 @@ def test_a_storage_that_refuses_ends_as_transient(tmp_path: Path, end: Response)
     assert caught.value.trouble.code == "chunk_refused"
     assert "secret" not in repr(caught.value.trouble)
     assert set(cloud.reported) == set(cloud.stored)
+
+
+class _Signed(Cloud):
+    """A cloud whose addresses are signed as storages do it."""
+
+    signature, token = "5f0c9a7be1d24c68", "IQoJb3JpZ2lu/2VjEJ3=="
+
+    def _addresses(self, wish: Any) -> Any:
+        made = super()._addresses(wish)
+        for entry in made["upload_urls"]:
+            known = self.addresses[entry["url"]]
+            query = urlencode({"X-Amz-Security-Token": self.token, "X-Amz-Signature": self.signature})
+            entry["url"] += f"&{query}"
+            self.addresses[entry["url"]] = known
+        return made
+
+
+def test_what_a_storage_repeats_of_a_signature_is_not_shown(tmp_path: Path) -> None:
+    """S3 tells what was signed, and the signature it was given: with both, anybody could write to the address."""
+    cloud, path = _Signed(VirtualClock()), film(tmp_path)
+    told = f"<Code>SignatureDoesNotMatch</Code><SignatureProvided>{cloud.signature}</SignatureProvided>"
+    told += (
+        f"<CanonicalRequest>PUT /1 X-Amz-Security-Token={quote(cloud.token, safe='')} {cloud.token}</CanonicalRequest>"
+    )
+    cloud.trouble = lambda _: Response(403, {}, told.encode())
+    with pytest.raises(Transient) as caught:
+        run(cloud, path)
+    shown = repr(caught.value.trouble)
+    assert "SignatureDoesNotMatch" in shown
+    assert not [secret for secret in (cloud.signature, cloud.token, quote(cloud.token, safe="")) if secret in shown]
 
 
 def test_a_dead_session_asks_for_another(tmp_path: Path) -> None:
