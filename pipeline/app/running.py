@@ -8,7 +8,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -183,6 +183,7 @@ class Session:
                 await group.start(self._obey_signals)
                 group.start_soon(self._feed, entries)
                 ending = await pool.run()
+                await self._forget_idle_parks(ending)
                 self._asked = await self.standing.ask_all(ending, self._times.run_id)
                 group.cancel_scope.cancel()
             await self._write_index(current=current)
@@ -218,6 +219,12 @@ class Session:
         held = await self._database.parked(now)
         for parked in held:
             self.house.pool.respect(parked)
+
+    async def _forget_idle_parks(self, ending: Ending) -> None:
+        """Take no pause that an earlier run has left behind for a stop where nobody waits for it."""
+        with suppress(ReelmillError):  # a database that has failed is told of elsewhere
+            waiting = (await self._database.counts()).in_lane if ending.parked else {}
+            ending.parked = {lane: each for lane, each in ending.parked.items() if waiting.get(lane.value)}
 
     async def _write_index(self, *, current: bool) -> None:
         """Write ``results.jsonl`` unless it is there and nothing was published since it was written."""

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.errors import NeedsOperator, StoreError, Throttled
 from pipeline.kit import Trouble
-from pipeline.model import State
+from pipeline.model import Parked, State
 from pipeline.ports import Item
 from pipeline.views import BadLine
 from tests.engine.lives import Life, priced
@@ -103,6 +103,19 @@ def test_a_long_quota_ends_the_run_with_the_time_to_resume(tmp_path: Path) -> No
         await anyio.sleep(until - life.clock.now() + 1)
         assert (await life.run(items(paths), seed=3)).exit_code == 0
         assert len(life.effects_of("analysis")) == 3
+
+    run_virtual(scenario())
+
+
+def test_a_pause_that_nobody_waits_for_is_no_reason_to_come_back(tmp_path: Path) -> None:
+    """A site refused an earlier run for hours; this one has nothing of that site, does all it was given, and ends with 0."""
+    life = Life.at(tmp_path)
+    refused = Trouble("blocked", "YouTube refuses this machine.")
+
+    async def scenario() -> None:
+        await life.database.park(Parked("download", EPOCH + 40_000, refused))
+        report = await life.run(items(clips(tmp_path, 2)))
+        assert (report.exit_code, report.resume_at, report.note, report.items["done"]) == (0, None, "", 2)
 
     run_virtual(scenario())
 
