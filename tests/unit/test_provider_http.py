@@ -179,6 +179,24 @@ async def test_every_end_of_a_paid_call_has_one_meaning(answer: bytes | None, ki
 
 
 @pytest.mark.asyncio
+async def test_a_key_that_is_a_word_does_not_make_holes_into_answers() -> None:
+    """Who serves a platform for himself may choose "bees" as its key: names stay what they are, or a lost upload would not
+    be found again under its name; an error is hidden all the same.
+    """
+    name = "bees-0123456789abcdef01234567-0.mp4"
+    found = {"data": [{"_id": "a", "filename": name, "created_at": "2026-11-22T10:00:00Z"}]}
+    async with scripted(reply(200, found), reply(400, {"code": "odd", "message": "bees?"})) as script:
+        transport = Transport(
+            f"http://127.0.0.1:{script.port}", "bees", connections=1, timeout=5.0, clock=Brief(), rng=Random(1)
+        )
+        try:
+            assert json.loads((await transport.send(Request("GET", "/assets", safe=True))).body) == found
+            assert b"bees" not in (await transport.send(Request("GET", "/assets", safe=True))).body
+        finally:
+            await transport.aclose()
+
+
+@pytest.mark.asyncio
 async def test_nothing_listening_means_untouched() -> None:
     """A refused connection proves that nothing was sent: the next attempt may act without asking."""
     async with scripted(reply(200)) as script:
