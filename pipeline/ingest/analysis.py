@@ -120,12 +120,12 @@ class AnalysisKind:
             # Something else may be wanted in its place, and the manifest need not name the video any more.
             anew = NewTask("video", task.subject, "place", {}, subject=task.subject, rearm="fan_out")
             return Done(data={**task.data, "superseded": True}, spawn=[anew])
+        data = {**task.data, "since": self._clock.now(), "legacy": "fuse" not in self._api.features}
+        key = question(task.key, data, wishes).key  # raises for what cannot be asked: no money is reserved for that
         usd = self._price(task.data["seconds"], expected_tokens(wishes))
         trouble = self._admit(usd, task.data["seconds"] / 60)
         if trouble is not None:
             return Park("budget", self._clock.now(), trouble)
-        data = {**task.data, "since": self._clock.now(), "legacy": "fuse" not in self._api.features}
-        key = question(task.key, data, wishes).key
         # Given up once under this very key and taken up again: what never seemed to arrive may have arrived since.
         stage = "find" if data.get("given_up") == key else "submit"
         return Advance(stage, data, spend=[self._spend(task, key, usd)])

@@ -390,6 +390,17 @@ def test_an_answer_of_an_api_without_room_to_ask_for_is_not_paid_for_again(tmp_p
     assert run_virtual(life.troubles()) == {"analysis": "answer_cut_off"}
 
 
+def test_what_cannot_be_asked_takes_nothing_from_the_budget(tmp_path: Path) -> None:
+    """A prompt too long for v1.2 fails before money is reserved for it: what can be asked is asked."""
+    sections = priced(provider={"kind": "twelvelabs", "api": "v1.2"}, budget={"max_usd_per_run": 0.04})
+    long = {"job": "ask", "prompt": "Why? " * 400}
+    life = Life.at(tmp_path, **sections, jobs={"enabled": ("long", "summary"), "settings": {"long": long}})
+    life.api = OldApi(life.platform)  # type: ignore[assignment]
+    assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 3
+    assert run_virtual(life.troubles()) == {"analysis": "not_in_this_api"}
+    assert run_virtual(jobs_with_results(life)) == ["summary"]
+
+
 def spoiled(field: str, only_first: bool) -> Any:
     """Return a platform that answers one field badly; ``only_first``: not when it is corrected."""
 
