@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from pipeline.config import Settings, load
 from pipeline.errors import ConfigError
+from pipeline.source.canon import youtube
 
 
 def write(folder: Path, text: str) -> Path:
@@ -57,6 +58,16 @@ def test_relative_paths_in_the_file_count_from_its_folder(tmp_path: Path) -> Non
         tmp_path / "p",
     )
     assert settings.run.manifests == (str(tmp_path / "a.csv"), "-", "https://h/v.mp4", "/abs/b.txt")
+
+
+def test_youtube_in_any_form_is_no_path_of_the_file(tmp_path: Path) -> None:
+    """What the command line takes for YouTube, the file may name as well; a file that is called like an id is a file."""
+    forms = ["youtu.be/dQw4w9WgXcQ", "//www.youtube.com/@x", "YouTube.com/playlist?list=PL0123456789ab", "dQw4w9WgXcQ"]
+    assert all(youtube(form) is not None for form in forms)
+    text = f"[run]\nmanifests = {[*forms, 'myyoutube.com/a', 'named_as_id']}\n"
+    (tmp_path / "named_as_id").touch()
+    settings = load(write(tmp_path, text), env={})
+    assert settings.run.manifests == (*forms, str(tmp_path / "myyoutube.com/a"), str(tmp_path / "named_as_id"))
 
 
 def test_paths_from_flags_and_environment_stay_as_typed(tmp_path: Path) -> None:
