@@ -86,7 +86,7 @@ def _folders(settings: Settings) -> Iterator[Finding]:
 
 def _folder(name: str, path: Path, *, database: bool) -> Iterator[Finding]:
     there = path.absolute()
-    while not there.exists():
+    while not os.path.exists(there):  # also where one may not look
         there = there.parent
     kind = file_system(there)
     if database and kind in _NETWORK:

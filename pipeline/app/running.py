@@ -22,7 +22,7 @@ from pipeline.app.listing import index_lines
 from pipeline.app.looking import names_of, reason
 from pipeline.app.platforms import Provider, choose, opened
 from pipeline.app.queries import Standing, gravest, standing
-from pipeline.app.state import claimed, database_file, writing
+from pipeline.app.state import claimed, has_database, writing
 from pipeline.clock import SystemClock, iso
 from pipeline.config import Settings
 from pipeline.engine.gates import Ending
@@ -76,7 +76,7 @@ def _check(settings: Settings, sources: Sequence[str]) -> None:
     """Refuse what cannot work before a folder is made for it."""
     desk_of(settings)
     choose(settings)
-    if not sources and not database_file(settings).exists():
+    if not sources and not has_database(settings):
         raise _nothing()
 
 

@@ -38,10 +38,7 @@ def claimed(settings: Settings) -> Iterator[Path]:
             remedy="wait for it, stop it, or give this run a state folder of its own with --state",
         ) from None
     except OSError as error:
-        raise ConfigError(
-            f"{folder}: the state folder cannot be used ({error.strerror or error})",
-            remedy="set [run] state (or --state) to a folder on a local disk that you may write",
-        ) from None
+        raise _unusable(folder, error) from None
     try:
         _sign(folder)
         yield folder
@@ -64,9 +61,9 @@ def holder(settings: Settings) -> str:
     """Return who works on the state folder right now, in words; empty if nobody does."""
     folder = settings.run.state
     lock = FileLock(folder / _LOCK, timeout=0, mode=0o600)
-    if not (folder / _LOCK).exists():
-        return ""
     try:
+        if not (folder / _LOCK).exists():
+            return ""
         lock.acquire()
     except Timeout:
         pass
@@ -87,6 +84,25 @@ def database_file(settings: Settings) -> Path:
     return settings.run.state / _DATABASE
 
 
+def has_database(settings: Settings) -> bool:
+    """Tell whether anything has been run on this state folder.
+
+    Raises:
+        ConfigError: that cannot be told, e.g. in a folder of somebody else's.
+    """
+    try:
+        return database_file(settings).exists()
+    except OSError as error:
+        raise _unusable(settings.run.state, error) from None
+
+
+def _unusable(folder: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"{folder}: the state folder cannot be used ({error.strerror or error})",
+        remedy="set [run] state (or --state) to a folder on a local disk that you may write",
+    )
+
+
 def need_database(settings: Settings) -> Path:
     """Return where the database is.
 
@@ -94,7 +110,7 @@ def need_database(settings: Settings) -> Path:
         ConfigError: there is none yet.
     """
     path = database_file(settings)
-    if not path.exists():
+    if not has_database(settings):
         raise ConfigError(
             f"{path.parent}: nothing has been run here yet", remedy="`reelmill run FILE…`, or check --state"
         )
@@ -133,7 +149,7 @@ async def reading(settings: Settings) -> AsyncIterator[Database]:
 @asynccontextmanager
 async def existing(settings: Settings) -> AsyncIterator[Database | None]:
     """Open the database read-only if there is one."""
-    if not database_file(settings).exists():
+    if not has_database(settings):
         yield None
         return
     async with reading(settings) as database:

@@ -171,7 +171,7 @@ def _cookies(rules: YouTube, now: float) -> Iterator[Finding]:
 
 def _disk(folder: Path, fetch: Fetch) -> Finding:
     there = folder.absolute()
-    while not there.exists():
+    while not os.path.exists(there):  # also where one may not look
         there = there.parent
     free = shutil.disk_usage(there).free
     wanted = fetch.max_bytes

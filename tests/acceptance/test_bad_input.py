@@ -226,6 +226,18 @@ def test_a_state_folder_that_is_a_file(here: Terminal) -> None:
     assert (here.folder / "st").read_text(encoding="utf-8") == "mine"
 
 
+def test_a_state_folder_that_cannot_be_looked_into(here: Terminal) -> None:
+    """Too long a name stands for a folder of somebody else's: exit 2 with path and remedy, no traceback; doctor says so."""
+    name = "s" * 300
+    for words in (["run"], ["plan", "good.mp4"], ["status"], ["why", "good.mp4"], ["retry", "--failed"]):
+        message, remedy = refused(here.run(*words, "--state", name))
+        assert message.startswith(f"{name}: the state folder cannot be used")
+        assert "--state" in remedy
+    ended = here.run("doctor", "--state", name, "--json")
+    assert (ended.code, ended.told) == (2, [])
+    assert [finding["name"] for finding in ended.json if finding["state"] == "bad"] == ["YouTube's patience"]
+
+
 def test_a_file_where_a_result_belongs(here: Terminal) -> None:
     """A foreign folder in the place of a result: that video fails with the place named, the others are written."""
     clips(here.folder / "films", 2, first=1)
