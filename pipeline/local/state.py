@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar, cast
 import anyio
 from filelock import FileLock, Timeout
 
-from pipeline.errors import Busy, StoreError
+from pipeline.errors import Busy, ConfigError, StoreError
 from pipeline.local import ledger, lexicon
 from pipeline.local.records import ASSETS, CHUNKS, JOBS, SESSIONS, TABLES, VIDEOS
 
@@ -82,16 +82,22 @@ class State:
 
         Raises:
             Busy: another process serves this folder.
+            ConfigError: the folder cannot be made or written.
             StoreError: the database was written by a newer version, or cannot be used.
         """
-        for name in ("", "blobs", "incoming", "sessions", "readings"):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
         try:
+            for name in ("", "blobs", "incoming", "sessions", "readings"):
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
             self._lock.acquire(blocking=False)
         except Timeout:
             raise Busy(
                 f"{self.folder}: another local platform is using this folder",
-                remedy="stop it, or name another folder with --state",
+                remedy="wait for the run or stop the platform that does, or set [platform] state to another folder",
+            ) from None
+        except OSError as error:
+            raise ConfigError(
+                f"{self.folder}: the local platform's folder cannot be used ({error.strerror or error})",
+                remedy="mend its rights, or set [platform] state to a folder that you may write",
             ) from None
         try:
             await self._run(self._open)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import StoreError
+from pipeline.errors import Busy, ConfigError, StoreError
 from pipeline.local.ledger import Entry, enter, entries
 from pipeline.local.state import State
 
@@ -64,3 +64,18 @@ async def test_a_closed_memory_says_so(tmp_path: Path) -> None:
         await state.look(entries)
     with pytest.raises(StoreError):
         await state.change(lambda db: enter(db, note("late")))
+
+
+@pytest.mark.asyncio
+async def test_a_folder_that_cannot_be_used_is_named_with_the_key_that_moves_it(tmp_path: Path) -> None:
+    """A file in its place, or another platform in it: one sentence, and the setting that there really is."""
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="file/platform: the local platform's folder cannot be used") as refused:
+        await State(tmp_path / "file" / "platform").open()
+    assert "[platform] state" in refused.value.trouble.remedy
+    state = State(tmp_path / "shared")
+    await state.open()
+    with pytest.raises(Busy) as busy:
+        await State(tmp_path / "shared").open()
+    assert "[platform] state" in busy.value.trouble.remedy
+    await state.aclose()
