@@ -92,7 +92,7 @@ def config_check(
     house.standing(settings)
     if json:
         key = {"file": settings.origin, "api_key_set": settings.api_key is not None}
-        terminal.say_json({**key, "platform": settings.provider_kind, "settings": settings.model_dump()})
+        terminal.say_json({**key, "platform": settings.provider_kind, "settings": settings.model_dump(mode="json")})
     else:
         terminal.show(tables.pairs(words.settings(settings)))
     return ExitCode.DONE

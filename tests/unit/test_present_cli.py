@@ -309,6 +309,14 @@ def test_config_check_reads_the_jobs_too(reelmill: Reelmill) -> None:
     assert (ran.code, ran.out, ran.err) == (2, "", "reelmill: no job is called 'gits'\n")
 
 
+def test_config_check_shows_settings_that_hold_a_secret(reelmill: Reelmill) -> None:
+    """A proxy may carry a password: that it is set is shown, what it is is not, and --json does not stumble over it."""
+    ran = reelmill("config", "check", "--json", env={"REELMILL_YOUTUBE__PROXY": "socks5://me:hunter2@127.0.0.1:1"})
+    assert ran.code == 0, ran.err
+    assert json.loads(ran.out)["settings"]["youtube"]["proxy"] == "**********"
+    assert "hunter2" not in ran.out + ran.err
+
+
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
