@@ -82,6 +82,7 @@ def config_check(
     """Check the configuration and show what is in force. With --json every setting; never the key."""
     from pipeline import app as house
     from pipeline.present import tables, terminal, words
+    from pipeline.source.youtube_options import checked
 
     flags = {
         "run.state": state, "run.output": output, "provider.kind": provider, "jobs.enabled": names(jobs),
@@ -90,6 +91,7 @@ def config_check(
     settings = load_settings(config, flags)
     house.desk_of(settings)  # every job and its parameters, as a run would read them
     house.standing(settings)
+    checked(settings.youtube.options)
     if json:
         key = {"file": settings.origin, "api_key_set": settings.api_key is not None}
         terminal.say_json({**key, "platform": settings.provider_kind, "settings": settings.model_dump(mode="json")})

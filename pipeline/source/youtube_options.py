@@ -45,10 +45,22 @@ def checked(options: Mapping[str, Any]) -> dict[str, Json]:
             )
         if not isinstance(value, kinds) or isinstance(value, bool):
             raise ConfigError(f"[youtube.options] {name}: should be {' or '.join(kind.__name__ for kind in kinds)}")
-    for extractor in options.get("extractor_args", {}):
+    for runtime, given in options.get("js_runtimes", {}).items():
+        if not isinstance(given, Mapping):
+            raise ConfigError(f"[youtube.options] js_runtimes: {runtime} should be a table, e.g. {runtime} = {{}}")
+    for extractor, given in options.get("extractor_args", {}).items():
         if not str(extractor).startswith(_EXTRACTORS):
             raise ConfigError(f"[youtube.options] extractor_args: '{extractor}' is not an extractor of YouTube")
+        if not isinstance(given, Mapping) or not all(map(_is_words, given.values())):
+            raise ConfigError(
+                f"[youtube.options] extractor_args: {extractor} should be a table of lists of texts",
+                remedy='e.g. extractor_args = { youtube = { player_client = ["web"] } }',
+            )
     return dict(options)
+
+
+def _is_words(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(word, str) for word in value)
 
 
 def quiet_limit(options: Mapping[str, Json], forced_wait: float = 0.0) -> float:

@@ -309,6 +309,14 @@ def test_config_check_reads_the_jobs_too(reelmill: Reelmill) -> None:
     assert (ran.code, ran.out, ran.err) == (2, "", "reelmill: no job is called 'gits'\n")
 
 
+def test_config_check_reads_the_options_of_yt_dlp_too(reelmill: Reelmill, tmp_path: Path) -> None:
+    """What a run would refuse is not called usable."""
+    (tmp_path / "reelmill.toml").write_text('[youtube]\noptions = { cookiefile = "x" }\n', encoding="utf-8")
+    ran = reelmill("config", "check")
+    assert (ran.code, ran.out) == (2, "")
+    assert "[youtube.options] cookiefile" in ran.err
+
+
 def test_config_check_shows_settings_that_hold_a_secret(reelmill: Reelmill) -> None:
     """A proxy may carry a password: that it is set is shown, what it is is not, and --json does not stumble over it."""
     ran = reelmill("config", "check", "--json", env={"REELMILL_YOUTUBE__PROXY": "socks5://me:hunter2@127.0.0.1:1"})

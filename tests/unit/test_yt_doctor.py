@@ -166,6 +166,23 @@ def test_what_cannot_work_is_refused_with_its_place(tmp_path: Path, youtube: str
     assert "hunter2" not in str(caught.value.trouble)
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"extractor_args": {"youtube": "player_client=web"}}, "youtube should be a table of lists of texts"),
+        ({"extractor_args": {"youtube": {"player_client": "web"}}}, "youtube should be a table of lists of texts"),
+        ({"extractor_args": {"youtube": {"player_client": [1]}}}, "youtube should be a table of lists of texts"),
+        ({"js_runtimes": {"node": "/usr/bin/node"}}, "node should be a table"),
+    ],
+)
+def test_options_of_the_wrong_shape_are_refused_and_not_tried(given: dict[str, Any], said: str) -> None:
+    """yt-dlp would fall over them, or read a text as its letters: no video may fail for that."""
+    with pytest.raises(ConfigError, match=said):
+        options.checked(given)
+    good = {"extractor_args": {"youtube": {"player_client": ["web"]}}, "js_runtimes": {"node": {"path": "/n"}}}
+    assert options.checked(good) == good
+
+
 def test_every_request_of_the_worker_carries_the_provider_and_the_proxy() -> None:
     """Look, download, captions, thumbnail and list: none goes another way."""
     rules = YouTube.model_validate(
