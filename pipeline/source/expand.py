@@ -156,10 +156,12 @@ class _Expansion:
 
     def _match(self, base: str, parts: Sequence[str], deep: bool) -> Iterator[str | BadLine]:
         """Yield what fits the parts below ``base``; ``deep`` once ``**`` has been passed: it visits the folders itself."""
+        inside = os.path.join(base, parts[0]) if parts else base
         if not parts:
             yield from self._matched(base, deep)
+        elif "[" in parts[0] and os.path.lexists(inside):  # "Season [1]" is a folder's name more often than a pattern
+            yield from self._match(inside, parts[1:], deep)
         elif not _MAGIC.search(parts[0]):
-            inside = os.path.join(base, parts[0])
             if os.path.lexists(inside):
                 yield from self._match(inside, parts[1:], deep)
         elif os.path.isdir(base) and os.path.realpath(base) not in self.ours:

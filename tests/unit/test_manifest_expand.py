@@ -184,3 +184,12 @@ def test_videos_and_lists_of_youtube_are_items_of_their_own(tmp_path: Path) -> N
     (bad,) = expand(Line("https://www.youtube.com/@Name", "here", title="All of it"))
     assert isinstance(bad, BadLine)
     assert bad.trouble.code == "one_name_many_videos"
+
+
+def test_a_folder_with_brackets_in_its_name_is_itself(tmp_path: Path) -> None:
+    """What is there under the very name is meant, also in front of a pattern; else brackets are a pattern as ever."""
+    tree(tmp_path, "films [2024]/a.mp4", "films [2024]/Season [1]/b.mp4", "films 2/c.mp4")
+    assert names(tmp_path, "films [2024]/*.mp4") == ["films [2024]/a.mp4"]
+    assert names(tmp_path, "films [2024]/**/b*") == ["films [2024]/Season [1]/b.mp4"]
+    assert names(tmp_path, "*/Season [1]/*.mp4") == ["films [2024]/Season [1]/b.mp4"]
+    assert names(tmp_path, "films [2]/*.mp4") == ["films 2/c.mp4"]
