@@ -101,13 +101,13 @@ def media_url(text: str, *, private: bool = False) -> Meaning:
         return _refuse("unsupported_url", f"Addresses of type {scheme}:// are not supported.", remedy)
     if problem := _problem(text, parts, host):
         return problem
-    if not private and is_private(host):
-        remedy = "set [source] allow_private_urls = true if you mean it"
-        return _refuse("private_url", f"{host} is an address of this machine or of a private network.", remedy)
     try:
         name = host if ":" in host or host.isascii() else host.encode("idna").decode()
     except UnicodeError:
         return _refuse("bad_url", "The host name cannot be read.", "check the address in a browser")
+    if not private and (is_private(host) or is_private(name)):  # wide letters and dots become plain ones only there
+        remedy = "set [source] allow_private_urls = true if you mean it"
+        return _refuse("private_url", f"{host} is an address of this machine or of a private network.", remedy)
     where = f"[{name}]" if ":" in name else name
     netloc = where if port in (None, _PORTS[scheme]) else f"{where}:{port}"
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")

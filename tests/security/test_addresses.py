@@ -76,6 +76,10 @@ INSIDE = (
     "127.0.0.1.",
     "①②⑦.⓪.⓪.①",
     "127。0。0。1",
+    "10.0.0.0x１",
+    "a.b。localhost",
+    "metadata.google。internal",
+    "printer.ｌocal",
 )
 OUTSIDE = ("93.184.216.34", "example.com", "[2606:2800:220:1::1]", "cdn.example.co.uk", "172.32.0.1", "11.0.0.1")
 TRICKS = (
