@@ -28,7 +28,8 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
     """
     async with reading(settings) as database:
         counts = await database.counts()
-        troubled = await database.tasks(Selection(states=(State.FAILED, State.HELD), limit=limit))
+        stopped = Selection(states=(State.FAILED, State.HELD), limit=limit)
+        troubled = await database.tasks(stopped) if limit else []  # to the store, 0 means all
         usd, minutes, _ = await database.spent()
         names = await names_of(database, troubled)
         return StatusView(

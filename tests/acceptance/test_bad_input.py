@@ -104,6 +104,7 @@ def test_missing_empty_broken(here: Terminal) -> None:
         assert why.code == 0
         assert name in why.out
         assert "→" in why.out
+    assert [len(here.run("status", "-n", n, "--json").json["attention"]) for n in ("2", "0")] == [2, 0]
 
 
 def test_what_the_platform_would_refuse(here: Terminal) -> None:
