@@ -304,6 +304,10 @@ def _fold_jobs(raw: dict[str, Any]) -> None:
         raw["jobs"] = {**rest, "settings": {**tables, **rest.get("settings", {})}}
 
 
+#: Lists, which the environment gives separated by commas.
+_MANY = frozenset({("run", "manifests"), ("index", "addons"), ("jobs", "enabled"), ("source", "extensions"), *LISTS})
+
+
 def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in env.items():
@@ -314,8 +318,8 @@ def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
                 if not isinstance(table.get(section), dict):
                     table[section] = {}
                 table = table[section]
-            many = (sections[0], key) in {("run", "manifests"), ("jobs", "enabled"), ("source", "extensions"), *LISTS}
-            table[key] = [v.strip() for v in value.split(",")] if many else value
+            many = (sections[0], key) in _MANY
+            table[key] = [v.strip() for v in value.split(",") if v.strip()] if many else value
     return found
 
 

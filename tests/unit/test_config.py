@@ -88,9 +88,10 @@ def test_the_environment_reaches_lists_and_nested_tables() -> None:
     """Lists are separated by commas; limits are one table deeper; foreign and unstructured names are left alone."""
     env = {
         "REELMILL_JOBS__ENABLED": "gist, ask", "REELMILL_LIMITS__ANALYZE__REQUESTS_PER_MINUTE": "30", "REELMILL_CONFIG": "x",
-        "REELMILL_RUN__STRICT": "true", "PATH": "/bin",
+        "REELMILL_RUN__STRICT": "true", "PATH": "/bin", "REELMILL_INDEX__ADDONS": "thumbnail", "REELMILL_RUN__MANIFESTS": "",
     }  # fmt: skip
     settings = load(None, env=env)
+    assert (settings.index.addons, settings.run.manifests) == (("thumbnail",), ())
     assert settings.jobs.enabled == ("gist", "ask")
     assert settings.limits.analyze.requests_per_minute == 30
     assert settings.limits.read.requests_per_minute == 120
