@@ -44,9 +44,7 @@ class Lists(Section):
     @field_validator("since")
     @classmethod
     def _day(cls, value: str) -> str:
-        if value:
-            date.fromisoformat(value)  # its words name what is wrong
-        return value
+        return date.fromisoformat(value).isoformat() if value else value  # its words name what is wrong
 
 
 class YouTube(Section):

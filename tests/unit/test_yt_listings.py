@@ -140,3 +140,11 @@ def test_a_channel_is_listed_as_its_one_playlist_of_uploads() -> None:
     assert address_of(by_id, "") == uploads
     assert address_of(by_name, "") == "https://www.youtube.com/@name"
     assert address_of(by_name, channel) == uploads
+
+
+def test_a_day_in_any_form_is_the_same_day() -> None:
+    """Days are also written without hyphens, or by their week: the look before a download compares them as text."""
+    for day in ("2026-01-31", "20260131", "2026-W05-6"):
+        bounds = bounds_of(Lists(since=day))
+        assert outside(bounds, "20260201", None) is None
+        assert outside(bounds, "20260130", None) is not None
