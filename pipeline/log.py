@@ -117,6 +117,11 @@ def setup(
         root.addHandler(Foreign(logging.WARNING))
 
 
+def is_set_up() -> bool:
+    """Return whether :func:`setup` was called: without it, lines go to stdout, unredacted and with every local variable."""
+    return structlog.is_configured()
+
+
 def detailed() -> bool:
     """Return whether debug events are wanted: asking costs less than making one that nobody sees."""
     return _wanted <= _LEVELS["debug"]

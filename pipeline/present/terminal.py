@@ -132,6 +132,8 @@ def _tell_failure(failure: Failure, secrets: list[str]) -> int:
 
     redact = log.Redactor(secrets).clean
     if failure.cause is not None:
+        if not log.is_set_up():  # it crashed over its own arguments
+            log_to_stderr("info", "auto", secrets)
         log.get("cli").error("crashed", exc_info=failure.cause)
     tell(f"reelmill: {clean(redact(failure.message))}")
     if failure.remedy:

@@ -18,6 +18,7 @@ from pipeline import errors
 from pipeline.__main__ import main
 from pipeline.config import Settings
 from pipeline.model import Lane, State, Task, Trouble
+from pipeline.present.terminal import guard
 from pipeline.views import BadLine, Finding, ItemView, Plan, Reopened, RunReport, StatusView
 
 REPORT = RunReport(
@@ -354,6 +355,22 @@ def test_a_crash_is_one_line_and_a_redacted_traceback_in_the_log(reelmill: Reelm
     assert told[0] == "reelmill: unexpected RuntimeError: bad answer for *** at https://h/x?***"
     assert "Traceback" in json.loads(logged)["exception"]
     assert "tlk_secret" not in ran.err
+
+
+def test_a_crash_before_the_log_is_set_up_keeps_to_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+    """A command may fall over its own arguments: stdout is data even then, and no secret is shown."""
+
+    def crash() -> int:
+        key = "tlk_secret"
+        raise RuntimeError(f"cannot read {key}")
+
+    structlog.reset_defaults()
+    assert guard(crash, lambda: ["tlk_secret"]) == 1
+    structlog.reset_defaults()
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "Traceback" in json.loads(err.splitlines()[0])["exception"]
+    assert "tlk_secret" not in err
 
 
 def test_a_key_from_a_file_is_not_shown_either(reelmill: Reelmill) -> None:
