@@ -68,7 +68,7 @@ def threshold(given: str | None) -> str:
 
 def score(given: str | None, ratio: float | None) -> Any:
     """Return a classification's threshold: a number, or a table where a least share is named, too."""
-    if given is not None and not given.isdigit():
+    if given is not None and not (given.isdecimal() and len(given) <= 3):
         raise _wrong(f"--threshold {given!r}: a classification takes a number from 0 to 100", "--threshold 75")
     if ratio is None:
         return "" if given is None else int(given)

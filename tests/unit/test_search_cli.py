@@ -101,6 +101,8 @@ def test_classify_reads_classes(reelmill: Reelmill) -> None:
         (("classify", "--class", "=x"), "--class '=x': should be KEY=VALUE"),
         (("classify", "--class", "A="), "--class 'A=': should be KEY=VALUE"),
         (("classify", "--class", "A", "--threshold", "high"), "--threshold 'high'"),
+        (("classify", "--class", "A", "--threshold", "²"), "--threshold '²'"),
+        (("classify", "--class", "A", "--threshold", "9" * 5000), "--threshold '999"),
         (("classify", "--class", "A", "--threshold", "101"), "classify: threshold should be"),
         (("indexes", "create"), "indexes create: name the index"),
         (("indexes", "delete"), "indexes delete: name the index"),
