@@ -65,7 +65,7 @@ def probe_of(event: Mapping[str, Any]) -> Probe:
     Raises:
         InputError: it describes no single video.
     """
-    info = event.get("info")
+    info = _sound(event.get("info"))
     if not isinstance(info, dict) or not info.get("id"):
         raise InputError("The address names no single video.", code="bad_ref", remedy="name the video itself")
     return Probe(
@@ -177,6 +177,17 @@ def _matching(names: Sequence[str], language: str) -> str | None:
 
 def _exactly(names: Sequence[str], language: str) -> str | None:
     return next((name for name in names if name.lower() == language.lower()), None) if language else None
+
+
+def _sound(value: Any) -> Any:
+    """Return the value with halves of characters made whole or replaced: a site may cut texts in the middle of one, and
+    nothing that is written to a file or sent takes a half.
+    """
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_sound(entry) for entry in value]
+    return {_sound(name): _sound(entry) for name, entry in value.items()} if isinstance(value, dict) else value
 
 
 def _number(value: Any) -> float | None:

@@ -294,6 +294,20 @@ def test_one_caption_track_is_chosen_and_never_a_translation(
     assert caption_track(probe(**info), wanted) == track
 
 
+def test_half_a_character_in_a_title_costs_no_video(tmp_path: Path) -> None:
+    """The record of the file is written and read again, and the title can be sent."""
+    found = probe(title="cut \ud83d", description="\ud83d\ude00", categories=["\udc00"])
+    assert found.title == found.about["title"] == "cut \ufffd"
+    assert (found.about["description"], found.about["categories"]) == ("\U0001f600", ["\ufffd"])
+    with JobFolder(tmp_path, V) as folder:
+        media = folder.path / "v.mp4"
+        media.write_bytes(b"x")
+        folder.finish(Finished(media, 1, "s", found.about))
+        done = folder.finished()
+        assert done is not None
+        assert done.about["title"] == "cut \ufffd"
+
+
 @given(st.dictionaries(st.text(max_size=12), st.none() | st.integers() | st.text(max_size=5) | st.booleans()))
 def test_odd_answers_of_a_worker_do_not_crash_the_reader(info: dict[str, Any]) -> None:
     """Whatever stands in the fields, a look is read or refused."""
