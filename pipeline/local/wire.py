@@ -108,8 +108,11 @@ def error_response(path: str, error: ApiError) -> Response:
 
 
 def dump(value: Json) -> bytes:
-    """Return JSON text as bytes."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    """Return JSON text as bytes; half a surrogate pair, which JSON may hold and UTF-8 may not, stays escaped."""
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":")).encode()
 
 
 def reply(value: Json, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

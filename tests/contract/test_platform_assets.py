@@ -56,6 +56,20 @@ async def test_an_upload_is_processing_first_and_ready_later(tmp_path: Path) -> 
 
 
 @pytest.mark.asyncio
+async def test_half_a_character_in_the_metadata_breaks_no_list(tmp_path: Path) -> None:
+    """What was taken is answered, at once and in every later list."""
+    async with platform(tmp_path) as (_, client):
+        answer = await client.post(
+            "/assets",
+            data={"method": "direct", "user_metadata": '{"title": "cut \\ud83d"}'},
+            files={"file": ("a.mp4", VIDEO)},
+        )
+        assert (answer.status_code, answer.json()["user_metadata"]) == (201, {"title": "cut \ud83d"})
+        listed = await client.get("/assets")
+        assert [asset["user_metadata"] for asset in listed.json()["data"]] == [{"title": "cut \ud83d"}]
+
+
+@pytest.mark.asyncio
 async def test_a_file_that_cannot_be_read_fails_with_a_message_and_no_code(tmp_path: Path) -> None:
     """A broken file becomes a failed asset with error.message; so does a picture size outside the limits."""
     async with platform(tmp_path) as (_, client):
