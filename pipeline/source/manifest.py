@@ -130,10 +130,10 @@ def _sniff(feed: Feed) -> Form:
     passed: list[lines.Text | lines.Bad] = []
     form: Form = "text"
     for entry in feed:
-        passed.append(entry)
         text = entry.text.strip()
         if isinstance(entry, lines.Text) and not text:
-            continue
+            continue  # no form needs them, and there can be any number
+        passed.append(entry)
         names = {name.strip().strip('"').lower() for name in text.replace(";", ",").replace("\t", ",").split(",")}
         if text.startswith("{"):
             form = "jsonl"

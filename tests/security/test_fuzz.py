@@ -96,6 +96,7 @@ def count(path):
 LONG = (
     ("list.txt", b"film.mp4\n", 60_000),
     ("list.csv", b"source,id\n", 60_000),
+    ("list", b"\n", 1_000_000),
     ("list.txt", b"x" * MEGABYTE, 20),
     ("list.csv", b'"', 500_000),
     ("list.csv", b'"a\n', 200_000),
