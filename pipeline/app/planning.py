@@ -73,6 +73,7 @@ class _Planner:
         self._sum = _Sum()
         self._provider = choose(settings).identity
         self._contents: set[str] = set()
+        self._ceilings = _ceilings(settings)
 
     async def batch(self, batch: Sequence[Item | BadLine], database: Database | None) -> None:
         """Add a batch of entries to the sums."""
@@ -149,7 +150,7 @@ class _Planner:
                 return float(task.data["seconds"]), int(task.data.get("size", 0)), ""
         if item.kind != "file":
             return None, 0, ""
-        return await anyio.to_thread.run_sync(_peek, item.locator)
+        return await anyio.to_thread.run_sync(_peek, item.locator, self._ceilings)
 
     def _add(self, row: PlanRow) -> None:
         total = self._sum
@@ -185,7 +186,15 @@ class _Planner:
         )
 
 
-def _peek(path: str) -> tuple[float | None, int, str]:
+def _ceilings(settings: Settings) -> Ceilings:
+    """Return what the dialect takes, as a run will ask its client."""
+    from pipeline.provider.v1_2 import V12
+    from pipeline.provider.v1_3 import V13
+
+    return (V12 if settings.provider.api == "v1.2" else V13).ceilings
+
+
+def _peek(path: str, ceilings: Ceilings) -> tuple[float | None, int, str]:
     from pipeline.source.files import look_into
     from pipeline.source.preflight import check
 
@@ -193,5 +202,5 @@ def _peek(path: str) -> tuple[float | None, int, str]:
         facts = look_into(Path(path))
     except ReelmillError as error:
         return None, 0, error.trouble.message
-    trouble = check(facts, Ceilings())
+    trouble = check(facts, ceilings)
     return facts.seconds, facts.size, trouble.message if trouble is not None else ""

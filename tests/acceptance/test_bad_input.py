@@ -119,6 +119,15 @@ def test_what_the_platform_would_refuse(here: Terminal) -> None:
     assert "4 s or more" in found["video_too_short"]["message"]
 
 
+def test_a_plan_knows_the_limits_of_the_api_that_is_spoken(here: Terminal) -> None:
+    """v1.2 takes 2 GB, v1.3 ten: what a run would refuse has no price in its plan."""
+    with (here.folder / "good.mp4").open("r+b") as file:
+        file.truncate(3_000_000_000)  # a hole, not bytes
+    for api, action in (("v1.3", "new"), ("v1.2", "failed")):
+        (row,) = here.run("plan", "good.mp4", "--json", env={"REELMILL_PROVIDER__API": api}).json["rows"]
+        assert (row["action"], "GB" in row["problem"]) == (action, api == "v1.2"), row
+
+
 # --------------------------------------------------------------------------------------------------------------- lists
 
 
