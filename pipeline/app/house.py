@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -67,7 +70,7 @@ def entries_of(settings: Settings, sources: Sequence[str], desk: Desk) -> Iterat
     ours = [settings.run.output, settings.run.state]
     lines = read_lines(
         sources,
-        stdin=sys.stdin.buffer,
+        stdin=sys.stdin.buffer if sys.stdin is not None else _Closed(),
         cwd=Path.cwd(),
         known_job=desk.known,
         extensions=settings.source.extensions,
@@ -77,6 +80,14 @@ def entries_of(settings: Settings, sources: Sequence[str], desk: Desk) -> Iterat
             yield line
         else:
             yield from expand(line, settings.source, ours)
+
+
+class _Closed(BytesIO):
+    """The stdin of a process that was started without one: only who names it is told."""
+
+    def readline(self, _size: int | None = -1, /) -> bytes:
+        """Raise what reading it raises."""
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
 def price_of(settings: Settings) -> Price:

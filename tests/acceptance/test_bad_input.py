@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,14 @@ def test_a_binary_list(here: Terminal) -> None:
     (found,) = troubled(here, "list.txt")
     assert found["place"].startswith("list.txt")
     assert "not text" in found["message"]
+
+
+def test_without_a_stdin(here: Terminal) -> None:
+    """Service managers start programs with nothing there: only a list that is to come from it is a bad line."""
+    plan = here.run("plan", "good.mp4", "-", "--json", before=lambda: os.close(0))
+    assert plan.code == 0, plan.err
+    assert plan.json["counts"] == {"new": 1}
+    assert [line["trouble"]["code"] for line in plan.json["bad_lines"]] == ["manifest_unreadable"]
 
 
 def test_lists_with_all_kinds_of_lines(here: Terminal) -> None:
