@@ -34,9 +34,7 @@ class UrlPolicy:
     def check(self, url: object) -> str:
         """Return a usable address; raises ApiError (400)."""
         if self.allow == "none":
-            raise unsupported(
-                "media by URL", "Upload the file, or serve the platform with a URL policy that allows it."
-            )
+            raise unsupported("media by URL", "Download the file and name that instead.")
         if not isinstance(url, str) or len(url) > 4096:
             raise ApiError(400, "parameter_invalid", "The url parameter must be a string.")
         try:

@@ -91,7 +91,7 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         "not_supported_by_local_platform": _bad(
             "not_supported_by_local_platform",
             "the local platform cannot do this honestly",
-            "the detail says what it can do instead",
+            "its own words say what to do instead: `reelmill why ITEM` shows an item's",
         ),
         "search_option_not_supported": _bad("search_option_not_supported", "the index lacks this search option"),
         "search_option_combination_not_supported": _bad(

@@ -129,6 +129,15 @@ def test_a_plan_knows_the_limits_of_the_api_that_is_spoken(here: Terminal) -> No
         assert (row["action"], "GB" in row["problem"]) == (action, api == "v1.2"), row
 
 
+def test_what_the_local_platform_cannot_do_is_told_with_a_way_out(here: Terminal) -> None:
+    """Media by address, for one: the report says who tells what to do instead, and that is something one can do."""
+    ended = here.run("run", "https://video.example/a.mp4", "--json")
+    (trouble,) = (entry["trouble"] for entry in ended.json["troubles"])
+    assert (ended.code, trouble["code"]) == (3, "not_supported_by_local_platform")
+    assert "`reelmill why ITEM`" in trouble["remedy"]
+    assert "Download the file" in here.run("why", "https://video.example/a.mp4").out
+
+
 # --------------------------------------------------------------------------------------------------------------- lists
 
 
