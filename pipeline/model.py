@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeAlias
@@ -175,3 +175,32 @@ class Selection:
     classes: tuple[str, ...] = ()  #: trouble codes
     limit: int = 0  #: 0 = all
     after_id: int = 0  #: for reading page by page: only ids above this
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many tasks there are: ``by[kind][state]`` and ``in_lane[lane]`` = pending and running ones."""
+
+    by: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    in_lane: Mapping[str, int] = field(default_factory=dict)
+    troubles: Mapping[str, int] = field(default_factory=dict)  #: failed and held tasks by trouble code
+
+
+@dataclass(frozen=True, slots=True)
+class RunNote:
+    """One line of the run history."""
+
+    id: str
+    started: float
+    ended: float | None = None
+    exit_code: int | None = None
+    summary: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """All that is stored of one video: its tasks as first submitted, its results and its ledger entries, oldest first."""
+
+    tasks: Sequence[Task]
+    results: Sequence[Result]
+    spends: Sequence[Spend]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from pipeline.lifecycle import Transition
-from pipeline.model import Json, Lane, Parked, Placed, Result, Selection, Spend, Task, Trouble
+from pipeline.model import About, Counts, Json, Lane, Parked, Placed, Result, RunNote, Selection, Spend, Task, Trouble
 
 
 class Clock(Protocol):
@@ -101,35 +101,6 @@ class Store(Protocol):
     async def aclose(self) -> None:
         """Close the database. Idempotent."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How many tasks there are: ``by[kind][state]`` and ``in_lane[lane]`` = pending and running ones."""
-
-    by: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    in_lane: Mapping[str, int] = field(default_factory=dict)
-    troubles: Mapping[str, int] = field(default_factory=dict)  #: failed and held tasks by trouble code
-
-
-@dataclass(frozen=True, slots=True)
-class RunNote:
-    """One line of the run history."""
-
-    id: str
-    started: float
-    ended: float | None = None
-    exit_code: int | None = None
-    summary: Mapping[str, Json] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """All that is stored of one video: its tasks as first submitted, its results and its ledger entries, oldest first."""
-
-    tasks: Sequence[Task]
-    results: Sequence[Result]
-    spends: Sequence[Spend]
 
 
 class Records(Protocol):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pipeline.kit import Json, Spend
-from pipeline.ports import Journal, RunNote
+from pipeline.model import RunNote
+from pipeline.ports import Journal
 
 
 class HashMemory:

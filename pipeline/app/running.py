@@ -29,8 +29,8 @@ from pipeline.engine.gates import Ending
 from pipeline.errors import ConfigError, ReelmillError
 from pipeline.exitcodes import ExitCode
 from pipeline.ingest.feed import Fed, Feeder, objection
-from pipeline.model import Parked, Selection, State, Trouble
-from pipeline.ports import Clock, Database, Item, RunNote
+from pipeline.model import Parked, RunNote, Selection, State, Trouble
+from pipeline.ports import Clock, Database, Item
 from pipeline.views import BadLine, QueryReport, RunReport, Snapshot
 
 #: A live display: given a way to look at the run, shows it for as long as the context lasts.

@@ -6,8 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pipeline.model import Lane, Task
-from pipeline.ports import Counts
+from pipeline.model import Counts, Lane, Task
 from pipeline.views import LaneView
 
 _WINDOW = 60.0

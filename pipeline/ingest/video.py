@@ -52,8 +52,8 @@ from pipeline.kit import (
     Trouble,
 )  # fmt: skip
 from pipeline.log import get
-from pipeline.model import Selection, State
-from pipeline.ports import About, Clock, NewUpload, Records, Session, VideoApi
+from pipeline.model import About, Selection, State
+from pipeline.ports import Clock, NewUpload, Records, Session, VideoApi
 
 log = get("video")
 

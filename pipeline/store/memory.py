@@ -11,8 +11,8 @@ from heapq import heappop, heappush
 from json import loads
 from typing import Literal
 
-from pipeline.model import Json, Lane, Parked, Placed, Selection, Spend, State, Task
-from pipeline.ports import Applied, RunNote
+from pipeline.model import Json, Lane, Parked, Placed, RunNote, Selection, Spend, State, Task
+from pipeline.ports import Applied
 from pipeline.store.memory_records import Line, MemoryRecords
 from pipeline.store.rearm import Effect, effect, merged
 from pipeline.store.rows import Entry, Move, entry_of, move_of, name, note_row, spend_row, to_json

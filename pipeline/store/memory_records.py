@@ -10,8 +10,7 @@ from itertools import islice
 from json import loads
 from pathlib import Path
 
-from pipeline.model import Parked, Result, Selection, Spend, State, Task
-from pipeline.ports import About, Counts, RunNote
+from pipeline.model import About, Counts, Parked, Result, RunNote, Selection, Spend, State, Task
 from pipeline.store.border import closed
 from pipeline.store.rows import Entry, Row, note_of, parked_of, result_of, spend_of, task_of
 

@@ -10,8 +10,7 @@ from typing import TypeAlias
 
 import anyio
 
-from pipeline.model import Json, Lane, Parked, Result, Selection, Spend, Task
-from pipeline.ports import About, Counts, RunNote
+from pipeline.model import About, Counts, Json, Lane, Parked, Result, RunNote, Selection, Spend, Task
 from pipeline.store.border import border, closed
 from pipeline.store.group import Group
 from pipeline.store.rows import TASK, Row, note_of, parked_of, result_of, spend_of, task_of, to_json

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from json import JSONEncoder, loads
 from typing import Any
 
-from pipeline.model import Json, Lane, Lease, Parked, Placed, Result, Spend, State, Task, Trouble
-from pipeline.ports import Applied, RunNote
+from pipeline.model import Json, Lane, Lease, Parked, Placed, Result, RunNote, Spend, State, Task, Trouble
+from pipeline.ports import Applied
 from pipeline.store.border import unstorable
 
 #: One row as the driver returns it: a sequence in the order of the columns asked for.

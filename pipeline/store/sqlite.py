@@ -13,8 +13,8 @@ import anyio
 import anyio.to_thread
 
 from pipeline.errors import StoreError
-from pipeline.model import Json, Lane, Parked, Placed, Selection, Spend, Task
-from pipeline.ports import Applied, RunNote
+from pipeline.model import Json, Lane, Parked, Placed, RunNote, Selection, Spend, Task
+from pipeline.ports import Applied
 from pipeline.store import queries, schema
 from pipeline.store.border import border
 from pipeline.store.group import Group
