@@ -29,7 +29,7 @@ from pipeline.source.preflight import check
 from pipeline.source.sidecars import read_captions
 from pipeline.source.youtube_process import Crew, Launch, Worker
 from tests.clips import clip_bytes
-from tests.faults.disk import silent
+from tests.disk import silent
 from tests.faults.worlds import World
 
 _NOBODY = 2**30  #: a process number that no Linux gives out: ending the worker's group must reach nobody

@@ -227,7 +227,7 @@ class Studio:
         """Return a second night that finds one folder gone."""
 
         def delete(world: World) -> None:
-            world.disk.remove_tree(min(name for name in world.disk.root.names if name != "results.jsonl"))
+            world.disk.remove(min(name for name in world.disk.root.names if name != "results.jsonl"))
 
         return self._scene("a deleted result", self.night(2, delete), before=[self.night(2)])
 

@@ -8,8 +8,8 @@ from random import Random
 from time import process_time
 
 from pipeline.views import RunReport
+from tests.disk import silent
 from tests.fakes import Wreck
-from tests.faults.disk import silent
 from tests.faults.worlds import (
     Album,
     Make,

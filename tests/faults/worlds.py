@@ -24,8 +24,8 @@ from pipeline.ports import Ceilings, Clock, Database, Item, Source
 from pipeline.sink.disk import DiskSink
 from pipeline.store.memory import MemoryDatabase
 from pipeline.views import RunReport
+from tests.disk import MemoryDisk, silent
 from tests.fakes import FakeApi, FakePlatform, FakeSource, Wreck, Wrecked
-from tests.faults.disk import Disk, silent
 from tests.virtual import VirtualClock, run_virtual
 
 #: Makes the sources of one process over a folder on the real disk: (that folder, clock, database, settings, watch).
@@ -39,13 +39,13 @@ class World:
     clock: VirtualClock
     database: MemoryDatabase
     platform: FakePlatform
-    disk: Disk
+    disk: MemoryDisk
 
     @classmethod
     def new(cls, output: Path, **platform: Any) -> World:
         """Return a world in which nothing has happened yet."""
         clock = VirtualClock()
-        return cls(clock, MemoryDatabase(), FakePlatform(clock, **platform), Disk(str(output)))
+        return cls(clock, MemoryDatabase(), FakePlatform(clock, **platform), MemoryDisk(str(output)))
 
     def listen(self, tell: Callable[[str], None]) -> None:
         """Have each change outside of databases and platforms told, too."""
@@ -240,7 +240,7 @@ def _key(task: Task) -> str:
     return task.subject if task.kind == "indexing" else task.key
 
 
-def _files(disk: Disk) -> Iterable[tuple[str, bytes]]:
+def _files(disk: MemoryDisk) -> Iterable[tuple[str, bytes]]:
     for name, content in disk.files().items():
         if name.endswith("video.json"):
             kept = json.loads(content)

@@ -9,7 +9,7 @@ from typing import Literal
 from pipeline.kit import Task
 from pipeline.model import Lane, Selection
 from pipeline.ports import Applied
-from tests.simulation.disk import File, Folder
+from tests.disk import File, Folder
 from tests.simulation.watch import Watched, WatchedDisk
 from tests.simulation.world import World
 

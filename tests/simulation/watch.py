@@ -13,7 +13,7 @@ from pipeline.kit import Task
 from pipeline.model import Lane, Placed, Selection, State
 from pipeline.ports import Applied, OutFile, Sink
 from pipeline.store.memory import MemoryDatabase
-from tests.simulation.disk import File, Folder, MemoryDisk
+from tests.disk import File, Folder, MemoryDisk
 from tests.simulation.ledger import Broken
 from tests.simulation.wire import Accidents, Life
 

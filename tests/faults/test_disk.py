@@ -10,7 +10,7 @@ import pytest
 from pipeline.errors import Transient
 from pipeline.kit import OutFile
 from pipeline.sink.disk import DiskSink
-from tests.simulation.disk import MemoryDisk
+from tests.disk import MemoryDisk
 from tests.virtual import run_virtual
 
 FOLDER = "film--abcdefgh"

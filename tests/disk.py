@@ -1,7 +1,7 @@
 """The ``os`` of the sink: a disk in memory that knows what a power failure would leave.
 
 Every change is in the page cache first. ``fsync`` of a file keeps its content, ``fsync`` of a folder keeps its names, and
-nothing else does.
+nothing else does. After a power failure some of the rest is found: ``fail`` draws what, ``lost`` and ``torn`` are its ends.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _put(names: dict[str, Node], changes: dict[str, Node | None]) -> None:
             names[name] = node
 
 
-def _silent(_what: str) -> None:
+def silent(_what: str) -> None:
     """Nobody watches."""
 
 
@@ -62,17 +62,27 @@ class MemoryDisk:
     """Everything of ``os`` that the sink uses; what it does not know, it takes from the real module.
 
     ``watch`` is told before and after each change, and in the middle of each write; what it raises happens there.
+    Descriptors and the watch belong to the process: a copy of the disk has none.
     """
 
     def __init__(self, mount: str) -> None:
         self._mount = mount
         self.root = Folder()
-        self.watch: Callable[[str], None] = _silent
+        self.watch: Callable[[str], None] = silent
         self._open: dict[int, Node] = {}
         self._next = 1000
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
         return getattr(os, name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"mount": self._mount, "root": self.root}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        MemoryDisk.__init__(self, state["mount"])
+        self.root = state["root"]
 
     # ---------------------------------------------------------------------------------------------- from outside
 
@@ -109,6 +119,14 @@ class MemoryDisk:
         self._open.clear()
         self.root = _after(self.root, rng, least)
 
+    def lost(self) -> None:
+        """Lose the power: nothing is there that was not synced."""
+        self.root = _lost(self.root)
+
+    def torn(self) -> None:
+        """Lose the power: every name is there, and of every content that was not synced, the first half."""
+        self.root = _torn(self.root)
+
     # --------------------------------------------------------------------------------------------------- changes
 
     def mkdir(self, name: str, mode: int = 0o777, *, dir_fd: int) -> None:
@@ -116,9 +134,9 @@ class MemoryDisk:
         where = self._folder(dir_fd)
         if name in where.names:
             raise _error(errno.EEXIST)
-        self.watch(f"mkdir {name}")
+        self.watch(f"disk.mkdir {name}")
         where.change({name: Folder()})
-        self.watch(f"mkdir {name} done")
+        self.watch(f"disk.mkdir {name} done")
 
     def open(self, name: str | os.PathLike[str], flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
         """See ``os.open``; without a folder only the mount can be opened."""
@@ -130,10 +148,10 @@ class MemoryDisk:
         if flags & os.O_CREAT:
             if node is not None:
                 raise _error(errno.EEXIST)
-            self.watch(f"create {name}")
+            self.watch("disk.create")
             node = File()
             where.change({name: node})
-            self.watch(f"create {name} done")
+            self.watch("disk.create done")
         if node is None:
             raise _error(errno.ENOENT)
         if flags & os.O_DIRECTORY and isinstance(node, File):
@@ -144,31 +162,31 @@ class MemoryDisk:
         """See ``os.write``: in two halves, between which anything may happen."""
         node, whole = self._file(fd), bytes(content)
         before, half = node.content, len(whole) // 2
-        self.watch("write")
+        self.watch("disk.write")
         node.content = before + whole[:half]
-        self.watch("write, half")
+        self.watch("disk.write half")
         node.content = before + whole
-        self.watch("write done")
+        self.watch("disk.write done")
         return len(whole)
 
     def fsync(self, fd: int) -> None:
         """See ``os.fsync``."""
         node = self._open[fd]
-        self.watch("fsync")
+        self.watch("disk.fsync")
         if isinstance(node, File):
             node.kept = node.content
         else:
             node.kept, node.changes = dict(node.names), []
-        self.watch("fsync done")
+        self.watch("disk.fsync done")
 
     def rename(self, old: str, new: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
         """See ``os.rename``, within one folder."""
         where = self._folder(dst_dir_fd)
         assert self._folder(src_dir_fd) is where
-        self.watch(f"rename {new}")
+        self.watch(f"disk.rename {new}")
         where.change({old: None, new: where.names[old]})
         self.shown(where, new)
-        self.watch(f"rename {new} done")
+        self.watch(f"disk.rename {new} done")
 
     def shown(self, where: Folder, name: str) -> None:
         """Be told that a file has got a name under which it can be seen."""
@@ -178,9 +196,9 @@ class MemoryDisk:
         where = self._folder(dir_fd)
         if name not in where.names:
             raise _error(errno.ENOENT)
-        self.watch(f"unlink {name}")
+        self.watch("disk.unlink")
         where.change({name: None})
-        self.watch(f"unlink {name} done")
+        self.watch("disk.unlink done")
 
     # --------------------------------------------------------------------------------------------------- looking
 
@@ -207,7 +225,8 @@ class MemoryDisk:
 
     def fdopen(self, fd: int, mode: str) -> io.BytesIO:
         """See ``os.fdopen``, for reading."""
-        return io.BytesIO(self._file(fd).content)
+        assert mode == "rb"
+        return _Stream(self, fd, self._file(fd).content)
 
     def _descriptor(self, node: Node) -> int:
         self._next += 1
@@ -224,6 +243,20 @@ class MemoryDisk:
         if not isinstance(node, Folder):
             raise _error(errno.EBADF)
         return node
+
+
+class _Stream(io.BytesIO):
+    """An open file whose end is the end of its descriptor."""
+
+    def __init__(self, disk: MemoryDisk, fd: int, content: bytes) -> None:
+        super().__init__(content)
+        self._disk, self._fd = disk, fd
+
+    def close(self) -> None:
+        """Close both."""
+        if not self.closed:
+            self._disk.close(self._fd)
+        super().close()
 
 
 def _error(number: int) -> OSError:
@@ -258,4 +291,20 @@ def _file_after(file: File, rng: Random, least: int) -> File:
     if least or file.content == file.kept:
         return File(file.content, file.content)
     content = file.content[: rng.randint(0, len(file.content))]
+    return File(content, content)
+
+
+def _lost(folder: Folder) -> Folder:
+    kept = folder.kept.items()
+    names = {name: File(node.kept, node.kept) if isinstance(node, File) else _lost(node) for name, node in kept}
+    return Folder(names, dict(names))
+
+
+def _torn(folder: Folder) -> Folder:
+    names = {name: _half(node) if isinstance(node, File) else _torn(node) for name, node in folder.names.items()}
+    return Folder(names, dict(names))
+
+
+def _half(file: File) -> File:
+    content = file.content if file.kept == file.content else file.content[: len(file.content) // 2]
     return File(content, content)
