@@ -92,11 +92,7 @@ class Forge:
         await anyio.wait_readable(self._door)
         pid = int.from_bytes(self._door.recv(8), "big")
         worker = Worker(Forked(pid, await SocketStream.from_socket(ours)), words)
-        try:
-            await worker.greet()
-        except BaseException:
-            await worker.end()
-            raise
+        await worker.greet()
         return worker
 
 

@@ -98,11 +98,18 @@ class Worker:
         return self.busy or self._jobs >= _JOBS or self._rss > _HEAVY or self._process.returncode is not None
 
     async def greet(self) -> None:
-        """Wait until it is there, and check that both sides mean the same.
+        """Wait until it is there, and check that both sides mean the same; end it where that fails or is cancelled.
 
         Raises:
             WorkerGone: ``missing`` when this Python has no yt-dlp, or an older worker script.
         """
+        try:
+            await self._meet()
+        except BaseException:  # a cancel must not leave it behind
+            await self.end()
+            raise
+
+    async def _meet(self) -> None:
         event = await self._next(_START)
         if event.get("event") != "hello" or event.get("protocol") != PROTOCOL:
             raise WorkerGone("it speaks another protocol", missing=True)
@@ -219,11 +226,7 @@ async def start(launch: Launch, environment: Mapping[str, str]) -> Worker:
         words.close()
         raise
     worker = Worker(process, words)
-    try:
-        await worker.greet()
-    except BaseException:  # a cancel must not leave it behind
-        await worker.end()
-        raise
+    await worker.greet()
     _log.debug("worker.started", pid=worker.pid, yt_dlp=worker.hello.yt_dlp, ejs=worker.hello.ejs)
     return worker
 

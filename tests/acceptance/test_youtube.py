@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from pipeline.errors import NotYet, Permanent, Throttled, Transient
 from pipeline.source.youtube_folder import JobFolder, discard
@@ -16,21 +14,6 @@ from tests.fetching import Fetching, V, build
 from tests.media_server import Blob, MediaServer, captions, plain, player
 
 VTT = b"WEBVTT\n\n00:00.000 --> 00:02.000\nHello there\n"
-
-
-@pytest.fixture
-def site() -> Iterator[MediaServer]:
-    """A site on loopback."""
-    with MediaServer() as server:
-        yield server
-
-
-@pytest_asyncio.fixture
-async def fetching(site: MediaServer, tmp_path: Path) -> AsyncIterator[Fetching]:
-    """A source with default rules."""
-    made = build(site, tmp_path)
-    yield made
-    await made.crew.aclose()
 
 
 # ---------------------------------------------------------------------------------------------------------- the good way

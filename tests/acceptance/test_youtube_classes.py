@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
@@ -67,13 +66,6 @@ def see(self, *a):
     return keep(self, *a)
 v.YoutubeIE._initial_extract = see
 """
-
-
-@pytest.fixture
-def site() -> Iterator[MediaServer]:
-    """A site on loopback."""
-    with MediaServer() as server:
-        yield server
 
 
 def settings_of(folder: Path, site: MediaServer) -> Settings:

@@ -7,7 +7,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,13 +20,6 @@ from tests.media_server import MediaServer
 from tests.streams import picture_bytes
 
 V, W, X = "dQw4w9WgXcQ", "second00001", "third000001"
-
-
-@pytest.fixture
-def site() -> Iterator[MediaServer]:
-    """A site on loopback."""
-    with MediaServer() as server:
-        yield server
 
 
 def asked(here: Place, words: str) -> list[tuple[Any, ...]]:

@@ -32,13 +32,6 @@ from tests.unit.test_yt_worker import gone
 FFMPEG = Path(imageio_ffmpeg.get_ffmpeg_exe())
 
 
-@pytest.fixture
-def site() -> Iterator[MediaServer]:
-    """A site on loopback."""
-    with MediaServer() as server:
-        yield server
-
-
 @pytest_asyncio.fixture
 async def bare(site: MediaServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Fetching]:
     """A source on a machine without ffmpeg."""

@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import Any
 
 import anyio
 import pytest
-import pytest_asyncio
 
 from pipeline.errors import Transient
 from pipeline.ports import MediaFacts
@@ -23,22 +21,6 @@ from pipeline.source.youtube_folder import JobFolder, discard
 from tests.fetching import Fetching, V, build
 from tests.forge import Forge
 from tests.media_server import Blob, MediaServer, captions
-
-
-@pytest.fixture
-def site() -> Iterator[MediaServer]:
-    """A site on loopback."""
-    with MediaServer() as server:
-        yield server
-
-
-@pytest_asyncio.fixture
-async def fetching(site: MediaServer, tmp_path: Path) -> AsyncIterator[Fetching]:
-    """A source with default rules."""
-    made = build(site, tmp_path)
-    yield made
-    await made.crew.aclose()
-
 
 # ---------------------------------------------------------------------------------------------------------------- cancels
 

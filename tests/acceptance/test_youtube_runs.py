@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,6 @@ from tests.media_server import Blob, MediaServer, captions, entry, interpreter
 V, W = "dQw4w9WgXcQ", "second00001"
 L = "PLBB231211A4F62143"
 VTT = "WEBVTT\n\n00:00.000 --> 00:02.000\nThe tide rises twice a day\n\n00:02.000 --> 00:04.500\nand falls in between\n"
-
-
-@pytest.fixture
-def site() -> Iterator[MediaServer]:
-    """A site on loopback."""
-    with MediaServer() as server:
-        yield server
 
 
 @dataclass

@@ -230,11 +230,7 @@ def fetching_outside(world: World, settings: Settings, database: Database, clock
         script: Any = Script(world.downloads, world.appointment)
         process: Process = script
         worker = Worker(process, BytesIO())
-        try:
-            await worker.greet()
-        except BaseException:
-            await worker.end()
-            raise
+        await worker.greet()
         return worker
 
     crew = Crew(Launch(), settings.lanes.download, {}, begin)
