@@ -119,7 +119,7 @@ class Terminal:
         )  # fmt: skip
         return Ended(ran.returncode, ran.stdout.decode(), ran.stderr.decode())
 
-    def start(self, *args: str, env: Mapping[str, str] | None = None) -> Running:
+    def start(self, *args: str, env: Mapping[str, str] | None = None, stdin: int = subprocess.DEVNULL) -> Running:
         """Start a command and go on."""
         logs = self.folder / "logs"
         logs.mkdir(exist_ok=True)
@@ -128,7 +128,7 @@ class Terminal:
         with out.open("wb") as stdout, err.open("wb") as stderr:
             process = subprocess.Popen(
                 [sys.executable, "-m", "pipeline", *args], cwd=self.folder,
-                env=environment(**{**self.env, **(env or {})}), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
+                env=environment(**{**self.env, **(env or {})}), stdin=stdin, stdout=stdout, stderr=stderr,
                 start_new_session=True,
             )  # fmt: skip
         running = Running(process, out, err)

@@ -65,12 +65,13 @@ def desk_of(settings: Settings) -> Desk:
 def entries_of(settings: Settings, sources: Sequence[str], desk: Desk) -> Iterator[Item | BadLine]:
     """Return every item and bad line of the sources, lazily. Reads stdin for ``-``."""
     from pipeline.source.expand import expand
+    from pipeline.source.listening import listening
     from pipeline.source.manifest import read_lines
 
     ours = [settings.run.output, settings.run.state]
     lines = read_lines(
         sources,
-        stdin=sys.stdin.buffer if sys.stdin is not None else _Closed(),
+        stdin=listening(sys.stdin) if sys.stdin is not None else _Closed(),
         cwd=Path.cwd(),
         known_job=desk.known,
         extensions=settings.source.extensions,

@@ -181,9 +181,9 @@ class Feeder:
         self.fed = Fed()
 
     async def feed(self, entries: Iterable[Item | BadLine]) -> Fed:
-        """Read everything; return what was read. The iterator runs in a worker thread."""
+        """Read all; return what was read. The iterator runs in a worker thread, for which a run that ends does not wait."""
         iterator = iter(entries)
-        while batch := await anyio.to_thread.run_sync(_take, iterator):
+        while batch := await anyio.to_thread.run_sync(_take, iterator, abandon_on_cancel=True):
             items = self._usable(batch)
             lists = [listing_task(item) for item in items if item.kind == "youtube_list"]
             if lists:

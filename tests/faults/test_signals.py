@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -112,6 +113,24 @@ def test_the_grace_ends_by_itself(tmp_path: Path, platform: Platform, films: str
     assert running.wait(10).code == 130
     assert 1.0 <= time.monotonic() - began < 10
     check_resumed(terminal, films, platform)
+
+
+def test_a_list_that_does_not_end_holds_up_no_end(tmp_path: Path) -> None:
+    """``tail -f list | reelmill run -``: one signal ends the run with 130, whatever is still to come down the pipe."""
+    terminal = Terminal(tmp_path / "here")
+    reading, writing = os.pipe()
+    running = terminal.start("run", "-", stdin=reading)
+    os.close(reading)
+    try:
+        os.write(writing, b"nothing.mp4\n" * 300)
+        until(lambda: running.said().count("line.unusable") >= 256, "the first lines to be read")
+        pause(0.3)  # until it waits for the others
+        running.signal(signal.SIGTERM)
+        ended = running.wait(10)
+        assert ended.code == 130, ended.err
+        assert ended.told == []
+    finally:
+        os.close(writing)
 
 
 @pytest.mark.slow

@@ -1,0 +1,39 @@
+"""Standard input that lets go: a pipe that says nothing for hours must not keep a process from ending."""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import threading
+from typing import Any, BinaryIO, TextIO
+
+_LOOK = 0.2  #: seconds between two looks whether anybody still wants to hear
+
+
+class _Listening(io.RawIOBase):
+    """Reads a descriptor that stays another's. It ends when the main thread does, which waits for all others to end."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer with what is there, waiting for it; 0 at the end."""
+        while not select.select([self._fd], [], [], _LOOK)[0]:
+            if not threading.main_thread().is_alive():
+                return 0
+        found = os.read(self._fd, len(buffer))
+        buffer[: len(found)] = found
+        return len(found)
+
+
+def listening(stream: TextIO) -> BinaryIO:
+    """Return the bytes of ``sys.stdin``."""
+    try:
+        return io.BufferedReader(_Listening(stream.fileno()))
+    except OSError:  # something in its place that is no file
+        return stream.buffer
