@@ -32,7 +32,8 @@ class Policy:
     """How patient a stage is."""
 
     attempts: int = 8  #: failed or lost attempts before the task fails
-    deadline: float = 86_400.0  #: seconds in one stage before a Snooze or Retry becomes a failure
+    #: Seconds in one stage before a Snooze or Retry becomes a failure; a first mishap or a loss after that begins them anew.
+    deadline: float = 86_400.0
     backoff: Backoff = field(default_factory=Backoff)
 
 
@@ -85,7 +86,9 @@ def lost(task: Task, now: float, policy: Policy, rng: Random) -> Transition:
     trouble = Trouble("lost_lease", "The process working on this ended before it could write the outcome.")
     # The delay is none for the first loss: after a crash the work goes on at once.
     after = 0.0 if task.attempt == 0 else None
-    moved = _retry(task, Retry(trouble, after=after), now, policy, rng)
+    # Nor do the hours count in which there was no run: each loss is an attempt, which bounds them by itself.
+    since = now if _late(task, now, policy) else task.stage_since
+    moved = _retry(replace(task, stage_since=since), Retry(trouble, after=after), now, policy, rng)
     return replace(moved, word="lost") if moved.state is State.PENDING else moved
 
 
@@ -136,7 +139,7 @@ def _resuming(ended: Transition, stage: str | None) -> Transition:
 
 def _wait(task: Task, outcome: Snooze, now: float, policy: Policy) -> Transition:
     trouble = outcome.trouble or task.trouble
-    if now - task.stage_since >= policy.deadline:
+    if _late(task, now, policy):
         return _end(task, State.FAILED, "failed", outcome.trouble or _overdue(task, policy))
     # Never sleep past the deadline: the last look happens when it falls due.
     due = min(now + outcome.after, task.stage_since + policy.deadline)
@@ -145,13 +148,21 @@ def _wait(task: Task, outcome: Snooze, now: float, policy: Policy) -> Transition
 
 def _retry(task: Task, outcome: Retry, now: float, policy: Policy, rng: Random) -> Transition:
     attempt = task.attempt + outcome.counted
-    if (outcome.counted and attempt >= policy.attempts) or now - task.stage_since >= policy.deadline:
+    if outcome.counted and task.attempt == 0 and _late(task, now, policy):
+        task = replace(
+            task, stage_since=now
+        )  # all that time it has waited for its turn, or for a run: that was no trying
+    if (outcome.counted and attempt >= policy.attempts) or _late(task, now, policy):
         # The count tells an exhausted task from one that can never work: the next run takes it up again by itself.
         claims = task.claims - outcome.untouched
         return replace(_end(task, State.FAILED, "failed", outcome.trouble), attempt=attempt, claims=claims)
     delay = policy.backoff.delay(max(1, attempt), rng) if outcome.after is None else outcome.after
     back = _back(task, now + delay, outcome.untouched, "retried", outcome.trouble)
     return replace(back, attempt=attempt, data=outcome.data)
+
+
+def _late(task: Task, now: float, policy: Policy) -> bool:
+    return now - task.stage_since >= policy.deadline
 
 
 def _back(task: Task, due: float, untouched: bool, word: str, trouble: Trouble | None) -> Transition:

@@ -16,7 +16,7 @@ from pipeline.model import Parked, State
 from pipeline.ports import Item
 from pipeline.views import BadLine
 from tests.engine.lives import Life, priced
-from tests.fakes import clips, items
+from tests.fakes import Wreck, clips, items
 from tests.virtual import EPOCH, run_virtual
 
 
@@ -233,3 +233,21 @@ def test_many_videos_end_in_bounded_virtual_time(tmp_path: Path) -> None:
     report = run_virtual(life.run(items(clips(tmp_path, 200))))
     assert (report.exit_code, report.items["done"]) == (0, 200)
     assert report.ended - report.started < 200 / 50 * (12 + 25 + 30) * 2
+
+
+@pytest.mark.parametrize("call", ["api.create_asset", "api.media", "api.submit_analysis", "api.analysis", "sink.write"])
+def test_what_died_on_friday_is_finished_on_monday(tmp_path: Path, call: str) -> None:
+    """The weekend is longer than any stage may take: nothing that was at work then has failed because of it."""
+    life, quiet = Life.at(tmp_path), Wreck()
+    (tmp_path / "calm").mkdir()
+    run_virtual(Life.at(tmp_path / "calm").run(items(clips(tmp_path, 3)), quiet))
+
+    async def scenario() -> None:
+        with pytest.raises(BaseExceptionGroup):
+            await life.run(items(clips(tmp_path, 3)), Wreck((1 + quiet.calls.index(call), "before")))
+        await anyio.sleep(2.5 * 86_400)
+        report = await life.run(items(clips(tmp_path, 3)), seed=2)
+        assert (report.exit_code, report.items["done"]) == (0, 3), report.troubles
+        assert set(life.platform.effects().values()) == {1}
+
+    run_virtual(scenario())

@@ -86,6 +86,16 @@ def test_a_lost_lease_is_an_attempt() -> None:
     assert lost(replace(TASK, attempt=2), NOW, POLICY, Random(1)).state is State.FAILED
 
 
+def test_the_time_in_which_nobody_tried_is_not_counted_against_a_task() -> None:
+    """Days in the queue, or without any run, are no trying: neither a death nor the first mishap after them is the end."""
+    old = replace(TASK, stage_since=NOW - 90_000)
+    taken_up = lost(replace(old, attempt=1), NOW, POLICY, Random(1))
+    assert (taken_up.state, taken_up.attempt, taken_up.stage_since) == (State.PENDING, 2, NOW)
+    again = decide(old, Retry(WHY), NOW, POLICY, Random(1))
+    assert (again.state, again.attempt, again.stage_since) == (State.PENDING, 1, NOW)
+    assert decide(replace(old, attempt=1), Retry(WHY), NOW, POLICY, Random(1)).state is State.FAILED
+
+
 def test_a_graceful_stop_is_no_attempt_but_not_fresh() -> None:
     """A released task keeps its count, is due at once, and will ask before it acts."""
     back = released(TASK, NOW)
