@@ -139,6 +139,8 @@ def _resuming(ended: Transition, stage: str | None) -> Transition:
 
 def _wait(task: Task, outcome: Snooze, now: float, policy: Policy) -> Transition:
     trouble = outcome.trouble or task.trouble
+    if not outcome.asked:
+        return _back(task, now + outcome.after, outcome.untouched, "snoozed", trouble)
     if _late(task, now, policy):
         return _end(task, State.FAILED, "failed", outcome.trouble or _overdue(task, policy))
     # Never sleep past the deadline: the last look happens when it falls due.

@@ -40,11 +40,13 @@ class Snooze:
     """Nothing is wrong, it is only not time yet: look again in ``after`` seconds. Not an attempt; deadlines still hold.
 
     ``untouched`` says that nothing was sent, so that the stage stays *fresh*; ``trouble`` says what is waited for.
+    ``asked`` is False where nobody was asked yet, because it is others' turn: that is no look, and no deadline ends it.
     """
 
     after: float
     untouched: bool = False
     trouble: Trouble | None = None
+    asked: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,7 +227,7 @@ class MediaStatus:
     """How far an uploaded video is. ``state`` is ours: ``unknown`` words of the provider are ``working``."""
 
     state: Literal["working", "ready", "failed", "gone"]
-    word: str = ""  #: the provider's own word
+    word: str = ""  #: the provider's own word; empty where nobody was asked yet
     message: str = ""
     look_again: float = 10.0  #: seconds
     trouble: Trouble | None = None  #: of a failed one, where the platform gives a reason with a class of ours
@@ -268,7 +268,7 @@ class AnalysisStatus:
     """How far an analysis is; ``answer`` is there once ``state`` is ``ready``."""
 
     state: Literal["working", "ready", "failed", "canceled", "gone"]
-    word: str = ""
+    word: str = ""  #: as above
     message: str = ""
     code: str = ""
     look_again: float = 10.0

@@ -217,7 +217,7 @@ class AnalysisKind:
         """Look whether the answer is there; keep it as received before anything reads it."""
         status = await self._api.analysis(question(task.key, task.data, self._wishes(task)), task.data["task_id"])
         if status.state == "working":
-            return Snooze(status.look_again)
+            return Snooze(status.look_again, asked=bool(status.word))
         if status.state == "ready" and status.answer is not None:
             return self._answered(task, status.answer)
         wishes = self._wishes(task)

@@ -192,7 +192,7 @@ class VideoKind:
         if status.state == "ready":
             return Advance("settle", {**task.data, "media_id": session.asset_id})
         if status.state == "working" and not status.word:  # the platform was not asked, or may not know it yet
-            return Snooze(status.look_again)
+            return Snooze(status.look_again, asked=False)
         again = int(task.data.get("again", 0)) + 1
         if again >= self._tries:
             return Fail(trouble, stage="place", data={**task.data, "again": 0})
@@ -206,7 +206,7 @@ class VideoKind:
         """Wait until the platform has looked at the file."""
         status = await self._api.media(task.data["media_id"])
         if status.state == "working":
-            return Snooze(status.look_again)
+            return Snooze(status.look_again, asked=bool(status.word))
         if status.state == "ready":
             seconds = status.facts.get("duration") or task.data.get("seconds", 0.0)
             answer_id = status.facts.get("video_id") or task.data["media_id"]

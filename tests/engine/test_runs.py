@@ -6,14 +6,15 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
 from pipeline.errors import NeedsOperator, StoreError, Throttled
 from pipeline.kit import Trouble
-from pipeline.model import Parked, State
-from pipeline.ports import Item
+from pipeline.model import Parked, Selection, State
+from pipeline.ports import AnalysisStatus, Item, MediaStatus
 from pipeline.views import BadLine
 from tests.engine.lives import Life, priced
 from tests.fakes import Wreck, clips, items
@@ -249,5 +250,35 @@ def test_what_died_on_friday_is_finished_on_monday(tmp_path: Path, call: str) ->
         report = await life.run(items(clips(tmp_path, 3)), seed=2)
         assert (report.exit_code, report.items["done"]) == (0, 3), report.troubles
         assert set(life.platform.effects().values()) == {1}
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize("look", ["media", "analysis"])
+def test_what_waited_over_a_weekend_is_not_given_up_before_anybody_was_asked(tmp_path: Path, look: str) -> None:
+    """The looks are shared and have a pace: the first answer on Monday may be that it is not this one's turn yet."""
+    life = Life.at(tmp_path)
+    real = getattr(life.api, look)
+    told: set[str] = set()
+
+    async def in_turn(*about: Any) -> Any:
+        if about[-1] in told:
+            return await real(*about)
+        told.add(about[-1])
+        return MediaStatus("working", look_again=1.0) if look == "media" else AnalysisStatus("working", look_again=1.0)
+
+    async def scenario() -> None:
+        async with anyio.create_task_group() as group:
+            session = life.session()
+            group.start_soon(session.run, iter(items(clips(tmp_path, 3))))
+            await anyio.sleep(2.0 if look == "media" else 20.0)
+            session.house.pool.stop()
+        waiting = [task for task in await life.database.tasks(Selection()) if not task.state.terminal]
+        assert {task.stage for task in waiting} == {"settle" if look == "media" else "await"}
+        await anyio.sleep(2.5 * 86_400)
+        setattr(life.api, look, in_turn)
+        report = await life.run([], seed=2)
+        assert (report.exit_code, report.items["done"]) == (0, 3), report.troubles
+        assert len(told) == 3
 
     run_virtual(scenario())

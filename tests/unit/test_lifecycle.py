@@ -79,6 +79,14 @@ def test_polling_is_no_attempt_but_has_a_deadline() -> None:
     assert waits.trouble == WHY
 
 
+def test_who_was_not_asked_says_nothing_about_being_late() -> None:
+    """The shared looks had no turn for this one yet: it waits for its turn, however long the stage lasts already."""
+    old = replace(TASK, stage_since=NOW - 90_000)
+    move = decide(old, Snooze(30, asked=False), NOW, POLICY, Random(1))
+    assert (move.state, move.wake_at) == (State.PENDING, NOW + 30)
+    assert decide(old, Snooze(30), NOW, POLICY, Random(1)).state is State.FAILED
+
+
 def test_a_lost_lease_is_an_attempt() -> None:
     """A task that kills its process cannot do so for ever; the first loss is taken up at once."""
     first = lost(TASK, NOW, POLICY, Random(1))
