@@ -164,6 +164,7 @@ async def refusal(*answers: bytes | None) -> ReelmillError:
     (reply(404, {"error_code": 1234, "message": "x"}), Permanent, "resource_not_exist"),
     (reply(404), Permanent, "resource_not_exist"),
     (reply(404, b"<html>nginx</html>"), Transient, "not_the_api"),
+    (reply(404, {"message": "no Route matched with those values"}), Transient, "not_the_api"),
     (reply(400, {"code": "resource_not_exist", "message": "x"}), Permanent, "resource_not_exist"),
     (reply(409, {"code": "strange", "message": "x"}), Permanent, "conflict"),
     (reply(413), Permanent, "too_large"),
