@@ -26,7 +26,7 @@ from pipeline.app.state import claimed, has_database, writing
 from pipeline.clock import SystemClock, iso
 from pipeline.config import Settings
 from pipeline.engine.gates import Ending
-from pipeline.errors import ConfigError, ReelmillError
+from pipeline.errors import ConfigError, ReelmillError, StoreError
 from pipeline.exitcodes import ExitCode
 from pipeline.ingest.feed import Fed, Feeder, objection
 from pipeline.model import Parked, RunNote, Selection, State, Trouble
@@ -181,6 +181,8 @@ class Session:
         async with watch(self.snapshot) if watch is not None else nullcontext():
             async with anyio.create_task_group() as group:
                 await group.start(self._obey_signals)
+                with suppress(StoreError):  # which the pool meets as well, and ends the run by
+                    await pool.take_over()  # before the list is read: what is running takes no new words
                 group.start_soon(self._feed, entries)
                 ending = await pool.run()
                 await self._forget_idle_parks(ending)

@@ -12,9 +12,10 @@ import anyio
 import pytest
 
 from pipeline.errors import NeedsOperator, StoreError, Throttled
-from pipeline.kit import Trouble
+from pipeline.kit import Task, Trouble
 from pipeline.model import Parked, Selection, State
 from pipeline.ports import AnalysisStatus, Item, MediaStatus
+from pipeline.store.memory import MemoryDatabase
 from pipeline.views import BadLine
 from tests.engine.lives import Life, priced
 from tests.fakes import Wreck, clips, items
@@ -281,4 +282,31 @@ def test_what_waited_over_a_weekend_is_not_given_up_before_anybody_was_asked(tmp
         assert (report.exit_code, report.items["done"]) == (0, 3), report.troubles
         assert len(told) == 3
 
+    run_virtual(scenario())
+
+
+class _Slow(MemoryDatabase):
+    """Takes a moment to find what a dead run has left, as a file does."""
+
+    async def expired(self, now: float | None) -> list[Task]:
+        await anyio.sleep(0.1)
+        return await super().expired(now)
+
+
+def test_a_line_that_was_corrected_after_a_crash_counts_at_once(tmp_path: Path) -> None:
+    """What the dead run had in hand is given back before the list is read: the new words reach every item."""
+    life, quiet = Life.at(tmp_path), Wreck()
+    life.database = _Slow()
+    paths = clips(tmp_path, 2)
+
+    async def scenario() -> None:
+        with pytest.raises(BaseExceptionGroup):
+            await life.run(items(paths), Wreck((1 + quiet.calls.index("store.apply"), "before")))
+        assert State.RUNNING in {task.state for task in await life.tasks("item")}
+        assert (await life.run(items(paths, title="Corrected"), seed=2)).exit_code == 0
+        assert {task.data["line"]["title"] for task in await life.tasks("item")} == {"Corrected"}
+
+    calm = Life.at(tmp_path)
+    calm.database = _Slow()
+    run_virtual(calm.run(items(paths), quiet))
     run_virtual(scenario())
