@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.kit import Advance, Fail, Json, Outcome, Retry, Task, Trouble
+from pipeline.kit import Advance, Fail, Json, Outcome, Permanent, Retry, Step, Still, Task, Trouble
 from pipeline.ports import MediaStatus
 
 _PATIENCE = 14 * 86_400.0  #: seconds for which a premiere is waited for in all
@@ -28,3 +28,17 @@ def settled_as_failed(task: Task, status: MediaStatus, afresh: dict[str, Json], 
         return Fail(trouble, stage="place", data={**afresh, "waiting": {}})
     data = {**task.data, "waiting": {"since": since, "for": media_id}}
     return Retry(trouble, after=status.later, counted=False, data=data)
+
+
+def placed_anew(step: Step) -> Step:
+    """Return the step, with one more end: what its intent names (an index) is gone, and a retry begins with another intent."""
+
+    async def whole(task: Task, still: Still) -> Outcome:
+        try:
+            return await step(task, still)
+        except Permanent as error:
+            if error.trouble.code != "resource_not_exist":
+                raise
+            return Fail(error.trouble, stage="place")
+
+    return whole

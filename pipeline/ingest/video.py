@@ -32,7 +32,7 @@ from pipeline.ingest.contents import Mark, at_hand, located
 from pipeline.ingest.indexing import IndexDoor, indexing_task
 from pipeline.ingest.item import ReadCaptions, Release
 from pipeline.ingest.marks import upload_digest, upload_mark
-from pipeline.ingest.refused import settled_as_failed
+from pipeline.ingest.refused import placed_anew, settled_as_failed
 from pipeline.ingest.wishes import Desk, Wish
 from pipeline.kit import (
     Advance,
@@ -98,8 +98,8 @@ class VideoKind:
             [
                 Stage("place", Lane.UPLOAD, self.place, policy),
                 Stage("open", Lane.UPLOAD, self.open, policy),
-                Stage("upload", Lane.UPLOAD, self.upload, policy),
-                Stage("find", Lane.UPLOAD, self.find, policy),
+                Stage("upload", Lane.UPLOAD, placed_anew(self.upload), policy),
+                Stage("find", Lane.UPLOAD, placed_anew(self.find), policy),
                 Stage("send", Lane.UPLOAD, self.send, policy),
                 Stage("settle", Lane.POLL, self.settle, policy),
                 Stage("fan_out", Lane.POLL, self.fan_out, policy),

@@ -149,3 +149,21 @@ def test_what_waited_to_be_sent_to_another_platform_is_sent_once(tmp_path: Path)
     rig.speak("v1.3")
     assert run_virtual(rig.run(entries, quiet, seed=2)).exit_code == 0
     assert quiet.calls.count("api.create_asset") == 1
+
+
+def test_an_upload_into_an_index_that_is_gone_is_retried_into_a_new_one(tmp_path: Path) -> None:
+    """Somebody deletes the index between two runs: the upload fails, and a retry does not ask for the old index for ever."""
+    rig, quiet = rig_for(tmp_path), Wreck()
+    entries = items(clips(tmp_path, 1))
+    run_virtual(rig_for(tmp_path).run(entries, quiet))
+
+    async def scenario() -> None:
+        with pytest.raises(BaseExceptionGroup):
+            await rig.run(entries, Wreck((1 + quiet.calls.index("api.create_asset"), "before")))
+        rig.platform.indexes.clear()
+        assert (await rig.run(entries, seed=2)).exit_code == 3
+        assert await rig.database.command("retry", Selection(), rig.clock.now()) == 1
+        assert (await rig.run(entries, seed=3)).exit_code == 0
+        assert len([effect for effect, _ in rig.platform.ledger if effect == "task"]) == 1
+
+    run_virtual(scenario())
