@@ -324,7 +324,7 @@ _SPAN = r"(\d+(?:\.\d+)?)[\s-]*(ms|milliseconds?|s|secs?|seconds?|m|mins?|minute
 _ASKED = re.compile(
     rf"\b(?:in|after|for|wait|again)\s+(?:about\s+|approximately\s+|another\s+|at least\s+)?{_SPAN}", re.I
 )
-_BARE = re.compile(rf"(?<!per )(?<![\d.]){_SPAN}", re.I)
+_BARE = re.compile(rf"(?<!per )(?<![\d./]){_SPAN}", re.I)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?")
 
 
@@ -371,13 +371,15 @@ def _retry_after(response: Response) -> float | None:
 
 
 def _in_words(message: str, at: float) -> float | None:
-    found = _ASKED.search(message) or _BARE.search(message)
-    if found is not None:
-        unit = found.group(2).lower()
-        return float(found.group(1)) * (_UNITS.get(unit) or _UNITS.get(unit[:3]) or _UNITS[unit[:1]])
-    moment = _MOMENT.search(message)
-    then = epoch(moment.group()) if moment is not None else None
-    return max(0.0, then - at) if then is not None else None
+    asked, moment = _ASKED.search(message), _MOMENT.search(message)
+    then = epoch(moment.group()) if asked is None and moment is not None else None
+    if then is not None:  # goes before a bare span, which may be of the limit itself
+        return max(0.0, then - at)
+    found = asked or _BARE.search(message)
+    if found is None:
+        return None
+    unit = found.group(2).lower()
+    return float(found.group(1)) * (_UNITS.get(unit) or _UNITS.get(unit[:3]) or _UNITS[unit[:1]])
 
 
 def _reset(response: Response) -> float | None:
