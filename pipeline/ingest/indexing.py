@@ -12,7 +12,7 @@ The same asset may be put into the same index twice, and is paid for twice: so `
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 from pipeline.backoff import Backoff
@@ -63,6 +63,11 @@ def indexing_task(subject: str, asset_id: str, seconds: float, index_id: str) ->
     """Return the task that puts a video into an index; a new asset of the same video is put there anew."""
     data = {"asset_id": asset_id, "index_id": index_id, "seconds": seconds}
     return NewTask("indexing", f"{subject}/{index_id}/{fingerprint(asset_id)[:8]}", "price", data, subject=subject)
+
+
+def has_place(tasks: Sequence[Task], index_id: str) -> bool:
+    """Return True if one of these tasks of a video has put it into the index, or is about to."""
+    return any(task.kind == "indexing" and task.data["index_id"] == index_id for task in tasks)
 
 
 class IndexingKind:

@@ -107,7 +107,7 @@ class PublishKind:
                 if name in data
             },
             "provider": {
-                "name": self._provider,
+                "name": data.get("provider", self._provider),
                 "asset_id": data.get("media_id", ""),
                 "upload_name": data.get("name", ""),
             },

@@ -29,7 +29,7 @@ from pipeline.backoff import Backoff
 from pipeline.errors import Ambiguous, InputError, Permanent
 from pipeline.ingest.compose import analysis_key, group
 from pipeline.ingest.contents import Mark, at_hand, located
-from pipeline.ingest.indexing import IndexDoor, indexing_task
+from pipeline.ingest.indexing import IndexDoor, has_place, indexing_task
 from pipeline.ingest.item import ReadCaptions, Release
 from pipeline.ingest.marks import upload_digest, upload_mark
 from pipeline.ingest.refused import placed_anew, settled_as_failed
@@ -229,18 +229,21 @@ class VideoKind:
 
     async def fan_out(self, task: Task, still: Still) -> Outcome:
         """Ask for what is wanted and neither there nor on its way; have the results written."""
-        if task.data.get("provider") != self._api.identity:  # uploaded elsewhere, in an earlier configuration
+        known = await self._records.about(task.key)
+        items = [entry for entry in known.tasks if entry.kind == "item"]
+        wishes = self._desk.wishes(items)
+        missing = _missing(known, wishes)
+        index = None if "index_first" in self._api.features else self._index
+        index_id = await index.id() if index is not None else ""
+        elsewhere = task.data.get("provider") != self._api.identity  # uploaded there, in an earlier configuration
+        if elsewhere and (missing or not (has_place(known.tasks, index_id) if index_id else wishes)):
             return self._afresh(task, {**task.data, "settled": False})
         if self._release is not None and task.data.get("fetched") and task.data.get("settled"):
             await self._release(Path(task.data["path"]))  # proved: the platform has looked at it
-        known = await self._records.about(task.key)
-        items = [entry for entry in known.tasks if entry.kind == "item"]
-        missing = _missing(known, self._desk.wishes(items))
         spawn = [self._analysis(task, wanted) for wanted in group(missing, fuse=self._fuse)]
         if not spawn:  # otherwise the answers have it written
             spawn = [NewTask("publish", task.key, "write", {}, subject=task.key, rearm="write", revive=True)]
-        if self._index is not None and "index_first" not in self._api.features:
-            index_id = await self._index.id()
+        if index_id and not elsewhere:
             spawn.append(indexing_task(task.key, task.data["media_id"], float(task.data["seconds"]), index_id))
         return Done(spawn=spawn, data={**task.data, "wanted": self._desk.total(items)})
 

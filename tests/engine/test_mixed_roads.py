@@ -15,6 +15,7 @@ from pipeline.app.running import Session
 from pipeline.model import Selection
 from pipeline.ports import Item, Line, MediaFacts, NewUpload
 from pipeline.store.memory import MemoryDatabase
+from tests.engine.lives import Life, priced
 from tests.fakes import Crash, FakeApi, FakePlatform, FakeSource, OldApi, Wreck, Wrecked, clips, items
 from tests.rig import Rig, settings_for
 from tests.virtual import VirtualClock, run_virtual
@@ -131,8 +132,9 @@ def test_a_video_of_a_site_follows_its_run_to_another_api(tmp_path: Path, first:
     assert rig.platform.effects().keys() >= {("task", address)}
     assert len([effect for effect, _ in rig.platform.ledger if effect in ("task", "asset")]) == 2
     assert len(run_virtual(rig.answers())) == 2
-    rig.speak(first)
+    rig.speak(first)  # where all is done already
     assert run_virtual(rig.run(entries, seed=3)).exit_code == 0
+    assert len([effect for effect, _ in rig.platform.ledger if effect in ("task", "asset")]) == 2
 
 
 def test_what_waited_to_be_sent_to_another_platform_is_sent_once(tmp_path: Path) -> None:
@@ -165,5 +167,26 @@ def test_an_upload_into_an_index_that_is_gone_is_retried_into_a_new_one(tmp_path
         assert await rig.database.command("retry", Selection(), rig.clock.now()) == 1
         assert (await rig.run(entries, seed=3)).exit_code == 0
         assert len([effect for effect, _ in rig.platform.ledger if effect == "task"]) == 1
+
+    run_virtual(scenario())
+
+
+def test_who_comes_back_from_another_platform_pays_for_nothing_again(tmp_path: Path) -> None:
+    """A look at another platform, and back: what is answered and indexed there stays so, without an upload."""
+    sections: dict[str, Any] = {"index": {"name": "films"}}
+    life = Life.at(tmp_path, **priced(**sections))
+    paths = items(clips(tmp_path, 1))
+
+    async def scenario() -> None:
+        assert (await life.run(paths)).exit_code == 0
+        life.configure(tmp_path, **sections)
+        life.api.identity = "elsewhere/v1"
+        assert (await life.run(paths, seed=2)).exit_code == 0
+        paid = list(life.platform.ledger)
+        assert [len(life.effects_of(effect)) for effect in ("asset", "indexed", "analysis")] == [2, 2, 2]
+        life.configure(tmp_path, **priced(**sections))
+        life.api.identity = FakeApi.identity
+        assert (await life.run(paths, seed=3)).exit_code == 0
+        assert life.platform.ledger == paid
 
     run_virtual(scenario())
