@@ -152,7 +152,7 @@ class Session:
         self._provider = api.identity
         self.house: House = build(settings, database, api, clock, rng, owner, outside)
         self.feeder = Feeder(
-            database,
+            self.house.pool,
             database,
             self.house.desk,
             self.house.sink,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Literal
 
 import anyio
 from anyio.abc import TaskGroup
@@ -22,7 +23,7 @@ from pipeline.engine.telling import nowhere, tell, unknown
 from pipeline.errors import Permanent, StoreError, Transient
 from pipeline.kit import Kinds, Stage
 from pipeline.lifecycle import Policy, Transition, decide, lost, released
-from pipeline.model import Lane, NewTask, Parked, Task, Trouble
+from pipeline.model import Lane, NewTask, Parked, Selection, Task, Trouble
 from pipeline.outcome import Fail, Outcome, Park
 from pipeline.ports import Applied, Clock, Database
 
@@ -73,6 +74,10 @@ class Pool:
                 self.gauge.submitted(entry.lane)
             self.wake()
         return changed
+
+    async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
+        """Carry out an operator's word; return how many tasks it changed. A busy database is waited for."""
+        return await insist(lambda: self._store.command(verb, which, now), self._clock)
 
     def feeding(self, change: int) -> None:
         """Tell the pool that a feeder starts (+1) or ends (-1): it does not end while one is at work."""

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Literal, Protocol
 
 import anyio
 
@@ -23,7 +24,7 @@ from pipeline.ingest.wishes import Desk
 from pipeline.kit import Json, NewTask, Task
 from pipeline.listings import outside
 from pipeline.model import Selection, State
-from pipeline.ports import Item, Records, Sink, Store
+from pipeline.ports import Item, Records, Sink
 from pipeline.views import BadLine
 
 _log = log.get("ingest")
@@ -157,12 +158,20 @@ def _wants_more(known: Known, desk: Desk) -> bool:
     return known.video.data.get("wanted") != desk.total(known.items)
 
 
+class Commands(Protocol):
+    """Who carries out an operator's word, as ``ports.Store`` does."""
+
+    async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
+        """Return how many tasks changed."""
+        ...
+
+
 class Feeder:
     """Feeds a run."""
 
     def __init__(
         self,
-        store: Store,
+        commands: Commands,
         records: Records,
         desk: Desk,
         sink: Sink,
@@ -170,7 +179,7 @@ class Feeder:
         now: Callable[[], float],
         attempts: int,
     ) -> None:
-        self._store = store
+        self._commands = commands
         self._records = records
         self._desk = desk
         self._sink = sink
@@ -244,7 +253,7 @@ class Feeder:
         retry = {task.id: task for decision in decisions for task in decision.retry}
         for kind in {task.kind for task in retry.values()}:
             keys = tuple(task.key for task in retry.values() if task.kind == kind)
-            await self._store.command("retry", Selection(kinds=(kind,), keys=keys), self._now())
+            await self._commands.command("retry", Selection(kinds=(kind,), keys=keys), self._now())
         submit = [task for decision in decisions for task in decision.submit]
         if submit:
             await self._submit(submit)

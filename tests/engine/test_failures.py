@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.errors import Ambiguous, InputError, Permanent, ReelmillError, StoreError, Transient
 from pipeline.kit import Advance, Done, Fail, Lane, NewTask, Outcome, Result, Snooze, Still, Task, Trouble
-from pipeline.model import State
+from pipeline.model import Selection, State
 from tests.engine.floor import Floor, floor, kind, new
 from tests.virtual import run_virtual
 
@@ -291,6 +291,22 @@ def test_a_database_that_is_busy_while_a_list_is_read_is_waited_for() -> None:
             group.start_soon(feed)
             assert (await pool.run()).halted is None
         assert await it.states() == {"b0": "done", "b1": "done", "b2": "done"}
+
+    run_virtual(scenario())
+
+
+def test_a_database_that_is_busy_while_a_list_starts_things_again_is_waited_for() -> None:
+    """What a line takes up again has the same patience as what it puts in."""
+    it = beside(Raising())
+    breaking(it, "command", Transient("locked", code="database_locked"), 5.0, 25.0)
+
+    async def scenario() -> None:
+        pool = it.pool()
+        await pool.submit(new("good", "go", "a"))
+        await it.store.inner.command("cancel", Selection(), it.clock.now())
+        await anyio.sleep(10)
+        assert await pool.command("retry", Selection(), it.clock.now()) == 1
+        assert it.clock.monotonic() >= 25
 
     run_virtual(scenario())
 
