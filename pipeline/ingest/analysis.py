@@ -273,7 +273,7 @@ class AnalysisKind:
         raw = await self._raw(task)
         wishes = self._wishes(task)
         if raw.meta["finish_reason"] != "stop":
-            return self._cut_off(task, wishes)
+            return self._unfinished(task, wishes, raw.meta["finish_reason"])
         answer = _parsed(raw.meta["text"])
         if task.data.get("legacy") and not isinstance(answer, str):
             answer = from_legacy(wishes, answer)
@@ -307,7 +307,15 @@ class AnalysisKind:
         }
         return Result(task.subject, wish.name, wish.print, verdict.value, meta, self._clock.now())
 
-    def _cut_off(self, task: Task, wishes: Sequence[Wish]) -> Outcome:
+    def _unfinished(self, task: Task, wishes: Sequence[Wish], reason: str) -> Outcome:
+        """Ask again with more room, where it is room that was missing: each time is paid for."""
+        if reason != "length":
+            why = Trouble(
+                "answer_unfinished",
+                f"The platform ended the answer as '{reason}'.",
+                "`reelmill retry` asks, and pays, again; asking for less, or in other words, may help.",
+            )
+            return Fail(why, stage="price", data=_next(task))
         doublings = int(task.data.get("doublings", 0)) + 1
         if task.data.get("legacy"):  # v1.2 takes no number of tokens: the same would be cut off, and billed, again
             cut = Trouble("answer_cut_off", "The answer was cut off; API v1.2 gives no more room.", "Ask for less.")

@@ -366,6 +366,23 @@ def test_an_answer_that_never_fits_fails_at_the_ceiling(tmp_path: Path) -> None:
     assert run_virtual(life.troubles()) == {"analysis": "answer_cut_off"}
 
 
+def test_an_answer_that_ends_for_another_reason_is_not_paid_for_again(tmp_path: Path) -> None:
+    """More room would not help: it fails with the platform's word, and only an operator asks again."""
+    life = Life.at(tmp_path)
+    real = life.api.analysis
+
+    async def filtered(question: Question, task_id: str) -> AnalysisStatus:
+        status = await real(question, task_id)
+        ended = replace(status.answer, finish_reason="content_filter") if status.answer is not None else None
+        return replace(status, answer=ended)
+
+    life.api.analysis = filtered  # type: ignore[method-assign]
+    assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 3
+    assert len(life.api.questions) == 1
+    assert run_virtual(life.troubles()) == {"analysis": "answer_unfinished"}
+    assert "content_filter" in run_virtual(life.one("analysis")).trouble.message
+
+
 class _Short(OldApi):
     """API v1.2 that cuts every answer off and counts what it is asked."""
 
