@@ -59,10 +59,14 @@ class IndexDoor:
         return self._id
 
 
-def indexing_task(subject: str, asset_id: str, seconds: float, index_id: str) -> NewTask:
-    """Return the task that puts a video into an index; a new asset of the same video is put there anew."""
-    data = {"asset_id": asset_id, "index_id": index_id, "seconds": seconds}
-    return NewTask("indexing", f"{subject}/{index_id}/{fingerprint(asset_id)[:8]}", "price", data, subject=subject)
+def indexing_task(subject: str, asset_id: str, seconds: float, index_id: str, lost: int = 0) -> NewTask:
+    """Return the task that puts a video into an index; a new asset of the same video is put there anew.
+
+    ``lost``: how often the platform has denied the asset or the index to an earlier task, which gave way to this one.
+    """
+    data = {"asset_id": asset_id, "index_id": index_id, "seconds": seconds, "lost": lost}
+    key = f"{subject}/{index_id}/{fingerprint(asset_id)[:8]}" + (f"-{lost}" if lost else "")
+    return NewTask("indexing", key, "price", data, subject=subject)
 
 
 def has_place(tasks: Sequence[Task], index_id: str) -> bool:
@@ -109,6 +113,8 @@ class IndexingKind:
 
     async def price(self, task: Task, still: Still) -> Outcome:
         """Reserve the money and store the intent."""
+        if task.data.get("index_gone"):  # an operator's retry: there may be another index of that name
+            return _anew(task)
         minutes = float(task.data["seconds"]) / 60
         usd = self._price(minutes)
         trouble = self._admit(usd, 0.0)
@@ -141,8 +147,8 @@ class IndexingKind:
         except Permanent as about_asset:
             if about_asset.trouble.code != _UNKNOWN:
                 raise
-            return _lost_asset(task)
-        return Fail(error.trouble, stage="price")
+            return self._lost_asset(task, about_asset.trouble)
+        return Fail(error.trouble, stage="price", data={**task.data, "index_gone": True})
 
     async def find(self, task: Task, still: Still) -> Outcome:
         """Ask whether the asset is in the index already."""
@@ -151,7 +157,7 @@ class IndexingKind:
         except Permanent as error:
             if error.trouble.code != _UNKNOWN:
                 raise
-            return _lost_asset(task)
+            return self._lost_asset(task, error.trouble)
         if found is not None:
             return Advance("await", {**task.data, "video_id": found, "again": 0})
         again = int(task.data.get("again", 0)) + 1
@@ -159,6 +165,11 @@ class IndexingKind:
             why = task.trouble or Trouble("gave_up", "The video was never accepted for indexing.")
             return Fail(why, stage="price", data={**task.data, "again": 0, "given_up": True})
         return Advance("submit", {**task.data, "again": again}, after=self._backoff.delay(again, self._rng))
+
+    def _lost_asset(self, task: Task, trouble: Trouble) -> Outcome:
+        if int(task.data.get("lost", 0)) + 1 >= self._tries:  # it shows the asset as ready and denies it, for ever
+            return Fail(trouble, stage="price")
+        return _anew(task)
 
     async def wait(self, task: Task, still: Still) -> Outcome:
         """Look whether the platform is done with it."""
@@ -175,9 +186,10 @@ class IndexingKind:
         return Snooze(self._watch.spacing)
 
 
-def _lost_asset(task: Task) -> Done:
-    """Have the video uploaded again; its new asset is indexed by a task of its own."""
-    again = NewTask("video", task.subject, "place", {}, subject=task.subject, rearm="settle")
+def _anew(task: Task) -> Done:
+    """Have the video looked at again, and uploaded where its asset is gone; a task of its own takes over from this one."""
+    denied = {"indexing_lost": int(task.data.get("lost", 0)) + 1}
+    again = NewTask("video", task.subject, "place", denied, subject=task.subject, rearm="settle")
     return Done(data={**task.data, "superseded": True}, spawn=[again])
 
 

@@ -244,7 +244,8 @@ class VideoKind:
         if not spawn:  # otherwise the answers have it written
             spawn = [NewTask("publish", task.key, "write", {}, subject=task.key, rearm="write", revive=True)]
         if index_id and not elsewhere:
-            spawn.append(indexing_task(task.key, task.data["media_id"], float(task.data["seconds"]), index_id))
+            lost = int(task.data.get("indexing_lost", 0))
+            spawn.append(indexing_task(task.key, task.data["media_id"], float(task.data["seconds"]), index_id, lost))
         return Done(spawn=spawn, data={**task.data, "wanted": self._desk.total(items)})
 
     def _analysis(self, task: Task, wishes: Sequence[Wish]) -> NewTask:

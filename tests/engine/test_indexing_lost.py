@@ -55,6 +55,71 @@ def test_an_index_that_is_gone_is_the_operators_matter(tmp_path: Path) -> None:
     assert run_virtual(life.one("indexing")).state is State.FAILED
 
 
+class Vanishing(FakeCatalog):
+    """Loses its index just before the first video goes into it; takes videos for an index that it has."""
+
+    lost = False
+
+    async def index_asset(self, index_id: str, asset_id: str, metadata: Mapping[str, Any]) -> str:
+        if not self.lost:
+            self.lost = True
+            self._there.indexes.clear()
+        if index_id not in self._there.indexes.values():
+            raise Permanent("the platform does not know this id", code="resource_not_exist")
+        return await super().index_asset(index_id, asset_id, metadata)
+
+
+def test_a_retry_takes_the_index_that_is_there_now(tmp_path: Path) -> None:
+    """The index was deleted: the video goes into the one that is made anew, without another upload or question."""
+    life = Life.at(tmp_path, index={"name": "films"})
+    life.api.catalog = Vanishing(life.platform)
+    entries = items(clips(tmp_path, 1))
+
+    async def scenario() -> None:
+        assert (await life.run(entries)).exit_code == 3
+        await life.retry()
+        assert (await life.run(entries)).exit_code == 0
+        assert len(life.effects_of("index")) == 2
+        assert [len(life.effects_of(each)) for each in ("asset", "analysis", "indexed")] == [1, 1, 1]
+
+    run_virtual(scenario())
+
+
+class Denying(FakeCatalog):
+    """Does not know, for a while, an upload that the platform shows as ready."""
+
+    left = 2
+
+    async def index_asset(self, index_id: str, asset_id: str, metadata: Mapping[str, Any]) -> str:
+        if self.left:
+            raise Permanent("the platform does not know this id", code="resource_not_exist")
+        return await super().index_asset(index_id, asset_id, metadata)
+
+    async def find_indexed(self, index_id: str, asset_id: str) -> str | None:
+        if self.left:
+            self.left -= 1
+            raise Permanent("the platform does not know this id", code="resource_not_exist")
+        return await super().find_indexed(index_id, asset_id)
+
+
+def test_an_upload_that_is_denied_but_there_is_indexed_in_the_end(tmp_path: Path) -> None:
+    """It is ready by one look and unknown by another: nothing is uploaded again, and it does not stay outside in silence."""
+    life = Life.at(tmp_path, index={"name": "films"})
+    life.api.catalog = Denying(life.platform)
+    assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 0
+    assert len(life.effects_of("asset")) == len(life.effects_of("indexed")) == 1
+
+
+def test_an_upload_that_is_denied_for_ever_is_given_up(tmp_path: Path) -> None:
+    """As often as the policy says; then it is the operator's matter."""
+    life = Life.at(tmp_path, index={"name": "films"}, policy={"attempts": 3})
+    life.api.catalog = catalog = Denying(life.platform)
+    catalog.left = 1000
+    assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 3
+    assert run_virtual(life.troubles()) == {"indexing": "resource_not_exist"}
+    assert len(life.effects_of("asset")) == 1
+
+
 class Blind(FakeCatalog):
     """Accepts what it is sent and loses every answer; while ``blind``, it shows nothing of it either."""
 
