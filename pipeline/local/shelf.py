@@ -63,7 +63,9 @@ class Shelf:
         path = path or next(self._named(video_id), None)
         if path is None:
             return None
-        return Held(path, _described(path) or _named_title(path, video_id), _captions(path))
+        title = _described(path) or _named_title(path, video_id)
+        # Names that are not UTF-8 and texts cut within a character come with halves, which the state cannot hold.
+        return Held(path, title.encode("utf-8", "replace").decode(), _captions(path))
 
     def _named(self, video_id: str) -> Iterator[Path]:
         if not self.folder.is_dir():

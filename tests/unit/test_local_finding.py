@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -234,6 +235,16 @@ def test_the_shelf_finds_by_id_with_what_lies_beside(tmp_path: Path) -> None:
     broken = shelf.find("DXB4MApF4Lo")
     assert broken is not None
     assert broken.title == ""
+
+
+def test_a_title_from_the_shelf_can_be_kept(tmp_path: Path) -> None:
+    """Half a character, of a name that is not UTF-8 or of a text that was cut, is replaced: no database takes it."""
+    (tmp_path / os.fsdecode(b"Caf\xe9 [DXB4MApF4Lo].mp4")).write_bytes(b"x")
+    named = Shelf(tmp_path).find("DXB4MApF4Lo")
+    (tmp_path / "nhY1s6CZziE.mp4").write_bytes(b"x")
+    (tmp_path / "nhY1s6CZziE.info.json").write_text('{"title": "cut \\ud83d"}')
+    described = Shelf(tmp_path).find("nhY1s6CZziE")
+    assert [held.title for held in (named, described) if held is not None] == ["Caf?", "cut ?"]
 
 
 def test_old_paths_have_one_name() -> None:
