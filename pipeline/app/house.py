@@ -14,7 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from pipeline.app.memory import HashMemory
-from pipeline.app.platforms import Provider, choose
+from pipeline.app.platforms import Provider, choose, platform_folder
 from pipeline.backoff import Backoff
 from pipeline.budget.estimate import pricer
 from pipeline.budget.purse import Purse
@@ -68,7 +68,8 @@ def entries_of(settings: Settings, sources: Sequence[str], desk: Desk) -> Iterat
     from pipeline.source.listening import listening
     from pipeline.source.manifest import read_lines
 
-    ours = [settings.run.output, settings.run.state]
+    state = settings.run.state  # with its parts: it may be a folder that is named itself
+    ours = [settings.run.output, state, state / "work", platform_folder(settings)]
     lines = read_lines(
         sources,
         stdin=listening(sys.stdin) if sys.stdin is not None else _Closed(),

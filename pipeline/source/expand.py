@@ -25,8 +25,9 @@ def expand(line: Line, sources: Sources | None = None, ours: Sequence[Path] = ()
     """Yield the videos that a line names, or why it names none. Nothing is raised and no file's content is read.
 
     Folders are walked to their ends: sorted, without hidden files, without links that lead in a circle, without the
-    folders in ``ours`` (our results and state), and only with the endings that ``sources`` lists. A file that is named
-    itself may have any ending.
+    folders in ``ours`` (our results and state) that are met on the way, and only with the endings that ``sources`` lists.
+    A folder that is named itself is looked into even if it is one of them; a file that is named itself may have any
+    ending.
     """
     yield from _Expansion(line, sources or Sources(), frozenset(os.path.realpath(path) for path in ours)).items()
 
@@ -121,7 +122,7 @@ class _Expansion:
     def _walk(self, folder: str, above: Sequence[str]) -> Iterator[str | BadLine]:
         """Yield the videos in a folder, files first; ``above`` holds the real paths of the folders we are in."""
         real = os.path.realpath(folder)
-        if real in above or real in self.ours or len(above) > _DEEPEST:
+        if real in above or (above and real in self.ours) or len(above) > _DEEPEST:
             return
         if os.path.islink(folder):
             if real in self.linked:
@@ -164,7 +165,7 @@ class _Expansion:
         elif not _MAGIC.search(parts[0]):
             if os.path.lexists(inside):
                 yield from self._match(inside, parts[1:], deep)
-        elif os.path.isdir(base) and os.path.realpath(base) not in self.ours:
+        elif os.path.isdir(base):
             entries = self._entries(base, hidden=parts[0].startswith("."))
             yield from [entries] if isinstance(entries, BadLine) else self._fitting(base, parts, deep, entries)
 
@@ -174,15 +175,15 @@ class _Expansion:
         part, rest = parts[0], parts[1:]
         if part != "**":
             fits = re.compile(translate(part)).match
-            for name, _ in entries:
-                if fits(name):
+            for name, is_folder in entries:
+                if fits(name) and not (is_folder and self._is_ours(os.path.join(base, name))):
                     yield from self._match(os.path.join(base, name), rest, deep)
             return
         yield from self._match(base, rest or ["*"], True)
         for name, is_folder in entries:
             inside = os.path.join(base, name)
             # Like the shell, ** does not follow links: they can lead in a circle.
-            if is_folder and not os.path.islink(inside):
+            if is_folder and not os.path.islink(inside) and not self._is_ours(inside):
                 yield from self._match(inside, parts, True)
 
     def _matched(self, path: str, deep: bool) -> Iterator[str | BadLine]:
@@ -191,6 +192,9 @@ class _Expansion:
             yield from [] if deep else self._walk(path, [])
         elif named or Path(path).suffix.lower().removeprefix(".") in self.sources.extensions:
             yield path
+
+    def _is_ours(self, folder: str) -> bool:
+        return os.path.realpath(folder) in self.ours
 
     # ----------------------------------------------------------------------------------------------------- refusals
 
