@@ -54,6 +54,7 @@ def plan(
     sources: options.Sources = None,
     config: options.Config = None,
     state: options.State = None,
+    output: options.Output = None,
     provider: options.Provider = None,
     jobs: options.Jobs = None,
     strict: options.Strict = None,
@@ -73,8 +74,8 @@ def plan(
     from pipeline.present import tables, terminal
 
     flags = {
-        "run.state": state, "run.strict": strict, "provider.kind": provider, "jobs.enabled": names(jobs),
-        "budget.max_usd_per_run": max_usd, "log.level": log_level,
+        "run.state": state, "run.output": output, "run.strict": strict, "provider.kind": provider,
+        "jobs.enabled": names(jobs), "budget.max_usd_per_run": max_usd, "log.level": log_level,
     }  # fmt: skip
     settings = load_settings(config, flags)
     found = wait_for(lambda: house.plan(settings, sources or [], limit=limit))

@@ -219,6 +219,13 @@ def test_json_is_all_that_stdout_gets(reelmill: Reelmill, args: tuple[str, ...])
     assert json.loads(ran.out) is not None
 
 
+def test_a_plan_looks_where_the_run_writes(reelmill: Reelmill) -> None:
+    """A run with --output has a plan with the same line: else it would find all results missing."""
+    ran = reelmill("plan", "a.mp4", "--output", "results", "--state", "s")
+    assert ran.code == 0, ran.err
+    assert (ran.settings.run.output, ran.settings.run.state) == (Path("results"), Path("s"))
+
+
 def test_a_strict_plan_with_bad_lines_is_refused(reelmill: Reelmill) -> None:
     """The plan of a strict run says what the run would: 2; otherwise bad lines are only shown."""
     assert reelmill("plan", "a.txt").code == 0
