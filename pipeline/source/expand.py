@@ -93,9 +93,10 @@ class _Expansion:
         elif _MAGIC.search(path):
             yield from self._many(path, self._glob(path), "glob_empty", "No video matches the pattern.")
         else:
-            yield self._bad(
-                "file_missing", "There is no such file or folder.", f"check the path: {path} is where it was looked for"
-            )
+            name = Path(path).name
+            remedy = f"; a channel is named youtube.com/{name}" if name.startswith("@") else ""
+            where = f"check the path: {path} is where it was looked for"
+            yield self._bad("file_missing", "There is no such file or folder.", where + remedy)
 
     def _many(self, path: str, found: Iterator[str | BadLine], code: str, message: str) -> Iterator[Item | BadLine]:
         if self.line.id or self.line.title:

@@ -203,3 +203,11 @@ def test_results_beside_the_videos_hide_none(tmp_path: Path) -> None:
         assert names(tmp_path, source, ours) == ["films/a.mp4"], source
     for source in ("", "*", "**", "*/*.mp4"):
         assert names(tmp_path, source, ours) == ["other/c.mp4"], source
+
+
+def test_a_bare_handle_is_told_how_channels_are_named(tmp_path: Path) -> None:
+    """It could as well be a file, so it is not guessed at."""
+    (found,) = expand(Line(source=str(tmp_path / "@nasa"), place="argument 1"))
+    assert isinstance(found, BadLine)
+    assert found.trouble.code == "file_missing"
+    assert found.trouble.remedy.endswith("; a channel is named youtube.com/@nasa")
