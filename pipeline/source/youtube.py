@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 from anyio import from_thread, to_thread
@@ -138,7 +139,10 @@ class Asker:
     def scrub(self, text: str) -> str:
         """Return foreign words without the proxy, which may hold a password."""
         proxy = self.rules.proxy.get_secret_value() if self.rules.proxy is not None else ""
-        return text.replace(proxy, "***") if proxy else text
+        user = urlsplit(proxy).netloc.rpartition("@")[0]  # yt-dlp says it with a scheme of its own
+        for secret in (proxy, user, user.partition(":")[2]):
+            text = text.replace(secret, "***") if len(secret) >= 4 else text
+        return text
 
     def _scrubbed(self, failure: Failure) -> list[Any]:
         return [replace(cause, message=self.scrub(cause.message)) for cause in failure.causes]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -14,8 +14,10 @@ from pipeline.config import load
 from pipeline.errors import ConfigError
 from pipeline.sections import Fetch, YouTube
 from pipeline.source import youtube_options as options
+from pipeline.source.pace import Pace
+from pipeline.source.youtube import Asker
 from pipeline.source.youtube_doctor import look_at_youtube, versions
-from pipeline.source.youtube_process import Hello, Launch
+from pipeline.source.youtube_process import Crew, Hello, Launch
 from pipeline.views import Finding
 from tests.media_server import MediaServer, interpreter
 
@@ -164,6 +166,23 @@ def test_what_cannot_work_is_refused_with_its_place(tmp_path: Path, youtube: str
     assert str(file) in caught.value.trouble.message
     assert said in caught.value.trouble.message
     assert "hunter2" not in str(caught.value.trouble)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "cannot connect to socks5://me:hunter2@127.0.0.1:1080",
+        "cannot connect to socks5h://me:hunter2@127.0.0.1:1080/",  # what yt-dlp makes of it
+        "login me:hunter2 refused",
+        "bad password 'hunter2'",
+    ],
+)
+def test_a_proxys_password_is_kept_out_of_foreign_words(words: str) -> None:
+    """However yt-dlp writes the address: nothing of the login reaches a trouble, the database or the log."""
+    rules = YouTube.model_validate({"proxy": "socks5://me:hunter2@127.0.0.1:1080"})
+    shown = Asker(rules, Crew(Launch(), 1), cast("Pace", None)).scrub(words)
+    assert "***" in shown
+    assert "hunter2" not in shown
 
 
 @pytest.mark.parametrize(
