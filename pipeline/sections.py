@@ -77,8 +77,7 @@ class YouTube(Section):
     @field_validator("proxy")
     @classmethod
     def _proxy(cls, value: SecretStr | None) -> SecretStr | None:
-        parts = urlsplit(value.get_secret_value()) if value is not None else None
-        if parts is not None and not (parts.scheme in _PROXIES and parts.hostname):
+        if value is not None and not _is_proxy(value.get_secret_value()):
             raise ValueError(f"should be the address of a proxy, with {', '.join(_PROXIES)} in front of ://")
         return value
 
@@ -87,3 +86,11 @@ class YouTube(Section):
         if self.pot_provider and not self.plugins:
             raise ValueError("pot_provider needs plugins = true: yt-dlp asks a provider through its plugin only")
         return self
+
+
+def _is_proxy(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return parts.scheme in _PROXIES and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of the port; its words would quote from the password where that holds a slash
+        return False

@@ -155,6 +155,8 @@ async def test_a_po_token_provider_is_tried_on_this_machine_and_its_plugin_looke
         ('pot_provider = "http://127.0.0.1:4416"', "plugins = true"),
         ('proxy = "127.0.0.1:1080"', "address of a proxy"),
         ('proxy = "ftp://me:hunter2@p:1"', "address of a proxy"),
+        ('proxy = "socks5://127.0.0.1:1080:1"', "address of a proxy"),
+        ('proxy = "socks5://me:hunter2/x@127.0.0.1:1080"', "address of a proxy"),
     ],
 )
 def test_what_cannot_work_is_refused_with_its_place(tmp_path: Path, youtube: str, said: str) -> None:
