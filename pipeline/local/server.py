@@ -128,7 +128,9 @@ class EmbeddedServer:
             ) from None
         listener.setblocking(False)
         self._socket = listener
-        shown = f"[{self._host}]" if ":" in self._host else self._host
+        wild = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - all addresses, and one that can be called
+        host = wild.get(self._host, self._host)
+        shown = f"[{host}]" if ":" in host else host
         return f"http://{shown}:{listener.getsockname()[1]}"
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:

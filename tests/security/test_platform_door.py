@@ -11,7 +11,9 @@ import pytest
 
 from pipeline.app.platforms import platform_folder
 from pipeline.app.serving import platform as serve
+from pipeline.clock import SystemClock
 from pipeline.config import Settings
+from pipeline.local.platform import LocalPlatform
 from tests.contract.double import SMALL, TOKEN, platform
 from tests.security.nasty import PATHS
 
@@ -32,6 +34,15 @@ ROUTES = (
     ("TRACE", "/v1.3/assets"),
     ("HEAD", "/v1.3/assets"),
 )
+
+
+@pytest.mark.asyncio
+async def test_a_platform_for_all_says_an_address_that_can_be_called(tmp_path: Path) -> None:
+    """What it prints is given to a reelmill in another terminal, which sends its key over plain HTTP to this machine only."""
+    async with LocalPlatform(tmp_path, token=TOKEN, clock=SystemClock(), host="0.0.0.0") as served:
+        assert served.base_url.startswith("http://127.0.0.1:")
+        async with httpx.AsyncClient(base_url=served.base_url, headers={"x-api-key": TOKEN}) as client:
+            assert (await client.get("/v1.3/assets")).status_code == 200
 
 
 @pytest.mark.asyncio
