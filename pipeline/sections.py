@@ -70,14 +70,14 @@ class YouTube(Section):
     @field_validator("pot_provider")
     @classmethod
     def _address(cls, value: str) -> str:
-        if value and not (urlsplit(value).scheme in ("http", "https") and urlsplit(value).hostname):
+        if value and not _is_address(value, ("http", "https")):
             raise ValueError("should be the address of a provider, e.g. http://127.0.0.1:4416")
         return value.rstrip("/")
 
     @field_validator("proxy")
     @classmethod
     def _proxy(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not _is_proxy(value.get_secret_value()):
+        if value is not None and not _is_address(value.get_secret_value(), _PROXIES):
             raise ValueError(f"should be the address of a proxy, with {', '.join(_PROXIES)} in front of ://")
         return value
 
@@ -88,9 +88,9 @@ class YouTube(Section):
         return self
 
 
-def _is_proxy(address: str) -> bool:
+def _is_address(address: str, schemes: tuple[str, ...]) -> bool:
     try:
         parts = urlsplit(address)
-        return parts.scheme in _PROXIES and bool(parts.hostname) and parts.port != 0
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
     except ValueError:  # of the port; its words would quote from the password where that holds a slash
         return False

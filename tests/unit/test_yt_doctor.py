@@ -153,6 +153,7 @@ async def test_a_po_token_provider_is_tried_on_this_machine_and_its_plugin_looke
     [
         ('pot_provider = "127.0.0.1:4416"\nplugins = true', "address of a provider"),
         ('pot_provider = "http://127.0.0.1:4416"', "plugins = true"),
+        ('pot_provider = "http://127.0.0.1:abc"\nplugins = true', "address of a provider"),
         ('proxy = "127.0.0.1:1080"', "address of a proxy"),
         ('proxy = "ftp://me:hunter2@p:1"', "address of a proxy"),
         ('proxy = "socks5://127.0.0.1:1080:1"', "address of a proxy"),
