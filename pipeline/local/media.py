@@ -33,6 +33,7 @@ MAX_BAD_PACKETS = 500  #: more broken packets than this and the rest of a file i
 MAX_PIXELS = 100_000_000  #: of a picture that is decoded: no platform takes a larger one, and it may be a trap
 _STEP = 1 / SAMPLES_PER_SECOND
 _MOST_REPEATS = 15  # of a picture that stands: enough to see that it does
+_FAR_BACK = 30.0  # seconds between two key frames from which on decoding all is cheaper than going back to one
 _SPARE_FRAMES = 20  # pictures per second from which on some can be passed over
 _TEXT_CODECS = frozenset({"mov_text", "subrip", "srt", "webvtt", "ass", "ssa", "text"})
 #: Only files that hold their media themselves: a playlist (HLS, DASH, concat) could make the platform read other files.
@@ -209,8 +210,9 @@ def large_frames(path: Path, times: Sequence[float], *, max_width: int = 1920) -
     with open_video(path) as container:
         stream = video_stream(container)
         origin = float((stream.start_time or 0) * (stream.time_base or 0))
+        walk = _Walk(container, stream)
         for at in times:
-            frame = _frame_at(container, stream, at + origin)
+            frame = walk.to(at + origin)
             if frame is not None:
                 width = min(frame.width, max_width)
                 height = max(2, round(frame.height * width / frame.width))
@@ -223,7 +225,7 @@ def jpeg_at(path: Path, at: float, *, width: int = 640) -> bytes | None:
 
     with open_video(path) as container:
         stream = video_stream(container)
-        frame = _frame_at(container, stream, at + float((stream.start_time or 0) * (stream.time_base or 0)))
+        frame = _Walk(container, stream).to(at + float((stream.start_time or 0) * (stream.time_base or 0)))
     if frame is None:
         return None
     wide = min(frame.width, width)
@@ -283,19 +285,37 @@ def _decode(packet: Packet[Stream]) -> list[tuple[VideoFrame | Spoken, float]]:
     return [(Spoken(packet.stream.index, "" if language == "und" else language, Cue(start, end, text)), start)]
 
 
-def _frame_at(container: InputContainer, stream: VideoStream, at: float) -> VideoFrame | None:
-    base = stream.time_base or Fraction(1, 1000)
-    try:
-        container.seek(max(0, int(at / base)), stream=stream)
-    except av.FFmpegError:
-        return None
-    last = None
-    for frame, when in _frames(container, stream):
-        if isinstance(frame, VideoFrame):
-            last = frame
-            if when >= at - 0.05:
-                break
-    return last
+class _Walk:
+    """Goes to ascending times by seeking; straight on once that has led far back behind what was decoded already.
+
+    In a recording with one key frame, every seek leads to its beginning: a look would cost decoding all before it.
+    """
+
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        self._container, self._stream = container, stream
+        self._frames: Iterator[tuple[VideoFrame | Spoken, float]] = iter(())
+        self._last: VideoFrame | None = None
+        self._reached = -1e300  #: seconds
+        self._straight = False
+
+    def to(self, at: float) -> VideoFrame | None:
+        """Return the picture at a time, or the last one before; None where nothing can be decoded."""
+        if self._straight and self._reached >= at - 0.05:
+            return self._last
+        if not self._straight:
+            base = self._stream.time_base or Fraction(1, 1000)
+            try:
+                self._container.seek(max(0, int(at / base)), stream=self._stream)
+            except av.FFmpegError:
+                return None
+            self._frames, self._last = _frames(self._container, self._stream), None
+        for frame, when in self._frames:
+            if isinstance(frame, VideoFrame):
+                self._straight = self._straight or when < self._reached - _FAR_BACK
+                self._last, self._reached = frame, max(self._reached, when)
+                if when >= at - 0.05:
+                    break
+        return self._last
 
 
 def _header_seconds(container: InputContainer, stream: VideoStream) -> float:

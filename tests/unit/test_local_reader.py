@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import time
 from pathlib import Path
 
 import av
@@ -199,6 +200,26 @@ def test_a_program_that_hangs_or_fails_costs_only_its_text(deck: Path, tmp_path:
     assert reading.of("text_in_video") == ()
     assert ocr.gave_up == 2
     assert any("took too long or failed" in note for note in reading.notes)
+
+
+def test_one_key_frame_does_not_cost_decoding_all_for_every_look(tmp_path: Path) -> None:
+    """Recordings may have no other: 600 looks at 1200 pictures decode each picture a few times, not 300 times."""
+    path = tmp_path / "recording.mkv"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=10, options={"preset": "ultrafast", "g": "9999", "sc_threshold": "0"})
+        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+        for number in range(1200):
+            shade = np.full((180, 320, 3), 40 + number // 10, np.uint8)
+            frame = av.VideoFrame.from_ndarray(shade, format="rgb24")
+            frame.pts = number
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    times = [number / 5 for number in range(600)]
+    before = time.process_time()
+    found = list(large_frames(path, times))
+    assert time.process_time() - before < 10
+    assert [at for at, _ in found] == times
+    assert all(abs(int(picture[90, 160]) - (40 + at)) < 8 for at, picture in found)
 
 
 def test_large_frames_are_those_of_the_times_asked(tmp_path: Path) -> None:
