@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pipeline.model import Task
-from pipeline.source.canon import is_address, shown
+from pipeline.source.canon import Canonical, is_address, shown, youtube
 
 
 def spoken(source: str) -> str:
@@ -25,5 +25,8 @@ def bared(task: Task) -> Task:
 
 
 def last_part(locator: str) -> str:
-    """Return the file's name in a path or an address."""
+    """Return the file's name in a path or an address; of YouTube, the id: the last part of its addresses is "watch"."""
+    meaning = youtube(locator) if is_address(locator) else None
+    if isinstance(meaning, Canonical):
+        return meaning.key.rpartition(":")[2]
     return place(locator).rstrip("/").rpartition("/")[2]

@@ -149,6 +149,12 @@ def test_a_binary_list(here: Terminal) -> None:
     assert "not text" in found["message"]
 
 
+def test_youtube_is_called_by_its_id(here: Terminal) -> None:
+    """Before anything is known of a video, its id tells it from another; the end of its address is the same for all."""
+    rows = here.run("plan", "youtu.be/dQw4w9WgXcQ", "https://youtube.com/@NASA/videos", "--json").json["rows"]
+    assert [row["title"] for row in rows] == ["dQw4w9WgXcQ", "@nasa"]
+
+
 def test_without_a_stdin(here: Terminal) -> None:
     """Service managers start programs with nothing there: only a list that is to come from it is a bad line."""
     plan = here.run("plan", "good.mp4", "-", "--json", before=lambda: os.close(0))
