@@ -273,7 +273,7 @@ def _anchor(raw: dict[str, Any], folder: Path) -> None:
     for section, key in _PATHS:
         table = raw.get(section)
         if isinstance(table, dict) and isinstance(table.get(key), str):
-            table[key] = str(folder / Path(table[key]).expanduser())
+            table[key] = str(folder / os.path.expanduser(table[key]))
     run = raw.get("run")
     if isinstance(run, dict) and isinstance(run.get("manifests"), list):
         run["manifests"] = [_anchored(entry, folder) for entry in run["manifests"]]
@@ -291,7 +291,7 @@ _VIDEO_ID = re.compile(r"[0-9A-Za-z_-]{11}")
 def _anchored(entry: object, folder: Path) -> object:
     if not isinstance(entry, str) or entry == "-" or "://" in entry or _BARE_HOST.match(entry):
         return entry
-    path = folder / Path(entry).expanduser()
+    path = folder / os.path.expanduser(entry)
     return entry if _VIDEO_ID.fullmatch(entry) and not os.path.lexists(path) else str(path)
 
 
@@ -301,7 +301,8 @@ def _fold_jobs(raw: dict[str, Any]) -> None:
     if isinstance(jobs, dict):
         tables = {name: value for name, value in jobs.items() if isinstance(value, dict) and name != "settings"}
         rest = {name: value for name, value in jobs.items() if name not in tables}
-        raw["jobs"] = {**rest, "settings": {**tables, **rest.get("settings", {})}}
+        if isinstance(rest.setdefault("settings", {}), dict):
+            raw["jobs"] = {**rest, "settings": {**tables, **rest["settings"]}}
 
 
 #: Lists, which the environment gives separated by commas.
@@ -336,7 +337,7 @@ def _key(env: Mapping[str, str], key_file: Path | None) -> SecretStr | None:
     if direct:
         return SecretStr(direct)
     named = env.get("TWELVELABS_API_KEY_FILE", "").strip()
-    path = Path(named).expanduser() if named else key_file
+    path = Path(os.path.expanduser(named)) if named else key_file
     if path is None:
         return None
     try:

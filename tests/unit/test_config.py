@@ -70,6 +70,14 @@ def test_youtube_in_any_form_is_no_path_of_the_file(tmp_path: Path) -> None:
     assert settings.run.manifests == (*forms, str(tmp_path / "myyoutube.com/a"), str(tmp_path / "named_as_id"))
 
 
+def test_the_home_of_somebody_unknown_is_a_path_that_is_not_there(tmp_path: Path) -> None:
+    """It stays as written, as in a shell, and is told by whoever looks for it."""
+    text = '[run]\nstate = "~nobody-here/s"\nmanifests = ["~nobody-here/a.csv"]\n'
+    run = load(write(tmp_path, text), env={}).run
+    assert (run.state, run.manifests) == (tmp_path / "~nobody-here/s", (str(tmp_path / "~nobody-here/a.csv"),))
+    assert refusal(None, {"TWELVELABS_API_KEY_FILE": "~nobody-here/key"})[0].startswith("~nobody-here/key: ")
+
+
 def test_paths_from_flags_and_environment_stay_as_typed(tmp_path: Path) -> None:
     """They count from where the command is given."""
     settings = load(write(tmp_path, ""), env={"REELMILL_RUN__STATE": "s"}, flags={"run": {"output": Path("o")}})
@@ -110,6 +118,11 @@ def test_a_byte_order_mark_is_no_syntax_error(tmp_path: Path) -> None:
         ("[run]\n\noutptu = 'x'\n", "reelmill.toml, line 3: [run] outptu: unknown key", "did you mean 'output'?"),
         ("[rnu]\nx = 1\n", "reelmill.toml, line 1: [rnu]: unknown key", "did you mean 'run'?"),
         ("colour = 1\n", "reelmill.toml, line 1: [colour]: unknown key", "config.example.toml lists every key"),
+        (
+            "[jobs]\nsettings = 3\n",
+            "reelmill.toml, line 1: [jobs]: should be a valid dictionary",
+            "config.example.toml explains every key",
+        ),
         ("manifests = []\n", "reelmill.toml, line 1: [manifests]: unknown key", "it belongs under [run]"),
         (
             "[lanes]\nfetch = 'many'\n",
