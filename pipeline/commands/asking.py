@@ -122,9 +122,9 @@ def moment(flag: str, text: str) -> str:
         return ""
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
+        return iso((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError):  # also of a time that another zone pushes out of the calendar
         raise _wrong(f"{flag} {text!r}: should be a day or a time", f"{flag} 2026-06-01T10:00:00Z") from None
-    return iso((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp())
 
 
 def agreed(index: IndexInfo) -> bool:

@@ -111,6 +111,7 @@ def test_classify_reads_classes(reelmill: Reelmill) -> None:
         (("videos", "--seconds", "many"), "--seconds 'many': should be a span"),
         (("videos", "--width", "9..3"), "--width '9..3': should be a span"),
         (("videos", "--since", "yesterday"), "--since 'yesterday': should be a day or a time"),
+        (("videos", "--since", "9999-12-31T23:59:59-23:59"), "--since '9999-12-31T23:59:59-23:59': should be a day or"),
         (("videos", "--meta", "x"), "--meta 'x': should be KEY=VALUE"),
     ],
 )
