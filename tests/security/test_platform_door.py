@@ -46,6 +46,20 @@ async def test_a_platform_for_all_says_an_address_that_can_be_called(tmp_path: P
 
 
 @pytest.mark.asyncio
+async def test_strangers_at_the_door_take_no_memory(tmp_path: Path) -> None:
+    """Any number of paths and methods, and long ones, are counted in a bounded number of names."""
+    async with platform(tmp_path) as (served, client), httpx.AsyncClient(base_url=served.base_url) as stranger:
+        await stranger.get("/" + "/x" * 2000)
+        for number in range(600):
+            assert (await stranger.request(f"M{number % 7}", f"/{number}")).status_code == 401
+        await client.get("/assets")
+        names = served.counters.routes
+        assert len(names) <= 501
+        assert max(map(len, names)) <= 200
+        assert names.total() == 602
+
+
+@pytest.mark.asyncio
 async def test_without_the_token_nothing_is_answered(tmp_path: Path) -> None:
     """No key, an empty one, another one, the right one with a letter more, in another header, in the query: 401 everywhere."""
     wrong: tuple[dict[str, str], ...] = (
