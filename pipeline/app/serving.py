@@ -56,6 +56,7 @@ async def platform(
             faults=script,
             clock=clock,
             ready=lambda base_url: ready(base_url, token),
+            workers=settings.platform.workers,
             media=media or settings.platform.media,
             fetch=fetcher(settings, asker, clock, Random()),
         )

@@ -88,6 +88,30 @@ async def test_the_served_platform_takes_addresses_without_a_media_folder(tmp_pa
         group.cancel_scope.cancel()
 
 
+@pytest.mark.asyncio
+async def test_the_served_platform_has_the_workers_that_are_configured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``[platform] workers`` holds for ``reelmill platform`` as for the embedded one."""
+    given: list[int] = []
+
+    class Seen(LocalPlatform):
+        def __init__(self, folder: Path, **options: Any) -> None:
+            given.append(options.get("workers", 1))
+            super().__init__(folder, **options)
+
+    monkeypatch.setattr("pipeline.local.platform.LocalPlatform", Seen)
+    settings = settings_of(tmp_path, "v1.3")
+    settings = settings.model_copy(update={"platform": settings.platform.model_copy(update={"workers": 3})})
+    async with anyio.create_task_group() as group:
+
+        def ready(_base: str, _token: str) -> None:
+            group.cancel_scope.cancel()
+
+        await platform(settings, host="127.0.0.1", port=0, faults=None, ready=ready)
+    assert given == [3]
+
+
 class Moment:
     """A clock on which sleeping takes no time."""
 
