@@ -146,6 +146,11 @@ class Sources(Section):
     allow_private_urls: bool = False
     hash_cache: bool = True
 
+    @field_validator("extensions")
+    @classmethod
+    def _bare(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(ending.lower().removeprefix(".") for ending in value)  # however it is written, it is meant
+
 
 class Platform(Section):
     """The embedded local platform."""

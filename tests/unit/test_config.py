@@ -106,6 +106,11 @@ def test_the_environment_reaches_lists_and_nested_tables() -> None:
     assert settings.run.strict is True
 
 
+def test_endings_are_meant_however_they_are_written() -> None:
+    """With a dot or in capitals they would fit no file, and every folder would be empty."""
+    assert load(None, env={"REELMILL_SOURCE__EXTENSIONS": ".MP4, mov"}).source.extensions == ("mp4", "mov")
+
+
 def test_a_byte_order_mark_is_no_syntax_error(tmp_path: Path) -> None:
     """Some editors write one."""
     (tmp_path / "c.toml").write_bytes(b"\xef\xbb\xbf[run]\nstrict = true\n")
