@@ -54,7 +54,7 @@ class _Wanted(Generic[T]):
         if self.told.done():  # cancelled meanwhile
             return
         if (error := broken or self.error) is not None:
-            self.told.set_exception(error)
+            self.told.set_exception(_told(error))
         else:
             self.told.set_result(cast(T, self.result))
 
@@ -200,7 +200,10 @@ class State:
 
     async def look(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Carry out reading work."""
-        return await self._run(lambda: work(self._open_db()))
+        try:
+            return await self._run(lambda: work(self._open_db()))
+        except sqlite3.OperationalError as error:
+            raise _told(error) from None
 
     async def aside(self, work: Callable[[], T]) -> T:
         """Run short file work (rename, unlink, fsync) off the event loop; it is carried out even if we are cancelled."""
@@ -265,6 +268,13 @@ class State:
             return whole, [j.id for j in jobs], [v.id for v in videos]
 
         return await self.look(work)
+
+
+def _told(error: BaseException) -> BaseException:
+    """Return what the disk below the database has done as a StoreError, which whoever asked can live with."""
+    if not isinstance(error, sqlite3.OperationalError):
+        return error
+    return StoreError(f"the platform's database cannot be used ({error})", remedy="check its disk")
 
 
 def _complete_sessions(db: sqlite3.Connection, state: State) -> None:

@@ -79,3 +79,19 @@ async def test_a_folder_that_cannot_be_used_is_named_with_the_key_that_moves_it(
         await State(tmp_path / "shared").open()
     assert "[platform] state" in busy.value.trouble.remedy
     await state.aclose()
+
+
+@pytest.mark.asyncio
+async def test_what_the_disk_does_is_told_as_such(tmp_path: Path) -> None:
+    """A read or a write that SQLite cannot carry out is a StoreError: the work behind the answers waits and goes on.
+
+    Raw, it would end the embedded platform, and the run would wait for it for a day.
+    """
+    state = State(tmp_path)
+    await state.open()
+    for ask in (state.look, state.change):
+        with pytest.raises(StoreError, match="cannot be used"):
+            await ask(lambda db: db.execute("SELECT * FROM nowhere"))
+    with pytest.raises(sqlite3.IntegrityError):
+        await state.change(lambda db: db.execute("INSERT INTO meta VALUES ('secret', NULL)"))
+    await state.aclose()
