@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import io
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TextIO, cast
@@ -93,7 +94,12 @@ def say_json(value: object) -> None:
 def show(renderable: RenderableType) -> None:
     """Write tables and text to stdout: with colours on a terminal (NO_COLOR is honoured), plain and wide otherwise."""
     tty = sys.stdout is not None and sys.stdout.isatty()
-    say(rendered(renderable, tty=tty, width=None if tty or "COLUMNS" in os.environ else _PIPE_WIDTH))
+    say(rendered(renderable, tty=tty, width=None if tty or _is_width(os.environ.get("COLUMNS", "")) else _PIPE_WIDTH))
+
+
+def _is_width(columns: str) -> bool:
+    """True for a number of columns; 0 is said where nobody knows, and nothing would fit into it."""
+    return columns.isdecimal() and int(columns) > 0
 
 
 def rendered(renderable: RenderableType, *, tty: bool = False, width: int | None = None) -> str:
@@ -101,6 +107,8 @@ def rendered(renderable: RenderableType, *, tty: bool = False, width: int | None
     from rich.console import Console
 
     text = io.StringIO()
+    if width is None and not _is_width(os.environ.get("COLUMNS", "1")):
+        width = shutil.get_terminal_size().columns
     console = Console(
         file=text, force_terminal=tty, force_jupyter=False, width=width, highlight=False, markup=False, emoji=False
     )

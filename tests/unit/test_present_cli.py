@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 import structlog
+from rich.text import Text
 
 import pipeline
 from pipeline import errors
 from pipeline.__main__ import main
 from pipeline.config import Settings
 from pipeline.model import Lane, State, Task, Trouble
-from pipeline.present.terminal import guard
+from pipeline.present.terminal import guard, rendered
 from pipeline.views import BadLine, Finding, ItemView, Plan, Reopened, RunReport, StatusView
 
 REPORT = RunReport(
@@ -224,6 +225,13 @@ def test_a_plan_looks_where_the_run_writes(reelmill: Reelmill) -> None:
     ran = reelmill("plan", "a.mp4", "--output", "results", "--state", "s")
     assert ran.code == 0, ran.err
     assert (ran.settings.run.output, ran.settings.run.state) == (Path("results"), Path("s"))
+
+
+@pytest.mark.parametrize("columns", ["0", "wide", ""])
+def test_a_width_that_is_none_hides_nothing(reelmill: Reelmill, columns: str) -> None:
+    """Some shells and containers export COLUMNS=0, for not known."""
+    assert "items    2 done" in reelmill("status", env={"COLUMNS": columns}).out
+    assert "a plan" in rendered(Text("a plan"))  # as reconcile shows it before it asks
 
 
 def test_a_strict_plan_with_bad_lines_is_refused(reelmill: Reelmill) -> None:
