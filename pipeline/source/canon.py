@@ -248,6 +248,7 @@ def _channel(steps: Sequence[str], query: dict[str, str]) -> Meaning:
 
 
 def _video(video: str, listed: str = "") -> Meaning:
+    video = re.split("[?&]", video, maxsplit=1)[0]  # a second ?, or & for ?: written by hand, and in embeds of old
     if not _ID.fullmatch(video):
         message = "A YouTube video id has 11 letters, digits, - or _; this one does not."
         return _refuse("youtube_bad_id", message, "copy the address again from the browser")

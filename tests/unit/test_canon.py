@@ -39,6 +39,9 @@ VIDEOS = [
     f"https://www.youtube.com/attribution_link?a=x&u=%2Fwatch%3Fv%3D{V}",
     f"https://consent.youtube.com/m?continue=https%3A%2F%2Fwww.youtube.com%2Fwatch%3Fv%3D{V}",
     f"https://studio.youtube.com/video/{V}/edit",
+    f"https://youtu.be/{V}&t=10s",
+    f"https://www.youtube.com/v/{V}&hl=en_US&fs=1",
+    f"https://www.youtube.com/watch?v={V}?t=10",
 ]
 
 LISTS = {
