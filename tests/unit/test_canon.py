@@ -66,6 +66,8 @@ REFUSED = [
     "https://www.youtube.com/results?search_query=x",
     "https://www.youtube.com/clip/Ugkx",
     "https://www.youtube.com/@YouTube/live",
+    "https://www.youtube.com/@%1b%5b31mred",
+    "https://www.youtube.com/c/nul%00",
     f"https://www.youtube.com/channel/{C}/live",
     "https://www.youtube.com/@YouTube/search?query=tides",
     "https://www.youtube.com/",
