@@ -59,7 +59,9 @@ def load_jobs(package: str = JOB_PACKAGE) -> tuple[Job, ...]:
 def desk_of(settings: Settings) -> Desk:
     """Return the desk for these settings."""
     decides = [choose(settings).identity, settings.provider.model, settings.provider.temperature]
-    return Desk(load_jobs(), settings.jobs, decides)
+    # On v1.2 a video is uploaded into its index: another one would need another upload.
+    index = settings.index_name if settings.provider.api != "v1.2" else ""
+    return Desk(load_jobs(), settings.jobs, decides, index)
 
 
 def entries_of(settings: Settings, sources: Sequence[str], desk: Desk) -> Iterator[Item | BadLine]:

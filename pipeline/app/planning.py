@@ -113,7 +113,8 @@ class _Planner:
         seconds, size, problem = await self._facts(item, known)
         uploaded = video is not None and (video.data.get("settled") or video.state is State.DONE)
         usd = sum(self._price(seconds, expected_tokens(part)) for part in self._groups(wishes)) if seconds else 0.0
-        if seconds and not uploaded and self._settings.index_name and not choose(self._settings).local:
+        fresh = not uploaded or (action == "analyze" and not wishes)  # nothing to ask: the index is what is new
+        if seconds and fresh and self._settings.index_name and not choose(self._settings).local:
             usd += seconds / 60 * self._settings.prices.index_minute
         return PlanRow(
             spoken(item.line.source),

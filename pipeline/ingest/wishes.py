@@ -42,7 +42,8 @@ class Desk:
         ConfigError: a configured instance names no known job, or its parameters are wrong.
     """
 
-    def __init__(self, jobs: Iterable[Job], config: Jobs, provider: Sequence[Json]) -> None:
+    def __init__(self, jobs: Iterable[Job], config: Jobs, provider: Sequence[Json], index: str = "") -> None:
+        self._index = index  # that videos are put into besides; empty: none
         self._jobs = {job.name: job for job in jobs}
         self._config = config
         self._provider = list(provider)  # what besides the job decides an answer: identity, model, temperature
@@ -93,7 +94,8 @@ class Desk:
 
     def total(self, items: Sequence[Task]) -> str:
         """Return one fingerprint for all wishes of a video: a run compares it to see whether anything is new."""
-        return fingerprint(sorted((wish.name, wish.print) for wish in self.wishes(items)))
+        wishes = sorted((wish.name, wish.print) for wish in self.wishes(items))
+        return fingerprint(wishes, self._index) if self._index else fingerprint(wishes)
 
     def _of_line(self, line: Mapping[str, Json]) -> Iterable[Wish]:
         prompt = line.get("prompt", "")

@@ -93,6 +93,21 @@ def test_v1_3_from_the_file_to_the_hit(tmp_path: Path, film: Path) -> None:
     assert json.loads(reelmill("indexes", "--json", cwd=tmp_path).stdout) == []
 
 
+def test_an_index_that_is_named_later_gets_the_videos_that_are_there(tmp_path: Path, film: Path) -> None:
+    """Nothing is uploaded or asked again for it, and the run after that has nothing to do."""
+    first = reelmill("run", str(film), "--json", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    (tmp_path / "reelmill.toml").write_text('[index]\nname = "films"\n', encoding="utf-8")
+    plan = json.loads(reelmill("plan", str(film), "--json", cwd=tmp_path).stdout)
+    assert (plan["counts"], plan["rows"][0]["jobs"]) == ({"analyze": 1}, [])
+    second = reelmill("run", str(film), "--json", cwd=tmp_path)
+    assert second.returncode == 0, second.stderr
+    assert json.loads(second.stdout)["analyses"] == 0
+    videos = json.loads(reelmill("videos", "--json", cwd=tmp_path).stdout)["videos"]
+    assert [entry["ours"]["source"] for entry in videos] == [str(film)]
+    assert json.loads(reelmill("plan", str(film), "--json", cwd=tmp_path).stdout)["counts"] == {"nothing": 1}
+
+
 def test_v1_2_searches_and_sorts(tmp_path: Path, film: Path) -> None:
     """The old API: scores and confidence, what speaks and what is written, classes with their moments."""
     report = ingested(tmp_path, film, "v1.2", CLASSES)
