@@ -32,7 +32,8 @@ async def platform(
 ) -> bool:
     """Serve the local platform until SIGINT or SIGTERM; return True then. ``ready(base_url, token)`` is called once it answers.
 
-    The token comes from ``TWELVELABS_API_KEY`` if that is set, else it is made once and kept in the state folder.
+    The token comes from ``TWELVELABS_API_KEY`` if that is set, and then ``ready`` is told none: it may open an account.
+    Else it is made once and kept in the state folder.
 
     Raises:
         ConfigError: the fault script cannot be read, or the port is taken.
@@ -55,7 +56,7 @@ async def platform(
             port=settings.platform.port if port is None else port,
             faults=script,
             clock=clock,
-            ready=lambda base_url: ready(base_url, token),
+            ready=lambda base_url: ready(base_url, token if settings.api_key is None else ""),
             workers=settings.platform.workers,
             media=media or settings.platform.media,
             fetch=fetcher(settings, asker, clock, Random()),

@@ -60,7 +60,7 @@ def platform(
     settings = load_settings(config, {"log.level": log_level})
 
     def ready(base_url: str, token: str) -> None:
-        said = {"base_url": base_url, "api_key": token}
+        said = {"base_url": base_url, "api_key": token or None}
         terminal.say_json(said) if json else terminal.say(words.serving(base_url, token))
         terminal.tell("serving; Ctrl-C stops")
 

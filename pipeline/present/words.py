@@ -27,12 +27,13 @@ def settings(value: Settings) -> list[tuple[str, str]]:
 
 
 def serving(base_url: str, token: str) -> str:
-    """Return shell lines that make another terminal's ``reelmill`` talk to this platform."""
+    """Return shell lines that make another terminal's ``reelmill`` talk to this platform. No token: it is known there."""
+    key = f"export TWELVELABS_API_KEY={shlex.quote(token)}"
     return "\n".join(
         [
             "export REELMILL_PROVIDER__KIND=twelvelabs",
             f"export REELMILL_PROVIDER__BASE_URL={shlex.quote(base_url)}",
-            f"export TWELVELABS_API_KEY={shlex.quote(token)}",
+            key if token else "# and TWELVELABS_API_KEY as it was set here",
         ]
     )
 

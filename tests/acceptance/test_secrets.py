@@ -78,6 +78,19 @@ def test_the_key_is_nowhere(tmp_path: Path) -> None:
         assert kept(here.folder, KEY) == []
 
 
+def test_a_platform_does_not_print_the_key_it_was_given(tmp_path: Path) -> None:
+    """A service's log keeps what is printed, and the key in the environment may be an account's."""
+    with serving(tmp_path / "there") as platform:
+        platform.kill()
+        for words in (["--json"], []):
+            running = platform.terminal.start("platform", *words, "--port", "0")
+            until(lambda there=running: "serving" in there.said(), "the platform to serve")
+            printed = running.out.read_text(encoding="utf-8") + running.said()
+            running.kill()
+            assert "http://127.0.0.1" in printed
+            assert KEY not in printed
+
+
 def test_a_crash_does_not_tell(tmp_path: Path) -> None:
     """A key in the wrong place, an address with a key in it, a traceback at debug level: shown without it."""
     here = Terminal(tmp_path / "here", {"TWELVELABS_API_KEY": KEY}, {"log": {"level": "debug"}})
