@@ -121,11 +121,11 @@ class SaysDoneTooEarly(World):
 #: of all seeds that sees it, so that the proof costs little.
 PLANTED: Sequence[tuple[type[World], str, int]] = (
     (ActsWithoutAsking, "twice", 1),
-    (WritesUnderALostLease, "lost lease", 125),
+    (WritesUnderALostLease, "lost lease", 40),
     (LosesATask, "never written", 1),
     (PaysOffTheBooks, "not in our ledger", 1),
     (HidesItsDoubts, "ask twice", 1),
-    (ForgetsAtTheOperatorsWord, "twice", 40),
+    (ForgetsAtTheOperatorsWord, "twice", 220),
     (ShowsBeforeItIsSafe, "before it was safe", 1),
     (SaysDoneTooEarly, "not safe on the disk", 1),
 )

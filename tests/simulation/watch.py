@@ -108,7 +108,9 @@ class Watched(MemoryDatabase):
             old = before[number]
             if number not in ours:
                 _same(old, row, "renew")
-            elif old.state is not State.RUNNING or old.fence != leases[number] or row != old._replace(wake_at=until):
+            elif old.state is not State.RUNNING or old.fence != leases[number]:
+                raise Broken(f"renewed under a lost lease: {old} -> {row}")
+            elif row != old._replace(wake_at=until):
                 raise Broken(f"renewed wrongly: {old} -> {row}")
         return ours
 
