@@ -9,19 +9,16 @@ from collections.abc import Mapping
 
 import anyio
 
-from pipeline import log
-from pipeline.errors import StoreError
 from pipeline.local import crew as hands
 from pipeline.local import ledger, lexicon
 from pipeline.local.analysis import Ask, Refused, Words
 from pipeline.local.crew import Broken, Crew
 from pipeline.local.limits import Limits
+from pipeline.local.mishaps import AGAIN, attempted
 from pipeline.local.records import ASSETS, VIDEOS, Asset, Video
-from pipeline.local.state import DISK_AGAIN, State
+from pipeline.local.state import State
 from pipeline.model import Json
 from pipeline.ports import Clock
-
-_log = log.get("platform")
 
 STATUSES = ("validating", "pending", "queued", "indexing", "ready", "failed")
 FINAL = ("ready", "failed")
@@ -63,11 +60,9 @@ class Indexing:
 
     async def _one(self, key: str) -> None:
         try:
-            await self._index(key)
-        except (StoreError, OSError) as error:  # a full disk, for one: it may have room again
-            _log.error("platform.disk", why=str(error), again_in=DISK_AGAIN)
-            await self._clock.sleep(DISK_AGAIN)
-            self.push(key)
+            if not await attempted(self._state, key, self._index):
+                await self._clock.sleep(AGAIN)
+                self.push(key)
         finally:
             self._busy.discard(key)
             self._room.release()

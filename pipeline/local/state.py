@@ -21,9 +21,6 @@ from pipeline.local.records import ASSETS, CHUNKS, JOBS, SESSIONS, TABLES, VIDEO
 
 T = TypeVar("T")
 
-#: Seconds until work that the disk did not take is tried again.
-DISK_AGAIN = 5.0
-
 _VERSION = 2  #: 2: videos, sheets and the full-text index; older files only lack them
 
 

@@ -14,8 +14,6 @@ import anyio
 import anyio.abc
 from anyio.abc import TaskStatus
 
-from pipeline import log
-from pipeline.errors import StoreError
 from pipeline.local import crew as hands
 from pipeline.local import shelf as shelves
 from pipeline.local.analysis import Ask, Refused, Reply, Words
@@ -24,14 +22,13 @@ from pipeline.local.deliveries import Deliveries, Fetch
 from pipeline.local.fetch import UrlPolicy, download
 from pipeline.local.indexing import Indexing, ask_about
 from pipeline.local.limits import Limits
+from pipeline.local.mishaps import AGAIN, attempted
 from pipeline.local.records import ASSETS, JOBS, VIDEOS, Asset, Job
 from pipeline.local.shelf import Shelf
-from pipeline.local.state import DISK_AGAIN, State, settle
+from pipeline.local.state import State, settle
 from pipeline.local.wire import ApiError
 from pipeline.model import Json
 from pipeline.ports import Clock
-
-_log = log.get("platform")
 
 CUT_WARNING = "The answer was cut: it reached max_tokens. The text up to there is returned."
 
@@ -113,11 +110,8 @@ class Work:
     async def _drain(self, queue: asyncio.Queue[str], work: Callable[[str], Awaitable[None]]) -> None:
         while True:
             key = await queue.get()
-            try:
-                await work(key)
-            except (StoreError, OSError) as error:  # a full disk, for one: it may have room again
-                _log.error("platform.disk", why=str(error), again_in=DISK_AGAIN)
-                self._push(queue, key, DISK_AGAIN)
+            if not await attempted(self._state, key, work):
+                self._push(queue, key, AGAIN)
 
     async def _take_asset(self, key: str) -> None:
         asset = await self._asset(key)

@@ -1,9 +1,11 @@
-"""The platform on a disk that is full: it says so, forgets nothing, and goes on when there is room."""
+"""The platform on a disk that is full, and over its own mistakes: it says so, forgets nothing, and goes on."""
 
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -11,9 +13,10 @@ import structlog
 from structlog.testing import capture_logs
 
 from pipeline.errors import StoreError
+from pipeline.local.analysis import Ask, Look, Reply, Words
 from pipeline.local.limits import Limits
 from pipeline.local.state import State
-from tests.contract.double import Canned, Wrist, finished, platform, question, ready
+from tests.contract.double import VIDEO, Canned, Wrist, finished, new_index, platform, question, ready, upload
 
 BLOB = "x" * 100_000
 
@@ -70,3 +73,46 @@ async def test_work_that_the_disk_did_not_take_is_done_later(tmp_path: Path) -> 
             clock.move(10.0)
             assert (await finished(client, task["task_id"]))["status"] == "ready"
             assert [entry.effect for entry in served.ledger.entries()] == ["asset_created", "analyze_task_created"]
+
+
+class Mistaken(Canned):
+    """Returns nonsense about some: a mistake of ours that nobody foresaw."""
+
+    def look(self, path: Path) -> Look:
+        found = super().look(path)
+        odd: Any = "wide"
+        return replace(found, width=odd) if path.read_bytes().startswith(b"odd") else found
+
+    def answer(self, ask: Ask) -> Reply:
+        nothing: Any = None
+        return nothing if ask.prompt.startswith("odd") else super().answer(ask)
+
+    def words(self, ask: Ask) -> Words:
+        nothing: Any = None
+        return nothing
+
+
+@pytest.mark.asyncio
+async def test_a_mistake_over_one_thing_ends_that_thing_alone(tmp_path: Path) -> None:
+    """An asset, an analysis and a video fail, each with a line in the log; the next ones are looked at as ever."""
+    clock = Wrist()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+
+    async def ended(address: str) -> dict[str, Any]:
+        with anyio.fail_after(20):
+            while (found := (await client.get(address)).json())["status"] not in ("ready", "failed"):
+                clock.move(1.0)
+        return dict(found)
+
+    with capture_logs() as said:
+        async with platform(tmp_path, clock=clock, analyse=Mistaken()) as (_, client):
+            assert (await ended(f"/assets/{await upload(client, content=b'odd' + VIDEO)}"))["status"] == "failed"
+            asset_id = await ready(client)
+            task = (await client.post("/analyze/tasks", json=question(asset_id, prompt="odd"))).json()["task_id"]
+            assert (await ended(f"/analyze/tasks/{task}"))["error"]["code"] == "internal_error"
+            base = f"/indexes/{await new_index(client)}/indexed-assets"
+            made = (await client.post(base, json={"asset_id": asset_id})).json()["_id"]
+            assert (await ended(f"{base}/{made}"))["status"] == "failed"
+            good = (await client.post("/analyze/tasks", json=question(asset_id))).json()["task_id"]
+            assert (await finished(client, good))["status"] == "ready"
+    assert [event["event"] for event in said] == ["platform.crashed"] * 3
