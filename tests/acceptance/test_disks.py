@@ -104,7 +104,7 @@ def test_a_full_state_disk_at_the_start(here: Terminal, size: str) -> None:
 
 
 @mounting
-@pytest.mark.slow
+@pytest.mark.slow(seconds=45)
 def test_a_state_disk_that_fills_and_is_mended(here: Terminal) -> None:
     """The same state folder goes on once there is room: no call was forgotten, none is made twice."""
     (here.folder / ".reelmill").mkdir()

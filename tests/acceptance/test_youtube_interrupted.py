@@ -127,7 +127,7 @@ async def test_the_event_loop_never_stands_still(site: MediaServer, fetching: Fe
 # ------------------------------------------------------------------------------------------------------------------ kills
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=20)
 @pytest.mark.asyncio
 @pytest.mark.parametrize(("form", "seed"), [("http", 1), ("hls", 3)])
 async def test_a_hundred_kills_leave_no_wrong_file(site: MediaServer, tmp_path: Path, form: str, seed: int) -> None:

@@ -41,6 +41,7 @@ def test_every_scene_is_enumerated(tmp_path: Path) -> None:
     assert list(Studio(tmp_path).scenes()) == list(SCENES)
 
 
+@pytest.mark.slow(seconds=30)
 @pytest.mark.parametrize("name", SCENES)
 def test_death_at_every_instant(tmp_path: Path, name: str, record_property: Callable[[str, object], None]) -> None:
     """Whatever dies when: rows, answers and files end as if nothing had happened, and no effect was paid twice."""

@@ -247,7 +247,7 @@ class Trial:
 STEADY: dict[str, dict[str, Any]] = {"policy": {"lease": 3600.0}, "provider": {"kind": "local", "timeout": 600.0}}
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=100)
 @pytest.mark.timeout(600)
 def test_death_at_every_call_over_sqlite_and_http(tmp_path: Path, record_property: Note) -> None:
     """One video in parts: dying at any call of the run leaves work that the next run ends as if nothing had happened."""
@@ -259,7 +259,7 @@ def test_death_at_every_call_over_sqlite_and_http(tmp_path: Path, record_propert
     assert met >= 0.8 * len(points) > 100
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=20)
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("restart", [False, True], ids=["platform stays", "platform restarts"])
 def test_death_in_the_middle_of_a_fan_out(tmp_path: Path, restart: bool, record_property: Note) -> None:

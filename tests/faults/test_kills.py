@@ -139,7 +139,7 @@ def padded(folder: Path, count: int) -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=130)
 @pytest.mark.timeout(600)
 def test_a_hundred_kills_over_five_hundred_videos(
     tmp_path: Path, record_property: Callable[[str, object], None]
@@ -164,7 +164,7 @@ def test_a_hundred_kills_over_five_hundred_videos(
     assert min(siege.thirds()[part] for part in ("early", "middle", "late")) >= 20
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=20)
 @pytest.mark.timeout(300)
 def test_kills_that_take_the_platform_with_them(tmp_path: Path) -> None:
     """The embedded platform dies with its run, in the middle of whatever it is doing; neither forgets or repeats."""

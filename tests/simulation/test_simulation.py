@@ -27,7 +27,7 @@ def simulation(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=280, check=False)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=25)
 @pytest.mark.parametrize("first", range(1, 301, SHARE))
 def test_whatever_happens_nothing_is_paid_twice_and_nothing_is_lost(first: int) -> None:
     """Every seed keeps every promise. A failure prints the seed, all that was drawn from it, and the line that replays it."""
