@@ -19,7 +19,7 @@ from pipeline.local.ledger import Entry
 from pipeline.local.limits import Limits
 from pipeline.local.shelf import Shelf
 from pipeline.local.state import State
-from pipeline.local.wire import MOST_JSON, STORAGE, ApiError, invalid
+from pipeline.local.wire import MOST_JSON, REACHED, STORAGE, ApiError, invalid
 from pipeline.local.work import Work
 from pipeline.model import Json
 from pipeline.ports import Clock
@@ -50,7 +50,7 @@ class Desk:
         """Return an address below ``/_storage`` that needs no key, until a second (epoch; by default the usual time)."""
         until = until or int(self.clock.now() + self.limits.url_seconds)
         query = urlencode({"expires": until, "signature": self.sign(subject, until)})
-        return f"{self.base_url}{STORAGE}/{subject}?{query}"
+        return f"{REACHED.get() or self.base_url}{STORAGE}/{subject}?{query}"
 
     def thumbnail(self, video_id: str, at: float) -> str:
         """Return the address of the picture at a time, seconds, of a video."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import json
+import re
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
@@ -21,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pipeline.local.faults import Faults, Rule, Script
 from pipeline.local.wire import (
     OLD,
+    REACHED,
     STORAGE,
     ApiError,
     canonical,
@@ -38,6 +40,9 @@ _FINAL = frozenset({"ready", "failed", "canceled", "completed", "expired"})
 
 #: Names that are counted apart from each other, and their characters; the API has about a hundred of fifty.
 _MOST_ROUTES, _LONGEST_ROUTE = 500, 200
+
+#: A name or an address, and perhaps a port.
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(?::[0-9]{1,5})?")
 
 _Act: TypeAlias = Callable[[], Awaitable[None]]
 
@@ -103,6 +108,8 @@ class Gate:
         if refusal is not None:
             await self._answer(visit, error_response(path, refusal))
             return
+        if _HOST.fullmatch(host := headers.get("host", "")):
+            REACHED.set(f"{visit.scope['scheme']}://{host}")
         rules = self.script.decide(method, path)
         for rule in rules:
             if rule.do == "latency":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -23,6 +24,9 @@ _OLD_NAMES = ("/p/v1.2",)
 EXTENSION = "/_platform"
 #: Where presigned addresses point: no key is wanted there, the signature is the key.
 STORAGE = "/_storage"
+
+#: Where the request at hand came to, e.g. ``http://10.0.0.7:8765``: what it is answered must lead there from where it came.
+REACHED: ContextVar[str] = ContextVar("reached", default="")
 
 Shape: TypeAlias = Literal["flat", "nested", "integer", "empty", "html"]
 

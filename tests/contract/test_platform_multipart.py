@@ -198,3 +198,15 @@ async def test_a_session_ends_with_its_asset(tmp_path: Path) -> None:
         async with httpx.AsyncClient() as plain:
             assert (await plain.put(urls[1]["url"], content=b"x")).status_code == 400
         assert bytes_of(tmp_path, session) == []
+
+
+@pytest.mark.asyncio
+async def test_a_presigned_address_leads_there_where_the_request_came_to(tmp_path: Path) -> None:
+    """From another machine the platform has another name than its own; what is no name at all is not repeated."""
+    async with platform(tmp_path) as (served, client):
+        port = served.base_url.rpartition(":")[2]
+        for host, base in ((f"10.0.0.7:{port}", f"http://10.0.0.7:{port}"), ("10.0.0.7:1@elsewhere", served.base_url)):
+            body = {"filename": "film.mp4", "type": "video", "total_size": len(CONTENT)}
+            made = await client.post("/assets/multipart-uploads", json=body, headers={"host": host})
+            assert made.status_code == 201, made.text
+            assert {each["url"].partition("/_storage")[0] for each in made.json()["upload_urls"]} == {base}
