@@ -151,9 +151,7 @@ def _wait(task: Task, outcome: Snooze, now: float, policy: Policy) -> Transition
 def _retry(task: Task, outcome: Retry, now: float, policy: Policy, rng: Random) -> Transition:
     attempt = task.attempt + outcome.counted
     if outcome.counted and task.attempt == 0 and _late(task, now, policy):
-        task = replace(
-            task, stage_since=now
-        )  # all that time it has waited for its turn, or for a run: that was no trying
+        task = replace(task, stage_since=now)  # it has waited for its turn, or for a run: that was no trying
     if (outcome.counted and attempt >= policy.attempts) or _late(task, now, policy):
         # The count tells an exhausted task from one that can never work: the next run takes it up again by itself.
         claims = task.claims - outcome.untouched

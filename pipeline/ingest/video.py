@@ -236,7 +236,9 @@ class VideoKind:
         index = None if "index_first" in self._api.features else self._index
         index_id = await index.id() if index is not None else ""
         elsewhere = task.data.get("provider") != self._api.identity  # uploaded there, in an earlier configuration
-        if elsewhere and (missing or not (has_place(known.tasks, index_id) if index_id else wishes)):
+        # With every answer and a place in the index, an upload here would serve nothing; with neither wanted, it is all.
+        served = not missing and (has_place(known.tasks, index_id) if index_id else bool(wishes))
+        if elsewhere and not served:
             return self._afresh(task, {**task.data, "settled": False})
         if self._release is not None and task.data.get("fetched") and task.data.get("settled"):
             await self._release(Path(task.data["path"]))  # proved: the platform has looked at it
