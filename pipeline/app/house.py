@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -74,7 +71,7 @@ def entries_of(settings: Settings, sources: Sequence[str], desk: Desk) -> Iterat
     ours = [settings.run.output, state, state / "work", platform_folder(settings)]
     lines = read_lines(
         sources,
-        stdin=listening(sys.stdin) if sys.stdin is not None else _Closed(),
+        stdin=listening(sys.stdin),
         cwd=Path.cwd(),
         known_job=desk.known,
         extensions=settings.source.extensions,
@@ -84,14 +81,6 @@ def entries_of(settings: Settings, sources: Sequence[str], desk: Desk) -> Iterat
             yield line
         else:
             yield from expand(line, settings.source, ours)
-
-
-class _Closed(BytesIO):
-    """The stdin of a process that was started without one: only who names it is told."""
-
-    def readline(self, _size: int | None = -1, /) -> bytes:
-        """Raise what reading it raises."""
-        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
 def price_of(settings: Settings) -> Price:

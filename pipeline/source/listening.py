@@ -1,7 +1,8 @@
-"""Standard input that lets go: a pipe that says nothing for hours must not keep a process from ending."""
+"""Standard input: it lets go, so that a pipe that says nothing for hours keeps no process from ending; or there is none."""
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import select
@@ -31,8 +32,18 @@ class _Listening(io.RawIOBase):
         return len(found)
 
 
-def listening(stream: TextIO) -> BinaryIO:
+class _Closed(io.BytesIO):
+    """The stdin of a process that was started without one: only who names it is told."""
+
+    def readline(self, _size: int | None = -1, /) -> bytes:
+        """Raise what reading it raises."""
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+
+def listening(stream: TextIO | None) -> BinaryIO:
     """Return the bytes of ``sys.stdin``."""
+    if stream is None:
+        return _Closed()
     try:
         return io.BufferedReader(_Listening(stream.fileno()))
     except OSError:  # something in its place that is no file
