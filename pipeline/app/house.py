@@ -153,20 +153,25 @@ def build(
         options=AnalysisOptions(settings.policy.attempts, settings.policy.on_ambiguous_ask),
     )
     publish = PublishKind(database, desk, outside.sink, api.identity)
-    indexing = IndexingKind(
-        api.catalog,
-        clock,
-        rng,
-        price=lambda minutes: 0.0 if choose(settings).local else minutes * settings.prices.index_minute,
-        admit=lambda usd, minutes: purse.admit(usd, minutes, "indexing"),
-        tries=settings.policy.attempts,
-        grace=api.grace,
-        spacing=1.0 if choose(settings).local else 2 * settings.provider.poll_spacing,
-    )
+    indexing = _indexing(settings, api, clock, rng, purse)
     listing = ListingKind(outside.lister, settings.youtube.lists)
     kinds = Kinds([kind.kind(policy) for kind in (item, listing, video, analysis, publish, indexing)])
     pool = Pool(database, kinds, clock, rng, _options(settings, owner))
     return House(pool, desk, purse, analysis, publish, outside.sink, outside, listing)
+
+
+def _indexing(settings: Settings, api: Provider, clock: Clock, rng: Random, purse: Purse) -> IndexingKind:
+    local = choose(settings).local
+    return IndexingKind(
+        api.catalog,
+        clock,
+        rng,
+        price=lambda minutes: 0.0 if local else minutes * settings.prices.index_minute,
+        admit=lambda usd, minutes: purse.admit(usd, minutes, "indexing"),
+        tries=settings.policy.attempts,
+        grace=api.grace,
+        spacing=1.0 if local else 2 * settings.provider.poll_spacing,
+    )
 
 
 def index_spec(settings: Settings) -> IndexSpec:
