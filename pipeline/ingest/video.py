@@ -125,9 +125,8 @@ class VideoKind:
         where = {"road": road, "generation": generation, "provider": self._api.identity}
         if self._index is not None and "index_first" in self._api.features:
             where["index_id"] = await self._index.id()
-        again = upload_mark(data.get("name", "")) == upload_mark(name) and where == {
-            each: data.get(each) for each in where
-        }
+        same = where == {each: data.get(each) for each in where}
+        again = same and upload_mark(data.get("name", "")) == upload_mark(name)
         if again and road != "multipart":
             # Given up once and taken up again: what never seemed to arrive may have arrived since, under this very name.
             return Advance("find", {**data, "again": 0})
