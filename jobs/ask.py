@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from json import dumps, loads
 
 from pipeline.kit import (
+    AnswerReader,
     Ask,
     Json,
     Legacy,
     OutFile,
     Parameters,
-    Reading,
     Verdict,
     Video,
     disarmed,
@@ -38,7 +38,7 @@ class AskFreely:
     version = 1
 
     def params(self, given: Mapping[str, Json]) -> Mapping[str, Json]:
-        """See :meth:`pipeline.kit.Job.params`."""
+        """See :meth:`pipeline.kit.job.Job.params`."""
         take = Parameters(str(given.get("name", self.name)), given)
         name = take.take("name", self.name)
         if not isinstance(name, str) or not _NAME.fullmatch(name) or name in _TAKEN:
@@ -50,7 +50,7 @@ class AskFreely:
         return {"name": name, "prompt": prompt, "schema": schema}
 
     def ask(self, params: Mapping[str, Json]) -> Ask:
-        """See :meth:`pipeline.kit.Job.ask`."""
+        """See :meth:`pipeline.kit.job.Job.ask`."""
         field, prompt, schema = f"answer_{params['name']}", params["prompt"], params["schema"]
         form = "in the form that the schema asks for" if schema else "as text"
         old = prompt if schema is None else f"{prompt}\nAnswer with JSON only, by this schema: {dumps(schema)}"
@@ -65,8 +65,8 @@ class AskFreely:
         )
 
     def check(self, answer: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Verdict:
-        """See :meth:`pipeline.kit.Job.check`."""
-        reading, field, schema = Reading(answer), f"answer_{params['name']}", params["schema"]
+        """See :meth:`pipeline.kit.job.Job.check`."""
+        reading, field, schema = AnswerReader(answer), f"answer_{params['name']}", params["schema"]
         if schema is None:
             return reading.verdict({"answer": reading.text(field, _LONGEST, lines=True)})
         value = reading.get(field)
@@ -75,7 +75,7 @@ class AskFreely:
         return reading.verdict({"answer": value})
 
     def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
-        """See :meth:`pipeline.kit.Job.render`."""
+        """See :meth:`pipeline.kit.job.Job.render`."""
         if params["schema"] is not None:
             yield OutFile(f"{params['name']}.json", json_text(value["answer"]))
             return

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.kit import (
+    AnswerReader,
     Ask,
     Json,
     Legacy,
     OutFile,
     Parameters,
-    Reading,
     Verdict,
     Video,
     cue,
@@ -32,14 +32,14 @@ class Chapters:
     version = 1
 
     def params(self, given: Mapping[str, Json]) -> Mapping[str, Json]:
-        """See :meth:`pipeline.kit.Job.params`."""
+        """See :meth:`pipeline.kit.job.Job.params`."""
         take = Parameters(self.name, given)
         checked = {"max": take.whole("max", 20, 1, 200), "prompt": take.text("prompt", limit=1200)}
         take.end()
         return checked
 
     def ask(self, params: Mapping[str, Json]) -> Ask:
-        """See :meth:`pipeline.kit.Job.ask`."""
+        """See :meth:`pipeline.kit.job.Job.ask`."""
         most, wish = params["max"], params["prompt"]
         lines = (
             f"`chapters`: at most {most}, in time order, from the first second to the last with no gap and no overlap",
@@ -56,8 +56,8 @@ class Chapters:
         )
 
     def check(self, answer: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Verdict:
-        """See :meth:`pipeline.kit.Job.check`."""
-        reading = Reading(answer)
+        """See :meth:`pipeline.kit.job.Job.check`."""
+        reading = AnswerReader(answer)
         spans = reading.spans("chapters", _TEXTS, most=params["max"], length=video.seconds)
         if not spans:
             reading.fault("`chapters` is empty.")
@@ -71,7 +71,7 @@ class Chapters:
         return reading.verdict({"chapters": spans})
 
     def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
-        """See :meth:`pipeline.kit.Job.render`."""
+        """See :meth:`pipeline.kit.job.Job.render`."""
         spans = value["chapters"]
         yield OutFile("chapters.json", json_text(value))
         yield OutFile("chapters.vtt", _vtt(spans))

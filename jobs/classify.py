@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from json import dumps, loads
 
-from pipeline.kit import Ask, Json, Legacy, OutFile, Parameters, Reading, Verdict, Video, json_text, plain
+from pipeline.kit import AnswerReader, Ask, Json, Legacy, OutFile, Parameters, Verdict, Video, json_text, plain
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 _TAKEN = ("chapters", "gist", "highlights", "index", "raw", "results", "summary", "video")
@@ -31,7 +31,7 @@ class Classify:
     version = 1
 
     def params(self, given: Mapping[str, Json]) -> Mapping[str, Json]:
-        """See :meth:`pipeline.kit.Job.params`."""
+        """See :meth:`pipeline.kit.job.Job.params`."""
         take = Parameters(str(given.get("name", self.name)), given)
         name = take.take("name", self.name)
         if not isinstance(name, str) or not _NAME.fullmatch(name) or name in _TAKEN:
@@ -47,7 +47,7 @@ class Classify:
         return checked if multiple else {**checked, "otherwise": otherwise}
 
     def ask(self, params: Mapping[str, Json]) -> Ask:
-        """See :meth:`pipeline.kit.Job.ask`."""
+        """See :meth:`pipeline.kit.job.Job.ask`."""
         field, schema = _field(params), _schema(params)
         told = _told(params)
         line = f"`{field}`: {told}; `confidence` from 0 to 1, how sure that is"
@@ -64,8 +64,8 @@ class Classify:
         )
 
     def check(self, answer: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Verdict:
-        """See :meth:`pipeline.kit.Job.check`."""
-        reading, field = Reading(answer), _field(params)
+        """See :meth:`pipeline.kit.job.Job.check`."""
+        reading, field = AnswerReader(answer), _field(params)
         entry = reading.get(field)
         if not isinstance(entry, Mapping):
             reading.fault(f"`{field}` is not an object.")
@@ -81,7 +81,7 @@ class Classify:
         return reading.verdict({"labels": list(found), "confidence": confidence})
 
     def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
-        """See :meth:`pipeline.kit.Job.render`."""
+        """See :meth:`pipeline.kit.job.Job.render`."""
         yield OutFile(f"{params['name']}.json", json_text({**value, "classes": list(params["classes"])}))
 
 
@@ -132,7 +132,7 @@ def _told(params: Mapping[str, Json]) -> str:
     return f"`label`, the one of these classes that fits the video best: {classes}{last}"
 
 
-def _label(value: Json, params: Mapping[str, Json], reading: Reading) -> str:
+def _label(value: Json, params: Mapping[str, Json], reading: AnswerReader) -> str:
     choices = _choices(params)
     if value in choices:
         return str(value)
@@ -144,7 +144,7 @@ def _label(value: Json, params: Mapping[str, Json], reading: Reading) -> str:
     return near
 
 
-def _confidence(value: Json, reading: Reading) -> float | None:
+def _confidence(value: Json, reading: AnswerReader) -> float | None:
     if value is None:
         reading.note("no confidence was given")
         return None

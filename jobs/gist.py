@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from pipeline.kit import Ask, Json, Legacy, OutFile, Parameters, Reading, Verdict, Video, json_text
+from pipeline.kit import AnswerReader, Ask, Json, Legacy, OutFile, Parameters, Verdict, Video, json_text
 
 _KINDS = ("title", "topic", "hashtag")
 _FIELD = {"title": "title", "topic": "topics", "hashtag": "hashtags"}
@@ -20,7 +20,7 @@ class Gist:
     version = 1
 
     def params(self, given: Mapping[str, Json]) -> Mapping[str, Json]:
-        """See :meth:`pipeline.kit.Job.params`."""
+        """See :meth:`pipeline.kit.job.Job.params`."""
         take = Parameters(self.name, given)
         checked = {
             "types": take.subset("types", _KINDS),
@@ -31,7 +31,7 @@ class Gist:
         return checked
 
     def ask(self, params: Mapping[str, Json]) -> Ask:
-        """See :meth:`pipeline.kit.Job.ask`."""
+        """See :meth:`pipeline.kit.job.Job.ask`."""
         topics, hashtags = params["topics"], params["hashtags"]
         words = {"type": "array", "minItems": 1, "items": {"type": "string"}}
         parts = {
@@ -47,8 +47,8 @@ class Gist:
         )
 
     def check(self, answer: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Verdict:
-        """See :meth:`pipeline.kit.Job.check`."""
-        reading, value = Reading(answer), dict[str, Json]()
+        """See :meth:`pipeline.kit.job.Job.check`."""
+        reading, value = AnswerReader(answer), dict[str, Json]()
         if "title" in params["types"]:
             value["title"] = reading.text("title", 200)
         if "topic" in params["types"]:
@@ -63,7 +63,7 @@ class Gist:
         return reading.verdict(value)
 
     def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
-        """See :meth:`pipeline.kit.Job.render`."""
+        """See :meth:`pipeline.kit.job.Job.render`."""
         yield OutFile("gist.json", json_text(value))
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from pipeline.kit import (
+    AnswerReader,
     Ask,
     Json,
     Legacy,
     OutFile,
     Parameters,
-    Reading,
     Verdict,
     Video,
     csv_text,
@@ -30,14 +30,14 @@ class Highlights:
     version = 1
 
     def params(self, given: Mapping[str, Json]) -> Mapping[str, Json]:
-        """See :meth:`pipeline.kit.Job.params`."""
+        """See :meth:`pipeline.kit.job.Job.params`."""
         take = Parameters(self.name, given)
         checked = {"max": take.whole("max", 8, 1, 100), "prompt": take.text("prompt", limit=1200)}
         take.end()
         return checked
 
     def ask(self, params: Mapping[str, Json]) -> Ask:
-        """See :meth:`pipeline.kit.Job.ask`."""
+        """See :meth:`pipeline.kit.job.Job.ask`."""
         most, wish = params["max"], params["prompt"]
         lines = (
             f"`highlights`: the key moments, at most {most}, in time order, none overlapping another",
@@ -54,13 +54,13 @@ class Highlights:
         )
 
     def check(self, answer: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Verdict:
-        """See :meth:`pipeline.kit.Job.check`."""
-        reading = Reading(answer)
+        """See :meth:`pipeline.kit.job.Job.check`."""
+        reading = AnswerReader(answer)
         spans = reading.spans("highlights", _TEXTS, most=params["max"], length=video.seconds)
         return reading.verdict({"highlights": spans})
 
     def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
-        """See :meth:`pipeline.kit.Job.render`."""
+        """See :meth:`pipeline.kit.job.Job.render`."""
         spans = value["highlights"]
         rows = [[s["start_time"], s["end_time"], stamp(s["start_time"]), *(s[name] for name in _TEXTS)] for s in spans]
         yield OutFile("highlights.json", json_text(value))

@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from pipeline import __version__
-from pipeline.commands import keeping, looking, reconciling, running, searching
-from pipeline.exitcodes import MEANING
+from pipeline.commands import doctor, index, reconcile, retry_cancel, run, status
+from pipeline.core.exit_codes import MEANING
 
 _CODES = "\b\nExit codes:\n" + "\n".join(f"  {int(code):>3}  {text}" for code, text in MEANING.items())
 
@@ -52,19 +52,19 @@ def _root(
 
 # ------------------------------------------------------------------------------------------------------------ commands
 
-app.command(short_help="Ingest videos; go on where an earlier run stopped.", epilog=_CODES)(running.run)
-app.command(short_help="Show what a run would do and cost. Sends nothing.")(running.plan)
-app.command(short_help="Show how things stand and what needs you.")(looking.status)
-app.command(short_help="Show everything known about one item.")(looking.show)
-app.command(short_help="Say why an item stands where it does.")(looking.why)
-app.command(short_help="Let failed, held or cancelled items go on.")(looking.retry)
-app.command(short_help="Stop items for good.")(looking.cancel)
-app.command(short_help="Search the videos of an index.")(searching.search)
-app.command(short_help="Sort the videos of an index into classes.")(searching.classify)
-app.command(short_help="List, create or delete indexes.")(searching.indexes)
-app.command(short_help="List the videos in an index.")(searching.videos)
-app.command(short_help="Compare the database with the account; tidy up.")(reconciling.reconcile)
-app.command(short_help="Check machine, folders, configuration, platform.")(keeping.doctor)
-app.command(short_help="Serve the local platform for any client.")(keeping.platform)
-app.command(short_help="Make a few videos and ingest them; no account.")(running.demo)
-config_app.command("check")(keeping.config_check)
+app.command(short_help="Ingest videos; go on where an earlier run stopped.", epilog=_CODES)(run.run)
+app.command(short_help="Show what a run would do and cost. Sends nothing.")(run.plan)
+app.command(short_help="Show how things stand and what needs you.")(status.status)
+app.command(short_help="Show everything known about one item.")(status.show)
+app.command(short_help="Say why an item stands where it does.")(status.why)
+app.command(short_help="Let failed, held or cancelled items go on.")(retry_cancel.retry)
+app.command(short_help="Stop items for good.")(retry_cancel.cancel)
+app.command(short_help="Search the videos of an index.")(index.search)
+app.command(short_help="Sort the videos of an index into classes.")(index.classify)
+app.command(short_help="List, create or delete indexes.")(index.indexes)
+app.command(short_help="List the videos in an index.")(index.videos)
+app.command(short_help="Compare the database with the account; tidy up.")(reconcile.reconcile)
+app.command(short_help="Check machine, folders, configuration, platform.")(doctor.doctor)
+app.command(short_help="Serve the local platform for any client.")(doctor.platform)
+app.command(short_help="Make a few videos and ingest them; no account.")(run.demo)
+config_app.command("check")(doctor.config_check)

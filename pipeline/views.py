@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pipeline.account import Holding
-from pipeline.catalog import ClassScore, Hit, IndexedVideo, IndexInfo
-from pipeline.model import Json, Parked, Result, Spend, Task, Trouble
+from pipeline.core.model import Json, Parked, Result, Spend, Task, Trouble
+from pipeline.ports.index_api import ClassScore, IndexedVideo, IndexInfo, SearchHit
+from pipeline.ports.inventory import RemoteObject
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,7 @@ class SearchView:
     """What a search found, best first."""
 
     asked: Asked
-    hits: Sequence[Hit]
+    hits: Sequence[SearchHit]
     videos: Mapping[str, VideoRef]  #: by the provider's id
     total: int  #: by the provider's count
     pool_videos: int  #: how many videos were searched
@@ -244,7 +244,7 @@ class Leftover:
     """One thing in the account that carries our mark and that nothing here needs any more."""
 
     verdict: str  #: superseded, cancelled; stray: this database has not made it
-    holding: Holding
+    holding: RemoteObject
     key: str = ""  #: of the video or analysis that it was made for, where the database knows it
     item: str = ""  #: the user's own word for that video
 
@@ -318,10 +318,10 @@ class Reconciled:
     """What was done of a plan."""
 
     plan: Reconciliation
-    deleted: Sequence[Holding] = ()
-    gone: Sequence[Holding] = ()  #: were not there any more
-    changed: Sequence[Holding] = ()  #: were not what the plan had seen any more, and were left alone
-    refused: Sequence[tuple[Holding, Trouble]] = ()  #: the platform does not let go of them
+    deleted: Sequence[RemoteObject] = ()
+    gone: Sequence[RemoteObject] = ()  #: were not there any more
+    changed: Sequence[RemoteObject] = ()  #: were not what the plan had seen any more, and were left alone
+    refused: Sequence[tuple[RemoteObject, Trouble]] = ()  #: the platform does not let go of them
     rearmed: Sequence[Vanished] = ()  #: are uploaded again by the next run
     declined: bool = False  #: somebody was asked and said no to something
 

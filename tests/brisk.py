@@ -12,7 +12,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from pipeline.clock import SystemClock
+from pipeline.core.clock import SystemClock
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from pipeline.local.demo import make_slides
+from pipeline.local.demo.videos import make_slides
 
 #: What clip number n tells about: the words are in its captions and on its slides, so answers can be traced to them.
 SUBJECTS = (

@@ -1,12 +1,12 @@
-"""The other side of ``pipeline.account``, with behaviour: lists newest first in pages, what refuses to go, ways to fail."""
+"""The other side of ``pipeline.ports.inventory``, with behaviour: newest first in pages, what refuses to go, ways to fail."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from pipeline.account import Holding, OpenSession, Sort
-from pipeline.errors import Permanent, ReelmillError
+from pipeline.core.errors import Permanent, ReelmillError
+from pipeline.ports.inventory import OpenSession, RemoteObject, Sort
 
 PAGE = 50
 
@@ -23,7 +23,7 @@ class FakeAccount:
     sorts: Sequence[Sort] = ("indexed", "analysis", "asset")
     uploads: Sort = "asset"
     placed: Sequence[Sort] = ("indexed",)
-    there: dict[str, Holding] = field(default_factory=dict)  #: in the order of their making
+    there: dict[str, RemoteObject] = field(default_factory=dict)  #: in the order of their making
     opened: list[OpenSession] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     busy: set[str] = field(default_factory=set)  #: ids that the platform does not let go of
@@ -31,12 +31,12 @@ class FakeAccount:
     before_page: Callable[[str, int], None] = _nothing  #: (sort, page): somebody else is at work in the account
     pages: int = 0
 
-    def put(self, *holdings: Holding) -> None:
+    def put(self, *holdings: RemoteObject) -> None:
         """Make holdings."""
         for holding in holdings:
             self.there[holding.id] = holding
 
-    async def holdings(self, sort: Sort, place: str = "") -> AsyncGenerator[Sequence[Holding], None]:
+    async def holdings(self, sort: Sort, place: str = "") -> AsyncGenerator[Sequence[RemoteObject], None]:
         number = 0
         while True:
             self.before_page(sort, number)
@@ -50,14 +50,14 @@ class FakeAccount:
             if number * PAGE >= len(newest_first):
                 return
 
-    async def look(self, holding: Holding) -> Holding | None:
+    async def look(self, holding: RemoteObject) -> RemoteObject | None:
         found = self.there.get(holding.id)
         return found if found is not None and found.sort == holding.sort else None
 
     async def present(self, sort: Sort, ids: Sequence[str], place: str = "") -> frozenset[str]:
         return frozenset(each for each in ids if each in self.there and self.there[each].sort == sort)
 
-    async def delete(self, holding: Holding) -> None:
+    async def delete(self, holding: RemoteObject) -> None:
         if self.failures:
             raise self.failures.pop(0)
         users = [each for each in self.there.values() if each.sort == "indexed" and each.media == holding.id]

@@ -1,4 +1,4 @@
-"""The other side of ``pipeline.catalog``, with behaviour: indexes with videos and words in them, and ways to fail."""
+"""The other side of ``pipeline.ports.index_api``, with behaviour: indexes with videos and words in them, and ways to fail."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from pipeline.catalog import (
+from pipeline.core.errors import Permanent, ReelmillError
+from pipeline.ports.index_api import (
     ClassScore,
-    Found,
-    Hit,
     IndexedVideo,
     IndexInfo,
+    IndexListing,
     IndexSpec,
-    Listing,
     Query,
+    SearchHit,
+    SearchResults,
     Sorted,
     Sorting,
 )
-from pipeline.errors import Permanent, ReelmillError
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ class FakeCatalog:
         self.there[index_id] = (_counted(info, videos), videos)
         self.spoken[video.id] = list(spoken)
 
-    def indexes(self, which: Listing) -> AsyncIterator[IndexInfo]:
+    def indexes(self, which: IndexListing) -> AsyncIterator[IndexInfo]:
         return _each([info for info, _ in self.there.values() if which.name in info.name])
 
     async def index(self, id_or_name: str) -> IndexInfo:
@@ -77,7 +77,7 @@ class FakeCatalog:
     async def delete_index(self, index_id: str) -> None:
         self.there.pop(index_id, None)
 
-    def videos(self, index_id: str, which: Listing) -> AsyncIterator[IndexedVideo]:
+    def videos(self, index_id: str, which: IndexListing) -> AsyncIterator[IndexedVideo]:
         self.listed += 1
         low, high = which.seconds
         fitting = [
@@ -91,7 +91,7 @@ class FakeCatalog:
         info, videos = self.there[index_id]
         self.there[index_id] = (info, [video for video in videos if video.id != video_id])
 
-    async def search(self, query: Query) -> Found:
+    async def search(self, query: Query) -> SearchResults:
         self._pay(query)
         info, videos = self.there[query.index_id]
         moments = [
@@ -101,10 +101,10 @@ class FakeCatalog:
             if set(query.text.lower().split()) <= set(part.words.lower().split())
         ]
         hits = [
-            Hit(video_id, part.start, part.end, rank=rank, text=part.words, sources=("transcription",), thumbnail="https://t/x?sig=1")
+            SearchHit(video_id, part.start, part.end, rank=rank, text=part.words, sources=("transcription",), thumbnail="https://t/x?sig=1")
             for rank, (video_id, part) in enumerate(moments[: query.limit], 1)
         ]  # fmt: skip
-        return Found(hits, len(moments), info.videos, info.seconds)
+        return SearchResults(hits, len(moments), info.videos, info.seconds)
 
     async def classify(self, sorting: Sorting) -> Sequence[Sorted]:
         self._pay(sorting)
@@ -117,7 +117,9 @@ class FakeCatalog:
         for spec in sorting.classes:
             parts = [p for p in self.spoken[video.id] if any(prompt in p.words.lower() for prompt in spec.prompts)]
             if parts:
-                clips = [Hit(video.id, part.start, part.end, score=80.0) for part in parts] if sorting.clips else []
+                clips = (
+                    [SearchHit(video.id, part.start, part.end, score=80.0) for part in parts] if sorting.clips else []
+                )
                 share = sum(part.end - part.start for part in parts) / video.seconds
                 detailed: Mapping[str, float] = {"max_score": 80.0} if sorting.detailed else {}
                 fits.append(ClassScore(spec.name, 80.0, share, detailed, clips))

@@ -12,22 +12,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from pipeline.catalog import Found, Hit, IndexedVideo, IndexInfo, IndexSpec, Listing, Query
-from pipeline.errors import Ambiguous, InputError, Permanent
-from pipeline.kit import OutFile
-from pipeline.ports import (
-    AnalysisStatus,
-    Answer,
-    Ceilings,
-    Clock,
-    Item,
-    Line,
-    MediaFacts,
-    MediaStatus,
-    NewUpload,
-    Question,
-    Session,
-)
+from pipeline.core.clock import Clock
+from pipeline.core.errors import Ambiguous, InputError, Permanent
+from pipeline.ports.index_api import IndexedVideo, IndexInfo, IndexListing, IndexSpec, Query, SearchHit, SearchResults
+from pipeline.ports.sink import OutFile
+from pipeline.ports.source import Item, ManifestLine, MediaFacts
+from pipeline.ports.video_api import AnalysisStatus, Answer, Ceilings, MediaStatus, NewUpload, Question, UploadSession
 
 
 class Crash(BaseException):
@@ -199,14 +189,14 @@ class FakeApi:
     async def find_asset(self, upload: NewUpload) -> str | None:
         return next((asset.id for asset in self._there.assets.values() if asset.name == upload.name), None)
 
-    async def open_session(self, upload: NewUpload, still_ours: Callable[[], None]) -> Session:
+    async def open_session(self, upload: NewUpload, still_ours: Callable[[], None]) -> UploadSession:
         still_ours()
         asset_id = self._new_asset("session", upload.name)
         self._there.chunks[asset_id] = set()
         size = max(1, -(-upload.size // 4))
-        return Session(f"u-{asset_id}", asset_id, size, -(-upload.size // size), self._there.clock.now() + 86_400)
+        return UploadSession(f"u-{asset_id}", asset_id, size, -(-upload.size // size), self._there.clock.now() + 86_400)
 
-    async def send_chunks(self, session: Session, path: Path, progress: Callable[[int], None]) -> None:
+    async def send_chunks(self, session: UploadSession, path: Path, progress: Callable[[int], None]) -> None:
         done = self._there.chunks.get(session.asset_id)
         if done is None:
             raise Permanent("the session is gone", code="session_expired")
@@ -367,14 +357,15 @@ class FakeCatalog:
                 return IndexInfo(index_id, name, models, (), len(self._there.indexed), 60.0, "")
         raise Permanent("no such index", code="resource_not_exist")
 
-    async def search(self, query: Query) -> Found:
+    async def search(self, query: Query) -> SearchResults:
         self._there.accept("search", query.text)
         hits = [
-            Hit(made, 1.0, 2.0, rank=rank, text=query.text) for rank, made in enumerate(list(self._there.indexed), 1)
+            SearchHit(made, 1.0, 2.0, rank=rank, text=query.text)
+            for rank, made in enumerate(list(self._there.indexed), 1)
         ]
-        return Found(hits, len(hits), len(hits), 60.0)
+        return SearchResults(hits, len(hits), len(hits), 60.0)
 
-    async def videos(self, index_id: str, which: Listing) -> AsyncIterator[IndexedVideo]:
+    async def videos(self, index_id: str, which: IndexListing) -> AsyncIterator[IndexedVideo]:
         for video_id in list(self._there.indexed):
             yield await self.indexed(index_id, video_id)
 
@@ -430,7 +421,7 @@ class FakeSink:
 
 def items(paths: Iterable[Path], **words: Any) -> list[Item]:
     """Return items for these files, as a manifest would name them."""
-    return [Item(f"file:{path}", "file", str(path), Line(str(path), "test", **words)) for path in paths]
+    return [Item(f"file:{path}", "file", str(path), ManifestLine(str(path), "test", **words)) for path in paths]
 
 
 def clips(folder: Path, number: int) -> list[Path]:

@@ -8,17 +8,18 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from pipeline.clock import SystemClock
-from pipeline.ports import Ceilings, Item, Line, MediaFacts
-from pipeline.sections import YouTube
-from pipeline.source.pace import Pace, PaceRules
-from pipeline.source.pace_notes import OwnNotes
-from pipeline.source.room import Room
-from pipeline.source.youtube import Asker, YouTubeSource
-from pipeline.source.youtube_folder import JobFolder
-from pipeline.source.youtube_process import Crew, Launch
-from pipeline.store.memory import MemoryDatabase
+from pipeline.config.youtube import YouTubeSection
+from pipeline.core.clock import SystemClock
+from pipeline.ports.source import Item, ManifestLine, MediaFacts
+from pipeline.ports.video_api import Ceilings
+from pipeline.source.youtube.source import Asker, YouTubeSource
+from pipeline.source.youtube.storage.folder import JobFolder
+from pipeline.source.youtube.storage.quota import DiskQuota
+from pipeline.source.youtube.throttle.gate import PaceRules, SiteThrottle
+from pipeline.source.youtube.throttle.state import OwnNotes
+from pipeline.source.youtube.worker.pool import WorkerCommand, WorkerPool
 from tests.media_server import MediaServer, interpreter
+from tests.support.memory_database import MemoryDatabase
 
 V = "dQw4w9WgXcQ"
 
@@ -28,12 +29,14 @@ class Fetching:
     """A source with its workers."""
 
     source: YouTubeSource
-    crew: Crew
+    crew: WorkerPool
     work: Path
 
     async def get(self, video: str = V) -> MediaFacts:
         """Fetch a video by its id."""
-        item = Item(f"youtube:video:{video}", "youtube", f"https://www.youtube.com/watch?v={video}", Line(video))
+        item = Item(
+            f"youtube:video:{video}", "youtube", f"https://www.youtube.com/watch?v={video}", ManifestLine(video)
+        )
         return await self.source.fetch(item, self.work)
 
     def folder(self, video: str = V) -> Path:
@@ -47,9 +50,9 @@ class Fetching:
 
 def build(site: MediaServer, folder: Path, *, more: str = "", most: int = 0, **rules: Any) -> Fetching:
     """Put a source together as a run does, with a Python that takes YouTube's answers from the site."""
-    clock, words = SystemClock(), YouTube(min_gap=0, max_gap=0, **rules)
-    crew = Crew(Launch(str(interpreter(folder, site, more))), 2)
+    clock, words = SystemClock(), YouTubeSection(min_gap=0, max_gap=0, **rules)
+    crew = WorkerPool(WorkerCommand(str(interpreter(folder, site, more))), 2)
     journal = MemoryDatabase()
-    pace = Pace(OwnNotes(journal, "a"), OwnNotes(journal, "b"), clock, Random(1), PaceRules(0, 0, 2000))
-    room = Room(folder / "work" / "youtube", most, clock, 600.0)
+    pace = SiteThrottle(OwnNotes(journal, "a"), OwnNotes(journal, "b"), clock, Random(1), PaceRules(0, 0, 2000))
+    room = DiskQuota(folder / "work" / "youtube", most, clock, 600.0)
     return Fetching(YouTubeSource(Asker(words, crew, pace), room, Ceilings(), clock), crew, folder / "work")

@@ -17,7 +17,7 @@ from typing import Any
 import anyio
 from anyio.abc import Process, SocketStream
 
-from pipeline.source.youtube_process import Launch, Worker, start
+from pipeline.source.youtube.worker.pool import Worker, WorkerCommand, start
 
 #: Takes the worker's end of a line and forks what will speak through it; answers with its process number.
 _FORGE = """
@@ -56,7 +56,7 @@ while True:
 class Forge:
     """``Crew.begin`` by forking; every ``whole``-th worker is started the ordinary way. Linux only."""
 
-    def __init__(self, folder: Path, launch: Launch, whole: int = 8) -> None:
+    def __init__(self, folder: Path, launch: WorkerCommand, whole: int = 8) -> None:
         self.alive: list[int] = []  #: the process groups that were begun, newest last
         self._folder, self._launch, self._whole = folder, launch, whole
         self._begun = 0
@@ -77,7 +77,7 @@ class Forge:
             await self._process.wait()
             await self._process.aclose()
 
-    async def begin(self, launch: Launch, environment: Mapping[str, str]) -> Worker:
+    async def begin(self, launch: WorkerCommand, environment: Mapping[str, str]) -> Worker:
         """Return a worker that has said hello."""
         self._begun += 1
         worker = await (start(launch, environment) if self._begun % self._whole == 0 else self._forked())

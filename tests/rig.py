@@ -8,11 +8,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from pipeline.app.house import Outside
-from pipeline.app.running import Session
-from pipeline.config import Settings
-from pipeline.model import Selection
-from pipeline.ports import Database, Item
+from pipeline.app.runs.session import RunSession
+from pipeline.app.wiring.components import Adapters
+from pipeline.config.settings import Settings
+from pipeline.core.model import Selection
+from pipeline.ports.source import Item
+from pipeline.ports.store import Database
 from pipeline.views import BadLine, RunReport
 from tests.fakes import FakeApi, FakePlatform, FakeSink, FakeSource, Wreck, Wrecked
 from tests.virtual import VirtualClock
@@ -46,7 +47,7 @@ class Rig:
         session = self.session(wreck, seed)
         return await session.run(iter(list(entries)))
 
-    def session(self, wreck: Wreck | None = None, seed: int = 1) -> Session:
+    def session(self, wreck: Wreck | None = None, seed: int = 1) -> RunSession:
         """Return a run that has not started."""
         api: Any = self.api or FakeApi(self.platform)
         database: Any = self.database
@@ -55,8 +56,8 @@ class Rig:
             api = Wrecked(api, wreck, "api")
             database = Wrecked(database, wreck, "store", spared=("aclose",))
             sink = Wrecked(sink, wreck, "sink", spared=("folder",))
-        outside = Outside({"file": self.source}, sink, lambda facts, ceilings: None, lambda paths: "")
-        return Session(self.settings, database, api, self.clock, Random(seed), outside)
+        outside = Adapters({"file": self.source}, sink, lambda facts, ceilings: None, lambda paths: "")
+        return RunSession(self.settings, database, api, self.clock, Random(seed), outside)
 
     async def rows(self) -> list[tuple[str, str, str, str]]:
         """Return (kind, key, stage, state) of every task, sorted: what two runs are compared by."""

@@ -9,16 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipeline.app.correcting import command, reopen
-    from pipeline.app.health import doctor
-    from pipeline.app.house import desk_of
-    from pipeline.app.looking import show, status
-    from pipeline.app.planning import plan
-    from pipeline.app.queries import standing
-    from pipeline.app.reconciling import reconcile
-    from pipeline.app.running import run
-    from pipeline.app.searching import classify, create_index, delete_index, indexes, search, videos
-    from pipeline.app.serving import demo, platform
+    from pipeline.app.account.reconcile import reconcile
+    from pipeline.app.index.search import classify, create_index, delete_index, indexes, search, videos
+    from pipeline.app.operator.doctor import doctor
+    from pipeline.app.operator.retry_cancel import command, reopen
+    from pipeline.app.operator.serve import platform
+    from pipeline.app.operator.status import show, status
+    from pipeline.app.runs.demo import demo
+    from pipeline.app.runs.plan import plan
+    from pipeline.app.runs.session import run
+    from pipeline.app.runs.standing_queries import standing
+    from pipeline.app.wiring.components import desk_of
 
 __all__ = [
     "classify", "command", "create_index", "delete_index", "demo", "desk_of", "doctor", "indexes", "plan",
@@ -26,10 +27,11 @@ __all__ = [
 ]  # fmt: skip
 
 _HOME = {
-    "command": "correcting", "reopen": "correcting", "doctor": "health", "desk_of": "house", "show": "looking",
-    "status": "looking", "plan": "planning", "standing": "queries", "reconcile": "reconciling", "run": "running",
-    "classify": "searching", "create_index": "searching", "delete_index": "searching", "indexes": "searching",
-    "search": "searching", "videos": "searching", "demo": "serving", "platform": "serving",
+    "classify": "index.search", "command": "operator.retry_cancel", "create_index": "index.search",
+    "delete_index": "index.search", "demo": "runs.demo", "desk_of": "wiring.components", "doctor": "operator.doctor",
+    "indexes": "index.search", "plan": "runs.plan", "platform": "operator.serve", "reconcile": "account.reconcile",
+    "reopen": "operator.retry_cancel", "run": "runs.session", "search": "index.search", "show": "operator.status",
+    "standing": "runs.standing_queries", "status": "operator.status", "videos": "index.search",
 }  # fmt: skip
 
 

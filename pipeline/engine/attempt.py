@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline import log
-from pipeline.errors import (
+from pipeline.core import log
+from pipeline.core.clock import Clock
+from pipeline.core.errors import (
     Ambiguous,
     ConfigError,
     InputError,
@@ -17,15 +18,15 @@ from pipeline.errors import (
     Throttled,
     Transient,
 )
-from pipeline.kit import Stage, Still
-from pipeline.model import Task, Trouble
-from pipeline.outcome import Fail, Outcome, Park, Retry, Snooze
-from pipeline.ports import Clock
+from pipeline.core.lifecycle import Transition
+from pipeline.core.model import Task, Trouble
+from pipeline.core.outcome import Fail, Outcome, Park, Retry, Snooze
+from pipeline.core.task_types import LeaseCheck, Stage
 
 _log = log.get("engine")
 
 
-async def run_step(stage: Stage, task: Task, still: Still, clock: Clock) -> Outcome | None:
+async def run_step(stage: Stage, task: Task, still: LeaseCheck, clock: Clock) -> Outcome | None:
     """Run one step and return its verdict; None when the task is not ours any more and everything must be dropped.
 
     An unknown exception is a Retry with its traceback in the log: a bug of ours must not lose a video.
@@ -87,3 +88,51 @@ def _counted(task: Task, error: Transient | NotYet, waits: Sequence[float], *, e
     data = {**task.data, "tries": {**tries, "of": {**tries["of"], code: done + 1}}}
     untouched = isinstance(error, NotYet) or error.untouched
     return Retry(error.trouble, waits[min(done, len(waits) - 1)], untouched, counted=False, data=data)
+
+
+_log = log.get("engine")
+
+
+def tell(task: Task, move: Transition, outcome: Outcome | None, written: bool, took: float) -> None:
+    """Log how an attempt ended; ``took`` is seconds."""
+    loud = not written or move.word in ("failed", "held", "retried", "lost")
+    if not loud and not log.detailed():
+        return
+    fields = {
+        "kind": task.kind,
+        "key": task.key,
+        "stage": task.stage,
+        "to": move.stage,
+        "attempt": move.attempt,
+        "took": round(took, 3),
+    }
+    trouble = getattr(outcome, "trouble", None) or move.trouble
+    if trouble is not None:
+        fields |= {"code": trouble.code, "why": trouble.message}
+    if not written:
+        _log.warning("attempt.fenced", word=move.word, **fields)
+    elif move.word in ("failed", "held"):
+        _log.error("attempt." + move.word, **fields)
+    elif move.word in ("retried", "lost"):
+        _log.warning("attempt." + move.word, **fields)
+    else:
+        _log.debug("attempt." + move.word, **fields)
+
+
+def unknown(task: Task) -> Trouble:
+    """Return the trouble of a task whose stage or kind this release does not have."""
+    return Trouble(
+        "unknown_stage",
+        f"Stage '{task.stage}' of kind '{task.kind}' is not known to this release.",
+        "The database was written by another release of Reelmill; run that one, or `reelmill retry` after an upgrade.",
+    )
+
+
+def nowhere(task: Task, place: object) -> Trouble:
+    """Return the trouble of a task whose step wanted something spawned that no kind has a place for."""
+    return Trouble(
+        "unexpected",
+        f"Stage '{task.stage}' of kind '{task.kind}' asks for a kind or stage that does not exist.",
+        "This is a fault of Reelmill.",
+        str(place),
+    )

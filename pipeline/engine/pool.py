@@ -13,19 +13,19 @@ from typing import Literal
 import anyio
 from anyio.abc import TaskGroup
 
-from pipeline import log
-from pipeline.engine.attempt import run_step
-from pipeline.engine.gates import Ending, Gates
-from pipeline.engine.gauge import Gauge
-from pipeline.engine.keeper import Grip, Keeper
-from pipeline.engine.patience import FIRST, STUBBORN, insist
-from pipeline.engine.telling import nowhere, tell, unknown
-from pipeline.errors import Permanent, StoreError, Transient
-from pipeline.kit import Kinds, Stage
-from pipeline.lifecycle import Policy, Transition, decide, lost, released
-from pipeline.model import Lane, NewTask, Parked, Selection, Task, Trouble
-from pipeline.outcome import Fail, Outcome, Park
-from pipeline.ports import Applied, Clock, Database
+from pipeline.core import log
+from pipeline.core.clock import Clock
+from pipeline.core.errors import Permanent, StoreError, Transient
+from pipeline.core.lifecycle import Policy, Transition, decide, lost, released
+from pipeline.core.model import Lane, NewTask, Parked, Selection, Task, Trouble
+from pipeline.core.outcome import Fail, Outcome, Park
+from pipeline.core.task_types import Stage, TaskTypes
+from pipeline.engine.admission import LaneAdmission, RunEnd
+from pipeline.engine.attempt import nowhere, run_step, tell, unknown
+from pipeline.engine.leases import HeldLease, LeaseManager
+from pipeline.engine.metrics import PoolMetrics
+from pipeline.engine.store_retry import FIRST, STUBBORN, insist
+from pipeline.ports.store import Applied, Database
 
 _log = log.get("engine")
 _DEFAULT = Policy()
@@ -48,16 +48,18 @@ class PoolOptions:
 class Pool:
     """Runs a queue until nothing is left that this run can do."""
 
-    def __init__(self, store: Database, kinds: Kinds, clock: Clock, rng: Random, options: PoolOptions) -> None:
+    def __init__(self, store: Database, kinds: TaskTypes, clock: Clock, rng: Random, options: PoolOptions) -> None:
         self._store = store
         self._kinds = kinds
         self._clock = clock
         self._rng = rng
         self._options = options
-        self.gauge = Gauge(options.widths)
-        self.ending = Ending()
-        self._gates = Gates(self.gauge, clock, rng, self.ending, in_hand=options.in_hand, patience=options.patience)
-        self._keeper = Keeper(store, clock, options.lease)
+        self.gauge = PoolMetrics(options.widths)
+        self.ending = RunEnd()
+        self._gates = LaneAdmission(
+            self.gauge, clock, rng, self.ending, in_hand=options.in_hand, patience=options.patience
+        )
+        self._keeper = LeaseManager(store, clock, options.lease)
         self._wake = anyio.Event()
         self._ending = anyio.Event()
         self._feeding = 0
@@ -115,7 +117,7 @@ class Pool:
             _log.info("engine.taken_over", tasks=len(orphans))
         return len(orphans)
 
-    async def run(self) -> Ending:
+    async def run(self) -> RunEnd:
         """Work until nothing is due that can become due, or until stopped. Takes over a predecessor's tasks first."""
         try:
             await self.take_over()
@@ -233,7 +235,7 @@ class Pool:
 
     # ------------------------------------------------------------------------------------------- one worker
 
-    async def _work(self, grip: Grip) -> None:
+    async def _work(self, grip: HeldLease) -> None:
         task = grip.task
         started = self._clock.monotonic()
         outcome: Outcome | None = None
@@ -263,14 +265,14 @@ class Pool:
         # Too old a lease to act on may still be ours to give back; if it is not, the database refuses.
         return released(task, now) if stopped else lost(task, now, policy, self._rng)
 
-    def _make_room(self, grip: Grip) -> None:
+    def _make_room(self, grip: HeldLease) -> None:
         """A lane bounds steps at work: the next one need not wait for the commit of this one."""
         if not grip.over:
             grip.over = True
             self.gauge.stepped(grip.task)
             self.wake()
 
-    def _forget(self, grip: Grip, word: str, applied: Applied | None = None) -> None:
+    def _forget(self, grip: HeldLease, word: str, applied: Applied | None = None) -> None:
         self._make_room(grip)
         self._keeper.release(grip)
         lane = applied.lane if applied is not None and applied.move.wake_at is not None else None

@@ -7,7 +7,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class PlatformLimits:
     """Bytes, seconds, pixels, pieces."""
 
     direct_bytes: int = 200 * 1000 * 1000

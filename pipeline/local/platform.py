@@ -13,37 +13,38 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pipeline import log
-from pipeline.errors import ConfigError, StoreError
-from pipeline.local.analysis import Analyse
-from pipeline.local.crew import crew_of
-from pipeline.local.deliveries import Fetch
-from pipeline.local.desk import Desk
-from pipeline.local.faults import Faults
-from pipeline.local.fetch import UrlPolicy
-from pipeline.local.gate import Counters, Gate
-from pipeline.local.ledger import Ledger
-from pipeline.local.limits import Limits
-from pipeline.local.routes_analyze import AnalyzeRoutes
-from pipeline.local.routes_assets import AssetRoutes
-from pipeline.local.routes_batches import BatchRoutes
-from pipeline.local.routes_classify import ClassifyRoutes
-from pipeline.local.routes_indexed import IndexedRoutes
-from pipeline.local.routes_indexes import IndexRoutes
-from pipeline.local.routes_multipart import MultipartRoutes
-from pipeline.local.routes_platform import PlatformRoutes
-from pipeline.local.routes_search import SearchRoutes
-from pipeline.local.routes_storage import StorageRoutes
-from pipeline.local.routes_tasks import TaskRoutes
-from pipeline.local.routes_texts import TextRoutes
-from pipeline.local.routes_videos import VideoRoutes
+from pipeline.core import log
+from pipeline.core.clock import Clock
+from pipeline.core.errors import ConfigError, StoreError
+from pipeline.local.analysis.process_pool import crew_of
+from pipeline.local.analysis.service import Analyse
+from pipeline.local.api.admin import PlatformRoutes
+from pipeline.local.api.context import ApiContext
+from pipeline.local.api.faults import Faults
+from pipeline.local.api.gate import Counters, Gate
+from pipeline.local.api.indexes import IndexRoutes
+from pipeline.local.api.model_options import V1_2, V1_3
+from pipeline.local.api.responses import error_response
+from pipeline.local.api.search import SearchRoutes
+from pipeline.local.api.storage import StorageRoutes
+from pipeline.local.api.v1_2.classify import ClassifyRoutes
+from pipeline.local.api.v1_2.tasks import TaskRoutes
+from pipeline.local.api.v1_2.texts import TextRoutes
+from pipeline.local.api.v1_2.videos import VideoRoutes
+from pipeline.local.api.v1_3.analyze import AnalyzeRoutes
+from pipeline.local.api.v1_3.assets import AssetRoutes
+from pipeline.local.api.v1_3.batches import BatchRoutes
+from pipeline.local.api.v1_3.indexed import IndexedRoutes
+from pipeline.local.api.v1_3.multipart import MultipartRoutes
+from pipeline.local.errors import ApiError
+from pipeline.local.jobs.media_library import MediaLibrary
+from pipeline.local.jobs.url_fetch import UrlPolicy
+from pipeline.local.jobs.worker import Work
+from pipeline.local.jobs.youtube_fetch import Fetch
+from pipeline.local.limits import PlatformLimits
 from pipeline.local.server import EmbeddedServer
-from pipeline.local.shelf import Shelf
-from pipeline.local.state import State
-from pipeline.local.wire import ApiError, error_response
-from pipeline.local.wording import V1_2, V1_3
-from pipeline.local.work import Work
-from pipeline.ports import Clock
+from pipeline.local.state.database import PlatformDatabase
+from pipeline.local.state.ledger import Ledger
 
 _log = log.get("platform")
 
@@ -86,7 +87,7 @@ class LocalPlatform:
         workers: int = 1,
         analyse: Analyse | None = None,
         url_policy: UrlPolicy | None = None,
-        limits: Limits | None = None,
+        limits: PlatformLimits | None = None,
         media: Path | None = None,
         fetch: Fetch | None = None,
     ) -> None:
@@ -94,13 +95,13 @@ class LocalPlatform:
             raise ConfigError("the local platform needs a token", remedy="give it any text of your own")
         self.base_url = ""
         self._workers = workers
-        self._state = State(folder)
+        self._state = PlatformDatabase(folder)
         self.ledger = Ledger(self._state.database)
         self._crew = crew_of(analyse, workers, folder / "workers.log")
-        limits, policy = limits or Limits(), url_policy or UrlPolicy()
-        shelf = Shelf(media) if media is not None else None
+        limits, policy = limits or PlatformLimits(), url_policy or UrlPolicy()
+        shelf = MediaLibrary(media) if media is not None else None
         self._work = Work(self._state, self._crew, clock, limits, policy, workers, shelf, fetch)
-        self._desk = Desk(self._state, self._work, clock, limits, policy, shelf, fetches=fetch is not None)
+        self._desk = ApiContext(self._state, self._work, clock, limits, policy, shelf, fetches=fetch is not None)
         own = PlatformRoutes(self._desk)
         app = _application(self._desk, own)
         self._gate = own.gate = Gate(app, token=token, faults=faults or Faults(), clock=clock, host=host)
@@ -160,7 +161,7 @@ class LocalPlatform:
             self._ready.set()
 
 
-def _application(desk: Desk, own: PlatformRoutes) -> Starlette:
+def _application(desk: ApiContext, own: PlatformRoutes) -> Starlette:
     kinds = (
         MultipartRoutes, StorageRoutes, AssetRoutes, AnalyzeRoutes, BatchRoutes, IndexedRoutes, SearchRoutes,
         TaskRoutes, VideoRoutes, TextRoutes, ClassifyRoutes,
@@ -204,7 +205,7 @@ async def serve_forever(
     ready: Callable[[str], None],
     workers: int = 1,
     url_policy: UrlPolicy | None = None,
-    limits: Limits | None = None,
+    limits: PlatformLimits | None = None,
     media: Path | None = None,
     fetch: Fetch | None = None,
 ) -> None:

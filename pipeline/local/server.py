@@ -15,9 +15,9 @@ from anyio.abc import TaskStatus
 from uvicorn import Config, Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from pipeline.errors import ConfigError
-from pipeline.local.gate import Gate
-from pipeline.local.wire import VERSION
+from pipeline.core.errors import ConfigError
+from pipeline.local.api.gate import Gate
+from pipeline.local.api.responses import VERSION
 
 #: Longer than clients keep idle connections, so that the server is never the one to close while they send.
 _KEEP_ALIVE = 120

@@ -13,9 +13,8 @@ from typing import IO, Final, cast
 from rich.console import Console
 from rich.live import Live
 
-from pipeline import log
-from pipeline.clock import SystemClock
-from pipeline.ports import Clock
+from pipeline.core import log
+from pipeline.core.clock import Clock, SystemClock
 from pipeline.present.progress import board
 from pipeline.present.terminal import Plain
 from pipeline.views import Snapshot

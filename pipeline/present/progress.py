@@ -9,9 +9,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.clock import iso
-from pipeline.model import Parked
-from pipeline.present.text import clean, count, minutes, money, span
+from pipeline.core.clock import iso
+from pipeline.core.model import Parked
+from pipeline.present.formatting import clean, count, minutes, money, span
 from pipeline.views import LaneView, Snapshot
 
 _BAR_WIDTH = 30

@@ -12,10 +12,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.exitcodes import ExitCode, meaning
-from pipeline.kit import stamp
-from pipeline.model import Parked, State, Task, Trouble
-from pipeline.present.text import clean, count, fit, minutes, money, size, span, when
+from pipeline.core.exit_codes import ExitCode, meaning
+from pipeline.core.model import Parked, State, Task, Trouble
+from pipeline.core.text import stamp
+from pipeline.present.formatting import clean, count, fit, minutes, money, size, span, when
 from pipeline.views import BadLine, Finding, ItemView, Plan, PlanRow, RunReport, StatusView
 
 #: Cells that a title, source or message may take at most, wherever it is shown.

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
-from pipeline.errors import ReelmillError
-from pipeline.present.failures import Failure, failure_of
-from pipeline.present.text import ASCII, clean
+from pipeline.core.errors import ReelmillError
+from pipeline.present.exit_messages import Failure, failure_of
+from pipeline.present.formatting import ASCII, clean
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -86,7 +86,7 @@ def say(text: str) -> None:
 
 def say_json(value: object) -> None:
     """Write a value as JSON to stdout."""
-    from pipeline.present.jsonable import dumps
+    from pipeline.present.json_data import dumps
 
     say(dumps(value, ascii_only=sys.stdout is not None and not is_unicode(sys.stdout)))
 
@@ -136,7 +136,7 @@ def guard(work: Callable[[], int], secrets: Callable[[], list[str]]) -> int:
 
 
 def _tell_failure(failure: Failure, secrets: list[str]) -> int:
-    from pipeline import log
+    from pipeline.core import log
 
     redact = log.Redactor(secrets).clean
     if failure.cause is not None:
@@ -153,7 +153,7 @@ def _tell_failure(failure: Failure, secrets: list[str]) -> int:
 
 def log_to_stderr(level: str, form: str, secrets: list[str]) -> None:
     """Send the log to whatever stderr is at the moment of each line."""
-    from pipeline import log
+    from pipeline.core import log
 
     log.setup(level, cast("Any", form), secrets, cast("TextIO", CurrentStderr()))
 

@@ -8,29 +8,48 @@ from pathlib import Path
 from random import Random
 from typing import TypeVar
 
-from pipeline.account import Account
-from pipeline.catalog import Catalog
-from pipeline.config import Settings
-from pipeline.errors import Ambiguous, ConfigError, Permanent
-from pipeline.log import get
-from pipeline.model import Json
-from pipeline.ports import AnalysisStatus, Answer, Ceilings, Clock, Limiter, MediaStatus, NewUpload, Question, Session
-from pipeline.provider import wire
-from pipeline.provider.account import Holdings
-from pipeline.provider.account_dialect import AccountDialect
-from pipeline.provider.account_v1_2 import AccountV12
-from pipeline.provider.account_v1_3 import AccountV13
-from pipeline.provider.board import Board, ByIds, Lister, Newest, Pacer, Sweep
-from pipeline.provider.calls import Calls
-from pipeline.provider.catalog import Indexes
-from pipeline.provider.dialect import Analyses, Dialect, Found, MediaByIds, Page, Request, Response, Sessions
-from pipeline.provider.index_dialect import IndexDialect
-from pipeline.provider.index_v1_2 import IndexV12
-from pipeline.provider.index_v1_3 import IndexV13
-from pipeline.provider.transport import Transport
+from pipeline.config.settings import Settings
+from pipeline.core.clock import Clock
+from pipeline.core.errors import Ambiguous, ConfigError, Permanent
+from pipeline.core.log import get
+from pipeline.core.model import Json
+from pipeline.ports.index_api import IndexApi
+from pipeline.ports.inventory import Inventory
+from pipeline.ports.video_api import (
+    AnalysisStatus,
+    Answer,
+    Ceilings,
+    Limiter,
+    MediaStatus,
+    NewUpload,
+    Question,
+    UploadSession,
+)
+from pipeline.provider.dialects import errors, json_reading
+from pipeline.provider.dialects.index_protocol import IndexDialect
+from pipeline.provider.dialects.inventory_protocol import InventoryDialect
+from pipeline.provider.dialects.protocol import (
+    Analyses,
+    Dialect,
+    FoundObject,
+    MediaByIds,
+    Page,
+    Request,
+    Response,
+    Sessions,
+)
+from pipeline.provider.dialects.v1_2.indexes import IndexV12
+from pipeline.provider.dialects.v1_2.inventory import InventoryV12
+from pipeline.provider.dialects.v1_2.media import V12
+from pipeline.provider.dialects.v1_3.indexes import IndexV13
+from pipeline.provider.dialects.v1_3.inventory import InventoryV13
+from pipeline.provider.dialects.v1_3.media import V13
+from pipeline.provider.http.caller import ApiCaller
+from pipeline.provider.http.transport import Transport
+from pipeline.provider.index_client import IndexClient
+from pipeline.provider.inventory_client import InventoryClient
+from pipeline.provider.status_board import ByIds, FilteredSweep, Lister, NewestFirst, Pacer, StatusBoard
 from pipeline.provider.upload import Sender
-from pipeline.provider.v1_2 import V12
-from pipeline.provider.v1_3 import V13
 
 T = TypeVar("T")
 
@@ -41,22 +60,22 @@ _SETTLE = 30.0  #: seconds in which an unknown id may still be one that was just
 
 
 class TwelveLabs:
-    """The vendor's platform, or anything that speaks its API. See ``pipeline.ports.VideoApi``."""
+    """The vendor's platform, or anything that speaks its API. See ``pipeline.ports.video_api.VideoApi``."""
 
     def __init__(
-        self, dialect: Dialect, indexes: IndexDialect, account: AccountDialect, calls: Calls, *, identity: str,
+        self, dialect: Dialect, indexes: IndexDialect, account: InventoryDialect, calls: ApiCaller, *, identity: str,
         chunk_parallel: int, pacer: Pacer, first_look: float, spacing: float, settle: float, patience: float,
     ) -> None:  # fmt: skip
         self.dialect, self.calls, self.clock, self.call = dialect, calls, calls.clock, calls.call
         self._identity, self._parallel = identity, chunk_parallel
         self._strange: set[str] = set()
         words = dialect.analyses.waiting_words if dialect.analyses is not None else ()
-        sweep = Sweep(AnalysisStatus("working"), self._analyses_page, self._analysis_one, words)
-        board = partial(Board, pacer=pacer, clock=self.clock, first=first_look, spacing=spacing, settle=settle)
+        sweep = FilteredSweep(AnalysisStatus("working"), self._analyses_page, self._analysis_one, words)
+        board = partial(StatusBoard, pacer=pacer, clock=self.clock, first=first_look, spacing=spacing, settle=settle)
         self._media = board(self._media_lister(), advice=dialect.advice)
         self._analyses = board(sweep)
-        self._catalog = Indexes(calls, indexes, identity)
-        self._account = Holdings(calls, account, identity, patience)
+        self._catalog = IndexClient(calls, indexes, identity)
+        self._account = InventoryClient(calls, account, identity, patience)
 
     @property
     def identity(self) -> str:
@@ -79,12 +98,12 @@ class TwelveLabs:
         return self.calls.grace
 
     @property
-    def catalog(self) -> Catalog:
+    def catalog(self) -> IndexApi:
         """Indexes, search and classification, over the same connections and limits; closed with this."""
         return self._catalog
 
     @property
-    def account(self) -> Account:
+    def account(self) -> Inventory:
         """Everything that the account holds, over the same connections and limits; closed with this."""
         return self._account
 
@@ -105,12 +124,12 @@ class TwelveLabs:
         found = await self._list(lambda page: dialect.find_assets(upload, page), dialect.read_assets, upload.since)
         return dialect.pick_asset(found, upload, upload.since + self.calls.ahead)
 
-    async def open_session(self, upload: NewUpload, still_ours: Callable[[], None]) -> Session:
+    async def open_session(self, upload: NewUpload, still_ours: Callable[[], None]) -> UploadSession:
         """Open a multipart session."""
         sessions = self._sessions()
         return await self.call(sessions.open_session(upload), sessions.read_session, still_ours=still_ours)
 
-    async def send_chunks(self, session: Session, path: Path, progress: Callable[[int], None]) -> None:
+    async def send_chunks(self, session: UploadSession, path: Path, progress: Callable[[int], None]) -> None:
         """Send what the server lacks; ``progress`` gets the bytes of each confirmed batch."""
         await Sender(self.calls, self._sessions(), session, path, progress, parallel=self._parallel).run()
 
@@ -121,7 +140,7 @@ class TwelveLabs:
     async def delete_media(self, media_id: str) -> None:
         """Delete a final upload; absent is done."""
         try:
-            await self.call(self.dialect.delete_media(media_id), wire.nothing)
+            await self.call(self.dialect.delete_media(media_id), json_reading.nothing)
         except Permanent as error:
             if error.trouble.code != "resource_not_exist":
                 raise
@@ -147,7 +166,7 @@ class TwelveLabs:
         found = await self._list(
             lambda page: analyses.find_analyses(question, page), analyses.read_analyses, question.since
         )
-        return wire.choose(found, question.key, question.since + self.calls.ahead)
+        return json_reading.choose(found, question.key, question.since + self.calls.ahead)
 
     async def analysis(self, question: Question, task_id: str) -> AnalysisStatus:
         """Return how far an analysis is, by way of the shared board; with the answer once it is ready."""
@@ -167,36 +186,36 @@ class TwelveLabs:
     # ---------------------------------------------------------------------------------------------------- inner steps
 
     async def _list(
-        self, ask: Callable[[int], Request], read: Callable[[Response], Page[Found]], since: float
-    ) -> list[Found]:
-        found: list[Found] = []
+        self, ask: Callable[[int], Request], read: Callable[[Response], Page[FoundObject]], since: float
+    ) -> list[FoundObject]:
+        found: list[FoundObject] = []
         for page in range(1, _PAGES + 1):
             listed = await self.call(ask(page), self.calls.dated(read))
             found += listed.entries
-            if listed.last or _before(listed.entries, since + self.calls.ahead - wire.SKEW):
+            if listed.last or _before(listed.entries, since + self.calls.ahead - json_reading.SKEW):
                 return found
         raise Ambiguous("the platform's list has no end", detail=f"{_PAGES} pages")
 
     def _sessions(self) -> Sessions:
         if self.dialect.sessions is None:
-            raise wire.not_in_this_api("multipart uploads", self.dialect.name)
+            raise errors.not_in_this_api("multipart uploads", self.dialect.name)
         return self.dialect.sessions
 
     def _tasks(self) -> Analyses:
         if self.dialect.analyses is None:
-            raise wire.not_in_this_api("analyses as tasks", self.dialect.name)
+            raise errors.not_in_this_api("analyses as tasks", self.dialect.name)
         return self.dialect.analyses
 
     def _media_lister(self) -> Lister[MediaStatus]:
         blank, size = MediaStatus("working", look_again=0.0), self.dialect.page_size
         if isinstance(self.dialect.media_list, MediaByIds):
             return ByIds(blank, self._media_many, self._media_one, size)
-        return Newest(blank, self._media_page, self._media_one, _enough, size)
+        return NewestFirst(blank, self._media_page, self._media_one, _enough, size)
 
     async def _media_many(self, ids: Sequence[str]) -> Mapping[str, MediaStatus]:
         listed = self.dialect.media_list
         if not isinstance(listed, MediaByIds):
-            raise wire.not_in_this_api("a list by ids", self.dialect.name)
+            raise errors.not_in_this_api("a list by ids", self.dialect.name)
         seen = await self.call(listed.media_many(ids), listed.read_media_many)
         for status in seen.values():
             self._note(status.word)
@@ -205,7 +224,7 @@ class TwelveLabs:
     async def _media_page(self, page: int) -> Page[tuple[str, MediaStatus]]:
         listed = self.dialect.media_list
         if isinstance(listed, MediaByIds):
-            raise wire.not_in_this_api("a list by age", self.dialect.name)
+            raise errors.not_in_this_api("a list by age", self.dialect.name)
         seen = await self.call(listed.media_page(page), listed.read_media_page)
         for _, status in seen.entries:
             self._note(status.word)
@@ -240,7 +259,7 @@ class TwelveLabs:
         """Log a status word that we do not know, once: it counts as working until we learn what it means."""
         if word not in self.dialect.known_words and word not in self._strange and len(self._strange) < 100:
             self._strange.add(word)
-            log.warning("unknown_status", word=wire.clip(word, 80), taken_as="working")
+            log.warning("unknown_status", word=json_reading.clip(word, 80), taken_as="working")
 
 
 def _enough(status: MediaStatus) -> bool:
@@ -248,7 +267,7 @@ def _enough(status: MediaStatus) -> bool:
     return status.state != "ready" or "video_id" in status.facts
 
 
-def _before(entries: Sequence[Found], floor: float) -> bool:
+def _before(entries: Sequence[FoundObject], floor: float) -> bool:
     """Whether a list that is newest first has come to what is older than ``floor``, epoch seconds."""
     times = [entry.created for entry in entries if entry.created is not None]
     newest_first = len(times) == len(entries) and times == sorted(times, reverse=True)
@@ -256,9 +275,9 @@ def _before(entries: Sequence[Found], floor: float) -> bool:
 
 
 #: Dialects by the value of ``[provider] api``.
-_DIALECTS: Mapping[str, tuple[Callable[[], Dialect], Callable[[], IndexDialect], Callable[[], AccountDialect]]] = {
-    "v1.2": (V12, IndexV12, AccountV12),
-    "v1.3": (V13, IndexV13, AccountV13),
+_DIALECTS: Mapping[str, tuple[Callable[[], Dialect], Callable[[], IndexDialect], Callable[[], InventoryDialect]]] = {
+    "v1.2": (V12, IndexV12, InventoryV12),
+    "v1.3": (V13, IndexV13, InventoryV13),
 }
 
 
@@ -287,7 +306,7 @@ def open_api(
     )  # fmt: skip
     spacing = min(provider.poll_spacing, 2.0) if local else provider.poll_spacing
     per_minute = max(6_000, provider.poll_requests_per_minute) if local else provider.poll_requests_per_minute
-    calls = Calls(dialect, transport, limiter, clock, rng, 0.2 if local else 5.0)
+    calls = ApiCaller(dialect, transport, limiter, clock, rng, 0.2 if local else 5.0)
     return TwelveLabs(
         dialect, make_indexes(), make_account(), calls, identity=identity, chunk_parallel=provider.chunk_parallel,
         pacer=Pacer(per_minute, spacing, clock), first_look=0.2 if local else 2.0, spacing=spacing,

@@ -16,12 +16,13 @@ from urllib.parse import parse_qsl, quote
 
 import anyio
 
-from pipeline.backoff import Backoff
-from pipeline.errors import Permanent, ReelmillError, Throttled, Transient
-from pipeline.ports import Clock, Session
-from pipeline.provider import wire
-from pipeline.provider.body import Stamp, changed
-from pipeline.provider.dialect import Address, FileRange, Proof, Request, Response, Sessions
+from pipeline.core.backoff import Backoff
+from pipeline.core.clock import Clock
+from pipeline.core.errors import Permanent, ReelmillError, Throttled, Transient
+from pipeline.ports.video_api import UploadSession
+from pipeline.provider.dialects import json_reading, retry_after
+from pipeline.provider.dialects.protocol import Address, FileRange, Proof, Request, Response, Sessions
+from pipeline.provider.http.body import Stamp, changed
 
 T = TypeVar("T")
 
@@ -60,7 +61,7 @@ class Caller(Protocol):
         ...
 
 
-def check_fits(session: Session, path: Path, size: int) -> None:
+def check_fits(session: UploadSession, path: Path, size: int) -> None:
     """Raise if a file of this size cannot be the one the session was opened for.
 
     Raises:
@@ -77,7 +78,7 @@ class Sender:
     """One run over one session."""
 
     def __init__(
-        self, caller: Caller, dialect: Sessions, session: Session, path: Path, progress: Callable[[int], None], *,
+        self, caller: Caller, dialect: Sessions, session: UploadSession, path: Path, progress: Callable[[int], None], *,
         parallel: int,
     ) -> None:  # fmt: skip
         self._caller, self._dialect, self._session, self._path = caller, dialect, session, path
@@ -165,7 +166,7 @@ class Sender:
                 if 200 <= response.status < 300:
                     return self._proof(index, response, part.length)
                 trouble = _refusal(response, address.url)
-                wait = wire.wait_of(response) or wait
+                wait = retry_after.wait_of(response) or wait
                 if response.status in _STALE:
                     self._addresses.clear()  # they were made together and have expired together
                     wait = 0.0 if attempt == 1 else wait
@@ -234,11 +235,11 @@ class Sender:
 
 def _refusal(response: Response, url: str) -> Transient:
     """Return what a storage's refusal means. Some repeat the query of the address word by word, as what was signed."""
-    text = wire.text_of(response)
+    text = json_reading.text_of(response)
     for _, value in parse_qsl(url.partition("?")[2]):
         for secret in (value, quote(value, safe="")):
             text = text.replace(secret, "***") if len(secret) >= _TELLING else text
-    detail = wire.clip(f"HTTP {response.status} {text}")
+    detail = json_reading.clip(f"HTTP {response.status} {text}")
     return Transient("the storage does not take the chunk", code="chunk_refused", detail=detail)
 
 

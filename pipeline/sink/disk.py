@@ -13,9 +13,9 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from pipeline.errors import Permanent, ReelmillError, Transient
-from pipeline.model import Json
-from pipeline.ports import OutFile
+from pipeline.core.errors import Permanent, ReelmillError, Transient
+from pipeline.core.model import Json
+from pipeline.ports.sink import OutFile
 from pipeline.sink import atomic, layout
 
 #: Carries the list of the files that are ours, under ``files``: names, or name → size. Written last.

@@ -15,8 +15,9 @@ from typing import Protocol
 
 from anyio import from_thread, to_thread
 
-from pipeline.errors import InputError, Transient
-from pipeline.ports import Clock, Item, MediaFacts
+from pipeline.core.clock import Clock
+from pipeline.core.errors import InputError, Transient
+from pipeline.ports.source import Item, MediaFacts
 
 _BLOCK = 1024 * 1024
 #: A file touched this shortly before it was hashed may change again without its time stamp showing it. Seconds.
@@ -104,7 +105,7 @@ def look_into(path: Path) -> MediaFacts:
 
 
 def _look(path: Path, checkpoint: Callable[[], None]) -> tuple[MediaFacts, os.stat_result]:
-    from pipeline.source import media  # FFmpeg's libraries take a moment to load: only where they are needed
+    from pipeline.media import container  # FFmpeg's libraries take a moment to load: only where they are needed
 
     try:
         before = path.stat()
@@ -112,10 +113,10 @@ def _look(path: Path, checkpoint: Callable[[], None]) -> tuple[MediaFacts, os.st
             raise InputError(f"{path}: this is not a regular file.", code="not_a_file", remedy="name a file")
         path.open("rb").close()
     except OSError as error:
-        raise media.trouble(error, path) from None
+        raise container.trouble(error, path) from None
     if before.st_size == 0:
         raise InputError(f"{path}: the file is empty.", code="file_empty", remedy="copy it again")
-    seen = media.look(path, checkpoint)
+    seen = container.look(path, checkpoint)
     facts = MediaFacts(
         path=path,
         size=before.st_size,
@@ -132,7 +133,7 @@ def _look(path: Path, checkpoint: Callable[[], None]) -> tuple[MediaFacts, os.st
 
 
 def _digest(path: Path, before: os.stat_result, checkpoint: Callable[[], None]) -> str:
-    from pipeline.source import media
+    from pipeline.media import container
 
     digest = hashlib.sha256()
     try:
@@ -142,7 +143,7 @@ def _digest(path: Path, before: os.stat_result, checkpoint: Callable[[], None]) 
                 digest.update(block)
             after = os.fstat(stream.fileno())
     except OSError as error:
-        raise media.trouble(error, path) from None
+        raise container.trouble(error, path) from None
     if _state(after) != _state(before):
         raise Transient(
             f"{path}: the file changed while it was read.",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.model import Trouble
-from pipeline.ports import Ceilings, MediaFacts
+from pipeline.core.model import Trouble
+from pipeline.ports.source import MediaFacts
+from pipeline.ports.video_api import Ceilings
 
 
 def check(facts: MediaFacts, ceilings: Ceilings) -> Trouble | None:

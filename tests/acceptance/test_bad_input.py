@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.local.ledger import Ledger
+from pipeline.local.state.ledger import Ledger
 from tests.cli import Ended, Terminal
 from tests.clips import clip, clips
 from tests.films import film

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.local.ledger import Ledger
+from pipeline.local.state.ledger import Ledger
 from tests.cli import Terminal, until
 from tests.clips import clips
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.local.ledger import Ledger
+from pipeline.local.state.ledger import Ledger
 from tests.cli import Terminal, leftovers
 from tests.clips import clip, clips
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.local.ledger import Ledger
+from pipeline.local.state.ledger import Ledger
 from tests.cli import Ended, Terminal, environment, leftovers, until
 from tests.clips import clips
 

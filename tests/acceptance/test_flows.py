@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.local.ledger import Ledger
+from pipeline.local.state.ledger import Ledger
 from tests.cli import KEY, Terminal, serving
 from tests.clips import clip, clips
 

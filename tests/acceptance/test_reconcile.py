@@ -20,9 +20,9 @@ import httpx
 import pytest
 
 from pipeline import app as house
-from pipeline.config import load
-from pipeline.local.ledger import PAID
-from pipeline.present.jsonable import jsonable
+from pipeline.config.settings import load
+from pipeline.local.state.ledger import PAID
+from pipeline.present.json_data import jsonable
 from tests.cli import KEY, PATIENCE, Ended, Platform, Terminal, customer, environment, serving, until
 from tests.clips import clip, clip_bytes, clips
 

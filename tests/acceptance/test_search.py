@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.local.demo import make_demo
+from pipeline.local.demo.videos import make_demo
 from tests.acceptance.test_cli_help import reelmill
 
 pytestmark = pytest.mark.slow

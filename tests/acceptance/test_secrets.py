@@ -191,7 +191,7 @@ def test_what_nobody_foresaw_does_not_tell(tmp_path: Path, form: str) -> None:
 
 def test_processes_that_work_for_us_are_not_given_the_key(tmp_path: Path) -> None:
     """The analysis and the downloads run in processes of their own: nothing in their environment opens the account."""
-    from pipeline.source.youtube_process import Launch
+    from pipeline.source.youtube.worker.pool import WorkerCommand
 
     secrets = {
         "TWELVELABS_API_KEY": KEY,
@@ -199,7 +199,7 @@ def test_processes_that_work_for_us_are_not_given_the_key(tmp_path: Path) -> Non
         "AWS_SECRET_ACCESS_KEY": KEY,
         "PATH": "/bin",
     }
-    given = Launch().environment(secrets)
+    given = WorkerCommand().environment(secrets)
     assert KEY not in str(given)
     assert "PATH" in given
     here = Terminal(tmp_path / "here", {"TWELVELABS_API_KEY": KEY}, {"provider": {"kind": "local"}})
@@ -225,6 +225,6 @@ def helpers(pid: int) -> list[tuple[str, str]]:
             environment = Path(f"/proc/{child}/environ").read_text(encoding="utf-8", errors="replace")
         except OSError:
             continue
-        if "pipeline.local.hand" in command and environment:
+        if "pipeline.local.analysis.process_main" in command and environment:
             found.append((command, environment))
     return found

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import NotYet, Permanent, Throttled, Transient
-from pipeline.source.youtube_folder import JobFolder, discard
-from pipeline.source.youtube_process import Launch
+from pipeline.core.errors import NotYet, Permanent, Throttled, Transient
+from pipeline.source.youtube.storage.folder import JobFolder, discard
+from pipeline.source.youtube.worker.pool import WorkerCommand
 from tests.fetching import Fetching, V, build
 from tests.media_server import Blob, MediaServer, captions, plain, player
 
@@ -250,7 +250,7 @@ async def test_media_refused_one_after_the_other_pause_the_source(site: MediaSer
 async def test_without_yt_dlp_the_source_pauses(site: MediaServer, tmp_path: Path) -> None:
     """No item is blamed for an interpreter that is not there."""
     made = build(site, tmp_path)
-    made.crew.launch = Launch("/nowhere/python")
+    made.crew.launch = WorkerCommand("/nowhere/python")
     with pytest.raises(Throttled) as caught:
         await made.get()
     assert caught.value.trouble.code == "ytdlp_missing"

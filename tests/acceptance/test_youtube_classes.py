@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 
 from pipeline import app
-from pipeline.config import Settings, load
-from pipeline.model import State
+from pipeline.config.settings import Settings, load
+from pipeline.core.model import State
 from pipeline.present import tables
-from pipeline.source.fail_table import BROKEN, TABLE, UNKNOWN, Action, rule_of
+from pipeline.source.youtube.failures import BROKEN, TABLE, UNKNOWN, Action, rule_of
 from pipeline.views import ItemView, RunReport
 from tests.media_server import MediaServer, interpreter
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.source.youtube_folder import JobFolder
+from pipeline.source.youtube.storage.folder import JobFolder
 from tests.acceptance.test_youtube_runs import Place, place
 from tests.media_server import MediaServer
 from tests.streams import picture_bytes
@@ -85,8 +85,8 @@ def test_downloads_wait_for_uploads(site: MediaServer, tmp_path: Path) -> None:
 
 _DYING = """
 import os, signal, sys
-import pipeline.app.downloads as downloads
-from pipeline.source import youtube_folder
+import pipeline.app.wiring.downloads as downloads
+from pipeline.source.youtube.storage import folder as youtube_folder
 real, removed, when = downloads.released, youtube_folder._remove, sys.argv.pop(1)
 
 def die(*_):

@@ -17,12 +17,13 @@ import pytest_asyncio
 import structlog
 from structlog.testing import capture_logs
 
-from pipeline.errors import Transient
-from pipeline.ports import Ceilings, MediaFacts
+from pipeline.core.errors import Transient
+from pipeline.ports.source import MediaFacts
+from pipeline.ports.video_api import Ceilings
 from pipeline.source.files import look_into
-from pipeline.source.muxing import is_transport_stream, mux
-from pipeline.source.pictures import LARGEST, read_picture
 from pipeline.source.preflight import check
+from pipeline.source.thumbnails import LARGEST, read_picture
+from pipeline.source.youtube.muxing import is_transport_stream, mux
 from tests.fetching import Fetching, V, build
 from tests.films import film
 from tests.media_server import Blob, MediaServer, captions

@@ -15,9 +15,9 @@ from typing import Any
 import anyio
 import pytest
 
-from pipeline.errors import Transient
-from pipeline.ports import MediaFacts
-from pipeline.source.youtube_folder import JobFolder, discard
+from pipeline.core.errors import Transient
+from pipeline.ports.source import MediaFacts
+from pipeline.source.youtube.storage.folder import JobFolder, discard
 from tests.fetching import Fetching, V, build
 from tests.forge import Forge
 from tests.media_server import Blob, MediaServer, captions

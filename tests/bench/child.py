@@ -61,7 +61,7 @@ class TinySource:
     kind = "file"
 
     async def fetch(self, item: Any, workdir: Path) -> Any:
-        from pipeline.ports import MediaFacts
+        from pipeline.ports.source import MediaFacts
 
         path = Path(item.locator)
         content, seen = path.read_bytes(), path.stat()  # noqa: ASYNC240 - a few bytes
@@ -71,16 +71,16 @@ class TinySource:
 
 def tiny_items(folder: Path, number: int) -> Iterator[Any]:
     """Yield items whose files are there."""
-    from pipeline.ports import Item, Line
+    from pipeline.ports.source import Item, ManifestLine
 
     for index in range(number):
         path = folder / f"{index:07}.mp4"
-        yield Item(f"file:{path}", "file", str(path), Line(str(path), f"bench:{index}"))
+        yield Item(f"file:{path}", "file", str(path), ManifestLine(str(path), f"bench:{index}"))
 
 
 def settings_for(folder: Path, url: str, jobs: Iterable[str]) -> Any:
     """Return settings of a run against the benchmark's platform: nothing limits it but its own speed."""
-    from pipeline.config import Settings
+    from pipeline.config.settings import Settings
 
     # Wider than the connections: a step also reads and hashes, and only its request needs one.
     lanes = {"fetch": 16, "upload": 2 * WIDE, "poll": 64, "analyze": 2 * WIDE, "write": 32}
@@ -96,22 +96,24 @@ def settings_for(folder: Path, url: str, jobs: Iterable[str]) -> Any:
 
 async def product(told: Mapping[str, Any]) -> dict[str, Any]:
     """Run Reelmill's own session: SQLite, the real client, the real disk; only the look into the file is synthetic."""
-    from pipeline import log
-    from pipeline.app.house import Outside
-    from pipeline.app.platforms import opened
-    from pipeline.app.running import Session
-    from pipeline.app.state import claimed, writing
-    from pipeline.clock import SystemClock
+    from pipeline.app.runs.session import RunSession
+    from pipeline.app.wiring.components import Adapters
+    from pipeline.app.wiring.platform import opened
+    from pipeline.app.wiring.state_folder import claimed, writing
+    from pipeline.core import log
+    from pipeline.core.clock import SystemClock
     from pipeline.sink.disk import DiskSink
 
     log.setup("warning", "json", [])
     folder, number = Path(told["folder"]), told["items"]
     settings = settings_for(folder, told["url"], told["jobs"])
     clock, rng = SystemClock(), Random(1)
-    outside = Outside({"file": TinySource()}, DiskSink(settings.run.output), lambda facts, most: None, lambda paths: "")
+    outside = Adapters(
+        {"file": TinySource()}, DiskSink(settings.run.output), lambda facts, most: None, lambda paths: ""
+    )
     with claimed(settings):
         async with writing(settings) as database, opened(settings, database, clock, rng) as api:
-            session = Session(settings, database, api, clock, rng, outside)
+            session = RunSession(settings, database, api, clock, rng, outside)
             meter = Meter.start()
             report = await session.run(tiny_items(Path(told["films"]), number))
             figures = meter.read(number)
@@ -207,22 +209,22 @@ async def queue(told: Mapping[str, Any]) -> dict[str, Any]:
     """Run over a manifest with the real reader; some seconds after its last line, stop as Ctrl-C does."""
     import structlog
 
-    from pipeline.app.house import Outside, desk_of, entries_of
-    from pipeline.app.platforms import opened
-    from pipeline.app.running import Session
-    from pipeline.app.state import claimed, writing
-    from pipeline.clock import SystemClock
+    from pipeline.app.runs.session import RunSession
+    from pipeline.app.wiring.components import Adapters, desk_of, entries_of
+    from pipeline.app.wiring.platform import opened
+    from pipeline.app.wiring.state_folder import claimed, writing
+    from pipeline.core.clock import SystemClock
     from pipeline.sink.disk import DiskSink
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     settings = settings_for(Path(told["folder"]), told["url"], told["jobs"])
     clock, rng = SystemClock(), Random(1)
     sink = DiskSink(settings.run.output)
-    outside = Outside({"file": NamedSource()}, sink, lambda facts, most: None, lambda paths: "")
+    outside = Adapters({"file": NamedSource()}, sink, lambda facts, most: None, lambda paths: "")
     with claimed(settings):
         entries = entries_of(settings, told["sources"], desk_of(settings))
         async with writing(settings) as database, opened(settings, database, clock, rng) as api:
-            session = Session(settings, database, api, clock, rng, outside)
+            session = RunSession(settings, database, api, clock, rng, outside)
             meter = Meter.start()
             async with asyncio.TaskGroup() as group:
                 running = group.create_task(session.run(entries))

@@ -12,7 +12,7 @@ from typing import Any
 
 import anyio
 
-from pipeline.provider.board import Board, Pacer
+from pipeline.provider.status_board import Pacer, StatusBoard
 from tests.unit.test_provider_board import Platform, most_in_a_minute, wait_for
 from tests.virtual import VirtualClock, run_virtual
 
@@ -21,7 +21,7 @@ async def _measure(name: str, number: int, spacing: float, per_minute: float) ->
     clock = VirtualClock()
     platform, rng = Platform(clock), Random(4)
     pacer = Pacer(per_minute, spacing, clock)
-    boards: dict[str, list[Board[Any]]] = {
+    boards: dict[str, list[StatusBoard[Any]]] = {
         "uploads": [platform.media(pacer=pacer, spacing=spacing)],
         "analyses": [platform.analyses(pacer=pacer, spacing=spacing)],
     }

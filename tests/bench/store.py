@@ -14,10 +14,10 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from pipeline.lifecycle import Transition
-from pipeline.model import Lane, NewTask, Placed, Result, Spend, State, Task
-from pipeline.ports import Applied
-from pipeline.store.sqlite import SqliteDatabase, open_database
+from pipeline.core.lifecycle import Transition
+from pipeline.core.model import Lane, NewTask, Placed, Result, Spend, State, Task
+from pipeline.ports.store import Applied
+from pipeline.store.sqlite.database import SqliteDatabase, open_database
 
 _DATA = {"source": "/films/holiday.mp4", "title": "A day at the sea", "tags": ["summer", "family"], "seconds": 61.25}
 

@@ -18,12 +18,12 @@ from random import Random
 
 import httpx
 
-from pipeline.clock import SystemClock
-from pipeline.config import Settings
+from pipeline.config.settings import Settings
+from pipeline.core.clock import SystemClock
 from pipeline.provider.client import open_api
-from pipeline.provider.dialect import Request
-from pipeline.provider.limits import Unlimited
-from pipeline.provider.transport import Transport
+from pipeline.provider.dialects.protocol import Request
+from pipeline.provider.http.rate_limits import Unlimited
+from pipeline.provider.http.transport import Transport
 
 AT_ONCE = 50
 _BODY = json.dumps({"data": [{"_id": "a", "status": "ready"}], "page_info": {"page": 1, "total_page": 1}}).encode()

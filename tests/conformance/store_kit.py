@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from pipeline.lifecycle import Transition
-from pipeline.model import Json, Lane, NewTask, Placed, Result, Selection, Spend, State, Task, Trouble
-from pipeline.ports import Applied, Database
-from pipeline.store.memory import MemoryDatabase
-from pipeline.store.sqlite import open_database
+from pipeline.core.lifecycle import Transition
+from pipeline.core.model import Json, Lane, NewTask, Placed, Result, Selection, Spend, State, Task, Trouble
+from pipeline.ports.store import Applied, Database
+from pipeline.store.sqlite.database import open_database
+from tests.support.memory_database import MemoryDatabase
 
 NOW = 1_000.0
 ROOM: Mapping[Lane, int] = dict.fromkeys(Lane, 1_000)

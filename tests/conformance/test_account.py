@@ -1,4 +1,4 @@
-"""What ``pipeline.account.Account`` promises: the fake, and our client against the embedded platform in both dialects."""
+"""What the ``Inventory`` port promises: the fake, and our client against the embedded platform in both dialects."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 import anyio
 import pytest
 
-from pipeline.account import Account, Holding, OpenSession, Sort
-from pipeline.catalog import IndexSpec
-from pipeline.config import Settings
-from pipeline.errors import Permanent, ReelmillError, Throttled, Transient
+from pipeline.config.settings import Settings
+from pipeline.core.errors import Permanent, ReelmillError, Throttled, Transient
 from pipeline.local.platform import LocalPlatform
-from pipeline.ports import NewUpload
+from pipeline.ports.index_api import IndexSpec
+from pipeline.ports.inventory import Inventory, OpenSession, RemoteObject, Sort
+from pipeline.ports.video_api import NewUpload
 from pipeline.provider.client import TwelveLabs, open_api
-from pipeline.provider.limits import Unlimited
+from pipeline.provider.http.rate_limits import Unlimited
 from tests.conformance.test_video_api import Hurried, accepted, answered, film, ours, pair, question, requests, settled
 from tests.contract.double import TOKEN, platform
 from tests.fake_account import FakeAccount
@@ -33,10 +33,10 @@ WORLDS = pytest.mark.parametrize("sort", ["fake", "v1.3", "v1.2"])
 class World:
     """An account and the ways to fill it."""
 
-    account: Account
-    upload: Callable[[str], Awaitable[Holding]]  #: by file name -> what an analysis needs
-    ask: Callable[[Holding, str], Awaitable[Holding]] | None  #: by custom id
-    shelve: Callable[[Holding], Awaitable[Holding]] | None  #: into the index
+    account: Inventory
+    upload: Callable[[str], Awaitable[RemoteObject]]  #: by file name -> what an analysis needs
+    ask: Callable[[RemoteObject, str], Awaitable[RemoteObject]] | None  #: by custom id
+    shelve: Callable[[RemoteObject], Awaitable[RemoteObject]] | None  #: into the index
     open: Callable[[str], Awaitable[OpenSession]] | None
     place: str = ""  #: the index, where uploads are made into one
     provider: TwelveLabs | None = None
@@ -57,18 +57,18 @@ async def world(sort: str, folder: Path, **options: Any) -> AsyncIterator[World]
 def _fake() -> World:
     account, numbers = FakeAccount(), iter(range(10_000))
 
-    def made(sort: Sort, name: str, **more: Any) -> Holding:
-        holding = Holding(sort, f"{sort}-{next(numbers)}", name, status="ready", created=1.8e9, **more)
+    def made(sort: Sort, name: str, **more: Any) -> RemoteObject:
+        holding = RemoteObject(sort, f"{sort}-{next(numbers)}", name, status="ready", created=1.8e9, **more)
         account.put(holding)
         return holding
 
-    async def upload(name: str) -> Holding:
+    async def upload(name: str) -> RemoteObject:
         return made("asset", name, owner=KEY, size=49, seconds=60.0)
 
-    async def ask(asset: Holding, custom_id: str) -> Holding:
+    async def ask(asset: RemoteObject, custom_id: str) -> RemoteObject:
         return made("analysis", custom_id, media=asset.id)
 
-    async def shelve(asset: Holding) -> Holding:
+    async def shelve(asset: RemoteObject) -> RemoteObject:
         return made("indexed", asset.name, owner=KEY, media=asset.id, place="films")
 
     async def open_(name: str) -> OpenSession:
@@ -79,27 +79,27 @@ def _fake() -> World:
 
 
 def _real(provider: TwelveLabs, served: LocalPlatform, index: str, folder: Path, *, old: bool) -> World:
-    async def upload(name: str) -> Holding:
+    async def upload(name: str) -> RemoteObject:
         wish = replace(film(folder, name=name), name=name, index_id=index, metadata={"reelmill_key": KEY})
         media_id = await provider.create_asset(wish, ours)
         status = await settled(provider, media_id)
         if old:
-            return Holding("video", str(status.facts["video_id"]), name, place=index)
-        return Holding("asset", media_id, name, KEY)
+            return RemoteObject("video", str(status.facts["video_id"]), name, place=index)
+        return RemoteObject("asset", media_id, name, KEY)
 
-    async def ask(asset: Holding, custom_id: str) -> Holding:
+    async def ask(asset: RemoteObject, custom_id: str) -> RemoteObject:
         wish = question(asset.id, custom_id)
         task_id = await provider.submit_analysis(wish, ours)
         assert isinstance(task_id, str)
         await answered(provider, wish, task_id)
-        return Holding("analysis", task_id, custom_id, media=asset.id)
+        return RemoteObject("analysis", task_id, custom_id, media=asset.id)
 
-    async def shelve(asset: Holding) -> Holding:
+    async def shelve(asset: RemoteObject) -> RemoteObject:
         video_id = await provider.catalog.index_asset(index, asset.id, {"reelmill_key": KEY})
         with anyio.fail_after(10):
             while (await provider.catalog.indexed(index, video_id)).status != "ready":
                 await Hurried().sleep(1)
-        return Holding("indexed", video_id, asset.name, KEY, place=index, media=asset.id)
+        return RemoteObject("indexed", video_id, asset.name, KEY, place=index, media=asset.id)
 
     async def open_(name: str) -> OpenSession:
         session = await provider.open_session(NewUpload(name, "multipart", size=10_000_000), ours)
@@ -110,7 +110,7 @@ def _real(provider: TwelveLabs, served: LocalPlatform, index: str, folder: Path,
     return World(provider.account, upload, ask, shelve, open_, index, provider, served)
 
 
-async def listed(it: World, sort: Sort) -> list[Holding]:
+async def listed(it: World, sort: Sort) -> list[RemoteObject]:
     """Return everything of a sort."""
     place = it.place if sort in it.account.placed else ""
     return [holding async for page in it.account.holdings(sort, place) for holding in page]
@@ -121,7 +121,7 @@ async def listed(it: World, sort: Sort) -> list[Holding]:
 async def test_everything_is_listed_newest_first_in_pages(tmp_path: Path, sort: str) -> None:
     """More than one page of fifty, each thing once, with name, status and time; uploads say whose they are."""
     async with world(sort, tmp_path) as it:
-        made: list[Holding] = []
+        made: list[RemoteObject] = []
 
         async def one(number: int) -> None:
             made.append(await it.upload(f"film-{number}.mp4"))

@@ -1,4 +1,4 @@
-"""What ``pipeline.catalog.Catalog`` promises, in both dialects: our client against the embedded platform, over HTTP."""
+"""What the ``IndexApi`` port promises, in both dialects: our client against the embedded platform, over HTTP."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from typing import Any
 import anyio
 import pytest
 
-from pipeline.catalog import Catalog, ClassSpec, IndexSpec, Listing, Query, Sorting
-from pipeline.clock import SystemClock
-from pipeline.errors import Ambiguous, NeedsOperator, Permanent, ReelmillError
-from pipeline.local.faults import Faults
+from pipeline.core.clock import SystemClock
+from pipeline.core.errors import Ambiguous, NeedsOperator, Permanent, ReelmillError
+from pipeline.local.api.faults import Faults
 from pipeline.local.platform import LocalPlatform
-from pipeline.ports import Question
+from pipeline.ports.index_api import ClassSpec, IndexApi, IndexListing, IndexSpec, Query, Sorting
+from pipeline.ports.video_api import Question
 from pipeline.provider.client import TwelveLabs
 from tests.conformance.test_video_api import Hurried, accepted, film, ours, pair, settled
 
 APIS = pytest.mark.parametrize("api", ["v1.2", "v1.3"])
 NOWHERE = "0" * 24
-ALL = Listing()
+ALL = IndexListing()
 #: The option that looks into speech, and one that only a model can answer.
 SPEECH = {"v1.2": "conversation", "v1.3": "transcription"}
 
 
 @asynccontextmanager
-async def world(folder: Path, api: str, **options: Any) -> AsyncIterator[tuple[TwelveLabs, Catalog, LocalPlatform]]:
+async def world(folder: Path, api: str, **options: Any) -> AsyncIterator[tuple[TwelveLabs, IndexApi, LocalPlatform]]:
     """A platform, our client and its catalog."""
     async with pair(folder, speaks=api, **{"clock": SystemClock(), **options}) as (provider, served):
         yield provider, provider.catalog, served
@@ -72,8 +72,8 @@ async def test_an_index_lives(tmp_path: Path, api: str) -> None:
         assert seen.models
         assert seen.created
         assert [index.id async for index in catalog.indexes(ALL)] == [other, key]
-        assert [index.id async for index in catalog.indexes(Listing(sort="asc"))] == [key, other]
-        assert [index.id async for index in catalog.indexes(Listing(name="films"))] == [key]
+        assert [index.id async for index in catalog.indexes(IndexListing(sort="asc"))] == [key, other]
+        assert [index.id async for index in catalog.indexes(IndexListing(name="films"))] == [key]
         await catalog.delete_index(key)
         await catalog.delete_index(key)
         for wanted in (key, "films", "FILMS 2"):
@@ -104,10 +104,11 @@ async def test_videos_are_listed_by_what_they_are(tmp_path: Path, api: str) -> N
         assert (video.status, bool(video.created), video.size > 0) == ("ready", True, True)
         assert (await catalog.indexed(key, video.id)).filename == video.filename
         expected = [
-            (Listing(filename="unique-1.mp4"), 1), (Listing(seconds=(60, 60)), 3), (Listing(seconds=(61, None)), 0),
-            (Listing(seconds=(None, 59.5)), 0), (Listing(width=(1280, None), height=(None, 720)), 3),
-            (Listing(width=(None, 640)), 0), (Listing(size=(1, 10_000)), 3),
-            (Listing(created_since="2000-01-01T00:00:00Z"), 3), (Listing(created_since="2100-01-01T00:00:00Z"), 0),
+            (IndexListing(filename="unique-1.mp4"), 1), (IndexListing(seconds=(60, 60)), 3),
+            (IndexListing(seconds=(61, None)), 0),
+            (IndexListing(seconds=(None, 59.5)), 0), (IndexListing(width=(1280, None), height=(None, 720)), 3),
+            (IndexListing(width=(None, 640)), 0), (IndexListing(size=(1, 10_000)), 3),
+            (IndexListing(created_since="2000-01-01T00:00:00Z"), 3), (IndexListing(created_since="2100-01-01T00:00:00Z"), 0),
         ]  # fmt: skip
         for which, count in expected:
             assert len([each async for each in catalog.videos(key, which)]) == count, which
@@ -276,8 +277,10 @@ async def test_a_lost_answer_of_indexing_leaves_something_that_is_found(tmp_path
         assert await catalog.find_indexed(other, media_id) is None
         assert (await catalog.indexed(key, video_id)).asset_id == media_id
         assert accepted(served, "indexed") == 1
-        assert [video.id async for video in catalog.videos(key, Listing(metadata={"reelmill_key": "k"}))] == [video_id]
-        assert [video.id async for video in catalog.videos(key, Listing(metadata={"reelmill_key": "x"}))] == []
+        assert [video.id async for video in catalog.videos(key, IndexListing(metadata={"reelmill_key": "k"}))] == [
+            video_id
+        ]
+        assert [video.id async for video in catalog.videos(key, IndexListing(metadata={"reelmill_key": "x"}))] == []
 
 
 @pytest.mark.asyncio

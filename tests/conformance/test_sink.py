@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from pipeline.ports import OutFile, Sink
+from pipeline.ports.sink import OutFile, Sink
 from pipeline.sink.disk import DiskSink
 
 

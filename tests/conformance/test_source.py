@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.clock import SystemClock
-from pipeline.errors import InputError
-from pipeline.ports import Item, Line, Source
+from pipeline.core.clock import SystemClock
+from pipeline.core.errors import InputError
+from pipeline.ports.source import Item, ManifestLine, Source
 from pipeline.source.files import FileSource
 from tests.films import film
 
@@ -24,7 +24,7 @@ def source(request: pytest.FixtureRequest) -> Source:
 def make(source: Source, folder: Path, name: str = "a.mp4") -> Item:
     """Return an item that this source can fetch."""
     path = film(folder / name, 1)
-    return Item(f"{source.kind}:{path}", "file", str(path), Line(source=str(path)))
+    return Item(f"{source.kind}:{path}", "file", str(path), ManifestLine(source=str(path)))
 
 
 @pytest.mark.asyncio

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.model import Spend
-from pipeline.ports import Database
+from pipeline.core.model import Spend
+from pipeline.ports.store import Database
 from tests.conformance.store_kit import NOW, each_database
 
 database = each_database()

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pipeline.model import Lane, Parked, Placed, Result, RunNote, Selection, Spend, State, Task, Trouble
-from pipeline.ports import Database
+from pipeline.core.model import Lane, Parked, Placed, Result, RunNote, Selection, Spend, State, Task, Trouble
+from pipeline.ports.store import Database
 from tests.conformance.store_kit import fresh, moved, placed
 
 KEYS = st.sampled_from(["a", "b", "c", "d"])

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.errors import Permanent
-from pipeline.model import Lane, Lease, Result, Selection, Spend, State, Trouble
-from pipeline.ports import Database
+from pipeline.core.errors import Permanent
+from pipeline.core.model import Lane, Lease, Result, Selection, Spend, State, Trouble
+from pipeline.ports.store import Database
 from tests.conformance.store_kit import NOW, TROUBLE, bring, claim, each_database, moved, one, placed
 
 database = each_database()

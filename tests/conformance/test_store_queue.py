@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from pipeline.errors import Permanent
-from pipeline.model import Lane, NewTask, Parked, Placed, Selection, State, Trouble
-from pipeline.ports import Database
+from pipeline.core.errors import Permanent
+from pipeline.core.model import Lane, NewTask, Parked, Placed, Selection, State, Trouble
+from pipeline.ports.store import Database
 from tests.conformance.store_kit import NOW, ROOM, TROUBLE, bring, claim, each_database, moved, one, placed
 
 database = each_database()

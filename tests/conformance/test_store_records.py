@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.errors import StoreError
-from pipeline.model import Lane, Parked, Result, RunNote, Selection, State, Trouble
-from pipeline.ports import Database
+from pipeline.core.errors import StoreError
+from pipeline.core.model import Lane, Parked, Result, RunNote, Selection, State, Trouble
+from pipeline.ports.store import Database
 from tests.conformance.store_kit import NOW, ROOM, TROUBLE, bring, claim, each_database, moved, one, placed
 
 database = each_database()

@@ -17,10 +17,10 @@ import anyio.lowlevel
 import pytest
 import pytest_asyncio
 
-from pipeline.errors import Permanent, StoreError, Transient
-from pipeline.model import Lane, Result, Selection, State
-from pipeline.store import schema
-from pipeline.store.sqlite import SqliteDatabase, open_database
+from pipeline.core.errors import Permanent, StoreError, Transient
+from pipeline.core.model import Lane, Result, Selection, State
+from pipeline.store.sqlite import schema
+from pipeline.store.sqlite.database import SqliteDatabase, open_database
 from tests.conformance.store_kit import NOW, bring, claim, moved, one, placed
 
 
@@ -299,8 +299,8 @@ async def test_asyncios_own_cancel_leaves_no_open_transaction(
 _CHILD = """
 import asyncio, sys
 from pathlib import Path
-from pipeline.model import Lane, Result, State
-from pipeline.store.sqlite import open_database
+from pipeline.core.model import Lane, Result, State
+from pipeline.store.sqlite.database import open_database
 from tests.conformance.store_kit import ROOM, moved, placed
 
 async def work(database, name):

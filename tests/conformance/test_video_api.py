@@ -14,9 +14,9 @@ from typing import Any
 import anyio
 import pytest
 
-from pipeline.clock import SystemClock
-from pipeline.config import Settings
-from pipeline.errors import (
+from pipeline.config.settings import Settings
+from pipeline.core.clock import SystemClock
+from pipeline.core.errors import (
     Ambiguous,
     InputError,
     LostLease,
@@ -27,9 +27,9 @@ from pipeline.errors import (
     Transient,
 )
 from pipeline.local.platform import LocalPlatform
-from pipeline.ports import AnalysisStatus, MediaStatus, NewUpload, Question
+from pipeline.ports.video_api import AnalysisStatus, MediaStatus, NewUpload, Question
 from pipeline.provider.client import TwelveLabs, open_api
-from pipeline.provider.limits import Unlimited
+from pipeline.provider.http.rate_limits import Unlimited
 from tests.contract.double import SMALL, TOKEN, VIDEO, Canned, platform
 
 SCHEMA = {"type": "object", "properties": {"title": {"type": "string"}}, "required": ["title"]}

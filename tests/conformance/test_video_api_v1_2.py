@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.catalog import IndexSpec
-from pipeline.clock import SystemClock
-from pipeline.errors import Ambiguous, LostLease, NeedsOperator, NotYet, Permanent, ReelmillError
+from pipeline.core.clock import SystemClock
+from pipeline.core.errors import Ambiguous, LostLease, NeedsOperator, NotYet, Permanent, ReelmillError
 from pipeline.local.platform import LocalPlatform
-from pipeline.ports import Answer, NewUpload, Question
+from pipeline.ports.index_api import IndexSpec
+from pipeline.ports.video_api import Answer, NewUpload, Question
 from pipeline.provider.client import TwelveLabs
 from tests.conformance.test_video_api import accepted, film, ours, pair, settled
 from tests.contract.double import VIDEO

@@ -11,10 +11,10 @@ from typing import Any
 import anyio
 import httpx
 
-from pipeline.local.analysis import Ask, Clip, Look, Refused, Reply, Words, cut, digest
-from pipeline.local.faults import Faults
-from pipeline.local.fetch import UrlPolicy
-from pipeline.local.limits import Limits
+from pipeline.local.analysis.service import AnalysisRequest, Clip, Look, Refused, Reply, Words, cut, digest
+from pipeline.local.api.faults import Faults
+from pipeline.local.jobs.url_fetch import UrlPolicy
+from pipeline.local.limits import PlatformLimits
 from pipeline.local.platform import LocalPlatform
 
 TOKEN = "secret-of-the-test"
@@ -56,7 +56,7 @@ class Canned:
         self.text = text
         self.seconds = seconds
         self.size = size
-        self.asked: list[Ask] = []
+        self.asked: list[AnalysisRequest] = []
         self.title = ""  #: in every container
         self.shown: list[tuple[float, float, str]] = []  #: on-screen text of every video
 
@@ -68,13 +68,13 @@ class Canned:
         technical = {"video_width": width, "video_height": height, "video_duration_seconds": self.seconds}
         return Look(self.seconds, width, height, digest(path), "video/mp4", technical, self.title)
 
-    def answer(self, ask: Ask) -> Reply:
+    def answer(self, ask: AnalysisRequest) -> Reply:
         self.asked.append(ask)
         if ask.prompt.startswith("refuse"):
             raise Refused("token_limit_exceeded", "too much")
         return cut(self.text or json.dumps(filled(ask.schema, self.seconds)), ask, 100)
 
-    def words(self, ask: Ask) -> Words:
+    def words(self, ask: AnalysisRequest) -> Words:
         """Captions are taken as they were handed over: each line one that stands for two seconds."""
         lines = "\n".join(ask.captions).splitlines()
         said = [Clip("conversation", 2.0 * n, 2.0 * n + 2, line) for n, line in enumerate(lines)]
@@ -243,5 +243,5 @@ async def finished(client: httpx.AsyncClient, task_id: str) -> dict[str, Any]:
                 return task
 
 
-SMALL = Limits(chunk_size=1000, first_urls=2)
+SMALL = PlatformLimits(chunk_size=1000, first_urls=2)
 ANY_URL = UrlPolicy(allow="any", timeout=5)

@@ -14,8 +14,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from pipeline.clock import SystemClock
-from pipeline.local.demo import make_slides
+from pipeline.core.clock import SystemClock
+from pipeline.local.demo.videos import make_slides
 from tests.contract.double import TOKEN, platform
 
 YOUTUBE = "https://www.youtube.com/watch?v=DXB4MApF4Lo"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.local.limits import Limits
+from pipeline.local.limits import PlatformLimits
 from tests.contract.double import VIDEO, Canned, finished, platform, question, ready, upload
 
 SCHEMA = {
@@ -198,7 +198,7 @@ async def test_what_is_too_long_or_short_fails_by_its_code(tmp_path: Path) -> No
 @pytest.mark.asyncio
 async def test_a_picture_fault_can_be_found_by_the_analysis(tmp_path: Path) -> None:
     """Where assets are not checked for picture size, the task fails with the code of the fault."""
-    limits = Limits(pictures_checked_at="analysis")
+    limits = PlatformLimits(pictures_checked_at="analysis")
     async with platform(tmp_path, analyse=Canned(size=(3000, 400)), limits=limits) as (_, client):
         made = (await client.post("/analyze/tasks", json=question(await ready(client)))).json()
         task = await finished(client, made["task_id"])

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pipeline.local.fetch import UrlPolicy
-from pipeline.local.limits import Limits
+from pipeline.local.jobs.url_fetch import UrlPolicy
+from pipeline.local.limits import PlatformLimits
 from tests.contract.double import ANY_URL, VIDEO, Canned, client_of, platform, ready, settled, upload
 
 
@@ -100,7 +100,7 @@ async def test_a_bad_upload_is_refused_and_leaves_nothing(
     tmp_path: Path, fields: dict[str, str], content: bytes | None, status: int, code: str
 ) -> None:
     """Each bad form gives its status and flat code; no asset, no ledger entry, no half file remains."""
-    async with platform(tmp_path, limits=Limits(direct_bytes=2000)) as (served, client):
+    async with platform(tmp_path, limits=PlatformLimits(direct_bytes=2000)) as (served, client):
         files = {"file": ("a.mp4", content)} if content is not None else {"ignored": ("x", b"")}
         answer = await client.post("/assets", data=fields, files=files)
         assert (answer.status_code, answer.json()["code"]) == (status, code)
@@ -195,7 +195,7 @@ async def test_captions_given_with_the_upload_become_the_transcription(tmp_path:
 @pytest.mark.asyncio
 async def test_an_address_is_fetched_only_where_the_policy_allows(tmp_path: Path) -> None:
     """``any`` fetches from loopback; ``public`` refuses the same address as private, as a failed asset."""
-    async with platform(tmp_path / "a", limits=Limits(chunk_size=1000)) as (source, client):
+    async with platform(tmp_path / "a", limits=PlatformLimits(chunk_size=1000)) as (source, client):
         session = (
             await client.post(
                 "/assets/multipart-uploads", json={"filename": "x.mp4", "type": "video", "total_size": len(VIDEO)}

@@ -10,7 +10,7 @@ import anyio
 import httpx
 import pytest
 
-from pipeline.local.limits import Limits
+from pipeline.local.limits import PlatformLimits
 from tests.contract.double import Wrist, platform, ready, upload
 
 STUCK = [{"match": "POST /v1.3/analyze/batches$", "do": "stuck"}]
@@ -65,7 +65,7 @@ async def test_a_batch_completes_with_a_line_per_item(tmp_path: Path) -> None:
 async def test_a_batch_is_accepted_whole_or_not_at_all(tmp_path: Path) -> None:
     """Repeated custom_ids, unknown and unready assets, too many items, wrong model: the right status, nothing created."""
     rules = [{"match": "POST /v1.3/assets$", "do": "stuck", "nth": 2}]
-    async with platform(tmp_path, rules=rules, limits=Limits(batch_items=3)) as (served, client):
+    async with platform(tmp_path, rules=rules, limits=PlatformLimits(batch_items=3)) as (served, client):
         good, waiting = await ready(client, "1.mp4"), await upload(client, "2.mp4")
         twice = batch([good, good])
         twice["requests"][1]["custom_id"] = "v0"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.local.limits import Limits
+from pipeline.local.limits import PlatformLimits
 from tests.contract.double import MODELS, Canned, old_index, old_platform, platform, video
 from tests.contract.test_platform_search import ANTS, BEES, SPOKEN, code_of
 
@@ -54,7 +54,7 @@ async def test_classes_are_scored_by_words_and_cut_by_thresholds(tmp_path: Path)
 @pytest.mark.asyncio
 async def test_bad_classifications_say_what_is_wrong(tmp_path: Path) -> None:
     """Too many prompts or hours, sight, unknown videos, twins, thresholds out of range."""
-    async with old_platform(tmp_path, limits=Limits(classify_seconds=100)) as (_, client):
+    async with old_platform(tmp_path, limits=PlatformLimits(classify_seconds=100)) as (_, client):
         index = await old_index(client)
         keys = [await video(client, index, f"{n}.mp4", BEES) for n in range(2)]
         good = {"index_id": index, **classes("queen")}

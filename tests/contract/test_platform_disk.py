@@ -12,10 +12,10 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from pipeline.errors import StoreError
-from pipeline.local.analysis import Ask, Look, Reply, Words
-from pipeline.local.limits import Limits
-from pipeline.local.state import State
+from pipeline.core.errors import StoreError
+from pipeline.local.analysis.service import AnalysisRequest, Look, Reply, Words
+from pipeline.local.limits import PlatformLimits
+from pipeline.local.state.database import PlatformDatabase
 from tests.contract.double import VIDEO, Canned, Wrist, finished, new_index, platform, question, ready, upload
 
 BLOB = "x" * 100_000
@@ -35,7 +35,7 @@ def squeeze(db: sqlite3.Connection, pages: int = 0) -> None:
 @pytest.mark.asyncio
 async def test_a_full_disk_fails_the_commit_and_nothing_else(tmp_path: Path) -> None:
     """Everybody in the commit is told, in our words; what was committed before is there, and later ones succeed."""
-    state = State(tmp_path)
+    state = PlatformDatabase(tmp_path)
     await state.open()
     await state.change(lambda db: fill(db, 1))
     await state.look(squeeze)
@@ -54,7 +54,7 @@ async def test_work_that_the_disk_did_not_take_is_done_later(tmp_path: Path) -> 
     clock = Wrist()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     with capture_logs() as said:
-        async with platform(tmp_path, clock=clock, analyse=Canned(BLOB), limits=Limits(think_seconds=10.0)) as (
+        async with platform(tmp_path, clock=clock, analyse=Canned(BLOB), limits=PlatformLimits(think_seconds=10.0)) as (
             served,
             client,
         ):
@@ -83,11 +83,11 @@ class Mistaken(Canned):
         odd: Any = "wide"
         return replace(found, width=odd) if path.read_bytes().startswith(b"odd") else found
 
-    def answer(self, ask: Ask) -> Reply:
+    def answer(self, ask: AnalysisRequest) -> Reply:
         nothing: Any = None
         return nothing if ask.prompt.startswith("odd") else super().answer(ask)
 
-    def words(self, ask: Ask) -> Words:
+    def words(self, ask: AnalysisRequest) -> Words:
         nothing: Any = None
         return nothing
 

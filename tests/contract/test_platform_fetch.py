@@ -15,11 +15,11 @@ import httpx
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
-from pipeline.errors import NotYet, Permanent
-from pipeline.local.fetch import UrlPolicy
-from pipeline.local.shelf import Held
-from pipeline.provider.dialect import Response
-from pipeline.provider.v1_2 import V12
+from pipeline.core.errors import NotYet, Permanent
+from pipeline.local.jobs.media_library import LibraryVideo
+from pipeline.local.jobs.url_fetch import UrlPolicy
+from pipeline.provider.dialects.protocol import Response
+from pipeline.provider.dialects.v1_2.media import V12
 from tests.contract.double import TOKEN, VIDEO, client_of, done, old_client_of, old_index, old_platform, platform, task
 from tests.contract.test_platform_restart import killed
 from tests.contract.test_platform_tasks import WATCH, refused, shelf
@@ -30,7 +30,7 @@ SERVER = """
     import sys
     from pathlib import Path
     import anyio
-    from pipeline.clock import SystemClock
+    from pipeline.core.clock import SystemClock
     from pipeline.local.platform import LocalPlatform
     from tests.contract.double import Canned, TOKEN
 
@@ -60,7 +60,7 @@ class Site:
         if is_open:
             self.gate.set()
 
-    async def fetch(self, video: str, folder: Path) -> Held:
+    async def fetch(self, video: str, folder: Path) -> LibraryVideo:
         self.asked.append(video)
         self.found.append(await anyio.to_thread.run_sync(begun, folder))
         await self.gate.wait()
@@ -69,7 +69,7 @@ class Site:
         path = folder / "inside" / f"{video}.mp4"
         path.parent.mkdir()
         path.write_bytes(self.content)
-        return Held(path, f"The shot {video}", "between the legs")
+        return LibraryVideo(path, f"The shot {video}", "between the legs")
 
 
 def begun(folder: Path) -> list[str]:

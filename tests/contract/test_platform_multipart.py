@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pipeline.local.limits import Limits
+from pipeline.local.limits import PlatformLimits
 from tests.contract.double import SMALL, TOKEN, Wrist, platform, settled
 
 CONTENT = bytes(range(256)) * 13  # 3328 bytes: four chunks of 1000, the last shorter
@@ -158,7 +158,7 @@ async def test_a_session_ends_after_a_day(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_sessions_that_cannot_be_are_refused(tmp_path: Path) -> None:
     """Sizes outside the limit, missing names, other media and unknown sessions give flat errors."""
-    async with platform(tmp_path, limits=Limits(multipart_bytes=5000)) as (_, client):
+    async with platform(tmp_path, limits=PlatformLimits(multipart_bytes=5000)) as (_, client):
         for body in (
             {"filename": "a.mp4", "type": "video", "total_size": 5001},
             {"filename": "a.mp4", "type": "video", "total_size": 0},

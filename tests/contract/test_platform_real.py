@@ -11,9 +11,9 @@ from typing import Any
 import anyio
 import pytest
 
-from pipeline.clock import SystemClock
-from pipeline.local.crew import ProcessCrew
-from pipeline.local.demo import make_slides
+from pipeline.core.clock import SystemClock
+from pipeline.local.analysis.process_pool import ProcessCrew
+from pipeline.local.demo.videos import make_slides
 from pipeline.local.platform import serve_forever
 from tests.contract.double import TOKEN, client_of, finished, platform, question, ready, settled, upload
 

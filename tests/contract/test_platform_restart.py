@@ -14,10 +14,10 @@ import anyio
 import httpx
 import pytest
 
-from pipeline.errors import Busy, ConfigError, StoreError
-from pipeline.local.ledger import Ledger
-from pipeline.local.limits import Limits
+from pipeline.core.errors import Busy, ConfigError, StoreError
+from pipeline.local.limits import PlatformLimits
 from pipeline.local.platform import LocalPlatform
+from pipeline.local.state.ledger import Ledger
 from tests.contract.double import SMALL, TOKEN, Canned, Wrist, finished, platform, question, ready, settled, upload
 from tests.contract.test_platform_multipart import CONTENT, all_urls, opened, sent
 
@@ -25,13 +25,13 @@ SERVER = """
     import sys
     from pathlib import Path
     import anyio
-    from pipeline.clock import SystemClock
-    from pipeline.local.limits import Limits
+    from pipeline.core.clock import SystemClock
+    from pipeline.local.limits import PlatformLimits
     from pipeline.local.platform import LocalPlatform
     from tests.contract.double import Canned, TOKEN
 
     async def main():
-        limits = Limits(settle_seconds=float(sys.argv[2]), think_seconds=float(sys.argv[2]))
+        limits = PlatformLimits(settle_seconds=float(sys.argv[2]), think_seconds=float(sys.argv[2]))
         async with LocalPlatform(Path(sys.argv[1]), token=TOKEN, clock=SystemClock(), analyse=Canned(), limits=limits) as p:
             print(p.base_url, flush=True)
             await anyio.sleep_forever()
@@ -172,7 +172,7 @@ async def test_what_cannot_start_says_why(tmp_path: Path) -> None:
 async def test_least_times_pass_on_the_clock(tmp_path: Path) -> None:
     """Settling and thinking take at least what the limits say, without holding up one another."""
     clock = Wrist()
-    limits = Limits(settle_seconds=30, think_seconds=60)
+    limits = PlatformLimits(settle_seconds=30, think_seconds=60)
     async with platform(tmp_path, clock=clock, limits=limits, analyse=Canned(), workers=1) as (_, client):
         ids = [await upload(client, f"{number}.mp4") for number in range(5)]
         assert {a["status"] for a in (await client.get("/assets")).json()["data"]} == {"processing"}

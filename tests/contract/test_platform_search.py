@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pipeline.local.limits import Limits
+from pipeline.local.limits import PlatformLimits
 from tests.contract.double import (
     Canned,
     Wrist,
@@ -183,7 +183,7 @@ async def test_pages_are_turned_until_their_time_is_up(tmp_path: Path) -> None:
         back = (await client.get(f"/search/{pages[2]['page_info']['prev_page_token']}")).json()
         assert back == pages[1]
         assert len(platform.ledger.entries("search")) == 1
-        clock.move(Limits().page_seconds)
+        clock.move(PlatformLimits().page_seconds)
         late = await client.get(f"/search/{pages[0]['page_info']['next_page_token']}")
         assert (late.status_code, late.json()["code"]) == (400, "search_page_token_expired")
 

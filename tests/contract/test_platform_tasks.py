@@ -10,7 +10,7 @@ import anyio
 import httpx
 import pytest
 
-from pipeline.local.limits import Limits
+from pipeline.local.limits import PlatformLimits
 from tests.contract.double import (
     ANY_URL,
     TOKEN,
@@ -99,7 +99,7 @@ async def test_a_youtube_address_without_a_file_is_refused_with_the_way_out(tmp_
 @pytest.mark.asyncio
 async def test_bad_uploads_are_refused_and_leave_no_bytes(tmp_path: Path) -> None:
     """Nothing, both, an empty file, another language, an unknown index, too large, an address that is not allowed."""
-    async with old_platform(tmp_path, limits=Limits(task_bytes=100)) as (platform, client):
+    async with old_platform(tmp_path, limits=PlatformLimits(task_bytes=100)) as (platform, client):
         index = await old_index(client)
         file = {"video_file": ("a.mp4", VIDEO)}
         for fields, files, code in (
@@ -147,7 +147,7 @@ async def _assets(platform: Any) -> list[str]:
 async def test_a_task_goes_its_way_step_by_step(tmp_path: Path) -> None:
     """With indexing slowed down every status is seen in order, with an estimate, progress and time left."""
     clock = Wrist()
-    async with old_platform(tmp_path, clock=clock, limits=Limits(index_seconds=90)) as (_, client):
+    async with old_platform(tmp_path, clock=clock, limits=PlatformLimits(index_seconds=90)) as (_, client):
         index = await old_index(client)
         key = await task(client, index)
         seen: list[str] = []

@@ -12,8 +12,8 @@ from typing import Any
 import anyio
 import pytest
 
-from pipeline.clock import SystemClock
-from pipeline.local.demo import make_slides
+from pipeline.core.clock import SystemClock
+from pipeline.local.demo.videos import make_slides
 from tests.contract.double import TOKEN, platform
 
 SDK = "twelvelabs==0.3.2"

@@ -16,15 +16,17 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
-from pipeline.backoff import Backoff
-from pipeline.engine.gates import Ending
+from pipeline.core.backoff import Backoff
+from pipeline.core.lifecycle import Policy
+from pipeline.core.model import Lane, NewTask, Selection, Task
+from pipeline.core.outcome import Outcome
+from pipeline.core.task_types import LeaseCheck, Stage, TaskType, TaskTypes
+from pipeline.engine.admission import RunEnd
 from pipeline.engine.pool import Pool, PoolOptions
-from pipeline.kit import Kind, Kinds, Lane, NewTask, Outcome, Policy, Stage, Still, Task
-from pipeline.model import Selection
-from pipeline.store.memory import MemoryDatabase
+from tests.support.memory_database import MemoryDatabase
 from tests.virtual import VirtualClock
 
-Plan = Callable[[Task, Still], Awaitable[Outcome]]
+Plan = Callable[[Task, LeaseCheck], Awaitable[Outcome]]
 
 WIDTHS = {Lane.FETCH: 4, Lane.UPLOAD: 4, Lane.POLL: 8, Lane.ANALYZE: 4, Lane.WRITE: 4}
 
@@ -59,7 +61,7 @@ class CountingStore:
 class Floor:
     """One database and one clock that outlive pools; ``pool`` makes a process's pool."""
 
-    kinds: Kinds
+    kinds: TaskTypes
     clock: VirtualClock = field(default_factory=VirtualClock)
     store: CountingStore = field(default_factory=CountingStore)
     widths: Mapping[Lane, int] = field(default_factory=lambda: dict(WIDTHS))
@@ -69,7 +71,7 @@ class Floor:
         made = PoolOptions(**{"owner": "me", "widths": self.widths, "lease": 120.0, "stop_grace": 20.0, **options})
         return Pool(self.store, self.kinds, self.clock, Random(1), made)  # type: ignore[arg-type]
 
-    async def run(self, tasks: Sequence[NewTask] = (), **options: Any) -> Ending:
+    async def run(self, tasks: Sequence[NewTask] = (), **options: Any) -> RunEnd:
         """Queue the tasks and run a pool over them to its end."""
         pool = self.pool(**options)
         await pool.submit(tasks)
@@ -99,14 +101,14 @@ def policy(**words: Any) -> Policy:
     return Policy(**{"attempts": 4, "deadline": 3600.0, "backoff": Backoff(5.0, 60.0), **words})
 
 
-def kind(name: str, *stages: tuple[str, Lane, Plan], base: int = 0, **words: Any) -> Kind:
+def kind(name: str, *stages: tuple[str, Lane, Plan], base: int = 0, **words: Any) -> TaskType:
     """Return a kind from (stage, lane, plan) triples."""
-    return Kind(name, [Stage(stage, lane, plan, policy(**words)) for stage, lane, plan in stages], base)
+    return TaskType(name, [Stage(stage, lane, plan, policy(**words)) for stage, lane, plan in stages], base)
 
 
-def floor(*kinds: Kind, **words: Any) -> Floor:
+def floor(*kinds: TaskType, **words: Any) -> Floor:
     """Return a floor for these kinds."""
-    return Floor(Kinds(kinds), **words)
+    return Floor(TaskTypes(kinds), **words)
 
 
 def new(name: str, stage: str, *keys: str, **words: Any) -> list[NewTask]:

@@ -8,14 +8,13 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from pipeline.config import Settings
-from pipeline.errors import Ambiguous
-from pipeline.kit import Task
-from pipeline.model import Selection, State
-from pipeline.ports import Answer, Ceilings, NewUpload, Question
-from pipeline.store.memory import MemoryDatabase
+from pipeline.config.settings import Settings
+from pipeline.core.errors import Ambiguous
+from pipeline.core.model import Selection, State, Task
+from pipeline.ports.video_api import Answer, Ceilings, NewUpload, Question
 from tests.fakes import FakeApi, FakePlatform
 from tests.rig import Rig, settings_for
+from tests.support.memory_database import MemoryDatabase
 from tests.virtual import VirtualClock
 
 PRICED: dict[str, dict[str, Any]] = {"provider": {"kind": "twelvelabs"}}

@@ -8,7 +8,9 @@ from typing import Any
 import anyio
 import pytest
 
-from pipeline.kit import Advance, Done, Lane, Outcome, Park, Snooze, Still, Task, Trouble
+from pipeline.core.model import Lane, Task, Trouble
+from pipeline.core.outcome import Advance, Done, Outcome, Park, Snooze
+from pipeline.core.task_types import LeaseCheck
 from tests.engine.floor import Floor, floor, kind, new
 from tests.virtual import run_virtual
 
@@ -18,25 +20,25 @@ LONG = 7200.0
 FEW = 8
 
 
-async def done(task: Task, still: Still) -> Outcome:
+async def done(task: Task, still: LeaseCheck) -> Outcome:
     """Be done."""
     return Done()
 
 
-async def long(task: Task, still: Still) -> Outcome:
+async def long(task: Task, still: LeaseCheck) -> Outcome:
     """Take two hours."""
     await anyio.sleep(LONG)
     return Done()
 
 
-async def paused(task: Task, still: Still) -> Outcome:
+async def paused(task: Task, still: LeaseCheck) -> Outcome:
     """Close the lane for two hours."""
     if anyio.current_time() < LONG:
         return Park("analyze", task.stage_since + LONG, WHY)
     return Done()
 
 
-async def poll(task: Task, still: Still) -> Outcome:
+async def poll(task: Task, still: LeaseCheck) -> Outcome:
     """Look again in two hours."""
     return Snooze(LONG) if anyio.current_time() < LONG else Done()
 
@@ -128,7 +130,7 @@ def test_uploads_capped_behind_a_parked_poll_lane_end_the_run() -> None:
     """What cannot move in this run does not keep it alive: nothing is polled, so nothing more may be uploaded."""
     it = everybody()
 
-    async def parked(task: Task, still: Still) -> Outcome:
+    async def parked(task: Task, still: LeaseCheck) -> Outcome:
         return Park("poll", 4e9, WHY)
 
     it = floor(kind("video", ("upload", Lane.UPLOAD, done), ("settle", Lane.POLL, parked), deadline=1e6))
@@ -170,7 +172,7 @@ def test_a_run_whose_work_is_all_done_ends_at_once() -> None:
 def test_advancing_through_stages_needs_no_idle_wait() -> None:
     """The next stage of a task starts when the last one ended, not at the next look."""
 
-    async def on(task: Task, still: Still) -> Outcome:
+    async def on(task: Task, still: LeaseCheck) -> Outcome:
         return Advance("b")
 
     it = floor(kind("k", ("a", Lane.FETCH, on), ("b", Lane.WRITE, done)))

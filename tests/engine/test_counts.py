@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import Ambiguous, NeedsOperator, Permanent, Throttled, Transient
+from pipeline.core.errors import Ambiguous, NeedsOperator, Permanent, Throttled, Transient
 from tests.engine.lives import Life, priced
 from tests.fakes import clips, items
 from tests.virtual import run_virtual

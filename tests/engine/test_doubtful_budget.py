@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.errors import Ambiguous
+from pipeline.core.errors import Ambiguous
 from tests.engine.lives import PRICED, Life, priced
 from tests.fakes import clips, items
 from tests.virtual import run_virtual

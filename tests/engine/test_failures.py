@@ -5,9 +5,10 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from pipeline.errors import Ambiguous, InputError, Permanent, ReelmillError, StoreError, Transient
-from pipeline.kit import Advance, Done, Fail, Lane, NewTask, Outcome, Result, Snooze, Still, Task, Trouble
-from pipeline.model import Selection, State
+from pipeline.core.errors import Ambiguous, InputError, Permanent, ReelmillError, StoreError, Transient
+from pipeline.core.model import Lane, NewTask, Result, Selection, State, Task, Trouble
+from pipeline.core.outcome import Advance, Done, Fail, Outcome, Snooze
+from pipeline.core.task_types import LeaseCheck
 from tests.engine.floor import Floor, floor, kind, new
 from tests.virtual import run_virtual
 
@@ -21,14 +22,14 @@ class Raising:
         self.errors = list(errors)
         self.at: list[float] = []
 
-    async def __call__(self, task: Task, still: Still) -> Outcome:
+    async def __call__(self, task: Task, still: LeaseCheck) -> Outcome:
         self.at.append(anyio.current_time())
         if self.errors:
             raise self.errors.pop(0)
         return Done()
 
 
-async def good(task: Task, still: Still) -> Outcome:
+async def good(task: Task, still: LeaseCheck) -> Outcome:
     """Work well."""
     await anyio.sleep(1)
     return Done()
@@ -93,7 +94,7 @@ def test_after_an_ambiguous_answer_the_stage_is_not_fresh() -> None:
     """The next claim comes at once and knows that somebody may have acted."""
     fresh: list[bool] = []
 
-    async def step(task: Task, still: Still) -> Outcome:
+    async def step(task: Task, still: LeaseCheck) -> Outcome:
         fresh.append(task.fresh)
         if len(fresh) == 1:
             raise Ambiguous("reset")
@@ -141,7 +142,7 @@ def test_nothing_is_polled_for_ever() -> None:
     """A stage that snoozes past its deadline fails, after one last look when the deadline falls due."""
     looks: list[float] = []
 
-    async def poll(task: Task, still: Still) -> Outcome:
+    async def poll(task: Task, still: LeaseCheck) -> Outcome:
         looks.append(anyio.current_time())
         return Snooze(700)
 
@@ -158,7 +159,7 @@ def test_a_failing_task_spawns_what_it_asks_for() -> None:
     """A Fail with spawned tasks and a stage for the retry is written as one."""
     why = Trouble("bad", "no")
 
-    async def step(task: Task, still: Still) -> Outcome:
+    async def step(task: Task, still: LeaseCheck) -> Outcome:
         return Fail(why, spawn=[NewTask("good", "child", "go")], stage="go", data={"next": 1})
 
     it = floor(kind("k", ("go", Lane.FETCH, step)), kind("good", ("go", Lane.WRITE, good)))
@@ -179,7 +180,7 @@ def test_an_outcome_is_kept_in_hand_while_the_disk_is_full() -> None:
     """A paid answer whose writing fails for a while is written when there is room again; its step runs once."""
     runs = 0
 
-    async def pay(task: Task, still: Still) -> Outcome:
+    async def pay(task: Task, still: LeaseCheck) -> Outcome:
         nonlocal runs
         runs += 1
         return Done(results=[Result("s", "job", "f", {"dear": True})])
@@ -217,12 +218,12 @@ def test_a_broken_database_halts_the_run_whatever_call_meets_it(name: str) -> No
     """A StoreError from any call of the pool ends the run as halted by the store, not with a traceback."""
     broken = StoreError("the database is damaged", code="database_damaged")
 
-    async def step(task: Task, still: Still) -> Outcome:
+    async def step(task: Task, still: LeaseCheck) -> Outcome:
         await anyio.sleep(50)
         return Snooze(60) if anyio.current_time() < 900 else Done()
 
-    async def limited(task: Task, still: Still) -> Outcome:
-        from pipeline.errors import Throttled
+    async def limited(task: Task, still: LeaseCheck) -> Outcome:
+        from pipeline.core.errors import Throttled
 
         await anyio.sleep(20)
         raise Throttled("quota", after=7200.0, group="read")
@@ -243,12 +244,12 @@ def test_a_broken_database_halts_the_run_whatever_call_meets_it(name: str) -> No
 def test_a_database_that_is_busy_for_a_while_is_waited_for(name: str) -> None:
     """A lock held by a backup for ten seconds: no call of the pool minds, none is made over and over, the work ends."""
 
-    async def step(task: Task, still: Still) -> Outcome:
+    async def step(task: Task, still: LeaseCheck) -> Outcome:
         await anyio.sleep(1)
         return Advance("then")
 
-    async def limited(task: Task, still: Still) -> Outcome:
-        from pipeline.errors import Throttled
+    async def limited(task: Task, still: LeaseCheck) -> Outcome:
+        from pipeline.core.errors import Throttled
 
         await anyio.sleep(20)
         raise Throttled("quota", after=7200.0, group="read")
@@ -327,7 +328,7 @@ def test_a_database_that_stays_busy_ends_the_run() -> None:
 def test_an_outcome_that_cannot_be_stored_fails_its_task_only() -> None:
     """A job that brings a value that is no JSON: that task fails and says so, the others finish, so does the run."""
 
-    async def step(task: Task, still: Still) -> Outcome:
+    async def step(task: Task, still: LeaseCheck) -> Outcome:
         return Done(results=[Result("s", "job", "f", {"value": float("nan")})])
 
     it = floor(kind("k", ("go", Lane.WRITE, step)), kind("good", ("go", Lane.WRITE, good)))
@@ -346,7 +347,7 @@ def test_an_outcome_that_cannot_be_stored_fails_its_task_only() -> None:
 def test_an_outcome_that_spawns_what_is_not_known_fails_its_task_only() -> None:
     """A kind that names a stage that does not exist is a fault of ours, and no reason to end the run for everybody."""
 
-    async def step(task: Task, still: Still) -> Outcome:
+    async def step(task: Task, still: LeaseCheck) -> Outcome:
         return Done(spawn=[NewTask("good", "child", "no such stage")])
 
     it = floor(kind("k", ("go", Lane.WRITE, step)), kind("good", ("go", Lane.WRITE, good)))
@@ -362,7 +363,7 @@ def test_an_outcome_that_spawns_what_is_not_known_fails_its_task_only() -> None:
 def test_an_outcome_that_goes_on_where_nothing_is_fails_its_task_only() -> None:
     """Advancing to a stage that does not exist ends as an unknown stage."""
 
-    async def step(task: Task, still: Still) -> Outcome:
+    async def step(task: Task, still: LeaseCheck) -> Outcome:
         return Advance("no such stage")
 
     it = floor(kind("k", ("go", Lane.WRITE, step)), kind("good", ("go", Lane.WRITE, good)))

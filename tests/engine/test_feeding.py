@@ -5,13 +5,14 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from pipeline.kit import Advance, Done, Lane, NewTask, Outcome, Still, Task
-from pipeline.model import State
+from pipeline.core.model import Lane, NewTask, State, Task
+from pipeline.core.outcome import Advance, Done, Outcome
+from pipeline.core.task_types import LeaseCheck
 from tests.engine.floor import floor, kind, new
 from tests.virtual import run_virtual
 
 
-async def done(task: Task, still: Still) -> Outcome:
+async def done(task: Task, still: LeaseCheck) -> Outcome:
     """Be done."""
     return Done()
 
@@ -48,7 +49,7 @@ def test_putting_a_task_twice_is_putting_it_once() -> None:
     """Submission is idempotent, before and after the work."""
     runs: list[str] = []
 
-    async def step(task: Task, still: Still) -> Outcome:
+    async def step(task: Task, still: LeaseCheck) -> Outcome:
         runs.append(task.key)
         return Done()
 
@@ -64,7 +65,7 @@ def test_a_task_that_is_wished_again_runs_again(moment: str) -> None:
     world = 1
     seen: list[tuple[int, dict[str, int]]] = []
 
-    async def step(task: Task, still: Still) -> Outcome:
+    async def step(task: Task, still: LeaseCheck) -> Outcome:
         seen.append((world, dict(task.data)))
         await anyio.sleep(10)
         return Done()
@@ -97,7 +98,7 @@ def test_a_wish_for_a_running_task_waits_through_its_stages() -> None:
     """Only when the task is done as a whole does it start again."""
     seen: list[str] = []
 
-    async def step(task: Task, still: Still) -> Outcome:
+    async def step(task: Task, still: LeaseCheck) -> Outcome:
         seen.append(task.stage)
         await anyio.sleep(10)
         return Advance("two") if task.stage == "one" else Done()
@@ -119,7 +120,7 @@ def test_a_wish_for_a_running_task_waits_through_its_stages() -> None:
 def test_children_spawned_by_a_step_are_worked_on_in_the_same_run() -> None:
     """Spawned tasks need no look at the clock: a chain of a thousand costs no time."""
 
-    async def step(task: Task, still: Still) -> Outcome:
+    async def step(task: Task, still: LeaseCheck) -> Outcome:
         number = int(task.key)
         return Done(spawn=[NewTask("k", str(number + 1), "go")] if number < 1000 else [])
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.errors import Permanent
-from pipeline.ports import Question
+from pipeline.core.errors import Permanent
+from pipeline.ports.video_api import Question
 from tests.engine.lives import Life, priced
 from tests.fakes import clips, items
 from tests.virtual import run_virtual

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import Ambiguous, Permanent
-from pipeline.model import State
+from pipeline.core.errors import Ambiguous, Permanent
+from pipeline.core.model import State
 from tests.engine.lives import Life
 from tests.fakes import FakeCatalog, FakePlatform, clips, items
 from tests.virtual import run_virtual

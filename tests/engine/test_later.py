@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import anyio
 
-from pipeline.errors import NotYet, ReelmillError, Throttled, Transient
-from pipeline.kit import Done, Lane, Outcome, Still, Task
-from pipeline.model import Selection, State
+from pipeline.core.errors import NotYet, ReelmillError, Throttled, Transient
+from pipeline.core.model import Lane, Selection, State, Task
+from pipeline.core.outcome import Done, Outcome
+from pipeline.core.task_types import LeaseCheck
 from tests.engine.floor import floor, kind, new
 from tests.virtual import EPOCH, run_virtual
 
@@ -20,14 +21,14 @@ class Raising:
         self.until, self.error = until, error
         self.entered: list[float] = []
 
-    async def __call__(self, task: Task, still: Still) -> Outcome:
+    async def __call__(self, task: Task, still: LeaseCheck) -> Outcome:
         self.entered.append(anyio.current_time())
         if anyio.current_time() < self.until:
             raise self.error
         return Done()
 
 
-async def quick(task: Task, still: Still) -> Outcome:
+async def quick(task: Task, still: LeaseCheck) -> Outcome:
     """Work well at once."""
     return Done()
 
@@ -90,7 +91,7 @@ def test_each_class_of_trouble_counts_for_itself() -> None:
     script = [reset, reset, NotYet("soon", after=60.0, code="upcoming"), refused, odd, reset, refused, odd]
     met: list[str] = []
 
-    async def step(task: Task, still: Still) -> Outcome:
+    async def step(task: Task, still: LeaseCheck) -> Outcome:
         if not script:
             return Done(data={"met": len(met)})
         met.append(script[0].trouble.code)
@@ -116,7 +117,7 @@ def test_a_parked_lane_opens_again_in_a_run_that_is_still_busy() -> None:
     """An hour's pause of one lane does not last as long as a night's work of the others."""
     blocked = Raising(1.0, Throttled("blocked", after=3600.0, group="youtube"))
 
-    async def slow(task: Task, still: Still) -> Outcome:
+    async def slow(task: Task, still: LeaseCheck) -> Outcome:
         await anyio.sleep(7200)
         return Done()
 

@@ -7,9 +7,10 @@ import asyncio
 import anyio
 import pytest
 
-from pipeline.errors import LostLease, Transient
-from pipeline.kit import Done, Lane, Outcome, Result, Snooze, Still, Task
-from pipeline.model import Selection, State
+from pipeline.core.errors import LostLease, Transient
+from pipeline.core.model import Lane, Result, Selection, State, Task
+from pipeline.core.outcome import Done, Outcome, Snooze
+from pipeline.core.task_types import LeaseCheck
 from tests.engine.floor import CountingStore, Floor, floor, kind, new
 from tests.virtual import VirtualLoop, run_virtual
 
@@ -24,7 +25,7 @@ class Payer:
         self.fresh: list[bool] = []
         self.cancelled = 0
 
-    async def __call__(self, task: Task, still: Still) -> Outcome:
+    async def __call__(self, task: Task, still: LeaseCheck) -> Outcome:
         self.fresh.append(task.fresh)
         try:
             await anyio.sleep(self.before)
@@ -165,7 +166,7 @@ def test_an_expired_lease_is_swept_while_the_run_goes_on() -> None:
     payer = Payer(1.0)
     it = paying(payer)
 
-    async def poll(task: Task, still: Still) -> Outcome:
+    async def poll(task: Task, still: LeaseCheck) -> Outcome:
         return Done() if anyio.current_time() > 900 else Snooze(30)
 
     it = floor(
@@ -228,7 +229,7 @@ def test_a_worker_whose_task_was_given_to_another_writes_nothing() -> None:
     """Two workers, one task: only the one with the newest token is heard, and the other's end takes no lease from it."""
     lengths = [100.0, 400.0]
 
-    async def step(task: Task, still: Still) -> Outcome:
+    async def step(task: Task, still: LeaseCheck) -> Outcome:
         length = lengths.pop(0)
         await anyio.sleep(length)
         still()
@@ -256,7 +257,7 @@ def test_still_tells_a_young_lease_from_an_old_one() -> None:
     """Right after the claim a step may pay; beyond half a lifetime without a renewal it may not."""
     seen: list[str] = []
 
-    async def step(task: Task, still: Still) -> Outcome:
+    async def step(task: Task, still: LeaseCheck) -> Outcome:
         for wait in (0.0, 59.0, 2.0):
             await anyio.sleep(wait)
             try:

@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
-from pipeline.app.house import Outside
-from pipeline.app.running import Session
-from pipeline.model import Selection
-from pipeline.ports import Item, Line, MediaFacts, NewUpload
-from pipeline.store.memory import MemoryDatabase
+from pipeline.app.runs.session import RunSession
+from pipeline.app.wiring.components import Adapters
+from pipeline.core.model import Selection
+from pipeline.ports.source import Item, ManifestLine, MediaFacts
+from pipeline.ports.video_api import NewUpload
 from tests.engine.lives import Life, priced
 from tests.fakes import Crash, FakeApi, FakePlatform, FakeSource, OldApi, Wreck, Wrecked, clips, items
 from tests.rig import Rig, settings_for
+from tests.support.memory_database import MemoryDatabase
 from tests.virtual import VirtualClock, run_virtual
 
 
@@ -32,7 +33,7 @@ def rig_for(folder: Path) -> Rig:
 def test_an_address_is_held_if_the_clock_was_put_back_while_it_was_on_its_way(tmp_path: Path) -> None:
     """Time is all that tells its task from others; when time cannot be trusted, a person decides."""
     address = "https://www.youtube.com/watch?v=video000001"
-    entries = [Item("youtube:video:video000001", "youtube", address, Line(address, "test"))]
+    entries = [Item("youtube:video:video000001", "youtube", address, ManifestLine(address, "test"))]
     rig, quiet = rig_for(tmp_path), Wreck()
     run_virtual(rig_for(tmp_path).run(entries, quiet))
 
@@ -55,7 +56,10 @@ def test_an_address_never_takes_the_task_of_a_file(tmp_path: Path) -> None:
     same time: every video's answers are about itself.
     """
     address = "https://www.youtube.com/watch?v=video000001"
-    entries = [*items(clips(tmp_path, 1)), Item("youtube:video:video000001", "youtube", address, Line(address, "test"))]
+    entries = [
+        *items(clips(tmp_path, 1)),
+        Item("youtube:video:video000001", "youtube", address, ManifestLine(address, "test")),
+    ]
     calm, quiet = rig_for(tmp_path), Wreck()
     assert run_virtual(calm.run(entries, quiet)).exit_code == 0
     last = len(quiet.calls) - quiet.calls[::-1].index("api.create_asset")
@@ -108,21 +112,21 @@ class _Switching(Rig):
             update={"provider": self.settings.provider.model_copy(update={"api": version})}
         )
 
-    def session(self, wreck: Wreck | None = None, seed: int = 1) -> Session:
+    def session(self, wreck: Wreck | None = None, seed: int = 1) -> RunSession:
         async def release(path: Path) -> None:
             path.unlink(missing_ok=True)  # noqa: ASYNC240
 
         api: Any = self.api if wreck is None else Wrecked(self.api, wreck, "api")
         sources: Any = {"file": self.source, "youtube": _Site()}
-        outside = Outside(sources, self.sink, lambda facts, ceilings: None, lambda paths: "", release)
-        return Session(self.settings, self.database, api, self.clock, Random(seed), outside)
+        outside = Adapters(sources, self.sink, lambda facts, ceilings: None, lambda paths: "", release)
+        return RunSession(self.settings, self.database, api, self.clock, Random(seed), outside)
 
 
 @pytest.mark.parametrize(("first", "then"), [("v1.2", "v1.3"), ("v1.3", "v1.2")])
 def test_a_video_of_a_site_follows_its_run_to_another_api(tmp_path: Path, first: str, then: str) -> None:
     """v1.2 had fetched it by itself, and v1.3 needs its bytes; or the other way round: it is handed over as that one wants."""
     address = "https://www.youtube.com/watch?v=video000001"
-    entries = [Item("youtube:video:video000001", "youtube", address, Line(address, "test"))]
+    entries = [Item("youtube:video:video000001", "youtube", address, ManifestLine(address, "test"))]
     known = rig_for(tmp_path)
     rig = _Switching(known.settings, known.database, known.platform, known.clock)
     rig.speak(first)

@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.engine.gauge import Gauge
-from pipeline.exitcodes import ExitCode
-from pipeline.model import Lane, State, Task
-from pipeline.ports import Item, NewUpload
-from pipeline.store.memory import MemoryDatabase
+from pipeline.core.exit_codes import ExitCode
+from pipeline.core.model import Lane, State, Task
+from pipeline.engine.metrics import PoolMetrics
+from pipeline.ports.source import Item
+from pipeline.ports.video_api import NewUpload
 from pipeline.views import RunReport
 from tests.fakes import FakeApi, FakePlatform, FakeSink, clips, items
 from tests.rig import Rig, settings_for
+from tests.support.memory_database import MemoryDatabase
 from tests.virtual import VirtualClock, run_virtual
 
 ITEMS = 600  #: more than two of the feeder's batches
@@ -91,7 +92,7 @@ def test_a_long_queue_is_neither_held_in_memory_nor_read_to_its_end_first(tmp_pa
 
 def test_what_is_counted_for_the_display_is_forgotten_without_one() -> None:
     """A night of cron has no live display: what ended in the last minute is all that is remembered of a million tasks."""
-    gauge = Gauge({Lane.POLL: 16})
+    gauge = PoolMetrics({Lane.POLL: 16})
     task = Task(1, "video", "v", "settle", {}, State.RUNNING, Lane.POLL, 0)
     for number in range(10_000):
         gauge.began(task)

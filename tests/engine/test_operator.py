@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import Ambiguous, Permanent, Transient
-from pipeline.model import Selection
+from pipeline.core.errors import Ambiguous, Permanent, Transient
+from pipeline.core.model import Selection
 from tests.engine.lives import Life
 from tests.fakes import Crash, Wreck, clips, items
 from tests.virtual import run_virtual

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import anyio
 import pytest
 
-from pipeline.errors import ConfigError, NeedsOperator, ReelmillError, StoreError, Throttled
-from pipeline.kit import Advance, Done, Lane, Outcome, Park, Still, Task, Trouble
-from pipeline.model import State
-from pipeline.ports import Records
+from pipeline.core.errors import ConfigError, NeedsOperator, ReelmillError, StoreError, Throttled
+from pipeline.core.model import Lane, State, Task, Trouble
+from pipeline.core.outcome import Advance, Done, Outcome, Park
+from pipeline.core.task_types import LeaseCheck
+from pipeline.ports.store import Records
 from tests.engine.floor import Floor, floor, kind, new
 from tests.virtual import EPOCH, run_virtual
 
@@ -25,7 +26,7 @@ class Gate:
         self.error = error
         self.entered: list[float] = []
 
-    async def __call__(self, task: Task, still: Still) -> Outcome:
+    async def __call__(self, task: Task, still: LeaseCheck) -> Outcome:
         now = anyio.current_time()
         self.entered.append(now)
         if now < self.until:
@@ -38,7 +39,7 @@ def throttle(left: float) -> ReelmillError:
     return Throttled("too many requests", after=left, group="analyze")
 
 
-async def done(task: Task, still: Still) -> Outcome:
+async def done(task: Task, still: LeaseCheck) -> Outcome:
     """Work well."""
     await anyio.sleep(1)
     return Done()
@@ -66,7 +67,7 @@ def test_a_throttled_task_stays_fresh() -> None:
     """A refused request reached nobody: the next claim acts without asking first."""
     fresh: list[bool] = []
 
-    async def step(task: Task, still: Still) -> Outcome:
+    async def step(task: Task, still: LeaseCheck) -> Outcome:
         fresh.append(task.fresh)
         if len(fresh) < 3:
             raise throttle(10)
@@ -125,7 +126,7 @@ def test_the_next_run_respects_a_park_until_its_time_has_come() -> None:
 def test_the_later_of_two_parks_counts() -> None:
     """Two steps of a lane that name different times: the report names the later one."""
 
-    async def step(task: Task, still: Still) -> Outcome:
+    async def step(task: Task, still: LeaseCheck) -> Outcome:
         await anyio.sleep(0.1)
         return Park("analyze", EPOCH + float(task.data["until"]), WHY)
 
@@ -138,7 +139,7 @@ def test_the_later_of_two_parks_counts() -> None:
 def test_the_budget_closes_the_paying_lane_only() -> None:
     """What is admitted already and every other lane go on to their end; the rest waits for another run."""
 
-    async def pay(task: Task, still: Still) -> Outcome:
+    async def pay(task: Task, still: LeaseCheck) -> Outcome:
         await anyio.sleep(1)
         return Done() if task.key == "a" else Park("budget", EPOCH, Trouble("budget", "spent"))
 
@@ -155,7 +156,7 @@ def test_what_the_budget_admitted_is_paid_for_and_finished() -> None:
     """A hundred wait, money for five: those five pass every stage of the paying lane, and nobody asks over and over."""
     money, asked, paid = 5, 0, list[str]()
 
-    async def price(task: Task, still: Still) -> Outcome:
+    async def price(task: Task, still: LeaseCheck) -> Outcome:
         nonlocal money, asked
         asked += 1
         if not money:
@@ -163,7 +164,7 @@ def test_what_the_budget_admitted_is_paid_for_and_finished() -> None:
         money -= 1
         return Advance("pay")
 
-    async def pay(task: Task, still: Still) -> Outcome:
+    async def pay(task: Task, still: LeaseCheck) -> Outcome:
         await anyio.sleep(30)
         paid.append(task.key)
         return Advance("wait")
@@ -199,7 +200,7 @@ def test_what_concerns_everybody_halts_the_run_and_blames_no_task(error: Reelmil
     broken = True
     begun: list[str] = []
 
-    async def step(task: Task, still: Still) -> Outcome:
+    async def step(task: Task, still: LeaseCheck) -> Outcome:
         begun.append(task.key)
         if broken and task.key == "a":
             raise error

@@ -11,14 +11,14 @@ from typing import Any
 import anyio
 import pytest
 
-from pipeline.errors import NeedsOperator, StoreError, Throttled
-from pipeline.kit import Task, Trouble
-from pipeline.model import Parked, Selection, State
-from pipeline.ports import AnalysisStatus, Item, MediaStatus
-from pipeline.store.memory import MemoryDatabase
+from pipeline.core.errors import NeedsOperator, StoreError, Throttled
+from pipeline.core.model import Parked, Selection, State, Task, Trouble
+from pipeline.ports.source import Item
+from pipeline.ports.video_api import AnalysisStatus, MediaStatus
 from pipeline.views import BadLine
 from tests.engine.lives import Life, priced
 from tests.fakes import Wreck, clips, items
+from tests.support.memory_database import MemoryDatabase
 from tests.virtual import EPOCH, run_virtual
 
 

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import anyio
 import pytest
 
-from pipeline.engine.gates import Ending
+from pipeline.core.model import Lane, NewTask, State, Task
+from pipeline.core.outcome import Done, Outcome, Snooze
+from pipeline.core.task_types import LeaseCheck
+from pipeline.engine.admission import RunEnd
 from pipeline.engine.pool import Pool
-from pipeline.kit import Done, Lane, NewTask, Outcome, Snooze, Still, Task
-from pipeline.model import State
 from tests.engine.floor import Floor, floor, kind, new
 from tests.virtual import run_virtual
 
@@ -23,14 +24,14 @@ class Slow:
         self.begun: list[str] = []
         self.fresh: dict[str, list[bool]] = {}
 
-    async def __call__(self, task: Task, still: Still) -> Outcome:
+    async def __call__(self, task: Task, still: LeaseCheck) -> Outcome:
         self.begun.append(task.key)
         self.fresh.setdefault(task.key, []).append(task.fresh)
         await anyio.sleep(self.seconds)
         return Done()
 
 
-async def stopped(it: Floor, tasks: list[NewTask], at: float, act: Callable[[Pool], None]) -> tuple[Ending, float]:
+async def stopped(it: Floor, tasks: list[NewTask], at: float, act: Callable[[Pool], None]) -> tuple[RunEnd, float]:
     """Run a pool and do something to it at a time; return its ending and when it ended."""
     pool = it.pool(stop_grace=20.0)
     await pool.submit(tasks)
@@ -93,7 +94,7 @@ def test_a_stop_now_waits_for_nothing() -> None:
 def test_a_step_that_ends_while_it_is_cancelled_is_heard() -> None:
     """A step that shields its paid call through the cancel brings its outcome, and the outcome counts."""
 
-    async def shielded(task: Task, still: Still) -> Outcome:
+    async def shielded(task: Task, still: LeaseCheck) -> Outcome:
         with anyio.CancelScope(shield=True):
             await anyio.sleep(2)
         return Done(data={"paid": True})
@@ -109,7 +110,7 @@ def test_a_stop_before_the_start_ends_at_once() -> None:
     slow = Slow(1.0)
     it = floor(kind("k", ("go", Lane.FETCH, slow)))
 
-    async def scenario() -> Ending:
+    async def scenario() -> RunEnd:
         pool = it.pool()
         await pool.submit(new("k", "go", "a"))
         pool.stop()
@@ -122,7 +123,7 @@ def test_a_stop_before_the_start_ends_at_once() -> None:
 def test_a_stop_wakes_a_pool_that_waits_for_the_future() -> None:
     """Polls that are due in an hour, a feeder that still reads: neither holds up the end."""
 
-    async def poll(task: Task, still: Still) -> Outcome:
+    async def poll(task: Task, still: LeaseCheck) -> Outcome:
         return Snooze(3600)
 
     it = floor(kind("k", ("go", Lane.POLL, poll)))

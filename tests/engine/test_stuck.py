@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import Transient
-from pipeline.kit import OutFile
-from pipeline.model import State
+from pipeline.core.errors import Transient
+from pipeline.core.model import State
+from pipeline.ports.sink import OutFile
 from tests.engine.lives import Life, priced
 from tests.fakes import FakeSink, clips, items
 from tests.virtual import run_virtual

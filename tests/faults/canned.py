@@ -13,7 +13,7 @@ from pathlib import Path
 
 import anyio
 
-from pipeline.clock import SystemClock
+from pipeline.core.clock import SystemClock
 from pipeline.local.platform import LocalPlatform
 from tests.cli import KEY, environment
 from tests.contract.double import Canned

@@ -20,14 +20,16 @@ from typing import Any
 import anyio
 from anyio.abc import Process
 
-from pipeline.app.downloads import asker_of, release_of, youtube_of
-from pipeline.app.house import Outside
-from pipeline.config import Settings
-from pipeline.ports import Ceilings, Clock, Database
+from pipeline.app.wiring.components import Adapters
+from pipeline.app.wiring.downloads import asker_of, release_of, youtube_of
+from pipeline.config.settings import Settings
+from pipeline.core.clock import Clock
+from pipeline.ports.store import Database
+from pipeline.ports.video_api import Ceilings
 from pipeline.sink.disk import DiskSink
+from pipeline.source.captions import read_captions
 from pipeline.source.preflight import check
-from pipeline.source.sidecars import read_captions
-from pipeline.source.youtube_process import Crew, Launch, Worker
+from pipeline.source.youtube.worker.pool import Worker, WorkerCommand, WorkerPool
 from tests.clips import clip_bytes
 from tests.disk import silent
 from tests.faults.worlds import World
@@ -222,18 +224,18 @@ def fetching_world(output: Path, work: Path) -> Fetching:
     return world
 
 
-def fetching_outside(world: World, settings: Settings, database: Database, clock: Clock, rng: Random) -> Outside:
+def fetching_outside(world: World, settings: Settings, database: Database, clock: Clock, rng: Random) -> Adapters:
     """Return YouTube behind scripted workers."""
     assert isinstance(world, Fetching)
 
-    async def begin(_launch: Launch, _environment: Mapping[str, str]) -> Worker:
+    async def begin(_launch: WorkerCommand, _environment: Mapping[str, str]) -> Worker:
         script: Any = Script(world.downloads, world.appointment)
         process: Process = script
         worker = Worker(process, BytesIO())
         await worker.greet()
         return worker
 
-    crew = Crew(Launch(), settings.lanes.download, {}, begin)
+    crew = WorkerPool(WorkerCommand(), settings.lanes.download, {}, begin)
     asker = asker_of(settings, crew, database, clock, rng)
     site = youtube_of(settings, asker, clock, Ceilings())
-    return Outside({"youtube": site}, DiskSink(settings.run.output), check, read_captions, release_of(settings))
+    return Adapters({"youtube": site}, DiskSink(settings.run.output), check, read_captions, release_of(settings))

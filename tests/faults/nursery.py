@@ -21,13 +21,13 @@ from typing import Any
 
 import anyio
 
-from pipeline.local.limits import Limits
+from pipeline.local.limits import PlatformLimits
 from pipeline.local.platform import LocalPlatform
 from tests.brisk import BriskClock, run_brisk
 from tests.cli import environment
 from tests.contract.double import TOKEN, Canned
 
-SMALL = Limits(chunk_size=8192, first_urls=2)
+SMALL = PlatformLimits(chunk_size=8192, first_urls=2)
 _CHANGES = ("mkdir", "fsync", "replace", "unlink")
 
 

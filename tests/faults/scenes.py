@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.model import Selection
-from pipeline.ports import Ceilings, Item, Line
+from pipeline.core.model import Selection
+from pipeline.ports.source import Item, ManifestLine
+from pipeline.ports.video_api import Ceilings
 from pipeline.views import RunReport
 from tests.fakes import OldApi, clips, items
 from tests.faults.fetching import Fetching, fetching_outside, fetching_world
@@ -95,7 +96,9 @@ def queries_counted(world: World, report: RunReport, trial: Trial) -> None:
 def youtube(number: int) -> Item:
     """Return a YouTube video as a manifest names it."""
     address = f"https://www.youtube.com/watch?v=video{number:06}"
-    return Item(f"youtube:video:video{number:06}", "youtube", address, Line(address, "test", title=f"film {number}"))
+    return Item(
+        f"youtube:video:video{number:06}", "youtube", address, ManifestLine(address, "test", title=f"film {number}")
+    )
 
 
 def fetched_once(world: World, report: RunReport, trial: Trial) -> None:

@@ -17,17 +17,17 @@ from random import Random
 
 import anyio
 
-from pipeline.clock import SystemClock
-from pipeline.config import Settings
-from pipeline.ports import NewUpload, Session
+from pipeline.config.settings import Settings
+from pipeline.core.clock import SystemClock
+from pipeline.ports.video_api import NewUpload, UploadSession
 from pipeline.provider.client import open_api
-from pipeline.provider.limits import Unlimited
+from pipeline.provider.http.rate_limits import Unlimited
 from tests.security.measured import peak
 
 
-def known(kept: Path) -> Session | None:
+def known(kept: Path) -> UploadSession | None:
     """Return the session that an earlier process opened."""
-    return Session(**json.loads(kept.read_text(encoding="utf-8"))) if kept.exists() else None
+    return UploadSession(**json.loads(kept.read_text(encoding="utf-8"))) if kept.exists() else None
 
 
 async def send(base: str, path: Path, size: int, kept: Path) -> None:

@@ -19,19 +19,21 @@ from typing import Any
 
 import pytest
 
-from pipeline.app.downloads import asker_of, crew_of
-from pipeline.app.house import real_outside
-from pipeline.app.running import Session
-from pipeline.local.faults import Faults
-from pipeline.local.limits import Limits
+from pipeline.app.runs.session import RunSession
+from pipeline.app.wiring.components import disk_adapters
+from pipeline.app.wiring.downloads import asker_of, crew_of
+from pipeline.core.clock import Clock
+from pipeline.core.model import Selection
+from pipeline.local.api.faults import Faults
+from pipeline.local.limits import PlatformLimits
 from pipeline.local.platform import LocalPlatform
-from pipeline.model import Selection
-from pipeline.ports import Ceilings, Clock, Database, Question
+from pipeline.ports.store import Database
+from pipeline.ports.video_api import Ceilings, Question
 from pipeline.provider.client import TwelveLabs, open_api
-from pipeline.provider.dialect import Request
-from pipeline.provider.limits import Unlimited
-from pipeline.provider.v1_3 import V13
-from pipeline.store.sqlite import open_database
+from pipeline.provider.dialects.protocol import Request
+from pipeline.provider.dialects.v1_3.media import V13
+from pipeline.provider.http.rate_limits import Unlimited
+from pipeline.store.sqlite.database import open_database
 from pipeline.views import RunReport
 from tests.brisk import BriskClock, run_brisk
 from tests.clips import clip_bytes
@@ -40,7 +42,7 @@ from tests.fakes import Crash, Wreck, Wrecked, items
 from tests.faults.worlds import where
 from tests.rig import settings_for
 
-SMALL = Limits(chunk_size=8192, first_urls=2)
+SMALL = PlatformLimits(chunk_size=8192, first_urls=2)
 DIRECT = 15_000  #: bytes: clips are smaller, a padded one goes in parts
 OLD = 1_700_000_000  #: when the videos were last touched: long ago, so that their hashes are remembered
 #: What must happen once per key. An opened session whose answer was lost costs nothing and expires by itself.
@@ -110,11 +112,11 @@ class World:
         try:
             guarded = Wrecked(database, wreck, "store", spared=("aclose",)) if wreck else database
             asker = asker_of(settings, crew_of(settings), guarded, clock, random.Random(3))  # no line here asks a site
-            outside = real_outside(settings, guarded, asker, clock, api.ceilings)
+            outside = disk_adapters(settings, guarded, asker, clock, api.ceilings)
             if wreck is not None:
                 api = Wrecked(api, wreck, "api", spared=("aclose",))
                 outside = replace(outside, sink=Wrecked(outside.sink, wreck, "sink", spared=("folder",)))
-            session = Session(settings, guarded, api, clock, random.Random(1), outside)
+            session = RunSession(settings, guarded, api, clock, random.Random(1), outside)
             # With a title of its own a folder is not named after whichever answer comes first.
             return await session.run(iter(items(self.videos, title="film")))
         finally:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import Transient
-from pipeline.kit import OutFile
+from pipeline.core.errors import Transient
+from pipeline.ports.sink import OutFile
 from pipeline.sink.disk import DiskSink
 from tests.disk import MemoryDisk
 from tests.virtual import run_virtual

@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from pipeline.errors import Transient
-from pipeline.ports import MediaFacts
+from pipeline.core.errors import Transient
+from pipeline.ports.source import MediaFacts
 from tests.clips import clip_bytes
 from tests.faults.fetching import fetching_outside, fetching_world
 from tests.faults.scenes import youtube

@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline.store.memory import MemoryDatabase
 from tests.fakes import Crash, FakeApi, FakePlatform, FakeSink, OldApi, Wreck, clips, items
 from tests.faults.scenes import youtube
 from tests.rig import Rig, settings_for
+from tests.support.memory_database import MemoryDatabase
 from tests.virtual import VirtualClock, run_virtual
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.app.repairs import again
-from pipeline.model import Lane, Placed, Selection
+from pipeline.app.account.repairs import again
+from pipeline.core.model import Lane, Placed, Selection
 from tests.fakes import Crash, OldApi, Wreck
 from tests.faults.scenes import youtube
 from tests.faults.test_in_doubt import rig_for

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.local.ledger import Ledger
+from pipeline.local.state.ledger import Ledger
 from tests.cli import KEY, ONCE, Running, Terminal, leftovers, pause, until
 from tests.clips import clip_bytes, clips
 from tests.faults.canned import canned

@@ -13,9 +13,9 @@ from random import Random
 import anyio
 import pytest
 
-from pipeline.clock import SystemClock
-from pipeline.provider.dialect import FilePart, FileRange, Request
-from pipeline.provider.transport import Transport
+from pipeline.core.clock import SystemClock
+from pipeline.provider.dialects.protocol import FilePart, FileRange, Request
+from pipeline.provider.http.transport import Transport
 
 SIZE = 40_000_000  #: bytes of a sparse file: more than any socket buffer takes
 

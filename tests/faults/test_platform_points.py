@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.local.ledger import Ledger
+from pipeline.local.state.ledger import Ledger
 from pipeline.views import RunReport
 from tests.brisk import BriskClock, run_brisk
 from tests.faults.nursery import Nursery, nursery

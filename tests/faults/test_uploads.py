@@ -12,9 +12,9 @@ from typing import TypeVar
 
 import pytest
 
-from pipeline.errors import Permanent, Transient
-from pipeline.ports import Session
-from pipeline.provider.dialect import Request, Response
+from pipeline.core.errors import Permanent, Transient
+from pipeline.ports.video_api import UploadSession
+from pipeline.provider.dialects.protocol import Request, Response
 from pipeline.provider.upload import Sender
 from tests.fakes import Crash
 from tests.unit.test_provider_upload import Cloud
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 CHUNK, LAST, TOTAL = 1000, 17, 24
 SIZE = (TOTAL - 1) * CHUNK + LAST
-WHOLE = Session("u", "a", CHUNK, TOTAL, 0.0)
+WHOLE = UploadSession("u", "a", CHUNK, TOTAL, 0.0)
 
 
 @dataclass
@@ -150,7 +150,7 @@ def test_a_session_of_a_billion_pieces_is_refused(tmp_path: Path) -> None:
         Sender(
             Cloud(VirtualClock()),
             Cloud(VirtualClock()).dialect,
-            Session("u", "a", 1, 10**9, 0.0),
+            UploadSession("u", "a", 1, 10**9, 0.0),
             path,
             print,
             parallel=4,

@@ -12,10 +12,10 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from pipeline.errors import InputError, Permanent, Transient
-from pipeline.ingest.contents import located
-from pipeline.model import State
-from pipeline.ports import Ceilings, MediaStatus, Session
+from pipeline.core.errors import InputError, Permanent, Transient
+from pipeline.core.model import State
+from pipeline.ingest.file_identity import located
+from pipeline.ports.video_api import Ceilings, MediaStatus, UploadSession
 from tests.engine.lives import Life, ScriptedApi
 from tests.fakes import Crash, FakePlatform, clips, items
 from tests.virtual import run_virtual
@@ -31,7 +31,7 @@ class Interrupted(ScriptedApi):
         self.dies = True
         self.sent: list[bytes] = []
 
-    async def send_chunks(self, session: Session, path: Path, progress: Callable[[int], None]) -> None:
+    async def send_chunks(self, session: UploadSession, path: Path, progress: Callable[[int], None]) -> None:
         if self.dies:
             self.dies = False
             self._there.chunks[session.asset_id] |= {1, 2}
@@ -137,7 +137,7 @@ class Forgetful(ScriptedApi):
 
     status = MediaStatus("ready", "ready", facts={"duration": 60.0})
 
-    async def send_chunks(self, session: Session, path: Path, progress: Callable[[int], None]) -> None:
+    async def send_chunks(self, session: UploadSession, path: Path, progress: Callable[[int], None]) -> None:
         raise Permanent("the session is not known", code="session_expired")
 
 
@@ -155,7 +155,7 @@ class Expired(ScriptedApi):
 
     times = 1
 
-    async def send_chunks(self, session: Session, path: Path, progress: Callable[[int], None]) -> None:
+    async def send_chunks(self, session: UploadSession, path: Path, progress: Callable[[int], None]) -> None:
         if self.times:
             self.times -= 1
             raise Permanent("the upload session cannot be used any more", code="session_expired")

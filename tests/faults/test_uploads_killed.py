@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import Settings
+from pipeline.config.settings import Settings
 from tests.cli import Platform, customer, serving, until
 from tests.clips import clip
 

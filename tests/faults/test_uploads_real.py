@@ -19,12 +19,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.clock import SystemClock
-from pipeline.config import Settings
-from pipeline.errors import Permanent
-from pipeline.ports import NewUpload
+from pipeline.config.settings import Settings
+from pipeline.core.clock import SystemClock
+from pipeline.core.errors import Permanent
+from pipeline.ports.video_api import NewUpload
 from pipeline.provider.client import open_api
-from pipeline.provider.limits import Unlimited
+from pipeline.provider.http.rate_limits import Unlimited
 from tests.cli import KEY, environment
 from tests.contract.double import SMALL, TOKEN, Wrist, client_of, platform, settled
 from tests.faults.cloud import Cloud, cloud

@@ -16,20 +16,23 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from pipeline.app.house import Outside
-from pipeline.app.running import Session
-from pipeline.config import Settings
-from pipeline.model import Result, Selection, State, Task
-from pipeline.ports import Ceilings, Clock, Database, Item, Source
+from pipeline.app.runs.session import RunSession
+from pipeline.app.wiring.components import Adapters
+from pipeline.config.settings import Settings
+from pipeline.core.clock import Clock
+from pipeline.core.model import Result, Selection, State, Task
+from pipeline.ports.source import Item, Source
+from pipeline.ports.store import Database
+from pipeline.ports.video_api import Ceilings
 from pipeline.sink.disk import DiskSink
-from pipeline.store.memory import MemoryDatabase
 from pipeline.views import RunReport
 from tests.disk import MemoryDisk, silent
 from tests.fakes import FakeApi, FakePlatform, FakeSource, Wreck, Wrecked
+from tests.support.memory_database import MemoryDatabase
 from tests.virtual import VirtualClock, run_virtual
 
 #: Makes the sources of one process over a folder on the real disk: (that folder, clock, database, settings, watch).
-MakeOutside = Callable[["World", Settings, Database, Clock, Random], Outside]
+MakeOutside = Callable[["World", Settings, Database, Clock, Random], Adapters]
 
 
 @dataclass
@@ -105,10 +108,10 @@ class Make:
     outside: MakeOutside | None = None
 
 
-def file_outside(world: World, settings: Settings, database: Database, clock: Clock, rng: Random) -> Outside:
+def file_outside(world: World, settings: Settings, database: Database, clock: Clock, rng: Random) -> Adapters:
     """Return files whose content is their identity, and the sink on the world's own disk."""
     sources: Mapping[str, Source] = {"file": FakeSource()}
-    return Outside(sources, DiskSink(settings.run.output), lambda facts, ceilings: None, lambda paths: "")
+    return Adapters(sources, DiskSink(settings.run.output), lambda facts, ceilings: None, lambda paths: "")
 
 
 class Witness:
@@ -138,7 +141,7 @@ async def process(
         wreck: Any = guard
         api = Wrecked(api, wreck, "api", spared=("aclose",))
         database = Wrecked(database, wreck, "store", spared=("aclose",))
-    session = Session(night.settings, database, api, world.clock, Random(seed), outside)
+    session = RunSession(night.settings, database, api, world.clock, Random(seed), outside)
     with world.at_work():
         return await session.run(iter(list(night.entries)))
 

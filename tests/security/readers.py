@@ -19,21 +19,21 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from pipeline.answers import Reading
-from pipeline.config import Settings, load
-from pipeline.errors import ConfigError, Permanent, ReelmillError
-from pipeline.local.captions import MAX_CUES, parse
-from pipeline.ports import Item, Line
-from pipeline.provider.dialect import Request, Response, Unreadable
-from pipeline.provider.index_v1_2 import IndexV12
-from pipeline.provider.index_v1_3 import IndexV13
-from pipeline.provider.v1_2 import V12
-from pipeline.provider.v1_3 import V13
-from pipeline.source.canon import is_address
-from pipeline.source.expand import expand
-from pipeline.source.manifest import read_lines
-from pipeline.source.sidecars import read_captions
-from pipeline.subset import schema_problem
+from pipeline.config.settings import Settings, load
+from pipeline.core.errors import ConfigError, Permanent, ReelmillError
+from pipeline.kit.answers import AnswerReader
+from pipeline.kit.schema_profile import schema_problem
+from pipeline.local.analysis.extract.captions import MAX_CUES, parse
+from pipeline.ports.source import Item, ManifestLine
+from pipeline.provider.dialects.protocol import Request, Response, UnreadableAnswer
+from pipeline.provider.dialects.v1_2.indexes import IndexV12
+from pipeline.provider.dialects.v1_2.media import V12
+from pipeline.provider.dialects.v1_3.indexes import IndexV13
+from pipeline.provider.dialects.v1_3.media import V13
+from pipeline.source.captions import read_captions
+from pipeline.source.identity import is_address
+from pipeline.source.manifest.expand import expand
+from pipeline.source.manifest.reader import read_lines
 from pipeline.views import BadLine
 from tests.security.nasty import MARKUP, PATHS, TERMINAL, obeyed
 
@@ -57,7 +57,7 @@ def manifest(data: bytes) -> None:
                 _line(line, folder)
 
 
-def _line(line: Line | BadLine, folder: Path) -> None:
+def _line(line: ManifestLine | BadLine, folder: Path) -> None:
     if isinstance(line, BadLine):
         _bad(line)
         return
@@ -136,7 +136,7 @@ def dialect(data: bytes) -> None:
     for reader in READERS[head[0] % len(READERS) :: 7]:
         try:
             reader(response)
-        except Unreadable:
+        except UnreadableAnswer:
             continue
         except Permanent as error:  # a dialect that has no such call says so before it reads
             _told(error, "not_in_this_api")
@@ -164,7 +164,7 @@ def answer(data: bytes) -> None:
     except (ValueError, RecursionError):
         return
     for length in (0.0, 60.0):
-        reading = Reading(found)
+        reading = AnswerReader(found)
         reading.text("summary", 100)
         reading.strings("topics", 5, 20)
         reading.spans("chapters", {"chapter_title": 20}, most=5, length=length)

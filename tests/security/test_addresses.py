@@ -12,13 +12,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.config import Sources
-from pipeline.local.analysis import Refused
-from pipeline.local.fetch import UrlPolicy, download, is_public
-from pipeline.local.wire import ApiError
-from pipeline.ports import Item, Line
-from pipeline.source.canon import is_private
-from pipeline.source.expand import expand
+from pipeline.config.settings import SourcesSection
+from pipeline.core.net import is_private, is_public
+from pipeline.local.analysis.service import Refused
+from pipeline.local.errors import ApiError
+from pipeline.local.jobs.url_fetch import UrlPolicy, download
+from pipeline.ports.source import Item, ManifestLine
+from pipeline.source.manifest.expand import expand
 from pipeline.views import BadLine
 from tests.unit.test_provider_http import reply, scripted
 
@@ -111,7 +111,7 @@ TRICKS = (
 
 def named(source: str, *, private: bool = False) -> list[Item | BadLine]:
     """Return what a manifest's line with this source names."""
-    return list(expand(Line(source, "list.txt:1"), Sources(allow_private_urls=private)))
+    return list(expand(ManifestLine(source, "list.txt:1"), SourcesSection(allow_private_urls=private)))
 
 
 @pytest.mark.parametrize("host", INSIDE)
@@ -211,7 +211,7 @@ async def test_a_redirect_inside_is_not_followed(tmp_path: Path, monkeypatch: py
             f"http://[::ffff:127.0.0.1]:{inner.port}/x", "file:///etc/passwd", "ftp://127.0.0.1/x", "http:///x", "",
         ):  # fmt: skip
             async with scripted(reply(302, b"", f"Location: {target}")) as outer:
-                monkeypatch.setattr("pipeline.local.fetch.is_public", first_only())
+                monkeypatch.setattr("pipeline.core.net.is_public", first_only())
                 with pytest.raises((Refused, ApiError)):
                     await fetched(f"http://127.0.0.1:{outer.port}/film", tmp_path)
                 assert len(outer.heard) == 1

@@ -19,12 +19,12 @@ from typing import TypeAlias
 import pytest
 from pydantic import ValidationError
 
-from pipeline.config import Settings
-from pipeline.errors import Ambiguous, NeedsOperator, Permanent, ReelmillError, Transient
-from pipeline.local.analysis import Refused
-from pipeline.local.fetch import UrlPolicy, download
-from pipeline.ports import NewUpload, Question
-from pipeline.provider.dialect import FileRange, Request
+from pipeline.config.settings import Settings
+from pipeline.core.errors import Ambiguous, NeedsOperator, Permanent, ReelmillError, Transient
+from pipeline.local.analysis.service import Refused
+from pipeline.local.jobs.url_fetch import UrlPolicy, download
+from pipeline.ports.video_api import NewUpload, Question
+from pipeline.provider.dialects.protocol import FileRange, Request
 from tests.security.measured import MEGABYTE, measured
 from tests.unit.test_provider_http import KEY, bare, client, ours, reply, scripted
 
@@ -106,9 +106,9 @@ async def test_a_bomb_is_one_class_and_never_unpacked_whole(pack: Callable[[byte
 BEFORE = """
 import asyncio, gzip, zlib
 from random import Random
-from pipeline.clock import SystemClock
-from pipeline.provider.dialect import Request
-from pipeline.provider.transport import Transport
+from pipeline.core.clock import SystemClock
+from pipeline.provider.dialects.protocol import Request
+from pipeline.provider.http.transport import Transport
 pack = zlib.compressobj(9, zlib.DEFLATED, 31)
 bomb = b"".join([pack.compress(bytes(1 << 20)) for _ in range(400)]) + pack.flush()
 async def serve(reader, writer):

@@ -87,7 +87,7 @@ def test_memory_is_bounded(name: str) -> None:
 
 READING = """
 from pathlib import Path
-from pipeline.source.manifest import read_lines
+from pipeline.source.manifest.reader import read_lines
 def count(path):
     return sum(1 for _ in read_lines([path], stdin=sys.stdin.buffer, cwd=Path("/"), known_job=lambda _: True))
 """

@@ -8,17 +8,18 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipeline.errors import InputError
-from pipeline.local import media as local_media
-from pipeline.local.media import Unreadable
-from pipeline.source import media as source_media
-from pipeline.source.pictures import LARGEST, lay_beside, suffix_of
+from pipeline.core.errors import InputError
+from pipeline.local.analysis.extract import media
+from pipeline.media import container
+from pipeline.media.container import UnreadableMedia
+from pipeline.source.thumbnails import LARGEST, lay_beside, suffix_of
 from tests.films import film, film_bytes
 from tests.security.bombs import many_tracks, png_film, png_picture
 from tests.security.measured import MEGABYTE, measured
 
 BEFORE = (
-    "from pathlib import Path\nfrom pipeline.source import media as source\nfrom pipeline.local import media as local\n"
+    "from pathlib import Path\nfrom pipeline.media import container as source\n"
+    "from pipeline.local.analysis.extract import media as local\n"
 )
 LOOKS = {
     "preflight": "found = source.look(Path(sys.argv[1]), lambda: None)",
@@ -42,8 +43,8 @@ def test_pictures_of_a_common_size_are_decoded_all_the_same(tmp_path: Path) -> N
     """The limit is far above what any platform takes."""
     path = tmp_path / "large.avi"
     path.write_bytes(png_film(5184, 2160, frames=2))
-    assert source_media.look(path, lambda: None).width == 5184
-    assert local_media.probe(path).height == 2160
+    assert container.look(path, lambda: None).width == 5184
+    assert media.probe(path).height == 2160
 
 
 @pytest.mark.parametrize("tracks", [400, 3000])
@@ -72,16 +73,16 @@ def test_a_playlist_cannot_name_other_files(tmp_path: Path, name: str) -> None:
     for text in texts:
         path.write_text(text, encoding="utf-8")
         with pytest.raises(InputError) as caught:
-            source_media.look(path, lambda: None)
+            container.look(path, lambda: None)
         assert caught.value.trouble.code == "unreadable_video"
-        with pytest.raises(Unreadable):
-            local_media.probe(path)
+        with pytest.raises(UnreadableMedia):
+            media.probe(path)
 
 
 def test_nothing_of_ours_opens_archives() -> None:
     """No module reads zip, tar, gzip, bz2, xz or pickle: there is no archive that could be a bomb here."""
     readers = ("zipfile", "tarfile", "gzip", "bz2", "lzma", "shutil.unpack_archive", "pickle", "marshal", "shelve")
-    for path in sorted(Path(source_media.__file__).parents[1].rglob("*.py")):
+    for path in sorted(Path(container.__file__).parents[1].rglob("*.py")):
         text = path.read_text(encoding="utf-8")
         found = [name for name in readers if f"import {name}" in text or f"from {name}" in text or f"{name}(" in text]
         assert found == [], path

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from jobs.ask import AskFreely
-from pipeline.errors import ConfigError, InputError, ReelmillError
-from pipeline.ingest.video import _name
-from pipeline.kit import OutFile
-from pipeline.provider.wire import segment
+from pipeline.config.queries import StandingQuery
+from pipeline.core.errors import ConfigError, InputError, ReelmillError
+from pipeline.ingest.tasks.video import _name
+from pipeline.ports.sink import OutFile
+from pipeline.provider.dialects.json_reading import segment
 from pipeline.sink import layout
 from pipeline.sink.disk import DiskSink
-from pipeline.source.youtube_folder import JobFolder
-from pipeline.standing import StandingQuery
+from pipeline.source.youtube.storage.folder import JobFolder
 from tests.security.nasty import PATHS, TEXTS
 
 NAMES = st.one_of(st.sampled_from(PATHS), TEXTS, st.text(alphabet="./\\~ab\0 \n", max_size=12))

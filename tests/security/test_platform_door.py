@@ -9,10 +9,10 @@ import anyio
 import httpx
 import pytest
 
-from pipeline.app.platforms import platform_folder
-from pipeline.app.serving import platform as serve
-from pipeline.clock import SystemClock
-from pipeline.config import Settings
+from pipeline.app.operator.serve import platform as serve
+from pipeline.app.wiring.state_folder import platform_folder
+from pipeline.config.settings import Settings
+from pipeline.core.clock import SystemClock
 from pipeline.local.platform import LocalPlatform
 from tests.contract.double import SMALL, TOKEN, platform
 from tests.security.nasty import PATHS

@@ -17,11 +17,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline import log
-from pipeline.local.captions import strip_markup
-from pipeline.present.jsonable import dumps
-from pipeline.present.text import clean, fit
-from pipeline.render import block, cue, ffmeta, plain
+from pipeline.core import log
+from pipeline.core.text import block, cue, ffmeta, plain
+from pipeline.local.analysis.extract.captions import strip_markup
+from pipeline.present.formatting import clean, fit
+from pipeline.present.json_data import dumps
 from tests.cli import KEY, customer, environment, serving
 from tests.clips import clip
 from tests.security.nasty import TERMINAL, TEXTS, obeyed

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from jobs.ask import AskFreely
-from pipeline.app.query_files import files_of
-from pipeline.catalog import Hit
-from pipeline.render import csv_text, disarmed, markdown, plain
+from pipeline.app.runs.query_files import files_of
+from pipeline.core.text import csv_text, disarmed, markdown, plain
+from pipeline.ports.index_api import SearchHit
 from pipeline.views import Asked, SearchView, VideoRef
 from tests.security.nasty import FORMULAS, MARKUP, TEXTS, obeyed
 from tests.unit.test_jobs import VIDEO, check, files, span
@@ -146,7 +146,7 @@ def test_standing_queries_write_pages_of_words(title: str, words: str, source: s
     """searches/<name>.md: titles, words, sources and confidences that the platform names, and the query itself."""
     asked = Asked("local/v1.3", "b" * 24, title, {"text": words}, 0.0, 0.0)
     video = VideoRef("v1", title, "k1", source, link=Path("/out/x--abcdefgh"))
-    hit = Hit("v1", 1.0, 2.0, text=words, sources=(source,), confidence=words)
+    hit = SearchHit("v1", 1.0, 2.0, text=words, sources=(source,), confidence=words)
     found = SearchView(asked, (hit,), {"v1": video}, 1, 1, 60.0)
     written = {file.name: str(file.content) for file in files_of("q", "run", found, Path("/out"))}
     page = rendered(written["q.md"])

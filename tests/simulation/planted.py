@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from pipeline.kit import Task
-from pipeline.model import Lane, Selection
-from pipeline.ports import Applied
+from pipeline.core.model import Lane, Selection, Task
+from pipeline.ports.store import Applied
 from tests.disk import File, Folder
 from tests.simulation.watch import Watched, WatchedDisk
 from tests.simulation.world import World

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from pipeline.model import Selection, State
-from pipeline.ports import Item
+from pipeline.core.model import Selection, State
+from pipeline.ports.source import Item
 from pipeline.views import RunReport
 from tests.simulation.ledger import Broken
 

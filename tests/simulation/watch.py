@@ -8,14 +8,14 @@ from typing import Any, Literal, NamedTuple
 
 import anyio.lowlevel
 
-from pipeline.errors import StoreError, Transient
-from pipeline.kit import Task
-from pipeline.model import Lane, Placed, Selection, State
-from pipeline.ports import Applied, OutFile, Sink
-from pipeline.store.memory import MemoryDatabase
+from pipeline.core.errors import StoreError, Transient
+from pipeline.core.model import Lane, Placed, Selection, State, Task
+from pipeline.ports.sink import OutFile, Sink
+from pipeline.ports.store import Applied
 from tests.disk import File, Folder, MemoryDisk
 from tests.simulation.ledger import Broken
 from tests.simulation.wire import Accidents, Life
+from tests.support.memory_database import MemoryDatabase
 
 #: Where a step may lead, by kind and stage; a stage may always be stayed in.
 EDGES: Mapping[str, Mapping[str, str]] = {

@@ -18,15 +18,17 @@ from typing import Any, TypeVar
 import anyio
 from pydantic import SecretStr
 
-from pipeline.app.house import Outside
-from pipeline.app.platforms import opened
-from pipeline.app.running import Session
-from pipeline.config import Settings
-from pipeline.errors import ReelmillError
-from pipeline.lifecycle import Policy, lost
-from pipeline.model import Selection, State, Task, Trouble
-from pipeline.ports import Applied, Ceilings, Item, NewUpload, Question
-from pipeline.ports import Line as Words
+from pipeline.app.runs.session import RunSession
+from pipeline.app.wiring.components import Adapters
+from pipeline.app.wiring.platform import opened
+from pipeline.config.settings import Settings
+from pipeline.core.errors import ReelmillError
+from pipeline.core.lifecycle import Policy, lost
+from pipeline.core.model import Selection, State, Task, Trouble
+from pipeline.ports.source import Item
+from pipeline.ports.source import ManifestLine as Words
+from pipeline.ports.store import Applied
+from pipeline.ports.video_api import Ceilings, NewUpload, Question
 from pipeline.sink.disk import DiskSink
 from pipeline.views import BadLine, RunReport
 from tests.fakes import Crash, FakeSource
@@ -138,9 +140,11 @@ class World:
         """Return the disk of this world; planted faults bring another."""
         return WatchedDisk(mount)
 
-    def build(self, settings: Settings, database: Any, api: Any, clock: Any, rng: Random, outside: Outside) -> Session:
+    def build(
+        self, settings: Settings, database: Any, api: Any, clock: Any, rng: Random, outside: Adapters
+    ) -> RunSession:
         """Put one process together; planted faults build it otherwise."""
-        return Session(settings, database, api, clock, rng, outside)
+        return RunSession(settings, database, api, clock, rng, outside)
 
     # ------------------------------------------------------------------------------------------------------- telling
 
@@ -300,7 +304,7 @@ class World:
                 if self.schedule.api == "v1.3":
                     api.dialect.ceilings = Ceilings(direct_bytes=DIRECT)  # type: ignore[attr-defined]
                 sink: Any = SinkReach(DiskSink(settings.run.output), self.disk, life)
-                outside = Outside({"file": FakeSource()}, sink, lambda facts, ceilings: None, lambda paths: "")
+                outside = Adapters({"file": FakeSource()}, sink, lambda facts, ceilings: None, lambda paths: "")
                 life.session = self.build(settings, database, Labelled(api), clock, rng, outside)
                 report: RunReport = await life.session.run(iter(list(entries)))
                 return report

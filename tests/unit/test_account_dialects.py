@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 
-from pipeline.account import Holding
-from pipeline.errors import Permanent
-from pipeline.provider.account_dialect import AccountDialect
-from pipeline.provider.account_v1_2 import AccountV12
-from pipeline.provider.account_v1_3 import AccountV13
-from pipeline.provider.dialect import Response, Unreadable
+from pipeline.core.errors import Permanent
+from pipeline.ports.inventory import RemoteObject
+from pipeline.provider.dialects.inventory_protocol import InventoryDialect
+from pipeline.provider.dialects.protocol import Response, UnreadableAnswer
+from pipeline.provider.dialects.v1_2.inventory import InventoryV12
+from pipeline.provider.dialects.v1_3.inventory import InventoryV13
 
-BOTH = pytest.mark.parametrize("dialect", [AccountV12(), AccountV13()])
+BOTH = pytest.mark.parametrize("dialect", [InventoryV12(), InventoryV13()])
 TIME, EPOCH = "2026-11-22T10:00:00.250Z", 1795341600.25
 
 
 @BOTH
-def test_deleting_is_one_plain_repeatable_request(dialect: AccountDialect) -> None:
+def test_deleting_is_one_plain_repeatable_request(dialect: InventoryDialect) -> None:
     """Never by force, safe to repeat, counted among reads; an id stays one segment of the path whatever it holds."""
     for sort in dialect.sorts:
         request = dialect.shelves[sort].delete("../assets?force=true", "in/dex")
@@ -31,7 +31,7 @@ def test_deleting_is_one_plain_repeatable_request(dialect: AccountDialect) -> No
 
 
 @BOTH
-def test_lists_are_read_in_pages_of_fifty(dialect: AccountDialect) -> None:
+def test_lists_are_read_in_pages_of_fifty(dialect: InventoryDialect) -> None:
     """Page and size in every request; ids only where the list takes them."""
     for sort in dialect.sorts:
         request = dialect.shelves[sort].many("i", 3)
@@ -40,53 +40,53 @@ def test_lists_are_read_in_pages_of_fifty(dialect: AccountDialect) -> None:
     assert set(dialect.sorts) == set(dialect.shelves) >= {dialect.uploads, *dialect.placed}
 
 
-READ: list[tuple[AccountDialect, Any, dict[str, Any], Holding]] = [
-    (AccountV13(), "asset", {"_id": "a"}, Holding("asset", "a", owner="")),
+READ: list[tuple[InventoryDialect, Any, dict[str, Any], RemoteObject]] = [
+    (InventoryV13(), "asset", {"_id": "a"}, RemoteObject("asset", "a", owner="")),
     (
-        AccountV13(), "asset",
+        InventoryV13(), "asset",
         {"_id": "a", "filename": "f.mp4", "status": "ready", "created_at": TIME, "size": 5, "duration": 2.5,
          "user_metadata": {"reelmill_key": "k", "other": 1}, "surprise": []},
-        Holding("asset", "a", "f.mp4", "k", "ready", EPOCH, size=5, seconds=2.5),
+        RemoteObject("asset", "a", "f.mp4", "k", "ready", EPOCH, size=5, seconds=2.5),
     ),
     (
-        AccountV13(), "asset", {"id": "a", "user_metadata": None, "size": "large", "created_at": "yesterday"},
-        Holding("asset", "a", owner=""),
+        InventoryV13(), "asset", {"id": "a", "user_metadata": None, "size": "large", "created_at": "yesterday"},
+        RemoteObject("asset", "a", owner=""),
     ),
-    (AccountV13(), "analysis", {"task_id": "t", "custom_id": None, "video_source": None}, Holding("analysis", "t")),
+    (InventoryV13(), "analysis", {"task_id": "t", "custom_id": None, "video_source": None}, RemoteObject("analysis", "t")),
     (
-        AccountV13(), "analysis", {"task_id": "t", "custom_id": "rm-1-0", "video_source": {"asset_id": "a"}},
-        Holding("analysis", "t", "rm-1-0", media="a"),
+        InventoryV13(), "analysis", {"task_id": "t", "custom_id": "rm-1-0", "video_source": {"asset_id": "a"}},
+        RemoteObject("analysis", "t", "rm-1-0", media="a"),
     ),
-    (AccountV13(), "indexed", {"_id": "v", "asset_id": "a"}, Holding("indexed", "v", place="i", media="a")),
+    (InventoryV13(), "indexed", {"_id": "v", "asset_id": "a"}, RemoteObject("indexed", "v", place="i", media="a")),
     (
-        AccountV13(), "indexed", {"_id": "v", "user_metadata": {}, "system_metadata": {"filename": "f.mp4"}},
-        Holding("indexed", "v", "f.mp4", "", place="i"),
+        InventoryV13(), "indexed", {"_id": "v", "user_metadata": {}, "system_metadata": {"filename": "f.mp4"}},
+        RemoteObject("indexed", "v", "f.mp4", "", place="i"),
     ),
     (
-        AccountV12(), "task",
+        InventoryV12(), "task",
         {"_id": "t", "index_id": "j", "video_id": "v", "metadata": {"filename": "f.mp4", "duration": 3}},
-        Holding("task", "t", "f.mp4", place="j", media="v", seconds=3.0),
+        RemoteObject("task", "t", "f.mp4", place="j", media="v", seconds=3.0),
     ),
-    (AccountV12(), "video", {"_id": "v", "metadata": {"filename": "f.mp4"}}, Holding("video", "v", "f.mp4", place="i")),
+    (InventoryV12(), "video", {"_id": "v", "metadata": {"filename": "f.mp4"}}, RemoteObject("video", "v", "f.mp4", place="i")),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("dialect", "sort", "body", "holding"), READ)
 def test_entries_are_read_with_whatever_they_lack(
-    dialect: AccountDialect, sort: Any, body: dict[str, Any], holding: Holding
+    dialect: InventoryDialect, sort: Any, body: dict[str, Any], holding: RemoteObject
 ) -> None:
     """An id is all that an entry must have; a field of another type than promised counts as not there."""
     assert dialect.read(sort, body, "i") == holding
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableAnswer):
         dialect.read(sort, {**body, "_id": 7, "id": "", "task_id": None}, "i")
 
 
 def test_sessions_are_read() -> None:
     """v1.3: id, size and times, whichever are told; v1.2 has none and asks nothing."""
     data = [{"upload_id": "u", "total_size": 9, "created_at": TIME, "expires_at": TIME}, {"upload_id": "w"}]
-    page = AccountV13().read_sessions(Response(200, {}, json.dumps({"data": data}).encode()))
+    page = InventoryV13().read_sessions(Response(200, {}, json.dumps({"data": data}).encode()))
     assert [(each.id, each.size, each.created, each.expires) for each in page.entries] == [
         ("u", 9, EPOCH, EPOCH), ("w", 0, None, None),
     ]  # fmt: skip
-    assert AccountV12().sessions(1) is None
-    assert AccountV12().read_sessions(Response(200, {}, b"")).last
+    assert InventoryV12().sessions(1) is None
+    assert InventoryV12().read_sessions(Response(200, {}, b"")).last

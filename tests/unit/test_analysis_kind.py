@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import Ambiguous, Permanent
-from pipeline.kit import Task
-from pipeline.model import Spend, State
-from pipeline.ports import AnalysisStatus, Answer, Question
-from pipeline.store.memory import MemoryDatabase
+from pipeline.core.errors import Ambiguous, Permanent
+from pipeline.core.model import Spend, State, Task
+from pipeline.ports.video_api import AnalysisStatus, Answer, Question
 from tests.engine.lives import Life, priced, results_of
 from tests.fakes import FakePlatform, OldApi, clips, items
 from tests.rig import settings_for
+from tests.support.memory_database import MemoryDatabase
 from tests.virtual import VirtualClock, run_virtual
 
 

@@ -7,7 +7,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.backoff import Backoff
+from pipeline.core.backoff import Backoff
 
 
 class Fixed(Random):

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.source.canon import Canonical, Refusal, canonical, is_private, media_url, shown, youtube
+from pipeline.core.net import is_private
+from pipeline.source.identity import Refusal, SourceIdentity, canonical, media_url, shown, youtube
 
 V = "dQw4w9WgXcQ"
 L = "PLBB231211A4F62143"
@@ -79,7 +80,7 @@ REFUSED = [
 def test_every_form_of_a_video_address_is_the_same_video(text: str) -> None:
     """However a video's address is written, its key is the same."""
     found = youtube(text)
-    assert isinstance(found, Canonical)
+    assert isinstance(found, SourceIdentity)
     assert (found.kind, found.key) == ("youtube", f"youtube:video:{V}")
     assert found.address == f"https://www.youtube.com/watch?v={V}"
 
@@ -87,8 +88,8 @@ def test_every_form_of_a_video_address_is_the_same_video(text: str) -> None:
 def test_a_video_in_a_playlist_keeps_the_list_as_context_only() -> None:
     """The list is remembered beside the identity, and mixes are not."""
     listed, mixed = youtube(f"https://youtu.be/{V}?list={L}"), youtube(VIDEOS[7])
-    assert isinstance(listed, Canonical)
-    assert isinstance(mixed, Canonical)
+    assert isinstance(listed, SourceIdentity)
+    assert isinstance(mixed, SourceIdentity)
     assert (listed.within, mixed.within) == (L, "")
 
 
@@ -96,7 +97,7 @@ def test_a_video_in_a_playlist_keeps_the_list_as_context_only() -> None:
 def test_lists_and_channels_are_told_from_videos(text: str, key: str) -> None:
     """Playlists, channels, handles and names have keys of their own."""
     found = youtube(text)
-    assert isinstance(found, Canonical)
+    assert isinstance(found, SourceIdentity)
     assert (found.kind, found.key) == ("youtube_list", key)
 
 
@@ -138,10 +139,10 @@ def test_other_hosts_are_not_youtube(text: str) -> None:
 def test_media_links_have_one_normal_form(text: str, key: str) -> None:
     """Host case, default ports, fragments and letters outside ASCII do not make another video."""
     found = canonical(text)
-    assert isinstance(found, Canonical)
+    assert isinstance(found, SourceIdentity)
     assert found.key == key
     again = canonical(found.address)
-    assert isinstance(again, Canonical)
+    assert isinstance(again, SourceIdentity)
     assert again.key == key
 
 
@@ -149,12 +150,12 @@ def test_a_new_signature_is_not_a_new_video() -> None:
     """Signing parameters are part of the address that is fetched, never of the key that is stored."""
     one = media_url("https://b.s3.amazonaws.com/a.mp4?v=2&X-Amz-Date=1&X-Amz-Signature=secret1")
     two = media_url("https://b.s3.amazonaws.com/a.mp4?v=2&X-Amz-Date=9&X-Amz-Signature=secret2")
-    assert isinstance(one, Canonical)
-    assert isinstance(two, Canonical)
+    assert isinstance(one, SourceIdentity)
+    assert isinstance(two, SourceIdentity)
     assert one.key == two.key == "url:https://b.s3.amazonaws.com/a.mp4?v=2"
     assert "secret1" in one.address
     plain = media_url("https://example.com/a.mp4?st=10&expires=never")
-    assert isinstance(plain, Canonical)
+    assert isinstance(plain, SourceIdentity)
     assert plain.key.endswith("?st=10&expires=never")
 
 
@@ -199,7 +200,7 @@ def test_public_hosts_are_public(host: str) -> None:
 
 def test_private_links_can_be_allowed() -> None:
     """The setting opens exactly this door."""
-    assert isinstance(media_url("http://127.0.0.1:8000/a.mp4", private=True), Canonical)
+    assert isinstance(media_url("http://127.0.0.1:8000/a.mp4", private=True), SourceIdentity)
 
 
 def test_what_is_shown_of_an_address_holds_no_secret() -> None:
@@ -214,8 +215,8 @@ def test_what_is_shown_of_an_address_holds_no_secret() -> None:
 def test_any_text_means_something_or_is_refused(text: str) -> None:
     """No text makes the canonicaliser raise, and a YouTube key always holds a whole id."""
     found = canonical(text)
-    assert isinstance(found, Canonical | Refusal)
-    if isinstance(found, Canonical) and found.kind == "youtube":
+    assert isinstance(found, SourceIdentity | Refusal)
+    if isinstance(found, SourceIdentity) and found.kind == "youtube":
         assert len(found.key) == len("youtube:video:") + 11
 
 
@@ -223,5 +224,5 @@ def test_any_text_means_something_or_is_refused(text: str) -> None:
 def test_text_that_looks_like_an_address_does_not_crash_it(text: str) -> None:
     """The same for texts made of the characters that parsers trip over."""
     for head in ("", "https://", "https://youtube.com/", "https://youtu.be/"):
-        assert isinstance(canonical(head + text), Canonical | Refusal)
+        assert isinstance(canonical(head + text), SourceIdentity | Refusal)
         shown(head + text)

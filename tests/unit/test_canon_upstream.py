@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.source.canon import Canonical, Refusal, youtube
+from pipeline.source.identity import Refusal, SourceIdentity, youtube
 
 V = "dQw4w9WgXcQ"
 HOSTS = ("youtube.com", "www.youtube.com", "m.youtube.com", "music.youtube.com", "WWW.YouTube.com")
@@ -29,7 +29,7 @@ def test_every_video_address_of_upstream_means_upstreams_video() -> None:
     for case in upstream("YoutubeIE"):
         found = youtube(case["url"])
         expected = YoutubeIE.get_temp_id(case["url"])
-        if isinstance(found, Canonical) and found.kind == "youtube":
+        if isinstance(found, SourceIdentity) and found.kind == "youtube":
             known += 1
             if found.key != f"youtube:video:{expected}":
                 wrong.append(case["url"])
@@ -44,7 +44,7 @@ def test_no_list_address_of_upstream_is_taken_for_another_list() -> None:
     """Playlists and channels keep the id that stands in their address; what is not certain is refused with a hint."""
     for case in [*upstream("YoutubeTabIE"), *upstream("YoutubePlaylistIE")]:
         found = youtube(case["url"])
-        if isinstance(found, Canonical):
+        if isinstance(found, SourceIdentity):
             named = found.key.rpartition(":")[2]
             assert named.lower().lstrip("@") in case["url"].lower() or "%" in case["url"], case["url"]
         elif isinstance(found, Refusal):
@@ -70,7 +70,7 @@ def test_personal_lists_are_refused(listed: str) -> None:
 def test_decoration_never_changes_the_video(host: str, video: str, words: list[str], form: str) -> None:
     """Times, sharing marks and hosts are no part of an identity; letters' case of the id is."""
     found = youtube(f"https://{host}/{form.format(video)}&{'&'.join(words)}")
-    assert isinstance(found, Canonical)
+    assert isinstance(found, SourceIdentity)
     assert found.key == f"youtube:video:{video}"
 
 
@@ -79,4 +79,4 @@ def test_an_id_of_another_length_is_never_cut_to_fit(video: str) -> None:
     """Trailing junk would make a different, valid id of it."""
     for form in ("https://www.youtube.com/watch?v={}", "https://www.youtube.com/shorts/{}", "https://youtu.be/{}"):
         found = youtube(form.format(video))
-        assert not isinstance(found, Canonical) or found.kind != "youtube"
+        assert not isinstance(found, SourceIdentity) or found.kind != "youtube"

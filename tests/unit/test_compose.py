@@ -9,20 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs import JOBS
-from pipeline.config import Jobs
-from pipeline.ingest.compose import analysis_key, expected_tokens, group, prompt, question, room, schema, widest
-from pipeline.ingest.item import as_task
-from pipeline.ingest.wishes import Desk, Wish
-from pipeline.kit import fingerprint
-from pipeline.ports import Item, Line
+from pipeline.config.settings import JobsSection
+from pipeline.core.model import fingerprint
+from pipeline.ingest.job_requests import JobPlanner, JobRequest
+from pipeline.ingest.request_builder import analysis_key, expected_tokens, group, prompt, question, room, schema, widest
+from pipeline.ingest.tasks.item import as_task
+from pipeline.ports.source import Item, ManifestLine
 
 ALL = ("gist", "summary", "chapters", "highlights")
 
 
-def wishes(enabled: tuple[str, ...] = ALL, prompts: tuple[str, ...] = (), **settings: Any) -> list[Wish]:
+def wishes(enabled: tuple[str, ...] = ALL, prompts: tuple[str, ...] = (), **settings: Any) -> list[JobRequest]:
     """Return the wishes of a video with one line per prompt (or one without)."""
-    desk = Desk(JOBS, Jobs(enabled=enabled, settings=settings), ["p", "m", 0.2])
-    lines = [Line("a.mp4", prompt=words) for words in prompts or ("",)]
+    desk = JobPlanner(JOBS, JobsSection(enabled=enabled, settings=settings), ["p", "m", 0.2])
+    lines = [ManifestLine("a.mp4", prompt=words) for words in prompts or ("",)]
     return desk.wishes([as_task(Item(f"file:/{n}", "file", f"/{n}", line)) for n, line in enumerate(lines)])
 
 
@@ -31,7 +31,7 @@ def data(**words: Any) -> dict[str, Any]:
     return {"media_id": "asset-1", "seconds": 90.0, "temperature": 0.2, "model": "m", **words}
 
 
-def names(groups: list[list[Wish]]) -> list[list[str]]:
+def names(groups: list[list[JobRequest]]) -> list[list[str]]:
     """Return the names, group by group."""
     return [[wish.name for wish in part] for part in groups]
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pipeline.config import Settings, load
-from pipeline.errors import ConfigError
-from pipeline.source.canon import youtube
+from pipeline.config.settings import Settings, load
+from pipeline.core.errors import ConfigError
+from pipeline.source.identity import youtube
 
 
 def write(folder: Path, text: str) -> Path:

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from jobs import JOBS
-from pipeline.config import Settings, load
-from pipeline.standing import StandingQuery
+from pipeline.config.queries import StandingQuery
+from pipeline.config.settings import Settings, load
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 #: A key that is not set unless the user takes the "#" away: no space behind it, unlike prose.

@@ -10,14 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import Ambiguous, NeedsOperator, NotYet, Permanent, ReelmillError
-from pipeline.ports import Answer, NewUpload, Question
-from pipeline.provider import body as bodies
+from pipeline.core.errors import Ambiguous, NeedsOperator, NotYet, Permanent, ReelmillError
+from pipeline.ports.video_api import Answer, NewUpload, Question
 from pipeline.provider.client import _enough
-from pipeline.provider.dialect import FilePart, Found, MediaByIds, Request, Response, TextPart, Unreadable
-from pipeline.provider.v1_2 import V12
-from pipeline.provider.v1_3 import V13
-from pipeline.store.rows import to_json
+from pipeline.provider.dialects.protocol import (
+    FilePart,
+    FoundObject,
+    MediaByIds,
+    Request,
+    Response,
+    TextPart,
+    UnreadableAnswer,
+)
+from pipeline.provider.dialects.v1_2.media import V12
+from pipeline.provider.dialects.v1_3.media import V13
+from pipeline.provider.http import body as bodies
+from pipeline.store.encoding import to_json
 
 API = V12()
 AT = 1_697_045_288.0  # 2023-10-11T17:28:08Z
@@ -152,7 +160,7 @@ def test_a_task_is_read(word: str, state: str) -> None:
 
 def test_a_ready_task_must_name_its_video() -> None:
     """By itself it must, or nothing could be asked about it; in a list it need not, and is then asked for alone."""
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableAnswer):
         API.read_media_one(answer(task("ready")))
     listed = API.read_media_page(answer({"data": [task("ready"), task("failed"), task("queued")]}))
     assert [_enough(status) for _, status in listed.entries] == [False, True, True]
@@ -242,7 +250,7 @@ def test_a_stream_reads_like_a_whole_answer() -> None:
 ])  # fmt: skip
 def test_a_broken_answer_is_none(body: bytes) -> None:
     """Cut off, with an error inside, or nothing of ours: it may have been billed, and it is not an answer."""
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableAnswer):
         API.read_submitted(answer(body))
 
 
@@ -252,16 +260,16 @@ def test_no_bytes_make_a_reader_fail_otherwise(body: bytes) -> None:
     for read in (API.read_submitted, API.read_media_one, API.read_media_page, API.read_assets, API.read_created):
         try:
             assert read(answer(body)) is not None
-        except Unreadable:
+        except UnreadableAnswer:
             continue
 
 
 # -------------------------------------------------------------------------------------------------------- whose task
 
 
-def made(name: str, at: float = 1.0, key: str = "", *, failed: bool = False) -> Found:
+def made(name: str, at: float = 1.0, key: str = "", *, failed: bool = False) -> FoundObject:
     """A task of the index, made ``at`` seconds after the intent."""
-    return Found(key or f"id-{name}", name, AT + at, failed)
+    return FoundObject(key or f"id-{name}", name, AT + at, failed)
 
 
 def test_a_file_is_found_by_its_name_alone() -> None:
@@ -290,10 +298,10 @@ def test_an_external_video_is_found_by_its_title(name: str) -> None:
     ([made(TITLE, -3600)], ()),
     ([made(TITLE, 2, "theirs")], ("theirs",)),
     ([made("Another film", 2, failed=True)], ()),
-    ([Found("undated", TITLE, None)], ()),
+    ([FoundObject("undated", TITLE, None)], ()),
 ])  # fmt: skip
 def test_what_is_older_taken_or_has_failed_under_another_name_is_not_ours(
-    found: list[Found], taken: tuple[str, ...]
+    found: list[FoundObject], taken: tuple[str, ...]
 ) -> None:
     """Then nothing was left behind, and it may be submitted again."""
     assert API.pick_asset(found, external(TITLE, taken), AT) is None
@@ -355,7 +363,7 @@ def test_a_direct_address_is_known_by_its_last_part() -> None:
 def test_found_tasks_carry_name_time_and_fate() -> None:
     """As the list shows them."""
     page = API.read_assets(answer({"data": [task("failed")], "page_info": {"page": 1, "total_page": 2}}))
-    assert page.entries == [Found("6526db2823c1347ffbe3a1fc", "clip", AT + 0.887, True)]
+    assert page.entries == [FoundObject("6526db2823c1347ffbe3a1fc", "clip", AT + 0.887, True)]
     assert not page.last
 
 

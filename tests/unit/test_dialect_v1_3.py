@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import Ambiguous, NeedsOperator, Permanent, ReelmillError, Throttled, Transient
-from pipeline.ports import NewUpload, Question, Session
-from pipeline.provider import wire
-from pipeline.provider.codes import MEANINGS
-from pipeline.provider.dialect import Found, Proof, Request, Response, Unreadable
-from pipeline.provider.v1_3 import V13
+from pipeline.core.errors import Ambiguous, NeedsOperator, Permanent, ReelmillError, Throttled, Transient
+from pipeline.ports.video_api import NewUpload, Question, UploadSession
+from pipeline.provider.dialects import json_reading
+from pipeline.provider.dialects.error_codes import MEANINGS
+from pipeline.provider.dialects.protocol import FoundObject, Proof, Request, Response, UnreadableAnswer
+from pipeline.provider.dialects.v1_3.media import V13
 
 API = V13()
 AT = 1_795_341_600.0  # 2026-11-22T10:00:00Z
@@ -69,7 +69,7 @@ def test_uploads_say_all_that_has_a_moving_default() -> None:
 
 def test_only_what_may_be_repeated_is_safe() -> None:
     """Reads, reports and requests for addresses are; whatever creates or bills is not."""
-    session = Session("u/1", "a", 8, 2, AT)
+    session = UploadSession("u/1", "a", 8, 2, AT)
     safe = [
         API.chunk_state(session, 1),
         API.more_addresses(session, 1, 2),
@@ -92,7 +92,7 @@ def test_a_session_is_read_with_its_headers_and_expiry() -> None:
     assert (session.expires_at, session.headers) == (AT + 86_400.5, {"X-A": "1"})
     assert API.read_session(answer(body)).expires_at == AT + 86_400
     for name in ("upload_id", "chunk_size"):
-        with pytest.raises(Unreadable):
+        with pytest.raises(UnreadableAnswer):
             API.read_session(answer({key: value for key, value in body.items() if key != name}))
 
 
@@ -131,7 +131,7 @@ def test_a_finished_analysis_is_kept_as_received() -> None:
     status = API.read_analysis_one(answer(body))
     assert status.answer is not None
     assert (status.answer.raw, status.answer.finish_reason, status.answer.warning) == (body, "length", "cut")
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableAnswer):
         API.read_analysis_one(answer({"task_id": "t", "status": "ready"}))
     listed = API.read_analyses_waiting(answer({"data": [{"task_id": "t", "status": "ready"}]}))
     assert listed.entries[0][1].answer is None
@@ -160,7 +160,7 @@ def test_no_answer_breaks_a_reader(body: bytes) -> None:
     for read in readers:
         try:
             assert read(answer(body)) is not None
-        except Unreadable:
+        except UnreadableAnswer:
             continue
     for status in (302, 400, 401, 404, 429, 500):
         assert isinstance(error(answer(body, status)), ReelmillError)
@@ -169,16 +169,16 @@ def test_no_answer_breaks_a_reader(body: bytes) -> None:
 def test_what_was_lost_is_chosen_by_label_and_age() -> None:
     """The exact label, best not made before the intent; a failed one only if it is certainly younger."""
 
-    def found(key: str, age: float | None, *, failed: bool = False, label: str = "n") -> Found:
-        return Found(key, label, None if age is None else AT + age, failed)
+    def found(key: str, age: float | None, *, failed: bool = False, label: str = "n") -> FoundObject:
+        return FoundObject(key, label, None if age is None else AT + age, failed)
 
-    assert wire.choose([found("old", -500), found("other", 5, label="N"), found("mine", 5)], "n", AT) == "mine"
-    assert wire.choose([found("skewed", -60)], "n", AT) == "skewed"
+    assert json_reading.choose([found("old", -500), found("other", 5, label="N"), found("mine", 5)], "n", AT) == "mine"
+    assert json_reading.choose([found("skewed", -60)], "n", AT) == "skewed"
     # Our clock may have been put back after the intent was stored: nothing else carries our label.
-    assert wire.choose([found("old", -90_000), found("failure", 5, failed=True)], "n", AT) == "old"
-    assert wire.choose([found("old failure", -60, failed=True)], "n", AT) is None
-    assert wire.choose([found("failure", 5, failed=True), found("undated", None)], "n", AT) == "undated"
-    assert wire.choose([found("failure", 5, failed=True)], "n", AT) == "failure"
+    assert json_reading.choose([found("old", -90_000), found("failure", 5, failed=True)], "n", AT) == "old"
+    assert json_reading.choose([found("old failure", -60, failed=True)], "n", AT) is None
+    assert json_reading.choose([found("failure", 5, failed=True), found("undated", None)], "n", AT) == "undated"
+    assert json_reading.choose([found("failure", 5, failed=True)], "n", AT) == "failure"
 
 
 # -------------------------------------------------------------------------------------------------------------- errors

@@ -11,28 +11,28 @@ from typing import Any
 import pytest
 
 from jobs import JOBS
-from pipeline.config import Jobs
-from pipeline.ingest.feed import Feeder, Known, decide, knowledge, look, objection
-from pipeline.ingest.item import as_task, item_data
-from pipeline.ingest.wishes import Desk
-from pipeline.kit import Kinds, Lane, NewTask, Task, Trouble
-from pipeline.model import Selection, State
-from pipeline.ports import Item, Line
-from pipeline.store.memory import MemoryDatabase
+from pipeline.config.settings import JobsSection
+from pipeline.core.model import Lane, NewTask, Selection, State, Task, Trouble
+from pipeline.core.task_types import TaskTypes
+from pipeline.ingest.enqueue import Feeder, Known, decide, knowledge, look, objection
+from pipeline.ingest.job_requests import JobPlanner
+from pipeline.ingest.tasks.item import as_task, item_data
+from pipeline.ports.source import Item, ManifestLine
 from pipeline.views import BadLine
 from tests.engine.floor import kind
 from tests.fakes import FakeSink
+from tests.support.memory_database import MemoryDatabase
 from tests.virtual import run_virtual
 
 ATTEMPTS = 8
 SUBJECT = "sha256:a"
-DESK = Desk(JOBS, Jobs(enabled=("gist",)), ["p", "m", 0.2])
-MORE = Desk(JOBS, Jobs(enabled=("gist", "summary")), ["p", "m", 0.2])
+DESK = JobPlanner(JOBS, JobsSection(enabled=("gist",)), ["p", "m", 0.2])
+MORE = JobPlanner(JOBS, JobsSection(enabled=("gist", "summary")), ["p", "m", 0.2])
 
 
 def line_of(path: str = "/a.mp4", **words: Any) -> Item:
     """Return an item."""
-    return Item(f"file:{path}", "file", path, Line(path, "list:1", **words))
+    return Item(f"file:{path}", "file", path, ManifestLine(path, "list:1", **words))
 
 
 def task(kind_name: str, state: State, attempt: int = 0, **data: Any) -> Task:
@@ -52,7 +52,7 @@ def known(
     video: State | None = State.DONE,
     publish: State | None = State.DONE,
     analyses: Sequence[State] = (State.DONE,),
-    desk: Desk = DESK,
+    desk: JobPlanner = DESK,
     attempt: int = 0,
 ) -> Known:
     """Return what the database may hold; ``attempt`` is the count of every failed part."""
@@ -171,7 +171,7 @@ async def never(task_: Task, still: object) -> Any:
     """Do nothing; the tasks of these tests are only queued."""
 
 
-KINDS = Kinds(
+KINDS = TaskTypes(
     [
         kind("item", ("resolve", Lane.FETCH, never)),
         kind("video", ("place", Lane.UPLOAD, never), ("fan_out", Lane.POLL, never)),
@@ -291,8 +291,8 @@ def test_what_gave_up_last_night_is_started_again() -> None:
 
 async def finish(database: MemoryDatabase, ends: dict[str, tuple[State, int, str | None]]) -> None:
     """Claim everything and write these ends."""
-    from pipeline.lifecycle import Transition
-    from pipeline.ports import Applied
+    from pipeline.core.lifecycle import Transition
+    from pipeline.ports.store import Applied
 
     for task_ in await database.claim(dict.fromkeys(Lane, 10), "me", 1000.0, 1100.0):
         state, attempt, subject = ends[task_.key]

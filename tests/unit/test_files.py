@@ -14,9 +14,10 @@ from typing import Any
 import anyio
 import pytest
 
-from pipeline.errors import InputError, Transient
-from pipeline.ports import Ceilings, Item, Line, MediaFacts
-from pipeline.source import media
+from pipeline.core.errors import InputError, Transient
+from pipeline.media import container
+from pipeline.ports.source import Item, ManifestLine, MediaFacts
+from pipeline.ports.video_api import Ceilings
 from pipeline.source.files import FileSource, look_into
 from pipeline.source.preflight import check
 from tests.films import film, film_bytes, turned
@@ -56,7 +57,7 @@ class Memory:
 
 def item(path: Path) -> Item:
     """Return the item that expand would make."""
-    return Item(f"file:{path}", "file", str(path), Line(source=str(path)))
+    return Item(f"file:{path}", "file", str(path), ManifestLine(source=str(path)))
 
 
 async def fetch(path: Path, cache: Memory | None = None) -> MediaFacts:
@@ -201,7 +202,7 @@ async def test_what_is_no_file_says_so(tmp_path: Path) -> None:
 )
 def test_the_disk_is_told_from_the_file(number: int, kind: type[Exception], code: str) -> None:
     """What may pass by itself is tried again; what is the file's own fault is not."""
-    found = media.trouble(OSError(number, os.strerror(number)), Path("/films/a.mp4"))
+    found = container.trouble(OSError(number, os.strerror(number)), Path("/films/a.mp4"))
     assert isinstance(found, kind)
     assert found.trouble.code == code
 

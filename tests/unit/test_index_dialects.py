@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.catalog import ClassSpec, IndexSpec, Listing, Query, Sorting
-from pipeline.errors import Permanent
-from pipeline.provider.dialect import FilePart, Response, Unreadable
-from pipeline.provider.index_dialect import IndexDialect
-from pipeline.provider.index_v1_2 import IndexV12
-from pipeline.provider.index_v1_3 import IndexV13
+from pipeline.core.errors import Permanent
+from pipeline.ports.index_api import ClassSpec, IndexListing, IndexSpec, Query, Sorting
+from pipeline.provider.dialects.index_protocol import IndexDialect
+from pipeline.provider.dialects.protocol import FilePart, Response, UnreadableAnswer
+from pipeline.provider.dialects.v1_2.indexes import IndexV12
+from pipeline.provider.dialects.v1_3.indexes import IndexV13
 
 OLD, NEW = IndexV12(), IndexV13()
 BOTH = pytest.mark.parametrize("dialect", [OLD, NEW], ids=["v1.2", "v1.3"])
@@ -62,7 +62,7 @@ def test_an_index_is_wished_for_in_the_words_of_the_dialect() -> None:
 @BOTH
 def test_every_filter_of_a_listing_is_sent(dialect: IndexDialect) -> None:
     """Bounds as ``field[gte]`` and ``field[lte]``, metadata as fields of its own, order and page in words."""
-    which = Listing(
+    which = IndexListing(
         filename="a b.mp4", created_since="2026-01-01T00:00:00Z", seconds=(60, 90.5), width=(None, 1280),
         height=(360, None), size=(1, 12_345_678_901), metadata={"source_id": "x&y"}, sort_by="updated_at", sort="asc",
     )  # fmt: skip
@@ -74,7 +74,7 @@ def test_every_filter_of_a_listing_is_sent(dialect: IndexDialect) -> None:
         "width[lte]": "1280", "height[gte]": "360", "size[gte]": "1", "size[lte]": "12345678901", "source_id": "x&y",
         "sort_by": "updated_at", "sort_option": "asc", "page": "7", "page_limit": "50",
     }  # fmt: skip
-    named = dialect.many(Listing(name="films", sort="asc"), 1)
+    named = dialect.many(IndexListing(name="films", sort="asc"), 1)
     assert (named.path, dict(named.params)["index_name"]) == ("/indexes", "films")
 
 
@@ -83,7 +83,7 @@ def test_every_filter_of_a_listing_is_sent(dialect: IndexDialect) -> None:
 def test_metadata_cannot_be_a_field_of_ours(dialect: IndexDialect, key: str) -> None:
     """A key that would change the page or a bound is refused, not sent."""
     with pytest.raises(Permanent):
-        dialect.videos(INDEX, Listing(metadata={key: "1"}), 1)
+        dialect.videos(INDEX, IndexListing(metadata={key: "1"}), 1)
 
 
 def test_a_search_of_v1_2_is_json() -> None:
@@ -240,5 +240,5 @@ def test_videos_are_read() -> None:
 @pytest.mark.parametrize("body", [{}, {"data": [1]}, {"data": [{"clips": [1], "id": "x"}]}, {"data": [{"score": 1}]}])
 def test_an_answer_that_is_none_is_not_taken_for_an_empty_one(dialect: IndexDialect, body: Any) -> None:
     """An unreadable page is an error, never "nothing found"."""
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableAnswer):
         dialect.read_search(answer(body))

@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import InputError
-from pipeline.ingest.item import ItemKind, as_task, item_data, item_of, item_task
-from pipeline.kit import Done, Fail, Outcome, Task, Trouble
-from pipeline.ports import Ceilings, Item, Line, MediaFacts
+from pipeline.core.errors import InputError
+from pipeline.core.model import Task, Trouble
+from pipeline.core.outcome import Done, Fail, Outcome
+from pipeline.ingest.tasks.item import ItemTaskType, as_task, item_data, item_of, item_task
+from pipeline.ports.source import Item, ManifestLine, MediaFacts
+from pipeline.ports.video_api import Ceilings
 from tests.fakes import FakeSource, clips
 from tests.virtual import run_virtual
 
-LINE = Line("a.mp4", "list:3", "id7", "A title", ("x", "y"), ("gist",), "Who?", {"k": "v"})
+LINE = ManifestLine("a.mp4", "list:3", "id7", "A title", ("x", "y"), ("gist",), "Who?", {"k": "v"})
 
 
 def still() -> None:
@@ -29,7 +31,7 @@ def no_objection(facts: MediaFacts, ceilings: Ceilings) -> Trouble | None:
 def resolve(item: Item, preflight: Any = no_objection, source: Any = None) -> tuple[Task, Outcome]:
     """Run the one step for an item."""
     sources = {"file": source or FakeSource()}
-    made = ItemKind(sources, Ceilings(), preflight, Path("work"))
+    made = ItemTaskType(sources, Ceilings(), preflight, Path("work"))
     task = as_task(item)
     return task, run_virtual(made.resolve(task, still))
 
@@ -91,7 +93,9 @@ def test_a_missing_file_is_the_lines_own_fault() -> None:
 
 def test_an_address_is_handed_over_as_it_is() -> None:
     """Nothing is fetched: the platform fetches it; the key is the item's own."""
-    _, outcome = resolve(Item("url:https://h/a.mp4", "url", "https://h/a.mp4?sig=1", Line("https://h/a.mp4?sig=1")))
+    _, outcome = resolve(
+        Item("url:https://h/a.mp4", "url", "https://h/a.mp4?sig=1", ManifestLine("https://h/a.mp4?sig=1"))
+    )
     assert isinstance(outcome, Done)
     (video,) = outcome.spawn
     assert (video.key, video.data) == ("url:https://h/a.mp4", {"url": "https://h/a.mp4?sig=1"})

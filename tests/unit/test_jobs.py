@@ -11,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs import JOBS
-from pipeline.kit import ConfigError, Job, Verdict, Video, schema_problem
+from pipeline.core.errors import ConfigError
+from pipeline.kit.answers import Verdict
+from pipeline.kit.job import Job, Video
+from pipeline.kit.schema_profile import schema_problem
 from pipeline.sink.layout import is_file
 
 BY_NAME: dict[str, Job] = {job.name: job for job in JOBS}

@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 
 from jobs import JOBS
 from jobs.classify import Classify
-from pipeline.config import Jobs
-from pipeline.ingest.compose import group, legacy_call, schema
-from pipeline.ingest.wishes import Desk
-from pipeline.kit import ConfigError, Verdict, Video, schema_problem
-from pipeline.model import Lane, State, Task
+from pipeline.config.settings import JobsSection
+from pipeline.core.errors import ConfigError
+from pipeline.core.model import Lane, State, Task
+from pipeline.ingest.job_requests import JobPlanner
+from pipeline.ingest.request_builder import group, legacy_call, schema
+from pipeline.kit.answers import Verdict
+from pipeline.kit.job import Video
+from pipeline.kit.schema_profile import schema_problem
 
 JOB = Classify()
 VIDEO = Video("k", 60.0, "T")
@@ -130,14 +133,14 @@ def test_prose_of_the_old_api_counts_by_the_classes_that_it_names() -> None:
 
 def test_instances_share_a_request_and_have_files_of_their_own() -> None:
     """Two sets of classes are two properties of one request, and two files."""
-    settings = Jobs(
+    settings = JobsSection(
         enabled=("gist", "genre", "mood"),
         settings={
             "genre": {"job": "classify", "classes": ["Talk", "Nature"]},
             "mood": {"job": "classify", "classes": ["Calm", "Wild"]},
         },
     )
-    desk = Desk(JOBS, settings, ["p"])
+    desk = JobPlanner(JOBS, settings, ["p"])
     item = Task(1, "item", "k", "resolve", {"line": {}}, State.DONE, Lane.FETCH, 0)
     wishes = desk.wishes([item])
     assert [len(part) for part in group(wishes, fuse=True)] == [3]

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline import render
-from pipeline.kit import Video
+from pipeline.core import text as rendering
+from pipeline.kit.job import Video
 from tests.unit.test_jobs import VIDEO, check, files, span
 
 NASTY = [
@@ -50,7 +50,7 @@ def test_webvtt_has_one_cue_per_chapter() -> None:
         assert "<" not in words
 
 
-@given(st.lists(st.text(alphabet=st.characters(), max_size=30).filter(render.plain), min_size=1, max_size=10))
+@given(st.lists(st.text(alphabet=st.characters(), max_size=30).filter(rendering.plain), min_size=1, max_size=10))
 @example(NASTY)
 def test_ffmpeg_reads_the_chapters_back(titles: list[str]) -> None:
     """FFmpeg's own parser finds every chapter with its times and its title, whatever it holds."""
@@ -61,7 +61,7 @@ def test_ffmpeg_reads_the_chapters_back(titles: list[str]) -> None:
         found = container.chapters()
         title = container.metadata["title"]
     assert [(c["start"], c["end"]) for c in found] == [(10_000 * n, 10_000 * n + 10_000) for n in range(len(titles))]
-    assert [c["metadata"]["title"].rstrip(" ") for c in found] == [render.plain(title) for title in titles]
+    assert [c["metadata"]["title"].rstrip(" ") for c in found] == [rendering.plain(title) for title in titles]
     assert title == "A # <b>title</b> =1+1"
 
 
@@ -72,7 +72,7 @@ def test_youtube_lines_start_at_zero_and_only_grow() -> None:
     assert files("chapters", verdict.value)["chapters.txt"] == "0:00 T\n0:10 T\n0:50 T\n"
     long = Video("k", 8000.0)
     assert chapters(["a"] * 3, long)["chapters.txt"] == "0:00 a\n0:10 a\n0:20 a\n"
-    assert render.stamp(7325, form="clock") == "2:02:05"
+    assert rendering.stamp(7325, form="clock") == "2:02:05"
 
 
 def test_a_spreadsheet_sees_no_formula() -> None:
@@ -109,7 +109,7 @@ def test_a_spreadsheet_sees_no_formula() -> None:
 )
 def test_plain_words_stay_plain_words_in_markdown(text: str, expected: str) -> None:
     """Nothing that a title or summary holds becomes markup."""
-    assert render.markdown(text) == expected
+    assert rendering.markdown(text) == expected
 
 
 def test_an_answer_keeps_its_lists_but_not_its_html() -> None:
@@ -140,21 +140,21 @@ def test_an_answer_keeps_its_lists_but_not_its_html() -> None:
 )
 def test_a_terminal_is_not_steered(text: str, expected: str) -> None:
     """Colours, titles, links, clears and direction overrides are taken out whole."""
-    assert render.plain(text) == expected
+    assert rendering.plain(text) == expected
 
 
 @given(st.text(alphabet=st.characters(), max_size=200), st.integers(1, 50))
 def test_plain_text_is_one_printable_line(text: str, limit: int) -> None:
     """Property: no control character is left, the limit holds, and cleaning twice is cleaning once."""
-    found = render.plain(text, limit)
+    found = rendering.plain(text, limit)
     assert len(found) <= limit
     assert not re.search("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e]", found)
-    assert render.plain(found) == found
-    assert render.block(render.block(text)) == render.block(text)
+    assert rendering.plain(found) == found
+    assert rendering.block(rendering.block(text)) == rendering.block(text)
     found.encode()
 
 
-@given(st.lists(st.text(max_size=50).filter(lambda text: render.plain(text) != ""), min_size=1, max_size=10))
+@given(st.lists(st.text(max_size=50).filter(lambda text: rendering.plain(text) != ""), min_size=1, max_size=10))
 def test_every_format_keeps_its_shape_for_any_titles(titles: list[str]) -> None:
     """Property: JSON parses, VTT has one cue and YouTube's form one line per chapter, FFMETADATA one section."""
     found = chapters(titles)
@@ -166,8 +166,8 @@ def test_every_format_keeps_its_shape_for_any_titles(titles: list[str]) -> None:
 
 def test_json_text_is_for_people_and_never_invalid() -> None:
     """Letters are written as letters; half surrogates are escaped; NaN is refused."""
-    assert render.json_text({"b": "é", "a": 1}) == '{\n  "b": "é",\n  "a": 1\n}\n'
-    assert json.loads(render.json_text("\ud800")) == "\ud800"
-    render.json_text("\ud800").encode()
+    assert rendering.json_text({"b": "é", "a": 1}) == '{\n  "b": "é",\n  "a": 1\n}\n'
+    assert json.loads(rendering.json_text("\ud800")) == "\ud800"
+    rendering.json_text("\ud800").encode()
     with pytest.raises(ValueError, match="JSON"):
-        render.json_text(float("nan"))
+        rendering.json_text(float("nan"))

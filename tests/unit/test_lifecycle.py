@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import lifecycle
-from pipeline.lifecycle import Policy, decide, lost, released
-from pipeline.model import Lane, Lease, State, Task, Trouble
-from pipeline.outcome import Advance, Done, Fail, Hold, Outcome, Park, Retry, Snooze
+from pipeline.core import lifecycle
+from pipeline.core.lifecycle import Policy, decide, lost, released
+from pipeline.core.model import Lane, Lease, State, Task, Trouble
+from pipeline.core.outcome import Advance, Done, Fail, Hold, Outcome, Park, Retry, Snooze
 
 NOW = 1_000_000.0
 WHY = Trouble("why", "because")

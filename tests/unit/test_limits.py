@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import Bucket, Limits
-from pipeline.errors import Throttled
-from pipeline.provider.limits import SharedLimiter, Unlimited, Window
+from pipeline.config.settings import BucketSection, LimitsSection
+from pipeline.core.errors import Throttled
+from pipeline.provider.http.rate_limits import SharedLimiter, Unlimited, Window
 from tests.virtual import EPOCH, VirtualClock, run_virtual
 
 
@@ -35,9 +35,9 @@ class Memory:
         self.kept[name] = value
 
 
-def limits(**analyze: float) -> Limits:
+def limits(**analyze: float) -> LimitsSection:
     """Limits of the analyze group only."""
-    return Limits(analyze=Bucket(**analyze))
+    return LimitsSection(analyze=BucketSection(**analyze))
 
 
 async def admitted(limiter: SharedLimiter, clock: VirtualClock, until: float, **amounts: float) -> list[float]:
@@ -152,7 +152,7 @@ def test_a_429_pauses_the_group_for_everybody() -> None:
 
     async def work() -> None:
         clock = VirtualClock()
-        limiter = SharedLimiter(Limits(), Memory(), clock, Random(1))
+        limiter = SharedLimiter(LimitsSection(), Memory(), clock, Random(1))
         limiter.learn("analyze", wait=60)
         limiter.learn("analyze", wait=5)  # a later, shorter word does not shorten the pause
         times: list[float] = []
@@ -173,7 +173,7 @@ def test_headers_teach_how_much_is_left() -> None:
 
     async def work() -> None:
         clock = VirtualClock()
-        limiter = SharedLimiter(Limits(analyze=Bucket()), Memory(), clock, Random(1))
+        limiter = SharedLimiter(LimitsSection(analyze=BucketSection()), Memory(), clock, Random(1))
         for bad in ({}, {"x-ratelimit-remaining": "x"}, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "nan"}):
             limiter.learn("analyze", headers=bad)
         limiter.learn("analyze", headers={"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(EPOCH - 5)})

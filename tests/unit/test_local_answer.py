@@ -12,20 +12,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.local.answer import CannotAnswer, answer, tokens
-from pipeline.local.digest import Digest, headline, readable_name
-from pipeline.local.evidence import HEADING, Evidence, EvidenceKind, Facts, Reading, Shot
-from pipeline.local.scripts import SCRIPTS
+from pipeline.local.analysis.answer.answer import CannotAnswer, answer, tokens
+from pipeline.local.analysis.evidence import HEADING, Evidence, EvidenceKind, ExtractedContent, Facts, Shot
+from pipeline.local.analysis.text.content_summary import ContentSummary, headline, readable_name
+from pipeline.local.demo.scripts import SCRIPTS
 
 FACTS = Facts(60.0, 640, 360, 25.0, "mov,mp4", "h264", "aac", True, 1000, 133, "video/mp4")
 SPAN = {"start_time": {"type": "number"}, "end_time": {"type": "number"}}
 TEXT = {"type": "string"}
 
 
-def reading(*evidence: Evidence, seconds: float = 60.0, shots: tuple[Shot, ...] = (), title: str = "") -> Reading:
+def reading(
+    *evidence: Evidence, seconds: float = 60.0, shots: tuple[Shot, ...] = (), title: str = ""
+) -> ExtractedContent:
     """Return a reading of these findings."""
     shots = shots or (Shot(0.0, seconds, 0.4, ("green", "blue")),)
-    return Reading(replace(FACTS, seconds=seconds), evidence, title, shots, ())
+    return ExtractedContent(replace(FACTS, seconds=seconds), evidence, title, shots, ())
 
 
 def said(*texts: str, each: float = 4.0, start: float = 0.0) -> list[Evidence]:
@@ -40,7 +42,7 @@ def shown(start: float, end: float, text: str, source: str = HEADING) -> Evidenc
     return Evidence(start, end, kind, text, source)
 
 
-def lecture() -> Reading:
+def lecture() -> ExtractedContent:
     """Return the first demo script as if it had been read, with the slides' headings."""
     evidence: list[Evidence] = []
     shots: list[Shot] = []
@@ -54,12 +56,12 @@ def lecture() -> Reading:
 SILENT = reading()
 
 
-def ask(what: Reading, schema: Mapping[str, Any], prompt: str = "", **more: Any) -> Any:
+def ask(what: ExtractedContent, schema: Mapping[str, Any], prompt: str = "", **more: Any) -> Any:
     """Return the parsed answer to a schema."""
     return json.loads(answer(what, prompt=prompt, schema=schema, name=more.pop("name", "some_film.mp4"), **more))
 
 
-def one(what: Reading, name: str, inner: Mapping[str, Any], prompt: str = "", **more: Any) -> Any:
+def one(what: ExtractedContent, name: str, inner: Mapping[str, Any], prompt: str = "", **more: Any) -> Any:
     """Return the value of a single required property."""
     schema = {"type": "object", "properties": {name: inner}, "required": [name]}
     return ask(what, schema, prompt, **more)[name]
@@ -76,7 +78,7 @@ def normal(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-def traced(text: str, what: Reading) -> bool:
+def traced(text: str, what: ExtractedContent) -> bool:
     """True if a text consists of pieces of the evidence, or is one of the fixed statements about what was measured."""
     by_source: dict[str, list[str]] = {}
     for item in what.evidence:
@@ -207,10 +209,10 @@ def test_titles_are_taken_in_their_order() -> None:
     """A person's title wins over the container's, that over a slide's, that over a phrase, that over the name."""
     phrase = said(*["The waggle dance is old."] * 3, "The waggle dance lasts.")
     assert one(reading(*phrase, shown(0, 9, "Slide")), "title", TEXT, title="Mine") == "Mine"
-    assert Digest(replace(reading(shown(0, 9, "Slide")), title="Tag"), name="x.mp4").title == "Tag"
-    assert Digest(reading(*phrase, shown(0, 9, "Slide")), name="x.mp4").title == "Slide"
-    assert Digest(reading(*phrase), name="x.mp4").title == "Waggle dance"
-    assert Digest(SILENT, name="my-first_film.v2.mp4").title == "my-first film.v2"
+    assert ContentSummary(replace(reading(shown(0, 9, "Slide")), title="Tag"), name="x.mp4").title == "Tag"
+    assert ContentSummary(reading(*phrase, shown(0, 9, "Slide")), name="x.mp4").title == "Slide"
+    assert ContentSummary(reading(*phrase), name="x.mp4").title == "Waggle dance"
+    assert ContentSummary(SILENT, name="my-first_film.v2.mp4").title == "my-first film.v2"
 
 
 def test_the_trace_itself_can_fail() -> None:

@@ -14,15 +14,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.datastructures import QueryParams
 
-from pipeline.local.classing import Class, Least, fits, read_classes, read_least, shares
-from pipeline.local.filters import SIZES, TIMES, Column, listed
-from pipeline.local.finding import accepts, both, by_video, checked_filter, confidence, either, least_score
-from pipeline.local.lexicon import Match
-from pipeline.local.records import VIDEOS, Index, Video
-from pipeline.local.routes_search import read_new, read_old
-from pipeline.local.shelf import Shelf, watched
-from pipeline.local.wire import ApiError, Form, canonical
-from pipeline.local.wording import V1_2, V1_3, kinds_of, sources
+from pipeline.local.analysis.ranking.classification import Class, Least, fits, read_classes, read_least, shares
+from pipeline.local.analysis.ranking.search_hits import (
+    accepts,
+    both,
+    by_video,
+    checked_filter,
+    confidence,
+    either,
+    least_score,
+)
+from pipeline.local.api.filters import SIZES, TIMES, Column, listed
+from pipeline.local.api.model_options import V1_2, V1_3, kinds_of, sources
+from pipeline.local.api.responses import ParsedForm, canonical
+from pipeline.local.api.search import read_new, read_old
+from pipeline.local.errors import ApiError
+from pipeline.local.jobs.media_library import MediaLibrary, watched
+from pipeline.local.state.fulltext import Match
+from pipeline.local.state.tables import VIDEOS, Index, Video
 
 
 def match(video: str, kind: str, start: float, end: float, score: float) -> Match:
@@ -131,7 +140,7 @@ def test_no_body_makes_the_readers_crash(value: Any, name: str) -> None:
     text = {"index_id": "i", "query_text": "q", "filter": str(value), "page_limit": str(value)}
     for attempt in (
         lambda: read_old(body),
-        lambda: read_new(Form(text, {"search_options": [str(value)]})),
+        lambda: read_new(ParsedForm(text, {"search_options": [str(value)]})),
         lambda: accepts(checked_filter(value), VIDEO),
         lambda: read_least(value),
         lambda: read_classes({"classes": value, "options": value}, 100),
@@ -216,7 +225,7 @@ def test_youtube_addresses_are_known_by_their_video(url: str, key: str | None) -
 
 def test_the_shelf_finds_by_id_with_what_lies_beside(tmp_path: Path) -> None:
     """Bare ids come first; titles from the description or the name; English captions before others; else nothing."""
-    shelf = Shelf(tmp_path / "media")
+    shelf = MediaLibrary(tmp_path / "media")
     assert shelf.find("DXB4MApF4Lo") is None
     shelf.folder.mkdir()
     (shelf.folder / "A shot [DXB4MApF4Lo].mkv").write_bytes(b"x")
@@ -240,10 +249,10 @@ def test_the_shelf_finds_by_id_with_what_lies_beside(tmp_path: Path) -> None:
 def test_a_title_from_the_shelf_can_be_kept(tmp_path: Path) -> None:
     """Half a character, of a name that is not UTF-8 or of a text that was cut, is replaced: no database takes it."""
     (tmp_path / os.fsdecode(b"Caf\xe9 [DXB4MApF4Lo].mp4")).write_bytes(b"x")
-    named = Shelf(tmp_path).find("DXB4MApF4Lo")
+    named = MediaLibrary(tmp_path).find("DXB4MApF4Lo")
     (tmp_path / "nhY1s6CZziE.mp4").write_bytes(b"x")
     (tmp_path / "nhY1s6CZziE.info.json").write_text('{"title": "cut \\ud83d"}')
-    described = Shelf(tmp_path).find("nhY1s6CZziE")
+    described = MediaLibrary(tmp_path).find("nhY1s6CZziE")
     assert [held.title for held in (named, described) if held is not None] == ["Caf?", "cut ?"]
 
 

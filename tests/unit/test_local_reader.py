@@ -11,11 +11,11 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.local.demo import make_demo, make_slides
-from pipeline.local.evidence import CAPTIONS_GIVEN, HEADING, Reading
-from pipeline.local.media import large_frames
-from pipeline.local.ocr import Ocr
-from pipeline.local.reader import Unreadable, probe, read
+from pipeline.local.analysis.evidence import CAPTIONS_GIVEN, HEADING, ExtractedContent
+from pipeline.local.analysis.extract.media import large_frames
+from pipeline.local.analysis.extract.reader import UnreadableMedia, probe, read
+from pipeline.local.analysis.plugins.ocr import Ocr
+from pipeline.local.demo.videos import make_demo, make_slides
 from tests.unit.local_video import film, noise
 
 CUES = [(0.5, 2.0, "The sea rises twice a day."), (3.2, 5.0, "The Moon pulls it.")]
@@ -109,7 +109,7 @@ def test_what_was_not_looked_at_is_noted(tmp_path: Path) -> None:
 def test_a_reading_survives_json(deck: Path) -> None:
     """as_json, JSON text and from_json give the same value back."""
     reading = read(deck, ocr=blind())
-    assert Reading.from_json(json.loads(json.dumps(reading.as_json()))) == reading
+    assert ExtractedContent.from_json(json.loads(json.dumps(reading.as_json()))) == reading
 
 
 def test_foreign_json_is_refused(deck: Path) -> None:
@@ -117,7 +117,7 @@ def test_foreign_json_is_refused(deck: Path) -> None:
     data = json.loads(json.dumps(read(deck, ocr=blind()).as_json()))
     data["evidence"][0]["kind"] = "smell"
     with pytest.raises(ValueError, match="smell"):
-        Reading.from_json(data)
+        ExtractedContent.from_json(data)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a video at all", b"\x00" * 5000])
@@ -126,7 +126,7 @@ def test_files_that_are_no_video_are_refused(tmp_path: Path, content: bytes) -> 
     path = tmp_path / "broken.mp4"
     path.write_bytes(content)
     for look in (probe, read):
-        with pytest.raises(Unreadable) as caught:
+        with pytest.raises(UnreadableMedia) as caught:
             look(path)
         assert caught.value.message
         assert str(tmp_path) not in caught.value.message
@@ -134,7 +134,7 @@ def test_files_that_are_no_video_are_refused(tmp_path: Path, content: bytes) -> 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     """No file is unreadable, not a traceback."""
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableMedia):
         read(tmp_path / "nowhere.mp4")
 
 

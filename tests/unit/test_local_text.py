@@ -6,11 +6,11 @@ from itertools import pairwise
 
 import pytest
 
-from pipeline.local.chapters import by_marks, by_shots, by_slides, by_words, nearest
-from pipeline.local.evidence import CHAPTER_MARKS, HEADING, Evidence, Shot
-from pipeline.local.names import kind_of, parts
-from pipeline.local.prompts import Count, about, count_of, request
-from pipeline.local.text import centrality, key_phrases, sentences, stem, stems
+from pipeline.local.analysis.answer.prompt_hints import Count, about, count_of, request
+from pipeline.local.analysis.answer.property_names import kind_of, parts
+from pipeline.local.analysis.evidence import CHAPTER_MARKS, HEADING, Evidence, Shot
+from pipeline.local.analysis.text.chapters import by_marks, by_shots, by_slides, by_words, nearest
+from pipeline.local.analysis.text.sentences import centrality, key_phrases, sentences, stem, stems
 
 
 def cues(*texts: str, each: float = 2.0, gap: float = 0.0) -> list[Evidence]:

@@ -14,8 +14,8 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import log
-from pipeline.log import Redactor
+from pipeline.core import log
+from pipeline.core.log import Redactor
 
 KEY = "tlk_0123456789"
 

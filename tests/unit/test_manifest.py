@@ -12,31 +12,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ports import Line
-from pipeline.source.lines import LONGEST
-from pipeline.source.manifest import read_lines
+from pipeline.ports.source import ManifestLine
+from pipeline.source.manifest.lines import LONGEST
+from pipeline.source.manifest.reader import read_lines
 from pipeline.views import BadLine
 from tests.films import film
 
 JOBS = {"gist", "chapters"}
 
 
-def read(*sources: str, cwd: Path, stdin: bytes = b"") -> list[Line | BadLine]:
+def read(*sources: str, cwd: Path, stdin: bytes = b"") -> list[ManifestLine | BadLine]:
     """Read everything, with the two jobs that these tests know."""
     return list(read_lines(sources, stdin=io.BytesIO(stdin), cwd=cwd, known_job=JOBS.__contains__))
 
 
-def codes(found: list[Line | BadLine]) -> list[str]:
+def codes(found: list[ManifestLine | BadLine]) -> list[str]:
     """Return the trouble codes of the bad lines."""
     return [entry.trouble.code for entry in found if isinstance(entry, BadLine)]
 
 
-def sources(found: list[Line | BadLine]) -> list[str]:
+def sources(found: list[ManifestLine | BadLine]) -> list[str]:
     """Return the sources of the good lines."""
-    return [entry.source for entry in found if isinstance(entry, Line)]
+    return [entry.source for entry in found if isinstance(entry, ManifestLine)]
 
 
-def one(found: list[Line | BadLine]) -> Any:
+def one(found: list[ManifestLine | BadLine]) -> Any:
     """Return the only entry."""
     assert len(found) == 1
     return found[0]
@@ -71,7 +71,7 @@ def test_csv_columns_become_fields(tmp_path: Path) -> None:
         "b.mp4\n"
     )
     first, second = read("list.csv", cwd=tmp_path)
-    assert isinstance(first, Line)
+    assert isinstance(first, ManifestLine)
     assert (first.id, first.title, first.tags, first.jobs) == (
         "7",
         'A, "the" film',
@@ -80,7 +80,7 @@ def test_csv_columns_become_fields(tmp_path: Path) -> None:
     )
     assert first.prompt == "Who?\nWhy?"
     assert first.metadata == {"lang": "en", "n": "2", "season": "3"}
-    assert isinstance(second, Line)
+    assert isinstance(second, ManifestLine)
     assert (second.place, second.source) == ("list.csv:4", f"{tmp_path}/b.mp4")
 
 
@@ -256,7 +256,7 @@ def test_a_large_manifest_needs_no_more_memory_than_a_small_one(tmp_path: Path, 
     next(lines)
     tracemalloc.start()
     try:
-        count = sum(isinstance(line, Line) for line in lines)
+        count = sum(isinstance(line, ManifestLine) for line in lines)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -280,4 +280,4 @@ def test_any_bytes_are_read_without_raising(
         (folder / f"list.{ending}").write_bytes(content)
     for entry in read(name, cwd=folder, stdin=content):
         assert entry.place
-        assert entry.source if isinstance(entry, Line) else entry.trouble.remedy
+        assert entry.source if isinstance(entry, ManifestLine) else entry.trouble.remedy

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import Sources
-from pipeline.ports import Item, Line
-from pipeline.source.expand import expand
+from pipeline.config.settings import SourcesSection
+from pipeline.ports.source import Item, ManifestLine
+from pipeline.source.manifest.expand import expand
 from pipeline.views import BadLine
 
 
@@ -23,11 +23,11 @@ def tree(root: Path, *names: str) -> None:
 
 def names(root: Path, source: str, ours: tuple[Path, ...] = ()) -> list[str]:
     """Return the paths of the items of a source below ``root``, relative to it, in order; bad lines by their code."""
-    found = expand(Line(source=str(root / source), place="list.txt:3"), ours=ours)
+    found = expand(ManifestLine(source=str(root / source), place="list.txt:3"), ours=ours)
     return [Path(e.locator).relative_to(root).as_posix() if isinstance(e, Item) else e.trouble.code for e in found]
 
 
-def code(line: Line, sources: Sources | None = None) -> str:
+def code(line: ManifestLine, sources: SourcesSection | None = None) -> str:
     """Return the code of the only entry, a bad line in its place with a remedy."""
     found = list(expand(line, sources))
     assert len(found) == 1
@@ -106,7 +106,7 @@ def test_a_recursive_glob_does_not_follow_links(tmp_path: Path) -> None:
 def test_a_file_keeps_the_wishes_of_its_line(tmp_path: Path) -> None:
     """The item carries the line's jobs and title, the absolute path and the key made of it."""
     tree(tmp_path, "odd.name")
-    line = Line(source=f"{tmp_path}/x/../odd.name", title="T", jobs=("gist",))
+    line = ManifestLine(source=f"{tmp_path}/x/../odd.name", title="T", jobs=("gist",))
     (tmp_path / "x").mkdir()
     item = next(iter(expand(line)))
     assert item == Item(
@@ -123,32 +123,34 @@ def test_every_kind_of_useless_line_has_its_own_code(tmp_path: Path) -> None:
         "x" * 300: "path_unreadable", "films/a.mp4/b.mp4": "file_missing",
     }  # fmt: skip
     for source, expected in cases.items():
-        assert code(Line(source=str(tmp_path / source), place="p:1")) == expected
+        assert code(ManifestLine(source=str(tmp_path / source), place="p:1")) == expected
     for source, expected in {
         "https://youtu.be/short": "youtube_bad_id",
         "https://www.youtube.com/results?search_query=x": "youtube_page",
         "http://10.0.0.1/a.mp4": "private_url",
         "rtsp://example.com/live": "unsupported_url",
     }.items():
-        assert code(Line(source=source, place="p:1")) == expected
+        assert code(ManifestLine(source=source, place="p:1")) == expected
 
 
 def test_one_title_for_a_whole_folder_is_refused(tmp_path: Path) -> None:
     """An id or a title for many videos at once would name none of them."""
     tree(tmp_path, "films/a.mp4", "films/b.mp4")
-    assert code(Line(source=str(tmp_path / "films"), id="7", place="p:1")) == "one_name_many_videos"
-    assert code(Line(source=str(tmp_path / "films/*"), title="T", place="p:1")) == "one_name_many_videos"
+    assert code(ManifestLine(source=str(tmp_path / "films"), id="7", place="p:1")) == "one_name_many_videos"
+    assert code(ManifestLine(source=str(tmp_path / "films/*"), title="T", place="p:1")) == "one_name_many_videos"
 
 
 def test_a_direct_link_is_an_item(tmp_path: Path) -> None:
     """The locator is what is fetched; the key has no signature in it."""
-    line = Line(source="HTTPS://Example.com/a.mp4?Signature=s&Expires=1#x")
+    line = ManifestLine(source="HTTPS://Example.com/a.mp4?Signature=s&Expires=1#x")
     item = next(iter(expand(line)))
     assert isinstance(item, Item)
     assert (item.key, item.kind, item.locator) == (
         "url:https://example.com/a.mp4", "url", "https://example.com/a.mp4?Signature=s&Expires=1"
     )  # fmt: skip
-    allowed = next(iter(expand(Line(source="http://127.0.0.1:1/a.mp4"), Sources(allow_private_urls=True))))
+    allowed = next(
+        iter(expand(ManifestLine(source="http://127.0.0.1:1/a.mp4"), SourcesSection(allow_private_urls=True)))
+    )
     assert isinstance(allowed, Item)
 
 
@@ -174,14 +176,14 @@ def test_videos_and_lists_of_youtube_are_items_of_their_own(tmp_path: Path) -> N
     """An address, a bare id, a playlist: each gives one item under its canonical key; a list takes no title."""
     video = "dQw4w9WgXcQ"
     for source in (f"https://youtu.be/{video}?t=3", video):
-        (found,) = expand(Line(source, "here"))
+        (found,) = expand(ManifestLine(source, "here"))
         assert isinstance(found, Item)
         assert (found.kind, found.key) == ("youtube", f"youtube:video:{video}")
         assert found.locator == f"https://www.youtube.com/watch?v={video}"
-    (listed,) = expand(Line("https://www.youtube.com/@Name", "here"))
+    (listed,) = expand(ManifestLine("https://www.youtube.com/@Name", "here"))
     assert isinstance(listed, Item)
     assert (listed.kind, listed.key) == ("youtube_list", "youtube:handle:@name")
-    (bad,) = expand(Line("https://www.youtube.com/@Name", "here", title="All of it"))
+    (bad,) = expand(ManifestLine("https://www.youtube.com/@Name", "here", title="All of it"))
     assert isinstance(bad, BadLine)
     assert bad.trouble.code == "one_name_many_videos"
 
@@ -207,7 +209,7 @@ def test_results_beside_the_videos_hide_none(tmp_path: Path) -> None:
 
 def test_a_bare_handle_is_told_how_channels_are_named(tmp_path: Path) -> None:
     """It could as well be a file, so it is not guessed at."""
-    (found,) = expand(Line(source=str(tmp_path / "@nasa"), place="argument 1"))
+    (found,) = expand(ManifestLine(source=str(tmp_path / "@nasa"), place="argument 1"))
     assert isinstance(found, BadLine)
     assert found.trouble.code == "file_missing"
     assert found.trouble.remedy.endswith("; a channel is named youtube.com/@nasa")

@@ -10,16 +10,16 @@ import anyio
 import httpx
 import pytest
 
-from pipeline.app.downloads import asking
-from pipeline.app.fetching import Patient
-from pipeline.app.memory import Nowhere
-from pipeline.app.platforms import opened
-from pipeline.app.serving import platform
-from pipeline.clock import SystemClock
-from pipeline.config import Settings
-from pipeline.errors import Permanent, ReelmillError, Throttled, Transient
+from pipeline.app.operator.serve import platform
+from pipeline.app.wiring.downloads import asking
+from pipeline.app.wiring.embedded_fetch import Patient
+from pipeline.app.wiring.journals import NullJournal
+from pipeline.app.wiring.platform import opened
+from pipeline.config.settings import Settings
+from pipeline.core.clock import SystemClock
+from pipeline.core.errors import Permanent, ReelmillError, Throttled, Transient
 from pipeline.local.platform import LocalPlatform
-from pipeline.ports import Item, MediaFacts
+from pipeline.ports.source import Item, MediaFacts
 
 V = "dQw4w9WgXcQ"
 
@@ -54,8 +54,8 @@ async def test_only_runs_on_v1_2_fetch_behind_the_embedded_platform(
     monkeypatch.setattr("pipeline.local.platform.LocalPlatform", Seen)
     settings, clock, rng = settings_of(tmp_path, api), SystemClock(), Random(1)
     async with (
-        asking(settings, Nowhere(), clock, rng) as asker,
-        opened(settings, Nowhere(), clock, rng, asker=asker if fetches else None),
+        asking(settings, NullJournal(), clock, rng) as asker,
+        opened(settings, NullJournal(), clock, rng, asker=asker if fetches else None),
     ):
         pass
     assert given == [expected]

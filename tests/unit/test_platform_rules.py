@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.datastructures import QueryParams
 
-from pipeline.errors import ConfigError
-from pipeline.local.asks import read_sync, read_task
-from pipeline.local.faults import Faults, Script, read_faults
-from pipeline.local.limits import Limits
-from pipeline.local.subset import check_schema
-from pipeline.local.wire import ApiError, Page, error_body, flag, metadata_of, new_id
+from pipeline.core.errors import ConfigError
+from pipeline.local.api.faults import Faults, FaultScript, read_faults
+from pipeline.local.api.responses import PageRequest, error_body, flag, metadata_of, new_id
+from pipeline.local.api.v1_3.requests import read_sync, read_task
+from pipeline.local.api.v1_3.schema_profile import check_schema
+from pipeline.local.errors import ApiError
+from pipeline.local.limits import PlatformLimits
 
 GOOD: list[dict[str, Any]] = [
     {"type": "object", "properties": {"a": {"type": "string", "pattern": "^x", "description": "d"}}, "required": ["a"]},
@@ -115,7 +116,7 @@ def _refusal(attempt: Callable[[], object]) -> int | None:
 
 def hits(rule: dict[str, Any], requests: int, seed: int = 0) -> list[int]:
     """Return which of so many equal requests a rule hits, counted from 1."""
-    script = Script(Faults.of([rule], seed))
+    script = FaultScript(Faults.of([rule], seed))
     return [number for number in range(1, requests + 1) if script.decide("GET", "/v1.3/assets")]
 
 
@@ -127,7 +128,7 @@ def test_rules_choose_their_requests() -> None:
     assert hits({**rule, "every": 2}, 5) == [2, 4]
     assert hits({**rule, "every": 2, "times": 1}, 5) == [2]
     assert hits({**rule, "times": 2}, 5) == [1, 2]
-    script = Script(Faults.of([{**rule, "nth": 1}]))
+    script = FaultScript(Faults.of([{**rule, "nth": 1}]))
     assert script.decide("POST", "/v1.3/assets") == []
     assert len(script.decide("GET", "/v1.3/assets")) == 1
 
@@ -170,7 +171,7 @@ def test_a_fault_script_is_read_from_a_file(tmp_path: Path) -> None:
 )
 def test_picture_sizes_have_their_edges(size: tuple[int, int], code: str | None) -> None:
     """360 to 5184x2160 in either direction, at most 2.4 to 1."""
-    fault = Limits().picture_fault(*size)
+    fault = PlatformLimits().picture_fault(*size)
     assert (fault[0] if fault else None) == code
 
 
@@ -190,15 +191,15 @@ def test_picture_sizes_have_their_edges(size: tuple[int, int], code: str | None)
 )
 def test_durations_have_their_edges(seconds: float, window: float | None, sync: bool, code: str | None) -> None:
     """An hour at once, two hours as a task, four where a window of two is asked for."""
-    fault = Limits().length_fault(seconds, window, sync=sync)
+    fault = PlatformLimits().length_fault(seconds, window, sync=sync)
     assert (fault[0] if fault else None) == code
 
 
 def test_pages_and_bodies() -> None:
     """Page arithmetic, the five error shapes, truth values as text, ids of 24 hex characters."""
-    page = Page.of(QueryParams("page=3&page_limit=20"))
+    page = PageRequest.of(QueryParams("page=3&page_limit=20"))
     assert (page.offset, page.info(41)["total_page"]) == (40, 3)
-    assert Page().info(0)["total_page"] == 0
+    assert PageRequest().info(0)["total_page"] == 0
     assert json.loads(error_body("nested", "c", "m", {"d": 1})) == {
         "error": {"code": "c", "message": "m", "details": {"d": 1}}
     }

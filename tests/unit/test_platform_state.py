@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import Busy, ConfigError, StoreError
-from pipeline.local.ledger import Entry, enter, entries
-from pipeline.local.state import State
+from pipeline.core.errors import Busy, ConfigError, StoreError
+from pipeline.local.state.database import PlatformDatabase
+from pipeline.local.state.ledger import LedgerEntry, enter, entries
 
 
-def note(key: str) -> Entry:
+def note(key: str) -> LedgerEntry:
     """Return an entry with this key."""
-    return Entry(1.0, "POST", "/x", "asset_created", "id", key)
+    return LedgerEntry(1.0, "POST", "/x", "asset_created", "id", key)
 
 
 @pytest.mark.asyncio
 async def test_work_that_fails_is_undone_alone(tmp_path: Path) -> None:
     """Of many changes that share a commit, the failing ones leave nothing and raise what they raised."""
-    state = State(tmp_path)
+    state = PlatformDatabase(tmp_path)
     await state.open()
 
     def work(number: int, db: sqlite3.Connection) -> int:
@@ -42,7 +42,7 @@ async def test_work_that_fails_is_undone_alone(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_a_cancelled_caller_leaves_its_change_whole(tmp_path: Path) -> None:
     """A change that was begun is carried out although nobody waits for it any more."""
-    state = State(tmp_path)
+    state = PlatformDatabase(tmp_path)
     await state.open()
     task = asyncio.create_task(state.change(lambda db: enter(db, note("mine"))))
     await asyncio.sleep(0)
@@ -56,7 +56,7 @@ async def test_a_cancelled_caller_leaves_its_change_whole(tmp_path: Path) -> Non
 @pytest.mark.asyncio
 async def test_a_closed_memory_says_so(tmp_path: Path) -> None:
     """After closing, every change and look is a StoreError, and closing again is harmless."""
-    state = State(tmp_path)
+    state = PlatformDatabase(tmp_path)
     await state.open()
     await state.aclose()
     await state.aclose()
@@ -71,12 +71,12 @@ async def test_a_folder_that_cannot_be_used_is_named_with_the_key_that_moves_it(
     """A file in its place, or another platform in it: one sentence, and the setting that there really is."""
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="file/platform: the local platform's folder cannot be used") as refused:
-        await State(tmp_path / "file" / "platform").open()
+        await PlatformDatabase(tmp_path / "file" / "platform").open()
     assert "[platform] state" in refused.value.trouble.remedy
-    state = State(tmp_path / "shared")
+    state = PlatformDatabase(tmp_path / "shared")
     await state.open()
     with pytest.raises(Busy) as busy:
-        await State(tmp_path / "shared").open()
+        await PlatformDatabase(tmp_path / "shared").open()
     assert "[platform] state" in busy.value.trouble.remedy
     await state.aclose()
 
@@ -87,7 +87,7 @@ async def test_what_the_disk_does_is_told_as_such(tmp_path: Path) -> None:
 
     Raw, it would end the embedded platform, and the run would wait for it for a day.
     """
-    state = State(tmp_path)
+    state = PlatformDatabase(tmp_path)
     await state.open()
     for ask in (state.look, state.change):
         with pytest.raises(StoreError, match="cannot be used"):

@@ -15,10 +15,10 @@ import structlog
 from rich.text import Text
 
 import pipeline
-from pipeline import errors
 from pipeline.__main__ import main
-from pipeline.config import Settings
-from pipeline.model import Lane, State, Task, Trouble
+from pipeline.config.settings import Settings
+from pipeline.core import errors
+from pipeline.core.model import Lane, State, Task, Trouble
 from pipeline.present.terminal import guard, rendered
 from pipeline.views import BadLine, Finding, ItemView, Plan, Reopened, RunReport, StatusView
 
@@ -442,7 +442,7 @@ def test_the_demo_offers_as_many_videos_as_it_can_make() -> None:
     from typer.main import get_command
 
     from pipeline.cli import app
-    from pipeline.local.demo import SCRIPTS
+    from pipeline.local.demo.videos import SCRIPTS
 
     command: Any = get_command(app)
     (count,) = (param for param in command.commands["demo"].params if param.name == "count")

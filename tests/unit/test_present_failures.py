@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipeline import errors
-from pipeline.errors import (
+from pipeline.core import errors
+from pipeline.core.errors import (
     Busy,
     ConfigError,
     InputError,
@@ -20,8 +20,8 @@ from pipeline.errors import (
     StoreError,
     Transient,
 )
-from pipeline.exitcodes import MEANING, ExitCode, meaning
-from pipeline.present.failures import failure_of
+from pipeline.core.exit_codes import MEANING, ExitCode, meaning
+from pipeline.present.exit_messages import failure_of
 
 
 @pytest.mark.parametrize(

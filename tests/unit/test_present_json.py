@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from pipeline import model, views
-from pipeline.model import Lane, Lease, Result, State, Task, Trouble
-from pipeline.present.jsonable import TIMES, dumps, jsonable
+from pipeline import views
+from pipeline.core import model
+from pipeline.core.model import Lane, Lease, Result, State, Task, Trouble
+from pipeline.present.json_data import TIMES, dumps, jsonable
 from pipeline.views import BadLine, RunReport, StatusView
 
 #: Float fields that are not points in time: durations, amounts, rates.

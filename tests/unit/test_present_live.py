@@ -8,7 +8,7 @@ import io
 import pytest
 from rich.console import Console
 
-from pipeline.errors import NeedsOperator
+from pipeline.core.errors import NeedsOperator
 from pipeline.present import live
 from pipeline.views import LaneView, Snapshot
 
@@ -105,7 +105,7 @@ async def test_a_terminal_that_goes_away_ends_the_display_only(after: int) -> No
 @pytest.mark.asyncio
 async def test_a_bug_in_the_display_is_logged_and_ends_the_display_only(capsys: pytest.CaptureFixture[str]) -> None:
     """A snapshot that cannot be made is reported with its traceback; the run never hears of it."""
-    from pipeline import log
+    from pipeline.core import log
 
     def bad() -> Snapshot:
         raise ZeroDivisionError("rate")

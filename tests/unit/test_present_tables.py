@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import RenderableType
 
-from pipeline.config import load
-from pipeline.model import Lane, Parked, Result, Spend, State, Task, Trouble
-from pipeline.present import tables, words
+from pipeline.config.settings import load
+from pipeline.core.model import Lane, Parked, Result, Spend, State, Task, Trouble
+from pipeline.present import messages, tables
 from pipeline.present.progress import board
 from pipeline.present.terminal import rendered
 from pipeline.views import BadLine, Finding, ItemView, LaneView, Plan, PlanRow, RunReport, Snapshot, StatusView
@@ -253,7 +253,7 @@ def test_hostile_words_do_nothing_in_any_view(shown: RenderableType, width: int)
 def test_config_check_says_what_is_in_force_and_never_the_key() -> None:
     """The key is only said to be there."""
     settings = load(None, env={"TWELVELABS_API_KEY": "tlk_very_secret"}, flags={"budget": {"max_usd_per_run": 2}})
-    shown = dict(words.settings(settings))
+    shown = dict(messages.settings(settings))
     assert (shown["api key"], shown["platform"], shown["budget"]) == (
         "set", "twelvelabs (v1.3, pegasus1.5)", "$2.00 per run",
     )  # fmt: skip
@@ -262,7 +262,7 @@ def test_config_check_says_what_is_in_force_and_never_the_key() -> None:
 
 def test_the_platform_prints_lines_that_a_shell_takes() -> None:
     """Quoted as a shell needs it."""
-    assert words.serving("http://h:1", "a b").splitlines()[1:] == [
+    assert messages.serving("http://h:1", "a b").splitlines()[1:] == [
         "export REELMILL_PROVIDER__BASE_URL=http://h:1",
         "export TWELVELABS_API_KEY='a b'",
     ]
@@ -270,7 +270,7 @@ def test_the_platform_prints_lines_that_a_shell_takes() -> None:
 
 def test_the_demo_says_where_to_look() -> None:
     """Videos, results, and the next thing to type."""
-    said = words.demo_results([Path("d/videos/a.mp4"), Path("d/videos/b.mp4")], Path("d/out"))
+    said = messages.demo_results([Path("d/videos/a.mp4"), Path("d/videos/b.mp4")], Path("d/out"))
     assert "made 2 videos in d/videos" in said
     assert "look into d/out" in said
-    assert "reelmill run" in words.demo_results([], Path("out"))
+    assert "reelmill run" in messages.demo_results([], Path("out"))

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from pipeline.present import text
-from pipeline.present.text import ASCII, clean, fit, money, size, span, when
+from pipeline.present import formatting
+from pipeline.present.formatting import ASCII, clean, fit, money, size, span, when
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:
     """What the documentation shows is what the functions return."""
-    found = doctest.testmod(text)
+    found = doctest.testmod(formatting)
     assert found.failed == 0
     assert found.attempted >= 8
 

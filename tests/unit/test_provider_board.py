@@ -9,10 +9,10 @@ from typing import Any
 import anyio
 import pytest
 
-from pipeline.errors import Permanent, Transient
-from pipeline.ports import AnalysisStatus, MediaStatus
-from pipeline.provider.board import Board, ByIds, Pacer, Sweep
-from pipeline.provider.dialect import Page
+from pipeline.core.errors import Permanent, Transient
+from pipeline.ports.video_api import AnalysisStatus, MediaStatus
+from pipeline.provider.dialects.protocol import Page
+from pipeline.provider.status_board import ByIds, FilteredSweep, Pacer, StatusBoard
 from tests.virtual import VirtualClock, run_virtual
 
 
@@ -66,23 +66,23 @@ class Platform:
             return AnalysisStatus("gone")
         return AnalysisStatus("ready", "ready") if self._ready(key) else AnalysisStatus("working", self.word)
 
-    def media(self, **options: Any) -> Board[MediaStatus]:
+    def media(self, **options: Any) -> StatusBoard[MediaStatus]:
         """A board of uploads."""
         return self._board(ByIds(MediaStatus("working"), self.media_many, self.media_one, 50), **options)
 
     def analyses(
         self, words: Sequence[str] = ("queued", "pending", "processing"), **options: Any
-    ) -> Board[AnalysisStatus]:
+    ) -> StatusBoard[AnalysisStatus]:
         """A board of analyses."""
-        return self._board(Sweep(AnalysisStatus("working"), self.page_of, self.analysis_one, words), **options)
+        return self._board(FilteredSweep(AnalysisStatus("working"), self.page_of, self.analysis_one, words), **options)
 
-    def _board(self, lister: Any, **options: Any) -> Board[Any]:
+    def _board(self, lister: Any, **options: Any) -> StatusBoard[Any]:
         options = {"first": 2.0, "spacing": 10.0, "settle": 30.0, **options}
         pacer = options.pop("pacer", None) or Pacer(60, 10.0, self.clock)
-        return Board(lister, pacer, self.clock, **options)
+        return StatusBoard(lister, pacer, self.clock, **options)
 
 
-async def wait_for(board: Board[Any], clock: VirtualClock, key: str, ended: dict[str, tuple[str, float]]) -> int:
+async def wait_for(board: StatusBoard[Any], clock: VirtualClock, key: str, ended: dict[str, tuple[str, float]]) -> int:
     """Look as the engine does, until it is over; return how often."""
     looks = 0
     while True:
@@ -107,7 +107,7 @@ def test_a_thousand_in_flight_cost_sixty_list_requests_a_minute(kind: str) -> No
     async def work() -> None:
         clock = VirtualClock()
         platform, rng = Platform(clock), Random(4)
-        board: Board[Any] = platform.media() if kind == "media" else platform.analyses()
+        board: StatusBoard[Any] = platform.media() if kind == "media" else platform.analyses()
         platform.ready_at = {f"id{number}": rng.uniform(60, 600) for number in range(1000)}
         ended: dict[str, tuple[str, float]] = {}
         looks = list[int]()
@@ -137,7 +137,7 @@ def test_both_boards_together_keep_the_limit() -> None:
         clock = VirtualClock()
         platform, rng = Platform(clock), Random(5)
         pacer = Pacer(60, 10.0, clock)
-        boards: list[Board[Any]] = [platform.media(pacer=pacer), platform.analyses(pacer=pacer)]
+        boards: list[StatusBoard[Any]] = [platform.media(pacer=pacer), platform.analyses(pacer=pacer)]
         platform.ready_at = {f"id{number}": rng.uniform(60, 400) for number in range(1000)}
         ended: dict[str, tuple[str, float]] = {}
         async with anyio.create_task_group() as group:
@@ -158,7 +158,7 @@ def test_a_single_short_task_is_not_slowed(kind: str) -> None:
         platform = Platform(clock, delay=0.001)
         pacer = Pacer(6000, 2.0, clock)
         options: dict[str, Any] = {"pacer": pacer, "first": 0.2, "spacing": 2.0, "settle": 0.0}
-        board: Board[Any] = platform.media(**options) if kind == "media" else platform.analyses(**options)
+        board: StatusBoard[Any] = platform.media(**options) if kind == "media" else platform.analyses(**options)
         platform.ready_at = {"only": 1.5}
         ended: dict[str, tuple[str, float]] = {}
         await wait_for(board, clock, "only", ended)

@@ -13,13 +13,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from pipeline.catalog import Catalog, ClassSpec, IndexSpec, Listing, Query, Sorting
-from pipeline.clock import SystemClock
-from pipeline.config import Settings
-from pipeline.errors import Ambiguous, ConfigError, InputError, NeedsOperator, Permanent, ReelmillError, Transient
-from pipeline.ports import NewUpload, Question
+from pipeline.config.settings import Settings
+from pipeline.core.clock import SystemClock
+from pipeline.core.errors import Ambiguous, ConfigError, InputError, NeedsOperator, Permanent, ReelmillError, Transient
+from pipeline.ports.index_api import ClassSpec, IndexApi, IndexListing, IndexSpec, Query, Sorting
+from pipeline.ports.video_api import NewUpload, Question
 from pipeline.provider.client import TwelveLabs, open_api
-from pipeline.provider.limits import Unlimited
+from pipeline.provider.http.rate_limits import Unlimited
 from tests.unit.test_index_dialects import INDEX, VIDEO, index
 from tests.unit.test_provider_http import Script, client, ours, reply, scripted
 
@@ -27,7 +27,7 @@ APIS = pytest.mark.parametrize("api", ["v1.2", "v1.3"])
 
 
 @asynccontextmanager
-async def spoken(api: str, *answers: bytes | None) -> AsyncIterator[tuple[Catalog, Script]]:
+async def spoken(api: str, *answers: bytes | None) -> AsyncIterator[tuple[IndexApi, Script]]:
     """A catalog of this dialect and a server that answers so."""
     async with scripted(*answers) as script, client(script.port, api=api) as provider:
         yield provider.catalog, script
@@ -58,7 +58,7 @@ async def test_lists_are_read_to_their_end(api: str) -> None:
         page([], 3, 3),
     ]
     async with spoken(api, *pages) as (catalog, script):
-        assert [each.id[0] async for each in catalog.indexes(Listing(name="films"))] == ["1", "3"]
+        assert [each.id[0] async for each in catalog.indexes(IndexListing(name="films"))] == ["1", "3"]
         assert [asked(script, number)[2]["page"] for number in range(len(script.heard))] == ["1", "2", "3"]
         assert asked(script)[:2] == ("GET", f"/{api}/indexes")
 

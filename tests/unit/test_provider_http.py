@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.clock import SystemClock
-from pipeline.config import Settings
-from pipeline.errors import (
+from pipeline.config.settings import Settings
+from pipeline.core.clock import SystemClock
+from pipeline.core.errors import (
     Ambiguous,
     ConfigError,
     InputError,
@@ -26,11 +26,11 @@ from pipeline.errors import (
     Throttled,
     Transient,
 )
-from pipeline.ports import NewUpload, Question
+from pipeline.ports.video_api import NewUpload, Question
 from pipeline.provider.client import TwelveLabs, open_api
-from pipeline.provider.dialect import FileRange, Request
-from pipeline.provider.limits import Unlimited
-from pipeline.provider.transport import Transport
+from pipeline.provider.dialects.protocol import FileRange, Request
+from pipeline.provider.http.rate_limits import Unlimited
+from pipeline.provider.http.transport import Transport
 
 KEY = "tlk_a-very-secret-key"
 WISH = Question("key-1", "a" * 24, "What?", None, 1024, 0.2, "pegasus1.5")

@@ -8,10 +8,10 @@ from random import Random
 import anyio
 import pytest
 
-from pipeline.errors import Transient
-from pipeline.ports import MediaStatus
-from pipeline.provider.board import Board, Newest, Pacer
-from pipeline.provider.dialect import Page
+from pipeline.core.errors import Transient
+from pipeline.ports.video_api import MediaStatus
+from pipeline.provider.dialects.protocol import Page
+from pipeline.provider.status_board import NewestFirst, Pacer, StatusBoard
 from tests.virtual import VirtualClock, run_virtual
 
 PAGE = 50
@@ -50,17 +50,19 @@ class Tasks:
         await self.clock.sleep(0.1)
         return self.status(key, listed=False) if key in self.ends else MediaStatus("gone")
 
-    def board(self, **options: float) -> Board[MediaStatus]:
+    def board(self, **options: float) -> StatusBoard[MediaStatus]:
         """A board over this list."""
-        lister = Newest(
+        lister = NewestFirst(
             MediaStatus("working"), self.page, self.one,
             lambda status: status.state != "ready" or "video_id" in status.facts, PAGE,
         )  # fmt: skip
         waits = {"first": 2.0, "spacing": 10.0, "settle": 0.0, **options}
-        return Board(lister, Pacer(60, 10.0, self.clock), self.clock, **waits, advice=lambda status: status.look_again)
+        return StatusBoard(
+            lister, Pacer(60, 10.0, self.clock), self.clock, **waits, advice=lambda status: status.look_again
+        )
 
 
-async def ended(board: Board[MediaStatus], clock: VirtualClock, key: str) -> MediaStatus:
+async def ended(board: StatusBoard[MediaStatus], clock: VirtualClock, key: str) -> MediaStatus:
     """Look as the engine does, until it is over."""
     while True:
         status = await board.look(key)

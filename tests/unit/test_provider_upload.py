@@ -12,12 +12,12 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from pipeline.errors import InputError, Permanent, ReelmillError, Throttled, Transient
-from pipeline.ports import Session
-from pipeline.provider.body import Stamp, blocks
-from pipeline.provider.dialect import Request, Response
+from pipeline.core.errors import InputError, Permanent, ReelmillError, Throttled, Transient
+from pipeline.ports.video_api import UploadSession
+from pipeline.provider.dialects.protocol import Request, Response
+from pipeline.provider.dialects.v1_3.media import V13
+from pipeline.provider.http.body import Stamp, blocks
 from pipeline.provider.upload import Sender
-from pipeline.provider.v1_3 import V13
 from tests.virtual import VirtualClock, run_virtual
 
 T = TypeVar("T")
@@ -112,7 +112,7 @@ class Cloud:
             self.at_once -= 1
 
 
-SESSION = Session("u", "a", CHUNK, 24, 0.0)
+SESSION = UploadSession("u", "a", CHUNK, 24, 0.0)
 
 
 def film(folder: Path) -> Path:
@@ -122,7 +122,7 @@ def film(folder: Path) -> Path:
     return path
 
 
-def run(cloud: Cloud, path: Path, session: Session = SESSION) -> int:
+def run(cloud: Cloud, path: Path, session: UploadSession = SESSION) -> int:
     """Send; return the bytes confirmed. An error carries them in ``args[1:]``."""
     confirmed: list[int] = []
 
@@ -269,7 +269,7 @@ def test_another_file_is_noticed(tmp_path: Path) -> None:
     """A size that does not fit the session, or a change while sending: nothing more is reported."""
     path = film(tmp_path)
     with pytest.raises(InputError) as caught:
-        run(Cloud(VirtualClock()), path, Session("u", "a", CHUNK, 23, 0.0))
+        run(Cloud(VirtualClock()), path, UploadSession("u", "a", CHUNK, 23, 0.0))
     assert caught.value.trouble.code == "file_changed"
     cloud = Cloud(VirtualClock())
 

@@ -12,32 +12,31 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobs import JOBS
-from pipeline.config import Jobs
-from pipeline.ingest.item import as_task
-from pipeline.ingest.publish import current_results, spend_card, title_of
-from pipeline.ingest.wishes import Desk, Wish
-from pipeline.kit import Result, Spend, Task
-from pipeline.model import State
-from pipeline.ports import Item, Line
+from pipeline.config.settings import JobsSection
+from pipeline.core.model import Result, Spend, State, Task
+from pipeline.ingest.job_requests import JobPlanner, JobRequest
+from pipeline.ingest.tasks.item import as_task
+from pipeline.ingest.tasks.publish import current_results, spend_card, title_of
+from pipeline.ports.source import Item, ManifestLine
 from pipeline.sink.disk import DiskSink
-from pipeline.store.memory import MemoryDatabase
 from tests.engine.lives import Life, priced, results_of
 from tests.fakes import clips, items
+from tests.support.memory_database import MemoryDatabase
 from tests.virtual import run_virtual
 
 
 def item(locator: str = "/films/a.mp4", title: str = "", number: int = 1) -> Task:
     """Return an item's task."""
-    return replace(as_task(Item(f"file:{locator}", "file", locator, Line(locator, title=title))), id=number)
+    return replace(as_task(Item(f"file:{locator}", "file", locator, ManifestLine(locator, title=title))), id=number)
 
 
-def wish(name: str = "gist") -> Wish:
+def wish(name: str = "gist") -> JobRequest:
     """Return a wish."""
-    (made,) = Desk(JOBS, Jobs(enabled=(name,)), []).wishes([item()])
+    (made,) = JobPlanner(JOBS, JobsSection(enabled=(name,)), []).wishes([item()])
     return made
 
 
-def answer(body: Any, made: Wish | None = None) -> tuple[Wish, Result]:
+def answer(body: Any, made: JobRequest | None = None) -> tuple[JobRequest, Result]:
     """Return a wish with its result."""
     made = made or wish()
     return made, Result("s", made.name, made.print, body, {"answer": "a"})
@@ -62,7 +61,7 @@ def answer(body: Any, made: Wish | None = None) -> tuple[Wish, Result]:
     ],
 )
 def test_the_users_title_goes_before_the_models_and_that_before_the_files(
-    tasks: list[Task], current: list[tuple[Wish, Result]], title: str
+    tasks: list[Task], current: list[tuple[JobRequest, Result]], title: str
 ) -> None:
     """And a signed address never becomes a title."""
     assert title_of(tasks, current) == title
@@ -284,7 +283,7 @@ def test_a_changed_title_is_written_and_nothing_is_asked(tmp_path: Path) -> None
 
 def test_a_folder_that_cannot_be_written_is_written_by_the_next_run(tmp_path: Path) -> None:
     """The disk refuses: the answers are safe in the database, the run says so, the next one writes them."""
-    from pipeline.errors import Permanent
+    from pipeline.core.errors import Permanent
 
     life = Life.at(tmp_path)
     paths = clips(tmp_path, 1)

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.budget.estimate import analysis_usd, pricer
-from pipeline.budget.purse import Purse
-from pipeline.config import Budget, Prices
-from pipeline.kit import Done, Lane, NewTask, Spend
-from pipeline.lifecycle import Transition
-from pipeline.model import State
-from pipeline.ports import Applied
-from pipeline.store.memory import MemoryDatabase
+from pipeline.budget.limits import SpendingLimits
+from pipeline.budget.prices import analysis_usd, pricer
+from pipeline.config.settings import BudgetSection, PricesSection
+from pipeline.core.lifecycle import Transition
+from pipeline.core.model import Lane, NewTask, Spend, State
+from pipeline.core.outcome import Done
+from pipeline.ports.store import Applied
 from tests.engine.floor import kind
+from tests.support.memory_database import MemoryDatabase
 from tests.virtual import run_virtual
 
 MIDNIGHT = 1_800_000_000.0 // 86_400 * 86_400
@@ -36,10 +36,10 @@ class Hand:
         self.at += seconds
 
 
-def purse(now: float = MIDNIGHT + 3600, **limits: float) -> tuple[Purse, Hand]:
+def purse(now: float = MIDNIGHT + 3600, **limits: float) -> tuple[SpendingLimits, Hand]:
     """Return a purse and its clock."""
     clock = Hand(now)
-    return Purse(Budget(**limits), clock), clock
+    return SpendingLimits(BudgetSection(**limits), clock), clock
 
 
 async def ledger(*spends: tuple[float, float]) -> MemoryDatabase:
@@ -49,9 +49,9 @@ async def ledger(*spends: tuple[float, float]) -> MemoryDatabase:
         return Done()
 
     database, made = MemoryDatabase(), kind("k", ("go", Lane.FETCH, never))
-    from pipeline.kit import Kinds
+    from pipeline.core.task_types import TaskTypes
 
-    await database.submit([Kinds([made]).place(NewTask("k", "a", "go"))], 0.0)
+    await database.submit([TaskTypes([made]).place(NewTask("k", "a", "go"))], 0.0)
     (task,) = await database.claim({Lane.FETCH: 1}, "me", 0.0, 60.0)
     entries = [Spend(f"s{n}", "analyze", usd, 1.0, "v", at=at) for n, (at, usd) in enumerate(spends)]
     move = Transition(State.DONE, "go", 0, 1, None, 0.0, spend=entries)
@@ -128,7 +128,7 @@ def test_no_order_of_wishes_overdraws(prices: list[float], per_run: float, per_d
 
 def test_prices_count_minutes_and_tokens() -> None:
     """The configured prices times what goes in and what may come out; our own platform is free."""
-    prices = Prices(analyze_minute=0.03, output_1000_tokens=0.01)
+    prices = PricesSection(analyze_minute=0.03, output_1000_tokens=0.01)
     assert analysis_usd(prices, 120.0, 2000) == pytest.approx(0.08)
     assert pricer(prices, free=False)(120.0, 2000) == pytest.approx(0.08)
     assert pricer(prices, free=True)(120.0, 2000) == 0.0

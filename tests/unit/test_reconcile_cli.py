@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from pipeline import errors
-from pipeline.config import Settings
-from pipeline.model import Trouble
+from pipeline.config.settings import Settings
+from pipeline.core import errors
+from pipeline.core.model import Trouble
 from pipeline.views import Agreed, Reconciled, Reconciliation
 from tests.unit.test_present_cli import House, Reelmill, reelmill
 from tests.unit.test_reconcile_present import ASSET, EMPTY, FULL, IDS, TASK

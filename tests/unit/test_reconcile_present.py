@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from pipeline.account import Holding
-from pipeline.model import Trouble
-from pipeline.present import reconcile as tables
-from pipeline.present.jsonable import dumps
+from pipeline.core.model import Trouble
+from pipeline.ports.inventory import RemoteObject
+from pipeline.present import account_tables as tables
+from pipeline.present.json_data import dumps
 from pipeline.present.terminal import rendered
 from pipeline.views import Expiring, Leftover, OpenUpload, Reconciled, Reconciliation, Vanished
 
 NOW = 1_800_000_000.0
 LONG = "a-film-with-a-very-long-name-indeed-" * 3
-ASSET = Holding("asset", "6b030b8d90941076ac0d3777", LONG + ".mp4", "sha256:1", "ready", NOW - 60)
+ASSET = RemoteObject("asset", "6b030b8d90941076ac0d3777", LONG + ".mp4", "sha256:1", "ready", NOW - 60)
 TASK = replace(ASSET, sort="analysis", id="6b030b8ad65056f066863a0c", name="rm-1-0")
 EMPTY = Reconciliation("twelvelabs/v1.3", NOW, {}, [], [], [], [], [])
 FULL = Reconciliation(

@@ -8,11 +8,11 @@ from typing import Any
 import anyio
 import pytest
 
-from pipeline.app.reconciling import _index, _price, _with_index, reconcile
-from pipeline.catalog import IndexInfo, IndexSpec
-from pipeline.clock import iso
-from pipeline.config import Settings
-from pipeline.errors import ConfigError, NeedsOperator
+from pipeline.app.account.reconcile import _index, _price, _with_index, reconcile
+from pipeline.config.settings import Settings
+from pipeline.core.clock import iso
+from pipeline.core.errors import ConfigError, NeedsOperator
+from pipeline.ports.index_api import IndexInfo, IndexSpec
 from tests.fake_catalog import FakeCatalog
 from tests.rig import settings_for
 from tests.unit.test_reconcile_present import EMPTY, NOW

@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from pipeline.account import Holding, OpenSession
-from pipeline.app.reconciling import Tidier
-from pipeline.app.surveying import Survey
-from pipeline.errors import Throttled, Transient
-from pipeline.ingest.marks import question_digest, upload_digest
-from pipeline.model import Json, Lane, NewTask, Placed, Selection, State, Task
-from pipeline.store.memory import MemoryDatabase
-from pipeline.store.register import Register
+from pipeline.app.account.reconcile import Cleanup
+from pipeline.app.account.survey import Survey
+from pipeline.core.errors import Throttled, Transient
+from pipeline.core.model import Json, Lane, NewTask, Placed, Selection, State, Task
+from pipeline.ingest.remote_names import question_digest, upload_digest
+from pipeline.ports.inventory import OpenSession, RemoteObject
+from pipeline.store.sqlite.scratch_index import ScratchIndex
 from pipeline.views import Agreed, Reconciled, Reconciliation
 from tests.conformance.store_kit import bring
 from tests.fake_account import FakeAccount
 from tests.fakes import Crash, Wreck, Wrecked
+from tests.support.memory_database import MemoryDatabase
 
 NOW = 1_800_000_000.0
 DAY = 86_400.0
@@ -45,10 +45,10 @@ def key_of(number: int) -> str:
     return f"sha256:{number:064x}"
 
 
-def upload(number: int, id_: str = "", generation: int = 0, **more: Any) -> Holding:
+def upload(number: int, id_: str = "", generation: int = 0, **more: Any) -> RemoteObject:
     """Return an asset of video ``number``."""
     name = f"film-{upload_digest(key_of(number))}-{generation}.mp4"
-    return replace(Holding("asset", id_ or f"a{number}", name, key_of(number), "ready", NOW - DAY), **more)
+    return replace(RemoteObject("asset", id_ or f"a{number}", name, key_of(number), "ready", NOW - DAY), **more)
 
 
 @dataclass
@@ -65,12 +65,12 @@ class World:
         line = {"source": f"films/{number}.mp4", "locator": f"films/{number}.mp4", "type": "file"}
         await self._bring("item", f"file:{number}", key_of(number), line, State.DONE)
 
-    async def analysis(self, number: int, state: State = State.DONE, **data: Any) -> Holding:
+    async def analysis(self, number: int, state: State = State.DONE, **data: Any) -> RemoteObject:
         """Put an analysis into the database; return what the platform has of it."""
         key = f"{key_of(number)}/q"
         known = {"media_id": f"a{number}", "task_id": f"t{number}", "wishes": [], **data}
         await self._bring("analysis", key, key_of(number), known, state)
-        return Holding("analysis", f"t{number}", f"rm-{question_digest(key)}-0", "", "ready", NOW - DAY)
+        return RemoteObject("analysis", f"t{number}", f"rm-{question_digest(key)}-0", "", "ready", NOW - DAY)
 
     async def _bring(self, kind: str, key: str, subject: str, data: Mapping[str, Json], state: State) -> None:
         await bring(self.database, state, key, kind=kind, subject=subject, data=data, lane=Lane.POLL)
@@ -84,7 +84,7 @@ class World:
         only: Sequence[str] = (), between: Any = None, **more: Any,
     ) -> Reconciled:  # fmt: skip
         """Compare and, with ``do``, carry everything out. ``between`` happens after somebody has agreed."""
-        register = Register()
+        register = ScratchIndex()
         account: Any = self.account
         if wreck is not None:
             account = Wrecked(account, wreck, "account", spared=("holdings", "sessions"))
@@ -95,7 +95,7 @@ class World:
             doomed = [*plan.orphans, *(plan.strays if strays else [])]
             if between is not None:
                 await between()
-            tidier = Tidier(survey, account, self._submit)
+            tidier = Cleanup(survey, account, self._submit)
             return await tidier.carry_out(plan, Agreed(doomed, plan.repairable) if do else Agreed())
         finally:
             register.close()
@@ -128,12 +128,12 @@ async def test_a_plan_names_what_is_left_over_in_the_order_of_deletion(tmp_path:
     held = await it.analysis(1, gen=1)
     it.account.put(
         upload(1), upload(1, "twin"), upload(2), upload(7), held,
-        Holding("asset", "x", "holiday.mp4"), Holding("analysis", "y", "theirs"),
-        Holding("indexed", "e2", upload(2).name, key_of(2), place="films", media="a2"),
-        Holding("indexed", "e7", upload(7).name, key_of(7), place="films", media="a7"),
-        Holding("indexed", "e8", upload(8).name, "", place="films", media="a8"),
-        Holding("indexed", "by hand", upload(2).name, "", place="films", media="a2"),
-        Holding("indexed", "elsewhere", upload(2).name, key_of(2), place="not ours", media="a2"),
+        RemoteObject("asset", "x", "holiday.mp4"), RemoteObject("analysis", "y", "theirs"),
+        RemoteObject("indexed", "e2", upload(2).name, key_of(2), place="films", media="a2"),
+        RemoteObject("indexed", "e7", upload(7).name, key_of(7), place="films", media="a7"),
+        RemoteObject("indexed", "e8", upload(8).name, "", place="films", media="a8"),
+        RemoteObject("indexed", "by hand", upload(2).name, "", place="films", media="a2"),
+        RemoteObject("indexed", "elsewhere", upload(2).name, key_of(2), place="not ours", media="a2"),
     )  # fmt: skip
     plan = await it.plan(places=["films"])
     assert ids(plan.orphans) == ["e2", "t1", "a2", "twin"]
@@ -152,7 +152,7 @@ async def test_deleting_takes_what_was_agreed_to_and_nothing_else(tmp_path: Path
     """Strays only where asked for; what appears after the plan stays; a second plan has nothing more to do."""
     it = world()
     await it.video(1)
-    it.account.put(upload(1), upload(1, "twin"), upload(7), Holding("asset", "x", "holiday.mp4"))
+    it.account.put(upload(1), upload(1, "twin"), upload(7), RemoteObject("asset", "x", "holiday.mp4"))
 
     async def late() -> None:
         it.account.put(upload(1, "late twin"))
@@ -241,7 +241,7 @@ async def test_a_list_that_shifts_does_not_make_anything_vanish(tmp_path: Path) 
     for number in range(150):
         await it.video(number, url="https://media.example/film.mp4")
         it.account.put(upload(number))
-    it.account.put(*(Holding("asset", f"x{number}", "holiday.mp4") for number in range(50)))
+    it.account.put(*(RemoteObject("asset", f"x{number}", "holiday.mp4") for number in range(50)))
 
     def another(sort: str, page: int) -> None:
         if (sort, page) == ("asset", 1):
@@ -299,8 +299,8 @@ async def test_it_can_die_at_every_call_and_be_repeated(tmp_path: Path) -> None:
         await it.video(1)
         await it.video(2, url="https://media.example/film.mp4")
         await it.video(3, State.CANCELLED)
-        it.account.put(upload(1), upload(1, "twin"), upload(3), upload(4), Holding("asset", "x", "holiday.mp4"))
-        it.account.put(Holding("indexed", "e3", upload(3).name, key_of(3), place="films", media="a3"))
+        it.account.put(upload(1), upload(1, "twin"), upload(3), upload(4), RemoteObject("asset", "x", "holiday.mp4"))
+        it.account.put(RemoteObject("indexed", "e3", upload(3).name, key_of(3), place="films", media="a3"))
         return it
 
     async def whole(it: World) -> Any:
@@ -357,9 +357,10 @@ async def test_the_older_api_is_compared_by_videos_and_tasks(tmp_path: Path) -> 
         )
     old = upload(1).name
     it.account.put(
-        Holding("video", "v1", "A title", place="films"), Holding("video", "v0", old, place="films"),
-        Holding("task", "t1", "A title", place="films", media="v1"), Holding("task", "t0", old, place="films", media="v0"),
-        Holding("task", "t2", "Another", place="films", media="v2"), Holding("task", "x", "Theirs", place="films"),
+        RemoteObject("video", "v1", "A title", place="films"), RemoteObject("video", "v0", old, place="films"),
+        RemoteObject("task", "t1", "A title", place="films", media="v1"),
+        RemoteObject("task", "t0", old, place="films", media="v0"),
+        RemoteObject("task", "t2", "Another", place="films", media="v2"), RemoteObject("task", "x", "Theirs", place="films"),
     )  # fmt: skip
     done = await it.process(do=True)
     assert (it.account.deleted, done.clean) == (["v0", "t0"], True)
@@ -373,7 +374,7 @@ async def test_the_older_api_is_compared_by_videos_and_tasks(tmp_path: Path) -> 
 @pytest.mark.asyncio
 async def test_the_register_keeps_the_first_key_and_every_want() -> None:
     """A word that is noted twice stays with its first owner; it is missed if anybody wanted it and it was not met."""
-    register = Register()
+    register = ScratchIndex()
     await register.note([("a", "1", False), ("b", "2", True), ("c", "3", True)])
     await register.note([("a", "9", True)])
     await register.meet(["b", "unknown"])

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.account import Holding
-from pipeline.ingest.comparing import Belief, Verdict, judge
-from pipeline.ingest.compose import question
-from pipeline.ingest.marks import agrees, question_digest, question_mark, upload_digest, upload_mark
-from pipeline.ingest.video import _name
-from pipeline.model import Lane, State, Task
+from pipeline.app.account.disposition import Disposition, LocalRecord, judge
+from pipeline.core.model import Lane, State, Task
+from pipeline.ingest.remote_names import agrees, question_digest, question_mark, upload_digest, upload_mark
+from pipeline.ingest.request_builder import question
+from pipeline.ingest.tasks.video import _name
+from pipeline.ports.inventory import RemoteObject
 
 HERE, ELSEWHERE = "twelvelabs/v1.3", "local/v1.3"
 KEY = "sha256:" + "a" * 64
@@ -32,9 +32,9 @@ def asked(generation: int = 0, key: str = f"{KEY}/q") -> str:
     return f"rm-{question_digest(key)}-{generation}"
 
 
-def asset(id_: str = "old", generation: int = 0, **more: Any) -> Holding:
+def asset(id_: str = "old", generation: int = 0, **more: Any) -> RemoteObject:
     """Return an asset that carries our mark."""
-    return replace(Holding("asset", id_, named(generation), KEY), **more)
+    return replace(RemoteObject("asset", id_, named(generation), KEY), **more)
 
 
 def video(state: State = State.DONE, **data: Any) -> Task:
@@ -80,44 +80,44 @@ def test_no_other_name_is_taken_for_ours(text: str) -> None:
 
 
 UPLOADS = [
-    (asset("x", name="film.mp4"), video(), Verdict.FOREIGN),
-    (asset("x", owner=""), video(), Verdict.FOREIGN),
-    (asset("x", owner="sha256:other"), video(), Verdict.FOREIGN),
-    (asset(), None, Verdict.STRAY),
-    (asset(), video(provider=ELSEWHERE), Verdict.STRAY),
-    (asset("present"), video(provider=ELSEWHERE), Verdict.STRAY),
-    (asset("present", 1), video(), Verdict.KEPT),
-    (asset("present", 1), video(State.FAILED), Verdict.KEPT),
-    (asset("present", 1, name="renamed by hand"), video(), Verdict.KEPT),
-    (asset("present", 1), video(State.CANCELLED), Verdict.CANCELLED),
-    (asset("reserved", 1), video(State.PENDING, media_id="", session={"asset_id": "reserved"}), Verdict.KEPT),
-    (asset("reserved", 1), video(State.CANCELLED, media_id="", session={"asset_id": "reserved"}), Verdict.CANCELLED),
-    (asset("old", 0), video(), Verdict.SUPERSEDED),
-    (asset("twin", 1), video(), Verdict.SUPERSEDED),
-    (asset("old", 0), video(State.PENDING), Verdict.SUPERSEDED),
-    (asset("lost answer", 1), video(State.PENDING), Verdict.AWAITED),
-    (asset("lost answer", 1), video(State.RUNNING), Verdict.AWAITED),
-    (asset("lost answer", 1), video(State.HELD), Verdict.AWAITED),
-    (asset("lost answer", 1), video(State.FAILED), Verdict.AWAITED),
-    (asset("lost answer", 1), video(State.CANCELLED), Verdict.CANCELLED),
-    (asset("theirs", 2), video(), Verdict.STRAY),
-    (asset("theirs", 2), video(State.CANCELLED), Verdict.STRAY),
-    (asset("theirs", 1, created=MADE - DAY), video(), Verdict.STRAY),
-    (asset("theirs", 1, created=MADE - DAY), video(State.PENDING), Verdict.STRAY),
-    (asset("present", 1, created=MADE - DAY), video(), Verdict.KEPT),
-    (asset("old", 0, created=MADE - 60), video(), Verdict.SUPERSEDED),
-    (Holding("task", "t", named(0)), video(), Verdict.SUPERSEDED),
-    (Holding("task", "t", "A title of YouTube's"), video(), Verdict.FOREIGN),
-    (Holding("task", "present", "A title of YouTube's"), video(), Verdict.KEPT),
-    (Holding("video", "answering", "A title"), video(answer_id="answering"), Verdict.KEPT),
-    (Holding("video", "answering", "A title"), video(State.CANCELLED, answer_id="answering"), Verdict.CANCELLED),
+    (asset("x", name="film.mp4"), video(), Disposition.FOREIGN),
+    (asset("x", owner=""), video(), Disposition.FOREIGN),
+    (asset("x", owner="sha256:other"), video(), Disposition.FOREIGN),
+    (asset(), None, Disposition.STRAY),
+    (asset(), video(provider=ELSEWHERE), Disposition.STRAY),
+    (asset("present"), video(provider=ELSEWHERE), Disposition.STRAY),
+    (asset("present", 1), video(), Disposition.KEPT),
+    (asset("present", 1), video(State.FAILED), Disposition.KEPT),
+    (asset("present", 1, name="renamed by hand"), video(), Disposition.KEPT),
+    (asset("present", 1), video(State.CANCELLED), Disposition.CANCELLED),
+    (asset("reserved", 1), video(State.PENDING, media_id="", session={"asset_id": "reserved"}), Disposition.KEPT),
+    (asset("reserved", 1), video(State.CANCELLED, media_id="", session={"asset_id": "reserved"}), Disposition.CANCELLED),
+    (asset("old", 0), video(), Disposition.SUPERSEDED),
+    (asset("twin", 1), video(), Disposition.SUPERSEDED),
+    (asset("old", 0), video(State.PENDING), Disposition.SUPERSEDED),
+    (asset("lost answer", 1), video(State.PENDING), Disposition.AWAITED),
+    (asset("lost answer", 1), video(State.RUNNING), Disposition.AWAITED),
+    (asset("lost answer", 1), video(State.HELD), Disposition.AWAITED),
+    (asset("lost answer", 1), video(State.FAILED), Disposition.AWAITED),
+    (asset("lost answer", 1), video(State.CANCELLED), Disposition.CANCELLED),
+    (asset("theirs", 2), video(), Disposition.STRAY),
+    (asset("theirs", 2), video(State.CANCELLED), Disposition.STRAY),
+    (asset("theirs", 1, created=MADE - DAY), video(), Disposition.STRAY),
+    (asset("theirs", 1, created=MADE - DAY), video(State.PENDING), Disposition.STRAY),
+    (asset("present", 1, created=MADE - DAY), video(), Disposition.KEPT),
+    (asset("old", 0, created=MADE - 60), video(), Disposition.SUPERSEDED),
+    (RemoteObject("task", "t", named(0)), video(), Disposition.SUPERSEDED),
+    (RemoteObject("task", "t", "A title of YouTube's"), video(), Disposition.FOREIGN),
+    (RemoteObject("task", "present", "A title of YouTube's"), video(), Disposition.KEPT),
+    (RemoteObject("video", "answering", "A title"), video(answer_id="answering"), Disposition.KEPT),
+    (RemoteObject("video", "answering", "A title"), video(State.CANCELLED, answer_id="answering"), Disposition.CANCELLED),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("holding", "known", "verdict"), UPLOADS)
-def test_uploads(holding: Holding, known: Task | None, verdict: Verdict) -> None:
+def test_uploads(holding: RemoteObject, known: Task | None, verdict: Disposition) -> None:
     """Foreign, stray, kept, awaited, superseded or cancelled: each for its own reason."""
-    belief = Belief(known) if known is not None else None
+    belief = LocalRecord(known) if known is not None else None
     assert judge(holding, belief, HERE) is verdict
 
 
@@ -125,34 +125,34 @@ def test_an_upload_that_an_unfinished_analysis_works_with_stays() -> None:
     """Even if the video has another upload by now, or was cancelled; once the analysis is over it may go."""
     for state in State:
         for known in (video(), video(State.CANCELLED)):
-            belief = Belief(known, [analysis(state, media_id="old")])
-            assert (judge(asset("old"), belief, HERE) is Verdict.KEPT) == (state in UNFINISHED), state
+            belief = LocalRecord(known, [analysis(state, media_id="old")])
+            assert (judge(asset("old"), belief, HERE) is Disposition.KEPT) == (state in UNFINISHED), state
 
 
 def test_an_item_is_cancelled_when_nothing_of_it_goes_on() -> None:
     """A done upload all of whose analyses were cancelled belongs to a cancelled item; one with a result does not."""
     stopped = [analysis(State.CANCELLED), analysis(State.CANCELLED)]
-    assert judge(asset("present", 1), Belief(video(), stopped), HERE) is Verdict.CANCELLED
-    assert judge(asset("present", 1), Belief(video(), [*stopped, analysis()]), HERE) is Verdict.KEPT
-    assert judge(asset("present", 1), Belief(video(), stopped, [indexing()]), HERE) is Verdict.KEPT
-    assert judge(asset("present", 1), Belief(video()), HERE) is Verdict.KEPT
+    assert judge(asset("present", 1), LocalRecord(video(), stopped), HERE) is Disposition.CANCELLED
+    assert judge(asset("present", 1), LocalRecord(video(), [*stopped, analysis()]), HERE) is Disposition.KEPT
+    assert judge(asset("present", 1), LocalRecord(video(), stopped, [indexing()]), HERE) is Disposition.KEPT
+    assert judge(asset("present", 1), LocalRecord(video()), HERE) is Disposition.KEPT
 
 
 ANALYSES = [
-    ("task", "their own", analysis(), Verdict.FOREIGN),
-    ("task", "", analysis(), Verdict.FOREIGN),
-    ("task", asked(1), None, Verdict.STRAY),
-    ("task", asked(1), analysis(), Verdict.KEPT),
-    ("task", asked(1), analysis(State.PENDING), Verdict.KEPT),
-    ("task", asked(1), analysis(State.CANCELLED), Verdict.CANCELLED),
-    ("task", asked(0), analysis(), Verdict.SUPERSEDED),
-    ("first", asked(0), analysis(State.PENDING, task_id="first"), Verdict.SUPERSEDED),
-    ("twin", asked(1), analysis(), Verdict.SUPERSEDED),
-    ("twin", asked(1), analysis(State.PENDING), Verdict.AWAITED),
-    ("twin", asked(1), analysis(State.HELD), Verdict.AWAITED),
-    ("twin", asked(1), analysis(State.FAILED), Verdict.AWAITED),
-    ("theirs", asked(2), analysis(), Verdict.STRAY),
-    ("theirs", asked(2), analysis(State.CANCELLED), Verdict.STRAY),
+    ("task", "their own", analysis(), Disposition.FOREIGN),
+    ("task", "", analysis(), Disposition.FOREIGN),
+    ("task", asked(1), None, Disposition.STRAY),
+    ("task", asked(1), analysis(), Disposition.KEPT),
+    ("task", asked(1), analysis(State.PENDING), Disposition.KEPT),
+    ("task", asked(1), analysis(State.CANCELLED), Disposition.CANCELLED),
+    ("task", asked(0), analysis(), Disposition.SUPERSEDED),
+    ("first", asked(0), analysis(State.PENDING, task_id="first"), Disposition.SUPERSEDED),
+    ("twin", asked(1), analysis(), Disposition.SUPERSEDED),
+    ("twin", asked(1), analysis(State.PENDING), Disposition.AWAITED),
+    ("twin", asked(1), analysis(State.HELD), Disposition.AWAITED),
+    ("twin", asked(1), analysis(State.FAILED), Disposition.AWAITED),
+    ("theirs", asked(2), analysis(), Disposition.STRAY),
+    ("theirs", asked(2), analysis(State.CANCELLED), Disposition.STRAY),
 ]
 
 
@@ -160,63 +160,63 @@ def test_an_analysis_that_another_state_folder_asked_for_is_a_stray() -> None:
     """The same question about the same video, but of another upload, or before ours was a wish: not ours to delete."""
     known = analysis()
     for holding, verdict in (
-        (Holding("analysis", "x", asked(1), media="theirs"), Verdict.STRAY),
-        (Holding("analysis", "x", asked(1), media="present", created=MADE - DAY), Verdict.STRAY),
-        (Holding("analysis", "x", asked(0), media="old", created=MADE - DAY), Verdict.STRAY),
-        (Holding("analysis", "x", asked(0), media="old", created=MADE + 1), Verdict.SUPERSEDED),
-        (Holding("analysis", "x", asked(1), media="present", created=MADE + 1), Verdict.SUPERSEDED),
-        (Holding("analysis", "task", asked(1), media="theirs", created=MADE - DAY), Verdict.KEPT),
+        (RemoteObject("analysis", "x", asked(1), media="theirs"), Disposition.STRAY),
+        (RemoteObject("analysis", "x", asked(1), media="present", created=MADE - DAY), Disposition.STRAY),
+        (RemoteObject("analysis", "x", asked(0), media="old", created=MADE - DAY), Disposition.STRAY),
+        (RemoteObject("analysis", "x", asked(0), media="old", created=MADE + 1), Disposition.SUPERSEDED),
+        (RemoteObject("analysis", "x", asked(1), media="present", created=MADE + 1), Disposition.SUPERSEDED),
+        (RemoteObject("analysis", "task", asked(1), media="theirs", created=MADE - DAY), Disposition.KEPT),
     ):
         assert judge(holding, None, HERE, known) is verdict, holding
 
 
 @pytest.mark.parametrize(("id_", "custom_id", "known", "verdict"), ANALYSES)
-def test_analyses(id_: str, custom_id: str, known: Task | None, verdict: Verdict) -> None:
+def test_analyses(id_: str, custom_id: str, known: Task | None, verdict: Disposition) -> None:
     """By generation, by the id that was stored, and by what the question is waiting for."""
-    assert judge(Holding("analysis", id_, custom_id), None, HERE, known) is verdict
+    assert judge(RemoteObject("analysis", id_, custom_id), None, HERE, known) is verdict
 
 
 ENTRIES = [
-    ("entry", "present", [indexing()], Verdict.KEPT),
-    ("other", "present", [indexing()], Verdict.SUPERSEDED),
-    ("other", "present", [indexing(State.PENDING, video_id=None)], Verdict.KEPT),
-    ("entry", "old", [indexing(asset_id="old")], Verdict.KEPT),
-    ("entry", "old", [indexing(asset_id="old"), indexing(State.PENDING, video_id="new")], Verdict.KEPT),
-    ("entry", "old", [indexing(asset_id="old"), indexing(video_id="new")], Verdict.SUPERSEDED),
-    ("entry", "old", [indexing(asset_id="old"), indexing(index_id="another", video_id="new")], Verdict.KEPT),
+    ("entry", "present", [indexing()], Disposition.KEPT),
+    ("other", "present", [indexing()], Disposition.SUPERSEDED),
+    ("other", "present", [indexing(State.PENDING, video_id=None)], Disposition.KEPT),
+    ("entry", "old", [indexing(asset_id="old")], Disposition.KEPT),
+    ("entry", "old", [indexing(asset_id="old"), indexing(State.PENDING, video_id="new")], Disposition.KEPT),
+    ("entry", "old", [indexing(asset_id="old"), indexing(video_id="new")], Disposition.SUPERSEDED),
+    ("entry", "old", [indexing(asset_id="old"), indexing(index_id="another", video_id="new")], Disposition.KEPT),
 ]
 
 
 @pytest.mark.parametrize(("id_", "media", "known", "verdict"), ENTRIES)
-def test_index_entries(id_: str, media: str, known: list[Task], verdict: Verdict) -> None:
+def test_index_entries(id_: str, media: str, known: list[Task], verdict: Disposition) -> None:
     """An old entry goes only when the new upload's entry in the same index is there, so that search never loses a video."""
-    holding = Holding("indexed", id_, named(1), KEY, place="films", media=media)
-    assert judge(holding, Belief(video(), (), known), HERE) is verdict
+    holding = RemoteObject("indexed", id_, named(1), KEY, place="films", media=media)
+    assert judge(holding, LocalRecord(video(), (), known), HERE) is verdict
 
 
 def test_index_entries_of_others() -> None:
     """Without a mark it is foreign, with one and unknown a stray, with a cancelled video cancelled."""
-    holding = Holding("indexed", "entry", named(1), place="films", media="present")
-    assert judge(replace(holding, name="film.mp4"), None, HERE) is Verdict.FOREIGN
-    assert judge(replace(holding, owner="somebody"), None, HERE) is Verdict.FOREIGN
-    assert judge(replace(holding, owner=""), None, HERE) is Verdict.FOREIGN
-    assert judge(holding, None, HERE) is Verdict.STRAY
-    assert judge(holding, Belief(video(provider=ELSEWHERE)), HERE) is Verdict.STRAY
-    assert judge(replace(holding, created=MADE - DAY), Belief(video()), HERE) is Verdict.STRAY
+    holding = RemoteObject("indexed", "entry", named(1), place="films", media="present")
+    assert judge(replace(holding, name="film.mp4"), None, HERE) is Disposition.FOREIGN
+    assert judge(replace(holding, owner="somebody"), None, HERE) is Disposition.FOREIGN
+    assert judge(replace(holding, owner=""), None, HERE) is Disposition.FOREIGN
+    assert judge(holding, None, HERE) is Disposition.STRAY
+    assert judge(holding, LocalRecord(video(provider=ELSEWHERE)), HERE) is Disposition.STRAY
+    assert judge(replace(holding, created=MADE - DAY), LocalRecord(video()), HERE) is Disposition.STRAY
     for state in State:
-        belief = Belief(video(State.CANCELLED), (), [indexing(state)])
-        assert judge(holding, belief, HERE) is (Verdict.KEPT if state in UNFINISHED else Verdict.CANCELLED)
+        belief = LocalRecord(video(State.CANCELLED), (), [indexing(state)])
+        assert judge(holding, belief, HERE) is (Disposition.KEPT if state in UNFINISHED else Disposition.CANCELLED)
 
 
 IDS = st.sampled_from(["present", "old", "reserved", "entry", "task", "elsewhere"])
 STATES = st.sampled_from(list(State))
 HOLDINGS = st.builds(
-    Holding, st.sampled_from(["asset", "task", "video", "indexed"]), IDS,
+    RemoteObject, st.sampled_from(["asset", "task", "video", "indexed"]), IDS,
     st.sampled_from([named(0), named(1), named(2), "film.mp4", named(0, "sha256:b")]),
     st.sampled_from([KEY, None, "", "sha256:b"]), place=st.sampled_from(["films", ""]), media=IDS,
 )  # fmt: skip
 BELIEFS = st.builds(
-    Belief,
+    LocalRecord,
     st.builds(video, STATES, provider=st.sampled_from([HERE, ELSEWHERE]), media_id=IDS, generation=st.integers(0, 2)),
     st.lists(st.builds(analysis, STATES, media_id=IDS), max_size=2),
     st.lists(st.builds(indexing, STATES, asset_id=IDS, video_id=IDS), max_size=2),
@@ -225,12 +225,12 @@ BELIEFS = st.builds(
 
 @settings(deadline=None)
 @given(HOLDINGS, BELIEFS)
-def test_nothing_that_is_needed_is_an_orphan(holding: Holding, belief: Belief) -> None:
+def test_nothing_that_is_needed_is_an_orphan(holding: RemoteObject, belief: LocalRecord) -> None:
     """Whatever the database says: what the present upload or an unfinished task names stays, unless it was cancelled."""
     verdict = judge(holding, belief, HERE)
-    if verdict is Verdict.SUPERSEDED and holding.sort != "indexed":
+    if verdict is Disposition.SUPERSEDED and holding.sort != "indexed":
         assert holding.id not in belief.media | belief.asked_of
-    if verdict is Verdict.CANCELLED:
+    if verdict is Disposition.CANCELLED:
         assert belief.stopped
         assert holding.sort == "indexed" or holding.id not in belief.asked_of
     if not belief.lives_on(HERE):
@@ -239,8 +239,8 @@ def test_nothing_that_is_needed_is_an_orphan(holding: Holding, belief: Belief) -
 
 @settings(deadline=None)
 @given(HOLDINGS)
-def test_what_the_database_has_never_heard_of_is_no_orphan(holding: Holding) -> None:
+def test_what_the_database_has_never_heard_of_is_no_orphan(holding: RemoteObject) -> None:
     """Without a row there is no evidence that this state folder made it: foreign or stray, never deleted by itself."""
     verdict = judge(holding, None, HERE)
-    assert verdict in (Verdict.FOREIGN, Verdict.STRAY)
-    assert verdict is Verdict.FOREIGN or upload_mark(holding.name) is not None
+    assert verdict in (Disposition.FOREIGN, Disposition.STRAY)
+    assert verdict is Disposition.FOREIGN or upload_mark(holding.name) is not None

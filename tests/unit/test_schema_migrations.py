@@ -13,10 +13,10 @@ import pytest
 import pytest_asyncio
 from aiosqlite import Connection
 
-from pipeline.errors import StoreError
-from pipeline.model import Selection, State
-from pipeline.store import queries, reads, schema
-from pipeline.store.schema import MIGRATIONS, Migration
+from pipeline.core.errors import StoreError
+from pipeline.core.model import Selection, State
+from pipeline.store.sqlite import queries, reads, schema
+from pipeline.store.sqlite.schema import MIGRATIONS, Migration
 
 NEXT = Migration("a colour", ("ALTER TABLE task ADD COLUMN colour TEXT", "CREATE INDEX task_colour ON task (colour)"))
 BROKEN = Migration("a mistake", ("CREATE TABLE half (x TEXT) STRICT", "CREATE TABLE task (x TEXT)"))

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from pipeline.app.asking import Asker, check, price
-from pipeline.app.owners import Owners
-from pipeline.app.queries import standing
-from pipeline.catalog import IndexInfo, Query, Sorting
-from pipeline.config import Settings
-from pipeline.errors import ConfigError, Permanent
-from pipeline.model import Lane, NewTask, Placed
-from pipeline.standing import StandingQuery
-from pipeline.store.memory import MemoryDatabase
+from pipeline.app.index.questions import QuestionRunner, check, price
+from pipeline.app.index.video_refs import VideoResolver
+from pipeline.app.runs.standing_queries import standing
+from pipeline.config.queries import StandingQuery
+from pipeline.config.settings import Settings
+from pipeline.core.errors import ConfigError, Permanent
+from pipeline.core.model import Lane, NewTask, Placed
+from pipeline.ports.index_api import IndexInfo, Query, Sorting
 from tests.fake_catalog import films
+from tests.support.memory_database import MemoryDatabase
 from tests.virtual import VirtualClock, run_virtual
 
 
@@ -134,7 +134,7 @@ def test_hits_lead_to_our_results_and_others_have_their_file_name() -> None:
     async def scenario() -> None:
         catalog, database = films(), MemoryDatabase()
         await library(database)
-        owners = Owners(database, catalog, Path("o"))
+        owners = VideoResolver(database, catalog, Path("o"))
         found = await owners.of(["v1", "v2", "v9", "a1", "gone"], await catalog.index("films"))
         assert found["v1"].title == "The *Queen*"
         assert found["v1"].link == Path("o/bees--aaaaaaaa/summary.md")
@@ -156,7 +156,7 @@ def test_a_few_strangers_of_a_large_index_are_asked_for_one_by_one() -> None:
         info, videos = catalog.there["i1"]
         large = IndexInfo(info.id, info.name, info.models, (), 100_000, 1e6)
         catalog.there["i1"] = (large, videos)
-        owners = Owners(None, catalog, Path("o"))
+        owners = VideoResolver(None, catalog, Path("o"))
         assert (await owners.of(["v2"], large))["v2"].title == "tides.mp4"
         assert (catalog.listed, catalog.looked) == (0, 1)
         assert (await owners.of(["nobody"], large))["nobody"].title == "nobody"
@@ -169,7 +169,7 @@ def test_a_search_says_whom_it_asked_what() -> None:
 
     async def scenario() -> None:
         catalog = films()
-        asker = Asker(settings(), catalog, None, VirtualClock())
+        asker = QuestionRunner(settings(), catalog, None, VirtualClock())
         view = await asker.search(query(text="queen", limit=1, images=["https://h/p.png?sig=secret"]))
         assert [(hit.video_id, hit.rank) for hit in view.hits] == [("v1", 1)]
         assert (view.total, view.pool_videos, view.pool_seconds) == (2, 2, 160.0)
@@ -213,7 +213,7 @@ def test_without_options_it_looks_wherever_it_can(api: str, kind: str, models: A
         videos = catalog.there["i1"][1]
         catalog.there["i1"] = (IndexInfo("i1", "films", models, (), 2, 160.0), videos)
         made = settings(api, provider={"kind": kind, "api": api}).model_copy(update={"api_key": "k"})
-        await Asker(made, catalog, None, VirtualClock()).search(query(text="queen"))
+        await QuestionRunner(made, catalog, None, VirtualClock()).search(query(text="queen"))
         assert tuple(catalog.asked[0].options) == options
 
     run_virtual(scenario())
@@ -225,7 +225,7 @@ def test_a_classification_is_asked_as_it_was_worded() -> None:
     async def scenario() -> None:
         catalog = films()
         catalog.identity = "fake/v1.2"
-        asker = Asker(settings("v1.2"), catalog, None, VirtualClock())
+        asker = QuestionRunner(settings("v1.2"), catalog, None, VirtualClock())
         ask = query(
             classes={"Bees": "queen", "Sea": ["sea", "tide"]}, threshold={"min_video_score": 80}, clips=True, limit=9
         )
@@ -235,7 +235,7 @@ def test_a_classification_is_asked_as_it_was_worded() -> None:
             ("tides.mp4", ["Sea"]),
         ]
         named = query(classes={"Bees": "queen"}, videos=["v1"], threshold=75, speech="semantic")
-        await Asker(settings("v1.2"), catalog, None, VirtualClock()).classify(named)
+        await QuestionRunner(settings("v1.2"), catalog, None, VirtualClock()).classify(named)
         first, second = catalog.asked
         assert isinstance(first, Sorting)
         assert isinstance(second, Sorting)
@@ -256,7 +256,7 @@ def test_an_unknown_index_is_told_with_the_platforms_words() -> None:
     async def scenario() -> None:
         catalog = films()
         with pytest.raises(Permanent, match="no index 'sports'") as refused:
-            await Asker(settings(), catalog, None, VirtualClock()).search(query(index="sports"))
+            await QuestionRunner(settings(), catalog, None, VirtualClock()).search(query(index="sports"))
         assert refused.value.trouble.code == "resource_not_exist"
         assert "no such index" in refused.value.trouble.detail
         assert catalog.asked == []

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from pipeline import errors
-from pipeline.catalog import IndexInfo, IndexSpec, Listing
-from pipeline.commands import asking
-from pipeline.config import Settings
-from pipeline.standing import StandingQuery
+from pipeline.commands import arguments
+from pipeline.config.queries import StandingQuery
+from pipeline.config.settings import Settings
+from pipeline.core import errors
+from pipeline.ports.index_api import IndexInfo, IndexListing, IndexSpec
 from pipeline.views import ClassifyView, IndexView, SearchView
 from tests.unit.test_present_cli import House, Reelmill, reelmill
 from tests.unit.test_search_tables import ASKED, HIT, INDEX, OURS
@@ -33,7 +33,7 @@ class Searching(House):
         self._note("classify", settings, ask=ask)
         return ClassifyView(ASKED, [])
 
-    async def indexes(self, settings: Settings, which: Listing) -> list[IndexInfo]:
+    async def indexes(self, settings: Settings, which: IndexListing) -> list[IndexInfo]:
         self._note("indexes", settings, which=which)
         return [INDEX]
 
@@ -47,7 +47,7 @@ class Searching(House):
         self._note("delete_index", settings, index=name)
         return INDEX if agreed(INDEX) else None
 
-    async def videos(self, settings: Settings, name: str, which: Listing, *, limit: int) -> IndexView:
+    async def videos(self, settings: Settings, name: str, which: IndexListing, *, limit: int) -> IndexView:
         self._note("videos", settings, index=name, which=which, limit=limit)
         return IndexView(INDEX, [])
 
@@ -141,8 +141,8 @@ def test_json_is_all_that_stdout_gets(reelmill: Reelmill, args: tuple[str, ...])
 
 def test_indexes_list_and_create(reelmill: Reelmill) -> None:
     """No word is ``list``; models have options; an extra may be added."""
-    assert reelmill("indexes", house=Searching()).given["which"] == Listing()
-    assert reelmill("indexes", "list", "film", house=Searching()).given["which"] == Listing(name="film")
+    assert reelmill("indexes", house=Searching()).given["which"] == IndexListing()
+    assert reelmill("indexes", "list", "film", house=Searching()).given["which"] == IndexListing(name="film")
     made = reelmill(
         "indexes", "create", "films", "--model", "m=visual,audio", "--addon", "thumbnail", house=Searching()
     )
@@ -178,7 +178,7 @@ def test_videos_hands_over_every_filter(reelmill: Reelmill) -> None:
     assert ran.given == {
         "index": "films",
         "limit": 3,
-        "which": Listing(
+        "which": IndexListing(
             filename="a.mp4", created_since="2026-06-01T00:00:00Z", seconds=(60.0, 600.5), width=(640, None),
             height=(None, 1080), size=(5, 5), metadata={"team": "a b"}, sort="asc",
         ),
@@ -214,11 +214,11 @@ def test_refusals_have_their_exit_codes_and_the_platforms_words(
 def test_times_are_read_as_utc() -> None:
     """A day is its midnight, a zone is heeded, nothing is no bound."""
     said = ("", "2026-06-01", "2026-06-01T10:00:00Z", "2026-06-01T10:00:00+02:00", "2026-06-01T10:00:00")
-    read = [asking.moment("--x", text) for text in said]
+    read = [arguments.moment("--x", text) for text in said]
     assert read == ["", *(f"2026-06-01T{hour}:00:00Z" for hour in ("00", "10", "08", "10"))]
 
 
 def test_spans_are_read_from_both_sides() -> None:
     """A number alone is both ends; nothing is no bound."""
-    ends: Any = [asking.span("--x", text) for text in (None, "", "5", "1.5..", "..2", "0..0")]
+    ends: Any = [arguments.span("--x", text) for text in (None, "", "5", "1.5..", "..2", "0..0")]
     assert ends == [(None, None), (None, None), (5.0, 5.0), (1.5, None), (None, 2.0), (0.0, 0.0)]

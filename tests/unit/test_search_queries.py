@@ -11,17 +11,17 @@ from typing import Any
 import anyio
 import pytest
 
-from pipeline.app.queries import Standing, gravest
-from pipeline.budget.purse import Purse
-from pipeline.config import Settings
-from pipeline.engine.gates import Ending
-from pipeline.errors import Ambiguous, NeedsOperator, Permanent, ReelmillError, Throttled, Transient
-from pipeline.exitcodes import ExitCode
-from pipeline.model import Lane, Parked, Trouble
-from pipeline.store.memory import MemoryDatabase
+from pipeline.app.runs.standing_queries import Standing, gravest
+from pipeline.budget.limits import SpendingLimits
+from pipeline.config.settings import Settings
+from pipeline.core.errors import Ambiguous, NeedsOperator, Permanent, ReelmillError, Throttled, Transient
+from pipeline.core.exit_codes import ExitCode
+from pipeline.core.model import Lane, Parked, Trouble
+from pipeline.engine.admission import RunEnd
 from pipeline.views import QueryReport
 from tests.fake_catalog import FakeCatalog, films
 from tests.fakes import FakeSink
+from tests.support.memory_database import MemoryDatabase
 from tests.virtual import VirtualClock, run_virtual
 
 QUEEN = {"name": "queen", "text": "queen"}
@@ -43,7 +43,7 @@ class Night:
         self.settings = Settings.model_validate(raw).model_copy(update={"api_key": "k"})
         self.catalog, self.database, self.sink = films(), MemoryDatabase(), FakeSink()
         self.clock = VirtualClock()
-        self.purse = Purse(self.settings.budget, self.clock)
+        self.purse = SpendingLimits(self.settings.budget, self.clock)
         self.standing = self.run()
 
     def run(self) -> Standing:
@@ -51,9 +51,9 @@ class Night:
         made = (self.settings, self.catalog, self.database, self.sink, self.purse, self.clock, Random(1))
         return Standing(*made)
 
-    async def ask(self, ending: Ending | None = None, run_id: str = "r1") -> list[QueryReport]:
+    async def ask(self, ending: RunEnd | None = None, run_id: str = "r1") -> list[QueryReport]:
         """Ask them all, as the end of a run does."""
-        return await self.standing.ask_all(ending or Ending(), run_id)
+        return await self.standing.ask_all(ending or RunEnd(), run_id)
 
     async def ledger(self) -> list[tuple[str, bool]]:
         """Return (what, doubtful) of every entry; their keys are all different."""
@@ -114,13 +114,13 @@ def test_another_night_asks_and_pays_again() -> None:
 @pytest.mark.parametrize(
     "ending",
     [
-        Ending(halted=WHY),
-        Ending(interrupted=True),
-        Ending(budget=WHY),
-        Ending(parked={Lane.ANALYZE: Parked("analyze", 9e9, WHY)}),
+        RunEnd(halted=WHY),
+        RunEnd(interrupted=True),
+        RunEnd(budget=WHY),
+        RunEnd(parked={Lane.ANALYZE: Parked("analyze", 9e9, WHY)}),
     ],
 )
-def test_nothing_is_asked_before_ingestion_is_done(ending: Ending) -> None:
+def test_nothing_is_asked_before_ingestion_is_done(ending: RunEnd) -> None:
     """A run that stopped early says so for each query, pays for none, and its own exit code stands."""
 
     async def scenario() -> None:

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from pipeline.catalog import Listing
-from pipeline.errors import Permanent
-from pipeline.ports import Database
-from pipeline.store.memory import MemoryDatabase
+from pipeline.core.errors import Permanent
+from pipeline.ports.index_api import IndexListing
+from pipeline.ports.store import Database
 from pipeline.views import RunReport
 from tests.fake_catalog import FakeCatalog, films
 from tests.fakes import Crash, FakeApi, FakePlatform, Wreck, clips, items
 from tests.rig import Rig, settings_for
+from tests.support.memory_database import MemoryDatabase
 from tests.virtual import VirtualClock, run_virtual
 
 QUERIES = [{"name": "queen", "text": "queen"}, {"name": "sea", "text": "sea"}]
@@ -52,7 +52,7 @@ def test_queries_are_asked_when_everything_is_there(tmp_path: Path) -> None:
         it.api.catalog = Late(there=catalog.there, spoken=catalog.spoken)  # type: ignore[assignment]
         report = await it.run(items(clips(tmp_path, 3)))
         assert (report.exit_code, states(report), written) == (0, ["done", "done"], [3, 3])
-        videos = [video async for video in it.api.catalog.videos("i1", Listing())]
+        videos = [video async for video in it.api.catalog.videos("i1", IndexListing())]
         assert len(videos) == 5  # the run's own are in the index, too
         (note,) = await it.database.runs(1)
         assert note.summary["queries"] == {"queen": "done", "sea": "done"}

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from pipeline.app.query_files import files_of
-from pipeline.catalog import ClassScore, Hit, IndexedVideo, IndexInfo
-from pipeline.model import Trouble
-from pipeline.present import search, tables
+from pipeline.app.runs.query_files import files_of
+from pipeline.core.model import Trouble
+from pipeline.core.text import merged
+from pipeline.ports.index_api import ClassScore, IndexedVideo, IndexInfo, SearchHit
+from pipeline.present import index_tables, tables
 from pipeline.present.terminal import rendered
-from pipeline.render import merged
 from pipeline.views import Asked, ClassifyView, IndexedView, IndexView, QueryReport, SearchView, SortedVideo, VideoRef
 from tests.unit.test_present_cli import PLAN, REPORT
 
@@ -26,11 +26,11 @@ ASKED = Asked("local/v1.3", "i1", "films", {"text": "queen"}, 1_800_000_000.0, 0
 OURS = VideoRef(
     "v1", "Bees", "sha256:a", "bees.mp4", Path("out/bees--aaaaaaaa"), Path("out/bees--aaaaaaaa/chapters.txt")
 )
-HIT = Hit("v1", 65.5, 70.0, rank=1, text="One queen", sources=("transcription",))
+HIT = SearchHit("v1", 65.5, 70.0, rank=1, text="One queen", sources=("transcription",))
 INDEX = IndexInfo("i1", "films", [("marengo3.0", ("visual", "audio"))], ["thumbnail"], 2, 160.0, "2026-06-01T10:00:00Z")
 
 
-def found(*hits: Hit, **videos: VideoRef) -> SearchView:
+def found(*hits: SearchHit, **videos: VideoRef) -> SearchView:
     """Return what a search found."""
     return SearchView(ASKED, hits, {"v1": OURS, **videos}, len(hits), 2, 160.0)
 
@@ -42,7 +42,7 @@ def text(view: Any) -> list[str]:
 
 def test_hits_by_rank() -> None:
     """Rank, moment as m:ss, title, words; the results' place once, however many hits."""
-    lines = text(search.hits(found(HIT, replace(HIT, rank=2, start=3700.0, end=3725.0))))
+    lines = text(index_tables.hits(found(HIT, replace(HIT, rank=2, start=3700.0, end=3725.0))))
     assert lines[0] == "2 of 2 hits · 2 videos searched, 2.7 min · films on local/v1.3 · $0.0040"
     assert lines[2].split() == ["rank", "from", "to", "video", "found", "by", "words"]
     assert lines[3].split() == ["1", "1:05", "1:10", "Bees", "transcription", "One", "queen"]
@@ -53,14 +53,14 @@ def test_hits_by_rank() -> None:
 
 def test_hits_by_score() -> None:
     """v1.2 has a score and a word for it instead of a rank; a column that nobody fills is not there."""
-    lines = text(search.hits(found(Hit("v1", 0.0, 5.0, score=92.28, confidence="high"))))
+    lines = text(index_tables.hits(found(SearchHit("v1", 0.0, 5.0, score=92.28, confidence="high"))))
     assert lines[2].split() == ["score", "from", "to", "confidence", "video", "words"]
     assert lines[3].split() == ["92.3", "0:00", "0:05", "high", "Bees", "-"]
 
 
 def test_nothing_found_is_one_line() -> None:
     """No empty table."""
-    assert len(text(search.hits(found()))) == 1
+    assert len(text(index_tables.hits(found()))) == 1
 
 
 HOSTILE = "\x1b]0;owned\x07[red]日本語" * 30 + "\u202ereversed\n"
@@ -69,50 +69,54 @@ HOSTILE = "\x1b]0;owned\x07[red]日本語" * 30 + "\u202ereversed\n"
 def test_titles_are_cut_by_width_and_obeyed_by_nobody() -> None:
     """Forty cells, no escape sequence, no markup, no second line."""
     stranger = VideoRef("v1", HOSTILE)
-    lines = text(search.hits(found(replace(HIT, text=HOSTILE), v1=stranger)))
+    lines = text(index_tables.hits(found(replace(HIT, text=HOSTILE), v1=stranger)))
     assert len(lines) == 4
     assert "\x1b" not in lines[3]
     assert "\u202e" not in lines[3]
     assert "[red]" in lines[3]
     assert cell_len(lines[3]) < 150
-    shown = text(search.videos(IndexView(INDEX, [IndexedView(IndexedVideo("v1", HOSTILE, 5.0), stranger)])))
+    shown = text(index_tables.videos(IndexView(INDEX, [IndexedView(IndexedVideo("v1", HOSTILE, 5.0), stranger)])))
     assert cell_len(shown[3]) < 150
 
 
 def test_classes_show_moments_and_scores_where_they_were_asked_for() -> None:
     """Clips that touch are one; without clips or details there is no column for them."""
-    clips = [Hit("v1", 10, 20, score=80.0), Hit("v1", 0, 4, score=90.0), Hit("v1", 15, 30, score=70.0)]
+    clips = [
+        SearchHit("v1", 10, 20, score=80.0),
+        SearchHit("v1", 0, 4, score=90.0),
+        SearchHit("v1", 15, 30, score=70.0),
+    ]
     rich = ClassScore("Bees", 94.18, 0.95, {"max_score": 92.28, "avg_score": 80.0}, clips)
     plain = ClassScore("Sea", 75.0, 0.5)
-    lines = text(search.classes(ClassifyView(ASKED, [SortedVideo(OURS, [rich, plain])])))
+    lines = text(index_tables.classes(ClassifyView(ASKED, [SortedVideo(OURS, [rich, plain])])))
     assert lines[2].split() == ["score", "share", "class", "video", "moments", "scores"]
     assert "0:00–0:04, 0:10–0:30" in lines[3]
     assert lines[3].endswith("max 92.28, avg 80")
     assert lines[4].split() == ["75.0", "50%", "Sea", "Bees", "-", "-"]
-    bare = text(search.classes(ClassifyView(ASKED, [SortedVideo(OURS, [plain])])))
+    bare = text(index_tables.classes(ClassifyView(ASKED, [SortedVideo(OURS, [plain])])))
     assert bare[2].split() == ["score", "share", "class", "video"]
-    assert text(search.classes(ClassifyView(ASKED, [])))[0].startswith("0 videos in a class")
+    assert text(index_tables.classes(ClassifyView(ASKED, [])))[0].startswith("0 videos in a class")
 
 
 def test_indexes_show_models_and_dates() -> None:
     """One line each; none at all says how to get one."""
-    lines = text(search.indexes([INDEX, replace(INDEX, expires="2026-09-01T00:00:00Z", addons=())]))
+    lines = text(index_tables.indexes([INDEX, replace(INDEX, expires="2026-09-01T00:00:00Z", addons=())]))
     assert lines[1].split() == [
         "films", "2", "2.7", "min", "marengo3.0", "(visual+audio)", "thumbnail", "2026-06-01", "never", "i1",
     ]  # fmt: skip
     assert "2026-09-01" in lines[2]
-    assert "indexes create" in text(search.indexes([]))[0]
+    assert "indexes create" in text(index_tables.indexes([]))[0]
 
 
 def test_videos_show_our_title_or_the_platforms_name() -> None:
     """What is ours leads to its results; what is not has the file's name."""
     ours = IndexedView(IndexedVideo("v1", "reelmill-1.mp4", 64.0, 640, 360, size=1_400_000, created="2026-06-01"), OURS)
     theirs = IndexedView(IndexedVideo("v2", "tides.mp4", 10.0), VideoRef("v2", "v2"))
-    lines = text(search.videos(IndexView(INDEX, [ours, theirs])))
+    lines = text(index_tables.videos(IndexView(INDEX, [ours, theirs])))
     assert lines[0] == "films: 2 videos, 2.7 min"
     assert lines[3].split() == ["Bees", "1:04", "640×360", "1.4", "MB", "ready", "2026-06-01", "v1"]
     assert lines[4].split() == ["tides.mp4", "0:10", "-", "-", "ready", "-", "v2"]
-    assert len(text(search.videos(IndexView(INDEX, [])))) == 1
+    assert len(text(index_tables.videos(IndexView(INDEX, [])))) == 1
 
 
 def test_the_run_tells_of_its_queries() -> None:

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import Permanent, Transient
-from pipeline.ports import OutFile
+from pipeline.core.errors import Permanent, Transient
+from pipeline.ports.sink import OutFile
 from pipeline.sink import atomic, layout
 from pipeline.sink.disk import DiskSink, _trouble
 
@@ -245,7 +245,7 @@ async def test_leftovers_of_the_dead_are_swept_and_of_the_living_kept(tmp_path: 
 WRITER = """
 import anyio, json, sys
 from pathlib import Path
-from pipeline.ports import OutFile
+from pipeline.ports.sink import OutFile
 from pipeline.sink.disk import DiskSink
 
 async def main() -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.ports import Ceilings, Item, MediaFacts
+from pipeline.ports.source import Item, MediaFacts
+from pipeline.ports.video_api import Ceilings
 from tests.engine.lives import Life
 from tests.fakes import FakeSource, clips, items
 from tests.virtual import run_virtual

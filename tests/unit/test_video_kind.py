@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import Ambiguous, Permanent, Transient
-from pipeline.model import Selection, State, Trouble
-from pipeline.ports import Ceilings, Item, Line, MediaFacts, MediaStatus, Session
+from pipeline.core.errors import Ambiguous, Permanent, Transient
+from pipeline.core.model import Selection, State, Trouble
+from pipeline.ports.source import Item, ManifestLine, MediaFacts
+from pipeline.ports.video_api import Ceilings, MediaStatus, UploadSession
 from tests.engine.lives import Life, ScriptedApi
 from tests.fakes import FakeSource, clips, items
 from tests.virtual import run_virtual
@@ -55,7 +56,7 @@ def test_a_file_that_is_too_large_for_every_road_is_refused(tmp_path: Path) -> N
 def test_an_address_is_uploaded_by_address(tmp_path: Path) -> None:
     """No file is opened; the platform is told where to fetch it."""
     life = Life.at(tmp_path)
-    item = Item("url:https://h/a.mp4", "url", "https://h/a.mp4?sig=s", Line("https://h/a.mp4?sig=s", "list:1"))
+    item = Item("url:https://h/a.mp4", "url", "https://h/a.mp4?sig=s", ManifestLine("https://h/a.mp4?sig=s", "list:1"))
     assert run_virtual(life.run([item])).exit_code == 0
     (upload,) = life.api.uploads
     assert (upload.road, upload.url, upload.path) == ("url", "https://h/a.mp4?sig=s", None)
@@ -161,7 +162,7 @@ class Expiring(ScriptedApi):
     expire = 1
     names: list[str]
 
-    async def send_chunks(self, session: Session, path: Path, progress: object) -> None:
+    async def send_chunks(self, session: UploadSession, path: Path, progress: object) -> None:
         if self.expire > 0:
             self.expire -= 1
             raise Permanent("the session has expired", code="session_expired")

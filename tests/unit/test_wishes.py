@@ -9,33 +9,38 @@ import pytest
 
 from jobs import JOBS
 from jobs.gist import Gist
-from pipeline.config import Jobs
-from pipeline.errors import ConfigError
-from pipeline.ingest.item import as_task
-from pipeline.ingest.wishes import Desk, Wish
-from pipeline.kit import Ask, Task
-from pipeline.ports import Item, Line
+from pipeline.config.settings import JobsSection
+from pipeline.core.errors import ConfigError
+from pipeline.core.model import Task
+from pipeline.ingest.job_requests import JobPlanner, JobRequest
+from pipeline.ingest.tasks.item import as_task
+from pipeline.kit.job import Ask
+from pipeline.ports.source import Item, ManifestLine
 
 PROVIDER = ["twelvelabs/v1.3", "pegasus1.5", 0.2]
 
 
-def desk(enabled: tuple[str, ...] = ("gist", "summary"), provider: list[Any] | None = None, **settings: Any) -> Desk:
+def desk(
+    enabled: tuple[str, ...] = ("gist", "summary"), provider: list[Any] | None = None, **settings: Any
+) -> JobPlanner:
     """Return a desk over the real jobs."""
-    return Desk(JOBS, Jobs(enabled=enabled, settings=settings), provider or PROVIDER)
+    return JobPlanner(JOBS, JobsSection(enabled=enabled, settings=settings), provider or PROVIDER)
 
 
 def item(number: int = 1, **words: Any) -> Task:
     """Return an item's task with a line of these words."""
-    found = as_task(Item(f"file:/{number}.mp4", "file", f"/{number}.mp4", Line(f"{number}.mp4", "list:1", **words)))
+    found = as_task(
+        Item(f"file:/{number}.mp4", "file", f"/{number}.mp4", ManifestLine(f"{number}.mp4", "list:1", **words))
+    )
     return replace(found, id=number)
 
 
-def names(wishes: list[Wish]) -> list[str]:
+def names(wishes: list[JobRequest]) -> list[str]:
     """Return the names in order."""
     return [wish.name for wish in wishes]
 
 
-def only(found: Desk, **words: Any) -> Wish:
+def only(found: JobPlanner, **words: Any) -> JobRequest:
     """Return the one wish of one line."""
     (wish,) = found.wishes([item(**words)])
     return wish
@@ -196,9 +201,9 @@ class Roomier(Gist):
         return replace(super().ask(params), tokens=9999, legacy=())
 
 
-def gist_with(job: Gist, **params: Any) -> Wish:
+def gist_with(job: Gist, **params: Any) -> JobRequest:
     """Return the wish of a job in the place of gist."""
-    return only(Desk((job,), Jobs(enabled=("gist",), settings={"gist": params}), PROVIDER))
+    return only(JobPlanner((job,), JobsSection(enabled=("gist",), settings={"gist": params}), PROVIDER))
 
 
 @pytest.mark.parametrize(
@@ -213,7 +218,7 @@ def gist_with(job: Gist, **params: Any) -> Wish:
         pytest.param(gist_with(Reshaped()), id="the job's schema"),
     ],
 )
-def test_what_decides_the_answer_changes_the_fingerprint(other: Wish) -> None:
+def test_what_decides_the_answer_changes_the_fingerprint(other: JobRequest) -> None:
     """A result under the old fingerprint is not taken for the new wish."""
     assert other.print != only(desk(("gist",))).print
 
@@ -229,7 +234,7 @@ def test_what_decides_the_answer_changes_the_fingerprint(other: Wish) -> None:
         pytest.param(gist_with(Roomier()), id="the room reserved for it"),
     ],
 )
-def test_what_does_not_decide_the_answer_leaves_the_fingerprint(same: Wish) -> None:
+def test_what_does_not_decide_the_answer_leaves_the_fingerprint(same: JobRequest) -> None:
     """Nothing is asked and paid again for it."""
     assert same.print == only(desk(("gist",))).print
 
@@ -254,4 +259,4 @@ def test_a_wish_comes_back_from_its_task_as_it_was() -> None:
 def test_a_wish_for_a_job_that_is_gone_is_none() -> None:
     """A release without the job says so instead of failing somewhere."""
     made = only(desk(("summary",)))
-    assert Desk((Gist(),), Jobs(enabled=("gist",)), PROVIDER).restore(made.as_json()) is None
+    assert JobPlanner((Gist(),), JobsSection(enabled=("gist",)), PROVIDER).restore(made.as_json()) is None

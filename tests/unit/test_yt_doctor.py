@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import load
-from pipeline.errors import ConfigError
-from pipeline.sections import Fetch, YouTube
-from pipeline.source import youtube_options as options
-from pipeline.source.pace import Pace
-from pipeline.source.youtube import Asker
-from pipeline.source.youtube_doctor import look_at_youtube, versions
-from pipeline.source.youtube_process import Crew, Hello, Launch
+from pipeline.config.settings import load
+from pipeline.config.youtube import FetchSection, YouTubeSection
+from pipeline.core.errors import ConfigError
+from pipeline.source.youtube import options
+from pipeline.source.youtube.doctor import look_at_youtube, versions
+from pipeline.source.youtube.source import Asker
+from pipeline.source.youtube.throttle.gate import SiteThrottle
+from pipeline.source.youtube.worker.pool import Hello, WorkerCommand, WorkerPool
 from pipeline.views import Finding
 from tests.media_server import MediaServer, interpreter
 
@@ -99,8 +99,8 @@ def test_odd_facts_of_another_python_break_nothing(facts: Any) -> None:
 async def test_the_real_worker_tells_its_versions_without_asking_anybody(tmp_path: Path) -> None:
     """Versions come from the interpreter that will do the work; no request leaves it."""
     with MediaServer() as site:
-        rules = YouTube(python=interpreter(tmp_path, site))
-        found = {each.name: each for each in await look_at_youtube(rules, tmp_path / "work", Fetch(), NOW)}
+        rules = YouTubeSection(python=interpreter(tmp_path, site))
+        found = {each.name: each for each in await look_at_youtube(rules, tmp_path / "work", FetchSection(), NOW)}
         assert site.asked == []
     assert found["yt-dlp"].value.startswith("20")
     assert found["PO-token provider"].value == "none"
@@ -112,12 +112,12 @@ async def test_missing_things_are_bad_and_named(tmp_path: Path) -> None:
     """No such Python, cookies of the wrong kind: doctor says which file and what to do."""
     cookies = tmp_path / "cookies.txt"
     cookies.write_text("{}")
-    rules = YouTube(python=tmp_path / "no-python", cookies=cookies)
-    found = {each.name: each for each in await look_at_youtube(rules, tmp_path, Fetch(max_bytes=0), NOW)}
+    rules = YouTubeSection(python=tmp_path / "no-python", cookies=cookies)
+    found = {each.name: each for each in await look_at_youtube(rules, tmp_path, FetchSection(max_bytes=0), NOW)}
     assert (found["yt-dlp"].state, found["YouTube cookies"].state) == ("bad", "bad")
     assert str(cookies) in found["YouTube cookies"].value
     cookies.write_text("# Netscape HTTP Cookie File\n.youtube.com\tTRUE\t/\tTRUE\t1700000000\tSID\thunter2\n")
-    found = {each.name: each for each in await look_at_youtube(rules, tmp_path, Fetch(), NOW)}
+    found = {each.name: each for each in await look_at_youtube(rules, tmp_path, FetchSection(), NOW)}
     assert found["YouTube cookies"].state == "warn"
     assert not any("hunter2" in str(each) for each in found.values())
 
@@ -132,8 +132,8 @@ async def test_a_po_token_provider_is_tried_on_this_machine_and_its_plugin_looke
     more = f"sys.path.append({str(plugin.parent)!r})"
 
     async def look(address: str, python: Path) -> Finding:
-        rules = YouTube(python=python, pot_provider=address, plugins=True)
-        found = {each.name: each for each in await look_at_youtube(rules, tmp_path / "work", Fetch(), NOW)}
+        rules = YouTubeSection(python=python, pot_provider=address, plugins=True)
+        found = {each.name: each for each in await look_at_youtube(rules, tmp_path / "work", FetchSection(), NOW)}
         return found["PO-token provider"]
 
     with MediaServer() as site:
@@ -182,8 +182,8 @@ def test_what_cannot_work_is_refused_with_its_place(tmp_path: Path, youtube: str
 )
 def test_a_proxys_password_is_kept_out_of_foreign_words(words: str) -> None:
     """However yt-dlp writes the address: nothing of the login reaches a trouble, the database or the log."""
-    rules = YouTube.model_validate({"proxy": "socks5://me:hunter2@127.0.0.1:1080"})
-    shown = Asker(rules, Crew(Launch(), 1), cast("Pace", None)).scrub(words)
+    rules = YouTubeSection.model_validate({"proxy": "socks5://me:hunter2@127.0.0.1:1080"})
+    shown = Asker(rules, WorkerPool(WorkerCommand(), 1), cast("SiteThrottle", None)).scrub(words)
     assert "***" in shown
     assert "hunter2" not in shown
 
@@ -207,7 +207,7 @@ def test_options_of_the_wrong_shape_are_refused_and_not_tried(given: dict[str, A
 
 def test_every_request_of_the_worker_carries_the_provider_and_the_proxy() -> None:
     """Look, download, captions, thumbnail and list: none goes another way."""
-    rules = YouTube.model_validate(
+    rules = YouTubeSection.model_validate(
         {"pot_provider": "http://127.0.0.1:4416/", "plugins": True, "proxy": "socks5://me:hunter2@127.0.0.1:1080"}
     )
     folder = Path("f")
@@ -218,4 +218,4 @@ def test_every_request_of_the_worker_carries_the_provider_and_the_proxy() -> Non
         assert params["extractor_args"]["youtubepot-bgutilhttp"] == {"base_url": ["http://127.0.0.1:4416"]}
         assert params["proxy"] == "socks5://me:hunter2@127.0.0.1:1080"
     assert "hunter2" not in repr(rules)
-    assert "YTDLP_NO_PLUGINS" not in Launch(plugins=rules.plugins).environment({})
+    assert "YTDLP_NO_PLUGINS" not in WorkerCommand(plugins=rules.plugins).environment({})

@@ -9,10 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import NotYet, Permanent, Transient
-from pipeline.source.fail_table import BROKEN, TABLE, UNKNOWN, Action, Cause, Failure, classify, failure_of, rule_of
-from pipeline.source.youtube import error_of
-from pipeline.source.youtube_probe import LATER
+from pipeline.core.errors import NotYet, Permanent, Transient
+from pipeline.source.youtube.failures import (
+    BROKEN,
+    TABLE,
+    UNKNOWN,
+    Action,
+    Cause,
+    Failure,
+    classify,
+    failure_of,
+    rule_of,
+)
+from pipeline.source.youtube.probe import LATER
+from pipeline.source.youtube.source import error_of
 
 SENTENCES = {
     "Sign in to confirm you\u2019re not a bot. Use --cookies-from-browser or --cookies": "bot_check",

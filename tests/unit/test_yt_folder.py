@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import ConfigError, NotYet, Permanent, Throttled, Transient
-from pipeline.ports import Ceilings
-from pipeline.sections import YouTube
-from pipeline.source import youtube_options as options
-from pipeline.source.cookies import Cookies, read_cookies
-from pipeline.source.formats import PLANS, Format, format_of, sort_order
-from pipeline.source.room import Room
-from pipeline.source.youtube_folder import Finished, JobFolder, discard, released, used
-from pipeline.source.youtube_probe import Probe, caption_track, gate, probe_of
+from pipeline.config.youtube import YouTubeSection
+from pipeline.core.errors import ConfigError, NotYet, Permanent, Throttled, Transient
+from pipeline.ports.video_api import Ceilings
+from pipeline.source.youtube import options
+from pipeline.source.youtube.cookies import Cookies, read_cookies
+from pipeline.source.youtube.formats import PLANS, Format, format_of, sort_order
+from pipeline.source.youtube.probe import Probe, caption_track, gate, probe_of
+from pipeline.source.youtube.storage.folder import Finished, JobFolder, discard, released, used
+from pipeline.source.youtube.storage.quota import DiskQuota
 from tests.virtual import VirtualClock, run_virtual
 
 V = "dQw4w9WgXcQ"
@@ -154,7 +154,7 @@ def test_room_is_given_and_taken(tmp_path: Path) -> None:
 
     async def work() -> None:
         clock = VirtualClock()
-        room = Room(tmp_path, 1000, clock, 600.0)
+        room = DiskQuota(tmp_path, 1000, clock, 600.0)
         await room.look("next")
         assert await room.take("one", 600) == 1000
         assert await room.take("two", 400) == 400
@@ -196,7 +196,7 @@ def test_options_that_run_commands_or_loop_are_refused(wrong: dict[str, Any]) ->
 
 def test_what_is_sent_is_json_and_never_opens_the_generic_door() -> None:
     """Every set goes over a pipe; only YouTube's extractors may run; retries are said, because the defaults have none."""
-    rules = YouTube(
+    rules = YouTubeSection(
         options={"ratelimit": 5, "extractor_args": {"youtube": {"lang": ["en"]}}},
         pot_provider="http://127.0.0.1:1",
         plugins=True,

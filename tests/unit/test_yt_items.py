@@ -9,22 +9,24 @@ from typing import Any
 
 import pytest
 
-from pipeline.config import Jobs
-from pipeline.errors import Transient, Unwanted
-from pipeline.ingest.feed import Decision, Known, decide
-from pipeline.ingest.item import ItemKind, as_task, item_data, item_task
-from pipeline.ingest.listing import ListingKind, listing_task
-from pipeline.ingest.wishes import Desk
-from pipeline.kit import Done, Fail, Lane, Outcome, Policy, Task, Trouble
-from pipeline.listings import Entry, Listing, outside
-from pipeline.model import Placed, State
-from pipeline.ports import Ceilings, Item, Line, MediaFacts
-from pipeline.sections import Lists
-from pipeline.store.memory import MemoryDatabase
+from pipeline.config.settings import JobsSection
+from pipeline.config.youtube import ListsSection
+from pipeline.core.errors import Transient, Unwanted
+from pipeline.core.lifecycle import Policy
+from pipeline.core.model import Lane, Placed, State, Task, Trouble
+from pipeline.core.outcome import Done, Fail, Outcome
+from pipeline.ingest.enqueue import Decision, Known, decide
+from pipeline.ingest.job_requests import JobPlanner
+from pipeline.ingest.tasks.item import ItemTaskType, as_task, item_data, item_task
+from pipeline.ingest.tasks.playlist import PlaylistTaskType, listing_task
+from pipeline.ports.playlists import Playlist, PlaylistEntry, outside
+from pipeline.ports.source import Item, ManifestLine, MediaFacts
+from pipeline.ports.video_api import Ceilings
+from tests.support.memory_database import MemoryDatabase
 from tests.virtual import VirtualClock, run_virtual
 
 V = "youtube:video:dQw4w9WgXcQ"
-ITEM = Item(V, "youtube", "https://www.youtube.com/watch?v=dQw4w9WgXcQ", Line("dQw4w9WgXcQ"))
+ITEM = Item(V, "youtube", "https://www.youtube.com/watch?v=dQw4w9WgXcQ", ManifestLine("dQw4w9WgXcQ"))
 
 
 def still() -> None:
@@ -57,7 +59,7 @@ class Bench:
         async def release(path: Path) -> None:
             self.released.append(path)
 
-        self.kind = ItemKind(
+        self.kind = ItemTaskType(
             {"youtube": self.site}, Ceilings(), lambda facts, ceilings: objection, Path("w"), external=external,
             records=self.database, clock=VirtualClock(), read_captions=lambda paths: "WEBVTT", release=release,
         )  # fmt: skip
@@ -120,7 +122,7 @@ def test_what_its_list_does_not_take_is_skipped_as_data_and_not_looked_at_again(
     """Done without a video, with the reason; other nights judge by what was found, a line of its own fetches it."""
     bench = Bench()
     bench.site = Old()
-    bench.kind = ItemKind({"youtube": bench.site}, Ceilings(), lambda facts, most: None, Path("w"))
+    bench.kind = ItemTaskType({"youtube": bench.site}, Ceilings(), lambda facts, most: None, Path("w"))
     listed = replace(ITEM, bounds={"since": "2026-01-31"})
     outcome = bench.download(**item_data(listed))
     assert isinstance(outcome, Done)
@@ -128,7 +130,7 @@ def test_what_its_list_does_not_take_is_skipped_as_data_and_not_looked_at_again(
     assert outcome.data is not None
     assert outcome.data["skipped"]["code"] == "skipped_older"
     there = Known(replace(as_task(listed), state=State.DONE, data=outcome.data))
-    desk = Desk((), Jobs(enabled=()), ["local"])
+    desk = JobPlanner((), JobsSection(enabled=()), ["local"])
 
     def decided(item: Item) -> Decision:
         return decide(item, there, desk, attempts=8, changed=False, missing=False)
@@ -170,30 +172,30 @@ class Shelf:
         self.ids: Sequence[str] = ids
         self.asked: list[tuple[str, int]] = []
 
-    async def list(self, item: Item, channel: str, most: int) -> Listing:
+    async def list(self, item: Item, channel: str, most: int) -> Playlist:
         self.asked.append((channel, most))
-        entries = [Entry(each, f"youtube:video:{each}", f"https://x/{each}", title=each) for each in self.ids]
-        return Listing(entries, "A list", "UCx")
+        entries = [PlaylistEntry(each, f"youtube:video:{each}", f"https://x/{each}", title=each) for each in self.ids]
+        return Playlist(entries, "A list", "UCx")
 
 
-def expand(kind: ListingKind, data: dict[str, Any]) -> Outcome:
+def expand(kind: PlaylistTaskType, data: dict[str, Any]) -> Outcome:
     """Run the step."""
     task = Task(1, "listing", "youtube:playlist:L", "expand", data, State.RUNNING, Lane.DOWNLOAD, 0)
     return run_virtual(kind.expand(task, still))
 
 
-def subscription(shelf: Shelf, taken: list[str], rules: Lists | None = None) -> ListingKind:
+def subscription(shelf: Shelf, taken: list[str], rules: ListsSection | None = None) -> PlaylistTaskType:
     """Return a listing kind whose items end in ``taken``."""
 
     async def consider(items: Sequence[Item]) -> None:
         taken.extend(item.key for item in items)
 
-    made = ListingKind(shelf, rules or Lists())
+    made = PlaylistTaskType(shelf, rules or ListsSection())
     made.feed_to(consider)
     return made
 
 
-WISH = Item("youtube:playlist:L", "youtube_list", "https://x", Line("https://x", metadata={"exclude": "b"}))
+WISH = Item("youtube:playlist:L", "youtube_list", "https://x", ManifestLine("https://x", metadata={"exclude": "b"}))
 
 
 def test_a_list_is_read_every_run_and_remembers_what_it_saw() -> None:
@@ -221,7 +223,7 @@ def test_a_list_is_read_every_run_and_remembers_what_it_saw() -> None:
 def test_last_reads_no_further_than_it_needs() -> None:
     """A window of ten does not page through ten thousand."""
     shelf = Shelf("a")
-    expand(subscription(shelf, [], Lists(last=10)), item_data(WISH))
+    expand(subscription(shelf, [], ListsSection(last=10)), item_data(WISH))
     assert shelf.asked == [("", 50)]
 
 
@@ -238,7 +240,7 @@ def test_a_list_that_cannot_be_had_now_is_tried_again() -> None:
     """The lister's error goes to the engine as it is."""
 
     class Down(Shelf):
-        async def list(self, item: Item, channel: str, most: int) -> Listing:
+        async def list(self, item: Item, channel: str, most: int) -> Playlist:
             raise Transient("down")
 
     with pytest.raises(Transient):

@@ -9,24 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import ConfigError
-from pipeline.listings import Entry, Listing, bounds_of, choose, item_in, outside, rules_of, vanished
-from pipeline.ports import Item, Line
-from pipeline.sections import Lists
-from pipeline.source.youtube_list import address_of, listing_of
+from pipeline.config.youtube import ListsSection
+from pipeline.core.errors import ConfigError
+from pipeline.ports.playlists import Playlist, PlaylistEntry, bounds_of, choose, item_in, outside, rules_of, vanished
+from pipeline.ports.source import Item, ManifestLine
+from pipeline.source.youtube.playlists import address_of, listing_of
 
 DAY = datetime(2026, 1, 31, tzinfo=UTC).timestamp()
 
 
-def entry(number: int, **words: Any) -> Entry:
+def entry(number: int, **words: Any) -> PlaylistEntry:
     """Return an entry of a list."""
     video = f"video{number:06}"
-    return Entry(video, f"youtube:video:{video}", f"https://www.youtube.com/watch?v={video}", **words)
+    return PlaylistEntry(video, f"youtube:video:{video}", f"https://www.youtube.com/watch?v={video}", **words)
 
 
-def taken(entries: list[Entry], **rules: Any) -> list[str]:
+def taken(entries: list[PlaylistEntry], **rules: Any) -> list[str]:
     """Return the ids that are chosen."""
-    return [each.id[-1] for each in choose(Listing(entries), Lists(**rules)).entries]
+    return [each.id[-1] for each in choose(Playlist(entries), ListsSection(**rules)).entries]
 
 
 def test_every_rule_leaves_out_what_it_says_and_why_is_counted() -> None:
@@ -44,7 +44,7 @@ def test_every_rule_leaves_out_what_it_says_and_why_is_counted() -> None:
     assert taken(
         entries, min_seconds=60, max_seconds=7200, since="2026-01-31", include=["lecture"], exclude=["*draft*"]
     ) == ["0"]
-    found = choose(Listing(entries), Lists(since="2026-01-31", min_seconds=60, exclude=("draft",)))
+    found = choose(Playlist(entries), ListsSection(since="2026-01-31", min_seconds=60, exclude=("draft",)))
     assert dict(found.left_out) == {
         "too short": 1,
         "older": 1,
@@ -73,17 +73,19 @@ def test_signs_of_patterns_in_titles_are_plain_letters() -> None:
 
 def test_a_line_overrides_the_configuration_for_its_own_list() -> None:
     """Metadata of the known names are rules; they do not travel on to the videos, and wrong ones are named."""
-    rules = rules_of(Lists(last=9, include=("a",)), {"last": "3", "exclude": "x | y", "course": "physics"})
+    rules = rules_of(ListsSection(last=9, include=("a",)), {"last": "3", "exclude": "x | y", "course": "physics"})
     assert (rules.last, rules.include, rules.exclude) == (3, ("a",), ("x", "y"))
     for wrong in ({"last": "many"}, {"since": "yesterday"}, {"max_items": "0"}):
         with pytest.raises(ConfigError) as caught:
-            rules_of(Lists(), wrong)
+            rules_of(ListsSection(), wrong)
         assert next(iter(wrong)) in caught.value.trouble.message
-    wish = Item("youtube:playlist:L", "youtube_list", "x", Line("x", metadata={"last": "3", "course": "physics"}))
-    item = item_in(entry(1), wish, Lists(since="2026-01-31", last=3, max_seconds=60))
+    wish = Item(
+        "youtube:playlist:L", "youtube_list", "x", ManifestLine("x", metadata={"last": "3", "course": "physics"})
+    )
+    item = item_in(entry(1), wish, ListsSection(since="2026-01-31", last=3, max_seconds=60))
     assert item.line.metadata == {"course": "physics"}
     assert item.bounds == {"since": "2026-01-31", "max_seconds": 60}
-    assert bounds_of(Lists(last=3, exclude=("x",))) == {}
+    assert bounds_of(ListsSection(last=3, exclude=("x",))) == {}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,7 @@ def test_a_line_overrides_the_configuration_for_its_own_list() -> None:
 )  # fmt: skip
 def test_a_look_at_the_video_says_what_the_list_did_not(day: str, seconds: float | None, code: str) -> None:
     """The exact day and length decide in the end; what even the look does not tell is let through."""
-    bounds = bounds_of(Lists(since="2026-01-31", min_seconds=30, max_seconds=90))
+    bounds = bounds_of(ListsSection(since="2026-01-31", min_seconds=30, max_seconds=90))
     found = outside(bounds, day, seconds)
     assert (found.code if found else "") == code
     if found:
@@ -135,8 +137,10 @@ def test_a_channel_is_listed_as_its_one_playlist_of_uploads() -> None:
     """Videos, Shorts and streams are one list there; a handle is asked by name until its id is known."""
     channel = "UCqECaJ8Gagnn7YCbPEzWH6g"
     uploads = "https://www.youtube.com/playlist?list=UUqECaJ8Gagnn7YCbPEzWH6g"
-    by_id = Item(f"youtube:channel:{channel}", "youtube_list", f"https://www.youtube.com/channel/{channel}", Line("x"))
-    by_name = Item("youtube:handle:@name", "youtube_list", "https://www.youtube.com/@name", Line("x"))
+    by_id = Item(
+        f"youtube:channel:{channel}", "youtube_list", f"https://www.youtube.com/channel/{channel}", ManifestLine("x")
+    )
+    by_name = Item("youtube:handle:@name", "youtube_list", "https://www.youtube.com/@name", ManifestLine("x"))
     assert address_of(by_id, "") == uploads
     assert address_of(by_name, "") == "https://www.youtube.com/@name"
     assert address_of(by_name, channel) == uploads
@@ -145,6 +149,6 @@ def test_a_channel_is_listed_as_its_one_playlist_of_uploads() -> None:
 def test_a_day_in_any_form_is_the_same_day() -> None:
     """Days are also written without hyphens, or by their week: the look before a download compares them as text."""
     for day in ("2026-01-31", "20260131", "2026-W05-6"):
-        bounds = bounds_of(Lists(since=day))
+        bounds = bounds_of(ListsSection(since=day))
         assert outside(bounds, "20260201", None) is None
         assert outside(bounds, "20260130", None) is not None

@@ -9,11 +9,11 @@ from typing import Any
 import anyio
 import pytest
 
-from pipeline.errors import Throttled
-from pipeline.model import Trouble
-from pipeline.source.pace import Pace, PaceRules, Turn
-from pipeline.source.pace_notes import OwnNotes
-from pipeline.store.memory import MemoryDatabase
+from pipeline.core.errors import Throttled
+from pipeline.core.model import Trouble
+from pipeline.source.youtube.throttle.gate import PaceRules, Permit, SiteThrottle
+from pipeline.source.youtube.throttle.state import OwnNotes
+from tests.support.memory_database import MemoryDatabase
 from tests.virtual import VirtualClock, run_virtual
 
 DISK = Trouble("disk", "The disk is full.", "free some space")
@@ -22,13 +22,13 @@ BLOCK = Trouble("bot_check", "YouTube refused this machine's address (bot check)
 
 def pace_over(
     journal: MemoryDatabase, clock: VirtualClock, seed: int, rules: PaceRules | None = None, **more: Any
-) -> Pace:
+) -> SiteThrottle:
     """Return a pace as a new process has it, over what earlier ones left in a journal."""
     notes = OwnNotes(journal, "shared"), OwnNotes(journal, "own")
-    return Pace(*notes, clock, Random(seed), rules or PaceRules(), **more)
+    return SiteThrottle(*notes, clock, Random(seed), rules or PaceRules(), **more)
 
 
-async def starts(pace: Pace, clock: VirtualClock, number: int) -> list[float]:
+async def starts(pace: SiteThrottle, clock: VirtualClock, number: int) -> list[float]:
     """Start so many requests, waiting as long as each refusal says; return when they started."""
     found: list[float] = []
     while len(found) < number:
@@ -116,7 +116,7 @@ def test_after_a_pause_one_video_finds_out() -> None:
             await pace.admit()
         assert "finding out" in second.value.trouble.message
         await pace.answered()
-        assert await pace.admit() == await pace.admit() == Turn() != turn
+        assert await pace.admit() == await pace.admit() == Permit() != turn
 
     run_virtual(work())
 
@@ -171,7 +171,8 @@ def test_what_is_this_runs_own_trouble_stops_no_other() -> None:
     async def work() -> None:
         clock, machine = VirtualClock(), OwnNotes(MemoryDatabase(), "shared")
         mine, yours = (
-            Pace(machine, OwnNotes(MemoryDatabase(), "own"), clock, Random(1), PaceRules(0, 0)) for _ in range(2)
+            SiteThrottle(machine, OwnNotes(MemoryDatabase(), "own"), clock, Random(1), PaceRules(0, 0))
+            for _ in range(2)
         )
         await mine.refused(DISK, 600.0, address=False)
         await yours.admit()
@@ -202,7 +203,7 @@ def test_an_operator_opens_it_and_the_next_refusal_lasts_longer() -> None:
         assert why.code == "bot_check"
         assert await pace.lift(["disk"]) == ["disk"]
         assert await pace.lift() == ["bot_check"]
-        assert await pace.admit() != Turn()
+        assert await pace.admit() != Permit()
         assert await pace.standing() == (1, None)
         assert (await pace.refused(BLOCK, 3600.0)).after == 7200.0
 

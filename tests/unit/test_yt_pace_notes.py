@@ -13,25 +13,25 @@ from typing import Any
 import pytest
 import structlog
 
-from pipeline.app.downloads import pace_of
-from pipeline.app.memory import Nowhere
-from pipeline.clock import SystemClock
-from pipeline.errors import Throttled
-from pipeline.model import Trouble
-from pipeline.source.pace import Pace, PaceRules
-from pipeline.source.pace_notes import OwnNotes, SharedNotes, file_of
-from pipeline.store.memory import MemoryDatabase
+from pipeline.app.wiring.downloads import pace_of
+from pipeline.app.wiring.journals import NullJournal
+from pipeline.core.clock import SystemClock
+from pipeline.core.errors import Throttled
+from pipeline.core.model import Trouble
+from pipeline.source.youtube.throttle.gate import PaceRules, SiteThrottle
+from pipeline.source.youtube.throttle.state import OwnNotes, SharedNotes, file_of
 from tests.rig import settings_for
+from tests.support.memory_database import MemoryDatabase
 from tests.virtual import VirtualClock, run_virtual
 
 BLOCK = Trouble("bot_check", "YouTube refused this machine's address (bot check).", "another network", "raw")
 
 
-def run_over(folder: Path, clock: VirtualClock, seed: int = 1, rules: PaceRules | None = None) -> Pace:
+def run_over(folder: Path, clock: VirtualClock, seed: int = 1, rules: PaceRules | None = None) -> SiteThrottle:
     """Return the pace of a run with a state folder of its own, on a machine whose file is in the folder."""
     journal = MemoryDatabase()
     notes = SharedNotes(file_of(folder, "youtube"), OwnNotes(journal, "pace"))
-    return Pace(notes, OwnNotes(journal, "pause"), clock, Random(seed), rules or PaceRules())
+    return SiteThrottle(notes, OwnNotes(journal, "pause"), clock, Random(seed), rules or PaceRules())
 
 
 def test_two_runs_with_two_state_folders_keep_one_pace(tmp_path: Path) -> None:
@@ -79,14 +79,14 @@ def test_real_processes_take_turns(tmp_path: Path) -> None:
 import sys, anyio
 from pathlib import Path
 from random import Random
-from pipeline.app.memory import Nowhere
-from pipeline.clock import SystemClock
-from pipeline.source.pace import Pace, PaceRules
-from pipeline.source.pace_notes import OwnNotes, SharedNotes, file_of
+from pipeline.app.wiring.journals import NullJournal
+from pipeline.core.clock import SystemClock
+from pipeline.source.youtube.throttle.gate import PaceRules, SiteThrottle
+from pipeline.source.youtube.throttle.state import OwnNotes, SharedNotes, file_of
 
 async def work():
-    notes = SharedNotes(file_of(Path(sys.argv[1]), "youtube"), OwnNotes(Nowhere(), "a"))
-    pace = Pace(notes, OwnNotes(Nowhere(), "b"), SystemClock(), Random(1), PaceRules(0.002, 0.002, 2000))
+    notes = SharedNotes(file_of(Path(sys.argv[1]), "youtube"), OwnNotes(NullJournal(), "a"))
+    pace = SiteThrottle(notes, OwnNotes(NullJournal(), "b"), SystemClock(), Random(1), PaceRules(0.002, 0.002, 2000))
     for _ in range(25):
         await pace.admit()
 
@@ -204,7 +204,9 @@ async def test_the_configuration_names_the_folder_and_else_it_is_the_users_own(
         if "pace_folder" in youtube:
             youtube["pace_folder"] = folder
         settings = settings_for(tmp_path / "a", youtube=youtube)
-        await pace_of(settings, Nowhere(), SystemClock(), Random(1)).admit()
+        await pace_of(settings, NullJournal(), SystemClock(), Random(1)).admit()
         assert (folder / "pace-youtube.json").is_file()
         with pytest.raises(Throttled):
-            await pace_of(settings_for(tmp_path / "b", youtube=youtube), Nowhere(), SystemClock(), Random(1)).admit()
+            await pace_of(
+                settings_for(tmp_path / "b", youtube=youtube), NullJournal(), SystemClock(), Random(1)
+            ).admit()

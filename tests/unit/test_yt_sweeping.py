@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.app.downloads import download_folder, swept
-from pipeline.errors import Throttled
-from pipeline.model import Lane, NewTask, Placed, Selection, State, Task
-from pipeline.source.formats import Format, format_of, formats_of, record_of
-from pipeline.source.room import Room
-from pipeline.source.sweeping import Fate, Sweep, fate_of, videos_below
-from pipeline.source.youtube_folder import Finished, JobFolder, discard, released, used, video_of
-from pipeline.store.memory import MemoryDatabase
+from pipeline.app.wiring.downloads import download_folder, swept
+from pipeline.core.errors import Throttled
+from pipeline.core.model import Lane, NewTask, Placed, Selection, State, Task
+from pipeline.source.youtube.formats import Format, format_of, formats_of, record_of
+from pipeline.source.youtube.storage.cleanup import Disposal, DownloadCleanup, fate_of, videos_below
+from pipeline.source.youtube.storage.folder import Finished, JobFolder, discard, released, used, video_of
+from pipeline.source.youtube.storage.quota import DiskQuota
 from tests.rig import settings_for
+from tests.support.memory_database import MemoryDatabase
 from tests.virtual import VirtualClock, run_virtual
 
 V, W, X = "dQw4w9WgXcQ", "a_b-c_d-e_f", "-_third0001"
@@ -45,28 +45,30 @@ def whole(base: Path, video: str = V) -> Path:
     return path
 
 
-def sweep(base: Path, fates: Mapping[str, Fate], *, keep: bool = False, spare: float = 1e9, age: float = 0.0) -> int:
+def sweep(
+    base: Path, fates: Mapping[str, Disposal], *, keep: bool = False, spare: float = 1e9, age: float = 0.0
+) -> int:
     """Sweep so many seconds after everything was written."""
     now = max((entry.lstat().st_mtime for entry in base.rglob("*")), default=0.0) + age
-    return Sweep(base, now, keep, spare).over(fates)
+    return DownloadCleanup(base, now, keep, spare).over(fates)
 
 
 @pytest.mark.parametrize(
     ("item", "video", "fate"),
     [
-        *((state, None, Fate.STAYS) for state in (State.PENDING, State.RUNNING, State.HELD)),
-        *((State.DONE, state, Fate.STAYS) for state in (State.PENDING, State.RUNNING, State.HELD, State.FAILED)),
-        (State.PENDING, State.DONE, Fate.STAYS),
-        (State.FAILED, None, Fate.WAITS),
-        (None, None, Fate.WAITS),
-        (State.CANCELLED, None, Fate.GOES),
-        (State.CANCELLED, State.CANCELLED, Fate.GOES),
-        (State.DONE, State.DONE, Fate.GOES),
-        (State.DONE, State.CANCELLED, Fate.GOES),
-        (State.DONE, None, Fate.GOES),
+        *((state, None, Disposal.STAYS) for state in (State.PENDING, State.RUNNING, State.HELD)),
+        *((State.DONE, state, Disposal.STAYS) for state in (State.PENDING, State.RUNNING, State.HELD, State.FAILED)),
+        (State.PENDING, State.DONE, Disposal.STAYS),
+        (State.FAILED, None, Disposal.WAITS),
+        (None, None, Disposal.WAITS),
+        (State.CANCELLED, None, Disposal.GOES),
+        (State.CANCELLED, State.CANCELLED, Disposal.GOES),
+        (State.DONE, State.DONE, Disposal.GOES),
+        (State.DONE, State.CANCELLED, Disposal.GOES),
+        (State.DONE, None, Disposal.GOES),
     ],
 )
-def test_a_video_is_over_when_nobody_comes_back_for_it(item: State | None, video: State | None, fate: Fate) -> None:
+def test_a_video_is_over_when_nobody_comes_back_for_it(item: State | None, video: State | None, fate: Disposal) -> None:
     """Open tasks keep everything, and so does an upload that failed; what a retry could use waits; the rest goes."""
     states = {"item": item, "video": video}
     tasks = [
@@ -79,7 +81,7 @@ def test_every_fate_is_carried_out(tmp_path: Path) -> None:
     """Needed ones stay as they are, of waiting ones the part that can be gone on with stays, the rest is gone."""
     folders = {video: half(tmp_path, video) for video in (V, W, X)}
     assert [video_of(folder) for folder in folders.values()] == [V, W, X]
-    assert sweep(tmp_path, {V: Fate.STAYS, W: Fate.WAITS, X: Fate.GOES}) == 1
+    assert sweep(tmp_path, {V: Disposal.STAYS, W: Disposal.WAITS, X: Disposal.GOES}) == 1
     assert sorted(os.listdir(folders[V])) == sorted(["attempt.json", f"{V}.18.mp4.part", "other.temp.mp4"])
     assert sorted(os.listdir(folders[W])) == sorted(["attempt.json", f"{W}.18.mp4.part"])
     assert videos_below(tmp_path) == sorted([V, W])
@@ -114,12 +116,12 @@ def test_waiting_has_an_end_and_a_bound(tmp_path: Path) -> None:
 def test_whole_files_stay_where_they_are_kept(tmp_path: Path) -> None:
     """``keep = true`` outlives every fate and no longer counts; without it a proved upload's copy goes."""
     path = whole(tmp_path)
-    assert sweep(tmp_path, {V: Fate.WAITS}) == 0
-    assert sweep(tmp_path, {V: Fate.GOES}, keep=True) == 0
+    assert sweep(tmp_path, {V: Disposal.WAITS}) == 0
+    assert sweep(tmp_path, {V: Disposal.GOES}, keep=True) == 0
     assert (path.exists(), used(tmp_path)) == (True, {})
-    assert sweep(tmp_path, {V: Fate.GOES}) == 0
+    assert sweep(tmp_path, {V: Disposal.GOES}) == 0
     whole(tmp_path, W)
-    assert sweep(tmp_path, {W: Fate.GOES}) == 1
+    assert sweep(tmp_path, {W: Disposal.GOES}) == 1
 
 
 def test_strangers_and_busy_folders_are_left_alone(tmp_path: Path) -> None:
@@ -127,15 +129,15 @@ def test_strangers_and_busy_folders_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "yt_own films").mkdir()
     (tmp_path / f"yt_{V}_000000").mkdir()
     folder = half(tmp_path)
-    code = "import sys; from pathlib import Path; from pipeline.source.youtube_folder import JobFolder\n"
+    code = "import sys; from pathlib import Path; from pipeline.source.youtube.storage.folder import JobFolder\n"
     code += f"with JobFolder(Path({str(tmp_path)!r}), {V!r}): print(flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         other.stdout.readline()
-        assert sweep(tmp_path, {V: Fate.GOES}) == 0
+        assert sweep(tmp_path, {V: Disposal.GOES}) == 0
         assert len(os.listdir(folder)) == 3
         other.communicate()
-    assert sweep(tmp_path, {V: Fate.GOES}) == 1
+    assert sweep(tmp_path, {V: Disposal.GOES}) == 1
     assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(["yt_own films", f"yt_{V}_000000"])
 
 
@@ -157,7 +159,7 @@ def test_a_removal_that_was_cut_off_can_be_done_again(tmp_path: Path, monkeypatc
             discard(path)
         discard(path)
         assert not path.parent.exists() or os.listdir(path.parent) == []
-        sweep(tmp_path, {V: Fate.GOES})
+        sweep(tmp_path, {V: Disposal.GOES})
         assert not path.parent.exists()
 
 
@@ -194,7 +196,7 @@ def test_a_video_that_does_not_fit_is_not_looked_at_again_before_it_does(tmp_pat
     """What one look has found out is remembered: there is room for others, and for this one once enough is free."""
 
     async def work() -> None:
-        room = Room(tmp_path, 250, VirtualClock(), 600.0)
+        room = DiskQuota(tmp_path, 250, VirtualClock(), 600.0)
         first = whole(tmp_path)
         await room.look("large")
         with pytest.raises(Throttled):
@@ -219,7 +221,7 @@ def test_no_two_find_out_about_the_same_room(tmp_path: Path) -> None:
     """Of two that are known to need it, the first to look has it; the other goes on waiting."""
 
     async def work() -> None:
-        room = Room(tmp_path, 250, VirtualClock(), 600.0)
+        room = DiskQuota(tmp_path, 250, VirtualClock(), 600.0)
         assert await room.take("first", 200) == 250
         for name in ("second", "third"):
             with pytest.raises(Throttled):

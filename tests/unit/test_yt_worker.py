@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from pipeline.source.youtube_process import Crew, Launch, Worker, WorkerGone, start
+from pipeline.source.youtube.worker.pool import Worker, WorkerCommand, WorkerGone, WorkerPool, start
 from tests.media_server import scripted
 
 HELLO = """
@@ -27,7 +27,7 @@ say(event="hello", protocol=1, yt_dlp="2026.10.26", ejs="0.8.0", python="3.11")
 @asynccontextmanager
 async def playing(folder: Path, body: str) -> AsyncIterator[Worker]:
     """Start a worker that plays a script."""
-    worker = await start(Launch(str(scripted(folder, HELLO + body))), os.environ)
+    worker = await start(WorkerCommand(str(scripted(folder, HELLO + body))), os.environ)
     try:
         yield worker
     finally:
@@ -115,9 +115,9 @@ async def test_when_the_parent_is_gone_the_worker_is_too(tmp_path: Path) -> None
     code = f"""
 import anyio, os, structlog
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-from pipeline.source.youtube_process import Launch, start
+from pipeline.source.youtube.worker.pool import WorkerCommand, start
 async def main():
-    worker = await start(Launch({sys.executable!r}), os.environ)
+    worker = await start(WorkerCommand({sys.executable!r}), os.environ)
     print(worker.pid, flush=True)
     await anyio.sleep(60)
 anyio.run(main)
@@ -139,7 +139,7 @@ async def test_a_python_without_yt_dlp_is_told_from_a_broken_one(tmp_path: Path)
     other = "import json; print(json.dumps({'event': 'hello', 'protocol': 99}), flush=True)"
     for python in ("/nowhere/python", str(scripted(tmp_path, without)), str(scripted(tmp_path, other))):
         with pytest.raises(WorkerGone) as caught:
-            await start(Launch(python), os.environ)
+            await start(WorkerCommand(python), os.environ)
         assert caught.value.missing
 
 
@@ -147,7 +147,7 @@ async def test_a_python_without_yt_dlp_is_told_from_a_broken_one(tmp_path: Path)
 async def test_the_worker_sees_no_key_of_ours(tmp_path: Path) -> None:
     """The environment is a short list: proxies pass, keys do not."""
     body = 'n = heard()["id"]; say(event="listed", id=n, env=dict(os.environ)); time.sleep(60)'
-    launch = Launch(str(scripted(tmp_path, HELLO + body)))
+    launch = WorkerCommand(str(scripted(tmp_path, HELLO + body)))
     ours = {**os.environ, "TWELVELABS_API_KEY": "tlk_secret", "HTTPS_PROXY": "http://proxy:1"}
     worker = await start(launch, ours)
     try:
@@ -167,7 +167,7 @@ while True:
     request = heard()
     if request["do"] == "probe": say(event="probed", id=request["id"], rss=1)
 """
-    crew = Crew(Launch(str(scripted(tmp_path, HELLO + body))), 1)
+    crew = WorkerPool(WorkerCommand(str(scripted(tmp_path, HELLO + body))), 1)
     pids = []
     for _ in range(51):
         async with crew.worker() as worker:
@@ -204,7 +204,7 @@ async def test_a_cancel_takes_a_tenth_of_a_second_in_every_state(tmp_path: Path,
     mark = tmp_path / "there"
     before = "import json, os, pathlib, signal, sys, time\n"
     before += f"def there(): pathlib.Path({str(mark)!r}).write_text(str(os.getpid()))\n"
-    crew, took = Crew(Launch(str(scripted(tmp_path, before + body))), 1), []
+    crew, took = WorkerPool(WorkerCommand(str(scripted(tmp_path, before + body))), 1), []
 
     async def job() -> None:
         async with crew.worker() as worker:
@@ -228,7 +228,7 @@ async def test_a_cancel_takes_a_tenth_of_a_second_in_every_state(tmp_path: Path,
 @pytest.mark.asyncio
 async def test_a_worker_that_died_while_it_had_nothing_to_do_costs_no_job(tmp_path: Path) -> None:
     """Killed for its memory, say, between two jobs: the next job gets another one, and the dead one is put away."""
-    crew = Crew(Launch(str(scripted(tmp_path, HELLO + "time.sleep(60)"))), 1)
+    crew = WorkerPool(WorkerCommand(str(scripted(tmp_path, HELLO + "time.sleep(60)"))), 1)
     async with crew.worker() as worker:
         first = worker
     os.kill(first.pid, signal.SIGKILL)
@@ -244,7 +244,7 @@ async def test_a_worker_that_died_while_it_had_nothing_to_do_costs_no_job(tmp_pa
 async def test_a_large_parent_does_not_make_its_workers_look_worn() -> None:
     """What a new process is said to have had at most begins with its parent's: only its own memory counts."""
     large = b"x" * 330_000_000
-    worker = await start(Launch(), os.environ)
+    worker = await start(WorkerCommand(), os.environ)
     try:
         event = await worker.ask("tools", {"params": {"quiet": True}}, quiet=60.0)
         assert 0 < event["rss"] < 200_000_000 < len(large)

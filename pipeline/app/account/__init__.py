@@ -1,0 +1,1 @@
+"""`reconcile`: the account's contents compared with the database."""

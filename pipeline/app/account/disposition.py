@@ -1,0 +1,175 @@
+"""What becomes of each thing in the account, judged by what the database knows of its video. Pure: values in, verdicts out.
+
+Everything that could still be needed is kept: what a task of ours names by its id, and what may be the trace of a call whose
+answer was lost (it carries the name that the next run will ask for). Only what cannot be needed any more is an orphan, and
+only what this database can have made: another state folder that ingests the same video marks its things alike. What is
+older than our own task, of a generation we never reached, or asked of an upload we never had is a stray.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pipeline.core.model import State, Task
+from pipeline.ingest.remote_names import RemoteName, agrees, question_mark, upload_mark
+from pipeline.ports.inventory import RemoteObject
+
+_MARGIN = 600.0  #: our clock against the platform's, seconds; what is wrongly taken for older is left alone
+
+_UNFINISHED = (State.PENDING, State.RUNNING, State.HELD)
+
+
+class Disposition(StrEnum):
+    """What a thing in the account is to us."""
+
+    KEPT = "kept"  #: a task of ours names it
+    AWAITED = "awaited"  #: it carries the name that a live or failed task asks for next
+    FOREIGN = "foreign"  #: it does not carry a mark of ours
+    STRAY = "stray"  #: it carries a mark of ours, and this database has not made it, or not for this platform
+    SUPERSEDED = "superseded"  #: ours, and replaced: an earlier generation, or the second of two that are alike
+    CANCELLED = "cancelled"  #: ours, of an item that an operator has stopped
+
+    @property
+    def orphan(self) -> bool:
+        """True where this database knows it and needs it no more."""
+        return self in (Disposition.SUPERSEDED, Disposition.CANCELLED)
+
+    @property
+    def removable(self) -> bool:
+        """True where it can be deleted, at least if somebody asks for that."""
+        return self.orphan or self is Disposition.STRAY
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRecord:
+    """What the database holds about one video and the analyses and index entries made of it."""
+
+    video: Task
+    analyses: Sequence[Task] = ()
+    indexings: Sequence[Task] = ()
+
+    def lives_on(self, identity: str) -> bool:
+        """Return True if the video was uploaded to this very platform and dialect."""
+        return self.video.data.get("provider") == identity
+
+    @property
+    def media(self) -> frozenset[str]:
+        """Ids under which the platform knows the present upload."""
+        data = self.video.data
+        named = (data.get("media_id"), data.get("answer_id"), data.get("session", {}).get("asset_id"))
+        return frozenset(each for each in named if each)
+
+    @property
+    def asked_of(self) -> frozenset[str]:
+        """Uploads that an unfinished analysis or index entry works with."""
+        asked = {task.data.get("media_id") for task in self.analyses if task.state in _UNFINISHED}
+        asked |= {task.data.get("asset_id") for task in self.indexings if task.state in _UNFINISHED}
+        return frozenset(each for each in asked if each)
+
+    @property
+    def stopped(self) -> bool:
+        """True if an operator has stopped the video, or all that was to come of it."""
+        after = [task.state for task in (*self.analyses, *self.indexings)]
+        if self.video.state is State.CANCELLED:
+            return True
+        return self.video.state is State.DONE and bool(after) and set(after) == {State.CANCELLED}
+
+
+def judge_upload(holding: RemoteObject, belief: LocalRecord | None, identity: str) -> Disposition:
+    """Judge an asset, or a v1.2 task or video.
+
+    An asset must carry our key in its metadata, too, and name and key must agree; v1.2 has only the name.
+    """
+    mark = upload_mark(holding.name)
+    known = belief is not None and belief.lives_on(identity) and holding.id in belief.media
+    if not known and (mark is None or (holding.sort == "asset" and not agrees(mark, holding.owner))):
+        return Disposition.FOREIGN
+    if belief is None or not belief.lives_on(identity):
+        return Disposition.STRAY
+    if belief.asked_of & {holding.id, holding.media}:
+        return Disposition.KEPT
+    if not known and _made_elsewhere(holding, belief.video, mark):
+        return Disposition.STRAY
+    if belief.stopped:
+        return Disposition.CANCELLED
+    if known:
+        return Disposition.KEPT
+    assert mark is not None
+    return Disposition.AWAITED if _next_in(belief.video, mark) else Disposition.SUPERSEDED
+
+
+def _next_in(video: Task, mark: RemoteName) -> bool:
+    """True if the video is not done and asks for this generation when it goes on."""
+    return video.state is not State.DONE and mark.generation >= int(video.data.get("generation", 0))
+
+
+def _older(holding: RemoteObject, task: Task) -> bool:
+    """True if it was there before the task that would have made it."""
+    return holding.created is not None and holding.created < task.created - _MARGIN
+
+
+def _made_elsewhere(holding: RemoteObject, video: Task, mark: RemoteName | None) -> bool:
+    """True if this database cannot have made an upload although it knows the video."""
+    beyond = mark is not None and mark.generation > int(video.data.get("generation", 0))
+    return _older(holding, video) or (beyond and video.state in (State.DONE, State.CANCELLED))
+
+
+def judge_analysis(holding: RemoteObject, analysis: Task | None) -> Disposition:
+    """Judge an analysis task by the analysis of ours that its ``custom_id`` stands for."""
+    mark = question_mark(holding.name)
+    if mark is None:
+        return Disposition.FOREIGN
+    if analysis is None:
+        return Disposition.STRAY
+    present, by_id = int(analysis.data.get("gen", 0)), analysis.data.get("task_id") == holding.id
+    another = mark.generation == present and holding.media not in ("", analysis.data.get("media_id"))
+    if not by_id and (another or mark.generation > present or _older(holding, analysis)):
+        return Disposition.STRAY
+    if mark.generation < present:
+        return Disposition.SUPERSEDED
+    if analysis.state is State.CANCELLED:
+        return Disposition.CANCELLED
+    if by_id:
+        return Disposition.KEPT
+    return Disposition.SUPERSEDED if analysis.state is State.DONE else Disposition.AWAITED
+
+
+def judge_indexed(holding: RemoteObject, belief: LocalRecord | None, identity: str) -> Disposition:
+    """Judge an entry of an index. An old one stays until the new upload's entry is there: search goes on working.
+
+    Where a list does not tell whose it is, the verdict is only worth another look.
+    """
+    here = [] if belief is None else [task for task in belief.indexings if task.data.get("index_id") == holding.place]
+    by_id = [task for task in here if task.data.get("video_id") == holding.id]
+    mark = upload_mark(holding.name)
+    if not by_id and (mark is None or (holding.owner is not None and not agrees(mark, holding.owner))):
+        return Disposition.FOREIGN
+    if belief is None or not belief.lives_on(identity):
+        return Disposition.STRAY
+    if any(task.state in _UNFINISHED for task in by_id):
+        return Disposition.KEPT
+    if not by_id and _older(holding, belief.video):
+        return Disposition.STRAY
+    if belief.stopped:
+        return Disposition.CANCELLED
+    present = belief.video.data.get("media_id", "")
+    replaced = [
+        task
+        for task in here
+        if task.state is State.DONE and task.data.get("asset_id") == present and task.data.get("video_id") != holding.id
+    ]
+    current = any(task.data.get("asset_id") == present for task in by_id)
+    return Disposition.SUPERSEDED if replaced and not current else Disposition.KEPT
+
+
+def judge(
+    holding: RemoteObject, belief: LocalRecord | None, identity: str, analysis: Task | None = None
+) -> Disposition:
+    """Judge anything. ``belief`` is of the video, ``analysis`` of the question that the thing's mark or id stands for."""
+    if holding.sort == "analysis":
+        return judge_analysis(holding, analysis)
+    if holding.sort == "indexed":
+        return judge_indexed(holding, belief, identity)
+    return judge_upload(holding, belief, identity)

@@ -1,0 +1,313 @@
+"""The database held against the account, in pages of both: a survey reads much and keeps only what a plan is about."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+from pipeline.app.account.disposition import Disposition, LocalRecord, judge
+from pipeline.app.account.repairs import repair_of
+from pipeline.app.operator.display_names import spoken
+from pipeline.core.clock import Clock
+from pipeline.core.model import Selection, State, Task
+from pipeline.ingest.remote_names import question_digest, question_mark, upload_digest, upload_mark
+from pipeline.ports.inventory import Inventory, OpenSession, RemoteObject, Sort
+from pipeline.ports.store import Records
+from pipeline.store.sqlite.scratch_index import ScratchIndex
+from pipeline.views import Expiring, Leftover, OpenUpload, Reconciliation, Vanished
+
+T = TypeVar("T")
+
+_PAGE = 1000  #: tasks read at once
+
+_FEW = 50  #: videos asked for at once
+#: Only for batches is it said how long answers are kept, days; for single tasks the vendor names no time, so this is the
+#: longest that may be counted on.
+_KEPT_DAYS = 30
+
+_DAY = 86_400.0
+
+_SOON = 7 * _DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Classified:
+    """A thing in the account with its verdict, and the task of ours that decided it."""
+
+    holding: RemoteObject
+    verdict: Disposition
+    task: Task | None = None
+
+    @property
+    def subject(self) -> str:
+        """The video's key, where the database knows it."""
+        return self.task.subject or self.task.key if self.task is not None else ""
+
+
+@dataclass(slots=True)
+class _Findings:
+    """What a plan is about, at most ``limit`` of each; everything is counted."""
+
+    limit: int
+    only: frozenset[str]
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    orphans: list[Classified] = field(default_factory=list)
+    strays: list[Classified] = field(default_factory=list)
+    vanished: list[Task] = field(default_factory=list)
+    expiring: list[tuple[Classified, float]] = field(default_factory=list)
+    sessions: list[tuple[OpenSession, Task | None]] = field(default_factory=list)
+    left_out: int = 0
+    met: set[str] = field(default_factory=set)  #: of ``only``
+
+    def count(self, judged: Classified) -> None:
+        of_sort = self.counts.setdefault(judged.holding.sort, {})
+        of_sort[judged.verdict.value] = of_sort.get(judged.verdict.value, 0) + 1
+
+    def keep(self, judged: Classified) -> None:
+        if judged.verdict.orphan:
+            self._keep(self.orphans, judged, judged.holding.id)
+        elif judged.verdict is Disposition.STRAY:
+            self._keep(self.strays, judged, judged.holding.id)
+
+    def miss(self, video: Task, media_id: str) -> None:
+        self._keep(self.vanished, video, media_id)
+
+    def _keep(self, those: list[T], one: T, name: str) -> None:
+        if self.only and name not in self.only:
+            return
+        self.met.add(name)
+        if len(those) < self.limit:
+            those.append(one)
+        else:
+            self.left_out += 1
+
+
+class Survey:
+    """One comparison. ``places``: ids of indexes to look into, besides those that the database names."""
+
+    def __init__(
+        self,
+        records: Records,
+        account: Inventory,
+        register: ScratchIndex,
+        clock: Clock,
+        *,
+        places: Iterable[str] = (),
+        price: Callable[[float], float] = lambda _seconds: 0.0,
+    ) -> None:
+        self._records = records
+        self._account = account
+        self._register = register
+        self._clock = clock
+        self._places = set(places)
+        self._price = price
+
+    async def study(self) -> None:
+        """Enter into the register by which words the platform knows what is in the database."""
+        for kind, words in (("video", self._of_video), ("analysis", _of_analysis), ("indexing", self._of_indexing)):
+            async with aclosing(self._all(kind)) as pages:
+                async for page in pages:
+                    await self._register.note(entry for task in page for entry in words(task))
+
+    async def compare(self, limit: int, only: Sequence[str] = ()) -> Reconciliation:
+        """Read the whole account; return the plan. At most ``limit`` things of each kind are in it."""
+        found = _Findings(limit, frozenset(only))
+        now = self._clock.now()
+        for sort in self._account.sorts:
+            for place in sorted(self._places) if sort in self._account.placed else [""]:
+                async with aclosing(self._account.holdings(sort, place)) as pages:
+                    async for page in pages:
+                        await self._take(found, page, now)
+        await self._sessions(found)
+        await self._vanished(found)
+        return await self._plan(found, now)
+
+    async def judged(self, holdings: Sequence[RemoteObject]) -> list[Classified]:
+        """Return things of one sort with their verdicts, by what the database says at this moment."""
+        words = {holding: _words(holding) for holding in holdings}
+        known = await self._register.find([word for each in words.values() for word in each])
+        keys = {holding: next((known[word] for word in each if word in known), "") for holding, each in words.items()}
+        wanted = tuple({key for key in keys.values() if key})
+        asked = await self._tasks("analysis", wanted) if holdings and holdings[0].sort == "analysis" else {}
+        beliefs = await self._beliefs(wanted) if not asked else {}
+        return [self._judge(holding, beliefs.get(key), asked.get(key)) for holding, key in keys.items()]
+
+    def _judge(self, holding: RemoteObject, belief: LocalRecord | None, analysis: Task | None) -> Classified:
+        verdict = judge(holding, belief, self._account.identity, analysis)
+        return Classified(holding, verdict, analysis or (belief.video if belief is not None else None))
+
+    # ------------------------------------------------------------------------------------------------- the account
+
+    async def _take(self, found: _Findings, page: Sequence[RemoteObject], now: float) -> None:
+        if page[0].sort == self._account.uploads:
+            await self._register.meet([f"m:{holding.id}" for holding in page])
+        for judged in await self.judged(page):
+            if judged.holding.owner is None and judged.holding.sort == "indexed" and judged.verdict.removable:
+                judged = await self._looked_at(judged)
+            found.count(judged)
+            found.keep(judged)
+            end = _end_of_answer(judged)
+            if end is not None and end < now + _SOON and len(found.expiring) < found.limit:
+                found.expiring.append((judged, end))
+
+    async def _looked_at(self, judged: Classified) -> Classified:
+        """The list of an index tells no metadata; only with it is an entry known to be one of ours."""
+        fresh = await self._account.look(judged.holding)
+        return (await self.judged([fresh]))[0] if fresh is not None else Classified(judged.holding, Disposition.FOREIGN)
+
+    async def _sessions(self, found: _Findings) -> None:
+        async with aclosing(self._account.sessions()) as sessions:
+            async for session in sessions:
+                keys = (await self._register.find([f"s:{session.id}"])).values()
+                video = next(iter((await self._tasks("video", tuple(keys))).values()), None)
+                if len(found.sessions) < found.limit:
+                    found.sessions.append((session, video))
+
+    async def _vanished(self, found: _Findings) -> None:
+        """Ask once more for each upload that no list has shown: lists shift while they are read."""
+        after = ""
+        while missed := await self._register.missed(after, _FEW):
+            after = missed[-1][0]
+            for video in await self.missing(tuple(dict.fromkeys(key for _, key in missed))):
+                found.miss(video, self.needed(video))
+
+    async def missing(self, keys: Sequence[str]) -> list[Task]:
+        """Return those of these videos that are done here and whose upload is not there now. What an operator has stopped
+        is not missed: its upload may well have gone as a leftover.
+        """
+        wanted = [each.video for each in (await self._beliefs(keys)).values() if not each.stopped]
+        done = [video for video in wanted if video.state is State.DONE and self.needed(video)]
+        by_place: dict[str, list[Task]] = {}
+        for video in done:
+            place = video.data.get("index_id", "") if self._account.uploads in self._account.placed else ""
+            by_place.setdefault(place, []).append(video)
+        lost: list[Task] = []
+        for place, those in by_place.items():
+            there = await self._account.present(self._account.uploads, [self.needed(each) for each in those], place)
+            lost += [each for each in those if self.needed(each) not in there]
+        return lost
+
+    def needed(self, video: Task) -> str:
+        """Return the id that the next analysis of a video would name; empty if it was uploaded elsewhere."""
+        if video.data.get("provider") != self._account.identity:
+            return ""
+        return str(video.data.get("media_id" if self._account.uploads == "asset" else "answer_id", ""))
+
+    # ------------------------------------------------------------------------------------------------ the database
+
+    async def _all(self, kind: str) -> AsyncGenerator[list[Task], None]:
+        after = 0
+        while page := await self._records.tasks(Selection(kinds=(kind,), after_id=after, limit=_PAGE)):
+            after = page[-1].id
+            yield page
+
+    def _of_video(self, video: Task) -> Iterator[tuple[str, str, bool]]:
+        yield f"u:{upload_digest(video.key)}", video.key, False
+        if video.data.get("provider") != self._account.identity:
+            return
+        for media_id in LocalRecord(video).media:
+            yield f"m:{media_id}", video.key, video.state is State.DONE and media_id == self.needed(video)
+        if upload_id := video.data.get("session", {}).get("upload_id"):
+            yield f"s:{upload_id}", video.key, False
+        if self._account.uploads in self._account.placed and video.data.get("index_id"):
+            self._places.add(video.data["index_id"])
+
+    def _of_indexing(self, task: Task) -> Iterator[tuple[str, str, bool]]:
+        self._places.add(task.data["index_id"])
+        if task.data.get("video_id"):
+            yield f"i:{task.data['video_id']}", task.subject, False
+
+    async def _beliefs(self, keys: Sequence[str]) -> dict[str, LocalRecord]:
+        if not keys:
+            return {}
+        tasks = await self._records.tasks(Selection(kinds=("video", "analysis", "indexing"), subjects=tuple(keys)))
+        by_subject: dict[str, dict[str, list[Task]]] = {key: {} for key in keys}
+        for task in tasks:
+            by_subject[task.subject].setdefault(task.kind, []).append(task)
+        return {
+            key: LocalRecord(kinds["video"][0], kinds.get("analysis", ()), kinds.get("indexing", ()))
+            for key, kinds in by_subject.items()
+            if "video" in kinds
+        }
+
+    async def _tasks(self, kind: str, keys: tuple[str, ...]) -> dict[str, Task]:
+        if not keys:
+            return {}
+        return {task.key: task for task in await self._records.tasks(Selection(kinds=(kind,), keys=keys))}
+
+    async def _items(self, subjects: Iterable[str]) -> dict[str, list[Task]]:
+        found: dict[str, list[Task]] = {}
+        keys = sorted({subject for subject in subjects if subject})
+        for start in range(0, len(keys), _PAGE):
+            which = Selection(kinds=("item",), subjects=tuple(keys[start : start + _PAGE]))
+            for item in await self._records.tasks(which):
+                found.setdefault(item.subject, []).append(item)
+        return found
+
+    # ---------------------------------------------------------------------------------------------------- the plan
+
+    async def _plan(self, found: _Findings, now: float) -> Reconciliation:
+        judged = [*found.orphans, *found.strays, *(each for each, _ in found.expiring)]
+        open_for = [video.key for _, video in found.sessions if video is not None]
+        items = await self._items([*(e.subject for e in judged), *(v.key for v in found.vanished), *open_for])
+        names = {subject: spoken(those[0].data["source"]) for subject, those in items.items()}
+        return Reconciliation(
+            account=self._account.identity,
+            at=now,
+            counts=found.counts,
+            orphans=[_leftover(each, names) for each in found.orphans],
+            strays=[_leftover(each, names) for each in found.strays],
+            vanished=[await self._lost(video, items.get(video.key, []), names) for video in found.vanished],
+            expiring=[
+                Expiring("answer", each.holding.id, names.get(each.subject, ""), end) for each, end in found.expiring
+            ],
+            sessions=[_open_upload(session, video, names) for session, video in found.sessions],
+            left_out=found.left_out,
+            not_found=sorted(found.only - found.met),
+        )
+
+    async def _lost(self, video: Task, items: Sequence[Task], names: Mapping[str, str]) -> Vanished:
+        seconds = float(video.data.get("seconds", 0.0))
+        repair = await repair_of(video, items)
+        usd = 0.0 if repair == "none" else self._price(seconds)
+        size = int(video.data.get("size", 0))
+        return Vanished(video.key, self.needed(video), names.get(video.key, video.key), repair, size, seconds, usd)
+
+
+def _words(holding: RemoteObject) -> list[str]:
+    """Return the words under which the register may know a thing: its own id first, then what its name carries."""
+    if holding.sort == "analysis":
+        mark = question_mark(holding.name)
+        return [f"q:{mark.digest}"] if mark is not None else []
+    mark = upload_mark(holding.name)
+    own: Mapping[Sort, str] = {"indexed": "i:"}
+    return [f"{own.get(holding.sort, 'm:')}{holding.id}", *([f"u:{mark.digest}"] if mark is not None else [])]
+
+
+def _of_analysis(task: Task) -> Iterator[tuple[str, str, bool]]:
+    yield f"q:{question_digest(task.key)}", task.key, False
+
+
+def _end_of_answer(judged: Classified) -> float | None:
+    """Return until when a finished answer that nobody has fetched yet can be counted on, epoch seconds."""
+    holding, task = judged.holding, judged.task
+    if holding.sort != "analysis" or task is None or holding.status != "ready" or holding.created is None:
+        return None
+    waited_for = judged.verdict in (Disposition.KEPT, Disposition.AWAITED) and task.state is not State.DONE
+    return holding.created + _KEPT_DAYS * _DAY if waited_for else None
+
+
+def _leftover(judged: Classified, names: Mapping[str, str]) -> Leftover:
+    key = judged.task.key if judged.task is not None else ""
+    return Leftover(judged.verdict.value, judged.holding, key, names.get(judged.subject, ""))
+
+
+def _open_upload(session: OpenSession, video: Task | None, names: Mapping[str, str]) -> OpenUpload:
+    until = session.expires or 0.0
+    if video is None:
+        return OpenUpload(session.id, "foreign", "", session.size, until)
+    over = video.state in (State.DONE, State.CANCELLED)
+    state: Literal["in use", "left behind"] = "left behind" if over else "in use"
+    return OpenUpload(session.id, state, names.get(video.key, video.key), session.size, until)

@@ -1,0 +1,1 @@
+"""`search`, `classify`, `indexes` and `videos`: questions to a whole index."""

@@ -1,0 +1,194 @@
+"""What a user asks of an index, typed or configured: held against the dialect, asked, and named in our words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pipeline.app.index.video_refs import VideoResolver
+from pipeline.app.wiring.platform import choose
+from pipeline.config.queries import StandingQuery
+from pipeline.config.settings import Settings
+from pipeline.core.clock import Clock
+from pipeline.core.errors import ConfigError, Permanent
+from pipeline.core.model import Json
+from pipeline.ports.index_api import ClassSpec, IndexApi, IndexInfo, Query, Sorting
+from pipeline.ports.store import Records
+from pipeline.views import Asked, ClassifyView, SearchView, SortedVideo
+
+#: What may be asked for, per dialect.
+OPTIONS: Mapping[str, Sequence[str]] = {
+    "v1.2": ("visual", "conversation", "text_in_video", "logo"),
+    "v1.3": ("visual", "audio", "transcription"),
+}
+
+SPEECH: Mapping[str, Sequence[str]] = {"v1.2": ("semantic", "exact_match"), "v1.3": ("lexical", "semantic")}
+#: What the local platform can answer of that: it reads words, it sees and hears nothing else.
+_READABLE = ("conversation", "text_in_video", "transcription")
+
+_PROMPTS = 100  #: of a classification, all classes together
+
+
+def check(settings: Settings, ask: StandingQuery) -> None:
+    """Refuse what this dialect cannot be asked, before anything is paid.
+
+    Raises:
+        ConfigError: an unknown word, something of the other dialect, or no index.
+    """
+    api = settings.provider.api
+    where = f"'{ask.name}'"
+    for what, words, known in (("option", ask.options, OPTIONS[api]), ("speech match", ask.speech, SPEECH[api])):
+        for word in words:
+            if word not in known:
+                raise ConfigError(f"{where}: API {api} has no {what} '{word}'", remedy=f"it has {', '.join(known)}")
+    if api == "v1.2" and len(ask.speech) > 1:
+        raise ConfigError(f"{where}: API v1.2 takes one kind of speech match", remedy="semantic or exact_match")
+    if not ask.index and not settings.index_name and not ask.videos:
+        raise ConfigError(
+            f"{where}: no index is named",
+            remedy="set [index] name, or name one with --index; `reelmill indexes` lists them",
+        )
+    for place in ask.images:
+        if "://" not in place and not Path(place).is_file():
+            raise ConfigError(f"{where}: {place}: no such picture", remedy="name a file, or an https address")
+    _check_dialect(api, where, ask)
+
+
+def _check_dialect(api: str, where: str, ask: StandingQuery) -> None:
+    if api == "v1.2" and ask.images:
+        raise ConfigError(f"{where}: API v1.2 cannot be asked with pictures", remedy='that is [provider] api = "v1.3"')
+    if api == "v1.3" and ask.classes:
+        raise no_classify(ask.classes)
+    if api == "v1.3" and (ask.threshold != "" or ask.sort):
+        raise ConfigError(
+            f"{where}: API v1.3 has no {'threshold' if ask.threshold != '' else 'sort'}: its hits carry a rank, no score",
+            remedy="leave it out; limit takes the best ones",
+        )
+    prompts = sum(map(len, ask.classes.values()))
+    if prompts > _PROMPTS:
+        raise ConfigError(f"{where}: {prompts} prompts; the platform takes {_PROMPTS}", remedy="ask in several parts")
+
+
+def no_classify(classes: Mapping[str, Sequence[str]]) -> ConfigError:
+    """Return what to say where an index cannot be sorted by classes: how the job does it, with the user's own classes."""
+    told = ", ".join(f'"{_quoted(name)}" = "{_quoted(", ".join(prompts))}"' for name, prompts in classes.items())
+    return ConfigError(
+        "API v1.3 has no classification of an index: the vendor retired it with v1.2",
+        remedy="let every video be classified by the job of that name: put 'classify' into [jobs] enabled, and "
+        f"[jobs.classify] classes = {{ {told} }}; then `reelmill run` writes classify.json beside the other results",
+    )
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def price(settings: Settings) -> float:
+    """Return what one question costs, USD; later pages are free."""
+    return 0.0 if choose(settings).local else settings.prices.search_1000_queries / 1000
+
+
+class QuestionRunner:
+    """Asks a catalog; the caller has the question checked, and paid."""
+
+    def __init__(self, settings: Settings, catalog: IndexApi, records: Records | None, clock: Clock) -> None:
+        self._settings = settings
+        self._catalog = catalog
+        self._clock = clock
+        self._owners = VideoResolver(records, catalog, settings.run.output)
+        self._indexes: dict[str, IndexInfo] = {}
+
+    async def index(self, name: str = "") -> IndexInfo:
+        """Return the index of that name or id; without one, the configured index.
+
+        Raises:
+            Permanent: ``resource_not_exist``.
+        """
+        name = name or self._settings.index_name
+        if name not in self._indexes:
+            try:
+                self._indexes[name] = await self._catalog.index(name)
+            except Permanent as error:
+                if error.trouble.code != "resource_not_exist":
+                    raise
+                raise Permanent(
+                    f"the platform has no index '{name}'",
+                    code=error.trouble.code,
+                    remedy="`reelmill indexes` lists what there is; the configured one is made by the first run",
+                    detail=error.trouble.detail,
+                ) from None
+        return self._indexes[name]
+
+    async def search(self, ask: StandingQuery) -> SearchView:
+        """Search and name what was found. Paid."""
+        index = await self.index(ask.index)
+        query = Query(
+            index_id=index.id,
+            text=ask.text,
+            images=[_image(place) for place in ask.images],
+            options=ask.options or self._everywhere(index),
+            speech=ask.speech,
+            operator=ask.operator,
+            group_by=ask.group_by,
+            threshold=str(ask.threshold),
+            sort=ask.sort,
+            filter=ask.filter,
+            limit=ask.limit,
+        )
+        found = await self._catalog.search(query)
+        return SearchView(
+            asked=self._asked(ask, index, query.options),
+            hits=found.hits,
+            videos=await self._owners.of((hit.video_id for hit in found.hits), index),
+            total=found.total,
+            pool_videos=found.pool_videos,
+            pool_seconds=found.pool_seconds,
+        )
+
+    async def classify(self, ask: StandingQuery) -> ClassifyView:
+        """Sort the videos of an index, or named ones, into classes. Paid."""
+        index = None if ask.videos and not (ask.index or self._settings.index_name) else await self.index(ask.index)
+        options = tuple(ask.options) or (self._everywhere(index) if index is not None else _READABLE[:2])
+        sorting = Sorting(
+            classes=[ClassSpec(name, prompts) for name, prompts in ask.classes.items()],
+            index_id=index.id if index is not None and not ask.videos else "",
+            video_ids=ask.videos,
+            options=options,
+            speech=next(iter(ask.speech), ""),
+            threshold=None if ask.threshold == "" else ask.threshold,
+            clips=ask.clips,
+            detailed=ask.detailed,
+            limit=ask.limit,
+        )
+        found = await self._catalog.classify(sorting)
+        videos = await self._owners.of((entry.video_id for entry in found), index)
+        rows = [SortedVideo(videos[entry.video_id], entry.classes) for entry in found]
+        return ClassifyView(self._asked(ask, index, options), rows)
+
+    def _everywhere(self, index: IndexInfo) -> tuple[str, ...]:
+        """Return every option that the index was made for and that this platform can answer."""
+        made = {option for name, options in index.models if "marengo" in name.lower() for option in options}
+        made = made or {option for _, options in index.models for option in options}
+        if "audio" in made:
+            made.add("transcription")
+        known = [option for option in OPTIONS[self._settings.provider.api] if option in made]
+        readable = [option for option in known if option in _READABLE] if choose(self._settings).local else known
+        return tuple(readable or known)
+
+    def _asked(self, ask: StandingQuery, index: IndexInfo | None, options: Sequence[str]) -> Asked:
+        given: dict[str, Json] = {**ask.model_dump(mode="json", exclude_defaults=True), "options": list(options)}
+        given = {key: value for key, value in given.items() if key not in ("index", "name")}
+        if ask.images:  # an address may carry a signature that opens it
+            given["images"] = [place.partition("?")[0] if "://" in place else place for place in ask.images]
+        return Asked(
+            provider=self._catalog.identity,
+            index_id=index.id if index is not None else "",
+            index_name=index.name if index is not None else "",
+            query=given,
+            at=self._clock.now(),
+            usd=price(self._settings),
+        )
+
+
+def _image(place: str) -> Path | str:
+    return place if "://" in place else Path(place)

@@ -1,0 +1,123 @@
+"""``search``, ``classify``, ``indexes``, ``videos``: one question to the platform, beside any run.
+
+What is typed by hand is neither in the ledger nor under the budget: both belong to runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from random import Random
+
+from pipeline.app.index.questions import QuestionRunner, check, no_classify
+from pipeline.app.index.video_refs import VideoResolver
+from pipeline.app.wiring.journals import NullJournal
+from pipeline.app.wiring.platform import opened
+from pipeline.app.wiring.state_folder import existing
+from pipeline.config.queries import StandingQuery
+from pipeline.config.settings import Settings
+from pipeline.core.clock import SystemClock
+from pipeline.core.errors import ConfigError, Permanent
+from pipeline.ports.index_api import IndexApi, IndexedVideo, IndexInfo, IndexListing, IndexSpec
+from pipeline.ports.store import Records
+from pipeline.views import ClassifyView, IndexedView, IndexView, SearchView
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    catalog: IndexApi
+    asker: QuestionRunner
+    owners: VideoResolver
+
+
+@asynccontextmanager
+async def _desk(settings: Settings) -> AsyncIterator[_Desk]:
+    """Open the platform (the embedded one is started where that is the choice) and our records, if there are any."""
+    clock = SystemClock()
+    async with existing(settings) as database, opened(settings, NullJournal(), clock, Random()) as api:
+        records: Records | None = database
+        asker = QuestionRunner(settings, api.catalog, records, clock)
+        with _typed():
+            yield _Desk(api.catalog, asker, VideoResolver(records, api.catalog, settings.run.output))
+
+
+@contextmanager
+def _typed() -> Iterator[None]:
+    """Tell of a value that the platform refuses as what it is here: the user's, not ours."""
+    try:
+        yield
+    except Permanent as error:
+        trouble = error.trouble
+        if not trouble.code.startswith("parameter_"):
+            raise
+        remedy = "correct what the platform names below"
+        raise Permanent(trouble.message, code=trouble.code, remedy=remedy, detail=trouble.detail) from None
+
+
+async def search(settings: Settings, ask: StandingQuery) -> SearchView:
+    """Search an index. Paid.
+
+    Raises:
+        ConfigError: what the dialect cannot be asked.
+        Permanent: what the platform refuses.
+    """
+    check(settings, ask)
+    async with _desk(settings) as desk:
+        return await desk.asker.search(ask)
+
+
+async def classify(settings: Settings, ask: StandingQuery) -> ClassifyView:
+    """Sort the videos of an index, or named ones, into classes. Paid; v1.2 only.
+
+    Raises:
+        ConfigError: the dialect has no such call: the message shows the job that does it.
+    """
+    if settings.provider.api == "v1.3":
+        raise no_classify(ask.classes)
+    check(settings, ask)
+    async with _desk(settings) as desk:
+        return await desk.asker.classify(ask)
+
+
+async def indexes(settings: Settings, which: IndexListing) -> list[IndexInfo]:
+    """Return the account's indexes."""
+    async with _desk(settings) as desk:
+        return [index async for index in desk.catalog.indexes(which)]
+
+
+async def create_index(settings: Settings, spec: IndexSpec) -> IndexInfo:
+    """Make an index, or find the one of that name."""
+    async with _desk(settings) as desk:
+        return await desk.catalog.index(await desk.catalog.create_index(spec))
+
+
+async def delete_index(settings: Settings, name: str, agreed: Callable[[IndexInfo], bool]) -> IndexInfo | None:
+    """Delete an index with the videos in it, if ``agreed`` says so; return it, or None if not."""
+    async with _desk(settings) as desk:
+        index = await desk.asker.index(name)
+        if not agreed(index):
+            return None
+        await desk.catalog.delete_index(index.id)
+        return index
+
+
+async def videos(settings: Settings, name: str, which: IndexListing, *, limit: int) -> IndexView:
+    """Return the first videos of an index that fit, with what we know of each.
+
+    Raises:
+        ConfigError: no index is named.
+    """
+    if not (name or settings.index_name):
+        raise ConfigError(
+            "videos: no index is named", remedy="set [index] name, or name one with --index; see `reelmill indexes`"
+        )
+    async with _desk(settings) as desk:
+        index = await desk.asker.index(name)
+        found: list[IndexedVideo] = []
+        async for video in desk.catalog.videos(index.id, which):
+            if len(found) == limit:
+                break
+            found.append(video)
+        ours = await desk.owners.of((video.id for video in found), None)
+        return IndexView(index, [IndexedView(video, ours[video.id]) for video in found])

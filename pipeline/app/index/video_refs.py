@@ -1,0 +1,95 @@
+"""Whose a video is: from the platform's ids to our items, results and folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from pipeline.app.operator.display_names import spoken
+from pipeline.core.errors import Permanent, Transient
+from pipeline.core.model import Selection, Task
+from pipeline.ports.index_api import IndexApi, IndexInfo, IndexListing
+from pipeline.ports.store import Records
+from pipeline.views import VideoRef
+
+_PAGE = 1000
+
+_LISTED = 50  #: videos on a page of an index
+#: Where a task keeps an id under which the platform may name its video: of an upload, of its analysis, of its index entry.
+_IDS = ("video_id", "answer_id", "media_id", "asset_id")
+#: What to look into first, of what there is.
+_FIRST = ("chapters.txt", "summary.md", "gist.json", "video.json")
+
+
+class VideoResolver:
+    """Looks ids up in our records, and asks the platform for the names of those that are not ours."""
+
+    def __init__(self, records: Records | None, catalog: IndexApi, output: Path) -> None:
+        self._records = records
+        self._catalog = catalog
+        self._output = output
+
+    async def of(self, ids: Iterable[str], index: IndexInfo | None) -> dict[str, VideoRef]:
+        """Return what is known of each id; for one that nobody knows, the id itself is its title."""
+        wanted = set(ids)
+        found = await self.ours(wanted)
+        strange = wanted - set(found)
+        if strange and index is not None:
+            found |= await self._theirs(strange, index)
+        return {video_id: found.get(video_id) or VideoRef(video_id, video_id) for video_id in wanted}
+
+    async def ours(self, wanted: set[str]) -> dict[str, VideoRef]:
+        """Return those of the ids that are videos of this state folder. Reads no more of it than it takes."""
+        if self._records is None or not wanted:
+            return {}
+        subjects = await self._subjects(self._records, wanted)
+        keys = tuple(set(subjects.values()))
+        if not keys:
+            return {}
+        tasks = await self._records.tasks(Selection(kinds=("item", "publish"), subjects=keys))
+        refs = {key: self._ref(key, [task for task in tasks if task.subject == key]) for key in keys}
+        return {video_id: _renamed(refs[key], video_id) for video_id, key in subjects.items()}
+
+    async def _subjects(self, records: Records, wanted: set[str]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for kind in ("indexing", "video"):
+            after = 0
+            while set(found) != wanted and (
+                page := await records.tasks(Selection(kinds=(kind,), after_id=after, limit=_PAGE))
+            ):
+                after = page[-1].id
+                for task in page:
+                    for name in _IDS:
+                        if task.data.get(name) in wanted:
+                            found.setdefault(task.data[name], task.subject or task.key)
+        return found
+
+    def _ref(self, key: str, tasks: Sequence[Task]) -> VideoRef:
+        items = [task for task in tasks if task.kind == "item"]
+        publish = next((task for task in tasks if task.kind == "publish" and "folder" in task.data), None)
+        source = spoken(items[0].data["source"]) if items else ""
+        title = next((str(item.data["line"]["title"]) for item in items if item.data["line"]["title"]), "")
+        if publish is None:
+            return VideoRef("", title or source.rpartition("/")[2] or key, key, source)
+        sizes, folder = publish.data.get("sizes", {}), self._output / publish.data["folder"]
+        link = next((folder / name for name in _FIRST if name in sizes), None)
+        return VideoRef("", str(publish.data.get("title") or title or key), key, source, folder, link)
+
+    async def _theirs(self, strange: set[str], index: IndexInfo) -> dict[str, VideoRef]:
+        """Ask by list or one by one, whichever takes fewer requests; a name is worth no failure."""
+        found: dict[str, VideoRef] = {}
+        with suppress(Permanent, Transient):
+            if index.videos <= _LISTED * len(strange):
+                async for video in self._catalog.videos(index.id, IndexListing()):
+                    if video.id in strange:
+                        found[video.id] = VideoRef(video.id, video.filename or video.id)
+            else:
+                for video_id in sorted(strange):
+                    video = await self._catalog.indexed(index.id, video_id)
+                    found[video_id] = VideoRef(video_id, video.filename or video_id)
+        return found
+
+
+def _renamed(ref: VideoRef, video_id: str) -> VideoRef:
+    return VideoRef(video_id, ref.title, ref.key, ref.source, ref.folder, ref.link)

@@ -1,0 +1,162 @@
+"""``doctor``: everything a run needs, looked at beforehand, with what each lack costs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from random import Random
+
+import anyio
+
+from pipeline.app.wiring.components import desk_of
+from pipeline.app.wiring.downloads import download_folder, pace_of
+from pipeline.app.wiring.journals import NullJournal
+from pipeline.app.wiring.platform import choose, opened
+from pipeline.app.wiring.state_folder import existing, holder
+from pipeline.config.settings import Settings
+from pipeline.core.clock import SystemClock
+from pipeline.core.errors import ReelmillError
+from pipeline.source.youtube.doctor import look_at_youtube
+from pipeline.views import Finding
+
+_NETWORK = {
+    "nfs",
+    "nfs4",
+    "cifs",
+    "smb3",
+    "smbfs",
+    "9p",
+    "fuse.sshfs",
+    "afs",
+    "ceph",
+    "glusterfs",
+    "fuse.glusterfs",
+    "lustre",
+}
+
+_GB = 1000**3
+
+
+async def doctor(settings: Settings) -> list[Finding]:
+    """Return one finding per line; looks, and makes one cheap read-only call to the platform."""
+    found = await anyio.to_thread.run_sync(_on_this_machine, settings)
+    found += await look_at_youtube(settings.youtube, download_folder(settings), settings.fetch, SystemClock().now())
+    found.append(await _pace(settings))
+    found += await _platform(settings)
+    return found
+
+
+async def _pace(settings: Settings) -> Finding:
+    name = "YouTube's patience"
+    try:
+        async with existing(settings) as database:
+            starts, closed = await pace_of(settings, database or NullJournal(), SystemClock(), Random()).standing()
+    except ReelmillError as error:  # a database that cannot be read
+        return Finding(name, "bad", error.trouble.message, error.trouble.remedy)
+    asked = f"{starts} of {settings.youtube.per_hour} requests in the last hour"
+    if closed is None:
+        return Finding(name, "ok", asked)
+    return Finding(name, "warn", closed.message, f"{closed.remedy}; `reelmill retry --parked` opens before the time")
+
+
+def _on_this_machine(settings: Settings) -> list[Finding]:
+    return [*_versions(), *_folders(settings), *_tools(), *_jobs(settings)]
+
+
+def _versions() -> Iterator[Finding]:
+    yield Finding("python", "ok", sys.version.split()[0])
+    for name in ("reelmill", "httpx", "aiosqlite", "av"):
+        yield Finding(name, "ok", version(name))
+    new = sqlite3.sqlite_version_info >= (3, 35)
+    yield Finding(
+        "sqlite", "ok" if new else "bad", sqlite3.sqlite_version, "" if new else "needs 3.35: install a newer Python"
+    )
+
+
+def _folders(settings: Settings) -> Iterator[Finding]:
+    yield from _folder("state folder", settings.run.state, database=True)
+    yield from _folder("output folder", settings.run.output, database=False)
+    busy = holder(settings)
+    yield Finding("running", "warn" if busy else "ok", busy or "nobody", "a second run would exit 75" if busy else "")
+
+
+def _folder(name: str, path: Path, *, database: bool) -> Iterator[Finding]:
+    there = path.absolute()
+    while not os.path.exists(there):  # also where one may not look
+        there = there.parent
+    kind = file_system(there)
+    if database and kind in _NETWORK:
+        cost = "SQLite's locks do not hold on a network disk: set [run] state to a local one"
+        yield Finding(name, "bad", f"{path} ({kind})", cost)
+    elif not _writable(there):
+        yield Finding(name, "bad", str(path), "not writable: nothing can be kept; mend its rights or choose another")
+    else:
+        yield Finding(name, "ok", f"{path} ({kind})" if kind else str(path))
+    free = shutil.disk_usage(there).free
+    low = free < 1 * _GB
+    yield Finding(
+        f"{name}: free", "warn" if low else "ok", f"{free / _GB:.1f} GB", "a full disk stops a run" if low else ""
+    )
+
+
+def _writable(path: Path) -> bool:
+    return path.is_dir() and os.access(path, os.W_OK | os.X_OK)
+
+
+def file_system(path: Path) -> str:
+    """Return the type of the file system that holds a path, from the kernel's mount table; empty if unknown."""
+    try:
+        lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    best, kind = "", ""
+    for line in lines:
+        _, mount, found, *_ = line.split(" ")
+        mount = mount.replace("\\040", " ")
+        inside = str(path) == mount or str(path).startswith(mount.rstrip("/") + "/")
+        if inside and len(mount) >= len(best):
+            best, kind = mount, found
+    return kind
+
+
+def _tools() -> Iterator[Finding]:
+    for name, cost in (("tesseract", "the local platform cannot read text in the picture; captions still work"),):
+        path = shutil.which(name)
+        yield Finding(name, "ok" if path else "warn", path or "not found", "" if path else cost)
+
+
+def _jobs(settings: Settings) -> Iterator[Finding]:
+    try:
+        desk = desk_of(settings)
+    except ReelmillError as error:
+        yield Finding("jobs", "bad", error.trouble.message, error.trouble.remedy)
+    else:
+        yield Finding("jobs", "ok", ", ".join(settings.jobs.enabled), f"known: {', '.join(desk.names())}")
+
+
+async def _platform(settings: Settings) -> list[Finding]:
+    try:
+        chosen = choose(settings)
+    except ReelmillError as error:
+        return [Finding("platform", "bad", error.trouble.message, error.trouble.remedy)]
+    if chosen.local and not chosen.base_url:
+        return [
+            Finding(
+                "platform",
+                "ok",
+                "local, embedded",
+                "no account needed; reads captions and on-screen text, sees nothing",
+            )
+        ]
+    key = Finding("API key", "ok" if settings.api_key else "bad", "set" if settings.api_key else "missing")
+    try:
+        async with opened(settings, NullJournal(), SystemClock(), Random()) as api:
+            facts = await api.check()
+    except ReelmillError as error:
+        return [key, Finding("platform", "bad", f"{chosen.base_url}: {error.trouble.message}", error.trouble.remedy)]
+    return [key, Finding("platform", "ok", f"{chosen.base_url} ({chosen.identity})", facts=facts)]

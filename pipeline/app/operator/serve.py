@@ -1,0 +1,90 @@
+"""``platform`` and ``demo``: the embedded platform for any client, and a first look at everything."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import anyio
+from anyio.abc import TaskStatus
+
+from pipeline.app.wiring.journals import NullJournal
+from pipeline.app.wiring.state_folder import platform_folder
+from pipeline.config.settings import Settings
+from pipeline.core.clock import SystemClock
+from pipeline.core.errors import ConfigError
+
+
+async def platform(
+    settings: Settings,
+    *,
+    host: str | None,
+    port: int | None,
+    faults: Path | None,
+    media: Path | None = None,
+    ready: Callable[[str, str], None],
+) -> bool:
+    """Serve the local platform until SIGINT or SIGTERM; return True then. ``ready(base_url, token)`` is called once it answers.
+
+    The token comes from ``TWELVELABS_API_KEY`` if that is set, and then ``ready`` is told none: it may open an account.
+    Else it is made once and kept in the state folder.
+
+    Raises:
+        ConfigError: the fault script cannot be read, or the port is taken.
+    """
+    from pipeline.app.wiring.downloads import asking
+    from pipeline.app.wiring.embedded_fetch import fetcher
+    from pipeline.local.api.faults import read_faults
+    from pipeline.local.platform import serve_forever
+
+    folder = platform_folder(settings)
+    token = _token(settings, folder)
+    script = read_faults(faults) if faults is not None else None
+    clock = SystemClock()
+    async with asking(settings, NullJournal(), clock, Random()) as asker, anyio.create_task_group() as group:
+        await group.start(_until_told, group.cancel_scope)
+        await serve_forever(
+            folder,
+            token=token,
+            host=host or settings.platform.host,
+            port=settings.platform.port if port is None else port,
+            faults=script,
+            clock=clock,
+            ready=lambda base_url: ready(base_url, token if settings.api_key is None else ""),
+            workers=settings.platform.workers,
+            media=media or settings.platform.media,
+            fetch=fetcher(settings, asker, clock, Random()),
+        )
+    return group.cancel_scope.cancel_called
+
+
+async def _until_told(scope: anyio.CancelScope, *, task_status: TaskStatus[None]) -> None:
+    """End the scope at the first signal, also where a shell has started us with Ctrl-C ignored; a second one kills."""
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+        task_status.started()
+        async for _ in received:
+            scope.cancel()
+            return
+
+
+def _token(settings: Settings, folder: Path) -> str:
+    if settings.api_key is not None:
+        return settings.api_key.get_secret_value()
+    path = folder / "token"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            path.chmod(0o600)  # a copied or restored folder may have opened it to others
+            if kept := path.read_text(encoding="utf-8").strip():
+                return kept
+        token = secrets.token_urlsafe(24)
+        # A start that died before it wrote has left an empty file.
+        with open(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
+            file.write(token + "\n")
+    except OSError as error:
+        raise ConfigError(f"{path}: the platform's token cannot be kept ({error.strerror})") from None
+    return token

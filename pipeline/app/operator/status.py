@@ -1,0 +1,204 @@
+"""``status``, ``show``, ``why``: the database as people ask about it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from pipeline.app.operator.display_names import bared, last_part, place, spoken
+from pipeline.app.wiring.state_folder import holder, reading
+from pipeline.config.settings import Settings
+from pipeline.core.clock import SystemClock, iso
+from pipeline.core.errors import ConfigError
+from pipeline.core.model import Parked, Selection, State, Task, Trouble
+from pipeline.ports.store import Records
+from pipeline.source.identity import SourceIdentity, youtube
+from pipeline.views import ItemView, StatusView
+
+_PAGE = 1000
+
+NAMED = ("item", "listing")  #: kinds that a manifest line has made
+
+
+async def status(settings: Settings, *, limit: int = 20) -> StatusView:
+    """Return the database in one page; never blocks a run.
+
+    Raises:
+        ConfigError: there is no database yet.
+    """
+    async with reading(settings) as database:
+        counts = await database.counts()
+        stopped = Selection(states=(State.FAILED, State.HELD), limit=limit)
+        troubled = await database.tasks(stopped) if limit else []  # to the store, 0 means all
+        usd, minutes, _ = await database.spent()
+        names = await names_of(database, troubled)
+        return StatusView(
+            items=await database.tally(),
+            tasks=counts.by,
+            waiting=counts.in_lane,
+            troubles=counts.troubles,
+            attention=[(task.state.value, names[task.id], reason(task)) for task in troubled],
+            parked=await database.parked(SystemClock().now()),
+            running=holder(settings),
+            runs=[asdict(note) for note in await database.runs(10)],
+            usd_total=usd,
+            minutes_total=minutes,
+        )
+
+
+async def names_of(records: Records, tasks: Sequence[Task]) -> dict[int, str]:
+    """Return the user's own word for each task: the source of an item with the same video."""
+    subjects = tuple({task.subject for task in tasks if task.subject})
+    items = await records.tasks(Selection(kinds=("item",), subjects=subjects)) if subjects else []
+    by_subject = {item.subject: spoken(item.data["source"]) for item in reversed(items)}
+    return {
+        task.id: spoken(task.data["source"]) if task.kind in NAMED else by_subject.get(task.subject, task.key)
+        for task in tasks
+    }
+
+
+async def show(settings: Settings, item: str) -> ItemView:
+    """Return everything known about one item, named by source, path, key, id, title or the video's key.
+
+    Raises:
+        ConfigError: nothing matches, or several items do.
+    """
+    async with reading(settings) as database:
+        found = await find(database, item)
+        related = await database.tasks(Selection(subjects=(found.subject,))) if found.subject else []
+        tasks = [found, *(task for task in related if task.kind != "item")]
+        results = await database.results([found.subject]) if found.subject else []
+        publish = next((task for task in tasks if task.kind == "publish"), None)
+        folder = settings.run.output / publish.data["folder"] if publish and "folder" in publish.data else None
+        parked = {park.scope: park for park in await database.parked(SystemClock().now())}
+        state, explanation, step = _explain(tasks, parked)
+        return ItemView(
+            item=bared(found),
+            title=_title(found, publish),
+            source=spoken(found.data["source"]),
+            state=state,
+            tasks=[bared(task) for task in tasks],
+            results=[result for result in results if not result.job.startswith("_")],
+            spends=await database.spends([found.subject]) if found.subject else [],
+            folder=folder,
+            explanation=explanation,
+            next_step=step,
+        )
+
+
+def _title(item: Task, publish: Task | None) -> str:
+    if item.data["line"]["title"]:
+        return str(item.data["line"]["title"])
+    if publish is not None and publish.data.get("title"):
+        return str(publish.data["title"])
+    return str(item.data.get("about", {}).get("title") or last_part(item.data["locator"]))
+
+
+async def find(records: Records, name: str) -> Task:
+    """Return the one item of that name.
+
+    Raises:
+        ConfigError: nothing matches, or several items do.
+    """
+    found = await records.tasks(Selection(kinds=NAMED, keys=_exact(name)))
+    found = found or await records.tasks(Selection(kinds=("item",), subjects=(name,)))
+    found = found or await _scan(records, name)
+    if not found:
+        raise ConfigError(
+            f"No item is called '{name}'", remedy="name its source, path, id or key; `reelmill status` lists some"
+        )
+    if len({task.key for task in found}) > 1:
+        some = ", ".join(spoken(task.data["source"]) for task in found[:5])
+        raise ConfigError(
+            f"'{name}' fits {len(found)} items: {some}", remedy="give a longer part of the path, or the key"
+        )
+    return found[0]
+
+
+def _exact(name: str) -> tuple[str, ...]:
+    meaning = youtube(name)
+    site = (meaning.key,) if isinstance(meaning, SourceIdentity) else ()
+    return (name, f"file:{os.path.abspath(name)}", f"url:{name}", *site)
+
+
+async def _scan(records: Records, name: str) -> list[Task]:
+    """Look through all items page by page: by id or title, else by the end of the path, else by a key's beginning."""
+    sure: list[Task] = []
+    likely: list[Task] = []
+    after = 0
+    while page := await records.tasks(Selection(kinds=NAMED, after_id=after, limit=_PAGE)):
+        after = page[-1].id
+        for task in page:
+            line = task.data["line"]
+            source = task.data["source"]
+            if name in (line["id"], line["title"], source, spoken(source)):
+                sure.append(task)
+            elif place(task.data["locator"]).endswith("/" + name.lstrip("/")) or _key_starts(task, name):
+                likely.append(task)
+    return sure or likely
+
+
+def _key_starts(task: Task, name: str) -> bool:
+    return len(name) >= 6 and task.subject.removeprefix("sha256:").startswith(name.removeprefix("sha256:"))
+
+
+_WAITS = {
+    "resolve": "waits to be looked into",
+    "download": "waits to be downloaded",
+    "expand": "waits to be listed",
+    "place": "waits to be uploaded",
+    "open": "waits to be uploaded",
+    "upload": "waits to be uploaded",
+    "find": "waits until the provider has been asked whether an interrupted call arrived",
+    "send": "is being uploaded in parts",
+    "settle": "is uploaded; the platform is looking at the file",
+    "fan_out": "is uploaded and waits for its analyses to be started",
+    "price": "waits for its analysis to be started",
+    "submit": "waits for its analysis to be started",
+    "await": "is being analysed by the platform",
+    "split": "is analysed; the answer waits to be checked",
+    "write": "is analysed; its results wait to be written",
+}
+
+
+def _explain(tasks: Sequence[Task], parked: Mapping[str, Parked]) -> tuple[str, str, str]:
+    """Return (state, one plain sentence, next step) for an item with its video's tasks."""
+    for state in (State.HELD, State.FAILED):
+        for task in tasks:
+            if task.state is state:
+                trouble = reason(task)
+                return state.value, trouble.message, trouble.remedy or "`reelmill retry ITEM` starts it again."
+    waiting = [task for task in tasks if not task.state.terminal]
+    if waiting:
+        task = waiting[0]
+        words = f"It {_WAITS.get(task.stage, f'is at {task.stage}')}."
+        park = parked.get(task.lane.value)
+        if park is not None:
+            remedy = f" {park.trouble.remedy[0].upper()}{park.trouble.remedy[1:]}" if park.trouble.remedy else ""
+            why = f"{words} That is paused: {park.trouble.message.rstrip('.')}."
+            return "working", why, f"`reelmill run` after {iso(park.until)} goes on.{remedy}"
+        if task.trouble is not None:
+            words += f" Last time: {task.trouble.message}"
+        due = f" It is due at {iso(task.wake_at)}." if task.wake_at else ""
+        return "working", words, "The next `reelmill run` goes on by itself." + due
+    if any(task.state is State.CANCELLED for task in tasks):
+        return "cancelled", "It was cancelled.", "`reelmill retry ITEM` starts it again."
+    skipped = tasks[0].data.get("skipped")
+    if skipped:
+        words = str(skipped["remedy"])
+        return "skipped", f"It was skipped. {skipped['message']}", f"{words[0].upper()}{words[1:]}."
+    return "done", _listed(tasks[0]) if tasks[0].kind == "listing" else "Everything that was asked for is there.", ""
+
+
+def _listed(task: Task) -> str:
+    """Return what the last reading of a list found, and what has disappeared from it."""
+    data = task.data
+    gone = data.get("gone", [])
+    words = f"It was read: {len(data.get('seen', []))} videos, {data.get('wanted', 0)} of them wanted."
+    return words + (f" Gone since: {', '.join(gone[:10])}; their results are kept." if gone else "")
+
+
+def reason(task: Task) -> Trouble:
+    """Return why a task stands where it does."""
+    return task.trouble or Trouble("unknown", "No reason was recorded.")

@@ -1,0 +1,1 @@
+"""`run`, `plan` and `demo`: one ingestion from manifests to results."""

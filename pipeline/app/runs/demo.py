@@ -1,0 +1,27 @@
+"""The demo: make videos, run the jobs on them with the embedded platform."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+
+from pipeline.app.runs.session import Watch, run
+from pipeline.config.settings import Settings
+from pipeline.views import RunReport
+
+
+async def demo(
+    settings: Settings, folder: Path, *, count: int, watch: Watch | None = None
+) -> tuple[list[Path], RunReport]:
+    """Make a few captioned slide videos, ingest them on the local platform, and return them with the report."""
+    from pipeline.local.demo.videos import make_demo
+
+    videos = await anyio.to_thread.run_sync(make_demo, folder / "videos", count)
+    local = settings.model_copy(
+        update={
+            "run": settings.run.model_copy(update={"state": folder / "state", "output": folder / "out"}),
+            "provider": settings.provider.model_copy(update={"kind": "local", "base_url": ""}),
+        }
+    )
+    return videos, await run(local, [str(video) for video in videos], watch=watch)

@@ -1,0 +1,211 @@
+"""``plan``: what a run would do and what it would cost, without doing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Literal, cast
+
+import anyio
+
+from pipeline.app.index.questions import price
+from pipeline.app.operator.display_names import last_part, spoken
+from pipeline.app.runs.standing_queries import standing
+from pipeline.app.wiring.components import desk_of, entries_of, price_of
+from pipeline.app.wiring.platform import choose
+from pipeline.app.wiring.state_folder import existing
+from pipeline.config.settings import Settings
+from pipeline.core.errors import ConfigError, ReelmillError
+from pipeline.core.model import State
+from pipeline.ingest.enqueue import Known, decide, knowledge, look, objection
+from pipeline.ingest.job_requests import JobPlanner, JobRequest
+from pipeline.ingest.request_builder import expected_tokens, group
+from pipeline.ingest.tasks.item import as_task
+from pipeline.ports.source import Item
+from pipeline.ports.store import Database
+from pipeline.ports.video_api import Ceilings
+from pipeline.views import BadLine, Plan, PlanRow
+
+_BATCH = 128
+
+_SHOWN = 20
+
+_Action = Literal["new", "unfinished", "analyze", "restore", "nothing", "failed", "held"]
+
+
+@dataclass(slots=True)
+class _Sum:
+    rows: list[PlanRow] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    usd: float = 0.0
+    minutes: float = 0.0
+    upload: int = 0
+    unknown: int = 0
+    bad: list[BadLine] = field(default_factory=list)
+    bad_count: int = 0
+    seen: set[int] = field(default_factory=set)
+
+
+async def plan(settings: Settings, sources: Sequence[str], *, limit: int = 50) -> Plan:
+    """Return the difference between what is wanted and what exists. Reads files' headers, writes nothing.
+
+    Raises:
+        ConfigError: there are no sources.
+    """
+    sources = list(sources) or list(settings.run.manifests)
+    if not sources:
+        raise ConfigError("There is nothing to plan", remedy="name sources, or set [run] manifests")
+    planner = _Planner(settings, limit)
+    async with existing(settings) as database:
+        entries = entries_of(settings, sources, planner.desk)
+        while batch := await anyio.to_thread.run_sync(lambda: list(islice(entries, _BATCH))):
+            await planner.batch(batch, database)
+    return planner.result()
+
+
+class _Planner:
+    def __init__(self, settings: Settings, limit: int) -> None:
+        from pipeline.sink.disk import DiskSink
+
+        self.desk: JobPlanner = desk_of(settings)
+        self._settings = settings
+        self._price = price_of(settings)
+        self._limit = limit
+        self._sink = DiskSink(settings.run.output)
+        self._sum = _Sum()
+        self._provider = choose(settings).identity
+        self._contents: set[str] = set()
+        self._ceilings = _ceilings(settings)
+
+    async def batch(self, batch: Sequence[Item | BadLine], database: Database | None) -> None:
+        """Add a batch of entries to the sums."""
+        items = list(self._usable(batch))
+        known = await knowledge(database, items) if database is not None else {item.key: Known() for item in items}
+        changed, missing = await look(items, known, self._sink)
+        for item in items:
+            there = known[item.key]
+            decision = decide(
+                item,
+                there,
+                self.desk,
+                attempts=self._settings.policy.attempts,
+                changed=item.key in changed,
+                missing=item.key in missing,
+            )
+            self._add(await self._row(item, there, decision.action, database))
+
+    def _usable(self, batch: Sequence[Item | BadLine]) -> Iterator[Item]:
+        for entry in batch:
+            bad = entry if isinstance(entry, BadLine) else objection(self.desk, entry)
+            if bad is not None:
+                self._sum.bad_count += 1
+                if len(self._sum.bad) < _SHOWN:
+                    self._sum.bad.append(bad)
+            elif isinstance(entry, Item) and hash(entry.key) not in self._sum.seen:
+                self._sum.seen.add(hash(entry.key))
+                yield entry
+
+    async def _row(self, item: Item, known: Known, action: str, database: Database | None) -> PlanRow:
+        action = {"changed": "new"}.get(action, action)
+        title = item.line.title or last_part(item.locator)
+        if action in ("nothing", "restore", "failed", "held"):
+            return PlanRow(spoken(item.line.source), title, cast(_Action, action), (), None, 0, 0.0)
+        wishes = await self._wanted(item, known, database)
+        video = known.video
+        seconds, size, problem = await self._facts(item, known)
+        uploaded = video is not None and (video.data.get("settled") or video.state is State.DONE)
+        usd = sum(self._price(seconds, expected_tokens(part)) for part in self._groups(wishes)) if seconds else 0.0
+        fresh = not uploaded or (action == "analyze" and not wishes)  # nothing to ask: the index is what is new
+        if seconds and fresh and self._settings.index_name and not choose(self._settings).local:
+            usd += seconds / 60 * self._settings.prices.index_minute
+        return PlanRow(
+            spoken(item.line.source),
+            title,
+            cast(_Action, "failed" if problem else action),
+            [wish.name for wish in wishes],
+            seconds,
+            0 if uploaded or problem else size,
+            0.0 if problem else usd,
+            problem,
+        )
+
+    def _groups(self, wishes: Sequence[JobRequest]) -> list[list[JobRequest]]:
+        return group(wishes, fuse=self.desk.fuse and self._settings.provider.api != "v1.2")
+
+    async def _wanted(self, item: Item, known: Known, database: Database | None) -> list[JobRequest]:
+        items = [as_task(item), *(other for other in known.items if other.key != item.key)]
+        wishes = self.desk.wishes(items)
+        if database is None or known.video is None:
+            return wishes
+        have = {(result.job, result.fingerprint) for result in await database.results([known.video.key])}
+        paid = {
+            (wish["name"], wish["print"])
+            for analysis in known.analyses
+            if analysis.stage in ("await", "split") and analysis.state is not State.DONE
+            for wish in analysis.data["wishes"]
+        }
+        return [wish for wish in wishes if (wish.name, wish.print) not in have | paid]
+
+    async def _facts(self, item: Item, known: Known) -> tuple[float | None, int, str]:
+        """Return (seconds, bytes, problem) from the database, else from the file's headers."""
+        for task in (known.video, known.item):
+            if task is not None and task.data.get("seconds"):
+                return float(task.data["seconds"]), int(task.data.get("size", 0)), ""
+        if item.kind != "file":
+            return None, 0, ""
+        return await anyio.to_thread.run_sync(_peek, item.locator, self._ceilings)
+
+    def _add(self, row: PlanRow) -> None:
+        total = self._sum
+        total.counts[row.action] = total.counts.get(row.action, 0) + 1
+        total.usd += row.usd
+        total.upload += row.upload_bytes
+        if row.jobs and row.seconds is not None and not row.problem:
+            total.minutes += row.seconds / 60
+        if row.jobs and row.seconds is None and not row.problem:
+            total.unknown += 1
+        if row.action != "nothing" and len(total.rows) < self._limit:
+            total.rows.append(row)
+
+    def result(self) -> Plan:
+        """Return the plan."""
+        total = self._sum
+        budget = self._settings.budget.max_usd_per_run
+        queries = len(standing(self._settings))
+        asking = queries * price(self._settings)
+        return Plan(
+            rows=total.rows,
+            counts=total.counts,
+            usd=total.usd + asking,
+            minutes=total.minutes,
+            upload_bytes=total.upload,
+            unknown=total.unknown,
+            bad_lines=total.bad,
+            bad_count=total.bad_count,
+            provider=self._provider,
+            budget_usd=budget,
+            queries=queries,
+            queries_usd=asking,
+        )
+
+
+def _ceilings(settings: Settings) -> Ceilings:
+    """Return what the dialect takes, as a run will ask its client."""
+    from pipeline.provider.dialects.v1_2.media import V12
+    from pipeline.provider.dialects.v1_3.media import V13
+
+    return (V12 if settings.provider.api == "v1.2" else V13).ceilings
+
+
+def _peek(path: str, ceilings: Ceilings) -> tuple[float | None, int, str]:
+    from pipeline.source.files import look_into
+    from pipeline.source.preflight import check
+
+    try:
+        facts = look_into(Path(path))
+    except ReelmillError as error:
+        return None, 0, error.trouble.message
+    trouble = check(facts, ceilings)
+    return facts.seconds, facts.size, trouble.message if trouble is not None else ""

@@ -1,0 +1,169 @@
+"""Standing queries: what the configuration asks of the index at the end of every run, and what is written of it.
+
+Each is a paid call that only asks: its price is in the ledger before the call, under a key that this run has once. A query
+that fails is reported and harms nothing: what was found the last time stays where it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+import anyio
+
+from pipeline.app.index.questions import QuestionRunner, check, price
+from pipeline.app.runs.query_files import FOLDER, files_of
+from pipeline.budget.limits import SpendingLimits
+from pipeline.config.queries import StandingQuery
+from pipeline.config.settings import Settings
+from pipeline.core import log
+from pipeline.core.backoff import Backoff
+from pipeline.core.clock import Clock
+from pipeline.core.errors import Ambiguous, NeedsOperator, ReelmillError, Throttled, Transient
+from pipeline.core.exit_codes import ExitCode
+from pipeline.core.model import Spend, Trouble, fingerprint
+from pipeline.engine.admission import RunEnd
+from pipeline.ports.index_api import IndexApi
+from pipeline.ports.sink import Sink
+from pipeline.ports.store import Database
+from pipeline.views import ClassifyView, QueryReport, SearchView
+
+_TRIES = 3
+#: What ends the queries of a run, because the next one would meet it, too.
+_ENDING = (ExitCode.NEEDS_OPERATOR, ExitCode.BUDGET, ExitCode.QUOTA)
+
+_log = log.get("queries")
+
+
+def standing(settings: Settings) -> Sequence[StandingQuery]:
+    """Return the configured queries, each one askable.
+
+    Raises:
+        ConfigError: one cannot be asked of this dialect, or names no index.
+    """
+    for ask in settings.queries:
+        check(settings, ask)
+    return settings.queries
+
+
+class Standing:
+    """The standing queries of one run."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        catalog: IndexApi,
+        database: Database,
+        sink: Sink,
+        purse: SpendingLimits,
+        clock: Clock,
+        rng: Random,
+    ) -> None:
+        self._settings = settings
+        self._asker = QuestionRunner(settings, catalog, database, clock)
+        self._database = database
+        self._sink = sink
+        self._purse = purse
+        self._clock = clock
+        self._rng = rng
+        self._backoff = Backoff(settings.policy.retry_first, settings.policy.retry_most)
+        self._entered: set[str] = set()
+        self._stopping = anyio.Event()
+        self._scope = anyio.CancelScope()
+
+    def stop(self, *, now: bool = False) -> None:
+        """Ask nothing more; with ``now``, drop the question in progress."""
+        self._stopping.set()
+        if now:
+            self._scope.cancel()
+
+    async def ask_all(self, ending: RunEnd, run_id: str) -> list[QueryReport]:
+        """Ask them one after the other, if ingestion came to its end; return what became of each."""
+        reports: list[QueryReport] = []
+        because = _undrained(ending)
+        with self._scope:
+            for ask in self._settings.queries:
+                if because or self._stopping.is_set():
+                    break
+                reports.append(await self._report(ask, run_id))
+                if reports[-1].exit_code in _ENDING:
+                    because = f"'{ask.name}' could not be asked, and this one would fare the same."
+        missed = Trouble("not_asked", because or "The run was stopped.", "the next run asks it")
+        rest = self._settings.queries[len(reports) :]
+        return [*reports, *(QueryReport(ask.name, "skipped", trouble=missed) for ask in rest)]
+
+    async def _report(self, ask: StandingQuery, run_id: str) -> QueryReport:
+        try:
+            found = await self._paid(ask, f"search/{fingerprint(ask.model_dump(mode='json'))}/{run_id}")
+            await self._sink.add(FOLDER, files_of(ask.name, run_id, found, self._settings.run.output))
+        except ReelmillError as error:
+            _log.error("query.failed", query=ask.name, code=error.trouble.code, why=str(error))
+            return QueryReport(ask.name, "failed", trouble=error.trouble, exit_code=int(_grave(error)))
+        number = len(found.hits) if isinstance(found, SearchView) else len(found.videos)
+        _log.info("query.done", query=ask.name, found=number)
+        return QueryReport(ask.name, "done", number, self._settings.run.output / FOLDER / f"{ask.name}.md")
+
+    async def _paid(self, ask: StandingQuery, key: str) -> SearchView | ClassifyView:
+        """Ask until there is an answer: a lost one is asked again once, as the policy has it; others wait and go on."""
+        doubtful = False
+        for attempt in range(1, _TRIES + 1):
+            try:
+                if ask.index or not ask.videos:
+                    await self._asker.index(ask.index)  # free, and nothing is paid where there is none
+                await self._enter(f"{key}/2" if doubtful else key, doubtful)
+                return await (self._asker.classify(ask) if ask.classes else self._asker.search(ask))
+            except Ambiguous:
+                if doubtful or attempt == _TRIES or self._settings.policy.on_ambiguous_ask == "hold":
+                    raise
+                doubtful = True
+            except Transient as error:
+                delay = error.after if error.after is not None else self._backoff.delay(attempt, self._rng)
+                if attempt == _TRIES or not await self._wait(delay):
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    async def _enter(self, key: str, doubtful: bool) -> None:
+        """Reserve the money and write the ledger, once for each time that may be billed."""
+        if key in self._entered:
+            return
+        usd = price(self._settings)
+        trouble = self._purse.admit(usd, 0.0, "search")
+        if trouble is not None:
+            raise ReelmillError(trouble.message, code=trouble.code, remedy=trouble.remedy)
+        await self._database.enter(Spend(key, "search", usd, doubtful=doubtful, at=self._clock.now()))
+        self._entered.add(key)
+
+    async def _wait(self, seconds: float) -> bool:
+        """Wait unless that is longer than anybody should, or the run is stopped meanwhile."""
+        if seconds > self._settings.limits.patience:
+            return False
+        with anyio.move_on_after(seconds):
+            await self._stopping.wait()
+        return not self._stopping.is_set()
+
+
+def gravest(reports: Sequence[QueryReport]) -> tuple[ExitCode, str] | None:
+    """Return how a run must end because of its queries, with a sentence where it needs somebody; None if all is well."""
+    for report in reports:
+        if report.exit_code in _ENDING and report.trouble is not None:
+            return ExitCode(report.exit_code), f"{report.trouble.message} {report.trouble.remedy}".strip()
+    return (ExitCode.INCOMPLETE, "") if any(report.state == "failed" for report in reports) else None
+
+
+def _grave(error: ReelmillError) -> ExitCode:
+    if isinstance(error, NeedsOperator):
+        return ExitCode.NEEDS_OPERATOR
+    if isinstance(error, Throttled):
+        return ExitCode.QUOTA
+    return ExitCode.BUDGET if error.trouble.code == "budget" else ExitCode.INCOMPLETE
+
+
+def _undrained(ending: RunEnd) -> str:
+    """Return why ingestion did not come to its end; empty if it did."""
+    if ending.halted is not None or ending.interrupted:
+        return "The run was stopped before its ingestion was done."
+    if ending.output is not None:
+        return "Results cannot be written."
+    if ending.budget is not None:
+        return "The run stopped at its budget."
+    return "Part of the ingestion waits for a quota." if ending.parked else ""

@@ -1,0 +1,251 @@
+"""Puts a run together: desk, kinds, pool. No adapter knows another; they meet here."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+from pipeline.app.wiring.journals import HashMemory
+from pipeline.app.wiring.platform import ProviderClient, choose
+from pipeline.app.wiring.state_folder import platform_folder
+from pipeline.budget.limits import SpendingLimits
+from pipeline.budget.prices import pricer
+from pipeline.config.settings import Settings
+from pipeline.core.backoff import Backoff
+from pipeline.core.clock import Clock
+from pipeline.core.errors import ConfigError
+from pipeline.core.lifecycle import Policy
+from pipeline.core.model import Lane
+from pipeline.core.task_types import TaskTypes
+from pipeline.engine.pool import Pool, PoolOptions
+from pipeline.ingest.job_requests import JobPlanner
+from pipeline.ingest.tasks.analysis import AnalysisOptions, AnalysisTaskType, Price
+from pipeline.ingest.tasks.indexing import IndexDoor, IndexingTaskType
+from pipeline.ingest.tasks.item import ItemTaskType, Preflight, ReadCaptions, ReadPicture, Release
+from pipeline.ingest.tasks.playlist import PlaylistTaskType
+from pipeline.ingest.tasks.publish import PublishTaskType
+from pipeline.ingest.tasks.video import VideoTaskType
+from pipeline.kit.job import Job
+from pipeline.ports.index_api import IndexSpec
+from pipeline.ports.playlists import PlaylistLister
+from pipeline.ports.sink import Sink
+from pipeline.ports.source import Item, Source
+from pipeline.ports.store import Database
+from pipeline.ports.video_api import Ceilings
+from pipeline.views import BadLine
+
+if TYPE_CHECKING:
+    from pipeline.source.youtube.source import Asker
+
+JOB_PACKAGE = "jobs"
+
+
+def load_jobs(package: str = JOB_PACKAGE) -> tuple[Job, ...]:
+    """Load the job package by name, so that ``pipeline`` never imports it.
+
+    Raises:
+        ConfigError: there is no such package, or it has no tuple ``JOBS``.
+    """
+    try:
+        jobs: tuple[Job, ...] = importlib.import_module(package).JOBS
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"The job package '{package}' cannot be loaded: {error}", remedy="install reelmill again"
+        ) from None
+    return jobs
+
+
+def desk_of(settings: Settings) -> JobPlanner:
+    """Return the desk for these settings."""
+    decides = [choose(settings).identity, settings.provider.model, settings.provider.temperature]
+    # On v1.2 a video is uploaded into its index: another one would need another upload.
+    index = settings.index_name if settings.provider.api != "v1.2" else ""
+    return JobPlanner(load_jobs(), settings.jobs, decides, index)
+
+
+def entries_of(settings: Settings, sources: Sequence[str], desk: JobPlanner) -> Iterator[Item | BadLine]:
+    """Return every item and bad line of the sources, lazily. Reads stdin for ``-``."""
+    from pipeline.source.manifest.expand import expand
+    from pipeline.source.manifest.reader import read_lines
+    from pipeline.source.manifest.stdin import listening
+
+    state = settings.run.state  # with its parts: it may be a folder that is named itself
+    ours = [settings.run.output, state, state / "work", platform_folder(settings)]
+    lines = read_lines(
+        sources,
+        stdin=listening(sys.stdin),
+        cwd=Path.cwd(),
+        known_job=desk.known,
+        extensions=settings.source.extensions,
+    )
+    for line in lines:
+        if isinstance(line, BadLine):
+            yield line
+        else:
+            yield from expand(line, settings.source, ours)
+
+
+def price_of(settings: Settings) -> Price:
+    """Return what an analysis costs on the chosen platform."""
+    return pricer(settings.prices, free=choose(settings).local)
+
+
+@dataclass(slots=True)
+class Components:
+    """Everything a run needs, put together."""
+
+    pool: Pool
+    desk: JobPlanner
+    purse: SpendingLimits
+    analysis: AnalysisTaskType
+    publish: PublishTaskType
+    sink: Sink
+    outside: Adapters
+    listing: PlaylistTaskType
+
+
+def build(
+    settings: Settings,
+    database: Database,
+    api: ProviderClient,
+    clock: Clock,
+    rng: Random,
+    owner: str,
+    outside: Adapters,
+) -> Components:
+    """Put a run together; nothing is opened or started."""
+    desk = desk_of(settings)
+    purse = SpendingLimits(settings.budget, clock)
+    policy = policy_of(settings)
+    index = IndexDoor(api.catalog, index_spec(settings)) if settings.index_name else None
+    item = ItemTaskType(
+        outside.sources,
+        api.ceilings,
+        outside.preflight,
+        settings.run.state / "work",
+        external="external" in api.features,
+        records=database,
+        clock=clock,
+        read_captions=outside.read_captions,
+        read_picture=outside.read_picture,
+        release=outside.release,
+    )
+    video = VideoTaskType(
+        api,
+        database,
+        desk,
+        clock,
+        rng,
+        model=settings.provider.model,
+        temperature=settings.provider.temperature,
+        tries=settings.policy.attempts,
+        on_ambiguous=settings.policy.on_ambiguous_create,
+        index=index,
+        read_captions=outside.read_captions if choose(settings).local else None,
+        release=outside.release,
+    )
+    analysis = AnalysisTaskType(
+        api,
+        database,
+        desk,
+        clock,
+        rng,
+        price=price_of(settings),
+        admit=purse.admit,
+        options=AnalysisOptions(settings.policy.attempts, settings.policy.on_ambiguous_ask),
+    )
+    publish = PublishTaskType(database, desk, outside.sink, api.identity)
+    indexing = _indexing(settings, api, clock, rng, purse)
+    listing = PlaylistTaskType(outside.lister, settings.youtube.lists)
+    kinds = TaskTypes([kind.kind(policy) for kind in (item, listing, video, analysis, publish, indexing)])
+    pool = Pool(database, kinds, clock, rng, _options(settings, owner))
+    return Components(pool, desk, purse, analysis, publish, outside.sink, outside, listing)
+
+
+def _indexing(
+    settings: Settings, api: ProviderClient, clock: Clock, rng: Random, purse: SpendingLimits
+) -> IndexingTaskType:
+    local = choose(settings).local
+    return IndexingTaskType(
+        api.catalog,
+        clock,
+        rng,
+        price=lambda minutes: 0.0 if local else minutes * settings.prices.index_minute,
+        admit=lambda usd, minutes: purse.admit(usd, minutes, "indexing"),
+        tries=settings.policy.attempts,
+        grace=api.grace,
+        spacing=1.0 if local else 2 * settings.provider.poll_spacing,
+    )
+
+
+def index_spec(settings: Settings) -> IndexSpec:
+    """Return the index that the settings want."""
+    return IndexSpec(settings.index_name, tuple(settings.index.models.items()), settings.index.addons)
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """What a run touches besides the platform and the database."""
+
+    sources: Mapping[str, Source]
+    sink: Sink
+    preflight: Preflight
+    read_captions: ReadCaptions
+    release: Release | None = None  #: removes a fetched file
+    lister: PlaylistLister | None = None  #: of playlists and channels
+    read_picture: ReadPicture | None = None
+
+
+def disk_adapters(settings: Settings, database: Database, asker: Asker, clock: Clock, ceilings: Ceilings) -> Adapters:
+    """Return the real files of this machine, and what is fetched from sites by the one who asks them."""
+    from pipeline.app.wiring.downloads import release_of, youtube_of
+    from pipeline.sink.disk import DiskSink
+    from pipeline.source.captions import read_captions
+    from pipeline.source.files import FileSource
+    from pipeline.source.preflight import check
+    from pipeline.source.thumbnails import read_picture
+    from pipeline.source.youtube.playlists import YouTubeLister
+
+    files = FileSource(clock, HashMemory(database) if settings.source.hash_cache else None)
+    site = youtube_of(settings, asker, clock, ceilings)
+    sources: dict[str, Source] = {files.kind: files, site.kind: site}
+    sink = DiskSink(settings.run.output)
+    lister = YouTubeLister(asker)
+    return Adapters(sources, sink, check, read_captions, release_of(settings), lister, read_picture)
+
+
+def policy_of(settings: Settings) -> Policy:
+    """Return how patient every stage is."""
+    rules = settings.policy
+    return Policy(rules.attempts, rules.stage_hours * 3600, Backoff(rules.retry_first, rules.retry_most))
+
+
+def _options(settings: Settings, owner: str) -> PoolOptions:
+    lanes = settings.lanes
+    widths = {
+        Lane.FETCH: lanes.fetch,
+        Lane.DOWNLOAD: lanes.download,
+        Lane.UPLOAD: lanes.upload,
+        Lane.POLL: lanes.poll,
+        Lane.ANALYZE: lanes.analyze,
+        Lane.WRITE: lanes.write,
+    }
+    return PoolOptions(
+        owner=owner,
+        widths=widths,
+        lease=settings.policy.lease,
+        in_hand=settings.provider.in_hand,
+        patience=settings.limits.patience,
+        horizon=max(settings.limits.patience, settings.policy.retry_most),
+        stop_grace=settings.run.stop_grace,
+    )
+
+
+def output_folder(settings: Settings) -> Path:
+    """Return the results folder, absolute."""
+    return settings.run.output.absolute()

@@ -1,0 +1,114 @@
+"""What fetches videos from sites, put together from the settings."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import anyio
+import anyio.to_thread
+import platformdirs
+
+from pipeline.config.settings import Settings
+from pipeline.core import log
+from pipeline.core.clock import Clock
+from pipeline.core.model import Selection, Task
+from pipeline.ingest.tasks.item import Release
+from pipeline.ports.store import Journal, Records
+from pipeline.ports.video_api import Ceilings
+from pipeline.source.youtube.source import VIDEO_PREFIX, Asker, YouTubeSource
+from pipeline.source.youtube.storage.cleanup import DownloadCleanup, fate_of, videos_below
+from pipeline.source.youtube.storage.folder import released
+from pipeline.source.youtube.storage.quota import DiskQuota
+from pipeline.source.youtube.throttle.gate import PaceRules, SiteThrottle
+from pipeline.source.youtube.throttle.state import OwnNotes, SharedNotes, file_of
+from pipeline.source.youtube.worker.pool import WorkerCommand, WorkerPool
+
+_log = log.get("youtube")
+
+_PAGE = 500  #: videos whose tasks are read at once
+
+
+def crew_of(settings: Settings) -> WorkerPool:
+    """Return the workers, none of them started."""
+    rules = settings.youtube
+    launch = WorkerCommand(str(rules.python or sys.executable), plugins=rules.plugins)
+    return WorkerPool(launch, settings.lanes.download)
+
+
+def pace_of(settings: Settings, journal: Journal, clock: Clock, rng: Random) -> SiteThrottle:
+    """Return the pace of this machine's address; what only this run can mend is remembered in its own journal."""
+    rules = settings.youtube
+    proxy = rules.proxy.get_secret_value() if rules.proxy is not None else ""
+    folder = rules.pace_folder or platformdirs.user_state_path("reelmill", appauthor=False)
+    file = file_of(folder, "youtube", proxy, str(rules.options.get("source_address", "")))
+    shared = SharedNotes(file, OwnNotes(journal, "pace:youtube"))
+    own = OwnNotes(journal, "pause:youtube")
+    return SiteThrottle(
+        shared, own, clock, rng, PaceRules(rules.min_gap, max(rules.min_gap, rules.max_gap), rules.per_hour)
+    )
+
+
+def asker_of(settings: Settings, crew: WorkerPool, journal: Journal, clock: Clock, rng: Random) -> Asker:
+    """Return the one who asks YouTube.
+
+    Raises:
+        ConfigError: an option for yt-dlp is not allowed.
+    """
+    return Asker(settings.youtube, crew, pace_of(settings, journal, clock, rng))
+
+
+@asynccontextmanager
+async def asking(settings: Settings, journal: Journal, clock: Clock, rng: Random) -> AsyncIterator[Asker]:
+    """Lend the one who asks YouTube for all of a run; no worker is started before one is needed, all end with it.
+
+    Raises:
+        ConfigError: an option for yt-dlp is not allowed.
+    """
+    crew = crew_of(settings)
+    try:
+        yield asker_of(settings, crew, journal, clock, rng)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await crew.aclose()
+
+
+def youtube_of(settings: Settings, asker: Asker, clock: Clock, ceilings: Ceilings) -> YouTubeSource:
+    """Return YouTube as a source of files."""
+    room = DiskQuota(download_folder(settings), settings.fetch.max_bytes, clock, settings.limits.patience)
+    return YouTubeSource(asker, room, ceilings, clock)
+
+
+def download_folder(settings: Settings) -> Path:
+    """Return where fetched videos lie until they are uploaded."""
+    return settings.run.state / "work" / "youtube"
+
+
+async def swept(settings: Settings, records: Records, clock: Clock) -> None:
+    """Remove what earlier runs left of downloads that are over; whatever goes wrong is a note."""
+    folder = download_folder(settings)
+    videos = await anyio.to_thread.run_sync(videos_below, folder)
+    tasks: dict[str, list[Task]] = {video: [] for video in videos}
+    for page in range(0, len(videos), _PAGE):
+        keys = tuple(VIDEO_PREFIX + video for video in videos[page : page + _PAGE])
+        for task in await records.tasks(Selection(kinds=("item", "video"), keys=keys)):
+            tasks[task.key.removeprefix(VIDEO_PREFIX)].append(task)
+    fates = {video: fate_of(found) for video, found in tasks.items()}
+    spare = settings.fetch.max_bytes / 10 or math.inf
+    sweep = DownloadCleanup(folder, clock.now(), settings.fetch.keep, spare)
+    if await anyio.to_thread.run_sync(sweep.over, fates):
+        _log.info("youtube.swept", folders=sweep.removed)
+
+
+def release_of(settings: Settings) -> Release:
+    """Return what happens to a fetched file once its upload is proved."""
+
+    async def release(path: Path) -> None:
+        await anyio.to_thread.run_sync(partial(released, path, keep=settings.fetch.keep))
+
+    return release

@@ -1,0 +1,170 @@
+"""The state folder: the database and the lock that dies with its owner."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.config.settings import Settings
+from pipeline.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    pass
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from filelock import FileLock, Timeout
+
+from pipeline.core.clock import SystemClock, iso
+from pipeline.core.errors import Busy
+from pipeline.ports.store import Database
+
+
+def platform_folder(settings: Settings) -> Path:
+    """Return where the embedded platform keeps its state."""
+    return settings.platform.state or settings.run.state / "platform"
+
+
+_LOCK, _HOLDER, _DATABASE = "lock", "holder.json", "reelmill.db"
+
+
+@contextmanager
+def claimed(settings: Settings) -> Iterator[Path]:
+    """Hold the state folder alone, for as long as this process lives.
+
+    Raises:
+        Busy: another process holds it; says which, since when.
+        ConfigError: the folder cannot be made or written.
+    """
+    folder = settings.run.state
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / _LOCK, timeout=0, mode=0o600)
+        lock.acquire()
+    except Timeout:
+        raise Busy(
+            f"Another run is working on {folder}: {holder(settings) or 'it does not say who'}.",
+            remedy="wait for it, stop it, or give this run a state folder of its own with --state",
+        ) from None
+    except OSError as error:
+        raise _unusable(folder, error) from None
+    try:
+        _sign(folder)
+        yield folder
+    finally:
+        (folder / _HOLDER).unlink(missing_ok=True)
+        lock.release()
+
+
+def _sign(folder: Path) -> None:
+    note = {"pid": os.getpid(), "host": socket.gethostname(), "since": iso(SystemClock().now())}
+    try:
+        (folder / _HOLDER).write_text(json.dumps(note), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: cannot be written ({error.strerror})", remedy="free some space, or mend its rights"
+        ) from None
+
+
+def holder(settings: Settings) -> str:
+    """Return who works on the state folder right now, in words; empty if nobody does."""
+    folder = settings.run.state
+    lock = FileLock(folder / _LOCK, timeout=0, mode=0o600)
+    try:
+        if not (folder / _LOCK).exists():
+            return ""
+        lock.acquire()
+    except Timeout:
+        pass
+    except OSError:
+        return ""
+    else:
+        lock.release()
+        return ""
+    try:
+        note = json.loads((folder / _HOLDER).read_text(encoding="utf-8"))
+        return f"process {note['pid']} on {note['host']} since {note['since']}"
+    except (OSError, ValueError, KeyError):
+        return "a process that is just starting"
+
+
+def database_file(settings: Settings) -> Path:
+    """Return where the database is or will be."""
+    return settings.run.state / _DATABASE
+
+
+def has_database(settings: Settings) -> bool:
+    """Tell whether anything has been run on this state folder.
+
+    Raises:
+        ConfigError: that cannot be told, e.g. in a folder of somebody else's.
+    """
+    try:
+        return database_file(settings).exists()
+    except OSError as error:
+        raise _unusable(settings.run.state, error) from None
+
+
+def _unusable(folder: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"{folder}: the state folder cannot be used ({error.strerror or error})",
+        remedy="set [run] state (or --state) to a folder on a local disk that you may write",
+    )
+
+
+def need_database(settings: Settings) -> Path:
+    """Return where the database is.
+
+    Raises:
+        ConfigError: there is none yet.
+    """
+    path = database_file(settings)
+    if not has_database(settings):
+        raise ConfigError(
+            f"{path.parent}: nothing has been run here yet", remedy="`reelmill run FILE…`, or check --state"
+        )
+    return path
+
+
+@asynccontextmanager
+async def writing(settings: Settings) -> AsyncIterator[Database]:
+    """Open the database for a run or a command; the folder must be claimed."""
+    from pipeline.store.sqlite.database import open_database
+
+    database = await open_database(database_file(settings))
+    try:
+        yield database
+    finally:
+        await database.aclose()
+
+
+@asynccontextmanager
+async def reading(settings: Settings) -> AsyncIterator[Database]:
+    """Open the database read-only, beside any run.
+
+    Raises:
+        ConfigError: there is no database yet.
+    """
+    from pipeline.store.sqlite.database import open_database
+
+    path = need_database(settings)
+    database = await open_database(path, read_only=True)
+    try:
+        yield database
+    finally:
+        await database.aclose()
+
+
+@asynccontextmanager
+async def existing(settings: Settings) -> AsyncIterator[Database | None]:
+    """Open the database read-only if there is one."""
+    if not has_database(settings):
+        yield None
+        return
+    async with reading(settings) as database:
+        yield database

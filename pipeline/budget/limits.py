@@ -1,0 +1,50 @@
+"""The spending limits of a run and of a day, held in memory over the ledger in the database."""
+
+from __future__ import annotations
+
+from pipeline.config.settings import BudgetSection
+from pipeline.core.clock import Clock
+from pipeline.core.model import Trouble
+from pipeline.ports.store import Records
+
+_DAY = 86_400.0
+
+
+class SpendingLimits:
+    """Says yes or no to spending. What was admitted counts at once, so that parallel steps cannot overdraw together."""
+
+    def __init__(self, budget: BudgetSection, clock: Clock) -> None:
+        self._budget = budget
+        self._clock = clock
+        self._today = self._day()
+        self.run = 0.0  #: USD admitted in this run
+        self.minutes = 0.0  #: minutes of video in them
+        self.day = 0.0  #: USD in the ledger since midnight UTC, and what was admitted since
+
+    async def open(self, records: Records) -> None:
+        """Take over what was already spent today."""
+        self._today = self._day()
+        self.day, _, _ = await records.spent(since=self._today)
+
+    def admit(self, usd: float, minutes: float, what: str = "analysis") -> Trouble | None:
+        """Reserve ``usd`` for ``minutes`` of video and return None, or say which limit stands against it."""
+        if self._day() != self._today:
+            self._today, self.day = self._day(), 0.0
+        for name, spent, limit in (
+            ("run", self.run, self._budget.max_usd_per_run),
+            ("day", self.day, self._budget.max_usd_per_day),
+        ):
+            if limit is not None and spent + usd > limit + 1e-9:
+                return Trouble(
+                    "budget",
+                    f"The next {what} (about {usd:.2f} USD) would pass the limit of {limit:.2f} USD per {name}; "
+                    f"{spent:.2f} USD are spent.",
+                    f"raise [budget] max_usd_per_{name}, or run again: finished work is kept",
+                )
+        self.minutes += minutes
+        self.run += usd
+        self.day += usd
+        return None
+
+    def _day(self) -> float:
+        return self._clock.now() // _DAY * _DAY

@@ -1,0 +1,166 @@
+"""From what was typed to a question for an index: small languages of the command line, each refused with an example."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from pipeline.config.queries import StandingQuery
+    from pipeline.core.errors import ConfigError
+    from pipeline.ports.index_api import IndexInfo
+
+N = TypeVar("N", int, float)
+
+
+def query(command: str, **given: Any) -> StandingQuery:
+    """Return the question; what was not given is left to its default.
+
+    Raises:
+        ConfigError: it asks nothing, or something contradicts.
+    """
+    from pydantic import ValidationError
+
+    from pipeline.config.queries import StandingQuery
+
+    for name in ("options", "speech"):
+        given[name] = [word for part in given.get(name) or [] for word in _words(part)]
+    try:
+        return StandingQuery(
+            name=command, **{key: value for key, value in given.items() if value not in (None, "", [])}
+        )
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        said = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
+        raise _wrong(f"{command}: {where + ': ' if where else ''}{said}", f"reelmill {command} --help") from None
+
+
+def classes(given: Sequence[str]) -> dict[str, list[str]]:
+    """Read ``NAME=prompt,prompt``; a name alone is its own prompt."""
+    found = {name: _words(prompts) or [name] for name, prompts in pairs("--class", given, bare=True)}
+    if not found:
+        raise _wrong("classify: name at least one class", '--class "Basketball=playing basketball,NBA"')
+    return found
+
+
+def models(given: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """Read ``MODEL=option,option``."""
+    return [(name, tuple(_words(words))) for name, words in pairs("--model", given)]
+
+
+def pairs(flag: str, given: Sequence[str], *, bare: bool = False) -> Iterator[tuple[str, str]]:
+    """Read ``KEY=VALUE``; with ``bare``, also a key alone."""
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not key.strip() or not (equals or bare) or (equals and not value.strip()):
+            raise _wrong(f"{flag} {text!r}: should be KEY=VALUE", "quote it if it holds blanks")
+        yield key.strip(), value.strip()
+
+
+def threshold(given: str | None) -> str:
+    """Return the word of a search's threshold."""
+    return given or ""
+
+
+def score(given: str | None, ratio: float | None) -> Any:
+    """Return a classification's threshold: a number, or a table where a least share is named, too."""
+    if given is not None and not (given.isdecimal() and len(given) <= 3):
+        raise _wrong(f"--threshold {given!r}: a classification takes a number from 0 to 100", "--threshold 75")
+    if ratio is None:
+        return "" if given is None else int(given)
+    return {"min_duration_ratio": ratio, **({"min_video_score": int(given)} if given is not None else {})}
+
+
+def json_object(flag: str, text: str | None) -> dict[str, Any]:
+    """Read a JSON object; none is an empty one."""
+    import json
+
+    try:
+        found = json.loads(text) if text else {}
+    except (ValueError, RecursionError) as error:
+        raise _wrong(f"{flag}: not JSON: {error}", 'e.g. {"duration": {"gte": 60}}') from None
+    if not isinstance(found, dict):
+        raise _wrong(f"{flag}: should be a JSON object", 'e.g. {"duration": {"gte": 60}}')
+    return found
+
+
+def span(flag: str, text: str | None) -> tuple[float | None, float | None]:
+    """Read ``60..600``, ``60..`` or ``..600``; a number alone is both ends."""
+    return _ends(flag, text, float)
+
+
+def whole_span(flag: str, text: str | None) -> tuple[int | None, int | None]:
+    """Read a span of whole numbers."""
+    return _ends(flag, text, int)
+
+
+def _ends(flag: str, text: str | None, read: Callable[[str], N]) -> tuple[N | None, N | None]:
+    if not text:
+        return None, None
+    low, dots, high = text.partition("..")
+    try:
+        first, last = read(low) if low else None, read(high) if high else None
+    except ValueError:
+        first = last = None
+    wrong = (first is None and last is None) or (first is not None and last is not None and not 0 <= first <= last)
+    if wrong:
+        raise _wrong(f"{flag} {text!r}: should be a span", f"{flag} 60..600, {flag} 60.. or {flag} ..600")
+    return (first, last) if dots else (first, first)
+
+
+def moment(flag: str, text: str) -> str:
+    """Read a day or a time as RFC 3339 has them; without a zone it is UTC."""
+    from datetime import datetime
+
+    from pipeline.core.clock import iso
+
+    if not text:
+        return ""
+    try:
+        at = datetime.fromisoformat(text)
+        return iso((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError):  # also of a time that another zone pushes out of the calendar
+        raise _wrong(f"{flag} {text!r}: should be a day or a time", f"{flag} 2026-06-01T10:00:00Z") from None
+
+
+def agreed(index: IndexInfo) -> bool:
+    """Ask on the terminal whether an index shall be deleted.
+
+    Raises:
+        ConfigError: nobody is there to answer.
+    """
+    from pipeline.present.formatting import clean, count
+
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise _wrong("indexes delete: nobody is there to be asked", "--yes deletes without asking")
+    return answered(f"delete '{clean(index.name)}' with {count(index.videos, 'video')}? This cannot be undone. [y/N]")
+
+
+def answered(question: str) -> bool:
+    """Ask a person who is there; anything but a yes is a no. Ctrl-C ends the command at once, as it does at any prompt.
+
+    Raises:
+        KeyboardInterrupt: on Ctrl-C, which the event loop would otherwise keep until the line is finished.
+    """
+    from pipeline.present import terminal
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        terminal.tell(question)
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _wrong(message: str, remedy: str) -> ConfigError:
+    from pipeline.core.errors import ConfigError
+
+    return ConfigError(message, remedy=remedy)

@@ -1,0 +1,99 @@
+"""``reconcile``: the account held against the database, and tidied up after somebody has agreed."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.commands import arguments, options
+from pipeline.commands.runner import guarded, load_settings, wait_for
+from pipeline.core.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from pipeline.views import Agreed, Leftover, Reconciled, Reconciliation
+
+
+@guarded
+def reconcile(
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="ID", help="Only these, by the platform's ids as the plan shows them.", show_default=False
+        ),
+    ] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Carry the plan out, after asking.")] = False,
+    yes: options.Yes = False,
+    strays: Annotated[
+        bool, typer.Option("--strays", help="Also delete what carries our mark and this state folder has not made.")
+    ] = False,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="N", min=1, max=100_000, help="Things of a kind in one plan.")
+    ] = 10_000,
+    config: options.Config = None,
+    state: options.State = None,
+    provider: options.Provider = None,
+    json: options.AsJson = False,
+    log_level: options.LogLevel = None,
+) -> int:
+    """Hold the database against the account: what is left over, what has vanished, what is soon to be lost.
+
+    Nothing is changed without --apply; what does not carry our mark is only counted, never touched. Each thing is looked
+    at once more right before it is deleted. A vanished upload is sent again by the next run, and nothing that has a
+    result is asked again. Exit code 3 if the platform refused something, or it had changed since the plan.
+
+    \b
+    Examples:
+      reelmill reconcile
+      reelmill reconcile --apply
+      reelmill reconcile --json | jq '.plan.orphans[].holding.id'
+    """
+    from pipeline import app as house
+    from pipeline.core.errors import ConfigError
+    from pipeline.present import terminal
+
+    if yes and not apply:
+        raise ConfigError("reconcile: --yes is for --apply", remedy="`reelmill reconcile` alone only shows the plan")
+    if apply and not yes and (sys.stdin is None or not sys.stdin.isatty()):
+        raise ConfigError("reconcile: nobody is there to be asked", remedy="--apply --yes does it without asking")
+    settings = load_settings(config, {"run.state": state, "provider.kind": provider, "log.level": log_level})
+
+    def ask(plan: Reconciliation) -> Agreed:
+        return _agree(plan, strays=strays, yes=yes)
+
+    done = wait_for(lambda: house.reconcile(settings, ask=ask if apply else None, limit=limit, only=ids or ()))
+    if json:
+        terminal.say_json(done)
+    else:
+        _show(done, applied=apply, strays=strays, told=apply and not yes)
+    if done.declined:
+        return ExitCode.INTERRUPTED
+    return ExitCode.DONE if done.clean else ExitCode.INCOMPLETE
+
+
+def _agree(plan: Reconciliation, *, strays: bool, yes: bool) -> Agreed:
+    """Show the plan and ask for what it wants to delete and to repair, each by itself."""
+    from pipeline.present import account_tables as tables
+    from pipeline.present import terminal
+    from pipeline.views import Agreed
+
+    doomed: list[Leftover] = [*plan.orphans, *(plan.strays if strays else [])]
+    repairable = list(plan.repairable)
+    if yes:
+        return Agreed(doomed, repairable)
+    terminal.tell(terminal.rendered(tables.plan(plan, strays=strays, applied=True)))
+    delete = bool(doomed) and arguments.answered(tables.question(plan, doomed))
+    repair = bool(repairable) and arguments.answered(tables.repair_question(repairable))
+    declined = (bool(doomed) and not delete) or (bool(repairable) and not repair)
+    return Agreed(doomed if delete else (), repairable if repair else (), declined)
+
+
+def _show(done: Reconciled, *, applied: bool, strays: bool, told: bool) -> None:
+    from pipeline.present import account_tables as tables
+    from pipeline.present import terminal
+
+    if not told:
+        terminal.show(tables.plan(done.plan, strays=strays, applied=applied))
+    if applied:
+        terminal.say(tables.outcome(done))

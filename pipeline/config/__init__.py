@@ -1,0 +1,1 @@
+"""Settings: the TOML file, its sections, and errors that name the key."""

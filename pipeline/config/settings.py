@@ -1,0 +1,355 @@
+"""Settings: flags over environment over TOML over defaults, checked once and frozen.
+
+Every key is explained in ``config.example.toml``. Any scalar key can come from the environment as
+``REELMILL_<SECTION>__<KEY>``, e.g. ``REELMILL_PROVIDER__KIND=local``. The API key comes only from
+``TWELVELABS_API_KEY`` or from the file that ``TWELVELABS_API_KEY_FILE`` or ``[provider] key_file`` names.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+
+from pipeline.config.diagnostics import Layers, explain
+from pipeline.config.queries import StandingQuery
+from pipeline.config.youtube import LISTS, FetchSection, Section, YouTubeSection
+from pipeline.core.errors import ConfigError
+
+
+class RunSection(Section):
+    """Where things are, and how strict a run is."""
+
+    state: Path = Path(".reelmill")
+    output: Path = Path("out")
+    manifests: tuple[str, ...] = ()
+    strict: bool = False
+    stop_grace: float = Field(default=20.0, ge=0, le=3600)
+
+
+class ProviderSection(Section):
+    """Which platform, and how it is spoken to."""
+
+    kind: Literal["auto", "local", "twelvelabs"] = "auto"
+    api: Literal["v1.2", "v1.3"] = "v1.3"
+    base_url: str = ""
+    key_file: Path | None = None
+    model: str = "pegasus1.5"
+    temperature: float = Field(default=0.2, ge=0, le=1)
+    connections: int = Field(default=20, ge=1, le=200)
+    timeout: float = Field(default=60.0, gt=0, le=600)
+    in_hand: int = Field(default=200, ge=1, le=100_000)
+    poll_spacing: float = Field(default=10.0, gt=0, le=600)
+    poll_requests_per_minute: int = Field(default=60, ge=1, le=6000)
+    chunk_parallel: int = Field(default=4, ge=1, le=32)
+
+    @field_validator("base_url")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        if value and not value.startswith(("https://", "http://")):
+            raise ValueError("must start with https:// (or http:// on this machine)")
+        return value.rstrip("/")
+
+
+class IndexSection(Section):
+    """The index that videos are put into: always on v1.2, on v1.3 only for search and only if a name is given."""
+
+    name: str = ""
+    models: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    addons: tuple[str, ...] = ()
+
+
+class LanesSection(Section):
+    """How many steps of each lane run at once."""
+
+    fetch: int = Field(default=4, ge=1, le=64)
+    download: int = Field(default=2, ge=1, le=8)
+    upload: int = Field(default=4, ge=1, le=64)
+    poll: int = Field(default=16, ge=1, le=256)
+    analyze: int = Field(default=8, ge=1, le=256)
+    write: int = Field(default=4, ge=1, le=64)
+
+
+class JobsSection(Section):
+    """Which jobs every video gets, and their parameters by instance name."""
+
+    enabled: tuple[str, ...] = ("gist", "summary", "chapters", "highlights")
+    fuse: bool = True
+    settings: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+
+
+class BucketSection(Section):
+    """Limits of one endpoint group; None = not limited here."""
+
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    requests_per_hour: float | None = Field(default=None, gt=0)
+    requests_per_day: float | None = Field(default=None, gt=0)
+    minutes_per_minute: float | None = Field(default=None, gt=0)
+    minutes_per_hour: float | None = Field(default=None, gt=0)
+    minutes_per_day: float | None = Field(default=None, gt=0)
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+    tokens_per_hour: float | None = Field(default=None, gt=0)
+    tokens_per_day: float | None = Field(default=None, gt=0)
+
+
+class LimitsSection(Section):
+    """Rate limits per endpoint group. The vendor publishes no numbers per plan, so these start low."""
+
+    assets: BucketSection = BucketSection(requests_per_minute=60)
+    analyze: BucketSection = BucketSection(requests_per_minute=10)
+    index: BucketSection = BucketSection(requests_per_minute=10)
+    search: BucketSection = BucketSection(requests_per_minute=10)
+    read: BucketSection = BucketSection(requests_per_minute=120)
+    #: A wait up to this many seconds is waited for; a longer one parks the lane and ends the run (exit 6).
+    patience: float = Field(default=600.0, ge=1, le=86_400)
+
+
+class BudgetSection(Section):
+    """Spending limits, USD by the configured prices. None = no limit."""
+
+    max_usd_per_run: float | None = Field(default=None, ge=0)
+    max_usd_per_day: float | None = Field(default=None, ge=0)
+
+
+class PricesSection(Section):
+    """What the platform charges, USD. Newest found: 2026-06-20; set your contract's numbers here."""
+
+    analyze_minute: float = Field(default=0.0292, ge=0)
+    output_1000_tokens: float = Field(default=0.0075, ge=0)
+    index_minute: float = Field(default=0.042, ge=0)
+    search_1000_queries: float = Field(default=4.0, ge=0)
+
+
+class RulesSection(Section):
+    """What to do when a paid call's answer was lost and the provider cannot be asked; how patient the engine is."""
+
+    on_ambiguous_create: Literal["hold", "resubmit"] = "hold"
+    on_ambiguous_ask: Literal["resubmit", "hold"] = "resubmit"
+    attempts: int = Field(default=8, ge=1, le=1000)
+    stage_hours: float = Field(default=24.0, gt=0, le=24 * 60)
+    retry_first: float = Field(default=5.0, gt=0, le=3600)
+    retry_most: float = Field(default=900.0, gt=0, le=86_400)
+    lease: float = Field(default=120.0, ge=1, le=3600)
+
+
+class SourcesSection(Section):
+    """What counts as a video in a folder, and what may be fetched."""
+
+    extensions: tuple[str, ...] = (
+        "mp4", "mov", "m4v", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "mts", "m2ts", "wmv", "flv", "3gp", "ogv",
+    )  # fmt: skip
+    allow_private_urls: bool = False
+    hash_cache: bool = True
+
+    @field_validator("extensions")
+    @classmethod
+    def _bare(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(ending.lower().removeprefix(".") for ending in value)  # however it is written, it is meant
+
+
+class PlatformSection(Section):
+    """The embedded local platform."""
+
+    state: Path | None = None
+    media: Path | None = None
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65_535)
+    workers: int = Field(default=1, ge=1, le=64)
+
+
+class LogSection(Section):
+    """The log on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class Settings(Section):
+    """Everything that can be configured."""
+
+    run: RunSection = RunSection()
+    provider: ProviderSection = ProviderSection()
+    index: IndexSection = IndexSection()
+    lanes: LanesSection = LanesSection()
+    jobs: JobsSection = JobsSection()
+    limits: LimitsSection = LimitsSection()
+    budget: BudgetSection = BudgetSection()
+    prices: PricesSection = PricesSection()
+    policy: RulesSection = RulesSection()
+    source: SourcesSection = SourcesSection()
+    fetch: FetchSection = FetchSection()
+    youtube: YouTubeSection = YouTubeSection()
+    queries: tuple[StandingQuery, ...] = ()
+    platform: PlatformSection = PlatformSection()
+    log: LogSection = LogSection()
+
+    #: Never in a file, a log, the database or a result.
+    api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
+    #: The file these came from, for messages; None if there was none.
+    origin: Path | None = Field(default=None, exclude=True, repr=False)
+
+    @field_validator("queries")
+    @classmethod
+    def _told_apart(cls, value: tuple[StandingQuery, ...]) -> tuple[StandingQuery, ...]:
+        names = [query.name for query in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two queries are called '{name}': each writes a file of its own")
+        return value
+
+    @property
+    def index_name(self) -> str:
+        """The index to use; on v1.2, where nothing works without one, ``reelmill`` unless named. Empty: none."""
+        return self.index.name or ("reelmill" if self.provider.api == "v1.2" else "")
+
+    @property
+    def provider_kind(self) -> Literal["local", "twelvelabs"]:
+        """``auto`` decided: the vendor's platform when there is a key, else the local one."""
+        if self.provider.kind != "auto":
+            return self.provider.kind
+        return "twelvelabs" if self.api_key is not None else "local"
+
+
+def load(
+    path: Path | None,
+    env: Mapping[str, str] | None = None,
+    flags: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Read and check the settings. ``flags`` is nested like the file: ``{"run": {"output": "x"}}``.
+
+    Relative paths in the file count from the file's folder.
+
+    Raises:
+        ConfigError: the file cannot be read, is not TOML, or a key or value is wrong; names file, key and remedy.
+    """
+    env = os.environ if env is None else env
+    raw = _read(path) if path is not None else {}
+    if path is not None:
+        _anchor(raw, path.parent)
+    _fold_jobs(raw)
+    layers = Layers(path, _from_env(env), flags or {})
+    merged = _merge(_merge(raw, layers.env), layers.flags)
+    for section, table in [("", merged), *merged.items()]:
+        if isinstance(table, Mapping) and "api_key" in table:
+            place = layers.place([section, "api_key"] if section else ["api_key"])
+            raise ConfigError(
+                f"{place}: the API key does not belong into the configuration",
+                remedy="export TWELVELABS_API_KEY, or name a file in [provider] key_file",
+            )
+    try:
+        settings = Settings.model_validate({**merged, "origin": path})
+    except ValidationError as error:
+        raise explain(error, layers, Settings) from None
+    return settings.model_copy(update={"api_key": _key(env, settings.provider.key_file)})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a byte order mark there
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such configuration file", remedy="check --config") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"{path}: cannot be read: {reason}", remedy="check --config") from None
+    except tomllib.TOMLDecodeError as error:
+        said = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", str(error))
+        place, what = (f"{path}, line {said[2]}", said[1]) if said else (str(path), str(error))
+        raise ConfigError(
+            f"{place}: not valid TOML: {what}", remedy="text needs quotes; see config.example.toml"
+        ) from None
+    except (RecursionError, ValueError) as error:
+        what = "is nested too deeply" if isinstance(error, RecursionError) else "holds a number of too many digits"
+        raise ConfigError(f"{path}: {what}", remedy="see config.example.toml") from None
+
+
+_PATHS = (
+    ("run", "state"), ("run", "output"), ("provider", "key_file"), ("platform", "state"), ("platform", "media"),
+    ("youtube", "python"), ("youtube", "ffmpeg"), ("youtube", "cookies"),
+    ("youtube", "pace_folder"),
+)  # fmt: skip
+
+
+def _anchor(raw: dict[str, Any], folder: Path) -> None:
+    for section, key in _PATHS:
+        table = raw.get(section)
+        if isinstance(table, dict) and isinstance(table.get(key), str):
+            table[key] = str(folder / os.path.expanduser(table[key]))
+    run = raw.get("run")
+    if isinstance(run, dict) and isinstance(run.get("manifests"), list):
+        run["manifests"] = [_anchored(entry, folder) for entry in run["manifests"]]
+    queries = raw.get("queries")
+    for query in queries if isinstance(queries, list) else ():
+        if isinstance(query, dict) and isinstance(query.get("images"), list):
+            query["images"] = [_anchored(entry, folder) for entry in query["images"]]
+
+
+#: YouTube written without a scheme, as ``source.canon`` reads it; and a video's id, which is a path only if it is there.
+_BARE_HOST = re.compile(r"(?i)(?://)?(?:(?:www|m|music)\.)?(?:youtube\.com|youtu\.be)(?:/|$)")
+
+_VIDEO_ID = re.compile(r"[0-9A-Za-z_-]{11}")
+
+
+def _anchored(entry: object, folder: Path) -> object:
+    if not isinstance(entry, str) or entry == "-" or "://" in entry or _BARE_HOST.match(entry):
+        return entry
+    path = folder / os.path.expanduser(entry)
+    return entry if _VIDEO_ID.fullmatch(entry) and not os.path.lexists(path) else str(path)
+
+
+def _fold_jobs(raw: dict[str, Any]) -> None:
+    """Move ``[jobs.<name>]`` tables under ``jobs.settings``, where any name is allowed."""
+    jobs = raw.get("jobs")
+    if isinstance(jobs, dict):
+        tables = {name: value for name, value in jobs.items() if isinstance(value, dict) and name != "settings"}
+        rest = {name: value for name, value in jobs.items() if name not in tables}
+        if isinstance(rest.setdefault("settings", {}), dict):
+            raw["jobs"] = {**rest, "settings": {**tables, **rest["settings"]}}
+
+
+#: Lists, which the environment gives separated by commas.
+_MANY = frozenset({("run", "manifests"), ("index", "addons"), ("jobs", "enabled"), ("source", "extensions"), *LISTS})
+
+
+def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in env.items():
+        *sections, key = name.removeprefix("REELMILL_").lower().split("__")
+        if name.startswith("REELMILL_") and sections:
+            table = found
+            for section in sections:
+                if not isinstance(table.get(section), dict):
+                    table[section] = {}
+                table = table[section]
+            many = (sections[0], key) in _MANY
+            table[key] = [v.strip() for v in value.split(",") if v.strip()] if many else value
+    return found
+
+
+def _merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(low)
+    for key, value in high.items():
+        below = merged.get(key)
+        merged[key] = _merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _key(env: Mapping[str, str], key_file: Path | None) -> SecretStr | None:
+    direct = env.get("TWELVELABS_API_KEY", "").strip()
+    if direct:
+        return SecretStr(direct)
+    named = env.get("TWELVELABS_API_KEY_FILE", "").strip()
+    path = Path(os.path.expanduser(named)) if named else key_file
+    if path is None:
+        return None
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: the key file cannot be read ({type(error).__name__})") from None
+    if not text or "\n" in text:
+        raise ConfigError(f"{path}: the key file must hold the API key on one line and nothing else")
+    return SecretStr(text)

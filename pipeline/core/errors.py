@@ -1,0 +1,159 @@
+"""Everything that can go wrong, by what must happen next.
+
+::
+
+    ReelmillError
+    ├── ConfigError        the user must correct the configuration or the command      exit 2
+    ├── InputError         one manifest line or one file is at fault; nothing else
+    ├── Busy               another process holds the state folder                      exit 75
+    ├── StoreError         the database cannot be used as it is
+    ├── Transient          try again later by itself (may name a delay)
+    │   └── Throttled      the provider named a limit; nothing was accepted
+    ├── NotYet             nothing is wrong, it is only not time yet: no attempt
+    ├── Unwanted           nothing is wrong, but it is outside what its list may take: skipped
+    ├── Permanent          never by itself again: this video, this request
+    ├── Ambiguous          the provider may or may not have accepted: ask before acting
+    ├── NeedsOperator      key, credit or plan: stops the run, blames no video         exit 4
+    └── LostLease          another worker owns the task now; drop everything
+
+Adapters raise only these. ``engine.attempt`` is the one place that turns an exception into a verdict.
+"""
+
+from __future__ import annotations
+
+from pipeline.core.model import Trouble
+
+
+class ReelmillError(Exception):
+    """Something went wrong in a way we foresaw."""
+
+    code = "error"
+
+    def __init__(self, message: str, *, code: str = "", remedy: str = "", detail: str = "") -> None:
+        super().__init__(message)
+        self.trouble = Trouble(code or self.code, message, remedy, detail[:500])
+
+    def __str__(self) -> str:
+        return self.trouble.message
+
+
+class ConfigError(ReelmillError):
+    """The configuration or the command line must be corrected by the user."""
+
+    code = "config"
+
+
+class InputError(ReelmillError):
+    """One line of a manifest or one media file cannot be used."""
+
+    code = "input"
+
+
+class Busy(ReelmillError):
+    """Another process is running on the same state folder."""
+
+    code = "already_running"
+
+
+class StoreError(ReelmillError):
+    """The database cannot be used as it is: newer version, damaged, on a network disk, disk full."""
+
+    code = "store"
+
+
+class Transient(ReelmillError):
+    """Will probably work later. ``after`` is the wait in seconds the other side asked for, if it did.
+
+    ``untouched`` is True when it is certain that nothing reached the other side (connection refused, 429): the next
+    attempt may act without asking first. ``waits`` replaces the engine's patience where something is worth only a few
+    tries: the seconds before each next attempt; after the last one it is final.
+    """
+
+    code = "transient"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        after: float | None = None,
+        untouched: bool = False,
+        code: str = "",
+        remedy: str = "",
+        detail: str = "",
+        waits: tuple[float, ...] | None = None,
+    ) -> None:
+        super().__init__(message, code=code, remedy=remedy, detail=detail)
+        self.after = after
+        self.untouched = untouched
+        self.waits = waits
+
+
+class Throttled(Transient):
+    """A rate limit or quota was named. Nothing was accepted; waiting is not an attempt."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, after: float, group: str, detail: str = "") -> None:
+        super().__init__(message, after=after, untouched=True, detail=detail)
+        self.group = group  #: the limiter's endpoint group
+
+
+class NotYet(ReelmillError):
+    """It will be there by itself: a premiere, a stream that still runs. Look again in ``after`` seconds.
+
+    ``then`` are the seconds before the looks after that one, where it becomes ever less likely; the last of them repeats.
+    """
+
+    code = "not_yet"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        after: float,
+        then: tuple[float, ...] = (),
+        code: str = "",
+        remedy: str = "",
+        detail: str = "",
+    ) -> None:
+        super().__init__(message, code=code, remedy=remedy, detail=detail)
+        self.after = after
+        self.then = then
+
+
+class Unwanted(ReelmillError):
+    """A look has shown what the list had not told: the video is outside of what is taken of it.
+
+    ``day`` (``YYYYMMDD``) and ``seconds`` are what was found, so that other wishes can be judged without another look.
+    """
+
+    code = "unwanted"
+
+    def __init__(self, message: str, *, code: str, remedy: str, day: str, seconds: float | None) -> None:
+        super().__init__(message, code=code, remedy=remedy)
+        self.day = day
+        self.seconds = seconds
+
+
+class Permanent(ReelmillError):
+    """Trying the same again cannot help."""
+
+    code = "permanent"
+
+
+class Ambiguous(ReelmillError):
+    """The request may have been accepted: the answer was lost after the bytes were sent, or a 5xx hides what happened."""
+
+    code = "ambiguous"
+
+
+class NeedsOperator(ReelmillError):
+    """The account is at fault, not the video: key refused, no credit, plan or region not allowed."""
+
+    code = "needs_operator"
+
+
+class LostLease(ReelmillError):
+    """Another worker owns this task now, or our lease is too old to pay on."""
+
+    code = "lost_lease"

@@ -1,0 +1,133 @@
+"""structlog, set up once: people on a terminal, one JSON object per line otherwise; secrets never pass."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TextIO
+
+import structlog
+
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+_wanted = _LEVELS["debug"]  # what is logged at all; as :func:`setup` was told
+#: Names of fields whose value is never shown, whatever it is.
+_SECRET_NAMES = re.compile(r"(?i)(api[-_]?key|authorization|cookie|password|secret|token|signature)$")
+#: A presigned URL's query is a key in itself.
+_QUERY = re.compile(r"(https?://[^\s\"'?]+)\?[^\s\"']+")
+#: Control characters apart from newline and tab, what turns the direction of writing, and half of a character.
+_OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+
+class Redactor:
+    """A structlog processor that hides known secrets, secret-looking fields and the queries of URLs."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._secrets = [secret for secret in secrets if len(secret) >= 4]
+
+    def __call__(self, _logger: Any, _method: str, event: Any) -> Any:
+        """Return the event with secrets hidden, in names as well as in values."""
+        return {
+            self.clean(str(key)): "***" if _SECRET_NAMES.search(str(key)) else self.clean(value)
+            for key, value in event.items()
+        }
+
+    def clean(self, value: Any) -> Any:
+        """Return the value with every secret replaced; walks collections, and turns what is not JSON into text.
+
+        The renderers would do the latter after us: a path or an exception holds a secret as well as a string does.
+        """
+        if isinstance(value, str):
+            for secret in self._secrets:
+                value = value.replace(secret, "***")
+            return _QUERY.sub(r"\1?***", value)
+        if isinstance(value, Mapping):
+            return self(None, "", value)
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self.clean(entry) for entry in value]
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        return self.clean(str(value))
+
+
+_redactor = Redactor([])
+
+
+def hidden(text: str) -> str:
+    """Return a foreign text without the secrets that the log was set up with: for what is kept or shown elsewhere."""
+    return str(_redactor.clean(text))
+
+
+def tame(_logger: Any, _method: str, event: Any) -> Any:
+    """Take from every text what a terminal would obey: foreign titles and messages end up in the log, too."""
+    return {_tamed(str(key)): _tamed(value) for key, value in event.items()}
+
+
+def _tamed(value: Any) -> Any:
+    if isinstance(value, str):
+        return _OBEYED.sub("\ufffd", value)
+    if isinstance(value, Mapping):
+        return {_tamed(str(key)): _tamed(entry) for key, entry in value.items()}
+    return [_tamed(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
+def as_json(_logger: Any, _method: str, event: Any) -> str:
+    """Render one line of JSON; what a terminal would obey stands in it as JSON's own escape, whoever reads the line."""
+    text = json.dumps(event, ensure_ascii=False, default=str)
+    return _OBEYED.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
+class Foreign(logging.Handler):
+    """Takes what libraries log on their own (the HTTP server, asyncio) into our log, so that every line has one form."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log a record with its traceback."""
+        level = max(level for level in (10, 20, 30, 40) if level <= max(10, record.levelno))
+        get(record.name).log(level, "library", why=record.getMessage(), exc_info=record.exc_info)
+
+
+def setup(
+    level: str, form: Literal["auto", "json", "console"], secrets: Iterable[str], stream: TextIO | None = None
+) -> None:
+    """Configure logging for this process. ``auto`` is console on a terminal and JSON lines otherwise."""
+    global _redactor  # noqa: PLW0603 - one process has one log
+    _redactor = Redactor(secrets)
+    global _wanted  # noqa: PLW0603 - structlog's own set-up is global as well
+    _wanted = _LEVELS[level]
+    stream = stream or sys.stderr
+    console = form == "console" or (form == "auto" and stream.isatty())
+    last: list[Any] = [tame, structlog.dev.ConsoleRenderer(colors=stream.isatty())] if console else [as_json]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,  # before the redactor: tracebacks quote values
+            _redactor,
+            *last,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    if not any(isinstance(handler, Foreign) for handler in root.handlers):
+        root.addHandler(Foreign(logging.WARNING))
+
+
+def is_set_up() -> bool:
+    """Return whether :func:`setup` was called: without it, lines go to stdout, unredacted and with every local variable."""
+    return structlog.is_configured()
+
+
+def detailed() -> bool:
+    """Return whether debug events are wanted: asking costs less than making one that nobody sees."""
+    return _wanted <= _LEVELS["debug"]
+
+
+def get(name: str) -> Any:
+    """Return a logger with the field ``log`` set to the module's short name."""
+    return structlog.get_logger(log=name)  # lazy: the set-up of the moment of the call counts

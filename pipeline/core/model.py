@@ -1,0 +1,217 @@
+"""The nouns. Frozen values that every floor may know; no I/O, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from hashlib import sha256
+from json import JSONEncoder
+from typing import Any, TypeAlias
+
+
+def fingerprint(*parts: Json) -> str:
+    """Return 16 hex characters that stand for these values: equal values, equal print; order of keys does not count."""
+    # Half a surrogate pair, of a file name that is not UTF-8, counts like any other character.
+    return sha256(_canonical(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+_canonical = JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=list).encode
+
+#: Anything ``json.dumps`` writes. Task data, result bodies and events are made of it and of nothing else.
+Json: TypeAlias = Any
+
+
+class State(StrEnum):
+    """What the engine knows about a task; the same six words for every kind."""
+
+    PENDING = "pending"  #: waits for its due time
+    RUNNING = "running"  #: a worker holds the lease
+    DONE = "done"
+    FAILED = "failed"  #: will not be tried again by itself
+    CANCELLED = "cancelled"  #: an operator stopped it
+    HELD = "held"  #: a person must decide, because going on may pay twice
+
+    @property
+    def terminal(self) -> bool:
+        """True where only an operator (or a re-arm) moves the task again."""
+        return self not in (State.PENDING, State.RUNNING)
+
+
+class Lane(StrEnum):
+    """A queue of its own width: a slow lane never starves a fast one."""
+
+    FETCH = "fetch"  #: read the media, preflight, hash
+    DOWNLOAD = "download"  #: from a site that must be asked politely: parked as a whole when it refuses us
+    UPLOAD = "upload"  #: bytes to the provider
+    POLL = "poll"  #: ask how far the provider is
+    ANALYZE = "analyze"  #: paid analysis requests
+    WRITE = "write"  #: results to disk
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write a task's outcome. ``token`` grows with each claim, so a stale worker is fenced out."""
+
+    owner: str
+    token: int
+    until: float  #: epoch seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why something did not work, as data: it is stored, shown by ``why`` and selected by ``retry --class``."""
+
+    code: str  #: stable machine word, e.g. ``video_too_short``; the value of ``retry --class``
+    message: str  #: one plain sentence
+    remedy: str = ""  #: what the operator can do next
+    detail: str = ""  #: the foreign words as received, redacted, at most a few hundred characters
+
+    def as_json(self) -> dict[str, str]:
+        """Return the four fields as a JSON object."""
+        return {"code": self.code, "message": self.message, "remedy": self.remedy, "detail": self.detail}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, str]) -> Trouble:
+        """Read back what :meth:`as_json` wrote; missing fields become empty."""
+        return cls(data["code"], data["message"], data.get("remedy", ""), data.get("detail", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """A task to be put into the queue. ``(kind, key)`` is its identity: putting it twice is putting it once.
+
+    ``rearm`` names the stage at which an existing task of the same identity is to start again: a done one becomes
+    pending there; a running one does so when it next ends as done; a pending one is left alone (it will see the new
+    world when it gets there). Failed ones only with ``revive``; cancelled and held ones never. ``None`` leaves any
+    existing task as it is. Where a re-arm takes effect at once, or finds the task pending, ``data`` is merged over the
+    existing data; a running task keeps its own.
+    """
+
+    kind: str
+    key: str
+    stage: str
+    data: Mapping[str, Json] = field(default_factory=dict)
+    subject: str = ""
+    due: float = 0.0
+    rearm: str | None = None
+    revive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A new task with the lane and rank that its kind gives its stage. Made by ``kit.Kinds.place``."""
+
+    new: NewTask
+    lane: Lane
+    rank: int
+    rearm_lane: Lane | None = None
+    rearm_rank: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One durable piece of work.
+
+    ``state`` belongs to the engine; ``stage`` is the kind's own cursor, which stores never interpret. ``wake_at`` is
+    due time while pending, lease expiry while running and ``None`` once terminal: one indexed column.
+    """
+
+    id: int
+    kind: str
+    key: str
+    stage: str
+    data: Mapping[str, Json]
+    state: State
+    lane: Lane
+    rank: int  #: later stages have the higher rank and are claimed first
+    subject: str = ""  #: key of the video this is about; empty until known
+    attempt: int = 0  #: failed or lost attempts at the present stage
+    claims: int = 0  #: how often the present stage was claimed; 1 = nobody can have acted before
+    wake_at: float | None = 0.0
+    stage_since: float = 0.0  #: when the present stage was entered, epoch seconds: deadlines count from here
+    created: float = 0.0
+    updated: float = 0.0
+    lease: Lease | None = None
+    trouble: Trouble | None = None  #: the last error, kept until the task succeeds
+
+    @property
+    def fresh(self) -> bool:
+        """True when nobody can have acted in this stage before: the intent is stored and this is the first claim."""
+        return self.claims <= 1
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished answer. ``(subject, job, fingerprint)`` is its identity; a second write of it changes nothing."""
+
+    subject: str
+    job: str  #: job name, or ``_answer`` for a provider answer exactly as received
+    fingerprint: str
+    body: Json
+    meta: Mapping[str, Json] = field(default_factory=dict)  #: provider, model, usage, times, ids, cost
+    created: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """One paid effect in the ledger, written in the transaction that stores the intent, before the call is made."""
+
+    key: str  #: our key of the effect; the ledger holds each key once
+    what: str  #: ``analyze``, ``index``, ``upload``, ``search``
+    usd: float  #: estimate by the configured prices
+    minutes: float = 0.0  #: billed input minutes
+    subject: str = ""
+    doubtful: bool = False  #: repeated where the provider could not be asked: possibly paid twice
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A lane that takes no new work until a time, because a quota is spent or a source blocks us. Survives restarts."""
+
+    scope: str  #: a lane's name
+    until: float  #: epoch seconds
+    trouble: Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which tasks an operator or a reader means. Empty fields do not narrow."""
+
+    kinds: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
+    states: tuple[State, ...] = ()
+    classes: tuple[str, ...] = ()  #: trouble codes
+    limit: int = 0  #: 0 = all
+    after_id: int = 0  #: for reading page by page: only ids above this
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many tasks there are: ``by[kind][state]`` and ``in_lane[lane]`` = pending and running ones."""
+
+    by: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    in_lane: Mapping[str, int] = field(default_factory=dict)
+    troubles: Mapping[str, int] = field(default_factory=dict)  #: failed and held tasks by trouble code
+
+
+@dataclass(frozen=True, slots=True)
+class RunNote:
+    """One line of the run history."""
+
+    id: str
+    started: float
+    ended: float | None = None
+    exit_code: int | None = None
+    summary: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """All that is stored of one video: its tasks as first submitted, its results and its ledger entries, oldest first."""
+
+    tasks: Sequence[Task]
+    results: Sequence[Result]
+    spends: Sequence[Spend]

@@ -1,0 +1,81 @@
+"""What a type of task is made of: its stages, each one step, with its lane and its policy."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Protocol
+
+from pipeline.core.lifecycle import Policy
+from pipeline.core.model import Lane, NewTask, Placed, Task
+from pipeline.core.outcome import Outcome
+
+
+class LeaseCheck(Protocol):
+    """What the engine tells a step about its own lease."""
+
+    def __call__(self) -> None:
+        """Raise LostLease unless the lease was confirmed less than half its lifetime ago. Call before paying."""
+        ...
+
+
+#: One step: looks at the task, does one thing, returns a verdict. May raise only what ``pipeline.core.errors`` names.
+Step = Callable[[Task, LeaseCheck], Awaitable[Outcome]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of a kind: which lane it waits in, what runs, and how patient it is."""
+
+    name: str
+    lane: Lane
+    step: Step
+    policy: Policy = field(default_factory=Policy)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskType:
+    """A kind of task: its stages in order. Later stages are claimed first within a lane."""
+
+    name: str
+    stages: Sequence[Stage]
+    base: int = 0  #: added to the rank, so that an analysis goes before a new upload
+
+    def stage(self, name: str) -> Stage:
+        """Return the stage of that name; KeyError if a newer or older release wrote it."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise KeyError(name)
+
+    def rank(self, name: str) -> int:
+        """Return how far along a stage is; later is higher."""
+        return self.base + [stage.name for stage in self.stages].index(name)
+
+
+class TaskTypes:
+    """An explicit list of kinds; importing a module registers nothing."""
+
+    def __init__(self, kinds: Sequence[TaskType]) -> None:
+        self._by_name = MappingProxyType({kind.name: kind for kind in kinds})
+
+    def __getitem__(self, name: str) -> TaskType:
+        return self._by_name[name]
+
+    def stage(self, task: Task) -> Stage:
+        """Return the stage a task is at."""
+        return self._by_name[task.kind].stage(task.stage)
+
+    def spot(self, kind: str, stage: str) -> tuple[Lane, int]:
+        """Return lane and rank of a stage."""
+        found = self._by_name[kind]
+        return found.stage(stage).lane, found.rank(stage)
+
+    def place(self, new: NewTask) -> Placed:
+        """Return the new task with lane and rank, for the store."""
+        lane, rank = self.spot(new.kind, new.stage)
+        if new.rearm is None:
+            return Placed(new, lane, rank)
+        again_lane, again_rank = self.spot(new.kind, new.rearm)
+        return Placed(new, lane, rank, again_lane, again_rank)

@@ -1,0 +1,130 @@
+"""Text for files and terminals. Pure: equal input, equal bytes; whatever a title or an answer holds, nothing breaks out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from json import dumps
+
+from pipeline.core.model import Json
+
+#: Terminal escape sequences as a whole, so that no tail of one stays behind: OSC, DCS and kin; CSI; two-byte forms.
+_ESCAPES = re.compile(
+    r"(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
+    r"|\x1b[ -/]*[0-~]?"
+)
+#: C0 without tab and newline, DEL, C1, bidirectional overrides, noncharacter BOM, lone surrogates.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+_BREAKS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
+#: Spreadsheets read a cell that starts like this as a formula; full-width forms count too.
+_FORMULA = re.compile("[=+\\-@\uff1d\uff0b\uff0d\uff20]")
+
+_MARKS = re.compile(r"([\\`*_\[\]<>|~&#!$])")
+
+_LINE_START = re.compile(r"(?m)^([-+=]|\d+(?=[.)]))")
+#: Where a link's target begins, inline or as a reference, unless it is an ordinary address.
+_LINK = re.compile(r"(\])(\(|:)(?!\s*<?(?:https?://|mailto:))", re.IGNORECASE)
+
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
+
+
+def block(text: str) -> str:
+    """Return text that may have several lines, without control characters, escape sequences and trailing blanks."""
+    text = _CONTROLS.sub("", _ESCAPES.sub("", _BREAKS.sub("\n", text)))
+    lines = [line.rstrip() for line in text.replace("\t", " ").split("\n")]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+def plain(text: str, limit: int = 0) -> str:
+    """Return one line, safe to print on a terminal; cut to ``limit`` characters (0 = whole) with an ellipsis."""
+    return cut(" ".join(block(text).split()), limit)
+
+
+def cut(text: str, limit: int) -> str:
+    """Return at most ``limit`` characters (0 = whole), the last one an ellipsis where something was left out."""
+    return text if not limit or len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def markdown(text: str) -> str:
+    """Return text that Markdown shows as written: no emphasis, link, heading, list, table or HTML comes of it."""
+    text = _MARKS.sub(r"\\\1", "\n".join(line.lstrip() for line in block(text).split("\n")))
+    # A digit is no punctuation: an ordered list is disarmed at its dot, a bullet at the bullet.
+    return _LINE_START.sub(lambda m: m[1] + "\\" if m[1].isdigit() else "\\" + m[1], text)
+
+
+def disarmed(text: str) -> str:
+    """Return Markdown that keeps its lists and emphasis but brings no HTML, loads no pictures, and leads only to the web."""
+    text = _TAG.sub("&lt;", block(text)).replace("![", "!\\[")
+    return _LINK.sub(r"\1\\\2", text)
+
+
+def cue(text: str) -> str:
+    """Return text for one WebVTT cue: one line, no tags, no arrow."""
+    return plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def ffmeta(text: str) -> str:
+    """Escape a value for an FFMETADATA1 file: ``=``, ``;``, ``#``, backslash and newline."""
+    # FFmpeg takes the line end after an escaped backslash for escaped too: a blank keeps them apart.
+    return re.sub(r"([=;#\\\n])", r"\\\1", text) + (" " if text.endswith("\\") else "")
+
+
+def json_text(value: Json) -> str:
+    """Return JSON for people and machines: two blanks per level, order as given, a newline at the end.
+
+    Raises:
+        ValueError: NaN or an infinity is in it.
+    """
+    text = dumps(value, ensure_ascii=False, allow_nan=False, indent=2)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair: only the escaped form can be written
+        text = dumps(value, allow_nan=False, indent=2)
+    return text + "\n"
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[str | int | float]]) -> str:
+    """Return a CSV table (RFC 4180); no text cell can be read as a formula by a spreadsheet."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(header)
+    writer.writerows([_cell(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+    return out.getvalue()
+
+
+def _cell(text: str) -> str:
+    text = block(text)
+    return "'" + text if _FORMULA.match(text.lstrip()) else text
+
+
+def merged(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return spans of time in order, those that overlap or touch as one.
+
+    >>> merged([(5, 9), (0, 2), (8, 12), (2, 3)])
+    [(0, 3), (5, 12)]
+    """
+    found: list[tuple[float, float]] = []
+    for start, end in sorted(spans):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((start, end))
+    return found
+
+
+def stamp(at: float, *, form: str = "vtt") -> str:
+    """Write seconds as a time: ``vtt`` 00:01:23.500, ``clock`` 1:23 (hours only when needed).
+
+    >>> stamp(83.5), stamp(83.5, form="clock")
+    ('00:01:23.500', '1:23')
+    """
+    if form == "clock":
+        whole = int(at)
+        h, m, s = whole // 3600, whole // 60 % 60, whole % 60
+        return f"{h}:{m:02}:{s:02}" if h else f"{m}:{s:02}"
+    ms = round(at * 1000)
+    return f"{ms // 3600000:02}:{ms // 60000 % 60:02}:{ms // 1000 % 60:02}.{ms % 1000:03}"

@@ -1,0 +1,94 @@
+"""Leases: what proves that a running task is still ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import anyio
+
+from pipeline.core.clock import Clock
+from pipeline.core.errors import LostLease, StoreError, Transient
+from pipeline.core.model import Task
+from pipeline.ports.store import Store
+
+
+@dataclass(slots=True)
+class HeldLease:
+    """Our hold on one running task: the scope to cancel when it is lost, and when it was last confirmed."""
+
+    task: Task
+    scope: anyio.CancelScope
+    confirmed: float  #: monotonic seconds
+    lost: bool = False
+    over: bool = False  #: the step has ended; its outcome is being written
+
+
+class LeaseManager:
+    """Renews the leases of tasks in flight and notices the ones that were taken away.
+
+    A step may pay only while its lease was confirmed less than half a lifetime ago; HTTP timeouts are shorter than the
+    other half, so a process that was frozen and woken does not pay for what another has taken over.
+    """
+
+    def __init__(self, store: Store, clock: Clock, lifetime: float) -> None:
+        self._store = store
+        self._clock = clock
+        self.lifetime = lifetime
+        self._grips: dict[int, HeldLease] = {}
+
+    def __len__(self) -> int:
+        return len(self._grips)
+
+    def hold(self, task: Task, scope: anyio.CancelScope, confirmed: float) -> HeldLease:
+        """Start to keep a claimed task; ``confirmed`` is the monotonic time just before the claim was asked for."""
+        before = self._grips.get(task.id)
+        if before is not None:  # taken away and given out again before we noticed
+            self._lose(before)
+        grip = HeldLease(task, scope, confirmed)
+        self._grips[task.id] = grip
+        return grip
+
+    def holds(self, task: Task) -> bool:
+        """Return True while a worker of this process is at work on the task."""
+        return task.id in self._grips
+
+    def release(self, grip: HeldLease) -> None:
+        """Stop keeping it; a newer grip on the same task stays."""
+        if self._grips.get(grip.task.id) is grip:
+            del self._grips[grip.task.id]
+
+    def still(self, grip: HeldLease) -> None:
+        """Raise LostLease unless the lease is ours and young enough to pay on."""
+        if grip.lost or self._clock.monotonic() - grip.confirmed > self.lifetime / 2:
+            raise LostLease("The lease is too old to make a paid call on.")
+
+    def cancel_all(self) -> None:
+        """Cancel every running step; each gives its task back."""
+        for grip in list(self._grips.values()):
+            grip.scope.cancel()
+
+    async def renew(self) -> None:
+        """Extend all leases once; cancel the steps whose task is no longer ours."""
+        grips = list(self._grips.values())
+        if not grips:
+            return
+        asked = self._clock.monotonic()
+        try:
+            ours = await self._store.renew([grip.task for grip in grips], self._clock.now() + self.lifetime)
+        except (Transient, StoreError):
+            return  # the database is busy or full: the leases age, and no step pays on an old one
+        for grip in grips:
+            if grip.task.id in ours:
+                grip.confirmed = asked
+            elif self._grips.get(grip.task.id) is grip:
+                self._lose(grip)
+
+    def _lose(self, grip: HeldLease) -> None:
+        grip.lost = True
+        grip.scope.cancel()
+
+    async def run(self) -> None:
+        """Renew for ever, three times a lifetime."""
+        while True:
+            await self._clock.sleep(self.lifetime / 3)
+            await self.renew()

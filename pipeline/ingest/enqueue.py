@@ -1,0 +1,315 @@
+"""From manifest lines to tasks: what is new is queued, what changed starts again, what is missing is restored.
+
+Reads in batches, so that a million lines cost no more memory than one batch, and the engine is at work from the first.
+A batch costs three queries. Nothing here calls the provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Literal, Protocol
+
+import anyio
+
+from pipeline.core import log
+from pipeline.core.errors import ConfigError, ReelmillError
+from pipeline.core.model import Json, NewTask, Selection, State, Task
+from pipeline.ingest.file_identity import STRAYED
+from pipeline.ingest.job_requests import JobPlanner
+from pipeline.ingest.tasks.item import as_task, item_data, item_task
+from pipeline.ingest.tasks.playlist import listing_task
+from pipeline.ingest.tasks.publish import bare
+from pipeline.ports.playlists import outside
+from pipeline.ports.sink import Sink
+from pipeline.ports.source import Item
+from pipeline.ports.store import Records
+from pipeline.views import BadLine
+
+_log = log.get("ingest")
+
+_BATCH = 256
+
+_KEPT = 20  #: bad lines kept for the report; all are counted and logged
+
+
+@dataclass(slots=True)
+class Fed:
+    """What was read."""
+
+    lines: int = 0
+    duplicates: int = 0
+    lists: int = 0  #: playlists and channels; their videos count as lines when they are known
+    bad: list[BadLine] = field(default_factory=list)
+    bad_count: int = 0
+    actions: dict[str, int] = field(default_factory=dict)  #: what was decided -> items
+    suspects: list[str] = field(default_factory=list)  #: items looked at anew whose video had failed: has it still?
+
+    def refuse(self, bad: BadLine) -> None:
+        """Count a bad line and log it; keep the first few for the report."""
+        self.bad_count += 1
+        _log.warning(
+            "line.unusable", place=bad.place, source=bad.source, code=bad.trouble.code, why=bad.trouble.message
+        )
+        if len(self.bad) < _KEPT:
+            self.bad.append(bad)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the database holds about one item's video."""
+
+    item: Task | None = None
+    items: Sequence[Task] = ()  #: all items of the same video, this one included
+    video: Task | None = None
+    publish: Task | None = None
+    analyses: Sequence[Task] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a run does about one item."""
+
+    action: str  #: new, unfinished, changed, analyze, restore, failed, held, nothing
+    submit: tuple[NewTask, ...] = ()
+    retry: tuple[Task, ...] = ()
+    suspect: str = ""  #: key of an item that is looked at anew although its video, or a question, had failed
+
+
+async def knowledge(records: Records, items: Sequence[Item]) -> dict[str, Known]:
+    """Return what is known, by item key, in two queries."""
+    own = {task.key: task for task in await records.tasks(Selection(kinds=("item",), keys=tuple(i.key for i in items)))}
+    subjects = tuple({task.subject for task in own.values() if task.subject})
+    related: dict[str, list[Task]] = {subject: [] for subject in subjects}
+    for task in await records.tasks(Selection(subjects=subjects)) if subjects else []:
+        related[task.subject].append(task)
+    return {item.key: _known(own.get(item.key), related) for item in items}
+
+
+def _known(item: Task | None, related: Mapping[str, Sequence[Task]]) -> Known:
+    if item is None:
+        return Known()
+    around = related.get(item.subject, ())
+    by_kind = {task.kind: task for task in around}
+    return Known(
+        item,
+        [task for task in around if task.kind == "item"] or [item],
+        by_kind.get("video"),
+        by_kind.get("publish"),
+        [task for task in around if task.kind == "analysis"],
+    )
+
+
+def decide(item: Item, known: Known, desk: JobPlanner, *, attempts: int, changed: bool, missing: bool) -> Decision:
+    """Return what to do about an item. Pure; ``changed``: the file differs; ``missing``: a result file is gone."""
+    if known.item is None:
+        return Decision("new", (item_task(item),))
+    if known.item.state is not State.DONE:
+        return _unfinished(item, known, attempts, changed)
+    skipped = known.item.data.get("skipped")
+    if skipped:
+        still = outside(item.bounds, str(skipped["day"]), skipped["seconds"]) is not None
+        return Decision("nothing") if still else Decision("changed", (item_task(item, again=True),))
+    parts = [task for task in (known.video, *known.analyses, known.publish) if task is not None]
+    exhausted = tuple(task for task in parts if _exhausted(task, attempts))
+    if changed or known.item.data.get("line") != item_data(item)["line"]:
+        failed = any(task.state in (State.FAILED, State.HELD) for task in parts)
+        return Decision("changed", (item_task(item, again=True),), exhausted, item.key if failed else "")
+    if known.video is not None and known.video.state is State.DONE and _wants_more(known, desk):
+        again = NewTask("video", known.video.key, "place", {}, subject=known.video.key, rearm="fan_out")
+        return Decision("analyze", (again,), exhausted)
+    if exhausted:
+        return Decision("unfinished", (), exhausted)
+    restored = _restored(known, missing)
+    for state, action in ((State.HELD, "held"), (State.FAILED, "failed")):
+        if any(task.state is state for task in parts if task.kind != "publish"):
+            return Decision(action, restored.submit)  # what is there already comes back all the same
+    if any(not task.state.terminal for task in parts):
+        return Decision("unfinished")
+    return restored
+
+
+def _restored(known: Known, missing: bool) -> Decision:
+    publish = known.publish
+    if publish is not None and (missing or publish.state is State.FAILED):
+        again = NewTask("publish", publish.key, "write", {}, subject=publish.key, rearm="write", revive=True)
+        return Decision("restore", (again,))
+    return Decision("nothing")
+
+
+def _unfinished(item: Item, known: Known, attempts: int, changed: bool) -> Decision:
+    task = known.item
+    assert task is not None
+    if task.state is State.CANCELLED:
+        return Decision("nothing")
+    if task.state is State.FAILED:
+        if _exhausted(task, attempts):
+            return Decision("unfinished", (item_task(item, again=True),))
+        return Decision("changed", (item_task(item, again=True),)) if changed else Decision("failed")
+    return Decision("held" if task.state is State.HELD else "unfinished", (item_task(item, again=True),))
+
+
+def _exhausted(task: Task, attempts: int) -> bool:
+    """True for a task that failed by running out of attempts: what stood in its way may be gone tonight."""
+    return task.state is State.FAILED and task.attempt >= attempts
+
+
+def _wants_more(known: Known, desk: JobPlanner) -> bool:
+    assert known.video is not None
+    return known.video.data.get("wanted") != desk.total(known.items)
+
+
+class Commands(Protocol):
+    """Who carries out an operator's word, as ``ports.Store`` does."""
+
+    async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
+        """Return how many tasks changed."""
+        ...
+
+
+class Feeder:
+    """Feeds a run."""
+
+    def __init__(
+        self,
+        commands: Commands,
+        records: Records,
+        desk: JobPlanner,
+        sink: Sink,
+        submit: Callable[[Sequence[NewTask]], Awaitable[int]],
+        now: Callable[[], float],
+        attempts: int,
+    ) -> None:
+        self._commands = commands
+        self._records = records
+        self._desk = desk
+        self._sink = sink
+        self._submit = submit
+        self._now = now
+        self._attempts = attempts
+        self._seen: set[int] = set()
+        self.fed = Fed()
+
+    async def feed(self, entries: Iterable[Item | BadLine]) -> Fed:
+        """Read all; return what was read. The iterator runs in a worker thread, for which a run that ends does not wait."""
+        iterator = iter(entries)
+        while batch := await anyio.to_thread.run_sync(_take, iterator, abandon_on_cancel=True):
+            items = self._usable(batch)
+            lists = [listing_task(item) for item in items if item.kind == "youtube_list"]
+            if lists:
+                await self._submit(lists)
+            await self._batch([item for item in items if item.kind != "youtube_list"])
+        return self.fed
+
+    async def consider(self, items: Sequence[Item]) -> None:
+        """Take items that a list has named, as if the manifest had named them itself."""
+        usable = self._usable(items)
+        try:
+            for start in range(0, len(usable), _BATCH):
+                await self._batch(usable[start : start + _BATCH])
+        except ReelmillError:
+            self._seen -= {hash(item.key) for item in usable}  # the list will name them again
+            self.fed.lines -= len(usable)
+            raise
+
+    def _usable(self, batch: Sequence[Item | BadLine]) -> list[Item]:
+        items = []
+        for entry in batch:
+            bad = entry if isinstance(entry, BadLine) else objection(self._desk, entry)
+            if bad is not None:
+                self.fed.refuse(bad)
+            elif isinstance(entry, Item):
+                if entry.kind == "youtube_list":
+                    self.fed.lists += 1
+                else:
+                    self.fed.lines += 1
+                mark = hash(entry.key)
+                if mark in self._seen:
+                    self.fed.duplicates += 1
+                else:
+                    self._seen.add(mark)
+                    items.append(entry)
+        return items
+
+    async def _batch(self, items: Sequence[Item]) -> None:
+        if not items:  # a selection of no keys is one of all of them
+            return
+        known = await knowledge(self._records, items)
+        changed, missing = await look(items, known, self._sink)
+        decisions = [
+            decide(
+                item,
+                known[item.key],
+                self._desk,
+                attempts=self._attempts,
+                changed=item.key in changed,
+                missing=item.key in missing,
+            )
+            for item in items
+        ]
+        for decision in decisions:
+            self.fed.actions[decision.action] = self.fed.actions.get(decision.action, 0) + 1
+            if decision.suspect:
+                self.fed.suspects.append(decision.suspect)
+        retry = {task.id: task for decision in decisions for task in decision.retry}
+        for kind in {task.kind for task in retry.values()}:
+            keys = tuple(task.key for task in retry.values() if task.kind == kind)
+            await self._commands.command("retry", Selection(kinds=(kind,), keys=keys), self._now())
+        submit = [task for decision in decisions for task in decision.submit]
+        if submit:
+            await self._submit(submit)
+
+
+async def look(items: Sequence[Item], known: Mapping[str, Known], sink: Sink) -> tuple[set[str], set[str]]:
+    """Return the keys of items whose file changed, or came back, since it was read; and of those with files missing."""
+    files = [(item, known[item.key]) for item in items if item.kind == "file" and known[item.key].item]
+    changed = await anyio.to_thread.run_sync(_changed, files)
+    missing = set()
+    for item in items:
+        publish = known[item.key].publish
+        if publish is None or publish.state is not State.DONE:
+            continue
+        if await sink.missing(publish.data["folder"], publish.data["sizes"]):
+            missing.add(item.key)
+    return changed, missing
+
+
+def objection(desk: JobPlanner, item: Item) -> BadLine | None:
+    """Return why a line's own words cannot be carried out, e.g. an ``ask`` without a prompt."""
+    if not item.line.jobs and not item.line.prompt:
+        return None
+    try:
+        desk.wishes([as_task(item)], strict=True)
+    except ConfigError as error:
+        return BadLine(item.line.place, bare(item.line.source)[:200], error.trouble)
+    return None
+
+
+def _take(iterator: Iterator[Item | BadLine]) -> list[Item | BadLine]:
+    return list(islice(iterator, _BATCH))
+
+
+def _changed(files: Sequence[tuple[Item, Known]]) -> set[str]:
+    return {
+        item.key
+        for item, known in files
+        if known.item and (_differs(item.locator, known.item.data) or _is_back(item.locator, known.video))
+    }
+
+
+def _is_back(path: str, video: Task | None) -> bool:
+    """True for a file whose video failed because the file was not there: the same, or another with its content."""
+    failed = video.trouble if video is not None and video.state is State.FAILED else None
+    return failed is not None and failed.code in STRAYED and Path(path).is_file()
+
+
+def _differs(path: str, data: Mapping[str, Json]) -> bool:
+    if "mtime_ns" not in data:
+        return False
+    try:
+        stat = Path(path).stat()
+    except OSError:
+        return False
+    return (stat.st_size, stat.st_mtime_ns) != (data["size"], data["mtime_ns"])

@@ -1,0 +1,151 @@
+"""What the user wants of a video, as values: configured jobs and a manifest line's own words, with their fingerprints.
+
+An *instance* is a named use of a job: ``[jobs.gist]`` configures the instance ``gist`` of the job ``gist``;
+``[jobs.sponsors]`` with ``job = "ask"`` is another instance of ``ask``. Results are kept per instance and fingerprint, so
+a changed prompt is a new wish and everything else stays.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.config.settings import JobsSection
+from pipeline.core.errors import ConfigError
+from pipeline.core.model import Json, Task, fingerprint
+from pipeline.kit.job import Ask, Job
+
+#: Jobs of which there may be several instances at once: they are told their names, for the answer's property and file.
+_NAMED = ("ask", "classify")
+
+_NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,39}$")
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """One result that is wanted: which instance of which job, with which parameters."""
+
+    name: str
+    job: Job
+    params: Mapping[str, Json]
+    print: str  #: fingerprint of everything that decides the answer, the video aside
+    ask: Ask = field(compare=False, repr=False)  #: this wish's share of the request
+
+    def as_json(self) -> dict[str, Json]:
+        """Return what a task must remember to ask and check the same later."""
+        return {"name": self.name, "job": self.job.name, "params": dict(self.params), "print": self.print}
+
+
+class JobPlanner:
+    """Turns configuration and manifest lines into wishes.
+
+    Raises:
+        ConfigError: a configured instance names no known job, or its parameters are wrong.
+    """
+
+    def __init__(self, jobs: Iterable[Job], config: JobsSection, provider: Sequence[Json], index: str = "") -> None:
+        self._index = index  # that videos are put into besides; empty: none
+        self._jobs = {job.name: job for job in jobs}
+        self._config = config
+        self._provider = list(provider)  # what besides the job decides an answer: identity, model, temperature
+        self._configured = {name: self._configure(name) for name in {*config.settings, *config.enabled}}
+
+    @property
+    def fuse(self) -> bool:
+        """True when the jobs of a video share one request."""
+        return self._config.fuse
+
+    def known(self, name: str) -> bool:
+        """True if a manifest line may ask for this name."""
+        return name in self._configured or name in self._jobs
+
+    def names(self) -> list[str]:
+        """Return every name a manifest line may use."""
+        return sorted({*self._configured, *self._jobs})
+
+    def restore(self, data: Mapping[str, Json]) -> JobRequest | None:
+        """Return the wish that :meth:`JobRequest.as_json` wrote; None if this release has no such job."""
+        job = self._jobs.get(data["job"])
+        if job is None:
+            return None
+        known = self._configured.get(data["name"])
+        if known is not None and known.as_json() == data:
+            return known  # its share of the request is worked out already
+        return JobRequest(data["name"], job, data["params"], data["print"], job.ask(data["params"]))
+
+    def wishes(self, items: Sequence[Task], *, strict: bool = False) -> list[JobRequest]:
+        """Return what these items, all of the same video, want together; in order, each once.
+
+        A line of an earlier run may name what is not configured any more: it wants nothing then, and harms no other.
+
+        Raises:
+            ConfigError: only with ``strict``: a line's own words cannot be carried out.
+        """
+        found: dict[str, JobRequest] = {}
+        for item in sorted(items, key=lambda item: item.id):
+            try:
+                wishes = list(self._of_line(item.data.get("line", {})))
+            except ConfigError:
+                if strict:
+                    raise
+                continue
+            for wish in wishes:
+                self._add(found, wish)
+        return list(found.values())
+
+    def total(self, items: Sequence[Task]) -> str:
+        """Return one fingerprint for all wishes of a video: a run compares it to see whether anything is new."""
+        wishes = sorted((wish.name, wish.print) for wish in self.wishes(items))
+        return fingerprint(wishes, self._index) if self._index else fingerprint(wishes)
+
+    def _of_line(self, line: Mapping[str, Json]) -> Iterable[JobRequest]:
+        prompt = line.get("prompt", "")
+        names = list(line.get("jobs") or self._config.enabled)
+        if prompt and not any(self._job_of(name) == "ask" for name in names):
+            names.append("ask")
+        for name in names:
+            given = dict(self._config.settings.get(name, {}))
+            if prompt and self._job_of(name) == "ask":
+                yield self._make(name, {**given, "prompt": prompt})
+            else:
+                yield self._configured.get(name) or self._make(name, given)
+
+    def _add(self, found: dict[str, JobRequest], wish: JobRequest) -> None:
+        there = found.get(wish.name)
+        if there is None:
+            found[wish.name] = wish
+        elif there.print != wish.print:
+            # Two lines ask differently under one name: both get their answer, under names of their own.
+            other = f"{wish.name[:33]}-{wish.print[:6]}"
+            found.setdefault(other, self._make(other, {**wish.params}, job=wish.job))
+
+    def _job_of(self, name: str) -> str:
+        return str(self._config.settings.get(name, {}).get("job", name))
+
+    def _configure(self, name: str) -> JobRequest | None:
+        """Check a configured instance; an ``ask`` without a prompt is only usable by lines that bring one."""
+        if self._job_of(name) == "ask" and "prompt" not in self._config.settings.get(name, {}):
+            if name in self._config.enabled:
+                raise ConfigError(
+                    f"[jobs.{name}] prompt: missing",
+                    remedy="an enabled 'ask' needs a prompt; or name it per manifest line",
+                )
+            return None
+        return self._make(name, dict(self._config.settings.get(name, {})))
+
+    def _make(self, name: str, given: dict[str, Json], job: Job | None = None) -> JobRequest:
+        named = given.pop("job", name)
+        job = job or self._jobs.get(named)
+        if job is None:
+            raise ConfigError(
+                f"[jobs] no job is called '{named}'", remedy=f"known jobs: {', '.join(sorted(self._jobs))}"
+            )
+        if not _NAME.match(name):
+            raise ConfigError(f"[jobs.{name}]: a name is lower-case letters, digits, - and _, at most 40 characters")
+        if job.name in _NAMED:
+            given["name"] = name
+        params = job.params(given)
+        ask = job.ask(params)
+        mark = fingerprint(self._provider, job.name, job.version, params, ask.schema, list(ask.lines))
+        return JobRequest(name, job, params, mark, ask)

@@ -1,0 +1,1 @@
+"""The six types of task, one file each."""

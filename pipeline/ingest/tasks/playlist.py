@@ -1,0 +1,85 @@
+"""Kind ``listing``: a playlist, channel or handle as a subscription.
+
+::
+
+    expand ──▶ done, its videos handed to the feeder like lines of a manifest
+
+One flat listing a run; what is known already is looked at like any other line, what is new is queued. Nothing that
+disappears from a list is removed here: it is told, and its results stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
+from pipeline.config.youtube import ListsSection
+from pipeline.core import log
+from pipeline.core.errors import ConfigError
+from pipeline.core.lifecycle import Policy
+from pipeline.core.model import Lane, NewTask, Task
+from pipeline.core.outcome import Done, Fail, Outcome
+from pipeline.core.task_types import LeaseCheck, Stage, TaskType
+from pipeline.ingest.tasks.item import item_data, item_of
+from pipeline.ports.playlists import PlaylistLister, choose, item_in, rules_of, vanished
+from pipeline.ports.source import Item
+
+_log = log.get("listing")
+#: Takes items as the feeder takes lines: decides about each, queues what needs it.
+Consider = Callable[[Sequence[Item]], Awaitable[None]]
+
+_TOLD = 50  #: ids of disappeared videos that are kept
+
+
+def listing_task(item: Item) -> NewTask:
+    """Return the task for a list; every run lists it again."""
+    return NewTask("listing", item.key, "expand", item_data(item), rearm="expand", revive=True)
+
+
+class PlaylistTaskType:
+    """The one step of a list."""
+
+    def __init__(self, lister: PlaylistLister | None, rules: ListsSection) -> None:
+        self._lister = lister
+        self._rules = rules
+        self._consider: Consider | None = None
+
+    def feed_to(self, consider: Consider) -> None:
+        """Say who takes the items; the feeder exists later than the kinds."""
+        self._consider = consider
+
+    def kind(self, policy: Policy) -> TaskType:
+        """Return the kind for the engine. Listings go before downloads: they say what there is to do."""
+        return TaskType("listing", [Stage("expand", Lane.DOWNLOAD, self.expand, policy)], base=5)
+
+    async def expand(self, task: Task, still: LeaseCheck) -> Outcome:
+        """List, leave out what is not wanted, hand over the rest, and note what has gone since last time."""
+        wish = item_of(task)
+        try:
+            rules = rules_of(self._rules, wish.line.metadata)
+        except ConfigError as error:
+            return Fail(replace(error.trouble, code="list_rules"))
+        assert self._lister is not None
+        assert self._consider is not None
+        most = rules.max_items if not rules.last else min(rules.max_items, 3 * rules.last + 20)
+        listing = await self._lister.list(wish, str(task.data.get("channel", "")), most)
+        chosen = choose(listing, rules)
+        await self._consider([item_in(entry, wish, rules) for entry in chosen.entries])
+        present = [entry.id for entry in listing.entries]
+        before = task.data.get("seen", [])
+        # A list that comes back empty was refused rather than emptied: nothing is concluded from it.
+        gone = vanished(before, present)
+        known = [each for each in task.data.get("gone", []) if each not in present]
+        gone = [*known, *(each for each in gone if each not in known)]
+        _log.info(
+            "list.read", list=task.key, entries=len(present), wanted=len(chosen.entries), **_words(chosen.left_out)
+        )
+        if len(gone) > len(known):
+            _log.warning("list.gone", list=task.key, videos=gone[len(known) :][:_TOLD], kept="their results stay")
+        told = {"title": listing.title, "channel": listing.channel or task.data.get("channel", "")}
+        counts = {"wanted": len(chosen.entries), "left_out": dict(chosen.left_out)}
+        return Done(data={**task.data, **told, **counts, "seen": present or before, "gone": gone[-_TOLD:]})
+
+
+def _words(counts: object) -> dict[str, int]:
+    return {str(name).replace(" ", "_"): int(number) for name, number in dict(counts).items()}  # type: ignore[call-overload]

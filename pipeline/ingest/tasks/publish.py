@@ -1,0 +1,192 @@
+"""Kind ``publish``: everything known about one video, from the database to its folder. Costs nothing; may run again.
+
+Whatever changes a video's results re-arms this task, and a run re-arms it for folders that lost a file: deleted results
+come back without a paid call.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+
+from pipeline.core.clock import iso
+from pipeline.core.errors import Transient
+from pipeline.core.lifecycle import Policy
+from pipeline.core.model import Json, Lane, Result, Spend, Task
+from pipeline.core.outcome import Done, Outcome, Park
+from pipeline.core.task_types import LeaseCheck, Stage, TaskType
+from pipeline.ingest.job_requests import JobPlanner, JobRequest
+from pipeline.kit.job import Video
+from pipeline.ports.sink import OutFile, Sink
+from pipeline.ports.store import Records
+
+_FORMAT = 1  #: of video.json
+
+
+class PublishTaskType:
+    """The one step that writes."""
+
+    def __init__(self, records: Records, desk: JobPlanner, sink: Sink, provider: str) -> None:
+        self._records = records
+        self._desk = desk
+        self._sink = sink
+        self._provider = provider
+        self.completed: set[int] = set()  #: hashes of the videos written with every result in this run
+
+    def kind(self, policy: Policy) -> TaskType:
+        """Return the kind for the engine."""
+        return TaskType("publish", [Stage("write", Lane.WRITE, self.write, policy)], base=30)
+
+    async def write(self, task: Task, still: LeaseCheck) -> Outcome:
+        """Render the present results of every wish and write the folder, or close the output for all."""
+        known = await self._records.about(task.key)
+        results = known.results
+        items = [entry for entry in known.tasks if entry.kind == "item"]
+        video = next(entry for entry in known.tasks if entry.kind == "video")
+        wishes = self._desk.wishes(items)
+        current = current_results(wishes, results)
+        answers = {result.meta["answer"] for _, result in current}
+        raw = [result for result in results if result.job == "_answer" and result.fingerprint in answers]
+        title = title_of(items, current)
+        folder = task.data.get("folder") or self._sink.folder(task.key, title)
+        files = _rendered(task.key, float(video.data.get("seconds") or 0.0), title, current)
+        files += [OutFile(f"raw/{answer.fingerprint}.json", _compact(answer.body) + "\n") for answer in raw]
+        files += _beside(results)
+        card = self._card(video, items, title, current, [file.name for file in files])
+        card["cost"] = spend_card(known.spends)
+        files.append(OutFile("video.json", _pretty(card)))
+        try:
+            sizes = await self._sink.write(folder, files)
+        except Transient as error:  # the disk's trouble, not this video's
+            return Park("output", 0.0, error.trouble)
+        if len(current) == len(wishes):
+            self.completed.add(hash(task.key))
+        present = {wish.name: result.fingerprint for wish, result in current}
+        wrote = {"folder": folder, "sizes": dict(sizes), "title": title, "present": present}
+        return Done(data={**task.data, **wrote, "sources": card["sources"], "seconds": video.data.get("seconds")})
+
+    def _card(
+        self,
+        video: Task,
+        items: Sequence[Task],
+        title: str,
+        current: Sequence[tuple[JobRequest, Result]],
+        names: Sequence[str],
+    ) -> dict[str, Json]:
+        """Return ``video.json``: where everything came from and what it is."""
+        data = video.data
+        return {
+            "format": _FORMAT,
+            "key": video.key,
+            "title": title,
+            "sources": [_source(item) for item in sorted(items, key=lambda item: item.key)],
+            "media": {
+                name: bare(data[name]) if name == "url" else data[name]
+                for name in (
+                    "sha256",
+                    "size",
+                    "seconds",
+                    "width",
+                    "height",
+                    "container",
+                    "video_codec",
+                    "audio_codec",
+                    "url",
+                )
+                if name in data
+            },
+            "provider": {
+                "name": data.get("provider", self._provider),
+                "asset_id": data.get("media_id", ""),
+                "upload_name": data.get("name", ""),
+            },
+            "results": {wish.name: _provenance(wish, result) for wish, result in current},
+            "files": sorted({*names, "video.json"}),
+        }
+
+
+def current_results(wishes: Sequence[JobRequest], results: Sequence[Result]) -> list[tuple[JobRequest, Result]]:
+    """Return the wishes that have an answer, with the answer that fits their present fingerprint."""
+    by_print = {(result.job, result.fingerprint): result for result in results}
+    found = [(wish, by_print.get((wish.name, wish.print))) for wish in wishes]
+    return [(wish, result) for wish, result in found if result is not None]
+
+
+def title_of(items: Sequence[Task], current: Sequence[tuple[JobRequest, Result]]) -> str:
+    """Return what to call a video: the user's word, else the site's, else the answer's, else the source's name."""
+    for item in items:
+        given = item.data["line"]["title"] or item.data.get("about", {}).get("title")
+        if given:
+            return str(given)
+    for _, result in current:
+        title = result.body.get("title") if isinstance(result.body, dict) else None
+        if isinstance(title, str) and title.strip():
+            return title.strip()
+    return bare(str(items[0].data["locator"])).rstrip("/").rpartition("/")[2] if items else "video"
+
+
+def spend_card(spends: Sequence[Spend]) -> dict[str, Json]:
+    """Return a video's ledger entries as sums."""
+    return {
+        "usd": round(sum(spend.usd for spend in spends), 6),
+        "minutes": round(sum(spend.minutes for spend in spends), 3),
+        "calls": len(spends),
+        "possibly_paid_twice": sum(spend.doubtful for spend in spends),
+    }
+
+
+def _rendered(key: str, seconds: float, title: str, current: Sequence[tuple[JobRequest, Result]]) -> list[OutFile]:
+    video = Video(key, seconds, title)
+    files: dict[str, OutFile] = {}
+    for wish, result in current:
+        for file in wish.job.render(result.body, video, wish.params):
+            name = file.name if file.name not in files else f"{wish.name}-{file.name}"
+            files[name] = OutFile(name, file.content)
+    return list(files.values())
+
+
+def _beside(results: Sequence[Result]) -> list[OutFile]:
+    """Return what was fetched with the video: its captions and its thumbnail, the newest of each."""
+    bodies = {result.job: result.body for result in results}
+    captions, picture = bodies.get("_captions"), bodies.get("_thumbnail")
+    files = [OutFile(captions["name"], captions["text"])] if captions else []
+    return [*files, OutFile(picture["name"], base64.b64decode(picture["base64"]))] if picture else files
+
+
+def _source(item: Task) -> dict[str, Json]:
+    line = item.data["line"]
+    kept = {name: line[name] for name in ("id", "title", "tags", "metadata") if line.get(name)}
+    about = {"about": item.data["about"]} if item.data.get("about") else {}
+    if item.data.get("type") == "youtube":  # the query of its address is the video's own name, no secret
+        return {"source": item.data["locator"], "locator": item.data["locator"], **kept, **about}
+    return {"source": bare(item.data["source"]), "locator": bare(item.data["locator"]), **kept}
+
+
+def bare(place: str) -> str:
+    """Return an address without its query, which may be a signature that opens it; paths as they are."""
+    return place.partition("?")[0] if "://" in place else place
+
+
+def _provenance(wish: JobRequest, result: Result) -> dict[str, Json]:
+    meta = result.meta
+    return {
+        "job": wish.job.name,
+        "version": meta.get("version"),
+        "fingerprint": result.fingerprint,
+        "provider": meta.get("provider"),
+        "model": meta.get("model"),
+        "task_id": meta.get("task_id"),
+        "answer": f"raw/{meta.get('answer')}.json",
+        "usage": meta.get("usage"),
+        "asked": iso(meta.get("asked") or 0.0),
+        "answered": iso(result.created),
+        "notes": meta.get("notes") or [],
+    }
+
+
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+
+
+def _pretty(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n"

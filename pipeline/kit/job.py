@@ -1,0 +1,74 @@
+"""The protocol of a job, and what a job is told and asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.core.model import Json
+from pipeline.kit.answers import Verdict
+from pipeline.ports.sink import OutFile
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """What a job may know about the video it looked at."""
+
+    key: str
+    seconds: float
+    title: str = ""  #: the user's or the source's title; may hold anything
+
+
+@dataclass(frozen=True, slots=True)
+class Legacy:
+    """How API v1.2 is asked for this job: the endpoint and the body without ``video_id``.
+
+    ``read`` turns that endpoint's answer into the shape that the job's schema describes.
+    """
+
+    path: str  #: ``/gist``, ``/summarize``, ``/generate``
+    body: Mapping[str, Json]
+    read: Callable[[Mapping[str, Json]], Mapping[str, Json]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a job puts into the one request that is sent for all jobs of a video.
+
+    ``schema`` maps property names to JSON-schema fragments of the platform's subset (no ``maxItems``, ``maxLength``,
+    ``additionalProperties``; times are ``number`` under ``start_time``/``end_time``). Guidance belongs into ``lines``:
+    the platform ignores schema descriptions.
+    """
+
+    schema: Mapping[str, Json]
+    lines: tuple[str, ...]
+    tokens: int = 1024  #: how many output tokens to expect at most, for ``max_tokens`` and the price
+    legacy: tuple[Legacy, ...] = ()
+
+
+class Job(Protocol):
+    """What a user asks of a video. Stateless; one module each in ``jobs/``."""
+
+    name: str
+    version: int  #: grows when schema, prompt or check change what a result means
+
+    def params(self, given: Mapping[str, Json]) -> Mapping[str, Json]:
+        """Return the checked parameters with defaults filled in.
+
+        Raises:
+            ConfigError: a key is unknown or a value is wrong; the message names the key.
+        """
+        ...
+
+    def ask(self, params: Mapping[str, Json]) -> Ask:
+        """Return this job's share of the request."""
+        ...
+
+    def check(self, answer: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Verdict:
+        """Hold the answer (only this job's properties) against the video."""
+        ...
+
+    def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
+        """Return the files of this result. Pure; names are fixed by the job, never taken from an answer or a title."""
+        ...

@@ -1,0 +1,1 @@
+"""Reading a video and answering questions about it."""

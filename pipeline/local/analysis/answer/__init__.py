@@ -1,0 +1,1 @@
+"""Answers: free text, and values that fit a JSON schema."""

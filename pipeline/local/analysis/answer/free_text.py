@@ -1,0 +1,201 @@
+"""Free prompts: the known products in the order asked for, else the passages that answer a question, else plain words."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipeline.core.text import stamp
+from pipeline.local.analysis.answer.prompt_hints import POINTS, SENTENCES, WORDS, count_of
+from pipeline.local.analysis.text.content_summary import ContentSummary
+from pipeline.local.analysis.text.sentences import stems
+
+NOT_SUPPORTED = "not_supported_by_local_platform"
+
+
+class CannotAnswer(Exception):
+    """The local platform cannot do what is asked, and says so instead of pretending.
+
+    ``code`` is a stable machine word; ``message`` says what cannot be told and what would help.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Words of the video and when they are said or shown; ``fit`` is the share of the question they cover, 0 to 1."""
+
+    start: float
+    end: float
+    text: str
+    fit: float
+
+
+_COMPOSED = (
+    r"song|rap|lyrics|poem|haiku|limerick|rhyme|story|tale|joke|script|screenplay|dialog(?:ue)?|tweet|thread|e-?mail|letter|"
+    r"essay|article|blog|press release|advert\w*|slogan|posts?|quiz|caption"
+)
+
+_COMPOSE = re.compile(
+    rf"\b(?:write|compose|create|invent|make|draft|generate|produce|give me|imagine)\b[^.?!\n]{{0,40}}\b(?:{_COMPOSED})\b",
+    re.IGNORECASE,
+)
+
+_TRANSLATE = re.compile(
+    r"\btranslat\w+\b|"
+    r"\b(?:in|into) (?:spanish|french|german|italian|portuguese|chinese|japanese|korean|russian|arabic|hindi)\b",
+    re.IGNORECASE,
+)
+#: words of prompts that are about no subject of their own
+_GENERAL = frozenset(
+    stems(
+        "video clip film speaker person presenter lecture narrator mention describe description tell explain show list "
+        "talk discuss content generate write provide summarize summary create return please detail main key happen topic "
+        "title headline hashtag chapter outline highlight moment keyword bullet takeaway transcript sentence tag theme "
+        "section overview text screen on-screen onscreen"
+    )
+)
+
+_ASKED = {
+    "title": r"\b(?:titles?|headline)\b",
+    "summary": r"\b(?:summar\w+|synopsis|overview|recap|abstract|gist|tl;?dr)\b",
+    "points": r"\b(?:bullet(?:s| points?)|takeaways?|key points?|main points?|(?:key|main) facts)\b",
+    "chapters": r"\b(?:chapters?|outline|table of contents?|sections?|agenda)\b",
+    "highlights": r"\b(?:highlights|key moments?|best moments?|important moments?)\b",
+    "topics": r"\b(?:topics|keywords?|key ?phrases|tags|themes)\b",
+    "hashtags": r"\bhash ?tags?\b",
+    "transcript": r"\b(?:transcript|transcription|transcribe)\b",
+    "screen": r"\b(?:on-?screen text|text on (?:the )?screen|text in (?:the )?video|slide text)\b",
+}
+#: asks for a summary where no product is named
+_VAGUE = re.compile(
+    r"\bdescri(?:be|ption)\b|"
+    r"\bwhat(?:'s| is| happens| does)\b[^.?!\n]{0,30}\b(?:video|clip|film|about)\s*(?:about)?\s*[?.!]?\s*$",
+    re.IGNORECASE,
+)
+
+
+def reply(digest: ContentSummary, prompt: str) -> str:
+    """Answer a free prompt with quoted words and measured facts.
+
+    Raises:
+        CannotAnswer: the prompt asks for new words (a song, a translation), which nothing here can write.
+    """
+    if _COMPOSE.search(prompt):
+        raise CannotAnswer(NOT_SUPPORTED, _refusal("compose new text"))
+    if _TRANSLATE.search(prompt):
+        raise CannotAnswer(NOT_SUPPORTED, _refusal("translate"))
+    asked = sorted((m.start(), what) for what, form in _ASKED.items() if (m := re.search(form, prompt, re.IGNORECASE)))
+    pointed = _pointed(prompt)
+    if not asked and not pointed and _VAGUE.search(prompt):
+        asked = [(0, "summary")]
+    if asked and not (pointed and "?" in prompt):
+        return "\n\n".join(_MAKERS[what](digest, prompt) for _, what in asked)
+    found = passages(digest, prompt)
+    if found:
+        return "\n".join(f"[{stamp(p.start, form='clock')}] {p.text}" for p in found)
+    return nothing(digest)
+
+
+def nothing(digest: ContentSummary) -> str:
+    """Say that the words of the video do not answer, and what was not read."""
+    base = "Nothing in the captions or on-screen text of this video answers that."
+    return " ".join([base, *digest.notes])
+
+
+def passages(digest: ContentSummary, question: str, most: int = 3) -> list[Passage]:
+    """Return the passages that hold most of a question's words, best first; none that holds less than half of them.
+
+    Rare words count more, and words that are nowhere in the video count most: they speak against every passage.
+    """
+    wanted = _pointed(question)
+    spoken = [(s.start, s.end, s.text, set(s.stems)) for s in digest.sentences]
+    written = [(e.start, e.end, e.text, set(stems(e.text))) for e in digest.shown]
+    rows = spoken + written
+    if not wanted or not rows:
+        return []
+    seen = Counter(stem for *_, bag in rows for stem in bag & wanted)
+    weight = {stem: math.log(1 + len(rows) / max(0.5, seen[stem])) for stem in wanted}
+    total = sum(weight.values())
+    found = [Passage(a, b, text, sum(weight[s] for s in bag & wanted) / total) for a, b, text, bag in rows]
+    best = max(passage.fit for passage in found)
+    good = [passage for passage in found if passage.fit >= max(0.5, 0.75 * best)]
+    return sorted(good, key=lambda passage: (-passage.fit, passage.start))[:most]
+
+
+def _pointed(text: str) -> set[str]:
+    """Return the stems of a question that are about something of its own."""
+    return set(stems(text)) - _GENERAL
+
+
+def _refusal(what: str) -> str:
+    return (
+        f"The local platform cannot {what}: it only quotes captions and on-screen text and measures the picture. "
+        "Ask for a title, a summary, chapters, highlights, topics or a fact, or use the Twelve Labs API for this prompt."
+    )
+
+
+def _title(digest: ContentSummary, prompt: str) -> str:
+    return digest.title
+
+
+def sentences_wanted(text: str, default: int = 4) -> int:
+    """Return how many sentences a prompt asks for, at most 40."""
+    count = count_of(text, SENTENCES)
+    return min(40, max(1, count.most)) if count else default
+
+
+def _summary(digest: ContentSummary, prompt: str) -> str:
+    lines = digest.summary_lines(sentences_wanted(prompt))
+    limit = count_of(prompt, WORDS)
+    while limit and len(lines) > 1 and sum(len(line.split()) for line in lines) > limit.most:
+        lines.pop()
+    return " ".join(lines)
+
+
+def _points(digest: ContentSummary, prompt: str) -> str:
+    count = count_of(prompt, POINTS)
+    return "\n".join(f"- {line}" for line in digest.summary_lines(min(40, count.most) if count else 5))
+
+
+def _chapters(digest: ContentSummary, prompt: str) -> str:
+    count = count_of(prompt, ("chapter", "section", "part"))
+    found = digest.chapters(max(1, count.most), count.exact) if count else digest.chapters()
+    return "\n".join(f"[{stamp(chapter.start, form='clock')}] {chapter.title}" for chapter in found)
+
+
+def _highlights(digest: ContentSummary, prompt: str) -> str:
+    count = count_of(prompt, ("highlight", "moment"))
+    found = digest.highlights(max(1, count.most) if count else 5)
+    return "\n".join(f"[{stamp(item.start, form='clock')}] {item.text}" for item in found) or nothing(digest)
+
+
+def _topics(digest: ContentSummary, prompt: str) -> str:
+    count = count_of(prompt, ("topic", "keyword", "tag", "theme", "phrase"))
+    return ", ".join(digest.topics(max(1, count.most) if count else 5)) or nothing(digest)
+
+
+def _hashtags(digest: ContentSummary, prompt: str) -> str:
+    count = count_of(prompt, ("hashtag", "tag"))
+    return " ".join(digest.hashtags(max(1, count.most) if count else 10)) or nothing(digest)
+
+
+def _transcript(digest: ContentSummary, prompt: str) -> str:
+    return "\n".join(f"[{stamp(s.start, form='clock')}] {s.text}" for s in digest.sentences) or nothing(digest)
+
+
+def _screen(digest: ContentSummary, prompt: str) -> str:
+    return "\n".join(f"[{stamp(e.start, form='clock')}] {e.text}" for e in digest.shown) or nothing(digest)
+
+
+_MAKERS: dict[str, Callable[[ContentSummary, str], str]] = {
+    "title": _title, "summary": _summary, "points": _points, "chapters": _chapters, "highlights": _highlights,
+    "topics": _topics, "hashtags": _hashtags, "transcript": _transcript, "screen": _screen,
+}  # fmt: skip

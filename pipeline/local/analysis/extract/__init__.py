@@ -1,0 +1,1 @@
+"""What is extracted from a file: pictures, shots, captions."""

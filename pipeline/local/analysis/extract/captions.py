@@ -1,0 +1,164 @@
+"""Caption texts: SubRip and WebVTT as they are found, not as they are specified.
+
+Read from arrow to arrow, because numbers, blank lines and headers cannot be relied on. Automatic captions roll: each cue
+repeats the line before it; what was just shown is dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from html import unescape
+from itertools import zip_longest
+
+MAX_CHARACTERS = 8_000_000  #: of one caption text; about 150 hours of speech. What lies beyond is not read
+
+MAX_CUES = 100_000  #: of one video; further cues are not read
+
+_MAX_CUE = 1_000  # characters of one cue; longer is no caption
+
+_MAX_RAW = 20_000  # characters of one cue with its markup
+
+_MAX_ROLL = 20  # lines that a cue can repeat of the one before; on a screen there is room for four
+
+_SECONDS_PER_CUE = 5.0  # how long a cue without a usable end stands at most
+
+_TIME = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?"
+
+_ARROW = re.compile(rf"^\W*{_TIME}\s*-{{1,2}}>\s*{_TIME}(?=\s|$)")
+
+_TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>|<[\d:.]{1,20}>|\{\\[^{}]{0,200}\}")
+
+_BREAK = re.compile(r"\\[Nn]|\r\n?|\u2028")
+#: No character has so long a number; Python refuses to read numbers of thousands of digits.
+_NO_CHARACTER = re.compile(r"&#(?:\d{8,}|[xX][0-9a-fA-F]{8,});?")
+
+_BLOCK = re.compile(r"^(?:NOTE|STYLE|REGION)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """A line of captions: start and end in seconds, and the words with white space collapsed."""
+
+    start: float
+    end: float
+    text: str
+
+
+def strip_markup(text: str) -> str:
+    """Return the words without tags, positions and entities; lines stay lines, each with white space collapsed.
+
+    >>> strip_markup("{\\\\an8}<i>Salt &amp; water</i>")
+    'Salt & water'
+    """
+    bare = _NO_CHARACTER.sub("", _TAG.sub("", _BREAK.sub("\n", text[:_MAX_RAW])))
+    plain = unescape(bare).replace("\\h", " ")
+    lines = (" ".join("".join(c for c in line if c.isprintable() or c.isspace()).split()) for line in plain.split("\n"))
+    return "\n".join(line for line in lines if line)
+
+
+def parse(text: str) -> list[Cue]:
+    """Read SubRip or WebVTT text into cues in time order; a text without a single arrow gives an empty list.
+
+    At most MAX_CHARACTERS and MAX_CUES are read. Cues without words are left out.
+    """
+    raw: list[Cue] = []
+    for start, end, lines in _blocks(text[:MAX_CHARACTERS].lstrip("\ufeff")):
+        words = strip_markup("\n".join(lines))[:_MAX_CUE]
+        if words:
+            raw.append(Cue(start, end, words))
+        if len(raw) >= MAX_CUES:
+            break
+    return tidy(raw)
+
+
+def tidy(raw: Iterable[Cue]) -> list[Cue]:
+    """Sort cues, repair ends, and drop what rolling captions repeat. Lines of a cue are joined with a space."""
+    ordered = sorted(raw, key=lambda cue: cue.start)
+    return list(_unroll(_mend(ordered)))
+
+
+def _blocks(text: str) -> Iterator[tuple[float, float, list[str]]]:
+    """Yield (start, end, lines) from arrow to arrow."""
+    span: tuple[float, float] | None = None
+    lines: list[str] = []
+    for line in text.splitlines():
+        found = _ARROW.match(line)
+        if found is None:
+            lines.append(line)
+            continue
+        if span is not None:
+            yield *span, _without_label(lines)
+        span, lines = (_seconds(found.groups()[:4]), _seconds(found.groups()[4:])), []
+    if span is not None:
+        yield *span, _without_notes(lines)
+
+
+def _without_label(lines: list[str]) -> list[str]:
+    """Drop the number or name that belongs to the next arrow: it stands right above it, below a blank line."""
+    if not lines or not lines[-1].strip():
+        return _without_notes(lines)
+    alone = len(lines) == 1 or not lines[-2].strip()
+    if (alone and len(lines) > 1) or lines[-1].strip().isdigit():
+        lines = lines[:-1]
+    return _without_notes(lines)
+
+
+def _without_notes(lines: list[str]) -> list[str]:
+    """Drop comment and style blocks, which run to the next blank line."""
+    kept: list[str] = []
+    inside = False
+    for above, line in zip(["", *lines], lines, strict=False):
+        inside = bool(line.strip()) and (inside or (bool(kept) and not above.strip() and bool(_BLOCK.match(line))))
+        if not inside:
+            kept.append(line)
+    return kept
+
+
+def _seconds(parts: Sequence[str | None]) -> float:
+    hours, minutes, whole, part = parts
+    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + int(whole or 0) + float(f"0.{part or 0}")
+
+
+def _mend(ordered: Sequence[Cue]) -> Iterator[Cue]:
+    """Give cues that end before they start an end: the next start, but not longer than a cue stands."""
+    for cue, following in zip_longest(ordered, ordered[1:]):
+        if cue.end > cue.start:
+            yield cue
+            continue
+        limit = cue.start + _SECONDS_PER_CUE
+        end = min(limit, following.start) if following is not None and following.start > cue.start else limit
+        yield replace(cue, end=end)
+
+
+def _unroll(cues: Iterable[Cue]) -> Iterator[Cue]:
+    """Drop the lines that the cue just before has already shown; a cue that only repeats makes that one longer."""
+    pending: Cue | None = None
+    shown: list[str] = []
+    for cue in cues:
+        lines = cue.text.split("\n")
+        rolling = pending is not None and cue.start <= pending.end + 0.15
+        fresh = lines[_overlap(shown, lines) :] if rolling else lines
+        shown = lines
+        words = " ".join(fresh)
+        if pending is None:
+            pending = replace(cue, text=words)
+        elif not words:
+            pending = replace(pending, end=max(pending.end, cue.end))
+        elif rolling and words.startswith(pending.text + " "):
+            pending = Cue(pending.start, max(pending.end, cue.end), words)  # live captions: the line grows word by word
+        else:
+            # A rolling cue stays on the screen while the next is spoken; its words end where the next begin.
+            yield replace(pending, end=max(pending.start + 0.01, min(pending.end, cue.start))) if rolling else pending
+            pending = replace(cue, text=words)
+    if pending is not None:
+        yield pending
+
+
+def _overlap(shown: Sequence[str], lines: Sequence[str]) -> int:
+    """Return how many lines at the top of a cue are the last lines shown."""
+    for count in range(min(len(shown), len(lines), _MAX_ROLL), 0, -1):
+        if list(shown[-count:]) == list(lines[:count]):
+            return count
+    return 0

@@ -1,0 +1,291 @@
+"""The border to FFmpeg's libraries: facts, small pictures in a stream, caption packets, single large frames.
+
+Everything is streamed: memory does not grow with the length of a video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from io import BytesIO
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.subtitles.subtitle import AssSubtitle
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from pipeline.local.analysis.evidence import Facts, Picture
+from pipeline.local.analysis.extract.captions import Cue, strip_markup
+from pipeline.media.container import UnreadableMedia, _header_seconds, _last_packet, open_video, video_stream
+
+SAMPLES_PER_SECOND = 5
+
+SMALL_WIDTH = 160  #: pixels of the small pictures
+
+MAX_BAD_PACKETS = 500  #: more broken packets than this and the rest of a file is given up
+
+_STEP = 1 / SAMPLES_PER_SECOND
+
+_MOST_REPEATS = 15  # of a picture that stands: enough to see that it does
+
+_FAR_BACK = 30.0  # seconds between two key frames from which on decoding all is cheaper than going back to one
+
+_SPARE_FRAMES = 20  # pictures per second from which on some can be passed over
+
+_TEXT_CODECS = frozenset({"mov_text", "subrip", "srt", "webvtt", "ass", "ssa", "text"})
+
+_MIMES = (
+    ("matroska", "video/x-matroska"), ("webm", "video/webm"), ("mp4", "video/mp4"), ("avi", "video/x-msvideo"),
+    ("mpegts", "video/mp2t"), ("mpeg", "video/mpeg"), ("flv", "video/x-flv"), ("ogg", "video/ogg"), ("asf", "video/x-ms-wmv"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A small picture and its time in seconds from the beginning."""
+
+    at: float
+    picture: Picture  #: RGB, SMALL_WIDTH wide
+    until: float = 0.0  #: how long its frame stands; 0.0 where the container does not say
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A caption cue of an embedded text stream."""
+
+    stream: int
+    language: str
+    cue: Cue
+
+
+def probe(path: Path) -> Facts:
+    """Return what container headers and the first frame say. Reads the whole file only where no length is written down.
+
+    Raises:
+        Unreadable: no video, or not one frame can be decoded.
+    """
+    with open_video(path) as container:
+        stream = video_stream(container)
+        frame = next((found for found, _ in _frames(container, stream) if isinstance(found, VideoFrame)), None)
+        if frame is None:
+            raise UnreadableMedia("not one picture of it can be decoded")
+        seconds = _header_seconds(container, stream)
+        audio = container.streams.audio
+        size = path.stat().st_size
+        width, height = _shown(frame, stream)
+        facts = Facts(
+            seconds=seconds,
+            width=width,
+            height=height,
+            fps=round(float(stream.average_rate or 0), 3),
+            container=container.format.name,
+            video_codec=stream.codec_context.name,
+            audio_codec=audio[0].codec_context.name if audio else "",
+            has_audio=bool(audio),
+            size=size,
+            bitrate=0,
+            mime=_mime(container.format.name, path),
+        )
+    if facts.seconds <= 0:
+        facts = replace(facts, seconds=_last_packet(path))
+    return replace(
+        facts, seconds=round(facts.seconds, 3), bitrate=round(size * 8 / facts.seconds) if facts.seconds else 0
+    )
+
+
+def title_and_chapters(path: Path) -> tuple[str, list[Cue]]:
+    """Return the container's title tag and its titled chapter marks, seconds."""
+    with open_video(path) as container:
+        title = " ".join(str(container.metadata.get("title", "")).split())
+        marks = []
+        for chapter in container.chapters():
+            base = chapter["time_base"] or Fraction(1, 1000)
+            name = " ".join(str(chapter["metadata"].get("title", "")).split())
+            start, end = float(chapter["start"] * base), float(chapter["end"] * base)
+            if name and end > start:
+                marks.append(Cue(max(0.0, start), end, name))
+    return title, marks
+
+
+def stream_through(path: Path) -> Iterator[Sample | Spoken]:
+    """Decode a video once: small pictures in time order, and caption cues where they lie between them.
+
+    Broken packets are skipped; after MAX_BAD_PACKETS of them the rest is given up.
+
+    Raises:
+        Unreadable: the file cannot be opened or has no video stream.
+    """
+    with open_video(path) as container:
+        video = video_stream(container)
+        texts: list[Stream] = [s for s in container.streams.subtitles if s.codec_context.name in _TEXT_CODECS]
+        if (video.average_rate or 0) >= _SPARE_FRAMES:
+            # Pictures that no other depends on are not needed for five samples a second: half the decoding.
+            video.codec_context.skip_frame = "NONREF"
+        small = _Small(video)
+        origin: float | None = None
+        last: Sample | None = None
+        due = 0.0
+        for found, at in _frames(container, video, texts):
+            if not isinstance(found, VideoFrame):
+                yield found
+                continue
+            origin = at if origin is None else origin
+            if at - origin < due - 1e-3:
+                continue
+            due = max(due, at - origin - _STEP) + _STEP
+            if last is not None:
+                yield from _standing(last, at - origin)
+            length = float((found.duration or 0) * (found.time_base or 0))
+            last = Sample(at - origin, small(found), at - origin + length)
+            yield last
+
+
+def _standing(last: Sample, until: float) -> Iterator[Sample]:
+    """Repeat a picture that stands, as in screen recordings with a frame only where something changes."""
+    for count in range(1, _MOST_REPEATS + 1):
+        if last.at + (count + 0.5) * _STEP > until:
+            break
+        yield replace(last, at=last.at + count * _STEP)
+
+
+def unread_captions(path: Path) -> list[str]:
+    """Return the codec names of caption streams that hold pictures instead of text."""
+    with open_video(path) as container:
+        return [s.codec_context.name for s in container.streams.subtitles if s.codec_context.name not in _TEXT_CODECS]
+
+
+def large_frames(path: Path, times: Sequence[float], *, max_width: int = 1920) -> Iterator[tuple[float, Picture]]:
+    """Yield (time, grey picture) for each of the ascending times, at full size up to ``max_width`` pixels.
+
+    A time at which nothing can be decoded is left out.
+    """
+    with open_video(path) as container:
+        stream = video_stream(container)
+        origin = float((stream.start_time or 0) * (stream.time_base or 0))
+        walk = _Walk(container, stream)
+        for at in times:
+            frame = walk.to(at + origin)
+            if frame is not None:
+                width = min(frame.width, max_width)
+                height = max(2, round(frame.height * width / frame.width))
+                yield at, _array(frame.reformat(width=width, height=height, format="gray"))
+
+
+def jpeg_at(path: Path, at: float, *, width: int = 640) -> bytes | None:
+    """Return the picture at a time as a JPEG of at most this width; None where nothing can be decoded."""
+    from PIL import Image  # only thumbnails need it
+
+    with open_video(path) as container:
+        stream = video_stream(container)
+        frame = _Walk(container, stream).to(at + float((stream.start_time or 0) * (stream.time_base or 0)))
+    if frame is None:
+        return None
+    wide = min(frame.width, width)
+    small = frame.reformat(width=wide, height=max(2, round(frame.height * wide / frame.width)), format="rgb24")
+    out = BytesIO()
+    Image.fromarray(_array(small)).save(out, "JPEG", quality=80)
+    return out.getvalue()
+
+
+class _Small:
+    """Turns frames into small RGB pictures."""
+
+    def __init__(self, stream: VideoStream) -> None:
+        ratio = float(stream.sample_aspect_ratio or 1) or 1.0
+        self._shape = ratio
+
+    def __call__(self, frame: VideoFrame) -> Picture:
+        height = max(16, min(320, round(SMALL_WIDTH * frame.height / (frame.width * self._shape))))
+        small = frame.reformat(width=SMALL_WIDTH, height=height, format="rgb24", interpolation="AREA")
+        return _array(small)
+
+
+def _array(frame: VideoFrame) -> Picture:
+    return np.asarray(frame.to_ndarray(), dtype=np.uint8)
+
+
+def _frames(
+    container: InputContainer, video: VideoStream, texts: Sequence[Stream] = ()
+) -> Iterator[tuple[VideoFrame | Spoken, float]]:
+    """Demux and decode, stepping over what is broken."""
+    bad = 0
+    packets = container.demux(video, *texts)
+    while bad < MAX_BAD_PACKETS:
+        try:
+            packet = next(packets)
+            found = _decode(packet)
+        except StopIteration:
+            return
+        except av.FFmpegError:
+            bad += 1
+            continue
+        yield from found
+
+
+def _decode(packet: Packet[Stream]) -> list[tuple[VideoFrame | Spoken, float]]:
+    if isinstance(packet.stream, VideoStream):
+        return [(f, f.time) for f in packet.decode() if isinstance(f, VideoFrame) and f.time is not None]
+    if packet.pts is None or not packet.size:
+        return []
+    start = float(packet.pts * packet.time_base)
+    end = start + float((packet.duration or 0) * packet.time_base)
+    words = [s.dialogue or s.text for s in packet.decode() if isinstance(s, AssSubtitle)]
+    text = strip_markup(b"\n".join(words).decode("utf-8", "replace"))
+    if not text:
+        return []
+    language = packet.stream.language or ""
+    return [(Spoken(packet.stream.index, "" if language == "und" else language, Cue(start, end, text)), start)]
+
+
+class _Walk:
+    """Goes to ascending times by seeking; straight on once that has led far back behind what was decoded already.
+
+    In a recording with one key frame, every seek leads to its beginning: a look would cost decoding all before it.
+    """
+
+    def __init__(self, container: InputContainer, stream: VideoStream) -> None:
+        self._container, self._stream = container, stream
+        self._frames: Iterator[tuple[VideoFrame | Spoken, float]] = iter(())
+        self._last: VideoFrame | None = None
+        self._reached = -1e300  #: seconds
+        self._straight = False
+
+    def to(self, at: float) -> VideoFrame | None:
+        """Return the picture at a time, or the last one before; None where nothing can be decoded."""
+        if self._straight and self._reached >= at - 0.05:
+            return self._last
+        if not self._straight:
+            base = self._stream.time_base or Fraction(1, 1000)
+            try:
+                self._container.seek(max(0, int(at / base)), stream=self._stream)
+            except av.FFmpegError:
+                return None
+            self._frames, self._last = _frames(self._container, self._stream), None
+        for frame, when in self._frames:
+            if isinstance(frame, VideoFrame):
+                self._straight = self._straight or when < self._reached - _FAR_BACK
+                self._last, self._reached = frame, max(self._reached, when)
+                if when >= at - 0.05:
+                    break
+        return self._last
+
+
+def _shown(frame: VideoFrame, stream: VideoStream) -> tuple[int, int]:
+    """Return width and height as shown: pixels made square, and turned where the camera was."""
+    width = round(frame.width * float(stream.sample_aspect_ratio or 1)) or frame.width
+    turned = getattr(frame, "rotation", 0) % 180 != 0
+    return (frame.height, width) if turned else (width, frame.height)
+
+
+def _mime(name: str, path: Path) -> str:
+    if name.startswith("matroska") and path.suffix.lower() == ".webm":
+        return "video/webm"
+    if path.suffix.lower() in (".mov", ".qt"):
+        return "video/quicktime"
+    return next((mime for part, mime in _MIMES if part in name), "application/octet-stream")

@@ -1,0 +1,203 @@
+"""Read a video: one pass over pictures and captions, then the text on its slides. Synchronous and CPU bound.
+
+What cannot be looked at is said in the reading's notes; only a file that is no video is an error.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import av
+
+from pipeline.local.analysis.evidence import (
+    CAPTIONS_GIVEN,
+    CHAPTER_MARKS,
+    HEADING,
+    ON_SCREEN,
+    PICTURE,
+    Evidence,
+    EvidenceKind,
+    ExtractedContent,
+    Facts,
+    Shot,
+)
+from pipeline.local.analysis.extract import media
+from pipeline.local.analysis.extract.captions import MAX_CUES, Cue, parse, tidy
+from pipeline.local.analysis.extract.media import Sample
+from pipeline.local.analysis.extract.shots import ShotFinder
+from pipeline.local.analysis.plugins.ocr import Ocr, OcrLine
+from pipeline.local.analysis.text.content_summary import describe
+from pipeline.local.analysis.text.sentences import telling
+from pipeline.media.container import UnreadableMedia
+
+__all__ = ["MAX_FRAMES", "NO_OCR", "UnreadableMedia", "probe", "read"]
+
+NO_OCR = "The program tesseract is not installed, so text in the picture was not read."
+
+MAX_FRAMES = 600  #: pictures of one video that are searched for text
+
+_EVERY = 20.0  # seconds between two looks for text within one shot
+
+_KINDS: dict[EvidenceKind, int] = {"chapter": 0, "shot": 1, "text_in_video": 2, "conversation": 3}
+
+
+def probe(path: Path) -> Facts:
+    """Return what container headers and the first frame say: cheap, a few milliseconds.
+
+    Raises:
+        Unreadable: no video stream, or not one picture can be decoded.
+    """
+    return media.probe(path)
+
+
+def read(path: Path, captions: Sequence[str] = (), *, ocr: Ocr | None = None) -> ExtractedContent:
+    """Read the whole video.
+
+    Args:
+        path: the media file.
+        captions: SubRip or WebVTT texts from outside; the first with any cue is used instead of embedded captions.
+        ocr: the program that reads text in pictures; by default ``tesseract`` if it is on the PATH.
+
+    Raises:
+        Unreadable: no video stream, or not one picture can be decoded.
+    """
+    facts = media.probe(path)
+    notes: list[str] = []
+    try:
+        shots, spoken, last = _watch(path, facts.seconds)
+    except (av.FFmpegError, OSError) as error:
+        raise UnreadableMedia("it broke off while being read") from error
+    if not shots:
+        raise UnreadableMedia("not one picture of it can be decoded")
+    # A header may promise less than is there, or more than survived a broken copy; a caption may outlast the picture.
+    if abs(last - facts.seconds) > 2.0:
+        if last < facts.seconds:
+            notes.append(f"The pictures end at {last:.0f} s although the file says {facts.seconds:.0f} s.")
+        facts = replace(facts, seconds=round(last, 3))
+        shots = _closing(shots, facts.seconds)
+    title, marks = media.title_and_chapters(path)
+    evidence = [Evidence(cue.start, min(cue.end, facts.seconds), "chapter", cue.text, CHAPTER_MARKS) for cue in marks]
+    evidence += _pictures(shots)
+    evidence += _heard(path, captions, spoken, facts.seconds, notes)
+    evidence += _read_screen(path, shots, ocr if ocr is not None else Ocr(), notes)
+    kept = (item for item in evidence if item.end > item.start)
+    ordered = sorted(kept, key=lambda item: (item.start, _KINDS[item.kind], item.source != HEADING))
+    return ExtractedContent(facts=facts, evidence=tuple(ordered), title=title, shots=shots, notes=tuple(notes))
+
+
+def _watch(path: Path, seconds: float) -> tuple[tuple[Shot, ...], dict[tuple[int, str], list[Cue]], float]:
+    """Return shots, caption cues by stream and language, and the time of the end."""
+    finder = ShotFinder()
+    spoken: dict[tuple[int, str], list[Cue]] = {}
+    last = 0.0
+    for found in media.stream_through(path):
+        if isinstance(found, Sample):
+            finder.push(found)
+            last = max(found.at + 1 / media.SAMPLES_PER_SECOND, found.until)
+        elif len(cues := spoken.setdefault((found.stream, found.language), [])) < MAX_CUES:
+            cues.append(found.cue)
+    end = seconds if abs(seconds - last) <= 2.0 else last
+    return finder.finish(end), spoken, end
+
+
+def _closing(shots: tuple[Shot, ...], end: float) -> tuple[Shot, ...]:
+    return (*shots[:-1], replace(shots[-1], end=round(end, 2)))
+
+
+def _pictures(shots: Sequence[Shot]) -> list[Evidence]:
+    return [
+        Evidence(shot.start, shot.end, "shot", f"Shot {number}: {describe([shot])}.", PICTURE)
+        for number, shot in enumerate(shots, start=1)
+    ]
+
+
+def _heard(
+    path: Path, given: Sequence[str], spoken: dict[tuple[int, str], list[Cue]], seconds: float, notes: list[str]
+) -> list[Evidence]:
+    """Choose one set of captions: what was given from outside, else the English or first embedded stream."""
+    outside = [cues for cues in map(parse, given) if cues]
+    if given and not outside:
+        notes.append("The captions given hold no cue that can be read.")
+    if outside:
+        return _said(outside[0], CAPTIONS_GIVEN, seconds, notes)
+    streams = {key: cues for key, raw in spoken.items() if (cues := tidy(raw))}
+    if not streams:
+        bitmaps = media.unread_captions(path)
+        kind = f"Captions are there only as pictures ({', '.join(bitmaps)})" if bitmaps else "There are no captions"
+        notes.append(f"{kind}, so nothing that is said was read.")
+        return []
+    stream, language = min(streams, key=lambda key: (not key[1].startswith("en"), key[0]))
+    others = [key[1] or "unnamed" for key in streams if key[0] != stream]
+    if others:
+        notes.append(f"Caption streams set aside: {', '.join(others)}.")
+    source = f"embedded captions ({language})" if language else "embedded captions"
+    return _said(streams[stream, language], source, seconds, notes)
+
+
+def _said(cues: Sequence[Cue], source: str, seconds: float, notes: list[str]) -> list[Evidence]:
+    inside = [cue for cue in cues if cue.start < seconds]
+    if len(inside) < len(cues):
+        notes.append(f"{len(cues) - len(inside)} caption cues lie beyond the end of the video and were left out.")
+    return [Evidence(round(c.start, 3), round(min(c.end, seconds), 3), "conversation", c.text, source) for c in inside]
+
+
+def _read_screen(path: Path, shots: Sequence[Shot], ocr: Ocr, notes: list[str]) -> list[Evidence]:
+    """Read the text of a late picture of each shot, and of one every 20 s; the same line in a row is one."""
+    if not ocr.available:
+        notes.append(NO_OCR)
+        return []
+    looks = list(_looks(shots))
+    if len(looks) > MAX_FRAMES:
+        notes.append(f"Only the first {MAX_FRAMES} of {len(looks)} pictures were searched for text.")
+    spans = dict(looks[:MAX_FRAMES])
+    found: list[Evidence] = []
+    standing: dict[str, int] = {}  # text -> where it is in found
+    before = -1.0
+    for at, picture in media.large_frames(path, list(spans)):
+        start, end = spans[at]
+        fresh: dict[str, int] = {}
+        for line, heading in _headed(ocr.read(picture)):
+            if not telling(line.text):
+                continue
+            place = standing.get(line.text)
+            if place is not None and found[place].end >= before:
+                found[place] = replace(found[place], end=end)
+            else:
+                place = len(found)
+                found.append(Evidence(start, end, "text_in_video", line.text, HEADING if heading else ON_SCREEN))
+            fresh[line.text] = place
+        standing, before = fresh, end - 0.01
+    if ocr.gave_up:
+        notes.append(f"{ocr.gave_up} of {len(spans)} pictures took too long or failed while text was looked for.")
+    return _without_fixtures(found, shots)
+
+
+def _looks(shots: Sequence[Shot]) -> Iterator[tuple[float, tuple[float, float]]]:
+    """Yield (time to look at, span it stands for); late in each span, because slides fill up."""
+    for shot in shots:
+        count = max(1, round((shot.end - shot.start) / _EVERY))
+        step = (shot.end - shot.start) / count
+        for number in range(count):
+            start = shot.start + number * step
+            yield round(start + max(step * 0.5, step - 0.5), 3), (round(start, 2), round(start + step, 2))
+
+
+def _headed(lines: Sequence[OcrLine]) -> list[tuple[OcrLine, bool]]:
+    """Mark the heading: the tallest line of the upper half, if it is clearly taller than the usual line."""
+    upper = [line for line in lines if line.top < 0.5]
+    if not upper:
+        return [(line, False) for line in lines]
+    tallest = max(upper, key=lambda line: line.height)
+    usual = sorted(line.height for line in lines)[(len(lines) - 1) // 2]
+    clear = len(lines) == 1 or tallest.height > 1.15 * usual
+    return [(line, clear and line is tallest) for line in lines]
+
+
+def _without_fixtures(found: Sequence[Evidence], shots: Sequence[Shot]) -> list[Evidence]:
+    """Take the word heading from a line that heads many different pictures: it is a name of the series or a brand."""
+    heads = Counter(item.text for item in found if item.source == HEADING)
+    fixed = {text for text, count in heads.items() if len(shots) >= 6 and count > len(shots) // 2}
+    return [replace(item, source=ON_SCREEN) if item.text in fixed else item for item in found]

@@ -1,0 +1,290 @@
+"""Where one shot ends and the next begins, in one pass over small pictures and constant memory.
+
+Three rules, each looking at up to 2.4 s on both sides of a possible border:
+
+* **cut**: the colours jump, and jump far more than they do around it;
+* **dissolve**: the same over 1.6 s, with calm before and after; black in between (a fade) counts once;
+* **slide**: in cells that stand before and after, what was written is gone. White slides differ only in their letters, so
+  no colour rule sees them; a bullet that is added leaves the old letters where they are, so it is no border; a speaker
+  moving in a corner takes his cells out of the comparison.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.local.analysis.evidence import Picture, Shot
+from pipeline.local.analysis.extract.media import SAMPLES_PER_SECOND, Sample
+
+_SIDE = 12  # samples kept on each side of a possible border: 2.4 s
+
+_SLOW = 4  # a dissolve is looked for between this many samples before and after
+
+_CELL = 10  # pixels of a cell's side
+
+_JUMP = 0.35  # share of pixels whose colour bin must change
+
+_OVER = 4.0  # how many times the surroundings
+
+_FLOOR = 0.02  # surroundings calmer than this count as this
+
+_CALM = 2.0  # mean grey levels by which a standing cell may change from one sample to the next (codec noise)
+
+_CHANGED = 4.0  # mean grey levels by which a changed cell differs
+
+_INK = 6.0  # standard deviation of grey levels in a cell that has something on it
+
+_DARK = 14.0  # mean grey level of a black picture
+
+_SHORTEST = 0.6  # seconds
+
+_LIT = 5  # samples that must be more than black before a border
+
+_Sharp: TypeAlias = Literal["", "cut", "slide"]
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+
+Flags: TypeAlias = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What is kept of one sample."""
+
+    at: float
+    colours: Floats  #: share of the pixels in each of 512 colour bins
+    cells: Floats  #: grey levels, rows x columns x pixels of the cell
+    ink: Flags  #: cells with something on them
+    step: Floats  #: change of each cell since the sample before
+    light: float  #: mean grey level
+
+
+@dataclass(slots=True)
+class _Open:
+    """The shot that is being watched."""
+
+    start: float
+    colours: npt.NDArray[np.float64]
+    moving: float = 0.0
+    samples: int = 0
+
+    def add(self, look: _Look) -> None:
+        self.colours += look.colours
+        self.moving += float((look.step > _CALM).mean())
+        self.samples += 1
+
+    def closed(self, end: float) -> Shot:
+        return Shot(
+            round(self.start, 2), round(end, 2), round(self.moving / max(1, self.samples), 3), _named(self.colours)
+        )
+
+
+class ShotFinder:
+    """Takes samples in time order and gives shots without gaps."""
+
+    def __init__(self) -> None:
+        self._looks: deque[_Look] = deque(maxlen=2 * _SIDE + 1)
+        self._open: _Open | None = None
+        self._shots: list[Shot] = []
+        self._lit = 0  # samples since the last border that were not black
+        self._last: _Look | None = None
+        # What lies just before a sample; known _SLOW samples ahead, so that no dissolve is seen around a sharp border.
+        self._sharp: deque[_Sharp] = deque([""] * (2 * _SLOW + 1), maxlen=2 * _SLOW + 1)
+
+    def push(self, sample: Sample) -> None:
+        """Take the next sample."""
+        look = _look(sample, self._last)
+        if self._last is None:
+            quiet = _still(look)
+            self._looks.extend([quiet] * (2 * _SIDE))
+            self._open = _Open(0.0, np.zeros(512))
+        self._last = look
+        self._looks.append(look)
+        self._judge()
+
+    def finish(self, end: float) -> tuple[Shot, ...]:
+        """Return all shots; the last one ends at ``end`` seconds. Without samples there is none."""
+        if self._last is None or self._open is None:
+            return ()
+        quiet = _still(self._last)
+        for _ in range(_SIDE):
+            self._looks.append(quiet)
+            self._judge()
+        self._shots.append(self._open.closed(max(end, self._last.at)))
+        return tuple(self._shots)
+
+    def _judge(self) -> None:
+        """Decide whether a border lies just before the sample in the middle, and count that sample."""
+        looks = list(self._looks)
+        middle = looks[_SIDE]
+        assert self._open is not None
+        self._sharp.append(_sharp(looks, _SIDE + _SLOW))
+        if middle.at - self._open.start >= _SHORTEST and self._border(looks):
+            self._shots.append(self._open.closed(middle.at))
+            self._open = _Open(middle.at, np.zeros(512))
+            self._lit = 0
+        self._open.add(middle)
+        self._lit += middle.light > _DARK
+
+    def _border(self, looks: Sequence[_Look]) -> bool:
+        here = self._sharp[_SLOW]
+        if here == "slide":
+            return True
+        if not here:
+            assert self._open is not None
+            lately = looks[_SIDE].at - self._open.start < 2 * _SLOW / SAMPLES_PER_SECOND
+            if lately or any(self._sharp) or not _dissolve(looks):
+                return False
+        # A fade to black is no border yet; the fade from it is one, if there was anything before the black.
+        return self._lit >= _LIT and all(look.light > _DARK for look in looks[_SIDE : _SIDE + 2 * _SLOW])
+
+
+def find_shots(samples: Iterable[Sample], end: float) -> tuple[Shot, ...]:
+    """Return the shots of a stream of samples."""
+    finder = ShotFinder()
+    for sample in samples:
+        finder.push(sample)
+    return finder.finish(end)
+
+
+def _look(sample: Sample, last: _Look | None) -> _Look:
+    picture = sample.picture
+    grey = (picture @ np.array([0.299, 0.587, 0.114], dtype=np.float32)).astype(np.float32)
+    rows, columns = grey.shape[0] // _CELL, grey.shape[1] // _CELL
+    tiles = grey[: rows * _CELL, : columns * _CELL].reshape(rows, _CELL, columns, _CELL).transpose(0, 2, 1, 3)
+    cells: Floats = tiles.reshape(rows, columns, _CELL * _CELL)
+    step = np.zeros((rows, columns), np.float32) if last is None else np.abs(cells - last.cells).mean(2)
+    return _Look(sample.at, _bins(picture), cells, cells.std(2) > _INK, step, float(cells.mean()))
+
+
+def _still(look: _Look) -> _Look:
+    return _Look(look.at, look.colours, look.cells, look.ink, np.zeros_like(look.step), look.light)
+
+
+def _bins(picture: Picture) -> Floats:
+    bins = (
+        (picture[..., 0] >> 5).astype(np.intp) << 6 | (picture[..., 1] >> 5).astype(np.intp) << 3 | picture[..., 2] >> 5
+    )
+    return (np.bincount(bins.ravel(), minlength=512) / bins.size).astype(np.float32)
+
+
+def _distance(one: _Look, other: _Look) -> float:
+    """Return the share of pixels that would have to change their colour bin, 0 to 1."""
+    return float(np.abs(one.colours - other.colours).sum() / 2)
+
+
+def _sharp(looks: Sequence[_Look], here: int) -> _Sharp:
+    if _new_slide(looks, here):
+        return "slide"
+    return "cut" if _cut(looks, here) else ""
+
+
+def _cut(looks: Sequence[_Look], here: int) -> bool:
+    """True where the colours jump between the samples ``here - 1`` and ``here``."""
+    jump = _distance(looks[here - 1], looks[here])
+    if jump <= _JUMP:
+        return False
+    around = {i: _distance(looks[i - 1], looks[i]) for i in range(here - 5, min(here + 6, len(looks))) if i != here}
+    if max(step for i, step in around.items() if abs(i - here) <= 2) > 0.6 * jump:
+        return False  # one of several steps: a dissolve, a flash, or nothing but motion
+    return jump > _OVER * max(_FLOOR, float(np.median(list(around.values()))))
+
+
+def _new_slide(looks: Sequence[_Look], here: int) -> bool:
+    """True where letters that stood before the sample ``here`` are gone with it.
+
+    Only cells that are calm for a second before and after take part, and they must be half of the picture. The old letters
+    must be gone from two fifths of the cells that had any. Where nearly the whole picture stands, it is enough if they are
+    gone from the heading (the upper third) while about as much went as came.
+    """
+    seen = _gone(looks, here - 1, here, half=0.5)
+    if seen is None:
+        return False
+    gone, changed, written = seen
+    if gone.sum() >= 0.4 * written:
+        return True
+    top = gone[: max(1, gone.shape[0] // 3)]
+    return (
+        bool(top.sum() >= 2 and gone.sum() >= 0.35 * changed.sum())
+        and _gone(looks, here - 1, here, half=0.8) is not None
+    )
+
+
+def _dissolve(looks: Sequence[_Look]) -> bool:
+    """Compare 0.8 s before the middle with 0.8 s after it; the border is where the difference is largest."""
+    near, far = looks[_SIDE - _SLOW], looks[_SIDE + _SLOW]
+    wide = _distance(near, far)
+    calm = max(_FLOOR, _distance(looks[_SIDE - 2 * _SLOW], near), _distance(far, looks[_SIDE + 2 * _SLOW]))
+    if wide <= _JUMP or wide <= _OVER * calm:
+        seen = _gone(looks, _SIDE - _SLOW, _SIDE + _SLOW, half=0.8)
+        if seen is None or seen[0].sum() < 0.4 * seen[2]:
+            return False
+        difference = [_letters(looks[_SIDE - _SLOW + s], looks[_SIDE + _SLOW + s]) for s in (-1, 0, 1)]
+    else:
+        difference = [_distance(looks[_SIDE - _SLOW + s], looks[_SIDE + _SLOW + s]) for s in (-1, 0, 1)]
+    return difference[1] >= max(difference)
+
+
+def _gone(looks: Sequence[_Look], old: int, new: int, *, half: float) -> tuple[Flags, Flags, int] | None:
+    """Return cells whose letters went from ``old`` to ``new``, cells that changed, and how many had letters.
+
+    None where less than the share ``half`` of the picture stands before and after, or fewer than three cells lost letters.
+    """
+    around = [look.step for look in (*looks[old - 4 : old + 1], *looks[new + 1 : new + 5])]
+    calm: Flags = np.maximum.reduce(around) < _CALM
+    if calm.mean() < half:
+        return None
+    changed: Flags = calm & (np.abs(looks[new].cells - looks[old].cells).mean(2) > _CHANGED)
+    gone: Flags = changed & looks[old].ink
+    return None if gone.sum() < 3 else (gone, changed, int((calm & looks[old].ink).sum()))
+
+
+def _letters(one: _Look, other: _Look) -> float:
+    return float(np.abs(one.cells - other.cells).mean())
+
+
+def _names_of_bins() -> list[str]:
+    """Name the middle of each of the 512 colour bins."""
+    names = []
+    for index in range(512):
+        red, green, blue = ((index >> shift & 7) * 32 + 16 for shift in (6, 3, 0))
+        names.append(_colour(red, green, blue))
+    return names
+
+
+def _colour(red: int, green: int, blue: int) -> str:
+    high, low = max(red, green, blue), min(red, green, blue)
+    if high < 56:
+        return "black"
+    if high - low < 0.22 * high:
+        return "white" if low > 190 else "grey"
+    spread = high - low
+    if high == red:
+        hue = 60.0 * ((green - blue) / spread % 6)
+    elif high == green:
+        hue = 60.0 * ((blue - red) / spread + 2)
+    else:
+        hue = 60.0 * ((red - green) / spread + 4)
+    for limit, name in ((18, "red"), (48, "brown" if high < 170 else "orange"), (72, "yellow"), (165, "green"), (260, "blue"),
+                        (300, "purple"), (342, "pink")):  # fmt: skip
+        if hue < limit:
+            return name
+    return "red"
+
+
+_NAMES = _names_of_bins()
+
+
+def _named(colours: npt.NDArray[np.float64]) -> tuple[str, ...]:
+    """Return up to three colour names that cover at least 15 % of the picture each."""
+    area: dict[str, float] = {}
+    for name, share in zip(_NAMES, colours / max(1e-9, colours.sum()), strict=True):
+        area[name] = area.get(name, 0.0) + float(share)
+    ranked = sorted(area.items(), key=lambda item: -item[1])
+    return tuple(name for name, share in ranked[:3] if share >= 0.15) or (ranked[0][0],)

@@ -1,0 +1,1 @@
+"""Optional readers that need a program or package of their own."""

@@ -1,0 +1,85 @@
+"""On-screen text through the ``tesseract`` program, where it is installed. Optional: without it nothing fails.
+
+A frame goes in as PGM on stdin and words come out as TSV with a confidence each. One thread per program
+(``OMP_THREAD_LIMIT``; with more, one frame took 30 s on a busy machine) and a time limit per frame (noise took minutes).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pipeline.local.analysis.evidence import Picture
+
+SECONDS_PER_FRAME = 4.0
+
+MIN_CONFIDENCE = 60.0  #: per word, of tesseract's 0 to 100
+
+_MIN_LINE = 3  # letters and digits that a line must have
+
+
+@dataclass(frozen=True, slots=True)
+class OcrLine:
+    """One line of text in a frame; ``height`` is that of its tallest word as a share of the frame's height."""
+
+    text: str
+    top: float  #: share of the frame's height, 0 at the top
+    height: float
+
+
+class Ocr:
+    """The program as found on the PATH, or none: then nothing is read."""
+
+    def __init__(self, program: str | None = "tesseract", *, seconds_per_frame: float = SECONDS_PER_FRAME) -> None:
+        self._program = shutil.which(program) if program else None
+        self._limit = seconds_per_frame
+        self.gave_up = 0  #: frames on which the program failed or ran into the time limit
+
+    @property
+    def available(self) -> bool:
+        """True if there is a program to ask."""
+        return self._program is not None
+
+    def read(self, picture: Picture) -> list[OcrLine]:
+        """Return the lines of a grey picture from top to bottom; empty if nothing is legible or the program gives up."""
+        if self._program is None:
+            return []
+        height, width = picture.shape
+        image = b"P5 %d %d 255\n" % (width, height) + picture.tobytes()
+        command = [self._program, "stdin", "stdout", "--psm", "11", "--dpi", "96", "tsv"]
+        environment = {**os.environ, "OMP_THREAD_LIMIT": "1"}
+        try:
+            done = subprocess.run(
+                command, input=image, capture_output=True, timeout=self._limit, check=True, env=environment
+            )
+        except (OSError, subprocess.SubprocessError):
+            self.gave_up += 1
+            return []
+        return list(_lines(done.stdout.decode("utf-8", "replace"), height))
+
+
+def _lines(table: str, height: int) -> Iterator[OcrLine]:
+    """Put the words of a TSV table together line by line, leaving out those read without confidence."""
+    rows: dict[tuple[str, ...], list[tuple[str, int, int]]] = {}
+    for row in table.splitlines()[1:]:
+        fields = row.split("\t")
+        if len(fields) != 12 or not _sure(fields[10]) or not (fields[7].isdigit() and fields[9].isdigit()):
+            continue
+        rows.setdefault(tuple(fields[1:5]), []).append((fields[11].strip(), int(fields[7]), int(fields[9])))
+    lines = []
+    for words in rows.values():
+        text = " ".join(word for word, _, _ in words)
+        if sum(map(str.isalnum, text)) >= _MIN_LINE and sum(map(str.isalnum, text)) >= 0.6 * len(text.replace(" ", "")):
+            top = min(word_top for _, word_top, _ in words)
+            lines.append(OcrLine(text, top / height, max(tall for _, _, tall in words) / height))
+    yield from sorted(lines, key=lambda line: line.top)
+
+
+def _sure(confidence: str) -> bool:
+    try:
+        return float(confidence) >= MIN_CONFIDENCE
+    except ValueError:
+        return False

@@ -1,0 +1,160 @@
+"""Analysis off the event loop: in processes for the real one, in threads for one that a test injects."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+import anyio
+import anyio.abc
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from pipeline.core.model import Json
+from pipeline.local.analysis.service import Analyse, AnalysisRequest, Look, Refused, Reply, Words, serve
+
+_MOST_ANSWER = 256 * 1024 * 1024  #: bytes of one line from the process
+
+
+class Broken(Exception):
+    """The analysis itself broke down (not the video's fault as far as we know)."""
+
+
+class Crew(Protocol):
+    """Where the analysis is done. A cancelled call stops the work where it can be stopped."""
+
+    async def call(self, do: str, data: Mapping[str, Json]) -> Json:
+        """Do ``look``, ``picture``, ``answer`` or ``words``; raises Refused or Broken."""
+        ...
+
+    async def aclose(self) -> None:
+        """End everything now."""
+        ...
+
+
+async def look(crew: Crew, path: Path) -> Look:
+    """Probe a file."""
+    return Look(**await crew.call("look", {"path": str(path)}))
+
+
+async def answer(crew: Crew, ask: AnalysisRequest) -> Reply:
+    """Answer a question."""
+    return Reply(**await crew.call("answer", asdict(ask)))
+
+
+async def words(crew: Crew, ask: AnalysisRequest) -> Words:
+    """Return what is said and written."""
+    return Words.from_json(await crew.call("words", asdict(ask)))
+
+
+async def picture(crew: Crew, path: Path, at: float) -> bytes:
+    """Return the picture at a time as a JPEG."""
+    return base64.b64decode(await crew.call("picture", {"path": str(path), "at": at}))
+
+
+class ThreadCrew:
+    """For an injected analysis: quick, and trusted not to crash."""
+
+    def __init__(self, analyse: Analyse, workers: int) -> None:
+        self._analyse = analyse
+        self._room = anyio.CapacityLimiter(workers + 1)
+
+    async def call(self, do: str, data: Mapping[str, Json]) -> Json:
+        """Run in a thread."""
+        return await anyio.to_thread.run_sync(
+            serve, self._analyse, do, data, limiter=self._room, abandon_on_cancel=True
+        )
+
+    async def aclose(self) -> None:
+        """Nothing to end."""
+
+
+class ProcessCrew:
+    """For the real analysis. A file that crashes a decoder takes one process with it, not the server.
+
+    The processes are in sessions of their own, so that Ctrl-C in the terminal does not reach them; they end when
+    their pipe does, so a killed server leaves none behind. A quick look has room of its own and never waits for a
+    long reading.
+    """
+
+    def __init__(self, workers: int, log: Path) -> None:
+        self._long = anyio.CapacityLimiter(workers)
+        self._quick = anyio.CapacityLimiter(1)
+        self._log = log
+        self._idle: list[_Worker] = []
+        self._all: set[_Worker] = set()
+
+    async def call(self, do: str, data: Mapping[str, Json]) -> Json:
+        """Run in a process; a cancelled call kills its process."""
+        async with self._quick if do in ("look", "picture") else self._long:
+            worker = self._idle.pop() if self._idle else await self._hire()
+            try:
+                line = await worker.ask(json.dumps({"do": do, "data": data}).encode() + b"\n")
+            except BaseException as error:
+                await self._dismiss(worker)
+                if isinstance(error, anyio.EndOfStream | anyio.IncompleteRead | anyio.BrokenResourceError):
+                    raise Broken(f"the analysis process ended unexpectedly, see {self._log}") from None
+                raise
+            self._idle.append(worker)
+        found = json.loads(line)
+        if "refused" in found:
+            raise Refused(*found["refused"])
+        if "broken" in found:
+            raise Broken(found["broken"])
+        return found["ok"]
+
+    async def _hire(self) -> _Worker:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("TWELVELABS_API_KEY")}
+        with self._log.open("ab") as log:
+            process = await anyio.open_process(
+                [sys.executable, "-m", "pipeline.local.analysis.process_main"],
+                stderr=log,
+                env=environment,
+                start_new_session=True,
+            )
+        worker = _Worker(process)
+        self._all.add(worker)
+        return worker
+
+    async def _dismiss(self, worker: _Worker) -> None:
+        self._all.discard(worker)
+        with anyio.CancelScope(shield=True):
+            await worker.aclose()
+
+    async def aclose(self) -> None:
+        """Kill every process and wait until it is gone."""
+        self._idle.clear()
+        async with AsyncExitStack() as stack:
+            for worker in list(self._all):
+                stack.push_async_callback(self._dismiss, worker)
+
+
+class _Worker:
+    def __init__(self, process: anyio.abc.Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._process = process
+        self._stdin = process.stdin
+        self._stdout = BufferedByteReceiveStream(process.stdout)
+
+    async def ask(self, line: bytes) -> bytes:
+        await self._stdin.send(line)
+        return await self._stdout.receive_until(b"\n", _MOST_ANSWER)
+
+    async def aclose(self) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.aclose()
+
+
+def crew_of(analyse: Analyse | None, workers: int, log: Path) -> Crew:
+    """Return processes for the real analysis, threads for an injected one."""
+    chosen: Any = ProcessCrew(workers, log) if analyse is None else ThreadCrew(analyse, workers)
+    crew: Crew = chosen
+    return crew

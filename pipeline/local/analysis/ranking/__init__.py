@@ -1,0 +1,1 @@
+"""Search hits and classes, ranked by evidence."""

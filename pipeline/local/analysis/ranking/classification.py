@@ -1,0 +1,156 @@
+"""Classification by words: how well classes, described by prompts, fit videos. Pure.
+
+It counts words and judges nothing. A clip scores as in a search by the prompt (100 = it has all of the prompt's words), a
+class scores as its best clip, and the duration ratio is the share of the video that its clips take. What can be told by
+sight only is refused before it comes here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.core.model import Json
+from pipeline.local.errors import ApiError, invalid
+from pipeline.local.state.fulltext import Match, Mode
+
+MODES: dict[str, Mode] = {"semantic": "stems", "exact_match": "phrase"}
+
+
+@dataclass(frozen=True, slots=True)
+class Class:
+    """A class to look for; options and mode are its own or those of the whole request."""
+
+    name: str
+    prompts: tuple[str, ...]
+    options: tuple[str, ...]
+    mode: Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Least:
+    """What a class must reach: scores from 0 to 100, and a share of the video from 0 to 1."""
+
+    video: float = 75.0
+    clip: float = 30.0
+    ratio: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A clip that fits a prompt of a class."""
+
+    match: Match
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How well a class fits a video."""
+
+    name: str
+    score: float
+    ratio: float
+    pieces: tuple[Piece, ...]  #: best first
+
+    @property
+    def mean(self) -> float:
+        """The average score of the clips."""
+        return round(sum(piece.match.score for piece in self.pieces) / len(self.pieces), 2)
+
+
+def read_least(given: Json) -> Least:
+    """Read both shapes of ``threshold``: an object of three minima, or the least video score alone; ApiError (400)."""
+    if given is None:
+        return Least()
+    if isinstance(given, dict):
+        return Least(
+            _within(given, "min_video_score", 75.0, 100),
+            _within(given, "min_clip_score", 30.0, 100),
+            _within(given, "min_duration_ratio", 0.5, 1),
+        )
+    return Least(video=_within({"threshold": given}, "threshold", 75.0, 100))
+
+
+def _within(given: Mapping[str, Json], name: str, default: float, most: float) -> float:
+    value = given.get(name, default)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= most:
+        raise invalid(f"The {name} parameter must be a number from 0 to {most:g}.")
+    return float(value)
+
+
+def read_classes(body: Mapping[str, Json], most: int) -> list[Class]:
+    """Read ``classes`` with the defaults around them; raises ApiError (400), also for more than ``most`` prompts."""
+    given = body.get("classes")
+    if not isinstance(given, list) or not given:
+        raise ApiError(400, "parameter_not_provided", "The classes parameter must be a list of classes.")
+    found = [_class(entry, body) for entry in given]
+    if len({each.name for each in found}) < len(found):
+        raise invalid("Two classes have the same name.")
+    prompts = sum(len(each.prompts) for each in found)
+    if prompts > most:
+        raise invalid(f"The classes have {prompts} prompts; {most} are allowed.")
+    return found
+
+
+def _class(entry: Json, body: Mapping[str, Json]) -> Class:
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or not entry["name"].strip():
+        raise invalid("A class must be an object with a name and prompts.")
+    options = entry.get("options") or body.get("options")
+    mode = entry.get("conversation_option") or body.get("conversation_option") or "semantic"
+    if mode not in MODES:
+        raise invalid(f"The conversation_option parameter must be one of {', '.join(MODES)}.")
+    return Class(entry["name"], _texts(entry.get("prompts"), "prompts"), _texts(options, "options"), MODES[mode])
+
+
+def _texts(given: Json, name: str) -> tuple[str, ...]:
+    if not isinstance(given, list) or not given or not all(isinstance(each, str) and each.strip() for each in given):
+        raise ApiError(400, "parameter_not_provided", f"The {name} parameter must be a list of texts.")
+    return tuple(given)
+
+
+def fits(
+    classes: Iterable[Class],
+    lengths: Mapping[str, float],
+    search: Callable[[Class, str], Iterable[Match]],
+    least: Least,
+) -> list[tuple[str, list[Fit]]]:
+    """Return (video, its classes, best first) for the videos that any class fits, best video first.
+
+    Args:
+        classes: what to look for.
+        lengths: seconds of each video that counts.
+        search: the clips of all videos that fit a prompt of a class.
+        least: what to leave out.
+    """
+    found: dict[str, list[Fit]] = {}
+    for each in classes:
+        pieces: dict[str, list[Piece]] = {}
+        for prompt in each.prompts:
+            for match in search(each, prompt):
+                if match.video_id in lengths and match.score >= least.clip:
+                    pieces.setdefault(match.video_id, []).append(Piece(match, prompt))
+        for video_id, own in pieces.items():
+            fit = _fit(each.name, own, lengths[video_id])
+            if fit.score >= least.video and fit.ratio >= least.ratio:
+                found.setdefault(video_id, []).append(fit)
+    ordered = {key: sorted(own, key=lambda fit: (-fit.score, -fit.ratio)) for key, own in found.items()}
+    return sorted(ordered.items(), key=lambda pair: (-pair[1][0].score, -pair[1][0].ratio, pair[0]))
+
+
+def _fit(name: str, pieces: Sequence[Piece], seconds: float) -> Fit:
+    best_first = tuple(sorted(pieces, key=lambda piece: (-piece.match.score, piece.match.start)))
+    covered, until = 0.0, 0.0
+    for start, end in sorted((piece.match.start, piece.match.end) for piece in pieces):
+        covered += max(0.0, end - max(start, until))
+        until = max(until, end)
+    ratio = round(min(1.0, covered / seconds), 2) if seconds else 0.0
+    return Fit(name, best_first[0].match.score, ratio, best_first)
+
+
+def shares(own: Sequence[Fit]) -> dict[str, float]:
+    """Return the classes of one video as a distribution that adds up to 100 (softmax over their scores)."""
+    best = max(fit.score for fit in own)
+    powers = {fit.name: math.exp((fit.score - best) / 10) for fit in own}
+    return {name: round(100 * power / sum(powers.values()), 2) for name, power in powers.items()}

@@ -1,0 +1,1 @@
+"""Sentences, chapters and the summary of a text."""

@@ -1,0 +1,69 @@
+"""What several routes ask of indexes and the videos in them, inside a transaction."""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+
+from pipeline.local.errors import missing
+from pipeline.local.state import fulltext
+from pipeline.local.state.tables import ASSETS, INDEXES, VIDEOS, Asset, Index, Video
+
+#: A clause for what lists of videos show.
+SHOWN = "status = 'ready' AND gone = 0"
+
+
+def index_of(db: sqlite3.Connection, key: object) -> Index:
+    """Return an index; raises ApiError (``resource_not_exist``)."""
+    index = INDEXES.get(db, key) if isinstance(key, str) else None
+    if index is None:
+        raise missing("index", str(key))
+    return index
+
+
+def video_of(db: sqlite3.Connection, key: object, index_id: str = "") -> Video:
+    """Return a ready video, in this index where one is named; raises ApiError (``resource_not_exist``)."""
+    video = VIDEOS.get(db, key) if isinstance(key, str) else None
+    if video is None or video.gone or video.status != "ready" or index_id not in ("", video.index_id):
+        raise missing("video", str(key))
+    return video
+
+
+def asset_of(db: sqlite3.Connection, video: Video) -> Asset:
+    """Return the file behind a video; raises ApiError where it was deleted by force."""
+    asset = ASSETS.get(db, video.asset_id)
+    if asset is None:
+        raise missing("asset", video.asset_id)
+    return asset
+
+
+def remove(db: sqlite3.Connection, video: Video, *, keep_task: bool = False) -> str:
+    """Take a video out of its index, with its words; return the id of the asset whose bytes nobody needs any more.
+
+    A v1.2 upload lives and dies with its video, but for its task where that is kept; an asset that was indexed is the
+    client's own.
+    """
+    fulltext.drop(db, video.id)
+    if keep_task and video.task_id:
+        VIDEOS.put(db, dataclasses.replace(video, gone=True))
+    else:
+        VIDEOS.drop(db, "id = ?", [video.id])
+    if not video.task_id or VIDEOS.count(db, "asset_id = ? AND id <> ? AND gone = 0", [video.asset_id, video.id]):
+        return ""
+    ASSETS.drop(db, "id = ?", [video.asset_id])
+    return video.asset_id
+
+
+def size_of(db: sqlite3.Connection, index_id: str) -> tuple[int, float]:
+    """Return how many ready videos an index has, and their seconds."""
+    row = db.execute(
+        f"SELECT count(*), coalesce(sum(duration), 0.0) FROM videos WHERE index_id = ? AND {SHOWN}", [index_id]
+    ).fetchone()
+    return int(row[0]), round(float(row[1]), 3)
+
+
+def titled(asset: Asset, video: Video) -> Asset:
+    """Return the asset with the title that somebody has given the video since."""
+    if video.title == video.filename:
+        return asset
+    return dataclasses.replace(asset, user_metadata={**asset.user_metadata, "title": video.title})

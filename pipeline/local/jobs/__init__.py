@@ -1,0 +1,1 @@
+"""Background work of the local platform: analysis, indexing, fetching."""

@@ -1,0 +1,171 @@
+"""The way of a video into an index: validating, pending, queued, indexing, then ready with its words in the lexicon."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import sqlite3
+from collections.abc import Mapping
+
+import anyio
+
+from pipeline.core.clock import Clock
+from pipeline.core.model import Json
+from pipeline.local.analysis import process_pool as hands
+from pipeline.local.analysis.process_pool import Broken, Crew
+from pipeline.local.analysis.service import AnalysisRequest, Refused, Words
+from pipeline.local.jobs.guard import AGAIN, attempted
+from pipeline.local.limits import PlatformLimits
+from pipeline.local.state import fulltext, ledger
+from pipeline.local.state.database import PlatformDatabase
+from pipeline.local.state.tables import ASSETS, VIDEOS, Asset, Video
+
+STATUSES = ("validating", "pending", "queued", "indexing", "ready", "failed")
+
+FINAL = ("ready", "failed")
+
+_STEPS = ("pending", "queued", "indexing")
+
+_AT_ONCE = 256  #: videos between validating and ready; how many are read at once is the crew's matter
+
+
+def estimate(limits: PlatformLimits, seconds: float) -> float:
+    """Return about how many seconds indexing takes for a video of so many seconds."""
+    return limits.index_seconds + 2 + seconds / 20
+
+
+class Indexing:
+    """Takes videos whose asset has arrived, each in a task of its own."""
+
+    def __init__(self, state: PlatformDatabase, crew: Crew, clock: Clock, limits: PlatformLimits) -> None:
+        self._state = state
+        self._crew = crew
+        self._clock = clock
+        self._limits = limits
+        self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._room = anyio.Semaphore(_AT_ONCE)
+        self._busy: set[str] = set()
+
+    def push(self, key: str) -> None:
+        """Queue a video."""
+        self._queue.put_nowait(key)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with anyio.create_task_group() as group:
+            while True:
+                key = await self._queue.get()
+                if key in self._busy:  # told twice: by the asset's end and by who made the video just then
+                    continue
+                await self._room.acquire()
+                self._busy.add(key)
+                group.start_soon(self._one, key)
+
+    async def _one(self, key: str) -> None:
+        try:
+            if not await attempted(self._state, key, self._index):
+                await self._clock.sleep(AGAIN)
+                self.push(key)
+        finally:
+            self._busy.discard(key)
+            self._room.release()
+
+    async def _index(self, key: str) -> None:
+        video, asset = await self._state.look(lambda db: _pair(db, key))
+        if video is None or video.status in FINAL:
+            return
+        try:
+            video = self._validated(video, asset)
+            for word in _STEPS:
+                video = dataclasses.replace(video, status=word, updated=self._clock.now())
+                await self._put(video)
+                if self._limits.index_seconds:
+                    await self._clock.sleep(self._limits.index_seconds / len(_STEPS))
+            assert asset is not None
+            words = await hands.words(self._crew, ask_about(self._state, asset, {}))
+        except (Refused, Broken):  # the API has no field for a reason; an asset says its own
+            await self._put(dataclasses.replace(video, status="failed", updated=self._clock.now()))
+            return
+        await self._finish(video, words)
+
+    def _validated(self, video: Video, asset: Asset | None) -> Video:
+        """Return the video with what is known of its file; raises Refused where it is not taken."""
+        if asset is None or asset.status != "ready":
+            raise Refused("video_file_broken", asset.error if asset is not None else "the asset was deleted")
+        technical = asset.technical
+        width, height = int(technical.get("video_width", 0)), int(technical.get("video_height", 0))
+        most = self._limits.async_seconds if video.task_id else self._limits.indexed_seconds
+        fault = self._limits.picture_fault(width, height)
+        fault = fault or self._limits.span_fault(asset.duration, most)
+        if video.fate.startswith("fail:"):
+            fault = ("video_file_broken", video.fate)
+        if fault is not None:
+            raise Refused(*fault)
+        return dataclasses.replace(
+            video,
+            filename=_named(video, asset),
+            title=_named(video, asset),
+            estimated=video.created + estimate(self._limits, asset.duration),
+            duration=asset.duration,
+            fps=float(technical.get("video_fps", 0.0)),
+            width=width,
+            height=height,
+            size=asset.size,
+        )
+
+    async def _put(self, video: Video) -> None:
+        def work(db: sqlite3.Connection) -> None:
+            present = VIDEOS.get(db, video.id)
+            if present is not None:
+                VIDEOS.put(db, dataclasses.replace(video, user_metadata=present.user_metadata))
+
+        await self._state.change(work, durable=False)
+
+    async def _finish(self, video: Video, words: Words) -> None:
+        now = self._clock.now()
+        done = dataclasses.replace(video, status="ready", updated=now, indexed=now, unread=list(words.unread))
+        clips = [("conversation", c.start, c.end, c.text) for c in words.of("sentence")]
+        clips += [("text_in_video", c.start, c.end, c.text) for c in words.of("text_in_video")]
+
+        def work(db: sqlite3.Connection) -> None:
+            present = VIDEOS.get(db, video.id)
+            if present is None:  # deleted meanwhile
+                return
+            VIDEOS.put(db, dataclasses.replace(done, user_metadata=present.user_metadata))
+            fulltext.add(db, video.index_id, video.id, clips)
+            if video.task_id:  # an asset's indexing was entered when it was accepted
+                minutes = round(video.duration / 60, 4)
+                entry = ledger.LedgerEntry(now, "POST", "/v1.2/tasks", "indexed", video.id, video.filename, minutes)
+                ledger.enter(db, entry)
+
+        await self._state.change(work)
+
+
+def ask_about(state: PlatformDatabase, asset: Asset, request: Mapping[str, Json]) -> AnalysisRequest:
+    """Put an asset and a checked request into one question."""
+    captions, title, name = (asset.user_metadata.get(key) for key in ("captions", "title", "source_name"))
+    return AnalysisRequest(
+        path=str(state.blob(asset.id)),
+        sha256=asset.sha256,
+        readings=str(state.readings),
+        # An uploader may need the filename for a unique key; a name fit for people is then in the metadata.
+        name=name if isinstance(name, str) and name else asset.filename,
+        title=title if isinstance(title, str) else "",
+        captions=(captions,) if isinstance(captions, str) and captions else (),
+        prompt=request.get("prompt", ""),
+        schema=request.get("schema"),
+        start=request.get("start_time"),
+        end=request.get("end_time"),
+        max_tokens=request.get("max_tokens", 4096),
+    )
+
+
+def _pair(db: sqlite3.Connection, key: str) -> tuple[Video | None, Asset | None]:
+    video = VIDEOS.get(db, key)
+    return video, ASSETS.get(db, video.asset_id) if video is not None else None
+
+
+def _named(video: Video, asset: Asset) -> str:
+    """Return the file's name; of a fetched video that only the file itself could name, its title."""
+    title = asset.user_metadata.get("title")
+    return title if not video.filename and isinstance(title, str) else video.filename or asset.filename

@@ -1,0 +1,110 @@
+"""A folder of videos that stand for YouTube's: files named by video id, as yt-dlp and people name them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+_ID = re.compile(r"[A-Za-z0-9_-]{11}")
+
+_HOSTS = frozenset({"youtube.com", "www.youtube.com", "m.youtube.com", "music.youtube.com", "youtu.be"})
+
+_IN_PATH = frozenset({"shorts", "embed", "live", "v"})
+
+_MEDIA = ("mp4", "mkv", "webm", "mov", "m4v", "avi", "ts", "mpg", "mpeg", "flv", "wmv", "3gp", "ogv")
+
+_CAPTIONS = ("vtt", "srt")
+
+_MOST_CAPTIONS = 8_000_000  #: bytes
+
+
+def watched(url: object) -> str | None:
+    """Return the video id of a YouTube address, or None for any other.
+
+    >>> watched("https://www.youtube.com/watch?v=DXB4MApF4Lo"), watched("https://youtu.be/nhY1s6CZziE?si=x")
+    ('DXB4MApF4Lo', 'nhY1s6CZziE')
+    """
+    if not isinstance(url, str) or len(url) > 2048:
+        return None
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError:
+        return None
+    if parts.scheme not in ("http", "https") or (parts.hostname or "") not in _HOSTS:
+        return None
+    steps = [step for step in parts.path.split("/") if step]
+    if parts.hostname == "youtu.be":
+        found = steps[0] if len(steps) == 1 else ""
+    elif len(steps) == 2 and steps[0] in _IN_PATH:
+        found = steps[1]
+    else:
+        found = parse_qs(parts.query).get("v", [""])[0] if steps == ["watch"] else ""
+    return found if _ID.fullmatch(found) else None
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryVideo:
+    """A video on the shelf. The title is empty where neither the file's name nor a description tells it."""
+
+    path: Path
+    title: str
+    captions: str  #: text of a SubRip or WebVTT file beside it; empty without
+
+
+class MediaLibrary:
+    """Looks into the folder anew each time, so files can be added while the platform runs. Blocking calls."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def find(self, video_id: str) -> LibraryVideo | None:
+        """Return the video of an id: ``<id>.mp4`` or ``Some title [<id>].mp4``, with what lies beside it."""
+        plain = (self.folder / f"{video_id}.{ending}" for ending in _MEDIA)
+        path = next((path for path in plain if path.is_file()), None)
+        path = path or next(self._named(video_id), None)
+        if path is None:
+            return None
+        title = _described(path) or _named_title(path, video_id)
+        # Names that are not UTF-8 and texts cut within a character come with halves, which the state cannot hold.
+        return LibraryVideo(path, title.encode("utf-8", "replace").decode(), _captions(path))
+
+    def _named(self, video_id: str) -> Iterator[Path]:
+        if not self.folder.is_dir():
+            return
+        for path in sorted(self.folder.iterdir()):
+            if path.stem.endswith(f"[{video_id}]") and path.suffix[1:].lower() in _MEDIA and path.is_file():
+                yield path
+
+
+def _described(path: Path) -> str:
+    """Return the title in a description as yt-dlp writes it beside the video; empty without."""
+    try:
+        data = json.loads(path.with_name(f"{path.stem}.info.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return ""
+    title = data.get("title") if isinstance(data, dict) else None
+    return " ".join(title.split()) if isinstance(title, str) else ""
+
+
+def _named_title(path: Path, video_id: str) -> str:
+    return path.stem.removesuffix(f"[{video_id}]").strip() if path.stem != video_id else ""
+
+
+def _captions(path: Path) -> str:
+    """Return the captions beside a video, ``<name>.vtt`` or ``<name>.<language>.vtt``; English ones first."""
+    beside = [
+        each
+        for each in path.parent.iterdir()
+        if each.name.startswith(f"{path.stem}.") and each.suffix[1:].lower() in _CAPTIONS
+    ]
+    for each in sorted(beside, key=lambda each: (not each.stem.rpartition(".")[2].startswith("en"), each.name)):
+        try:
+            if each.stat().st_size <= _MOST_CAPTIONS:
+                return each.read_text(encoding="utf-8-sig", errors="replace")
+        except OSError:
+            continue
+    return ""

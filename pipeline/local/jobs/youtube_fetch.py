@@ -1,0 +1,139 @@
+"""YouTube videos that must be fetched before they can be looked at, by whoever was handed in to do that.
+
+::
+
+    accepted, awaited ──▶ a folder of its own ──▶ title, captions in the state ──▶ bytes in their place ──▶ as an upload
+
+A process that dies on the way leaves the record awaited and the folder as it is: the next one fetches again, or goes on
+where the fetcher can.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import sqlite3
+from collections.abc import Awaitable, Callable, Collection
+from pathlib import Path
+
+from pipeline.core import log
+from pipeline.core.clock import Clock
+from pipeline.core.errors import NotYet, ReelmillError, StoreError, Throttled
+from pipeline.core.model import Json
+from pipeline.local.jobs import media_library as shelves
+from pipeline.local.jobs.media_library import LibraryVideo, MediaLibrary
+from pipeline.local.state.database import PlatformDatabase, settle
+from pipeline.local.state.tables import ASSETS, Asset
+
+_log = log.get("platform")
+
+#: Gets a video by its YouTube id into a folder of its own (made by us, and removed once the file was taken out of it).
+#: Patience is its own matter: a ReelmillError that it raises is final, and tells why.
+Fetch = Callable[[str, Path], Awaitable[LibraryVideo]]
+
+AWAITED: dict[str, Json] = {"awaited": True}  #: the technical facts of a video that was accepted without its file
+
+
+class Deliveries:
+    """Brings awaited videos; without a fetcher they stay awaited, for a platform that has one."""
+
+    def __init__(
+        self, state: PlatformDatabase, shelf: MediaLibrary | None, fetch: Fetch | None, most: int, clock: Clock
+    ) -> None:
+        self._state = state
+        self._clock = clock
+        self._shelf = shelf
+        self._fetch = fetch
+        self._most = most  #: bytes
+        self._folder = state.folder / "fetched"
+
+    async def sweep(self, processing: Collection[str]) -> None:
+        """Remove what was left behind by videos that are not on their way any more."""
+
+        def work() -> None:
+            for path in self._folder.iterdir() if self._folder.is_dir() else ():
+                if path.name not in processing:
+                    shutil.rmtree(path, ignore_errors=True)
+
+        await self._state.aside(work)
+
+    async def due(self, asset: Asset) -> bool:
+        """Tell whether the file of an asset is still awaited."""
+        blob = self._state.blob(asset.id)
+        return asset.technical == AWAITED and not await self._state.aside(blob.exists)
+
+    async def bring(self, asset: Asset) -> Asset | None:
+        """Return the asset once its bytes are in their place, or as failed with the reason; None: not by us, or deleted.
+
+        Raises:
+            StoreError, OSError: the disk does not take it now.
+        """
+        video = shelves.watched(asset.url) or ""
+        try:
+            held = await self._shelved(video) or await self._fetched(asset, video)
+        except StoreError:
+            raise
+        except ReelmillError as error:
+            _log.warning(
+                "platform.not_fetched", asset=asset.id, url=asset.url, why=str(error), remedy=error.trouble.remedy
+            )
+            await self._clear(asset)
+            technical = {"refusal": self._refusal(error)}
+            return dataclasses.replace(asset, status="failed", error=str(error), technical=technical)
+        if held is None:
+            _log.warning("platform.awaited", asset=asset.id, url=asset.url, why="nothing here fetches from YouTube")
+            return None
+        done = await self._keep(asset, held)
+        await self._clear(asset)
+        return done
+
+    def _refusal(self, error: ReelmillError) -> dict[str, Json]:
+        """Return the reason as data; ``again_at`` (epoch seconds) where the address can be handed over once more then."""
+        after = error.after if isinstance(error, NotYet | Throttled) else None
+        return {**error.trouble.as_json(), **({} if after is None else {"again_at": self._clock.now() + after})}
+
+    async def _shelved(self, video: str) -> LibraryVideo | None:
+        shelf = self._shelf
+        return await self._state.aside(lambda: shelf.find(video)) if shelf is not None else None
+
+    async def _fetched(self, asset: Asset, video: str) -> LibraryVideo | None:
+        if self._fetch is None:
+            return None
+        folder = self._folder / asset.id
+        await self._state.aside(lambda: folder.mkdir(parents=True, exist_ok=True))
+        return await self._fetch(video, folder)
+
+    async def _keep(self, asset: Asset, held: LibraryVideo) -> Asset | None:
+        """Note what came with the file, then put it in its place: the file's being there ends the waiting.
+
+        None: the asset was deleted meanwhile.
+        """
+        half = self._state.incoming()
+        found: dict[str, Json] = {
+            key: text for key, text in (("title", held.title), ("captions", held.captions)) if text
+        }
+
+        def note(db: sqlite3.Connection) -> Asset | None:
+            present = ASSETS.get(db, asset.id)
+            if present is None:
+                return None
+            noted = dataclasses.replace(present, user_metadata={**found, **present.user_metadata})
+            ASSETS.put(db, noted)
+            return noted
+
+        def move() -> None:
+            if held.path.is_relative_to(self._folder):
+                held.path.replace(half)
+            else:
+                shutil.copyfile(held.path, half)
+            settle(half, self._state.blob(asset.id))
+
+        if await self._state.aside(lambda: held.path.stat().st_size) > self._most:
+            return dataclasses.replace(asset, status="failed", error=f"The file is larger than {self._most} bytes.")
+        noted = await self._state.change(note)
+        if noted is not None:
+            await self._state.aside(move)
+        return noted
+
+    async def _clear(self, asset: Asset) -> None:
+        await self._state.aside(lambda: shutil.rmtree(self._folder / asset.id, ignore_errors=True))

@@ -1,0 +1,1 @@
+"""What the local platform stores: its SQLite database, ledger, full-text index."""

@@ -1,0 +1,269 @@
+"""The platform's nouns, and the one table each has."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Generic, TypeVar
+
+from pipeline.core.model import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """An uploaded video. ``fate`` is what a fault rule has decided about it: ``stuck`` or ``fail:<message>``."""
+
+    id: str
+    method: str  #: direct, url, multipart; inline for what came inside an analyze request
+    status: str  #: processing, ready, failed
+    filename: str
+    file_type: str
+    created: float
+    hidden: bool = False  #: inline media: used, never listed
+    size: int = 0
+    duration: float = 0.0
+    sha256: str = ""
+    url: str = ""
+    hls: bool = False
+    thumbnail: bool = False
+    error: str = ""
+    fate: str = ""
+    user_metadata: dict[str, Json] = field(default_factory=dict)
+    technical: dict[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MultipartSession:
+    """A multipart upload: its bytes grow in one file, each chunk at its own place."""
+
+    id: str
+    asset_id: str
+    filename: str
+    kind: str
+    total_size: int
+    chunk_size: int
+    total_chunks: int
+    created: float
+    updated: float
+    expires: float
+    status: str = "active"  #: active, completed, expired; failed once its asset was deleted
+    hls: bool = False
+    thumbnail: bool = False
+    fate: str = ""
+    user_metadata: dict[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One stored piece of a session; counted from 1. ``reported`` once its proof was accepted."""
+
+    id: str  #: ``<session>:<index>``
+    session_id: str
+    number: int
+    etag: str
+    size: int
+    uploaded: float
+    updated: float
+    reported: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisJob:
+    """An analysis: a task of its own, or an item of a batch."""
+
+    id: str
+    asset_id: str
+    status: str  #: queued, processing, ready, failed, canceled
+    created: float
+    updated: float
+    custom_id: str = ""
+    batch_id: str = ""
+    mode: str = "general"
+    video_url: str = ""
+    completed: float = 0.0
+    minutes: float = 0.0
+    fate: str = ""
+    source: dict[str, Json] = field(default_factory=dict)
+    request: dict[str, Json] = field(default_factory=dict)
+    result: dict[str, Json] = field(default_factory=dict)
+    error: dict[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What an ``Idempotency-Key`` stood for the first time."""
+
+    id: str
+    body: str  #: SHA-256 of the request
+    job_id: str
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Up to a thousand analyses. ``status`` is stored once final; before that it follows from the items."""
+
+    id: str
+    status: str  #: pending, processing, canceling, canceled, completed, expired
+    created: float
+    expires: float
+    model: str
+    mode: str
+    total: int
+    ended: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A named index. ``models`` is as it was given, in v1.3's field names whichever dialect gave it."""
+
+    id: str
+    name: str
+    created: float
+    updated: float
+    models: list[Json] = field(default_factory=list)
+    addons: list[Json] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """A video in an index and its way there: an indexed asset on v1.3, an indexing task and then a video on v1.2."""
+
+    id: str
+    index_id: str
+    asset_id: str
+    status: str  #: validating, pending, queued, indexing, ready, failed
+    filename: str
+    created: float
+    updated: float
+    title: str  #: what lists of videos show as the filename; v1.2 can change it
+    task_id: str = ""  #: of v1.2; empty where an asset was indexed
+    gone: bool = False  #: the video was deleted, its task is still there
+    estimated: float = 0.0  #: epoch seconds at which it should be ready
+    indexed: float = 0.0
+    duration: float = 0.0
+    fps: float = 0.0
+    width: int = 0
+    height: int = 0
+    size: int = 0
+    fate: str = ""
+    user_metadata: dict[str, Json] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)  #: kinds of words that nobody has looked for in it
+
+
+@dataclass(frozen=True, slots=True)
+class Sheets:
+    """The whole answer of a search or a classification, kept for those who turn pages."""
+
+    id: str
+    kind: str  #: path it is read at: ``search`` or ``classify``
+    created: float
+    expires: float
+    limit: int  #: entries of one page
+    head: dict[str, Json] = field(default_factory=dict)  #: what stands beside the entries on every page
+    info: dict[str, Json] = field(default_factory=dict)  #: what stands in ``page_info`` on every page
+    data: list[Json] = field(default_factory=list)
+
+
+R = TypeVar("R", Asset, MultipartSession, Chunk, AnalysisJob, Replay, Batch, Index, Video, Sheets)
+
+_SQL_TYPES = {"str": "TEXT", "int": "INTEGER", "float": "REAL", "bool": "INTEGER"}
+
+
+class Table(Generic[R]):
+    """Frozen records in, frozen records out: one SQLite table made from a dataclass, in order of arrival.
+
+    All calls happen inside a transaction of :class:`pipeline.local.state.database.PlatformDatabase`.
+    """
+
+    def __init__(self, name: str, record: type[R], index: Sequence[str] = ()) -> None:
+        self.name = name
+        self._record: type[R] = record
+        self._columns = [f.name for f in fields(record)]
+        self._json = {f.name for f in fields(record) if str(f.type) not in _SQL_TYPES}
+        self._flags = {f.name for f in fields(record) if str(f.type) == "bool"}
+        kinds = {f.name: _SQL_TYPES.get(str(f.type), "TEXT") for f in fields(record)}
+        parts = [f'"{c}" {kinds[c]} NOT NULL' + (" UNIQUE" if c == "id" else "") for c in self._columns]
+        self.ddl = [
+            f"CREATE TABLE IF NOT EXISTS {name} (seq INTEGER PRIMARY KEY AUTOINCREMENT, {', '.join(parts)}) STRICT",
+            *(f'CREATE INDEX IF NOT EXISTS {name}_{c} ON {name} ("{c}")' for c in index),
+        ]
+        self._names = ", ".join(f'"{c}"' for c in self._columns)
+
+    def add(self, db: sqlite3.Connection, record: R) -> None:
+        """Insert a new record."""
+        marks = ", ".join("?" * len(self._columns))
+        db.execute(f"INSERT INTO {self.name} ({self._names}) VALUES ({marks})", self._values(record))
+
+    def put(self, db: sqlite3.Connection, record: R) -> None:
+        """Replace the record of the same id, in its place."""
+        sets = ", ".join(f'"{c}" = ?' for c in self._columns)
+        db.execute(f"UPDATE {self.name} SET {sets} WHERE id = ?", [*self._values(record), record.id])
+
+    def get(self, db: sqlite3.Connection, key: str) -> R | None:
+        """Return the record, or None."""
+        found = self.select(db, "id = ?", [key], limit=1)
+        return found[0] if found else None
+
+    def drop(self, db: sqlite3.Connection, where: str, values: Sequence[Json]) -> int:
+        """Delete matching records; return how many."""
+        return db.execute(f"DELETE FROM {self.name} WHERE {where}", values).rowcount
+
+    def count(self, db: sqlite3.Connection, where: str = "1", values: Sequence[Json] = ()) -> int:
+        """Count matching records."""
+        (number,) = db.execute(f"SELECT count(*) FROM {self.name} WHERE {where}", values).fetchone()
+        return int(number)
+
+    def select(
+        self,
+        db: sqlite3.Connection,
+        where: str = "1",
+        values: Sequence[Json] = (),
+        *,
+        by: str = "seq",
+        newest_first: bool = False,
+        limit: int = -1,
+        offset: int = 0,
+    ) -> list[R]:
+        """Return matching records in order of a column (arrival unless named), or the last of that order first."""
+        order = "DESC" if newest_first else "ASC"
+        rows = db.execute(
+            f"SELECT {self._names} FROM {self.name} WHERE {where} ORDER BY {by} {order}, seq {order} LIMIT ? OFFSET ?",
+            [*values, limit, offset],
+        )
+        return [self._record(**self._decoded(row)) for row in rows]
+
+    def _values(self, record: R) -> list[Any]:
+        raw = [(name, getattr(record, name)) for name in self._columns]
+        return [json.dumps(value) if name in self._json else value for name, value in raw]
+
+    def _decoded(self, row: Sequence[Any]) -> dict[str, Any]:
+        found = dict(zip(self._columns, row, strict=True))
+        for name in self._json:
+            found[name] = json.loads(found[name])
+        for name in self._flags:
+            found[name] = bool(found[name])
+        return found
+
+
+ASSETS = Table("assets", Asset, index=("filename", "status"))
+
+SESSIONS = Table("sessions", MultipartSession, index=("status",))
+
+CHUNKS = Table("chunks", Chunk, index=("session_id",))
+
+JOBS = Table("jobs", AnalysisJob, index=("asset_id", "status", "batch_id"))
+
+REPLAYS = Table("replays", Replay)
+
+BATCHES = Table("batches", Batch)
+
+INDEXES = Table("indexes", Index, index=("name",))
+
+VIDEOS = Table("videos", Video, index=("index_id", "asset_id", "task_id", "status", "filename"))
+
+SHEETS = Table("sheets", Sheets, index=("expires",))
+
+TABLES = (ASSETS, SESSIONS, CHUNKS, JOBS, REPLAYS, BATCHES, INDEXES, VIDEOS, SHEETS)

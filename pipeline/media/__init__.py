@@ -1,0 +1,1 @@
+"""Foreign media files, opened safely."""

@@ -1,0 +1,1 @@
+"""The protocols between the parts. Each has one conformance suite that all implementations pass."""

@@ -1,0 +1,43 @@
+"""The port of results on disk."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class OutFile:
+    """One file to be written: a name inside the video's folder, and its whole content."""
+
+    name: str
+    content: str | bytes
+
+
+class Sink(Protocol):
+    """Results on disk. Every file is written whole or not at all."""
+
+    def folder(self, subject: str, title: str) -> str:
+        """Return the folder name for a video: a slug of the title and eight characters of the key."""
+        ...
+
+    async def write(self, folder: str, files: Sequence[OutFile]) -> Mapping[str, int]:
+        """Write the files into the folder and remove ours that are no longer wanted; return name → size in bytes."""
+        ...
+
+    async def add(self, folder: str, files: Sequence[OutFile]) -> None:
+        """Write the files into a folder that several writers share; everything else in it stays."""
+        ...
+
+    async def missing(self, folder: str, sizes: Mapping[str, int]) -> bool:
+        """Return True if any of the files is absent or has another size."""
+        ...
+
+    async def write_index(self, lines: AsyncIterator[str]) -> None:
+        """Write ``results.jsonl`` from a stream of lines, whole or not at all."""
+        ...
+
+    async def has_index(self) -> bool:
+        """Return True if ``results.jsonl`` is there."""
+        ...

@@ -1,0 +1,78 @@
+"""The port of sources: manifest lines, items, and the facts of a media file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from pipeline.core.model import (
+    Json,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestLine:
+    """One wish of the user: a source and what to do with it. ``place`` is file and line, for messages."""
+
+    source: str  #: as written
+    place: str = ""
+    id: str = ""
+    title: str = ""
+    tags: tuple[str, ...] = ()
+    jobs: tuple[str, ...] = ()  #: empty = as configured
+    prompt: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A line's video, with its canonical key, e.g. ``file:/films/a.mp4`` or ``youtube:video:<id>``; or a list of videos."""
+
+    key: str
+    kind: Literal["file", "url", "youtube", "youtube_list"]
+    locator: str  #: absolute path, or address
+    line: ManifestLine
+    bounds: Mapping[str, Json] = field(default_factory=dict)  #: what its list takes, as ``listings.bounds_of`` says it
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFacts:
+    """What a look into the file found, before a byte moves."""
+
+    path: Path
+    size: int  #: bytes
+    seconds: float
+    width: int
+    height: int
+    container: str
+    video_codec: str
+    audio_codec: str  #: empty: silent
+    mime: str
+    sha256: str = ""  #: of the whole content
+    mtime_ns: int = 0
+    captions: tuple[Path, ...] = ()  #: .srt/.vtt files found beside it
+    picture: Path | None = None  #: the thumbnail that was fetched with it
+    about: Mapping[str, Json] = field(default_factory=dict)  #: what the site says of a fetched video: title, channel …
+    fetched: bool = False  #: the file is our own copy: to be removed once its upload is proved
+
+    @property
+    def aspect(self) -> float:
+        """Long side over short side."""
+        return max(self.width, self.height) / max(1, min(self.width, self.height))
+
+
+class Source(Protocol):
+    """Turns an item into a file on this machine (or leaves it a URL), and says what it is."""
+
+    kind: str
+
+    async def fetch(self, item: Item, workdir: Path) -> MediaFacts:
+        """Return the facts of a readable media file, content hash included.
+
+        Raises:
+            InputError: this item cannot be used (missing, empty, unreadable, no video stream).
+            Transient: try later.
+        """
+        ...

@@ -1,0 +1,167 @@
+"""The port of the database: queue, records, journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from pipeline.core.lifecycle import Transition
+from pipeline.core.model import (
+    About,
+    Counts,
+    Json,
+    Lane,
+    Parked,
+    Placed,
+    Result,
+    RunNote,
+    Selection,
+    Spend,
+    Task,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A decided transition with the places that the engine has worked out for the task and what it spawns."""
+
+    task: Task
+    move: Transition
+    lane: Lane
+    rank: int
+    spawn: Sequence[Placed] = ()
+
+
+class Store(Protocol):
+    """The engine's side of the database: intentions, not SQL. ``now`` is epoch seconds and always comes from outside."""
+
+    async def submit(self, tasks: Sequence[Placed], now: float) -> int:
+        """Put tasks into the queue in one transaction; return how many were new or re-armed. Idempotent by (kind, key).
+
+        An existing task with ``new.rearm`` set: if done (or failed, with ``new.revive``), it becomes pending at the
+        re-arm stage, due at ``new.due``, with fresh counters and ``new.data`` merged over its data; if running, it does
+        so at the moment its attempt ends as done (data kept); if pending, only ``new.data`` is merged.
+        """
+        ...
+
+    async def claim(self, room: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
+        """Take at most ``room[lane]`` due tasks per lane, highest rank first, then longest due; atomically.
+
+        A claimed task is running, its ``claims`` grew by one, its lease has a new token and ends at ``until``.
+        Parked lanes give nothing.
+        """
+        ...
+
+    async def renew(self, tasks: Sequence[Task], until: float) -> frozenset[int]:
+        """Extend the leases of these running tasks; return the ids that are still ours."""
+        ...
+
+    async def apply(self, applied: Applied, now: float) -> bool:
+        """Write state, results, spawned tasks and spend in one transaction, only if the lease still holds.
+
+        Return False, with nothing written, when the task was claimed by another, cancelled or is no longer running.
+        """
+        ...
+
+    async def expired(self, now: float | None) -> list[Task]:
+        """Return running tasks whose lease ended before ``now``; with None, all running ones (their owner is dead)."""
+        ...
+
+    async def next_due(self, lanes: Sequence[Lane]) -> float | None:
+        """Return the smallest due time of pending tasks in these lanes that are not parked, or None."""
+        ...
+
+    async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
+        """Carry out an operator's word on the selected tasks; return how many changed.
+
+        ``cancel``: pending, running, held → cancelled. ``retry``: failed, held, cancelled → pending, due now, attempts
+        fresh, trouble kept; and ``claims``: what was cancelled may have acted, so the provider is asked first.
+        """
+        ...
+
+    async def park(self, parked: Parked) -> None:
+        """Remember that a scope takes no new work until a time; a later time for the same scope replaces the earlier."""
+        ...
+
+    async def unpark(self, scopes: Sequence[str], classes: Sequence[str], now: float) -> int:
+        """Forget these, and let pending tasks wait no longer whose trouble is of these classes: due later, they are due now.
+        In one transaction; return how many tasks.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close the database. Idempotent."""
+        ...
+
+
+class Records(Protocol):
+    """The reading side. Opened read-only by ``status`` and ``report``, which never block a run."""
+
+    async def tasks(self, which: Selection) -> list[Task]:
+        """Return the selected tasks in the order they were first submitted."""
+        ...
+
+    async def results(self, subjects: Sequence[str]) -> list[Result]:
+        """Return all results of these videos, oldest first."""
+        ...
+
+    async def about(self, subject: str) -> About:
+        """Return all of one video at once: three questions for the price of one."""
+        ...
+
+    async def subjects(self, after: str, limit: int) -> list[str]:
+        """Return up to ``limit`` video keys that have results, in key order, above ``after``."""
+        ...
+
+    async def counts(self) -> Counts:
+        """Count tasks by kind, state, lane and trouble."""
+        ...
+
+    async def tally(self) -> Mapping[str, int]:
+        """Count items (tasks of kind ``item``) by how they stand as a whole: done, failed, held, cancelled, working.
+
+        An item that is not itself done counts by its own state (pending and running are ``working``). A done one counts
+        by the worst of all tasks with its subject: held, then failed, then working, then done.
+        """
+        ...
+
+    async def parked(self, now: float) -> list[Parked]:
+        """Return the scopes that are parked at ``now``."""
+        ...
+
+    async def spent(self, since: float = 0.0) -> tuple[float, float, int]:
+        """Return (USD, minutes, number of doubtful entries) in the ledger since ``since``."""
+        ...
+
+    async def spends(self, subjects: Sequence[str]) -> list[Spend]:
+        """Return the ledger entries of these videos."""
+        ...
+
+    async def runs(self, limit: int) -> list[RunNote]:
+        """Return the newest runs first."""
+        ...
+
+
+class Journal(Protocol):
+    """Small durable facts that are not tasks: run history, the memory of the shared limits, what no task has paid for."""
+
+    async def note_run(self, note: RunNote) -> None:
+        """Insert or replace a run's line."""
+        ...
+
+    async def load(self, name: str) -> Json | None:
+        """Return the remembered value, or None."""
+        ...
+
+    async def save(self, name: str, value: Json) -> None:
+        """Remember a value under a name."""
+        ...
+
+    async def enter(self, spend: Spend) -> None:
+        """Enter a paid effect that no task stands for into the ledger, before the call is made; each key once."""
+        ...
+
+
+class Database(Store, Records, Journal, Protocol):
+    """What ``store.sqlite`` and ``store.memory`` both are."""

@@ -1,0 +1,211 @@
+"""The port of the video platform: uploads and analyses, and its rate limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from pipeline.core.model import (
+    Json,
+    Trouble,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """What the platform takes, so that a video is refused before a byte moves. Bytes, seconds, pixels."""
+
+    direct_bytes: int = 200 * 1000 * 1000
+    multipart_bytes: int = 10 * 1000**3
+    url_bytes: int = 4 * 1000**3
+    min_seconds: float = 4.0
+    max_seconds: float = 7200.0
+    min_side: int = 360
+    max_width: int = 5184
+    max_height: int = 2160
+    max_aspect: float = 2.4
+
+
+@dataclass(frozen=True, slots=True)
+class NewUpload:
+    """What we want to put there. ``name`` is unique and deterministic: it is how a lost upload is found again."""
+
+    name: str
+    road: Literal["direct", "multipart", "url", "external"]  #: external: the platform fetches a YouTube address (v1.2)
+    mime: str = "video/mp4"
+    size: int = 0  #: bytes; 0 for a URL
+    path: Path | None = None
+    url: str = ""
+    metadata: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    since: float = 0.0  #: epoch seconds at which the intent was stored: nothing older can be ours
+    index_id: str = ""  #: where a dialect uploads into an index (v1.2)
+    title: str = ""  #: of an external video: all that can tell its task from another's
+    taken: frozenset[str] = frozenset()  #: media ids and upload names that belong to other videos of ours
+
+
+@dataclass(frozen=True, slots=True)
+class UploadSession:
+    """An open multipart upload: everything needed to go on after a crash."""
+
+    upload_id: str
+    asset_id: str
+    chunk_size: int
+    total_chunks: int
+    expires_at: float  #: epoch seconds
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MediaStatus:
+    """How far an uploaded video is. ``state`` is ours: ``unknown`` words of the provider are ``working``."""
+
+    state: Literal["working", "ready", "failed", "gone"]
+    word: str = ""  #: the provider's own word; empty where nobody was asked yet
+    message: str = ""
+    look_again: float = 10.0  #: seconds
+    trouble: Trouble | None = None  #: of a failed one, where the platform gives a reason with a class of ours
+    later: float | None = None  #: seconds after which a failed one can be handed over again; None: never by itself
+    #: duration, size, width, height as the provider sees them; ``video_id`` where analysis needs another id than upload
+    facts: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One analysis request, in neutral words: what every dialect can turn into its own calls."""
+
+    key: str  #: ``custom_id`` and ``Idempotency-Key``: at most 64 of [A-Za-z0-9_-]
+    media_id: str
+    prompt: str
+    schema: Mapping[str, Json] | None  #: None asks for free text
+    max_tokens: int
+    temperature: float
+    model: str
+    legacy: Mapping[str, Json] | None = None  #: ``path`` and ``body`` for a dialect without schemas (v1.2)
+    since: float = 0.0  #: epoch seconds at which the intent was stored
+    minutes: float = 0.0  #: length of the video, for the limits that count minutes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A finished analysis, exactly as received in ``raw``."""
+
+    text: str  #: the answer text; JSON text where a schema was asked for
+    finish_reason: str  #: ``stop`` is success; ``length`` is not
+    raw: Json
+    usage: Mapping[str, int] = field(default_factory=dict)
+    warning: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisStatus:
+    """How far an analysis is; ``answer`` is there once ``state`` is ``ready``."""
+
+    state: Literal["working", "ready", "failed", "canceled", "gone"]
+    word: str = ""  #: as above
+    message: str = ""
+    code: str = ""
+    look_again: float = 10.0
+    answer: Answer | None = None
+
+
+class VideoApi(Protocol):
+    """The platform, in our verbs. Errors are ours only (``pipeline.core.errors``).
+
+    Calls that create or bill something come in pairs: ``find_…`` asks for what the paired call may have left behind.
+    """
+
+    @property
+    def identity(self) -> str:
+        """Name and dialect for result fingerprints, e.g. ``twelvelabs/v1.3`` or ``local/v1.3``."""
+        ...
+
+    @property
+    def features(self) -> frozenset[str]:
+        """What the dialect can do: ``fuse`` (many jobs in one request), ``multipart``, ``index_first`` (uploads go into
+        an index), ``external`` (fetches YouTube addresses itself) …
+        """
+        ...
+
+    @property
+    def ceilings(self) -> Ceilings:
+        """What the platform takes."""
+        ...
+
+    @property
+    def grace(self) -> float:
+        """Seconds to wait after a lost answer before asking, so that what was accepted can be seen."""
+        ...
+
+    async def create_asset(self, upload: NewUpload, still_ours: Callable[[], None]) -> str:
+        """Upload directly or by URL and return the asset id. Not repeatable: see :meth:`find_asset`.
+
+        ``still_ours`` is called right before the request is sent and raises LostLease.
+        """
+        ...
+
+    async def find_asset(self, upload: NewUpload) -> str | None:
+        """Return the id of an asset that carries exactly this unique name, or None.
+
+        Raises:
+            Ambiguous: the dialect cannot tell: several could be ours, or nothing can be asked.
+        """
+        ...
+
+    async def open_session(self, upload: NewUpload, still_ours: Callable[[], None]) -> UploadSession:
+        """Open a multipart session. An unused one costs nothing and expires within a day."""
+        ...
+
+    async def send_chunks(self, session: UploadSession, path: Path, progress: Callable[[int], None]) -> None:
+        """Send what the server's chunk state says is missing, as byte ranges of the file, in parallel; repeatable.
+
+        Raises:
+            Permanent: code ``session_expired`` when the session cannot be used any more (open another one).
+            InputError: code ``file_changed`` when the file's size no longer fits the session.
+        """
+        ...
+
+    async def media(self, media_id: str) -> MediaStatus:
+        """Return how far an upload is; thousands of askers share a few list calls."""
+        ...
+
+    async def submit_analysis(self, question: Question, still_ours: Callable[[], None]) -> str | Answer:
+        """Ask. Return the provider's task id, or the answer where the dialect answers at once. Paid."""
+        ...
+
+    async def find_analysis(self, question: Question) -> str | None:
+        """Return the provider's task id of this very question, or None.
+
+        Raises:
+            Ambiguous: where the dialect has no way to ask.
+        """
+        ...
+
+    async def analysis(self, question: Question, task_id: str) -> AnalysisStatus:
+        """Return how far an analysis is; shares list calls like :meth:`media`."""
+        ...
+
+    async def check(self) -> Mapping[str, Json]:
+        """Make one cheap read-only call; return facts for ``doctor``. Raises what is wrong."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close connections. Idempotent."""
+        ...
+
+
+class Limiter(Protocol):
+    """Shared politeness: requests, minutes of video and tokens per minute, hour and day, per endpoint group."""
+
+    async def admit(self, group: str, *, minutes: float = 0.0, tokens: float = 0.0) -> None:
+        """Take room in every bucket of the group, sleeping at most a second for it.
+
+        Raises:
+            Throttled: when the wait would be longer; ``after`` says how long.
+        """
+        ...
+
+    def learn(self, group: str, *, wait: float | None = None, headers: Mapping[str, str] | None = None) -> None:
+        """Take over what the other side said: a wait after a 429, or the counters of its headers."""
+        ...

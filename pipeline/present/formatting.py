@@ -1,0 +1,122 @@
+"""Words and amounts for people. Titles and foreign messages can hold anything: they are cleaned here, and only here."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from typing import Final
+
+from rich.cells import cell_len, set_cell_size
+
+from pipeline.core.clock import iso
+
+#: Escape sequences as terminals read them: CSI (colours, cursor), OSC and its kin (title, links, clipboard), two-byte ones.
+_ESCAPES: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?")
+
+_SPACES: Final = re.compile(r"\s+")
+#: Joiners belong to letters and pictures of several scripts; every other format character (bidi overrides among them)
+#: can make a line read as what it is not.
+_KEPT: Final = frozenset("\u200c\u200d")
+
+_DROPPED: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+
+#: Our own typography, one cell for one cell, for streams that are not Unicode.
+ASCII: Final = str.maketrans({"→": ">", "·": "-", "…": "~", "─": "-", "━": "=", "╸": "-", "╺": "-", "×": "x", "≈": "~"})
+
+
+def clean(value: object) -> str:
+    """Return ``value`` as one line that a terminal shows and does not obey.
+
+    >>> clean("a\\x1b[31mred\\nline\\u202e")
+    'ared line'
+    """
+    text = _SPACES.sub(" ", _ESCAPES.sub("", str(value))).strip()
+    if text.isascii() and text.isprintable():
+        return text
+    kept = "".join(char for char in text if char in _KEPT or unicodedata.category(char) not in _DROPPED)
+    return _SPACES.sub(" ", kept).strip()  # what was dropped may have stood between two blanks
+
+
+def fit(value: object, width: int) -> str:
+    """Return the cleaned value in at most ``width`` terminal cells; what is cut off leaves an ellipsis.
+
+    >>> fit("日本語", 5)
+    '日本…'
+    """
+    text = clean(value)
+    if cell_len(text) <= width:
+        return text
+    return set_cell_size(text, max(0, width - 1)).rstrip() + "…" if width > 0 else ""
+
+
+def money(usd: float) -> str:
+    """Return an amount: cents from ten cents up, two significant digits below.
+
+    >>> money(1234.5), money(0.1), money(0.0292), money(0)
+    ('$1,234.50', '$0.10', '$0.029', '$0.00')
+    """
+    small = float(f"{usd:.2g}")
+    if small == 0 or abs(small) >= 0.1:
+        return f"${usd:,.2f}"
+    return f"${small:.{1 - math.floor(math.log10(abs(small)))}f}" if abs(small) >= 0.0001 else "<$0.0001"
+
+
+def minutes(value: float) -> str:
+    """Return minutes of video.
+
+    >>> minutes(42.06), minutes(1234.5)
+    ('42.1 min', '1,234 min')
+    """
+    return f"{value:.1f} min" if value < 100 else f"{value:,.0f} min"
+
+
+def span(seconds: float) -> str:
+    """Return a duration in its two largest units.
+
+    >>> span(0.4), span(200), span(7320), span(200_000)
+    ('0.4 s', '3 min 20 s', '2 h 02 min', '2 d 7 h')
+    """
+    if seconds < 10:
+        return f"{max(0.0, seconds):.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole // 60 % 60:02} min"
+    return f"{whole // 86_400} d {whole // 3600 % 24} h"
+
+
+def size(count: int) -> str:
+    """Return bytes in decimal units.
+
+    >>> size(999), size(1_400_000_000)
+    ('999 B', '1.4 GB')
+    """
+    amount, unit = float(count), "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if amount < 999.5 or unit == "TB":
+            break
+        amount /= 1000
+    return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.3g} {unit}"
+
+
+def when(epoch: float, now: float) -> str:
+    """Return a time as RFC 3339, with its distance from ``now``.
+
+    >>> when(7200, 0), when(0, 90)
+    ('1970-01-01T02:00:00Z (in 2 h 00 min)', '1970-01-01T00:00:00Z (1 min 30 s ago)')
+    """
+    away = epoch - now
+    return f"{iso(epoch)} ({f'in {span(away)}' if away >= 0 else f'{span(-away)} ago'})"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun.
+
+    >>> count(1, "item"), count(1200, "item"), count(2, "analysis", "analyses")
+    ('1 item', '1,200 items', '2 analyses')
+    """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

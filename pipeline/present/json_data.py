@@ -1,0 +1,70 @@
+"""Values as JSON data for ``--json``: times as RFC 3339, paths as strings, field names as they are in ``views``."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.core.clock import iso
+from pipeline.core.model import Json
+
+#: Fields that hold epoch seconds; zero means "not known" or "at once" there and is shown as null.
+TIMES: Final = frozenset(
+    {"started", "ended", "at", "until", "created", "updated", "due", "wake_at", "stage_since", "resume_at"}
+)
+
+#: Fields whose rows are tuples, by the names that their columns get: nobody should have to count positions in JSON.
+_ROWS: Final = {
+    "attention": ("state", "item", "trouble"), "troubles": ("item", "trouble"), "refused": ("holding", "trouble"),
+}  # fmt: skip
+#: What a terminal might obey, or an encoder refuse: it can only stand inside strings, where JSON has an escape for it.
+_UNSAFE: Final = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+
+def jsonable(value: object) -> Json:
+    """Return ``value`` made of what JSON has.
+
+    Dataclass fields named in :data:`TIMES` become RFC 3339 strings; numbers that JSON does not have become null.
+
+    Raises:
+        TypeError: a type that no view holds.
+    """
+    if isinstance(value, Enum):
+        return jsonable(value.value)
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Path):
+        return str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _field(field.name, getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(entry) for key, entry in value.items()}
+    if isinstance(value, Set):
+        return sorted(map(jsonable, value), key=str)
+    if isinstance(value, Sequence):
+        return [jsonable(entry) for entry in value]
+    raise TypeError(f"no JSON for {type(value).__name__}")
+
+
+def _field(name: str, value: object) -> Json:
+    if name in TIMES and isinstance(value, int | float):
+        return iso(value) if value > 0 and math.isfinite(value) else None
+    if name == "runs" and isinstance(value, Sequence):  # run history: plain mappings whose own fields are times
+        return [{key: _field(key, entry) for key, entry in run.items()} for run in value]
+    if name in _ROWS and isinstance(value, Sequence):
+        return [dict(zip(_ROWS[name], map(jsonable, row), strict=True)) for row in value]
+    return jsonable(value)
+
+
+def dumps(value: Any, *, ascii_only: bool = False) -> str:
+    """Return the indented JSON text of :func:`jsonable`, safe on a terminal and in UTF-8, without a final newline."""
+    text = json.dumps(jsonable(value), ensure_ascii=ascii_only, allow_nan=False, indent=2)
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)

@@ -1,0 +1,46 @@
+"""Short texts that are not tables: what a command says when it has nothing to lay out in columns. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.config.settings import Settings
+from pipeline.present.formatting import clean, count, money
+
+
+def settings(value: Settings) -> list[tuple[str, str]]:
+    """Return what is in force, by name: what people ask about first. The key is only said to be there or not."""
+    run, limit = value.run, value.budget.max_usd_per_run
+    return [
+        ("file", str(value.origin) if value.origin is not None else "none: defaults, environment and flags"),
+        ("state", str(run.state)),
+        ("output", str(run.output)),
+        ("manifests", ", ".join(run.manifests) or "none named"),
+        ("platform", f"{value.provider_kind} ({value.provider.api}, {value.provider.model})"),
+        ("api key", "set" if value.api_key is not None else "not set"),
+        ("jobs", ", ".join(value.jobs.enabled) or "none"),
+        ("budget", f"{money(limit)} per run" if limit is not None else "no limit per run"),
+        ("", "the configuration is usable"),
+    ]
+
+
+def serving(base_url: str, token: str) -> str:
+    """Return shell lines that make another terminal's ``reelmill`` talk to this platform. No token: it is known there."""
+    key = f"export TWELVELABS_API_KEY={shlex.quote(token)}"
+    return "\n".join(
+        [
+            "export REELMILL_PROVIDER__KIND=twelvelabs",
+            f"export REELMILL_PROVIDER__BASE_URL={shlex.quote(base_url)}",
+            key if token else "# and TWELVELABS_API_KEY as it was set here",
+        ]
+    )
+
+
+def demo_results(videos: Sequence[Path], output: Path) -> str:
+    """Return where to look after the demo."""
+    made = f"\nmade {count(len(videos), 'video')}"
+    where = f" in {clean(videos[0].parent)}" if videos else ""
+    own = "now your own: reelmill run FILE..."
+    return f"{made}{where}\nlook into {clean(output)}: summary.md, chapters.vtt, highlights.json for each\n{own}"

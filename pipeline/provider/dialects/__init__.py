@@ -1,0 +1,1 @@
+"""The two API versions as pure functions: request values out, response values in."""

@@ -1,0 +1,83 @@
+"""Error answers of the platform, classified."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pipeline.core.errors import Ambiguous, NeedsOperator, Permanent, ReelmillError, Throttled, Transient
+from pipeline.provider.dialects.error_codes import BY_STATUS, KEY_REFUSED, NOT_ALLOWED, REFUSED, Meaning
+from pipeline.provider.dialects.json_reading import ErrorBody, clip, error_body
+from pipeline.provider.dialects.protocol import Request, Response
+from pipeline.provider.dialects.retry_after import _retry_after, wait_of
+
+
+def not_in_this_api(what: str, api: str, instead: str = "") -> Permanent:
+    """Return the error for what a dialect has no call for."""
+    return Permanent(f"API {api} has no call for {what}", code="not_in_this_api", remedy=instead)
+
+
+def lost(
+    request: Request, message: str, *, code: str = "", after: float | None = None, detail: str = ""
+) -> ReelmillError:
+    """Return what an unknown end means: a safe request is simply tried again, any other may have been accepted."""
+    if request.safe:
+        return Transient(message, code=code, after=after, detail=detail)
+    return Ambiguous(f"{message}; it may have been accepted", detail=detail)
+
+
+def classify(response: Response, request: Request, meanings: Mapping[str, Meaning], *, wait: float) -> ReelmillError:
+    """Return our error for any response that is not 2xx: by status first, refined by code."""
+    body, status = error_body(response), response.status
+    meaning = meanings.get(body.code)
+    detail = clip(f"HTTP {status} {body.code} {body.message}".strip())
+    refused = 400 <= status < 500
+    if status == 429 or (refused and meaning is not None and meaning.kind == "throttle"):
+        named = wait_of(response, body)
+        return Throttled(
+            "the platform's rate limit is reached",
+            after=wait if named is None else named,
+            group=request.group,
+            detail=detail,
+        )
+    if status in (401, 403):
+        default = KEY_REFUSED if status == 401 else NOT_ALLOWED
+        return _operator(meaning if meaning is not None and meaning.kind == "operator" else default, detail)
+    if 300 <= status < 400:
+        moved = Meaning(
+            "operator", "redirected", "the platform's address redirects elsewhere", "check [provider] base_url"
+        )
+        return _operator(moved, detail)
+    if refused:
+        return _refusal(response, request, body, meaning, detail)
+    return lost(
+        request,
+        f"the platform answered with status {status}",
+        code="provider_down",
+        after=_retry_after(response),
+        detail=detail,
+    )
+
+
+def _operator(meaning: Meaning, detail: str) -> NeedsOperator:
+    return NeedsOperator(meaning.message, code=meaning.code, remedy=meaning.remedy, detail=detail)
+
+
+def _refusal(
+    response: Response, request: Request, body: ErrorBody, meaning: Meaning | None, detail: str
+) -> ReelmillError:
+    if meaning is not None and meaning.kind == "operator":
+        return _operator(meaning, detail)
+    if response.status == 425:
+        return Transient("the platform wants the request later", untouched=True, code="too_early", detail=detail)
+    if response.status == 408 or (meaning is not None and meaning.kind == "later"):
+        words = meaning.message if meaning is not None else "the platform waited too long for the request"
+        return lost(request, words, code=meaning.code if meaning is not None else "provider_gave_up", detail=detail)
+    if response.status == 404 and (body.foreign or (body.message and not body.code)):
+        # A proxy, a gateway without its platform, or a wrong address: they speak without a code. Were this read as
+        # "unknown id", an outage would make us upload and pay again.
+        return Transient(
+            "something other than the platform answered", untouched=True, code="not_the_api", detail=detail,
+            remedy="check [provider] base_url and the proxy",
+        )  # fmt: skip
+    meaning = meaning or BY_STATUS.get(response.status, REFUSED)
+    return Permanent(meaning.message, code=meaning.code, remedy=meaning.remedy, detail=detail)

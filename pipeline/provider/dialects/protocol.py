@@ -1,0 +1,317 @@
+"""What an API version has to know, without I/O: request values out, response values in.
+
+A dialect never sends anything. For each verb of the port it builds a :class:`Request` and reads the :class:`Response`
+that came back; the transport, the client, the uploader and the board know no endpoint, no field and no status word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
+
+from pipeline.core.errors import ReelmillError
+from pipeline.core.model import Json
+from pipeline.ports.video_api import AnalysisStatus, Answer, Ceilings, MediaStatus, NewUpload, Question, UploadSession
+
+T = TypeVar("T")
+
+#: fuse: many jobs in one request. index_first: uploads go into an index. external: fetches YouTube addresses itself.
+Feature = Literal["assets", "multipart", "url", "schema", "fuse", "index_first", "external"]
+
+
+class UnreadableAnswer(ValueError):
+    """An answer with a good status that is not what the API promises: cut off, not JSON, or without a needed field."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """A whole file as a part of a form. ``size`` in bytes, as it was when the intent was stored; 0 = any."""
+
+    path: Path
+    name: str
+    mime: str
+    size: int = 0
+    field: str = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """A text as a file of a form."""
+
+    field: str
+    name: str
+    mime: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileRange:
+    """Bytes ``offset`` to ``offset + length`` of a file, as the whole body."""
+
+    path: Path
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request as a value. At most one of ``json``, ``form`` (with ``files``) and ``range`` is its body."""
+
+    method: str
+    path: str  #: below the base address, ids already quoted; empty for a presigned address
+    group: str = "read"  #: whose limits it counts against; empty: nobody's
+    params: Sequence[tuple[str, str]] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    json: Json | None = None
+    form: Sequence[tuple[str, str]] | None = None
+    files: Sequence[FilePart | TextPart] = ()
+    range: FileRange | None = None
+    safe: bool = False  #: repeating it changes and costs nothing
+    url: str = ""  #: a presigned address: gets no key, and its query is a secret
+    timeout: float | None = None  #: seconds without a byte in or out; None = as configured
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One HTTP response, read completely. Header names are lower case; ``at`` is when it came, epoch seconds."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One page of a list."""
+
+    entries: Sequence[T]
+    last: bool  #: there is no page after this one
+    total: int | None = None  #: entries on all pages, where the list says so
+
+
+@dataclass(frozen=True, slots=True)
+class FoundObject:
+    """Something that may be what a lost answer left behind."""
+
+    id: str
+    label: str  #: unique name of an upload, or key of a question
+    created: float | None  #: epoch seconds by the other side's clock
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where one chunk goes. Good for one upload until ``expires_at``, epoch seconds."""
+
+    index: int  #: from 1
+    url: str
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the storage said about a chunk that arrived."""
+
+    index: int
+    etag: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkState:
+    """How far a multipart session is: one page of its chunk list."""
+
+    state: Literal["active", "completed", "dead"]
+    word: str
+    done: frozenset[int]
+    last: bool
+
+
+class Sessions(Protocol):
+    """Multipart uploads, where a dialect has them."""
+
+    def open_session(self, upload: NewUpload) -> Request:
+        """Open a multipart upload."""
+        ...
+
+    def read_session(self, response: Response) -> UploadSession:
+        """Return the open session."""
+        ...
+
+    def chunk_state(self, session: UploadSession, page: int) -> Request:
+        """Ask which chunks have arrived."""
+        ...
+
+    def read_chunk_state(self, response: Response) -> ChunkState:
+        """Return one page of the chunk list."""
+        ...
+
+    def more_addresses(self, session: UploadSession, start: int, count: int) -> Request:
+        """Ask for presigned addresses of ``count`` chunks from ``start`` on."""
+        ...
+
+    def read_addresses(self, response: Response) -> Sequence[Address]:
+        """Return presigned addresses."""
+        ...
+
+    def put_chunk(self, session: UploadSession, address: Address, body: FileRange) -> Request:
+        """Send one chunk to the storage."""
+        ...
+
+    def report_chunks(self, session: UploadSession, proofs: Sequence[Proof]) -> Request:
+        """Tell which chunks arrived; repeatable."""
+        ...
+
+    def read_report(self, response: Response) -> int:
+        """Return how many chunks the platform counts as arrived."""
+        ...
+
+
+@runtime_checkable
+class MediaByIds(Protocol):
+    """A list of uploads that can be asked for given ids."""
+
+    def media_many(self, ids: Sequence[str]) -> Request:
+        """Ask about up to a page of uploads at once."""
+        ...
+
+    def read_media_many(self, response: Response) -> Mapping[str, MediaStatus]:
+        """Return what the page says, by id."""
+        ...
+
+
+@runtime_checkable
+class MediaByAge(Protocol):
+    """A list of uploads, newest first, that cannot be asked for given ones."""
+
+    def media_page(self, page: int) -> Request:
+        """List uploads, newest first."""
+        ...
+
+    def read_media_page(self, response: Response) -> Page[tuple[str, MediaStatus]]:
+        """Return (id, status) pairs."""
+        ...
+
+
+class Analyses(Protocol):
+    """Analyses as tasks that can be found and watched, where a dialect has them."""
+
+    waiting_words: Sequence[str]  #: status words of an analysis that is not finished
+
+    def find_analyses(self, question: Question, page: int) -> Request:
+        """List what may be this question."""
+        ...
+
+    def read_analyses(self, response: Response) -> Page[FoundObject]:
+        """Return analyses by their key."""
+        ...
+
+    def analyses_waiting(self, word: str, page: int) -> Request:
+        """List unfinished analyses by status word."""
+        ...
+
+    def read_analyses_waiting(self, response: Response) -> Page[tuple[str, AnalysisStatus]]:
+        """Return (id, status) pairs."""
+        ...
+
+    def analysis_one(self, task_id: str) -> Request:
+        """Ask about one analysis."""
+        ...
+
+    def read_analysis_one(self, response: Response) -> AnalysisStatus:
+        """Return how far it is, with the answer once it is ready."""
+        ...
+
+
+class Dialect(Protocol):
+    """One version of the API. Readers raise Unreadable; only ``read_error`` makes one of our errors."""
+
+    name: str  #: e.g. ``v1.3``
+    base: str  #: the vendor's address of this version
+    version_path: str  #: appended to a base address that has no path
+    features: frozenset[Feature]
+    ceilings: Ceilings
+    page_size: int
+    known_words: frozenset[str]  #: all status words we know; others are treated as working
+
+    @property
+    def sessions(self) -> Sessions | None:
+        """Multipart uploads."""
+        ...
+
+    @property
+    def analyses(self) -> Analyses | None:
+        """Analyses as tasks; None: answers come at once."""
+        ...
+
+    @property
+    def media_list(self) -> MediaByIds | MediaByAge:
+        """How many uploads are seen at once."""
+        ...
+
+    def read_error(self, response: Response, request: Request, *, wait: float) -> ReelmillError:
+        """Return the error for a response that is not 2xx; ``wait`` serves where a 429 names no time, seconds."""
+        ...
+
+    # ------------------------------------------------------------------------------------------------------- uploads
+    def create_asset(self, upload: NewUpload) -> Request:
+        """Upload directly or by address."""
+        ...
+
+    def read_created(self, response: Response) -> str:
+        """Return the asset id."""
+        ...
+
+    def find_assets(self, upload: NewUpload, page: int) -> Request:
+        """List what may carry this name."""
+        ...
+
+    def read_assets(self, response: Response) -> Page[FoundObject]:
+        """Return assets by name."""
+        ...
+
+    def pick_asset(self, found: Sequence[FoundObject], upload: NewUpload, since: float) -> str | None:
+        """Return the id of the upload among those found, or None. ``since`` is the intent's time by their clock.
+
+        Raises:
+            Ambiguous: it cannot be told.
+            NotYet: it cannot be told yet.
+        """
+        ...
+
+    def media_one(self, media_id: str) -> Request:
+        """Ask about one upload."""
+        ...
+
+    def read_media_one(self, response: Response) -> MediaStatus:
+        """Return how far it is."""
+        ...
+
+    def advice(self, status: MediaStatus) -> float:
+        """Return the seconds that the platform itself advises to wait before looking again; 0 if it does not say."""
+        ...
+
+    def delete_media(self, media_id: str) -> Request:
+        """Delete an upload that is final."""
+        ...
+
+    # ------------------------------------------------------------------------------------------------------ analyses
+    def submit_analysis(self, question: Question) -> Request:
+        """Ask a question about an upload."""
+        ...
+
+    def read_submitted(self, response: Response) -> str | Answer:
+        """Return the task's id, or the answer itself."""
+        ...
+
+    # --------------------------------------------------------------------------------------------------------- check
+    def check(self) -> Request:
+        """Make the cheapest call that needs the key."""
+        ...
+
+    def read_check(self, response: Response) -> Mapping[str, Json]:
+        """Return facts for a person."""
+        ...

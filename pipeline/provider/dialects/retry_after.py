@@ -1,0 +1,98 @@
+"""How long an answer asks the client to wait, in every form that platforms use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from math import isfinite
+
+from pipeline.provider.dialects.json_reading import ErrorBody, epoch, error_body, http_date
+from pipeline.provider.dialects.protocol import Response
+
+_LONGEST = 7 * 86_400.0  #: seconds; no sane limit asks for more
+
+_SHORTEST = 0.05
+
+
+_UNITS = {
+    "ms": 0.001,
+    "mil": 0.001,
+    "s": 1.0,
+    "sec": 1.0,
+    "m": 60.0,
+    "min": 60.0,
+    "h": 3600.0,
+    "hou": 3600.0,
+    "d": 86_400.0,
+}
+
+_UNITS["day"] = 86_400.0
+
+_SPAN = r"(\d+(?:\.\d+)?)[\s-]*(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?)\b"
+
+_ASKED = re.compile(
+    rf"\b(?:in|after|for|wait|again)\s+(?:about\s+|approximately\s+|another\s+|at least\s+)?{_SPAN}", re.I
+)
+
+_BARE = re.compile(rf"(?<!per )(?<![\d./]){_SPAN}", re.I)
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?")
+
+
+def wait_of(response: Response, body: ErrorBody | None = None) -> float | None:
+    """Return the seconds a 429 asks us to wait, from the first place that names them; None if none does."""
+    body = error_body(response) if body is None else body
+    candidates: Sequence[Callable[[], float | None]] = (
+        lambda: _scaled(response.headers.get("retry-after-ms"), 0.001),
+        lambda: _retry_after(response),
+        lambda: _number(body.details.get("retryAfter", body.details.get("retry_after"))),
+        lambda: _in_words(body.message, response.at),
+        lambda: _reset(response),
+    )
+    for candidate in candidates:
+        seconds = candidate()
+        if seconds is not None and isfinite(seconds):
+            return min(max(seconds, _SHORTEST), _LONGEST)
+    return None
+
+
+def _number(value: object) -> float | None:
+    try:
+        number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+    except (ValueError, OverflowError):
+        return None
+    return number if number is not None and isfinite(number) and number >= 0 else None
+
+
+def _scaled(value: object, unit: float) -> float | None:
+    number = _number(value)
+    return None if number is None else number * unit
+
+
+def _retry_after(response: Response) -> float | None:
+    value = response.headers.get("retry-after", "")
+    seconds = _number(value)
+    if seconds is not None:
+        return min(seconds, _LONGEST)
+    moment = http_date(value)
+    if moment is None:
+        return None
+    here = http_date(response.headers.get("date", "")) or response.at  # their clock against their clock
+    return min(max(0.0, moment - here), _LONGEST)
+
+
+def _in_words(message: str, at: float) -> float | None:
+    asked, moment = _ASKED.search(message), _MOMENT.search(message)
+    then = epoch(moment.group()) if asked is None and moment is not None else None
+    if then is not None:  # goes before a bare span, which may be of the limit itself
+        return max(0.0, then - at)
+    found = asked or _BARE.search(message)
+    if found is None:
+        return None
+    unit = found.group(2).lower()
+    return float(found.group(1)) * (_UNITS.get(unit) or _UNITS.get(unit[:3]) or _UNITS[unit[:1]])
+
+
+def _reset(response: Response) -> float | None:
+    reset = _number(response.headers.get("x-ratelimit-reset"))
+    return reset - response.at if reset is not None and reset > response.at else None

@@ -1,0 +1,1 @@
+"""API v1.2, the notebook's. Frozen."""

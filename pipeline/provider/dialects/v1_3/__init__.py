@@ -1,0 +1,1 @@
+"""API v1.3, the live one."""

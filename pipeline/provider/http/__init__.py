@@ -1,0 +1,1 @@
+"""HTTP to the platform: transport, bodies, retries of safe calls, rate limits."""

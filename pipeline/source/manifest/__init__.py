@@ -1,0 +1,1 @@
+"""Manifests: text, CSV and JSONL into lines, lines into items."""

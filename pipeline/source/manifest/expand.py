@@ -1,0 +1,213 @@
+"""Lines into items: folders and globs become their files, addresses their normal form. Streaming, in a stable order."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import translate
+from pathlib import Path
+
+from pipeline.config.settings import SourcesSection
+from pipeline.core.model import Trouble
+from pipeline.ports.source import Item, ManifestLine
+from pipeline.source.identity import Refusal, SourceIdentity, canonical, is_address, shown, youtube
+from pipeline.source.manifest.reader import FORMS
+from pipeline.views import BadLine
+
+_MAGIC = re.compile(r"[*?\[]")
+
+_DEEPEST = 100  #: folders inside folders
+
+
+def expand(
+    line: ManifestLine, sources: SourcesSection | None = None, ours: Sequence[Path] = ()
+) -> Iterator[Item | BadLine]:
+    """Yield the videos that a line names, or why it names none. Nothing is raised and no file's content is read.
+
+    Folders are walked to their ends: sorted, without hidden files, without links that lead in a circle, without the
+    folders in ``ours`` (our results and state) that are met on the way, and only with the endings that ``sources`` lists.
+    A folder that is named itself is looked into even if it is one of them; a file that is named itself may have any
+    ending.
+    """
+    yield from _Expansion(line, sources or SourcesSection(), frozenset(os.path.realpath(path) for path in ours)).items()
+
+
+@dataclass(frozen=True, slots=True)
+class _Expansion:
+    line: ManifestLine
+    sources: SourcesSection
+    ours: frozenset[str]
+    linked: set[str] = field(default_factory=set)  #: real paths of the folders that were entered through a link
+
+    def items(self) -> Iterator[Item | BadLine]:
+        source = self.line.source
+        if "\0" in source:
+            yield self._bad("bad_path", "The path holds a NUL character.", "check the manifest")
+        elif is_address(source):
+            yield self._address(canonical(source, private=self.sources.allow_private_urls))
+        else:
+            yield from self._path(
+                os.path.abspath(source) if ".." not in Path(source).parts else os.path.realpath(source)
+            )
+
+    # -------------------------------------------------------------------------------------------------- addresses
+
+    def _address(self, meaning: SourceIdentity | Refusal) -> Item | BadLine:
+        if isinstance(meaning, Refusal):
+            return BadLine(self.line.place, shown(self.line.source), meaning.trouble)
+        if meaning.kind == "url":
+            return Item(meaning.key, "url", meaning.address, self.line)
+        if meaning.kind == "youtube_list":
+            return self._list(meaning)
+        return Item(meaning.key, "youtube", meaning.address, self.line)
+
+    def _list(self, meaning: SourceIdentity) -> Item | BadLine:
+        if self.line.id or self.line.title:
+            return self._bad(
+                "one_name_many_videos", "An id or a title belongs to one video.", "name the videos one by one"
+            )
+        return Item(meaning.key, "youtube_list", meaning.address, self.line)
+
+    # ------------------------------------------------------------------------------------------------------ paths
+
+    def _path(self, path: str) -> Iterator[Item | BadLine]:
+        try:
+            mode = os.stat(path).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            yield from self._absent(path)
+        except (OSError, ValueError) as error:
+            yield self._unreadable(path, error)
+        else:
+            if stat.S_ISDIR(mode):
+                yield from self._many(path, self._walk(path, []), "folder_empty", "The folder holds no videos.")
+            elif Path(path).suffix.lower() in FORMS:
+                message = "A manifest cannot name another manifest."
+                yield self._bad("nested_manifest", message, "give it as an argument, or in [run] manifests")
+            else:
+                yield self._file(path)
+
+    def _absent(self, path: str) -> Iterator[Item | BadLine]:
+        meaning = youtube(self.line.source)
+        if meaning is not None:
+            yield self._address(meaning)
+        elif _MAGIC.search(path):
+            yield from self._many(path, self._glob(path), "glob_empty", "No video matches the pattern.")
+        else:
+            name = Path(path).name
+            remedy = f"; a channel is named youtube.com/{name}" if name.startswith("@") else ""
+            where = f"check the path: {path} is where it was looked for"
+            yield self._bad("file_missing", "There is no such file or folder.", where + remedy)
+
+    def _many(self, path: str, found: Iterator[str | BadLine], code: str, message: str) -> Iterator[Item | BadLine]:
+        if self.line.id or self.line.title:
+            yield self._bad(
+                "one_name_many_videos", "An id or a title belongs to one video.", "name the videos one by one"
+            )
+            return
+        empty = True
+        for entry in found:
+            empty = False
+            yield self._file(entry) if isinstance(entry, str) else entry
+        if empty:
+            yield self._bad(code, message, f"videos end in: {', '.join(self.sources.extensions)}")
+
+    def _file(self, path: str) -> Item | BadLine:
+        try:
+            path.encode("utf-8")
+        except UnicodeEncodeError:
+            name = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            trouble = Trouble("name_not_utf8", "The file's name is not UTF-8.", "rename the file")
+            return BadLine(self.line.place, shown(name), trouble)
+        return Item(f"file:{Path(path).as_posix()}", "file", path, replace(self.line, source=path))
+
+    def _walk(self, folder: str, above: Sequence[str]) -> Iterator[str | BadLine]:
+        """Yield the videos in a folder, files first; ``above`` holds the real paths of the folders we are in."""
+        real = os.path.realpath(folder)
+        if real in above or (above and real in self.ours) or len(above) > _DEEPEST:
+            return
+        if os.path.islink(folder):
+            if real in self.linked:
+                return
+            self.linked.add(real)
+        entries = self._entries(folder)
+        if isinstance(entries, BadLine):
+            yield entries
+            return
+        for name, is_folder in entries:
+            if not is_folder and Path(name).suffix.lower().removeprefix(".") in self.sources.extensions:
+                yield os.path.join(folder, name)
+        for name, is_folder in entries:
+            if is_folder:
+                yield from self._walk(os.path.join(folder, name), [*above, real])
+
+    def _entries(self, folder: str, *, hidden: bool = False) -> list[tuple[str, bool]] | BadLine:
+        """Return the sorted (name, is a folder) of a folder's files and folders; links count as what they lead to."""
+        try:
+            with os.scandir(folder) as entries:
+                seen = [entry for entry in entries if hidden or not entry.name.startswith(".")]
+            return sorted((entry.name, entry.is_dir()) for entry in seen if entry.is_dir() or entry.is_file())
+        except OSError as error:
+            return self._unreadable(folder, error)
+
+    # ------------------------------------------------------------------------------------------------------ globs
+
+    def _glob(self, pattern: str) -> Iterator[str | BadLine]:
+        parts = list(Path(pattern).parts)
+        once = [part for before, part in zip(["", *parts], parts, strict=False) if part != "**" or before != "**"]
+        yield from self._match(once[0], once[1:], False)
+
+    def _match(self, base: str, parts: Sequence[str], deep: bool) -> Iterator[str | BadLine]:
+        """Yield what fits the parts below ``base``; ``deep`` once ``**`` has been passed: it visits the folders itself."""
+        inside = os.path.join(base, parts[0]) if parts else base
+        if not parts:
+            yield from self._matched(base, deep)
+        elif "[" in parts[0] and os.path.lexists(inside):  # "Season [1]" is a folder's name more often than a pattern
+            yield from self._match(inside, parts[1:], deep)
+        elif not _MAGIC.search(parts[0]):
+            if os.path.lexists(inside):
+                yield from self._match(inside, parts[1:], deep)
+        elif os.path.isdir(base):
+            entries = self._entries(base, hidden=parts[0].startswith("."))
+            yield from [entries] if isinstance(entries, BadLine) else self._fitting(base, parts, deep, entries)
+
+    def _fitting(
+        self, base: str, parts: Sequence[str], deep: bool, entries: Sequence[tuple[str, bool]]
+    ) -> Iterator[str | BadLine]:
+        part, rest = parts[0], parts[1:]
+        if part != "**":
+            fits = re.compile(translate(part)).match
+            for name, is_folder in entries:
+                if fits(name) and not (is_folder and self._is_ours(os.path.join(base, name))):
+                    yield from self._match(os.path.join(base, name), rest, deep)
+            return
+        yield from self._match(base, rest or ["*"], True)
+        for name, is_folder in entries:
+            inside = os.path.join(base, name)
+            # Like the shell, ** does not follow links: they can lead in a circle.
+            if is_folder and not os.path.islink(inside) and not self._is_ours(inside):
+                yield from self._match(inside, parts, True)
+
+    def _matched(self, path: str, deep: bool) -> Iterator[str | BadLine]:
+        named = re.fullmatch(r"\.\w+", Path(self.line.source).suffix)  # the pattern says which ending it means
+        if os.path.isdir(path):
+            yield from [] if deep else self._walk(path, [])
+        elif named or Path(path).suffix.lower().removeprefix(".") in self.sources.extensions:
+            yield path
+
+    def _is_ours(self, folder: str) -> bool:
+        return os.path.realpath(folder) in self.ours
+
+    # ----------------------------------------------------------------------------------------------------- refusals
+
+    def _bad(self, code: str, message: str, remedy: str) -> BadLine:
+        return BadLine(self.line.place, shown(self.line.source), Trouble(code, message, remedy))
+
+    def _unreadable(self, path: str, error: OSError | ValueError) -> BadLine:
+        code = "permission_denied" if isinstance(error, PermissionError) else "path_unreadable"
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        return BadLine(
+            self.line.place, shown(path), Trouble(code, f"It cannot be read: {reason}.", "check its permissions")
+        )

@@ -1,0 +1,95 @@
+"""Bytes into numbered lines of text, each bounded, whatever the bytes are. No line stops the ones after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from pipeline.core.model import Trouble
+
+#: The longest line that is read, in bytes; nobody writes a longer one on purpose.
+LONGEST = 64 * 1024
+#: How much of a file is looked at to tell text from anything else.
+HEAD = 8192
+
+_BOM = b"\xef\xbb\xbf"
+
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+_TEXT_CONTROLS = frozenset(b"\t\n\r\f\x1b")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One line as text, without its end. ``number`` counts from 1."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """One line that cannot be read; with ``last``, the rest of the file cannot either."""
+
+    number: int
+    trouble: Trouble
+    text: str = ""
+    last: bool = False
+
+
+def read(stream: BinaryIO) -> Iterator[Text | Bad]:
+    """Yield the lines of a UTF-8 stream, with LF or CRLF ends, in constant memory.
+
+    Raises:
+        OSError: the stream cannot be read (any more).
+    """
+    number = 0
+    peek = getattr(stream, "peek", None)  # buffered streams show more than a line, without reading it
+    head = peek(HEAD) if peek is not None else b""
+    while raw := stream.readline(LONGEST + 1):
+        number += 1
+        if number == 1:
+            if trouble := not_text(head or raw):
+                yield Bad(number, trouble, last=True)
+                return
+            raw = raw.removeprefix(_BOM)
+        if b"\0" in raw:
+            yield Bad(number, _binary(), last=True)
+            return
+        if len(raw) > LONGEST and not raw.endswith(b"\n"):
+            _skip(stream)
+            yield Bad(number, _too_long(), raw[:200].decode("utf-8", "replace"))
+            continue
+        try:
+            yield Text(number, raw.decode("utf-8").rstrip("\r\n"))
+        except UnicodeDecodeError:
+            yield Bad(number, _not_utf8(), raw[:200].decode("utf-8", "replace"))
+
+
+def not_text(head: bytes) -> Trouble | None:
+    """Return why these first bytes are no UTF-8 text, or None. Empty is text."""
+    if head.startswith(_UTF16):
+        return Trouble("manifest_utf16", "The manifest is written in UTF-16.", "save it as UTF-8")
+    head = head[:HEAD]
+    controls = sum(byte < 32 and byte not in _TEXT_CONTROLS for byte in head)
+    return _binary() if b"\0" in head or controls * 10 > len(head) else None
+
+
+def _skip(stream: BinaryIO) -> None:
+    """Read on to the end of the line, keeping nothing."""
+    while (raw := stream.readline(LONGEST)) and not raw.endswith(b"\n"):
+        pass
+
+
+def _binary() -> Trouble:
+    remedy = "give a text, CSV or JSONL file; a video is named by its own path"
+    return Trouble("manifest_binary", "The manifest is a binary file, not text.", remedy)
+
+
+def _too_long() -> Trouble:
+    return Trouble("line_too_long", f"The line is longer than {LONGEST} bytes.", "check the file's line ends")
+
+
+def _not_utf8() -> Trouble:
+    return Trouble("line_not_utf8", "The line is not UTF-8 text.", "save the manifest as UTF-8")

@@ -1,0 +1,228 @@
+"""Manifests and arguments into lines, one at a time: a million lines need no more memory than ten.
+
+What a line names is not looked at here (``expand`` does that), only what it says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO, Literal, TypeAlias
+
+from pipeline.config.settings import SourcesSection
+from pipeline.core.model import Json, Trouble
+from pipeline.ports.source import ManifestLine
+from pipeline.source.identity import is_address, shown, youtube
+from pipeline.source.manifest import fields, lines
+from pipeline.source.manifest.csv_rows import Feed
+from pipeline.views import BadLine
+
+Form: TypeAlias = Literal["text", "csv", "jsonl"]
+
+#: Endings that decide; a video is never read as a manifest by these.
+FORMS: Mapping[str, Form] = {
+    ".txt": "text", ".list": "text", ".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Sheet:
+    """One manifest being read: what its lines are called, and where its relative paths count from."""
+
+    name: str
+    base: Path
+    known_job: Callable[[str], bool]
+
+    def bad(self, number: int, trouble: Trouble, source: str = "") -> BadLine:
+        return BadLine(f"{self.name}:{number}", shown(source), trouble)
+
+    def line(self, number: int, values: Mapping[str, Json], source: str) -> ManifestLine | BadLine:
+        try:
+            line = fields.line(values, f"{self.name}:{number}", self.known_job)
+            return _anchored(line, self.base)
+        except fields.Wrong as wrong:
+            return self.bad(number, wrong.trouble, source)
+
+
+def read_lines(
+    sources: Sequence[str],
+    *,
+    stdin: BinaryIO,
+    cwd: Path,
+    known_job: Callable[[str], bool],
+    extensions: Collection[str] = SourcesSection().extensions,
+) -> Iterator[ManifestLine | BadLine]:
+    """Yield what the arguments ask for, in order, streaming.
+
+    Each source is an address, a video file, a folder, a glob, a manifest, or ``-`` for a manifest on ``stdin``. A file is
+    a manifest by its ending, or, with neither a manifest's nor a video's ending, by what is in it. Whatever is wrong
+    comes out as a BadLine in its place; nothing is raised. Paths come out absolute: those of a manifest count from its
+    folder, those of arguments and ``stdin`` from ``cwd``.
+    """
+    for number, source in enumerate(sources, 1):
+        place = f"argument {number}"
+        if source.strip() == "-":
+            yield from _sheet(stdin, _Sheet("stdin", cwd, known_job), None)
+        elif not source.strip() or "\0" in source:
+            yield BadLine(
+                place, shown(source), Trouble("source_empty", "The argument is empty.", "give a path or an address")
+            )
+        else:
+            yield from _argument(source, place, cwd, known_job, extensions)
+
+
+def _argument(
+    source: str, place: str, cwd: Path, known_job: Callable[[str], bool], extensions: Collection[str]
+) -> Iterator[ManifestLine | BadLine]:
+    path = cwd / os.path.expanduser(source)
+    line = _anchored(ManifestLine(source=source, place=place), cwd)
+    suffix = path.suffix.lower()
+    if is_address(source) or suffix.removeprefix(".") in extensions:
+        yield line
+        return
+    try:
+        kind = path.stat().st_mode
+    except (OSError, ValueError):
+        yield line  # a glob, a video id, or missing: expand finds out and says it well
+        return
+    if stat.S_ISDIR(kind):
+        yield line
+        return
+    try:
+        with path.open("rb") as stream:
+            if suffix not in FORMS and is_video(stream.peek(lines.HEAD)):
+                yield line
+            else:
+                yield from _sheet(stream, _Sheet(source, path.parent, known_job), FORMS.get(suffix))
+    except OSError as error:
+        yield BadLine(place, shown(source), _unreadable(error))
+
+
+def is_video(head: bytes) -> bool:
+    """True if these first bytes open a media container that we know (or anything binary that is no UTF-16 text)."""
+    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
+        return True
+    starts = (b"\x1aE\xdf\xa3", b"RIFF", b"FLV\x01", b"OggS", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3", b"0&\xb2u")
+    trouble = lines.not_text(head)
+    return head.startswith(starts) or (trouble is not None and trouble.code == "manifest_binary")
+
+
+def _sheet(stream: BinaryIO, sheet: _Sheet, form: Form | None) -> Iterator[ManifestLine | BadLine]:
+    """Yield a manifest's lines; a stream that breaks off in the middle is one bad line at its end."""
+    number = 0
+    feed = Feed(lines.read(stream))
+    try:
+        form = form or _sniff(feed)
+        reader = {"text": _text, "csv": _csv, "jsonl": _jsonl}[form]
+        for at, line in reader(feed, sheet):
+            number = at
+            yield line
+    except OSError as error:
+        yield sheet.bad(number + 1, _unreadable(error))
+
+
+def _sniff(feed: Feed) -> Form:
+    """Tell the form by the first line that holds something, and leave the feed as it was."""
+    passed: list[lines.Text | lines.Bad] = []
+    form: Form = "text"
+    for entry in feed:
+        text = entry.text.strip()
+        if isinstance(entry, lines.Text) and not text:
+            continue  # no form needs them, and there can be any number
+        passed.append(entry)
+        names = {name.strip().strip('"').lower() for name in text.replace(";", ",").replace("\t", ",").split(",")}
+        if text.startswith("{"):
+            form = "jsonl"
+        elif names & {"source", *fields.ALIASES}:
+            form = "csv"
+        break
+    feed.put_back(passed)
+    return form
+
+
+_Numbered: TypeAlias = Iterator[tuple[int, ManifestLine | BadLine]]
+
+
+def _text(feed: Feed, sheet: _Sheet) -> _Numbered:
+    for entry in feed:
+        if isinstance(entry, lines.Bad):
+            yield entry.number, sheet.bad(entry.number, entry.trouble, entry.text)
+            continue
+        source = entry.text.strip()
+        if source.startswith("#"):
+            continue
+        if len(source) > 2 and source[0] == source[-1] and source[0] in "\"'":
+            source = source[1:-1].strip()
+        if source:
+            yield entry.number, sheet.line(entry.number, {"source": source}, source)
+
+
+def _jsonl(feed: Feed, sheet: _Sheet) -> _Numbered:
+    for entry in feed:
+        if isinstance(entry, lines.Bad):
+            yield entry.number, sheet.bad(entry.number, entry.trouble, entry.text)
+        elif entry.text.strip():
+            yield entry.number, _object(entry, sheet)
+
+
+def _object(entry: lines.Text, sheet: _Sheet) -> ManifestLine | BadLine:
+    try:
+        found = json.loads(entry.text)
+    except (ValueError, RecursionError):
+        trouble = Trouble("manifest_json", "The line is not valid JSON.", 'write one object per line: {"source": "…"}')
+        return sheet.bad(entry.number, trouble, entry.text)
+    if not isinstance(found, dict):
+        trouble = Trouble("manifest_type", "The line is not a JSON object.", 'write {"source": "…"}')
+        return sheet.bad(entry.number, trouble, entry.text)
+    try:
+        names = fields.columns(list(found))
+    except fields.Wrong as wrong:
+        return sheet.bad(entry.number, wrong.trouble, entry.text)
+    values = dict(zip(names, found.values(), strict=True))
+    return sheet.line(entry.number, values, str(values["source"]))
+
+
+def _csv(feed: Feed, sheet: _Sheet) -> _Numbered:
+    """Rows under a header; a header that cannot be used makes the whole file one bad line."""
+    names: list[str] = []
+    for row in feed.rows():
+        if isinstance(row, lines.Bad):
+            yield row.number, sheet.bad(row.number, row.trouble, row.text)
+        elif names:
+            yield row.number, _row(row.number, row.cells, names, sheet)
+        else:
+            try:
+                names = fields.columns(row.cells)
+            except fields.Wrong as wrong:
+                yield row.number, sheet.bad(row.number, wrong.trouble, ",".join(row.cells))
+                return
+
+
+def _row(number: int, cells: Sequence[str], names: Sequence[str], sheet: _Sheet) -> ManifestLine | BadLine:
+    source = cells[names.index("source")] if len(cells) > names.index("source") else ""
+    if len(cells) > len(names) and any(cell.strip() for cell in cells[len(names) :]):
+        message = f"The row has {len(cells)} cells, the header has {len(names)}."
+        trouble = Trouble("manifest_cells", message, "put cells that hold a comma into double quotes")
+        return sheet.bad(number, trouble, source)
+    return sheet.line(number, dict(zip(names, cells, strict=False)), source)
+
+
+def _anchored(line: ManifestLine, base: Path) -> ManifestLine:
+    """Return the line with an absolute path; addresses and bare video ids stay as they are."""
+    source = line.source
+    if is_address(source):
+        return line
+    path = os.path.join(base, os.path.expanduser(source))
+    if youtube(source) is not None and not os.path.lexists(path):
+        return line
+    # What .. means depends on links: where it occurs, the path is left for expand to resolve.
+    return replace(line, source=path if ".." in path.split("/") else os.path.normpath(path))
+
+
+def _unreadable(error: OSError) -> Trouble:
+    reason = error.strerror or type(error).__name__
+    return Trouble("manifest_unreadable", f"The file cannot be read: {reason}.", "check its permissions and its disk")

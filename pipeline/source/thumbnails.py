@@ -1,0 +1,70 @@
+"""The thumbnail of a fetched video: whether it is a picture at all, where it lies, and how it is read. Blocks.
+
+It came from a site, so nothing is believed: the bytes are counted, opened as one of three formats and decoded whole.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+#: A picture of 1280x720 has 30 to 200 kB. What is kept lies in the database with the results, for every video. Bytes.
+LARGEST = 400_000
+
+_SIDE = 4096  #: pixels
+
+_SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
+
+_NAME = "thumbnail"
+
+
+def suffix_of(data: bytes) -> str | None:
+    """Return the suffix that fits a picture's content, or None if it is no whole picture, or too large a one."""
+    from PIL import Image  # takes a moment to load: only where it is needed
+
+    if not 0 < len(data) <= LARGEST:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of pictures that would fill the memory
+            with Image.open(io.BytesIO(data), formats=list(_SUFFIXES)) as picture:
+                if max(picture.size) > _SIDE:
+                    return None
+                picture.load()
+                return _SUFFIXES[picture.format or ""]
+    except (OSError, ValueError, SyntaxError, KeyError, Warning, Image.DecompressionBombError):
+        return None
+
+
+def lay_beside(raw: Path, media: Path) -> Path:
+    """Give what was fetched the name under which it is found beside its video.
+
+    Raises:
+        ValueError: it is no picture, or larger than ``LARGEST``.
+        OSError: the disk does not take it, or nothing was fetched.
+    """
+    with raw.open("rb") as stream:
+        suffix = suffix_of(stream.read(LARGEST + 1))
+    if suffix is None:
+        raise ValueError("what came is no picture of a usable size")
+    return raw.replace(media.with_name(f"{media.stem}.{_NAME}{suffix}"))
+
+
+def picture_beside(media: Path) -> Path | None:
+    """Return the thumbnail that lies beside a fetched video, or None."""
+    paths = (media.with_name(f"{media.stem}.{_NAME}{suffix}") for suffix in _SUFFIXES.values())
+    return next((path for path in paths if path.is_file()), None)
+
+
+def read_picture(path: Path | None) -> tuple[str, bytes] | None:
+    """Return a thumbnail as (name beside the results, content), or None: it helps and is never a reason to fail."""
+    if path is None:
+        return None
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(LARGEST + 1)
+    except OSError:
+        return None
+    suffix = suffix_of(data)
+    return (f"{_NAME}{suffix}", data) if suffix is not None else None

@@ -1,0 +1,1 @@
+"""YouTube, by way of yt-dlp in a process of its own."""

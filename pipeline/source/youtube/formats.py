@@ -1,0 +1,92 @@
+"""Which of a video's formats to take. Pure; the expressions are yt-dlp's own language.
+
+Never filter on height: the smaller side counts, or a Short at 1080x1920 would be taken at 360x640. Sort instead, and
+hold what was chosen against the platform's limits. Plain http(s) goes before HLS and DASH, because only a single file can
+be resumed safely after a kill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipeline.core.model import Json
+
+PlanName = Literal["merge", "split", "single", "pieces"]
+
+_FILE = "[protocol~='^https?$']"
+#: ffmpeg merges picture and sound into one file.
+MERGE = f"bv*{_FILE}+ba{_FILE}/b{_FILE}/bv*+ba/b"
+#: Two files, which we merge ourselves, stream by stream.
+SPLIT = f"bv{_FILE},ba{_FILE}"
+#: What comes as one file: no more than 360 lines on most videos.
+SINGLE = f"b[ext=mp4]{_FILE}/b{_FILE}/b"
+#: The last resort: picture and sound that come in pieces (HLS, DASH), apart from each other.
+PIECES = "bv,ba"
+#: In the order in which they are tried. Nothing but ffmpeg carries out the first; the worker knows whether it is there.
+PLANS: tuple[tuple[PlanName, str], ...] = (("merge", MERGE), ("split", SPLIT), ("single", SINGLE), ("pieces", PIECES))
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One stream to be fetched. ``size`` in bytes, exact or None; ``about`` is an estimate."""
+
+    id: str
+    protocol: str
+    ext: str
+    size: int | None
+    about: int | None
+    width: int | None
+    height: int | None
+    video: bool
+    audio: bool
+    available_at: float  #: epoch seconds before which the site does not give it out
+
+    @property
+    def whole(self) -> bool:
+        """True if it is one file over plain http(s): the only kind that may be resumed after a kill."""
+        return self.protocol in ("http", "https")
+
+
+def sort_order(lines: int) -> list[str]:
+    """Return what is preferred, best first: the original language, at most ``lines`` on the smaller side, SDR, H.264."""
+    return ["lang", f"res:{lines}", "+hdr", "vcodec:h264", "acodec:aac", "proto:https"]
+
+
+def format_of(data: Mapping[str, Any]) -> Format:
+    """Read one format as the worker describes it."""
+    return Format(
+        id=str(data.get("format_id") or ""),
+        protocol=str(data.get("protocol") or ""),
+        ext=str(data.get("ext") or ""),
+        size=_whole(data.get("filesize")),
+        about=_whole(data.get("filesize_approx")),
+        width=_whole(data.get("width")),
+        height=_whole(data.get("height")),
+        video=data.get("vcodec") not in (None, "none"),
+        audio=data.get("acodec") not in (None, "none"),
+        available_at=float(data.get("available_at") or 0.0),
+    )
+
+
+def expected_bytes(formats: Sequence[Format]) -> int:
+    """Return how much a download will bring, as far as is known; 0 if nothing is."""
+    return sum(each.size or each.about or 0 for each in formats)
+
+
+def record_of(formats: Sequence[Format]) -> list[Json]:
+    """Return what must be equal for a later attempt to go on with the same bytes."""
+    return [[each.id, each.protocol, each.size, each.ext] for each in formats]
+
+
+def formats_of(record: Any) -> list[Format]:
+    """Return the formats that a record names, as far as it tells; anything odd in it names none."""
+    rows = record if isinstance(record, list) else []
+    if not all(isinstance(row, list) and len(row) == 4 for row in rows):
+        return []
+    return [format_of(dict(zip(("format_id", "protocol", "filesize", "ext"), row, strict=True))) for row in rows]
+
+
+def _whole(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | float) and value > 0 else None

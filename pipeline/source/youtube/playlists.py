@@ -1,0 +1,95 @@
+"""YouTube's playlists, channels and handles: one flat listing each, no request per video."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+
+from pipeline.ports.playlists import Playlist, PlaylistEntry
+from pipeline.ports.source import Item
+from pipeline.source.identity import SourceIdentity, youtube
+from pipeline.source.youtube import options
+from pipeline.source.youtube.source import Asker, Failed
+from pipeline.source.youtube.worker.pool import WorkerGone
+
+_PAGE = 60.0  #: seconds that a page of a list may take, over what a single request may
+
+
+class YouTubeLister:
+    """``listings.Lister`` over the same workers and the same pace as the downloads."""
+
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
+
+    async def list(self, item: Item, channel: str, most: int) -> Playlist:
+        """Return at most ``most`` entries, newest first; a channel's tabs are one list.
+
+        Raises:
+            Throttled, Permanent, Transient: as for a video.
+        """
+        cookies = await self._asker.cookies()
+        turn = await self._asker.pace.admit()
+        pages: list[dict[str, Any]] = []
+        request = {
+            "url": address_of(item, channel),
+            "most": most,
+            "params": options.listing(self._asker.rules, most),
+            "cookies": cookies,
+        }
+        try:
+            async with self._asker.crew.worker() as worker:
+                event = await self._asker.ask(
+                    worker, "list", request, wait=_PAGE, seen=lambda page: pages.extend(page.get("entries") or ())
+                )
+                await self._asker.answered()
+        except Failed as failed:
+            raise await self._asker.sorted(failed.failure) from None
+        except WorkerGone as gone:
+            raise await self._asker.gone(gone) from None
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._asker.pace.undecided(turn)
+        return listing_of(pages, event.get("about") or {})
+
+
+def address_of(item: Item, channel: str) -> str:
+    """Return what to list: a channel's uploads as one playlist where its id is known, else the address itself."""
+    identity = item.key.removeprefix("youtube:channel:") if item.key.startswith("youtube:channel:") else channel
+    if identity.startswith("UC"):
+        return f"https://www.youtube.com/playlist?list=UU{identity[2:]}"
+    return item.locator
+
+
+def listing_of(pages: list[dict[str, Any]], about: Mapping[str, Any]) -> Playlist:
+    """Return the list; every entry is named by our own rules, and what is no video of the site is counted."""
+    found = [entry_of(each) for each in pages]
+    entries = [entry for entry in found if entry is not None]
+    return Playlist(
+        entries,
+        title=str(about.get("title") or "")[:500],
+        channel=str(about.get("channel_id") or ""),
+        foreign=len(found) - len(entries),
+    )
+
+
+def entry_of(data: Mapping[str, Any]) -> PlaylistEntry | None:
+    """Return one entry, or None if it is no video: Shorts come by an address of their own, some by an id alone."""
+    meaning = youtube(str(data.get("url") or "")) or youtube(str(data.get("id") or ""))
+    if not isinstance(meaning, SourceIdentity) or meaning.kind != "youtube":
+        return None
+    return PlaylistEntry(
+        id=meaning.key.rpartition(":")[2],
+        key=meaning.key,
+        address=meaning.address,
+        title=str(data.get("title") or ""),
+        seconds=_number(data.get("duration")),
+        when=_number(data.get("timestamp")),
+        live=str(data.get("live_status") or ""),
+        availability=str(data.get("availability") or ""),
+    )
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

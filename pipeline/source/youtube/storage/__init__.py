@@ -1,0 +1,1 @@
+"""Downloaded copies on disk: their folders, the disk quota, the cleanup."""

@@ -1,0 +1,86 @@
+"""What earlier runs left of downloads that nobody waits for any more is removed when a run begins. Blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from pipeline.core import log
+from pipeline.core.errors import ReelmillError
+from pipeline.core.model import State, Task
+from pipeline.source.youtube.storage.folder import JobFolder, released, video_of
+
+_log = log.get("youtube")
+
+_OPEN = frozenset({State.PENDING, State.RUNNING, State.HELD})
+
+_WEEK = 7 * 86_400.0
+
+
+class Disposal(Enum):
+    """What becomes of a video's folder."""
+
+    STAYS = "stays"  #: a task will come back for it
+    WAITS = "waits"  #: an operator may come back for it: what can be gone on with stays, for a week
+    GOES = "goes"
+
+
+def fate_of(tasks: Sequence[Task]) -> Disposal:
+    """Decide by a video's tasks: its ``item``, which fetches, and its ``video``, which uploads. Pure."""
+    item, video = (next((task.state for task in tasks if task.kind == kind), None) for kind in ("item", "video"))
+    if item in _OPEN or video in _OPEN or video is State.FAILED:  # nobody has proved that upload, and it can be retried
+        return Disposal.STAYS
+    if video is not None or item in (State.CANCELLED, State.DONE):
+        return Disposal.GOES
+    return Disposal.WAITS
+
+
+def videos_below(base: Path) -> list[str]:
+    """Return the videos that have a folder."""
+    return sorted(filter(None, map(video_of, base.glob("yt_*"))))
+
+
+@dataclass(slots=True)
+class DownloadCleanup:
+    """One pass over all folders.
+
+    ``keep``: whole files stay for good, and do not count against the disk. ``spare``: how many bytes may stay for what only
+    an operator could come back for; without a bound on these, a few failures would take the disk from everybody else.
+    """
+
+    base: Path
+    now: float
+    keep: bool
+    spare: float
+    removed: int = 0
+
+    def over(self, fates: Mapping[str, Disposal]) -> int:
+        """Give every folder its fate, and return how many were removed. What another process works on is left alone."""
+        for video in videos_below(self.base):
+            fate = fates.get(video, Disposal.WAITS)
+            if fate is Disposal.STAYS:
+                continue
+            try:
+                with JobFolder(self.base, video) as folder:
+                    if not folder.kept and not self._stays(folder, fate):
+                        folder.remove()
+                        self.removed += 1
+            except (OSError, ReelmillError) as error:
+                _log.debug("youtube.not_swept", video=video, why=str(error))
+        return self.removed
+
+    def _stays(self, folder: JobFolder, fate: Disposal) -> bool:
+        done = folder.finished()
+        if fate is Disposal.GOES:
+            if done is not None and self.keep:
+                released(done.path, keep=True)
+            return done is not None and self.keep
+        if self.now - folder.touched > _WEEK:
+            return False
+        size = done.size if done is not None else folder.trim()
+        if not size or size > self.spare:
+            return False
+        self.spare -= size
+        return True

@@ -1,0 +1,228 @@
+"""One folder per video, and the rules by which half-fetched files are kept or thrown away. Blocks: for worker threads.
+
+What a killed download leaves may be resumed only where yt-dlp does so safely: single files over plain http(s), the same
+formats and sizes as before. Fragments, merges and everything without a record are thrown away whole: a resumed HLS file
+can be wrong without any error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from pipeline.core.errors import InputError, Transient
+from pipeline.core.model import Json
+from pipeline.media.container import trouble
+from pipeline.source.youtube.formats import Format, formats_of, record_of
+
+_RECORD, _DONE, _KEPT = "attempt.json", "done.json", "kept"
+
+CAPTIONS = "captions"
+
+_PLAIN = re.compile(r"[0-9A-Za-z_-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A download that was checked and found whole."""
+
+    path: Path
+    size: int
+    sha256: str
+    about: Json
+
+
+class JobFolder:
+    """The folder of one video. Use it as a context: inside, this process alone owns it."""
+
+    def __init__(self, base: Path, video: str) -> None:
+        if not _PLAIN.fullmatch(video):  # ids are checked where they come in; this one names a folder
+            raise InputError("This is no YouTube id.", code="youtube_bad_id", remedy="copy the address again")
+        # Ids differ by case alone, and some disks do not tell case: the hash does. None may begin with a hyphen.
+        self.path = base.absolute() / _name(video)
+        self._video = video
+        self._lock = FileLock(self.path.with_suffix(".lock"), timeout=0, mode=0o600)
+
+    def __enter__(self) -> JobFolder:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+        except Timeout:
+            raise Transient("Another download of this video is still at work.", code="busy", after=30.0) from None
+        except OSError as error:
+            raise trouble(error, self.path) from None
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def finished(self) -> Finished | None:
+        """Return what an earlier attempt finished, if it is still there."""
+        kept = _load(self.path / _DONE)
+        try:
+            path = self.path / str(kept["name"])
+            if path.stat().st_size != kept["size"]:
+                return None
+            return Finished(path, kept["size"], kept["sha256"], kept["about"])
+        except (KeyError, TypeError, OSError):
+            return None
+
+    def prepare(self, formats: Sequence[Format]) -> int:
+        """Make the folder fit for an attempt with these formats, and return how many bytes of it can be kept.
+
+        Writes the record that the next attempt decides by, before the first byte comes.
+        """
+        record: dict[str, Json] = {"video": self._video, "formats": record_of(formats)}
+        safe = all(each.whole and each.size for each in formats)
+        if not safe or _load(self.path / _RECORD) != record:
+            self.empty()
+        kept = self._keep(formats)
+        _store(self.path / _RECORD, record)
+        return kept
+
+    def trim(self) -> int:
+        """Keep what a later attempt may go on with, and return how many bytes that is; the rest is removed."""
+        record = _load(self.path / _RECORD)
+        formats = formats_of(record.get("formats")) if isinstance(record, dict) else []
+        if not formats or not all(each.whole and each.size for each in formats):
+            self.empty()
+            return 0
+        return self._keep(formats)
+
+    def _keep(self, formats: Sequence[Format]) -> int:
+        """Remove everything but whole files and parts of these formats; return the bytes that stay."""
+        sizes = {f"{self._video}.{each.id}.{each.ext}": each.size or 0 for each in formats}
+        if len(formats) > 1:  # before a merge, yt-dlp puts the format's id in once more
+            sizes |= {
+                f"{self._video}.{'+'.join(other.id for other in formats)}.f{each.id}.{each.ext}": each.size or 0
+                for each in formats
+            }
+        bytes_kept = 0
+        for entry in self.path.iterdir():
+            size, whole = entry.lstat().st_size, sizes.get(entry.name)
+            part = sizes.get(entry.name.removesuffix(".part")) if entry.name.endswith(".part") else None
+            # A complete .part would be answered with 416 for ever; a whole file counts only with its exact size.
+            if (whole and size == whole) or (part and size < part):
+                bytes_kept += size
+            elif entry.name != _RECORD:
+                _remove(entry)
+        return bytes_kept
+
+    def empty(self) -> None:
+        """Throw everything away."""
+        for entry in list(self.path.iterdir()):
+            _remove(entry)
+
+    def remove(self) -> None:
+        """Remove the folder. What says that its file is whole goes last: whoever is killed on the way can begin again."""
+        for entry in sorted(self.path.iterdir(), key=lambda entry: entry.name == _DONE):
+            _remove(entry)
+        self.path.rmdir()
+        self.path.with_suffix(".lock").unlink(missing_ok=True)
+
+    @property
+    def kept(self) -> bool:
+        """True for what stays on purpose."""
+        return (self.path / _KEPT).exists()
+
+    @property
+    def touched(self) -> float:
+        """When something in it last changed, in epoch seconds."""
+        return max(entry.lstat().st_mtime for entry in (self.path, *self.path.iterdir()))
+
+    def tidy(self, media: Path) -> None:
+        """Remove what lies around beside the file that the download was for; captions stay."""
+        for entry in list(self.path.iterdir()):
+            if entry != media and not entry.name.startswith(CAPTIONS):
+                _remove(entry)
+
+    def finish(self, done: Finished) -> None:
+        """Remember that this file is whole, and that everything that belongs beside it is there."""
+        for entry in self.path.iterdir():
+            _sync(entry)  # or the record could outlive what it vouches for
+        kept = {"name": done.path.name, "size": done.size, "sha256": done.sha256, "about": done.about}
+        _store(self.path / _DONE, kept)
+
+
+def discard(path: Path) -> None:
+    """Remove the folder of a fetched file; what is not such a folder is left alone."""
+    folder = path.parent
+    video = video_of(folder)
+    if video is not None and (folder / _DONE).exists():
+        with suppress(OSError):  # what is left over is swept by the next run
+            JobFolder(folder.parent, video).remove()
+
+
+def released(path: Path, *, keep: bool) -> None:
+    """Let go of a fetched file whose upload is proved: it is removed, or kept and no longer counted."""
+    if not keep:
+        discard(path)
+    elif (path.parent / _DONE).exists():
+        (path.parent / _KEPT).touch()
+
+
+def used(base: Path) -> dict[str, int]:
+    """Return how many bytes each folder holds; what is kept on purpose does not count."""
+    found = {}
+    for folder in folders_below(base):
+        try:
+            if not (folder / _KEPT).exists():
+                found[folder.name] = sum(entry.lstat().st_size for entry in folder.iterdir())
+        except OSError:  # it was discarded just now
+            continue
+    return found
+
+
+def video_of(folder: Path) -> str | None:
+    """Return the video whose folder this is, or None for any other folder."""
+    video = folder.name[3:-7]
+    return video if video and folder.name == _name(video) else None
+
+
+def folders_below(base: Path) -> list[Path]:
+    """Return the folders of videos: there, or one to an order of the embedded platform."""
+    return [entry for depth in ("", "*/youtube/") for entry in base.glob(f"{depth}yt_*") if entry.is_dir()]
+
+
+def _name(video: str) -> str:
+    return f"yt_{video}_{sha256(video.encode()).hexdigest()[:6]}"
+
+
+def _remove(entry: Path) -> None:
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry, ignore_errors=True)
+    else:
+        entry.unlink(missing_ok=True)
+
+
+def _load(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _sync(path: Path) -> None:
+    if path.is_file():
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())
+
+
+def _store(path: Path, value: Json) -> None:
+    """Write whole or not at all: a torn record must not vouch for a file."""
+    beside = path.with_suffix(".new")
+    with beside.open("w", encoding="utf-8") as stream:
+        json.dump(value, stream, ensure_ascii=False)
+        stream.flush()
+        os.fsync(stream.fileno())
+    beside.replace(path)

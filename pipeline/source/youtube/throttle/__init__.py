@@ -1,0 +1,1 @@
+"""The shared pace with one site, with a circuit breaker."""

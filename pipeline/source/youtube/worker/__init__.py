@@ -1,0 +1,1 @@
+"""The yt-dlp worker process and the pool that runs it."""

@@ -1,0 +1,283 @@
+"""The other end of ``main.py``: starts it, asks it, watches over it, ends it with everything it started.
+
+A worker serves many jobs, one at a time. Whatever interrupts a job (a cancel, a stall, garbage on the pipe) ends the
+whole process group at once: nothing in it has anything to save, and what it left on disk is judged by
+``youtube_folder``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import anyio
+from anyio.abc import Process
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from pipeline.core import log
+from pipeline.core.model import Json
+
+_log = log.get("youtube")
+
+SCRIPT = Path(__file__).with_name("main.py")
+
+PROTOCOL = 1
+
+_LONGEST_LINE = 8_000_000
+
+_START = 60.0  #: seconds for a worker to say hello
+
+_SILENT = 60.0  #: seconds without any line: even the heart beat has stopped
+
+_MERGING = 900.0  #: seconds that a post-processing step may be quiet
+
+_JOBS = 50
+
+_HEAVY = 300 * 1024 * 1024
+#: What of our environment the worker may see: no keys, no configuration of ours.
+_ENVIRONMENT = (
+    "PATH", "HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "XDG_CACHE_HOME", "DENO_DIR", "SSL_CERT_FILE",
+    "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy",
+    "all_proxy", "no_proxy",
+)  # fmt: skip
+
+
+class WorkerGone(Exception):
+    """The worker died, stood still, or speaks nonsense. ``missing``: this interpreter cannot run it at all."""
+
+    def __init__(self, why: str, *, missing: bool = False) -> None:
+        super().__init__(why)
+        self.missing = missing
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerCommand:
+    """How a worker is started."""
+
+    python: str = sys.executable
+    plugins: bool = False
+    script: Path = SCRIPT
+
+    def environment(self, ours: Mapping[str, str]) -> dict[str, str]:
+        """Return the worker's environment: a short list of ours, and no plugins from user folders unless asked for."""
+        kept = {name: ours[name] for name in _ENVIRONMENT if name in ours}
+        return kept | {"PYTHONUTF8": "1"} | ({} if self.plugins else {"YTDLP_NO_PLUGINS": "1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Versions, as the worker found them."""
+
+    yt_dlp: str
+    ejs: str
+    python: str
+
+
+class Worker:
+    """One running worker process."""
+
+    def __init__(self, process: Process, words: IO[bytes]) -> None:
+        assert process.stdout is not None
+        self._process = process
+        self._words = words  # what it says besides: a file, so that a chatty child is never blocked
+        self._lines = BufferedByteReceiveStream(process.stdout)
+        self._number = 0
+        self._jobs = 0
+        self._rss = 0
+        self.busy = False  #: a request is under way: after an interruption, only ending the process is safe
+        self.hello = Hello("", "", "")
+
+    @property
+    def pid(self) -> int:
+        """The process, which leads a group of its own."""
+        return self._process.pid
+
+    @property
+    def worn(self) -> bool:
+        """True when it must not get another job."""
+        return self.busy or self._jobs >= _JOBS or self._rss > _HEAVY or self._process.returncode is not None
+
+    async def greet(self) -> None:
+        """Wait until it is there, and check that both sides mean the same; end it where that fails or is cancelled.
+
+        Raises:
+            WorkerGone: ``missing`` when this Python has no yt-dlp, or an older worker script.
+        """
+        try:
+            await self._meet()
+        except BaseException:  # a cancel must not leave it behind
+            await self.end()
+            raise
+
+    async def _meet(self) -> None:
+        event = await self._next(_START)
+        if event.get("event") != "hello" or event.get("protocol") != PROTOCOL:
+            raise WorkerGone("it speaks another protocol", missing=True)
+        if not event.get("yt_dlp"):
+            raise WorkerGone(str(event.get("problem") or "it has no yt-dlp"), missing=True)
+        self.hello = Hello(str(event["yt_dlp"]), str(event.get("ejs") or ""), str(event.get("python") or ""))
+
+    async def ask(
+        self,
+        do: str,
+        fields: Mapping[str, Json],
+        *,
+        quiet: float,
+        seen: Callable[[Mapping[str, Any]], None] | None = None,
+    ) -> dict[str, Any]:
+        """Send one request and return the event that ends it, ``failed`` included.
+
+        ``quiet`` is how many seconds yt-dlp may do nothing; ``seen`` gets the events on the way.
+
+        Raises:
+            WorkerGone: it died, stood still, or wrote what is no event. The process must then be ended.
+        """
+        self._number += 1
+        self.busy = True
+        assert self._process.stdin is not None
+        try:
+            request = {"id": self._number, "do": do, **fields}
+            await self._process.stdin.send(json.dumps(request).encode() + b"\n")
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+            raise WorkerGone(self._last_words()) from None
+        merging = False
+        while True:
+            event = await self._next(_SILENT)
+            if event.get("id") != self._number:
+                continue
+            name = event["event"]
+            if name == "beat":
+                self._watch(event, _MERGING if merging else quiet)
+            elif name in ("progress", "stage", "entries"):
+                merging = not event.get("over") if name == "stage" else False
+                if seen is not None:
+                    seen(event)
+            else:
+                return self._ended(event)
+
+    def _watch(self, event: Mapping[str, Any], allowed: float) -> None:
+        if float(event.get("quiet") or 0.0) > allowed:
+            raise WorkerGone(f"nothing has come for {allowed:.0f} s")
+
+    def _ended(self, event: dict[str, Any]) -> dict[str, Any]:
+        self.busy = False
+        self._jobs += event["event"] == "probed" or event["event"] == "listed"
+        self._rss = int(event.get("rss") or 0)
+        return event
+
+    async def _next(self, patience: float) -> dict[str, Any]:
+        try:
+            with anyio.fail_after(patience):
+                line = await self._lines.receive_until(b"\n", _LONGEST_LINE)
+        except TimeoutError:
+            raise WorkerGone(f"no sign of life for {patience:.0f} s") from None
+        except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError, anyio.ClosedResourceError):
+            raise WorkerGone(self._last_words()) from None
+        except anyio.DelimiterNotFound:
+            raise WorkerGone("it writes a line without end") from None
+        try:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
+            raise WorkerGone(f"it writes nonsense: {line[:200]!r}") from None
+        if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+            raise WorkerGone(f"it writes nonsense: {line[:200]!r}")
+        return event
+
+    def _last_words(self) -> str:
+        try:
+            size = self._words.seek(0, os.SEEK_END)
+            self._words.seek(max(0, size - 600))
+            said = self._words.read().decode("utf-8", "replace").strip()
+        except (OSError, ValueError):
+            said = ""
+        return f"it ended: {said.splitlines()[-1][:400]}" if said else "it ended without a word"
+
+    async def end(self) -> None:
+        """End it and everything it started, now. Never raises, never waits long, cannot be cancelled."""
+        with anyio.CancelScope(shield=True):
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            with anyio.move_on_after(5):
+                await self._process.wait()
+            with suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+                await self._process.aclose()
+            self._words.close()
+
+
+async def start(launch: WorkerCommand, environment: Mapping[str, str]) -> Worker:
+    """Start a worker and wait for its hello.
+
+    Raises:
+        WorkerGone: ``missing`` when the interpreter is not there or has no yt-dlp.
+    """
+    words = tempfile.TemporaryFile()  # noqa: SIM115 - the worker object closes it
+    try:
+        with anyio.CancelScope(shield=True):  # milliseconds; a cancel in between would lose a process that runs already
+            process = await anyio.open_process(
+                [launch.python, str(launch.script)],
+                stderr=words,
+                env=launch.environment(environment),
+                start_new_session=True,
+            )
+    except OSError as error:
+        words.close()
+        raise WorkerGone(f"{launch.python}: {error.strerror or error}", missing=True) from None
+    except BaseException:
+        words.close()
+        raise
+    worker = Worker(process, words)
+    await worker.greet()
+    _log.debug("worker.started", pid=worker.pid, yt_dlp=worker.hello.yt_dlp, ejs=worker.hello.ejs)
+    return worker
+
+
+@dataclass(slots=True)
+class WorkerPool:
+    """Up to ``width`` workers, started when they are needed and kept for the next job."""
+
+    launch: WorkerCommand
+    width: int
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    begin: Callable[[WorkerCommand, Mapping[str, str]], Awaitable[Worker]] = start
+    _idle: list[Worker] = field(default_factory=list)
+    _room: anyio.CapacityLimiter | None = None
+
+    @asynccontextmanager
+    async def worker(self) -> AsyncIterator[Worker]:
+        """Lend a worker for one job; after an interruption it is ended, else kept.
+
+        Raises:
+            WorkerGone: none can be started.
+        """
+        self._room = self._room or anyio.CapacityLimiter(self.width)
+        async with self._room:
+            worker = await self._fit() or await self.begin(self.launch, self.environment)
+            try:
+                yield worker
+            finally:
+                if worker.worn:
+                    await worker.end()
+                else:
+                    self._idle.append(worker)
+
+    async def _fit(self) -> Worker | None:
+        """Return an idle worker that is still alive; those that died meanwhile cost no job."""
+        while self._idle:
+            worker = self._idle.pop()
+            if not worker.worn:
+                return worker
+            await worker.end()
+        return None
+
+    async def aclose(self) -> None:
+        """End all idle workers. Idempotent."""
+        while self._idle:
+            await self._idle.pop().end()

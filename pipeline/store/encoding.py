@@ -1,0 +1,206 @@
+"""Values to columns and back. Both databases write through here, so that they refuse and round the same things."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from json import JSONEncoder, loads
+from typing import Any
+
+from pipeline.core.errors import Permanent
+from pipeline.core.model import Json, Lane, Lease, Parked, Placed, Result, RunNote, Spend, State, Task, Trouble
+from pipeline.ports.store import Applied
+
+
+def unstorable(detail: str) -> Permanent:
+    """Return the error for a value that can never be written; only the caller who brought it is at fault."""
+    return Permanent(
+        "A value cannot be stored.",
+        code="unstorable",
+        remedy="This is a fault of the step or job that made it.",
+        detail=detail,
+    )
+
+
+#: One row as the driver returns it: a sequence in the order of the columns asked for.
+Row = Sequence[Any]
+
+#: The columns of a task in the order of :func:`task_of`.
+TASK = (
+    "id, kind, key, stage, data, state, lane, rank, subject, attempt, claims, wake_at, stage_since, created, updated,"
+    " owner, token, trouble"
+)
+
+
+def to_json(value: Json) -> str:
+    """Write JSON text.
+
+    Raises:
+        Permanent: ``unstorable``: the value is made of more than JSON (NaN counts as that).
+    """
+    try:
+        text = _readable(value)
+        if text.isascii() or _encodable(text):
+            return text
+        # A half of a surrogate pair, e.g. from a file name that is not UTF-8: only the escaped form can be stored.
+        return _escaped(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise unstorable(str(error)) from error
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+# Made once: `json.dumps` with options makes an encoder for every call, and each task is encoded some thirty times.
+_readable = JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_plain).encode
+
+_escaped = JSONEncoder(separators=(",", ":"), allow_nan=False, default=_plain).encode
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def name(text: str) -> str:
+    """Return the text of an identity column.
+
+    Raises:
+        Permanent: ``unstorable``: it is not text that a database can look up again (NUL, half a surrogate pair).
+    """
+    if "\0" in text or not (text.isascii() or _encodable(text)):
+        raise unstorable(f"not storable as a name: {text[:80]!a}")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEntry:
+    """A task to be put, encoded: what the columns take."""
+
+    kind: str
+    key: str
+    stage: str
+    data: str
+    lane: str
+    rank: int
+    subject: str
+    due: float
+    now: float
+    rearm: str | None
+    rearm_lane: str | None
+    rearm_rank: int
+    revive: bool
+
+
+def entry_of(placed: Placed, now: float) -> QueueEntry:
+    """Encode a new task."""
+    new = placed.new
+    return QueueEntry(
+        name(new.kind), name(new.key), name(new.stage), to_json(dict(new.data)),
+        placed.lane.value, placed.rank, name(new.subject), float(new.due), now,
+        None if new.rearm is None else name(new.rearm),
+        None if placed.rearm_lane is None else placed.rearm_lane.value,
+        placed.rearm_rank, new.revive,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A transition, encoded. ``fence`` is the lease it was worked out under: task id, owner, token."""
+
+    fence: tuple[int, str, int]
+    state: State
+    stage: str
+    lane: str
+    rank: int
+    attempt: int
+    claims: int
+    wake_at: float | None
+    stage_since: float
+    data: str | None  #: None keeps
+    subject: str | None  #: None keeps
+    trouble: str | None
+    forget: bool  #: whether no trouble clears the old one, or keeps it
+    now: float
+    results: Sequence[Row]
+    spends: Sequence[Row]
+    entries: Sequence[QueueEntry]
+
+
+def move_of(applied: Applied, now: float) -> Move:
+    """Encode what a worker hands in.
+
+    Raises:
+        Permanent: ``unstorable``.
+    """
+    task, move = applied.task, applied.move
+    lease = task.lease or Lease("", 0, 0.0)
+    return Move(
+        (task.id, name(lease.owner), lease.token),
+        move.state, name(move.stage), applied.lane.value, applied.rank, move.attempt, move.claims, move.wake_at,
+        move.stage_since,
+        None if move.data is None else to_json(dict(move.data)),
+        None if move.subject is None else name(move.subject),
+        None if move.trouble is None else to_json(move.trouble.as_json()),
+        move.state is State.DONE or move.word == "advanced",
+        now,
+        [result_row(result) for result in move.results],
+        [spend_row(spend) for spend in move.spend],
+        [entry_of(placed, now) for placed in applied.spawn],
+    )  # fmt: skip
+
+
+def result_row(result: Result) -> Row:
+    """Return (subject, job, fingerprint, body, meta, created)."""
+    return (
+        name(result.subject), name(result.job), name(result.fingerprint),
+        to_json(result.body), to_json(dict(result.meta)), result.created,
+    )  # fmt: skip
+
+
+def spend_row(spend: Spend) -> Row:
+    """Return (key, what, usd, minutes, subject, doubtful, at)."""
+    return (
+        name(spend.key), name(spend.what), spend.usd, spend.minutes, name(spend.subject), int(spend.doubtful), spend.at,
+    )  # fmt: skip
+
+
+def task_of(row: Row) -> Task:
+    """Read a task from the columns :data:`TASK`."""
+    state, wake_at, owner, trouble = State(row[5]), row[11], row[15], row[17]
+    lease = Lease(owner, row[16], wake_at) if owner is not None else None
+    return Task(
+        row[0], row[1], row[2], row[3], loads(row[4]), state, Lane(row[6]), row[7], row[8], row[9], row[10], wake_at,
+        row[12], row[13], row[14], lease, None if trouble is None else Trouble.from_json(loads(trouble)),
+    )  # fmt: skip
+
+
+def result_of(row: Row) -> Result:
+    """Read what :func:`result_row` wrote."""
+    return Result(row[0], row[1], row[2], loads(row[3]), loads(row[4]), row[5])
+
+
+def spend_of(row: Row) -> Spend:
+    """Read what :func:`spend_row` wrote."""
+    return Spend(row[0], row[1], row[2], row[3], row[4], bool(row[5]), row[6])
+
+
+def parked_of(row: Row) -> Parked:
+    """Read (scope, until, trouble)."""
+    return Parked(row[0], row[1], Trouble.from_json(loads(row[2])))
+
+
+def note_row(note: RunNote) -> Row:
+    """Return (id, started, ended, exit_code, summary)."""
+    return (name(note.id), note.started, note.ended, note.exit_code, to_json(dict(note.summary)))
+
+
+def note_of(row: Row) -> RunNote:
+    """Read what :func:`note_row` wrote."""
+    return RunNote(row[0], row[1], row[2], row[3], loads(row[4]))

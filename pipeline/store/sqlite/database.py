@@ -1,0 +1,230 @@
+"""The database in one SQLite file: a writer, a reader, and the promise that an answer means it is on disk."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+import anyio
+import anyio.to_thread
+
+from pipeline.core.errors import StoreError
+from pipeline.core.model import Json, Lane, Parked, Placed, RunNote, Selection, Spend, Task
+from pipeline.ports.store import Applied
+from pipeline.store.encoding import entry_of, move_of, name, note_row, spend_row, to_json
+from pipeline.store.sqlite import queries, schema
+from pipeline.store.sqlite.errors import border
+from pipeline.store.sqlite.group_commit import Group
+from pipeline.store.sqlite.reads import SqliteRecords, selected
+from pipeline.store.sqlite.writer import Connection, Writer
+from pipeline.store.sqlite.writes import Claim, WriteReply, WriteRequest, bulk, write
+
+#: How long a write waits for another process that writes just now, seconds.
+PATIENCE = 5.0
+
+_CHUNK = 64  #: rows that an iteration would fetch at once; we fetch all
+
+#: Makes a new connection ready for use, or raises what is wrong with its file.
+Prepare = Callable[[Connection, Path], Awaitable[None]]
+
+
+async def open_database(path: Path, *, read_only: bool = False, patience: float = PATIENCE) -> SqliteDatabase:
+    """Open the database file, creating it or bringing it to the newest version; read-only, it must be there and newest.
+
+    Always close it: its threads keep the process alive otherwise.
+
+    Raises:
+        StoreError: missing, damaged, locked, not writable, of another program, or of a newer release.
+    """
+    if old := schema.old_sqlite():
+        wanted = ".".join(map(str, schema.OLDEST_SQLITE))
+        raise StoreError(
+            f"The SQLite library of this Python is too old: {old}.",
+            code="sqlite_too_old",
+            remedy=f"Use a Python that brings SQLite {wanted} or newer.",
+        )
+    if read_only:
+        return SqliteDatabase(path, None, await _open_reader(path, patience))
+    writer = await _open_writer(path, patience)
+    try:
+        return SqliteDatabase(path, writer, await _open_reader(path, patience))
+    except BaseException:
+        with anyio.CancelScope(shield=True):
+            await writer.close()
+        raise
+
+
+async def _open_writer(path: Path, patience: float) -> Connection:
+    return await _connect(str(path), path, patience, _set_up)
+
+
+async def _open_reader(path: Path, patience: float) -> Connection:
+    if not await anyio.Path(path).exists():
+        raise StoreError(
+            f"There is no database at {path} yet.",
+            code="database_missing",
+            remedy="`reelmill run` makes it; or name the configuration whose state folder is meant.",
+        )
+    address = f"file:{quote(str(await anyio.Path(path).absolute()))}?mode=ro"
+    try:
+        return await _connect(address, path, patience, _look)
+    except StoreError as error:
+        if error.trouble.code != "database_unwritable":
+            raise
+    # Reading needs a file beside the database, too, and this user may make none: then nobody else is at work there.
+    if await anyio.to_thread.run_sync(_log_left, path):
+        raise StoreError(
+            f"{path} cannot be read where it is: its last run did not end by itself, and the folder is not writable.",
+            code="database_unwritable",
+            remedy="Run this as a user who may write there; or copy the folder, and name the copy with --state.",
+        )
+    return await _connect(f"{address}&immutable=1", path, patience, _look)
+
+
+def _log_left(path: Path) -> bool:
+    """True if commits stand in the write-ahead log that are not in the file yet."""
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size > 0
+    except OSError:
+        return False
+
+
+async def _connect(address: str, path: Path, patience: float, prepare: Prepare) -> Connection:
+    with border(path, opening=True):
+        uri = address != str(path)
+        # A failing connection leaves a thread behind that nobody waits for, so what can fail is tried before.
+        await anyio.to_thread.run_sync(lambda: sqlite3.connect(address, uri=uri).close())
+        connection = Connection(
+            lambda: sqlite3.connect(address, uri=uri, isolation_level=None, timeout=patience), _CHUNK
+        )
+        await connection
+        try:
+            await prepare(connection, path)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await connection.close()
+            raise
+        return connection
+
+
+async def _set_up(connection: Connection, path: Path) -> None:
+    # Whose file it is comes first: nothing is changed in one that is not ours.
+    await schema.check(connection, path)
+    mode = next(iter(await connection.execute_fetchall("PRAGMA journal_mode = WAL")))[0]
+    if mode != "wal":
+        raise StoreError(
+            f"The file system of {path} cannot hold a write-ahead log.",
+            code="database_no_wal",
+            remedy="Put the state folder on a local disk; network disks are not supported.",
+        )
+    # FULL: a commit that was answered survives a power cut, or a paid call could be made again.
+    for pragma in ("synchronous = FULL", "temp_store = MEMORY", "cache_size = -16000", "journal_size_limit = 67108864"):
+        await connection.execute(f"PRAGMA {pragma}")
+    await schema.migrate(connection, path)
+
+
+async def _look(connection: Connection, path: Path) -> None:
+    if await schema.check(connection, path):
+        raise StoreError(
+            f"{path} was written by an older release and cannot be read before it is brought up to date.",
+            code="database_older",
+            remedy="Run `reelmill run` once; it does that by itself.",
+        )
+
+
+class SqliteDatabase(SqliteRecords):
+    """``ports.Database`` on SQLite. One process writes; any number may read.
+
+    Every writing call returns after its commit is on disk, and may raise ``Transient`` (``disk_full``,
+    ``database_locked``: nothing was written), ``Permanent`` (``unstorable``) or ``StoreError``.
+    """
+
+    def __init__(self, path: Path, writer: Connection | None, reader: Connection) -> None:
+        super().__init__(reader, path)
+        self._writer = Writer(writer, path) if writer is not None else None
+        self._group = Group(self._writer.lock if self._writer else anyio.Lock(), self._write)
+
+    # ----------------------------------------------------------------------------------------------------- store
+
+    async def submit(self, tasks: Sequence[Placed], now: float) -> int:
+        """Put tasks into the queue in one transaction; return how many were new or re-armed."""
+        entries = [entry_of(placed, now) for placed in tasks]
+        return (await self._group.join(WriteRequest(entries=entries))).changed if entries else 0
+
+    async def claim(self, room: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
+        """Take at most ``room[lane]`` due tasks per lane, highest rank first, then longest due; atomically."""
+        self._heard = now
+        if max(room.values(), default=0) <= 0:
+            return []
+        told = await self._group.join(WriteRequest(claim=Claim(room, name(owner), now, until)))
+        return [*told.claimed]
+
+    async def renew(self, tasks: Sequence[Task], until: float) -> frozenset[int]:
+        """Extend the leases of these running tasks; return the ids that are still ours."""
+        ours = [(task.id, task.lease.owner, task.lease.token) for task in tasks if task.lease is not None]
+        if not ours:
+            return frozenset()
+        return frozenset(row[0] for row in await self._writing().statement(queries.RENEW, (to_json(ours), until)))
+
+    async def apply(self, applied: Applied, now: float) -> bool:
+        """Write an outcome and all that comes with it in one transaction, only if the lease still holds."""
+        return bool((await self._group.join(WriteRequest(move_of(applied, now)))).changed)
+
+    async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
+        """Carry out an operator's word on the selected tasks; return how many changed."""
+        query, values = selected(which)
+        sql = queries.CANCEL if verb == "cancel" else queries.RETRY
+        return await self._writing().count(sql.format(which=query), {**values, "now": now})
+
+    async def park(self, parked: Parked) -> None:
+        """Remember that a scope takes no new work until a time; the later time wins."""
+        row = (name(parked.scope), parked.until, to_json(parked.trouble.as_json()))
+        await self._writing().statement(queries.PARK, row)
+
+    async def unpark(self, scopes: Sequence[str], classes: Sequence[str], now: float) -> int:
+        """Forget these, and let tasks with such troubles wait no longer, in one transaction."""
+        return await self._writing().whole(partial(_unpark, to_json(list(scopes)), to_json(list(classes)), now))
+
+    async def aclose(self) -> None:
+        """Close the database after the write at work. Idempotent."""
+        with anyio.CancelScope(shield=True):
+            if not self._closed:
+                self._closed = True
+                await self._reader.close()
+            # Last, because only a writer can fold the write-ahead log into the file.
+            if self._writer is not None:
+                await self._writer.aclose()
+
+    # --------------------------------------------------------------------------------------------------- journal
+
+    async def note_run(self, note: RunNote) -> None:
+        """Insert or replace a run's line."""
+        await self._writing().statement(queries.NOTE_RUN, note_row(note))
+
+    async def save(self, name: str, value: Json) -> None:
+        """Remember a value under a name."""
+        await self._writing().statement(queries.SAVE, (name, to_json(value)))
+
+    async def enter(self, spend: Spend) -> None:
+        """Enter a paid effect into the ledger; each key once."""
+        await self._writing().whole(partial(bulk, sql=queries.ENTER_SPEND, rows=[spend_row(spend)]))
+
+    # --------------------------------------------------------------------------------------------------- writing
+
+    async def _write(self, group: Sequence[WriteRequest]) -> list[WriteReply]:
+        return await self._writing().transaction(lambda connection: write(connection, group))
+
+    def _writing(self) -> Writer:
+        if self._writer is None:
+            raise StoreError(f"{self._path} was opened for reading only.", code="database_read_only")
+        return self._writer
+
+
+def _unpark(scopes: str, classes: str, now: float, connection: sqlite3.Connection) -> int:
+    changed = connection.execute(queries.HURRY, (classes, now)).rowcount
+    connection.execute(queries.UNPARK, (scopes,))
+    return changed

@@ -1,0 +1,225 @@
+"""The reading side on a connection of its own, which cannot write and never waits for the writer."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from json import loads
+from pathlib import Path
+from typing import TypeAlias
+
+import anyio
+
+from pipeline.core.model import About, Counts, Json, Lane, Parked, Result, RunNote, Selection, Spend, Task
+from pipeline.store.encoding import TASK, Row, note_of, parked_of, result_of, spend_of, task_of, to_json
+from pipeline.store.sqlite.errors import border, closed
+from pipeline.store.sqlite.group_commit import Group
+from pipeline.store.sqlite.writer import Connection, Values
+
+#: Tasks of a selection, in the order of their first submission.
+TASKS = f"SELECT {TASK} FROM task WHERE id IN ({{which}}) ORDER BY id"
+
+#: Running tasks whose lease ended before ``:now`` (NULL: all).
+EXPIRED = f"""
+SELECT {TASK} FROM task INDEXED BY task_lease
+WHERE state = 'running' AND (:now IS NULL OR wake_at < :now) ORDER BY wake_at, id
+"""
+
+#: The smallest due time in lanes that are not parked; one index look per rank that occurs.
+NEXT_DUE = """
+WITH RECURSIVE
+open (lane) AS MATERIALIZED (
+    SELECT DISTINCT value FROM json_each(:lanes) WHERE value NOT IN (SELECT scope FROM parked WHERE until > :now)
+),
+rung (lane, rank) AS (
+    SELECT lane, (SELECT max(rank) FROM task WHERE state = 'pending' AND lane = open.lane) FROM open
+    UNION ALL
+    SELECT lane, (SELECT max(rank) FROM task WHERE state = 'pending' AND lane = rung.lane AND rank < rung.rank)
+    FROM rung WHERE rung.rank IS NOT NULL
+)
+SELECT min((SELECT min(wake_at) FROM task WHERE state = 'pending' AND lane = rung.lane AND rank = rung.rank))
+FROM rung WHERE rung.rank IS NOT NULL
+"""
+
+#: All results of some videos, oldest first.
+RESULTS = """
+SELECT subject, job, fingerprint, body, meta, created FROM result
+WHERE subject IN (SELECT value FROM json_each(?)) ORDER BY created, id
+"""
+
+#: A page of the videos that have results.
+SUBJECTS = "SELECT DISTINCT subject FROM result WHERE subject > ? ORDER BY subject LIMIT ?"
+
+#: Tasks by kind and state; live ones by lane; failed and held ones by trouble code. Each part walks a covering index.
+COUNTS = """
+SELECT 'task', kind, state, count(*) FROM task GROUP BY state, kind
+UNION ALL
+SELECT 'lane', lane, '', count(*) FROM task INDEXED BY task_due WHERE state = 'pending' GROUP BY lane
+UNION ALL
+SELECT 'lane', lane, '', count(*) FROM task INDEXED BY task_lease WHERE state = 'running' GROUP BY lane
+UNION ALL
+SELECT 'trouble', trouble_code, '', count(*) FROM task INDEXED BY task_trouble
+WHERE trouble_code IS NOT NULL AND state IN ('failed', 'held') GROUP BY trouble_code
+"""
+
+#: Items by how they stand as a whole, in one pass over an index: 3 held, 2 failed, 1 working, 0 done.
+TALLY = """
+WITH video AS (
+    SELECT
+        sum(kind = 'item' AND state = 'done') AS done,
+        sum(kind = 'item' AND state = 'failed') AS failed,
+        sum(kind = 'item' AND state = 'held') AS held,
+        sum(kind = 'item' AND state = 'cancelled') AS cancelled,
+        sum(kind = 'item' AND state IN ('pending', 'running')) AS working,
+        max(CASE
+            WHEN subject = '' THEN 0
+            WHEN state = 'held' THEN 3
+            WHEN state = 'failed' THEN 2
+            WHEN state IN ('pending', 'running') THEN 1
+            ELSE 0
+        END) AS worst
+    FROM task GROUP BY subject
+)
+SELECT
+    coalesce(sum(done * (worst = 0)), 0), coalesce(sum(failed + done * (worst = 2)), 0),
+    coalesce(sum(held + done * (worst = 3)), 0), coalesce(sum(cancelled), 0),
+    coalesce(sum(working + done * (worst = 1)), 0)
+FROM video
+"""
+
+#: Scopes that are parked.
+PARKED = "SELECT scope, until, trouble FROM parked WHERE until > ? ORDER BY scope"
+
+#: The ledger in three numbers.
+SPENT = "SELECT total(usd), total(minutes), coalesce(sum(doubtful), 0) FROM spend WHERE at >= ?"
+
+#: The ledger entries of some videos, oldest first.
+SPENDS = """
+SELECT key, what, usd, minutes, subject, doubtful, at FROM spend
+WHERE subject IN (SELECT value FROM json_each(?)) ORDER BY id
+"""
+
+#: The newest runs.
+RUNS = "SELECT id, started, ended, exit_code, summary FROM run ORDER BY started DESC, rowid DESC LIMIT ?"
+
+#: A remembered value.
+NOTE = "SELECT value FROM note WHERE name = ?"
+
+_COLUMNS = {"kinds": "kind", "keys": "key", "subjects": "subject", "states": "state", "classes": "trouble_code"}
+
+
+def selected(which: Selection) -> tuple[str, dict[str, Json]]:
+    """Return a query for the ids of a selection, and its parameters."""
+    where = ["id > :after_id"]
+    values: dict[str, Json] = {"after_id": which.after_id, "limit": which.limit or -1}
+    for field, column in _COLUMNS.items():
+        wanted = getattr(which, field)
+        if len(wanted) == 1:
+            # One value keeps the index in the order of the ids, so that a page costs only its own rows.
+            where.append(f"{column} = :{field}")
+            values[field] = wanted[0]
+        elif wanted:
+            where.append(f"{column} IN (SELECT value FROM json_each(:{field}))")
+            values[field] = to_json(list(wanted))
+    return f"SELECT id FROM task WHERE {' AND '.join(where)} ORDER BY id LIMIT :limit", values
+
+
+#: A query with its parameters.
+_Look: TypeAlias = tuple[str, Values]
+
+
+class SqliteRecords:
+    """Records, and the reading half of Store and Journal. Every answer is one statement, so it is of one moment;
+    but :meth:`about` is three of them."""
+
+    def __init__(self, reader: Connection, path: Path) -> None:
+        self._reader = reader
+        self._path = path
+        self._closed = False
+        # Who asks while the connection is busy shares the next hop to its thread.
+        self._asking: Group[Sequence[_Look], list[list[Row]]] = Group(anyio.Lock(), self._look)
+        self._heard = 0.0  #: the time of the last claim: what "now" means where a call does not say it
+
+    async def _read(self, sql: str, values: Values = ()) -> list[Row]:
+        return (await self._asking.join([(sql, values)]))[0]
+
+    async def _look(self, asked: Sequence[Sequence[_Look]]) -> list[list[list[Row]]]:
+        if self._closed:
+            raise closed(self._path)
+        with border(self._path):
+            return await self._reader.run(
+                lambda there: [[there.execute(*each).fetchall() for each in looks] for looks in asked]
+            )
+
+    async def expired(self, now: float | None) -> list[Task]:
+        """Return running tasks whose lease ended before ``now``; with None, all running ones."""
+        return [task_of(row) for row in await self._read(EXPIRED, {"now": now})]
+
+    async def next_due(self, lanes: Sequence[Lane]) -> float | None:
+        """Return the smallest due time of pending tasks in these lanes that were not parked at the last claim."""
+        rows = await self._read(NEXT_DUE, {"lanes": to_json([lane.value for lane in lanes]), "now": self._heard})
+        due: float | None = rows[0][0]
+        return due
+
+    async def tasks(self, which: Selection) -> list[Task]:
+        """Return the selected tasks in the order they were first submitted."""
+        query, values = selected(which)
+        return [task_of(row) for row in await self._read(TASKS.format(which=query), values)]
+
+    async def results(self, subjects: Sequence[str]) -> list[Result]:
+        """Return all results of these videos, oldest first."""
+        return [result_of(row) for row in await self._read(RESULTS, (to_json(list(subjects)),))]
+
+    async def about(self, subject: str) -> About:
+        """Return all of one video at once, by one hop to the connection's thread."""
+        query, values = selected(Selection(subjects=(subject,)))
+        one = (to_json([subject]),)
+        asked: list[_Look] = [(TASKS.format(which=query), values), (RESULTS, one), (SPENDS, one)]
+        tasks, results, spends = await self._asking.join(asked)
+        return About([*map(task_of, tasks)], [*map(result_of, results)], [*map(spend_of, spends)])
+
+    async def subjects(self, after: str, limit: int) -> list[str]:
+        """Return up to ``limit`` video keys that have results, in key order, above ``after``."""
+        return [row[0] for row in await self._read(SUBJECTS, (after, limit))]
+
+    async def counts(self) -> Counts:
+        """Count tasks by kind, state, lane and trouble."""
+        by: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        in_lane: defaultdict[str, int] = defaultdict(int)
+        troubles: dict[str, int] = {}
+        for what, name, state, number in await self._read(COUNTS):
+            match what:
+                case "task":
+                    by[name][state] = number
+                case "lane":
+                    in_lane[name] += number
+                case _:
+                    troubles[name] = number
+        return Counts(dict(by), dict(in_lane), troubles)
+
+    async def tally(self) -> Mapping[str, int]:
+        """Count items by how they stand as a whole: done, failed, held, cancelled, working."""
+        row = (await self._read(TALLY))[0]
+        return dict(zip(("done", "failed", "held", "cancelled", "working"), row, strict=True))
+
+    async def parked(self, now: float) -> list[Parked]:
+        """Return the scopes that are parked at ``now``."""
+        return [parked_of(row) for row in await self._read(PARKED, (now,))]
+
+    async def spent(self, since: float = 0.0) -> tuple[float, float, int]:
+        """Return (USD, minutes, number of doubtful entries) in the ledger since ``since``."""
+        usd, minutes, doubtful = (await self._read(SPENT, (since,)))[0]
+        return usd, minutes, doubtful
+
+    async def spends(self, subjects: Sequence[str]) -> list[Spend]:
+        """Return the ledger entries of these videos."""
+        return [spend_of(row) for row in await self._read(SPENDS, (to_json(list(subjects)),))]
+
+    async def runs(self, limit: int) -> list[RunNote]:
+        """Return the newest runs first."""
+        return [note_of(row) for row in await self._read(RUNS, (limit,))]
+
+    async def load(self, name: str) -> Json | None:
+        """Return the remembered value, or None."""
+        rows = await self._read(NOTE, (name,))
+        return loads(rows[0][0]) if rows else None

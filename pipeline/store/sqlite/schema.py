@@ -1,0 +1,188 @@
+"""The shape of the database file, as ordered migrations. A released one is never edited: add another below it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiosqlite import Connection
+
+from pipeline.core.errors import StoreError
+
+#: SQLite's own field for "whose file is this": the letters ``REEL``.
+APPLICATION_ID = 0x5245454C
+
+#: STRICT tables; RETURNING and UPDATE … FROM are older.
+OLDEST_SQLITE = (3, 37, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step from a version of the schema to the next. Runs whole or not at all."""
+
+    name: str
+    statements: tuple[str, ...]
+
+
+_TASK = """
+CREATE TABLE task (
+    id           INTEGER PRIMARY KEY,        -- grows with first submission
+    kind         TEXT NOT NULL,
+    key          TEXT NOT NULL,
+    stage        TEXT NOT NULL,
+    state        TEXT NOT NULL,
+    lane         TEXT NOT NULL,
+    rank         INTEGER NOT NULL,
+    wake_at      REAL,                       -- due while pending, lease expiry while running, NULL once terminal
+    subject      TEXT NOT NULL DEFAULT '',
+    attempt      INTEGER NOT NULL DEFAULT 0,
+    claims       INTEGER NOT NULL DEFAULT 0,
+    stage_since  REAL NOT NULL,
+    created      REAL NOT NULL,
+    updated      REAL NOT NULL,
+    owner        TEXT,                       -- who holds the lease, while running
+    token        INTEGER NOT NULL DEFAULT 0, -- grows with each claim and never falls: the fence
+    data         TEXT NOT NULL,              -- JSON object
+    trouble      TEXT,                       -- JSON object: the last error
+    trouble_code TEXT GENERATED ALWAYS AS (json_extract(trouble, '$.code')) VIRTUAL,
+    rearm_stage  TEXT,                       -- a re-arm wished for while running, granted when it ends as done
+    rearm_lane   TEXT,
+    rearm_rank   INTEGER,
+    rearm_due    REAL,
+    CHECK ((wake_at IS NOT NULL) = (state IN ('pending', 'running'))),
+    CHECK ((owner IS NOT NULL) = (state = 'running'))
+) STRICT
+"""
+
+_RESULT = """
+CREATE TABLE result (
+    id          INTEGER PRIMARY KEY,
+    subject     TEXT NOT NULL,
+    job         TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    body        TEXT NOT NULL,
+    meta        TEXT NOT NULL,
+    created     REAL NOT NULL
+) STRICT
+"""
+
+_SPEND = """
+CREATE TABLE spend (
+    id       INTEGER PRIMARY KEY,
+    key      TEXT NOT NULL UNIQUE,
+    what     TEXT NOT NULL,
+    usd      REAL NOT NULL,
+    minutes  REAL NOT NULL,
+    subject  TEXT NOT NULL,
+    doubtful INTEGER NOT NULL,
+    at       REAL NOT NULL
+) STRICT
+"""
+
+m001 = Migration(
+    "tasks, results, ledger, parked scopes, runs, notes",
+    (
+        f"PRAGMA application_id = {APPLICATION_ID}",
+        _TASK,
+        # Identity; key first, because an operator names keys without kinds.
+        "CREATE UNIQUE INDEX task_identity ON task (key, kind)",
+        # claim, next_due, counts by lane
+        "CREATE INDEX task_due ON task (lane, rank, wake_at, id) WHERE state = 'pending'",
+        # expired, counts by lane
+        "CREATE INDEX task_lease ON task (wake_at, lane) WHERE state = 'running'",
+        # counts; selection by state and kind, page by page
+        "CREATE INDEX task_state ON task (state, kind)",
+        # counts by class; retry --class
+        "CREATE INDEX task_trouble ON task (trouble_code, state) WHERE trouble_code IS NOT NULL",
+        # tally in one pass; selection by subject
+        "CREATE INDEX task_subject ON task (subject, kind, state)",
+        _RESULT,
+        "CREATE UNIQUE INDEX result_identity ON result (subject, job, fingerprint)",
+        _SPEND,
+        "CREATE INDEX spend_subject ON spend (subject)",
+        "CREATE INDEX spend_at ON spend (at, usd, minutes, doubtful)",
+        "CREATE TABLE parked (scope TEXT PRIMARY KEY, until REAL NOT NULL, trouble TEXT NOT NULL) STRICT",
+        "CREATE TABLE run (id TEXT PRIMARY KEY, started REAL NOT NULL, ended REAL, exit_code INTEGER,"
+        " summary TEXT NOT NULL) STRICT",
+        "CREATE TABLE note (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
+    ),
+)
+
+#: All of them, oldest first: the place in this list is the version.
+MIGRATIONS: tuple[Migration, ...] = (m001,)
+
+
+async def version(connection: Connection, path: Path) -> int:
+    """Return how many migrations the file has seen; 0 for an empty file.
+
+    Raises:
+        StoreError: the file is a SQLite database of another program.
+    """
+    # In this order: another process that makes them just now makes the tables and the mark in one transaction.
+    tables = await _one(connection, "SELECT count(*) FROM sqlite_schema WHERE type = 'table'")
+    marked = (await _one(connection, "PRAGMA application_id")) == APPLICATION_ID
+    if not marked and not tables:
+        return 0
+    known = await _one(connection, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'migration'")
+    if not marked or not known:
+        raise StoreError(
+            f"{path} is a SQLite database, but not one of Reelmill.",
+            code="database_foreign",
+            remedy="Point the state folder somewhere else; nothing was changed in this file.",
+        )
+    return int(await _one(connection, "SELECT coalesce(max(version), 0) FROM migration"))
+
+
+async def migrate(connection: Connection, path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+    """Bring the file to the newest version; each migration and its record are one transaction.
+
+    Raises:
+        StoreError: the file comes from a newer release, or from another program.
+        sqlite3.Error: what SQLite says; the migration at work is undone.
+    """
+    while await check(connection, path, migrations):
+        await connection.execute("BEGIN IMMEDIATE")
+        try:
+            # Asked again under the lock: another process may have been faster.
+            if behind := await check(connection, path, migrations):
+                await _run(connection, len(migrations) - behind, migrations)
+            await connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                await connection.execute("ROLLBACK")
+            raise
+
+
+async def check(connection: Connection, path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> int:
+    """Return how many migrations the file lacks.
+
+    Raises:
+        StoreError: the file comes from a newer release, or from another program.
+    """
+    found = await version(connection, path)
+    if found > len(migrations):
+        raise StoreError(
+            f"{path} has schema version {found}; this release of Reelmill knows up to version {len(migrations)}.",
+            code="database_newer",
+            remedy="Install the newer release that wrote it, or use another state folder. Nothing was changed.",
+        )
+    return len(migrations) - found
+
+
+async def _run(connection: Connection, done: int, migrations: Sequence[Migration]) -> None:
+    await connection.execute("CREATE TABLE IF NOT EXISTS migration (version INTEGER PRIMARY KEY, name TEXT) STRICT")
+    for statement in migrations[done].statements:
+        await connection.execute(statement)
+    await connection.execute("INSERT INTO migration (version, name) VALUES (?, ?)", (done + 1, migrations[done].name))
+
+
+async def _one(connection: Connection, sql: str) -> int:
+    rows = list(await connection.execute_fetchall(sql))
+    return int(rows[0][0])
+
+
+def old_sqlite() -> str:
+    """Return the version of the linked SQLite library if it is too old, else an empty string."""
+    return "" if sqlite3.sqlite_version_info >= OLDEST_SQLITE else sqlite3.sqlite_version

@@ -1,0 +1,251 @@
+"""The database in dictionaries: for tests in virtual time and for dry runs. Same behaviour as the file, no threads.
+
+Values are kept as the JSON text that the file would hold, so that nothing is shared with the caller and nothing can be
+kept here that could not be kept there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from heapq import heappop, heappush
+from json import loads
+from typing import Literal
+
+from pipeline.core.model import Json, Lane, Parked, Placed, RunNote, Selection, Spend, State, Task
+from pipeline.ports.store import Applied
+from pipeline.store.encoding import Move, QueueEntry, entry_of, move_of, name, note_row, spend_row, to_json
+from pipeline.store.requeue import Effect, effect, merged
+from tests.support.memory_records import Line, MemoryRecords
+
+_CANCELLABLE = frozenset((State.PENDING, State.RUNNING, State.HELD))
+
+_RETRYABLE = frozenset((State.FAILED, State.HELD, State.CANCELLED))
+
+
+class _Queue:
+    """Pending tasks by lane and rank, soonest first. Entries are left behind when a task moves and skipped when met."""
+
+    def __init__(self, lines: Mapping[int, Line]) -> None:
+        self._lines = lines
+        self._heaps: dict[tuple[str, int], list[tuple[float, int]]] = {}
+
+    def add(self, line: Line) -> None:
+        """Take in a pending task."""
+        assert line.wake_at is not None
+        heappush(self._heaps.setdefault((line.lane, line.rank), []), (line.wake_at, line.id))
+
+    def soonest(self, lane: str) -> float | None:
+        """Return the smallest due time in a lane."""
+        heads = [self._head(spot) for spot in self._ranks(lane)]
+        return min((head.wake_at for head in heads if head is not None and head.wake_at is not None), default=None)
+
+    def due(self, lane: str, now: float) -> Iterator[Line]:
+        """Yield the due tasks of a lane, highest rank first, then longest due. Each must be moved before the next."""
+        for spot in self._ranks(lane):
+            while (head := self._head(spot)) is not None and head.wake_at is not None and head.wake_at <= now:
+                heappop(self._heaps[spot])
+                yield head
+
+    def _ranks(self, lane: str) -> list[tuple[str, int]]:
+        return sorted((spot for spot in self._heaps if spot[0] == lane), reverse=True)
+
+    def _head(self, spot: tuple[str, int]) -> Line | None:
+        heap = self._heaps[spot]
+        while heap:
+            due, number = heap[0]
+            line = self._lines[number]
+            if line.state is State.PENDING and (line.lane, line.rank, line.wake_at) == (*spot, due):
+                return line
+            heappop(heap)
+        return None
+
+
+class MemoryDatabase(MemoryRecords):
+    """``ports.Database`` in dictionaries. Every call is atomic because none of them gives way to another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._queue = _Queue(self._lines)
+        self._running: dict[int, Line] = {}
+        self._heard = 0.0  #: the time of the last claim: what "now" means where a call does not say it
+
+    # ----------------------------------------------------------------------------------------------------- store
+
+    async def submit(self, tasks: Sequence[Placed], now: float) -> int:
+        """Put tasks into the queue in one transaction; return how many were new or re-armed."""
+        self._check()
+        entries = [entry_of(placed, now) for placed in tasks]
+        return sum(self._put(entry) for entry in entries)
+
+    async def claim(self, room: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
+        """Take at most ``room[lane]`` due tasks per lane, highest rank first, then longest due; atomically."""
+        self._check()
+        self._heard = now
+        name(owner)
+        taken: list[Line] = []
+        for lane, number in sorted(room.items()):
+            if number <= 0 or self._is_parked(lane.value):
+                continue
+            for place, line in enumerate(self._queue.due(lane.value, now), 1):
+                line.state, line.owner, line.wake_at, line.updated = State.RUNNING, owner, until, now
+                line.claims += 1
+                line.token += 1
+                self._running[line.id] = line
+                taken.append(line)
+                if place == number:
+                    break
+        return [line.task() for line in taken]
+
+    async def renew(self, tasks: Sequence[Task], until: float) -> frozenset[int]:
+        """Extend the leases of these running tasks; return the ids that are still ours."""
+        self._check()
+        leases = [(task.id, task.lease.owner, task.lease.token) for task in tasks if task.lease is not None]
+        ours = frozenset(lease[0] for lease in leases if self._holds(lease))
+        for number in ours:
+            self._lines[number].wake_at = until
+        return ours
+
+    async def apply(self, applied: Applied, now: float) -> bool:
+        """Write an outcome and all that comes with it, only if the lease still holds."""
+        self._check()
+        move = move_of(applied, now)
+        if not self._holds(move.fence):
+            return False
+        line = self._lines[move.fence[0]]
+        self._move(line, move)
+        if line.state is State.DONE and line.wish is not None:
+            self._start(line, line.wish, now)
+        for row in move.results:
+            self._results.setdefault((row[0], row[1], row[2]), row)
+        for row in move.spends:
+            self._spends.setdefault(row[0], row)
+        for entry in move.entries:
+            self._put(entry)
+        return True
+
+    async def expired(self, now: float | None) -> list[Task]:
+        """Return running tasks whose lease ended before ``now``; with None, all running ones."""
+        self._check()
+        ends = [(line.wake_at, line.id) for line in self._running.values() if line.wake_at is not None]
+        return [self._lines[number].task() for end, number in sorted(ends) if now is None or end < now]
+
+    async def next_due(self, lanes: Sequence[Lane]) -> float | None:
+        """Return the smallest due time of pending tasks in these lanes that were not parked at the last claim."""
+        self._check()
+        times = [self._queue.soonest(lane.value) for lane in lanes if not self._is_parked(lane.value)]
+        return min((time for time in times if time is not None), default=None)
+
+    async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
+        """Carry out an operator's word on the selected tasks; return how many changed."""
+        self._check()
+        movable = _CANCELLABLE if verb == "cancel" else _RETRYABLE
+        lines = [line for line in self._selected(which) if line.state in movable]
+        for line in lines:
+            self._running.pop(line.id, None)
+            line.owner, line.updated = None, now
+            if verb == "cancel":
+                line.state, line.wake_at = State.CANCELLED, None
+            else:
+                line.state, line.wake_at, line.stage_since, line.attempt = State.PENDING, now, now, 0
+                self._queue.add(line)
+        return len(lines)
+
+    async def park(self, parked: Parked) -> None:
+        """Remember that a scope takes no new work until a time; the later time wins."""
+        self._check()
+        row = (name(parked.scope), parked.until, to_json(parked.trouble.as_json()))
+        known = self._parked.get(parked.scope)
+        if known is None or known[1] < parked.until:
+            self._parked[parked.scope] = row
+
+    async def unpark(self, scopes: Sequence[str], classes: Sequence[str], now: float) -> int:
+        """Forget these, and let tasks with such troubles wait no longer."""
+        self._check()
+        for scope in scopes:
+            self._parked.pop(scope, None)
+        late = [
+            line
+            for line in self._lines.values()
+            if line.state is State.PENDING and line.code in classes and line.wake_at is not None and line.wake_at > now
+        ]
+        for line in late:
+            line.wake_at = line.updated = now
+            self._queue.add(line)
+        return len(late)
+
+    async def aclose(self) -> None:
+        """Close. Idempotent."""
+        self._closed = True
+
+    # --------------------------------------------------------------------------------------------------- journal
+
+    async def note_run(self, note: RunNote) -> None:
+        """Insert or replace a run's line."""
+        self._check()
+        self._runs[note.id] = note_row(note)
+
+    async def load(self, name: str) -> Json | None:
+        """Return the remembered value, or None."""
+        self._check()
+        return loads(self._notes[name]) if name in self._notes else None
+
+    async def save(self, name: str, value: Json) -> None:
+        """Remember a value under a name."""
+        self._check()
+        self._notes[name] = to_json(value)
+
+    async def enter(self, spend: Spend) -> None:
+        """Enter a paid effect into the ledger; each key once."""
+        self._check()
+        row = spend_row(spend)
+        self._spends.setdefault(row[0], row)
+
+    # --------------------------------------------------------------------------------------------------- writing
+
+    def _is_parked(self, scope: str) -> bool:
+        return scope in self._parked and self._parked[scope][1] > self._heard
+
+    def _holds(self, fence: tuple[int, str, int]) -> bool:
+        line = self._running.get(fence[0])
+        return line is not None and (line.id, line.owner, line.token) == fence
+
+    def _move(self, line: Line, move: Move) -> None:
+        del self._running[line.id]
+        line.state, line.stage, line.lane, line.rank = move.state, move.stage, move.lane, move.rank
+        line.attempt, line.claims, line.wake_at = move.attempt, move.claims, move.wake_at
+        line.stage_since, line.owner, line.updated = move.stage_since, None, move.now
+        line.data = line.data if move.data is None else move.data
+        line.subject = line.subject if move.subject is None else move.subject
+        line.trouble = move.trouble if move.trouble is not None or move.forget else line.trouble
+        if line.state is State.PENDING:
+            self._queue.add(line)
+
+    def _put(self, entry: QueueEntry) -> bool:
+        """Put one task; return whether it is new or re-arms one."""
+        identity = (entry.kind, entry.key)
+        if identity not in self._ids:
+            line = Line.of(len(self._lines) + 1, entry)
+            self._ids[identity] = line.id
+            self._lines[line.id] = line
+            self._queue.add(line)
+            return True
+        line = self._lines[self._ids[identity]]
+        what = effect(entry, line.state, line.wish.rearm if line.wish else None)
+        if what is Effect.WISH:
+            line.wish, line.updated = entry, entry.now
+        elif what is not Effect.NONE:
+            before, line.data = line.data, merged(line.data, entry.data)
+            if what is Effect.AGAIN:
+                self._start(line, entry, entry.now)
+            elif line.data != before:
+                line.updated = entry.now
+        return what in (Effect.AGAIN, Effect.WISH)
+
+    def _start(self, line: Line, entry: QueueEntry, now: float) -> None:
+        assert entry.rearm is not None
+        assert entry.rearm_lane is not None
+        line.stage, line.lane, line.rank = entry.rearm, entry.rearm_lane, entry.rearm_rank
+        line.state, line.wake_at, line.stage_since, line.updated = State.PENDING, entry.due, now, now
+        line.attempt = line.claims = 0
+        line.wish = None
+        self._queue.add(line)

@@ -1,0 +1,179 @@
+"""The reading side of the database in dictionaries."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import nsmallest
+from itertools import islice
+from json import loads
+from pathlib import Path
+
+from pipeline.core.model import About, Counts, Parked, Result, RunNote, Selection, Spend, State, Task
+from pipeline.store.encoding import QueueEntry, Row, note_of, parked_of, result_of, spend_of, task_of
+from pipeline.store.sqlite.errors import closed
+
+_LIVE = (State.PENDING, State.RUNNING)
+#: How bad the state of one task is for the item whose video it is about.
+_WEIGHT = {State.HELD: 3, State.FAILED: 2, State.PENDING: 1, State.RUNNING: 1}
+
+_WORDS = ("done", "working", "failed", "held")
+
+
+@dataclass(slots=True)
+class Line:
+    """One row of the task table."""
+
+    id: int
+    kind: str
+    key: str
+    stage: str
+    data: str
+    lane: str
+    rank: int
+    subject: str
+    wake_at: float | None
+    stage_since: float
+    created: float
+    updated: float
+    state: State = State.PENDING
+    attempt: int = 0
+    claims: int = 0
+    owner: str | None = None
+    token: int = 0
+    trouble: str | None = None
+    wish: QueueEntry | None = None  #: a re-arm that arrived while running
+
+    @classmethod
+    def of(cls, number: int, entry: QueueEntry) -> Line:
+        """Return the row of a new task."""
+        return cls(
+            number, entry.kind, entry.key, entry.stage, entry.data, entry.lane, entry.rank, entry.subject, entry.due,
+            entry.now, entry.now, entry.now,
+        )  # fmt: skip
+
+    def task(self) -> Task:
+        """Return the value, sharing nothing with the row."""
+        return task_of(
+            (
+                self.id, self.kind, self.key, self.stage, self.data, self.state.value, self.lane, self.rank, self.subject,
+                self.attempt, self.claims, self.wake_at, self.stage_since, self.created, self.updated, self.owner,
+                self.token, self.trouble,
+            )
+        )  # fmt: skip
+
+    @property
+    def code(self) -> str | None:
+        """The trouble's code."""
+        return None if self.trouble is None else loads(self.trouble)["code"]
+
+
+class MemoryRecords:
+    """Records over dictionaries, all in the order of first insertion."""
+
+    def __init__(self) -> None:
+        self._lines: dict[int, Line] = {}
+        self._ids: dict[tuple[str, str], int] = {}
+        self._results: dict[tuple[str, str, str], Row] = {}
+        self._spends: dict[str, Row] = {}
+        self._parked: dict[str, Row] = {}
+        self._runs: dict[str, Row] = {}
+        self._notes: dict[str, str] = {}
+        self._closed = False
+
+    def _check(self) -> None:
+        if self._closed:
+            raise closed(Path(":memory:"))
+
+    def _selected(self, which: Selection) -> Iterator[Line]:
+        kinds, keys, subjects = frozenset(which.kinds), frozenset(which.keys), frozenset(which.subjects)
+        states, classes = frozenset(which.states), frozenset(which.classes)
+        found = (
+            line
+            for line in self._lines.values()
+            if line.id > which.after_id
+            and (not kinds or line.kind in kinds)
+            and (not keys or line.key in keys)
+            and (not subjects or line.subject in subjects)
+            and (not states or line.state in states)
+            and (not classes or line.code in classes)
+        )
+        return islice(found, which.limit or None)
+
+    async def tasks(self, which: Selection) -> list[Task]:
+        """Return the selected tasks in the order they were first submitted."""
+        self._check()
+        return [line.task() for line in self._selected(which)]
+
+    async def results(self, subjects: Sequence[str]) -> list[Result]:
+        """Return all results of these videos, oldest first."""
+        self._check()
+        wanted = frozenset(subjects)
+        found = [result_of(row) for row in self._results.values() if row[0] in wanted]
+        return sorted(found, key=lambda result: result.created)
+
+    async def about(self, subject: str) -> About:
+        """Return all of one video at once."""
+        tasks = await self.tasks(Selection(subjects=(subject,)))
+        return About(tasks, await self.results([subject]), await self.spends([subject]))
+
+    async def subjects(self, after: str, limit: int) -> list[str]:
+        """Return up to ``limit`` video keys that have results, in key order, above ``after``."""
+        self._check()
+        return nsmallest(limit, {row[0] for row in self._results.values() if row[0] > after})
+
+    async def counts(self) -> Counts:
+        """Count tasks by kind, state, lane and trouble."""
+        self._check()
+        by: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        in_lane: Counter[str] = Counter()
+        troubles: Counter[str] = Counter()
+        for line in self._lines.values():
+            by[line.kind][line.state.value] += 1
+            if line.state in _LIVE:
+                in_lane[line.lane] += 1
+            if line.state in (State.FAILED, State.HELD) and line.code is not None:
+                troubles[line.code] += 1
+        return Counts({kind: dict(states) for kind, states in by.items()}, dict(in_lane), dict(troubles))
+
+    async def tally(self) -> Mapping[str, int]:
+        """Count items by how they stand as a whole: done, failed, held, cancelled, working."""
+        self._check()
+        worst: defaultdict[str, int] = defaultdict(int)
+        for line in self._lines.values():
+            if line.subject:
+                worst[line.subject] = max(worst[line.subject], _WEIGHT.get(line.state, 0))
+        tally = dict.fromkeys(("done", "failed", "held", "cancelled", "working"), 0)
+        for line in self._lines.values():
+            if line.kind == "item":
+                weight = worst.get(line.subject, 0) if line.state is State.DONE else _WEIGHT.get(line.state, 0)
+                tally["cancelled" if line.state is State.CANCELLED else _WORDS[weight]] += 1
+        return tally
+
+    async def parked(self, now: float) -> list[Parked]:
+        """Return the scopes that are parked at ``now``."""
+        self._check()
+        return [parked_of(row) for _, row in sorted(self._parked.items()) if row[1] > now]
+
+    async def spent(self, since: float = 0.0) -> tuple[float, float, int]:
+        """Return (USD, minutes, number of doubtful entries) in the ledger since ``since``."""
+        self._check()
+        spends = [spend_of(row) for row in self._spends.values() if row[6] >= since]
+        return (
+            sum((spend.usd for spend in spends), 0.0),
+            sum((spend.minutes for spend in spends), 0.0),
+            sum(spend.doubtful for spend in spends),
+        )
+
+    async def spends(self, subjects: Sequence[str]) -> list[Spend]:
+        """Return the ledger entries of these videos."""
+        self._check()
+        wanted = frozenset(subjects)
+        return [spend_of(row) for row in self._spends.values() if row[4] in wanted]
+
+    async def runs(self, limit: int) -> list[RunNote]:
+        """Return the newest runs first."""
+        self._check()
+        oldest_first = sorted(self._runs.values(), key=lambda row: row[1])
+        return [note_of(row) for row in oldest_first[::-1][:limit]]
