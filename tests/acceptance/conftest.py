@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.fetching import Fetching, build
-from tests.media_server import MediaServer
+from tests.support.site import MediaServer
+from tests.support.youtube_runs import Fetching, build
 
 
 @pytest.fixture

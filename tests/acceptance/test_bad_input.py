@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from pipeline.local.state.ledger import Ledger
-from tests.cli import Ended, Terminal
-from tests.clips import clip, clips
-from tests.films import film
+from tests.support.cli import Ended, Terminal
+from tests.support.clips import clip, clips
+from tests.support.films import film
 
 
 @pytest.fixture

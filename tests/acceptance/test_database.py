@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.local.state.ledger import Ledger
-from tests.cli import Terminal, until
-from tests.clips import clips
+from tests.support.cli import Terminal, until
+from tests.support.clips import clips
 
 VIDEOS = 3
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from pipeline.local.state.ledger import Ledger
-from tests.cli import Terminal, leftovers
-from tests.clips import clip, clips
+from tests.support.cli import Terminal, leftovers
+from tests.support.clips import clip, clips
 
 QUESTION = {"job": "ask", "prompt": "What is it about?"}
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.cli import Ended, Platform, Terminal, customer, serving, until
-from tests.clips import clips
+from tests.support.cli import Ended, Platform, Terminal, customer, serving, until
+from tests.support.clips import clips
 
 ANALYZE = "POST /v1.3/analyze/tasks$"
 #: As quick as a platform on this machine allows, under the rules of the vendor's.

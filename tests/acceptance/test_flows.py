@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from pipeline.local.state.ledger import Ledger
-from tests.cli import KEY, Terminal, serving
-from tests.clips import clip, clips
+from tests.support.cli import KEY, Terminal, serving
+from tests.support.clips import clip, clips
 
 WRITTEN = {
     "chapters.ffmeta", "chapters.json", "chapters.txt", "chapters.vtt", "gist.json", "highlights.csv", "highlights.json",

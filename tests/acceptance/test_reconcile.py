@@ -23,8 +23,8 @@ from pipeline import app as house
 from pipeline.config.settings import load
 from pipeline.local.state.ledger import PAID
 from pipeline.present.json_data import jsonable
-from tests.cli import KEY, PATIENCE, Ended, Platform, Terminal, customer, environment, serving, until
-from tests.clips import clip, clip_bytes, clips
+from tests.support.cli import KEY, PATIENCE, Ended, Platform, Terminal, customer, environment, serving, until
+from tests.support.clips import clip, clip_bytes, clips
 
 pytestmark = pytest.mark.slow
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.cli import KEY, Ended, Platform, Terminal, customer, serving, until
-from tests.clips import clips
 from tests.faults.test_kills import children
+from tests.support.cli import KEY, Ended, Platform, Terminal, customer, serving, until
+from tests.support.clips import clips
 
 SIGNATURE = "c2lnbmVkLXNlY3JldA"
 QUICK: dict[str, dict[str, Any]] = {

@@ -10,8 +10,8 @@ import pytest
 from pipeline.core.errors import NotYet, Permanent, Throttled, Transient
 from pipeline.source.youtube.storage.folder import JobFolder, discard
 from pipeline.source.youtube.worker.pool import WorkerCommand
-from tests.fetching import Fetching, V, build
-from tests.media_server import Blob, MediaServer, captions, plain, player
+from tests.support.site import Blob, MediaServer, captions, plain, player
+from tests.support.youtube_runs import Fetching, V, build
 
 VTT = b"WEBVTT\n\n00:00.000 --> 00:02.000\nHello there\n"
 

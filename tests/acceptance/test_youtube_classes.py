@@ -15,7 +15,7 @@ from pipeline.core.model import State
 from pipeline.present import tables
 from pipeline.source.youtube.failures import BROKEN, TABLE, UNKNOWN, Action, rule_of
 from pipeline.views import ItemView, RunReport
-from tests.media_server import MediaServer, interpreter
+from tests.support.site import MediaServer, interpreter
 
 #: What the site says of a video of each class. ``!`` in front: an exception that yt-dlp raises by itself.
 SAID = {

@@ -24,10 +24,10 @@ from pipeline.source.files import look_into
 from pipeline.source.preflight import check
 from pipeline.source.thumbnails import LARGEST, read_picture
 from pipeline.source.youtube.muxing import is_transport_stream, mux
-from tests.fetching import Fetching, V, build
-from tests.films import film
-from tests.media_server import Blob, MediaServer, captions
-from tests.streams import picture_bytes
+from tests.support.films import film
+from tests.support.site import Blob, MediaServer, captions
+from tests.support.streams import picture_bytes
+from tests.support.youtube_runs import Fetching, V, build
 from tests.unit.test_yt_worker import gone
 
 FFMPEG = Path(imageio_ffmpeg.get_ffmpeg_exe())

@@ -18,9 +18,9 @@ import pytest
 from pipeline.core.errors import Transient
 from pipeline.ports.source import MediaFacts
 from pipeline.source.youtube.storage.folder import JobFolder, discard
-from tests.fetching import Fetching, V, build
-from tests.forge import Forge
-from tests.media_server import Blob, MediaServer, captions
+from tests.support.site import Blob, MediaServer, captions
+from tests.support.worker_forge import Forge
+from tests.support.youtube_runs import Fetching, V, build
 
 # ---------------------------------------------------------------------------------------------------------------- cancels
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.test_cli_help import reelmill
-from tests.inside import command
-from tests.media_server import Blob, MediaServer, captions, entry, interpreter
+from tests.support.cli_in_process import command
+from tests.support.site import Blob, MediaServer, captions, entry, interpreter
 
 V, W = "dQw4w9WgXcQ", "second00001"
 L = "PLBB231211A4F62143"
@@ -160,7 +160,7 @@ def test_one_plain_sentence_says_why_and_a_class_can_be_tried_again(site: MediaS
 @pytest.mark.slow
 def test_a_bot_check_pauses_youtube_alone_and_the_next_run_knows(site: MediaServer, tmp_path: Path) -> None:
     """Files go through, the run ends with the time to resume, and a run started too early asks YouTube nothing."""
-    from tests.films import film
+    from tests.support.films import film
 
     film(tmp_path / "own.mp4", 5)
     site.refuse(V, "LOGIN_REQUIRED", "Sign in to confirm you\u2019re not a bot")

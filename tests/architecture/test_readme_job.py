@@ -14,9 +14,9 @@ import jobs
 from pipeline import kit
 from pipeline.kit import Job, Video
 from tests.architecture.tree import ROOT
-from tests.engine.lives import Life
-from tests.fakes import clips, items
-from tests.virtual import run_virtual
+from tests.support.clock import run_virtual
+from tests.support.fakes import clips, items
+from tests.support.scripted_run import Life
 
 
 def block() -> str:

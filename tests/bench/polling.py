@@ -13,8 +13,8 @@ from typing import Any
 import anyio
 
 from pipeline.provider.status_board import Pacer, StatusBoard
+from tests.support.clock import VirtualClock, run_virtual
 from tests.unit.test_provider_board import Platform, most_in_a_minute, wait_for
-from tests.virtual import VirtualClock, run_virtual
 
 
 async def _measure(name: str, number: int, spacing: float, per_minute: float) -> None:

@@ -21,8 +21,8 @@ from pipeline.ports.video_api import NewUpload
 from pipeline.provider.client import TwelveLabs, open_api
 from pipeline.provider.http.rate_limits import Unlimited
 from tests.conformance.test_video_api import Hurried, accepted, answered, film, ours, pair, question, requests, settled
-from tests.contract.double import TOKEN, platform
-from tests.fake_account import FakeAccount
+from tests.contract.platform_double import TOKEN, platform
+from tests.support.fake_inventory import FakeAccount
 
 KEY = "sha256:" + "5" * 64
 NOWHERE = "0" * 24

@@ -30,7 +30,7 @@ from pipeline.local.platform import LocalPlatform
 from pipeline.ports.video_api import AnalysisStatus, MediaStatus, NewUpload, Question
 from pipeline.provider.client import TwelveLabs, open_api
 from pipeline.provider.http.rate_limits import Unlimited
-from tests.contract.double import SMALL, TOKEN, VIDEO, Canned, platform
+from tests.contract.platform_double import SMALL, TOKEN, VIDEO, Canned, platform
 
 SCHEMA = {"type": "object", "properties": {"title": {"type": "string"}}, "required": ["title"]}
 

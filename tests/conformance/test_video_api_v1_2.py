@@ -18,7 +18,7 @@ from pipeline.ports.index_api import IndexSpec
 from pipeline.ports.video_api import Answer, NewUpload, Question
 from pipeline.provider.client import TwelveLabs
 from tests.conformance.test_video_api import accepted, film, ours, pair, settled
-from tests.contract.double import VIDEO
+from tests.contract.platform_double import VIDEO
 
 TITLE, WATCH = "Roger's shot: between the legs!", "https://www.youtube.com/watch?v=DXB4MApF4Lo"
 OTHER = "https://youtu.be/nhY1s6CZziE"

@@ -16,7 +16,7 @@ import pytest_asyncio
 
 from pipeline.core.clock import SystemClock
 from pipeline.local.demo.videos import make_slides
-from tests.contract.double import TOKEN, platform
+from tests.contract.platform_double import TOKEN, platform
 
 YOUTUBE = "https://www.youtube.com/watch?v=DXB4MApF4Lo"
 TITLE = "US Open 2009: Roger Federer's Incredible Between the Legs Shot"

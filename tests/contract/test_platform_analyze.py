@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.local.limits import PlatformLimits
-from tests.contract.double import VIDEO, Canned, finished, platform, question, ready, upload
+from tests.contract.platform_double import VIDEO, Canned, finished, platform, question, ready, upload
 
 SCHEMA = {
     "type": "json_schema",

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.local.jobs.url_fetch import UrlPolicy
 from pipeline.local.limits import PlatformLimits
-from tests.contract.double import ANY_URL, VIDEO, Canned, client_of, platform, ready, settled, upload
+from tests.contract.platform_double import ANY_URL, VIDEO, Canned, client_of, platform, ready, settled, upload
 
 
 @pytest.mark.asyncio

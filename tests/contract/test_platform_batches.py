@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from pipeline.local.limits import PlatformLimits
-from tests.contract.double import Wrist, platform, ready, upload
+from tests.contract.platform_double import Wrist, platform, ready, upload
 
 STUCK = [{"match": "POST /v1.3/analyze/batches$", "do": "stuck"}]
 

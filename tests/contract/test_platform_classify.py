@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.local.limits import PlatformLimits
-from tests.contract.double import MODELS, Canned, old_index, old_platform, platform, video
+from tests.contract.platform_double import MODELS, Canned, old_index, old_platform, platform, video
 from tests.contract.test_platform_search import ANTS, BEES, SPOKEN, code_of
 
 

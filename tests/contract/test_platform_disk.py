@@ -16,7 +16,7 @@ from pipeline.core.errors import StoreError
 from pipeline.local.analysis.service import AnalysisRequest, Look, Reply, Words
 from pipeline.local.limits import PlatformLimits
 from pipeline.local.state.database import PlatformDatabase
-from tests.contract.double import VIDEO, Canned, Wrist, finished, new_index, platform, question, ready, upload
+from tests.contract.platform_double import VIDEO, Canned, Wrist, finished, new_index, platform, question, ready, upload
 
 BLOB = "x" * 100_000
 

@@ -11,7 +11,7 @@ import anyio
 import httpx
 import pytest
 
-from tests.contract.double import EPOCH, VIDEO, Wrist, finished, platform, question, ready, settled, upload
+from tests.contract.platform_double import EPOCH, VIDEO, Wrist, finished, platform, question, ready, settled, upload
 
 CREATE: dict[str, Any] = {"data": {"method": "direct", "filename": "once.mp4"}, "files": {"file": ("a.mp4", VIDEO)}}
 

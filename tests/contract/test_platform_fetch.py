@@ -20,7 +20,17 @@ from pipeline.local.jobs.media_library import LibraryVideo
 from pipeline.local.jobs.url_fetch import UrlPolicy
 from pipeline.provider.dialects.protocol import Response
 from pipeline.provider.dialects.v1_2.media import V12
-from tests.contract.double import TOKEN, VIDEO, client_of, done, old_client_of, old_index, old_platform, platform, task
+from tests.contract.platform_double import (
+    TOKEN,
+    VIDEO,
+    client_of,
+    done,
+    old_client_of,
+    old_index,
+    old_platform,
+    platform,
+    task,
+)
 from tests.contract.test_platform_restart import killed
 from tests.contract.test_platform_tasks import WATCH, refused, shelf
 
@@ -32,7 +42,7 @@ SERVER = """
     import anyio
     from pipeline.core.clock import SystemClock
     from pipeline.local.platform import LocalPlatform
-    from tests.contract.double import Canned, TOKEN
+    from tests.contract.platform_double import Canned, TOKEN
 
     async def fetch(video, folder):
         (folder / "half").write_bytes(b"half")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.local.limits import PlatformLimits
-from tests.contract.double import VIDEO, client_of, done, old_index, old_platform
+from tests.contract.platform_double import VIDEO, client_of, done, old_index, old_platform
 from tests.contract.test_platform_fetch import Site, given, left
 
 

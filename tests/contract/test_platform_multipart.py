@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from pipeline.local.limits import PlatformLimits
-from tests.contract.double import SMALL, TOKEN, Wrist, platform, settled
+from tests.contract.platform_double import SMALL, TOKEN, Wrist, platform, settled
 
 CONTENT = bytes(range(256)) * 13  # 3328 bytes: four chunks of 1000, the last shorter
 

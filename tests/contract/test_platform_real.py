@@ -15,7 +15,7 @@ from pipeline.core.clock import SystemClock
 from pipeline.local.analysis.process_pool import ProcessCrew
 from pipeline.local.demo.videos import make_slides
 from pipeline.local.platform import serve_forever
-from tests.contract.double import TOKEN, client_of, finished, platform, question, ready, settled, upload
+from tests.contract.platform_double import TOKEN, client_of, finished, platform, question, ready, settled, upload
 
 CUES = [
     (0.0, 2.5, "Bees live in colonies."),

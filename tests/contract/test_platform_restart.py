@@ -18,7 +18,18 @@ from pipeline.core.errors import Busy, ConfigError, StoreError
 from pipeline.local.limits import PlatformLimits
 from pipeline.local.platform import LocalPlatform
 from pipeline.local.state.ledger import Ledger
-from tests.contract.double import SMALL, TOKEN, Canned, Wrist, finished, platform, question, ready, settled, upload
+from tests.contract.platform_double import (
+    SMALL,
+    TOKEN,
+    Canned,
+    Wrist,
+    finished,
+    platform,
+    question,
+    ready,
+    settled,
+    upload,
+)
 from tests.contract.test_platform_multipart import CONTENT, all_urls, opened, sent
 
 SERVER = """
@@ -28,7 +39,7 @@ SERVER = """
     from pipeline.core.clock import SystemClock
     from pipeline.local.limits import PlatformLimits
     from pipeline.local.platform import LocalPlatform
-    from tests.contract.double import Canned, TOKEN
+    from tests.contract.platform_double import Canned, TOKEN
 
     async def main():
         limits = PlatformLimits(settle_seconds=float(sys.argv[2]), think_seconds=float(sys.argv[2]))

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from pipeline.local.limits import PlatformLimits
-from tests.contract.double import (
+from tests.contract.platform_double import (
     Canned,
     Wrist,
     indexed,

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from pipeline.local.limits import PlatformLimits
-from tests.contract.double import (
+from tests.contract.platform_double import (
     ANY_URL,
     TOKEN,
     VIDEO,

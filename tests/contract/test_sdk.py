@@ -23,7 +23,7 @@ from twelvelabs.types import (
     VideoContext_AssetId,
 )
 
-from tests.contract.double import SMALL, TOKEN, VIDEO, Canned, platform
+from tests.contract.platform_double import SMALL, TOKEN, VIDEO, Canned, platform
 
 SCHEMA: dict[str, Any] = {"type": "object", "properties": {"title": {"type": "string"}}, "required": ["title"]}
 

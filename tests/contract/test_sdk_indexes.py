@@ -14,7 +14,7 @@ from twelvelabs.errors import BadRequestError
 from twelvelabs.indexes import IndexesCreateRequestModelsItem
 from twelvelabs.types import IndexedAssetsListRequestDuration
 
-from tests.contract.double import VIDEO, Canned
+from tests.contract.platform_double import VIDEO, Canned
 from tests.contract.test_sdk import sdk, settle
 
 CAPTIONS = "bees live in colonies\nthe queen lays eggs\nthe workers gather honey"

@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.core.clock import SystemClock
 from pipeline.local.demo.videos import make_slides
-from tests.contract.double import TOKEN, platform
+from tests.contract.platform_double import TOKEN, platform
 
 SDK = "twelvelabs==0.3.2"
 SESSION = Path(__file__).with_name("sdk_v1_2_session.py")

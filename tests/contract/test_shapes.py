@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import httpx
 import pytest
 
-from tests.contract.double import SMALL, Canned, finished, platform, question, ready
+from tests.contract.platform_double import SMALL, Canned, finished, platform, question, ready
 from tests.contract.test_platform_batches import batch, ended
 from tests.contract.test_platform_multipart import opened, sent
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.double import (
+from tests.contract.platform_double import (
     MODELS,
     Canned,
     Wrist,

@@ -11,8 +11,8 @@ import pytest
 from pipeline.core.model import Lane, Task, Trouble
 from pipeline.core.outcome import Advance, Done, Outcome, Park, Snooze
 from pipeline.core.task_types import LeaseCheck
-from tests.engine.floor import Floor, floor, kind, new
-from tests.virtual import run_virtual
+from tests.support.clock import run_virtual
+from tests.support.engine_harness import Floor, floor, kind, new
 
 WHY = Trouble("why", "because")
 LONG = 7200.0

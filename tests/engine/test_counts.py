@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.errors import Ambiguous, NeedsOperator, Permanent, Throttled, Transient
-from tests.engine.lives import Life, priced
-from tests.fakes import clips, items
-from tests.virtual import run_virtual
+from tests.support.clock import run_virtual
+from tests.support.fakes import clips, items
+from tests.support.scripted_run import Life, priced
 
 VIDEOS = 5
 

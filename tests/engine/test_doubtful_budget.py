@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.core.errors import Ambiguous
-from tests.engine.lives import PRICED, Life, priced
-from tests.fakes import clips, items
-from tests.virtual import run_virtual
+from tests.support.clock import run_virtual
+from tests.support.fakes import clips, items
+from tests.support.scripted_run import PRICED, Life, priced
 
 
 def test_a_repeat_in_doubt_counts_against_the_limit(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from pipeline.core.errors import Ambiguous, InputError, Permanent, ReelmillError
 from pipeline.core.model import Lane, NewTask, Result, Selection, State, Task, Trouble
 from pipeline.core.outcome import Advance, Done, Fail, Outcome, Snooze
 from pipeline.core.task_types import LeaseCheck
-from tests.engine.floor import Floor, floor, kind, new
-from tests.virtual import run_virtual
+from tests.support.clock import run_virtual
+from tests.support.engine_harness import Floor, floor, kind, new
 
 FULL = Transient("the disk is full", code="disk_full", untouched=True)
 

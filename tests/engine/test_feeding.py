@@ -8,8 +8,8 @@ import pytest
 from pipeline.core.model import Lane, NewTask, State, Task
 from pipeline.core.outcome import Advance, Done, Outcome
 from pipeline.core.task_types import LeaseCheck
-from tests.engine.floor import floor, kind, new
-from tests.virtual import run_virtual
+from tests.support.clock import run_virtual
+from tests.support.engine_harness import floor, kind, new
 
 
 async def done(task: Task, still: LeaseCheck) -> Outcome:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pipeline.core.errors import Permanent
 from pipeline.ports.video_api import Question
-from tests.engine.lives import Life, priced
-from tests.fakes import clips, items
-from tests.virtual import run_virtual
+from tests.support.clock import run_virtual
+from tests.support.fakes import clips, items
+from tests.support.scripted_run import Life, priced
 
 
 def test_a_question_put_anew_after_a_bad_answer_is_a_new_entry(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 from pipeline.core.errors import Ambiguous, Permanent
 from pipeline.core.model import State
-from tests.engine.lives import Life
-from tests.fakes import FakeCatalog, FakePlatform, clips, items
-from tests.virtual import run_virtual
+from tests.support.clock import run_virtual
+from tests.support.fakes import FakeCatalog, FakePlatform, clips, items
+from tests.support.scripted_run import Life
 
 
 class Forgetful(FakeCatalog):

@@ -9,8 +9,8 @@ import anyio
 from pipeline.core.model import Lane, Task
 from pipeline.core.outcome import Advance, Done, Outcome, Snooze
 from pipeline.core.task_types import LeaseCheck
-from tests.engine.floor import WIDTHS, floor, kind, new
-from tests.virtual import run_virtual
+from tests.support.clock import run_virtual
+from tests.support.engine_harness import WIDTHS, floor, kind, new
 
 
 class Crowd:

@@ -8,8 +8,8 @@ from pipeline.core.errors import NotYet, ReelmillError, Throttled, Transient
 from pipeline.core.model import Lane, Selection, State, Task
 from pipeline.core.outcome import Done, Outcome
 from pipeline.core.task_types import LeaseCheck
-from tests.engine.floor import floor, kind, new
-from tests.virtual import EPOCH, run_virtual
+from tests.support.clock import EPOCH, run_virtual
+from tests.support.engine_harness import floor, kind, new
 
 WIDTHS = dict.fromkeys(Lane, 2)
 

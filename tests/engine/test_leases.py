@@ -11,8 +11,8 @@ from pipeline.core.errors import LostLease, Transient
 from pipeline.core.model import Lane, Result, Selection, State, Task
 from pipeline.core.outcome import Done, Outcome, Snooze
 from pipeline.core.task_types import LeaseCheck
-from tests.engine.floor import CountingStore, Floor, floor, kind, new
-from tests.virtual import VirtualLoop, run_virtual
+from tests.support.clock import VirtualLoop, run_virtual
+from tests.support.engine_harness import CountingStore, Floor, floor, kind, new
 
 
 class Payer:

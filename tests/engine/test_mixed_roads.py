@@ -15,11 +15,11 @@ from pipeline.app.wiring.components import Adapters
 from pipeline.core.model import Selection
 from pipeline.ports.source import Item, ManifestLine, MediaFacts
 from pipeline.ports.video_api import NewUpload
-from tests.engine.lives import Life, priced
-from tests.fakes import Crash, FakeApi, FakePlatform, FakeSource, OldApi, Wreck, Wrecked, clips, items
-from tests.rig import Rig, settings_for
+from tests.support.clock import VirtualClock, run_virtual
+from tests.support.fakes import Crash, FakeApi, FakePlatform, FakeSource, OldApi, Wreck, Wrecked, clips, items
 from tests.support.memory_database import MemoryDatabase
-from tests.virtual import VirtualClock, run_virtual
+from tests.support.run_harness import Rig, settings_for
+from tests.support.scripted_run import Life, priced
 
 
 def rig_for(folder: Path) -> Rig:

@@ -15,10 +15,10 @@ from pipeline.engine.metrics import PoolMetrics
 from pipeline.ports.source import Item
 from pipeline.ports.video_api import NewUpload
 from pipeline.views import RunReport
-from tests.fakes import FakeApi, FakePlatform, FakeSink, clips, items
-from tests.rig import Rig, settings_for
+from tests.support.clock import VirtualClock, run_virtual
+from tests.support.fakes import FakeApi, FakePlatform, FakeSink, clips, items
 from tests.support.memory_database import MemoryDatabase
-from tests.virtual import VirtualClock, run_virtual
+from tests.support.run_harness import Rig, settings_for
 
 ITEMS = 600  #: more than two of the feeder's batches
 ENOUGH = 80  #: uploads, for every lane to have been full

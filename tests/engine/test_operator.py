@@ -9,9 +9,9 @@ import pytest
 
 from pipeline.core.errors import Ambiguous, Permanent, Transient
 from pipeline.core.model import Selection
-from tests.engine.lives import Life
-from tests.fakes import Crash, Wreck, clips, items
-from tests.virtual import run_virtual
+from tests.support.clock import run_virtual
+from tests.support.fakes import Crash, Wreck, clips, items
+from tests.support.scripted_run import Life
 
 
 def test_a_touched_file_does_not_hide_that_its_video_is_still_to_be_uploaded(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from pipeline.core.model import Lane, State, Task, Trouble
 from pipeline.core.outcome import Advance, Done, Outcome, Park
 from pipeline.core.task_types import LeaseCheck
 from pipeline.ports.store import Records
-from tests.engine.floor import Floor, floor, kind, new
-from tests.virtual import EPOCH, run_virtual
+from tests.support.clock import EPOCH, run_virtual
+from tests.support.engine_harness import Floor, floor, kind, new
 
 WHY = Trouble("why", "because")
 

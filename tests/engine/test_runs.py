@@ -16,10 +16,10 @@ from pipeline.core.model import Parked, Selection, State, Task, Trouble
 from pipeline.ports.source import Item
 from pipeline.ports.video_api import AnalysisStatus, MediaStatus
 from pipeline.views import BadLine
-from tests.engine.lives import Life, priced
-from tests.fakes import Wreck, clips, items
+from tests.support.clock import EPOCH, run_virtual
+from tests.support.fakes import Wreck, clips, items
 from tests.support.memory_database import MemoryDatabase
-from tests.virtual import EPOCH, run_virtual
+from tests.support.scripted_run import Life, priced
 
 
 def test_a_bad_key_at_the_first_call_blames_no_video(tmp_path: Path) -> None:

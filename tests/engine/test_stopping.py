@@ -12,8 +12,8 @@ from pipeline.core.outcome import Done, Outcome, Snooze
 from pipeline.core.task_types import LeaseCheck
 from pipeline.engine.admission import RunEnd
 from pipeline.engine.pool import Pool
-from tests.engine.floor import Floor, floor, kind, new
-from tests.virtual import run_virtual
+from tests.support.clock import run_virtual
+from tests.support.engine_harness import Floor, floor, kind, new
 
 
 class Slow:

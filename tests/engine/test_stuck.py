@@ -10,9 +10,9 @@ import pytest
 from pipeline.core.errors import Transient
 from pipeline.core.model import State
 from pipeline.ports.sink import OutFile
-from tests.engine.lives import Life, priced
-from tests.fakes import FakeSink, clips, items
-from tests.virtual import run_virtual
+from tests.support.clock import run_virtual
+from tests.support.fakes import FakeSink, clips, items
+from tests.support.scripted_run import Life, priced
 
 VIDEOS = 30
 

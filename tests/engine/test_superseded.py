@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.engine.lives import Life, priced
-from tests.fakes import clips, items
-from tests.virtual import run_virtual
+from tests.support.clock import run_virtual
+from tests.support.fakes import clips, items
+from tests.support.scripted_run import Life, priced
 
 
 def test_a_question_that_was_changed_while_it_waited_is_asked_in_its_new_form(tmp_path: Path) -> None:

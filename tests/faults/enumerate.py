@@ -9,8 +9,8 @@ from pathlib import Path
 
 import structlog
 
-from tests.faults.scenes import Studio
-from tests.faults.trial import Count, Trial, table
+from tests.faults.crash_scenes import Studio
+from tests.faults.crash_trial import Count, Trial, table
 
 
 def main(words: Sequence[str]) -> None:

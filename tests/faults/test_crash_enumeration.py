@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.scenes import Studio
-from tests.faults.trial import Trial
+from tests.faults.crash_scenes import Studio
+from tests.faults.crash_trial import Trial
 
 #: Scene → fewest worlds that it must come to, so that nothing quietly drops out of the enumeration.
 SCENES = {

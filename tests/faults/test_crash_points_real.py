@@ -35,12 +35,12 @@ from pipeline.provider.dialects.v1_3.media import V13
 from pipeline.provider.http.rate_limits import Unlimited
 from pipeline.store.sqlite.database import open_database
 from pipeline.views import RunReport
-from tests.brisk import BriskClock, run_brisk
-from tests.clips import clip_bytes
-from tests.contract.double import TOKEN, Canned
-from tests.fakes import Crash, Wreck, Wrecked, items
-from tests.faults.worlds import where
-from tests.rig import settings_for
+from tests.contract.platform_double import TOKEN, Canned
+from tests.faults.crash_worlds import where
+from tests.support.clips import clip_bytes
+from tests.support.fakes import Crash, Wreck, Wrecked, items
+from tests.support.fast_loop import BriskClock, run_brisk
+from tests.support.run_harness import settings_for
 
 SMALL = PlatformLimits(chunk_size=8192, first_urls=2)
 DIRECT = 15_000  #: bytes: clips are smaller, a padded one goes in parts

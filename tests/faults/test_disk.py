@@ -10,8 +10,8 @@ import pytest
 from pipeline.core.errors import Transient
 from pipeline.ports.sink import OutFile
 from pipeline.sink.disk import DiskSink
-from tests.disk import MemoryDisk
-from tests.virtual import run_virtual
+from tests.support.clock import run_virtual
+from tests.support.disk import MemoryDisk
 
 FOLDER = "film--abcdefgh"
 FILES = (OutFile("gist.json", "{}\n"), OutFile("raw/a.json", "[1]\n"), OutFile("video.json", '{"files": []}\n'))

@@ -9,11 +9,11 @@ import pytest
 
 from pipeline.core.errors import Transient
 from pipeline.ports.source import MediaFacts
-from tests.clips import clip_bytes
-from tests.faults.fetching import fetching_outside, fetching_world
-from tests.faults.scenes import youtube
-from tests.rig import settings_for
-from tests.virtual import run_virtual
+from tests.faults.crash_scenes import youtube
+from tests.faults.youtube_worlds import fetching_outside, fetching_world
+from tests.support.clips import clip_bytes
+from tests.support.clock import run_virtual
+from tests.support.run_harness import settings_for
 
 
 def test_a_finished_download_that_rots_is_fetched_anew(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.fakes import Crash, FakeApi, FakePlatform, FakeSink, OldApi, Wreck, clips, items
-from tests.faults.scenes import youtube
-from tests.rig import Rig, settings_for
+from tests.faults.crash_scenes import youtube
+from tests.support.clock import VirtualClock, run_virtual
+from tests.support.fakes import Crash, FakeApi, FakePlatform, FakeSink, OldApi, Wreck, clips, items
 from tests.support.memory_database import MemoryDatabase
-from tests.virtual import VirtualClock, run_virtual
+from tests.support.run_harness import Rig, settings_for
 
 
 def rig_for(folder: Path, api: type[FakeApi], **sections: dict[str, Any]) -> Rig:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pipeline.app.account.repairs import again
 from pipeline.core.model import Lane, Placed, Selection
-from tests.fakes import Crash, OldApi, Wreck
-from tests.faults.scenes import youtube
+from tests.faults.crash_scenes import youtube
 from tests.faults.test_in_doubt import rig_for
-from tests.virtual import run_virtual
+from tests.support.clock import run_virtual
+from tests.support.fakes import Crash, OldApi, Wreck
 
 
 def test_two_that_are_handed_over_anew_and_in_doubt_are_held(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from pipeline.local.state.ledger import Ledger
 from pipeline.views import RunReport
-from tests.brisk import BriskClock, run_brisk
-from tests.faults.nursery import Nursery, nursery
+from tests.faults.fork_server import Nursery, nursery
 from tests.faults.test_crash_points_real import STEADY, Traces, World, films
+from tests.support.fast_loop import BriskClock, run_brisk
 
 #: So many changes in a row that the platform does not come to, and there are no more; one may come after the run's end.
 _MISSES = 3

@@ -16,9 +16,9 @@ from pipeline.core.errors import Permanent, Transient
 from pipeline.ports.video_api import UploadSession
 from pipeline.provider.dialects.protocol import Request, Response
 from pipeline.provider.upload import Sender
-from tests.fakes import Crash
+from tests.support.clock import VirtualClock, run_virtual
+from tests.support.fakes import Crash
 from tests.unit.test_provider_upload import Cloud
-from tests.virtual import VirtualClock, run_virtual
 
 T = TypeVar("T")
 

@@ -16,9 +16,9 @@ from pipeline.core.errors import InputError, Permanent, Transient
 from pipeline.core.model import State
 from pipeline.ingest.file_identity import located
 from pipeline.ports.video_api import Ceilings, MediaStatus, UploadSession
-from tests.engine.lives import Life, ScriptedApi
-from tests.fakes import Crash, FakePlatform, clips, items
-from tests.virtual import run_virtual
+from tests.support.clock import run_virtual
+from tests.support.fakes import Crash, FakePlatform, clips, items
+from tests.support.scripted_run import Life, ScriptedApi
 
 PARTS = Ceilings(direct_bytes=10)
 

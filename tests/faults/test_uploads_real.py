@@ -25,9 +25,9 @@ from pipeline.core.errors import Permanent
 from pipeline.ports.video_api import NewUpload
 from pipeline.provider.client import open_api
 from pipeline.provider.http.rate_limits import Unlimited
-from tests.cli import KEY, environment
-from tests.contract.double import SMALL, TOKEN, Wrist, client_of, platform, settled
-from tests.faults.cloud import Cloud, cloud
+from tests.contract.platform_double import SMALL, TOKEN, Wrist, client_of, platform, settled
+from tests.faults.upload_server import Cloud, cloud
+from tests.support.cli import KEY, environment
 
 CHUNK = 256 * 1024
 PARALLEL = Settings().provider.chunk_parallel
@@ -37,7 +37,7 @@ MEGABYTE = 1024 * 1024
 def start(there: Cloud, path: Path, kept: Path) -> subprocess.Popen[bytes]:
     """Start a process that sends the file."""
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.sending", there.api, str(path), str(kept)],
+        [sys.executable, "-m", "tests.faults.upload_process", there.api, str(path), str(kept)],
         env=environment(TWELVELABS_API_KEY=KEY), cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.cli import environment
+from tests.support.cli import environment
 
 MEGABYTE = 1024 * 1024
 _FRAME = """

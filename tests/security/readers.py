@@ -35,7 +35,7 @@ from pipeline.source.identity import is_address
 from pipeline.source.manifest.expand import expand
 from pipeline.source.manifest.reader import read_lines
 from pipeline.views import BadLine
-from tests.security.nasty import MARKUP, PATHS, TERMINAL, obeyed
+from tests.security.hostile_text import MARKUP, PATHS, TERMINAL, obeyed
 
 ROOT = Path(__file__).parents[2]
 _AT = 1_800_000_000.0

@@ -13,9 +13,9 @@ from pipeline.local.analysis.extract import media
 from pipeline.media import container
 from pipeline.media.container import UnreadableMedia
 from pipeline.source.thumbnails import LARGEST, lay_beside, suffix_of
-from tests.films import film, film_bytes
 from tests.security.bombs import many_tracks, png_film, png_picture
 from tests.security.measured import MEGABYTE, measured
+from tests.support.films import film, film_bytes
 
 BEFORE = (
     "from pathlib import Path\nfrom pipeline.media import container as source\n"

@@ -24,7 +24,7 @@ from pipeline.provider.dialects.json_reading import segment
 from pipeline.sink import layout
 from pipeline.sink.disk import DiskSink
 from pipeline.source.youtube.storage.folder import JobFolder
-from tests.security.nasty import PATHS, TEXTS
+from tests.security.hostile_text import PATHS, TEXTS
 
 NAMES = st.one_of(st.sampled_from(PATHS), TEXTS, st.text(alphabet="./\\~ab\0 \n", max_size=12))
 

@@ -14,8 +14,8 @@ from pipeline.app.wiring.state_folder import platform_folder
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
 from pipeline.local.platform import LocalPlatform
-from tests.contract.double import SMALL, TOKEN, platform
-from tests.security.nasty import PATHS
+from tests.contract.platform_double import SMALL, TOKEN, platform
+from tests.security.hostile_text import PATHS
 
 ROUTES = (
     ("GET", "/v1.3/assets"),

@@ -22,9 +22,9 @@ from pipeline.core.text import block, cue, ffmeta, plain
 from pipeline.local.analysis.extract.captions import strip_markup
 from pipeline.present.formatting import clean, fit
 from pipeline.present.json_data import dumps
-from tests.cli import KEY, customer, environment, serving
-from tests.clips import clip
-from tests.security.nasty import TERMINAL, TEXTS, obeyed
+from tests.security.hostile_text import TERMINAL, TEXTS, obeyed
+from tests.support.cli import KEY, customer, environment, serving
+from tests.support.clips import clip
 
 #: Sequences that no part of ours ever writes by itself.
 MARKS = (

@@ -21,7 +21,7 @@ from pipeline.app.runs.query_files import files_of
 from pipeline.core.text import csv_text, disarmed, markdown, plain
 from pipeline.ports.index_api import SearchHit
 from pipeline.views import Asked, SearchView, VideoRef
-from tests.security.nasty import FORMULAS, MARKUP, TEXTS, obeyed
+from tests.security.hostile_text import FORMULAS, MARKUP, TEXTS, obeyed
 from tests.unit.test_jobs import VIDEO, check, files, span
 
 #: What spreadsheets take for the beginning of a formula, full-width forms included.

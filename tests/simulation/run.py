@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.simulation.ledger import Broken
 from tests.simulation.schedule import Schedule
 from tests.simulation.world import Told, World, clips
-from tests.virtual import run_virtual
+from tests.support.clock import run_virtual
 
 _numbers = count(1)
 

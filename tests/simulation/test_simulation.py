@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.planted import PLANTED, ActsWithoutAsking
+from tests.simulation.planted_bugs import PLANTED, ActsWithoutAsking
 from tests.simulation.run import Failed, one
 from tests.simulation.schedule import draw
 from tests.simulation.shrink import shrunk

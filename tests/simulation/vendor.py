@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from tests.simulation.ledger import Effect, Ledger, Thing
 from tests.simulation.schedule import Habits
-from tests.virtual import EPOCH
+from tests.support.clock import EPOCH
 
 SECONDS = 60.0  #: length of every video
 

@@ -12,9 +12,9 @@ from pipeline.core.errors import StoreError, Transient
 from pipeline.core.model import Lane, Placed, Selection, State, Task
 from pipeline.ports.sink import OutFile, Sink
 from pipeline.ports.store import Applied
-from tests.disk import File, Folder, MemoryDisk
 from tests.simulation.ledger import Broken
 from tests.simulation.wire import Accidents, Life
+from tests.support.disk import File, Folder, MemoryDisk
 from tests.support.memory_database import MemoryDatabase
 
 #: Where a step may lead, by kind and stage; a stage may always be stayed in.

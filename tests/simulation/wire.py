@@ -19,9 +19,9 @@ from typing import Any
 
 import httpx
 
-from tests.fakes import Crash
 from tests.simulation.schedule import Fault
 from tests.simulation.vendor import Asked, Reply, Vendor, refused
+from tests.support.fakes import Crash
 
 #: Our own key of the question that is being asked in this task, for the ledger of an API that has no field for it.
 KEY: ContextVar[str] = ContextVar("key", default="")

@@ -31,16 +31,16 @@ from pipeline.ports.store import Applied
 from pipeline.ports.video_api import Ceilings, NewUpload, Question
 from pipeline.sink.disk import DiskSink
 from pipeline.views import BadLine, RunReport
-from tests.fakes import Crash, FakeSource
+from tests.simulation.final_check import Reckoning
 from tests.simulation.ledger import Broken, Ledger
-from tests.simulation.reckoning import Reckoning
 from tests.simulation.schedule import CLIPS, Fault, Line, Schedule
 from tests.simulation.vendor import Vendor
 from tests.simulation.vendor_v1_2 import VendorV12
 from tests.simulation.vendor_v1_3 import VendorV13, base_of
 from tests.simulation.watch import Reach, SinkReach, Watched, WatchedDisk
 from tests.simulation.wire import KEY, Accidents, Life, Wire, wired
-from tests.virtual import EPOCH, VirtualClock, VirtualLoop
+from tests.support.clock import EPOCH, VirtualClock, VirtualLoop
+from tests.support.fakes import Crash, FakeSource
 
 T = TypeVar("T")
 

@@ -12,11 +12,11 @@ import pytest
 from pipeline.core.errors import Ambiguous, Permanent
 from pipeline.core.model import Spend, State, Task
 from pipeline.ports.video_api import AnalysisStatus, Answer, Question
-from tests.engine.lives import Life, priced, results_of
-from tests.fakes import FakePlatform, OldApi, clips, items
-from tests.rig import settings_for
+from tests.support.clock import VirtualClock, run_virtual
+from tests.support.fakes import FakePlatform, OldApi, clips, items
 from tests.support.memory_database import MemoryDatabase
-from tests.virtual import VirtualClock, run_virtual
+from tests.support.run_harness import settings_for
+from tests.support.scripted_run import Life, priced, results_of
 
 
 async def spends(life: Life) -> list[Spend]:

@@ -19,10 +19,10 @@ from pipeline.ingest.job_requests import JobPlanner
 from pipeline.ingest.tasks.item import as_task, item_data
 from pipeline.ports.source import Item, ManifestLine
 from pipeline.views import BadLine
-from tests.engine.floor import kind
-from tests.fakes import FakeSink
+from tests.support.clock import run_virtual
+from tests.support.engine_harness import kind
+from tests.support.fakes import FakeSink
 from tests.support.memory_database import MemoryDatabase
-from tests.virtual import run_virtual
 
 ATTEMPTS = 8
 SUBJECT = "sha256:a"

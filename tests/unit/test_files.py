@@ -20,7 +20,7 @@ from pipeline.ports.source import Item, ManifestLine, MediaFacts
 from pipeline.ports.video_api import Ceilings
 from pipeline.source.files import FileSource, look_into
 from pipeline.source.preflight import check
-from tests.films import film, film_bytes, turned
+from tests.support.films import film, film_bytes, turned
 
 
 class Now:

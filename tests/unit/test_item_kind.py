@@ -13,8 +13,8 @@ from pipeline.core.outcome import Done, Fail, Outcome
 from pipeline.ingest.tasks.item import ItemTaskType, as_task, item_data, item_of, item_task
 from pipeline.ports.source import Item, ManifestLine, MediaFacts
 from pipeline.ports.video_api import Ceilings
-from tests.fakes import FakeSource, clips
-from tests.virtual import run_virtual
+from tests.support.clock import run_virtual
+from tests.support.fakes import FakeSource, clips
 
 LINE = ManifestLine("a.mp4", "list:3", "id7", "A title", ("x", "y"), ("gist",), "Who?", {"k": "v"})
 

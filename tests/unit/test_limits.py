@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipeline.config.settings import BucketSection, LimitsSection
 from pipeline.core.errors import Throttled
 from pipeline.provider.http.rate_limits import SharedLimiter, Unlimited, Window
-from tests.virtual import EPOCH, VirtualClock, run_virtual
+from tests.support.clock import EPOCH, VirtualClock, run_virtual
 
 
 class Memory:

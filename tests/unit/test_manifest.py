@@ -16,7 +16,7 @@ from pipeline.ports.source import ManifestLine
 from pipeline.source.manifest.lines import LONGEST
 from pipeline.source.manifest.reader import read_lines
 from pipeline.views import BadLine
-from tests.films import film
+from tests.support.films import film
 
 JOBS = {"gist", "chapters"}
 

@@ -13,7 +13,7 @@ from pipeline.core.errors import Permanent, Transient
 from pipeline.ports.video_api import AnalysisStatus, MediaStatus
 from pipeline.provider.dialects.protocol import Page
 from pipeline.provider.status_board import ByIds, FilteredSweep, Pacer, StatusBoard
-from tests.virtual import VirtualClock, run_virtual
+from tests.support.clock import VirtualClock, run_virtual
 
 
 class Platform:

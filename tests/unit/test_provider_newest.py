@@ -12,7 +12,7 @@ from pipeline.core.errors import Transient
 from pipeline.ports.video_api import MediaStatus
 from pipeline.provider.dialects.protocol import Page
 from pipeline.provider.status_board import NewestFirst, Pacer, StatusBoard
-from tests.virtual import VirtualClock, run_virtual
+from tests.support.clock import VirtualClock, run_virtual
 
 PAGE = 50
 

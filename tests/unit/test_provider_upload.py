@@ -18,7 +18,7 @@ from pipeline.provider.dialects.protocol import Request, Response
 from pipeline.provider.dialects.v1_3.media import V13
 from pipeline.provider.http.body import Stamp, blocks
 from pipeline.provider.upload import Sender
-from tests.virtual import VirtualClock, run_virtual
+from tests.support.clock import VirtualClock, run_virtual
 
 T = TypeVar("T")
 

@@ -19,10 +19,10 @@ from pipeline.ingest.tasks.item import as_task
 from pipeline.ingest.tasks.publish import current_results, spend_card, title_of
 from pipeline.ports.source import Item, ManifestLine
 from pipeline.sink.disk import DiskSink
-from tests.engine.lives import Life, priced, results_of
-from tests.fakes import clips, items
+from tests.support.clock import run_virtual
+from tests.support.fakes import clips, items
 from tests.support.memory_database import MemoryDatabase
-from tests.virtual import run_virtual
+from tests.support.scripted_run import Life, priced, results_of
 
 
 def item(locator: str = "/films/a.mp4", title: str = "", number: int = 1) -> Task:

@@ -13,9 +13,9 @@ from pipeline.core.lifecycle import Transition
 from pipeline.core.model import Lane, NewTask, Spend, State
 from pipeline.core.outcome import Done
 from pipeline.ports.store import Applied
-from tests.engine.floor import kind
+from tests.support.clock import run_virtual
+from tests.support.engine_harness import kind
 from tests.support.memory_database import MemoryDatabase
-from tests.virtual import run_virtual
 
 MIDNIGHT = 1_800_000_000.0 // 86_400 * 86_400
 

@@ -13,8 +13,8 @@ from pipeline.config.settings import Settings
 from pipeline.core.clock import iso
 from pipeline.core.errors import ConfigError, NeedsOperator
 from pipeline.ports.index_api import IndexInfo, IndexSpec
-from tests.fake_catalog import FakeCatalog
-from tests.rig import settings_for
+from tests.support.fake_index_api import FakeCatalog
+from tests.support.run_harness import settings_for
 from tests.unit.test_reconcile_present import EMPTY, NOW
 
 DAY = 86_400.0

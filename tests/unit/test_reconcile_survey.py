@@ -19,8 +19,8 @@ from pipeline.ports.inventory import OpenSession, RemoteObject
 from pipeline.store.sqlite.scratch_index import ScratchIndex
 from pipeline.views import Agreed, Reconciled, Reconciliation
 from tests.conformance.store_kit import bring
-from tests.fake_account import FakeAccount
-from tests.fakes import Crash, Wreck, Wrecked
+from tests.support.fake_inventory import FakeAccount
+from tests.support.fakes import Crash, Wreck, Wrecked
 from tests.support.memory_database import MemoryDatabase
 
 NOW = 1_800_000_000.0

@@ -15,9 +15,9 @@ from pipeline.config.settings import Settings
 from pipeline.core.errors import ConfigError, Permanent
 from pipeline.core.model import Lane, NewTask, Placed
 from pipeline.ports.index_api import IndexInfo, Query, Sorting
-from tests.fake_catalog import films
+from tests.support.clock import VirtualClock, run_virtual
+from tests.support.fake_index_api import films
 from tests.support.memory_database import MemoryDatabase
-from tests.virtual import VirtualClock, run_virtual
 
 
 def settings(api: str = "v1.3", **sections: Any) -> Settings:

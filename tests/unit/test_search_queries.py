@@ -19,10 +19,10 @@ from pipeline.core.exit_codes import ExitCode
 from pipeline.core.model import Lane, Parked, Trouble
 from pipeline.engine.admission import RunEnd
 from pipeline.views import QueryReport
-from tests.fake_catalog import FakeCatalog, films
-from tests.fakes import FakeSink
+from tests.support.clock import VirtualClock, run_virtual
+from tests.support.fake_index_api import FakeCatalog, films
+from tests.support.fakes import FakeSink
 from tests.support.memory_database import MemoryDatabase
-from tests.virtual import VirtualClock, run_virtual
 
 QUEEN = {"name": "queen", "text": "queen"}
 SEA = {"name": "sea", "text": "sea"}

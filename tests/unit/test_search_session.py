@@ -11,11 +11,11 @@ from pipeline.core.errors import Permanent
 from pipeline.ports.index_api import IndexListing
 from pipeline.ports.store import Database
 from pipeline.views import RunReport
-from tests.fake_catalog import FakeCatalog, films
-from tests.fakes import Crash, FakeApi, FakePlatform, Wreck, clips, items
-from tests.rig import Rig, settings_for
+from tests.support.clock import VirtualClock, run_virtual
+from tests.support.fake_index_api import FakeCatalog, films
+from tests.support.fakes import Crash, FakeApi, FakePlatform, Wreck, clips, items
 from tests.support.memory_database import MemoryDatabase
-from tests.virtual import VirtualClock, run_virtual
+from tests.support.run_harness import Rig, settings_for
 
 QUERIES = [{"name": "queen", "text": "queen"}, {"name": "sea", "text": "sea"}]
 

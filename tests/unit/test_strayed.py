@@ -8,9 +8,9 @@ import pytest
 
 from pipeline.ports.source import Item, MediaFacts
 from pipeline.ports.video_api import Ceilings
-from tests.engine.lives import Life
-from tests.fakes import FakeSource, clips, items
-from tests.virtual import run_virtual
+from tests.support.clock import run_virtual
+from tests.support.fakes import FakeSource, clips, items
+from tests.support.scripted_run import Life
 
 
 class Thief(FakeSource):

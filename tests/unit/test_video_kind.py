@@ -11,9 +11,9 @@ from pipeline.core.errors import Ambiguous, Permanent, Transient
 from pipeline.core.model import Selection, State, Trouble
 from pipeline.ports.source import Item, ManifestLine, MediaFacts
 from pipeline.ports.video_api import Ceilings, MediaStatus, UploadSession
-from tests.engine.lives import Life, ScriptedApi
-from tests.fakes import FakeSource, clips, items
-from tests.virtual import run_virtual
+from tests.support.clock import run_virtual
+from tests.support.fakes import FakeSource, clips, items
+from tests.support.scripted_run import Life, ScriptedApi
 
 
 def lost(number: int) -> Exception | None:

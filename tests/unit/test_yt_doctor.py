@@ -19,7 +19,7 @@ from pipeline.source.youtube.source import Asker
 from pipeline.source.youtube.throttle.gate import SiteThrottle
 from pipeline.source.youtube.worker.pool import Hello, WorkerCommand, WorkerPool
 from pipeline.views import Finding
-from tests.media_server import MediaServer, interpreter
+from tests.support.site import MediaServer, interpreter
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC).timestamp()
 FACTS = {

@@ -20,7 +20,7 @@ from pipeline.source.youtube.formats import PLANS, Format, format_of, sort_order
 from pipeline.source.youtube.probe import Probe, caption_track, gate, probe_of
 from pipeline.source.youtube.storage.folder import Finished, JobFolder, discard, released, used
 from pipeline.source.youtube.storage.quota import DiskQuota
-from tests.virtual import VirtualClock, run_virtual
+from tests.support.clock import VirtualClock, run_virtual
 
 V = "dQw4w9WgXcQ"
 

@@ -22,8 +22,8 @@ from pipeline.ingest.tasks.playlist import PlaylistTaskType, listing_task
 from pipeline.ports.playlists import Playlist, PlaylistEntry, outside
 from pipeline.ports.source import Item, ManifestLine, MediaFacts
 from pipeline.ports.video_api import Ceilings
+from tests.support.clock import VirtualClock, run_virtual
 from tests.support.memory_database import MemoryDatabase
-from tests.virtual import VirtualClock, run_virtual
 
 V = "youtube:video:dQw4w9WgXcQ"
 ITEM = Item(V, "youtube", "https://www.youtube.com/watch?v=dQw4w9WgXcQ", ManifestLine("dQw4w9WgXcQ"))

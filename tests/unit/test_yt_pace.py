@@ -13,8 +13,8 @@ from pipeline.core.errors import Throttled
 from pipeline.core.model import Trouble
 from pipeline.source.youtube.throttle.gate import PaceRules, Permit, SiteThrottle
 from pipeline.source.youtube.throttle.state import OwnNotes
+from tests.support.clock import VirtualClock, run_virtual
 from tests.support.memory_database import MemoryDatabase
-from tests.virtual import VirtualClock, run_virtual
 
 DISK = Trouble("disk", "The disk is full.", "free some space")
 BLOCK = Trouble("bot_check", "YouTube refused this machine's address (bot check).", "another network", "raw")

@@ -20,9 +20,9 @@ from pipeline.core.errors import Throttled
 from pipeline.core.model import Trouble
 from pipeline.source.youtube.throttle.gate import PaceRules, SiteThrottle
 from pipeline.source.youtube.throttle.state import OwnNotes, SharedNotes, file_of
-from tests.rig import settings_for
+from tests.support.clock import VirtualClock, run_virtual
 from tests.support.memory_database import MemoryDatabase
-from tests.virtual import VirtualClock, run_virtual
+from tests.support.run_harness import settings_for
 
 BLOCK = Trouble("bot_check", "YouTube refused this machine's address (bot check).", "another network", "raw")
 

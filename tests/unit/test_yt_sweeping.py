@@ -18,9 +18,9 @@ from pipeline.source.youtube.formats import Format, format_of, formats_of, recor
 from pipeline.source.youtube.storage.cleanup import Disposal, DownloadCleanup, fate_of, videos_below
 from pipeline.source.youtube.storage.folder import Finished, JobFolder, discard, released, used, video_of
 from pipeline.source.youtube.storage.quota import DiskQuota
-from tests.rig import settings_for
+from tests.support.clock import VirtualClock, run_virtual
 from tests.support.memory_database import MemoryDatabase
-from tests.virtual import VirtualClock, run_virtual
+from tests.support.run_harness import settings_for
 
 V, W, X = "dQw4w9WgXcQ", "a_b-c_d-e_f", "-_third0001"
 HTTP = format_of({"format_id": "18", "protocol": "https", "ext": "mp4", "filesize": 100})

@@ -14,7 +14,7 @@ import anyio
 import pytest
 
 from pipeline.source.youtube.worker.pool import Worker, WorkerCommand, WorkerGone, WorkerPool, start
-from tests.media_server import scripted
+from tests.support.site import scripted
 
 HELLO = """
 import json, sys, time, os

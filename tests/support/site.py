@@ -24,8 +24,8 @@ from typing import Any
 
 import pytest
 
-from tests.films import film_bytes
-from tests.streams import segments, sound_bytes
+from tests.support.films import film_bytes
+from tests.support.streams import segments, sound_bytes
 
 _BLOCK = 16 * 1024
 

@@ -12,6 +12,7 @@ from pipeline.local.demo.videos import make_slides
 SUBJECTS = (
     "bees", "glaciers", "lighthouses", "bread", "tides", "owls", "violins", "tulips", "magnets", "comets",
 )  # fmt: skip
+
 SECONDS = 5.0
 
 

@@ -34,6 +34,7 @@ TERMINAL = (
     "\x05",
     "\x1bP1$q\x1b\\",
 )
+
 FORMULAS = (
     "=1+1",
     "+1",
@@ -60,6 +61,7 @@ FORMULAS = (
     "%0A=1",
     '";=1',
 )
+
 MARKUP = (
     "<script>alert(1)</script>",
     "<img src=x onerror=alert(1)>",
@@ -99,6 +101,7 @@ MARKUP = (
     "<B>",
     "<details open>",
 )
+
 PATHS = (
     "../x",
     "..",

@@ -1,6 +1,6 @@
 """Brisk time for asyncio: every wait of the loop takes a fraction of it, sockets and threads work as ever.
 
-``tests.virtual`` jumps over waits and cannot serve real connections; here time only runs faster, so that a run over real
+``tests.support.clock`` jumps over waits and cannot serve real connections; here time only runs faster, so that a run over real
 HTTP and a real database does not wait for polls and backoffs. Timeouts shrink with it: leave them long.
 """
 

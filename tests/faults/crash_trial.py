@@ -8,9 +8,7 @@ from random import Random
 from time import process_time
 
 from pipeline.views import RunReport
-from tests.disk import silent
-from tests.fakes import Wreck
-from tests.faults.worlds import (
+from tests.faults.crash_worlds import (
     Album,
     Make,
     Night,
@@ -24,7 +22,9 @@ from tests.faults.worlds import (
     record,
     traces,
 )
-from tests.virtual import run_virtual
+from tests.support.clock import run_virtual
+from tests.support.disk import silent
+from tests.support.fakes import Wreck
 
 #: Hold the end of a scenario (world, report of the last run) against the undisturbed end.
 Judge = Callable[[World, RunReport, "Trial"], None]

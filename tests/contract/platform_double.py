@@ -18,7 +18,9 @@ from pipeline.local.limits import PlatformLimits
 from pipeline.local.platform import LocalPlatform
 
 TOKEN = "secret-of-the-test"
+
 VIDEO = b"not a film, but the canned analysis does not mind"
+
 EPOCH = 1_800_000_000.0
 
 
@@ -142,6 +144,7 @@ ENGINES = [
     {"engine_name": "marengo2.5", "engine_options": ["visual", "conversation", "text_in_video", "logo"]},
     {"engine_name": "pegasus1", "engine_options": ["visual", "conversation"]},
 ]
+
 MODELS = [{"model_name": "marengo3.0", "model_options": ["visual", "audio"]}]
 
 
@@ -244,4 +247,5 @@ async def finished(client: httpx.AsyncClient, task_id: str) -> dict[str, Any]:
 
 
 SMALL = PlatformLimits(chunk_size=1000, first_urls=2)
+
 ANY_URL = UrlPolicy(allow="any", timeout=5)

@@ -18,8 +18,8 @@ from pipeline.source.youtube.storage.quota import DiskQuota
 from pipeline.source.youtube.throttle.gate import PaceRules, SiteThrottle
 from pipeline.source.youtube.throttle.state import OwnNotes
 from pipeline.source.youtube.worker.pool import WorkerCommand, WorkerPool
-from tests.media_server import MediaServer, interpreter
 from tests.support.memory_database import MemoryDatabase
+from tests.support.site import MediaServer, interpreter
 
 V = "dQw4w9WgXcQ"
 

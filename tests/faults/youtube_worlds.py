@@ -30,12 +30,14 @@ from pipeline.sink.disk import DiskSink
 from pipeline.source.captions import read_captions
 from pipeline.source.preflight import check
 from pipeline.source.youtube.worker.pool import Worker, WorkerCommand, WorkerPool
-from tests.clips import clip_bytes
-from tests.disk import silent
-from tests.faults.worlds import World
+from tests.faults.crash_worlds import World
+from tests.support.clips import clip_bytes
+from tests.support.disk import silent
 
 _NOBODY = 2**30  #: a process number that no Linux gives out: ending the worker's group must reach nobody
+
 _CHANGES = ("mkdir", "rmdir", "rename", "replace", "unlink", "remove", "fsync")
+
 VTT = b"WEBVTT\n\n00:00.000 --> 00:02.000\nHello there\n"
 
 

@@ -1,6 +1,8 @@
 """One process that sends one file in parts: killed, measured or stopped by the tests that start it.
 
-``python -m tests.faults.sending BASE FILE SESSION``: SESSION is a JSON file; made by the first process, read by the next.
+``python -m tests.faults.upload_process BASE FILE SESSION``
+
+SESSION is a JSON file: the first process writes it, the next reads it.
 At the end it prints its peak of memory in bytes and its processor time in seconds.
 """
 

@@ -15,8 +15,8 @@ from pipeline.core.model import Selection
 from pipeline.ports.source import Item
 from pipeline.ports.store import Database
 from pipeline.views import BadLine, RunReport
-from tests.fakes import FakeApi, FakePlatform, FakeSink, FakeSource, Wreck, Wrecked
-from tests.virtual import VirtualClock
+from tests.support.clock import VirtualClock
+from tests.support.fakes import FakeApi, FakePlatform, FakeSink, FakeSource, Wreck, Wrecked
 
 
 def settings_for(folder: Path, **sections: dict[str, Any]) -> Settings:

@@ -21,6 +21,7 @@ import anyio.to_thread
 T = TypeVar("T")
 
 EPOCH = 1_800_000_000.0
+
 _THREAD_TURNS = 4  #: turns of the loop that a worker thread takes: there, at work, back, and its waiter's own
 
 

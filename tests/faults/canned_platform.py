@@ -1,4 +1,4 @@
-"""``python -m tests.faults.canned FOLDER``: the local platform as a process, real HTTP and a real ledger, analysis canned.
+"""``python -m tests.faults.canned_platform FOLDER``: the local platform as a process, with a real ledger over HTTP.
 
 Real analysis of hundreds of videos would cost minutes and prove nothing about dying.
 """
@@ -15,8 +15,8 @@ import anyio
 
 from pipeline.core.clock import SystemClock
 from pipeline.local.platform import LocalPlatform
-from tests.cli import KEY, environment
-from tests.contract.double import Canned
+from tests.contract.platform_double import Canned
+from tests.support.cli import KEY, environment
 
 
 async def main(folder: Path) -> None:
@@ -30,7 +30,7 @@ async def main(folder: Path) -> None:
 def canned(folder: Path) -> Iterator[tuple[str, Path]]:
     """Serve in a process of its own; yield its address and its database, which can be read whether it runs or not."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.canned", str(folder)], stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "tests.faults.canned_platform", str(folder)], stdout=subprocess.PIPE, text=True,
         cwd=Path(__file__).parents[2], env=environment(),
     )  # fmt: skip
     try:

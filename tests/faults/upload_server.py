@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 _PIECE = 1024 * 1024
+
 _TRUNC = getattr(socket, "MSG_TRUNC", 0)
 
 

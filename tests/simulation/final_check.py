@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 #: trouble code -> accidents that explain it, by site or by what happened. Whatever is not here needs no excuse to be a bug.
 _ANY_CALL = ("pay", "read", "chunk", "account", "turn", "disk", "store", "clock", "between")
+
 EXPLAINED: dict[str, tuple[str, ...]] = {
     "asset_failed": ("failed",),
     "analysis_failed": ("failed",),

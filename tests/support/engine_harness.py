@@ -23,8 +23,8 @@ from pipeline.core.outcome import Outcome
 from pipeline.core.task_types import LeaseCheck, Stage, TaskType, TaskTypes
 from pipeline.engine.admission import RunEnd
 from pipeline.engine.pool import Pool, PoolOptions
+from tests.support.clock import VirtualClock
 from tests.support.memory_database import MemoryDatabase
-from tests.virtual import VirtualClock
 
 Plan = Callable[[Task, LeaseCheck], Awaitable[Outcome]]
 

@@ -26,10 +26,10 @@ from pipeline.ports.store import Database
 from pipeline.ports.video_api import Ceilings
 from pipeline.sink.disk import DiskSink
 from pipeline.views import RunReport
-from tests.disk import MemoryDisk, silent
-from tests.fakes import FakeApi, FakePlatform, FakeSource, Wreck, Wrecked
+from tests.support.clock import VirtualClock, run_virtual
+from tests.support.disk import MemoryDisk, silent
+from tests.support.fakes import FakeApi, FakePlatform, FakeSource, Wreck, Wrecked
 from tests.support.memory_database import MemoryDatabase
-from tests.virtual import VirtualClock, run_virtual
 
 #: Makes the sources of one process over a folder on the real disk: (that folder, clock, database, settings, watch).
 MakeOutside = Callable[["World", Settings, Database, Clock, Random], Adapters]
@@ -147,8 +147,6 @@ async def process(
 
 
 # --------------------------------------------------------------------------------------------------------- recording
-
-
 @dataclass
 class Album:
     """Every different picture of a run, with what was just happening; and how many instants there were in all."""
@@ -179,7 +177,9 @@ def record(world: World, make: Make, night: Night, album: Album) -> list[str]:
 
 
 _DAY = 86_400.0
+
 _START = 1.0  #: seconds from a death to the next process
+
 _FATES: Mapping[str, str] = {
     "": "",
     "lost": ", then the power fails: what was not synced is lost",
@@ -204,8 +204,6 @@ class Reservoir:
 
 
 # ------------------------------------------------------------------------------------------------------------ traces
-
-
 @dataclass(frozen=True, slots=True)
 class Traces:
     """What is left in the end, without times and the platform's ids."""

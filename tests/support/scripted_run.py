@@ -12,10 +12,10 @@ from pipeline.config.settings import Settings
 from pipeline.core.errors import Ambiguous
 from pipeline.core.model import Selection, State, Task
 from pipeline.ports.video_api import Answer, Ceilings, NewUpload, Question
-from tests.fakes import FakeApi, FakePlatform
-from tests.rig import Rig, settings_for
+from tests.support.clock import VirtualClock
+from tests.support.fakes import FakeApi, FakePlatform
 from tests.support.memory_database import MemoryDatabase
-from tests.virtual import VirtualClock
+from tests.support.run_harness import Rig, settings_for
 
 PRICED: dict[str, dict[str, Any]] = {"provider": {"kind": "twelvelabs"}}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from pipeline.__main__ import main
-from tests.cli import Ended
+from tests.support.cli import Ended
 
 
 def command(folder: Path, *args: str) -> Ended:

@@ -1,4 +1,4 @@
-"""``python -m tests.faults.nursery``: a process that forks platforms, one at a time, and raises each again when it dies.
+"""``python -m tests.faults.fork_server``: a process that forks platforms, one at a time, and raises each again when it dies.
 
 The first of a family has an appointment: it kills itself before or after its nth change on the disk. A process of its own,
 because only one without threads can be forked; and quick, because everything is imported once.
@@ -23,11 +23,12 @@ import anyio
 
 from pipeline.local.limits import PlatformLimits
 from pipeline.local.platform import LocalPlatform
-from tests.brisk import BriskClock, run_brisk
-from tests.cli import environment
-from tests.contract.double import TOKEN, Canned
+from tests.contract.platform_double import TOKEN, Canned
+from tests.support.cli import environment
+from tests.support.fast_loop import BriskClock, run_brisk
 
 SMALL = PlatformLimits(chunk_size=8192, first_urls=2)
+
 _CHANGES = ("mkdir", "fsync", "replace", "unlink")
 
 
@@ -127,7 +128,7 @@ class Nursery:
 def nursery() -> Iterator[Nursery]:
     """Start the process and end it."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.nursery"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        [sys.executable, "-m", "tests.faults.fork_server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         cwd=Path(__file__).parents[2], env=environment(), bufsize=0,
     )  # fmt: skip
     try:

@@ -8,9 +8,9 @@ from typing import Literal
 
 from pipeline.core.model import Lane, Selection, Task
 from pipeline.ports.store import Applied
-from tests.disk import File, Folder
 from tests.simulation.watch import Watched, WatchedDisk
 from tests.simulation.world import World
+from tests.support.disk import File, Folder
 
 
 class _ActsAgain(Watched):

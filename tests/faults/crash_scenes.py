@@ -11,11 +11,11 @@ from pipeline.core.model import Selection
 from pipeline.ports.source import Item, ManifestLine
 from pipeline.ports.video_api import Ceilings
 from pipeline.views import RunReport
-from tests.fakes import OldApi, clips, items
-from tests.faults.fetching import Fetching, fetching_outside, fetching_world
-from tests.faults.trial import Mishaps, Scene, Trial
-from tests.faults.worlds import Make, Night, World, run_now, traces
-from tests.rig import settings_for
+from tests.faults.crash_trial import Mishaps, Scene, Trial
+from tests.faults.crash_worlds import Make, Night, World, run_now, traces
+from tests.faults.youtube_worlds import Fetching, fetching_outside, fetching_world
+from tests.support.fakes import OldApi, clips, items
+from tests.support.run_harness import settings_for
 
 #: Effects of which there must be one per key, whatever dies. An opened session whose answer was lost expires unused.
 CREATES = ("asset", "analysis", "task", "index", "indexed", "bytes")
