@@ -14,6 +14,8 @@ from pipeline.core.exit_codes import ExitCode
 from tests.architecture.tree import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+#: Each document with the lines that its reader is asked to read at most: about two screens, the user's four.
+DOCUMENTS = {"README.md": 210, "pipeline/README.md": 100, "jobs/README.md": 100, "tests/README.md": 100}
 
 
 def commands(group: Any = None, above: str = "") -> Iterator[tuple[str, Any]]:
@@ -108,8 +110,8 @@ def test_options_mean_the_same_everywhere() -> None:
 
 
 def test_every_promise_names_a_test_that_exists() -> None:
-    """The table of promises is proved by tests that are there, each by its name, and by no two of one name."""
-    named = re.findall(r"`(test_[a-z0-9_]+)`", README)
+    """Each promise in ``tests/README.md`` names its tests: each exists, under one name only."""
+    named = re.findall(r"`(test_[a-z0-9_]+)`", (ROOT / "tests/README.md").read_text(encoding="utf-8"))
     assert len(named) > 25
     defined = [
         name
@@ -117,3 +119,35 @@ def test_every_promise_names_a_test_that_exists() -> None:
         for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
     ]
     assert {name: defined.count(name) for name in named} == dict.fromkeys(named, 1)
+
+
+def linked(document: str) -> Iterator[str]:
+    """Yield the targets of a document's relative links."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" not in target:
+            yield target.partition("#")[0]
+
+
+def test_every_document_is_short() -> None:
+    """A reader finds what they need within a few screens."""
+    lines = {name: len((ROOT / name).read_text(encoding="utf-8").splitlines()) for name in DOCUMENTS}
+    assert {name: count for name, count in lines.items() if count > DOCUMENTS[name]} == {}
+
+
+def test_every_link_leads_somewhere() -> None:
+    """Each relative link of each document names a file or folder of the repository."""
+    links = {name: list(linked(name)) for name in DOCUMENTS}
+    assert all(links.values())
+    dead = [
+        (name, to)
+        for name, targets in links.items()
+        for to in targets
+        if not (ROOT / name).parent.joinpath(to).exists()
+    ]
+    assert dead == []
+
+
+def test_every_document_is_reached_from_the_readme() -> None:
+    """README links to each of the others."""
+    assert set(DOCUMENTS) - {"README.md"} <= set(linked("README.md"))

@@ -1,4 +1,4 @@
-"""The job in README is a whole one: it is taken from there, put into a run, and does what the text says."""
+"""The job in ``jobs/README.md`` is complete: the tests take it from there, run it, and hold it to the text."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ from tests.support.scripted_run import Life
 
 
 def block() -> str:
-    """Return the code under "A job"."""
-    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## A job\n")[2].partition("\n## ")[0]
-    found = re.findall(r"```python\n(.*?)```", section, re.S)
+    """Return the document's one block of Python."""
+    found = re.findall(r"```python\n(.*?)```", (ROOT / "jobs/README.md").read_text(encoding="utf-8"), re.S)
     assert len(found) == 1
     return str(found[0])
 
@@ -30,7 +29,7 @@ def block() -> str:
 def job() -> Job:
     """Execute the block and return an instance of its only class."""
     module = ModuleType("speakers")
-    exec(compile(block(), "README.md", "exec"), module.__dict__)
+    exec(compile(block(), "jobs/README.md", "exec"), module.__dict__)
     (made,) = [
         value
         for value in vars(module).values()
