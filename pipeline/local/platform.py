@@ -16,8 +16,8 @@ from starlette.responses import Response
 from pipeline.core import log
 from pipeline.core.clock import Clock
 from pipeline.core.errors import ConfigError, StoreError
-from pipeline.local.analysis.process_pool import crew_of
-from pipeline.local.analysis.service import Analyse
+from pipeline.local.analysis.process_pool import create_pool
+from pipeline.local.analysis.protocol import Analyzer
 from pipeline.local.api.admin import PlatformRoutes
 from pipeline.local.api.context import ApiContext
 from pipeline.local.api.faults import Faults
@@ -63,7 +63,7 @@ class LocalPlatform:
         port: 0 takes a free one.
         faults: what goes wrong from the start; ``POST /_platform/faults`` changes it.
         workers: analyses at once, each in its own process.
-        analyse: stands in for the real analysis (in threads); for tests.
+        analyzer: stands in for the real analysis (in threads); for tests.
         url_policy: whether media may be fetched by address; not at all by default.
         limits: sizes, durations, expiries.
         media: folder of files named by YouTube id, which stand for YouTube's on v1.2.
@@ -85,7 +85,7 @@ class LocalPlatform:
         port: int = 0,
         faults: Faults | None = None,
         workers: int = 1,
-        analyse: Analyse | None = None,
+        analyzer: Analyzer | None = None,
         url_policy: UrlPolicy | None = None,
         limits: PlatformLimits | None = None,
         media: Path | None = None,
@@ -97,11 +97,11 @@ class LocalPlatform:
         self._workers = workers
         self._state = PlatformDatabase(folder)
         self.ledger = Ledger(self._state.database)
-        self._crew = crew_of(analyse, workers, folder / "workers.log")
+        self._pool = create_pool(analyzer, workers, folder / "workers.log")
         limits, policy = limits or PlatformLimits(), url_policy or UrlPolicy()
-        shelf = MediaLibrary(media) if media is not None else None
-        self._work = Work(self._state, self._crew, clock, limits, policy, workers, shelf, fetch)
-        self._desk = ApiContext(self._state, self._work, clock, limits, policy, shelf, fetches=fetch is not None)
+        library = MediaLibrary(media) if media is not None else None
+        self._work = Work(self._state, self._pool, clock, limits, policy, workers, library, fetch)
+        self._desk = ApiContext(self._state, self._work, clock, limits, policy, library, fetches=fetch is not None)
         own = PlatformRoutes(self._desk)
         app = _application(self._desk, own)
         self._gate = own.gate = Gate(app, token=token, faults=faults or Faults(), clock=clock, host=host)
@@ -155,7 +155,7 @@ class LocalPlatform:
                 group.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True):
-                await self._crew.aclose()
+                await self._pool.aclose()
                 await self._state.aclose()
             self._server.close()
             self._ready.set()

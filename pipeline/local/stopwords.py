@@ -8,7 +8,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 #: left out of stems, phrases and queries
-STOP = _words("""
+STOP_WORDS = _words("""
 a about above actually after again against all almost along already also although always am among an and another any
 anyone anything are aren't around as at away back be became because become been before began begin being below best
 better between big both but by call called came can can't cannot cause come comes could couldn't course did didn't

@@ -284,7 +284,7 @@ async def test_broken_files_and_unknown_ids_end(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_a_cut_answer_is_handed_over_as_cut(tmp_path: Path) -> None:
     """``finish_reason=length`` is no error here: who asked decides what to do with half an answer."""
-    async with pair(tmp_path, analyse=Canned("word " * 5000)) as (api, _):
+    async with pair(tmp_path, analyzer=Canned("word " * 5000)) as (api, _):
         wish = question(await uploaded(api, tmp_path), schema=None, max_tokens=512)
         task_id = await api.submit_analysis(wish, ours)
         assert isinstance(task_id, str)

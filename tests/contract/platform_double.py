@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -11,7 +12,15 @@ from typing import Any
 import anyio
 import httpx
 
-from pipeline.local.analysis.service import AnalysisRequest, Clip, Look, Refused, Reply, Words, cut, digest
+from pipeline.local.analysis.protocol import (
+    AnalysisRefused,
+    AnalysisRequest,
+    Clip,
+    ProbedFile,
+    Reply,
+    VideoWords,
+    truncated,
+)
 from pipeline.local.api.faults import Faults
 from pipeline.local.jobs.url_fetch import UrlPolicy
 from pipeline.local.limits import PlatformLimits
@@ -62,27 +71,29 @@ class Canned:
         self.title = ""  #: in every container
         self.shown: list[tuple[float, float, str]] = []  #: on-screen text of every video
 
-    def look(self, path: Path) -> Look:
+    def probe(self, path: Path) -> ProbedFile:
         with path.open("rb") as file:
             if file.read(6) == b"broken":
-                raise Refused("video_file_broken", "file could not be read")
+                raise AnalysisRefused("video_file_broken", "file could not be read")
+            file.seek(0)
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         width, height = self.size
         technical = {"video_width": width, "video_height": height, "video_duration_seconds": self.seconds}
-        return Look(self.seconds, width, height, digest(path), "video/mp4", technical, self.title)
+        return ProbedFile(self.seconds, width, height, sha256, "video/mp4", technical, self.title)
 
     def answer(self, ask: AnalysisRequest) -> Reply:
         self.asked.append(ask)
         if ask.prompt.startswith("refuse"):
-            raise Refused("token_limit_exceeded", "too much")
-        return cut(self.text or json.dumps(filled(ask.schema, self.seconds)), ask, 100)
+            raise AnalysisRefused("token_limit_exceeded", "too much")
+        return truncated(self.text or json.dumps(filled(ask.schema, self.seconds)), ask, 100)
 
-    def words(self, ask: AnalysisRequest) -> Words:
+    def words(self, ask: AnalysisRequest) -> VideoWords:
         """Captions are taken as they were handed over: each line one that stands for two seconds."""
         lines = "\n".join(ask.captions).splitlines()
         said = [Clip("conversation", 2.0 * n, 2.0 * n + 2, line) for n, line in enumerate(lines)]
         spoken = [Clip("sentence", clip.start, clip.end, clip.text) for clip in said]
         unread = () if said else ("conversation",)
-        return Words((*said, *spoken, *(Clip("text_in_video", *shown) for shown in self.shown)), unread)
+        return VideoWords((*said, *spoken, *(Clip("text_in_video", *shown) for shown in self.shown)), unread)
 
     def picture(self, path: Path, at: float) -> bytes:
         return f"picture at {at:g}".encode()
@@ -114,9 +125,9 @@ def filled(schema: Mapping[str, Any] | None, seconds: float) -> Any:
 
 @asynccontextmanager
 async def platform(folder: Path, **options: Any) -> AsyncIterator[tuple[LocalPlatform, httpx.AsyncClient]]:
-    """Serve a platform with a canned analysis (unless ``analyse`` says otherwise), and a client of it."""
+    """Serve a platform with a canned analysis (unless ``analyzer`` says otherwise), and a client of it."""
     rules = options.pop("rules", None)
-    options = {"analyse": Canned(), "clock": Wrist(), "workers": 2, **options}
+    options = {"analyzer": Canned(), "clock": Wrist(), "workers": 2, **options}
     if rules is not None:
         options["faults"] = Faults.of(rules)
     async with LocalPlatform(folder, token=TOKEN, **options) as served, client_of(served) as client:

@@ -92,7 +92,7 @@ class Notebook:
 async def notebook(media: Path, tmp_path: Path) -> AsyncIterator[Notebook]:
     """Run sections 1 and 2 of the notebook: setup, create an index, upload a video, wait."""
     async with (
-        platform(tmp_path, analyse=None, clock=SystemClock(), workers=1, media=media) as (served, _),
+        platform(tmp_path, analyzer=None, clock=SystemClock(), workers=1, media=media) as (served, _),
         httpx.AsyncClient(timeout=30) as http,
     ):
         book = Notebook(http, served.base_url)

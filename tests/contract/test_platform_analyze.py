@@ -37,7 +37,7 @@ async def test_a_synchronous_answer_is_text_with_usage(tmp_path: Path) -> None:
 async def test_a_stream_is_ndjson_from_start_to_end(tmp_path: Path) -> None:
     """Without ``stream: false`` the answer comes as NDJSON events whose pieces join to the whole text."""
     text = "a long answer " * 40
-    async with platform(tmp_path, analyse=Canned(text)) as (_, client):
+    async with platform(tmp_path, analyzer=Canned(text)) as (_, client):
         asset = await ready(client)
         answer = await client.post("/analyze", json=question(asset))
         events = [json.loads(line) for line in answer.text.splitlines() if line]
@@ -51,7 +51,7 @@ async def test_a_stream_is_ndjson_from_start_to_end(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_an_answer_beyond_max_tokens_is_cut_and_says_so(tmp_path: Path) -> None:
     """finish_reason is ``length``, the text is the beginning, an error message warns: sync and as a task alike."""
-    async with platform(tmp_path, analyse=Canned("x" * 5000)) as (_, client):
+    async with platform(tmp_path, analyzer=Canned("x" * 5000)) as (_, client):
         asset = await ready(client)
         now = (await client.post("/analyze", json=question(asset, stream=False, max_tokens=512))).json()
         assert (now["finish_reason"], len(now["data"])) == ("length", 2048)
@@ -182,7 +182,7 @@ async def test_custom_ids_keep_to_their_alphabet(tmp_path: Path) -> None:
 async def test_what_is_too_long_or_short_fails_by_its_code(tmp_path: Path) -> None:
     """Duration limits: 400 with the code at once, a failed task with the code later; a short window makes four hours fit."""
     for seconds, code in ((3.0, "video_duration_too_short"), (3 * 3600.0, "video_duration_too_long")):
-        async with platform(tmp_path / code, analyse=Canned(seconds=seconds)) as (_, client):
+        async with platform(tmp_path / code, analyzer=Canned(seconds=seconds)) as (_, client):
             asset = await ready(client)
             now = await client.post("/analyze", json=question(asset, stream=False))
             assert (now.status_code, now.json()["code"]) == (400, code)
@@ -190,7 +190,7 @@ async def test_what_is_too_long_or_short_fails_by_its_code(tmp_path: Path) -> No
             task = await finished(client, made["task_id"])
             assert (task["status"], task["error"]["code"]) == ("failed", code)
             assert "result" not in task
-    async with platform(tmp_path / "window", analyse=Canned(seconds=3 * 3600.0)) as (_, client):
+    async with platform(tmp_path / "window", analyzer=Canned(seconds=3 * 3600.0)) as (_, client):
         made = (await client.post("/analyze/tasks", json=question(await ready(client), end_time=60))).json()
         assert (await finished(client, made["task_id"]))["status"] == "ready"
 
@@ -199,7 +199,7 @@ async def test_what_is_too_long_or_short_fails_by_its_code(tmp_path: Path) -> No
 async def test_a_picture_fault_can_be_found_by_the_analysis(tmp_path: Path) -> None:
     """Where assets are not checked for picture size, the task fails with the code of the fault."""
     limits = PlatformLimits(pictures_checked_at="analysis")
-    async with platform(tmp_path, analyse=Canned(size=(3000, 400)), limits=limits) as (_, client):
+    async with platform(tmp_path, analyzer=Canned(size=(3000, 400)), limits=limits) as (_, client):
         made = (await client.post("/analyze/tasks", json=question(await ready(client)))).json()
         task = await finished(client, made["task_id"])
         assert task["error"]["code"] == "video_resolution_invalid_aspect_ratio"

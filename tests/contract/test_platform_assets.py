@@ -75,7 +75,7 @@ async def test_a_file_that_cannot_be_read_fails_with_a_message_and_no_code(tmp_p
     async with platform(tmp_path) as (_, client):
         asset = await settled(client, await upload(client, content=b"broken bytes"))
         assert asset["error"] == {"message": "file could not be read"}
-    async with platform(tmp_path / "small", analyse=Canned(size=(320, 200))) as (_, client):
+    async with platform(tmp_path / "small", analyzer=Canned(size=(320, 200))) as (_, client):
         asset = await settled(client, await upload(client))
         assert asset["status"] == "failed"
         assert "video_resolution_too_low" in asset["error"]["message"]

@@ -20,7 +20,7 @@ def classes(*names: str, **more: Any) -> dict[str, Any]:
 @pytest.mark.asyncio
 async def test_classes_are_scored_by_words_and_cut_by_thresholds(tmp_path: Path) -> None:
     """Both shapes of threshold; a class's own options and mode win; scores of a video add up to a whole."""
-    async with old_platform(tmp_path, analyse=Canned(seconds=6.0)) as (platform, client):
+    async with old_platform(tmp_path, analyzer=Canned(seconds=6.0)) as (platform, client):
         index = await old_index(client)
         bees = await video(client, index, "bees.mp4", BEES)
         await video(client, index, "ants.mp4", ANTS)

@@ -13,7 +13,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from pipeline.core.errors import StoreError
-from pipeline.local.analysis.service import AnalysisRequest, Look, Reply, Words
+from pipeline.local.analysis.protocol import AnalysisRequest, ProbedFile, Reply, VideoWords
 from pipeline.local.limits import PlatformLimits
 from pipeline.local.state.database import PlatformDatabase
 from tests.contract.platform_double import VIDEO, Canned, Wrist, finished, new_index, platform, question, ready, upload
@@ -37,13 +37,13 @@ async def test_a_full_disk_fails_the_commit_and_nothing_else(tmp_path: Path) -> 
     """Everybody in the commit is told, in our words; what was committed before is there, and later ones succeed."""
     state = PlatformDatabase(tmp_path)
     await state.open()
-    await state.change(lambda db: fill(db, 1))
-    await state.look(squeeze)
+    await state.write(lambda db: fill(db, 1))
+    await state.read(squeeze)
     with pytest.raises(StoreError, match="cannot be written"):
-        await state.change(lambda db: fill(db, 2))
-    await state.look(lambda db: squeeze(db, 100_000))
-    await state.change(lambda db: fill(db, 3))
-    names = await state.look(lambda db: [row[0] for row in db.execute("SELECT name FROM meta WHERE name LIKE 'fill%'")])
+        await state.write(lambda db: fill(db, 2))
+    await state.read(lambda db: squeeze(db, 100_000))
+    await state.write(lambda db: fill(db, 3))
+    names = await state.read(lambda db: [row[0] for row in db.execute("SELECT name FROM meta WHERE name LIKE 'fill%'")])
     assert names == ["filling-1", "filling-3"]
     await state.aclose()
 
@@ -54,14 +54,16 @@ async def test_work_that_the_disk_did_not_take_is_done_later(tmp_path: Path) -> 
     clock = Wrist()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     with capture_logs() as said:
-        async with platform(tmp_path, clock=clock, analyse=Canned(BLOB), limits=PlatformLimits(think_seconds=10.0)) as (
+        async with platform(
+            tmp_path, clock=clock, analyzer=Canned(BLOB), limits=PlatformLimits(think_seconds=10.0)
+        ) as (
             served,
             client,
         ):
             asset_id = await ready(client)
             task = (await client.post("/analyze/tasks", json=question(asset_id))).json()
             state = served._state
-            await state.look(squeeze)
+            await state.read(squeeze)
             body = question(asset_id, prompt=BLOB[:1900] * 20)
             refused = await client.post("/analyze/tasks", json=body)
             assert refused.status_code == 503, refused.text
@@ -69,7 +71,7 @@ async def test_work_that_the_disk_did_not_take_is_done_later(tmp_path: Path) -> 
             with anyio.fail_after(10):  # the analysis runs into the full disk
                 while not any("again_in" in event for event in said):
                     assert (await client.get("/assets")).status_code == 200
-            await state.look(lambda db: squeeze(db, 100_000))
+            await state.read(lambda db: squeeze(db, 100_000))
             clock.move(10.0)
             assert (await finished(client, task["task_id"]))["status"] == "ready"
             assert [entry.effect for entry in served.ledger.entries()] == ["asset_created", "analyze_task_created"]
@@ -78,8 +80,8 @@ async def test_work_that_the_disk_did_not_take_is_done_later(tmp_path: Path) -> 
 class Mistaken(Canned):
     """Returns nonsense about some: a mistake of ours that nobody foresaw."""
 
-    def look(self, path: Path) -> Look:
-        found = super().look(path)
+    def probe(self, path: Path) -> ProbedFile:
+        found = super().probe(path)
         odd: Any = "wide"
         return replace(found, width=odd) if path.read_bytes().startswith(b"odd") else found
 
@@ -87,7 +89,7 @@ class Mistaken(Canned):
         nothing: Any = None
         return nothing if ask.prompt.startswith("odd") else super().answer(ask)
 
-    def words(self, ask: AnalysisRequest) -> Words:
+    def words(self, ask: AnalysisRequest) -> VideoWords:
         nothing: Any = None
         return nothing
 
@@ -105,7 +107,7 @@ async def test_a_mistake_over_one_thing_ends_that_thing_alone(tmp_path: Path) ->
         return dict(found)
 
     with capture_logs() as said:
-        async with platform(tmp_path, clock=clock, analyse=Mistaken()) as (_, client):
+        async with platform(tmp_path, clock=clock, analyzer=Mistaken()) as (_, client):
             assert (await ended(f"/assets/{await upload(client, content=b'odd' + VIDEO)}"))["status"] == "failed"
             asset_id = await ready(client)
             task = (await client.post("/analyze/tasks", json=question(asset_id, prompt="odd"))).json()["task_id"]

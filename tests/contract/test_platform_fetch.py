@@ -50,7 +50,7 @@ SERVER = """
         await anyio.sleep_forever()
 
     async def main():
-        async with LocalPlatform(Path(sys.argv[1]), token=TOKEN, clock=SystemClock(), analyse=Canned(), fetch=fetch) as p:
+        async with LocalPlatform(Path(sys.argv[1]), token=TOKEN, clock=SystemClock(), analyzer=Canned(), fetch=fetch) as p:
             print(p.base_url, flush=True)
             await anyio.sleep_forever()
 

@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from pipeline.core.clock import SystemClock
-from pipeline.local.analysis.process_pool import ProcessCrew
+from pipeline.local.analysis.process_pool import ProcessPool
 from pipeline.local.demo.videos import make_slides
 from pipeline.local.platform import serve_forever
 from tests.contract.platform_double import TOKEN, client_of, finished, platform, question, ready, settled, upload
@@ -45,7 +45,7 @@ def silent(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 def real(folder: Path, **options: Any) -> Any:
     """Serve with the real analysis and the real clock."""
-    return platform(folder, analyse=None, clock=SystemClock(), workers=1, **options)
+    return platform(folder, analyzer=None, clock=SystemClock(), workers=1, **options)
 
 
 @pytest.mark.asyncio
@@ -98,15 +98,15 @@ async def test_a_dead_analysis_process_fails_one_task_and_no_more(film: bytes, t
     """Killing the process turns the present task into a failed one; the next is served by a new process."""
     async with real(tmp_path) as (served, client):
         asset = await ready(client, "bees.mp4", film)
-        crew = served._crew
-        assert isinstance(crew, ProcessCrew)
-        for worker in crew._all:
+        pool = served._pool
+        assert isinstance(pool, ProcessPool)
+        for worker in pool._all:
             os.kill(worker._process.pid, signal.SIGKILL)
         first = (await client.post("/analyze/tasks", json=question(asset))).json()["task_id"]
         assert (await finished(client, first))["error"]["code"] == "internal_error"
         second = (await client.post("/analyze/tasks", json=question(asset))).json()["task_id"]
         assert (await finished(client, second))["status"] == "ready"
-        pids = [worker._process.pid for worker in crew._all]
+        pids = [worker._process.pid for worker in pool._all]
         assert pids
     for pid in pids:
         with pytest.raises(ProcessLookupError):

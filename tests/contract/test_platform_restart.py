@@ -43,7 +43,7 @@ SERVER = """
 
     async def main():
         limits = PlatformLimits(settle_seconds=float(sys.argv[2]), think_seconds=float(sys.argv[2]))
-        async with LocalPlatform(Path(sys.argv[1]), token=TOKEN, clock=SystemClock(), analyse=Canned(), limits=limits) as p:
+        async with LocalPlatform(Path(sys.argv[1]), token=TOKEN, clock=SystemClock(), analyzer=Canned(), limits=limits) as p:
             print(p.base_url, flush=True)
             await anyio.sleep_forever()
 
@@ -184,7 +184,7 @@ async def test_least_times_pass_on_the_clock(tmp_path: Path) -> None:
     """Settling and thinking take at least what the limits say, without holding up one another."""
     clock = Wrist()
     limits = PlatformLimits(settle_seconds=30, think_seconds=60)
-    async with platform(tmp_path, clock=clock, limits=limits, analyse=Canned(), workers=1) as (_, client):
+    async with platform(tmp_path, clock=clock, limits=limits, analyzer=Canned(), workers=1) as (_, client):
         ids = [await upload(client, f"{number}.mp4") for number in range(5)]
         assert {a["status"] for a in (await client.get("/assets")).json()["data"]} == {"processing"}
         clock.move(30)

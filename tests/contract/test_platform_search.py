@@ -84,7 +84,7 @@ async def test_sources_are_combined_grouped_and_filtered(tmp_path: Path) -> None
     """``or`` takes both, ``and`` the overlap; groups by best hit or by number; filters by facts and own metadata."""
     canned = Canned()
     canned.shown = [(1.0, 9.0, "Queen Bee")]
-    async with old_platform(tmp_path, analyse=canned) as (_, client):
+    async with old_platform(tmp_path, analyzer=canned) as (_, client):
         index = await old_index(client)
         bees = await video(client, index, "bees.mp4", BEES)
         ants = await video(client, index, "ants.mp4", ANTS)

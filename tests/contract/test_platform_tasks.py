@@ -50,7 +50,7 @@ async def refused(client: httpx.AsyncClient, path: str, status: int = 400, **mor
 async def test_a_youtube_address_is_served_from_the_media_folder(tmp_path: Path) -> None:
     """Title and captions come from beside the file, else the title from within; the ledger's key is the address."""
     media, canned = shelf(tmp_path / "media"), Canned()
-    async with old_platform(tmp_path / "state", media=media, analyse=canned) as (platform, client):
+    async with old_platform(tmp_path / "state", media=media, analyzer=canned) as (platform, client):
         index = await old_index(client)
         made = await client.post("/tasks/external-provider", json={"index_id": index, "url": WATCH})
         assert (made.status_code, list(made.json())) == (201, ["_id"])
@@ -254,7 +254,7 @@ async def test_lists_are_narrowed_sorted_and_paged(tmp_path: Path) -> None:
 async def test_videos_that_are_not_taken_fail(tmp_path: Path) -> None:
     """Too small, too short, too long, broken: the task ends as failed and no video appears."""
     for number, canned in enumerate((Canned(size=(320, 180)), Canned(seconds=3.9), Canned(seconds=7201))):
-        async with old_platform(tmp_path / str(number), analyse=canned) as (_, client):
+        async with old_platform(tmp_path / str(number), analyzer=canned) as (_, client):
             index = await old_index(client)
             found = await done(client, await task(client, index))
             assert (found["status"], "video_id" in found) == ("failed", False)

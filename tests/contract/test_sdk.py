@@ -139,7 +139,7 @@ async def test_the_sdk_runs_tasks(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_the_sdk_sees_a_cut_answer_as_cut(tmp_path: Path) -> None:
     """finish_reason ``length`` and the warning arrive in the SDK's types."""
-    async with sdk(tmp_path, analyse=Canned("y" * 9000)) as (_, client):
+    async with sdk(tmp_path, analyzer=Canned("y" * 9000)) as (_, client):
         video = VideoContext_AssetId(asset_id=await uploaded(client))
         cut = await client.analyze(video=video, prompt="x", max_tokens=512)
         assert (cut.finish_reason, len(cut.data or "")) == ("length", 2048)

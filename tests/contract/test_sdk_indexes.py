@@ -103,7 +103,7 @@ async def test_the_sdk_indexes_assets(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_the_sdk_searches(tmp_path: Path) -> None:
     """Ranks from 1, pages, groups, filters, metadata; pictures, sight and sounds are the SDK's BadRequestError."""
-    async with sdk(tmp_path, analyse=Canned()) as (served, client):
+    async with sdk(tmp_path, analyzer=Canned()) as (served, client):
         index = str((await client.indexes.create(index_name="bees", models=MODELS)).id)
         bees = await ready(client, index, await asset(client, "bees.mp4"), source_id="vid-1")
         ants = await ready(client, index, await asset(client, "ants.mp4", "the queen ant rests"))

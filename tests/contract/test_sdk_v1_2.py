@@ -57,7 +57,10 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def test_the_old_sdk_goes_through_a_whole_life(old_sdk: Path, films: Path, tmp_path: Path) -> None:
     """Every call that the local platform serves parses in the SDK's types and says what is in the film."""
     arguments = [str(films / "bees.mp4"), str(films / "bees.vtt"), "https://youtu.be/nhY1s6CZziE?si=abc"]
-    async with platform(tmp_path, analyse=None, clock=SystemClock(), workers=2, media=films / "youtube") as (served, _):
+    async with platform(tmp_path, analyzer=None, clock=SystemClock(), workers=2, media=films / "youtube") as (
+        served,
+        _,
+    ):
         settings = {"TWELVELABS_BASE_URL": served.base_url, "API_KEY": TOKEN, "PYTHONPATH": str(old_sdk)}
         with anyio.fail_after(100):
             ran = await anyio.run_process(

@@ -253,7 +253,7 @@ async def test_multipart_sessions_have_the_vendors_shape(tmp_path: Path) -> None
 async def test_analysis_has_the_vendors_shape(tmp_path: Path) -> None:
     """Sync (whole and cut), task (created, ready, cut, failed), list; batch (created, status, items)."""
     form = {"type": "json_schema", "json_schema": {"type": "object", "properties": {}}}
-    async with platform(tmp_path, analyse=Canned("z" * 3000)) as (_, client):
+    async with platform(tmp_path, analyzer=Canned("z" * 3000)) as (_, client):
         asset = await ready(client)
         for tokens in (4096, 512):
             body = question(asset, max_tokens=tokens, response_format=form, start_time=1, end_time=9)

@@ -157,7 +157,7 @@ def ask(index_id: str, **more: Any) -> dict[str, Any]:
 @pytest.mark.asyncio
 async def test_tasks_and_videos_of_v1_2_have_the_vendors_shape(tmp_path: Path) -> None:
     """Tasks under way, ready and failed; lists; counts; videos with own metadata; words and thumbnails."""
-    async with old_platform(tmp_path, analyse=written(), clock=Wrist()) as (_, client):
+    async with old_platform(tmp_path, analyzer=written(), clock=Wrist()) as (_, client):
         index = await old_index(client, addons=["thumbnail"])
         made = await task(client, index, captions=WORDS)
         found = fits(await client.get(f"/tasks/{made}"), TASK)
@@ -181,7 +181,7 @@ async def test_tasks_and_videos_of_v1_2_have_the_vendors_shape(tmp_path: Path) -
 @pytest.mark.asyncio
 async def test_search_and_classification_of_v1_2_have_the_vendors_shape(tmp_path: Path) -> None:
     """Clips, groups, several options, pages by token; classes plain and with everything; refusals are flat."""
-    async with old_platform(tmp_path, analyse=written()) as (_, client):
+    async with old_platform(tmp_path, analyzer=written()) as (_, client):
         index = await old_index(client, addons=["thumbnail"])
         key = await video(client, index, captions=WORDS)
         options = ["conversation", "text_in_video"]

@@ -21,7 +21,7 @@ from tests.support.cli import KEY, environment
 
 async def main(folder: Path) -> None:
     """Serve until killed; say where on stdout."""
-    async with LocalPlatform(folder, token=KEY, clock=SystemClock(), analyse=Canned(seconds=5.0), workers=2) as served:
+    async with LocalPlatform(folder, token=KEY, clock=SystemClock(), analyzer=Canned(seconds=5.0), workers=2) as served:
         print(served.base_url, flush=True)
         await anyio.sleep_forever()
 

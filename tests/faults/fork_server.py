@@ -54,7 +54,7 @@ class Appointment:
 async def serve(folder: Path, port: int, clock: BriskClock, told: int) -> None:
     """Serve until killed; say where, once."""
     async with LocalPlatform(
-        folder, token=TOKEN, clock=clock, analyse=Canned(seconds=5.0), workers=2, limits=SMALL, port=port
+        folder, token=TOKEN, clock=clock, analyzer=Canned(seconds=5.0), workers=2, limits=SMALL, port=port
     ) as served:
         os.write(told, served.base_url.encode())
         await anyio.sleep_forever()

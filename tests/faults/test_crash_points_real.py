@@ -98,7 +98,7 @@ class World:
     async def platform(self, clock: Clock, faults: Faults | None = None) -> AsyncIterator[LocalPlatform]:
         """Serve the platform for a while; the next one goes on with what this one has accepted."""
         async with LocalPlatform(
-            self.folder / "platform", token=TOKEN, clock=clock, analyse=Canned(seconds=5.0), workers=2, limits=SMALL,
+            self.folder / "platform", token=TOKEN, clock=clock, analyzer=Canned(seconds=5.0), workers=2, limits=SMALL,
             faults=faults,
         ) as served:  # fmt: skip
             yield served

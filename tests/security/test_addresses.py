@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.config.settings import SourcesSection
 from pipeline.core.net import is_private, is_public
-from pipeline.local.analysis.service import Refused
+from pipeline.local.analysis.protocol import AnalysisRefused
 from pipeline.local.errors import ApiError
 from pipeline.local.jobs.url_fetch import UrlPolicy, download
 from pipeline.ports.source import Item, ManifestLine
@@ -197,7 +197,7 @@ async def test_a_public_name_of_a_private_place_is_not_fetched(
 ) -> None:
     """The name passes every reader; the number behind it does not, even beside a public one."""
     resolving(monkeypatch, "93.184.216.34", inner)
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(AnalysisRefused) as caught:
         await fetched("https://innocent.example.com/film.mp4", tmp_path)
     assert "private network" in caught.value.message
 
@@ -211,8 +211,8 @@ async def test_a_redirect_inside_is_not_followed(tmp_path: Path, monkeypatch: py
             f"http://[::ffff:127.0.0.1]:{inner.port}/x", "file:///etc/passwd", "ftp://127.0.0.1/x", "http:///x", "",
         ):  # fmt: skip
             async with scripted(reply(302, b"", f"Location: {target}")) as outer:
-                monkeypatch.setattr("pipeline.core.net.is_public", first_only())
-                with pytest.raises((Refused, ApiError)):
+                monkeypatch.setattr("pipeline.local.jobs.url_fetch.is_public", first_only())
+                with pytest.raises((AnalysisRefused, ApiError)):
                     await fetched(f"http://127.0.0.1:{outer.port}/film", tmp_path)
                 assert len(outer.heard) == 1
         assert inner.heard == []
@@ -244,7 +244,7 @@ async def test_the_name_is_not_looked_up_twice(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(socket, "getaddrinfo", changing)
     monkeypatch.setattr(socket, "create_connection", connect)
-    with pytest.raises(Refused):
+    with pytest.raises(AnalysisRefused):
         await fetched("http://rebound.example.com/film.mp4", tmp_path)
     assert (asked, connected) == (["rebound.example.com"], ["93.184.216.34"])
 

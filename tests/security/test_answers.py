@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from pipeline.config.settings import Settings
 from pipeline.core.errors import Ambiguous, NeedsOperator, Permanent, ReelmillError, Transient
-from pipeline.local.analysis.service import Refused
+from pipeline.local.analysis.protocol import AnalysisRefused
 from pipeline.local.jobs.url_fetch import UrlPolicy, download
 from pipeline.ports.video_api import NewUpload, Question
 from pipeline.provider.dialects.protocol import FileRange, Request
@@ -210,7 +210,7 @@ async def test_a_download_that_trickles_is_left(tmp_path: Path, what: str) -> No
     first, again = SLOW[what]
     policy = UrlPolicy("any", timeout=0.5, total=0.5)
     async with serving(endless(first, again, every=0.05)) as port:
-        with pytest.raises(Refused):
+        with pytest.raises(AnalysisRefused):
             await asyncio.wait_for(download(f"http://127.0.0.1:{port}/film", tmp_path / "film", policy, 10**6), 60)
 
 
@@ -262,7 +262,7 @@ async def test_an_authority_of_ones_own_is_trusted_for_its_names_only(monkeypatc
 async def test_the_local_platforms_fetch_checks_certificates_too(tmp_path: Path) -> None:
     """Media by address over https from somebody who cannot prove it is refused."""
     async with serving(endless(b"", b""), secure=True) as port:
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(AnalysisRefused) as caught:
             await download(f"https://localhost:{port}/film", tmp_path / "film", UrlPolicy("any"), 10**6)
     assert "SSL" in caught.value.message
 

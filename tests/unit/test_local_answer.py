@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.local.analysis.answer.answer import CannotAnswer, answer, tokens
+from pipeline.local.analysis.answer.answer import answer
 from pipeline.local.analysis.evidence import HEADING, Evidence, EvidenceKind, ExtractedContent, Facts, Shot
+from pipeline.local.analysis.protocol import AnalysisRefused, count_tokens
 from pipeline.local.analysis.text.content_summary import ContentSummary, headline, readable_name
 from pipeline.local.demo.scripts import SCRIPTS
 
@@ -201,7 +202,7 @@ def test_a_video_without_words_says_exactly_that() -> None:
     assert one(SILENT, "topics", {"type": "array", "items": TEXT}) == []
     assert one(SILENT, "topics", {"type": "array", "minItems": 1, "items": TEXT}) == ["moving pictures"]
     assert one(SILENT, "hashtags", {"type": "array", "minItems": 1, "items": TEXT}) == ["#MovingPictures"]
-    with pytest.raises(CannotAnswer, match="highlights"):
+    with pytest.raises(AnalysisRefused, match="highlights"):
         one(SILENT, "highlights", {**spans_of("highlight"), "minItems": 1})
 
 
@@ -278,7 +279,7 @@ def test_a_label_is_chosen_by_words_that_were_found() -> None:
 )
 def test_what_cannot_be_known_is_refused_by_name(name: str, inner: dict[str, Any]) -> None:
     """A required value beyond captions, text and measurement is an explicit refusal that names the property."""
-    with pytest.raises(CannotAnswer) as caught:
+    with pytest.raises(AnalysisRefused) as caught:
         one(lecture(), name, inner)
     assert caught.value.code == "not_supported_by_local_platform"
     assert f"`{name}" in caught.value.message
@@ -315,7 +316,7 @@ def test_references_and_nesting_are_followed_but_not_for_ever() -> None:
         },
     }
     assert [c["title"] for c in ask(lecture(), schema)["video"]["chapters"]][1] == "Who lives in the hive"
-    with pytest.raises(CannotAnswer, match="deeply"):
+    with pytest.raises(AnalysisRefused, match="deeply"):
         ask(lecture(), {**schema, "properties": {"x": {"$ref": "#/$defs/Loop"}}, "required": ["x"]})
 
 
@@ -332,7 +333,7 @@ def test_measured_facts_and_constants() -> None:
         "kind": "video",
     }
     assert ask(lecture(), {"type": "object", "properties": facts, "required": list(facts)}) == expected
-    with pytest.raises(CannotAnswer, match="bounds"):
+    with pytest.raises(AnalysisRefused, match="bounds"):
         one(lecture(), "width", {"type": "integer", "maximum": 100})
 
 
@@ -401,7 +402,7 @@ def test_free_prompts(prompt: str, expected: str) -> None:
 )
 def test_composition_is_refused_in_words(prompt: str) -> None:
     """What would need new words is refused with the way out, not imitated."""
-    with pytest.raises(CannotAnswer, match="Twelve Labs") as caught:
+    with pytest.raises(AnalysisRefused, match="Twelve Labs") as caught:
         answer(lecture(), prompt=prompt, schema=None)
     assert caught.value.code == "not_supported_by_local_platform"
 
@@ -434,7 +435,7 @@ def test_readable_names() -> None:
 
 def test_tokens_follow_the_stated_rule() -> None:
     """Four characters a token, at least one."""
-    assert [tokens(text) for text in ("", "abcd", "abcde")] == [1, 1, 2]
+    assert [count_tokens(text) for text in ("", "abcd", "abcde")] == [1, 1, 2]
 
 
 def test_words_that_make_no_topic_leave_the_facts_of_the_picture() -> None:

@@ -14,29 +14,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.datastructures import QueryParams
 
-from pipeline.local.analysis.ranking.classification import Class, Least, fits, read_classes, read_least, shares
+from pipeline.local.analysis.ranking.classification import (
+    Thresholds,
+    WantedClass,
+    fits,
+    read_classes,
+    read_thresholds,
+    shares,
+)
 from pipeline.local.analysis.ranking.search_hits import (
-    accepts,
-    both,
-    by_video,
-    checked_filter,
     confidence,
-    either,
+    group_by_video,
+    hits_of_all,
+    hits_of_any,
     least_score,
+    matches_filter,
+    parse_filter,
 )
 from pipeline.local.api.filters import SIZES, TIMES, Column, listed
 from pipeline.local.api.model_options import V1_2, V1_3, kinds_of, sources
 from pipeline.local.api.responses import ParsedForm, canonical
 from pipeline.local.api.search import read_new, read_old
 from pipeline.local.errors import ApiError
-from pipeline.local.jobs.media_library import MediaLibrary, watched
-from pipeline.local.state.fulltext import Match
-from pipeline.local.state.tables import VIDEOS, Index, Video
+from pipeline.local.jobs.media_library import MediaLibrary, youtube_id
+from pipeline.local.state.fulltext import ClipMatch
+from pipeline.local.state.tables import VIDEOS, IndexRow, VideoRow
 
 
-def match(video: str, kind: str, start: float, end: float, score: float) -> Match:
+def match(video: str, kind: str, start: float, end: float, score: float) -> ClipMatch:
     """Return a clip that was found."""
-    return Match(video, kind, start, end, f"{kind} at {start:g}", score)
+    return ClipMatch(video, kind, start, end, f"{kind} at {start:g}", score)
 
 
 def test_or_takes_every_clip_and_and_the_overlap() -> None:
@@ -48,17 +55,17 @@ def test_or_takes_every_clip_and_and_the_overlap() -> None:
         match("a", "text_in_video", 3, 5, 70),
         match("b", "conversation", 0, 9, 99),
     ]
-    assert [hit.score for hit in either(found)] == [100, 99, 90, 70, 50]
-    (hit,) = both(found, ["conversation", "text_in_video"])
+    assert [hit.score for hit in hits_of_any(found)] == [100, 99, 90, 70, 50]
+    (hit,) = hits_of_all(found, ["conversation", "text_in_video"])
     assert (hit.video_id, hit.start, hit.end, hit.score) == ("a", 3, 4, 80.0)
     assert [each.kind for each in hit.by] == ["conversation", "text_in_video"]
 
 
 def test_groups_keep_the_order_of_their_hits() -> None:
     """By the best hit of each video, or by the number of hits."""
-    hits = either([match("a", "c", 0, 1, 90), match("b", "c", 0, 1, 80), match("b", "c", 2, 3, 70)])
-    assert [video for video, _ in by_video(hits)] == ["a", "b"]
-    assert [video for video, _ in by_video(hits, most_clips_first=True)] == ["b", "a"]
+    hits = hits_of_any([match("a", "c", 0, 1, 90), match("b", "c", 0, 1, 80), match("b", "c", 2, 3, 70)])
+    assert [video for video, _ in group_by_video(hits)] == ["a", "b"]
+    assert [video for video, _ in group_by_video(hits, most_clips_first=True)] == ["b", "a"]
 
 
 def test_confidence_and_threshold_move_together() -> None:
@@ -72,7 +79,7 @@ def test_confidence_and_threshold_move_together() -> None:
     assert least_score("none") == 0.0
 
 
-VIDEO = Video(
+VIDEO = VideoRow(
     "v", "i", "a", "ready", "f.mp4", 1.0, 1.0, "Title", duration=60.0, width=1280, user_metadata={"n": 5, "ok": True}
 )
 
@@ -88,7 +95,7 @@ VIDEO = Video(
 )  # fmt: skip
 def test_filters_accept_by_facts_and_own_metadata(wanted: dict[str, Any], fits_: bool) -> None:
     """Equality keeps the type, ranges hold both ends, what a video does not have does not fit."""
-    assert accepts(checked_filter(wanted), VIDEO) is fits_
+    assert matches_filter(parse_filter(wanted), VIDEO) is fits_
 
 
 def test_a_class_is_its_best_clip_and_the_time_its_clips_take() -> None:
@@ -97,22 +104,22 @@ def test_a_class_is_its_best_clip_and_the_time_its_clips_take() -> None:
         "one": [match("a", "c", 0, 4, 90), match("a", "c", 2, 6, 40), match("b", "c", 0, 1, 20)],
         "two": [match("a", "c", 8, 9, 60)],
     }
-    classes = [Class("x", ("one", "two"), (), "stems"), Class("y", ("two",), (), "stems")]
-    found = fits(classes, {"a": 10.0, "b": 10.0}, lambda each, prompt: clips[prompt], Least(50, 30, 0.1))
+    classes = [WantedClass("x", ("one", "two"), (), "stems"), WantedClass("y", ("two",), (), "stems")]
+    found = fits(classes, {"a": 10.0, "b": 10.0}, lambda each, prompt: clips[prompt], Thresholds(50, 30, 0.1))
     ((video, (first, second)),) = found
     assert (video, first.name, first.score, first.ratio, first.mean) == ("a", "x", 90, 0.7, 63.33)
     assert (second.name, second.score, second.ratio) == ("y", 60, 0.1)
     assert [piece.prompt for piece in first.pieces] == ["one", "two", "one"]
     assert round(sum(shares([first, second]).values())) == 100
-    assert fits(classes, {"a": 10.0}, lambda each, prompt: clips[prompt], Least(50, 30, 0.8)) == []
-    assert fits(classes, {}, lambda each, prompt: clips[prompt], Least()) == []
+    assert fits(classes, {"a": 10.0}, lambda each, prompt: clips[prompt], Thresholds(50, 30, 0.8)) == []
+    assert fits(classes, {}, lambda each, prompt: clips[prompt], Thresholds()) == []
 
 
 def test_both_shapes_of_a_threshold_are_read() -> None:
     """The object's parts have the vendor's defaults; a number is the least video score."""
-    assert read_least(None) == Least(75.0, 30.0, 0.0)
-    assert read_least(80) == Least(80.0, 30.0, 0.0)
-    assert read_least({"min_video_score": 80}) == Least(80.0, 30.0, 0.5)
+    assert read_thresholds(None) == Thresholds(75.0, 30.0, 0.0)
+    assert read_thresholds(80) == Thresholds(80.0, 30.0, 0.0)
+    assert read_thresholds({"min_video_score": 80}) == Thresholds(80.0, 30.0, 0.5)
 
 
 def refusal(attempt: Callable[[], object]) -> int:
@@ -141,13 +148,13 @@ def test_no_body_makes_the_readers_crash(value: Any, name: str) -> None:
     for attempt in (
         lambda: read_old(body),
         lambda: read_new(ParsedForm(text, {"search_options": [str(value)]})),
-        lambda: accepts(checked_filter(value), VIDEO),
-        lambda: read_least(value),
+        lambda: matches_filter(parse_filter(value), VIDEO),
+        lambda: read_thresholds(value),
         lambda: read_classes({"classes": value, "options": value}, 100),
         lambda: read_classes({"classes": [{"name": "a", "prompts": value, "options": value}]}, 100),
         lambda: V1_2.read(value),
         lambda: V1_3.read([{"model_name": value, "model_options": value}]),
-        lambda: watched(value),
+        lambda: youtube_id(value),
     ):
         assert refusal(attempt) in (0, 400)
 
@@ -186,8 +193,8 @@ def test_no_parameter_breaks_a_list(pairs: list[tuple[str, str]]) -> None:
 def test_options_are_refused_for_the_right_reason() -> None:
     """Unknown, not in the index, no embedding model, not answerable: four different refusals; each kind once."""
     names = {"visual": "", "conversation": "conversation", "text_in_video": "text_in_video"}
-    marengo = Index("i", "n", 0, 0, [{"model_name": "marengo2.6", "model_options": ["visual", "conversation"]}])
-    pegasus = Index("i", "n", 0, 0, [{"model_name": "pegasus1.1", "model_options": ["visual"]}])
+    marengo = IndexRow("i", "n", 0, 0, [{"model_name": "marengo2.6", "model_options": ["visual", "conversation"]}])
+    pegasus = IndexRow("i", "n", 0, 0, [{"model_name": "pegasus1.1", "model_options": ["visual"]}])
     assert kinds_of(["conversation", "conversation"], marengo, names) == ["conversation"]
     for options, index, code in (
         (["sound"], marengo, "parameter_invalid"),
@@ -199,7 +206,7 @@ def test_options_are_refused_for_the_right_reason() -> None:
         with pytest.raises(ApiError) as error:
             kinds_of(options, index, names)
         assert error.value.code == code
-    today = Index("i", "n", 0, 0, [{"model_name": "marengo3.0", "model_options": ["audio"]}])
+    today = IndexRow("i", "n", 0, 0, [{"model_name": "marengo3.0", "model_options": ["audio"]}])
     assert sources(today) == {"conversation", "audio"}
 
 
@@ -220,28 +227,28 @@ def test_options_are_refused_for_the_right_reason() -> None:
 )
 def test_youtube_addresses_are_known_by_their_video(url: str, key: str | None) -> None:
     """Every usual form gives the id; nothing else does, so no address can name a file of its own choice."""
-    assert watched(url) == key
+    assert youtube_id(url) == key
 
 
 def test_the_shelf_finds_by_id_with_what_lies_beside(tmp_path: Path) -> None:
     """Bare ids come first; titles from the description or the name; English captions before others; else nothing."""
-    shelf = MediaLibrary(tmp_path / "media")
-    assert shelf.find("DXB4MApF4Lo") is None
-    shelf.folder.mkdir()
-    (shelf.folder / "A shot [DXB4MApF4Lo].mkv").write_bytes(b"x")
-    (shelf.folder / "A shot [DXB4MApF4Lo].de.vtt").write_text("deutsch")
-    (shelf.folder / "A shot [DXB4MApF4Lo].en.vtt").write_text("english")
-    (shelf.folder / "DXB4MApF4Lo.txt").write_text("no video")
-    held = shelf.find("DXB4MApF4Lo")
+    library = MediaLibrary(tmp_path / "media")
+    assert library.find("DXB4MApF4Lo") is None
+    library.folder.mkdir()
+    (library.folder / "A shot [DXB4MApF4Lo].mkv").write_bytes(b"x")
+    (library.folder / "A shot [DXB4MApF4Lo].de.vtt").write_text("deutsch")
+    (library.folder / "A shot [DXB4MApF4Lo].en.vtt").write_text("english")
+    (library.folder / "DXB4MApF4Lo.txt").write_text("no video")
+    held = library.find("DXB4MApF4Lo")
     assert held is not None
     assert (held.path.suffix, held.title, held.captions) == (".mkv", "A shot", "english")
-    (shelf.folder / "DXB4MApF4Lo.mp4").write_bytes(b"y")
-    (shelf.folder / "DXB4MApF4Lo.info.json").write_text('{"title": " The  shot "}')
-    bare = shelf.find("DXB4MApF4Lo")
+    (library.folder / "DXB4MApF4Lo.mp4").write_bytes(b"y")
+    (library.folder / "DXB4MApF4Lo.info.json").write_text('{"title": " The  shot "}')
+    bare = library.find("DXB4MApF4Lo")
     assert bare is not None
     assert (bare.path.name, bare.title, bare.captions) == ("DXB4MApF4Lo.mp4", "The shot", "")
-    (shelf.folder / "DXB4MApF4Lo.info.json").write_text("{")
-    broken = shelf.find("DXB4MApF4Lo")
+    (library.folder / "DXB4MApF4Lo.info.json").write_text("{")
+    broken = library.find("DXB4MApF4Lo")
     assert broken is not None
     assert broken.title == ""
 

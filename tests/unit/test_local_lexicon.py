@@ -31,7 +31,7 @@ def db() -> Iterator[sqlite3.Connection]:
         yield found
 
 
-def texts(found: list[fulltext.Match]) -> list[str]:
+def texts(found: list[fulltext.ClipMatch]) -> list[str]:
     """Return what the matches say."""
     return [match.text for match in found]
 
@@ -79,8 +79,8 @@ def test_very_words_and_very_phrases(db: sqlite3.Connection, query: str, words: 
 
 def test_small_words_count_only_where_there_are_no_others(db: sqlite3.Connection) -> None:
     """ "The queen" asks for queen; "to be or not" asks for its own words; no words at all ask for nothing."""
-    assert fulltext.terms_of("The greatest player in the game, the player!") == ["greatest", "player", "game"]
-    assert fulltext.terms_of("Is the the") == ["is", "the"]
+    assert fulltext.query_terms("The greatest player in the game, the player!") == ["greatest", "player", "game"]
+    assert fulltext.query_terms("Is the the") == ["is", "the"]
     assert texts(fulltext.matches(db, "i", ASIDE, "is"))[0] == SPOKEN[2][2]
     assert fulltext.matches(db, "i", ASIDE, "?! ...") == []
 

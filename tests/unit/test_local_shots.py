@@ -9,12 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.local.analysis.evidence import Shot
 from pipeline.local.analysis.extract.media import Sample, stream_through
-from pipeline.local.analysis.extract.shots import find_shots
+from pipeline.local.analysis.extract.shots import ShotFinder
 from pipeline.local.demo.videos import make_slides
 from tests.unit.local_video import Picture, film, mix, noise, plain
 
 RED, GREEN, BLUE, BLACK = (plain(c, (160, 90)) for c in ((200, 40, 40), (40, 180, 60), (40, 60, 200), (0, 0, 0)))
+
+
+def find_shots(samples: Iterable[Sample], end: float) -> tuple[Shot, ...]:
+    """Return the shots of a stream of samples."""
+    finder = ShotFinder()
+    for sample in samples:
+        finder.push(sample)
+    return finder.finish(end)
 
 
 def borders(pictures: Iterable[Picture]) -> list[float]:

@@ -30,11 +30,11 @@ async def test_work_that_fails_is_undone_alone(tmp_path: Path) -> None:
             raise KeyError(number)
         return number
 
-    changes = [state.change(lambda db, n=n: work(n, db), durable=n % 2 == 0) for n in range(20)]  # type: ignore[misc]
+    changes = [state.write(lambda db, n=n: work(n, db), durable=n % 2 == 0) for n in range(20)]  # type: ignore[misc]
     outcomes = await asyncio.gather(*changes, return_exceptions=True)
     assert [o for o in outcomes if isinstance(o, int)] == [n for n in range(20) if n % 3]
     assert sum(isinstance(o, KeyError) for o in outcomes) == 7
-    kept = await state.look(entries)
+    kept = await state.read(entries)
     assert [entry.client_key for entry in kept] == [str(n) for n in range(20) if n % 3]
     await state.aclose()
 
@@ -44,26 +44,26 @@ async def test_a_cancelled_caller_leaves_its_change_whole(tmp_path: Path) -> Non
     """A change that was begun is carried out although nobody waits for it any more."""
     state = PlatformDatabase(tmp_path)
     await state.open()
-    task = asyncio.create_task(state.change(lambda db: enter(db, note("mine"))))
+    task = asyncio.create_task(state.write(lambda db: enter(db, note("mine"))))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert [entry.client_key for entry in await state.look(entries)] == ["mine"]
+    assert [entry.client_key for entry in await state.read(entries)] == ["mine"]
     await state.aclose()
 
 
 @pytest.mark.asyncio
 async def test_a_closed_memory_says_so(tmp_path: Path) -> None:
-    """After closing, every change and look is a StoreError, and closing again is harmless."""
+    """After closing, every write and read is a StoreError, and closing again is harmless."""
     state = PlatformDatabase(tmp_path)
     await state.open()
     await state.aclose()
     await state.aclose()
     with pytest.raises(StoreError):
-        await state.look(entries)
+        await state.read(entries)
     with pytest.raises(StoreError):
-        await state.change(lambda db: enter(db, note("late")))
+        await state.write(lambda db: enter(db, note("late")))
 
 
 @pytest.mark.asyncio
@@ -89,9 +89,9 @@ async def test_what_the_disk_does_is_told_as_such(tmp_path: Path) -> None:
     """
     state = PlatformDatabase(tmp_path)
     await state.open()
-    for ask in (state.look, state.change):
+    for ask in (state.read, state.write):
         with pytest.raises(StoreError, match="cannot be used"):
             await ask(lambda db: db.execute("SELECT * FROM nowhere"))
     with pytest.raises(sqlite3.IntegrityError):
-        await state.change(lambda db: db.execute("INSERT INTO meta VALUES ('secret', NULL)"))
+        await state.write(lambda db: db.execute("INSERT INTO meta VALUES ('secret', NULL)"))
     await state.aclose()

@@ -11,16 +11,17 @@ from queue import SimpleQueue
 from typing import BinaryIO
 
 from pipeline.core.model import Json
-from pipeline.local.analysis.service import Analyse, LocalAnalysis, Refused, serve
+from pipeline.local.analysis.protocol import AnalysisRefused, Analyzer, dispatch
+from pipeline.local.analysis.service import LocalAnalysis
 
 
-def work(analyse: Analyse, lines: SimpleQueue[bytes], out: BinaryIO) -> None:
+def work(analyzer: Analyzer, lines: SimpleQueue[bytes], out: BinaryIO) -> None:
     """Answer every line of the queue; an empty one ends it."""
     while line := lines.get():
         request = json.loads(line)
         try:
-            answer: Json = {"ok": serve(analyse, request["do"], request["data"])}
-        except Refused as refusal:
+            answer: Json = {"ok": dispatch(analyzer, request["do"], request["data"])}
+        except AnalysisRefused as refusal:
             answer = {"refused": [refusal.code, refusal.message]}
         except (OSError, MemoryError) as error:
             answer = {"broken": f"{type(error).__name__}: {error}"}

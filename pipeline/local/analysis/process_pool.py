@@ -10,27 +10,32 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import anyio
 import anyio.abc
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from pipeline.core.model import Json
-from pipeline.local.analysis.service import Analyse, AnalysisRequest, Look, Refused, Reply, Words, serve
+from pipeline.local.analysis.protocol import (
+    AnalysisCrashed,
+    AnalysisRefused,
+    AnalysisRequest,
+    Analyzer,
+    ProbedFile,
+    Reply,
+    VideoWords,
+    dispatch,
+)
 
 _MOST_ANSWER = 256 * 1024 * 1024  #: bytes of one line from the process
 
 
-class Broken(Exception):
-    """The analysis itself broke down (not the video's fault as far as we know)."""
-
-
-class Crew(Protocol):
+class AnalysisPool(Protocol):
     """Where the analysis is done. A cancelled call stops the work where it can be stopped."""
 
     async def call(self, do: str, data: Mapping[str, Json]) -> Json:
-        """Do ``look``, ``picture``, ``answer`` or ``words``; raises Refused or Broken."""
+        """Do ``probe``, ``picture``, ``answer`` or ``words``; raises AnalysisRefused or AnalysisCrashed."""
         ...
 
     async def aclose(self) -> None:
@@ -38,44 +43,44 @@ class Crew(Protocol):
         ...
 
 
-async def look(crew: Crew, path: Path) -> Look:
+async def probe(pool: AnalysisPool, path: Path) -> ProbedFile:
     """Probe a file."""
-    return Look(**await crew.call("look", {"path": str(path)}))
+    return ProbedFile(**await pool.call("probe", {"path": str(path)}))
 
 
-async def answer(crew: Crew, ask: AnalysisRequest) -> Reply:
+async def answer(pool: AnalysisPool, ask: AnalysisRequest) -> Reply:
     """Answer a question."""
-    return Reply(**await crew.call("answer", asdict(ask)))
+    return Reply(**await pool.call("answer", asdict(ask)))
 
 
-async def words(crew: Crew, ask: AnalysisRequest) -> Words:
+async def words(pool: AnalysisPool, ask: AnalysisRequest) -> VideoWords:
     """Return what is said and written."""
-    return Words.from_json(await crew.call("words", asdict(ask)))
+    return VideoWords.from_json(await pool.call("words", asdict(ask)))
 
 
-async def picture(crew: Crew, path: Path, at: float) -> bytes:
+async def picture(pool: AnalysisPool, path: Path, at: float) -> bytes:
     """Return the picture at a time as a JPEG."""
-    return base64.b64decode(await crew.call("picture", {"path": str(path), "at": at}))
+    return base64.b64decode(await pool.call("picture", {"path": str(path), "at": at}))
 
 
-class ThreadCrew:
+class ThreadPool:
     """For an injected analysis: quick, and trusted not to crash."""
 
-    def __init__(self, analyse: Analyse, workers: int) -> None:
-        self._analyse = analyse
+    def __init__(self, analyzer: Analyzer, workers: int) -> None:
+        self._analyzer = analyzer
         self._room = anyio.CapacityLimiter(workers + 1)
 
     async def call(self, do: str, data: Mapping[str, Json]) -> Json:
         """Run in a thread."""
         return await anyio.to_thread.run_sync(
-            serve, self._analyse, do, data, limiter=self._room, abandon_on_cancel=True
+            dispatch, self._analyzer, do, data, limiter=self._room, abandon_on_cancel=True
         )
 
     async def aclose(self) -> None:
         """Nothing to end."""
 
 
-class ProcessCrew:
+class ProcessPool:
     """For the real analysis. A file that crashes a decoder takes one process with it, not the server.
 
     The processes are in sessions of their own, so that Ctrl-C in the terminal does not reach them; they end when
@@ -92,24 +97,24 @@ class ProcessCrew:
 
     async def call(self, do: str, data: Mapping[str, Json]) -> Json:
         """Run in a process; a cancelled call kills its process."""
-        async with self._quick if do in ("look", "picture") else self._long:
-            worker = self._idle.pop() if self._idle else await self._hire()
+        async with self._quick if do in ("probe", "picture") else self._long:
+            worker = self._idle.pop() if self._idle else await self._spawn()
             try:
                 line = await worker.ask(json.dumps({"do": do, "data": data}).encode() + b"\n")
             except BaseException as error:
-                await self._dismiss(worker)
+                await self._retire(worker)
                 if isinstance(error, anyio.EndOfStream | anyio.IncompleteRead | anyio.BrokenResourceError):
-                    raise Broken(f"the analysis process ended unexpectedly, see {self._log}") from None
+                    raise AnalysisCrashed(f"the analysis process ended unexpectedly, see {self._log}") from None
                 raise
             self._idle.append(worker)
         found = json.loads(line)
         if "refused" in found:
-            raise Refused(*found["refused"])
+            raise AnalysisRefused(*found["refused"])
         if "broken" in found:
-            raise Broken(found["broken"])
+            raise AnalysisCrashed(found["broken"])
         return found["ok"]
 
-    async def _hire(self) -> _Worker:
+    async def _spawn(self) -> _Worker:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("TWELVELABS_API_KEY")}
         with self._log.open("ab") as log:
             process = await anyio.open_process(
@@ -122,7 +127,7 @@ class ProcessCrew:
         self._all.add(worker)
         return worker
 
-    async def _dismiss(self, worker: _Worker) -> None:
+    async def _retire(self, worker: _Worker) -> None:
         self._all.discard(worker)
         with anyio.CancelScope(shield=True):
             await worker.aclose()
@@ -132,7 +137,7 @@ class ProcessCrew:
         self._idle.clear()
         async with AsyncExitStack() as stack:
             for worker in list(self._all):
-                stack.push_async_callback(self._dismiss, worker)
+                stack.push_async_callback(self._retire, worker)
 
 
 class _Worker:
@@ -153,8 +158,6 @@ class _Worker:
         await self._process.aclose()
 
 
-def crew_of(analyse: Analyse | None, workers: int, log: Path) -> Crew:
+def create_pool(analyzer: Analyzer | None, workers: int, log: Path) -> AnalysisPool:
     """Return processes for the real analysis, threads for an injected one."""
-    chosen: Any = ProcessCrew(workers, log) if analyse is None else ThreadCrew(analyse, workers)
-    crew: Crew = chosen
-    return crew
+    return ProcessPool(workers, log) if analyzer is None else ThreadPool(analyzer, workers)

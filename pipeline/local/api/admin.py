@@ -34,7 +34,7 @@ class PlatformRoutes:
     async def entries(self, request: Request) -> Response:
         """Return accepted calls; ``effect`` and ``key`` narrow."""
         effect, key = request.query_params.get("effect", ""), request.query_params.get("key", "")
-        found = await self._desk.state.look(lambda db: ledger.entries(db, effect, key))
+        found = await self._desk.state.read(lambda db: ledger.entries(db, effect, key))
         return reply({"data": [entry.as_json() for entry in found]})
 
     async def requests(self, request: Request) -> Response:

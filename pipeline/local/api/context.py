@@ -35,7 +35,7 @@ class ApiContext:
     clock: Clock
     limits: PlatformLimits
     policy: UrlPolicy
-    shelf: MediaLibrary | None = None  #: files that stand for YouTube's
+    library: MediaLibrary | None = None  #: files that stand for YouTube's
     fetches: bool = False  #: what the shelf lacks is fetched from YouTube
     base_url: str = ""
 
@@ -60,7 +60,7 @@ class ApiContext:
     async def discard_blob(self, asset_id: str) -> None:
         """Remove an asset's bytes, if there are any; an empty id is none."""
         if asset_id:
-            await self.state.aside(lambda: discard(self.state.blob(asset_id)))
+            await self.state.run_file_work(lambda: discard(self.state.blob(asset_id)))
 
     def check_signature(self, request: Request, subject: str) -> None:
         """Raise ApiError (403) unless the address is signed and still valid."""
@@ -116,10 +116,10 @@ class Inlet:
         self._file.write(piece)
 
 
-def fate_of(request: Request) -> str:
+def read_forced_outcome(request: Request) -> str:
     """Return what a fault rule wants to become of the object that this request creates."""
-    fate = request.scope["state"].get("fate", "")
-    return fate if isinstance(fate, str) else ""
+    forced_outcome = request.scope["state"].get("forced_outcome", "")
+    return forced_outcome if isinstance(forced_outcome, str) else ""
 
 
 def discard(path: Path) -> None:

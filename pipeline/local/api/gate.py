@@ -156,7 +156,7 @@ class Gate:
                 await self._answer(visit, self._refusal(scope["path"], rule))
             case "stuck" | "fail":
                 assert rule is not None
-                scope["state"]["fate"] = "stuck" if rule.do == "stuck" else f"fail:{rule.code}:{rule.message}"
+                scope["state"]["forced_outcome"] = "stuck" if rule.do == "stuck" else f"fail:{rule.code}:{rule.message}"
                 await self._pass(visit)
             case _:
                 assert rule is not None

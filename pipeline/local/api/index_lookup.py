@@ -7,13 +7,13 @@ import sqlite3
 
 from pipeline.local.errors import missing
 from pipeline.local.state import fulltext
-from pipeline.local.state.tables import ASSETS, INDEXES, VIDEOS, Asset, Index, Video
+from pipeline.local.state.tables import ASSETS, INDEXES, VIDEOS, AssetRow, IndexRow, VideoRow
 
 #: A clause for what lists of videos show.
 SHOWN = "status = 'ready' AND gone = 0"
 
 
-def index_of(db: sqlite3.Connection, key: object) -> Index:
+def index_of(db: sqlite3.Connection, key: object) -> IndexRow:
     """Return an index; raises ApiError (``resource_not_exist``)."""
     index = INDEXES.get(db, key) if isinstance(key, str) else None
     if index is None:
@@ -21,7 +21,7 @@ def index_of(db: sqlite3.Connection, key: object) -> Index:
     return index
 
 
-def video_of(db: sqlite3.Connection, key: object, index_id: str = "") -> Video:
+def video_of(db: sqlite3.Connection, key: object, index_id: str = "") -> VideoRow:
     """Return a ready video, in this index where one is named; raises ApiError (``resource_not_exist``)."""
     video = VIDEOS.get(db, key) if isinstance(key, str) else None
     if video is None or video.gone or video.status != "ready" or index_id not in ("", video.index_id):
@@ -29,7 +29,7 @@ def video_of(db: sqlite3.Connection, key: object, index_id: str = "") -> Video:
     return video
 
 
-def asset_of(db: sqlite3.Connection, video: Video) -> Asset:
+def asset_of(db: sqlite3.Connection, video: VideoRow) -> AssetRow:
     """Return the file behind a video; raises ApiError where it was deleted by force."""
     asset = ASSETS.get(db, video.asset_id)
     if asset is None:
@@ -37,7 +37,7 @@ def asset_of(db: sqlite3.Connection, video: Video) -> Asset:
     return asset
 
 
-def remove(db: sqlite3.Connection, video: Video, *, keep_task: bool = False) -> str:
+def remove(db: sqlite3.Connection, video: VideoRow, *, keep_task: bool = False) -> str:
     """Take a video out of its index, with its words; return the id of the asset whose bytes nobody needs any more.
 
     A v1.2 upload lives and dies with its video, but for its task where that is kept; an asset that was indexed is the
@@ -62,7 +62,7 @@ def size_of(db: sqlite3.Connection, index_id: str) -> tuple[int, float]:
     return int(row[0]), round(float(row[1]), 3)
 
 
-def titled(asset: Asset, video: Video) -> Asset:
+def titled(asset: AssetRow, video: VideoRow) -> AssetRow:
     """Return the asset with the title that somebody has given the video since."""
     if video.title == video.filename:
         return asset

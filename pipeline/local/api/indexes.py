@@ -18,7 +18,7 @@ from pipeline.local.api.model_options import Wording, is_of
 from pipeline.local.api.responses import new_id, reply, time_text
 from pipeline.local.errors import ApiError, invalid
 from pipeline.local.state import ledger
-from pipeline.local.state.tables import INDEXES, VIDEOS, Index
+from pipeline.local.state.tables import INDEXES, VIDEOS, IndexRow
 
 _COLUMNS = {"_id": Column("id"), "index_name": Column("name"), **TIMES}
 
@@ -53,14 +53,14 @@ class IndexRoutes:
         if addons and not any(is_of(model, "marengo") for model in models):
             raise invalid("Addons need a Marengo model.")
         now = self._desk.clock.now()
-        index = Index(new_id(now), name, now, now, models, addons)
+        index = IndexRow(new_id(now), name, now, now, models, addons)
 
         def work(db: sqlite3.Connection) -> None:
             _unique(db, name, "")
             INDEXES.add(db, index)
             ledger.enter(db, self._desk.entry(request, "index_created", index.id, name))
 
-        await self._desk.state.change(work)
+        await self._desk.state.write(work)
         return reply({"_id": index.id}, 201)
 
     async def page(self, request: Request) -> Response:
@@ -70,7 +70,7 @@ class IndexRoutes:
         wanted = listed(request.query_params, _COLUMNS, beside={}, known=asked)
         options, family = _asked(request.query_params, prefix)
 
-        def fits(index: Index) -> bool:
+        def fits(index: IndexRow) -> bool:
             models = [model for model in index.models if not family or is_of(model, family)]
             return any(options <= set(model["model_options"]) for model in models)
 
@@ -80,13 +80,13 @@ class IndexRoutes:
             shown = fitting[wanted.page.offset : wanted.page.offset + wanted.page.limit]
             return len(fitting), [self._view(db, index) for index in shown]
 
-        total, data = await self._desk.state.look(work)
+        total, data = await self._desk.state.read(work)
         return reply({"data": data, "page_info": wanted.page.info(total)})
 
     async def show(self, request: Request) -> Response:
         """Show one index."""
         key = request.path_params["index_id"]
-        return reply(await self._desk.state.look(lambda db: self._view(db, index_lookup.index_of(db, key))))
+        return reply(await self._desk.state.read(lambda db: self._view(db, index_lookup.index_of(db, key))))
 
     async def rename(self, request: Request) -> Response:
         """Give an index another name; nothing else of it can be changed."""
@@ -100,7 +100,7 @@ class IndexRoutes:
             _unique(db, name, key)
             INDEXES.put(db, dataclasses.replace(index, name=name, updated=now))
 
-        await self._desk.state.change(work)
+        await self._desk.state.write(work)
         return Response(status_code=204)
 
     async def delete(self, request: Request) -> Response:
@@ -113,11 +113,11 @@ class IndexRoutes:
             INDEXES.drop(db, "id = ?", [key])
             return orphans
 
-        for asset in await self._desk.state.change(work):
+        for asset in await self._desk.state.write(work):
             await self._desk.discard_blob(asset)
         return Response(status_code=204)
 
-    def _view(self, db: sqlite3.Connection, index: Index) -> dict[str, Json]:
+    def _view(self, db: sqlite3.Connection, index: IndexRow) -> dict[str, Json]:
         videos, seconds = index_lookup.size_of(db, index.id)
         return {
             "_id": index.id,

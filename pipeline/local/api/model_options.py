@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipeline.core.model import Json
 from pipeline.local.api.responses import API, OLD
 from pipeline.local.errors import ApiError, invalid
-from pipeline.local.state.tables import Index
+from pipeline.local.state.tables import IndexRow
 
 CODE = "search_option_not_supported"
 
@@ -48,7 +48,7 @@ class Wording:
         options, possible = entry.get(self.options), self.takes.get(entry[self.name], ())
         return isinstance(options, list) and bool(options) and all(option in possible for option in options)
 
-    def show(self, index: Index) -> dict[str, Json]:
+    def show(self, index: IndexRow) -> dict[str, Json]:
         """Return the field that lists an index's models."""
         entries: list[Json] = [
             {self.name: model["model_name"], self.options: model["model_options"]} for model in index.models
@@ -77,12 +77,12 @@ def is_of(model: Json, family: str) -> bool:
     return str(model["model_name"]).startswith(family)
 
 
-def writes(index: Index) -> bool:
+def writes(index: IndexRow) -> bool:
     """True if texts can be generated about the videos of an index."""
     return any(is_of(model, "pegasus") for model in index.models)
 
 
-def sources(index: Index) -> frozenset[str]:
+def sources(index: IndexRow) -> frozenset[str]:
     """Return what an index can be searched by, in v1.2's words and ``audio``; empty without an embedding model."""
     found: set[str] = set()
     for model in index.models:
@@ -92,7 +92,7 @@ def sources(index: Index) -> frozenset[str]:
     return frozenset(found)
 
 
-def kinds_of(options: list[str], index: Index, names: Mapping[str, str]) -> list[str]:
+def kinds_of(options: list[str], index: IndexRow, names: Mapping[str, str]) -> list[str]:
     """Return the kinds of words that search options stand for, in their order, each once.
 
     Args:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pipeline.core.model import Json
 from pipeline.local.api.responses import MOST_PAGE, OLD, is_under, time_text
 from pipeline.local.errors import ApiError, invalid
-from pipeline.local.state.tables import SHEETS, Sheets
+from pipeline.local.state.tables import RESULT_PAGES, ResultPagesRow
 
 _TOKEN = re.compile(r"([0-9a-f-]{36})-([0-9]{1,6})")
 
@@ -25,16 +25,16 @@ def kept(
     info: Mapping[str, Json],
     now: float,
     seconds: float,
-) -> Sheets:
+) -> ResultPagesRow:
     """Return an answer as sheets; stored for ``seconds`` where it has more than one page."""
-    sheets = Sheets(str(uuid.uuid4()), kind, now, now + seconds, limit, dict(head), dict(info), list(data))
-    SHEETS.drop(db, "expires <= ?", [now])
+    sheets = ResultPagesRow(str(uuid.uuid4()), kind, now, now + seconds, limit, dict(head), dict(info), list(data))
+    RESULT_PAGES.drop(db, "expires <= ?", [now])
     if len(data) > limit:
-        SHEETS.add(db, sheets)
+        RESULT_PAGES.add(db, sheets)
     return sheets
 
 
-def turned(db: sqlite3.Connection, kind: str, token: str, now: float) -> tuple[Sheets, int]:
+def turned(db: sqlite3.Connection, kind: str, token: str, now: float) -> tuple[ResultPagesRow, int]:
     """Return the sheets a token belongs to and the number of its page.
 
     Raises:
@@ -43,7 +43,7 @@ def turned(db: sqlite3.Connection, kind: str, token: str, now: float) -> tuple[S
     found = _TOKEN.fullmatch(token)
     if found is None:
         raise invalid("This is not a page token.")
-    sheets, number = SHEETS.get(db, found[1]), int(found[2])
+    sheets, number = RESULT_PAGES.get(db, found[1]), int(found[2])
     if sheets is None or sheets.kind != kind or now >= sheets.expires:
         raise ApiError(400, "search_page_token_expired", "The page token has expired; ask again.")
     if number * sheets.limit >= len(sheets.data):
@@ -51,7 +51,7 @@ def turned(db: sqlite3.Connection, kind: str, token: str, now: float) -> tuple[S
     return sheets, number
 
 
-def page(sheets: Sheets, number: int, path: str) -> dict[str, Json]:
+def page(sheets: ResultPagesRow, number: int, path: str) -> dict[str, Json]:
     """Return a page, counted from 0, as the dialect of the path words it."""
     first, last = number * sheets.limit, (number + 1) * sheets.limit
     info: dict[str, Json] = {

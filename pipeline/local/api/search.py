@@ -19,13 +19,13 @@ from pipeline.core.model import Json
 from pipeline.local.analysis.ranking.search_hits import (
     LEVELS,
     ClipHit,
-    accepts,
-    both,
-    by_video,
-    checked_filter,
     confidence,
-    either,
+    group_by_video,
+    hits_of_all,
+    hits_of_any,
     least_score,
+    matches_filter,
+    parse_filter,
 )
 from pipeline.local.api import index_lookup, result_pages
 from pipeline.local.api.context import ApiContext, discard, json_body
@@ -35,7 +35,7 @@ from pipeline.local.api.responses import API, OLD, ParsedForm, flag, reply
 from pipeline.local.errors import ApiError, invalid, unsupported
 from pipeline.local.state import fulltext, ledger
 from pipeline.local.state.fulltext import Mode
-from pipeline.local.state.tables import VIDEOS, Index, Sheets, Video
+from pipeline.local.state.tables import VIDEOS, IndexRow, ResultPagesRow, VideoRow
 
 _OLD_OPTIONS = {"visual": "", "conversation": "conversation", "text_in_video": "text_in_video", "logo": ""}
 
@@ -43,7 +43,7 @@ _OPTIONS = {"visual": "", "audio": "", "transcription": "conversation"}
 
 _MODES: dict[str, Mode] = {"semantic": "stems", "exact_match": "phrase"}
 
-View: TypeAlias = Callable[["SearchRequest", Index, Video, ClipHit, int], dict[str, Json]]
+View: TypeAlias = Callable[["SearchRequest", IndexRow, VideoRow, ClipHit, int], dict[str, Json]]
 
 Entries: TypeAlias = tuple[list[Json], dict[str, Json]]  #: of a list, and what its ``page_info`` has beside
 
@@ -112,18 +112,18 @@ class SearchRoutes:
     async def turn(self, request: Request) -> Response:
         """Return another page."""
         token, now = request.path_params["token"], self._desk.clock.now()
-        found, number = await self._desk.state.look(lambda db: result_pages.turned(db, "search", token, now))
+        found, number = await self._desk.state.read(lambda db: result_pages.turned(db, "search", token, now))
         return reply(result_pages.page(found, number, request.url.path))
 
     async def _search(self, request: Request, wish: SearchRequest) -> Response:
         now, limits = self._desk.clock.now(), self._desk.limits
 
-        def work(db: sqlite3.Connection) -> Sheets:
+        def work(db: sqlite3.Connection) -> ResultPagesRow:
             index = index_lookup.index_of(db, wish.index_id)
             kinds = kinds_of(wish.options, index, wish.names)
             videos = {v.id: v for v in VIDEOS.select(db, f"index_id = ? AND {index_lookup.SHOWN}", [index.id])}
             _all_read(kinds, videos)
-            hits = [hit for hit in _hits(db, wish, kinds) if accepts(wish.filter, videos[hit.video_id])]
+            hits = [hit for hit in _hits(db, wish, kinds) if matches_filter(wish.filter, videos[hit.video_id])]
             view = self._old_view if wish.names is _OLD_OPTIONS else self._new_view
             data, info = self._entries(wish, hits[: limits.most_hits], index, videos, view)
             pool: Json = {
@@ -138,10 +138,10 @@ class SearchRoutes:
             ledger.enter(db, self._desk.entry(request, "search", found.id, wish.query))
             return found
 
-        return reply(result_pages.page(await self._desk.state.change(work), 0, request.url.path))
+        return reply(result_pages.page(await self._desk.state.write(work), 0, request.url.path))
 
     def _entries(
-        self, wish: SearchRequest, hits: list[ClipHit], index: Index, videos: Mapping[str, Video], view: View
+        self, wish: SearchRequest, hits: list[ClipHit], index: IndexRow, videos: Mapping[str, VideoRow], view: View
     ) -> Entries:
         ranked = list(enumerate(hits, 1))
         if not wish.grouped:
@@ -149,11 +149,13 @@ class SearchRoutes:
         ranks = {id(hit): rank for rank, hit in ranked}
         groups: list[Json] = [
             {"id": key, "clips": [view(wish, index, videos[key], hit, ranks[id(hit)]) for hit in clips]}
-            for key, clips in by_video(hits, most_clips_first=wish.most_clips_first)
+            for key, clips in group_by_video(hits, most_clips_first=wish.most_clips_first)
         ]
         return groups, {"total_inner_matches": len(hits)}
 
-    def _old_view(self, wish: SearchRequest, index: Index, video: Video, hit: ClipHit, rank: int) -> dict[str, Json]:
+    def _old_view(
+        self, wish: SearchRequest, index: IndexRow, video: VideoRow, hit: ClipHit, rank: int
+    ) -> dict[str, Json]:
         several = len(wish.options) > 1
         modules = [{"type": m.kind, "confidence": confidence(m.score, wish.strictness)} for m in hit.by]
         return {
@@ -167,7 +169,9 @@ class SearchRoutes:
             **self._thumbnail(index, hit),
         }
 
-    def _new_view(self, wish: SearchRequest, index: Index, video: Video, hit: ClipHit, rank: int) -> dict[str, Json]:
+    def _new_view(
+        self, wish: SearchRequest, index: IndexRow, video: VideoRow, hit: ClipHit, rank: int
+    ) -> dict[str, Json]:
         return {
             "video_id": hit.video_id,
             "start": hit.start,
@@ -178,13 +182,13 @@ class SearchRoutes:
             **self._thumbnail(index, hit),
         }
 
-    def _thumbnail(self, index: Index, hit: ClipHit) -> dict[str, Json]:
+    def _thumbnail(self, index: IndexRow, hit: ClipHit) -> dict[str, Json]:
         if "thumbnail" not in index.addons:
             return {}
         return {"thumbnail_url": self._desk.thumbnail(hit.video_id, (hit.start + hit.end) / 2)}
 
 
-def _all_read(kinds: list[str], videos: Mapping[str, Video]) -> None:
+def _all_read(kinds: list[str], videos: Mapping[str, VideoRow]) -> None:
     """Refuse where a kind of words was looked for in none of the videos."""
     unread = [kind for kind in kinds if videos and all(kind in video.unread for video in videos.values())]
     if unread:
@@ -196,7 +200,7 @@ def _hits(db: sqlite3.Connection, wish: SearchRequest, kinds: list[str]) -> list
     for kind in kinds:
         mode = wish.mode if kind == "conversation" else "stems"
         found += fulltext.matches(db, wish.index_id, [kind], wish.query, mode)
-    hits = both(found, kinds) if wish.every and len(kinds) > 1 else either(found)
+    hits = hits_of_all(found, kinds) if wish.every and len(kinds) > 1 else hits_of_any(found)
     return [hit for hit in hits if hit.score >= wish.least]
 
 
@@ -222,7 +226,7 @@ def read_old(body: Mapping[str, Json]) -> SearchRequest:
         grouped=grouped,
         most_clips_first=sort == "clip_count",
         limit=result_pages.limit_of(body.get("page_limit")),
-        filter=checked_filter(body.get("filter")),
+        filter=parse_filter(body.get("filter")),
         least=least_score(_choice(body, "threshold", "low", LEVELS), float(strictness)),
         strictness=float(strictness),
     )
@@ -273,7 +277,7 @@ def read_new(form: ParsedForm) -> SearchRequest:
         grouped=_choice(fields, "group_by", "clip", ("clip", "video")) == "video",
         most_clips_first=False,
         limit=result_pages.limit_of(fields.get("page_limit")),
-        filter=checked_filter(_json(fields.get("filter"))),
+        filter=parse_filter(_json(fields.get("filter"))),
         least=least_score("low"),
         metadata=flag(fields, "include_user_metadata", default=False),
     )

@@ -9,14 +9,13 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from pipeline.local.analysis.process_pool import Broken
-from pipeline.local.analysis.service import Refused
+from pipeline.local.analysis.protocol import AnalysisCrashed, AnalysisRefused
 from pipeline.local.api.context import ApiContext, Inlet, bytes_of
 from pipeline.local.api.index_lookup import asset_of, video_of
 from pipeline.local.api.responses import STORAGE
 from pipeline.local.api.v1_3.multipart import active_session
 from pipeline.local.errors import ApiError, invalid, missing
-from pipeline.local.state.tables import CHUNKS, Chunk
+from pipeline.local.state.tables import CHUNKS, ChunkRow
 
 
 class StorageRoutes:
@@ -38,7 +37,7 @@ class StorageRoutes:
         key, number = request.path_params["upload_id"], request.path_params["number"]
         self._desk.check_signature(request, f"uploads/{key}/{number}")
         session = await active_session(self._desk, key)
-        present = await self._desk.state.look(lambda db: CHUNKS.get(db, f"{key}:{number}"))
+        present = await self._desk.state.read(lambda db: CHUNKS.get(db, f"{key}:{number}"))
         if present is not None and present.reported:
             raise ApiError(403, "chunk_already_reported", "The address has served its upload.")
         wanted = min(session.chunk_size, session.total_size - (number - 1) * session.chunk_size)
@@ -51,10 +50,10 @@ class StorageRoutes:
                 inlet.take(piece)
             if inlet.size != wanted:
                 raise invalid(f"Chunk {number} has {inlet.size} bytes instead of {wanted}.")
-            await self._desk.state.aside(lambda: os.fsync(file.fileno()))
+            await self._desk.state.run_file_work(lambda: os.fsync(file.fileno()))
         now = self._desk.clock.now()
-        chunk = Chunk(f"{key}:{number}", key, number, inlet.md5.hexdigest(), wanted, now, now)
-        await self._desk.state.change(lambda db: _put_chunk(db, chunk))
+        chunk = ChunkRow(f"{key}:{number}", key, number, inlet.md5.hexdigest(), wanted, now, now)
+        await self._desk.state.write(lambda db: _put_chunk(db, chunk))
         return Response(status_code=200, headers={"ETag": f'"{chunk.etag}"'})
 
     async def fetch(self, request: Request) -> Response:
@@ -70,15 +69,15 @@ class StorageRoutes:
         """Decode the picture at a time (thousandths of a second) of a video, for the holder of a signed address."""
         key, at = request.path_params["video_id"], request.path_params["at"]
         self._desk.check_signature(request, f"thumbnails/{key}/{at}")
-        asset = await self._desk.state.look(lambda db: asset_of(db, video_of(db, key)))
+        asset = await self._desk.state.read(lambda db: asset_of(db, video_of(db, key)))
         try:
             picture = await self._desk.work.picture(asset, at / 1000)
-        except (Refused, Broken):
+        except (AnalysisRefused, AnalysisCrashed):
             raise missing("picture", key) from None
         return Response(picture, media_type="image/jpeg")
 
 
-def _put_chunk(db: sqlite3.Connection, chunk: Chunk) -> None:
+def _put_chunk(db: sqlite3.Connection, chunk: ChunkRow) -> None:
     if CHUNKS.get(db, chunk.id) is None:
         CHUNKS.add(db, chunk)
     else:

@@ -32,7 +32,7 @@ async def attempted(state: PlatformDatabase, key: str, work: Callable[[str], Awa
     except Exception as error:
         _log.error("platform.crashed", key=key, again_in=AGAIN, exc_info=error)
         with suppress(StoreError, OSError):
-            await state.change(lambda db: _doom(db, key))
+            await state.write(lambda db: _doom(db, key))
     else:
         return True
     return False
@@ -40,8 +40,8 @@ async def attempted(state: PlatformDatabase, key: str, work: Callable[[str], Awa
 
 def _doom(db: sqlite3.Connection, key: str) -> None:
     if (asset := ASSETS.get(db, key)) is not None:
-        ASSETS.put(db, dataclasses.replace(asset, fate=_DOOM))
+        ASSETS.put(db, dataclasses.replace(asset, forced_outcome=_DOOM))
     if (job := JOBS.get(db, key)) is not None:
-        JOBS.put(db, dataclasses.replace(job, fate=_DOOM))
+        JOBS.put(db, dataclasses.replace(job, forced_outcome=_DOOM))
     if (video := VIDEOS.get(db, key)) is not None:
-        VIDEOS.put(db, dataclasses.replace(video, fate=_DOOM))
+        VIDEOS.put(db, dataclasses.replace(video, forced_outcome=_DOOM))

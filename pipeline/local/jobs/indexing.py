@@ -11,14 +11,14 @@ import anyio
 
 from pipeline.core.clock import Clock
 from pipeline.core.model import Json
-from pipeline.local.analysis import process_pool as hands
-from pipeline.local.analysis.process_pool import Broken, Crew
-from pipeline.local.analysis.service import AnalysisRequest, Refused, Words
+from pipeline.local.analysis import process_pool
+from pipeline.local.analysis.process_pool import AnalysisPool
+from pipeline.local.analysis.protocol import AnalysisCrashed, AnalysisRefused, AnalysisRequest, VideoWords
 from pipeline.local.jobs.guard import AGAIN, attempted
 from pipeline.local.limits import PlatformLimits
 from pipeline.local.state import fulltext, ledger
 from pipeline.local.state.database import PlatformDatabase
-from pipeline.local.state.tables import ASSETS, VIDEOS, Asset, Video
+from pipeline.local.state.tables import ASSETS, VIDEOS, AssetRow, VideoRow
 
 STATUSES = ("validating", "pending", "queued", "indexing", "ready", "failed")
 
@@ -37,9 +37,9 @@ def estimate(limits: PlatformLimits, seconds: float) -> float:
 class Indexing:
     """Takes videos whose asset has arrived, each in a task of its own."""
 
-    def __init__(self, state: PlatformDatabase, crew: Crew, clock: Clock, limits: PlatformLimits) -> None:
+    def __init__(self, state: PlatformDatabase, pool: AnalysisPool, clock: Clock, limits: PlatformLimits) -> None:
         self._state = state
-        self._crew = crew
+        self._pool = pool
         self._clock = clock
         self._limits = limits
         self._queue: asyncio.Queue[str] = asyncio.Queue()
@@ -71,7 +71,7 @@ class Indexing:
             self._room.release()
 
     async def _index(self, key: str) -> None:
-        video, asset = await self._state.look(lambda db: _pair(db, key))
+        video, asset = await self._state.read(lambda db: _pair(db, key))
         if video is None or video.status in FINAL:
             return
         try:
@@ -82,25 +82,25 @@ class Indexing:
                 if self._limits.index_seconds:
                     await self._clock.sleep(self._limits.index_seconds / len(_STEPS))
             assert asset is not None
-            words = await hands.words(self._crew, ask_about(self._state, asset, {}))
-        except (Refused, Broken):  # the API has no field for a reason; an asset says its own
+            words = await process_pool.words(self._pool, ask_about(self._state, asset, {}))
+        except (AnalysisRefused, AnalysisCrashed):  # the API has no field for a reason; an asset says its own
             await self._put(dataclasses.replace(video, status="failed", updated=self._clock.now()))
             return
         await self._finish(video, words)
 
-    def _validated(self, video: Video, asset: Asset | None) -> Video:
-        """Return the video with what is known of its file; raises Refused where it is not taken."""
+    def _validated(self, video: VideoRow, asset: AssetRow | None) -> VideoRow:
+        """Return the video with what is known of its file; raises AnalysisRefused where it is not taken."""
         if asset is None or asset.status != "ready":
-            raise Refused("video_file_broken", asset.error if asset is not None else "the asset was deleted")
+            raise AnalysisRefused("video_file_broken", asset.error if asset is not None else "the asset was deleted")
         technical = asset.technical
         width, height = int(technical.get("video_width", 0)), int(technical.get("video_height", 0))
         most = self._limits.async_seconds if video.task_id else self._limits.indexed_seconds
         fault = self._limits.picture_fault(width, height)
         fault = fault or self._limits.span_fault(asset.duration, most)
-        if video.fate.startswith("fail:"):
-            fault = ("video_file_broken", video.fate)
+        if video.forced_outcome.startswith("fail:"):
+            fault = ("video_file_broken", video.forced_outcome)
         if fault is not None:
-            raise Refused(*fault)
+            raise AnalysisRefused(*fault)
         return dataclasses.replace(
             video,
             filename=_named(video, asset),
@@ -113,15 +113,15 @@ class Indexing:
             size=asset.size,
         )
 
-    async def _put(self, video: Video) -> None:
+    async def _put(self, video: VideoRow) -> None:
         def work(db: sqlite3.Connection) -> None:
             present = VIDEOS.get(db, video.id)
             if present is not None:
                 VIDEOS.put(db, dataclasses.replace(video, user_metadata=present.user_metadata))
 
-        await self._state.change(work, durable=False)
+        await self._state.write(work, durable=False)
 
-    async def _finish(self, video: Video, words: Words) -> None:
+    async def _finish(self, video: VideoRow, words: VideoWords) -> None:
         now = self._clock.now()
         done = dataclasses.replace(video, status="ready", updated=now, indexed=now, unread=list(words.unread))
         clips = [("conversation", c.start, c.end, c.text) for c in words.of("sentence")]
@@ -138,10 +138,10 @@ class Indexing:
                 entry = ledger.LedgerEntry(now, "POST", "/v1.2/tasks", "indexed", video.id, video.filename, minutes)
                 ledger.enter(db, entry)
 
-        await self._state.change(work)
+        await self._state.write(work)
 
 
-def ask_about(state: PlatformDatabase, asset: Asset, request: Mapping[str, Json]) -> AnalysisRequest:
+def ask_about(state: PlatformDatabase, asset: AssetRow, request: Mapping[str, Json]) -> AnalysisRequest:
     """Put an asset and a checked request into one question."""
     captions, title, name = (asset.user_metadata.get(key) for key in ("captions", "title", "source_name"))
     return AnalysisRequest(
@@ -160,12 +160,12 @@ def ask_about(state: PlatformDatabase, asset: Asset, request: Mapping[str, Json]
     )
 
 
-def _pair(db: sqlite3.Connection, key: str) -> tuple[Video | None, Asset | None]:
+def _pair(db: sqlite3.Connection, key: str) -> tuple[VideoRow | None, AssetRow | None]:
     video = VIDEOS.get(db, key)
     return video, ASSETS.get(db, video.asset_id) if video is not None else None
 
 
-def _named(video: Video, asset: Asset) -> str:
+def _named(video: VideoRow, asset: AssetRow) -> str:
     """Return the file's name; of a fetched video that only the file itself could name, its title."""
     title = asset.user_metadata.get("title")
     return title if not video.filename and isinstance(title, str) else video.filename or asset.filename

@@ -22,10 +22,10 @@ _CAPTIONS = ("vtt", "srt")
 _MOST_CAPTIONS = 8_000_000  #: bytes
 
 
-def watched(url: object) -> str | None:
+def youtube_id(url: object) -> str | None:
     """Return the video id of a YouTube address, or None for any other.
 
-    >>> watched("https://www.youtube.com/watch?v=DXB4MApF4Lo"), watched("https://youtu.be/nhY1s6CZziE?si=x")
+    >>> youtube_id("https://www.youtube.com/watch?v=DXB4MApF4Lo"), youtube_id("https://youtu.be/nhY1s6CZziE?si=x")
     ('DXB4MApF4Lo', 'nhY1s6CZziE')
     """
     if not isinstance(url, str) or len(url) > 2048:

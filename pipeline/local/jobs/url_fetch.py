@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 import anyio
 
 from pipeline.core.net import is_public
-from pipeline.local.analysis.service import Refused
+from pipeline.local.analysis.protocol import AnalysisRefused
 from pipeline.local.errors import ApiError, unsupported
 
 _HOPS = 5
@@ -48,7 +48,7 @@ class UrlPolicy:
 
 
 async def download(url: str, target: Path, policy: UrlPolicy, most: int) -> None:
-    """Fetch media into a file; raises Refused with the reason. Redirects are followed and checked one by one."""
+    """Fetch media into a file; raises AnalysisRefused with the reason. Redirects are followed and checked one by one."""
     stop = threading.Event()
     try:
         await anyio.to_thread.run_sync(_download, url, target, policy, most, stop, abandon_on_cancel=True)
@@ -64,8 +64,10 @@ def _download(url: str, target: Path, policy: UrlPolicy, most: int, stop: thread
                 return
             url = further
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise Refused("video_url_unreachable", f"The address could not be read: {type(error).__name__}.") from None
-    raise Refused("video_url_unreachable", "The address redirects too often.")
+        raise AnalysisRefused(
+            "video_url_unreachable", f"The address could not be read: {type(error).__name__}."
+        ) from None
+    raise AnalysisRefused("video_url_unreachable", "The address redirects too often.")
 
 
 def _fetch(url: str, target: Path, policy: UrlPolicy, most: int, stop: threading.Event) -> str | None:
@@ -82,9 +84,9 @@ def _fetch(url: str, target: Path, policy: UrlPolicy, most: int, stop: threading
             if response.status in (301, 302, 303, 307, 308):
                 return urljoin(url, response.headers.get("Location", ""))
             if response.status != 200:
-                raise Refused("video_url_unreachable", f"The address answered {response.status}.")
+                raise AnalysisRefused("video_url_unreachable", f"The address answered {response.status}.")
             if response.headers.get_content_maintype() == "text":
-                raise Refused("video_url_unreachable", "The address is a page, not a media file.")
+                raise AnalysisRefused("video_url_unreachable", "The address is a page, not a media file.")
             with target.open("wb") as file, _within(line, policy.total):
                 _copy(response, file, most, stop)
         return None
@@ -115,7 +117,9 @@ def _connect(parts: SplitResult, policy: UrlPolicy) -> http.client.HTTPConnectio
     port = parts.port or (443 if parts.scheme == "https" else 80)
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     if policy.allow != "any" and not all(is_public(str(info[4][0])) for info in found):
-        raise Refused("video_url_unreachable", "The address is in a private network, which is not allowed here.")
+        raise AnalysisRefused(
+            "video_url_unreachable", "The address is in a private network, which is not allowed here."
+        )
     secure = parts.scheme == "https"
     connection = (http.client.HTTPSConnection if secure else http.client.HTTPConnection)(
         host, port, timeout=policy.timeout
@@ -135,7 +139,7 @@ def _copy(response: http.client.HTTPResponse, file: BinaryIO, most: int, stop: t
     while piece := response.read1(_PIECE):
         size += len(piece)
         if size > most:
-            raise Refused("video_filesize_too_large", f"The file is larger than {most} bytes.")
+            raise AnalysisRefused("video_filesize_too_large", f"The file is larger than {most} bytes.")
         if stop.is_set():
             raise OSError("the platform is closing")
         file.write(piece)

@@ -20,10 +20,10 @@ from pipeline.core import log
 from pipeline.core.clock import Clock
 from pipeline.core.errors import NotYet, ReelmillError, StoreError, Throttled
 from pipeline.core.model import Json
-from pipeline.local.jobs import media_library as shelves
+from pipeline.local.jobs import media_library as media_library
 from pipeline.local.jobs.media_library import LibraryVideo, MediaLibrary
-from pipeline.local.state.database import PlatformDatabase, settle
-from pipeline.local.state.tables import ASSETS, Asset
+from pipeline.local.state.database import PlatformDatabase, move_into_place
+from pipeline.local.state.tables import ASSETS, AssetRow
 
 _log = log.get("platform")
 
@@ -31,18 +31,18 @@ _log = log.get("platform")
 #: Patience is its own matter: a ReelmillError that it raises is final, and tells why.
 Fetch = Callable[[str, Path], Awaitable[LibraryVideo]]
 
-AWAITED: dict[str, Json] = {"awaited": True}  #: the technical facts of a video that was accepted without its file
+PENDING: dict[str, Json] = {"awaited": True}  #: the technical facts of a video that was accepted without its file
 
 
-class Deliveries:
+class YoutubeFetcher:
     """Brings awaited videos; without a fetcher they stay awaited, for a platform that has one."""
 
     def __init__(
-        self, state: PlatformDatabase, shelf: MediaLibrary | None, fetch: Fetch | None, most: int, clock: Clock
+        self, state: PlatformDatabase, library: MediaLibrary | None, fetch: Fetch | None, most: int, clock: Clock
     ) -> None:
         self._state = state
         self._clock = clock
-        self._shelf = shelf
+        self._library = library
         self._fetch = fetch
         self._most = most  #: bytes
         self._folder = state.folder / "fetched"
@@ -55,22 +55,22 @@ class Deliveries:
                 if path.name not in processing:
                     shutil.rmtree(path, ignore_errors=True)
 
-        await self._state.aside(work)
+        await self._state.run_file_work(work)
 
-    async def due(self, asset: Asset) -> bool:
+    async def is_pending(self, asset: AssetRow) -> bool:
         """Tell whether the file of an asset is still awaited."""
         blob = self._state.blob(asset.id)
-        return asset.technical == AWAITED and not await self._state.aside(blob.exists)
+        return asset.technical == PENDING and not await self._state.run_file_work(blob.exists)
 
-    async def bring(self, asset: Asset) -> Asset | None:
+    async def fetch(self, asset: AssetRow) -> AssetRow | None:
         """Return the asset once its bytes are in their place, or as failed with the reason; None: not by us, or deleted.
 
         Raises:
             StoreError, OSError: the disk does not take it now.
         """
-        video = shelves.watched(asset.url) or ""
+        video = media_library.youtube_id(asset.url) or ""
         try:
-            held = await self._shelved(video) or await self._fetched(asset, video)
+            held = await self._find_in_library(video) or await self._fetched(asset, video)
         except StoreError:
             raise
         except ReelmillError as error:
@@ -92,18 +92,18 @@ class Deliveries:
         after = error.after if isinstance(error, NotYet | Throttled) else None
         return {**error.trouble.as_json(), **({} if after is None else {"again_at": self._clock.now() + after})}
 
-    async def _shelved(self, video: str) -> LibraryVideo | None:
-        shelf = self._shelf
-        return await self._state.aside(lambda: shelf.find(video)) if shelf is not None else None
+    async def _find_in_library(self, video: str) -> LibraryVideo | None:
+        library = self._library
+        return await self._state.run_file_work(lambda: library.find(video)) if library is not None else None
 
-    async def _fetched(self, asset: Asset, video: str) -> LibraryVideo | None:
+    async def _fetched(self, asset: AssetRow, video: str) -> LibraryVideo | None:
         if self._fetch is None:
             return None
         folder = self._folder / asset.id
-        await self._state.aside(lambda: folder.mkdir(parents=True, exist_ok=True))
+        await self._state.run_file_work(lambda: folder.mkdir(parents=True, exist_ok=True))
         return await self._fetch(video, folder)
 
-    async def _keep(self, asset: Asset, held: LibraryVideo) -> Asset | None:
+    async def _keep(self, asset: AssetRow, held: LibraryVideo) -> AssetRow | None:
         """Note what came with the file, then put it in its place: the file's being there ends the waiting.
 
         None: the asset was deleted meanwhile.
@@ -113,7 +113,7 @@ class Deliveries:
             key: text for key, text in (("title", held.title), ("captions", held.captions)) if text
         }
 
-        def note(db: sqlite3.Connection) -> Asset | None:
+        def note(db: sqlite3.Connection) -> AssetRow | None:
             present = ASSETS.get(db, asset.id)
             if present is None:
                 return None
@@ -126,14 +126,14 @@ class Deliveries:
                 held.path.replace(half)
             else:
                 shutil.copyfile(held.path, half)
-            settle(half, self._state.blob(asset.id))
+            move_into_place(half, self._state.blob(asset.id))
 
-        if await self._state.aside(lambda: held.path.stat().st_size) > self._most:
+        if await self._state.run_file_work(lambda: held.path.stat().st_size) > self._most:
             return dataclasses.replace(asset, status="failed", error=f"The file is larger than {self._most} bytes.")
-        noted = await self._state.change(note)
+        noted = await self._state.write(note)
         if noted is not None:
-            await self._state.aside(move)
+            await self._state.run_file_work(move)
         return noted
 
-    async def _clear(self, asset: Asset) -> None:
-        await self._state.aside(lambda: shutil.rmtree(self._folder / asset.id, ignore_errors=True))
+    async def _clear(self, asset: AssetRow) -> None:
+        await self._state.run_file_work(lambda: shutil.rmtree(self._folder / asset.id, ignore_errors=True))

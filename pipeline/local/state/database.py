@@ -57,7 +57,7 @@ class _Wanted(Generic[T]):
 
 
 class PlatformDatabase:
-    """Opened once per folder and process. What :meth:`change` has returned from is on disk.
+    """Opened once per folder and process. What :meth:`write` has returned from is on disk.
 
     Work runs on one thread of its own: a slow disk delays answers, never the event loop. Work that has started is
     carried out even where its caller is cancelled, so a transaction is whole or not there.
@@ -109,7 +109,7 @@ class PlatformDatabase:
             raise StoreError(f"{self.database}: cannot be opened ({error})") from None
         try:
             db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")  # changed per commit, see change()
+            db.execute("PRAGMA synchronous = FULL")  # changed per commit, see write()
             self._migrate(db)
             row = db.execute("SELECT value FROM meta WHERE name = 'secret'").fetchone()
             self.secret = bytes.fromhex(row[0])
@@ -150,7 +150,7 @@ class PlatformDatabase:
                 if path.stem not in keep:
                     path.unlink(missing_ok=True)
 
-    async def change(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
+    async def write(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
         """Carry out work in a transaction and return what it returned; an exception undoes all of it.
 
         Callers that wait together share one commit, each undone alone if it fails. ``durable`` makes it outlive a power
@@ -195,14 +195,14 @@ class PlatformDatabase:
             wanted.tell(broken)
         self._kick()
 
-    async def look(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Carry out reading work."""
         try:
             return await self._run(lambda: work(self._open_db()))
         except sqlite3.OperationalError as error:
             raise _told(error) from None
 
-    async def aside(self, work: Callable[[], T]) -> T:
+    async def run_file_work(self, work: Callable[[], T]) -> T:
         """Run short file work (rename, unlink, fsync) off the event loop; it is carried out even if we are cancelled."""
         with anyio.CancelScope(shield=True):
             result = await anyio.to_thread.run_sync(work)
@@ -264,7 +264,7 @@ class PlatformDatabase:
             whole = [a.id for a in assets if a.method != "multipart" or _complete(db, a.id)]
             return whole, [j.id for j in jobs], [v.id for v in videos]
 
-        return await self.look(work)
+        return await self.read(work)
 
 
 def _told(error: BaseException) -> BaseException:
@@ -280,7 +280,7 @@ def _complete_sessions(db: sqlite3.Connection, state: PlatformDatabase) -> None:
         if CHUNKS.count(db, "session_id = ? AND reported = 1", [session.id]) < session.total_chunks:
             continue
         if state.session_file(session.id).exists():
-            settle(state.session_file(session.id), state.blob(session.asset_id))
+            move_into_place(state.session_file(session.id), state.blob(session.asset_id))
         db.execute("BEGIN IMMEDIATE")
         SESSIONS.put(db, dataclasses.replace(session, status="completed"))
         path = f"/assets/multipart-uploads/{session.id}"
@@ -295,7 +295,7 @@ def _complete(db: sqlite3.Connection, asset_id: str) -> bool:
     return SESSIONS.count(db, "asset_id = ? AND status = 'active'", [asset_id]) == 0
 
 
-def settle(source: Path, target: Path) -> None:
+def move_into_place(source: Path, target: Path) -> None:
     """Move arrived bytes to their place so that they are there after a power cut."""
     with source.open("rb") as file:
         os.fsync(file.fileno())

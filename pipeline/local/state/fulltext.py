@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from pipeline.local.stopwords import STOP
+from pipeline.local.stopwords import STOP_WORDS
 
 DDL = (
     "CREATE TABLE IF NOT EXISTS clips (seq INTEGER PRIMARY KEY, index_id TEXT NOT NULL, video_id TEXT NOT NULL,"
@@ -39,7 +39,7 @@ _TIE = 0.15  # share of a score that bm25 may take
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class ClipMatch:
     """A clip that has words of the query. ``score`` is 0 to 100, times are seconds."""
 
     video_id: str
@@ -74,20 +74,20 @@ def drop(db: sqlite3.Connection, video_id: str) -> None:
     db.execute("DELETE FROM clips WHERE video_id = ?", [video_id])
 
 
-def terms_of(text: str) -> list[str]:
+def query_terms(text: str) -> list[str]:
     """Return the words a query is about, each once; the small words too where there are no others.
 
-    >>> terms_of("The greatest player in the game")
+    >>> query_terms("The greatest player in the game")
     ['greatest', 'player', 'game']
     """
-    found = list(dict.fromkeys(words_of(text)))
-    return ([word for word in found if word not in STOP] or found)[:_MOST_TERMS]
+    found = list(dict.fromkeys(split_words(text)))
+    return ([word for word in found if word not in STOP_WORDS] or found)[:_MOST_TERMS]
 
 
-def words_of(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """Return the words of a text in lower case.
 
-    >>> words_of("Usain BOLT's race")
+    >>> split_words("Usain BOLT's race")
     ['usain', "bolt's", 'race']
     """
     return [word.casefold().replace("’", "'") for word in _WORD.findall(text)]
@@ -95,7 +95,7 @@ def words_of(text: str) -> list[str]:
 
 def matches(
     db: sqlite3.Connection, index_id: str, kinds: Sequence[str], query: str, mode: Mode = "stems"
-) -> list[Match]:
+) -> list[ClipMatch]:
     """Return the clips of an index that fit a query, best first.
 
     Args:
@@ -106,12 +106,12 @@ def matches(
         mode: ``stems`` takes a clip for any word of the query, in any form; ``words`` for all of them, as they are
             written; ``phrase`` for the whole query, word for word and in this order.
     """
-    terms = terms_of(query)
+    terms = query_terms(query)
     if not terms or not kinds:
         return []
     found: dict[int, _Seen] = {}
     count: dict[str, int] = {}
-    wanted = [" ".join(words_of(query))] if mode == "phrase" else terms
+    wanted = [" ".join(split_words(query))] if mode == "phrase" else terms
     for term in wanted:
         count[term] = _collect(db, index_id, kinds, term, found)
     seen = [each for each in found.values() if _fits(each.text, query, terms, mode)]
@@ -121,10 +121,10 @@ def matches(
     weight = {term: math.log(1 + total / max(0.5, count[term])) for term in wanted}
     whole, best = sum(weight.values()), max(each.bm25 for each in seen) or 1.0
 
-    def match(each: _Seen) -> Match:
+    def match(each: _Seen) -> ClipMatch:
         share = sum(weight[term] for term in each.terms) / whole
         score = round(100 * share * (1 - _TIE + _TIE * each.bm25 / best), 2)
-        return Match(each.video_id, each.kind, each.start, each.end, each.text, score)
+        return ClipMatch(each.video_id, each.kind, each.start, each.end, each.text, score)
 
     return sorted(map(match, seen), key=lambda m: (-m.score, m.video_id, m.start))
 
@@ -156,7 +156,7 @@ def _size(db: sqlite3.Connection, index_id: str, kinds: Sequence[str]) -> int:
 
 def _fits(text: str, query: str, terms: Sequence[str], mode: Mode) -> bool:
     """True if a text that has the stems has the very words too, where the mode wants them."""
-    words = words_of(text)
+    words = split_words(text)
     if mode == "phrase":
-        return f" {' '.join(words_of(query))} " in f" {' '.join(words)} "
+        return f" {' '.join(split_words(query))} " in f" {' '.join(words)} "
     return mode == "stems" or set(terms) <= set(words)

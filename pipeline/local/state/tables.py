@@ -12,8 +12,8 @@ from pipeline.core.model import Json
 
 
 @dataclass(frozen=True, slots=True)
-class Asset:
-    """An uploaded video. ``fate`` is what a fault rule has decided about it: ``stuck`` or ``fail:<message>``."""
+class AssetRow:
+    """An uploaded video. ``forced_outcome`` is what a fault rule has decided about it: ``stuck`` or ``fail:<message>``."""
 
     id: str
     method: str  #: direct, url, multipart; inline for what came inside an analyze request
@@ -29,13 +29,13 @@ class Asset:
     hls: bool = False
     thumbnail: bool = False
     error: str = ""
-    fate: str = ""
+    forced_outcome: str = ""
     user_metadata: dict[str, Json] = field(default_factory=dict)
     technical: dict[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class MultipartSession:
+class SessionRow:
     """A multipart upload: its bytes grow in one file, each chunk at its own place."""
 
     id: str
@@ -51,12 +51,12 @@ class MultipartSession:
     status: str = "active"  #: active, completed, expired; failed once its asset was deleted
     hls: bool = False
     thumbnail: bool = False
-    fate: str = ""
+    forced_outcome: str = ""
     user_metadata: dict[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class ChunkRow:
     """One stored piece of a session; counted from 1. ``reported`` once its proof was accepted."""
 
     id: str  #: ``<session>:<index>``
@@ -70,7 +70,7 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
-class AnalysisJob:
+class JobRow:
     """An analysis: a task of its own, or an item of a batch."""
 
     id: str
@@ -84,7 +84,7 @@ class AnalysisJob:
     video_url: str = ""
     completed: float = 0.0
     minutes: float = 0.0
-    fate: str = ""
+    forced_outcome: str = ""
     source: dict[str, Json] = field(default_factory=dict)
     request: dict[str, Json] = field(default_factory=dict)
     result: dict[str, Json] = field(default_factory=dict)
@@ -92,7 +92,7 @@ class AnalysisJob:
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
+class ReplayRow:
     """What an ``Idempotency-Key`` stood for the first time."""
 
     id: str
@@ -102,7 +102,7 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class BatchRow:
     """Up to a thousand analyses. ``status`` is stored once final; before that it follows from the items."""
 
     id: str
@@ -116,7 +116,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Index:
+class IndexRow:
     """A named index. ``models`` is as it was given, in v1.3's field names whichever dialect gave it."""
 
     id: str
@@ -128,7 +128,7 @@ class Index:
 
 
 @dataclass(frozen=True, slots=True)
-class Video:
+class VideoRow:
     """A video in an index and its way there: an indexed asset on v1.3, an indexing task and then a video on v1.2."""
 
     id: str
@@ -148,13 +148,13 @@ class Video:
     width: int = 0
     height: int = 0
     size: int = 0
-    fate: str = ""
+    forced_outcome: str = ""
     user_metadata: dict[str, Json] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)  #: kinds of words that nobody has looked for in it
 
 
 @dataclass(frozen=True, slots=True)
-class Sheets:
+class ResultPagesRow:
     """The whole answer of a search or a classification, kept for those who turn pages."""
 
     id: str
@@ -167,9 +167,11 @@ class Sheets:
     data: list[Json] = field(default_factory=list)
 
 
-R = TypeVar("R", Asset, MultipartSession, Chunk, AnalysisJob, Replay, Batch, Index, Video, Sheets)
+R = TypeVar("R", AssetRow, SessionRow, ChunkRow, JobRow, ReplayRow, BatchRow, IndexRow, VideoRow, ResultPagesRow)
 
 _SQL_TYPES = {"str": "TEXT", "int": "INTEGER", "float": "REAL", "bool": "INTEGER"}
+
+_OLD_COLUMNS = {"forced_outcome": "fate"}  # fields whose column keeps the name it had
 
 
 class Table(Generic[R]):
@@ -181,26 +183,29 @@ class Table(Generic[R]):
     def __init__(self, name: str, record: type[R], index: Sequence[str] = ()) -> None:
         self.name = name
         self._record: type[R] = record
-        self._columns = [f.name for f in fields(record)]
+        self._fields = [f.name for f in fields(record)]
+        columns = [_OLD_COLUMNS.get(name, name) for name in self._fields]
         self._json = {f.name for f in fields(record) if str(f.type) not in _SQL_TYPES}
         self._flags = {f.name for f in fields(record) if str(f.type) == "bool"}
-        kinds = {f.name: _SQL_TYPES.get(str(f.type), "TEXT") for f in fields(record)}
-        parts = [f'"{c}" {kinds[c]} NOT NULL' + (" UNIQUE" if c == "id" else "") for c in self._columns]
+        kinds = [_SQL_TYPES.get(str(f.type), "TEXT") for f in fields(record)]
+        parts = [
+            f'"{c}" {kind} NOT NULL' + (" UNIQUE" if c == "id" else "") for c, kind in zip(columns, kinds, strict=True)
+        ]
         self.ddl = [
             f"CREATE TABLE IF NOT EXISTS {name} (seq INTEGER PRIMARY KEY AUTOINCREMENT, {', '.join(parts)}) STRICT",
             *(f'CREATE INDEX IF NOT EXISTS {name}_{c} ON {name} ("{c}")' for c in index),
         ]
-        self._names = ", ".join(f'"{c}"' for c in self._columns)
+        self._names = ", ".join(f'"{c}"' for c in columns)
+        self._sets = ", ".join(f'"{c}" = ?' for c in columns)
 
     def add(self, db: sqlite3.Connection, record: R) -> None:
         """Insert a new record."""
-        marks = ", ".join("?" * len(self._columns))
+        marks = ", ".join("?" * len(self._fields))
         db.execute(f"INSERT INTO {self.name} ({self._names}) VALUES ({marks})", self._values(record))
 
     def put(self, db: sqlite3.Connection, record: R) -> None:
         """Replace the record of the same id, in its place."""
-        sets = ", ".join(f'"{c}" = ?' for c in self._columns)
-        db.execute(f"UPDATE {self.name} SET {sets} WHERE id = ?", [*self._values(record), record.id])
+        db.execute(f"UPDATE {self.name} SET {self._sets} WHERE id = ?", [*self._values(record), record.id])
 
     def get(self, db: sqlite3.Connection, key: str) -> R | None:
         """Return the record, or None."""
@@ -236,11 +241,11 @@ class Table(Generic[R]):
         return [self._record(**self._decoded(row)) for row in rows]
 
     def _values(self, record: R) -> list[Any]:
-        raw = [(name, getattr(record, name)) for name in self._columns]
+        raw = [(name, getattr(record, name)) for name in self._fields]
         return [json.dumps(value) if name in self._json else value for name, value in raw]
 
     def _decoded(self, row: Sequence[Any]) -> dict[str, Any]:
-        found = dict(zip(self._columns, row, strict=True))
+        found = dict(zip(self._fields, row, strict=True))
         for name in self._json:
             found[name] = json.loads(found[name])
         for name in self._flags:
@@ -248,22 +253,22 @@ class Table(Generic[R]):
         return found
 
 
-ASSETS = Table("assets", Asset, index=("filename", "status"))
+ASSETS = Table("assets", AssetRow, index=("filename", "status"))
 
-SESSIONS = Table("sessions", MultipartSession, index=("status",))
+SESSIONS = Table("sessions", SessionRow, index=("status",))
 
-CHUNKS = Table("chunks", Chunk, index=("session_id",))
+CHUNKS = Table("chunks", ChunkRow, index=("session_id",))
 
-JOBS = Table("jobs", AnalysisJob, index=("asset_id", "status", "batch_id"))
+JOBS = Table("jobs", JobRow, index=("asset_id", "status", "batch_id"))
 
-REPLAYS = Table("replays", Replay)
+REPLAYS = Table("replays", ReplayRow)
 
-BATCHES = Table("batches", Batch)
+BATCHES = Table("batches", BatchRow)
 
-INDEXES = Table("indexes", Index, index=("name",))
+INDEXES = Table("indexes", IndexRow, index=("name",))
 
-VIDEOS = Table("videos", Video, index=("index_id", "asset_id", "task_id", "status", "filename"))
+VIDEOS = Table("videos", VideoRow, index=("index_id", "asset_id", "task_id", "status", "filename"))
 
-SHEETS = Table("sheets", Sheets, index=("expires",))
+RESULT_PAGES = Table("sheets", ResultPagesRow, index=("expires",))
 
-TABLES = (ASSETS, SESSIONS, CHUNKS, JOBS, REPLAYS, BATCHES, INDEXES, VIDEOS, SHEETS)
+TABLES = (ASSETS, SESSIONS, CHUNKS, JOBS, REPLAYS, BATCHES, INDEXES, VIDEOS, RESULT_PAGES)

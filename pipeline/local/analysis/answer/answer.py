@@ -6,12 +6,10 @@ import json
 from collections.abc import Mapping
 
 from pipeline.core.model import Json
-from pipeline.local.analysis.answer.free_text import CannotAnswer, reply
+from pipeline.local.analysis.answer.free_text import reply
 from pipeline.local.analysis.answer.schema_filler import fill
 from pipeline.local.analysis.evidence import ExtractedContent
 from pipeline.local.analysis.text.content_summary import ContentSummary
-
-__all__ = ["CannotAnswer", "answer", "tokens"]
 
 
 def answer(
@@ -35,14 +33,9 @@ def answer(
         start, end: seconds; only this part of the video counts. Times in the answer stay those of the whole video.
 
     Raises:
-        CannotAnswer: asks for what captions, on-screen text and measurements cannot tell.
+        AnalysisRefused: asks for what captions, on-screen text and measurements cannot tell.
     """
     digest = ContentSummary(reading, name=name, title=title, start=start, end=end)
     if schema is None:
         return reply(digest, prompt)
     return json.dumps(fill(schema, digest, prompt), ensure_ascii=False)
-
-
-def tokens(text: str) -> int:
-    """Return about how many tokens a text is: one for four characters, at least one. A rule of thumb for English."""
-    return max(1, -(-len(text) // 4))

@@ -10,22 +10,11 @@ from dataclasses import dataclass
 
 from pipeline.core.text import stamp
 from pipeline.local.analysis.answer.prompt_hints import POINTS, SENTENCES, WORDS, count_of
+from pipeline.local.analysis.protocol import AnalysisRefused
 from pipeline.local.analysis.text.content_summary import ContentSummary
 from pipeline.local.analysis.text.sentences import stems
 
 NOT_SUPPORTED = "not_supported_by_local_platform"
-
-
-class CannotAnswer(Exception):
-    """The local platform cannot do what is asked, and says so instead of pretending.
-
-    ``code`` is a stable machine word; ``message`` says what cannot be told and what would help.
-    """
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +75,12 @@ def reply(digest: ContentSummary, prompt: str) -> str:
     """Answer a free prompt with quoted words and measured facts.
 
     Raises:
-        CannotAnswer: the prompt asks for new words (a song, a translation), which nothing here can write.
+        AnalysisRefused: the prompt asks for new words (a song, a translation), which nothing here can write.
     """
     if _COMPOSE.search(prompt):
-        raise CannotAnswer(NOT_SUPPORTED, _refusal("compose new text"))
+        raise AnalysisRefused(NOT_SUPPORTED, _refusal("compose new text"))
     if _TRANSLATE.search(prompt):
-        raise CannotAnswer(NOT_SUPPORTED, _refusal("translate"))
+        raise AnalysisRefused(NOT_SUPPORTED, _refusal("translate"))
     asked = sorted((m.start(), what) for what, form in _ASKED.items() if (m := re.search(form, prompt, re.IGNORECASE)))
     pointed = _pointed(prompt)
     if not asked and not pointed and _VAGUE.search(prompt):

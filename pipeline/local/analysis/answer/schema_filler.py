@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pipeline.core.model import Json
 from pipeline.core.text import stamp
-from pipeline.local.analysis.answer.free_text import NOT_SUPPORTED, CannotAnswer, passages, reply, sentences_wanted
+from pipeline.local.analysis.answer.free_text import NOT_SUPPORTED, passages, reply, sentences_wanted
 from pipeline.local.analysis.answer.prompt_hints import about, request
 from pipeline.local.analysis.answer.property_names import Kind, kind_of, parts
 from pipeline.local.analysis.answer.rows import Row, list_kind, rows, wanted
+from pipeline.local.analysis.protocol import AnalysisRefused
 from pipeline.local.analysis.text.content_summary import ContentSummary
 from pipeline.local.analysis.text.sentences import stems
 
@@ -43,12 +44,12 @@ def fill(schema: Mapping[str, Json], digest: ContentSummary, prompt: str) -> Jso
     integer (bounds), boolean, null, timestamp, anyOf, ``$ref`` into ``$defs``.
 
     Raises:
-        CannotAnswer: a required value cannot be known; the message names the property and what would help.
+        AnalysisRefused: a required value cannot be known; the message names the property and what would help.
     """
     try:
         return _Walk(digest, prompt, schema).value(schema, _Spot("", "", "", 0))
     except _Unknown as unknown:
-        raise CannotAnswer(NOT_SUPPORTED, f"Cannot tell {unknown}. {_HELP}") from None
+        raise AnalysisRefused(NOT_SUPPORTED, f"Cannot tell {unknown}. {_HELP}") from None
 
 
 class _Spot:

@@ -12,7 +12,7 @@ Three rules, each looking at up to 2.4 s on both sides of a possible border:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -143,14 +143,6 @@ class ShotFinder:
                 return False
         # A fade to black is no border yet; the fade from it is one, if there was anything before the black.
         return self._lit >= _LIT and all(look.light > _DARK for look in looks[_SIDE : _SIDE + 2 * _SLOW])
-
-
-def find_shots(samples: Iterable[Sample], end: float) -> tuple[Shot, ...]:
-    """Return the shots of a stream of samples."""
-    finder = ShotFinder()
-    for sample in samples:
-        finder.push(sample)
-    return finder.finish(end)
 
 
 def _look(sample: Sample, last: _Look | None) -> _Look:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 from pipeline.core.model import Json
 from pipeline.local.errors import ApiError, invalid
-from pipeline.local.state.fulltext import Match, Mode
+from pipeline.local.state.fulltext import ClipMatch, Mode
 
 MODES: dict[str, Mode] = {"semantic": "stems", "exact_match": "phrase"}
 
 
 @dataclass(frozen=True, slots=True)
-class Class:
+class WantedClass:
     """A class to look for; options and mode are its own or those of the whole request."""
 
     name: str
@@ -29,7 +29,7 @@ class Class:
 
 
 @dataclass(frozen=True, slots=True)
-class Least:
+class Thresholds:
     """What a class must reach: scores from 0 to 100, and a share of the video from 0 to 1."""
 
     video: float = 75.0
@@ -38,21 +38,21 @@ class Least:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class ClassClip:
     """A clip that fits a prompt of a class."""
 
-    match: Match
+    match: ClipMatch
     prompt: str
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class ClassFit:
     """How well a class fits a video."""
 
     name: str
     score: float
     ratio: float
-    pieces: tuple[Piece, ...]  #: best first
+    pieces: tuple[ClassClip, ...]  #: best first
 
     @property
     def mean(self) -> float:
@@ -60,17 +60,17 @@ class Fit:
         return round(sum(piece.match.score for piece in self.pieces) / len(self.pieces), 2)
 
 
-def read_least(given: Json) -> Least:
+def read_thresholds(given: Json) -> Thresholds:
     """Read both shapes of ``threshold``: an object of three minima, or the least video score alone; ApiError (400)."""
     if given is None:
-        return Least()
+        return Thresholds()
     if isinstance(given, dict):
-        return Least(
+        return Thresholds(
             _within(given, "min_video_score", 75.0, 100),
             _within(given, "min_clip_score", 30.0, 100),
             _within(given, "min_duration_ratio", 0.5, 1),
         )
-    return Least(video=_within({"threshold": given}, "threshold", 75.0, 100))
+    return Thresholds(video=_within({"threshold": given}, "threshold", 75.0, 100))
 
 
 def _within(given: Mapping[str, Json], name: str, default: float, most: float) -> float:
@@ -80,7 +80,7 @@ def _within(given: Mapping[str, Json], name: str, default: float, most: float) -
     return float(value)
 
 
-def read_classes(body: Mapping[str, Json], most: int) -> list[Class]:
+def read_classes(body: Mapping[str, Json], most: int) -> list[WantedClass]:
     """Read ``classes`` with the defaults around them; raises ApiError (400), also for more than ``most`` prompts."""
     given = body.get("classes")
     if not isinstance(given, list) or not given:
@@ -94,14 +94,14 @@ def read_classes(body: Mapping[str, Json], most: int) -> list[Class]:
     return found
 
 
-def _class(entry: Json, body: Mapping[str, Json]) -> Class:
+def _class(entry: Json, body: Mapping[str, Json]) -> WantedClass:
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or not entry["name"].strip():
         raise invalid("A class must be an object with a name and prompts.")
     options = entry.get("options") or body.get("options")
     mode = entry.get("conversation_option") or body.get("conversation_option") or "semantic"
     if mode not in MODES:
         raise invalid(f"The conversation_option parameter must be one of {', '.join(MODES)}.")
-    return Class(entry["name"], _texts(entry.get("prompts"), "prompts"), _texts(options, "options"), MODES[mode])
+    return WantedClass(entry["name"], _texts(entry.get("prompts"), "prompts"), _texts(options, "options"), MODES[mode])
 
 
 def _texts(given: Json, name: str) -> tuple[str, ...]:
@@ -111,11 +111,11 @@ def _texts(given: Json, name: str) -> tuple[str, ...]:
 
 
 def fits(
-    classes: Iterable[Class],
+    classes: Iterable[WantedClass],
     lengths: Mapping[str, float],
-    search: Callable[[Class, str], Iterable[Match]],
-    least: Least,
-) -> list[tuple[str, list[Fit]]]:
+    search: Callable[[WantedClass, str], Iterable[ClipMatch]],
+    least: Thresholds,
+) -> list[tuple[str, list[ClassFit]]]:
     """Return (video, its classes, best first) for the videos that any class fits, best video first.
 
     Args:
@@ -124,13 +124,13 @@ def fits(
         search: the clips of all videos that fit a prompt of a class.
         least: what to leave out.
     """
-    found: dict[str, list[Fit]] = {}
+    found: dict[str, list[ClassFit]] = {}
     for each in classes:
-        pieces: dict[str, list[Piece]] = {}
+        pieces: dict[str, list[ClassClip]] = {}
         for prompt in each.prompts:
             for match in search(each, prompt):
                 if match.video_id in lengths and match.score >= least.clip:
-                    pieces.setdefault(match.video_id, []).append(Piece(match, prompt))
+                    pieces.setdefault(match.video_id, []).append(ClassClip(match, prompt))
         for video_id, own in pieces.items():
             fit = _fit(each.name, own, lengths[video_id])
             if fit.score >= least.video and fit.ratio >= least.ratio:
@@ -139,17 +139,17 @@ def fits(
     return sorted(ordered.items(), key=lambda pair: (-pair[1][0].score, -pair[1][0].ratio, pair[0]))
 
 
-def _fit(name: str, pieces: Sequence[Piece], seconds: float) -> Fit:
+def _fit(name: str, pieces: Sequence[ClassClip], seconds: float) -> ClassFit:
     best_first = tuple(sorted(pieces, key=lambda piece: (-piece.match.score, piece.match.start)))
     covered, until = 0.0, 0.0
     for start, end in sorted((piece.match.start, piece.match.end) for piece in pieces):
         covered += max(0.0, end - max(start, until))
         until = max(until, end)
     ratio = round(min(1.0, covered / seconds), 2) if seconds else 0.0
-    return Fit(name, best_first[0].match.score, ratio, best_first)
+    return ClassFit(name, best_first[0].match.score, ratio, best_first)
 
 
-def shares(own: Sequence[Fit]) -> dict[str, float]:
+def shares(own: Sequence[ClassFit]) -> dict[str, float]:
     """Return the classes of one video as a distribution that adds up to 100 (softmax over their scores)."""
     best = max(fit.score for fit in own)
     powers = {fit.name: math.exp((fit.score - best) / 10) for fit in own}

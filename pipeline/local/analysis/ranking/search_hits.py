@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from pipeline.core.model import Json
 from pipeline.local.errors import ApiError
-from pipeline.local.state.fulltext import Match
-from pipeline.local.state.tables import Video
+from pipeline.local.state.fulltext import ClipMatch
+from pipeline.local.state.tables import VideoRow
 
 _LEVELS = (("high", 80.0), ("medium", 60.0), ("low", 35.0))
 
@@ -25,7 +25,7 @@ class ClipHit:
     start: float
     end: float
     score: float
-    by: tuple[Match, ...]
+    by: tuple[ClipMatch, ...]
 
     @property
     def text(self) -> str:
@@ -47,14 +47,14 @@ def _border(least: float, adjust: float) -> float:
     return min(100.0, least * adjust * 2)
 
 
-def either(found: Iterable[Match]) -> list[ClipHit]:
+def hits_of_any(found: Iterable[ClipMatch]) -> list[ClipHit]:
     """Return every clip as a hit of its own, best first."""
     return _ordered(ClipHit(m.video_id, m.start, m.end, m.score, (m,)) for m in found)
 
 
-def both(found: Iterable[Match], kinds: Sequence[str]) -> list[ClipHit]:
+def hits_of_all(found: Iterable[ClipMatch], kinds: Sequence[str]) -> list[ClipHit]:
     """Return the times at which all kinds match, best first; a score is the mean of its clips' scores."""
-    sides: dict[str, dict[str, list[Match]]] = {}
+    sides: dict[str, dict[str, list[ClipMatch]]] = {}
     for match in found:
         sides.setdefault(match.video_id, {}).setdefault(match.kind, []).append(match)
     hits: list[ClipHit] = []
@@ -68,7 +68,7 @@ def both(found: Iterable[Match], kinds: Sequence[str]) -> list[ClipHit]:
     return _ordered(hits)
 
 
-def _joined(hit: ClipHit, others: Sequence[Match]) -> ClipHit | None:
+def _joined(hit: ClipHit, others: Sequence[ClipMatch]) -> ClipHit | None:
     """Return the hit narrowed to the best clip that overlaps it; None where none does."""
     near = [other for other in others if min(hit.end, other.end) > max(hit.start, other.start)]
     if not near:
@@ -83,7 +83,7 @@ def _ordered(hits: Iterable[ClipHit]) -> list[ClipHit]:
     return sorted(hits, key=lambda hit: (-hit.score, hit.video_id, hit.start))
 
 
-def by_video(hits: Sequence[ClipHit], *, most_clips_first: bool = False) -> list[tuple[str, list[ClipHit]]]:
+def group_by_video(hits: Sequence[ClipHit], *, most_clips_first: bool = False) -> list[tuple[str, list[ClipHit]]]:
     """Return hits grouped by video: the video of the best hit first, or the one with most hits."""
     groups: dict[str, list[ClipHit]] = {}
     for hit in hits:
@@ -92,7 +92,7 @@ def by_video(hits: Sequence[ClipHit], *, most_clips_first: bool = False) -> list
     return sorted(found, key=lambda group: -len(group[1])) if most_clips_first else found
 
 
-def checked_filter(wanted: Json) -> Mapping[str, Json]:
+def parse_filter(wanted: Json) -> Mapping[str, Json]:
     """Return a usable ``filter``; raises ApiError (400) for one that means nothing."""
     if wanted is None:
         return {}
@@ -110,12 +110,12 @@ def checked_filter(wanted: Json) -> Mapping[str, Json]:
     return wanted
 
 
-def accepts(wanted: Mapping[str, Json], video: Video) -> bool:
+def matches_filter(wanted: Mapping[str, Json], video: VideoRow) -> bool:
     """True if a video passes a checked filter: system fields by their names, everything else in its own metadata."""
     return all(_fits(rule, _value(name, video)) for name, rule in wanted.items())
 
 
-def _value(name: str, video: Video) -> Json:
+def _value(name: str, video: VideoRow) -> Json:
     if name == "id":
         return video.id
     if name in ("filename", "title"):

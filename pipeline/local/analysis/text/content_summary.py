@@ -22,7 +22,7 @@ from pipeline.local.analysis.text.sentences import (
     sentences,
     stands_alone,
 )
-from pipeline.local.stopwords import STOP
+from pipeline.local.stopwords import STOP_WORDS
 
 _REPEATS = 0.5  # share of its words that a sentence may have in common with one already chosen
 
@@ -331,7 +331,7 @@ def headline(text: str, most: int = _HEADLINE) -> str:
 
 def _undangled(parts: list[str]) -> list[str]:
     """Drop small words at the end that promise more: ``and``, ``of the``."""
-    while len(parts) > 3 and parts[-1].lower().strip(",;:") in STOP:
+    while len(parts) > 3 and parts[-1].lower().strip(",;:") in STOP_WORDS:
         parts = parts[:-1]
     return parts
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.local.analysis.evidence import Evidence
-from pipeline.local.stopwords import DETERMINERS, STOP, WEAK_STARTS
+from pipeline.local.stopwords import DETERMINERS, STOP_WORDS, WEAK_STARTS
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -81,7 +81,7 @@ def stem(word: str) -> str:
 
 def stems(text: str) -> tuple[str, ...]:
     """Return the stems of the words that carry meaning."""
-    return tuple(stem(word) for word in words(text) if word not in STOP and (len(word) > 1 or word.isdigit()))
+    return tuple(stem(word) for word in words(text) if word not in STOP_WORDS and (len(word) > 1 or word.isdigit()))
 
 
 def sentences(cues: Sequence[Evidence]) -> list[Sentence]:
@@ -239,7 +239,7 @@ def key_phrases(texts: Sequence[str], limit: int) -> list[Phrase]:
 def _candidates(text: str) -> Iterator[tuple[tuple[str, ...], str, bool]]:
     """Yield (stems, spelling, stands after an article or the like) for every run of up to three meaningful words."""
     found = list(_WORD.finditer(text))
-    good = [m.group().lower() not in STOP and len(m.group()) > 2 and not m.group().isdigit() for m in found]
+    good = [m.group().lower() not in STOP_WORDS and len(m.group()) > 2 and not m.group().isdigit() for m in found]
     for first in range(len(found)):
         before = found[first - 1].group().lower() if first else ""
         for size in (1, 2, 3):
@@ -279,4 +279,4 @@ def telling(text: str) -> bool:
     (False, True, True)
     """
     words = re.findall(r"[^\W_]+", text.casefold())
-    return any(word not in STOP for word in words)
+    return any(word not in STOP_WORDS for word in words)

@@ -12,13 +12,13 @@ from starlette.routing import Route
 
 from pipeline.core.model import Json
 from pipeline.local.analysis.ranking.classification import (
-    Class,
-    Fit,
-    Least,
-    Piece,
+    ClassClip,
+    ClassFit,
+    Thresholds,
+    WantedClass,
     fits,
     read_classes,
-    read_least,
+    read_thresholds,
     shares,
 )
 from pipeline.local.api import index_lookup, result_pages
@@ -27,8 +27,8 @@ from pipeline.local.api.model_options import kinds_of, refuse_unread
 from pipeline.local.api.responses import OLD, reply
 from pipeline.local.errors import ApiError, invalid
 from pipeline.local.state import fulltext, ledger
-from pipeline.local.state.fulltext import Match
-from pipeline.local.state.tables import VIDEOS, Index, Sheets, Video
+from pipeline.local.state.fulltext import ClipMatch
+from pipeline.local.state.tables import VIDEOS, IndexRow, ResultPagesRow, VideoRow
 
 _OPTIONS = {"visual": "", "conversation": "conversation", "text_in_video": "text_in_video", "logo": ""}
 
@@ -37,8 +37,8 @@ _OPTIONS = {"visual": "", "conversation": "conversation", "text_in_video": "text
 class ClassifyRequest:
     """A checked classification, of an index or of videos."""
 
-    classes: list[Class]
-    least: Least
+    classes: list[WantedClass]
+    least: Thresholds
     limit: int
     clips: bool
     detailed: bool
@@ -79,7 +79,7 @@ class ClassifyRoutes:
     async def turn(self, request: Request) -> Response:
         """Return another page."""
         token, now = request.path_params["token"], self._desk.clock.now()
-        found, number = await self._desk.state.look(lambda db: result_pages.turned(db, "classify", token, now))
+        found, number = await self._desk.state.read(lambda db: result_pages.turned(db, "classify", token, now))
         return reply(result_pages.page(found, number, request.url.path))
 
     def _wish(
@@ -87,7 +87,7 @@ class ClassifyRoutes:
     ) -> ClassifyRequest:
         return ClassifyRequest(
             classes=read_classes(body, self._desk.limits.class_prompts),
-            least=read_least(body.get("threshold")),
+            least=read_thresholds(body.get("threshold")),
             limit=result_pages.limit_of(body.get("page_limit")),
             clips=_flag(body, "include_clips"),
             detailed=_flag(body, "show_detailed_score"),
@@ -98,7 +98,7 @@ class ClassifyRoutes:
     async def _classify(self, request: Request, wish: ClassifyRequest) -> Response:
         now, limits = self._desk.clock.now(), self._desk.limits
 
-        def work(db: sqlite3.Connection) -> Sheets:
+        def work(db: sqlite3.Connection) -> ResultPagesRow:
             index, videos = _pool(db, wish)
             seconds = sum(video.duration for video in videos)
             if wish.video_ids and seconds > limits.classify_seconds:
@@ -111,7 +111,7 @@ class ClassifyRoutes:
             if unread:
                 refuse_unread(unread, len(videos))
 
-            def search(each: Class, prompt: str) -> Iterable[Match]:
+            def search(each: WantedClass, prompt: str) -> Iterable[ClipMatch]:
                 for kind in kinds[each.name]:
                     mode = each.mode if kind == "conversation" else "stems"
                     yield from fulltext.matches(db, index.id, [kind], prompt, mode)
@@ -125,9 +125,9 @@ class ClassifyRoutes:
             ledger.enter(db, self._desk.entry(request, "classify", kept.id, names))
             return kept
 
-        return reply(result_pages.page(await self._desk.state.change(work), 0, request.url.path))
+        return reply(result_pages.page(await self._desk.state.write(work), 0, request.url.path))
 
-    def _view(self, wish: ClassifyRequest, index: Index, own: Sequence[Fit]) -> list[Json]:
+    def _view(self, wish: ClassifyRequest, index: IndexRow, own: Sequence[ClassFit]) -> list[Json]:
         share = shares(own)
         return [
             {
@@ -150,7 +150,7 @@ class ClassifyRoutes:
             for fit in own
         ]
 
-    def _clip(self, index: Index, piece: Piece) -> dict[str, Json]:
+    def _clip(self, index: IndexRow, piece: ClassClip) -> dict[str, Json]:
         match = piece.match
         middle = (match.start + match.end) / 2
         return {
@@ -163,7 +163,7 @@ class ClassifyRoutes:
         }
 
 
-def _pool(db: sqlite3.Connection, wish: ClassifyRequest) -> tuple[Index, list[Video]]:
+def _pool(db: sqlite3.Connection, wish: ClassifyRequest) -> tuple[IndexRow, list[VideoRow]]:
     """Return the videos to classify and the one index they are in."""
     if wish.index_id:
         index = index_lookup.index_of(db, wish.index_id)

@@ -15,8 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from pipeline.core.model import Json
-from pipeline.local.analysis.process_pool import Broken
-from pipeline.local.analysis.service import Refused, Reply
+from pipeline.local.analysis.protocol import AnalysisCrashed, AnalysisRefused, Reply
 from pipeline.local.api import index_lookup
 from pipeline.local.api.context import ApiContext, json_body
 from pipeline.local.api.model_options import writes
@@ -24,7 +23,7 @@ from pipeline.local.api.responses import OLD, reply
 from pipeline.local.api.v1_3.analyze import streamed
 from pipeline.local.errors import ApiError, invalid
 from pipeline.local.state import ledger
-from pipeline.local.state.tables import Asset
+from pipeline.local.state.tables import AssetRow
 
 _MOST_TOKENS = 98_304
 
@@ -136,7 +135,7 @@ class TextRoutes:
     async def _ask(self, request: Request, effect: str, text: Text) -> Reply:
         """Answer from the video's evidence. Billed when accepted, whether or not the answer is heard."""
 
-        def accept(db: sqlite3.Connection) -> Asset:
+        def accept(db: sqlite3.Connection) -> AssetRow:
             video = index_lookup.video_of(db, text.video_id)
             index = index_lookup.index_of(db, video.index_id)
             if not writes(index):
@@ -147,13 +146,13 @@ class TextRoutes:
             ledger.enter(db, self._desk.entry(request, effect, video.id, key, minutes))
             return index_lookup.titled(asset, video)
 
-        asset = await self._desk.state.change(accept)
+        asset = await self._desk.state.write(accept)
         wanted = {"prompt": text.prompt, "schema": text.schema, "max_tokens": _MOST_TOKENS}
         try:
             return await self._desk.work.answer(asset, wanted, sync=False)
-        except Refused as refusal:
+        except AnalysisRefused as refusal:
             raise ApiError(400, refusal.code, refusal.message) from None
-        except Broken as error:
+        except AnalysisCrashed as error:
             raise ApiError(500, "internal_error", str(error)) from None
 
 

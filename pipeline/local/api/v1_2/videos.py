@@ -10,15 +10,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipeline.core.model import Json
-from pipeline.local.analysis.process_pool import Broken
-from pipeline.local.analysis.service import Refused
+from pipeline.local.analysis.protocol import AnalysisCrashed, AnalysisRefused
 from pipeline.local.api import index_lookup
 from pipeline.local.api.context import ApiContext, json_body
 from pipeline.local.api.filters import SIZES, TIMES, Column, listed
 from pipeline.local.api.responses import OLD, flag, metadata_of, reply, time_text
 from pipeline.local.api.v1_3.indexed import facts_of
 from pipeline.local.errors import ApiError, invalid, unsupported
-from pipeline.local.state.tables import VIDEOS, Index, Video
+from pipeline.local.state.tables import VIDEOS, IndexRow, VideoRow
 
 _COLUMNS = {
     "_id": Column("id"),
@@ -69,14 +68,14 @@ class VideoRoutes:
             total, found = wanted.fetch(db, VIDEOS)
             return total, [_view(video, index) for video in found]
 
-        total, data = await self._desk.state.look(work)
+        total, data = await self._desk.state.read(work)
         return reply({"data": data, "page_info": wanted.page.info(total)})
 
     async def show(self, request: Request) -> Response:
         """Show one video."""
         if flag(request.query_params, "embed", default=False):
             raise unsupported("embeddings", "Ask without embed, or use the Twelve Labs API.")
-        video, index = await self._desk.state.look(lambda db: _present(db, request))
+        video, index = await self._desk.state.read(lambda db: _present(db, request))
         return reply(_view(video, index))
 
     async def change(self, request: Request) -> Response:
@@ -95,12 +94,12 @@ class VideoRoutes:
             changed = dataclasses.replace(video, title=title or video.title, user_metadata=merged, updated=now)
             VIDEOS.put(db, changed)
 
-        await self._desk.state.change(work)
+        await self._desk.state.write(work)
         return Response(status_code=204)
 
     async def delete(self, request: Request) -> Response:
         """Delete a video with its file; its task stays until it is deleted too."""
-        orphan = await self._desk.state.change(
+        orphan = await self._desk.state.write(
             lambda db: index_lookup.remove(db, _present(db, request)[0], keep_task=True)
         )
         await self._desk.discard_blob(orphan)
@@ -110,13 +109,13 @@ class VideoRoutes:
         """Return captions or on-screen text, whole or between ``start`` and ``end``; ``data`` is null without any."""
         kind = _WORDS[request.url.path.rpartition("/")[2]]
         start, end = _time(request, "start", 0.0), _time(request, "end", float("inf"))
-        video, _ = await self._desk.state.look(lambda db: _present(db, request))
+        video, _ = await self._desk.state.read(lambda db: _present(db, request))
         if kind in video.unread:  # nothing would read as "nothing said" or "nothing written"
             raise unsupported(*_UNREAD[kind])
-        asset = await self._desk.state.look(lambda db: index_lookup.asset_of(db, video))
+        asset = await self._desk.state.read(lambda db: index_lookup.asset_of(db, video))
         try:
             found = await self._desk.work.words(asset)
-        except (Refused, Broken) as error:
+        except (AnalysisRefused, AnalysisCrashed) as error:
             raise ApiError(500, "internal_error", str(error)) from None
         inside = [c for c in found.of(kind) if c.end > start and c.start < end]
         data: Json = [{"start": c.start, "end": c.end, "value": c.text} for c in inside] or None
@@ -124,12 +123,12 @@ class VideoRoutes:
 
     async def logo(self, request: Request) -> Response:
         """Refuse: an empty list would read as "no logo there"."""
-        await self._desk.state.look(lambda db: _present(db, request))
+        await self._desk.state.read(lambda db: _present(db, request))
         raise unsupported("logos", "That needs a model that knows brands: the Twelve Labs API.")
 
     async def thumbnail(self, request: Request) -> Response:
         """Return the address of a picture, by default from the middle of the video; it works for an hour."""
-        video, index = await self._desk.state.look(lambda db: _present(db, request))
+        video, index = await self._desk.state.read(lambda db: _present(db, request))
         if "thumbnail" not in index.addons:
             raise invalid("The index was made without the addon 'thumbnail'.")
         at = _time(request, "time", video.duration / 2)
@@ -138,7 +137,7 @@ class VideoRoutes:
         return reply({"thumbnail": self._desk.thumbnail(video.id, at)})
 
 
-def _present(db: sqlite3.Connection, request: Request) -> tuple[Video, Index]:
+def _present(db: sqlite3.Connection, request: Request) -> tuple[VideoRow, IndexRow]:
     index = index_lookup.index_of(db, request.path_params["index_id"])
     return index_lookup.video_of(db, request.path_params["video_id"], index.id), index
 
@@ -156,7 +155,7 @@ def _time(request: Request, name: str, default: float) -> float:
     return value
 
 
-def _view(video: Video, index: Index) -> dict[str, Json]:
+def _view(video: VideoRow, index: IndexRow) -> dict[str, Json]:
     engines: list[Json] = [model["model_name"] for model in index.models]
     return {
         "_id": video.id,

@@ -13,23 +13,22 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from pipeline.core.model import Json
-from pipeline.local.analysis.process_pool import Broken
-from pipeline.local.analysis.service import Refused, Reply
-from pipeline.local.api.context import ApiContext, fate_of, json_body
+from pipeline.local.analysis.protocol import AnalysisCrashed, AnalysisRefused, Reply
+from pipeline.local.api.context import ApiContext, json_body, read_forced_outcome
 from pipeline.local.api.responses import API, PageRequest, dump, new_id, reply, time_text
 from pipeline.local.api.v1_3.requests import AnalyzeRequest, VideoInput, read_sync, read_task
 from pipeline.local.errors import ApiError, invalid, missing
 from pipeline.local.jobs.worker import CUT_WARNING
 from pipeline.local.state import ledger
-from pipeline.local.state.database import settle
-from pipeline.local.state.tables import ASSETS, JOBS, REPLAYS, AnalysisJob, Asset, Replay
+from pipeline.local.state.database import move_into_place
+from pipeline.local.state.tables import ASSETS, JOBS, REPLAYS, AssetRow, JobRow, ReplayRow
 
 STATUSES = ("queued", "pending", "processing", "ready", "failed", "canceled")
 #: Characters of one piece of a streamed answer: small and prime, so that pieces break anywhere.
 _PIECE = 13
 
 
-def job_view(job: AnalysisJob, duration: float, *, brief: bool) -> dict[str, Json]:
+def job_view(job: JobRow, duration: float, *, brief: bool) -> dict[str, Json]:
     """Return a task as the API shows it; in lists (``brief``) prompts are short and results left out."""
     request = job.request
     prompt = request["prompt"]
@@ -87,18 +86,18 @@ class AnalyzeRoutes:
         inline = await self._inline(wish.source)
         generation = str(uuid.uuid4())
 
-        def accept(db: sqlite3.Connection) -> Asset:
+        def accept(db: sqlite3.Connection) -> AssetRow:
             asset = _asset_of(db, wish.source, inline)
             minutes = minutes_of(asset, wish)
             ledger.enter(db, self._desk.entry(request, "analyze_sync", generation, asset.filename, minutes))
             return asset
 
-        asset = await self._desk.state.change(accept)
+        asset = await self._desk.state.write(accept)
         try:
             found = await self._desk.work.answer(asset, wish.request, sync=True)
-        except Refused as refusal:
+        except AnalysisRefused as refusal:
             raise ApiError(400, refusal.code, refusal.message) from None
-        except Broken as error:
+        except AnalysisCrashed as error:
             raise ApiError(500, "internal_error", str(error)) from None
         if wish.stream:
             return StreamingResponse(streamed(found, generation), media_type="application/x-ndjson")
@@ -125,27 +124,27 @@ class AnalyzeRoutes:
         inline = await self._inline(wish.source)
         now = self._desk.clock.now()
 
-        def accept(db: sqlite3.Connection) -> tuple[AnalysisJob, bool]:
+        def accept(db: sqlite3.Connection) -> tuple[JobRow, bool]:
             replay = REPLAYS.get(db, key) if key else None
             if replay is not None:
                 return self._replayed(db, replay, print_), False
             asset = _asset_of(db, wish.source, inline)
             if asset.status != "ready" and not asset.hidden:
                 raise ApiError(400, "asset_unavailable", "The asset is not ready.", details={"asset_id": asset.id})
-            job = job_of(wish, asset, now, fate=fate_of(request))
+            job = job_of(wish, asset, now, forced_outcome=read_forced_outcome(request))
             JOBS.add(db, job)
             if key:
-                REPLAYS.add(db, Replay(key, print_, job.id, now))
+                REPLAYS.add(db, ReplayRow(key, print_, job.id, now))
             entry = self._desk.entry(request, "analyze_task_created", job.id, job.custom_id or key, job.minutes)
             ledger.enter(db, entry)
             return job, True
 
-        job, new = await self._desk.state.change(accept)
-        if new and job.fate != "stuck":
+        job, new = await self._desk.state.write(accept)
+        if new and job.forced_outcome != "stuck":
             self._desk.work.push_job(job.id)
         return reply({"task_id": job.id, "status": "queued" if new else job.status}, 202)
 
-    def _replayed(self, db: sqlite3.Connection, replay: Replay, print_: str) -> AnalysisJob:
+    def _replayed(self, db: sqlite3.Connection, replay: ReplayRow, print_: str) -> JobRow:
         if replay.body != print_:
             raise ApiError(
                 self._desk.limits.key_conflict_status,
@@ -174,11 +173,11 @@ class AnalyzeRoutes:
                 values.append(value)
         clause = " AND ".join(where)
 
-        def work(db: sqlite3.Connection) -> tuple[int, list[AnalysisJob], dict[str, float]]:
+        def work(db: sqlite3.Connection) -> tuple[int, list[JobRow], dict[str, float]]:
             found = JOBS.select(db, clause, values, newest_first=True, limit=page.limit, offset=page.offset)
             return JOBS.count(db, clause, values), found, _durations(db, found)
 
-        total, found, lengths = await self._desk.state.look(work)
+        total, found, lengths = await self._desk.state.read(work)
         data = [job_view(job, lengths.get(job.asset_id, 0.0), brief=True) for job in found]
         return reply({"data": data, "page_info": page.info(total)})
 
@@ -186,11 +185,11 @@ class AnalyzeRoutes:
         """Show one task, with its result once it is ready."""
         key = request.path_params["task_id"]
 
-        def work(db: sqlite3.Connection) -> tuple[AnalysisJob, float]:
+        def work(db: sqlite3.Connection) -> tuple[JobRow, float]:
             job = _job(db, key)
             return job, _durations(db, [job]).get(job.asset_id, 0.0)
 
-        job, duration = await self._desk.state.look(work)
+        job, duration = await self._desk.state.read(work)
         return reply(job_view(job, duration, brief=False))
 
     async def delete(self, request: Request) -> Response:
@@ -202,7 +201,7 @@ class AnalyzeRoutes:
                 raise ApiError(409, "task_cannot_be_deleted", "The task is being processed.")
             JOBS.drop(db, "id = ?", [key])
 
-        await self._desk.state.change(work)
+        await self._desk.state.write(work)
         return Response(status_code=204)
 
     async def cancel(self, request: Request) -> Response:
@@ -217,30 +216,32 @@ class AnalyzeRoutes:
             if job.status != "canceled":
                 JOBS.put(db, canceled(job, "user_canceled", "The task was canceled on request.", now))
 
-        await self._desk.state.change(work)
+        await self._desk.state.write(work)
         return reply({"task_id": key, "status": "canceled"})
 
-    async def _inline(self, source: VideoInput) -> Asset | None:
+    async def _inline(self, source: VideoInput) -> AssetRow | None:
         """Keep media that came inside the request, as a hidden asset; None where the source is an asset id."""
         if source.kind == "asset_id":
             return None
         now = self._desk.clock.now()
         url = self._desk.policy.check(source.value) if source.kind == "url" else ""
-        asset = Asset(new_id(now), "inline", "processing", "inline", "", now, hidden=True, url=url)
+        asset = AssetRow(new_id(now), "inline", "processing", "inline", "", now, hidden=True, url=url)
         if source.kind == "base64_string":
             half = self._desk.state.incoming()
 
             def keep() -> None:
                 half.write_bytes(source.content)
-                settle(half, self._desk.state.blob(asset.id))
+                move_into_place(half, self._desk.state.blob(asset.id))
 
-            await self._desk.state.aside(keep)
+            await self._desk.state.run_file_work(keep)
         return asset
 
 
-def job_of(wish: AnalyzeRequest, asset: Asset, now: float, *, batch_id: str = "", fate: str = "") -> AnalysisJob:
+def job_of(
+    wish: AnalyzeRequest, asset: AssetRow, now: float, *, batch_id: str = "", forced_outcome: str = ""
+) -> JobRow:
     """Return the queued job that a wish about an asset becomes."""
-    return AnalysisJob(
+    return JobRow(
         id=new_id(now),
         asset_id=asset.id,
         status="queued",
@@ -251,13 +252,13 @@ def job_of(wish: AnalyzeRequest, asset: Asset, now: float, *, batch_id: str = ""
         mode=wish.mode,
         video_url=wish.source.value if wish.source.kind == "url" else "",
         minutes=minutes_of(asset, wish),
-        fate=fate,
+        forced_outcome=forced_outcome,
         source=wish.source.as_json(),
         request=wish.request,
     )
 
 
-def minutes_of(asset: Asset, wish: AnalyzeRequest) -> float:
+def minutes_of(asset: AssetRow, wish: AnalyzeRequest) -> float:
     """Return the billed minutes: the window, or the whole video."""
     start = wish.request["start_time"] or 0.0
     end = wish.request["end_time"]
@@ -265,13 +266,13 @@ def minutes_of(asset: Asset, wish: AnalyzeRequest) -> float:
     return round(max(0.0, until - start) / 60, 4)
 
 
-def canceled(job: AnalysisJob, code: str, message: str, now: float) -> AnalysisJob:
+def canceled(job: JobRow, code: str, message: str, now: float) -> JobRow:
     """Return the job as canceled."""
     error: dict[str, Json] = {"code": code, "message": message}
     return dataclasses.replace(job, status="canceled", error=error, completed=now, updated=now)
 
 
-def _asset_of(db: sqlite3.Connection, source: VideoInput, inline: Asset | None) -> Asset:
+def _asset_of(db: sqlite3.Connection, source: VideoInput, inline: AssetRow | None) -> AssetRow:
     if inline is not None:
         ASSETS.add(db, inline)
         return inline
@@ -281,14 +282,14 @@ def _asset_of(db: sqlite3.Connection, source: VideoInput, inline: Asset | None) 
     return asset
 
 
-def _job(db: sqlite3.Connection, key: str) -> AnalysisJob:
+def _job(db: sqlite3.Connection, key: str) -> JobRow:
     job = JOBS.get(db, key)
     if job is None:
         raise missing("task", key)
     return job
 
 
-def _durations(db: sqlite3.Connection, jobs: list[AnalysisJob]) -> dict[str, float]:
+def _durations(db: sqlite3.Connection, jobs: list[JobRow]) -> dict[str, float]:
     ids = sorted({job.asset_id for job in jobs})
     found = ASSETS.select(db, f"id IN ({', '.join('?' * len(ids))})", ids)
     return {asset.id: asset.duration for asset in found}

@@ -16,20 +16,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipeline.core.model import Json
-from pipeline.local.analysis.process_pool import Broken
-from pipeline.local.analysis.service import Clip, Refused
-from pipeline.local.api.context import ApiContext, discard, fate_of, json_body
+from pipeline.local.analysis.protocol import AnalysisCrashed, AnalysisRefused, Clip
+from pipeline.local.api.context import ApiContext, discard, json_body, read_forced_outcome
 from pipeline.local.api.forms import read_form
 from pipeline.local.api.responses import API, PageRequest, ParsedForm, flag, metadata_of, new_id, reply, time_text
 from pipeline.local.errors import ApiError, invalid, missing
 from pipeline.local.state import ledger
-from pipeline.local.state.database import settle
-from pipeline.local.state.tables import ASSETS, JOBS, SESSIONS, VIDEOS, Asset
+from pipeline.local.state.database import move_into_place
+from pipeline.local.state.tables import ASSETS, JOBS, SESSIONS, VIDEOS, AssetRow
 
 _TYPES = ("image", "video", "audio", "document")
 
 
-def asset_view(asset: Asset, *, brief: bool = False) -> dict[str, Json]:
+def asset_view(asset: AssetRow, *, brief: bool = False) -> dict[str, Json]:
     """Return an asset as the API shows it; ``brief`` is the form that creation answers with."""
     view: dict[str, Json] = {
         "_id": asset.id,
@@ -79,9 +78,9 @@ class AssetRoutes:
         half = self._desk.state.incoming()
         try:
             form = await read_form(request, half, self._desk.limits.direct_bytes)
-            asset = self._asset_of(form, fate_of(request))
+            asset = self._asset_of(form, read_forced_outcome(request))
             if asset.method == "direct":
-                await self._desk.state.aside(lambda: settle(half, self._desk.state.blob(asset.id)))
+                await self._desk.state.run_file_work(lambda: move_into_place(half, self._desk.state.blob(asset.id)))
         finally:
             discard(half)
 
@@ -89,12 +88,12 @@ class AssetRoutes:
             ASSETS.add(db, asset)
             ledger.enter(db, self._desk.entry(request, "asset_created", asset.id, asset.filename))
 
-        await self._desk.state.change(work)
-        if asset.fate != "stuck":
+        await self._desk.state.write(work)
+        if asset.forced_outcome != "stuck":
             self._desk.work.push_asset(asset.id)
         return reply(asset_view(asset, brief=True), 201)
 
-    def _asset_of(self, form: ParsedForm, fate: str) -> Asset:
+    def _asset_of(self, form: ParsedForm, forced_outcome: str) -> AssetRow:
         method = form.fields.get("method", "")
         if method not in ("direct", "url"):
             raise invalid("The method parameter must be 'direct' or 'url'.")
@@ -116,7 +115,7 @@ class AssetRoutes:
         except (ValueError, RecursionError):
             raise invalid("The user_metadata parameter must be JSON text.") from None
         now = self._desk.clock.now()
-        return Asset(
+        return AssetRow(
             id=new_id(now),
             method=method,
             status="processing",
@@ -126,7 +125,7 @@ class AssetRoutes:
             url=url,
             hls=flag(form.fields, "enable_hls", default=False),
             thumbnail=flag(form.fields, "enable_thumbnail", default=False),
-            fate=fate,
+            forced_outcome=forced_outcome,
             user_metadata=metadata_of(metadata),
         )
 
@@ -149,11 +148,11 @@ class AssetRoutes:
             where.append("0")
         clause = " AND ".join(where)
 
-        def work(db: sqlite3.Connection) -> tuple[int, list[Asset]]:
+        def work(db: sqlite3.Connection) -> tuple[int, list[AssetRow]]:
             found = ASSETS.select(db, clause, values, newest_first=True, limit=page.limit, offset=page.offset)
             return ASSETS.count(db, clause, values), found
 
-        total, found = await self._desk.state.look(work)
+        total, found = await self._desk.state.read(work)
         return reply({"data": [asset_view(asset) for asset in found], "page_info": page.info(total)})
 
     async def show(self, request: Request) -> Response:
@@ -181,9 +180,9 @@ class AssetRoutes:
             return [session.id for session in sessions]
 
         state = self._desk.state
-        halves = [state.session_file(session_id) for session_id in await state.change(work)]
+        halves = [state.session_file(session_id) for session_id in await state.write(work)]
         for path in [state.blob(asset.id), *halves]:
-            await state.aside(partial(discard, path))
+            await state.run_file_work(partial(discard, path))
         return Response(status_code=204)
 
     async def change_metadata(self, request: Request) -> Response:
@@ -204,7 +203,7 @@ class AssetRoutes:
             kept = {name: value for name, value in merged.items() if value is not None}
             ASSETS.put(db, dataclasses.replace(present, user_metadata=kept))
 
-        await self._desk.state.change(work)
+        await self._desk.state.write(work)
         return Response(status_code=204)
 
     async def transcription(self, request: Request) -> Response:
@@ -219,17 +218,17 @@ class AssetRoutes:
             return reply({"status": "failed", "error": {"message": asset.error}})
         try:
             spoken = (await self._desk.work.words(asset)).of("conversation")
-        except Refused as refusal:
+        except AnalysisRefused as refusal:
             return reply({"status": "failed", "error": {"message": refusal.message}})
-        except Broken as error:
+        except AnalysisCrashed as error:
             return reply({"status": "failed", "error": {"message": str(error)}})
         if not spoken:
             raise ApiError(404, "resource_not_exist", "The video has no captions, so there is no transcription.")
         return reply({"status": "ready", **_transcription(spoken, wanted)})
 
-    async def _get(self, request: Request) -> Asset:
+    async def _get(self, request: Request) -> AssetRow:
         key = request.path_params["asset_id"]
-        found = await self._desk.state.look(lambda db: ASSETS.get(db, key))
+        found = await self._desk.state.read(lambda db: ASSETS.get(db, key))
         if found is None or found.hidden:
             raise missing("asset", key)
         return found

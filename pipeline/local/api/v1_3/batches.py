@@ -12,13 +12,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipeline.core.model import Json
-from pipeline.local.api.context import ApiContext, fate_of, json_body
+from pipeline.local.api.context import ApiContext, json_body, read_forced_outcome
 from pipeline.local.api.responses import API, PageRequest, dump, new_id, reply, time_text
 from pipeline.local.api.v1_3.analyze import canceled, job_of
 from pipeline.local.api.v1_3.requests import DEFAULTS, AnalyzeRequest, mode_of, read_item
 from pipeline.local.errors import ApiError, invalid, missing
 from pipeline.local.state import ledger
-from pipeline.local.state.tables import ASSETS, BATCHES, JOBS, AnalysisJob, Asset, Batch
+from pipeline.local.state.tables import ASSETS, BATCHES, JOBS, AssetRow, BatchRow, JobRow
 
 _FINAL = ("completed", "canceled", "expired")
 
@@ -47,9 +47,9 @@ class BatchRoutes:
         """Accept all items or none."""
         wishes = self._read(await json_body(request))
         now, limits = self._desk.clock.now(), self._desk.limits
-        fate = fate_of(request)
+        forced_outcome = read_forced_outcome(request)
 
-        def accept(db: sqlite3.Connection) -> tuple[Batch, list[AnalysisJob]]:
+        def accept(db: sqlite3.Connection) -> tuple[BatchRow, list[JobRow]]:
             active = [b for b in BATCHES.select(db, "ended = 0") if _refresh(db, b, now).status not in _FINAL]
             if len(active) >= limits.active_batches:
                 raise ApiError(429, "too_many_requests", f"{len(active)} batches are active; wait for one to end.")
@@ -57,19 +57,21 @@ class BatchRoutes:
             hours = sum(asset.duration for asset in assets) / 3600
             if hours > limits.batch_hours:
                 raise invalid(f"The batch has {hours:.0f} hours of video, more than {limits.batch_hours:g}.")
-            batch = Batch(new_id(now), "pending", now, now + limits.batch_seconds, "pegasus1.5", "general", len(wishes))
+            batch = BatchRow(
+                new_id(now), "pending", now, now + limits.batch_seconds, "pegasus1.5", "general", len(wishes)
+            )
             BATCHES.add(db, batch)
             pairs = zip(wishes, assets, strict=True)
-            jobs = [job_of(wish, asset, now, batch_id=batch.id, fate=fate) for wish, asset in pairs]
+            jobs = [job_of(wish, asset, now, batch_id=batch.id, forced_outcome=forced_outcome) for wish, asset in pairs]
             for job in jobs:
                 JOBS.add(db, job)
                 entry = self._desk.entry(request, "batch_item_created", job.id, job.custom_id, job.minutes)
                 ledger.enter(db, entry)
             return batch, jobs
 
-        batch, jobs = await self._desk.state.change(accept)
+        batch, jobs = await self._desk.state.write(accept)
         for job in jobs:
-            if job.fate != "stuck":
+            if job.forced_outcome != "stuck":
                 self._desk.work.push_job(job.id)
         return reply(
             {
@@ -109,10 +111,10 @@ class BatchRoutes:
         statuses = {part for entry in query.getlist("status") for part in entry.split(",")}
         now = self._desk.clock.now()
 
-        def work(db: sqlite3.Connection) -> list[Batch]:
+        def work(db: sqlite3.Connection) -> list[BatchRow]:
             return [_refresh(db, batch, now) for batch in BATCHES.select(db, newest_first=True)]
 
-        found = [b for b in await self._desk.state.change(work) if not statuses or b.status in statuses]
+        found = [b for b in await self._desk.state.write(work) if not statuses or b.status in statuses]
         shown = found[page.offset : page.offset + page.limit]
         return reply({"data": [_summary(batch) for batch in shown], "page_info": page.info(len(found))})
 
@@ -131,7 +133,7 @@ class BatchRoutes:
         """Cancel what is queued; what is being carried out finishes."""
         key, now = request.path_params["batch_id"], self._desk.clock.now()
 
-        def work(db: sqlite3.Connection) -> tuple[Batch, list[AnalysisJob]]:
+        def work(db: sqlite3.Connection) -> tuple[BatchRow, list[JobRow]]:
             batch = _refresh(db, _present(db, key), now)
             if batch.status in _FINAL:
                 raise ApiError(409, f"batch_{batch.status}", f"The batch is {batch.status}.")
@@ -141,7 +143,7 @@ class BatchRoutes:
             batch = _refresh(db, _present(db, key), now)
             return batch, JOBS.select(db, "batch_id = ?", [key])
 
-        batch, jobs = await self._desk.state.change(work)
+        batch, jobs = await self._desk.state.write(work)
         return reply(_view(batch, jobs), 202)
 
     async def delete(self, request: Request) -> Response:
@@ -155,27 +157,27 @@ class BatchRoutes:
             JOBS.drop(db, "batch_id = ?", [key])
             BATCHES.drop(db, "id = ?", [key])
 
-        await self._desk.state.change(work)
+        await self._desk.state.write(work)
         return Response(status_code=204)
 
-    async def _get(self, request: Request) -> tuple[Batch, list[AnalysisJob]]:
+    async def _get(self, request: Request) -> tuple[BatchRow, list[JobRow]]:
         key, now = request.path_params["batch_id"], self._desk.clock.now()
 
-        def work(db: sqlite3.Connection) -> tuple[Batch, list[AnalysisJob]]:
+        def work(db: sqlite3.Connection) -> tuple[BatchRow, list[JobRow]]:
             batch = _refresh(db, _present(db, key), now)
             return batch, JOBS.select(db, "batch_id = ?", [key])
 
-        return await self._desk.state.change(work)
+        return await self._desk.state.write(work)
 
 
-def _present(db: sqlite3.Connection, key: str) -> Batch:
+def _present(db: sqlite3.Connection, key: str) -> BatchRow:
     batch = BATCHES.get(db, key)
     if batch is None:
         raise missing("batch", key)
     return batch
 
 
-def _ready(db: sqlite3.Connection, wish: AnalyzeRequest) -> Asset:
+def _ready(db: sqlite3.Connection, wish: AnalyzeRequest) -> AssetRow:
     asset = ASSETS.get(db, wish.source.value)
     if asset is None or asset.hidden:
         raise missing("asset", wish.source.value)
@@ -184,7 +186,7 @@ def _ready(db: sqlite3.Connection, wish: AnalyzeRequest) -> Asset:
     return asset
 
 
-def _refresh(db: sqlite3.Connection, batch: Batch, now: float) -> Batch:
+def _refresh(db: sqlite3.Connection, batch: BatchRow, now: float) -> BatchRow:
     """Return the batch as its items and the clock make it, and store what has become final."""
     if batch.status in _FINAL:
         return batch
@@ -204,7 +206,7 @@ def _refresh(db: sqlite3.Connection, batch: Batch, now: float) -> Batch:
     return batch
 
 
-def _summary(batch: Batch) -> dict[str, Json]:
+def _summary(batch: BatchRow) -> dict[str, Json]:
     view: dict[str, Json] = {
         "batch_id": batch.id,
         "analysis_mode": batch.mode,
@@ -217,13 +219,13 @@ def _summary(batch: Batch) -> dict[str, Json]:
     return {**view, f"{batch.status}_at": time_text(batch.ended)} if batch.ended else view
 
 
-def _view(batch: Batch, jobs: Sequence[AnalysisJob]) -> dict[str, Json]:
+def _view(batch: BatchRow, jobs: Sequence[JobRow]) -> dict[str, Json]:
     numbers = Counter(job.status for job in jobs)
     words = ("queued", "processing", "ready", "failed", "canceled")
     return {**_summary(batch), **{f"{word}_items": numbers[word] for word in words}}
 
 
-def _result(job: AnalysisJob) -> dict[str, Json]:
+def _result(job: JobRow) -> dict[str, Json]:
     return {
         "task_id": job.id,
         "custom_id": job.custom_id or job.id,

@@ -11,16 +11,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipeline.core.model import Json
-from pipeline.local.analysis.process_pool import Broken
-from pipeline.local.analysis.service import Refused
+from pipeline.local.analysis.protocol import AnalysisCrashed, AnalysisRefused
 from pipeline.local.api import index_lookup
-from pipeline.local.api.context import ApiContext, fate_of, json_body
+from pipeline.local.api.context import ApiContext, json_body, read_forced_outcome
 from pipeline.local.api.filters import SIZES, TIMES, Column, listed
 from pipeline.local.api.responses import API, flag, metadata_of, new_id, reply, time_text
 from pipeline.local.errors import ApiError, invalid, missing, unsupported
 from pipeline.local.jobs.indexing import STATUSES, estimate
 from pipeline.local.state import ledger
-from pipeline.local.state.tables import ASSETS, VIDEOS, Asset, Video
+from pipeline.local.state.tables import ASSETS, VIDEOS, AssetRow, VideoRow
 
 _COLUMNS = {"filename": Column("title"), **SIZES, **TIMES}
 
@@ -61,22 +60,22 @@ class IndexedRoutes:
         if not isinstance(asset_id, str) or not asset_id:
             raise ApiError(400, "parameter_not_provided", "The asset_id parameter is required.")
         flag({"enable_video_stream": str(body.get("enable_video_stream", "")).lower()}, "enable_video_stream", False)
-        now, fate = self._desk.clock.now(), fate_of(request)
+        now, forced_outcome = self._desk.clock.now(), read_forced_outcome(request)
 
-        def work(db: sqlite3.Connection) -> Video:
+        def work(db: sqlite3.Connection) -> VideoRow:
             index, asset = index_lookup.index_of(db, key), ASSETS.get(db, asset_id)
             if asset is None or asset.hidden:
                 raise missing("asset", asset_id)
             if asset.status != "ready":
                 raise ApiError(400, "asset_unavailable", "The asset is not ready.", details={"asset_id": asset.id})
-            video = _new(index.id, asset, now, estimate(self._desk.limits, asset.duration), fate, metadata)
+            video = _new(index.id, asset, now, estimate(self._desk.limits, asset.duration), forced_outcome, metadata)
             VIDEOS.add(db, video)
             minutes = round(asset.duration / 60, 4)
             ledger.enter(db, self._desk.entry(request, "indexed", video.id, asset.filename, minutes))
             return video
 
-        video = await self._desk.state.change(work)
-        if fate != "stuck":
+        video = await self._desk.state.write(work)
+        if forced_outcome != "stuck":
             self._desk.work.push_video(video.id)
         place = {"Location": f"{API}/indexes/{key}/indexed-assets/{video.id}"}
         return reply({"_id": video.id, "asset_id": asset_id}, 202, place)
@@ -100,11 +99,11 @@ class IndexedRoutes:
             request.query_params, _COLUMNS, beside=beside, metadata="videos.user_metadata", known={"status"}
         )
 
-        def work(db: sqlite3.Connection) -> tuple[int, list[Video]]:
+        def work(db: sqlite3.Connection) -> tuple[int, list[VideoRow]]:
             index_lookup.index_of(db, key)
             return wanted.fetch(db, VIDEOS)
 
-        total, found = await self._desk.state.look(work)
+        total, found = await self._desk.state.read(work)
         data = [_view(video, state=state) for video in found]
         return reply({"data": data, "page_info": wanted.page.info(total)})
 
@@ -113,7 +112,7 @@ class IndexedRoutes:
         if request.query_params.getlist("embedding_option"):
             raise unsupported("embeddings", "Ask without embedding_option, or use the Twelve Labs API.")
         asset_view = "/indexed-assets/" in request.url.path
-        video = await self._desk.state.look(lambda db: _present(db, request, ready=not asset_view))
+        video = await self._desk.state.read(lambda db: _present(db, request, ready=not asset_view))
         view = _view(video, state=asset_view)
         if video.user_metadata:
             view["user_metadata"] = video.user_metadata
@@ -122,11 +121,11 @@ class IndexedRoutes:
             view["transcription"] = await self._said(video)
         return reply(view)
 
-    async def _said(self, video: Video) -> list[Json]:
-        asset = await self._desk.state.look(lambda db: index_lookup.asset_of(db, video))
+    async def _said(self, video: VideoRow) -> list[Json]:
+        asset = await self._desk.state.read(lambda db: index_lookup.asset_of(db, video))
         try:
             words = await self._desk.work.words(asset)
-        except (Refused, Broken) as error:
+        except (AnalysisRefused, AnalysisCrashed) as error:
             raise ApiError(500, "internal_error", str(error)) from None
         return [{"start": c.start, "end": c.end, "value": c.text} for c in words.of("conversation")]
 
@@ -141,14 +140,12 @@ class IndexedRoutes:
             merged = {**video.user_metadata, **given}
             VIDEOS.put(db, dataclasses.replace(video, user_metadata=_kept(merged), updated=now))
 
-        await self._desk.state.change(work)
+        await self._desk.state.write(work)
         return Response(status_code=204)
 
     async def delete(self, request: Request) -> Response:
         """Take a video out of its index, at any time; an asset that was indexed stays."""
-        orphan = await self._desk.state.change(
-            lambda db: index_lookup.remove(db, _present(db, request), keep_task=True)
-        )
+        orphan = await self._desk.state.write(lambda db: index_lookup.remove(db, _present(db, request), keep_task=True))
         await self._desk.discard_blob(orphan)
         return Response(status_code=204)
 
@@ -164,7 +161,7 @@ class IndexedRoutes:
             total, found = wanted.fetch(db, VIDEOS)
             return total, [{"_id": v.id, "index": _index_view(db, v)} for v in found]
 
-        total, data = await self._desk.state.look(work)
+        total, data = await self._desk.state.read(work)
         return reply({"data": data, "page_info": wanted.page.info(total)})
 
     async def legacy(self, request: Request) -> Response:
@@ -172,8 +169,10 @@ class IndexedRoutes:
         raise unsupported("indexing tasks on v1.3", _LEGACY)
 
 
-def _new(index_id: str, asset: Asset, now: float, seconds: float, fate: str, metadata: Mapping[str, Json]) -> Video:
-    return Video(
+def _new(
+    index_id: str, asset: AssetRow, now: float, seconds: float, forced_outcome: str, metadata: Mapping[str, Json]
+) -> VideoRow:
+    return VideoRow(
         id=new_id(now),
         index_id=index_id,
         asset_id=asset.id,
@@ -183,7 +182,7 @@ def _new(index_id: str, asset: Asset, now: float, seconds: float, fate: str, met
         updated=now,
         title=asset.filename,
         estimated=now + seconds,
-        fate=fate,
+        forced_outcome=forced_outcome,
         user_metadata=_kept(metadata),
     )
 
@@ -193,7 +192,7 @@ def _kept(metadata: Mapping[str, Json]) -> dict[str, Json]:
     return {name: value for name, value in metadata.items() if value is not None and value not in ("", [])}
 
 
-def _present(db: sqlite3.Connection, request: Request, *, ready: bool = False) -> Video:
+def _present(db: sqlite3.Connection, request: Request, *, ready: bool = False) -> VideoRow:
     index_id, key = request.path_params["index_id"], request.path_params["video_id"]
     index_lookup.index_of(db, index_id)
     video = VIDEOS.get(db, key)
@@ -202,12 +201,12 @@ def _present(db: sqlite3.Connection, request: Request, *, ready: bool = False) -
     return video
 
 
-def _index_view(db: sqlite3.Connection, video: Video) -> dict[str, Json]:
+def _index_view(db: sqlite3.Connection, video: VideoRow) -> dict[str, Json]:
     index = index_lookup.index_of(db, video.index_id)
     return {"_id": index.id, "name": index.name}
 
 
-def _view(video: Video, *, state: bool) -> dict[str, Json]:
+def _view(video: VideoRow, *, state: bool) -> dict[str, Json]:
     view: dict[str, Json] = {
         "_id": video.id,
         "asset_id": video.asset_id,
@@ -221,7 +220,7 @@ def _view(video: Video, *, state: bool) -> dict[str, Json]:
     return {**view, "system_metadata": facts_of(video)}
 
 
-def facts_of(video: Video) -> dict[str, Json]:
+def facts_of(video: VideoRow) -> dict[str, Json]:
     """Return what was measured of a video, as both dialects name it."""
     return {
         "filename": video.title,

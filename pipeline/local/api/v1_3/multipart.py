@@ -13,12 +13,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipeline.core.model import Json
-from pipeline.local.api.context import ApiContext, discard, fate_of, json_body
+from pipeline.local.api.context import ApiContext, discard, json_body, read_forced_outcome
 from pipeline.local.api.responses import API, PageRequest, metadata_of, new_id, reply, time_text
 from pipeline.local.errors import ApiError, invalid, missing
 from pipeline.local.state import ledger
-from pipeline.local.state.database import settle
-from pipeline.local.state.tables import ASSETS, CHUNKS, SESSIONS, Asset, Chunk, MultipartSession
+from pipeline.local.state.database import move_into_place
+from pipeline.local.state.tables import ASSETS, CHUNKS, SESSIONS, AssetRow, ChunkRow, SessionRow
 
 _MOST_URLS = 50
 
@@ -42,8 +42,8 @@ class MultipartRoutes:
 
     async def create(self, request: Request) -> Response:
         """Open a session and reserve its asset."""
-        session = self._session_of(await json_body(request), fate_of(request))
-        asset = Asset(
+        session = self._session_of(await json_body(request), read_forced_outcome(request))
+        asset = AssetRow(
             id=session.asset_id,
             method="multipart",
             status="processing",
@@ -52,7 +52,7 @@ class MultipartRoutes:
             created=session.created,
             hls=session.hls,
             thumbnail=session.thumbnail,
-            fate=session.fate,
+            forced_outcome=session.forced_outcome,
             user_metadata=session.user_metadata,
         )
 
@@ -61,7 +61,7 @@ class MultipartRoutes:
             ASSETS.add(db, asset)
             ledger.enter(db, self._desk.entry(request, "session_opened", session.id, session.filename))
 
-        await self._desk.state.change(work)
+        await self._desk.state.write(work)
         first = min(session.total_chunks, self._desk.limits.first_urls)
         return reply(
             {
@@ -76,7 +76,7 @@ class MultipartRoutes:
             201,
         )
 
-    def _session_of(self, body: dict[str, Json], fate: str) -> MultipartSession:
+    def _session_of(self, body: dict[str, Json], forced_outcome: str) -> SessionRow:
         name, kind, size = body.get("filename"), body.get("type"), body.get("total_size")
         if not isinstance(name, str) or not 1 <= len(name) <= 255:
             raise invalid("The filename parameter must have 1 to 255 characters.")
@@ -89,7 +89,7 @@ class MultipartRoutes:
         if not isinstance(hls, bool) or not isinstance(thumbnail, bool):
             raise invalid("The enable_hls and enable_thumbnail parameters must be true or false.")
         now, piece = self._desk.clock.now(), self._desk.limits.chunk_size
-        return MultipartSession(
+        return SessionRow(
             id=f"u_{secrets.token_hex(12)}",
             asset_id=new_id(now),
             filename=name,
@@ -102,11 +102,11 @@ class MultipartRoutes:
             expires=now + self._desk.limits.session_seconds,
             hls=hls,
             thumbnail=thumbnail,
-            fate=fate,
+            forced_outcome=forced_outcome,
             user_metadata=metadata_of(body.get("user_metadata") or {}),
         )
 
-    def _urls(self, session: MultipartSession, start: int, count: int) -> list[dict[str, Json]]:
+    def _urls(self, session: SessionRow, start: int, count: int) -> list[dict[str, Json]]:
         until = min(session.expires, self._desk.clock.now() + self._desk.limits.url_seconds)
         numbers = range(start, min(start + count, session.total_chunks + 1))
         return [
@@ -123,12 +123,12 @@ class MultipartRoutes:
         page = PageRequest.of(request.query_params)
         now = self._desk.clock.now()
 
-        def work(db: sqlite3.Connection) -> tuple[int, list[MultipartSession]]:
+        def work(db: sqlite3.Connection) -> tuple[int, list[SessionRow]]:
             where = "status = 'active' AND expires > ?"
             found = SESSIONS.select(db, where, [now], newest_first=True, limit=page.limit, offset=page.offset)
             return SESSIONS.count(db, where, [now]), found
 
-        total, found = await self._desk.state.look(work)
+        total, found = await self._desk.state.read(work)
         data = [
             {
                 "upload_id": s.id,
@@ -147,7 +147,7 @@ class MultipartRoutes:
         """Show how far a session is; the list of chunks is paged and counts by ``index``."""
         page = PageRequest.of(request.query_params)
         session = await find_session(self._desk, request.path_params["upload_id"])
-        chunks = await self._desk.state.look(lambda db: _chunks(db, session.id))
+        chunks = await self._desk.state.read(lambda db: _chunks(db, session.id))
         numbers = range(page.offset + 1, min(page.offset + page.limit, session.total_chunks) + 1)
         reported = [chunk for chunk in chunks.values() if chunk.reported]
         return reply(
@@ -209,7 +209,7 @@ class MultipartRoutes:
             SESSIONS.put(db, dataclasses.replace(_present(db, session.id), updated=now))
             return duplicates, CHUNKS.count(db, "session_id = ? AND reported = 1", [session.id])
 
-        duplicates, complete = await self._desk.state.change(take)
+        duplicates, complete = await self._desk.state.write(take)
         answer: dict[str, Json] = {
             "asset_id": session.asset_id,
             "processed_chunks": len(proofs) - duplicates,
@@ -222,13 +222,13 @@ class MultipartRoutes:
             answer["url"] = self._desk.presigned(f"assets/{session.asset_id}", until)
         return reply(answer)
 
-    async def _complete(self, request: Request, session: MultipartSession) -> None:
+    async def _complete(self, request: Request, session: SessionRow) -> None:
         """Move the bytes to the asset, then say so; both steps may find themselves done by an earlier try."""
         source, target = self._desk.state.session_file(session.id), self._desk.state.blob(session.asset_id)
 
         def move() -> None:
             if source.exists():
-                settle(source, target)
+                move_into_place(source, target)
 
         def work(db: sqlite3.Connection) -> bool:
             present = _present(db, session.id)
@@ -239,12 +239,12 @@ class MultipartRoutes:
             ledger.enter(db, entry)
             return True
 
-        await self._desk.state.aside(move)
-        if await self._desk.state.change(work) and session.fate != "stuck":
+        await self._desk.state.run_file_work(move)
+        if await self._desk.state.write(work) and session.forced_outcome != "stuck":
             self._desk.work.push_asset(session.asset_id)
 
 
-async def active_session(desk: ApiContext, key: str) -> MultipartSession:
+async def active_session(desk: ApiContext, key: str) -> SessionRow:
     """Return a session that takes chunks; raises ApiError (404, 400)."""
     session = await find_session(desk, key)
     if session.status != "active":
@@ -252,11 +252,11 @@ async def active_session(desk: ApiContext, key: str) -> MultipartSession:
     return session
 
 
-async def find_session(desk: ApiContext, key: str) -> MultipartSession:
+async def find_session(desk: ApiContext, key: str) -> SessionRow:
     """Return the session or raise ApiError (404); one that is past its time becomes expired here, its asset failed."""
     now = desk.clock.now()
 
-    def work(db: sqlite3.Connection) -> MultipartSession:
+    def work(db: sqlite3.Connection) -> SessionRow:
         session = _present(db, key)
         if session.status == "active" and now >= session.expires:
             session = dataclasses.replace(session, status="expired", updated=session.expires)
@@ -266,14 +266,14 @@ async def find_session(desk: ApiContext, key: str) -> MultipartSession:
                 ASSETS.put(db, dataclasses.replace(asset, status="failed", error="the upload session expired"))
         return session
 
-    session = await desk.state.look(lambda db: _present(db, key))
+    session = await desk.state.read(lambda db: _present(db, key))
     if session.status == "active" and now >= session.expires:
-        session = await desk.state.change(work)
-        await desk.state.aside(lambda: discard(desk.state.session_file(key)))
+        session = await desk.state.write(work)
+        await desk.state.run_file_work(lambda: discard(desk.state.session_file(key)))
     return session
 
 
-def _proofs(body: dict[str, Json], session: MultipartSession) -> list[tuple[int, str]]:
+def _proofs(body: dict[str, Json], session: SessionRow) -> list[tuple[int, str]]:
     given = body.get("completed_chunks")
     if not isinstance(given, list) or not given:
         raise ApiError(400, "parameter_not_provided", "The completed_chunks parameter is required.")
@@ -291,18 +291,18 @@ def _whole(value: Json, most: int) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
 
 
-def _present(db: sqlite3.Connection, key: str) -> MultipartSession:
+def _present(db: sqlite3.Connection, key: str) -> SessionRow:
     session = SESSIONS.get(db, key)
     if session is None:
         raise missing("upload session", key)
     return session
 
 
-def _chunks(db: sqlite3.Connection, session_id: str) -> dict[int, Chunk]:
+def _chunks(db: sqlite3.Connection, session_id: str) -> dict[int, ChunkRow]:
     return {chunk.number: chunk for chunk in CHUNKS.select(db, "session_id = ?", [session_id])}
 
 
-def _chunk_view(number: int, chunk: Chunk | None) -> dict[str, Json]:
+def _chunk_view(number: int, chunk: ChunkRow | None) -> dict[str, Json]:
     """A chunk that is stored but not yet reported is still pending: the platform has not heard of it."""
     if chunk is None or not chunk.reported:
         return {"index": number, "status": "pending"}

@@ -1,0 +1,143 @@
+"""What the server asks of the analysis: requests, answers, refusals, and the seam that tests fill."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pipeline.core.model import Json
+
+
+class AnalysisRefused(Exception):
+    """The video or the question cannot be served; ``code`` is an error code of the API."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class AnalysisCrashed(Exception):
+    """The analysis itself broke down (not the video's fault as far as we know)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbedFile:
+    """A quick look at an uploaded file."""
+
+    seconds: float
+    width: int
+    height: int
+    sha256: str
+    mime: str
+    technical: dict[str, Json]  #: ``technical_metadata`` of the API
+    title: str = ""  #: from the container's metadata
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisRequest:
+    """One question about one stored video. Times are seconds; ``schema`` None asks for free text."""
+
+    path: str
+    sha256: str
+    readings: str  #: folder of finished readings
+    name: str
+    title: str
+    captions: tuple[str, ...]  #: texts of WebVTT or SRT files handed in by the caller
+    prompt: str = ""
+    schema: Mapping[str, Json] | None = None
+    start: float | None = None
+    end: float | None = None
+    max_tokens: int = 4096
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> AnalysisRequest:
+        """Read back what ``dataclasses.asdict`` and JSON have made of it."""
+        return cls(**{**data, "captions": tuple(data["captions"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer. ``finish_reason`` is ``length`` where ``max_tokens`` cut it."""
+
+    text: str
+    finish_reason: str
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Words between two times, seconds. ``kind`` is ``conversation`` (one caption), ``sentence`` (what captions say, cut
+    where sentences end) or ``text_in_video`` (one line on the screen).
+    """
+
+    kind: str
+    start: float
+    end: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class VideoWords:
+    """All words of a video. ``unread`` names the kinds that nobody could look for, so that none means none."""
+
+    clips: tuple[Clip, ...]
+    unread: tuple[str, ...] = ()
+
+    def of(self, kind: str) -> list[Clip]:
+        """Return the clips of a kind, in time order."""
+        return [clip for clip in self.clips if clip.kind == kind]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> VideoWords:
+        """Read back what ``dataclasses.asdict`` and JSON have made of it."""
+        return cls(tuple(Clip(**clip) for clip in data["clips"]), tuple(data["unread"]))
+
+
+class Analyzer(Protocol):
+    """The seam between server and analysis; tests inject a trivial one. Blocking calls, made off the event loop."""
+
+    def probe(self, path: Path) -> ProbedFile:
+        """Probe a file; raises :class:`AnalysisRefused` where it is not a readable video."""
+        ...
+
+    def answer(self, ask: AnalysisRequest) -> Reply:
+        """Answer; raises :class:`AnalysisRefused`."""
+        ...
+
+    def words(self, ask: AnalysisRequest) -> VideoWords:
+        """Return what is said, as far as captions tell, and what is written; raises :class:`AnalysisRefused`."""
+        ...
+
+    def picture(self, path: Path, at: float) -> bytes:
+        """Return the picture at a time, seconds, as a JPEG; raises :class:`AnalysisRefused`."""
+        ...
+
+
+def count_tokens(text: str) -> int:
+    """Return the length in tokens as this platform counts them: four characters each."""
+    return max(1, -(-len(text) // 4))
+
+
+def truncated(text: str, ask: AnalysisRequest, input_tokens: int) -> Reply:
+    """Make a reply of a whole text, cut where it is longer than the caller wanted."""
+    count = count_tokens(text)
+    if count <= ask.max_tokens:
+        return Reply(text, "stop", input_tokens, count)
+    return Reply(text[: ask.max_tokens * 4], "length", input_tokens, ask.max_tokens)
+
+
+def dispatch(analyzer: Analyzer, do: str, data: Mapping[str, Json]) -> Json:
+    """Carry out one request in JSON values and return the answer in JSON values. Raises :class:`AnalysisRefused`."""
+    if do == "probe":
+        return asdict(analyzer.probe(Path(data["path"])))
+    if do == "picture":
+        return base64.b64encode(analyzer.picture(Path(data["path"]), data["at"])).decode()
+    ask = AnalysisRequest.from_json(data)
+    if do == "words":
+        return asdict(analyzer.words(ask))
+    return asdict(analyzer.answer(ask))
