@@ -17,10 +17,10 @@ import anyio
 from pipeline.core import log
 from pipeline.core.errors import ConfigError, ReelmillError
 from pipeline.core.model import Json, NewTask, Selection, State, Task
-from pipeline.ingest.file_identity import STRAYED
+from pipeline.ingest.file_identity import LOST_FILE
 from pipeline.ingest.job_requests import JobPlanner
-from pipeline.ingest.tasks.item import as_task, item_data, item_task
-from pipeline.ingest.tasks.playlist import listing_task
+from pipeline.ingest.tasks.item import item_data, item_task, unsaved_task
+from pipeline.ingest.tasks.playlist import playlist_task
 from pipeline.ingest.tasks.publish import bare
 from pipeline.ports.playlists import outside
 from pipeline.ports.sink import Sink
@@ -36,7 +36,7 @@ _KEPT = 20  #: bad lines kept for the report; all are counted and logged
 
 
 @dataclass(slots=True)
-class Fed:
+class EnqueueReport:
     """What was read."""
 
     lines: int = 0
@@ -58,7 +58,7 @@ class Fed:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownVideo:
     """What the database holds about one item's video."""
 
     item: Task | None = None
@@ -78,7 +78,7 @@ class Decision:
     suspect: str = ""  #: key of an item that is looked at anew although its video, or a question, had failed
 
 
-async def knowledge(records: Records, items: Sequence[Item]) -> dict[str, Known]:
+async def load_known(records: Records, items: Sequence[Item]) -> dict[str, KnownVideo]:
     """Return what is known, by item key, in two queries."""
     own = {task.key: task for task in await records.tasks(Selection(kinds=("item",), keys=tuple(i.key for i in items)))}
     subjects = tuple({task.subject for task in own.values() if task.subject})
@@ -88,12 +88,12 @@ async def knowledge(records: Records, items: Sequence[Item]) -> dict[str, Known]
     return {item.key: _known(own.get(item.key), related) for item in items}
 
 
-def _known(item: Task | None, related: Mapping[str, Sequence[Task]]) -> Known:
+def _known(item: Task | None, related: Mapping[str, Sequence[Task]]) -> KnownVideo:
     if item is None:
-        return Known()
+        return KnownVideo()
     around = related.get(item.subject, ())
     by_kind = {task.kind: task for task in around}
-    return Known(
+    return KnownVideo(
         item,
         [task for task in around if task.kind == "item"] or [item],
         by_kind.get("video"),
@@ -102,7 +102,9 @@ def _known(item: Task | None, related: Mapping[str, Sequence[Task]]) -> Known:
     )
 
 
-def decide(item: Item, known: Known, desk: JobPlanner, *, attempts: int, changed: bool, missing: bool) -> Decision:
+def decide(
+    item: Item, known: KnownVideo, planner: JobPlanner, *, attempts: int, changed: bool, missing: bool
+) -> Decision:
     """Return what to do about an item. Pure; ``changed``: the file differs; ``missing``: a result file is gone."""
     if known.item is None:
         return Decision("new", (item_task(item),))
@@ -117,7 +119,7 @@ def decide(item: Item, known: Known, desk: JobPlanner, *, attempts: int, changed
     if changed or known.item.data.get("line") != item_data(item)["line"]:
         failed = any(task.state in (State.FAILED, State.HELD) for task in parts)
         return Decision("changed", (item_task(item, again=True),), exhausted, item.key if failed else "")
-    if known.video is not None and known.video.state is State.DONE and _wants_more(known, desk):
+    if known.video is not None and known.video.state is State.DONE and _wants_more(known, planner):
         again = NewTask("video", known.video.key, "place", {}, subject=known.video.key, rearm="fan_out")
         return Decision("analyze", (again,), exhausted)
     if exhausted:
@@ -131,7 +133,7 @@ def decide(item: Item, known: Known, desk: JobPlanner, *, attempts: int, changed
     return restored
 
 
-def _restored(known: Known, missing: bool) -> Decision:
+def _restored(known: KnownVideo, missing: bool) -> Decision:
     publish = known.publish
     if publish is not None and (missing or publish.state is State.FAILED):
         again = NewTask("publish", publish.key, "write", {}, subject=publish.key, rearm="write", revive=True)
@@ -139,7 +141,7 @@ def _restored(known: Known, missing: bool) -> Decision:
     return Decision("nothing")
 
 
-def _unfinished(item: Item, known: Known, attempts: int, changed: bool) -> Decision:
+def _unfinished(item: Item, known: KnownVideo, attempts: int, changed: bool) -> Decision:
     task = known.item
     assert task is not None
     if task.state is State.CANCELLED:
@@ -156,9 +158,9 @@ def _exhausted(task: Task, attempts: int) -> bool:
     return task.state is State.FAILED and task.attempt >= attempts
 
 
-def _wants_more(known: Known, desk: JobPlanner) -> bool:
+def _wants_more(known: KnownVideo, planner: JobPlanner) -> bool:
     assert known.video is not None
-    return known.video.data.get("wanted") != desk.total(known.items)
+    return known.video.data.get("wanted") != planner.combined_fingerprint(known.items)
 
 
 class Commands(Protocol):
@@ -169,14 +171,14 @@ class Commands(Protocol):
         ...
 
 
-class Feeder:
+class Enqueuer:
     """Feeds a run."""
 
     def __init__(
         self,
         commands: Commands,
         records: Records,
-        desk: JobPlanner,
+        planner: JobPlanner,
         sink: Sink,
         submit: Callable[[Sequence[NewTask]], Awaitable[int]],
         now: Callable[[], float],
@@ -184,26 +186,26 @@ class Feeder:
     ) -> None:
         self._commands = commands
         self._records = records
-        self._desk = desk
+        self._planner = planner
         self._sink = sink
         self._submit = submit
         self._now = now
         self._attempts = attempts
         self._seen: set[int] = set()
-        self.fed = Fed()
+        self.report = EnqueueReport()
 
-    async def feed(self, entries: Iterable[Item | BadLine]) -> Fed:
+    async def enqueue(self, entries: Iterable[Item | BadLine]) -> EnqueueReport:
         """Read all; return what was read. The iterator runs in a worker thread, for which a run that ends does not wait."""
         iterator = iter(entries)
         while batch := await anyio.to_thread.run_sync(_take, iterator, abandon_on_cancel=True):
             items = self._usable(batch)
-            lists = [listing_task(item) for item in items if item.kind == "youtube_list"]
+            lists = [playlist_task(item) for item in items if item.kind == "youtube_list"]
             if lists:
                 await self._submit(lists)
             await self._batch([item for item in items if item.kind != "youtube_list"])
-        return self.fed
+        return self.report
 
-    async def consider(self, items: Sequence[Item]) -> None:
+    async def enqueue_listed(self, items: Sequence[Item]) -> None:
         """Take items that a list has named, as if the manifest had named them itself."""
         usable = self._usable(items)
         try:
@@ -211,23 +213,23 @@ class Feeder:
                 await self._batch(usable[start : start + _BATCH])
         except ReelmillError:
             self._seen -= {hash(item.key) for item in usable}  # the list will name them again
-            self.fed.lines -= len(usable)
+            self.report.lines -= len(usable)
             raise
 
     def _usable(self, batch: Sequence[Item | BadLine]) -> list[Item]:
         items = []
         for entry in batch:
-            bad = entry if isinstance(entry, BadLine) else objection(self._desk, entry)
+            bad = entry if isinstance(entry, BadLine) else check_line(self._planner, entry)
             if bad is not None:
-                self.fed.refuse(bad)
+                self.report.refuse(bad)
             elif isinstance(entry, Item):
                 if entry.kind == "youtube_list":
-                    self.fed.lists += 1
+                    self.report.lists += 1
                 else:
-                    self.fed.lines += 1
+                    self.report.lines += 1
                 mark = hash(entry.key)
                 if mark in self._seen:
-                    self.fed.duplicates += 1
+                    self.report.duplicates += 1
                 else:
                     self._seen.add(mark)
                     items.append(entry)
@@ -236,13 +238,13 @@ class Feeder:
     async def _batch(self, items: Sequence[Item]) -> None:
         if not items:  # a selection of no keys is one of all of them
             return
-        known = await knowledge(self._records, items)
-        changed, missing = await look(items, known, self._sink)
+        known = await load_known(self._records, items)
+        changed, missing = await check_files(items, known, self._sink)
         decisions = [
             decide(
                 item,
                 known[item.key],
-                self._desk,
+                self._planner,
                 attempts=self._attempts,
                 changed=item.key in changed,
                 missing=item.key in missing,
@@ -250,9 +252,9 @@ class Feeder:
             for item in items
         ]
         for decision in decisions:
-            self.fed.actions[decision.action] = self.fed.actions.get(decision.action, 0) + 1
+            self.report.actions[decision.action] = self.report.actions.get(decision.action, 0) + 1
             if decision.suspect:
-                self.fed.suspects.append(decision.suspect)
+                self.report.suspects.append(decision.suspect)
         retry = {task.id: task for decision in decisions for task in decision.retry}
         for kind in {task.kind for task in retry.values()}:
             keys = tuple(task.key for task in retry.values() if task.kind == kind)
@@ -262,7 +264,7 @@ class Feeder:
             await self._submit(submit)
 
 
-async def look(items: Sequence[Item], known: Mapping[str, Known], sink: Sink) -> tuple[set[str], set[str]]:
+async def check_files(items: Sequence[Item], known: Mapping[str, KnownVideo], sink: Sink) -> tuple[set[str], set[str]]:
     """Return the keys of items whose file changed, or came back, since it was read; and of those with files missing."""
     files = [(item, known[item.key]) for item in items if item.kind == "file" and known[item.key].item]
     changed = await anyio.to_thread.run_sync(_changed, files)
@@ -276,12 +278,12 @@ async def look(items: Sequence[Item], known: Mapping[str, Known], sink: Sink) ->
     return changed, missing
 
 
-def objection(desk: JobPlanner, item: Item) -> BadLine | None:
+def check_line(planner: JobPlanner, item: Item) -> BadLine | None:
     """Return why a line's own words cannot be carried out, e.g. an ``ask`` without a prompt."""
     if not item.line.jobs and not item.line.prompt:
         return None
     try:
-        desk.wishes([as_task(item)], strict=True)
+        planner.requests([unsaved_task(item)], strict=True)
     except ConfigError as error:
         return BadLine(item.line.place, bare(item.line.source)[:200], error.trouble)
     return None
@@ -291,7 +293,7 @@ def _take(iterator: Iterator[Item | BadLine]) -> list[Item | BadLine]:
     return list(islice(iterator, _BATCH))
 
 
-def _changed(files: Sequence[tuple[Item, Known]]) -> set[str]:
+def _changed(files: Sequence[tuple[Item, KnownVideo]]) -> set[str]:
     return {
         item.key
         for item, known in files
@@ -302,7 +304,7 @@ def _changed(files: Sequence[tuple[Item, Known]]) -> set[str]:
 def _is_back(path: str, video: Task | None) -> bool:
     """True for a file whose video failed because the file was not there: the same, or another with its content."""
     failed = video.trouble if video is not None and video.state is State.FAILED else None
-    return failed is not None and failed.code in STRAYED and Path(path).is_file()
+    return failed is not None and failed.code in LOST_FILE and Path(path).is_file()
 
 
 def _differs(path: str, data: Mapping[str, Json]) -> bool:

@@ -21,20 +21,20 @@ from pipeline.core.errors import InputError, Transient
 from pipeline.core.model import Json
 
 #: Size, time of change, inode and time of status change of a file: the last one nobody can set.
-Mark: TypeAlias = list[int]
+FileStamp: TypeAlias = list[int]
 
 #: Codes of a video that failed because its content was no more where it had been: any file that holds it revives it.
-STRAYED = ("file_missing", "file_changed")
+LOST_FILE = ("file_missing", "file_changed")
 
 _BLOCK = 1024 * 1024
 
 
-def mark_of(found: os.stat_result) -> Mark:
+def file_stamp(found: os.stat_result) -> FileStamp:
     """Return what tells a file that was written on from one that was not."""
     return [found.st_size, found.st_mtime_ns, found.st_ino, found.st_ctime_ns]
 
 
-async def at_hand(data: Mapping[str, Json], *, external: bool) -> bool:
+async def is_available(data: Mapping[str, Json], *, external: bool) -> bool:
     """Return False where a site must be asked for a video's ``data``, because nothing is here that could be handed over.
 
     ``external``: the platform fetches the address of a site by itself.
@@ -46,7 +46,7 @@ async def at_hand(data: Mapping[str, Json], *, external: bool) -> bool:
     return not data.get("fetched") or await anyio.Path(data["path"]).exists()
 
 
-async def located(data: Mapping[str, Json], others: Sequence[str]) -> tuple[Path, Mark]:
+async def locate(data: Mapping[str, Json], others: Sequence[str]) -> tuple[Path, FileStamp]:
     """Return a path that holds the content of a video's ``data``, and its mark.
 
     ``data["mark"]`` is the mark of an earlier attempt, if there was one; a file that is no more as it was is hashed again.
@@ -62,7 +62,7 @@ async def located(data: Mapping[str, Json], others: Sequence[str]) -> tuple[Path
         except OSError:
             continue
         if found.st_size == data["size"] and (_as_known(found, data) or await _holds(path, data["sha256"])):
-            return path, mark_of(found)
+            return path, file_stamp(found)
         different = different or name
     if different:
         raise InputError(
@@ -83,7 +83,7 @@ def _as_known(found: os.stat_result, data: Mapping[str, Json]) -> bool:
         return True
     mark, changed = data.get("mark"), data.get("mtime_ns")
     if mark:
-        return bool(mark == mark_of(found))
+        return bool(mark == file_stamp(found))
     return not changed or bool(changed == found.st_mtime_ns)
 
 
@@ -104,7 +104,7 @@ async def _holds(path: Path, sha256: str) -> bool:
 def _digest(path: Path, stop: threading.Event) -> str:
     digest = hashlib.sha256()
     with path.open("rb", buffering=0) as stream:
-        before = mark_of(os.fstat(stream.fileno()))
+        before = file_stamp(os.fstat(stream.fileno()))
         while not stop.is_set() and (block := stream.read(_BLOCK)):
             digest.update(block)
-        return digest.hexdigest() if mark_of(os.fstat(stream.fileno())) == before else ""
+        return digest.hexdigest() if file_stamp(os.fstat(stream.fileno())) == before else ""

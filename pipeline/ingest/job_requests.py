@@ -29,12 +29,12 @@ class JobRequest:
     name: str
     job: Job
     params: Mapping[str, Json]
-    print: str  #: fingerprint of everything that decides the answer, the video aside
+    fingerprint: str  #: fingerprint of everything that decides the answer, the video aside
     ask: Ask = field(compare=False, repr=False)  #: this wish's share of the request
 
     def as_json(self) -> dict[str, Json]:
         """Return what a task must remember to ask and check the same later."""
-        return {"name": self.name, "job": self.job.name, "params": dict(self.params), "print": self.print}
+        return {"name": self.name, "job": self.job.name, "params": dict(self.params), "print": self.fingerprint}
 
 
 class JobPlanner:
@@ -56,7 +56,7 @@ class JobPlanner:
         """True when the jobs of a video share one request."""
         return self._config.fuse
 
-    def known(self, name: str) -> bool:
+    def knows(self, name: str) -> bool:
         """True if a manifest line may ask for this name."""
         return name in self._configured or name in self._jobs
 
@@ -74,7 +74,7 @@ class JobPlanner:
             return known  # its share of the request is worked out already
         return JobRequest(data["name"], job, data["params"], data["print"], job.ask(data["params"]))
 
-    def wishes(self, items: Sequence[Task], *, strict: bool = False) -> list[JobRequest]:
+    def requests(self, items: Sequence[Task], *, strict: bool = False) -> list[JobRequest]:
         """Return what these items, all of the same video, want together; in order, each once.
 
         A line of an earlier run may name what is not configured any more: it wants nothing then, and harms no other.
@@ -85,19 +85,19 @@ class JobPlanner:
         found: dict[str, JobRequest] = {}
         for item in sorted(items, key=lambda item: item.id):
             try:
-                wishes = list(self._of_line(item.data.get("line", {})))
+                requests = list(self._of_line(item.data.get("line", {})))
             except ConfigError:
                 if strict:
                     raise
                 continue
-            for wish in wishes:
-                self._add(found, wish)
+            for request in requests:
+                self._add(found, request)
         return list(found.values())
 
-    def total(self, items: Sequence[Task]) -> str:
+    def combined_fingerprint(self, items: Sequence[Task]) -> str:
         """Return one fingerprint for all wishes of a video: a run compares it to see whether anything is new."""
-        wishes = sorted((wish.name, wish.print) for wish in self.wishes(items))
-        return fingerprint(wishes, self._index) if self._index else fingerprint(wishes)
+        requests = sorted((request.name, request.fingerprint) for request in self.requests(items))
+        return fingerprint(requests, self._index) if self._index else fingerprint(requests)
 
     def _of_line(self, line: Mapping[str, Json]) -> Iterable[JobRequest]:
         prompt = line.get("prompt", "")
@@ -111,14 +111,14 @@ class JobPlanner:
             else:
                 yield self._configured.get(name) or self._make(name, given)
 
-    def _add(self, found: dict[str, JobRequest], wish: JobRequest) -> None:
-        there = found.get(wish.name)
+    def _add(self, found: dict[str, JobRequest], request: JobRequest) -> None:
+        there = found.get(request.name)
         if there is None:
-            found[wish.name] = wish
-        elif there.print != wish.print:
+            found[request.name] = request
+        elif there.fingerprint != request.fingerprint:
             # Two lines ask differently under one name: both get their answer, under names of their own.
-            other = f"{wish.name[:33]}-{wish.print[:6]}"
-            found.setdefault(other, self._make(other, {**wish.params}, job=wish.job))
+            other = f"{request.name[:33]}-{request.fingerprint[:6]}"
+            found.setdefault(other, self._make(other, {**request.params}, job=request.job))
 
     def _job_of(self, name: str) -> str:
         return str(self._config.settings.get(name, {}).get("job", name))

@@ -32,24 +32,24 @@ def upload_digest(key: str) -> str:
     return fingerprint("upload", key) + fingerprint("name", key)[:8]
 
 
-def question_digest(key: str) -> str:
+def analysis_digest(key: str) -> str:
     """Return what the custom ids of an analysis carry."""
     return fingerprint(key) + fingerprint("2", key)[:8]
 
 
-def upload_mark(name: str) -> RemoteName | None:
+def parse_upload_name(name: str) -> RemoteName | None:
     """Return the mark in a file name, or None if it is not one of ours."""
     found = _UPLOAD.search(name)
     return RemoteName(found[1], int(found[2])) if found is not None and found.end() == len(name) else None
 
 
-def question_mark(custom_id: str) -> RemoteName | None:
+def parse_custom_id(custom_id: str) -> RemoteName | None:
     """Return the mark in a ``custom_id``, or None if it is not one of ours."""
     found = _QUESTION.fullmatch(custom_id)
     return RemoteName(found[1], int(found[2])) if found is not None else None
 
 
-def agrees(mark: RemoteName, owner: str | None) -> bool:
+def matches_owner(mark: RemoteName, owner: str | None) -> bool:
     """Return True if the key in the user metadata is the one that the name stands for; a cut one cannot be held against it."""
     if not owner:
         return False

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pipeline.core.errors import Permanent
 from pipeline.core.model import Json, fingerprint
 from pipeline.ingest.job_requests import JobRequest
-from pipeline.ingest.remote_names import question_digest
+from pipeline.ingest.remote_names import analysis_digest
 from pipeline.ports.video_api import Question
 
 _HEAD = "Use pictures, speech, sounds and on-screen text. State only what is seen or heard; invent nothing."
@@ -18,81 +18,81 @@ _HEAD = "Use pictures, speech, sounds and on-screen text. State only what is see
 _LEAST, _MOST = 2048, 98_304  #: output tokens that the platform takes; we start no lower than is sensible
 
 
-def group(wishes: Sequence[JobRequest], *, fuse: bool) -> list[list[JobRequest]]:
+def group_requests(requests: Sequence[JobRequest], *, fuse: bool) -> list[list[JobRequest]]:
     """Return the wishes that share a request: all of them, unless two use one property name, or fusing is off."""
     groups: list[list[JobRequest]] = []
-    for wish in wishes:
-        names = set(wish.ask.schema)
+    for request in requests:
+        names = set(request.ask.schema)
         home = next((g for g in groups if fuse and not names & {n for other in g for n in other.ask.schema}), None)
         if home is None:
-            groups.append([wish])
+            groups.append([request])
         else:
-            home.append(wish)
+            home.append(request)
     return groups
 
 
-def expected_tokens(wishes: Sequence[JobRequest]) -> int:
+def expected_tokens(requests: Sequence[JobRequest]) -> int:
     """Return how many output tokens these wishes are expected to need at most."""
-    return sum(wish.ask.tokens for wish in wishes)
+    return sum(request.ask.tokens for request in requests)
 
 
-def room(wishes: Sequence[JobRequest], doublings: int) -> int:
+def max_tokens(requests: Sequence[JobRequest], doublings: int) -> int:
     """Return ``max_tokens``: twice what is expected, doubled again each time an answer was cut off."""
-    return min(_MOST, max(_LEAST, 2 * expected_tokens(wishes)) << min(doublings, 10))
+    return min(_MOST, max(_LEAST, 2 * expected_tokens(requests)) << min(doublings, 10))
 
 
-def widest(wishes: Sequence[JobRequest], doublings: int) -> bool:
+def at_max_tokens(requests: Sequence[JobRequest], doublings: int) -> bool:
     """True when ``max_tokens`` cannot be raised any more."""
-    return room(wishes, doublings) >= _MOST
+    return max_tokens(requests, doublings) >= _MOST
 
 
-def prompt(wishes: Sequence[JobRequest], correction: str = "") -> str:
+def build_prompt(requests: Sequence[JobRequest], correction: str = "") -> str:
     """Return the request's words: guidance belongs here, because schema descriptions are ignored."""
-    lines = [_HEAD, "Return:"] + [f"- {line}" for wish in wishes for line in wish.ask.lines]
+    lines = [_HEAD, "Return:"] + [f"- {line}" for request in requests for line in request.ask.lines]
     if correction:
         lines.append(f"An earlier answer was refused for this reason: {correction} Avoid it.")
     return "\n".join(lines)
 
 
-def schema(wishes: Sequence[JobRequest]) -> dict[str, Json]:
+def build_schema(requests: Sequence[JobRequest]) -> dict[str, Json]:
     """Return the JSON schema of the fused answer; every property is required, in the order of the wishes."""
-    properties = {name: form for wish in wishes for name, form in wish.ask.schema.items()}
+    properties = {name: form for request in requests for name, form in request.ask.schema.items()}
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
-def analysis_key(subject: str, wishes: Sequence[JobRequest], salt: str = "") -> str:
+def analysis_key(subject: str, requests: Sequence[JobRequest], salt: str = "") -> str:
     """Return the identity of one request for one video: the same wishes make the same key."""
-    return f"{subject}/{fingerprint(sorted((wish.name, wish.print) for wish in wishes), salt)}"
+    return f"{subject}/{fingerprint(sorted((request.name, request.fingerprint) for request in requests), salt)}"
 
 
-def question(key: str, data: Mapping[str, Json], wishes: Sequence[JobRequest]) -> Question:
+def build_question(key: str, data: Mapping[str, Json], requests: Sequence[JobRequest]) -> Question:
     """Return the request that an analysis task stands for; ``data`` is the task's.
 
     The key sent is ``rm-<24 hex>-<generation>``: deterministic, so that it is found again after any crash.
     """
     return Question(
-        key=f"rm-{question_digest(key)}-{data.get('gen', 0)}",
+        key=f"rm-{analysis_digest(key)}-{data.get('gen', 0)}",
         media_id=data["media_id"],
-        prompt=prompt(wishes, data.get("correction", "")),
-        schema=schema(wishes),
-        max_tokens=room(wishes, data.get("doublings", 0)),
+        prompt=build_prompt(requests, data.get("correction", "")),
+        schema=build_schema(requests),
+        max_tokens=max_tokens(requests, data.get("doublings", 0)),
         temperature=data["temperature"],
         model=data["model"],
         since=data.get("since", 0.0),
         minutes=data["seconds"] / 60,
-        legacy=legacy_call(wishes) if data.get("legacy") else None,
+        legacy=build_legacy_call(requests) if data.get("legacy") else None,
     )
 
 
-def legacy_call(wishes: Sequence[JobRequest]) -> dict[str, Json]:
+def build_legacy_call(requests: Sequence[JobRequest]) -> dict[str, Json]:
     """Return how a dialect without schemas is asked for the one wish of a request.
 
     Raises:
         Permanent: code ``not_in_this_api``: the job has no such form, e.g. because its prompt is too long for it.
     """
-    forms = wishes[0].ask.legacy if len(wishes) == 1 else ()
+    forms = requests[0].ask.legacy if len(requests) == 1 else ()
     if not forms:
-        names = ", ".join(wish.name for wish in wishes)
+        names = ", ".join(request.name for request in requests)
         raise Permanent(
             f"API v1.2 has no call for '{names}'.",
             code="not_in_this_api",
@@ -101,6 +101,6 @@ def legacy_call(wishes: Sequence[JobRequest]) -> dict[str, Json]:
     return {"path": forms[0].path, "body": dict(forms[0].body)}
 
 
-def from_legacy(wishes: Sequence[JobRequest], answer: Mapping[str, Json]) -> Mapping[str, Json]:
+def read_legacy_answer(requests: Sequence[JobRequest], answer: Mapping[str, Json]) -> Mapping[str, Json]:
     """Return a v1.2 answer in the shape of the job's schema."""
-    return wishes[0].ask.legacy[0].read(answer)
+    return requests[0].ask.legacy[0].read(answer)

@@ -33,7 +33,9 @@ class NewUpload:
     """What we want to put there. ``name`` is unique and deterministic: it is how a lost upload is found again."""
 
     name: str
-    road: Literal["direct", "multipart", "url", "external"]  #: external: the platform fetches a YouTube address (v1.2)
+    method: Literal[
+        "direct", "multipart", "url", "external"
+    ]  #: external: the platform fetches a YouTube address (v1.2)
     mime: str = "video/mp4"
     size: int = 0  #: bytes; 0 for a URL
     path: Path | None = None

@@ -28,15 +28,15 @@ PRODUCT = "reelmill"
 def _question(folder: Path, jobs: Sequence[str]) -> dict[str, Any]:
     """Return the body of an analysis request as the product sends it."""
     from pipeline.app.wiring.components import desk_of
-    from pipeline.ingest.request_builder import question
-    from pipeline.ingest.tasks.item import as_task
+    from pipeline.ingest.request_builder import build_question
+    from pipeline.ingest.tasks.item import unsaved_task
     from pipeline.ports.source import Item, ManifestLine
     from pipeline.provider.dialects.v1_3.media import V13
 
-    desk = desk_of(settings_for(folder, "http://127.0.0.1:1", jobs))
-    wishes = desk.wishes([as_task(Item("k", "file", "k", ManifestLine("k")))])
+    planner = desk_of(settings_for(folder, "http://127.0.0.1:1", jobs))
+    requests = planner.requests([unsaved_task(Item("k", "file", "k", ManifestLine("k")))])
     data = {"media_id": "m", "temperature": 0.2, "model": "pegasus1.5", "seconds": 60.0}
-    body = V13().submit_analysis(question("key", data, wishes)).json
+    body = V13().submit_analysis(build_question("key", data, requests)).json
     assert isinstance(body, dict)
     return body
 

@@ -77,7 +77,7 @@ def film(folder: Path, content: bytes = VIDEO, name: str = "film.mp4", **more: A
     """A file, and the wish to upload it directly."""
     path = folder / name
     path.write_bytes(content)
-    return NewUpload(name=f"unique-{name}", road="direct", size=len(content), path=path, **more)
+    return NewUpload(name=f"unique-{name}", method="direct", size=len(content), path=path, **more)
 
 
 def question(media_id: str, key: str = "video-1_gist", **more: Any) -> Question:
@@ -327,7 +327,7 @@ BIG = bytes(range(256)) * 40 + b"the end"  # 10,247 bytes: eleven chunks of 1,00
 async def test_a_session_puts_the_file_together_byte_by_byte(tmp_path: Path) -> None:
     """All chunks arrive, each byte counted once, and the platform sees the very file."""
     async with pair(tmp_path, limits=SMALL) as (api, served):
-        upload = replace(film(tmp_path, BIG), road="multipart")
+        upload = replace(film(tmp_path, BIG), method="multipart")
         session = await api.open_session(upload, ours)
         assert session.total_chunks == 11
         confirmed: list[int] = []
@@ -347,7 +347,7 @@ async def test_a_resumed_session_sends_only_what_is_missing(tmp_path: Path) -> N
     """The storage fails for good after some chunks; the next run sends the rest and no confirmed byte again."""
     rules = [{"match": "PUT /_storage.*(5|6)(\\?|$)", "do": "status", "status": 403, "times": 10}]
     async with pair(tmp_path, limits=SMALL, rules=rules) as (api, _):
-        upload = replace(film(tmp_path, BIG), road="multipart")
+        upload = replace(film(tmp_path, BIG), method="multipart")
         assert upload.path is not None
         session = await api.open_session(upload, ours)
         first: list[int] = []
@@ -364,7 +364,7 @@ async def test_a_resumed_session_sends_only_what_is_missing(tmp_path: Path) -> N
 async def test_a_dead_session_and_a_changed_file_are_told_apart(tmp_path: Path) -> None:
     """An unknown session asks for a new one; another file size blames the file."""
     async with pair(tmp_path, limits=SMALL) as (api, _):
-        upload = replace(film(tmp_path, BIG), road="multipart")
+        upload = replace(film(tmp_path, BIG), method="multipart")
         assert upload.path is not None
         session = await api.open_session(upload, ours)
         with pytest.raises(Permanent) as expired:

@@ -115,7 +115,7 @@ class Reckoning:
         undone = [task for task in await database.tasks(Selection()) if task.state is not State.DONE]
         if undone:
             raise Broken(f"never done: {[(t.kind, t.key, t.stage, t.state.value, t.trouble) for t in undone]}")
-        desk = world.life.session.house.desk
+        planner = world.life.session.house.planner
         files = world.disk.files()
         index = [json.loads(line) for line in files.get("results.jsonl", b"").splitlines()]
         items = await database.tasks(Selection(kinds=("item",)))
@@ -132,7 +132,7 @@ class Reckoning:
             if not subject or not published:
                 raise Broken(f"{subject or 'an item'} was never written: {world.database.rows().values()}")
             publish = published[0]
-            wanted = {wish.name for wish in desk.wishes([item for item in items if item.subject == subject])}
+            wanted = {request.name for request in planner.requests([item for item in items if item.subject == subject])}
             if set(publish.data["present"]) != wanted:
                 raise Broken(f"{subject} has {publish.data['present']}, wanted {wanted}")
             sizes = {name: len(files.get(f"{publish.data['folder']}/{name}", b"")) for name in publish.data["sizes"]}

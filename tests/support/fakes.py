@@ -262,12 +262,12 @@ class OldApi(FakeApi):
         still_ours()
         if upload.index_id not in self._there.indexes.values():
             raise Permanent("no such index", code="resource_not_exist")
-        made = self._new_asset("task", upload.url if upload.road == "external" else upload.name)
+        made = self._new_asset("task", upload.url if upload.method == "external" else upload.name)
         await self._there.clock.sleep(self.answer_latency)  # accepted; the answer is on its way
         return made
 
     async def find_asset(self, upload: NewUpload) -> str | None:
-        if upload.road != "external":
+        if upload.method != "external":
             return await super().find_asset(upload)
         mine = [
             asset.id

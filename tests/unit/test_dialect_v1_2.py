@@ -93,14 +93,14 @@ def test_addresses_become_tasks() -> None:
         API.create_asset(NewUpload("n", "url", url="https://x/y.mp4"))
 
 
-@pytest.mark.parametrize(("road", "filters"), [
+@pytest.mark.parametrize(("method", "filters"), [
     ("direct", {"index_id": INDEX, "filename": "unique"}),
     ("url", {"index_id": INDEX}),
     ("external", {"index_id": INDEX}),
 ])  # fmt: skip
-def test_tasks_are_looked_for_by_what_is_ours(road: Any, filters: dict[str, str]) -> None:
+def test_tasks_are_looked_for_by_what_is_ours(method: Any, filters: dict[str, str]) -> None:
     """By our file name where we gave one, else all of the index; always newest first, in words."""
-    request = API.find_assets(NewUpload("unique", road, url=WATCH, index_id=INDEX), 3)
+    request = API.find_assets(NewUpload("unique", method, url=WATCH, index_id=INDEX), 3)
     order = {"sort_by": "created_at", "sort_option": "desc", "page": "3", "page_limit": "50"}
     assert (request.method, request.path, request.safe) == ("GET", "/tasks", True)
     assert dict(request.params) == filters | order

@@ -16,7 +16,7 @@ from pipeline.config.settings import JobsSection
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Lane, State, Task
 from pipeline.ingest.job_requests import JobPlanner
-from pipeline.ingest.request_builder import group, legacy_call, schema
+from pipeline.ingest.request_builder import build_legacy_call, build_schema, group_requests
 from pipeline.kit.answers import Verdict
 from pipeline.kit.job import Video
 from pipeline.kit.schema_profile import schema_problem
@@ -140,14 +140,16 @@ def test_instances_share_a_request_and_have_files_of_their_own() -> None:
             "mood": {"job": "classify", "classes": ["Calm", "Wild"]},
         },
     )
-    desk = JobPlanner(JOBS, settings, ["p"])
+    planner = JobPlanner(JOBS, settings, ["p"])
     item = Task(1, "item", "k", "resolve", {"line": {}}, State.DONE, Lane.FETCH, 0)
-    wishes = desk.wishes([item])
-    assert [len(part) for part in group(wishes, fuse=True)] == [3]
-    assert {"class_genre", "class_mood"} < set(schema(wishes)["properties"])
-    names = [file.name for wish in wishes[1:] for file in wish.job.render({"label": "x"}, VIDEO, wish.params)]
+    requests = planner.requests([item])
+    assert [len(part) for part in group_requests(requests, fuse=True)] == [3]
+    assert {"class_genre", "class_mood"} < set(build_schema(requests)["properties"])
+    names = [
+        file.name for request in requests[1:] for file in request.job.render({"label": "x"}, VIDEO, request.params)
+    ]
     assert names == ["genre.json", "mood.json"]
-    assert legacy_call([wishes[1]])["path"] == "/generate"
+    assert build_legacy_call([requests[1]])["path"] == "/generate"
 
 
 def test_the_file_says_what_there_was_to_choose_from() -> None:

@@ -14,7 +14,7 @@ from pipeline.app.account.reconcile import Cleanup
 from pipeline.app.account.survey import Survey
 from pipeline.core.errors import Throttled, Transient
 from pipeline.core.model import Json, Lane, NewTask, Placed, Selection, State, Task
-from pipeline.ingest.remote_names import question_digest, upload_digest
+from pipeline.ingest.remote_names import analysis_digest, upload_digest
 from pipeline.ports.inventory import OpenSession, RemoteObject
 from pipeline.store.sqlite.scratch_index import ScratchIndex
 from pipeline.views import Agreed, Reconciled, Reconciliation
@@ -70,7 +70,7 @@ class World:
         key = f"{key_of(number)}/q"
         known = {"media_id": f"a{number}", "task_id": f"t{number}", "wishes": [], **data}
         await self._bring("analysis", key, key_of(number), known, state)
-        return RemoteObject("analysis", f"t{number}", f"rm-{question_digest(key)}-0", "", "ready", NOW - DAY)
+        return RemoteObject("analysis", f"t{number}", f"rm-{analysis_digest(key)}-0", "", "ready", NOW - DAY)
 
     async def _bring(self, kind: str, key: str, subject: str, data: Mapping[str, Json], state: State) -> None:
         await bring(self.database, state, key, kind=kind, subject=subject, data=data, lane=Lane.POLL)
@@ -90,13 +90,13 @@ class World:
             account = Wrecked(account, wreck, "account", spared=("holdings", "sessions"))
         try:
             survey = Survey(self.database, account, register, Still(), **more)
-            await survey.study()
+            await survey.load_local()
             plan = await survey.compare(limit, only)
             doomed = [*plan.orphans, *(plan.strays if strays else [])]
             if between is not None:
                 await between()
             tidier = Cleanup(survey, account, self._submit)
-            return await tidier.carry_out(plan, Agreed(doomed, plan.repairable) if do else Agreed())
+            return await tidier.apply(plan, Agreed(doomed, plan.repairable) if do else Agreed())
         finally:
             register.close()
 

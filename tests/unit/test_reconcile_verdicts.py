@@ -11,8 +11,14 @@ from hypothesis import strategies as st
 
 from pipeline.app.account.disposition import Disposition, LocalRecord, judge
 from pipeline.core.model import Lane, State, Task
-from pipeline.ingest.remote_names import agrees, question_digest, question_mark, upload_digest, upload_mark
-from pipeline.ingest.request_builder import question
+from pipeline.ingest.remote_names import (
+    analysis_digest,
+    matches_owner,
+    parse_custom_id,
+    parse_upload_name,
+    upload_digest,
+)
+from pipeline.ingest.request_builder import build_question
 from pipeline.ingest.tasks.video import _name
 from pipeline.ports.inventory import RemoteObject
 
@@ -29,7 +35,7 @@ def named(generation: int = 0, key: str = KEY) -> str:
 
 def asked(generation: int = 0, key: str = f"{KEY}/q") -> str:
     """Return the ``custom_id`` of our question."""
-    return f"rm-{question_digest(key)}-{generation}"
+    return f"rm-{analysis_digest(key)}-{generation}"
 
 
 def asset(id_: str = "old", generation: int = 0, **more: Any) -> RemoteObject:
@@ -58,25 +64,25 @@ def indexing(state: State = State.DONE, **data: Any) -> Task:
 def test_marks_are_read_as_they_are_written() -> None:
     """The names that uploads and questions really get carry the marks that are looked for, whatever the file is called."""
     for path in ("/films/Bees & Queens.MP4", "video", "/x/ü.webm", "/x/no-ending.toolong", "/x/" + "n" * 90 + ".mkv"):
-        mark = upload_mark(_name(KEY, 3, {"path": path}))
+        mark = parse_upload_name(_name(KEY, 3, {"path": path}))
         assert mark is not None, path
-        assert (mark.digest, mark.generation, agrees(mark, KEY)) == (upload_digest(KEY), 3, True)
+        assert (mark.digest, mark.generation, matches_owner(mark, KEY)) == (upload_digest(KEY), 3, True)
     data = {"gen": 2, "media_id": "m", "temperature": 0.2, "model": "p", "seconds": 1.0}
-    found = question_mark(question("some/key", data, []).key)
+    found = parse_custom_id(build_question("some/key", data, []).key)
     assert found is not None
-    assert (found.digest, found.generation) == (question_digest("some/key"), 2)
+    assert (found.digest, found.generation) == (analysis_digest("some/key"), 2)
 
 
 @settings(deadline=None)
 @given(st.text(max_size=80))
 def test_no_other_name_is_taken_for_ours(text: str) -> None:
     """A name of somebody else's has no mark; one that looks like ours does not agree with another key."""
-    mark = upload_mark(text)
-    assert mark is None or not agrees(mark, KEY)
-    assert question_mark(text) is None
+    mark = parse_upload_name(text)
+    assert mark is None or not matches_owner(mark, KEY)
+    assert parse_custom_id(text) is None
     for near in (named()[:-4], named() + "/x", asked() + "-1", "x" + asked(), named().replace("-0.mp4", "-x.mp4")):
-        assert upload_mark(near) is None
-        assert question_mark(near) is None
+        assert parse_upload_name(near) is None
+        assert parse_custom_id(near) is None
 
 
 UPLOADS = [
@@ -117,16 +123,16 @@ UPLOADS = [
 @pytest.mark.parametrize(("holding", "known", "verdict"), UPLOADS)
 def test_uploads(holding: RemoteObject, known: Task | None, verdict: Disposition) -> None:
     """Foreign, stray, kept, awaited, superseded or cancelled: each for its own reason."""
-    belief = LocalRecord(known) if known is not None else None
-    assert judge(holding, belief, HERE) is verdict
+    record = LocalRecord(known) if known is not None else None
+    assert judge(holding, record, HERE) is verdict
 
 
 def test_an_upload_that_an_unfinished_analysis_works_with_stays() -> None:
     """Even if the video has another upload by now, or was cancelled; once the analysis is over it may go."""
     for state in State:
         for known in (video(), video(State.CANCELLED)):
-            belief = LocalRecord(known, [analysis(state, media_id="old")])
-            assert (judge(asset("old"), belief, HERE) is Disposition.KEPT) == (state in UNFINISHED), state
+            record = LocalRecord(known, [analysis(state, media_id="old")])
+            assert (judge(asset("old"), record, HERE) is Disposition.KEPT) == (state in UNFINISHED), state
 
 
 def test_an_item_is_cancelled_when_nothing_of_it_goes_on() -> None:
@@ -204,8 +210,8 @@ def test_index_entries_of_others() -> None:
     assert judge(holding, LocalRecord(video(provider=ELSEWHERE)), HERE) is Disposition.STRAY
     assert judge(replace(holding, created=MADE - DAY), LocalRecord(video()), HERE) is Disposition.STRAY
     for state in State:
-        belief = LocalRecord(video(State.CANCELLED), (), [indexing(state)])
-        assert judge(holding, belief, HERE) is (Disposition.KEPT if state in UNFINISHED else Disposition.CANCELLED)
+        record = LocalRecord(video(State.CANCELLED), (), [indexing(state)])
+        assert judge(holding, record, HERE) is (Disposition.KEPT if state in UNFINISHED else Disposition.CANCELLED)
 
 
 IDS = st.sampled_from(["present", "old", "reserved", "entry", "task", "elsewhere"])
@@ -225,15 +231,15 @@ BELIEFS = st.builds(
 
 @settings(deadline=None)
 @given(HOLDINGS, BELIEFS)
-def test_nothing_that_is_needed_is_an_orphan(holding: RemoteObject, belief: LocalRecord) -> None:
+def test_nothing_that_is_needed_is_an_orphan(holding: RemoteObject, record: LocalRecord) -> None:
     """Whatever the database says: what the present upload or an unfinished task names stays, unless it was cancelled."""
-    verdict = judge(holding, belief, HERE)
+    verdict = judge(holding, record, HERE)
     if verdict is Disposition.SUPERSEDED and holding.sort != "indexed":
-        assert holding.id not in belief.media | belief.asked_of
+        assert holding.id not in record.media | record.asked_of
     if verdict is Disposition.CANCELLED:
-        assert belief.stopped
-        assert holding.sort == "indexed" or holding.id not in belief.asked_of
-    if not belief.lives_on(HERE):
+        assert record.stopped
+        assert holding.sort == "indexed" or holding.id not in record.asked_of
+    if not record.lives_on(HERE):
         assert not verdict.orphan
 
 
@@ -243,4 +249,4 @@ def test_what_the_database_has_never_heard_of_is_no_orphan(holding: RemoteObject
     """Without a row there is no evidence that this state folder made it: foreign or stray, never deleted by itself."""
     verdict = judge(holding, None, HERE)
     assert verdict in (Disposition.FOREIGN, Disposition.STRAY)
-    assert verdict is Disposition.FOREIGN or upload_mark(holding.name) is not None
+    assert verdict is Disposition.FOREIGN or parse_upload_name(holding.name) is not None

@@ -15,10 +15,10 @@ from pipeline.core.errors import Transient, Unwanted
 from pipeline.core.lifecycle import Policy
 from pipeline.core.model import Lane, Placed, State, Task, Trouble
 from pipeline.core.outcome import Done, Fail, Outcome
-from pipeline.ingest.enqueue import Decision, Known, decide
+from pipeline.ingest.enqueue import Decision, KnownVideo, decide
 from pipeline.ingest.job_requests import JobPlanner
-from pipeline.ingest.tasks.item import ItemTaskType, as_task, item_data, item_task
-from pipeline.ingest.tasks.playlist import PlaylistTaskType, listing_task
+from pipeline.ingest.tasks.item import ItemTaskType, item_data, item_task, unsaved_task
+from pipeline.ingest.tasks.playlist import PlaylistTaskType, playlist_task
 from pipeline.ports.playlists import Playlist, PlaylistEntry, outside
 from pipeline.ports.source import Item, ManifestLine, MediaFacts
 from pipeline.ports.video_api import Ceilings
@@ -53,14 +53,14 @@ class Site:
 class Bench:
     """An item kind over a database and a site."""
 
-    def __init__(self, *, objection: Trouble | None = None, external: bool = False) -> None:
+    def __init__(self, *, check_line: Trouble | None = None, external: bool = False) -> None:
         self.site, self.database, self.released = Site(), MemoryDatabase(), list[Path]()
 
         async def release(path: Path) -> None:
             self.released.append(path)
 
         self.kind = ItemTaskType(
-            {"youtube": self.site}, Ceilings(), lambda facts, ceilings: objection, Path("w"), external=external,
+            {"youtube": self.site}, Ceilings(), lambda facts, ceilings: check_line, Path("w"), external=external,
             records=self.database, clock=VirtualClock(), read_captions=lambda paths: "WEBVTT", release=release,
         )  # fmt: skip
 
@@ -79,7 +79,7 @@ class Bench:
 def test_a_site_s_video_waits_in_a_lane_of_its_own() -> None:
     """Files are never held up by a site that refuses us; a premiere may be waited for longer than a day."""
     assert item_task(ITEM).stage == "download"
-    stages = {stage.name: stage for stage in Bench().kind.kind(Policy(deadline=10.0)).stages}
+    stages = {stage.name: stage for stage in Bench().kind.task_type(Policy(deadline=10.0)).stages}
     assert (stages["resolve"].lane, stages["download"].lane) == (Lane.FETCH, Lane.DOWNLOAD)
     assert stages["download"].policy.deadline >= 14 * 86_400
 
@@ -129,11 +129,11 @@ def test_what_its_list_does_not_take_is_skipped_as_data_and_not_looked_at_again(
     assert (outcome.spawn, outcome.subject, bench.site.fetched) == ((), None, [])
     assert outcome.data is not None
     assert outcome.data["skipped"]["code"] == "skipped_older"
-    there = Known(replace(as_task(listed), state=State.DONE, data=outcome.data))
-    desk = JobPlanner((), JobsSection(enabled=()), ["local"])
+    there = KnownVideo(replace(unsaved_task(listed), state=State.DONE, data=outcome.data))
+    planner = JobPlanner((), JobsSection(enabled=()), ["local"])
 
     def decided(item: Item) -> Decision:
-        return decide(item, there, desk, attempts=8, changed=False, missing=False)
+        return decide(item, there, planner, attempts=8, changed=False, missing=False)
 
     assert decided(listed) == Decision("nothing")
     assert decided(replace(listed, bounds={"since": "2026-02-01", "min_seconds": 9})).action == "nothing"
@@ -148,7 +148,7 @@ def test_what_its_list_does_not_take_is_skipped_as_data_and_not_looked_at_again(
 
 def test_what_the_platform_will_not_take_is_let_go() -> None:
     """A refused file does not fill the disk."""
-    bench = Bench(objection=Trouble("aspect_ratio", "too wide"))
+    bench = Bench(check_line=Trouble("aspect_ratio", "too wide"))
     assert isinstance(bench.download(), Fail)
     assert bench.released == [Path("/work-folder/a.mp4")]
 
@@ -187,11 +187,11 @@ def expand(kind: PlaylistTaskType, data: dict[str, Any]) -> Outcome:
 def subscription(shelf: Shelf, taken: list[str], rules: ListsSection | None = None) -> PlaylistTaskType:
     """Return a listing kind whose items end in ``taken``."""
 
-    async def consider(items: Sequence[Item]) -> None:
+    async def enqueue_listed(items: Sequence[Item]) -> None:
         taken.extend(item.key for item in items)
 
     made = PlaylistTaskType(shelf, rules or ListsSection())
-    made.feed_to(consider)
+    made.enqueue_with(enqueue_listed)
     return made
 
 
@@ -202,7 +202,7 @@ def test_a_list_is_read_every_run_and_remembers_what_it_saw() -> None:
     """The second reading finds what has gone, keeps it told while it stays away, and asks by the channel's id."""
     shelf, taken = Shelf("a", "b", "c"), list[str]()
     kind = subscription(shelf, taken)
-    assert listing_task(WISH).rearm == "expand"
+    assert playlist_task(WISH).rearm == "expand"
     first = expand(kind, item_data(WISH))
     assert isinstance(first, Done)
     assert taken == ["youtube:video:a", "youtube:video:c"]
@@ -230,8 +230,8 @@ def test_last_reads_no_further_than_it_needs() -> None:
 def test_wrong_rules_on_a_line_fail_that_list_only() -> None:
     """The line is named with what is known; nothing was asked."""
     shelf = Shelf("a")
-    wish = replace(WISH, line=replace(WISH.line, metadata={"last": "few"}))
-    outcome = expand(subscription(shelf, []), item_data(wish))
+    request = replace(WISH, line=replace(WISH.line, metadata={"last": "few"}))
+    outcome = expand(subscription(shelf, []), item_data(request))
     assert isinstance(outcome, Fail)
     assert (outcome.trouble.code, shelf.asked) == ("list_rules", [])
 

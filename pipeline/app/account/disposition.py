@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pipeline.core.model import State, Task
-from pipeline.ingest.remote_names import RemoteName, agrees, question_mark, upload_mark
+from pipeline.ingest.remote_names import RemoteName, matches_owner, parse_custom_id, parse_upload_name
 from pipeline.ports.inventory import RemoteObject
 
 _MARGIN = 600.0  #: our clock against the platform's, seconds; what is wrongly taken for older is left alone
@@ -77,27 +77,27 @@ class LocalRecord:
         return self.video.state is State.DONE and bool(after) and set(after) == {State.CANCELLED}
 
 
-def judge_upload(holding: RemoteObject, belief: LocalRecord | None, identity: str) -> Disposition:
+def judge_upload(holding: RemoteObject, record: LocalRecord | None, identity: str) -> Disposition:
     """Judge an asset, or a v1.2 task or video.
 
     An asset must carry our key in its metadata, too, and name and key must agree; v1.2 has only the name.
     """
-    mark = upload_mark(holding.name)
-    known = belief is not None and belief.lives_on(identity) and holding.id in belief.media
-    if not known and (mark is None or (holding.sort == "asset" and not agrees(mark, holding.owner))):
+    mark = parse_upload_name(holding.name)
+    known = record is not None and record.lives_on(identity) and holding.id in record.media
+    if not known and (mark is None or (holding.sort == "asset" and not matches_owner(mark, holding.owner))):
         return Disposition.FOREIGN
-    if belief is None or not belief.lives_on(identity):
+    if record is None or not record.lives_on(identity):
         return Disposition.STRAY
-    if belief.asked_of & {holding.id, holding.media}:
+    if record.asked_of & {holding.id, holding.media}:
         return Disposition.KEPT
-    if not known and _made_elsewhere(holding, belief.video, mark):
+    if not known and _made_elsewhere(holding, record.video, mark):
         return Disposition.STRAY
-    if belief.stopped:
+    if record.stopped:
         return Disposition.CANCELLED
     if known:
         return Disposition.KEPT
     assert mark is not None
-    return Disposition.AWAITED if _next_in(belief.video, mark) else Disposition.SUPERSEDED
+    return Disposition.AWAITED if _next_in(record.video, mark) else Disposition.SUPERSEDED
 
 
 def _next_in(video: Task, mark: RemoteName) -> bool:
@@ -118,7 +118,7 @@ def _made_elsewhere(holding: RemoteObject, video: Task, mark: RemoteName | None)
 
 def judge_analysis(holding: RemoteObject, analysis: Task | None) -> Disposition:
     """Judge an analysis task by the analysis of ours that its ``custom_id`` stands for."""
-    mark = question_mark(holding.name)
+    mark = parse_custom_id(holding.name)
     if mark is None:
         return Disposition.FOREIGN
     if analysis is None:
@@ -136,25 +136,25 @@ def judge_analysis(holding: RemoteObject, analysis: Task | None) -> Disposition:
     return Disposition.SUPERSEDED if analysis.state is State.DONE else Disposition.AWAITED
 
 
-def judge_indexed(holding: RemoteObject, belief: LocalRecord | None, identity: str) -> Disposition:
+def judge_indexed(holding: RemoteObject, record: LocalRecord | None, identity: str) -> Disposition:
     """Judge an entry of an index. An old one stays until the new upload's entry is there: search goes on working.
 
     Where a list does not tell whose it is, the verdict is only worth another look.
     """
-    here = [] if belief is None else [task for task in belief.indexings if task.data.get("index_id") == holding.place]
+    here = [] if record is None else [task for task in record.indexings if task.data.get("index_id") == holding.place]
     by_id = [task for task in here if task.data.get("video_id") == holding.id]
-    mark = upload_mark(holding.name)
-    if not by_id and (mark is None or (holding.owner is not None and not agrees(mark, holding.owner))):
+    mark = parse_upload_name(holding.name)
+    if not by_id and (mark is None or (holding.owner is not None and not matches_owner(mark, holding.owner))):
         return Disposition.FOREIGN
-    if belief is None or not belief.lives_on(identity):
+    if record is None or not record.lives_on(identity):
         return Disposition.STRAY
     if any(task.state in _UNFINISHED for task in by_id):
         return Disposition.KEPT
-    if not by_id and _older(holding, belief.video):
+    if not by_id and _older(holding, record.video):
         return Disposition.STRAY
-    if belief.stopped:
+    if record.stopped:
         return Disposition.CANCELLED
-    present = belief.video.data.get("media_id", "")
+    present = record.video.data.get("media_id", "")
     replaced = [
         task
         for task in here
@@ -165,11 +165,11 @@ def judge_indexed(holding: RemoteObject, belief: LocalRecord | None, identity: s
 
 
 def judge(
-    holding: RemoteObject, belief: LocalRecord | None, identity: str, analysis: Task | None = None
+    holding: RemoteObject, record: LocalRecord | None, identity: str, analysis: Task | None = None
 ) -> Disposition:
     """Judge anything. ``belief`` is of the video, ``analysis`` of the question that the thing's mark or id stands for."""
     if holding.sort == "analysis":
         return judge_analysis(holding, analysis)
     if holding.sort == "indexed":
-        return judge_indexed(holding, belief, identity)
-    return judge_upload(holding, belief, identity)
+        return judge_indexed(holding, record, identity)
+    return judge_upload(holding, record, identity)

@@ -60,11 +60,11 @@ async def reconcile(
                 database, api.account, register, clock,
                 places=[index.id] if index is not None else (), price=_price(settings),
             )  # fmt: skip
-            await survey.study()
+            await survey.load_local()
             plan = _with_index(await survey.compare(limit, only), index)
             agreed = ask(plan) if ask is not None else Agreed()
             tidier = Cleanup(survey, api.account, _submitter(settings, database, api))
-            return await tidier.carry_out(plan, agreed)
+            return await tidier.apply(plan, agreed)
 
 
 async def _index(settings: Settings, catalog: IndexApi) -> IndexInfo | None:
@@ -120,7 +120,7 @@ class Cleanup:
     changed: list[RemoteObject] = field(default_factory=list)
     refused: list[tuple[RemoteObject, Trouble]] = field(default_factory=list)
 
-    async def carry_out(self, plan: Reconciliation, agreed: Agreed) -> Reconciled:
+    async def apply(self, plan: Reconciliation, agreed: Agreed) -> Reconciled:
         """Delete and re-arm; return what became of each."""
         for leftover in agreed.delete:
             await self._delete(leftover)

@@ -10,7 +10,7 @@ import anyio
 from pipeline.core.model import NewTask, Task
 
 
-async def repair_of(video: Task, items: Sequence[Task]) -> Literal["file", "fetch", "address", "none"]:
+async def find_repair(video: Task, items: Sequence[Task]) -> Literal["file", "fetch", "address", "none"]:
     """Return where the bytes of a video would come from; ``none`` if its file is gone or has another size now."""
     data = video.data
     if data.get("url") or data.get("external"):

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 from pipeline.app.account.disposition import Disposition, LocalRecord, judge
-from pipeline.app.account.repairs import repair_of
+from pipeline.app.account.repairs import find_repair
 from pipeline.app.operator.display_names import spoken
 from pipeline.core.clock import Clock
 from pipeline.core.model import Selection, State, Task
-from pipeline.ingest.remote_names import question_digest, question_mark, upload_digest, upload_mark
+from pipeline.ingest.remote_names import analysis_digest, parse_custom_id, parse_upload_name, upload_digest
 from pipeline.ports.inventory import Inventory, OpenSession, RemoteObject, Sort
 from pipeline.ports.store import Records
 from pipeline.store.sqlite.scratch_index import ScratchIndex
@@ -104,7 +104,7 @@ class Survey:
         self._places = set(places)
         self._price = price
 
-    async def study(self) -> None:
+    async def load_local(self) -> None:
         """Enter into the register by which words the platform knows what is in the database."""
         for kind, words in (("video", self._of_video), ("analysis", _of_analysis), ("indexing", self._of_indexing)):
             async with aclosing(self._all(kind)) as pages:
@@ -119,7 +119,7 @@ class Survey:
             for place in sorted(self._places) if sort in self._account.placed else [""]:
                 async with aclosing(self._account.holdings(sort, place)) as pages:
                     async for page in pages:
-                        await self._take(found, page, now)
+                        await self._scan_page(found, page, now)
         await self._sessions(found)
         await self._vanished(found)
         return await self._plan(found, now)
@@ -131,16 +131,16 @@ class Survey:
         keys = {holding: next((known[word] for word in each if word in known), "") for holding, each in words.items()}
         wanted = tuple({key for key in keys.values() if key})
         asked = await self._tasks("analysis", wanted) if holdings and holdings[0].sort == "analysis" else {}
-        beliefs = await self._beliefs(wanted) if not asked else {}
-        return [self._judge(holding, beliefs.get(key), asked.get(key)) for holding, key in keys.items()]
+        records = await self._load_records(wanted) if not asked else {}
+        return [self._judge(holding, records.get(key), asked.get(key)) for holding, key in keys.items()]
 
-    def _judge(self, holding: RemoteObject, belief: LocalRecord | None, analysis: Task | None) -> Classified:
-        verdict = judge(holding, belief, self._account.identity, analysis)
-        return Classified(holding, verdict, analysis or (belief.video if belief is not None else None))
+    def _judge(self, holding: RemoteObject, record: LocalRecord | None, analysis: Task | None) -> Classified:
+        verdict = judge(holding, record, self._account.identity, analysis)
+        return Classified(holding, verdict, analysis or (record.video if record is not None else None))
 
     # ------------------------------------------------------------------------------------------------- the account
 
-    async def _take(self, found: _Findings, page: Sequence[RemoteObject], now: float) -> None:
+    async def _scan_page(self, found: _Findings, page: Sequence[RemoteObject], now: float) -> None:
         if page[0].sort == self._account.uploads:
             await self._register.meet([f"m:{holding.id}" for holding in page])
         for judged in await self.judged(page):
@@ -177,7 +177,7 @@ class Survey:
         """Return those of these videos that are done here and whose upload is not there now. What an operator has stopped
         is not missed: its upload may well have gone as a leftover.
         """
-        wanted = [each.video for each in (await self._beliefs(keys)).values() if not each.stopped]
+        wanted = [each.video for each in (await self._load_records(keys)).values() if not each.stopped]
         done = [video for video in wanted if video.state is State.DONE and self.needed(video)]
         by_place: dict[str, list[Task]] = {}
         for video in done:
@@ -219,7 +219,7 @@ class Survey:
         if task.data.get("video_id"):
             yield f"i:{task.data['video_id']}", task.subject, False
 
-    async def _beliefs(self, keys: Sequence[str]) -> dict[str, LocalRecord]:
+    async def _load_records(self, keys: Sequence[str]) -> dict[str, LocalRecord]:
         if not keys:
             return {}
         tasks = await self._records.tasks(Selection(kinds=("video", "analysis", "indexing"), subjects=tuple(keys)))
@@ -270,7 +270,7 @@ class Survey:
 
     async def _lost(self, video: Task, items: Sequence[Task], names: Mapping[str, str]) -> Vanished:
         seconds = float(video.data.get("seconds", 0.0))
-        repair = await repair_of(video, items)
+        repair = await find_repair(video, items)
         usd = 0.0 if repair == "none" else self._price(seconds)
         size = int(video.data.get("size", 0))
         return Vanished(video.key, self.needed(video), names.get(video.key, video.key), repair, size, seconds, usd)
@@ -279,15 +279,15 @@ class Survey:
 def _words(holding: RemoteObject) -> list[str]:
     """Return the words under which the register may know a thing: its own id first, then what its name carries."""
     if holding.sort == "analysis":
-        mark = question_mark(holding.name)
+        mark = parse_custom_id(holding.name)
         return [f"q:{mark.digest}"] if mark is not None else []
-    mark = upload_mark(holding.name)
+    mark = parse_upload_name(holding.name)
     own: Mapping[Sort, str] = {"indexed": "i:"}
     return [f"{own.get(holding.sort, 'm:')}{holding.id}", *([f"u:{mark.digest}"] if mark is not None else [])]
 
 
 def _of_analysis(task: Task) -> Iterator[tuple[str, str, bool]]:
-    yield f"q:{question_digest(task.key)}", task.key, False
+    yield f"q:{analysis_digest(task.key)}", task.key, False
 
 
 def _end_of_answer(judged: Classified) -> float | None:

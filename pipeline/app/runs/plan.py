@@ -19,10 +19,10 @@ from pipeline.app.wiring.state_folder import existing
 from pipeline.config.settings import Settings
 from pipeline.core.errors import ConfigError, ReelmillError
 from pipeline.core.model import State
-from pipeline.ingest.enqueue import Known, decide, knowledge, look, objection
+from pipeline.ingest.enqueue import KnownVideo, check_files, check_line, decide, load_known
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
-from pipeline.ingest.request_builder import expected_tokens, group
-from pipeline.ingest.tasks.item import as_task
+from pipeline.ingest.request_builder import expected_tokens, group_requests
+from pipeline.ingest.tasks.item import unsaved_task
 from pipeline.ports.source import Item
 from pipeline.ports.store import Database
 from pipeline.ports.video_api import Ceilings
@@ -59,7 +59,7 @@ async def plan(settings: Settings, sources: Sequence[str], *, limit: int = 50) -
         raise ConfigError("There is nothing to plan", remedy="name sources, or set [run] manifests")
     planner = _Planner(settings, limit)
     async with existing(settings) as database:
-        entries = entries_of(settings, sources, planner.desk)
+        entries = entries_of(settings, sources, planner.planner)
         while batch := await anyio.to_thread.run_sync(lambda: list(islice(entries, _BATCH))):
             await planner.batch(batch, database)
     return planner.result()
@@ -69,7 +69,7 @@ class _Planner:
     def __init__(self, settings: Settings, limit: int) -> None:
         from pipeline.sink.disk import DiskSink
 
-        self.desk: JobPlanner = desk_of(settings)
+        self.planner: JobPlanner = desk_of(settings)
         self._settings = settings
         self._price = price_of(settings)
         self._limit = limit
@@ -82,14 +82,16 @@ class _Planner:
     async def batch(self, batch: Sequence[Item | BadLine], database: Database | None) -> None:
         """Add a batch of entries to the sums."""
         items = list(self._usable(batch))
-        known = await knowledge(database, items) if database is not None else {item.key: Known() for item in items}
-        changed, missing = await look(items, known, self._sink)
+        known = (
+            await load_known(database, items) if database is not None else {item.key: KnownVideo() for item in items}
+        )
+        changed, missing = await check_files(items, known, self._sink)
         for item in items:
             there = known[item.key]
             decision = decide(
                 item,
                 there,
-                self.desk,
+                self.planner,
                 attempts=self._settings.policy.attempts,
                 changed=item.key in changed,
                 missing=item.key in missing,
@@ -98,7 +100,7 @@ class _Planner:
 
     def _usable(self, batch: Sequence[Item | BadLine]) -> Iterator[Item]:
         for entry in batch:
-            bad = entry if isinstance(entry, BadLine) else objection(self.desk, entry)
+            bad = entry if isinstance(entry, BadLine) else check_line(self.planner, entry)
             if bad is not None:
                 self._sum.bad_count += 1
                 if len(self._sum.bad) < _SHOWN:
@@ -107,48 +109,48 @@ class _Planner:
                 self._sum.seen.add(hash(entry.key))
                 yield entry
 
-    async def _row(self, item: Item, known: Known, action: str, database: Database | None) -> PlanRow:
+    async def _row(self, item: Item, known: KnownVideo, action: str, database: Database | None) -> PlanRow:
         action = {"changed": "new"}.get(action, action)
         title = item.line.title or last_part(item.locator)
         if action in ("nothing", "restore", "failed", "held"):
             return PlanRow(spoken(item.line.source), title, cast(_Action, action), (), None, 0, 0.0)
-        wishes = await self._wanted(item, known, database)
+        requests = await self._wanted(item, known, database)
         video = known.video
         seconds, size, problem = await self._facts(item, known)
         uploaded = video is not None and (video.data.get("settled") or video.state is State.DONE)
-        usd = sum(self._price(seconds, expected_tokens(part)) for part in self._groups(wishes)) if seconds else 0.0
-        fresh = not uploaded or (action == "analyze" and not wishes)  # nothing to ask: the index is what is new
+        usd = sum(self._price(seconds, expected_tokens(part)) for part in self._groups(requests)) if seconds else 0.0
+        fresh = not uploaded or (action == "analyze" and not requests)  # nothing to ask: the index is what is new
         if seconds and fresh and self._settings.index_name and not choose(self._settings).local:
             usd += seconds / 60 * self._settings.prices.index_minute
         return PlanRow(
             spoken(item.line.source),
             title,
             cast(_Action, "failed" if problem else action),
-            [wish.name for wish in wishes],
+            [request.name for request in requests],
             seconds,
             0 if uploaded or problem else size,
             0.0 if problem else usd,
             problem,
         )
 
-    def _groups(self, wishes: Sequence[JobRequest]) -> list[list[JobRequest]]:
-        return group(wishes, fuse=self.desk.fuse and self._settings.provider.api != "v1.2")
+    def _groups(self, requests: Sequence[JobRequest]) -> list[list[JobRequest]]:
+        return group_requests(requests, fuse=self.planner.fuse and self._settings.provider.api != "v1.2")
 
-    async def _wanted(self, item: Item, known: Known, database: Database | None) -> list[JobRequest]:
-        items = [as_task(item), *(other for other in known.items if other.key != item.key)]
-        wishes = self.desk.wishes(items)
+    async def _wanted(self, item: Item, known: KnownVideo, database: Database | None) -> list[JobRequest]:
+        items = [unsaved_task(item), *(other for other in known.items if other.key != item.key)]
+        requests = self.planner.requests(items)
         if database is None or known.video is None:
-            return wishes
+            return requests
         have = {(result.job, result.fingerprint) for result in await database.results([known.video.key])}
         paid = {
-            (wish["name"], wish["print"])
+            (request["name"], request["print"])
             for analysis in known.analyses
             if analysis.stage in ("await", "split") and analysis.state is not State.DONE
-            for wish in analysis.data["wishes"]
+            for request in analysis.data["wishes"]
         }
-        return [wish for wish in wishes if (wish.name, wish.print) not in have | paid]
+        return [request for request in requests if (request.name, request.fingerprint) not in have | paid]
 
-    async def _facts(self, item: Item, known: Known) -> tuple[float | None, int, str]:
+    async def _facts(self, item: Item, known: KnownVideo) -> tuple[float | None, int, str]:
         """Return (seconds, bytes, problem) from the database, else from the file's headers."""
         for task in (known.video, known.item):
             if task is not None and task.data.get("seconds"):

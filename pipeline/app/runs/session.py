@@ -37,7 +37,7 @@ from pipeline.core.errors import ConfigError, ReelmillError, StoreError
 from pipeline.core.exit_codes import ExitCode
 from pipeline.core.model import Parked, RunNote, Selection, State, Trouble
 from pipeline.engine.admission import RunEnd
-from pipeline.ingest.enqueue import Fed, Feeder, objection
+from pipeline.ingest.enqueue import Enqueuer, EnqueueReport, check_line
 from pipeline.ports.source import Item
 from pipeline.ports.store import Database
 from pipeline.views import BadLine, QueryReport, RunReport, Snapshot
@@ -101,7 +101,7 @@ def _entries(settings: Settings, sources: Sequence[str]) -> Iterator[Item | BadL
         return entries
     read = list(entries)
     for entry in read:
-        bad = entry if isinstance(entry, BadLine) else objection(desk, entry)
+        bad = entry if isinstance(entry, BadLine) else check_line(desk, entry)
         if bad is not None:
             raise ConfigError(
                 f"{bad.place}: {bad.trouble.message} (--strict: nothing was started)",
@@ -164,7 +164,7 @@ class RunSession:
         self._times = _Times(f"{iso(started).translate(str.maketrans('', '', '-:'))}-{os.getpid()}", started)
         self._provider = api.identity
         self.house: Components = build(settings, database, api, clock, rng, owner, outside)
-        self.feeder = Feeder(
+        self.enqueuer = Enqueuer(
             self.house.pool,
             database,
             self.house.desk,
@@ -174,7 +174,7 @@ class RunSession:
             settings.policy.attempts,
         )
         house = self.house
-        house.listing.feed_to(self.feeder.consider)
+        house.listing.enqueue_with(self.enqueuer.enqueue_listed)
         self.standing = Standing(settings, api.catalog, database, house.sink, house.purse, clock, rng)
         self._asked: list[QueryReport] = []
         self._reading = True
@@ -221,7 +221,7 @@ class RunSession:
     async def _feed(self, entries: Iterator[Item | BadLine]) -> None:
         pool = self.house.pool
         try:
-            await self.feeder.feed(entries)
+            await self.enqueuer.enqueue(entries)
         except ReelmillError as error:
             pool.halt(error.trouble, "store")
         finally:
@@ -256,7 +256,7 @@ class RunSession:
 
     def snapshot(self) -> Snapshot:
         """Return how the run stands now; cheap, from memory."""
-        pool, fed, now = self.house.pool, self.feeder.fed, self._clock.now()
+        pool, fed, now = self.house.pool, self.enqueuer.report, self._clock.now()
         total = fed.lines - fed.duplicates
         done = min(total, len(self.house.publish.completed) + fed.actions.get("nothing", 0))
         failed = self._failed()
@@ -280,7 +280,7 @@ class RunSession:
     def _failed(self) -> int:
         words = self.house.pool.gauge.words
         now = sum(words.get(f"{kind}.{word}", 0) for kind in _FAILING for word in ("failed", "held"))
-        return now + sum(self.feeder.fed.actions.get(action, 0) for action in ("failed", "held"))
+        return now + sum(self.enqueuer.report.actions.get(action, 0) for action in ("failed", "held"))
 
     async def _still_failed(self, keys: Sequence[str]) -> bool:
         """Return True if any of these items, looked at anew, is of the same content as before, which had failed."""
@@ -296,7 +296,7 @@ class RunSession:
         usd, minutes, doubtful = await self._database.spent(since=self._times.started)
         troubled = await self._database.tasks(Selection(states=(State.FAILED, State.HELD), limit=_SHOWN))
         names = await names_of(self._database, troubled)
-        fed = self.feeder.fed
+        fed = self.enqueuer.report
         failed = bool(self._failed()) or await self._still_failed(fed.suspects)
         code, note = self._verdict(ending, fed, failed, (await self._database.counts()).in_lane)
         waits = [parked.until for parked in ending.parked.values()]
@@ -324,7 +324,9 @@ class RunSession:
             duplicates=fed.duplicates,
         )
 
-    def _verdict(self, ending: RunEnd, fed: Fed, failed: bool, waiting: Mapping[str, int]) -> tuple[ExitCode, str]:
+    def _verdict(
+        self, ending: RunEnd, fed: EnqueueReport, failed: bool, waiting: Mapping[str, int]
+    ) -> tuple[ExitCode, str]:
         if ending.halted is not None:
             causes = {"operator": ExitCode.NEEDS_OPERATOR, "config": ExitCode.USAGE}
             return causes.get(ending.cause, ExitCode.UNEXPECTED), _sentence(ending.halted)

@@ -25,7 +25,7 @@ from pipeline.core.task_types import TaskTypes
 from pipeline.engine.pool import Pool, PoolOptions
 from pipeline.ingest.job_requests import JobPlanner
 from pipeline.ingest.tasks.analysis import AnalysisOptions, AnalysisTaskType, Price
-from pipeline.ingest.tasks.indexing import IndexDoor, IndexingTaskType
+from pipeline.ingest.tasks.indexing import ConfiguredIndex, IndexingTaskType
 from pipeline.ingest.tasks.item import ItemTaskType, Preflight, ReadCaptions, ReadPicture, Release
 from pipeline.ingest.tasks.playlist import PlaylistTaskType
 from pipeline.ingest.tasks.publish import PublishTaskType
@@ -80,7 +80,7 @@ def entries_of(settings: Settings, sources: Sequence[str], desk: JobPlanner) -> 
         sources,
         stdin=listening(sys.stdin),
         cwd=Path.cwd(),
-        known_job=desk.known,
+        known_job=desk.knows,
         extensions=settings.source.extensions,
     )
     for line in lines:
@@ -122,7 +122,7 @@ def build(
     desk = desk_of(settings)
     purse = SpendingLimits(settings.budget, clock)
     policy = policy_of(settings)
-    index = IndexDoor(api.catalog, index_spec(settings)) if settings.index_name else None
+    index = ConfiguredIndex(api.catalog, index_spec(settings)) if settings.index_name else None
     item = ItemTaskType(
         outside.sources,
         api.ceilings,
@@ -162,7 +162,7 @@ def build(
     publish = PublishTaskType(database, desk, outside.sink, api.identity)
     indexing = _indexing(settings, api, clock, rng, purse)
     listing = PlaylistTaskType(outside.lister, settings.youtube.lists)
-    kinds = TaskTypes([kind.kind(policy) for kind in (item, listing, video, analysis, publish, indexing)])
+    kinds = TaskTypes([each.task_type(policy) for each in (item, listing, video, analysis, publish, indexing)])
     pool = Pool(database, kinds, clock, rng, _options(settings, owner))
     return Components(pool, desk, purse, analysis, publish, outside.sink, outside, listing)
 

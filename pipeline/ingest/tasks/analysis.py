@@ -29,7 +29,14 @@ from pipeline.core.model import Json, Lane, NewTask, Result, Selection, Spend, T
 from pipeline.core.outcome import Advance, Done, Fail, Hold, Outcome, Park, Snooze
 from pipeline.core.task_types import LeaseCheck, Stage, TaskType
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
-from pipeline.ingest.request_builder import analysis_key, expected_tokens, from_legacy, question, room, widest
+from pipeline.ingest.request_builder import (
+    analysis_key,
+    at_max_tokens,
+    build_question,
+    expected_tokens,
+    max_tokens,
+    read_legacy_answer,
+)
 from pipeline.kit.answers import Verdict
 from pipeline.kit.job import Video
 from pipeline.ports.store import Records
@@ -38,7 +45,7 @@ from pipeline.ports.video_api import Answer, VideoApi
 #: What the local platform answers to a request that it cannot carry out honestly.
 _UNSUPPORTED = "not_supported_by_local_platform"
 
-_AT_HAND = 64  #: answers kept in memory between two steps; others are read again
+_RECENT = 64  #: answers kept in memory between two steps; others are read again
 
 #: (seconds of video, output tokens) -> USD
 Price = Callable[[float, int], float]
@@ -61,7 +68,7 @@ class AnalysisTaskType:
         self,
         api: VideoApi,
         records: Records,
-        desk: JobPlanner,
+        planner: JobPlanner,
         clock: Clock,
         rng: Random,
         *,
@@ -71,7 +78,7 @@ class AnalysisTaskType:
     ) -> None:
         self._api = api
         self._records = records
-        self._desk = desk
+        self._planner = planner
         self._clock = clock
         self._rng = rng
         self._price = price
@@ -79,10 +86,10 @@ class AnalysisTaskType:
         self._options = options
         self._backoff = Backoff(2.0, 300.0)
         self.accepted = 0  #: requests of this run that the platform has taken, or may have
-        self._at_hand: dict[str, Result] = {}  # answers on their way from one step, through the database, to the next
+        self._recent: dict[str, Result] = {}  # answers on their way from one step, through the database, to the next
         self._doubtful: set[str] = set()  # those of which only asking can tell
 
-    def kind(self, policy: Policy) -> TaskType:
+    def task_type(self, policy: Policy) -> TaskType:
         """Return the kind for the engine."""
         return TaskType(
             "analysis",
@@ -98,16 +105,18 @@ class AnalysisTaskType:
 
     # ---------------------------------------------------------------------------------------------------- paying
 
-    async def price(self, task: Task, still: LeaseCheck) -> Outcome:
+    async def price(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Drop what is not all wanted any more; else reserve the money and store the intent with its ledger entry."""
-        wishes = self._wishes(task)
-        if not await self._wanted(task, wishes):
+        requests = self._requests(task)
+        if not await self._wanted(task, requests):
             # Something else may be wanted in its place, and the manifest need not name the video any more.
             anew = NewTask("video", task.subject, "place", {}, subject=task.subject, rearm="fan_out")
             return Done(data={**task.data, "superseded": True}, spawn=[anew])
         data = {**task.data, "since": self._clock.now(), "legacy": "fuse" not in self._api.features}
-        key = question(task.key, data, wishes).key  # raises for what cannot be asked: no money is reserved for that
-        usd = self._price(task.data["seconds"], expected_tokens(wishes))
+        key = build_question(
+            task.key, data, requests
+        ).key  # raises for what cannot be asked: no money is reserved for that
+        usd = self._price(task.data["seconds"], expected_tokens(requests))
         trouble = self._admit(usd, task.data["seconds"] / 60)
         if trouble is not None:
             return Park("budget", self._clock.now(), trouble)
@@ -115,14 +124,14 @@ class AnalysisTaskType:
         stage = "find" if data.get("given_up") == key else "submit"
         return Advance(stage, data, spend=[self._spend(task, key, usd)])
 
-    async def submit(self, task: Task, still: LeaseCheck) -> Outcome:
+    async def submit(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Ask the platform, once."""
         if not task.fresh:
             return Advance("find", task.data, after=self._api.grace)
-        asked = question(task.key, task.data, self._wishes(task))
+        asked = build_question(task.key, task.data, self._requests(task))
         try:
             with self._counted(asked.key):
-                reply = await self._api.submit_analysis(asked, still)
+                reply = await self._api.submit_analysis(asked, ensure_fresh)
         except Permanent as error:
             return self._refused(task, error.trouble, asked.key)
         if isinstance(reply, Answer):
@@ -149,15 +158,15 @@ class AnalysisTaskType:
         self.accepted -= key in self._doubtful
         self._doubtful.discard(key)
 
-    async def find(self, task: Task, still: LeaseCheck) -> Outcome:
+    async def find(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Ask whether a request whose answer we never saw was accepted."""
         again = int(task.data.get("again", 0)) + 1
-        wishes = self._wishes(task)
-        asked = question(task.key, task.data, wishes)
+        requests = self._requests(task)
+        asked = build_question(task.key, task.data, requests)
         try:
             found = await self._api.find_analysis(asked)
         except Ambiguous as error:
-            return self._cannot_ask(task, again, wishes, error.trouble)
+            return self._cannot_ask(task, again, requests, error.trouble)
         if found is not None:
             self._doubtful.discard(asked.key)
             return Advance("await", {**task.data, "task_id": found, "again": 0})
@@ -167,14 +176,14 @@ class AnalysisTaskType:
             return Fail(task.trouble or _gave_up(), stage="price", data=given_up)
         return Advance("submit", {**task.data, "again": again}, after=self._backoff.delay(again, self._rng))
 
-    def _cannot_ask(self, task: Task, again: int, wishes: Sequence[JobRequest], trouble: Trouble) -> Outcome:
+    def _cannot_ask(self, task: Task, again: int, requests: Sequence[JobRequest], trouble: Trouble) -> Outcome:
         if self._options.on_ambiguous == "hold" or again > 1:
             return Hold(trouble, stage="price", data=_next(task, again=0))
-        usd = self._price(task.data["seconds"], expected_tokens(wishes))
+        usd = self._price(task.data["seconds"], expected_tokens(requests))
         short = self._admit(usd, task.data["seconds"] / 60)
         if short is not None:
             return Park("budget", self._clock.now(), short)
-        key = question(task.key, task.data, wishes).key
+        key = build_question(task.key, task.data, requests).key
         # The first entry stays: both may have been billed, and the report says so.
         spend = self._spend(task, f"{key}/again", usd, doubtful=True)
         return Advance("submit", {**task.data, "again": again}, spend=[spend])
@@ -198,16 +207,18 @@ class AnalysisTaskType:
 
     # --------------------------------------------------------------------------------------------------- waiting
 
-    async def wait(self, task: Task, still: LeaseCheck) -> Outcome:
+    async def wait(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Look whether the answer is there; keep it as received before anything reads it."""
-        status = await self._api.analysis(question(task.key, task.data, self._wishes(task)), task.data["task_id"])
+        status = await self._api.analysis(
+            build_question(task.key, task.data, self._requests(task)), task.data["task_id"]
+        )
         if status.state == "working":
             return Snooze(status.look_again, asked=bool(status.word))
         if status.state == "ready" and status.answer is not None:
             return self._answered(task, status.answer)
-        wishes = self._wishes(task)
-        if status.code == _UNSUPPORTED and len(wishes) > 1:
-            return self._apart(task, wishes)
+        requests = self._requests(task)
+        if status.code == _UNSUPPORTED and len(requests) > 1:
+            return self._apart(task, requests)
         trouble = Trouble(
             _UNSUPPORTED if status.code == _UNSUPPORTED else f"analysis_{status.state}",
             f"The platform ended the analysis as '{status.word or status.state}'.",
@@ -216,24 +227,24 @@ class AnalysisTaskType:
         )
         return Fail(trouble, stage="price", data=_next(task, again=0))
 
-    def _apart(self, task: Task, wishes: Sequence[JobRequest]) -> Outcome:
+    def _apart(self, task: Task, requests: Sequence[JobRequest]) -> Outcome:
         """One wish is beyond a platform that refused them together: the others must not be lost with it."""
         shared = ("media_id", "seconds", "temperature", "model")
         spawn = [
             NewTask(
                 "analysis",
-                analysis_key(task.subject, [wish], "apart"),
+                analysis_key(task.subject, [request], "apart"),
                 "price",
-                {"wishes": [wish.as_json()], **{name: task.data[name] for name in shared}},
+                {"wishes": [request.as_json()], **{name: task.data[name] for name in shared}},
                 subject=task.subject,
                 rearm="price",
             )
-            for wish in wishes
+            for request in requests
         ]
         return Done(data={**task.data, "superseded": True}, spawn=spawn)
 
     def _answered(self, task: Task, answer: Answer) -> Outcome:
-        mark = question(task.key, task.data, self._wishes(task)).key
+        mark = build_question(task.key, task.data, self._requests(task)).key
         meta = {
             "provider": self._api.identity,
             "model": task.data["model"],
@@ -246,53 +257,55 @@ class AnalysisTaskType:
             "asked": task.data.get("since", 0.0),
         }
         raw = Result(task.subject, "_answer", mark, answer.raw, meta, self._clock.now())
-        while len(self._at_hand) >= _AT_HAND:
-            del self._at_hand[next(iter(self._at_hand))]
-        self._at_hand[mark] = raw
+        while len(self._recent) >= _RECENT:
+            del self._recent[next(iter(self._recent))]
+        self._recent[mark] = raw
         return Advance("split", {**task.data, "answer": mark}, results=[raw])
 
     # -------------------------------------------------------------------------------------------------- splitting
 
-    async def split(self, task: Task, still: LeaseCheck) -> Outcome:
+    async def split(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Give each job its part, checked against the video; ask again, alone, for a part that cannot be accepted."""
         raw = await self._raw(task)
-        wishes = self._wishes(task)
+        requests = self._requests(task)
         if raw.meta["finish_reason"] != "stop":
-            return self._unfinished(task, wishes, raw.meta["finish_reason"])
+            return self._unfinished(task, requests, raw.meta["finish_reason"])
         answer = _parsed(raw.meta["text"])
         if task.data.get("legacy") and not isinstance(answer, str):
-            answer = from_legacy(wishes, answer)
-        verdicts = [(wish, self._check(wish, answer, task)) for wish in wishes]
-        results = [self._result(task, wish, verdict, raw) for wish, verdict in verdicts if verdict.value is not None]
-        refused = [(wish, verdict.problem) for wish, verdict in verdicts if verdict.value is None]
+            answer = read_legacy_answer(requests, answer)
+        verdicts = [(request, self._check(request, answer, task)) for request in requests]
+        results = [
+            self._result(task, request, verdict, raw) for request, verdict in verdicts if verdict.value is not None
+        ]
+        refused = [(request, verdict.problem) for request, verdict in verdicts if verdict.value is None]
         publish = NewTask("publish", task.subject, "write", {}, subject=task.subject, rearm="write", revive=True)
         if refused and task.data.get("correction"):
-            wish, problem = refused[0]
+            request, problem = refused[0]
             bad = Trouble(
-                "bad_answer", f"The answer for '{wish.name}' was refused twice: {problem}", "`reelmill retry`"
+                "bad_answer", f"The answer for '{request.name}' was refused twice: {problem}", "`reelmill retry`"
             )
             return Fail(bad, spawn=[publish], stage="price", data=_next(task))
-        alone = [self._alone(task, wish, problem) for wish, problem in refused]
+        alone = [self._alone(task, request, problem) for request, problem in refused]
         # Should the same be asked again, for a new upload, it must not be taken for what was answered badly.
         return Done(results=results, spawn=[*alone, publish], data=_next(task) if refused else None)
 
-    def _check(self, wish: JobRequest, answer: Mapping[str, Json] | str, task: Task) -> Verdict:
+    def _check(self, request: JobRequest, answer: Mapping[str, Json] | str, task: Task) -> Verdict:
         if isinstance(answer, str):
             return Verdict(None, answer)
-        part = {name: answer[name] for name in wish.ask.schema if name in answer}
-        return wish.job.check(part, Video(task.subject, task.data["seconds"]), wish.params)
+        part = {name: answer[name] for name in request.ask.schema if name in answer}
+        return request.job.check(part, Video(task.subject, task.data["seconds"]), request.params)
 
-    def _result(self, task: Task, wish: JobRequest, verdict: Verdict, raw: Result) -> Result:
+    def _result(self, task: Task, request: JobRequest, verdict: Verdict, raw: Result) -> Result:
         meta = {name: raw.meta[name] for name in ("provider", "model", "usage", "task_id", "media_id", "asked")}
         meta |= {
             "answer": raw.fingerprint,
             "notes": list(verdict.notes),
-            "job": wish.job.name,
-            "version": wish.job.version,
+            "job": request.job.name,
+            "version": request.job.version,
         }
-        return Result(task.subject, wish.name, wish.print, verdict.value, meta, self._clock.now())
+        return Result(task.subject, request.name, request.fingerprint, verdict.value, meta, self._clock.now())
 
-    def _unfinished(self, task: Task, wishes: Sequence[JobRequest], reason: str) -> Outcome:
+    def _unfinished(self, task: Task, requests: Sequence[JobRequest], reason: str) -> Outcome:
         """Ask again with more room, where it is room that was missing: each time is paid for."""
         if reason != "length":
             why = Trouble(
@@ -305,49 +318,49 @@ class AnalysisTaskType:
         if task.data.get("legacy"):  # v1.2 takes no number of tokens: the same would be cut off, and billed, again
             cut = Trouble("answer_cut_off", "The answer was cut off; API v1.2 gives no more room.", "Ask for less.")
             return Fail(cut, stage="price", data=_next(task))
-        if widest(wishes, doublings - 1):
-            limit = room(wishes, doublings)
+        if at_max_tokens(requests, doublings - 1):
+            limit = max_tokens(requests, doublings)
             cut = Trouble(
                 "answer_cut_off", f"The answer did not fit into {limit:,} tokens.", "Ask for less, or set fuse = false."
             )
             return Fail(cut, stage="price", data=_next(task, doublings=0))
         return Advance("price", _next(task, doublings=doublings))
 
-    def _alone(self, task: Task, wish: JobRequest, problem: str) -> NewTask:
+    def _alone(self, task: Task, request: JobRequest, problem: str) -> NewTask:
         data = {
-            "wishes": [wish.as_json()],
+            "wishes": [request.as_json()],
             "media_id": task.data["media_id"],
             "seconds": task.data["seconds"],
             "temperature": min(task.data["temperature"], 0.1),
             "model": task.data["model"],
             "correction": problem[:300],
         }
-        key = analysis_key(task.subject, [wish], "alone")
+        key = analysis_key(task.subject, [request], "alone")
         # One that ended without an answer (its asset was lost, or nobody wanted it for a while) is to be asked now.
         return NewTask("analysis", key, "price", data, subject=task.subject, rearm="price")
 
     # ---------------------------------------------------------------------------------------------------- helpers
 
-    def _wishes(self, task: Task) -> list[JobRequest]:
-        found = [self._desk.restore(data) for data in task.data["wishes"]]
-        wishes = [wish for wish in found if wish is not None]
-        if len(wishes) < len(found):
+    def _requests(self, task: Task) -> list[JobRequest]:
+        found = [self._planner.restore(data) for data in task.data["wishes"]]
+        requests = [request for request in found if request is not None]
+        if len(requests) < len(found):
             names = [data["job"] for data in task.data["wishes"]]
             raise Permanent(
                 f"This release has no job for all of {names}.", code="unknown_job", remedy="install the job again"
             )
-        return wishes
+        return requests
 
-    async def _wanted(self, task: Task, wishes: Sequence[JobRequest]) -> bool:
+    async def _wanted(self, task: Task, requests: Sequence[JobRequest]) -> bool:
         items = await self._records.tasks(Selection(kinds=("item",), subjects=(task.subject,)))
-        now = {(wish.name, wish.print) for wish in self._desk.wishes(items)}
-        return all((wish.name, wish.print) in now for wish in wishes)
+        now = {(request.name, request.fingerprint) for request in self._planner.requests(items)}
+        return all((request.name, request.fingerprint) in now for request in requests)
 
     async def _raw(self, task: Task) -> Result:
         """Return what was stored before: as a rule by this run, a moment ago."""
-        at_hand = self._at_hand.pop(task.data["answer"], None)
-        if at_hand is not None and at_hand.subject == task.subject:
-            return at_hand
+        recent = self._recent.pop(task.data["answer"], None)
+        if recent is not None and recent.subject == task.subject:
+            return recent
         for result in await self._records.results([task.subject]):
             if result.job == "_answer" and result.fingerprint == task.data["answer"]:
                 return result

@@ -31,7 +31,7 @@ _UNKNOWN = "resource_not_exist"
 _MARGIN = 600.0  #: our clock against the platform's, seconds
 
 
-class IndexDoor:
+class ConfiguredIndex:
     """The configured index: found by its name, or made, when it is first needed."""
 
     def __init__(self, catalog: IndexApi, spec: IndexSpec) -> None:
@@ -56,7 +56,7 @@ def indexing_task(subject: str, asset_id: str, seconds: float, index_id: str, lo
     return NewTask("indexing", key, "price", data, subject=subject)
 
 
-def has_place(tasks: Sequence[Task], index_id: str) -> bool:
+def has_indexing(tasks: Sequence[Task], index_id: str) -> bool:
     """Return True if one of these tasks of a video has put it into the index, or is about to."""
     return any(task.kind == "indexing" and task.data["index_id"] == index_id for task in tasks)
 
@@ -86,7 +86,7 @@ class IndexingTaskType:
         self._backoff = Backoff(2.0, 300.0)
         self._watch = _Watch(catalog, clock, spacing)
 
-    def kind(self, policy: Policy) -> TaskType:
+    def task_type(self, policy: Policy) -> TaskType:
         """Return the kind for the engine; its rank is below every other, because nothing waits for it."""
         return TaskType(
             "indexing",
@@ -98,7 +98,7 @@ class IndexingTaskType:
             ],
         )
 
-    async def price(self, task: Task, still: LeaseCheck) -> Outcome:
+    async def price(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Reserve the money and store the intent."""
         if task.data.get("index_gone"):  # an operator's retry: there may be another index of that name
             return _anew(task)
@@ -112,11 +112,11 @@ class IndexingTaskType:
         stage = "find" if task.data.get("given_up") else "submit"
         return Advance(stage, {**task.data, "since": self._clock.now()}, spend=[spend])
 
-    async def submit(self, task: Task, still: LeaseCheck) -> Outcome:
+    async def submit(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Put the asset into the index, once."""
         if not task.fresh:
             return Advance("find", task.data, after=self._grace)
-        still()
+        ensure_fresh()
         data = task.data
         about = {"reelmill_key": task.subject[:200]}
         try:
@@ -137,7 +137,7 @@ class IndexingTaskType:
             return self._lost_asset(task, about_asset.trouble)
         return Fail(error.trouble, stage="price", data={**task.data, "index_gone": True})
 
-    async def find(self, task: Task, still: LeaseCheck) -> Outcome:
+    async def find(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Ask whether the asset is in the index already."""
         try:
             found = await self._catalog.find_indexed(task.data["index_id"], task.data["asset_id"])
@@ -158,7 +158,7 @@ class IndexingTaskType:
             return Fail(trouble, stage="price")
         return _anew(task)
 
-    async def wait(self, task: Task, still: LeaseCheck) -> Outcome:
+    async def wait(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Look whether the platform is done with it."""
         video = await self._watch.look(task.data["index_id"], task.data["video_id"], task.data["since"])
         if video.status == "ready":

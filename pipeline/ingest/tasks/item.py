@@ -25,7 +25,7 @@ from pipeline.core.lifecycle import Policy
 from pipeline.core.model import Json, Lane, NewTask, Result, Selection, State, Task, Trouble
 from pipeline.core.outcome import Done, Fail, Outcome
 from pipeline.core.task_types import LeaseCheck, Stage, TaskType
-from pipeline.ingest.file_identity import STRAYED
+from pipeline.ingest.file_identity import LOST_FILE
 from pipeline.ports.source import Item, ManifestLine, MediaFacts, Source
 from pipeline.ports.store import Records
 from pipeline.ports.video_api import Ceilings
@@ -69,7 +69,7 @@ def item_task(item: Item, *, again: bool = False) -> NewTask:
     return NewTask("item", item.key, stage, item_data(item), rearm=stage if again else None, revive=again)
 
 
-def as_task(item: Item) -> Task:
+def unsaved_task(item: Item) -> Task:
     """Return a task value for an item that is not in the database, to ask the desk about its wishes."""
     return Task(0, "item", item.key, "resolve", item_data(item), State.PENDING, Lane.FETCH, 0)
 
@@ -119,7 +119,7 @@ class ItemTaskType:
         self._preflight = preflight
         self._workdir = workdir
 
-    def kind(self, policy: Policy) -> TaskType:
+    def task_type(self, policy: Policy) -> TaskType:
         """Return the kind for the engine."""
         patient = replace(policy, deadline=max(policy.deadline, _PATIENCE))
         return TaskType(
@@ -130,7 +130,7 @@ class ItemTaskType:
             ],
         )
 
-    async def download(self, task: Task, still: LeaseCheck) -> Outcome:
+    async def download(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Fetch a video from its site, unless the platform fetches it itself or has it already."""
         item = item_of(task)
         if self._external:
@@ -174,7 +174,7 @@ class ItemTaskType:
         body = {"name": read[0], "base64": base64.b64encode(read[1]).decode("ascii")}
         return [Result(key, "_thumbnail", facts.sha256[:16], body, {}, self._clock.now())]
 
-    async def resolve(self, task: Task, still: LeaseCheck) -> Outcome:
+    async def resolve(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Find the file, hash it, look into it, and refuse what the platform would refuse."""
         item = item_of(task)
         if item.kind == "url":
@@ -192,7 +192,7 @@ class ItemTaskType:
     async def _stray(self) -> Mapping[str, str]:
         """Return key → stage of the videos whose file was lost; asked for once, as there is hardly ever one."""
         if self._strayed is None:
-            which = Selection(kinds=("video",), states=(State.FAILED,), classes=STRAYED)
+            which = Selection(kinds=("video",), states=(State.FAILED,), classes=LOST_FILE)
             found = await self._records.tasks(which) if self._records is not None else []
             self._strayed = {task.key: task.stage for task in found}
         return self._strayed

@@ -26,12 +26,12 @@ from pipeline.ports.source import Item
 
 _log = log.get("listing")
 #: Takes items as the feeder takes lines: decides about each, queues what needs it.
-Consider = Callable[[Sequence[Item]], Awaitable[None]]
+EnqueueListed = Callable[[Sequence[Item]], Awaitable[None]]
 
 _TOLD = 50  #: ids of disappeared videos that are kept
 
 
-def listing_task(item: Item) -> NewTask:
+def playlist_task(item: Item) -> NewTask:
     """Return the task for a list; every run lists it again."""
     return NewTask("listing", item.key, "expand", item_data(item), rearm="expand", revive=True)
 
@@ -42,29 +42,29 @@ class PlaylistTaskType:
     def __init__(self, lister: PlaylistLister | None, rules: ListsSection) -> None:
         self._lister = lister
         self._rules = rules
-        self._consider: Consider | None = None
+        self._consider: EnqueueListed | None = None
 
-    def feed_to(self, consider: Consider) -> None:
+    def enqueue_with(self, enqueue_listed: EnqueueListed) -> None:
         """Say who takes the items; the feeder exists later than the kinds."""
-        self._consider = consider
+        self._consider = enqueue_listed
 
-    def kind(self, policy: Policy) -> TaskType:
+    def task_type(self, policy: Policy) -> TaskType:
         """Return the kind for the engine. Listings go before downloads: they say what there is to do."""
         return TaskType("listing", [Stage("expand", Lane.DOWNLOAD, self.expand, policy)], base=5)
 
-    async def expand(self, task: Task, still: LeaseCheck) -> Outcome:
+    async def expand(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """List, leave out what is not wanted, hand over the rest, and note what has gone since last time."""
-        wish = item_of(task)
+        request = item_of(task)
         try:
-            rules = rules_of(self._rules, wish.line.metadata)
+            rules = rules_of(self._rules, request.line.metadata)
         except ConfigError as error:
             return Fail(replace(error.trouble, code="list_rules"))
         assert self._lister is not None
         assert self._consider is not None
         most = rules.max_items if not rules.last else min(rules.max_items, 3 * rules.last + 20)
-        listing = await self._lister.list(wish, str(task.data.get("channel", "")), most)
+        listing = await self._lister.list(request, str(task.data.get("channel", "")), most)
         chosen = choose(listing, rules)
-        await self._consider([item_in(entry, wish, rules) for entry in chosen.entries])
+        await self._consider([item_in(entry, request, rules) for entry in chosen.entries])
         present = [entry.id for entry in listing.entries]
         before = task.data.get("seen", [])
         # A list that comes back empty was refused rather than emptied: nothing is concluded from it.

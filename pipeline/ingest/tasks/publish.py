@@ -27,28 +27,28 @@ _FORMAT = 1  #: of video.json
 class PublishTaskType:
     """The one step that writes."""
 
-    def __init__(self, records: Records, desk: JobPlanner, sink: Sink, provider: str) -> None:
+    def __init__(self, records: Records, planner: JobPlanner, sink: Sink, provider: str) -> None:
         self._records = records
-        self._desk = desk
+        self._planner = planner
         self._sink = sink
         self._provider = provider
         self.completed: set[int] = set()  #: hashes of the videos written with every result in this run
 
-    def kind(self, policy: Policy) -> TaskType:
+    def task_type(self, policy: Policy) -> TaskType:
         """Return the kind for the engine."""
         return TaskType("publish", [Stage("write", Lane.WRITE, self.write, policy)], base=30)
 
-    async def write(self, task: Task, still: LeaseCheck) -> Outcome:
+    async def write(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Render the present results of every wish and write the folder, or close the output for all."""
         known = await self._records.about(task.key)
         results = known.results
         items = [entry for entry in known.tasks if entry.kind == "item"]
         video = next(entry for entry in known.tasks if entry.kind == "video")
-        wishes = self._desk.wishes(items)
-        current = current_results(wishes, results)
+        requests = self._planner.requests(items)
+        current = current_results(requests, results)
         answers = {result.meta["answer"] for _, result in current}
         raw = [result for result in results if result.job == "_answer" and result.fingerprint in answers]
-        title = title_of(items, current)
+        title = choose_title(items, current)
         folder = task.data.get("folder") or self._sink.folder(task.key, title)
         files = _rendered(task.key, float(video.data.get("seconds") or 0.0), title, current)
         files += [OutFile(f"raw/{answer.fingerprint}.json", _compact(answer.body) + "\n") for answer in raw]
@@ -60,9 +60,9 @@ class PublishTaskType:
             sizes = await self._sink.write(folder, files)
         except Transient as error:  # the disk's trouble, not this video's
             return Park("output", 0.0, error.trouble)
-        if len(current) == len(wishes):
+        if len(current) == len(requests):
             self.completed.add(hash(task.key))
-        present = {wish.name: result.fingerprint for wish, result in current}
+        present = {request.name: result.fingerprint for request, result in current}
         wrote = {"folder": folder, "sizes": dict(sizes), "title": title, "present": present}
         return Done(data={**task.data, **wrote, "sources": card["sources"], "seconds": video.data.get("seconds")})
 
@@ -101,19 +101,19 @@ class PublishTaskType:
                 "asset_id": data.get("media_id", ""),
                 "upload_name": data.get("name", ""),
             },
-            "results": {wish.name: _provenance(wish, result) for wish, result in current},
+            "results": {request.name: _provenance(request, result) for request, result in current},
             "files": sorted({*names, "video.json"}),
         }
 
 
-def current_results(wishes: Sequence[JobRequest], results: Sequence[Result]) -> list[tuple[JobRequest, Result]]:
+def current_results(requests: Sequence[JobRequest], results: Sequence[Result]) -> list[tuple[JobRequest, Result]]:
     """Return the wishes that have an answer, with the answer that fits their present fingerprint."""
-    by_print = {(result.job, result.fingerprint): result for result in results}
-    found = [(wish, by_print.get((wish.name, wish.print))) for wish in wishes]
-    return [(wish, result) for wish, result in found if result is not None]
+    by_fingerprint = {(result.job, result.fingerprint): result for result in results}
+    found = [(request, by_fingerprint.get((request.name, request.fingerprint))) for request in requests]
+    return [(request, result) for request, result in found if result is not None]
 
 
-def title_of(items: Sequence[Task], current: Sequence[tuple[JobRequest, Result]]) -> str:
+def choose_title(items: Sequence[Task], current: Sequence[tuple[JobRequest, Result]]) -> str:
     """Return what to call a video: the user's word, else the site's, else the answer's, else the source's name."""
     for item in items:
         given = item.data["line"]["title"] or item.data.get("about", {}).get("title")
@@ -139,9 +139,9 @@ def spend_card(spends: Sequence[Spend]) -> dict[str, Json]:
 def _rendered(key: str, seconds: float, title: str, current: Sequence[tuple[JobRequest, Result]]) -> list[OutFile]:
     video = Video(key, seconds, title)
     files: dict[str, OutFile] = {}
-    for wish, result in current:
-        for file in wish.job.render(result.body, video, wish.params):
-            name = file.name if file.name not in files else f"{wish.name}-{file.name}"
+    for request, result in current:
+        for file in request.job.render(result.body, video, request.params):
+            name = file.name if file.name not in files else f"{request.name}-{file.name}"
             files[name] = OutFile(name, file.content)
     return list(files.values())
 
@@ -168,10 +168,10 @@ def bare(place: str) -> str:
     return place.partition("?")[0] if "://" in place else place
 
 
-def _provenance(wish: JobRequest, result: Result) -> dict[str, Json]:
+def _provenance(request: JobRequest, result: Result) -> dict[str, Json]:
     meta = result.meta
     return {
-        "job": wish.job.name,
+        "job": request.job.name,
         "version": meta.get("version"),
         "fingerprint": result.fingerprint,
         "provider": meta.get("provider"),

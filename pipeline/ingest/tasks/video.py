@@ -33,11 +33,11 @@ from pipeline.core.log import get
 from pipeline.core.model import About, Json, Lane, NewTask, Selection, State, Task, Trouble
 from pipeline.core.outcome import Advance, Done, Fail, Hold, Outcome, Retry, Snooze
 from pipeline.core.task_types import LeaseCheck, Stage, Step, TaskType
-from pipeline.ingest.file_identity import Mark, at_hand, located
+from pipeline.ingest.file_identity import FileStamp, is_available, locate
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
-from pipeline.ingest.remote_names import upload_digest, upload_mark
-from pipeline.ingest.request_builder import analysis_key, group
-from pipeline.ingest.tasks.indexing import IndexDoor, has_place, indexing_task
+from pipeline.ingest.remote_names import parse_upload_name, upload_digest
+from pipeline.ingest.request_builder import analysis_key, group_requests
+from pipeline.ingest.tasks.indexing import ConfiguredIndex, has_indexing, indexing_task
 from pipeline.ingest.tasks.item import ReadCaptions, Release
 from pipeline.ports.store import Records
 from pipeline.ports.video_api import MediaStatus, NewUpload, UploadSession, VideoApi
@@ -52,7 +52,7 @@ class VideoTaskType:
         self,
         api: VideoApi,
         records: Records,
-        desk: JobPlanner,
+        planner: JobPlanner,
         clock: Clock,
         rng: Random,
         *,
@@ -61,32 +61,32 @@ class VideoTaskType:
         tries: int,
         on_ambiguous: Literal["hold", "resubmit"] = "hold",
         read_captions: ReadCaptions | None = None,
-        index: IndexDoor | None = None,
+        index: ConfiguredIndex | None = None,
         release: Release | None = None,
     ) -> None:
         self._release = release
         self._api = api
         self._records = records
-        self._desk = desk
+        self._planner = planner
         self._clock = clock
         self._rng = rng
         self._asking = {"model": model, "temperature": temperature}
         self._tries = tries
         self._on_ambiguous = on_ambiguous
         self._index = index
-        self._fuse = desk.fuse and "fuse" in api.features
+        self._fuse = planner.fuse and "fuse" in api.features
         self._backoff = Backoff(2.0, 300.0)
         self._read_captions = read_captions
 
-    def kind(self, policy: Policy) -> TaskType:
+    def task_type(self, policy: Policy) -> TaskType:
         """Return the kind for the engine."""
         return TaskType(
             "video",
             [
                 Stage("place", Lane.UPLOAD, self.place, policy),
                 Stage("open", Lane.UPLOAD, self.open, policy),
-                Stage("upload", Lane.UPLOAD, placed_anew(self.upload), policy),
-                Stage("find", Lane.UPLOAD, placed_anew(self.find), policy),
+                Stage("upload", Lane.UPLOAD, restart_if_index_gone(self.upload), policy),
+                Stage("find", Lane.UPLOAD, restart_if_index_gone(self.find), policy),
                 Stage("send", Lane.UPLOAD, self.send, policy),
                 Stage("settle", Lane.POLL, self.settle, policy),
                 Stage("fan_out", Lane.POLL, self.fan_out, policy),
@@ -96,29 +96,29 @@ class VideoTaskType:
 
     # ------------------------------------------------------------------------------------------------ uploading
 
-    async def place(self, task: Task, still: LeaseCheck) -> Outcome:
+    async def place(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Choose the road by size and store the intent: the unique name under which the upload can be found."""
         data = dict(task.data)
-        if not await at_hand(data, external="external" in self._api.features):
+        if not await is_available(data, external="external" in self._api.features):
             return await self._fetched_again(task)
-        road = self._road(data)
-        if road is None:
+        method = self._method(data)
+        if method is None:
             most = self._api.ceilings.multipart_bytes / 1e9
             return Fail(
                 Trouble("file_too_large", f"The file has {data['size']:,} bytes; the platform takes {most:.0f} GB.")
             )
         generation = int(data.get("generation", 0))
         name = _name(task.key, generation, data)
-        where = {"road": road, "generation": generation, "provider": self._api.identity}
+        where = {"road": method, "generation": generation, "provider": self._api.identity}
         if self._index is not None and "index_first" in self._api.features:
             where["index_id"] = await self._index.id()
         same = where == {each: data.get(each) for each in where}
-        again = same and upload_mark(data.get("name", "")) == upload_mark(name)
-        if again and road != "multipart":
+        again = same and parse_upload_name(data.get("name", "")) == parse_upload_name(name)
+        if again and method != "multipart":
             # Given up once and taken up again: what never seemed to arrive may have arrived since, under this very name.
             return Advance("find", {**data, "again": 0})
         data |= {**where, "name": name, "since": self._clock.now()}
-        return Advance("open" if road == "multipart" else "upload", data)
+        return Advance("open" if method == "multipart" else "upload", data)
 
     async def _fetched_again(self, task: Task) -> Outcome:
         """Our copy was removed once its upload was proved, or we never had one: have it fetched (once more)."""
@@ -128,16 +128,16 @@ class VideoTaskType:
         again = NewTask("item", items[0].key, "download", {"refetch": True}, task.key, rearm="download", revive=True)
         return Done(spawn=[again])
 
-    async def upload(self, task: Task, still: LeaseCheck) -> Outcome:
+    async def upload(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Upload directly or by URL, once."""
         if task.data["provider"] != self._api.identity:  # the intent is of an earlier configuration
             return Advance("place", task.data)
         if not task.fresh:
             return Advance("find", task.data, after=self._api.grace)
-        asset_id = await self._api.create_asset((await self._new_upload(task))[0], still)
+        asset_id = await self._api.create_asset((await self._new_upload(task))[0], ensure_fresh)
         return Advance("settle", {**task.data, "media_id": asset_id})
 
-    async def find(self, task: Task, still: LeaseCheck) -> Outcome:
+    async def find(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Ask whether an upload whose answer we never saw arrived; go back to act only if it did not."""
         try:
             found = await self._api.find_asset(await self._asked_for(task))
@@ -152,18 +152,18 @@ class VideoTaskType:
             return Fail(_give_up("upload", task), stage="place", data={**task.data, "again": 0})
         return Advance("upload", {**task.data, "again": again}, after=self._backoff.delay(again, self._rng))
 
-    async def open(self, task: Task, still: LeaseCheck) -> Outcome:
+    async def open(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Open a multipart session. One that is lost costs nothing and expires by itself within a day."""
         if task.data["provider"] != self._api.identity:  # the intent is of an earlier configuration
             return Advance("place", task.data)
         upload, mark = await self._new_upload(task)
-        session = await self._api.open_session(upload, still)
+        session = await self._api.open_session(upload, ensure_fresh)
         return Advance("send", {**task.data, "session": _session_data(session), "mark": mark})
 
-    async def send(self, task: Task, still: LeaseCheck) -> Outcome:
+    async def send(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Send the chunks that the server does not have yet, of the very file that the session was opened for."""
         session = _session_of(task.data["session"])
-        path, _ = await located(task.data, _names(await self._items(task)))
+        path, _ = await locate(task.data, _names(await self._items(task)))
         try:
             await self._api.send_chunks(session, path, lambda _bytes: None)
         except Permanent as error:
@@ -188,7 +188,7 @@ class VideoTaskType:
 
     # ------------------------------------------------------------------------------------------------- settling
 
-    async def settle(self, task: Task, still: LeaseCheck) -> Outcome:
+    async def settle(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Wait until the platform has looked at the file."""
         status = await self._api.media(task.data["media_id"])
         if status.state == "working":
@@ -198,11 +198,11 @@ class VideoTaskType:
             answer_id = status.facts.get("video_id") or task.data["media_id"]
             known = {"seconds": seconds, "answer_id": answer_id, "again": 0, "settled": True, "waiting": {}}
             # What is missing is asked of our own database: no reason for a commit in between.
-            return await self.fan_out(replace(task, data={**task.data, **known}), still)
+            return await self.fan_out(replace(task, data={**task.data, **known}), ensure_fresh)
         afresh = {**task.data, "generation": int(task.data.get("generation", 0)) + 1, "settled": False}
         if status.state == "gone":
             return self._afresh(task, afresh)
-        return settled_as_failed(task, status, afresh, self._clock.now())
+        return handle_failed_upload(task, status, afresh, self._clock.now())
 
     def _afresh(self, task: Task, data: dict[str, Json]) -> Outcome:
         """Upload again what the platform does not have any more."""
@@ -213,42 +213,42 @@ class VideoTaskType:
 
     # -------------------------------------------------------------------------------------------------- fan-out
 
-    async def fan_out(self, task: Task, still: LeaseCheck) -> Outcome:
+    async def fan_out(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Ask for what is wanted and neither there nor on its way; have the results written."""
         known = await self._records.about(task.key)
         items = [entry for entry in known.tasks if entry.kind == "item"]
-        wishes = self._desk.wishes(items)
-        missing = _missing(known, wishes)
+        requests = self._planner.requests(items)
+        missing = _missing(known, requests)
         index = None if "index_first" in self._api.features else self._index
         index_id = await index.id() if index is not None else ""
         elsewhere = task.data.get("provider") != self._api.identity  # uploaded there, in an earlier configuration
         # With every answer and a place in the index, an upload here would serve nothing; with neither wanted, it is all.
-        served = not missing and (has_place(known.tasks, index_id) if index_id else bool(wishes))
+        served = not missing and (has_indexing(known.tasks, index_id) if index_id else bool(requests))
         if elsewhere and not served:
             return self._afresh(task, {**task.data, "settled": False})
         if self._release is not None and task.data.get("fetched") and task.data.get("settled"):
             await self._release(Path(task.data["path"]))  # proved: the platform has looked at it
-        spawn = [self._analysis(task, wanted) for wanted in group(missing, fuse=self._fuse)]
+        spawn = [self._analysis(task, wanted) for wanted in group_requests(missing, fuse=self._fuse)]
         if not spawn:  # otherwise the answers have it written
             spawn = [NewTask("publish", task.key, "write", {}, subject=task.key, rearm="write", revive=True)]
         if index_id and not elsewhere:
             lost = int(task.data.get("indexing_lost", 0))
             spawn.append(indexing_task(task.key, task.data["media_id"], float(task.data["seconds"]), index_id, lost))
-        return Done(spawn=spawn, data={**task.data, "wanted": self._desk.total(items)})
+        return Done(spawn=spawn, data={**task.data, "wanted": self._planner.combined_fingerprint(items)})
 
-    def _analysis(self, task: Task, wishes: Sequence[JobRequest]) -> NewTask:
+    def _analysis(self, task: Task, requests: Sequence[JobRequest]) -> NewTask:
         data = {
-            "wishes": [wish.as_json() for wish in wishes],
+            "wishes": [request.as_json() for request in requests],
             "media_id": task.data.get("answer_id") or task.data["media_id"],
             "seconds": task.data.get("seconds", 0.0),
             **self._asking,
         }
-        key = analysis_key(task.key, wishes)
+        key = analysis_key(task.key, requests)
         return NewTask("analysis", key, "price", data, subject=task.key, rearm="price")
 
     # --------------------------------------------------------------------------------------------------- helpers
 
-    def _road(self, data: dict[str, Json]) -> str | None:
+    def _method(self, data: dict[str, Json]) -> str | None:
         if data.get("external") and "external" in self._api.features:
             return "external"
         if data.get("url"):
@@ -257,12 +257,12 @@ class VideoTaskType:
             return "direct"
         return "multipart" if data["size"] <= self._api.ceilings.multipart_bytes else None
 
-    async def _new_upload(self, task: Task) -> tuple[NewUpload, Mark]:
+    async def _new_upload(self, task: Task) -> tuple[NewUpload, FileStamp]:
         described = _described(task)
-        if described.road in ("url", "external"):
+        if described.method in ("url", "external"):
             return described, []
         items = await self._items(task)
-        path, mark = await located(task.data, _names(items))
+        path, mark = await locate(task.data, _names(items))
         metadata = dict(described.metadata)
         if self._read_captions is not None:
             text = self._read_captions([Path(name) for name in task.data.get("captions", [])])
@@ -305,17 +305,17 @@ class VideoTaskType:
         return await self._records.tasks(Selection(kinds=("item",), subjects=(task.key,)))
 
 
-def _missing(known: About, wishes: Sequence[JobRequest]) -> list[JobRequest]:
+def _missing(known: About, requests: Sequence[JobRequest]) -> list[JobRequest]:
     """Return what is wanted and neither there nor on its way."""
     have = {(result.job, result.fingerprint) for result in known.results}
     # What was asked for and did not come is the operator's to retry.
     under_way = {
-        (wish["name"], wish["print"])
+        (request["name"], request["print"])
         for analysis in known.tasks
         if analysis.kind == "analysis" and analysis.state is not State.DONE
-        for wish in analysis.data["wishes"]
+        for request in analysis.data["wishes"]
     }
-    return [wish for wish in wishes if (wish.name, wish.print) not in have | under_way]
+    return [request for request in requests if (request.name, request.fingerprint) not in have | under_way]
 
 
 def _names(items: Sequence[Task]) -> list[str]:
@@ -336,7 +336,7 @@ def _described(task: Task) -> NewUpload:
     data = task.data
     return NewUpload(
         name=data["name"],
-        road=data["road"],
+        method=data["road"],
         mime=data.get("mime", "video/mp4"),
         size=data.get("size", 0),
         url=data.get("external") or data.get("url", ""),
@@ -390,7 +390,7 @@ def _in_doubt(video: Task) -> bool:
 _PATIENCE = 14 * 86_400.0  #: seconds for which a premiere is waited for in all
 
 
-def settled_as_failed(task: Task, status: MediaStatus, afresh: dict[str, Json], now: float) -> Outcome:
+def handle_failed_upload(task: Task, status: MediaStatus, afresh: dict[str, Json], now: float) -> Outcome:
     """Fail the video, unless the platform says that it can be had later: then it is handed over once more at that time.
 
     ``afresh``: the task's data with which it is handed over anew, by an operator's retry or by ourselves.
@@ -412,12 +412,12 @@ def settled_as_failed(task: Task, status: MediaStatus, afresh: dict[str, Json], 
     return Retry(trouble, after=status.later, counted=False, data=data)
 
 
-def placed_anew(step: Step) -> Step:
+def restart_if_index_gone(step: Step) -> Step:
     """Return the step, with one more end: what its intent names (an index) is gone, and a retry begins with another intent."""
 
-    async def whole(task: Task, still: LeaseCheck) -> Outcome:
+    async def whole(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         try:
-            return await step(task, still)
+            return await step(task, ensure_fresh)
         except Permanent as error:
             if error.trouble.code != "resource_not_exist":
                 raise

@@ -104,10 +104,10 @@ class V12:
         """Create an indexing task: from a file of at most 2 GB, a direct address, or a YouTube address."""
         if not upload.index_id:
             raise ValueError("an upload of v1.2 needs an index")
-        if upload.road == "external":
+        if upload.method == "external":
             return Request("POST", _EXTERNAL, "index", json={"index_id": upload.index_id, "url": upload.url})
         form = [("index_id", upload.index_id), ("language", "en")]
-        if upload.road == "url":
+        if upload.method == "url":
             return Request("POST", "/tasks", "index", form=[*form, ("video_url", upload.url)])
         if upload.path is None:
             raise ValueError("a direct upload needs a path")
@@ -124,7 +124,7 @@ class V12:
 
     def find_assets(self, upload: NewUpload, page: int) -> Request:
         """List the tasks that carry our name; or, where the platform names them, all of the index, newest first."""
-        named = [("filename", upload.name)] if upload.road == "direct" else []
+        named = [("filename", upload.name)] if upload.method == "direct" else []
         return _tasks([("index_id", upload.index_id), *named], page, self.page_size)
 
     def read_assets(self, response: Response) -> Page[FoundObject]:
@@ -142,7 +142,7 @@ class V12:
             Ambiguous: several could be it.
             NotYet: one could be it that has no name yet.
         """
-        if upload.road == "direct":
+        if upload.method == "direct":
             return json_reading.choose(found, upload.name, since)
         titles = _titles(upload)
         floor = since - (json_reading.SKEW if titles else _EXACT)
@@ -154,7 +154,7 @@ class V12:
             and task.created >= since - json_reading.SKEW
         ]
         free = [task for task in near if task.created is not None and task.created >= floor]
-        if upload.road == "external" and not titles:
+        if upload.method == "external" and not titles:
             alive = [task for task in free if not task.failed]
             early = [task for task in near if not task.failed]
             if early and not alive:  # somebody else's, or ours and our clock was corrected since
@@ -335,7 +335,7 @@ def _remains(body: Mapping[str, Any], response: Response) -> float:
 # ---------------------------------------------------------------------------------------------------- whose task it is
 def _titles(upload: NewUpload) -> frozenset[str]:
     """Return all that the platform may have called this upload, in plain form."""
-    if upload.road == "url":
+    if upload.method == "url":
         return _plain(upload.title) | _plain(unquote(urlsplit(upload.url).path.rsplit("/", 1)[-1]))
     return (_plain(upload.title) | _plain(_youtube_id(upload.url))) if upload.title else frozenset()
 

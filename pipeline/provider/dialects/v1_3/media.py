@@ -83,13 +83,13 @@ class V13:
     def create_asset(self, upload: NewUpload) -> Request:
         """Upload a file of at most 200 MB, or name an address of at most 4 GB."""
         form = [
-            ("method", "url" if upload.road == "url" else "direct"),
+            ("method", "url" if upload.method == "url" else "direct"),
             ("filename", upload.name),
             ("enable_hls", "false"),  # both default to true since autumn 2026, and cost processing time
             ("enable_thumbnail", "false"),
             ("user_metadata", dumps(json_reading.metadata(upload.metadata), ensure_ascii=False)),
         ]
-        if upload.road == "url":
+        if upload.method == "url":
             return Request("POST", "/assets", "assets", form=[*form, ("url", upload.url)])
         if upload.path is None:
             raise ValueError("a direct upload needs a path")

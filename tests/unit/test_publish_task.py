@@ -15,8 +15,8 @@ from jobs import JOBS
 from pipeline.config.settings import JobsSection
 from pipeline.core.model import Result, Spend, State, Task
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
-from pipeline.ingest.tasks.item import as_task
-from pipeline.ingest.tasks.publish import current_results, spend_card, title_of
+from pipeline.ingest.tasks.item import unsaved_task
+from pipeline.ingest.tasks.publish import choose_title, current_results, spend_card
 from pipeline.ports.source import Item, ManifestLine
 from pipeline.sink.disk import DiskSink
 from tests.support.clock import run_virtual
@@ -27,19 +27,21 @@ from tests.support.scripted_run import Life, priced, results_of
 
 def item(locator: str = "/films/a.mp4", title: str = "", number: int = 1) -> Task:
     """Return an item's task."""
-    return replace(as_task(Item(f"file:{locator}", "file", locator, ManifestLine(locator, title=title))), id=number)
+    return replace(
+        unsaved_task(Item(f"file:{locator}", "file", locator, ManifestLine(locator, title=title))), id=number
+    )
 
 
-def wish(name: str = "gist") -> JobRequest:
+def request(name: str = "gist") -> JobRequest:
     """Return a wish."""
-    (made,) = JobPlanner(JOBS, JobsSection(enabled=(name,)), []).wishes([item()])
+    (made,) = JobPlanner(JOBS, JobsSection(enabled=(name,)), []).requests([item()])
     return made
 
 
 def answer(body: Any, made: JobRequest | None = None) -> tuple[JobRequest, Result]:
     """Return a wish with its result."""
-    made = made or wish()
-    return made, Result("s", made.name, made.print, body, {"answer": "a"})
+    made = made or request()
+    return made, Result("s", made.name, made.fingerprint, body, {"answer": "a"})
 
 
 # ------------------------------------------------------------------------------------------------------- titles
@@ -64,7 +66,7 @@ def test_the_users_title_goes_before_the_models_and_that_before_the_files(
     tasks: list[Task], current: list[tuple[JobRequest, Result]], title: str
 ) -> None:
     """And a signed address never becomes a title."""
-    assert title_of(tasks, current) == title
+    assert choose_title(tasks, current) == title
 
 
 HOSTILE = [
@@ -107,7 +109,7 @@ def test_a_hostile_title_harms_nobody(tmp_path: Path, title: str, whose: str) ->
 
 def test_only_answers_to_present_wishes_are_current() -> None:
     """A result under an old fingerprint stays in the database and leaves the folder."""
-    made = wish()
+    made = request()
     old = Result("s", made.name, "another print", {}, {"answer": "a"})
     assert current_results([made], [old]) == []
     new = answer({"title": "t"}, made)[1]

@@ -13,14 +13,14 @@ from pipeline.config.settings import JobsSection
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Task
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
-from pipeline.ingest.tasks.item import as_task
+from pipeline.ingest.tasks.item import unsaved_task
 from pipeline.kit.job import Ask
 from pipeline.ports.source import Item, ManifestLine
 
 PROVIDER = ["twelvelabs/v1.3", "pegasus1.5", 0.2]
 
 
-def desk(
+def planner(
     enabled: tuple[str, ...] = ("gist", "summary"), provider: list[Any] | None = None, **settings: Any
 ) -> JobPlanner:
     """Return a desk over the real jobs."""
@@ -29,21 +29,21 @@ def desk(
 
 def item(number: int = 1, **words: Any) -> Task:
     """Return an item's task with a line of these words."""
-    found = as_task(
+    found = unsaved_task(
         Item(f"file:/{number}.mp4", "file", f"/{number}.mp4", ManifestLine(f"{number}.mp4", "list:1", **words))
     )
     return replace(found, id=number)
 
 
-def names(wishes: list[JobRequest]) -> list[str]:
+def names(requests: list[JobRequest]) -> list[str]:
     """Return the names in order."""
-    return [wish.name for wish in wishes]
+    return [request.name for request in requests]
 
 
 def only(found: JobPlanner, **words: Any) -> JobRequest:
     """Return the one wish of one line."""
-    (wish,) = found.wishes([item(**words)])
-    return wish
+    (request,) = found.requests([item(**words)])
+    return request
 
 
 # --------------------------------------------------------------------------------------------------- what is wanted
@@ -51,65 +51,65 @@ def only(found: JobPlanner, **words: Any) -> JobRequest:
 
 def test_a_plain_line_wants_what_is_enabled_in_that_order() -> None:
     """No word of its own: the configured jobs, each once, however many names the video has."""
-    assert names(desk().wishes([item(1), item(2)])) == ["gist", "summary"]
+    assert names(planner().requests([item(1), item(2)])) == ["gist", "summary"]
 
 
 def test_a_line_names_its_own_jobs() -> None:
     """``jobs`` replaces the configured list for that line."""
-    assert names(desk().wishes([item(jobs=("chapters",))])) == ["chapters"]
+    assert names(planner().requests([item(jobs=("chapters",))])) == ["chapters"]
 
 
 def test_two_lines_of_one_video_want_both() -> None:
     """What either line wants is wanted, in the order in which the lines were first met."""
-    found = desk().wishes([item(2, jobs=("chapters", "gist")), item(1, jobs=("summary", "gist"))])
+    found = planner().requests([item(2, jobs=("chapters", "gist")), item(1, jobs=("summary", "gist"))])
     assert names(found) == ["summary", "gist", "chapters"]
 
 
 def test_a_prompt_on_a_line_is_an_ask_beside_the_jobs() -> None:
     """A line with a prompt and no ``ask`` among its jobs gets one."""
-    found = desk().wishes([item(prompt="Who speaks?")])
+    found = planner().requests([item(prompt="Who speaks?")])
     assert names(found) == ["gist", "summary", "ask"]
     assert found[-1].params["prompt"] == "Who speaks?"
 
 
 def test_a_prompt_on_a_line_goes_to_the_ask_that_is_there() -> None:
     """Where the line's jobs hold an ``ask`` instance, the prompt is for that one, over the configured words."""
-    found = desk(sponsors={"job": "ask", "prompt": "Which sponsors?"})
-    (wish,) = found.wishes([item(jobs=("sponsors",), prompt="Which brands?")])
-    assert (wish.name, wish.params["prompt"], wish.params["name"]) == ("sponsors", "Which brands?", "sponsors")
-    (plain,) = found.wishes([item(jobs=("sponsors",))])
+    found = planner(sponsors={"job": "ask", "prompt": "Which sponsors?"})
+    (request,) = found.requests([item(jobs=("sponsors",), prompt="Which brands?")])
+    assert (request.name, request.params["prompt"], request.params["name"]) == ("sponsors", "Which brands?", "sponsors")
+    (plain,) = found.requests([item(jobs=("sponsors",))])
     assert plain.params["prompt"] == "Which sponsors?"
 
 
 def test_instances_of_one_job_are_wishes_of_their_own() -> None:
     """Two questions are two names, two fields of the answer and two fingerprints."""
-    found = desk(
+    found = planner(
         ("sponsors", "mood"), sponsors={"job": "ask", "prompt": "Which?"}, mood={"job": "ask", "prompt": "How?"}
-    ).wishes([item()])
+    ).requests([item()])
     assert names(found) == ["sponsors", "mood"]
-    assert {name for wish in found for name in wish.ask.schema} == {"answer_sponsors", "answer_mood"}
+    assert {name for request in found for name in request.ask.schema} == {"answer_sponsors", "answer_mood"}
 
 
 def test_two_lines_that_ask_differently_both_get_their_answer() -> None:
     """Same name, different prompts, same video: the second has a name of its own; asking the same is asking once."""
-    found = desk(("gist",)).wishes([item(1, prompt="Who?"), item(2, prompt="Where?"), item(3, prompt="Who?")])
+    found = planner(("gist",)).requests([item(1, prompt="Who?"), item(2, prompt="Where?"), item(3, prompt="Who?")])
     assert names(found)[:2] == ["gist", "ask"]
     assert len(found) == 3
     first, second = found[1:]
     assert second.name.startswith("ask-")
     assert (first.params["prompt"], second.params["prompt"]) == ("Who?", "Where?")
     assert set(first.ask.schema) & set(second.ask.schema) == set()
-    again = desk(("gist",)).wishes([item(1, prompt="Who?"), item(2, prompt="Where?"), item(4, prompt="Where?")])
+    again = planner(("gist",)).requests([item(1, prompt="Who?"), item(2, prompt="Where?"), item(4, prompt="Where?")])
     assert names(again) == names(found)
 
 
 def test_a_long_name_that_is_split_stays_a_name() -> None:
     """An instance name of the greatest length can be asked differently by two lines, too."""
     long = "x" * 40
-    found = desk((long,), **{long: {"job": "ask", "prompt": "p"}})
-    wishes = found.wishes([item(1), item(2, prompt="other")])
-    assert len(wishes) == 2
-    assert len(wishes[1].name) <= 40
+    found = planner((long,), **{long: {"job": "ask", "prompt": "p"}})
+    requests = found.requests([item(1), item(2, prompt="other")])
+    assert len(requests) == 2
+    assert len(requests[1].name) <= 40
 
 
 # ------------------------------------------------------------------------------------------------------- refusals
@@ -132,39 +132,39 @@ def test_a_wrong_configuration_is_refused_at_the_desk(
 ) -> None:
     """Unknown jobs, unknown or wrong parameters and bad names are told before anything starts, by name."""
     with pytest.raises(ConfigError) as caught:
-        desk(enabled, **settings)
+        planner(enabled, **settings)
     assert word in str(caught.value)
 
 
 def test_an_instance_that_is_not_enabled_is_checked_too() -> None:
     """A line may ask for it tonight: better told now."""
     with pytest.raises(ConfigError):
-        desk(("gist",), summary={"sentences": -1})
+        planner(("gist",), summary={"sentences": -1})
 
 
 def test_an_ask_without_a_prompt_is_for_lines_that_bring_one() -> None:
     """Not enabled, no prompt: a line with a prompt may use it, a line without one is refused."""
-    found = desk(("gist",), later={"job": "ask"})
-    assert found.known("later")
+    found = planner(("gist",), later={"job": "ask"})
+    assert found.knows("later")
     assert only(found, jobs=("later",), prompt="Now?").params["prompt"] == "Now?"
     with pytest.raises(ConfigError):
-        found.wishes([item(jobs=("later",))], strict=True)
+        found.requests([item(jobs=("later",))], strict=True)
 
 
 def test_a_line_that_asks_for_an_unknown_job_is_refused() -> None:
     """The words name the job and what is known."""
-    found = desk()
-    assert not found.known("nonsense")
-    assert found.known("chapters")
+    found = planner()
+    assert not found.knows("nonsense")
+    assert found.knows("chapters")
     with pytest.raises(ConfigError) as caught:
-        found.wishes([item(jobs=("nonsense",))], strict=True)
+        found.requests([item(jobs=("nonsense",))], strict=True)
     assert "nonsense" in str(caught.value)
     assert "chapters" in caught.value.trouble.remedy
 
 
 def test_a_line_of_an_earlier_run_whose_job_is_gone_harms_no_other() -> None:
     """The configuration has lost an instance that some line of the video once named: the other lines' wishes stand."""
-    found = desk().wishes([item(1, jobs=("gist", "sponsors")), item(2), item(3, jobs=("ask",))])
+    found = planner().requests([item(1, jobs=("gist", "sponsors")), item(2), item(3, jobs=("ask",))])
     assert names(found) == ["gist", "summary"]
 
 
@@ -209,10 +209,10 @@ def gist_with(job: Gist, **params: Any) -> JobRequest:
 @pytest.mark.parametrize(
     "other",
     [
-        pytest.param(only(desk(("gist",), provider=["local/v1.3", "pegasus1.5", 0.2])), id="another platform"),
-        pytest.param(only(desk(("gist",), provider=["twelvelabs/v1.3", "pegasus2", 0.2])), id="another model"),
-        pytest.param(only(desk(("gist",), provider=["twelvelabs/v1.3", "pegasus1.5", 0.3])), id="temperature"),
-        pytest.param(only(desk(("gist",), gist={"topics": 4})), id="a parameter"),
+        pytest.param(only(planner(("gist",), provider=["local/v1.3", "pegasus1.5", 0.2])), id="another platform"),
+        pytest.param(only(planner(("gist",), provider=["twelvelabs/v1.3", "pegasus2", 0.2])), id="another model"),
+        pytest.param(only(planner(("gist",), provider=["twelvelabs/v1.3", "pegasus1.5", 0.3])), id="temperature"),
+        pytest.param(only(planner(("gist",), gist={"topics": 4})), id="a parameter"),
         pytest.param(gist_with(Louder()), id="the job's version"),
         pytest.param(gist_with(Reworded()), id="the job's words"),
         pytest.param(gist_with(Reshaped()), id="the job's schema"),
@@ -220,43 +220,47 @@ def gist_with(job: Gist, **params: Any) -> JobRequest:
 )
 def test_what_decides_the_answer_changes_the_fingerprint(other: JobRequest) -> None:
     """A result under the old fingerprint is not taken for the new wish."""
-    assert other.print != only(desk(("gist",))).print
+    assert other.fingerprint != only(planner(("gist",))).fingerprint
 
 
 @pytest.mark.parametrize(
     "same",
     [
-        pytest.param(only(desk(("gist",), gist={})), id="an empty table"),
-        pytest.param(only(desk(("gist",), gist={"topics": 5, "hashtags": 15})), id="the defaults written out"),
-        pytest.param(only(desk(("gist",), gist={"hashtags": 15, "topics": 5})), id="in another order"),
-        pytest.param(only(desk(("gist",), summary={"sentences": 3})), id="another job's parameter"),
-        pytest.param(only(desk(("gist",)), title="A title", tags=("t",), id="7", metadata={"a": "b"}), id="the title"),
+        pytest.param(only(planner(("gist",), gist={})), id="an empty table"),
+        pytest.param(only(planner(("gist",), gist={"topics": 5, "hashtags": 15})), id="the defaults written out"),
+        pytest.param(only(planner(("gist",), gist={"hashtags": 15, "topics": 5})), id="in another order"),
+        pytest.param(only(planner(("gist",), summary={"sentences": 3})), id="another job's parameter"),
+        pytest.param(
+            only(planner(("gist",)), title="A title", tags=("t",), id="7", metadata={"a": "b"}), id="the title"
+        ),
         pytest.param(gist_with(Roomier()), id="the room reserved for it"),
     ],
 )
 def test_what_does_not_decide_the_answer_leaves_the_fingerprint(same: JobRequest) -> None:
     """Nothing is asked and paid again for it."""
-    assert same.print == only(desk(("gist",))).print
+    assert same.fingerprint == only(planner(("gist",))).fingerprint
 
 
 def test_the_total_says_whether_anything_is_new() -> None:
     """The order of lines and of jobs does not count; one more wish does."""
-    found, other = desk(("gist", "summary")), desk(("summary", "gist"))
-    assert found.total([item(1), item(2)]) == other.total([item(2)])
-    assert found.total([item(1)]) != found.total([item(1, prompt="And?")])
-    assert found.total([item(1)]) != desk(("gist", "summary"), gist={"topics": 4}).total([item(1)])
+    found, other = planner(("gist", "summary")), planner(("summary", "gist"))
+    assert found.combined_fingerprint([item(1), item(2)]) == other.combined_fingerprint([item(2)])
+    assert found.combined_fingerprint([item(1)]) != found.combined_fingerprint([item(1, prompt="And?")])
+    assert found.combined_fingerprint([item(1)]) != planner(
+        ("gist", "summary"), gist={"topics": 4}
+    ).combined_fingerprint([item(1)])
 
 
 def test_a_wish_comes_back_from_its_task_as_it_was() -> None:
     """What a task remembers is enough to ask and check the same after any restart, whatever the configuration says now."""
-    made = only(desk(("sponsors",), sponsors={"job": "ask", "prompt": "Which?", "schema": {"type": "string"}}))
-    back = desk(("gist",)).restore(made.as_json())
+    made = only(planner(("sponsors",), sponsors={"job": "ask", "prompt": "Which?", "schema": {"type": "string"}}))
+    back = planner(("gist",)).restore(made.as_json())
     assert back is not None
-    assert (back.name, back.print, back.params) == (made.name, made.print, made.params)
+    assert (back.name, back.fingerprint, back.params) == (made.name, made.fingerprint, made.params)
     assert (back.ask.schema, back.ask.lines) == (made.ask.schema, made.ask.lines)
 
 
 def test_a_wish_for_a_job_that_is_gone_is_none() -> None:
     """A release without the job says so instead of failing somewhere."""
-    made = only(desk(("summary",)))
+    made = only(planner(("summary",)))
     assert JobPlanner((Gist(),), JobsSection(enabled=("gist",)), PROVIDER).restore(made.as_json()) is None

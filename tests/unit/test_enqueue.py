@@ -14,9 +14,9 @@ from jobs import JOBS
 from pipeline.config.settings import JobsSection
 from pipeline.core.model import Lane, NewTask, Selection, State, Task, Trouble
 from pipeline.core.task_types import TaskTypes
-from pipeline.ingest.enqueue import Feeder, Known, decide, knowledge, look, objection
+from pipeline.ingest.enqueue import Enqueuer, KnownVideo, check_files, check_line, decide, load_known
 from pipeline.ingest.job_requests import JobPlanner
-from pipeline.ingest.tasks.item import as_task, item_data
+from pipeline.ingest.tasks.item import item_data, unsaved_task
 from pipeline.ports.source import Item, ManifestLine
 from pipeline.views import BadLine
 from tests.support.clock import run_virtual
@@ -43,7 +43,7 @@ def task(kind_name: str, state: State, attempt: int = 0, **data: Any) -> Task:
 
 def own(state: State = State.DONE, attempt: int = 0, **words: Any) -> Task:
     """Return the item's own task, with its line as an earlier run read it."""
-    found = as_task(line_of(**words))
+    found = unsaved_task(line_of(**words))
     return replace(found, id=1, state=state, attempt=attempt, subject=SUBJECT if state is State.DONE else "")
 
 
@@ -52,17 +52,17 @@ def known(
     video: State | None = State.DONE,
     publish: State | None = State.DONE,
     analyses: Sequence[State] = (State.DONE,),
-    desk: JobPlanner = DESK,
+    planner: JobPlanner = DESK,
     attempt: int = 0,
-) -> Known:
+) -> KnownVideo:
     """Return what the database may hold; ``attempt`` is the count of every failed part."""
     item = item or own()
-    return Known(
+    return KnownVideo(
         item,
         [item],
-        task("video", video, attempt, wanted=desk.total([item])) if video else None,
+        task("video", video, attempt, wanted=planner.combined_fingerprint([item])) if video else None,
         task("publish", publish, attempt, folder="f", sizes={}) if publish else None,
-        [task("analysis", state, attempt, wishes=[]) for state in analyses],
+        [task("analysis", state, attempt, requests=[]) for state in analyses],
     )
 
 
@@ -85,7 +85,7 @@ NOTHING = Wants("nothing")
 @pytest.mark.parametrize(
     ("there", "flags", "wants"),
     [
-        pytest.param(Known(), {}, NEW, id="never seen"),
+        pytest.param(KnownVideo(), {}, NEW, id="never seen"),
         pytest.param(known(own(State.PENDING), None, None, ()), {}, GO_ON, id="not begun"),
         pytest.param(known(own(State.RUNNING), None, None, ()), {}, GO_ON, id="being looked into"),
         pytest.param(known(own(State.FAILED), None, None, ()), {}, Wants("failed"), id="refused for good"),
@@ -96,7 +96,7 @@ NOTHING = Wants("nothing")
         pytest.param(known(), {}, NOTHING, id="all done"),
         pytest.param(known(), {"changed": True}, AGAIN, id="the file changed"),
         pytest.param(known(own(title="old")), {}, AGAIN, id="the line changed"),
-        pytest.param(known(), {"desk": MORE}, Wants("analyze", ("video", "fan_out", False)), id="a job was added"),
+        pytest.param(known(), {"planner": MORE}, Wants("analyze", ("video", "fan_out", False)), id="a job was added"),
         pytest.param(known(), {"missing": True}, RESTORE, id="a result was deleted"),
         pytest.param(known(publish=State.FAILED), {}, RESTORE, id="writing failed"),
         pytest.param(known(publish=State.FAILED, attempt=8), {}, Wants("unfinished", retry=1), id="writing gave up"),
@@ -130,20 +130,23 @@ NOTHING = Wants("nothing")
         ),
         pytest.param(
             known(analyses=[State.FAILED], attempt=8),
-            {"desk": MORE},
+            {"planner": MORE},
             Wants("analyze", ("video", "fan_out", False), retry=1),
             id="a job was added, another gave up",
         ),
         pytest.param(
-            known(video=State.CANCELLED, publish=None, analyses=()), {"desk": MORE}, NOTHING, id="its video cancelled"
+            known(video=State.CANCELLED, publish=None, analyses=()),
+            {"planner": MORE},
+            NOTHING,
+            id="its video cancelled",
         ),
     ],
 )
-def test_every_state_has_its_decision(there: Known, flags: dict[str, Any], wants: Wants) -> None:
+def test_every_state_has_its_decision(there: KnownVideo, flags: dict[str, Any], wants: Wants) -> None:
     """Exactly what the table says is queued and retried, and nothing that could be paid twice."""
-    flags = {"desk": DESK, "changed": False, "missing": False, **flags}
-    desk = flags.pop("desk")
-    decision = decide(line_of(), there, desk, attempts=ATTEMPTS, **flags)
+    flags = {"planner": DESK, "changed": False, "missing": False, **flags}
+    planner = flags.pop("planner")
+    decision = decide(line_of(), there, planner, attempts=ATTEMPTS, **flags)
     assert decision.action == wants.action
     assert len(decision.retry) == wants.retry
     assert [(new.kind, new.rearm, new.revive) for new in decision.submit] == ([wants.submit] if wants.submit else [])
@@ -158,7 +161,7 @@ def test_a_held_item_stays_held() -> None:
 
 def test_another_lines_words_that_cannot_be_carried_out_any_more_harm_nobody() -> None:
     """A second name of the video asked for a job that is not configured any more: this line is decided all the same."""
-    other = replace(as_task(line_of("/b.mp4", jobs=("gone",))), id=2, state=State.DONE, subject=SUBJECT)
+    other = replace(unsaved_task(line_of("/b.mp4", jobs=("gone",))), id=2, state=State.DONE, subject=SUBJECT)
     there = known()
     there = replace(there, items=[*there.items, other])
     assert decide(line_of(), there, DESK, attempts=8, changed=False, missing=False).action in ("nothing", "analyze")
@@ -186,7 +189,7 @@ class Desktop:
     def __init__(self) -> None:
         self.database = MemoryDatabase()
         self.batches: list[int] = []
-        self.feeder = Feeder(self.database, self.database, DESK, FakeSink(), self.submit, lambda: 1000.0, ATTEMPTS)
+        self.enqueuer = Enqueuer(self.database, self.database, DESK, FakeSink(), self.submit, lambda: 1000.0, ATTEMPTS)
 
     async def submit(self, tasks: Sequence[NewTask]) -> int:
         """Queue what the feeder brings."""
@@ -200,46 +203,46 @@ class Desktop:
 
 def test_a_line_that_comes_twice_is_queued_once() -> None:
     """Also when the two are far apart."""
-    desk = Desktop()
+    planner = Desktop()
     many = [line_of(f"/{n}.mp4") for n in range(300)]
-    fed = run_virtual(desk.feeder.feed([*many, many[0], many[299]]))
+    fed = run_virtual(planner.enqueuer.enqueue([*many, many[0], many[299]]))
     assert (fed.lines, fed.duplicates, fed.actions) == (302, 2, {"new": 300})
-    assert len(run_virtual(desk.keys())) == 300
+    assert len(run_virtual(planner.keys())) == 300
 
 
 def test_bad_lines_are_counted_kept_and_stop_nothing() -> None:
     """Bad ones of the reader and of the desk, between good ones; the report keeps the first few of many."""
-    desk = Desktop()
+    planner = Desktop()
     bad = BadLine("list:2", "?", Trouble("input", "no"))
     entries = [line_of("/a.mp4"), bad, line_of("/b.mp4", jobs=("nonsense",)), line_of("/c.mp4"), *([bad] * 50)]
-    fed = run_virtual(desk.feeder.feed(entries))
+    fed = run_virtual(planner.enqueuer.enqueue(entries))
     assert (fed.lines, fed.bad_count) == (2, 52)
     assert fed.bad[:2] == [bad, fed.bad[1]]
     assert "nonsense" in fed.bad[1].trouble.message
     assert fed.bad[1].place == "list:1"
     assert len(fed.bad) < 52
-    assert run_virtual(desk.keys()) == ["file:/a.mp4", "file:/c.mp4"]
+    assert run_virtual(planner.keys()) == ["file:/a.mp4", "file:/c.mp4"]
 
 
 def test_a_long_list_is_read_in_small_parts() -> None:
     """However long the list is, only one part of it is in hand, and work starts with the first."""
-    desk = Desktop()
+    planner = Desktop()
     ahead = 0
 
     def endless() -> Iterator[Item]:
         nonlocal ahead
         for number in range(2000):
-            ahead = max(ahead, number - sum(desk.batches))
+            ahead = max(ahead, number - sum(planner.batches))
             yield line_of(f"/{number}.mp4")
 
-    run_virtual(desk.feeder.feed(endless()))
-    assert sum(desk.batches) == 2000
+    run_virtual(planner.enqueuer.enqueue(endless()))
+    assert sum(planner.batches) == 2000
     assert ahead < 300
 
 
 def test_a_part_without_a_video_of_its_own_asks_for_nothing() -> None:
     """Lists, bad lines, repeats: a selection of no keys would be the whole table of items, however large that is."""
-    desk = Desktop()
+    planner = Desktop()
     asked: list[Selection] = []
 
     class Watched(MemoryDatabase):
@@ -247,15 +250,15 @@ def test_a_part_without_a_video_of_its_own_asks_for_nothing() -> None:
             asked.append(which)
             return await super().tasks(which)
 
-    desk.feeder = Feeder(desk.database, Watched(), DESK, FakeSink(), desk.submit, lambda: 1000.0, ATTEMPTS)
+    planner.enqueuer = Enqueuer(planner.database, Watched(), DESK, FakeSink(), planner.submit, lambda: 1000.0, ATTEMPTS)
     entries: list[Item | BadLine] = [BadLine("list:2", "?", Trouble("input", "no"))]
-    assert run_virtual(desk.feeder.feed(entries)).bad_count == 1
+    assert run_virtual(planner.enqueuer.enqueue(entries)).bad_count == 1
     assert asked == []
 
 
 def test_a_crash_while_reading_comes_out() -> None:
     """What a source raises is not swallowed; what was read before it is queued."""
-    desk = Desktop()
+    planner = Desktop()
 
     def broken() -> Iterator[Item]:
         for number in range(300):
@@ -263,25 +266,25 @@ def test_a_crash_while_reading_comes_out() -> None:
         raise OSError("the stick was pulled out")
 
     with pytest.raises(OSError, match="pulled"):
-        run_virtual(desk.feeder.feed(broken()))
-    assert len(run_virtual(desk.keys())) == 256
+        run_virtual(planner.enqueuer.enqueue(broken()))
+    assert len(run_virtual(planner.keys())) == 256
 
 
 def test_what_gave_up_last_night_is_started_again() -> None:
     """An exhausted video is retried at its stage with fresh counters; one that was refused stays failed."""
-    desk = Desktop()
+    planner = Desktop()
 
     async def scenario() -> None:
-        await desk.feeder.feed([line_of("/a.mp4"), line_of("/b.mp4")])
-        database = desk.database
+        await planner.enqueuer.enqueue([line_of("/a.mp4"), line_of("/b.mp4")])
+        database = planner.database
         await finish(database, {"file:/a.mp4": (State.DONE, 0, "sha256:a"), "file:/b.mp4": (State.DONE, 0, "sha256:b")})
         videos = [NewTask("video", f"sha256:{name}", "place", subject=f"sha256:{name}") for name in "ab"]
         await database.submit([KINDS.place(video) for video in videos], 1000.0)
         await finish(database, {"sha256:a": (State.FAILED, ATTEMPTS, None), "sha256:b": (State.FAILED, 0, None)})
         again = Desktop()
         again.database = database
-        again.feeder = Feeder(database, database, DESK, FakeSink(), again.submit, lambda: 2000.0, ATTEMPTS)
-        fed = await again.feeder.feed([line_of("/a.mp4"), line_of("/b.mp4")])
+        again.enqueuer = Enqueuer(database, database, DESK, FakeSink(), again.submit, lambda: 2000.0, ATTEMPTS)
+        fed = await again.enqueuer.enqueue([line_of("/a.mp4"), line_of("/b.mp4")])
         assert fed.actions == {"unfinished": 1, "failed": 1}
         states = {task.key: (task.state, task.attempt) for task in await database.tasks(Selection(kinds=("video",)))}
         assert states == {"sha256:a": (State.PENDING, 0), "sha256:b": (State.FAILED, 0)}
@@ -305,16 +308,16 @@ def test_knowledge_is_gathered_by_video() -> None:
 
     async def scenario() -> None:
         database = MemoryDatabase()
-        desk = Desktop()
-        desk.database = database
+        planner = Desktop()
+        planner.database = database
         items = [line_of("/a.mp4"), line_of("/b.mp4")]
-        await desk.submit([NewTask("item", item.key, "resolve", item_data(item)) for item in items])
+        await planner.submit([NewTask("item", item.key, "resolve", item_data(item)) for item in items])
         await finish(database, {item.key: (State.DONE, 0, "sha256:s") for item in items})
-        await desk.submit([NewTask("video", "sha256:s", "place", subject="sha256:s")])
-        found = await knowledge(database, [items[0], line_of("/c.mp4")])
+        await planner.submit([NewTask("video", "sha256:s", "place", subject="sha256:s")])
+        found = await load_known(database, [items[0], line_of("/c.mp4")])
         assert [task.key for task in found["file:/a.mp4"].items] == ["file:/a.mp4", "file:/b.mp4"]
         assert found["file:/a.mp4"].video is not None
-        assert found["file:/c.mp4"] == Known()
+        assert found["file:/c.mp4"] == KnownVideo()
 
     run_virtual(scenario())
 
@@ -325,11 +328,13 @@ def test_a_look_at_the_disk_finds_changed_files_and_lost_results(tmp_path: Path)
     path.write_bytes(b"one")
     item = line_of(str(path))
     stat = path.stat()
-    seen = replace(as_task(item), state=State.DONE, data={**item_data(item), "size": 3, "mtime_ns": stat.st_mtime_ns})
+    seen = replace(
+        unsaved_task(item), state=State.DONE, data={**item_data(item), "size": 3, "mtime_ns": stat.st_mtime_ns}
+    )
 
     async def looked(publish: Task | None = None) -> tuple[bool, bool]:
-        there = Known(seen, [seen], None, publish, [])
-        changed, missing = await look([item], {item.key: there}, FakeSink())
+        there = KnownVideo(seen, [seen], None, publish, [])
+        changed, missing = await check_files([item], {item.key: there}, FakeSink())
         return item.key in changed, item.key in missing
 
     lost = task("publish", State.DONE, folder="f", sizes={"gist.json": 5})
@@ -346,8 +351,8 @@ def test_a_look_at_the_disk_finds_changed_files_and_lost_results(tmp_path: Path)
 
 def test_only_lines_with_words_of_their_own_can_be_objected_to() -> None:
     """An ``ask`` without a prompt, an unknown job: told with the line's place; plain lines cost nothing."""
-    assert objection(DESK, line_of()) is None
-    assert objection(DESK, line_of(prompt="Who?")) is None
-    bad = objection(DESK, line_of(jobs=("ask",)))
+    assert check_line(DESK, line_of()) is None
+    assert check_line(DESK, line_of(prompt="Who?")) is None
+    bad = check_line(DESK, line_of(jobs=("ask",)))
     assert bad is not None
     assert (bad.place, bad.trouble.code) == ("list:1", "config")

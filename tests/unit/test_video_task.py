@@ -59,7 +59,7 @@ def test_an_address_is_uploaded_by_address(tmp_path: Path) -> None:
     item = Item("url:https://h/a.mp4", "url", "https://h/a.mp4?sig=s", ManifestLine("https://h/a.mp4?sig=s", "list:1"))
     assert run_virtual(life.run([item])).exit_code == 0
     (upload,) = life.api.uploads
-    assert (upload.road, upload.url, upload.path) == ("url", "https://h/a.mp4?sig=s", None)
+    assert (upload.method, upload.url, upload.path) == ("url", "https://h/a.mp4?sig=s", None)
 
 
 def test_an_upload_says_what_it_is(tmp_path: Path) -> None:

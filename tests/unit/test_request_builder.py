@@ -12,18 +12,27 @@ from jobs import JOBS
 from pipeline.config.settings import JobsSection
 from pipeline.core.model import fingerprint
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
-from pipeline.ingest.request_builder import analysis_key, expected_tokens, group, prompt, question, room, schema, widest
-from pipeline.ingest.tasks.item import as_task
+from pipeline.ingest.request_builder import (
+    analysis_key,
+    at_max_tokens,
+    build_prompt,
+    build_question,
+    build_schema,
+    expected_tokens,
+    group_requests,
+    max_tokens,
+)
+from pipeline.ingest.tasks.item import unsaved_task
 from pipeline.ports.source import Item, ManifestLine
 
 ALL = ("gist", "summary", "chapters", "highlights")
 
 
-def wishes(enabled: tuple[str, ...] = ALL, prompts: tuple[str, ...] = (), **settings: Any) -> list[JobRequest]:
+def requests(enabled: tuple[str, ...] = ALL, prompts: tuple[str, ...] = (), **settings: Any) -> list[JobRequest]:
     """Return the wishes of a video with one line per prompt (or one without)."""
-    desk = JobPlanner(JOBS, JobsSection(enabled=enabled, settings=settings), ["p", "m", 0.2])
+    planner = JobPlanner(JOBS, JobsSection(enabled=enabled, settings=settings), ["p", "m", 0.2])
     lines = [ManifestLine("a.mp4", prompt=words) for words in prompts or ("",)]
-    return desk.wishes([as_task(Item(f"file:/{n}", "file", f"/{n}", line)) for n, line in enumerate(lines)])
+    return planner.requests([unsaved_task(Item(f"file:/{n}", "file", f"/{n}", line)) for n, line in enumerate(lines)])
 
 
 def data(**words: Any) -> dict[str, Any]:
@@ -33,104 +42,104 @@ def data(**words: Any) -> dict[str, Any]:
 
 def names(groups: list[list[JobRequest]]) -> list[list[str]]:
     """Return the names, group by group."""
-    return [[wish.name for wish in part] for part in groups]
+    return [[request.name for request in part] for part in groups]
 
 
 def test_all_jobs_of_a_video_share_one_request() -> None:
     """The platform bills input minutes per call."""
-    assert names(group(wishes(), fuse=True)) == [list(ALL)]
+    assert names(group_requests(requests(), fuse=True)) == [list(ALL)]
 
 
 def test_without_fusing_each_has_its_own() -> None:
     """``fuse = false`` keeps them apart."""
-    assert names(group(wishes(), fuse=False)) == [[name] for name in ALL]
+    assert names(group_requests(requests(), fuse=False)) == [[name] for name in ALL]
 
 
 def test_two_wishes_for_one_field_cannot_share_a_request() -> None:
     """Two instances of gist need two requests; everything else stays with the first that has room for it."""
-    made = wishes(("gist", "short", "summary"), short={"job": "gist", "topics": 2})
-    assert names(group(made, fuse=True)) == [["gist", "summary"], ["short"]]
+    made = requests(("gist", "short", "summary"), short={"job": "gist", "topics": 2})
+    assert names(group_requests(made, fuse=True)) == [["gist", "summary"], ["short"]]
 
 
 def test_questions_with_fields_of_their_own_share_one() -> None:
     """Two free questions about one video go in one request."""
-    made = wishes(("gist",), ("Who?", "Where?"))
-    (shared,) = group(made, fuse=True)
+    made = requests(("gist",), ("Who?", "Where?"))
+    (shared,) = group_requests(made, fuse=True)
     assert len(shared) == 3
 
 
-GIST = wishes(("gist",))
+GIST = requests(("gist",))
 
 
 @given(st.lists(st.sampled_from(["gist", "summary", "chapters", "ask"]), min_size=1, max_size=12), st.booleans())
 def test_grouping_loses_nothing_and_mixes_nothing(jobs: list[str], fuse: bool) -> None:
     """Every wish is in exactly one group, and no group has a field twice."""
     settings = {f"w{n}": {"job": job, **({"prompt": f"p{n}"} if job == "ask" else {})} for n, job in enumerate(jobs)}
-    made = wishes(tuple(settings), **settings)
-    groups = group(made, fuse=fuse)
-    assert sorted(wish.name for part in groups for wish in part) == sorted(settings)
+    made = requests(tuple(settings), **settings)
+    groups = group_requests(made, fuse=fuse)
+    assert sorted(request.name for part in groups for request in part) == sorted(settings)
     for part in groups:
-        fields = [name for wish in part for name in wish.ask.schema]
+        fields = [name for request in part for name in request.ask.schema]
         assert len(fields) == len(set(fields))
-        assert set(schema(part)["required"]) == set(fields)
+        assert set(build_schema(part)["required"]) == set(fields)
 
 
 def test_the_room_is_twice_what_is_expected_and_doubles() -> None:
     """Each cut-off answer doubles ``max_tokens``; the platform's floor and ceiling hold."""
-    made = wishes()
-    assert room(made, 0) == 2 * expected_tokens(made) > 2048
-    assert [room(made, n) for n in range(3)] == [2 * expected_tokens(made) * factor for factor in (1, 2, 4)]
-    small = wishes(("gist",))
-    assert room(small, 0) == 2048
-    assert [room(small, n) for n in (5, 6, 10, 400)] == [65_536, 98_304, 98_304, 98_304]
+    made = requests()
+    assert max_tokens(made, 0) == 2 * expected_tokens(made) > 2048
+    assert [max_tokens(made, n) for n in range(3)] == [2 * expected_tokens(made) * factor for factor in (1, 2, 4)]
+    small = requests(("gist",))
+    assert max_tokens(small, 0) == 2048
+    assert [max_tokens(small, n) for n in (5, 6, 10, 400)] == [65_536, 98_304, 98_304, 98_304]
 
 
 def test_the_widest_room_is_known_as_such() -> None:
     """When the ceiling is reached, doubling again is no use."""
-    small = wishes(("gist",))
-    assert [widest(small, n) for n in (0, 5, 6, 7)] == [False, False, True, True]
+    small = requests(("gist",))
+    assert [at_max_tokens(small, n) for n in (0, 5, 6, 7)] == [False, False, True, True]
 
 
 def test_the_prompt_carries_every_jobs_lines_and_the_correction() -> None:
     """Guidance belongs into the prompt; a refused part is asked again with the reason."""
-    made = wishes(("gist", "summary"))
-    words = prompt(made)
-    assert all(f"- {line}" in words for wish in made for line in wish.ask.lines)
+    made = requests(("gist", "summary"))
+    words = build_prompt(made)
+    assert all(f"- {line}" in words for request in made for line in request.ask.lines)
     assert "refused" not in words
-    assert "`title` is missing" in prompt(made, "`title` is missing.")
+    assert "`title` is missing" in build_prompt(made, "`title` is missing.")
 
 
 def test_an_analysis_is_known_by_video_and_wishes() -> None:
     """The same wishes in any order make the same key; another video, wish or salt makes another."""
-    made = wishes()
+    made = requests()
     key = analysis_key("sha256:a", made)
     assert key == analysis_key("sha256:a", made[::-1])
     others = [
         analysis_key("sha256:b", made),
         analysis_key("sha256:a", made[:-1]),
         analysis_key("sha256:a", made, "alone"),
-        analysis_key("sha256:a", wishes(gist={"topics": 4})),
+        analysis_key("sha256:a", requests(gist={"topics": 4})),
     ]
     assert len({key, *others}) == 5
 
 
 def test_a_question_is_the_same_after_any_restart() -> None:
     """Everything in it comes from the task's data: a resumed step asks the identical question under the identical key."""
-    made = wishes()
+    made = requests()
     key = analysis_key("sha256:a", made)
-    assert question(key, data(), made) == question(key, data(), wishes())
-    assert question(key, data(gen=1), made).key != question(key, data(), made).key
+    assert build_question(key, data(), made) == build_question(key, data(), requests())
+    assert build_question(key, data(gen=1), made).key != build_question(key, data(), made).key
 
 
 def test_a_question_tells_its_minutes() -> None:
     """The limits that count minutes of video are told how long it is."""
-    assert question("k", data(seconds=90.0), wishes()).minutes == 1.5
+    assert build_question("k", data(seconds=90.0), requests()).minutes == 1.5
 
 
 @given(st.text(max_size=300), st.integers(0, 10**6))
 def test_the_key_fits_every_field_it_goes_into(key: str, generation: int) -> None:
     """``custom_id`` and header alike: at most 64 of [A-Za-z0-9_-], whatever the task is called."""
-    sent = question(key, data(gen=generation), GIST).key
+    sent = build_question(key, data(gen=generation), GIST).key
     assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", sent)
     assert sent.endswith(f"-{generation}")
 
@@ -138,7 +147,7 @@ def test_the_key_fits_every_field_it_goes_into(key: str, generation: int) -> Non
 @given(st.text(min_size=1, max_size=40), st.text(min_size=1, max_size=40), st.integers(0, 5), st.integers(0, 5))
 def test_two_questions_never_share_a_key(one: str, other: str, gen: int, gen2: int) -> None:
     """Another task or another generation is another key."""
-    same = question(one, data(gen=gen), GIST).key == question(other, data(gen=gen2), GIST).key
+    same = build_question(one, data(gen=gen), GIST).key == build_question(other, data(gen=gen2), GIST).key
     assert same == ((one, gen) == (other, gen2))
 
 

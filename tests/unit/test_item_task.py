@@ -10,7 +10,7 @@ import pytest
 from pipeline.core.errors import InputError
 from pipeline.core.model import Task, Trouble
 from pipeline.core.outcome import Done, Fail, Outcome
-from pipeline.ingest.tasks.item import ItemTaskType, as_task, item_data, item_of, item_task
+from pipeline.ingest.tasks.item import ItemTaskType, item_data, item_of, item_task, unsaved_task
 from pipeline.ports.source import Item, ManifestLine, MediaFacts
 from pipeline.ports.video_api import Ceilings
 from tests.support.clock import run_virtual
@@ -32,14 +32,14 @@ def resolve(item: Item, preflight: Any = no_objection, source: Any = None) -> tu
     """Run the one step for an item."""
     sources = {"file": source or FakeSource()}
     made = ItemTaskType(sources, Ceilings(), preflight, Path("work"))
-    task = as_task(item)
+    task = unsaved_task(item)
     return task, run_virtual(made.resolve(task, still))
 
 
 def test_a_line_survives_the_database() -> None:
     """Every word of a line is there again when its task is read back."""
     item = Item("file:/a.mp4", "file", "/a.mp4", LINE)
-    assert item_of(as_task(item)) == item
+    assert item_of(unsaved_task(item)) == item
 
 
 def test_a_file_becomes_a_video_under_the_hash_of_its_content(tmp_path: Path) -> None:
