@@ -1,4 +1,4 @@
-"""The composition root: the only package that sees everything. One function per command; ``cli`` calls nothing else.
+"""The composition root: the only package that sees everything. One function per command; ``commands`` calls nothing else.
 
 A command costs what it needs: each function's module is imported when it is asked for.
 """
@@ -12,26 +12,27 @@ if TYPE_CHECKING:
     from pipeline.app.account.reconcile import reconcile
     from pipeline.app.index.search import classify, create_index, delete_index, indexes, search, videos
     from pipeline.app.operator.doctor import doctor
-    from pipeline.app.operator.retry_cancel import command, reopen
-    from pipeline.app.operator.serve import platform
+    from pipeline.app.operator.platform import platform
+    from pipeline.app.operator.retry_cancel import cancel, retry, retry_parked
     from pipeline.app.operator.status import show, status
     from pipeline.app.runs.demo import demo
     from pipeline.app.runs.plan import plan
     from pipeline.app.runs.session import run
-    from pipeline.app.runs.standing_queries import standing
-    from pipeline.app.wiring.components import desk_of
+    from pipeline.app.runs.standing_queries import check_queries
+    from pipeline.app.wiring.components import job_planner
 
 __all__ = [
-    "classify", "command", "create_index", "delete_index", "demo", "desk_of", "doctor", "indexes", "plan",
-    "platform", "reconcile", "reopen", "run", "search", "show", "standing", "status", "videos",
+    "cancel", "check_queries", "classify", "create_index", "delete_index", "demo", "doctor", "indexes", "job_planner",
+    "plan", "platform", "reconcile", "retry", "retry_parked", "run", "search", "show", "status", "videos",
 ]  # fmt: skip
 
 _HOME = {
-    "classify": "index.search", "command": "operator.retry_cancel", "create_index": "index.search",
-    "delete_index": "index.search", "demo": "runs.demo", "desk_of": "wiring.components", "doctor": "operator.doctor",
-    "indexes": "index.search", "plan": "runs.plan", "platform": "operator.serve", "reconcile": "account.reconcile",
-    "reopen": "operator.retry_cancel", "run": "runs.session", "search": "index.search", "show": "operator.status",
-    "standing": "runs.standing_queries", "status": "operator.status", "videos": "index.search",
+    "cancel": "operator.retry_cancel", "check_queries": "runs.standing_queries", "classify": "index.search",
+    "create_index": "index.search", "delete_index": "index.search", "demo": "runs.demo", "doctor": "operator.doctor",
+    "indexes": "index.search", "job_planner": "wiring.components", "plan": "runs.plan", "platform": "operator.platform",
+    "reconcile": "account.reconcile", "retry": "operator.retry_cancel", "retry_parked": "operator.retry_cancel",
+    "run": "runs.session", "search": "index.search", "show": "operator.status", "status": "operator.status",
+    "videos": "index.search",
 }  # fmt: skip
 
 

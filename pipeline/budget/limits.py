@@ -26,7 +26,7 @@ class SpendingLimits:
         self._today = self._day()
         self.day, _, _ = await records.spent(since=self._today)
 
-    def admit(self, usd: float, minutes: float, what: str = "analysis") -> Trouble | None:
+    def reserve(self, usd: float, minutes: float, what: str = "analysis") -> Trouble | None:
         """Reserve ``usd`` for ``minutes`` of video and return None, or say which limit stands against it."""
         if self._day() != self._today:
             self._today, self.day = self._day(), 0.0

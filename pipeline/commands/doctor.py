@@ -22,12 +22,12 @@ def doctor(
     log_level: options.LogLevel = None,
 ) -> int:
     """Check this machine, the folders, the configuration and the platform. Exit code 2 if something is bad."""
-    from pipeline import app as house
+    from pipeline import app
     from pipeline.present import tables, terminal
 
     flags = {"run.state": state, "run.output": output, "provider.kind": provider, "log.level": log_level}
     settings = load_settings(config, flags)
-    findings = wait_for(lambda: house.doctor(settings))
+    findings = wait_for(lambda: app.doctor(settings))
     terminal.say_json(findings) if json else terminal.show(tables.doctor(findings))
     return ExitCode.USAGE if any(finding.state == "bad" for finding in findings) else ExitCode.DONE
 
@@ -54,7 +54,7 @@ def platform(
 
     Prints the settings that make `reelmill` in another terminal talk to it.
     """
-    from pipeline import app as house
+    from pipeline import app
     from pipeline.present import messages, terminal
 
     settings = load_settings(config, {"log.level": log_level})
@@ -64,7 +64,7 @@ def platform(
         terminal.say_json(said) if json else terminal.say(messages.serving(base_url, token))
         terminal.tell("serving; Ctrl-C stops")
 
-    if wait_for(lambda: house.platform(settings, host=host, port=port, faults=faults, media=media, ready=ready)):
+    if wait_for(lambda: app.platform(settings, host=host, port=port, faults=faults, media=media, ready=ready)):
         raise KeyboardInterrupt  # told like any other interruption
     return ExitCode.DONE
 
@@ -80,7 +80,7 @@ def config_check(
     log_level: options.LogLevel = None,
 ) -> int:
     """Check the configuration and show what is in force. With --json every setting; never the key."""
-    from pipeline import app as house
+    from pipeline import app
     from pipeline.present import messages, tables, terminal
     from pipeline.source.youtube.options import checked
 
@@ -89,8 +89,8 @@ def config_check(
         "log.level": log_level,
     }  # fmt: skip
     settings = load_settings(config, flags)
-    house.desk_of(settings)  # every job and its parameters, as a run would read them
-    house.standing(settings)
+    app.job_planner(settings)  # every job and its parameters, as a run would read them
+    app.check_queries(settings)
     checked(settings.youtube.options)
     if json:
         key = {"file": settings.origin, "api_key_set": settings.api_key is not None}

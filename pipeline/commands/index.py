@@ -58,7 +58,7 @@ def search(
       reelmill search goals --index "Sports Videos" --option visual --option audio --group-by video
       reelmill search --image ball.jpg --json | jq '.hits[0]'
     """
-    from pipeline import app as house
+    from pipeline import app
     from pipeline.present import index_tables as tables
     from pipeline.present import terminal
 
@@ -69,7 +69,7 @@ def search(
         limit=limit,
     )  # fmt: skip
     settings = load_settings(config, _flags(state, output, provider, log_level))
-    found = wait_for(lambda: house.search(settings, ask))
+    found = wait_for(lambda: app.search(settings, ask))
     terminal.say_json(found) if json else terminal.show(tables.hits(found))
     return ExitCode.DONE
 
@@ -112,7 +112,7 @@ def classify(
       reelmill classify --class "Basketball=playing basketball,NBA" --class Golf --threshold 80
       reelmill classify --class Golf=putting --video 6528aa52 --clips
     """
-    from pipeline import app as house
+    from pipeline import app
     from pipeline.present import index_tables as tables
     from pipeline.present import terminal
 
@@ -122,7 +122,7 @@ def classify(
         detailed=detailed, threshold=arguments.score(threshold, min_ratio), limit=limit,
     )  # fmt: skip
     settings = load_settings(config, _flags(state, output, provider, log_level))
-    found = wait_for(lambda: house.classify(settings, ask))
+    found = wait_for(lambda: app.classify(settings, ask))
     terminal.say_json(found) if json else terminal.show(tables.classes(found))
     return ExitCode.DONE
 
@@ -170,37 +170,37 @@ def indexes(
 
 
 def _list(settings: Settings, name: str, json: bool) -> int:
-    from pipeline import app as house
+    from pipeline import app
     from pipeline.ports.index_api import IndexListing
     from pipeline.present import index_tables as tables
     from pipeline.present import terminal
 
-    found = wait_for(lambda: house.indexes(settings, IndexListing(name=name)))
+    found = wait_for(lambda: app.indexes(settings, IndexListing(name=name)))
     terminal.say_json(found) if json else terminal.show(tables.indexes(found))
     return ExitCode.DONE
 
 
 def _create(settings: Settings, name: str, models: list[str], addons: list[str], json: bool) -> int:
-    from pipeline import app as house
+    from pipeline import app
     from pipeline.ports.index_api import IndexSpec
     from pipeline.present import index_tables as tables
     from pipeline.present import terminal
 
     spec = IndexSpec(name, arguments.models(models), addons)
-    made = wait_for(lambda: house.create_index(settings, spec))
+    made = wait_for(lambda: app.create_index(settings, spec))
     terminal.say_json(made) if json else terminal.show(tables.indexes([made]))
     return ExitCode.DONE
 
 
 def _delete(settings: Settings, name: str, yes: bool, json: bool) -> int:
-    from pipeline import app as house
+    from pipeline import app
     from pipeline.present import terminal
     from pipeline.present.formatting import clean
 
     def agreed(index: IndexInfo) -> bool:
         return yes or arguments.agreed(index)
 
-    gone = wait_for(lambda: house.delete_index(settings, name, agreed))
+    gone = wait_for(lambda: app.delete_index(settings, name, agreed))
     if gone is None:
         terminal.tell("nothing was deleted")
         return ExitCode.INTERRUPTED
@@ -238,7 +238,7 @@ def videos(
       reelmill videos --seconds 60..600
       reelmill videos --index "Sports Videos" --since 2026-06-01 --limit 5
     """
-    from pipeline import app as house
+    from pipeline import app
     from pipeline.ports.index_api import IndexListing
     from pipeline.present import index_tables as tables
     from pipeline.present import terminal
@@ -250,7 +250,7 @@ def videos(
         sort="asc" if oldest else "desc",
     )  # fmt: skip
     settings = load_settings(config, _flags(state, output, provider, log_level))
-    found = wait_for(lambda: house.videos(settings, index or "", which, limit=limit))
+    found = wait_for(lambda: app.videos(settings, index or "", which, limit=limit))
     terminal.say_json(found) if json else terminal.show(tables.videos(found))
     return ExitCode.DONE
 

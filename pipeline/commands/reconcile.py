@@ -49,7 +49,7 @@ def reconcile(
       reelmill reconcile --apply
       reelmill reconcile --json | jq '.plan.orphans[].holding.id'
     """
-    from pipeline import app as house
+    from pipeline import app
     from pipeline.core.errors import ConfigError
     from pipeline.present import terminal
 
@@ -62,7 +62,7 @@ def reconcile(
     def ask(plan: Reconciliation) -> Agreed:
         return _agree(plan, strays=strays, yes=yes)
 
-    done = wait_for(lambda: house.reconcile(settings, ask=ask if apply else None, limit=limit, only=ids or ()))
+    done = wait_for(lambda: app.reconcile(settings, ask=ask if apply else None, limit=limit, only=ids or ()))
     if json:
         terminal.say_json(done)
     else:

@@ -44,6 +44,7 @@ def retry(
       reelmill retry films/talk.mp4
       reelmill retry --parked
     """
+    from pipeline import app
     from pipeline.core.errors import ConfigError
 
     if not (items or failed or classes or parked):
@@ -54,8 +55,9 @@ def retry(
         raise ConfigError("retry: --parked opens whole lanes", remedy="leave out --failed and the items")
     settings = load_settings(config, {"run.state": state, "log.level": log_level})
     if parked:
-        return _reopen(settings, classes or [], json)
-    return _command(settings, "retry", items, classes, failed, json)
+        return _retry_parked(settings, classes or [], json)
+    changed = wait_for(lambda: app.retry(settings, items or [], classes or [], failed=failed))
+    return _say("retry", changed, json)
 
 
 @guarded
@@ -76,20 +78,22 @@ def cancel(
       reelmill cancel films/talk.mp4
       reelmill cancel --all
     """
+    from pipeline import app
+
     if bool(items) == everything:
         from pipeline.core.errors import ConfigError
 
         raise ConfigError("cancel: name at least one ITEM, or --all and none", remedy="reelmill status lists the items")
     settings = load_settings(config, {"run.state": state, "log.level": log_level})
-    return _command(settings, "cancel", items, None, False, json)
+    return _say("cancel", wait_for(lambda: app.cancel(settings, items or [])), json)
 
 
-def _reopen(settings: Settings, classes: list[str], json: bool) -> int:
-    from pipeline import app as house
+def _retry_parked(settings: Settings, classes: list[str], json: bool) -> int:
+    from pipeline import app
     from pipeline.present import terminal
     from pipeline.present.formatting import count
 
-    opened = wait_for(lambda: house.reopen(settings, classes))
+    opened = wait_for(lambda: app.retry_parked(settings, classes))
     if json:
         terminal.say_json({"verb": "retry", "lanes": list(opened.lanes), "tasks": opened.tasks})
     elif opened.lanes:
@@ -100,19 +104,10 @@ def _reopen(settings: Settings, classes: list[str], json: bool) -> int:
     return ExitCode.DONE
 
 
-def _command(
-    settings: Settings,
-    verb: Literal["cancel", "retry"],
-    items: list[str] | None,
-    classes: list[str] | None,
-    failed: bool,
-    json: bool,
-) -> int:
-    from pipeline import app as house
+def _say(verb: Literal["cancel", "retry"], changed: int, json: bool) -> int:
     from pipeline.present import terminal
     from pipeline.present.formatting import count
 
-    changed = wait_for(lambda: house.command(settings, verb, items or [], classes or [], failed))
     done = "set to be retried at the next run" if verb == "retry" else "cancelled"
     terminal.say_json({"verb": verb, "tasks": changed}) if json else terminal.say(f"{count(changed, 'task')} {done}")
     return ExitCode.DONE

@@ -36,7 +36,7 @@ def run(
       reelmill run list.csv --jobs gist,chapters --max-usd 20
       find . -name '*.mp4' | reelmill run -
     """
-    from pipeline import app as house
+    from pipeline import app
     from pipeline.present import tables, terminal
 
     flags = {
@@ -44,7 +44,7 @@ def run(
         "jobs.enabled": names(jobs), "budget.max_usd_per_run": max_usd, "log.level": log_level,
     }  # fmt: skip
     settings = load_settings(config, flags)
-    report = wait_for(lambda: house.run(settings, sources or [], watch=display(settings)))
+    report = wait_for(lambda: app.run(settings, sources or [], watch=display(settings)))
     terminal.say_json(report) if json else terminal.show(tables.report(report))
     return report.exit_code
 
@@ -70,7 +70,7 @@ def plan(
       reelmill plan list.csv --max-usd 20
       reelmill plan --json | jq .usd
     """
-    from pipeline import app as house
+    from pipeline import app
     from pipeline.present import tables, terminal
 
     flags = {
@@ -78,7 +78,7 @@ def plan(
         "jobs.enabled": names(jobs), "budget.max_usd_per_run": max_usd, "log.level": log_level,
     }  # fmt: skip
     settings = load_settings(config, flags)
-    found = wait_for(lambda: house.plan(settings, sources or [], limit=limit))
+    found = wait_for(lambda: app.plan(settings, sources or [], limit=limit))
     terminal.say_json(found) if json else terminal.show(tables.plan(found))
     return ExitCode.USAGE if settings.run.strict and found.bad_count else ExitCode.DONE
 
@@ -96,14 +96,14 @@ def demo(
 
     No account, no key, no network beyond this machine. Configuration files are not read.
     """
-    from pipeline import app as house
+    from pipeline import app
     from pipeline.present import messages, tables, terminal
 
     flags = {
         "run.state": folder / "state", "run.output": folder / "out", "provider.kind": "local", "log.level": log_level,
     }  # fmt: skip
     settings = load_settings(None, flags, file=False)
-    videos, report = wait_for(lambda: house.demo(settings, folder, count=count, watch=display(settings)))
+    videos, report = wait_for(lambda: app.demo(settings, folder, count=count, watch=display(settings)))
     if json:
         terminal.say_json({"videos": videos, "report": report})
     else:

@@ -25,11 +25,11 @@ def status(
     log_level: options.LogLevel = None,
 ) -> int:
     """Show how things stand: items, tasks, who is running, what waits and what needs you. Never disturbs a run."""
-    from pipeline import app as house
+    from pipeline import app
     from pipeline.present import tables, terminal
 
     settings = load_settings(config, {"run.state": state, "log.level": log_level})
-    view = wait_for(lambda: house.status(settings, limit=limit))
+    view = wait_for(lambda: app.status(settings, limit=limit))
     terminal.say_json(view) if json else terminal.show(tables.status(view, now()))
     return ExitCode.DONE
 
@@ -44,11 +44,11 @@ def show(
     log_level: options.LogLevel = None,
 ) -> int:
     """Show everything known about one item: tasks, results, what was paid, where its files are."""
-    from pipeline import app as house
+    from pipeline import app
     from pipeline.present import tables, terminal
 
     settings = load_settings(config, {"run.state": state, "run.output": output, "log.level": log_level})
-    view = wait_for(lambda: house.show(settings, item))
+    view = wait_for(lambda: app.show(settings, item))
     terminal.say_json(view) if json else terminal.show(tables.item(view, now()))
     return ExitCode.DONE
 
@@ -62,11 +62,11 @@ def why(
     log_level: options.LogLevel = None,
 ) -> int:
     """Say in one plain sentence why an item stands where it does, and what to do next."""
-    from pipeline import app as house
+    from pipeline import app
     from pipeline.present import tables, terminal
 
     settings = load_settings(config, {"run.state": state, "log.level": log_level})
-    view = wait_for(lambda: house.show(settings, item))
+    view = wait_for(lambda: app.show(settings, item))
     if json:
         answer = {"item": view.item.key, "state": view.state, "explanation": view.explanation}
         terminal.say_json({**answer, "next_step": view.next_step, "raw": tables.raw_line(view)})

@@ -19,7 +19,7 @@ import anyio
 import httpx
 import pytest
 
-from pipeline import app as house
+from pipeline import app
 from pipeline.config.settings import load
 from pipeline.local.state.ledger import PAID
 from pipeline.present.json_data import jsonable
@@ -121,7 +121,7 @@ def planned(terminal: Terminal) -> dict[str, Any]:
     """Return the plan: the same call as the command's, without the start of another process."""
     state = terminal.folder / ".reelmill"
     settings = load(terminal.folder / "reelmill.toml", env=terminal.env, flags={"run": {"state": state}})
-    done: Any = jsonable(anyio.run(lambda: house.reconcile(settings)))
+    done: Any = jsonable(anyio.run(lambda: app.reconcile(settings)))
     plan: dict[str, Any] = done["plan"]
     return plan
 

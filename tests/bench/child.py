@@ -98,8 +98,8 @@ async def product(told: Mapping[str, Any]) -> dict[str, Any]:
     """Run Reelmill's own session: SQLite, the real client, the real disk; only the look into the file is synthetic."""
     from pipeline.app.runs.session import RunSession
     from pipeline.app.wiring.components import Adapters
-    from pipeline.app.wiring.platform import opened
-    from pipeline.app.wiring.state_folder import claimed, writing
+    from pipeline.app.wiring.platform import open_platform
+    from pipeline.app.wiring.state_folder import lock_state_folder, open_for_writing
     from pipeline.core import log
     from pipeline.core.clock import SystemClock
     from pipeline.sink.disk import DiskSink
@@ -108,12 +108,12 @@ async def product(told: Mapping[str, Any]) -> dict[str, Any]:
     folder, number = Path(told["folder"]), told["items"]
     settings = settings_for(folder, told["url"], told["jobs"])
     clock, rng = SystemClock(), Random(1)
-    outside = Adapters(
+    adapters = Adapters(
         {"file": TinySource()}, DiskSink(settings.run.output), lambda facts, most: None, lambda paths: ""
     )
-    with claimed(settings):
-        async with writing(settings) as database, opened(settings, database, clock, rng) as api:
-            session = RunSession(settings, database, api, clock, rng, outside)
+    with lock_state_folder(settings):
+        async with open_for_writing(settings) as database, open_platform(settings, database, clock, rng) as api:
+            session = RunSession(settings, database, api, clock, rng, adapters)
             meter = Meter.start()
             report = await session.run(tiny_items(Path(told["films"]), number))
             figures = meter.read(number)
@@ -210,9 +210,9 @@ async def queue(told: Mapping[str, Any]) -> dict[str, Any]:
     import structlog
 
     from pipeline.app.runs.session import RunSession
-    from pipeline.app.wiring.components import Adapters, desk_of, entries_of
-    from pipeline.app.wiring.platform import opened
-    from pipeline.app.wiring.state_folder import claimed, writing
+    from pipeline.app.wiring.components import Adapters, job_planner, read_entries
+    from pipeline.app.wiring.platform import open_platform
+    from pipeline.app.wiring.state_folder import lock_state_folder, open_for_writing
     from pipeline.core.clock import SystemClock
     from pipeline.sink.disk import DiskSink
 
@@ -220,11 +220,11 @@ async def queue(told: Mapping[str, Any]) -> dict[str, Any]:
     settings = settings_for(Path(told["folder"]), told["url"], told["jobs"])
     clock, rng = SystemClock(), Random(1)
     sink = DiskSink(settings.run.output)
-    outside = Adapters({"file": NamedSource()}, sink, lambda facts, most: None, lambda paths: "")
-    with claimed(settings):
-        entries = entries_of(settings, told["sources"], desk_of(settings))
-        async with writing(settings) as database, opened(settings, database, clock, rng) as api:
-            session = RunSession(settings, database, api, clock, rng, outside)
+    adapters = Adapters({"file": NamedSource()}, sink, lambda facts, most: None, lambda paths: "")
+    with lock_state_folder(settings):
+        entries = read_entries(settings, told["sources"], job_planner(settings))
+        async with open_for_writing(settings) as database, open_platform(settings, database, clock, rng) as api:
+            session = RunSession(settings, database, api, clock, rng, adapters)
             meter = Meter.start()
             async with asyncio.TaskGroup() as group:
                 running = group.create_task(session.run(entries))
@@ -232,7 +232,7 @@ async def queue(told: Mapping[str, Any]) -> dict[str, Any]:
                     await asyncio.sleep(0.05)
                 fed = meter.read(1)["wall"]
                 await asyncio.sleep(told["seconds"])
-                session.house.pool.stop()
+                session.components.pool.stop()
                 report = await running
             waiting = sum((await database.counts()).in_lane.values())
     return {**meter.read(1), "fed": fed, "waiting": waiting, "published": report.published}

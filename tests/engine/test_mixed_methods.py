@@ -118,8 +118,8 @@ class _Switching(Rig):
 
         api: Any = self.api if wreck is None else Wrecked(self.api, wreck, "api")
         sources: Any = {"file": self.source, "youtube": _Site()}
-        outside = Adapters(sources, self.sink, lambda facts, ceilings: None, lambda paths: "", release)
-        return RunSession(self.settings, self.database, api, self.clock, Random(seed), outside)
+        adapters = Adapters(sources, self.sink, lambda facts, ceilings: None, lambda paths: "", release)
+        return RunSession(self.settings, self.database, api, self.clock, Random(seed), adapters)
 
 
 @pytest.mark.parametrize(("first", "then"), [("v1.2", "v1.3"), ("v1.3", "v1.2")])

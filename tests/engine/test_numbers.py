@@ -81,7 +81,7 @@ def test_a_long_queue_is_neither_held_in_memory_nor_read_to_its_end_first(tmp_pa
 
     async def whole() -> RunReport:
         session = rig.session()
-        api.enough = session.house.pool.stop
+        api.enough = session.components.pool.stop
         return await session.run(iter(manifest))
 
     assert run_virtual(whole()).exit_code == ExitCode.INTERRUPTED

@@ -273,7 +273,7 @@ def test_what_waited_over_a_weekend_is_not_given_up_before_anybody_was_asked(tmp
             session = life.session()
             group.start_soon(session.run, iter(items(clips(tmp_path, 3))))
             await anyio.sleep(2.0 if look == "media" else 20.0)
-            session.house.pool.stop()
+            session.components.pool.stop()
         waiting = [task for task in await life.database.tasks(Selection()) if not task.state.terminal]
         assert {task.stage for task in waiting} == {"settle" if look == "media" else "await"}
         await anyio.sleep(2.5 * 86_400)

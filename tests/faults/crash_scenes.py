@@ -13,7 +13,7 @@ from pipeline.ports.video_api import Ceilings
 from pipeline.views import RunReport
 from tests.faults.crash_trial import Mishaps, Scene, Trial
 from tests.faults.crash_worlds import Make, Night, World, run_now, traces
-from tests.faults.youtube_worlds import Fetching, fetching_outside, fetching_world
+from tests.faults.youtube_worlds import Fetching, fetching_adapters, fetching_world
 from tests.support.fakes import OldApi, clips, items
 from tests.support.run_harness import settings_for
 
@@ -246,6 +246,6 @@ class Studio:
         youtube_rules = {"min_gap": 0, "max_gap": 0, "pace_folder": work / "pace", "thumbnail": False}
         settings = settings_for(self.folder, youtube=youtube_rules, jobs={"enabled": ["gist"]})
         return Scene(
-            "fetched from YouTube", Make(outside=fetching_outside), Night(settings, [youtube(1)]), fetched_once,
+            "fetched from YouTube", Make(adapters=fetching_adapters), Night(settings, [youtube(1)]), fetched_once,
             mishaps=Mishaps(_messages, _order), new=lambda: fetching_world(self.folder / "out", work),
         )  # fmt: skip

@@ -32,7 +32,7 @@ from tests.support.fakes import FakeApi, FakePlatform, FakeSource, Wreck, Wrecke
 from tests.support.memory_database import MemoryDatabase
 
 #: Makes the sources of one process over a folder on the real disk: (that folder, clock, database, settings, watch).
-MakeOutside = Callable[["World", Settings, Database, Clock, Random], Adapters]
+MakeAdapters = Callable[["World", Settings, Database, Clock, Random], Adapters]
 
 
 @dataclass
@@ -105,10 +105,10 @@ class Make:
 
     api: type[FakeApi] = FakeApi
     ceilings: Ceilings = field(default_factory=Ceilings)
-    outside: MakeOutside | None = None
+    adapters: MakeAdapters | None = None
 
 
-def file_outside(world: World, settings: Settings, database: Database, clock: Clock, rng: Random) -> Adapters:
+def file_adapters(world: World, settings: Settings, database: Database, clock: Clock, rng: Random) -> Adapters:
     """Return files whose content is their identity, and the sink on the world's own disk."""
     sources: Mapping[str, Source] = {"file": FakeSource()}
     return Adapters(sources, DiskSink(settings.run.output), lambda facts, ceilings: None, lambda paths: "")
@@ -136,12 +136,12 @@ async def process(
     """Be one process: one whole run over this world."""
     api: Any = make.api(world.platform, make.ceilings)
     database: Any = world.database
-    outside = (make.outside or file_outside)(world, night.settings, database, world.clock, Random(seed))
+    adapters = (make.adapters or file_adapters)(world, night.settings, database, world.clock, Random(seed))
     if guard is not None:
         wreck: Any = guard
         api = Wrecked(api, wreck, "api", spared=("aclose",))
         database = Wrecked(database, wreck, "store", spared=("aclose",))
-    session = RunSession(night.settings, database, api, world.clock, Random(seed), outside)
+    session = RunSession(night.settings, database, api, world.clock, Random(seed), adapters)
     with world.at_work():
         return await session.run(iter(list(night.entries)))
 

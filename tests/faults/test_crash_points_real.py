@@ -21,7 +21,7 @@ import pytest
 
 from pipeline.app.runs.session import RunSession
 from pipeline.app.wiring.components import disk_adapters
-from pipeline.app.wiring.downloads import asker_of, crew_of
+from pipeline.app.wiring.downloads import build_asker, worker_pool
 from pipeline.core.clock import Clock
 from pipeline.core.model import Selection
 from pipeline.local.api.faults import Faults
@@ -111,12 +111,14 @@ class World:
         api: Any = self._client(served, clock)
         try:
             guarded = Wrecked(database, wreck, "store", spared=("aclose",)) if wreck else database
-            asker = asker_of(settings, crew_of(settings), guarded, clock, random.Random(3))  # no line here asks a site
-            outside = disk_adapters(settings, guarded, asker, clock, api.ceilings)
+            asker = build_asker(
+                settings, worker_pool(settings), guarded, clock, random.Random(3)
+            )  # no line here asks a site
+            adapters = disk_adapters(settings, guarded, asker, clock, api.ceilings)
             if wreck is not None:
                 api = Wrecked(api, wreck, "api", spared=("aclose",))
-                outside = replace(outside, sink=Wrecked(outside.sink, wreck, "sink", spared=("folder",)))
-            session = RunSession(settings, guarded, api, clock, random.Random(1), outside)
+                adapters = replace(adapters, sink=Wrecked(adapters.sink, wreck, "sink", spared=("folder",)))
+            session = RunSession(settings, guarded, api, clock, random.Random(1), adapters)
             # With a title of its own a folder is not named after whichever answer comes first.
             return await session.run(iter(items(self.videos, title="film")))
         finally:

@@ -10,7 +10,7 @@ import pytest
 from pipeline.core.errors import Transient
 from pipeline.ports.source import MediaFacts
 from tests.faults.crash_scenes import youtube
-from tests.faults.youtube_worlds import fetching_outside, fetching_world
+from tests.faults.youtube_worlds import fetching_adapters, fetching_world
 from tests.support.clips import clip_bytes
 from tests.support.clock import run_virtual
 from tests.support.run_harness import settings_for
@@ -24,8 +24,8 @@ def test_a_finished_download_that_rots_is_fetched_anew(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, youtube=rules)
 
     async def fetch() -> MediaFacts:
-        outside = fetching_outside(world, settings, world.database, world.clock, Random(1))
-        return await outside.sources["youtube"].fetch(youtube(1), work)
+        adapters = fetching_adapters(world, settings, world.database, world.clock, Random(1))
+        return await adapters.sources["youtube"].fetch(youtube(1), work)
 
     first = run_virtual(fetch())
     content = first.path.read_bytes()

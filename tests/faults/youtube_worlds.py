@@ -21,7 +21,7 @@ import anyio
 from anyio.abc import Process
 
 from pipeline.app.wiring.components import Adapters
-from pipeline.app.wiring.downloads import asker_of, release_of, youtube_of
+from pipeline.app.wiring.downloads import build_asker, file_releaser, youtube_source
 from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock
 from pipeline.ports.store import Database
@@ -226,7 +226,7 @@ def fetching_world(output: Path, work: Path) -> Fetching:
     return world
 
 
-def fetching_outside(world: World, settings: Settings, database: Database, clock: Clock, rng: Random) -> Adapters:
+def fetching_adapters(world: World, settings: Settings, database: Database, clock: Clock, rng: Random) -> Adapters:
     """Return YouTube behind scripted workers."""
     assert isinstance(world, Fetching)
 
@@ -238,6 +238,6 @@ def fetching_outside(world: World, settings: Settings, database: Database, clock
         return worker
 
     crew = WorkerPool(WorkerCommand(), settings.lanes.download, {}, begin)
-    asker = asker_of(settings, crew, database, clock, rng)
-    site = youtube_of(settings, asker, clock, Ceilings())
-    return Adapters({"youtube": site}, DiskSink(settings.run.output), check, read_captions, release_of(settings))
+    asker = build_asker(settings, crew, database, clock, rng)
+    site = youtube_source(settings, asker, clock, Ceilings())
+    return Adapters({"youtube": site}, DiskSink(settings.run.output), check, read_captions, file_releaser(settings))

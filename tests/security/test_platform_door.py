@@ -9,7 +9,7 @@ import anyio
 import httpx
 import pytest
 
-from pipeline.app.operator.serve import platform as serve
+from pipeline.app.operator.platform import platform as serve
 from pipeline.app.wiring.state_folder import platform_folder
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock

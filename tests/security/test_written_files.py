@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from jobs.ask import AskFreely
-from pipeline.app.runs.query_files import files_of
+from pipeline.app.runs.query_files import query_files
 from pipeline.core.text import csv_text, disarmed, markdown, plain
 from pipeline.ports.index_api import SearchHit
 from pipeline.views import Asked, SearchView, VideoRef
@@ -148,7 +148,7 @@ def test_standing_queries_write_pages_of_words(title: str, words: str, source: s
     video = VideoRef("v1", title, "k1", source, link=Path("/out/x--abcdefgh"))
     hit = SearchHit("v1", 1.0, 2.0, text=words, sources=(source,), confidence=words)
     found = SearchView(asked, (hit,), {"v1": video}, 1, 1, 60.0)
-    written = {file.name: str(file.content) for file in files_of("q", "run", found, Path("/out"))}
+    written = {file.name: str(file.content) for file in query_files("q", "run", found, Path("/out"))}
     page = rendered(written["q.md"])
     assert page.tags <= {"h1", "p", "ol", "li", "blockquote", "a", "br"}, page.tags
     assert set(page.addresses) <= {"../x--abcdefgh"}

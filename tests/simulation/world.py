@@ -20,7 +20,7 @@ from pydantic import SecretStr
 
 from pipeline.app.runs.session import RunSession
 from pipeline.app.wiring.components import Adapters
-from pipeline.app.wiring.platform import opened
+from pipeline.app.wiring.platform import open_platform
 from pipeline.config.settings import Settings
 from pipeline.core.errors import ReelmillError
 from pipeline.core.lifecycle import Policy, lost
@@ -141,10 +141,10 @@ class World:
         return WatchedDisk(mount)
 
     def build(
-        self, settings: Settings, database: Any, api: Any, clock: Any, rng: Random, outside: Adapters
+        self, settings: Settings, database: Any, api: Any, clock: Any, rng: Random, adapters: Adapters
     ) -> RunSession:
         """Put one process together; planted faults build it otherwise."""
-        return RunSession(settings, database, api, clock, rng, outside)
+        return RunSession(settings, database, api, clock, rng, adapters)
 
     # ------------------------------------------------------------------------------------------------------- telling
 
@@ -195,8 +195,8 @@ class World:
             self._power(life)
         elif life.session is not None and fault.what.startswith("stop"):
             now = fault.what == "stop now"
-            life.session.house.pool.stop(now=now)
-            life.session.standing.stop(now=now)
+            life.session.components.pool.stop(now=now)
+            life.session.queries.stop(now=now)
         elif fault.what in ("freeze", "steal"):
             self.loop.jump(fault.size)
             if fault.what == "steal":
@@ -300,12 +300,12 @@ class World:
         clock = MortalClock(self, life)
         database: Any = Reach(self.database, life, self.accidents)
         with wired(lambda: Wire(self.vendor, self.accidents, life, self.rng, self.note)), self.disk.mounted():
-            async with opened(settings, database, clock, rng) as api:
+            async with open_platform(settings, database, clock, rng) as api:
                 if self.schedule.api == "v1.3":
                     api.dialect.ceilings = Ceilings(direct_bytes=DIRECT)  # type: ignore[attr-defined]
                 sink: Any = SinkReach(DiskSink(settings.run.output), self.disk, life)
-                outside = Adapters({"file": FakeSource()}, sink, lambda facts, ceilings: None, lambda paths: "")
-                life.session = self.build(settings, database, Labelled(api), clock, rng, outside)
+                adapters = Adapters({"file": FakeSource()}, sink, lambda facts, ceilings: None, lambda paths: "")
+                life.session = self.build(settings, database, Labelled(api), clock, rng, adapters)
                 report: RunReport = await life.session.run(iter(list(entries)))
                 return report
 

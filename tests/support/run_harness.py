@@ -56,8 +56,8 @@ class Rig:
             api = Wrecked(api, wreck, "api")
             database = Wrecked(database, wreck, "store", spared=("aclose",))
             sink = Wrecked(sink, wreck, "sink", spared=("folder",))
-        outside = Adapters({"file": self.source}, sink, lambda facts, ceilings: None, lambda paths: "")
-        return RunSession(self.settings, database, api, self.clock, Random(seed), outside)
+        adapters = Adapters({"file": self.source}, sink, lambda facts, ceilings: None, lambda paths: "")
+        return RunSession(self.settings, database, api, self.clock, Random(seed), adapters)
 
     async def rows(self) -> list[tuple[str, str, str, str]]:
         """Return (kind, key, stage, state) of every task, sorted: what two runs are compared by."""

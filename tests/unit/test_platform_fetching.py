@@ -10,11 +10,11 @@ import anyio
 import httpx
 import pytest
 
-from pipeline.app.operator.serve import platform
-from pipeline.app.wiring.downloads import asking
-from pipeline.app.wiring.embedded_fetch import Patient
+from pipeline.app.operator.platform import platform
+from pipeline.app.wiring.downloads import open_asker
+from pipeline.app.wiring.embedded_fetch import RetryingFetch
 from pipeline.app.wiring.journals import NullJournal
-from pipeline.app.wiring.platform import opened
+from pipeline.app.wiring.platform import open_platform
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import Permanent, ReelmillError, Throttled, Transient
@@ -54,8 +54,8 @@ async def test_only_runs_on_v1_2_fetch_behind_the_embedded_platform(
     monkeypatch.setattr("pipeline.local.platform.LocalPlatform", Seen)
     settings, clock, rng = settings_of(tmp_path, api), SystemClock(), Random(1)
     async with (
-        asking(settings, NullJournal(), clock, rng) as asker,
-        opened(settings, NullJournal(), clock, rng, asker=asker if fetches else None),
+        open_asker(settings, NullJournal(), clock, rng) as asker,
+        open_platform(settings, NullJournal(), clock, rng, asker=asker if fetches else None),
     ):
         pass
     assert given == [expected]
@@ -149,9 +149,9 @@ class Scripted:
         return MediaFacts(path, 1, 60.0, 640, 360, "mp4", "h264", "aac", "video/mp4", captions=(sidecar,), about=about)
 
 
-def patient(source: Scripted, clock: Moment, folder: Path) -> Patient:
+def patient(source: Scripted, clock: Moment, folder: Path) -> RetryingFetch:
     """Return the fetcher around a source."""
-    return Patient(source, settings_of(folder, "v1.2"), clock, Random(1))
+    return RetryingFetch(source, settings_of(folder, "v1.2"), clock, Random(1))
 
 
 @pytest.mark.asyncio

@@ -1,4 +1,4 @@
-"""The command line in front of a house that only remembers what it was asked: arguments in, data and exit codes out."""
+"""The command line in front of an app that only remembers what it was asked: arguments in, data and exit codes out."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ OPENED = Reopened(("download",), 3)
 
 
 @dataclass
-class House(ModuleType):
+class FakeApp(ModuleType):
     """Stands where ``pipeline.app`` stands: keeps the settings and arguments of each call, answers as told."""
 
     report: RunReport = REPORT
@@ -77,14 +77,16 @@ class House(ModuleType):
         self._note("show", settings, item=item)
         return ITEM
 
-    async def command(
-        self, settings: Settings, verb: str, items: Sequence[str], classes: Sequence[str], failed: bool
-    ) -> int:
-        self._note("command", settings, verb=verb, items=items, classes=classes, failed=failed)
+    async def retry(self, settings: Settings, items: Sequence[str], classes: Sequence[str], *, failed: bool) -> int:
+        self._note("retry", settings, items=items, classes=classes, failed=failed)
         return 3
 
-    async def reopen(self, settings: Settings, classes: list[str]) -> Reopened:
-        self._note("reopen", settings, classes=classes)
+    async def cancel(self, settings: Settings, items: Sequence[str]) -> int:
+        self._note("cancel", settings, items=items)
+        return 3
+
+    async def retry_parked(self, settings: Settings, classes: list[str]) -> Reopened:
+        self._note("retry_parked", settings, classes=classes)
         return self.reopened
 
     async def doctor(self, settings: Settings) -> list[Finding]:
@@ -104,11 +106,11 @@ class House(ModuleType):
         self._note("platform", settings, host=host, port=port, faults=faults, media=media)
         ready("http://127.0.0.1:4000", "token-1")
 
-    def desk_of(self, settings: Settings) -> None:
-        self._note("desk_of", settings)
+    def job_planner(self, settings: Settings) -> None:
+        self._note("job_planner", settings)
 
-    def standing(self, settings: Settings) -> None:
-        self._note("standing", settings)
+    def check_queries(self, settings: Settings) -> None:
+        self._note("check_queries", settings)
 
     async def demo(
         self, settings: Settings, folder: Path, *, count: int, watch: Any = None
@@ -124,17 +126,17 @@ class Ran:
     code: int
     out: str
     err: str
-    house: House
+    app: FakeApp
 
     @property
     def settings(self) -> Settings:
-        """The settings that the house was called with."""
-        return self.house.calls[-1][1]
+        """The settings that the app was called with."""
+        return self.app.calls[-1][1]
 
     @property
     def given(self) -> dict[str, Any]:
         """The arguments besides."""
-        return self.house.calls[-1][2]
+        return self.app.calls[-1][2]
 
 
 Reelmill = Callable[..., Ran]
@@ -147,10 +149,10 @@ def reelmill(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
     for name in ("TWELVELABS_API_KEY", "TWELVELABS_API_KEY_FILE", "REELMILL_CONFIG", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
 
-    def run(*args: str, house: House | None = None, env: dict[str, str] | None = None) -> Ran:
-        house = house or House()
-        monkeypatch.setitem(sys.modules, "pipeline.app", house)
-        monkeypatch.setattr(pipeline, "app", house, raising=False)
+    def run(*args: str, app: FakeApp | None = None, env: dict[str, str] | None = None) -> Ran:
+        app = app or FakeApp()
+        monkeypatch.setitem(sys.modules, "pipeline.app", app)
+        monkeypatch.setattr(pipeline, "app", app, raising=False)
         monkeypatch.setattr(sys, "argv", ["reelmill", *args])
         for name, value in (env or {}).items():
             monkeypatch.setenv(name, value)
@@ -159,7 +161,7 @@ def reelmill(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
             main()
         structlog.reset_defaults()
         out, err = capfd.readouterr()
-        return Ran(int(ended.value.code or 0), out, err, house)
+        return Ran(int(ended.value.code or 0), out, err, app)
 
     return run
 
@@ -200,10 +202,10 @@ def test_the_configuration_is_found_in_three_places(reelmill: Reelmill) -> None:
 @pytest.mark.parametrize("code", [0, 3, 4, 5, 6, 130])
 def test_the_run_decides_the_exit_code(reelmill: Reelmill, code: int) -> None:
     """What the report says is what the shell sees, for ``run`` and ``demo``, with and without JSON."""
-    house = House(report=replace(REPORT, exit_code=code))
-    assert reelmill("run", house=house).code == code
-    assert reelmill("run", "--json", house=house).code == code
-    assert reelmill("demo", house=house).code == code
+    app = FakeApp(report=replace(REPORT, exit_code=code))
+    assert reelmill("run", app=app).code == code
+    assert reelmill("run", "--json", app=app).code == code
+    assert reelmill("demo", app=app).code == code
 
 
 @pytest.mark.parametrize(
@@ -253,26 +255,27 @@ def test_why_is_one_sentence_then_the_step_then_the_raw_words(reelmill: Reelmill
 
 
 def test_retry_and_cancel_say_whom(reelmill: Reelmill) -> None:
-    """Selection by name, class and state reaches the house; the number of changed tasks comes back."""
+    """Selection by name, class and state reaches the app; the number of changed tasks comes back."""
     ran = reelmill("retry", "a", "b", "--class", "short", "--class", "late", "--failed")
-    assert ran.given == {"verb": "retry", "items": ["a", "b"], "classes": ["short", "late"], "failed": True}
+    assert ran.app.calls[-1][0] == "retry"
+    assert ran.given == {"items": ["a", "b"], "classes": ["short", "late"], "failed": True}
     assert ran.out == "3 tasks set to be retried at the next run\n"
     assert reelmill("cancel", "a").given["items"] == ["a"]
-    assert reelmill("cancel", "--all").given == {"verb": "cancel", "items": [], "classes": [], "failed": False}
+    assert reelmill("cancel", "--all").given == {"items": []}
 
 
 def test_parked_lanes_are_opened_by_hand(reelmill: Reelmill) -> None:
     """All of them or those of a class; what was opened is told, and that nothing was parked."""
     ran = reelmill("retry", "--parked", "--class", "bot_check")
-    assert (ran.house.calls[-1][0], ran.given) == ("reopen", {"classes": ["bot_check"]})
+    assert (ran.app.calls[-1][0], ran.given) == ("retry_parked", {"classes": ["bot_check"]})
     assert ran.out == "download: open again at the next run; 3 tasks due at once\n"
     assert json.loads(reelmill("retry", "--parked", "--json").out) == {
         "verb": "retry",
         "lanes": ["download"],
         "tasks": 3,
     }
-    nothing = House(reopened=Reopened((), 0))
-    assert reelmill("retry", "--parked", house=nothing).out == "nothing is parked\n"
+    nothing = FakeApp(reopened=Reopened((), 0))
+    assert reelmill("retry", "--parked", app=nothing).out == "nothing is parked\n"
 
 
 @pytest.mark.parametrize(
@@ -282,14 +285,14 @@ def test_parked_lanes_are_opened_by_hand(reelmill: Reelmill) -> None:
 def test_an_operators_word_needs_an_object(reelmill: Reelmill, args: tuple[str, ...]) -> None:
     """Nothing selected is a usage error and never everything."""
     ran = reelmill(*args)
-    assert (ran.code, ran.out, ran.house.calls) == (2, "", [])
+    assert (ran.code, ran.out, ran.app.calls) == (2, "", [])
     assert ran.err.startswith(f"reelmill: {args[0]}: ")
 
 
 @pytest.mark.parametrize(("state", "code"), [("ok", 0), ("warn", 0), ("bad", 2)])
 def test_doctor_fails_only_for_what_is_bad(reelmill: Reelmill, state: Any, code: int) -> None:
     """A warning does not stop a script; a bad finding does."""
-    assert reelmill("doctor", house=House(findings=(Finding("disk", state, "1 GB"),))).code == code
+    assert reelmill("doctor", app=FakeApp(findings=(Finding("disk", state, "1 GB"),))).code == code
 
 
 def test_platform_says_where_it_is(reelmill: Reelmill) -> None:
@@ -321,7 +324,7 @@ def test_config_check_shows_all_but_the_key(reelmill: Reelmill) -> None:
 
 def test_config_check_reads_the_jobs_too(reelmill: Reelmill) -> None:
     """A job that nobody knows is found here, not in the night."""
-    ran = reelmill("config", "check", house=House(raises=errors.ConfigError("no job is called 'gits'")))
+    ran = reelmill("config", "check", app=FakeApp(raises=errors.ConfigError("no job is called 'gits'")))
     assert (ran.code, ran.out, ran.err) == (2, "", "reelmill: no job is called 'gits'\n")
 
 
@@ -357,14 +360,14 @@ def test_config_check_shows_settings_that_hold_a_secret(reelmill: Reelmill) -> N
 )
 def test_errors_are_two_lines_on_stderr(reelmill: Reelmill, error: BaseException, code: int, said: str) -> None:
     """Message and remedy, harmless on a terminal, no traceback, nothing on stdout."""
-    ran = reelmill("run", house=House(raises=error))
+    ran = reelmill("run", app=FakeApp(raises=error))
     assert (ran.code, ran.err, ran.out) == (code, said, "")
 
 
 def test_a_crash_is_one_line_and_a_redacted_traceback_in_the_log(reelmill: Reelmill) -> None:
     """The key shows up neither in the sentence nor in the log, wherever the exception had it from."""
-    house = House(raises=RuntimeError("bad answer for tlk_secret at https://h/x?sig=1"))
-    ran = reelmill("run", house=house, env={"TWELVELABS_API_KEY": "tlk_secret"})
+    app = FakeApp(raises=RuntimeError("bad answer for tlk_secret at https://h/x?sig=1"))
+    ran = reelmill("run", app=app, env={"TWELVELABS_API_KEY": "tlk_secret"})
     logged, *told = ran.err.splitlines()
     assert ran.code == 1
     assert told[0] == "reelmill: unexpected RuntimeError: bad answer for *** at https://h/x?***"
@@ -391,15 +394,15 @@ def test_a_crash_before_the_log_is_set_up_keeps_to_stderr(capfd: pytest.CaptureF
 def test_a_key_from_a_file_is_not_shown_either(reelmill: Reelmill) -> None:
     """The secret is known to the error border as soon as the settings are loaded."""
     Path("key").write_text("tlk_from_file\n")
-    house = House(raises=errors.ConfigError("strange tlk_from_file"))
-    assert reelmill("run", house=house, env={"TWELVELABS_API_KEY_FILE": "key"}).err == "reelmill: strange ***\n"
+    app = FakeApp(raises=errors.ConfigError("strange tlk_from_file"))
+    assert reelmill("run", app=app, env={"TWELVELABS_API_KEY_FILE": "key"}).err == "reelmill: strange ***\n"
 
 
 def test_a_wrong_configuration_is_refused_before_anything_happens(reelmill: Reelmill) -> None:
-    """The message names file, line and key; the house is not entered."""
+    """The message names file, line and key; the app is not entered."""
     Path("reelmill.toml").write_text("[run]\noutptu = 'x'\n")
     ran = reelmill("run")
-    assert (ran.code, ran.house.calls) == (2, [])
+    assert (ran.code, ran.app.calls) == (2, [])
     assert ran.err == "reelmill: reelmill.toml, line 2: [run] outptu: unknown key\n  → did you mean 'output'?\n"
 
 
@@ -415,25 +418,25 @@ def test_wrong_usage_is_exit_2(reelmill: Reelmill, args: tuple[str, ...]) -> Non
 
 def test_ctrl_c_is_130_and_says_that_it_is_safe(reelmill: Reelmill) -> None:
     """Where no run handles the signal itself, the border does."""
-    ran = reelmill("status", house=House(raises=KeyboardInterrupt()))
+    ran = reelmill("status", app=FakeApp(raises=KeyboardInterrupt()))
     assert ran.code == 130
     assert ran.err.startswith("reelmill: interrupted")
 
 
 def test_the_log_level_of_the_configuration_is_in_force(reelmill: Reelmill) -> None:
-    """Flags and file decide how much the house may say; without a terminal each event is one JSON line."""
+    """Flags and file decide how much the app may say; without a terminal each event is one JSON line."""
 
-    class Talking(House):
+    class Talking(FakeApp):
         def _note(self, name: str, settings: Settings, **given: Any) -> None:
             super()._note(name, settings, **given)
             structlog.get_logger().info("working")
             structlog.get_logger().error("failing")
 
-    assert [json.loads(line)["event"] for line in reelmill("run", house=Talking()).err.splitlines()] == [
+    assert [json.loads(line)["event"] for line in reelmill("run", app=Talking()).err.splitlines()] == [
         "working",
         "failing",
     ]
-    ran = reelmill("run", "--log-level", "error", house=Talking())
+    ran = reelmill("run", "--log-level", "error", app=Talking())
     assert [json.loads(line)["event"] for line in ran.err.splitlines()] == ["failing"]
 
 

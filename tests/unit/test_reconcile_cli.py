@@ -14,15 +14,15 @@ from pipeline.config.settings import Settings
 from pipeline.core import errors
 from pipeline.core.model import Trouble
 from pipeline.views import Agreed, Reconciled, Reconciliation
-from tests.unit.test_present_cli import House, Reelmill, reelmill
+from tests.unit.test_present_cli import FakeApp, Reelmill, reelmill
 from tests.unit.test_reconcile_present import ASSET, EMPTY, FULL, IDS, TASK
 
 __all__ = ["reelmill"]  # the fixture
 
 
 @dataclass
-class Tidying(House):
-    """A house that has a plan, and does what is agreed to."""
+class Tidying(FakeApp):
+    """An app that has a plan, and does what is agreed to."""
 
     plan_: Reconciliation = FULL
     refuses: bool = False
@@ -49,13 +49,13 @@ class Person(io.StringIO):
 
 def test_a_plan_changes_nothing(reelmill: Reelmill) -> None:
     """Without --apply nobody is asked and nothing is agreed to; ids and limit narrow the plan; JSON is data alone."""
-    ran = reelmill("reconcile", "a1", "a2", "--limit", "5", "--state", "s", house=Tidying())
+    ran = reelmill("reconcile", "a1", "a2", "--limit", "5", "--state", "s", app=Tidying())
     assert (ran.code, ran.given) == (0, {"asked": False, "limit": 5, "only": ["a1", "a2"]})
     assert str(ran.settings.run.state) == "s"
     assert all(each in ran.out for each in IDS)
-    data = reelmill("reconcile", "--json", house=Tidying())
+    data = reelmill("reconcile", "--json", app=Tidying())
     assert json.loads(data.out)["plan"]["account"] == "twelvelabs/v1.3"
-    assert reelmill("reconcile", house=Tidying(plan_=EMPTY)).out.endswith("the database and the account agree\n")
+    assert reelmill("reconcile", app=Tidying(plan_=EMPTY)).out.endswith("the database and the account agree\n")
 
 
 @pytest.mark.parametrize(
@@ -71,22 +71,22 @@ def test_what_cannot_be_agreed_to_is_refused_before_anything_is_read(
 ) -> None:
     """A script must say --yes; a yes without --apply is a mistake."""
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
-    ran = reelmill(*args, house=Tidying())
-    assert (ran.code, ran.house.calls) == (2, [])
+    ran = reelmill(*args, app=Tidying())
+    assert (ran.code, ran.app.calls) == (2, [])
     assert ran.err.startswith(f"reelmill: {said}")
 
 
 def test_yes_deletes_what_is_ours_and_strays_only_when_named(reelmill: Reelmill) -> None:
     """--yes agrees to orphans and to what can be repaired; --strays adds what this state folder has not made."""
-    house = Tidying()
-    ran = reelmill("reconcile", "--apply", "--yes", house=house)
-    assert house.agreed == Agreed(list(FULL.orphans), list(FULL.repairable))
+    app = Tidying()
+    ran = reelmill("reconcile", "--apply", "--yes", app=app)
+    assert app.agreed == Agreed(list(FULL.orphans), list(FULL.repairable))
     assert ran.code == 0
     assert ran.out.splitlines()[-1].startswith("deleted 1 analysis, 1 asset · 1 video to be uploaded again")
-    house = Tidying()
-    reelmill("reconcile", "--apply", "--yes", "--strays", house=house)
-    assert house.agreed is not None
-    assert list(house.agreed.delete) == [*FULL.orphans, *FULL.strays]
+    app = Tidying()
+    reelmill("reconcile", "--apply", "--yes", "--strays", app=app)
+    assert app.agreed is not None
+    assert list(app.agreed.delete) == [*FULL.orphans, *FULL.strays]
 
 
 @pytest.mark.parametrize(
@@ -98,10 +98,10 @@ def test_a_person_is_asked_about_each(
 ) -> None:
     """The plan with all its ids is shown first; deleting and uploading again are two questions; the default is no."""
     monkeypatch.setattr(sys, "stdin", Person(typed))
-    house = Tidying()
-    ran = reelmill("reconcile", "--apply", house=house)
-    assert house.agreed is not None
-    assert (bool(house.agreed.delete), bool(house.agreed.repair), ran.code) == (delete, repair, code)
+    app = Tidying()
+    ran = reelmill("reconcile", "--apply", app=app)
+    assert app.agreed is not None
+    assert (bool(app.agreed.delete), bool(app.agreed.repair), ran.code) == (delete, repair, code)
     assert all(each in ran.err for each in IDS)
     assert ran.err.count("[y/N]") == 2
 
@@ -109,14 +109,14 @@ def test_a_person_is_asked_about_each(
 def test_nobody_is_asked_about_nothing(reelmill: Reelmill, monkeypatch: pytest.MonkeyPatch) -> None:
     """With nothing left over and nothing to repair there is no question, and that is success."""
     monkeypatch.setattr(sys, "stdin", Person("y\n"))
-    ran = reelmill("reconcile", "--apply", house=Tidying(plan_=replace(EMPTY, counts={"asset": {"kept": 1}})))
+    ran = reelmill("reconcile", "--apply", app=Tidying(plan_=replace(EMPTY, counts={"asset": {"kept": 1}})))
     assert (ran.code, "[y/N]" in ran.err, ran.out) == (0, False, "deleted nothing\n")
 
 
 def test_what_is_left_undone_has_its_exit_code(reelmill: Reelmill) -> None:
     """3 if the platform refused something; 75 beside a run; 6 at a limit that is not waited for."""
-    ran = reelmill("reconcile", "--apply", "--yes", house=Tidying(refuses=True))
+    ran = reelmill("reconcile", "--apply", "--yes", app=Tidying(refuses=True))
     assert (ran.code, "analysis " + TASK.id + ": in use" in ran.out) == (3, True)
     for error, code in ((errors.Busy("another"), 75), (errors.Throttled("limit", after=9e3, group="read"), 6)):
-        assert reelmill("reconcile", house=Tidying(raises=error)).code == code
-    assert ASSET.id not in reelmill("reconcile", house=Tidying(raises=errors.Busy("another"))).out
+        assert reelmill("reconcile", app=Tidying(raises=error)).code == code
+    assert ASSET.id not in reelmill("reconcile", app=Tidying(raises=errors.Busy("another"))).out

@@ -16,14 +16,14 @@ from pipeline.config.settings import Settings
 from pipeline.core import errors
 from pipeline.ports.index_api import IndexInfo, IndexListing, IndexSpec
 from pipeline.views import ClassifyView, IndexView, SearchView
-from tests.unit.test_present_cli import House, Reelmill, reelmill
+from tests.unit.test_present_cli import FakeApp, Reelmill, reelmill
 from tests.unit.test_search_tables import ASKED, HIT, INDEX, OURS
 
 __all__ = ["reelmill"]  # the fixture
 
 
-class Searching(House):
-    """A house that remembers what an index was asked."""
+class Searching(FakeApp):
+    """An app that remembers what an index was asked."""
 
     async def search(self, settings: Settings, ask: StandingQuery) -> SearchView:
         self._note("search", settings, ask=ask)
@@ -58,7 +58,7 @@ def test_search_hands_over_every_flag(reelmill: Reelmill) -> None:
         "search", "the queen", "--index", "films", "--option", "visual,audio", "--option", "transcription", "--speech",
         "lexical", "--group-by", "video", "--operator", "and", "--threshold", "high", "--sort", "clip_count", "--filter",
         '{"duration": {"gte": 60}}', "--image", "a.png", "--image", "https://h/b.png", "--limit", "7", "--output", "o",
-        house=Searching(),
+        app=Searching(),
     )  # fmt: skip
     ask = ran.given["ask"]
     assert ask == StandingQuery(
@@ -72,9 +72,9 @@ def test_search_hands_over_every_flag(reelmill: Reelmill) -> None:
 
 def test_a_search_may_be_a_picture_alone_but_not_nothing(reelmill: Reelmill) -> None:
     """Text or images; neither is wrong usage."""
-    assert reelmill("search", "--image", "a.png", house=Searching()).given["ask"].images == ("a.png",)
-    ran = reelmill("search", house=Searching())
-    assert (ran.code, ran.house.calls) == (2, [])
+    assert reelmill("search", "--image", "a.png", app=Searching()).given["ask"].images == ("a.png",)
+    ran = reelmill("search", app=Searching())
+    assert (ran.code, ran.app.calls) == (2, [])
     assert ran.err.startswith("reelmill: search: asks nothing")
 
 
@@ -82,13 +82,13 @@ def test_classify_reads_classes(reelmill: Reelmill) -> None:
     """NAME=prompt,prompt, or a name that is its own prompt; with a share, the threshold is a table."""
     ran = reelmill(
         "classify", "--class", "Ball games=playing basketball, NBA", "--class", "Golf", "--threshold", "80", "--min-ratio",
-        "0.5", "--clips", "--detailed", "--video", "v1", "--video", "v2", house=Searching(),
+        "0.5", "--clips", "--detailed", "--video", "v1", "--video", "v2", app=Searching(),
     )  # fmt: skip
     ask = ran.given["ask"]
     assert dict(ask.classes) == {"Ball games": ("playing basketball", "NBA"), "Golf": ("Golf",)}
     assert ask.threshold == {"min_video_score": 80, "min_duration_ratio": 0.5}
     assert (ask.clips, ask.detailed, ask.videos) == (True, True, ("v1", "v2"))
-    assert reelmill("classify", "--class", "Golf", "--threshold", "75", house=Searching()).given["ask"].threshold == 75
+    assert reelmill("classify", "--class", "Golf", "--threshold", "75", app=Searching()).given["ask"].threshold == 75
 
 
 @pytest.mark.parametrize(
@@ -119,8 +119,8 @@ def test_wrong_usage_is_told_with_an_example_and_asks_nothing(
     reelmill: Reelmill, args: tuple[str, ...], said: str
 ) -> None:
     """Exit 2, two lines on stderr, nothing on stdout, no call."""
-    ran = reelmill(*args, house=Searching())
-    assert (ran.code, ran.out, ran.house.calls) == (2, "", [])
+    ran = reelmill(*args, app=Searching())
+    assert (ran.code, ran.out, ran.app.calls) == (2, "", [])
     assert ran.err.startswith(f"reelmill: {said}")
 
 
@@ -130,7 +130,7 @@ def test_wrong_usage_is_told_with_an_example_and_asks_nothing(
 )  # fmt: skip
 def test_json_is_all_that_stdout_gets(reelmill: Reelmill, args: tuple[str, ...]) -> None:
     """Every one has ``--json``; hits keep their fields' names, times are RFC 3339."""
-    ran = reelmill(*args, "--json", house=Searching())
+    ran = reelmill(*args, "--json", app=Searching())
     assert ran.code == 0
     value = json.loads(ran.out)
     if args[0] == "search":
@@ -141,17 +141,15 @@ def test_json_is_all_that_stdout_gets(reelmill: Reelmill, args: tuple[str, ...])
 
 def test_indexes_list_and_create(reelmill: Reelmill) -> None:
     """No word is ``list``; models have options; an extra may be added."""
-    assert reelmill("indexes", house=Searching()).given["which"] == IndexListing()
-    assert reelmill("indexes", "list", "film", house=Searching()).given["which"] == IndexListing(name="film")
-    made = reelmill(
-        "indexes", "create", "films", "--model", "m=visual,audio", "--addon", "thumbnail", house=Searching()
-    )
+    assert reelmill("indexes", app=Searching()).given["which"] == IndexListing()
+    assert reelmill("indexes", "list", "film", app=Searching()).given["which"] == IndexListing(name="film")
+    made = reelmill("indexes", "create", "films", "--model", "m=visual,audio", "--addon", "thumbnail", app=Searching())
     assert made.given["spec"] == IndexSpec("films", [("m", ("visual", "audio"))], ["thumbnail"])
 
 
 def test_deleting_asks_unless_told_not_to(reelmill: Reelmill, monkeypatch: pytest.MonkeyPatch) -> None:
     """--yes deletes; a person is asked and may refuse; without a person nothing is deleted."""
-    gone = reelmill("indexes", "delete", "films", "--yes", house=Searching())
+    gone = reelmill("indexes", "delete", "films", "--yes", app=Searching())
     assert (gone.code, gone.out) == (0, "deleted films (i1)\n")
 
     class Person(io.StringIO):
@@ -160,10 +158,10 @@ def test_deleting_asks_unless_told_not_to(reelmill: Reelmill, monkeypatch: pytes
 
     for answer, code in (("y\n", 0), ("n\n", 130), ("", 130)):
         monkeypatch.setattr(sys, "stdin", Person(answer))
-        asked = reelmill("indexes", "delete", "films", house=Searching())
+        asked = reelmill("indexes", "delete", "films", app=Searching())
         assert (asked.code, "delete 'films' with 2 videos?" in asked.err) == (code, True)
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
-    nobody = reelmill("indexes", "delete", "films", house=Searching())
+    nobody = reelmill("indexes", "delete", "films", app=Searching())
     assert nobody.code == 2
     assert "--yes" in nobody.err
 
@@ -173,7 +171,7 @@ def test_videos_hands_over_every_filter(reelmill: Reelmill) -> None:
     ran = reelmill(
         "videos", "--index", "films", "--filename", "a.mp4", "--since", "2026-06-01T00:00:00Z", "--seconds", "60..600.5",
         "--width", "640..", "--height", "..1080", "--size", "5", "--meta", "team=a b", "--oldest", "--limit", "3",
-        house=Searching(),
+        app=Searching(),
     )  # fmt: skip
     assert ran.given == {
         "index": "films",
@@ -207,7 +205,7 @@ def test_refusals_have_their_exit_codes_and_the_platforms_words(
     reelmill: Reelmill, error: errors.ReelmillError, code: int, lines: list[str]
 ) -> None:
     """Our sentence, the remedy, then what the platform said."""
-    ran = reelmill("search", "x", house=Searching(raises=error))
+    ran = reelmill("search", "x", app=Searching(raises=error))
     assert (ran.code, ran.out, ran.err.splitlines()) == (code, "", lines)
 
 

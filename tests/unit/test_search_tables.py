@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from pipeline.app.runs.query_files import files_of
+from pipeline.app.runs.query_files import query_files
 from pipeline.core.model import Trouble
 from pipeline.core.text import merged
 from pipeline.ports.index_api import ClassScore, IndexedVideo, IndexInfo, SearchHit
@@ -144,7 +144,7 @@ def test_spans_that_touch_are_one(spans: Sequence[tuple[float, float]], one: Seq
 def test_files_link_into_the_results_and_carry_no_signature() -> None:
     """Relative to the folder of the searches, so that the output folder can be moved as a whole."""
     signed = replace(HIT, thumbnail="https://t/x.jpg?X-Sig=abc")
-    card, page = files_of("queen", "r1", found(signed), Path("out"))
+    card, page = query_files("queen", "r1", found(signed), Path("out"))
     value = json.loads(card.content)
     assert (card.name, page.name) == ("queen.json", "queen.md")
     assert value["hits"][0]["video"]["results"] == "../bees--aaaaaaaa/chapters.txt"
@@ -160,7 +160,7 @@ def test_no_title_and_no_words_break_the_page(title: str, words: str, asked: str
     """Each hit is its own line and one quoted line; JSON reads back; both encode."""
     video = VideoRef("v1", title)
     view = SearchView(replace(ASKED, query={"text": asked}), [replace(HIT, text=words)], {"v1": video}, 1, 1, 1.0)
-    card, page = files_of("q", "r1", view, Path("out"))
+    card, page = query_files("q", "r1", view, Path("out"))
     json.loads(card.content)
     lines = str(page.content).splitlines()
     assert sum(line.startswith("1. ") for line in lines) == 1

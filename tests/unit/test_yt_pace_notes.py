@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import structlog
 
-from pipeline.app.wiring.downloads import pace_of
+from pipeline.app.wiring.downloads import site_throttle
 from pipeline.app.wiring.journals import NullJournal
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import Throttled
@@ -204,9 +204,9 @@ async def test_the_configuration_names_the_folder_and_else_it_is_the_users_own(
         if "pace_folder" in youtube:
             youtube["pace_folder"] = folder
         settings = settings_for(tmp_path / "a", youtube=youtube)
-        await pace_of(settings, NullJournal(), SystemClock(), Random(1)).admit()
+        await site_throttle(settings, NullJournal(), SystemClock(), Random(1)).admit()
         assert (folder / "pace-youtube.json").is_file()
         with pytest.raises(Throttled):
-            await pace_of(
+            await site_throttle(
                 settings_for(tmp_path / "b", youtube=youtube), NullJournal(), SystemClock(), Random(1)
             ).admit()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.app.wiring.downloads import download_folder, swept
+from pipeline.app.wiring.downloads import clean_up_downloads, download_folder
 from pipeline.core.errors import Throttled
 from pipeline.core.model import Lane, NewTask, Placed, Selection, State, Task
 from pipeline.source.youtube.formats import Format, format_of, formats_of, record_of
@@ -174,16 +174,16 @@ def test_a_run_sweeps_before_it_begins(tmp_path: Path) -> None:
 
     async def work() -> None:
         clock, database, settings = VirtualClock(), MemoryDatabase(), settings_for(tmp_path)
-        await swept(settings, database, clock)
+        await clean_up_downloads(settings, database, clock)
         base = download_folder(settings)
         half(base, V)
         half(base, W)
         items = [NewTask("item", f"youtube:video:{video}", "download", {}) for video in (V, W)]
         await database.submit([Placed(item, Lane.DOWNLOAD, 0) for item in items], clock.now())
-        await swept(settings, database, clock)
+        await clean_up_downloads(settings, database, clock)
         assert videos_below(base) == sorted([V, W])
         await database.command("cancel", Selection(keys=(f"youtube:video:{V}",)), clock.now())
-        await swept(settings, database, clock)
+        await clean_up_downloads(settings, database, clock)
         assert videos_below(base) == [W]
 
     run_virtual(work())

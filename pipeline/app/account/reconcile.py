@@ -14,8 +14,8 @@ from typing import TypeAlias
 
 from pipeline.app.account.repairs import again
 from pipeline.app.account.survey import Survey
-from pipeline.app.wiring.platform import ProviderClient, choose, opened
-from pipeline.app.wiring.state_folder import claimed, need_database, writing
+from pipeline.app.wiring.platform import ProviderClient, choose_platform, open_platform
+from pipeline.app.wiring.state_folder import lock_state_folder, open_for_writing, require_database
 from pipeline.config.settings import Settings
 from pipeline.core import log
 from pipeline.core.clock import SystemClock
@@ -51,10 +51,10 @@ async def reconcile(
         ConfigError: there is no database yet.
         Throttled: a limit asks for more than the configured patience; what was done is done.
     """
-    need_database(settings)  # before a folder is made for the lock
+    require_database(settings)  # before a folder is made for the lock
     clock, rng = SystemClock(), Random()
-    with claimed(settings), closing(ScratchIndex()) as register:
-        async with writing(settings) as database, opened(settings, database, clock, rng) as api:
+    with lock_state_folder(settings), closing(ScratchIndex()) as register:
+        async with open_for_writing(settings) as database, open_platform(settings, database, clock, rng) as api:
             index = await _index(settings, api.catalog)
             survey = Survey(
                 database, api.account, register, clock,
@@ -89,7 +89,7 @@ def _with_index(plan: Reconciliation, index: IndexInfo | None) -> Reconciliation
 def _price(settings: Settings) -> Callable[[float], float]:
     """Return what uploading again costs by itself: nothing, but where it means indexing again."""
     indexes = settings.provider.api == "v1.2" or bool(settings.index_name)
-    if choose(settings).local or not indexes:
+    if choose_platform(settings).local or not indexes:
         return lambda _seconds: 0.0
     return lambda seconds: seconds / 60 * settings.prices.index_minute
 
@@ -98,12 +98,12 @@ def _submitter(settings: Settings, database: Database, api: ProviderClient) -> S
     """Return what puts tasks into the queue, with the places that a run would give them."""
 
     async def submit(tasks: Sequence[NewTask]) -> int:
-        from pipeline.app.wiring.components import Adapters, build
+        from pipeline.app.wiring.components import Adapters, compose
         from pipeline.sink.disk import DiskSink
 
         nothing = Adapters({}, DiskSink(settings.run.output), lambda _facts, _ceilings: None, lambda _paths: "")
-        house = build(settings, database, api, SystemClock(), Random(), "reconcile", outside=nothing)
-        return await house.pool.submit(tasks)
+        components = compose(settings, database, api, SystemClock(), Random(), "reconcile", adapters=nothing)
+        return await components.pool.submit(tasks)
 
     return submit
 

@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 
 from pipeline.app.account.disposition import Disposition, LocalRecord, judge
 from pipeline.app.account.repairs import find_repair
-from pipeline.app.operator.display_names import spoken
+from pipeline.app.operator.display_names import display_source
 from pipeline.core.clock import Clock
 from pipeline.core.model import Selection, State, Task
 from pipeline.ingest.remote_names import analysis_digest, parse_custom_id, parse_upload_name, upload_digest
@@ -252,7 +252,7 @@ class Survey:
         judged = [*found.orphans, *found.strays, *(each for each, _ in found.expiring)]
         open_for = [video.key for _, video in found.sessions if video is not None]
         items = await self._items([*(e.subject for e in judged), *(v.key for v in found.vanished), *open_for])
-        names = {subject: spoken(those[0].data["source"]) for subject, those in items.items()}
+        names = {subject: display_source(those[0].data["source"]) for subject, those in items.items()}
         return Reconciliation(
             account=self._account.identity,
             at=now,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.app.index.video_refs import VideoResolver
-from pipeline.app.wiring.platform import choose
+from pipeline.app.wiring.platform import choose_platform
 from pipeline.config.queries import StandingQuery
 from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock
@@ -29,7 +29,7 @@ _READABLE = ("conversation", "text_in_video", "transcription")
 _PROMPTS = 100  #: of a classification, all classes together
 
 
-def check(settings: Settings, ask: StandingQuery) -> None:
+def check_query(settings: Settings, ask: StandingQuery) -> None:
     """Refuse what this dialect cannot be asked, before anything is paid.
 
     Raises:
@@ -83,9 +83,9 @@ def _quoted(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
-def price(settings: Settings) -> float:
+def question_price(settings: Settings) -> float:
     """Return what one question costs, USD; later pages are free."""
-    return 0.0 if choose(settings).local else settings.prices.search_1000_queries / 1000
+    return 0.0 if choose_platform(settings).local else settings.prices.search_1000_queries / 1000
 
 
 class QuestionRunner:
@@ -95,7 +95,7 @@ class QuestionRunner:
         self._settings = settings
         self._catalog = catalog
         self._clock = clock
-        self._owners = VideoResolver(records, catalog, settings.run.output)
+        self._resolver = VideoResolver(records, catalog, settings.run.output)
         self._indexes: dict[str, IndexInfo] = {}
 
     async def index(self, name: str = "") -> IndexInfo:
@@ -139,7 +139,7 @@ class QuestionRunner:
         return SearchView(
             asked=self._asked(ask, index, query.options),
             hits=found.hits,
-            videos=await self._owners.of((hit.video_id for hit in found.hits), index),
+            videos=await self._resolver.resolve((hit.video_id for hit in found.hits), index),
             total=found.total,
             pool_videos=found.pool_videos,
             pool_seconds=found.pool_seconds,
@@ -161,7 +161,7 @@ class QuestionRunner:
             limit=ask.limit,
         )
         found = await self._catalog.classify(sorting)
-        videos = await self._owners.of((entry.video_id for entry in found), index)
+        videos = await self._resolver.resolve((entry.video_id for entry in found), index)
         rows = [SortedVideo(videos[entry.video_id], entry.classes) for entry in found]
         return ClassifyView(self._asked(ask, index, options), rows)
 
@@ -172,7 +172,9 @@ class QuestionRunner:
         if "audio" in made:
             made.add("transcription")
         known = [option for option in OPTIONS[self._settings.provider.api] if option in made]
-        readable = [option for option in known if option in _READABLE] if choose(self._settings).local else known
+        readable = (
+            [option for option in known if option in _READABLE] if choose_platform(self._settings).local else known
+        )
         return tuple(readable or known)
 
     def _asked(self, ask: StandingQuery, index: IndexInfo | None, options: Sequence[str]) -> Asked:
@@ -186,7 +188,7 @@ class QuestionRunner:
             index_name=index.name if index is not None else "",
             query=given,
             at=self._clock.now(),
-            usd=price(self._settings),
+            usd=question_price(self._settings),
         )
 
 

@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from random import Random
 
-from pipeline.app.index.questions import QuestionRunner, check, no_classify
+from pipeline.app.index.questions import QuestionRunner, check_query, no_classify
 from pipeline.app.index.video_refs import VideoResolver
 from pipeline.app.wiring.journals import NullJournal
-from pipeline.app.wiring.platform import opened
-from pipeline.app.wiring.state_folder import existing
+from pipeline.app.wiring.platform import open_platform
+from pipeline.app.wiring.state_folder import open_if_present
 from pipeline.config.queries import StandingQuery
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
@@ -25,21 +25,21 @@ from pipeline.views import ClassifyView, IndexedView, IndexView, SearchView
 
 
 @dataclass(frozen=True, slots=True)
-class _Desk:
+class _IndexAccess:
     catalog: IndexApi
-    asker: QuestionRunner
-    owners: VideoResolver
+    questions: QuestionRunner
+    resolver: VideoResolver
 
 
 @asynccontextmanager
-async def _desk(settings: Settings) -> AsyncIterator[_Desk]:
+async def _open_index_api(settings: Settings) -> AsyncIterator[_IndexAccess]:
     """Open the platform (the embedded one is started where that is the choice) and our records, if there are any."""
     clock = SystemClock()
-    async with existing(settings) as database, opened(settings, NullJournal(), clock, Random()) as api:
+    async with open_if_present(settings) as database, open_platform(settings, NullJournal(), clock, Random()) as api:
         records: Records | None = database
-        asker = QuestionRunner(settings, api.catalog, records, clock)
+        questions = QuestionRunner(settings, api.catalog, records, clock)
         with _typed():
-            yield _Desk(api.catalog, asker, VideoResolver(records, api.catalog, settings.run.output))
+            yield _IndexAccess(api.catalog, questions, VideoResolver(records, api.catalog, settings.run.output))
 
 
 @contextmanager
@@ -62,9 +62,9 @@ async def search(settings: Settings, ask: StandingQuery) -> SearchView:
         ConfigError: what the dialect cannot be asked.
         Permanent: what the platform refuses.
     """
-    check(settings, ask)
-    async with _desk(settings) as desk:
-        return await desk.asker.search(ask)
+    check_query(settings, ask)
+    async with _open_index_api(settings) as access:
+        return await access.questions.search(ask)
 
 
 async def classify(settings: Settings, ask: StandingQuery) -> ClassifyView:
@@ -75,30 +75,30 @@ async def classify(settings: Settings, ask: StandingQuery) -> ClassifyView:
     """
     if settings.provider.api == "v1.3":
         raise no_classify(ask.classes)
-    check(settings, ask)
-    async with _desk(settings) as desk:
-        return await desk.asker.classify(ask)
+    check_query(settings, ask)
+    async with _open_index_api(settings) as access:
+        return await access.questions.classify(ask)
 
 
 async def indexes(settings: Settings, which: IndexListing) -> list[IndexInfo]:
     """Return the account's indexes."""
-    async with _desk(settings) as desk:
-        return [index async for index in desk.catalog.indexes(which)]
+    async with _open_index_api(settings) as access:
+        return [index async for index in access.catalog.indexes(which)]
 
 
 async def create_index(settings: Settings, spec: IndexSpec) -> IndexInfo:
     """Make an index, or find the one of that name."""
-    async with _desk(settings) as desk:
-        return await desk.catalog.index(await desk.catalog.create_index(spec))
+    async with _open_index_api(settings) as access:
+        return await access.catalog.index(await access.catalog.create_index(spec))
 
 
 async def delete_index(settings: Settings, name: str, agreed: Callable[[IndexInfo], bool]) -> IndexInfo | None:
     """Delete an index with the videos in it, if ``agreed`` says so; return it, or None if not."""
-    async with _desk(settings) as desk:
-        index = await desk.asker.index(name)
+    async with _open_index_api(settings) as access:
+        index = await access.questions.index(name)
         if not agreed(index):
             return None
-        await desk.catalog.delete_index(index.id)
+        await access.catalog.delete_index(index.id)
         return index
 
 
@@ -112,12 +112,12 @@ async def videos(settings: Settings, name: str, which: IndexListing, *, limit: i
         raise ConfigError(
             "videos: no index is named", remedy="set [index] name, or name one with --index; see `reelmill indexes`"
         )
-    async with _desk(settings) as desk:
-        index = await desk.asker.index(name)
+    async with _open_index_api(settings) as access:
+        index = await access.questions.index(name)
         found: list[IndexedVideo] = []
-        async for video in desk.catalog.videos(index.id, which):
+        async for video in access.catalog.videos(index.id, which):
             if len(found) == limit:
                 break
             found.append(video)
-        ours = await desk.owners.of((video.id for video in found), None)
-        return IndexView(index, [IndexedView(video, ours[video.id]) for video in found])
+        refs = await access.resolver.resolve((video.id for video in found), None)
+        return IndexView(index, [IndexedView(video, refs[video.id]) for video in found])

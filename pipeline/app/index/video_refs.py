@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.app.operator.display_names import spoken
+from pipeline.app.operator.display_names import display_source
 from pipeline.core.errors import Permanent, Transient
 from pipeline.core.model import Selection, Task
 from pipeline.ports.index_api import IndexApi, IndexInfo, IndexListing
@@ -30,16 +30,16 @@ class VideoResolver:
         self._catalog = catalog
         self._output = output
 
-    async def of(self, ids: Iterable[str], index: IndexInfo | None) -> dict[str, VideoRef]:
+    async def resolve(self, ids: Iterable[str], index: IndexInfo | None) -> dict[str, VideoRef]:
         """Return what is known of each id; for one that nobody knows, the id itself is its title."""
         wanted = set(ids)
-        found = await self.ours(wanted)
-        strange = wanted - set(found)
-        if strange and index is not None:
-            found |= await self._theirs(strange, index)
+        found = await self.local(wanted)
+        unknown = wanted - set(found)
+        if unknown and index is not None:
+            found |= await self._remote(unknown, index)
         return {video_id: found.get(video_id) or VideoRef(video_id, video_id) for video_id in wanted}
 
-    async def ours(self, wanted: set[str]) -> dict[str, VideoRef]:
+    async def local(self, wanted: set[str]) -> dict[str, VideoRef]:
         """Return those of the ids that are videos of this state folder. Reads no more of it than it takes."""
         if self._records is None or not wanted:
             return {}
@@ -68,7 +68,7 @@ class VideoResolver:
     def _ref(self, key: str, tasks: Sequence[Task]) -> VideoRef:
         items = [task for task in tasks if task.kind == "item"]
         publish = next((task for task in tasks if task.kind == "publish" and "folder" in task.data), None)
-        source = spoken(items[0].data["source"]) if items else ""
+        source = display_source(items[0].data["source"]) if items else ""
         title = next((str(item.data["line"]["title"]) for item in items if item.data["line"]["title"]), "")
         if publish is None:
             return VideoRef("", title or source.rpartition("/")[2] or key, key, source)
@@ -76,16 +76,16 @@ class VideoResolver:
         link = next((folder / name for name in _FIRST if name in sizes), None)
         return VideoRef("", str(publish.data.get("title") or title or key), key, source, folder, link)
 
-    async def _theirs(self, strange: set[str], index: IndexInfo) -> dict[str, VideoRef]:
+    async def _remote(self, unknown: set[str], index: IndexInfo) -> dict[str, VideoRef]:
         """Ask by list or one by one, whichever takes fewer requests; a name is worth no failure."""
         found: dict[str, VideoRef] = {}
         with suppress(Permanent, Transient):
-            if index.videos <= _LISTED * len(strange):
+            if index.videos <= _LISTED * len(unknown):
                 async for video in self._catalog.videos(index.id, IndexListing()):
-                    if video.id in strange:
+                    if video.id in unknown:
                         found[video.id] = VideoRef(video.id, video.filename or video.id)
             else:
-                for video_id in sorted(strange):
+                for video_id in sorted(unknown):
                     video = await self._catalog.indexed(index.id, video_id)
                     found[video_id] = VideoRef(video_id, video.filename or video_id)
         return found

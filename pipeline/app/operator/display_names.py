@@ -8,25 +8,27 @@ from pipeline.core.model import Task
 from pipeline.source.identity import SourceIdentity, is_address, shown, youtube
 
 
-def spoken(source: str) -> str:
+def display_source(source: str) -> str:
     """Return a source as it may be shown: paths as they are, addresses without credentials and signatures."""
     return shown(source) if is_address(source) else source
 
 
-def place(locator: str) -> str:
+def without_query(locator: str) -> str:
     """Return a path, or an address up to its query."""
     return locator.partition("?")[0] if is_address(locator) else locator
 
 
-def bared(task: Task) -> Task:
+def redacted(task: Task) -> Task:
     """Return a task whose data may be shown."""
     texts = {name: value for name, value in task.data.items() if isinstance(value, str)}
-    return replace(task, data={**task.data, **{name: spoken(text) for name, text in texts.items() if is_address(text)}})
+    return replace(
+        task, data={**task.data, **{name: display_source(text) for name, text in texts.items() if is_address(text)}}
+    )
 
 
-def last_part(locator: str) -> str:
+def file_name(locator: str) -> str:
     """Return the file's name in a path or an address; of YouTube, the id: the last part of its addresses is "watch"."""
     meaning = youtube(locator) if is_address(locator) else None
     if isinstance(meaning, SourceIdentity):
         return meaning.key.rpartition(":")[2]
-    return place(locator).rstrip("/").rpartition("/")[2]
+    return without_query(locator).rstrip("/").rpartition("/")[2]

@@ -13,11 +13,11 @@ from random import Random
 
 import anyio
 
-from pipeline.app.wiring.components import desk_of
-from pipeline.app.wiring.downloads import download_folder, pace_of
+from pipeline.app.wiring.components import job_planner
+from pipeline.app.wiring.downloads import download_folder, site_throttle
 from pipeline.app.wiring.journals import NullJournal
-from pipeline.app.wiring.platform import choose, opened
-from pipeline.app.wiring.state_folder import existing, holder
+from pipeline.app.wiring.platform import choose_platform, open_platform
+from pipeline.app.wiring.state_folder import lock_holder, open_if_present
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ReelmillError
@@ -54,8 +54,10 @@ async def doctor(settings: Settings) -> list[Finding]:
 async def _pace(settings: Settings) -> Finding:
     name = "YouTube's patience"
     try:
-        async with existing(settings) as database:
-            starts, closed = await pace_of(settings, database or NullJournal(), SystemClock(), Random()).standing()
+        async with open_if_present(settings) as database:
+            starts, closed = await site_throttle(
+                settings, database or NullJournal(), SystemClock(), Random()
+            ).standing()
     except ReelmillError as error:  # a database that cannot be read
         return Finding(name, "bad", error.trouble.message, error.trouble.remedy)
     asked = f"{starts} of {settings.youtube.per_hour} requests in the last hour"
@@ -81,7 +83,7 @@ def _versions() -> Iterator[Finding]:
 def _folders(settings: Settings) -> Iterator[Finding]:
     yield from _folder("state folder", settings.run.state, database=True)
     yield from _folder("output folder", settings.run.output, database=False)
-    busy = holder(settings)
+    busy = lock_holder(settings)
     yield Finding("running", "warn" if busy else "ok", busy or "nobody", "a second run would exit 75" if busy else "")
 
 
@@ -132,16 +134,16 @@ def _tools() -> Iterator[Finding]:
 
 def _jobs(settings: Settings) -> Iterator[Finding]:
     try:
-        desk = desk_of(settings)
+        planner = job_planner(settings)
     except ReelmillError as error:
         yield Finding("jobs", "bad", error.trouble.message, error.trouble.remedy)
     else:
-        yield Finding("jobs", "ok", ", ".join(settings.jobs.enabled), f"known: {', '.join(desk.names())}")
+        yield Finding("jobs", "ok", ", ".join(settings.jobs.enabled), f"known: {', '.join(planner.names())}")
 
 
 async def _platform(settings: Settings) -> list[Finding]:
     try:
-        chosen = choose(settings)
+        chosen = choose_platform(settings)
     except ReelmillError as error:
         return [Finding("platform", "bad", error.trouble.message, error.trouble.remedy)]
     if chosen.local and not chosen.base_url:
@@ -155,7 +157,7 @@ async def _platform(settings: Settings) -> list[Finding]:
         ]
     key = Finding("API key", "ok" if settings.api_key else "bad", "set" if settings.api_key else "missing")
     try:
-        async with opened(settings, NullJournal(), SystemClock(), Random()) as api:
+        async with open_platform(settings, NullJournal(), SystemClock(), Random()) as api:
             facts = await api.check()
     except ReelmillError as error:
         return [key, Finding("platform", "bad", f"{chosen.base_url}: {error.trouble.message}", error.trouble.remedy)]

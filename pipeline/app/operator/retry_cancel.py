@@ -7,7 +7,7 @@ from random import Random
 from typing import Literal
 
 from pipeline.app.operator.status import NAMED, find
-from pipeline.app.wiring.state_folder import claimed, need_database, reading, writing
+from pipeline.app.wiring.state_folder import lock_state_folder, open_for_writing, open_read_only, require_database
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
 from pipeline.core.model import Lane, Selection, State, Task
@@ -19,43 +19,64 @@ _KINDS = ("item", "listing", "video", "analysis", "publish", "indexing")
 Verb = Literal["cancel", "retry"]
 
 
-async def command(settings: Settings, verb: Verb, items: Sequence[str], classes: Sequence[str], failed: bool) -> int:
-    """Cancel or retry; return how many tasks changed. ``items`` empty: all (``failed``/``classes`` narrow).
+async def retry(settings: Settings, items: Sequence[str], classes: Sequence[str] = (), *, failed: bool = False) -> int:
+    """Let stopped tasks go on; return how many changed. No items: all, narrowed by ``failed`` and ``classes``.
 
     Raises:
-        Busy: a run is going on; its own signal handling is the way to stop it.
+        Busy: a run is in progress; it must be stopped first.
         ConfigError: an item is not known.
     """
-    need_database(settings)  # before a folder is made for the lock
-    with claimed(settings):
-        async with reading(settings) as check:
-            which = [await find(check, item) for item in items]
-        async with writing(settings) as database:
-            opened = 0
-            if verb == "retry" and classes and not items and not failed:
-                opened = (await _reopen(settings, database, classes)).tasks
-            return opened + await _carry_out(database, verb, which, classes, failed)
+    lift = bool(classes) and not items and not failed
+    return await _change(settings, "retry", items, classes, failed=failed, lift=lift)
 
 
-async def reopen(settings: Settings, classes: Sequence[str]) -> Reopened:
-    """Open what is parked, or only what is parked for these classes of trouble, before its time.
+async def cancel(settings: Settings, items: Sequence[str]) -> int:
+    """Stop these items, or all unfinished ones, for good; return how many tasks changed.
 
     Raises:
-        Busy: a run is going on; what it has parked itself it would not notice.
+        Busy: a run is in progress; it must be stopped first.
+        ConfigError: an item is not known.
+    """
+    return await _change(settings, "cancel", items, ())
+
+
+async def retry_parked(settings: Settings, classes: Sequence[str]) -> Reopened:
+    """Open parked lanes before their time; ``classes`` of trouble narrow it.
+
+    Raises:
+        Busy: a run is in progress; it would not notice what is opened.
         ConfigError: there is no database yet.
     """
-    need_database(settings)
-    with claimed(settings):
-        async with writing(settings) as database:
-            return await _reopen(settings, database, classes)
+    require_database(settings)
+    with lock_state_folder(settings):
+        async with open_for_writing(settings) as database:
+            return await _open_parked(settings, database, classes)
 
 
-async def _reopen(settings: Settings, database: Database, classes: Sequence[str]) -> Reopened:
+async def _change(
+    settings: Settings,
+    verb: Verb,
+    items: Sequence[str],
+    classes: Sequence[str],
+    *,
+    failed: bool = False,
+    lift: bool = False,
+) -> int:
+    require_database(settings)  # before a folder is made for the lock
+    with lock_state_folder(settings):
+        async with open_read_only(settings) as check:
+            which = [await find(check, item) for item in items]
+        async with open_for_writing(settings) as database:
+            opened = (await _open_parked(settings, database, classes)).tasks if lift else 0
+            return opened + await _change_tasks(database, verb, which, classes, failed)
+
+
+async def _open_parked(settings: Settings, database: Database, classes: Sequence[str]) -> Reopened:
     """Lift YouTube's pause, then open the lanes in one transaction: cut off in between, the same word does the rest."""
-    from pipeline.app.wiring.downloads import pace_of
+    from pipeline.app.wiring.downloads import site_throttle
 
     clock = SystemClock()
-    lifted = await pace_of(settings, database, clock, Random()).lift(classes)
+    lifted = await site_throttle(settings, database, clock, Random()).lift(classes)
     parked = [each for each in await database.parked(clock.now()) if not classes or each.trouble.code in classes]
     scopes = {each.scope for each in parked} | ({Lane.DOWNLOAD.value} if lifted else set())
     met = {*classes, *lifted, *(each.trouble.code for each in parked)}  # a premiere waits without any pause
@@ -63,7 +84,7 @@ async def _reopen(settings: Settings, database: Database, classes: Sequence[str]
     return Reopened(sorted(scopes), tasks)
 
 
-async def _carry_out(
+async def _change_tasks(
     database: Database, verb: Verb, items: Sequence[Task], classes: Sequence[str], failed: bool
 ) -> int:
     now = SystemClock().now()

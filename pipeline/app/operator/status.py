@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from pipeline.app.operator.display_names import bared, last_part, place, spoken
-from pipeline.app.wiring.state_folder import holder, reading
+from pipeline.app.operator.display_names import display_source, file_name, redacted, without_query
+from pipeline.app.wiring.state_folder import lock_holder, open_read_only
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock, iso
 from pipeline.core.errors import ConfigError
@@ -27,12 +27,12 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
     Raises:
         ConfigError: there is no database yet.
     """
-    async with reading(settings) as database:
+    async with open_read_only(settings) as database:
         counts = await database.counts()
         stopped = Selection(states=(State.FAILED, State.HELD), limit=limit)
         troubled = await database.tasks(stopped) if limit else []  # to the store, 0 means all
         usd, minutes, _ = await database.spent()
-        names = await names_of(database, troubled)
+        names = await item_names(database, troubled)
         return StatusView(
             items=await database.tally(),
             tasks=counts.by,
@@ -40,20 +40,20 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
             troubles=counts.troubles,
             attention=[(task.state.value, names[task.id], reason(task)) for task in troubled],
             parked=await database.parked(SystemClock().now()),
-            running=holder(settings),
+            running=lock_holder(settings),
             runs=[asdict(note) for note in await database.runs(10)],
             usd_total=usd,
             minutes_total=minutes,
         )
 
 
-async def names_of(records: Records, tasks: Sequence[Task]) -> dict[int, str]:
+async def item_names(records: Records, tasks: Sequence[Task]) -> dict[int, str]:
     """Return the user's own word for each task: the source of an item with the same video."""
     subjects = tuple({task.subject for task in tasks if task.subject})
     items = await records.tasks(Selection(kinds=("item",), subjects=subjects)) if subjects else []
-    by_subject = {item.subject: spoken(item.data["source"]) for item in reversed(items)}
+    by_subject = {item.subject: display_source(item.data["source"]) for item in reversed(items)}
     return {
-        task.id: spoken(task.data["source"]) if task.kind in NAMED else by_subject.get(task.subject, task.key)
+        task.id: display_source(task.data["source"]) if task.kind in NAMED else by_subject.get(task.subject, task.key)
         for task in tasks
     }
 
@@ -64,7 +64,7 @@ async def show(settings: Settings, item: str) -> ItemView:
     Raises:
         ConfigError: nothing matches, or several items do.
     """
-    async with reading(settings) as database:
+    async with open_read_only(settings) as database:
         found = await find(database, item)
         related = await database.tasks(Selection(subjects=(found.subject,))) if found.subject else []
         tasks = [found, *(task for task in related if task.kind != "item")]
@@ -74,11 +74,11 @@ async def show(settings: Settings, item: str) -> ItemView:
         parked = {park.scope: park for park in await database.parked(SystemClock().now())}
         state, explanation, step = _explain(tasks, parked)
         return ItemView(
-            item=bared(found),
+            item=redacted(found),
             title=_title(found, publish),
-            source=spoken(found.data["source"]),
+            source=display_source(found.data["source"]),
             state=state,
-            tasks=[bared(task) for task in tasks],
+            tasks=[redacted(task) for task in tasks],
             results=[result for result in results if not result.job.startswith("_")],
             spends=await database.spends([found.subject]) if found.subject else [],
             folder=folder,
@@ -92,7 +92,7 @@ def _title(item: Task, publish: Task | None) -> str:
         return str(item.data["line"]["title"])
     if publish is not None and publish.data.get("title"):
         return str(publish.data["title"])
-    return str(item.data.get("about", {}).get("title") or last_part(item.data["locator"]))
+    return str(item.data.get("about", {}).get("title") or file_name(item.data["locator"]))
 
 
 async def find(records: Records, name: str) -> Task:
@@ -109,7 +109,7 @@ async def find(records: Records, name: str) -> Task:
             f"No item is called '{name}'", remedy="name its source, path, id or key; `reelmill status` lists some"
         )
     if len({task.key for task in found}) > 1:
-        some = ", ".join(spoken(task.data["source"]) for task in found[:5])
+        some = ", ".join(display_source(task.data["source"]) for task in found[:5])
         raise ConfigError(
             f"'{name}' fits {len(found)} items: {some}", remedy="give a longer part of the path, or the key"
         )
@@ -132,9 +132,9 @@ async def _scan(records: Records, name: str) -> list[Task]:
         for task in page:
             line = task.data["line"]
             source = task.data["source"]
-            if name in (line["id"], line["title"], source, spoken(source)):
+            if name in (line["id"], line["title"], source, display_source(source)):
                 sure.append(task)
-            elif place(task.data["locator"]).endswith("/" + name.lstrip("/")) or _key_starts(task, name):
+            elif without_query(task.data["locator"]).endswith("/" + name.lstrip("/")) or _key_starts(task, name):
                 likely.append(task)
     return sure or likely
 

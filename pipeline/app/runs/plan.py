@@ -10,12 +10,12 @@ from typing import Literal, cast
 
 import anyio
 
-from pipeline.app.index.questions import price
-from pipeline.app.operator.display_names import last_part, spoken
-from pipeline.app.runs.standing_queries import standing
-from pipeline.app.wiring.components import desk_of, entries_of, price_of
-from pipeline.app.wiring.platform import choose
-from pipeline.app.wiring.state_folder import existing
+from pipeline.app.index.questions import question_price
+from pipeline.app.operator.display_names import display_source, file_name
+from pipeline.app.runs.standing_queries import check_queries
+from pipeline.app.wiring.components import analysis_price, job_planner, read_entries
+from pipeline.app.wiring.platform import choose_platform
+from pipeline.app.wiring.state_folder import open_if_present
 from pipeline.config.settings import Settings
 from pipeline.core.errors import ConfigError, ReelmillError
 from pipeline.core.model import State
@@ -58,8 +58,8 @@ async def plan(settings: Settings, sources: Sequence[str], *, limit: int = 50) -
     if not sources:
         raise ConfigError("There is nothing to plan", remedy="name sources, or set [run] manifests")
     planner = _Planner(settings, limit)
-    async with existing(settings) as database:
-        entries = entries_of(settings, sources, planner.planner)
+    async with open_if_present(settings) as database:
+        entries = read_entries(settings, sources, planner.planner)
         while batch := await anyio.to_thread.run_sync(lambda: list(islice(entries, _BATCH))):
             await planner.batch(batch, database)
     return planner.result()
@@ -69,13 +69,13 @@ class _Planner:
     def __init__(self, settings: Settings, limit: int) -> None:
         from pipeline.sink.disk import DiskSink
 
-        self.planner: JobPlanner = desk_of(settings)
+        self.planner: JobPlanner = job_planner(settings)
         self._settings = settings
-        self._price = price_of(settings)
+        self._price = analysis_price(settings)
         self._limit = limit
         self._sink = DiskSink(settings.run.output)
         self._sum = _Sum()
-        self._provider = choose(settings).identity
+        self._provider = choose_platform(settings).identity
         self._contents: set[str] = set()
         self._ceilings = _ceilings(settings)
 
@@ -111,19 +111,19 @@ class _Planner:
 
     async def _row(self, item: Item, known: KnownVideo, action: str, database: Database | None) -> PlanRow:
         action = {"changed": "new"}.get(action, action)
-        title = item.line.title or last_part(item.locator)
+        title = item.line.title or file_name(item.locator)
         if action in ("nothing", "restore", "failed", "held"):
-            return PlanRow(spoken(item.line.source), title, cast(_Action, action), (), None, 0, 0.0)
+            return PlanRow(display_source(item.line.source), title, cast(_Action, action), (), None, 0, 0.0)
         requests = await self._wanted(item, known, database)
         video = known.video
         seconds, size, problem = await self._facts(item, known)
         uploaded = video is not None and (video.data.get("settled") or video.state is State.DONE)
         usd = sum(self._price(seconds, expected_tokens(part)) for part in self._groups(requests)) if seconds else 0.0
         fresh = not uploaded or (action == "analyze" and not requests)  # nothing to ask: the index is what is new
-        if seconds and fresh and self._settings.index_name and not choose(self._settings).local:
+        if seconds and fresh and self._settings.index_name and not choose_platform(self._settings).local:
             usd += seconds / 60 * self._settings.prices.index_minute
         return PlanRow(
-            spoken(item.line.source),
+            display_source(item.line.source),
             title,
             cast(_Action, "failed" if problem else action),
             [request.name for request in requests],
@@ -175,8 +175,8 @@ class _Planner:
         """Return the plan."""
         total = self._sum
         budget = self._settings.budget.max_usd_per_run
-        queries = len(standing(self._settings))
-        asking = queries * price(self._settings)
+        queries = len(check_queries(self._settings))
+        asking = queries * question_price(self._settings)
         return Plan(
             rows=total.rows,
             counts=total.counts,

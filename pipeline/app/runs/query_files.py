@@ -19,7 +19,7 @@ FOLDER = "searches"
 _FORMAT = 1
 
 
-def files_of(name: str, run_id: str, found: SearchView | ClassifyView, output: Path) -> list[OutFile]:
+def query_files(name: str, run_id: str, found: SearchView | ClassifyView, output: Path) -> list[OutFile]:
     """Return the two files of a query. Addresses of thumbnails are left out: they are signed, and die within the hour."""
     place = _Place(output)
     card = {"format": _FORMAT, "name": name, "run": run_id, **_card(found.asked)}

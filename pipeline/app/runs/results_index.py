@@ -11,7 +11,7 @@ from pipeline.ports.store import Records
 _PAGE = 100
 
 
-async def index_lines(records: Records) -> AsyncIterator[str]:
+async def results_lines(records: Records) -> AsyncIterator[str]:
     """Yield the lines, oldest video first; memory holds one page."""
     after = 0
     while page := await records.tasks(Selection(kinds=("publish",), after_id=after, limit=_PAGE)):

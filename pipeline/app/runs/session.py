@@ -16,20 +16,20 @@ from random import Random
 import anyio
 from anyio.abc import TaskStatus
 
-from pipeline.app.operator.status import names_of, reason
-from pipeline.app.runs.results_index import index_lines
-from pipeline.app.runs.standing_queries import Standing, gravest, standing
+from pipeline.app.operator.status import item_names, reason
+from pipeline.app.runs.results_index import results_lines
+from pipeline.app.runs.standing_queries import StandingQueries, check_queries, gravest
 from pipeline.app.wiring.components import (
     Adapters,
     Components,
-    build,
-    desk_of,
+    compose,
     disk_adapters,
-    entries_of,
+    job_planner,
     output_folder,
+    read_entries,
 )
-from pipeline.app.wiring.platform import ProviderClient, choose, opened
-from pipeline.app.wiring.state_folder import claimed, has_database, writing
+from pipeline.app.wiring.platform import ProviderClient, choose_platform, open_platform
+from pipeline.app.wiring.state_folder import has_database, lock_state_folder, open_for_writing
 from pipeline.config.settings import Settings
 from pipeline.core import log
 from pipeline.core.clock import Clock, SystemClock, iso
@@ -65,43 +65,43 @@ async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None
         Busy: another run works on the state folder.
         ConfigError: nothing to do, a bad configuration, or bad lines under ``strict``.
     """
-    from pipeline.app.wiring.downloads import asking, swept
+    from pipeline.app.wiring.downloads import clean_up_downloads, open_asker
 
     clock, rng = SystemClock(), Random()
     sources = list(sources) or list(settings.run.manifests)
-    standing(settings)
+    check_queries(settings)
     _check(settings, sources)
-    with claimed(settings):
+    with lock_state_folder(settings):
         _try_output(output_folder(settings))
         entries = _entries(settings, sources)
-        async with writing(settings) as database:
+        async with open_for_writing(settings) as database:
             await _something_to_do(database, sources)
-            await swept(settings, database, clock)
+            await clean_up_downloads(settings, database, clock)
             async with (
-                asking(settings, database, clock, rng) as asker,
-                opened(settings, database, clock, rng, asker=asker) as api,
+                open_asker(settings, database, clock, rng) as asker,
+                open_platform(settings, database, clock, rng, asker=asker) as api,
             ):
-                outside = disk_adapters(settings, database, asker, clock, api.ceilings)
-                return await RunSession(settings, database, api, clock, rng, outside).run(entries, watch)
+                adapters = disk_adapters(settings, database, asker, clock, api.ceilings)
+                return await RunSession(settings, database, api, clock, rng, adapters).run(entries, watch)
 
 
 def _check(settings: Settings, sources: Sequence[str]) -> None:
     """Refuse what cannot work before a folder is made for it."""
-    desk_of(settings)
-    choose(settings)
+    job_planner(settings)
+    choose_platform(settings)
     if not sources and not has_database(settings):
         raise _nothing()
 
 
 def _entries(settings: Settings, sources: Sequence[str]) -> Iterator[Item | BadLine]:
     """Return the entries; under ``strict`` all are read first, and one bad line refuses the run."""
-    desk = desk_of(settings)
-    entries = entries_of(settings, sources, desk)
+    planner = job_planner(settings)
+    entries = read_entries(settings, sources, planner)
     if not settings.run.strict:
         return entries
     read = list(entries)
     for entry in read:
-        bad = entry if isinstance(entry, BadLine) else check_line(desk, entry)
+        bad = entry if isinstance(entry, BadLine) else check_line(planner, entry)
         if bad is not None:
             raise ConfigError(
                 f"{bad.place}: {bad.trouble.message} (--strict: nothing was started)",
@@ -154,7 +154,7 @@ class RunSession:
         api: ProviderClient,
         clock: Clock,
         rng: Random,
-        outside: Adapters,
+        adapters: Adapters,
     ) -> None:
         self._settings = settings
         self._database = database
@@ -163,28 +163,29 @@ class RunSession:
         owner = f"{socket.gethostname()}:{os.getpid()}:{started:.6f}"
         self._times = _Times(f"{iso(started).translate(str.maketrans('', '', '-:'))}-{os.getpid()}", started)
         self._provider = api.identity
-        self.house: Components = build(settings, database, api, clock, rng, owner, outside)
+        self.components: Components = compose(settings, database, api, clock, rng, owner, adapters)
         self.enqueuer = Enqueuer(
-            self.house.pool,
+            self.components.pool,
             database,
-            self.house.desk,
-            self.house.sink,
-            self.house.pool.submit,
+            self.components.planner,
+            self.components.sink,
+            self.components.pool.submit,
             clock.now,
             settings.policy.attempts,
         )
-        house = self.house
-        house.listing.enqueue_with(self.enqueuer.enqueue_listed)
-        self.standing = Standing(settings, api.catalog, database, house.sink, house.purse, clock, rng)
+        self.components.playlists.enqueue_with(self.enqueuer.enqueue_listed)
+        self.queries = StandingQueries(
+            settings, api.catalog, database, self.components.sink, self.components.spending, clock, rng
+        )
         self._asked: list[QueryReport] = []
         self._reading = True
 
     async def run(self, entries: Iterator[Item | BadLine], watch: Watch | None = None) -> RunReport:
         """Feed and work until nothing is left that this run can do; write the index and the run's line."""
         _collect_seldom()
-        pool = self.house.pool
+        pool = self.components.pool
         await self._database.note_run(RunNote(self._times.run_id, self._times.started))
-        await self.house.purse.open(self._database)
+        await self.components.spending.open(self._database)
         await self._forget_old_parks()
         _log.info("run.started", run=self._times.run_id, provider=self._provider)
         # Until this run has written it, the index counts as old: a death on the way must not leave it so for ever.
@@ -199,7 +200,7 @@ class RunSession:
                 group.start_soon(self._feed, entries)
                 ending = await pool.run()
                 await self._forget_idle_parks(ending)
-                self._asked = await self.standing.ask_all(ending, self._times.run_id)
+                self._asked = await self.queries.ask_all(ending, self._times.run_id)
                 group.cancel_scope.cancel()
             await self._write_index(current=current)
         report = await self._report(ending)
@@ -215,11 +216,11 @@ class RunSession:
             async for number in received:
                 times += 1
                 _log.warning("run.stopping", signal=signal.Signals(number).name, now=times > 1)
-                self.house.pool.stop(now=times > 1)
-                self.standing.stop(now=times > 1)
+                self.components.pool.stop(now=times > 1)
+                self.queries.stop(now=times > 1)
 
     async def _feed(self, entries: Iterator[Item | BadLine]) -> None:
-        pool = self.house.pool
+        pool = self.components.pool
         try:
             await self.enqueuer.enqueue(entries)
         except ReelmillError as error:
@@ -233,7 +234,7 @@ class RunSession:
         now = self._clock.now()
         held = await self._database.parked(now)
         for parked in held:
-            self.house.pool.respect(parked)
+            self.components.pool.respect(parked)
 
     async def _forget_idle_parks(self, ending: RunEnd) -> None:
         """Take no pause that an earlier run has left behind for a stop where nobody waits for it."""
@@ -243,10 +244,10 @@ class RunSession:
 
     async def _write_index(self, *, current: bool) -> None:
         """Write ``results.jsonl`` unless it is there and nothing was published since it was written."""
-        published = self.house.pool.gauge.words.get("publish.done", 0)
-        if published or not current or not await self.house.sink.has_index():
+        published = self.components.pool.gauge.words.get("publish.done", 0)
+        if published or not current or not await self.components.sink.has_index():
             try:
-                await self.house.sink.write_index(index_lines(self._database))
+                await self.components.sink.write_index(results_lines(self._database))
             except ReelmillError as error:
                 _log.error("index.not_written", why=str(error), remedy=error.trouble.remedy)
                 return
@@ -256,9 +257,9 @@ class RunSession:
 
     def snapshot(self) -> Snapshot:
         """Return how the run stands now; cheap, from memory."""
-        pool, fed, now = self.house.pool, self.enqueuer.report, self._clock.now()
+        pool, fed, now = self.components.pool, self.enqueuer.report, self._clock.now()
         total = fed.lines - fed.duplicates
-        done = min(total, len(self.house.publish.completed) + fed.actions.get("nothing", 0))
+        done = min(total, len(self.components.publish.completed) + fed.actions.get("nothing", 0))
         failed = self._failed()
         elapsed = max(0.001, now - self._times.started)
         left = max(0, total - done - failed)
@@ -270,15 +271,15 @@ class RunSession:
             items_failed=failed,
             reading=self._reading,
             lanes=pool.gauge.lanes(self._clock.monotonic()),
-            spent_usd=self.house.purse.run,
-            minutes=self.house.purse.minutes,
+            spent_usd=self.components.spending.run,
+            minutes=self.components.spending.minutes,
             eta=eta,
             parked=list(pool.ending.parked.values()),
             stopping=pool.stopping,
         )
 
     def _failed(self) -> int:
-        words = self.house.pool.gauge.words
+        words = self.components.pool.gauge.words
         now = sum(words.get(f"{kind}.{word}", 0) for kind in _FAILING for word in ("failed", "held"))
         return now + sum(self.enqueuer.report.actions.get(action, 0) for action in ("failed", "held"))
 
@@ -295,7 +296,7 @@ class RunSession:
     async def _report(self, ending: RunEnd) -> RunReport:
         usd, minutes, doubtful = await self._database.spent(since=self._times.started)
         troubled = await self._database.tasks(Selection(states=(State.FAILED, State.HELD), limit=_SHOWN))
-        names = await names_of(self._database, troubled)
+        names = await item_names(self._database, troubled)
         fed = self.enqueuer.report
         failed = bool(self._failed()) or await self._still_failed(fed.suspects)
         code, note = self._verdict(ending, fed, failed, (await self._database.counts()).in_lane)
@@ -310,8 +311,8 @@ class RunSession:
             lines=fed.lines,
             bad_lines=fed.bad,
             bad_count=fed.bad_count,
-            analyses=self.house.analysis.accepted,
-            published=len(self.house.publish.completed),
+            analyses=self.components.analysis.accepted,
+            published=len(self.components.publish.completed),
             usd=usd,
             minutes=minutes,
             doubtful=doubtful,
@@ -342,7 +343,7 @@ class RunSession:
         asked = gravest(self._asked)
         if asked is not None and asked[0] is not ExitCode.INCOMPLETE:
             return asked
-        if asked or failed or fed.bad_count or self.house.pool.gauge.words.get("publish.failed"):
+        if asked or failed or fed.bad_count or self.components.pool.gauge.words.get("publish.failed"):
             return ExitCode.INCOMPLETE, ""
         if ending.later is not None:
             return ExitCode.QUOTA, f"The rest cannot be had yet. Run again after {iso(ending.later)}."

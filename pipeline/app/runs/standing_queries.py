@@ -11,8 +11,8 @@ from random import Random
 
 import anyio
 
-from pipeline.app.index.questions import QuestionRunner, check, price
-from pipeline.app.runs.query_files import FOLDER, files_of
+from pipeline.app.index.questions import QuestionRunner, check_query, question_price
+from pipeline.app.runs.query_files import FOLDER, query_files
 from pipeline.budget.limits import SpendingLimits
 from pipeline.config.queries import StandingQuery
 from pipeline.config.settings import Settings
@@ -35,18 +35,18 @@ _ENDING = (ExitCode.NEEDS_OPERATOR, ExitCode.BUDGET, ExitCode.QUOTA)
 _log = log.get("queries")
 
 
-def standing(settings: Settings) -> Sequence[StandingQuery]:
+def check_queries(settings: Settings) -> Sequence[StandingQuery]:
     """Return the configured queries, each one askable.
 
     Raises:
         ConfigError: one cannot be asked of this dialect, or names no index.
     """
     for ask in settings.queries:
-        check(settings, ask)
+        check_query(settings, ask)
     return settings.queries
 
 
-class Standing:
+class StandingQueries:
     """The standing queries of one run."""
 
     def __init__(
@@ -55,15 +55,15 @@ class Standing:
         catalog: IndexApi,
         database: Database,
         sink: Sink,
-        purse: SpendingLimits,
+        spending: SpendingLimits,
         clock: Clock,
         rng: Random,
     ) -> None:
         self._settings = settings
-        self._asker = QuestionRunner(settings, catalog, database, clock)
+        self._questions = QuestionRunner(settings, catalog, database, clock)
         self._database = database
         self._sink = sink
-        self._purse = purse
+        self._spending = spending
         self._clock = clock
         self._rng = rng
         self._backoff = Backoff(settings.policy.retry_first, settings.policy.retry_most)
@@ -95,7 +95,7 @@ class Standing:
     async def _report(self, ask: StandingQuery, run_id: str) -> QueryReport:
         try:
             found = await self._paid(ask, f"search/{fingerprint(ask.model_dump(mode='json'))}/{run_id}")
-            await self._sink.add(FOLDER, files_of(ask.name, run_id, found, self._settings.run.output))
+            await self._sink.add(FOLDER, query_files(ask.name, run_id, found, self._settings.run.output))
         except ReelmillError as error:
             _log.error("query.failed", query=ask.name, code=error.trouble.code, why=str(error))
             return QueryReport(ask.name, "failed", trouble=error.trouble, exit_code=int(_grave(error)))
@@ -109,9 +109,9 @@ class Standing:
         for attempt in range(1, _TRIES + 1):
             try:
                 if ask.index or not ask.videos:
-                    await self._asker.index(ask.index)  # free, and nothing is paid where there is none
+                    await self._questions.index(ask.index)  # free, and nothing is paid where there is none
                 await self._enter(f"{key}/2" if doubtful else key, doubtful)
-                return await (self._asker.classify(ask) if ask.classes else self._asker.search(ask))
+                return await (self._questions.classify(ask) if ask.classes else self._questions.search(ask))
             except Ambiguous:
                 if doubtful or attempt == _TRIES or self._settings.policy.on_ambiguous_ask == "hold":
                     raise
@@ -126,8 +126,8 @@ class Standing:
         """Reserve the money and write the ledger, once for each time that may be billed."""
         if key in self._entered:
             return
-        usd = price(self._settings)
-        trouble = self._purse.admit(usd, 0.0, "search")
+        usd = question_price(self._settings)
+        trouble = self._spending.reserve(usd, 0.0, "search")
         if trouble is not None:
             raise ReelmillError(trouble.message, code=trouble.code, remedy=trouble.remedy)
         await self._database.enter(Spend(key, "search", usd, doubtful=doubtful, at=self._clock.now()))

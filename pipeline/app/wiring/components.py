@@ -1,4 +1,4 @@
-"""Puts a run together: desk, kinds, pool. No adapter knows another; they meet here."""
+"""Puts a run together: planner, kinds, pool. No adapter knows another; they meet here."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from pipeline.app.wiring.journals import HashMemory
-from pipeline.app.wiring.platform import ProviderClient, choose
+from pipeline.app.wiring.journals import HashCache
+from pipeline.app.wiring.platform import ProviderClient, choose_platform
 from pipeline.app.wiring.state_folder import platform_folder
 from pipeline.budget.limits import SpendingLimits
 from pipeline.budget.prices import pricer
@@ -60,15 +60,15 @@ def load_jobs(package: str = JOB_PACKAGE) -> tuple[Job, ...]:
     return jobs
 
 
-def desk_of(settings: Settings) -> JobPlanner:
-    """Return the desk for these settings."""
-    decides = [choose(settings).identity, settings.provider.model, settings.provider.temperature]
+def job_planner(settings: Settings) -> JobPlanner:
+    """Return the planner for these settings."""
+    decides = [choose_platform(settings).identity, settings.provider.model, settings.provider.temperature]
     # On v1.2 a video is uploaded into its index: another one would need another upload.
     index = settings.index_name if settings.provider.api != "v1.2" else ""
     return JobPlanner(load_jobs(), settings.jobs, decides, index)
 
 
-def entries_of(settings: Settings, sources: Sequence[str], desk: JobPlanner) -> Iterator[Item | BadLine]:
+def read_entries(settings: Settings, sources: Sequence[str], planner: JobPlanner) -> Iterator[Item | BadLine]:
     """Return every item and bad line of the sources, lazily. Reads stdin for ``-``."""
     from pipeline.source.manifest.expand import expand
     from pipeline.source.manifest.reader import read_lines
@@ -80,7 +80,7 @@ def entries_of(settings: Settings, sources: Sequence[str], desk: JobPlanner) -> 
         sources,
         stdin=listening(sys.stdin),
         cwd=Path.cwd(),
-        known_job=desk.knows,
+        known_job=planner.knows,
         extensions=settings.source.extensions,
     )
     for line in lines:
@@ -90,9 +90,9 @@ def entries_of(settings: Settings, sources: Sequence[str], desk: JobPlanner) -> 
             yield from expand(line, settings.source, ours)
 
 
-def price_of(settings: Settings) -> Price:
+def analysis_price(settings: Settings) -> Price:
     """Return what an analysis costs on the chosen platform."""
-    return pricer(settings.prices, free=choose(settings).local)
+    return pricer(settings.prices, free=choose_platform(settings).local)
 
 
 @dataclass(slots=True)
@@ -100,45 +100,45 @@ class Components:
     """Everything a run needs, put together."""
 
     pool: Pool
-    desk: JobPlanner
-    purse: SpendingLimits
+    planner: JobPlanner
+    spending: SpendingLimits
     analysis: AnalysisTaskType
     publish: PublishTaskType
     sink: Sink
-    outside: Adapters
-    listing: PlaylistTaskType
+    adapters: Adapters
+    playlists: PlaylistTaskType
 
 
-def build(
+def compose(
     settings: Settings,
     database: Database,
     api: ProviderClient,
     clock: Clock,
     rng: Random,
     owner: str,
-    outside: Adapters,
+    adapters: Adapters,
 ) -> Components:
     """Put a run together; nothing is opened or started."""
-    desk = desk_of(settings)
-    purse = SpendingLimits(settings.budget, clock)
-    policy = policy_of(settings)
+    planner = job_planner(settings)
+    spending = SpendingLimits(settings.budget, clock)
+    policy = build_policy(settings)
     index = ConfiguredIndex(api.catalog, index_spec(settings)) if settings.index_name else None
     item = ItemTaskType(
-        outside.sources,
+        adapters.sources,
         api.ceilings,
-        outside.preflight,
+        adapters.preflight,
         settings.run.state / "work",
         external="external" in api.features,
         records=database,
         clock=clock,
-        read_captions=outside.read_captions,
-        read_picture=outside.read_picture,
-        release=outside.release,
+        read_captions=adapters.read_captions,
+        read_picture=adapters.read_picture,
+        release=adapters.release,
     )
     video = VideoTaskType(
         api,
         database,
-        desk,
+        planner,
         clock,
         rng,
         model=settings.provider.model,
@@ -146,37 +146,37 @@ def build(
         tries=settings.policy.attempts,
         on_ambiguous=settings.policy.on_ambiguous_create,
         index=index,
-        read_captions=outside.read_captions if choose(settings).local else None,
-        release=outside.release,
+        read_captions=adapters.read_captions if choose_platform(settings).local else None,
+        release=adapters.release,
     )
     analysis = AnalysisTaskType(
         api,
         database,
-        desk,
+        planner,
         clock,
         rng,
-        price=price_of(settings),
-        admit=purse.admit,
+        price=analysis_price(settings),
+        admit=spending.reserve,
         options=AnalysisOptions(settings.policy.attempts, settings.policy.on_ambiguous_ask),
     )
-    publish = PublishTaskType(database, desk, outside.sink, api.identity)
-    indexing = _indexing(settings, api, clock, rng, purse)
-    listing = PlaylistTaskType(outside.lister, settings.youtube.lists)
-    kinds = TaskTypes([each.task_type(policy) for each in (item, listing, video, analysis, publish, indexing)])
+    publish = PublishTaskType(database, planner, adapters.sink, api.identity)
+    indexing = _indexing(settings, api, clock, rng, spending)
+    playlists = PlaylistTaskType(adapters.lister, settings.youtube.lists)
+    kinds = TaskTypes([each.task_type(policy) for each in (item, playlists, video, analysis, publish, indexing)])
     pool = Pool(database, kinds, clock, rng, _options(settings, owner))
-    return Components(pool, desk, purse, analysis, publish, outside.sink, outside, listing)
+    return Components(pool, planner, spending, analysis, publish, adapters.sink, adapters, playlists)
 
 
 def _indexing(
-    settings: Settings, api: ProviderClient, clock: Clock, rng: Random, purse: SpendingLimits
+    settings: Settings, api: ProviderClient, clock: Clock, rng: Random, spending: SpendingLimits
 ) -> IndexingTaskType:
-    local = choose(settings).local
+    local = choose_platform(settings).local
     return IndexingTaskType(
         api.catalog,
         clock,
         rng,
         price=lambda minutes: 0.0 if local else minutes * settings.prices.index_minute,
-        admit=lambda usd, minutes: purse.admit(usd, minutes, "indexing"),
+        admit=lambda usd, minutes: spending.reserve(usd, minutes, "indexing"),
         tries=settings.policy.attempts,
         grace=api.grace,
         spacing=1.0 if local else 2 * settings.provider.poll_spacing,
@@ -203,7 +203,7 @@ class Adapters:
 
 def disk_adapters(settings: Settings, database: Database, asker: Asker, clock: Clock, ceilings: Ceilings) -> Adapters:
     """Return the real files of this machine, and what is fetched from sites by the one who asks them."""
-    from pipeline.app.wiring.downloads import release_of, youtube_of
+    from pipeline.app.wiring.downloads import file_releaser, youtube_source
     from pipeline.sink.disk import DiskSink
     from pipeline.source.captions import read_captions
     from pipeline.source.files import FileSource
@@ -211,15 +211,15 @@ def disk_adapters(settings: Settings, database: Database, asker: Asker, clock: C
     from pipeline.source.thumbnails import read_picture
     from pipeline.source.youtube.playlists import YouTubeLister
 
-    files = FileSource(clock, HashMemory(database) if settings.source.hash_cache else None)
-    site = youtube_of(settings, asker, clock, ceilings)
+    files = FileSource(clock, HashCache(database) if settings.source.hash_cache else None)
+    site = youtube_source(settings, asker, clock, ceilings)
     sources: dict[str, Source] = {files.kind: files, site.kind: site}
     sink = DiskSink(settings.run.output)
     lister = YouTubeLister(asker)
-    return Adapters(sources, sink, check, read_captions, release_of(settings), lister, read_picture)
+    return Adapters(sources, sink, check, read_captions, file_releaser(settings), lister, read_picture)
 
 
-def policy_of(settings: Settings) -> Policy:
+def build_policy(settings: Settings) -> Policy:
     """Return how patient every stage is."""
     rules = settings.policy
     return Policy(rules.attempts, rules.stage_hours * 3600, Backoff(rules.retry_first, rules.retry_most))

@@ -34,14 +34,14 @@ _log = log.get("youtube")
 _PAGE = 500  #: videos whose tasks are read at once
 
 
-def crew_of(settings: Settings) -> WorkerPool:
+def worker_pool(settings: Settings) -> WorkerPool:
     """Return the workers, none of them started."""
     rules = settings.youtube
     launch = WorkerCommand(str(rules.python or sys.executable), plugins=rules.plugins)
     return WorkerPool(launch, settings.lanes.download)
 
 
-def pace_of(settings: Settings, journal: Journal, clock: Clock, rng: Random) -> SiteThrottle:
+def site_throttle(settings: Settings, journal: Journal, clock: Clock, rng: Random) -> SiteThrottle:
     """Return the pace of this machine's address; what only this run can mend is remembered in its own journal."""
     rules = settings.youtube
     proxy = rules.proxy.get_secret_value() if rules.proxy is not None else ""
@@ -54,31 +54,31 @@ def pace_of(settings: Settings, journal: Journal, clock: Clock, rng: Random) -> 
     )
 
 
-def asker_of(settings: Settings, crew: WorkerPool, journal: Journal, clock: Clock, rng: Random) -> Asker:
+def build_asker(settings: Settings, crew: WorkerPool, journal: Journal, clock: Clock, rng: Random) -> Asker:
     """Return the one who asks YouTube.
 
     Raises:
         ConfigError: an option for yt-dlp is not allowed.
     """
-    return Asker(settings.youtube, crew, pace_of(settings, journal, clock, rng))
+    return Asker(settings.youtube, crew, site_throttle(settings, journal, clock, rng))
 
 
 @asynccontextmanager
-async def asking(settings: Settings, journal: Journal, clock: Clock, rng: Random) -> AsyncIterator[Asker]:
+async def open_asker(settings: Settings, journal: Journal, clock: Clock, rng: Random) -> AsyncIterator[Asker]:
     """Lend the one who asks YouTube for all of a run; no worker is started before one is needed, all end with it.
 
     Raises:
         ConfigError: an option for yt-dlp is not allowed.
     """
-    crew = crew_of(settings)
+    crew = worker_pool(settings)
     try:
-        yield asker_of(settings, crew, journal, clock, rng)
+        yield build_asker(settings, crew, journal, clock, rng)
     finally:
         with anyio.CancelScope(shield=True):
             await crew.aclose()
 
 
-def youtube_of(settings: Settings, asker: Asker, clock: Clock, ceilings: Ceilings) -> YouTubeSource:
+def youtube_source(settings: Settings, asker: Asker, clock: Clock, ceilings: Ceilings) -> YouTubeSource:
     """Return YouTube as a source of files."""
     room = DiskQuota(download_folder(settings), settings.fetch.max_bytes, clock, settings.limits.patience)
     return YouTubeSource(asker, room, ceilings, clock)
@@ -89,7 +89,7 @@ def download_folder(settings: Settings) -> Path:
     return settings.run.state / "work" / "youtube"
 
 
-async def swept(settings: Settings, records: Records, clock: Clock) -> None:
+async def clean_up_downloads(settings: Settings, records: Records, clock: Clock) -> None:
     """Remove what earlier runs left of downloads that are over; whatever goes wrong is a note."""
     folder = download_folder(settings)
     videos = await anyio.to_thread.run_sync(videos_below, folder)
@@ -105,7 +105,7 @@ async def swept(settings: Settings, records: Records, clock: Clock) -> None:
         _log.info("youtube.swept", folders=sweep.removed)
 
 
-def release_of(settings: Settings) -> Release:
+def file_releaser(settings: Settings) -> Release:
     """Return what happens to a fetched file once its upload is proved."""
 
     async def release(path: Path) -> None:

@@ -31,10 +31,10 @@ def fetcher(settings: Settings, asker: Asker, clock: Clock, rng: Random) -> Fetc
     """Return what fetches from YouTube for the embedded platform; the asker is the run's own, with its pace."""
     room = DiskQuota(platform_folder(settings) / "fetched", settings.fetch.max_bytes, clock, settings.limits.patience)
     source = YouTubeSource(asker, room, Ceilings(direct_bytes=_BYTES, multipart_bytes=_BYTES), clock)
-    return Patient(source, settings, clock, rng).fetch
+    return RetryingFetch(source, settings, clock, rng).fetch
 
 
-class Patient:
+class RetryingFetch:
     """Asks a source again where the engine would: a platform of its own has no engine around it."""
 
     def __init__(self, source: Source, settings: Settings, clock: Clock, rng: Random) -> None:

@@ -47,7 +47,7 @@ class PlatformChoice:
     base_url: str  #: empty: start the embedded one
 
 
-def choose(settings: Settings) -> PlatformChoice:
+def choose_platform(settings: Settings) -> PlatformChoice:
     """Decide from the settings.
 
     Raises:
@@ -64,7 +64,7 @@ def choose(settings: Settings) -> PlatformChoice:
 
 
 @asynccontextmanager
-async def opened(
+async def open_platform(
     settings: Settings, journal: Journal, clock: Clock, rng: Random, *, asker: Asker | None = None
 ) -> AsyncIterator[ProviderClient]:
     """Open the platform's client, with the embedded platform behind it where that is the choice.
@@ -72,7 +72,7 @@ async def opened(
     ``asker``: on v1.2 the embedded platform gets YouTube addresses by itself, as the vendor's did, and asks as the run
     does. A look (search, doctor) brings none and leaves that to the runs.
     """
-    chosen = choose(settings)
+    chosen = choose_platform(settings)
     key = settings.api_key.get_secret_value() if settings.api_key is not None else ""
     if chosen.local and not chosen.base_url:
         from pipeline.local.platform import LocalPlatform

@@ -34,7 +34,7 @@ _LOCK, _HOLDER, _DATABASE = "lock", "holder.json", "reelmill.db"
 
 
 @contextmanager
-def claimed(settings: Settings) -> Iterator[Path]:
+def lock_state_folder(settings: Settings) -> Iterator[Path]:
     """Hold the state folder alone, for as long as this process lives.
 
     Raises:
@@ -48,7 +48,7 @@ def claimed(settings: Settings) -> Iterator[Path]:
         lock.acquire()
     except Timeout:
         raise Busy(
-            f"Another run is working on {folder}: {holder(settings) or 'it does not say who'}.",
+            f"Another run is working on {folder}: {lock_holder(settings) or 'it does not say who'}.",
             remedy="wait for it, stop it, or give this run a state folder of its own with --state",
         ) from None
     except OSError as error:
@@ -71,7 +71,7 @@ def _sign(folder: Path) -> None:
         ) from None
 
 
-def holder(settings: Settings) -> str:
+def lock_holder(settings: Settings) -> str:
     """Return who works on the state folder right now, in words; empty if nobody does."""
     folder = settings.run.state
     lock = FileLock(folder / _LOCK, timeout=0, mode=0o600)
@@ -117,7 +117,7 @@ def _unusable(folder: Path, error: OSError) -> ConfigError:
     )
 
 
-def need_database(settings: Settings) -> Path:
+def require_database(settings: Settings) -> Path:
     """Return where the database is.
 
     Raises:
@@ -132,7 +132,7 @@ def need_database(settings: Settings) -> Path:
 
 
 @asynccontextmanager
-async def writing(settings: Settings) -> AsyncIterator[Database]:
+async def open_for_writing(settings: Settings) -> AsyncIterator[Database]:
     """Open the database for a run or a command; the folder must be claimed."""
     from pipeline.store.sqlite.database import open_database
 
@@ -144,7 +144,7 @@ async def writing(settings: Settings) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def reading(settings: Settings) -> AsyncIterator[Database]:
+async def open_read_only(settings: Settings) -> AsyncIterator[Database]:
     """Open the database read-only, beside any run.
 
     Raises:
@@ -152,7 +152,7 @@ async def reading(settings: Settings) -> AsyncIterator[Database]:
     """
     from pipeline.store.sqlite.database import open_database
 
-    path = need_database(settings)
+    path = require_database(settings)
     database = await open_database(path, read_only=True)
     try:
         yield database
@@ -161,10 +161,10 @@ async def reading(settings: Settings) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def existing(settings: Settings) -> AsyncIterator[Database | None]:
+async def open_if_present(settings: Settings) -> AsyncIterator[Database | None]:
     """Open the database read-only if there is one."""
     if not has_database(settings):
         yield None
         return
-    async with reading(settings) as database:
+    async with open_read_only(settings) as database:
         yield database

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.app.index.questions import QuestionRunner, check, price
+from pipeline.app.index.questions import QuestionRunner, check_query, question_price
 from pipeline.app.index.video_refs import VideoResolver
-from pipeline.app.runs.standing_queries import standing
+from pipeline.app.runs.standing_queries import check_queries
 from pipeline.config.queries import StandingQuery
 from pipeline.config.settings import Settings
 from pipeline.core.errors import ConfigError, Permanent
@@ -55,9 +55,9 @@ def query(**given: Any) -> StandingQuery:
 def test_what_the_dialect_cannot_be_asked_is_refused_before(api: str, given: dict[str, Any], said: str) -> None:
     """The query is named, and the words that there are; as a standing query it refuses the run."""
     with pytest.raises(ConfigError, match=said):
-        check(settings(api), query(**given))
+        check_query(settings(api), query(**given))
     with pytest.raises(ConfigError, match=said):
-        standing(settings(api, queries=[query(**given).model_dump()]))
+        check_queries(settings(api, queries=[query(**given).model_dump()]))
 
 
 @pytest.mark.parametrize(
@@ -80,32 +80,32 @@ def test_what_the_dialect_cannot_be_asked_is_refused_before(api: str, given: dic
 )
 def test_what_the_dialect_can_be_asked_passes(api: str, given: dict[str, Any]) -> None:
     """Every word of the documents is known."""
-    check(settings(api), query(**given))
-    assert [ask.name for ask in standing(settings(api, queries=[query(**given).model_dump()]))] == ["q"]
+    check_query(settings(api), query(**given))
+    assert [ask.name for ask in check_queries(settings(api, queries=[query(**given).model_dump()]))] == ["q"]
 
 
 def test_an_index_must_be_named_once() -> None:
     """In the configuration or in the question; v1.2 always has one, and named videos need none."""
     nothing = settings(index={"name": ""})
     with pytest.raises(ConfigError, match="no index is named") as refused:
-        check(nothing, query())
+        check_query(nothing, query())
     assert "--index" in refused.value.trouble.remedy
-    check(nothing, query(index="films"))
-    check(settings("v1.2", index={"name": ""}), query())
+    check_query(nothing, query(index="films"))
+    check_query(settings("v1.2", index={"name": ""}), query())
 
 
 def test_the_job_is_shown_with_the_users_own_classes() -> None:
     """What v1.3 has instead can be copied as it stands, whatever the names hold."""
     with pytest.raises(ConfigError) as refused:
-        check(settings(), query(classes={'Say "hi"': ["hello", "hi"]}))
+        check_query(settings(), query(classes={'Say "hi"': ["hello", "hi"]}))
     assert '[jobs.classify] classes = { "Say \\"hi\\"" = "hello, hi" }' in refused.value.trouble.remedy
 
 
 def test_only_the_vendors_platform_is_paid() -> None:
     """The price of one query, or nothing where the platform is our own."""
-    assert price(settings()) == 0
+    assert question_price(settings()) == 0
     paid = settings(provider={"kind": "twelvelabs"}).model_copy(update={"api_key": "k"})
-    assert price(paid) == pytest.approx(0.004)
+    assert question_price(paid) == pytest.approx(0.004)
 
 
 def put(database: MemoryDatabase, kind: str, subject: str, data: dict[str, Any], key: str = "") -> Any:
@@ -134,8 +134,8 @@ def test_hits_lead_to_our_results_and_others_have_their_file_name() -> None:
     async def scenario() -> None:
         catalog, database = films(), MemoryDatabase()
         await library(database)
-        owners = VideoResolver(database, catalog, Path("o"))
-        found = await owners.of(["v1", "v2", "v9", "a1", "gone"], await catalog.index("films"))
+        resolver = VideoResolver(database, catalog, Path("o"))
+        found = await resolver.resolve(["v1", "v2", "v9", "a1", "gone"], await catalog.index("films"))
         assert found["v1"].title == "The *Queen*"
         assert found["v1"].link == Path("o/bees--aaaaaaaa/summary.md")
         assert (found["v1"].key, found["v1"].source) == ("sha256:a", "films/bees.mp4")
@@ -156,10 +156,10 @@ def test_a_few_strangers_of_a_large_index_are_asked_for_one_by_one() -> None:
         info, videos = catalog.there["i1"]
         large = IndexInfo(info.id, info.name, info.models, (), 100_000, 1e6)
         catalog.there["i1"] = (large, videos)
-        owners = VideoResolver(None, catalog, Path("o"))
-        assert (await owners.of(["v2"], large))["v2"].title == "tides.mp4"
+        resolver = VideoResolver(None, catalog, Path("o"))
+        assert (await resolver.resolve(["v2"], large))["v2"].title == "tides.mp4"
         assert (catalog.listed, catalog.looked) == (0, 1)
-        assert (await owners.of(["nobody"], large))["nobody"].title == "nobody"
+        assert (await resolver.resolve(["nobody"], large))["nobody"].title == "nobody"
 
     run_virtual(scenario())
 

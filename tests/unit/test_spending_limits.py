@@ -62,15 +62,15 @@ async def ledger(*spends: tuple[float, float]) -> MemoryDatabase:
 def test_without_limits_everything_is_admitted_and_counted() -> None:
     """The report reads from here what this run may have cost."""
     it, _ = purse()
-    assert [it.admit(1000.0, 30.0) for _ in range(3)] == [None, None, None]
+    assert [it.reserve(1000.0, 30.0) for _ in range(3)] == [None, None, None]
     assert (it.run, it.day, it.minutes) == (3000.0, 3000.0, 90.0)
 
 
 def test_the_limit_itself_may_be_reached() -> None:
     """Ten times a tenth is one, also in binary; a cent more is refused, by the name of the limit."""
     it, _ = purse(max_usd_per_run=1.0)
-    assert [it.admit(0.1, 1.0) for _ in range(10)] == [None] * 10
-    trouble = it.admit(0.01, 1.0)
+    assert [it.reserve(0.1, 1.0) for _ in range(10)] == [None] * 10
+    trouble = it.reserve(0.01, 1.0)
     assert trouble is not None
     assert trouble.code == "budget"
     assert "per run" in trouble.message
@@ -81,16 +81,16 @@ def test_the_limit_itself_may_be_reached() -> None:
 def test_what_costs_nothing_is_always_admitted() -> None:
     """A limit of nothing stops paid calls only."""
     it, _ = purse(max_usd_per_run=0.0)
-    assert it.admit(0.0, 5.0) is None
-    assert it.admit(0.001, 5.0) is not None
+    assert it.reserve(0.0, 5.0) is None
+    assert it.reserve(0.001, 5.0) is not None
 
 
 def test_a_refusal_reserves_nothing() -> None:
     """A small one still fits after a large one did not."""
     it, _ = purse(max_usd_per_run=1.0)
-    assert it.admit(0.8, 1.0) is None
-    assert it.admit(0.8, 1.0) is not None
-    assert it.admit(0.2, 1.0) is None
+    assert it.reserve(0.8, 1.0) is None
+    assert it.reserve(0.8, 1.0) is not None
+    assert it.reserve(0.2, 1.0) is None
     assert it.run == pytest.approx(1.0)
 
 
@@ -99,9 +99,9 @@ def test_the_day_knows_what_earlier_runs_spent() -> None:
     it, _ = purse(max_usd_per_day=10.0)
     run_virtual(it.open(run_virtual(ledger((MIDNIGHT - 1, 100.0), (MIDNIGHT + 60, 7.0)))))
     assert it.day == 7.0
-    assert it.admit(3.5, 1.0) is not None
-    assert it.admit(3.0, 1.0) is None
-    trouble = it.admit(0.1, 1.0)
+    assert it.reserve(3.5, 1.0) is not None
+    assert it.reserve(3.0, 1.0) is None
+    trouble = it.reserve(0.1, 1.0)
     assert trouble is not None
     assert "per day" in trouble.message
 
@@ -109,11 +109,11 @@ def test_the_day_knows_what_earlier_runs_spent() -> None:
 def test_a_run_over_midnight_has_a_new_day() -> None:
     """The day's limit starts anew at midnight UTC; the run's does not."""
     it, clock = purse(MIDNIGHT + 86_390, max_usd_per_day=1.0, max_usd_per_run=1.5)
-    assert it.admit(1.0, 1.0) is None
-    assert it.admit(0.5, 1.0) is not None
+    assert it.reserve(1.0, 1.0) is None
+    assert it.reserve(0.5, 1.0) is not None
     clock.at += 20
-    assert it.admit(0.5, 1.0) is None
-    assert it.admit(0.1, 1.0) is not None
+    assert it.reserve(0.5, 1.0) is None
+    assert it.reserve(0.1, 1.0) is not None
     assert (it.day, it.run) == (0.5, 1.5)
 
 
@@ -121,7 +121,7 @@ def test_a_run_over_midnight_has_a_new_day() -> None:
 def test_no_order_of_wishes_overdraws(prices: list[float], per_run: float, per_day: float) -> None:
     """Whatever is asked, what was admitted stays within both limits."""
     it, _ = purse(max_usd_per_run=per_run, max_usd_per_day=per_day)
-    admitted = [price for price in prices if it.admit(price, 1.0) is None]
+    admitted = [price for price in prices if it.reserve(price, 1.0) is None]
     assert sum(admitted) <= min(per_run, per_day) + 1e-6
     assert it.minutes == len(admitted)
 

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
-from pipeline.app.runs.standing_queries import Standing, gravest
+from pipeline.app.runs.standing_queries import StandingQueries, gravest
 from pipeline.budget.limits import SpendingLimits
 from pipeline.config.settings import Settings
 from pipeline.core.errors import Ambiguous, NeedsOperator, Permanent, ReelmillError, Throttled, Transient
@@ -43,13 +43,13 @@ class Night:
         self.settings = Settings.model_validate(raw).model_copy(update={"api_key": "k"})
         self.catalog, self.database, self.sink = films(), MemoryDatabase(), FakeSink()
         self.clock = VirtualClock()
-        self.purse = SpendingLimits(self.settings.budget, self.clock)
+        self.spending = SpendingLimits(self.settings.budget, self.clock)
         self.standing = self.run()
 
-    def run(self) -> Standing:
+    def run(self) -> StandingQueries:
         """Return the queries of another run."""
-        made = (self.settings, self.catalog, self.database, self.sink, self.purse, self.clock, Random(1))
-        return Standing(*made)
+        made = (self.settings, self.catalog, self.database, self.sink, self.spending, self.clock, Random(1))
+        return StandingQueries(*made)
 
     async def ask(self, ending: RunEnd | None = None, run_id: str = "r1") -> list[QueryReport]:
         """Ask them all, as the end of a run does."""
@@ -81,7 +81,7 @@ def test_every_query_is_asked_once_paid_and_written() -> None:
         assert reports[0].file == Path("o/searches/queen.md")
         assert set(night.sink.folders["searches"]) == {"queen.json", "queen.md", "sea.json", "sea.md"}
         assert await night.ledger() == [("search", False)] * 2
-        assert night.purse.run == pytest.approx(0.008)
+        assert night.spending.run == pytest.approx(0.008)
         assert gravest(reports) is None
         card = night.written("queen")
         assert (card["format"], card["name"], card["run"], card["total"]) == (1, "queen", "r1", 2)

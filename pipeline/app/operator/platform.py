@@ -36,7 +36,7 @@ async def platform(
     Raises:
         ConfigError: the fault script cannot be read, or the port is taken.
     """
-    from pipeline.app.wiring.downloads import asking
+    from pipeline.app.wiring.downloads import open_asker
     from pipeline.app.wiring.embedded_fetch import fetcher
     from pipeline.local.api.faults import read_faults
     from pipeline.local.platform import serve_forever
@@ -45,7 +45,7 @@ async def platform(
     token = _token(settings, folder)
     script = read_faults(faults) if faults is not None else None
     clock = SystemClock()
-    async with asking(settings, NullJournal(), clock, Random()) as asker, anyio.create_task_group() as group:
+    async with open_asker(settings, NullJournal(), clock, Random()) as asker, anyio.create_task_group() as group:
         await group.start(_until_told, group.cancel_scope)
         await serve_forever(
             folder,
