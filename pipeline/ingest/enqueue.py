@@ -22,7 +22,7 @@ from pipeline.ingest.job_requests import JobPlanner
 from pipeline.ingest.tasks.item import item_data, item_task, unsaved_task
 from pipeline.ingest.tasks.playlist import playlist_task
 from pipeline.ingest.tasks.publish import bare
-from pipeline.ports.playlists import outside
+from pipeline.ports.playlists import explain_exclusion
 from pipeline.ports.sink import Sink
 from pipeline.ports.source import Item
 from pipeline.ports.store import Records
@@ -112,7 +112,7 @@ def decide(
         return _unfinished(item, known, attempts, changed)
     skipped = known.item.data.get("skipped")
     if skipped:
-        still = outside(item.bounds, str(skipped["day"]), skipped["seconds"]) is not None
+        still = explain_exclusion(item.bounds, str(skipped["day"]), skipped["seconds"]) is not None
         return Decision("nothing") if still else Decision("changed", (item_task(item, again=True),))
     parts = [task for task in (known.video, *known.analyses, known.publish) if task is not None]
     exhausted = tuple(task for task in parts if _exhausted(task, attempts))

@@ -117,7 +117,7 @@ _PASSING = frozenset({
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class MediaLook:
     """What was found. Sides are as seen, after rotation; ``audio_codec`` is empty for silent files."""
 
     seconds: float
@@ -129,7 +129,7 @@ class Look:
     mime: str
 
 
-def look(path: Path, checkpoint: Callable[[], None]) -> Look:
+def probe_media(path: Path, checkpoint: Callable[[], None]) -> MediaLook:
     """Open a file and decode its first picture. Blocks; calls ``checkpoint`` now and then, which may raise to stop it.
 
     Raises:
@@ -139,14 +139,14 @@ def look(path: Path, checkpoint: Callable[[], None]) -> Look:
     options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS, "max_pixels": str(_LARGEST)}
     try:
         with av.open(str(path), options=options, metadata_errors="replace") as container:
-            return _look(container, path, checkpoint)
+            return _probe_container(container, path, checkpoint)
     except OSError as error:  # FFmpeg's own numbers too: PyAV derives what has an errno from OSError
-        raise trouble(error, path) from None
+        raise to_read_error(error, path) from None
     except (av.error.FFmpegError, ValueError, OverflowError, LookupError, MemoryError) as error:
         raise _unreadable(path, str(error)) from None
 
 
-def _look(container: InputContainer, path: Path, checkpoint: Callable[[], None]) -> Look:
+def _probe_container(container: InputContainer, path: Path, checkpoint: Callable[[], None]) -> MediaLook:
     streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if not streams:
         has = "only sound" if container.streams.audio else "no video stream"
@@ -159,7 +159,7 @@ def _look(container: InputContainer, path: Path, checkpoint: Callable[[], None])
     codec = stream.codec_context.name
     width, height = _first_picture(container, stream, path, checkpoint)
     audio = container.streams.audio
-    return Look(
+    return MediaLook(
         seconds=_seconds(container, stream, checkpoint),
         width=width,
         height=height,
@@ -212,7 +212,7 @@ def _mime(form: str, path: Path) -> str:
     return _FORMAT_MIMES.get(family, "application/octet-stream")
 
 
-def trouble(error: OSError, path: Path) -> InputError | Transient:
+def to_read_error(error: OSError, path: Path) -> InputError | Transient:
     """Return our error for an operating system's: what may pass by itself is Transient, the rest blames the file."""
     reason = error.strerror or type(error).__name__
     if isinstance(error, FileNotFoundError | NotADirectoryError) or error.errno in (errno.ENAMETOOLONG, errno.ELOOP):

@@ -15,7 +15,7 @@ from pipeline.core.model import Json, Trouble
 from pipeline.ports.source import Item
 
 #: A manifest line says otherwise for its own list in metadata of these names.
-OWN = ("last", "since", "include", "exclude", "min_seconds", "max_seconds", "max_items")
+OVERRIDABLE = ("last", "since", "include", "exclude", "min_seconds", "max_seconds", "max_items")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +64,14 @@ class PlaylistSelection:
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
-def rules_of(rules: ListsSection, metadata: Mapping[str, str]) -> ListsSection:
+def merge_rules(rules: ListsSection, metadata: Mapping[str, str]) -> ListsSection:
     """Return the rules for one list: the configured ones, with what its line says instead.
 
     Raises:
         ConfigError: a value on the line is wrong; names it.
     """
     own: dict[str, Json] = {}
-    for name in OWN:
+    for name in OVERRIDABLE:
         if name in metadata:
             text = metadata[name].strip()
             own[name] = tuple(filter(None, map(str.strip, text.split("|")))) if name in ("include", "exclude") else text
@@ -80,10 +80,10 @@ def rules_of(rules: ListsSection, metadata: Mapping[str, str]) -> ListsSection:
     except ValueError as error:
         said = str(error).splitlines()
         what = f"{said[1]}: {said[2].strip().partition(' [')[0]}" if len(said) > 2 else said[0]
-        raise ConfigError(f"metadata.{what}", remedy=f"known for a list: {', '.join(OWN)}") from None
+        raise ConfigError(f"metadata.{what}", remedy=f"known for a list: {', '.join(OVERRIDABLE)}") from None
 
 
-def choose(listing: Playlist, rules: ListsSection) -> PlaylistSelection:
+def select_entries(listing: Playlist, rules: ListsSection) -> PlaylistSelection:
     """Return what is wanted of a list, each video once, before anything is asked about a single one."""
     kept: list[PlaylistEntry] = []
     out: dict[str, int] = {}
@@ -125,13 +125,13 @@ def _midnight(day: str) -> float:
     return datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC).timestamp()
 
 
-def bounds_of(rules: ListsSection) -> dict[str, Json]:
+def build_bounds(rules: ListsSection) -> dict[str, Json]:
     """Return what a look at a video must still hold it against: a flat list tells dates roughly, and not every length."""
     found = {"since": rules.since, "min_seconds": rules.min_seconds, "max_seconds": rules.max_seconds}
     return {name: value for name, value in found.items() if value}
 
 
-def outside(bounds: Mapping[str, Json], day: str, seconds: float | None) -> Trouble | None:
+def explain_exclusion(bounds: Mapping[str, Json], day: str, seconds: float | None) -> Trouble | None:
     """Return why a video is not wanted that was published on ``day`` (``YYYYMMDD``); what is not known is let through."""
     since, shortest, longest = (bounds.get(name) for name in ("since", "min_seconds", "max_seconds"))
     known = len(day) == 8 and day.isdigit()
@@ -150,7 +150,7 @@ def _out(code: str, message: str, rule: str) -> Trouble:
     return Trouble(f"skipped_{code}", message, remedy)
 
 
-def vanished(before: Sequence[str], now: Sequence[str]) -> list[str]:
+def find_removed(before: Sequence[str], now: Sequence[str]) -> list[str]:
     """Return which ids were in a list and are not any more.
 
     A window over a growing list lets old ones fall off its end: only what stood before one that is still there is gone.
@@ -160,7 +160,7 @@ def vanished(before: Sequence[str], now: Sequence[str]) -> list[str]:
     return [each for each in before[: last + 1] if each not in there]
 
 
-def item_in(entry: PlaylistEntry, wish: Item, rules: ListsSection) -> Item:
+def build_item(entry: PlaylistEntry, wish: Item, rules: ListsSection) -> Item:
     """Return the item for an entry, with the words of the list's own line and what of its rules is left to be checked."""
-    metadata = {name: value for name, value in wish.line.metadata.items() if name not in OWN}
-    return Item(entry.key, "youtube", entry.address, replace(wish.line, metadata=metadata), bounds_of(rules))
+    metadata = {name: value for name, value in wish.line.metadata.items() if name not in OVERRIDABLE}
+    return Item(entry.key, "youtube", entry.address, replace(wish.line, metadata=metadata), build_bounds(rules))

@@ -53,7 +53,7 @@ class MediaFacts:
     sha256: str = ""  #: of the whole content
     mtime_ns: int = 0
     captions: tuple[Path, ...] = ()  #: .srt/.vtt files found beside it
-    picture: Path | None = None  #: the thumbnail that was fetched with it
+    thumbnail: Path | None = None  #: the picture that was fetched with it
     about: Mapping[str, Json] = field(default_factory=dict)  #: what the site says of a fetched video: title, channel …
     fetched: bool = False  #: the file is our own copy: to be removed once its upload is proved
 

@@ -60,7 +60,7 @@ class FileSource:
             Transient: ``disk_trouble``, or ``file_changed`` while it is still being written.
         """
         path = Path(item.locator)
-        facts, before = await to_thread.run_sync(partial(_look, path, from_thread.check_cancelled))
+        facts, before = await to_thread.run_sync(partial(_probe, path, from_thread.check_cancelled))
         sha256 = await self._hash(path, before)
         captions = await to_thread.run_sync(partial(self._beside, path))
         return replace(facts, sha256=sha256, captions=captions)
@@ -69,7 +69,7 @@ class FileSource:
         state = (str(path), before.st_size, before.st_mtime_ns, before.st_ino)
         if self._cache is not None and (known := await self._cache.cached(*state)):
             return known
-        sha256 = await to_thread.run_sync(partial(_digest, path, before, from_thread.check_cancelled))
+        sha256 = await to_thread.run_sync(partial(_sha256, path, before, from_thread.check_cancelled))
         if self._cache is not None and self._clock.now() - before.st_mtime > _SETTLED:
             await self._cache.remember(*state, sha256)
         return sha256
@@ -99,12 +99,12 @@ class FileSource:
         return known
 
 
-def look_into(path: Path) -> MediaFacts:
+def probe_file(path: Path) -> MediaFacts:
     """Return the facts without content hash and captions; blocks, for a worker thread. Raises what ``fetch`` raises."""
-    return _look(path, lambda: None)[0]
+    return _probe(path, lambda: None)[0]
 
 
-def _look(path: Path, checkpoint: Callable[[], None]) -> tuple[MediaFacts, os.stat_result]:
+def _probe(path: Path, checkpoint: Callable[[], None]) -> tuple[MediaFacts, os.stat_result]:
     from pipeline.media import container  # FFmpeg's libraries take a moment to load: only where they are needed
 
     try:
@@ -113,10 +113,10 @@ def _look(path: Path, checkpoint: Callable[[], None]) -> tuple[MediaFacts, os.st
             raise InputError(f"{path}: this is not a regular file.", code="not_a_file", remedy="name a file")
         path.open("rb").close()
     except OSError as error:
-        raise container.trouble(error, path) from None
+        raise container.to_read_error(error, path) from None
     if before.st_size == 0:
         raise InputError(f"{path}: the file is empty.", code="file_empty", remedy="copy it again")
-    seen = container.look(path, checkpoint)
+    seen = container.probe_media(path, checkpoint)
     facts = MediaFacts(
         path=path,
         size=before.st_size,
@@ -132,7 +132,7 @@ def _look(path: Path, checkpoint: Callable[[], None]) -> tuple[MediaFacts, os.st
     return facts, before
 
 
-def _digest(path: Path, before: os.stat_result, checkpoint: Callable[[], None]) -> str:
+def _sha256(path: Path, before: os.stat_result, checkpoint: Callable[[], None]) -> str:
     from pipeline.media import container
 
     digest = hashlib.sha256()
@@ -143,8 +143,8 @@ def _digest(path: Path, before: os.stat_result, checkpoint: Callable[[], None]) 
                 digest.update(block)
             after = os.fstat(stream.fileno())
     except OSError as error:
-        raise container.trouble(error, path) from None
-    if _state(after) != _state(before):
+        raise container.to_read_error(error, path) from None
+    if _file_stamp(after) != _file_stamp(before):
         raise Transient(
             f"{path}: the file changed while it was read.",
             code="file_changed",
@@ -155,5 +155,5 @@ def _digest(path: Path, before: os.stat_result, checkpoint: Callable[[], None]) 
     return digest.hexdigest()
 
 
-def _state(facts: os.stat_result) -> tuple[int, int, int, int]:
+def _file_stamp(facts: os.stat_result) -> tuple[int, int, int, int]:
     return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns

@@ -35,7 +35,7 @@ class Refusal:
     trouble: Trouble
 
 
-Meaning: TypeAlias = SourceIdentity | Refusal
+Identification: TypeAlias = SourceIdentity | Refusal
 
 _ID = re.compile(r"[0-9A-Za-z_-]{11}")
 
@@ -71,7 +71,7 @@ _SIGNED = _SIGNATURES | {
 _PORTS = {"http": 80, "https": 443}
 
 
-def canonical(text: str, *, private: bool = False) -> Meaning:
+def identify(text: str, *, private: bool = False) -> Identification:
     """Return what a manifest's source means. Anything without a scheme that is not YouTube is a path (make it absolute).
 
     ``private`` allows addresses of this machine and of private networks.
@@ -81,7 +81,7 @@ def canonical(text: str, *, private: bool = False) -> Meaning:
     if found is not None:
         return found
     if is_address(text):
-        return media_url(text, private=private)
+        return identify_url(text, private=private)
     return SourceIdentity("file", f"file:{posixpath.normpath(text)}", text)
 
 
@@ -90,7 +90,7 @@ def is_address(text: str) -> bool:
     return bool(_SCHEME.match(text) or _BARE_HOST.match(text))
 
 
-def media_url(text: str, *, private: bool = False) -> Meaning:
+def identify_url(text: str, *, private: bool = False) -> Identification:
     """Return the normal form of a direct media link: host in lower case, no default port, no fragment.
 
     The key leaves signatures out; the address keeps them, because it is what is fetched.
@@ -133,7 +133,7 @@ def _unsigned(query: str) -> str:
     )
 
 
-def shown(source: str) -> str:
+def redact_source(source: str) -> str:
     """Return a source as messages may show it: at most 200 characters, no query (it may be a key), no credentials."""
     if is_address(source):
         source = re.sub(r"//[^/@?#]*@", "//***@", source)
@@ -152,7 +152,7 @@ def _problem(text: str, parts: SplitResult, host: str) -> Refusal | None:
     return None
 
 
-def youtube(text: str, *, depth: int = 0) -> Meaning | None:
+def youtube(text: str, *, depth: int = 0) -> Identification | None:
     """Return what an address means on YouTube; None if it is not about YouTube at all.
 
     ``v`` together with ``list`` means the video. Eleven characters of a video id alone count as a video.
@@ -194,7 +194,7 @@ _TABS = {
 }
 
 
-def _path(steps: Sequence[str], query: dict[str, str]) -> Meaning:
+def _path(steps: Sequence[str], query: dict[str, str]) -> Identification:
     head, rest = (steps[0].lower(), steps[1:]) if steps else ("", [])
     listed = query.get("list", "")
     if head in ("watch", "watch_popup") and not rest and ("v" in query or not listed):
@@ -206,7 +206,7 @@ def _path(steps: Sequence[str], query: dict[str, str]) -> Meaning:
     return _channel(steps, query)
 
 
-def _channel(steps: Sequence[str], query: dict[str, str]) -> Meaning:
+def _channel(steps: Sequence[str], query: dict[str, str]) -> Identification:
     head, name = (steps[0], steps[1] if len(steps) > 1 else "") if steps else ("", "")
     if head == "feeds":
         head, name = "channel", query.get("channel_id", "")
@@ -226,7 +226,7 @@ def _channel(steps: Sequence[str], query: dict[str, str]) -> Meaning:
     return _unknown()
 
 
-def _video(video: str, listed: str = "") -> Meaning:
+def _video(video: str, listed: str = "") -> Identification:
     video = re.split("[?&]", video, maxsplit=1)[0]  # a second ?, or & for ?: written by hand, and in embeds of old
     if not _ID.fullmatch(video):
         message = "A YouTube video id has 11 letters, digits, - or _; this one does not."
@@ -235,7 +235,7 @@ def _video(video: str, listed: str = "") -> Meaning:
     return SourceIdentity("youtube", f"youtube:video:{video}", f"https://www.youtube.com/watch?v={video}", within)
 
 
-def _playlist(listed: str) -> Meaning:
+def _playlist(listed: str) -> Identification:
     if listed in _PERSONAL or listed.startswith("RD"):
         what = "an endless mix" if listed.startswith("RD") else "a personal list"
         return _refuse("youtube_list", f"This YouTube list is {what}.", "name the videos, or a public playlist")

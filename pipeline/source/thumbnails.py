@@ -19,7 +19,7 @@ _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 _NAME = "thumbnail"
 
 
-def suffix_of(data: bytes) -> str | None:
+def detect_suffix(data: bytes) -> str | None:
     """Return the suffix that fits a picture's content, or None if it is no whole picture, or too large a one."""
     from PIL import Image  # takes a moment to load: only where it is needed
 
@@ -37,7 +37,7 @@ def suffix_of(data: bytes) -> str | None:
         return None
 
 
-def lay_beside(raw: Path, media: Path) -> Path:
+def store_beside(raw: Path, media: Path) -> Path:
     """Give what was fetched the name under which it is found beside its video.
 
     Raises:
@@ -45,19 +45,19 @@ def lay_beside(raw: Path, media: Path) -> Path:
         OSError: the disk does not take it, or nothing was fetched.
     """
     with raw.open("rb") as stream:
-        suffix = suffix_of(stream.read(LARGEST + 1))
+        suffix = detect_suffix(stream.read(LARGEST + 1))
     if suffix is None:
         raise ValueError("what came is no picture of a usable size")
     return raw.replace(media.with_name(f"{media.stem}.{_NAME}{suffix}"))
 
 
-def picture_beside(media: Path) -> Path | None:
+def find_thumbnail(media: Path) -> Path | None:
     """Return the thumbnail that lies beside a fetched video, or None."""
     paths = (media.with_name(f"{media.stem}.{_NAME}{suffix}") for suffix in _SUFFIXES.values())
     return next((path for path in paths if path.is_file()), None)
 
 
-def read_picture(path: Path | None) -> tuple[str, bytes] | None:
+def read_thumbnail(path: Path | None) -> tuple[str, bytes] | None:
     """Return a thumbnail as (name beside the results, content), or None: it helps and is never a reason to fail."""
     if path is None:
         return None
@@ -66,5 +66,5 @@ def read_picture(path: Path | None) -> tuple[str, bytes] | None:
             data = stream.read(LARGEST + 1)
     except OSError:
         return None
-    suffix = suffix_of(data)
+    suffix = detect_suffix(data)
     return (f"{_NAME}{suffix}", data) if suffix is not None else None

@@ -24,4 +24,4 @@ async def fetching(site: MediaServer, tmp_path: Path) -> AsyncIterator[Fetching]
     """A source with default rules."""
     made = build(site, tmp_path)
     yield made
-    await made.crew.aclose()
+    await made.workers.aclose()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.errors import NotYet, Permanent, Throttled, Transient
-from pipeline.source.youtube.storage.folder import JobFolder, discard
+from pipeline.source.youtube.storage.folder import DownloadFolder, discard_download
 from pipeline.source.youtube.worker.pool import WorkerCommand
 from tests.support.site import Blob, MediaServer, captions, plain, player
 from tests.support.youtube_runs import Fetching, V, build
@@ -49,7 +49,7 @@ async def test_a_worker_serves_many_videos(site: MediaServer, fetching: Fetching
     for number in range(3):
         site.video(f"video{number:06}", seconds=4 + number)
         await fetching.get(f"video{number:06}")
-    assert len(fetching.crew._idle) == 1
+    assert len(fetching.workers._idle) == 1
 
 
 _GROWING = """
@@ -69,8 +69,8 @@ async def test_a_worker_that_has_grown_is_replaced(site: MediaServer, tmp_path: 
     for number, video in enumerate(("light000001", "heavy000001", "light000002", "light000003")):
         content = site.video(video, seconds=4 + number)
         assert (await made.get(video)).path.read_bytes() == content
-        pids.append([worker.pid for worker in made.crew._idle])
-    await made.crew.aclose()
+        pids.append([worker.pid for worker in made.workers._idle])
+    await made.workers.aclose()
     first, during, after, later = pids
     assert (len(first), during, after == later, after == first) == (1, [], True, False)
     with pytest.raises(ProcessLookupError):
@@ -141,14 +141,14 @@ async def test_refused_media_are_tried_again_from_a_new_look(
     site.files[f"/media/{V}.mp4"].status = 200
     assert (await fetching.get()).path.read_bytes() == content
     assert site.count("/player/") == 2
-    await fetching.crew.aclose()
+    await fetching.workers.aclose()
 
 
 @pytest.mark.asyncio
 async def test_a_complete_part_is_no_dead_end(site: MediaServer, fetching: Fetching) -> None:
     """A process killed between the last byte and the rename leaves what a server answers with 416 for ever."""
     content = site.video(V)
-    folder = JobFolder(fetching.work / "youtube", V)
+    folder = DownloadFolder(fetching.work / "youtube", V)
     with folder:
         (folder.path / "attempt.json").write_text(
             f'{{"video": "{V}", "formats": [["18", "http", {len(content)}, "mp4"]]}}'
@@ -250,7 +250,7 @@ async def test_media_refused_one_after_the_other_pause_the_source(site: MediaSer
 async def test_without_yt_dlp_the_source_pauses(site: MediaServer, tmp_path: Path) -> None:
     """No item is blamed for an interpreter that is not there."""
     made = build(site, tmp_path)
-    made.crew.launch = WorkerCommand("/nowhere/python")
+    made.workers.command = WorkerCommand("/nowhere/python")
     with pytest.raises(Throttled) as caught:
         await made.get()
     assert caught.value.trouble.code == "ytdlp_missing"
@@ -273,7 +273,7 @@ async def test_cookies_are_sent_and_never_written_back(site: MediaServer, tmp_pa
     more += "    assert c['SID'].value == 'hunter2'\n    return keep(self, *a)\nv.YoutubeIE._initial_extract = see"
     made = build(site, tmp_path, more=more, cookies=path)
     assert (await made.get()).size
-    await made.crew.aclose()
+    await made.workers.aclose()
     assert path.read_text() == text
     path.chmod(0o600)
     path.write_text('[{"name": "SID"}]')
@@ -290,7 +290,7 @@ async def test_a_password_of_the_proxy_is_in_no_message(site: MediaServer, tmp_p
     made = build(site, tmp_path, proxy="http://me:hunter2@127.0.0.1:9")
     with pytest.raises((Throttled, Transient)) as caught:
         await made.get()
-    await made.crew.aclose()
+    await made.workers.aclose()
     assert site.count("/player/") == 0
     assert "hunter2" not in str(caught.value.trouble)
 
@@ -307,10 +307,10 @@ async def test_downloads_wait_for_uploads_when_the_disk_is_taken(site: MediaServ
         await made.get("second00001")
     assert caught.value.trouble.code == "disk_room"
     assert site.count("/media/") == 1
-    discard(first.path)
+    discard_download(first.path)
     assert (await made.get("second00001")).size
     assert site.count("/player/") <= looked + 2
-    await made.crew.aclose()
+    await made.workers.aclose()
 
 
 @pytest.mark.asyncio
@@ -325,4 +325,4 @@ async def test_a_download_that_grows_is_broken_off(site: MediaServer, tmp_path: 
     with pytest.raises(Permanent) as caught:
         await made.get()
     assert caught.value.trouble.code == "too_large"
-    await made.crew.aclose()
+    await made.workers.aclose()

@@ -13,7 +13,7 @@ from pipeline import app
 from pipeline.config.settings import Settings, load
 from pipeline.core.model import State
 from pipeline.present import tables
-from pipeline.source.youtube.failures import BROKEN, TABLE, UNKNOWN, Action, rule_of
+from pipeline.source.youtube.failures import BROKEN, TABLE, UNKNOWN, Action, find_rule
 from pipeline.views import ItemView, RunReport
 from tests.support.site import MediaServer, interpreter
 
@@ -101,7 +101,7 @@ def test_every_class_is_here() -> None:
     """A new row of the table needs a sentence of its own here."""
     codes = {rule.code for rule in (*TABLE, BROKEN, UNKNOWN)}
     assert codes == set(SAID) | set(PAUSES)
-    assert {code for code in codes if rule_of(code).action is Action.PAUSE} == set(PAUSES)
+    assert {code for code in codes if find_rule(code).action is Action.PAUSE} == set(PAUSES)
 
 
 @pytest.mark.slow
@@ -117,7 +117,7 @@ def test_each_class_of_a_video_has_its_sentence_its_step_and_its_raw_line(site: 
         report.items["failed"] + report.items["working"],
     )
     for code, said in SAID.items():
-        rule = rule_of(code)
+        rule = find_rule(code)
         view, lines = told(settings, video_of(code))
         (task,) = view.tasks
         later = rule.action is Action.LATER or bool(rule.waits)
@@ -144,7 +144,7 @@ def test_each_class_that_pauses_youtube_says_until_when_and_is_opened_by_its_cla
     for code, said in PAUSES.items():
         site.refuse(video_of(code), "ERROR", said)
         report = ran(settings, video_of(code))
-        rule = rule_of(code)
+        rule = find_rule(code)
         assert (report.exit_code, code) == (6, code)
         assert rule.message.rstrip(".") in report.note
         assert "1 item waits. Run again after" in report.note

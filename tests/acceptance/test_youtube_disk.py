@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.source.youtube.storage.folder import JobFolder
+from pipeline.source.youtube.storage.folder import DownloadFolder
 from tests.acceptance.test_youtube_runs import Place, place
 from tests.support.site import MediaServer
 from tests.support.streams import picture_bytes
@@ -142,9 +142,9 @@ def test_a_run_sweeps_what_nobody_needs_and_a_retry_finds_its_part(site: MediaSe
     here = place(tmp_path, site, more="[policy]\nattempts = 1\n[youtube.options]\nretries = 0")
     report = here.run(V, W, code=3)
     assert (report["items"]["done"], report["items"]["failed"]) == (1, 1)
-    half = JobFolder(tmp_path / "state" / "work" / "youtube", V).path / f"{V}.18.mp4.part"
+    half = DownloadFolder(tmp_path / "state" / "work" / "youtube", V).path / f"{V}.18.mp4.part"
     assert half.stat().st_size > 0
-    with JobFolder(half.parent.parent, W) as stale:
+    with DownloadFolder(half.parent.parent, W) as stale:
         (stale.path / "left.mp4").write_bytes(b"x" * 99)
     blob.status = 200
     here.tell("retry", "--failed")

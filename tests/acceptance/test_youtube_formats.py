@@ -20,15 +20,15 @@ from structlog.testing import capture_logs
 from pipeline.core.errors import Transient
 from pipeline.ports.source import MediaFacts
 from pipeline.ports.video_api import Ceilings
-from pipeline.source.files import look_into
+from pipeline.source.files import probe_file
 from pipeline.source.preflight import check
-from pipeline.source.thumbnails import LARGEST, read_picture
+from pipeline.source.thumbnails import LARGEST, read_thumbnail
 from pipeline.source.youtube.muxing import is_transport_stream, mux
 from tests.support.films import film
 from tests.support.site import Blob, MediaServer, captions
 from tests.support.streams import picture_bytes
 from tests.support.youtube_runs import Fetching, V, build
-from tests.unit.test_yt_worker import gone
+from tests.unit.test_youtube_worker import gone
 
 FFMPEG = Path(imageio_ffmpeg.get_ffmpeg_exe())
 
@@ -39,7 +39,7 @@ async def bare(site: MediaServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("PATH", "/nowhere")
     made = build(site, tmp_path)
     yield made
-    await made.crew.aclose()
+    await made.workers.aclose()
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ async def test_ffmpeg_as_configured_merges_picture_and_sound(
     made = build(site, tmp_path, ffmpeg=FFMPEG)
     picture = site.split(V)
     found = await made.get()
-    await made.crew.aclose()
+    await made.workers.aclose()
     assert (found.about["plan"], found.about["formats"]) == ("merge", ["136", "140"])
     assert_an_mp4(found)
     assert pictures(str(found.path)) == pictures(BytesIO(picture))
@@ -104,7 +104,7 @@ async def test_ffmpeg_on_the_path_makes_an_mp4_of_pieces(
     made = build(site, tmp_path)
     content = site.hls(V, tmp_path / "hls", seconds=5, apart=apart, busy=False)
     found = await made.get()
-    await made.crew.aclose()
+    await made.workers.aclose()
     assert found.about["plan"] == "merge"
     assert_an_mp4(found)
     assert pictures(str(found.path)) == pictures(BytesIO(content))
@@ -116,7 +116,7 @@ async def test_an_ffmpeg_that_is_not_there_is_done_without(site: MediaServer, tm
     made = build(site, tmp_path, ffmpeg=tmp_path / "ffmpeg")
     site.split(V)
     found = await made.get()
-    await made.crew.aclose()
+    await made.workers.aclose()
     assert found.about["plan"] == "split"
     assert_an_mp4(found)
 
@@ -133,7 +133,7 @@ async def test_an_ffmpeg_that_fails_is_named(site: MediaServer, tmp_path: Path) 
     site.split(V)
     with pytest.raises(Transient) as caught:
         await made.get()
-    await made.crew.aclose()
+    await made.workers.aclose()
     assert "no room at all" in caught.value.trouble.detail
     assert not [name for name in made.left() if name.endswith(".temp.mp4") or name == "done.json"]
 
@@ -165,7 +165,7 @@ async def test_a_merge_that_was_cut_off_is_made_anew_from_the_same_streams(site:
     assert [name for name in made.left() if name.endswith(".temp.mp4")]
     (tmp_path / "again").touch()
     found = await made.get()
-    await made.crew.aclose()
+    await made.workers.aclose()
     assert_an_mp4(found)
     assert pictures(str(found.path)) == pictures(BytesIO(picture))
     assert site.count("/media/") == 2
@@ -233,7 +233,7 @@ def test_a_file_with_both_is_read_in_one_pass(tmp_path: Path) -> None:
     mux([source], target, lambda: None)
     assert not is_transport_stream(target)
     assert pictures(str(target)) == pictures(str(source))
-    assert abs(look_into(target).seconds - 5) < 0.3
+    assert abs(probe_file(target).seconds - 5) < 0.3
     mux([source], again := tmp_path / "again.mp4", lambda: None)
     assert again.read_bytes() == target.read_bytes()
 
@@ -250,9 +250,9 @@ async def test_a_thumbnail_lies_beside_the_video(site: MediaServer, bare: Fetchi
     content = picture_bytes(form)
     site.thumbnail(V, content)
     found = await bare.get()
-    assert found.picture is not None
-    assert (found.picture.suffix, found.picture.read_bytes()) == (suffix, content)
-    assert read_picture(found.picture) == (f"thumbnail{suffix}", content)
+    assert found.thumbnail is not None
+    assert (found.thumbnail.suffix, found.thumbnail.read_bytes()) == (suffix, content)
+    assert read_thumbnail(found.thumbnail) == (f"thumbnail{suffix}", content)
     assert len(found.captions) == 1
     assert await bare.get() == found
     assert site.count("/picture/") == 1
@@ -272,7 +272,7 @@ async def test_a_failing_thumbnail_costs_nothing_but_itself(
     blob.content = wrong.get(fault, blob.content[: len(blob.content) // 2])
     blob.length = fault != "endless"
     found = await bare.get()
-    assert (found.picture, bool(found.size)) == (None, True)
+    assert (found.thumbnail, bool(found.size)) == (None, True)
     assert "youtube.no_thumbnail" in [entry["event"] for entry in warned]
     assert bare.left() == sorted(["done.json", found.path.name])
     site.video("second00001")
@@ -285,19 +285,19 @@ async def test_thumbnails_can_be_left_out(site: MediaServer, tmp_path: Path) -> 
     made = build(site, tmp_path, thumbnail=False)
     site.video(V)
     site.thumbnail(V, picture_bytes())
-    assert (await made.get()).picture is None
-    await made.crew.aclose()
+    assert (await made.get()).thumbnail is None
+    await made.workers.aclose()
     assert site.count("/picture/") + site.count("/guessed/") == 0
 
 
 def test_what_is_read_again_is_judged_again(tmp_path: Path) -> None:
     """A thumbnail that was changed on disk, is gone, or is larger than a screen never reaches the results."""
     path = tmp_path / "a.thumbnail.jpg"
-    assert read_picture(None) is None
-    assert read_picture(path) is None
+    assert read_thumbnail(None) is None
+    assert read_thumbnail(path) is None
     path.write_bytes(picture_bytes(size=(5000, 10)))
-    assert read_picture(path) is None
+    assert read_thumbnail(path) is None
     path.write_bytes(picture_bytes("PNG"))
-    assert read_picture(path) == ("thumbnail.png", path.read_bytes())
+    assert read_thumbnail(path) == ("thumbnail.png", path.read_bytes())
     shutil.copyfile(__file__, path)
-    assert read_picture(path) is None
+    assert read_thumbnail(path) is None

@@ -17,7 +17,7 @@ import pytest
 
 from pipeline.core.errors import Transient
 from pipeline.ports.source import MediaFacts
-from pipeline.source.youtube.storage.folder import JobFolder, discard
+from pipeline.source.youtube.storage.folder import DownloadFolder, discard_download
 from tests.support.site import Blob, MediaServer, captions
 from tests.support.worker_forge import Forge
 from tests.support.youtube_runs import Fetching, V, build
@@ -45,8 +45,8 @@ async def test_a_cancel_does_not_wait_for_the_worker(site: MediaServer, fetching
         group.cancel_scope.cancel()
     assert time.monotonic() - before < 1.0
     assert group.cancel_scope.cancelled_caught
-    assert (fetching.crew._idle, pid in _children()) == ([], False)
-    with JobFolder(fetching.work / "youtube", V):
+    assert (fetching.workers._idle, pid in _children()) == ([], False)
+    with DownloadFolder(fetching.work / "youtube", V):
         pass
 
 
@@ -120,7 +120,7 @@ async def test_the_event_loop_never_stands_still(site: MediaServer, fetching: Fe
         if longest[-1] < 0.05:
             break
         for number in range(4):
-            discard(fetching.folder(f"video{number:06}") / "done.json")
+            discard_download(fetching.folder(f"video{number:06}") / "done.json")
     assert min(longest) < 0.05
 
 
@@ -142,13 +142,13 @@ async def test_a_hundred_kills_leave_no_wrong_file(site: MediaServer, tmp_path: 
     whole = (await made.get()).path
     exact = whole.read_bytes()
     assert form == "hls" or exact == content
-    discard(whole)
-    await made.crew.aclose()
+    discard_download(whole)
+    await made.workers.aclose()
     for path, blob in site.files.items():
         blob.rate = len(content) / 0.1 if form == "http" else 2e6 if path.endswith(".ts") else 0.0
     killed = cut = 0
-    async with Forge(tmp_path, made.crew.launch) as forge:
-        made.crew.begin = forge.begin
+    async with Forge(tmp_path, made.workers.command) as forge:
+        made.workers.begin = forge.begin
         while killed < 52:
             done, groups = await _killed(made, site, forge, chance.random() * 0.12)
             killed += groups
@@ -156,9 +156,9 @@ async def test_a_hundred_kills_leave_no_wrong_file(site: MediaServer, tmp_path: 
             if done is not None or cut % 4 == 0:
                 done = done or await made.get()
                 assert done.path.read_bytes() == exact
-                discard(done.path)
+                discard_download(done.path)
         assert (await made.get()).path.read_bytes() == exact
-        await made.crew.aclose()
+        await made.workers.aclose()
     assert cut > 26
     assert site.resumed > 10 if form == "http" else site.resumed == 0
 

@@ -21,7 +21,7 @@ import pytest
 
 from pipeline.app.runs.session import RunSession
 from pipeline.app.wiring.components import disk_adapters
-from pipeline.app.wiring.downloads import build_asker, worker_pool
+from pipeline.app.wiring.downloads import build_youtube_client, worker_pool
 from pipeline.core.clock import Clock
 from pipeline.core.model import Selection
 from pipeline.local.api.faults import Faults
@@ -111,10 +111,10 @@ class World:
         api: Any = self._client(served, clock)
         try:
             guarded = Wrecked(database, wreck, "store", spared=("aclose",)) if wreck else database
-            asker = build_asker(
+            youtube = build_youtube_client(
                 settings, worker_pool(settings), guarded, clock, random.Random(3)
             )  # no line here asks a site
-            adapters = disk_adapters(settings, guarded, asker, clock, api.ceilings)
+            adapters = disk_adapters(settings, guarded, youtube, clock, api.ceilings)
             if wreck is not None:
                 api = Wrecked(api, wreck, "api", spared=("aclose",))
                 adapters = replace(adapters, sink=Wrecked(adapters.sink, wreck, "sink", spared=("folder",)))

@@ -21,7 +21,7 @@ import anyio
 from anyio.abc import Process
 
 from pipeline.app.wiring.components import Adapters
-from pipeline.app.wiring.downloads import build_asker, file_releaser, youtube_source
+from pipeline.app.wiring.downloads import build_youtube_client, file_releaser, youtube_source
 from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock
 from pipeline.ports.store import Database
@@ -29,7 +29,7 @@ from pipeline.ports.video_api import Ceilings
 from pipeline.sink.disk import DiskSink
 from pipeline.source.captions import read_captions
 from pipeline.source.preflight import check
-from pipeline.source.youtube.worker.pool import Worker, WorkerCommand, WorkerPool
+from pipeline.source.youtube.worker.pool import WorkerCommand, WorkerPool, WorkerProcess
 from tests.faults.crash_worlds import World
 from tests.support.clips import clip_bytes
 from tests.support.disk import silent
@@ -230,14 +230,14 @@ def fetching_adapters(world: World, settings: Settings, database: Database, cloc
     """Return YouTube behind scripted workers."""
     assert isinstance(world, Fetching)
 
-    async def begin(_launch: WorkerCommand, _environment: Mapping[str, str]) -> Worker:
+    async def begin(_launch: WorkerCommand, _environment: Mapping[str, str]) -> WorkerProcess:
         script: Any = Script(world.downloads, world.appointment)
         process: Process = script
-        worker = Worker(process, BytesIO())
+        worker = WorkerProcess(process, BytesIO())
         await worker.greet()
         return worker
 
-    crew = WorkerPool(WorkerCommand(), settings.lanes.download, {}, begin)
-    asker = build_asker(settings, crew, database, clock, rng)
-    site = youtube_source(settings, asker, clock, Ceilings())
+    workers = WorkerPool(WorkerCommand(), settings.lanes.download, {}, begin)
+    youtube = build_youtube_client(settings, workers, database, clock, rng)
+    site = youtube_source(settings, youtube, clock, Ceilings())
     return Adapters({"youtube": site}, DiskSink(settings.run.output), check, read_captions, file_releaser(settings))

@@ -12,7 +12,7 @@ from pipeline.core.errors import InputError
 from pipeline.local.analysis.extract import media
 from pipeline.media import container
 from pipeline.media.container import UnreadableMedia
-from pipeline.source.thumbnails import LARGEST, lay_beside, suffix_of
+from pipeline.source.thumbnails import LARGEST, detect_suffix, store_beside
 from tests.security.bombs import many_tracks, png_film, png_picture
 from tests.security.measured import MEGABYTE, measured
 from tests.support.films import film, film_bytes
@@ -43,7 +43,7 @@ def test_pictures_of_a_common_size_are_decoded_all_the_same(tmp_path: Path) -> N
     """The limit is far above what any platform takes."""
     path = tmp_path / "large.avi"
     path.write_bytes(png_film(5184, 2160, frames=2))
-    assert container.look(path, lambda: None).width == 5184
+    assert container.probe_media(path, lambda: None).width == 5184
     assert media.probe(path).height == 2160
 
 
@@ -73,7 +73,7 @@ def test_a_playlist_cannot_name_other_files(tmp_path: Path, name: str) -> None:
     for text in texts:
         path.write_text(text, encoding="utf-8")
         with pytest.raises(InputError) as caught:
-            container.look(path, lambda: None)
+            container.probe_media(path, lambda: None)
         assert caught.value.trouble.code == "unreadable_video"
         with pytest.raises(UnreadableMedia):
             media.probe(path)
@@ -96,8 +96,8 @@ def test_a_thumbnail_is_a_small_picture_or_nothing(tmp_path: Path) -> None:
     drawing = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
     giants = [png_picture(6000, 6000), png_picture(5000, 10), whole + bytes(LARGEST)]
     others = [b"", b"<html>", drawing, whole[: len(whole) // 2], b"GIF89a" + bytes(99), b"\x00" * 1000, b"%PDF-1.7"]
-    assert suffix_of(whole) == ".jpg"
-    assert [data[:8] for data in [*giants, *others] if suffix_of(data) is not None] == []
+    assert detect_suffix(whole) == ".jpg"
+    assert [data[:8] for data in [*giants, *others] if detect_suffix(data) is not None] == []
     raw, media = tmp_path / "raw", tmp_path / "film.mp4"
     raw.write_bytes(whole)
-    assert lay_beside(raw, media) == tmp_path / "film.thumbnail.jpg"
+    assert store_beside(raw, media) == tmp_path / "film.thumbnail.jpg"

@@ -23,7 +23,7 @@ from pipeline.ports.sink import OutFile
 from pipeline.provider.dialects.json_reading import segment
 from pipeline.sink import layout
 from pipeline.sink.disk import DiskSink
-from pipeline.source.youtube.storage.folder import JobFolder
+from pipeline.source.youtube.storage.folder import DownloadFolder
 from tests.security.hostile_text import PATHS, TEXTS
 
 NAMES = st.one_of(st.sampled_from(PATHS), TEXTS, st.text(alphabet="./\\~ab\0 \n", max_size=12))
@@ -141,7 +141,7 @@ def test_a_download_folder_is_below_its_base(video: str) -> None:
     """Video ids are checked where they come in; one that was not is refused before it names a folder."""
     base = Path("/media")
     try:
-        path = JobFolder(base, video).path
+        path = DownloadFolder(base, video).path
     except InputError:
         return
     assert path.parent == base

@@ -17,7 +17,7 @@ from typing import Any
 import anyio
 from anyio.abc import Process, SocketStream
 
-from pipeline.source.youtube.worker.pool import Worker, WorkerCommand, start
+from pipeline.source.youtube.worker.pool import WorkerCommand, WorkerProcess, start_worker
 
 #: Takes the worker's end of a line and forks what will speak through it; answers with its process number.
 _FORGE = """
@@ -54,19 +54,19 @@ while True:
 
 
 class Forge:
-    """``Crew.begin`` by forking; every ``whole``-th worker is started the ordinary way. Linux only."""
+    """``WorkerPool.begin`` by forking; every ``whole``-th worker is started the ordinary way. Linux only."""
 
-    def __init__(self, folder: Path, launch: WorkerCommand, whole: int = 8) -> None:
+    def __init__(self, folder: Path, command: WorkerCommand, whole: int = 8) -> None:
         self.alive: list[int] = []  #: the process groups that were begun, newest last
-        self._folder, self._launch, self._whole = folder, launch, whole
+        self._folder, self._command, self._whole = folder, command, whole
         self._begun = 0
 
     async def __aenter__(self) -> Forge:
         script = self._folder / "forge.py"
         script.write_text(_FORGE, encoding="utf-8")
         self._door, theirs = socket.socketpair()
-        command = [self._launch.python, str(script), str(self._launch.script), str(theirs.fileno())]
-        environment = self._launch.environment(os.environ)
+        command = [self._command.python, str(script), str(self._command.script), str(theirs.fileno())]
+        environment = self._command.environment(os.environ)
         self._process = await anyio.open_process(command, stderr=None, env=environment, pass_fds=[theirs.fileno()])
         theirs.close()
         return self
@@ -77,21 +77,21 @@ class Forge:
             await self._process.wait()
             await self._process.aclose()
 
-    async def begin(self, launch: WorkerCommand, environment: Mapping[str, str]) -> Worker:
+    async def begin(self, command: WorkerCommand, environment: Mapping[str, str]) -> WorkerProcess:
         """Return a worker that has said hello."""
         self._begun += 1
-        worker = await (start(launch, environment) if self._begun % self._whole == 0 else self._forked())
+        worker = await (start_worker(command, environment) if self._begun % self._whole == 0 else self._forked())
         self.alive.append(worker.pid)
         return worker
 
-    async def _forked(self) -> Worker:
+    async def _forked(self) -> WorkerProcess:
         ours, theirs = socket.socketpair()
         words = tempfile.TemporaryFile()  # noqa: SIM115 - the worker object closes it
         with theirs:
             socket.send_fds(self._door, [b"!"], [theirs.fileno(), words.fileno()])
         await anyio.wait_readable(self._door)
         pid = int.from_bytes(self._door.recv(8), "big")
-        worker = Worker(Forked(pid, await SocketStream.from_socket(ours)), words)
+        worker = WorkerProcess(Forked(pid, await SocketStream.from_socket(ours)), words)
         await worker.greet()
         return worker
 

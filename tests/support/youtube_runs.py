@@ -12,11 +12,11 @@ from pipeline.config.youtube import YouTubeSection
 from pipeline.core.clock import SystemClock
 from pipeline.ports.source import Item, ManifestLine, MediaFacts
 from pipeline.ports.video_api import Ceilings
-from pipeline.source.youtube.source import Asker, YouTubeSource
-from pipeline.source.youtube.storage.folder import JobFolder
+from pipeline.source.youtube.source import YouTubeClient, YouTubeSource
+from pipeline.source.youtube.storage.folder import DownloadFolder
 from pipeline.source.youtube.storage.quota import DiskQuota
-from pipeline.source.youtube.throttle.gate import PaceRules, SiteThrottle
-from pipeline.source.youtube.throttle.state import OwnNotes
+from pipeline.source.youtube.throttle.gate import SiteThrottle, ThrottleRules
+from pipeline.source.youtube.throttle.state import JournalState
 from pipeline.source.youtube.worker.pool import WorkerCommand, WorkerPool
 from tests.support.memory_database import MemoryDatabase
 from tests.support.site import MediaServer, interpreter
@@ -29,7 +29,7 @@ class Fetching:
     """A source with its workers."""
 
     source: YouTubeSource
-    crew: WorkerPool
+    workers: WorkerPool
     work: Path
 
     async def get(self, video: str = V) -> MediaFacts:
@@ -41,7 +41,7 @@ class Fetching:
 
     def folder(self, video: str = V) -> Path:
         """Return a video's folder."""
-        return JobFolder(self.work / "youtube", video).path
+        return DownloadFolder(self.work / "youtube", video).path
 
     def left(self, video: str = V) -> list[str]:
         """Return what lies in a video's folder."""
@@ -51,8 +51,12 @@ class Fetching:
 def build(site: MediaServer, folder: Path, *, more: str = "", most: int = 0, **rules: Any) -> Fetching:
     """Put a source together as a run does, with a Python that takes YouTube's answers from the site."""
     clock, words = SystemClock(), YouTubeSection(min_gap=0, max_gap=0, **rules)
-    crew = WorkerPool(WorkerCommand(str(interpreter(folder, site, more))), 2)
+    workers = WorkerPool(WorkerCommand(str(interpreter(folder, site, more))), 2)
     journal = MemoryDatabase()
-    pace = SiteThrottle(OwnNotes(journal, "a"), OwnNotes(journal, "b"), clock, Random(1), PaceRules(0, 0, 2000))
+    throttle = SiteThrottle(
+        JournalState(journal, "a"), JournalState(journal, "b"), clock, Random(1), ThrottleRules(0, 0, 2000)
+    )
     room = DiskQuota(folder / "work" / "youtube", most, clock, 600.0)
-    return Fetching(YouTubeSource(Asker(words, crew, pace), room, Ceilings(), clock), crew, folder / "work")
+    return Fetching(
+        YouTubeSource(YouTubeClient(words, workers, throttle), room, Ceilings(), clock), workers, folder / "work"
+    )

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.ports.source import ManifestLine
-from pipeline.source.manifest.lines import LONGEST
+from pipeline.source.manifest.lines import MAX_LINE_BYTES
 from pipeline.source.manifest.reader import read_lines
 from pipeline.views import BadLine
 from tests.support.films import film
@@ -162,7 +162,7 @@ def test_each_argument_is_taken_for_what_it_is(tmp_path: Path) -> None:
         ('{"source": "a\\ud800"}', "manifest_type", "UTF-8"),
         ('{"source": "a\\u0000"}', "manifest_type", "UTF-8"),
         ("[" * 60_000, "manifest_json", "one object per line"),
-        ("{" + "x" * 3 * LONGEST, "line_too_long", "line ends"),
+        ("{" + "x" * 3 * MAX_LINE_BYTES, "line_too_long", "line ends"),
     ],
 )
 def test_a_bad_line_names_its_place_and_stops_nothing(tmp_path: Path, row: str, code: str, hint: str) -> None:

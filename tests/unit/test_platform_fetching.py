@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from pipeline.app.operator.platform import platform
-from pipeline.app.wiring.downloads import open_asker
+from pipeline.app.wiring.downloads import open_youtube_client
 from pipeline.app.wiring.embedded_fetch import RetryingFetch
 from pipeline.app.wiring.journals import NullJournal
 from pipeline.app.wiring.platform import open_platform
@@ -54,8 +54,8 @@ async def test_only_runs_on_v1_2_fetch_behind_the_embedded_platform(
     monkeypatch.setattr("pipeline.local.platform.LocalPlatform", Seen)
     settings, clock, rng = settings_of(tmp_path, api), SystemClock(), Random(1)
     async with (
-        open_asker(settings, NullJournal(), clock, rng) as asker,
-        open_platform(settings, NullJournal(), clock, rng, asker=asker if fetches else None),
+        open_youtube_client(settings, NullJournal(), clock, rng) as youtube,
+        open_platform(settings, NullJournal(), clock, rng, youtube=youtube if fetches else None),
     ):
         pass
     assert given == [expected]

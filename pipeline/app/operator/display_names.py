@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pipeline.core.model import Task
-from pipeline.source.identity import SourceIdentity, is_address, shown, youtube
+from pipeline.source.identity import SourceIdentity, is_address, redact_source, youtube
 
 
 def display_source(source: str) -> str:
     """Return a source as it may be shown: paths as they are, addresses without credentials and signatures."""
-    return shown(source) if is_address(source) else source
+    return redact_source(source) if is_address(source) else source
 
 
 def without_query(locator: str) -> str:

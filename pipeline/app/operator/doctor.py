@@ -21,7 +21,7 @@ from pipeline.app.wiring.state_folder import lock_holder, open_if_present
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ReelmillError
-from pipeline.source.youtube.doctor import look_at_youtube
+from pipeline.source.youtube.doctor import check_youtube
 from pipeline.views import Finding
 
 _NETWORK = {
@@ -45,7 +45,7 @@ _GB = 1000**3
 async def doctor(settings: Settings) -> list[Finding]:
     """Return one finding per line; looks, and makes one cheap read-only call to the platform."""
     found = await anyio.to_thread.run_sync(_on_this_machine, settings)
-    found += await look_at_youtube(settings.youtube, download_folder(settings), settings.fetch, SystemClock().now())
+    found += await check_youtube(settings.youtube, download_folder(settings), settings.fetch, SystemClock().now())
     found.append(await _pace(settings))
     found += await _platform(settings)
     return found
@@ -55,9 +55,7 @@ async def _pace(settings: Settings) -> Finding:
     name = "YouTube's patience"
     try:
         async with open_if_present(settings) as database:
-            starts, closed = await site_throttle(
-                settings, database or NullJournal(), SystemClock(), Random()
-            ).standing()
+            starts, closed = await site_throttle(settings, database or NullJournal(), SystemClock(), Random()).status()
     except ReelmillError as error:  # a database that cannot be read
         return Finding(name, "bad", error.trouble.message, error.trouble.remedy)
     asked = f"{starts} of {settings.youtube.per_hour} requests in the last hour"

@@ -36,7 +36,7 @@ async def platform(
     Raises:
         ConfigError: the fault script cannot be read, or the port is taken.
     """
-    from pipeline.app.wiring.downloads import open_asker
+    from pipeline.app.wiring.downloads import open_youtube_client
     from pipeline.app.wiring.embedded_fetch import fetcher
     from pipeline.local.api.faults import read_faults
     from pipeline.local.platform import serve_forever
@@ -45,7 +45,10 @@ async def platform(
     token = _token(settings, folder)
     script = read_faults(faults) if faults is not None else None
     clock = SystemClock()
-    async with open_asker(settings, NullJournal(), clock, Random()) as asker, anyio.create_task_group() as group:
+    async with (
+        open_youtube_client(settings, NullJournal(), clock, Random()) as youtube,
+        anyio.create_task_group() as group,
+    ):
         await group.start(_until_told, group.cancel_scope)
         await serve_forever(
             folder,
@@ -57,7 +60,7 @@ async def platform(
             ready=lambda base_url: ready(base_url, token if settings.api_key is None else ""),
             workers=settings.platform.workers,
             media=media or settings.platform.media,
-            fetch=fetcher(settings, asker, clock, Random()),
+            fetch=fetcher(settings, youtube, clock, Random()),
         )
     return group.cancel_scope.cancel_called
 

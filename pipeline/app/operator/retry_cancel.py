@@ -76,7 +76,7 @@ async def _open_parked(settings: Settings, database: Database, classes: Sequence
     from pipeline.app.wiring.downloads import site_throttle
 
     clock = SystemClock()
-    lifted = await site_throttle(settings, database, clock, Random()).lift(classes)
+    lifted = await site_throttle(settings, database, clock, Random()).end_pause(classes)
     parked = [each for each in await database.parked(clock.now()) if not classes or each.trouble.code in classes]
     scopes = {each.scope for each in parked} | ({Lane.DOWNLOAD.value} if lifted else set())
     met = {*classes, *lifted, *(each.trouble.code for each in parked)}  # a premiere waits without any pause

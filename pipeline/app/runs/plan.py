@@ -202,11 +202,11 @@ def _ceilings(settings: Settings) -> Ceilings:
 
 
 def _peek(path: str, ceilings: Ceilings) -> tuple[float | None, int, str]:
-    from pipeline.source.files import look_into
+    from pipeline.source.files import probe_file
     from pipeline.source.preflight import check
 
     try:
-        facts = look_into(Path(path))
+        facts = probe_file(Path(path))
     except ReelmillError as error:
         return None, 0, error.trouble.message
     trouble = check(facts, ceilings)

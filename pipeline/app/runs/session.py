@@ -65,7 +65,7 @@ async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None
         Busy: another run works on the state folder.
         ConfigError: nothing to do, a bad configuration, or bad lines under ``strict``.
     """
-    from pipeline.app.wiring.downloads import clean_up_downloads, open_asker
+    from pipeline.app.wiring.downloads import clean_up_downloads, open_youtube_client
 
     clock, rng = SystemClock(), Random()
     sources = list(sources) or list(settings.run.manifests)
@@ -78,10 +78,10 @@ async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None
             await _something_to_do(database, sources)
             await clean_up_downloads(settings, database, clock)
             async with (
-                open_asker(settings, database, clock, rng) as asker,
-                open_platform(settings, database, clock, rng, asker=asker) as api,
+                open_youtube_client(settings, database, clock, rng) as youtube,
+                open_platform(settings, database, clock, rng, youtube=youtube) as api,
             ):
-                adapters = disk_adapters(settings, database, asker, clock, api.ceilings)
+                adapters = disk_adapters(settings, database, youtube, clock, api.ceilings)
                 return await RunSession(settings, database, api, clock, rng, adapters).run(entries, watch)
 
 

@@ -40,7 +40,7 @@ from pipeline.ports.video_api import Ceilings
 from pipeline.views import BadLine
 
 if TYPE_CHECKING:
-    from pipeline.source.youtube.source import Asker
+    from pipeline.source.youtube.source import YouTubeClient
 
 JOB_PACKAGE = "jobs"
 
@@ -72,13 +72,13 @@ def read_entries(settings: Settings, sources: Sequence[str], planner: JobPlanner
     """Return every item and bad line of the sources, lazily. Reads stdin for ``-``."""
     from pipeline.source.manifest.expand import expand
     from pipeline.source.manifest.reader import read_lines
-    from pipeline.source.manifest.stdin import listening
+    from pipeline.source.manifest.stdin import open_stdin
 
     state = settings.run.state  # with its parts: it may be a folder that is named itself
     ours = [settings.run.output, state, state / "work", platform_folder(settings)]
     lines = read_lines(
         sources,
-        stdin=listening(sys.stdin),
+        stdin=open_stdin(sys.stdin),
         cwd=Path.cwd(),
         known_job=planner.knows,
         extensions=settings.source.extensions,
@@ -201,22 +201,24 @@ class Adapters:
     read_picture: ReadPicture | None = None
 
 
-def disk_adapters(settings: Settings, database: Database, asker: Asker, clock: Clock, ceilings: Ceilings) -> Adapters:
+def disk_adapters(
+    settings: Settings, database: Database, youtube: YouTubeClient, clock: Clock, ceilings: Ceilings
+) -> Adapters:
     """Return the real files of this machine, and what is fetched from sites by the one who asks them."""
     from pipeline.app.wiring.downloads import file_releaser, youtube_source
     from pipeline.sink.disk import DiskSink
     from pipeline.source.captions import read_captions
     from pipeline.source.files import FileSource
     from pipeline.source.preflight import check
-    from pipeline.source.thumbnails import read_picture
+    from pipeline.source.thumbnails import read_thumbnail
     from pipeline.source.youtube.playlists import YouTubeLister
 
     files = FileSource(clock, HashCache(database) if settings.source.hash_cache else None)
-    site = youtube_source(settings, asker, clock, ceilings)
+    site = youtube_source(settings, youtube, clock, ceilings)
     sources: dict[str, Source] = {files.kind: files, site.kind: site}
     sink = DiskSink(settings.run.output)
-    lister = YouTubeLister(asker)
-    return Adapters(sources, sink, check, read_captions, file_releaser(settings), lister, read_picture)
+    lister = YouTubeLister(youtube)
+    return Adapters(sources, sink, check, read_captions, file_releaser(settings), lister, read_thumbnail)
 
 
 def build_policy(settings: Settings) -> Policy:

@@ -21,12 +21,12 @@ from pipeline.core.model import Selection, Task
 from pipeline.ingest.tasks.item import Release
 from pipeline.ports.store import Journal, Records
 from pipeline.ports.video_api import Ceilings
-from pipeline.source.youtube.source import VIDEO_PREFIX, Asker, YouTubeSource
-from pipeline.source.youtube.storage.cleanup import DownloadCleanup, fate_of, videos_below
-from pipeline.source.youtube.storage.folder import released
+from pipeline.source.youtube.source import VIDEO_PREFIX, YouTubeClient, YouTubeSource
+from pipeline.source.youtube.storage.cleanup import DownloadCleanup, decide_disposal, list_videos
+from pipeline.source.youtube.storage.folder import release_download
 from pipeline.source.youtube.storage.quota import DiskQuota
-from pipeline.source.youtube.throttle.gate import PaceRules, SiteThrottle
-from pipeline.source.youtube.throttle.state import OwnNotes, SharedNotes, file_of
+from pipeline.source.youtube.throttle.gate import SiteThrottle, ThrottleRules
+from pipeline.source.youtube.throttle.state import JournalState, SharedFileState, state_file_path
 from pipeline.source.youtube.worker.pool import WorkerCommand, WorkerPool
 
 _log = log.get("youtube")
@@ -37,8 +37,8 @@ _PAGE = 500  #: videos whose tasks are read at once
 def worker_pool(settings: Settings) -> WorkerPool:
     """Return the workers, none of them started."""
     rules = settings.youtube
-    launch = WorkerCommand(str(rules.python or sys.executable), plugins=rules.plugins)
-    return WorkerPool(launch, settings.lanes.download)
+    command = WorkerCommand(str(rules.python or sys.executable), plugins=rules.plugins)
+    return WorkerPool(command, settings.lanes.download)
 
 
 def site_throttle(settings: Settings, journal: Journal, clock: Clock, rng: Random) -> SiteThrottle:
@@ -46,42 +46,46 @@ def site_throttle(settings: Settings, journal: Journal, clock: Clock, rng: Rando
     rules = settings.youtube
     proxy = rules.proxy.get_secret_value() if rules.proxy is not None else ""
     folder = rules.pace_folder or platformdirs.user_state_path("reelmill", appauthor=False)
-    file = file_of(folder, "youtube", proxy, str(rules.options.get("source_address", "")))
-    shared = SharedNotes(file, OwnNotes(journal, "pace:youtube"))
-    own = OwnNotes(journal, "pause:youtube")
+    file = state_file_path(folder, "youtube", proxy, str(rules.options.get("source_address", "")))
+    shared = SharedFileState(file, JournalState(journal, "pace:youtube"))
+    own = JournalState(journal, "pause:youtube")
     return SiteThrottle(
-        shared, own, clock, rng, PaceRules(rules.min_gap, max(rules.min_gap, rules.max_gap), rules.per_hour)
+        shared, own, clock, rng, ThrottleRules(rules.min_gap, max(rules.min_gap, rules.max_gap), rules.per_hour)
     )
 
 
-def build_asker(settings: Settings, crew: WorkerPool, journal: Journal, clock: Clock, rng: Random) -> Asker:
+def build_youtube_client(
+    settings: Settings, workers: WorkerPool, journal: Journal, clock: Clock, rng: Random
+) -> YouTubeClient:
     """Return the one who asks YouTube.
 
     Raises:
         ConfigError: an option for yt-dlp is not allowed.
     """
-    return Asker(settings.youtube, crew, site_throttle(settings, journal, clock, rng))
+    return YouTubeClient(settings.youtube, workers, site_throttle(settings, journal, clock, rng))
 
 
 @asynccontextmanager
-async def open_asker(settings: Settings, journal: Journal, clock: Clock, rng: Random) -> AsyncIterator[Asker]:
+async def open_youtube_client(
+    settings: Settings, journal: Journal, clock: Clock, rng: Random
+) -> AsyncIterator[YouTubeClient]:
     """Lend the one who asks YouTube for all of a run; no worker is started before one is needed, all end with it.
 
     Raises:
         ConfigError: an option for yt-dlp is not allowed.
     """
-    crew = worker_pool(settings)
+    workers = worker_pool(settings)
     try:
-        yield build_asker(settings, crew, journal, clock, rng)
+        yield build_youtube_client(settings, workers, journal, clock, rng)
     finally:
         with anyio.CancelScope(shield=True):
-            await crew.aclose()
+            await workers.aclose()
 
 
-def youtube_source(settings: Settings, asker: Asker, clock: Clock, ceilings: Ceilings) -> YouTubeSource:
+def youtube_source(settings: Settings, client: YouTubeClient, clock: Clock, ceilings: Ceilings) -> YouTubeSource:
     """Return YouTube as a source of files."""
     room = DiskQuota(download_folder(settings), settings.fetch.max_bytes, clock, settings.limits.patience)
-    return YouTubeSource(asker, room, ceilings, clock)
+    return YouTubeSource(client, room, ceilings, clock)
 
 
 def download_folder(settings: Settings) -> Path:
@@ -92,13 +96,13 @@ def download_folder(settings: Settings) -> Path:
 async def clean_up_downloads(settings: Settings, records: Records, clock: Clock) -> None:
     """Remove what earlier runs left of downloads that are over; whatever goes wrong is a note."""
     folder = download_folder(settings)
-    videos = await anyio.to_thread.run_sync(videos_below, folder)
+    videos = await anyio.to_thread.run_sync(list_videos, folder)
     tasks: dict[str, list[Task]] = {video: [] for video in videos}
     for page in range(0, len(videos), _PAGE):
         keys = tuple(VIDEO_PREFIX + video for video in videos[page : page + _PAGE])
         for task in await records.tasks(Selection(kinds=("item", "video"), keys=keys)):
             tasks[task.key.removeprefix(VIDEO_PREFIX)].append(task)
-    fates = {video: fate_of(found) for video, found in tasks.items()}
+    fates = {video: decide_disposal(found) for video, found in tasks.items()}
     spare = settings.fetch.max_bytes / 10 or math.inf
     sweep = DownloadCleanup(folder, clock.now(), settings.fetch.keep, spare)
     if await anyio.to_thread.run_sync(sweep.over, fates):
@@ -109,6 +113,6 @@ def file_releaser(settings: Settings) -> Release:
     """Return what happens to a fetched file once its upload is proved."""
 
     async def release(path: Path) -> None:
-        await anyio.to_thread.run_sync(partial(released, path, keep=settings.fetch.keep))
+        await anyio.to_thread.run_sync(partial(release_download, path, keep=settings.fetch.keep))
 
     return release

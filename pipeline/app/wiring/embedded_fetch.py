@@ -19,7 +19,7 @@ from pipeline.local.jobs.youtube_fetch import Fetch
 from pipeline.ports.source import Item, ManifestLine, MediaFacts, Source
 from pipeline.ports.video_api import Ceilings
 from pipeline.source.captions import read_captions
-from pipeline.source.youtube.source import Asker, YouTubeSource
+from pipeline.source.youtube.source import YouTubeClient, YouTubeSource
 from pipeline.source.youtube.storage.quota import DiskQuota
 
 _log = log.get("platform")
@@ -27,10 +27,10 @@ _log = log.get("platform")
 _BYTES = 2 * 1000**3  #: of a v1.2 video
 
 
-def fetcher(settings: Settings, asker: Asker, clock: Clock, rng: Random) -> Fetch:
-    """Return what fetches from YouTube for the embedded platform; the asker is the run's own, with its pace."""
+def fetcher(settings: Settings, youtube: YouTubeClient, clock: Clock, rng: Random) -> Fetch:
+    """Return what fetches from YouTube for the embedded platform; the client is the run's own, with its pace."""
     room = DiskQuota(platform_folder(settings) / "fetched", settings.fetch.max_bytes, clock, settings.limits.patience)
-    source = YouTubeSource(asker, room, Ceilings(direct_bytes=_BYTES, multipart_bytes=_BYTES), clock)
+    source = YouTubeSource(youtube, room, Ceilings(direct_bytes=_BYTES, multipart_bytes=_BYTES), clock)
     return RetryingFetch(source, settings, clock, rng).fetch
 
 

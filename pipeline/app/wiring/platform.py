@@ -18,7 +18,7 @@ from pipeline.ports.store import Journal
 from pipeline.ports.video_api import VideoApi
 
 if TYPE_CHECKING:
-    from pipeline.source.youtube.source import Asker
+    from pipeline.source.youtube.source import YouTubeClient
 from pipeline.app.wiring.state_folder import platform_folder
 
 _VENDOR = "https://api.twelvelabs.io"
@@ -65,11 +65,11 @@ def choose_platform(settings: Settings) -> PlatformChoice:
 
 @asynccontextmanager
 async def open_platform(
-    settings: Settings, journal: Journal, clock: Clock, rng: Random, *, asker: Asker | None = None
+    settings: Settings, journal: Journal, clock: Clock, rng: Random, *, youtube: YouTubeClient | None = None
 ) -> AsyncIterator[ProviderClient]:
     """Open the platform's client, with the embedded platform behind it where that is the choice.
 
-    ``asker``: on v1.2 the embedded platform gets YouTube addresses by itself, as the vendor's did, and asks as the run
+    ``youtube``: on v1.2 the embedded platform gets YouTube addresses by itself, as the vendor's did, and asks as the run
     does. A look (search, doctor) brings none and leaves that to the runs.
     """
     chosen = choose_platform(settings)
@@ -82,10 +82,10 @@ async def open_platform(
         own = settings.platform
         async with AsyncExitStack() as stack:
             fetch = None
-            if asker is not None and settings.provider.api == "v1.2":
+            if youtube is not None and settings.provider.api == "v1.2":
                 from pipeline.app.wiring.embedded_fetch import fetcher
 
-                fetch = fetcher(settings, asker, clock, rng)
+                fetch = fetcher(settings, youtube, clock, rng)
             server = LocalPlatform(folder, token=token, clock=clock, workers=own.workers, media=own.media, fetch=fetch)
             await stack.enter_async_context(server)
             client = _client(settings, chosen, server.base_url, token, journal, clock, rng)

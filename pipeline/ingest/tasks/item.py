@@ -168,7 +168,7 @@ class ItemTaskType:
 
     def _picture(self, key: str, facts: MediaFacts) -> list[Result]:
         """Keep the thumbnail, for the same reason."""
-        read = self._read_picture(facts.picture) if self._read_picture is not None else None
+        read = self._read_picture(facts.thumbnail) if self._read_picture is not None else None
         if read is None or self._clock is None:
             return []
         body = {"name": read[0], "base64": base64.b64encode(read[1]).decode("ascii")}

@@ -21,7 +21,7 @@ from pipeline.core.model import Lane, NewTask, Task
 from pipeline.core.outcome import Done, Fail, Outcome
 from pipeline.core.task_types import LeaseCheck, Stage, TaskType
 from pipeline.ingest.tasks.item import item_data, item_of
-from pipeline.ports.playlists import PlaylistLister, choose, item_in, rules_of, vanished
+from pipeline.ports.playlists import PlaylistLister, build_item, find_removed, merge_rules, select_entries
 from pipeline.ports.source import Item
 
 _log = log.get("listing")
@@ -56,19 +56,19 @@ class PlaylistTaskType:
         """List, leave out what is not wanted, hand over the rest, and note what has gone since last time."""
         request = item_of(task)
         try:
-            rules = rules_of(self._rules, request.line.metadata)
+            rules = merge_rules(self._rules, request.line.metadata)
         except ConfigError as error:
             return Fail(replace(error.trouble, code="list_rules"))
         assert self._lister is not None
         assert self._consider is not None
         most = rules.max_items if not rules.last else min(rules.max_items, 3 * rules.last + 20)
         listing = await self._lister.list(request, str(task.data.get("channel", "")), most)
-        chosen = choose(listing, rules)
-        await self._consider([item_in(entry, request, rules) for entry in chosen.entries])
+        chosen = select_entries(listing, rules)
+        await self._consider([build_item(entry, request, rules) for entry in chosen.entries])
         present = [entry.id for entry in listing.entries]
         before = task.data.get("seen", [])
         # A list that comes back empty was refused rather than emptied: nothing is concluded from it.
-        gone = vanished(before, present)
+        gone = find_removed(before, present)
         known = [each for each in task.data.get("gone", []) if each not in present]
         gone = [*known, *(each for each in gone if each not in known)]
         _log.info(

@@ -8,74 +8,74 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pipeline.core.model import Trouble
-from pipeline.source.manifest.lines import LONGEST, Bad, Text
+from pipeline.source.manifest.lines import MAX_LINE_BYTES, TextLine, UnreadableLine
 
 #: A quoted cell may span lines, but one record may not be longer than a line may be, nor have more lines than this.
 _MOST_LINES = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CsvRecord:
     """One record; ``number`` is the line on which it starts."""
 
     number: int
     cells: list[str]
 
 
-class _Overlong(Exception):
+class _RecordTooLong(Exception):
     """A record does not end where records end."""
 
 
-class Feed:
+class PushbackLines:
     """Lines one by one, with a way back for those that were read in vain."""
 
-    def __init__(self, entries: Iterable[Text | Bad]) -> None:
+    def __init__(self, entries: Iterable[TextLine | UnreadableLine]) -> None:
         self._entries = iter(entries)
-        self._back: deque[Text | Bad] = deque()
+        self._back: deque[TextLine | UnreadableLine] = deque()
 
-    def __iter__(self) -> Iterator[Text | Bad]:
+    def __iter__(self) -> Iterator[TextLine | UnreadableLine]:
         return self
 
-    def __next__(self) -> Text | Bad:
+    def __next__(self) -> TextLine | UnreadableLine:
         return self._back.popleft() if self._back else next(self._entries)
 
-    def put_back(self, entries: Iterable[Text | Bad]) -> None:
+    def put_back(self, entries: Iterable[TextLine | UnreadableLine]) -> None:
         """Give these again, in this order, before anything else."""
         self._back.extendleft(reversed(list(entries)))
 
-    def rows(self) -> Iterator[Row | Bad]:
+    def rows(self) -> Iterator[CsvRecord | UnreadableLine]:
         """Yield records; the separator (comma, semicolon or tab) is the one that the first line uses most."""
         separator = ""
         for entry in self:
-            if isinstance(entry, Bad):
+            if isinstance(entry, UnreadableLine):
                 yield entry
             elif entry.text.strip():
                 separator = separator or max(",;\t", key=entry.text.count)
                 yield self._record(entry, separator)
 
-    def _record(self, first: Text, separator: str) -> Row | Bad:
+    def _record(self, first: TextLine, separator: str) -> CsvRecord | UnreadableLine:
         taken = [first]
         try:
             cells = next(csv.reader(self._lines(taken), delimiter=separator, strict=True))
-            return Row(first.number, cells)
-        except (csv.Error, _Overlong):
+            return CsvRecord(first.number, cells)
+        except (csv.Error, _RecordTooLong):
             # Only the record's first line is at fault for certain; the others get a chance of their own.
             self.put_back(taken[1:])
             remedy = 'close the quote, and write a quote inside a cell as ""'
-            return Bad(
+            return UnreadableLine(
                 first.number, Trouble("manifest_csv", "The quotes of this row do not match.", remedy), first.text
             )
 
-    def _lines(self, taken: list[Text]) -> Iterator[str]:
+    def _lines(self, taken: list[TextLine]) -> Iterator[str]:
         """Yield the record's lines as the parser asks for more; what is handed out is kept in ``taken``."""
         yield taken[0].text + "\n"
         size = len(taken[0].text)
         for entry in self:
-            if isinstance(entry, Bad):
+            if isinstance(entry, UnreadableLine):
                 self.put_back([entry])
                 return
             taken.append(entry)
             size += len(entry.text)
-            if size > LONGEST or len(taken) > _MOST_LINES:
-                raise _Overlong
+            if size > MAX_LINE_BYTES or len(taken) > _MOST_LINES:
+                raise _RecordTooLong
             yield entry.text + "\n"

@@ -13,8 +13,8 @@ from pathlib import Path
 from pipeline.config.settings import SourcesSection
 from pipeline.core.model import Trouble
 from pipeline.ports.source import Item, ManifestLine
-from pipeline.source.identity import Refusal, SourceIdentity, canonical, is_address, shown, youtube
-from pipeline.source.manifest.reader import FORMS
+from pipeline.source.identity import Refusal, SourceIdentity, identify, is_address, redact_source, youtube
+from pipeline.source.manifest.reader import FORMATS
 from pipeline.views import BadLine
 
 _MAGIC = re.compile(r"[*?\[]")
@@ -47,7 +47,7 @@ class _Expansion:
         if "\0" in source:
             yield self._bad("bad_path", "The path holds a NUL character.", "check the manifest")
         elif is_address(source):
-            yield self._address(canonical(source, private=self.sources.allow_private_urls))
+            yield self._address(identify(source, private=self.sources.allow_private_urls))
         else:
             yield from self._path(
                 os.path.abspath(source) if ".." not in Path(source).parts else os.path.realpath(source)
@@ -57,7 +57,7 @@ class _Expansion:
 
     def _address(self, meaning: SourceIdentity | Refusal) -> Item | BadLine:
         if isinstance(meaning, Refusal):
-            return BadLine(self.line.place, shown(self.line.source), meaning.trouble)
+            return BadLine(self.line.place, redact_source(self.line.source), meaning.trouble)
         if meaning.kind == "url":
             return Item(meaning.key, "url", meaning.address, self.line)
         if meaning.kind == "youtube_list":
@@ -83,7 +83,7 @@ class _Expansion:
         else:
             if stat.S_ISDIR(mode):
                 yield from self._many(path, self._walk(path, []), "folder_empty", "The folder holds no videos.")
-            elif Path(path).suffix.lower() in FORMS:
+            elif Path(path).suffix.lower() in FORMATS:
                 message = "A manifest cannot name another manifest."
                 yield self._bad("nested_manifest", message, "give it as an argument, or in [run] manifests")
             else:
@@ -120,7 +120,7 @@ class _Expansion:
         except UnicodeEncodeError:
             name = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
             trouble = Trouble("name_not_utf8", "The file's name is not UTF-8.", "rename the file")
-            return BadLine(self.line.place, shown(name), trouble)
+            return BadLine(self.line.place, redact_source(name), trouble)
         return Item(f"file:{Path(path).as_posix()}", "file", path, replace(self.line, source=path))
 
     def _walk(self, folder: str, above: Sequence[str]) -> Iterator[str | BadLine]:
@@ -203,11 +203,13 @@ class _Expansion:
     # ----------------------------------------------------------------------------------------------------- refusals
 
     def _bad(self, code: str, message: str, remedy: str) -> BadLine:
-        return BadLine(self.line.place, shown(self.line.source), Trouble(code, message, remedy))
+        return BadLine(self.line.place, redact_source(self.line.source), Trouble(code, message, remedy))
 
     def _unreadable(self, path: str, error: OSError | ValueError) -> BadLine:
         code = "permission_denied" if isinstance(error, PermissionError) else "path_unreadable"
         reason = getattr(error, "strerror", None) or type(error).__name__
         return BadLine(
-            self.line.place, shown(path), Trouble(code, f"It cannot be read: {reason}.", "check its permissions")
+            self.line.place,
+            redact_source(path),
+            Trouble(code, f"It cannot be read: {reason}.", "check its permissions"),
         )

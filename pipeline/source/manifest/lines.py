@@ -9,7 +9,7 @@ from typing import BinaryIO
 from pipeline.core.model import Trouble
 
 #: The longest line that is read, in bytes; nobody writes a longer one on purpose.
-LONGEST = 64 * 1024
+MAX_LINE_BYTES = 64 * 1024
 #: How much of a file is looked at to tell text from anything else.
 HEAD = 8192
 
@@ -21,7 +21,7 @@ _TEXT_CONTROLS = frozenset(b"\t\n\r\f\x1b")
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextLine:
     """One line as text, without its end. ``number`` counts from 1."""
 
     number: int
@@ -29,7 +29,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Bad:
+class UnreadableLine:
     """One line that cannot be read; with ``last``, the rest of the file cannot either."""
 
     number: int
@@ -38,7 +38,7 @@ class Bad:
     last: bool = False
 
 
-def read(stream: BinaryIO) -> Iterator[Text | Bad]:
+def read_text_lines(stream: BinaryIO) -> Iterator[TextLine | UnreadableLine]:
     """Yield the lines of a UTF-8 stream, with LF or CRLF ends, in constant memory.
 
     Raises:
@@ -47,27 +47,27 @@ def read(stream: BinaryIO) -> Iterator[Text | Bad]:
     number = 0
     peek = getattr(stream, "peek", None)  # buffered streams show more than a line, without reading it
     head = peek(HEAD) if peek is not None else b""
-    while raw := stream.readline(LONGEST + 1):
+    while raw := stream.readline(MAX_LINE_BYTES + 1):
         number += 1
         if number == 1:
-            if trouble := not_text(head or raw):
-                yield Bad(number, trouble, last=True)
+            if trouble := find_text_problem(head or raw):
+                yield UnreadableLine(number, trouble, last=True)
                 return
             raw = raw.removeprefix(_BOM)
         if b"\0" in raw:
-            yield Bad(number, _binary(), last=True)
+            yield UnreadableLine(number, _binary(), last=True)
             return
-        if len(raw) > LONGEST and not raw.endswith(b"\n"):
+        if len(raw) > MAX_LINE_BYTES and not raw.endswith(b"\n"):
             _skip(stream)
-            yield Bad(number, _too_long(), raw[:200].decode("utf-8", "replace"))
+            yield UnreadableLine(number, _too_long(), raw[:200].decode("utf-8", "replace"))
             continue
         try:
-            yield Text(number, raw.decode("utf-8").rstrip("\r\n"))
+            yield TextLine(number, raw.decode("utf-8").rstrip("\r\n"))
         except UnicodeDecodeError:
-            yield Bad(number, _not_utf8(), raw[:200].decode("utf-8", "replace"))
+            yield UnreadableLine(number, _not_utf8(), raw[:200].decode("utf-8", "replace"))
 
 
-def not_text(head: bytes) -> Trouble | None:
+def find_text_problem(head: bytes) -> Trouble | None:
     """Return why these first bytes are no UTF-8 text, or None. Empty is text."""
     if head.startswith(_UTF16):
         return Trouble("manifest_utf16", "The manifest is written in UTF-16.", "save it as UTF-8")
@@ -78,7 +78,7 @@ def not_text(head: bytes) -> Trouble | None:
 
 def _skip(stream: BinaryIO) -> None:
     """Read on to the end of the line, keeping nothing."""
-    while (raw := stream.readline(LONGEST)) and not raw.endswith(b"\n"):
+    while (raw := stream.readline(MAX_LINE_BYTES)) and not raw.endswith(b"\n"):
         pass
 
 
@@ -88,7 +88,7 @@ def _binary() -> Trouble:
 
 
 def _too_long() -> Trouble:
-    return Trouble("line_too_long", f"The line is longer than {LONGEST} bytes.", "check the file's line ends")
+    return Trouble("line_too_long", f"The line is longer than {MAX_LINE_BYTES} bytes.", "check the file's line ends")
 
 
 def _not_utf8() -> Trouble:

@@ -16,21 +16,21 @@ from typing import BinaryIO, Literal, TypeAlias
 from pipeline.config.settings import SourcesSection
 from pipeline.core.model import Json, Trouble
 from pipeline.ports.source import ManifestLine
-from pipeline.source.identity import is_address, shown, youtube
+from pipeline.source.identity import is_address, redact_source, youtube
 from pipeline.source.manifest import fields, lines
-from pipeline.source.manifest.csv_rows import Feed
+from pipeline.source.manifest.csv_rows import PushbackLines
 from pipeline.views import BadLine
 
-Form: TypeAlias = Literal["text", "csv", "jsonl"]
+ManifestFormat: TypeAlias = Literal["text", "csv", "jsonl"]
 
 #: Endings that decide; a video is never read as a manifest by these.
-FORMS: Mapping[str, Form] = {
+FORMATS: Mapping[str, ManifestFormat] = {
     ".txt": "text", ".list": "text", ".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl",
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class _Sheet:
+class _ManifestContext:
     """One manifest being read: what its lines are called, and where its relative paths count from."""
 
     name: str
@@ -38,13 +38,13 @@ class _Sheet:
     known_job: Callable[[str], bool]
 
     def bad(self, number: int, trouble: Trouble, source: str = "") -> BadLine:
-        return BadLine(f"{self.name}:{number}", shown(source), trouble)
+        return BadLine(f"{self.name}:{number}", redact_source(source), trouble)
 
     def line(self, number: int, values: Mapping[str, Json], source: str) -> ManifestLine | BadLine:
         try:
             line = fields.line(values, f"{self.name}:{number}", self.known_job)
             return _anchored(line, self.base)
-        except fields.Wrong as wrong:
+        except fields.RowError as wrong:
             return self.bad(number, wrong.trouble, source)
 
 
@@ -66,10 +66,12 @@ def read_lines(
     for number, source in enumerate(sources, 1):
         place = f"argument {number}"
         if source.strip() == "-":
-            yield from _sheet(stdin, _Sheet("stdin", cwd, known_job), None)
+            yield from _read_manifest(stdin, _ManifestContext("stdin", cwd, known_job), None)
         elif not source.strip() or "\0" in source:
             yield BadLine(
-                place, shown(source), Trouble("source_empty", "The argument is empty.", "give a path or an address")
+                place,
+                redact_source(source),
+                Trouble("source_empty", "The argument is empty.", "give a path or an address"),
             )
         else:
             yield from _argument(source, place, cwd, known_job, extensions)
@@ -94,12 +96,12 @@ def _argument(
         return
     try:
         with path.open("rb") as stream:
-            if suffix not in FORMS and is_video(stream.peek(lines.HEAD)):
+            if suffix not in FORMATS and is_video(stream.peek(lines.HEAD)):
                 yield line
             else:
-                yield from _sheet(stream, _Sheet(source, path.parent, known_job), FORMS.get(suffix))
+                yield from _read_manifest(stream, _ManifestContext(source, path.parent, known_job), FORMATS.get(suffix))
     except OSError as error:
-        yield BadLine(place, shown(source), _unreadable(error))
+        yield BadLine(place, redact_source(source), _unreadable(error))
 
 
 def is_video(head: bytes) -> bool:
@@ -107,16 +109,18 @@ def is_video(head: bytes) -> bool:
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
         return True
     starts = (b"\x1aE\xdf\xa3", b"RIFF", b"FLV\x01", b"OggS", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3", b"0&\xb2u")
-    trouble = lines.not_text(head)
+    trouble = lines.find_text_problem(head)
     return head.startswith(starts) or (trouble is not None and trouble.code == "manifest_binary")
 
 
-def _sheet(stream: BinaryIO, sheet: _Sheet, form: Form | None) -> Iterator[ManifestLine | BadLine]:
+def _read_manifest(
+    stream: BinaryIO, sheet: _ManifestContext, form: ManifestFormat | None
+) -> Iterator[ManifestLine | BadLine]:
     """Yield a manifest's lines; a stream that breaks off in the middle is one bad line at its end."""
     number = 0
-    feed = Feed(lines.read(stream))
+    feed = PushbackLines(lines.read_text_lines(stream))
     try:
-        form = form or _sniff(feed)
+        form = form or _detect_format(feed)
         reader = {"text": _text, "csv": _csv, "jsonl": _jsonl}[form]
         for at, line in reader(feed, sheet):
             number = at
@@ -125,13 +129,13 @@ def _sheet(stream: BinaryIO, sheet: _Sheet, form: Form | None) -> Iterator[Manif
         yield sheet.bad(number + 1, _unreadable(error))
 
 
-def _sniff(feed: Feed) -> Form:
+def _detect_format(feed: PushbackLines) -> ManifestFormat:
     """Tell the form by the first line that holds something, and leave the feed as it was."""
-    passed: list[lines.Text | lines.Bad] = []
-    form: Form = "text"
+    passed: list[lines.TextLine | lines.UnreadableLine] = []
+    form: ManifestFormat = "text"
     for entry in feed:
         text = entry.text.strip()
-        if isinstance(entry, lines.Text) and not text:
+        if isinstance(entry, lines.TextLine) and not text:
             continue  # no form needs them, and there can be any number
         passed.append(entry)
         names = {name.strip().strip('"').lower() for name in text.replace(";", ",").replace("\t", ",").split(",")}
@@ -147,9 +151,9 @@ def _sniff(feed: Feed) -> Form:
 _Numbered: TypeAlias = Iterator[tuple[int, ManifestLine | BadLine]]
 
 
-def _text(feed: Feed, sheet: _Sheet) -> _Numbered:
+def _text(feed: PushbackLines, sheet: _ManifestContext) -> _Numbered:
     for entry in feed:
-        if isinstance(entry, lines.Bad):
+        if isinstance(entry, lines.UnreadableLine):
             yield entry.number, sheet.bad(entry.number, entry.trouble, entry.text)
             continue
         source = entry.text.strip()
@@ -161,15 +165,15 @@ def _text(feed: Feed, sheet: _Sheet) -> _Numbered:
             yield entry.number, sheet.line(entry.number, {"source": source}, source)
 
 
-def _jsonl(feed: Feed, sheet: _Sheet) -> _Numbered:
+def _jsonl(feed: PushbackLines, sheet: _ManifestContext) -> _Numbered:
     for entry in feed:
-        if isinstance(entry, lines.Bad):
+        if isinstance(entry, lines.UnreadableLine):
             yield entry.number, sheet.bad(entry.number, entry.trouble, entry.text)
         elif entry.text.strip():
             yield entry.number, _object(entry, sheet)
 
 
-def _object(entry: lines.Text, sheet: _Sheet) -> ManifestLine | BadLine:
+def _object(entry: lines.TextLine, sheet: _ManifestContext) -> ManifestLine | BadLine:
     try:
         found = json.loads(entry.text)
     except (ValueError, RecursionError):
@@ -180,29 +184,29 @@ def _object(entry: lines.Text, sheet: _Sheet) -> ManifestLine | BadLine:
         return sheet.bad(entry.number, trouble, entry.text)
     try:
         names = fields.columns(list(found))
-    except fields.Wrong as wrong:
+    except fields.RowError as wrong:
         return sheet.bad(entry.number, wrong.trouble, entry.text)
     values = dict(zip(names, found.values(), strict=True))
     return sheet.line(entry.number, values, str(values["source"]))
 
 
-def _csv(feed: Feed, sheet: _Sheet) -> _Numbered:
+def _csv(feed: PushbackLines, sheet: _ManifestContext) -> _Numbered:
     """Rows under a header; a header that cannot be used makes the whole file one bad line."""
     names: list[str] = []
     for row in feed.rows():
-        if isinstance(row, lines.Bad):
+        if isinstance(row, lines.UnreadableLine):
             yield row.number, sheet.bad(row.number, row.trouble, row.text)
         elif names:
             yield row.number, _row(row.number, row.cells, names, sheet)
         else:
             try:
                 names = fields.columns(row.cells)
-            except fields.Wrong as wrong:
+            except fields.RowError as wrong:
                 yield row.number, sheet.bad(row.number, wrong.trouble, ",".join(row.cells))
                 return
 
 
-def _row(number: int, cells: Sequence[str], names: Sequence[str], sheet: _Sheet) -> ManifestLine | BadLine:
+def _row(number: int, cells: Sequence[str], names: Sequence[str], sheet: _ManifestContext) -> ManifestLine | BadLine:
     source = cells[names.index("source")] if len(cells) > names.index("source") else ""
     if len(cells) > len(names) and any(cell.strip() for cell in cells[len(names) :]):
         message = f"The row has {len(cells)} cells, the header has {len(names)}."

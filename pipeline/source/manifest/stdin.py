@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, TextIO
 _LOOK = 0.2  #: seconds between two looks whether anybody still wants to hear
 
 
-class _Listening(io.RawIOBase):
+class _InterruptibleStdin(io.RawIOBase):
     """Reads a descriptor that stays another's. It ends when the main thread does, which waits for all others to end."""
 
     def __init__(self, fd: int) -> None:
@@ -32,7 +32,7 @@ class _Listening(io.RawIOBase):
         return len(found)
 
 
-class _Closed(io.BytesIO):
+class _MissingStdin(io.BytesIO):
     """The stdin of a process that was started without one: only who names it is told."""
 
     def readline(self, _size: int | None = -1, /) -> bytes:
@@ -40,11 +40,11 @@ class _Closed(io.BytesIO):
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
-def listening(stream: TextIO | None) -> BinaryIO:
+def open_stdin(stream: TextIO | None) -> BinaryIO:
     """Return the bytes of ``sys.stdin``."""
     if stream is None:
-        return _Closed()
+        return _MissingStdin()
     try:
-        return io.BufferedReader(_Listening(stream.fileno()))
+        return io.BufferedReader(_InterruptibleStdin(stream.fileno()))
     except OSError:  # something in its place that is no file
         return stream.buffer

@@ -21,7 +21,7 @@ from pipeline.core.clock import iso
 from pipeline.core.model import Trouble
 from pipeline.source.youtube.cookies import read_cookies
 from pipeline.source.youtube.options import base
-from pipeline.source.youtube.worker.pool import SCRIPT, Hello, WorkerCommand, WorkerGone, start
+from pipeline.source.youtube.worker.pool import SCRIPT, Hello, WorkerCommand, WorkerGone, start_worker
 from pipeline.views import Finding
 
 FLOOR = "2026.08.19"  #: older ones ask YouTube in ways that it does not answer any more
@@ -39,40 +39,40 @@ _ANSWERS = 2.0  #: seconds for a connection on this machine
 _RENEW = "upgrade yt-dlp and yt-dlp-ejs together; it may live in a Python of its own, see [youtube] python"
 
 
-async def look_at_youtube(rules: YouTubeSection, folder: Path, fetch: FetchSection, now: float) -> list[Finding]:
+async def check_youtube(rules: YouTubeSection, folder: Path, fetch: FetchSection, now: float) -> list[Finding]:
     """Return one finding per line. Starts a worker and asks it; no request leaves this machine."""
-    launch = WorkerCommand(str(rules.python or sys.executable), plugins=rules.plugins)
+    worker_command = WorkerCommand(str(rules.python or sys.executable), plugins=rules.plugins)
     found: list[Finding] = []
     facts: Mapping[str, Any] = {}
     try:
-        worker = await start(launch, os.environ)
+        worker = await start_worker(worker_command, os.environ)
         try:
             tools = await worker.ask("tools", {"params": base(rules)}, quiet=60.0)
         finally:
             await worker.end()
-        facts = await _facts(launch, str(rules.ffmpeg) if rules.ffmpeg is not None else "ffmpeg")
-        found += versions(worker.hello, tools, facts, now)
+        facts = await _facts(worker_command, str(rules.ffmpeg) if rules.ffmpeg is not None else "ffmpeg")
+        found += version_findings(worker.hello, tools, facts, now)
     except WorkerGone as gone:
         cost = "no YouTube video can be fetched: install yt-dlp there, or set [youtube] python to a Python that has it"
-        found.append(Finding("yt-dlp", "bad", f"cannot be run by {launch.python}", cost, {"why": str(gone)}))
+        found.append(Finding("yt-dlp", "bad", f"cannot be run by {worker_command.python}", cost, {"why": str(gone)}))
     found.append(await _pot_provider(rules, facts))
     found += await anyio.to_thread.run_sync(partial(_files, rules, folder, fetch, now))
     return found
 
 
-async def _facts(launch: WorkerCommand, ffmpeg: str) -> Mapping[str, Any]:
+async def _facts(worker_command: WorkerCommand, ffmpeg: str) -> Mapping[str, Any]:
     """Ask the worker's own Python what lies beside yt-dlp; whatever it cannot tell is left out."""
-    command = [launch.python, str(SCRIPT.with_name("versions.py")), *_RUNTIMES, ffmpeg]
+    command = [worker_command.python, str(SCRIPT.with_name("versions.py")), *_RUNTIMES, ffmpeg]
     try:
         with anyio.fail_after(_FACTS):
-            ran = await anyio.run_process(command, check=False, env=launch.environment(os.environ))
+            ran = await anyio.run_process(command, check=False, env=worker_command.environment(os.environ))
         found = json.loads(ran.stdout)
     except (OSError, TimeoutError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
-def versions(hello: Hello, tools: Mapping[str, Any], facts: Mapping[str, Any], now: float) -> Iterator[Finding]:
+def version_findings(hello: Hello, tools: Mapping[str, Any], facts: Mapping[str, Any], now: float) -> Iterator[Finding]:
     """Yield what the worker says of itself, with ages as far as they can be known without asking anybody. Pure."""
     age = _age(hello.yt_dlp, now)
     old = age is None or age > OLD or _numbers(hello.yt_dlp) < _numbers(FLOOR)

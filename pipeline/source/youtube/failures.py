@@ -42,7 +42,7 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class DownloadFailure:
     """A failed request. ``download``: the media were being fetched, not the page."""
 
     causes: tuple[Cause, ...]
@@ -181,19 +181,19 @@ class FailureVerdict:
     countries: tuple[str, ...] = field(default=())
 
 
-def classify(failure: Failure) -> FailureVerdict:
+def classify(failure: DownloadFailure) -> FailureVerdict:
     """Return what a failure is. Total: everything is something."""
     rule = next((each for each in TABLE if _fits(each, failure)), None)
     if rule is None and _cookies_warned(failure):
-        rule = rule_of("cookies_bad")
+        rule = find_rule("cookies_bad")
     if rule is None:
         broken = any(cause.expected is False and "ExtractorError" in cause.kinds for cause in failure.causes)
         rule = BROKEN if broken else UNKNOWN
     countries = tuple(sorted({code for cause in failure.causes for code in cause.countries}))
-    return FailureVerdict(rule, trouble_of(rule, failure.raw, countries), countries)
+    return FailureVerdict(rule, build_trouble(rule, failure.raw, countries), countries)
 
 
-def rule_of(code: str) -> Rule:
+def find_rule(code: str) -> Rule:
     """Return the row of a code; KeyError if there is none."""
     for rule in (*TABLE, BROKEN, UNKNOWN):
         if rule.code == code:
@@ -201,7 +201,7 @@ def rule_of(code: str) -> Rule:
     raise KeyError(code)
 
 
-def trouble_of(rule: Rule, raw: str = "", countries: Sequence[str] = ()) -> Trouble:
+def build_trouble(rule: Rule, raw: str = "", countries: Sequence[str] = ()) -> Trouble:
     """Return a row in words; the raw line goes last, where the operator looks when nothing else helps."""
     message = rule.message
     if countries:
@@ -210,12 +210,12 @@ def trouble_of(rule: Rule, raw: str = "", countries: Sequence[str] = ()) -> Trou
     return Trouble(rule.code, message, rule.remedy.format(code=rule.code), raw[:500])
 
 
-def failure_of(event: Mapping[str, Any], *, download: bool = False) -> Failure:
+def parse_failure(event: Mapping[str, Any], *, download: bool = False) -> DownloadFailure:
     """Read a worker's ``failed`` event; whatever is missing is empty."""
     chain = event.get("chain")
     causes = tuple(_cause(each) for each in chain if isinstance(each, dict)) if isinstance(chain, list) else ()
     warnings = event.get("warnings")
-    return Failure(causes, download, tuple(map(str, warnings)) if isinstance(warnings, list) else ())
+    return DownloadFailure(causes, download, tuple(map(str, warnings)) if isinstance(warnings, list) else ())
 
 
 def _cause(data: Mapping[str, Any]) -> Cause:
@@ -230,7 +230,7 @@ def _cause(data: Mapping[str, Any]) -> Cause:
     )
 
 
-def _fits(rule: Rule, failure: Failure) -> bool:
+def _fits(rule: Rule, failure: DownloadFailure) -> bool:
     if rule.download is not None and rule.download is not failure.download:
         return False
     for cause in failure.causes:
@@ -241,7 +241,7 @@ def _fits(rule: Rule, failure: Failure) -> bool:
     return any(re.search(word, failure.text) for word in rule.words)
 
 
-def _cookies_warned(failure: Failure) -> bool:
+def _cookies_warned(failure: DownloadFailure) -> bool:
     return any("cookies are no longer valid" in _plain(warning) for warning in failure.warnings)
 
 

@@ -29,7 +29,7 @@ PLANS: tuple[tuple[PlanName, str], ...] = (("merge", MERGE), ("split", SPLIT), (
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class StreamFormat:
     """One stream to be fetched. ``size`` in bytes, exact or None; ``about`` is an estimate."""
 
     id: str
@@ -54,9 +54,9 @@ def sort_order(lines: int) -> list[str]:
     return ["lang", f"res:{lines}", "+hdr", "vcodec:h264", "acodec:aac", "proto:https"]
 
 
-def format_of(data: Mapping[str, Any]) -> Format:
+def parse_format(data: Mapping[str, Any]) -> StreamFormat:
     """Read one format as the worker describes it."""
-    return Format(
+    return StreamFormat(
         id=str(data.get("format_id") or ""),
         protocol=str(data.get("protocol") or ""),
         ext=str(data.get("ext") or ""),
@@ -70,22 +70,22 @@ def format_of(data: Mapping[str, Any]) -> Format:
     )
 
 
-def expected_bytes(formats: Sequence[Format]) -> int:
+def expected_bytes(formats: Sequence[StreamFormat]) -> int:
     """Return how much a download will bring, as far as is known; 0 if nothing is."""
     return sum(each.size or each.about or 0 for each in formats)
 
 
-def record_of(formats: Sequence[Format]) -> list[Json]:
+def to_record(formats: Sequence[StreamFormat]) -> list[Json]:
     """Return what must be equal for a later attempt to go on with the same bytes."""
     return [[each.id, each.protocol, each.size, each.ext] for each in formats]
 
 
-def formats_of(record: Any) -> list[Format]:
+def parse_record(record: Any) -> list[StreamFormat]:
     """Return the formats that a record names, as far as it tells; anything odd in it names none."""
     rows = record if isinstance(record, list) else []
     if not all(isinstance(row, list) and len(row) == 4 for row in rows):
         return []
-    return [format_of(dict(zip(("format_id", "protocol", "filesize", "ext"), row, strict=True))) for row in rows]
+    return [parse_format(dict(zip(("format_id", "protocol", "filesize", "ext"), row, strict=True))) for row in rows]
 
 
 def _whole(value: Any) -> int | None:

@@ -11,7 +11,7 @@ from pipeline.ports.playlists import Playlist, PlaylistEntry
 from pipeline.ports.source import Item
 from pipeline.source.identity import SourceIdentity, youtube
 from pipeline.source.youtube import options
-from pipeline.source.youtube.source import Asker, Failed
+from pipeline.source.youtube.source import RequestFailed, YouTubeClient
 from pipeline.source.youtube.worker.pool import WorkerGone
 
 _PAGE = 60.0  #: seconds that a page of a list may take, over what a single request may
@@ -20,8 +20,8 @@ _PAGE = 60.0  #: seconds that a page of a list may take, over what a single requ
 class YouTubeLister:
     """``listings.Lister`` over the same workers and the same pace as the downloads."""
 
-    def __init__(self, asker: Asker) -> None:
-        self._asker = asker
+    def __init__(self, client: YouTubeClient) -> None:
+        self._client = client
 
     async def list(self, item: Item, channel: str, most: int) -> Playlist:
         """Return at most ``most`` entries, newest first; a channel's tabs are one list.
@@ -29,32 +29,32 @@ class YouTubeLister:
         Raises:
             Throttled, Permanent, Transient: as for a video.
         """
-        cookies = await self._asker.cookies()
-        turn = await self._asker.pace.admit()
+        cookies = await self._client.cookies()
+        turn = await self._client.throttle.acquire()
         pages: list[dict[str, Any]] = []
         request = {
-            "url": address_of(item, channel),
+            "url": choose_list_address(item, channel),
             "most": most,
-            "params": options.listing(self._asker.rules, most),
+            "params": options.listing(self._client.rules, most),
             "cookies": cookies,
         }
         try:
-            async with self._asker.crew.worker() as worker:
-                event = await self._asker.ask(
+            async with self._client.workers.worker() as worker:
+                event = await self._client.ask(
                     worker, "list", request, wait=_PAGE, seen=lambda page: pages.extend(page.get("entries") or ())
                 )
-                await self._asker.answered()
-        except Failed as failed:
-            raise await self._asker.sorted(failed.failure) from None
+                await self._client.record_success()
+        except RequestFailed as failed:
+            raise await self._client.handle_failure(failed.failure) from None
         except WorkerGone as gone:
-            raise await self._asker.gone(gone) from None
+            raise await self._client.handle_lost_worker(gone) from None
         finally:
             with anyio.CancelScope(shield=True):
-                await self._asker.pace.undecided(turn)
-        return listing_of(pages, event.get("about") or {})
+                await self._client.throttle.release(turn)
+        return parse_playlist(pages, event.get("about") or {})
 
 
-def address_of(item: Item, channel: str) -> str:
+def choose_list_address(item: Item, channel: str) -> str:
     """Return what to list: a channel's uploads as one playlist where its id is known, else the address itself."""
     identity = item.key.removeprefix("youtube:channel:") if item.key.startswith("youtube:channel:") else channel
     if identity.startswith("UC"):
@@ -62,9 +62,9 @@ def address_of(item: Item, channel: str) -> str:
     return item.locator
 
 
-def listing_of(pages: list[dict[str, Any]], about: Mapping[str, Any]) -> Playlist:
+def parse_playlist(pages: list[dict[str, Any]], about: Mapping[str, Any]) -> Playlist:
     """Return the list; every entry is named by our own rules, and what is no video of the site is counted."""
-    found = [entry_of(each) for each in pages]
+    found = [parse_entry(each) for each in pages]
     entries = [entry for entry in found if entry is not None]
     return Playlist(
         entries,
@@ -74,7 +74,7 @@ def listing_of(pages: list[dict[str, Any]], about: Mapping[str, Any]) -> Playlis
     )
 
 
-def entry_of(data: Mapping[str, Any]) -> PlaylistEntry | None:
+def parse_entry(data: Mapping[str, Any]) -> PlaylistEntry | None:
     """Return one entry, or None if it is no video: Shorts come by an address of their own, some by an id alone."""
     meaning = youtube(str(data.get("url") or "")) or youtube(str(data.get("id") or ""))
     if not isinstance(meaning, SourceIdentity) or meaning.kind != "youtube":

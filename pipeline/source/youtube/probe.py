@@ -9,12 +9,12 @@ from typing import Any
 
 from pipeline.core.errors import InputError, NotYet, Permanent, Unwanted
 from pipeline.core.model import Json, Trouble
-from pipeline.ports.playlists import outside
+from pipeline.ports.playlists import explain_exclusion
 from pipeline.ports.source import MediaFacts
 from pipeline.ports.video_api import Ceilings
 from pipeline.source.preflight import check
-from pipeline.source.youtube.failures import rule_of
-from pipeline.source.youtube.formats import Format, expected_bytes, format_of
+from pipeline.source.youtube.failures import find_rule
+from pipeline.source.youtube.formats import StreamFormat, expected_bytes, parse_format
 
 _HOUR = 3600.0
 
@@ -38,7 +38,7 @@ class Probe:
     live: str
     release: float | None
     plan: str
-    formats: tuple[Format, ...]
+    formats: tuple[StreamFormat, ...]
     subtitles: tuple[str, ...]
     automatic: tuple[str, ...]
     language: str
@@ -61,7 +61,7 @@ class Probe:
         return max((each.available_at for each in self.formats), default=0.0)
 
 
-def probe_of(event: Mapping[str, Any]) -> Probe:
+def parse_probe(event: Mapping[str, Any]) -> Probe:
     """Read the worker's ``probed`` event.
 
     Raises:
@@ -77,7 +77,7 @@ def probe_of(event: Mapping[str, Any]) -> Probe:
         live=str(info.get("live_status") or ""),
         release=_number(info.get("release_timestamp")),
         plan=str(event.get("plan") or ""),
-        formats=tuple(format_of(each) for each in info.get("formats") or ()),
+        formats=tuple(parse_format(each) for each in info.get("formats") or ()),
         subtitles=tuple(map(str, info.get("subtitles") or ())),
         automatic=tuple(map(str, info.get("automatic") or ())),
         language=str(info.get("language") or ""),
@@ -86,7 +86,9 @@ def probe_of(event: Mapping[str, Any]) -> Probe:
     )
 
 
-def gate(probe: Probe, wanted: str, ceilings: Ceilings, now: float, bounds: Mapping[str, Json] | None = None) -> None:
+def require_fetchable(
+    probe: Probe, wanted: str, ceilings: Ceilings, now: float, bounds: Mapping[str, Json] | None = None
+) -> None:
     """Let a video pass that can be fetched now and that the platform will take, as far as this can be seen beforehand.
 
     Raises:
@@ -99,7 +101,7 @@ def gate(probe: Probe, wanted: str, ceilings: Ceilings, now: float, bounds: Mapp
             f"YouTube answered with another video ({probe.id[:40]}).", code="other_video", remedy="look at it"
         )
     _not_live(probe, now)
-    unwanted = outside(bounds or {}, probe.day, probe.seconds)
+    unwanted = explain_exclusion(bounds or {}, probe.day, probe.seconds)
     if unwanted is not None:
         raise Unwanted(
             unwanted.message, code=unwanted.code, remedy=unwanted.remedy, day=probe.day, seconds=probe.seconds
@@ -112,13 +114,13 @@ def gate(probe: Probe, wanted: str, ceilings: Ceilings, now: float, bounds: Mapp
 def _not_live(probe: Probe, now: float) -> None:
     if probe.live == "is_upcoming":
         after = LATER["upcoming"][0] if probe.release is None else max(_HOUR / 2, probe.release - now + _HOUR / 2)
-        rule = rule_of("upcoming")
+        rule = find_rule("upcoming")
         raise NotYet(rule.message, after=after, code=rule.code, remedy=rule.remedy)
     if probe.live == "is_live":
         message = "The stream is still running; its recording is fetched once it has ended."
         raise NotYet(message, after=LATER["live"][0], code="live", remedy="nothing; it is looked at again by itself")
     if probe.live == "post_live":
-        rule = rule_of("processing")
+        rule = find_rule("processing")
         first, *then = LATER["processing"]
         raise NotYet(rule.message, after=first, then=tuple(then), code=rule.code, remedy=rule.remedy)
 

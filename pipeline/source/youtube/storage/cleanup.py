@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.core import log
 from pipeline.core.errors import ReelmillError
 from pipeline.core.model import State, Task
-from pipeline.source.youtube.storage.folder import JobFolder, released, video_of
+from pipeline.source.youtube.storage.folder import DownloadFolder, parse_video_id, release_download
 
 _log = log.get("youtube")
 
@@ -27,7 +27,7 @@ class Disposal(Enum):
     GOES = "goes"
 
 
-def fate_of(tasks: Sequence[Task]) -> Disposal:
+def decide_disposal(tasks: Sequence[Task]) -> Disposal:
     """Decide by a video's tasks: its ``item``, which fetches, and its ``video``, which uploads. Pure."""
     item, video = (next((task.state for task in tasks if task.kind == kind), None) for kind in ("item", "video"))
     if item in _OPEN or video in _OPEN or video is State.FAILED:  # nobody has proved that upload, and it can be retried
@@ -37,9 +37,9 @@ def fate_of(tasks: Sequence[Task]) -> Disposal:
     return Disposal.WAITS
 
 
-def videos_below(base: Path) -> list[str]:
+def list_videos(base: Path) -> list[str]:
     """Return the videos that have a folder."""
-    return sorted(filter(None, map(video_of, base.glob("yt_*"))))
+    return sorted(filter(None, map(parse_video_id, base.glob("yt_*"))))
 
 
 @dataclass(slots=True)
@@ -58,12 +58,12 @@ class DownloadCleanup:
 
     def over(self, fates: Mapping[str, Disposal]) -> int:
         """Give every folder its fate, and return how many were removed. What another process works on is left alone."""
-        for video in videos_below(self.base):
+        for video in list_videos(self.base):
             fate = fates.get(video, Disposal.WAITS)
             if fate is Disposal.STAYS:
                 continue
             try:
-                with JobFolder(self.base, video) as folder:
+                with DownloadFolder(self.base, video) as folder:
                     if not folder.kept and not self._stays(folder, fate):
                         folder.remove()
                         self.removed += 1
@@ -71,11 +71,11 @@ class DownloadCleanup:
                 _log.debug("youtube.not_swept", video=video, why=str(error))
         return self.removed
 
-    def _stays(self, folder: JobFolder, fate: Disposal) -> bool:
+    def _stays(self, folder: DownloadFolder, fate: Disposal) -> bool:
         done = folder.finished()
         if fate is Disposal.GOES:
             if done is not None and self.keep:
-                released(done.path, keep=True)
+                release_download(done.path, keep=True)
             return done is not None and self.keep
         if self.now - folder.touched > _WEEK:
             return False

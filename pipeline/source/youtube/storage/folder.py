@@ -22,8 +22,8 @@ from filelock import FileLock, Timeout
 
 from pipeline.core.errors import InputError, Transient
 from pipeline.core.model import Json
-from pipeline.media.container import trouble
-from pipeline.source.youtube.formats import Format, formats_of, record_of
+from pipeline.media.container import to_read_error
+from pipeline.source.youtube.formats import StreamFormat, parse_record, to_record
 
 _RECORD, _DONE, _KEPT = "attempt.json", "done.json", "kept"
 
@@ -33,7 +33,7 @@ _PLAIN = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class FinishedDownload:
     """A download that was checked and found whole."""
 
     path: Path
@@ -42,7 +42,7 @@ class Finished:
     about: Json
 
 
-class JobFolder:
+class DownloadFolder:
     """The folder of one video. Use it as a context: inside, this process alone owns it."""
 
     def __init__(self, base: Path, video: str) -> None:
@@ -53,36 +53,36 @@ class JobFolder:
         self._video = video
         self._lock = FileLock(self.path.with_suffix(".lock"), timeout=0, mode=0o600)
 
-    def __enter__(self) -> JobFolder:
+    def __enter__(self) -> DownloadFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
         except Timeout:
             raise Transient("Another download of this video is still at work.", code="busy", after=30.0) from None
         except OSError as error:
-            raise trouble(error, self.path) from None
+            raise to_read_error(error, self.path) from None
         return self
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
-    def finished(self) -> Finished | None:
+    def finished(self) -> FinishedDownload | None:
         """Return what an earlier attempt finished, if it is still there."""
         kept = _load(self.path / _DONE)
         try:
             path = self.path / str(kept["name"])
             if path.stat().st_size != kept["size"]:
                 return None
-            return Finished(path, kept["size"], kept["sha256"], kept["about"])
+            return FinishedDownload(path, kept["size"], kept["sha256"], kept["about"])
         except (KeyError, TypeError, OSError):
             return None
 
-    def prepare(self, formats: Sequence[Format]) -> int:
+    def prepare(self, formats: Sequence[StreamFormat]) -> int:
         """Make the folder fit for an attempt with these formats, and return how many bytes of it can be kept.
 
         Writes the record that the next attempt decides by, before the first byte comes.
         """
-        record: dict[str, Json] = {"video": self._video, "formats": record_of(formats)}
+        record: dict[str, Json] = {"video": self._video, "formats": to_record(formats)}
         safe = all(each.whole and each.size for each in formats)
         if not safe or _load(self.path / _RECORD) != record:
             self.empty()
@@ -93,13 +93,13 @@ class JobFolder:
     def trim(self) -> int:
         """Keep what a later attempt may go on with, and return how many bytes that is; the rest is removed."""
         record = _load(self.path / _RECORD)
-        formats = formats_of(record.get("formats")) if isinstance(record, dict) else []
+        formats = parse_record(record.get("formats")) if isinstance(record, dict) else []
         if not formats or not all(each.whole and each.size for each in formats):
             self.empty()
             return 0
         return self._keep(formats)
 
-    def _keep(self, formats: Sequence[Format]) -> int:
+    def _keep(self, formats: Sequence[StreamFormat]) -> int:
         """Remove everything but whole files and parts of these formats; return the bytes that stay."""
         sizes = {f"{self._video}.{each.id}.{each.ext}": each.size or 0 for each in formats}
         if len(formats) > 1:  # before a merge, yt-dlp puts the format's id in once more
@@ -146,7 +146,7 @@ class JobFolder:
             if entry != media and not entry.name.startswith(CAPTIONS):
                 _remove(entry)
 
-    def finish(self, done: Finished) -> None:
+    def finish(self, done: FinishedDownload) -> None:
         """Remember that this file is whole, and that everything that belongs beside it is there."""
         for entry in self.path.iterdir():
             _sync(entry)  # or the record could outlive what it vouches for
@@ -154,27 +154,27 @@ class JobFolder:
         _store(self.path / _DONE, kept)
 
 
-def discard(path: Path) -> None:
+def discard_download(path: Path) -> None:
     """Remove the folder of a fetched file; what is not such a folder is left alone."""
     folder = path.parent
-    video = video_of(folder)
+    video = parse_video_id(folder)
     if video is not None and (folder / _DONE).exists():
         with suppress(OSError):  # what is left over is swept by the next run
-            JobFolder(folder.parent, video).remove()
+            DownloadFolder(folder.parent, video).remove()
 
 
-def released(path: Path, *, keep: bool) -> None:
+def release_download(path: Path, *, keep: bool) -> None:
     """Let go of a fetched file whose upload is proved: it is removed, or kept and no longer counted."""
     if not keep:
-        discard(path)
+        discard_download(path)
     elif (path.parent / _DONE).exists():
         (path.parent / _KEPT).touch()
 
 
-def used(base: Path) -> dict[str, int]:
+def measure_usage(base: Path) -> dict[str, int]:
     """Return how many bytes each folder holds; what is kept on purpose does not count."""
     found = {}
-    for folder in folders_below(base):
+    for folder in list_folders(base):
         try:
             if not (folder / _KEPT).exists():
                 found[folder.name] = sum(entry.lstat().st_size for entry in folder.iterdir())
@@ -183,13 +183,13 @@ def used(base: Path) -> dict[str, int]:
     return found
 
 
-def video_of(folder: Path) -> str | None:
+def parse_video_id(folder: Path) -> str | None:
     """Return the video whose folder this is, or None for any other folder."""
     video = folder.name[3:-7]
     return video if video and folder.name == _name(video) else None
 
 
-def folders_below(base: Path) -> list[Path]:
+def list_folders(base: Path) -> list[Path]:
     """Return the folders of videos: there, or one to an order of the embedded platform."""
     return [entry for depth in ("", "*/youtube/") for entry in base.glob(f"{depth}yt_*") if entry.is_dir()]
 

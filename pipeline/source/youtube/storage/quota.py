@@ -10,7 +10,7 @@ from anyio import to_thread
 from pipeline.core.clock import Clock
 from pipeline.core.errors import Permanent, Throttled
 from pipeline.core.model import Trouble
-from pipeline.source.youtube.storage.folder import used
+from pipeline.source.youtube.storage.folder import measure_usage
 
 _SOON = 5.0  #: seconds between two looks while uploads may still make room
 
@@ -68,7 +68,7 @@ class DiskQuota:
         self._coming.pop(name, None)
 
     async def _taken(self, without: str) -> int:
-        there = await to_thread.run_sync(partial(used, self._base))
+        there = await to_thread.run_sync(partial(measure_usage, self._base))
         names = {*there, *self._coming} - {without}
         return sum(max(there.get(name, 0), self._coming.get(name, 0)) for name in names)
 

@@ -49,7 +49,7 @@ _ENDLESS = 1e300
 
 
 @dataclass(frozen=True, slots=True)
-class PaceRules:
+class ThrottleRules:
     """Seconds from start to start, and starts in any hour."""
 
     min_gap: float = 12.0
@@ -64,12 +64,12 @@ class _State:
     next: float = 0.0
     starts: tuple[float, ...] = ()
     until: float = 0.0
-    trips: int = 0
+    failures: int = 0
     slow: float = 1.0
     good: int = 0
     trouble: Trouble | None = None
-    prober: str = ""  #: the turn that finds out whether the site answers again: process and number
-    probe_until: float = 0.0
+    half_open_owner: str = ""  #: the turn that finds out whether the site answers again: process and number
+    half_open_until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,66 +89,68 @@ class SiteThrottle:
         own: ThrottleState,
         clock: Clock,
         rng: Random,
-        rules: PaceRules,
+        rules: ThrottleRules,
         alive: Callable[[int], bool] | None = None,
     ) -> None:
         self._address = _Gate(shared, clock, rng, rules, alive or _alive)
         self._own = _Gate(own, clock, rng, None, alive or _alive)
 
-    async def admit(self) -> Permit:
+    async def acquire(self) -> Permit:
         """Take the right to start one request, sleeping at most a second for it.
 
         Raises:
             Throttled: it is not time yet; ``after`` says how long, the trouble says why. Nothing was taken.
         """
-        own = await self._own.admit()
+        own = await self._own.acquire()
         try:
-            return Permit(await self._address.admit(), own)
+            return Permit(await self._address.acquire(), own)
         except BaseException:
             with anyio.CancelScope(shield=True):
-                await self._own.undecided(own)
+                await self._own.release(own)
             raise
 
-    async def answered(self) -> None:
+    async def record_success(self) -> None:
         """Note that the site gave a real answer, whatever it was: the way is free."""
-        await self._own.answered()
-        await self._address.answered()
+        await self._own.record_success()
+        await self._address.record_success()
 
-    async def undecided(self, turn: Permit) -> None:
+    async def release(self, turn: Permit) -> None:
         """Note that a request ended; if it did not show whether the site answers, the next one finds out."""
-        await self._own.undecided(turn.own)
-        await self._address.undecided(turn.address)
+        await self._own.release(turn.own)
+        await self._address.release(turn.address)
 
-    async def refused(self, trouble: Trouble, pause: float, *, slower: bool = False, address: bool = True) -> Throttled:
+    async def record_refusal(
+        self, trouble: Trouble, pause: float, *, slower: bool = False, address: bool = True
+    ) -> Throttled:
         """Close the source for ``pause`` seconds, twice as long each time in a row; return what to raise.
 
         ``address``: the site refuses this machine's address, so that no run asks; else only this one stops.
         """
         gate = self._address if address else self._own
-        return await gate.refused(trouble, pause, slower=slower)
+        return await gate.record_refusal(trouble, pause, slower=slower)
 
-    async def lift(self, classes: Collection[str] = ()) -> list[str]:
+    async def end_pause(self, classes: Collection[str] = ()) -> list[str]:
         """Let the next one ask at once, as an operator wants it; a refusal then pauses for twice as long as the last one.
 
         ``classes`` narrows it to pauses for these troubles. Return the classes of the troubles for which there was one.
         """
-        return [code for gate in (self._address, self._own) if (code := await gate.lift(classes))]
+        return [code for gate in (self._address, self._own) if (code := await gate.end_pause(classes))]
 
-    async def standing(self) -> tuple[int, Trouble | None]:
+    async def status(self) -> tuple[int, Trouble | None]:
         """Return how many requests this machine has started within the hour, and why none may start now; changes nothing."""
-        starts, closed = await self._address.standing()
-        return starts, closed or (await self._own.standing())[1]
+        starts, closed = await self._address.status()
+        return starts, closed or (await self._own.status())[1]
 
 
 class _Gate:
     """One memory of starts and refusals. Without rules, only refusals are counted."""
 
     def __init__(
-        self, notes: ThrottleState, clock: Clock, rng: Random, rules: PaceRules | None, alive: Callable[[int], bool]
+        self, notes: ThrottleState, clock: Clock, rng: Random, rules: ThrottleRules | None, alive: Callable[[int], bool]
     ) -> None:
         self._notes, self._clock, self._rng, self._rules, self._alive = notes, clock, rng, rules, alive
 
-    async def admit(self) -> str:
+    async def acquire(self) -> str:
         """Return the name of the turn: empty unless it finds out whether the gate is open again."""
         admitted = await self._notes.change(self._admitted)
         if isinstance(admitted, Throttled):
@@ -165,9 +167,9 @@ class _Gate:
         refusal = self._not_now(state, now, wait)
         if refusal is not None:
             return _kept(state) if kept == {} else None, refusal
-        start, turn = now + wait, f"{os.getpid()}.{next(_TURN)}" if state.trips else ""
+        start, turn = now + wait, f"{os.getpid()}.{next(_TURN)}" if state.failures else ""
         if turn:
-            state = replace(state, prober=turn, probe_until=start + _DECIDES)
+            state = replace(state, half_open_owner=turn, half_open_until=start + _DECIDES)
         if self._rules is not None:
             gap = self._rng.uniform(self._rules.min_gap, self._rules.max_gap) * state.slow
             starts = (*(each for each in state.starts if each > start - _HOUR), start)
@@ -179,11 +181,11 @@ class _Gate:
     def _not_now(self, state: _State, now: float, wait: float) -> Throttled | None:
         if state.until > now:
             return self._refusal(state, now)
-        if state.trips and self._is_probed(state, now):
+        if state.failures and self._is_probed(state, now):
             return self._wait(_PROBING, "One video is finding out whether YouTube answers again.")
         return self._wait(wait, "Requests to YouTube are spaced.") if wait > _SHORT else None
 
-    def _spaced(self, state: _State, rules: PaceRules, now: float) -> float:
+    def _spaced(self, state: _State, rules: ThrottleRules, now: float) -> float:
         """Return the seconds until the gap and the hour leave room."""
         within = sorted(start for start in state.starts if now - _HOUR < start <= now + _SHORT)
         full = within[-rules.per_hour] + _HOUR - now if len(within) >= rules.per_hour else 0.0
@@ -191,14 +193,14 @@ class _Gate:
 
     def _is_probed(self, state: _State, now: float) -> bool:
         """Tell whether somebody is finding out: not for ever, and not a process that has died over it."""
-        if not state.prober or state.probe_until <= now:
+        if not state.half_open_owner or state.half_open_until <= now:
             return False
-        process = state.prober.partition(".")[0]
+        process = state.half_open_owner.partition(".")[0]
         return not (process.isascii() and process.isdigit()) or self._alive(int(process))
 
     # ------------------------------------------------------------------------------------------------- what came
 
-    async def answered(self) -> None:
+    async def record_success(self) -> None:
         """Note that the way is free."""
         await self._notes.change(self._after_answer)
 
@@ -206,38 +208,40 @@ class _Gate:
         now = self._clock.now()
         state = self._read(kept, now)
         # An answer that comes in a pause was asked for before the refusal that another request has met.
-        if state.until > now or (not state.trips and state.slow <= 1):
+        if state.until > now or (not state.failures and state.slow <= 1):
             return None, None
-        state = replace(state, trips=0, until=0.0, trouble=None, prober="", probe_until=0.0, good=state.good + 1)
+        state = replace(
+            state, failures=0, until=0.0, trouble=None, half_open_owner="", half_open_until=0.0, good=state.good + 1
+        )
         if state.slow > 1 and state.good >= _FORGIVEN:
             state = replace(state, slow=max(1.0, state.slow / 2), good=0)
         return _kept(state), None
 
-    async def undecided(self, turn: str) -> None:
+    async def release(self, turn: str) -> None:
         """Note that a request ended; the next one finds out what it did not."""
         if turn:
             await self._notes.change(lambda kept: (self._without(kept, turn), None))
 
     def _without(self, kept: Kept, turn: str) -> dict[str, Json] | None:
         state = self._read(kept, self._clock.now())
-        return _kept(replace(state, prober="", probe_until=0.0)) if state.prober == turn else None
+        return _kept(replace(state, half_open_owner="", half_open_until=0.0)) if state.half_open_owner == turn else None
 
-    async def refused(self, trouble: Trouble, pause: float, *, slower: bool) -> Throttled:
+    async def record_refusal(self, trouble: Trouble, pause: float, *, slower: bool) -> Throttled:
         """Close for ``pause`` seconds, twice as long each time in a row; return what to raise."""
 
         def after_refusal(kept: Kept) -> tuple[dict[str, Json], Throttled]:
             now = self._clock.now()
-            state = replace(self._read(kept, now), prober="", probe_until=0.0)
+            state = replace(self._read(kept, now), half_open_owner="", half_open_until=0.0)
             if state.until <= now:  # of several requests refused at once, the first counts
-                until = now + min(_LONGEST, pause * 2.0 ** min(state.trips, 10))
-                state = replace(state, trips=state.trips + 1, until=until, trouble=trouble)
+                until = now + min(_LONGEST, pause * 2.0 ** min(state.failures, 10))
+                state = replace(state, failures=state.failures + 1, until=until, trouble=trouble)
                 if slower:
                     state = replace(state, slow=min(_SLOWEST, state.slow * 2), good=0)
             return _kept(state), self._refusal(state, now)
 
         return await self._notes.change(after_refusal)
 
-    async def lift(self, classes: Collection[str]) -> str:
+    async def end_pause(self, classes: Collection[str]) -> str:
         """End a pause; return its class, empty if there was none."""
 
         def lifted(kept: Kept) -> tuple[dict[str, Json] | None, str]:
@@ -250,7 +254,7 @@ class _Gate:
 
         return await self._notes.change(lifted)
 
-    async def standing(self) -> tuple[int, Trouble | None]:
+    async def status(self) -> tuple[int, Trouble | None]:
         """Return the starts within the hour, and the reason of a pause."""
 
         def looked(kept: Kept) -> tuple[None, tuple[int, Trouble | None]]:
@@ -287,12 +291,12 @@ class _Gate:
             next=min(_number(kept, "next"), now + widest * _SLOWEST),
             starts=tuple(map(float, filter(_finite, starts))) if isinstance(starts, list) else (),
             until=min(_number(kept, "until"), now + _LONGEST),
-            trips=int(min(1000.0, max(0.0, _number(kept, "trips")))),
+            failures=int(min(1000.0, max(0.0, _number(kept, "trips")))),
             slow=min(_SLOWEST, max(1.0, _number(kept, "slow"))),
             good=int(max(0.0, _number(kept, "good"))),
             trouble=_trouble(trouble),
-            prober=str(kept.get("prober") or ""),
-            probe_until=min(_number(kept, "probe_until"), now + _DECIDES),
+            half_open_owner=str(kept.get("prober") or ""),
+            half_open_until=min(_number(kept, "probe_until"), now + _DECIDES),
         )
 
 
@@ -302,12 +306,12 @@ def _kept(state: _State) -> dict[str, Json]:
         "next": state.next,
         "starts": list(state.starts),
         "until": state.until,
-        "trips": state.trips,
+        "trips": state.failures,
         "slow": state.slow,
         "good": state.good,
         "trouble": trouble,
-        "prober": state.prober,
-        "probe_until": state.probe_until,
+        "prober": state.half_open_owner,
+        "probe_until": state.half_open_until,
     }
 
 

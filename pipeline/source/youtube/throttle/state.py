@@ -44,7 +44,7 @@ class ThrottleState(Protocol):
         ...
 
 
-class OwnNotes:
+class JournalState:
     """The memory of one run, kept in its journal between runs."""
 
     def __init__(self, journal: Journal, name: str) -> None:
@@ -67,7 +67,7 @@ class OwnNotes:
             return answer
 
 
-class SharedNotes:
+class SharedFileState:
     """The memory of this machine: a JSON file beside its lock."""
 
     def __init__(self, path: Path, otherwise: ThrottleState) -> None:
@@ -79,7 +79,7 @@ class SharedNotes:
         """Carry out a change alone on this machine; where the file cannot be used, alone in this run."""
         try:
             return await anyio.to_thread.run_sync(self._changed, change)
-        except _Unusable as error:
+        except _StateUnavailable as error:
             why = str(error)
         if not self._told:
             self._told = True
@@ -98,7 +98,7 @@ class SharedNotes:
             lock = FileLock(self._path.with_suffix(".lock"), timeout=_PATIENCE)
             lock.acquire()
         except (OSError, NotImplementedError) as error:  # a lock that is never free is a TimeoutError
-            raise _Unusable(error) from None
+            raise _StateUnavailable(error) from None
         try:
             new, answer = change(self._kept())
             if new is not None:
@@ -114,7 +114,7 @@ class SharedNotes:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise _Unusable(error) from None
+            raise _StateUnavailable(error) from None
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
@@ -128,14 +128,14 @@ class SharedNotes:
             half.write_text(json.dumps(new), encoding="utf-8")
             half.replace(self._path)
         except OSError as error:
-            raise _Unusable(error) from None
+            raise _StateUnavailable(error) from None
 
 
-class _Unusable(Exception):
+class _StateUnavailable(Exception):
     """The file or its lock cannot be used. Travels one call up."""
 
 
-def file_of(folder: Path, site: str, proxy: str = "", source_address: str = "") -> Path:
+def state_file_path(folder: Path, site: str, proxy: str = "", source_address: str = "") -> Path:
     """Return the file for requests that leave by this way: a site counts the addresses that it sees.
 
     A proxy is known by where it is, without its user and password.

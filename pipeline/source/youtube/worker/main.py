@@ -58,7 +58,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _WAITS = {"http": 30, "fragment": 30, "extractor": 30, "file_access": 5}  #: longest wait between inner retries, seconds
 
 
-class Line:
+class EventWriter:
     """The one way out, shared by the worker and its heart beat."""
 
     def __init__(self, stream: Any) -> None:
@@ -90,10 +90,10 @@ class Line:
                 self.send("beat", id=busy, quiet=round(time.monotonic() - self._moved, 1))
 
 
-class Logger:
+class YtDlpLogger:
     """yt-dlp's words: a sign of life; warnings are kept for the failure report."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: EventWriter) -> None:
         self._line = line
         self.warnings: list[str] = []
 
@@ -111,10 +111,10 @@ class Logger:
     error = warning
 
 
-class Worker:
+class RequestHandler:
     """One request at a time; remembers what it probed until told to forget."""
 
-    def __init__(self, line: Line, yt_dlp: Any) -> None:
+    def __init__(self, line: EventWriter, yt_dlp: Any) -> None:
         self._line = line
         self._yt = yt_dlp
         self._info: dict[str, Any] | None = None
@@ -122,8 +122,8 @@ class Worker:
 
     def handle(self, request: Mapping[str, Any]) -> None:
         """Carry out one request; every end of it is an event."""
-        logger = Logger(self._line)
-        steps: dict[str, Callable[[Mapping[str, Any], Logger], None]] = {
+        logger = YtDlpLogger(self._line)
+        steps: dict[str, Callable[[Mapping[str, Any], YtDlpLogger], None]] = {
             "probe": self._probe, "download": self._download, "captions": self._captions, "picture": self._picture,
             "list": self._list, "tools": self._tools,
         }  # fmt: skip
@@ -134,12 +134,12 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - yt-dlp raises anything; the parent sorts it
             self._over("failed", request, logger, chain=chain(error))
 
-    def _over(self, event: str, request: Mapping[str, Any], logger: Logger, **fields: Any) -> None:
+    def _over(self, event: str, request: Mapping[str, Any], logger: YtDlpLogger, **fields: Any) -> None:
         """Send the event that ends a request, after its last beat."""
         self._line.busy = None
         self._line.send(event, id=request["id"], **fields, warnings=logger.warnings, rss=rss())
 
-    def _probe(self, request: Mapping[str, Any], logger: Logger) -> None:
+    def _probe(self, request: Mapping[str, Any], logger: YtDlpLogger) -> None:
         """Extract once; choose formats by the first plan that has any. Nothing but ffmpeg carries out ``merge``."""
         self._info = None
         with self._ydl(request, logger) as ydl:
@@ -166,7 +166,7 @@ class Worker:
                 return info, name, taken
         raise RuntimeError("no plan was given")
 
-    def _download(self, request: Mapping[str, Any], logger: Logger) -> None:
+    def _download(self, request: Mapping[str, Any], logger: YtDlpLogger) -> None:
         """Fetch what was probed into the folder that the parameters name."""
         params = {"progress_hooks": [self._progress(request)], "postprocessor_hooks": [self._stage(request["id"])]}
         with self._ydl(request, logger, **params) as ydl:
@@ -200,7 +200,7 @@ class Worker:
 
         return hook
 
-    def _captions(self, request: Mapping[str, Any], logger: Logger) -> None:
+    def _captions(self, request: Mapping[str, Any], logger: YtDlpLogger) -> None:
         """Fetch one caption track of what was probed, in a call of its own."""
         info = self._probed()
         for name in ("requested_subtitles", "requested_formats", "requested_downloads"):
@@ -211,7 +211,7 @@ class Worker:
         files = [track["filepath"] for track in tracks.values() if track.get("filepath")]
         self._over("captioned", request, logger, files=files)
 
-    def _picture(self, request: Mapping[str, Any], logger: Logger) -> None:
+    def _picture(self, request: Mapping[str, Any], logger: YtDlpLogger) -> None:
         """Fetch the picture that stands for what was probed: at most ``cap`` bytes, to ``path``. None is no failure."""
         address, size = self._probed().get("thumbnail"), 0
         if address:
@@ -227,7 +227,7 @@ class Worker:
             raise RuntimeError("nothing was probed")
         return copy.deepcopy(self._info)
 
-    def _list(self, request: Mapping[str, Any], logger: Logger) -> None:
+    def _list(self, request: Mapping[str, Any], logger: YtDlpLogger) -> None:
         """List without a request per video; a channel's tabs come as lists within the list and are opened."""
         with self._ydl(request, logger) as ydl:
             top = ydl.extract_info(request["url"], download=False) or {}
@@ -237,7 +237,7 @@ class Worker:
                 count += len(page)
         self._over("listed", request, logger, about={name: top.get(name) for name in _LIST}, count=count)
 
-    def _tools(self, request: Mapping[str, Any], logger: Logger) -> None:
+    def _tools(self, request: Mapping[str, Any], logger: YtDlpLogger) -> None:
         """Say which JavaScript runtimes and which ffmpeg yt-dlp would use: private parts, so nothing rests on it."""
         found: dict[str, Any] = {"runtimes": None, "ffmpeg": None}
         with self._ydl(request, logger) as ydl:
@@ -249,7 +249,7 @@ class Worker:
                 logger.warning("this yt-dlp does not say what it would use")
         self._over("tools", request, logger, **found)
 
-    def _ydl(self, request: Mapping[str, Any], logger: Logger, **more: Any) -> Any:
+    def _ydl(self, request: Mapping[str, Any], logger: YtDlpLogger, **more: Any) -> Any:
         """Return a fresh YoutubeDL: it writes into the parameters it is given, and none is ever shared."""
         params = {**request["params"], **more, "logger": logger}
         text = request.get("cookies")
@@ -389,7 +389,7 @@ def main() -> None:
     sys.path[:] = [each for each in sys.path if os.path.abspath(each or ".") != here]  # neighbours are no libraries
     stream = open(os.dup(1), "w", encoding="ascii", buffering=1)  # noqa: SIM115 - lives as long as the process
     os.dup2(2, 1)
-    line = Line(stream)
+    line = EventWriter(stream)
     try:
         yt_dlp = importlib.import_module("yt_dlp")
     except ImportError as error:
@@ -399,7 +399,7 @@ def main() -> None:
     requests: queue.Queue[str] = queue.Queue()
     threading.Thread(target=listen, args=(requests,), daemon=True).start()
     threading.Thread(target=line.beat, daemon=True).start()
-    worker = Worker(line, yt_dlp)
+    worker = RequestHandler(line, yt_dlp)
     while True:
         worker.handle(json.loads(requests.get()))
 

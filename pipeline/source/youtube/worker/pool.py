@@ -81,7 +81,7 @@ class Hello:
     python: str
 
 
-class Worker:
+class WorkerProcess:
     """One running worker process."""
 
     def __init__(self, process: Process, words: IO[bytes]) -> None:
@@ -101,7 +101,7 @@ class Worker:
         return self._process.pid
 
     @property
-    def worn(self) -> bool:
+    def exhausted(self) -> bool:
         """True when it must not get another job."""
         return self.busy or self._jobs >= _JOBS or self._rss > _HEAVY or self._process.returncode is not None
 
@@ -212,7 +212,7 @@ class Worker:
             self._words.close()
 
 
-async def start(launch: WorkerCommand, environment: Mapping[str, str]) -> Worker:
+async def start_worker(command: WorkerCommand, environment: Mapping[str, str]) -> WorkerProcess:
     """Start a worker and wait for its hello.
 
     Raises:
@@ -222,18 +222,18 @@ async def start(launch: WorkerCommand, environment: Mapping[str, str]) -> Worker
     try:
         with anyio.CancelScope(shield=True):  # milliseconds; a cancel in between would lose a process that runs already
             process = await anyio.open_process(
-                [launch.python, str(launch.script)],
+                [command.python, str(command.script)],
                 stderr=words,
-                env=launch.environment(environment),
+                env=command.environment(environment),
                 start_new_session=True,
             )
     except OSError as error:
         words.close()
-        raise WorkerGone(f"{launch.python}: {error.strerror or error}", missing=True) from None
+        raise WorkerGone(f"{command.python}: {error.strerror or error}", missing=True) from None
     except BaseException:
         words.close()
         raise
-    worker = Worker(process, words)
+    worker = WorkerProcess(process, words)
     await worker.greet()
     _log.debug("worker.started", pid=worker.pid, yt_dlp=worker.hello.yt_dlp, ejs=worker.hello.ejs)
     return worker
@@ -243,15 +243,15 @@ async def start(launch: WorkerCommand, environment: Mapping[str, str]) -> Worker
 class WorkerPool:
     """Up to ``width`` workers, started when they are needed and kept for the next job."""
 
-    launch: WorkerCommand
+    command: WorkerCommand
     width: int
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    begin: Callable[[WorkerCommand, Mapping[str, str]], Awaitable[Worker]] = start
-    _idle: list[Worker] = field(default_factory=list)
+    begin: Callable[[WorkerCommand, Mapping[str, str]], Awaitable[WorkerProcess]] = start_worker
+    _idle: list[WorkerProcess] = field(default_factory=list)
     _room: anyio.CapacityLimiter | None = None
 
     @asynccontextmanager
-    async def worker(self) -> AsyncIterator[Worker]:
+    async def worker(self) -> AsyncIterator[WorkerProcess]:
         """Lend a worker for one job; after an interruption it is ended, else kept.
 
         Raises:
@@ -259,20 +259,20 @@ class WorkerPool:
         """
         self._room = self._room or anyio.CapacityLimiter(self.width)
         async with self._room:
-            worker = await self._fit() or await self.begin(self.launch, self.environment)
+            worker = await self._fit() or await self.begin(self.command, self.environment)
             try:
                 yield worker
             finally:
-                if worker.worn:
+                if worker.exhausted:
                     await worker.end()
                 else:
                     self._idle.append(worker)
 
-    async def _fit(self) -> Worker | None:
+    async def _fit(self) -> WorkerProcess | None:
         """Return an idle worker that is still alive; those that died meanwhile cost no job."""
         while self._idle:
             worker = self._idle.pop()
-            if not worker.worn:
+            if not worker.exhausted:
                 return worker
             await worker.end()
         return None

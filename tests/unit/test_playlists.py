@@ -11,9 +11,18 @@ from hypothesis import strategies as st
 
 from pipeline.config.youtube import ListsSection
 from pipeline.core.errors import ConfigError
-from pipeline.ports.playlists import Playlist, PlaylistEntry, bounds_of, choose, item_in, outside, rules_of, vanished
+from pipeline.ports.playlists import (
+    Playlist,
+    PlaylistEntry,
+    build_bounds,
+    build_item,
+    explain_exclusion,
+    find_removed,
+    merge_rules,
+    select_entries,
+)
 from pipeline.ports.source import Item, ManifestLine
-from pipeline.source.youtube.playlists import address_of, listing_of
+from pipeline.source.youtube.playlists import choose_list_address, parse_playlist
 
 DAY = datetime(2026, 1, 31, tzinfo=UTC).timestamp()
 
@@ -26,7 +35,7 @@ def entry(number: int, **words: Any) -> PlaylistEntry:
 
 def taken(entries: list[PlaylistEntry], **rules: Any) -> list[str]:
     """Return the ids that are chosen."""
-    return [each.id[-1] for each in choose(Playlist(entries), ListsSection(**rules)).entries]
+    return [each.id[-1] for each in select_entries(Playlist(entries), ListsSection(**rules)).entries]
 
 
 def test_every_rule_leaves_out_what_it_says_and_why_is_counted() -> None:
@@ -44,7 +53,7 @@ def test_every_rule_leaves_out_what_it_says_and_why_is_counted() -> None:
     assert taken(
         entries, min_seconds=60, max_seconds=7200, since="2026-01-31", include=["lecture"], exclude=["*draft*"]
     ) == ["0"]
-    found = choose(Playlist(entries), ListsSection(since="2026-01-31", min_seconds=60, exclude=("draft",)))
+    found = select_entries(Playlist(entries), ListsSection(since="2026-01-31", min_seconds=60, exclude=("draft",)))
     assert dict(found.left_out) == {
         "too short": 1,
         "older": 1,
@@ -73,19 +82,19 @@ def test_signs_of_patterns_in_titles_are_plain_letters() -> None:
 
 def test_a_line_overrides_the_configuration_for_its_own_list() -> None:
     """Metadata of the known names are rules; they do not travel on to the videos, and wrong ones are named."""
-    rules = rules_of(ListsSection(last=9, include=("a",)), {"last": "3", "exclude": "x | y", "course": "physics"})
+    rules = merge_rules(ListsSection(last=9, include=("a",)), {"last": "3", "exclude": "x | y", "course": "physics"})
     assert (rules.last, rules.include, rules.exclude) == (3, ("a",), ("x", "y"))
     for wrong in ({"last": "many"}, {"since": "yesterday"}, {"max_items": "0"}):
         with pytest.raises(ConfigError) as caught:
-            rules_of(ListsSection(), wrong)
+            merge_rules(ListsSection(), wrong)
         assert next(iter(wrong)) in caught.value.trouble.message
     wish = Item(
         "youtube:playlist:L", "youtube_list", "x", ManifestLine("x", metadata={"last": "3", "course": "physics"})
     )
-    item = item_in(entry(1), wish, ListsSection(since="2026-01-31", last=3, max_seconds=60))
+    item = build_item(entry(1), wish, ListsSection(since="2026-01-31", last=3, max_seconds=60))
     assert item.line.metadata == {"course": "physics"}
     assert item.bounds == {"since": "2026-01-31", "max_seconds": 60}
-    assert bounds_of(ListsSection(last=3, exclude=("x",))) == {}
+    assert build_bounds(ListsSection(last=3, exclude=("x",))) == {}
 
 
 @pytest.mark.parametrize(
@@ -98,26 +107,26 @@ def test_a_line_overrides_the_configuration_for_its_own_list() -> None:
 )  # fmt: skip
 def test_a_look_at_the_video_says_what_the_list_did_not(day: str, seconds: float | None, code: str) -> None:
     """The exact day and length decide in the end; what even the look does not tell is let through."""
-    bounds = bounds_of(ListsSection(since="2026-01-31", min_seconds=30, max_seconds=90))
-    found = outside(bounds, day, seconds)
+    bounds = build_bounds(ListsSection(since="2026-01-31", min_seconds=30, max_seconds=90))
+    found = explain_exclusion(bounds, day, seconds)
     assert (found.code if found else "") == code
     if found:
         assert found.message.endswith(".")
         assert "name the video itself" in found.remedy
-    assert outside({}, day, seconds) is None
+    assert explain_exclusion({}, day, seconds) is None
 
 
 def test_gone_is_what_stood_before_something_that_is_still_there() -> None:
     """New ones push old ones over the edge of a window: those are not gone. One from the middle is."""
-    assert vanished(["a", "b", "c", "d"], ["n", "a", "c"]) == ["b"]
-    assert vanished(["a", "b"], []) == []
-    assert vanished([], ["a"]) == []
+    assert find_removed(["a", "b", "c", "d"], ["n", "a", "c"]) == ["b"]
+    assert find_removed(["a", "b"], []) == []
+    assert find_removed([], ["a"]) == []
 
 
 @given(st.lists(st.sampled_from("abcdef"), unique=True), st.lists(st.sampled_from("abcdef"), unique=True))
 def test_nothing_that_is_there_is_gone(before: list[str], now: list[str]) -> None:
     """Whatever two listings look like, only old ids that are missing can be gone."""
-    assert set(vanished(before, now)) <= set(before) - set(now)
+    assert set(find_removed(before, now)) <= set(before) - set(now)
 
 
 def test_entries_are_named_by_our_own_rules() -> None:
@@ -128,7 +137,7 @@ def test_entries_are_named_by_our_own_rules() -> None:
         {"id": "UCqECaJ8Gagnn7YCbPEzWH6g", "url": "https://www.youtube.com/channel/UCqECaJ8Gagnn7YCbPEzWH6g"},
         {"id": "too-long-for-an-id", "url": "https://www.youtube.com/watch?v=too-long-for-an-id"},
     ]
-    found = listing_of(pages, {"title": "T", "channel_id": "UCx"})
+    found = parse_playlist(pages, {"title": "T", "channel_id": "UCx"})
     assert [each.key for each in found.entries] == ["youtube:video:dQw4w9WgXcQ", "youtube:video:aaaaaaaaaaa"]
     assert (found.foreign, found.channel, found.entries[0].seconds) == (2, "UCx", 9.0)
 
@@ -141,14 +150,14 @@ def test_a_channel_is_listed_as_its_one_playlist_of_uploads() -> None:
         f"youtube:channel:{channel}", "youtube_list", f"https://www.youtube.com/channel/{channel}", ManifestLine("x")
     )
     by_name = Item("youtube:handle:@name", "youtube_list", "https://www.youtube.com/@name", ManifestLine("x"))
-    assert address_of(by_id, "") == uploads
-    assert address_of(by_name, "") == "https://www.youtube.com/@name"
-    assert address_of(by_name, channel) == uploads
+    assert choose_list_address(by_id, "") == uploads
+    assert choose_list_address(by_name, "") == "https://www.youtube.com/@name"
+    assert choose_list_address(by_name, channel) == uploads
 
 
 def test_a_day_in_any_form_is_the_same_day() -> None:
     """Days are also written without hyphens, or by their week: the look before a download compares them as text."""
     for day in ("2026-01-31", "20260131", "2026-W05-6"):
-        bounds = bounds_of(ListsSection(since=day))
-        assert outside(bounds, "20260201", None) is None
-        assert outside(bounds, "20260130", None) is not None
+        bounds = build_bounds(ListsSection(since=day))
+        assert explain_exclusion(bounds, "20260201", None) is None
+        assert explain_exclusion(bounds, "20260130", None) is not None

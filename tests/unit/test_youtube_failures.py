@@ -16,13 +16,13 @@ from pipeline.source.youtube.failures import (
     UNKNOWN,
     Action,
     Cause,
-    Failure,
+    DownloadFailure,
     classify,
-    failure_of,
-    rule_of,
+    find_rule,
+    parse_failure,
 )
 from pipeline.source.youtube.probe import LATER
-from pipeline.source.youtube.source import error_of
+from pipeline.source.youtube.source import to_error
 
 SENTENCES = {
     "Sign in to confirm you\u2019re not a bot. Use --cookies-from-browser or --cookies": "bot_check",
@@ -71,7 +71,9 @@ SENTENCES = {
 def test_every_sentence_has_its_row(text: str, code: str) -> None:
     """What the site or yt-dlp says is understood, in spite of typographic apostrophes and capital letters."""
     found = classify(
-        Failure((Cause("DownloadError", message=text), Cause("ExtractorError", ("ExtractorError",), text, True)))
+        DownloadFailure(
+            (Cause("DownloadError", message=text), Cause("ExtractorError", ("ExtractorError",), text, True))
+        )
     )
     assert found.rule.code == ("upcoming" if code == "live" else code)
     assert found.trouble.message
@@ -99,13 +101,13 @@ def test_every_sentence_has_its_row(text: str, code: str) -> None:
 )
 def test_types_and_numbers_count_as_well_as_words(cause: Cause, code: str) -> None:
     """Where there is no sentence, the class of the exception, its status or its errno decides."""
-    assert classify(Failure((Cause("DownloadError", message="ERROR"), cause))).rule.code == code
+    assert classify(DownloadFailure((Cause("DownloadError", message="ERROR"), cause))).rule.code == code
 
 
 def test_where_a_video_may_be_seen_is_told() -> None:
     """A block by country names the countries in which there is none."""
     cause = Cause("GeoRestrictedError", ("GeoRestrictedError",), "not here", True, countries=("DE", "AT"))
-    found = classify(Failure((cause,)))
+    found = classify(DownloadFailure((cause,)))
     assert found.rule.code == "geo"
     assert "AT, DE" in found.trouble.message
 
@@ -113,15 +115,15 @@ def test_where_a_video_may_be_seen_is_told() -> None:
 def test_a_warning_about_cookies_explains_what_nothing_else_does() -> None:
     """Worn-out cookies are told in a warning only; a real reason goes before it."""
     warned = ("The provided YouTube account cookies are no longer valid.",)
-    assert classify(Failure((Cause(message="odd"),), warnings=warned)).rule.code == "cookies_bad"
-    assert classify(Failure((Cause(message="Private video"),), warnings=warned)).rule.code == "private"
+    assert classify(DownloadFailure((Cause(message="odd"),), warnings=warned)).rule.code == "cookies_bad"
+    assert classify(DownloadFailure((Cause(message="Private video"),), warnings=warned)).rule.code == "private"
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=9), lambda x: st.lists(x, max_size=3)))
 def test_any_event_is_something(value: Any) -> None:
     """Whatever a worker of another version writes, there is a verdict and nothing is raised."""
     for event in ({"chain": value}, {"chain": [{"message": value, "status": value}]}, {"warnings": value}):
-        assert classify(failure_of(event)).rule in (*TABLE, BROKEN, UNKNOWN)
+        assert classify(parse_failure(event)).rule in (*TABLE, BROKEN, UNKNOWN)
 
 
 def test_the_table_is_sound() -> None:
@@ -131,7 +133,7 @@ def test_the_table_is_sound() -> None:
     for rule in TABLE:
         assert rule.words or rule.kinds or rule.statuses or rule.errnos, rule.code
         assert "--cookies-from-browser" not in rule.message + rule.remedy
-        assert rule_of(rule.code) is rule
+        assert find_rule(rule.code) is rule
     assert {rule.code for rule in TABLE if rule.action is Action.LATER} <= set(LATER)
 
 
@@ -141,7 +143,7 @@ def test_the_table_is_sound() -> None:
 )
 def test_each_action_has_its_error(text: str, kind: type[Exception]) -> None:
     """The engine sees only our errors, with the code by which the item can be selected later."""
-    error = error_of(classify(Failure((Cause(message=text),))))
+    error = to_error(classify(DownloadFailure((Cause(message=text),))))
     assert isinstance(error, kind)
     if isinstance(error, Transient):
         assert error.waits

@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from pipeline.source.youtube.worker.pool import Worker, WorkerCommand, WorkerGone, WorkerPool, start
+from pipeline.source.youtube.worker.pool import WorkerCommand, WorkerGone, WorkerPool, WorkerProcess, start_worker
 from tests.support.site import scripted
 
 HELLO = """
@@ -25,9 +25,9 @@ say(event="hello", protocol=1, yt_dlp="2026.10.26", ejs="0.8.0", python="3.11")
 
 
 @asynccontextmanager
-async def playing(folder: Path, body: str) -> AsyncIterator[Worker]:
+async def playing(folder: Path, body: str) -> AsyncIterator[WorkerProcess]:
     """Start a worker that plays a script."""
-    worker = await start(WorkerCommand(str(scripted(folder, HELLO + body))), os.environ)
+    worker = await start_worker(WorkerCommand(str(scripted(folder, HELLO + body))), os.environ)
     try:
         yield worker
     finally:
@@ -59,7 +59,7 @@ time.sleep(60)
     seen: list[int] = []
     async with playing(tmp_path, body) as worker:
         answer = await worker.ask("probe", {}, quiet=5.0, seen=lambda event: seen.append(event["bytes"]))
-        assert (answer["event"], seen, worker.worn) == ("probed", [2], False)
+        assert (answer["event"], seen, worker.exhausted) == ("probed", [2], False)
         assert worker.hello.yt_dlp == "2026.10.26"
 
 
@@ -81,7 +81,7 @@ async def test_a_worker_that_cannot_be_trusted_is_worn(tmp_path: Path, body: str
         with pytest.raises(WorkerGone, match=said) as caught:
             await worker.ask("probe", {}, quiet=5.0)
         assert not caught.value.missing
-        assert worker.worn
+        assert worker.exhausted
 
 
 @pytest.mark.asyncio
@@ -115,9 +115,9 @@ async def test_when_the_parent_is_gone_the_worker_is_too(tmp_path: Path) -> None
     code = f"""
 import anyio, os, structlog
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-from pipeline.source.youtube.worker.pool import WorkerCommand, start
+from pipeline.source.youtube.worker.pool import WorkerCommand, start_worker
 async def main():
-    worker = await start(WorkerCommand({sys.executable!r}), os.environ)
+    worker = await start_worker(WorkerCommand({sys.executable!r}), os.environ)
     print(worker.pid, flush=True)
     await anyio.sleep(60)
 anyio.run(main)
@@ -139,7 +139,7 @@ async def test_a_python_without_yt_dlp_is_told_from_a_broken_one(tmp_path: Path)
     other = "import json; print(json.dumps({'event': 'hello', 'protocol': 99}), flush=True)"
     for python in ("/nowhere/python", str(scripted(tmp_path, without)), str(scripted(tmp_path, other))):
         with pytest.raises(WorkerGone) as caught:
-            await start(WorkerCommand(python), os.environ)
+            await start_worker(WorkerCommand(python), os.environ)
         assert caught.value.missing
 
 
@@ -147,9 +147,9 @@ async def test_a_python_without_yt_dlp_is_told_from_a_broken_one(tmp_path: Path)
 async def test_the_worker_sees_no_key_of_ours(tmp_path: Path) -> None:
     """The environment is a short list: proxies pass, keys do not."""
     body = 'n = heard()["id"]; say(event="listed", id=n, env=dict(os.environ)); time.sleep(60)'
-    launch = WorkerCommand(str(scripted(tmp_path, HELLO + body)))
+    command = WorkerCommand(str(scripted(tmp_path, HELLO + body)))
     ours = {**os.environ, "TWELVELABS_API_KEY": "tlk_secret", "HTTPS_PROXY": "http://proxy:1"}
-    worker = await start(launch, ours)
+    worker = await start_worker(command, ours)
     try:
         seen = (await worker.ask("list", {}, quiet=5.0))["env"]
     finally:
@@ -167,24 +167,24 @@ while True:
     request = heard()
     if request["do"] == "probe": say(event="probed", id=request["id"], rss=1)
 """
-    crew = WorkerPool(WorkerCommand(str(scripted(tmp_path, HELLO + body))), 1)
+    pool = WorkerPool(WorkerCommand(str(scripted(tmp_path, HELLO + body))), 1)
     pids = []
     for _ in range(51):
-        async with crew.worker() as worker:
+        async with pool.worker() as worker:
             await worker.ask("probe", {}, quiet=5.0)
             pids.append(worker.pid)
     assert pids[0] == pids[49]
     assert pids[50] != pids[0]
     before = time.monotonic()
     with anyio.move_on_after(0.05):
-        async with crew.worker() as worker:
+        async with pool.worker() as worker:
             await worker.ask("hang", {}, quiet=5.0)
     assert time.monotonic() - before < 0.05 + 0.1
     assert await gone(pids[50])
-    async with crew.worker() as worker:
+    async with pool.worker() as worker:
         assert worker.pid != pids[50]
         await worker.ask("probe", {}, quiet=5.0)
-    await crew.aclose()
+    await pool.aclose()
     assert await gone(worker.pid)
 
 
@@ -204,10 +204,10 @@ async def test_a_cancel_takes_a_tenth_of_a_second_in_every_state(tmp_path: Path,
     mark = tmp_path / "there"
     before = "import json, os, pathlib, signal, sys, time\n"
     before += f"def there(): pathlib.Path({str(mark)!r}).write_text(str(os.getpid()))\n"
-    crew, took = WorkerPool(WorkerCommand(str(scripted(tmp_path, before + body))), 1), []
+    pool, took = WorkerPool(WorkerCommand(str(scripted(tmp_path, before + body))), 1), []
 
     async def job() -> None:
-        async with crew.worker() as worker:
+        async with pool.worker() as worker:
             await worker.ask("probe", {}, quiet=60.0)
 
     for _ in range(3):
@@ -221,33 +221,33 @@ async def test_a_cancel_takes_a_tenth_of_a_second_in_every_state(tmp_path: Path,
         took.append(time.monotonic() - began)
         assert group.cancel_scope.cancelled_caught
         assert await gone(int(mark.read_text()))
-        assert crew._idle == []
+        assert pool._idle == []
     assert min(took) < 0.1
 
 
 @pytest.mark.asyncio
 async def test_a_worker_that_died_while_it_had_nothing_to_do_costs_no_job(tmp_path: Path) -> None:
     """Killed for its memory, say, between two jobs: the next job gets another one, and the dead one is put away."""
-    crew = WorkerPool(WorkerCommand(str(scripted(tmp_path, HELLO + "time.sleep(60)"))), 1)
-    async with crew.worker() as worker:
+    pool = WorkerPool(WorkerCommand(str(scripted(tmp_path, HELLO + "time.sleep(60)"))), 1)
+    async with pool.worker() as worker:
         first = worker
     os.kill(first.pid, signal.SIGKILL)
-    while not first.worn:  # noqa: ASYNC110 - the kernel tells it in its own time
+    while not first.exhausted:  # noqa: ASYNC110 - the kernel tells it in its own time
         await anyio.sleep(0.005)
-    async with crew.worker() as worker:
+    async with pool.worker() as worker:
         assert worker.pid != first.pid
-        assert not worker.worn
-    await crew.aclose()
+        assert not worker.exhausted
+    await pool.aclose()
 
 
 @pytest.mark.asyncio
 async def test_a_large_parent_does_not_make_its_workers_look_worn() -> None:
     """What a new process is said to have had at most begins with its parent's: only its own memory counts."""
     large = b"x" * 330_000_000
-    worker = await start(WorkerCommand(), os.environ)
+    worker = await start_worker(WorkerCommand(), os.environ)
     try:
         event = await worker.ask("tools", {"params": {"quiet": True}}, quiet=60.0)
         assert 0 < event["rss"] < 200_000_000 < len(large)
-        assert not worker.worn
+        assert not worker.exhausted
     finally:
         await worker.end()

@@ -18,8 +18,8 @@ from pipeline.app.wiring.journals import NullJournal
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import Throttled
 from pipeline.core.model import Trouble
-from pipeline.source.youtube.throttle.gate import PaceRules, SiteThrottle
-from pipeline.source.youtube.throttle.state import OwnNotes, SharedNotes, file_of
+from pipeline.source.youtube.throttle.gate import SiteThrottle, ThrottleRules
+from pipeline.source.youtube.throttle.state import JournalState, SharedFileState, state_file_path
 from tests.support.clock import VirtualClock, run_virtual
 from tests.support.memory_database import MemoryDatabase
 from tests.support.run_harness import settings_for
@@ -27,11 +27,11 @@ from tests.support.run_harness import settings_for
 BLOCK = Trouble("bot_check", "YouTube refused this machine's address (bot check).", "another network", "raw")
 
 
-def run_over(folder: Path, clock: VirtualClock, seed: int = 1, rules: PaceRules | None = None) -> SiteThrottle:
+def run_over(folder: Path, clock: VirtualClock, seed: int = 1, rules: ThrottleRules | None = None) -> SiteThrottle:
     """Return the pace of a run with a state folder of its own, on a machine whose file is in the folder."""
     journal = MemoryDatabase()
-    notes = SharedNotes(file_of(folder, "youtube"), OwnNotes(journal, "pace"))
-    return SiteThrottle(notes, OwnNotes(journal, "pause"), clock, Random(seed), rules or PaceRules())
+    notes = SharedFileState(state_file_path(folder, "youtube"), JournalState(journal, "pace"))
+    return SiteThrottle(notes, JournalState(journal, "pause"), clock, Random(seed), rules or ThrottleRules())
 
 
 def test_two_runs_with_two_state_folders_keep_one_pace(tmp_path: Path) -> None:
@@ -43,17 +43,17 @@ def test_two_runs_with_two_state_folders_keep_one_pace(tmp_path: Path) -> None:
         times: list[float] = []
         while len(times) < 20:
             try:
-                await runs[len(times) % 2].admit()
+                await runs[len(times) % 2].acquire()
             except Throttled as refused:
                 await clock.sleep(refused.after or 0.0)
             else:
                 times.append(clock.now())
         gaps = [after - before for before, after in pairwise(times)]
         assert 12.0 - 1e-6 <= min(gaps) <= max(gaps) <= 20.0 + 1e-6
-        await runs[0].refused(BLOCK, 3600.0)
+        await runs[0].record_refusal(BLOCK, 3600.0)
         for pace in (*runs, run_over(tmp_path, clock)):
             with pytest.raises(Throttled) as closed:
-                await pace.admit()
+                await pace.acquire()
             assert (closed.value.trouble.code, closed.value.after) == ("bot_check", 3600.0)
 
     run_virtual(work())
@@ -63,11 +63,11 @@ def test_the_hour_is_one_for_all_runs(tmp_path: Path) -> None:
     """Ten an hour are ten for both together."""
 
     async def work() -> None:
-        clock, rules = VirtualClock(), PaceRules(0, 0, per_hour=10)
+        clock, rules = VirtualClock(), ThrottleRules(0, 0, per_hour=10)
         for number in range(10):
-            await run_over(tmp_path, clock, number, rules).admit()
+            await run_over(tmp_path, clock, number, rules).acquire()
         with pytest.raises(Throttled) as full:
-            await run_over(tmp_path, clock, 1, rules).admit()
+            await run_over(tmp_path, clock, 1, rules).acquire()
         assert full.value.after == 3600.0
 
     run_virtual(work())
@@ -81,20 +81,20 @@ from pathlib import Path
 from random import Random
 from pipeline.app.wiring.journals import NullJournal
 from pipeline.core.clock import SystemClock
-from pipeline.source.youtube.throttle.gate import PaceRules, SiteThrottle
-from pipeline.source.youtube.throttle.state import OwnNotes, SharedNotes, file_of
+from pipeline.source.youtube.throttle.gate import ThrottleRules, SiteThrottle
+from pipeline.source.youtube.throttle.state import JournalState, SharedFileState, state_file_path
 
 async def work():
-    notes = SharedNotes(file_of(Path(sys.argv[1]), "youtube"), OwnNotes(NullJournal(), "a"))
-    pace = SiteThrottle(notes, OwnNotes(NullJournal(), "b"), SystemClock(), Random(1), PaceRules(0.002, 0.002, 2000))
+    notes = SharedFileState(state_file_path(Path(sys.argv[1]), "youtube"), JournalState(NullJournal(), "a"))
+    pace = SiteThrottle(notes, JournalState(NullJournal(), "b"), SystemClock(), Random(1), ThrottleRules(0.002, 0.002, 2000))
     for _ in range(25):
-        await pace.admit()
+        await pace.acquire()
 
 anyio.run(work)
 """
     running = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(4)]
     assert [process.wait(60) for process in running] == [0, 0, 0, 0]
-    kept = json.loads(file_of(tmp_path, "youtube").read_text())
+    kept = json.loads(state_file_path(tmp_path, "youtube").read_text())
     assert len(kept["starts"]) == 100
     assert all(after - before >= 0.002 - 1e-6 for before, after in pairwise(kept["starts"]))
     assert list(tmp_path.glob("*.tmp")) == []
@@ -105,13 +105,13 @@ def test_a_damaged_file_is_told_once_and_costs_one_gap(tmp_path: Path, content: 
     """Nobody knows when the last start was: one full gap is kept, the log names the file, and then it is whole again."""
 
     async def work() -> None:
-        file, clock = file_of(tmp_path, "youtube"), VirtualClock()
+        file, clock = state_file_path(tmp_path, "youtube"), VirtualClock()
         file.write_bytes(content)
         with structlog.testing.capture_logs() as logs:
             with pytest.raises(Throttled) as early:
-                await run_over(tmp_path, clock).admit()
+                await run_over(tmp_path, clock).acquire()
             await clock.sleep(early.value.after or 0.0)
-            await run_over(tmp_path, clock).admit()
+            await run_over(tmp_path, clock).acquire()
         assert early.value.after == 20.0
         assert [(log["event"], log["file"]) for log in logs] == [("pace.damaged", str(file))]
         assert json.loads(file.read_text())["starts"] == [clock.now()]
@@ -133,10 +133,10 @@ def test_whatever_the_file_holds_is_waited_for_no_longer_than_any_pause(tmp_path
 
     async def work() -> None:
         clock, waited = VirtualClock(), 0.0
-        file_of(tmp_path, "youtube").write_text(json.dumps(kept))
+        state_file_path(tmp_path, "youtube").write_text(json.dumps(kept))
         while True:
             try:
-                await run_over(tmp_path, clock).admit()
+                await run_over(tmp_path, clock).acquire()
                 break
             except Throttled as refused:
                 waited += refused.after or 0.0
@@ -160,12 +160,12 @@ def test_a_folder_that_cannot_be_used_costs_the_sharing_and_nothing_else(tmp_pat
         clock = VirtualClock()
         pace = run_over(folder, clock)
         with structlog.testing.capture_logs() as logs:
-            await pace.admit()
+            await pace.acquire()
             with pytest.raises(Throttled) as spaced:
-                await pace.admit()
-            await pace.refused(BLOCK, 3600.0)
+                await pace.acquire()
+            await pace.record_refusal(BLOCK, 3600.0)
             with pytest.raises(Throttled) as closed:
-                await pace.admit()
+                await pace.acquire()
         assert 12 <= (spaced.value.after or 0) <= 20
         assert closed.value.trouble.code == "bot_check"
         (told,) = [log for log in logs if log["event"] == "pace.not_shared"]
@@ -184,10 +184,12 @@ def test_each_way_out_is_a_bucket_of_its_own(tmp_path: Path) -> None:
         ("", "10.0.0.7"),
         ("http://p:8080", "10.0.0.7"),
     ]
-    assert len({file_of(tmp_path, "youtube", *way) for way in ways}) == len(ways)
-    one, other = (file_of(tmp_path, "youtube", f"http://user:{word}@p:8080") for word in ("hunter2", "swordfish"))
-    assert one == other == file_of(tmp_path, "youtube", "http://p:8080")
-    assert file_of(tmp_path, "youtube").name == "pace-youtube.json"
+    assert len({state_file_path(tmp_path, "youtube", *way) for way in ways}) == len(ways)
+    one, other = (
+        state_file_path(tmp_path, "youtube", f"http://user:{word}@p:8080") for word in ("hunter2", "swordfish")
+    )
+    assert one == other == state_file_path(tmp_path, "youtube", "http://p:8080")
+    assert state_file_path(tmp_path, "youtube").name == "pace-youtube.json"
 
 
 @pytest.mark.asyncio
@@ -204,9 +206,9 @@ async def test_the_configuration_names_the_folder_and_else_it_is_the_users_own(
         if "pace_folder" in youtube:
             youtube["pace_folder"] = folder
         settings = settings_for(tmp_path / "a", youtube=youtube)
-        await site_throttle(settings, NullJournal(), SystemClock(), Random(1)).admit()
+        await site_throttle(settings, NullJournal(), SystemClock(), Random(1)).acquire()
         assert (folder / "pace-youtube.json").is_file()
         with pytest.raises(Throttled):
             await site_throttle(
                 settings_for(tmp_path / "b", youtube=youtube), NullJournal(), SystemClock(), Random(1)
-            ).admit()
+            ).acquire()

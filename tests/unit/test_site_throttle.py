@@ -11,8 +11,8 @@ import pytest
 
 from pipeline.core.errors import Throttled
 from pipeline.core.model import Trouble
-from pipeline.source.youtube.throttle.gate import PaceRules, Permit, SiteThrottle
-from pipeline.source.youtube.throttle.state import OwnNotes
+from pipeline.source.youtube.throttle.gate import Permit, SiteThrottle, ThrottleRules
+from pipeline.source.youtube.throttle.state import JournalState
 from tests.support.clock import VirtualClock, run_virtual
 from tests.support.memory_database import MemoryDatabase
 
@@ -21,11 +21,11 @@ BLOCK = Trouble("bot_check", "YouTube refused this machine's address (bot check)
 
 
 def pace_over(
-    journal: MemoryDatabase, clock: VirtualClock, seed: int, rules: PaceRules | None = None, **more: Any
+    journal: MemoryDatabase, clock: VirtualClock, seed: int, rules: ThrottleRules | None = None, **more: Any
 ) -> SiteThrottle:
     """Return a pace as a new process has it, over what earlier ones left in a journal."""
-    notes = OwnNotes(journal, "shared"), OwnNotes(journal, "own")
-    return SiteThrottle(*notes, clock, Random(seed), rules or PaceRules(), **more)
+    notes = JournalState(journal, "shared"), JournalState(journal, "own")
+    return SiteThrottle(*notes, clock, Random(seed), rules or ThrottleRules(), **more)
 
 
 async def starts(pace: SiteThrottle, clock: VirtualClock, number: int) -> list[float]:
@@ -33,7 +33,7 @@ async def starts(pace: SiteThrottle, clock: VirtualClock, number: int) -> list[f
     found: list[float] = []
     while len(found) < number:
         try:
-            await pace.admit()
+            await pace.acquire()
         except Throttled as refused:
             await clock.sleep(refused.after or 0.0)
         else:
@@ -46,7 +46,7 @@ def test_starts_are_spread_and_random() -> None:
 
     async def work() -> None:
         clock = VirtualClock()
-        times = await starts(pace_over(MemoryDatabase(), clock, 1, PaceRules()), clock, 50)
+        times = await starts(pace_over(MemoryDatabase(), clock, 1, ThrottleRules()), clock, 50)
         gaps = [after - before for before, after in pairwise(times)]
         assert min(gaps) >= 12.0 - 1e-6
         assert max(gaps) <= 20.0 + 1e-6
@@ -60,7 +60,7 @@ def test_no_hour_holds_more_than_its_share() -> None:
 
     async def work() -> None:
         clock, journal = VirtualClock(), MemoryDatabase()
-        rules = PaceRules(0.0, 5.0, per_hour=20)
+        rules = ThrottleRules(0.0, 5.0, per_hour=20)
         times = await starts(pace_over(journal, clock, 1, rules), clock, 30)
         times += await starts(pace_over(journal, clock, 2, rules), clock, 30)
         assert all(later - earlier >= 3600 - 1e-6 for earlier, later in zip(times, times[20:], strict=False))
@@ -73,9 +73,9 @@ def test_a_restart_does_not_forget_the_gap() -> None:
 
     async def work() -> None:
         clock, journal = VirtualClock(), MemoryDatabase()
-        await pace_over(journal, clock, 1).admit()
+        await pace_over(journal, clock, 1).acquire()
         with pytest.raises(Throttled) as refused:
-            await pace_over(journal, clock, 2).admit()
+            await pace_over(journal, clock, 2).acquire()
         assert refused.value.after is not None
         assert 12 <= refused.value.after <= 20
 
@@ -91,12 +91,12 @@ def test_a_refusal_closes_the_source_and_each_next_one_for_longer() -> None:
         for _ in range(5):
             pace = pace_over(journal, clock, 1)
             await starts(pace, clock, 1)
-            refused = await pace.refused(BLOCK, 3600.0)
+            refused = await pace.record_refusal(BLOCK, 3600.0)
             pauses.append(refused.after)
             assert refused.trouble.code == "bot_check"
             assert "until" in refused.trouble.message
             with pytest.raises(Throttled) as again:
-                await pace_over(journal, clock, 2).admit()
+                await pace_over(journal, clock, 2).acquire()
             assert again.value.trouble.code == "bot_check"
         assert pauses == [3600.0, 7200.0, 14_400.0, 21_600.0, 21_600.0]
 
@@ -108,15 +108,15 @@ def test_after_a_pause_one_video_finds_out() -> None:
 
     async def work() -> None:
         clock = VirtualClock()
-        pace = pace_over(MemoryDatabase(), clock, 1, PaceRules(0, 0))
-        await pace.refused(BLOCK, 3600.0)
+        pace = pace_over(MemoryDatabase(), clock, 1, ThrottleRules(0, 0))
+        await pace.record_refusal(BLOCK, 3600.0)
         await clock.sleep(3601)
-        turn = await pace.admit()
+        turn = await pace.acquire()
         with pytest.raises(Throttled) as second:
-            await pace.admit()
+            await pace.acquire()
         assert "finding out" in second.value.trouble.message
-        await pace.answered()
-        assert await pace.admit() == await pace.admit() == Permit() != turn
+        await pace.record_success()
+        assert await pace.acquire() == await pace.acquire() == Permit() != turn
 
     run_virtual(work())
 
@@ -127,17 +127,17 @@ def test_a_probe_without_an_answer_lets_the_next_one_try(address: bool) -> None:
 
     async def work() -> None:
         clock = VirtualClock()
-        pace = pace_over(MemoryDatabase(), clock, 1, PaceRules(0, 0))
-        await pace.refused(BLOCK, 3600.0, address=address)
+        pace = pace_over(MemoryDatabase(), clock, 1, ThrottleRules(0, 0))
+        await pace.record_refusal(BLOCK, 3600.0, address=address)
         await clock.sleep(3601)
-        first = await pace.admit()
-        await pace.undecided(first)
-        second = await pace.admit()
-        await pace.undecided(first)  # said twice, it does not end the turn of another
+        first = await pace.acquire()
+        await pace.release(first)
+        second = await pace.acquire()
+        await pace.release(first)  # said twice, it does not end the turn of another
         with pytest.raises(Throttled):
-            await pace.admit()
-        await pace.undecided(second)
-        third = await pace.admit()
+            await pace.acquire()
+        await pace.release(second)
+        third = await pace.acquire()
         assert len({first, second, third}) == 3
 
     run_virtual(work())
@@ -148,19 +148,19 @@ def test_a_process_that_died_while_finding_out_stands_in_nobodys_way() -> None:
 
     async def work() -> None:
         clock, journal, dead = VirtualClock(), MemoryDatabase(), False
-        rules = PaceRules(0, 0)
+        rules = ThrottleRules(0, 0)
         first = pace_over(journal, clock, 1, rules)
-        await first.refused(BLOCK, 3600.0)
+        await first.record_refusal(BLOCK, 3600.0)
         await clock.sleep(3601)
-        await first.admit()
+        await first.acquire()
         with pytest.raises(Throttled):
-            await pace_over(journal, clock, 2, rules, alive=lambda process: not dead).admit()
+            await pace_over(journal, clock, 2, rules, alive=lambda process: not dead).acquire()
         dead = True
-        await pace_over(journal, clock, 2, rules, alive=lambda process: not dead).admit()
+        await pace_over(journal, clock, 2, rules, alive=lambda process: not dead).acquire()
         with pytest.raises(Throttled):
-            await pace_over(journal, clock, 3, rules, alive=lambda process: True).admit()
+            await pace_over(journal, clock, 3, rules, alive=lambda process: True).acquire()
         await clock.sleep(601)
-        await pace_over(journal, clock, 3, rules, alive=lambda process: True).admit()
+        await pace_over(journal, clock, 3, rules, alive=lambda process: True).acquire()
 
     run_virtual(work())
 
@@ -169,19 +169,19 @@ def test_what_is_this_runs_own_trouble_stops_no_other() -> None:
     """A full disk pauses the run that has it; a bot check pauses every run behind the same address."""
 
     async def work() -> None:
-        clock, machine = VirtualClock(), OwnNotes(MemoryDatabase(), "shared")
+        clock, machine = VirtualClock(), JournalState(MemoryDatabase(), "shared")
         mine, yours = (
-            SiteThrottle(machine, OwnNotes(MemoryDatabase(), "own"), clock, Random(1), PaceRules(0, 0))
+            SiteThrottle(machine, JournalState(MemoryDatabase(), "own"), clock, Random(1), ThrottleRules(0, 0))
             for _ in range(2)
         )
-        await mine.refused(DISK, 600.0, address=False)
-        await yours.admit()
+        await mine.record_refusal(DISK, 600.0, address=False)
+        await yours.acquire()
         with pytest.raises(Throttled) as full:
-            await mine.admit()
+            await mine.acquire()
         await clock.sleep(601)
-        await mine.refused(BLOCK, 3600.0)
+        await mine.record_refusal(BLOCK, 3600.0)
         with pytest.raises(Throttled) as blocked:
-            await yours.admit()
+            await yours.acquire()
         assert (full.value.trouble.code, blocked.value.trouble.code) == ("disk", "bot_check")
 
     run_virtual(work())
@@ -192,20 +192,20 @@ def test_an_operator_opens_it_and_the_next_refusal_lasts_longer() -> None:
 
     async def work() -> None:
         clock = VirtualClock()
-        pace = pace_over(MemoryDatabase(), clock, 1, PaceRules(0, 0))
-        assert await pace.lift() == []
-        assert await pace.standing() == (0, None)
-        await pace.refused(BLOCK, 3600.0)
-        await pace.refused(DISK, 60.0, address=False)
-        assert await pace.lift(["cookies_bad"]) == []
-        _, why = await pace.standing()
+        pace = pace_over(MemoryDatabase(), clock, 1, ThrottleRules(0, 0))
+        assert await pace.end_pause() == []
+        assert await pace.status() == (0, None)
+        await pace.record_refusal(BLOCK, 3600.0)
+        await pace.record_refusal(DISK, 60.0, address=False)
+        assert await pace.end_pause(["cookies_bad"]) == []
+        _, why = await pace.status()
         assert why is not None
         assert why.code == "bot_check"
-        assert await pace.lift(["disk"]) == ["disk"]
-        assert await pace.lift() == ["bot_check"]
-        assert await pace.admit() != Permit()
-        assert await pace.standing() == (1, None)
-        assert (await pace.refused(BLOCK, 3600.0)).after == 7200.0
+        assert await pace.end_pause(["disk"]) == ["disk"]
+        assert await pace.end_pause() == ["bot_check"]
+        assert await pace.acquire() != Permit()
+        assert await pace.status() == (1, None)
+        assert (await pace.record_refusal(BLOCK, 3600.0)).after == 7200.0
 
     run_virtual(work())
 
@@ -215,15 +215,15 @@ def test_an_answer_from_before_the_refusal_opens_nothing() -> None:
 
     async def work() -> None:
         clock = VirtualClock()
-        pace = pace_over(MemoryDatabase(), clock, 1, PaceRules(0, 0))
-        await pace.admit()
-        await pace.admit()
-        first = await pace.refused(BLOCK, 3600.0)
-        second = await pace.refused(BLOCK, 3600.0)
+        pace = pace_over(MemoryDatabase(), clock, 1, ThrottleRules(0, 0))
+        await pace.acquire()
+        await pace.acquire()
+        first = await pace.record_refusal(BLOCK, 3600.0)
+        second = await pace.record_refusal(BLOCK, 3600.0)
         assert first.after == second.after
-        await pace.answered()
+        await pace.record_success()
         with pytest.raises(Throttled):
-            await pace.admit()
+            await pace.acquire()
 
     run_virtual(work())
 
@@ -233,12 +233,12 @@ def test_too_fast_means_slower_for_a_long_time() -> None:
 
     async def work() -> None:
         clock = VirtualClock()
-        pace = pace_over(MemoryDatabase(), clock, 1, PaceRules(10, 10))
-        await pace.refused(BLOCK, 60.0, slower=True)
+        pace = pace_over(MemoryDatabase(), clock, 1, ThrottleRules(10, 10))
+        await pace.record_refusal(BLOCK, 60.0, slower=True)
         await clock.sleep(61)
         times = await starts(pace, clock, 1)
         for _ in range(50):
-            await pace.answered()
+            await pace.record_success()
             times += await starts(pace, clock, 1)
         assert times[1] - times[0] == pytest.approx(20.0)
         assert times[-1] - times[-2] == pytest.approx(20.0)
@@ -255,7 +255,7 @@ def test_a_clock_gone_wrong_does_not_stop_the_source_for_years() -> None:
         clock, journal = VirtualClock(), MemoryDatabase()
         await journal.save("shared", {"next": 9e12, "until": 9e12, "trips": 1, "starts": [9e12], "slow": 9e9})
         with pytest.raises(Throttled) as refused:
-            await pace_over(journal, clock, 1).admit()
+            await pace_over(journal, clock, 1).acquire()
         assert refused.value.after is not None
         assert refused.value.after <= 6 * 3600
 
@@ -267,7 +267,7 @@ def test_many_askers_start_one_by_one() -> None:
 
     async def work() -> None:
         clock = VirtualClock()
-        pace = pace_over(MemoryDatabase(), clock, 3, PaceRules(12, 20))
+        pace = pace_over(MemoryDatabase(), clock, 3, ThrottleRules(12, 20))
         times: list[float] = []
 
         async def ask() -> None:

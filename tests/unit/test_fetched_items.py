@@ -19,7 +19,7 @@ from pipeline.ingest.enqueue import Decision, KnownVideo, decide
 from pipeline.ingest.job_requests import JobPlanner
 from pipeline.ingest.tasks.item import ItemTaskType, item_data, item_task, unsaved_task
 from pipeline.ingest.tasks.playlist import PlaylistTaskType, playlist_task
-from pipeline.ports.playlists import Playlist, PlaylistEntry, outside
+from pipeline.ports.playlists import Playlist, PlaylistEntry, explain_exclusion
 from pipeline.ports.source import Item, ManifestLine, MediaFacts
 from pipeline.ports.video_api import Ceilings
 from tests.support.clock import VirtualClock, run_virtual
@@ -112,7 +112,7 @@ class Old(Site):
     """A source whose look shows a day before its list's floor."""
 
     async def fetch(self, item: Item, workdir: Path) -> MediaFacts:
-        found = outside(item.bounds, "20260130", 60.0)
+        found = explain_exclusion(item.bounds, "20260130", 60.0)
         if found is not None:
             raise Unwanted(found.message, code=found.code, remedy=found.remedy, day="20260130", seconds=60.0)
         return await super().fetch(item, workdir)

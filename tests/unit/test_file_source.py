@@ -18,7 +18,7 @@ from pipeline.core.errors import InputError, Transient
 from pipeline.media import container
 from pipeline.ports.source import Item, ManifestLine, MediaFacts
 from pipeline.ports.video_api import Ceilings
-from pipeline.source.files import FileSource, look_into
+from pipeline.source.files import FileSource, probe_file
 from pipeline.source.preflight import check
 from tests.support.films import film, film_bytes, turned
 
@@ -90,7 +90,7 @@ async def test_the_facts_of_a_video(tmp_path: Path) -> None:
     assert (facts.mime, facts.path, facts.size) == ("video/mp4", path, path.stat().st_size)
     assert facts.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert facts.mtime_ns == path.stat().st_mtime_ns
-    assert replace(facts, sha256="") == look_into(path)
+    assert replace(facts, sha256="") == probe_file(path)
 
 
 @pytest.mark.asyncio
@@ -202,7 +202,7 @@ async def test_what_is_no_file_says_so(tmp_path: Path) -> None:
 )
 def test_the_disk_is_told_from_the_file(number: int, kind: type[Exception], code: str) -> None:
     """What may pass by itself is tried again; what is the file's own fault is not."""
-    found = container.trouble(OSError(number, os.strerror(number)), Path("/films/a.mp4"))
+    found = container.to_read_error(OSError(number, os.strerror(number)), Path("/films/a.mp4"))
     assert isinstance(found, kind)
     assert found.trouble.code == code
 

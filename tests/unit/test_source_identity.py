@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.net import is_private
-from pipeline.source.identity import Refusal, SourceIdentity, canonical, media_url, shown, youtube
+from pipeline.source.identity import Refusal, SourceIdentity, identify, identify_url, redact_source, youtube
 
 V = "dQw4w9WgXcQ"
 L = "PLBB231211A4F62143"
@@ -138,23 +138,23 @@ def test_other_hosts_are_not_youtube(text: str) -> None:
 )
 def test_media_links_have_one_normal_form(text: str, key: str) -> None:
     """Host case, default ports, fragments and letters outside ASCII do not make another video."""
-    found = canonical(text)
+    found = identify(text)
     assert isinstance(found, SourceIdentity)
     assert found.key == key
-    again = canonical(found.address)
+    again = identify(found.address)
     assert isinstance(again, SourceIdentity)
     assert again.key == key
 
 
 def test_a_new_signature_is_not_a_new_video() -> None:
     """Signing parameters are part of the address that is fetched, never of the key that is stored."""
-    one = media_url("https://b.s3.amazonaws.com/a.mp4?v=2&X-Amz-Date=1&X-Amz-Signature=secret1")
-    two = media_url("https://b.s3.amazonaws.com/a.mp4?v=2&X-Amz-Date=9&X-Amz-Signature=secret2")
+    one = identify_url("https://b.s3.amazonaws.com/a.mp4?v=2&X-Amz-Date=1&X-Amz-Signature=secret1")
+    two = identify_url("https://b.s3.amazonaws.com/a.mp4?v=2&X-Amz-Date=9&X-Amz-Signature=secret2")
     assert isinstance(one, SourceIdentity)
     assert isinstance(two, SourceIdentity)
     assert one.key == two.key == "url:https://b.s3.amazonaws.com/a.mp4?v=2"
     assert "secret1" in one.address
-    plain = media_url("https://example.com/a.mp4?st=10&expires=never")
+    plain = identify_url("https://example.com/a.mp4?st=10&expires=never")
     assert isinstance(plain, SourceIdentity)
     assert plain.key.endswith("?st=10&expires=never")
 
@@ -174,11 +174,11 @@ def test_a_new_signature_is_not_a_new_video() -> None:
 )
 def test_addresses_that_cannot_be_used_say_why(text: str, code: str) -> None:
     """Each kind of bad address has its own code and a remedy, and repeats no password."""
-    found = canonical(text)
+    found = identify(text)
     assert isinstance(found, Refusal)
     assert found.trouble.code == code
     assert found.trouble.remedy
-    assert "pw" not in found.trouble.message + shown(text)
+    assert "pw" not in found.trouble.message + redact_source(text)
 
 
 @pytest.mark.parametrize(
@@ -200,21 +200,21 @@ def test_public_hosts_are_public(host: str) -> None:
 
 def test_private_links_can_be_allowed() -> None:
     """The setting opens exactly this door."""
-    assert isinstance(media_url("http://127.0.0.1:8000/a.mp4", private=True), SourceIdentity)
+    assert isinstance(identify_url("http://127.0.0.1:8000/a.mp4", private=True), SourceIdentity)
 
 
 def test_what_is_shown_of_an_address_holds_no_secret() -> None:
     """Queries and credentials are hidden in messages; a YouTube address stays readable."""
-    assert shown("https://u:p@example.com/a.mp4?X-Amz-Signature=s3cret") == "https://***@example.com/a.mp4?***"
-    assert shown(f"https://youtu.be/watch?v={V}") == f"https://youtu.be/watch?v={V}"
-    assert len(shown("x" * 1000)) == 200
-    assert shown("a\x1b[31m\nb") == "a b"
+    assert redact_source("https://u:p@example.com/a.mp4?X-Amz-Signature=s3cret") == "https://***@example.com/a.mp4?***"
+    assert redact_source(f"https://youtu.be/watch?v={V}") == f"https://youtu.be/watch?v={V}"
+    assert len(redact_source("x" * 1000)) == 200
+    assert redact_source("a\x1b[31m\nb") == "a b"
 
 
 @given(st.text(max_size=300))
 def test_any_text_means_something_or_is_refused(text: str) -> None:
     """No text makes the canonicaliser raise, and a YouTube key always holds a whole id."""
-    found = canonical(text)
+    found = identify(text)
     assert isinstance(found, SourceIdentity | Refusal)
     if isinstance(found, SourceIdentity) and found.kind == "youtube":
         assert len(found.key) == len("youtube:video:") + 11
@@ -224,5 +224,5 @@ def test_any_text_means_something_or_is_refused(text: str) -> None:
 def test_text_that_looks_like_an_address_does_not_crash_it(text: str) -> None:
     """The same for texts made of the characters that parsers trip over."""
     for head in ("", "https://", "https://youtube.com/", "https://youtu.be/"):
-        assert isinstance(canonical(head + text), SourceIdentity | Refusal)
-        shown(head + text)
+        assert isinstance(identify(head + text), SourceIdentity | Refusal)
+        redact_source(head + text)

@@ -14,22 +14,29 @@ import pytest
 from pipeline.app.wiring.downloads import clean_up_downloads, download_folder
 from pipeline.core.errors import Throttled
 from pipeline.core.model import Lane, NewTask, Placed, Selection, State, Task
-from pipeline.source.youtube.formats import Format, format_of, formats_of, record_of
-from pipeline.source.youtube.storage.cleanup import Disposal, DownloadCleanup, fate_of, videos_below
-from pipeline.source.youtube.storage.folder import Finished, JobFolder, discard, released, used, video_of
+from pipeline.source.youtube.formats import StreamFormat, parse_format, parse_record, to_record
+from pipeline.source.youtube.storage.cleanup import Disposal, DownloadCleanup, decide_disposal, list_videos
+from pipeline.source.youtube.storage.folder import (
+    DownloadFolder,
+    FinishedDownload,
+    discard_download,
+    measure_usage,
+    parse_video_id,
+    release_download,
+)
 from pipeline.source.youtube.storage.quota import DiskQuota
 from tests.support.clock import VirtualClock, run_virtual
 from tests.support.memory_database import MemoryDatabase
 from tests.support.run_harness import settings_for
 
 V, W, X = "dQw4w9WgXcQ", "a_b-c_d-e_f", "-_third0001"
-HTTP = format_of({"format_id": "18", "protocol": "https", "ext": "mp4", "filesize": 100})
-HLS = format_of({"format_id": "96", "protocol": "m3u8_native", "ext": "mp4"})
+HTTP = parse_format({"format_id": "18", "protocol": "https", "ext": "mp4", "filesize": 100})
+HLS = parse_format({"format_id": "96", "protocol": "m3u8_native", "ext": "mp4"})
 
 
-def half(base: Path, video: str = V, kind: Format = HTTP, size: int = 60) -> Path:
+def half(base: Path, video: str = V, kind: StreamFormat = HTTP, size: int = 60) -> Path:
     """Leave a half-fetched video and something besides; return its folder."""
-    with JobFolder(base, video) as folder:
+    with DownloadFolder(base, video) as folder:
         folder.prepare([kind])
         (folder.path / f"{video}.{kind.id}.{kind.ext}.part").write_bytes(b"x" * size)
         (folder.path / "other.temp.mp4").write_bytes(b"x" * 5)
@@ -38,10 +45,10 @@ def half(base: Path, video: str = V, kind: Format = HTTP, size: int = 60) -> Pat
 
 def whole(base: Path, video: str = V) -> Path:
     """Leave a fetched video; return its path."""
-    with JobFolder(base, video) as folder:
+    with DownloadFolder(base, video) as folder:
         path = folder.path / f"{video}.18.mp4"
         path.write_bytes(b"x" * 100)
-        folder.finish(Finished(path, 100, "ab", {}))
+        folder.finish(FinishedDownload(path, 100, "ab", {}))
     return path
 
 
@@ -74,19 +81,19 @@ def test_a_video_is_over_when_nobody_comes_back_for_it(item: State | None, video
     tasks = [
         Task(0, kind, f"youtube:video:{V}", "x", {}, state, Lane.FETCH, 0) for kind, state in states.items() if state
     ]
-    assert fate_of(tasks) is fate
+    assert decide_disposal(tasks) is fate
 
 
 def test_every_fate_is_carried_out(tmp_path: Path) -> None:
     """Needed ones stay as they are, of waiting ones the part that can be gone on with stays, the rest is gone."""
     folders = {video: half(tmp_path, video) for video in (V, W, X)}
-    assert [video_of(folder) for folder in folders.values()] == [V, W, X]
+    assert [parse_video_id(folder) for folder in folders.values()] == [V, W, X]
     assert sweep(tmp_path, {V: Disposal.STAYS, W: Disposal.WAITS, X: Disposal.GOES}) == 1
     assert sorted(os.listdir(folders[V])) == sorted(["attempt.json", f"{V}.18.mp4.part", "other.temp.mp4"])
     assert sorted(os.listdir(folders[W])) == sorted(["attempt.json", f"{W}.18.mp4.part"])
-    assert videos_below(tmp_path) == sorted([V, W])
+    assert list_videos(tmp_path) == sorted([V, W])
     assert not folders[X].with_suffix(".lock").exists()
-    with JobFolder(tmp_path, W) as again:
+    with DownloadFolder(tmp_path, W) as again:
         assert again.prepare([HTTP]) == 60
 
 
@@ -99,7 +106,7 @@ def test_what_cannot_be_gone_on_with_does_not_wait(tmp_path: Path, torn: bytes) 
     half(tmp_path, W, HTTP, size=100)
     (half(tmp_path, X) / "attempt.json").write_bytes(torn)
     assert sweep(tmp_path, {}) == 3
-    assert videos_below(tmp_path) == []
+    assert list_videos(tmp_path) == []
 
 
 def test_waiting_has_an_end_and_a_bound(tmp_path: Path) -> None:
@@ -110,7 +117,7 @@ def test_waiting_has_an_end_and_a_bound(tmp_path: Path) -> None:
     for video in (V, W, X):
         half(tmp_path, video)
     assert sweep(tmp_path, {}, spare=130) == 1
-    assert len(videos_below(tmp_path)) == 2
+    assert len(list_videos(tmp_path)) == 2
 
 
 def test_whole_files_stay_where_they_are_kept(tmp_path: Path) -> None:
@@ -118,7 +125,7 @@ def test_whole_files_stay_where_they_are_kept(tmp_path: Path) -> None:
     path = whole(tmp_path)
     assert sweep(tmp_path, {V: Disposal.WAITS}) == 0
     assert sweep(tmp_path, {V: Disposal.GOES}, keep=True) == 0
-    assert (path.exists(), used(tmp_path)) == (True, {})
+    assert (path.exists(), measure_usage(tmp_path)) == (True, {})
     assert sweep(tmp_path, {V: Disposal.GOES}) == 0
     whole(tmp_path, W)
     assert sweep(tmp_path, {W: Disposal.GOES}) == 1
@@ -129,8 +136,8 @@ def test_strangers_and_busy_folders_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "yt_own films").mkdir()
     (tmp_path / f"yt_{V}_000000").mkdir()
     folder = half(tmp_path)
-    code = "import sys; from pathlib import Path; from pipeline.source.youtube.storage.folder import JobFolder\n"
-    code += f"with JobFolder(Path({str(tmp_path)!r}), {V!r}): print(flush=True); sys.stdin.read()"
+    code = "import sys; from pathlib import Path; from pipeline.source.youtube.storage.folder import DownloadFolder\n"
+    code += f"with DownloadFolder(Path({str(tmp_path)!r}), {V!r}): print(flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         other.stdout.readline()
@@ -156,8 +163,8 @@ def test_a_removal_that_was_cut_off_can_be_done_again(tmp_path: Path, monkeypatc
 
         with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
             patch.setattr(Path, "unlink", counted)
-            discard(path)
-        discard(path)
+            discard_download(path)
+        discard_download(path)
         assert not path.parent.exists() or os.listdir(path.parent) == []
         sweep(tmp_path, {V: Disposal.GOES})
         assert not path.parent.exists()
@@ -165,8 +172,8 @@ def test_a_removal_that_was_cut_off_can_be_done_again(tmp_path: Path, monkeypatc
 
 def test_formats_survive_their_record() -> None:
     """What is written for the next attempt is read as it was."""
-    assert record_of(formats_of(record_of([HTTP, HLS]))) == record_of([HTTP, HLS])
-    assert formats_of(None) == formats_of([1]) == []
+    assert to_record(parse_record(to_record([HTTP, HLS]))) == to_record([HTTP, HLS])
+    assert parse_record(None) == parse_record([1]) == []
 
 
 def test_a_run_sweeps_before_it_begins(tmp_path: Path) -> None:
@@ -181,10 +188,10 @@ def test_a_run_sweeps_before_it_begins(tmp_path: Path) -> None:
         items = [NewTask("item", f"youtube:video:{video}", "download", {}) for video in (V, W)]
         await database.submit([Placed(item, Lane.DOWNLOAD, 0) for item in items], clock.now())
         await clean_up_downloads(settings, database, clock)
-        assert videos_below(base) == sorted([V, W])
+        assert list_videos(base) == sorted([V, W])
         await database.command("cancel", Selection(keys=(f"youtube:video:{V}",)), clock.now())
         await clean_up_downloads(settings, database, clock)
-        assert videos_below(base) == [W]
+        assert list_videos(base) == [W]
 
     run_virtual(work())
 
@@ -204,7 +211,7 @@ def test_a_video_that_does_not_fit_is_not_looked_at_again_before_it_does(tmp_pat
         with pytest.raises(Throttled):
             await room.look("large")
         await room.look("small")
-        released(first, keep=False)
+        release_download(first, keep=False)
         await room.look("large")
         assert await room.take("large", 200) == 250
 
@@ -214,7 +221,7 @@ def test_a_video_that_does_not_fit_is_not_looked_at_again_before_it_does(tmp_pat
 def test_what_the_embedded_platform_fetches_counts_too(tmp_path: Path) -> None:
     """Its folders lie one order deeper; their bytes are the same bytes."""
     whole(tmp_path / "asset-1" / "youtube")
-    assert sum(used(tmp_path).values()) > 100
+    assert sum(measure_usage(tmp_path).values()) > 100
 
 
 def test_no_two_find_out_about_the_same_room(tmp_path: Path) -> None:

@@ -16,41 +16,47 @@ from pipeline.core.errors import ConfigError, NotYet, Permanent, Throttled, Tran
 from pipeline.ports.video_api import Ceilings
 from pipeline.source.youtube import options
 from pipeline.source.youtube.cookies import Cookies, read_cookies
-from pipeline.source.youtube.formats import PLANS, Format, format_of, sort_order
-from pipeline.source.youtube.probe import Probe, caption_track, gate, probe_of
-from pipeline.source.youtube.storage.folder import Finished, JobFolder, discard, released, used
+from pipeline.source.youtube.formats import PLANS, StreamFormat, parse_format, sort_order
+from pipeline.source.youtube.probe import Probe, caption_track, parse_probe, require_fetchable
+from pipeline.source.youtube.storage.folder import (
+    DownloadFolder,
+    FinishedDownload,
+    discard_download,
+    measure_usage,
+    release_download,
+)
 from pipeline.source.youtube.storage.quota import DiskQuota
 from tests.support.clock import VirtualClock, run_virtual
 
 V = "dQw4w9WgXcQ"
 
 
-def form(name: str = "18", protocol: str = "https", size: int | None = 100, ext: str = "mp4") -> Format:
+def form(name: str = "18", protocol: str = "https", size: int | None = 100, ext: str = "mp4") -> StreamFormat:
     """Return a format."""
-    return format_of({
+    return parse_format({
         "format_id": name, "protocol": protocol, "ext": ext, "filesize": size, "vcodec": "avc1", "acodec": "mp4a",
     })  # fmt: skip
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[JobFolder]:
+def folder(tmp_path: Path) -> Iterator[DownloadFolder]:
     """The folder of one video, held."""
-    with JobFolder(tmp_path, V) as held:
+    with DownloadFolder(tmp_path, V) as held:
         yield held
 
 
-def lay(folder: JobFolder, **files: int) -> None:
+def lay(folder: DownloadFolder, **files: int) -> None:
     """Put files of these sizes there; the names are completed."""
     for name, size in files.items():
         (folder.path / f"{V}.{name.removeprefix('f').replace('_', '.')}").write_bytes(b"x" * size)
 
 
-def there(folder: JobFolder) -> set[str]:
+def there(folder: DownloadFolder) -> set[str]:
     """Return what is there, without the record."""
     return {entry.name.removeprefix(f"{V}.") for entry in folder.path.iterdir()} - {"attempt.json"}
 
 
-def test_the_part_of_a_single_file_is_kept(folder: JobFolder) -> None:
+def test_the_part_of_a_single_file_is_kept(folder: DownloadFolder) -> None:
     """Same format, same size, plain https: the next attempt goes on at the byte."""
     folder.prepare([form()])
     lay(folder, f18_mp4_part=60)
@@ -68,7 +74,7 @@ def test_the_part_of_a_single_file_is_kept(folder: JobFolder) -> None:
         [form(), form("140", ext="m4a")],
     ],
 )
-def test_anything_else_is_thrown_away(folder: JobFolder, formats: list[Format]) -> None:
+def test_anything_else_is_thrown_away(folder: DownloadFolder, formats: list[StreamFormat]) -> None:
     """Another format, another size, fragments, an unknown size: start from nothing."""
     folder.prepare([form()])
     lay(folder, f18_mp4_part=60)
@@ -76,7 +82,7 @@ def test_anything_else_is_thrown_away(folder: JobFolder, formats: list[Format]) 
     assert there(folder) == set()
 
 
-def test_without_a_record_nothing_is_kept(folder: JobFolder) -> None:
+def test_without_a_record_nothing_is_kept(folder: DownloadFolder) -> None:
     """Files that nobody vouches for may be anybody's; a torn record vouches for nothing."""
     lay(folder, f18_mp4_part=60)
     assert folder.prepare([form()]) == 0
@@ -86,7 +92,7 @@ def test_without_a_record_nothing_is_kept(folder: JobFolder) -> None:
     assert there(folder) == set()
 
 
-def test_fragments_are_never_resumed(folder: JobFolder) -> None:
+def test_fragments_are_never_resumed(folder: DownloadFolder) -> None:
     """Even the same formats: what an interrupted HLS download left can be wrong without a word."""
     hls = [form("96", "m3u8_native")]
     folder.prepare(hls)
@@ -95,7 +101,7 @@ def test_fragments_are_never_resumed(folder: JobFolder) -> None:
     assert there(folder) == set()
 
 
-def test_complete_parts_and_half_merges_go_whole_streams_stay(folder: JobFolder) -> None:
+def test_complete_parts_and_half_merges_go_whole_streams_stay(folder: DownloadFolder) -> None:
     """A complete .part would be refused for ever; a whole stream counts by its exact size; merges are made anew."""
     two = [form("137"), form("140", ext="m4a", size=40)]
     folder.prepare(two)
@@ -107,10 +113,10 @@ def test_complete_parts_and_half_merges_go_whole_streams_stay(folder: JobFolder)
     assert folder.prepare(two) == 0
 
 
-def test_a_finished_file_is_found_again_until_it_changes(folder: JobFolder) -> None:
+def test_a_finished_file_is_found_again_until_it_changes(folder: DownloadFolder) -> None:
     """The record of a whole file holds as long as its size does."""
     lay(folder, f18_mp4=100, f18_mp4_part=3)
-    done = Finished(folder.path / f"{V}.18.mp4", 100, "ab", {"title": "T"})
+    done = FinishedDownload(folder.path / f"{V}.18.mp4", 100, "ab", {"title": "T"})
     folder.tidy(done.path)
     folder.finish(done)
     assert folder.finished() == done
@@ -121,12 +127,12 @@ def test_a_finished_file_is_found_again_until_it_changes(folder: JobFolder) -> N
 
 def test_one_owner_at_a_time(tmp_path: Path) -> None:
     """A second one is told to come back, and may once the first has left."""
-    with JobFolder(tmp_path, V):
-        with pytest.raises(Transient), JobFolder(tmp_path, V):
+    with DownloadFolder(tmp_path, V):
+        with pytest.raises(Transient), DownloadFolder(tmp_path, V):
             pass
-        with JobFolder(tmp_path, V.lower()):
+        with DownloadFolder(tmp_path, V.lower()):
             pass
-    with JobFolder(tmp_path, V) as again:
+    with DownloadFolder(tmp_path, V) as again:
         assert again.path.is_dir()
 
 
@@ -135,18 +141,18 @@ def test_only_a_fetched_file_is_ever_discarded(tmp_path: Path) -> None:
     own = tmp_path / "films" / "a.mp4"
     own.parent.mkdir()
     own.write_bytes(b"x")
-    discard(own)
+    discard_download(own)
     assert own.exists()
     for keep in (True, False):
-        with JobFolder(tmp_path, V) as folder:
+        with DownloadFolder(tmp_path, V) as folder:
             lay(folder, f18_mp4=100)
             path = folder.path / f"{V}.18.mp4"
             folder.tidy(path)
-            folder.finish(Finished(path, 100, "ab", {}))
-        assert sum(used(tmp_path).values()) > 100
-        released(path, keep=keep)
+            folder.finish(FinishedDownload(path, 100, "ab", {}))
+        assert sum(measure_usage(tmp_path).values()) > 100
+        release_download(path, keep=keep)
         assert path.exists() is keep
-        assert sum(used(tmp_path).values()) <= 1
+        assert sum(measure_usage(tmp_path).values()) <= 1
 
 
 def test_room_is_given_and_taken(tmp_path: Path) -> None:
@@ -242,7 +248,7 @@ def test_what_is_no_cookie_file_is_told_before_it_is_used(tmp_path: Path, text: 
 def probe(**info: Any) -> Probe:
     """Return what a look found."""
     made = {"id": V, "title": "T", "duration": 60, "formats": [{"width": 640, "height": 360, "filesize": 9}], **info}
-    return probe_of({"info": made, "plan": "merge"})
+    return parse_probe({"info": made, "plan": "merge"})
 
 
 @pytest.mark.parametrize(
@@ -261,7 +267,7 @@ def probe(**info: Any) -> Probe:
 def test_what_cannot_be_used_is_known_before_a_byte(info: dict[str, Any], kind: type[Exception], code: str) -> None:
     """Another video, not yet there, or beyond what the platform takes."""
     with pytest.raises(kind) as caught:
-        gate(probe(**info), V, Ceilings(), 100.0)
+        require_fetchable(probe(**info), V, Ceilings(), 100.0)
     assert caught.value.trouble.code == code  # type: ignore[attr-defined]
     if code == "upcoming":
         assert caught.value.after == 1000 - 100 + 1800  # type: ignore[attr-defined]
@@ -270,7 +276,7 @@ def test_what_cannot_be_used_is_known_before_a_byte(info: dict[str, Any], kind: 
 def test_what_is_not_known_passes() -> None:
     """A video that does not tell its length, size or picture is looked at when it is there; an ended stream is a video."""
     unknown = probe(duration=None, formats=[], live_status="was_live")
-    gate(unknown, V, Ceilings(), 100.0)
+    require_fetchable(unknown, V, Ceilings(), 100.0)
     assert (unknown.bytes, unknown.opens) == (0, 0.0)
 
 
@@ -299,10 +305,10 @@ def test_half_a_character_in_a_title_costs_no_video(tmp_path: Path) -> None:
     found = probe(title="cut \ud83d", description="\ud83d\ude00", categories=["\udc00"])
     assert found.title == found.about["title"] == "cut \ufffd"
     assert (found.about["description"], found.about["categories"]) == ("\U0001f600", ["\ufffd"])
-    with JobFolder(tmp_path, V) as folder:
+    with DownloadFolder(tmp_path, V) as folder:
         media = folder.path / "v.mp4"
         media.write_bytes(b"x")
-        folder.finish(Finished(media, 1, "s", found.about))
+        folder.finish(FinishedDownload(media, 1, "s", found.about))
         done = folder.finished()
         assert done is not None
         assert done.about["title"] == "cut \ufffd"
@@ -311,5 +317,5 @@ def test_half_a_character_in_a_title_costs_no_video(tmp_path: Path) -> None:
 @given(st.dictionaries(st.text(max_size=12), st.none() | st.integers() | st.text(max_size=5) | st.booleans()))
 def test_odd_answers_of_a_worker_do_not_crash_the_reader(info: dict[str, Any]) -> None:
     """Whatever stands in the fields, a look is read or refused."""
-    found = probe_of({"info": {"id": "x", **info, "formats": [info]}})
+    found = parse_probe({"info": {"id": "x", **info, "formats": [info]}})
     assert found.id

@@ -14,8 +14,8 @@ from pipeline.config.settings import load
 from pipeline.config.youtube import FetchSection, YouTubeSection
 from pipeline.core.errors import ConfigError
 from pipeline.source.youtube import options
-from pipeline.source.youtube.doctor import look_at_youtube, versions
-from pipeline.source.youtube.source import Asker
+from pipeline.source.youtube.doctor import check_youtube, version_findings
+from pipeline.source.youtube.source import YouTubeClient
 from pipeline.source.youtube.throttle.gate import SiteThrottle
 from pipeline.source.youtube.worker.pool import Hello, WorkerCommand, WorkerPool
 from pipeline.views import Finding
@@ -54,28 +54,34 @@ DENO = {"runtimes": [["deno", "2.9.8", True]], "ffmpeg": "9.0"}
 )
 def test_each_lack_is_told_with_what_it_costs(hello: Hello, tools: dict[str, Any], lacking: set[str]) -> None:
     """Old, missing, too old, not the one wanted: one line each, and only where something is lacking is there a price."""
-    found = {finding.name: finding for finding in versions(hello, tools, FACTS, NOW)}
+    found = {finding.name: finding for finding in version_findings(hello, tools, FACTS, NOW)}
     assert {name for name, finding in found.items() if finding.state != "ok"} == lacking
     assert {name for name, finding in found.items() if finding.costs} == lacking
 
 
 def test_ages_are_told_as_far_as_they_can_be_known() -> None:
     """A calendar version has its own; of the rest only the time of the files is known, and it is called that."""
-    found = {finding.name: finding.value for finding in versions(Hello("2026.10.26", "0.8.0", "3"), DENO, FACTS, NOW)}
+    found = {
+        finding.name: finding.value for finding in version_findings(Hello("2026.10.26", "0.8.0", "3"), DENO, FACTS, NOW)
+    }
     assert found == {
         "yt-dlp": "2026.10.26 (27 days old)",
         "yt-dlp-ejs": "0.8.0 (on this disk for 27 days)",
         "JavaScript runtime": "deno 2.9.8 (on this disk for 200 days)",
         "ffmpeg": "9.0 (on this disk for 0 days)",
     }
-    bare = {finding.name: finding.value for finding in versions(Hello("2026.10.26", "0.8.0", "3"), DENO, {}, NOW)}
+    bare = {
+        finding.name: finding.value for finding in version_findings(Hello("2026.10.26", "0.8.0", "3"), DENO, {}, NOW)
+    }
     assert list(bare.values()) == ["2026.10.26 (27 days old)", "0.8.0", "deno 2.9.8", "9.0"]
 
 
 def test_what_yt_dlp_wants_and_what_it_would_leave_unused_are_named() -> None:
     """The solver's other version is ignored without a word; a runtime that is not switched on is only lying there."""
     tools = {"runtimes": [], "ffmpeg": "9.0"}
-    found = {finding.name: finding for finding in versions(Hello("2026.10.26", "0.7.0", "3"), tools, FACTS, NOW)}
+    found = {
+        finding.name: finding for finding in version_findings(Hello("2026.10.26", "0.7.0", "3"), tools, FACTS, NOW)
+    }
     assert "this yt-dlp wants 0.8.0" in found["yt-dlp-ejs"].value
     assert "js_runtimes = { node = {} }" in found["JavaScript runtime"].costs
 
@@ -92,7 +98,7 @@ def test_what_yt_dlp_wants_and_what_it_would_leave_unused_are_named() -> None:
 def test_odd_facts_of_another_python_break_nothing(facts: Any) -> None:
     """Whatever that Python prints, doctor has its lines."""
     facts = facts if isinstance(facts, dict) else {}
-    assert len(list(versions(Hello("2026.10.26", "0.8.0", "3"), DENO, facts, NOW))) == 4
+    assert len(list(version_findings(Hello("2026.10.26", "0.8.0", "3"), DENO, facts, NOW))) == 4
 
 
 @pytest.mark.asyncio
@@ -100,7 +106,7 @@ async def test_the_real_worker_tells_its_versions_without_asking_anybody(tmp_pat
     """Versions come from the interpreter that will do the work; no request leaves it."""
     with MediaServer() as site:
         rules = YouTubeSection(python=interpreter(tmp_path, site))
-        found = {each.name: each for each in await look_at_youtube(rules, tmp_path / "work", FetchSection(), NOW)}
+        found = {each.name: each for each in await check_youtube(rules, tmp_path / "work", FetchSection(), NOW)}
         assert site.asked == []
     assert found["yt-dlp"].value.startswith("20")
     assert found["PO-token provider"].value == "none"
@@ -113,11 +119,11 @@ async def test_missing_things_are_bad_and_named(tmp_path: Path) -> None:
     cookies = tmp_path / "cookies.txt"
     cookies.write_text("{}")
     rules = YouTubeSection(python=tmp_path / "no-python", cookies=cookies)
-    found = {each.name: each for each in await look_at_youtube(rules, tmp_path, FetchSection(max_bytes=0), NOW)}
+    found = {each.name: each for each in await check_youtube(rules, tmp_path, FetchSection(max_bytes=0), NOW)}
     assert (found["yt-dlp"].state, found["YouTube cookies"].state) == ("bad", "bad")
     assert str(cookies) in found["YouTube cookies"].value
     cookies.write_text("# Netscape HTTP Cookie File\n.youtube.com\tTRUE\t/\tTRUE\t1700000000\tSID\thunter2\n")
-    found = {each.name: each for each in await look_at_youtube(rules, tmp_path, FetchSection(), NOW)}
+    found = {each.name: each for each in await check_youtube(rules, tmp_path, FetchSection(), NOW)}
     assert found["YouTube cookies"].state == "warn"
     assert not any("hunter2" in str(each) for each in found.values())
 
@@ -133,7 +139,7 @@ async def test_a_po_token_provider_is_tried_on_this_machine_and_its_plugin_looke
 
     async def look(address: str, python: Path) -> Finding:
         rules = YouTubeSection(python=python, pot_provider=address, plugins=True)
-        found = {each.name: each for each in await look_at_youtube(rules, tmp_path / "work", FetchSection(), NOW)}
+        found = {each.name: each for each in await check_youtube(rules, tmp_path / "work", FetchSection(), NOW)}
         return found["PO-token provider"]
 
     with MediaServer() as site:
@@ -183,7 +189,7 @@ def test_what_cannot_work_is_refused_with_its_place(tmp_path: Path, youtube: str
 def test_a_proxys_password_is_kept_out_of_foreign_words(words: str) -> None:
     """However yt-dlp writes the address: nothing of the login reaches a trouble, the database or the log."""
     rules = YouTubeSection.model_validate({"proxy": "socks5://me:hunter2@127.0.0.1:1080"})
-    shown = Asker(rules, WorkerPool(WorkerCommand(), 1), cast("SiteThrottle", None)).scrub(words)
+    shown = YouTubeClient(rules, WorkerPool(WorkerCommand(), 1), cast("SiteThrottle", None)).scrub(words)
     assert "***" in shown
     assert "hunter2" not in shown
 
