@@ -18,6 +18,7 @@ from anyio import from_thread, to_thread
 from pipeline.core.clock import Clock
 from pipeline.core.errors import InputError, Transient
 from pipeline.ports.source import Item, MediaFacts
+from pipeline.source.read_errors import to_read_error
 
 _BLOCK = 1024 * 1024
 #: A file touched this shortly before it was hashed may change again without its time stamp showing it. Seconds.
@@ -105,7 +106,7 @@ def probe_file(path: Path) -> MediaFacts:
 
 
 def _probe(path: Path, checkpoint: Callable[[], None]) -> tuple[MediaFacts, os.stat_result]:
-    from pipeline.media import container  # FFmpeg's libraries take a moment to load: only where they are needed
+    from pipeline.source.media_probe import probe_media  # FFmpeg's libraries take a moment to load: only where needed
 
     try:
         before = path.stat()
@@ -113,10 +114,10 @@ def _probe(path: Path, checkpoint: Callable[[], None]) -> tuple[MediaFacts, os.s
             raise InputError(f"{path}: this is not a regular file.", code="not_a_file", remedy="name a file")
         path.open("rb").close()
     except OSError as error:
-        raise container.to_read_error(error, path) from None
+        raise to_read_error(error, path) from None
     if before.st_size == 0:
         raise InputError(f"{path}: the file is empty.", code="file_empty", remedy="copy it again")
-    seen = container.probe_media(path, checkpoint)
+    seen = probe_media(path, checkpoint)
     facts = MediaFacts(
         path=path,
         size=before.st_size,
@@ -133,8 +134,6 @@ def _probe(path: Path, checkpoint: Callable[[], None]) -> tuple[MediaFacts, os.s
 
 
 def _sha256(path: Path, before: os.stat_result, checkpoint: Callable[[], None]) -> str:
-    from pipeline.media import container
-
     digest = hashlib.sha256()
     try:
         with path.open("rb", buffering=0) as stream:
@@ -143,7 +142,7 @@ def _sha256(path: Path, before: os.stat_result, checkpoint: Callable[[], None]) 
                 digest.update(block)
             after = os.fstat(stream.fileno())
     except OSError as error:
-        raise container.to_read_error(error, path) from None
+        raise to_read_error(error, path) from None
     if _file_stamp(after) != _file_stamp(before):
         raise Transient(
             f"{path}: the file changed while it was read.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -12,17 +13,18 @@ from pipeline.core.errors import InputError
 from pipeline.local.analysis.extract import media
 from pipeline.media import container
 from pipeline.media.container import UnreadableMedia
+from pipeline.source.media_probe import probe_media
 from pipeline.source.thumbnails import LARGEST, detect_suffix, store_beside
 from tests.security.bombs import many_tracks, png_film, png_picture
 from tests.security.measured import MEGABYTE, measured
 from tests.support.films import film, film_bytes
 
 BEFORE = (
-    "from pathlib import Path\nfrom pipeline.media import container as source\n"
+    "from pathlib import Path\nfrom pipeline.source.media_probe import probe_media\n"
     "from pipeline.local.analysis.extract import media as local\n"
 )
 LOOKS = {
-    "preflight": "found = source.look(Path(sys.argv[1]), lambda: None)",
+    "preflight": "found = probe_media(Path(sys.argv[1]), lambda: None)",
     "platform": "found = local.probe(Path(sys.argv[1]))",
     "analysis": "found = len(list(local.stream_through(Path(sys.argv[1]))))",
 }
@@ -43,7 +45,7 @@ def test_pictures_of_a_common_size_are_decoded_all_the_same(tmp_path: Path) -> N
     """The limit is far above what any platform takes."""
     path = tmp_path / "large.avi"
     path.write_bytes(png_film(5184, 2160, frames=2))
-    assert container.probe_media(path, lambda: None).width == 5184
+    assert probe_media(path, lambda: None).width == 5184
     assert media.probe(path).height == 2160
 
 
@@ -73,10 +75,18 @@ def test_a_playlist_cannot_name_other_files(tmp_path: Path, name: str) -> None:
     for text in texts:
         path.write_text(text, encoding="utf-8")
         with pytest.raises(InputError) as caught:
-            container.probe_media(path, lambda: None)
+            probe_media(path, lambda: None)
         assert caught.value.trouble.code == "unreadable_video"
         with pytest.raises(UnreadableMedia):
             media.probe(path)
+
+
+def test_one_place_opens_foreign_media() -> None:
+    """Whatever reads a media file goes through the opener with the whitelist; elsewhere PyAV only writes."""
+    for path in sorted(Path(container.__file__).parents[1].rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        opened = [call for call in re.findall(r"\bav\.open\(([^\n]*)", text) if '"w"' not in call]
+        assert (opened != []) == (path == Path(container.__file__)), (path, opened)
 
 
 def test_nothing_of_ours_opens_archives() -> None:

@@ -15,11 +15,11 @@ import anyio
 import pytest
 
 from pipeline.core.errors import InputError, Transient
-from pipeline.media import container
 from pipeline.ports.source import Item, ManifestLine, MediaFacts
 from pipeline.ports.video_api import Ceilings
 from pipeline.source.files import FileSource, probe_file
 from pipeline.source.preflight import check
+from pipeline.source.read_errors import to_read_error
 from tests.support.films import film, film_bytes, turned
 
 
@@ -202,7 +202,7 @@ async def test_what_is_no_file_says_so(tmp_path: Path) -> None:
 )
 def test_the_disk_is_told_from_the_file(number: int, kind: type[Exception], code: str) -> None:
     """What may pass by itself is tried again; what is the file's own fault is not."""
-    found = container.to_read_error(OSError(number, os.strerror(number)), Path("/films/a.mp4"))
+    found = to_read_error(OSError(number, os.strerror(number)), Path("/films/a.mp4"))
     assert isinstance(found, kind)
     assert found.trouble.code == code
 

@@ -11,6 +11,7 @@ from typing import Any
 import av
 
 from pipeline.core.errors import Transient
+from pipeline.media.container import UnreadableMedia, open_media
 
 _TS_PACKET = 188  #: bytes of one packet of a transport stream; each begins with the same byte
 
@@ -35,19 +36,19 @@ def mux(parts: Sequence[Path], target: Path, checkpoint: Callable[[], None]) -> 
     """
     try:
         _mux(parts, target, checkpoint)
-    except (av.error.FFmpegError, OSError, ValueError) as error:
+    except (UnreadableMedia, av.FFmpegError, OSError, ValueError) as error:
         raise Transient(
             "Picture and sound could not be put together.",
             code="merge_failed",
             remedy="it is fetched anew by itself; if it happens again, install ffmpeg",
-            detail=str(error),
+            detail=str(error.__cause__ or error),
         ) from None
 
 
 def _mux(parts: Sequence[Path], target: Path, checkpoint: Callable[[], None]) -> None:
     with ExitStack() as stack:
         out = stack.enter_context(av.open(str(target), "w", options={"movflags": "+faststart"}))
-        inputs: list[Any] = [stack.enter_context(av.open(str(part))) for part in parts]
+        inputs: list[Any] = [stack.enter_context(open_media(part)) for part in parts]
         into: dict[tuple[int, int], Any] = {}  # (input, index of its stream) -> stream of the output
         for number, container in enumerate(inputs):
             for stream in (*container.streams.video[:1], *container.streams.audio[:1]):

@@ -22,7 +22,7 @@ from av.video.stream import VideoStream
 
 from pipeline.local.analysis.evidence import Facts, Picture
 from pipeline.local.analysis.extract.captions import Cue, strip_markup
-from pipeline.media.container import UnreadableMedia, _header_seconds, _last_packet, open_video, video_stream
+from pipeline.media.container import UnreadableMedia, measure_packets, open_media, video_stream
 
 SAMPLES_PER_SECOND = 5
 
@@ -70,7 +70,7 @@ def probe(path: Path) -> Facts:
     Raises:
         Unreadable: no video, or not one frame can be decoded.
     """
-    with open_video(path) as container:
+    with open_media(path) as container:
         stream = video_stream(container)
         frame = next((found for found, _ in _frames(container, stream) if isinstance(found, VideoFrame)), None)
         if frame is None:
@@ -93,15 +93,26 @@ def probe(path: Path) -> Facts:
             mime=_mime(container.format.name, path),
         )
     if facts.seconds <= 0:
-        facts = replace(facts, seconds=_last_packet(path))
+        facts = replace(facts, seconds=_packet_seconds(path))
     return replace(
         facts, seconds=round(facts.seconds, 3), bitrate=round(size * 8 / facts.seconds) if facts.seconds else 0
     )
 
 
+def _header_seconds(container: InputContainer, stream: VideoStream) -> float:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return container.duration / av.time_base if container.duration else 0.0
+
+
+def _packet_seconds(path: Path) -> float:
+    with open_media(path) as container:
+        return measure_packets(container, video_stream(container), lambda: None, strict=False)
+
+
 def title_and_chapters(path: Path) -> tuple[str, list[Cue]]:
     """Return the container's title tag and its titled chapter marks, seconds."""
-    with open_video(path) as container:
+    with open_media(path) as container:
         title = " ".join(str(container.metadata.get("title", "")).split())
         marks = []
         for chapter in container.chapters():
@@ -121,7 +132,7 @@ def stream_through(path: Path) -> Iterator[Sample | Spoken]:
     Raises:
         Unreadable: the file cannot be opened or has no video stream.
     """
-    with open_video(path) as container:
+    with open_media(path) as container:
         video = video_stream(container)
         texts: list[Stream] = [s for s in container.streams.subtitles if s.codec_context.name in _TEXT_CODECS]
         if (video.average_rate or 0) >= _SPARE_FRAMES:
@@ -156,7 +167,7 @@ def _standing(last: Sample, until: float) -> Iterator[Sample]:
 
 def unread_captions(path: Path) -> list[str]:
     """Return the codec names of caption streams that hold pictures instead of text."""
-    with open_video(path) as container:
+    with open_media(path) as container:
         return [s.codec_context.name for s in container.streams.subtitles if s.codec_context.name not in _TEXT_CODECS]
 
 
@@ -165,7 +176,7 @@ def large_frames(path: Path, times: Sequence[float], *, max_width: int = 1920) -
 
     A time at which nothing can be decoded is left out.
     """
-    with open_video(path) as container:
+    with open_media(path) as container:
         stream = video_stream(container)
         origin = float((stream.start_time or 0) * (stream.time_base or 0))
         walk = _Walk(container, stream)
@@ -181,7 +192,7 @@ def jpeg_at(path: Path, at: float, *, width: int = 640) -> bytes | None:
     """Return the picture at a time as a JPEG of at most this width; None where nothing can be decoded."""
     from PIL import Image  # only thumbnails need it
 
-    with open_video(path) as container:
+    with open_media(path) as container:
         stream = video_stream(container)
         frame = _Walk(container, stream).to(at + float((stream.start_time or 0) * (stream.time_base or 0)))
     if frame is None:

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from pipeline.core.errors import InputError, Transient
 from pipeline.core.model import Json
-from pipeline.media.container import to_read_error
+from pipeline.source.read_errors import to_read_error
 from pipeline.source.youtube.formats import StreamFormat, parse_record, to_record
 
 _RECORD, _DONE, _KEPT = "attempt.json", "done.json", "kept"

@@ -1,0 +1,121 @@
+"""A look inside a media file before a byte moves: length, sides as seen, codecs, type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from pipeline.core.errors import InputError
+from pipeline.media.container import (
+    MAX_PIXELS,
+    MEDIA_ERRORS,
+    NoVideoStream,
+    UnreadableMedia,
+    measure_packets,
+    open_media,
+    video_stream,
+)
+from pipeline.source.read_errors import to_read_error, unreadable_video
+
+_MIMES = {
+    "webm": "video/webm", "mkv": "video/x-matroska", "mov": "video/quicktime", "3gp": "video/3gpp", "m4v": "video/x-m4v",
+}  # fmt: skip
+
+_FORMAT_MIMES = {
+    "mov": "video/mp4", "matroska": "video/x-matroska", "avi": "video/x-msvideo", "mpegts": "video/mp2t", "ogg": "video/ogg",
+    "mpeg": "video/mpeg", "mpegvideo": "video/mpeg", "flv": "video/x-flv", "asf": "video/x-ms-wmv",
+}  # fmt: skip
+#: The first picture must come within this many packets.
+_MAX_PACKETS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class MediaLook:
+    """What was found. Sides are as seen, after rotation; ``audio_codec`` is empty for silent files."""
+
+    seconds: float
+    width: int
+    height: int
+    container: str
+    video_codec: str
+    audio_codec: str
+    mime: str
+
+
+def probe_media(path: Path, checkpoint: Callable[[], None]) -> MediaLook:
+    """Open a file and decode its first picture. Blocks; calls ``checkpoint`` now and then, which may raise to stop it.
+
+    Raises:
+        InputError: ``unreadable_video`` or ``no_video_stream``.
+        Transient: the disk or this process is at fault.
+    """
+    try:
+        with open_media(path) as container:
+            return _probe_container(container, path, checkpoint)
+    except UnreadableMedia as unreadable:
+        error = unreadable.__cause__ or unreadable
+    except MEDIA_ERRORS as broken:
+        error = broken
+    if isinstance(error, OSError):  # FFmpeg's own numbers too: PyAV derives what has an errno from OSError
+        raise to_read_error(error, path)
+    raise unreadable_video(path, str(error))
+
+
+def _probe_container(container: InputContainer, path: Path, checkpoint: Callable[[], None]) -> MediaLook:
+    try:
+        stream = video_stream(container)
+    except NoVideoStream:
+        has = "only sound" if container.streams.audio else "no video stream"
+        message = f"{path.name}: the file has {has}."
+        raise InputError(message, code="no_video_stream", remedy="leave it out of the manifest") from None
+    stream.codec_context.thread_count = 1  # one picture: threads would only cost memory
+    codec = stream.codec_context.name
+    width, height = _first_picture(container, stream, path, checkpoint)
+    audio = container.streams.audio
+    return MediaLook(
+        seconds=_seconds(container, stream, checkpoint),
+        width=width,
+        height=height,
+        container=container.format.name,
+        video_codec=codec,
+        audio_codec=audio[0].codec_context.name if audio and audio[0].codec_context is not None else "",
+        mime=_mime(container.format.name, path),
+    )
+
+
+def _first_picture(
+    container: InputContainer, stream: VideoStream, path: Path, checkpoint: Callable[[], None]
+) -> tuple[int, int]:
+    if stream.codec_context.width * stream.codec_context.height > MAX_PIXELS:  # reported, not decoded
+        return stream.codec_context.width, stream.codec_context.height
+    for number, packet in enumerate(container.demux(stream)):
+        checkpoint()
+        for frame in packet.decode():
+            turned = frame.rotation % 180 != 0
+            return (frame.height, frame.width) if turned else (frame.width, frame.height)
+        if number >= _MAX_PACKETS:
+            break
+    raise unreadable_video(path, "no picture could be decoded")
+
+
+def _seconds(container: InputContainer, stream: VideoStream, checkpoint: Callable[[], None]) -> float:
+    """Return the length: the container's word, the stream's, or what the packets say when neither knows (live WebM)."""
+    if container.duration is not None and container.duration > 0:
+        return container.duration / av.time_base
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    container.seek(0)
+    return measure_packets(container, stream, checkpoint, strict=True)
+
+
+def _mime(form: str, path: Path) -> str:
+    ending = path.suffix.lower().removeprefix(".")
+    family = form.partition(",")[0]
+    if family in ("mov", "matroska") and ending in _MIMES and (family == "mov") == (ending not in ("webm", "mkv")):
+        return _MIMES[ending]
+    return _FORMAT_MIMES.get(family, "application/octet-stream")
