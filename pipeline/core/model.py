@@ -81,9 +81,9 @@ class Trouble:
 class NewTask:
     """A task to be put into the queue. ``(kind, key)`` is its identity: putting it twice is putting it once.
 
-    ``rearm`` names the stage at which an existing task of the same identity is to start again: a done one becomes
+    ``restart_at`` names the stage at which an existing task of the same identity is to start again: a done one becomes
     pending there; a running one does so when it next ends as done; a pending one is left alone (it will see the new
-    world when it gets there). Failed ones only with ``revive``; cancelled and held ones never. ``None`` leaves any
+    world when it gets there). Failed ones only with ``restart_failed``; cancelled and held ones never. ``None`` leaves any
     existing task as it is. Where a re-arm takes effect at once, or finds the task pending, ``data`` is merged over the
     existing data; a running task keeps its own.
     """
@@ -94,8 +94,8 @@ class NewTask:
     data: Mapping[str, Json] = field(default_factory=dict)
     subject: str = ""
     due: float = 0.0
-    rearm: str | None = None
-    revive: bool = False
+    restart_at: str | None = None
+    restart_failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,8 @@ class Placed:
     new: NewTask
     lane: Lane
     rank: int
-    rearm_lane: Lane | None = None
-    rearm_rank: int = 0
+    restart_lane: Lane | None = None
+    restart_rank: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ class TaskTypes:
     def place(self, new: NewTask) -> Placed:
         """Return the new task with lane and rank, for the store."""
         lane, rank = self.spot(new.kind, new.stage)
-        if new.rearm is None:
+        if new.restart_at is None:
             return Placed(new, lane, rank)
-        again_lane, again_rank = self.spot(new.kind, new.rearm)
+        again_lane, again_rank = self.spot(new.kind, new.restart_at)
         return Placed(new, lane, rank, again_lane, again_rank)

@@ -31,9 +31,9 @@ class LaneAdmission:
     """The gates of a pool's lanes. A *paused* one opens by itself soon; a *closed* one stays so, unless it is parked."""
 
     def __init__(
-        self, gauge: PoolMetrics, clock: Clock, rng: Random, ending: RunEnd, *, in_hand: int, patience: float
+        self, metrics: PoolMetrics, clock: Clock, rng: Random, ending: RunEnd, *, in_hand: int, patience: float
     ) -> None:
-        self._gauge = gauge
+        self._metrics = metrics
         self._clock = clock
         self._ending = ending
         self._in_hand = in_hand
@@ -42,22 +42,22 @@ class LaneAdmission:
         self._closed: set[Lane] = set()
         self._short = False  # of money: the paying lane goes on in rounds
         self._progress = False  # whether this round moved anything
-        self._stuck = OutputBreaker(clock, rng, self._paused, self._closed)
+        self._output = OutputBreaker(clock, rng, self._paused, self._closed)
 
     # ------------------------------------------------------------------------------------------------- what is open
 
-    def room(self, widths: Mapping[Lane, int]) -> dict[Lane, int]:
+    def free_slots(self, widths: Mapping[Lane, int]) -> dict[Lane, int]:
         """Return how many tasks each lane can take now."""
         now = self._clock.now()
         self._reopen(now)
-        room = {lane: width - self._gauge.busy(lane) for lane, width in widths.items()}
+        free = {lane: width - self._metrics.busy(lane) for lane, width in widths.items()}
         for lane in self._closed | set(self._waiting(now)):
-            room[lane] = 0
-        if self._short and self._gauge.running[Lane.ANALYZE]:
-            room[Lane.ANALYZE] = 0
-        in_hand = self._gauge.waiting[Lane.POLL] + self._gauge.running[Lane.UPLOAD]
-        room[Lane.UPLOAD] = max(0, min(room[Lane.UPLOAD], self._in_hand - in_hand))
-        return {lane: max(0, number) for lane, number in room.items()}
+            free[lane] = 0
+        if self._short and self._metrics.running[Lane.ANALYZE]:
+            free[Lane.ANALYZE] = 0
+        in_hand = self._metrics.waiting[Lane.POLL] + self._metrics.running[Lane.UPLOAD]
+        free[Lane.UPLOAD] = max(0, min(free[Lane.UPLOAD], self._in_hand - in_hand))
+        return {lane: max(0, number) for lane, number in free.items()}
 
     def pauses(self) -> list[float]:
         """Return for each paused lane in how many seconds it opens."""
@@ -93,7 +93,7 @@ class LaneAdmission:
 
     def count_the_money(self) -> None:
         """Out of money, let what was admitted go on: a round at a time, until one moves nothing; then close the lane."""
-        if self._short and not self._gauge.running[Lane.ANALYZE]:
+        if self._short and not self._metrics.running[Lane.ANALYZE]:
             if not self._progress:
                 self._closed.add(Lane.ANALYZE)
             self._progress = False
@@ -102,7 +102,7 @@ class LaneAdmission:
         """Note what became of a task: money may be moving, a disk may be writable again."""
         self._progress |= lane is Lane.ANALYZE and word != "parked"
         if word == "done":
-            self._stuck.done(kind)
+            self._output.done(kind)
 
     def park(self, park: Park, kind: str, policy: Policy) -> Parked | None:
         """Shut what a verdict asks to be shut; return what is to be remembered across runs, if anything."""
@@ -112,7 +112,7 @@ class LaneAdmission:
             self._ending.budget = park.trouble
             return None
         if park.scope == "output":
-            if self._stuck.met(park.trouble, kind, policy):
+            if self._output.tripped(park.trouble, kind, policy):
                 self._ending.output = park.trouble
             return None
         return self._park_lane(Lane(park.scope), park)
@@ -150,7 +150,7 @@ class OutputBreaker:
     times: int = 0  #: in a row
     since: float = 0.0  #: monotonic seconds
 
-    def met(self, trouble: Trouble, kind: str, policy: Policy) -> bool:
+    def tripped(self, trouble: Trouble, kind: str, policy: Policy) -> bool:
         """Note that a task could not write. Pause, or close for the rest of the run and return True: it is given up."""
         now = self.clock.now()
         if Lane.WRITE in self.closed or self.paused.get(Lane.WRITE, 0.0) > now:

@@ -26,13 +26,13 @@ from pipeline.core.task_types import LeaseCheck, Stage
 _log = log.get("engine")
 
 
-async def run_step(stage: Stage, task: Task, still: LeaseCheck, clock: Clock) -> Outcome | None:
+async def run_step(stage: Stage, task: Task, ensure_fresh: LeaseCheck, clock: Clock) -> Outcome | None:
     """Run one step and return its verdict; None when the task is not ours any more and everything must be dropped.
 
     An unknown exception is a Retry with its traceback in the log: a bug of ours must not lose a video.
     """
     try:
-        return await stage.step(task, still)
+        return await stage.step(task, ensure_fresh)
     except LostLease:
         return None
     except Throttled as error:
@@ -93,7 +93,7 @@ def _counted(task: Task, error: Transient | NotYet, waits: Sequence[float], *, e
 _log = log.get("engine")
 
 
-def tell(task: Task, move: Transition, outcome: Outcome | None, written: bool, took: float) -> None:
+def log_attempt(task: Task, move: Transition, outcome: Outcome | None, written: bool, took: float) -> None:
     """Log how an attempt ended; ``took`` is seconds."""
     loud = not written or move.word in ("failed", "held", "retried", "lost")
     if not loud and not log.detailed():
@@ -119,7 +119,7 @@ def tell(task: Task, move: Transition, outcome: Outcome | None, written: bool, t
         _log.debug("attempt." + move.word, **fields)
 
 
-def unknown(task: Task) -> Trouble:
+def unknown_stage(task: Task) -> Trouble:
     """Return the trouble of a task whose stage or kind this release does not have."""
     return Trouble(
         "unknown_stage",
@@ -128,7 +128,7 @@ def unknown(task: Task) -> Trouble:
     )
 
 
-def nowhere(task: Task, place: object) -> Trouble:
+def unplaceable_spawn(task: Task, place: object) -> Trouble:
     """Return the trouble of a task whose step wanted something spawned that no kind has a place for."""
     return Trouble(
         "unexpected",

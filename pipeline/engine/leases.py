@@ -34,58 +34,58 @@ class LeaseManager:
         self._store = store
         self._clock = clock
         self.lifetime = lifetime
-        self._grips: dict[int, HeldLease] = {}
+        self._leases: dict[int, HeldLease] = {}
 
     def __len__(self) -> int:
-        return len(self._grips)
+        return len(self._leases)
 
     def hold(self, task: Task, scope: anyio.CancelScope, confirmed: float) -> HeldLease:
         """Start to keep a claimed task; ``confirmed`` is the monotonic time just before the claim was asked for."""
-        before = self._grips.get(task.id)
+        before = self._leases.get(task.id)
         if before is not None:  # taken away and given out again before we noticed
             self._lose(before)
-        grip = HeldLease(task, scope, confirmed)
-        self._grips[task.id] = grip
-        return grip
+        lease = HeldLease(task, scope, confirmed)
+        self._leases[task.id] = lease
+        return lease
 
     def holds(self, task: Task) -> bool:
         """Return True while a worker of this process is at work on the task."""
-        return task.id in self._grips
+        return task.id in self._leases
 
-    def release(self, grip: HeldLease) -> None:
+    def release(self, lease: HeldLease) -> None:
         """Stop keeping it; a newer grip on the same task stays."""
-        if self._grips.get(grip.task.id) is grip:
-            del self._grips[grip.task.id]
+        if self._leases.get(lease.task.id) is lease:
+            del self._leases[lease.task.id]
 
-    def still(self, grip: HeldLease) -> None:
+    def ensure_fresh(self, lease: HeldLease) -> None:
         """Raise LostLease unless the lease is ours and young enough to pay on."""
-        if grip.lost or self._clock.monotonic() - grip.confirmed > self.lifetime / 2:
+        if lease.lost or self._clock.monotonic() - lease.confirmed > self.lifetime / 2:
             raise LostLease("The lease is too old to make a paid call on.")
 
     def cancel_all(self) -> None:
         """Cancel every running step; each gives its task back."""
-        for grip in list(self._grips.values()):
-            grip.scope.cancel()
+        for lease in list(self._leases.values()):
+            lease.scope.cancel()
 
     async def renew(self) -> None:
         """Extend all leases once; cancel the steps whose task is no longer ours."""
-        grips = list(self._grips.values())
-        if not grips:
+        leases = list(self._leases.values())
+        if not leases:
             return
         asked = self._clock.monotonic()
         try:
-            ours = await self._store.renew([grip.task for grip in grips], self._clock.now() + self.lifetime)
+            ours = await self._store.renew([lease.task for lease in leases], self._clock.now() + self.lifetime)
         except (Transient, StoreError):
             return  # the database is busy or full: the leases age, and no step pays on an old one
-        for grip in grips:
-            if grip.task.id in ours:
-                grip.confirmed = asked
-            elif self._grips.get(grip.task.id) is grip:
-                self._lose(grip)
+        for lease in leases:
+            if lease.task.id in ours:
+                lease.confirmed = asked
+            elif self._leases.get(lease.task.id) is lease:
+                self._lose(lease)
 
-    def _lose(self, grip: HeldLease) -> None:
-        grip.lost = True
-        grip.scope.cancel()
+    def _lose(self, lease: HeldLease) -> None:
+        lease.lost = True
+        lease.scope.cancel()
 
     async def run(self) -> None:
         """Renew for ever, three times a lifetime."""

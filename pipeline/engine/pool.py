@@ -21,10 +21,10 @@ from pipeline.core.model import Lane, NewTask, Parked, Selection, Task, Trouble
 from pipeline.core.outcome import Fail, Outcome, Park
 from pipeline.core.task_types import Stage, TaskTypes
 from pipeline.engine.admission import LaneAdmission, RunEnd
-from pipeline.engine.attempt import nowhere, run_step, tell, unknown
+from pipeline.engine.attempt import log_attempt, run_step, unknown_stage, unplaceable_spawn
 from pipeline.engine.leases import HeldLease, LeaseManager
 from pipeline.engine.metrics import PoolMetrics
-from pipeline.engine.store_retry import FIRST, STUBBORN, insist
+from pipeline.engine.store_retry import FIRST_DELAY, MAX_DELAY, retry_while_busy
 from pipeline.ports.store import Applied, Database
 
 _log = log.get("engine")
@@ -54,12 +54,12 @@ class Pool:
         self._clock = clock
         self._rng = rng
         self._options = options
-        self.gauge = PoolMetrics(options.widths)
+        self.metrics = PoolMetrics(options.widths)
         self.ending = RunEnd()
-        self._gates = LaneAdmission(
-            self.gauge, clock, rng, self.ending, in_hand=options.in_hand, patience=options.patience
+        self._admission = LaneAdmission(
+            self.metrics, clock, rng, self.ending, in_hand=options.in_hand, patience=options.patience
         )
-        self._keeper = LeaseManager(store, clock, options.lease)
+        self._leases = LeaseManager(store, clock, options.lease)
         self._wake = anyio.Event()
         self._ending = anyio.Event()
         self._feeding = 0
@@ -70,16 +70,16 @@ class Pool:
     async def submit(self, tasks: Sequence[NewTask]) -> int:
         """Put tasks into the queue and wake the pool; return how many were new or re-armed. A busy database is waited for."""
         placed = [self._kinds.place(task) for task in tasks]
-        changed = await insist(lambda: self._store.submit(placed, self._clock.now()), self._clock)
+        changed = await retry_while_busy(lambda: self._store.submit(placed, self._clock.now()), self._clock)
         if changed:
             for entry in placed:
-                self.gauge.submitted(entry.lane)
+                self.metrics.submitted(entry.lane)
             self.wake()
         return changed
 
     async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
         """Carry out an operator's word; return how many tasks it changed. A busy database is waited for."""
-        return await insist(lambda: self._store.command(verb, which, now), self._clock)
+        return await retry_while_busy(lambda: self._store.command(verb, which, now), self._clock)
 
     def feeding(self, change: int) -> None:
         """Tell the pool that a feeder starts (+1) or ends (-1): it does not end while one is at work."""
@@ -95,11 +95,11 @@ class Pool:
         self.ending.interrupted = True
         self.halt()
         if now:
-            self._keeper.cancel_all()
+            self._leases.cancel_all()
 
     def respect(self, parked: Parked) -> None:
         """Keep a lane closed that an earlier run parked until a time that has not come."""
-        self._gates.respect(parked)
+        self._admission.respect(parked)
 
     @property
     def stopping(self) -> bool:
@@ -110,7 +110,7 @@ class Pool:
 
     async def take_over(self) -> int:
         """Send the tasks of a dead predecessor through the state machine. Call only under the state folder's lock."""
-        orphans = await insist(lambda: self._store.expired(None), self._clock)
+        orphans = await retry_while_busy(lambda: self._store.expired(None), self._clock)
         for task in orphans:
             await self._lose(task)
         if orphans:
@@ -121,12 +121,12 @@ class Pool:
         """Work until nothing is due that can become due, or until stopped. Takes over a predecessor's tasks first."""
         try:
             await self.take_over()
-            self.gauge.start_from(await insist(self._store.counts, self._clock))
+            self.metrics.start_from(await retry_while_busy(self._store.counts, self._clock))
         except StoreError as error:
             self.halt(error.trouble)
         async with anyio.create_task_group() as group:
             async with anyio.create_task_group() as workers:
-                group.start_soon(self._keeper.run)
+                group.start_soon(self._leases.run)
                 group.start_soon(self._sweep)
                 await self._claim_until_done(workers)
                 await self._drain()
@@ -134,16 +134,16 @@ class Pool:
         return self.ending
 
     async def _claim_until_done(self, workers: TaskGroup) -> None:
-        delay = FIRST
+        delay = FIRST_DELAY
         while not self._stopping:
             self._wake = anyio.Event()
             try:
                 if not await self._claim(workers) and not await self._wait():
                     return
-                delay = FIRST
+                delay = FIRST_DELAY
             except Transient as error:
                 _log.warning("store.busy", why=str(error), after=delay)
-                if delay > STUBBORN:
+                if delay > MAX_DELAY:
                     self.halt(error.trouble)
                 with anyio.move_on_after(delay):
                     await self._ending.wait()
@@ -152,20 +152,20 @@ class Pool:
                 self.halt(error.trouble)
 
     async def _claim(self, workers: TaskGroup) -> bool:
-        self._gates.count_the_money()
-        room = self._room()
-        if not any(room.values()):
+        self._admission.count_the_money()
+        free_slots = self._free_slots()
+        if not any(free_slots.values()):
             return False
         asked, now = self._clock.monotonic(), self._clock.now()
-        tasks = await self._store.claim(room, self._options.owner, now, now + self._options.lease)
+        tasks = await self._store.claim(free_slots, self._options.owner, now, now + self._options.lease)
         for task in tasks:
-            self.gauge.began(task)
-            grip = self._keeper.hold(task, anyio.CancelScope(), asked)
-            workers.start_soon(self._work, grip)
+            self.metrics.began(task)
+            lease = self._leases.hold(task, anyio.CancelScope(), asked)
+            workers.start_soon(self._work, lease)
         return bool(tasks)
 
-    def _room(self) -> dict[Lane, int]:
-        return self._gates.room(self._options.widths)
+    def _free_slots(self) -> dict[Lane, int]:
+        return self._admission.free_slots(self._options.widths)
 
     async def _wait(self) -> bool:
         """Sleep until something can have changed; False when nothing is left to wait for."""
@@ -181,10 +181,10 @@ class Pool:
     async def _delay(self) -> float | None:
         """Return how long to wait for new work at most; None when this run can do nothing more."""
         now = self._clock.now()
-        busy = bool(len(self._keeper) or self._feeding)
-        soonest = [_IDLE, *self._gates.pauses()]
+        busy = bool(len(self._leases) or self._feeding)
+        soonest = [_IDLE, *self._admission.pauses()]
         # A full lane is not waited for by time: a worker's end wakes us.
-        due = await self._store.next_due([lane for lane, room in self._room().items() if room])
+        due = await self._store.next_due([lane for lane, free in self._free_slots().items() if free])
         if due is not None and due - now <= self._options.horizon:
             return min([*soonest, max(0.0, due - now)])
         if busy or await self._paused_work():
@@ -193,30 +193,30 @@ class Pool:
 
     async def _recount(self, now: float) -> float | None:
         """Nothing seems to be left: make sure that no lane only looks full because we miscounted."""
-        if await self._store.next_due(self._gates.not_closed()) is None:
+        if await self._store.next_due(self._admission.not_closed()) is None:
             return None
-        self.gauge.start_from(await self._store.counts())
+        self.metrics.start_from(await self._store.counts())
         # What is due in a lane that still has no room waits for a lane that this run does not open again.
-        due = await self._store.next_due([lane for lane, room in self._room().items() if room])
+        due = await self._store.next_due([lane for lane, free in self._free_slots().items() if free])
         if due is not None and due - now > self._options.horizon:
             self.ending.later = due
             return None
         return None if due is None else max(0.0, due - now)
 
     async def _paused_work(self) -> bool:
-        lanes = self._gates.paused()
+        lanes = self._admission.paused()
         return bool(lanes) and await self._store.next_due(lanes) is not None
 
     async def _drain(self) -> None:
         """Let running steps finish within the grace; then give the rest back."""
-        if not len(self._keeper):
+        if not len(self._leases):
             return
         if self._stopping:
             with anyio.move_on_after(self._options.stop_grace):
-                while len(self._keeper):
+                while len(self._leases):
                     self._wake = anyio.Event()
                     await self._wake.wait()
-            self._keeper.cancel_all()
+            self._leases.cancel_all()
 
     async def _sweep(self) -> None:
         """Bring home running tasks whose lease ran out without anybody writing an outcome; count the queue anew."""
@@ -225,9 +225,9 @@ class Pool:
             try:
                 for task in await self._store.expired(self._clock.now()):
                     # A living worker's lease only looks expired when the wall clock has jumped, or renewing failed.
-                    if not self._keeper.holds(task):
+                    if not self._leases.holds(task):
                         await self._lose(task)
-                self.gauge.start_from(await self._store.counts())
+                self.metrics.start_from(await self._store.counts())
             except Transient as error:
                 _log.warning("store.busy", why=str(error))
             except StoreError as error:
@@ -235,28 +235,30 @@ class Pool:
 
     # ------------------------------------------------------------------------------------------- one worker
 
-    async def _work(self, grip: HeldLease) -> None:
-        task = grip.task
+    async def _work(self, lease: HeldLease) -> None:
+        task = lease.task
         started = self._clock.monotonic()
         outcome: Outcome | None = None
         stage = self._stage(task)
-        with grip.scope:
+        with lease.scope:
             if stage is None:
-                outcome = Fail(unknown(task))
+                outcome = Fail(unknown_stage(task))
             else:
-                outcome = await run_step(stage, task, lambda: self._keeper.still(grip), self._clock)
+                outcome = await run_step(stage, task, lambda: self._leases.ensure_fresh(lease), self._clock)
         if not isinstance(outcome, Park):  # which is to close its lane before anybody else gets in
-            self._make_room(grip)
-        if grip.lost:
-            self._forget(grip, "dropped")
+            self._make_room(lease)
+        if lease.lost:
+            self._forget(lease, "dropped")
             return
-        move = self._decided(task, stage, outcome, stopped=grip.scope.cancelled_caught)
+        move = self._decided(task, stage, outcome, stopped=lease.scope.cancelled_caught)
         with anyio.CancelScope(shield=True):
             applied = await self._write(task, move)
             if isinstance(outcome, Park):
                 await self._park(outcome, task, stage)
-        tell(task, applied.move if applied else move, outcome, applied is not None, self._clock.monotonic() - started)
-        self._forget(grip, applied.move.word if applied else "dropped", applied)
+        log_attempt(
+            task, applied.move if applied else move, outcome, applied is not None, self._clock.monotonic() - started
+        )
+        self._forget(lease, applied.move.word if applied else "dropped", applied)
 
     def _decided(self, task: Task, stage: Stage | None, outcome: Outcome | None, *, stopped: bool) -> Transition:
         now, policy = self._clock.now(), stage.policy if stage is not None else _DEFAULT
@@ -265,21 +267,21 @@ class Pool:
         # Too old a lease to act on may still be ours to give back; if it is not, the database refuses.
         return released(task, now) if stopped else lost(task, now, policy, self._rng)
 
-    def _make_room(self, grip: HeldLease) -> None:
+    def _make_room(self, lease: HeldLease) -> None:
         """A lane bounds steps at work: the next one need not wait for the commit of this one."""
-        if not grip.over:
-            grip.over = True
-            self.gauge.stepped(grip.task)
+        if not lease.over:
+            lease.over = True
+            self.metrics.stepped(lease.task)
             self.wake()
 
-    def _forget(self, grip: HeldLease, word: str, applied: Applied | None = None) -> None:
-        self._make_room(grip)
-        self._keeper.release(grip)
+    def _forget(self, lease: HeldLease, word: str, applied: Applied | None = None) -> None:
+        self._make_room(lease)
+        self._leases.release(lease)
         lane = applied.lane if applied is not None and applied.move.wake_at is not None else None
-        self.gauge.ended(grip.task, word, lane, self._clock.monotonic())
-        self._gates.moved(grip.task.kind, grip.task.lane, word)
+        self.metrics.ended(lease.task, word, lane, self._clock.monotonic())
+        self._admission.moved(lease.task.kind, lease.task.lane, word)
         for placed in applied.spawn if applied is not None else ():
-            self.gauge.submitted(placed.lane)
+            self.metrics.submitted(placed.lane)
         self.wake()
 
     def _stage(self, task: Task) -> Stage | None:
@@ -305,14 +307,14 @@ class Pool:
             return None
 
     async def _apply(self, applied: Applied) -> Applied | None:
-        written = await insist(lambda: self._store.apply(applied, self._clock.now()), self._clock)
+        written = await retry_while_busy(lambda: self._store.apply(applied, self._clock.now()), self._clock)
         return applied if written else None
 
     def _applied(self, task: Task, move: Transition) -> Applied:
         try:
             spawn = [self._kinds.place(new) for new in move.spawn]
         except KeyError as error:
-            trouble = nowhere(task, error)
+            trouble = unplaceable_spawn(task, error)
             raise Permanent(trouble.message, code=trouble.code, remedy=trouble.remedy, detail=trouble.detail) from error
         try:
             lane, rank = self._kinds.spot(task.kind, move.stage)
@@ -332,11 +334,11 @@ class Pool:
         if park.scope.startswith("run:"):
             self.halt(park.trouble, park.scope.removeprefix("run:"))
             return
-        parked = self._gates.park(park, task.kind, stage.policy if stage is not None else _DEFAULT)
+        parked = self._admission.park(park, task.kind, stage.policy if stage is not None else _DEFAULT)
         if parked is None:
             return
         try:
-            await insist(lambda: self._store.park(parked), self._clock)
+            await retry_while_busy(lambda: self._store.park(parked), self._clock)
         except StoreError as error:
             self.halt(error.trouble)
         _log.warning("lane.parked", lane=parked.scope, until=parked.until, why=park.trouble.message)

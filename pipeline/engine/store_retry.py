@@ -13,30 +13,30 @@ T = TypeVar("T")
 
 _log = log.get("engine")
 
-FIRST = 0.5  #: seconds of the first wait; each is twice the one before
+FIRST_DELAY = 0.5  #: seconds of the first wait; each is twice the one before
 
-STUBBORN = 20.0  #: seconds that no wait may be longer than: after about half a minute in all it is given up
+MAX_DELAY = 20.0  #: seconds that no wait may be longer than: after about half a minute in all it is given up
 
 
-async def insist(call: Callable[[], Awaitable[T]], clock: Clock) -> T:
+async def retry_while_busy(call: Callable[[], Awaitable[T]], clock: Clock) -> T:
     """Make a call to the database until it goes through.
 
     Raises:
         StoreError: the database is unusable, or was busy or full for too long (with that trouble's words).
     """
-    delay = FIRST
+    delay = FIRST_DELAY
     while True:
         try:
             return await call()
         except Transient as error:
-            if delay > STUBBORN:
-                raise given_up(error) from error
+            if delay > MAX_DELAY:
+                raise store_given_up(error) from error
             _log.warning("store.retry", why=str(error), after=delay)
             await clock.sleep(delay)
             delay *= 2
 
 
-def given_up(error: Transient) -> StoreError:
+def store_given_up(error: Transient) -> StoreError:
     """Return the error for a database that did not recover in time."""
     trouble = error.trouble
     return StoreError(trouble.message, code=trouble.code, remedy=trouble.remedy, detail=trouble.detail)

@@ -120,7 +120,7 @@ def decide(
         failed = any(task.state in (State.FAILED, State.HELD) for task in parts)
         return Decision("changed", (item_task(item, again=True),), exhausted, item.key if failed else "")
     if known.video is not None and known.video.state is State.DONE and _wants_more(known, planner):
-        again = NewTask("video", known.video.key, "place", {}, subject=known.video.key, rearm="fan_out")
+        again = NewTask("video", known.video.key, "place", {}, subject=known.video.key, restart_at="fan_out")
         return Decision("analyze", (again,), exhausted)
     if exhausted:
         return Decision("unfinished", (), exhausted)
@@ -136,7 +136,9 @@ def decide(
 def _restored(known: KnownVideo, missing: bool) -> Decision:
     publish = known.publish
     if publish is not None and (missing or publish.state is State.FAILED):
-        again = NewTask("publish", publish.key, "write", {}, subject=publish.key, rearm="write", revive=True)
+        again = NewTask(
+            "publish", publish.key, "write", {}, subject=publish.key, restart_at="write", restart_failed=True
+        )
         return Decision("restore", (again,))
     return Decision("nothing")
 

@@ -45,7 +45,7 @@ class Store(Protocol):
         """
         ...
 
-    async def claim(self, room: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
+    async def claim(self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
         """Take at most ``room[lane]`` due tasks per lane, highest rank first, then longest due; atomically.
 
         A claimed task is running, its ``claims`` grew by one, its lease has a new token and ends at ``until``.

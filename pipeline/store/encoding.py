@@ -25,7 +25,7 @@ def unstorable(detail: str) -> Permanent:
 #: One row as the driver returns it: a sequence in the order of the columns asked for.
 Row = Sequence[Any]
 
-#: The columns of a task in the order of :func:`task_of`.
+#: The columns of a task in the order of :func:`parse_task`.
 TASK = (
     "id, kind, key, stage, data, state, lane, rank, subject, attempt, claims, wake_at, stage_since, created, updated,"
     " owner, token, trouble"
@@ -92,21 +92,21 @@ class QueueEntry:
     subject: str
     due: float
     now: float
-    rearm: str | None
-    rearm_lane: str | None
-    rearm_rank: int
-    revive: bool
+    restart_at: str | None
+    restart_lane: str | None
+    restart_rank: int
+    restart_failed: bool
 
 
-def entry_of(placed: Placed, now: float) -> QueueEntry:
+def encode_entry(placed: Placed, now: float) -> QueueEntry:
     """Encode a new task."""
     new = placed.new
     return QueueEntry(
         name(new.kind), name(new.key), name(new.stage), to_json(dict(new.data)),
         placed.lane.value, placed.rank, name(new.subject), float(new.due), now,
-        None if new.rearm is None else name(new.rearm),
-        None if placed.rearm_lane is None else placed.rearm_lane.value,
-        placed.rearm_rank, new.revive,
+        None if new.restart_at is None else name(new.restart_at),
+        None if placed.restart_lane is None else placed.restart_lane.value,
+        placed.restart_rank, new.restart_failed,
     )  # fmt: skip
 
 
@@ -133,7 +133,7 @@ class Move:
     entries: Sequence[QueueEntry]
 
 
-def move_of(applied: Applied, now: float) -> Move:
+def encode_move(applied: Applied, now: float) -> Move:
     """Encode what a worker hands in.
 
     Raises:
@@ -150,13 +150,13 @@ def move_of(applied: Applied, now: float) -> Move:
         None if move.trouble is None else to_json(move.trouble.as_json()),
         move.state is State.DONE or move.word == "advanced",
         now,
-        [result_row(result) for result in move.results],
-        [spend_row(spend) for spend in move.spend],
-        [entry_of(placed, now) for placed in applied.spawn],
+        [encode_result(result) for result in move.results],
+        [encode_spend(spend) for spend in move.spend],
+        [encode_entry(placed, now) for placed in applied.spawn],
     )  # fmt: skip
 
 
-def result_row(result: Result) -> Row:
+def encode_result(result: Result) -> Row:
     """Return (subject, job, fingerprint, body, meta, created)."""
     return (
         name(result.subject), name(result.job), name(result.fingerprint),
@@ -164,14 +164,14 @@ def result_row(result: Result) -> Row:
     )  # fmt: skip
 
 
-def spend_row(spend: Spend) -> Row:
+def encode_spend(spend: Spend) -> Row:
     """Return (key, what, usd, minutes, subject, doubtful, at)."""
     return (
         name(spend.key), name(spend.what), spend.usd, spend.minutes, name(spend.subject), int(spend.doubtful), spend.at,
     )  # fmt: skip
 
 
-def task_of(row: Row) -> Task:
+def parse_task(row: Row) -> Task:
     """Read a task from the columns :data:`TASK`."""
     state, wake_at, owner, trouble = State(row[5]), row[11], row[15], row[17]
     lease = Lease(owner, row[16], wake_at) if owner is not None else None
@@ -181,26 +181,26 @@ def task_of(row: Row) -> Task:
     )  # fmt: skip
 
 
-def result_of(row: Row) -> Result:
-    """Read what :func:`result_row` wrote."""
+def parse_result(row: Row) -> Result:
+    """Read what :func:`encode_result` wrote."""
     return Result(row[0], row[1], row[2], loads(row[3]), loads(row[4]), row[5])
 
 
-def spend_of(row: Row) -> Spend:
-    """Read what :func:`spend_row` wrote."""
+def parse_spend(row: Row) -> Spend:
+    """Read what :func:`encode_spend` wrote."""
     return Spend(row[0], row[1], row[2], row[3], row[4], bool(row[5]), row[6])
 
 
-def parked_of(row: Row) -> Parked:
+def parse_parked(row: Row) -> Parked:
     """Read (scope, until, trouble)."""
     return Parked(row[0], row[1], Trouble.from_json(loads(row[2])))
 
 
-def note_row(note: RunNote) -> Row:
+def encode_note(note: RunNote) -> Row:
     """Return (id, started, ended, exit_code, summary)."""
     return (name(note.id), note.started, note.ended, note.exit_code, to_json(dict(note.summary)))
 
 
-def note_of(row: Row) -> RunNote:
-    """Read what :func:`note_row` wrote."""
+def parse_note(row: Row) -> RunNote:
+    """Read what :func:`encode_note` wrote."""
     return RunNote(row[0], row[1], row[2], row[3], loads(row[4]))

@@ -20,11 +20,11 @@ class Effect(Enum):
 
 def effect(entry: QueueEntry, state: State, wished: str | None) -> Effect:
     """Return what ``entry`` does to an existing task in ``state`` that has been wished to start again at ``wished``."""
-    if entry.rearm is None:
+    if entry.restart_at is None:
         return Effect.NONE
-    if state is State.DONE or (state is State.FAILED and entry.revive):
+    if state is State.DONE or (state is State.FAILED and entry.restart_failed):
         return Effect.AGAIN
-    if state is State.RUNNING and entry.rearm != wished:
+    if state is State.RUNNING and entry.restart_at != wished:
         return Effect.WISH
     return Effect.MERGE if state is State.PENDING else Effect.NONE
 

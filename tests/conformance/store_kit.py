@@ -47,14 +47,16 @@ def placed(
     rank: int = 0,
     due: float = 0.0,
     subject: str = "",
-    rearm: str | None = None,
-    revive: bool = False,
-    rearm_lane: Lane = Lane.WRITE,
-    rearm_rank: int = 7,
+    restart_at: str | None = None,
+    restart_failed: bool = False,
+    restart_lane: Lane = Lane.WRITE,
+    restart_rank: int = 7,
 ) -> Placed:
     """Return a task to be put."""
-    new = NewTask(kind, key, stage, data or {}, subject, due, rearm, revive)
-    return Placed(new, lane, rank, rearm_lane if rearm is not None else None, rearm_rank if rearm is not None else 0)
+    new = NewTask(kind, key, stage, data or {}, subject, due, restart_at, restart_failed)
+    return Placed(
+        new, lane, rank, restart_lane if restart_at is not None else None, restart_rank if restart_at is not None else 0
+    )
 
 
 def moved(

@@ -30,7 +30,7 @@ DATA = st.dictionaries(
 TROUBLES = st.none() | st.builds(Trouble, st.sampled_from(["p", "q"]), st.just("No."))
 ENTRIES = st.builds(
     placed, KEYS, kind=KINDS, stage=STAGES, data=DATA, lane=LANES, rank=RANKS, due=TIMES, subject=SUBJECTS,
-    rearm=st.none() | STAGES, revive=st.booleans(), rearm_lane=LANES, rearm_rank=RANKS,
+    restart_at=st.none() | STAGES, restart_failed=st.booleans(), restart_lane=LANES, restart_rank=RANKS,
 )  # fmt: skip
 RESULTS = st.builds(Result, st.sampled_from(["v", "w"]), STAGES, st.just("f"), DATA, DATA, TIMES)
 SPENDS = st.builds(Spend, KEYS, STAGES, TIMES, TIMES, SUBJECTS, st.booleans(), TIMES)
@@ -92,10 +92,10 @@ class TwoDatabases(RuleBasedStateMachine):
     def submit(self, tasks: list[Placed]) -> None:
         self.same("submit", tasks, self.now)
 
-    @rule(room=st.dictionaries(LANES, st.integers(1, 3), min_size=1), owner=OWNERS, length=TIMES)
-    def claim(self, room: dict[Lane, int], owner: str, length: float) -> None:
+    @rule(free_slots=st.dictionaries(LANES, st.integers(1, 3), min_size=1), owner=OWNERS, length=TIMES)
+    def claim(self, free_slots: dict[Lane, int], owner: str, length: float) -> None:
         self.now += 1.5
-        self.known += self.same("claim", room, owner, self.now, self.now + length)
+        self.known += self.same("claim", free_slots, owner, self.now, self.now + length)
 
     @precondition(lambda self: self.known)
     @rule(ends=st.lists(ENDS, min_size=1, max_size=3), again=st.booleans())
@@ -110,11 +110,13 @@ class TwoDatabases(RuleBasedStateMachine):
             self.claim({Lane.FETCH: 2, Lane.POLL: 2}, "me", 5.0)
 
     @precondition(lambda self: self.known)
-    @rule(back=st.integers(0, 3), stage=STAGES, lane=LANES, rank=RANKS, due=TIMES, data=DATA, revive=st.booleans())
-    def rearm(self, back: int, stage: str, lane: Lane, rank: int, **given: Any) -> None:
+    @rule(
+        back=st.integers(0, 3), stage=STAGES, lane=LANES, rank=RANKS, due=TIMES, data=DATA, restart_failed=st.booleans()
+    )
+    def restart_at(self, back: int, stage: str, lane: Lane, rank: int, **given: Any) -> None:
         """Put a task again that was claimed lately, so that wishes meet running tasks."""
         task = self.known[-1 - back % len(self.known)]
-        entry = placed(task.key, kind=task.kind, rearm=stage, rearm_lane=lane, rearm_rank=rank, **given)
+        entry = placed(task.key, kind=task.kind, restart_at=stage, restart_lane=lane, restart_rank=rank, **given)
         self.same("submit", [entry], self.now)
 
     @rule(verb=st.sampled_from(["cancel", "retry"]), which=CHOICES)

@@ -199,8 +199,8 @@ async def test_spawned_tasks_come_with_the_outcome(database: Database) -> None:
     spawn = [
         placed("child", data={"n": 1}, subject="v"),
         placed("child", data={"n": 2}),
-        placed("done", rearm="publish", data={"new": 1}),
-        placed("a", rearm="publish", due=5.0),
+        placed("done", restart_at="publish", data={"new": 1}),
+        placed("a", restart_at="publish", due=5.0),
     ]
     assert await database.apply(moved(task, spawn=spawn), NOW)
     child, done, again = await one(database, "child"), await one(database, "done"), await one(database)

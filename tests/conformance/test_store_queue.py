@@ -48,18 +48,18 @@ async def test_putting_nothing_is_allowed(database: Database) -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("state", list(State))
-async def test_an_existing_task_without_rearm_is_left_as_it_is(database: Database, state: State) -> None:
+async def test_an_existing_task_without_a_restart_is_left_as_it_is(database: Database, state: State) -> None:
     """Without a re-arm nothing moves, whatever the state."""
     before = await bring(database, state)
-    assert await database.submit([placed("a", data={"new": 1}, revive=True)], NOW) == 0
+    assert await database.submit([placed("a", data={"new": 1}, restart_failed=True)], NOW) == 0
     assert await one(database) == before
 
 
 @pytest.mark.asyncio
-async def test_rearm_starts_a_done_task_again(database: Database) -> None:
+async def test_a_restart_starts_a_done_task_again(database: Database) -> None:
     """A done task is pending at the re-arm stage, in its lane and rank, counters fresh, the new data over the old."""
     await bring(database, State.DONE, data={"old": 1, "both": 1, "deep": {"x": 1}})
-    again = placed("a", rearm="publish", due=NOW + 5, data={"both": 2, "new": None, "deep": {"y": 2}})
+    again = placed("a", restart_at="publish", due=NOW + 5, data={"both": 2, "new": None, "deep": {"y": 2}})
     assert await database.submit([again], NOW) == 1
     task = await one(database)
     assert (task.state, task.stage, task.lane, task.rank) == (State.PENDING, "publish", Lane.WRITE, 7)
@@ -68,12 +68,12 @@ async def test_rearm_starts_a_done_task_again(database: Database) -> None:
 
 
 @pytest.mark.asyncio
-async def test_rearm_takes_failed_only_with_revive(database: Database) -> None:
+async def test_a_restart_takes_failed_only_when_told_to(database: Database) -> None:
     """A failed task starts again only when revived; its trouble is kept until it succeeds."""
     before = await bring(database, State.FAILED)
-    assert await database.submit([placed("a", rearm="publish")], NOW) == 0
+    assert await database.submit([placed("a", restart_at="publish")], NOW) == 0
     assert await one(database) == before
-    assert await database.submit([placed("a", rearm="publish", revive=True)], NOW) == 1
+    assert await database.submit([placed("a", restart_at="publish", restart_failed=True)], NOW) == 1
     task = await one(database)
     assert (task.state, task.stage, task.attempt, task.claims) == (State.PENDING, "publish", 0, 0)
     assert task.trouble == TROUBLE
@@ -81,33 +81,38 @@ async def test_rearm_takes_failed_only_with_revive(database: Database) -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("state", [State.CANCELLED, State.HELD])
-@pytest.mark.parametrize("revive", [False, True])
-async def test_rearm_never_moves_what_an_operator_must_decide(database: Database, state: State, revive: bool) -> None:
+@pytest.mark.parametrize("restart_failed", [False, True])
+async def test_a_restart_never_moves_what_an_operator_must_decide(
+    database: Database, state: State, restart_failed: bool
+) -> None:
     """Cancelled and held tasks stay, and so does their data."""
     before = await bring(database, state)
-    assert await database.submit([placed("a", rearm="publish", revive=revive, data={"x": 1})], NOW) == 0
+    assert (
+        await database.submit([placed("a", restart_at="publish", restart_failed=restart_failed, data={"x": 1})], NOW)
+        == 0
+    )
     assert await one(database) == before
 
 
 @pytest.mark.asyncio
-async def test_rearm_of_a_pending_task_only_merges_data(database: Database) -> None:
+async def test_restarting_a_pending_task_only_merges_data(database: Database) -> None:
     """A pending task keeps its stage, time and place; it counts as neither new nor re-armed."""
     before = await bring(database, State.PENDING, data={"old": 1, "both": 1}, due=3.0)
-    assert await database.submit([placed("a", rearm="publish", due=99.0, data={"both": 2})], NOW) == 0
+    assert await database.submit([placed("a", restart_at="publish", due=99.0, data={"both": 2})], NOW) == 0
     task = await one(database)
     assert (task.stage, task.lane, task.rank, task.wake_at) == ("fetch", Lane.FETCH, 0, 3.0)
     assert (task.data, task.stage_since, task.updated) == ({"old": 1, "both": 2}, before.stage_since, NOW)
 
 
 @pytest.mark.asyncio
-async def test_rearm_within_one_submission_sees_what_came_before(database: Database) -> None:
+async def test_a_restart_within_one_submission_sees_what_came_before(database: Database) -> None:
     """Tasks of one call take effect in order: a new one is pending for the next of the same identity."""
     await bring(database, State.DONE, "old")
     tasks = [
-        placed("new", data={"a": 1}, rearm="publish"),
-        placed("new", data={"b": 2}, rearm="publish"),
-        placed("old", data={"a": 1}, rearm="publish"),
-        placed("old", data={"b": 2}, rearm="other"),
+        placed("new", data={"a": 1}, restart_at="publish"),
+        placed("new", data={"b": 2}, restart_at="publish"),
+        placed("old", data={"a": 1}, restart_at="publish"),
+        placed("old", data={"b": 2}, restart_at="other"),
     ]
     assert await database.submit(tasks, NOW) == 2
     new, old = await one(database, "new"), await one(database, "old")
@@ -116,13 +121,13 @@ async def test_rearm_within_one_submission_sees_what_came_before(database: Datab
 
 
 @pytest.mark.asyncio
-async def test_rearm_of_a_running_task_waits_until_it_is_done(database: Database) -> None:
+async def test_restarting_a_running_task_waits_until_it_is_done(database: Database) -> None:
     """It keeps running with its own data, and becomes pending at the re-arm stage the moment it ends as done."""
     task = await bring(database, State.RUNNING, data={"own": 1})
-    assert await database.submit([placed("a", rearm="publish", due=NOW + 9, data={"new": 1})], NOW) == 1
+    assert await database.submit([placed("a", restart_at="publish", due=NOW + 9, data={"new": 1})], NOW) == 1
     running = await one(database)
     assert (running.state, running.lease, running.data) == (State.RUNNING, task.lease, {"own": 1})
-    assert await database.submit([placed("a", rearm="publish")], NOW) == 0, "the same wish again is no news"
+    assert await database.submit([placed("a", restart_at="publish")], NOW) == 0, "the same wish again is no news"
     assert await database.apply(moved(task, data={"own": 2}, trouble=None), NOW + 1)
     again = await one(database)
     assert (again.state, again.stage, again.lane, again.rank) == (State.PENDING, "publish", Lane.WRITE, 7)
@@ -137,8 +142,8 @@ async def test_rearm_of_a_running_task_waits_until_it_is_done(database: Database
 async def test_the_last_of_several_wishes_counts(database: Database) -> None:
     """A wish for another stage replaces the earlier one."""
     task = await bring(database, State.RUNNING)
-    await database.submit([placed("a", rearm="publish")], NOW)
-    assert await database.submit([placed("a", rearm="settle", rearm_lane=Lane.POLL, rearm_rank=3)], NOW) == 1
+    await database.submit([placed("a", restart_at="publish")], NOW)
+    assert await database.submit([placed("a", restart_at="settle", restart_lane=Lane.POLL, restart_rank=3)], NOW) == 1
     await database.apply(moved(task), NOW)
     again = await one(database)
     assert (again.stage, again.lane, again.rank) == ("settle", Lane.POLL, 3)
@@ -148,7 +153,7 @@ async def test_the_last_of_several_wishes_counts(database: Database) -> None:
 async def test_a_wish_survives_everything_but_done(database: Database) -> None:
     """Advancing, failing and an operator's retry keep the wish: it is granted when the task next ends as done."""
     task = await bring(database, State.RUNNING)
-    await database.submit([placed("a", rearm="publish")], NOW)
+    await database.submit([placed("a", restart_at="publish")], NOW)
     await database.apply(moved(task, State.PENDING, stage="upload", word="advanced"), NOW)
     (task,) = await claim(database)
     await database.apply(moved(task, State.FAILED, trouble=TROUBLE), NOW)
@@ -163,9 +168,9 @@ async def test_a_wish_survives_everything_but_done(database: Database) -> None:
 async def test_reviving_uses_the_wish_up(database: Database) -> None:
     """A failed task that is revived has started again: the older wish does not start it once more."""
     task = await bring(database, State.RUNNING)
-    await database.submit([placed("a", rearm="publish")], NOW)
+    await database.submit([placed("a", restart_at="publish")], NOW)
     await database.apply(moved(task, State.FAILED, trouble=TROUBLE), NOW)
-    await database.submit([placed("a", rearm="settle", revive=True)], NOW)
+    await database.submit([placed("a", restart_at="settle", restart_failed=True)], NOW)
     (task,) = await claim(database)
     await database.apply(moved(task), NOW)
     assert (await one(database)).state is State.DONE
@@ -234,8 +239,8 @@ async def test_claim_keeps_to_the_room_of_each_lane(database: Database) -> None:
     """At most ``room[lane]`` per lane; none from a lane with no room or not asked for."""
     for lane in Lane:
         await database.submit([placed(f"{lane}{number}", lane=lane, due=float(number)) for number in range(4)], 0.0)
-    room = {Lane.FETCH: 2, Lane.UPLOAD: 0, Lane.POLL: 9, Lane.WRITE: -1}
-    tasks = await database.claim(room, "me", NOW, NOW + 60)
+    free_slots = {Lane.FETCH: 2, Lane.UPLOAD: 0, Lane.POLL: 9, Lane.WRITE: -1}
+    tasks = await database.claim(free_slots, "me", NOW, NOW + 60)
     assert sorted(task.key for task in tasks) == ["fetch0", "fetch1", "poll0", "poll1", "poll2", "poll3"]
     assert await database.claim({}, "me", NOW, NOW + 60) == []
 

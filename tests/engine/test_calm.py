@@ -20,25 +20,25 @@ LONG = 7200.0
 FEW = 8
 
 
-async def done(task: Task, still: LeaseCheck) -> Outcome:
+async def done(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
     """Be done."""
     return Done()
 
 
-async def long(task: Task, still: LeaseCheck) -> Outcome:
+async def long(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
     """Take two hours."""
     await anyio.sleep(LONG)
     return Done()
 
 
-async def paused(task: Task, still: LeaseCheck) -> Outcome:
+async def paused(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
     """Close the lane for two hours."""
     if anyio.current_time() < LONG:
         return Park("analyze", task.stage_since + LONG, WHY)
     return Done()
 
 
-async def poll(task: Task, still: LeaseCheck) -> Outcome:
+async def poll(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
     """Look again in two hours."""
     return Snooze(LONG) if anyio.current_time() < LONG else Done()
 
@@ -130,7 +130,7 @@ def test_uploads_capped_behind_a_parked_poll_lane_end_the_run() -> None:
     """What cannot move in this run does not keep it alive: nothing is polled, so nothing more may be uploaded."""
     it = everybody()
 
-    async def parked(task: Task, still: LeaseCheck) -> Outcome:
+    async def parked(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         return Park("poll", 4e9, WHY)
 
     it = floor(kind("video", ("upload", Lane.UPLOAD, done), ("settle", Lane.POLL, parked), deadline=1e6))
@@ -172,7 +172,7 @@ def test_a_run_whose_work_is_all_done_ends_at_once() -> None:
 def test_advancing_through_stages_needs_no_idle_wait() -> None:
     """The next stage of a task starts when the last one ended, not at the next look."""
 
-    async def on(task: Task, still: LeaseCheck) -> Outcome:
+    async def on(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         return Advance("b")
 
     it = floor(kind("k", ("a", Lane.FETCH, on), ("b", Lane.WRITE, done)))

@@ -22,14 +22,14 @@ class Raising:
         self.errors = list(errors)
         self.at: list[float] = []
 
-    async def __call__(self, task: Task, still: LeaseCheck) -> Outcome:
+    async def __call__(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         self.at.append(anyio.current_time())
         if self.errors:
             raise self.errors.pop(0)
         return Done()
 
 
-async def good(task: Task, still: LeaseCheck) -> Outcome:
+async def good(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
     """Work well."""
     await anyio.sleep(1)
     return Done()
@@ -94,7 +94,7 @@ def test_after_an_ambiguous_answer_the_stage_is_not_fresh() -> None:
     """The next claim comes at once and knows that somebody may have acted."""
     fresh: list[bool] = []
 
-    async def step(task: Task, still: LeaseCheck) -> Outcome:
+    async def step(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         fresh.append(task.fresh)
         if len(fresh) == 1:
             raise Ambiguous("reset")
@@ -142,7 +142,7 @@ def test_nothing_is_polled_for_ever() -> None:
     """A stage that snoozes past its deadline fails, after one last look when the deadline falls due."""
     looks: list[float] = []
 
-    async def poll(task: Task, still: LeaseCheck) -> Outcome:
+    async def poll(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         looks.append(anyio.current_time())
         return Snooze(700)
 
@@ -159,7 +159,7 @@ def test_a_failing_task_spawns_what_it_asks_for() -> None:
     """A Fail with spawned tasks and a stage for the retry is written as one."""
     why = Trouble("bad", "no")
 
-    async def step(task: Task, still: LeaseCheck) -> Outcome:
+    async def step(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         return Fail(why, spawn=[NewTask("good", "child", "go")], stage="go", data={"next": 1})
 
     it = floor(kind("k", ("go", Lane.FETCH, step)), kind("good", ("go", Lane.WRITE, good)))
@@ -180,7 +180,7 @@ def test_an_outcome_is_kept_in_hand_while_the_disk_is_full() -> None:
     """A paid answer whose writing fails for a while is written when there is room again; its step runs once."""
     runs = 0
 
-    async def pay(task: Task, still: LeaseCheck) -> Outcome:
+    async def pay(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         nonlocal runs
         runs += 1
         return Done(results=[Result("s", "job", "f", {"dear": True})])
@@ -218,11 +218,11 @@ def test_a_broken_database_halts_the_run_whatever_call_meets_it(name: str) -> No
     """A StoreError from any call of the pool ends the run as halted by the store, not with a traceback."""
     broken = StoreError("the database is damaged", code="database_damaged")
 
-    async def step(task: Task, still: LeaseCheck) -> Outcome:
+    async def step(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         await anyio.sleep(50)
         return Snooze(60) if anyio.current_time() < 900 else Done()
 
-    async def limited(task: Task, still: LeaseCheck) -> Outcome:
+    async def limited(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         from pipeline.core.errors import Throttled
 
         await anyio.sleep(20)
@@ -244,11 +244,11 @@ def test_a_broken_database_halts_the_run_whatever_call_meets_it(name: str) -> No
 def test_a_database_that_is_busy_for_a_while_is_waited_for(name: str) -> None:
     """A lock held by a backup for ten seconds: no call of the pool minds, none is made over and over, the work ends."""
 
-    async def step(task: Task, still: LeaseCheck) -> Outcome:
+    async def step(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         await anyio.sleep(1)
         return Advance("then")
 
-    async def limited(task: Task, still: LeaseCheck) -> Outcome:
+    async def limited(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         from pipeline.core.errors import Throttled
 
         await anyio.sleep(20)
@@ -328,7 +328,7 @@ def test_a_database_that_stays_busy_ends_the_run() -> None:
 def test_an_outcome_that_cannot_be_stored_fails_its_task_only() -> None:
     """A job that brings a value that is no JSON: that task fails and says so, the others finish, so does the run."""
 
-    async def step(task: Task, still: LeaseCheck) -> Outcome:
+    async def step(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         return Done(results=[Result("s", "job", "f", {"value": float("nan")})])
 
     it = floor(kind("k", ("go", Lane.WRITE, step)), kind("good", ("go", Lane.WRITE, good)))
@@ -347,7 +347,7 @@ def test_an_outcome_that_cannot_be_stored_fails_its_task_only() -> None:
 def test_an_outcome_that_spawns_what_is_not_known_fails_its_task_only() -> None:
     """A kind that names a stage that does not exist is a fault of ours, and no reason to end the run for everybody."""
 
-    async def step(task: Task, still: LeaseCheck) -> Outcome:
+    async def step(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         return Done(spawn=[NewTask("good", "child", "no such stage")])
 
     it = floor(kind("k", ("go", Lane.WRITE, step)), kind("good", ("go", Lane.WRITE, good)))
@@ -363,7 +363,7 @@ def test_an_outcome_that_spawns_what_is_not_known_fails_its_task_only() -> None:
 def test_an_outcome_that_goes_on_where_nothing_is_fails_its_task_only() -> None:
     """Advancing to a stage that does not exist ends as an unknown stage."""
 
-    async def step(task: Task, still: LeaseCheck) -> Outcome:
+    async def step(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         return Advance("no such stage")
 
     it = floor(kind("k", ("go", Lane.WRITE, step)), kind("good", ("go", Lane.WRITE, good)))

@@ -12,7 +12,7 @@ from tests.support.clock import run_virtual
 from tests.support.engine_harness import floor, kind, new
 
 
-async def done(task: Task, still: LeaseCheck) -> Outcome:
+async def done(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
     """Be done."""
     return Done()
 
@@ -49,7 +49,7 @@ def test_putting_a_task_twice_is_putting_it_once() -> None:
     """Submission is idempotent, before and after the work."""
     runs: list[str] = []
 
-    async def step(task: Task, still: LeaseCheck) -> Outcome:
+    async def step(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         runs.append(task.key)
         return Done()
 
@@ -65,13 +65,13 @@ def test_a_task_that_is_wished_again_runs_again(moment: str) -> None:
     world = 1
     seen: list[tuple[int, dict[str, int]]] = []
 
-    async def step(task: Task, still: LeaseCheck) -> Outcome:
+    async def step(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         seen.append((world, dict(task.data)))
         await anyio.sleep(10)
         return Done()
 
     it = floor(kind("k", ("go", Lane.WRITE, step)))
-    again = [NewTask("k", "a", "go", {"n": 2}, rearm="go")]
+    again = [NewTask("k", "a", "go", {"n": 2}, restart_at="go")]
 
     async def scenario() -> None:
         nonlocal world
@@ -98,7 +98,7 @@ def test_a_wish_for_a_running_task_waits_through_its_stages() -> None:
     """Only when the task is done as a whole does it start again."""
     seen: list[str] = []
 
-    async def step(task: Task, still: LeaseCheck) -> Outcome:
+    async def step(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         seen.append(task.stage)
         await anyio.sleep(10)
         return Advance("two") if task.stage == "one" else Done()
@@ -111,7 +111,7 @@ def test_a_wish_for_a_running_task_waits_through_its_stages() -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(pool.run)
             await anyio.sleep(5)
-            await pool.submit(new("k", "one", "a", rearm="one"))
+            await pool.submit(new("k", "one", "a", restart_at="one"))
 
     run_virtual(scenario())
     assert seen == ["one", "two", "one", "two"]
@@ -120,7 +120,7 @@ def test_a_wish_for_a_running_task_waits_through_its_stages() -> None:
 def test_children_spawned_by_a_step_are_worked_on_in_the_same_run() -> None:
     """Spawned tasks need no look at the clock: a chain of a thousand costs no time."""
 
-    async def step(task: Task, still: LeaseCheck) -> Outcome:
+    async def step(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         number = int(task.key)
         return Done(spawn=[NewTask("k", str(number + 1), "go")] if number < 1000 else [])
 

@@ -22,7 +22,7 @@ class Crowd:
         self.most = 0
         self.order: list[tuple[float, str]] = []
 
-    async def __call__(self, task: Task, still: LeaseCheck) -> Outcome:
+    async def __call__(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         self.now += 1
         self.most = max(self.most, self.now)
         await anyio.sleep(self.seconds)
@@ -54,7 +54,7 @@ def test_later_stages_go_first() -> None:
     """With room for one, what was begun is finished before anything new is begun."""
     order: list[tuple[str, str]] = []
 
-    async def step(task: Task, still: LeaseCheck) -> Outcome:
+    async def step(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         order.append((task.key, task.stage))
         await anyio.sleep(1)
         return Done() if task.stage == "second" else Advance("second")
@@ -78,14 +78,14 @@ def test_uploads_wait_while_the_provider_holds_enough() -> None:
     held: set[str] = set()
     most = 0
 
-    async def upload(task: Task, still: LeaseCheck) -> Outcome:
+    async def upload(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         nonlocal most
         held.add(task.key)
         most = max(most, len(held))
         await anyio.sleep(2)
         return Advance("settle", {"until": anyio.current_time() + 50})
 
-    async def settle(task: Task, still: LeaseCheck) -> Outcome:
+    async def settle(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         if anyio.current_time() < task.data["until"]:
             return Snooze(10)
         held.discard(task.key)
@@ -101,11 +101,11 @@ def test_in_hand_counts_what_an_earlier_run_left_with_the_provider() -> None:
     """Videos that wait to be polled at the start fill the hand as well: no upload starts before one of them is done."""
     uploads: list[float] = []
 
-    async def upload(task: Task, still: LeaseCheck) -> Outcome:
+    async def upload(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         uploads.append(anyio.current_time())
         return Done()
 
-    async def settle(task: Task, still: LeaseCheck) -> Outcome:
+    async def settle(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         return Done()
 
     it = floor(kind("video", ("upload", Lane.UPLOAD, upload), ("settle", Lane.POLL, settle)))

@@ -21,14 +21,14 @@ class Raising:
         self.until, self.error = until, error
         self.entered: list[float] = []
 
-    async def __call__(self, task: Task, still: LeaseCheck) -> Outcome:
+    async def __call__(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         self.entered.append(anyio.current_time())
         if anyio.current_time() < self.until:
             raise self.error
         return Done()
 
 
-async def quick(task: Task, still: LeaseCheck) -> Outcome:
+async def quick(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
     """Work well at once."""
     return Done()
 
@@ -91,7 +91,7 @@ def test_each_class_of_trouble_counts_for_itself() -> None:
     script = [reset, reset, NotYet("soon", after=60.0, code="upcoming"), refused, odd, reset, refused, odd]
     met: list[str] = []
 
-    async def step(task: Task, still: LeaseCheck) -> Outcome:
+    async def step(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         if not script:
             return Done(data={"met": len(met)})
         met.append(script[0].trouble.code)
@@ -117,7 +117,7 @@ def test_a_parked_lane_opens_again_in_a_run_that_is_still_busy() -> None:
     """An hour's pause of one lane does not last as long as a night's work of the others."""
     blocked = Raising(1.0, Throttled("blocked", after=3600.0, group="youtube"))
 
-    async def slow(task: Task, still: LeaseCheck) -> Outcome:
+    async def slow(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         await anyio.sleep(7200)
         return Done()
 

@@ -25,11 +25,11 @@ class Payer:
         self.fresh: list[bool] = []
         self.cancelled = 0
 
-    async def __call__(self, task: Task, still: LeaseCheck) -> Outcome:
+    async def __call__(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         self.fresh.append(task.fresh)
         try:
             await anyio.sleep(self.before)
-            still()
+            ensure_fresh()
             self.paid.append(anyio.current_time())
             await anyio.sleep(self.after)
         except anyio.get_cancelled_exc_class():
@@ -166,7 +166,7 @@ def test_an_expired_lease_is_swept_while_the_run_goes_on() -> None:
     payer = Payer(1.0)
     it = paying(payer)
 
-    async def poll(task: Task, still: LeaseCheck) -> Outcome:
+    async def poll(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         return Done() if anyio.current_time() > 900 else Snooze(30)
 
     it = floor(
@@ -229,10 +229,10 @@ def test_a_worker_whose_task_was_given_to_another_writes_nothing() -> None:
     """Two workers, one task: only the one with the newest token is heard, and the other's end takes no lease from it."""
     lengths = [100.0, 400.0]
 
-    async def step(task: Task, still: LeaseCheck) -> Outcome:
+    async def step(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         length = lengths.pop(0)
         await anyio.sleep(length)
-        still()
+        ensure_fresh()
         return Done(results=[Result("s", "job", f"{length:.0f}", {})])
 
     it = floor(kind("pay", ("go", Lane.ANALYZE, step)))
@@ -257,11 +257,11 @@ def test_still_tells_a_young_lease_from_an_old_one() -> None:
     """Right after the claim a step may pay; beyond half a lifetime without a renewal it may not."""
     seen: list[str] = []
 
-    async def step(task: Task, still: LeaseCheck) -> Outcome:
+    async def step(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         for wait in (0.0, 59.0, 2.0):
             await anyio.sleep(wait)
             try:
-                still()
+                ensure_fresh()
                 seen.append("may")
             except LostLease:
                 seen.append("may not")

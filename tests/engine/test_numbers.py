@@ -32,8 +32,8 @@ class _Counting(MemoryDatabase):
         self.out: set[int] = set()
         self.most = 0
 
-    async def claim(self, room: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
-        tasks = await super().claim(room, owner, now, until)
+    async def claim(self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
+        tasks = await super().claim(free_slots, owner, now, until)
         self.out |= {task.id for task in tasks}
         self.most = max(self.most, len(self.out))
         return tasks
@@ -92,12 +92,12 @@ def test_a_long_queue_is_neither_held_in_memory_nor_read_to_its_end_first(tmp_pa
 
 def test_what_is_counted_for_the_display_is_forgotten_without_one() -> None:
     """A night of cron has no live display: what ended in the last minute is all that is remembered of a million tasks."""
-    gauge = PoolMetrics({Lane.POLL: 16})
+    metrics = PoolMetrics({Lane.POLL: 16})
     task = Task(1, "video", "v", "settle", {}, State.RUNNING, Lane.POLL, 0)
     for number in range(10_000):
-        gauge.began(task)
-        gauge.stepped(task)
-        gauge.ended(task, "done", None, number * 0.5)
-    assert len(gauge._recent[Lane.POLL]) <= 121
-    (view,) = [lane for lane in gauge.lanes(9_999 * 0.5) if lane.rate]
+        metrics.began(task)
+        metrics.stepped(task)
+        metrics.ended(task, "done", None, number * 0.5)
+    assert len(metrics._recent[Lane.POLL]) <= 121
+    (view,) = [lane for lane in metrics.lanes(9_999 * 0.5) if lane.rate]
     assert (view.finished, view.rate) == (10_000, 121.0)

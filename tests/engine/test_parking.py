@@ -26,7 +26,7 @@ class Gate:
         self.error = error
         self.entered: list[float] = []
 
-    async def __call__(self, task: Task, still: LeaseCheck) -> Outcome:
+    async def __call__(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         now = anyio.current_time()
         self.entered.append(now)
         if now < self.until:
@@ -39,7 +39,7 @@ def throttle(left: float) -> ReelmillError:
     return Throttled("too many requests", after=left, group="analyze")
 
 
-async def done(task: Task, still: LeaseCheck) -> Outcome:
+async def done(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
     """Work well."""
     await anyio.sleep(1)
     return Done()
@@ -67,7 +67,7 @@ def test_a_throttled_task_stays_fresh() -> None:
     """A refused request reached nobody: the next claim acts without asking first."""
     fresh: list[bool] = []
 
-    async def step(task: Task, still: LeaseCheck) -> Outcome:
+    async def step(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         fresh.append(task.fresh)
         if len(fresh) < 3:
             raise throttle(10)
@@ -126,7 +126,7 @@ def test_the_next_run_respects_a_park_until_its_time_has_come() -> None:
 def test_the_later_of_two_parks_counts() -> None:
     """Two steps of a lane that name different times: the report names the later one."""
 
-    async def step(task: Task, still: LeaseCheck) -> Outcome:
+    async def step(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         await anyio.sleep(0.1)
         return Park("analyze", EPOCH + float(task.data["until"]), WHY)
 
@@ -139,7 +139,7 @@ def test_the_later_of_two_parks_counts() -> None:
 def test_the_budget_closes_the_paying_lane_only() -> None:
     """What is admitted already and every other lane go on to their end; the rest waits for another run."""
 
-    async def pay(task: Task, still: LeaseCheck) -> Outcome:
+    async def pay(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         await anyio.sleep(1)
         return Done() if task.key == "a" else Park("budget", EPOCH, Trouble("budget", "spent"))
 
@@ -156,7 +156,7 @@ def test_what_the_budget_admitted_is_paid_for_and_finished() -> None:
     """A hundred wait, money for five: those five pass every stage of the paying lane, and nobody asks over and over."""
     money, asked, paid = 5, 0, list[str]()
 
-    async def price(task: Task, still: LeaseCheck) -> Outcome:
+    async def price(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         nonlocal money, asked
         asked += 1
         if not money:
@@ -164,7 +164,7 @@ def test_what_the_budget_admitted_is_paid_for_and_finished() -> None:
         money -= 1
         return Advance("pay")
 
-    async def pay(task: Task, still: LeaseCheck) -> Outcome:
+    async def pay(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         await anyio.sleep(30)
         paid.append(task.key)
         return Advance("wait")
@@ -200,7 +200,7 @@ def test_what_concerns_everybody_halts_the_run_and_blames_no_task(error: Reelmil
     broken = True
     begun: list[str] = []
 
-    async def step(task: Task, still: LeaseCheck) -> Outcome:
+    async def step(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         begun.append(task.key)
         if broken and task.key == "a":
             raise error

@@ -24,7 +24,7 @@ class Slow:
         self.begun: list[str] = []
         self.fresh: dict[str, list[bool]] = {}
 
-    async def __call__(self, task: Task, still: LeaseCheck) -> Outcome:
+    async def __call__(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         self.begun.append(task.key)
         self.fresh.setdefault(task.key, []).append(task.fresh)
         await anyio.sleep(self.seconds)
@@ -94,7 +94,7 @@ def test_a_stop_now_waits_for_nothing() -> None:
 def test_a_step_that_ends_while_it_is_cancelled_is_heard() -> None:
     """A step that shields its paid call through the cancel brings its outcome, and the outcome counts."""
 
-    async def shielded(task: Task, still: LeaseCheck) -> Outcome:
+    async def shielded(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         with anyio.CancelScope(shield=True):
             await anyio.sleep(2)
         return Done(data={"paid": True})
@@ -123,7 +123,7 @@ def test_a_stop_before_the_start_ends_at_once() -> None:
 def test_a_stop_wakes_a_pool_that_waits_for_the_future() -> None:
     """Polls that are due in an hour, a feeder that still reads: neither holds up the end."""
 
-    async def poll(task: Task, still: LeaseCheck) -> Outcome:
+    async def poll(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         return Snooze(3600)
 
     it = floor(kind("k", ("go", Lane.POLL, poll)))

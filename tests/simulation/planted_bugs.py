@@ -14,8 +14,8 @@ from tests.support.disk import File, Folder
 
 
 class _ActsAgain(Watched):
-    async def claim(self, room: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
-        return [replace(task, claims=1) for task in await super().claim(room, owner, now, until)]
+    async def claim(self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
+        return [replace(task, claims=1) for task in await super().claim(free_slots, owner, now, until)]
 
 
 class ActsWithoutAsking(World):

@@ -84,8 +84,8 @@ class Watched(MemoryDatabase):
             _submitted(before.get(number), row, placed)
         return changed
 
-    async def claim(self, room: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
-        tasks = await super().claim(room, owner, now, until)
+    async def claim(self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
+        tasks = await super().claim(free_slots, owner, now, until)
         if not tasks:
             return tasks
         taken = {task.id for task in tasks}
@@ -180,8 +180,8 @@ def _submitted(old: Row | None, row: Row, placed: Mapping[tuple[str, str], Place
         if (row.state, row.claims, row.stage) != (State.PENDING, 0, mine.new.stage):
             raise Broken(f"put wrongly: {row}")
         return
-    again = old.state is State.DONE or (old.state is State.FAILED and mine.new.revive)
-    if not again or (row.state, row.claims, row.stage) != (State.PENDING, 0, mine.new.rearm):
+    again = old.state is State.DONE or (old.state is State.FAILED and mine.new.restart_failed)
+    if not again or (row.state, row.claims, row.stage) != (State.PENDING, 0, mine.new.restart_at):
         raise Broken(f"re-armed wrongly: {old} -> {row}")
 
 

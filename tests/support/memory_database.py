@@ -13,7 +13,16 @@ from typing import Literal
 
 from pipeline.core.model import Json, Lane, Parked, Placed, RunNote, Selection, Spend, State, Task
 from pipeline.ports.store import Applied
-from pipeline.store.encoding import Move, QueueEntry, entry_of, move_of, name, note_row, spend_row, to_json
+from pipeline.store.encoding import (
+    Move,
+    QueueEntry,
+    encode_entry,
+    encode_move,
+    encode_note,
+    encode_spend,
+    name,
+    to_json,
+)
 from pipeline.store.requeue import Effect, effect, merged
 from tests.support.memory_records import Line, MemoryRecords
 
@@ -74,16 +83,16 @@ class MemoryDatabase(MemoryRecords):
     async def submit(self, tasks: Sequence[Placed], now: float) -> int:
         """Put tasks into the queue in one transaction; return how many were new or re-armed."""
         self._check()
-        entries = [entry_of(placed, now) for placed in tasks]
+        entries = [encode_entry(placed, now) for placed in tasks]
         return sum(self._put(entry) for entry in entries)
 
-    async def claim(self, room: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
+    async def claim(self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
         """Take at most ``room[lane]`` due tasks per lane, highest rank first, then longest due; atomically."""
         self._check()
         self._heard = now
         name(owner)
         taken: list[Line] = []
-        for lane, number in sorted(room.items()):
+        for lane, number in sorted(free_slots.items()):
             if number <= 0 or self._is_parked(lane.value):
                 continue
             for place, line in enumerate(self._queue.due(lane.value, now), 1):
@@ -108,7 +117,7 @@ class MemoryDatabase(MemoryRecords):
     async def apply(self, applied: Applied, now: float) -> bool:
         """Write an outcome and all that comes with it, only if the lease still holds."""
         self._check()
-        move = move_of(applied, now)
+        move = encode_move(applied, now)
         if not self._holds(move.fence):
             return False
         line = self._lines[move.fence[0]]
@@ -182,7 +191,7 @@ class MemoryDatabase(MemoryRecords):
     async def note_run(self, note: RunNote) -> None:
         """Insert or replace a run's line."""
         self._check()
-        self._runs[note.id] = note_row(note)
+        self._runs[note.id] = encode_note(note)
 
     async def load(self, name: str) -> Json | None:
         """Return the remembered value, or None."""
@@ -197,7 +206,7 @@ class MemoryDatabase(MemoryRecords):
     async def enter(self, spend: Spend) -> None:
         """Enter a paid effect into the ledger; each key once."""
         self._check()
-        row = spend_row(spend)
+        row = encode_spend(spend)
         self._spends.setdefault(row[0], row)
 
     # --------------------------------------------------------------------------------------------------- writing
@@ -230,7 +239,7 @@ class MemoryDatabase(MemoryRecords):
             self._queue.add(line)
             return True
         line = self._lines[self._ids[identity]]
-        what = effect(entry, line.state, line.wish.rearm if line.wish else None)
+        what = effect(entry, line.state, line.wish.restart_at if line.wish else None)
         if what is Effect.WISH:
             line.wish, line.updated = entry, entry.now
         elif what is not Effect.NONE:
@@ -242,9 +251,9 @@ class MemoryDatabase(MemoryRecords):
         return what in (Effect.AGAIN, Effect.WISH)
 
     def _start(self, line: Line, entry: QueueEntry, now: float) -> None:
-        assert entry.rearm is not None
-        assert entry.rearm_lane is not None
-        line.stage, line.lane, line.rank = entry.rearm, entry.rearm_lane, entry.rearm_rank
+        assert entry.restart_at is not None
+        assert entry.restart_lane is not None
+        line.stage, line.lane, line.rank = entry.restart_at, entry.restart_lane, entry.restart_rank
         line.state, line.wake_at, line.stage_since, line.updated = State.PENDING, entry.due, now, now
         line.attempt = line.claims = 0
         line.wish = None

@@ -11,7 +11,7 @@ from json import loads
 from pathlib import Path
 
 from pipeline.core.model import About, Counts, Parked, Result, RunNote, Selection, Spend, State, Task
-from pipeline.store.encoding import QueueEntry, Row, note_of, parked_of, result_of, spend_of, task_of
+from pipeline.store.encoding import QueueEntry, Row, parse_note, parse_parked, parse_result, parse_spend, parse_task
 from pipeline.store.sqlite.errors import closed
 
 _LIVE = (State.PENDING, State.RUNNING)
@@ -55,7 +55,7 @@ class Line:
 
     def task(self) -> Task:
         """Return the value, sharing nothing with the row."""
-        return task_of(
+        return parse_task(
             (
                 self.id, self.kind, self.key, self.stage, self.data, self.state.value, self.lane, self.rank, self.subject,
                 self.attempt, self.claims, self.wake_at, self.stage_since, self.created, self.updated, self.owner,
@@ -110,7 +110,7 @@ class MemoryRecords:
         """Return all results of these videos, oldest first."""
         self._check()
         wanted = frozenset(subjects)
-        found = [result_of(row) for row in self._results.values() if row[0] in wanted]
+        found = [parse_result(row) for row in self._results.values() if row[0] in wanted]
         return sorted(found, key=lambda result: result.created)
 
     async def about(self, subject: str) -> About:
@@ -154,12 +154,12 @@ class MemoryRecords:
     async def parked(self, now: float) -> list[Parked]:
         """Return the scopes that are parked at ``now``."""
         self._check()
-        return [parked_of(row) for _, row in sorted(self._parked.items()) if row[1] > now]
+        return [parse_parked(row) for _, row in sorted(self._parked.items()) if row[1] > now]
 
     async def spent(self, since: float = 0.0) -> tuple[float, float, int]:
         """Return (USD, minutes, number of doubtful entries) in the ledger since ``since``."""
         self._check()
-        spends = [spend_of(row) for row in self._spends.values() if row[6] >= since]
+        spends = [parse_spend(row) for row in self._spends.values() if row[6] >= since]
         return (
             sum((spend.usd for spend in spends), 0.0),
             sum((spend.minutes for spend in spends), 0.0),
@@ -170,10 +170,10 @@ class MemoryRecords:
         """Return the ledger entries of these videos."""
         self._check()
         wanted = frozenset(subjects)
-        return [spend_of(row) for row in self._spends.values() if row[4] in wanted]
+        return [parse_spend(row) for row in self._spends.values() if row[4] in wanted]
 
     async def runs(self, limit: int) -> list[RunNote]:
         """Return the newest runs first."""
         self._check()
         oldest_first = sorted(self._runs.values(), key=lambda row: row[1])
-        return [note_of(row) for row in oldest_first[::-1][:limit]]
+        return [parse_note(row) for row in oldest_first[::-1][:limit]]

@@ -39,9 +39,9 @@ def test_every_paid_call_is_in_the_ledger_before_it_is_made(tmp_path: Path) -> N
     seen: list[bool] = []
     real = life.api.submit_analysis
 
-    async def looking(question: Question, still: Any) -> Any:
+    async def looking(question: Question, ensure_fresh: Any) -> Any:
         seen.append(question.key in {spend.key for spend in await spends(life)})
-        return await real(question, still)
+        return await real(question, ensure_fresh)
 
     life.api.submit_analysis = looking  # type: ignore[method-assign]
 
@@ -203,12 +203,12 @@ def test_a_refusal_says_nothing_of_an_earlier_request(tmp_path: Path) -> None:
     seen, life.api.find_analysis = life.api.find_analysis, nothing  # type: ignore[method-assign]
     real, calls = life.api.submit_analysis, 0
 
-    async def refusing(question: Question, still: Any) -> Any:
+    async def refusing(question: Question, ensure_fresh: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls > 1:
             raise Permanent("not like this", code="parameter_invalid")
-        return await real(question, still)
+        return await real(question, ensure_fresh)
 
     life.api.submit_analysis = refusing  # type: ignore[method-assign]
     entries = items(clips(tmp_path, 1))

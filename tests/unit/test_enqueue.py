@@ -149,7 +149,9 @@ def test_every_state_has_its_decision(there: KnownVideo, flags: dict[str, Any], 
     decision = decide(line_of(), there, planner, attempts=ATTEMPTS, **flags)
     assert decision.action == wants.action
     assert len(decision.retry) == wants.retry
-    assert [(new.kind, new.rearm, new.revive) for new in decision.submit] == ([wants.submit] if wants.submit else [])
+    assert [(new.kind, new.restart_at, new.restart_failed) for new in decision.submit] == (
+        [wants.submit] if wants.submit else []
+    )
 
 
 def test_a_held_item_stays_held() -> None:
@@ -170,7 +172,7 @@ def test_another_lines_words_that_cannot_be_carried_out_any_more_harm_nobody() -
 # ------------------------------------------------------------------------------------------------------ the feeder
 
 
-async def never(task_: Task, still: object) -> Any:
+async def never(task_: Task, ensure_fresh: object) -> Any:
     """Do nothing; the tasks of these tests are only queued."""
 
 

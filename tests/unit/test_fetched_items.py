@@ -29,7 +29,7 @@ V = "youtube:video:dQw4w9WgXcQ"
 ITEM = Item(V, "youtube", "https://www.youtube.com/watch?v=dQw4w9WgXcQ", ManifestLine("dQw4w9WgXcQ"))
 
 
-def still() -> None:
+def ensure_fresh() -> None:
     """Nothing here pays."""
 
 
@@ -67,7 +67,7 @@ class Bench:
     def download(self, **data: Any) -> Outcome:
         """Run the step."""
         task = Task(1, "item", V, "download", {**item_data(ITEM), **data}, State.RUNNING, Lane.DOWNLOAD, 0)
-        return run_virtual(self.kind.download(task, still))
+        return run_virtual(self.kind.download(task, ensure_fresh))
 
     def video(self) -> None:
         """Put a video task under the item's key."""
@@ -89,7 +89,7 @@ def test_the_site_s_id_is_the_video_s_name_and_captions_are_kept() -> None:
     outcome = Bench().download()
     assert isinstance(outcome, Done)
     (video,) = outcome.spawn
-    assert (video.key, video.data["fetched"], video.rearm, video.revive) == (V, True, "fan_out", False)
+    assert (video.key, video.data["fetched"], video.restart_at, video.restart_failed) == (V, True, "fan_out", False)
     (captions,) = outcome.results
     assert (captions.job, captions.body) == ("_captions", {"name": "captions.vtt", "text": "WEBVTT"})
 
@@ -100,10 +100,10 @@ def test_a_video_that_is_there_is_not_fetched_again() -> None:
     bench.video()
     outcome = bench.download()
     assert isinstance(outcome, Done)
-    assert (bench.site.fetched, dict(outcome.spawn[0].data), outcome.spawn[0].rearm) == ([], {}, "fan_out")
+    assert (bench.site.fetched, dict(outcome.spawn[0].data), outcome.spawn[0].restart_at) == ([], {}, "fan_out")
     outcome = bench.download(refetch=True)
     assert isinstance(outcome, Done)
-    assert (bench.site.fetched, outcome.spawn[0].rearm, outcome.spawn[0].revive) == ([V], "place", True)
+    assert (bench.site.fetched, outcome.spawn[0].restart_at, outcome.spawn[0].restart_failed) == ([V], "place", True)
     assert outcome.data is not None
     assert outcome.data["refetch"] is False
 
@@ -139,7 +139,7 @@ def test_what_its_list_does_not_take_is_skipped_as_data_and_not_looked_at_again(
     assert decided(replace(listed, bounds={"since": "2026-02-01", "min_seconds": 9})).action == "nothing"
     for wanted in (replace(listed, bounds={"since": "2026-01-30"}), ITEM):
         (again,) = decided(wanted).submit
-        assert (again.rearm, again.data["bounds"]) == ("download", wanted.bounds)
+        assert (again.restart_at, again.data["bounds"]) == ("download", wanted.bounds)
         fetched = bench.download(**{**outcome.data, **again.data})
         assert isinstance(fetched, Done)
         assert fetched.data is not None
@@ -181,7 +181,7 @@ class Shelf:
 def expand(kind: PlaylistTaskType, data: dict[str, Any]) -> Outcome:
     """Run the step."""
     task = Task(1, "listing", "youtube:playlist:L", "expand", data, State.RUNNING, Lane.DOWNLOAD, 0)
-    return run_virtual(kind.expand(task, still))
+    return run_virtual(kind.expand(task, ensure_fresh))
 
 
 def subscription(shelf: Shelf, taken: list[str], rules: ListsSection | None = None) -> PlaylistTaskType:
@@ -202,7 +202,7 @@ def test_a_list_is_read_every_run_and_remembers_what_it_saw() -> None:
     """The second reading finds what has gone, keeps it told while it stays away, and asks by the channel's id."""
     shelf, taken = Shelf("a", "b", "c"), list[str]()
     kind = subscription(shelf, taken)
-    assert playlist_task(WISH).rearm == "expand"
+    assert playlist_task(WISH).restart_at == "expand"
     first = expand(kind, item_data(WISH))
     assert isinstance(first, Done)
     assert taken == ["youtube:video:a", "youtube:video:c"]

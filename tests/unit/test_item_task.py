@@ -19,7 +19,7 @@ from tests.support.fakes import FakeSource, clips
 LINE = ManifestLine("a.mp4", "list:3", "id7", "A title", ("x", "y"), ("gist",), "Who?", {"k": "v"})
 
 
-def still() -> None:
+def ensure_fresh() -> None:
     """Nothing here pays."""
 
 
@@ -33,7 +33,7 @@ def resolve(item: Item, preflight: Any = no_objection, source: Any = None) -> tu
     sources = {"file": source or FakeSource()}
     made = ItemTaskType(sources, Ceilings(), preflight, Path("work"))
     task = unsaved_task(item)
-    return task, run_virtual(made.resolve(task, still))
+    return task, run_virtual(made.resolve(task, ensure_fresh))
 
 
 def test_a_line_survives_the_database() -> None:
@@ -52,7 +52,7 @@ def test_a_file_becomes_a_video_under_the_hash_of_its_content(tmp_path: Path) ->
         assert isinstance(outcome, Done)
         (video,) = outcome.spawn
         assert outcome.subject == video.key == video.subject
-        assert (video.kind, video.stage, video.rearm, video.revive) == ("video", "place", "fan_out", False)
+        assert (video.kind, video.stage, video.restart_at, video.restart_failed) == ("video", "place", "fan_out", False)
         assert video.data["path"] == str(path)
         assert video.data["seconds"] == 60.0
         spawned.append(video.key)
@@ -105,6 +105,6 @@ def test_an_item_that_is_wished_again_takes_the_lines_present_words() -> None:
     """First time it is only queued; again means that a finished or failed one starts anew with this line's words."""
     item = Item("file:/a.mp4", "file", "/a.mp4", LINE)
     first, again = item_task(item), item_task(item, again=True)
-    assert (first.rearm, first.revive) == (None, False)
-    assert (again.rearm, again.revive) == ("resolve", True)
+    assert (first.restart_at, first.restart_failed) == (None, False)
+    assert (again.restart_at, again.restart_failed) == ("resolve", True)
     assert first.data == again.data == item_data(item)

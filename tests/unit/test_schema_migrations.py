@@ -117,7 +117,7 @@ async def test_each_query_walks_its_index(connection: Connection, tmp_path: Path
     """What runs for every step or every page never walks the task table from end to end."""
     await schema.migrate(connection, tmp_path)
     page = Selection(kinds=("item",), states=(State.DONE,), limit=50, after_id=7)
-    due = {"room": '{"fetch": 1}', "now": 1.0, "most": 1}
+    due = {"free_slots": '{"fetch": 1}', "now": 1.0, "most": 1}
     for sql, values, index in (
         (queries.FIND_DUE, due, "USING INDEX task_due (lane=? AND rank=? AND wake_at<?)"),
         (queries.TAKE, ("[1]", "me", 1.0, 1.0), "USING INTEGER PRIMARY KEY"),

@@ -45,7 +45,7 @@ def purse(now: float = MIDNIGHT + 3600, **limits: float) -> tuple[SpendingLimits
 async def ledger(*spends: tuple[float, float]) -> MemoryDatabase:
     """Return a database whose ledger holds (when, USD)."""
 
-    async def never(task: object, still: object) -> Done:
+    async def never(task: object, ensure_fresh: object) -> Done:
         return Done()
 
     database, made = MemoryDatabase(), kind("k", ("go", Lane.FETCH, never))

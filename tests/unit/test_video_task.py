@@ -340,9 +340,9 @@ def test_a_renamed_file_is_found_under_its_other_name(tmp_path: Path) -> None:
         real = life.api.create_asset
         taken: list[Path | None] = []
 
-        async def noting(upload: object, still: object) -> str:
+        async def noting(upload: object, ensure_fresh: object) -> str:
             taken.append(upload.path)  # type: ignore[attr-defined]
-            return await real(upload, still)  # type: ignore[arg-type]
+            return await real(upload, ensure_fresh)  # type: ignore[arg-type]
 
         life.api.create_asset = noting  # type: ignore[method-assign]
         # Uploads wait in a closed lane until both lines have been read.

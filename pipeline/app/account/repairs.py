@@ -29,4 +29,4 @@ async def find_repair(video: Task, items: Sequence[Task]) -> Literal["file", "fe
 def again(video: Task) -> NewTask:
     """Return the task that uploads a video anew, under the name of the next generation. What has a result stays done."""
     data = {"generation": int(video.data.get("generation", 0)) + 1, "settled": False, "again": 0}
-    return NewTask("video", video.key, "place", data, subject=video.key, rearm="place")
+    return NewTask("video", video.key, "place", data, subject=video.key, restart_at="place")

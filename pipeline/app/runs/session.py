@@ -244,7 +244,7 @@ class RunSession:
 
     async def _write_index(self, *, current: bool) -> None:
         """Write ``results.jsonl`` unless it is there and nothing was published since it was written."""
-        published = self.components.pool.gauge.words.get("publish.done", 0)
+        published = self.components.pool.metrics.words.get("publish.done", 0)
         if published or not current or not await self.components.sink.has_index():
             try:
                 await self.components.sink.write_index(results_lines(self._database))
@@ -270,7 +270,7 @@ class RunSession:
             items_done=done,
             items_failed=failed,
             reading=self._reading,
-            lanes=pool.gauge.lanes(self._clock.monotonic()),
+            lanes=pool.metrics.lanes(self._clock.monotonic()),
             spent_usd=self.components.spending.run,
             minutes=self.components.spending.minutes,
             eta=eta,
@@ -279,7 +279,7 @@ class RunSession:
         )
 
     def _failed(self) -> int:
-        words = self.components.pool.gauge.words
+        words = self.components.pool.metrics.words
         now = sum(words.get(f"{kind}.{word}", 0) for kind in _FAILING for word in ("failed", "held"))
         return now + sum(self.enqueuer.report.actions.get(action, 0) for action in ("failed", "held"))
 
@@ -343,7 +343,7 @@ class RunSession:
         asked = gravest(self._asked)
         if asked is not None and asked[0] is not ExitCode.INCOMPLETE:
             return asked
-        if asked or failed or fed.bad_count or self.components.pool.gauge.words.get("publish.failed"):
+        if asked or failed or fed.bad_count or self.components.pool.metrics.words.get("publish.failed"):
             return ExitCode.INCOMPLETE, ""
         if ending.later is not None:
             return ExitCode.QUOTA, f"The rest cannot be had yet. Run again after {iso(ending.later)}."

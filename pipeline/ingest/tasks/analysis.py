@@ -110,7 +110,7 @@ class AnalysisTaskType:
         requests = self._requests(task)
         if not await self._wanted(task, requests):
             # Something else may be wanted in its place, and the manifest need not name the video any more.
-            anew = NewTask("video", task.subject, "place", {}, subject=task.subject, rearm="fan_out")
+            anew = NewTask("video", task.subject, "place", {}, subject=task.subject, restart_at="fan_out")
             return Done(data={**task.data, "superseded": True}, spawn=[anew])
         data = {**task.data, "since": self._clock.now(), "legacy": "fuse" not in self._api.features}
         key = build_question(
@@ -198,7 +198,7 @@ class AnalysisTaskType:
         if lost >= self._options.tries:  # the platform shows the asset as ready and denies it: that can go on for ever
             return Fail(trouble, stage="price", data=_next(task, lost=0))
         # The same analysis is armed again, under a key of its own, once the video has a new asset.
-        check = NewTask("video", task.subject, "place", {}, subject=task.subject, rearm="settle")
+        check = NewTask("video", task.subject, "place", {}, subject=task.subject, restart_at="settle")
         return Done(data=_next(task, superseded=True, lost=lost), spawn=[check])
 
     def _spend(self, task: Task, key: str, usd: float, *, doubtful: bool = False) -> Spend:
@@ -237,7 +237,7 @@ class AnalysisTaskType:
                 "price",
                 {"wishes": [request.as_json()], **{name: task.data[name] for name in shared}},
                 subject=task.subject,
-                rearm="price",
+                restart_at="price",
             )
             for request in requests
         ]
@@ -278,7 +278,9 @@ class AnalysisTaskType:
             self._result(task, request, verdict, raw) for request, verdict in verdicts if verdict.value is not None
         ]
         refused = [(request, verdict.problem) for request, verdict in verdicts if verdict.value is None]
-        publish = NewTask("publish", task.subject, "write", {}, subject=task.subject, rearm="write", revive=True)
+        publish = NewTask(
+            "publish", task.subject, "write", {}, subject=task.subject, restart_at="write", restart_failed=True
+        )
         if refused and task.data.get("correction"):
             request, problem = refused[0]
             bad = Trouble(
@@ -337,7 +339,7 @@ class AnalysisTaskType:
         }
         key = analysis_key(task.subject, [request], "alone")
         # One that ended without an answer (its asset was lost, or nobody wanted it for a while) is to be asked now.
-        return NewTask("analysis", key, "price", data, subject=task.subject, rearm="price")
+        return NewTask("analysis", key, "price", data, subject=task.subject, restart_at="price")
 
     # ---------------------------------------------------------------------------------------------------- helpers
 

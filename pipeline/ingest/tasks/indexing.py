@@ -176,7 +176,7 @@ class IndexingTaskType:
 def _anew(task: Task) -> Done:
     """Have the video looked at again, and uploaded where its asset is gone; a task of its own takes over from this one."""
     denied = {"indexing_lost": int(task.data.get("lost", 0)) + 1}
-    again = NewTask("video", task.subject, "place", denied, subject=task.subject, rearm="settle")
+    again = NewTask("video", task.subject, "place", denied, subject=task.subject, restart_at="settle")
     return Done(data={**task.data, "superseded": True}, spawn=[again])
 
 

@@ -40,7 +40,7 @@ ReadPicture = Callable[[Path | None], tuple[str, bytes] | None]
 #: Removes a fetched file whose upload is proved, or that the platform will not take.
 Release = Callable[[Path], Awaitable[None]]
 #: Seconds for which a premiere or a running stream is waited for.
-_PATIENCE = 14 * 86_400.0
+_PREMIERE_SECONDS = 14 * 86_400.0
 
 
 def item_data(item: Item) -> dict[str, Json]:
@@ -66,7 +66,7 @@ def item_data(item: Item) -> dict[str, Json]:
 def item_task(item: Item, *, again: bool = False) -> NewTask:
     """Return the task for an item; ``again`` starts a finished one anew with the line's present words."""
     stage = "download" if item.kind == "youtube" else "resolve"
-    return NewTask("item", item.key, stage, item_data(item), rearm=stage if again else None, revive=again)
+    return NewTask("item", item.key, stage, item_data(item), restart_at=stage if again else None, restart_failed=again)
 
 
 def unsaved_task(item: Item) -> Task:
@@ -121,7 +121,7 @@ class ItemTaskType:
 
     def task_type(self, policy: Policy) -> TaskType:
         """Return the kind for the engine."""
-        patient = replace(policy, deadline=max(policy.deadline, _PATIENCE))
+        patient = replace(policy, deadline=max(policy.deadline, _PREMIERE_SECONDS))
         return TaskType(
             "item",
             [
@@ -199,7 +199,9 @@ class ItemTaskType:
 
     def _hand_over(self, task: Task, key: str, facts: Mapping[str, Any], *, anew: str = "") -> Done:
         """Give the video on; ``anew``: the stage from which it has to be uploaded, from this file."""
-        video = NewTask("video", key, "place", facts, subject=key, rearm=anew or "fan_out", revive=bool(anew))
+        video = NewTask(
+            "video", key, "place", facts, subject=key, restart_at=anew or "fan_out", restart_failed=bool(anew)
+        )
         kept = {name: facts[name] for name in ("size", "mtime_ns", "seconds", "about") if name in facts}
         data = {name: value for name, value in task.data.items() if name != "skipped"}
         return Done(spawn=[video], data={**data, **kept, "refetch": False}, subject=key)

@@ -33,7 +33,7 @@ _TOLD = 50  #: ids of disappeared videos that are kept
 
 def playlist_task(item: Item) -> NewTask:
     """Return the task for a list; every run lists it again."""
-    return NewTask("listing", item.key, "expand", item_data(item), rearm="expand", revive=True)
+    return NewTask("listing", item.key, "expand", item_data(item), restart_at="expand", restart_failed=True)
 
 
 class PlaylistTaskType:

@@ -125,7 +125,9 @@ class VideoTaskType:
         items = [item for item in await self._items(task) if item.data.get("type") == "youtube"]
         if not items:
             raise InputError("The fetched file is gone, and nothing names its source any more.", code="file_missing")
-        again = NewTask("item", items[0].key, "download", {"refetch": True}, task.key, rearm="download", revive=True)
+        again = NewTask(
+            "item", items[0].key, "download", {"refetch": True}, task.key, restart_at="download", restart_failed=True
+        )
         return Done(spawn=[again])
 
     async def upload(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
@@ -230,7 +232,9 @@ class VideoTaskType:
             await self._release(Path(task.data["path"]))  # proved: the platform has looked at it
         spawn = [self._analysis(task, wanted) for wanted in group_requests(missing, fuse=self._fuse)]
         if not spawn:  # otherwise the answers have it written
-            spawn = [NewTask("publish", task.key, "write", {}, subject=task.key, rearm="write", revive=True)]
+            spawn = [
+                NewTask("publish", task.key, "write", {}, subject=task.key, restart_at="write", restart_failed=True)
+            ]
         if index_id and not elsewhere:
             lost = int(task.data.get("indexing_lost", 0))
             spawn.append(indexing_task(task.key, task.data["media_id"], float(task.data["seconds"]), index_id, lost))
@@ -244,7 +248,7 @@ class VideoTaskType:
             **self._asking,
         }
         key = analysis_key(task.key, requests)
-        return NewTask("analysis", key, "price", data, subject=task.key, rearm="price")
+        return NewTask("analysis", key, "price", data, subject=task.key, restart_at="price")
 
     # --------------------------------------------------------------------------------------------------- helpers
 
@@ -387,7 +391,7 @@ def _in_doubt(video: Task) -> bool:
     return video.state is State.HELD or video.stage == "find" or (video.stage == "upload" and video.claims > 0)
 
 
-_PATIENCE = 14 * 86_400.0  #: seconds for which a premiere is waited for in all
+_PREMIERE_SECONDS = 14 * 86_400.0  #: seconds for which a premiere is waited for in all
 
 
 def handle_failed_upload(task: Task, status: MediaStatus, afresh: dict[str, Json], now: float) -> Outcome:
@@ -406,7 +410,7 @@ def handle_failed_upload(task: Task, status: MediaStatus, afresh: dict[str, Json
     if waiting.get("for") == media_id:  # its time has come
         return Advance("place", {**afresh, "waiting": {"since": waiting["since"]}})
     since = float(waiting.get("since", now))
-    if status.later is None or now - since >= _PATIENCE:
+    if status.later is None or now - since >= _PREMIERE_SECONDS:
         return Fail(trouble, stage="place", data={**afresh, "waiting": {}})
     data = {**task.data, "waiting": {"since": since, "for": media_id}}
     return Retry(trouble, after=status.later, counted=False, data=data)

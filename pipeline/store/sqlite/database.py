@@ -15,9 +15,9 @@ import anyio.to_thread
 from pipeline.core.errors import StoreError
 from pipeline.core.model import Json, Lane, Parked, Placed, RunNote, Selection, Spend, Task
 from pipeline.ports.store import Applied
-from pipeline.store.encoding import entry_of, move_of, name, note_row, spend_row, to_json
+from pipeline.store.encoding import encode_entry, encode_move, encode_note, encode_spend, name, to_json
 from pipeline.store.sqlite import queries, schema
-from pipeline.store.sqlite.errors import border
+from pipeline.store.sqlite.errors import translate_errors
 from pipeline.store.sqlite.group_commit import Group
 from pipeline.store.sqlite.reads import SqliteRecords, selected
 from pipeline.store.sqlite.writer import Connection, Writer
@@ -94,7 +94,7 @@ def _log_left(path: Path) -> bool:
 
 
 async def _connect(address: str, path: Path, patience: float, prepare: Prepare) -> Connection:
-    with border(path, opening=True):
+    with translate_errors(path, opening=True):
         uri = address != str(path)
         # A failing connection leaves a thread behind that nobody waits for, so what can fail is tried before.
         await anyio.to_thread.run_sync(lambda: sqlite3.connect(address, uri=uri).close())
@@ -152,15 +152,15 @@ class SqliteDatabase(SqliteRecords):
 
     async def submit(self, tasks: Sequence[Placed], now: float) -> int:
         """Put tasks into the queue in one transaction; return how many were new or re-armed."""
-        entries = [entry_of(placed, now) for placed in tasks]
+        entries = [encode_entry(placed, now) for placed in tasks]
         return (await self._group.join(WriteRequest(entries=entries))).changed if entries else 0
 
-    async def claim(self, room: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
+    async def claim(self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
         """Take at most ``room[lane]`` due tasks per lane, highest rank first, then longest due; atomically."""
         self._heard = now
-        if max(room.values(), default=0) <= 0:
+        if max(free_slots.values(), default=0) <= 0:
             return []
-        told = await self._group.join(WriteRequest(claim=Claim(room, name(owner), now, until)))
+        told = await self._group.join(WriteRequest(claim=Claim(free_slots, name(owner), now, until)))
         return [*told.claimed]
 
     async def renew(self, tasks: Sequence[Task], until: float) -> frozenset[int]:
@@ -172,7 +172,7 @@ class SqliteDatabase(SqliteRecords):
 
     async def apply(self, applied: Applied, now: float) -> bool:
         """Write an outcome and all that comes with it in one transaction, only if the lease still holds."""
-        return bool((await self._group.join(WriteRequest(move_of(applied, now)))).changed)
+        return bool((await self._group.join(WriteRequest(encode_move(applied, now)))).changed)
 
     async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
         """Carry out an operator's word on the selected tasks; return how many changed."""
@@ -203,7 +203,7 @@ class SqliteDatabase(SqliteRecords):
 
     async def note_run(self, note: RunNote) -> None:
         """Insert or replace a run's line."""
-        await self._writing().statement(queries.NOTE_RUN, note_row(note))
+        await self._writing().statement(queries.NOTE_RUN, encode_note(note))
 
     async def save(self, name: str, value: Json) -> None:
         """Remember a value under a name."""
@@ -211,7 +211,7 @@ class SqliteDatabase(SqliteRecords):
 
     async def enter(self, spend: Spend) -> None:
         """Enter a paid effect into the ledger; each key once."""
-        await self._writing().whole(partial(bulk, sql=queries.ENTER_SPEND, rows=[spend_row(spend)]))
+        await self._writing().whole(partial(bulk, sql=queries.ENTER_SPEND, rows=[encode_spend(spend)]))
 
     # --------------------------------------------------------------------------------------------------- writing
 

@@ -47,7 +47,7 @@ _SALVAGE = (
 
 
 @contextmanager
-def border(path: Path, *, opening: bool = False) -> Iterator[None]:
+def translate_errors(path: Path, *, opening: bool = False) -> Iterator[None]:
     """Turn what the driver raises inside into our errors.
 
     Raises:

@@ -10,23 +10,23 @@ from __future__ import annotations
 
 from pipeline.store.encoding import TASK
 
-#: Due tasks, at most ``room`` per lane that is not parked, highest rank first, then longest due: their ids in that order.
+#: Due tasks, at most `free` per lane that is not parked, highest rank first, then longest due: their ids in order.
 #: One index range per rank that occurs, so that neither a long queue nor many tasks not yet due are walked through.
 FIND_DUE = """
 WITH RECURSIVE
-open (lane, room) AS MATERIALIZED (
-    SELECT key, value FROM json_each(:room)
+open (lane, free) AS MATERIALIZED (
+    SELECT key, value FROM json_each(:free_slots)
     WHERE value > 0 AND key NOT IN (SELECT scope FROM parked WHERE until > :now)
 ),
-rung (lane, room, rank) AS (
-    SELECT lane, room, (SELECT max(rank) FROM task WHERE state = 'pending' AND lane = open.lane) FROM open
+rung (lane, free, rank) AS (
+    SELECT lane, free, (SELECT max(rank) FROM task WHERE state = 'pending' AND lane = open.lane) FROM open
     UNION ALL
-    SELECT lane, room,
+    SELECT lane, free,
         (SELECT max(rank) FROM task WHERE state = 'pending' AND lane = rung.lane AND rank < rung.rank)
     FROM rung WHERE rung.rank IS NOT NULL
 ),
-due (lane, room, rank, nth, id) AS (
-    SELECT rung.lane, rung.room, rung.rank, first.key, first.value
+due (lane, free, rank, nth, id) AS (
+    SELECT rung.lane, rung.free, rung.rank, first.key, first.value
     FROM rung, json_each((
         SELECT json_group_array(id) FROM (
             SELECT id FROM task
@@ -37,9 +37,9 @@ due (lane, room, rank, nth, id) AS (
     WHERE rung.rank IS NOT NULL
 )
 SELECT id FROM (
-    SELECT id, lane, rank, nth, room, row_number() OVER (PARTITION BY lane ORDER BY rank DESC, nth) AS place FROM due
+    SELECT id, lane, rank, nth, free, row_number() OVER (PARTITION BY lane ORDER BY rank DESC, nth) AS place FROM due
 )
-WHERE place <= room
+WHERE place <= free
 ORDER BY lane, place
 """
 

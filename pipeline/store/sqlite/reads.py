@@ -11,8 +11,8 @@ from typing import TypeAlias
 import anyio
 
 from pipeline.core.model import About, Counts, Json, Lane, Parked, Result, RunNote, Selection, Spend, Task
-from pipeline.store.encoding import TASK, Row, note_of, parked_of, result_of, spend_of, task_of, to_json
-from pipeline.store.sqlite.errors import border, closed
+from pipeline.store.encoding import TASK, Row, parse_note, parse_parked, parse_result, parse_spend, parse_task, to_json
+from pipeline.store.sqlite.errors import closed, translate_errors
 from pipeline.store.sqlite.group_commit import Group
 from pipeline.store.sqlite.writer import Connection, Values
 
@@ -146,14 +146,14 @@ class SqliteRecords:
     async def _look(self, asked: Sequence[Sequence[_Look]]) -> list[list[list[Row]]]:
         if self._closed:
             raise closed(self._path)
-        with border(self._path):
+        with translate_errors(self._path):
             return await self._reader.run(
                 lambda there: [[there.execute(*each).fetchall() for each in looks] for looks in asked]
             )
 
     async def expired(self, now: float | None) -> list[Task]:
         """Return running tasks whose lease ended before ``now``; with None, all running ones."""
-        return [task_of(row) for row in await self._read(EXPIRED, {"now": now})]
+        return [parse_task(row) for row in await self._read(EXPIRED, {"now": now})]
 
     async def next_due(self, lanes: Sequence[Lane]) -> float | None:
         """Return the smallest due time of pending tasks in these lanes that were not parked at the last claim."""
@@ -164,11 +164,11 @@ class SqliteRecords:
     async def tasks(self, which: Selection) -> list[Task]:
         """Return the selected tasks in the order they were first submitted."""
         query, values = selected(which)
-        return [task_of(row) for row in await self._read(TASKS.format(which=query), values)]
+        return [parse_task(row) for row in await self._read(TASKS.format(which=query), values)]
 
     async def results(self, subjects: Sequence[str]) -> list[Result]:
         """Return all results of these videos, oldest first."""
-        return [result_of(row) for row in await self._read(RESULTS, (to_json(list(subjects)),))]
+        return [parse_result(row) for row in await self._read(RESULTS, (to_json(list(subjects)),))]
 
     async def about(self, subject: str) -> About:
         """Return all of one video at once, by one hop to the connection's thread."""
@@ -176,7 +176,7 @@ class SqliteRecords:
         one = (to_json([subject]),)
         asked: list[_Look] = [(TASKS.format(which=query), values), (RESULTS, one), (SPENDS, one)]
         tasks, results, spends = await self._asking.join(asked)
-        return About([*map(task_of, tasks)], [*map(result_of, results)], [*map(spend_of, spends)])
+        return About([*map(parse_task, tasks)], [*map(parse_result, results)], [*map(parse_spend, spends)])
 
     async def subjects(self, after: str, limit: int) -> list[str]:
         """Return up to ``limit`` video keys that have results, in key order, above ``after``."""
@@ -204,7 +204,7 @@ class SqliteRecords:
 
     async def parked(self, now: float) -> list[Parked]:
         """Return the scopes that are parked at ``now``."""
-        return [parked_of(row) for row in await self._read(PARKED, (now,))]
+        return [parse_parked(row) for row in await self._read(PARKED, (now,))]
 
     async def spent(self, since: float = 0.0) -> tuple[float, float, int]:
         """Return (USD, minutes, number of doubtful entries) in the ledger since ``since``."""
@@ -213,11 +213,11 @@ class SqliteRecords:
 
     async def spends(self, subjects: Sequence[str]) -> list[Spend]:
         """Return the ledger entries of these videos."""
-        return [spend_of(row) for row in await self._read(SPENDS, (to_json(list(subjects)),))]
+        return [parse_spend(row) for row in await self._read(SPENDS, (to_json(list(subjects)),))]
 
     async def runs(self, limit: int) -> list[RunNote]:
         """Return the newest runs first."""
-        return [note_of(row) for row in await self._read(RUNS, (limit,))]
+        return [parse_note(row) for row in await self._read(RUNS, (limit,))]
 
     async def load(self, name: str) -> Json | None:
         """Return the remembered value, or None."""

@@ -13,7 +13,7 @@ import aiosqlite
 import anyio
 
 from pipeline.store.encoding import Row
-from pipeline.store.sqlite.errors import border, closed
+from pipeline.store.sqlite.errors import closed, translate_errors
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ class Writer:
     async def _held(self) -> AsyncIterator[Connection]:
         with anyio.CancelScope(shield=True):
             async with self.lock:
-                with border(self._path):
+                with translate_errors(self._path):
                     yield self._open()
 
     async def statement(self, sql: str, values: Values = ()) -> list[Row]:
@@ -71,7 +71,7 @@ class Writer:
     async def transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``work`` between BEGIN IMMEDIATE and COMMIT. The caller holds the lock and is shielded."""
         connection = self._open()
-        with border(self._path):
+        with translate_errors(self._path):
             try:
                 return await connection.run(partial(_whole, work))
             except anyio.get_cancelled_exc_class():

@@ -9,7 +9,7 @@ from functools import lru_cache
 from json import loads
 
 from pipeline.core.model import Lane, State, Task
-from pipeline.store.encoding import Move, QueueEntry, Row, task_of, to_json
+from pipeline.store.encoding import Move, QueueEntry, Row, parse_task, to_json
 from pipeline.store.requeue import Effect, effect, merged
 from pipeline.store.sqlite import queries
 
@@ -20,7 +20,7 @@ _AT_ONCE = 64  #: rows of one statement
 class Claim:
     """What a pool has room for, and the lease it wants. Times in epoch seconds."""
 
-    room: Mapping[Lane, int]
+    free_slots: Mapping[Lane, int]
     owner: str
     now: float
     until: float
@@ -56,15 +56,15 @@ def write(connection: sqlite3.Connection, group: Sequence[WriteRequest]) -> list
 def _claim(connection: sqlite3.Connection, claim: Claim) -> Sequence[Task]:
     """Find due tasks and take them."""
     asked = {
-        "room": to_json({lane.value: number for lane, number in claim.room.items()}),
+        "free_slots": to_json({lane.value: number for lane, number in claim.free_slots.items()}),
         "now": claim.now,
-        "most": max(claim.room.values()),
+        "most": max(claim.free_slots.values()),
     }
     order = {row[0]: place for place, row in enumerate(connection.execute(queries.FIND_DUE, asked).fetchall())}
     if not order:
         return ()
     rows = connection.execute(queries.TAKE, (to_json(list(order)), claim.owner, claim.until, claim.now)).fetchall()
-    return sorted((task_of(row) for row in rows), key=lambda task: order[task.id])
+    return sorted((parse_task(row) for row in rows), key=lambda task: order[task.id])
 
 
 def _change(connection: sqlite3.Connection, group: Sequence[WriteRequest]) -> list[int]:
@@ -142,9 +142,9 @@ class _Batch:
             self._new[identity] = entry
             return True
         what = effect(entry, found.state, found.wished)
-        again = (*identity, entry.rearm, entry.rearm_lane, entry.rearm_rank, entry.due, entry.now)
+        again = (*identity, entry.restart_at, entry.restart_lane, entry.restart_rank, entry.due, entry.now)
         if what is Effect.WISH:
-            found.wished = entry.rearm
+            found.wished = entry.restart_at
             self._wish[identity] = again
         elif what is not Effect.NONE:
             assert found.data is not None
@@ -174,7 +174,7 @@ def _put(connection: sqlite3.Connection, entries: Sequence[QueueEntry]) -> list[
     """Put tasks into the queue; return for each whether it is new or re-arms one."""
     if not entries:
         return []
-    asked = to_json([(entry.kind, entry.key, entry.rearm is not None) for entry in entries])
+    asked = to_json([(entry.kind, entry.key, entry.restart_at is not None) for entry in entries])
     standing: dict[tuple[str, str], _Standing] = {}
     for kind, key, state, wished, data in connection.execute(queries.STANDING, (asked,)):
         if data is not None or (kind, key) not in standing:
