@@ -1,4 +1,4 @@
-"""One attempt: run the step, turn whatever it raises into a verdict. The only broad ``except`` of the house is here."""
+"""One attempt: run the step, turn what it raises into a verdict, log how it ended. Holds the only broad ``except``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _log = log.get("engine")
 
 
 async def run_step(stage: Stage, task: Task, ensure_fresh: LeaseCheck, clock: Clock) -> Outcome | None:
-    """Run one step and return its verdict; None when the task is not ours any more and everything must be dropped.
+    """Run one step and return its verdict; None when the lease is lost and everything must be dropped.
 
     An unknown exception is a Retry with its traceback in the log: a bug of ours must not lose a video.
     """
@@ -63,7 +63,7 @@ async def run_step(stage: Stage, task: Task, ensure_fresh: LeaseCheck, clock: Cl
 
 
 def _again(task: Task, error: Transient | NotYet) -> Outcome:
-    """Try again by the engine's patience, or by the error's own, which may be at its end."""
+    """Retry by the policy's backoff, or by the error's own waits, which may be used up."""
     if isinstance(error, NotYet) and not error.then:
         return Snooze(error.after, untouched=True, trouble=error.trouble)
     if isinstance(error, NotYet):
@@ -74,10 +74,10 @@ def _again(task: Task, error: Transient | NotYet) -> Outcome:
 
 
 def _counted(task: Task, error: Transient | NotYet, waits: Sequence[float], *, endless: bool = False) -> Outcome:
-    """Go by the error's own waits. Each class has a count of its own: what one has used up, another has not.
+    """Retry by the error's own waits. Each trouble code has its own count.
 
-    The counts are of this visit to the stage: an operator's retry, a re-arm and the next stage begin anew. ``endless``:
-    the last wait repeats until the stage's deadline.
+    The counts are of this visit to the stage: an operator's retry, a restart and the next stage start at zero.
+    ``endless``: the last wait repeats until the stage's deadline.
     """
     tries = task.data.get("tries", {})
     tries = tries if tries.get("since") == task.stage_since else {"since": task.stage_since, "of": {}}
@@ -88,9 +88,6 @@ def _counted(task: Task, error: Transient | NotYet, waits: Sequence[float], *, e
     data = {**task.data, "tries": {**tries, "of": {**tries["of"], code: done + 1}}}
     untouched = isinstance(error, NotYet) or error.untouched
     return Retry(error.trouble, waits[min(done, len(waits) - 1)], untouched, counted=False, data=data)
-
-
-_log = log.get("engine")
 
 
 def log_attempt(task: Task, move: Transition, outcome: Outcome | None, written: bool, took: float) -> None:
@@ -120,7 +117,7 @@ def log_attempt(task: Task, move: Transition, outcome: Outcome | None, written: 
 
 
 def unknown_stage(task: Task) -> Trouble:
-    """Return the trouble of a task whose stage or kind this release does not have."""
+    """Return the trouble of a task whose stage or type this release does not have."""
     return Trouble(
         "unknown_stage",
         f"Stage '{task.stage}' of kind '{task.kind}' is not known to this release.",
@@ -129,7 +126,7 @@ def unknown_stage(task: Task) -> Trouble:
 
 
 def unplaceable_spawn(task: Task, place: object) -> Trouble:
-    """Return the trouble of a task whose step wanted something spawned that no kind has a place for."""
+    """Return the trouble of a task that spawned something no task type has a stage for."""
     return Trouble(
         "unexpected",
         f"Stage '{task.stage}' of kind '{task.kind}' asks for a kind or stage that does not exist.",

@@ -1,4 +1,4 @@
-"""Leases: what proves that a running task is still ours."""
+"""Leases and their heartbeat: what proves that a running task is still ours."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from pipeline.ports.store import Store
 
 @dataclass(slots=True)
 class HeldLease:
-    """Our hold on one running task: the scope to cancel when it is lost, and when it was last confirmed."""
+    """The lease on one running task: the scope to cancel when it is lost, and when it was last confirmed."""
 
     task: Task
     scope: anyio.CancelScope
     confirmed: float  #: monotonic seconds
     lost: bool = False
-    over: bool = False  #: the step has ended; its outcome is being written
+    step_over: bool = False  #: the step has ended; its outcome is being written
 
 
 class LeaseManager:
-    """Renews the leases of tasks in flight and notices the ones that were taken away.
+    """Renews the leases of tasks in flight (the heartbeat) and notices the ones that were taken away.
 
     A step may pay only while its lease was confirmed less than half a lifetime ago; HTTP timeouts are shorter than the
     other half, so a process that was frozen and woken does not pay for what another has taken over.
@@ -40,7 +40,7 @@ class LeaseManager:
         return len(self._leases)
 
     def hold(self, task: Task, scope: anyio.CancelScope, confirmed: float) -> HeldLease:
-        """Start to keep a claimed task; ``confirmed`` is the monotonic time just before the claim was asked for."""
+        """Start to renew a claimed task; ``confirmed`` is the monotonic time just before the claim was sent."""
         before = self._leases.get(task.id)
         if before is not None:  # taken away and given out again before we noticed
             self._lose(before)
@@ -49,11 +49,11 @@ class LeaseManager:
         return lease
 
     def holds(self, task: Task) -> bool:
-        """Return True while a worker of this process is at work on the task."""
+        """Return True while a worker of this process has the task."""
         return task.id in self._leases
 
     def release(self, lease: HeldLease) -> None:
-        """Stop keeping it; a newer grip on the same task stays."""
+        """Stop renewing it; a newer lease on the same task stays."""
         if self._leases.get(lease.task.id) is lease:
             del self._leases[lease.task.id]
 
@@ -67,28 +67,28 @@ class LeaseManager:
         for lease in list(self._leases.values()):
             lease.scope.cancel()
 
+    async def run(self) -> None:
+        """Renew for ever, three times a lifetime."""
+        while True:
+            await self._clock.sleep(self.lifetime / 3)
+            await self.renew()
+
     async def renew(self) -> None:
         """Extend all leases once; cancel the steps whose task is no longer ours."""
         leases = list(self._leases.values())
         if not leases:
             return
-        asked = self._clock.monotonic()
+        sent = self._clock.monotonic()
         try:
             ours = await self._store.renew([lease.task for lease in leases], self._clock.now() + self.lifetime)
         except (Transient, StoreError):
             return  # the database is busy or full: the leases age, and no step pays on an old one
         for lease in leases:
             if lease.task.id in ours:
-                lease.confirmed = asked
+                lease.confirmed = sent
             elif self._leases.get(lease.task.id) is lease:
                 self._lose(lease)
 
     def _lose(self, lease: HeldLease) -> None:
         lease.lost = True
         lease.scope.cancel()
-
-    async def run(self) -> None:
-        """Renew for ever, three times a lifetime."""
-        while True:
-            await self._clock.sleep(self.lifetime / 3)
-            await self.renew()

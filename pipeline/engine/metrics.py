@@ -1,4 +1,4 @@
-"""What the pool counts while it works: for the live display and the run's report."""
+"""Metrics of the worker pool: what the live display and the run's report show."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pipeline.core.model import Counts, Lane, Task
 from pipeline.views import LaneView
 
-_WINDOW = 60.0
+_WINDOW_SECONDS = 60.0  #: over which a lane's rate is counted
 
 
 @dataclass(slots=True)
@@ -18,14 +18,16 @@ class PoolMetrics:
 
     widths: Mapping[Lane, int]
     running: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, 0))
-    writing: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, 0))  #: of the running: step is over
+    writing: dict[Lane, int] = field(
+        default_factory=lambda: dict.fromkeys(Lane, 0)
+    )  #: part of running: the step is over
     waiting: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, 0))
     finished: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, 0))
-    words: dict[str, int] = field(default_factory=dict)  #: kind.word -> how often
+    words: dict[str, int] = field(default_factory=dict)  #: "kind.word" -> how often
     _recent: dict[Lane, deque[float]] = field(default_factory=lambda: {lane: deque() for lane in Lane})
 
     def start_from(self, counts: Counts) -> None:
-        """Take over what the database holds at the start of a run."""
+        """Set the waiting tasks to what the database holds."""
         for lane in Lane:
             self.waiting[lane] = counts.in_lane.get(lane.value, 0)
 
@@ -37,12 +39,12 @@ class PoolMetrics:
         """Count a claimed task as running."""
         self.running[task.lane] += 1
 
-    def stepped(self, task: Task) -> None:
-        """Count a running task's step as over: what is left is to write its outcome, which takes no room in its lane."""
+    def step_over(self, task: Task) -> None:
+        """Count a running task's step as over: writing its outcome takes no slot of its lane."""
         self.writing[task.lane] += 1
 
     def busy(self, lane: Lane) -> int:
-        """Return how many steps of a lane are at work this moment."""
+        """Return how many steps of a lane run at this moment."""
         return self.running[lane] - self.writing[lane]
 
     def ended(self, task: Task, word: str, lane: Lane | None, at: float) -> None:
@@ -56,7 +58,7 @@ class PoolMetrics:
             self.finished[task.lane] += 1
             recent = self._recent[task.lane]
             recent.append(at)
-            while recent[0] < at - _WINDOW:  # most runs have no display that would forget them
+            while recent[0] < at - _WINDOW_SECONDS:  # most runs have no display, which would do this
                 recent.popleft()
         name = f"{task.kind}.{word}"
         self.words[name] = self.words.get(name, 0) + 1
@@ -67,7 +69,7 @@ class PoolMetrics:
 
     def _view(self, lane: Lane, now: float) -> LaneView:
         recent = self._recent[lane]
-        while recent and now - recent[0] > _WINDOW:
+        while recent and now - recent[0] > _WINDOW_SECONDS:
             recent.popleft()
         waiting = max(0, self.waiting[lane] - self.running[lane])
         return LaneView(

@@ -1,4 +1,4 @@
-"""The pool: claims due tasks lane by lane, runs their steps side by side, writes each verdict, and knows when to end.
+"""The worker pool: claims due tasks lane by lane, runs their steps side by side, and writes each verdict.
 
 The queue is in the database: what waits costs no memory here. One loop claims; workers only run what it hands them.
 """
@@ -29,7 +29,7 @@ from pipeline.ports.store import Applied, Database
 
 _log = log.get("engine")
 _DEFAULT = Policy()
-_IDLE = 30.0  #: seconds between looks when nothing is due; wake-ups make it shorter
+_IDLE_SECONDS = 30.0  #: between looks when nothing is due; wake-ups make it shorter
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,28 +48,28 @@ class PoolOptions:
 class Pool:
     """Runs a queue until nothing is left that this run can do."""
 
-    def __init__(self, store: Database, kinds: TaskTypes, clock: Clock, rng: Random, options: PoolOptions) -> None:
+    def __init__(self, store: Database, task_types: TaskTypes, clock: Clock, rng: Random, options: PoolOptions) -> None:
         self._store = store
-        self._kinds = kinds
+        self._task_types = task_types
         self._clock = clock
         self._rng = rng
         self._options = options
         self.metrics = PoolMetrics(options.widths)
-        self.ending = RunEnd()
+        self.run_end = RunEnd()
         self._admission = LaneAdmission(
-            self.metrics, clock, rng, self.ending, in_hand=options.in_hand, patience=options.patience
+            self.metrics, clock, rng, self.run_end, in_hand=options.in_hand, patience=options.patience
         )
         self._leases = LeaseManager(store, clock, options.lease)
         self._wake = anyio.Event()
-        self._ending = anyio.Event()
+        self._halted = anyio.Event()
         self._feeding = 0
         self._stopping = False
 
     # ------------------------------------------------------------------------------------------ from outside
 
     async def submit(self, tasks: Sequence[NewTask]) -> int:
-        """Put tasks into the queue and wake the pool; return how many were new or re-armed. A busy database is waited for."""
-        placed = [self._kinds.place(task) for task in tasks]
+        """Put tasks into the queue and wake the pool; return how many are new or restarted. Waits for a busy database."""
+        placed = [self._task_types.place(task) for task in tasks]
         changed = await retry_while_busy(lambda: self._store.submit(placed, self._clock.now()), self._clock)
         if changed:
             for entry in placed:
@@ -78,11 +78,11 @@ class Pool:
         return changed
 
     async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
-        """Carry out an operator's word; return how many tasks it changed. A busy database is waited for."""
+        """Carry out an operator's command; return how many tasks changed. Waits for a busy database."""
         return await retry_while_busy(lambda: self._store.command(verb, which, now), self._clock)
 
     def feeding(self, change: int) -> None:
-        """Tell the pool that a feeder starts (+1) or ends (-1): it does not end while one is at work."""
+        """Tell the pool that a feeder starts (+1) or ends (-1): it does not end while one works."""
         self._feeding += change
         self.wake()
 
@@ -91,8 +91,8 @@ class Pool:
         self._wake.set()
 
     def stop(self, *, now: bool = False) -> None:
-        """Claim nothing more; with ``now``, cancel what runs as well. Every task goes back uncounted."""
-        self.ending.interrupted = True
+        """Claim nothing more; with ``now``, cancel running steps too. Every task goes back uncounted."""
+        self.run_end.interrupted = True
         self.halt()
         if now:
             self._leases.cancel_all()
@@ -109,7 +109,7 @@ class Pool:
     # --------------------------------------------------------------------------------------------- the loop
 
     async def take_over(self) -> int:
-        """Send the tasks of a dead predecessor through the state machine. Call only under the state folder's lock."""
+        """Give back the tasks of a dead predecessor. Call only under the state folder's lock."""
         orphans = await retry_while_busy(lambda: self._store.expired(None), self._clock)
         for task in orphans:
             await self._lose(task)
@@ -118,7 +118,7 @@ class Pool:
         return len(orphans)
 
     async def run(self) -> RunEnd:
-        """Work until nothing is due that can become due, or until stopped. Takes over a predecessor's tasks first."""
+        """Work until nothing more can become due, or until stopped. Takes over a predecessor's tasks first."""
         try:
             await self.take_over()
             self.metrics.start_from(await retry_while_busy(self._store.counts, self._clock))
@@ -131,7 +131,7 @@ class Pool:
                 await self._claim_until_done(workers)
                 await self._drain()
             group.cancel_scope.cancel()
-        return self.ending
+        return self.run_end
 
     async def _claim_until_done(self, workers: TaskGroup) -> None:
         delay = FIRST_DELAY
@@ -146,13 +146,13 @@ class Pool:
                 if delay > MAX_DELAY:
                     self.halt(error.trouble)
                 with anyio.move_on_after(delay):
-                    await self._ending.wait()
+                    await self._halted.wait()
                 delay *= 2
             except StoreError as error:
                 self.halt(error.trouble)
 
     async def _claim(self, workers: TaskGroup) -> bool:
-        self._admission.count_the_money()
+        self._admission.end_budget_round()
         free_slots = self._free_slots()
         if not any(free_slots.values()):
             return False
@@ -182,8 +182,8 @@ class Pool:
         """Return how long to wait for new work at most; None when this run can do nothing more."""
         now = self._clock.now()
         busy = bool(len(self._leases) or self._feeding)
-        soonest = [_IDLE, *self._admission.pauses()]
-        # A full lane is not waited for by time: a worker's end wakes us.
+        soonest = [_IDLE_SECONDS, *self._admission.pauses()]
+        # A full lane needs no timer: a worker's end wakes us.
         due = await self._store.next_due([lane for lane, free in self._free_slots().items() if free])
         if due is not None and due - now <= self._options.horizon:
             return min([*soonest, max(0.0, due - now)])
@@ -192,14 +192,14 @@ class Pool:
         return await self._recount(now)
 
     async def _recount(self, now: float) -> float | None:
-        """Nothing seems to be left: make sure that no lane only looks full because we miscounted."""
+        """Count again before ending: a lane may only look full because we miscounted."""
         if await self._store.next_due(self._admission.not_closed()) is None:
             return None
         self.metrics.start_from(await self._store.counts())
-        # What is due in a lane that still has no room waits for a lane that this run does not open again.
+        # What is due in a lane without free slots waits for a lane that this run does not open again.
         due = await self._store.next_due([lane for lane, free in self._free_slots().items() if free])
         if due is not None and due - now > self._options.horizon:
-            self.ending.later = due
+            self.run_end.later = due
             return None
         return None if due is None else max(0.0, due - now)
 
@@ -219,7 +219,7 @@ class Pool:
             self._leases.cancel_all()
 
     async def _sweep(self) -> None:
-        """Bring home running tasks whose lease ran out without anybody writing an outcome; count the queue anew."""
+        """Cleanup: give back running tasks whose lease ran out unnoticed, and count the queue again."""
         while True:
             await self._clock.sleep(self._options.lease / 4)
             try:
@@ -245,8 +245,8 @@ class Pool:
                 outcome = Fail(unknown_stage(task))
             else:
                 outcome = await run_step(stage, task, lambda: self._leases.ensure_fresh(lease), self._clock)
-        if not isinstance(outcome, Park):  # which is to close its lane before anybody else gets in
-            self._make_room(lease)
+        if not isinstance(outcome, Park):  # a Park closes its lane before its slot is given away
+            self._free_slot(lease)
         if lease.lost:
             self._forget(lease, "dropped")
             return
@@ -264,37 +264,37 @@ class Pool:
         now, policy = self._clock.now(), stage.policy if stage is not None else _DEFAULT
         if outcome is not None:
             return decide(task, outcome, now, policy, self._rng)
-        # Too old a lease to act on may still be ours to give back; if it is not, the database refuses.
+        # A lease too old to act on may still be ours to give back; if it is not, the database refuses.
         return released(task, now) if stopped else lost(task, now, policy, self._rng)
 
-    def _make_room(self, lease: HeldLease) -> None:
-        """A lane bounds steps at work: the next one need not wait for the commit of this one."""
-        if not lease.over:
-            lease.over = True
-            self.metrics.stepped(lease.task)
+    def _free_slot(self, lease: HeldLease) -> None:
+        """Give the slot away: the lane bounds running steps, and the next need not wait for this commit."""
+        if not lease.step_over:
+            lease.step_over = True
+            self.metrics.step_over(lease.task)
             self.wake()
 
     def _forget(self, lease: HeldLease, word: str, applied: Applied | None = None) -> None:
-        self._make_room(lease)
+        self._free_slot(lease)
         self._leases.release(lease)
         lane = applied.lane if applied is not None and applied.move.wake_at is not None else None
         self.metrics.ended(lease.task, word, lane, self._clock.monotonic())
-        self._admission.moved(lease.task.kind, lease.task.lane, word)
+        self._admission.note_outcome(lease.task.kind, lease.task.lane, word)
         for placed in applied.spawn if applied is not None else ():
             self.metrics.submitted(placed.lane)
         self.wake()
 
     def _stage(self, task: Task) -> Stage | None:
         try:
-            return self._kinds.stage(task)
+            return self._task_types.stage(task)
         except KeyError:
             return None
 
     async def _write(self, task: Task, move: Transition) -> Applied | None:
-        """Write an outcome in hand until it is committed or fenced: a full disk must not lose a paid answer.
+        """Write an outcome until it is committed or fenced: a full disk must not lose a paid answer.
 
-        Return what was written: a failure where the outcome itself cannot be. If the database stays away, the row stays
-        running, and the next start finds the intent and asks the provider what came of it.
+        Return what was written: a failure where the outcome itself cannot be stored. If the database stays away, the
+        row stays running, and the next start finds the intent and asks the provider.
         """
         try:
             try:
@@ -312,12 +312,12 @@ class Pool:
 
     def _applied(self, task: Task, move: Transition) -> Applied:
         try:
-            spawn = [self._kinds.place(new) for new in move.spawn]
+            spawn = [self._task_types.place(new) for new in move.spawn]
         except KeyError as error:
             trouble = unplaceable_spawn(task, error)
             raise Permanent(trouble.message, code=trouble.code, remedy=trouble.remedy, detail=trouble.detail) from error
         try:
-            lane, rank = self._kinds.spot(task.kind, move.stage)
+            lane, rank = self._task_types.spot(task.kind, move.stage)
         except KeyError:
             lane, rank = task.lane, task.rank
         return Applied(task, move, lane, rank, spawn)
@@ -344,10 +344,10 @@ class Pool:
         _log.warning("lane.parked", lane=parked.scope, until=parked.until, why=park.trouble.message)
 
     def halt(self, trouble: Trouble | None = None, cause: str = "store") -> None:
-        """Claim nothing more and let running steps finish; the first trouble and its cause go into the report."""
-        if trouble is not None and self.ending.halted is None:
-            self.ending.halted, self.ending.cause = trouble, cause
+        """Claim nothing more and let running steps finish; the report shows the first trouble and its cause."""
+        if trouble is not None and self.run_end.halted is None:
+            self.run_end.halted, self.run_end.cause = trouble, cause
             _log.error("run.halted", code=trouble.code, why=trouble.message, remedy=trouble.remedy)
         self._stopping = True
-        self._ending.set()
+        self._halted.set()
         self.wake()

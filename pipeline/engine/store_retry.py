@@ -1,4 +1,4 @@
-"""A database that is busy or full for a while is waited for; one that stays so ends the run."""
+"""Retries a database that is busy or full for a while; one that stays so ends the run."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ T = TypeVar("T")
 
 _log = log.get("engine")
 
-FIRST_DELAY = 0.5  #: seconds of the first wait; each is twice the one before
+FIRST_DELAY = 0.5  #: seconds; each delay is twice the one before
 
-MAX_DELAY = 20.0  #: seconds that no wait may be longer than: after about half a minute in all it is given up
+MAX_DELAY = 20.0  #: seconds; no delay is longer, so a call gives up after about half a minute in all
 
 
 async def retry_while_busy(call: Callable[[], Awaitable[T]], clock: Clock) -> T:
@@ -30,13 +30,10 @@ async def retry_while_busy(call: Callable[[], Awaitable[T]], clock: Clock) -> T:
             return await call()
         except Transient as error:
             if delay > MAX_DELAY:
-                raise store_given_up(error) from error
+                trouble = error.trouble
+                raise StoreError(
+                    trouble.message, code=trouble.code, remedy=trouble.remedy, detail=trouble.detail
+                ) from error
             _log.warning("store.retry", why=str(error), after=delay)
             await clock.sleep(delay)
             delay *= 2
-
-
-def store_given_up(error: Transient) -> StoreError:
-    """Return the error for a database that did not recover in time."""
-    trouble = error.trouble
-    return StoreError(trouble.message, code=trouble.code, remedy=trouble.remedy, detail=trouble.detail)

@@ -96,7 +96,7 @@ def test_what_is_counted_for_the_display_is_forgotten_without_one() -> None:
     task = Task(1, "video", "v", "settle", {}, State.RUNNING, Lane.POLL, 0)
     for number in range(10_000):
         metrics.began(task)
-        metrics.stepped(task)
+        metrics.step_over(task)
         metrics.ended(task, "done", None, number * 0.5)
     assert len(metrics._recent[Lane.POLL]) <= 121
     (view,) = [lane for lane in metrics.lanes(9_999 * 0.5) if lane.rate]

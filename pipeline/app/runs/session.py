@@ -274,7 +274,7 @@ class RunSession:
             spent_usd=self.components.spending.run,
             minutes=self.components.spending.minutes,
             eta=eta,
-            parked=list(pool.ending.parked.values()),
+            parked=list(pool.run_end.parked.values()),
             stopping=pool.stopping,
         )
 

@@ -1,0 +1,59 @@
+"""The circuit breaker of the output folder: while results cannot be written, nothing more is paid for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from pipeline.core import log
+from pipeline.core.clock import Clock
+from pipeline.core.lifecycle import Policy
+from pipeline.core.model import Lane, Trouble
+
+_log = log.get("engine")
+
+_GIVE_UP_SECONDS = 60.0  #: after this long a run no longer waits for its output folder: its operator has to act
+
+#: What would only add to the pile. Polls go on: answers that are paid for are kept in the database.
+_PILING = (Lane.DOWNLOAD, Lane.UPLOAD, Lane.ANALYZE)
+
+_MARGIN_SECONDS = 5.0  #: by so much these wait longer than the write that finds out
+
+
+@dataclass(slots=True)
+class OutputBreaker:
+    """Pauses lanes after a failed write, lets one write try again (half-open), and closes them if that fails too long.
+
+    ``paused`` and ``closed`` are the pool's own.
+    """
+
+    clock: Clock
+    rng: Random
+    paused: dict[Lane, float]
+    closed: set[Lane]
+    kind: str = ""  #: of the task that failed first
+    times: int = 0  #: failures in a row
+    since: float = 0.0  #: of the first failure, monotonic seconds
+
+    def tripped(self, trouble: Trouble, kind: str, policy: Policy) -> bool:
+        """Count a failed write and pause the lanes; return True if the run gives up instead and closes them."""
+        now = self.clock.now()
+        if Lane.WRITE in self.closed or self.paused.get(Lane.WRITE, 0.0) > now:
+            return False  # another write has tripped it already
+        _log.warning("output.blocked", code=trouble.code, why=trouble.message, remedy=trouble.remedy)
+        if not self.times:
+            self.kind, self.since = kind, self.clock.monotonic()
+        self.times += 1
+        delay = policy.backoff.delay(self.times, self.rng)
+        if self.times >= policy.attempts or self.clock.monotonic() + delay - self.since > _GIVE_UP_SECONDS:
+            self.closed |= set(Lane) - {Lane.POLL}
+            return True
+        self.paused.update({Lane.WRITE: now + delay, **dict.fromkeys(_PILING, now + delay + _MARGIN_SECONDS)})
+        return False
+
+    def reset(self, kind: str) -> None:
+        """Open the lanes again if the task that ended well is of the kind that writes."""
+        if self.times and kind == self.kind:
+            self.times = 0
+            for lane in (Lane.WRITE, *_PILING):
+                self.paused.pop(lane, None)
