@@ -1,1 +1,1 @@
-"""The heart: values, verdicts, the state machine, errors, time. Pure; everything may import it."""
+"""The core: values, verdicts, the state machine, errors, time. Everything may import it."""

@@ -1,4 +1,4 @@
-"""How long to wait before attempt n+1. Pure: chance comes in as an argument."""
+"""How long to wait before attempt n+1. Pure: randomness comes in as an argument."""
 
 from __future__ import annotations
 

@@ -9,38 +9,35 @@ from typing import Protocol
 import anyio
 
 
+class Clock(Protocol):
+    """Time, injected. Tests bring a virtual one."""
+
+    def now(self) -> float:
+        """Return epoch seconds. Stored times use this; it may jump."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds from an arbitrary start; never goes back."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; cancellable."""
+        ...
+
+
 class SystemClock:
     """Wall time for what is stored, monotonic time for what is measured."""
 
     def now(self) -> float:
-        """Return epoch seconds. Stored times use this; it may jump."""
         return time.time()
 
     def monotonic(self) -> float:
-        """Return seconds from an arbitrary start; never goes back."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait; cancellable."""
         await anyio.sleep(seconds)
 
 
 def iso(epoch: float) -> str:
     """Return epoch seconds as an RFC 3339 UTC string to the second, e.g. ``2026-11-22T03:00:00Z``."""
     return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-class Clock(Protocol):
-    """Time, injected. Tests bring a virtual one."""
-
-    def now(self) -> float:
-        """Return epoch seconds."""
-        ...
-
-    def monotonic(self) -> float:
-        """Return seconds that never go back."""
-        ...
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait ``seconds``."""
-        ...

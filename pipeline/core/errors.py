@@ -10,7 +10,7 @@
     ├── Transient          try again later by itself (may name a delay)
     │   └── Throttled      the provider named a limit; nothing was accepted
     ├── NotYet             nothing is wrong, it is only not time yet: no attempt
-    ├── Unwanted           nothing is wrong, but it is outside what its list may take: skipped
+    ├── Unwanted           nothing is wrong, but outside what its list may take: skipped
     ├── Permanent          never by itself again: this video, this request
     ├── Ambiguous          the provider may or may not have accepted: ask before acting
     ├── NeedsOperator      key, credit or plan: stops the run, blames no video         exit 4
@@ -25,7 +25,7 @@ from pipeline.core.model import Trouble
 
 
 class ReelmillError(Exception):
-    """Something went wrong in a way we foresaw."""
+    """Something failed in a way we foresaw."""
 
     code = "error"
 
@@ -65,8 +65,8 @@ class Transient(ReelmillError):
     """Will probably work later. ``after`` is the wait in seconds the other side asked for, if it did.
 
     ``untouched`` is True when it is certain that nothing reached the other side (connection refused, 429): the next
-    attempt may act without asking first. ``waits`` replaces the engine's patience where something is worth only a few
-    tries: the seconds before each next attempt; after the last one it is final.
+    attempt may act without asking first. ``waits`` replaces the stage's policy where something is worth only a few
+    tries: the seconds before each next attempt; after the last one the failure is final.
     """
 
     code = "transient"
@@ -101,7 +101,7 @@ class Throttled(Transient):
 class NotYet(ReelmillError):
     """It will be there by itself: a premiere, a stream that still runs. Look again in ``after`` seconds.
 
-    ``then`` are the seconds before the looks after that one, where it becomes ever less likely; the last of them repeats.
+    ``then`` are the seconds before the looks after that one; the last of them repeats.
     """
 
     code = "not_yet"
@@ -122,9 +122,9 @@ class NotYet(ReelmillError):
 
 
 class Unwanted(ReelmillError):
-    """A look has shown what the list had not told: the video is outside of what is taken of it.
+    """The video turned out to be outside what is taken of its list.
 
-    ``day`` (``YYYYMMDD``) and ``seconds`` are what was found, so that other wishes can be judged without another look.
+    ``day`` (``YYYYMMDD``) and ``seconds`` are what was found, so that other bounds can be checked without another look.
     """
 
     code = "unwanted"
@@ -142,7 +142,7 @@ class Permanent(ReelmillError):
 
 
 class Ambiguous(ReelmillError):
-    """The request may have been accepted: the answer was lost after the bytes were sent, or a 5xx hides what happened."""
+    """The request may have been accepted: its answer was lost, or a 5xx hides what happened."""
 
     code = "ambiguous"
 

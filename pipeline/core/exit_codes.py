@@ -1,4 +1,4 @@
-"""What the process says when it ends. Scripts and cron read these, so a number never changes its meaning."""
+"""The exit codes of the process. Scripts and cron read them, so a number never changes its meaning."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
       │    Retry, Park         │ │
       │  └─ lease lost, stop ──┘ │
       │                          └─ (operator) cancel ─▶ cancelled
-      └── (operator) retry, or re-arm, from done · failed · cancelled · held
+      └── (operator) retry, or restart, from done · failed · cancelled · held
 
 What counts as an attempt: Retry (unless its trouble has a count of its own) and a lost lease do; Snooze (polling), Park
 and a graceful stop do not. Every stage has a deadline, so that nothing is polled for ever.
@@ -32,7 +32,7 @@ class Policy:
     """How patient a stage is."""
 
     attempts: int = 8  #: failed or lost attempts before the task fails
-    #: Seconds in one stage before a Snooze or Retry becomes a failure; a first mishap or a loss after that begins them anew.
+    #: Seconds in one stage before a Snooze or Retry becomes a failure; a first failure or a loss after that restarts them.
     deadline: float = 86_400.0
     backoff: Backoff = field(default_factory=Backoff)
 
@@ -84,16 +84,16 @@ def decide(task: Task, outcome: Outcome, now: float, policy: Policy, rng: Random
 def lost(task: Task, now: float, policy: Policy, rng: Random) -> Transition:
     """Return what becomes of a task whose lease ran out or whose owner died: one attempt is used up."""
     trouble = Trouble("lost_lease", "The process working on this ended before it could write the outcome.")
-    # The delay is none for the first loss: after a crash the work goes on at once.
+    # No delay after the first loss: after a crash the work goes on at once.
     after = 0.0 if task.attempt == 0 else None
-    # Nor do the hours count in which there was no run: each loss is an attempt, which bounds them by itself.
+    # Hours without a run do not count either: each loss is an attempt, which bounds them.
     since = now if _late(task, now, policy) else task.stage_since
     moved = _retry(replace(task, stage_since=since), Retry(trouble, after=after), now, policy, rng)
     return replace(moved, word="lost") if moved.state is State.PENDING else moved
 
 
 def released(task: Task, now: float) -> Transition:
-    """Return what becomes of a task given back by a graceful stop: nothing is counted, the stage is no longer fresh."""
+    """Return what becomes of a task given back by a graceful stop: not counted, but no longer fresh."""
     return _back(task, now, False, "released", task.trouble)
 
 
@@ -133,7 +133,7 @@ def _end(task: Task, state: State, word: str, trouble: Trouble | None, done: Don
 
 
 def _resuming(ended: Transition, stage: str | None) -> Transition:
-    """Return an end after which an operator's retry starts at ``stage``, as if nobody had ever acted there."""
+    """Return an end after which an operator's retry starts at ``stage``, as if nobody had acted there."""
     return ended if stage is None else replace(ended, stage=stage, claims=0)
 
 
@@ -151,9 +151,9 @@ def _wait(task: Task, outcome: Snooze, now: float, policy: Policy) -> Transition
 def _retry(task: Task, outcome: Retry, now: float, policy: Policy, rng: Random) -> Transition:
     attempt = task.attempt + outcome.counted
     if outcome.counted and task.attempt == 0 and _late(task, now, policy):
-        task = replace(task, stage_since=now)  # it has waited for its turn, or for a run: that was no trying
+        task = replace(task, stage_since=now)  # it only waited for its turn, or for a run
     if (outcome.counted and attempt >= policy.attempts) or _late(task, now, policy):
-        # The count tells an exhausted task from one that can never work: the next run takes it up again by itself.
+        # The count tells an exhausted task, which the next run retries by itself, from one that can never work.
         claims = task.claims - outcome.untouched
         return replace(_end(task, State.FAILED, "failed", outcome.trouble), attempt=attempt, claims=claims)
     delay = policy.backoff.delay(max(1, attempt), rng) if outcome.after is None else outcome.after

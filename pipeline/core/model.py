@@ -1,4 +1,4 @@
-"""The nouns. Frozen values that every floor may know; no I/O, no clock."""
+"""The nouns: frozen values that every layer may use; no I/O, no clock."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 
 def fingerprint(*parts: Json) -> str:
-    """Return 16 hex characters that stand for these values: equal values, equal print; order of keys does not count."""
+    """Return 16 hex characters for these values; equal values give equal ones, in any order of keys."""
     # Half a surrogate pair, of a file name that is not UTF-8, counts like any other character.
     return sha256(_canonical(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
@@ -23,7 +23,7 @@ Json: TypeAlias = Any
 
 
 class State(StrEnum):
-    """What the engine knows about a task; the same six words for every kind."""
+    """What the engine knows about a task; the same six states for every type."""
 
     PENDING = "pending"  #: waits for its due time
     RUNNING = "running"  #: a worker holds the lease
@@ -34,7 +34,7 @@ class State(StrEnum):
 
     @property
     def terminal(self) -> bool:
-        """True where only an operator (or a re-arm) moves the task again."""
+        """True where only an operator or a restart moves the task again."""
         return self not in (State.PENDING, State.RUNNING)
 
 
@@ -60,12 +60,12 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why something did not work, as data: it is stored, shown by ``why`` and selected by ``retry --class``."""
+    """Why something did not work, as data: stored, shown by ``why``, selected by ``retry --class``."""
 
     code: str  #: stable machine word, e.g. ``video_too_short``; the value of ``retry --class``
     message: str  #: one plain sentence
     remedy: str = ""  #: what the operator can do next
-    detail: str = ""  #: the foreign words as received, redacted, at most a few hundred characters
+    detail: str = ""  #: the other side's words as received, redacted, at most a few hundred characters
 
     def as_json(self) -> dict[str, str]:
         """Return the four fields as a JSON object."""
@@ -79,13 +79,12 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class NewTask:
-    """A task to be put into the queue. ``(kind, key)`` is its identity: putting it twice is putting it once.
+    """A task to submit. ``(kind, key)`` is its identity: submitting it twice is submitting it once.
 
-    ``restart_at`` names the stage at which an existing task of the same identity is to start again: a done one becomes
-    pending there; a running one does so when it next ends as done; a pending one is left alone (it will see the new
-    world when it gets there). Failed ones only with ``restart_failed``; cancelled and held ones never. ``None`` leaves any
-    existing task as it is. Where a re-arm takes effect at once, or finds the task pending, ``data`` is merged over the
-    existing data; a running task keeps its own.
+    ``restart_at`` names the stage at which an existing task of the same identity starts again: a done one becomes
+    pending there; a running one does so when it next ends as done; a pending one stays where it is. Failed ones restart
+    only with ``restart_failed``; cancelled and held ones never. ``None`` leaves any existing task as it is. If the task
+    restarts at once or is pending, ``data`` is merged over its data; a running task keeps its own.
     """
 
     kind: str
@@ -100,7 +99,7 @@ class NewTask:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A new task with the lane and rank that its kind gives its stage. Made by ``kit.Kinds.place``."""
+    """A new task with the lane and rank of its stage. Made by ``TaskTypes.place``."""
 
     new: NewTask
     lane: Lane
@@ -113,7 +112,7 @@ class Placed:
 class Task:
     """One durable piece of work.
 
-    ``state`` belongs to the engine; ``stage`` is the kind's own cursor, which stores never interpret. ``wake_at`` is
+    ``state`` belongs to the engine; ``stage`` is the task type's own cursor, which stores never interpret. ``wake_at`` is
     due time while pending, lease expiry while running and ``None`` once terminal: one indexed column.
     """
 
@@ -177,7 +176,7 @@ class Parked:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which tasks an operator or a reader means. Empty fields do not narrow."""
+    """Which tasks are meant. Empty fields do not narrow."""
 
     kinds: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
@@ -210,7 +209,7 @@ class RunNote:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """All that is stored of one video: its tasks as first submitted, its results and its ledger entries, oldest first."""
+    """All that is stored of one video: its tasks, results and ledger entries, each oldest first."""
 
     tasks: Sequence[Task]
     results: Sequence[Result]

@@ -37,10 +37,10 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Snooze:
-    """Nothing is wrong, it is only not time yet: look again in ``after`` seconds. Not an attempt; deadlines still hold.
+    """Not time yet: look again in ``after`` seconds. Not an attempt; deadlines still hold.
 
-    ``untouched`` says that nothing was sent, so that the stage stays *fresh*; ``trouble`` says what is waited for.
-    ``asked`` is False where nobody was asked yet, because it is others' turn: that is no look, and no deadline ends it.
+    ``untouched`` says that nothing was sent, so that the stage stays *fresh*; ``trouble`` says what the task waits for.
+    ``asked`` is False where the task only waits for its turn: that is no look, and no deadline ends it.
     """
 
     after: float
@@ -51,7 +51,7 @@ class Snooze:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Went wrong, may go right later. Counts as an attempt; the policy's backoff applies unless ``after`` is given.
+    """Failed, may work later. Counts as an attempt; the policy's backoff applies unless ``after`` is given.
 
     ``counted`` is False where the trouble has a count of its own, which is then in ``data`` (None keeps the task's).
     """
@@ -65,7 +65,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Will never go right by itself. ``stage`` and ``data`` say where an operator's retry starts; None: right here."""
+    """Will never work by itself. ``stage`` and ``data`` say where an operator's retry starts; None: right here."""
 
     trouble: Trouble
     spawn: Sequence[NewTask] = ()
@@ -88,7 +88,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """No fault of this task: its whole scope must wait. The task goes back untouched, and no attempt is counted.
+    """The whole scope must wait; not this task's fault. It goes back untouched, and no attempt is counted.
 
     ``scope`` is a lane's name: it takes no new work until ``until`` (epoch seconds), while the other lanes drain; a long
     park is remembered across restarts. ``run:operator``, ``run:config`` and ``run:store`` stop the whole run.

@@ -1,4 +1,4 @@
-"""What a type of task is made of: its stages, each one step, with its lane and its policy."""
+"""What a task type is made of: stages, each with one step, a lane and a policy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.core.outcome import Outcome
 
 
 class LeaseCheck(Protocol):
-    """What the engine tells a step about its own lease."""
+    """The engine's check of a step's own lease."""
 
     def __call__(self) -> None:
         """Raise LostLease unless the lease was confirmed less than half its lifetime ago. Call before paying."""
@@ -26,7 +26,7 @@ Step = Callable[[Task, LeaseCheck], Awaitable[Outcome]]
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage of a kind: which lane it waits in, what runs, and how patient it is."""
+    """One stage of a task type: the lane it waits in, the step that runs, and how patient it is."""
 
     name: str
     lane: Lane
@@ -36,7 +36,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class TaskType:
-    """A kind of task: its stages in order. Later stages are claimed first within a lane."""
+    """A type of task: its stages in order. Within a lane, later stages are claimed first."""
 
     name: str
     stages: Sequence[Stage]
@@ -55,10 +55,10 @@ class TaskType:
 
 
 class TaskTypes:
-    """An explicit list of kinds; importing a module registers nothing."""
+    """An explicit list of task types; importing a module registers nothing."""
 
-    def __init__(self, kinds: Sequence[TaskType]) -> None:
-        self._by_name = MappingProxyType({kind.name: kind for kind in kinds})
+    def __init__(self, task_types: Sequence[TaskType]) -> None:
+        self._by_name = MappingProxyType({each.name: each for each in task_types})
 
     def __getitem__(self, name: str) -> TaskType:
         return self._by_name[name]
@@ -67,15 +67,15 @@ class TaskTypes:
         """Return the stage a task is at."""
         return self._by_name[task.kind].stage(task.stage)
 
-    def spot(self, kind: str, stage: str) -> tuple[Lane, int]:
+    def lane_and_rank(self, kind: str, stage: str) -> tuple[Lane, int]:
         """Return lane and rank of a stage."""
         found = self._by_name[kind]
         return found.stage(stage).lane, found.rank(stage)
 
     def place(self, new: NewTask) -> Placed:
         """Return the new task with lane and rank, for the store."""
-        lane, rank = self.spot(new.kind, new.stage)
+        lane, rank = self.lane_and_rank(new.kind, new.stage)
         if new.restart_at is None:
             return Placed(new, lane, rank)
-        again_lane, again_rank = self.spot(new.kind, new.restart_at)
-        return Placed(new, lane, rank, again_lane, again_rank)
+        restart_lane, restart_rank = self.lane_and_rank(new.kind, new.restart_at)
+        return Placed(new, lane, rank, restart_lane, restart_rank)

@@ -317,7 +317,7 @@ class Pool:
             trouble = unplaceable_spawn(task, error)
             raise Permanent(trouble.message, code=trouble.code, remedy=trouble.remedy, detail=trouble.detail) from error
         try:
-            lane, rank = self._task_types.spot(task.kind, move.stage)
+            lane, rank = self._task_types.lane_and_rank(task.kind, move.stage)
         except KeyError:
             lane, rank = task.lane, task.rank
         return Applied(task, move, lane, rank, spawn)

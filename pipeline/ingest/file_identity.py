@@ -23,7 +23,7 @@ from pipeline.core.model import Json
 #: Size, time of change, inode and time of status change of a file: the last one nobody can set.
 FileStamp: TypeAlias = list[int]
 
-#: Codes of a video that failed because its content was no more where it had been: any file that holds it revives it.
+#: Codes of a video that failed because its content was no more where it had been: any file that holds it restarts it.
 LOST_FILE = ("file_missing", "file_changed")
 
 _BLOCK = 1024 * 1024

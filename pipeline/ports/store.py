@@ -24,7 +24,7 @@ from pipeline.core.model import (
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A decided transition with the places that the engine has worked out for the task and what it spawns."""
+    """A decided transition, with lane and rank for the task and for what it spawns."""
 
     task: Task
     move: Transition
@@ -34,14 +34,14 @@ class Applied:
 
 
 class Store(Protocol):
-    """The engine's side of the database: intentions, not SQL. ``now`` is epoch seconds and always comes from outside."""
+    """The engine's side of the database: intentions, not SQL. ``now`` is epoch seconds and comes from the caller."""
 
     async def submit(self, tasks: Sequence[Placed], now: float) -> int:
-        """Put tasks into the queue in one transaction; return how many were new or re-armed. Idempotent by (kind, key).
+        """Put tasks into the queue in one transaction; return how many are new or restarted. Idempotent by (kind, key).
 
-        An existing task with ``new.rearm`` set: if done (or failed, with ``new.revive``), it becomes pending at the
-        re-arm stage, due at ``new.due``, with fresh counters and ``new.data`` merged over its data; if running, it does
-        so at the moment its attempt ends as done (data kept); if pending, only ``new.data`` is merged.
+        An existing task with ``new.restart_at`` set: if done (or failed, with ``new.restart_failed``), it becomes pending
+        at that stage, due at ``new.due``, with counters at zero and ``new.data`` merged over its data; if running, it does
+        so when its attempt ends as done (data kept); if pending, only ``new.data`` is merged.
         """
         ...
 
@@ -73,20 +73,21 @@ class Store(Protocol):
         ...
 
     async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
-        """Carry out an operator's word on the selected tasks; return how many changed.
+        """Carry out an operator's command on the selected tasks; return how many changed.
 
         ``cancel``: pending, running, held → cancelled. ``retry``: failed, held, cancelled → pending, due now, attempts
-        fresh, trouble kept; and ``claims``: what was cancelled may have acted, so the provider is asked first.
+        at zero, trouble kept; ``claims`` too, because a cancelled step may have acted: the provider is asked first.
         """
         ...
 
     async def park(self, parked: Parked) -> None:
-        """Remember that a scope takes no new work until a time; a later time for the same scope replaces the earlier."""
+        """Remember that a scope takes no new work until a time; a later time replaces an earlier one."""
         ...
 
     async def unpark(self, scopes: Sequence[str], classes: Sequence[str], now: float) -> int:
-        """Forget these, and let pending tasks wait no longer whose trouble is of these classes: due later, they are due now.
-        In one transaction; return how many tasks.
+        """Forget these scopes, and make pending tasks with troubles of these classes due now, in one transaction.
+
+        Return how many tasks were made due.
         """
         ...
 
@@ -96,7 +97,7 @@ class Store(Protocol):
 
 
 class Records(Protocol):
-    """The reading side. Opened read-only by ``status`` and ``report``, which never block a run."""
+    """The reading side. Commands like ``status`` open it read-only and never block a run."""
 
     async def tasks(self, which: Selection) -> list[Task]:
         """Return the selected tasks in the order they were first submitted."""
@@ -107,7 +108,7 @@ class Records(Protocol):
         ...
 
     async def about(self, subject: str) -> About:
-        """Return all of one video at once: three questions for the price of one."""
+        """Return all that is stored of one video: three queries for the price of one."""
         ...
 
     async def subjects(self, after: str, limit: int) -> list[str]:
@@ -119,7 +120,7 @@ class Records(Protocol):
         ...
 
     async def tally(self) -> Mapping[str, int]:
-        """Count items (tasks of kind ``item``) by how they stand as a whole: done, failed, held, cancelled, working.
+        """Count items (tasks of kind ``item``) by their state as a whole: done, failed, held, cancelled, working.
 
         An item that is not itself done counts by its own state (pending and running are ``working``). A done one counts
         by the worst of all tasks with its subject: held, then failed, then working, then done.
@@ -144,7 +145,7 @@ class Records(Protocol):
 
 
 class Journal(Protocol):
-    """Small durable facts that are not tasks: run history, the memory of the shared limits, what no task has paid for."""
+    """Small durable facts that are not tasks: run history, shared limits, what no task has paid for."""
 
     async def note_run(self, note: RunNote) -> None:
         """Insert or replace a run's line."""
@@ -159,9 +160,9 @@ class Journal(Protocol):
         ...
 
     async def enter(self, spend: Spend) -> None:
-        """Enter a paid effect that no task stands for into the ledger, before the call is made; each key once."""
+        """Enter a paid effect of no task into the ledger, before the call is made; each key once."""
         ...
 
 
 class Database(Store, Records, Journal, Protocol):
-    """What ``store.sqlite`` and ``store.memory`` both are."""
+    """The whole port: what each kind of database implements."""

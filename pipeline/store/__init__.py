@@ -1,1 +1,1 @@
-"""Where tasks, results and the ledger live: SQLite, and dictionaries for tests and dry runs."""
+"""Where tasks, results and the ledger live: one encoding and one requeue rule for every database; SQLite."""

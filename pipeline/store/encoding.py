@@ -1,4 +1,4 @@
-"""Values to columns and back. Both databases write through here, so that they refuse and round the same things."""
+"""Values to columns and back, for every database, so that all refuse and round the same things."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.ports.store import Applied
 
 
 def unstorable(detail: str) -> Permanent:
-    """Return the error for a value that can never be written; only the caller who brought it is at fault."""
+    """Return the error for a value that can never be written; only its caller is at fault."""
     return Permanent(
         "A value cannot be stored.",
         code="unstorable",
@@ -22,7 +22,7 @@ def unstorable(detail: str) -> Permanent:
     )
 
 
-#: One row as the driver returns it: a sequence in the order of the columns asked for.
+#: One row as a driver returns it: values in the order of the selected columns.
 Row = Sequence[Any]
 
 #: The columns of a task in the order of :func:`parse_task`.
@@ -36,13 +36,13 @@ def to_json(value: Json) -> str:
     """Write JSON text.
 
     Raises:
-        Permanent: ``unstorable``: the value is made of more than JSON (NaN counts as that).
+        Permanent: ``unstorable``: the value is not JSON (NaN is not).
     """
     try:
         text = _readable(value)
         if text.isascii() or _encodable(text):
             return text
-        # A half of a surrogate pair, e.g. from a file name that is not UTF-8: only the escaped form can be stored.
+        # Half a surrogate pair, e.g. of a file name that is not UTF-8: only its escaped form can be stored.
         return _escaped(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise unstorable(str(error)) from error
@@ -54,7 +54,7 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-# Made once: `json.dumps` with options makes an encoder for every call, and each task is encoded some thirty times.
+# Made once: `json.dumps` with options makes an encoder per call, and each task is encoded some thirty times.
 _readable = JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_plain).encode
 
 _escaped = JSONEncoder(separators=(",", ":"), allow_nan=False, default=_plain).encode
@@ -68,7 +68,7 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def name(text: str) -> str:
+def encode_name(text: str) -> str:
     """Return the text of an identity column.
 
     Raises:
@@ -81,7 +81,7 @@ def name(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class QueueEntry:
-    """A task to be put, encoded: what the columns take."""
+    """A task to submit, encoded for the columns."""
 
     kind: str
     key: str
@@ -102,9 +102,9 @@ def encode_entry(placed: Placed, now: float) -> QueueEntry:
     """Encode a new task."""
     new = placed.new
     return QueueEntry(
-        name(new.kind), name(new.key), name(new.stage), to_json(dict(new.data)),
-        placed.lane.value, placed.rank, name(new.subject), float(new.due), now,
-        None if new.restart_at is None else name(new.restart_at),
+        encode_name(new.kind), encode_name(new.key), encode_name(new.stage), to_json(dict(new.data)),
+        placed.lane.value, placed.rank, encode_name(new.subject), float(new.due), now,
+        None if new.restart_at is None else encode_name(new.restart_at),
         None if placed.restart_lane is None else placed.restart_lane.value,
         placed.restart_rank, new.restart_failed,
     )  # fmt: skip
@@ -112,7 +112,7 @@ def encode_entry(placed: Placed, now: float) -> QueueEntry:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A transition, encoded. ``fence`` is the lease it was worked out under: task id, owner, token."""
+    """A transition, encoded. ``fence`` is the lease it was decided under: task id, owner, token."""
 
     fence: tuple[int, str, int]
     state: State
@@ -126,7 +126,7 @@ class Move:
     data: str | None  #: None keeps
     subject: str | None  #: None keeps
     trouble: str | None
-    forget: bool  #: whether no trouble clears the old one, or keeps it
+    clears_trouble: bool  #: without a trouble of its own, whether the old one goes or stays
     now: float
     results: Sequence[Row]
     spends: Sequence[Row]
@@ -134,7 +134,7 @@ class Move:
 
 
 def encode_move(applied: Applied, now: float) -> Move:
-    """Encode what a worker hands in.
+    """Encode a worker's outcome.
 
     Raises:
         Permanent: ``unstorable``.
@@ -142,11 +142,11 @@ def encode_move(applied: Applied, now: float) -> Move:
     task, move = applied.task, applied.move
     lease = task.lease or Lease("", 0, 0.0)
     return Move(
-        (task.id, name(lease.owner), lease.token),
-        move.state, name(move.stage), applied.lane.value, applied.rank, move.attempt, move.claims, move.wake_at,
+        (task.id, encode_name(lease.owner), lease.token),
+        move.state, encode_name(move.stage), applied.lane.value, applied.rank, move.attempt, move.claims, move.wake_at,
         move.stage_since,
         None if move.data is None else to_json(dict(move.data)),
-        None if move.subject is None else name(move.subject),
+        None if move.subject is None else encode_name(move.subject),
         None if move.trouble is None else to_json(move.trouble.as_json()),
         move.state is State.DONE or move.word == "advanced",
         now,
@@ -159,7 +159,7 @@ def encode_move(applied: Applied, now: float) -> Move:
 def encode_result(result: Result) -> Row:
     """Return (subject, job, fingerprint, body, meta, created)."""
     return (
-        name(result.subject), name(result.job), name(result.fingerprint),
+        encode_name(result.subject), encode_name(result.job), encode_name(result.fingerprint),
         to_json(result.body), to_json(dict(result.meta)), result.created,
     )  # fmt: skip
 
@@ -167,12 +167,13 @@ def encode_result(result: Result) -> Row:
 def encode_spend(spend: Spend) -> Row:
     """Return (key, what, usd, minutes, subject, doubtful, at)."""
     return (
-        name(spend.key), name(spend.what), spend.usd, spend.minutes, name(spend.subject), int(spend.doubtful), spend.at,
+        encode_name(spend.key), encode_name(spend.what), spend.usd, spend.minutes, encode_name(spend.subject),
+        int(spend.doubtful), spend.at,
     )  # fmt: skip
 
 
 def parse_task(row: Row) -> Task:
-    """Read a task from the columns :data:`TASK`."""
+    """Parse a task from the columns :data:`TASK`."""
     state, wake_at, owner, trouble = State(row[5]), row[11], row[15], row[17]
     lease = Lease(owner, row[16], wake_at) if owner is not None else None
     return Task(
@@ -182,25 +183,25 @@ def parse_task(row: Row) -> Task:
 
 
 def parse_result(row: Row) -> Result:
-    """Read what :func:`encode_result` wrote."""
+    """Parse what :func:`encode_result` returned."""
     return Result(row[0], row[1], row[2], loads(row[3]), loads(row[4]), row[5])
 
 
 def parse_spend(row: Row) -> Spend:
-    """Read what :func:`encode_spend` wrote."""
+    """Parse what :func:`encode_spend` returned."""
     return Spend(row[0], row[1], row[2], row[3], row[4], bool(row[5]), row[6])
 
 
 def parse_parked(row: Row) -> Parked:
-    """Read (scope, until, trouble)."""
+    """Parse (scope, until, trouble)."""
     return Parked(row[0], row[1], Trouble.from_json(loads(row[2])))
 
 
 def encode_note(note: RunNote) -> Row:
     """Return (id, started, ended, exit_code, summary)."""
-    return (name(note.id), note.started, note.ended, note.exit_code, to_json(dict(note.summary)))
+    return (encode_name(note.id), note.started, note.ended, note.exit_code, to_json(dict(note.summary)))
 
 
 def parse_note(row: Row) -> RunNote:
-    """Read what :func:`encode_note` wrote."""
+    """Parse what :func:`encode_note` returned."""
     return RunNote(row[0], row[1], row[2], row[3], loads(row[4]))

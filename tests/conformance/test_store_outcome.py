@@ -193,7 +193,7 @@ async def test_the_ledger_holds_each_key_once(database: Database) -> None:
 
 @pytest.mark.asyncio
 async def test_spawned_tasks_come_with_the_outcome(database: Database) -> None:
-    """Children are put like submitted ones: new, ignored, re-armed; a task may even re-arm itself."""
+    """Children are put like submitted ones: new, ignored, restarted; a task may even restart itself."""
     await bring(database, State.DONE, "done", data={"old": 1})
     task = await bring(database, State.RUNNING)
     spawn = [

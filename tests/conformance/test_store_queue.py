@@ -49,7 +49,7 @@ async def test_putting_nothing_is_allowed(database: Database) -> None:
 @pytest.mark.asyncio
 @pytest.mark.parametrize("state", list(State))
 async def test_an_existing_task_without_a_restart_is_left_as_it_is(database: Database, state: State) -> None:
-    """Without a re-arm nothing moves, whatever the state."""
+    """Without a restart nothing moves, whatever the state."""
     before = await bring(database, state)
     assert await database.submit([placed("a", data={"new": 1}, restart_failed=True)], NOW) == 0
     assert await one(database) == before
@@ -57,7 +57,7 @@ async def test_an_existing_task_without_a_restart_is_left_as_it_is(database: Dat
 
 @pytest.mark.asyncio
 async def test_a_restart_starts_a_done_task_again(database: Database) -> None:
-    """A done task is pending at the re-arm stage, in its lane and rank, counters fresh, the new data over the old."""
+    """A done task is pending at the restart stage, in its lane and rank, counters fresh, the new data over the old."""
     await bring(database, State.DONE, data={"old": 1, "both": 1, "deep": {"x": 1}})
     again = placed("a", restart_at="publish", due=NOW + 5, data={"both": 2, "new": None, "deep": {"y": 2}})
     assert await database.submit([again], NOW) == 1
@@ -69,7 +69,7 @@ async def test_a_restart_starts_a_done_task_again(database: Database) -> None:
 
 @pytest.mark.asyncio
 async def test_a_restart_takes_failed_only_when_told_to(database: Database) -> None:
-    """A failed task starts again only when revived; its trouble is kept until it succeeds."""
+    """A failed task starts again only when told to; its trouble is kept until it succeeds."""
     before = await bring(database, State.FAILED)
     assert await database.submit([placed("a", restart_at="publish")], NOW) == 0
     assert await one(database) == before
@@ -96,7 +96,7 @@ async def test_a_restart_never_moves_what_an_operator_must_decide(
 
 @pytest.mark.asyncio
 async def test_restarting_a_pending_task_only_merges_data(database: Database) -> None:
-    """A pending task keeps its stage, time and place; it counts as neither new nor re-armed."""
+    """A pending task keeps its stage, time and place; it counts as neither new nor restarted."""
     before = await bring(database, State.PENDING, data={"old": 1, "both": 1}, due=3.0)
     assert await database.submit([placed("a", restart_at="publish", due=99.0, data={"both": 2})], NOW) == 0
     task = await one(database)
@@ -122,7 +122,7 @@ async def test_a_restart_within_one_submission_sees_what_came_before(database: D
 
 @pytest.mark.asyncio
 async def test_restarting_a_running_task_waits_until_it_is_done(database: Database) -> None:
-    """It keeps running with its own data, and becomes pending at the re-arm stage the moment it ends as done."""
+    """It keeps running with its own data, and becomes pending at the restart stage the moment it ends as done."""
     task = await bring(database, State.RUNNING, data={"own": 1})
     assert await database.submit([placed("a", restart_at="publish", due=NOW + 9, data={"new": 1})], NOW) == 1
     running = await one(database)
@@ -165,8 +165,8 @@ async def test_a_wish_survives_everything_but_done(database: Database) -> None:
 
 
 @pytest.mark.asyncio
-async def test_reviving_uses_the_wish_up(database: Database) -> None:
-    """A failed task that is revived has started again: the older wish does not start it once more."""
+async def test_restarting_uses_the_wish_up(database: Database) -> None:
+    """A failed task that is restarted has used its wish up: the older wish does not start it once more."""
     task = await bring(database, State.RUNNING)
     await database.submit([placed("a", restart_at="publish")], NOW)
     await database.apply(moved(task, State.FAILED, trouble=TROUBLE), NOW)

@@ -33,7 +33,7 @@ def path(tmp_path: Path) -> Path:
 @asynccontextmanager
 async def opened(path: Path, *, read_only: bool = False) -> AsyncIterator[SqliteDatabase]:
     """Open the database and close it whatever happens: an open one would keep the test run alive."""
-    found = await open_database(path, read_only=read_only, patience=0.05)
+    found = await open_database(path, read_only=read_only, lock_seconds=0.05)
     try:
         yield found
     finally:
@@ -66,7 +66,7 @@ def put(path: Path, data: bytes) -> None:
 
 async def _refused(path: Path, *, read_only: bool = False) -> StoreError:
     with pytest.raises(StoreError) as caught:
-        await open_database(path, read_only=read_only, patience=0.05)
+        await open_database(path, read_only=read_only, lock_seconds=0.05)
     assert str(path) in str(caught.value)
     assert caught.value.trouble.remedy
     return caught.value
@@ -185,7 +185,7 @@ async def test_a_reader_sees_commits_and_blocks_nothing(path: Path, database: Sq
 
         token = anyio.lowlevel.current_token()
         async with writer.lock:
-            await writer.transaction(look)
+            await writer.transaction_in_lock(look)
         assert (await one(reader)).stage == "half written"
         for call in (reader.submit([placed("b")], 0.0), claim(reader), reader.save("x", 1), reader.unpark([], [], 0.0)):
             with pytest.raises(StoreError) as caught:

@@ -61,7 +61,7 @@ def test_putting_a_task_twice_is_putting_it_once() -> None:
 
 @pytest.mark.parametrize("moment", ["pending", "running", "done"])
 def test_a_task_that_is_wished_again_runs_again(moment: str) -> None:
-    """A re-arm that comes while the task waits, runs or rests: it sees the new world, and nothing gets lost."""
+    """A restart that comes while the task waits, runs or rests: it sees the new world, and nothing gets lost."""
     world = 1
     seen: list[tuple[int, dict[str, int]]] = []
 

@@ -182,7 +182,7 @@ def _submitted(old: Row | None, row: Row, placed: Mapping[tuple[str, str], Place
         return
     again = old.state is State.DONE or (old.state is State.FAILED and mine.new.restart_failed)
     if not again or (row.state, row.claims, row.stage) != (State.PENDING, 0, mine.new.restart_at):
-        raise Broken(f"re-armed wrongly: {old} -> {row}")
+        raise Broken(f"restarted wrongly: {old} -> {row}")
 
 
 class Reach:

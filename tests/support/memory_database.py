@@ -18,12 +18,12 @@ from pipeline.store.encoding import (
     QueueEntry,
     encode_entry,
     encode_move,
+    encode_name,
     encode_note,
     encode_spend,
-    name,
     to_json,
 )
-from pipeline.store.requeue import Effect, effect, merged
+from pipeline.store.requeue import Effect, decide_effect, merge_json
 from tests.support.memory_records import Line, MemoryRecords
 
 _CANCELLABLE = frozenset((State.PENDING, State.RUNNING, State.HELD))
@@ -76,12 +76,12 @@ class MemoryDatabase(MemoryRecords):
         super().__init__()
         self._queue = _Queue(self._lines)
         self._running: dict[int, Line] = {}
-        self._heard = 0.0  #: the time of the last claim: what "now" means where a call does not say it
+        self._last_claim = 0.0  #: epoch seconds: what "now" means where a call does not say it
 
     # ----------------------------------------------------------------------------------------------------- store
 
     async def submit(self, tasks: Sequence[Placed], now: float) -> int:
-        """Put tasks into the queue in one transaction; return how many were new or re-armed."""
+        """Put tasks into the queue in one transaction; return how many were new or restarted."""
         self._check()
         entries = [encode_entry(placed, now) for placed in tasks]
         return sum(self._put(entry) for entry in entries)
@@ -89,8 +89,8 @@ class MemoryDatabase(MemoryRecords):
     async def claim(self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
         """Take at most ``room[lane]`` due tasks per lane, highest rank first, then longest due; atomically."""
         self._check()
-        self._heard = now
-        name(owner)
+        self._last_claim = now
+        encode_name(owner)
         taken: list[Line] = []
         for lane, number in sorted(free_slots.items()):
             if number <= 0 or self._is_parked(lane.value):
@@ -162,7 +162,7 @@ class MemoryDatabase(MemoryRecords):
     async def park(self, parked: Parked) -> None:
         """Remember that a scope takes no new work until a time; the later time wins."""
         self._check()
-        row = (name(parked.scope), parked.until, to_json(parked.trouble.as_json()))
+        row = (encode_name(parked.scope), parked.until, to_json(parked.trouble.as_json()))
         known = self._parked.get(parked.scope)
         if known is None or known[1] < parked.until:
             self._parked[parked.scope] = row
@@ -212,7 +212,7 @@ class MemoryDatabase(MemoryRecords):
     # --------------------------------------------------------------------------------------------------- writing
 
     def _is_parked(self, scope: str) -> bool:
-        return scope in self._parked and self._parked[scope][1] > self._heard
+        return scope in self._parked and self._parked[scope][1] > self._last_claim
 
     def _holds(self, fence: tuple[int, str, int]) -> bool:
         line = self._running.get(fence[0])
@@ -225,12 +225,12 @@ class MemoryDatabase(MemoryRecords):
         line.stage_since, line.owner, line.updated = move.stage_since, None, move.now
         line.data = line.data if move.data is None else move.data
         line.subject = line.subject if move.subject is None else move.subject
-        line.trouble = move.trouble if move.trouble is not None or move.forget else line.trouble
+        line.trouble = move.trouble if move.trouble is not None or move.clears_trouble else line.trouble
         if line.state is State.PENDING:
             self._queue.add(line)
 
     def _put(self, entry: QueueEntry) -> bool:
-        """Put one task; return whether it is new or re-arms one."""
+        """Put one task; return whether it is new or restarts one."""
         identity = (entry.kind, entry.key)
         if identity not in self._ids:
             line = Line.of(len(self._lines) + 1, entry)
@@ -239,16 +239,16 @@ class MemoryDatabase(MemoryRecords):
             self._queue.add(line)
             return True
         line = self._lines[self._ids[identity]]
-        what = effect(entry, line.state, line.wish.restart_at if line.wish else None)
-        if what is Effect.WISH:
+        what = decide_effect(entry, line.state, line.wish.restart_at if line.wish else None)
+        if what is Effect.RESTART_LATER:
             line.wish, line.updated = entry, entry.now
         elif what is not Effect.NONE:
-            before, line.data = line.data, merged(line.data, entry.data)
-            if what is Effect.AGAIN:
+            before, line.data = line.data, merge_json(line.data, entry.data)
+            if what is Effect.RESTART:
                 self._start(line, entry, entry.now)
             elif line.data != before:
                 line.updated = entry.now
-        return what in (Effect.AGAIN, Effect.WISH)
+        return what in (Effect.RESTART, Effect.RESTART_LATER)
 
     def _start(self, line: Line, entry: QueueEntry, now: float) -> None:
         assert entry.restart_at is not None

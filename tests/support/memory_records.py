@@ -43,7 +43,7 @@ class Line:
     owner: str | None = None
     token: int = 0
     trouble: str | None = None
-    wish: QueueEntry | None = None  #: a re-arm that arrived while running
+    wish: QueueEntry | None = None  #: a restart that arrived while running
 
     @classmethod
     def of(cls, number: int, entry: QueueEntry) -> Line:

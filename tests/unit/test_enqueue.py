@@ -71,7 +71,7 @@ class Wants:
 
     def __init__(self, action: str, submit: tuple[str, str | None, bool] | None = None, retry: int = 0) -> None:
         self.action = action
-        self.submit = submit  # (kind, rearm, revive)
+        self.submit = submit  # (kind, restart_at, restart_failed)
         self.retry = retry
 
 

@@ -57,7 +57,7 @@ def test_content_that_turns_up_again_is_sent(tmp_path: Path, where: str, ceiling
 
 
 def test_a_file_that_stays_away_stays_failed(tmp_path: Path) -> None:
-    """Nothing is revived for a name whose file is still missing."""
+    """Nothing is restarted for a name whose file is still missing."""
     life = Life.at(tmp_path)
     away = tmp_path / "away"
     away.mkdir()

@@ -84,12 +84,12 @@ class World:
         only: Sequence[str] = (), between: Any = None, **more: Any,
     ) -> Reconciled:  # fmt: skip
         """Compare and, with ``do``, carry everything out. ``between`` happens after somebody has agreed."""
-        register = ScratchIndex()
+        scratch_index = ScratchIndex()
         account: Any = self.account
         if wreck is not None:
             account = Wrecked(account, wreck, "account", spared=("holdings", "sessions"))
         try:
-            survey = Survey(self.database, account, register, Still(), **more)
+            survey = Survey(self.database, account, scratch_index, Still(), **more)
             await survey.load_local()
             plan = await survey.compare(limit, only)
             doomed = [*plan.orphans, *(plan.strays if strays else [])]
@@ -98,7 +98,7 @@ class World:
             tidier = Cleanup(survey, account, self._submit)
             return await tidier.apply(plan, Agreed(doomed, plan.repairable) if do else Agreed())
         finally:
-            register.close()
+            scratch_index.close()
 
     async def _submit(self, tasks: Sequence[NewTask]) -> int:
         return await self.database.submit([Placed(new, Lane.UPLOAD, 10, Lane.UPLOAD, 10) for new in tasks], NOW)
@@ -374,11 +374,11 @@ async def test_the_older_api_is_compared_by_videos_and_tasks(tmp_path: Path) -> 
 @pytest.mark.asyncio
 async def test_the_register_keeps_the_first_key_and_every_want() -> None:
     """A word that is noted twice stays with its first owner; it is missed if anybody wanted it and it was not met."""
-    register = ScratchIndex()
-    await register.note([("a", "1", False), ("b", "2", True), ("c", "3", True)])
-    await register.note([("a", "9", True)])
-    await register.meet(["b", "unknown"])
-    assert await register.find(["a", "b", "z"]) == {"a": "1", "b": "2"}
-    assert await register.missed("", 10) == [("a", "1"), ("c", "3")]
-    assert await register.missed("a", 10) == [("c", "3")]
-    register.close()
+    scratch_index = ScratchIndex()
+    await scratch_index.add([("a", "1", False), ("b", "2", True), ("c", "3", True)])
+    await scratch_index.add([("a", "9", True)])
+    await scratch_index.mark_seen(["b", "unknown"])
+    assert await scratch_index.find(["a", "b", "z"]) == {"a": "1", "b": "2"}
+    assert await scratch_index.unseen("", 10) == [("a", "1"), ("c", "3")]
+    assert await scratch_index.unseen("a", 10) == [("c", "3")]
+    scratch_index.close()

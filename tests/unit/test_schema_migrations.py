@@ -123,7 +123,7 @@ async def test_each_query_walks_its_index(connection: Connection, tmp_path: Path
         (queries.TAKE, ("[1]", "me", 1.0, 1.0), "USING INTEGER PRIMARY KEY"),
         (queries.RENEW, ("[]", 1.0), "USING INTEGER PRIMARY KEY"),
         (queries.FENCE, ("[]",), "USING INTEGER PRIMARY KEY"),
-        (queries.STANDING, ("[]",), "USING INDEX task_identity (key=? AND kind=?)"),
+        (queries.EXISTING, ("[]",), "USING INDEX task_identity (key=? AND kind=?)"),
         (reads.NEXT_DUE, {"lanes": "[]", "now": 1.0}, "USING INDEX task_due (lane=? AND rank=?)"),
         (reads.TALLY, {}, "USING COVERING INDEX task_subject"),
         (reads.COUNTS, {}, "USING COVERING INDEX task_state"),

@@ -53,11 +53,11 @@ async def reconcile(
     """
     require_database(settings)  # before a folder is made for the lock
     clock, rng = SystemClock(), Random()
-    with lock_state_folder(settings), closing(ScratchIndex()) as register:
+    with lock_state_folder(settings), closing(ScratchIndex()) as scratch_index:
         async with open_for_writing(settings) as database, open_platform(settings, database, clock, rng) as api:
             index = await _index(settings, api.catalog)
             survey = Survey(
-                database, api.account, register, clock,
+                database, api.account, scratch_index, clock,
                 places=[index.id] if index is not None else (), price=_price(settings),
             )  # fmt: skip
             await survey.load_local()

@@ -91,7 +91,7 @@ class Survey:
         self,
         records: Records,
         account: Inventory,
-        register: ScratchIndex,
+        scratch_index: ScratchIndex,
         clock: Clock,
         *,
         places: Iterable[str] = (),
@@ -99,17 +99,17 @@ class Survey:
     ) -> None:
         self._records = records
         self._account = account
-        self._register = register
+        self._scratch = scratch_index
         self._clock = clock
         self._places = set(places)
         self._price = price
 
     async def load_local(self) -> None:
-        """Enter into the register by which words the platform knows what is in the database."""
+        """Enter into the scratch index by which words the platform knows what is in the database."""
         for kind, words in (("video", self._of_video), ("analysis", _of_analysis), ("indexing", self._of_indexing)):
             async with aclosing(self._all(kind)) as pages:
                 async for page in pages:
-                    await self._register.note(entry for task in page for entry in words(task))
+                    await self._scratch.add(entry for task in page for entry in words(task))
 
     async def compare(self, limit: int, only: Sequence[str] = ()) -> Reconciliation:
         """Read the whole account; return the plan. At most ``limit`` things of each kind are in it."""
@@ -127,7 +127,7 @@ class Survey:
     async def judged(self, holdings: Sequence[RemoteObject]) -> list[Classified]:
         """Return things of one sort with their verdicts, by what the database says at this moment."""
         words = {holding: _words(holding) for holding in holdings}
-        known = await self._register.find([word for each in words.values() for word in each])
+        known = await self._scratch.find([word for each in words.values() for word in each])
         keys = {holding: next((known[word] for word in each if word in known), "") for holding, each in words.items()}
         wanted = tuple({key for key in keys.values() if key})
         asked = await self._tasks("analysis", wanted) if holdings and holdings[0].sort == "analysis" else {}
@@ -142,7 +142,7 @@ class Survey:
 
     async def _scan_page(self, found: _Findings, page: Sequence[RemoteObject], now: float) -> None:
         if page[0].sort == self._account.uploads:
-            await self._register.meet([f"m:{holding.id}" for holding in page])
+            await self._scratch.mark_seen([f"m:{holding.id}" for holding in page])
         for judged in await self.judged(page):
             if judged.holding.owner is None and judged.holding.sort == "indexed" and judged.verdict.removable:
                 judged = await self._looked_at(judged)
@@ -160,7 +160,7 @@ class Survey:
     async def _sessions(self, found: _Findings) -> None:
         async with aclosing(self._account.sessions()) as sessions:
             async for session in sessions:
-                keys = (await self._register.find([f"s:{session.id}"])).values()
+                keys = (await self._scratch.find([f"s:{session.id}"])).values()
                 video = next(iter((await self._tasks("video", tuple(keys))).values()), None)
                 if len(found.sessions) < found.limit:
                     found.sessions.append((session, video))
@@ -168,7 +168,7 @@ class Survey:
     async def _vanished(self, found: _Findings) -> None:
         """Ask once more for each upload that no list has shown: lists shift while they are read."""
         after = ""
-        while missed := await self._register.missed(after, _FEW):
+        while missed := await self._scratch.unseen(after, _FEW):
             after = missed[-1][0]
             for video in await self.missing(tuple(dict.fromkeys(key for _, key in missed))):
                 found.miss(video, self.needed(video))
@@ -277,7 +277,7 @@ class Survey:
 
 
 def _words(holding: RemoteObject) -> list[str]:
-    """Return the words under which the register may know a thing: its own id first, then what its name carries."""
+    """Return the words under which the scratch index may know a thing: its own id first, then what its name carries."""
     if holding.sort == "analysis":
         mark = parse_custom_id(holding.name)
         return [f"q:{mark.digest}"] if mark is not None else []

@@ -1,6 +1,6 @@
 """Kind ``publish``: everything known about one video, from the database to its folder. Costs nothing; may run again.
 
-Whatever changes a video's results re-arms this task, and a run re-arms it for folders that lost a file: deleted results
+Whatever changes a video's results restarts this task, and a run restarts it for folders that lost a file: deleted results
 come back without a paid call.
 """
 

@@ -1,4 +1,4 @@
-"""The database in one SQLite file: a writer, a reader, and the promise that an answer means it is on disk."""
+"""The database in one SQLite file: a writer, a reader, and the promise that a reply means it is on disk."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ import anyio.to_thread
 from pipeline.core.errors import StoreError
 from pipeline.core.model import Json, Lane, Parked, Placed, RunNote, Selection, Spend, Task
 from pipeline.ports.store import Applied
-from pipeline.store.encoding import encode_entry, encode_move, encode_note, encode_spend, name, to_json
+from pipeline.store.encoding import encode_entry, encode_move, encode_name, encode_note, encode_spend, to_json
 from pipeline.store.sqlite import queries, schema
+from pipeline.store.sqlite.connection import Connection
 from pipeline.store.sqlite.errors import translate_errors
-from pipeline.store.sqlite.group_commit import Group
+from pipeline.store.sqlite.group_commit import GroupCommit
 from pipeline.store.sqlite.reads import SqliteRecords, selected
-from pipeline.store.sqlite.writer import Connection, Writer
+from pipeline.store.sqlite.writer import Writer
 from pipeline.store.sqlite.writes import Claim, WriteReply, WriteRequest, bulk, write
 
-#: How long a write waits for another process that writes just now, seconds.
-PATIENCE = 5.0
+LOCK_SECONDS = 5.0  #: how long a write waits for another process that is writing
 
 _CHUNK = 64  #: rows that an iteration would fetch at once; we fetch all
 
@@ -32,10 +32,10 @@ _CHUNK = 64  #: rows that an iteration would fetch at once; we fetch all
 Prepare = Callable[[Connection, Path], Awaitable[None]]
 
 
-async def open_database(path: Path, *, read_only: bool = False, patience: float = PATIENCE) -> SqliteDatabase:
-    """Open the database file, creating it or bringing it to the newest version; read-only, it must be there and newest.
+async def open_database(path: Path, *, read_only: bool = False, lock_seconds: float = LOCK_SECONDS) -> SqliteDatabase:
+    """Open the database file, creating or migrating it; read-only, it must be there and newest.
 
-    Always close it: its threads keep the process alive otherwise.
+    Always close it: otherwise its threads keep the process alive.
 
     Raises:
         StoreError: missing, damaged, locked, not writable, of another program, or of a newer release.
@@ -48,21 +48,21 @@ async def open_database(path: Path, *, read_only: bool = False, patience: float 
             remedy=f"Use a Python that brings SQLite {wanted} or newer.",
         )
     if read_only:
-        return SqliteDatabase(path, None, await _open_reader(path, patience))
-    writer = await _open_writer(path, patience)
+        return SqliteDatabase(path, None, await _open_reader(path, lock_seconds))
+    writer = await _open_writer(path, lock_seconds)
     try:
-        return SqliteDatabase(path, writer, await _open_reader(path, patience))
+        return SqliteDatabase(path, writer, await _open_reader(path, lock_seconds))
     except BaseException:
         with anyio.CancelScope(shield=True):
             await writer.close()
         raise
 
 
-async def _open_writer(path: Path, patience: float) -> Connection:
-    return await _connect(str(path), path, patience, _set_up)
+async def _open_writer(path: Path, lock_seconds: float) -> Connection:
+    return await _connect(str(path), path, lock_seconds, _set_up)
 
 
-async def _open_reader(path: Path, patience: float) -> Connection:
+async def _open_reader(path: Path, lock_seconds: float) -> Connection:
     if not await anyio.Path(path).exists():
         raise StoreError(
             f"There is no database at {path} yet.",
@@ -71,18 +71,18 @@ async def _open_reader(path: Path, patience: float) -> Connection:
         )
     address = f"file:{quote(str(await anyio.Path(path).absolute()))}?mode=ro"
     try:
-        return await _connect(address, path, patience, _look)
+        return await _connect(address, path, lock_seconds, _look)
     except StoreError as error:
         if error.trouble.code != "database_unwritable":
             raise
-    # Reading needs a file beside the database, too, and this user may make none: then nobody else is at work there.
+    # Reading needs a file beside the database, which this user may not make: then nobody else works there.
     if await anyio.to_thread.run_sync(_log_left, path):
         raise StoreError(
             f"{path} cannot be read where it is: its last run did not end by itself, and the folder is not writable.",
             code="database_unwritable",
             remedy="Run this as a user who may write there; or copy the folder, and name the copy with --state.",
         )
-    return await _connect(f"{address}&immutable=1", path, patience, _look)
+    return await _connect(f"{address}&immutable=1", path, lock_seconds, _look)
 
 
 def _log_left(path: Path) -> bool:
@@ -93,13 +93,13 @@ def _log_left(path: Path) -> bool:
         return False
 
 
-async def _connect(address: str, path: Path, patience: float, prepare: Prepare) -> Connection:
+async def _connect(address: str, path: Path, lock_seconds: float, prepare: Prepare) -> Connection:
     with translate_errors(path, opening=True):
         uri = address != str(path)
-        # A failing connection leaves a thread behind that nobody waits for, so what can fail is tried before.
+        # A failing connection leaves a thread behind that nobody waits for: try what can fail before.
         await anyio.to_thread.run_sync(lambda: sqlite3.connect(address, uri=uri).close())
         connection = Connection(
-            lambda: sqlite3.connect(address, uri=uri, isolation_level=None, timeout=patience), _CHUNK
+            lambda: sqlite3.connect(address, uri=uri, isolation_level=None, timeout=lock_seconds), _CHUNK
         )
         await connection
         try:
@@ -112,7 +112,7 @@ async def _connect(address: str, path: Path, patience: float, prepare: Prepare) 
 
 
 async def _set_up(connection: Connection, path: Path) -> None:
-    # Whose file it is comes first: nothing is changed in one that is not ours.
+    # First check whose file it is: nothing is changed in one that is not ours.
     await schema.check(connection, path)
     mode = next(iter(await connection.execute_fetchall("PRAGMA journal_mode = WAL")))[0]
     if mode != "wal":
@@ -146,51 +146,43 @@ class SqliteDatabase(SqliteRecords):
     def __init__(self, path: Path, writer: Connection | None, reader: Connection) -> None:
         super().__init__(reader, path)
         self._writer = Writer(writer, path) if writer is not None else None
-        self._group = Group(self._writer.lock if self._writer else anyio.Lock(), self._write)
+        self._writes = GroupCommit(self._writer.lock if self._writer else anyio.Lock(), self._write)
 
     # ----------------------------------------------------------------------------------------------------- store
 
     async def submit(self, tasks: Sequence[Placed], now: float) -> int:
-        """Put tasks into the queue in one transaction; return how many were new or re-armed."""
         entries = [encode_entry(placed, now) for placed in tasks]
-        return (await self._group.join(WriteRequest(entries=entries))).changed if entries else 0
+        return (await self._writes.join(WriteRequest(entries=entries))).changed if entries else 0
 
     async def claim(self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
-        """Take at most ``room[lane]`` due tasks per lane, highest rank first, then longest due; atomically."""
-        self._heard = now
+        self._last_claim = now
         if max(free_slots.values(), default=0) <= 0:
             return []
-        told = await self._group.join(WriteRequest(claim=Claim(free_slots, name(owner), now, until)))
-        return [*told.claimed]
+        reply = await self._writes.join(WriteRequest(claim=Claim(free_slots, encode_name(owner), now, until)))
+        return [*reply.claimed]
 
     async def renew(self, tasks: Sequence[Task], until: float) -> frozenset[int]:
-        """Extend the leases of these running tasks; return the ids that are still ours."""
         ours = [(task.id, task.lease.owner, task.lease.token) for task in tasks if task.lease is not None]
         if not ours:
             return frozenset()
         return frozenset(row[0] for row in await self._writing().statement(queries.RENEW, (to_json(ours), until)))
 
     async def apply(self, applied: Applied, now: float) -> bool:
-        """Write an outcome and all that comes with it in one transaction, only if the lease still holds."""
-        return bool((await self._group.join(WriteRequest(encode_move(applied, now)))).changed)
+        return bool((await self._writes.join(WriteRequest(encode_move(applied, now)))).changed)
 
     async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
-        """Carry out an operator's word on the selected tasks; return how many changed."""
         query, values = selected(which)
         sql = queries.CANCEL if verb == "cancel" else queries.RETRY
         return await self._writing().count(sql.format(which=query), {**values, "now": now})
 
     async def park(self, parked: Parked) -> None:
-        """Remember that a scope takes no new work until a time; the later time wins."""
-        row = (name(parked.scope), parked.until, to_json(parked.trouble.as_json()))
+        row = (encode_name(parked.scope), parked.until, to_json(parked.trouble.as_json()))
         await self._writing().statement(queries.PARK, row)
 
     async def unpark(self, scopes: Sequence[str], classes: Sequence[str], now: float) -> int:
-        """Forget these, and let tasks with such troubles wait no longer, in one transaction."""
-        return await self._writing().whole(partial(_unpark, to_json(list(scopes)), to_json(list(classes)), now))
+        return await self._writing().transaction(partial(_unpark, to_json(list(scopes)), to_json(list(classes)), now))
 
     async def aclose(self) -> None:
-        """Close the database after the write at work. Idempotent."""
         with anyio.CancelScope(shield=True):
             if not self._closed:
                 self._closed = True
@@ -202,21 +194,18 @@ class SqliteDatabase(SqliteRecords):
     # --------------------------------------------------------------------------------------------------- journal
 
     async def note_run(self, note: RunNote) -> None:
-        """Insert or replace a run's line."""
         await self._writing().statement(queries.NOTE_RUN, encode_note(note))
 
     async def save(self, name: str, value: Json) -> None:
-        """Remember a value under a name."""
         await self._writing().statement(queries.SAVE, (name, to_json(value)))
 
     async def enter(self, spend: Spend) -> None:
-        """Enter a paid effect into the ledger; each key once."""
-        await self._writing().whole(partial(bulk, sql=queries.ENTER_SPEND, rows=[encode_spend(spend)]))
+        await self._writing().transaction(partial(bulk, sql=queries.ENTER_SPEND, rows=[encode_spend(spend)]))
 
     # --------------------------------------------------------------------------------------------------- writing
 
     async def _write(self, group: Sequence[WriteRequest]) -> list[WriteReply]:
-        return await self._writing().transaction(lambda connection: write(connection, group))
+        return await self._writing().transaction_in_lock(lambda connection: write(connection, group))
 
     def _writing(self) -> Writer:
         if self._writer is None:
@@ -225,6 +214,6 @@ class SqliteDatabase(SqliteRecords):
 
 
 def _unpark(scopes: str, classes: str, now: float, connection: sqlite3.Connection) -> int:
-    changed = connection.execute(queries.HURRY, (classes, now)).rowcount
+    changed = connection.execute(queries.WAKE, (classes, now)).rowcount
     connection.execute(queries.UNPARK, (scopes,))
     return changed

@@ -1,4 +1,4 @@
-"""The border of SQLite: what the library says, in our words. Nothing of ``sqlite3`` gets past this file."""
+"""Error translation: what SQLite raises, as our errors. No exception of ``sqlite3`` gets past this file."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pipeline.store.encoding import unstorable
 _PERM, _BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _AUTH = 3, 5, 6, 8, 10, 11, 13, 14, 23
 
 _NOTADB = 26
-#: Bytes of room below which a failing disk is a full one: the index of the write-ahead log takes 32 KiB at once, and
-#: where it finds none, the library speaks of a disk that failed.
-_TIGHT = 64 * 1024
+#: With fewer free bytes a failing disk is a full one: the index of the write-ahead log takes 32 KiB at once, and where
+#: it gets none, the library reports a failing disk.
+_FULL_BELOW = 64 * 1024
 
-#: What a value that cannot be stored makes the driver raise.
+#: What the driver raises for a value that cannot be stored.
 _VALUE = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 
-_WORDS: dict[int, tuple[str, str, str]] = {
+_BY_CODE: dict[int, tuple[str, str, str]] = {
     _READONLY: ("database_unwritable", "{path} cannot be written.", "Give this user write access to file and folder."),
     _PERM: ("database_unwritable", "{path} may not be used.", "Give this user access to the file and its folder."),
     _AUTH: ("database_unwritable", "{path} may not be used.", "Give this user access to the file and its folder."),
@@ -40,7 +40,7 @@ _WORDS: dict[int, tuple[str, str, str]] = {
     _NOTADB: ("database_damaged", "{path} is not a database.", ""),
 }
 
-_SALVAGE = (
+_RESTORE = (
     "Nothing was changed. Stop all runs, copy the file and those beside it (-wal, -shm) away, then restore a backup,"
     " or rescue what is readable with `sqlite3 FILE .recover`. Starting with an empty file pays again for everything."
 )
@@ -48,7 +48,7 @@ _SALVAGE = (
 
 @contextmanager
 def translate_errors(path: Path, *, opening: bool = False) -> Iterator[None]:
-    """Turn what the driver raises inside into our errors.
+    """Translate what the driver raises inside into our errors.
 
     Raises:
         Transient: ``database_locked`` or ``disk_full``: the same call may work later (StoreError while ``opening``).
@@ -71,9 +71,9 @@ def translate(error: Exception, path: Path, *, opening: bool = False) -> Reelmil
     if code == _FULL or (code == _IOERR and _is_full(path)):
         words, remedy = f"The disk is full: {path} cannot grow.", "Make room on the disk of the state folder."
         return _later(words, "disk_full", remedy, detail, opening)
-    if code in _WORDS:
-        name, text, remedy = _WORDS[code]
-        return StoreError(text.format(path=path), code=name, remedy=remedy or _SALVAGE, detail=detail)
+    if code in _BY_CODE:
+        name, text, remedy = _BY_CODE[code]
+        return StoreError(text.format(path=path), code=name, remedy=remedy or _RESTORE, detail=detail)
     if isinstance(error, (*_VALUE, OverflowError, UnicodeEncodeError)):
         return unstorable(detail)
     remedy = "Report this with the detail; the file was left as it was."
@@ -81,16 +81,16 @@ def translate(error: Exception, path: Path, *, opening: bool = False) -> Reelmil
 
 
 def _is_full(path: Path) -> bool:
-    """True if the file system of a file has no room, or no name, left."""
+    """Return whether a file's file system has no bytes or no inodes left."""
     try:
         there = os.statvfs(path.parent)
     except OSError:
         return False
-    return there.f_bavail * there.f_frsize < _TIGHT or (there.f_files > 0 and there.f_favail == 0)
+    return there.f_bavail * there.f_frsize < _FULL_BELOW or (there.f_files > 0 and there.f_favail == 0)
 
 
 def closed(path: Path) -> StoreError:
-    """Return the error for a call after the end."""
+    """Return the error for a call on a closed database."""
     return StoreError(f"{path} was closed already.", code="database_closed")
 
 

@@ -1,4 +1,4 @@
-"""Group commit: what arrives together is written together, and each caller still gets its own answer."""
+"""Group commit: requests that arrive together are committed together, and each caller gets its own reply."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ import anyio.lowlevel
 
 from pipeline.core.errors import Permanent, ReelmillError, Transient
 
-Ask = TypeVar("Ask")
+Request = TypeVar("Request")
 
-Answer = TypeVar("Answer")
+Reply = TypeVar("Reply")
 
 
 @dataclass(slots=True, eq=False)
-class _Waiting(Generic[Ask, Answer]):
-    ask: Ask
+class _Waiting(Generic[Request, Reply]):
+    request: Request
     settled: anyio.Event = field(default_factory=anyio.Event)
-    answers: list[Answer] = field(default_factory=list)  #: one, once it is written
+    replies: list[Reply] = field(default_factory=list)  #: one, once it is written
     error: ReelmillError | None = None
 
 
-class Group(Generic[Ask, Answer]):
-    """Collects what is asked for while the writer is busy.
+class GroupCommit(Generic[Request, Reply]):
+    """Collects requests while the writer is busy.
 
-    The first to come to an empty list leads: it queues up for the lock, and whoever comes meanwhile joins. With the lock
-    in hand it writes for all of them in one transaction. So nothing waits for company, and a lone caller pays nothing.
+    The first request in an empty list leads: it waits for the lock, and requests that arrive meanwhile join it. With the
+    lock held it writes them all in one transaction. So no request waits for others to come, and a lone one costs nothing.
 
-    A value that cannot be stored fails the whole transaction; then its members are written one by one, and only the one
-    who brought it gets the error.
+    A value that cannot be stored fails the whole transaction; then the requests are written one by one, and only the one
+    with that value gets the error.
     """
 
-    def __init__(self, lock: anyio.Lock, write: Callable[[Sequence[Ask]], Awaitable[Sequence[Answer]]]) -> None:
+    def __init__(self, lock: anyio.Lock, write: Callable[[Sequence[Request]], Awaitable[Sequence[Reply]]]) -> None:
         self._lock = lock
         self._write = write
-        self._waiting: list[_Waiting[Ask, Answer]] = []
+        self._waiting: list[_Waiting[Request, Reply]] = []
 
-    async def join(self, ask: Ask) -> Answer:
-        """Return the answer after the commit. Not cancellable: what was handed in is written, whoever waits for it."""
-        mine: _Waiting[Ask, Answer] = _Waiting(ask)
+    async def join(self, request: Request) -> Reply:
+        """Return the reply after the commit. Not cancellable: a request is written even if its caller is cancelled."""
+        mine: _Waiting[Request, Reply] = _Waiting(request)
         with anyio.CancelScope(shield=True):
             self._waiting.append(mine)
             if len(self._waiting) > 1:
@@ -50,26 +50,26 @@ class Group(Generic[Ask, Answer]):
                 await self._lead()
         if mine.error is not None:
             raise mine.error
-        return mine.answers[0]
+        return mine.replies[0]
 
     async def _lead(self) -> None:
         group = self._waiting  # grows until the lock is ours
         try:
-            # One turn of the loop: whoever is ready by now has its share in this commit, not in the next.
+            # One turn of the loop: callers that are ready by now join this commit, not the next.
             await anyio.lowlevel.cancel_shielded_checkpoint()
             async with self._lock:
                 self._waiting = []
                 await self._settle(group)
         finally:
-            # Only a leader that was ended from outside (asyncio's own cancel) leaves anybody unsettled.
+            # Only a leader that asyncio itself cancelled leaves members unsettled.
             if self._waiting is group:
                 self._waiting = []
             for member in group:
                 _abandon(member)
 
-    async def _settle(self, group: Sequence[_Waiting[Ask, Answer]]) -> None:
+    async def _settle(self, group: Sequence[_Waiting[Request, Reply]]) -> None:
         try:
-            answers = await self._write([member.ask for member in group])
+            replies = await self._write([member.request for member in group])
         except Permanent as error:
             if len(group) == 1:
                 group[0].error = error
@@ -80,12 +80,12 @@ class Group(Generic[Ask, Answer]):
             for member in group:
                 member.error = _same(error)
         else:
-            for member, answer in zip(group, answers, strict=True):
-                member.answers.append(answer)
+            for member, reply in zip(group, replies, strict=True):
+                member.replies.append(reply)
 
 
-def _abandon(member: _Waiting[Ask, Answer]) -> None:
-    if member.error is None and not member.answers:
+def _abandon(member: _Waiting[Request, Reply]) -> None:
+    if member.error is None and not member.replies:
         member.error = Transient("The write was interrupted; whether it happened is not known.", code="interrupted")
     member.settled.set()
 

@@ -1,9 +1,9 @@
 """The writing queries, each with a name and what it is for.
 
-A plus sign before a column keeps the planner from an index on it: the ids are known, and the index would be walked whole.
-What is written for many tasks at once is one statement, and what is read of many one row, because Python lets go of its
-interpreter lock at every row and must win it back from a busy event loop: 0.15 ms each time. ``{rows}`` is the place of
-as many parenthesised rows as there are; values are always bound, so that numbers stay exact.
+A plus sign before a column keeps the planner from an index on it: the ids are known, and it would walk the whole index.
+Writing many tasks is one statement and reading them one row, because Python releases its interpreter lock at every row
+and must win it back from a busy event loop: 0.15 ms each time. ``{rows}`` stands for as many parenthesised rows as there
+are; values are always bound, so that numbers stay exact.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ WHERE place <= free
 ORDER BY lane, place
 """
 
-#: Give the leases out. Asks for the state again, because another process may have cancelled one of them just now.
+#: Give the leases out. Checks the state again, because another process may have cancelled one of them just now.
 TAKE = f"""
 UPDATE task SET state = 'running', claims = claims + 1, token = token + 1, owner = ?2, wake_at = ?3, updated = ?4
 WHERE id IN (SELECT value FROM json_each(?1)) AND +state = 'pending'
@@ -59,7 +59,7 @@ WHERE task.id = json_extract(ours.value, '$[0]') AND +task.state = 'running'
 RETURNING task.id
 """
 
-#: Which of these leases still hold, and which of their tasks are wished to start again; as one JSON array.
+#: Which of these leases still hold, and which of their tasks restart when they are done; as one JSON array.
 FENCE = """
 SELECT json_group_array(json_array(task.id, task.owner, task.token, task.rearm_stage IS NOT NULL))
 FROM json_each(?1) AS ours CROSS JOIN task ON task.id = json_extract(ours.value, '$[0]')
@@ -78,8 +78,8 @@ FROM (VALUES {rows}) AS move
 WHERE task.id = move.column1
 """
 
-#: Grant the wish to start again to a task that has just ended as done.
-GRANT = """
+#: Restart a task that has just ended as done and was to restart then.
+RESTART_ENDED = """
 UPDATE task SET state = 'pending', stage = rearm_stage, lane = rearm_lane, rank = rearm_rank, wake_at = rearm_due,
     attempt = 0, claims = 0, stage_since = ?2,
     rearm_stage = NULL, rearm_lane = NULL, rearm_rank = NULL, rearm_due = NULL
@@ -98,8 +98,8 @@ INSERT INTO spend (key, what, usd, minutes, subject, doubtful, at) VALUES {rows}
 ON CONFLICT (key) DO NOTHING
 """
 
-#: Which of these tasks are there already, and what a re-arm needs to know of them.
-STANDING = """
+#: Which of these tasks are there already, and what a restart needs to know of them.
+EXISTING = """
 SELECT task.kind, task.key, task.state, task.rearm_stage, CASE WHEN json_extract(ours.value, '$[2]') THEN task.data END
 FROM json_each(?1) AS ours CROSS JOIN task
     ON task.key = json_extract(ours.value, '$[1]') AND task.kind = json_extract(ours.value, '$[0]')
@@ -111,15 +111,15 @@ INSERT INTO task (kind, key, stage, state, lane, rank, wake_at, subject, stage_s
 VALUES {rows}
 """
 
-#: Start an ended task again.
-AGAIN = """
+#: Restart an ended task.
+RESTART = """
 UPDATE task SET state = 'pending', stage = ?3, lane = ?4, rank = ?5, wake_at = ?6, stage_since = ?7, updated = ?7, data = ?8,
     attempt = 0, claims = 0, rearm_stage = NULL, rearm_lane = NULL, rearm_rank = NULL, rearm_due = NULL
 WHERE kind = ?1 AND key = ?2
 """
 
-#: Remember that a running task is to start again.
-WISH = """
+#: Remember that a running task restarts when it is done.
+RESTART_LATER = """
 UPDATE task SET rearm_stage = ?3, rearm_lane = ?4, rearm_rank = ?5, rearm_due = ?6, updated = ?7
 WHERE kind = ?1 AND key = ?2
 """
@@ -133,8 +133,8 @@ INSERT INTO parked (scope, until, trouble) VALUES (?, ?, ?)
 ON CONFLICT (scope) DO UPDATE SET until = excluded.until, trouble = excluded.trouble WHERE excluded.until > parked.until
 """
 
-#: Let pending tasks that wait because of these classes of trouble wait no longer.
-HURRY = """
+#: Make pending tasks due that wait because of these classes of trouble.
+WAKE = """
 UPDATE task SET wake_at = ?2, updated = ?2
 WHERE state = 'pending' AND wake_at > ?2 AND json_extract(trouble, '$.code') IN (SELECT value FROM json_each(?1))
 """
@@ -152,7 +152,7 @@ ON CONFLICT (id) DO UPDATE SET started = excluded.started, ended = excluded.ende
 #: Remember a value under a name.
 SAVE = "INSERT INTO note (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
-#: An operator's word, on top of a selection (``{where}``).
+#: An operator's command on the tasks of a selection (``{which}``).
 CANCEL = """
 UPDATE task SET state = 'cancelled', wake_at = NULL, owner = NULL, updated = :now
 WHERE +state IN ('pending', 'running', 'held') AND id IN ({which})

@@ -1,4 +1,4 @@
-"""The reading side on a connection of its own, which cannot write and never waits for the writer."""
+"""Reads on a connection of their own, which cannot write and never waits for the writer."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import anyio
 
 from pipeline.core.model import About, Counts, Json, Lane, Parked, Result, RunNote, Selection, Spend, Task
 from pipeline.store.encoding import TASK, Row, parse_note, parse_parked, parse_result, parse_spend, parse_task, to_json
+from pipeline.store.sqlite.connection import Connection, Values
 from pipeline.store.sqlite.errors import closed, translate_errors
-from pipeline.store.sqlite.group_commit import Group
-from pipeline.store.sqlite.writer import Connection, Values
+from pipeline.store.sqlite.group_commit import GroupCommit
 
 #: Tasks of a selection, in the order of their first submission.
 TASKS = f"SELECT {TASK} FROM task WHERE id IN ({{which}}) ORDER BY id"
@@ -125,65 +125,60 @@ def selected(which: Selection) -> tuple[str, dict[str, Json]]:
 
 
 #: A query with its parameters.
-_Look: TypeAlias = tuple[str, Values]
+_Query: TypeAlias = tuple[str, Values]
 
 
 class SqliteRecords:
-    """Records, and the reading half of Store and Journal. Every answer is one statement, so it is of one moment;
-    but :meth:`about` is three of them."""
+    """Records, and the reading half of Store and Journal.
+
+    An answer is one statement, so it shows one moment; only :meth:`about` takes three.
+    """
 
     def __init__(self, reader: Connection, path: Path) -> None:
         self._reader = reader
         self._path = path
         self._closed = False
-        # Who asks while the connection is busy shares the next hop to its thread.
-        self._asking: Group[Sequence[_Look], list[list[Row]]] = Group(anyio.Lock(), self._look)
-        self._heard = 0.0  #: the time of the last claim: what "now" means where a call does not say it
+        # Reads that arrive while the connection is busy share the next hop to its thread.
+        self._reads: GroupCommit[Sequence[_Query], list[list[Row]]] = GroupCommit(anyio.Lock(), self._read_all)
+        self._last_claim = 0.0  #: epoch seconds: what "now" means where a call does not say it
 
     async def _read(self, sql: str, values: Values = ()) -> list[Row]:
-        return (await self._asking.join([(sql, values)]))[0]
+        return (await self._reads.join([(sql, values)]))[0]
 
-    async def _look(self, asked: Sequence[Sequence[_Look]]) -> list[list[list[Row]]]:
+    async def _read_all(self, requests: Sequence[Sequence[_Query]]) -> list[list[list[Row]]]:
         if self._closed:
             raise closed(self._path)
         with translate_errors(self._path):
             return await self._reader.run(
-                lambda there: [[there.execute(*each).fetchall() for each in looks] for looks in asked]
+                lambda db: [[db.execute(*query).fetchall() for query in queries] for queries in requests]
             )
 
     async def expired(self, now: float | None) -> list[Task]:
-        """Return running tasks whose lease ended before ``now``; with None, all running ones."""
         return [parse_task(row) for row in await self._read(EXPIRED, {"now": now})]
 
     async def next_due(self, lanes: Sequence[Lane]) -> float | None:
-        """Return the smallest due time of pending tasks in these lanes that were not parked at the last claim."""
-        rows = await self._read(NEXT_DUE, {"lanes": to_json([lane.value for lane in lanes]), "now": self._heard})
+        rows = await self._read(NEXT_DUE, {"lanes": to_json([lane.value for lane in lanes]), "now": self._last_claim})
         due: float | None = rows[0][0]
         return due
 
     async def tasks(self, which: Selection) -> list[Task]:
-        """Return the selected tasks in the order they were first submitted."""
         query, values = selected(which)
         return [parse_task(row) for row in await self._read(TASKS.format(which=query), values)]
 
     async def results(self, subjects: Sequence[str]) -> list[Result]:
-        """Return all results of these videos, oldest first."""
         return [parse_result(row) for row in await self._read(RESULTS, (to_json(list(subjects)),))]
 
     async def about(self, subject: str) -> About:
-        """Return all of one video at once, by one hop to the connection's thread."""
         query, values = selected(Selection(subjects=(subject,)))
         one = (to_json([subject]),)
-        asked: list[_Look] = [(TASKS.format(which=query), values), (RESULTS, one), (SPENDS, one)]
-        tasks, results, spends = await self._asking.join(asked)
+        asked: list[_Query] = [(TASKS.format(which=query), values), (RESULTS, one), (SPENDS, one)]
+        tasks, results, spends = await self._reads.join(asked)
         return About([*map(parse_task, tasks)], [*map(parse_result, results)], [*map(parse_spend, spends)])
 
     async def subjects(self, after: str, limit: int) -> list[str]:
-        """Return up to ``limit`` video keys that have results, in key order, above ``after``."""
         return [row[0] for row in await self._read(SUBJECTS, (after, limit))]
 
     async def counts(self) -> Counts:
-        """Count tasks by kind, state, lane and trouble."""
         by: defaultdict[str, dict[str, int]] = defaultdict(dict)
         in_lane: defaultdict[str, int] = defaultdict(int)
         troubles: dict[str, int] = {}
@@ -198,28 +193,22 @@ class SqliteRecords:
         return Counts(dict(by), dict(in_lane), troubles)
 
     async def tally(self) -> Mapping[str, int]:
-        """Count items by how they stand as a whole: done, failed, held, cancelled, working."""
         row = (await self._read(TALLY))[0]
         return dict(zip(("done", "failed", "held", "cancelled", "working"), row, strict=True))
 
     async def parked(self, now: float) -> list[Parked]:
-        """Return the scopes that are parked at ``now``."""
         return [parse_parked(row) for row in await self._read(PARKED, (now,))]
 
     async def spent(self, since: float = 0.0) -> tuple[float, float, int]:
-        """Return (USD, minutes, number of doubtful entries) in the ledger since ``since``."""
         usd, minutes, doubtful = (await self._read(SPENT, (since,)))[0]
         return usd, minutes, doubtful
 
     async def spends(self, subjects: Sequence[str]) -> list[Spend]:
-        """Return the ledger entries of these videos."""
         return [parse_spend(row) for row in await self._read(SPENDS, (to_json(list(subjects)),))]
 
     async def runs(self, limit: int) -> list[RunNote]:
-        """Return the newest runs first."""
         return [parse_note(row) for row in await self._read(RUNS, (limit,))]
 
     async def load(self, name: str) -> Json | None:
-        """Return the remembered value, or None."""
         rows = await self._read(NOTE, (name,))
         return loads(rows[0][0]) if rows else None

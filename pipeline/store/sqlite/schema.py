@@ -1,4 +1,4 @@
-"""The shape of the database file, as ordered migrations. A released one is never edited: add another below it."""
+"""The schema of the database file, as ordered migrations. Never edit a released one: add another below it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiosqlite import Connection
-
 from pipeline.core.errors import StoreError
+from pipeline.store.sqlite.connection import Connection
 
 #: SQLite's own field for "whose file is this": the letters ``REEL``.
 APPLICATION_ID = 0x5245454C
@@ -120,7 +119,7 @@ async def version(connection: Connection, path: Path) -> int:
     Raises:
         StoreError: the file is a SQLite database of another program.
     """
-    # In this order: another process that makes them just now makes the tables and the mark in one transaction.
+    # In this order: another process makes the tables and the mark in one transaction, perhaps right now.
     tables = await _one(connection, "SELECT count(*) FROM sqlite_schema WHERE type = 'table'")
     marked = (await _one(connection, "PRAGMA application_id")) == APPLICATION_ID
     if not marked and not tables:
@@ -140,12 +139,12 @@ async def migrate(connection: Connection, path: Path, migrations: Sequence[Migra
 
     Raises:
         StoreError: the file comes from a newer release, or from another program.
-        sqlite3.Error: what SQLite says; the migration at work is undone.
+        sqlite3.Error: what SQLite says; the failing migration is undone.
     """
     while await check(connection, path, migrations):
         await connection.execute("BEGIN IMMEDIATE")
         try:
-            # Asked again under the lock: another process may have been faster.
+            # Checked again under the lock: another process may have been faster.
             if behind := await check(connection, path, migrations):
                 await _run(connection, len(migrations) - behind, migrations)
             await connection.execute("COMMIT")

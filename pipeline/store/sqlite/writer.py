@@ -3,38 +3,26 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import aiosqlite
 import anyio
 
 from pipeline.store.encoding import Row
+from pipeline.store.sqlite.connection import Connection, Values
 from pipeline.store.sqlite.errors import closed, translate_errors
 
 T = TypeVar("T")
 
-#: What a statement's parameters may be.
-Values = Sequence[Any] | dict[str, Any]
-
-
-class Connection(aiosqlite.Connection):
-    """A connection that can also do a whole piece of work in its thread: each hop there and back costs 0.1 ms and more."""
-
-    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``work`` in the connection's thread."""
-        answer: T = await self._execute(work, self._conn)  # type: ignore[no-untyped-call]
-        return answer
-
 
 class Writer:
-    """All writing goes through here. The lock keeps one coroutine's statements out of another's transaction.
+    """Does all writing. The lock keeps one coroutine's statements out of another's transaction.
 
-    A transaction is one piece of work in the connection's thread, which no cancel can leave half done. The waiting for it
-    is shielded all the same: who asked is to learn what became of it.
+    A transaction is one piece of work in the connection's thread, which no cancel can leave half done. Waiting for it is
+    shielded all the same: a caller must learn whether its write happened.
     """
 
     def __init__(self, connection: Connection, path: Path) -> None:
@@ -43,39 +31,32 @@ class Writer:
         self._closed = False
         self.lock = anyio.Lock()
 
-    @asynccontextmanager
-    async def _held(self) -> AsyncIterator[Connection]:
-        with anyio.CancelScope(shield=True):
-            async with self.lock:
-                with translate_errors(self._path):
-                    yield self._open()
-
     async def statement(self, sql: str, values: Values = ()) -> list[Row]:
         """Run one writing statement, which is a transaction by itself; return its rows."""
-        async with self._held() as connection:
+        async with self._locked() as connection:
             return [*await connection.execute_fetchall(sql, values)]
 
     async def count(self, sql: str, values: Values = ()) -> int:
         """Run one writing statement; return how many rows it changed."""
-        async with self._held() as connection:
+        async with self._locked() as connection:
             cursor = await connection.execute(sql, values)
             changed = cursor.rowcount
             await cursor.close()
             return changed
 
-    async def whole(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``work`` between BEGIN IMMEDIATE and COMMIT."""
-        async with self._held() as connection:
-            return await connection.run(partial(_whole, work))
-
     async def transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``work`` between BEGIN IMMEDIATE and COMMIT."""
+        async with self._locked() as connection:
+            return await connection.run(partial(_commit, work))
+
+    async def transaction_in_lock(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``work`` between BEGIN IMMEDIATE and COMMIT. The caller holds the lock and is shielded."""
         connection = self._open()
         with translate_errors(self._path):
             try:
-                return await connection.run(partial(_whole, work))
+                return await connection.run(partial(_commit, work))
             except anyio.get_cancelled_exc_class():
-                # asyncio's own cancel passes every shield: the lock must not be given up before the thread is through.
+                # asyncio's own cancel passes every shield: keep the lock until the thread is through.
                 with anyio.CancelScope(shield=True):
                     await connection.run(_nothing)
                 raise
@@ -88,13 +69,20 @@ class Writer:
                     self._closed = True
                     await self._connection.close()
 
+    @asynccontextmanager
+    async def _locked(self) -> AsyncIterator[Connection]:
+        with anyio.CancelScope(shield=True):
+            async with self.lock:
+                with translate_errors(self._path):
+                    yield self._open()
+
     def _open(self) -> Connection:
         if self._closed:
             raise closed(self._path)
         return self._connection
 
 
-def _whole(work: Callable[[sqlite3.Connection], T], connection: sqlite3.Connection) -> T:
+def _commit(work: Callable[[sqlite3.Connection], T], connection: sqlite3.Connection) -> T:
     try:
         connection.execute("BEGIN IMMEDIATE")
         answer = work(connection)
@@ -107,4 +95,4 @@ def _whole(work: Callable[[sqlite3.Connection], T], connection: sqlite3.Connecti
 
 
 def _nothing(_connection: sqlite3.Connection) -> None:
-    """What comes after all work handed in before."""
+    """Do nothing, after all work handed in before."""
