@@ -1,4 +1,4 @@
-"""What is remembered between nights in the database's journal, and the journal of those who remember nothing."""
+"""What runs remember in the database's journal: the hash cache; and a journal that remembers nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pipeline.ports.store import Journal
 
 
 class HashCache:
-    """The hash cache of ``source.files`` over the journal: one line per path, valid for one state of the file."""
+    """The hash cache of ``source.files`` in the journal: one entry per path, valid for one state of the file."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -23,17 +23,16 @@ class HashCache:
 
 
 class NullJournal(Journal):
-    """A journal for one look: remembers nothing."""
+    """A journal that remembers nothing, for commands that only look."""
 
     async def note_run(self, note: RunNote) -> None:
-        """Forget it."""
+        pass
 
     async def load(self, name: str) -> Json | None:
-        """Return nothing."""
         return None
 
     async def save(self, name: str, value: Json) -> None:
-        """Forget it."""
+        pass
 
     async def enter(self, spend: Spend) -> None:
-        """Forget it."""
+        pass

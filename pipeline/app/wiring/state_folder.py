@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from pipeline.config.settings import Settings
-from pipeline.core.errors import ConfigError
-
-if TYPE_CHECKING:
-    pass
 import json
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock, iso
-from pipeline.core.errors import Busy
+from pipeline.core.errors import Busy, ConfigError
 from pipeline.ports.store import Database
+
+_LOCK, _HOLDER, _DATABASE = "lock", "holder.json", "reelmill.db"
 
 
 def platform_folder(settings: Settings) -> Path:
@@ -30,15 +24,12 @@ def platform_folder(settings: Settings) -> Path:
     return settings.platform.state or settings.run.state / "platform"
 
 
-_LOCK, _HOLDER, _DATABASE = "lock", "holder.json", "reelmill.db"
-
-
 @contextmanager
 def lock_state_folder(settings: Settings) -> Iterator[Path]:
-    """Hold the state folder alone, for as long as this process lives.
+    """Lock the state folder for this process alone; the lock dies with the process.
 
     Raises:
-        Busy: another process holds it; says which, since when.
+        Busy: another process holds it; says which one, since when.
         ConfigError: the folder cannot be made or written.
     """
     folder = settings.run.state
@@ -54,14 +45,14 @@ def lock_state_folder(settings: Settings) -> Iterator[Path]:
     except OSError as error:
         raise _unusable(folder, error) from None
     try:
-        _sign(folder)
+        _write_holder(folder)
         yield folder
     finally:
         (folder / _HOLDER).unlink(missing_ok=True)
         lock.release()
 
 
-def _sign(folder: Path) -> None:
+def _write_holder(folder: Path) -> None:
     note = {"pid": os.getpid(), "host": socket.gethostname(), "since": iso(SystemClock().now())}
     try:
         (folder / _HOLDER).write_text(json.dumps(note), encoding="utf-8")
@@ -99,10 +90,10 @@ def database_file(settings: Settings) -> Path:
 
 
 def has_database(settings: Settings) -> bool:
-    """Tell whether anything has been run on this state folder.
+    """Return whether anything has been run on this state folder.
 
     Raises:
-        ConfigError: that cannot be told, e.g. in a folder of somebody else's.
+        ConfigError: the folder cannot be looked into, e.g. because it belongs to another user.
     """
     try:
         return database_file(settings).exists()
