@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from pipeline.core.lifecycle import Policy
 from pipeline.core.model import Lane, NewTask, Placed, Task
@@ -24,6 +25,23 @@ class LeaseCheck(Protocol):
 Step = Callable[[Task, LeaseCheck], Awaitable[Outcome]]
 
 
+#: What people are told of a task at a stage that looks for the trace of a paid call.
+ASKING = "waits until the provider has been asked whether an interrupted call arrived"
+
+#: The class that has the steps.
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class StageSpec(Generic[T]):
+    """One stage as a class declares it; ``step`` is a method of that class, not bound yet."""
+
+    name: str
+    lane: Lane
+    step: Callable[[T, Task, LeaseCheck], Awaitable[Outcome]]
+    waiting: str  #: what people are told of a task at this stage: "It <waiting>."
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """One stage of a task type: the lane it waits in, the step that runs, and how patient it is."""
@@ -32,6 +50,7 @@ class Stage:
     lane: Lane
     step: Step
     policy: Policy = field(default_factory=Policy)
+    waiting: str = ""  #: what people are told of a task at this stage: "It <waiting>."
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +60,24 @@ class TaskType:
     name: str
     stages: Sequence[Stage]
     base: int = 0  #: added to the rank, so that an analysis goes before a new upload
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        owner: T,
+        stages: Sequence[StageSpec[T]],
+        policy: Policy,
+        *,
+        base: int = 0,
+        policies: Mapping[str, Policy] = MappingProxyType({}),
+    ) -> TaskType:
+        """Return the task type whose steps are methods of ``owner``; ``policies`` are exceptions by stage name."""
+        bound = [
+            Stage(each.name, each.lane, partial(each.step, owner), policies.get(each.name, policy), each.waiting)
+            for each in stages
+        ]
+        return cls(name, bound, base)
 
     def stage(self, name: str) -> Stage:
         """Return the stage of that name; KeyError if a newer or older release wrote it."""

@@ -12,6 +12,7 @@ from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock, iso
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Parked, Selection, State, Task, Trouble
+from pipeline.ingest.waiting import waiting_words
 from pipeline.ports.store import Records
 from pipeline.source.identity import SourceIdentity, youtube
 from pipeline.views import ItemView, StatusView
@@ -143,25 +144,6 @@ def _key_starts(task: Task, name: str) -> bool:
     return len(name) >= 6 and task.subject.removeprefix("sha256:").startswith(name.removeprefix("sha256:"))
 
 
-_WAITS = {
-    "resolve": "waits to be looked into",
-    "download": "waits to be downloaded",
-    "expand": "waits to be listed",
-    "place": "waits to be uploaded",
-    "open": "waits to be uploaded",
-    "upload": "waits to be uploaded",
-    "find": "waits until the provider has been asked whether an interrupted call arrived",
-    "send": "is being uploaded in parts",
-    "settle": "is uploaded; the platform is looking at the file",
-    "fan_out": "is uploaded and waits for its analyses to be started",
-    "price": "waits for its analysis to be started",
-    "submit": "waits for its analysis to be started",
-    "await": "is being analysed by the platform",
-    "split": "is analysed; the answer waits to be checked",
-    "write": "is analysed; its results wait to be written",
-}
-
-
 def _explain(tasks: Sequence[Task], parked: Mapping[str, Parked]) -> tuple[str, str, str]:
     """Return (state, one plain sentence, next step) for an item with its video's tasks."""
     for state in (State.HELD, State.FAILED):
@@ -172,7 +154,7 @@ def _explain(tasks: Sequence[Task], parked: Mapping[str, Parked]) -> tuple[str, 
     waiting = [task for task in tasks if not task.state.terminal]
     if waiting:
         task = waiting[0]
-        words = f"It {_WAITS.get(task.stage, f'is at {task.stage}')}."
+        words = f"It {waiting_words(task)}."
         park = parked.get(task.lane.value)
         if park is not None:
             remedy = f" {park.trouble.remedy[0].upper()}{park.trouble.remedy[1:]}" if park.trouble.remedy else ""

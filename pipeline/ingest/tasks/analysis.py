@@ -27,7 +27,7 @@ from pipeline.core.errors import Ambiguous, ConfigError, LostLease, NeedsOperato
 from pipeline.core.lifecycle import Policy
 from pipeline.core.model import Json, Lane, NewTask, Result, Selection, Spend, Task, Trouble
 from pipeline.core.outcome import Advance, Done, Fail, Hold, Outcome, Park, Snooze
-from pipeline.core.task_types import LeaseCheck, Stage, TaskType
+from pipeline.core.task_types import ASKING, LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
 from pipeline.ingest.request_builder import (
     analysis_key,
@@ -90,18 +90,8 @@ class AnalysisTaskType:
         self._doubtful: set[str] = set()  # those of which only asking can tell
 
     def task_type(self, policy: Policy) -> TaskType:
-        """Return the kind for the engine."""
-        return TaskType(
-            "analysis",
-            [
-                Stage("price", Lane.ANALYZE, self.price, policy),
-                Stage("submit", Lane.ANALYZE, self.submit, policy),
-                Stage("find", Lane.ANALYZE, self.find, policy),
-                Stage("await", Lane.POLL, self.wait, policy),
-                Stage("split", Lane.WRITE, self.split, policy),
-            ],
-            base=20,
-        )
+        """Return the task type for the engine."""
+        return TaskType.of("analysis", self, self.STAGES, policy, base=20)
 
     # ---------------------------------------------------------------------------------------------------- paying
 
@@ -369,6 +359,14 @@ class AnalysisTaskType:
         raise Permanent(
             "The stored answer is missing from the database.", code="answer_missing", remedy="`reelmill retry`"
         )
+
+    STAGES = (
+        StageSpec("price", Lane.ANALYZE, price, "waits for its analysis to be started"),
+        StageSpec("submit", Lane.ANALYZE, submit, "waits for its analysis to be started"),
+        StageSpec("find", Lane.ANALYZE, find, ASKING),
+        StageSpec("await", Lane.POLL, wait, "is being analysed by the platform"),
+        StageSpec("split", Lane.WRITE, split, "is analysed; the answer waits to be checked"),
+    )
 
 
 def _next(task: Task, **changes: Json) -> dict[str, Json]:

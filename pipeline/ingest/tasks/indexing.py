@@ -21,7 +21,7 @@ from pipeline.core.errors import Permanent
 from pipeline.core.lifecycle import Policy
 from pipeline.core.model import Lane, NewTask, Spend, Task, Trouble, fingerprint
 from pipeline.core.outcome import Advance, Done, Fail, Outcome, Park, Snooze
-from pipeline.core.task_types import LeaseCheck, Stage, TaskType
+from pipeline.core.task_types import ASKING, LeaseCheck, StageSpec, TaskType
 from pipeline.ports.index_api import IndexApi, IndexedVideo, IndexListing, IndexSpec
 
 Admit = Callable[[float, float], Trouble | None]
@@ -87,16 +87,8 @@ class IndexingTaskType:
         self._watch = _Watch(catalog, clock, spacing)
 
     def task_type(self, policy: Policy) -> TaskType:
-        """Return the kind for the engine; its rank is below every other, because nothing waits for it."""
-        return TaskType(
-            "indexing",
-            [
-                Stage("price", Lane.ANALYZE, self.price, policy),
-                Stage("submit", Lane.ANALYZE, self.submit, policy),
-                Stage("find", Lane.ANALYZE, self.find, policy),
-                Stage("await", Lane.POLL, self.wait, policy),
-            ],
-        )
+        """Return the task type for the engine; its rank is below every other, because nothing waits for it."""
+        return TaskType.of("indexing", self, self.STAGES, policy)
 
     async def price(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Reserve the money and store the intent."""
@@ -171,6 +163,13 @@ class IndexingTaskType:
             )
             return Fail(why)
         return Snooze(self._watch.spacing)
+
+    STAGES = (
+        StageSpec("price", Lane.ANALYZE, price, "waits to be put into the index"),
+        StageSpec("submit", Lane.ANALYZE, submit, "waits to be put into the index"),
+        StageSpec("find", Lane.ANALYZE, find, ASKING),
+        StageSpec("await", Lane.POLL, wait, "is being put into the index by the platform"),
+    )
 
 
 def _anew(task: Task) -> Done:

@@ -24,7 +24,7 @@ from pipeline.core.errors import Unwanted
 from pipeline.core.lifecycle import Policy
 from pipeline.core.model import Json, Lane, NewTask, Result, Selection, State, Task, Trouble
 from pipeline.core.outcome import Done, Fail, Outcome
-from pipeline.core.task_types import LeaseCheck, Stage, TaskType
+from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.file_identity import LOST_FILE
 from pipeline.ports.source import Item, ManifestLine, MediaFacts, Source
 from pipeline.ports.store import Records
@@ -120,15 +120,9 @@ class ItemTaskType:
         self._workdir = workdir
 
     def task_type(self, policy: Policy) -> TaskType:
-        """Return the kind for the engine."""
+        """Return the task type for the engine."""
         patient = replace(policy, deadline=max(policy.deadline, _PREMIERE_SECONDS))
-        return TaskType(
-            "item",
-            [
-                Stage("resolve", Lane.FETCH, self.resolve, policy),
-                Stage("download", Lane.DOWNLOAD, self.download, patient),
-            ],
-        )
+        return TaskType.of("item", self, self.STAGES, policy, policies={"download": patient})
 
     async def download(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Fetch a video from its site, unless the platform fetches it itself or has it already."""
@@ -205,6 +199,11 @@ class ItemTaskType:
         kept = {name: facts[name] for name in ("size", "mtime_ns", "seconds", "about") if name in facts}
         data = {name: value for name, value in task.data.items() if name != "skipped"}
         return Done(spawn=[video], data={**data, **kept, "refetch": False}, subject=key)
+
+    STAGES = (
+        StageSpec("resolve", Lane.FETCH, resolve, "waits to be looked into"),
+        StageSpec("download", Lane.DOWNLOAD, download, "waits to be downloaded"),
+    )
 
 
 def _skipped(task: Task, error: Unwanted) -> Done:

@@ -19,7 +19,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.lifecycle import Policy
 from pipeline.core.model import Lane, NewTask, Task
 from pipeline.core.outcome import Done, Fail, Outcome
-from pipeline.core.task_types import LeaseCheck, Stage, TaskType
+from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.tasks.item import item_data, item_of
 from pipeline.ports.playlists import PlaylistLister, build_item, find_removed, merge_rules, select_entries
 from pipeline.ports.source import Item
@@ -49,8 +49,8 @@ class PlaylistTaskType:
         self._consider = enqueue_listed
 
     def task_type(self, policy: Policy) -> TaskType:
-        """Return the kind for the engine. Listings go before downloads: they say what there is to do."""
-        return TaskType("listing", [Stage("expand", Lane.DOWNLOAD, self.expand, policy)], base=5)
+        """Return the task type for the engine. Listings go before downloads: they say what there is to do."""
+        return TaskType.of("listing", self, self.STAGES, policy, base=5)
 
     async def expand(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """List, leave out what is not wanted, hand over the rest, and note what has gone since last time."""
@@ -79,6 +79,8 @@ class PlaylistTaskType:
         told = {"title": listing.title, "channel": listing.channel or task.data.get("channel", "")}
         counts = {"wanted": len(chosen.entries), "left_out": dict(chosen.left_out)}
         return Done(data={**task.data, **told, **counts, "seen": present or before, "gone": gone[-_TOLD:]})
+
+    STAGES = (StageSpec("expand", Lane.DOWNLOAD, expand, "waits to be listed"),)
 
 
 def _words(counts: object) -> dict[str, int]:

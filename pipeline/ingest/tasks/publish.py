@@ -15,7 +15,7 @@ from pipeline.core.errors import Transient
 from pipeline.core.lifecycle import Policy
 from pipeline.core.model import Json, Lane, Result, Spend, Task
 from pipeline.core.outcome import Done, Outcome, Park
-from pipeline.core.task_types import LeaseCheck, Stage, TaskType
+from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
 from pipeline.kit.job import Video
 from pipeline.ports.sink import OutFile, Sink
@@ -35,8 +35,8 @@ class PublishTaskType:
         self.completed: set[int] = set()  #: hashes of the videos written with every result in this run
 
     def task_type(self, policy: Policy) -> TaskType:
-        """Return the kind for the engine."""
-        return TaskType("publish", [Stage("write", Lane.WRITE, self.write, policy)], base=30)
+        """Return the task type for the engine."""
+        return TaskType.of("publish", self, self.STAGES, policy, base=30)
 
     async def write(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Render the present results of every wish and write the folder, or close the output for all."""
@@ -104,6 +104,8 @@ class PublishTaskType:
             "results": {request.name: _provenance(request, result) for request, result in current},
             "files": sorted({*names, "video.json"}),
         }
+
+    STAGES = (StageSpec("write", Lane.WRITE, write, "is analysed; its results wait to be written"),)
 
 
 def current_results(requests: Sequence[JobRequest], results: Sequence[Result]) -> list[tuple[JobRequest, Result]]:

@@ -19,11 +19,12 @@ taken up again under the same one goes from ``place`` to ``find`` as well.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 from random import Random
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pipeline.core.backoff import Backoff
 from pipeline.core.clock import Clock
@@ -32,7 +33,7 @@ from pipeline.core.lifecycle import Policy  # fmt: skip
 from pipeline.core.log import get
 from pipeline.core.model import About, Json, Lane, NewTask, Selection, State, Task, Trouble
 from pipeline.core.outcome import Advance, Done, Fail, Hold, Outcome, Retry, Snooze
-from pipeline.core.task_types import LeaseCheck, Stage, Step, TaskType
+from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.file_identity import FileStamp, is_available, locate
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
 from pipeline.ingest.remote_names import parse_upload_name, upload_digest
@@ -43,6 +44,26 @@ from pipeline.ports.store import Records
 from pipeline.ports.video_api import MediaStatus, NewUpload, UploadSession, VideoApi
 
 log = get("video")
+
+
+S = TypeVar("S")
+
+
+def restart_if_index_gone(
+    step: Callable[[S, Task, LeaseCheck], Awaitable[Outcome]],
+) -> Callable[[S, Task, LeaseCheck], Awaitable[Outcome]]:
+    """Return the step with one more end: the index that its intent names is gone, and a retry stores another intent."""
+
+    @wraps(step)
+    async def whole(owner: S, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
+        try:
+            return await step(owner, task, ensure_fresh)
+        except Permanent as error:
+            if error.trouble.code != "resource_not_exist":
+                raise
+            return Fail(error.trouble, stage="place")
+
+    return whole
 
 
 class VideoTaskType:
@@ -79,20 +100,8 @@ class VideoTaskType:
         self._read_captions = read_captions
 
     def task_type(self, policy: Policy) -> TaskType:
-        """Return the kind for the engine."""
-        return TaskType(
-            "video",
-            [
-                Stage("place", Lane.UPLOAD, self.place, policy),
-                Stage("open", Lane.UPLOAD, self.open, policy),
-                Stage("upload", Lane.UPLOAD, restart_if_index_gone(self.upload), policy),
-                Stage("find", Lane.UPLOAD, restart_if_index_gone(self.find), policy),
-                Stage("send", Lane.UPLOAD, self.send, policy),
-                Stage("settle", Lane.POLL, self.settle, policy),
-                Stage("fan_out", Lane.POLL, self.fan_out, policy),
-            ],
-            base=10,
-        )
+        """Return the task type for the engine."""
+        return TaskType.of("video", self, self.STAGES, policy, base=10)
 
     # ------------------------------------------------------------------------------------------------ uploading
 
@@ -130,6 +139,7 @@ class VideoTaskType:
         )
         return Done(spawn=[again])
 
+    @restart_if_index_gone
     async def upload(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Upload directly or by URL, once."""
         if task.data["provider"] != self._api.identity:  # the intent is of an earlier configuration
@@ -139,6 +149,7 @@ class VideoTaskType:
         asset_id = await self._api.create_asset((await self._new_upload(task))[0], ensure_fresh)
         return Advance("settle", {**task.data, "media_id": asset_id})
 
+    @restart_if_index_gone
     async def find(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Ask whether an upload whose answer we never saw arrived; go back to act only if it did not."""
         try:
@@ -308,6 +319,21 @@ class VideoTaskType:
     async def _items(self, task: Task) -> list[Task]:
         return await self._records.tasks(Selection(kinds=("item",), subjects=(task.key,)))
 
+    STAGES = (
+        StageSpec("place", Lane.UPLOAD, place, "waits to be uploaded"),
+        StageSpec("open", Lane.UPLOAD, open, "waits to be uploaded"),
+        StageSpec("upload", Lane.UPLOAD, upload, "waits to be uploaded"),
+        StageSpec(
+            "find",
+            Lane.UPLOAD,
+            find,
+            "waits until the provider has been asked whether an interrupted call arrived",
+        ),
+        StageSpec("send", Lane.UPLOAD, send, "is being uploaded in parts"),
+        StageSpec("settle", Lane.POLL, settle, "is uploaded; the platform is looking at the file"),
+        StageSpec("fan_out", Lane.POLL, fan_out, "is uploaded and waits for its analyses to be started"),
+    )
+
 
 def _missing(known: About, requests: Sequence[JobRequest]) -> list[JobRequest]:
     """Return what is wanted and neither there nor on its way."""
@@ -414,17 +440,3 @@ def handle_failed_upload(task: Task, status: MediaStatus, afresh: dict[str, Json
         return Fail(trouble, stage="place", data={**afresh, "waiting": {}})
     data = {**task.data, "waiting": {"since": since, "for": media_id}}
     return Retry(trouble, after=status.later, counted=False, data=data)
-
-
-def restart_if_index_gone(step: Step) -> Step:
-    """Return the step, with one more end: what its intent names (an index) is gone, and a retry begins with another intent."""
-
-    async def whole(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
-        try:
-            return await step(task, ensure_fresh)
-        except Permanent as error:
-            if error.trouble.code != "resource_not_exist":
-                raise
-            return Fail(error.trouble, stage="place")
-
-    return whole

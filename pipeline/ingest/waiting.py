@@ -1,0 +1,29 @@
+"""What people are told of a task that waits, as its stage declares it."""
+
+from __future__ import annotations
+
+from pipeline.core.model import Task
+from pipeline.ingest.tasks.analysis import AnalysisTaskType
+from pipeline.ingest.tasks.indexing import IndexingTaskType
+from pipeline.ingest.tasks.item import ItemTaskType
+from pipeline.ingest.tasks.playlist import PlaylistTaskType
+from pipeline.ingest.tasks.publish import PublishTaskType
+from pipeline.ingest.tasks.video import VideoTaskType
+
+_WORDS = {
+    (kind, stage.name): stage.waiting
+    for kind, stages in (
+        ("item", ItemTaskType.STAGES),
+        ("listing", PlaylistTaskType.STAGES),
+        ("video", VideoTaskType.STAGES),
+        ("analysis", AnalysisTaskType.STAGES),
+        ("publish", PublishTaskType.STAGES),
+        ("indexing", IndexingTaskType.STAGES),
+    )
+    for stage in stages
+}
+
+
+def waiting_words(task: Task) -> str:
+    """Return what the task waits for, as the end of a sentence that begins with *It*."""
+    return _WORDS.get((task.kind, task.stage), f"is at {task.stage}")
