@@ -10,7 +10,7 @@ from pipeline.core.model import Lane, NewTask, Result, Selection, State, Task, T
 from pipeline.core.outcome import Advance, Done, Fail, Outcome, Snooze
 from pipeline.core.task_types import LeaseCheck
 from tests.support.clock import run_virtual
-from tests.support.engine_harness import Floor, floor, kind, new
+from tests.support.engine_harness import EngineHarness, engine, new, task_type
 
 FULL = Transient("the disk is full", code="disk_full", untouched=True)
 
@@ -35,9 +35,9 @@ async def good(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
     return Done()
 
 
-def beside(step: Raising, **words: float) -> Floor:
-    """Return a floor with the step in one kind and a well-behaved one beside it."""
-    return floor(kind("bad", ("go", Lane.FETCH, step), **words), kind("good", ("go", Lane.WRITE, good)))
+def beside(step: Raising, **words: float) -> EngineHarness:
+    """Return an engine with the step in one task type and a well-behaved one beside it."""
+    return engine(task_type("bad", ("go", Lane.FETCH, step), **words), task_type("good", ("go", Lane.WRITE, good)))
 
 
 def test_an_unexpected_exception_is_retried_with_backoff() -> None:
@@ -100,7 +100,7 @@ def test_after_an_ambiguous_answer_the_stage_is_not_fresh() -> None:
             raise Ambiguous("reset")
         return Done()
 
-    it = floor(kind("k", ("go", Lane.FETCH, step)))
+    it = engine(task_type("k", ("go", Lane.FETCH, step)))
     run_virtual(it.run(new("k", "go", "a")))
     assert fresh == [True, False]
 
@@ -108,7 +108,7 @@ def test_after_an_ambiguous_answer_the_stage_is_not_fresh() -> None:
 def test_an_unknown_stage_fails_that_task_only() -> None:
     """A database of another release: the task says so, nothing else is harmed."""
     it = beside(Raising())
-    old = floor(kind("bad", ("gone", Lane.FETCH, good)), kind("never", ("go", Lane.FETCH, good)))
+    old = engine(task_type("bad", ("gone", Lane.FETCH, good)), task_type("never", ("go", Lane.FETCH, good)))
 
     async def scenario() -> None:
         tasks = new("bad", "gone", "a") + new("never", "go", "n")
@@ -126,7 +126,7 @@ def test_an_unknown_stage_fails_that_task_only() -> None:
 def test_a_predecessors_task_of_an_unknown_stage_can_be_taken_over() -> None:
     """An orphan that this release does not know fails like any other, and does not stop the start."""
     it = beside(Raising())
-    old = floor(kind("never", ("go", Lane.FETCH, good)))
+    old = engine(task_type("never", ("go", Lane.FETCH, good)))
 
     async def scenario() -> None:
         now = it.clock.now()
@@ -146,7 +146,7 @@ def test_nothing_is_polled_for_ever() -> None:
         looks.append(anyio.current_time())
         return Snooze(700)
 
-    it = floor(kind("k", ("go", Lane.POLL, poll), deadline=3600.0))
+    it = engine(task_type("k", ("go", Lane.POLL, poll), deadline=3600.0))
     run_virtual(it.run(new("k", "go", "a")))
     task = run_virtual(it.task("a"))
     assert task.trouble is not None
@@ -162,7 +162,7 @@ def test_a_failing_task_spawns_what_it_asks_for() -> None:
     async def step(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         return Fail(why, spawn=[NewTask("good", "child", "go")], stage="go", data={"next": 1})
 
-    it = floor(kind("k", ("go", Lane.FETCH, step)), kind("good", ("go", Lane.WRITE, good)))
+    it = engine(task_type("k", ("go", Lane.FETCH, step)), task_type("good", ("go", Lane.WRITE, good)))
     run_virtual(it.run(new("k", "go", "a")))
     assert run_virtual(it.states()) == {"a": "failed", "child": "done"}
     assert run_virtual(it.task("a")).data == {"next": 1}
@@ -171,7 +171,7 @@ def test_a_failing_task_spawns_what_it_asks_for() -> None:
 # ------------------------------------------------------------------------------------------------ the database
 
 
-def breaking(it: Floor, name: str, error: ReelmillError, start: float, end: float) -> None:
+def breaking(it: EngineHarness, name: str, error: ReelmillError, start: float, end: float) -> None:
     """Let a database call fail between two times."""
     it.store.break_with(name, lambda: error if start <= anyio.current_time() < end else None)
 
@@ -185,7 +185,7 @@ def test_an_outcome_is_kept_in_hand_while_the_disk_is_full() -> None:
         runs += 1
         return Done(results=[Result("s", "job", "f", {"dear": True})])
 
-    it = floor(kind("k", ("go", Lane.ANALYZE, pay)))
+    it = engine(task_type("k", ("go", Lane.ANALYZE, pay)))
     breaking(it, "apply", FULL, 0.0, 12.0)
 
     async def scenario() -> None:
@@ -228,7 +228,7 @@ def test_a_broken_database_halts_the_run_whatever_call_meets_it(name: str) -> No
         await anyio.sleep(20)
         raise Throttled("quota", after=7200.0, group="read")
 
-    it = floor(kind("k", ("go", Lane.POLL, step)), kind("l", ("go", Lane.ANALYZE, limited)))
+    it = engine(task_type("k", ("go", Lane.POLL, step)), task_type("l", ("go", Lane.ANALYZE, limited)))
     breaking(it, name, broken, 10.0, 1e6)
 
     async def scenario() -> None:
@@ -254,7 +254,10 @@ def test_a_database_that_is_busy_for_a_while_is_waited_for(name: str) -> None:
         await anyio.sleep(20)
         raise Throttled("quota", after=7200.0, group="read")
 
-    it = floor(kind("k", ("go", Lane.POLL, step), ("then", Lane.WRITE, good)), kind("l", ("go", Lane.ANALYZE, limited)))
+    it = engine(
+        task_type("k", ("go", Lane.POLL, step), ("then", Lane.WRITE, good)),
+        task_type("l", ("go", Lane.ANALYZE, limited)),
+    )
     breaking(it, name, Transient("locked", code="database_locked"), 15.0, 25.0)
 
     async def scenario() -> None:
@@ -331,7 +334,7 @@ def test_an_outcome_that_cannot_be_stored_fails_its_task_only() -> None:
     async def step(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         return Done(results=[Result("s", "job", "f", {"value": float("nan")})])
 
-    it = floor(kind("k", ("go", Lane.WRITE, step)), kind("good", ("go", Lane.WRITE, good)))
+    it = engine(task_type("k", ("go", Lane.WRITE, step)), task_type("good", ("go", Lane.WRITE, good)))
 
     async def scenario() -> None:
         ending = await it.run(new("k", "go", "a") + new("good", "go", "b"))
@@ -350,7 +353,7 @@ def test_an_outcome_that_spawns_what_is_not_known_fails_its_task_only() -> None:
     async def step(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         return Done(spawn=[NewTask("good", "child", "no such stage")])
 
-    it = floor(kind("k", ("go", Lane.WRITE, step)), kind("good", ("go", Lane.WRITE, good)))
+    it = engine(task_type("k", ("go", Lane.WRITE, step)), task_type("good", ("go", Lane.WRITE, good)))
 
     async def scenario() -> None:
         ending = await it.run(new("k", "go", "a") + new("good", "go", "b"))
@@ -366,7 +369,7 @@ def test_an_outcome_that_goes_on_where_nothing_is_fails_its_task_only() -> None:
     async def step(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         return Advance("no such stage")
 
-    it = floor(kind("k", ("go", Lane.WRITE, step)), kind("good", ("go", Lane.WRITE, good)))
+    it = engine(task_type("k", ("go", Lane.WRITE, step)), task_type("good", ("go", Lane.WRITE, good)))
 
     async def scenario() -> None:
         ending = await it.run(new("k", "go", "a") + new("good", "go", "b"))

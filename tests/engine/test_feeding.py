@@ -9,7 +9,7 @@ from pipeline.core.model import Lane, NewTask, State, Task
 from pipeline.core.outcome import Advance, Done, Outcome
 from pipeline.core.task_types import LeaseCheck
 from tests.support.clock import run_virtual
-from tests.support.engine_harness import floor, kind, new
+from tests.support.engine_harness import engine, new, task_type
 
 
 async def done(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
@@ -19,7 +19,7 @@ async def done(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
 
 def test_the_pool_does_not_end_while_a_feeder_reads() -> None:
     """An empty queue is no end as long as somebody may still bring something; when nobody may, it is, at once."""
-    it = floor(kind("k", ("go", Lane.FETCH, done)))
+    it = engine(task_type("k", ("go", Lane.FETCH, done)))
 
     async def scenario() -> None:
         pool = it.pool()
@@ -53,7 +53,7 @@ def test_putting_a_task_twice_is_putting_it_once() -> None:
         runs.append(task.key)
         return Done()
 
-    it = floor(kind("k", ("go", Lane.FETCH, step)))
+    it = engine(task_type("k", ("go", Lane.FETCH, step)))
     run_virtual(it.run(new("k", "go", "a", "b", "a") + new("k", "go", "a")))
     run_virtual(it.run(new("k", "go", "a", "b")))
     assert sorted(runs) == ["a", "b"]
@@ -70,7 +70,7 @@ def test_a_task_that_is_wished_again_runs_again(moment: str) -> None:
         await anyio.sleep(10)
         return Done()
 
-    it = floor(kind("k", ("go", Lane.WRITE, step)))
+    it = engine(task_type("k", ("go", Lane.WRITE, step)))
     again = [NewTask("k", "a", "go", {"n": 2}, restart_at="go")]
 
     async def scenario() -> None:
@@ -103,7 +103,7 @@ def test_a_wish_for_a_running_task_waits_through_its_stages() -> None:
         await anyio.sleep(10)
         return Advance("two") if task.stage == "one" else Done()
 
-    it = floor(kind("k", ("one", Lane.FETCH, step), ("two", Lane.FETCH, step)))
+    it = engine(task_type("k", ("one", Lane.FETCH, step), ("two", Lane.FETCH, step)))
 
     async def scenario() -> None:
         pool = it.pool()
@@ -124,7 +124,7 @@ def test_children_spawned_by_a_step_are_worked_on_in_the_same_run() -> None:
         number = int(task.key)
         return Done(spawn=[NewTask("k", str(number + 1), "go")] if number < 1000 else [])
 
-    it = floor(kind("k", ("go", Lane.FETCH, step)))
+    it = engine(task_type("k", ("go", Lane.FETCH, step)))
 
     async def scenario() -> float:
         await it.run(new("k", "go", "1"))

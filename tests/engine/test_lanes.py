@@ -10,7 +10,7 @@ from pipeline.core.model import Lane, Task
 from pipeline.core.outcome import Advance, Done, Outcome, Snooze
 from pipeline.core.task_types import LeaseCheck
 from tests.support.clock import run_virtual
-from tests.support.engine_harness import WIDTHS, floor, kind, new
+from tests.support.engine_harness import WIDTHS, engine, new, task_type
 
 
 class Crowd:
@@ -34,7 +34,7 @@ class Crowd:
 def test_each_lane_is_as_wide_as_it_was_made() -> None:
     """Twenty tasks in each of two lanes: never more at once than the lane's width, and no fewer either."""
     wide, narrow = Crowd(10.0), Crowd(10.0)
-    it = floor(kind("wide", ("go", Lane.POLL, wide)), kind("narrow", ("go", Lane.ANALYZE, narrow)))
+    it = engine(task_type("wide", ("go", Lane.POLL, wide)), task_type("narrow", ("go", Lane.ANALYZE, narrow)))
     tasks = new("wide", "go", *(f"w{n}" for n in range(20))) + new("narrow", "go", *(f"n{n}" for n in range(20)))
     run_virtual(it.run(tasks))
     assert (wide.most, narrow.most) == (it.widths[Lane.POLL], it.widths[Lane.ANALYZE])
@@ -44,7 +44,7 @@ def test_each_lane_is_as_wide_as_it_was_made() -> None:
 def test_a_slow_lane_never_starves_a_fast_one() -> None:
     """While four uploads of an hour fill their lane, a hundred quick tasks of another lane are done within a minute."""
     slow, fast = Crowd(3600.0), Crowd(1.0)
-    it = floor(kind("slow", ("go", Lane.UPLOAD, slow), deadline=1e6), kind("fast", ("go", Lane.WRITE, fast)))
+    it = engine(task_type("slow", ("go", Lane.UPLOAD, slow), deadline=1e6), task_type("fast", ("go", Lane.WRITE, fast)))
     run_virtual(it.run(new("slow", "go", *"abcdefgh") + new("fast", "go", *(f"f{n}" for n in range(100)))))
     assert max(at for at, _ in fast.order) < 60
     assert len(slow.order) == 8
@@ -59,7 +59,9 @@ def test_later_stages_go_first() -> None:
         await anyio.sleep(1)
         return Done() if task.stage == "second" else Advance("second")
 
-    it = floor(kind("k", ("first", Lane.FETCH, step), ("second", Lane.FETCH, step)), widths={**WIDTHS, Lane.FETCH: 1})
+    it = engine(
+        task_type("k", ("first", Lane.FETCH, step), ("second", Lane.FETCH, step)), widths={**WIDTHS, Lane.FETCH: 1}
+    )
     run_virtual(it.run(new("k", "first", "a", "b", "c")))
     assert order == [(key, stage) for key in "abc" for stage in ("first", "second")]
 
@@ -67,8 +69,8 @@ def test_later_stages_go_first() -> None:
 def test_a_kind_of_higher_base_goes_before_any_stage_of_a_lower_one() -> None:
     """An analysis is claimed before a new upload, whatever was queued first."""
     crowd = Crowd(1.0)
-    low, high = kind("low", ("go", Lane.FETCH, crowd)), kind("high", ("go", Lane.FETCH, crowd), base=10)
-    it = floor(low, high, widths={**WIDTHS, Lane.FETCH: 1})
+    low, high = task_type("low", ("go", Lane.FETCH, crowd)), task_type("high", ("go", Lane.FETCH, crowd), base=10)
+    it = engine(low, high, widths={**WIDTHS, Lane.FETCH: 1})
     run_virtual(it.run(new("low", "go", "l1", "l2") + new("high", "go", "h1", "h2")))
     assert [key for _, key in crowd.order] == ["h1", "h2", "l1", "l2"]
 
@@ -91,7 +93,7 @@ def test_uploads_wait_while_the_provider_holds_enough() -> None:
         held.discard(task.key)
         return Done()
 
-    it = floor(kind("video", ("upload", Lane.UPLOAD, upload), ("settle", Lane.POLL, settle)))
+    it = engine(task_type("video", ("upload", Lane.UPLOAD, upload), ("settle", Lane.POLL, settle)))
     run_virtual(it.run(new("video", "upload", *(f"v{n}" for n in range(12))), in_hand=3))
     assert most == 3
     assert Counter(run_virtual(it.states()).values()) == {"done": 12}
@@ -108,7 +110,7 @@ def test_in_hand_counts_what_an_earlier_run_left_with_the_provider() -> None:
     async def settle(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         return Done()
 
-    it = floor(kind("video", ("upload", Lane.UPLOAD, upload), ("settle", Lane.POLL, settle)))
+    it = engine(task_type("video", ("upload", Lane.UPLOAD, upload), ("settle", Lane.POLL, settle)))
 
     async def scenario() -> None:
         due = it.clock.now() + 300

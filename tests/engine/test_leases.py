@@ -12,7 +12,7 @@ from pipeline.core.model import Lane, Result, Selection, State, Task
 from pipeline.core.outcome import Done, Outcome, Snooze
 from pipeline.core.task_types import LeaseCheck
 from tests.support.clock import VirtualLoop, run_virtual
-from tests.support.engine_harness import CountingStore, Floor, floor, kind, new
+from tests.support.engine_harness import CountingStore, EngineHarness, engine, new, task_type
 
 
 class Payer:
@@ -38,12 +38,12 @@ class Payer:
         return Done(results=[Result("s", "job", f"{len(self.paid)}", {})])
 
 
-def paying(payer: Payer, **words: float) -> Floor:
-    """Return a floor of one paying lane."""
-    return floor(kind("pay", ("go", Lane.ANALYZE, payer), deadline=1e6, **words))
+def paying(payer: Payer, **words: float) -> EngineHarness:
+    """Return an engine of one paying lane."""
+    return engine(task_type("pay", ("go", Lane.ANALYZE, payer), deadline=1e6, **words))
 
 
-def out_of_order(it: Floor, name: str, start: float, end: float) -> None:
+def out_of_order(it: EngineHarness, name: str, start: float, end: float) -> None:
     """Let the named database call fail between two times."""
 
     def error() -> Exception | None:
@@ -169,8 +169,9 @@ def test_an_expired_lease_is_swept_while_the_run_goes_on() -> None:
     async def poll(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         return Done() if anyio.current_time() > 900 else Snooze(30)
 
-    it = floor(
-        kind("pay", ("go", Lane.ANALYZE, payer), deadline=1e6), kind("other", ("go", Lane.POLL, poll), deadline=1e6)
+    it = engine(
+        task_type("pay", ("go", Lane.ANALYZE, payer), deadline=1e6),
+        task_type("other", ("go", Lane.POLL, poll), deadline=1e6),
     )
 
     async def scenario() -> None:
@@ -235,7 +236,7 @@ def test_a_worker_whose_task_was_given_to_another_writes_nothing() -> None:
         ensure_fresh()
         return Done(results=[Result("s", "job", f"{length:.0f}", {})])
 
-    it = floor(kind("pay", ("go", Lane.ANALYZE, step)))
+    it = engine(task_type("pay", ("go", Lane.ANALYZE, step)))
 
     async def scenario() -> None:
         pool = it.pool(lease=120.0)
@@ -267,7 +268,7 @@ def test_still_tells_a_young_lease_from_an_old_one() -> None:
                 seen.append("may not")
         return Done()
 
-    it = floor(kind("k", ("go", Lane.FETCH, step)))
+    it = engine(task_type("k", ("go", Lane.FETCH, step)))
     out_of_order(it, "renew", 0.0, 1e9)
     run_virtual(it.run(new("k", "go", "a"), lease=120.0))
     assert seen == ["may", "may", "may not"]

@@ -13,7 +13,7 @@ from pipeline.core.outcome import Advance, Done, Outcome, Park
 from pipeline.core.task_types import LeaseCheck
 from pipeline.ports.store import Records
 from tests.support.clock import EPOCH, run_virtual
-from tests.support.engine_harness import Floor, floor, kind, new
+from tests.support.engine_harness import EngineHarness, engine, new, task_type
 
 WHY = Trouble("why", "because")
 
@@ -45,9 +45,9 @@ async def done(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
     return Done()
 
 
-def two_lanes(gate: Gate) -> Floor:
-    """Return a floor whose analyze lane meets the gate."""
-    return floor(kind("ask", ("go", Lane.ANALYZE, gate)), kind("other", ("go", Lane.WRITE, done)))
+def two_lanes(gate: Gate) -> EngineHarness:
+    """Return an engine whose analyze lane meets the gate."""
+    return engine(task_type("ask", ("go", Lane.ANALYZE, gate)), task_type("other", ("go", Lane.WRITE, done)))
 
 
 def test_a_short_throttle_pauses_the_lane_and_goes_on_by_itself() -> None:
@@ -73,7 +73,7 @@ def test_a_throttled_task_stays_fresh() -> None:
             raise throttle(10)
         return Done()
 
-    run_virtual(floor(kind("ask", ("go", Lane.ANALYZE, step))).run(new("ask", "go", "a")))
+    run_virtual(engine(task_type("ask", ("go", Lane.ANALYZE, step))).run(new("ask", "go", "a")))
     assert fresh == [True, True, True]
 
 
@@ -130,7 +130,7 @@ def test_the_later_of_two_parks_counts() -> None:
         await anyio.sleep(0.1)
         return Park("analyze", EPOCH + float(task.data["until"]), WHY)
 
-    it = floor(kind("ask", ("go", Lane.ANALYZE, step)))
+    it = engine(task_type("ask", ("go", Lane.ANALYZE, step)))
     tasks = [*new("ask", "go", "a", data={"until": 9000}), *new("ask", "go", "b", data={"until": 7000})]
     ending = run_virtual(it.run(tasks))
     assert ending.parked[Lane.ANALYZE].until == EPOCH + 9000
@@ -143,7 +143,7 @@ def test_the_budget_closes_the_paying_lane_only() -> None:
         await anyio.sleep(1)
         return Done() if task.key == "a" else Park("budget", EPOCH, Trouble("budget", "spent"))
 
-    it = floor(kind("ask", ("go", Lane.ANALYZE, pay)), kind("other", ("go", Lane.WRITE, done)))
+    it = engine(task_type("ask", ("go", Lane.ANALYZE, pay)), task_type("other", ("go", Lane.WRITE, done)))
     ending = run_virtual(it.run(new("ask", "go", *"abcdefghi") + new("other", "go", *"rstuvwxyz")))
     assert ending.budget is not None
     states = run_virtual(it.states())
@@ -169,7 +169,7 @@ def test_what_the_budget_admitted_is_paid_for_and_finished() -> None:
         paid.append(task.key)
         return Advance("wait")
 
-    it = floor(kind("ask", ("price", Lane.ANALYZE, price), ("pay", Lane.ANALYZE, pay), ("wait", Lane.POLL, done)))
+    it = engine(task_type("ask", ("price", Lane.ANALYZE, price), ("pay", Lane.ANALYZE, pay), ("wait", Lane.POLL, done)))
     keys = [f"a{n}" for n in range(100)]
 
     async def scenario() -> None:
@@ -207,7 +207,7 @@ def test_what_concerns_everybody_halts_the_run_and_blames_no_task(error: Reelmil
         await anyio.sleep(5)
         return Done()
 
-    it = floor(kind("k", ("go", Lane.FETCH, step)))
+    it = engine(task_type("k", ("go", Lane.FETCH, step)))
 
     async def scenario() -> None:
         nonlocal broken

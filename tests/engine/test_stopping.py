@@ -13,7 +13,7 @@ from pipeline.core.task_types import LeaseCheck
 from pipeline.engine.admission import RunEnd
 from pipeline.engine.pool import Pool
 from tests.support.clock import run_virtual
-from tests.support.engine_harness import Floor, floor, kind, new
+from tests.support.engine_harness import EngineHarness, engine, new, task_type
 
 
 class Slow:
@@ -31,7 +31,9 @@ class Slow:
         return Done()
 
 
-async def stopped(it: Floor, tasks: list[NewTask], at: float, act: Callable[[Pool], None]) -> tuple[RunEnd, float]:
+async def stopped(
+    it: EngineHarness, tasks: list[NewTask], at: float, act: Callable[[Pool], None]
+) -> tuple[RunEnd, float]:
     """Run a pool and do something to it at a time; return its ending and when it ended."""
     pool = it.pool(stop_grace=20.0)
     await pool.submit(tasks)
@@ -49,7 +51,7 @@ async def stopped(it: Floor, tasks: list[NewTask], at: float, act: Callable[[Poo
 def test_what_is_short_is_finished_and_nothing_new_is_begun(seconds: float) -> None:
     """A stop waits for steps that end within the grace, and for no longer than they take."""
     slow = Slow(seconds)
-    it = floor(kind("k", ("go", Lane.FETCH, slow)))
+    it = engine(task_type("k", ("go", Lane.FETCH, slow)))
     ending, ended = run_virtual(stopped(it, new("k", "go", *"abcdefgh"), 1.0, lambda pool: pool.stop()))
     assert ending.interrupted
     assert slow.begun == list("abcd")
@@ -62,7 +64,7 @@ def test_what_is_short_is_finished_and_nothing_new_is_begun(seconds: float) -> N
 def test_what_is_long_is_given_back_after_the_grace() -> None:
     """After the grace every step is cancelled; its task is due at once, uncounted, and will ask before it acts."""
     slow = Slow(500.0)
-    it = floor(kind("k", ("go", Lane.FETCH, slow)))
+    it = engine(task_type("k", ("go", Lane.FETCH, slow)))
 
     async def scenario() -> None:
         _, ended = await stopped(it, new("k", "go", "a", "b"), 1.0, lambda pool: pool.stop())
@@ -80,7 +82,7 @@ def test_what_is_long_is_given_back_after_the_grace() -> None:
 
 def test_a_stop_now_waits_for_nothing() -> None:
     """Asked twice, the pool ends at once, and everything is back in the queue."""
-    it = floor(kind("k", ("go", Lane.FETCH, Slow(500.0))))
+    it = engine(task_type("k", ("go", Lane.FETCH, Slow(500.0))))
 
     def twice(pool: Pool) -> None:
         pool.stop()
@@ -99,7 +101,7 @@ def test_a_step_that_ends_while_it_is_cancelled_is_heard() -> None:
             await anyio.sleep(2)
         return Done(data={"paid": True})
 
-    it = floor(kind("k", ("go", Lane.FETCH, shielded)))
+    it = engine(task_type("k", ("go", Lane.FETCH, shielded)))
     _, ended = run_virtual(stopped(it, new("k", "go", "a"), 1.0, lambda pool: pool.stop(now=True)))
     assert ended == pytest.approx(2.0, abs=0.01)
     assert run_virtual(it.task("a")).data == {"paid": True}
@@ -108,7 +110,7 @@ def test_a_step_that_ends_while_it_is_cancelled_is_heard() -> None:
 def test_a_stop_before_the_start_ends_at_once() -> None:
     """A signal that comes while the run is still being put together is not lost."""
     slow = Slow(1.0)
-    it = floor(kind("k", ("go", Lane.FETCH, slow)))
+    it = engine(task_type("k", ("go", Lane.FETCH, slow)))
 
     async def scenario() -> RunEnd:
         pool = it.pool()
@@ -126,7 +128,7 @@ def test_a_stop_wakes_a_pool_that_waits_for_the_future() -> None:
     async def poll(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         return Snooze(3600)
 
-    it = floor(kind("k", ("go", Lane.POLL, poll)))
+    it = engine(task_type("k", ("go", Lane.POLL, poll)))
 
     def act(pool: Pool) -> None:
         pool.stop()

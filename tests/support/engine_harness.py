@@ -1,7 +1,7 @@
-"""A pool over the memory store with kinds of the test's own making: what the engine's tests drive.
+"""A pool over the memory database with task types of the test's own making: what the engine's tests drive.
 
-A *plan* is what a step does: a coroutine function of (task, still). ``Floor`` counts every call to the database, so that a
-test can say how busy an idle pool is.
+A *plan* is what a step does: a coroutine function of (task, ensure_fresh). The harness counts every call to the database,
+so that a test can say how busy an idle pool is.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ class CountingStore:
 
 
 @dataclass
-class Floor:
+class EngineHarness:
     """One database and one clock that outlive pools; ``pool`` makes a process's pool."""
 
-    kinds: TaskTypes
+    task_types: TaskTypes
     clock: VirtualClock = field(default_factory=VirtualClock)
     store: CountingStore = field(default_factory=CountingStore)
     widths: Mapping[Lane, int] = field(default_factory=lambda: dict(WIDTHS))
@@ -69,7 +69,7 @@ class Floor:
     def pool(self, **options: Any) -> Pool:
         """Return a new process's pool over the same database."""
         made = PoolOptions(**{"owner": "me", "widths": self.widths, "lease": 120.0, "stop_grace": 20.0, **options})
-        return Pool(self.store, self.kinds, self.clock, Random(1), made)  # type: ignore[arg-type]
+        return Pool(self.store, self.task_types, self.clock, Random(1), made)  # type: ignore[arg-type]
 
     async def run(self, tasks: Sequence[NewTask] = (), **options: Any) -> RunEnd:
         """Queue the tasks and run a pool over them to its end."""
@@ -101,16 +101,16 @@ def policy(**words: Any) -> Policy:
     return Policy(**{"attempts": 4, "deadline": 3600.0, "backoff": Backoff(5.0, 60.0), **words})
 
 
-def kind(name: str, *stages: tuple[str, Lane, Plan], base: int = 0, **words: Any) -> TaskType:
-    """Return a kind from (stage, lane, plan) triples."""
+def task_type(name: str, *stages: tuple[str, Lane, Plan], base: int = 0, **words: Any) -> TaskType:
+    """Return a task type from (stage, lane, plan) triples."""
     return TaskType(name, [Stage(stage, lane, plan, policy(**words)) for stage, lane, plan in stages], base)
 
 
-def floor(*kinds: TaskType, **words: Any) -> Floor:
-    """Return a floor for these kinds."""
-    return Floor(TaskTypes(kinds), **words)
+def engine(*task_types: TaskType, **words: Any) -> EngineHarness:
+    """Return a harness for these task types."""
+    return EngineHarness(TaskTypes(task_types), **words)
 
 
 def new(name: str, stage: str, *keys: str, **words: Any) -> list[NewTask]:
-    """Return new tasks of one kind."""
+    """Return new tasks of one type."""
     return [NewTask(name, key, stage, **words) for key in keys]

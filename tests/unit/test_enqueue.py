@@ -20,7 +20,7 @@ from pipeline.ingest.tasks.item import item_data, unsaved_task
 from pipeline.ports.source import Item, ManifestLine
 from pipeline.views import BadLine
 from tests.support.clock import run_virtual
-from tests.support.engine_harness import kind
+from tests.support.engine_harness import task_type
 from tests.support.fakes import FakeSink
 from tests.support.memory_database import MemoryDatabase
 
@@ -178,9 +178,9 @@ async def never(task_: Task, ensure_fresh: object) -> Any:
 
 KINDS = TaskTypes(
     [
-        kind("item", ("resolve", Lane.FETCH, never)),
-        kind("video", ("place", Lane.UPLOAD, never), ("fan_out", Lane.POLL, never)),
-        kind("publish", ("write", Lane.WRITE, never)),
+        task_type("item", ("resolve", Lane.FETCH, never)),
+        task_type("video", ("place", Lane.UPLOAD, never), ("fan_out", Lane.POLL, never)),
+        task_type("publish", ("write", Lane.WRITE, never)),
     ]
 )
 

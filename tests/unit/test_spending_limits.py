@@ -14,7 +14,7 @@ from pipeline.core.model import Lane, NewTask, Spend, State
 from pipeline.core.outcome import Done
 from pipeline.ports.store import Applied
 from tests.support.clock import run_virtual
-from tests.support.engine_harness import kind
+from tests.support.engine_harness import task_type
 from tests.support.memory_database import MemoryDatabase
 
 MIDNIGHT = 1_800_000_000.0 // 86_400 * 86_400
@@ -48,7 +48,7 @@ async def ledger(*spends: tuple[float, float]) -> MemoryDatabase:
     async def never(task: object, ensure_fresh: object) -> Done:
         return Done()
 
-    database, made = MemoryDatabase(), kind("k", ("go", Lane.FETCH, never))
+    database, made = MemoryDatabase(), task_type("k", ("go", Lane.FETCH, never))
     from pipeline.core.task_types import TaskTypes
 
     await database.submit([TaskTypes([made]).place(NewTask("k", "a", "go"))], 0.0)

@@ -9,7 +9,7 @@ from pipeline.core.model import Lane, Selection, State, Task
 from pipeline.core.outcome import Done, Outcome
 from pipeline.core.task_types import LeaseCheck
 from tests.support.clock import EPOCH, run_virtual
-from tests.support.engine_harness import floor, kind, new
+from tests.support.engine_harness import engine, new, task_type
 
 WIDTHS = dict.fromkeys(Lane, 2)
 
@@ -36,7 +36,7 @@ async def quick(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
 def test_what_will_be_there_soon_is_waited_for_and_costs_no_attempt() -> None:
     """Ten looks, none of them counted; what is waited for can be read from the task."""
     step = Raising(600.0, NotYet("not shown yet", after=60.0, code="upcoming"))
-    it = floor(kind("get", ("go", Lane.DOWNLOAD, step)), widths=WIDTHS)
+    it = engine(task_type("get", ("go", Lane.DOWNLOAD, step)), widths=WIDTHS)
     ending = run_virtual(it.run(new("get", "go", "a")))
     task = run_virtual(it.task("a"))
     assert (task.state, task.attempt, ending.later) == (State.DONE, 0, None)
@@ -46,8 +46,10 @@ def test_what_will_be_there_soon_is_waited_for_and_costs_no_attempt() -> None:
 def test_a_run_does_not_wait_for_days() -> None:
     """The rest is done, the run ends and says when; the row stays and knows what it waits for."""
     step = Raising(1e9, NotYet("not shown yet", after=200_000.0, code="upcoming"))
-    it = floor(
-        kind("get", ("go", Lane.DOWNLOAD, step), deadline=1e6), kind("do", ("go", Lane.WRITE, quick)), widths=WIDTHS
+    it = engine(
+        task_type("get", ("go", Lane.DOWNLOAD, step), deadline=1e6),
+        task_type("do", ("go", Lane.WRITE, quick)),
+        widths=WIDTHS,
     )
 
     async def work() -> tuple[float | None, float]:
@@ -67,7 +69,7 @@ def test_a_run_does_not_wait_for_days() -> None:
 def test_what_is_not_there_for_long_is_looked_at_ever_less_often() -> None:
     """An hour, six, then once a day; none is an attempt, and the stage's deadline ends it."""
     step = Raising(1e9, NotYet("processed", after=3600.0, then=(21_600.0, 86_400.0), code="processing"))
-    it = floor(kind("get", ("go", Lane.DOWNLOAD, step), attempts=2, deadline=300_000.0), widths=WIDTHS)
+    it = engine(task_type("get", ("go", Lane.DOWNLOAD, step), attempts=2, deadline=300_000.0), widths=WIDTHS)
     run_virtual(it.run(new("get", "go", "a"), horizon=1e6))
     task = run_virtual(it.task("a"))
     hours = [round(at / 3600) for at in step.entered]
@@ -77,7 +79,7 @@ def test_what_is_not_there_for_long_is_looked_at_ever_less_often() -> None:
 def test_an_error_may_bring_its_own_patience() -> None:
     """30 seconds, five minutes, then it is final: whatever the engine's own patience is."""
     step = Raising(1e9, Transient("refused", waits=(30.0, 300.0), code="forbidden"))
-    it = floor(kind("get", ("go", Lane.DOWNLOAD, step), attempts=20), widths=WIDTHS)
+    it = engine(task_type("get", ("go", Lane.DOWNLOAD, step), attempts=20), widths=WIDTHS)
     run_virtual(it.run(new("get", "go", "a")))
     task = run_virtual(it.task("a"))
     assert task.state is State.FAILED
@@ -97,7 +99,7 @@ def test_each_class_of_trouble_counts_for_itself() -> None:
         met.append(script[0].trouble.code)
         raise script.pop(0)
 
-    it = floor(kind("get", ("go", Lane.DOWNLOAD, step), attempts=4), widths=WIDTHS)
+    it = engine(task_type("get", ("go", Lane.DOWNLOAD, step), attempts=4), widths=WIDTHS)
 
     async def work() -> None:
         await it.run(new("get", "go", "a"))
@@ -121,7 +123,9 @@ def test_a_parked_lane_opens_again_in_a_run_that_is_still_busy() -> None:
         await anyio.sleep(7200)
         return Done()
 
-    it = floor(kind("get", ("go", Lane.DOWNLOAD, blocked)), kind("do", ("go", Lane.WRITE, slow)), widths=WIDTHS)
+    it = engine(
+        task_type("get", ("go", Lane.DOWNLOAD, blocked)), task_type("do", ("go", Lane.WRITE, slow)), widths=WIDTHS
+    )
     ending = run_virtual(it.run(new("get", "go", "a") + new("do", "go", "b"), lease=100_000.0))
     assert ending.parked == {}
     assert len(blocked.entered) == 2

@@ -12,7 +12,7 @@ from pipeline.core.model import Lane, Task, Trouble
 from pipeline.core.outcome import Advance, Done, Outcome, Park, Snooze
 from pipeline.core.task_types import LeaseCheck
 from tests.support.clock import run_virtual
-from tests.support.engine_harness import Floor, floor, kind, new
+from tests.support.engine_harness import EngineHarness, engine, new, task_type
 
 WHY = Trouble("why", "because")
 LONG = 7200.0
@@ -43,20 +43,22 @@ async def poll(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
     return Snooze(LONG) if anyio.current_time() < LONG else Done()
 
 
-def everybody() -> Floor:
-    """Return a floor on which every idle situation can be made."""
-    return floor(
-        kind("slow", ("go", Lane.FETCH, long), deadline=1e6),
-        kind("video", ("upload", Lane.UPLOAD, done), ("settle", Lane.POLL, poll), deadline=1e6),
-        kind("ask", ("go", Lane.ANALYZE, paused), deadline=1e6),
-        kind("later", ("go", Lane.WRITE, done), deadline=1e6),
+def everybody() -> EngineHarness:
+    """Return an engine in which every idle situation can be made."""
+    return engine(
+        task_type("slow", ("go", Lane.FETCH, long), deadline=1e6),
+        task_type("video", ("upload", Lane.UPLOAD, done), ("settle", Lane.POLL, poll), deadline=1e6),
+        task_type("ask", ("go", Lane.ANALYZE, paused), deadline=1e6),
+        task_type("later", ("go", Lane.WRITE, done), deadline=1e6),
     )
 
 
 MANY = [f"x{number}" for number in range(10_000)]
 
 
-async def calls_per_minute(it: Floor, work: Coroutine[Any, Any, Any], after: float = 120.0, minutes: int = 10) -> float:
+async def calls_per_minute(
+    it: EngineHarness, work: Coroutine[Any, Any, Any], after: float = 120.0, minutes: int = 10
+) -> float:
     """Return how many queue calls a running pool makes a minute, once it has settled."""
     async with anyio.create_task_group() as group:
 
@@ -115,7 +117,7 @@ def test_an_idle_pool_that_is_still_fed_asks_little() -> None:
 
 def test_a_busy_pool_asks_in_proportion_to_its_work() -> None:
     """Two thousand tasks cost at most three looks into the queue each, however many still wait."""
-    it = floor(kind("k", ("a", Lane.FETCH, done)))
+    it = engine(task_type("k", ("a", Lane.FETCH, done)))
 
     async def scenario() -> int:
         await it.pool().submit(new("k", "a", *MANY[:2000]))
@@ -133,7 +135,7 @@ def test_uploads_capped_behind_a_parked_poll_lane_end_the_run() -> None:
     async def parked(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         return Park("poll", 4e9, WHY)
 
-    it = floor(kind("video", ("upload", Lane.UPLOAD, done), ("settle", Lane.POLL, parked), deadline=1e6))
+    it = engine(task_type("video", ("upload", Lane.UPLOAD, done), ("settle", Lane.POLL, parked), deadline=1e6))
 
     async def scenario() -> int:
         await it.pool().submit(new("video", "settle", "a", "b") + new("video", "upload", "c", "d"))
@@ -175,7 +177,7 @@ def test_advancing_through_stages_needs_no_idle_wait() -> None:
     async def on(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         return Advance("b")
 
-    it = floor(kind("k", ("a", Lane.FETCH, on), ("b", Lane.WRITE, done)))
+    it = engine(task_type("k", ("a", Lane.FETCH, on), ("b", Lane.WRITE, done)))
 
     async def scenario() -> float:
         await it.run(new("k", "a", *"xyz"))
