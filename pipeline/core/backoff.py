@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from random import Random
+
+from pipeline.core.errors import Throttled, Transient
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +23,29 @@ class Backoff:
         """Return seconds to wait after failed attempt number ``attempt`` (counted from 1)."""
         ceiling = min(self.most, self.first * 2.0 ** min(attempt - 1, 62))
         return ceiling * (0.5 + rng.random() / 2)
+
+
+@dataclass(slots=True)
+class Retries:
+    """Counts the failures of one operation that no engine runs, and says how long to wait before the next try.
+
+    Being throttled is not an attempt. A class of trouble with waits of its own has a count of its own.
+    """
+
+    attempts: int
+    backoff: Backoff
+    longest_pause: float  #: seconds of throttling that are sat out
+    _failed: Counter[str] = field(default_factory=Counter)
+
+    def wait(self, error: Transient, rng: Random) -> float | None:
+        """Return the seconds before the next try; None: that was the last."""
+        if isinstance(error, Throttled):
+            return error.after if error.after is not None and error.after <= self.longest_pause else None
+        counted = error.trouble.code if error.waits is not None else ""
+        self._failed[counted] += 1
+        tries = self._failed[counted]
+        if error.waits is not None:
+            return error.waits[tries - 1] if tries <= len(error.waits) else None
+        if tries >= self.attempts:
+            return None
+        return error.after if error.after is not None else self.backoff.delay(tries, rng)

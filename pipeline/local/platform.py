@@ -39,7 +39,7 @@ from pipeline.local.api.v1_3.multipart import MultipartRoutes
 from pipeline.local.errors import ApiError
 from pipeline.local.jobs.media_library import MediaLibrary
 from pipeline.local.jobs.url_fetch import UrlPolicy
-from pipeline.local.jobs.worker import Work
+from pipeline.local.jobs.worker import BackgroundWork
 from pipeline.local.jobs.youtube_fetch import Fetch
 from pipeline.local.limits import PlatformLimits
 from pipeline.local.server import EmbeddedServer
@@ -100,7 +100,7 @@ class LocalPlatform:
         self._pool = create_pool(analyzer, workers, folder / "workers.log")
         limits, policy = limits or PlatformLimits(), url_policy or UrlPolicy()
         library = MediaLibrary(media) if media is not None else None
-        self._work = Work(self._state, self._pool, clock, limits, policy, workers, library, fetch)
+        self._work = BackgroundWork(self._state, self._pool, clock, limits, policy, workers, library, fetch)
         self._desk = ApiContext(self._state, self._work, clock, limits, policy, library, fetches=fetch is not None)
         own = PlatformRoutes(self._desk)
         app = _application(self._desk, own)

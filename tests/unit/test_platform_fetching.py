@@ -12,12 +12,13 @@ import pytest
 
 from pipeline.app.operator.platform import platform
 from pipeline.app.wiring.downloads import open_youtube_client
-from pipeline.app.wiring.embedded_fetch import RetryingFetch
+from pipeline.app.wiring.embedded_fetch import retrying
 from pipeline.app.wiring.journals import NullJournal
 from pipeline.app.wiring.platform import open_platform
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import Permanent, ReelmillError, Throttled, Transient
+from pipeline.local.jobs.youtube_fetch import Fetch
 from pipeline.local.platform import LocalPlatform
 from pipeline.ports.source import Item, MediaFacts
 
@@ -149,9 +150,9 @@ class Scripted:
         return MediaFacts(path, 1, 60.0, 640, 360, "mp4", "h264", "aac", "video/mp4", captions=(sidecar,), about=about)
 
 
-def patient(source: Scripted, clock: Moment, folder: Path) -> RetryingFetch:
+def fetching(source: Scripted, clock: Moment, folder: Path) -> Fetch:
     """Return the fetcher around a source."""
-    return RetryingFetch(source, settings_of(folder, "v1.2"), clock, Random(1))
+    return retrying(source, settings_of(folder, "v1.2"), clock, Random(1))
 
 
 @pytest.mark.asyncio
@@ -159,7 +160,7 @@ async def test_waiting_is_no_attempt_and_the_file_comes_with_title_and_captions(
     """A paced site is waited for as long as it says; a passing failure is tried again."""
     clock = Moment()
     spaced = [Throttled("spaced", after=15.0, group="youtube") for _ in range(5)]
-    held = await patient(Scripted(*spaced, Transient("broken", after=3.0)), clock, tmp_path).fetch(V, tmp_path)
+    held = await fetching(Scripted(*spaced, Transient("broken", after=3.0)), clock, tmp_path)(V, tmp_path)
     assert (held.path.name, held.title, held.captions) == ("film.mp4", "A film", "WEBVTT")
     assert clock.slept == [15.0] * 5 + [3.0]
 
@@ -170,7 +171,7 @@ async def test_each_class_of_trouble_counts_for_itself(tmp_path: Path) -> None:
     refused = [Transient("refused", waits=(30.0, 300.0), code="forbidden") for _ in range(2)]
     clock = Moment()
     resets = [Transient("reset", after=1.0, code="network") for _ in range(2)]
-    await patient(Scripted(*resets, *refused), clock, tmp_path).fetch(V, tmp_path)
+    await fetching(Scripted(*resets, *refused), clock, tmp_path)(V, tmp_path)
     assert clock.slept == [1.0, 1.0, 30.0, 300.0]
 
 
@@ -188,5 +189,5 @@ async def test_patience_ends(tmp_path: Path, errors: list[ReelmillError], sleeps
     """A final failure at once; passing ones after their waits, the tries or the hours of the policy."""
     clock, source = Moment(), Scripted(*errors)
     with pytest.raises(ReelmillError):
-        await patient(source, clock, tmp_path).fetch(V, tmp_path)
+        await fetching(source, clock, tmp_path)(V, tmp_path)
     assert (len(clock.slept), source.errors) == (sleeps, [])

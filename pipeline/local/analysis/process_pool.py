@@ -6,11 +6,11 @@ import base64
 import json
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol
 
 import anyio
 import anyio.abc
@@ -31,39 +31,38 @@ from pipeline.local.analysis.protocol import (
 _MOST_ANSWER = 256 * 1024 * 1024  #: bytes of one line from the process
 
 
-class AnalysisPool(Protocol):
-    """Where the analysis is done. A cancelled call stops the work where it can be stopped."""
+class AnalysisPool(ABC):
+    """Where the analysis is done. A cancelled call stops the work where it can be stopped.
 
+    Every call raises AnalysisRefused or AnalysisCrashed.
+    """
+
+    @abstractmethod
     async def call(self, do: str, data: Mapping[str, Json]) -> Json:
-        """Do ``probe``, ``picture``, ``answer`` or ``words``; raises AnalysisRefused or AnalysisCrashed."""
-        ...
+        """Do ``probe``, ``picture``, ``answer`` or ``words``."""
 
+    @abstractmethod
     async def aclose(self) -> None:
         """End everything now."""
-        ...
+
+    async def probe(self, path: Path) -> ProbedFile:
+        """Probe a file."""
+        return ProbedFile(**await self.call("probe", {"path": str(path)}))
+
+    async def answer(self, request: AnalysisRequest) -> Reply:
+        """Answer a question."""
+        return Reply(**await self.call("answer", asdict(request)))
+
+    async def words(self, request: AnalysisRequest) -> VideoWords:
+        """Return what is said and written."""
+        return VideoWords.from_json(await self.call("words", asdict(request)))
+
+    async def picture(self, path: Path, at: float) -> bytes:
+        """Return the picture at a time as a JPEG."""
+        return base64.b64decode(await self.call("picture", {"path": str(path), "at": at}))
 
 
-async def probe(pool: AnalysisPool, path: Path) -> ProbedFile:
-    """Probe a file."""
-    return ProbedFile(**await pool.call("probe", {"path": str(path)}))
-
-
-async def answer(pool: AnalysisPool, ask: AnalysisRequest) -> Reply:
-    """Answer a question."""
-    return Reply(**await pool.call("answer", asdict(ask)))
-
-
-async def words(pool: AnalysisPool, ask: AnalysisRequest) -> VideoWords:
-    """Return what is said and written."""
-    return VideoWords.from_json(await pool.call("words", asdict(ask)))
-
-
-async def picture(pool: AnalysisPool, path: Path, at: float) -> bytes:
-    """Return the picture at a time as a JPEG."""
-    return base64.b64decode(await pool.call("picture", {"path": str(path), "at": at}))
-
-
-class ThreadPool:
+class ThreadPool(AnalysisPool):
     """For an injected analysis: quick, and trusted not to crash."""
 
     def __init__(self, analyzer: Analyzer, workers: int) -> None:
@@ -71,16 +70,15 @@ class ThreadPool:
         self._room = anyio.CapacityLimiter(workers + 1)
 
     async def call(self, do: str, data: Mapping[str, Json]) -> Json:
-        """Run in a thread."""
         return await anyio.to_thread.run_sync(
             dispatch, self._analyzer, do, data, limiter=self._room, abandon_on_cancel=True
         )
 
     async def aclose(self) -> None:
-        """Nothing to end."""
+        pass
 
 
-class ProcessPool:
+class ProcessPool(AnalysisPool):
     """For the real analysis. A file that crashes a decoder takes one process with it, not the server.
 
     The processes are in sessions of their own, so that Ctrl-C in the terminal does not reach them; they end when
@@ -96,7 +94,6 @@ class ProcessPool:
         self._all: set[_Worker] = set()
 
     async def call(self, do: str, data: Mapping[str, Json]) -> Json:
-        """Run in a process; a cancelled call kills its process."""
         async with self._quick if do in ("probe", "picture") else self._long:
             worker = self._idle.pop() if self._idle else await self._spawn()
             try:
@@ -133,7 +130,6 @@ class ProcessPool:
             await worker.aclose()
 
     async def aclose(self) -> None:
-        """Kill every process and wait until it is gone."""
         self._idle.clear()
         async with AsyncExitStack() as stack:
             for worker in list(self._all):

@@ -20,7 +20,7 @@ from pipeline.local.api.responses import MOST_JSON, REACHED, STORAGE
 from pipeline.local.errors import ApiError, invalid
 from pipeline.local.jobs.media_library import MediaLibrary
 from pipeline.local.jobs.url_fetch import UrlPolicy
-from pipeline.local.jobs.worker import Work
+from pipeline.local.jobs.worker import BackgroundWork
 from pipeline.local.limits import PlatformLimits
 from pipeline.local.state.database import PlatformDatabase
 from pipeline.local.state.ledger import LedgerEntry
@@ -31,7 +31,7 @@ class ApiContext:
     """The parts, put together once by the platform."""
 
     state: PlatformDatabase
-    work: Work
+    work: BackgroundWork
     clock: Clock
     limits: PlatformLimits
     policy: UrlPolicy

@@ -1,20 +1,15 @@
-"""The way of a video into an index: validating, pending, queued, indexing, then ready with its words in the lexicon."""
+"""The way of a video into an index: validating, pending, queued, indexing, then ready with its words in the full-text index."""
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import sqlite3
 from collections.abc import Mapping
 
-import anyio
-
 from pipeline.core.clock import Clock
 from pipeline.core.model import Json
-from pipeline.local.analysis import process_pool
 from pipeline.local.analysis.process_pool import AnalysisPool
 from pipeline.local.analysis.protocol import AnalysisCrashed, AnalysisRefused, AnalysisRequest, VideoWords
-from pipeline.local.jobs.guard import AGAIN, attempted
 from pipeline.local.limits import PlatformLimits
 from pipeline.local.state import fulltext, ledger
 from pipeline.local.state.database import PlatformDatabase
@@ -26,51 +21,23 @@ FINAL = ("ready", "failed")
 
 _STEPS = ("pending", "queued", "indexing")
 
-_AT_ONCE = 256  #: videos between validating and ready; how many are read at once is the crew's matter
-
 
 def estimate(limits: PlatformLimits, seconds: float) -> float:
     """Return about how many seconds indexing takes for a video of so many seconds."""
     return limits.index_seconds + 2 + seconds / 20
 
 
-class Indexing:
-    """Takes videos whose asset has arrived, each in a task of its own."""
+class VideoIndexer:
+    """Indexes videos whose asset has arrived."""
 
     def __init__(self, state: PlatformDatabase, pool: AnalysisPool, clock: Clock, limits: PlatformLimits) -> None:
         self._state = state
         self._pool = pool
         self._clock = clock
         self._limits = limits
-        self._queue: asyncio.Queue[str] = asyncio.Queue()
-        self._room = anyio.Semaphore(_AT_ONCE)
-        self._busy: set[str] = set()
 
-    def push(self, key: str) -> None:
-        """Queue a video."""
-        self._queue.put_nowait(key)
-
-    async def run(self) -> None:
-        """Work until cancelled."""
-        async with anyio.create_task_group() as group:
-            while True:
-                key = await self._queue.get()
-                if key in self._busy:  # told twice: by the asset's end and by who made the video just then
-                    continue
-                await self._room.acquire()
-                self._busy.add(key)
-                group.start_soon(self._one, key)
-
-    async def _one(self, key: str) -> None:
-        try:
-            if not await attempted(self._state, key, self._index):
-                await self._clock.sleep(AGAIN)
-                self.push(key)
-        finally:
-            self._busy.discard(key)
-            self._room.release()
-
-    async def _index(self, key: str) -> None:
+    async def index(self, key: str) -> None:
+        """Take a video through the statuses to ready or failed."""
         video, asset = await self._state.read(lambda db: _pair(db, key))
         if video is None or video.status in FINAL:
             return
@@ -82,7 +49,7 @@ class Indexing:
                 if self._limits.index_seconds:
                     await self._clock.sleep(self._limits.index_seconds / len(_STEPS))
             assert asset is not None
-            words = await process_pool.words(self._pool, ask_about(self._state, asset, {}))
+            words = await self._pool.words(build_request(self._state, asset, {}))
         except (AnalysisRefused, AnalysisCrashed):  # the API has no field for a reason; an asset says its own
             await self._put(dataclasses.replace(video, status="failed", updated=self._clock.now()))
             return
@@ -141,7 +108,7 @@ class Indexing:
         await self._state.write(work)
 
 
-def ask_about(state: PlatformDatabase, asset: AssetRow, request: Mapping[str, Json]) -> AnalysisRequest:
+def build_request(state: PlatformDatabase, asset: AssetRow, request: Mapping[str, Json]) -> AnalysisRequest:
     """Put an asset and a checked request into one question."""
     captions, title, name = (asset.user_metadata.get(key) for key in ("captions", "title", "source_name"))
     return AnalysisRequest(

@@ -1,10 +1,10 @@
-"""YouTube videos that must be fetched before they can be looked at, by whoever was handed in to do that.
+"""YouTube videos whose files are fetched after they were accepted, by the function that the platform was given.
 
 ::
 
-    accepted, awaited ──▶ a folder of its own ──▶ title, captions in the state ──▶ bytes in their place ──▶ as an upload
+    accepted, pending ──▶ a folder of its own ──▶ title, captions in the state ──▶ bytes in their place ──▶ as an upload
 
-A process that dies on the way leaves the record awaited and the folder as it is: the next one fetches again, or goes on
+A process that dies on the way leaves the record pending and the folder as it is: the next one fetches again, or goes on
 where the fetcher can.
 """
 
@@ -13,29 +13,28 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import sqlite3
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from pipeline.core import log
 from pipeline.core.clock import Clock
 from pipeline.core.errors import NotYet, ReelmillError, StoreError, Throttled
 from pipeline.core.model import Json
-from pipeline.local.jobs import media_library as media_library
-from pipeline.local.jobs.media_library import LibraryVideo, MediaLibrary
+from pipeline.local.jobs.media_library import LibraryVideo, MediaLibrary, youtube_id
 from pipeline.local.state.database import PlatformDatabase, move_into_place
 from pipeline.local.state.tables import ASSETS, AssetRow
 
 _log = log.get("platform")
 
 #: Gets a video by its YouTube id into a folder of its own (made by us, and removed once the file was taken out of it).
-#: Patience is its own matter: a ReelmillError that it raises is final, and tells why.
+#: It retries by itself: a ReelmillError that it raises is final, and tells why.
 Fetch = Callable[[str, Path], Awaitable[LibraryVideo]]
 
 PENDING: dict[str, Json] = {"awaited": True}  #: the technical facts of a video that was accepted without its file
 
 
 class YoutubeFetcher:
-    """Brings awaited videos; without a fetcher they stay awaited, for a platform that has one."""
+    """Fetches pending videos; without a fetch function they stay pending, for a platform that has one."""
 
     def __init__(
         self, state: PlatformDatabase, library: MediaLibrary | None, fetch: Fetch | None, most: int, clock: Clock
@@ -47,8 +46,10 @@ class YoutubeFetcher:
         self._most = most  #: bytes
         self._folder = state.folder / "fetched"
 
-    async def sweep(self, processing: Collection[str]) -> None:
+    async def sweep(self) -> None:
         """Remove what was left behind by videos that are not on their way any more."""
+        rows = await self._state.read(lambda db: ASSETS.select(db, "status = 'processing' AND fate <> 'stuck'"))
+        processing = {row.id for row in rows}
 
         def work() -> None:
             for path in self._folder.iterdir() if self._folder.is_dir() else ():
@@ -58,7 +59,7 @@ class YoutubeFetcher:
         await self._state.run_file_work(work)
 
     async def is_pending(self, asset: AssetRow) -> bool:
-        """Tell whether the file of an asset is still awaited."""
+        """Tell whether the file of an asset is still to be fetched."""
         blob = self._state.blob(asset.id)
         return asset.technical == PENDING and not await self._state.run_file_work(blob.exists)
 
@@ -68,7 +69,7 @@ class YoutubeFetcher:
         Raises:
             StoreError, OSError: the disk does not take it now.
         """
-        video = media_library.youtube_id(asset.url) or ""
+        video = youtube_id(asset.url) or ""
         try:
             held = await self._find_in_library(video) or await self._fetched(asset, video)
         except StoreError:

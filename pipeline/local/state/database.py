@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from pipeline.core.errors import Busy, ConfigError, StoreError
 from pipeline.local.state import fulltext, ledger
-from pipeline.local.state.tables import ASSETS, CHUNKS, JOBS, SESSIONS, TABLES, VIDEOS
+from pipeline.local.state.tables import CHUNKS, SESSIONS, TABLES
 
 T = TypeVar("T")
 
@@ -250,22 +250,6 @@ class PlatformDatabase:
         """Return the folder of finished readings, by content."""
         return self.folder / "readings"
 
-    async def unfinished(self) -> tuple[list[str], list[str], list[str]]:
-        """Return the ids of assets still processing, jobs still queued and videos on their way, oldest first.
-
-        A video whose asset is still processing is not among them: the asset's end sets it going.
-        """
-
-        def work(db: sqlite3.Connection) -> tuple[list[str], list[str], list[str]]:
-            assets = ASSETS.select(db, "status = 'processing' AND fate <> 'stuck'")
-            jobs = JOBS.select(db, "status = 'queued' AND fate <> 'stuck'")
-            arrived = "NOT EXISTS (SELECT 1 FROM assets a WHERE a.id = asset_id AND a.status = 'processing')"
-            videos = VIDEOS.select(db, f"status NOT IN ('ready', 'failed') AND fate <> 'stuck' AND {arrived}")
-            whole = [a.id for a in assets if a.method != "multipart" or _complete(db, a.id)]
-            return whole, [j.id for j in jobs], [v.id for v in videos]
-
-        return await self.read(work)
-
 
 def _told(error: BaseException) -> BaseException:
     """Return what the disk below the database has done as a StoreError, which whoever asked can live with."""
@@ -289,10 +273,6 @@ def _complete_sessions(db: sqlite3.Connection, state: PlatformDatabase) -> None:
         )
         ledger.enter(db, event)
         db.execute("COMMIT")
-
-
-def _complete(db: sqlite3.Connection, asset_id: str) -> bool:
-    return SESSIONS.count(db, "asset_id = ? AND status = 'active'", [asset_id]) == 0
 
 
 def move_into_place(source: Path, target: Path) -> None:
