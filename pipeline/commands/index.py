@@ -171,11 +171,11 @@ def indexes(
 
 def _list(settings: Settings, name: str, json: bool) -> int:
     from pipeline import app
-    from pipeline.ports.index_api import IndexListing
+    from pipeline.ports.index_api import ListFilter
     from pipeline.present import index_tables as tables
     from pipeline.present import terminal
 
-    found = wait_for(lambda: app.indexes(settings, IndexListing(name=name)))
+    found = wait_for(lambda: app.indexes(settings, ListFilter(name=name)))
     terminal.say_json(found) if json else terminal.show(tables.indexes(found))
     return ExitCode.DONE
 
@@ -239,11 +239,11 @@ def videos(
       reelmill videos --index "Sports Videos" --since 2026-06-01 --limit 5
     """
     from pipeline import app
-    from pipeline.ports.index_api import IndexListing
+    from pipeline.ports.index_api import ListFilter
     from pipeline.present import index_tables as tables
     from pipeline.present import terminal
 
-    which = IndexListing(
+    which = ListFilter(
         filename=filename, created_since=arguments.moment("--since", since), seconds=arguments.span("--seconds", seconds),
         width=arguments.whole_span("--width", width), height=arguments.whole_span("--height", height),
         size=arguments.whole_span("--size", size), metadata=dict(arguments.pairs("--meta", meta or [])),

@@ -57,7 +57,7 @@ class IndexedVideo:
 
 
 @dataclass(frozen=True, slots=True)
-class IndexListing:
+class ListFilter:
     """Which videos or indexes to list. Bounds are inclusive; None does not narrow."""
 
     filename: str = ""
@@ -73,7 +73,7 @@ class IndexListing:
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class SearchQuery:
     """A search. v1.2 options: visual, conversation, text_in_video, logo; v1.3: visual, audio, transcription."""
 
     index_id: str
@@ -126,7 +126,7 @@ class ClassSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Sorting:
+class ClassifyQuery:
     """A classification of an index (or of named videos in it) by classes. v1.2 only; on v1.3 use the job ``classify``."""
 
     classes: Sequence[ClassSpec]
@@ -152,7 +152,7 @@ class ClassScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Sorted:
+class ClassifiedVideo:
     """One video with its classes."""
 
     video_id: str
@@ -167,7 +167,7 @@ class IndexApi(Protocol):
         """Name and dialect, as ``VideoApi.identity``."""
         ...
 
-    def indexes(self, which: IndexListing) -> AsyncIterator[IndexInfo]:
+    def indexes(self, which: ListFilter) -> AsyncIterator[IndexInfo]:
         """Yield all indexes that fit, page by page."""
         ...
 
@@ -183,7 +183,7 @@ class IndexApi(Protocol):
         """Delete an index with the videos in it; absent is done."""
         ...
 
-    def videos(self, index_id: str, which: IndexListing) -> AsyncIterator[IndexedVideo]:
+    def videos(self, index_id: str, which: ListFilter) -> AsyncIterator[IndexedVideo]:
         """Yield the videos of an index that fit."""
         ...
 
@@ -191,11 +191,11 @@ class IndexApi(Protocol):
         """Delete a video from an index; absent is done."""
         ...
 
-    async def search(self, query: Query) -> SearchResults:
+    async def search(self, query: SearchQuery) -> SearchResults:
         """Search; fetches as many pages as ``limit`` needs."""
         ...
 
-    async def classify(self, sorting: Sorting) -> Sequence[Sorted]:
+    async def classify(self, sorting: ClassifyQuery) -> Sequence[ClassifiedVideo]:
         """Classify; fetches all pages up to ``limit``."""
         ...
 

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 #: v1.3: an entry of an index, an analysis task, an asset. v1.2: a video of an index, an indexing task.
-Sort: TypeAlias = Literal["indexed", "analysis", "asset", "video", "task"]
+ObjectType: TypeAlias = Literal["indexed", "analysis", "asset", "video", "task"]
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteObject:
     """One thing in the account, as the platform tells of it. Texts may hold anything."""
 
-    sort: Sort
+    sort: ObjectType
     id: str
     name: str = ""  #: file name; of an analysis its ``custom_id``
     owner: str | None = None  #: the key of ours in its user metadata; empty: it has none; None: a list does not tell
@@ -49,33 +49,33 @@ class Inventory(Protocol):
         ...
 
     @property
-    def sorts(self) -> Sequence[Sort]:
-        """What there is in this dialect, in the order in which it can be deleted: what hangs on other things first."""
+    def object_types(self) -> Sequence[ObjectType]:
+        """The types of this dialect in the order of deletion: what refers to other objects goes first."""
         ...
 
     @property
-    def uploads(self) -> Sort:
-        """The sort that an analysis needs: without it the next changed prompt fails."""
+    def upload_type(self) -> ObjectType:
+        """The type that an analysis needs: without it the next changed prompt fails."""
         ...
 
     @property
-    def placed(self) -> Sequence[Sort]:
-        """The sorts that are listed per index."""
+    def per_index(self) -> Sequence[ObjectType]:
+        """The types that are listed per index."""
         ...
 
-    def holdings(self, sort: Sort, place: str = "") -> AsyncGenerator[Sequence[RemoteObject], None]:
-        """Yield everything of a sort, page by page. An index that is not there (any more) holds nothing."""
+    def objects(self, object_type: ObjectType, index_id: str = "") -> AsyncGenerator[Sequence[RemoteObject], None]:
+        """Yield every object of a type, page by page. An index that is gone holds nothing."""
         ...
 
-    async def look(self, holding: RemoteObject) -> RemoteObject | None:
+    async def get(self, remote: RemoteObject) -> RemoteObject | None:
         """Return the same thing as it is now, with all that is told of a single one; None if it is gone."""
         ...
 
-    async def present(self, sort: Sort, ids: Sequence[str], place: str = "") -> frozenset[str]:
+    async def existing(self, object_type: ObjectType, ids: Sequence[str], index_id: str = "") -> frozenset[str]:
         """Return those of these ids that are there now; 50 at once cost one request where the dialect has a list by ids."""
         ...
 
-    async def delete(self, holding: RemoteObject) -> None:
+    async def delete(self, remote: RemoteObject) -> None:
         """Delete it, if nothing else in the account refers to it; absent is done.
 
         Raises:

@@ -63,7 +63,7 @@ class TwelveLabs:
     """The vendor's platform, or anything that speaks its API. See ``pipeline.ports.video_api.VideoApi``."""
 
     def __init__(
-        self, dialect: Dialect, indexes: IndexDialect, account: InventoryDialect, calls: ApiCaller, *, identity: str,
+        self, dialect: Dialect, indexes: IndexDialect, inventory: InventoryDialect, calls: ApiCaller, *, identity: str,
         chunk_parallel: int, pacer: Pacer, first_look: float, spacing: float, settle: float, patience: float,
     ) -> None:  # fmt: skip
         self.dialect, self.calls, self.clock, self.call = dialect, calls, calls.clock, calls.call
@@ -74,8 +74,8 @@ class TwelveLabs:
         board = partial(StatusBoard, pacer=pacer, clock=self.clock, first=first_look, spacing=spacing, settle=settle)
         self._media = board(self._media_lister(), advice=dialect.advice)
         self._analyses = board(sweep)
-        self._catalog = IndexClient(calls, indexes, identity)
-        self._account = InventoryClient(calls, account, identity, patience)
+        self._index_api = IndexClient(calls, indexes, identity)
+        self._inventory = InventoryClient(calls, inventory, identity, patience)
 
     @property
     def identity(self) -> str:
@@ -98,14 +98,14 @@ class TwelveLabs:
         return self.calls.grace
 
     @property
-    def catalog(self) -> IndexApi:
+    def index_api(self) -> IndexApi:
         """Indexes, search and classification, over the same connections and limits; closed with this."""
-        return self._catalog
+        return self._index_api
 
     @property
-    def account(self) -> Inventory:
+    def inventory(self) -> Inventory:
         """Everything that the account holds, over the same connections and limits; closed with this."""
-        return self._account
+        return self._inventory
 
     # ------------------------------------------------------------------------------------------------------- uploads
 
@@ -298,7 +298,7 @@ def open_api(
         ConfigError: ``base_url`` or ``key`` cannot be used.
     """
     provider = settings.provider
-    make_dialect, make_indexes, make_account = _DIALECTS[provider.api]
+    make_dialect, make_indexes, make_inventory = _DIALECTS[provider.api]
     dialect = make_dialect()
     transport = Transport(
         _versioned(base_url or dialect.base, dialect.version_path), key,
@@ -308,7 +308,7 @@ def open_api(
     per_minute = max(6_000, provider.poll_requests_per_minute) if local else provider.poll_requests_per_minute
     calls = ApiCaller(dialect, transport, limiter, clock, rng, 0.2 if local else 5.0)
     return TwelveLabs(
-        dialect, make_indexes(), make_account(), calls, identity=identity, chunk_parallel=provider.chunk_parallel,
+        dialect, make_indexes(), make_inventory(), calls, identity=identity, chunk_parallel=provider.chunk_parallel,
         pacer=Pacer(per_minute, spacing, clock), first_look=0.2 if local else 2.0, spacing=spacing,
         settle=0.0 if local else _SETTLE, patience=settings.limits.patience,
     )  # fmt: skip

@@ -11,14 +11,14 @@ from typing import TypeVar
 from pipeline.core.errors import Ambiguous, Permanent, Transient
 from pipeline.core.model import Json
 from pipeline.ports.index_api import (
+    ClassifiedVideo,
+    ClassifyQuery,
     IndexedVideo,
     IndexInfo,
-    IndexListing,
     IndexSpec,
-    Query,
+    ListFilter,
+    SearchQuery,
     SearchResults,
-    Sorted,
-    Sorting,
 )
 from pipeline.provider.dialects import json_reading
 from pipeline.provider.dialects.index_protocol import IndexDialect, TokenPage
@@ -70,7 +70,7 @@ class IndexClient:
 
     # ------------------------------------------------------------------------------------------------------- indexes
 
-    async def indexes(self, which: IndexListing) -> AsyncGenerator[IndexInfo, None]:
+    async def indexes(self, which: ListFilter) -> AsyncGenerator[IndexInfo, None]:
         """Yield all indexes that fit, page by page. ``name`` is compared exactly, whatever the platform does."""
         dialect = self._dialect
         async with aclosing(self._pages(lambda page: dialect.many(which, page), dialect.read_indexes, {})) as found:
@@ -126,7 +126,7 @@ class IndexClient:
 
     # -------------------------------------------------------------------------------------------------------- videos
 
-    async def videos(self, index_id: str, which: IndexListing) -> AsyncGenerator[IndexedVideo, None]:
+    async def videos(self, index_id: str, which: ListFilter) -> AsyncGenerator[IndexedVideo, None]:
         """Yield the videos of an index that fit."""
         dialect = self._dialect
         pages = self._pages(lambda page: dialect.videos(index_id, which, page), dialect.read_videos, _INDEX)
@@ -159,7 +159,7 @@ class IndexClient:
 
     # ---------------------------------------------------------------------------------------- search, classification
 
-    async def search(self, query: Query) -> SearchResults:
+    async def search(self, query: SearchQuery) -> SearchResults:
         """Search; fetches as many pages as ``limit`` needs. Without options, all that the index has are searched.
 
         Raises:
@@ -177,7 +177,7 @@ class IndexClient:
         hits, raw = await self._rest(first, dialect.search_page, dialect.read_search, query.limit)
         return SearchResults(hits, first.total, *first.pool, raw)
 
-    async def classify(self, sorting: Sorting) -> Sequence[Sorted]:
+    async def classify(self, sorting: ClassifyQuery) -> Sequence[ClassifiedVideo]:
         """Classify; fetches all pages up to ``limit``.
 
         Raises:
@@ -198,7 +198,7 @@ class IndexClient:
     # ---------------------------------------------------------------------------------------------------- inner steps
 
     async def _named(self, name: str) -> IndexInfo | None:
-        async with aclosing(self.indexes(IndexListing(name=name))) as found:
+        async with aclosing(self.indexes(ListFilter(name=name))) as found:
             async for index in found:
                 return index
         return None

@@ -12,7 +12,7 @@ from itertools import count
 from typing import TypeVar
 
 from pipeline.core.errors import Permanent, Throttled
-from pipeline.ports.inventory import OpenSession, RemoteObject, Sort
+from pipeline.ports.inventory import ObjectType, OpenSession, RemoteObject
 from pipeline.provider.dialects import json_reading
 from pipeline.provider.dialects.inventory_protocol import PAGE, InventoryDialect
 from pipeline.provider.dialects.protocol import Page, Request, Response
@@ -38,28 +38,30 @@ class InventoryClient:
         return self._identity
 
     @property
-    def sorts(self) -> Sequence[Sort]:
+    def object_types(self) -> Sequence[ObjectType]:
         """What there is, in the order of deletion."""
-        return self._dialect.sorts
+        return self._dialect.object_types
 
     @property
-    def uploads(self) -> Sort:
+    def upload_type(self) -> ObjectType:
         """What an analysis needs."""
-        return self._dialect.uploads
+        return self._dialect.upload_type
 
     @property
-    def placed(self) -> Sequence[Sort]:
+    def per_index(self) -> Sequence[ObjectType]:
         """What is listed per index."""
-        return self._dialect.placed
+        return self._dialect.per_index
 
-    async def holdings(self, sort: Sort, place: str = "") -> AsyncGenerator[Sequence[RemoteObject], None]:
+    async def objects(
+        self, object_type: ObjectType, index_id: str = ""
+    ) -> AsyncGenerator[Sequence[RemoteObject], None]:
         """Yield everything of a sort, page by page; an index that is not there holds nothing."""
-        shelf = self._dialect.shelves[sort]
+        endpoint = self._dialect.endpoints[object_type]
         for page in count(1):
             try:
-                listed = await self._call(shelf.many(place, page), self._reader(sort, place))
+                listed = await self._call(endpoint.many(index_id, page), self._reader(object_type, index_id))
             except Permanent as error:
-                if error.trouble.code != _GONE or not place:
+                if error.trouble.code != _GONE or not index_id:
                     raise
                 return
             if listed.entries:
@@ -67,35 +69,35 @@ class InventoryClient:
             if listed.last or page == _PAGES:
                 return
 
-    async def look(self, holding: RemoteObject) -> RemoteObject | None:
+    async def get(self, remote: RemoteObject) -> RemoteObject | None:
         """Return the same thing as it is now; None if it is gone."""
-        shelf, read = self._dialect.shelves[holding.sort], partial(self._one, holding.sort, holding.place)
+        endpoint, read = self._dialect.endpoints[remote.sort], partial(self._one, remote.sort, remote.place)
         try:
-            return await self._call(shelf.one(holding.id, holding.place), read)
+            return await self._call(endpoint.one(remote.id, remote.place), read)
         except Permanent as error:
             if error.trouble.code != _GONE:
                 raise
             return None
 
-    async def present(self, sort: Sort, ids: Sequence[str], place: str = "") -> frozenset[str]:
+    async def existing(self, object_type: ObjectType, ids: Sequence[str], index_id: str = "") -> frozenset[str]:
         """Return those of these ids that are there now."""
-        shelf = self._dialect.shelves[sort]
-        if not shelf.by_ids:
+        endpoint = self._dialect.endpoints[object_type]
+        if not endpoint.by_ids:
             return frozenset(
-                [each for each in ids if await self.look(RemoteObject(sort, each, place=place)) is not None]
+                [each for each in ids if await self.get(RemoteObject(object_type, each, place=index_id)) is not None]
             )
         found: set[str] = set()
         for start in range(0, len(ids), PAGE):
             part = ids[start : start + PAGE]
-            listed = await self._call(shelf.many(place, 1, part), self._reader(sort, place))
+            listed = await self._call(endpoint.many(index_id, 1, part), self._reader(object_type, index_id))
             found |= {entry.id for entry in listed.entries}
         return frozenset(found & set(ids))
 
-    async def delete(self, holding: RemoteObject) -> None:
+    async def delete(self, remote: RemoteObject) -> None:
         """Delete it, never by force; absent is done."""
-        shelf = self._dialect.shelves[holding.sort]
+        endpoint = self._dialect.endpoints[remote.sort]
         try:
-            await self._call(shelf.delete(holding.id, holding.place), json_reading.nothing)
+            await self._call(endpoint.delete(remote.id, remote.place), json_reading.nothing)
         except Permanent as error:
             if error.trouble.code != _GONE:
                 raise
@@ -124,14 +126,14 @@ class InventoryClient:
                 await self._calls.clock.sleep(after)
                 waited += max(after, 0.1)
 
-    def _reader(self, sort: Sort, place: str) -> Callable[[Response], Page[RemoteObject]]:
+    def _reader(self, object_type: ObjectType, index_id: str) -> Callable[[Response], Page[RemoteObject]]:
         def read(response: Response) -> Page[RemoteObject]:
             return json_reading.page_of(
-                json_reading.parse(response), lambda body: self._dialect.read(sort, body, place)
+                json_reading.parse(response), lambda body: self._dialect.read(object_type, body, index_id)
             )
 
         return read
 
-    def _one(self, sort: Sort, place: str, response: Response) -> RemoteObject:
-        found = self._dialect.read(sort, json_reading.parse(response), place)
+    def _one(self, object_type: ObjectType, index_id: str, response: Response) -> RemoteObject:
+        found = self._dialect.read(object_type, json_reading.parse(response), index_id)
         return found if found.owner is not None else replace(found, owner="")  # a single look tells everything

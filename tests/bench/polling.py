@@ -14,7 +14,7 @@ import anyio
 
 from pipeline.provider.status_board import Pacer, StatusBoard
 from tests.support.clock import VirtualClock, run_virtual
-from tests.unit.test_provider_board import Platform, most_in_a_minute, wait_for
+from tests.unit.test_status_board import Platform, most_in_a_minute, wait_for
 
 
 async def _measure(name: str, number: int, spacing: float, per_minute: float) -> None:

@@ -33,7 +33,7 @@ async def world(folder: Path, **options: Any) -> AsyncIterator[tuple[TwelveLabs,
     (shelf / f"{TITLE} [DXB4MApF4Lo].mp4").write_bytes(VIDEO)
     (shelf / "nhY1s6CZziE.mp4").write_bytes(VIDEO + b"2")
     async with pair(folder, speaks="v1.2", media=shelf, clock=SystemClock(), **options) as (api, served):
-        yield api, await api.catalog.create_index(IndexSpec("films")), served
+        yield api, await api.index_api.create_index(IndexSpec("films")), served
 
 
 def external(api: TwelveLabs, index_id: str, url: str = WATCH, **more: Any) -> NewUpload:
@@ -119,7 +119,7 @@ async def test_an_external_video_whose_answer_was_lost_is_found_by_its_title(tmp
         assert await api.find_asset(replace(wish, taken=frozenset({found, other}))) is None
         await trouble_of(api.find_asset(replace(wish, title="the manifest's own", taken=frozenset({other}))), Ambiguous)
         assert await api.find_asset(replace(wish, since=api.clock.now() + 7200)) is None
-        elsewhere = await api.catalog.create_index(IndexSpec("another"))
+        elsewhere = await api.index_api.create_index(IndexSpec("another"))
         assert await api.find_asset(replace(wish, index_id=elsewhere)) is None
         assert accepted(served, "external_task_created") == 2
 

@@ -9,11 +9,11 @@ from typing import Any
 from pipeline.core.errors import Ambiguous, Permanent
 from pipeline.core.model import State
 from tests.support.clock import run_virtual
-from tests.support.fakes import FakeCatalog, FakePlatform, clips, items
+from tests.support.fakes import FakePlatform, FakePlatformIndexApi, clips, items
 from tests.support.scripted_run import Life
 
 
-class Forgetful(FakeCatalog):
+class Forgetful(FakePlatformIndexApi):
     """Loses the first upload just before it is indexed; with ``index_only``, it is the index that it does not know."""
 
     def __init__(self, platform: FakePlatform, *, index_only: bool = False) -> None:
@@ -37,7 +37,7 @@ class Forgetful(FakeCatalog):
 def test_an_upload_that_is_gone_before_it_is_indexed_is_uploaded_anew(tmp_path: Path) -> None:
     """The video gets a new upload, and that one is indexed; nothing is analysed again."""
     life = Life.at(tmp_path, index={"name": "films"})
-    life.api.catalog = Forgetful(life.platform)
+    life.api.index_api = Forgetful(life.platform)
     assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 0
     first, second = life.effects_of("asset")
     assert first != second
@@ -49,13 +49,13 @@ def test_an_upload_that_is_gone_before_it_is_indexed_is_uploaded_anew(tmp_path: 
 def test_an_index_that_is_gone_is_the_operators_matter(tmp_path: Path) -> None:
     """The upload is there: sending it again would help nobody."""
     life = Life.at(tmp_path, index={"name": "films"})
-    life.api.catalog = Forgetful(life.platform, index_only=True)
+    life.api.index_api = Forgetful(life.platform, index_only=True)
     assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 3
     assert len(life.effects_of("asset")) == 1
     assert run_virtual(life.one("indexing")).state is State.FAILED
 
 
-class Vanishing(FakeCatalog):
+class Vanishing(FakePlatformIndexApi):
     """Loses its index just before the first video goes into it; takes videos for an index that it has."""
 
     lost = False
@@ -72,7 +72,7 @@ class Vanishing(FakeCatalog):
 def test_a_retry_takes_the_index_that_is_there_now(tmp_path: Path) -> None:
     """The index was deleted: the video goes into the one that is made anew, without another upload or question."""
     life = Life.at(tmp_path, index={"name": "films"})
-    life.api.catalog = Vanishing(life.platform)
+    life.api.index_api = Vanishing(life.platform)
     entries = items(clips(tmp_path, 1))
 
     async def scenario() -> None:
@@ -85,7 +85,7 @@ def test_a_retry_takes_the_index_that_is_there_now(tmp_path: Path) -> None:
     run_virtual(scenario())
 
 
-class Denying(FakeCatalog):
+class Denying(FakePlatformIndexApi):
     """Does not know, for a while, an upload that the platform shows as ready."""
 
     left = 2
@@ -105,7 +105,7 @@ class Denying(FakeCatalog):
 def test_an_upload_that_is_denied_but_there_is_indexed_in_the_end(tmp_path: Path) -> None:
     """It is ready by one look and unknown by another: nothing is uploaded again, and it does not stay outside in silence."""
     life = Life.at(tmp_path, index={"name": "films"})
-    life.api.catalog = Denying(life.platform)
+    life.api.index_api = Denying(life.platform)
     assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 0
     assert len(life.effects_of("asset")) == len(life.effects_of("indexed")) == 1
 
@@ -113,14 +113,14 @@ def test_an_upload_that_is_denied_but_there_is_indexed_in_the_end(tmp_path: Path
 def test_an_upload_that_is_denied_for_ever_is_given_up(tmp_path: Path) -> None:
     """As often as the policy says; then it is the operator's matter."""
     life = Life.at(tmp_path, index={"name": "films"}, policy={"attempts": 3})
-    life.api.catalog = catalog = Denying(life.platform)
-    catalog.left = 1000
+    life.api.index_api = index_api = Denying(life.platform)
+    index_api.left = 1000
     assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 3
     assert run_virtual(life.troubles()) == {"indexing": "resource_not_exist"}
     assert len(life.effects_of("asset")) == 1
 
 
-class Blind(FakeCatalog):
+class Blind(FakePlatformIndexApi):
     """Accepts what it is sent and loses every answer; while ``blind``, it shows nothing of it either."""
 
     blind = True
@@ -136,13 +136,13 @@ class Blind(FakeCatalog):
 def test_indexing_that_was_given_up_is_asked_for_before_it_is_done_again(tmp_path: Path) -> None:
     """It was accepted after all: an operator's retry finds it and pays nothing."""
     life = Life.at(tmp_path, index={"name": "films"}, policy={"attempts": 3})
-    life.api.catalog = catalog = Blind(life.platform)
+    life.api.index_api = index_api = Blind(life.platform)
     entries = items(clips(tmp_path, 1))
 
     async def scenario() -> None:
         assert (await life.run(entries)).exit_code == 3
         sent = len(life.effects_of("indexed"))
-        catalog.blind = False
+        index_api.blind = False
         await life.retry()
         assert (await life.run(entries)).exit_code == 0
         assert len(life.effects_of("indexed")) == sent

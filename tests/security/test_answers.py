@@ -312,7 +312,7 @@ async def test_no_call_follows_a_redirect(tmp_path: Path, api: str, status: int)
                     lambda c=client_of: c.find_asset(upload),  # type: ignore[misc]
                     lambda c=client_of: c.submit_analysis(question, ours),  # type: ignore[misc]
                     lambda c=client_of: c.delete_media("a" * 24),  # type: ignore[misc]
-                    lambda c=client_of: c.catalog.delete_index("b" * 24),  # type: ignore[misc]
+                    lambda c=client_of: c.index_api.delete_index("b" * 24),  # type: ignore[misc]
                 ]
                 for call in calls:
                     with pytest.raises(ReelmillError) as caught:

@@ -8,16 +8,16 @@ from typing import TypeVar
 
 from pipeline.core.errors import Permanent, ReelmillError
 from pipeline.ports.index_api import (
+    ClassifiedVideo,
+    ClassifyQuery,
     ClassScore,
     IndexedVideo,
     IndexInfo,
-    IndexListing,
     IndexSpec,
-    Query,
+    ListFilter,
     SearchHit,
+    SearchQuery,
     SearchResults,
-    Sorted,
-    Sorting,
 )
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ class Spoken:
 
 
 @dataclass
-class FakeCatalog:
+class FakeIndexApi:
     """Finds whole words in what was put into its indexes. ``failures`` are raised first, one for each paid call.
 
     A failure of the class ``Ambiguous`` comes after the call was counted, as a lost answer does.
@@ -42,7 +42,7 @@ class FakeCatalog:
     identity: str = "fake/v1.3"
     there: dict[str, tuple[IndexInfo, list[IndexedVideo]]] = field(default_factory=dict)
     spoken: dict[str, list[Spoken]] = field(default_factory=dict)
-    asked: list[Query | Sorting] = field(default_factory=list)
+    asked: list[SearchQuery | ClassifyQuery] = field(default_factory=list)
     failures: list[ReelmillError] = field(default_factory=list)
     listed: int = 0  #: requests for lists of videos
     looked: int = 0  #: requests for single videos
@@ -54,7 +54,7 @@ class FakeCatalog:
         self.there[index_id] = (_counted(info, videos), videos)
         self.spoken[video.id] = list(spoken)
 
-    def indexes(self, which: IndexListing) -> AsyncIterator[IndexInfo]:
+    def indexes(self, which: ListFilter) -> AsyncIterator[IndexInfo]:
         return _each([info for info, _ in self.there.values() if which.name in info.name])
 
     async def index(self, id_or_name: str) -> IndexInfo:
@@ -77,7 +77,7 @@ class FakeCatalog:
     async def delete_index(self, index_id: str) -> None:
         self.there.pop(index_id, None)
 
-    def videos(self, index_id: str, which: IndexListing) -> AsyncIterator[IndexedVideo]:
+    def videos(self, index_id: str, which: ListFilter) -> AsyncIterator[IndexedVideo]:
         self.listed += 1
         low, high = which.seconds
         fitting = [
@@ -91,7 +91,7 @@ class FakeCatalog:
         info, videos = self.there[index_id]
         self.there[index_id] = (info, [video for video in videos if video.id != video_id])
 
-    async def search(self, query: Query) -> SearchResults:
+    async def search(self, query: SearchQuery) -> SearchResults:
         self._pay(query)
         info, videos = self.there[query.index_id]
         moments = [
@@ -106,13 +106,13 @@ class FakeCatalog:
         ]  # fmt: skip
         return SearchResults(hits, len(moments), info.videos, info.seconds)
 
-    async def classify(self, sorting: Sorting) -> Sequence[Sorted]:
+    async def classify(self, sorting: ClassifyQuery) -> Sequence[ClassifiedVideo]:
         self._pay(sorting)
         pool = self.there[sorting.index_id][1] if sorting.index_id else []
         rows = [self._sorted(video, sorting) for video in pool]
         return [row for row in rows if row.classes][: sorting.limit]
 
-    def _sorted(self, video: IndexedVideo, sorting: Sorting) -> Sorted:
+    def _sorted(self, video: IndexedVideo, sorting: ClassifyQuery) -> ClassifiedVideo:
         fits = []
         for spec in sorting.classes:
             parts = [p for p in self.spoken[video.id] if any(prompt in p.words.lower() for prompt in spec.prompts)]
@@ -123,7 +123,7 @@ class FakeCatalog:
                 share = sum(part.end - part.start for part in parts) / video.seconds
                 detailed: Mapping[str, float] = {"max_score": 80.0} if sorting.detailed else {}
                 fits.append(ClassScore(spec.name, 80.0, share, detailed, clips))
-        return Sorted(video.id, fits)
+        return ClassifiedVideo(video.id, fits)
 
     async def index_asset(self, index_id: str, asset_id: str, metadata: Mapping[str, str | int | float | bool]) -> str:
         video = IndexedVideo(f"v-{asset_id}", f"{asset_id}.mp4", 60.0, asset_id=asset_id, metadata=dict(metadata))
@@ -140,7 +140,7 @@ class FakeCatalog:
                 return video
         raise Permanent("the platform does not know this id", code="resource_not_exist")
 
-    def _pay(self, question: Query | Sorting) -> None:
+    def _pay(self, question: SearchQuery | ClassifyQuery) -> None:
         self.asked.append(question)
         if self.failures:
             raise self.failures.pop(0)
@@ -156,12 +156,12 @@ async def _each(values: Sequence[T]) -> AsyncIterator[T]:
         yield value
 
 
-def films() -> FakeCatalog:
+def films() -> FakeIndexApi:
     """Return an account with one index, ``films``, of two videos: ``v1`` about a queen, ``v2`` about the sea."""
-    catalog = FakeCatalog()
+    index_api = FakeIndexApi()
     models = (("marengo3.0", ("visual", "audio")),)
-    catalog.there["i1"] = (IndexInfo("i1", "films", models, (), 0, 0.0, "2026-06-01T00:00:00Z"), [])
+    index_api.there["i1"] = (IndexInfo("i1", "films", models, (), 0, 0.0, "2026-06-01T00:00:00Z"), [])
     bees = IndexedVideo("v1", "reelmill-1.mp4", 60.0, 640, 360, 25.0, 1_000_000, created="2026-06-02T00:00:00Z")
-    catalog.put("i1", bees, Spoken(5.0, 9.5, "One queen lays eggs"), Spoken(30.0, 33.0, "The queen rests"))
-    catalog.put("i1", IndexedVideo("v2", "tides.mp4", 100.0), Spoken(0.0, 50.0, "The sea rises"))
-    return catalog
+    index_api.put("i1", bees, Spoken(5.0, 9.5, "One queen lays eggs"), Spoken(30.0, 33.0, "The queen rests"))
+    index_api.put("i1", IndexedVideo("v2", "tides.mp4", 100.0), Spoken(0.0, 50.0, "The sea rises"))
+    return index_api

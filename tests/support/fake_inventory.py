@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from pipeline.core.errors import Permanent, ReelmillError
-from pipeline.ports.inventory import OpenSession, RemoteObject, Sort
+from pipeline.ports.inventory import ObjectType, OpenSession, RemoteObject
 
 PAGE = 50
 
@@ -16,13 +16,13 @@ def _nothing(_sort: str, _page: int) -> None:
 
 
 @dataclass
-class FakeAccount:
-    """Holds what is put into it. What another holding was made from cannot be deleted before that one is."""
+class FakeInventory:
+    """Holds what is put into it. What another object was made from cannot be deleted before that one is."""
 
     identity: str = "fake/v1.3"
-    sorts: Sequence[Sort] = ("indexed", "analysis", "asset")
-    uploads: Sort = "asset"
-    placed: Sequence[Sort] = ("indexed",)
+    object_types: Sequence[ObjectType] = ("indexed", "analysis", "asset")
+    upload_type: ObjectType = "asset"
+    per_index: Sequence[ObjectType] = ("indexed",)
     there: dict[str, RemoteObject] = field(default_factory=dict)  #: in the order of their making
     opened: list[OpenSession] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
@@ -31,40 +31,42 @@ class FakeAccount:
     before_page: Callable[[str, int], None] = _nothing  #: (sort, page): somebody else is at work in the account
     pages: int = 0
 
-    def put(self, *holdings: RemoteObject) -> None:
-        """Make holdings."""
-        for holding in holdings:
-            self.there[holding.id] = holding
+    def put(self, *objects: RemoteObject) -> None:
+        """Put these into the account."""
+        for remote in objects:
+            self.there[remote.id] = remote
 
-    async def holdings(self, sort: Sort, place: str = "") -> AsyncGenerator[Sequence[RemoteObject], None]:
+    async def objects(
+        self, object_type: ObjectType, index_id: str = ""
+    ) -> AsyncGenerator[Sequence[RemoteObject], None]:
         number = 0
         while True:
-            self.before_page(sort, number)
+            self.before_page(object_type, number)
             self.pages += 1
-            all_of = [each for each in self.there.values() if each.sort == sort and place in ("", each.place)]
+            all_of = [each for each in self.there.values() if each.sort == object_type and index_id in ("", each.place)]
             newest_first = list(reversed(all_of))
             part = newest_first[number * PAGE : (number + 1) * PAGE]
             if part:  # the list of an index keeps the metadata to itself
-                yield [replace(each, owner=None) if sort == "indexed" else each for each in part]
+                yield [replace(each, owner=None) if object_type == "indexed" else each for each in part]
             number += 1
             if number * PAGE >= len(newest_first):
                 return
 
-    async def look(self, holding: RemoteObject) -> RemoteObject | None:
-        found = self.there.get(holding.id)
-        return found if found is not None and found.sort == holding.sort else None
+    async def get(self, remote: RemoteObject) -> RemoteObject | None:
+        found = self.there.get(remote.id)
+        return found if found is not None and found.sort == remote.sort else None
 
-    async def present(self, sort: Sort, ids: Sequence[str], place: str = "") -> frozenset[str]:
-        return frozenset(each for each in ids if each in self.there and self.there[each].sort == sort)
+    async def existing(self, object_type: ObjectType, ids: Sequence[str], index_id: str = "") -> frozenset[str]:
+        return frozenset(each for each in ids if each in self.there and self.there[each].sort == object_type)
 
-    async def delete(self, holding: RemoteObject) -> None:
+    async def delete(self, remote: RemoteObject) -> None:
         if self.failures:
             raise self.failures.pop(0)
-        users = [each for each in self.there.values() if each.sort == "indexed" and each.media == holding.id]
-        if holding.id in self.busy or users:
+        users = [each for each in self.there.values() if each.sort == "indexed" and each.media == remote.id]
+        if remote.id in self.busy or users:
             raise Permanent("the platform's state does not allow this now", code="conflict")
-        if self.there.pop(holding.id, None) is not None:
-            self.deleted.append(holding.id)
+        if self.there.pop(remote.id, None) is not None:
+            self.deleted.append(remote.id)
 
     async def sessions(self) -> AsyncGenerator[OpenSession, None]:
         for session in self.opened:

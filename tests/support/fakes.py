@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.core.clock import Clock
 from pipeline.core.errors import Ambiguous, InputError, Permanent
-from pipeline.ports.index_api import IndexedVideo, IndexInfo, IndexListing, IndexSpec, Query, SearchHit, SearchResults
+from pipeline.ports.index_api import IndexedVideo, IndexInfo, ListFilter, IndexSpec, SearchQuery, SearchHit, SearchResults
 from pipeline.ports.sink import OutFile
 from pipeline.ports.source import Item, ManifestLine, MediaFacts
 from pipeline.ports.video_api import AnalysisStatus, Answer, Ceilings, MediaStatus, NewUpload, Question, UploadSession
@@ -72,8 +72,8 @@ class Wrecked:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
-        if name == "catalog":
-            return Wrecked(found, self._wreck, f"{self._prefix}.catalog", spared=("videos",))
+        if name == "index_api":
+            return Wrecked(found, self._wreck, f"{self._prefix}.index_api", spared=("videos",))
         if not callable(found) or name in self._spared:
             return found
 
@@ -170,7 +170,7 @@ class FakeApi:
 
     def __init__(self, platform: FakePlatform, ceilings: Ceilings | None = None) -> None:
         self._there = platform
-        self.catalog = FakeCatalog(platform)
+        self.index_api = FakePlatformIndexApi(platform)
         self.ceilings = ceilings or Ceilings()
         self.looks = 0
 
@@ -324,7 +324,7 @@ _OLD_ANSWERS: Mapping[tuple[str, str], Any] = {
 }
 
 
-class FakeCatalog:
+class FakePlatformIndexApi:
     """Indexes with unique names, and assets put into them; a search finds every video that is ready."""
 
     identity = "fake/v1"
@@ -357,7 +357,7 @@ class FakeCatalog:
                 return IndexInfo(index_id, name, models, (), len(self._there.indexed), 60.0, "")
         raise Permanent("no such index", code="resource_not_exist")
 
-    async def search(self, query: Query) -> SearchResults:
+    async def search(self, query: SearchQuery) -> SearchResults:
         self._there.accept("search", query.text)
         hits = [
             SearchHit(made, 1.0, 2.0, rank=rank, text=query.text)
@@ -365,7 +365,7 @@ class FakeCatalog:
         ]
         return SearchResults(hits, len(hits), len(hits), 60.0)
 
-    async def videos(self, index_id: str, which: IndexListing) -> AsyncIterator[IndexedVideo]:
+    async def videos(self, index_id: str, which: ListFilter) -> AsyncIterator[IndexedVideo]:
         for video_id in list(self._there.indexed):
             yield await self.indexed(index_id, video_id)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.core.errors import Permanent
-from pipeline.ports.index_api import ClassSpec, IndexListing, IndexSpec, Query, Sorting
+from pipeline.ports.index_api import ClassifyQuery, ClassSpec, IndexSpec, ListFilter, SearchQuery
 from pipeline.provider.dialects.index_protocol import IndexDialect
 from pipeline.provider.dialects.protocol import FilePart, Response, UnreadableAnswer
 from pipeline.provider.dialects.v1_2.indexes import IndexV12
@@ -62,7 +62,7 @@ def test_an_index_is_wished_for_in_the_words_of_the_dialect() -> None:
 @BOTH
 def test_every_filter_of_a_listing_is_sent(dialect: IndexDialect) -> None:
     """Bounds as ``field[gte]`` and ``field[lte]``, metadata as fields of its own, order and page in words."""
-    which = IndexListing(
+    which = ListFilter(
         filename="a b.mp4", created_since="2026-01-01T00:00:00Z", seconds=(60, 90.5), width=(None, 1280),
         height=(360, None), size=(1, 12_345_678_901), metadata={"source_id": "x&y"}, sort_by="updated_at", sort="asc",
     )  # fmt: skip
@@ -74,7 +74,7 @@ def test_every_filter_of_a_listing_is_sent(dialect: IndexDialect) -> None:
         "width[lte]": "1280", "height[gte]": "360", "size[gte]": "1", "size[lte]": "12345678901", "source_id": "x&y",
         "sort_by": "updated_at", "sort_option": "asc", "page": "7", "page_limit": "50",
     }  # fmt: skip
-    named = dialect.many(IndexListing(name="films", sort="asc"), 1)
+    named = dialect.many(ListFilter(name="films", sort="asc"), 1)
     assert (named.path, dict(named.params)["index_name"]) == ("/indexes", "films")
 
 
@@ -83,19 +83,19 @@ def test_every_filter_of_a_listing_is_sent(dialect: IndexDialect) -> None:
 def test_metadata_cannot_be_a_field_of_ours(dialect: IndexDialect, key: str) -> None:
     """A key that would change the page or a bound is refused, not sent."""
     with pytest.raises(Permanent):
-        dialect.videos(INDEX, IndexListing(metadata={key: "1"}), 1)
+        dialect.videos(INDEX, ListFilter(metadata={key: "1"}), 1)
 
 
 def test_a_search_of_v1_2_is_json() -> None:
     """All its options; what was not wished for is not sent."""
-    plain = OLD.search(Query(INDEX, "birds", options=("visual",)))
+    plain = OLD.search(SearchQuery(INDEX, "birds", options=("visual",)))
     assert (plain.method, plain.path, plain.group, plain.safe) == ("POST", "/search", "search", False)
     assert plain.json == {
         "query": "birds", "index_id": INDEX, "search_options": ["visual"], "operator": "or", "group_by": "clip",
         "page_limit": 50,
     }  # fmt: skip
     full = OLD.search(
-        Query(
+        SearchQuery(
             INDEX, "words", options=("conversation", "text_in_video"), speech=("exact_match",), operator="and",
             group_by="video", threshold="medium", sort="clip_count", filter={"duration": {"gte": 60}}, limit=3,
         )
@@ -109,7 +109,7 @@ def test_a_search_of_v1_2_is_json() -> None:
 
 def test_a_search_of_v1_3_is_a_form(tmp_path: Path) -> None:
     """Repeated parts for lists, JSON text for the filter, images as files and as addresses."""
-    query = Query(
+    query = SearchQuery(
         INDEX, "zwei Hände", images=[tmp_path / "a.png", "https://x/b.jpg", tmp_path / "c"],
         options=("visual", "transcription"), speech=("lexical", "semantic"), filter={"title": "ä", "id": ["1"]}, limit=80,
     )  # fmt: skip
@@ -128,13 +128,13 @@ def test_a_search_of_v1_3_is_a_form(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("dialect", "query", "code"), [
-    (OLD, Query(INDEX, "x", images=["https://x/a.jpg"], options=("visual",)), "not_in_this_api"),
-    (OLD, Query(INDEX, "x", options=("conversation",), speech=("semantic", "exact_match")), "parameter_invalid"),
-    (NEW, Query(INDEX, "x", options=("visual",), threshold="high"), "not_in_this_api"),
-    (NEW, Query(INDEX, "x", options=("visual",), sort="score"), "not_in_this_api"),
-    (NEW, Query(INDEX, "x", images=["https://x/a.jpg"] * 11, options=("visual",)), "too_many_images"),
+    (OLD, SearchQuery(INDEX, "x", images=["https://x/a.jpg"], options=("visual",)), "not_in_this_api"),
+    (OLD, SearchQuery(INDEX, "x", options=("conversation",), speech=("semantic", "exact_match")), "parameter_invalid"),
+    (NEW, SearchQuery(INDEX, "x", options=("visual",), threshold="high"), "not_in_this_api"),
+    (NEW, SearchQuery(INDEX, "x", options=("visual",), sort="score"), "not_in_this_api"),
+    (NEW, SearchQuery(INDEX, "x", images=["https://x/a.jpg"] * 11, options=("visual",)), "too_many_images"),
 ])  # fmt: skip
-def test_a_wish_that_cannot_be_sent_is_refused(dialect: IndexDialect, query: Query, code: str) -> None:
+def test_a_wish_that_cannot_be_sent_is_refused(dialect: IndexDialect, query: SearchQuery, code: str) -> None:
     """Nothing is left out silently: the answer would be to another question."""
     with pytest.raises(Permanent) as caught:
         dialect.search(query)
@@ -145,7 +145,7 @@ def test_a_wish_that_cannot_be_sent_is_refused(dialect: IndexDialect, query: Que
 def test_a_classification_has_both_shapes_of_threshold(threshold: Any) -> None:
     """Of an index in bulk or of named videos; flags only where they are wished for."""
     classes = [ClassSpec("Ball", ["playing", "rules"]), ClassSpec("Golf", ["tee"], ("conversation",), "exact_match")]
-    request = OLD.classify(Sorting(classes, INDEX, options=("visual", "logo"), threshold=threshold, limit=7))
+    request = OLD.classify(ClassifyQuery(classes, INDEX, options=("visual", "logo"), threshold=threshold, limit=7))
     assert (request.method, request.path, request.group, request.safe) == ("POST", "/classify/bulk", "search", False)
     assert request.json == {
         "classes": [
@@ -155,7 +155,9 @@ def test_a_classification_has_both_shapes_of_threshold(threshold: Any) -> None:
         "options": ["visual", "logo"], "conversation_option": "semantic", "page_limit": 7, "index_id": INDEX,
         **({} if threshold is None else {"threshold": threshold}),
     }  # fmt: skip
-    named = OLD.classify(Sorting(classes, INDEX, video_ids=[VIDEO], clips=True, detailed=True, speech="exact_match"))
+    named = OLD.classify(
+        ClassifyQuery(classes, INDEX, video_ids=[VIDEO], clips=True, detailed=True, speech="exact_match")
+    )
     assert named.path == "/classify"
     assert named.json is not None
     assert (named.json["video_ids"], "index_id" in named.json) == ([VIDEO], False)

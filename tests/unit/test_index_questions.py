@@ -14,7 +14,7 @@ from pipeline.config.queries import StandingQuery
 from pipeline.config.settings import Settings
 from pipeline.core.errors import ConfigError, Permanent
 from pipeline.core.model import Lane, NewTask, Placed
-from pipeline.ports.index_api import IndexInfo, Query, Sorting
+from pipeline.ports.index_api import IndexInfo, SearchQuery, ClassifyQuery
 from tests.support.clock import VirtualClock, run_virtual
 from tests.support.fake_index_api import films
 from tests.support.memory_database import MemoryDatabase
@@ -132,10 +132,10 @@ def test_hits_lead_to_our_results_and_others_have_their_file_name() -> None:
     """By the index entry's id, by the answering id of v1.2, by the asset; strangers are asked for in one list."""
 
     async def scenario() -> None:
-        catalog, database = films(), MemoryDatabase()
+        index_api, database = films(), MemoryDatabase()
         await library(database)
-        resolver = VideoResolver(database, catalog, Path("o"))
-        found = await resolver.resolve(["v1", "v2", "v9", "a1", "gone"], await catalog.index("films"))
+        resolver = VideoResolver(database, index_api, Path("o"))
+        found = await resolver.resolve(["v1", "v2", "v9", "a1", "gone"], await index_api.index("films"))
         assert found["v1"].title == "The *Queen*"
         assert found["v1"].link == Path("o/bees--aaaaaaaa/summary.md")
         assert (found["v1"].key, found["v1"].source) == ("sha256:a", "films/bees.mp4")
@@ -143,7 +143,7 @@ def test_hits_lead_to_our_results_and_others_have_their_file_name() -> None:
         assert (found["v9"].title, found["v9"].key, found["v9"].link) == ("new.mp4", "sha256:b", None)
         assert (found["v2"].title, found["v2"].key) == ("tides.mp4", "")
         assert found["gone"].title == "gone"
-        assert (catalog.listed, catalog.looked) == (1, 0)
+        assert (index_api.listed, index_api.looked) == (1, 0)
 
     run_virtual(scenario())
 
@@ -152,13 +152,13 @@ def test_a_few_strangers_of_a_large_index_are_asked_for_one_by_one() -> None:
     """Whichever takes fewer requests; a name that cannot be had costs no search."""
 
     async def scenario() -> None:
-        catalog = films()
-        info, videos = catalog.there["i1"]
+        index_api = films()
+        info, videos = index_api.there["i1"]
         large = IndexInfo(info.id, info.name, info.models, (), 100_000, 1e6)
-        catalog.there["i1"] = (large, videos)
-        resolver = VideoResolver(None, catalog, Path("o"))
+        index_api.there["i1"] = (large, videos)
+        resolver = VideoResolver(None, index_api, Path("o"))
         assert (await resolver.resolve(["v2"], large))["v2"].title == "tides.mp4"
-        assert (catalog.listed, catalog.looked) == (0, 1)
+        assert (index_api.listed, index_api.looked) == (0, 1)
         assert (await resolver.resolve(["nobody"], large))["nobody"].title == "nobody"
 
     run_virtual(scenario())
@@ -168,8 +168,8 @@ def test_a_search_says_whom_it_asked_what() -> None:
     """The view has hits, videos, pool, and the question by the names of the configuration; no query of an address."""
 
     async def scenario() -> None:
-        catalog = films()
-        asker = QuestionRunner(settings(), catalog, None, VirtualClock())
+        index_api = films()
+        asker = QuestionRunner(settings(), index_api, None, VirtualClock())
         view = await asker.search(query(text="queen", limit=1, images=["https://h/p.png?sig=secret"]))
         assert [(hit.video_id, hit.rank) for hit in view.hits] == [("v1", 1)]
         assert (view.total, view.pool_videos, view.pool_seconds) == (2, 2, 160.0)
@@ -177,8 +177,8 @@ def test_a_search_says_whom_it_asked_what() -> None:
             "text": "queen", "limit": 1, "images": ["https://h/p.png"], "options": ["transcription"],
         }  # fmt: skip
         assert (view.asked.index_name, view.asked.provider, view.asked.usd) == ("films", "fake/v1.3", 0.0)
-        (asked,) = catalog.asked
-        assert isinstance(asked, Query)
+        (asked,) = index_api.asked
+        assert isinstance(asked, SearchQuery)
         assert asked.images == ["https://h/p.png?sig=secret"]
 
     run_virtual(scenario())
@@ -209,12 +209,12 @@ def test_without_options_it_looks_wherever_it_can(api: str, kind: str, models: A
     """All that the index was made for, on the local platform what it can read; its own refusal if that is nothing."""
 
     async def scenario() -> None:
-        catalog = films()
-        videos = catalog.there["i1"][1]
-        catalog.there["i1"] = (IndexInfo("i1", "films", models, (), 2, 160.0), videos)
+        index_api = films()
+        videos = index_api.there["i1"][1]
+        index_api.there["i1"] = (IndexInfo("i1", "films", models, (), 2, 160.0), videos)
         made = settings(api, provider={"kind": kind, "api": api}).model_copy(update={"api_key": "k"})
-        await QuestionRunner(made, catalog, None, VirtualClock()).search(query(text="queen"))
-        assert tuple(catalog.asked[0].options) == options
+        await QuestionRunner(made, index_api, None, VirtualClock()).search(query(text="queen"))
+        assert tuple(index_api.asked[0].options) == options
 
     run_virtual(scenario())
 
@@ -223,9 +223,9 @@ def test_a_classification_is_asked_as_it_was_worded() -> None:
     """Classes, both shapes of threshold, clips and detail; videos by name need no index."""
 
     async def scenario() -> None:
-        catalog = films()
-        catalog.identity = "fake/v1.2"
-        asker = QuestionRunner(settings("v1.2"), catalog, None, VirtualClock())
+        index_api = films()
+        index_api.identity = "fake/v1.2"
+        asker = QuestionRunner(settings("v1.2"), index_api, None, VirtualClock())
         ask = query(
             classes={"Bees": "queen", "Sea": ["sea", "tide"]}, threshold={"min_video_score": 80}, clips=True, limit=9
         )
@@ -235,10 +235,10 @@ def test_a_classification_is_asked_as_it_was_worded() -> None:
             ("tides.mp4", ["Sea"]),
         ]
         named = query(classes={"Bees": "queen"}, videos=["v1"], threshold=75, speech="semantic")
-        await QuestionRunner(settings("v1.2"), catalog, None, VirtualClock()).classify(named)
-        first, second = catalog.asked
-        assert isinstance(first, Sorting)
-        assert isinstance(second, Sorting)
+        await QuestionRunner(settings("v1.2"), index_api, None, VirtualClock()).classify(named)
+        first, second = index_api.asked
+        assert isinstance(first, ClassifyQuery)
+        assert isinstance(second, ClassifyQuery)
         assert (first.index_id, first.threshold, first.limit) == ("i1", {"min_video_score": 80}, 9)
         assert (second.index_id, list(second.video_ids), second.threshold, second.speech) == (
             "",
@@ -254,11 +254,11 @@ def test_an_unknown_index_is_told_with_the_platforms_words() -> None:
     """Our sentence names it, the detail keeps theirs, and nothing was paid."""
 
     async def scenario() -> None:
-        catalog = films()
+        index_api = films()
         with pytest.raises(Permanent, match="no index 'sports'") as refused:
-            await QuestionRunner(settings(), catalog, None, VirtualClock()).search(query(index="sports"))
+            await QuestionRunner(settings(), index_api, None, VirtualClock()).search(query(index="sports"))
         assert refused.value.trouble.code == "resource_not_exist"
         assert "no such index" in refused.value.trouble.detail
-        assert catalog.asked == []
+        assert index_api.asked == []
 
     run_virtual(scenario())

@@ -13,7 +13,7 @@ from pipeline.config.settings import Settings
 from pipeline.core.clock import iso
 from pipeline.core.errors import ConfigError, NeedsOperator
 from pipeline.ports.index_api import IndexInfo, IndexSpec
-from tests.support.fake_index_api import FakeCatalog
+from tests.support.fake_index_api import FakeIndexApi
 from tests.support.run_harness import settings_for
 from tests.unit.test_reconcile_present import EMPTY, NOW
 
@@ -36,17 +36,17 @@ def test_an_index_near_its_end_is_told_of(days: float | None, told: bool) -> Non
 @pytest.mark.asyncio
 async def test_the_configured_index_is_looked_for_and_not_made(tmp_path: Path) -> None:
     """None configured, none there, or there; any other trouble is the command's."""
-    catalog = FakeCatalog()
+    index_api = FakeIndexApi()
     named = settings_for(tmp_path, index={"name": "films"})
-    assert await _index(settings_for(tmp_path), catalog) is None
-    assert await _index(named, catalog) is None
-    assert catalog.there == {}
-    key = await catalog.create_index(IndexSpec("films"))
-    found = await _index(named, catalog)
+    assert await _index(settings_for(tmp_path), index_api) is None
+    assert await _index(named, index_api) is None
+    assert index_api.there == {}
+    key = await index_api.create_index(IndexSpec("films"))
+    found = await _index(named, index_api)
     assert found is not None
     assert found.id == key
 
-    class Locked(FakeCatalog):
+    class Locked(FakeIndexApi):
         async def index(self, id_or_name: str) -> IndexInfo:
             raise NeedsOperator("the platform refuses the API key")
 

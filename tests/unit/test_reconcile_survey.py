@@ -19,7 +19,7 @@ from pipeline.ports.inventory import OpenSession, RemoteObject
 from pipeline.store.sqlite.scratch_index import ScratchIndex
 from pipeline.views import Agreed, Reconciled, Reconciliation
 from tests.conformance.store_kit import bring
-from tests.support.fake_inventory import FakeAccount
+from tests.support.fake_inventory import FakeInventory
 from tests.support.fakes import Crash, Wreck, Wrecked
 from tests.support.memory_database import MemoryDatabase
 
@@ -56,11 +56,11 @@ class World:
     """A database and an account that outlive processes."""
 
     database: MemoryDatabase
-    account: FakeAccount
+    inventory: FakeInventory
 
     async def video(self, number: int, state: State = State.DONE, **data: Any) -> None:
         """Put a video into the database, and its item."""
-        known = {"provider": self.account.identity, "media_id": f"a{number}", "generation": 0, "size": 1, **data}
+        known = {"provider": self.inventory.identity, "media_id": f"a{number}", "generation": 0, "size": 1, **data}
         await self._bring("video", key_of(number), key_of(number), known, state)
         line = {"source": f"films/{number}.mp4", "locator": f"films/{number}.mp4", "type": "file"}
         await self._bring("item", f"file:{number}", key_of(number), line, State.DONE)
@@ -85,17 +85,17 @@ class World:
     ) -> Reconciled:  # fmt: skip
         """Compare and, with ``do``, carry everything out. ``between`` happens after somebody has agreed."""
         scratch_index = ScratchIndex()
-        account: Any = self.account
+        inventory: Any = self.inventory
         if wreck is not None:
-            account = Wrecked(account, wreck, "account", spared=("holdings", "sessions"))
+            inventory = Wrecked(inventory, wreck, "inventory", spared=("objects", "sessions"))
         try:
-            survey = Survey(self.database, account, scratch_index, Still(), **more)
+            survey = Survey(self.database, inventory, scratch_index, Still(), **more)
             await survey.load_local()
             plan = await survey.compare(limit, only)
             doomed = [*plan.orphans, *(plan.strays if strays else [])]
             if between is not None:
                 await between()
-            tidier = Cleanup(survey, account, self._submit)
+            tidier = Cleanup(survey, inventory, self._submit)
             return await tidier.apply(plan, Agreed(doomed, plan.repairable) if do else Agreed())
         finally:
             scratch_index.close()
@@ -111,7 +111,7 @@ class World:
 
 def world() -> World:
     """Return an empty one."""
-    return World(MemoryDatabase(), FakeAccount())
+    return World(MemoryDatabase(), FakeInventory())
 
 
 def ids(leftovers: Any) -> list[str]:
@@ -126,7 +126,7 @@ async def test_a_plan_names_what_is_left_over_in_the_order_of_deletion(tmp_path:
     await it.video(1)
     await it.video(2, State.CANCELLED)
     held = await it.analysis(1, gen=1)
-    it.account.put(
+    it.inventory.put(
         upload(1), upload(1, "twin"), upload(2), upload(7), held,
         RemoteObject("asset", "x", "holiday.mp4"), RemoteObject("analysis", "y", "theirs"),
         RemoteObject("indexed", "e2", upload(2).name, key_of(2), place="films", media="a2"),
@@ -152,16 +152,16 @@ async def test_deleting_takes_what_was_agreed_to_and_nothing_else(tmp_path: Path
     """Strays only where asked for; what appears after the plan stays; a second plan has nothing more to do."""
     it = world()
     await it.video(1)
-    it.account.put(upload(1), upload(1, "twin"), upload(7), RemoteObject("asset", "x", "holiday.mp4"))
+    it.inventory.put(upload(1), upload(1, "twin"), upload(7), RemoteObject("asset", "x", "holiday.mp4"))
 
     async def late() -> None:
-        it.account.put(upload(1, "late twin"))
+        it.inventory.put(upload(1, "late twin"))
 
     done = await it.process(do=True, between=late)
-    assert (it.account.deleted, done.clean) == (["twin"], True)
+    assert (it.inventory.deleted, done.clean) == (["twin"], True)
     assert ids((await it.plan()).orphans) == ["late twin"]
     await it.process(do=True, strays=True)
-    assert sorted(it.account.there) == ["a1", "x"]
+    assert sorted(it.inventory.there) == ["a1", "x"]
     last = await it.plan()
     assert (last.orphans, last.strays, last.vanished) == ([], [], [])
 
@@ -172,16 +172,16 @@ async def test_what_is_not_the_same_any_more_is_left_alone(tmp_path: Path) -> No
     it = world()
     for number in (1, 2, 3, 4):
         await it.video(number)
-        it.account.put(upload(number), upload(number, f"twin{number}"))
+        it.inventory.put(upload(number), upload(number, f"twin{number}"))
 
     async def meanwhile() -> None:
-        it.account.put(upload(1, "twin1", name="mine now.mp4"))
-        it.account.put(upload(2, "twin2", created=NOW))
+        it.inventory.put(upload(1, "twin1", name="mine now.mp4"))
+        it.inventory.put(upload(2, "twin2", created=NOW))
         await it.analysis(3, State.PENDING, media_id="twin3")
-        it.account.there.pop("twin4")
+        it.inventory.there.pop("twin4")
 
     done = await it.process(do=True, between=meanwhile)
-    assert it.account.deleted == []
+    assert it.inventory.deleted == []
     assert sorted(each.id for each in done.changed) == ["twin1", "twin2", "twin3"]
     assert ([each.id for each in done.gone], done.clean) == (["twin4"], False)
 
@@ -191,13 +191,13 @@ async def test_a_refusal_stops_nothing_else(tmp_path: Path) -> None:
     """What the platform does not let go of is reported with its reason; a limit beyond patience ends the command."""
     it = world()
     await it.video(1)
-    it.account.put(upload(1), upload(1, "t1"), upload(1, "t2"), upload(1, "t3"), upload(1, "t4"))
-    it.account.busy = {"t2"}
-    it.account.failures = [Transient("the platform answered with status 503", code="provider_down")]
+    it.inventory.put(upload(1), upload(1, "t1"), upload(1, "t2"), upload(1, "t3"), upload(1, "t4"))
+    it.inventory.busy = {"t2"}
+    it.inventory.failures = [Transient("the platform answered with status 503", code="provider_down")]
     done = await it.process(do=True)
     assert [(each.id, why.code) for each, why in done.refused] == [("t4", "provider_down"), ("t2", "conflict")]
-    assert (it.account.deleted, done.clean) == (["t3", "t1"], False)
-    it.account.failures = [Throttled("the platform's rate limit is reached", after=9_999, group="read")]
+    assert (it.inventory.deleted, done.clean) == (["t3", "t1"], False)
+    it.inventory.failures = [Throttled("the platform's rate limit is reached", after=9_999, group="read")]
     with pytest.raises(Throttled):
         await it.process(do=True)
 
@@ -219,7 +219,7 @@ async def test_a_vanished_upload_is_armed_again_once(tmp_path: Path) -> None:
     await it.video(7, path=str(film), size=5)
     await it.video(8, path=str(film), size=5)
     await it.analysis(8, State.CANCELLED)
-    it.account.put(upload(7))
+    it.inventory.put(upload(7))
     done = await it.process(do=True, price=lambda seconds: 1.0)
     found = {each.key: (each.repair, each.usd) for each in done.plan.vanished}
     assert found == {
@@ -240,19 +240,19 @@ async def test_a_list_that_shifts_does_not_make_anything_vanish(tmp_path: Path) 
     it = world()
     for number in range(150):
         await it.video(number, url="https://media.example/film.mp4")
-        it.account.put(upload(number))
-    it.account.put(*(RemoteObject("asset", f"x{number}", "holiday.mp4") for number in range(50)))
+        it.inventory.put(upload(number))
+    it.inventory.put(*(RemoteObject("asset", f"x{number}", "holiday.mp4") for number in range(50)))
 
     def another(sort: str, page: int) -> None:
         if (sort, page) == ("asset", 1):
             for number in range(50):
-                it.account.there.pop(f"x{number}", None)
+                it.inventory.there.pop(f"x{number}", None)
 
-    it.account.before_page = another
+    it.inventory.before_page = another
     plan = await it.plan()
     assert plan.counts["asset"] == {"foreign": 50, "kept": 100}
     assert plan.vanished == []
-    it.account.there.pop("a10")
+    it.inventory.there.pop("a10")
     assert [each.media_id for each in (await it.plan()).vanished] == ["a10"]
 
 
@@ -264,10 +264,10 @@ async def test_answers_nobody_has_fetched_and_open_uploads_are_told_of(tmp_path:
         [(State.PENDING, 29), (State.FAILED, 24), (State.PENDING, 3), (State.DONE, 29)]
     ):
         await it.video(number)
-        it.account.put(upload(number), replace(await it.analysis(number, state), created=NOW - days * DAY))
+        it.inventory.put(upload(number), replace(await it.analysis(number, state), created=NOW - days * DAY))
     await it.video(8, State.PENDING, media_id="", session={"upload_id": "u8", "asset_id": "r8"})
     await it.video(9, State.CANCELLED, media_id="", session={"upload_id": "u9", "asset_id": "r9"})
-    it.account.opened = [OpenSession(f"u{number}", 10, NOW, NOW + DAY) for number in (7, 8, 9)]
+    it.inventory.opened = [OpenSession(f"u{number}", 10, NOW, NOW + DAY) for number in (7, 8, 9)]
     plan = await it.plan()
     assert [(each.id, each.item, each.until) for each in plan.expiring] == [
         ("t1", "films/1.mp4", NOW + 6 * DAY), ("t0", "films/0.mp4", NOW + DAY),
@@ -282,12 +282,12 @@ async def test_a_plan_is_bounded_and_can_be_narrowed(tmp_path: Path) -> None:
     """Beyond the limit everything is counted and left for the next time; named ids are dealt with alone."""
     it = world()
     await it.video(1)
-    it.account.put(upload(1), *(upload(1, f"twin{number}") for number in range(5)), upload(9))
+    it.inventory.put(upload(1), *(upload(1, f"twin{number}") for number in range(5)), upload(9))
     plan = await it.plan(limit=2)
     assert (len(plan.orphans), len(plan.strays), plan.left_out) == (2, 1, 3)
     assert plan.counts["asset"]["superseded"] == 5
     done = await it.process(do=True, strays=True, only=["twin3", "a1", "nobody"])
-    assert (it.account.deleted, done.plan.not_found) == (["twin3"], ["a1", "nobody"])
+    assert (it.inventory.deleted, done.plan.not_found) == (["twin3"], ["a1", "nobody"])
 
 
 @pytest.mark.asyncio
@@ -299,13 +299,13 @@ async def test_it_can_die_at_every_call_and_be_repeated(tmp_path: Path) -> None:
         await it.video(1)
         await it.video(2, url="https://media.example/film.mp4")
         await it.video(3, State.CANCELLED)
-        it.account.put(upload(1), upload(1, "twin"), upload(3), upload(4), RemoteObject("asset", "x", "holiday.mp4"))
-        it.account.put(RemoteObject("indexed", "e3", upload(3).name, key_of(3), place="films", media="a3"))
+        it.inventory.put(upload(1), upload(1, "twin"), upload(3), upload(4), RemoteObject("asset", "x", "holiday.mp4"))
+        it.inventory.put(RemoteObject("indexed", "e3", upload(3).name, key_of(3), place="films", media="a3"))
         return it
 
     async def whole(it: World) -> Any:
         tasks = await it.database.tasks(Selection())
-        return sorted(it.account.there), [(task.key, task.state, task.stage, task.data) for task in tasks]
+        return sorted(it.inventory.there), [(task.key, task.state, task.stage, task.data) for task in tasks]
 
     calm, counted = await scene(), Wreck()
     await calm.process(counted, do=True, places=["films"])
@@ -327,13 +327,13 @@ async def test_a_large_account_streams(tmp_path: Path) -> None:
     it = world()
     await it.video(1)
 
-    class Endless(FakeAccount):
-        async def holdings(self, sort: Any, place: str = "") -> Any:
-            for page in range(100 if sort == "asset" else 0):
+    class Endless(FakeInventory):
+        async def objects(self, object_type: Any, index_id: str = "") -> Any:
+            for page in range(100 if object_type == "asset" else 0):
                 self.pages += 1
                 yield [upload(5 if page == 7 else 1, f"{page}-{number}") for number in range(49)] + [upload(1)]
 
-    it.account = Endless(there={"a1": upload(1)})
+    it.inventory = Endless(there={"a1": upload(1)})
     tracemalloc.start()
     try:
         plan = await it.plan(limit=10)
@@ -341,7 +341,7 @@ async def test_a_large_account_streams(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert plan.counts == {"asset": {"kept": 100, "superseded": 99 * 49, "stray": 49}}
-    assert (it.account.pages, len(plan.orphans), len(plan.strays)) == (100, 10, 10)
+    assert (it.inventory.pages, len(plan.orphans), len(plan.strays)) == (100, 10, 10)
     assert peak < 2_000_000
 
 
@@ -349,21 +349,21 @@ async def test_a_large_account_streams(tmp_path: Path) -> None:
 async def test_the_older_api_is_compared_by_videos_and_tasks(tmp_path: Path) -> None:
     """v1.2: the video is what an analysis needs, the task what made it; a video goes before its task."""
     it = world()
-    it.account.identity, it.account.sorts = "fake/v1.2", ("video", "task")
-    it.account.uploads, it.account.placed = "video", ("video",)
+    it.inventory.identity, it.inventory.object_types = "fake/v1.2", ("video", "task")
+    it.inventory.upload_type, it.inventory.per_index = "video", ("video",)
     for number in (1, 2):
         await it.video(
             number, media_id=f"t{number}", answer_id=f"v{number}", index_id="films", external="https://y.example/v"
         )
     old = upload(1).name
-    it.account.put(
+    it.inventory.put(
         RemoteObject("video", "v1", "A title", place="films"), RemoteObject("video", "v0", old, place="films"),
         RemoteObject("task", "t1", "A title", place="films", media="v1"),
         RemoteObject("task", "t0", old, place="films", media="v0"),
         RemoteObject("task", "t2", "Another", place="films", media="v2"), RemoteObject("task", "x", "Theirs", place="films"),
     )  # fmt: skip
     done = await it.process(do=True)
-    assert (it.account.deleted, done.clean) == (["v0", "t0"], True)
+    assert (it.inventory.deleted, done.clean) == (["v0", "t0"], True)
     assert [(each.key, each.media_id) for each in done.rearmed] == [(key_of(2), "v2")]
     assert done.plan.counts == {
         "video": {"superseded": 1, "kept": 1},

@@ -14,7 +14,7 @@ from pipeline.commands import arguments
 from pipeline.config.queries import StandingQuery
 from pipeline.config.settings import Settings
 from pipeline.core import errors
-from pipeline.ports.index_api import IndexInfo, IndexListing, IndexSpec
+from pipeline.ports.index_api import IndexInfo, ListFilter, IndexSpec
 from pipeline.views import ClassifyView, IndexView, SearchView
 from tests.unit.test_present_cli import FakeApp, Reelmill, reelmill
 from tests.unit.test_search_tables import ASKED, HIT, INDEX, OURS
@@ -33,7 +33,7 @@ class Searching(FakeApp):
         self._note("classify", settings, ask=ask)
         return ClassifyView(ASKED, [])
 
-    async def indexes(self, settings: Settings, which: IndexListing) -> list[IndexInfo]:
+    async def indexes(self, settings: Settings, which: ListFilter) -> list[IndexInfo]:
         self._note("indexes", settings, which=which)
         return [INDEX]
 
@@ -47,7 +47,7 @@ class Searching(FakeApp):
         self._note("delete_index", settings, index=name)
         return INDEX if agreed(INDEX) else None
 
-    async def videos(self, settings: Settings, name: str, which: IndexListing, *, limit: int) -> IndexView:
+    async def videos(self, settings: Settings, name: str, which: ListFilter, *, limit: int) -> IndexView:
         self._note("videos", settings, index=name, which=which, limit=limit)
         return IndexView(INDEX, [])
 
@@ -141,8 +141,8 @@ def test_json_is_all_that_stdout_gets(reelmill: Reelmill, args: tuple[str, ...])
 
 def test_indexes_list_and_create(reelmill: Reelmill) -> None:
     """No word is ``list``; models have options; an extra may be added."""
-    assert reelmill("indexes", app=Searching()).given["which"] == IndexListing()
-    assert reelmill("indexes", "list", "film", app=Searching()).given["which"] == IndexListing(name="film")
+    assert reelmill("indexes", app=Searching()).given["which"] == ListFilter()
+    assert reelmill("indexes", "list", "film", app=Searching()).given["which"] == ListFilter(name="film")
     made = reelmill("indexes", "create", "films", "--model", "m=visual,audio", "--addon", "thumbnail", app=Searching())
     assert made.given["spec"] == IndexSpec("films", [("m", ("visual", "audio"))], ["thumbnail"])
 
@@ -176,7 +176,7 @@ def test_videos_hands_over_every_filter(reelmill: Reelmill) -> None:
     assert ran.given == {
         "index": "films",
         "limit": 3,
-        "which": IndexListing(
+        "which": ListFilter(
             filename="a.mp4", created_since="2026-06-01T00:00:00Z", seconds=(60.0, 600.5), width=(640, None),
             height=(None, 1080), size=(5, 5), metadata={"team": "a b"}, sort="asc",
         ),

@@ -20,7 +20,7 @@ from pipeline.core.model import Lane, Parked, Trouble
 from pipeline.engine.admission import RunEnd
 from pipeline.views import QueryReport
 from tests.support.clock import VirtualClock, run_virtual
-from tests.support.fake_index_api import FakeCatalog, films
+from tests.support.fake_index_api import FakeIndexApi, films
 from tests.support.fakes import FakeSink
 from tests.support.memory_database import MemoryDatabase
 
@@ -41,14 +41,14 @@ class Night:
             **sections,
         }
         self.settings = Settings.model_validate(raw).model_copy(update={"api_key": "k"})
-        self.catalog, self.database, self.sink = films(), MemoryDatabase(), FakeSink()
+        self.index_api, self.database, self.sink = films(), MemoryDatabase(), FakeSink()
         self.clock = VirtualClock()
         self.spending = SpendingLimits(self.settings.budget, self.clock)
         self.standing = self.run()
 
     def run(self) -> StandingQueries:
         """Return the queries of another run."""
-        made = (self.settings, self.catalog, self.database, self.sink, self.spending, self.clock, Random(1))
+        made = (self.settings, self.index_api, self.database, self.sink, self.spending, self.clock, Random(1))
         return StandingQueries(*made)
 
     async def ask(self, ending: RunEnd | None = None, run_id: str = "r1") -> list[QueryReport]:
@@ -128,7 +128,7 @@ def test_nothing_is_asked_before_ingestion_is_done(ending: RunEnd) -> None:
         reports = await night.ask(ending)
         assert [report.state for report in reports] == ["skipped", "skipped"]
         assert all(report.trouble and report.trouble.code == "not_asked" for report in reports)
-        assert (night.catalog.asked, await night.ledger(), gravest(reports)) == ([], [], None)
+        assert (night.index_api.asked, await night.ledger(), gravest(reports)) == ([], [], None)
 
     run_virtual(scenario())
 
@@ -141,7 +141,7 @@ def test_a_refused_query_is_reported_and_the_next_one_asked() -> None:
         await night.ask()
         before = dict(night.sink.folders["searches"])
         night.standing = night.run()
-        night.catalog.failures = [Permanent("the search filter is not valid", code="search_filter_invalid")]
+        night.index_api.failures = [Permanent("the search filter is not valid", code="search_filter_invalid")]
         reports = await night.ask(run_id="r2")
         assert [report.state for report in reports] == ["failed", "done"]
         assert reports[0].trouble is not None
@@ -171,13 +171,13 @@ def test_a_lost_answer_is_asked_for_again_once_and_counted() -> None:
 
     async def scenario() -> None:
         night = Night([QUEEN])
-        night.catalog.failures = [Ambiguous("lost")]
+        night.index_api.failures = [Ambiguous("lost")]
         assert [report.state for report in await night.ask()] == ["done"]
         assert await night.ledger() == [("search", False), ("search", True)]
         night.standing = night.run()
-        night.catalog.failures = [Ambiguous("lost"), Ambiguous("lost")]
+        night.index_api.failures = [Ambiguous("lost"), Ambiguous("lost")]
         assert [report.state for report in await night.ask(run_id="r2")] == ["failed"]
-        assert len(night.catalog.asked) == 4
+        assert len(night.index_api.asked) == 4
         assert len(await night.ledger()) == 4
 
     run_virtual(scenario())
@@ -188,7 +188,7 @@ def test_a_lost_answer_is_not_asked_for_again_where_the_policy_forbids_it() -> N
 
     async def scenario() -> None:
         night = Night([QUEEN], policy={"on_ambiguous_ask": "hold"})
-        night.catalog.failures = [Ambiguous("lost")]
+        night.index_api.failures = [Ambiguous("lost")]
         assert [report.state for report in await night.ask()] == ["failed"]
         assert await night.ledger() == [("search", False)]
 
@@ -203,7 +203,7 @@ def test_what_passes_is_waited_for(error: ReelmillError, waited: float) -> None:
 
     async def scenario() -> None:
         night = Night([QUEEN])
-        night.catalog.failures = [error]
+        night.index_api.failures = [error]
         began = night.clock.monotonic()
         assert [report.state for report in await night.ask()] == ["done"]
         assert night.clock.monotonic() - began == pytest.approx(waited)
@@ -224,10 +224,10 @@ def test_what_the_next_query_would_meet_too_ends_them(error: ReelmillError, code
 
     async def scenario() -> None:
         night = Night()
-        night.catalog.failures = [error]
+        night.index_api.failures = [error]
         reports = await night.ask()
         assert [report.state for report in reports] == ["failed", "skipped"]
-        assert len(night.catalog.asked) == 1
+        assert len(night.index_api.asked) == 1
         found = gravest(reports)
         assert found is not None
         assert found[0] is code
@@ -248,13 +248,13 @@ def test_the_budget_holds_for_queries_too() -> None:
         found = gravest(reports)
         assert found is not None
         assert found[0] is ExitCode.BUDGET
-        assert len(night.catalog.asked) == 1
+        assert len(night.index_api.asked) == 1
         assert len(await night.ledger()) == 1
 
     run_virtual(scenario())
 
 
-class Slow(FakeCatalog):
+class Slow(FakeIndexApi):
     """Never answers a search."""
 
     async def search(self, query: Any) -> Any:
@@ -267,19 +267,19 @@ def test_a_first_signal_ends_the_waiting_a_second_one_the_question() -> None:
 
     async def scenario() -> None:
         night = Night()
-        night.catalog.failures = [Transient("busy", after=500.0)]
+        night.index_api.failures = [Transient("busy", after=500.0)]
         async with anyio.create_task_group() as group:
             group.start_soon(_later, night, 3.0, False)
             reports = await night.ask()
         assert night.clock.monotonic() == pytest.approx(3.0)
         assert [report.state for report in reports] == ["failed", "skipped"]
-        night.catalog = Slow(there=night.catalog.there)
+        night.index_api = Slow(there=night.index_api.there)
         night.standing = night.run()
         async with anyio.create_task_group() as group:
             group.start_soon(_later, night, 3.0, True)
             reports = await night.ask(run_id="r2")
         assert [report.state for report in reports] == ["skipped", "skipped"]
-        assert len(night.catalog.asked) == 1
+        assert len(night.index_api.asked) == 1
 
     run_virtual(scenario())
 

@@ -55,24 +55,24 @@ async def reconcile(
     clock, rng = SystemClock(), Random()
     with lock_state_folder(settings), closing(ScratchIndex()) as scratch_index:
         async with open_for_writing(settings) as database, open_platform(settings, database, clock, rng) as api:
-            index = await _index(settings, api.catalog)
+            index = await _index(settings, api.index_api)
             survey = Survey(
-                database, api.account, scratch_index, clock,
+                database, api.inventory, scratch_index, clock,
                 places=[index.id] if index is not None else (), price=_price(settings),
             )  # fmt: skip
             await survey.load_local()
             plan = _with_index(await survey.compare(limit, only), index)
             agreed = ask(plan) if ask is not None else Agreed()
-            tidier = Cleanup(survey, api.account, _submitter(settings, database, api))
+            tidier = Cleanup(survey, api.inventory, _submitter(settings, database, api))
             return await tidier.apply(plan, agreed)
 
 
-async def _index(settings: Settings, catalog: IndexApi) -> IndexInfo | None:
+async def _index(settings: Settings, index_api: IndexApi) -> IndexInfo | None:
     """Return the configured index, if there is one; it is not made for this."""
     if not settings.index_name:
         return None
     try:
-        return await catalog.index(settings.index_name)
+        return await index_api.index(settings.index_name)
     except Permanent as error:
         if error.trouble.code != "resource_not_exist":
             raise
@@ -113,7 +113,7 @@ class Cleanup:
     """Carries out what was agreed to."""
 
     survey: Survey
-    account: Inventory
+    inventory: Inventory
     submit: Submit
     deleted: list[RemoteObject] = field(default_factory=list)
     gone: list[RemoteObject] = field(default_factory=list)
@@ -129,7 +129,7 @@ class Cleanup:
 
     async def _delete(self, leftover: Leftover) -> None:
         planned = leftover.holding
-        fresh = await self.account.look(planned)
+        fresh = await self.inventory.get(planned)
         if fresh is None:
             self.gone.append(planned)
             return
@@ -139,7 +139,7 @@ class Cleanup:
             self.changed.append(fresh)
             return
         try:
-            await self.account.delete(fresh)
+            await self.inventory.delete(fresh)
         except Throttled:
             raise
         except (Permanent, Transient, Ambiguous) as error:

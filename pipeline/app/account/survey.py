@@ -13,7 +13,7 @@ from pipeline.app.operator.display_names import display_source
 from pipeline.core.clock import Clock
 from pipeline.core.model import Selection, State, Task
 from pipeline.ingest.remote_names import analysis_digest, parse_custom_id, parse_upload_name, upload_digest
-from pipeline.ports.inventory import Inventory, OpenSession, RemoteObject, Sort
+from pipeline.ports.inventory import Inventory, OpenSession, RemoteObject, ObjectType
 from pipeline.ports.store import Records
 from pipeline.store.sqlite.scratch_index import ScratchIndex
 from pipeline.views import Expiring, Leftover, OpenUpload, Reconciliation, Vanished
@@ -90,7 +90,7 @@ class Survey:
     def __init__(
         self,
         records: Records,
-        account: Inventory,
+        inventory: Inventory,
         scratch_index: ScratchIndex,
         clock: Clock,
         *,
@@ -98,7 +98,7 @@ class Survey:
         price: Callable[[float], float] = lambda _seconds: 0.0,
     ) -> None:
         self._records = records
-        self._account = account
+        self._inventory = inventory
         self._scratch = scratch_index
         self._clock = clock
         self._places = set(places)
@@ -115,9 +115,9 @@ class Survey:
         """Read the whole account; return the plan. At most ``limit`` things of each kind are in it."""
         found = _Findings(limit, frozenset(only))
         now = self._clock.now()
-        for sort in self._account.sorts:
-            for place in sorted(self._places) if sort in self._account.placed else [""]:
-                async with aclosing(self._account.holdings(sort, place)) as pages:
+        for sort in self._inventory.object_types:
+            for place in sorted(self._places) if sort in self._inventory.per_index else [""]:
+                async with aclosing(self._inventory.objects(sort, place)) as pages:
                     async for page in pages:
                         await self._scan_page(found, page, now)
         await self._sessions(found)
@@ -135,13 +135,13 @@ class Survey:
         return [self._judge(holding, records.get(key), asked.get(key)) for holding, key in keys.items()]
 
     def _judge(self, holding: RemoteObject, record: LocalRecord | None, analysis: Task | None) -> Classified:
-        verdict = judge(holding, record, self._account.identity, analysis)
+        verdict = judge(holding, record, self._inventory.identity, analysis)
         return Classified(holding, verdict, analysis or (record.video if record is not None else None))
 
     # ------------------------------------------------------------------------------------------------- the account
 
     async def _scan_page(self, found: _Findings, page: Sequence[RemoteObject], now: float) -> None:
-        if page[0].sort == self._account.uploads:
+        if page[0].sort == self._inventory.upload_type:
             await self._scratch.mark_seen([f"m:{holding.id}" for holding in page])
         for judged in await self.judged(page):
             if judged.holding.owner is None and judged.holding.sort == "indexed" and judged.verdict.removable:
@@ -154,11 +154,11 @@ class Survey:
 
     async def _looked_at(self, judged: Classified) -> Classified:
         """The list of an index tells no metadata; only with it is an entry known to be one of ours."""
-        fresh = await self._account.look(judged.holding)
+        fresh = await self._inventory.get(judged.holding)
         return (await self.judged([fresh]))[0] if fresh is not None else Classified(judged.holding, Disposition.FOREIGN)
 
     async def _sessions(self, found: _Findings) -> None:
-        async with aclosing(self._account.sessions()) as sessions:
+        async with aclosing(self._inventory.sessions()) as sessions:
             async for session in sessions:
                 keys = (await self._scratch.find([f"s:{session.id}"])).values()
                 video = next(iter((await self._tasks("video", tuple(keys))).values()), None)
@@ -181,19 +181,19 @@ class Survey:
         done = [video for video in wanted if video.state is State.DONE and self.needed(video)]
         by_place: dict[str, list[Task]] = {}
         for video in done:
-            place = video.data.get("index_id", "") if self._account.uploads in self._account.placed else ""
+            place = video.data.get("index_id", "") if self._inventory.upload_type in self._inventory.per_index else ""
             by_place.setdefault(place, []).append(video)
         lost: list[Task] = []
         for place, those in by_place.items():
-            there = await self._account.present(self._account.uploads, [self.needed(each) for each in those], place)
+            there = await self._inventory.existing(self._inventory.upload_type, [self.needed(each) for each in those], place)
             lost += [each for each in those if self.needed(each) not in there]
         return lost
 
     def needed(self, video: Task) -> str:
         """Return the id that the next analysis of a video would name; empty if it was uploaded elsewhere."""
-        if video.data.get("provider") != self._account.identity:
+        if video.data.get("provider") != self._inventory.identity:
             return ""
-        return str(video.data.get("media_id" if self._account.uploads == "asset" else "answer_id", ""))
+        return str(video.data.get("media_id" if self._inventory.upload_type == "asset" else "answer_id", ""))
 
     # ------------------------------------------------------------------------------------------------ the database
 
@@ -205,13 +205,13 @@ class Survey:
 
     def _of_video(self, video: Task) -> Iterator[tuple[str, str, bool]]:
         yield f"u:{upload_digest(video.key)}", video.key, False
-        if video.data.get("provider") != self._account.identity:
+        if video.data.get("provider") != self._inventory.identity:
             return
         for media_id in LocalRecord(video).media:
             yield f"m:{media_id}", video.key, video.state is State.DONE and media_id == self.needed(video)
         if upload_id := video.data.get("session", {}).get("upload_id"):
             yield f"s:{upload_id}", video.key, False
-        if self._account.uploads in self._account.placed and video.data.get("index_id"):
+        if self._inventory.upload_type in self._inventory.per_index and video.data.get("index_id"):
             self._places.add(video.data["index_id"])
 
     def _of_indexing(self, task: Task) -> Iterator[tuple[str, str, bool]]:
@@ -254,7 +254,7 @@ class Survey:
         items = await self._items([*(e.subject for e in judged), *(v.key for v in found.vanished), *open_for])
         names = {subject: display_source(those[0].data["source"]) for subject, those in items.items()}
         return Reconciliation(
-            account=self._account.identity,
+            account=self._inventory.identity,
             at=now,
             counts=found.counts,
             orphans=[_leftover(each, names) for each in found.orphans],
@@ -282,7 +282,7 @@ def _words(holding: RemoteObject) -> list[str]:
         mark = parse_custom_id(holding.name)
         return [f"q:{mark.digest}"] if mark is not None else []
     mark = parse_upload_name(holding.name)
-    own: Mapping[Sort, str] = {"indexed": "i:"}
+    own: Mapping[ObjectType, str] = {"indexed": "i:"}
     return [f"{own.get(holding.sort, 'm:')}{holding.id}", *([f"u:{mark.digest}"] if mark is not None else [])]
 
 

@@ -12,7 +12,7 @@ from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock
 from pipeline.core.errors import ConfigError, Permanent
 from pipeline.core.model import Json
-from pipeline.ports.index_api import ClassSpec, IndexApi, IndexInfo, Query, Sorting
+from pipeline.ports.index_api import ClassSpec, IndexApi, IndexInfo, SearchQuery, ClassifyQuery
 from pipeline.ports.store import Records
 from pipeline.views import Asked, ClassifyView, SearchView, SortedVideo
 
@@ -91,11 +91,11 @@ def question_price(settings: Settings) -> float:
 class QuestionRunner:
     """Asks a catalog; the caller has the question checked, and paid."""
 
-    def __init__(self, settings: Settings, catalog: IndexApi, records: Records | None, clock: Clock) -> None:
+    def __init__(self, settings: Settings, index_api: IndexApi, records: Records | None, clock: Clock) -> None:
         self._settings = settings
-        self._catalog = catalog
+        self._index_api = index_api
         self._clock = clock
-        self._resolver = VideoResolver(records, catalog, settings.run.output)
+        self._resolver = VideoResolver(records, index_api, settings.run.output)
         self._indexes: dict[str, IndexInfo] = {}
 
     async def index(self, name: str = "") -> IndexInfo:
@@ -107,7 +107,7 @@ class QuestionRunner:
         name = name or self._settings.index_name
         if name not in self._indexes:
             try:
-                self._indexes[name] = await self._catalog.index(name)
+                self._indexes[name] = await self._index_api.index(name)
             except Permanent as error:
                 if error.trouble.code != "resource_not_exist":
                     raise
@@ -122,7 +122,7 @@ class QuestionRunner:
     async def search(self, ask: StandingQuery) -> SearchView:
         """Search and name what was found. Paid."""
         index = await self.index(ask.index)
-        query = Query(
+        query = SearchQuery(
             index_id=index.id,
             text=ask.text,
             images=[_image(place) for place in ask.images],
@@ -135,7 +135,7 @@ class QuestionRunner:
             filter=ask.filter,
             limit=ask.limit,
         )
-        found = await self._catalog.search(query)
+        found = await self._index_api.search(query)
         return SearchView(
             asked=self._asked(ask, index, query.options),
             hits=found.hits,
@@ -149,7 +149,7 @@ class QuestionRunner:
         """Sort the videos of an index, or named ones, into classes. Paid."""
         index = None if ask.videos and not (ask.index or self._settings.index_name) else await self.index(ask.index)
         options = tuple(ask.options) or (self._everywhere(index) if index is not None else _READABLE[:2])
-        sorting = Sorting(
+        sorting = ClassifyQuery(
             classes=[ClassSpec(name, prompts) for name, prompts in ask.classes.items()],
             index_id=index.id if index is not None and not ask.videos else "",
             video_ids=ask.videos,
@@ -160,7 +160,7 @@ class QuestionRunner:
             detailed=ask.detailed,
             limit=ask.limit,
         )
-        found = await self._catalog.classify(sorting)
+        found = await self._index_api.classify(sorting)
         videos = await self._resolver.resolve((entry.video_id for entry in found), index)
         rows = [SortedVideo(videos[entry.video_id], entry.classes) for entry in found]
         return ClassifyView(self._asked(ask, index, options), rows)
@@ -183,7 +183,7 @@ class QuestionRunner:
         if ask.images:  # an address may carry a signature that opens it
             given["images"] = [place.partition("?")[0] if "://" in place else place for place in ask.images]
         return Asked(
-            provider=self._catalog.identity,
+            provider=self._index_api.identity,
             index_id=index.id if index is not None else "",
             index_name=index.name if index is not None else "",
             query=given,

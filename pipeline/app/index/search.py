@@ -19,14 +19,14 @@ from pipeline.config.queries import StandingQuery
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError, Permanent
-from pipeline.ports.index_api import IndexApi, IndexedVideo, IndexInfo, IndexListing, IndexSpec
+from pipeline.ports.index_api import IndexApi, IndexedVideo, IndexInfo, ListFilter, IndexSpec
 from pipeline.ports.store import Records
 from pipeline.views import ClassifyView, IndexedView, IndexView, SearchView
 
 
 @dataclass(frozen=True, slots=True)
 class _IndexAccess:
-    catalog: IndexApi
+    index_api: IndexApi
     questions: QuestionRunner
     resolver: VideoResolver
 
@@ -37,9 +37,9 @@ async def _open_index_api(settings: Settings) -> AsyncIterator[_IndexAccess]:
     clock = SystemClock()
     async with open_if_present(settings) as database, open_platform(settings, NullJournal(), clock, Random()) as api:
         records: Records | None = database
-        questions = QuestionRunner(settings, api.catalog, records, clock)
+        questions = QuestionRunner(settings, api.index_api, records, clock)
         with _typed():
-            yield _IndexAccess(api.catalog, questions, VideoResolver(records, api.catalog, settings.run.output))
+            yield _IndexAccess(api.index_api, questions, VideoResolver(records, api.index_api, settings.run.output))
 
 
 @contextmanager
@@ -80,16 +80,16 @@ async def classify(settings: Settings, ask: StandingQuery) -> ClassifyView:
         return await access.questions.classify(ask)
 
 
-async def indexes(settings: Settings, which: IndexListing) -> list[IndexInfo]:
+async def indexes(settings: Settings, which: ListFilter) -> list[IndexInfo]:
     """Return the account's indexes."""
     async with _open_index_api(settings) as access:
-        return [index async for index in access.catalog.indexes(which)]
+        return [index async for index in access.index_api.indexes(which)]
 
 
 async def create_index(settings: Settings, spec: IndexSpec) -> IndexInfo:
     """Make an index, or find the one of that name."""
     async with _open_index_api(settings) as access:
-        return await access.catalog.index(await access.catalog.create_index(spec))
+        return await access.index_api.index(await access.index_api.create_index(spec))
 
 
 async def delete_index(settings: Settings, name: str, agreed: Callable[[IndexInfo], bool]) -> IndexInfo | None:
@@ -98,11 +98,11 @@ async def delete_index(settings: Settings, name: str, agreed: Callable[[IndexInf
         index = await access.questions.index(name)
         if not agreed(index):
             return None
-        await access.catalog.delete_index(index.id)
+        await access.index_api.delete_index(index.id)
         return index
 
 
-async def videos(settings: Settings, name: str, which: IndexListing, *, limit: int) -> IndexView:
+async def videos(settings: Settings, name: str, which: ListFilter, *, limit: int) -> IndexView:
     """Return the first videos of an index that fit, with what we know of each.
 
     Raises:
@@ -115,7 +115,7 @@ async def videos(settings: Settings, name: str, which: IndexListing, *, limit: i
     async with _open_index_api(settings) as access:
         index = await access.questions.index(name)
         found: list[IndexedVideo] = []
-        async for video in access.catalog.videos(index.id, which):
+        async for video in access.index_api.videos(index.id, which):
             if len(found) == limit:
                 break
             found.append(video)

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.app.operator.display_names import display_source
 from pipeline.core.errors import Permanent, Transient
 from pipeline.core.model import Selection, Task
-from pipeline.ports.index_api import IndexApi, IndexInfo, IndexListing
+from pipeline.ports.index_api import IndexApi, IndexInfo, ListFilter
 from pipeline.ports.store import Records
 from pipeline.views import VideoRef
 
@@ -25,9 +25,9 @@ _FIRST = ("chapters.txt", "summary.md", "gist.json", "video.json")
 class VideoResolver:
     """Looks ids up in our records, and asks the platform for the names of those that are not ours."""
 
-    def __init__(self, records: Records | None, catalog: IndexApi, output: Path) -> None:
+    def __init__(self, records: Records | None, index_api: IndexApi, output: Path) -> None:
         self._records = records
-        self._catalog = catalog
+        self._index_api = index_api
         self._output = output
 
     async def resolve(self, ids: Iterable[str], index: IndexInfo | None) -> dict[str, VideoRef]:
@@ -81,12 +81,12 @@ class VideoResolver:
         found: dict[str, VideoRef] = {}
         with suppress(Permanent, Transient):
             if index.videos <= _LISTED * len(unknown):
-                async for video in self._catalog.videos(index.id, IndexListing()):
+                async for video in self._index_api.videos(index.id, ListFilter()):
                     if video.id in unknown:
                         found[video.id] = VideoRef(video.id, video.filename or video.id)
             else:
                 for video_id in sorted(unknown):
-                    video = await self._catalog.indexed(index.id, video_id)
+                    video = await self._index_api.indexed(index.id, video_id)
                     found[video_id] = VideoRef(video_id, video.filename or video_id)
         return found
 

@@ -175,7 +175,7 @@ class RunSession:
         )
         self.components.playlists.enqueue_with(self.enqueuer.enqueue_listed)
         self.queries = StandingQueries(
-            settings, api.catalog, database, self.components.sink, self.components.spending, clock, rng
+            settings, api.index_api, database, self.components.sink, self.components.spending, clock, rng
         )
         self._asked: list[QueryReport] = []
         self._reading = True

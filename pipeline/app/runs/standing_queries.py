@@ -52,7 +52,7 @@ class StandingQueries:
     def __init__(
         self,
         settings: Settings,
-        catalog: IndexApi,
+        index_api: IndexApi,
         database: Database,
         sink: Sink,
         spending: SpendingLimits,
@@ -60,7 +60,7 @@ class StandingQueries:
         rng: Random,
     ) -> None:
         self._settings = settings
-        self._questions = QuestionRunner(settings, catalog, database, clock)
+        self._questions = QuestionRunner(settings, index_api, database, clock)
         self._database = database
         self._sink = sink
         self._spending = spending

@@ -122,7 +122,7 @@ def compose(
     planner = job_planner(settings)
     spending = SpendingLimits(settings.budget, clock)
     policy = build_policy(settings)
-    index = ConfiguredIndex(api.catalog, index_spec(settings)) if settings.index_name else None
+    index = ConfiguredIndex(api.index_api, index_spec(settings)) if settings.index_name else None
     item = ItemTaskType(
         adapters.sources,
         api.ceilings,
@@ -172,7 +172,7 @@ def _indexing(
 ) -> IndexingTaskType:
     local = choose_platform(settings).local
     return IndexingTaskType(
-        api.catalog,
+        api.index_api,
         clock,
         rng,
         price=lambda minutes: 0.0 if local else minutes * settings.prices.index_minute,

@@ -28,12 +28,12 @@ class ProviderClient(VideoApi, Protocol):
     """A platform as a run needs it: videos in our verbs, and the index-wide calls beside them."""
 
     @property
-    def catalog(self) -> IndexApi:
+    def index_api(self) -> IndexApi:
         """Indexes, search and classification over the same connections."""
         ...
 
     @property
-    def account(self) -> Inventory:
+    def inventory(self) -> Inventory:
         """Everything that the account holds, over the same connections."""
         ...
 

@@ -22,7 +22,7 @@ from pipeline.core.lifecycle import Policy
 from pipeline.core.model import Lane, NewTask, Spend, Task, Trouble, fingerprint
 from pipeline.core.outcome import Advance, Done, Fail, Outcome, Park, Snooze
 from pipeline.core.task_types import ASKING, LeaseCheck, StageSpec, TaskType
-from pipeline.ports.index_api import IndexApi, IndexedVideo, IndexListing, IndexSpec
+from pipeline.ports.index_api import IndexApi, IndexedVideo, ListFilter, IndexSpec
 
 Admit = Callable[[float, float], Trouble | None]
 
@@ -34,15 +34,15 @@ _MARGIN = 600.0  #: our clock against the platform's, seconds
 class ConfiguredIndex:
     """The configured index: found by its name, or made, when it is first needed."""
 
-    def __init__(self, catalog: IndexApi, spec: IndexSpec) -> None:
-        self._catalog = catalog
+    def __init__(self, index_api: IndexApi, spec: IndexSpec) -> None:
+        self._index_api = index_api
         self._spec = spec
         self._id = ""
 
     async def id(self) -> str:
         """Return the index's id. The name is unique in the account, so making it is safe to repeat."""
         if not self._id:
-            self._id = await self._catalog.create_index(self._spec)
+            self._id = await self._index_api.create_index(self._spec)
         return self._id
 
 
@@ -66,7 +66,7 @@ class IndexingTaskType:
 
     def __init__(
         self,
-        catalog: IndexApi,
+        index_api: IndexApi,
         clock: Clock,
         rng: Random,
         *,
@@ -76,7 +76,7 @@ class IndexingTaskType:
         grace: float,
         spacing: float,
     ) -> None:
-        self._catalog = catalog
+        self._index_api = index_api
         self._clock = clock
         self._rng = rng
         self._price = price
@@ -84,7 +84,7 @@ class IndexingTaskType:
         self._tries = tries
         self._grace = grace
         self._backoff = Backoff(2.0, 300.0)
-        self._watch = _Watch(catalog, clock, spacing)
+        self._watch = _Watch(index_api, clock, spacing)
 
     def task_type(self, policy: Policy) -> TaskType:
         """Return the task type for the engine; its rank is below every other, because nothing waits for it."""
@@ -112,7 +112,7 @@ class IndexingTaskType:
         data = task.data
         about = {"reelmill_key": task.subject[:200]}
         try:
-            made = await self._catalog.index_asset(data["index_id"], data["asset_id"], about)
+            made = await self._index_api.index_asset(data["index_id"], data["asset_id"], about)
         except Permanent as error:
             if error.trouble.code != _UNKNOWN:
                 raise
@@ -122,7 +122,7 @@ class IndexingTaskType:
     async def _unknown(self, task: Task, error: Permanent) -> Outcome:
         """The platform has lost the asset, and the video needs a new one; or it is the index that is gone."""
         try:
-            await self._catalog.find_indexed(task.data["index_id"], task.data["asset_id"])
+            await self._index_api.find_indexed(task.data["index_id"], task.data["asset_id"])
         except Permanent as about_asset:
             if about_asset.trouble.code != _UNKNOWN:
                 raise
@@ -132,7 +132,7 @@ class IndexingTaskType:
     async def find(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Ask whether the asset is in the index already."""
         try:
-            found = await self._catalog.find_indexed(task.data["index_id"], task.data["asset_id"])
+            found = await self._index_api.find_indexed(task.data["index_id"], task.data["asset_id"])
         except Permanent as error:
             if error.trouble.code != _UNKNOWN:
                 raise
@@ -182,8 +182,8 @@ def _anew(task: Task) -> Done:
 class _Watch:
     """One listing of the index serves every video that waits in it."""
 
-    def __init__(self, catalog: IndexApi, clock: Clock, spacing: float) -> None:
-        self._catalog = catalog
+    def __init__(self, index_api: IndexApi, clock: Clock, spacing: float) -> None:
+        self._index_api = index_api
         self._clock = clock
         self.spacing = spacing
         self._seen: dict[str, IndexedVideo] = {}
@@ -194,7 +194,7 @@ class _Watch:
         now = self._clock.monotonic()
         if now - self._at.get(index_id, -1e9) >= self.spacing:
             self._at[index_id] = now
-            which = IndexListing(created_since=iso(since - _MARGIN))
-            self._seen = {video.id: video async for video in self._catalog.videos(index_id, which)}
+            which = ListFilter(created_since=iso(since - _MARGIN))
+            self._seen = {video.id: video async for video in self._index_api.videos(index_id, which)}
         known = self._seen.get(video_id)
-        return known if known is not None else await self._catalog.indexed(index_id, video_id)
+        return known if known is not None else await self._index_api.indexed(index_id, video_id)

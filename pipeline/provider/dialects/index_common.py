@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pipeline.core.errors import Permanent
-from pipeline.ports.index_api import IndexedVideo, IndexInfo, IndexListing, Query
+from pipeline.ports.index_api import IndexedVideo, IndexInfo, ListFilter, SearchQuery
 from pipeline.provider.dialects import errors, json_reading
 from pipeline.provider.dialects.index_protocol import TokenPage
 from pipeline.provider.dialects.protocol import Request, Response
@@ -23,7 +23,7 @@ def delete(path: str) -> Request:
     return Request("DELETE", path, safe=True)
 
 
-def listing(path: str, filters: Sequence[tuple[str, str]], which: IndexListing, page: int) -> Request:
+def listing(path: str, filters: Sequence[tuple[str, str]], which: ListFilter, page: int) -> Request:
     """List with what all lists can: time, order and page."""
     params = list(filters)
     if which.created_since:
@@ -32,7 +32,7 @@ def listing(path: str, filters: Sequence[tuple[str, str]], which: IndexListing, 
     return Request("GET", path, params=params, safe=True)
 
 
-def video_filters(which: IndexListing) -> list[tuple[str, str]]:
+def video_filters(which: ListFilter) -> list[tuple[str, str]]:
     """Return the query fields for the videos of an index; a key of the user's metadata is a field of its own."""
     fields = [("filename", which.filename)] if which.filename else []
     bounds: Mapping[str, tuple[float | None, float | None]] = {
@@ -117,7 +117,7 @@ def only_there(api: str, field: str, wanted: object) -> None:
         raise errors.not_in_this_api(f"searches with {field}", api, "leave it out, or choose the other [provider] api")
 
 
-def need_options(query: Query) -> Sequence[str]:
+def need_options(query: SearchQuery) -> Sequence[str]:
     """Return the options of a query, which the catalog has filled in."""
     if not query.options:
         raise ValueError("a search needs options")

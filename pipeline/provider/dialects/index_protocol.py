@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from pipeline.core.model import Json
-from pipeline.ports.index_api import IndexedVideo, IndexInfo, IndexListing, IndexSpec, Query, SearchHit, Sorted, Sorting
+from pipeline.ports.index_api import (
+    ClassifiedVideo,
+    ClassifyQuery,
+    IndexedVideo,
+    IndexInfo,
+    IndexSpec,
+    ListFilter,
+    SearchHit,
+    SearchQuery,
+)
 from pipeline.provider.dialects.protocol import Page, Request, Response
 
 T = TypeVar("T")
@@ -34,7 +43,7 @@ class IndexDialect(Protocol):
         """Make an index."""
         ...
 
-    def many(self, which: IndexListing, page: int) -> Request:
+    def many(self, which: ListFilter, page: int) -> Request:
         """List indexes."""
         ...
 
@@ -54,7 +63,7 @@ class IndexDialect(Protocol):
         """Delete an index with all that is in it."""
         ...
 
-    def videos(self, index_id: str, which: IndexListing, page: int) -> Request:
+    def videos(self, index_id: str, which: ListFilter, page: int) -> Request:
         """List the videos of an index."""
         ...
 
@@ -78,7 +87,7 @@ class IndexDialect(Protocol):
         """Return all that can be searched in this index."""
         ...
 
-    def search(self, query: Query) -> Request:
+    def search(self, query: SearchQuery) -> Request:
         """Search; paid."""
         ...
 
@@ -90,7 +99,7 @@ class IndexDialect(Protocol):
         """Return a page of hits; those grouped by video are laid flat."""
         ...
 
-    def classify(self, sorting: Sorting) -> Request:
+    def classify(self, sorting: ClassifyQuery) -> Request:
         """Classify; paid."""
         ...
 
@@ -98,7 +107,7 @@ class IndexDialect(Protocol):
         """Fetch a later page; free."""
         ...
 
-    def read_classify(self, response: Response) -> TokenPage[Sorted]:
+    def read_classify(self, response: Response) -> TokenPage[ClassifiedVideo]:
         """Return a page of classified videos."""
         ...
 

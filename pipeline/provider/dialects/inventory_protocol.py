@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pipeline.ports.inventory import OpenSession, RemoteObject, Sort
+from pipeline.ports.inventory import ObjectType, OpenSession, RemoteObject
 from pipeline.provider.dialects import json_reading
 from pipeline.provider.dialects.index_common import delete
 from pipeline.provider.dialects.protocol import Page, Request, Response
@@ -18,46 +18,46 @@ OWNER = "reelmill_key"  #: the field of user metadata under which an upload carr
 
 @dataclass(frozen=True, slots=True)
 class ObjectEndpoint:
-    """How one sort of thing is reached: where its list is, how an entry reads. ``{place}`` stands for the index."""
+    """How one sort of thing is reached: where its list is, how an entry reads. ``{index_id}`` stands for the index."""
 
-    sort: Sort
+    object_type: ObjectType
     path: str
     ids: tuple[str, ...] = ("_id", "id")
     by_ids: str = ""  #: the filter of the list that takes several ids
 
-    def many(self, place: str, page: int, ids: Sequence[str] = ()) -> Request:
+    def many(self, index_id: str, page: int, ids: Sequence[str] = ()) -> Request:
         """List a page, of everything or of these ids."""
         params = [(self.by_ids, each) for each in ids] + json_reading.paging(page, PAGE)
-        return Request("GET", self._path(place), params=params, safe=True)
+        return Request("GET", self._path(index_id), params=params, safe=True)
 
-    def one(self, holding_id: str, place: str) -> Request:
+    def one(self, object_id: str, index_id: str) -> Request:
         """Ask about one."""
-        return Request("GET", f"{self._path(place)}/{json_reading.segment(holding_id)}", safe=True)
+        return Request("GET", f"{self._path(index_id)}/{json_reading.segment(object_id)}", safe=True)
 
-    def delete(self, holding_id: str, place: str) -> Request:
+    def delete(self, object_id: str, index_id: str) -> Request:
         """Delete one; never by force."""
-        return delete(f"{self._path(place)}/{json_reading.segment(holding_id)}")
+        return delete(f"{self._path(index_id)}/{json_reading.segment(object_id)}")
 
-    def _path(self, place: str) -> str:
-        return self.path.format(place=json_reading.segment(place))
+    def _path(self, index_id: str) -> str:
+        return self.path.format(index_id=json_reading.segment(index_id))
 
-    def holding(self, body: Mapping[str, Any], place: str, **more: Any) -> RemoteObject:
+    def remote_object(self, body: Mapping[str, Any], index_id: str, **more: Any) -> RemoteObject:
         """Return an entry with what all sorts have in common."""
         return RemoteObject(
-            self.sort, json_reading.ident(body, *self.ids), status=json_reading.said(body, "status"),
-            created=json_reading.epoch(body.get("created_at")), place=place, **more,
+            self.object_type, json_reading.ident(body, *self.ids), status=json_reading.said(body, "status"),
+            created=json_reading.epoch(body.get("created_at")), place=index_id, **more,
         )  # fmt: skip
 
 
 class InventoryDialect(Protocol):
     """Everything in an account of one API version."""
 
-    sorts: Sequence[Sort]  #: in the order of deletion
-    uploads: Sort
-    placed: Sequence[Sort]
-    shelves: Mapping[Sort, ObjectEndpoint]
+    object_types: Sequence[ObjectType]  #: in the order of deletion
+    upload_type: ObjectType
+    per_index: Sequence[ObjectType]
+    endpoints: Mapping[ObjectType, ObjectEndpoint]
 
-    def read(self, sort: Sort, body: Mapping[str, Any], place: str) -> RemoteObject:
+    def read(self, object_type: ObjectType, body: Mapping[str, Any], index_id: str) -> RemoteObject:
         """Return one entry of a list, or the thing itself."""
         ...
 

@@ -8,16 +8,16 @@ from typing import Any
 from pipeline.core.errors import Permanent
 from pipeline.core.model import Json
 from pipeline.ports.index_api import (
+    ClassifiedVideo,
+    ClassifyQuery,
     ClassScore,
     ClassSpec,
     IndexedVideo,
     IndexInfo,
-    IndexListing,
     IndexSpec,
-    Query,
+    ListFilter,
     SearchHit,
-    Sorted,
-    Sorting,
+    SearchQuery,
 )
 from pipeline.provider.dialects import errors, index_common, json_reading
 from pipeline.provider.dialects.index_protocol import TokenPage
@@ -52,7 +52,7 @@ class IndexV12:
             body["addons"] = list(spec.addons)
         return Request("POST", "/indexes", "index", json=body)
 
-    def many(self, which: IndexListing, page: int) -> Request:
+    def many(self, which: ListFilter, page: int) -> Request:
         """List indexes."""
         named = [("index_name", which.name)] if which.name else []
         return index_common.listing("/indexes", named, which, page)
@@ -75,7 +75,7 @@ class IndexV12:
 
     # -------------------------------------------------------------------------------------------------------- videos
 
-    def videos(self, index_id: str, which: IndexListing, page: int) -> Request:
+    def videos(self, index_id: str, which: ListFilter, page: int) -> Request:
         """List the videos of an index."""
         path = f"/indexes/{json_reading.segment(index_id)}/videos"
         return index_common.listing(path, index_common.video_filters(which), which, page)
@@ -102,7 +102,7 @@ class IndexV12:
         """Return the options of the index's embedding engine."""
         return index_common.marengo_options(index)
 
-    def search(self, query: Query) -> Request:
+    def search(self, query: SearchQuery) -> Request:
         """Search by words."""
         index_common.only_there(_API, "images", query.images)
         if len(query.speech) > 1:
@@ -134,7 +134,7 @@ class IndexV12:
 
     # ------------------------------------------------------------------------------------------------ classification
 
-    def classify(self, sorting: Sorting) -> Request:
+    def classify(self, sorting: ClassifyQuery) -> Request:
         """Classify an index, or named videos."""
         body: dict[str, Json] = {
             "classes": [_class(spec) for spec in sorting.classes],
@@ -155,7 +155,7 @@ class IndexV12:
         """Fetch a later page."""
         return Request("GET", f"/classify/{json_reading.segment(token)}", safe=True)
 
-    def read_classify(self, response: Response) -> TokenPage[Sorted]:
+    def read_classify(self, response: Response) -> TokenPage[ClassifiedVideo]:
         """Return a page of classified videos."""
         return index_common.token_page(response, _sorted)
 
@@ -218,9 +218,9 @@ def _class(spec: ClassSpec) -> dict[str, Json]:
     return body
 
 
-def _sorted(body: Mapping[str, Any]) -> list[Sorted]:
+def _sorted(body: Mapping[str, Any]) -> list[ClassifiedVideo]:
     video_id = json_reading.ident(body, "video_id")
-    return [Sorted(video_id, tuple(_score(each, video_id) for each in json_reading.objects(body, "classes")))]
+    return [ClassifiedVideo(video_id, tuple(_score(each, video_id) for each in json_reading.objects(body, "classes")))]
 
 
 def _score(body: Mapping[str, Any], video_id: str) -> ClassScore:

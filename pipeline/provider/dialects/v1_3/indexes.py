@@ -10,7 +10,16 @@ from typing import Any
 
 from pipeline.core.errors import Permanent
 from pipeline.core.model import Json
-from pipeline.ports.index_api import IndexedVideo, IndexInfo, IndexListing, IndexSpec, Query, SearchHit, Sorted, Sorting
+from pipeline.ports.index_api import (
+    ClassifiedVideo,
+    ClassifyQuery,
+    IndexedVideo,
+    IndexInfo,
+    IndexSpec,
+    ListFilter,
+    SearchHit,
+    SearchQuery,
+)
 from pipeline.provider.dialects import errors, index_common, json_reading
 from pipeline.provider.dialects.index_protocol import TokenPage
 from pipeline.provider.dialects.protocol import FilePart, Page, Request, Response
@@ -40,7 +49,7 @@ class IndexV13:
             body["addons"] = list(spec.addons)
         return Request("POST", "/indexes", "index", json=body)
 
-    def many(self, which: IndexListing, page: int) -> Request:
+    def many(self, which: ListFilter, page: int) -> Request:
         """List indexes."""
         named = [("index_name", which.name)] if which.name else []
         return index_common.listing("/indexes", named, which, page)
@@ -63,7 +72,7 @@ class IndexV13:
 
     # ------------------------------------------------------------------------------------------------ indexed assets
 
-    def videos(self, index_id: str, which: IndexListing, page: int) -> Request:
+    def videos(self, index_id: str, which: ListFilter, page: int) -> Request:
         """List the indexed assets of an index."""
         path = f"/indexes/{json_reading.segment(index_id)}/indexed-assets"
         return index_common.listing(path, index_common.video_filters(which), which, page)
@@ -107,7 +116,7 @@ class IndexV13:
         options = index_common.marengo_options(index)
         return (*options, "transcription") if "audio" in options else options
 
-    def search(self, query: Query) -> Request:
+    def search(self, query: SearchQuery) -> Request:
         """Search by words, images or both."""
         index_common.only_there(_API, "a threshold", query.threshold)
         index_common.only_there(_API, "an order", query.sort)
@@ -138,7 +147,7 @@ class IndexV13:
 
     # ------------------------------------------------------------------------------------------------ classification
 
-    def classify(self, sorting: Sorting) -> Request:
+    def classify(self, sorting: ClassifyQuery) -> Request:
         """Refuse: there is no such call any more."""
         raise errors.not_in_this_api("classification of an index", _API, _CLASSIFY)
 
@@ -146,7 +155,7 @@ class IndexV13:
         """Refuse: there is no such call any more."""
         raise errors.not_in_this_api("classification of an index", _API, _CLASSIFY)
 
-    def read_classify(self, response: Response) -> TokenPage[Sorted]:
+    def read_classify(self, response: Response) -> TokenPage[ClassifiedVideo]:
         """Refuse: there is no such call any more."""
         raise errors.not_in_this_api("classification of an index", _API, _CLASSIFY)
 

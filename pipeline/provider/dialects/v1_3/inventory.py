@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.ports.inventory import OpenSession, RemoteObject, Sort
+from pipeline.ports.inventory import ObjectType, OpenSession, RemoteObject
 from pipeline.provider.dialects import json_reading
 from pipeline.provider.dialects.inventory_protocol import OWNER, PAGE, ObjectEndpoint, system_facts
 from pipeline.provider.dialects.protocol import Page, Request, Response
@@ -14,30 +14,30 @@ from pipeline.provider.dialects.protocol import Page, Request, Response
 class InventoryV13:
     """The living side. Stateless."""
 
-    sorts: Sequence[Sort] = ("indexed", "analysis", "asset")
-    uploads: Sort = "asset"
-    placed: Sequence[Sort] = ("indexed",)
-    shelves: Mapping[Sort, ObjectEndpoint] = {
-        "indexed": ObjectEndpoint("indexed", "/indexes/{place}/indexed-assets"),
+    object_types: Sequence[ObjectType] = ("indexed", "analysis", "asset")
+    upload_type: ObjectType = "asset"
+    per_index: Sequence[ObjectType] = ("indexed",)
+    endpoints: Mapping[ObjectType, ObjectEndpoint] = {
+        "indexed": ObjectEndpoint("indexed", "/indexes/{index_id}/indexed-assets"),
         "analysis": ObjectEndpoint("analysis", "/analyze/tasks", ids=("task_id", "_id", "id")),
         "asset": ObjectEndpoint("asset", "/assets", by_ids="asset_ids"),
     }
 
-    def read(self, sort: Sort, body: Mapping[str, Any], place: str) -> RemoteObject:
+    def read(self, object_type: ObjectType, body: Mapping[str, Any], index_id: str) -> RemoteObject:
         """Return one entry of a list, or the thing itself."""
-        shelf = self.shelves[sort]
-        if sort == "analysis":
+        endpoint = self.endpoints[object_type]
+        if object_type == "analysis":
             source = json_reading.sub(body, "video_source")
-            return shelf.holding(
+            return endpoint.remote_object(
                 body, "", name=json_reading.said(body, "custom_id"), media=json_reading.said(source, "asset_id")
             )
         owner = json_reading.said(json_reading.sub(body, "user_metadata"), OWNER)
-        if sort == "indexed":  # a list of these tells no metadata
+        if object_type == "indexed":  # a list of these tells no metadata
             told, facts = "user_metadata" in body, system_facts(body, "system_metadata")
-            return shelf.holding(
-                body, place, owner=owner if told else None, media=json_reading.said(body, "asset_id"), **facts
+            return endpoint.remote_object(
+                body, index_id, owner=owner if told else None, media=json_reading.said(body, "asset_id"), **facts
             )  # fmt: skip
-        return shelf.holding(
+        return endpoint.remote_object(
             body, "", owner=owner, name=json_reading.said(body, "filename"), size=int(json_reading.number(body, "size")),
             seconds=json_reading.number(body, "duration"),
         )  # fmt: skip

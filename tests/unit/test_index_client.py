@@ -16,7 +16,7 @@ import pytest
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import Ambiguous, ConfigError, InputError, NeedsOperator, Permanent, ReelmillError, Transient
-from pipeline.ports.index_api import ClassSpec, IndexApi, IndexListing, IndexSpec, Query, Sorting
+from pipeline.ports.index_api import ClassifyQuery, ClassSpec, IndexApi, IndexSpec, ListFilter, SearchQuery
 from pipeline.ports.video_api import NewUpload, Question
 from pipeline.provider.client import TwelveLabs, open_api
 from pipeline.provider.http.rate_limits import Unlimited
@@ -30,7 +30,7 @@ APIS = pytest.mark.parametrize("api", ["v1.2", "v1.3"])
 async def spoken(api: str, *answers: bytes | None) -> AsyncIterator[tuple[IndexApi, Script]]:
     """A catalog of this dialect and a server that answers so."""
     async with scripted(*answers) as script, client(script.port, api=api) as provider:
-        yield provider.catalog, script
+        yield provider.index_api, script
 
 
 def asked(script: Script, number: int = -1) -> tuple[str, str, dict[str, str]]:
@@ -57,8 +57,8 @@ async def test_lists_are_read_to_their_end(api: str) -> None:
         page([index(api, "3" * 24)], 2, 3),
         page([], 3, 3),
     ]
-    async with spoken(api, *pages) as (catalog, script):
-        assert [each.id[0] async for each in catalog.indexes(IndexListing(name="films"))] == ["1", "3"]
+    async with spoken(api, *pages) as (index_api, script):
+        assert [each.id[0] async for each in index_api.indexes(ListFilter(name="films"))] == ["1", "3"]
         assert [asked(script, number)[2]["page"] for number in range(len(script.heard))] == ["1", "2", "3"]
         assert asked(script)[:2] == ("GET", f"/{api}/indexes")
 
@@ -67,16 +67,16 @@ async def test_lists_are_read_to_their_end(api: str) -> None:
 @pytest.mark.asyncio
 async def test_an_index_is_found_by_id_or_by_name(api: str) -> None:
     """What looks like an id is asked for first; what is neither is named in the error, with what to do."""
-    async with spoken(api, reply(200, index(api))) as (catalog, script):
-        assert (await catalog.index(INDEX)).name == "films"
+    async with spoken(api, reply(200, index(api))) as (index_api, script):
+        assert (await index_api.index(INDEX)).name == "films"
         assert asked(script)[1] == f"/{api}/indexes/{INDEX}"
-    async with spoken(api, page([index(api)])) as (catalog, script):
-        assert (await catalog.index("films")).id == INDEX
+    async with spoken(api, page([index(api)])) as (index_api, script):
+        assert (await index_api.index("films")).id == INDEX
         assert len(script.heard) == 1
     unknown = reply(400, {"code": "resource_not_exist", "message": "nope"})
-    async with spoken(api, unknown, page([])) as (catalog, script):
+    async with spoken(api, unknown, page([])) as (index_api, script):
         with pytest.raises(Permanent) as caught:
-            await catalog.index("f" * 24)
+            await index_api.index("f" * 24)
         assert caught.value.trouble.code == "resource_not_exist"
         assert "f" * 24 in caught.value.trouble.message
         assert "reelmill indexes" in caught.value.trouble.remedy
@@ -86,8 +86,8 @@ async def test_an_index_is_found_by_id_or_by_name(api: str) -> None:
 @pytest.mark.asyncio
 async def test_an_index_that_is_there_is_not_made_again(api: str) -> None:
     """One list request, and nothing else is sent."""
-    async with spoken(api, page([index(api)])) as (catalog, script):
-        assert await catalog.create_index(IndexSpec("films")) == INDEX
+    async with spoken(api, page([index(api)])) as (index_api, script):
+        assert await index_api.create_index(IndexSpec("films")) == INDEX
         assert [heard.line.split(" ")[0] for heard in script.heard] == ["GET"]
 
 
@@ -102,8 +102,8 @@ async def test_an_index_that_is_there_is_not_made_again(api: str) -> None:
 ])  # fmt: skip
 async def test_an_index_is_made_once_whatever_becomes_of_the_answer(api: str, end: bytes | None) -> None:
     """Made, made by another meanwhile, or made with the answer lost: asked by its name, and never posted twice."""
-    async with spoken(api, page([]), end, page([index(api)])) as (catalog, script):
-        assert await catalog.create_index(IndexSpec("films")) == INDEX
+    async with spoken(api, page([]), end, page([index(api)])) as (index_api, script):
+        assert await index_api.create_index(IndexSpec("films")) == INDEX
         assert sum(heard.line.startswith("POST") for heard in script.heard) == 1
 
 
@@ -111,9 +111,9 @@ async def test_an_index_is_made_once_whatever_becomes_of_the_answer(api: str, en
 @pytest.mark.asyncio
 async def test_an_index_that_is_not_listed_yet_is_tried_again_later(api: str) -> None:
     """The name is unique, so repeating is safe: transient, not ambiguous."""
-    async with spoken(api, page([]), None, page([])) as (catalog, _):
+    async with spoken(api, page([]), None, page([])) as (index_api, _):
         with pytest.raises(Transient) as caught:
-            await catalog.create_index(IndexSpec("films"))
+            await index_api.create_index(IndexSpec("films"))
         assert caught.value.trouble.code == "index_not_listed"
 
 
@@ -123,13 +123,13 @@ async def test_deleting_what_is_absent_is_done(api: str) -> None:
     """204 and "unknown" are one; a lost answer is asked again; any other refusal is an error."""
     kind = "videos" if api == "v1.2" else "indexed-assets"
     unknown = reply(400, {"code": "resource_not_exist", "message": "no"})
-    async with spoken(api, reply(204), None, unknown, reply(400, {"code": "strange"})) as (catalog, script):
-        await catalog.delete_video(INDEX, VIDEO)
+    async with spoken(api, reply(204), None, unknown, reply(400, {"code": "strange"})) as (index_api, script):
+        await index_api.delete_video(INDEX, VIDEO)
         assert asked(script)[:2] == ("DELETE", f"/{api}/indexes/{INDEX}/{kind}/{VIDEO}")
-        await catalog.delete_index(INDEX)
+        await index_api.delete_index(INDEX)
         assert asked(script)[:2] == ("DELETE", f"/{api}/indexes/{INDEX}")
         with pytest.raises(Permanent):
-            await catalog.delete_index(INDEX)
+            await index_api.delete_index(INDEX)
         assert len(script.heard) == 4
 
 
@@ -146,17 +146,17 @@ def hits(api: str, count: int, token: str = "", first: int = 0) -> bytes:
 async def test_a_search_follows_tokens_as_far_as_it_needs(api: str) -> None:
     """As many pages as the limit takes, each once; the pages as received are kept; the count is the provider's."""
     async with spoken(api, hits(api, 50, "t/2"), hits(api, 50, "t3", 50), hits(api, 50, "t4", 100)) as (
-        catalog,
+        index_api,
         script,
     ):
-        found = await catalog.search(Query(INDEX, "x", options=("visual",), limit=120))
+        found = await index_api.search(SearchQuery(INDEX, "x", options=("visual",), limit=120))
         assert [hit.start for hit in found.hits] == [float(at) for at in range(120)]
         assert (found.total, found.pool_videos, found.pool_seconds, len(found.raw)) == (73, 9, 60.5, 3)
         paths = [asked(script, number)[:2] for number in range(3)]
         assert paths == [("POST", f"/{api}/search"), ("GET", f"/{api}/search/t%2F2"), ("GET", f"/{api}/search/t3")]
         assert len(script.heard) == 3
-    async with spoken(api, hits(api, 10, "same"), hits(api, 10, "same", 10)) as (catalog, script):
-        assert len((await catalog.search(Query(INDEX, "x", options=("visual",), limit=500))).hits) == 20
+    async with spoken(api, hits(api, 10, "same"), hits(api, 10, "same", 10)) as (index_api, script):
+        assert len((await index_api.search(SearchQuery(INDEX, "x", options=("visual",), limit=500))).hits) == 20
         assert len(script.heard) == 2
 
 
@@ -164,15 +164,15 @@ async def test_a_search_follows_tokens_as_far_as_it_needs(api: str) -> None:
 @pytest.mark.asyncio
 async def test_a_search_without_options_uses_all_that_the_index_has(api: str) -> None:
     """The index is asked what it was made with; one that cannot be searched is refused before anything is paid."""
-    async with spoken(api, reply(200, index(api)), hits(api, 1)) as (catalog, script):
-        await catalog.search(Query(INDEX, "x"))
+    async with spoken(api, reply(200, index(api)), hits(api, 1)) as (index_api, script):
+        await index_api.search(SearchQuery(INDEX, "x"))
         sent = script.heard[-1].body
         wanted = (b'"search_options":["visual","conversation"]',) if api == "v1.2" else (b"audio", b"transcription")
         assert all(each in sent for each in wanted)
     bare = {**index(api), "engines": [], "models": [{"model_name": "pegasus1.2", "model_options": ["visual"]}]}
-    async with spoken(api, reply(200, bare)) as (catalog, script):
+    async with spoken(api, reply(200, bare)) as (index_api, script):
         with pytest.raises(Permanent) as caught:
-            await catalog.search(Query(INDEX, "x"))
+            await index_api.search(SearchQuery(INDEX, "x"))
         assert caught.value.trouble.code == "index_not_supported_for_search"
         assert len(script.heard) == 1
 
@@ -182,9 +182,9 @@ async def test_a_search_without_options_uses_all_that_the_index_has(api: str) ->
 @pytest.mark.parametrize("end", [None, reply(500), reply(200, b"<html>"), reply(200, {"data": None})])
 async def test_a_lost_answer_of_a_search_is_not_asked_for_again_by_itself(api: str, end: bytes | None) -> None:
     """It may have been billed: one request, and the caller decides."""
-    async with spoken(api, end) as (catalog, script):
+    async with spoken(api, end) as (index_api, script):
         with pytest.raises(Ambiguous):
-            await catalog.search(Query(INDEX, "x", options=("visual",)))
+            await index_api.search(SearchQuery(INDEX, "x", options=("visual",)))
         assert len(script.heard) == 1
 
 
@@ -192,8 +192,8 @@ async def test_a_lost_answer_of_a_search_is_not_asked_for_again_by_itself(api: s
 @pytest.mark.asyncio
 async def test_a_later_page_is_free_and_simply_asked_for_again(api: str) -> None:
     """A broken connection between two pages costs nothing."""
-    async with spoken(api, hits(api, 1, "t2"), None, reply(502), hits(api, 1, "", 1)) as (catalog, script):
-        found = await catalog.search(Query(INDEX, "x", options=("visual",)))
+    async with spoken(api, hits(api, 1, "t2"), None, reply(502), hits(api, 1, "", 1)) as (index_api, script):
+        found = await index_api.search(SearchQuery(INDEX, "x", options=("visual",)))
         assert ([hit.start for hit in found.hits], len(script.heard)) == ([0.0, 1.0], 4)
 
 
@@ -208,9 +208,9 @@ async def test_a_later_page_is_free_and_simply_asked_for_again(api: str) -> None
 ])  # fmt: skip
 async def test_an_expired_page_says_so(api: str, end: bytes) -> None:
     """In whatever words the platform puts it: one code, its own words in the detail, and what to do."""
-    async with spoken(api, hits(api, 1, "t2"), end) as (catalog, _):
+    async with spoken(api, hits(api, 1, "t2"), end) as (index_api, _):
         with pytest.raises(Permanent) as caught:
-            await catalog.search(Query(INDEX, "x", options=("visual",)))
+            await index_api.search(SearchQuery(INDEX, "x", options=("visual",)))
         trouble = caught.value.trouble
         assert trouble.code == "search_page_token_expired"
         assert "too late" in trouble.detail
@@ -236,9 +236,9 @@ async def test_every_refusal_of_a_search_has_its_class(
     api: str, end: bytes, kind: type[ReelmillError], code: str, words: str
 ) -> None:
     """A plain sentence of ours, the platform's own code and words in the detail."""
-    async with spoken(api, end) as (catalog, _):
+    async with spoken(api, end) as (index_api, _):
         with pytest.raises(kind) as caught:
-            await catalog.search(Query(INDEX, "x", options=("visual",)))
+            await index_api.search(SearchQuery(INDEX, "x", options=("visual",)))
         trouble = caught.value.trouble
         assert trouble.code == code
         assert words in trouble.message
@@ -260,9 +260,9 @@ async def test_images_are_streamed_from_disk(tmp_path: Path) -> None:
     pictures = {"a.png": bytes(range(256)) * 5000, "b.jpg": b"--reelmill\r\n"}
     for name, content in pictures.items():
         (tmp_path / name).write_bytes(content)
-    query = Query(INDEX, images=[tmp_path / name for name in pictures], options=("visual",))
-    async with spoken("v1.3", hits("v1.3", 1)) as (catalog, script):
-        await catalog.search(query)
+    query = SearchQuery(INDEX, images=[tmp_path / name for name in pictures], options=("visual",))
+    async with spoken("v1.3", hits("v1.3", 1)) as (index_api, script):
+        await index_api.search(query)
         body = script.heard[0].body
         assert script.heard[0].headers["content-type"].startswith("multipart/form-data; boundary=")
         for name, content in pictures.items():
@@ -270,33 +270,33 @@ async def test_images_are_streamed_from_disk(tmp_path: Path) -> None:
             assert body.count(head) == 1
             assert body.split(head)[1].split(b"\r\n\r\n", 1)[1].startswith(content + b"\r\n--")
         assert b'name="query_text"' not in body
-    async with spoken("v1.3", hits("v1.3", 1)) as (catalog, script):
+    async with spoken("v1.3", hits("v1.3", 1)) as (index_api, script):
         with pytest.raises(InputError):
-            await catalog.search(replace(query, images=[tmp_path / "missing.png"]))
+            await index_api.search(replace(query, images=[tmp_path / "missing.png"]))
         assert script.heard == []
 
 
 @pytest.mark.asyncio
 async def test_a_classification_follows_its_pages() -> None:
     """``GET /classify/{token}`` until the limit; a lost first answer is the caller's to decide."""
-    wish = Sorting([ClassSpec("Ball", ["a"])], INDEX, limit=5)
-    async with spoken("v1.2", classified(3, "n2"), classified(3)) as (catalog, script):
-        assert len(await catalog.classify(wish)) == 5
+    wish = ClassifyQuery([ClassSpec("Ball", ["a"])], INDEX, limit=5)
+    async with spoken("v1.2", classified(3, "n2"), classified(3)) as (index_api, script):
+        assert len(await index_api.classify(wish)) == 5
         assert asked(script)[:2] == ("GET", "/v1.2/classify/n2")
-    async with spoken("v1.2", None) as (catalog, script):
+    async with spoken("v1.2", None) as (index_api, script):
         with pytest.raises(Ambiguous):
-            await catalog.classify(wish)
+            await index_api.classify(wish)
         assert len(script.heard) == 1
 
 
 @pytest.mark.asyncio
 async def test_more_than_a_hundred_prompts_are_refused_by_the_platform_and_explained_by_us() -> None:
     """The platform decides; the sentence says how many there are and how many may be."""
-    wish = Sorting([ClassSpec("A", ["p"] * 60), ClassSpec("B", ["p"] * 41)], INDEX)
+    wish = ClassifyQuery([ClassSpec("A", ["p"] * 60), ClassSpec("B", ["p"] * 41)], INDEX)
     refused = reply(400, {"code": "parameter_invalid", "message": "The classes parameter is invalid."})
-    async with spoken("v1.2", refused) as (catalog, script):
+    async with spoken("v1.2", refused) as (index_api, script):
         with pytest.raises(Permanent) as caught:
-            await catalog.classify(wish)
+            await index_api.classify(wish)
         trouble = caught.value.trouble
         assert (trouble.code, len(script.heard)) == ("parameter_invalid", 1)
         assert "100 prompts" in trouble.message
@@ -309,7 +309,7 @@ async def test_what_an_api_has_no_call_for_is_said_without_a_request() -> None:
     """v1.3 classifies by a job; v1.2 puts no upload into an index, because it made it there."""
     async with spoken("v1.3", reply(500)) as (new, script):
         with pytest.raises(Permanent) as caught:
-            await new.classify(Sorting([ClassSpec("A", ["p"])], INDEX))
+            await new.classify(ClassifyQuery([ClassSpec("A", ["p"])], INDEX))
         assert caught.value.trouble.code == "not_in_this_api"
         assert "`classify` job" in caught.value.trouble.remedy
         assert script.heard == []
@@ -324,22 +324,22 @@ async def test_what_an_api_has_no_call_for_is_said_without_a_request() -> None:
 @pytest.mark.asyncio
 async def test_an_asset_goes_into_an_index_and_is_found_there() -> None:
     """One request, not repeated; found by the asset, and only in this very index."""
-    async with spoken("v1.3", reply(202, {"_id": VIDEO, "asset_id": "a1"})) as (catalog, script):
-        assert await catalog.index_asset(INDEX, "a1", {"reelmill_key": "k", "big": 2**60}) == VIDEO
+    async with spoken("v1.3", reply(202, {"_id": VIDEO, "asset_id": "a1"})) as (index_api, script):
+        assert await index_api.index_asset(INDEX, "a1", {"reelmill_key": "k", "big": 2**60}) == VIDEO
         assert asked(script)[:2] == ("POST", f"/v1.3/indexes/{INDEX}/indexed-assets")
         sent = json.loads(script.heard[0].body)
         assert sent["user_metadata"] == {"reelmill_key": "k", "big": str(2**60)}
         assert (sent["asset_id"], sent["enable_video_stream"]) == ("a1", False)
-    async with spoken("v1.3", None) as (catalog, script):
+    async with spoken("v1.3", None) as (index_api, script):
         with pytest.raises(Ambiguous):
-            await catalog.index_asset(INDEX, "a1", {})
+            await index_api.index_asset(INDEX, "a1", {})
         assert len(script.heard) == 1
     places = [{"_id": "other", "index": {"_id": "9" * 24}}, {"_id": VIDEO, "index": {"_id": INDEX, "index_name": "f"}}]
-    async with spoken("v1.3", page(places[:1], 1, 2), page(places[1:], 2, 2)) as (catalog, script):
-        assert await catalog.find_indexed(INDEX, "a1") == VIDEO
+    async with spoken("v1.3", page(places[:1], 1, 2), page(places[1:], 2, 2)) as (index_api, script):
+        assert await index_api.find_indexed(INDEX, "a1") == VIDEO
         assert asked(script)[:2] == ("GET", "/v1.3/assets/a1/indexed-assets")
-    async with spoken("v1.3", page(places[:1])) as (catalog, _):
-        assert await catalog.find_indexed(INDEX, "a1") is None
+    async with spoken("v1.3", page(places[:1])) as (index_api, _):
+        assert await index_api.find_indexed(INDEX, "a1") is None
 
 
 @APIS
@@ -348,11 +348,11 @@ async def test_one_video_of_an_index_can_be_asked_about(api: str) -> None:
     """With its status; an unknown one is a permanent trouble that says how to look."""
     system = {"filename": "f.mp4", "duration": 1.0}
     shown = {"_id": VIDEO, "status": "pending", "metadata": system, "system_metadata": system}
-    async with spoken(api, reply(200, shown), reply(404, {"code": "resource_not_exist"})) as (catalog, _):
-        video = await catalog.indexed(INDEX, VIDEO)
+    async with spoken(api, reply(200, shown), reply(404, {"code": "resource_not_exist"})) as (index_api, _):
+        video = await index_api.indexed(INDEX, VIDEO)
         assert (video.id, video.filename) == (VIDEO, "f.mp4")
         with pytest.raises(Permanent) as caught:
-            await catalog.indexed(INDEX, VIDEO)
+            await index_api.indexed(INDEX, VIDEO)
         assert caught.value.trouble.code == "resource_not_exist"
         assert "no such video" in caught.value.trouble.message
 
@@ -385,12 +385,12 @@ def task(key: str, word: str, at: str = "2023-10-11T17:28:09Z", name: str = "T")
 async def test_a_retired_api_is_the_operator_s_matter_in_every_call(gone: bytes) -> None:
     """Uploads, questions, searches and lists: no video is blamed, and the remedy names the setting."""
     async with old(gone) as (api, _):
-        catalog = api.catalog
-        search, wish = Query(INDEX, "x", options=("visual",)), Sorting([ClassSpec("A", ["p"])], INDEX)
+        index_api = api.index_api
+        search, wish = SearchQuery(INDEX, "x", options=("visual",)), ClassifyQuery([ClassSpec("A", ["p"])], INDEX)
         calls: list[Callable[[], Awaitable[Any]]] = [
             lambda: api.create_asset(UPLOAD, ours), lambda: api.find_asset(UPLOAD), lambda: api.media("x"),
-            lambda: api.submit_analysis(WISH, ours), api.check, lambda: catalog.create_index(IndexSpec("n")),
-            lambda: catalog.search(search), lambda: catalog.classify(wish), lambda: catalog.delete_index(INDEX),
+            lambda: api.submit_analysis(WISH, ours), api.check, lambda: index_api.create_index(IndexSpec("n")),
+            lambda: index_api.search(search), lambda: index_api.classify(wish), lambda: index_api.delete_index(INDEX),
         ]  # fmt: skip
         for call in calls:
             with pytest.raises(NeedsOperator) as caught:

@@ -16,13 +16,13 @@ from pipeline.config.settings import Settings
 from pipeline.core.errors import Permanent, ReelmillError, Throttled, Transient
 from pipeline.local.platform import LocalPlatform
 from pipeline.ports.index_api import IndexSpec
-from pipeline.ports.inventory import Inventory, OpenSession, RemoteObject, Sort
+from pipeline.ports.inventory import Inventory, ObjectType, OpenSession, RemoteObject
 from pipeline.ports.video_api import NewUpload
 from pipeline.provider.client import TwelveLabs, open_api
 from pipeline.provider.http.rate_limits import Unlimited
 from tests.conformance.test_video_api import Hurried, accepted, answered, film, ours, pair, question, requests, settled
 from tests.contract.platform_double import TOKEN, platform
-from tests.support.fake_inventory import FakeAccount
+from tests.support.fake_inventory import FakeInventory
 
 KEY = "sha256:" + "5" * 64
 NOWHERE = "0" * 24
@@ -33,7 +33,7 @@ WORLDS = pytest.mark.parametrize("sort", ["fake", "v1.3", "v1.2"])
 class World:
     """An account and the ways to fill it."""
 
-    account: Inventory
+    inventory: Inventory
     upload: Callable[[str], Awaitable[RemoteObject]]  #: by file name -> what an analysis needs
     ask: Callable[[RemoteObject, str], Awaitable[RemoteObject]] | None  #: by custom id
     shelve: Callable[[RemoteObject], Awaitable[RemoteObject]] | None  #: into the index
@@ -50,17 +50,17 @@ async def world(sort: str, folder: Path, **options: Any) -> AsyncIterator[World]
         yield _fake()
         return
     async with pair(folder, speaks=sort, clock=Hurried(), **options) as (provider, served):
-        index = await provider.catalog.create_index(IndexSpec("films"))
+        index = await provider.index_api.create_index(IndexSpec("films"))
         yield _real(provider, served, index, folder, old=sort == "v1.2")
 
 
 def _fake() -> World:
-    account, numbers = FakeAccount(), iter(range(10_000))
+    inventory, numbers = FakeInventory(), iter(range(10_000))
 
-    def made(sort: Sort, name: str, **more: Any) -> RemoteObject:
-        holding = RemoteObject(sort, f"{sort}-{next(numbers)}", name, status="ready", created=1.8e9, **more)
-        account.put(holding)
-        return holding
+    def made(sort: ObjectType, name: str, **more: Any) -> RemoteObject:
+        found = RemoteObject(sort, f"{sort}-{next(numbers)}", name, status="ready", created=1.8e9, **more)
+        inventory.put(found)
+        return found
 
     async def upload(name: str) -> RemoteObject:
         return made("asset", name, owner=KEY, size=49, seconds=60.0)
@@ -72,10 +72,10 @@ def _fake() -> World:
         return made("indexed", asset.name, owner=KEY, media=asset.id, place="films")
 
     async def open_(name: str) -> OpenSession:
-        account.opened.append(OpenSession(f"u-{name}", 1_000, 1.8e9, 1.8e9 + 86_400))
-        return account.opened[-1]
+        inventory.opened.append(OpenSession(f"u-{name}", 1_000, 1.8e9, 1.8e9 + 86_400))
+        return inventory.opened[-1]
 
-    return World(account, upload, ask, shelve, open_, "films")
+    return World(inventory, upload, ask, shelve, open_, "films")
 
 
 def _real(provider: TwelveLabs, served: LocalPlatform, index: str, folder: Path, *, old: bool) -> World:
@@ -95,9 +95,9 @@ def _real(provider: TwelveLabs, served: LocalPlatform, index: str, folder: Path,
         return RemoteObject("analysis", task_id, custom_id, media=asset.id)
 
     async def shelve(asset: RemoteObject) -> RemoteObject:
-        video_id = await provider.catalog.index_asset(index, asset.id, {"reelmill_key": KEY})
+        video_id = await provider.index_api.index_asset(index, asset.id, {"reelmill_key": KEY})
         with anyio.fail_after(10):
-            while (await provider.catalog.indexed(index, video_id)).status != "ready":
+            while (await provider.index_api.indexed(index, video_id)).status != "ready":
                 await Hurried().sleep(1)
         return RemoteObject("indexed", video_id, asset.name, KEY, place=index, media=asset.id)
 
@@ -106,14 +106,14 @@ def _real(provider: TwelveLabs, served: LocalPlatform, index: str, folder: Path,
         return OpenSession(session.upload_id, 10_000_000, None, session.expires_at)
 
     if old:
-        return World(provider.account, upload, None, None, None, index, provider, served)
-    return World(provider.account, upload, ask, shelve, open_, index, provider, served)
+        return World(provider.inventory, upload, None, None, None, index, provider, served)
+    return World(provider.inventory, upload, ask, shelve, open_, index, provider, served)
 
 
-async def listed(it: World, sort: Sort) -> list[RemoteObject]:
+async def listed(it: World, sort: ObjectType) -> list[RemoteObject]:
     """Return everything of a sort."""
-    place = it.place if sort in it.account.placed else ""
-    return [holding async for page in it.account.holdings(sort, place) for holding in page]
+    place = it.place if sort in it.inventory.per_index else ""
+    return [entry async for page in it.inventory.objects(sort, place) for entry in page]
 
 
 @WORLDS
@@ -129,16 +129,16 @@ async def test_everything_is_listed_newest_first_in_pages(tmp_path: Path, sort: 
         async with anyio.create_task_group() as group:
             for number in range(53):
                 group.start_soon(one, number)
-        place = it.place if it.account.uploads in it.account.placed else ""
-        pages = [page async for page in it.account.holdings(it.account.uploads, place)]
+        place = it.place if it.inventory.upload_type in it.inventory.per_index else ""
+        pages = [page async for page in it.inventory.objects(it.inventory.upload_type, place)]
         assert [len(page) for page in pages] == [50, 3]
-        found = [holding for page in pages for holding in page]
+        found = [entry for page in pages for entry in page]
         assert {each.id: each.name for each in found} == {each.id: each.name for each in made}
         times = [each.created for each in found if each.created is not None]
         assert len(times) == 53
         assert times == sorted(times, reverse=True)
         assert all(each.seconds == 60.0 and each.size > 0 for each in found)
-        if it.account.uploads == "asset":
+        if it.inventory.upload_type == "asset":
             assert {(each.owner, each.status) for each in found} == {(KEY, "ready")}
 
 
@@ -148,18 +148,18 @@ async def test_what_was_listed_can_be_looked_at_and_deleted_once_or_twice(tmp_pa
     """A look tells the same as the list; a deleted one is gone for both, and deleting it again is done."""
     async with world(sort, tmp_path) as it:
         kept, gone = await it.upload("kept.mp4"), await it.upload("gone.mp4")
-        (entry,) = [each for each in await listed(it, it.account.uploads) if each.id == gone.id]
-        fresh = await it.account.look(entry)
+        (entry,) = [each for each in await listed(it, it.inventory.upload_type) if each.id == gone.id]
+        fresh = await it.inventory.get(entry)
         assert fresh is not None
         told = (entry.sort, entry.id, entry.name, entry.owner or "", entry.created, entry.place)
         assert (fresh.sort, fresh.id, fresh.name, fresh.owner, fresh.created, fresh.place) == told
-        await it.account.delete(entry)
-        await it.account.delete(entry)
-        assert await it.account.look(entry) is None
-        assert [each.id for each in await listed(it, it.account.uploads)] == [kept.id]
-        there = await it.account.present(it.account.uploads, [gone.id, kept.id, NOWHERE], it.place)
+        await it.inventory.delete(entry)
+        await it.inventory.delete(entry)
+        assert await it.inventory.get(entry) is None
+        assert [each.id for each in await listed(it, it.inventory.upload_type)] == [kept.id]
+        there = await it.inventory.existing(it.inventory.upload_type, [gone.id, kept.id, NOWHERE], it.place)
         assert there == {kept.id}
-        assert await it.account.present(it.account.uploads, [], it.place) == frozenset()
+        assert await it.inventory.existing(it.inventory.upload_type, [], it.place) == frozenset()
 
 
 @pytest.mark.parametrize("sort", ["fake", "v1.3"])
@@ -174,19 +174,19 @@ async def test_what_is_used_is_not_let_go_of(tmp_path: Path, sort: str) -> None:
         (found,) = await listed(it, "indexed")
         assert (found.id, found.name, found.media, found.place) == (entry.id, "film.mp4", asset.id, it.place)
         assert found.owner is None  # which only a single look tells
-        looked = await it.account.look(found)
+        looked = await it.inventory.get(found)
         assert looked is not None
         assert looked.owner == KEY
         (task,) = await listed(it, "analysis")
         assert (task.id, task.name, task.media, task.status) == (asked.id, "rm-1-0", asset.id, "ready")
         with pytest.raises(Permanent) as caught:
-            await it.account.delete(asset)
+            await it.inventory.delete(asset)
         assert caught.value.trouble.message
-        assert await it.account.look(asset) is not None
-        for each in it.account.sorts:
-            for holding in await listed(it, each):
-                await it.account.delete(holding)
-        assert [await listed(it, each) for each in it.account.sorts] == [[], [], []]
+        assert await it.inventory.get(asset) is not None
+        for each in it.inventory.object_types:
+            for found in await listed(it, each):
+                await it.inventory.delete(found)
+        assert [await listed(it, each) for each in it.inventory.object_types] == [[], [], []]
 
 
 @pytest.mark.asyncio
@@ -197,9 +197,9 @@ async def test_a_task_of_the_older_api_goes_after_its_video(tmp_path: Path) -> N
         (task,) = await listed(it, "task")
         assert (task.name, task.media, task.place, task.status) == ("film.mp4", video.id, it.place, "ready")
         with pytest.raises(Transient):
-            await it.account.delete(task)
-        await it.account.delete(video)
-        await it.account.delete(task)
+            await it.inventory.delete(task)
+        await it.inventory.delete(video)
+        await it.inventory.delete(task)
         assert (await listed(it, "video"), await listed(it, "task")) == ([], [])
 
 
@@ -208,11 +208,11 @@ async def test_a_task_of_the_older_api_goes_after_its_video(tmp_path: Path) -> N
 async def test_open_uploads_are_listed(tmp_path: Path, sort: str) -> None:
     """Multipart sessions that are not complete, with size and end; none where the dialect has none."""
     async with world(sort, tmp_path) as it:
-        assert [each async for each in it.account.sessions()] == []
+        assert [each async for each in it.inventory.sessions()] == []
         if it.open is None:
             return
         made = [await it.open(f"{number}.mp4") for number in range(2)]
-        found = {each.id: each async for each in it.account.sessions()}
+        found = {each.id: each async for each in it.inventory.sessions()}
         assert set(found) == {each.id for each in made}
         for session in made:
             seen = found[session.id]
@@ -225,9 +225,9 @@ async def test_open_uploads_are_listed(tmp_path: Path, sort: str) -> None:
 async def test_an_index_that_is_not_there_holds_nothing(tmp_path: Path, api: str) -> None:
     """It may have been deleted since the database heard of it: no error, and nothing in it is present."""
     async with world(api, tmp_path) as it:
-        (sort,) = it.account.placed
-        assert [page async for page in it.account.holdings(sort, NOWHERE)] == []
-        assert await it.account.present(sort, [NOWHERE], NOWHERE) == frozenset()
+        (sort,) = it.inventory.per_index
+        assert [page async for page in it.inventory.objects(sort, NOWHERE)] == []
+        assert await it.inventory.existing(sort, [NOWHERE], NOWHERE) == frozenset()
 
 
 @pytest.mark.asyncio
@@ -238,7 +238,7 @@ async def test_fifty_uploads_are_asked_for_at_once(tmp_path: Path) -> None:
         asset = await it.upload("film.mp4")
         before = requests(it.served)
         wanted = [*(f"{number:024x}" for number in range(59)), asset.id]
-        assert await it.account.present("asset", wanted) == {asset.id}
+        assert await it.inventory.existing("asset", wanted) == {asset.id}
         assert requests(it.served) - before == 2
 
 
@@ -254,9 +254,9 @@ async def test_a_limit_is_waited_for_as_long_as_patience_lasts(tmp_path: Path) -
             rng=Random(7), local=True,
         )  # fmt: skip
         try:
-            assert [page async for page in provider.account.holdings("asset")] == []
+            assert [page async for page in provider.inventory.objects("asset")] == []
             with pytest.raises(Throttled):
-                assert [page async for page in provider.account.holdings("analysis")] == []
+                assert [page async for page in provider.inventory.objects("analysis")] == []
         finally:
             await provider.aclose()
 
@@ -267,11 +267,11 @@ async def test_deleting_is_never_by_force_and_survives_lost_answers(tmp_path: Pa
     """The answer to a deletion is lost: it is simply asked again, and gone is done."""
     rules = [{"match": f"DELETE /{api}/", "do": "reset_after", "nth": 1}]
     async with world(api, tmp_path, rules=rules) as it:
-        holding = await it.upload("film.mp4")
+        found = await it.upload("film.mp4")
         try:
-            await it.account.delete(holding)
+            await it.inventory.delete(found)
         except ReelmillError as error:
             raise AssertionError(f"a repeatable call was given up: {error}") from error
-        assert await it.account.look(holding) is None
+        assert await it.inventory.get(found) is None
         assert it.served is not None
         assert accepted(it.served, "analyze_task_created") == 0

@@ -21,23 +21,23 @@ TIME, EPOCH = "2026-11-22T10:00:00.250Z", 1795341600.25
 @BOTH
 def test_deleting_is_one_plain_repeatable_request(dialect: InventoryDialect) -> None:
     """Never by force, safe to repeat, counted among reads; an id stays one segment of the path whatever it holds."""
-    for sort in dialect.sorts:
-        request = dialect.shelves[sort].delete("../assets?force=true", "in/dex")
+    for sort in dialect.object_types:
+        request = dialect.endpoints[sort].delete("../assets?force=true", "in/dex")
         assert (request.method, request.safe, list(request.params), request.group) == ("DELETE", True, [], "read")
         assert request.path.endswith("/..%2Fassets%3Fforce%3Dtrue")
-        assert "in%2Fdex" in request.path or sort not in dialect.placed
+        assert "in%2Fdex" in request.path or sort not in dialect.per_index
         with pytest.raises(Permanent):
-            dialect.shelves[sort].one("..", "i")
+            dialect.endpoints[sort].one("..", "i")
 
 
 @BOTH
 def test_lists_are_read_in_pages_of_fifty(dialect: InventoryDialect) -> None:
     """Page and size in every request; ids only where the list takes them."""
-    for sort in dialect.sorts:
-        request = dialect.shelves[sort].many("i", 3)
+    for sort in dialect.object_types:
+        request = dialect.endpoints[sort].many("i", 3)
         assert list(request.params) == [("page", "3"), ("page_limit", "50")]
-    assert bool(dialect.shelves[dialect.uploads].by_ids) == (dialect.uploads == "asset")
-    assert set(dialect.sorts) == set(dialect.shelves) >= {dialect.uploads, *dialect.placed}
+    assert bool(dialect.endpoints[dialect.upload_type].by_ids) == (dialect.upload_type == "asset")
+    assert set(dialect.object_types) == set(dialect.endpoints) >= {dialect.upload_type, *dialect.per_index}
 
 
 READ: list[tuple[InventoryDialect, Any, dict[str, Any], RemoteObject]] = [
@@ -71,12 +71,12 @@ READ: list[tuple[InventoryDialect, Any, dict[str, Any], RemoteObject]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("dialect", "sort", "body", "holding"), READ)
+@pytest.mark.parametrize(("dialect", "sort", "body", "found"), READ)
 def test_entries_are_read_with_whatever_they_lack(
-    dialect: InventoryDialect, sort: Any, body: dict[str, Any], holding: RemoteObject
+    dialect: InventoryDialect, sort: Any, body: dict[str, Any], found: RemoteObject
 ) -> None:
     """An id is all that an entry must have; a field of another type than promised counts as not there."""
-    assert dialect.read(sort, body, "i") == holding
+    assert dialect.read(sort, body, "i") == found
     with pytest.raises(UnreadableAnswer):
         dialect.read(sort, {**body, "_id": 7, "id": "", "task_id": None}, "i")
 
