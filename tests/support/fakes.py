@@ -14,7 +14,15 @@ from typing import Any
 
 from pipeline.core.clock import Clock
 from pipeline.core.errors import Ambiguous, InputError, Permanent
-from pipeline.ports.index_api import IndexedVideo, IndexInfo, ListFilter, IndexSpec, SearchQuery, SearchHit, SearchResults
+from pipeline.ports.index_api import (
+    IndexedVideo,
+    IndexInfo,
+    IndexSpec,
+    ListFilter,
+    SearchHit,
+    SearchQuery,
+    SearchResults,
+)
 from pipeline.ports.sink import OutFile
 from pipeline.ports.source import Item, ManifestLine, MediaFacts
 from pipeline.ports.video_api import AnalysisStatus, Answer, Ceilings, MediaStatus, NewUpload, Question, UploadSession

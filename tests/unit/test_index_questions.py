@@ -14,7 +14,7 @@ from pipeline.config.queries import StandingQuery
 from pipeline.config.settings import Settings
 from pipeline.core.errors import ConfigError, Permanent
 from pipeline.core.model import Lane, NewTask, Placed
-from pipeline.ports.index_api import IndexInfo, SearchQuery, ClassifyQuery
+from pipeline.ports.index_api import ClassifyQuery, IndexInfo, SearchQuery
 from tests.support.clock import VirtualClock, run_virtual
 from tests.support.fake_index_api import films
 from tests.support.memory_database import MemoryDatabase

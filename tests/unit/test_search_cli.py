@@ -14,7 +14,7 @@ from pipeline.commands import arguments
 from pipeline.config.queries import StandingQuery
 from pipeline.config.settings import Settings
 from pipeline.core import errors
-from pipeline.ports.index_api import IndexInfo, ListFilter, IndexSpec
+from pipeline.ports.index_api import IndexInfo, IndexSpec, ListFilter
 from pipeline.views import ClassifyView, IndexView, SearchView
 from tests.unit.test_present_cli import FakeApp, Reelmill, reelmill
 from tests.unit.test_search_tables import ASKED, HIT, INDEX, OURS

@@ -13,7 +13,7 @@ from pipeline.app.operator.display_names import display_source
 from pipeline.core.clock import Clock
 from pipeline.core.model import Selection, State, Task
 from pipeline.ingest.remote_names import analysis_digest, parse_custom_id, parse_upload_name, upload_digest
-from pipeline.ports.inventory import Inventory, OpenSession, RemoteObject, ObjectType
+from pipeline.ports.inventory import Inventory, ObjectType, OpenSession, RemoteObject
 from pipeline.ports.store import Records
 from pipeline.store.sqlite.scratch_index import ScratchIndex
 from pipeline.views import Expiring, Leftover, OpenUpload, Reconciliation, Vanished
@@ -185,7 +185,9 @@ class Survey:
             by_place.setdefault(place, []).append(video)
         lost: list[Task] = []
         for place, those in by_place.items():
-            there = await self._inventory.existing(self._inventory.upload_type, [self.needed(each) for each in those], place)
+            there = await self._inventory.existing(
+                self._inventory.upload_type, [self.needed(each) for each in those], place
+            )
             lost += [each for each in those if self.needed(each) not in there]
         return lost
 

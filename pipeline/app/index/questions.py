@@ -12,7 +12,7 @@ from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock
 from pipeline.core.errors import ConfigError, Permanent
 from pipeline.core.model import Json
-from pipeline.ports.index_api import ClassSpec, IndexApi, IndexInfo, SearchQuery, ClassifyQuery
+from pipeline.ports.index_api import ClassifyQuery, ClassSpec, IndexApi, IndexInfo, SearchQuery
 from pipeline.ports.store import Records
 from pipeline.views import Asked, ClassifyView, SearchView, SortedVideo
 

@@ -19,7 +19,7 @@ from pipeline.config.queries import StandingQuery
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError, Permanent
-from pipeline.ports.index_api import IndexApi, IndexedVideo, IndexInfo, ListFilter, IndexSpec
+from pipeline.ports.index_api import IndexApi, IndexedVideo, IndexInfo, IndexSpec, ListFilter
 from pipeline.ports.store import Records
 from pipeline.views import ClassifyView, IndexedView, IndexView, SearchView
 
