@@ -22,7 +22,7 @@ from pipeline.core.lifecycle import Policy
 from pipeline.core.model import Lane, NewTask, Spend, Task, Trouble, fingerprint
 from pipeline.core.outcome import Advance, Done, Fail, Outcome, Park, Snooze
 from pipeline.core.task_types import ASKING, LeaseCheck, StageSpec, TaskType
-from pipeline.ports.index_api import IndexApi, IndexedVideo, ListFilter, IndexSpec
+from pipeline.ports.index_api import IndexApi, IndexedVideo, IndexSpec, ListFilter
 
 Admit = Callable[[float, float], Trouble | None]
 
