@@ -112,7 +112,7 @@ def test_an_unknown_stage_fails_that_task_only() -> None:
 
     async def scenario() -> None:
         tasks = new("bad", "gone", "a") + new("never", "go", "n")
-        await it.store.inner.submit([old.kinds.place(task) for task in tasks], it.clock.now())
+        await it.store.inner.submit([old.task_types.place(task) for task in tasks], it.clock.now())
         ending = await it.run(new("good", "go", "b"))
         assert ending.halted is None
         assert await it.states() == {"a": "failed", "n": "failed", "b": "done"}
@@ -130,7 +130,7 @@ def test_a_predecessors_task_of_an_unknown_stage_can_be_taken_over() -> None:
 
     async def scenario() -> None:
         now = it.clock.now()
-        await it.store.inner.submit([old.kinds.place(task) for task in new("never", "go", "n")], now)
+        await it.store.inner.submit([old.task_types.place(task) for task in new("never", "go", "n")], now)
         await it.store.inner.claim({Lane.FETCH: 1}, "the dead", now, now + 60)
         await it.run(new("good", "go", "b"))
         assert await it.states() == {"n": "failed", "b": "done"}

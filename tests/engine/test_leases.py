@@ -180,7 +180,7 @@ def test_an_expired_lease_is_swept_while_the_run_goes_on() -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(pool.run)
             await anyio.sleep(10)
-            await it.store.inner.submit([it.kinds.place(task) for task in new("pay", "go", "a")], it.clock.now())
+            await it.store.inner.submit([it.task_types.place(task) for task in new("pay", "go", "a")], it.clock.now())
             now = it.clock.now()
             assert len(await it.store.inner.claim({Lane.ANALYZE: 1}, "somebody else", now, now + 120)) == 1
         assert payer.fresh == [False]
