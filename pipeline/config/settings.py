@@ -20,6 +20,7 @@ from pipeline.config.diagnostics import Layers, explain
 from pipeline.config.queries import StandingQuery
 from pipeline.config.youtube import LISTS, FetchSection, Section, YouTubeSection
 from pipeline.core.errors import ConfigError
+from pipeline.core.youtube_address import is_address, is_video_id
 
 
 class RunSection(Section):
@@ -288,17 +289,11 @@ def _anchor(raw: dict[str, Any], folder: Path) -> None:
             query["images"] = [_anchored(entry, folder) for entry in query["images"]]
 
 
-#: YouTube written without a scheme, as ``source.canon`` reads it; and a video's id, which is a path only if it is there.
-_BARE_HOST = re.compile(r"(?i)(?://)?(?:(?:www|m|music)\.)?(?:youtube\.com|youtu\.be)(?:/|$)")
-
-_VIDEO_ID = re.compile(r"[0-9A-Za-z_-]{11}")
-
-
 def _anchored(entry: object, folder: Path) -> object:
-    if not isinstance(entry, str) or entry == "-" or "://" in entry or _BARE_HOST.match(entry):
+    if not isinstance(entry, str) or entry == "-" or is_address(entry):
         return entry
     path = folder / os.path.expanduser(entry)
-    return entry if _VIDEO_ID.fullmatch(entry) and not os.path.lexists(path) else str(path)
+    return entry if is_video_id(entry) and not os.path.lexists(path) else str(path)
 
 
 def _fold_jobs(raw: dict[str, Any]) -> None:

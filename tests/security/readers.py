@@ -21,6 +21,7 @@ from typing import Any
 
 from pipeline.config.settings import Settings, load
 from pipeline.core.errors import ConfigError, Permanent, ReelmillError
+from pipeline.core.youtube_address import is_address
 from pipeline.kit.answers import AnswerReader
 from pipeline.kit.schema_profile import schema_problem
 from pipeline.local.analysis.extract.captions import MAX_CUES, parse
@@ -31,7 +32,6 @@ from pipeline.provider.dialects.v1_2.media import V12
 from pipeline.provider.dialects.v1_3.indexes import IndexV13
 from pipeline.provider.dialects.v1_3.media import V13
 from pipeline.source.captions import read_captions
-from pipeline.source.identity import is_address
 from pipeline.source.manifest.expand import expand
 from pipeline.source.manifest.reader import read_lines
 from pipeline.views import BadLine

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from pipeline.config.settings import Settings, load
 from pipeline.core.errors import ConfigError
-from pipeline.source.identity import youtube
+from pipeline.core.youtube_address import parse_youtube_address
 
 
 def write(folder: Path, text: str) -> Path:
@@ -63,7 +63,7 @@ def test_relative_paths_in_the_file_count_from_its_folder(tmp_path: Path) -> Non
 def test_youtube_in_any_form_is_no_path_of_the_file(tmp_path: Path) -> None:
     """What the command line takes for YouTube, the file may name as well; a file that is called like an id is a file."""
     forms = ["youtu.be/dQw4w9WgXcQ", "//www.youtube.com/@x", "YouTube.com/playlist?list=PL0123456789ab", "dQw4w9WgXcQ"]
-    assert all(youtube(form) is not None for form in forms)
+    assert all(parse_youtube_address(form) is not None for form in forms)
     text = f"[run]\nmanifests = {[*forms, 'myyoutube.com/a', 'named_as_id']}\n"
     (tmp_path / "named_as_id").touch()
     settings = load(write(tmp_path, text), env={})

@@ -1,4 +1,4 @@
-"""Identity of addresses and paths: tables for YouTube, normal forms for media links, and what is refused."""
+"""Identity of addresses and paths: normal forms for media links, and what is refused."""
 
 from __future__ import annotations
 
@@ -6,123 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.core.model import Trouble
 from pipeline.core.net import is_private
-from pipeline.source.identity import Refusal, SourceIdentity, identify, identify_url, redact_source, youtube
+from pipeline.core.youtube_address import YouTubeAddress
+from pipeline.source.identity import SourceIdentity, identify, identify_url, redact_source
 
 V = "dQw4w9WgXcQ"
-L = "PLBB231211A4F62143"
-C = "UCqECaJ8Gagnn7YCbPEzWH6g"
-
-VIDEOS = [
-    V,
-    f"https://www.youtube.com/watch?v={V}",
-    f"http://youtube.com/watch?v={V}",
-    f"youtube.com/watch?v={V}",
-    f"//www.youtube.com/watch?v={V}",
-    f"HTTPS://WWW.YOUTUBE.COM/watch?v={V}",
-    f"https://m.youtube.com/watch?v={V}&feature=share",
-    f"https://music.youtube.com/watch?v={V}&list=RDAMVM{V}",
-    f"https://www.youtube.com/watch?app=desktop&v={V}&t=42s",
-    f"https://www.youtube.com/watch?v={V}#t=30",
-    f"https://www.youtube.com/watch?feature=youtu.be&amp;v={V}",
-    f"https://www.youtube.com/watch?v={V}&list={L}&index=3",
-    f"https://www.youtube.com/watch?v={V}&list=",
-    f"https://youtu.be/{V}",
-    f"https://youtu.be/{V}?si=AbC_123-x&t=10",
-    f"HTTPS://YOUTU.BE/{V}",
-    f"https://youtu.be/{V}?list={L}",
-    f"https://www.youtube.com/shorts/{V}?feature=share",
-    f"https://www.youtube.com/live/{V}?si=x",
-    f"https://www.youtube.com/embed/{V}?start=3",
-    f"https://www.youtube-nocookie.com/embed/{V}",
-    f"https://www.youtube.com/v/{V}?version=3",
-    f"https://www.youtube.com/watch/{V}",
-    f"https://www.youtube.com/attribution_link?a=x&u=%2Fwatch%3Fv%3D{V}",
-    f"https://consent.youtube.com/m?continue=https%3A%2F%2Fwww.youtube.com%2Fwatch%3Fv%3D{V}",
-    f"https://studio.youtube.com/video/{V}/edit",
-    f"https://youtu.be/{V}&t=10s",
-    f"https://www.youtube.com/v/{V}&hl=en_US&fs=1",
-    f"https://www.youtube.com/watch?v={V}?t=10",
-]
-
-LISTS = {
-    f"https://www.youtube.com/playlist?list={L}": f"youtube:playlist:{L}",
-    f"https://www.youtube.com/watch?list={L}": f"youtube:playlist:{L}",
-    f"https://www.youtube.com/embed/videoseries?list={L}": f"youtube:playlist:{L}",
-    f"https://www.youtube.com/channel/{C}/videos": f"youtube:channel:{C}",
-    "https://www.youtube.com/@YouTube/shorts": "youtube:handle:@youtube",
-    "https://www.youtube.com/user/Some": "youtube:user:some",
-    "https://www.youtube.com/c/live": "youtube:custom:live",
-    "https://www.youtube.com/c/Some": "youtube:custom:some",
-    f"https://www.youtube.com/feeds/videos.xml?channel_id={C}": f"youtube:channel:{C}",
-}
-
-REFUSED = [
-    f"https://www.youtube.com/watch?v={V}abc",
-    f"https://youtu.be/{V}x",
-    f"https://www.youtube.com/watch?v={V[:-1]}",
-    "https://www.youtube.com/watch?v=",
-    "https://www.youtube.com/playlist?list=WL",
-    "https://www.youtube.com/playlist?list=RDxxxxxxxxxxxxx",
-    "https://www.youtube.com/results?search_query=x",
-    "https://www.youtube.com/clip/Ugkx",
-    "https://www.youtube.com/@YouTube/live",
-    "https://www.youtube.com/@%1b%5b31mred",
-    "https://www.youtube.com/c/nul%00",
-    f"https://www.youtube.com/channel/{C}/live",
-    "https://www.youtube.com/@YouTube/search?query=tides",
-    "https://www.youtube.com/",
-    f"https://user:hunter2@youtu.be/{V}",
-]
-
-
-@pytest.mark.parametrize("text", VIDEOS)
-def test_every_form_of_a_video_address_is_the_same_video(text: str) -> None:
-    """However a video's address is written, its key is the same."""
-    found = youtube(text)
-    assert isinstance(found, SourceIdentity)
-    assert (found.kind, found.key) == ("youtube", f"youtube:video:{V}")
-    assert found.address == f"https://www.youtube.com/watch?v={V}"
-
-
-def test_a_video_in_a_playlist_keeps_the_list_as_context_only() -> None:
-    """The list is remembered beside the identity, and mixes are not."""
-    listed, mixed = youtube(f"https://youtu.be/{V}?list={L}"), youtube(VIDEOS[7])
-    assert isinstance(listed, SourceIdentity)
-    assert isinstance(mixed, SourceIdentity)
-    assert (listed.within, mixed.within) == (L, "")
-
-
-@pytest.mark.parametrize(("text", "key"), LISTS.items())
-def test_lists_and_channels_are_told_from_videos(text: str, key: str) -> None:
-    """Playlists, channels, handles and names have keys of their own."""
-    found = youtube(text)
-    assert isinstance(found, SourceIdentity)
-    assert (found.kind, found.key) == ("youtube_list", key)
-
-
-@pytest.mark.parametrize("text", REFUSED)
-def test_a_doubtful_youtube_address_is_refused_with_a_remedy(text: str) -> None:
-    """No id is guessed out of trailing junk; each refusal says what to do."""
-    found = youtube(text)
-    assert isinstance(found, Refusal)
-    assert found.trouble.remedy
-    assert "hunter2" not in found.trouble.message
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        f"https://youtube.com.evil.example/watch?v={V}",
-        f"https://evil.example/?u=https://youtu.be/{V}",
-        "file:///films/a.mp4",
-        "just some words",
-        "/films/youtube.com/watch",
-    ],
-)
-def test_other_hosts_are_not_youtube(text: str) -> None:
-    """Only YouTube's own hosts count, whatever else an address mentions."""
-    assert youtube(text) is None
 
 
 @pytest.mark.parametrize(
@@ -175,10 +64,10 @@ def test_a_new_signature_is_not_a_new_video() -> None:
 def test_addresses_that_cannot_be_used_say_why(text: str, code: str) -> None:
     """Each kind of bad address has its own code and a remedy, and repeats no password."""
     found = identify(text)
-    assert isinstance(found, Refusal)
-    assert found.trouble.code == code
-    assert found.trouble.remedy
-    assert "pw" not in found.trouble.message + redact_source(text)
+    assert isinstance(found, Trouble)
+    assert found.code == code
+    assert found.remedy
+    assert "pw" not in found.message + redact_source(text)
 
 
 @pytest.mark.parametrize(
@@ -213,10 +102,10 @@ def test_what_is_shown_of_an_address_holds_no_secret() -> None:
 
 @given(st.text(max_size=300))
 def test_any_text_means_something_or_is_refused(text: str) -> None:
-    """No text makes the canonicaliser raise, and a YouTube key always holds a whole id."""
+    """No text makes it raise, and a YouTube key always holds a whole id."""
     found = identify(text)
-    assert isinstance(found, SourceIdentity | Refusal)
-    if isinstance(found, SourceIdentity) and found.kind == "youtube":
+    assert isinstance(found, SourceIdentity | YouTubeAddress | Trouble)
+    if isinstance(found, YouTubeAddress) and found.kind == "youtube":
         assert len(found.key) == len("youtube:video:") + 11
 
 
@@ -224,5 +113,5 @@ def test_any_text_means_something_or_is_refused(text: str) -> None:
 def test_text_that_looks_like_an_address_does_not_crash_it(text: str) -> None:
     """The same for texts made of the characters that parsers trip over."""
     for head in ("", "https://", "https://youtube.com/", "https://youtu.be/"):
-        assert isinstance(identify(head + text), SourceIdentity | Refusal)
+        assert isinstance(identify(head + text), SourceIdentity | YouTubeAddress | Trouble)
         redact_source(head + text)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pipeline.core.model import Task
-from pipeline.source.identity import SourceIdentity, is_address, redact_source, youtube
+from pipeline.core.youtube_address import YouTubeAddress, is_address, parse_youtube_address
+from pipeline.source.identity import redact_source
 
 
 def display_source(source: str) -> str:
@@ -28,7 +29,7 @@ def redacted(task: Task) -> Task:
 
 def file_name(locator: str) -> str:
     """Return the file's name in a path or an address; of YouTube, the id: the last part of its addresses is "watch"."""
-    meaning = youtube(locator) if is_address(locator) else None
-    if isinstance(meaning, SourceIdentity):
+    meaning = parse_youtube_address(locator) if is_address(locator) else None
+    if isinstance(meaning, YouTubeAddress):
         return meaning.key.rpartition(":")[2]
     return without_query(locator).rstrip("/").rpartition("/")[2]

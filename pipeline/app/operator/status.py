@@ -12,9 +12,9 @@ from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock, iso
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Parked, Selection, State, Task, Trouble
+from pipeline.core.youtube_address import YouTubeAddress, parse_youtube_address
 from pipeline.ingest.waiting import waiting_words
 from pipeline.ports.store import Records
-from pipeline.source.identity import SourceIdentity, youtube
 from pipeline.views import ItemView, StatusView
 
 _PAGE = 1000
@@ -118,8 +118,8 @@ async def find(records: Records, name: str) -> Task:
 
 
 def _exact(name: str) -> tuple[str, ...]:
-    meaning = youtube(name)
-    site = (meaning.key,) if isinstance(meaning, SourceIdentity) else ()
+    meaning = parse_youtube_address(name)
+    site = (meaning.key,) if isinstance(meaning, YouTubeAddress) else ()
     return (name, f"file:{os.path.abspath(name)}", f"url:{name}", *site)
 
 

@@ -18,10 +18,11 @@ from pipeline.config.settings import Settings
 from pipeline.core import log
 from pipeline.core.clock import Clock
 from pipeline.core.model import Selection, Task
+from pipeline.core.youtube_address import VIDEO_PREFIX
 from pipeline.ingest.tasks.item import Release
 from pipeline.ports.store import Journal, Records
 from pipeline.ports.video_api import Ceilings
-from pipeline.source.youtube.source import VIDEO_PREFIX, YouTubeClient, YouTubeSource
+from pipeline.source.youtube.source import YouTubeClient, YouTubeSource
 from pipeline.source.youtube.storage.cleanup import DownloadCleanup, decide_disposal, list_videos
 from pipeline.source.youtube.storage.folder import release_download
 from pipeline.source.youtube.storage.quota import DiskQuota

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
-_ID = re.compile(r"[A-Za-z0-9_-]{11}")
-
-_HOSTS = frozenset({"youtube.com", "www.youtube.com", "m.youtube.com", "music.youtube.com", "youtu.be"})
-
-_IN_PATH = frozenset({"shorts", "embed", "live", "v"})
+from pipeline.core.youtube_address import find_video_id
 
 _MEDIA = ("mp4", "mkv", "webm", "mov", "m4v", "avi", "ts", "mpg", "mpeg", "flv", "wmv", "3gp", "ogv")
 
@@ -23,27 +17,8 @@ _MOST_CAPTIONS = 8_000_000  #: bytes
 
 
 def youtube_id(url: object) -> str | None:
-    """Return the video id of a YouTube address, or None for any other.
-
-    >>> youtube_id("https://www.youtube.com/watch?v=DXB4MApF4Lo"), youtube_id("https://youtu.be/nhY1s6CZziE?si=x")
-    ('DXB4MApF4Lo', 'nhY1s6CZziE')
-    """
-    if not isinstance(url, str) or len(url) > 2048:
-        return None
-    try:
-        parts = urlsplit(url.strip())
-    except ValueError:
-        return None
-    if parts.scheme not in ("http", "https") or (parts.hostname or "") not in _HOSTS:
-        return None
-    steps = [step for step in parts.path.split("/") if step]
-    if parts.hostname == "youtu.be":
-        found = steps[0] if len(steps) == 1 else ""
-    elif len(steps) == 2 and steps[0] in _IN_PATH:
-        found = steps[1]
-    else:
-        found = parse_qs(parts.query).get("v", [""])[0] if steps == ["watch"] else ""
-    return found if _ID.fullmatch(found) else None
+    """Return the video id of a YouTube address, or None for anything else."""
+    return find_video_id(url) if isinstance(url, str) and len(url) <= 2048 else None
 
 
 @dataclass(frozen=True, slots=True)

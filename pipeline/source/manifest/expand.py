@@ -12,8 +12,9 @@ from pathlib import Path
 
 from pipeline.config.settings import SourcesSection
 from pipeline.core.model import Trouble
+from pipeline.core.youtube_address import is_address, parse_youtube_address
 from pipeline.ports.source import Item, ManifestLine
-from pipeline.source.identity import Refusal, SourceIdentity, identify, is_address, redact_source, youtube
+from pipeline.source.identity import Identification, identify, redact_source
 from pipeline.source.manifest.reader import FORMATS
 from pipeline.views import BadLine
 
@@ -55,21 +56,12 @@ class _Expansion:
 
     # -------------------------------------------------------------------------------------------------- addresses
 
-    def _address(self, meaning: SourceIdentity | Refusal) -> Item | BadLine:
-        if isinstance(meaning, Refusal):
-            return BadLine(self.line.place, redact_source(self.line.source), meaning.trouble)
-        if meaning.kind == "url":
-            return Item(meaning.key, "url", meaning.address, self.line)
-        if meaning.kind == "youtube_list":
-            return self._list(meaning)
-        return Item(meaning.key, "youtube", meaning.address, self.line)
-
-    def _list(self, meaning: SourceIdentity) -> Item | BadLine:
-        if self.line.id or self.line.title:
-            return self._bad(
-                "one_name_many_videos", "An id or a title belongs to one video.", "name the videos one by one"
-            )
-        return Item(meaning.key, "youtube_list", meaning.address, self.line)
+    def _address(self, meaning: Identification) -> Item | BadLine:
+        if isinstance(meaning, Trouble):
+            return BadLine(self.line.place, redact_source(self.line.source), meaning)
+        if meaning.kind == "youtube_list" and (self.line.id or self.line.title):
+            return self._many_videos()
+        return Item(meaning.key, meaning.kind, meaning.address, self.line)
 
     # ------------------------------------------------------------------------------------------------------ paths
 
@@ -90,7 +82,7 @@ class _Expansion:
                 yield self._file(path)
 
     def _absent(self, path: str) -> Iterator[Item | BadLine]:
-        meaning = youtube(self.line.source)
+        meaning = parse_youtube_address(self.line.source)
         if meaning is not None:
             yield self._address(meaning)
         elif _MAGIC.search(path):
@@ -103,9 +95,7 @@ class _Expansion:
 
     def _many(self, path: str, found: Iterator[str | BadLine], code: str, message: str) -> Iterator[Item | BadLine]:
         if self.line.id or self.line.title:
-            yield self._bad(
-                "one_name_many_videos", "An id or a title belongs to one video.", "name the videos one by one"
-            )
+            yield self._many_videos()
             return
         empty = True
         for entry in found:
@@ -201,6 +191,10 @@ class _Expansion:
         return os.path.realpath(folder) in self.ours
 
     # ----------------------------------------------------------------------------------------------------- refusals
+
+    def _many_videos(self) -> BadLine:
+        message = "An id or a title belongs to one video."
+        return self._bad("one_name_many_videos", message, "name the videos one by one")
 
     def _bad(self, code: str, message: str, remedy: str) -> BadLine:
         return BadLine(self.line.place, redact_source(self.line.source), Trouble(code, message, remedy))

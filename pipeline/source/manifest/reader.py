@@ -15,8 +15,9 @@ from typing import BinaryIO, Literal, TypeAlias
 
 from pipeline.config.settings import SourcesSection
 from pipeline.core.model import Json, Trouble
+from pipeline.core.youtube_address import is_address, parse_youtube_address
 from pipeline.ports.source import ManifestLine
-from pipeline.source.identity import is_address, redact_source, youtube
+from pipeline.source.identity import redact_source
 from pipeline.source.manifest import fields, lines
 from pipeline.source.manifest.csv_rows import PushbackLines
 from pipeline.views import BadLine
@@ -221,7 +222,7 @@ def _anchored(line: ManifestLine, base: Path) -> ManifestLine:
     if is_address(source):
         return line
     path = os.path.join(base, os.path.expanduser(source))
-    if youtube(source) is not None and not os.path.lexists(path):
+    if parse_youtube_address(source) is not None and not os.path.lexists(path):
         return line
     # What .. means depends on links: where it occurs, the path is left for expand to resolve.
     return replace(line, source=path if ".." in path.split("/") else os.path.normpath(path))

@@ -7,9 +7,9 @@ from typing import Any
 
 import anyio
 
+from pipeline.core.youtube_address import YouTubeAddress, parse_youtube_address
 from pipeline.ports.playlists import Playlist, PlaylistEntry
 from pipeline.ports.source import Item
-from pipeline.source.identity import SourceIdentity, youtube
 from pipeline.source.youtube import options
 from pipeline.source.youtube.source import RequestFailed, YouTubeClient
 from pipeline.source.youtube.worker.pool import WorkerGone
@@ -76,11 +76,11 @@ def parse_playlist(pages: list[dict[str, Any]], about: Mapping[str, Any]) -> Pla
 
 def parse_entry(data: Mapping[str, Any]) -> PlaylistEntry | None:
     """Return one entry, or None if it is no video: Shorts come by an address of their own, some by an id alone."""
-    meaning = youtube(str(data.get("url") or "")) or youtube(str(data.get("id") or ""))
-    if not isinstance(meaning, SourceIdentity) or meaning.kind != "youtube":
+    meaning = parse_youtube_address(str(data.get("url") or "")) or parse_youtube_address(str(data.get("id") or ""))
+    if not isinstance(meaning, YouTubeAddress) or meaning.kind != "youtube":
         return None
     return PlaylistEntry(
-        id=meaning.key.rpartition(":")[2],
+        id=meaning.video_id,
         key=meaning.key,
         address=meaning.address,
         title=str(data.get("title") or ""),

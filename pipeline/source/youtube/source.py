@@ -26,6 +26,7 @@ from pipeline.core import log
 from pipeline.core.clock import Clock
 from pipeline.core.errors import InputError, NotYet, Permanent, ReelmillError, Transient
 from pipeline.core.model import Json, Trouble
+from pipeline.core.youtube_address import VIDEO_PREFIX
 from pipeline.ports.source import Item, ManifestLine, MediaFacts
 from pipeline.ports.video_api import Ceilings
 from pipeline.source.files import FileSource
@@ -51,8 +52,6 @@ from pipeline.source.youtube.throttle.gate import SiteThrottle
 from pipeline.source.youtube.worker.pool import WorkerGone, WorkerPool, WorkerProcess
 
 _log = log.get("youtube")
-
-VIDEO_PREFIX = "youtube:video:"
 
 _IN_A_ROW = 3  #: failures that blame the machine, before the source is paused
 

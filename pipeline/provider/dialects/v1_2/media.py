@@ -12,10 +12,11 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pipeline.core.errors import Ambiguous, NeedsOperator, NotYet, Permanent, ReelmillError
 from pipeline.core.model import Json, Trouble
+from pipeline.core.youtube_address import find_video_id
 from pipeline.ports.video_api import Answer, Ceilings, MediaStatus, NewUpload, Question
 from pipeline.provider.dialects import errors, json_reading
 from pipeline.provider.dialects.error_codes import MEANINGS
@@ -337,19 +338,13 @@ def _titles(upload: NewUpload) -> frozenset[str]:
     """Return all that the platform may have called this upload, in plain form."""
     if upload.method == "url":
         return _plain(upload.title) | _plain(unquote(urlsplit(upload.url).path.rsplit("/", 1)[-1]))
-    return (_plain(upload.title) | _plain(_youtube_id(upload.url))) if upload.title else frozenset()
+    return (_plain(upload.title) | _plain(find_video_id(upload.url) or "")) if upload.title else frozenset()
 
 
 def _plain(name: str) -> frozenset[str]:
     """Return a name with and without its ending, reduced to letters and digits: platforms change the rest."""
     forms = (unicodedata.normalize("NFKC", form).casefold() for form in (name, _ENDING.sub("", name)))
     return frozenset(filter(None, ("".join(char for char in form if char.isalnum()) or form.strip() for form in forms)))
-
-
-def _youtube_id(url: str) -> str:
-    parts = urlsplit(url)
-    asked = parse_qs(parts.query).get("v", [""])[0]
-    return asked or parts.path.rsplit("/", 1)[-1]
 
 
 def _only(tasks: Sequence[FoundObject]) -> str | None:
