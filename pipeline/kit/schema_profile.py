@@ -1,142 +1,228 @@
-"""The platform's subset of JSON schema: is a schema inside it, and does a value fit one. Pure.
+"""The part of JSON schema that the platform takes: one rule book for the client's check and the local platform. Pure.
 
-The platform answers 422 to what it does not know, so a schema is checked before it costs a request.
+The rules are the vendor's for ``response_format``; where the vendor is silent, what might be refused is refused. The
+platform answers 422 to a keyword it does not know and 400 to one that is used wrongly, so a schema is checked before it
+costs a request.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, time
 from math import isfinite
 from uuid import UUID
 
 from pipeline.core.model import Json
 
-_NOTES = frozenset({"title", "description", "$comments"})
+MAX_DEPTH = 32  #: levels of nesting; our own bound, so that no check can run away
 
-_KEYS: Mapping[str, frozenset[str]] = {
-    "array": frozenset({"items", "minItems"}),
-    "boolean": frozenset({"const", "enum"}),
-    "integer": frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}),
-    "null": frozenset({"const", "enum"}),
-    "number": frozenset({"const", "enum"}),
-    "object": frozenset({"properties", "required"}),
-    "string": frozenset({"pattern", "format", "const", "enum"}),
-    "timestamp": frozenset({"format"}),
+_VALUES = frozenset({"const", "enum"})
+
+_BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
+
+#: Form of a schema → its keywords. A form is the value of ``type``, or the keyword that stands in its place.
+_KEYWORDS: Mapping[str, frozenset[str]] = {
+    "array": frozenset({"type", "items", "minItems"}),
+    "boolean": frozenset({"type"}) | _VALUES,
+    "integer": frozenset({"type"}) | _BOUNDS,
+    "null": frozenset({"type"}) | _VALUES,
+    "number": frozenset({"type"}) | _VALUES,
+    "object": frozenset({"type", "properties", "required"}),
+    "string": frozenset({"type", "pattern", "format"}) | _VALUES,
+    "timestamp": frozenset({"type", "format"}),
+    "anyOf": frozenset({"anyOf"}),
+    "$ref": frozenset({"$ref"}),
+    "const or enum": _VALUES,
 }
 
-_FORMATS = {
+_TYPES = tuple(form for form, keywords in _KEYWORDS.items() if "type" in keywords)
+
+_ANNOTATIONS = frozenset({"title", "description", "$comments"})  # taken everywhere, and ignored
+
+_KNOWN = frozenset({"$defs"}).union(_ANNOTATIONS, *_KEYWORDS.values())
+
+_FORMATS: Mapping[str, tuple[str, ...]] = {
     "string": ("uuid", "date-time", "date", "time"),
     "timestamp": ("seconds", "hh:mm:ss", "hh:mm:ss.fff"),
 }
 
-_TIMES = ("start_time", "end_time")
+_TIMES = ("start_time", "end_time")  # property names that the platform reads as times, at any depth
 
-_DEEPEST = 16
+#: Where a schema stands, and where the schemas below it stand; all others are "deep".
+_BELOW: Mapping[tuple[str, str], str] = {
+    ("top", "properties"): "field",
+    ("top", "items"): "entry",
+    ("field", "items"): "entry",
+    ("entry", "properties"): "entry's field",
+}
+
+_TIMESTAMP_PLACES = frozenset({"top", "field", "entry's field"})
 
 
-def schema_problem(schema: object, *, where: str = "schema", depth: int = 0) -> str:
-    """Return why the platform would refuse this schema (one sentence that names the keyword), or an empty string.
+@dataclass(frozen=True, slots=True)
+class SchemaProblem:
+    """Why the platform would refuse a schema, in one sentence that names the keyword."""
 
-    The schema stands as one property of a larger object, so references are not possible, and a ``timestamp`` may be the
-    schema itself or a property of the objects of its array.
+    message: str
+    unsupported: bool = False  #: a keyword that the platform does not know (422), not one that is used wrongly (400)
+
+
+def find_problem(schema: object, *, where: str = "schema") -> SchemaProblem | None:
+    """Return why the platform would refuse a whole ``json_schema``; None if it takes it. ``where`` names its root."""
+    definitions = schema.get("$defs", {}) if isinstance(schema, Mapping) else {}
+    names = frozenset(definitions) if isinstance(definitions, Mapping) else frozenset()
+    return next(_problems(schema, where, _Place("top", 0, names)), None)
+
+
+def schema_problem(schema: object, *, where: str = "schema") -> str:
+    """Return why the platform would refuse a schema that stands as one property of a larger object; empty if it takes it.
+
+    There are no definitions that it could refer to.
     """
+    problem = next(_problems(schema, where, _Place("field", 1, frozenset())), None)
+    return problem.message if problem is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where in the whole a schema stands, and the names it can refer to."""
+
+    name: str
+    depth: int
+    definitions: frozenset[str]
+
+    def below(self, keyword: str) -> _Place:
+        return _Place(_BELOW.get((self.name, keyword), "deep"), self.depth + 1, self.definitions)
+
+
+def _problems(schema: object, where: str, place: _Place) -> Iterator[SchemaProblem]:
+    """Yield what is wrong. Only the first problem is ever asked for, so each rule may rely on those before it."""
     if not isinstance(schema, Mapping):
-        return f"{where} must be a table or object"
-    if depth > _DEEPEST:
-        return f"{where} is nested more than {_DEEPEST} levels deep"
-    if "anyOf" in schema:
-        return _any_of_problem(schema, where, depth)
+        yield SchemaProblem(f"{where} must be a table or object")
+    assert isinstance(schema, Mapping)
+    if place.depth > MAX_DEPTH:
+        yield SchemaProblem(f"{where} is nested more than {MAX_DEPTH} levels deep")
+    for check in (
+        _keyword_problems, _definition_problems, _reference_problems, _value_problems, _timestamp_problems, _format_problems,
+        _choice_problems, _array_problems, _object_problems,
+    ):  # fmt: skip
+        yield from check(schema, where, place)
+
+
+def _keyword_problems(schema: Mapping[str, Json], where: str, place: _Place) -> Iterator[SchemaProblem]:
+    form = _form(schema)
+    refused = (
+        f"is not supported by the platform for type {form}" if form in _TYPES else "is not supported by the platform"
+    )
+    for keyword in schema:
+        if keyword not in _KNOWN:
+            yield SchemaProblem(f"{where}: '{keyword}' {refused}", unsupported=True)
+    if form not in _KEYWORDS:
+        yield SchemaProblem(f"{where}: 'type' must be one of {', '.join(_TYPES)}")
+    for keyword in (keyword for keyword in schema if keyword not in _KEYWORDS[form] | _ANNOTATIONS | {"$defs"}):
+        if form in _TYPES:
+            yield SchemaProblem(f"{where}: '{keyword}' {refused}", unsupported=True)
+        yield SchemaProblem(f"{where}: '{keyword}' cannot stand beside '{form}'")
+
+
+def _form(schema: Mapping[str, Json]) -> str:
+    for keyword in ("anyOf", "$ref"):
+        if keyword in schema:
+            return keyword
+    if "type" not in schema and _VALUES & set(schema):
+        return "const or enum"
     kind = schema.get("type")
-    if not isinstance(kind, str) or kind not in _KEYS:
-        return f"{where}: 'type' must be one of {', '.join(sorted(_KEYS))}"
-    unknown = [key for key in schema if key not in _KEYS[kind] | _NOTES | {"type"}]
-    if unknown:
-        return f"{where}: '{unknown[0]}' is not supported by the platform for type {kind}"
-    if kind == "array":
-        return _array_problem(schema, where, depth)
-    if kind == "object":
-        return _object_problem(schema, where, depth)
-    return _scalar_problem(schema, kind, where)
+    return kind if isinstance(kind, str) and kind in _TYPES else ""
 
 
-def _any_of_problem(schema: Mapping[str, Json], where: str, depth: int) -> str:
-    choices = schema["anyOf"]
-    unknown = [key for key in schema if key not in _NOTES | {"anyOf"}]
-    if unknown:
-        return f"{where}: '{unknown[0]}' cannot stand beside 'anyOf'"
-    if not isinstance(choices, list | tuple) or not choices:
-        return f"{where}: 'anyOf' must be a list of schemas"
-    for number, choice in enumerate(choices):
-        inside = f"{where}.anyOf[{number}]"
-        if problem := schema_problem(choice, where=inside, depth=depth + 1) or _timeless(choice, inside):
-            return problem
-    return ""
+def _list(schema: Mapping[str, Json], keyword: str) -> list[Json]:
+    value = schema.get(keyword, [])
+    return list(value) if isinstance(value, list | tuple) else []
 
 
-def _array_problem(schema: Mapping[str, Json], where: str, depth: int) -> str:
-    least = schema.get("minItems", 0)
-    if isinstance(least, bool) or least not in (0, 1):
-        return f"{where}: 'minItems' must be 0 or 1"
-    items, inside = schema.get("items"), f"{where}.items"
-    if items is None:
-        return f"{where}: 'items' is missing"
-    problem = schema_problem(items, where=inside, depth=depth + 1)
-    if not problem and depth == 0 and items.get("type") == "object":
-        for name, entry in items.get("properties", {}).items():
-            problem = problem or ("" if entry.get("type") == "timestamp" else _timeless(entry, f"{inside}.{name}"))
-        return problem
-    return problem or _timeless(items, inside)
+def _definition_problems(schema: Mapping[str, Json], where: str, place: _Place) -> Iterator[SchemaProblem]:
+    definitions = schema.get("$defs", {})
+    if "$defs" in schema and place.name != "top":
+        yield SchemaProblem(f"{where}: '$defs' can only stand at the top")
+    if not isinstance(definitions, Mapping):
+        yield SchemaProblem(f"{where}: '$defs' must be an object of schemas")
+    for name, part in definitions.items():
+        yield from _problems(part, f"{where}.$defs.{name}", place.below("$defs"))
 
 
-def _object_problem(schema: Mapping[str, Json], where: str, depth: int) -> str:
-    properties, required = schema.get("properties"), schema.get("required", [])
-    if not isinstance(properties, Mapping) or not properties:
-        return f"{where}: 'properties' must name at least one property"
-    names = required if isinstance(required, list | tuple) else [None]
-    if not all(isinstance(name, str) and name in properties for name in names):
-        return f"{where}: 'required' must be a list of names from 'properties'"
-    for name, entry in properties.items():
-        inside = f"{where}.{name}"
-        if problem := schema_problem(entry, where=inside, depth=depth + 1):
-            return problem
-        kind, has_format = entry.get("type"), "format" in entry
-        allowed = kind in ("number", "integer", "timestamp") or (kind == "string" and not has_format)
-        if name in _TIMES and not allowed:
-            return f"{inside}: '{name}' must be a number, an integer, a timestamp or a string without format"
-        if depth == 0 and (problem := _timeless(entry, inside)):
-            return problem
-    return ""
+def _reference_problems(schema: Mapping[str, Json], where: str, place: _Place) -> Iterator[SchemaProblem]:
+    if "$ref" in schema and schema["$ref"] not in [f"#/$defs/{name}" for name in place.definitions]:
+        yield SchemaProblem(f"{where}: '$ref' must name a schema in '$defs', as '#/$defs/name'")
 
 
-def _timeless(schema: Mapping[str, Json], where: str) -> str:
-    """Return a problem if a ``timestamp`` is found here or below, where the platform takes none."""
-    if schema.get("type") == "timestamp":
-        return f"{where}: type 'timestamp' is taken only at the top or in the objects of a top-level array"
-    below = [
-        *schema.get("anyOf", ()),
-        *schema.get("properties", {}).values(),
-        *([schema["items"]] if "items" in schema else []),
-    ]
-    return next((problem for entry in below if (problem := _timeless(entry, where))), "")
-
-
-def _scalar_problem(schema: Mapping[str, Json], kind: str, where: str) -> str:
-    formats = _FORMATS.get(kind, ())
-    if "format" in schema and schema["format"] not in formats:
-        return f"{where}: 'format' must be one of {', '.join(formats)}"
-    if "enum" in schema and (not isinstance(schema["enum"], list | tuple) or not schema["enum"]):
-        return f"{where}: 'enum' must be a list with at least one value"
+def _value_problems(schema: Mapping[str, Json], where: str, place: _Place) -> Iterator[SchemaProblem]:
+    for keyword in ("anyOf", "enum"):
+        if keyword in schema and not _list(schema, keyword):
+            what = "schemas" if keyword == "anyOf" else "values"
+            yield SchemaProblem(f"{where}: '{keyword}' must be a list with at least one of its {what}")
+    if any(isinstance(value, Mapping | list | tuple) for value in [*_list(schema, "enum"), schema.get("const")]):
+        yield SchemaProblem(f"{where}: 'const' and 'enum' take texts, numbers, true, false and null")
+    for keyword in _BOUNDS:
+        if keyword in schema and (isinstance(schema[keyword], bool) or not isinstance(schema[keyword], int)):
+            yield SchemaProblem(f"{where}: '{keyword}' must be a whole number")
     if "pattern" in schema:
         try:
             re.compile(schema["pattern"])
         except (re.error, TypeError, OverflowError, RecursionError):
-            return f"{where}: 'pattern' is not a regular expression"
-    for key in _KEYS["integer"]:
-        if key in schema and (isinstance(schema[key], bool) or not isinstance(schema[key], int)):
-            return f"{where}: '{key}' must be a whole number"
-    return ""
+            yield SchemaProblem(f"{where}: 'pattern' is not a regular expression")
+
+
+def _timestamp_problems(schema: Mapping[str, Json], where: str, place: _Place) -> Iterator[SchemaProblem]:
+    if schema.get("type") == "timestamp" and place.name not in _TIMESTAMP_PLACES:
+        yield SchemaProblem(
+            f"{where}: type 'timestamp' is taken only at the top or in the objects of a top-level array"
+        )
+
+
+def _format_problems(schema: Mapping[str, Json], where: str, place: _Place) -> Iterator[SchemaProblem]:
+    kind = schema.get("type")
+    formats = _FORMATS.get(kind, ()) if isinstance(kind, str) else ()
+    if ("format" in schema or kind == "timestamp") and schema.get("format") not in formats:
+        yield SchemaProblem(f"{where}: 'format' must be one of {', '.join(formats)}")
+
+
+def _choice_problems(schema: Mapping[str, Json], where: str, place: _Place) -> Iterator[SchemaProblem]:
+    for number, choice in enumerate(_list(schema, "anyOf")):
+        yield from _problems(choice, f"{where}.anyOf[{number}]", place.below("anyOf"))
+
+
+def _array_problems(schema: Mapping[str, Json], where: str, place: _Place) -> Iterator[SchemaProblem]:
+    least = schema.get("minItems", 0)
+    if isinstance(least, bool) or least not in (0, 1):
+        yield SchemaProblem(f"{where}: 'minItems' must be 0 or 1")
+    if schema.get("type") == "array" and "items" not in schema:
+        yield SchemaProblem(f"{where}: 'items' is missing")
+    if "items" in schema:
+        yield from _problems(schema["items"], f"{where}.items", place.below("items"))
+
+
+def _object_problems(schema: Mapping[str, Json], where: str, place: _Place) -> Iterator[SchemaProblem]:
+    properties = schema.get("properties", None if schema.get("type") == "object" else {})
+    if not isinstance(properties, Mapping):
+        yield SchemaProblem(f"{where}: 'properties' must name the properties")
+    assert isinstance(properties, Mapping)
+    required = schema.get("required", [])
+    names = required if isinstance(required, list | tuple) else [None]
+    if not all(isinstance(name, str) and name in properties for name in names):
+        yield SchemaProblem(f"{where}: 'required' must be a list of names from 'properties'")
+    for name, part in properties.items():
+        yield from _problems(part, f"{where}.{name}", place.below("properties"))
+        if name in _TIMES and not _can_be_time(part):
+            yield SchemaProblem(
+                f"{where}.{name}: '{name}' must be a number, an integer, a timestamp or a string without format"
+            )
+
+
+def _can_be_time(schema: Mapping[str, Json]) -> bool:
+    kind = schema.get("type")
+    return kind in ("number", "integer", "timestamp") or (kind == "string" and "format" not in schema)
 
 
 def mismatch(value: Json, schema: Mapping[str, Json], where: str = "answer") -> str:
@@ -147,8 +233,8 @@ def mismatch(value: Json, schema: Mapping[str, Json], where: str = "answer") -> 
     if "anyOf" in schema:
         fits = any(not mismatch(value, choice, where) for choice in schema["anyOf"])
         return "" if fits else f"{where} fits none of the allowed forms"
-    kind = schema["type"]
-    if not _is(value, kind):
+    kind = schema.get("type", "")
+    if kind and not _is(value, kind):
         return f"{where} must be of type {kind}"
     if kind == "array":
         return _array_mismatch(value, schema, where)
@@ -206,7 +292,7 @@ def _scalar_mismatch(value: Json, schema: Mapping[str, Json], where: str) -> str
         return f"{where} must be one of the values of its enum"
     if "pattern" in schema and not re.search(schema["pattern"], value[:10_000]):
         return f"{where} does not match its pattern"
-    if schema["type"] == "string" and "format" in schema and not _formatted(value, schema["format"]):
+    if schema.get("type") == "string" and "format" in schema and not _formatted(value, schema["format"]):
         return f"{where} is no {schema['format']}"
     low, high = schema.get("minimum"), schema.get("maximum")
     above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")

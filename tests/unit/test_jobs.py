@@ -117,7 +117,7 @@ def test_a_wrong_parameter_is_named(name: str, params: dict[str, Any], word: str
         ({"type": "array", "items": {"type": "string"}, "maxItems": 2}, "maxItems"),
         ({"type": "number", "minimum": 1}, "minimum"), ({"type": "integer", "minimum": 1.5}, "minimum"),
         ({"type": "string", "format": "email"}, "format"), ({"type": "string", "pattern": "("}, "pattern"),
-        ({"type": "string", "enum": []}, "enum"), ({"oneOf": []}, "type"), ({"$ref": "#/$defs/a"}, "type"),
+        ({"type": "string", "enum": []}, "enum"), ({"oneOf": []}, "oneOf"), ({"$ref": "#/$defs/a"}, "$ref"),
         ({"type": "string", "$ref": "#/x"}, "$ref"), ({"anyOf": []}, "anyOf"), ({"anyOf": [{"type": "x"}]}, "type"),
         ({"anyOf": [{"type": "timestamp"}]}, "timestamp"), ({"type": "object"}, "properties"),
         ({"type": "object", "properties": {"a": {"type": "null"}}, "required": ["b"]}, "required"),
@@ -140,7 +140,8 @@ def test_a_bottomless_schema_is_refused() -> None:
     assert "nested" in schema_problem(schema)
 
 
-TIMED = {"type": "array", "minItems": 1, "items": {"type": "object", "properties": {"at": {"type": "timestamp"}}}}
+AT = {"type": "timestamp", "format": "seconds"}
+TIMED = {"type": "array", "minItems": 1, "items": {"type": "object", "properties": {"at": AT}}}
 RATED = {
     "type": "object",
     "properties": {

@@ -28,7 +28,10 @@ GOOD: list[dict[str, Any]] = [
         "properties": {"t": {"$ref": "#/$defs/T"}},
         "$defs": {"T": {"type": "number"}},
     },
-    {"type": "object", "properties": {"start_time": {"type": "number"}, "end_time": {"type": "timestamp"}}},
+    {
+        "type": "object",
+        "properties": {"start_time": {"type": "number"}, "end_time": {"type": "timestamp", "format": "hh:mm:ss"}},
+    },
     {"type": "string", "enum": ["a", "b"]},
     {"const": 3},
 ]
