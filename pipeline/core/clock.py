@@ -41,3 +41,12 @@ class SystemClock:
 def iso(epoch: float) -> str:
     """Return epoch seconds as an RFC 3339 UTC string to the second, e.g. ``2026-11-22T03:00:00Z``."""
     return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_iso(text: str) -> float | None:
+    """Return epoch seconds of an RFC 3339 time, with or without fractions; None if it is none."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

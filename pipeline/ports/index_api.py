@@ -57,6 +57,17 @@ class IndexedVideo:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexingStatus:
+    """How far an indexing is. ``state`` is ours: unknown words of the provider are ``working``."""
+
+    state: Literal["working", "ready", "failed", "gone"]
+    word: str = ""  #: the provider's own word
+    message: str = ""
+    look_again: float = 10.0  #: seconds
+    video: IndexedVideo | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ListFilter:
     """Which videos or indexes to list. Bounds are inclusive; None does not narrow."""
 
@@ -195,7 +206,7 @@ class IndexApi(Protocol):
         """Search; fetches as many pages as ``limit`` needs."""
         ...
 
-    async def classify(self, sorting: ClassifyQuery) -> Sequence[ClassifiedVideo]:
+    async def classify(self, query: ClassifyQuery) -> Sequence[ClassifiedVideo]:
         """Classify; fetches all pages up to ``limit``."""
         ...
 
@@ -209,4 +220,12 @@ class IndexApi(Protocol):
 
     async def indexed(self, index_id: str, video_id: str) -> IndexedVideo:
         """Return one indexed video with its status; Permanent ``resource_not_exist`` if there is none."""
+        ...
+
+    async def indexing(self, index_id: str, video_id: str) -> IndexingStatus:
+        """Return how far an indexing is: ``working``, ``ready`` or ``failed``; thousands of tasks share a few list calls.
+
+        Raises:
+            Permanent: code ``resource_not_exist``: the index has no such video.
+        """
         ...

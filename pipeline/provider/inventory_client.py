@@ -1,67 +1,60 @@
-"""``pipeline.ports.inventory.Inventory`` over a dialect and the HTTP border: the same calls, limits and errors as the client.
+"""``pipeline.ports.inventory.Inventory`` over a dialect and the API caller.
 
-A long list meets its limits again and again: here a limit is waited for, as long as the configured patience.
+A long list meets its rate limits again and again: here a limit is waited for, as long as the configured patience.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import count
 from typing import TypeVar
 
-from pipeline.core.errors import Permanent, Throttled
+from pipeline.core.errors import Permanent
+from pipeline.core.retry import ThrottlePatience, retry
 from pipeline.ports.inventory import ObjectType, OpenSession, RemoteObject
-from pipeline.provider.dialects import json_reading
-from pipeline.provider.dialects.inventory_protocol import PAGE, InventoryDialect
-from pipeline.provider.dialects.protocol import Page, Request, Response
-from pipeline.provider.http.caller import ApiCaller
+from pipeline.provider.dialects.calls import PAGE
+from pipeline.provider.dialects.inventory_protocol import InventoryDialect
+from pipeline.provider.dialects.protocol import Call
+from pipeline.provider.http.caller import ApiCaller, is_gone
 
 T = TypeVar("T")
-
-_GONE = "resource_not_exist"
 
 _PAGES = 1_000_000  #: of one list: a list without an end is not followed for ever
 
 
 class InventoryClient:
-    """Everything in the account. See ``pipeline.ports.inventory.Inventory``."""
+    """Everything in the account."""
 
-    def __init__(self, calls: ApiCaller, dialect: InventoryDialect, identity: str, patience: float) -> None:
-        self._calls, self._dialect, self._identity = calls, dialect, identity
+    def __init__(self, caller: ApiCaller, dialect: InventoryDialect, identity: str, patience: float) -> None:
+        self._caller, self._dialect, self._identity = caller, dialect, identity
         self._patience = patience  #: seconds that one call may wait for its limits
 
     @property
     def identity(self) -> str:
-        """Name and dialect, as the client's."""
         return self._identity
 
     @property
     def object_types(self) -> Sequence[ObjectType]:
-        """What there is, in the order of deletion."""
         return self._dialect.object_types
 
     @property
     def upload_type(self) -> ObjectType:
-        """What an analysis needs."""
         return self._dialect.upload_type
 
     @property
     def per_index(self) -> Sequence[ObjectType]:
-        """What is listed per index."""
         return self._dialect.per_index
 
     async def objects(
         self, object_type: ObjectType, index_id: str = ""
     ) -> AsyncGenerator[Sequence[RemoteObject], None]:
-        """Yield everything of a sort, page by page; an index that is not there holds nothing."""
         endpoint = self._dialect.endpoints[object_type]
         for page in count(1):
             try:
-                listed = await self._call(endpoint.many(index_id, page), self._reader(object_type, index_id))
+                listed = await self._call(endpoint.page(index_id, page))
             except Permanent as error:
-                if error.trouble.code != _GONE or not index_id:
+                if not is_gone(error) or not index_id:
                     raise
                 return
             if listed.entries:
@@ -70,70 +63,40 @@ class InventoryClient:
                 return
 
     async def get(self, remote: RemoteObject) -> RemoteObject | None:
-        """Return the same thing as it is now; None if it is gone."""
-        endpoint, read = self._dialect.endpoints[remote.sort], partial(self._one, remote.sort, remote.place)
-        try:
-            return await self._call(endpoint.one(remote.id, remote.place), read)
-        except Permanent as error:
-            if error.trouble.code != _GONE:
-                raise
-            return None
+        call = self._dialect.endpoints[remote.sort].get(remote.id, remote.place)
+        found = await self._find(call)
+        # A single object comes with all its metadata: what it does not have then, it has not.
+        return replace(found, owner="") if found is not None and found.owner is None else found
 
     async def existing(self, object_type: ObjectType, ids: Sequence[str], index_id: str = "") -> frozenset[str]:
-        """Return those of these ids that are there now."""
         endpoint = self._dialect.endpoints[object_type]
         if not endpoint.by_ids:
-            return frozenset(
-                [each for each in ids if await self.get(RemoteObject(object_type, each, place=index_id)) is not None]
-            )
+            alone = [each for each in ids if await self._find(endpoint.get(each, index_id)) is not None]
+            return frozenset(alone)
         found: set[str] = set()
         for start in range(0, len(ids), PAGE):
-            part = ids[start : start + PAGE]
-            listed = await self._call(endpoint.many(index_id, 1, part), self._reader(object_type, index_id))
+            listed = await self._call(endpoint.page(index_id, 1, ids[start : start + PAGE]))
             found |= {entry.id for entry in listed.entries}
         return frozenset(found & set(ids))
 
     async def delete(self, remote: RemoteObject) -> None:
-        """Delete it, never by force; absent is done."""
-        endpoint = self._dialect.endpoints[remote.sort]
-        try:
-            await self._call(endpoint.delete(remote.id, remote.place), json_reading.nothing)
-        except Permanent as error:
-            if error.trouble.code != _GONE:
-                raise
+        await self._find(self._dialect.endpoints[remote.sort].delete(remote.id, remote.place))
 
     async def sessions(self) -> AsyncGenerator[OpenSession, None]:
-        """Yield the open multipart uploads."""
         for page in count(1):
-            request = self._dialect.sessions(page)
-            if request is None:
+            call = self._dialect.open_sessions(page)
+            if call is None:
                 return
-            listed = await self._call(request, self._dialect.read_sessions)
+            listed = await self._call(call)
             for session in listed.entries:
                 yield session
             if listed.last or page == _PAGES:
                 return
 
-    async def _call(self, request: Request, read: Callable[[Response], T]) -> T:
-        waited = 0.0
-        while True:
-            try:
-                return await self._calls.call(request, read)
-            except Throttled as error:
-                after = error.after or 0.0
-                if waited + after > self._patience:
-                    raise
-                await self._calls.clock.sleep(after)
-                waited += max(after, 0.1)
+    async def _call(self, call: Call[T]) -> T:
+        patience = ThrottlePatience(self._patience, unnamed=0.1)
+        return await retry(lambda: self._caller.call(call), patience, self._caller.clock)
 
-    def _reader(self, object_type: ObjectType, index_id: str) -> Callable[[Response], Page[RemoteObject]]:
-        def read(response: Response) -> Page[RemoteObject]:
-            return json_reading.page_of(
-                json_reading.parse(response), lambda body: self._dialect.read(object_type, body, index_id)
-            )
-
-        return read
-
-    def _one(self, object_type: ObjectType, index_id: str, response: Response) -> RemoteObject:
-        found = self._dialect.read(object_type, json_reading.parse(response), index_id)
-        return found if found.owner is not None else replace(found, owner="")  # a single look tells everything
+    async def _find(self, call: Call[T]) -> T | None:
+        patience = ThrottlePatience(self._patience, unnamed=0.1)
+        return await retry(lambda: self._caller.find(call), patience, self._caller.clock)

@@ -1,9 +1,9 @@
 """The status board: thousands of waiting tasks share a few list requests a minute.
 
-Nobody polls in the background. A task that wants to know looks at the board; what was seen recently enough is answered
-from memory, and of those who find it too old one makes the next list request for all. Who is asked about first is who
-has not been seen for the longest time. The board tells everybody when looking again makes sense: when the status will
-be old *and* its turn in the rotation has come. All of it is memory only: a restart begins with an empty board.
+Nothing polls in the background. A task that wants a status looks at the board. What was seen recently is answered from
+memory; of the tasks that find it too old, one makes the next list request for all. The longest unseen are asked about
+first. The board tells each task when looking again makes sense: when the status will be old *and* its turn in the
+rotation has come. All of it is memory only: a restart begins with an empty board.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ import anyio.lowlevel
 
 from pipeline.core.clock import Clock
 from pipeline.core.errors import Permanent, ReelmillError
+from pipeline.ports.index_api import IndexingStatus
 from pipeline.ports.video_api import AnalysisStatus, MediaStatus
 from pipeline.provider.dialects.protocol import Page
 
-T = TypeVar("T", bound=MediaStatus | AnalysisStatus)
+T = TypeVar("T", bound=MediaStatus | AnalysisStatus | IndexingStatus)
 
-_FORGET = 3_600.0  #: seconds after which nobody waits for an answer any more
+_FORGET = 3_600.0  #: seconds without a look after which an object is dropped from the board
 
-_DRY = 2  #: pages of a newest-first list on which nobody waits, until the others are asked about alone
+_DRY = 2  #: pages of a newest-first list without anything we wait for, until the rest is asked about alone
 
 _PATIENCE = 4.0  #: an analysis of age a is looked at again after a / 4: never late by more than a quarter
 
@@ -64,15 +65,15 @@ class Pacer:
 
 
 class Lister(Protocol[T]):
-    """How a dialect sees many at once."""
+    """How the statuses of many objects are fetched at once."""
 
-    blank: T  #: what is said of those nobody has seen yet
+    blank: T  #: the status of what was never seen yet
 
-    async def some(self, waiting: Iterator[str]) -> tuple[Mapping[str, T], frozenset[str]]:
-        """Make one list request for those first in line; return who was seen, and who should have been but was not."""
+    async def fetch_some(self, waiting: Iterator[str]) -> tuple[Mapping[str, T], frozenset[str]]:
+        """Make one list request for those first in line; return what was seen, and which should have been but were not."""
         ...
 
-    async def one(self, key: str) -> T:
+    async def fetch_one(self, key: str) -> T:
         """Ask about one."""
         ...
 
@@ -91,26 +92,23 @@ class ByIds(Generic[T]):
         self.blank = blank
         self._many, self._one, self._page = many, one, page
 
-    async def some(self, waiting: Iterator[str]) -> tuple[Mapping[str, T], frozenset[str]]:
-        """Ask for the first page full."""
+    async def fetch_some(self, waiting: Iterator[str]) -> tuple[Mapping[str, T], frozenset[str]]:
         wanted = list(islice(waiting, self._page))
         seen = await self._many(wanted)
         return seen, frozenset(wanted) - seen.keys()
 
-    async def one(self, key: str) -> T:
-        """Ask about one."""
+    async def fetch_one(self, key: str) -> T:
         return await self._one(key)
 
     def requests(self, waiting: int) -> int:
-        """Return the number of pages."""
         return -(-waiting // self._page)
 
 
 class FilteredSweep(Generic[T]):
-    """A list that can only be filtered by status word: go through all unfinished ones; who is not among them is done.
+    """A list that can only be filtered by status word: read all that is unfinished; what is not on it is done.
 
     One request is one page; a sweep goes on where the last request left it. Entries move between pages and words
-    meanwhile, so that someone may be missed: absence is only a reason to ask about that one by itself.
+    meanwhile, so that one may be missed: absence is only a reason to ask about that one alone.
     """
 
     def __init__(
@@ -127,8 +125,8 @@ class FilteredSweep(Generic[T]):
         self._made = 0
         self._cost = len(words)
 
-    async def some(self, waiting: Iterator[str]) -> tuple[Mapping[str, T], frozenset[str]]:
-        """Read the next page of the sweep; at its end, name those who were nowhere."""
+    async def fetch_some(self, waiting: Iterator[str]) -> tuple[Mapping[str, T], frozenset[str]]:
+        """Read the next page of the sweep; at its end, name those that were nowhere."""
         if not self._left:
             self._left, self._page, self._made, self._missing = list(self._words), 1, 0, set(waiting)
         try:
@@ -153,7 +151,7 @@ class FilteredSweep(Generic[T]):
         self._left, self._missing, self._cost = [], set(), self._made
         return seen, absent
 
-    async def one(self, key: str) -> T:
+    async def fetch_one(self, key: str) -> T:
         """Ask about one; a new word for "unfinished" is added to what is swept."""
         status = await self._one(key)
         if status.state == "working" and status.word and status.word not in (*self._words, *self._refused):
@@ -166,8 +164,10 @@ class FilteredSweep(Generic[T]):
 
 
 class NewestFirst(Generic[T]):
-    """A list that can only be read newest first. Who waits is mostly young, so a sweep goes on as long as the pages have
-    somebody who waits; who was not on them, or stands there without all that is needed, is asked about alone.
+    """A list that can only be read newest first.
+
+    What we wait for is mostly young, so a sweep goes on as long as the pages hold some of it. What was not on them, or
+    stands there without all that is needed, is asked about alone.
     """
 
     def __init__(
@@ -183,8 +183,8 @@ class NewestFirst(Generic[T]):
         self._missing: set[str] = set()
         self._page = self._dry = self._cost = 0
 
-    async def some(self, waiting: Iterator[str]) -> tuple[Mapping[str, T], frozenset[str]]:
-        """Read the next page of the sweep; at its end, name those who were nowhere."""
+    async def fetch_some(self, waiting: Iterator[str]) -> tuple[Mapping[str, T], frozenset[str]]:
+        """Read the next page of the sweep; at its end, name those that were nowhere."""
         if not self._missing:
             self._missing, self._page, self._dry = set(waiting), 0, 0
         page = await self._page_of(self._page + 1)
@@ -199,8 +199,7 @@ class NewestFirst(Generic[T]):
             absent, self._missing = absent | self._missing, set()
         return seen, frozenset(absent)
 
-    async def one(self, key: str) -> T:
-        """Ask about one."""
+    async def fetch_one(self, key: str) -> T:
         return await self._one(key)
 
     def requests(self, waiting: int) -> int:
@@ -211,7 +210,7 @@ class NewestFirst(Generic[T]):
 
 @dataclass(slots=True)
 class _Entry(Generic[T]):
-    """One who waits. Times are monotonic seconds."""
+    """One object on the board. Times are monotonic seconds."""
 
     status: T
     born: float
@@ -229,22 +228,29 @@ class _Round:
     error: ReelmillError | None = None
 
 
-def _none(_status: object) -> float:
-    """The other side says nothing about when to look again."""
+@dataclass(frozen=True, slots=True)
+class Polling:
+    """How boards poll: ``first`` and ``spacing`` are the shortest and longest wait between two looks, seconds."""
+
+    pacer: Pacer  #: shared by all boards
+    clock: Clock
+    first: float
+    spacing: float
+    settle: float  #: seconds in which an unknown id may still be one that was just made
+
+
+def no_advice(_status: object) -> float:
+    """Where the platform does not say when to look again."""
     return 0.0
 
 
 class StatusBoard(Generic[T]):
-    """Who waits, and what is known of them. ``first`` and ``spacing`` are the shortest and longest wait, seconds; where
-    ``advice`` reads an even longer one from a status, that counts.
-    """
+    """The objects that tasks wait for, and what is known of them. ``advice`` reads a longer wait from a status."""
 
-    def __init__(
-        self, lister: Lister[T], pacer: Pacer, clock: Clock, *, first: float, spacing: float, settle: float,
-        advice: Callable[[T], float] = _none,
-    ) -> None:  # fmt: skip
-        self._lister, self._pacer, self._clock, self._advice = lister, pacer, clock, advice
-        self._first, self._spacing, self._settle = min(first, spacing), spacing, settle
+    def __init__(self, lister: Lister[T], polling: Polling, advice: Callable[[T], float] = no_advice) -> None:
+        self._lister, self._pacer, self._clock, self._advice = lister, polling.pacer, polling.clock, advice
+        self._spacing, self._settle = polling.spacing, polling.settle
+        self._first = min(polling.first, polling.spacing)
         self._entries: OrderedDict[str, _Entry[T]] = OrderedDict()  # longest unseen first
         self._asking: dict[str, None] = {}
         self._round: _Round | None = None
@@ -254,20 +260,20 @@ class StatusBoard(Generic[T]):
         return len(self._entries)
 
     async def look(self, key: str) -> T:
-        """Return how far this one is, from memory or from a request shared with others."""
+        """Return the status of one object, from memory or from a request shared with others."""
         entry = self._enter(key)
         self._asking[key] = None
         try:
-            await anyio.lowlevel.checkpoint()  # who woke in the same instant enters first, and shares the request
+            await anyio.lowlevel.checkpoint()  # tasks that woke in the same instant enter first, and share the request
             while self._stale(entry):
                 if self._round is not None:
                     await self._join(self._round)
                 elif entry.absent:
-                    self._note(key, entry, await self._lister.one(key))
+                    self._note(key, entry, await self._lister.fetch_one(key))
                 elif not self._pacer.take():
                     return self._wait(entry)
                 elif self._lister.requests(len(self._entries)) >= len(self._entries):
-                    self._note(key, entry, await self._lister.one(key))
+                    self._note(key, entry, await self._lister.fetch_one(key))
                 else:
                     await self._ask()
         finally:
@@ -299,10 +305,10 @@ class StatusBoard(Generic[T]):
             raise under_way.error
 
     async def _ask(self) -> None:
-        """Make one list request for all who wait."""
+        """Make one list request for all that is waited for."""
         self._round = mine = _Round(anyio.Event())
         try:
-            seen, absent = await self._lister.some(self._line())
+            seen, absent = await self._lister.fetch_some(self._line())
         except ReelmillError as error:
             mine.error = error
             raise
@@ -319,7 +325,7 @@ class StatusBoard(Generic[T]):
                 entry.absent = True
 
     def _line(self) -> Iterator[str]:
-        """Yield who is to be asked about: those who wait for it now, then the longest unseen. Forget the abandoned."""
+        """Yield what to ask about: what a task asks for now, then the longest unseen. Forget the abandoned."""
         now = self._clock.monotonic()
         for key in [key for key, entry in islice(self._entries.items(), 100) if entry.asked < now - _FORGET]:
             if key not in self._asking:

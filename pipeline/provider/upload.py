@@ -1,8 +1,8 @@
 """Sending the chunks of a multipart session: what the server lacks, straight from the original file.
 
 The server's chunk state is asked first, so that a resumed upload sends nothing twice. Chunks are byte ranges of the file,
-streamed in blocks, a few at once; nothing is copied to disk. A worker begins its next chunk only when the platform has
-heard of the last one: whoever is killed whenever, at most one chunk per worker is sent again. Chunks that arrive while a
+streamed in blocks, a few at once; nothing is copied to disk. A worker starts its next chunk only after the platform has
+confirmed the last one: a kill at any moment makes us send at most one chunk per worker again. Chunks that arrive while a
 report is under way go into the next one together; repeating a report is harmless.
 """
 
@@ -18,10 +18,12 @@ import anyio
 
 from pipeline.core.backoff import Backoff
 from pipeline.core.clock import Clock
-from pipeline.core.errors import Permanent, ReelmillError, Throttled, Transient
+from pipeline.core.errors import Permanent, ReelmillError, Transient
+from pipeline.core.retry import ThrottlePatience, retry
 from pipeline.ports.video_api import UploadSession
-from pipeline.provider.dialects import json_reading, retry_after
-from pipeline.provider.dialects.protocol import Address, FileRange, Proof, Request, Response, Sessions
+from pipeline.provider.dialects.json_reading import body_text, clip
+from pipeline.provider.dialects.protocol import Address, Call, FileRange, MultipartDialect, Proof, Request, Response
+from pipeline.provider.dialects.retry_after import requested_wait
 from pipeline.provider.http.body import Stamp, changed
 
 T = TypeVar("T")
@@ -30,17 +32,17 @@ _ADDRESSES = 50  #: presigned addresses per request; the platform's maximum
 _EARLY = 60.0  #: seconds before its expiry from which an address is not begun any more
 _TRIES = 5  #: per chunk
 _ROUNDS = 3  #: of asking what is missing and sending it
-_PATIENCE = 120.0  #: seconds that an upload waits for the limiter with its slot in hand before anything more arrives
+_PATIENCE = 120.0  #: seconds that an upload waits for rate limits, with its slot in hand, until more chunks arrive
 _TIMEOUT = 120.0  #: seconds without a byte, per chunk
 _BACKOFF = Backoff(first=0.5, most=15.0)
 _MOST_CHUNKS = 100_000  #: of one session; a platform that wants more is not meant seriously
 _UNKNOWN = frozenset({"resource_not_exist", "gone"})
-_TELLING = 8  #: characters from which a value in an address may be what opens it
+_SECRET = 8  #: characters from which a value in an address may be the signature that opens it
 _STALE = frozenset({400, 401, 403, 404, 410})  #: how storages refuse an expired signature
 
 
 class Caller(Protocol):
-    """What the sender needs of the client."""
+    """What the sender needs of the API caller."""
 
     @property
     def clock(self) -> Clock:
@@ -52,8 +54,8 @@ class Caller(Protocol):
         """Chance, for the spread of waits."""
         ...
 
-    async def call(self, request: Request, read: Callable[[Response], T]) -> T:
-        """Make one call of the API with all its rules."""
+    async def call(self, call: Call[T]) -> T:
+        """Make one API call with all its rules."""
         ...
 
     async def send(self, request: Request) -> Response:
@@ -74,11 +76,11 @@ def check_fits(session: UploadSession, path: Path, size: int) -> None:
         raise changed(path)
 
 
-class Sender:
+class ChunkSender:
     """One run over one session."""
 
     def __init__(
-        self, caller: Caller, dialect: Sessions, session: UploadSession, path: Path, progress: Callable[[int], None], *,
+        self, caller: Caller, dialect: MultipartDialect, session: UploadSession, path: Path, progress: Callable[[int], None], *,
         parallel: int,
     ) -> None:  # fmt: skip
         self._caller, self._dialect, self._session, self._path = caller, dialect, session, path
@@ -90,7 +92,7 @@ class Sender:
         self._report_lock = anyio.Lock()
         self._proofs: list[Proof] = []
         self._counted = 0  #: chunks the server says it has
-        self._waited = 0.0
+        self._patience = ThrottlePatience(_PATIENCE, unnamed=1.0)
         self._error: ReelmillError | None = None
 
     async def run(self) -> None:
@@ -111,9 +113,9 @@ class Sender:
         raise Transient("the platform still lacks chunks that were reported", code="chunks_missing")
 
     async def _missing(self) -> list[int]:
-        dialect, done = self._dialect, set[int]()
+        done = set[int]()
         for page in range(1, self._session.total_chunks + 2):
-            state = await self._ask(dialect.chunk_state(self._session, page), dialect.read_chunk_state)
+            state = await self._call(self._dialect.chunk_state(self._session, page))
             if state.state == "completed":
                 return []
             if state.state == "dead":
@@ -153,26 +155,34 @@ class Sender:
     async def _chunk(self, index: int) -> Proof:
         offset = (index - 1) * self._session.chunk_size
         part = FileRange(self._path, offset, min(self._session.chunk_size, self._stamp.size - offset))
-        trouble = Transient("the storage does not take the chunk", code="chunk_refused")
-        for attempt in range(1, _TRIES + 1):
+        unsent: Transient | None = None
+
+        async def attempt() -> Response:
+            nonlocal unsent
             address = await self._address(index)
-            request = self._dialect.put_chunk(self._session, address, part)
-            wait = _BACKOFF.delay(attempt, self._caller.rng)
             try:
-                response = await self._caller.send(request)
+                return await self._put(address, part)
             except Transient as error:
-                trouble = error
-            else:
-                if 200 <= response.status < 300:
-                    return self._proof(index, response, part.length)
-                trouble = _refusal(response, address.url)
-                wait = retry_after.wait_of(response) or wait
-                if response.status in _STALE:
-                    self._addresses.clear()  # they were made together and have expired together
-                    wait = 0.0 if attempt == 1 else wait
-            if attempt < _TRIES and wait > 0:
-                await self._caller.clock.sleep(min(wait, _BACKOFF.most))
-        raise trouble
+                unsent = error
+                raise
+
+        def policy(number: int, error: ReelmillError) -> float | None:
+            if error is not unsent or number == _TRIES:  # calls of the API have had their own tries
+                return None
+            wait = _BACKOFF.delay(number, self._caller.rng)
+            if isinstance(error, _Refused):
+                wait = 0.0 if error.stale and number == 1 else error.wait or wait
+            return min(wait, _BACKOFF.most)
+
+        return self._proof(index, await retry(attempt, policy, self._caller.clock), part.length)
+
+    async def _put(self, address: Address, part: FileRange) -> Response:
+        response = await self._caller.send(self._dialect.put_chunk(self._session, address, part))
+        if 200 <= response.status < 300:
+            return response
+        if response.status in _STALE:
+            self._addresses.clear()  # they were made together and have expired together
+        raise _Refused(response, address.url)
 
     def _proof(self, index: int, response: Response, length: int) -> Proof:
         etag = response.headers.get("etag", "").strip().removeprefix("W/").strip('"')
@@ -186,9 +196,7 @@ class Sender:
             known = self._addresses.get(index)
             if known is None or known.expires_at - _EARLY < self._caller.clock.now():
                 count = min(_ADDRESSES, self._session.total_chunks - index + 1)
-                dialect = self._dialect
-                request = dialect.more_addresses(self._session, index, count)
-                for address in await self._ask(request, dialect.read_addresses):
+                for address in await self._call(self._dialect.addresses(self._session, index, count)):
                     self._addresses[address.index] = address
                 known = self._addresses.get(index)
         if known is None:
@@ -200,47 +208,39 @@ class Sender:
         async with self._report_lock:
             if not self._proofs:
                 return
-            if not self._same_file():
+            if Stamp.of(self._path) != self._stamp:
                 raise changed(self._path)
             proofs, self._proofs = self._proofs, []
-            dialect = self._dialect
             try:
-                counted = await self._ask(dialect.report_chunks(self._session, proofs), dialect.read_report)
+                counted = await self._call(self._dialect.report_chunks(self._session, proofs))
             except BaseException:
                 self._proofs = [*proofs, *self._proofs]
                 raise
             self._counted = max(self._counted, counted)
-            self._waited = 0.0
+            self._patience.reset()
             self._progress(sum(proof.size for proof in proofs))
 
-    def _same_file(self) -> bool:
-        return Stamp.of(self._path) == self._stamp
-
-    async def _ask(self, request: Request, read: Callable[[Response], T]) -> T:
-        while True:
-            try:
-                return await self._caller.call(request, read)
-            except Throttled as error:
-                # Giving the slot back would mean starting over; a short wait is cheaper.
-                wait = error.after or 1.0
-                if self._waited + wait > _PATIENCE:
-                    raise
-                self._waited += wait
-                await self._caller.clock.sleep(wait)
-            except Permanent as error:
-                if error.trouble.code in _UNKNOWN:
-                    raise _expired(error.trouble.detail) from None
-                raise
+    async def _call(self, call: Call[T]) -> T:
+        """Make a call, waiting for rate limits: giving the slot back would mean starting over."""
+        try:
+            return await retry(lambda: self._caller.call(call), self._patience, self._caller.clock)
+        except Permanent as error:
+            if error.trouble.code in _UNKNOWN:
+                raise _expired(error.trouble.detail) from None
+            raise
 
 
-def _refusal(response: Response, url: str) -> Transient:
-    """Return what a storage's refusal means. Some repeat the query of the address word by word, as what was signed."""
-    text = json_reading.text_of(response)
-    for _, value in parse_qsl(url.partition("?")[2]):
-        for secret in (value, quote(value, safe="")):
-            text = text.replace(secret, "***") if len(secret) >= _TELLING else text
-    detail = json_reading.clip(f"HTTP {response.status} {text}")
-    return Transient("the storage does not take the chunk", code="chunk_refused", detail=detail)
+class _Refused(Transient):
+    """The storage does not take a chunk. ``wait``: seconds that it asked for; ``stale``: its address may have expired."""
+
+    def __init__(self, response: Response, url: str) -> None:
+        text = body_text(response)
+        for _, value in parse_qsl(url.partition("?")[2]):  # some repeat the query word by word, as what was signed
+            for secret in (value, quote(value, safe="")):
+                text = text.replace(secret, "***") if len(secret) >= _SECRET else text
+        detail = clip(f"HTTP {response.status} {text}")
+        super().__init__("the storage does not take the chunk", code="chunk_refused", detail=detail)
+        self.wait, self.stale = requested_wait(response), response.status in _STALE
 
 
 def _expired(word: str) -> Permanent:

@@ -36,7 +36,7 @@ def _question(folder: Path, jobs: Sequence[str]) -> dict[str, Any]:
     planner = job_planner(settings_for(folder, "http://127.0.0.1:1", jobs))
     requests = planner.requests([unsaved_task(Item("k", "file", "k", ManifestLine("k")))])
     data = {"media_id": "m", "temperature": 0.2, "model": "pegasus1.5", "seconds": 60.0}
-    body = V13().submit_analysis(build_question("key", data, requests)).json
+    body = V13().submit_analysis(build_question("key", data, requests)).request.json
     assert isinstance(body, dict)
     return body
 

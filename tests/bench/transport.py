@@ -20,8 +20,9 @@ import httpx
 
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
+from pipeline.ports.video_api import NewUpload
 from pipeline.provider.client import open_api
-from pipeline.provider.dialects.protocol import Request
+from pipeline.provider.dialects.protocol import Call, Request
 from pipeline.provider.http.rate_limits import Unlimited
 from pipeline.provider.http.transport import Transport
 
@@ -89,7 +90,8 @@ async def _main(port: int, requests: int) -> None:
     api = open_api(
         settings, base_url=url, key="k", identity="bench", limiter=Unlimited(), clock=clock, rng=rng, local=True
     )
-    await _measure("our client, one call", lambda: api.call(request, api.dialect.read_assets), requests)
+    listing = Call(request, api.dialect.find_assets(NewUpload("n", "direct"), 1).read)
+    await _measure("our client, one call", lambda: api.caller.call(listing), requests)
     await api.aclose()
 
 

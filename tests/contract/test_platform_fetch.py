@@ -194,7 +194,7 @@ async def test_the_reason_is_on_the_task_with_when_it_can_be_made_again(tmp_path
         assert (said["code"], said["remedy"]) == (("upcoming", "wait") if later else ("private", "cookies"))
         assert ("again_at" in said) is later
         refused_at = datetime.fromisoformat(found["updated_at"]).timestamp()
-        status = V12().read_media_one(Response(200, {}, json.dumps(found).encode(), refused_at))
+        status = V12().media(key).read(Response(200, {}, json.dumps(found).encode(), refused_at))
         assert status.trouble is not None
         assert status.trouble.code == said["code"]
         assert (round(status.later or 0.0, -2), status.later is None) == ((3600.0, False) if later else (0.0, True))

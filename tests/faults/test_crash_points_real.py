@@ -28,9 +28,9 @@ from pipeline.local.api.faults import Faults
 from pipeline.local.limits import PlatformLimits
 from pipeline.local.platform import LocalPlatform
 from pipeline.ports.store import Database
-from pipeline.ports.video_api import Ceilings, Question
+from pipeline.ports.video_api import Answer, Ceilings, Question
 from pipeline.provider.client import TwelveLabs, open_api
-from pipeline.provider.dialects.protocol import Request
+from pipeline.provider.dialects.protocol import Call
 from pipeline.provider.dialects.v1_3.media import V13
 from pipeline.provider.http.rate_limits import Unlimited
 from pipeline.store.sqlite.database import open_database
@@ -57,8 +57,9 @@ class Forgetful(V13):
 
     ceilings = Ceilings(direct_bytes=DIRECT)
 
-    def submit_analysis(self, question: Question) -> Request:
-        return replace(super().submit_analysis(question), headers={})
+    def submit_analysis(self, question: Question) -> Call[str | Answer]:
+        call = super().submit_analysis(question)
+        return replace(call, request=replace(call.request, headers={}))
 
 
 class Appointed(Wreck):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -14,8 +13,8 @@ import pytest
 
 from pipeline.core.errors import Permanent, Transient
 from pipeline.ports.video_api import UploadSession
-from pipeline.provider.dialects.protocol import Request, Response
-from pipeline.provider.upload import Sender
+from pipeline.provider.dialects.protocol import Call, Request, Response
+from pipeline.provider.upload import ChunkSender
 from tests.support.clock import VirtualClock, run_virtual
 from tests.support.fakes import Crash
 from tests.unit.test_provider_upload import Cloud
@@ -43,9 +42,9 @@ class Deadly(Cloud):
             self.dead = True
             raise Crash(f"moment {self.moments}")
 
-    async def call(self, request: Request, read: Callable[[Response], T]) -> T:
+    async def call(self, call: Call[T]) -> T:
         self.moment()
-        answer = await super().call(request, read)
+        answer = await super().call(call)
         self.moment()
         return answer
 
@@ -70,7 +69,7 @@ def run(cloud: Cloud, path: Path, parallel: int) -> None:
     """One process: it ends, or dies."""
 
     async def work() -> None:
-        await Sender(cloud, cloud.dialect, WHOLE, path, lambda _: None, parallel=parallel).run()
+        await ChunkSender(cloud, cloud.dialect, WHOLE, path, lambda _: None, parallel=parallel).run()
 
     try:
         run_virtual(work())
@@ -147,7 +146,7 @@ def test_a_session_of_a_billion_pieces_is_refused(tmp_path: Path) -> None:
     """No list of them is ever made."""
     path = small(tmp_path)
     with pytest.raises(Permanent) as caught:
-        Sender(
+        ChunkSender(
             Cloud(VirtualClock()),
             Cloud(VirtualClock()).dialect,
             UploadSession("u", "a", 1, 10**9, 0.0),

@@ -14,22 +14,27 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from pipeline.config.settings import Settings, load
-from pipeline.core.errors import ConfigError, Permanent, ReelmillError
+from pipeline.core.errors import ConfigError, ReelmillError
 from pipeline.core.youtube_address import is_address
 from pipeline.kit.answers import AnswerReader
 from pipeline.kit.schema_profile import schema_problem
 from pipeline.local.analysis.extract.captions import MAX_CUES, parse
+from pipeline.ports.index_api import IndexSpec, ListFilter, SearchQuery
 from pipeline.ports.source import Item, ManifestLine
-from pipeline.provider.dialects.protocol import Request, Response, UnreadableAnswer
+from pipeline.ports.video_api import NewUpload, Question, UploadSession
+from pipeline.provider.dialects.protocol import Call, Request, Response, UnreadableAnswer
 from pipeline.provider.dialects.v1_2.indexes import IndexV12
+from pipeline.provider.dialects.v1_2.inventory import InventoryV12
 from pipeline.provider.dialects.v1_2.media import V12
 from pipeline.provider.dialects.v1_3.indexes import IndexV13
+from pipeline.provider.dialects.v1_3.inventory import InventoryV13
 from pipeline.provider.dialects.v1_3.media import V13
 from pipeline.source.captions import read_captions
 from pipeline.source.manifest.expand import expand
@@ -104,13 +109,31 @@ def _told(error: ReelmillError, code: str = "") -> None:
 
 
 def _readers() -> list[Callable[[Response], Any]]:
-    found: list[Callable[[Response], Any]] = []
-    for dialect in (V12(), V13(), IndexV12(), IndexV13()):
-        names = sorted(name for name in dir(dialect) if name.startswith("read_") and name != "read_error")
-        found += [getattr(dialect, name) for name in names]
-        if isinstance(dialect, V12 | V13):
-            found += [_error(dialect, safe) for safe in (True, False)]
-    return found
+    upload, question = (
+        NewUpload("n", "url", url="https://x/y", index_id="i"),
+        Question("k", "m", "Why?", None, 9, 0.2, "p"),
+    )
+    wish, spec, which = SearchQuery("i", "x", options=("visual",)), IndexSpec("n"), ListFilter()
+    old, new, session = V12(), V13(), UploadSession("u", "a", 1, 1, 0.0)
+    calls: list[Call[Any]] = [
+        new.open_session(upload), new.chunk_state(session, 1), new.addresses(session, 1, 1), new.report_chunks(session, []),
+        new.media_by_ids(["m"]), new.find_analyses(question, 1), new.unfinished_analyses("queued", 1), new.analysis("t"),
+        new.submit_analysis(question), old.submit_analysis(replace(question, legacy={"path": "/gist"})), old.media_page(1),
+        IndexV13().placements("a", 1), IndexV13().index_asset("i", "a", {}), IndexV12().classify_page("t"),
+    ]  # fmt: skip
+    for dialect in (old, new):
+        calls += [dialect.create_asset(upload), dialect.find_assets(upload, 1), dialect.media("m"), dialect.check()]
+    for indexes in (IndexV12(), IndexV13()):
+        calls += [
+            indexes.create_index(spec), indexes.indexes(which, 1), indexes.index("i"), indexes.videos("i", which, 1),
+            indexes.video("i", "v"), indexes.search(wish), indexes.search_page("t"), indexes.delete_index("i"),
+        ]  # fmt: skip
+    for inventory in (InventoryV12(), InventoryV13()):
+        for endpoint in inventory.endpoints.values():
+            calls += [endpoint.page("i", 1), endpoint.get("x", "i")]
+        sessions = inventory.open_sessions(1)
+        calls += [sessions] if sessions is not None else []
+    return [call.read for call in calls] + [_error(dialect, safe) for dialect in (old, new) for safe in (True, False)]
 
 
 def _error(dialect: V12 | V13, safe: bool) -> Callable[[Response], Any]:
@@ -138,8 +161,6 @@ def dialect(data: bytes) -> None:
             reader(response)
         except UnreadableAnswer:
             continue
-        except Permanent as error:  # a dialect that has no such call says so before it reads
-            _told(error, "not_in_this_api")
 
 
 def captions(data: bytes) -> None:

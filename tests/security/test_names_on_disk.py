@@ -20,7 +20,7 @@ from pipeline.config.queries import StandingQuery
 from pipeline.core.errors import ConfigError, InputError, ReelmillError
 from pipeline.ingest.tasks.video import _name
 from pipeline.ports.sink import OutFile
-from pipeline.provider.dialects.json_reading import segment
+from pipeline.provider.dialects.calls import path_segment
 from pipeline.sink import layout
 from pipeline.sink.disk import DiskSink
 from pipeline.source.youtube.storage.folder import DownloadFolder
@@ -113,7 +113,7 @@ def test_an_upload_has_a_plain_name(key: str, path: str) -> None:
 def test_an_id_of_the_platform_stays_one_segment(given_id: str) -> None:
     """Ids that come back from a platform are put into addresses: they never make another path of them."""
     try:
-        quoted = segment(given_id)
+        quoted = path_segment(given_id)
     except (ReelmillError, UnicodeEncodeError):
         return
     assert not set(quoted) & set("/\\?#% \n\r\0") - {"%"}

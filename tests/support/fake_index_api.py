@@ -13,6 +13,7 @@ from pipeline.ports.index_api import (
     ClassScore,
     IndexedVideo,
     IndexInfo,
+    IndexingStatus,
     IndexSpec,
     ListFilter,
     SearchHit,
@@ -139,6 +140,10 @@ class FakeIndexApi:
             if video.id == video_id:
                 return video
         raise Permanent("the platform does not know this id", code="resource_not_exist")
+
+    async def indexing(self, index_id: str, video_id: str) -> IndexingStatus:
+        video = await self.indexed(index_id, video_id)
+        return IndexingStatus("ready" if video.status == "ready" else "working", video.status, video=video)
 
     def _pay(self, question: SearchQuery | ClassifyQuery) -> None:
         self.asked.append(question)

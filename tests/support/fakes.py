@@ -17,6 +17,7 @@ from pipeline.core.errors import Ambiguous, InputError, Permanent
 from pipeline.ports.index_api import (
     IndexedVideo,
     IndexInfo,
+    IndexingStatus,
     IndexSpec,
     ListFilter,
     SearchHit,
@@ -81,7 +82,7 @@ class Wrecked:
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._inner, name)
         if name == "index_api":
-            return Wrecked(found, self._wreck, f"{self._prefix}.index_api", spared=("videos",))
+            return Wrecked(found, self._wreck, f"{self._prefix}.index_api", spared=("videos", "indexing"))
         if not callable(found) or name in self._spared:
             return found
 
@@ -357,6 +358,12 @@ class FakePlatformIndexApi:
         asset_id, ready = self._there.indexed[video_id]
         status = "ready" if self._there.clock.now() >= ready else "indexing"
         return IndexedVideo(video_id, "clip", 60.0, status=status, asset_id=asset_id)
+
+    async def indexing(self, index_id: str, video_id: str) -> IndexingStatus:
+        video = await self.indexed(index_id, video_id)
+        return IndexingStatus(
+            "ready" if video.status == "ready" else "working", video.status, look_again=5.0, video=video
+        )
 
     async def index(self, id_or_name: str) -> IndexInfo:
         for name, index_id in self._there.indexes.items():

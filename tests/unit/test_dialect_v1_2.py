@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from pipeline.core.errors import Ambiguous, NeedsOperator, NotYet, Permanent, ReelmillError
 from pipeline.ports.video_api import Answer, NewUpload, Question
-from pipeline.provider.client import _enough
+from pipeline.provider.client import is_complete
 from pipeline.provider.dialects.protocol import (
+    Call,
     FilePart,
     FoundObject,
     MediaByIds,
@@ -56,6 +57,9 @@ def ask(path: str, body: dict[str, Any] | None = None) -> Question:
     return Question("k", "video-1", "unused", None, 2048, 0.2, "pegasus1", legacy={"path": path, "body": body or {}})
 
 
+GIST = API.submit_analysis(ask("/gist"))
+
+
 # ------------------------------------------------------------------------------------------------------------ requests
 
 
@@ -63,7 +67,7 @@ def test_the_two_dialects_are_strangers() -> None:
     """Neither inherits from the other; what v1.2 lacks, it says by having no such part."""
     assert not issubclass(V12, V13)
     assert not issubclass(V13, V12)
-    assert (API.sessions, API.analyses, isinstance(API.media_list, MediaByIds)) == (None, None, False)
+    assert (API.multipart, API.analyses, isinstance(API.media_list, MediaByIds)) == (None, None, False)
     assert isinstance(V13().media_list, MediaByIds)
     assert {"index_first", "external", "url"} == API.features
 
@@ -71,21 +75,21 @@ def test_the_two_dialects_are_strangers() -> None:
 def test_a_file_becomes_a_task_with_our_name() -> None:
     """The whole file goes as ``video_file`` under the unique name; captions go beside it where there are any."""
     upload = NewUpload("unique.mp4", "direct", size=5, path=Path("f.mp4"), index_id=INDEX)
-    request = API.create_asset(upload)
+    request = API.create_asset(upload).request
     assert (request.method, request.path, request.group, request.safe) == ("POST", "/tasks", "index", False)
     assert request.form == [("index_id", INDEX), ("language", "en")]
     assert request.files == [FilePart(Path("f.mp4"), "unique.mp4", "video/mp4", 5, "video_file")]
     spoken = NewUpload("u.mp4", "direct", path=Path("f"), index_id=INDEX, metadata={"captions": "WEBVTT\n\nhello"})
-    request = API.create_asset(spoken)
+    request = API.create_asset(spoken).request
     assert ("provide_transcription", "true") in (request.form or ())
     assert request.files[0] == TextPart("transcription_file", "captions.vtt", "text/vtt", "WEBVTT\n\nhello")
 
 
 def test_addresses_become_tasks() -> None:
     """A direct address is a field of the form; a YouTube address goes to the external provider as JSON."""
-    by_url = API.create_asset(NewUpload("n", "url", url="https://x/y.mp4", index_id=INDEX))
+    by_url = API.create_asset(NewUpload("n", "url", url="https://x/y.mp4", index_id=INDEX)).request
     assert (by_url.path, by_url.files, dict(by_url.form or ())["video_url"]) == ("/tasks", (), "https://x/y.mp4")
-    outside = API.create_asset(external())
+    outside = API.create_asset(external()).request
     assert (outside.method, outside.path, outside.group) == ("POST", "/tasks/external-provider", "index")
     assert outside.json == {"index_id": INDEX, "url": WATCH}
     assert [by_url.safe, outside.safe] == [False, False]
@@ -100,7 +104,7 @@ def test_addresses_become_tasks() -> None:
 ])  # fmt: skip
 def test_tasks_are_looked_for_by_what_is_ours(method: Any, filters: dict[str, str]) -> None:
     """By our file name where we gave one, else all of the index; always newest first, in words."""
-    request = API.find_assets(NewUpload("unique", method, url=WATCH, index_id=INDEX), 3)
+    request = API.find_assets(NewUpload("unique", method, url=WATCH, index_id=INDEX), 3).request
     order = {"sort_by": "created_at", "sort_option": "desc", "page": "3", "page_limit": "50"}
     assert (request.method, request.path, request.safe) == ("GET", "/tasks", True)
     assert dict(request.params) == filters | order
@@ -115,7 +119,7 @@ def test_tasks_are_looked_for_by_what_is_ours(method: Any, filters: dict[str, st
 ])  # fmt: skip
 def test_a_question_is_sent_as_the_job_says(path: str, body: dict[str, Any], sent: dict[str, Any]) -> None:
     """The video's id and, where the call takes one, the temperature are all that is added; a repeat would be billed."""
-    request = API.submit_analysis(ask(path, body))
+    request = API.submit_analysis(ask(path, body)).request
     assert (request.method, request.path, request.group, request.safe) == ("POST", path, "analyze", False)
     assert request.json == {"video_id": "video-1", **sent}
     assert request.timeout is not None
@@ -135,7 +139,7 @@ def test_a_form_with_text_and_file_has_its_length_before_it_is_sent(tmp_path: Pa
     path = tmp_path / "film.mp4"
     path.write_bytes(b"\x00film")
     upload = NewUpload("u.mp4", "direct", size=5, path=path, index_id=INDEX, metadata={"captions": "WEBVTT"})
-    request = API.create_asset(upload)
+    request = API.create_asset(upload).request
     form = bodies.form(request.form or (), request.files, "b")
     shown = b"".join(part if isinstance(part, bytes) else b"<file>" for part in form.parts)
     assert b'name="transcription_file"; filename="captions.vtt"\r\nContent-Type: text/vtt\r\n\r\nWEBVTT\r\n' in shown
@@ -152,7 +156,7 @@ def test_a_form_with_text_and_file_has_its_length_before_it_is_sent(tmp_path: Pa
 ])  # fmt: skip
 def test_a_task_is_read(word: str, state: str) -> None:
     """Every documented word has its meaning; failed is final, an unknown one is working."""
-    status = API.read_media_one(answer(task(word, video_id="6526db3043e8c47e4eb47c94")))
+    status = API.media("m").read(answer(task(word, video_id="6526db3043e8c47e4eb47c94")))
     assert (status.state, status.word) == (state, word)
     assert (status.facts["duration"], status.facts["width"], status.facts["height"]) == (74, 1280, 720)
     assert status.facts["video_id"] == "6526db3043e8c47e4eb47c94"
@@ -161,9 +165,9 @@ def test_a_task_is_read(word: str, state: str) -> None:
 def test_a_ready_task_must_name_its_video() -> None:
     """By itself it must, or nothing could be asked about it; in a list it need not, and is then asked for alone."""
     with pytest.raises(UnreadableAnswer):
-        API.read_media_one(answer(task("ready")))
-    listed = API.read_media_page(answer({"data": [task("ready"), task("failed"), task("queued")]}))
-    assert [_enough(status) for _, status in listed.entries] == [False, True, True]
+        API.media("m").read(answer(task("ready")))
+    listed = API.media_page(1).read(answer({"data": [task("ready"), task("failed"), task("queued")]}))
+    assert [is_complete(status) for _, status in listed.entries] == [False, True, True]
     assert listed.last
 
 
@@ -178,7 +182,7 @@ def test_a_ready_task_must_name_its_video() -> None:
 ])  # fmt: skip
 def test_the_platform_says_how_long_it_will_take(more: dict[str, Any], remains: float) -> None:
     """From ``process`` or ``estimated_time``; a quarter of it is waited, and never more than two minutes."""
-    status = API.read_media_one(answer(task(**more)))
+    status = API.media("m").read(answer(task(**more)))
     assert status.facts.get("remain_seconds", 0) == remains
     assert API.advice(status) == min(remains / 4, 120)
 
@@ -188,20 +192,20 @@ def test_the_platform_says_how_long_it_will_take(more: dict[str, Any], remains: 
 )
 def test_a_failed_task_without_a_reason_of_ours_has_none(error: Any) -> None:
     """The vendor's platform has no field for it; what stands there by chance is no class of trouble."""
-    status = API.read_media_one(answer(task("failed", error=error)))
+    status = API.media("m").read(answer(task("failed", error=error)))
     assert (status.state, status.trouble, status.later) == ("failed", None, None)
 
 
 def test_the_platform_s_own_clock_counts() -> None:
     """An estimate is compared with the Date of the answer, not with our clock."""
     ahead = answer(task(estimated_time="2023-10-11T18:30:08Z"), date="Wed, 11 Oct 2023 18:28:08 GMT")
-    assert API.read_media_one(ahead).facts["remain_seconds"] == 120
+    assert API.media("m").read(ahead).facts["remain_seconds"] == 120
 
 
 def test_answers_come_at_once() -> None:
     """The text is the whole object as JSON, so that nothing of it is lost."""
     gist = {"id": "bc21", "title": "T", "topics": ["a"], "hashtags": ["b", "b"]}
-    read = API.read_submitted(answer(gist))
+    read = GIST.read(answer(gist))
     assert isinstance(read, Answer)
     assert (json.loads(read.text), read.finish_reason, read.raw) == (gist, "stop", gist)
 
@@ -216,7 +220,7 @@ STREAM: list[dict[str, Any]] = [
 
 def test_an_answer_with_numbers_that_are_none_can_be_kept() -> None:
     """It is paid for, and the database takes JSON only: what JSON has no form for is nothing."""
-    found = API.read_submitted(answer(b'{"data": "x", "score": NaN, "at": [1e999, -Infinity, 2.5]}'))
+    found = GIST.read(answer(b'{"data": "x", "score": NaN, "at": [1e999, -Infinity, 2.5]}'))
     assert isinstance(found, Answer)
     assert json.loads(to_json(found.raw)) == {"data": "x", "score": None, "at": [None, None, 2.5]}
     assert json.loads(found.text) == found.raw
@@ -225,7 +229,7 @@ def test_an_answer_with_numbers_that_are_none_can_be_kept() -> None:
 def test_what_a_task_says_of_its_video_is_held_against_its_form() -> None:
     """An id is text and a length is a number."""
     odd = {"duration": "74", "filename": "clip", "height": [720], "width": -1}
-    assert API.read_media_one(answer(task("indexing", metadata=odd, video_id=5))).facts == {"filename": "clip"}
+    assert API.media("m").read(answer(task("indexing", metadata=odd, video_id=5))).facts == {"filename": "clip"}
 
 
 def lines(events: list[Any]) -> bytes:
@@ -235,11 +239,11 @@ def lines(events: list[Any]) -> bytes:
 
 def test_a_stream_reads_like_a_whole_answer() -> None:
     """We ask for none; one who streams all the same is understood, and jobs see the one form."""
-    read = API.read_submitted(answer(lines(STREAM)))
+    read = GIST.read(answer(lines(STREAM)))
     assert isinstance(read, Answer)
     assert json.loads(read.text) == {"id": "g-1", "data": 'Sorting\n"networks"'}
     cut = [*STREAM[:3], {**STREAM[3], "finish_reason": "length"}]
-    read = API.read_submitted(answer(lines(cut)))
+    read = GIST.read(answer(lines(cut)))
     assert isinstance(read, Answer)
     assert read.finish_reason == "length"
 
@@ -251,15 +255,18 @@ def test_a_stream_reads_like_a_whole_answer() -> None:
 def test_a_broken_answer_is_none(body: bytes) -> None:
     """Cut off, with an error inside, or nothing of ours: it may have been billed, and it is not an answer."""
     with pytest.raises(UnreadableAnswer):
-        API.read_submitted(answer(body))
+        GIST.read(answer(body))
 
 
 @given(st.binary(max_size=200))
 def test_no_bytes_make_a_reader_fail_otherwise(body: bytes) -> None:
     """Whatever comes back, a reader returns or says that it cannot read it."""
-    for read in (API.read_submitted, API.read_media_one, API.read_media_page, API.read_assets, API.read_created):
+    calls: list[Call[Any]] = [
+        GIST, API.media("m"), API.media_page(1), API.find_assets(external(), 1), API.create_asset(external()),
+    ]  # fmt: skip
+    for call in calls:
         try:
-            assert read(answer(body)) is not None
+            assert call.read(answer(body)) is not None
         except UnreadableAnswer:
             continue
 
@@ -362,7 +369,9 @@ def test_a_direct_address_is_known_by_its_last_part() -> None:
 
 def test_found_tasks_carry_name_time_and_fate() -> None:
     """As the list shows them."""
-    page = API.read_assets(answer({"data": [task("failed")], "page_info": {"page": 1, "total_page": 2}}))
+    page = API.find_assets(external(), 1).read(
+        answer({"data": [task("failed")], "page_info": {"page": 1, "total_page": 2}})
+    )
     assert page.entries == [FoundObject("6526db2823c1347ffbe3a1fc", "clip", AT + 0.887, True)]
     assert not page.last
 
@@ -425,12 +434,13 @@ def test_a_key_of_v1_2_on_v1_3_is_a_refused_key() -> None:
 
 def test_check_counts_indexes() -> None:
     """One cheap call that needs the key."""
-    assert (API.check().path, API.check().safe) == ("/indexes", True)
-    assert API.read_check(answer({"data": [], "page_info": {"total_results": 3}})) == {"api": "v1.2", "indexes": 3}
+    assert (API.check().request.path, API.check().request.safe) == ("/indexes", True)
+    assert API.check().read(answer({"data": [], "page_info": {"total_results": 3}})) == {"api": "v1.2", "indexes": 3}
 
 
 def test_a_task_can_be_deleted_again_and_again() -> None:
     """A repeat changes nothing."""
-    assert (API.delete_media("a/b").method, API.delete_media("a/b").path, API.delete_media("a").safe) == (
+    deletion = API.delete_media("a/b").request
+    assert (deletion.method, deletion.path, deletion.safe) == (
         "DELETE", "/tasks/a%2Fb", True,
     )  # fmt: skip

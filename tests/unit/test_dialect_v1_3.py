@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 
 from pipeline.core.errors import Ambiguous, NeedsOperator, Permanent, ReelmillError, Throttled, Transient
 from pipeline.ports.video_api import NewUpload, Question, UploadSession
-from pipeline.provider.dialects import json_reading
 from pipeline.provider.dialects.error_codes import MEANINGS
-from pipeline.provider.dialects.protocol import FoundObject, Proof, Request, Response, UnreadableAnswer
+from pipeline.provider.dialects.protocol import Call, FoundObject, Proof, Request, Response, UnreadableAnswer
+from pipeline.provider.dialects.recovery import pick_by_label
 from pipeline.provider.dialects.v1_3.media import V13
 
 API = V13()
 AT = 1_795_341_600.0  # 2026-11-22T10:00:00Z
+SESSION = UploadSession("u", "a", 8, 2, AT)
+OPENED = API.open_session(NewUpload("n", "multipart"))
 GET = Request("GET", "/x", "read", safe=True)
 POST = Request("POST", "/x", "analyze")
 
@@ -41,7 +43,7 @@ def test_a_question_becomes_an_analysis_task() -> None:
     """All fields as documented; ``max_tokens`` is kept inside the range that the platform takes."""
     schema = {"type": "object", "properties": {"title": {"type": "string"}}}
     wish = Question("k-1", "asset", "Why?", schema, 100, 0.3, "pegasus1.6")
-    request = API.submit_analysis(wish)
+    request = API.submit_analysis(wish).request
     assert (request.method, request.path, request.group, request.safe) == ("POST", "/analyze/tasks", "analyze", False)
     assert request.headers == {"idempotency-key": "k-1"}
     assert request.json == {
@@ -53,14 +55,14 @@ def test_a_question_becomes_an_analysis_task() -> None:
 def test_uploads_say_all_that_has_a_moving_default() -> None:
     """HLS and thumbnails are switched off in words; metadata is JSON text in a form and an object in a session."""
     upload = NewUpload("n.mp4", "direct", size=5, path=Path("f"), metadata={"a": 1, "big": 2**60})
-    direct = API.create_asset(upload)
+    direct = API.create_asset(upload).request
     assert dict(direct.form or ()) == {
         "method": "direct", "filename": "n.mp4", "enable_hls": "false", "enable_thumbnail": "false",
         "user_metadata": json.dumps({"a": 1, "big": str(2**60)}),
     }  # fmt: skip
-    by_url = API.create_asset(NewUpload("n", "url", url="https://x/y.mp4"))
+    by_url = API.create_asset(NewUpload("n", "url", url="https://x/y.mp4")).request
     assert (by_url.files, dict(by_url.form or ())["url"]) == ((), "https://x/y.mp4")
-    session = API.open_session(upload)
+    session = API.open_session(upload).request
     assert session.json is not None
     assert session.json["user_metadata"] == {"a": 1, "big": str(2**60)}
     assert (session.json["enable_hls"], session.json["total_size"], session.json["type"]) == (False, 5, "video")
@@ -70,12 +72,12 @@ def test_uploads_say_all_that_has_a_moving_default() -> None:
 def test_only_what_may_be_repeated_is_safe() -> None:
     """Reads, reports and requests for addresses are; whatever creates or bills is not."""
     session = UploadSession("u/1", "a", 8, 2, AT)
-    safe = [
-        API.chunk_state(session, 1),
-        API.more_addresses(session, 1, 2),
-        API.report_chunks(session, [Proof(1, "e", 8)]),
-    ]
-    assert all(request.safe for request in [*safe, API.media_one("x"), API.media_many(["x"]), API.check()])
+    calls: list[Call[Any]] = [
+        API.chunk_state(session, 1), API.addresses(session, 1, 2), API.report_chunks(session, [Proof(1, "e", 8)]),
+        API.media("x"), API.media_by_ids(["x"]), API.check(),
+    ]  # fmt: skip
+    safe = [call.request for call in calls]
+    assert all(request.safe for request in safe)
     assert safe[0].path == "/assets/multipart-uploads/u%2F1"
     assert safe[2].json == {
         "completed_chunks": [{"chunk_index": 1, "proof": "e", "proof_type": "etag", "chunk_size": 8}]
@@ -88,23 +90,23 @@ def test_only_what_may_be_repeated_is_safe() -> None:
 def test_a_session_is_read_with_its_headers_and_expiry() -> None:
     """Times with and without fractions are read; a missing expiry is the documented day."""
     body = {"upload_id": "u", "asset_id": "a", "chunk_size": 8, "total_chunks": 3, "upload_headers": {"X-A": "1"}}
-    session = API.read_session(answer({**body, "expires_at": "2026-11-23T10:00:00.500Z"}))
+    session = OPENED.read(answer({**body, "expires_at": "2026-11-23T10:00:00.500Z"}))
     assert (session.expires_at, session.headers) == (AT + 86_400.5, {"X-A": "1"})
-    assert API.read_session(answer(body)).expires_at == AT + 86_400
+    assert OPENED.read(answer(body)).expires_at == AT + 86_400
     for name in ("upload_id", "chunk_size"):
         with pytest.raises(UnreadableAnswer):
-            API.read_session(answer({key: value for key, value in body.items() if key != name}))
+            OPENED.read(answer({key: value for key, value in body.items() if key != name}))
 
 
 def test_a_chunk_list_is_read_page_by_page() -> None:
     """The list counts by ``index``; only completed chunks count; failed and expired sessions are dead."""
     chunks = [{"index": 1, "status": "completed"}, {"index": 2, "status": "pending"}, {"index": 3, "status": "failed"}]
     body = {"status": "active", "uploaded_chunks": chunks, "page_info": {"page": 1, "total_page": 2}}
-    state = API.read_chunk_state(answer(body))
+    state = API.chunk_state(SESSION, 1).read(answer(body))
     assert (state.state, state.done, state.last) == ("active", frozenset({1}), False)
     words = {"completed": "completed", "failed": "dead", "expired": "dead", "brand_new": "active"}
     for word, meaning in words.items():
-        assert API.read_chunk_state(answer({"status": word, "uploaded_chunks": None})).state == meaning
+        assert API.chunk_state(SESSION, 1).read(answer({"status": word, "uploaded_chunks": None})).state == meaning
 
 
 @pytest.mark.parametrize(
@@ -118,9 +120,9 @@ def test_an_asset_is_read(word: str, state: str) -> None:
         "duration": 3.5,
         "technical_metadata": {"video_width": 64, "file_size_bytes": 9},
     }
-    status = API.read_media_one(answer(body))
+    status = API.media("a").read(answer(body))
     assert (status.state, status.word, status.facts) == (state, word, {"duration": 3.5, "size": 9, "width": 64})
-    listed = API.read_media_many(answer({"data": [body], "page_info": {"page": 1, "total_page": 1}}))
+    listed = API.media_by_ids(["a"]).read(answer({"data": [body], "page_info": {"page": 1, "total_page": 1}}))
     assert listed["a"] == status
 
 
@@ -128,19 +130,19 @@ def test_a_finished_analysis_is_kept_as_received() -> None:
     """The raw body is the whole task; a warning beside a result is kept; without a result it is unreadable."""
     result = {"generation_id": "g", "data": "{}", "finish_reason": "length", "usage": {"output_tokens": 5}}
     body = {"task_id": "t", "status": "ready", "result": result, "error": {"message": "cut"}, "new_field": [1]}
-    status = API.read_analysis_one(answer(body))
+    status = API.analysis("t").read(answer(body))
     assert status.answer is not None
     assert (status.answer.raw, status.answer.finish_reason, status.answer.warning) == (body, "length", "cut")
     with pytest.raises(UnreadableAnswer):
-        API.read_analysis_one(answer({"task_id": "t", "status": "ready"}))
-    listed = API.read_analyses_waiting(answer({"data": [{"task_id": "t", "status": "ready"}]}))
+        API.analysis("t").read(answer({"task_id": "t", "status": "ready"}))
+    listed = API.unfinished_analyses("ready", 1).read(answer({"data": [{"task_id": "t", "status": "ready"}]}))
     assert listed.entries[0][1].answer is None
 
 
 @pytest.mark.parametrize(("word", "state"), [("failed", "failed"), ("canceled", "canceled"), ("reviewing", "working")])
 def test_an_unfinished_or_failed_analysis_has_no_answer(word: str, state: str) -> None:
     """Code and message are handed on; an unknown word is working."""
-    status = API.read_analysis_one(answer({"status": word, "error": {"code": "user_canceled", "message": "m"}}))
+    status = API.analysis("t").read(answer({"status": word, "error": {"code": "user_canceled", "message": "m"}}))
     assert (status.state, status.code, status.message, status.answer) == (state, "user_canceled", "m", None)
 
 
@@ -152,14 +154,16 @@ def test_an_unfinished_or_failed_analysis_has_no_answer(word: str, state: str) -
 ).map(lambda value: json.dumps(value).encode())))  # fmt: skip
 def test_no_answer_breaks_a_reader(body: bytes) -> None:
     """Whatever comes back, a reader returns a value or raises Unreadable; an error reader returns one of our errors."""
-    readers = (
-        API.read_created, API.read_assets, API.read_session, API.read_chunk_state, API.read_addresses, API.read_report,
-        API.read_media_one, API.read_media_many, API.read_submitted, API.read_analyses, API.read_analysis_one,
-        API.read_analyses_waiting, API.read_check,
-    )  # fmt: skip
-    for read in readers:
+    upload, wish = NewUpload("n", "url", url="https://x/y.mp4"), Question("k", "a", "Why?", None, 600, 0.3, "m")
+    calls: list[Call[Any]] = [
+        API.create_asset(upload), API.find_assets(upload, 1), OPENED, API.chunk_state(SESSION, 1),
+        API.addresses(SESSION, 1, 1), API.report_chunks(SESSION, []), API.media("a"), API.media_by_ids(["a"]),
+        API.submit_analysis(wish), API.find_analyses(wish, 1), API.analysis("t"),
+        API.unfinished_analyses("queued", 1), API.check(),
+    ]  # fmt: skip
+    for call in calls:
         try:
-            assert read(answer(body)) is not None
+            assert call.read(answer(body)) is not None
         except UnreadableAnswer:
             continue
     for status in (302, 400, 401, 404, 429, 500):
@@ -172,13 +176,13 @@ def test_what_was_lost_is_chosen_by_label_and_age() -> None:
     def found(key: str, age: float | None, *, failed: bool = False, label: str = "n") -> FoundObject:
         return FoundObject(key, label, None if age is None else AT + age, failed)
 
-    assert json_reading.choose([found("old", -500), found("other", 5, label="N"), found("mine", 5)], "n", AT) == "mine"
-    assert json_reading.choose([found("skewed", -60)], "n", AT) == "skewed"
+    assert pick_by_label([found("old", -500), found("other", 5, label="N"), found("mine", 5)], "n", AT) == "mine"
+    assert pick_by_label([found("skewed", -60)], "n", AT) == "skewed"
     # Our clock may have been put back after the intent was stored: nothing else carries our label.
-    assert json_reading.choose([found("old", -90_000), found("failure", 5, failed=True)], "n", AT) == "old"
-    assert json_reading.choose([found("old failure", -60, failed=True)], "n", AT) is None
-    assert json_reading.choose([found("failure", 5, failed=True), found("undated", None)], "n", AT) == "undated"
-    assert json_reading.choose([found("failure", 5, failed=True)], "n", AT) == "failure"
+    assert pick_by_label([found("old", -90_000), found("failure", 5, failed=True)], "n", AT) == "old"
+    assert pick_by_label([found("old failure", -60, failed=True)], "n", AT) is None
+    assert pick_by_label([found("failure", 5, failed=True), found("undated", None)], "n", AT) == "undated"
+    assert pick_by_label([found("failure", 5, failed=True)], "n", AT) == "failure"
 
 
 # -------------------------------------------------------------------------------------------------------------- errors
@@ -286,4 +290,4 @@ def test_a_wait_beyond_all_measure_is_none_named(response: Response) -> None:
 def test_a_length_that_is_none_is_not_taken_for_one(length: str) -> None:
     """Prices are reckoned with it and the database keeps it: what is no number of seconds is left out."""
     body = f'{{"_id": "a", "status": "ready", "duration": {length}, "size": {length}}}'
-    assert API.read_media_one(answer(body.encode())).facts == {}
+    assert API.media("a").read(answer(body.encode())).facts == {}

@@ -10,6 +10,7 @@ import pytest
 from pipeline.core.errors import Permanent
 from pipeline.ports.inventory import RemoteObject
 from pipeline.provider.dialects.inventory_protocol import InventoryDialect
+from pipeline.provider.dialects.json_reading import JsonObject
 from pipeline.provider.dialects.protocol import Response, UnreadableAnswer
 from pipeline.provider.dialects.v1_2.inventory import InventoryV12
 from pipeline.provider.dialects.v1_3.inventory import InventoryV13
@@ -22,19 +23,19 @@ TIME, EPOCH = "2026-11-22T10:00:00.250Z", 1795341600.25
 def test_deleting_is_one_plain_repeatable_request(dialect: InventoryDialect) -> None:
     """Never by force, safe to repeat, counted among reads; an id stays one segment of the path whatever it holds."""
     for sort in dialect.object_types:
-        request = dialect.endpoints[sort].delete("../assets?force=true", "in/dex")
+        request = dialect.endpoints[sort].delete("../assets?force=true", "in/dex").request
         assert (request.method, request.safe, list(request.params), request.group) == ("DELETE", True, [], "read")
         assert request.path.endswith("/..%2Fassets%3Fforce%3Dtrue")
         assert "in%2Fdex" in request.path or sort not in dialect.per_index
         with pytest.raises(Permanent):
-            dialect.endpoints[sort].one("..", "i")
+            dialect.endpoints[sort].get("..", "i")
 
 
 @BOTH
 def test_lists_are_read_in_pages_of_fifty(dialect: InventoryDialect) -> None:
     """Page and size in every request; ids only where the list takes them."""
     for sort in dialect.object_types:
-        request = dialect.endpoints[sort].many("i", 3)
+        request = dialect.endpoints[sort].page("i", 3).request
         assert list(request.params) == [("page", "3"), ("page_limit", "50")]
     assert bool(dialect.endpoints[dialect.upload_type].by_ids) == (dialect.upload_type == "asset")
     assert set(dialect.object_types) == set(dialect.endpoints) >= {dialect.upload_type, *dialect.per_index}
@@ -76,17 +77,19 @@ def test_entries_are_read_with_whatever_they_lack(
     dialect: InventoryDialect, sort: Any, body: dict[str, Any], found: RemoteObject
 ) -> None:
     """An id is all that an entry must have; a field of another type than promised counts as not there."""
-    assert dialect.read(sort, body, "i") == found
+    read = dialect.endpoints[sort].build
+    assert read(JsonObject(body), "i") == found
     with pytest.raises(UnreadableAnswer):
-        dialect.read(sort, {**body, "_id": 7, "id": "", "task_id": None}, "i")
+        read(JsonObject({**body, "_id": 7, "id": "", "task_id": None}), "i")
 
 
 def test_sessions_are_read() -> None:
     """v1.3: id, size and times, whichever are told; v1.2 has none and asks nothing."""
     data = [{"upload_id": "u", "total_size": 9, "created_at": TIME, "expires_at": TIME}, {"upload_id": "w"}]
-    page = InventoryV13().read_sessions(Response(200, {}, json.dumps({"data": data}).encode()))
+    call = InventoryV13().open_sessions(1)
+    assert call is not None
+    page = call.read(Response(200, {}, json.dumps({"data": data}).encode()))
     assert [(each.id, each.size, each.created, each.expires) for each in page.entries] == [
         ("u", 9, EPOCH, EPOCH), ("w", 0, None, None),
     ]  # fmt: skip
-    assert InventoryV12().sessions(1) is None
-    assert InventoryV12().read_sessions(Response(200, {}, b"")).last
+    assert InventoryV12().open_sessions(1) is None

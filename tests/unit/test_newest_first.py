@@ -11,7 +11,7 @@ import pytest
 from pipeline.core.errors import Transient
 from pipeline.ports.video_api import MediaStatus
 from pipeline.provider.dialects.protocol import Page
-from pipeline.provider.status_board import NewestFirst, Pacer, StatusBoard
+from pipeline.provider.status_board import NewestFirst, Pacer, Polling, StatusBoard
 from tests.support.clock import VirtualClock, run_virtual
 
 PAGE = 50
@@ -57,9 +57,8 @@ class Tasks:
             lambda status: status.state != "ready" or "video_id" in status.facts, PAGE,
         )  # fmt: skip
         waits = {"first": 2.0, "spacing": 10.0, "settle": 0.0, **options}
-        return StatusBoard(
-            lister, Pacer(60, 10.0, self.clock), self.clock, **waits, advice=lambda status: status.look_again
-        )
+        polling = Polling(Pacer(60, 10.0, self.clock), self.clock, **waits)
+        return StatusBoard(lister, polling, advice=lambda status: status.look_again)
 
 
 async def ended(board: StatusBoard[MediaStatus], clock: VirtualClock, key: str) -> MediaStatus:

@@ -14,10 +14,10 @@ import pytest
 
 from pipeline.core.errors import InputError, Permanent, ReelmillError, Throttled, Transient
 from pipeline.ports.video_api import UploadSession
-from pipeline.provider.dialects.protocol import Request, Response
+from pipeline.provider.dialects.protocol import Call, Request, Response
 from pipeline.provider.dialects.v1_3.media import V13
 from pipeline.provider.http.body import Stamp, blocks
-from pipeline.provider.upload import Sender
+from pipeline.provider.upload import ChunkSender
 from tests.support.clock import VirtualClock, run_virtual
 
 T = TypeVar("T")
@@ -47,7 +47,8 @@ class Cloud:
     refuse: Callable[[str], Exception | None] = lambda _: None
     addresses: dict[str, tuple[int, float]] = field(default_factory=dict)
 
-    async def call(self, request: Request, read: Callable[[Response], T]) -> T:
+    async def call(self, call: Call[T]) -> T:
+        request = call.request
         verb = request.path.rsplit("/", 1)[-1] if request.method == "POST" else "state"
         self.asked.append(verb)
         await self.clock.sleep(0.05)
@@ -60,7 +61,7 @@ class Cloud:
             body = self._report(request.json)
         else:
             body = self._state(dict(request.params))
-        return read(Response(200, {}, json.dumps(body).encode(), self.clock.now()))
+        return call.read(Response(200, {}, json.dumps(body).encode(), self.clock.now()))
 
     def _addresses(self, wish: Any) -> Any:
         assert wish["count"] <= 50
@@ -128,7 +129,7 @@ def run(cloud: Cloud, path: Path, session: UploadSession = SESSION) -> int:
 
     async def work() -> int:
         try:
-            await Sender(cloud, cloud.dialect, session, path, confirmed.append, parallel=4).run()
+            await ChunkSender(cloud, cloud.dialect, session, path, confirmed.append, parallel=4).run()
         except ReelmillError as error:
             error.args = (*error.args, sum(confirmed))
             raise

@@ -12,7 +12,7 @@ import pytest
 from pipeline.core.errors import Permanent, Transient
 from pipeline.ports.video_api import AnalysisStatus, MediaStatus
 from pipeline.provider.dialects.protocol import Page
-from pipeline.provider.status_board import ByIds, FilteredSweep, Pacer, StatusBoard
+from pipeline.provider.status_board import ByIds, FilteredSweep, Pacer, Polling, StatusBoard
 from tests.support.clock import VirtualClock, run_virtual
 
 
@@ -79,7 +79,7 @@ class Platform:
     def _board(self, lister: Any, **options: Any) -> StatusBoard[Any]:
         options = {"first": 2.0, "spacing": 10.0, "settle": 30.0, **options}
         pacer = options.pop("pacer", None) or Pacer(60, 10.0, self.clock)
-        return StatusBoard(lister, pacer, self.clock, **options)
+        return StatusBoard(lister, Polling(pacer, self.clock, **options))
 
 
 async def wait_for(board: StatusBoard[Any], clock: VirtualClock, key: str, ended: dict[str, tuple[str, float]]) -> int:

@@ -18,13 +18,12 @@ from pipeline.app.wiring.platform import ProviderClient, choose_platform, open_p
 from pipeline.app.wiring.state_folder import lock_state_folder, open_for_writing, require_database
 from pipeline.config.settings import Settings
 from pipeline.core import log
-from pipeline.core.clock import SystemClock
+from pipeline.core.clock import SystemClock, parse_iso
 from pipeline.core.errors import Ambiguous, Permanent, Throttled, Transient
 from pipeline.core.model import NewTask, Trouble
 from pipeline.ports.index_api import IndexApi, IndexInfo
 from pipeline.ports.inventory import Inventory, RemoteObject
 from pipeline.ports.store import Database
-from pipeline.provider.dialects.json_reading import epoch
 from pipeline.store.sqlite.scratch_index import ScratchIndex
 from pipeline.views import Agreed, Expiring, Leftover, Reconciled, Reconciliation, Vanished
 
@@ -80,7 +79,7 @@ async def _index(settings: Settings, index_api: IndexApi) -> IndexInfo | None:
 
 
 def _with_index(plan: Reconciliation, index: IndexInfo | None) -> Reconciliation:
-    end = epoch(index.expires) if index is not None else None
+    end = parse_iso(index.expires) if index is not None else None
     if index is None or end is None or end > plan.at + _SOON:
         return plan
     return replace(plan, expiring=[*plan.expiring, Expiring("index", index.id, index.name, end)])

@@ -1,4 +1,4 @@
-"""Error answers of the platform, classified."""
+"""Error translation: what the platform answers becomes one of our errors."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from pipeline.core.errors import Ambiguous, NeedsOperator, Permanent, ReelmillError, Throttled, Transient
 from pipeline.provider.dialects.error_codes import BY_STATUS, KEY_REFUSED, NOT_ALLOWED, REFUSED, Meaning
-from pipeline.provider.dialects.json_reading import ErrorBody, clip, error_body
+from pipeline.provider.dialects.json_reading import ErrorBody, clip, read_error_body
 from pipeline.provider.dialects.protocol import Request, Response
-from pipeline.provider.dialects.retry_after import _retry_after, wait_of
+from pipeline.provider.dialects.retry_after import requested_wait, retry_after_header
 
 
 def not_in_this_api(what: str, api: str, instead: str = "") -> Permanent:
@@ -27,12 +27,12 @@ def lost(
 
 def classify(response: Response, request: Request, meanings: Mapping[str, Meaning], *, wait: float) -> ReelmillError:
     """Return our error for any response that is not 2xx: by status first, refined by code."""
-    body, status = error_body(response), response.status
+    body, status = read_error_body(response), response.status
     meaning = meanings.get(body.code)
     detail = clip(f"HTTP {status} {body.code} {body.message}".strip())
     refused = 400 <= status < 500
     if status == 429 or (refused and meaning is not None and meaning.kind == "throttle"):
-        named = wait_of(response, body)
+        named = requested_wait(response, body)
         return Throttled(
             "the platform's rate limit is reached",
             after=wait if named is None else named,
@@ -53,7 +53,7 @@ def classify(response: Response, request: Request, meanings: Mapping[str, Meanin
         request,
         f"the platform answered with status {status}",
         code="provider_down",
-        after=_retry_after(response),
+        after=retry_after_header(response),
         detail=detail,
     )
 

@@ -6,33 +6,40 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pipeline.core.errors import Permanent
-from pipeline.ports.index_api import IndexedVideo, IndexInfo, ListFilter, SearchQuery
-from pipeline.provider.dialects import errors, json_reading
+from pipeline.ports.index_api import IndexedVideo, IndexInfo, ListFilter, SearchHit, SearchQuery
+from pipeline.provider.dialects import errors
+from pipeline.provider.dialects.calls import PAGE, list_request, path_segment
 from pipeline.provider.dialects.index_protocol import TokenPage
+from pipeline.provider.dialects.json_reading import JsonObject, build_page, parse
 from pipeline.provider.dialects.protocol import Request, Response
 
 T = TypeVar("T")
 
-PAGE = 50  #: entries per page, at most
-
-_OURS = frozenset({"page", "page_limit", "sort_by", "sort_option", "filename", "created_at", "status"})
+_RESERVED = frozenset({"page", "page_limit", "sort_by", "sort_option", "filename", "created_at", "status"})
 
 
-def delete(path: str) -> Request:
-    """Delete; a repeat changes nothing."""
-    return Request("DELETE", path, safe=True)
+def index_path(index_id: str) -> str:
+    """Return the path of one index."""
+    return f"/indexes/{path_segment(index_id)}"
 
 
-def listing(path: str, filters: Sequence[tuple[str, str]], which: ListFilter, page: int) -> Request:
-    """List with what all lists can: time, order and page."""
-    params = list(filters)
-    if which.created_since:
-        params.append(("created_at", which.created_since))
-    params += [("sort_by", which.sort_by), ("sort_option", which.sort), *json_reading.paging(page, PAGE)]
-    return Request("GET", path, params=params, safe=True)
+def indexes_request(which: ListFilter, page: int) -> Request:
+    """List indexes, by name where one is given."""
+    named = [("index_name", which.name)] if which.name else []
+    return list_request("/indexes", page, *named, *_time_and_order(which))
 
 
-def video_filters(which: ListFilter) -> list[tuple[str, str]]:
+def videos_request(path: str, which: ListFilter, page: int) -> Request:
+    """List the videos of an index under ``path``."""
+    return list_request(path, page, *_video_filters(which), *_time_and_order(which))
+
+
+def _time_and_order(which: ListFilter) -> list[tuple[str, str]]:
+    since = [("created_at", which.created_since)] if which.created_since else []
+    return [*since, ("sort_by", which.sort_by), ("sort_option", which.sort)]
+
+
+def _video_filters(which: ListFilter) -> list[tuple[str, str]]:
     """Return the query fields for the videos of an index; a key of the user's metadata is a field of its own."""
     fields = [("filename", which.filename)] if which.filename else []
     bounds: Mapping[str, tuple[float | None, float | None]] = {
@@ -43,58 +50,68 @@ def video_filters(which: ListFilter) -> list[tuple[str, str]]:
             (f"{name}[{word}]", _plain(value)) for word, value in (("gte", least), ("lte", most)) if value is not None
         ]
     for name in which.metadata:
-        if not name or name in _OURS or name.split("[")[0] in bounds:
+        if not name or name in _RESERVED or name.split("[")[0] in bounds:
             raise Permanent(f"{name!r} is no key of metadata that can be searched", code="parameter_invalid")
     return [*fields, *which.metadata.items()]
 
 
-def index_info(body: Mapping[str, Any], models: str, prefix: str) -> IndexInfo:
-    """Read an index. ``models`` names its list, ``prefix`` begins the names of a model's fields."""
-    listed = json_reading.objects(body, models)
+def build_index(body: JsonObject, models: str, prefix: str) -> IndexInfo:
+    """Build an index. ``models`` names its list of models, ``prefix`` begins the names of a model's fields."""
     return IndexInfo(
-        id=json_reading.ident(body, "_id", "id"),
-        name=json_reading.said(body, "index_name"),
-        models=tuple(
-            (json_reading.said(each, f"{prefix}_name"), json_reading.texts(each, f"{prefix}_options"))
-            for each in listed
-        ),
-        addons=json_reading.texts(body, "addons"),
-        videos=int(json_reading.number(body, "video_count")),
-        seconds=json_reading.number(body, "total_duration"),
-        created=json_reading.said(body, "created_at"),
-        updated=json_reading.said(body, "updated_at"),
-        expires=json_reading.said(body, "expires_at"),
+        id=body.id("_id", "id"),
+        name=body.text("index_name"),
+        models=tuple((each.text(f"{prefix}_name"), each.texts(f"{prefix}_options")) for each in body.children(models)),
+        addons=body.texts("addons"),
+        videos=body.count("video_count"),
+        seconds=body.number("total_duration"),
+        created=body.text("created_at"),
+        updated=body.text("updated_at"),
+        expires=body.text("expires_at"),
     )
 
 
-def video_of(body: Mapping[str, Any], system: Mapping[str, Any], **more: Any) -> IndexedVideo:
-    """Read a video of an index; ``system`` is the platform's own metadata of it."""
+def build_video(body: JsonObject, system: JsonObject, **more: Any) -> IndexedVideo:
+    """Build a video of an index; ``system`` is the platform's own metadata of it."""
     return IndexedVideo(
-        id=json_reading.ident(body, "_id", "id"),
-        filename=json_reading.said(system, "filename"),
-        seconds=json_reading.number(system, "duration"),
-        width=int(json_reading.number(system, "width")),
-        height=int(json_reading.number(system, "height")),
-        fps=json_reading.number(system, "fps"),
-        size=int(json_reading.number(system, "size")),
-        created=json_reading.said(body, "created_at"),
-        indexed=json_reading.said(body, "indexed_at"),
+        id=body.id("_id", "id"),
+        filename=system.text("filename"),
+        seconds=system.number("duration"),
+        width=system.count("width"),
+        height=system.count("height"),
+        fps=system.number("fps"),
+        size=system.count("size"),
+        created=body.text("created_at"),
+        indexed=body.text("indexed_at"),
         **more,
     )
 
 
-def token_page(response: Response, read: Callable[[Mapping[str, Any]], Sequence[T]]) -> TokenPage[T]:
-    """Read a page whose next one has a token; each entry of the list may stand for several of ours."""
-    body = json_reading.parse(response)
-    listed = json_reading.page_of({**body, "page_info": {}}, read)
-    info, pool = json_reading.sub(body, "page_info"), json_reading.sub(body, "search_pool")
-    entries = [each for several in listed.entries for each in several]
-    # Where hits are grouped by video, the inner matches are the hits.
-    total = (
-        json_reading.number(info, "total_inner_matches") or json_reading.number(info, "total_results") or len(entries)
-    )
-    searched = (int(json_reading.number(pool, "total_count")), json_reading.number(pool, "total_duration"))
-    return TokenPage(entries, json_reading.said(info, "next_page_token"), int(total), body, searched)
+def read_hits(build: Callable[[JsonObject, str], SearchHit]) -> Callable[[Response], TokenPage[SearchHit]]:
+    """Return a reader of a page of hits; those that are grouped by video are flattened."""
+
+    def hits(body: JsonObject) -> list[SearchHit]:
+        if "clips" in body:
+            video_id = body.id("id", "video_id")
+            return [build(clip, clip.text("video_id") or video_id) for clip in body.children("clips")]
+        return [build(body, body.id("video_id"))]
+
+    return read_token_page(hits)
+
+
+def read_token_page(build: Callable[[JsonObject], Sequence[T]]) -> Callable[[Response], TokenPage[T]]:
+    """Return a reader of a page whose next one has a token; each entry of the list may stand for several of ours."""
+
+    def read(response: Response) -> TokenPage[T]:
+        body = parse(response)
+        listed = build_page(JsonObject({**body.raw, "page_info": {}}), build)
+        info, pool = body.child("page_info"), body.child("search_pool")
+        entries = [each for several in listed.entries for each in several]
+        # Where hits are grouped by video, the inner matches are the hits.
+        total = info.number("total_inner_matches") or info.number("total_results") or len(entries)
+        searched = (pool.count("total_count"), pool.number("total_duration"))
+        return TokenPage(entries, info.text("next_page_token"), int(total), body.raw, searched)
+
+    return read
 
 
 def page_limit(most: int) -> int:
@@ -107,18 +124,18 @@ def marengo_options(index: IndexInfo) -> tuple[str, ...]:
     return next((options for name, options in index.models if name.startswith("marengo")), ())
 
 
-def only_there(api: str, field: str, wanted: object) -> None:
-    """Refuse a wish that this dialect has no field for, rather than leave it out.
+def refuse_if_set(api: str, field: str, value: object) -> None:
+    """Refuse a query with a field that this API version lacks, rather than leave it out.
 
     Raises:
         Permanent: code ``not_in_this_api``.
     """
-    if wanted:
+    if value:
         raise errors.not_in_this_api(f"searches with {field}", api, "leave it out, or choose the other [provider] api")
 
 
-def need_options(query: SearchQuery) -> Sequence[str]:
-    """Return the options of a query, which the catalog has filled in."""
+def require_options(query: SearchQuery) -> Sequence[str]:
+    """Return the options of a query, which the client has filled in."""
     if not query.options:
         raise ValueError("a search needs options")
     return query.options

@@ -1,4 +1,4 @@
-"""What an API version has to know about indexes, search and classification, without I/O: the other half of a dialect."""
+"""What an API version has to know about indexes, search and classification, without I/O: the second part of a dialect."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from pipeline.ports.index_api import (
     SearchHit,
     SearchQuery,
 )
-from pipeline.provider.dialects.protocol import Page, Request, Response
+from pipeline.provider.dialects.protocol import Call, Page
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class TokenPage(Generic[T]):
+class TokenPage(Generic[T_co]):
     """One page of a list whose next page is fetched by a token; an empty token ends it."""
 
-    entries: Sequence[T]
+    entries: Sequence[T_co]
     token: str
     total: int  #: entries on all pages, by the platform's count
     raw: Json
@@ -34,91 +34,62 @@ class TokenPage(Generic[T]):
 
 
 class IndexDialect(Protocol):
-    """Indexes, what is in them, search and classification. What cannot be asked raises Permanent ``not_in_this_api``."""
+    """Indexes and what is in them. What an API version cannot do raises Permanent ``not_in_this_api``."""
 
     default_models: Sequence[tuple[str, tuple[str, ...]]]
-    page_size: int
 
-    def create(self, spec: IndexSpec) -> Request:
-        """Make an index."""
+    def create_index(self, spec: IndexSpec) -> Call[str]:
+        """Make an index; read its id."""
         ...
 
-    def many(self, which: ListFilter, page: int) -> Request:
+    def indexes(self, which: ListFilter, page: int) -> Call[Page[IndexInfo]]:
         """List indexes."""
         ...
 
-    def read_indexes(self, response: Response) -> Page[IndexInfo]:
-        """Return a page of indexes."""
-        ...
-
-    def one(self, index_id: str) -> Request:
+    def index(self, index_id: str) -> Call[IndexInfo]:
         """Ask about one index."""
         ...
 
-    def read_index(self, response: Response) -> IndexInfo:
-        """Return the index."""
-        ...
-
-    def delete(self, index_id: str) -> Request:
+    def delete_index(self, index_id: str) -> Call[None]:
         """Delete an index with all that is in it."""
         ...
 
-    def videos(self, index_id: str, which: ListFilter, page: int) -> Request:
+    def videos(self, index_id: str, which: ListFilter, page: int) -> Call[Page[IndexedVideo]]:
         """List the videos of an index."""
         ...
 
-    def read_videos(self, response: Response) -> Page[IndexedVideo]:
-        """Return a page of videos."""
-        ...
-
-    def video(self, index_id: str, video_id: str) -> Request:
+    def video(self, index_id: str, video_id: str) -> Call[IndexedVideo]:
         """Ask about one video of an index."""
         ...
 
-    def read_video(self, response: Response) -> IndexedVideo:
-        """Return the video."""
+    def delete_video(self, index_id: str, video_id: str) -> Call[None]:
+        """Take a video out of an index."""
         ...
 
-    def delete_video(self, index_id: str, video_id: str) -> Request:
-        """Take a video out of an index."""
+    def index_asset(self, index_id: str, asset_id: str, metadata: Mapping[str, str | int | float | bool]) -> Call[str]:
+        """Put an uploaded asset into an index; read the indexed asset's id. Paid."""
+        ...
+
+    def placements(self, asset_id: str, page: int) -> Call[Page[tuple[str, str]]]:
+        """List the indexes that an asset was put into: (index id, indexed asset's id)."""
         ...
 
     def search_options(self, index: IndexInfo) -> Sequence[str]:
         """Return all that can be searched in this index."""
         ...
 
-    def search(self, query: SearchQuery) -> Request:
-        """Search; paid."""
+    def search(self, query: SearchQuery) -> Call[TokenPage[SearchHit]]:
+        """Search; hits grouped by video are flattened. Paid."""
         ...
 
-    def search_page(self, token: str) -> Request:
+    def search_page(self, token: str) -> Call[TokenPage[SearchHit]]:
         """Fetch a later page; free."""
         ...
 
-    def read_search(self, response: Response) -> TokenPage[SearchHit]:
-        """Return a page of hits; those grouped by video are laid flat."""
-        ...
-
-    def classify(self, sorting: ClassifyQuery) -> Request:
+    def classify(self, query: ClassifyQuery) -> Call[TokenPage[ClassifiedVideo]]:
         """Classify; paid."""
         ...
 
-    def classify_page(self, token: str) -> Request:
+    def classify_page(self, token: str) -> Call[TokenPage[ClassifiedVideo]]:
         """Fetch a later page; free."""
-        ...
-
-    def read_classify(self, response: Response) -> TokenPage[ClassifiedVideo]:
-        """Return a page of classified videos."""
-        ...
-
-    def put(self, index_id: str, asset_id: str, metadata: Mapping[str, str | int | float | bool]) -> Request:
-        """Put an uploaded asset into an index; paid."""
-        ...
-
-    def places(self, asset_id: str, page: int) -> Request:
-        """List the indexes that an asset was put into."""
-        ...
-
-    def read_places(self, response: Response) -> Page[tuple[str, str]]:
-        """Return (index id, indexed asset's id) pairs."""
         ...

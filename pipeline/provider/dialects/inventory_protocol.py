@@ -2,51 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipeline.ports.inventory import ObjectType, OpenSession, RemoteObject
-from pipeline.provider.dialects import json_reading
-from pipeline.provider.dialects.index_common import delete
-from pipeline.provider.dialects.protocol import Page, Request, Response
-
-PAGE = 50  #: entries per page, at most
+from pipeline.provider.dialects import calls
+from pipeline.provider.dialects.json_reading import JsonObject, read_page
+from pipeline.provider.dialects.protocol import Call, Page
 
 OWNER = "reelmill_key"  #: the field of user metadata under which an upload carries our key
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectEndpoint:
-    """How one sort of thing is reached: where its list is, how an entry reads. ``{index_id}`` stands for the index."""
+    """How one type of object is listed, read and deleted. ``{index_id}`` in the path stands for the index."""
 
     object_type: ObjectType
     path: str
+    details: Callable[[JsonObject], Mapping[str, Any]]  #: what only this type has: fields of RemoteObject
     ids: tuple[str, ...] = ("_id", "id")
     by_ids: str = ""  #: the filter of the list that takes several ids
 
-    def many(self, index_id: str, page: int, ids: Sequence[str] = ()) -> Request:
+    def page(self, index_id: str, page: int, ids: Sequence[str] = ()) -> Call[Page[RemoteObject]]:
         """List a page, of everything or of these ids."""
-        params = [(self.by_ids, each) for each in ids] + json_reading.paging(page, PAGE)
-        return Request("GET", self._path(index_id), params=params, safe=True)
+        request = calls.list_request(self._path(index_id), page, *((self.by_ids, each) for each in ids))
+        return Call(request, read_page(lambda body: self.build(body, index_id)))
 
-    def one(self, object_id: str, index_id: str) -> Request:
+    def get(self, object_id: str, index_id: str) -> Call[RemoteObject]:
         """Ask about one."""
-        return Request("GET", f"{self._path(index_id)}/{json_reading.segment(object_id)}", safe=True)
+        return calls.get(self._path(index_id, object_id), lambda body: self.build(body, index_id))
 
-    def delete(self, object_id: str, index_id: str) -> Request:
+    def delete(self, object_id: str, index_id: str) -> Call[None]:
         """Delete one; never by force."""
-        return delete(f"{self._path(index_id)}/{json_reading.segment(object_id)}")
+        return calls.delete(self._path(index_id, object_id))
 
-    def _path(self, index_id: str) -> str:
-        return self.path.format(index_id=json_reading.segment(index_id))
+    def build(self, body: JsonObject, index_id: str) -> RemoteObject:
+        """Build one object, listed or asked for alone."""
+        fields: dict[str, Any] = {"status": body.text("status"), "created": body.timestamp("created_at")}
+        if "{index_id}" in self.path:
+            fields["place"] = index_id
+        return RemoteObject(self.object_type, body.id(*self.ids), **(fields | dict(self.details(body))))
 
-    def remote_object(self, body: Mapping[str, Any], index_id: str, **more: Any) -> RemoteObject:
-        """Return an entry with what all sorts have in common."""
-        return RemoteObject(
-            self.object_type, json_reading.ident(body, *self.ids), status=json_reading.said(body, "status"),
-            created=json_reading.epoch(body.get("created_at")), place=index_id, **more,
-        )  # fmt: skip
+    def _path(self, index_id: str, object_id: str | None = None) -> str:
+        path = self.path.format(index_id=calls.path_segment(index_id))
+        return path if object_id is None else f"{path}/{calls.path_segment(object_id)}"
 
 
 class InventoryDialect(Protocol):
@@ -57,24 +57,11 @@ class InventoryDialect(Protocol):
     per_index: Sequence[ObjectType]
     endpoints: Mapping[ObjectType, ObjectEndpoint]
 
-    def read(self, object_type: ObjectType, body: Mapping[str, Any], index_id: str) -> RemoteObject:
-        """Return one entry of a list, or the thing itself."""
-        ...
-
-    def sessions(self, page: int) -> Request | None:
+    def open_sessions(self, page: int) -> Call[Page[OpenSession]] | None:
         """List open multipart uploads; None where there are none."""
         ...
 
-    def read_sessions(self, response: Response) -> Page[OpenSession]:
-        """Return a page of them."""
-        ...
 
-
-def system_facts(body: Mapping[str, Any], field: str) -> dict[str, Any]:
-    """Return file name, bytes and seconds as a video of an index has them under ``field``."""
-    system = json_reading.sub(body, field)
-    return {
-        "name": json_reading.said(system, "filename"),
-        "size": int(json_reading.number(system, "size")),
-        "seconds": json_reading.number(system, "duration"),
-    }
+def system_details(system: JsonObject) -> dict[str, Any]:
+    """Return file name, bytes and seconds from the platform's own metadata of a video."""
+    return {"name": system.text("filename"), "size": system.count("size"), "seconds": system.number("duration")}

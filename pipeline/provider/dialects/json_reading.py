@@ -1,20 +1,19 @@
-"""What the dialects share: reading JSON, pages, times, error bodies in all their forms, and waits. No I/O."""
+"""Reading JSON answers: every field as the type that is wanted, pages, error bodies, and text fit to show. No I/O."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import Any, TypeVar
-from urllib.parse import quote
 
-from pipeline.core.errors import Permanent
+from pipeline.core.clock import parse_iso
 from pipeline.core.model import Json
-from pipeline.provider.dialects.protocol import FoundObject, Page, Response, UnreadableAnswer
+from pipeline.provider.dialects.protocol import Page, Response, UnreadableAnswer
 
 T = TypeVar("T")
 
@@ -23,18 +22,90 @@ _DETAIL = 500  #: characters of foreign text kept in an error
 _QUERY = re.compile(r"(https?://[^\s\"'<>?]+)\?[^\s\"'<>]+")
 
 
-def parse(response: Response) -> dict[str, Any]:
-    """Return the body as a JSON object; raise Unreadable for anything else. NaN and what is endless become null."""
+class JsonObject:
+    """A JSON object from the other side. An optional field of the wrong type counts as missing."""
+
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: Mapping[str, Any]) -> None:
+        self.raw = raw
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.raw
+
+    def id(self, *names: str) -> str:
+        """Return the first of these fields that holds an id; raise UnreadableAnswer if none does."""
+        for name in names:
+            if found := self.text(name):
+                return found
+        raise UnreadableAnswer(f"no {' or '.join(names)} in the answer")
+
+    def integer(self, name: str, *, least: int = 0) -> int:
+        """Return an integer; raise UnreadableAnswer if it is missing, something else, or below ``least``."""
+        value = self.raw.get(name)
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise UnreadableAnswer(f"{name} is {value!r}, not a number of at least {least}")
+        return value
+
+    def text(self, name: str) -> str:
+        """Return a text, empty where it is missing."""
+        value = self.raw.get(name)
+        return value if isinstance(value, str) else ""
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return a list of texts, empty where it is missing."""
+        value = self.raw.get(name)
+        return tuple(entry for entry in value if isinstance(entry, str)) if isinstance(value, list) else ()
+
+    def number(self, name: str) -> float:
+        """Return a number, 0 where it is missing."""
+        value = self.raw.get(name)
+        try:
+            found = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
+        except OverflowError:  # a JSON integer can be larger than any float
+            return 0.0
+        return found if isfinite(found) else 0.0
+
+    def count(self, name: str) -> int:
+        """Return a number without its fraction, 0 where it is missing."""
+        return int(self.number(name))
+
+    def positive(self, name: str) -> float | None:
+        """Return a length or a size, None where it is missing or cannot be one."""
+        found = self.number(name)
+        return found if found > 0 else None
+
+    def timestamp(self, name: str) -> float | None:
+        """Return an RFC 3339 time as epoch seconds, None where it is missing."""
+        return parse_iso(self.text(name))
+
+    def child(self, name: str) -> JsonObject:
+        """Return a nested object, empty where it is missing."""
+        value = self.raw.get(name)
+        return JsonObject(value if isinstance(value, dict) else {})
+
+    def children(self, name: str) -> list[JsonObject]:
+        """Return a list of objects, empty where it is missing; raise UnreadableAnswer if it holds anything else."""
+        value = self.raw.get(name) or []
+        if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+            raise UnreadableAnswer(f"no list of objects under {name}")
+        return [JsonObject(entry) for entry in value]
+
+
+def parse(response: Response) -> JsonObject:
+    """Return the body as an object; raise UnreadableAnswer for anything else. NaN and infinite numbers become null."""
     try:
-        body = json.loads(response.body, parse_constant=_nowhere, parse_float=_finite)
+        body = json.loads(response.body, parse_constant=_null, parse_float=_finite)
     except (ValueError, RecursionError) as error:
-        raise UnreadableAnswer(f"not JSON ({type(error).__name__}): {clip(text_of(response), 120)}") from None
+        raise UnreadableAnswer(f"not JSON ({type(error).__name__}): {clip(body_text(response), 120)}") from None
     if not isinstance(body, dict):
         raise UnreadableAnswer(f"a JSON {type(body).__name__} where an object was expected")
-    return body
+    return JsonObject(body)
 
 
-def _nowhere(_constant: str) -> None:
+def _null(_constant: str) -> None:
     """NaN and Infinity are no JSON, whatever Python says; an answer that is paid for must be storable."""
 
 
@@ -43,117 +114,44 @@ def _finite(digits: str) -> float | None:
     return number if isfinite(number) else None
 
 
-def ident(body: Mapping[str, Any], *names: str) -> str:
-    """Return the first of these fields that holds an id; raise Unreadable if none does."""
-    for name in names:
-        value = body.get(name)
-        if isinstance(value, str) and value:
-            return value
-    raise UnreadableAnswer(f"no {' or '.join(names)} in the answer")
+# ------------------------------------------------------------------------------------------------- readers for a Call
 
 
-def whole(body: Mapping[str, Any], name: str, *, least: int = 0) -> int:
-    """Return a whole number; raise Unreadable if it is missing, not whole, or below ``least``."""
-    value = body.get(name)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise UnreadableAnswer(f"{name} is {value!r}, not a number of at least {least}")
-    return value
+def read_object(build: Callable[[JsonObject], T]) -> Callable[[Response], T]:
+    """Return a reader that builds a value from the body."""
+    return lambda response: build(parse(response))
 
 
-def sub(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return a nested object, empty where it is missing or something else."""
-    value = body.get(name)
-    return value if isinstance(value, dict) else {}
+def read_page(build: Callable[[JsonObject], T]) -> Callable[[Response], Page[T]]:
+    """Return a reader that builds a page of values from a list with page numbers."""
+    return lambda response: build_page(parse(response), build)
 
 
-def said(body: Mapping[str, Any], name: str) -> str:
-    """Return a text field, empty where it is missing or something else."""
-    value = body.get(name)
-    return value if isinstance(value, str) else ""
+def read_id(*names: str) -> Callable[[Response], str]:
+    """Return a reader of the id of what was made."""
+    return read_object(lambda body: body.id(*names))
 
 
-def number(body: Mapping[str, Any], name: str) -> float:
-    """Return a number, 0 where it is missing or something else."""
-    value = body.get(name)
-    try:
-        found = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
-    except OverflowError:  # a JSON integer can be larger than any float
-        return 0.0
-    return found if isfinite(found) else 0.0
-
-
-def measure(body: Mapping[str, Any], name: str) -> float | None:
-    """Return a length or a size, None where it is missing or cannot be one."""
-    found = number(body, name)
-    return found if found > 0 else None
-
-
-def texts(body: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    """Return a list of texts, empty where it is missing or something else."""
-    value = body.get(name)
-    return tuple(entry for entry in value if isinstance(entry, str)) if isinstance(value, list) else ()
-
-
-def objects(body: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    """Return a list of objects; raise Unreadable if it holds anything else, empty where it is missing."""
-    value = body.get(name) or []
-    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
-        raise UnreadableAnswer(f"no list of objects under {name}")
-    return value
-
-
-def nothing(_response: Response) -> None:
+def ignore_body(_response: Response) -> None:
     """Read an answer of which only the status matters."""
 
 
-def page_of(body: Mapping[str, Any], read: Callable[[Mapping[str, Any]], T]) -> Page[T]:
-    """Read a page-number list. Without ``page_info`` it is taken to be the last page; entries must be objects."""
-    data = body.get("data")
-    if not isinstance(data, list) or not all(isinstance(entry, dict) for entry in data):
-        raise UnreadableAnswer("no list of objects under data")
-    info = sub(body, "page_info")
+def build_page(body: JsonObject, build: Callable[[JsonObject], T], name: str = "data") -> Page[T]:
+    """Build a page from the list under ``name``. Without ``page_info`` it is the last one; entries must be objects."""
+    if not isinstance(body.raw.get(name), list):
+        raise UnreadableAnswer(f"no list of objects under {name}")
+    entries, info = body.children(name), body.child("page_info").raw
     page, pages, total = info.get("page", 1), info.get("total_page", 0), info.get("total_results")
     if not isinstance(page, int) or not isinstance(pages, int):
         raise UnreadableAnswer("page_info without numbers")
-    return Page([read(entry) for entry in data], page >= pages or not data, total if isinstance(total, int) else None)
+    last = page >= pages or not entries
+    return Page([build(entry) for entry in entries], last, total if isinstance(total, int) else None)
 
 
-def paging(page: int, limit: int) -> list[tuple[str, str]]:
-    """Return the query fields for a page counted from 1."""
-    return [("page", str(page)), ("page_limit", str(limit))]
+# ---------------------------------------------------------------------------------------------------- times and texts
 
 
-_EXACT = 2**53 - 1  #: larger integers must be sent as text
-
-
-def metadata(given: Mapping[str, str | int | float | bool]) -> dict[str, Json]:
-    """Return user metadata as the platform takes it."""
-    return {
-        name: str(value) if isinstance(value, int) and abs(value) > _EXACT else value for name, value in given.items()
-    }
-
-
-def segment(value: str) -> str:
-    """Quote an id so that it stays one path segment, whatever it holds."""
-    if value in (".", ".."):
-        raise Permanent("an id that is no id", code="parameter_invalid")
-    return quote(value, safe="")
-
-
-def epoch(value: object) -> float | None:
-    """Return epoch seconds of an RFC 3339 text, with or without fractions; None if it is none."""
-    if not isinstance(value, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(value.strip())
-    except ValueError:
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def http_date(value: str) -> float | None:
+def parse_http_date(value: str) -> float | None:
     """Return epoch seconds of an HTTP date; None if it is none."""
     try:
         moment = parsedate_to_datetime(value)
@@ -162,44 +160,24 @@ def http_date(value: str) -> float | None:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
+def server_time(response: Response) -> float:
+    """Return when the answer was made by the platform's clock, or by ours if it does not say; epoch seconds."""
+    return parse_http_date(response.headers.get("date", "")) or response.at
+
+
 def clip(text: str, most: int = _DETAIL) -> str:
     """Return foreign text fit for an error: one line, without the queries of addresses, cut."""
     return _QUERY.sub(r"\1?***", " ".join(text[: 4 * most].split()))[:most]
 
 
-def text_of(response: Response) -> str:
+def body_text(response: Response) -> str:
     """Return the beginning of the body as text, whatever it is."""
     return response.body[: 4 * _DETAIL].decode("utf-8", "replace")
 
 
-#: How far two clocks may disagree after the other side's Date header was taken into account, seconds.
-SKEW = 120.0
-
-
-def choose(entries: Iterable[FoundObject], label: str, since: float) -> str | None:
-    """Return the id of what carries exactly this label, which is nobody's but ours; best what is younger than the intent.
-
-    ``since`` is by the other side's clock, but no bound for what lives: our clock may have been put back after the intent
-    was stored, and then even what it has just left behind looks older. One that failed counts only if it is certainly
-    younger; otherwise a retry of a failed upload would find the old failure again.
-    """
-    older: str | None = None
-    fallen: str | None = None
-    for entry in entries:
-        if entry.label != label:
-            continue
-        if not entry.failed:
-            if entry.created is None or entry.created >= since - SKEW:
-                return entry.id
-            older = older or entry.id
-        elif fallen is None and entry.created is not None and entry.created >= int(since):
-            fallen = entry.id
-    return older or fallen
-
-
 @dataclass(frozen=True, slots=True)
 class ErrorBody:
-    """What an error body says, whatever its form. ``foreign``: it is not the API that speaks (HTML, cut JSON)."""
+    """What an error body says, whatever its form. ``foreign``: not the API but something else answered (HTML, cut JSON)."""
 
     code: str = ""
     message: str = ""
@@ -207,20 +185,21 @@ class ErrorBody:
     foreign: bool = False
 
 
-def error_body(response: Response) -> ErrorBody:
+def read_error_body(response: Response) -> ErrorBody:
     """Read flat, nested, integer-code, empty and foreign error bodies. Never raises."""
     if not response.body.strip():
         return ErrorBody()
     try:
         body = json.loads(response.body)
     except (ValueError, RecursionError):
-        return ErrorBody(message=text_of(response), foreign=True)
+        body = None
     if not isinstance(body, dict):
-        return ErrorBody(message=text_of(response), foreign=True)
+        return ErrorBody(message=body_text(response), foreign=True)
+    flat = JsonObject(body)
     nested = body.get("error")
     if isinstance(nested, str):
-        return ErrorBody(said(body, "code"), said(body, "message") or nested, sub(body, "details"))
-    inner = nested if isinstance(nested, dict) else body
-    number = inner.get("error_code", inner.get("code"))
-    code = said(inner, "code") or (str(number) if isinstance(number, int) else "")
-    return ErrorBody(code, said(inner, "message"), sub(inner, "details"))
+        return ErrorBody(flat.text("code"), flat.text("message") or nested, flat.child("details").raw)
+    inner = JsonObject(nested) if isinstance(nested, dict) else flat
+    number = inner.raw.get("error_code", inner.raw.get("code"))
+    code = inner.text("code") or (str(number) if isinstance(number, int) else "")
+    return ErrorBody(code, inner.text("message"), inner.child("details").raw)

@@ -1,12 +1,12 @@
 """What an API version has to know, without I/O: request values out, response values in.
 
-A dialect never sends anything. For each verb of the port it builds a :class:`Request` and reads the :class:`Response`
-that came back; the transport, the client, the uploader and the board know no endpoint, no field and no status word.
+A dialect never sends anything. For each verb of the port it returns a :class:`Call`: the :class:`Request` to send and
+the reader of the :class:`Response`. Transport, client, uploader and status board know no endpoint, field or status word.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
@@ -15,7 +15,7 @@ from pipeline.core.errors import ReelmillError
 from pipeline.core.model import Json
 from pipeline.ports.video_api import AnalysisStatus, Answer, Ceilings, MediaStatus, NewUpload, Question, UploadSession
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 #: fuse: many jobs in one request. index_first: uploads go into an index. external: fetches YouTube addresses itself.
 Feature = Literal["assets", "multipart", "url", "schema", "fuse", "index_first", "external"]
@@ -84,21 +84,29 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
+class Call(Generic[T_co]):
+    """One API call as a value."""
+
+    request: Request
+    read: Callable[[Response], T_co]  #: reads a 2xx answer; raises UnreadableAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T_co]):
     """One page of a list."""
 
-    entries: Sequence[T]
+    entries: Sequence[T_co]
     last: bool  #: there is no page after this one
     total: int | None = None  #: entries on all pages, where the list says so
 
 
 @dataclass(frozen=True, slots=True)
 class FoundObject:
-    """Something that may be what a lost answer left behind."""
+    """Something that a lost answer may have left behind."""
 
     id: str
     label: str  #: unique name of an upload, or key of a question
-    created: float | None  #: epoch seconds by the other side's clock
+    created: float | None  #: epoch seconds by the platform's clock
     failed: bool = False
 
 
@@ -130,43 +138,27 @@ class ChunkState:
     last: bool
 
 
-class Sessions(Protocol):
-    """Multipart uploads, where a dialect has them."""
+class MultipartDialect(Protocol):
+    """Multipart uploads, where an API version has them."""
 
-    def open_session(self, upload: NewUpload) -> Request:
+    def open_session(self, upload: NewUpload) -> Call[UploadSession]:
         """Open a multipart upload."""
         ...
 
-    def read_session(self, response: Response) -> UploadSession:
-        """Return the open session."""
-        ...
-
-    def chunk_state(self, session: UploadSession, page: int) -> Request:
+    def chunk_state(self, session: UploadSession, page: int) -> Call[ChunkState]:
         """Ask which chunks have arrived."""
         ...
 
-    def read_chunk_state(self, response: Response) -> ChunkState:
-        """Return one page of the chunk list."""
-        ...
-
-    def more_addresses(self, session: UploadSession, start: int, count: int) -> Request:
-        """Ask for presigned addresses of ``count`` chunks from ``start`` on."""
-        ...
-
-    def read_addresses(self, response: Response) -> Sequence[Address]:
-        """Return presigned addresses."""
+    def addresses(self, session: UploadSession, start: int, count: int) -> Call[Sequence[Address]]:
+        """Ask for presigned addresses of ``count`` chunks from ``start`` on; asking again gives new ones."""
         ...
 
     def put_chunk(self, session: UploadSession, address: Address, body: FileRange) -> Request:
-        """Send one chunk to the storage."""
+        """Send one chunk to the storage, which is not the API."""
         ...
 
-    def report_chunks(self, session: UploadSession, proofs: Sequence[Proof]) -> Request:
-        """Tell which chunks arrived; repeatable."""
-        ...
-
-    def read_report(self, response: Response) -> int:
-        """Return how many chunks the platform counts as arrived."""
+    def report_chunks(self, session: UploadSession, proofs: Sequence[Proof]) -> Call[int]:
+        """Report which chunks arrived; repeatable. Returns how many the platform counts as arrived."""
         ...
 
 
@@ -174,12 +166,8 @@ class Sessions(Protocol):
 class MediaByIds(Protocol):
     """A list of uploads that can be asked for given ids."""
 
-    def media_many(self, ids: Sequence[str]) -> Request:
+    def media_by_ids(self, ids: Sequence[str]) -> Call[Mapping[str, MediaStatus]]:
         """Ask about up to a page of uploads at once."""
-        ...
-
-    def read_media_many(self, response: Response) -> Mapping[str, MediaStatus]:
-        """Return what the page says, by id."""
         ...
 
 
@@ -187,47 +175,31 @@ class MediaByIds(Protocol):
 class MediaByAge(Protocol):
     """A list of uploads, newest first, that cannot be asked for given ones."""
 
-    def media_page(self, page: int) -> Request:
-        """List uploads, newest first."""
-        ...
-
-    def read_media_page(self, response: Response) -> Page[tuple[str, MediaStatus]]:
-        """Return (id, status) pairs."""
+    def media_page(self, page: int) -> Call[Page[tuple[str, MediaStatus]]]:
+        """List (id, status) pairs, newest first."""
         ...
 
 
-class Analyses(Protocol):
-    """Analyses as tasks that can be found and watched, where a dialect has them."""
+class AnalysisTasks(Protocol):
+    """Analyses as tasks that can be found and watched, where an API version has them."""
 
-    waiting_words: Sequence[str]  #: status words of an analysis that is not finished
+    unfinished_words: Sequence[str]  #: status words of an analysis that is not finished
 
-    def find_analyses(self, question: Question, page: int) -> Request:
-        """List what may be this question."""
+    def find_analyses(self, question: Question, page: int) -> Call[Page[FoundObject]]:
+        """List what may be this question, by key."""
         ...
 
-    def read_analyses(self, response: Response) -> Page[FoundObject]:
-        """Return analyses by their key."""
+    def unfinished_analyses(self, word: str, page: int) -> Call[Page[tuple[str, AnalysisStatus]]]:
+        """List (id, status) pairs of unfinished analyses by one status word."""
         ...
 
-    def analyses_waiting(self, word: str, page: int) -> Request:
-        """List unfinished analyses by status word."""
-        ...
-
-    def read_analyses_waiting(self, response: Response) -> Page[tuple[str, AnalysisStatus]]:
-        """Return (id, status) pairs."""
-        ...
-
-    def analysis_one(self, task_id: str) -> Request:
-        """Ask about one analysis."""
-        ...
-
-    def read_analysis_one(self, response: Response) -> AnalysisStatus:
-        """Return how far it is, with the answer once it is ready."""
+    def analysis(self, task_id: str) -> Call[AnalysisStatus]:
+        """Ask about one analysis; with the answer once it is ready."""
         ...
 
 
 class Dialect(Protocol):
-    """One version of the API. Readers raise Unreadable; only ``read_error`` makes one of our errors."""
+    """One API version: uploads and analyses."""
 
     name: str  #: e.g. ``v1.3``
     base: str  #: the vendor's address of this version
@@ -238,12 +210,12 @@ class Dialect(Protocol):
     known_words: frozenset[str]  #: all status words we know; others are treated as working
 
     @property
-    def sessions(self) -> Sessions | None:
+    def multipart(self) -> MultipartDialect | None:
         """Multipart uploads."""
         ...
 
     @property
-    def analyses(self) -> Analyses | None:
+    def analyses(self) -> AnalysisTasks | None:
         """Analyses as tasks; None: answers come at once."""
         ...
 
@@ -256,21 +228,12 @@ class Dialect(Protocol):
         """Return the error for a response that is not 2xx; ``wait`` serves where a 429 names no time, seconds."""
         ...
 
-    # ------------------------------------------------------------------------------------------------------- uploads
-    def create_asset(self, upload: NewUpload) -> Request:
-        """Upload directly or by address."""
+    def create_asset(self, upload: NewUpload) -> Call[str]:
+        """Upload directly or by address; read its id."""
         ...
 
-    def read_created(self, response: Response) -> str:
-        """Return the asset id."""
-        ...
-
-    def find_assets(self, upload: NewUpload, page: int) -> Request:
-        """List what may carry this name."""
-        ...
-
-    def read_assets(self, response: Response) -> Page[FoundObject]:
-        """Return assets by name."""
+    def find_assets(self, upload: NewUpload, page: int) -> Call[Page[FoundObject]]:
+        """List what may be this upload, by name."""
         ...
 
     def pick_asset(self, found: Sequence[FoundObject], upload: NewUpload, since: float) -> str | None:
@@ -282,36 +245,22 @@ class Dialect(Protocol):
         """
         ...
 
-    def media_one(self, media_id: str) -> Request:
+    def media(self, media_id: str) -> Call[MediaStatus]:
         """Ask about one upload."""
-        ...
-
-    def read_media_one(self, response: Response) -> MediaStatus:
-        """Return how far it is."""
         ...
 
     def advice(self, status: MediaStatus) -> float:
         """Return the seconds that the platform itself advises to wait before looking again; 0 if it does not say."""
         ...
 
-    def delete_media(self, media_id: str) -> Request:
+    def delete_media(self, media_id: str) -> Call[None]:
         """Delete an upload that is final."""
         ...
 
-    # ------------------------------------------------------------------------------------------------------ analyses
-    def submit_analysis(self, question: Question) -> Request:
-        """Ask a question about an upload."""
+    def submit_analysis(self, question: Question) -> Call[str | Answer]:
+        """Ask a question about an upload; read the task's id, or the answer itself."""
         ...
 
-    def read_submitted(self, response: Response) -> str | Answer:
-        """Return the task's id, or the answer itself."""
-        ...
-
-    # --------------------------------------------------------------------------------------------------------- check
-    def check(self) -> Request:
-        """Make the cheapest call that needs the key."""
-        ...
-
-    def read_check(self, response: Response) -> Mapping[str, Json]:
-        """Return facts for a person."""
+    def check(self) -> Call[Mapping[str, Json]]:
+        """Make the cheapest call that needs the key; read facts for a person."""
         ...

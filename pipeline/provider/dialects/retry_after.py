@@ -6,27 +6,18 @@ import re
 from collections.abc import Callable, Sequence
 from math import isfinite
 
-from pipeline.provider.dialects.json_reading import ErrorBody, epoch, error_body, http_date
+from pipeline.core.clock import parse_iso
+from pipeline.provider.dialects.json_reading import ErrorBody, parse_http_date, read_error_body, server_time
 from pipeline.provider.dialects.protocol import Response
 
 _LONGEST = 7 * 86_400.0  #: seconds; no sane limit asks for more
 
 _SHORTEST = 0.05
 
-
 _UNITS = {
-    "ms": 0.001,
-    "mil": 0.001,
-    "s": 1.0,
-    "sec": 1.0,
-    "m": 60.0,
-    "min": 60.0,
-    "h": 3600.0,
-    "hou": 3600.0,
-    "d": 86_400.0,
-}
-
-_UNITS["day"] = 86_400.0
+    "ms": 0.001, "mil": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "hou": 3600.0,
+    "d": 86_400.0, "day": 86_400.0,
+}  # fmt: skip
 
 _SPAN = r"(\d+(?:\.\d+)?)[\s-]*(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?)\b"
 
@@ -39,12 +30,12 @@ _BARE = re.compile(rf"(?<!per )(?<![\d./]){_SPAN}", re.I)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?")
 
 
-def wait_of(response: Response, body: ErrorBody | None = None) -> float | None:
+def requested_wait(response: Response, body: ErrorBody | None = None) -> float | None:
     """Return the seconds a 429 asks us to wait, from the first place that names them; None if none does."""
-    body = error_body(response) if body is None else body
+    body = read_error_body(response) if body is None else body
     candidates: Sequence[Callable[[], float | None]] = (
         lambda: _scaled(response.headers.get("retry-after-ms"), 0.001),
-        lambda: _retry_after(response),
+        lambda: retry_after_header(response),
         lambda: _number(body.details.get("retryAfter", body.details.get("retry_after"))),
         lambda: _in_words(body.message, response.at),
         lambda: _reset(response),
@@ -69,21 +60,21 @@ def _scaled(value: object, unit: float) -> float | None:
     return None if number is None else number * unit
 
 
-def _retry_after(response: Response) -> float | None:
+def retry_after_header(response: Response) -> float | None:
+    """Return the seconds that the standard header names, as a number or as a date."""
     value = response.headers.get("retry-after", "")
     seconds = _number(value)
     if seconds is not None:
         return min(seconds, _LONGEST)
-    moment = http_date(value)
+    moment = parse_http_date(value)
     if moment is None:
         return None
-    here = http_date(response.headers.get("date", "")) or response.at  # their clock against their clock
-    return min(max(0.0, moment - here), _LONGEST)
+    return min(max(0.0, moment - server_time(response)), _LONGEST)  # both by the platform's clock
 
 
 def _in_words(message: str, at: float) -> float | None:
     asked, moment = _ASKED.search(message), _MOMENT.search(message)
-    then = epoch(moment.group()) if asked is None and moment is not None else None
+    then = parse_iso(moment.group()) if asked is None and moment is not None else None
     if then is not None:  # goes before a bare span, which may be of the limit itself
         return max(0.0, then - at)
     found = asked or _BARE.search(message)

@@ -26,7 +26,8 @@ import httpx
 
 from pipeline.core.clock import Clock
 from pipeline.core.errors import Ambiguous, ConfigError, NeedsOperator, Permanent, ReelmillError, Transient
-from pipeline.provider.dialects import errors, json_reading
+from pipeline.provider.dialects import errors
+from pipeline.provider.dialects.json_reading import clip
 from pipeline.provider.dialects.protocol import Request, Response
 from pipeline.provider.http import body as bodies
 
@@ -246,7 +247,7 @@ class Transport:
         )
 
     def _words(self, error: Exception) -> str:
-        text = json_reading.clip(f"{type(error).__name__}: {error}")
+        text = clip(f"{type(error).__name__}: {error}")
         return text.replace(self._key.decode(), "***") if self._key else text
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from pipeline.core.errors import Permanent
 from pipeline.core.model import Json
@@ -19,9 +18,12 @@ from pipeline.ports.index_api import (
     SearchHit,
     SearchQuery,
 )
-from pipeline.provider.dialects import errors, index_common, json_reading
+from pipeline.provider.dialects import calls, errors
+from pipeline.provider.dialects import index_common as common
+from pipeline.provider.dialects.calls import path_segment
 from pipeline.provider.dialects.index_protocol import TokenPage
-from pipeline.provider.dialects.protocol import Page, Request, Response
+from pipeline.provider.dialects.json_reading import JsonObject, read_id, read_page
+from pipeline.provider.dialects.protocol import Call, Page, Request
 
 _API = "v1.2"
 
@@ -37,12 +39,8 @@ class IndexV12:
         ("marengo2.5", ("visual", "conversation", "text_in_video", "logo")),
         ("pegasus1", ("visual", "conversation")),
     )
-    page_size = index_common.PAGE
 
-    # ------------------------------------------------------------------------------------------------------- indexes
-
-    def create(self, spec: IndexSpec) -> Request:
-        """Make an index with engines."""
+    def create_index(self, spec: IndexSpec) -> Call[str]:
         engines = [
             {"engine_name": name, "engine_options": list(options)}
             for name, options in spec.models or self.default_models
@@ -50,61 +48,41 @@ class IndexV12:
         body: dict[str, Json] = {"index_name": spec.name, "engines": engines}
         if spec.addons:
             body["addons"] = list(spec.addons)
-        return Request("POST", "/indexes", "index", json=body)
+        return Call(Request("POST", "/indexes", "index", json=body), read_id("_id", "id"))
 
-    def many(self, which: ListFilter, page: int) -> Request:
-        """List indexes."""
-        named = [("index_name", which.name)] if which.name else []
-        return index_common.listing("/indexes", named, which, page)
+    def indexes(self, which: ListFilter, page: int) -> Call[Page[IndexInfo]]:
+        return Call(common.indexes_request(which, page), read_page(_index))
 
-    def read_indexes(self, response: Response) -> Page[IndexInfo]:
-        """Return a page of indexes."""
-        return json_reading.page_of(json_reading.parse(response), _index)
+    def index(self, index_id: str) -> Call[IndexInfo]:
+        return calls.get(common.index_path(index_id), _index)
 
-    def one(self, index_id: str) -> Request:
-        """Ask about one index."""
-        return Request("GET", f"/indexes/{json_reading.segment(index_id)}", safe=True)
-
-    def read_index(self, response: Response) -> IndexInfo:
-        """Return the index."""
-        return _index(json_reading.parse(response))
-
-    def delete(self, index_id: str) -> Request:
-        """Delete an index with all that is in it."""
-        return index_common.delete(f"/indexes/{json_reading.segment(index_id)}")
+    def delete_index(self, index_id: str) -> Call[None]:
+        return calls.delete(common.index_path(index_id))
 
     # -------------------------------------------------------------------------------------------------------- videos
 
-    def videos(self, index_id: str, which: ListFilter, page: int) -> Request:
-        """List the videos of an index."""
-        path = f"/indexes/{json_reading.segment(index_id)}/videos"
-        return index_common.listing(path, index_common.video_filters(which), which, page)
+    def videos(self, index_id: str, which: ListFilter, page: int) -> Call[Page[IndexedVideo]]:
+        return Call(common.videos_request(f"{common.index_path(index_id)}/videos", which, page), read_page(_video))
 
-    def read_videos(self, response: Response) -> Page[IndexedVideo]:
-        """Return a page of videos."""
-        return json_reading.page_of(json_reading.parse(response), _video)
+    def video(self, index_id: str, video_id: str) -> Call[IndexedVideo]:
+        return calls.get(_video_path(index_id, video_id), _video)
 
-    def video(self, index_id: str, video_id: str) -> Request:
-        """Ask about one video of an index."""
-        return Request("GET", _place(index_id, video_id), safe=True)
+    def delete_video(self, index_id: str, video_id: str) -> Call[None]:
+        return calls.delete(_video_path(index_id, video_id))
 
-    def read_video(self, response: Response) -> IndexedVideo:
-        """Return the video."""
-        return _video(json_reading.parse(response))
+    def index_asset(self, index_id: str, asset_id: str, metadata: Mapping[str, str | int | float | bool]) -> Call[str]:
+        raise errors.not_in_this_api("putting an upload into an index", _API, _NO_ASSETS)
 
-    def delete_video(self, index_id: str, video_id: str) -> Request:
-        """Delete a video."""
-        return index_common.delete(_place(index_id, video_id))
+    def placements(self, asset_id: str, page: int) -> Call[Page[tuple[str, str]]]:
+        raise errors.not_in_this_api("the indexes of an upload", _API, _NO_ASSETS)
 
-    # -------------------------------------------------------------------------------------------------------- search
+    # ---------------------------------------------------------------------------------------- search, classification
 
     def search_options(self, index: IndexInfo) -> Sequence[str]:
-        """Return the options of the index's embedding engine."""
-        return index_common.marengo_options(index)
+        return common.marengo_options(index)
 
-    def search(self, query: SearchQuery) -> Request:
-        """Search by words."""
-        index_common.only_there(_API, "images", query.images)
+    def search(self, query: SearchQuery) -> Call[TokenPage[SearchHit]]:
+        common.refuse_if_set(_API, "images", query.images)
         if len(query.speech) > 1:
             raise Permanent(
                 "API v1.2 matches speech in one way per search", code="parameter_invalid",
@@ -113,99 +91,68 @@ class IndexV12:
         body: dict[str, Json] = {
             "query": query.text,
             "index_id": query.index_id,
-            "search_options": list(index_common.need_options(query)),
+            "search_options": list(common.require_options(query)),
             "operator": query.operator,
             "group_by": query.group_by,
-            "page_limit": index_common.page_limit(query.limit),
+            "page_limit": common.page_limit(query.limit),
         }
         chosen = {"conversation_option": "".join(query.speech), "threshold": query.threshold, "sort_option": query.sort}
         body |= {name: value for name, value in chosen.items() if value}
         if query.filter:
             body["filter"] = dict(query.filter)
-        return Request("POST", "/search", "search", json=body)
+        return Call(Request("POST", "/search", "search", json=body), common.read_hits(_hit))
 
-    def search_page(self, token: str) -> Request:
-        """Fetch a later page."""
-        return Request("GET", f"/search/{json_reading.segment(token)}", safe=True)
+    def search_page(self, token: str) -> Call[TokenPage[SearchHit]]:
+        return Call(Request("GET", f"/search/{path_segment(token)}", safe=True), common.read_hits(_hit))
 
-    def read_search(self, response: Response) -> TokenPage[SearchHit]:
-        """Return a page of hits."""
-        return index_common.token_page(response, _hits)
-
-    # ------------------------------------------------------------------------------------------------ classification
-
-    def classify(self, sorting: ClassifyQuery) -> Request:
-        """Classify an index, or named videos."""
+    def classify(self, query: ClassifyQuery) -> Call[TokenPage[ClassifiedVideo]]:
         body: dict[str, Json] = {
-            "classes": [_class(spec) for spec in sorting.classes],
-            "options": list(sorting.options),
-            "conversation_option": sorting.speech or "semantic",
-            "page_limit": index_common.page_limit(sorting.limit),
+            "classes": [_class(spec) for spec in query.classes],
+            "options": list(query.options),
+            "conversation_option": query.speech or "semantic",
+            "page_limit": common.page_limit(query.limit),
         }
-        if sorting.threshold is not None:
-            shape = sorting.threshold
+        if query.threshold is not None:
+            shape = query.threshold
             body["threshold"] = dict(shape) if isinstance(shape, Mapping) else shape
-        flags = {"include_clips": sorting.clips, "show_detailed_score": sorting.detailed}
+        flags = {"include_clips": query.clips, "show_detailed_score": query.detailed}
         body |= {name: True for name, wanted in flags.items() if wanted}
-        if sorting.video_ids:
-            return Request("POST", "/classify", "search", json={**body, "video_ids": list(sorting.video_ids)})
-        return Request("POST", "/classify/bulk", "search", json={**body, "index_id": sorting.index_id})
+        if query.video_ids:
+            request = Request("POST", "/classify", "search", json={**body, "video_ids": list(query.video_ids)})
+        else:
+            request = Request("POST", "/classify/bulk", "search", json={**body, "index_id": query.index_id})
+        return Call(request, common.read_token_page(_classified))
 
-    def classify_page(self, token: str) -> Request:
-        """Fetch a later page."""
-        return Request("GET", f"/classify/{json_reading.segment(token)}", safe=True)
-
-    def read_classify(self, response: Response) -> TokenPage[ClassifiedVideo]:
-        """Return a page of classified videos."""
-        return index_common.token_page(response, _sorted)
-
-    # ---------------------------------------------------------------------------------------------- uploads in indexes
-
-    def put(self, index_id: str, asset_id: str, metadata: Mapping[str, str | int | float | bool]) -> Request:
-        """Refuse: uploads are made into an index."""
-        raise errors.not_in_this_api("putting an upload into an index", _API, _NO_ASSETS)
-
-    def places(self, asset_id: str, page: int) -> Request:
-        """Refuse: uploads are made into an index."""
-        raise errors.not_in_this_api("the indexes of an upload", _API, _NO_ASSETS)
-
-    def read_places(self, response: Response) -> Page[tuple[str, str]]:
-        """Refuse: uploads are made into an index."""
-        raise errors.not_in_this_api("the indexes of an upload", _API, _NO_ASSETS)
+    def classify_page(self, token: str) -> Call[TokenPage[ClassifiedVideo]]:
+        request = Request("GET", f"/classify/{path_segment(token)}", safe=True)
+        return Call(request, common.read_token_page(_classified))
 
 
-def _place(index_id: str, video_id: str) -> str:
-    return f"/indexes/{json_reading.segment(index_id)}/videos/{json_reading.segment(video_id)}"
+def _video_path(index_id: str, video_id: str) -> str:
+    return f"{common.index_path(index_id)}/videos/{path_segment(video_id)}"
 
 
-def _index(body: Mapping[str, Any]) -> IndexInfo:
-    return index_common.index_info(body, "engines", "engine")
+def _index(body: JsonObject) -> IndexInfo:
+    return common.build_index(body, "engines", "engine")
 
 
-def _video(body: Mapping[str, Any]) -> IndexedVideo:
-    metadata = json_reading.sub(body, "metadata")
-    custom = {name: value for name, value in metadata.items() if name not in _SYSTEM}
-    return index_common.video_of(body, metadata, metadata=custom)
+def _video(body: JsonObject) -> IndexedVideo:
+    metadata = body.child("metadata")
+    custom = {name: value for name, value in metadata.raw.items() if name not in _SYSTEM}
+    return common.build_video(body, metadata, metadata=custom)
 
 
-def _hits(body: Mapping[str, Any]) -> list[SearchHit]:
-    if "clips" in body:  # grouped by video
-        video_id = json_reading.ident(body, "id", "video_id")
-        return [_hit({"video_id": video_id, **clip}) for clip in json_reading.objects(body, "clips")]
-    return [_hit(body)]
-
-
-def _hit(body: Mapping[str, Any]) -> SearchHit:
-    found = json_reading.objects(body, "metadata")
+def _hit(body: JsonObject, video_id: str) -> SearchHit:
+    found = body.children("metadata")
     return SearchHit(
-        video_id=json_reading.ident(body, "video_id"),
-        start=json_reading.number(body, "start"),
-        end=json_reading.number(body, "end"),
-        score=json_reading.number(body, "score"),
-        confidence=json_reading.said(body, "confidence"),
-        text=" ".join(filter(None, (json_reading.said(each, "text").strip() for each in found))),
-        sources=tuple(dict.fromkeys(filter(None, (json_reading.said(each, "type") for each in found)))),
-        thumbnail=json_reading.said(body, "thumbnail_url"),
+        video_id=video_id,
+        start=body.number("start"),
+        end=body.number("end"),
+        score=body.number("score"),
+        confidence=body.text("confidence"),
+        text=" ".join(filter(None, (each.text("text").strip() for each in found))),
+        sources=tuple(dict.fromkeys(filter(None, (each.text("type") for each in found)))),
+        thumbnail=body.text("thumbnail_url"),
     )
 
 
@@ -218,29 +165,29 @@ def _class(spec: ClassSpec) -> dict[str, Json]:
     return body
 
 
-def _sorted(body: Mapping[str, Any]) -> list[ClassifiedVideo]:
-    video_id = json_reading.ident(body, "video_id")
-    return [ClassifiedVideo(video_id, tuple(_score(each, video_id) for each in json_reading.objects(body, "classes")))]
+def _classified(body: JsonObject) -> list[ClassifiedVideo]:
+    video_id = body.id("video_id")
+    return [ClassifiedVideo(video_id, tuple(_score(each, video_id) for each in body.children("classes")))]
 
 
-def _score(body: Mapping[str, Any], video_id: str) -> ClassScore:
-    detailed = json_reading.sub(body, "detailed_scores")
+def _score(body: JsonObject, video_id: str) -> ClassScore:
+    detailed = body.child("detailed_scores")
     return ClassScore(
-        name=json_reading.ident(body, "name"),
-        score=json_reading.number(body, "score"),
-        duration_ratio=json_reading.number(body, "duration_ratio"),
-        detailed={name: json_reading.number(detailed, name) for name in detailed},
-        clips=tuple(_clip(each, video_id) for each in json_reading.objects(body, "clips")),
+        name=body.id("name"),
+        score=body.number("score"),
+        duration_ratio=body.number("duration_ratio"),
+        detailed={name: detailed.number(name) for name in detailed.raw},
+        clips=tuple(_clip(each, video_id) for each in body.children("clips")),
     )
 
 
-def _clip(body: Mapping[str, Any], video_id: str) -> SearchHit:
+def _clip(body: JsonObject, video_id: str) -> SearchHit:
     return SearchHit(
         video_id=video_id,
-        start=json_reading.number(body, "start"),
-        end=json_reading.number(body, "end"),
-        score=json_reading.number(body, "score"),
-        text=json_reading.said(body, "prompt"),
-        sources=tuple(filter(None, [json_reading.said(body, "option")])),
-        thumbnail=json_reading.said(body, "thumbnail_url"),
+        start=body.number("start"),
+        end=body.number("end"),
+        score=body.number("score"),
+        text=body.text("prompt"),
+        sources=tuple(filter(None, [body.text("option")])),
+        thumbnail=body.text("thumbnail_url"),
     )

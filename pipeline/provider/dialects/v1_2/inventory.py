@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.ports.inventory import ObjectType, OpenSession, RemoteObject
-from pipeline.provider.dialects import json_reading
-from pipeline.provider.dialects.inventory_protocol import ObjectEndpoint, system_facts
-from pipeline.provider.dialects.protocol import Page, Request, Response
+from pipeline.ports.inventory import ObjectType, OpenSession
+from pipeline.provider.dialects.inventory_protocol import ObjectEndpoint, system_details
+from pipeline.provider.dialects.json_reading import JsonObject
+from pipeline.provider.dialects.protocol import Call, Page
+
+
+def _video(body: JsonObject) -> Mapping[str, Any]:
+    """Return what a list tells; nothing but the file name carries anything of ours there."""
+    return system_details(body.child("metadata"))
+
+
+def _task(body: JsonObject) -> Mapping[str, Any]:
+    return {"place": body.text("index_id"), "media": body.text("video_id"), **system_details(body.child("metadata"))}
 
 
 class InventoryV12:
@@ -18,23 +27,9 @@ class InventoryV12:
     upload_type: ObjectType = "video"
     per_index: Sequence[ObjectType] = ("video",)
     endpoints: Mapping[ObjectType, ObjectEndpoint] = {
-        "video": ObjectEndpoint("video", "/indexes/{index_id}/videos"),
-        "task": ObjectEndpoint("task", "/tasks"),
+        "video": ObjectEndpoint("video", "/indexes/{index_id}/videos", _video),
+        "task": ObjectEndpoint("task", "/tasks", _task),
     }
 
-    def read(self, object_type: ObjectType, body: Mapping[str, Any], index_id: str) -> RemoteObject:
-        """Return one entry of a list, or the thing itself. Nothing here carries metadata of ours but the file name."""
-        endpoint, facts = self.endpoints[object_type], system_facts(body, "metadata")
-        if object_type == "task":
-            return endpoint.remote_object(
-                body, json_reading.said(body, "index_id"), media=json_reading.said(body, "video_id"), **facts
-            )
-        return endpoint.remote_object(body, index_id, **facts)
-
-    def sessions(self, page: int) -> Request | None:
-        """Return None: a file goes up in one request there."""
-        return None
-
-    def read_sessions(self, response: Response) -> Page[OpenSession]:
-        """Return nothing."""
-        return Page([], last=True)
+    def open_sessions(self, page: int) -> Call[Page[OpenSession]] | None:
+        return None  # a file goes up in one request there

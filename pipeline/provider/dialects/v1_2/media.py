@@ -11,16 +11,28 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from pipeline.core.errors import Ambiguous, NeedsOperator, NotYet, Permanent, ReelmillError
 from pipeline.core.model import Json, Trouble
 from pipeline.core.youtube_address import find_video_id
 from pipeline.ports.video_api import Answer, Ceilings, MediaStatus, NewUpload, Question
-from pipeline.provider.dialects import errors, json_reading
+from pipeline.provider.dialects import calls, errors
+from pipeline.provider.dialects.calls import list_request, path_segment
 from pipeline.provider.dialects.error_codes import MEANINGS
+from pipeline.provider.dialects.json_reading import (
+    JsonObject,
+    build_page,
+    clip,
+    parse,
+    read_error_body,
+    read_id,
+    read_page,
+    server_time,
+)
 from pipeline.provider.dialects.protocol import (
+    Call,
     Feature,
     FilePart,
     FoundObject,
@@ -30,6 +42,7 @@ from pipeline.provider.dialects.protocol import (
     TextPart,
     UnreadableAnswer,
 )
+from pipeline.provider.dialects.recovery import CLOCK_SKEW, pick_by_label
 
 _EXTERNAL = "/tasks/external-provider"
 
@@ -70,18 +83,16 @@ class V12:
     ceilings = Ceilings(
         direct_bytes=_GB2, multipart_bytes=_GB2, url_bytes=_GB2, min_side=360, max_width=4096, max_height=2160
     )
-    page_size = 50
+    page_size = calls.PAGE
     known_words = frozenset(_TASK)
-    sessions = None
+    multipart = None
     analyses = None
 
     @property
     def media_list(self) -> V12:
-        """Tasks can only be listed by age: there is no filter for ids or status."""
-        return self
+        return self  # tasks can only be listed by age: there is no filter for ids or status
 
     def read_error(self, response: Response, request: Request, *, wait: float) -> ReelmillError:
-        """Return the error for a response that is not 2xx. An API that is gone is the operator's matter."""
         error = errors.classify(response, request, MEANINGS, wait=wait)
         if _retired(response, request):
             return NeedsOperator(
@@ -101,36 +112,14 @@ class V12:
 
     # ------------------------------------------------------------------------------------------------------- uploads
 
-    def create_asset(self, upload: NewUpload) -> Request:
+    def create_asset(self, upload: NewUpload) -> Call[str]:
         """Create an indexing task: from a file of at most 2 GB, a direct address, or a YouTube address."""
-        if not upload.index_id:
-            raise ValueError("an upload of v1.2 needs an index")
-        if upload.method == "external":
-            return Request("POST", _EXTERNAL, "index", json={"index_id": upload.index_id, "url": upload.url})
-        form = [("index_id", upload.index_id), ("language", "en")]
-        if upload.method == "url":
-            return Request("POST", "/tasks", "index", form=[*form, ("video_url", upload.url)])
-        if upload.path is None:
-            raise ValueError("a direct upload needs a path")
-        part = FilePart(upload.path, upload.name, upload.mime, upload.size, "video_file")
-        captions = upload.metadata.get("captions")
-        if not isinstance(captions, str):
-            return Request("POST", "/tasks", "index", form=form, files=[part])
-        text = TextPart("transcription_file", "captions.vtt", "text/vtt", captions)
-        return Request("POST", "/tasks", "index", form=[*form, ("provide_transcription", "true")], files=[text, part])
+        return Call(_new_task(upload), read_id("_id", "id"))
 
-    def read_created(self, response: Response) -> str:
-        """Return the task's id."""
-        return json_reading.ident(json_reading.parse(response), "_id", "id")
-
-    def find_assets(self, upload: NewUpload, page: int) -> Request:
+    def find_assets(self, upload: NewUpload, page: int) -> Call[Page[FoundObject]]:
         """List the tasks that carry our name; or, where the platform names them, all of the index, newest first."""
         named = [("filename", upload.name)] if upload.method == "direct" else []
-        return _tasks([("index_id", upload.index_id), *named], page, self.page_size)
-
-    def read_assets(self, response: Response) -> Page[FoundObject]:
-        """Return tasks by their file name."""
-        return json_reading.page_of(json_reading.parse(response), _found)
+        return Call(_tasks(page, ("index_id", upload.index_id), *named), read_page(_found))
 
     def pick_asset(self, found: Sequence[FoundObject], upload: NewUpload, since: float) -> str | None:
         """Return the task that this intent has left behind, or None.
@@ -144,15 +133,15 @@ class V12:
             NotYet: one could be it that has no name yet.
         """
         if upload.method == "direct":
-            return json_reading.choose(found, upload.name, since)
+            return pick_by_label(found, upload.name, since)
         titles = _titles(upload)
-        floor = since - (json_reading.SKEW if titles else _EXACT)
+        floor = since - (CLOCK_SKEW if titles else _EXACT)
         near = [
             task
             for task in found
             if not {task.id, task.label} & upload.taken
             and task.created is not None
-            and task.created >= since - json_reading.SKEW
+            and task.created >= since - CLOCK_SKEW
         ]
         free = [task for task in near if task.created is not None and task.created >= floor]
         if upload.method == "external" and not titles:
@@ -173,38 +162,22 @@ class V12:
             raise _several(unexplained)
         return None
 
-    def media_page(self, page: int) -> Request:
-        """List tasks, newest first."""
-        return _tasks([], page, self.page_size)
+    def media_page(self, page: int) -> Call[Page[tuple[str, MediaStatus]]]:
+        return Call(_tasks(page), _read_media_page)
 
-    def read_media_page(self, response: Response) -> Page[tuple[str, MediaStatus]]:
-        """Return (id, status) pairs."""
-        return json_reading.page_of(
-            json_reading.parse(response), lambda body: (json_reading.ident(body, "_id", "id"), _media(body, response))
-        )
-
-    def media_one(self, media_id: str) -> Request:
-        """Ask about one task."""
-        return Request("GET", f"/tasks/{json_reading.segment(media_id)}", safe=True)
-
-    def read_media_one(self, response: Response) -> MediaStatus:
-        """Return how far it is; one that is ready names its video."""
-        status = _media(json_reading.parse(response), response)
-        if status.state == "ready" and "video_id" not in status.facts:
-            raise UnreadableAnswer("a ready task without a video_id")
-        return status
+    def media(self, media_id: str) -> Call[MediaStatus]:
+        return Call(Request("GET", f"/tasks/{path_segment(media_id)}", safe=True), _read_media)
 
     def advice(self, status: MediaStatus) -> float:
-        """Return a part of the time that the platform thinks it needs, seconds."""
         return status.look_again
 
-    def delete_media(self, media_id: str) -> Request:
+    def delete_media(self, media_id: str) -> Call[None]:
         """Delete a task that is ready or failed; the video of a ready one must be deleted first."""
-        return Request("DELETE", f"/tasks/{json_reading.segment(media_id)}", safe=True)
+        return calls.delete(f"/tasks/{path_segment(media_id)}")
 
     # ------------------------------------------------------------------------------------------------------ analyses
 
-    def submit_analysis(self, question: Question) -> Request:
+    def submit_analysis(self, question: Question) -> Call[str | Answer]:
         """Ask as the job says. The answer comes at once, and a repeat is billed again."""
         legacy = question.legacy or {}
         path = legacy.get("path")
@@ -215,121 +188,128 @@ class V12:
             body.setdefault("temperature", question.temperature)
         if path == "/generate":
             body["stream"] = False
-        return Request("POST", path, "analyze", json=body, timeout=_TIMEOUT)
-
-    def read_submitted(self, response: Response) -> str | Answer:
-        """Return the answer, as one JSON object, whether it came whole or as a stream of events."""
-        body = _events(response)
-        ended = json_reading.said(body, "finish_reason") or "stop"
-        usage = {name: value for name, value in json_reading.sub(body, "usage").items() if isinstance(value, int)}
-        return Answer(json.dumps(body, ensure_ascii=False), ended, body, usage)
+        return Call(Request("POST", path, "analyze", json=body, timeout=_TIMEOUT), _read_answer)
 
     # --------------------------------------------------------------------------------------------------------- check
 
-    def check(self) -> Request:
-        """List one index: the cheapest call that needs the key."""
-        return Request("GET", "/indexes", params=json_reading.paging(1, 1), safe=True)
+    def check(self) -> Call[Mapping[str, Json]]:
+        def read(response: Response) -> Mapping[str, Json]:
+            return {"api": self.name, "indexes": build_page(parse(response), lambda body: body).total}
 
-    def read_check(self, response: Response) -> Mapping[str, Json]:
-        """Return how many indexes there are."""
-        return {
-            "api": self.name,
-            "indexes": json_reading.page_of(json_reading.parse(response), lambda body: body).total,
-        }
+        return Call(list_request("/indexes", 1, limit=1), read)
 
 
-def _events(response: Response) -> dict[str, Any]:
+def _new_task(upload: NewUpload) -> Request:
+    if not upload.index_id:
+        raise ValueError("an upload of v1.2 needs an index")
+    if upload.method == "external":
+        return Request("POST", _EXTERNAL, "index", json={"index_id": upload.index_id, "url": upload.url})
+    form = [("index_id", upload.index_id), ("language", "en")]
+    if upload.method == "url":
+        return Request("POST", "/tasks", "index", form=[*form, ("video_url", upload.url)])
+    if upload.path is None:
+        raise ValueError("a direct upload needs a path")
+    part = FilePart(upload.path, upload.name, upload.mime, upload.size, "video_file")
+    captions = upload.metadata.get("captions")
+    if not isinstance(captions, str):
+        return Request("POST", "/tasks", "index", form=form, files=[part])
+    text = TextPart("transcription_file", "captions.vtt", "text/vtt", captions)
+    return Request("POST", "/tasks", "index", form=[*form, ("provide_transcription", "true")], files=[text, part])
+
+
+def _tasks(page: int, *filters: tuple[str, str]) -> Request:
+    return list_request("/tasks", page, *filters, ("sort_by", "created_at"), ("sort_option", "desc"))
+
+
+def _read_answer(response: Response) -> Answer:
+    """Read an answer as one JSON object, whether it came whole or as a stream of events."""
+    body = _events(response)
+    usage = {name: value for name, value in body.child("usage").raw.items() if isinstance(value, int)}
+    text = json.dumps(body.raw, ensure_ascii=False)
+    return Answer(text, body.text("finish_reason") or "stop", body.raw, usage)
+
+
+def _events(response: Response) -> JsonObject:
     """Return an answer that came as one JSON object or as a stream of events, one per line, in the form of the former.
 
     Raises:
-        Unreadable: neither, or a stream that broke off or tells of an error.
+        UnreadableAnswer: neither, or a stream that broke off or reports an error.
     """
     lines = [line for line in response.body.splitlines() if line.strip()]
     if len(lines) != 1 or b'"event_type"' not in lines[0]:
         try:
-            return json_reading.parse(response)
+            return parse(response)
         except UnreadableAnswer:
             if len(lines) < 2:
                 raise
     parts: list[str] = []
     for line in lines:
-        event = json_reading.parse(Response(response.status, {}, line))
-        kind = json_reading.said(event, "event_type")
+        event = parse(Response(response.status, {}, line))
+        kind = event.text("event_type")
         if kind == "text_generation":
-            parts.append(json_reading.said(event, "text"))
+            parts.append(event.text("text"))
         elif kind == "stream_end":
-            ended = {"finish_reason": json_reading.said(event, "finish_reason"), **json_reading.sub(event, "metadata")}
+            ended = {"finish_reason": event.text("finish_reason"), **event.child("metadata").raw}
             kept = {name: ended[name] for name in ("finish_reason", "usage") if ended.get(name)}
-            return {"id": json_reading.said(ended, "generation_id"), "data": "".join(parts), **kept}
+            return JsonObject({"id": JsonObject(ended).text("generation_id"), "data": "".join(parts), **kept})
         elif kind != "stream_start":
-            raise UnreadableAnswer(f"a stream with {json_reading.clip(line.decode('utf-8', 'replace'), 120)}")
+            raise UnreadableAnswer(f"a stream with {clip(line.decode('utf-8', 'replace'), 120)}")
     raise UnreadableAnswer("a stream of events that broke off")
 
 
-def _tasks(filters: Sequence[tuple[str, str]], page: int, size: int) -> Request:
-    params = [*filters, ("sort_by", "created_at"), ("sort_option", "desc"), *json_reading.paging(page, size)]
-    return Request("GET", "/tasks", params=params, safe=True)
+def _found(body: JsonObject) -> FoundObject:
+    name, failed = body.child("metadata").text("filename"), body.text("status") == "failed"
+    return FoundObject(body.id("_id", "id"), name, body.timestamp("created_at"), failed)
 
 
-def _found(body: Mapping[str, Any]) -> FoundObject:
-    name = json_reading.said(json_reading.sub(body, "metadata"), "filename")
-    return FoundObject(
-        json_reading.ident(body, "_id", "id"),
-        name,
-        json_reading.epoch(body.get("created_at")),
-        body.get("status") == "failed",
-    )
+def _read_media_page(response: Response) -> Page[tuple[str, MediaStatus]]:
+    now = server_time(response)
+    return build_page(parse(response), lambda body: (body.id("_id", "id"), _media(body, now)))
 
 
-def _media(body: Mapping[str, Any], response: Response) -> MediaStatus:
-    word = json_reading.ident(body, "status")
+def _read_media(response: Response) -> MediaStatus:
+    """Read how far a task is; one that is ready names its video."""
+    status = _media(parse(response), server_time(response))
+    if status.state == "ready" and "video_id" not in status.facts:
+        raise UnreadableAnswer("a ready task without a video_id")
+    return status
+
+
+def _media(body: JsonObject, now: float) -> MediaStatus:
+    word, error, metadata = body.id("status"), body.child("error"), body.child("metadata")
     state = _TASK.get(word, "working")
-    metadata = json_reading.sub(body, "metadata")
-    remains = _remains(body, response) if state == "working" else 0.0
-    facts: dict[str, Json] = {name: json_reading.measure(metadata, name) for name in ("duration", "width", "height")}
-    facts |= {
-        "filename": json_reading.said(metadata, "filename") or None,
-        "video_id": json_reading.said(body, "video_id") or None,
-    }
+    remains = _remains(body, now) if state == "working" else 0.0
+    facts: dict[str, Json] = {name: metadata.positive(name) for name in ("duration", "width", "height")}
+    facts |= {"filename": metadata.text("filename") or None, "video_id": body.text("video_id") or None}
     facts["remain_seconds"] = round(remains, 1) or None
-    trouble, later = _refusal(json_reading.sub(body, "error"), response) if state == "failed" else (None, None)
+    trouble, later = _refusal(error, now) if state == "failed" else (None, None)
     return MediaStatus(
         trouble=trouble,
         later=later,
         state=state,
         word=word,
-        message=json_reading.clip(
-            json_reading.said(json_reading.sub(body, "error"), "message") or json_reading.said(body, "message")
-        ),
+        message=clip(error.text("message") or body.text("message")),
         look_again=min(remains / _PART, _LATEST),
         facts={name: value for name, value in facts.items() if value is not None},
     )
 
 
-def _refusal(error: Mapping[str, Any], response: Response) -> tuple[Trouble | None, float | None]:
-    """Return why a task failed, and the seconds until it can be made again; the vendor says neither, our platform does."""
-    code, message = json_reading.said(error, "code"), json_reading.clip(json_reading.said(error, "message"))
+def _refusal(error: JsonObject, now: float) -> tuple[Trouble | None, float | None]:
+    """Return why a task failed, and the seconds until it can be made again; only our own platform says either."""
+    code, message = error.text("code"), clip(error.text("message"))
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", code) or not message:
         return None, None
-    trouble = Trouble(
-        code,
-        message,
-        json_reading.clip(json_reading.said(error, "remedy")),
-        json_reading.clip(json_reading.said(error, "detail")),
-    )
-    again = json_reading.epoch(error.get("again_at"))
-    if again is None:
-        return trouble, None
-    return trouble, max(0.0, again - (json_reading.http_date(response.headers.get("date", "")) or response.at))
+    trouble = Trouble(code, message, clip(error.text("remedy")), clip(error.text("detail")))
+    again = error.timestamp("again_at")
+    return trouble, None if again is None else max(0.0, again - now)
 
 
-def _remains(body: Mapping[str, Any], response: Response) -> float:
+def _remains(body: JsonObject, now: float) -> float:
     """Return the seconds that the platform thinks it still needs, by its own clock; 0 if it does not say."""
-    left = json_reading.number(json_reading.sub(body, "process"), "remain_seconds")
+    left = body.child("process").number("remain_seconds")
     if left > 0:
         return left
-    done = json_reading.epoch(body.get("estimated_time"))
-    now = json_reading.http_date(response.headers.get("date", "")) or response.at
+    done = body.timestamp("estimated_time")
     return max(0.0, done - now) if done is not None else 0.0
 
 
@@ -357,7 +337,7 @@ def _several(tasks: Sequence[FoundObject]) -> Ambiguous:
     return Ambiguous(
         "the index has tasks that could be this video, and API v1.2 cannot tell which",
         remedy="compare the index with `reelmill videos`; `reelmill retry` submits the video again and may pay twice",
-        detail=json_reading.clip(", ".join(f"{task.id} {task.label!r}" for task in tasks[:5])),
+        detail=clip(", ".join(f"{task.id} {task.label!r}" for task in tasks[:5])),
     )
 
 
@@ -366,7 +346,7 @@ def _retired(response: Response, request: Request) -> bool:
     """Whether it is the API itself that is gone. Nobody knows what the vendor answers now: any 410, and any 404 that does
     not speak of an id. An unknown id was a bad parameter (400) there.
     """
-    said = json_reading.error_body(response).code
+    said = read_error_body(response).code
     if said == "api_upgrade_required":
         return 400 <= response.status < 500
     if request.method == "GET" and request.path.startswith(_PAGES):  # a page of results that is no longer kept

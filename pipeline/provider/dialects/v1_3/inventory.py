@@ -5,10 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.ports.inventory import ObjectType, OpenSession, RemoteObject
-from pipeline.provider.dialects import json_reading
-from pipeline.provider.dialects.inventory_protocol import OWNER, PAGE, ObjectEndpoint, system_facts
-from pipeline.provider.dialects.protocol import Page, Request, Response
+from pipeline.ports.inventory import ObjectType, OpenSession
+from pipeline.provider.dialects import calls
+from pipeline.provider.dialects.inventory_protocol import OWNER, ObjectEndpoint, system_details
+from pipeline.provider.dialects.json_reading import JsonObject, read_page
+from pipeline.provider.dialects.protocol import Call, Page
+
+
+def _asset(body: JsonObject) -> Mapping[str, Any]:
+    return {
+        "owner": _owner(body), "name": body.text("filename"), "size": body.count("size"), "seconds": body.number("duration"),
+    }  # fmt: skip
+
+
+def _analysis(body: JsonObject) -> Mapping[str, Any]:
+    return {"name": body.text("custom_id"), "media": body.child("video_source").text("asset_id")}
+
+
+def _indexed(body: JsonObject) -> Mapping[str, Any]:
+    owner = _owner(body) if "user_metadata" in body else None  # a list tells no metadata
+    return {"owner": owner, "media": body.text("asset_id"), **system_details(body.child("system_metadata"))}
+
+
+def _owner(body: JsonObject) -> str:
+    return body.child("user_metadata").text(OWNER)
 
 
 class InventoryV13:
@@ -18,41 +38,15 @@ class InventoryV13:
     upload_type: ObjectType = "asset"
     per_index: Sequence[ObjectType] = ("indexed",)
     endpoints: Mapping[ObjectType, ObjectEndpoint] = {
-        "indexed": ObjectEndpoint("indexed", "/indexes/{index_id}/indexed-assets"),
-        "analysis": ObjectEndpoint("analysis", "/analyze/tasks", ids=("task_id", "_id", "id")),
-        "asset": ObjectEndpoint("asset", "/assets", by_ids="asset_ids"),
+        "indexed": ObjectEndpoint("indexed", "/indexes/{index_id}/indexed-assets", _indexed),
+        "analysis": ObjectEndpoint("analysis", "/analyze/tasks", _analysis, ids=("task_id", "_id", "id")),
+        "asset": ObjectEndpoint("asset", "/assets", _asset, by_ids="asset_ids"),
     }
 
-    def read(self, object_type: ObjectType, body: Mapping[str, Any], index_id: str) -> RemoteObject:
-        """Return one entry of a list, or the thing itself."""
-        endpoint = self.endpoints[object_type]
-        if object_type == "analysis":
-            source = json_reading.sub(body, "video_source")
-            return endpoint.remote_object(
-                body, "", name=json_reading.said(body, "custom_id"), media=json_reading.said(source, "asset_id")
-            )
-        owner = json_reading.said(json_reading.sub(body, "user_metadata"), OWNER)
-        if object_type == "indexed":  # a list of these tells no metadata
-            told, facts = "user_metadata" in body, system_facts(body, "system_metadata")
-            return endpoint.remote_object(
-                body, index_id, owner=owner if told else None, media=json_reading.said(body, "asset_id"), **facts
-            )  # fmt: skip
-        return endpoint.remote_object(
-            body, "", owner=owner, name=json_reading.said(body, "filename"), size=int(json_reading.number(body, "size")),
-            seconds=json_reading.number(body, "duration"),
-        )  # fmt: skip
-
-    def sessions(self, page: int) -> Request | None:
-        """List the multipart uploads that are not complete."""
-        return Request("GET", "/assets/multipart-uploads", params=json_reading.paging(page, PAGE), safe=True)
-
-    def read_sessions(self, response: Response) -> Page[OpenSession]:
-        """Return a page of them."""
-        return json_reading.page_of(json_reading.parse(response), _session)
+    def open_sessions(self, page: int) -> Call[Page[OpenSession]] | None:
+        return Call(calls.list_request("/assets/multipart-uploads", page), read_page(_session))
 
 
-def _session(body: Mapping[str, Any]) -> OpenSession:
-    times = json_reading.epoch(body.get("created_at")), json_reading.epoch(body.get("expires_at"))
-    return OpenSession(
-        json_reading.ident(body, "upload_id", "_id", "id"), int(json_reading.number(body, "total_size")), *times
-    )
+def _session(body: JsonObject) -> OpenSession:
+    times = body.timestamp("created_at"), body.timestamp("expires_at")
+    return OpenSession(body.id("upload_id", "_id", "id"), body.count("total_size"), *times)

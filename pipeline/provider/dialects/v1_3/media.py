@@ -8,15 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from json import dumps
-from typing import Any, Literal
+from typing import Literal
 
 from pipeline.core.errors import ReelmillError
 from pipeline.core.model import Json
 from pipeline.ports.video_api import AnalysisStatus, Answer, Ceilings, MediaStatus, NewUpload, Question, UploadSession
-from pipeline.provider.dialects import errors, json_reading
+from pipeline.provider.dialects import calls, errors
+from pipeline.provider.dialects.calls import list_request, path_segment, user_metadata
 from pipeline.provider.dialects.error_codes import MEANINGS
+from pipeline.provider.dialects.json_reading import (
+    JsonObject,
+    build_page,
+    clip,
+    parse,
+    read_id,
+    read_object,
+    read_page,
+)
 from pipeline.provider.dialects.protocol import (
     Address,
+    Call,
     ChunkState,
     Feature,
     FilePart,
@@ -27,9 +38,12 @@ from pipeline.provider.dialects.protocol import (
     Request,
     Response,
     UnreadableAnswer,
-)  # fmt: skip
+)
+from pipeline.provider.dialects.recovery import pick_by_label
 
 _TOKENS = (512, 98_304)  #: range of ``max_tokens`` for general analysis
+
+_TASK_ID = ("task_id", "_id", "id")  #: where an analysis names its id
 
 _DAY = 86_400.0
 
@@ -55,175 +69,99 @@ class V13:
     version_path = "/v1.3"
     features: frozenset[Feature] = frozenset({"assets", "multipart", "url", "schema", "fuse"})
     ceilings = Ceilings()
-    page_size = 50
-    waiting_words: Sequence[str] = ("queued", "pending", "processing")
+    page_size = calls.PAGE
+    unfinished_words: Sequence[str] = ("queued", "pending", "processing")
     known_words = frozenset({*_MEDIA, *_TASK})
 
     @property
-    def sessions(self) -> V13:
-        """Multipart uploads."""
+    def multipart(self) -> V13:
         return self
 
     @property
     def analyses(self) -> V13:
-        """Analyses as tasks."""
         return self
 
     @property
     def media_list(self) -> V13:
-        """Assets can be listed by their ids."""
         return self
 
     def read_error(self, response: Response, request: Request, *, wait: float) -> ReelmillError:
-        """Return the error for a response that is not 2xx."""
         return errors.classify(response, request, MEANINGS, wait=wait)
 
     # ------------------------------------------------------------------------------------------------------- uploads
 
-    def create_asset(self, upload: NewUpload) -> Request:
-        """Upload a file of at most 200 MB, or name an address of at most 4 GB."""
+    def create_asset(self, upload: NewUpload) -> Call[str]:
         form = [
             ("method", "url" if upload.method == "url" else "direct"),
             ("filename", upload.name),
             ("enable_hls", "false"),  # both default to true since autumn 2026, and cost processing time
             ("enable_thumbnail", "false"),
-            ("user_metadata", dumps(json_reading.metadata(upload.metadata), ensure_ascii=False)),
+            ("user_metadata", dumps(user_metadata(upload.metadata), ensure_ascii=False)),
         ]
+        files: Sequence[FilePart] = ()
         if upload.method == "url":
-            return Request("POST", "/assets", "assets", form=[*form, ("url", upload.url)])
-        if upload.path is None:
+            form.append(("url", upload.url))
+        elif upload.path is None:
             raise ValueError("a direct upload needs a path")
-        part = FilePart(upload.path, upload.name, upload.mime, upload.size)
-        return Request("POST", "/assets", "assets", form=form, files=[part])
+        else:
+            files = [FilePart(upload.path, upload.name, upload.mime, upload.size)]
+        request = Request("POST", "/assets", "assets", form=form, files=files)
+        return Call(request, read_id("_id", "id", "asset_id"))
 
-    def read_created(self, response: Response) -> str:
-        """Return the asset id."""
-        return json_reading.ident(json_reading.parse(response), "_id", "id", "asset_id")
-
-    def find_assets(self, upload: NewUpload, page: int) -> Request:
-        """List assets whose name contains ours."""
-        params = [("filename", upload.name), *json_reading.paging(page, self.page_size)]
-        return Request("GET", "/assets", params=params, safe=True)
-
-    def read_assets(self, response: Response) -> Page[FoundObject]:
-        """Return assets by name."""
-        return json_reading.page_of(json_reading.parse(response), _found_asset)
+    def find_assets(self, upload: NewUpload, page: int) -> Call[Page[FoundObject]]:
+        return Call(list_request("/assets", page, ("filename", upload.name)), read_page(_found_asset))
 
     def pick_asset(self, found: Sequence[FoundObject], upload: NewUpload, since: float) -> str | None:
-        """Return the asset that carries exactly our unique name and is not older than the intent."""
-        return json_reading.choose(found, upload.name, since)
+        return pick_by_label(found, upload.name, since)
 
-    def open_session(self, upload: NewUpload) -> Request:
-        """Open a multipart upload of at most 10 GB; it lives a day."""
+    def open_session(self, upload: NewUpload) -> Call[UploadSession]:
         body = {
             "filename": upload.name,
             "type": "audio" if upload.mime.startswith("audio/") else "video",
             "total_size": upload.size,
             "enable_hls": False,
             "enable_thumbnail": False,
-            "user_metadata": json_reading.metadata(upload.metadata),
+            "user_metadata": user_metadata(upload.metadata),
         }
-        return Request("POST", "/assets/multipart-uploads", "assets", json=body)
+        return Call(Request("POST", "/assets/multipart-uploads", "assets", json=body), _read_session)
 
-    def read_session(self, response: Response) -> UploadSession:
-        """Return the open session. Its first addresses are left: they expire within the hour, a crash may take longer."""
-        body = json_reading.parse(response)
-        headers = {str(name): str(value) for name, value in json_reading.sub(body, "upload_headers").items()}
-        return UploadSession(
-            upload_id=json_reading.ident(body, "upload_id"),
-            asset_id=json_reading.ident(body, "asset_id"),
-            chunk_size=json_reading.whole(body, "chunk_size", least=1),
-            total_chunks=json_reading.whole(body, "total_chunks", least=1),
-            expires_at=json_reading.epoch(body.get("expires_at")) or response.at + _DAY,
-            headers=headers,
-        )
+    def chunk_state(self, session: UploadSession, page: int) -> Call[ChunkState]:
+        return Call(list_request(_session_path(session), page), read_object(_chunk_state))
 
-    def chunk_state(self, session: UploadSession, page: int) -> Request:
-        """Ask which chunks have arrived."""
-        return Request("GET", _session(session), params=json_reading.paging(page, self.page_size), safe=True)
-
-    def read_chunk_state(self, response: Response) -> ChunkState:
-        """Return one page of the chunk list."""
-        body = json_reading.parse(response)
-        word = json_reading.said(body, "status")
-        listed = json_reading.page_of({**body, "data": body.get("uploaded_chunks") or []}, _done_chunk)
-        done = frozenset(index for index in listed.entries if index is not None)
-        if word == "completed":
-            return ChunkState("completed", word, done, listed.last)
-        return ChunkState("dead" if word in ("failed", "expired") else "active", word, done, listed.last)
-
-    def more_addresses(self, session: UploadSession, start: int, count: int) -> Request:
-        """Ask for at most 50 presigned addresses; asking again gives new ones."""
-        body = {"start": start, "count": count}
-        return Request("POST", f"{_session(session)}/presigned-urls", "assets", json=body, safe=True)
-
-    def read_addresses(self, response: Response) -> Sequence[Address]:
-        """Return presigned addresses; one that names no expiry is good for the documented hour."""
-        body = json_reading.parse(response)
-        listed = body.get("upload_urls")
-        if not isinstance(listed, list):
-            raise UnreadableAnswer("no upload_urls in the answer")
-        default = json_reading.epoch(body.get("expires_at")) or response.at + _HOUR
-        return [
-            Address(
-                json_reading.whole(entry, "chunk_index", least=1),
-                json_reading.ident(entry, "url"),
-                json_reading.epoch(entry.get("expires_at")) or default,
-            )
-            for entry in listed
-            if isinstance(entry, dict)
-        ]
+    def addresses(self, session: UploadSession, start: int, count: int) -> Call[Sequence[Address]]:
+        path, body = f"{_session_path(session)}/presigned-urls", {"start": start, "count": count}
+        return Call(Request("POST", path, "assets", json=body, safe=True), _read_addresses)
 
     def put_chunk(self, session: UploadSession, address: Address, body: FileRange) -> Request:
-        """Send one chunk to the storage."""
         headers = {"content-type": "application/octet-stream", **{k.lower(): v for k, v in session.headers.items()}}
         return Request("PUT", "", "", headers=headers, range=body, safe=True, url=address.url)
 
-    def report_chunks(self, session: UploadSession, proofs: Sequence[Proof]) -> Request:
-        """Tell which chunks arrived. The platform counts repeats and ignores them."""
+    def report_chunks(self, session: UploadSession, proofs: Sequence[Proof]) -> Call[int]:
         chunks = [
             {"chunk_index": proof.index, "proof": proof.etag, "proof_type": "etag", "chunk_size": proof.size}
             for proof in proofs
         ]
-        return Request("POST", _session(session), "assets", json={"completed_chunks": chunks}, safe=True)
+        # The platform counts repeats and ignores them.
+        request = Request("POST", _session_path(session), "assets", json={"completed_chunks": chunks}, safe=True)
+        return Call(request, read_object(lambda body: body.integer("total_completed")))
 
-    def read_report(self, response: Response) -> int:
-        """Return how many chunks the platform counts as arrived."""
-        return json_reading.whole(json_reading.parse(response), "total_completed")
+    def media_by_ids(self, ids: Sequence[str]) -> Call[Mapping[str, MediaStatus]]:
+        request = list_request("/assets", 1, *(("asset_ids", each) for each in ids))
+        read = read_page(lambda body: (body.id("_id", "id"), _media(body)))
+        return Call(request, lambda response: dict(read(response).entries))
 
-    def media_many(self, ids: Sequence[str]) -> Request:
-        """Ask about up to 50 assets at once."""
-        params = [*(("asset_ids", each) for each in ids), *json_reading.paging(1, self.page_size)]
-        return Request("GET", "/assets", params=params, safe=True)
-
-    def read_media_many(self, response: Response) -> Mapping[str, MediaStatus]:
-        """Return what the page says, by id."""
-        return dict(
-            json_reading.page_of(
-                json_reading.parse(response), lambda b: (json_reading.ident(b, "_id", "id"), _media(b))
-            ).entries
-        )
-
-    def media_one(self, media_id: str) -> Request:
-        """Ask about one asset."""
-        return Request("GET", f"/assets/{json_reading.segment(media_id)}", safe=True)
-
-    def read_media_one(self, response: Response) -> MediaStatus:
-        """Return how far it is."""
-        return _media(json_reading.parse(response))
+    def media(self, media_id: str) -> Call[MediaStatus]:
+        return calls.get(_asset_path(media_id), _media)
 
     def advice(self, status: MediaStatus) -> float:
-        """Return 0: assets name no time."""
-        return 0.0
+        return 0.0  # assets name no time
 
-    def delete_media(self, media_id: str) -> Request:
-        """Delete an asset; refused as long as an index holds it."""
-        return Request("DELETE", f"/assets/{json_reading.segment(media_id)}", safe=True)
+    def delete_media(self, media_id: str) -> Call[None]:
+        return calls.delete(_asset_path(media_id))
 
     # ------------------------------------------------------------------------------------------------------ analyses
 
-    def submit_analysis(self, question: Question) -> Request:
-        """Create an analysis task. The idempotency key helps where the platform honours it; nothing relies on it."""
+    def submit_analysis(self, question: Question) -> Call[str | Answer]:
         body: dict[str, Json] = {
             "model_name": question.model,
             "video": {"type": "asset_id", "asset_id": question.media_id},
@@ -234,113 +172,120 @@ class V13:
         }
         if question.schema is not None:
             body["response_format"] = {"type": "json_schema", "json_schema": dict(question.schema)}
-        return Request("POST", "/analyze/tasks", "analyze", headers={"idempotency-key": question.key}, json=body)
+        headers = {"idempotency-key": question.key}  # helps where the platform honours it; nothing relies on it
+        return Call(Request("POST", "/analyze/tasks", "analyze", headers=headers, json=body), read_id(*_TASK_ID))
 
-    def read_submitted(self, response: Response) -> str | Answer:
-        """Return the task's id."""
-        return json_reading.ident(json_reading.parse(response), "task_id", "_id", "id")
+    def find_analyses(self, question: Question, page: int) -> Call[Page[FoundObject]]:
+        # The platform cannot filter by custom_id.
+        return Call(list_request("/analyze/tasks", page, ("asset_id", question.media_id)), read_page(_found_task))
 
-    def find_analyses(self, question: Question, page: int) -> Request:
-        """List the analyses of this asset: the platform cannot filter by custom_id."""
-        params = [("asset_id", question.media_id), *json_reading.paging(page, self.page_size)]
-        return Request("GET", "/analyze/tasks", params=params, safe=True)
+    def unfinished_analyses(self, word: str, page: int) -> Call[Page[tuple[str, AnalysisStatus]]]:
+        # Lists cut long texts, so a finished one must still be fetched by itself.
+        read = read_page(lambda body: (body.id(*_TASK_ID), _task(body, listed=True)))
+        return Call(list_request("/analyze/tasks", page, ("status", word)), read)
 
-    def read_analyses(self, response: Response) -> Page[FoundObject]:
-        """Return analyses by custom_id."""
-        return json_reading.page_of(json_reading.parse(response), _found_task)
-
-    def analyses_waiting(self, word: str, page: int) -> Request:
-        """List analyses by one status word."""
-        return Request(
-            "GET", "/analyze/tasks", params=[("status", word), *json_reading.paging(page, self.page_size)], safe=True
-        )
-
-    def read_analyses_waiting(self, response: Response) -> Page[tuple[str, AnalysisStatus]]:
-        """Return (id, status) pairs. Lists cut long texts, so a finished one must still be fetched by itself."""
-        return json_reading.page_of(
-            json_reading.parse(response),
-            lambda b: (json_reading.ident(b, "task_id", "_id", "id"), _task(b, listed=True)),
-        )
-
-    def analysis_one(self, task_id: str) -> Request:
-        """Ask about one analysis task."""
-        return Request("GET", f"/analyze/tasks/{json_reading.segment(task_id)}", safe=True)
-
-    def read_analysis_one(self, response: Response) -> AnalysisStatus:
-        """Return how far it is, with the answer once it is ready."""
-        return _task(json_reading.parse(response))
+    def analysis(self, task_id: str) -> Call[AnalysisStatus]:
+        return calls.get(f"/analyze/tasks/{path_segment(task_id)}", _task)
 
     # --------------------------------------------------------------------------------------------------------- check
 
-    def check(self) -> Request:
-        """List one index: the cheapest call that needs the key."""
-        return Request("GET", "/indexes", params=json_reading.paging(1, 1), safe=True)
+    def check(self) -> Call[Mapping[str, Json]]:
+        def read(response: Response) -> Mapping[str, Json]:
+            facts: dict[str, Json] = {"api": self.name, "indexes": build_page(parse(response), lambda body: body).total}
+            if "x-api-version" in response.headers:
+                facts["platform_version"] = clip(response.headers["x-api-version"], 40)
+            return facts
 
-    def read_check(self, response: Response) -> Mapping[str, Json]:
-        """Return how many indexes there are, and the version the platform says it speaks."""
-        listed = json_reading.page_of(json_reading.parse(response), lambda body: body)
-        facts: dict[str, Json] = {"api": self.name, "indexes": listed.total}
-        if "x-api-version" in response.headers:
-            facts["platform_version"] = json_reading.clip(response.headers["x-api-version"], 40)
-        return facts
+        return Call(list_request("/indexes", 1, limit=1), read)
 
 
-def _session(session: UploadSession) -> str:
-    return f"/assets/multipart-uploads/{json_reading.segment(session.upload_id)}"
+def _asset_path(asset_id: str) -> str:
+    return f"/assets/{path_segment(asset_id)}"
 
 
-def _found_asset(body: Mapping[str, Any]) -> FoundObject:
-    failed = body.get("status") == "failed"
-    return FoundObject(
-        json_reading.ident(body, "_id", "id"),
-        json_reading.said(body, "filename"),
-        json_reading.epoch(body.get("created_at")),
-        failed,
+def _session_path(session: UploadSession) -> str:
+    return f"/assets/multipart-uploads/{path_segment(session.upload_id)}"
+
+
+def _found_asset(body: JsonObject) -> FoundObject:
+    failed = body.text("status") == "failed"
+    return FoundObject(body.id("_id", "id"), body.text("filename"), body.timestamp("created_at"), failed)
+
+
+def _found_task(body: JsonObject) -> FoundObject:
+    failed = body.text("status") in ("failed", "canceled")
+    return FoundObject(body.id(*_TASK_ID), body.text("custom_id"), body.timestamp("created_at"), failed)
+
+
+def _read_session(response: Response) -> UploadSession:
+    """Read an open session without its first addresses: they expire within the hour, a crash may take longer."""
+    body = parse(response)
+    return UploadSession(
+        upload_id=body.id("upload_id"),
+        asset_id=body.id("asset_id"),
+        chunk_size=body.integer("chunk_size", least=1),
+        total_chunks=body.integer("total_chunks", least=1),
+        expires_at=body.timestamp("expires_at") or response.at + _DAY,
+        headers={str(name): str(value) for name, value in body.child("upload_headers").raw.items()},
     )
 
 
-def _found_task(body: Mapping[str, Any]) -> FoundObject:
-    failed = body.get("status") in ("failed", "canceled")
-    key = json_reading.ident(body, "task_id", "_id", "id")
-    return FoundObject(key, json_reading.said(body, "custom_id"), json_reading.epoch(body.get("created_at")), failed)
+def _chunk_state(body: JsonObject) -> ChunkState:
+    word = body.text("status")
+    listed = build_page(JsonObject({**body.raw, "data": body.raw.get("uploaded_chunks") or []}), _completed_chunk)
+    done = frozenset(index for index in listed.entries if index is not None)
+    if word == "completed":
+        return ChunkState("completed", word, done, listed.last)
+    return ChunkState("dead" if word in ("failed", "expired") else "active", word, done, listed.last)
 
 
-def _done_chunk(body: Mapping[str, Any]) -> int | None:
-    return json_reading.whole(body, "index", least=1) if body.get("status") == "completed" else None
+def _completed_chunk(body: JsonObject) -> int | None:
+    return body.integer("index", least=1) if body.text("status") == "completed" else None
 
 
-def _media(body: Mapping[str, Any]) -> MediaStatus:
-    word = json_reading.ident(body, "status")
-    technical = json_reading.sub(body, "technical_metadata")
+def _read_addresses(response: Response) -> Sequence[Address]:
+    """Read presigned addresses; one that names no expiry is good for the documented hour."""
+    body = parse(response)
+    listed = body.raw.get("upload_urls")
+    if not isinstance(listed, list):
+        raise UnreadableAnswer("no upload_urls in the answer")
+    default = body.timestamp("expires_at") or response.at + _HOUR
+    return [
+        Address(each.integer("chunk_index", least=1), each.id("url"), each.timestamp("expires_at") or default)
+        for each in (JsonObject(entry) for entry in listed if isinstance(entry, dict))
+    ]
+
+
+def _media(body: JsonObject) -> MediaStatus:
+    word = body.id("status")
+    technical = body.child("technical_metadata")
     values = {
-        "duration": json_reading.measure(body, "duration") or json_reading.measure(technical, "video_duration_seconds"),
-        "size": json_reading.measure(body, "size") or json_reading.measure(technical, "file_size_bytes"),
-        "width": json_reading.measure(technical, "video_width"),
-        "height": json_reading.measure(technical, "video_height"),
+        "duration": body.positive("duration") or technical.positive("video_duration_seconds"),
+        "size": body.positive("size") or technical.positive("file_size_bytes"),
+        "width": technical.positive("video_width"),
+        "height": technical.positive("video_height"),
     }
     return MediaStatus(
         state=_MEDIA.get(word, "working"),
         word=word,
-        message=json_reading.clip(json_reading.said(json_reading.sub(body, "error"), "message")),
+        message=clip(body.child("error").text("message")),
         facts={name: value for name, value in values.items() if value is not None},
     )
 
 
-def _task(body: Mapping[str, Any], *, listed: bool = False) -> AnalysisStatus:
-    word = json_reading.ident(body, "status")
-    state = _TASK.get(word, "working")
-    error = json_reading.sub(body, "error")
-    message = json_reading.clip(json_reading.said(error, "message"))
+def _task(body: JsonObject, *, listed: bool = False) -> AnalysisStatus:
+    word, error = body.id("status"), body.child("error")
+    state, message = _TASK.get(word, "working"), clip(error.text("message"))
     answer = _answer(body, message) if state == "ready" and not listed else None
-    code = json_reading.clip(json_reading.said(error, "code"), 64)
-    return AnalysisStatus(state, word, message, code, answer=answer)
+    return AnalysisStatus(state, word, message, clip(error.text("code"), 64), answer=answer)
 
 
-def _answer(body: Mapping[str, Any], warning: str) -> Answer:
-    result = json_reading.sub(body, "result")
-    if not isinstance(result.get("data"), str):
+def _answer(body: JsonObject, warning: str) -> Answer:
+    result = body.child("result")
+    data = result.raw.get("data")
+    if not isinstance(data, str):
         raise UnreadableAnswer("a finished analysis without a result")
-    usage = {name: value for name, value in json_reading.sub(result, "usage").items() if isinstance(value, int)}
+    usage = {name: value for name, value in result.child("usage").raw.items() if isinstance(value, int)}
     # A missing reason with a warning beside it is the sign of a cut answer; without one it is a plain end.
-    reason = json_reading.said(result, "finish_reason") or ("length" if warning else "stop")
-    return Answer(result["data"], reason, dict(body), usage, warning)
+    reason = result.text("finish_reason") or ("length" if warning else "stop")
+    return Answer(data, reason, body.raw, usage, warning)

@@ -1,0 +1,47 @@
+"""What the calls of all dialects are built from: simple requests, pages, path segments, user metadata. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+from urllib.parse import quote
+
+from pipeline.core.errors import Permanent
+from pipeline.core.model import Json
+from pipeline.provider.dialects.json_reading import JsonObject, ignore_body, read_object
+from pipeline.provider.dialects.protocol import Call, Request
+
+T = TypeVar("T")
+
+PAGE = 50  #: entries per page, at most
+
+_EXACT = 2**53 - 1  #: larger integers must be sent as text
+
+
+def get(path: str, build: Callable[[JsonObject], T]) -> Call[T]:
+    """Ask about one object."""
+    return Call(Request("GET", path, safe=True), read_object(build))
+
+
+def delete(path: str) -> Call[None]:
+    """Delete one object; a repeat changes nothing."""
+    return Call(Request("DELETE", path, safe=True), ignore_body)
+
+
+def list_request(path: str, page: int, *filters: tuple[str, str], limit: int = PAGE) -> Request:
+    """List a page, counted from 1, of what passes the filters."""
+    return Request("GET", path, params=[*filters, ("page", str(page)), ("page_limit", str(limit))], safe=True)
+
+
+def path_segment(value: str) -> str:
+    """Quote an id so that it stays one path segment, whatever it holds."""
+    if value in (".", ".."):
+        raise Permanent("an id that is no id", code="parameter_invalid")
+    return quote(value, safe="")
+
+
+def user_metadata(given: Mapping[str, str | int | float | bool]) -> dict[str, Json]:
+    """Return user metadata as the platform takes it."""
+    return {
+        name: str(value) if isinstance(value, int) and abs(value) > _EXACT else value for name, value in given.items()
+    }
