@@ -15,24 +15,22 @@ if TYPE_CHECKING:
     from pipeline.app.operator.platform import platform
     from pipeline.app.operator.retry_cancel import cancel, retry, retry_parked
     from pipeline.app.operator.status import show, status
+    from pipeline.app.runs.config_check import check_config
     from pipeline.app.runs.demo import demo
     from pipeline.app.runs.plan import plan
-    from pipeline.app.runs.session import run
-    from pipeline.app.runs.standing_queries import check_queries
-    from pipeline.app.wiring.components import job_planner
+    from pipeline.app.runs.run import run
 
 __all__ = [
-    "cancel", "check_queries", "classify", "create_index", "delete_index", "demo", "doctor", "indexes", "job_planner",
-    "plan", "platform", "reconcile", "retry", "retry_parked", "run", "search", "show", "status", "videos",
+    "cancel", "check_config", "classify", "create_index", "delete_index", "demo", "doctor", "indexes", "plan", "platform",
+    "reconcile", "retry", "retry_parked", "run", "search", "show", "status", "videos",
 ]  # fmt: skip
 
 _HOME = {
-    "cancel": "operator.retry_cancel", "check_queries": "runs.standing_queries", "classify": "index.search",
+    "cancel": "operator.retry_cancel", "check_config": "runs.config_check", "classify": "index.search",
     "create_index": "index.search", "delete_index": "index.search", "demo": "runs.demo", "doctor": "operator.doctor",
-    "indexes": "index.search", "job_planner": "wiring.components", "plan": "runs.plan", "platform": "operator.platform",
-    "reconcile": "account.reconcile", "retry": "operator.retry_cancel", "retry_parked": "operator.retry_cancel",
-    "run": "runs.session", "search": "index.search", "show": "operator.status", "status": "operator.status",
-    "videos": "index.search",
+    "indexes": "index.search", "plan": "runs.plan", "platform": "operator.platform", "reconcile": "account.reconcile",
+    "retry": "operator.retry_cancel", "retry_parked": "operator.retry_cancel", "run": "runs.run", "search": "index.search",
+    "show": "operator.status", "status": "operator.status", "videos": "index.search",
 }  # fmt: skip
 
 

@@ -1,19 +1,30 @@
-"""Prices to estimates. Pure. What the platform really bills is its own ledger's business; this is the order of it."""
+"""The price list: what each paid call costs by the configured prices. Pure. The platform's own bill may differ a little."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 from pipeline.config.settings import PricesSection
 
 
-def analysis_usd(prices: PricesSection, seconds: float, tokens: int) -> float:
-    """Return the price of one analysis: input minutes and the output tokens expected at most. USD."""
-    return seconds / 60 * prices.analyze_minute + tokens / 1000 * prices.output_1000_tokens
+@dataclass(frozen=True, slots=True)
+class PriceList:
+    """Estimates of paid calls, USD. The local platform costs nothing: that is decided here and nowhere else."""
 
+    rates: PricesSection
+    free: bool = False
 
-def pricer(prices: PricesSection, *, free: bool) -> Callable[[float, int], float]:
-    """Return (seconds, tokens) → USD; always 0 where the platform is our own."""
-    if free:
-        return lambda seconds, tokens: 0.0
-    return lambda seconds, tokens: analysis_usd(prices, seconds, tokens)
+    def analysis(self, seconds: float, tokens: int) -> float:
+        """Return the price of an analysis of so many seconds with at most ``tokens`` of output."""
+        return self._usd(seconds / 60 * self.rates.analyze_minute + tokens / 1000 * self.rates.output_1000_tokens)
+
+    def indexing(self, minutes: float) -> float:
+        """Return the price of putting so many minutes of video into an index."""
+        return self._usd(minutes * self.rates.index_minute)
+
+    def query(self) -> float:
+        """Return the price of a search or a classification; later pages are free."""
+        return self._usd(self.rates.search_1000_queries / 1000)
+
+    def _usd(self, usd: float) -> float:
+        return 0.0 if self.free else usd

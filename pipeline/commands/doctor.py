@@ -82,16 +82,13 @@ def config_check(
     """Check the configuration and show what is in force. With --json every setting; never the key."""
     from pipeline import app
     from pipeline.present import messages, tables, terminal
-    from pipeline.source.youtube.options import checked
 
     flags = {
         "run.state": state, "run.output": output, "provider.kind": provider, "jobs.enabled": names(jobs),
         "log.level": log_level,
     }  # fmt: skip
     settings = load_settings(config, flags)
-    app.job_planner(settings)  # every job and its parameters, as a run would read them
-    app.check_queries(settings)
-    checked(settings.youtube.options)
+    app.check_config(settings)
     if json:
         key = {"file": settings.origin, "api_key_set": settings.api_key is not None}
         terminal.say_json({**key, "platform": settings.provider_kind, "settings": settings.model_dump(mode="json")})

@@ -99,6 +99,7 @@ async def product(told: Mapping[str, Any]) -> dict[str, Any]:
     from pipeline.app.runs.session import RunSession
     from pipeline.app.wiring.components import Adapters
     from pipeline.app.wiring.platform import open_platform
+    from pipeline.app.wiring.run_plan import make_run_plan
     from pipeline.app.wiring.state_folder import lock_state_folder, open_for_writing
     from pipeline.core import log
     from pipeline.core.clock import SystemClock
@@ -107,13 +108,13 @@ async def product(told: Mapping[str, Any]) -> dict[str, Any]:
     log.setup("warning", "json", [])
     folder, number = Path(told["folder"]), told["items"]
     settings = settings_for(folder, told["url"], told["jobs"])
-    clock, rng = SystemClock(), Random(1)
+    plan, clock, rng = make_run_plan(settings), SystemClock(), Random(1)
     adapters = Adapters(
         {"file": TinySource()}, DiskSink(settings.run.output), lambda facts, most: None, lambda paths: ""
     )
-    with lock_state_folder(settings):
-        async with open_for_writing(settings) as database, open_platform(settings, database, clock, rng) as api:
-            session = RunSession(settings, database, api, clock, rng, adapters)
+    with lock_state_folder(settings.run.state):
+        async with open_for_writing(settings.run.state) as database, open_platform(plan, database, clock, rng) as api:
+            session = RunSession(plan, database, api, clock, rng, adapters)
             meter = Meter.start()
             report = await session.run(tiny_items(Path(told["films"]), number))
             figures = meter.read(number)
@@ -210,21 +211,22 @@ async def queue(told: Mapping[str, Any]) -> dict[str, Any]:
     import structlog
 
     from pipeline.app.runs.session import RunSession
-    from pipeline.app.wiring.components import Adapters, job_planner, read_entries
+    from pipeline.app.wiring.components import Adapters, read_entries
     from pipeline.app.wiring.platform import open_platform
+    from pipeline.app.wiring.run_plan import make_run_plan
     from pipeline.app.wiring.state_folder import lock_state_folder, open_for_writing
     from pipeline.core.clock import SystemClock
     from pipeline.sink.disk import DiskSink
 
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     settings = settings_for(Path(told["folder"]), told["url"], told["jobs"])
-    clock, rng = SystemClock(), Random(1)
+    plan, clock, rng = make_run_plan(settings), SystemClock(), Random(1)
     sink = DiskSink(settings.run.output)
     adapters = Adapters({"file": NamedSource()}, sink, lambda facts, most: None, lambda paths: "")
-    with lock_state_folder(settings):
-        entries = read_entries(settings, told["sources"], job_planner(settings))
-        async with open_for_writing(settings) as database, open_platform(settings, database, clock, rng) as api:
-            session = RunSession(settings, database, api, clock, rng, adapters)
+    with lock_state_folder(settings.run.state):
+        entries = read_entries(settings, told["sources"], plan.planner)
+        async with open_for_writing(settings.run.state) as database, open_platform(plan, database, clock, rng) as api:
+            session = RunSession(plan, database, api, clock, rng, adapters)
             meter = Meter.start()
             async with asyncio.TaskGroup() as group:
                 running = group.create_task(session.run(entries))

@@ -27,13 +27,13 @@ PRODUCT = "reelmill"
 
 def _question(folder: Path, jobs: Sequence[str]) -> dict[str, Any]:
     """Return the body of an analysis request as the product sends it."""
-    from pipeline.app.wiring.components import job_planner
+    from pipeline.app.wiring.run_plan import make_run_plan
     from pipeline.ingest.request_builder import build_question
     from pipeline.ingest.tasks.item import unsaved_task
     from pipeline.ports.source import Item, ManifestLine
     from pipeline.provider.dialects.v1_3.media import V13
 
-    planner = job_planner(settings_for(folder, "http://127.0.0.1:1", jobs))
+    planner = make_run_plan(settings_for(folder, "http://127.0.0.1:1", jobs)).planner
     requests = planner.requests([unsaved_task(Item("k", "file", "k", ManifestLine("k")))])
     data = {"media_id": "m", "temperature": 0.2, "model": "pegasus1.5", "seconds": 60.0}
     body = V13().submit_analysis(build_question("key", data, requests)).request.json

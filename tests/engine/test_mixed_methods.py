@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.app.runs.session import RunSession
 from pipeline.app.wiring.components import Adapters
+from pipeline.app.wiring.run_plan import make_run_plan
 from pipeline.core.model import Selection
 from pipeline.ports.source import Item, ManifestLine, MediaFacts
 from pipeline.ports.video_api import NewUpload
@@ -119,7 +120,7 @@ class _Switching(Rig):
         api: Any = self.api if wreck is None else Wrecked(self.api, wreck, "api")
         sources: Any = {"file": self.source, "youtube": _Site()}
         adapters = Adapters(sources, self.sink, lambda facts, ceilings: None, lambda paths: "", release)
-        return RunSession(self.settings, self.database, api, self.clock, Random(seed), adapters)
+        return RunSession(make_run_plan(self.settings), self.database, api, self.clock, Random(seed), adapters)
 
 
 @pytest.mark.parametrize(("first", "then"), [("v1.2", "v1.3"), ("v1.3", "v1.2")])

@@ -18,6 +18,7 @@ from typing import Any
 
 from pipeline.app.runs.session import RunSession
 from pipeline.app.wiring.components import Adapters
+from pipeline.app.wiring.run_plan import make_run_plan
 from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock
 from pipeline.core.model import Result, Selection, State, Task
@@ -141,7 +142,7 @@ async def process(
         wreck: Any = guard
         api = Wrecked(api, wreck, "api", spared=("aclose",))
         database = Wrecked(database, wreck, "store", spared=("aclose",))
-    session = RunSession(night.settings, database, api, world.clock, Random(seed), adapters)
+    session = RunSession(make_run_plan(night.settings), database, api, world.clock, Random(seed), adapters)
     with world.at_work():
         return await session.run(iter(list(night.entries)))
 

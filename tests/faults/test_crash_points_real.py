@@ -22,6 +22,7 @@ import pytest
 from pipeline.app.runs.session import RunSession
 from pipeline.app.wiring.components import disk_adapters
 from pipeline.app.wiring.downloads import build_youtube_client, worker_pool
+from pipeline.app.wiring.run_plan import make_run_plan
 from pipeline.core.clock import Clock
 from pipeline.core.model import Selection
 from pipeline.local.api.faults import Faults
@@ -119,7 +120,7 @@ class World:
             if wreck is not None:
                 api = Wrecked(api, wreck, "api", spared=("aclose",))
                 adapters = replace(adapters, sink=Wrecked(adapters.sink, wreck, "sink", spared=("folder",)))
-            session = RunSession(settings, guarded, api, clock, random.Random(1), adapters)
+            session = RunSession(make_run_plan(settings), guarded, api, clock, random.Random(1), adapters)
             # With a title of its own a folder is not named after whichever answer comes first.
             return await session.run(iter(items(self.videos, title="film")))
         finally:

@@ -115,7 +115,7 @@ class Reckoning:
         undone = [task for task in await database.tasks(Selection()) if task.state is not State.DONE]
         if undone:
             raise Broken(f"never done: {[(t.kind, t.key, t.stage, t.state.value, t.trouble) for t in undone]}")
-        planner = world.life.session.components.planner
+        planner = world.life.session.components.plan.planner
         files = world.disk.files()
         index = [json.loads(line) for line in files.get("results.jsonl", b"").splitlines()]
         items = await database.tasks(Selection(kinds=("item",)))

@@ -21,6 +21,7 @@ from pydantic import SecretStr
 from pipeline.app.runs.session import RunSession
 from pipeline.app.wiring.components import Adapters
 from pipeline.app.wiring.platform import open_platform
+from pipeline.app.wiring.run_plan import make_run_plan
 from pipeline.config.settings import Settings
 from pipeline.core.errors import ReelmillError
 from pipeline.core.lifecycle import Policy, lost
@@ -144,7 +145,7 @@ class World:
         self, settings: Settings, database: Any, api: Any, clock: Any, rng: Random, adapters: Adapters
     ) -> RunSession:
         """Put one process together; planted faults build it otherwise."""
-        return RunSession(settings, database, api, clock, rng, adapters)
+        return RunSession(make_run_plan(settings), database, api, clock, rng, adapters)
 
     # ------------------------------------------------------------------------------------------------------- telling
 
@@ -300,7 +301,7 @@ class World:
         clock = MortalClock(self, life)
         database: Any = Reach(self.database, life, self.accidents)
         with wired(lambda: Wire(self.vendor, self.accidents, life, self.rng, self.note)), self.disk.mounted():
-            async with open_platform(settings, database, clock, rng) as api:
+            async with open_platform(make_run_plan(settings), database, clock, rng) as api:
                 if self.schedule.api == "v1.3":
                     api.dialect.ceilings = Ceilings(direct_bytes=DIRECT)  # type: ignore[attr-defined]
                 sink: Any = SinkReach(DiskSink(settings.run.output), self.disk, life)

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.app.runs.session import RunSession
 from pipeline.app.wiring.components import Adapters
+from pipeline.app.wiring.run_plan import make_run_plan
 from pipeline.config.settings import Settings
 from pipeline.core.model import Selection
 from pipeline.ports.source import Item
@@ -57,7 +58,7 @@ class Rig:
             database = Wrecked(database, wreck, "store", spared=("aclose",))
             sink = Wrecked(sink, wreck, "sink", spared=("folder",))
         adapters = Adapters({"file": self.source}, sink, lambda facts, ceilings: None, lambda paths: "")
-        return RunSession(self.settings, database, api, self.clock, Random(seed), adapters)
+        return RunSession(make_run_plan(self.settings), database, api, self.clock, Random(seed), adapters)
 
     async def rows(self) -> list[tuple[str, str, str, str]]:
         """Return (kind, key, stage, state) of every task, sorted: what two runs are compared by."""

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.app.index.questions import QuestionRunner, check_query, question_price
+from pipeline.app.index.questions import QuestionRunner, check_queries, check_query
 from pipeline.app.index.video_refs import VideoResolver
-from pipeline.app.runs.standing_queries import check_queries
+from pipeline.app.wiring.run_plan import make_run_plan
 from pipeline.config.queries import StandingQuery
 from pipeline.config.settings import Settings
 from pipeline.core.errors import ConfigError, Permanent
@@ -103,9 +103,9 @@ def test_the_job_is_shown_with_the_users_own_classes() -> None:
 
 def test_only_the_vendors_platform_is_paid() -> None:
     """The price of one query, or nothing where the platform is our own."""
-    assert question_price(settings()) == 0
+    assert make_run_plan(settings()).prices.query() == 0
     paid = settings(provider={"kind": "twelvelabs"}).model_copy(update={"api_key": "k"})
-    assert question_price(paid) == pytest.approx(0.004)
+    assert make_run_plan(paid).prices.query() == pytest.approx(0.004)
 
 
 def put(database: MemoryDatabase, kind: str, subject: str, data: dict[str, Any], key: str = "") -> Any:
@@ -169,7 +169,7 @@ def test_a_search_says_whom_it_asked_what() -> None:
 
     async def scenario() -> None:
         index_api = films()
-        asker = QuestionRunner(settings(), index_api, None, VirtualClock())
+        asker = QuestionRunner(make_run_plan(settings()), index_api, None, VirtualClock())
         view = await asker.search(query(text="queen", limit=1, images=["https://h/p.png?sig=secret"]))
         assert [(hit.video_id, hit.rank) for hit in view.hits] == [("v1", 1)]
         assert (view.total, view.pool_videos, view.pool_seconds) == (2, 2, 160.0)
@@ -213,7 +213,7 @@ def test_without_options_it_looks_wherever_it_can(api: str, kind: str, models: A
         videos = index_api.there["i1"][1]
         index_api.there["i1"] = (IndexInfo("i1", "films", models, (), 2, 160.0), videos)
         made = settings(api, provider={"kind": kind, "api": api}).model_copy(update={"api_key": "k"})
-        await QuestionRunner(made, index_api, None, VirtualClock()).search(query(text="queen"))
+        await QuestionRunner(make_run_plan(made), index_api, None, VirtualClock()).search(query(text="queen"))
         assert tuple(index_api.asked[0].options) == options
 
     run_virtual(scenario())
@@ -225,7 +225,7 @@ def test_a_classification_is_asked_as_it_was_worded() -> None:
     async def scenario() -> None:
         index_api = films()
         index_api.identity = "fake/v1.2"
-        asker = QuestionRunner(settings("v1.2"), index_api, None, VirtualClock())
+        asker = QuestionRunner(make_run_plan(settings("v1.2")), index_api, None, VirtualClock())
         ask = query(
             classes={"Bees": "queen", "Sea": ["sea", "tide"]}, threshold={"min_video_score": 80}, clips=True, limit=9
         )
@@ -235,7 +235,7 @@ def test_a_classification_is_asked_as_it_was_worded() -> None:
             ("tides.mp4", ["Sea"]),
         ]
         named = query(classes={"Bees": "queen"}, videos=["v1"], threshold=75, speech="semantic")
-        await QuestionRunner(settings("v1.2"), index_api, None, VirtualClock()).classify(named)
+        await QuestionRunner(make_run_plan(settings("v1.2")), index_api, None, VirtualClock()).classify(named)
         first, second = index_api.asked
         assert isinstance(first, ClassifyQuery)
         assert isinstance(second, ClassifyQuery)
@@ -256,7 +256,9 @@ def test_an_unknown_index_is_told_with_the_platforms_words() -> None:
     async def scenario() -> None:
         index_api = films()
         with pytest.raises(Permanent, match="no index 'sports'") as refused:
-            await QuestionRunner(settings(), index_api, None, VirtualClock()).search(query(index="sports"))
+            await QuestionRunner(make_run_plan(settings()), index_api, None, VirtualClock()).search(
+                query(index="sports")
+            )
         assert refused.value.trouble.code == "resource_not_exist"
         assert "no such index" in refused.value.trouble.detail
         assert index_api.asked == []

@@ -15,6 +15,7 @@ from pipeline.app.wiring.downloads import open_youtube_client
 from pipeline.app.wiring.embedded_fetch import retrying
 from pipeline.app.wiring.journals import NullJournal
 from pipeline.app.wiring.platform import open_platform
+from pipeline.app.wiring.run_plan import make_run_plan
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import Permanent, ReelmillError, Throttled, Transient
@@ -56,7 +57,7 @@ async def test_only_runs_on_v1_2_fetch_behind_the_embedded_platform(
     settings, clock, rng = settings_of(tmp_path, api), SystemClock(), Random(1)
     async with (
         open_youtube_client(settings, NullJournal(), clock, rng) as youtube,
-        open_platform(settings, NullJournal(), clock, rng, youtube=youtube if fetches else None),
+        open_platform(make_run_plan(settings), NullJournal(), clock, rng, youtube=youtube if fetches else None),
     ):
         pass
     assert given == [expected]

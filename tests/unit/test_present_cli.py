@@ -16,6 +16,7 @@ from rich.text import Text
 
 import pipeline
 from pipeline.__main__ import main
+from pipeline.app.runs.config_check import check_config
 from pipeline.config.settings import Settings
 from pipeline.core import errors
 from pipeline.core.model import Lane, State, Task, Trouble
@@ -106,11 +107,9 @@ class FakeApp(ModuleType):
         self._note("platform", settings, host=host, port=port, faults=faults, media=media)
         ready("http://127.0.0.1:4000", "token-1")
 
-    def job_planner(self, settings: Settings) -> None:
-        self._note("job_planner", settings)
-
-    def check_queries(self, settings: Settings) -> None:
-        self._note("check_queries", settings)
+    def check_config(self, settings: Settings) -> None:
+        self._note("check_config", settings)
+        check_config(settings)  # the real one: cheap, and without I/O
 
     async def demo(
         self, settings: Settings, folder: Path, *, count: int, watch: Any = None

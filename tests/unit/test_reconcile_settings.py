@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from pipeline.app.account.reconcile import _index, _price, _with_index, reconcile
+from pipeline.app.wiring.run_plan import make_run_plan
 from pipeline.config.settings import Settings
 from pipeline.core.clock import iso
 from pipeline.core.errors import ConfigError, NeedsOperator
@@ -67,7 +68,7 @@ async def test_the_configured_index_is_looked_for_and_not_made(tmp_path: Path) -
 def test_uploading_again_costs_what_indexing_again_costs(sections: dict[str, Any], usd: float) -> None:
     """An upload alone is free; where it means a new entry in an index, two minutes cost two minutes of indexing."""
     settings = Settings.model_validate({**sections, "api_key": "k"})
-    assert _price(settings)(120.0) == pytest.approx(usd)
+    assert _price(make_run_plan(settings))(120.0) == pytest.approx(usd)
 
 
 def test_nothing_is_made_where_nothing_was_run(tmp_path: Path) -> None:

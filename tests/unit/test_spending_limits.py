@@ -1,4 +1,4 @@
-"""The purse: nothing is admitted beyond a limit, and what was admitted counts at once."""
+"""Spending limits: nothing is admitted beyond a limit, and what was admitted counts at once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.budget.limits import SpendingLimits
-from pipeline.budget.prices import analysis_usd, pricer
+from pipeline.budget.prices import PriceList
 from pipeline.config.settings import BudgetSection, PricesSection
 from pipeline.core.lifecycle import Transition
 from pipeline.core.model import Lane, NewTask, Spend, State
@@ -36,10 +36,10 @@ class Hand:
         self.at += seconds
 
 
-def purse(now: float = MIDNIGHT + 3600, **limits: float) -> tuple[SpendingLimits, Hand]:
-    """Return a purse and its clock."""
+def limits(now: float = MIDNIGHT + 3600, **section: float) -> tuple[SpendingLimits, Hand]:
+    """Return spending limits and their clock."""
     clock = Hand(now)
-    return SpendingLimits(BudgetSection(**limits), clock), clock
+    return SpendingLimits(BudgetSection(**section), clock), clock
 
 
 async def ledger(*spends: tuple[float, float]) -> MemoryDatabase:
@@ -61,14 +61,14 @@ async def ledger(*spends: tuple[float, float]) -> MemoryDatabase:
 
 def test_without_limits_everything_is_admitted_and_counted() -> None:
     """The report reads from here what this run may have cost."""
-    it, _ = purse()
+    it, _ = limits()
     assert [it.reserve(1000.0, 30.0) for _ in range(3)] == [None, None, None]
     assert (it.run, it.day, it.minutes) == (3000.0, 3000.0, 90.0)
 
 
 def test_the_limit_itself_may_be_reached() -> None:
     """Ten times a tenth is one, also in binary; a cent more is refused, by the name of the limit."""
-    it, _ = purse(max_usd_per_run=1.0)
+    it, _ = limits(max_usd_per_run=1.0)
     assert [it.reserve(0.1, 1.0) for _ in range(10)] == [None] * 10
     trouble = it.reserve(0.01, 1.0)
     assert trouble is not None
@@ -80,14 +80,14 @@ def test_the_limit_itself_may_be_reached() -> None:
 
 def test_what_costs_nothing_is_always_admitted() -> None:
     """A limit of nothing stops paid calls only."""
-    it, _ = purse(max_usd_per_run=0.0)
+    it, _ = limits(max_usd_per_run=0.0)
     assert it.reserve(0.0, 5.0) is None
     assert it.reserve(0.001, 5.0) is not None
 
 
 def test_a_refusal_reserves_nothing() -> None:
     """A small one still fits after a large one did not."""
-    it, _ = purse(max_usd_per_run=1.0)
+    it, _ = limits(max_usd_per_run=1.0)
     assert it.reserve(0.8, 1.0) is None
     assert it.reserve(0.8, 1.0) is not None
     assert it.reserve(0.2, 1.0) is None
@@ -96,7 +96,7 @@ def test_a_refusal_reserves_nothing() -> None:
 
 def test_the_day_knows_what_earlier_runs_spent() -> None:
     """The ledger since midnight UTC counts; yesterday does not."""
-    it, _ = purse(max_usd_per_day=10.0)
+    it, _ = limits(max_usd_per_day=10.0)
     run_virtual(it.open(run_virtual(ledger((MIDNIGHT - 1, 100.0), (MIDNIGHT + 60, 7.0)))))
     assert it.day == 7.0
     assert it.reserve(3.5, 1.0) is not None
@@ -108,7 +108,7 @@ def test_the_day_knows_what_earlier_runs_spent() -> None:
 
 def test_a_run_over_midnight_has_a_new_day() -> None:
     """The day's limit starts anew at midnight UTC; the run's does not."""
-    it, clock = purse(MIDNIGHT + 86_390, max_usd_per_day=1.0, max_usd_per_run=1.5)
+    it, clock = limits(MIDNIGHT + 86_390, max_usd_per_day=1.0, max_usd_per_run=1.5)
     assert it.reserve(1.0, 1.0) is None
     assert it.reserve(0.5, 1.0) is not None
     clock.at += 20
@@ -118,17 +118,25 @@ def test_a_run_over_midnight_has_a_new_day() -> None:
 
 
 @given(st.lists(st.floats(0, 5), max_size=40), st.floats(0, 20), st.floats(0, 20))
-def test_no_order_of_wishes_overdraws(prices: list[float], per_run: float, per_day: float) -> None:
+def test_no_order_of_calls_overdraws(prices: list[float], per_run: float, per_day: float) -> None:
     """Whatever is asked, what was admitted stays within both limits."""
-    it, _ = purse(max_usd_per_run=per_run, max_usd_per_day=per_day)
+    it, _ = limits(max_usd_per_run=per_run, max_usd_per_day=per_day)
     admitted = [price for price in prices if it.reserve(price, 1.0) is None]
     assert sum(admitted) <= min(per_run, per_day) + 1e-6
     assert it.minutes == len(admitted)
 
 
 def test_prices_count_minutes_and_tokens() -> None:
-    """The configured prices times what goes in and what may come out; our own platform is free."""
-    prices = PricesSection(analyze_minute=0.03, output_1000_tokens=0.01)
-    assert analysis_usd(prices, 120.0, 2000) == pytest.approx(0.08)
-    assert pricer(prices, free=False)(120.0, 2000) == pytest.approx(0.08)
-    assert pricer(prices, free=True)(120.0, 2000) == 0.0
+    """The configured prices times what goes in and what may come out."""
+    prices = PriceList(
+        PricesSection(analyze_minute=0.03, output_1000_tokens=0.01, index_minute=0.04, search_1000_queries=4.0)
+    )
+    assert prices.analysis(120.0, 2000) == pytest.approx(0.08)
+    assert prices.indexing(2.0) == pytest.approx(0.08)
+    assert prices.query() == pytest.approx(0.004)
+
+
+def test_our_own_platform_is_free() -> None:
+    """Whatever the prices say, no call to the local platform costs anything."""
+    free = PriceList(PricesSection(), free=True)
+    assert (free.analysis(120.0, 2000), free.indexing(2.0), free.query()) == (0.0, 0.0, 0.0)

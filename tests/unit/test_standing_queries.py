@@ -12,6 +12,7 @@ import anyio
 import pytest
 
 from pipeline.app.runs.standing_queries import StandingQueries, gravest
+from pipeline.app.wiring.run_plan import make_run_plan
 from pipeline.budget.limits import SpendingLimits
 from pipeline.config.settings import Settings
 from pipeline.core.errors import Ambiguous, NeedsOperator, Permanent, ReelmillError, Throttled, Transient
@@ -48,7 +49,15 @@ class Night:
 
     def run(self) -> StandingQueries:
         """Return the queries of another run."""
-        made = (self.settings, self.index_api, self.database, self.sink, self.spending, self.clock, Random(1))
+        made = (
+            make_run_plan(self.settings),
+            self.index_api,
+            self.database,
+            self.sink,
+            self.spending,
+            self.clock,
+            Random(1),
+        )
         return StandingQueries(*made)
 
     async def ask(self, ending: RunEnd | None = None, run_id: str = "r1") -> list[QueryReport]:

@@ -205,10 +205,8 @@ async def test_the_configuration_names_the_folder_and_else_it_is_the_users_own(
     ):
         if "pace_folder" in youtube:
             youtube["pace_folder"] = folder
-        settings = settings_for(tmp_path / "a", youtube=youtube)
-        await site_throttle(settings, NullJournal(), SystemClock(), Random(1)).acquire()
+        rules, others = (settings_for(tmp_path / name, youtube=youtube).youtube for name in "ab")
+        await site_throttle(rules, NullJournal(), SystemClock(), Random(1)).acquire()
         assert (folder / "pace-youtube.json").is_file()
         with pytest.raises(Throttled):
-            await site_throttle(
-                settings_for(tmp_path / "b", youtube=youtube), NullJournal(), SystemClock(), Random(1)
-            ).acquire()
+            await site_throttle(others, NullJournal(), SystemClock(), Random(1)).acquire()

@@ -14,7 +14,8 @@ from typing import TypeAlias
 
 from pipeline.app.account.repairs import again
 from pipeline.app.account.survey import Survey
-from pipeline.app.wiring.platform import ProviderClient, choose_platform, open_platform
+from pipeline.app.wiring.platform import ProviderClient, open_platform
+from pipeline.app.wiring.run_plan import RunPlan, make_run_plan
 from pipeline.app.wiring.state_folder import lock_state_folder, open_for_writing, require_database
 from pipeline.config.settings import Settings
 from pipeline.core import log
@@ -50,19 +51,22 @@ async def reconcile(
         ConfigError: there is no database yet.
         Throttled: a limit asks for more than the configured patience; what was done is done.
     """
-    require_database(settings)  # before a folder is made for the lock
-    clock, rng = SystemClock(), Random()
-    with lock_state_folder(settings), closing(ScratchIndex()) as scratch_index:
-        async with open_for_writing(settings) as database, open_platform(settings, database, clock, rng) as api:
+    require_database(settings.run.state)  # before a folder is made for the lock
+    decided, clock, rng = make_run_plan(settings), SystemClock(), Random()
+    with lock_state_folder(settings.run.state), closing(ScratchIndex()) as scratch_index:
+        async with (
+            open_for_writing(settings.run.state) as database,
+            open_platform(decided, database, clock, rng) as api,
+        ):
             index = await _index(settings, api.index_api)
             survey = Survey(
                 database, api.inventory, scratch_index, clock,
-                places=[index.id] if index is not None else (), price=_price(settings),
+                places=[index.id] if index is not None else (), price=_price(decided),
             )  # fmt: skip
             await survey.load_local()
             plan = _with_index(await survey.compare(limit, only), index)
             agreed = ask(plan) if ask is not None else Agreed()
-            tidier = Cleanup(survey, api.inventory, _submitter(settings, database, api))
+            tidier = Cleanup(survey, api.inventory, _submitter(decided, database, api))
             return await tidier.apply(plan, agreed)
 
 
@@ -85,23 +89,21 @@ def _with_index(plan: Reconciliation, index: IndexInfo | None) -> Reconciliation
     return replace(plan, expiring=[*plan.expiring, Expiring("index", index.id, index.name, end)])
 
 
-def _price(settings: Settings) -> Callable[[float], float]:
+def _price(plan: RunPlan) -> Callable[[float], float]:
     """Return what uploading again costs by itself: nothing, but where it means indexing again."""
-    indexes = settings.provider.api == "v1.2" or bool(settings.index_name)
-    if choose_platform(settings).local or not indexes:
-        return lambda _seconds: 0.0
-    return lambda seconds: seconds / 60 * settings.prices.index_minute
+    indexes = bool(plan.settings.index_name)  # v1.2 has one always
+    return lambda seconds: plan.prices.indexing(seconds / 60) if indexes else 0.0
 
 
-def _submitter(settings: Settings, database: Database, api: ProviderClient) -> Submit:
+def _submitter(plan: RunPlan, database: Database, api: ProviderClient) -> Submit:
     """Return what puts tasks into the queue, with the places that a run would give them."""
 
     async def submit(tasks: Sequence[NewTask]) -> int:
         from pipeline.app.wiring.components import Adapters, compose
         from pipeline.sink.disk import DiskSink
 
-        nothing = Adapters({}, DiskSink(settings.run.output), lambda _facts, _ceilings: None, lambda _paths: "")
-        components = compose(settings, database, api, SystemClock(), Random(), "reconcile", adapters=nothing)
+        nothing = Adapters({}, DiskSink(plan.settings.run.output), lambda _facts, _ceilings: None, lambda _paths: "")
+        components = compose(plan, database, api, SystemClock(), Random(), "reconcile", adapters=nothing)
         return await components.pool.submit(tasks)
 
     return submit

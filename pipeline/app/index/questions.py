@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.app.index.video_refs import VideoResolver
-from pipeline.app.wiring.platform import choose_platform
+from pipeline.app.wiring.run_plan import RunPlan
 from pipeline.config.queries import StandingQuery
 from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock
@@ -54,6 +54,17 @@ def check_query(settings: Settings, ask: StandingQuery) -> None:
     _check_dialect(api, where, ask)
 
 
+def check_queries(settings: Settings) -> Sequence[StandingQuery]:
+    """Return the configured standing queries, each one askable.
+
+    Raises:
+        ConfigError: one cannot be asked of this dialect, or names no index.
+    """
+    for query in settings.queries:
+        check_query(settings, query)
+    return settings.queries
+
+
 def _check_dialect(api: str, where: str, ask: StandingQuery) -> None:
     if api == "v1.2" and ask.images:
         raise ConfigError(f"{where}: API v1.2 cannot be asked with pictures", remedy='that is [provider] api = "v1.3"')
@@ -83,19 +94,15 @@ def _quoted(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
-def question_price(settings: Settings) -> float:
-    """Return what one question costs, USD; later pages are free."""
-    return 0.0 if choose_platform(settings).local else settings.prices.search_1000_queries / 1000
-
-
 class QuestionRunner:
     """Asks a catalog; the caller has the question checked, and paid."""
 
-    def __init__(self, settings: Settings, index_api: IndexApi, records: Records | None, clock: Clock) -> None:
-        self._settings = settings
+    def __init__(self, plan: RunPlan, index_api: IndexApi, records: Records | None, clock: Clock) -> None:
+        self._plan = plan
+        self._settings = plan.settings
         self._index_api = index_api
         self._clock = clock
-        self._resolver = VideoResolver(records, index_api, settings.run.output)
+        self._resolver = VideoResolver(records, index_api, plan.settings.run.output)
         self._indexes: dict[str, IndexInfo] = {}
 
     async def index(self, name: str = "") -> IndexInfo:
@@ -172,9 +179,7 @@ class QuestionRunner:
         if "audio" in made:
             made.add("transcription")
         known = [option for option in OPTIONS[self._settings.provider.api] if option in made]
-        readable = (
-            [option for option in known if option in _READABLE] if choose_platform(self._settings).local else known
-        )
+        readable = [option for option in known if option in _READABLE] if self._plan.platform.local else known
         return tuple(readable or known)
 
     def _asked(self, ask: StandingQuery, index: IndexInfo | None, options: Sequence[str]) -> Asked:
@@ -188,7 +193,7 @@ class QuestionRunner:
             index_name=index.name if index is not None else "",
             query=given,
             at=self._clock.now(),
-            usd=question_price(self._settings),
+            usd=self._plan.prices.query(),
         )
 
 

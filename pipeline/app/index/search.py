@@ -14,6 +14,7 @@ from pipeline.app.index.questions import QuestionRunner, check_query, no_classif
 from pipeline.app.index.video_refs import VideoResolver
 from pipeline.app.wiring.journals import NullJournal
 from pipeline.app.wiring.platform import open_platform
+from pipeline.app.wiring.run_plan import make_run_plan
 from pipeline.app.wiring.state_folder import open_if_present
 from pipeline.config.queries import StandingQuery
 from pipeline.config.settings import Settings
@@ -35,9 +36,13 @@ class _IndexAccess:
 async def _open_index_api(settings: Settings) -> AsyncIterator[_IndexAccess]:
     """Open the platform (the embedded one is started where that is the choice) and our records, if there are any."""
     clock = SystemClock()
-    async with open_if_present(settings) as database, open_platform(settings, NullJournal(), clock, Random()) as api:
+    plan = make_run_plan(settings)
+    async with (
+        open_if_present(settings.run.state) as database,
+        open_platform(plan, NullJournal(), clock, Random()) as api,
+    ):
         records: Records | None = database
-        questions = QuestionRunner(settings, api.index_api, records, clock)
+        questions = QuestionRunner(plan, api.index_api, records, clock)
         with _typed():
             yield _IndexAccess(api.index_api, questions, VideoResolver(records, api.index_api, settings.run.output))
 

@@ -13,49 +13,42 @@ from random import Random
 
 import anyio
 
-from pipeline.app.wiring.components import job_planner
 from pipeline.app.wiring.downloads import download_folder, site_throttle
 from pipeline.app.wiring.journals import NullJournal
-from pipeline.app.wiring.platform import choose_platform, open_platform
+from pipeline.app.wiring.platform import open_platform
+from pipeline.app.wiring.run_plan import RunPlan, make_run_plan
 from pipeline.app.wiring.state_folder import lock_holder, open_if_present
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ReelmillError
+from pipeline.core.model import Trouble
 from pipeline.source.youtube.doctor import check_youtube
 from pipeline.views import Finding
 
 _NETWORK = {
-    "nfs",
-    "nfs4",
-    "cifs",
-    "smb3",
-    "smbfs",
-    "9p",
-    "fuse.sshfs",
-    "afs",
-    "ceph",
-    "glusterfs",
-    "fuse.glusterfs",
-    "lustre",
-}
+    "nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs", "fuse.glusterfs", "lustre",
+}  # fmt: skip
 
 _GB = 1000**3
 
 
 async def doctor(settings: Settings) -> list[Finding]:
     """Return one finding per line; looks, and makes one cheap read-only call to the platform."""
-    found = await anyio.to_thread.run_sync(_on_this_machine, settings)
+    plan = _plan(settings)
+    found = await anyio.to_thread.run_sync(_on_this_machine, settings, plan)
     found += await check_youtube(settings.youtube, download_folder(settings), settings.fetch, SystemClock().now())
     found.append(await _pace(settings))
-    found += await _platform(settings)
+    found += await _platform(plan)
     return found
 
 
 async def _pace(settings: Settings) -> Finding:
     name = "YouTube's patience"
     try:
-        async with open_if_present(settings) as database:
-            starts, closed = await site_throttle(settings, database or NullJournal(), SystemClock(), Random()).status()
+        async with open_if_present(settings.run.state) as database:
+            starts, closed = await site_throttle(
+                settings.youtube, database or NullJournal(), SystemClock(), Random()
+            ).status()
     except ReelmillError as error:  # a database that cannot be read
         return Finding(name, "bad", error.trouble.message, error.trouble.remedy)
     asked = f"{starts} of {settings.youtube.per_hour} requests in the last hour"
@@ -64,8 +57,15 @@ async def _pace(settings: Settings) -> Finding:
     return Finding(name, "warn", closed.message, f"{closed.remedy}; `reelmill retry --parked` opens before the time")
 
 
-def _on_this_machine(settings: Settings) -> list[Finding]:
-    return [*_versions(), *_folders(settings), *_tools(), *_jobs(settings)]
+def _plan(settings: Settings) -> RunPlan | Trouble:
+    try:
+        return make_run_plan(settings)
+    except ReelmillError as error:
+        return error.trouble
+
+
+def _on_this_machine(settings: Settings, plan: RunPlan | Trouble) -> list[Finding]:
+    return [*_versions(), *_folders(settings), *_tools(), _jobs(plan)]
 
 
 def _versions() -> Iterator[Finding]:
@@ -81,7 +81,7 @@ def _versions() -> Iterator[Finding]:
 def _folders(settings: Settings) -> Iterator[Finding]:
     yield from _folder("state folder", settings.run.state, database=True)
     yield from _folder("output folder", settings.run.output, database=False)
-    busy = lock_holder(settings)
+    busy = lock_holder(settings.run.state)
     yield Finding("running", "warn" if busy else "ok", busy or "nobody", "a second run would exit 75" if busy else "")
 
 
@@ -130,20 +130,20 @@ def _tools() -> Iterator[Finding]:
         yield Finding(name, "ok" if path else "warn", path or "not found", "" if path else cost)
 
 
-def _jobs(settings: Settings) -> Iterator[Finding]:
+def _jobs(plan: RunPlan | Trouble) -> Finding:
     try:
-        planner = job_planner(settings)
+        known = plan.planner.names() if isinstance(plan, RunPlan) else []
     except ReelmillError as error:
-        yield Finding("jobs", "bad", error.trouble.message, error.trouble.remedy)
-    else:
-        yield Finding("jobs", "ok", ", ".join(settings.jobs.enabled), f"known: {', '.join(planner.names())}")
+        plan = error.trouble
+    if isinstance(plan, Trouble):
+        return Finding("jobs", "bad", plan.message, plan.remedy)
+    return Finding("jobs", "ok", ", ".join(plan.settings.jobs.enabled), f"known: {', '.join(known)}")
 
 
-async def _platform(settings: Settings) -> list[Finding]:
-    try:
-        chosen = choose_platform(settings)
-    except ReelmillError as error:
-        return [Finding("platform", "bad", error.trouble.message, error.trouble.remedy)]
+async def _platform(plan: RunPlan | Trouble) -> list[Finding]:
+    if isinstance(plan, Trouble):
+        return [Finding("platform", "bad", plan.message, plan.remedy)]
+    chosen = plan.platform
     if chosen.local and not chosen.base_url:
         return [
             Finding(
@@ -153,9 +153,9 @@ async def _platform(settings: Settings) -> list[Finding]:
                 "no account needed; reads captions and on-screen text, sees nothing",
             )
         ]
-    key = Finding("API key", "ok" if settings.api_key else "bad", "set" if settings.api_key else "missing")
+    key = Finding("API key", "ok" if plan.settings.api_key else "bad", "set" if plan.settings.api_key else "missing")
     try:
-        async with open_platform(settings, NullJournal(), SystemClock(), Random()) as api:
+        async with open_platform(plan, NullJournal(), SystemClock(), Random()) as api:
             facts = await api.check()
     except ReelmillError as error:
         return [key, Finding("platform", "bad", f"{chosen.base_url}: {error.trouble.message}", error.trouble.remedy)]

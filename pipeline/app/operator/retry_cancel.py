@@ -47,9 +47,9 @@ async def retry_parked(settings: Settings, classes: Sequence[str]) -> Reopened:
         Busy: a run is in progress; it would not notice what is opened.
         ConfigError: there is no database yet.
     """
-    require_database(settings)
-    with lock_state_folder(settings):
-        async with open_for_writing(settings) as database:
+    require_database(settings.run.state)
+    with lock_state_folder(settings.run.state):
+        async with open_for_writing(settings.run.state) as database:
             return await _open_parked(settings, database, classes)
 
 
@@ -62,11 +62,11 @@ async def _change(
     failed: bool = False,
     lift: bool = False,
 ) -> int:
-    require_database(settings)  # before a folder is made for the lock
-    with lock_state_folder(settings):
-        async with open_read_only(settings) as check:
+    require_database(settings.run.state)  # before a folder is made for the lock
+    with lock_state_folder(settings.run.state):
+        async with open_read_only(settings.run.state) as check:
             which = [await find(check, item) for item in items]
-        async with open_for_writing(settings) as database:
+        async with open_for_writing(settings.run.state) as database:
             opened = (await _open_parked(settings, database, classes)).tasks if lift else 0
             return opened + await _change_tasks(database, verb, which, classes, failed)
 
@@ -76,7 +76,7 @@ async def _open_parked(settings: Settings, database: Database, classes: Sequence
     from pipeline.app.wiring.downloads import site_throttle
 
     clock = SystemClock()
-    lifted = await site_throttle(settings, database, clock, Random()).end_pause(classes)
+    lifted = await site_throttle(settings.youtube, database, clock, Random()).end_pause(classes)
     parked = [each for each in await database.parked(clock.now()) if not classes or each.trouble.code in classes]
     scopes = {each.scope for each in parked} | ({Lane.DOWNLOAD.value} if lifted else set())
     met = {*classes, *lifted, *(each.trouble.code for each in parked)}  # a premiere waits without any pause

@@ -28,7 +28,7 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
     Raises:
         ConfigError: there is no database yet.
     """
-    async with open_read_only(settings) as database:
+    async with open_read_only(settings.run.state) as database:
         counts = await database.counts()
         stopped = Selection(states=(State.FAILED, State.HELD), limit=limit)
         troubled = await database.tasks(stopped) if limit else []  # to the store, 0 means all
@@ -41,7 +41,7 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
             troubles=counts.troubles,
             attention=[(task.state.value, names[task.id], reason(task)) for task in troubled],
             parked=await database.parked(SystemClock().now()),
-            running=lock_holder(settings),
+            running=lock_holder(settings.run.state),
             runs=[asdict(note) for note in await database.runs(10)],
             usd_total=usd,
             minutes_total=minutes,
@@ -65,7 +65,7 @@ async def show(settings: Settings, item: str) -> ItemView:
     Raises:
         ConfigError: nothing matches, or several items do.
     """
-    async with open_read_only(settings) as database:
+    async with open_read_only(settings.run.state) as database:
         found = await find(database, item)
         related = await database.tasks(Selection(subjects=(found.subject,))) if found.subject else []
         tasks = [found, *(task for task in related if task.kind != "item")]

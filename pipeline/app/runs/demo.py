@@ -6,7 +6,8 @@ from pathlib import Path
 
 import anyio
 
-from pipeline.app.runs.session import Watch, run
+from pipeline.app.runs.run import run
+from pipeline.app.runs.session import Watch
 from pipeline.config.settings import Settings
 from pipeline.views import RunReport
 

@@ -10,17 +10,16 @@ from typing import Literal, cast
 
 import anyio
 
-from pipeline.app.index.questions import question_price
+from pipeline.app.index.questions import check_queries
 from pipeline.app.operator.display_names import display_source, file_name
-from pipeline.app.runs.standing_queries import check_queries
-from pipeline.app.wiring.components import analysis_price, job_planner, read_entries
-from pipeline.app.wiring.platform import choose_platform
+from pipeline.app.wiring.components import read_entries
+from pipeline.app.wiring.run_plan import RunPlan, make_run_plan
 from pipeline.app.wiring.state_folder import open_if_present
 from pipeline.config.settings import Settings
 from pipeline.core.errors import ConfigError, ReelmillError
 from pipeline.core.model import State
 from pipeline.ingest.enqueue import KnownVideo, check_files, check_line, decide, load_known
-from pipeline.ingest.job_requests import JobPlanner, JobRequest
+from pipeline.ingest.job_requests import JobRequest
 from pipeline.ingest.request_builder import expected_tokens, group_requests
 from pipeline.ingest.tasks.item import unsaved_task
 from pipeline.ports.source import Item
@@ -57,29 +56,28 @@ async def plan(settings: Settings, sources: Sequence[str], *, limit: int = 50) -
     sources = list(sources) or list(settings.run.manifests)
     if not sources:
         raise ConfigError("There is nothing to plan", remedy="name sources, or set [run] manifests")
-    planner = _Planner(settings, limit)
-    async with open_if_present(settings) as database:
-        entries = read_entries(settings, sources, planner.planner)
+    totals = _Totals(make_run_plan(settings), limit)
+    async with open_if_present(settings.run.state) as database:
+        entries = read_entries(settings, sources, totals.planner)
         while batch := await anyio.to_thread.run_sync(lambda: list(islice(entries, _BATCH))):
-            await planner.batch(batch, database)
-    return planner.result()
+            await totals.add(batch, database)
+    return totals.result()
 
 
-class _Planner:
-    def __init__(self, settings: Settings, limit: int) -> None:
+class _Totals:
+    def __init__(self, plan: RunPlan, limit: int) -> None:
         from pipeline.sink.disk import DiskSink
 
-        self.planner: JobPlanner = job_planner(settings)
+        settings = plan.settings
+        self.planner = plan.planner
+        self._plan = plan
         self._settings = settings
-        self._price = analysis_price(settings)
         self._limit = limit
         self._sink = DiskSink(settings.run.output)
         self._sum = _Sum()
-        self._provider = choose_platform(settings).identity
-        self._contents: set[str] = set()
         self._ceilings = _ceilings(settings)
 
-    async def batch(self, batch: Sequence[Item | BadLine], database: Database | None) -> None:
+    async def add(self, batch: Sequence[Item | BadLine], database: Database | None) -> None:
         """Add a batch of entries to the sums."""
         items = list(self._usable(batch))
         known = (
@@ -118,10 +116,13 @@ class _Planner:
         video = known.video
         seconds, size, problem = await self._facts(item, known)
         uploaded = video is not None and (video.data.get("settled") or video.state is State.DONE)
-        usd = sum(self._price(seconds, expected_tokens(part)) for part in self._groups(requests)) if seconds else 0.0
+        prices = self._plan.prices
+        usd = (
+            sum(prices.analysis(seconds, expected_tokens(part)) for part in self._groups(requests)) if seconds else 0.0
+        )
         fresh = not uploaded or (action == "analyze" and not requests)  # nothing to ask: the index is what is new
-        if seconds and fresh and self._settings.index_name and not choose_platform(self._settings).local:
-            usd += seconds / 60 * self._settings.prices.index_minute
+        if seconds and fresh and self._settings.index_name:
+            usd += prices.indexing(seconds / 60)
         return PlanRow(
             display_source(item.line.source),
             title,
@@ -176,7 +177,7 @@ class _Planner:
         total = self._sum
         budget = self._settings.budget.max_usd_per_run
         queries = len(check_queries(self._settings))
-        asking = queries * question_price(self._settings)
+        asking = queries * self._plan.prices.query()
         return Plan(
             rows=total.rows,
             counts=total.counts,
@@ -186,7 +187,7 @@ class _Planner:
             unknown=total.unknown,
             bad_lines=total.bad,
             bad_count=total.bad_count,
-            provider=self._provider,
+            provider=self._plan.platform.identity,
             budget_usd=budget,
             queries=queries,
             queries_usd=asking,

@@ -11,13 +11,12 @@ from random import Random
 
 import anyio
 
-from pipeline.app.index.questions import QuestionRunner, check_query, question_price
+from pipeline.app.index.questions import QuestionRunner
 from pipeline.app.runs.query_files import FOLDER, query_files
+from pipeline.app.wiring.run_plan import RunPlan
 from pipeline.budget.limits import SpendingLimits
 from pipeline.config.queries import StandingQuery
-from pipeline.config.settings import Settings
 from pipeline.core import log
-from pipeline.core.backoff import Backoff
 from pipeline.core.clock import Clock
 from pipeline.core.errors import Ambiguous, NeedsOperator, ReelmillError, Throttled, Transient
 from pipeline.core.exit_codes import ExitCode
@@ -35,23 +34,12 @@ _ENDING = (ExitCode.NEEDS_OPERATOR, ExitCode.BUDGET, ExitCode.QUOTA)
 _log = log.get("queries")
 
 
-def check_queries(settings: Settings) -> Sequence[StandingQuery]:
-    """Return the configured queries, each one askable.
-
-    Raises:
-        ConfigError: one cannot be asked of this dialect, or names no index.
-    """
-    for ask in settings.queries:
-        check_query(settings, ask)
-    return settings.queries
-
-
 class StandingQueries:
     """The standing queries of one run."""
 
     def __init__(
         self,
-        settings: Settings,
+        plan: RunPlan,
         index_api: IndexApi,
         database: Database,
         sink: Sink,
@@ -59,14 +47,16 @@ class StandingQueries:
         clock: Clock,
         rng: Random,
     ) -> None:
+        settings = plan.settings
         self._settings = settings
-        self._questions = QuestionRunner(settings, index_api, database, clock)
+        self._prices = plan.prices
+        self._questions = QuestionRunner(plan, index_api, database, clock)
         self._database = database
         self._sink = sink
         self._spending = spending
         self._clock = clock
         self._rng = rng
-        self._backoff = Backoff(settings.policy.retry_first, settings.policy.retry_most)
+        self._backoff = plan.policy.backoff
         self._entered: set[str] = set()
         self._stopping = anyio.Event()
         self._scope = anyio.CancelScope()
@@ -126,7 +116,7 @@ class StandingQueries:
         """Reserve the money and write the ledger, once for each time that may be billed."""
         if key in self._entered:
             return
-        usd = question_price(self._settings)
+        usd = self._prices.query()
         trouble = self._spending.reserve(usd, 0.0, "search")
         if trouble is not None:
             raise ReelmillError(trouble.message, code=trouble.code, remedy=trouble.remedy)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,26 +10,22 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from pipeline.app.wiring.journals import HashCache
-from pipeline.app.wiring.platform import ProviderClient, choose_platform
+from pipeline.app.wiring.platform import ProviderClient
+from pipeline.app.wiring.run_plan import RunPlan
 from pipeline.app.wiring.state_folder import platform_folder
 from pipeline.budget.limits import SpendingLimits
-from pipeline.budget.prices import pricer
 from pipeline.config.settings import Settings
-from pipeline.core.backoff import Backoff
 from pipeline.core.clock import Clock
-from pipeline.core.errors import ConfigError
-from pipeline.core.lifecycle import Policy
 from pipeline.core.model import Lane
 from pipeline.core.task_types import TaskTypes
 from pipeline.engine.pool import Pool, PoolOptions
 from pipeline.ingest.job_requests import JobPlanner
-from pipeline.ingest.tasks.analysis import AnalysisOptions, AnalysisTaskType, Price
+from pipeline.ingest.tasks.analysis import AnalysisOptions, AnalysisTaskType
 from pipeline.ingest.tasks.indexing import ConfiguredIndex, IndexingTaskType
 from pipeline.ingest.tasks.item import ItemTaskType, Preflight, ReadCaptions, ReadPicture, Release
 from pipeline.ingest.tasks.playlist import PlaylistTaskType
 from pipeline.ingest.tasks.publish import PublishTaskType
 from pipeline.ingest.tasks.video import VideoTaskType
-from pipeline.kit.job import Job
 from pipeline.ports.index_api import IndexSpec
 from pipeline.ports.playlists import PlaylistLister
 from pipeline.ports.sink import Sink
@@ -41,31 +36,6 @@ from pipeline.views import BadLine
 
 if TYPE_CHECKING:
     from pipeline.source.youtube.source import YouTubeClient
-
-JOB_PACKAGE = "jobs"
-
-
-def load_jobs(package: str = JOB_PACKAGE) -> tuple[Job, ...]:
-    """Load the job package by name, so that ``pipeline`` never imports it.
-
-    Raises:
-        ConfigError: there is no such package, or it has no tuple ``JOBS``.
-    """
-    try:
-        jobs: tuple[Job, ...] = importlib.import_module(package).JOBS
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            f"The job package '{package}' cannot be loaded: {error}", remedy="install reelmill again"
-        ) from None
-    return jobs
-
-
-def job_planner(settings: Settings) -> JobPlanner:
-    """Return the planner for these settings."""
-    decides = [choose_platform(settings).identity, settings.provider.model, settings.provider.temperature]
-    # On v1.2 a video is uploaded into its index: another one would need another upload.
-    index = settings.index_name if settings.provider.api != "v1.2" else ""
-    return JobPlanner(load_jobs(), settings.jobs, decides, index)
 
 
 def read_entries(settings: Settings, sources: Sequence[str], planner: JobPlanner) -> Iterator[Item | BadLine]:
@@ -90,17 +60,12 @@ def read_entries(settings: Settings, sources: Sequence[str], planner: JobPlanner
             yield from expand(line, settings.source, ours)
 
 
-def analysis_price(settings: Settings) -> Price:
-    """Return what an analysis costs on the chosen platform."""
-    return pricer(settings.prices, free=choose_platform(settings).local)
-
-
 @dataclass(slots=True)
 class Components:
     """Everything a run needs, put together."""
 
+    plan: RunPlan
     pool: Pool
-    planner: JobPlanner
     spending: SpendingLimits
     analysis: AnalysisTaskType
     publish: PublishTaskType
@@ -110,7 +75,7 @@ class Components:
 
 
 def compose(
-    settings: Settings,
+    plan: RunPlan,
     database: Database,
     api: ProviderClient,
     clock: Clock,
@@ -119,9 +84,8 @@ def compose(
     adapters: Adapters,
 ) -> Components:
     """Put a run together; nothing is opened or started."""
-    planner = job_planner(settings)
+    settings, planner = plan.settings, plan.planner
     spending = SpendingLimits(settings.budget, clock)
-    policy = build_policy(settings)
     index = ConfiguredIndex(api.index_api, index_spec(settings)) if settings.index_name else None
     item = ItemTaskType(
         adapters.sources,
@@ -146,7 +110,7 @@ def compose(
         tries=settings.policy.attempts,
         on_ambiguous=settings.policy.on_ambiguous_create,
         index=index,
-        read_captions=adapters.read_captions if choose_platform(settings).local else None,
+        read_captions=adapters.read_captions if plan.platform.local else None,
         release=adapters.release,
     )
     analysis = AnalysisTaskType(
@@ -155,31 +119,30 @@ def compose(
         planner,
         clock,
         rng,
-        price=analysis_price(settings),
+        price=plan.prices.analysis,
         admit=spending.reserve,
         options=AnalysisOptions(settings.policy.attempts, settings.policy.on_ambiguous_ask),
     )
     publish = PublishTaskType(database, planner, adapters.sink, api.identity)
-    indexing = _indexing(settings, api, clock, rng, spending)
+    indexing = _indexing(plan, api, clock, rng, spending)
     playlists = PlaylistTaskType(adapters.lister, settings.youtube.lists)
-    kinds = TaskTypes([each.task_type(policy) for each in (item, playlists, video, analysis, publish, indexing)])
+    kinds = TaskTypes([each.task_type(plan.policy) for each in (item, playlists, video, analysis, publish, indexing)])
     pool = Pool(database, kinds, clock, rng, _options(settings, owner))
-    return Components(pool, planner, spending, analysis, publish, adapters.sink, adapters, playlists)
+    return Components(plan, pool, spending, analysis, publish, adapters.sink, adapters, playlists)
 
 
 def _indexing(
-    settings: Settings, api: ProviderClient, clock: Clock, rng: Random, spending: SpendingLimits
+    plan: RunPlan, api: ProviderClient, clock: Clock, rng: Random, spending: SpendingLimits
 ) -> IndexingTaskType:
-    local = choose_platform(settings).local
     return IndexingTaskType(
         api.index_api,
         clock,
         rng,
-        price=lambda minutes: 0.0 if local else minutes * settings.prices.index_minute,
+        price=plan.prices.indexing,
         admit=lambda usd, minutes: spending.reserve(usd, minutes, "indexing"),
-        tries=settings.policy.attempts,
+        tries=plan.policy.attempts,
         grace=api.grace,
-        spacing=1.0 if local else 2 * settings.provider.poll_spacing,
+        spacing=1.0 if plan.platform.local else 2 * plan.settings.provider.poll_spacing,
     )
 
 
@@ -221,12 +184,6 @@ def disk_adapters(
     return Adapters(sources, sink, check, read_captions, file_releaser(settings), lister, read_thumbnail)
 
 
-def build_policy(settings: Settings) -> Policy:
-    """Return how patient every stage is."""
-    rules = settings.policy
-    return Policy(rules.attempts, rules.stage_hours * 3600, Backoff(rules.retry_first, rules.retry_most))
-
-
 def _options(settings: Settings, owner: str) -> PoolOptions:
     lanes = settings.lanes
     widths = {
@@ -246,8 +203,3 @@ def _options(settings: Settings, owner: str) -> PoolOptions:
         horizon=max(settings.limits.patience, settings.policy.retry_most),
         stop_grace=settings.run.stop_grace,
     )
-
-
-def output_folder(settings: Settings) -> Path:
-    """Return the results folder, absolute."""
-    return settings.run.output.absolute()

@@ -15,6 +15,7 @@ import anyio.to_thread
 import platformdirs
 
 from pipeline.config.settings import Settings
+from pipeline.config.youtube import YouTubeSection
 from pipeline.core import log
 from pipeline.core.clock import Clock
 from pipeline.core.model import Selection, Task
@@ -42,9 +43,8 @@ def worker_pool(settings: Settings) -> WorkerPool:
     return WorkerPool(command, settings.lanes.download)
 
 
-def site_throttle(settings: Settings, journal: Journal, clock: Clock, rng: Random) -> SiteThrottle:
+def site_throttle(rules: YouTubeSection, journal: Journal, clock: Clock, rng: Random) -> SiteThrottle:
     """Return the pace of this machine's address; what only this run can mend is remembered in its own journal."""
-    rules = settings.youtube
     proxy = rules.proxy.get_secret_value() if rules.proxy is not None else ""
     folder = rules.pace_folder or platformdirs.user_state_path("reelmill", appauthor=False)
     file = state_file_path(folder, "youtube", proxy, str(rules.options.get("source_address", "")))
@@ -63,7 +63,7 @@ def build_youtube_client(
     Raises:
         ConfigError: an option for yt-dlp is not allowed.
     """
-    return YouTubeClient(settings.youtube, workers, site_throttle(settings, journal, clock, rng))
+    return YouTubeClient(settings.youtube, workers, site_throttle(settings.youtube, journal, clock, rng))
 
 
 @asynccontextmanager

@@ -25,21 +25,20 @@ def platform_folder(settings: Settings) -> Path:
 
 
 @contextmanager
-def lock_state_folder(settings: Settings) -> Iterator[Path]:
-    """Lock the state folder for this process alone; the lock dies with the process.
+def lock_state_folder(folder: Path) -> Iterator[Path]:
+    """Hold the state folder alone, for as long as this process lives.
 
     Raises:
         Busy: another process holds it; says which one, since when.
         ConfigError: the folder cannot be made or written.
     """
-    folder = settings.run.state
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / _LOCK, timeout=0, mode=0o600)
         lock.acquire()
     except Timeout:
         raise Busy(
-            f"Another run is working on {folder}: {lock_holder(settings) or 'it does not say who'}.",
+            f"Another run is working on {folder}: {lock_holder(folder) or 'it does not say who'}.",
             remedy="wait for it, stop it, or give this run a state folder of its own with --state",
         ) from None
     except OSError as error:
@@ -62,9 +61,8 @@ def _write_holder(folder: Path) -> None:
         ) from None
 
 
-def lock_holder(settings: Settings) -> str:
+def lock_holder(folder: Path) -> str:
     """Return who works on the state folder right now, in words; empty if nobody does."""
-    folder = settings.run.state
     lock = FileLock(folder / _LOCK, timeout=0, mode=0o600)
     try:
         if not (folder / _LOCK).exists():
@@ -84,21 +82,21 @@ def lock_holder(settings: Settings) -> str:
         return "a process that is just starting"
 
 
-def database_file(settings: Settings) -> Path:
+def database_file(folder: Path) -> Path:
     """Return where the database is or will be."""
-    return settings.run.state / _DATABASE
+    return folder / _DATABASE
 
 
-def has_database(settings: Settings) -> bool:
-    """Return whether anything has been run on this state folder.
+def has_database(folder: Path) -> bool:
+    """Tell whether anything has been run on this state folder.
 
     Raises:
         ConfigError: the folder cannot be looked into, e.g. because it belongs to another user.
     """
     try:
-        return database_file(settings).exists()
+        return database_file(folder).exists()
     except OSError as error:
-        raise _unusable(settings.run.state, error) from None
+        raise _unusable(folder, error) from None
 
 
 def _unusable(folder: Path, error: OSError) -> ConfigError:
@@ -108,14 +106,14 @@ def _unusable(folder: Path, error: OSError) -> ConfigError:
     )
 
 
-def require_database(settings: Settings) -> Path:
+def require_database(folder: Path) -> Path:
     """Return where the database is.
 
     Raises:
         ConfigError: there is none yet.
     """
-    path = database_file(settings)
-    if not has_database(settings):
+    path = database_file(folder)
+    if not has_database(folder):
         raise ConfigError(
             f"{path.parent}: nothing has been run here yet", remedy="`reelmill run FILE…`, or check --state"
         )
@@ -123,11 +121,11 @@ def require_database(settings: Settings) -> Path:
 
 
 @asynccontextmanager
-async def open_for_writing(settings: Settings) -> AsyncIterator[Database]:
+async def open_for_writing(folder: Path) -> AsyncIterator[Database]:
     """Open the database for a run or a command; the folder must be claimed."""
     from pipeline.store.sqlite.database import open_database
 
-    database = await open_database(database_file(settings))
+    database = await open_database(database_file(folder))
     try:
         yield database
     finally:
@@ -135,7 +133,7 @@ async def open_for_writing(settings: Settings) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def open_read_only(settings: Settings) -> AsyncIterator[Database]:
+async def open_read_only(folder: Path) -> AsyncIterator[Database]:
     """Open the database read-only, beside any run.
 
     Raises:
@@ -143,7 +141,7 @@ async def open_read_only(settings: Settings) -> AsyncIterator[Database]:
     """
     from pipeline.store.sqlite.database import open_database
 
-    path = require_database(settings)
+    path = require_database(folder)
     database = await open_database(path, read_only=True)
     try:
         yield database
@@ -152,10 +150,10 @@ async def open_read_only(settings: Settings) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def open_if_present(settings: Settings) -> AsyncIterator[Database | None]:
+async def open_if_present(folder: Path) -> AsyncIterator[Database | None]:
     """Open the database read-only if there is one."""
-    if not has_database(settings):
+    if not has_database(folder):
         yield None
         return
-    async with open_read_only(settings) as database:
+    async with open_read_only(folder) as database:
         yield database

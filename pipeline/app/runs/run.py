@@ -1,0 +1,97 @@
+"""``run``: everything is checked and opened here, in order, and closed again."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from random import Random
+
+from pipeline.app.runs.config_check import check_config
+from pipeline.app.runs.session import RunSession, Watch
+from pipeline.app.wiring.components import disk_adapters, read_entries
+from pipeline.app.wiring.platform import open_platform
+from pipeline.app.wiring.run_plan import RunPlan
+from pipeline.app.wiring.state_folder import has_database, lock_state_folder, open_for_writing
+from pipeline.config.settings import Settings
+from pipeline.core.clock import SystemClock
+from pipeline.core.errors import ConfigError
+from pipeline.ingest.enqueue import check_line
+from pipeline.ports.source import Item
+from pipeline.ports.store import Database
+from pipeline.views import BadLine, RunReport
+
+
+async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None = None) -> RunReport:
+    """Ingest the sources (or the configured manifests), go on with what an earlier run left, and report.
+
+    SIGINT or SIGTERM once: finish what is short, give the rest back; twice: stop now.
+
+    Raises:
+        Busy: another run works on the state folder.
+        ConfigError: nothing to do, a bad configuration, or bad lines under ``strict``.
+    """
+    from pipeline.app.wiring.downloads import clean_up_downloads, open_youtube_client
+
+    clock, rng = SystemClock(), Random()
+    sources = list(sources) or list(settings.run.manifests)
+    plan = check_config(settings)
+    folder = settings.run.state
+    if not sources and not has_database(folder):
+        raise _nothing()
+    with lock_state_folder(folder):
+        _try_output(settings.run.output.absolute())
+        entries = _entries(plan, sources)
+        async with open_for_writing(folder) as database:
+            await _something_to_do(database, sources)
+            await clean_up_downloads(settings, database, clock)
+            async with (
+                open_youtube_client(settings, database, clock, rng) as youtube,
+                open_platform(plan, database, clock, rng, youtube=youtube) as api,
+            ):
+                adapters = disk_adapters(settings, database, youtube, clock, api.ceilings)
+                return await RunSession(plan, database, api, clock, rng, adapters).run(entries, watch)
+
+
+def _entries(plan: RunPlan, sources: Sequence[str]) -> Iterator[Item | BadLine]:
+    """Return the entries; under ``strict`` all are read first, and one bad line refuses the run."""
+    entries = read_entries(plan.settings, sources, plan.planner)
+    if not plan.settings.run.strict:
+        return entries
+    read = list(entries)
+    for entry in read:
+        bad = entry if isinstance(entry, BadLine) else check_line(plan.planner, entry)
+        if bad is not None:
+            raise ConfigError(
+                f"{bad.place}: {bad.trouble.message} (--strict: nothing was started)",
+                remedy=bad.trouble.remedy or "correct the line, or run without --strict",
+            )
+    return iter(read)
+
+
+def _try_output(folder: Path) -> None:
+    """Make sure that results can be written before the first call is paid for."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: the output folder cannot be written ({error.strerror or error})",
+            remedy="mend its rights, or choose another with --output or [run] output",
+        ) from None
+
+
+async def _something_to_do(database: Database, sources: Sequence[str]) -> None:
+    if sources:
+        return
+    in_lane = (await database.counts()).in_lane
+    if not any(in_lane.values()):
+        raise _nothing()
+
+
+def _nothing() -> ConfigError:
+    return ConfigError(
+        "There is nothing to ingest: no sources were given and nothing is unfinished",
+        remedy="name files, folders, URLs or manifests, or set [run] manifests",
+    )

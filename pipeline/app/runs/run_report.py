@@ -1,0 +1,182 @@
+"""What a run shows while it works and reports at its end: counts, exit code, and the one sentence about why it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pipeline.app.operator.status import item_names, reason
+from pipeline.app.runs.standing_queries import gravest
+from pipeline.app.wiring.components import Components
+from pipeline.core import log
+from pipeline.core.clock import Clock, iso
+from pipeline.core.exit_codes import ExitCode
+from pipeline.core.model import Parked, RunNote, Selection, State, Trouble
+from pipeline.engine.admission import RunEnd
+from pipeline.ingest.enqueue import EnqueueReport
+from pipeline.ports.store import Database
+from pipeline.views import QueryReport, RunReport, Snapshot
+
+_log = log.get("run")
+
+_PAGE = 500  #: items asked about at once
+
+_FAILING = ("item", "listing", "video", "analysis", "indexing")
+
+_SHOWN = 20  #: troubles named in the report
+
+
+class RunReporter:
+    """Counts one run, from memory while it works and from the database at its end."""
+
+    def __init__(
+        self,
+        run: RunNote,
+        provider: str,
+        components: Components,
+        enqueued: EnqueueReport,
+        database: Database,
+        clock: Clock,
+    ) -> None:
+        self._run = run
+        self._provider = provider
+        self._components = components
+        self._enqueued = enqueued
+        self._database = database
+        self._clock = clock
+
+    async def start(self) -> None:
+        """Write the run's first line."""
+        await self._database.note_run(self._run)
+        _log.info("run.started", run=self._run.id, provider=self._provider)
+
+    def snapshot(self, *, reading: bool) -> Snapshot:
+        """Return how the run stands now; cheap, from memory. ``reading``: the manifest is still being read."""
+        pool, spending, now = self._components.pool, self._components.spending, self._clock.now()
+        total = self._enqueued.lines - self._enqueued.duplicates
+        done = min(total, len(self._components.publish.completed) + self._enqueued.actions.get("nothing", 0))
+        failed = self._failed()
+        elapsed = max(0.001, now - self._run.started)
+        left = max(0, total - done - failed)
+        return Snapshot(
+            elapsed=elapsed,
+            items_total=total,
+            items_done=done,
+            items_failed=failed,
+            reading=reading,
+            lanes=pool.metrics.lanes(self._clock.monotonic()),
+            spent_usd=spending.run,
+            minutes=spending.minutes,
+            eta=None if reading or not done else left * elapsed / done,
+            parked=list(pool.run_end.parked.values()),
+            stopping=pool.stopping,
+        )
+
+    async def finish(self, ending: RunEnd, queries: Sequence[QueryReport]) -> RunReport:
+        """Return the report and write it into the run history."""
+        report = await self._report(ending, queries)
+        summary = {
+            "items": dict(report.items),
+            "lines": report.lines,
+            "bad_lines": report.bad_count,
+            "analyses": report.analyses,
+            "published": report.published,
+            "usd": round(report.usd, 6),
+            "minutes": round(report.minutes, 3),
+            "doubtful": report.doubtful,
+            "note": report.note,
+            **({"queries": {query.name: query.state for query in report.queries}} if report.queries else {}),
+        }
+        await self._database.note_run(RunNote(report.run_id, report.started, report.ended, report.exit_code, summary))
+        _log.info("run.ended", run=report.run_id, exit_code=report.exit_code, **summary)
+        return report
+
+    async def _report(self, ending: RunEnd, queries: Sequence[QueryReport]) -> RunReport:
+        usd, minutes, doubtful = await self._database.spent(since=self._run.started)
+        troubled = await self._database.tasks(Selection(states=(State.FAILED, State.HELD), limit=_SHOWN))
+        names = await item_names(self._database, troubled)
+        enqueued = self._enqueued
+        incomplete = bool(
+            self._failed()
+            or await self._still_failed(enqueued.suspects)
+            or enqueued.bad_count
+            or self._components.pool.metrics.words.get("publish.failed")
+        )
+        code, note = exit_verdict(ending, queries, incomplete, (await self._database.counts()).in_lane)
+        waits = [parked.until for parked in ending.parked.values()]
+        resume = min([*waits, *([ending.later] if ending.later is not None else [])], default=None)
+        return RunReport(
+            run_id=self._run.id,
+            started=self._run.started,
+            ended=self._clock.now(),
+            exit_code=int(code),
+            items=await self._database.tally(),
+            lines=enqueued.lines,
+            bad_lines=enqueued.bad,
+            bad_count=enqueued.bad_count,
+            analyses=self._components.analysis.accepted,
+            published=len(self._components.publish.completed),
+            usd=usd,
+            minutes=minutes,
+            doubtful=doubtful,
+            queries=queries,
+            output=self._components.plan.settings.run.output.absolute(),
+            provider=self._provider,
+            troubles=[(names[task.id], reason(task)) for task in troubled],
+            resume_at=resume,
+            note=note,
+            duplicates=enqueued.duplicates,
+        )
+
+    def _failed(self) -> int:
+        words = self._components.pool.metrics.words
+        now = sum(words.get(f"{kind}.{word}", 0) for kind in _FAILING for word in ("failed", "held"))
+        return now + sum(self._enqueued.actions.get(action, 0) for action in ("failed", "held"))
+
+    async def _still_failed(self, keys: Sequence[str]) -> bool:
+        """Return True if any of these items, looked at again, has the content that failed before."""
+        for start in range(0, len(keys), _PAGE):
+            items = await self._database.tasks(Selection(kinds=("item",), keys=tuple(keys[start : start + _PAGE])))
+            about = tuple({item.subject for item in items})
+            which = Selection(kinds=_FAILING, subjects=about, states=(State.FAILED, State.HELD), limit=1)
+            if about and await self._database.tasks(which):
+                return True
+        return False
+
+
+def exit_verdict(
+    ending: RunEnd, queries: Sequence[QueryReport], incomplete: bool, waiting: Mapping[str, int]
+) -> tuple[ExitCode, str]:
+    """Return the exit code, and why the run stopped early. ``waiting``: lane → tasks that are not done in it."""
+    if ending.halted is not None:
+        causes = {"operator": ExitCode.NEEDS_OPERATOR, "config": ExitCode.USAGE}
+        return causes.get(ending.cause, ExitCode.UNEXPECTED), _sentence(ending.halted)
+    if ending.interrupted:
+        return ExitCode.INTERRUPTED, "Interrupted; the same command goes on from here."
+    if ending.output is not None:
+        return ExitCode.INCOMPLETE, f"Results wait to be written: {_sentence(ending.output)}."
+    if ending.budget is not None:
+        return ExitCode.BUDGET, _sentence(ending.budget)
+    if ending.parked:
+        first = min(ending.parked.values(), key=lambda parked: parked.until)
+        return ExitCode.QUOTA, _paused(first, waiting.get(first.scope, 0))
+    query = gravest(queries)
+    if query is not None and query[0] is not ExitCode.INCOMPLETE:
+        return query
+    if query or incomplete:
+        return ExitCode.INCOMPLETE, ""
+    if ending.later is not None:
+        return ExitCode.QUOTA, f"The rest cannot be had yet. Run again after {iso(ending.later)}."
+    return ExitCode.DONE, ""
+
+
+def _paused(parked: Parked, waiting: int) -> str:
+    """Return why a lane is closed, how many wait for it, when it opens, and what can be done meanwhile."""
+    trouble = parked.trouble
+    wait = f"{waiting:,} {'item waits' if waiting == 1 else 'items wait'}"
+    remedy = f" {trouble.remedy[0].upper()}{trouble.remedy[1:].rstrip('.')}." if trouble.remedy else ""
+    return f"{trouble.message.rstrip('.')}; {wait}. Run again after {iso(parked.until)}.{remedy}"
+
+
+def _sentence(trouble: Trouble) -> str:
+    """Return message and remedy as one sentence; the platform's own messages come without a full stop."""
+    return f"{trouble.message.rstrip('.')}; {trouble.remedy}" if trouble.remedy else trouble.message

@@ -1,0 +1,93 @@
+"""What the settings decide for a command, decided once and handed on: platform, jobs, prices, patience."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from functools import cached_property
+
+from pipeline.budget.prices import PriceList
+from pipeline.config.settings import Settings
+from pipeline.core.backoff import Backoff
+from pipeline.core.errors import ConfigError
+from pipeline.core.lifecycle import Policy
+from pipeline.ingest.job_requests import JobPlanner
+from pipeline.kit.job import Job
+
+JOB_PACKAGE = "jobs"
+
+_VENDOR = "https://api.twelvelabs.io"
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformChoice:
+    """The platform as configured, before anything is opened."""
+
+    identity: str
+    local: bool  #: ours: free of charge, no limits, captions may be handed over
+    base_url: str  #: empty: start the embedded one
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """The settings with everything they decide. Made by :func:`make_run_plan` only."""
+
+    settings: Settings
+    platform: PlatformChoice
+    prices: PriceList
+    policy: Policy
+
+    @cached_property
+    def planner(self) -> JobPlanner:
+        """The configured jobs. Read at the first use: a search or ``doctor`` works where one of them is wrong.
+
+        Raises:
+            ConfigError: a job or its parameters are wrong.
+        """
+        provider = self.settings.provider
+        decides = [self.platform.identity, provider.model, provider.temperature]
+        # On v1.2 a video is uploaded into its index: another one would need another upload.
+        index = self.settings.index_name if provider.api != "v1.2" else ""
+        return JobPlanner(load_jobs(), self.settings.jobs, decides, index)
+
+
+def make_run_plan(settings: Settings) -> RunPlan:
+    """Decide everything that the settings decide.
+
+    Raises:
+        ConfigError: the vendor's platform is wanted and there is no key.
+    """
+    platform, rules = choose_platform(settings), settings.policy
+    policy = Policy(rules.attempts, rules.stage_hours * 3600, Backoff(rules.retry_first, rules.retry_most))
+    return RunPlan(settings, platform, PriceList(settings.prices, free=platform.local), policy)
+
+
+def choose_platform(settings: Settings) -> PlatformChoice:
+    """Return the configured platform.
+
+    Raises:
+        ConfigError: the vendor's platform is wanted and there is no key.
+    """
+    local = settings.provider_kind == "local"
+    if not local and settings.api_key is None:
+        raise ConfigError(
+            'provider.kind = "twelvelabs" needs an API key',
+            remedy='export TWELVELABS_API_KEY, or set [provider] kind = "local" to try without an account',
+        )
+    base = settings.provider.base_url or ("" if local else _VENDOR)
+    return PlatformChoice(f"{settings.provider_kind}/{settings.provider.api}", local, base)
+
+
+def load_jobs(package: str = JOB_PACKAGE) -> tuple[Job, ...]:
+    """Load the job package by name, so that ``pipeline`` never imports it.
+
+    Raises:
+        ConfigError: there is no such package, or it has no tuple ``JOBS``.
+    """
+    try:
+        jobs: tuple[Job, ...] = importlib.import_module(package).JOBS
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"The job package '{package}' cannot be loaded: {error}", remedy="install reelmill again"
+        ) from None
+    return jobs
