@@ -29,7 +29,7 @@ SPEECH = {"v1.2": "conversation", "v1.3": "transcription"}
 
 @asynccontextmanager
 async def world(folder: Path, api: str, **options: Any) -> AsyncIterator[tuple[TwelveLabs, IndexApi, LocalPlatform]]:
-    """A platform, our client and its catalog."""
+    """A platform, our client and its index API."""
     async with pair(folder, speaks=api, **{"clock": SystemClock(), **options}) as (provider, served):
         yield provider, provider.index_api, served
 
@@ -265,6 +265,24 @@ async def test_a_classification_has_all_its_pages(tmp_path: Path) -> None:
         assert {each.video_id for each in await index_api.classify(wish)} == made
         assert len(await index_api.classify(replace(wish, limit=3))) == 3
         assert accepted(served, "classify") == 2
+
+
+@pytest.mark.asyncio
+async def test_an_indexing_is_watched_until_it_is_ready(tmp_path: Path) -> None:
+    """v1.3: working until it is ready, then with the video; what the index does not have is unknown, never working."""
+    async with world(tmp_path, "v1.3") as (provider, index_api, _):
+        key = await index_api.create_index(IndexSpec("films"))
+        media_id = await provider.create_asset(film(tmp_path), ours)
+        await settled(provider, media_id)
+        video_id = await index_api.index_asset(key, media_id, {})
+        with anyio.fail_after(10):
+            while (status := await index_api.indexing(key, video_id)).state == "working":
+                assert status.look_again > 0
+                await Hurried().sleep(status.look_again)
+        assert status.state == "ready"
+        assert status.video is not None
+        assert (status.video.id, status.video.asset_id) == (video_id, media_id)
+        assert (await trouble_of(index_api.indexing(key, NOWHERE)))[0] == "resource_not_exist"
 
 
 @pytest.mark.asyncio

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
@@ -11,7 +12,12 @@ import pytest
 
 from pipeline.core.errors import Permanent, Transient
 from pipeline.ports.video_api import AnalysisStatus, MediaStatus
-from pipeline.provider.dialects.protocol import Page
+from pipeline.provider.dialects.protocol import Page, Request, Response
+from pipeline.provider.dialects.v1_3.indexes import IndexV13
+from pipeline.provider.dialects.v1_3.media import V13
+from pipeline.provider.http.caller import ApiCaller
+from pipeline.provider.http.rate_limits import Unlimited
+from pipeline.provider.index_client import IndexClient
 from pipeline.provider.status_board import ByIds, FilteredSweep, Pacer, Polling, StatusBoard
 from tests.support.clock import VirtualClock, run_virtual
 
@@ -272,6 +278,63 @@ def test_a_new_status_word_is_swept_and_a_refused_one_dropped() -> None:
                 group.start_soon(wait_for, board, clock, key, ended)
         assert len(ended) == 100
         assert len(platform.singles) <= 260
+
+    run_virtual(work())
+
+
+class Index:
+    """The other side of a client: one index whose videos become ready at a time of their own, newest first in pages."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self.clock = clock
+        self.ready_at: dict[str, float] = {}
+        self.lists: list[float] = []
+        self.singles = 0
+
+    async def send(self, request: Request) -> Response:
+        await self.clock.sleep(0.1)
+        *_, last = request.path.split("/")
+        if last != "indexed-assets":
+            self.singles += 1
+            return self._reply(self._shown(last))
+        self.lists.append(self.clock.monotonic())
+        page, newest = int(dict(request.params)["page"]), list(reversed(self.ready_at))
+        data = [self._shown(key) for key in newest[(page - 1) * 50 : page * 50]]
+        return self._reply({"data": data, "page_info": {"page": page, "total_page": -(-len(newest) // 50)}})
+
+    def _shown(self, key: str) -> dict[str, str]:
+        return {"_id": key, "status": "ready" if self.clock.monotonic() >= self.ready_at[key] else "indexing"}
+
+    def _reply(self, body: Any) -> Response:
+        return Response(200, {}, json.dumps(body).encode(), self.clock.now())
+
+
+def test_five_hundred_indexings_share_their_lists() -> None:
+    """The index client answers from a board of its own: at most 60 lists a minute, and hardly anything is asked alone."""
+
+    async def work() -> None:
+        clock, rng = VirtualClock(), Random(6)
+        index, dialect = Index(clock), IndexV13()
+        transport: Any = index
+        caller = ApiCaller(V13(), transport, Unlimited(), clock, rng, 5.0)
+        polling = Polling(Pacer(60, 10.0, clock), clock, first=2.0, spacing=10.0, settle=30.0)
+        client = IndexClient(caller, dialect, polling, "t/v1.3")
+        index.ready_at = {f"id{number}": rng.uniform(30, 300) for number in range(500)}
+        late: list[float] = []
+
+        async def wait(key: str) -> None:
+            while (status := await client.indexing("films", key)).state == "working":
+                await clock.sleep(status.look_again)
+            assert status.video is not None
+            late.append(clock.monotonic() - index.ready_at[key])
+
+        async with anyio.create_task_group() as group:
+            for key in index.ready_at:
+                group.start_soon(wait, key)
+        assert len(late) == 500
+        assert most_in_a_minute(index.lists) <= 60
+        assert max(late) < 60
+        assert index.singles < 50
 
     run_virtual(work())
 

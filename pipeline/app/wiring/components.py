@@ -142,7 +142,6 @@ def _indexing(
         admit=lambda usd, minutes: spending.reserve(usd, minutes, "indexing"),
         tries=plan.policy.attempts,
         grace=api.grace,
-        spacing=1.0 if plan.platform.local else 2 * plan.settings.provider.poll_spacing,
     )
 
 

@@ -16,19 +16,17 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from pipeline.core.backoff import Backoff
-from pipeline.core.clock import Clock, iso
+from pipeline.core.clock import Clock
 from pipeline.core.errors import Permanent
 from pipeline.core.lifecycle import Policy
 from pipeline.core.model import Lane, NewTask, Spend, Task, Trouble, fingerprint
 from pipeline.core.outcome import Advance, Done, Fail, Outcome, Park, Snooze
 from pipeline.core.task_types import ASKING, LeaseCheck, StageSpec, TaskType
-from pipeline.ports.index_api import IndexApi, IndexedVideo, IndexSpec, ListFilter
+from pipeline.ports.index_api import IndexApi, IndexSpec
 
 Admit = Callable[[float, float], Trouble | None]
 
 _UNKNOWN = "resource_not_exist"
-
-_MARGIN = 600.0  #: our clock against the platform's, seconds
 
 
 class ConfiguredIndex:
@@ -74,7 +72,6 @@ class IndexingTaskType:
         admit: Admit,
         tries: int,
         grace: float,
-        spacing: float,
     ) -> None:
         self._index_api = index_api
         self._clock = clock
@@ -84,7 +81,6 @@ class IndexingTaskType:
         self._tries = tries
         self._grace = grace
         self._backoff = Backoff(2.0, 300.0)
-        self._watch = _Watch(index_api, clock, spacing)
 
     def task_type(self, policy: Policy) -> TaskType:
         """Return the task type for the engine; its rank is below every other, because nothing waits for it."""
@@ -152,17 +148,17 @@ class IndexingTaskType:
 
     async def wait(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Look whether the platform is done with it."""
-        video = await self._watch.look(task.data["index_id"], task.data["video_id"], task.data["since"])
-        if video.status == "ready":
-            return Done(data={**task.data, "indexed": video.indexed})
-        if video.status == "failed":
+        status = await self._index_api.indexing(task.data["index_id"], task.data["video_id"])
+        if status.state == "ready" and status.video is not None:
+            return Done(data={**task.data, "indexed": status.video.indexed})
+        if status.state == "failed":
             why = Trouble(
                 "indexing_failed",
                 "The platform could not index the video; it names no reason.",
                 "look at it in the platform's own console; `reelmill retry` looks again",
             )
             return Fail(why)
-        return Snooze(self._watch.spacing)
+        return Snooze(status.look_again)
 
     STAGES = (
         StageSpec("price", Lane.ANALYZE, price, "waits to be put into the index"),
@@ -177,24 +173,3 @@ def _anew(task: Task) -> Done:
     denied = {"indexing_lost": int(task.data.get("lost", 0)) + 1}
     again = NewTask("video", task.subject, "place", denied, subject=task.subject, restart_at="settle")
     return Done(data={**task.data, "superseded": True}, spawn=[again])
-
-
-class _Watch:
-    """One listing of the index serves every video that waits in it."""
-
-    def __init__(self, index_api: IndexApi, clock: Clock, spacing: float) -> None:
-        self._index_api = index_api
-        self._clock = clock
-        self.spacing = spacing
-        self._seen: dict[str, IndexedVideo] = {}
-        self._at: dict[str, float] = {}
-
-    async def look(self, index_id: str, video_id: str, since: float) -> IndexedVideo:
-        """Return the video as last listed; lists anew when that is older than the spacing."""
-        now = self._clock.monotonic()
-        if now - self._at.get(index_id, -1e9) >= self.spacing:
-            self._at[index_id] = now
-            which = ListFilter(created_since=iso(since - _MARGIN))
-            self._seen = {video.id: video async for video in self._index_api.videos(index_id, which)}
-        known = self._seen.get(video_id)
-        return known if known is not None else await self._index_api.indexed(index_id, video_id)
