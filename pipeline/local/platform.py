@@ -8,35 +8,15 @@ from pathlib import Path
 from types import TracebackType
 
 import anyio
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
 
-from pipeline.core import log
 from pipeline.core.clock import Clock
-from pipeline.core.errors import ConfigError, StoreError
+from pipeline.core.errors import ConfigError
 from pipeline.local.analysis.process_pool import create_pool
 from pipeline.local.analysis.protocol import Analyzer
-from pipeline.local.api.admin import PlatformRoutes
+from pipeline.local.api.application import build_application
 from pipeline.local.api.context import ApiContext
-from pipeline.local.api.faults import Faults
-from pipeline.local.api.gate import Counters, Gate
-from pipeline.local.api.indexes import IndexRoutes
-from pipeline.local.api.model_options import V1_2, V1_3
-from pipeline.local.api.responses import error_response
-from pipeline.local.api.search import SearchRoutes
-from pipeline.local.api.storage import StorageRoutes
-from pipeline.local.api.v1_2.classify import ClassifyRoutes
-from pipeline.local.api.v1_2.tasks import TaskRoutes
-from pipeline.local.api.v1_2.texts import TextRoutes
-from pipeline.local.api.v1_2.videos import VideoRoutes
-from pipeline.local.api.v1_3.analyze import AnalyzeRoutes
-from pipeline.local.api.v1_3.assets import AssetRoutes
-from pipeline.local.api.v1_3.batches import BatchRoutes
-from pipeline.local.api.v1_3.indexed import IndexedRoutes
-from pipeline.local.api.v1_3.multipart import MultipartRoutes
-from pipeline.local.errors import ApiError
+from pipeline.local.api.http.faults import Faults
+from pipeline.local.api.http.gate import Counters, Gate
 from pipeline.local.jobs.media_library import MediaLibrary
 from pipeline.local.jobs.url_fetch import UrlPolicy
 from pipeline.local.jobs.worker import BackgroundWork
@@ -45,8 +25,6 @@ from pipeline.local.limits import PlatformLimits
 from pipeline.local.server import EmbeddedServer
 from pipeline.local.state.database import PlatformDatabase
 from pipeline.local.state.ledger import Ledger
-
-_log = log.get("platform")
 
 
 class LocalPlatform:
@@ -101,10 +79,11 @@ class LocalPlatform:
         limits, policy = limits or PlatformLimits(), url_policy or UrlPolicy()
         library = MediaLibrary(media) if media is not None else None
         self._work = BackgroundWork(self._state, self._pool, clock, limits, policy, workers, library, fetch)
-        self._desk = ApiContext(self._state, self._work, clock, limits, policy, library, fetches=fetch is not None)
-        own = PlatformRoutes(self._desk)
-        app = _application(self._desk, own)
-        self._gate = own.gate = Gate(app, token=token, faults=faults or Faults(), clock=clock, host=host)
+        self._gate = Gate(token=token, faults=faults or Faults(), clock=clock, host=host)
+        self._context = ApiContext(
+            self._state, self._work, clock, limits, policy, self._gate, library, fetches=fetch is not None
+        )
+        self._gate.app = build_application(self._context)
         self._server = EmbeddedServer(self._gate, host, port)
         self._stop = anyio.Event()
         self._ready = anyio.Event()
@@ -118,7 +97,7 @@ class LocalPlatform:
     async def __aenter__(self) -> LocalPlatform:
         await self._state.open()
         try:
-            self.base_url = self._desk.base_url = self._server.bind()
+            self.base_url = self._context.base_url = self._server.bind()
         except BaseException:
             await self._state.aclose()
             raise
@@ -159,39 +138,6 @@ class LocalPlatform:
                 await self._state.aclose()
             self._server.close()
             self._ready.set()
-
-
-def _application(desk: ApiContext, own: PlatformRoutes) -> Starlette:
-    kinds = (
-        MultipartRoutes, StorageRoutes, AssetRoutes, AnalyzeRoutes, BatchRoutes, IndexedRoutes, SearchRoutes,
-        TaskRoutes, VideoRoutes, TextRoutes, ClassifyRoutes,
-    )  # fmt: skip
-    indexes = (IndexRoutes(desk, wording) for wording in (V1_3, V1_2))
-    routes = [route for part in (*(kind(desk) for kind in kinds), *indexes, own) for route in part.routes()]
-    handlers = {
-        ApiError: _api_error, HTTPException: _http_error, StoreError: _disk, OSError: _disk, Exception: _crash,
-    }  # fmt: skip
-    return Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
-
-
-async def _api_error(request: Request, error: ApiError) -> Response:
-    return error_response(request.url.path, error)
-
-
-async def _http_error(request: Request, error: HTTPException) -> Response:
-    code = {404: "not_found", 405: "api_not_allowed"}.get(error.status_code, "generic_error")
-    message = f"{request.method} {request.url.path} is not a call of this platform."
-    return error_response(request.url.path, ApiError(error.status_code, code, message))
-
-
-async def _disk(request: Request, error: Exception) -> Response:
-    _log.error("platform.disk", method=request.method, path=request.url.path, why=str(error))
-    message = "The platform's disk does not take it now."
-    return error_response(request.url.path, ApiError(503, "service_unavailable", message))
-
-
-async def _crash(request: Request, error: Exception) -> Response:
-    return error_response(request.url.path, ApiError(500, "internal_server_error", "The platform made a mistake."))
 
 
 async def serve_forever(

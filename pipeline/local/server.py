@@ -16,8 +16,8 @@ from uvicorn import Config, Server
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pipeline.core.errors import ConfigError
-from pipeline.local.api.gate import Gate
-from pipeline.local.api.responses import VERSION
+from pipeline.local.api.http.gate import Gate
+from pipeline.local.api.http.responses import VERSION
 
 #: Longer than clients keep idle connections, so that the server is never the one to close while they send.
 _KEEP_ALIVE = 120

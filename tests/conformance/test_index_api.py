@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import Ambiguous, NeedsOperator, Permanent, ReelmillError
-from pipeline.local.api.faults import Faults
+from pipeline.local.api.http.faults import Faults
 from pipeline.local.platform import LocalPlatform
 from pipeline.ports.index_api import ClassifyQuery, ClassSpec, IndexApi, IndexSpec, ListFilter, SearchQuery
 from pipeline.ports.video_api import Question
@@ -312,7 +312,7 @@ async def test_a_lost_answer_of_indexing_leaves_something_that_is_found(tmp_path
 @pytest.mark.parametrize("how", ["gone404", "gone410"])
 async def test_a_retired_api_says_what_to_set(tmp_path: Path, how: str) -> None:
     """v1.2 has ended: every call is the operator's matter, with the setting in the remedy. v1.3 lives on."""
-    async with world(tmp_path, "v1.2", faults=Faults.of([], v1_2=how)) as (provider, index_api, _):
+    async with world(tmp_path, "v1.2", faults=Faults(v1_2=how)) as (provider, index_api, _):
         upload = replace(film(tmp_path), index_id=NOWHERE)
         wish = Question("k", NOWHERE, "", None, 1, 0.2, "m", legacy={"path": "/gist", "body": {"types": ["title"]}})
         calls: list[Callable[[], Awaitable[Any]]] = [
@@ -328,7 +328,7 @@ async def test_a_retired_api_says_what_to_set(tmp_path: Path, how: str) -> None:
                 await call()
             assert caught.value.trouble.code == "api_retired"
             assert 'provider.api = "v1.3"' in caught.value.trouble.remedy
-    async with world(tmp_path, "v1.3", faults=Faults.of([], v1_2=how)) as (provider, _, _served):
+    async with world(tmp_path, "v1.3", faults=Faults(v1_2=how)) as (provider, _, _served):
         assert (await provider.check())["indexes"] == 0
 
 

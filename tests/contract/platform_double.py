@@ -21,7 +21,7 @@ from pipeline.local.analysis.protocol import (
     VideoWords,
     truncated,
 )
-from pipeline.local.api.faults import Faults
+from pipeline.local.api.http.faults import Faults
 from pipeline.local.jobs.url_fetch import UrlPolicy
 from pipeline.local.limits import PlatformLimits
 from pipeline.local.platform import LocalPlatform
@@ -129,7 +129,7 @@ async def platform(folder: Path, **options: Any) -> AsyncIterator[tuple[LocalPla
     rules = options.pop("rules", None)
     options = {"analyzer": Canned(), "clock": Wrist(), "workers": 2, **options}
     if rules is not None:
-        options["faults"] = Faults.of(rules)
+        options["faults"] = Faults(rules=rules)
     async with LocalPlatform(folder, token=TOKEN, **options) as served, client_of(served) as client:
         yield served, client
 

@@ -25,7 +25,7 @@ from pipeline.app.wiring.downloads import build_youtube_client, worker_pool
 from pipeline.app.wiring.run_plan import make_run_plan
 from pipeline.core.clock import Clock
 from pipeline.core.model import Selection
-from pipeline.local.api.faults import Faults
+from pipeline.local.api.http.faults import Faults
 from pipeline.local.limits import PlatformLimits
 from pipeline.local.platform import LocalPlatform
 from pipeline.ports.store import Database
@@ -240,7 +240,7 @@ class Trial:
 
         async def one_life() -> tuple[RunReport, Traces, bool]:
             world, clock = self.world(), BriskClock()
-            async with world.platform(clock, Faults.of([rule])) as served:
+            async with world.platform(clock, Faults(rules=[rule])) as served:
                 report = await world.live(served, clock)
                 return report, await world.traces(served), sum(served.counters.routes.values()) >= number
 

@@ -18,8 +18,6 @@ from pipeline.local.analysis.ranking.classification import (
     Thresholds,
     WantedClass,
     fits,
-    read_classes,
-    read_thresholds,
     shares,
 )
 from pipeline.local.analysis.ranking.search_hits import (
@@ -31,10 +29,13 @@ from pipeline.local.analysis.ranking.search_hits import (
     matches_filter,
     parse_filter,
 )
-from pipeline.local.api.filters import SIZES, TIMES, Column, listed
-from pipeline.local.api.model_options import V1_2, V1_3, kinds_of, sources
-from pipeline.local.api.responses import ParsedForm, canonical
-from pipeline.local.api.search import read_new, read_old
+from pipeline.local.api.http.bodies import parse
+from pipeline.local.api.http.query import SIZES, TIMES, Column, parse_list
+from pipeline.local.api.http.responses import canonical_path
+from pipeline.local.api.model_options import V1_2, V1_3, resolve_options, searchable_by
+from pipeline.local.api.v1_2.classify import IndexClassifyRequest
+from pipeline.local.api.v1_2.search import SearchBody
+from pipeline.local.api.v1_3.search import SearchForm
 from pipeline.local.errors import ApiError
 from pipeline.local.jobs.media_library import MediaLibrary, youtube_id
 from pipeline.local.state.fulltext import ClipMatch
@@ -115,11 +116,18 @@ def test_a_class_is_its_best_clip_and_the_time_its_clips_take() -> None:
     assert fits(classes, {}, lambda each, prompt: clips[prompt], Thresholds()) == []
 
 
+CLASS = {"name": "a", "prompts": ["p"], "options": ["conversation"]}
+
+
 def test_both_shapes_of_a_threshold_are_read() -> None:
     """The object's parts have the vendor's defaults; a number is the least video score."""
-    assert read_thresholds(None) == Thresholds(75.0, 30.0, 0.0)
-    assert read_thresholds(80) == Thresholds(80.0, 30.0, 0.0)
-    assert read_thresholds({"min_video_score": 80}) == Thresholds(80.0, 30.0, 0.5)
+
+    def read(threshold: Any) -> Thresholds:
+        return parse(IndexClassifyRequest, {"index_id": "i", "classes": [CLASS], "threshold": threshold}).threshold
+
+    assert read(None) == Thresholds(75.0, 30.0, 0.0)
+    assert read(80) == Thresholds(80.0, 30.0, 0.0)
+    assert read({"min_video_score": 80}) == Thresholds(80.0, 30.0, 0.5)
 
 
 def refusal(attempt: Callable[[], object]) -> int:
@@ -144,16 +152,17 @@ def refusal(attempt: Callable[[], object]) -> int:
 def test_no_body_makes_the_readers_crash(value: Any, name: str) -> None:
     """Whatever a client sends is either read or refused as an ApiError."""
     body = {"index_id": "i", "query": "q", "search_options": ["conversation"], name: value}
-    text = {"index_id": "i", "query_text": "q", "filter": str(value), "page_limit": str(value)}
+    text = {"index_id": "i", "query_text": "q", "search_options": [str(value)], "page_limit": str(value)}
     for attempt in (
-        lambda: read_old(body),
-        lambda: read_new(ParsedForm(text, {"search_options": [str(value)]})),
+        lambda: parse(SearchBody, body),
+        lambda: parse(SearchForm, {**text, "filter": value}),
         lambda: matches_filter(parse_filter(value), VIDEO),
-        lambda: read_thresholds(value),
-        lambda: read_classes({"classes": value, "options": value}, 100),
-        lambda: read_classes({"classes": [{"name": "a", "prompts": value, "options": value}]}, 100),
-        lambda: V1_2.read(value),
-        lambda: V1_3.read([{"model_name": value, "model_options": value}]),
+        lambda: parse(IndexClassifyRequest, {"index_id": "i", "classes": [CLASS], "threshold": value}),
+        lambda: parse(IndexClassifyRequest, {"index_id": "i", "classes": value, "options": value}).wanted(),
+        lambda: parse(IndexClassifyRequest, {"index_id": "i", "classes": [{**CLASS, "prompts": value}]}).wanted(),
+        lambda: parse(IndexClassifyRequest, {"index_id": "i", "classes": [{**CLASS, "options": value}]}).wanted(),
+        lambda: V1_2.parse(value),
+        lambda: V1_3.parse([{"model_name": value, "model_options": value}]),
         lambda: youtube_id(value),
     ):
         assert refusal(attempt) in (0, 400)
@@ -183,7 +192,9 @@ def test_no_parameter_breaks_a_list(pairs: list[tuple[str, str]]) -> None:
             db.execute(statement)
         VIDEOS.add(db, VIDEO)
         with contextlib.suppress(ApiError):
-            wanted = listed(QueryParams(pairs), columns, beside={"index_id = ?": "i"}, metadata="videos.user_metadata")
+            wanted = parse_list(
+                QueryParams(pairs), columns, conditions={"index_id = ?": "i"}, metadata="videos.user_metadata"
+            )
             total, found = wanted.fetch(db, VIDEOS)
             assert len(found) <= total <= 1
     finally:
@@ -195,7 +206,7 @@ def test_options_are_refused_for_the_right_reason() -> None:
     names = {"visual": "", "conversation": "conversation", "text_in_video": "text_in_video"}
     marengo = IndexRow("i", "n", 0, 0, [{"model_name": "marengo2.6", "model_options": ["visual", "conversation"]}])
     pegasus = IndexRow("i", "n", 0, 0, [{"model_name": "pegasus1.1", "model_options": ["visual"]}])
-    assert kinds_of(["conversation", "conversation"], marengo, names) == ["conversation"]
+    assert resolve_options(["conversation", "conversation"], marengo, names) == ["conversation"]
     for options, index, code in (
         (["sound"], marengo, "parameter_invalid"),
         ([], marengo, "parameter_invalid"),
@@ -204,10 +215,10 @@ def test_options_are_refused_for_the_right_reason() -> None:
         (["conversation"], pegasus, "index_not_supported_for_search"),
     ):
         with pytest.raises(ApiError) as error:
-            kinds_of(options, index, names)
+            resolve_options(options, index, names)
         assert error.value.code == code
     today = IndexRow("i", "n", 0, 0, [{"model_name": "marengo3.0", "model_options": ["audio"]}])
-    assert sources(today) == {"conversation", "audio"}
+    assert searchable_by(today) == {"conversation", "audio"}
 
 
 @pytest.mark.parametrize(
@@ -265,7 +276,7 @@ def test_a_title_from_the_shelf_can_be_kept(tmp_path: Path) -> None:
 
 def test_old_paths_have_one_name() -> None:
     """Both hosts' paths and a slash at the end meet; everything else is left alone."""
-    assert canonical("/p/v1.2/search/") == canonical("/v1.2/search") == "/v1.2/search"
-    assert [canonical(path) for path in ("/v1.3/search/", "/p/v1.20", "/v1.2x/", "/p/v1.2")] == [
+    assert canonical_path("/p/v1.2/search/") == canonical_path("/v1.2/search") == "/v1.2/search"
+    assert [canonical_path(path) for path in ("/v1.3/search/", "/p/v1.20", "/v1.2x/", "/p/v1.2")] == [
         "/v1.3/search/", "/p/v1.20", "/v1.2x/", "/v1.2",
     ]  # fmt: skip

@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from starlette.datastructures import QueryParams
 
 from pipeline.core.errors import ConfigError
-from pipeline.local.api.faults import Faults, FaultScript, read_faults
-from pipeline.local.api.responses import PageRequest, error_body, flag, metadata_of, new_id
-from pipeline.local.api.v1_3.requests import read_sync, read_task
+from pipeline.local.api.http.bodies import check_metadata, parse
+from pipeline.local.api.http.faults import Faults, FaultScript, read_faults
+from pipeline.local.api.http.pagination import PageRequest
+from pipeline.local.api.http.query import parse_flag
+from pipeline.local.api.http.responses import error_body, new_id
+from pipeline.local.api.v1_3.requests import SyncRequest, TaskRequest
 from pipeline.local.api.v1_3.schema_profile import check_schema
 from pipeline.local.errors import ApiError
 from pipeline.local.limits import PlatformLimits
@@ -98,12 +101,15 @@ def test_no_json_makes_the_readers_crash(value: Any) -> None:
     """Whatever a client sends is either read or refused as an ApiError."""
     for attempt in (
         lambda: check_schema(value),
-        lambda: read_sync(
-            {"video": value, "prompt": value, "response_format": {"type": "json_schema", "json_schema": value}}
+        lambda: parse(
+            SyncRequest,
+            {"video": value, "prompt": value, "response_format": {"type": "json_schema", "json_schema": value}},
         ),
-        lambda: read_task({"video": {"type": "asset_id", "asset_id": "a"}, "prompt": "p", "temperature": value}),
-        lambda: metadata_of(value),
-        lambda: Faults.of([value] if isinstance(value, dict) else []),
+        lambda: parse(
+            TaskRequest, {"video": {"type": "asset_id", "asset_id": "a"}, "prompt": "p", "temperature": value}
+        ),
+        lambda: check_metadata(value) if isinstance(value, dict) else None,
+        lambda: Faults(rules=[value]),
     ):
         assert _refusal(attempt) in (None, 400, 422)
 
@@ -119,7 +125,7 @@ def _refusal(attempt: Callable[[], object]) -> int | None:
 
 def hits(rule: dict[str, Any], requests: int, seed: int = 0) -> list[int]:
     """Return which of so many equal requests a rule hits, counted from 1."""
-    script = FaultScript(Faults.of([rule], seed))
+    script = FaultScript(Faults(rules=[rule], seed=seed))
     return [number for number in range(1, requests + 1) if script.decide("GET", "/v1.3/assets")]
 
 
@@ -131,7 +137,7 @@ def test_rules_choose_their_requests() -> None:
     assert hits({**rule, "every": 2}, 5) == [2, 4]
     assert hits({**rule, "every": 2, "times": 1}, 5) == [2]
     assert hits({**rule, "times": 2}, 5) == [1, 2]
-    script = FaultScript(Faults.of([{**rule, "nth": 1}]))
+    script = FaultScript(Faults(rules=[{**rule, "nth": 1}]))
     assert script.decide("POST", "/v1.3/assets") == []
     assert len(script.decide("GET", "/v1.3/assets")) == 1
 
@@ -200,7 +206,7 @@ def test_durations_have_their_edges(seconds: float, window: float | None, sync: 
 
 def test_pages_and_bodies() -> None:
     """Page arithmetic, the five error shapes, truth values as text, ids of 24 hex characters."""
-    page = PageRequest.of(QueryParams("page=3&page_limit=20"))
+    page = PageRequest.parse(QueryParams("page=3&page_limit=20"))
     assert (page.offset, page.info(41)["total_page"]) == (40, 3)
     assert PageRequest().info(0)["total_page"] == 0
     assert json.loads(error_body("nested", "c", "m", {"d": 1})) == {
@@ -208,8 +214,8 @@ def test_pages_and_bodies() -> None:
     }
     assert json.loads(error_body("flat", "c", "m")) == {"code": "c", "message": "m"}
     assert error_body("empty", "c", "m") == b""
-    assert flag({"x": "TRUE"}, "x", default=False)
-    assert not flag({}, "x", default=False)
+    assert parse_flag(QueryParams("x=TRUE"), "x")
+    assert not parse_flag(QueryParams(""), "x")
     assert len({new_id(1.8e9) for _ in range(100)}) == 100
     assert int(new_id(1.8e9), 16) > 0
     assert len(new_id(1.8e9)) == 24

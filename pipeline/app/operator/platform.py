@@ -38,7 +38,7 @@ async def platform(
     """
     from pipeline.app.wiring.downloads import open_youtube_client
     from pipeline.app.wiring.embedded_fetch import fetcher
-    from pipeline.local.api.faults import read_faults
+    from pipeline.local.api.http.faults import read_faults
     from pipeline.local.platform import serve_forever
 
     folder = platform_folder(settings)

@@ -1,28 +1,30 @@
-"""What every route needs: the state, the work behind it, the clock, the limits, and how a request is read."""
+"""What every endpoint works with: the state, the work behind it, the clock, the limits, and signed addresses."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import re
-from collections.abc import AsyncIterator
+import sqlite3
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TypeAlias
 from urllib.parse import urlencode
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
+from starlette.responses import Response
 
 from pipeline.core.clock import Clock
-from pipeline.core.model import Json
-from pipeline.local.api.responses import MOST_JSON, REACHED, STORAGE
-from pipeline.local.errors import ApiError, invalid
+from pipeline.local.api.http.gate import Gate
+from pipeline.local.api.http.responses import REACHED, STORAGE
+from pipeline.local.errors import ApiError
 from pipeline.local.jobs.media_library import MediaLibrary
 from pipeline.local.jobs.url_fetch import UrlPolicy
 from pipeline.local.jobs.worker import BackgroundWork
 from pipeline.local.limits import PlatformLimits
-from pipeline.local.state.database import PlatformDatabase
+from pipeline.local.state import ledger
+from pipeline.local.state.database import PlatformDatabase, move_into_place
 from pipeline.local.state.ledger import LedgerEntry
 
 
@@ -35,13 +37,19 @@ class ApiContext:
     clock: Clock
     limits: PlatformLimits
     policy: UrlPolicy
+    gate: Gate
     library: MediaLibrary | None = None  #: files that stand for YouTube's
-    fetches: bool = False  #: what the shelf lacks is fetched from YouTube
+    fetches: bool = False  #: what the library lacks is fetched from YouTube
     base_url: str = ""
 
-    def entry(self, request: Request, effect: str, object_id: str, key: str, minutes: float = 0.0) -> LedgerEntry:
-        """Return a ledger entry about this request."""
-        return LedgerEntry(self.clock.now(), request.method, request.url.path, effect, object_id, key, minutes)
+    def record(
+        self, db: sqlite3.Connection, request: Request, effect: str, object_id: str, key: str, minutes: float = 0.0
+    ) -> None:
+        """Write a ledger entry about this request inside the caller's transaction."""
+        now = self.clock.now()
+        ledger.enter(db, LedgerEntry(now, request.method, request.url.path, effect, object_id, key, minutes))
+
+    # ---------------------------------------------------------------------------------------------- presigned addresses
 
     def sign(self, subject: str, expires: int) -> str:
         """Return the signature that makes an address presigned."""
@@ -57,11 +65,6 @@ class ApiContext:
         """Return the address of the picture at a time, seconds, of a video."""
         return self.presigned(f"thumbnails/{video_id}/{max(0, round(at * 1000))}")
 
-    async def discard_blob(self, asset_id: str) -> None:
-        """Remove an asset's bytes, if there are any; an empty id is none."""
-        if asset_id:
-            await self.state.run_file_work(lambda: discard(self.state.blob(asset_id)))
-
     def check_signature(self, request: Request, subject: str) -> None:
         """Raise ApiError (403) unless the address is signed and still valid."""
         given, until = request.query_params.get("signature", ""), request.query_params.get("expires", "")
@@ -71,57 +74,25 @@ class ApiContext:
         if self.clock.now() > expires:
             raise ApiError(403, "signature_expired", "The address has expired; ask for a new one.")
 
+    # -------------------------------------------------------------------------------------------------------- files
 
-async def json_body(request: Request) -> dict[str, Json]:
-    """Read a JSON object; raises ApiError (400, 413)."""
-    body = bytearray()
-    async for piece in bytes_of(request):
-        body += piece
-        if len(body) > MOST_JSON:
-            raise ApiError(413, "parameter_invalid", f"The body is larger than {MOST_JSON} bytes.")
-    try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
-        raise invalid("The body is not valid JSON.") from None
-    if not isinstance(found, dict):
-        raise invalid("The body must be a JSON object.")
-    return found
+    async def keep_blob(self, source: Path, asset_id: str) -> None:
+        """Move a received file to the asset it belongs to."""
+        await self.state.run_file_work(lambda: move_into_place(source, self.state.blob(asset_id)))
 
+    async def discard_blob(self, asset_id: str) -> None:
+        """Remove an asset's bytes, if there are any; an empty id is none."""
+        if asset_id:
+            await self.discard(self.state.blob(asset_id))
 
-async def bytes_of(request: Request) -> AsyncIterator[bytes]:
-    """Yield the body's pieces; a client that leaves in the middle is an ApiError, not a crash."""
-    try:
-        async for piece in request.stream():
-            if piece:
-                yield piece
-    except ClientDisconnect:
-        raise ApiError(400, "request_canceled_or_timed_out", "The body did not arrive whole.") from None
+    async def discard(self, *paths: Path) -> None:
+        """Remove files, where they exist."""
+        for path in paths:
+            await self.state.run_file_work(lambda path=path: path.unlink(missing_ok=True))  # type: ignore[misc]
 
 
-class Inlet:
-    """Bytes that arrive: written to a file as they come, counted, hashed, never held in memory."""
+#: Answers one call: called with the context, the request and the parameters of the path. None is 204 without a body.
+Handler: TypeAlias = Callable[..., Awaitable[Response | None]]
 
-    def __init__(self, file: BinaryIO, most: int) -> None:
-        self.size = 0
-        self.md5 = hashlib.md5(usedforsecurity=False)  # what an ETag of object storage is
-        self._file = file
-        self._most = most
-
-    def take(self, piece: bytes | memoryview) -> None:
-        """Write a piece; raises ApiError (413) where it becomes too much."""
-        self.size += len(piece)
-        if self.size > self._most:
-            raise ApiError(413, "video_filesize_too_large", f"The file is larger than {self._most} bytes.")
-        self.md5.update(piece)
-        self._file.write(piece)
-
-
-def read_forced_outcome(request: Request) -> str:
-    """Return what a fault rule wants to become of the object that this request creates."""
-    forced_outcome = request.scope["state"].get("forced_outcome", "")
-    return forced_outcome if isinstance(forced_outcome, str) else ""
-
-
-def discard(path: Path) -> None:
-    """Remove a half file, if it is there."""
-    path.unlink(missing_ok=True)
+#: Method, path below the dialect's prefix, handler.
+Endpoint: TypeAlias = tuple[str, str, Handler]

@@ -1,11 +1,13 @@
-"""What several routes ask of indexes and the videos in them, inside a transaction."""
+"""What several endpoints look up of assets, indexes and the videos in them, inside a transaction."""
 
 from __future__ import annotations
 
 import dataclasses
 import sqlite3
+from collections.abc import Mapping
 
-from pipeline.local.errors import missing
+from pipeline.core.model import Json
+from pipeline.local.errors import ApiError, missing
 from pipeline.local.state import fulltext
 from pipeline.local.state.tables import ASSETS, INDEXES, VIDEOS, AssetRow, IndexRow, VideoRow
 
@@ -13,23 +15,39 @@ from pipeline.local.state.tables import ASSETS, INDEXES, VIDEOS, AssetRow, Index
 SHOWN = "status = 'ready' AND gone = 0"
 
 
-def index_of(db: sqlite3.Connection, key: object) -> IndexRow:
+def find_index(db: sqlite3.Connection, key: str) -> IndexRow:
     """Return an index; raises ApiError (``resource_not_exist``)."""
-    index = INDEXES.get(db, key) if isinstance(key, str) else None
+    index = INDEXES.get(db, key)
     if index is None:
-        raise missing("index", str(key))
+        raise missing("index", key)
     return index
 
 
-def video_of(db: sqlite3.Connection, key: object, index_id: str = "") -> VideoRow:
+def find_video(db: sqlite3.Connection, key: str, index_id: str = "") -> VideoRow:
     """Return a ready video, in this index where one is named; raises ApiError (``resource_not_exist``)."""
-    video = VIDEOS.get(db, key) if isinstance(key, str) else None
+    video = VIDEOS.get(db, key)
     if video is None or video.gone or video.status != "ready" or index_id not in ("", video.index_id):
-        raise missing("video", str(key))
+        raise missing("video", key)
     return video
 
 
-def asset_of(db: sqlite3.Connection, video: VideoRow) -> AssetRow:
+def find_asset(db: sqlite3.Connection, key: str) -> AssetRow:
+    """Return an asset that clients may know; raises ApiError (``resource_not_exist``)."""
+    asset = ASSETS.get(db, key)
+    if asset is None or asset.hidden:
+        raise missing("asset", key)
+    return asset
+
+
+def find_ready_asset(db: sqlite3.Connection, key: str, status: int = 400, code: str = "asset_unavailable") -> AssetRow:
+    """Return an asset that can be used; raises ApiError (``status`` and ``code``) where it is not ready."""
+    asset = find_asset(db, key)
+    if asset.status != "ready":
+        raise ApiError(status, code, "The asset is not ready.", details={"asset_id": asset.id})
+    return asset
+
+
+def find_asset_of(db: sqlite3.Connection, video: VideoRow) -> AssetRow:
     """Return the file behind a video; raises ApiError where it was deleted by force."""
     asset = ASSETS.get(db, video.asset_id)
     if asset is None:
@@ -37,7 +55,7 @@ def asset_of(db: sqlite3.Connection, video: VideoRow) -> AssetRow:
     return asset
 
 
-def remove(db: sqlite3.Connection, video: VideoRow, *, keep_task: bool = False) -> str:
+def remove_video(db: sqlite3.Connection, video: VideoRow, *, keep_task: bool = False) -> str:
     """Take a video out of its index, with its words; return the id of the asset whose bytes nobody needs any more.
 
     A v1.2 upload lives and dies with its video, but for its task where that is kept; an asset that was indexed is the
@@ -54,7 +72,7 @@ def remove(db: sqlite3.Connection, video: VideoRow, *, keep_task: bool = False) 
     return video.asset_id
 
 
-def size_of(db: sqlite3.Connection, index_id: str) -> tuple[int, float]:
+def measure_index(db: sqlite3.Connection, index_id: str) -> tuple[int, float]:
     """Return how many ready videos an index has, and their seconds."""
     row = db.execute(
         f"SELECT count(*), coalesce(sum(duration), 0.0) FROM videos WHERE index_id = ? AND {SHOWN}", [index_id]
@@ -62,8 +80,25 @@ def size_of(db: sqlite3.Connection, index_id: str) -> tuple[int, float]:
     return int(row[0]), round(float(row[1]), 3)
 
 
-def titled(asset: AssetRow, video: VideoRow) -> AssetRow:
+def with_title(asset: AssetRow, video: VideoRow) -> AssetRow:
     """Return the asset with the title that somebody has given the video since."""
     if video.title == video.filename:
         return asset
     return dataclasses.replace(asset, user_metadata={**asset.user_metadata, "title": video.title})
+
+
+def without_nulls(metadata: Mapping[str, Json]) -> dict[str, Json]:
+    """Return metadata after a change: null removes a field."""
+    return {name: value for name, value in metadata.items() if value is not None}
+
+
+def video_facts(video: VideoRow) -> dict[str, Json]:
+    """Return what was measured of a video, as both dialects name it."""
+    return {
+        "filename": video.title,
+        "duration": video.duration,
+        "fps": video.fps,
+        "width": video.width,
+        "height": video.height,
+        "size": video.size,
+    }

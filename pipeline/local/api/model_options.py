@@ -1,16 +1,16 @@
-"""The two dialects' words for an index, and what an index can be asked. Pure."""
+"""The two dialects' words for the models of an index, and what an index can be asked. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from pipeline.core.model import Json
-from pipeline.local.api.responses import API, OLD
+from pipeline.local.api.http.responses import OLD, is_under
 from pipeline.local.errors import ApiError, invalid
-from pipeline.local.state.tables import IndexRow
+from pipeline.local.state.tables import IndexRow, VideoRow
 
-CODE = "search_option_not_supported"
+_NOT_SUPPORTED = "search_option_not_supported"
 
 _HELP = "The Twelve Labs API can; set TWELVELABS_API_KEY."
 
@@ -19,21 +19,26 @@ _WHY = {
     "logo": "logo needs a model that knows brands, and the local platform only reads captions and on-screen text",
     "audio": "audio means sounds beside speech, and the local platform does not hear; ask for transcription",
 }
+
+_UNREAD = {
+    "conversation": "conversation: none of them has captions, and the local platform does not hear speech; give "
+    "captions with the upload",
+    "text_in_video": "text_in_video: the program tesseract is not installed, so no text was read in the pictures",
+}
 #: What v1.3's options stand for in the finer words of v1.2.
 _FINER = {"visual": ("visual", "text_in_video", "logo"), "audio": ("conversation", "audio")}
 
 
 @dataclass(frozen=True, slots=True)
-class Wording:
+class ModelNaming:
     """How a dialect names the models of an index, and which it takes with which options."""
 
-    api: str
     models: str
     name: str
     options: str
     takes: Mapping[str, tuple[str, ...]]
 
-    def read(self, given: Json) -> list[Json]:
+    def parse(self, given: Json) -> list[Json]:
         """Return the models of a new index in v1.3's field names; raises ApiError (400)."""
         if not isinstance(given, list) or not given or not all(self._known(entry) for entry in given):
             choices = "; ".join(f"{name} ({', '.join(options)})" for name, options in self.takes.items())
@@ -58,10 +63,9 @@ class Wording:
 
 _MARENGO, _PEGASUS = ("visual", "conversation", "text_in_video", "logo"), ("visual", "conversation")
 
-V1_3 = Wording(API, "models", "model_name", "model_options", {"marengo3.0": ("visual", "audio")})
+V1_3 = ModelNaming("models", "model_name", "model_options", {"marengo3.0": ("visual", "audio")})
 
-V1_2 = Wording(
-    OLD,
+V1_2 = ModelNaming(
     "engines",
     "engine_name",
     "engine_options",
@@ -72,62 +76,66 @@ V1_2 = Wording(
 )  # fmt: skip
 
 
-def is_of(model: Json, family: str) -> bool:
+#: The search options of each dialect and the kind of words each stands for; empty where only a model can answer.
+OPTIONS_V1_3 = {"visual": "", "audio": "", "transcription": "conversation"}
+
+OPTIONS_V1_2 = {"visual": "", "conversation": "conversation", "text_in_video": "text_in_video", "logo": ""}
+
+
+def naming_at(path: str) -> ModelNaming:
+    """Return how the dialect of a path names models."""
+    return V1_2 if is_under(path, OLD) else V1_3
+
+
+def in_family(model: Json, family: str) -> bool:
     """True if a model of an index belongs to a family, ``marengo`` or ``pegasus``."""
     return str(model["model_name"]).startswith(family)
 
 
-def writes(index: IndexRow) -> bool:
+def can_write(index: IndexRow) -> bool:
     """True if texts can be generated about the videos of an index."""
-    return any(is_of(model, "pegasus") for model in index.models)
+    return any(in_family(model, "pegasus") for model in index.models)
 
 
-def sources(index: IndexRow) -> frozenset[str]:
+def searchable_by(index: IndexRow) -> frozenset[str]:
     """Return what an index can be searched by, in v1.2's words and ``audio``; empty without an embedding model."""
     found: set[str] = set()
     for model in index.models:
-        if is_of(model, "marengo"):
+        if in_family(model, "marengo"):
             fine = model["model_name"] in V1_2.takes
             found.update(part for option in model["model_options"] for part in ((option,) if fine else _FINER[option]))
     return frozenset(found)
 
 
-def kinds_of(options: list[str], index: IndexRow, names: Mapping[str, str]) -> list[str]:
+def resolve_options(options: list[str], index: IndexRow, names: Mapping[str, str]) -> list[str]:
     """Return the kinds of words that search options stand for, in their order, each once.
 
     Args:
         options: as asked for.
         index: must have been made for all of them.
-        names: the dialect's options, each with the kind of words it stands for; empty where it is no matter of words.
+        names: the dialect's options.
 
     Raises:
         ApiError: 400 for an option that is unknown, that the index lacks, or that only a model can answer.
     """
-    strange = next((option for option in options if option not in names), None)
-    if not options or strange is not None:
+    unknown = next((option for option in options if option not in names), None)
+    if not options or unknown is not None:
         raise invalid(f"The options must be one or more of {', '.join(names)}.")
-    if not sources(index):
+    possible = searchable_by(index)
+    if not possible:
         raise ApiError(400, "index_not_supported_for_search", f"The index {index.name[:64]!r} has no embedding model.")
-    lacking = [option for option in options if (names[option] or option) not in sources(index)]
+    lacking = [option for option in options if (names[option] or option) not in possible]
     if lacking:
-        raise ApiError(400, CODE, f"The index {index.name[:64]!r} was made without {', '.join(lacking)}.")
-    refuse_unreadable([option for option in options if not names[option]])
+        raise ApiError(400, _NOT_SUPPORTED, f"The index {index.name[:64]!r} was made without {', '.join(lacking)}.")
+    if blind := [option for option in options if not names[option]]:
+        why = "; ".join(_WHY[option] for option in dict.fromkeys(blind))
+        raise ApiError(400, _NOT_SUPPORTED, f"Not answered here: {why}. {_HELP}")
     return list(dict.fromkeys(names[option] for option in options))
 
 
-def refuse_unreadable(options: list[str]) -> None:
-    """Raise ApiError (400) where anything is asked that words cannot tell, naming all of it."""
-    if options:
-        why = "; ".join(_WHY[option] for option in dict.fromkeys(options))
-        raise ApiError(400, CODE, f"Not answered here: {why}. {_HELP}")
-
-
-def refuse_unread(kinds: list[str], videos: int) -> None:
-    """Raise ApiError (400) where nobody has looked for the words in any video: no hit would read as "not there"."""
-    what = {
-        "conversation": "conversation: none of them has captions, and the local platform does not hear speech; give "
-        "captions with the upload",
-        "text_in_video": "text_in_video: the program tesseract is not installed, so no text was read in the pictures",
-    }
-    why = "; ".join(what[kind] for kind in kinds)
-    raise ApiError(400, CODE, f"The {videos} videos of the index cannot be asked for {why}. {_HELP}")
+def refuse_unread(kinds: Collection[str], videos: Collection[VideoRow]) -> None:
+    """Raise ApiError (400) for words that nobody looked for in any video: no hit would read as "not there"."""
+    unread = [kind for kind in sorted(kinds) if videos and all(kind in video.unread for video in videos)]
+    if unread:
+        why = "; ".join(_UNREAD[kind] for kind in unread)
+        raise ApiError(400, _NOT_SUPPORTED, f"The {len(videos)} videos of the index cannot be asked for {why}. {_HELP}")

@@ -11,8 +11,6 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.core.model import Json
-from pipeline.local.errors import ApiError, invalid
 from pipeline.local.state.fulltext import ClipMatch, Mode
 
 MODES: dict[str, Mode] = {"semantic": "stems", "exact_match": "phrase"}
@@ -58,56 +56,6 @@ class ClassFit:
     def mean(self) -> float:
         """The average score of the clips."""
         return round(sum(piece.match.score for piece in self.pieces) / len(self.pieces), 2)
-
-
-def read_thresholds(given: Json) -> Thresholds:
-    """Read both shapes of ``threshold``: an object of three minima, or the least video score alone; ApiError (400)."""
-    if given is None:
-        return Thresholds()
-    if isinstance(given, dict):
-        return Thresholds(
-            _within(given, "min_video_score", 75.0, 100),
-            _within(given, "min_clip_score", 30.0, 100),
-            _within(given, "min_duration_ratio", 0.5, 1),
-        )
-    return Thresholds(video=_within({"threshold": given}, "threshold", 75.0, 100))
-
-
-def _within(given: Mapping[str, Json], name: str, default: float, most: float) -> float:
-    value = given.get(name, default)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= most:
-        raise invalid(f"The {name} parameter must be a number from 0 to {most:g}.")
-    return float(value)
-
-
-def read_classes(body: Mapping[str, Json], most: int) -> list[WantedClass]:
-    """Read ``classes`` with the defaults around them; raises ApiError (400), also for more than ``most`` prompts."""
-    given = body.get("classes")
-    if not isinstance(given, list) or not given:
-        raise ApiError(400, "parameter_not_provided", "The classes parameter must be a list of classes.")
-    found = [_class(entry, body) for entry in given]
-    if len({each.name for each in found}) < len(found):
-        raise invalid("Two classes have the same name.")
-    prompts = sum(len(each.prompts) for each in found)
-    if prompts > most:
-        raise invalid(f"The classes have {prompts} prompts; {most} are allowed.")
-    return found
-
-
-def _class(entry: Json, body: Mapping[str, Json]) -> WantedClass:
-    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or not entry["name"].strip():
-        raise invalid("A class must be an object with a name and prompts.")
-    options = entry.get("options") or body.get("options")
-    mode = entry.get("conversation_option") or body.get("conversation_option") or "semantic"
-    if mode not in MODES:
-        raise invalid(f"The conversation_option parameter must be one of {', '.join(MODES)}.")
-    return WantedClass(entry["name"], _texts(entry.get("prompts"), "prompts"), _texts(options, "options"), MODES[mode])
-
-
-def _texts(given: Json, name: str) -> tuple[str, ...]:
-    if not isinstance(given, list) or not given or not all(isinstance(each, str) and each.strip() for each in given):
-        raise ApiError(400, "parameter_not_provided", f"The {name} parameter must be a list of texts.")
-    return tuple(given)
 
 
 def fits(

@@ -3,179 +3,229 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Literal, TypeAlias
 
+from pydantic import AfterValidator, BeforeValidator, Field
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from pipeline.core.model import Json
 from pipeline.local.analysis.ranking.classification import (
+    MODES,
     ClassClip,
     ClassFit,
     Thresholds,
     WantedClass,
     fits,
-    read_classes,
-    read_thresholds,
     shares,
-)
-from pipeline.local.api import index_lookup, result_pages
-from pipeline.local.api.context import ApiContext, json_body
-from pipeline.local.api.model_options import kinds_of, refuse_unread
-from pipeline.local.api.responses import OLD, reply
+)  # fmt: skip
+from pipeline.local.api.context import ApiContext
+from pipeline.local.api.http.bodies import (
+    NOT_BLANK,
+    NOT_PROVIDED,
+    ONE_OF,
+    OR_DEFAULT,
+    Body,
+    Flag,
+    Fraction,
+    Id,
+    PageLimit,
+    must_be,
+    parse,
+    read_body,
+    refuse,
+)  # fmt: skip
+from pipeline.local.api.http.pagination import page_at, page_view, store_pages
+from pipeline.local.api.http.responses import json_response
+from pipeline.local.api.index_lookup import SHOWN, find_index, find_video
+from pipeline.local.api.model_options import OPTIONS_V1_2, refuse_unread, resolve_options
+from pipeline.local.api.search import thumbnail_view
 from pipeline.local.errors import ApiError, invalid
-from pipeline.local.state import fulltext, ledger
+from pipeline.local.state import fulltext
 from pipeline.local.state.fulltext import ClipMatch
 from pipeline.local.state.tables import VIDEOS, IndexRow, ResultPagesRow, VideoRow
 
-_OPTIONS = {"visual": "", "conversation": "conversation", "text_in_video": "text_in_video", "logo": ""}
+_TEXTS = refuse("The {name} parameter must be a list of texts.", NOT_PROVIDED)
+
+_Text = Annotated[str, NOT_BLANK]
+
+_ConversationOption = Annotated[Literal["semantic", "exact_match"] | None, ONE_OF, OR_DEFAULT]
+
+_Score = Annotated[float, Field(ge=0, le=100), must_be("a number from 0 to 100")]
+
+_A_CLASS = refuse("A class must be an object with a name and prompts.")
 
 
-@dataclass(frozen=True, slots=True)
-class ClassifyRequest:
-    """A checked classification, of an index or of videos."""
-
-    classes: list[WantedClass]
-    least: Thresholds
-    limit: int
-    clips: bool
-    detailed: bool
-    index_id: str = ""
-    video_ids: tuple[str, ...] = ()
+#: Returns the videos to classify and the one index they are in.
+Pool: TypeAlias = Callable[[sqlite3.Connection], tuple[IndexRow, list[VideoRow]]]
 
 
-class ClassifyRoutes:
-    """``/classify`` and ``/classify/bulk``."""
+class ClassBody(Body):
+    """A class to look for; options and mode are its own or those of the whole request."""
 
-    def __init__(self, desk: ApiContext) -> None:
-        self._desk = desk
+    name: Annotated[str, NOT_BLANK, _A_CLASS]
+    prompts: Annotated[list[_Text], Field(min_length=1), _TEXTS]
+    options: Annotated[list[_Text] | None, _TEXTS, OR_DEFAULT] = None
+    conversation_option: _ConversationOption = None
 
-    def routes(self) -> list[Route]:
-        """Return the routes; fixed names come before tokens."""
-        return [
-            Route(f"{OLD}/classify", self.videos, methods=["POST"]),
-            Route(f"{OLD}/classify/bulk", self.index, methods=["POST"]),
-            Route(f"{OLD}/classify/{{token}}", self.turn, methods=["GET"]),
-        ]
 
-    async def index(self, request: Request) -> Response:
-        """Classify every video of an index."""
-        body = await json_body(request)
-        key = body.get("index_id")
-        if not isinstance(key, str) or not key:
-            raise ApiError(400, "parameter_not_provided", "The index_id parameter is required.")
-        return await self._classify(request, self._wish(body, index_id=key))
+class ThresholdBody(Body):
+    """What a class must reach."""
 
-    async def videos(self, request: Request) -> Response:
-        """Classify named videos of one index."""
-        body = await json_body(request)
-        keys = body.get("video_ids")
-        if not isinstance(keys, list) or not keys or not all(isinstance(key, str) for key in keys):
-            raise ApiError(400, "parameter_not_provided", "The video_ids parameter must be a list of ids.")
-        return await self._classify(request, self._wish(body, video_ids=tuple(dict.fromkeys(keys))))
+    min_video_score: _Score = 75.0
+    min_clip_score: _Score = 30.0
+    min_duration_ratio: Fraction = 0.5
 
-    async def turn(self, request: Request) -> Response:
-        """Return another page."""
-        token, now = request.path_params["token"], self._desk.clock.now()
-        found, number = await self._desk.state.read(lambda db: result_pages.turned(db, "classify", token, now))
-        return reply(result_pages.page(found, number, request.url.path))
 
-    def _wish(
-        self, body: Mapping[str, Json], *, index_id: str = "", video_ids: tuple[str, ...] = ()
-    ) -> ClassifyRequest:
-        return ClassifyRequest(
-            classes=read_classes(body, self._desk.limits.class_prompts),
-            least=read_thresholds(body.get("threshold")),
-            limit=result_pages.limit_of(body.get("page_limit")),
-            clips=_flag(body, "include_clips"),
-            detailed=_flag(body, "show_detailed_score"),
-            index_id=index_id,
-            video_ids=video_ids,
-        )
+class VideoThresholdBody(Body):
+    """The least video score alone."""
 
-    async def _classify(self, request: Request, wish: ClassifyRequest) -> Response:
-        now, limits = self._desk.clock.now(), self._desk.limits
+    threshold: _Score
 
-        def work(db: sqlite3.Connection) -> ResultPagesRow:
-            index, videos = _pool(db, wish)
-            seconds = sum(video.duration for video in videos)
-            if wish.video_ids and seconds > limits.classify_seconds:
-                raise invalid(
-                    f"The videos have {seconds / 3600:.1f} hours; {limits.classify_seconds / 3600:g} are allowed."
-                )
-            kinds = {each.name: kinds_of(list(each.options), index, _OPTIONS) for each in wish.classes}
-            wanted = {kind for own in kinds.values() for kind in own}
-            unread = [kind for kind in sorted(wanted) if videos and all(kind in video.unread for video in videos)]
-            if unread:
-                refuse_unread(unread, len(videos))
 
-            def search(each: WantedClass, prompt: str) -> Iterable[ClipMatch]:
-                for kind in kinds[each.name]:
-                    mode = each.mode if kind == "conversation" else "stems"
-                    yield from fulltext.matches(db, index.id, [kind], prompt, mode)
+def _read_threshold(given: Json) -> Thresholds:
+    if given is None:
+        return Thresholds()
+    if isinstance(given, dict):
+        return Thresholds(*parse(ThresholdBody, given).model_dump().values())
+    return Thresholds(parse(VideoThresholdBody, {"threshold": given}).threshold)
 
-            found = fits(wish.classes, {video.id: video.duration for video in videos}, search, wish.least)
-            data: list[Json] = [{"video_id": key, "classes": self._view(wish, index, own)} for key, own in found]
-            kept = result_pages.kept(
-                db, "classify", data, limit=wish.limit, head={}, info={}, now=now, seconds=limits.page_seconds
-            )
-            names = ",".join(each.name for each in wish.classes)
-            ledger.enter(db, self._desk.entry(request, "classify", kept.id, names))
-            return kept
 
-        return reply(result_pages.page(await self._desk.state.write(work), 0, request.url.path))
+def _unique(classes: list[ClassBody]) -> list[ClassBody]:
+    if len({each.name for each in classes}) < len(classes):
+        raise invalid("Two classes have the same name.")
+    return classes
 
-    def _view(self, wish: ClassifyRequest, index: IndexRow, own: Sequence[ClassFit]) -> list[Json]:
-        share = shares(own)
-        return [
-            {
-                "name": fit.name,
-                "score": fit.score,
-                "duration_ratio": fit.ratio,
-                **({"clips": [self._clip(index, piece) for piece in fit.pieces]} if wish.clips else {}),
-                **(
-                    {
-                        "detailed_scores": {
-                            "max_score": fit.score,
-                            "avg_score": fit.mean,
-                            "normalized_score": share[fit.name],
-                        }
-                    }
-                    if wish.detailed
-                    else {}
-                ),
-            }
-            for fit in own
-        ]
 
-    def _clip(self, index: IndexRow, piece: ClassClip) -> dict[str, Json]:
-        match = piece.match
-        middle = (match.start + match.end) / 2
-        return {
-            "start": match.start,
-            "end": match.end,
-            "score": match.score,
-            "option": match.kind,
-            "prompt": piece.prompt,
-            **({"thumbnail_url": self._desk.thumbnail(match.video_id, middle)} if "thumbnail" in index.addons else {}),
+class ClassifyRequest(Body):
+    """What a classification asks, of an index or of videos."""
+
+    classes: Annotated[
+        list[Annotated[ClassBody, _A_CLASS]],
+        Field(min_length=1),
+        AfterValidator(_unique),
+        refuse("The classes parameter must be a list of classes.", NOT_PROVIDED),
+    ]
+    options: Annotated[list[_Text] | None, _TEXTS, OR_DEFAULT] = None
+    conversation_option: _ConversationOption = None
+    threshold: Annotated[Thresholds, BeforeValidator(_read_threshold)] = Thresholds()
+    page_limit: PageLimit = 10
+    include_clips: Annotated[Flag, OR_DEFAULT] = False
+    show_detailed_score: Annotated[Flag, OR_DEFAULT] = False
+
+    def wanted(self) -> list[WantedClass]:
+        """Return the classes, complete; raises ApiError (400) where one has no options."""
+        return [self._wanted(each) for each in self.classes]
+
+    def _wanted(self, each: ClassBody) -> WantedClass:
+        options = each.options or self.options
+        if not options:
+            raise ApiError(400, NOT_PROVIDED, "The options parameter must be a list of texts.")
+        mode = MODES[each.conversation_option or self.conversation_option or "semantic"]
+        return WantedClass(each.name, tuple(each.prompts), tuple(options), mode)
+
+
+class IndexClassifyRequest(ClassifyRequest):
+    """The body of ``POST /classify/bulk``."""
+
+    index_id: Id
+
+
+class VideosClassifyRequest(ClassifyRequest):
+    """The body of ``POST /classify``."""
+
+    video_ids: Annotated[
+        list[str], Field(min_length=1), refuse("The video_ids parameter must be a list of ids.", NOT_PROVIDED)
+    ]
+
+
+async def classify_index(context: ApiContext, request: Request) -> Response:
+    """Classify every video of an index."""
+    wanted = await read_body(request, IndexClassifyRequest)
+
+    def pool(db: sqlite3.Connection) -> tuple[IndexRow, list[VideoRow]]:
+        index = find_index(db, wanted.index_id)
+        return index, VIDEOS.select(db, f"index_id = ? AND {SHOWN}", [index.id])
+
+    return await _classify(context, request, wanted, pool)
+
+
+async def classify_videos(context: ApiContext, request: Request) -> Response:
+    """Classify named videos of one index."""
+    wanted = await read_body(request, VideosClassifyRequest)
+
+    def pool(db: sqlite3.Connection) -> tuple[IndexRow, list[VideoRow]]:
+        videos = [find_video(db, key) for key in dict.fromkeys(wanted.video_ids)]
+        if len({video.index_id for video in videos}) > 1:
+            raise invalid("The videos must be in the same index.")
+        seconds, most = sum(video.duration for video in videos), context.limits.classify_seconds
+        if seconds > most:
+            raise invalid(f"The videos have {seconds / 3600:.1f} hours; {most / 3600:g} are allowed.")
+        return find_index(db, videos[0].index_id), videos
+
+    return await _classify(context, request, wanted, pool)
+
+
+async def turn_page(context: ApiContext, request: Request, token: str) -> Response:
+    """Return another page."""
+    found, number = await context.state.read(lambda db: page_at(db, "classify", token, context.clock.now()))
+    return json_response(page_view(found, number, request.url.path))
+
+
+async def _classify(context: ApiContext, request: Request, wanted: ClassifyRequest, pool: Pool) -> Response:
+    classes, limits = wanted.wanted(), context.limits
+    prompts = sum(len(each.prompts) for each in classes)
+    if prompts > limits.class_prompts:
+        raise invalid(f"The classes have {prompts} prompts; {limits.class_prompts} are allowed.")
+
+    def work(db: sqlite3.Connection) -> ResultPagesRow:
+        index, videos = pool(db)
+        kinds = {each.name: resolve_options(list(each.options), index, OPTIONS_V1_2) for each in classes}
+        refuse_unread({kind for own in kinds.values() for kind in own}, videos)
+
+        def search(each: WantedClass, prompt: str) -> Iterable[ClipMatch]:
+            for kind in kinds[each.name]:
+                mode = each.mode if kind == "conversation" else "stems"
+                yield from fulltext.matches(db, index.id, [kind], prompt, mode)
+
+        found = fits(classes, {video.id: video.duration for video in videos}, search, wanted.threshold)
+        data: list[Json] = [{"video_id": key, "classes": _views(context, wanted, index, own)} for key, own in found]
+        pages = store_pages(
+            db, "classify", data, limit=wanted.page_limit, head={}, info={}, now=context.clock.now(),
+            seconds=limits.page_seconds,
+        )  # fmt: skip
+        context.record(db, request, "classify", pages.id, ",".join(each.name for each in classes))
+        return pages
+
+    return json_response(page_view(await context.state.write(work), 0, request.url.path))
+
+
+def _views(context: ApiContext, wanted: ClassifyRequest, index: IndexRow, own: Sequence[ClassFit]) -> list[Json]:
+    share = shares(own)
+    return [
+        {
+            "name": fit.name,
+            "score": fit.score,
+            "duration_ratio": fit.ratio,
+            **({"clips": [_clip(context, index, clip) for clip in fit.pieces]} if wanted.include_clips else {}),
+            **({"detailed_scores": _scores(fit, share)} if wanted.show_detailed_score else {}),
         }
+        for fit in own
+    ]
 
 
-def _pool(db: sqlite3.Connection, wish: ClassifyRequest) -> tuple[IndexRow, list[VideoRow]]:
-    """Return the videos to classify and the one index they are in."""
-    if wish.index_id:
-        index = index_lookup.index_of(db, wish.index_id)
-        return index, VIDEOS.select(db, f"index_id = ? AND {index_lookup.SHOWN}", [index.id])
-    videos = [index_lookup.video_of(db, key) for key in wish.video_ids]
-    if len({video.index_id for video in videos}) > 1:
-        raise invalid("The videos must be in the same index.")
-    return index_lookup.index_of(db, videos[0].index_id), videos
+def _scores(fit: ClassFit, share: Mapping[str, float]) -> dict[str, Json]:
+    return {"max_score": fit.score, "avg_score": fit.mean, "normalized_score": share[fit.name]}
 
 
-def _flag(body: Mapping[str, Json], name: str) -> bool:
-    value = body.get(name) or False
-    if not isinstance(value, bool):
-        raise invalid(f"The {name} parameter must be true or false.")
-    return value
+def _clip(context: ApiContext, index: IndexRow, clip: ClassClip) -> dict[str, Json]:
+    match = clip.match
+    return {
+        "start": match.start,
+        "end": match.end,
+        "score": match.score,
+        "option": match.kind,
+        "prompt": clip.prompt,
+        **thumbnail_view(context, index, match.video_id, match.start, match.end),
+    }

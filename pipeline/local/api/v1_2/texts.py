@@ -8,21 +8,32 @@ import math
 import sqlite3
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import Annotated, Literal
 
+from pydantic import Field
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
+from starlette.responses import Response
 
 from pipeline.core.model import Json
-from pipeline.local.analysis.protocol import AnalysisCrashed, AnalysisRefused, Reply
-from pipeline.local.api import index_lookup
-from pipeline.local.api.context import ApiContext, json_body
-from pipeline.local.api.model_options import writes
-from pipeline.local.api.responses import OLD, reply
-from pipeline.local.api.v1_3.analyze import streamed
+from pipeline.local.analysis.protocol import Reply
+from pipeline.local.api.analysis_replies import answer_now, stream_answer
+from pipeline.local.api.context import ApiContext
+from pipeline.local.api.http.bodies import (
+    NOT_BLANK,
+    NOT_PROVIDED,
+    ONE_OF,
+    OR_DEFAULT,
+    Body,
+    Flag,
+    Fraction,
+    Id,
+    read_body,
+    refuse,
+)  # fmt: skip
+from pipeline.local.api.http.responses import json_response
+from pipeline.local.api.index_lookup import find_asset_of, find_index, find_video, with_title
+from pipeline.local.api.model_options import can_write
 from pipeline.local.errors import ApiError, invalid
-from pipeline.local.state import ledger
 from pipeline.local.state.tables import AssetRow
 
 _MOST_TOKENS = 98_304
@@ -51,129 +62,106 @@ _SUMMARIES: dict[str, tuple[str, dict[str, Json], str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A checked request. ``about`` names it in the ledger beside the video's name."""
-
-    video_id: str
-    about: str
-    prompt: str
-    schema: dict[str, Json] | None
-    stream: bool = False
+_PROMPT = refuse("The prompt parameter must be a text.", NOT_PROVIDED)
 
 
-class TextRoutes:
-    """``/gist``, ``/summarize`` and ``/generate``."""
+class GistBody(Body):
+    """The body of ``POST /gist``."""
 
-    def __init__(self, desk: ApiContext) -> None:
-        self._desk = desk
+    types: Annotated[
+        list[Literal["title", "topic", "hashtag"]],
+        Field(min_length=1),
+        refuse("The types parameter must be a list of title, topic, hashtag."),
+    ]
+    video_id: Id
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        return [
-            Route(f"{OLD}/gist", self.gist, methods=["POST"]),
-            Route(f"{OLD}/summarize", self.summarize, methods=["POST"]),
-            Route(f"{OLD}/generate", self.generate, methods=["POST"]),
-        ]
 
-    async def gist(self, request: Request) -> Response:
-        """Return title, topics, hashtags: those that are asked for."""
-        body = await json_body(request)
-        types = body.get("types")
-        if not isinstance(types, list) or not types or any(type(t) is not str or t not in _GISTS for t in types):
-            raise invalid(f"The types parameter must be a list of {', '.join(_GISTS)}.")
-        chosen = [_GISTS[name] for name in sorted(set(types))]
-        schema = _object({field: part for field, part, _ in chosen})
-        prompt = "\n".join(["Return:", *(line for _, _, line in chosen)])
-        found = await self._ask(request, "gist", Text(_video_id(body), ",".join(sorted(set(types))), prompt, schema))
-        values = json.loads(found.text)
-        if "hashtags" in values:
-            values["hashtags"] = [tag.lstrip("#") for tag in values["hashtags"]]
-        return reply({"id": str(uuid.uuid4()), **values})
+class SummarizeBody(Body):
+    """The body of ``POST /summarize``."""
 
-    async def summarize(self, request: Request) -> Response:
-        """Return a summary, chapters that cover the video, or highlights; a prompt can say how many."""
-        body = await json_body(request)
-        kind = body.get("type")
-        if not isinstance(kind, str) or kind not in _SUMMARIES:
-            raise invalid(f"The type parameter must be one of {', '.join(_SUMMARIES)}.")
-        field, part, usual = _SUMMARIES[kind]
-        prompt = self._prompt(body, required=False)
-        about = f"{kind}:{_digest(prompt)}" if prompt else kind
-        _temperature(body)
-        text = Text(_video_id(body), about, prompt or usual, _object({field: part}))
-        value = json.loads((await self._ask(request, "summarize", text)).text)[field]
-        if kind == "chapter":
-            value = _chapters(value)
-        if kind == "highlight":
-            value = _highlights(value)
-        return reply({"id": str(uuid.uuid4()), field: value})
+    type: Annotated[Literal["summary", "chapter", "highlight"], ONE_OF]
+    prompt: Annotated[str | None, _PROMPT] = None
+    temperature: Fraction | None = None  #: checked only: what is quoted from a video does not depend on it
+    video_id: Id
 
-    async def generate(self, request: Request) -> Response:
-        """Return text for a prompt, whole or streamed; what would have to be composed is refused in words."""
-        body = await json_body(request)
-        prompt, stream = self._prompt(body, required=True), body.get("stream") or False
-        _temperature(body)
-        if not isinstance(stream, bool):
-            raise invalid("The stream parameter must be true or false.")
-        found = await self._ask(request, "generate", Text(_video_id(body), _digest(prompt), prompt, None))
-        generation = str(uuid.uuid4())
-        if stream:
-            return StreamingResponse(streamed(found, generation), media_type="application/x-ndjson")
-        return reply({"id": generation, "data": found.text})
 
-    def _prompt(self, body: Mapping[str, Json], *, required: bool) -> str:
-        prompt, most = body.get("prompt"), self._desk.limits.prompt_characters
-        if prompt is None and not required:
-            return ""
-        if not isinstance(prompt, str) or (required and not prompt.strip()):
-            raise ApiError(400, "parameter_not_provided", "The prompt parameter must be a text.")
-        if len(prompt) > most:
-            raise invalid(f"The prompt parameter has more than {most} characters.")
-        return prompt.strip()
+class GenerateBody(Body):
+    """The body of ``POST /generate``."""
 
-    async def _ask(self, request: Request, effect: str, text: Text) -> Reply:
-        """Answer from the video's evidence. Billed when accepted, whether or not the answer is heard."""
+    prompt: Annotated[str, NOT_BLANK, _PROMPT]
+    temperature: Fraction | None = None
+    stream: Annotated[Flag, OR_DEFAULT] = False
+    video_id: Id
 
-        def accept(db: sqlite3.Connection) -> AssetRow:
-            video = index_lookup.video_of(db, text.video_id)
-            index = index_lookup.index_of(db, video.index_id)
-            if not writes(index):
-                code = "index_not_supported_for_generate"
-                raise ApiError(400, code, f"The index {index.name[:64]!r} has no generative engine.")
-            asset = index_lookup.asset_of(db, video)
-            key, minutes = f"{video.filename}:{text.about}", round(video.duration / 60, 4)
-            ledger.enter(db, self._desk.entry(request, effect, video.id, key, minutes))
-            return index_lookup.titled(asset, video)
 
-        asset = await self._desk.state.write(accept)
-        wanted = {"prompt": text.prompt, "schema": text.schema, "max_tokens": _MOST_TOKENS}
-        try:
-            return await self._desk.work.answer(asset, wanted, sync=False)
-        except AnalysisRefused as refusal:
-            raise ApiError(400, refusal.code, refusal.message) from None
-        except AnalysisCrashed as error:
-            raise ApiError(500, "internal_error", str(error)) from None
+async def gist(context: ApiContext, request: Request) -> Response:
+    """Return title, topics, hashtags: those that are asked for."""
+    body = await read_body(request, GistBody)
+    types = sorted(set(body.types))
+    chosen = [_GISTS[name] for name in types]
+    schema = _object({field: part for field, part, _ in chosen})
+    prompt = "\n".join(["Return:", *(line for _, _, line in chosen)])
+    found = await _ask(context, request, body.video_id, "gist", ",".join(types), prompt, schema)
+    values = json.loads(found.text)
+    if "hashtags" in values:
+        values["hashtags"] = [tag.lstrip("#") for tag in values["hashtags"]]
+    return json_response({"id": str(uuid.uuid4()), **values})
+
+
+async def summarize(context: ApiContext, request: Request) -> Response:
+    """Return a summary, chapters that cover the video, or highlights; a prompt can say how many."""
+    body = await read_body(request, SummarizeBody)
+    field, part, usual = _SUMMARIES[body.type]
+    prompt = _checked(context, body.prompt or "")
+    about = f"{body.type}:{_digest(prompt)}" if prompt else body.type
+    found = await _ask(context, request, body.video_id, "summarize", about, prompt or usual, _object({field: part}))
+    value = json.loads(found.text)[field]
+    if body.type == "chapter":
+        value = _chapters(value)
+    if body.type == "highlight":
+        value = _highlights(value)
+    return json_response({"id": str(uuid.uuid4()), field: value})
+
+
+async def generate(context: ApiContext, request: Request) -> Response:
+    """Return text for a prompt, whole or streamed; what would have to be composed is refused in words."""
+    body = await read_body(request, GenerateBody)
+    prompt = _checked(context, body.prompt)
+    found = await _ask(context, request, body.video_id, "generate", _digest(prompt), prompt, None)
+    generation = str(uuid.uuid4())
+    if body.stream:
+        return stream_answer(found, generation)
+    return json_response({"id": generation, "data": found.text})
+
+
+def _checked(context: ApiContext, prompt: str) -> str:
+    if len(prompt) > context.limits.prompt_characters:
+        raise invalid(f"The prompt parameter has more than {context.limits.prompt_characters} characters.")
+    return prompt.strip()
+
+
+async def _ask(
+    context: ApiContext, request: Request, video_id: str, effect: str, about: str, prompt: str, schema: Json
+) -> Reply:
+    """Answer from the video's evidence. Billed when accepted, whether or not the answer is heard."""
+
+    def accept(db: sqlite3.Connection) -> AssetRow:
+        video = find_video(db, video_id)
+        index = find_index(db, video.index_id)
+        if not can_write(index):
+            code = "index_not_supported_for_generate"
+            raise ApiError(400, code, f"The index {index.name[:64]!r} has no generative engine.")
+        asset = find_asset_of(db, video)
+        context.record(db, request, effect, video.id, f"{video.filename}:{about}", round(video.duration / 60, 4))
+        return with_title(asset, video)
+
+    asset = await context.state.write(accept)
+    wanted = {"prompt": prompt, "schema": schema, "max_tokens": _MOST_TOKENS}
+    return await answer_now(context, asset, wanted, sync=False)
 
 
 def _object(properties: Mapping[str, Json]) -> dict[str, Json]:
     return {"type": "object", "properties": dict(properties), "required": list(properties)}
-
-
-def _video_id(body: Mapping[str, Json]) -> str:
-    key = body.get("video_id")
-    if not isinstance(key, str) or not key:
-        raise ApiError(400, "parameter_not_provided", "The video_id parameter is required.")
-    return key
-
-
-def _temperature(body: Mapping[str, Json]) -> None:
-    """Check what the vendor's models take; what is quoted from a video does not depend on it."""
-    value = body.get("temperature")
-    if value is None:
-        return
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
-        raise invalid("The temperature parameter must be from 0 to 1.")
 
 
 def _digest(text: str) -> str:

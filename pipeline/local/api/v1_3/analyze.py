@@ -6,26 +6,190 @@ import dataclasses
 import hashlib
 import sqlite3
 import uuid
-from collections.abc import AsyncIterator
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
+from starlette.responses import Response
 
 from pipeline.core.model import Json
-from pipeline.local.analysis.protocol import AnalysisCrashed, AnalysisRefused, Reply
-from pipeline.local.api.context import ApiContext, json_body, read_forced_outcome
-from pipeline.local.api.responses import API, PageRequest, dump, new_id, reply, time_text
-from pipeline.local.api.v1_3.requests import AnalyzeRequest, VideoInput, read_sync, read_task
+from pipeline.local.api.analysis_replies import answer_now, stream_answer, usage_view
+from pipeline.local.api.context import ApiContext
+from pipeline.local.api.http.bodies import parse, read_body, read_json
+from pipeline.local.api.http.gate import read_forced_outcome
+from pipeline.local.api.http.query import ListQuery, is_in, parse_choices
+from pipeline.local.api.http.responses import dump, json_response, new_id, time_text
+from pipeline.local.api.index_lookup import find_asset
+from pipeline.local.api.v1_3.requests import QueuedRequest, SyncRequest, TaskRequest, VideoInput
 from pipeline.local.errors import ApiError, invalid, missing
 from pipeline.local.jobs.worker import CUT_WARNING
-from pipeline.local.state import ledger
-from pipeline.local.state.database import move_into_place
 from pipeline.local.state.tables import ASSETS, JOBS, REPLAYS, AssetRow, JobRow, ReplayRow
 
 STATUSES = ("queued", "pending", "processing", "ready", "failed", "canceled")
-#: Characters of one piece of a streamed answer: small and prime, so that pieces break anywhere.
-_PIECE = 13
+
+#: Parameters that narrow the list of tasks, with their columns.
+_FILTERS = {"asset_id": "asset_id", "video_url": "video_url", "analysis_mode": "mode"}
+
+
+async def analyze(context: ApiContext, request: Request) -> Response:
+    """Answer in this very request. Billed when accepted, whether or not the answer is heard."""
+    wanted = await read_body(request, SyncRequest)
+    inline = await _keep_inline(context, wanted.video)
+    generation = str(uuid.uuid4())
+
+    def accept(db: sqlite3.Connection) -> AssetRow:
+        asset = _asset(db, wanted.video, inline)
+        context.record(db, request, "analyze_sync", generation, asset.filename, wanted.minutes(asset.duration))
+        return asset
+
+    asset = await context.state.write(accept)
+    found = await answer_now(context, asset, wanted.stored(), sync=True)
+    if wanted.stream:
+        return stream_answer(found, generation)
+    return json_response(
+        {
+            "id": generation,
+            "data": found.text,
+            "finish_reason": found.finish_reason,
+            "usage": usage_view(found),
+            **({"error": {"message": CUT_WARNING}} if found.finish_reason == "length" else {}),
+        }
+    )
+
+
+async def create_task(context: ApiContext, request: Request) -> Response:
+    """Accept a task. The same ``Idempotency-Key`` with the same body gives the same task again."""
+    body = await read_json(request)
+    wanted = parse(TaskRequest, body)
+    key = request.headers.get("idempotency-key", "")
+    if len(key) > 255:
+        raise invalid("The Idempotency-Key header has more than 255 characters.")
+    fingerprint = hashlib.sha256(dump(body)).hexdigest()
+    inline = await _keep_inline(context, wanted.video)
+    now = context.clock.now()
+
+    def accept(db: sqlite3.Connection) -> tuple[JobRow, bool]:
+        replay = REPLAYS.get(db, key) if key else None
+        if replay is not None:
+            return _replayed(context, db, replay, fingerprint), False
+        asset = _asset(db, wanted.video, inline)
+        if asset.status != "ready" and not asset.hidden:
+            raise ApiError(400, "asset_unavailable", "The asset is not ready.", details={"asset_id": asset.id})
+        job = build_job(wanted, asset, now, forced_outcome=read_forced_outcome(request))
+        JOBS.add(db, job)
+        if key:
+            REPLAYS.add(db, ReplayRow(key, fingerprint, job.id, now))
+        context.record(db, request, "analyze_task_created", job.id, job.custom_id or key, job.minutes)
+        return job, True
+
+    job, new = await context.state.write(accept)
+    if new:
+        start_job(context, job)
+    return json_response({"task_id": job.id, "status": "queued" if new else job.status}, 202)
+
+
+def _replayed(context: ApiContext, db: sqlite3.Connection, replay: ReplayRow, fingerprint: str) -> JobRow:
+    if replay.body != fingerprint:
+        message = "The Idempotency-Key stands for another request."
+        raise ApiError(context.limits.key_conflict_status, "idempotency_key_reused", message)
+    return _job(db, replay.job_id)
+
+
+async def list_tasks(context: ApiContext, request: Request) -> Response:
+    """List tasks, newest first. There is no filter on ``custom_id``."""
+    query = request.query_params
+    statuses = parse_choices(query, "status", STATUSES)
+    conditions = {f'"{column}" = ?': query[name] for name, column in _FILTERS.items() if query.get(name)}
+    wanted = ListQuery.build({**(is_in("status", statuses) if statuses else {}), **conditions}, query)
+
+    def work(db: sqlite3.Connection) -> tuple[int, list[dict[str, Json]]]:
+        total, found = wanted.fetch(db, JOBS)
+        lengths = _durations(db, found)
+        return total, [job_view(job, lengths.get(job.asset_id, 0.0), brief=True) for job in found]
+
+    total, data = await context.state.read(work)
+    return json_response(wanted.page.view(data, total))
+
+
+async def show_task(context: ApiContext, request: Request, task_id: str) -> Response:
+    """Show one task, with its result once it is ready."""
+
+    def work(db: sqlite3.Connection) -> tuple[JobRow, float]:
+        job = _job(db, task_id)
+        return job, _durations(db, [job]).get(job.asset_id, 0.0)
+
+    job, duration = await context.state.read(work)
+    return json_response(job_view(job, duration, brief=False))
+
+
+async def delete_task(context: ApiContext, request: Request, task_id: str) -> None:
+    """Delete a task that is not being carried out."""
+
+    def work(db: sqlite3.Connection) -> None:
+        if _job(db, task_id).status == "processing":
+            raise ApiError(409, "task_cannot_be_deleted", "The task is being processed.")
+        JOBS.drop(db, "id = ?", [task_id])
+
+    await context.state.write(work)
+
+
+async def cancel_task(context: ApiContext, request: Request, task_id: str) -> Response:
+    """Cancel a task; once more changes nothing, a finished one is a conflict."""
+    now = context.clock.now()
+
+    def work(db: sqlite3.Connection) -> None:
+        job = _job(db, task_id)
+        if job.status in ("ready", "failed"):
+            raise ApiError(409, "task_not_cancelable", f"The task is {job.status}.")
+        if job.status != "canceled":
+            JOBS.put(db, canceled(job, "user_canceled", "The task was canceled on request.", now))
+
+    await context.state.write(work)
+    return json_response({"task_id": task_id, "status": "canceled"})
+
+
+async def _keep_inline(context: ApiContext, source: VideoInput) -> AssetRow | None:
+    """Keep media that came inside the request, as a hidden asset; None where the source is an asset id."""
+    if source.type == "asset_id":
+        return None
+    now = context.clock.now()
+    url = context.policy.check(source.value) if source.type == "url" else ""
+    asset = AssetRow(new_id(now), "inline", "processing", "inline", "", now, hidden=True, url=url)
+    if source.type == "base64_string":
+        half = context.state.incoming()
+        await context.state.run_file_work(lambda: half.write_bytes(source.content))
+        await context.keep_blob(half, asset.id)
+    return asset
+
+
+def build_job(
+    wanted: QueuedRequest, asset: AssetRow, now: float, *, batch_id: str = "", forced_outcome: str = ""
+) -> JobRow:
+    """Return the queued job that a request about an asset becomes."""
+    return JobRow(
+        id=new_id(now),
+        asset_id=asset.id,
+        status="queued",
+        created=now,
+        updated=now,
+        custom_id=wanted.custom_id or "",
+        batch_id=batch_id,
+        video_url=wanted.video.value if wanted.video.type == "url" else "",
+        minutes=wanted.minutes(asset.duration),
+        forced_outcome=forced_outcome,
+        source=wanted.video.view(),
+        request=wanted.stored(),
+    )
+
+
+def start_job(context: ApiContext, job: JobRow) -> None:
+    """Queue an accepted job, unless a fault rule wants it stuck."""
+    if job.forced_outcome != "stuck":
+        context.work.push_job(job.id)
+
+
+def canceled(job: JobRow, code: str, message: str, now: float) -> JobRow:
+    """Return the job as canceled."""
+    error: dict[str, Json] = {"code": code, "message": message}
+    return dataclasses.replace(job, status="canceled", error=error, completed=now, updated=now)
 
 
 def job_view(job: JobRow, duration: float, *, brief: bool) -> dict[str, Json]:
@@ -60,226 +224,11 @@ def job_view(job: JobRow, duration: float, *, brief: bool) -> dict[str, Json]:
     return view
 
 
-class AnalyzeRoutes:
-    """``/analyze`` and ``/analyze/tasks``."""
-
-    def __init__(self, desk: ApiContext) -> None:
-        self._desk = desk
-
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        one = f"{API}/analyze/tasks/{{task_id}}"
-        return [
-            Route(f"{API}/analyze", self.now, methods=["POST"]),
-            Route(f"{API}/analyze/tasks", self.create, methods=["POST"]),
-            Route(f"{API}/analyze/tasks", self.page, methods=["GET"]),
-            Route(one, self.show, methods=["GET"]),
-            Route(one, self.delete, methods=["DELETE"]),
-            Route(f"{one}/cancel", self.cancel, methods=["POST"]),
-        ]
-
-    # ---------------------------------------------------------------------------------------------------- at once
-
-    async def now(self, request: Request) -> Response:
-        """Answer in this very request. Billed when accepted, whether or not the answer is heard."""
-        wish = read_sync(await json_body(request))
-        inline = await self._inline(wish.source)
-        generation = str(uuid.uuid4())
-
-        def accept(db: sqlite3.Connection) -> AssetRow:
-            asset = _asset_of(db, wish.source, inline)
-            minutes = minutes_of(asset, wish)
-            ledger.enter(db, self._desk.entry(request, "analyze_sync", generation, asset.filename, minutes))
-            return asset
-
-        asset = await self._desk.state.write(accept)
-        try:
-            found = await self._desk.work.answer(asset, wish.request, sync=True)
-        except AnalysisRefused as refusal:
-            raise ApiError(400, refusal.code, refusal.message) from None
-        except AnalysisCrashed as error:
-            raise ApiError(500, "internal_error", str(error)) from None
-        if wish.stream:
-            return StreamingResponse(streamed(found, generation), media_type="application/x-ndjson")
-        return reply(
-            {
-                "id": generation,
-                "data": found.text,
-                "finish_reason": found.finish_reason,
-                "usage": {"output_tokens": found.output_tokens, "input_tokens": found.input_tokens},
-                **({"error": {"message": CUT_WARNING}} if found.finish_reason == "length" else {}),
-            }
-        )
-
-    # ------------------------------------------------------------------------------------------------------- tasks
-
-    async def create(self, request: Request) -> Response:
-        """Accept a task. The same ``Idempotency-Key`` with the same body gives the same task again."""
-        body = await json_body(request)
-        wish = read_task(body)
-        key = request.headers.get("idempotency-key", "")
-        if len(key) > 255:
-            raise invalid("The Idempotency-Key header has more than 255 characters.")
-        print_ = hashlib.sha256(dump(body)).hexdigest()
-        inline = await self._inline(wish.source)
-        now = self._desk.clock.now()
-
-        def accept(db: sqlite3.Connection) -> tuple[JobRow, bool]:
-            replay = REPLAYS.get(db, key) if key else None
-            if replay is not None:
-                return self._replayed(db, replay, print_), False
-            asset = _asset_of(db, wish.source, inline)
-            if asset.status != "ready" and not asset.hidden:
-                raise ApiError(400, "asset_unavailable", "The asset is not ready.", details={"asset_id": asset.id})
-            job = job_of(wish, asset, now, forced_outcome=read_forced_outcome(request))
-            JOBS.add(db, job)
-            if key:
-                REPLAYS.add(db, ReplayRow(key, print_, job.id, now))
-            entry = self._desk.entry(request, "analyze_task_created", job.id, job.custom_id or key, job.minutes)
-            ledger.enter(db, entry)
-            return job, True
-
-        job, new = await self._desk.state.write(accept)
-        if new and job.forced_outcome != "stuck":
-            self._desk.work.push_job(job.id)
-        return reply({"task_id": job.id, "status": "queued" if new else job.status}, 202)
-
-    def _replayed(self, db: sqlite3.Connection, replay: ReplayRow, print_: str) -> JobRow:
-        if replay.body != print_:
-            raise ApiError(
-                self._desk.limits.key_conflict_status,
-                "idempotency_key_reused",
-                "The Idempotency-Key stands for another request.",
-            )
-        job = JOBS.get(db, replay.job_id)
-        if job is None:
-            raise missing("task", replay.job_id)
-        return job
-
-    async def page(self, request: Request) -> Response:
-        """List tasks, newest first. There is no filter on ``custom_id``."""
-        query = request.query_params
-        page = PageRequest.of(query)
-        where, values = ["1"], list[Json]()
-        statuses = query.getlist("status")
-        if any(status not in STATUSES for status in statuses):
-            raise invalid(f"The status parameter must be one of {', '.join(STATUSES)}.")
-        if statuses:
-            where.append(f"status IN ({', '.join('?' * len(statuses))})")
-            values += statuses
-        for name, column in (("asset_id", "asset_id"), ("video_url", "video_url"), ("analysis_mode", "mode")):
-            if value := query.get(name):
-                where.append(f'"{column}" = ?')
-                values.append(value)
-        clause = " AND ".join(where)
-
-        def work(db: sqlite3.Connection) -> tuple[int, list[JobRow], dict[str, float]]:
-            found = JOBS.select(db, clause, values, newest_first=True, limit=page.limit, offset=page.offset)
-            return JOBS.count(db, clause, values), found, _durations(db, found)
-
-        total, found, lengths = await self._desk.state.read(work)
-        data = [job_view(job, lengths.get(job.asset_id, 0.0), brief=True) for job in found]
-        return reply({"data": data, "page_info": page.info(total)})
-
-    async def show(self, request: Request) -> Response:
-        """Show one task, with its result once it is ready."""
-        key = request.path_params["task_id"]
-
-        def work(db: sqlite3.Connection) -> tuple[JobRow, float]:
-            job = _job(db, key)
-            return job, _durations(db, [job]).get(job.asset_id, 0.0)
-
-        job, duration = await self._desk.state.read(work)
-        return reply(job_view(job, duration, brief=False))
-
-    async def delete(self, request: Request) -> Response:
-        """Delete a task that is not being carried out."""
-        key = request.path_params["task_id"]
-
-        def work(db: sqlite3.Connection) -> None:
-            if _job(db, key).status == "processing":
-                raise ApiError(409, "task_cannot_be_deleted", "The task is being processed.")
-            JOBS.drop(db, "id = ?", [key])
-
-        await self._desk.state.write(work)
-        return Response(status_code=204)
-
-    async def cancel(self, request: Request) -> Response:
-        """Cancel a task; once more changes nothing, a finished one is a conflict."""
-        key = request.path_params["task_id"]
-        now = self._desk.clock.now()
-
-        def work(db: sqlite3.Connection) -> None:
-            job = _job(db, key)
-            if job.status in ("ready", "failed"):
-                raise ApiError(409, "task_not_cancelable", f"The task is {job.status}.")
-            if job.status != "canceled":
-                JOBS.put(db, canceled(job, "user_canceled", "The task was canceled on request.", now))
-
-        await self._desk.state.write(work)
-        return reply({"task_id": key, "status": "canceled"})
-
-    async def _inline(self, source: VideoInput) -> AssetRow | None:
-        """Keep media that came inside the request, as a hidden asset; None where the source is an asset id."""
-        if source.kind == "asset_id":
-            return None
-        now = self._desk.clock.now()
-        url = self._desk.policy.check(source.value) if source.kind == "url" else ""
-        asset = AssetRow(new_id(now), "inline", "processing", "inline", "", now, hidden=True, url=url)
-        if source.kind == "base64_string":
-            half = self._desk.state.incoming()
-
-            def keep() -> None:
-                half.write_bytes(source.content)
-                move_into_place(half, self._desk.state.blob(asset.id))
-
-            await self._desk.state.run_file_work(keep)
-        return asset
-
-
-def job_of(
-    wish: AnalyzeRequest, asset: AssetRow, now: float, *, batch_id: str = "", forced_outcome: str = ""
-) -> JobRow:
-    """Return the queued job that a wish about an asset becomes."""
-    return JobRow(
-        id=new_id(now),
-        asset_id=asset.id,
-        status="queued",
-        created=now,
-        updated=now,
-        custom_id=wish.custom_id,
-        batch_id=batch_id,
-        mode=wish.mode,
-        video_url=wish.source.value if wish.source.kind == "url" else "",
-        minutes=minutes_of(asset, wish),
-        forced_outcome=forced_outcome,
-        source=wish.source.as_json(),
-        request=wish.request,
-    )
-
-
-def minutes_of(asset: AssetRow, wish: AnalyzeRequest) -> float:
-    """Return the billed minutes: the window, or the whole video."""
-    start = wish.request["start_time"] or 0.0
-    end = wish.request["end_time"]
-    until = asset.duration if end is None else min(end, asset.duration)
-    return round(max(0.0, until - start) / 60, 4)
-
-
-def canceled(job: JobRow, code: str, message: str, now: float) -> JobRow:
-    """Return the job as canceled."""
-    error: dict[str, Json] = {"code": code, "message": message}
-    return dataclasses.replace(job, status="canceled", error=error, completed=now, updated=now)
-
-
-def _asset_of(db: sqlite3.Connection, source: VideoInput, inline: AssetRow | None) -> AssetRow:
-    if inline is not None:
-        ASSETS.add(db, inline)
-        return inline
-    asset = ASSETS.get(db, source.value)
-    if asset is None or asset.hidden:
-        raise missing("asset", source.value)
-    return asset
+def _asset(db: sqlite3.Connection, source: VideoInput, inline: AssetRow | None) -> AssetRow:
+    if inline is None:
+        return find_asset(db, source.value)
+    ASSETS.add(db, inline)
+    return inline
 
 
 def _job(db: sqlite3.Connection, key: str) -> JobRow:
@@ -293,13 +242,3 @@ def _durations(db: sqlite3.Connection, jobs: list[JobRow]) -> dict[str, float]:
     ids = sorted({job.asset_id for job in jobs})
     found = ASSETS.select(db, f"id IN ({', '.join('?' * len(ids))})", ids)
     return {asset.id: asset.duration for asset in found}
-
-
-async def streamed(found: Reply, generation: str) -> AsyncIterator[bytes]:
-    """Yield an answer as events, one JSON object a line."""
-    yield dump({"event_type": "stream_start", "metadata": {"generation_id": generation}}) + b"\n"
-    for at in range(0, len(found.text), _PIECE):
-        yield dump({"event_type": "text_generation", "text": found.text[at : at + _PIECE]}) + b"\n"
-    usage = {"output_tokens": found.output_tokens, "input_tokens": found.input_tokens}
-    end = {"finish_reason": found.finish_reason, "metadata": {"generation_id": generation, "usage": usage}}
-    yield dump({"event_type": "stream_end", **end}) + b"\n"

@@ -1,263 +1,315 @@
-"""Multipart uploads: sessions, their presigned addresses, the reports that complete them."""
+"""Multipart uploads: sessions, their presigned addresses, chunks, and the reports that complete them."""
 
 from __future__ import annotations
 
 import dataclasses
 import mimetypes
+import os
 import secrets
 import sqlite3
-from typing import TypeGuard
+from typing import Annotated, Literal
 
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from pipeline.core.model import Json
-from pipeline.local.api.context import ApiContext, discard, json_body, read_forced_outcome
-from pipeline.local.api.responses import API, PageRequest, metadata_of, new_id, reply, time_text
+from pipeline.local.api.context import ApiContext
+from pipeline.local.api.http.bodies import (
+    NOT_PROVIDED,
+    OR_DEFAULT,
+    Body,
+    Flag,
+    Metadata,
+    must_be,
+    read_body,
+    read_chunks,
+    refuse,
+)  # fmt: skip
+from pipeline.local.api.http.forms import IncomingFile
+from pipeline.local.api.http.gate import read_forced_outcome
+from pipeline.local.api.http.pagination import PageRequest
+from pipeline.local.api.http.query import ListQuery
+from pipeline.local.api.http.responses import json_response, new_id, time_text
 from pipeline.local.errors import ApiError, invalid, missing
-from pipeline.local.state import ledger
 from pipeline.local.state.database import move_into_place
 from pipeline.local.state.tables import ASSETS, CHUNKS, SESSIONS, AssetRow, ChunkRow, SessionRow
 
 _MOST_URLS = 50
 
+_Count = Annotated[int, Field(ge=1), must_be("a whole number, at least 1")]
 
-class MultipartRoutes:
-    """``/assets/multipart-uploads``."""
 
-    def __init__(self, desk: ApiContext) -> None:
-        self._desk = desk
+class SessionRequest(Body):
+    """The body that opens a session."""
 
-    def routes(self) -> list[Route]:
-        """Return the routes."""
-        base = f"{API}/assets/multipart-uploads"
-        return [
-            Route(base, self.create, methods=["POST"]),
-            Route(base, self.page, methods=["GET"]),
-            Route(f"{base}/{{upload_id}}", self.status, methods=["GET"]),
-            Route(f"{base}/{{upload_id}}", self.report, methods=["POST"]),
-            Route(f"{base}/{{upload_id}}/presigned-urls", self.more_urls, methods=["POST"]),
-        ]
+    filename: Annotated[str, Field(min_length=1, max_length=255), must_be("a text of 1 to 255 characters")]
+    type: Annotated[
+        Literal["video"], refuse("The type parameter must be 'video' here: the local platform takes no other media.")
+    ]
+    total_size: _Count
+    enable_hls: Flag = False
+    enable_thumbnail: Flag = False
+    user_metadata: Annotated[Metadata, OR_DEFAULT] = Field(default_factory=dict)
 
-    async def create(self, request: Request) -> Response:
-        """Open a session and reserve its asset."""
-        session = self._session_of(await json_body(request), read_forced_outcome(request))
-        asset = AssetRow(
-            id=session.asset_id,
-            method="multipart",
-            status="processing",
-            filename=session.filename,
-            file_type=mimetypes.guess_type(session.filename)[0] or "",
-            created=session.created,
-            hls=session.hls,
-            thumbnail=session.thumbnail,
-            forced_outcome=session.forced_outcome,
-            user_metadata=session.user_metadata,
-        )
 
-        def work(db: sqlite3.Connection) -> None:
-            SESSIONS.add(db, session)
-            ASSETS.add(db, asset)
-            ledger.enter(db, self._desk.entry(request, "session_opened", session.id, session.filename))
+class UrlsRequest(Body):
+    """The body that asks for further addresses."""
 
-        await self._desk.state.write(work)
-        first = min(session.total_chunks, self._desk.limits.first_urls)
-        return reply(
-            {
-                "upload_id": session.id,
-                "asset_id": session.asset_id,
-                "chunk_size": session.chunk_size,
-                "total_chunks": session.total_chunks,
-                "expires_at": time_text(session.expires),
-                "upload_headers": {},
-                "upload_urls": self._urls(session, 1, first),
-            },
-            201,
-        )
+    start: _Count
+    count: _Count
 
-    def _session_of(self, body: dict[str, Json], forced_outcome: str) -> SessionRow:
-        name, kind, size = body.get("filename"), body.get("type"), body.get("total_size")
-        if not isinstance(name, str) or not 1 <= len(name) <= 255:
-            raise invalid("The filename parameter must have 1 to 255 characters.")
-        if kind != "video":
-            raise invalid("The type parameter must be 'video' here: the local platform takes no other media.")
-        most = self._desk.limits.multipart_bytes
-        if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= most:
-            raise invalid(f"The total_size parameter must be a whole number from 1 to {most}.")
-        hls, thumbnail = body.get("enable_hls", False), body.get("enable_thumbnail", False)
-        if not isinstance(hls, bool) or not isinstance(thumbnail, bool):
-            raise invalid("The enable_hls and enable_thumbnail parameters must be true or false.")
-        now, piece = self._desk.clock.now(), self._desk.limits.chunk_size
-        return SessionRow(
-            id=f"u_{secrets.token_hex(12)}",
-            asset_id=new_id(now),
-            filename=name,
-            kind=kind,
-            total_size=size,
-            chunk_size=piece,
-            total_chunks=-(-size // piece),
-            created=now,
-            updated=now,
-            expires=now + self._desk.limits.session_seconds,
-            hls=hls,
-            thumbnail=thumbnail,
-            forced_outcome=forced_outcome,
-            user_metadata=metadata_of(body.get("user_metadata") or {}),
-        )
 
-    def _urls(self, session: SessionRow, start: int, count: int) -> list[dict[str, Json]]:
-        until = min(session.expires, self._desk.clock.now() + self._desk.limits.url_seconds)
-        numbers = range(start, min(start + count, session.total_chunks + 1))
-        return [
-            {
-                "chunk_index": number,
-                "url": self._desk.presigned(f"uploads/{session.id}/{number}", int(until)),
-                "expires_at": time_text(until),
-            }
-            for number in numbers
-        ]
+class ChunkProof(Body):
+    """The proof that a chunk was stored."""
 
-    async def page(self, request: Request) -> Response:
-        """List sessions that are not complete, newest first."""
-        page = PageRequest.of(request.query_params)
-        now = self._desk.clock.now()
+    chunk_index: _Count
+    proof_type: Annotated[Literal["etag"], refuse("A completed chunk needs proof_type 'etag' and its proof.")]
+    proof: Annotated[str, refuse("A completed chunk needs proof_type 'etag' and its proof.")]
 
-        def work(db: sqlite3.Connection) -> tuple[int, list[SessionRow]]:
-            where = "status = 'active' AND expires > ?"
-            found = SESSIONS.select(db, where, [now], newest_first=True, limit=page.limit, offset=page.offset)
-            return SESSIONS.count(db, where, [now]), found
 
-        total, found = await self._desk.state.read(work)
-        data = [
-            {
-                "upload_id": s.id,
-                "status": s.status,
-                "total_size": s.total_size,
-                "chunk_size": s.chunk_size,
-                "total_chunks": s.total_chunks,
-                "created_at": time_text(s.created),
-                "expires_at": time_text(s.expires),
-            }
-            for s in found
-        ]
-        return reply({"data": data, "page_info": page.info(total)})
+class ChunkReport(Body):
+    """The body that reports stored chunks."""
 
-    async def status(self, request: Request) -> Response:
-        """Show how far a session is; the list of chunks is paged and counts by ``index``."""
-        page = PageRequest.of(request.query_params)
-        session = await find_session(self._desk, request.path_params["upload_id"])
-        chunks = await self._desk.state.read(lambda db: _chunks(db, session.id))
-        numbers = range(page.offset + 1, min(page.offset + page.limit, session.total_chunks) + 1)
-        reported = [chunk for chunk in chunks.values() if chunk.reported]
-        return reply(
-            {
-                "upload_id": session.id,
-                "status": session.status,
-                "uploaded_chunks": [_chunk_view(number, chunks.get(number)) for number in numbers],
-                "chunks_completed": len(reported),
-                "chunks_failed": 0,
-                "chunks_pending": session.total_chunks - len(reported),
-                "total_size": session.total_size,
-                "uploaded_size": sum(chunk.size for chunk in reported),
-                "page_info": page.info(session.total_chunks),
-                "created_at": time_text(session.created),
-                "updated_at": time_text(session.updated),
-            }
-        )
+    completed_chunks: Annotated[
+        list[Annotated[ChunkProof, refuse("A completed chunk must be an object.")]],
+        Field(min_length=1),
+        refuse("The {name} parameter is required.", NOT_PROVIDED),
+    ]
 
-    async def more_urls(self, request: Request) -> Response:
-        """Hand out further presigned addresses."""
-        session = await active_session(self._desk, request.path_params["upload_id"])
-        body = await json_body(request)
-        start, count = body.get("start"), body.get("count")
-        if not _whole(start, session.total_chunks) or not _whole(count, _MOST_URLS):
-            raise invalid(f"start must be from 1 to {session.total_chunks} and count from 1 to {_MOST_URLS}.")
-        urls = self._urls(session, start, count)
-        now = self._desk.clock.now()
-        return reply(
-            {
-                "upload_id": session.id,
-                "start_index": start,
-                "count": len(urls),
-                "upload_urls": urls,
-                "generated_at": time_text(now),
-                "expires_at": time_text(min(session.expires, now + self._desk.limits.url_seconds)),
-            }
-        )
 
-    async def report(self, request: Request) -> Response:
-        """Take the proofs of stored chunks; the last one completes the session. Repeating changes nothing."""
-        body = await json_body(request)
-        session = await find_session(self._desk, request.path_params["upload_id"])
-        if session.status not in ("active", "completed"):
-            raise ApiError(
-                400, f"upload_session_{session.status}", f"The session has {session.status}; open a new one."
-            )
-        proofs = _proofs(body, session)
-        now = self._desk.clock.now()
+async def open_session(context: ApiContext, request: Request) -> Response:
+    """Open a session and reserve its asset."""
+    session = _new_session(context, await read_body(request, SessionRequest), read_forced_outcome(request))
+    asset = AssetRow(
+        id=session.asset_id,
+        method="multipart",
+        status="processing",
+        filename=session.filename,
+        file_type=mimetypes.guess_type(session.filename)[0] or "",
+        created=session.created,
+        hls=session.hls,
+        thumbnail=session.thumbnail,
+        forced_outcome=session.forced_outcome,
+        user_metadata=session.user_metadata,
+    )
 
-        def take(db: sqlite3.Connection) -> tuple[int, int]:
-            stored = _chunks(db, session.id)
-            duplicates = 0
-            for number, proof in proofs:
-                chunk = stored.get(number)
-                if chunk is None or chunk.etag != proof:
-                    raise invalid(f"The proof of chunk {number} does not fit what was stored.")
-                duplicates += chunk.reported
-                CHUNKS.put(db, dataclasses.replace(chunk, reported=True, updated=now))
-            SESSIONS.put(db, dataclasses.replace(_present(db, session.id), updated=now))
-            return duplicates, CHUNKS.count(db, "session_id = ? AND reported = 1", [session.id])
+    def work(db: sqlite3.Connection) -> None:
+        SESSIONS.add(db, session)
+        ASSETS.add(db, asset)
+        context.record(db, request, "session_opened", session.id, session.filename)
 
-        duplicates, complete = await self._desk.state.write(take)
-        answer: dict[str, Json] = {
+    await context.state.write(work)
+    return json_response(
+        {
+            "upload_id": session.id,
             "asset_id": session.asset_id,
-            "processed_chunks": len(proofs) - duplicates,
-            "duplicate_chunks": duplicates,
-            "total_completed": complete,
+            "chunk_size": session.chunk_size,
+            "total_chunks": session.total_chunks,
+            "expires_at": time_text(session.expires),
+            "upload_headers": {},
+            "upload_urls": _urls(context, session, 1, context.limits.first_urls),
+        },
+        201,
+    )
+
+
+def _new_session(context: ApiContext, body: SessionRequest, forced_outcome: str) -> SessionRow:
+    if body.total_size > context.limits.multipart_bytes:
+        raise invalid(f"The total_size parameter must be a whole number from 1 to {context.limits.multipart_bytes}.")
+    now, chunk = context.clock.now(), context.limits.chunk_size
+    return SessionRow(
+        id=f"u_{secrets.token_hex(12)}",
+        asset_id=new_id(now),
+        filename=body.filename,
+        kind=body.type,
+        total_size=body.total_size,
+        chunk_size=chunk,
+        total_chunks=-(-body.total_size // chunk),
+        created=now,
+        updated=now,
+        expires=now + context.limits.session_seconds,
+        hls=body.enable_hls,
+        thumbnail=body.enable_thumbnail,
+        forced_outcome=forced_outcome,
+        user_metadata=body.user_metadata,
+    )
+
+
+def _urls(context: ApiContext, session: SessionRow, start: int, count: int) -> list[dict[str, Json]]:
+    until = _urls_until(context, session)
+    return [
+        {
+            "chunk_index": number,
+            "url": context.presigned(f"uploads/{session.id}/{number}", int(until)),
+            "expires_at": time_text(until),
         }
-        if complete == session.total_chunks:
-            await self._complete(request, session)
-            until = int(now + self._desk.limits.url_seconds)
-            answer["url"] = self._desk.presigned(f"assets/{session.asset_id}", until)
-        return reply(answer)
-
-    async def _complete(self, request: Request, session: SessionRow) -> None:
-        """Move the bytes to the asset, then say so; both steps may find themselves done by an earlier try."""
-        source, target = self._desk.state.session_file(session.id), self._desk.state.blob(session.asset_id)
-
-        def move() -> None:
-            if source.exists():
-                move_into_place(source, target)
-
-        def work(db: sqlite3.Connection) -> bool:
-            present = _present(db, session.id)
-            if present.status != "active":
-                return False
-            SESSIONS.put(db, dataclasses.replace(present, status="completed", updated=self._desk.clock.now()))
-            entry = self._desk.entry(request, "session_completed", session.asset_id, session.filename)
-            ledger.enter(db, entry)
-            return True
-
-        await self._desk.state.run_file_work(move)
-        if await self._desk.state.write(work) and session.forced_outcome != "stuck":
-            self._desk.work.push_asset(session.asset_id)
+        for number in range(start, min(start + count, session.total_chunks + 1))
+    ]
 
 
-async def active_session(desk: ApiContext, key: str) -> SessionRow:
+def _urls_until(context: ApiContext, session: SessionRow) -> float:
+    return min(session.expires, context.clock.now() + context.limits.url_seconds)
+
+
+async def list_sessions(context: ApiContext, request: Request) -> Response:
+    """List sessions that are not complete, newest first."""
+    wanted = ListQuery.build({"status = 'active'": None, "expires > ?": context.clock.now()}, request.query_params)
+    total, found = await context.state.read(lambda db: wanted.fetch(db, SESSIONS))
+    data = [
+        {
+            "upload_id": s.id,
+            "status": s.status,
+            "total_size": s.total_size,
+            "chunk_size": s.chunk_size,
+            "total_chunks": s.total_chunks,
+            "created_at": time_text(s.created),
+            "expires_at": time_text(s.expires),
+        }
+        for s in found
+    ]
+    return json_response(wanted.page.view(data, total))
+
+
+async def show_session(context: ApiContext, request: Request, upload_id: str) -> Response:
+    """Show how far a session is; the list of chunks is paged and counts by ``index``."""
+    page = PageRequest.parse(request.query_params)
+    session = await _find_session(context, upload_id)
+    chunks = await context.state.read(lambda db: _chunks(db, session.id))
+    numbers = range(page.offset + 1, min(page.offset + page.limit, session.total_chunks) + 1)
+    reported = [chunk for chunk in chunks.values() if chunk.reported]
+    return json_response(
+        {
+            "upload_id": session.id,
+            "status": session.status,
+            "uploaded_chunks": [_chunk_view(number, chunks.get(number)) for number in numbers],
+            "chunks_completed": len(reported),
+            "chunks_failed": 0,
+            "chunks_pending": session.total_chunks - len(reported),
+            "total_size": session.total_size,
+            "uploaded_size": sum(chunk.size for chunk in reported),
+            "page_info": page.info(session.total_chunks),
+            "created_at": time_text(session.created),
+            "updated_at": time_text(session.updated),
+        }
+    )
+
+
+async def create_urls(context: ApiContext, request: Request, upload_id: str) -> Response:
+    """Hand out further presigned addresses."""
+    session = await _active_session(context, upload_id)
+    body = await read_body(request, UrlsRequest)
+    if body.start > session.total_chunks or body.count > _MOST_URLS:
+        raise invalid(f"start must be from 1 to {session.total_chunks} and count from 1 to {_MOST_URLS}.")
+    urls = _urls(context, session, body.start, body.count)
+    return json_response(
+        {
+            "upload_id": session.id,
+            "start_index": body.start,
+            "count": len(urls),
+            "upload_urls": urls,
+            "generated_at": time_text(context.clock.now()),
+            "expires_at": time_text(_urls_until(context, session)),
+        }
+    )
+
+
+async def store_chunk(context: ApiContext, request: Request, upload_id: str, number: int) -> Response:
+    """Be the object storage: write one chunk to its place in the session's file and answer with its ETag."""
+    context.check_signature(request, f"uploads/{upload_id}/{number}")
+    session = await _active_session(context, upload_id)
+    present = await context.state.read(lambda db: CHUNKS.get(db, f"{upload_id}:{number}"))
+    if present is not None and present.reported:
+        raise ApiError(403, "chunk_already_reported", "The address has served its upload.")
+    wanted = min(session.chunk_size, session.total_size - (number - 1) * session.chunk_size)
+    descriptor = os.open(context.state.session_file(upload_id), os.O_RDWR | os.O_CREAT, 0o644)
+    with os.fdopen(descriptor, "r+b", buffering=0) as file:
+        file.seek((number - 1) * session.chunk_size)
+        incoming = IncomingFile(file, wanted)
+        async for piece in read_chunks(request):
+            incoming.write(piece)
+        if incoming.size != wanted:
+            raise invalid(f"Chunk {number} has {incoming.size} bytes instead of {wanted}.")
+        await context.state.run_file_work(lambda: os.fsync(file.fileno()))
+    now, etag = context.clock.now(), incoming.md5.hexdigest()
+    chunk = ChunkRow(f"{upload_id}:{number}", upload_id, number, etag, wanted, now, now)
+
+    def work(db: sqlite3.Connection) -> None:
+        (CHUNKS.add if CHUNKS.get(db, chunk.id) is None else CHUNKS.put)(db, chunk)
+
+    await context.state.write(work)
+    return Response(status_code=200, headers={"ETag": f'"{etag}"'})
+
+
+async def report_chunks(context: ApiContext, request: Request, upload_id: str) -> Response:
+    """Take the proofs of stored chunks; the last one completes the session. Repeating changes nothing."""
+    session = await _find_session(context, upload_id)
+    proofs = (await read_body(request, ChunkReport)).completed_chunks
+    if session.status not in ("active", "completed"):
+        raise ApiError(400, f"upload_session_{session.status}", f"The session has {session.status}; open a new one.")
+    now = context.clock.now()
+
+    def take(db: sqlite3.Connection) -> tuple[int, int]:
+        stored = _chunks(db, session.id)
+        duplicates = 0
+        for each in proofs:
+            chunk = stored.get(each.chunk_index)
+            if chunk is None or chunk.etag != each.proof.strip('"'):
+                raise invalid(f"The proof of chunk {each.chunk_index} does not fit what was stored.")
+            duplicates += chunk.reported
+            CHUNKS.put(db, dataclasses.replace(chunk, reported=True, updated=now))
+        SESSIONS.put(db, dataclasses.replace(_session(db, session.id), updated=now))
+        return duplicates, CHUNKS.count(db, "session_id = ? AND reported = 1", [session.id])
+
+    duplicates, complete = await context.state.write(take)
+    answer: dict[str, Json] = {
+        "asset_id": session.asset_id,
+        "processed_chunks": len(proofs) - duplicates,
+        "duplicate_chunks": duplicates,
+        "total_completed": complete,
+    }
+    if complete == session.total_chunks:
+        await _complete(context, request, session)
+        until = int(now + context.limits.url_seconds)
+        answer["url"] = context.presigned(f"assets/{session.asset_id}", until)
+    return json_response(answer)
+
+
+async def _complete(context: ApiContext, request: Request, session: SessionRow) -> None:
+    """Move the bytes to the asset, then say so; both steps may find themselves done by an earlier try."""
+    source, target = context.state.session_file(session.id), context.state.blob(session.asset_id)
+
+    def move() -> None:
+        if source.exists():
+            move_into_place(source, target)
+
+    def work(db: sqlite3.Connection) -> bool:
+        present = _session(db, session.id)
+        if present.status != "active":
+            return False
+        SESSIONS.put(db, dataclasses.replace(present, status="completed", updated=context.clock.now()))
+        context.record(db, request, "session_completed", session.asset_id, session.filename)
+        return True
+
+    await context.state.run_file_work(move)
+    if await context.state.write(work) and session.forced_outcome != "stuck":
+        context.work.push_asset(session.asset_id)
+
+
+async def _active_session(context: ApiContext, key: str) -> SessionRow:
     """Return a session that takes chunks; raises ApiError (404, 400)."""
-    session = await find_session(desk, key)
+    session = await _find_session(context, key)
     if session.status != "active":
         raise ApiError(400, f"upload_session_{session.status}", f"The session is {session.status}.")
     return session
 
 
-async def find_session(desk: ApiContext, key: str) -> SessionRow:
+async def _find_session(context: ApiContext, key: str) -> SessionRow:
     """Return the session or raise ApiError (404); one that is past its time becomes expired here, its asset failed."""
-    now = desk.clock.now()
+    now = context.clock.now()
 
     def work(db: sqlite3.Connection) -> SessionRow:
-        session = _present(db, key)
+        session = _session(db, key)
         if session.status == "active" and now >= session.expires:
             session = dataclasses.replace(session, status="expired", updated=session.expires)
             SESSIONS.put(db, session)
@@ -266,32 +318,14 @@ async def find_session(desk: ApiContext, key: str) -> SessionRow:
                 ASSETS.put(db, dataclasses.replace(asset, status="failed", error="the upload session expired"))
         return session
 
-    session = await desk.state.read(lambda db: _present(db, key))
+    session = await context.state.read(lambda db: _session(db, key))
     if session.status == "active" and now >= session.expires:
-        session = await desk.state.write(work)
-        await desk.state.run_file_work(lambda: discard(desk.state.session_file(key)))
+        session = await context.state.write(work)
+        await context.discard(context.state.session_file(key))
     return session
 
 
-def _proofs(body: dict[str, Json], session: SessionRow) -> list[tuple[int, str]]:
-    given = body.get("completed_chunks")
-    if not isinstance(given, list) or not given:
-        raise ApiError(400, "parameter_not_provided", "The completed_chunks parameter is required.")
-    proofs = []
-    for entry in given:
-        if not isinstance(entry, dict) or not _whole(entry.get("chunk_index"), session.total_chunks):
-            raise invalid(f"A chunk_index must be from 1 to {session.total_chunks}.")
-        if entry.get("proof_type") != "etag" or not isinstance(entry.get("proof"), str):
-            raise invalid("A completed chunk needs proof_type 'etag' and its proof.")
-        proofs.append((entry["chunk_index"], entry["proof"].strip('"')))
-    return proofs
-
-
-def _whole(value: Json, most: int) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
-
-
-def _present(db: sqlite3.Connection, key: str) -> SessionRow:
+def _session(db: sqlite3.Connection, key: str) -> SessionRow:
     session = SESSIONS.get(db, key)
     if session is None:
         raise missing("upload session", key)

@@ -1,186 +1,76 @@
-"""Analyze requests, read and checked. Pure: what comes out is complete and can be stored and carried out later."""
+"""Analyze requests: at once, as a task, as an item of a batch; each is stored complete and carried out later."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import math
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from abc import abstractmethod
+from functools import cached_property
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from pipeline.core.model import Json
+from pipeline.local.api.http.bodies import NOT_BLANK, NOT_PROVIDED, ONE_OF, Body, Flag, Fraction, must_be, refuse
 from pipeline.local.api.v1_3.schema_profile import check_schema
 from pipeline.local.errors import ApiError, invalid, unsupported
 
-MODELS = ("pegasus1.5", "pegasus1.6")
-
 _MOST_INLINE = 36 * 1000 * 1000  #: bytes of a base64 video
 
-_COMMON = frozenset({"temperature", "max_tokens", "response_format", "start_time", "end_time", "video", "image"})
 
-_SEGMENTS = frozenset({"min_segment_duration", "max_segment_duration"})
+class VideoInput(Body):
+    """Where the video is: the field that ``type`` names holds an id, an address or base64 text."""
 
-_SYNC = _COMMON | {"model_name", "prompt", "prompt_v2", "stream"}
+    type: Annotated[
+        Literal["asset_id", "url", "base64_string"], refuse("The video type must be asset_id, url or base64_string.")
+    ]
+    asset_id: Json = None
+    url: Json = None
+    base64_string: Json = Field(None, repr=False)
 
-_TASK = _COMMON | _SEGMENTS | {"model_name", "prompt", "prompt_v2", "custom_id", "analysis_mode"}
+    @property
+    def value(self) -> str:
+        """The id, the address or the base64 text."""
+        return str(getattr(self, self.type))
 
-ITEM = _COMMON - {"image"} | _SEGMENTS | {"prompt", "custom_id"}
+    @cached_property
+    def content(self) -> bytes:
+        """The bytes of an inline video."""
+        return base64.b64decode(self.value, validate=True)
 
-DEFAULTS = ITEM - {"video", "custom_id"}
+    @model_validator(mode="after")
+    def _usable(self) -> VideoInput:
+        given = getattr(self, self.type)
+        if not isinstance(given, str) or not given:
+            raise ApiError(400, NOT_PROVIDED, f"The video needs its {self.type}.")
+        try:
+            fits = self.type != "base64_string" or 0 < len(self.content) <= _MOST_INLINE
+        except (binascii.Error, ValueError):
+            raise invalid("The base64_string is not valid base64.") from None
+        if not fits:
+            raise ApiError(400, "video_filesize_too_large", f"An inline video may have up to {_MOST_INLINE} bytes.")
+        return self
 
-Kind: TypeAlias = Literal["asset_id", "url", "base64_string"]
-
-
-@dataclass(frozen=True, slots=True)
-class VideoInput:
-    """Where the video is: the value is an id, an address or, decoded, the bytes."""
-
-    kind: Kind
-    value: str = ""
-    content: bytes = field(default=b"", repr=False)
-
-    def as_json(self) -> dict[str, Json]:
+    def view(self) -> dict[str, Json]:
         """Return what a task shows of its source."""
-        return {"type": self.kind, **({self.kind: self.value} if self.value else {})}
+        return {"type": self.type, **({self.type: self.value} if self.type != "base64_string" else {})}
 
 
-@dataclass(frozen=True, slots=True)
-class AnalyzeRequest:
-    """A checked request. ``request`` is what is stored: plain JSON with every default filled in."""
+class RichPrompt(Body):
+    """A prompt as an object."""
 
-    source: VideoInput
-    request: dict[str, Json]
-    custom_id: str = ""
-    mode: str = "general"
-    stream: bool = False
+    media_sources: Json = None
+    input_text: Annotated[str, NOT_BLANK, refuse("The prompt needs its input_text.", NOT_PROVIDED)]
 
-
-def read_sync(body: Mapping[str, Json]) -> AnalyzeRequest:
-    """Read the body of ``POST /analyze``; raises ApiError (400, 422)."""
-    _known(body, _SYNC)
-    stream = body.get("stream", True)
-    if not isinstance(stream, bool):
-        raise invalid("The stream parameter must be true or false.")
-    return AnalyzeRequest(_source(body), _request(body, _prompt(body)), stream=stream)
+    @field_validator("media_sources")
+    @classmethod
+    def _no_images(cls, value: Json) -> Json:
+        if value:
+            raise unsupported("images inside a prompt", "Ask in words.")
+        return value
 
 
-def read_task(body: Mapping[str, Json]) -> AnalyzeRequest:
-    """Read the body of ``POST /analyze/tasks``; raises ApiError (400, 422)."""
-    _known(body, _TASK)
-    mode_of(body)
-    return AnalyzeRequest(_source(body), _request(body, _prompt(body)), custom_id(body.get("custom_id")))
-
-
-def read_item(item: Json, defaults: Mapping[str, Json], model: Json) -> AnalyzeRequest:
-    """Read one item of a batch with its defaults; raises ApiError (400, 422)."""
-    if not isinstance(item, dict):
-        raise invalid("An entry of requests must be an object.")
-    _known(item, ITEM)
-    whole = {**defaults, **item, "model_name": model}
-    source = _source(whole)
-    if source.kind != "asset_id":
-        raise invalid("A batch takes videos by asset_id only.")
-    prompt = whole.get("prompt")
-    if not isinstance(prompt, dict):
-        raise invalid("The prompt of a batch must be an object with input_text.")
-    return AnalyzeRequest(source, _request(whole, _prompt_text(prompt)), custom_id(item.get("custom_id")))
-
-
-def mode_of(body: Mapping[str, Json]) -> str:
-    """Return the analysis mode; only ``general`` can be done here."""
-    mode = body.get("analysis_mode", "general")
-    if mode == "time_based_metadata":
-        raise unsupported("time-based segmentation", "Ask for chapters with a json_schema instead.")
-    if mode != "general":
-        raise invalid("The analysis_mode parameter must be 'general' or 'time_based_metadata'.")
-    return "general"
-
-
-def custom_id(value: Json) -> str:
-    """Check a caller's own id; None is none."""
-    if value is None:
-        return ""
-    if not isinstance(value, str) or re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value) is None:
-        raise invalid("The custom_id parameter must have 1 to 64 letters, digits, '_' or '-'.")
-    return value
-
-
-def _known(body: Mapping[str, Json], names: frozenset[str]) -> None:
-    strange = sorted(set(body) - names)
-    if strange:
-        raise ApiError(400, "parameter_unknown", f"The parameter {strange[0][:64]!r} is not known here.")
-
-
-def _source(body: Mapping[str, Json]) -> VideoInput:
-    if body.get("image") is not None:
-        raise unsupported("images", "It reads captions and on-screen text of videos.")
-    video = body.get("video")
-    if not isinstance(video, dict):
-        raise ApiError(400, "parameter_not_provided", "The video parameter is required and must be an object.")
-    kind = video.get("type")
-    if kind not in ("asset_id", "url", "base64_string"):
-        raise invalid("The video type must be asset_id, url or base64_string.")
-    value = video.get(kind)
-    if not isinstance(value, str) or not value:
-        raise ApiError(400, "parameter_not_provided", f"The video needs its {kind}.")
-    if kind != "base64_string":
-        return VideoInput(kind, value)
-    try:
-        content = base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError):
-        raise invalid("The base64_string is not valid base64.") from None
-    if not 0 < len(content) <= _MOST_INLINE:
-        raise ApiError(400, "video_filesize_too_large", f"An inline video may have up to {_MOST_INLINE} bytes.")
-    return VideoInput(kind, content=content)
-
-
-def _prompt(body: Mapping[str, Json]) -> str:
-    plain, rich = body.get("prompt"), body.get("prompt_v2")
-    if plain is not None and rich is not None:
-        raise invalid("The prompt and prompt_v2 parameters exclude each other.")
-    if isinstance(rich, dict):
-        return _prompt_text(rich)
-    if not isinstance(plain, str) or not plain.strip():
-        raise ApiError(400, "parameter_not_provided", "The prompt parameter is required.")
-    return plain
-
-
-def _prompt_text(prompt: Mapping[str, Json]) -> str:
-    if prompt.get("media_sources"):
-        raise unsupported("images inside a prompt", "Ask in words.")
-    text = prompt.get("input_text")
-    if not isinstance(text, str) or not text.strip():
-        raise ApiError(400, "parameter_not_provided", "The prompt needs its input_text.")
-    return text
-
-
-def _request(body: Mapping[str, Json], prompt: str) -> dict[str, Json]:
-    model = body.get("model_name", MODELS[0])
-    if model not in MODELS:
-        raise invalid(f"The model_name parameter must be one of {', '.join(MODELS)}.")
-    if any(body.get(name) is not None for name in _SEGMENTS):
-        raise invalid("Segment durations need analysis_mode 'time_based_metadata'.")
-    most = body.get("max_tokens", 4096)
-    if not isinstance(most, int) or isinstance(most, bool) or not 512 <= most <= 98_304:
-        raise invalid("The max_tokens parameter must be a whole number from 512 to 98304.")
-    temperature = _number(body, "temperature", 0.2)
-    if temperature is None or not 0 <= temperature <= 1:
-        raise invalid("The temperature parameter must be from 0 to 1.")
-    start, end = _window(body)
-    return {
-        "model_name": model,
-        "prompt": prompt,
-        "temperature": temperature,
-        "max_tokens": most,
-        "schema": _schema(body.get("response_format")),
-        "start_time": start,
-        "end_time": end,
-    }
-
-
-def _schema(wanted: Json) -> dict[str, Json] | None:
+def _read_schema(wanted: Json) -> dict[str, Json] | None:
     if wanted is None:
         return None
     if not isinstance(wanted, dict) or wanted.get("type") != "json_schema":
@@ -188,19 +78,175 @@ def _schema(wanted: Json) -> dict[str, Json] | None:
     return check_schema(wanted.get("json_schema"))
 
 
-def _window(body: Mapping[str, Json]) -> tuple[float | None, float | None]:
-    start, end = _number(body, "start_time", None), _number(body, "end_time", None)
-    if (start is not None and start < 0) or (end is not None and end <= 0):
-        raise invalid("The start_time and end_time parameters must not be negative.")
-    if end is not None and end - (start or 0.0) < 1.0:
-        raise invalid("The window from start_time to end_time must be at least one second.")
-    return start, end
+_Seconds = Annotated[float | None, Field(ge=0), must_be("a number, not negative")]
 
 
-def _number(body: Mapping[str, Json], name: str, default: float | None) -> float | None:
-    value = body.get(name, default)
-    if value is None:
-        return default
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise invalid(f"The {name} parameter must be a number.")
-    return float(value)
+class AnalyzeRequest(Body):
+    """What all analyze requests have."""
+
+    closed = True
+
+    video: Annotated[VideoInput, refuse("The video parameter is required and must be an object.", NOT_PROVIDED)]
+    max_tokens: Annotated[int, Field(ge=512, le=98_304), must_be("a whole number from 512 to 98304")] = 4096
+    temperature: Fraction | None = None
+    start_time: _Seconds = None
+    end_time: _Seconds = None
+    response_format: Annotated[dict[str, Json] | None, BeforeValidator(_read_schema)] = None
+
+    @property
+    @abstractmethod
+    def model(self) -> str:
+        """The model that is asked for."""
+
+    @property
+    @abstractmethod
+    def text(self) -> str:
+        """The prompt."""
+
+    @model_validator(mode="after")
+    def _wide_window(self) -> AnalyzeRequest:
+        if self.end_time is not None and self.end_time - (self.start_time or 0.0) < 1.0:
+            raise invalid("The window from start_time to end_time must be at least one second.")
+        return self
+
+    def stored(self) -> dict[str, Json]:
+        """Return what is stored: plain JSON with every default filled in."""
+        return {
+            "model_name": self.model,
+            "prompt": self.text,
+            "temperature": 0.2 if self.temperature is None else self.temperature,
+            "max_tokens": self.max_tokens,
+            "schema": self.response_format,
+            "start_time": self.start_time,
+            "end_time": self.end_time,
+        }
+
+    def minutes(self, duration: float) -> float:
+        """Return the billed minutes of a video: the window, or all of it."""
+        until = duration if self.end_time is None else min(self.end_time, duration)
+        return round(max(0.0, until - (self.start_time or 0.0)) / 60, 4)
+
+
+class QueuedRequest(AnalyzeRequest):
+    """What a task and an item of a batch have beside."""
+
+    custom_id: Annotated[
+        str | None,
+        Field(pattern=r"^[A-Za-z0-9_-]{1,64}$"),
+        refuse("The custom_id parameter must have 1 to 64 letters, digits, '_' or '-'."),
+    ] = None
+    min_segment_duration: Json = None
+    max_segment_duration: Json = None
+
+    @field_validator("min_segment_duration", "max_segment_duration")
+    @classmethod
+    def _no_segments(cls, value: Json) -> Json:
+        if value is not None:
+            raise invalid("Segment durations need analysis_mode 'time_based_metadata'.")
+        return value
+
+
+class PromptedRequest(AnalyzeRequest):
+    """What an analysis at once and a task have beside: a model, and a prompt in one of two forms."""
+
+    image: Json = None
+    model_name: Annotated[Literal["pegasus1.5", "pegasus1.6"], ONE_OF] = "pegasus1.5"
+    prompt: Json = None
+    prompt_v2: Annotated[RichPrompt | None, refuse("The prompt parameter is required.", NOT_PROVIDED)] = None
+
+    @property
+    def model(self) -> str:
+        return self.model_name
+
+    @property
+    def text(self) -> str:
+        return str(self.prompt) if self.prompt_v2 is None else self.prompt_v2.input_text
+
+    @field_validator("image")
+    @classmethod
+    def _no_image(cls, value: Json) -> Json:
+        if value is not None:
+            raise unsupported("images", "It reads captions and on-screen text of videos.")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_prompt(cls, data: Json) -> Json:
+        if data.get("prompt") is not None and data.get("prompt_v2") is not None:
+            raise invalid("The prompt and prompt_v2 parameters exclude each other.")
+        return data
+
+    @model_validator(mode="after")
+    def _has_prompt(self) -> PromptedRequest:
+        if self.prompt_v2 is None and not (isinstance(self.prompt, str) and self.prompt.strip()):
+            raise ApiError(400, NOT_PROVIDED, "The prompt parameter is required.")
+        return self
+
+
+class SyncRequest(PromptedRequest):
+    """The body of ``POST /analyze``."""
+
+    stream: Flag = True
+
+
+def _general(mode: str) -> str:
+    if mode != "general":
+        raise unsupported("time-based segmentation", "Ask for chapters with a json_schema instead.")
+    return mode
+
+
+Mode: TypeAlias = Annotated[Literal["general", "time_based_metadata"], AfterValidator(_general), ONE_OF]
+
+
+class TaskRequest(PromptedRequest, QueuedRequest):
+    """The body of ``POST /analyze/tasks``."""
+
+    analysis_mode: Mode = "general"
+
+
+class BatchItem(QueuedRequest):
+    """An entry of a batch's ``requests``, with the batch's defaults filled in."""
+
+    prompt: Annotated[RichPrompt, refuse("The prompt of a batch must be an object with input_text.")]
+
+    @property
+    def model(self) -> str:
+        return "pegasus1.5"
+
+    @property
+    def text(self) -> str:
+        return self.prompt.input_text
+
+    @field_validator("video")
+    @classmethod
+    def _stored(cls, value: VideoInput) -> VideoInput:
+        if value.type != "asset_id":
+            raise invalid("A batch takes videos by asset_id only.")
+        return value
+
+
+#: What an item of a batch may take from the batch's defaults.
+DEFAULTS = frozenset(BatchItem.model_fields) - {"video", "custom_id"}
+
+
+_Item = Annotated[dict[str, Json], refuse("An entry of requests must be an object.")]
+
+
+class BatchRequest(Body):
+    """The body of ``POST /analyze/batches``. Items are read by :class:`BatchItem` once their defaults are in."""
+
+    closed = True
+
+    model_name: Annotated[Literal["pegasus1.5"], ONE_OF]
+    analysis_mode: Mode = "general"
+    defaults: Annotated[dict[str, Json] | None, refuse("The defaults parameter has a field that has no default.")] = (
+        None
+    )
+    requests: Annotated[list[_Item], refuse("The requests parameter must be a list.")]
+
+    @field_validator("defaults")
+    @classmethod
+    def _known_defaults(cls, value: dict[str, Json] | None) -> dict[str, Json] | None:
+        if set(value or ()) - DEFAULTS:
+            raise invalid("The defaults parameter has a field that has no default.")
+        return value

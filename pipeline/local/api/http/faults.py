@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Literal, TypeAlias, get_args
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AfterValidator, Field
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Json
-from pipeline.local.api.responses import Shape
-from pipeline.local.errors import ApiError, invalid
+from pipeline.local.api.http.bodies import ONE_OF, Body, must_be, parse, refuse
+from pipeline.local.api.http.responses import Shape
+from pipeline.local.errors import ApiError
 
 What: TypeAlias = Literal[
     "latency",  #: answer after ``seconds`` on the platform's clock
@@ -35,63 +37,55 @@ Hint: TypeAlias = Literal[
 
 Retired: TypeAlias = Literal["serve", "gone404", "gone410"]  #: what becomes of calls below ``/v1.2``
 
-_NUMBERS = ("nth", "every", "probability", "times", "seconds", "status")
+
+def _regular_expression(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(str(error)) from None
+    return text
 
 
-@dataclass(frozen=True, slots=True)
-class FaultRule:
+_Whole = Annotated[int, Field(ge=0), must_be("a whole number, not negative")]
+
+_Number = Annotated[float, Field(ge=0), must_be("a number, not negative")]
+
+_Text = Annotated[str, must_be("a text")]
+
+
+class FaultRule(Body):
     """One fault. ``match`` is a regular expression searched in ``METHOD /path``, e.g. ``POST /v1.3/assets$``.
 
     Which of the matching requests: the ``nth`` one (from 1), ``every`` nth, or each with a ``probability``; with none
     of the three, all. ``times`` ends the rule after so many hits (0 = never; an ``nth`` rule hits once).
     """
 
-    match: str
-    do: What
-    nth: int = 0
-    every: int = 0
-    probability: float = 1.0
-    times: int = 0
-    seconds: float = 1.0  #: of latency, or of the wait that ``hint`` names
-    status: int = 503
-    body: Shape = "flat"
-    hint: Hint = "none"
-    code: str = ""
-    message: str = ""
-    word: str = "reviewing"
-    headers: Mapping[str, str] = field(default_factory=dict)  #: further headers of a refusal
+    closed = True
 
-    @classmethod
-    def of(cls, data: Mapping[str, Json]) -> FaultRule:
-        """Read a rule from JSON; raises ApiError (400) with the reason."""
-        try:
-            rule = cls(**data)
-            re.compile(rule.match)
-        except (TypeError, re.error) as error:
-            raise invalid(f"This is not a fault rule: {error}.") from None
-        for name, kind in (("do", What), ("body", Shape), ("hint", Hint)):
-            if getattr(rule, name) not in get_args(kind):
-                raise invalid(f"A fault rule's {name!r} is one of {', '.join(get_args(kind))}.")
-        numbers: list[Json] = [data.get(name, 0) for name in _NUMBERS]
-        if not all(isinstance(number, int | float) and number >= 0 for number in numbers):
-            raise invalid("A fault rule's numbers are not negative.")
-        return rule
+    match: Annotated[str, AfterValidator(_regular_expression), must_be("a regular expression")]
+    do: Annotated[What, ONE_OF]
+    nth: _Whole = 0
+    every: _Whole = 0
+    probability: _Number = 1.0
+    times: _Whole = 0
+    seconds: _Number = 1.0  #: of latency, or of the wait that ``hint`` names
+    status: _Whole = 503
+    body: Annotated[Shape, ONE_OF] = "flat"
+    hint: Annotated[Hint, ONE_OF] = "none"
+    code: _Text = ""
+    message: _Text = ""
+    word: _Text = "reviewing"
+    headers: Annotated[dict[str, str], must_be("an object of texts")] = Field(default_factory=dict)  #: of a refusal
 
 
-@dataclass(frozen=True, slots=True)
-class Faults:
+class Faults(Body):
     """A script: rules in order, the seed of their chances, and whether v1.2 is served or answers as a retired API."""
 
-    rules: tuple[FaultRule, ...] = ()
-    seed: int = 0
-    v1_2: Retired = "serve"
-
-    @classmethod
-    def of(cls, rules: Iterable[Mapping[str, Json]], seed: int = 0, v1_2: Json = "serve") -> Faults:
-        """Read a script from JSON values; raises ApiError (400) with the reason."""
-        if v1_2 not in get_args(Retired):
-            raise invalid(f"The v1_2 parameter must be one of {', '.join(get_args(Retired))}.")
-        return cls(tuple(FaultRule.of(rule) for rule in rules), seed, v1_2)
+    rules: Annotated[list[FaultRule], refuse("The rules parameter must be a list of objects.")] = Field(
+        default_factory=list
+    )
+    seed: Annotated[int, must_be("a whole number")] = 0
+    v1_2: Annotated[Retired, ONE_OF] = "serve"
 
 
 def read_faults(path: Path) -> Faults:
@@ -102,12 +96,14 @@ def read_faults(path: Path) -> Faults:
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        return Faults.of(data["rules"], int(data.get("seed", 0)), data.get("v1_2", "serve"))
+        if not isinstance(data, dict) or "rules" not in data:
+            raise ValueError
+        return parse(Faults, data)
     except OSError as error:
         raise ConfigError(f"{path}: the fault script cannot be read ({error.strerror})") from None
     except ApiError as error:
         raise ConfigError(f"{path}: {error.message}") from None
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except ValueError:
         raise ConfigError(f"{path}: not a fault script", remedy='write {"rules": [...]} as JSON') from None
 
 
@@ -150,7 +146,7 @@ class FaultScript:
     def as_json(self) -> dict[str, Json]:
         """Return the script with what each rule has seen and hit."""
         rules = [
-            {**asdict(rule), "seen": count.seen, "hits": count.hits}
+            {**rule.model_dump(), "seen": count.seen, "hits": count.hits}
             for rule, count in zip(self.faults.rules, self._counts, strict=True)
         ]
         return {"rules": rules, "seed": self.faults.seed, "v1_2": self.faults.v1_2}

@@ -1,4 +1,4 @@
-"""The door every request passes: counted, keyed, and gone wrong where a fault script says so. Plain ASGI."""
+"""Middleware before all routes: counts requests, checks host and API key, carries out fault scripts. Plain ASGI."""
 
 from __future__ import annotations
 
@@ -8,30 +8,29 @@ import json
 import re
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from typing import Any, TypeAlias
+from typing import Any
 
 import anyio
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.core.clock import Clock
 from pipeline.core.model import Json
-from pipeline.local.api.faults import FaultRule, Faults, FaultScript
-from pipeline.local.api.responses import (
+from pipeline.local.api.http.faults import FaultRule, Faults, FaultScript
+from pipeline.local.api.http.responses import (
     OLD,
     REACHED,
     STORAGE,
-    canonical,
+    canonical_path,
     error_body,
     error_response,
     is_under,
     media_type,
-    shape_of,
 )
 from pipeline.local.errors import ApiError
 
@@ -44,8 +43,6 @@ _MOST_ROUTES, _LONGEST_ROUTE = 500, 200
 #: A name or an address, and perhaps a port.
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(?::[0-9]{1,5})?")
 
-_Act: TypeAlias = Callable[[], Awaitable[None]]
-
 
 @dataclass(slots=True)
 class Counters:
@@ -55,7 +52,7 @@ class Counters:
     statuses: Counter[str] = field(default_factory=Counter)
 
     def note(self, route: str) -> None:
-        """Count a request. Whoever comes to the door, key or none, can think of any number of routes."""
+        """Count a request, in a bounded number of names: callers without a key can send any number of paths."""
         known = route in self.routes or (len(self.routes) < _MOST_ROUTES and len(route) <= _LONGEST_ROUTE)
         self.routes[route if known else "other"] += 1
 
@@ -65,12 +62,13 @@ class Counters:
 
 
 class Gate:
-    """Wraps the routes. Requests in progress are known here, so that closing never waits for a slow client."""
+    """The outermost ASGI application. It knows the requests in progress, so that closing never waits for a slow client."""
 
-    def __init__(self, app: ASGIApp, *, token: str, faults: Faults, clock: Clock, host: str = "") -> None:
+    app: ASGIApp  #: the routes behind; set before the first request
+
+    def __init__(self, *, token: str, faults: Faults, clock: Clock, host: str = "") -> None:
         self.counters = Counters()
         self.script = FaultScript(faults)
-        self._app = app
         self._token = token.encode()
         self._clock = clock
         self._names = {"localhost", host.lower(), socket.gethostname().lower()}
@@ -80,45 +78,40 @@ class Gate:
         """Serve one request."""
         if scope["type"] != "http":  # no lifespan, no websockets here
             return
-        visit = _Visit({**scope, "path": canonical(scope["path"])}, receive, send)
-        with self._present() as presence:
-            await self._serve(visit)
-        if presence.cancelled_caught:  # the platform closes
-            await visit.drop(hard=False)
-
-    @contextmanager
-    def _present(self) -> Iterator[anyio.CancelScope]:
-        with anyio.CancelScope() as presence:
-            self._busy.add(presence)
+        exchange = _Exchange({**scope, "path": canonical_path(scope["path"])}, receive, send)
+        with anyio.CancelScope() as progress:
+            self._busy.add(progress)
             try:
-                yield presence
+                await self._serve(exchange)
             finally:
-                self._busy.discard(presence)
+                self._busy.discard(progress)
+        if progress.cancelled_caught:  # the platform closes
+            await exchange.drop(hard=False)
 
     def close(self) -> None:
         """End every request in progress; their connections are dropped."""
-        for presence in list(self._busy):
-            presence.cancel()
+        for progress in list(self._busy):
+            progress.cancel()
 
-    async def _serve(self, visit: _Visit) -> None:
-        method, path = visit.scope["method"], visit.scope["path"]
+    async def _serve(self, exchange: _Exchange) -> None:
+        method, path = exchange.scope["method"], exchange.scope["path"]
         self.counters.note(f"{method} {_route(path)}")
-        headers = Headers(scope=visit.scope)
+        headers = Headers(scope=exchange.scope)
         refusal = self._check_host(headers) or self._check_alive(path) or self._check_key(path, headers)
         if refusal is not None:
-            await self._answer(visit, error_response(path, refusal))
+            await self._answer(exchange, error_response(path, refusal))
             return
         if _HOST.fullmatch(host := headers.get("host", "")):
-            REACHED.set(f"{visit.scope['scheme']}://{host}")
+            REACHED.set(f"{exchange.scope['scheme']}://{host}")
         rules = self.script.decide(method, path)
         for rule in rules:
             if rule.do == "latency":
                 await self._clock.sleep(rule.seconds)
         acting = [rule for rule in rules if rule.do != "latency"]
-        await self._go_wrong(visit, acting[0] if acting else None)
+        await self._carry_out(exchange, acting[0] if acting else None)
 
     def _check_host(self, headers: Headers) -> ApiError | None:
-        """Refuse a foreign name: a page in a browser can have its own name lead here, and would read the answers."""
+        """Refuse a foreign host name against DNS rebinding: a page in a browser would read the answers."""
         given = headers.get("host", "").lower()
         name = given.partition("]")[0].removeprefix("[") if given.startswith("[") else given.partition(":")[0]
         if name in self._names or _is_address(name):
@@ -126,7 +119,7 @@ class Gate:
         return ApiError(421, "misdirected_request", "The platform does not answer under this name.")
 
     def _check_alive(self, path: str) -> ApiError | None:
-        """Refuse the old dialect, whatever the call and the key, where the script says that it is retired."""
+        """Refuse the old dialect, whatever the call and the key, where the script retires it."""
         how = self.script.faults.v1_2
         if how == "serve" or not is_under(path, OLD):
             return None
@@ -144,53 +137,51 @@ class Gate:
             return None
         return ApiError(401, "api_key_invalid", "The API key is missing or not valid.")
 
-    async def _go_wrong(self, visit: _Visit, rule: FaultRule | None) -> None:
-        scope = visit.scope
-        match rule.do if rule else None:
-            case None:
-                await self._pass(visit)
+    async def _carry_out(self, exchange: _Exchange, rule: FaultRule | None) -> None:
+        if rule is None:
+            await self._pass(exchange)
+            return
+        match rule.do:
             case "reset_before":
-                await visit.drop(hard=True)
+                await exchange.drop(hard=True)
             case "status" | "credit" | "key":
-                assert rule is not None
-                await self._answer(visit, self._refusal(scope["path"], rule))
+                await self._answer(exchange, self._refusal(exchange.scope["path"], rule))
             case "stuck" | "fail":
-                assert rule is not None
-                scope["state"]["forced_outcome"] = "stuck" if rule.do == "stuck" else f"fail:{rule.code}:{rule.message}"
-                await self._pass(visit)
+                outcome = "stuck" if rule.do == "stuck" else f"fail:{rule.code}:{rule.message}"
+                exchange.scope["state"]["forced_outcome"] = outcome
+                await self._pass(exchange)
             case _:
-                assert rule is not None
-                await self._spoil(visit, rule)
+                await self._spoil(exchange, rule)
 
-    async def _pass(self, visit: _Visit) -> None:
+    async def _pass(self, exchange: _Exchange) -> None:
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self.counters.statuses[str(message["status"])] += 1
-            await visit.send(message)
+            await exchange.send(message)
 
-        await self._app(visit.scope, visit.receive, counted)
+        await self.app(exchange.scope, exchange.receive, counted)
 
-    async def _answer(self, visit: _Visit, response: Response) -> None:
+    async def _answer(self, exchange: _Exchange, response: Response) -> None:
         self.counters.statuses[str(response.status_code)] += 1
-        await response(visit.scope, visit.receive, visit.send)
+        await response(exchange.scope, exchange.receive, exchange.send)
 
-    async def _spoil(self, visit: _Visit, rule: FaultRule) -> None:
-        """Let the request act, keep its answer back, and hand out something else."""
-        kept = _Kept()
-        await self._app(visit.scope, visit.receive, kept.send)
+    async def _spoil(self, exchange: _Exchange, rule: FaultRule) -> None:
+        """Let the request act, hold its response back, and send something else."""
+        held = _HeldResponse()
+        await self.app(exchange.scope, exchange.receive, held.send)
         if rule.do == "reset_after":
-            await visit.drop(hard=True)
+            await exchange.drop(hard=True)
             return
-        self.counters.statuses[str(kept.status)] += 1
+        self.counters.statuses[str(held.status)] += 1
         if rule.do == "unknown_status":
-            await kept.deliver(visit.send, _reword(bytes(kept.body), rule.word))
+            await held.deliver(exchange.send, _reword(bytes(held.body), rule.word))
             return
-        half = bytes(kept.body[: len(kept.body) // 2])
+        half = bytes(held.body[: len(held.body) // 2])
         if rule.do == "malformed":
-            await kept.deliver(visit.send, half)
+            await held.deliver(exchange.send, half)
             return
-        await kept.deliver(visit.send, half, length=len(kept.body) or 1)
-        await visit.drop(hard=False)
+        await held.deliver(exchange.send, half, length=len(held.body) or 1)
+        await exchange.drop(hard=False)
 
     def _refusal(self, path: str, rule: FaultRule) -> Response:
         if rule.do == "credit":
@@ -229,7 +220,7 @@ class Gate:
                 return {}
 
 
-class _Visit:
+class _Exchange:
     """One request with its connection. ``drop`` ends the connection, hard = with a TCP reset."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -245,8 +236,8 @@ class _Visit:
                 pass
 
 
-class _Kept:
-    """An answer held back."""
+class _HeldResponse:
+    """A response that has not been sent."""
 
     def __init__(self) -> None:
         self.status = 500
@@ -254,7 +245,7 @@ class _Kept:
         self.body = bytearray()
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
-        """Take a part of the answer as the server would."""
+        """Take a message as the server would."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.headers = [(k, v) for k, v in message.get("headers", []) if k.lower() != b"content-length"]
@@ -262,7 +253,7 @@ class _Kept:
             self.body += message.get("body", b"")
 
     async def deliver(self, send: Send, body: bytes, length: int | None = None) -> None:
-        """Send a body in place of the kept one; with ``length`` more is promised than is sent."""
+        """Send a body in place of the held one; with ``length`` more is promised than is sent."""
         promised = len(body) if length is None else length
         headers = [*self.headers, (b"content-length", str(promised).encode())]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
@@ -295,4 +286,7 @@ def _route(path: str) -> str:
     return "/".join("{id}" if len(part) >= 24 else part for part in path.split("/"))
 
 
-__all__ = ["Counters", "Gate", "shape_of"]
+def read_forced_outcome(request: Request) -> str:
+    """Return what a fault rule wants to become of the object that this request creates; empty without one."""
+    outcome = request.scope["state"].get("forced_outcome", "")
+    return outcome if isinstance(outcome, str) else ""

@@ -1,10 +1,10 @@
-"""What lists are narrowed and ordered by: query parameters, read into a clause and its values."""
+"""Query parameters: flags, choices, times, and the filters and order of lists, read into an SQL clause."""
 
 from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -12,13 +12,34 @@ from typing import Literal
 from starlette.datastructures import QueryParams
 
 from pipeline.core.model import Json
-from pipeline.local.api.responses import PageRequest
+from pipeline.local.api.http.pagination import PageRequest
 from pipeline.local.errors import invalid
 from pipeline.local.state.tables import R, Table
 
-PAGING = frozenset({"page", "page_limit", "sort_by", "sort_option"})
+_PAGING = frozenset({"page", "page_limit", "sort_by", "sort_option"})
 
 _SIGNS = {"": "=", "gte": ">=", "lte": "<="}
+
+
+def parse_flag(query: QueryParams, name: str) -> bool:
+    """Read a truth value; false where it is not given."""
+    text = query.get(name, "").lower()
+    if text not in ("", "true", "false"):
+        raise invalid(f"The {name} parameter must be true or false.")
+    return text == "true"
+
+
+def parse_choices(query: QueryParams, name: str, allowed: Collection[str]) -> list[str]:
+    """Read a parameter that may be repeated; raises ApiError (400) for a value that is not allowed."""
+    found = query.getlist(name)
+    if any(each not in allowed for each in found):
+        raise invalid(f"The {name} parameter must be one of {', '.join(allowed)}.")
+    return found
+
+
+def split_list(query: QueryParams, name: str) -> set[str]:
+    """Return the values of a parameter that is repeated, or comma separated, or both."""
+    return {part for text in query.getlist(name) for part in text.split(",") if part}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,53 +50,71 @@ class Column:
     kind: Literal["text", "number", "time"] = "text"
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A wanted list: clause, its values, order and page."""
-
-    where: str
-    values: list[Json]
-    by: str
-    newest_first: bool
-    page: PageRequest
-
-    def fetch(self, db: sqlite3.Connection, table: Table[R]) -> tuple[int, list[R]]:
-        """Return how many records there are, and those of the page."""
-        total = table.count(db, self.where, self.values)
-        size = {"limit": self.page.limit, "offset": self.page.offset}
-        return total, table.select(db, self.where, self.values, by=self.by, newest_first=self.newest_first, **size)
-
-
 SIZES = {name: Column(name, "number") for name in ("duration", "fps", "width", "height", "size")}
 
 TIMES = {"created_at": Column("created", "time"), "updated_at": Column("updated", "time")}
 
 
-def listed(
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    """A wanted list: clause, its values, page and order."""
+
+    where: str
+    values: list[Json]
+    page: PageRequest
+    by: str = "seq"
+    newest_first: bool = True
+
+    @classmethod
+    def build(cls, conditions: Mapping[str, Json], query: QueryParams) -> ListQuery:
+        """Return the list of what meets all conditions, newest first.
+
+        Args:
+            conditions: clauses with their value, a list of values, or None for a clause without one.
+            query: the request's, which says the page.
+        """
+        values: list[Json] = []
+        for value in conditions.values():
+            values += value if isinstance(value, list) else [] if value is None else [value]
+        return cls(" AND ".join(conditions) or "1", values, PageRequest.parse(query))
+
+    def fetch(self, db: sqlite3.Connection, table: Table[R]) -> tuple[int, list[R]]:
+        """Return how many records there are, and those of the page."""
+        size = {"limit": self.page.limit, "offset": self.page.offset}
+        found = table.select(db, self.where, self.values, by=self.by, newest_first=self.newest_first, **size)
+        return table.count(db, self.where, self.values), found
+
+
+def is_in(column: str, values: Collection[str]) -> dict[str, Json]:
+    """Return the condition that a column has one of the values."""
+    return {f'"{column}" IN ({", ".join("?" * len(values))})': list(values)}
+
+
+def parse_list(
     query: QueryParams,
     columns: Mapping[str, Column],
     *,
-    beside: Mapping[str, Json],
+    conditions: Mapping[str, Json],
     metadata: str = "",
-    known: Set[str] = frozenset(),
-) -> Listed:
+    known: Collection[str] = (),
+) -> ListQuery:
     """Read the parameters of a list; empty values do not narrow.
 
     Args:
         query: the request's.
         columns: what can be narrowed; ``name[gte]`` and ``name[lte]`` are bounds.
-        beside: further clauses that always hold, with their value; None for a clause without one.
+        conditions: what always holds, see :meth:`ListQuery.build`.
         metadata: the column of user metadata; parameters of other names then look there, plain or as ``user_metadata[name]``.
         known: parameters that are read elsewhere.
 
     Raises:
         ApiError: 400 for what cannot be read.
     """
-    where = list(beside)
-    values = [value for value in beside.values() if value is not None]
+    always = ListQuery.build(conditions, query)
+    where, values = [always.where], always.values
     for name, text in query.multi_items():
         base, _, bound = name.removesuffix("]").partition("[")
-        if name in PAGING or name in known or text == "":
+        if name in _PAGING or name in known or text == "":
             continue
         if base in columns and bound in _SIGNS:
             clause, value = _bounded(base, columns[base], bound, text)
@@ -84,7 +123,7 @@ def listed(
         elif metadata:
             where.append(_owned(metadata))
             values += _own(bound if base == "user_metadata" and bound else name, text)
-    return Listed(" AND ".join(where) or "1", values, *_order(query), PageRequest.of(query))
+    return ListQuery(" AND ".join(where), values, always.page, *_order(query))
 
 
 def _order(query: QueryParams) -> tuple[str, bool]:
@@ -101,8 +140,8 @@ def _bounded(name: str, column: Column, bound: str, text: str) -> tuple[str, Jso
         return f'"{column.name}" = ?', text
     if column.kind == "time":
         # Times are shown to the second, so they are compared as shown.
-        return f'CAST("{column.name}" AS INTEGER) {_SIGNS[bound or "gte"]} ?', epoch(name, text)
-    value = _number(text)
+        return f'CAST("{column.name}" AS INTEGER) {_SIGNS[bound or "gte"]} ?', parse_time(name, text)
+    value = parse_number(text)
     if value is None:
         raise invalid(f"The {name} parameter must be a number.")
     return f'"{column.name}" {_SIGNS[bound]} ?', value
@@ -117,10 +156,11 @@ def _owned(column: str) -> str:
 
 def _own(name: str, text: str) -> list[Json]:
     """Return the values of :func:`_owned`: a text in an address may stand for a truth value, a string or a number."""
-    return [name, text.lower() if text.lower() in ("true", "false") else "", text, _number(text)]
+    return [name, text.lower() if text.lower() in ("true", "false") else "", text, parse_number(text)]
 
 
-def _number(text: str) -> float | None:
+def parse_number(text: str) -> float | None:
+    """Return a finite number, or None."""
     try:
         value = float(text)
     except ValueError:
@@ -128,7 +168,7 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def epoch(name: str, text: str) -> float:
+def parse_time(name: str, text: str) -> float:
     """Return an RFC 3339 time as epoch seconds; raises ApiError (400)."""
     try:
         moment = datetime.fromisoformat(text)

@@ -1,0 +1,1 @@
+"""HTTP of the local platform: gate, faults, bodies, filters, pagination, responses."""
