@@ -129,7 +129,7 @@ async def test_an_address_is_fetched_where_the_policy_allows(tmp_path: Path) -> 
     """``video_url``, as a field and a part at once as the old SDK sends it, becomes a video named by its path."""
     async with old_platform(tmp_path / "one") as (source, client):
         asset = await done(client, await task(client, await old_index(client)))
-        address = source._desk.presigned(f"assets/{(await _assets(source))[0]}")
+        address = source._context.presigned(f"assets/{(await _assets(source))[0]}")
         async with old_platform(tmp_path / "two", url_policy=ANY_URL) as (_, other):
             files = {"video_url": ("upload", address.encode())}
             data = {"index_id": await old_index(other), "video_url": address}

@@ -151,7 +151,7 @@ async def test_the_sdk_turns_pages(tmp_path: Path) -> None:
         assert [hit.transcription for hit in second.data or []] == ["queen three"]
         assert second.page_info is not None
         assert (second.page_info.next_page_token, second.page_info.total_results) == ("", 3)
-        served._desk.clock.move(900)
+        served._context.clock.move(900)
         with pytest.raises(BadRequestError) as error:
             await client.search.retrieve(token)
         assert error.value.body["code"] == "search_page_token_expired"
