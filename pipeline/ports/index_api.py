@@ -1,7 +1,7 @@
-"""The index-wide seam: indexes, the videos in them, search and classification, in one vocabulary for both dialects.
+"""The port of indexes: the videos in them, search and classification, in one vocabulary for both API versions.
 
-What a dialect has no call for raises ``Permanent`` with code ``not_in_this_api`` and says what to use instead. Searches
-are paid calls that only ask; later pages are free.
+What an API version has no call for raises ``Permanent`` with code ``not_in_this_api`` and says what to use instead.
+Searches are paid calls that only ask; later pages are free. Conformance suite: ``tests/conformance/test_index_api.py``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pipeline.core.model import Json
 
 @dataclass(frozen=True, slots=True)
 class IndexSpec:
-    """An index as wanted. ``models`` are (name, options); v1.2 calls them engines."""
+    """An index to make. ``models`` are (name, options); v1.2 calls them engines."""
 
     name: str
     models: Sequence[tuple[str, tuple[str, ...]]] = ()  #: empty: the dialect's default
@@ -25,7 +25,7 @@ class IndexSpec:
 
 @dataclass(frozen=True, slots=True)
 class IndexInfo:
-    """An index as it is. Times are the provider's own RFC 3339 strings."""
+    """An existing index. Times are the platform's own RFC 3339 strings."""
 
     id: str
     name: str
@@ -171,7 +171,7 @@ class ClassifiedVideo:
 
 
 class IndexApi(Protocol):
-    """Index-wide calls. Raises only ``pipeline.core.errors``; the provider's own code and words are in the trouble's detail."""
+    """Index-wide calls. Raises only ``pipeline.core.errors``; the platform's own code and words are in the detail."""
 
     @property
     def identity(self) -> str:

@@ -1,7 +1,8 @@
-"""The account as a whole: everything that it holds, page by page, and how a single thing is looked at and deleted.
+"""The port of the account's inventory: list everything that it holds, page by page; read and delete single objects.
 
-Narrow on purpose: only ``reconcile`` speaks through it. A list is one of many moments: what is deleted while it is read
-moves the rest up and hides some of it, so *not listed* must be asked again before it is believed.
+Narrow on purpose: only ``reconcile`` uses it. A list is no snapshot: what is deleted while it is read moves the rest up
+and hides some of it, so *not listed* must be checked again before it is believed. Conformance suite:
+``tests/conformance/test_inventory.py``.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ ObjectType: TypeAlias = Literal["indexed", "analysis", "asset", "video", "task"]
 
 @dataclass(frozen=True, slots=True)
 class RemoteObject:
-    """One thing in the account, as the platform tells of it. Texts may hold anything."""
+    """One object in the account, as the platform shows it. Texts may hold anything. The field names are keys of ``--json``."""
 
     sort: ObjectType
     id: str
     name: str = ""  #: file name; of an analysis its ``custom_id``
-    owner: str | None = None  #: the key of ours in its user metadata; empty: it has none; None: a list does not tell
-    status: str = ""  #: the platform's own word
+    owner: str | None = None  #: our key in its user metadata; empty: it has none; None: the list does not show it
+    status: str = ""  #: the platform's own status word
     created: float | None = None  #: epoch seconds by the platform's clock
     place: str = ""  #: id of the index that it is in
     media: str = ""  #: what it was made from: the asset; of a v1.2 task its video, once there is one
@@ -32,7 +33,7 @@ class RemoteObject:
 
 @dataclass(frozen=True, slots=True)
 class OpenSession:
-    """A multipart upload that is not complete. The list names neither file nor asset; nothing deletes one: it expires."""
+    """An incomplete multipart upload. The list names neither file nor asset; it cannot be deleted, it expires."""
 
     id: str
     size: int  #: bytes
@@ -68,18 +69,18 @@ class Inventory(Protocol):
         ...
 
     async def get(self, remote: RemoteObject) -> RemoteObject | None:
-        """Return the same thing as it is now, with all that is told of a single one; None if it is gone."""
+        """Return the same object as it is now, with all that only a single read shows; None if it is gone."""
         ...
 
     async def existing(self, object_type: ObjectType, ids: Sequence[str], index_id: str = "") -> frozenset[str]:
-        """Return those of these ids that are there now; 50 at once cost one request where the dialect has a list by ids."""
+        """Return which of these ids exist now; 50 cost one request where the dialect has a list by ids."""
         ...
 
     async def delete(self, remote: RemoteObject) -> None:
         """Delete it, if nothing else in the account refers to it; absent is done.
 
         Raises:
-            Permanent, Transient: the platform does not let go of it (now): it is in use, or still being worked on.
+            Permanent, Transient: the platform refuses (now): the object is in use, or still being processed.
         """
         ...
 

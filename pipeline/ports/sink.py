@@ -1,4 +1,4 @@
-"""The port of results on disk."""
+"""The port of results on disk. Conformance suite: ``tests/conformance/test_sink.py``."""
 
 from __future__ import annotations
 

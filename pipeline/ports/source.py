@@ -1,4 +1,7 @@
-"""The port of sources: manifest lines, items, and the facts of a media file."""
+"""The port of sources: manifest lines, items, and the facts of a media file.
+
+Conformance suite: ``tests/conformance/test_source.py``.
+"""
 
 from __future__ import annotations
 

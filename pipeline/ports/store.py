@@ -1,4 +1,4 @@
-"""The port of the database: queue, records, journal."""
+"""The port of the database: queue, records, journal. Conformance suite: ``tests/conformance/test_store_*.py``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The port of the video platform: uploads and analyses, and its rate limits."""
+"""The port of the video platform: uploads and analyses, and its rate limits.
+
+Conformance suite of ``VideoApi``: ``tests/conformance/test_video_api.py`` (and ``test_video_api_v1_2.py`` for what only
+v1.2 can do). ``Limiter``: ``tests/unit/test_limits.py``.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from pipeline.core.model import (
-    Json,
-    Trouble,
-)
+from pipeline.core.model import Json, Trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,11 @@ class Ceilings:
 
 @dataclass(frozen=True, slots=True)
 class NewUpload:
-    """What we want to put there. ``name`` is unique and deterministic: it is how a lost upload is found again."""
+    """An upload to make. ``name`` is unique and deterministic: a lost upload is found again by it."""
 
     name: str
-    method: Literal[
-        "direct", "multipart", "url", "external"
-    ]  #: external: the platform fetches a YouTube address (v1.2)
+    #: external: the platform fetches a YouTube address (v1.2)
+    method: Literal["direct", "multipart", "url", "external"]
     mime: str = "video/mp4"
     size: int = 0  #: bytes; 0 for a URL
     path: Path | None = None
@@ -43,7 +43,7 @@ class NewUpload:
     metadata: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     since: float = 0.0  #: epoch seconds at which the intent was stored: nothing older can be ours
     index_id: str = ""  #: where a dialect uploads into an index (v1.2)
-    title: str = ""  #: of an external video: all that can tell its task from another's
+    title: str = ""  #: of an external video: only this distinguishes its task from another's
     taken: frozenset[str] = frozenset()  #: media ids and upload names that belong to other videos of ours
 
 
@@ -61,21 +61,21 @@ class UploadSession:
 
 @dataclass(frozen=True, slots=True)
 class MediaStatus:
-    """How far an uploaded video is. ``state`` is ours: ``unknown`` words of the provider are ``working``."""
+    """How far an uploaded video is. ``state`` is ours: unknown words of the provider are ``working``."""
 
     state: Literal["working", "ready", "failed", "gone"]
-    word: str = ""  #: the provider's own word; empty where nobody was asked yet
+    word: str = ""  #: the provider's own status word; empty before the first answer
     message: str = ""
     look_again: float = 10.0  #: seconds
-    trouble: Trouble | None = None  #: of a failed one, where the platform gives a reason with a class of ours
-    later: float | None = None  #: seconds after which a failed one can be handed over again; None: never by itself
+    trouble: Trouble | None = None  #: why it failed, where the platform gives a reason of ours
+    later: float | None = None  #: seconds after which a failed one can be uploaded again; None: never by itself
     #: duration, size, width, height as the provider sees them; ``video_id`` where analysis needs another id than upload
     facts: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One analysis request, in neutral words: what every dialect can turn into its own calls."""
+    """One analysis request in neutral terms, which every dialect can turn into its own calls."""
 
     key: str  #: ``custom_id`` and ``Idempotency-Key``: at most 64 of [A-Za-z0-9_-]
     media_id: str
@@ -113,7 +113,7 @@ class AnalysisStatus:
 
 
 class VideoApi(Protocol):
-    """The platform, in our verbs. Errors are ours only (``pipeline.core.errors``).
+    """The platform, in our verbs. Raises only errors of ``pipeline.core.errors``.
 
     Calls that create or bill something come in pairs: ``find_…`` asks for what the paired call may have left behind.
     """
@@ -169,7 +169,7 @@ class VideoApi(Protocol):
         ...
 
     async def media(self, media_id: str) -> MediaStatus:
-        """Return how far an upload is; thousands of askers share a few list calls."""
+        """Return how far an upload is; thousands of waiting tasks share a few list calls."""
         ...
 
     async def submit_analysis(self, question: Question, still_ours: Callable[[], None]) -> str | Answer:
@@ -198,10 +198,10 @@ class VideoApi(Protocol):
 
 
 class Limiter(Protocol):
-    """Shared politeness: requests, minutes of video and tokens per minute, hour and day, per endpoint group."""
+    """The shared rate limiter: requests, minutes of video and tokens per minute, hour and day, per endpoint group."""
 
     async def admit(self, group: str, *, minutes: float = 0.0, tokens: float = 0.0) -> None:
-        """Take room in every bucket of the group, sleeping at most a second for it.
+        """Take what a call needs from every bucket of the group, sleeping at most a second for it.
 
         Raises:
             Throttled: when the wait would be longer; ``after`` says how long.
@@ -209,5 +209,5 @@ class Limiter(Protocol):
         ...
 
     def learn(self, group: str, *, wait: float | None = None, headers: Mapping[str, str] | None = None) -> None:
-        """Take over what the other side said: a wait after a 429, or the counters of its headers."""
+        """Learn from an answer: the wait that a 429 named, or the counters of its headers."""
         ...

@@ -112,11 +112,11 @@ class FilteredSweep(Generic[T]):
     """
 
     def __init__(
-        self, blank: T, page_of: Callable[[str, int], Awaitable[Page[tuple[str, T]]]], one: Callable[[str], Awaitable[T]],
+        self, blank: T, fetch_page: Callable[[str, int], Awaitable[Page[tuple[str, T]]]], one: Callable[[str], Awaitable[T]],
         words: Sequence[str],
     ) -> None:  # fmt: skip
         self.blank = blank
-        self._page_of, self._one = page_of, one
+        self._fetch_page, self._one = fetch_page, one
         self._words = list(words)
         self._refused: set[str] = set()
         self._left: list[str] = []
@@ -130,7 +130,7 @@ class FilteredSweep(Generic[T]):
         if not self._left:
             self._left, self._page, self._made, self._missing = list(self._words), 1, 0, set(waiting)
         try:
-            page = await self._page_of(self._left[0], self._page)
+            page = await self._fetch_page(self._left[0], self._page)
         except Permanent:
             if len(self._words) == 1:
                 raise
@@ -173,13 +173,13 @@ class NewestFirst(Generic[T]):
     def __init__(
         self,
         blank: T,
-        page_of: Callable[[int], Awaitable[Page[tuple[str, T]]]],
+        fetch_page: Callable[[int], Awaitable[Page[tuple[str, T]]]],
         one: Callable[[str], Awaitable[T]],
         enough: Callable[[T], bool],
         page: int,
     ) -> None:
         self.blank = blank
-        self._page_of, self._one, self._enough, self._size = page_of, one, enough, page
+        self._fetch_page, self._one, self._enough, self._size = fetch_page, one, enough, page
         self._missing: set[str] = set()
         self._page = self._dry = self._cost = 0
 
@@ -187,7 +187,7 @@ class NewestFirst(Generic[T]):
         """Read the next page of the sweep; at its end, name those that were nowhere."""
         if not self._missing:
             self._missing, self._page, self._dry = set(waiting), 0, 0
-        page = await self._page_of(self._page + 1)
+        page = await self._fetch_page(self._page + 1)
         self._page += 1
         met = {key for key, _ in page.entries} & self._missing
         seen = {key: status for key, status in page.entries if self._enough(status)}

@@ -29,13 +29,13 @@ from pipeline.provider.http.body import Stamp, changed
 T = TypeVar("T")
 
 _ADDRESSES = 50  #: presigned addresses per request; the platform's maximum
-_EARLY = 60.0  #: seconds before its expiry from which an address is not begun any more
+_EARLY = 60.0  #: seconds before its expiry from which an address is no longer used
 _TRIES = 5  #: per chunk
 _ROUNDS = 3  #: of asking what is missing and sending it
 _PATIENCE = 120.0  #: seconds that an upload waits for rate limits, with its slot in hand, until more chunks arrive
 _TIMEOUT = 120.0  #: seconds without a byte, per chunk
 _BACKOFF = Backoff(first=0.5, most=15.0)
-_MOST_CHUNKS = 100_000  #: of one session; a platform that wants more is not meant seriously
+_MOST_CHUNKS = 100_000  #: of one session: a sane platform never wants more
 _UNKNOWN = frozenset({"resource_not_exist", "gone"})
 _SECRET = 8  #: characters from which a value in an address may be the signature that opens it
 _STALE = frozenset({400, 401, 403, 404, 410})  #: how storages refuse an expired signature
@@ -68,7 +68,7 @@ def check_fits(session: UploadSession, path: Path, size: int) -> None:
 
     Raises:
         InputError: code ``file_changed``.
-        Permanent: code ``bad_session``: no serious platform cuts a file like that.
+        Permanent: code ``bad_session``: more chunks than any sane platform wants.
     """
     if session.total_chunks > _MOST_CHUNKS:
         raise Permanent(f"the platform wants the file in {session.total_chunks:,} pieces", code="bad_session")
@@ -130,7 +130,7 @@ class ChunkSender:
             for _ in range(parallel):
                 group.start_soon(self._work, missing)
         try:
-            await self._report()  # also after an error: what arrived need not be sent again
+            await self._report()  # also after an error, so that what arrived is not sent again
         except ReelmillError as error:
             self._fail(error)
         if self._error is not None:
@@ -149,7 +149,7 @@ class ChunkSender:
                 return
 
     def _fail(self, error: ReelmillError) -> None:
-        """Keep the first error; the other workers finish the chunk in hand and stop."""
+        """Keep the first error; the other workers finish their current chunk and stop."""
         self._error = self._error or error
 
     async def _chunk(self, index: int) -> Proof:

@@ -34,7 +34,7 @@ async def world(folder: Path, api: str, **options: Any) -> AsyncIterator[tuple[T
         yield provider, provider.index_api, served
 
 
-async def shelved(provider: TwelveLabs, index_id: str, folder: Path, name: str, words: str = "hello") -> str:
+async def put_film(provider: TwelveLabs, index_id: str, folder: Path, name: str, words: str = "hello") -> str:
     """Put a film with these captions into an index and wait until it is there; return its id in the index."""
     upload = replace(film(folder, name=name), index_id=index_id, metadata={"captions": words, "source": name})
     media_id = await provider.create_asset(upload, ours)
@@ -101,7 +101,7 @@ async def test_videos_are_listed_by_what_they_are(tmp_path: Path, api: str) -> N
     """Filters by name, length and size of the picture; a deleted one is gone, and deleting it again is done."""
     async with world(tmp_path, api) as (provider, index_api, _):
         key = await index_api.create_index(IndexSpec("films"))
-        made = [await shelved(provider, key, tmp_path, f"{number}.mp4") for number in range(3)]
+        made = [await put_film(provider, key, tmp_path, f"{number}.mp4") for number in range(3)]
         videos = [video async for video in index_api.videos(key, ALL)]
         assert sorted(video.id for video in videos) == sorted(made)
         video = next(video for video in videos if video.id == made[1])
@@ -139,8 +139,8 @@ async def test_what_was_said_is_found(tmp_path: Path, api: str) -> None:
     """The right video, the right moment, the words; the pool is the index; nothing is found where nothing was said."""
     async with world(tmp_path, api) as (provider, index_api, served):
         key = await index_api.create_index(IndexSpec("films"))
-        await shelved(provider, key, tmp_path, "other.mp4", "we cook a soup\nand eat it")
-        goal = await shelved(
+        await put_film(provider, key, tmp_path, "other.mp4", "we cook a soup\nand eat it")
+        goal = await put_film(
             provider, key, tmp_path, "goal.mp4", "welcome\nwhat a wonderful penalty shootout\ngood night"
         )
         found = await index_api.search(SearchQuery(key, "penalty shootout", options=(SPEECH[api],)))
@@ -166,7 +166,7 @@ async def test_many_hits_come_over_many_pages_and_are_paid_once(tmp_path: Path, 
     async with world(tmp_path, api) as (provider, index_api, served):
         key = await index_api.create_index(IndexSpec("films"))
         words = "\n".join(f"goal number {number}" for number in range(120))
-        await shelved(provider, key, tmp_path, "goals.mp4", words)
+        await put_film(provider, key, tmp_path, "goals.mp4", words)
         query = SearchQuery(key, "goal", options=(SPEECH[api],), group_by="video" if grouped else "clip", limit=1000)
         found = await index_api.search(query)
         starts = [hit.start for hit in found.hits]
@@ -197,7 +197,7 @@ async def test_a_page_that_is_no_longer_kept_says_so(tmp_path: Path, api: str) -
               "message": "ask anew"}]  # fmt: skip
     async with world(tmp_path, api, rules=rules) as (provider, index_api, _):
         key = await index_api.create_index(IndexSpec("films"))
-        await shelved(provider, key, tmp_path, "goals.mp4", "\n".join(["goal"] * 60))
+        await put_film(provider, key, tmp_path, "goals.mp4", "\n".join(["goal"] * 60))
         code, detail = await trouble_of(index_api.search(SearchQuery(key, "goal", options=(SPEECH[api],), limit=60)))
         assert (code, "ask anew" in detail) == ("search_page_token_expired", True)
 
@@ -227,8 +227,8 @@ async def test_an_index_is_classified(tmp_path: Path) -> None:
     """v1.2: the video that speaks of it, with clips and details; named videos alone; more than 100 prompts are refused."""
     async with world(tmp_path, "v1.2") as (provider, index_api, served):
         key = await index_api.create_index(IndexSpec("films"))
-        ball = await shelved(provider, key, tmp_path, "ball.mp4", "\n".join(["playing basketball again"] * 30))
-        soup = await shelved(provider, key, tmp_path, "soup.mp4", "\n".join(["we cook a soup"] * 30))
+        ball = await put_film(provider, key, tmp_path, "ball.mp4", "\n".join(["playing basketball again"] * 30))
+        soup = await put_film(provider, key, tmp_path, "soup.mp4", "\n".join(["we cook a soup"] * 30))
         classes = [ClassSpec("Basketball", ["playing basketball", "rules"]), ClassSpec("Cooking", ["cook a soup"])]
         wish = ClassifyQuery(classes, key, options=("conversation",), clips=True, detailed=True)
         for threshold in (None, 50, {"min_video_score": 50, "min_duration_ratio": 0.1}):
@@ -259,7 +259,7 @@ async def test_a_classification_has_all_its_pages(tmp_path: Path) -> None:
     async with world(tmp_path, "v1.2") as (provider, index_api, served):
         key = await index_api.create_index(IndexSpec("films"))
         made = {
-            await shelved(provider, key, tmp_path, f"{number}.mp4", "\n".join(["a goal"] * 30)) for number in range(4)
+            await put_film(provider, key, tmp_path, f"{number}.mp4", "\n".join(["a goal"] * 30)) for number in range(4)
         }
         wish = ClassifyQuery([ClassSpec("Goal", ["goal"])], key, options=("conversation",))
         assert {each.video_id for each in await index_api.classify(wish)} == made

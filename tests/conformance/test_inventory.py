@@ -36,7 +36,7 @@ class World:
     inventory: Inventory
     upload: Callable[[str], Awaitable[RemoteObject]]  #: by file name -> what an analysis needs
     ask: Callable[[RemoteObject, str], Awaitable[RemoteObject]] | None  #: by custom id
-    shelve: Callable[[RemoteObject], Awaitable[RemoteObject]] | None  #: into the index
+    put_into_index: Callable[[RemoteObject], Awaitable[RemoteObject]] | None  #: into the index
     open: Callable[[str], Awaitable[OpenSession]] | None
     place: str = ""  #: the index, where uploads are made into one
     provider: TwelveLabs | None = None
@@ -68,14 +68,14 @@ def _fake() -> World:
     async def ask(asset: RemoteObject, custom_id: str) -> RemoteObject:
         return made("analysis", custom_id, media=asset.id)
 
-    async def shelve(asset: RemoteObject) -> RemoteObject:
+    async def put_into_index(asset: RemoteObject) -> RemoteObject:
         return made("indexed", asset.name, owner=KEY, media=asset.id, place="films")
 
     async def open_(name: str) -> OpenSession:
         inventory.opened.append(OpenSession(f"u-{name}", 1_000, 1.8e9, 1.8e9 + 86_400))
         return inventory.opened[-1]
 
-    return World(inventory, upload, ask, shelve, open_, "films")
+    return World(inventory, upload, ask, put_into_index, open_, "films")
 
 
 def _real(provider: TwelveLabs, served: LocalPlatform, index: str, folder: Path, *, old: bool) -> World:
@@ -94,7 +94,7 @@ def _real(provider: TwelveLabs, served: LocalPlatform, index: str, folder: Path,
         await answered(provider, wish, task_id)
         return RemoteObject("analysis", task_id, custom_id, media=asset.id)
 
-    async def shelve(asset: RemoteObject) -> RemoteObject:
+    async def put_into_index(asset: RemoteObject) -> RemoteObject:
         video_id = await provider.index_api.index_asset(index, asset.id, {"reelmill_key": KEY})
         with anyio.fail_after(10):
             while (await provider.index_api.indexed(index, video_id)).status != "ready":
@@ -107,7 +107,7 @@ def _real(provider: TwelveLabs, served: LocalPlatform, index: str, folder: Path,
 
     if old:
         return World(provider.inventory, upload, None, None, None, index, provider, served)
-    return World(provider.inventory, upload, ask, shelve, open_, index, provider, served)
+    return World(provider.inventory, upload, ask, put_into_index, open_, index, provider, served)
 
 
 async def listed(it: World, sort: ObjectType) -> list[RemoteObject]:
@@ -168,9 +168,9 @@ async def test_what_is_used_is_not_let_go_of(tmp_path: Path, sort: str) -> None:
     """An asset that an index holds is refused, never forced; in the order of the sorts everything can be deleted."""
     async with world(sort, tmp_path) as it:
         assert it.ask is not None
-        assert it.shelve is not None
+        assert it.put_into_index is not None
         asset = await it.upload("film.mp4")
-        asked, entry = await it.ask(asset, "rm-1-0"), await it.shelve(asset)
+        asked, entry = await it.ask(asset, "rm-1-0"), await it.put_into_index(asset)
         (found,) = await listed(it, "indexed")
         assert (found.id, found.name, found.media, found.place) == (entry.id, "film.mp4", asset.id, it.place)
         assert found.owner is None  # which only a single look tells

@@ -28,7 +28,7 @@ APIS = pytest.mark.parametrize("api", ["v1.2", "v1.3"])
 
 @asynccontextmanager
 async def spoken(api: str, *answers: bytes | None) -> AsyncIterator[tuple[IndexApi, Script]]:
-    """A catalog of this dialect and a server that answers so."""
+    """An index API of this dialect and a server that answers so."""
     async with scripted(*answers) as script, client(script.port, api=api) as provider:
         yield provider.index_api, script
 

@@ -1,4 +1,4 @@
-"""The account's side of both dialects, without I/O: which requests are made, and how odd entries read."""
+"""The inventory of both dialects, without I/O: which requests are made, and how odd entries read."""
 
 from __future__ import annotations
 

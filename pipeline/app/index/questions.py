@@ -95,7 +95,7 @@ def _quoted(text: str) -> str:
 
 
 class QuestionRunner:
-    """Asks a catalog; the caller has the question checked, and paid."""
+    """Asks an index API; the caller has checked the question and paid for it."""
 
     def __init__(self, plan: RunPlan, index_api: IndexApi, records: Records | None, clock: Clock) -> None:
         self._plan = plan

@@ -1,4 +1,4 @@
-"""The platform's error codes as data: what each one means for us. Status decides first, the code refines."""
+"""The platform's error codes as data: what each one means for us. The status decides first, the code refines."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def _refusal(
         words = meaning.message if meaning is not None else "the platform waited too long for the request"
         return lost(request, words, code=meaning.code if meaning is not None else "provider_gave_up", detail=detail)
     if response.status == 404 and (body.foreign or (body.message and not body.code)):
-        # A proxy, a gateway without its platform, or a wrong address: they speak without a code. Were this read as
+        # A proxy, a gateway without its platform, or a wrong address: they answer without a code. If we read this as
         # "unknown id", an outage would make us upload and pay again.
         return Transient(
             "something other than the platform answered", untouched=True, code="not_the_api", detail=detail,

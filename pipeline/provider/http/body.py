@@ -1,7 +1,7 @@
 """Request bodies that are read from disk while they are sent: whole files in a form, and byte ranges.
 
 Memory stays at one block per body. A file that changes meanwhile is noticed before its last byte is sent, so that the
-other side can never accept a mixture of two versions.
+platform can never accept a mixture of two versions.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def unreadable(path: Path, error: OSError) -> InputError:
 
 
 def changed(path: Path) -> InputError:
-    """Return the error for a file that is not what it was when we looked at it."""
+    """Return the error for a file that changed after we read its facts."""
     return InputError(
         f"{path}: the file changed while it was being sent",
         code="file_changed",
@@ -57,7 +57,7 @@ def changed(path: Path) -> InputError:
 
 
 async def blocks(part: FileRange, stamp: Stamp) -> AsyncGenerator[bytes, None]:
-    """Yield the bytes of a range. The file is checked against ``stamp`` before the last block is handed out.
+    """Yield the bytes of a range. The file is checked against ``stamp`` before the last block is yielded.
 
     Raises:
         InputError: code ``file_changed`` or ``file_unreadable``.
@@ -119,13 +119,13 @@ class MultipartBody:
         return sum(len(part) if isinstance(part, bytes) else part[0].length for part in self.parts)
 
     async def stream(self) -> AsyncGenerator[bytes, None]:
-        """Yield the body. Small pieces go together: each one handed on is a system call."""
+        """Yield the body. Small pieces are joined: each one yielded is a system call."""
         kept = b""
         for part in self.parts:
             if isinstance(part, bytes):
                 kept += part
                 continue
-            async with aclosing(blocks(*part)) as inner:  # a request broken off must not leave the file open
+            async with aclosing(blocks(*part)) as inner:  # an aborted request must not leave the file open
                 async for block in inner:
                     kept = kept + block if kept else block
                     if len(kept) >= BLOCK:

@@ -1,8 +1,8 @@
-"""Shared politeness: sliding windows per endpoint group, remembered across restarts.
+"""The rate limiter: sliding windows per endpoint group, remembered across restarts.
 
 A window of a minute, an hour or a day is kept in 60 slots. A slot counts until its last moment has left the window, so
-that no stretch of that length ever holds more than the limit, wherever the platform lets its own window begin; the
-price is that room comes back up to a sixtieth of the span late.
+that no stretch of that length ever holds more than the limit, wherever the platform starts its own window; the price is
+that capacity comes back up to a sixtieth of the span late.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Window:
 
 
 class _Group:
-    """All windows of one endpoint group, and what the platform itself said about it."""
+    """All windows of one endpoint group, and what the platform itself reports."""
 
     def __init__(self, bucket: BucketSection) -> None:
         self.windows: dict[str, tuple[str, Window]] = {}
@@ -99,7 +99,7 @@ class _Group:
         self.resets = 0.0
 
     def wait(self, amounts: Mapping[str, float], now: float) -> float:
-        """Return the seconds until all windows have room and no pause is on."""
+        """Return the seconds until the amounts fit all windows and no pause is on."""
         longest = max(0.0, self.paused_until - now)
         if self.left is not None and self.left < 1 and self.resets > now:
             longest = max(longest, self.resets - now)
@@ -126,7 +126,7 @@ class _Group:
         }
 
     def load(self, kept: Mapping[str, Any], now: float) -> None:
-        """Take over what an earlier run left; a pause of more than a week is a clock gone wrong."""
+        """Restore what an earlier run saved; a pause of more than a week means that a clock went wrong."""
         until, left, resets = kept.get("paused_until"), kept.get("left"), kept.get("resets")
         if isinstance(until, int | float) and until <= now + 7 * SPANS["day"]:
             self.paused_until = max(self.paused_until, float(until))
@@ -139,7 +139,7 @@ class _Group:
 
 
 class SharedLimiter:
-    """One for all workers of a run. Counters live in the journal too, so a restart does not forget a day's quota."""
+    """The limiter that all workers of a run share. The journal keeps its counters: a restart remembers a day's quota."""
 
     def __init__(self, limits: LimitsSection, journal: Journal, clock: Clock, rng: Random) -> None:
         self._groups = {name: _Group(getattr(limits, name)) for name in GROUPS}
@@ -151,7 +151,7 @@ class SharedLimiter:
         self._saved = float("-inf")
 
     async def start(self) -> None:
-        """Read what earlier runs left. Idempotent; the first ``admit`` does it otherwise."""
+        """Read what earlier runs saved. Idempotent; otherwise the first ``admit`` does it."""
         async with self._starting:
             if self._started:
                 return
@@ -163,11 +163,6 @@ class SharedLimiter:
             self._started = True
 
     async def admit(self, group: str, *, minutes: float = 0.0, tokens: float = 0.0) -> None:
-        """Take room in every bucket of the group, sleeping at most a second for it.
-
-        Raises:
-            Throttled: when the wait would be longer; ``after`` says how long. Nothing was taken.
-        """
         if not self._started:
             await self.start()
         limits = self._groups[group]
@@ -176,7 +171,7 @@ class SharedLimiter:
         while (wait := limits.wait(amounts, self._clock.now())) > 0:
             if wait > patience:
                 await self._save()
-                # The spread keeps a thousand rows from waking in the same instant for the same room.
+                # The spread keeps a thousand tasks from waking in the same instant for the same capacity.
                 after = wait + self._rng.random() * min(1.0, wait / 10)
                 raise Throttled(f"the rate limit of {group} requests is reached", after=after, group=group)
             patience -= wait
@@ -187,7 +182,6 @@ class SharedLimiter:
             await self._save()
 
     def learn(self, group: str, *, wait: float | None = None, headers: Mapping[str, str] | None = None) -> None:
-        """Take over what the other side said: a wait after a 429 pauses the group for all; or the counters of headers."""
         limits, now = self._groups[group], self._clock.now()
         if wait is not None and wait > 0:
             limits.paused_until = max(limits.paused_until, now + wait)
@@ -225,13 +219,13 @@ class SharedLimiter:
 
 
 class Unlimited:
-    """For a platform of our own on this machine: it says by itself when it is full."""
+    """No limits: for our own platform on this machine, which says itself when it is full."""
 
     async def admit(self, group: str, *, minutes: float = 0.0, tokens: float = 0.0) -> None:
-        """Let everything pass."""
+        pass
 
     def learn(self, group: str, *, wait: float | None = None, headers: Mapping[str, str] | None = None) -> None:
-        """Learn nothing."""
+        pass
 
     async def aclose(self) -> None:
-        """Keep nothing."""
+        pass

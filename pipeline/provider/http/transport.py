@@ -1,11 +1,11 @@
-"""The HTTP border: the only file that knows httpx.
+"""The HTTP transport: the only file that knows httpx.
 
 * The key goes to the configured origin and nowhere else: never to a presigned address, never along a redirect (none is
   followed), never over plain HTTP except to this machine.
-* Each connection is a pool of its own. One pool of 50 spends five times the CPU per request, because a pool looks through
-  all its connections, with a system call for each idle one, at the start and at the end of every request.
-* What httpx raises becomes one of our errors here, by one rule: nothing was sent -> Transient and untouched; anything
-  else -> Transient for a safe request, Ambiguous for any other.
+* Each connection has a connection pool of its own. One pool of 50 costs five times the CPU per request, because a pool
+  checks all its connections, with a system call for each idle one, at the start and at the end of every request.
+* Error translation follows one rule: nothing was sent -> Transient and untouched; anything else -> Transient for a safe
+  request, Ambiguous for any other.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ KEEP = 4.0  #: seconds an idle connection is kept: shorter than servers do, or a
 
 MOST = 64 * 1024 * 1024  #: bytes of an answer, unpacked
 
-UNGUESSED = 16  #: characters from which a key is in an answer only because it was repeated there
+UNGUESSED = 16  #: characters from which a key stands in an answer only because the answer repeats it
 
 AGENT = b"reelmill"
 
@@ -48,7 +48,7 @@ _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.Pr
 
 @dataclass(frozen=True, slots=True)
 class _Sent(httpx.AsyncByteStream):
-    """Bytes from our own generator as httpx wants them; nobody but us closes it, which closes its file."""
+    """Bytes from our own generator as httpx wants them. We close it, which closes its file."""
 
     source: AsyncGenerator[bytes, None]
 
@@ -77,12 +77,12 @@ def _busy(pool: _Pool) -> int:
 
 
 class _Pools:
-    """``connections`` in all, in small pools; a request takes the least busy one."""
+    """Small connection pools, ``connections`` in all; a request takes the least busy one."""
 
     def __init__(self, context: ssl.SSLContext, connections: int, proxy: str | None) -> None:
         sizes = [min(POOL, connections - first) for first in range(0, connections, POOL)]
         self._pools = [_Pool(context, size, proxy) for size in sizes]
-        self.room = anyio.Semaphore(connections)  # waiting here costs nothing; waiting in a pool costs CPU
+        self.room = anyio.Semaphore(connections)  # waiting here is free; waiting in a pool costs CPU
 
     async def send(self, request: httpx.Request, most: int) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         pool = min(self._pools, key=_busy)
@@ -103,12 +103,12 @@ class _Pools:
             await pool.http.aclose()
 
 
-class TooMuch(Exception):
+class _TooLarge(Exception):
     """An answer grew over its limit; never leaves this module."""
 
 
 async def _read(response: httpx.Response, most: int) -> bytes:
-    if not isinstance(response.stream, httpx.AsyncByteStream):  # pragma: no cover - a promise of httpx, for the checker
+    if not isinstance(response.stream, httpx.AsyncByteStream):  # pragma: no cover - httpx promises it; for mypy
         raise TypeError("not an async response")
     unpack = _unpacker(response.headers.get("content-encoding", "identity"))
     body = bytearray()  # not a list of parts: one that sends byte by byte would make each cost fifty
@@ -117,12 +117,12 @@ async def _read(response: httpx.Response, most: int) -> bytes:
             part = unpack.decompress(part, most - len(body) + 1)
         body += part
         if len(body) > most or (unpack is not None and unpack.unconsumed_tail):
-            raise TooMuch
+            raise _TooLarge
     return bytes(body)
 
 
 def _unpacker(encoding: str) -> zlib._Decompress | None:
-    """We ask for plain bytes; one who packs them all the same is unpacked, but never beyond the limit."""
+    """Return a decompressor where the answer is compressed although we asked for plain bytes; it stops at the limit."""
     return zlib.decompressobj(47) if encoding.lower() in ("gzip", "x-gzip", "deflate") else None
 
 
@@ -170,10 +170,10 @@ class Transport:
             if _untrusted(error):
                 raise self._impostor(built.url.host, error) from None
             raise self._unreachable(error) from None
-        except (httpx.TransportError, httpx.InvalidURL, TimeoutError, OSError, zlib.error, TooMuch) as error:
+        except (httpx.TransportError, httpx.InvalidURL, TimeoutError, OSError, zlib.error, _TooLarge) as error:
             raise self._lost(request, error) from None
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
-        # An echo must reach neither an error nor a stored answer; but a key that is a word is in many a name by itself.
+        # An echoed key must reach neither an error nor a stored answer; but a short key can be part of ordinary names.
         if self._key and (len(self._key) >= UNGUESSED or status >= 400) and self._key in body:
             body = body.replace(self._key, b"***")
         return Response(status, headers, body, self._clock.now())
@@ -231,7 +231,7 @@ class Transport:
         )  # fmt: skip
 
     def _impostor(self, host: str, error: Exception) -> ReelmillError:
-        """Whoever answers cannot prove to be the platform: no video is at fault, and trying again is no remedy."""
+        """Return the error for an untrusted certificate: no video is at fault, and a retry does not help."""
         return NeedsOperator(
             f"{host} cannot prove who it is: its certificate is not valid here", code="certificate",
             detail=self._words(error),
@@ -239,7 +239,7 @@ class Transport:
         )  # fmt: skip
 
     def _lost(self, request: Request, error: Exception) -> ReelmillError:
-        if isinstance(error, TooMuch):
+        if isinstance(error, _TooLarge):
             message = f"the platform's answer is larger than {self._most // 1_000_000} MB"
             return Permanent(message, code="answer_too_large") if request.safe else Ambiguous(message)
         return errors.lost(
@@ -252,7 +252,7 @@ class Transport:
 
 
 def _limit(scope: anyio.CancelScope, request: httpx.Request, seconds: float) -> None:
-    """End an answer that trickles for ever: each read has its limit, but a byte in time is enough for that one.
+    """Bound the time of the whole answer: one that trickles byte by byte never meets the limit of a single read.
 
     A file may take as long as its bytes move: there the time counts from the first moment of the answer.
     """

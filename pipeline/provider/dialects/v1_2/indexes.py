@@ -33,7 +33,7 @@ _SYSTEM = frozenset({"filename", "duration", "fps", "width", "height", "size", "
 
 
 class IndexV12:
-    """The notebook's side. Stateless."""
+    """Indexes of v1.2. Stateless."""
 
     default_models: Sequence[tuple[str, tuple[str, ...]]] = (
         ("marengo2.5", ("visual", "conversation", "text_in_video", "logo")),

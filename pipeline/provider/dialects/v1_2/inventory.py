@@ -12,7 +12,7 @@ from pipeline.provider.dialects.protocol import Call, Page
 
 
 def _video(body: JsonObject) -> Mapping[str, Any]:
-    """Return what a list tells; nothing but the file name carries anything of ours there."""
+    """Return what a list shows; only the file name carries anything of ours there."""
     return system_details(body.child("metadata"))
 
 
@@ -21,7 +21,7 @@ def _task(body: JsonObject) -> Mapping[str, Any]:
 
 
 class InventoryV12:
-    """The notebook's side. Stateless. A ready task can be deleted only after its video."""
+    """The inventory of v1.2. Stateless. A ready task can be deleted only after its video."""
 
     object_types: Sequence[ObjectType] = ("video", "task")
     upload_type: ObjectType = "video"

@@ -1,8 +1,8 @@
-"""API v1.2 as it was until 2024: indexing tasks, and answers that come at once. No I/O. The vendor has ended it.
+"""API v1.2 as it was until 2024, when the vendor ended it: indexing tasks, and answers that come at once. No I/O.
 
 Upload and indexing are one step: ``POST /tasks`` for files and direct addresses, ``POST /tasks/external-provider`` for
-YouTube. The upload's id is the task's; analysis wants the ``video_id`` that the task names once it is ready. What was
-asked leaves nothing behind that could be asked for; an upload does: its task, by file name, or by time and title.
+YouTube. The upload's id is the task's; analysis needs the ``video_id`` that the task names once it is ready. An analysis
+leaves nothing behind that a list could show; an upload leaves its task, found by file name, or by time and title.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ _EXTERNAL = "/tasks/external-provider"
 
 _ASKS = ("/gist", "/summarize", "/generate")
 
-_WARM = ("/summarize", "/generate")  #: those that take a temperature
+_WITH_TEMPERATURE = ("/summarize", "/generate")
 
 _TIMEOUT = 300.0  #: seconds: a generation is silent until it is finished
 
 _LATEST = 120.0  #: seconds between two looks at most, however long the platform says it will take
 
-_PART = 4.0  #: of what remains, a quarter is waited: an estimate that was too long costs no more than that
+_PART = 4.0  #: we wait a quarter of what remains: too long an estimate costs no more than that
 
-_EXACT = 5.0  #: seconds that a task without a title may be older than its intent: the clocks' own coarseness
+_EXACT = 5.0  #: seconds that a task without a title may be older than its intent: clocks are coarse
 
 _UNNAMED = 30.0  #: seconds until a task that has no title yet is looked at again
 
@@ -73,7 +73,7 @@ _PAGES = ("/search/", "/classify/")
 
 
 class V12:
-    """The notebook's dialect. Stateless."""
+    """Uploads and analyses of v1.2. Stateless."""
 
     name = "v1.2"
     base = "https://api.twelvelabs.io/v1.2"
@@ -124,9 +124,9 @@ class V12:
     def pick_asset(self, found: Sequence[FoundObject], upload: NewUpload, since: float) -> str | None:
         """Return the task that this intent has left behind, or None.
 
-        A file is known by its unique name. Anything else is known by index, time and title (a direct address: its last
-        part); without a title, only one task may be left that is not another video's. Nothing was left behind only if
-        no task is left that could be it.
+        A file is recognized by its unique name. Anything else is recognized by index, time and title (a direct address:
+        its last part); without a title, only one task may remain that is not another video's. Nothing was left behind
+        only if no remaining task could be it.
 
         Raises:
             Ambiguous: several could be it.
@@ -147,7 +147,7 @@ class V12:
         if upload.method == "external" and not titles:
             alive = [task for task in free if not task.failed]
             early = [task for task in near if not task.failed]
-            if early and not alive:  # somebody else's, or ours and our clock was corrected since
+            if early and not alive:  # another's, or ours and our clock was corrected since
                 raise _several(early)
             return _only(alive)
         fitting = [task for task in free if _plain(task.label) & titles]
@@ -156,7 +156,7 @@ class V12:
             return _only(alive or fitting[:1])
         if any(not task.label and not task.failed for task in free):
             raise NotYet("a task that could be this video has no title yet", after=_UNNAMED, code="not_named_yet")
-        # The title may be the manifest's own, and who named a direct address is not known: another name proves nothing.
+        # The title may come from the manifest, and a direct address may have any name: another name proves nothing.
         unexplained = [task for task in free if not task.failed]
         if unexplained:
             raise _several(unexplained)
@@ -184,7 +184,7 @@ class V12:
         if path not in _ASKS:
             raise errors.not_in_this_api("this question", self.name, 'set [provider] api = "v1.3"')
         body: dict[str, Json] = {"video_id": question.media_id, **(legacy.get("body") or {})}
-        if path in _WARM:
+        if path in _WITH_TEMPERATURE:
             body.setdefault("temperature", question.temperature)
         if path == "/generate":
             body["stream"] = False
@@ -313,7 +313,9 @@ def _remains(body: JsonObject, now: float) -> float:
     return max(0.0, done - now) if done is not None else 0.0
 
 
-# ---------------------------------------------------------------------------------------------------- whose task it is
+# ------------------------------------------------------------------------------------- which task a lost upload left
+
+
 def _titles(upload: NewUpload) -> frozenset[str]:
     """Return all that the platform may have called this upload, in plain form."""
     if upload.method == "url":
@@ -343,15 +345,16 @@ def _several(tasks: Sequence[FoundObject]) -> Ambiguous:
 
 # ------------------------------------------------------------------------------------------------------------ refusals
 def _retired(response: Response, request: Request) -> bool:
-    """Whether it is the API itself that is gone. Nobody knows what the vendor answers now: any 410, and any 404 that does
-    not speak of an id. An unknown id was a bad parameter (400) there.
+    """Whether the API itself is gone. We cannot know how the vendor says so: any 410, and any 404 not about an id.
+
+    An unknown id was a bad parameter (400) there.
     """
-    said = read_error_body(response).code
-    if said == "api_upgrade_required":
+    code = read_error_body(response).code
+    if code == "api_upgrade_required":
         return 400 <= response.status < 500
     if request.method == "GET" and request.path.startswith(_PAGES):  # a page of results that is no longer kept
         return False
-    return response.status == 410 or (response.status == 404 and said != "resource_not_exist")
+    return response.status == 410 or (response.status == 404 and code != "resource_not_exist")
 
 
 def _about_address(error: Permanent) -> bool:

@@ -32,7 +32,7 @@ _MOST_IMAGES = 10
 
 
 class IndexV13:
-    """The living side. Stateless."""
+    """Indexes of v1.3. Stateless."""
 
     default_models: Sequence[tuple[str, tuple[str, ...]]] = (("marengo3.0", ("visual", "audio")),)
 

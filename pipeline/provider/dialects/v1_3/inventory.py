@@ -32,7 +32,7 @@ def _owner(body: JsonObject) -> str:
 
 
 class InventoryV13:
-    """The living side. Stateless."""
+    """The inventory of v1.3. Stateless."""
 
     object_types: Sequence[ObjectType] = ("indexed", "analysis", "asset")
     upload_type: ObjectType = "asset"

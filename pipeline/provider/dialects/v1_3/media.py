@@ -62,7 +62,7 @@ _TASK: Mapping[str, Literal["working", "ready", "failed", "canceled"]] = {
 
 
 class V13:
-    """The living dialect. Stateless."""
+    """Uploads and analyses of v1.3, the current version. Stateless."""
 
     name = "v1.3"
     base = "https://api.twelvelabs.io/v1.3"
