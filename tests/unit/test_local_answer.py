@@ -16,7 +16,7 @@ from pipeline.local.analysis.answer.answer import answer
 from pipeline.local.analysis.evidence import HEADING, Evidence, EvidenceKind, ExtractedContent, Facts, Shot
 from pipeline.local.analysis.protocol import AnalysisRefused, count_tokens
 from pipeline.local.analysis.text.content_summary import ContentSummary, headline, readable_name
-from pipeline.local.demo.scripts import SCRIPTS
+from pipeline.local.demo.scripts import load_scripts
 
 FACTS = Facts(60.0, 640, 360, 25.0, "mov,mp4", "h264", "aac", True, 1000, 133, "video/mp4")
 SPAN = {"start_time": {"type": "number"}, "end_time": {"type": "number"}}
@@ -47,7 +47,7 @@ def lecture() -> ExtractedContent:
     """Return the first demo script as if it had been read, with the slides' headings."""
     evidence: list[Evidence] = []
     shots: list[Shot] = []
-    for number, scene in enumerate(SCRIPTS[0].scenes):
+    for number, scene in enumerate(load_scripts()[0].scenes):
         evidence += said(*scene.narration, each=4.0, start=12.0 * number)
         evidence.append(shown(12.0 * number, 12.0 * number + 12, scene.heading))
         shots.append(Shot(12.0 * number, 12.0 * number + 12, 0.0, ("white",)))
@@ -130,7 +130,7 @@ def test_the_combined_schema_is_filled_in_its_own_order() -> None:
     found = ask(lecture(), COMBINED)
     assert list(found) == COMBINED["required"]
     assert found["title"] == "A Year in the Beehive"
-    assert [c["chapter_title"] for c in found["chapters"]] == [scene.heading for scene in SCRIPTS[0].scenes]
+    assert [c["chapter_title"] for c in found["chapters"]] == [scene.heading for scene in load_scripts()[0].scenes]
     ends = [0.0] + [c["end_time"] for c in found["chapters"]]
     assert [c["start_time"] for c in found["chapters"]] == ends[:-1]
     assert ends[-1] == 60.0

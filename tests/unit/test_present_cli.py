@@ -444,8 +444,8 @@ def test_the_demo_offers_as_many_videos_as_it_can_make() -> None:
     from typer.main import get_command
 
     from pipeline.cli import app
-    from pipeline.local.demo.videos import SCRIPTS
+    from pipeline.local.demo.scripts import load_scripts
 
     command: Any = get_command(app)
     (count,) = (param for param in command.commands["demo"].params if param.name == "count")
-    assert count.max == len(SCRIPTS)
+    assert count.max == len(load_scripts())

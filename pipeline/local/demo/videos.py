@@ -21,7 +21,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 from PIL import Image, ImageDraw, ImageFont
 
-from pipeline.local.demo.scripts import SCRIPTS, DemoScript
+from pipeline.local.demo.scripts import DemoScript, load_scripts
 
 Slide: TypeAlias = tuple[str, Sequence[str]]  #: heading and lines
 
@@ -48,7 +48,7 @@ def make_demo(folder: Path, count: int = 3) -> list[Path]:
         OSError: the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    return [_film(folder / f"{script.name}.mp4", script, paper) for paper, script in enumerate(SCRIPTS[:count])]
+    return [_film(folder / f"{script.name}.mp4", script, paper) for paper, script in enumerate(load_scripts()[:count])]
 
 
 def make_slides(
