@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 
 from pipeline import __version__
-from pipeline.commands import doctor, index, reconcile, retry_cancel, run, status
+from pipeline.commands.config_check import config_check
+from pipeline.commands.demo import demo
+from pipeline.commands.doctor import doctor
+from pipeline.commands.indexes import indexes, videos
+from pipeline.commands.plan import plan
+from pipeline.commands.platform import platform
+from pipeline.commands.reconcile import reconcile
+from pipeline.commands.retry_cancel import cancel, retry
+from pipeline.commands.run import run
+from pipeline.commands.search import classify, search
+from pipeline.commands.show import show, why
+from pipeline.commands.status import status
 from pipeline.core.exit_codes import MEANING
 
 _CODES = "\b\nExit codes:\n" + "\n".join(f"  {int(code):>3}  {text}" for code, text in MEANING.items())
@@ -52,19 +63,19 @@ def _root(
 
 # ------------------------------------------------------------------------------------------------------------ commands
 
-app.command(short_help="Ingest videos; go on where an earlier run stopped.", epilog=_CODES)(run.run)
-app.command(short_help="Show what a run would do and cost. Sends nothing.")(run.plan)
-app.command(short_help="Show how things stand and what needs you.")(status.status)
-app.command(short_help="Show everything known about one item.")(status.show)
-app.command(short_help="Say why an item stands where it does.")(status.why)
-app.command(short_help="Let failed, held or cancelled items go on.")(retry_cancel.retry)
-app.command(short_help="Stop items for good.")(retry_cancel.cancel)
-app.command(short_help="Search the videos of an index.")(index.search)
-app.command(short_help="Sort the videos of an index into classes.")(index.classify)
-app.command(short_help="List, create or delete indexes.")(index.indexes)
-app.command(short_help="List the videos in an index.")(index.videos)
-app.command(short_help="Compare the database with the account; tidy up.")(reconcile.reconcile)
-app.command(short_help="Check machine, folders, configuration, platform.")(doctor.doctor)
-app.command(short_help="Serve the local platform for any client.")(doctor.platform)
-app.command(short_help="Make a few videos and ingest them; no account.")(run.demo)
-config_app.command("check")(doctor.config_check)
+app.command(short_help="Ingest videos; go on where an earlier run stopped.", epilog=_CODES)(run)
+app.command(short_help="Show what a run would do and cost. Sends nothing.")(plan)
+app.command(short_help="Show how things stand and what needs you.")(status)
+app.command(short_help="Show everything known about one item.")(show)
+app.command(short_help="Say why an item stands where it does.")(why)
+app.command(short_help="Let failed, held or cancelled items go on.")(retry)
+app.command(short_help="Stop items for good.")(cancel)
+app.command(short_help="Search the videos of an index.")(search)
+app.command(short_help="Sort the videos of an index into classes.")(classify)
+app.command(short_help="List, create or delete indexes.")(indexes)
+app.command(short_help="List the videos in an index.")(videos)
+app.command(short_help="Compare the database with the account; tidy up.")(reconcile)
+app.command(short_help="Check machine, folders, configuration, platform.")(doctor)
+app.command(short_help="Serve the local platform for any client.")(platform)
+app.command(short_help="Make a few videos and ingest them; no account.")(demo)
+config_app.command("check")(config_check)

@@ -1,1 +1,1 @@
-"""What the commands of ``cli`` have in common: their options, and the frame around each."""
+"""One file per command: arguments in, one call of ``app``, the result on stdout, an exit code out."""

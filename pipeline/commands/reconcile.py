@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.commands import arguments, options
-from pipeline.commands.runner import guarded, load_settings, wait_for
+from pipeline import app
+from pipeline.commands.shared import arguments, options
+from pipeline.commands.shared.runner import Invocation, command
 from pipeline.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from pipeline.views import Agreed, Leftover, Reconciled, Reconciliation
 
 
-@guarded
+@command("state", "provider")
 def reconcile(
+    given: Invocation,
     ids: Annotated[
         list[str] | None,
         typer.Argument(
@@ -31,11 +33,6 @@ def reconcile(
     limit: Annotated[
         int, typer.Option("--limit", "-n", metavar="N", min=1, max=100_000, help="Things of a kind in one plan.")
     ] = 10_000,
-    config: options.Config = None,
-    state: options.State = None,
-    provider: options.Provider = None,
-    json: options.AsJson = False,
-    log_level: options.LogLevel = None,
 ) -> int:
     """Hold the database against the account: what is left over, what has vanished, what is soon to be lost.
 
@@ -49,7 +46,6 @@ def reconcile(
       reelmill reconcile --apply
       reelmill reconcile --json | jq '.plan.orphans[].holding.id'
     """
-    from pipeline import app
     from pipeline.core.errors import ConfigError
     from pipeline.present import terminal
 
@@ -57,13 +53,12 @@ def reconcile(
         raise ConfigError("reconcile: --yes is for --apply", remedy="`reelmill reconcile` alone only shows the plan")
     if apply and not yes and (sys.stdin is None or not sys.stdin.isatty()):
         raise ConfigError("reconcile: nobody is there to be asked", remedy="--apply --yes does it without asking")
-    settings = load_settings(config, {"run.state": state, "provider.kind": provider, "log.level": log_level})
 
     def ask(plan: Reconciliation) -> Agreed:
         return _agree(plan, strays=strays, yes=yes)
 
-    done = wait_for(lambda: app.reconcile(settings, ask=ask if apply else None, limit=limit, only=ids or ()))
-    if json:
+    done = given.call(lambda settings: app.reconcile(settings, ask=ask if apply else None, limit=limit, only=ids or ()))
+    if given.json:
         terminal.say_json(done)
     else:
         _show(done, applied=apply, strays=strays, told=apply and not yes)
@@ -74,26 +69,26 @@ def reconcile(
 
 def _agree(plan: Reconciliation, *, strays: bool, yes: bool) -> Agreed:
     """Show the plan and ask for what it wants to delete and to repair, each by itself."""
-    from pipeline.present import account_tables as tables
     from pipeline.present import terminal
+    from pipeline.present.tables import reconcile as tables
     from pipeline.views import Agreed
 
     doomed: list[Leftover] = [*plan.orphans, *(plan.strays if strays else [])]
     repairable = list(plan.repairable)
     if yes:
         return Agreed(doomed, repairable)
-    terminal.tell(terminal.rendered(tables.plan(plan, strays=strays, applied=True)))
-    delete = bool(doomed) and arguments.answered(tables.question(plan, doomed))
-    repair = bool(repairable) and arguments.answered(tables.repair_question(repairable))
+    terminal.tell(terminal.rendered(tables.reconcile_table(plan, strays=strays, applied=True)))
+    delete = bool(doomed) and arguments.confirm(tables.question(plan, doomed))
+    repair = bool(repairable) and arguments.confirm(tables.repair_question(repairable))
     declined = (bool(doomed) and not delete) or (bool(repairable) and not repair)
     return Agreed(doomed if delete else (), repairable if repair else (), declined)
 
 
 def _show(done: Reconciled, *, applied: bool, strays: bool, told: bool) -> None:
-    from pipeline.present import account_tables as tables
     from pipeline.present import terminal
+    from pipeline.present.tables import reconcile as tables
 
     if not told:
-        terminal.show(tables.plan(done.plan, strays=strays, applied=applied))
+        terminal.show(tables.reconcile_table(done.plan, strays=strays, applied=applied))
     if applied:
         terminal.say(tables.outcome(done))

@@ -1,22 +1,25 @@
-"""`reelmill retry` and `reelmill cancel`."""
+"""``retry`` and ``cancel``: what an operator corrects."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from pipeline.commands import options
-from pipeline.commands.runner import guarded, load_settings, wait_for
+from pipeline import app
+from pipeline.commands.shared.runner import Invocation, command
 from pipeline.core.exit_codes import ExitCode
 
-if TYPE_CHECKING:
-    from pipeline.config.settings import Settings
+Items = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="ITEM", help="Items by id, key, path or title, as `status` shows them.", show_default=False),
+]
 
 
-@guarded
+@command("state")
 def retry(
-    items: options.Items = None,
+    given: Invocation,
+    items: Items = None,
     failed: Annotated[
         bool, typer.Option("--failed", help="Everything that failed. Held items: by name or class only.")
     ] = False,
@@ -27,10 +30,6 @@ def retry(
     parked: Annotated[
         bool, typer.Option("--parked", help="Open the lanes that are parked before their time; --class narrows.")
     ] = False,
-    config: options.Config = None,
-    state: options.State = None,
-    json: options.AsJson = False,
-    log_level: options.LogLevel = None,
 ) -> int:
     """Let failed, held or cancelled items go on at the next run, from the stage where they stopped.
 
@@ -44,7 +43,6 @@ def retry(
       reelmill retry films/talk.mp4
       reelmill retry --parked
     """
-    from pipeline import app
     from pipeline.core.errors import ConfigError
 
     if not (items or failed or classes or parked):
@@ -53,21 +51,17 @@ def retry(
         )
     if parked and (items or failed):
         raise ConfigError("retry: --parked opens whole lanes", remedy="leave out --failed and the items")
-    settings = load_settings(config, {"run.state": state, "log.level": log_level})
     if parked:
-        return _retry_parked(settings, classes or [], json)
-    changed = wait_for(lambda: app.retry(settings, items or [], classes or [], failed=failed))
-    return _say("retry", changed, json)
+        return _retry_parked(given, classes or [])
+    changed = given.call(lambda settings: app.retry(settings, items or [], classes or [], failed=failed))
+    return _say(given, "retry", changed, "set to be retried at the next run")
 
 
-@guarded
+@command("state")
 def cancel(
-    items: options.Items = None,
+    given: Invocation,
+    items: Items = None,
     everything: Annotated[bool, typer.Option("--all", help="Whatever is not finished.")] = False,
-    config: options.Config = None,
-    state: options.State = None,
-    json: options.AsJson = False,
-    log_level: options.LogLevel = None,
 ) -> int:
     """Stop items for good; `retry` brings them back. What the platform has accepted stays paid.
 
@@ -78,36 +72,27 @@ def cancel(
       reelmill cancel films/talk.mp4
       reelmill cancel --all
     """
-    from pipeline import app
+    from pipeline.core.errors import ConfigError
 
     if bool(items) == everything:
-        from pipeline.core.errors import ConfigError
-
         raise ConfigError("cancel: name at least one ITEM, or --all and none", remedy="reelmill status lists the items")
-    settings = load_settings(config, {"run.state": state, "log.level": log_level})
-    return _say("cancel", wait_for(lambda: app.cancel(settings, items or [])), json)
+    changed = given.call(lambda settings: app.cancel(settings, items or []))
+    return _say(given, "cancel", changed, "cancelled")
 
 
-def _retry_parked(settings: Settings, classes: list[str], json: bool) -> int:
-    from pipeline import app
-    from pipeline.present import terminal
+def _retry_parked(given: Invocation, classes: list[str]) -> int:
     from pipeline.present.formatting import count
 
-    opened = wait_for(lambda: app.retry_parked(settings, classes))
-    if json:
-        terminal.say_json({"verb": "retry", "lanes": list(opened.lanes), "tasks": opened.tasks})
-    elif opened.lanes:
-        waiting = count(opened.tasks, "task")
-        terminal.say(f"{', '.join(opened.lanes)}: open again at the next run; {waiting} due at once")
-    else:
-        terminal.say("nothing is parked")
+    opened = given.call(lambda settings: app.retry_parked(settings, classes))
+    said = "nothing is parked"
+    if opened.lanes:
+        said = f"{', '.join(opened.lanes)}: open again at the next run; {count(opened.tasks, 'task')} due at once"
+    given.say({"verb": "retry", "lanes": list(opened.lanes), "tasks": opened.tasks}, said)
     return ExitCode.DONE
 
 
-def _say(verb: Literal["cancel", "retry"], changed: int, json: bool) -> int:
-    from pipeline.present import terminal
+def _say(given: Invocation, verb: str, changed: int, done: str) -> int:
     from pipeline.present.formatting import count
 
-    done = "set to be retried at the next run" if verb == "retry" else "cancelled"
-    terminal.say_json({"verb": verb, "tasks": changed}) if json else terminal.say(f"{count(changed, 'task')} {done}")
+    given.say({"verb": verb, "tasks": changed}, f"{count(changed, 'task')} {done}")
     return ExitCode.DONE

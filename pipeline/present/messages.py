@@ -6,27 +6,10 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.config.settings import Settings
-from pipeline.present.formatting import clean, count, money
+from pipeline.present.formatting import clean, count
 
 
-def settings(value: Settings) -> list[tuple[str, str]]:
-    """Return what is in force, by name: what people ask about first. The key is only said to be there or not."""
-    run, limit = value.run, value.budget.max_usd_per_run
-    return [
-        ("file", str(value.origin) if value.origin is not None else "none: defaults, environment and flags"),
-        ("state", str(run.state)),
-        ("output", str(run.output)),
-        ("manifests", ", ".join(run.manifests) or "none named"),
-        ("platform", f"{value.provider_kind} ({value.provider.api}, {value.provider.model})"),
-        ("api key", "set" if value.api_key is not None else "not set"),
-        ("jobs", ", ".join(value.jobs.enabled) or "none"),
-        ("budget", f"{money(limit)} per run" if limit is not None else "no limit per run"),
-        ("", "the configuration is usable"),
-    ]
-
-
-def serving(base_url: str, token: str) -> str:
+def platform(base_url: str, token: str) -> str:
     """Return shell lines that make another terminal's ``reelmill`` talk to this platform. No token: it is known there."""
     key = f"export TWELVELABS_API_KEY={shlex.quote(token)}"
     return "\n".join(
@@ -38,7 +21,7 @@ def serving(base_url: str, token: str) -> str:
     )
 
 
-def demo_results(videos: Sequence[Path], output: Path) -> str:
+def demo(videos: Sequence[Path], output: Path) -> str:
     """Return where to look after the demo."""
     made = f"\nmade {count(len(videos), 'video')}"
     where = f" in {clean(videos[0].parent)}" if videos else ""

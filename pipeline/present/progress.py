@@ -12,6 +12,7 @@ from rich.text import Text
 from pipeline.core.clock import iso
 from pipeline.core.model import Parked
 from pipeline.present.formatting import clean, count, minutes, money, span
+from pipeline.present.tables.layout import new_table
 from pipeline.views import LaneView, Snapshot
 
 _BAR_WIDTH = 30
@@ -51,9 +52,8 @@ def _bar(snapshot: Snapshot) -> RenderableType:
 
 
 def _lanes(lanes: Sequence[LaneView]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    for name in ("lane", "running", "waiting", "finished", "per minute"):
-        table.add_column(name, justify="left" if name == "lane" else "right", no_wrap=True)
+    numbers_of = ("running", "waiting", "finished", "per minute")
+    table = new_table(("lane", *numbers_of), right=numbers_of)
     for lane in lanes:
         style = "" if lane.running else "dim"
         numbers = (f"{lane.running}/{lane.width}", f"{lane.waiting:,}", f"{lane.finished:,}", f"{lane.rate:,.1f}")

@@ -12,7 +12,7 @@ from rich.console import Console
 from pipeline import app
 from pipeline.config.settings import Settings, load
 from pipeline.core.model import State
-from pipeline.present import tables
+from pipeline.present.tables.show import why_table
 from pipeline.source.youtube.failures import BROKEN, TABLE, UNKNOWN, Action, find_rule
 from pipeline.views import ItemView, RunReport
 from tests.support.site import MediaServer, interpreter
@@ -93,7 +93,7 @@ def told(settings: Settings, video: str) -> tuple[ItemView, list[str]]:
     """Return what is known of a video, and the lines that ``why`` shows."""
     view = anyio.run(app.show, settings, video)
     console = Console(file=io.StringIO(), width=1000, color_system=None)
-    console.print(tables.why(view))
+    console.print(why_table(view))
     return view, [line.strip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
 
 

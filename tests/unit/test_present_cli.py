@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -45,17 +44,14 @@ OPENED = Reopened(("download",), 3)
 
 
 @dataclass
-class FakeApp(ModuleType):
-    """Stands where ``pipeline.app`` stands: keeps the settings and arguments of each call, answers as told."""
+class FakeApp:
+    """Stands in for the functions of ``pipeline.app``: keeps the settings and arguments of each call, answers as told."""
 
     report: RunReport = REPORT
     findings: tuple[Finding, ...] = ()
     reopened: Reopened = OPENED
     raises: BaseException | None = None
     calls: list[tuple[str, Settings, dict[str, Any]]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        super().__init__("pipeline.app")
 
     def _note(self, name: str, settings: Settings, **given: Any) -> None:
         self.calls.append((name, settings, given))
@@ -150,8 +146,9 @@ def reelmill(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
 
     def run(*args: str, app: FakeApp | None = None, env: dict[str, str] | None = None) -> Ran:
         app = app or FakeApp()
-        monkeypatch.setitem(sys.modules, "pipeline.app", app)
-        monkeypatch.setattr(pipeline, "app", app, raising=False)
+        for name in pipeline.app.__all__:
+            if hasattr(app, name):
+                monkeypatch.setitem(vars(pipeline.app), name, getattr(app, name))
         monkeypatch.setattr(sys, "argv", ["reelmill", *args])
         for name, value in (env or {}).items():
             monkeypatch.setenv(name, value)

@@ -9,10 +9,16 @@ from pathlib import Path
 import pytest
 from rich.console import RenderableType
 
-from pipeline.config.settings import load
+from pipeline.config.settings import RunSection, Settings, load
 from pipeline.core.model import Lane, Parked, Result, Spend, State, Task, Trouble
-from pipeline.present import messages, tables
+from pipeline.present import messages
 from pipeline.present.progress import board
+from pipeline.present.tables.config_check import config_check_table
+from pipeline.present.tables.doctor import doctor_table
+from pipeline.present.tables.plan import plan_table
+from pipeline.present.tables.run import run_table
+from pipeline.present.tables.show import show_table, why_table
+from pipeline.present.tables.status import status_table
 from pipeline.present.terminal import rendered
 from pipeline.views import BadLine, Finding, ItemView, LaneView, Plan, PlanRow, RunReport, Snapshot, StatusView
 
@@ -58,7 +64,7 @@ def text(shown: RenderableType, width: int = 200) -> str:
 
 def test_a_good_run_is_told_in_four_lines() -> None:
     """Nothing is said about troubles that did not happen."""
-    shown = text(tables.report(REPORT))
+    shown = text(run_table(REPORT))
     assert shown.splitlines() == [
         "items    40 done",
         "written  12 videos into out",
@@ -72,7 +78,7 @@ def test_a_run_with_troubles_names_them_and_the_way_on() -> None:
     bad = [BadLine("list.csv:17", "htp://x", Trouble("bad", "Not a source.", "check the spelling"))]
     items = {"done": 1, "failed": 3}
     ended = replace(REPORT, exit_code=3, items=items, bad_lines=bad, bad_count=4, doubtful=1, troubles=[("a.mp4", WHY)])
-    shown = text(tables.report(ended))
+    shown = text(run_table(ended))
     for part in (
         "1 call possibly paid twice", "4 lines not usable", "list.csv:17", "→ check the spelling", "… and 3 more",
         "needs attention", "a.mp4  The video is shorter than 4 s.", "→ take a longer one", "… and 2 more",
@@ -98,13 +104,13 @@ def test_an_early_end_says_why_and_when_to_go_on(
     code: int, note: str, resume: float | None, said: tuple[str, ...]
 ) -> None:
     """Budget, quota and Ctrl-C each leave their own last words."""
-    shown = text(tables.report(replace(REPORT, exit_code=code, note=note, resume_at=resume)))
+    shown = text(run_table(replace(REPORT, exit_code=code, note=note, resume_at=resume)))
     assert all(part in shown for part in said)
 
 
 def test_a_plan_shows_price_length_and_rows() -> None:
     """One line for each item with its jobs; the sums and the rest in words."""
-    shown = text(tables.plan(PLAN))
+    shown = text(plan_table(PLAN))
     for part in ("3 new · 5 nothing", "about $1.20 for 42.0 min of video", "1.4 GB", "no limit set", "… and 2 more"):
         assert part in shown
     row = next(line for line in shown.splitlines() if line.startswith("new "))
@@ -113,23 +119,23 @@ def test_a_plan_shows_price_length_and_rows() -> None:
 
 def test_a_plan_says_if_the_budget_will_do() -> None:
     """Enough, enough as far as known, or how much is missing."""
-    assert "$5.00: enough" in text(tables.plan(replace(PLAN, budget_usd=5.0)))
-    assert "enough for what is known" in text(tables.plan(replace(PLAN, budget_usd=5.0, unknown=2)))
-    assert "without 2 videos of unknown length" in text(tables.plan(replace(PLAN, unknown=2)))
-    assert "$1.00: $0.20 short" in text(tables.plan(replace(PLAN, budget_usd=1.0)))
+    assert "$5.00: enough" in text(plan_table(replace(PLAN, budget_usd=5.0)))
+    assert "enough for what is known" in text(plan_table(replace(PLAN, budget_usd=5.0, unknown=2)))
+    assert "without 2 videos of unknown length" in text(plan_table(replace(PLAN, unknown=2)))
+    assert "$1.00: $0.20 short" in text(plan_table(replace(PLAN, budget_usd=1.0)))
 
 
 def test_unknown_lengths_have_no_price() -> None:
     """What is not known is shown as not known, never as zero."""
     row = PlanRow("http://x/v.mp4", "", "new", ("gist",), None, 0, 0.0, "size unknown")
-    line = text(tables.plan(replace(PLAN, rows=[row]))).splitlines()[7]
+    line = text(plan_table(replace(PLAN, rows=[row]))).splitlines()[7]
     assert line.split()[:4] == ["new", "?", "-", "?"]
     assert line.endswith("size unknown")
 
 
 def test_status_is_one_page_with_the_commands_that_help() -> None:
     """Items, tasks by kind and state, parked lanes with their time and who waits, attention with retry by class, last runs."""
-    shown = text(tables.status(STATUS, NOW))
+    shown = text(status_table(STATUS, NOW))
     for part in (
         "2 done · 1 failed · 1 held", "process 12",
         "analyze until 2025-11-22T05:00:00Z (in 2 h 00 min), 37 items wait  The quota is spent.", "reelmill retry --parked",
@@ -144,13 +150,13 @@ def test_status_is_one_page_with_the_commands_that_help() -> None:
 def test_kinds_stand_in_the_order_in_which_a_video_meets_them() -> None:
     """Whatever order the database counts in; kinds of another release come last."""
     tasks = {kind: {"done": 1} for kind in ("analysis", "publish", "later", "video", "item")}
-    lines = text(tables.status(replace(STATUS, tasks=tasks), NOW)).splitlines()
+    lines = text(status_table(replace(STATUS, tasks=tasks), NOW)).splitlines()
     assert [line.split()[0] for line in lines[5:10]] == ["item", "video", "analysis", "publish", "later"]
 
 
 def test_an_empty_database_is_shown_as_such() -> None:
     """No tables without rows."""
-    shown = text(tables.status(StatusView({}, {}, {}, (), (), "", (), 0.0, 0.0), NOW))
+    shown = text(status_table(StatusView({}, {}, {}, (), (), "", (), 0.0, 0.0), NOW))
     assert "none" in shown
     assert "nobody works" in shown
     assert len(shown.splitlines()) == 3
@@ -159,7 +165,7 @@ def test_an_empty_database_is_shown_as_such() -> None:
 def test_an_unfinished_run_in_the_history_is_not_called_done() -> None:
     """A run without an end is under way or was killed."""
     shown = text(
-        tables.status(replace(STATUS, runs=[{"id": "r", "started": NOW, "ended": None, "exit_code": None}]), NOW)
+        status_table(replace(STATUS, runs=[{"id": "r", "started": NOW, "ended": None, "exit_code": None}]), NOW)
     )
     assert "not ended, or killed" in shown
 
@@ -167,7 +173,7 @@ def test_an_unfinished_run_in_the_history_is_not_called_done() -> None:
 def test_show_tells_everything_about_an_item() -> None:
     """State, explanation, next step, tasks, results, what was paid and doubted, the folder."""
     waiting = replace(TASK, state=State.PENDING, wake_at=NOW + 90, kind="analysis", trouble=None)
-    shown = text(tables.item(replace(ITEM, tasks=[TASK, waiting, replace(waiting, wake_at=NOW - 1)]), NOW))
+    shown = text(show_table(replace(ITEM, tasks=[TASK, waiting, replace(waiting, wake_at=NOW - 1)]), NOW))
     for part in (
         "A talk", "file:/a.mp4", "out/a-talk--12345678", "The video is too short.", "→ Take a longer one.", "gist",
         "0123456789abcdef", "possibly twice", "in 1 min 30 s",
@@ -179,9 +185,9 @@ def test_show_tells_everything_about_an_item() -> None:
 def test_why_ends_with_the_raw_words_of_what_stopped_it() -> None:
     """First the sentence, then the step, last the foreign words: of the failed task, not of one that only waits."""
     waiting = replace(TASK, state=State.PENDING, trouble=Trouble("slow", "Slow.", "", "HTTP 503"))
-    shown = text(tables.why(replace(ITEM, tasks=[waiting, TASK])))
+    shown = text(why_table(replace(ITEM, tasks=[waiting, TASK])))
     assert shown.splitlines() == ["The video is too short.", "  → Take a longer one.", "raw: too_short: HTTP 400"]
-    assert "raw" not in text(tables.why(replace(ITEM, tasks=[], next_step="")))
+    assert "raw" not in text(why_table(replace(ITEM, tasks=[], next_step="")))
 
 
 def test_doctor_explains_only_what_is_not_well() -> None:
@@ -190,7 +196,7 @@ def test_doctor_explains_only_what_is_not_well() -> None:
         Finding("python", "ok", "3.11", "unused"),
         Finding("disk", "warn", "1 GB free", "large videos will not fit"),
     ]
-    shown = text(tables.doctor(found)).splitlines()
+    shown = text(doctor_table(found)).splitlines()
     assert [line.split() for line in shown] == [
         ["ok", "python", "3.11"],
         ["warn", "disk", "1", "GB", "free"],
@@ -218,28 +224,30 @@ def test_the_board_of_the_first_second_promises_nothing() -> None:
 
 
 VIEWS: list[RenderableType] = [
-    tables.report(
+    run_table(
         replace(REPORT, output=Path(EVIL), provider=EVIL, note=EVIL, exit_code=5, troubles=[(EVIL, EVIL_WHY)], bad_count=1,
                 bad_lines=[BadLine(EVIL, EVIL, EVIL_WHY)])
     ),
-    tables.plan(replace(PLAN, rows=[PlanRow(EVIL, EVIL, "failed", (EVIL,), None, 0, 0.0, EVIL)], provider=EVIL)),
-    tables.status(
+    plan_table(replace(PLAN, rows=[PlanRow(EVIL, EVIL, "failed", (EVIL,), None, 0, 0.0, EVIL)], provider=EVIL)),
+    status_table(
         replace(STATUS, running=EVIL, tasks={EVIL: {"done": 1}}, troubles={EVIL: 1}, attention=[("held", EVIL, EVIL_WHY)],
                 parked=[Parked(EVIL, NOW, EVIL_WHY)]), NOW,
     ),
-    tables.item(
+    show_table(
         replace(ITEM, title=EVIL, source=EVIL, explanation=EVIL, next_step=EVIL, folder=Path(EVIL),
                 item=replace(ITEM.item, key=EVIL), tasks=[replace(TASK, kind=EVIL, stage=EVIL)]), NOW,
     ),
-    tables.why(replace(ITEM, explanation=EVIL, next_step=EVIL, tasks=[replace(TASK, trouble=EVIL_WHY)])),
-    tables.doctor([Finding(EVIL, "bad", EVIL, EVIL)]),
+    why_table(replace(ITEM, explanation=EVIL, next_step=EVIL, tasks=[replace(TASK, trouble=EVIL_WHY)])),
+    doctor_table([Finding(EVIL, "bad", EVIL, EVIL)]),
     board(replace(SNAPSHOT, lanes=[LaneView(EVIL, 1, 1, 1, 1, 1.0)], parked=[Parked(EVIL, NOW, EVIL_WHY)])),
-    tables.pairs([("name", EVIL)]),
+    config_check_table(Settings(run=RunSection(manifests=(EVIL,)))),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("width", [20, 80, 200])
-@pytest.mark.parametrize("shown", VIEWS, ids=["report", "plan", "status", "item", "why", "doctor", "board", "pairs"])
+@pytest.mark.parametrize(
+    "shown", VIEWS, ids=["report", "plan", "status", "item", "why", "doctor", "board", "config check"]
+)
 def test_hostile_words_do_nothing_in_any_view(shown: RenderableType, width: int) -> None:
     """No escape, control or direction character gets through, brackets are not markup, no line outgrows the screen."""
     plain = text(shown, width)
@@ -253,16 +261,17 @@ def test_hostile_words_do_nothing_in_any_view(shown: RenderableType, width: int)
 def test_config_check_says_what_is_in_force_and_never_the_key() -> None:
     """The key is only said to be there."""
     settings = load(None, env={"TWELVELABS_API_KEY": "tlk_very_secret"}, flags={"budget": {"max_usd_per_run": 2}})
-    shown = dict(messages.settings(settings))
-    assert (shown["api key"], shown["platform"], shown["budget"]) == (
-        "set", "twelvelabs (v1.3, pegasus1.5)", "$2.00 per run",
-    )  # fmt: skip
-    assert "secret" not in str(shown)
+    shown = text(config_check_table(settings))
+    rows = [re.split(r"  +", line.strip()) for line in shown.splitlines()]
+    assert ["api key", "set"] in rows
+    assert ["platform", "twelvelabs (v1.3, pegasus1.5)"] in rows
+    assert ["budget", "$2.00 per run"] in rows
+    assert "secret" not in shown
 
 
 def test_the_platform_prints_lines_that_a_shell_takes() -> None:
     """Quoted as a shell needs it."""
-    assert messages.serving("http://h:1", "a b").splitlines()[1:] == [
+    assert messages.platform("http://h:1", "a b").splitlines()[1:] == [
         "export REELMILL_PROVIDER__BASE_URL=http://h:1",
         "export TWELVELABS_API_KEY='a b'",
     ]
@@ -270,7 +279,7 @@ def test_the_platform_prints_lines_that_a_shell_takes() -> None:
 
 def test_the_demo_says_where_to_look() -> None:
     """Videos, results, and the next thing to type."""
-    said = messages.demo_results([Path("d/videos/a.mp4"), Path("d/videos/b.mp4")], Path("d/out"))
+    said = messages.demo([Path("d/videos/a.mp4"), Path("d/videos/b.mp4")], Path("d/out"))
     assert "made 2 videos in d/videos" in said
     assert "look into d/out" in said
-    assert "reelmill run" in messages.demo_results([], Path("out"))
+    assert "reelmill run" in messages.demo([], Path("out"))

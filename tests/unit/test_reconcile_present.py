@@ -10,8 +10,8 @@ import pytest
 
 from pipeline.core.model import Trouble
 from pipeline.ports.inventory import RemoteObject
-from pipeline.present import account_tables as tables
 from pipeline.present.json_data import dumps
+from pipeline.present.tables import reconcile as tables
 from pipeline.present.terminal import rendered
 from pipeline.views import Expiring, Leftover, OpenUpload, Reconciled, Reconciliation, Vanished
 
@@ -42,14 +42,14 @@ IDS = [each.holding.id for each in (*FULL.orphans, *FULL.strays)] + [each.media_
 @pytest.mark.parametrize("strays", [False, True])
 def test_every_id_is_shown_whole(width: int, strays: bool) -> None:
     """Nobody can agree to half an id: on a narrow terminal names break, ids do not."""
-    lines = rendered(tables.plan(FULL, strays=strays), width=width).splitlines()
+    lines = rendered(tables.reconcile_table(FULL, strays=strays), width=width).splitlines()
     for each in IDS:
         assert any(each in line for line in lines), (each, lines)
 
 
 def test_a_plan_says_what_would_happen() -> None:
     """Counts, reasons, what each loss costs, what is left for another time, and that nothing has happened yet."""
-    text = rendered(tables.plan(FULL), width=200)
+    text = rendered(tables.reconcile_table(FULL), width=200)
     for words in (
         "1,201 analyses (1,200 kept, 1 cancelled)", "5 assets (3 kept, 1 foreign, 1 superseded)", "to be deleted (2)",
         "-name-indeed-/bees.mp4", "left alone (1)", "--strays deletes these as well", "vanished (2)",
@@ -58,11 +58,11 @@ def test_a_plan_says_what_would_happen() -> None:
         "nothing to do about nobody", "nothing is changed yet",
     ):  # fmt: skip
         assert words in text, words
-    assert "to be deleted (3)" in rendered(tables.plan(FULL, strays=True), width=200)
-    assert "nothing is changed yet" not in rendered(tables.plan(FULL, applied=True), width=200)
-    assert rendered(tables.plan(EMPTY)).endswith("nothing to do: the database and the account agree")
+    assert "to be deleted (3)" in rendered(tables.reconcile_table(FULL, strays=True), width=200)
+    assert "nothing is changed yet" not in rendered(tables.reconcile_table(FULL, applied=True), width=200)
+    assert rendered(tables.reconcile_table(EMPTY)).endswith("nothing to do: the database and the account agree")
     only_lost = replace(EMPTY, vanished=FULL.vanished[1:])
-    assert "agree" not in rendered(tables.plan(only_lost))
+    assert "agree" not in rendered(tables.reconcile_table(only_lost))
 
 
 def test_names_from_the_account_are_tame() -> None:
@@ -70,7 +70,7 @@ def test_names_from_the_account_are_tame() -> None:
     evil = "a\x1b[31m\u202e\nb\x07.mp4"
     plan = replace(FULL, orphans=[Leftover("superseded", replace(ASSET, name=evil, id=evil), "k", evil)])
     done = Reconciled(plan, refused=[(plan.orphans[0].holding, Trouble("conflict", evil))])
-    for text in (rendered(tables.plan(plan), width=120), tables.outcome(done)):
+    for text in (rendered(tables.reconcile_table(plan), width=120), tables.outcome(done)):
         assert not {"\x1b", "\u202e", "\x07"} & set(text)
     assert "\x1b" not in dumps(done)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.commands import arguments
+from pipeline.commands.shared import arguments
 from pipeline.config.queries import StandingQuery
 from pipeline.config.settings import Settings
 from pipeline.core import errors
@@ -212,11 +212,11 @@ def test_refusals_have_their_exit_codes_and_the_platforms_words(
 def test_times_are_read_as_utc() -> None:
     """A day is its midnight, a zone is heeded, nothing is no bound."""
     said = ("", "2026-06-01", "2026-06-01T10:00:00Z", "2026-06-01T10:00:00+02:00", "2026-06-01T10:00:00")
-    read = [arguments.moment("--x", text) for text in said]
+    read = [arguments.parse_time("--x", text) for text in said]
     assert read == ["", *(f"2026-06-01T{hour}:00:00Z" for hour in ("00", "10", "08", "10"))]
 
 
 def test_spans_are_read_from_both_sides() -> None:
     """A number alone is both ends; nothing is no bound."""
-    ends: Any = [arguments.span("--x", text) for text in (None, "", "5", "1.5..", "..2", "0..0")]
+    ends: Any = [arguments.parse_range("--x", text) for text in (None, "", "5", "1.5..", "..2", "0..0")]
     assert ends == [(None, None), (None, None), (5.0, 5.0), (1.5, None), (None, 2.0), (0.0, 0.0)]

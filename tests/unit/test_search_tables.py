@@ -17,7 +17,10 @@ from pipeline.app.runs.query_files import query_files
 from pipeline.core.model import Trouble
 from pipeline.core.text import merged
 from pipeline.ports.index_api import ClassScore, IndexedVideo, IndexInfo, SearchHit
-from pipeline.present import index_tables, tables
+from pipeline.present.tables.indexes import indexes_table, videos_table
+from pipeline.present.tables.plan import plan_table
+from pipeline.present.tables.run import run_table
+from pipeline.present.tables.search import classify_table, search_table
 from pipeline.present.terminal import rendered
 from pipeline.views import Asked, ClassifyView, IndexedView, IndexView, QueryReport, SearchView, SortedVideo, VideoRef
 from tests.unit.test_present_cli import PLAN, REPORT
@@ -42,7 +45,7 @@ def text(view: Any) -> list[str]:
 
 def test_hits_by_rank() -> None:
     """Rank, moment as m:ss, title, words; the results' place once, however many hits."""
-    lines = text(index_tables.hits(found(HIT, replace(HIT, rank=2, start=3700.0, end=3725.0))))
+    lines = text(search_table(found(HIT, replace(HIT, rank=2, start=3700.0, end=3725.0))))
     assert lines[0] == "2 of 2 hits · 2 videos searched, 2.7 min · films on local/v1.3 · $0.0040"
     assert lines[2].split() == ["rank", "from", "to", "video", "found", "by", "words"]
     assert lines[3].split() == ["1", "1:05", "1:10", "Bees", "transcription", "One", "queen"]
@@ -53,14 +56,14 @@ def test_hits_by_rank() -> None:
 
 def test_hits_by_score() -> None:
     """v1.2 has a score and a word for it instead of a rank; a column that nobody fills is not there."""
-    lines = text(index_tables.hits(found(SearchHit("v1", 0.0, 5.0, score=92.28, confidence="high"))))
+    lines = text(search_table(found(SearchHit("v1", 0.0, 5.0, score=92.28, confidence="high"))))
     assert lines[2].split() == ["score", "from", "to", "confidence", "video", "words"]
     assert lines[3].split() == ["92.3", "0:00", "0:05", "high", "Bees", "-"]
 
 
 def test_nothing_found_is_one_line() -> None:
     """No empty table."""
-    assert len(text(index_tables.hits(found()))) == 1
+    assert len(text(search_table(found()))) == 1
 
 
 HOSTILE = "\x1b]0;owned\x07[red]日本語" * 30 + "\u202ereversed\n"
@@ -69,13 +72,13 @@ HOSTILE = "\x1b]0;owned\x07[red]日本語" * 30 + "\u202ereversed\n"
 def test_titles_are_cut_by_width_and_obeyed_by_nobody() -> None:
     """Forty cells, no escape sequence, no markup, no second line."""
     stranger = VideoRef("v1", HOSTILE)
-    lines = text(index_tables.hits(found(replace(HIT, text=HOSTILE), v1=stranger)))
+    lines = text(search_table(found(replace(HIT, text=HOSTILE), v1=stranger)))
     assert len(lines) == 4
     assert "\x1b" not in lines[3]
     assert "\u202e" not in lines[3]
     assert "[red]" in lines[3]
     assert cell_len(lines[3]) < 150
-    shown = text(index_tables.videos(IndexView(INDEX, [IndexedView(IndexedVideo("v1", HOSTILE, 5.0), stranger)])))
+    shown = text(videos_table(IndexView(INDEX, [IndexedView(IndexedVideo("v1", HOSTILE, 5.0), stranger)])))
     assert cell_len(shown[3]) < 150
 
 
@@ -88,35 +91,35 @@ def test_classes_show_moments_and_scores_where_they_were_asked_for() -> None:
     ]
     rich = ClassScore("Bees", 94.18, 0.95, {"max_score": 92.28, "avg_score": 80.0}, clips)
     plain = ClassScore("Sea", 75.0, 0.5)
-    lines = text(index_tables.classes(ClassifyView(ASKED, [SortedVideo(OURS, [rich, plain])])))
+    lines = text(classify_table(ClassifyView(ASKED, [SortedVideo(OURS, [rich, plain])])))
     assert lines[2].split() == ["score", "share", "class", "video", "moments", "scores"]
     assert "0:00–0:04, 0:10–0:30" in lines[3]
     assert lines[3].endswith("max 92.28, avg 80")
     assert lines[4].split() == ["75.0", "50%", "Sea", "Bees", "-", "-"]
-    bare = text(index_tables.classes(ClassifyView(ASKED, [SortedVideo(OURS, [plain])])))
+    bare = text(classify_table(ClassifyView(ASKED, [SortedVideo(OURS, [plain])])))
     assert bare[2].split() == ["score", "share", "class", "video"]
-    assert text(index_tables.classes(ClassifyView(ASKED, [])))[0].startswith("0 videos in a class")
+    assert text(classify_table(ClassifyView(ASKED, [])))[0].startswith("0 videos in a class")
 
 
 def test_indexes_show_models_and_dates() -> None:
     """One line each; none at all says how to get one."""
-    lines = text(index_tables.indexes([INDEX, replace(INDEX, expires="2026-09-01T00:00:00Z", addons=())]))
+    lines = text(indexes_table([INDEX, replace(INDEX, expires="2026-09-01T00:00:00Z", addons=())]))
     assert lines[1].split() == [
         "films", "2", "2.7", "min", "marengo3.0", "(visual+audio)", "thumbnail", "2026-06-01", "never", "i1",
     ]  # fmt: skip
     assert "2026-09-01" in lines[2]
-    assert "indexes create" in text(index_tables.indexes([]))[0]
+    assert "indexes create" in text(indexes_table([]))[0]
 
 
 def test_videos_show_our_title_or_the_platforms_name() -> None:
     """What is ours leads to its results; what is not has the file's name."""
     ours = IndexedView(IndexedVideo("v1", "reelmill-1.mp4", 64.0, 640, 360, size=1_400_000, created="2026-06-01"), OURS)
     theirs = IndexedView(IndexedVideo("v2", "tides.mp4", 10.0), VideoRef("v2", "v2"))
-    lines = text(index_tables.videos(IndexView(INDEX, [ours, theirs])))
+    lines = text(videos_table(IndexView(INDEX, [ours, theirs])))
     assert lines[0] == "films: 2 videos, 2.7 min"
     assert lines[3].split() == ["Bees", "1:04", "640×360", "1.4", "MB", "ready", "2026-06-01", "v1"]
     assert lines[4].split() == ["tides.mp4", "0:10", "-", "-", "ready", "-", "v2"]
-    assert len(text(index_tables.videos(IndexView(INDEX, [])))) == 1
+    assert len(text(videos_table(IndexView(INDEX, [])))) == 1
 
 
 def test_the_run_tells_of_its_queries() -> None:
@@ -125,11 +128,11 @@ def test_the_run_tells_of_its_queries() -> None:
         QueryReport("queen", "done", 2, Path("out/searches/queen.md")),
         QueryReport("sea", "failed", trouble=Trouble("x", "No such index.", "make one")),
     ]
-    lines = text(tables.report(replace(REPORT, queries=queries)))
+    lines = text(run_table(replace(REPORT, queries=queries)))
     assert any(line.split() == ["searches", "1", "done", "·", "1", "failed"] for line in lines)
     assert any("sea  No such index." in line for line in lines)
     assert any("→ make one" in line for line in lines)
-    assert "searches" not in "".join(text(tables.report(REPORT)))
+    assert "searches" not in "".join(text(run_table(REPORT)))
 
 
 @pytest.mark.parametrize(
@@ -173,5 +176,5 @@ def test_no_title_and_no_words_break_the_page(title: str, words: str, asked: str
 def test_a_plan_tells_what_its_queries_cost() -> None:
     """Their share of the price, where there are any."""
     priced = replace(PLAN, queries=2, queries_usd=0.008)
-    assert any(line.endswith("with $0.0080 for 2 standing queries") for line in text(tables.plan(priced)))
-    assert "standing" not in "".join(text(tables.plan(PLAN)))
+    assert any(line.endswith("with $0.0080 for 2 standing queries") for line in text(plan_table(priced)))
+    assert "standing" not in "".join(text(plan_table(PLAN)))

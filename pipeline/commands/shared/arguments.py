@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 N = TypeVar("N", int, float)
 
 
-def query(command: str, **given: Any) -> StandingQuery:
+def build_query(command: str, **given: Any) -> StandingQuery:
     """Return the question; what was not given is left to its default.
 
     Raises:
@@ -39,20 +39,20 @@ def query(command: str, **given: Any) -> StandingQuery:
         raise _wrong(f"{command}: {where + ': ' if where else ''}{said}", f"reelmill {command} --help") from None
 
 
-def classes(given: Sequence[str]) -> dict[str, list[str]]:
+def parse_classes(given: Sequence[str]) -> dict[str, list[str]]:
     """Read ``NAME=prompt,prompt``; a name alone is its own prompt."""
-    found = {name: _words(prompts) or [name] for name, prompts in pairs("--class", given, bare=True)}
+    found = {name: _words(prompts) or [name] for name, prompts in parse_pairs("--class", given, bare=True)}
     if not found:
         raise _wrong("classify: name at least one class", '--class "Basketball=playing basketball,NBA"')
     return found
 
 
-def models(given: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
+def parse_models(given: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
     """Read ``MODEL=option,option``."""
-    return [(name, tuple(_words(words))) for name, words in pairs("--model", given)]
+    return [(name, tuple(_words(words))) for name, words in parse_pairs("--model", given)]
 
 
-def pairs(flag: str, given: Sequence[str], *, bare: bool = False) -> Iterator[tuple[str, str]]:
+def parse_pairs(flag: str, given: Sequence[str], *, bare: bool = False) -> Iterator[tuple[str, str]]:
     """Read ``KEY=VALUE``; with ``bare``, also a key alone."""
     for text in given:
         key, equals, value = text.partition("=")
@@ -66,7 +66,7 @@ def threshold(given: str | None) -> str:
     return given or ""
 
 
-def score(given: str | None, ratio: float | None) -> Any:
+def parse_score(given: str | None, ratio: float | None) -> Any:
     """Return a classification's threshold: a number, or a table where a least share is named, too."""
     if given is not None and not (given.isdecimal() and len(given) <= 3):
         raise _wrong(f"--threshold {given!r}: a classification takes a number from 0 to 100", "--threshold 75")
@@ -75,7 +75,7 @@ def score(given: str | None, ratio: float | None) -> Any:
     return {"min_duration_ratio": ratio, **({"min_video_score": int(given)} if given is not None else {})}
 
 
-def json_object(flag: str, text: str | None) -> dict[str, Any]:
+def parse_json_object(flag: str, text: str | None) -> dict[str, Any]:
     """Read a JSON object; none is an empty one."""
     import json
 
@@ -88,12 +88,12 @@ def json_object(flag: str, text: str | None) -> dict[str, Any]:
     return found
 
 
-def span(flag: str, text: str | None) -> tuple[float | None, float | None]:
+def parse_range(flag: str, text: str | None) -> tuple[float | None, float | None]:
     """Read ``60..600``, ``60..`` or ``..600``; a number alone is both ends."""
     return _ends(flag, text, float)
 
 
-def whole_span(flag: str, text: str | None) -> tuple[int | None, int | None]:
+def parse_int_range(flag: str, text: str | None) -> tuple[int | None, int | None]:
     """Read a span of whole numbers."""
     return _ends(flag, text, int)
 
@@ -112,7 +112,7 @@ def _ends(flag: str, text: str | None, read: Callable[[str], N]) -> tuple[N | No
     return (first, last) if dots else (first, first)
 
 
-def moment(flag: str, text: str) -> str:
+def parse_time(flag: str, text: str) -> str:
     """Read a day or a time as RFC 3339 has them; without a zone it is UTC."""
     from datetime import datetime
 
@@ -127,7 +127,7 @@ def moment(flag: str, text: str) -> str:
         raise _wrong(f"{flag} {text!r}: should be a day or a time", f"{flag} 2026-06-01T10:00:00Z") from None
 
 
-def agreed(index: IndexInfo) -> bool:
+def confirm_delete(index: IndexInfo) -> bool:
     """Ask on the terminal whether an index shall be deleted.
 
     Raises:
@@ -137,10 +137,10 @@ def agreed(index: IndexInfo) -> bool:
 
     if sys.stdin is None or not sys.stdin.isatty():
         raise _wrong("indexes delete: nobody is there to be asked", "--yes deletes without asking")
-    return answered(f"delete '{clean(index.name)}' with {count(index.videos, 'video')}? This cannot be undone. [y/N]")
+    return confirm(f"delete '{clean(index.name)}' with {count(index.videos, 'video')}? This cannot be undone. [y/N]")
 
 
-def answered(question: str) -> bool:
+def confirm(question: str) -> bool:
     """Ask a person who is there; anything but a yes is a no. Ctrl-C ends the command at once, as it does at any prompt.
 
     Raises:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from pipeline.ports.inventory import RemoteObject
 from pipeline.present.formatting import clean, count, fit, money, size, when
+from pipeline.present.tables.layout import new_table, section
 from pipeline.views import Expiring, Leftover, OpenUpload, Reconciled, Reconciliation, Vanished
 
 _GIVES_WAY: Final = frozenset({"name", "item", "what can be done"})
@@ -33,23 +33,23 @@ _REPAIR: Final = {
 }  # fmt: skip
 
 
-def plan(value: Reconciliation, *, strays: bool = False, applied: bool = False) -> RenderableType:
+def reconcile_table(value: Reconciliation, *, strays: bool = False, applied: bool = False) -> RenderableType:
     """Show what there is and what would be done; ``strays``: those would be deleted, too; ``applied``: it has been."""
     parts: list[RenderableType] = [Text(f"{clean(value.account)}: {_counted(value.counts)}", "dim")]
     doomed = [*value.orphans, *(value.strays if strays else [])]
-    parts += _section(f"to be deleted ({len(doomed):,})", _leftovers(doomed)) if doomed else []
+    parts += section(f"to be deleted ({len(doomed):,})", [_leftovers(doomed)]) if doomed else []
     if value.strays and not strays:
-        parts += _section(f"left alone ({len(value.strays):,})", _leftovers(value.strays))
+        parts += section(f"left alone ({len(value.strays):,})", [_leftovers(value.strays)])
         parts.append(
             Text("→ --strays deletes these as well: right only if no other state folder uses the account", "dim")
         )
-    parts += _section(f"vanished ({len(value.vanished):,})", _vanished(value.vanished)) if value.vanished else []
+    parts += section(f"vanished ({len(value.vanished):,})", [_vanished(value.vanished)]) if value.vanished else []
     parts += (
-        _section("soon to be lost; `reelmill run` fetches answers in time", _expiring(value.expiring, value.at))
+        section("soon to be lost; `reelmill run` fetches answers in time", [_expiring(value.expiring, value.at)])
         if value.expiring
         else []
     )
-    parts += _section("open uploads", _sessions(value.sessions, value.at)) if value.sessions else []
+    parts += section("open uploads", [_sessions(value.sessions, value.at)]) if value.sessions else []
     return Group(*parts, *_ending(value, bool(doomed), applied))
 
 
@@ -116,7 +116,7 @@ def _by_sort(holdings: Sequence[RemoteObject]) -> str:
 
 
 def _leftovers(those: Sequence[Leftover]) -> Table:
-    table = _table(("what", "id", "why", "name", "item"))
+    table = new_table(("what", "id", "why", "name", "item"), fold=_GIVES_WAY)
     for each in those:
         holding = each.holding
         table.add_row(
@@ -127,7 +127,7 @@ def _leftovers(those: Sequence[Leftover]) -> Table:
 
 
 def _vanished(those: Sequence[Vanished]) -> Table:
-    table = _table(("id", "size", "item", "what can be done"), right=("size",))
+    table = new_table(("id", "size", "item", "what can be done"), right=("size",), fold=_GIVES_WAY)
     for each in those:
         paid = f", {money(each.usd)}" if each.usd else ""
         table.add_row(
@@ -138,14 +138,14 @@ def _vanished(those: Sequence[Vanished]) -> Table:
 
 
 def _expiring(those: Sequence[Expiring], now: float) -> Table:
-    table = _table(("what", "id", "until", "item"))
+    table = new_table(("what", "id", "until", "item"), fold=_GIVES_WAY)
     for each in those:
         table.add_row(each.what, clean(each.id), when(each.until, now), Text(_item(each.item)))
     return table
 
 
 def _sessions(those: Sequence[OpenUpload], now: float) -> Table:
-    table = _table(("id", "state", "item", "size", "expires by itself"), right=("size",))
+    table = new_table(("id", "state", "item", "size", "expires by itself"), right=("size",), fold=_GIVES_WAY)
     for each in those:
         until = when(each.until, now) if each.until else "within a day"
         table.add_row(clean(each.id), each.state, Text(_item(each.item)), size(each.size), until)
@@ -156,17 +156,3 @@ def _item(source: str) -> str:
     """Return the end of a source: that is where paths and addresses differ."""
     text = clean(source)
     return fit(text if len(text) <= _ITEM else f"…{text[-_ITEM + 1 :]}", _ITEM) or "-"
-
-
-def _section(title: str, table: Table) -> list[RenderableType]:
-    return [Text(""), Text(title, "bold"), Padding(table, (0, 0, 0, 2))]
-
-
-def _table(columns: Iterable[str], right: Iterable[str] = ()) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    to_the_right = frozenset(right)
-    for name in columns:  # words give way to ids, and break where the terminal ends
-        table.add_column(
-            name, justify="right" if name in to_the_right else "left", no_wrap=name not in _GIVES_WAY, overflow="fold"
-        )
-    return table

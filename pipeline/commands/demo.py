@@ -1,0 +1,34 @@
+"""``demo``: a first look at everything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline import app
+from pipeline.commands.shared.runner import Invocation, command, display, wait_for
+
+
+@command(reads_file=False)
+def demo(
+    given: Invocation,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where everything goes.")] = Path("reelmill-demo"),
+    count: Annotated[
+        int, typer.Option("--count", "-n", metavar="N", min=1, max=3, help="How many videos to make.")
+    ] = 3,
+) -> int:
+    """Make a few short captioned videos, ingest them on the local platform and show where the results are.
+
+    No account, no key, no network beyond this machine. Configuration files are not read.
+    """
+    from pipeline.present import messages, terminal
+    from pipeline.present.tables.run import run_table
+
+    settings = given.settings(state=folder / "state", output=folder / "out", provider="local")
+    videos, report = wait_for(lambda: app.demo(settings, folder, count=count, watch=display(settings)))
+    given.show({"videos": videos, "report": report}, lambda: run_table(report))
+    if not given.json:
+        terminal.say(messages.demo(videos, folder / "out"))
+    return report.exit_code

@@ -1,0 +1,33 @@
+"""``plan``: what a run would do and cost."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline import app
+from pipeline.commands.shared import options
+from pipeline.commands.shared.runner import Invocation, command, wait_for
+from pipeline.core.exit_codes import ExitCode
+
+
+@command("state", "output", "provider", "jobs", "strict", "max_usd")
+def plan(
+    given: Invocation,
+    sources: options.Sources = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many items to list.")] = 50,
+) -> int:
+    """Show what a run would do and what it would cost. Nothing is sent, changed or paid.
+
+    \b
+    Examples:
+      reelmill plan list.csv --max-usd 20
+      reelmill plan --json | jq .usd
+    """
+    from pipeline.present.tables.plan import plan_table
+
+    settings = given.settings()
+    found = wait_for(lambda: app.plan(settings, sources or [], limit=limit))
+    given.show(found, lambda: plan_table(found))
+    return ExitCode.USAGE if settings.run.strict and found.bad_count else ExitCode.DONE

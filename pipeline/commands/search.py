@@ -1,0 +1,130 @@
+"""``search`` and ``classify``: questions to an index."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from pipeline import app
+from pipeline.commands.shared import arguments, options
+from pipeline.commands.shared.runner import Invocation, command
+from pipeline.core.exit_codes import ExitCode
+
+Option = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option", metavar="OPTION", show_default=False,
+        help="Where to look: visual, audio, transcription; API v1.2: visual, conversation, text_in_video, logo. "
+        "May be repeated. Default: wherever the index and the platform can.",
+    ),
+]  # fmt: skip
+Speech = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--speech", metavar="HOW", show_default=False,
+        help="How speech is matched: lexical, semantic; API v1.2: semantic, exact_match. May be repeated.",
+    ),
+]  # fmt: skip
+Threshold = Annotated[
+    str | None,
+    typer.Option(
+        "--threshold", metavar="LEAST", show_default=False,
+        help="API v1.2: high, medium, low or none for a search; 0 to 100 for a classification.",
+    ),
+]  # fmt: skip
+
+
+@command("state", "output", "provider")
+def search(
+    given: Invocation,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to look for, in plain words.")] = "",
+    index: options.Index = None,
+    option: Option = None,
+    speech: Speech = None,
+    group_by: Annotated[Literal["clip", "video"], typer.Option(help="Best moments, or best videos.")] = "clip",
+    operator: Annotated[Literal["or", "and"], typer.Option(help="Found by any of the options, or by all.")] = "or",
+    threshold: Threshold = None,
+    sort: Annotated[
+        Literal["score", "clip_count"] | None,
+        typer.Option(help="What is best, when grouped by video (API v1.2).", show_default=False),
+    ] = None,
+    filter_: Annotated[
+        str | None,
+        typer.Option(
+            "--filter", metavar="JSON", help='Which videos, e.g. {"duration": {"gte": 60}}.', show_default=False
+        ),
+    ] = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE|URL", help="A picture to look for (API v1.3). Up to ten.", show_default=False),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, max=1000, help="Hits at most.")] = 10,
+) -> int:
+    """Search the videos of an index: moments, each with its video and where its results are.
+
+    With the local platform nothing else has to run: it is started on what was ingested. Each search is paid for on the
+    vendor's platform, outside of any run's budget.
+
+    \b
+    Examples:
+      reelmill search "the queen lays eggs"
+      reelmill search goals --index "Sports Videos" --option visual --option audio --group-by video
+      reelmill search --image ball.jpg --json | jq '.hits[0]'
+    """
+    from pipeline.present.tables.search import search_table
+
+    ask = arguments.build_query(
+        "search",
+        text=text, index=index, options=option, speech=speech, group_by=group_by, operator=operator, sort=sort,
+        threshold=arguments.threshold(threshold), filter=arguments.parse_json_object("search: --filter", filter_), images=image,
+        limit=limit,
+    )  # fmt: skip
+    found = given.call(lambda settings: app.search(settings, ask))
+    given.show(found, lambda: search_table(found))
+    return ExitCode.DONE
+
+
+@command("state", "output", "provider")
+def classify(
+    given: Invocation,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--class", metavar="NAME=PROMPT,…", help="A class and what to look for. Repeat it for each class."
+        ),
+    ] = None,
+    index: options.Index = None,
+    video: Annotated[
+        list[str] | None, typer.Option(metavar="ID", help="Only this video, by the platform's id. May be repeated.")
+    ] = None,
+    option: Option = None,
+    speech: Speech = None,
+    threshold: Threshold = None,
+    min_ratio: Annotated[
+        float | None,
+        typer.Option(metavar="R", min=0, max=1, help="Least share of a video that fits, 0 to 1.", show_default=False),
+    ] = None,
+    clips: Annotated[bool, typer.Option("--clips", help="Also the moments that fit.")] = False,
+    detailed: Annotated[bool, typer.Option("--detailed", help="Also how the score was made.")] = False,
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, max=1000, help="Videos at most.")] = 50,
+) -> int:
+    """Sort the videos of an index into classes of your own (API v1.2).
+
+    API v1.3 has no such call: there the job `classify` asks it of every video, and this command shows its configuration.
+
+    \b
+    Examples:
+      reelmill classify --class "Basketball=playing basketball,NBA" --class Golf --threshold 80
+      reelmill classify --class Golf=putting --video 6528aa52 --clips
+    """
+    from pipeline.present.tables.search import classify_table
+
+    ask = arguments.build_query(
+        "classify",
+        classes=arguments.parse_classes(classes or []), index=index, videos=video, options=option, speech=speech, clips=clips,
+        detailed=detailed, threshold=arguments.parse_score(threshold, min_ratio), limit=limit,
+    )  # fmt: skip
+    found = given.call(lambda settings: app.classify(settings, ask))
+    given.show(found, lambda: classify_table(found))
+    return ExitCode.DONE

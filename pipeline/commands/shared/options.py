@@ -1,0 +1,88 @@
+"""The options that several commands share, each said once; :data:`COMMON` are those that the frame reads itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import typer
+
+Sources = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="SOURCES",
+        help="Manifests (.txt, .csv, .jsonl), video files, folders, globs, URLs, or - for a list on stdin. "
+        "None: the manifests that the configuration names.",
+        show_default=False,
+    ),
+]
+Index = Annotated[
+    str | None,
+    typer.Option("--index", metavar="NAME", help="An index by name or id. Default: [index] name.", show_default=False),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before deleting.")]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", "-c", metavar="FILE", envvar="REELMILL_CONFIG", show_default=False,
+        help="Configuration file. Without it ./reelmill.toml, if there is one.",
+    ),
+]  # fmt: skip
+State = Annotated[
+    Path | None, typer.Option("--state", metavar="DIR", help="Where progress is kept.", show_default=False)
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="DIR", help="Where results are written.", show_default=False)
+]
+Provider = Annotated[
+    Literal["local", "twelvelabs"] | None,
+    typer.Option(
+        "--provider", show_default=False, help="Which platform. Without it twelvelabs if a key is set, else local."
+    ),
+]
+Jobs = Annotated[
+    str | None,
+    typer.Option("--jobs", metavar="A,B", help="Jobs for every video, e.g. gist,chapters.", show_default=False),
+]
+Strict = Annotated[
+    bool | None,
+    typer.Option("--strict", help="Refuse to start if any line of a list is not usable.", show_default=False),
+]
+MaxUsd = Annotated[
+    float | None,
+    typer.Option("--max-usd", metavar="USD", help="Spend at most this in the run (exit 5).", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+LogLevel = Annotated[
+    Literal["debug", "info", "warning", "error"] | None,
+    typer.Option("--log-level", help="How much is logged on stderr.", show_default=False),
+]
+
+
+def _read_names(jobs: str | None) -> list[str] | None:
+    return None if jobs is None else [name.strip() for name in jobs.split(",") if name.strip()]
+
+
+@dataclass(frozen=True, slots=True)
+class CommonOption:
+    """An option that many commands have, and the setting it stands for (empty: none)."""
+
+    annotation: Any
+    key: str = ""
+    default: Any = None
+    read: Callable[[Any], Any] = lambda value: value
+
+
+COMMON: Final[Mapping[str, CommonOption]] = {
+    "config": CommonOption(Config),
+    "state": CommonOption(State, "run.state"),
+    "output": CommonOption(Output, "run.output"),
+    "provider": CommonOption(Provider, "provider.kind"),
+    "jobs": CommonOption(Jobs, "jobs.enabled", read=_read_names),
+    "strict": CommonOption(Strict, "run.strict"),
+    "max_usd": CommonOption(MaxUsd, "budget.max_usd_per_run"),
+    "json": CommonOption(AsJson, default=False),
+    "log_level": CommonOption(LogLevel, "log.level"),
+}

@@ -1,0 +1,149 @@
+"""The frame around every command: its common options, its settings and log, the border for what it raises.
+
+Nothing heavy is imported up front: ``--help`` goes through here.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, get_type_hints
+
+import typer
+
+from pipeline.commands.shared.options import COMMON
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from pipeline.config.settings import Settings
+    from pipeline.present.live import Watch
+
+P = ParamSpec("P")
+
+T = TypeVar("T")
+
+
+class Invocation:
+    """What was given for the common options of a command."""
+
+    def __init__(self, given: Mapping[str, Any], *, reads_file: bool = True) -> None:
+        self.json = bool(given["json"])
+        self._given = given
+        self._reads_file = reads_file
+
+    def settings(self, **more: Any) -> Settings:
+        """Load the settings and start the log. ``more`` are flags that a command decides itself, e.g. ``state``."""
+        given = [(COMMON[name], value) for name, value in {**self._given, **more}.items()]
+        flags = {option.key: option.read(value) for option, value in given if option.key}
+        return _load(self._given.get("config"), flags, self._reads_file)
+
+    def call(self, work: Callable[[Settings], Coroutine[Any, Any, T]]) -> T:
+        """Load the settings and run the one asynchronous call of a command."""
+        settings = self.settings()
+        return wait_for(lambda: work(settings))
+
+    def show(self, value: object, table: Callable[[], RenderableType]) -> None:
+        """Write a value as JSON where that was asked for, else as the table that is made of it."""
+        from pipeline.present import terminal
+
+        terminal.say_json(value) if self.json else terminal.show(table())
+
+    def say(self, value: object, text: str) -> None:
+        """Write a value as JSON where that was asked for, else as a sentence."""
+        from pipeline.present import terminal
+
+        terminal.say_json(value) if self.json else terminal.say(text)
+
+
+def command(
+    *common: str, reads_file: bool = True
+) -> Callable[[Callable[Concatenate[Invocation, P], int]], Callable[..., None]]:
+    """Make a command of a function that returns an exit code; whatever it raises is told in two lines.
+
+    The function's own options come first, then these ``common`` ones by name, ``--json`` and ``--log-level``.
+    ``reads_file``: also ``--config``, and ``./reelmill.toml`` is read where that is not given.
+    """
+    names = [*(["config"] if reads_file else []), *common, "json", "log_level"]
+
+    def decorate(work: Callable[Concatenate[Invocation, P], int]) -> Callable[..., None]:
+        call: Callable[..., int] = work
+
+        def run(**given: Any) -> None:
+            from pipeline.present.terminal import guard
+
+            def body() -> int:
+                invocation = Invocation({name: given.pop(name) for name in names}, reads_file=reads_file)
+                return call(invocation, **given)
+
+            raise typer.Exit(guard(body, _secrets))
+
+        hints = get_type_hints(work, include_extras=True)
+        own = list(inspect.signature(work).parameters.values())[1:]
+        options = [(each.name, hints[each.name], each.default) for each in own]
+        options += [(name, COMMON[name].annotation, COMMON[name].default) for name in names]
+        kind = inspect.Parameter.KEYWORD_ONLY
+        parameters = [
+            inspect.Parameter(name, kind, default=default, annotation=hint) for name, hint, default in options
+        ]
+        run.__dict__["__signature__"] = inspect.Signature(parameters)
+        run.__annotations__ = {name: hint for name, hint, _ in options}
+        run.__name__, run.__doc__ = work.__name__, work.__doc__
+        return run
+
+    return decorate
+
+
+_known_secrets: list[str] = []
+
+
+def _secrets() -> list[str]:
+    return [*_known_secrets, os.environ.get("TWELVELABS_API_KEY", "").strip()]
+
+
+def _load(config: Path | None, flags: Mapping[str, Any], reads_file: bool) -> Settings:
+    """Load the settings and start the log. ``flags`` are dotted: ``{"run.state": path}``; None means not given."""
+    from pipeline.config.settings import load
+    from pipeline.present.terminal import log_to_stderr
+
+    nested: dict[str, dict[str, Any]] = {}
+    for name, value in flags.items():
+        section, _, key = name.partition(".")
+        if value is not None:
+            nested.setdefault(section, {})[key] = value
+    if config is None and reads_file and Path("reelmill.toml").is_file():
+        config = Path("reelmill.toml")
+    log_to_stderr("info", "auto", _secrets())
+    settings = load(config, flags=nested)
+    if settings.api_key is not None:
+        _known_secrets.append(settings.api_key.get_secret_value())
+    log_to_stderr(settings.log.level, settings.log.format, _secrets())
+    return settings
+
+
+def wait_for(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run the one asynchronous call of a command."""
+    import anyio
+
+    return anyio.run(work)
+
+
+def now() -> float:
+    """Return epoch seconds, for tables that say how long ago something was."""
+    from pipeline.core.clock import SystemClock
+
+    return SystemClock().now()
+
+
+def display(settings: Settings) -> Watch | None:
+    """Return the live display if a person is looking; then only warnings are logged, unless a level was asked for."""
+    from pipeline.present import live
+    from pipeline.present.terminal import log_to_stderr
+
+    if settings.log.format == "json" or not live.wanted():
+        return None
+    if "level" not in settings.log.model_fields_set:
+        log_to_stderr("warning", settings.log.format, _secrets())
+    return live.watch()

@@ -1,0 +1,93 @@
+"""The parts that tables are made of: columns, pairs, sections, troubles and remedies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Literal
+
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.core.model import Trouble
+from pipeline.present.formatting import clean, count, fit
+from pipeline.views import BadLine
+
+#: Cells that a title, source or message may take at most, wherever it is shown.
+WIDE: Final = 120
+
+_COLOUR: Final = {
+    "done": "green", "ok": "green", "nothing": "dim", "failed": "red", "bad": "red", "held": "yellow", "warn": "yellow",
+    "working": "cyan", "running": "cyan", "new": "cyan",
+}  # fmt: skip
+
+
+def new_table(columns: Iterable[str], right: Iterable[str] = (), *, fold: Iterable[str] = ()) -> Table:
+    """Return an empty table without lines. Columns in ``fold`` break where the terminal ends; the others keep their width."""
+    made = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    to_the_right, folding = frozenset(right), frozenset(fold)
+    for name in columns:
+        overflow: Literal["fold", "ellipsis"] = "fold" if folding else "ellipsis"
+        made.add_column(
+            name, justify="right" if name in to_the_right else "left", no_wrap=name not in folding, overflow=overflow
+        )
+    return made
+
+
+def pair_table(rows: Iterable[tuple[str, Text]]) -> Table:
+    """Return names and values, one a line."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column()
+    for name, text in rows:
+        table.add_row(name, text)
+    return table
+
+
+def section(title: str, entries: Iterable[RenderableType]) -> list[RenderableType]:
+    """Return a titled block of entries."""
+    return [Text(""), Text(title, "bold"), *(Padding(entry, (0, 0, 0, 2)) for entry in entries)]
+
+
+def attention(shown: Sequence[RenderableType], items: Mapping[str, int]) -> list[RenderableType]:
+    """Return what failed or is held, and how many more there are."""
+    more = items.get("failed", 0) + items.get("held", 0) - len(shown)
+    return section("needs attention", [*shown, *([Text(f"… and {more:,} more", "dim")] if more > 0 else [])])
+
+
+def bad_lines(lines: Sequence[BadLine], total: int) -> list[RenderableType]:
+    """Return the lines of manifests that cannot be used."""
+    entries: list[RenderableType] = [
+        trouble_line(f"{line.place}  {fit(line.source, 60)}", line.trouble) for line in lines
+    ]
+    if total > len(lines):
+        entries.append(Text(f"… and {total - len(lines):,} more", "dim"))
+    return section(f"{count(total, 'line')} not usable", entries)
+
+
+def trouble_line(name: str, trouble: Trouble, state: str = "") -> Text:
+    """Return one trouble with its remedy; ``state`` in front, in its colour."""
+    text = Text()
+    if state:
+        text.append(f"{state}  ", _COLOUR.get(state, ""))
+    text.append(fit(name, WIDE), "bold").append(f"  {fit(trouble.message, 300)}")
+    if trouble.remedy:
+        text.append(f"\n  → {fit(trouble.remedy, 300)}", "dim")
+    return text
+
+
+def remedy(text: str) -> Text:
+    """Return what to do, behind an arrow."""
+    return Text(f"  → {clean(text)}")
+
+
+def tally(numbers: Mapping[str, int]) -> Text:
+    """Return counts on one line; zeros are left out."""
+    shown = [(word, number) for word, number in numbers.items() if number]
+    return Text(" · ").join(coloured(word, f"{number:,} ") for word, number in shown) if shown else Text("none")
+
+
+def coloured(word: str, before: str = "") -> Text:
+    """Return a word in the colour of its meaning."""
+    return Text(before + clean(word), _COLOUR.get(word, ""))

@@ -1,0 +1,99 @@
+"""What a search or a classification found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.core.text import merged, stamp
+from pipeline.ports.index_api import SearchHit
+from pipeline.present.formatting import clean, count, fit, minutes, money
+from pipeline.present.tables.layout import new_table
+from pipeline.views import Asked, ClassifyView, SearchView, VideoRef
+
+#: Cells of a title, of a hit's words, of a file's name.
+TITLE: Final = 40
+
+_WORDS: Final = 60
+
+
+def search_table(value: SearchView) -> RenderableType:
+    """Show what was found, best first: rank or score as the dialect has it, the moment, the video, where to look."""
+    scored = any(hit.score is not None for hit in value.hits)
+    told = any(hit.sources for hit in value.hits)
+    names = [
+        "score" if scored else "rank",
+        "from",
+        "to",
+        *(["confidence"] if scored else []),
+        "video",
+        *(["found by"] if told else []),
+        "words",
+    ]
+    table = new_table(names, right=("score", "rank", "from", "to"))
+    for hit in value.hits:
+        worth = [f"{hit.score:.1f}" if hit.score is not None else "-"] if scored else [_rank(hit)]
+        sure = [clean(hit.confidence) or "-"] if scored else []
+        video = value.videos[hit.video_id]
+        found_by = [clean(", ".join(hit.sources)) or "-"] if told else []
+        table.add_row(
+            *worth, _at(hit.start), _at(hit.end), *sure, Text(fit(video.title, TITLE)), *found_by,
+            Text(fit(hit.text, _WORDS) or "-"),
+        )  # fmt: skip
+    pool = f"{count(value.pool_videos, 'video')} searched, {minutes(value.pool_seconds / 60)}"
+    head = f"{len(value.hits):,} of {count(value.total, 'hit')} · {pool} · {_where(value.asked)}"
+    shown = (value.videos[hit.video_id] for hit in value.hits)
+    return Group(Text(head, "dim"), *_below(table, shown=bool(value.hits)), *result_links(shown))
+
+
+def _rank(hit: SearchHit) -> str:
+    return str(hit.rank) if hit.rank is not None else "-"
+
+
+def classify_table(value: ClassifyView) -> RenderableType:
+    """Show each video with the classes it fits, best first; moments and detailed scores below where they were asked for."""
+    found = [(row.video, fits) for row in value.videos for fits in row.classes]
+    extras = {
+        "moments": any(fits.clips for _, fits in found),
+        "scores": any(fits.detailed for _, fits in found),
+    }
+    names = ["score", "share", "class", "video", *(name for name, told in extras.items() if told)]
+    table = new_table(names, right=("score", "share"))
+    for video, fits in found:
+        moments = ", ".join(
+            f"{_at(start)}–{_at(end)}" for start, end in merged((clip.start, clip.end) for clip in fits.clips)
+        )
+        scores = ", ".join(f"{name.removesuffix('_score')} {number:g}" for name, number in fits.detailed.items())
+        cells = {"moments": moments, "scores": scores}
+        table.add_row(
+            f"{fits.score:.1f}", f"{fits.duration_ratio:.0%}", Text(fit(fits.name, 30)), Text(fit(video.title, TITLE)),
+            *(Text(fit(cells[name], _WORDS) or "-") for name, told in extras.items() if told),
+        )  # fmt: skip
+    head = f"{count(len(value.videos), 'video')} in a class · {_where(value.asked)}"
+    return Group(
+        Text(head, "dim"), *_below(table, shown=bool(value.videos)), *result_links(row.video for row in value.videos)
+    )
+
+
+def result_links(videos: Iterable[VideoRef]) -> list[RenderableType]:
+    """Say where the results of our own videos are, each once."""
+    links = {video.key: video for video in videos if video.link is not None}
+    return [Text(""), *(Text(clean(video.link)) for video in links.values())] if links else []
+
+
+def _below(table: Table, *, shown: bool) -> list[RenderableType]:
+    return [Text(""), table] if shown else []
+
+
+def _where(asked: Asked) -> str:
+    index = fit(asked.index_name or asked.index_id, TITLE)
+    paid = f" · {money(asked.usd)}" if asked.usd else ""
+    return f"{index + ' on ' if index else ''}{clean(asked.provider)}{paid}"
+
+
+def _at(seconds: float) -> str:
+    return stamp(max(0.0, seconds), form="clock")

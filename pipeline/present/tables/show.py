@@ -1,0 +1,73 @@
+"""Everything known about one item, and why it stands where it does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.core.model import State, Task
+from pipeline.present.formatting import clean, fit, minutes, money, when
+from pipeline.present.tables.layout import WIDE, coloured, new_table, pair_table, remedy
+from pipeline.views import ItemView
+
+
+def show_table(value: ItemView, now: float) -> RenderableType:
+    """Show everything known about one item."""
+    rows = [
+        ("item", Text(fit(value.title or value.source, WIDE), "bold")),
+        ("source", Text(fit(value.source, WIDE))),
+        ("key", Text(fit(value.item.key, WIDE))),
+        ("state", coloured(value.state)),
+        ("folder", Text(clean(value.folder) if value.folder is not None else "none yet")),
+    ]
+    parts: list[RenderableType] = [pair_table(rows), Text(""), Text(clean(value.explanation))]
+    if value.next_step:
+        parts.append(remedy(value.next_step))
+    if value.tasks:
+        parts += [Text(""), _item_tasks(value.tasks, now)]
+    if value.results:
+        table = new_table(("results", "fingerprint", "written"))
+        for result in value.results:
+            table.add_row(Text(clean(result.job)), clean(result.fingerprint)[:16], when(result.created, now))
+        parts += [Text(""), table]
+    if value.spends:
+        table = new_table(("paid", "price", "length", "when"), right=("price", "length"))
+        for spend in value.spends:
+            doubt = Text(" possibly twice", "yellow") if spend.doubtful else Text("")
+            table.add_row(
+                Text(clean(spend.what)) + doubt, money(spend.usd), minutes(spend.minutes), when(spend.at, now)
+            )
+        parts += [Text(""), table]
+    return Group(*parts)
+
+
+def _item_tasks(tasks: Sequence[Task], now: float) -> Table:
+    table = new_table(("tasks", "stage", "state", "attempt", "next look"), right=("attempt",))
+    for task in tasks:
+        due = "-"
+        if task.state is State.PENDING and task.wake_at is not None:
+            due = when(task.wake_at, now) if task.wake_at > now else "now"
+        table.add_row(Text(clean(task.kind)), Text(clean(task.stage)), coloured(task.state), str(task.attempt), due)
+    return table
+
+
+def why_table(value: ItemView) -> RenderableType:
+    """Show one plain sentence, the next step, and the foreign words last."""
+    parts: list[RenderableType] = [Text(clean(value.explanation))]
+    if value.next_step:
+        parts.append(remedy(value.next_step))
+    raw = raw_line(value)
+    return Group(*parts, Text(f"raw: {raw}", "dim")) if raw else Group(*parts)
+
+
+def raw_line(value: ItemView) -> str:
+    """Return class and foreign words of the trouble that explains the item: stopped tasks before waiting ones."""
+    troubled = [task for task in (*value.tasks, value.item) if task.trouble is not None]
+    troubled.sort(key=lambda task: task.state not in (State.FAILED, State.HELD))
+    if not troubled or troubled[0].trouble is None:
+        return ""
+    first = troubled[0].trouble
+    return clean(f"{first.code}: {first.detail}" if first.detail else first.code)

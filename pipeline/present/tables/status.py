@@ -1,0 +1,75 @@
+"""The database in one page."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.core.exit_codes import meaning
+from pipeline.core.model import Parked, State
+from pipeline.present.formatting import clean, count, minutes, money, span, when
+from pipeline.present.tables.layout import attention, new_table, pair_table, remedy, section, tally, trouble_line
+from pipeline.views import StatusView
+
+#: Kinds of task in the order in which a video meets them.
+_KINDS: Final = {"item": 0, "video": 1, "analysis": 2, "publish": 3}
+
+
+def status_table(value: StatusView, now: float) -> RenderableType:
+    """Show the database in one page."""
+    rows = [
+        ("items", tally(value.items)),
+        ("running", Text(clean(value.running) or "nobody works on this state folder now")),
+        ("spent", Text(f"{money(value.usd_total)} for {minutes(value.minutes_total)} of video, all runs together")),
+    ]
+    parts: list[RenderableType] = [pair_table(rows)]
+    if value.tasks:
+        parts += [Text(""), _tasks_by_state(value.tasks)]
+    if value.parked:
+        parts += section("parked", [_parked(entry, value.waiting.get(entry.scope, 0), now) for entry in value.parked])
+        parts.append(remedy("reelmill retry --parked opens before the time"))
+    if value.attention:
+        parts += attention([trouble_line(item, why, state) for state, item, why in value.attention], value.items)
+        parts += _retry_hints(value)
+    if value.runs:
+        parts += [Text(""), _runs(value.runs, now)]
+    return Group(*parts)
+
+
+def _tasks_by_state(tasks: Mapping[str, Mapping[str, int]]) -> Table:
+    states = [state.value for state in State]
+    table = new_table(("tasks", *states), right=states)
+    for kind, by_state in sorted(tasks.items(), key=lambda pair: (_KINDS.get(pair[0], len(_KINDS)), pair[0])):
+        numbers = [f"{by_state[state]:,}" if by_state.get(state) else "-" for state in states]
+        table.add_row(Text(clean(kind)), *numbers)
+    return table
+
+
+def _parked(parked: Parked, waiting: int, now: float) -> RenderableType:
+    wait = f"{count(waiting, 'item')} {'waits' if waiting == 1 else 'wait'}"
+    return trouble_line(f"{parked.scope} until {when(parked.until, now)}, {wait}", parked.trouble)
+
+
+def _retry_hints(value: StatusView) -> list[RenderableType]:
+    classes = sorted(value.troubles.items(), key=lambda pair: -pair[1])
+    lines = [
+        f"{name} ({count(number, 'task')}): reelmill retry --class {shlex.quote(name)}" for name, number in classes
+    ]
+    held = any(state == State.HELD for state, _, _ in value.attention)
+    hints: list[RenderableType] = [remedy(clean(line)) for line in lines[:8]]
+    return [*hints, remedy("retrying a held item may pay for it again")] if held else hints
+
+
+def _runs(runs: Sequence[Mapping[str, Any]], now: float) -> Table:
+    table = new_table(("last runs", "took", "ended"))
+    for run in runs:
+        started, ended, code = run.get("started"), run.get("ended"), run.get("exit_code")
+        took = span(ended - started) if isinstance(started, int | float) and isinstance(ended, int | float) else "-"
+        how = f"{code}: {meaning(code)}" if isinstance(code, int) else "not ended, or killed"
+        table.add_row(when(float(started or 0), now), took, Text(how, "" if code == 0 else "yellow"))
+    return table
