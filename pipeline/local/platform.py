@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -138,41 +137,3 @@ class LocalPlatform:
                 await self._state.aclose()
             self._server.close()
             self._ready.set()
-
-
-async def serve_forever(
-    folder: Path,
-    *,
-    token: str,
-    host: str,
-    port: int,
-    faults: Faults | None,
-    clock: Clock,
-    ready: Callable[[str], None],
-    workers: int = 1,
-    url_policy: UrlPolicy | None = None,
-    limits: PlatformLimits | None = None,
-    media: Path | None = None,
-    fetch: Fetch | None = None,
-) -> None:
-    """Serve until cancelled; ``ready`` is told the base URL once requests are answered.
-
-    Raises:
-        Busy, ConfigError, StoreError: see :class:`LocalPlatform`.
-    """
-    platform = LocalPlatform(
-        folder,
-        token=token,
-        clock=clock,
-        host=host,
-        port=port,
-        faults=faults,
-        workers=workers,
-        url_policy=url_policy,
-        limits=limits,
-        media=media,
-        fetch=fetch,
-    )
-    async with platform:
-        ready(platform.base_url)
-        await anyio.sleep_forever()

@@ -1,4 +1,4 @@
-"""The local platform as a test double: a canned analysis, a clock on the wrist, and short ways to ask."""
+"""The local platform as a test double: a canned analysis, a clock on the wrist, and short ways to request."""
 
 from __future__ import annotations
 
@@ -81,15 +81,15 @@ class Canned:
         technical = {"video_width": width, "video_height": height, "video_duration_seconds": self.seconds}
         return ProbedFile(self.seconds, width, height, sha256, "video/mp4", technical, self.title)
 
-    def answer(self, ask: AnalysisRequest) -> Reply:
-        self.asked.append(ask)
-        if ask.prompt.startswith("refuse"):
+    def answer(self, request: AnalysisRequest) -> Reply:
+        self.asked.append(request)
+        if request.prompt.startswith("refuse"):
             raise AnalysisRefused("token_limit_exceeded", "too much")
-        return truncated(self.text or json.dumps(filled(ask.schema, self.seconds)), ask, 100)
+        return truncated(self.text or json.dumps(filled(request.schema, self.seconds)), request, 100)
 
-    def words(self, ask: AnalysisRequest) -> VideoWords:
+    def words(self, request: AnalysisRequest) -> VideoWords:
         """Captions are taken as they were handed over: each line one that stands for two seconds."""
-        lines = "\n".join(ask.captions).splitlines()
+        lines = "\n".join(request.captions).splitlines()
         said = [Clip("conversation", 2.0 * n, 2.0 * n + 2, line) for n, line in enumerate(lines)]
         spoken = [Clip("sentence", clip.start, clip.end, clip.text) for clip in said]
         unread = () if said else ("conversation",)

@@ -85,11 +85,11 @@ class Mistaken(Canned):
         odd: Any = "wide"
         return replace(found, width=odd) if path.read_bytes().startswith(b"odd") else found
 
-    def answer(self, ask: AnalysisRequest) -> Reply:
+    def answer(self, request: AnalysisRequest) -> Reply:
         nothing: Any = None
-        return nothing if ask.prompt.startswith("odd") else super().answer(ask)
+        return nothing if request.prompt.startswith("odd") else super().answer(request)
 
-    def words(self, ask: AnalysisRequest) -> VideoWords:
+    def words(self, request: AnalysisRequest) -> VideoWords:
         nothing: Any = None
         return nothing
 

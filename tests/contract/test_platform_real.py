@@ -14,7 +14,7 @@ import pytest
 from pipeline.core.clock import SystemClock
 from pipeline.local.analysis.process_pool import ProcessPool
 from pipeline.local.demo.videos import make_slides
-from pipeline.local.platform import serve_forever
+from pipeline.local.platform import LocalPlatform
 from tests.contract.platform_double import TOKEN, client_of, finished, platform, question, ready, settled, upload
 
 CUES = [
@@ -115,21 +115,15 @@ async def test_a_dead_analysis_process_fails_one_task_and_no_more(film: bytes, t
 
 @pytest.mark.asyncio
 async def test_serving_for_ever_ends_when_it_is_cancelled(tmp_path: Path) -> None:
-    """``ready`` is told the address once it answers; a cancel closes everything."""
+    """The address is known once it answers; a cancel closes everything."""
     bases: list[str] = []
     with anyio.fail_after(20):
         async with anyio.create_task_group() as group:
 
             async def serve() -> None:
-                await serve_forever(
-                    tmp_path,
-                    token=TOKEN,
-                    host="127.0.0.1",
-                    port=0,
-                    faults=None,
-                    clock=SystemClock(),
-                    ready=bases.append,
-                )
+                async with LocalPlatform(tmp_path, token=TOKEN, clock=SystemClock()) as served:
+                    bases.append(served.base_url)
+                    await anyio.sleep_forever()
 
             group.start_soon(serve)
             while not bases:

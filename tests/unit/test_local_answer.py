@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.local.analysis.answer.answer import answer
 from pipeline.local.analysis.evidence import HEADING, Evidence, EvidenceKind, ExtractedContent, Facts, Shot
-from pipeline.local.analysis.protocol import AnalysisRefused, count_tokens
+from pipeline.local.analysis.protocol import AnalysisRefused, AnalysisRequest, count_tokens
+from pipeline.local.analysis.service import build_answer
 from pipeline.local.analysis.text.content_summary import ContentSummary, headline, readable_name
 from pipeline.local.demo.scripts import load_scripts
 
@@ -55,6 +55,11 @@ def lecture() -> ExtractedContent:
 
 
 SILENT = reading()
+
+
+def answer(what: ExtractedContent, **given: Any) -> str:
+    """Return the text of an answer to a request."""
+    return build_answer(what, AnalysisRequest("", "", "", **{"name": "", "title": "", "captions": (), **given}))
 
 
 def ask(what: ExtractedContent, schema: Mapping[str, Any], prompt: str = "", **more: Any) -> Any:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from pipeline.local.analysis.evidence import CAPTIONS_GIVEN, HEADING, ExtractedContent
-from pipeline.local.analysis.extract.media import large_frames
-from pipeline.local.analysis.extract.reader import UnreadableMedia, probe, read
+from pipeline.local.analysis.extract.media import large_frames, probe
+from pipeline.local.analysis.extract.reader import UnreadableMedia, read
 from pipeline.local.analysis.plugins.ocr import Ocr
 from pipeline.local.demo.videos import make_demo, make_slides
 from tests.unit.local_video import film, noise
@@ -107,17 +107,17 @@ def test_what_was_not_looked_at_is_noted(tmp_path: Path) -> None:
 
 
 def test_a_reading_survives_json(deck: Path) -> None:
-    """as_json, JSON text and from_json give the same value back."""
+    """What is written to the cache is read back as the same value."""
     reading = read(deck, ocr=blind())
-    assert ExtractedContent.from_json(json.loads(json.dumps(reading.as_json()))) == reading
+    assert ExtractedContent.from_json(reading.to_json()) == reading
 
 
 def test_foreign_json_is_refused(deck: Path) -> None:
     """A kind of evidence that nobody knows is an error, not a silent loss."""
-    data = json.loads(json.dumps(read(deck, ocr=blind()).as_json()))
+    data = json.loads(read(deck, ocr=blind()).to_json())
     data["evidence"][0]["kind"] = "smell"
     with pytest.raises(ValueError, match="smell"):
-        ExtractedContent.from_json(data)
+        ExtractedContent.from_json(json.dumps(data).encode())
 
 
 @pytest.mark.parametrize("content", [b"", b"not a video at all", b"\x00" * 5000])

@@ -39,7 +39,7 @@ async def platform(
     from pipeline.app.wiring.downloads import open_youtube_client
     from pipeline.app.wiring.embedded_fetch import fetcher
     from pipeline.local.api.http.faults import read_faults
-    from pipeline.local.platform import serve_forever
+    from pipeline.local.platform import LocalPlatform
 
     folder = platform_folder(settings)
     token = _token(settings, folder)
@@ -50,18 +50,20 @@ async def platform(
         anyio.create_task_group() as group,
     ):
         await group.start(_until_told, group.cancel_scope)
-        await serve_forever(
+        served = LocalPlatform(
             folder,
             token=token,
             host=host or settings.platform.host,
             port=settings.platform.port if port is None else port,
             faults=script,
             clock=clock,
-            ready=lambda base_url: ready(base_url, token if settings.api_key is None else ""),
             workers=settings.platform.workers,
             media=media or settings.platform.media,
             fetch=fetcher(settings, youtube, clock, Random()),
         )
+        async with served:
+            ready(served.base_url, token if settings.api_key is None else "")
+            await anyio.sleep_forever()
     return group.cancel_scope.cancel_called
 
 

@@ -1,15 +1,13 @@
-"""What was found in a video. One list; everything the local platform answers is a view of it and carries its source."""
+"""What is extracted from a video: evidence with its source. Every answer of the local platform is a view of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Literal, TypeAlias, get_args
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-
-from pipeline.core.model import Json
+from pydantic import TypeAdapter
 
 #: ``chapter`` is a chapter mark of the container; the other three are also what a search can be narrowed to.
 EvidenceKind: TypeAlias = Literal["conversation", "text_in_video", "shot", "chapter"]
@@ -35,9 +33,7 @@ class Evidence:
     end: float
     kind: EvidenceKind
     text: str  #: as read, white space collapsed; never composed, except the plain description of a shot
-    source: (
-        str  #: ``embedded captions (eng)``, ``captions given``, ``on-screen text``, ``picture``, ``embedded chapters``
-    )
+    source: str  #: ``embedded captions (eng)`` or one of the constants above
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,27 +82,16 @@ class ExtractedContent:
         """Return the evidence of these kinds."""
         return tuple(item for item in self.evidence if item.kind in kinds)
 
-    def as_json(self) -> dict[str, Json]:
-        """Return the whole as a JSON object."""
-        return asdict(self)
+    def to_json(self) -> bytes:
+        """Return the whole as JSON text."""
+        return _CONTENT.dump_json(self)
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Json]) -> ExtractedContent:
-        """Read back what :meth:`as_json` wrote, before or after a trip through JSON text.
+    def from_json(cls, text: bytes) -> ExtractedContent:
+        """Read back what :meth:`to_json` wrote; raises ValueError for anything else."""
+        return _CONTENT.validate_json(text)
 
-        Raises:
-            KeyError, TypeError, ValueError: the data was written by something else.
-        """
-        evidence = tuple(Evidence(**item) for item in data["evidence"])
-        if strange := {item.kind for item in evidence} - set(get_args(EvidenceKind)):
-            raise ValueError(f"unknown kinds of evidence: {sorted(strange)}")
-        return cls(
-            facts=Facts(**data["facts"]),
-            evidence=evidence,
-            title=data["title"],
-            shots=tuple(Shot(s["start"], s["end"], s["motion"], tuple(s["colours"])) for s in data["shots"]),
-            notes=tuple(data["notes"]),
-        )
 
+_CONTENT = TypeAdapter(ExtractedContent)
 
 Picture: TypeAlias = npt.NDArray[np.uint8]  #: height x width x 3 (RGB) or height x width (grey)

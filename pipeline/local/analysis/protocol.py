@@ -26,7 +26,7 @@ class AnalysisCrashed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ProbedFile:
-    """A quick look at an uploaded file."""
+    """What a quick look at an uploaded file tells."""
 
     seconds: float
     width: int
@@ -43,7 +43,7 @@ class AnalysisRequest:
 
     path: str
     sha256: str
-    readings: str  #: folder of finished readings
+    cache: str  #: folder of extracted contents
     name: str
     title: str
     captions: tuple[str, ...]  #: texts of WebVTT or SRT files handed in by the caller
@@ -83,7 +83,7 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class VideoWords:
-    """All words of a video. ``unread`` names the kinds that nobody could look for, so that none means none."""
+    """All words of a video. ``unread`` names the kinds that could not be looked for: there, no clips do not mean no words."""
 
     clips: tuple[Clip, ...]
     unread: tuple[str, ...] = ()
@@ -99,22 +99,22 @@ class VideoWords:
 
 
 class Analyzer(Protocol):
-    """The seam between server and analysis; tests inject a trivial one. Blocking calls, made off the event loop."""
+    """An analysis. Its calls block, so they are made off the event loop; each raises :class:`AnalysisRefused`."""
 
     def probe(self, path: Path) -> ProbedFile:
-        """Probe a file; raises :class:`AnalysisRefused` where it is not a readable video."""
+        """Take a quick look at a file, which must be a readable video."""
         ...
 
-    def answer(self, ask: AnalysisRequest) -> Reply:
-        """Answer; raises :class:`AnalysisRefused`."""
+    def answer(self, request: AnalysisRequest) -> Reply:
+        """Answer a question."""
         ...
 
-    def words(self, ask: AnalysisRequest) -> VideoWords:
-        """Return what is said, as far as captions tell, and what is written; raises :class:`AnalysisRefused`."""
+    def words(self, request: AnalysisRequest) -> VideoWords:
+        """Return what is said, as far as captions tell, and what is written."""
         ...
 
     def picture(self, path: Path, at: float) -> bytes:
-        """Return the picture at a time, seconds, as a JPEG; raises :class:`AnalysisRefused`."""
+        """Return the picture at a time, seconds, as a JPEG."""
         ...
 
 
@@ -123,12 +123,12 @@ def count_tokens(text: str) -> int:
     return max(1, -(-len(text) // 4))
 
 
-def truncated(text: str, ask: AnalysisRequest, input_tokens: int) -> Reply:
-    """Make a reply of a whole text, cut where it is longer than the caller wanted."""
+def truncated(text: str, request: AnalysisRequest, input_tokens: int) -> Reply:
+    """Build the reply of a whole text, cut where it is longer than the caller wanted."""
     count = count_tokens(text)
-    if count <= ask.max_tokens:
+    if count <= request.max_tokens:
         return Reply(text, "stop", input_tokens, count)
-    return Reply(text[: ask.max_tokens * 4], "length", input_tokens, ask.max_tokens)
+    return Reply(text[: request.max_tokens * 4], "length", input_tokens, request.max_tokens)
 
 
 def dispatch(analyzer: Analyzer, do: str, data: Mapping[str, Json]) -> Json:
@@ -137,7 +137,5 @@ def dispatch(analyzer: Analyzer, do: str, data: Mapping[str, Json]) -> Json:
         return asdict(analyzer.probe(Path(data["path"])))
     if do == "picture":
         return base64.b64encode(analyzer.picture(Path(data["path"]), data["at"])).decode()
-    ask = AnalysisRequest.from_json(data)
-    if do == "words":
-        return asdict(analyzer.words(ask))
-    return asdict(analyzer.answer(ask))
+    request = AnalysisRequest.from_json(data)
+    return asdict(analyzer.words(request) if do == "words" else analyzer.answer(request))

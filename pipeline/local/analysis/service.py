@@ -1,4 +1,4 @@
-"""The real analysis: reads a video once and answers from what it found. Runs in a process of its own."""
+"""The real analysis: extracts a video's content once and answers from it. Runs in a process of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import secrets
 from pathlib import Path
 
 from pipeline.core.model import Json
-from pipeline.local.analysis.answer.answer import answer
+from pipeline.local.analysis.answer.free_text import reply
+from pipeline.local.analysis.answer.schema_filler import fill
 from pipeline.local.analysis.evidence import ExtractedContent
 from pipeline.local.analysis.extract import media, reader
 from pipeline.local.analysis.protocol import (
@@ -22,22 +23,16 @@ from pipeline.local.analysis.protocol import (
     count_tokens,
     truncated,
 )
+from pipeline.local.analysis.text.content_summary import ContentSummary
 from pipeline.local.analysis.text.sentences import sentences
 
 
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's content, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 class LocalAnalysis:
-    """The real one: reads the video once and keeps the reading, then answers from it as often as asked."""
+    """Implements :class:`Analyzer` with what a video's captions, on-screen text and pictures tell."""
 
     def probe(self, path: Path) -> ProbedFile:
-        """Probe a file and hash its content."""
         try:
-            facts = reader.probe(path)
+            facts = media.probe(path)
             title, _ = media.title_and_chapters(path)
         except reader.UnreadableMedia as error:
             raise AnalysisRefused("video_file_broken", str(error)) from None
@@ -54,55 +49,62 @@ class LocalAnalysis:
             "has_audio": facts.has_audio,
             **({"audio_codec": facts.audio_codec} if facts.has_audio else {}),
         }
-        return ProbedFile(facts.seconds, facts.width, facts.height, file_sha256(path), facts.mime, technical, title)
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return ProbedFile(facts.seconds, facts.width, facts.height, sha256, facts.mime, technical, title)
 
-    def answer(self, ask: AnalysisRequest) -> Reply:
-        """Answer from the reading."""
-        reading = self._reading(ask)
-        text = answer(
-            reading, prompt=ask.prompt, schema=ask.schema, name=ask.name, title=ask.title, start=ask.start, end=ask.end
-        )
-        evidence = sum(len(item.text) for item in reading.evidence)
-        return truncated(text, ask, count_tokens(ask.prompt) + -(-evidence // 4))
+    def answer(self, request: AnalysisRequest) -> Reply:
+        content = _extract(request)
+        evidence = sum(len(item.text) for item in content.evidence)
+        return truncated(build_answer(content, request), request, count_tokens(request.prompt) + -(-evidence // 4))
 
-    def words(self, ask: AnalysisRequest) -> VideoWords:
-        """Return captions, the sentences in them, and the lines on the screen."""
-        reading = self._reading(ask)
-        spoken, shown = reading.of("conversation"), reading.of("text_in_video")
+    def words(self, request: AnalysisRequest) -> VideoWords:
+        content = _extract(request)
+        spoken, shown = content.of("conversation"), content.of("text_in_video")
         clips = [Clip(item.kind, item.start, item.end, item.text) for item in (*spoken, *shown)]
         clips += [Clip("sentence", item.start, item.end, item.text) for item in sentences(spoken)]
-        unread = [
-            *(() if spoken else ("conversation",)),
-            *(("text_in_video",) if reader.NO_OCR in reading.notes else ()),
-        ]
-        return VideoWords(tuple(clips), tuple(unread))
+        no_ocr = ("text_in_video",) if reader.NO_OCR in content.notes else ()
+        return VideoWords(tuple(clips), (*(() if spoken else ("conversation",)), *no_ocr))
 
     def picture(self, path: Path, at: float) -> bytes:
-        """Decode one picture."""
         found = media.jpeg_at(path, at)
         if found is None:
             raise AnalysisRefused("video_file_broken", "no picture can be decoded there")
         return found
 
-    def _reading(self, ask: AnalysisRequest) -> ExtractedContent:
-        given = hashlib.sha256("\0".join(ask.captions).encode()).hexdigest()[:16]
-        kept = Path(ask.readings) / f"{ask.sha256}-{given}.json"
-        try:
-            return ExtractedContent.from_json(json.loads(kept.read_bytes()))
-        except FileNotFoundError:
-            pass
-        except (ValueError, KeyError, TypeError):  # of an older version: read the video again
-            kept.unlink(missing_ok=True)
-        try:
-            reading = reader.read(Path(ask.path), ask.captions)
-        except reader.UnreadableMedia as error:
-            raise AnalysisRefused("video_file_broken", str(error)) from None
-        _keep(kept, json.dumps(reading.as_json(), ensure_ascii=False).encode())
-        return reading
+
+def build_answer(content: ExtractedContent, request: AnalysisRequest) -> str:
+    """Return JSON text that fits the request's schema, or plain text without one.
+
+    Counts in the prompt are heeded ("two sentences", "at most 5 chapters"), and so are lines that name a property in back
+    quotes. A given title wins over what the video says; the file's name is the last resort. Only the part of the video from
+    ``start`` to ``end`` counts, but times in the answer stay those of the whole video.
+
+    Raises:
+        AnalysisRefused: asks for what captions, on-screen text and measurements cannot tell.
+    """
+    summary = ContentSummary(content, name=request.name, title=request.title, start=request.start, end=request.end)
+    if request.schema is None:
+        return reply(summary, request.prompt)
+    return json.dumps(fill(request.schema, summary, request.prompt), ensure_ascii=False)
 
 
-def _keep(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all; it is a cache, so it need not survive a power cut."""
-    half = path.with_name(f"{path.stem}.{secrets.token_hex(6)}.part")
-    half.write_bytes(content)
-    os.replace(half, path)
+def _extract(request: AnalysisRequest) -> ExtractedContent:
+    """Return the content of a video, from the cache if it was extracted before with the same captions."""
+    captions = hashlib.sha256("\0".join(request.captions).encode()).hexdigest()[:16]
+    cached = Path(request.cache) / f"{request.sha256}-{captions}.json"
+    try:
+        return ExtractedContent.from_json(cached.read_bytes())
+    except FileNotFoundError:
+        pass
+    except ValueError:  # of an older version
+        cached.unlink(missing_ok=True)
+    try:
+        content = reader.read(Path(request.path), request.captions)
+    except reader.UnreadableMedia as error:
+        raise AnalysisRefused("video_file_broken", str(error)) from None
+    # Whole or not at all; a cache need not survive a power cut.
+    half = cached.with_name(f"{cached.stem}.{secrets.token_hex(6)}.part")
+    half.write_bytes(content.to_json())
+    os.replace(half, cached)
+    return content

@@ -114,7 +114,7 @@ def build_request(state: PlatformDatabase, asset: AssetRow, request: Mapping[str
     return AnalysisRequest(
         path=str(state.blob(asset.id)),
         sha256=asset.sha256,
-        readings=str(state.readings),
+        cache=str(state.content_cache),
         # An uploader may need the filename for a unique key; a name fit for people is then in the metadata.
         name=name if isinstance(name, str) and name else asset.filename,
         title=title if isinstance(title, str) else "",

@@ -246,8 +246,8 @@ class PlatformDatabase:
         return self.folder / "sessions" / f"{session_id}.part"
 
     @property
-    def readings(self) -> Path:
-        """Return the folder of finished readings, by content."""
+    def content_cache(self) -> Path:
+        """Return the folder of what was extracted from videos, by their content."""
         return self.folder / "readings"
 
 

@@ -71,7 +71,7 @@ _VAGUE = re.compile(
 )
 
 
-def reply(digest: ContentSummary, prompt: str) -> str:
+def reply(content: ContentSummary, prompt: str) -> str:
     """Answer a free prompt with quoted words and measured facts.
 
     Raises:
@@ -86,27 +86,27 @@ def reply(digest: ContentSummary, prompt: str) -> str:
     if not asked and not pointed and _VAGUE.search(prompt):
         asked = [(0, "summary")]
     if asked and not (pointed and "?" in prompt):
-        return "\n\n".join(_MAKERS[what](digest, prompt) for _, what in asked)
-    found = passages(digest, prompt)
+        return "\n\n".join(_MAKERS[what](content, prompt) for _, what in asked)
+    found = passages(content, prompt)
     if found:
         return "\n".join(f"[{stamp(p.start, form='clock')}] {p.text}" for p in found)
-    return nothing(digest)
+    return nothing(content)
 
 
-def nothing(digest: ContentSummary) -> str:
+def nothing(content: ContentSummary) -> str:
     """Say that the words of the video do not answer, and what was not read."""
     base = "Nothing in the captions or on-screen text of this video answers that."
-    return " ".join([base, *digest.notes])
+    return " ".join([base, *content.notes])
 
 
-def passages(digest: ContentSummary, question: str, most: int = 3) -> list[Passage]:
+def passages(content: ContentSummary, question: str, most: int = 3) -> list[Passage]:
     """Return the passages that hold most of a question's words, best first; none that holds less than half of them.
 
     Rare words count more, and words that are nowhere in the video count most: they speak against every passage.
     """
     wanted = _pointed(question)
-    spoken = [(s.start, s.end, s.text, set(s.stems)) for s in digest.sentences]
-    written = [(e.start, e.end, e.text, set(stems(e.text))) for e in digest.shown]
+    spoken = [(s.start, s.end, s.text, set(s.stems)) for s in content.sentences]
+    written = [(e.start, e.end, e.text, set(stems(e.text))) for e in content.shown]
     rows = spoken + written
     if not wanted or not rows:
         return []
@@ -131,8 +131,8 @@ def _refusal(what: str) -> str:
     )
 
 
-def _title(digest: ContentSummary, prompt: str) -> str:
-    return digest.title
+def _title(content: ContentSummary, prompt: str) -> str:
+    return content.title
 
 
 def sentences_wanted(text: str, default: int = 4) -> int:
@@ -141,47 +141,47 @@ def sentences_wanted(text: str, default: int = 4) -> int:
     return min(40, max(1, count.most)) if count else default
 
 
-def _summary(digest: ContentSummary, prompt: str) -> str:
-    lines = digest.summary_lines(sentences_wanted(prompt))
+def _summary(content: ContentSummary, prompt: str) -> str:
+    lines = content.summary_lines(sentences_wanted(prompt))
     limit = count_of(prompt, WORDS)
     while limit and len(lines) > 1 and sum(len(line.split()) for line in lines) > limit.most:
         lines.pop()
     return " ".join(lines)
 
 
-def _points(digest: ContentSummary, prompt: str) -> str:
+def _points(content: ContentSummary, prompt: str) -> str:
     count = count_of(prompt, POINTS)
-    return "\n".join(f"- {line}" for line in digest.summary_lines(min(40, count.most) if count else 5))
+    return "\n".join(f"- {line}" for line in content.summary_lines(min(40, count.most) if count else 5))
 
 
-def _chapters(digest: ContentSummary, prompt: str) -> str:
+def _chapters(content: ContentSummary, prompt: str) -> str:
     count = count_of(prompt, ("chapter", "section", "part"))
-    found = digest.chapters(max(1, count.most), count.exact) if count else digest.chapters()
+    found = content.chapters(max(1, count.most), count.exact) if count else content.chapters()
     return "\n".join(f"[{stamp(chapter.start, form='clock')}] {chapter.title}" for chapter in found)
 
 
-def _highlights(digest: ContentSummary, prompt: str) -> str:
+def _highlights(content: ContentSummary, prompt: str) -> str:
     count = count_of(prompt, ("highlight", "moment"))
-    found = digest.highlights(max(1, count.most) if count else 5)
-    return "\n".join(f"[{stamp(item.start, form='clock')}] {item.text}" for item in found) or nothing(digest)
+    found = content.highlights(max(1, count.most) if count else 5)
+    return "\n".join(f"[{stamp(item.start, form='clock')}] {item.text}" for item in found) or nothing(content)
 
 
-def _topics(digest: ContentSummary, prompt: str) -> str:
+def _topics(content: ContentSummary, prompt: str) -> str:
     count = count_of(prompt, ("topic", "keyword", "tag", "theme", "phrase"))
-    return ", ".join(digest.topics(max(1, count.most) if count else 5)) or nothing(digest)
+    return ", ".join(content.topics(max(1, count.most) if count else 5)) or nothing(content)
 
 
-def _hashtags(digest: ContentSummary, prompt: str) -> str:
+def _hashtags(content: ContentSummary, prompt: str) -> str:
     count = count_of(prompt, ("hashtag", "tag"))
-    return " ".join(digest.hashtags(max(1, count.most) if count else 10)) or nothing(digest)
+    return " ".join(content.hashtags(max(1, count.most) if count else 10)) or nothing(content)
 
 
-def _transcript(digest: ContentSummary, prompt: str) -> str:
-    return "\n".join(f"[{stamp(s.start, form='clock')}] {s.text}" for s in digest.sentences) or nothing(digest)
+def _transcript(content: ContentSummary, prompt: str) -> str:
+    return "\n".join(f"[{stamp(s.start, form='clock')}] {s.text}" for s in content.sentences) or nothing(content)
 
 
-def _screen(digest: ContentSummary, prompt: str) -> str:
-    return "\n".join(f"[{stamp(e.start, form='clock')}] {e.text}" for e in digest.shown) or nothing(digest)
+def _screen(content: ContentSummary, prompt: str) -> str:
+    return "\n".join(f"[{stamp(e.start, form='clock')}] {e.text}" for e in content.shown) or nothing(content)
 
 
 _MAKERS: dict[str, Callable[[ContentSummary, str], str]] = {

@@ -47,40 +47,41 @@ def list_kind(name: str, item: Mapping[str, Json]) -> Kind:
     return next((found for found in inside if found), "")
 
 
-def rows(digest: ContentSummary, kind: Kind, name: str, section: str, count: Count | None) -> list[Row]:
+def rows(summary: ContentSummary, kind: Kind, name: str, section: str, count: Count | None) -> list[Row]:
     """Return the entries of a list; for a list of unknown kind the passages that answer what its lines ask."""
     most = count.most if count and count.most > 0 else 0
     if kind == "chapters":
-        found = digest.chapters(most, count.exact if count else 0) if most else digest.chapters()
+        found = summary.chapters(most, count.exact if count else 0) if most else summary.chapters()
         return [Row(c.start, c.end, c.title, c.summary, n) for n, c in enumerate(found, 1)]
     if kind == "highlights":
-        return [Row(h.start, h.end, h.headline, h.text, n) for n, h in enumerate(digest.highlights(most or 5), 1)]
+        return [Row(h.start, h.end, h.headline, h.text, n) for n, h in enumerate(summary.highlights(most or 5), 1)]
     if kind == "transcript":
-        return [Row(s.start, s.end, headline(s.text), s.text, n) for n, s in enumerate(digest.sentences, 1)]
+        return [Row(s.start, s.end, headline(s.text), s.text, n) for n, s in enumerate(summary.sentences, 1)]
     if kind == "screen":
-        return [Row(e.start, e.end, e.text, e.text, n) for n, e in enumerate(digest.shown, 1)]
+        return [Row(e.start, e.end, e.text, e.text, n) for n, e in enumerate(summary.shown, 1)]
     if kind == "shots":
-        shots = [e for e in digest.evidence if e.kind == "shot"]
+        shots = [e for e in summary.evidence if e.kind == "shot"]
         return [Row(e.start, e.end, e.text.rstrip("."), e.text, n) for n, e in enumerate(shots, 1)]
     if kind == "points":
-        chosen = digest.key_sentences(most or 5)
+        chosen = summary.key_sentences(most or 5)
         return [Row(s.start, s.end, headline(s.text), s.text, n) for n, s in enumerate(chosen, 1)]
     if kind == "questions":
-        asked = [s for s in digest.sentences if s.text.rstrip("\"'”’").endswith("?")]
+        asked = [s for s in summary.sentences if s.text.rstrip("\"'”’").endswith("?")]
         return [Row(s.start, s.end, headline(s.text), s.text, n) for n, s in enumerate(asked, 1)]
     if kind in ("topics", "hashtags"):
-        words = digest.topics(most or 5) if kind == "topics" else digest.hashtags(most or 10)
-        return [_where(digest, word, n) for n, word in enumerate(words, 1)]
+        words = summary.topics(most or 5) if kind == "topics" else summary.hashtags(most or 10)
+        return [_where(summary, word, n) for n, word in enumerate(words, 1)]
     question = request(section, name) or name.replace("_", " ")
     return [
-        Row(p.start, p.end, headline(p.text), p.text, n) for n, p in enumerate(passages(digest, question, most or 5), 1)
+        Row(p.start, p.end, headline(p.text), p.text, n)
+        for n, p in enumerate(passages(summary, question, most or 5), 1)
     ]
 
 
-def _where(digest: ContentSummary, word: str, number: int) -> Row:
+def _where(summary: ContentSummary, word: str, number: int) -> Row:
     """Return a topic with the first sentence that names it."""
     named = word.lstrip("#").casefold()
-    for sentence in digest.sentences:
+    for sentence in summary.sentences:
         if named in sentence.text.casefold().replace(" ", "") or named in sentence.text.casefold():
             return Row(sentence.start, sentence.end, word, sentence.text, number)
-    return Row(digest.start, digest.end, word, word, number)
+    return Row(summary.start, summary.end, word, word, number)

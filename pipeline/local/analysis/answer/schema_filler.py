@@ -37,7 +37,7 @@ class _Unknown(Exception):
         super().__init__(f"`{path or 'answer'}`: {why}")
 
 
-def fill(schema: Mapping[str, Json], digest: ContentSummary, prompt: str) -> Json:
+def fill(schema: Mapping[str, Json], summary: ContentSummary, prompt: str) -> Json:
     """Return a value that fits the schema and holds nothing but evidence.
 
     Understood: object (properties, required, order kept), array (items, minItems), string (enum, const, pattern), number,
@@ -47,7 +47,7 @@ def fill(schema: Mapping[str, Json], digest: ContentSummary, prompt: str) -> Jso
         AnalysisRefused: a required value cannot be known; the message names the property and what would help.
     """
     try:
-        return _Walk(digest, prompt, schema).value(schema, _Spot("", "", "", 0))
+        return _Walk(summary, prompt, schema).value(schema, _Spot("", "", "", 0))
     except _Unknown as unknown:
         raise AnalysisRefused(NOT_SUPPORTED, f"Cannot tell {unknown}. {_HELP}") from None
 
@@ -82,8 +82,8 @@ class _Spot:
 
 
 class _Walk:
-    def __init__(self, digest: ContentSummary, prompt: str, root: Mapping[str, Json]) -> None:
-        self._digest, self._prompt, self._root = digest, prompt, root
+    def __init__(self, summary: ContentSummary, prompt: str, root: Mapping[str, Json]) -> None:
+        self._summary, self._prompt, self._root = summary, prompt, root
         self._makers: dict[str, Callable[[Mapping[str, Json], _Spot], Json]] = {
             "object": self._object, "array": self._array, "string": self._string, "number": self._number,
             "integer": self._number, "boolean": self._boolean, "null": lambda schema, spot: None,
@@ -169,7 +169,7 @@ class _Walk:
     def _entries(self, item: Mapping[str, Json], spot: _Spot) -> list[Json]:
         kind = list_kind(spot.name, item)
         count = wanted(spot.section, self._prompt, kind)
-        found = rows(self._digest, kind, spot.name, spot.section, count)
+        found = rows(self._summary, kind, spot.name, spot.section, count)
         if not kind and not found:
             raise spot.unknown("nothing in the captions or on-screen text tells")
         if item.get("type", "string") == "string" and "properties" not in item:
@@ -180,9 +180,9 @@ class _Walk:
     def _measured(self, item: Json, spot: _Spot) -> list[Json]:
         """Return facts about the picture for topics and hashtags where no words make any and the schema wants some."""
         kind = kind_of(spot.name)
-        if self._digest.phrases or kind not in ("topics", "hashtags") or not isinstance(item, Mapping):
+        if self._summary.phrases or kind not in ("topics", "hashtags") or not isinstance(item, Mapping):
             return []
-        looks = self._digest.looks
+        looks = self._summary.looks
         words = [f"#{''.join(word.title() for word in look.split())}" if kind == "hashtags" else look for look in looks]
         return [word for word in (_fitting(word, item) for word in words) if word is not None]
 
@@ -199,7 +199,7 @@ class _Walk:
 
     def _hits(self, labels: Sequence[Json], spot: _Spot) -> list[tuple[str, int]]:
         """Return (label, how often its rarest word is found), most often first; ties stay in the schema's order."""
-        text = spot.row.text if spot.row else " ".join(self._digest.texts)
+        text = spot.row.text if spot.row else " ".join(self._summary.texts)
         found = stems(text)
         counted = []
         for label in labels:
@@ -229,19 +229,19 @@ class _Walk:
 
     def _whole(self, kind: Kind, spot: _Spot) -> str:
         """Return a text about the whole video."""
-        digest = self._digest
+        summary = self._summary
         if kind == "title":
-            return digest.title
+            return summary.title
         if kind in ("summary", "points"):
-            return " ".join(digest.summary_lines(sentences_wanted(spot.section or self._prompt)))
+            return " ".join(summary.summary_lines(sentences_wanted(spot.section or self._prompt)))
         if kind == "answer" or (not kind and about(self._prompt, spot.name)):
-            return reply(digest, request(spot.section, spot.name) if spot.section else self._prompt)
+            return reply(summary, request(spot.section, spot.name) if spot.section else self._prompt)
         if kind in ("chapters", "highlights", "transcript", "screen", "topics", "hashtags", "questions"):
-            found = rows(digest, kind, spot.name, spot.section, wanted(spot.section, self._prompt, kind))
+            found = rows(summary, kind, spot.name, spot.section, wanted(spot.section, self._prompt, kind))
             if found:
                 lines = [row.title if kind in ("chapters", "topics", "hashtags") else row.text for row in found]
                 return (", " if kind == "topics" else " " if kind == "hashtags" else "\n").join(lines)
-        found_passages = [p for p in passages(digest, " ".join(parts(spot.name))) if p.fit > 0.99]
+        found_passages = [p for p in passages(summary, " ".join(parts(spot.name))) if p.fit > 0.99]
         if found_passages:
             return found_passages[0].text
         raise spot.unknown("nothing in the captions or on-screen text tells")
@@ -263,12 +263,12 @@ class _Walk:
         return number
 
     def _measure(self, spot: _Spot) -> float:
-        digest, facts, name = self._digest, self._digest.facts, set(parts(spot.name))
+        summary, facts, name = self._summary, self._summary.facts, set(parts(spot.name))
         if spot.row is None:
             for words, number in (
-                ({"width"}, facts.width), ({"height"}, facts.height), ({"fps"}, facts.fps), ({"shots"}, len(digest.shots)),
-                ({"shot", "count"}, len(digest.shots)), ({"chapter", "count"}, len(digest.chapters())),
-                ({"word", "count"}, sum(len(s.text.split()) for s in digest.sentences)),
+                ({"width"}, facts.width), ({"height"}, facts.height), ({"fps"}, facts.fps), ({"shots"}, len(summary.shots)),
+                ({"shot", "count"}, len(summary.shots)), ({"chapter", "count"}, len(summary.chapters())),
+                ({"word", "count"}, sum(len(s.text.split()) for s in summary.sentences)),
             ):  # fmt: skip
                 if words <= name:
                     return number
@@ -277,9 +277,9 @@ class _Walk:
     def _boolean(self, schema: Mapping[str, Json], spot: _Spot) -> Json:
         name = "_".join(parts(spot.name))
         if name in ("has_audio", "has_sound"):
-            return self._digest.facts.has_audio
+            return self._summary.facts.has_audio
         if name in ("has_captions", "has_subtitles"):
-            return bool(self._digest.sentences)
+            return bool(self._summary.sentences)
         raise spot.unknown("a yes or no needs judgement")
 
     def _timestamp(self, schema: Mapping[str, Json], spot: _Spot) -> Json:
@@ -289,7 +289,7 @@ class _Walk:
         return round(at, 2) if form == "seconds" else stamp(at) if str(form).endswith("fff") else stamp(int(at))[:8]
 
     def _seconds(self, kind: Kind, spot: _Spot) -> float:
-        start, end = (spot.row.start, spot.row.end) if spot.row else (self._digest.start, self._digest.end)
+        start, end = (spot.row.start, spot.row.end) if spot.row else (self._summary.start, self._summary.end)
         return round({"start": start, "end": end}.get(kind, end - start), 2)
 
 

@@ -21,7 +21,6 @@ from pipeline.local.analysis.evidence import (
     Evidence,
     EvidenceKind,
     ExtractedContent,
-    Facts,
     Shot,
 )
 from pipeline.local.analysis.extract import media
@@ -33,7 +32,7 @@ from pipeline.local.analysis.text.content_summary import describe
 from pipeline.local.analysis.text.sentences import telling
 from pipeline.media.container import UnreadableMedia
 
-__all__ = ["MAX_FRAMES", "NO_OCR", "UnreadableMedia", "probe", "read"]
+__all__ = ["MAX_FRAMES", "NO_OCR", "UnreadableMedia", "read"]
 
 NO_OCR = "The program tesseract is not installed, so text in the picture was not read."
 
@@ -42,15 +41,6 @@ MAX_FRAMES = 600  #: pictures of one video that are searched for text
 _EVERY = 20.0  # seconds between two looks for text within one shot
 
 _KINDS: dict[EvidenceKind, int] = {"chapter": 0, "shot": 1, "text_in_video": 2, "conversation": 3}
-
-
-def probe(path: Path) -> Facts:
-    """Return what container headers and the first frame say: cheap, a few milliseconds.
-
-    Raises:
-        Unreadable: no video stream, or not one picture can be decoded.
-    """
-    return media.probe(path)
 
 
 def read(path: Path, captions: Sequence[str] = (), *, ocr: Ocr | None = None) -> ExtractedContent:
@@ -62,7 +52,7 @@ def read(path: Path, captions: Sequence[str] = (), *, ocr: Ocr | None = None) ->
         ocr: the program that reads text in pictures; by default ``tesseract`` if it is on the PATH.
 
     Raises:
-        Unreadable: no video stream, or not one picture can be decoded.
+        UnreadableMedia: no video stream, or not one picture can be decoded.
     """
     facts = media.probe(path)
     notes: list[str] = []
