@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from starlette.datastructures import QueryParams
 
 from pipeline.core.errors import ConfigError
-from pipeline.local.api.http.bodies import check_metadata, parse
+from pipeline.local.api.http.bodies import parse
 from pipeline.local.api.http.faults import Faults, FaultScript, read_faults
+from pipeline.local.api.http.fields import check_metadata
 from pipeline.local.api.http.pagination import PageRequest
 from pipeline.local.api.http.query import parse_flag
 from pipeline.local.api.http.responses import error_body, new_id

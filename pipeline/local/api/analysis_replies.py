@@ -30,7 +30,7 @@ async def answer_now(context: ApiContext, asset: AssetRow, request: Mapping[str,
 
 async def read_words(context: ApiContext, video: VideoRow, kind: str) -> list[Clip]:
     """Return the words of a kind in a video; raises ApiError (500)."""
-    asset = await context.state.read(lambda db: find_asset_of(db, video))
+    asset = await context.read(lambda db: find_asset_of(db, video))
     try:
         return (await context.work.words(asset)).of(kind)
     except (AnalysisRefused, AnalysisCrashed) as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Any, cast, get_type_hints
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -14,6 +16,7 @@ from pipeline.core import log
 from pipeline.core.errors import StoreError
 from pipeline.local.api import admin, storage
 from pipeline.local.api.context import ApiContext, Endpoint, Handler
+from pipeline.local.api.http.bodies import read_body
 from pipeline.local.api.http.responses import API, EXTENSION, OLD, STORAGE, error_response
 from pipeline.local.api.v1_2 import routes as v1_2
 from pipeline.local.api.v1_3 import multipart
@@ -51,12 +54,24 @@ def build_application(context: ApiContext) -> Starlette:
 
 def _routes(context: ApiContext, prefix: str, table: Iterable[Endpoint]) -> Iterator[Route]:
     for method, path, handler in table:
-        yield Route(prefix + path, _bind(context, handler), methods=[method])
+        yield Route(prefix + path, _bind(context, handler, method), methods=[method])
 
 
-def _bind(context: ApiContext, handler: Handler) -> Handler:
+def _bind(context: ApiContext, handler: Handler, method: str) -> Callable[[Request], Awaitable[Response]]:
+    """Return the endpoint that gives a handler what it asks for, see :data:`Handler`."""
+    wanted = frozenset(inspect.signature(handler).parameters)
+    body = get_type_hints(handler).get("body")
+    transaction: Any = context.read if method == "GET" else context.write
+
     async def endpoint(request: Request) -> Response:
-        response = await handler(context, request, **request.path_params)
+        given = {"context": context, "request": request, **request.path_params}
+        given = {name: value for name, value in given.items() if name in wanted}
+        if body is not None:
+            given["body"] = await read_body(request, body)
+        if "db" in wanted:
+            response = await transaction(lambda db: handler(db=db, **given))
+        else:
+            response = await cast("Awaitable[Response | None]", handler(**given))
         return Response(status_code=204) if response is None else response
 
     return endpoint

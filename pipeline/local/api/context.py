@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-import sqlite3
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from sqlite3 import Connection
+from typing import TypeAlias, TypeVar
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -27,10 +28,16 @@ from pipeline.local.state import ledger
 from pipeline.local.state.database import PlatformDatabase, move_into_place
 from pipeline.local.state.ledger import LedgerEntry
 
+T = TypeVar("T")
+
 
 @dataclass(slots=True)
 class ApiContext:
-    """The parts, put together once by the platform."""
+    """The parts, put together once by the platform.
+
+    Database work runs in the thread of the database with the context variables of the request, so that addresses in
+    the answer start as the request's did.
+    """
 
     state: PlatformDatabase
     work: BackgroundWork
@@ -42,8 +49,18 @@ class ApiContext:
     fetches: bool = False  #: what the library lacks is fetched from YouTube
     base_url: str = ""
 
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Carry out reading work on the database."""
+        variables = copy_context()
+        return await self.state.read(lambda db: variables.run(work, db))
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Carry out work in a transaction; what it returns is on disk. An exception undoes all of it."""
+        variables = copy_context()
+        return await self.state.write(lambda db: variables.run(work, db))
+
     def record(
-        self, db: sqlite3.Connection, request: Request, effect: str, object_id: str, key: str, minutes: float = 0.0
+        self, db: Connection, request: Request, effect: str, object_id: str, key: str, minutes: float = 0.0
     ) -> None:
         """Write a ledger entry about this request inside the caller's transaction."""
         now = self.clock.now()
@@ -91,8 +108,14 @@ class ApiContext:
             await self.state.run_file_work(lambda path=path: path.unlink(missing_ok=True))  # type: ignore[misc]
 
 
-#: Answers one call: called with the context, the request and the parameters of the path. None is 204 without a body.
-Handler: TypeAlias = Callable[..., Awaitable[Response | None]]
+#: Answers one call. Its parameters are what it needs:
+#:
+#: - ``context``, ``request`` and the parameters of the path;
+#: - ``body``: the JSON body, checked by the model that the parameter is annotated with;
+#: - ``db``: a transaction, of which the whole (then synchronous) handler is made; it only reads where the method is GET.
+#:
+#: None is 204 without a body.
+Handler: TypeAlias = Callable[..., Response | None] | Callable[..., Awaitable[Response | None]]
 
 #: Method, path below the dialect's prefix, handler.
 Endpoint: TypeAlias = tuple[str, str, Handler]

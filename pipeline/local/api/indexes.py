@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import sqlite3
+from sqlite3 import Connection
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -12,7 +12,8 @@ from starlette.responses import Response
 
 from pipeline.core.model import Json
 from pipeline.local.api.context import ApiContext
-from pipeline.local.api.http.bodies import OR_DEFAULT, Body, RequiredText, read_body, refuse
+from pipeline.local.api.http.bodies import Body
+from pipeline.local.api.http.fields import OR_DEFAULT, RequiredText, refuse
 from pipeline.local.api.http.query import TIMES, Column, parse_list, split_list
 from pipeline.local.api.http.responses import json_response, new_id, time_text
 from pipeline.local.api.index_lookup import find_index, measure_index, remove_video
@@ -34,25 +35,20 @@ class IndexBody(Body):
     addons: Annotated[list[Literal["thumbnail"]], _ADDONS, OR_DEFAULT] = Field(default_factory=list)
 
 
-async def create_index(context: ApiContext, request: Request) -> Response:
+def create_index(context: ApiContext, request: Request, db: Connection, body: IndexBody) -> Response:
     """Make an index; its name is unique."""
-    body, naming = await read_body(request, IndexBody), naming_at(request.url.path)
+    naming, now = naming_at(request.url.path), context.clock.now()
     models = naming.parse(getattr(body, naming.models))
     if body.addons and not any(in_family(model, "marengo") for model in models):
         raise invalid("Addons need a Marengo model.")
-    now = context.clock.now()
     index = IndexRow(new_id(now), body.index_name, now, now, models, list(body.addons))
-
-    def work(db: sqlite3.Connection) -> None:
-        _check_unique(db, index)
-        INDEXES.add(db, index)
-        context.record(db, request, "index_created", index.id, index.name)
-
-    await context.state.write(work)
+    _check_unique(db, index)
+    INDEXES.add(db, index)
+    context.record(db, request, "index_created", index.id, index.name)
     return json_response({"_id": index.id}, 201)
 
 
-async def list_indexes(context: ApiContext, request: Request) -> Response:
+def list_indexes(request: Request, db: Connection) -> Response:
     """List indexes; ``sort_option`` says in which order, options and family which."""
     query, naming = request.query_params, naming_at(request.url.path)
     prefix = naming.name.removesuffix("_name")
@@ -66,50 +62,40 @@ async def list_indexes(context: ApiContext, request: Request) -> Response:
         models = [model for model in index.models if not family or in_family(model, family)]
         return any(options <= set(model["model_options"]) for model in models)
 
-    def work(db: sqlite3.Connection) -> tuple[int, list[dict[str, Json]]]:
-        found = INDEXES.select(db, wanted.where, wanted.values, by=wanted.by, newest_first=wanted.newest_first)
-        fitting = [index for index in found if fits(index)]
-        shown = fitting[wanted.page.offset : wanted.page.offset + wanted.page.limit]
-        return len(fitting), [_view(db, index, naming) for index in shown]
-
-    total, data = await context.state.read(work)
-    return json_response(wanted.page.view(data, total))
+    found = INDEXES.select(db, wanted.where, wanted.values, by=wanted.by, newest_first=wanted.newest_first)
+    fitting = [index for index in found if fits(index)]
+    shown = fitting[wanted.page.offset : wanted.page.offset + wanted.page.limit]
+    return json_response(wanted.page.view([_view(db, index, naming) for index in shown], len(fitting)))
 
 
-async def show_index(context: ApiContext, request: Request, index_id: str) -> Response:
+def show_index(request: Request, db: Connection, index_id: str) -> Response:
     """Show one index."""
-    naming = naming_at(request.url.path)
-    return json_response(await context.state.read(lambda db: _view(db, find_index(db, index_id), naming)))
+    return json_response(_view(db, find_index(db, index_id), naming_at(request.url.path)))
 
 
-async def rename_index(context: ApiContext, request: Request, index_id: str) -> None:
+def rename_index(context: ApiContext, request: Request, db: Connection, index_id: str, body: IndexBody) -> None:
     """Give an index another name; nothing else of it can be changed."""
-    body = await read_body(request, IndexBody)
     if naming_at(request.url.path).models in body.model_fields_set:
         raise ApiError(400, "index_engine_cannot_be_changed", "The models of an index cannot be changed.")
-
-    def work(db: sqlite3.Connection) -> None:
-        index = dataclasses.replace(find_index(db, index_id), name=body.index_name, updated=context.clock.now())
-        _check_unique(db, index)
-        INDEXES.put(db, index)
-
-    await context.state.write(work)
+    index = dataclasses.replace(find_index(db, index_id), name=body.index_name, updated=context.clock.now())
+    _check_unique(db, index)
+    INDEXES.put(db, index)
 
 
-async def delete_index(context: ApiContext, request: Request, index_id: str) -> None:
+async def delete_index(context: ApiContext, index_id: str) -> None:
     """Delete an index with the videos in it."""
 
-    def work(db: sqlite3.Connection) -> list[str]:
+    def work(db: Connection) -> list[str]:
         find_index(db, index_id)
         orphans = [remove_video(db, video) for video in VIDEOS.select(db, "index_id = ?", [index_id])]
         INDEXES.drop(db, "id = ?", [index_id])
         return orphans
 
-    for asset in await context.state.write(work):
+    for asset in await context.write(work):
         await context.discard_blob(asset)
 
 
-def _view(db: sqlite3.Connection, index: IndexRow, naming: ModelNaming) -> dict[str, Json]:
+def _view(db: Connection, index: IndexRow, naming: ModelNaming) -> dict[str, Json]:
     videos, seconds = measure_index(db, index.id)
     return {
         "_id": index.id,
@@ -124,6 +110,6 @@ def _view(db: sqlite3.Connection, index: IndexRow, naming: ModelNaming) -> dict[
     }
 
 
-def _check_unique(db: sqlite3.Connection, index: IndexRow) -> None:
+def _check_unique(db: Connection, index: IndexRow) -> None:
     if INDEXES.count(db, "name = ? AND id <> ?", [index.name, index.id]):
         raise ApiError(400, "index_name_already_exists", f"An index named {index.name[:64]!r} exists already.")

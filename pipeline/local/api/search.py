@@ -6,9 +6,9 @@ A score counts words, see :mod:`pipeline.local.state.fulltext`; it cannot be com
 from __future__ import annotations
 
 import json
-import sqlite3
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from sqlite3 import Connection
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field
@@ -23,18 +23,10 @@ from pipeline.local.analysis.ranking.search_hits import (
     hits_of_any,
     matches_filter,
     parse_filter,
-)  # fmt: skip
+)
 from pipeline.local.api.context import ApiContext
-from pipeline.local.api.http.bodies import (
-    NOT_BLANK,
-    NOT_PROVIDED,
-    ONE_OF,
-    OR_DEFAULT,
-    REQUIRED,
-    Body,
-    PageLimit,
-    refuse,
-)  # fmt: skip
+from pipeline.local.api.http.bodies import Body
+from pipeline.local.api.http.fields import NOT_BLANK, NOT_PROVIDED, ONE_OF, OR_DEFAULT, REQUIRED, PageLimit, refuse
 from pipeline.local.api.http.forms import read_form
 from pipeline.local.api.http.pagination import page_at, page_view, store_pages
 from pipeline.local.api.http.responses import json_response
@@ -111,7 +103,7 @@ async def run_search(context: ApiContext, request: Request, search: SearchReques
     """Search, keep what has more than one page, and return the first."""
     now, limits = context.clock.now(), context.limits
 
-    def work(db: sqlite3.Connection) -> ResultPagesRow:
+    def work(db: Connection) -> ResultPagesRow:
         index = find_index(db, search.index_id)
         kinds = resolve_options(search.search_options, index, search.kinds)
         videos = {video.id: video for video in VIDEOS.select(db, f"index_id = ? AND {SHOWN}", [index.id])}
@@ -132,13 +124,12 @@ async def run_search(context: ApiContext, request: Request, search: SearchReques
         context.record(db, request, "search", found.id, search.text)
         return found
 
-    return json_response(page_view(await context.state.write(work), 0, request.url.path))
+    return json_response(page_view(await context.write(work), 0, request.url.path))
 
 
-async def turn_search_page(context: ApiContext, request: Request, token: str) -> Response:
+def turn_search_page(context: ApiContext, request: Request, db: Connection, token: str) -> Response:
     """Return another page of a search."""
-    found, number = await context.state.read(lambda db: page_at(db, "search", token, context.clock.now()))
-    return json_response(page_view(found, number, request.url.path))
+    return json_response(page_view(*page_at(db, "search", token, context.clock.now()), request.url.path))
 
 
 def thumbnail_view(context: ApiContext, index: IndexRow, video_id: str, start: float, end: float) -> dict[str, Json]:
@@ -148,7 +139,7 @@ def thumbnail_view(context: ApiContext, index: IndexRow, video_id: str, start: f
     return {"thumbnail_url": context.thumbnail(video_id, (start + end) / 2)}
 
 
-def _hits(db: sqlite3.Connection, search: SearchRequest, kinds: list[str]) -> list[ClipHit]:
+def _hits(db: Connection, search: SearchRequest, kinds: list[str]) -> list[ClipHit]:
     found = []
     for kind in kinds:
         mode = search.mode if kind == "conversation" else "stems"

@@ -1,34 +1,18 @@
-"""Request bodies: JSON read within bounds and checked by pydantic models, whose errors become the API's refusals."""
+"""Request bodies: JSON read within bounds, and the base of the pydantic models that check it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
-from typing import Annotated, ClassVar, TypeVar
+from collections.abc import AsyncIterator
+from typing import ClassVar, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-    model_validator,
-)
-from pydantic_core import PydanticUseDefault
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from starlette.requests import ClientDisconnect, Request
 
 from pipeline.core.model import Json
 from pipeline.local.errors import ApiError, invalid
 
 MOST_JSON = 64 * 1024 * 1024  #: bytes of a JSON body; room for a base64 video of 36 MB
-
-MOST_PAGE = 50
-
-NOT_PROVIDED = "parameter_not_provided"
 
 
 class Body(BaseModel):
@@ -90,105 +74,3 @@ def parse(model: type[B], data: Json) -> B:
         return model.model_validate(data)
     except ValidationError:  # of a field without a refusal of its own
         raise invalid("The body has a value of a wrong type.") from None
-
-
-# ------------------------------------------------------------------------------------------------------------- fields
-
-
-def refuse(message: str, code: str = "parameter_invalid") -> WrapValidator:
-    """Return the marker that turns a field's validation errors into a refusal; ``{name}`` is the field's name."""
-
-    def check(value: Json, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Json:
-        try:
-            return validate(value)
-        except ValidationError as error:
-            raise _refusal(error, info.field_name or "", message, code) from None
-
-    return WrapValidator(check)
-
-
-def _refusal(error: ValidationError, name: str, message: str, code: str) -> ApiError:
-    first = error.errors(include_url=False, include_input=False)[0]
-    match first["type"]:
-        case "string_too_long":
-            return invalid(f"The {name} parameter has more than {first['ctx']['max_length']} characters.")
-        case "string_unicode":
-            return invalid(f"The {name} parameter is not valid Unicode.")
-        case _:
-            return invalid(message.format(name=name, **first.get("ctx", {})), code)
-
-
-def must_be(what: str) -> WrapValidator:
-    """Return the usual refusal of a bad value."""
-    return refuse(f"The {{name}} parameter must be {what}.")
-
-
-def _default_for_nothing(value: Json) -> Json:
-    if value is None or value == "":
-        raise PydanticUseDefault
-    return value
-
-
-def _given(value: Json, info: ValidationInfo) -> Json:
-    if value is None:
-        raise ApiError(400, NOT_PROVIDED, f"The {info.field_name} parameter is required.")
-    return value
-
-
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError
-    return text
-
-
-def _flag(value: Json) -> Json:
-    return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
-
-
-def _digits(value: Json) -> Json:
-    return int(value[:12]) if isinstance(value, str) and value.isascii() and value.isdigit() else value
-
-
-def check_metadata(value: Mapping[str, Json]) -> Mapping[str, Json]:
-    """Check user metadata: a flat object of strings, numbers, truth values and lists of strings."""
-    for name, entry in value.items():
-        plain = entry is None or isinstance(entry, str | int | float | bool)
-        texts = isinstance(entry, list) and all(isinstance(part, str) for part in entry)
-        if not (plain or texts):
-            raise invalid(
-                f"The user_metadata field {name[:64]!r} must be a string, number, boolean or list of strings."
-            )
-    return value
-
-
-REQUIRED = refuse("The {name} parameter is required.", NOT_PROVIDED)
-
-ONE_OF = must_be("{expected}")
-
-#: Lets null and an empty text stand for the default. Stands last: a refusal around it would catch the signal.
-OR_DEFAULT = BeforeValidator(_default_for_nothing)
-
-#: Refuses a field that is missing in other words than a wrong value.
-GIVEN = BeforeValidator(_given)
-
-NOT_BLANK = AfterValidator(_not_blank)
-
-Flag = Annotated[bool, must_be("true or false")]
-#: In a form, a truth value travels as the text ``true`` or ``false``.
-FormFlag = Annotated[bool, BeforeValidator(_flag), must_be("true or false"), OR_DEFAULT]
-
-Fraction = Annotated[float, Field(ge=0, le=1), must_be("a number from 0 to 1")]
-
-Id = Annotated[str, Field(min_length=1), REQUIRED]
-
-RequiredText = Annotated[str, Field(min_length=1), NOT_BLANK, REQUIRED]
-
-Metadata = Annotated[dict[str, Json], AfterValidator(check_metadata), must_be("a JSON object")]
-
-PageLimit = Annotated[
-    int,
-    Field(ge=1, le=MOST_PAGE),
-    BeforeValidator(_digits),
-    must_be(f"a whole number from 1 to {MOST_PAGE}"),
-    OR_DEFAULT,
-]

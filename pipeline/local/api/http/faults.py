@@ -13,7 +13,8 @@ from pydantic import AfterValidator, Field
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Json
-from pipeline.local.api.http.bodies import ONE_OF, Body, must_be, parse, refuse
+from pipeline.local.api.http.bodies import Body, parse
+from pipeline.local.api.http.fields import ONE_OF, must_be, refuse
 from pipeline.local.api.http.responses import Shape
 from pipeline.local.errors import ApiError
 

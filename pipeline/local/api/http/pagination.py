@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from starlette.datastructures import QueryParams
 
 from pipeline.core.model import Json
-from pipeline.local.api.http.bodies import MOST_PAGE
+from pipeline.local.api.http.fields import MOST_PAGE
 from pipeline.local.api.http.responses import OLD, is_under, time_text
 from pipeline.local.errors import ApiError, invalid
 from pipeline.local.state.tables import RESULT_PAGES, ResultPagesRow

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-import sqlite3
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from sqlite3 import Connection
 from typing import Literal
 
 from starlette.datastructures import QueryParams
+from starlette.responses import Response
 
 from pipeline.core.model import Json
 from pipeline.local.api.http.pagination import PageRequest
+from pipeline.local.api.http.responses import json_response
 from pipeline.local.errors import invalid
 from pipeline.local.state.tables import R, Table
 
@@ -78,11 +80,16 @@ class ListQuery:
             values += value if isinstance(value, list) else [] if value is None else [value]
         return cls(" AND ".join(conditions) or "1", values, PageRequest.parse(query))
 
-    def fetch(self, db: sqlite3.Connection, table: Table[R]) -> tuple[int, list[R]]:
+    def fetch(self, db: Connection, table: Table[R]) -> tuple[int, list[R]]:
         """Return how many records there are, and those of the page."""
         size = {"limit": self.page.limit, "offset": self.page.offset}
         found = table.select(db, self.where, self.values, by=self.by, newest_first=self.newest_first, **size)
         return table.count(db, self.where, self.values), found
+
+    def respond(self, db: Connection, table: Table[R], view: Callable[[R], Json]) -> Response:
+        """Return the page as a response, each record as ``view`` shows it."""
+        total, found = self.fetch(db, table)
+        return json_response(self.page.view([view(record) for record in found], total))
 
 
 def is_in(column: str, values: Collection[str]) -> dict[str, Json]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Literal, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from sqlite3 import Connection
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from starlette.requests import Request
@@ -19,23 +19,21 @@ from pipeline.local.analysis.ranking.classification import (
     WantedClass,
     fits,
     shares,
-)  # fmt: skip
+)
 from pipeline.local.api.context import ApiContext
-from pipeline.local.api.http.bodies import (
+from pipeline.local.api.http.bodies import Body, parse
+from pipeline.local.api.http.fields import (
     NOT_BLANK,
     NOT_PROVIDED,
     ONE_OF,
     OR_DEFAULT,
-    Body,
     Flag,
     Fraction,
     Id,
     PageLimit,
     must_be,
-    parse,
-    read_body,
     refuse,
-)  # fmt: skip
+)
 from pipeline.local.api.http.pagination import page_at, page_view, store_pages
 from pipeline.local.api.http.responses import json_response
 from pipeline.local.api.index_lookup import SHOWN, find_index, find_video
@@ -44,7 +42,7 @@ from pipeline.local.api.search import thumbnail_view
 from pipeline.local.errors import ApiError, invalid
 from pipeline.local.state import fulltext
 from pipeline.local.state.fulltext import ClipMatch
-from pipeline.local.state.tables import VIDEOS, IndexRow, ResultPagesRow, VideoRow
+from pipeline.local.state.tables import VIDEOS, IndexRow, VideoRow
 
 _TEXTS = refuse("The {name} parameter must be a list of texts.", NOT_PROVIDED)
 
@@ -55,10 +53,6 @@ _ConversationOption = Annotated[Literal["semantic", "exact_match"] | None, ONE_O
 _Score = Annotated[float, Field(ge=0, le=100), must_be("a number from 0 to 100")]
 
 _A_CLASS = refuse("A class must be an object with a name and prompts.")
-
-
-#: Returns the videos to classify and the one index they are in.
-Pool: TypeAlias = Callable[[sqlite3.Connection], tuple[IndexRow, list[VideoRow]]]
 
 
 class ClassBody(Body):
@@ -140,65 +134,57 @@ class VideosClassifyRequest(ClassifyRequest):
     ]
 
 
-async def classify_index(context: ApiContext, request: Request) -> Response:
+def classify_index(context: ApiContext, request: Request, db: Connection, body: IndexClassifyRequest) -> Response:
     """Classify every video of an index."""
-    wanted = await read_body(request, IndexClassifyRequest)
-
-    def pool(db: sqlite3.Connection) -> tuple[IndexRow, list[VideoRow]]:
-        index = find_index(db, wanted.index_id)
-        return index, VIDEOS.select(db, f"index_id = ? AND {SHOWN}", [index.id])
-
-    return await _classify(context, request, wanted, pool)
+    index = find_index(db, body.index_id)
+    videos = VIDEOS.select(db, f"index_id = ? AND {SHOWN}", [index.id])
+    return _classify(context, request, db, body, index, videos)
 
 
-async def classify_videos(context: ApiContext, request: Request) -> Response:
+def classify_videos(context: ApiContext, request: Request, db: Connection, body: VideosClassifyRequest) -> Response:
     """Classify named videos of one index."""
-    wanted = await read_body(request, VideosClassifyRequest)
-
-    def pool(db: sqlite3.Connection) -> tuple[IndexRow, list[VideoRow]]:
-        videos = [find_video(db, key) for key in dict.fromkeys(wanted.video_ids)]
-        if len({video.index_id for video in videos}) > 1:
-            raise invalid("The videos must be in the same index.")
-        seconds, most = sum(video.duration for video in videos), context.limits.classify_seconds
-        if seconds > most:
-            raise invalid(f"The videos have {seconds / 3600:.1f} hours; {most / 3600:g} are allowed.")
-        return find_index(db, videos[0].index_id), videos
-
-    return await _classify(context, request, wanted, pool)
+    videos = [find_video(db, key) for key in dict.fromkeys(body.video_ids)]
+    if len({video.index_id for video in videos}) > 1:
+        raise invalid("The videos must be in the same index.")
+    seconds, most = sum(video.duration for video in videos), context.limits.classify_seconds
+    if seconds > most:
+        raise invalid(f"The videos have {seconds / 3600:.1f} hours; {most / 3600:g} are allowed.")
+    return _classify(context, request, db, body, find_index(db, videos[0].index_id), videos)
 
 
-async def turn_page(context: ApiContext, request: Request, token: str) -> Response:
+def turn_page(context: ApiContext, request: Request, db: Connection, token: str) -> Response:
     """Return another page."""
-    found, number = await context.state.read(lambda db: page_at(db, "classify", token, context.clock.now()))
-    return json_response(page_view(found, number, request.url.path))
+    return json_response(page_view(*page_at(db, "classify", token, context.clock.now()), request.url.path))
 
 
-async def _classify(context: ApiContext, request: Request, wanted: ClassifyRequest, pool: Pool) -> Response:
+def _classify(
+    context: ApiContext,
+    request: Request,
+    db: Connection,
+    wanted: ClassifyRequest,
+    index: IndexRow,
+    videos: list[VideoRow],
+) -> Response:
     classes, limits = wanted.wanted(), context.limits
     prompts = sum(len(each.prompts) for each in classes)
     if prompts > limits.class_prompts:
         raise invalid(f"The classes have {prompts} prompts; {limits.class_prompts} are allowed.")
+    kinds = {each.name: resolve_options(list(each.options), index, OPTIONS_V1_2) for each in classes}
+    refuse_unread({kind for own in kinds.values() for kind in own}, videos)
 
-    def work(db: sqlite3.Connection) -> ResultPagesRow:
-        index, videos = pool(db)
-        kinds = {each.name: resolve_options(list(each.options), index, OPTIONS_V1_2) for each in classes}
-        refuse_unread({kind for own in kinds.values() for kind in own}, videos)
+    def search(each: WantedClass, prompt: str) -> Iterable[ClipMatch]:
+        for kind in kinds[each.name]:
+            mode = each.mode if kind == "conversation" else "stems"
+            yield from fulltext.matches(db, index.id, [kind], prompt, mode)
 
-        def search(each: WantedClass, prompt: str) -> Iterable[ClipMatch]:
-            for kind in kinds[each.name]:
-                mode = each.mode if kind == "conversation" else "stems"
-                yield from fulltext.matches(db, index.id, [kind], prompt, mode)
-
-        found = fits(classes, {video.id: video.duration for video in videos}, search, wanted.threshold)
-        data: list[Json] = [{"video_id": key, "classes": _views(context, wanted, index, own)} for key, own in found]
-        pages = store_pages(
-            db, "classify", data, limit=wanted.page_limit, head={}, info={}, now=context.clock.now(),
-            seconds=limits.page_seconds,
-        )  # fmt: skip
-        context.record(db, request, "classify", pages.id, ",".join(each.name for each in classes))
-        return pages
-
-    return json_response(page_view(await context.state.write(work), 0, request.url.path))
+    found = fits(classes, {video.id: video.duration for video in videos}, search, wanted.threshold)
+    data: list[Json] = [{"video_id": key, "classes": _views(context, wanted, index, own)} for key, own in found]
+    pages = store_pages(
+        db, "classify", data, limit=wanted.page_limit, head={}, info={}, now=context.clock.now(),
+        seconds=limits.page_seconds,
+    )  # fmt: skip
+    context.record(db, request, "classify", pages.id, ",".join(each.name for each in classes))
+    return json_response(page_view(pages, 0, request.url.path))
 
 
 def _views(context: ApiContext, wanted: ClassifyRequest, index: IndexRow, own: Sequence[ClassFit]) -> list[Json]:

@@ -12,7 +12,8 @@ from starlette.responses import Response
 from pipeline.core.model import Json
 from pipeline.local.analysis.ranking.search_hits import ClipHit, confidence, least_score
 from pipeline.local.api.context import ApiContext
-from pipeline.local.api.http.bodies import ONE_OF, OR_DEFAULT, Fraction, parse, read_json
+from pipeline.local.api.http.bodies import parse
+from pipeline.local.api.http.fields import ONE_OF, OR_DEFAULT, Fraction
 from pipeline.local.api.http.query import parse_number
 from pipeline.local.api.model_options import OPTIONS_V1_2
 from pipeline.local.api.search import SearchRequest, SearchText, read_search_form, run_search, thumbnail_view
@@ -68,9 +69,9 @@ class SearchBodyForm(SearchBody):
     adjust_confidence_level: Annotated[Fraction, BeforeValidator(_number), OR_DEFAULT] = 0.5
 
 
-async def create_search(context: ApiContext, request: Request) -> Response:
+async def create_search(context: ApiContext, request: Request, body: SearchBody) -> Response:
     """Search an index."""
-    return await _search(context, request, parse(SearchBody, await read_json(request)))
+    return await _search(context, request, body)
 
 
 async def search_by_form(context: ApiContext, request: Request) -> Response:

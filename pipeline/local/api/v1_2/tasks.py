@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import mimetypes
-import sqlite3
 from collections.abc import Mapping
 from pathlib import PurePosixPath
+from sqlite3 import Connection
 from typing import Annotated, Literal
 from urllib.parse import unquote, urlsplit
 
@@ -15,15 +15,8 @@ from starlette.responses import Response
 
 from pipeline.core.model import Json
 from pipeline.local.api.context import ApiContext
-from pipeline.local.api.http.bodies import (
-    NOT_PROVIDED,
-    Body,
-    FormFlag,
-    Id,
-    must_be,
-    parse,
-    read_body,
-)  # fmt: skip
+from pipeline.local.api.http.bodies import Body, parse
+from pipeline.local.api.http.fields import NOT_PROVIDED, FormFlag, Id, must_be
 from pipeline.local.api.http.forms import ParsedForm, read_form
 from pipeline.local.api.http.gate import read_forced_outcome
 from pipeline.local.api.http.query import SIZES, TIMES, Column, parse_list
@@ -120,12 +113,11 @@ def _uploaded(context: ApiContext, form: TaskForm, upload: ParsedForm, forced_ou
     )
 
 
-async def create_external_task(context: ApiContext, request: Request) -> Response:
+async def create_external_task(context: ApiContext, request: Request, body: ExternalTaskBody) -> Response:
     """Take a YouTube address: its video lies in the media folder, else it is fetched, where the platform can do that.
 
     What must be fetched is accepted at once and stays in validating until its file is there.
     """
-    body = await read_body(request, ExternalTaskBody)
     key = youtube_id(body.url) or ""
     held = await _find_in_library(context, key)
     now = context.clock.now()
@@ -188,56 +180,43 @@ async def _accept(
         forced_outcome=forced_outcome,
     )
 
-    def work(db: sqlite3.Connection) -> None:
+    def work(db: Connection) -> None:
         find_index(db, index_id)
         ASSETS.add(db, asset)
         VIDEOS.add(db, video)
         context.record(db, request, effect, video.task_id, key)
 
-    await context.state.write(work)
+    await context.write(work)
     if forced_outcome != "stuck":
         context.work.push_asset(asset.id)
     return video
 
 
-async def list_tasks(context: ApiContext, request: Request) -> Response:
+def list_tasks(context: ApiContext, request: Request, db: Connection) -> Response:
     """List tasks, newest first unless said otherwise."""
-    wanted = parse_list(request.query_params, _COLUMNS, conditions={"task_id <> ''": None})
-
-    def look(db: sqlite3.Connection) -> tuple[int, list[dict[str, Json]]]:
-        total, found = wanted.fetch(db, VIDEOS)
-        return total, [_view(db, video, context.clock.now()) for video in found]
-
-    total, data = await context.state.read(look)
-    return json_response(wanted.page.view(data, total))
+    wanted, now = parse_list(request.query_params, _COLUMNS, conditions={"task_id <> ''": None}), context.clock.now()
+    return wanted.respond(db, VIDEOS, lambda video: _view(db, video, now))
 
 
-async def show_task(context: ApiContext, request: Request, task_id: str) -> Response:
+def show_task(context: ApiContext, db: Connection, task_id: str) -> Response:
     """Show one task."""
-    now = context.clock.now()
-    return json_response(await context.state.read(lambda db: _view(db, _task(db, task_id), now)))
+    return json_response(_view(db, _task(db, task_id), context.clock.now()))
 
 
-async def count_tasks(context: ApiContext, request: Request) -> Response:
+def count_tasks(request: Request, db: Connection) -> Response:
     """Count the tasks of an index by status."""
     key = request.query_params.get("index_id", "")
-
-    def work(db: sqlite3.Connection) -> Mapping[str, int]:
-        find_index(db, key)
-        rows = db.execute(
-            "SELECT status, count(*) FROM videos WHERE index_id = ? AND task_id <> '' GROUP BY status", [key]
-        )
-        return dict(rows.fetchall())
-
-    found = await context.state.read(work)
+    find_index(db, key)
+    rows = db.execute("SELECT status, count(*) FROM videos WHERE index_id = ? AND task_id <> '' GROUP BY status", [key])
+    found = dict(rows.fetchall())
     numbers = {status: found.get(status, 0) for status in STATUSES}
     return json_response({"index_id": key, **numbers, "total_result": sum(found.values())})
 
 
-async def delete_task(context: ApiContext, request: Request, task_id: str) -> None:
+async def delete_task(context: ApiContext, task_id: str) -> None:
     """Delete a task that has failed, or whose video was deleted."""
 
-    def work(db: sqlite3.Connection) -> str:
+    def work(db: Connection) -> str:
         video = _task(db, task_id)
         if video.status not in FINAL:
             raise ApiError(400, "task_cannot_be_deleted", f"The task is {video.status}.")
@@ -245,10 +224,10 @@ async def delete_task(context: ApiContext, request: Request, task_id: str) -> No
             raise ApiError(400, "task_cannot_be_deleted", "The task has a video, which must be deleted before.")
         return remove_video(db, video)
 
-    await context.discard_blob(await context.state.write(work))
+    await context.discard_blob(await context.write(work))
 
 
-def _view(db: sqlite3.Connection, video: VideoRow, now: float) -> dict[str, Json]:
+def _view(db: Connection, video: VideoRow, now: float) -> dict[str, Json]:
     """Return a task as v1.2 shows it; the reason of a failed fetch goes beyond what the vendor told."""
     view: dict[str, Json] = {
         "_id": video.task_id,
@@ -275,7 +254,7 @@ def _view(db: sqlite3.Connection, video: VideoRow, now: float) -> dict[str, Json
     return view
 
 
-def _refusal(db: sqlite3.Connection, video: VideoRow) -> Mapping[str, Json]:
+def _refusal(db: Connection, video: VideoRow) -> Mapping[str, Json]:
     """Return why the file of a failed task could not be fetched; empty where it failed otherwise."""
     asset = ASSETS.get(db, video.asset_id) if video.status == "failed" else None
     refusal = asset.technical.get("refusal") if asset is not None else None
@@ -294,7 +273,7 @@ def _asset_outcome(forced_outcome: str) -> str:
     return forced_outcome if forced_outcome == "stuck" else ""
 
 
-def _task(db: sqlite3.Connection, key: str) -> VideoRow:
+def _task(db: Connection, key: str) -> VideoRow:
     found = VIDEOS.select(db, "task_id = ?", [key], limit=1) if key else []
     if not found:
         raise missing("task", key)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import sqlite3
 import uuid
 from collections.abc import Mapping, Sequence
+from sqlite3 import Connection
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -18,18 +18,8 @@ from pipeline.core.model import Json
 from pipeline.local.analysis.protocol import Reply
 from pipeline.local.api.analysis_replies import answer_now, stream_answer
 from pipeline.local.api.context import ApiContext
-from pipeline.local.api.http.bodies import (
-    NOT_BLANK,
-    NOT_PROVIDED,
-    ONE_OF,
-    OR_DEFAULT,
-    Body,
-    Flag,
-    Fraction,
-    Id,
-    read_body,
-    refuse,
-)  # fmt: skip
+from pipeline.local.api.http.bodies import Body
+from pipeline.local.api.http.fields import NOT_BLANK, NOT_PROVIDED, ONE_OF, OR_DEFAULT, Flag, Fraction, Id, refuse
 from pipeline.local.api.http.responses import json_response
 from pipeline.local.api.index_lookup import find_asset_of, find_index, find_video, with_title
 from pipeline.local.api.model_options import can_write
@@ -94,9 +84,8 @@ class GenerateBody(Body):
     video_id: Id
 
 
-async def gist(context: ApiContext, request: Request) -> Response:
+async def gist(context: ApiContext, request: Request, body: GistBody) -> Response:
     """Return title, topics, hashtags: those that are asked for."""
-    body = await read_body(request, GistBody)
     types = sorted(set(body.types))
     chosen = [_GISTS[name] for name in types]
     schema = _object({field: part for field, part, _ in chosen})
@@ -108,9 +97,8 @@ async def gist(context: ApiContext, request: Request) -> Response:
     return json_response({"id": str(uuid.uuid4()), **values})
 
 
-async def summarize(context: ApiContext, request: Request) -> Response:
+async def summarize(context: ApiContext, request: Request, body: SummarizeBody) -> Response:
     """Return a summary, chapters that cover the video, or highlights; a prompt can say how many."""
-    body = await read_body(request, SummarizeBody)
     field, part, usual = _SUMMARIES[body.type]
     prompt = _checked(context, body.prompt or "")
     about = f"{body.type}:{_digest(prompt)}" if prompt else body.type
@@ -123,9 +111,8 @@ async def summarize(context: ApiContext, request: Request) -> Response:
     return json_response({"id": str(uuid.uuid4()), field: value})
 
 
-async def generate(context: ApiContext, request: Request) -> Response:
+async def generate(context: ApiContext, request: Request, body: GenerateBody) -> Response:
     """Return text for a prompt, whole or streamed; what would have to be composed is refused in words."""
-    body = await read_body(request, GenerateBody)
     prompt = _checked(context, body.prompt)
     found = await _ask(context, request, body.video_id, "generate", _digest(prompt), prompt, None)
     generation = str(uuid.uuid4())
@@ -145,7 +132,7 @@ async def _ask(
 ) -> Reply:
     """Answer from the video's evidence. Billed when accepted, whether or not the answer is heard."""
 
-    def accept(db: sqlite3.Connection) -> AssetRow:
+    def accept(db: Connection) -> AssetRow:
         video = find_video(db, video_id)
         index = find_index(db, video.index_id)
         if not can_write(index):
@@ -155,7 +142,7 @@ async def _ask(
         context.record(db, request, effect, video.id, f"{video.filename}:{about}", round(video.duration / 60, 4))
         return with_title(asset, video)
 
-    asset = await context.state.write(accept)
+    asset = await context.write(accept)
     wanted = {"prompt": prompt, "schema": schema, "max_tokens": _MOST_TOKENS}
     return await answer_now(context, asset, wanted, sync=False)
 

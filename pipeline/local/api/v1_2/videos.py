@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sqlite3
+from sqlite3 import Connection
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -14,7 +14,8 @@ from starlette.responses import Response
 from pipeline.core.model import Json
 from pipeline.local.api.analysis_replies import read_words, words_view
 from pipeline.local.api.context import ApiContext
-from pipeline.local.api.http.bodies import NOT_BLANK, OR_DEFAULT, Body, Metadata, must_be, read_body
+from pipeline.local.api.http.bodies import Body
+from pipeline.local.api.http.fields import NOT_BLANK, OR_DEFAULT, Metadata, must_be
 from pipeline.local.api.http.query import SIZES, TIMES, Column, parse_flag, parse_list, parse_number
 from pipeline.local.api.http.responses import json_response, time_text
 from pipeline.local.api.index_lookup import SHOWN, find_index, find_video, remove_video, video_facts, without_nulls
@@ -50,44 +51,31 @@ class VideoBody(Body):
     metadata: Annotated[Metadata, AfterValidator(_own), OR_DEFAULT] = Field(default_factory=dict)
 
 
-async def list_videos(context: ApiContext, request: Request, index_id: str) -> Response:
+def list_videos(request: Request, db: Connection, index_id: str) -> Response:
     """List videos; parameters that are no field of the API look into the videos' own metadata."""
+    index = find_index(db, index_id)
     conditions = {"index_id = ?": index_id, SHOWN: None}
-    metadata = "videos.user_metadata"
-    wanted = parse_list(request.query_params, _COLUMNS, conditions=conditions, metadata=metadata)
-
-    def work(db: sqlite3.Connection) -> tuple[int, list[dict[str, Json]]]:
-        index = find_index(db, index_id)
-        total, found = wanted.fetch(db, VIDEOS)
-        return total, [_view(video, index) for video in found]
-
-    total, data = await context.state.read(work)
-    return json_response(wanted.page.view(data, total))
+    wanted = parse_list(request.query_params, _COLUMNS, conditions=conditions, metadata="videos.user_metadata")
+    return wanted.respond(db, VIDEOS, lambda video: _view(video, index))
 
 
-async def show_video(context: ApiContext, request: Request, index_id: str, video_id: str) -> Response:
+def show_video(request: Request, db: Connection, index_id: str, video_id: str) -> Response:
     """Show one video."""
     if parse_flag(request.query_params, "embed"):
         raise unsupported("embeddings", "Ask without embed, or use the Twelve Labs API.")
-    return json_response(_view(*await context.state.read(lambda db: _present(db, index_id, video_id))))
+    return json_response(_view(*_present(db, index_id, video_id)))
 
 
-async def change_video(context: ApiContext, request: Request, index_id: str, video_id: str) -> None:
+def change_video(context: ApiContext, db: Connection, index_id: str, video_id: str, body: VideoBody) -> None:
     """Give a video a title and metadata of its own; null removes a field."""
-    body = await read_body(request, VideoBody)
-    now = context.clock.now()
-
-    def work(db: sqlite3.Connection) -> None:
-        video, _ = _present(db, index_id, video_id)
-        title, merged = body.video_title or video.title, without_nulls({**video.user_metadata, **body.metadata})
-        VIDEOS.put(db, dataclasses.replace(video, title=title, user_metadata=merged, updated=now))
-
-    await context.state.write(work)
+    video, _ = _present(db, index_id, video_id)
+    title, merged = body.video_title or video.title, without_nulls({**video.user_metadata, **body.metadata})
+    VIDEOS.put(db, dataclasses.replace(video, title=title, user_metadata=merged, updated=context.clock.now()))
 
 
-async def delete_video(context: ApiContext, request: Request, index_id: str, video_id: str) -> None:
+async def delete_video(context: ApiContext, index_id: str, video_id: str) -> None:
     """Delete a video with its file; its task stays until it is deleted too."""
-    orphan = await context.state.write(lambda db: remove_video(db, _present(db, index_id, video_id)[0], keep_task=True))
+    orphan = await context.write(lambda db: remove_video(db, _present(db, index_id, video_id)[0], keep_task=True))
     await context.discard_blob(orphan)
 
 
@@ -104,7 +92,7 @@ async def show_text_in_video(context: ApiContext, request: Request, index_id: st
 async def _show_words(context: ApiContext, request: Request, index_id: str, video_id: str, kind: str) -> Response:
     """Return words of a kind; ``data`` is null without any."""
     start, end = _time(request, "start", 0.0), _time(request, "end", math.inf)
-    video, _ = await context.state.read(lambda db: _present(db, index_id, video_id))
+    video, _ = await context.read(lambda db: _present(db, index_id, video_id))
     if kind in video.unread:  # nothing would read as "nothing said" or "nothing written"
         raise unsupported(*_UNREAD[kind])
     found = await read_words(context, video, kind)
@@ -112,15 +100,15 @@ async def _show_words(context: ApiContext, request: Request, index_id: str, vide
     return json_response({"id": video.id, "index_id": index_id, "data": words_view(inside) or None})
 
 
-async def refuse_logos(context: ApiContext, request: Request, index_id: str, video_id: str) -> Response:
+def refuse_logos(db: Connection, index_id: str, video_id: str) -> Response:
     """Refuse: an empty list would read as "no logo there"."""
-    await context.state.read(lambda db: _present(db, index_id, video_id))
+    _present(db, index_id, video_id)
     raise unsupported("logos", "That needs a model that knows brands: the Twelve Labs API.")
 
 
-async def show_thumbnail(context: ApiContext, request: Request, index_id: str, video_id: str) -> Response:
+def show_thumbnail(context: ApiContext, request: Request, db: Connection, index_id: str, video_id: str) -> Response:
     """Return the address of a picture, by default from the middle of the video; it works for an hour."""
-    video, index = await context.state.read(lambda db: _present(db, index_id, video_id))
+    video, index = _present(db, index_id, video_id)
     if "thumbnail" not in index.addons:
         raise invalid("The index was made without the addon 'thumbnail'.")
     at = _time(request, "time", video.duration / 2)
@@ -129,7 +117,7 @@ async def show_thumbnail(context: ApiContext, request: Request, index_id: str, v
     return json_response({"thumbnail": context.thumbnail(video.id, at)})
 
 
-def _present(db: sqlite3.Connection, index_id: str, video_id: str) -> tuple[VideoRow, IndexRow]:
+def _present(db: Connection, index_id: str, video_id: str) -> tuple[VideoRow, IndexRow]:
     index = find_index(db, index_id)
     return find_video(db, video_id, index.id), index
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import sqlite3
 import uuid
+from sqlite3 import Connection
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,7 +13,7 @@ from starlette.responses import Response
 from pipeline.core.model import Json
 from pipeline.local.api.analysis_replies import answer_now, stream_answer, usage_view
 from pipeline.local.api.context import ApiContext
-from pipeline.local.api.http.bodies import parse, read_body, read_json
+from pipeline.local.api.http.bodies import parse, read_json
 from pipeline.local.api.http.gate import read_forced_outcome
 from pipeline.local.api.http.query import ListQuery, is_in, parse_choices
 from pipeline.local.api.http.responses import dump, json_response, new_id, time_text
@@ -29,20 +29,19 @@ STATUSES = ("queued", "pending", "processing", "ready", "failed", "canceled")
 _FILTERS = {"asset_id": "asset_id", "video_url": "video_url", "analysis_mode": "mode"}
 
 
-async def analyze(context: ApiContext, request: Request) -> Response:
+async def analyze(context: ApiContext, request: Request, body: SyncRequest) -> Response:
     """Answer in this very request. Billed when accepted, whether or not the answer is heard."""
-    wanted = await read_body(request, SyncRequest)
-    inline = await _keep_inline(context, wanted.video)
+    inline = await _keep_inline(context, body.video)
     generation = str(uuid.uuid4())
 
-    def accept(db: sqlite3.Connection) -> AssetRow:
-        asset = _asset(db, wanted.video, inline)
-        context.record(db, request, "analyze_sync", generation, asset.filename, wanted.minutes(asset.duration))
+    def accept(db: Connection) -> AssetRow:
+        asset = _asset(db, body.video, inline)
+        context.record(db, request, "analyze_sync", generation, asset.filename, body.minutes(asset.duration))
         return asset
 
-    asset = await context.state.write(accept)
-    found = await answer_now(context, asset, wanted.stored(), sync=True)
-    if wanted.stream:
+    asset = await context.write(accept)
+    found = await answer_now(context, asset, body.stored(), sync=True)
+    if body.stream:
         return stream_answer(found, generation)
     return json_response(
         {
@@ -66,7 +65,7 @@ async def create_task(context: ApiContext, request: Request) -> Response:
     inline = await _keep_inline(context, wanted.video)
     now = context.clock.now()
 
-    def accept(db: sqlite3.Connection) -> tuple[JobRow, bool]:
+    def accept(db: Connection) -> tuple[JobRow, bool]:
         replay = REPLAYS.get(db, key) if key else None
         if replay is not None:
             return _replayed(context, db, replay, fingerprint), False
@@ -80,69 +79,47 @@ async def create_task(context: ApiContext, request: Request) -> Response:
         context.record(db, request, "analyze_task_created", job.id, job.custom_id or key, job.minutes)
         return job, True
 
-    job, new = await context.state.write(accept)
+    job, new = await context.write(accept)
     if new:
         start_job(context, job)
     return json_response({"task_id": job.id, "status": "queued" if new else job.status}, 202)
 
 
-def _replayed(context: ApiContext, db: sqlite3.Connection, replay: ReplayRow, fingerprint: str) -> JobRow:
+def _replayed(context: ApiContext, db: Connection, replay: ReplayRow, fingerprint: str) -> JobRow:
     if replay.body != fingerprint:
         message = "The Idempotency-Key stands for another request."
         raise ApiError(context.limits.key_conflict_status, "idempotency_key_reused", message)
     return _job(db, replay.job_id)
 
 
-async def list_tasks(context: ApiContext, request: Request) -> Response:
+def list_tasks(request: Request, db: Connection) -> Response:
     """List tasks, newest first. There is no filter on ``custom_id``."""
     query = request.query_params
     statuses = parse_choices(query, "status", STATUSES)
     conditions = {f'"{column}" = ?': query[name] for name, column in _FILTERS.items() if query.get(name)}
     wanted = ListQuery.build({**(is_in("status", statuses) if statuses else {}), **conditions}, query)
-
-    def work(db: sqlite3.Connection) -> tuple[int, list[dict[str, Json]]]:
-        total, found = wanted.fetch(db, JOBS)
-        lengths = _durations(db, found)
-        return total, [job_view(job, lengths.get(job.asset_id, 0.0), brief=True) for job in found]
-
-    total, data = await context.state.read(work)
-    return json_response(wanted.page.view(data, total))
+    return wanted.respond(db, JOBS, lambda job: job_view(db, job, brief=True))
 
 
-async def show_task(context: ApiContext, request: Request, task_id: str) -> Response:
+def show_task(db: Connection, task_id: str) -> Response:
     """Show one task, with its result once it is ready."""
-
-    def work(db: sqlite3.Connection) -> tuple[JobRow, float]:
-        job = _job(db, task_id)
-        return job, _durations(db, [job]).get(job.asset_id, 0.0)
-
-    job, duration = await context.state.read(work)
-    return json_response(job_view(job, duration, brief=False))
+    return json_response(job_view(db, _job(db, task_id), brief=False))
 
 
-async def delete_task(context: ApiContext, request: Request, task_id: str) -> None:
+def delete_task(db: Connection, task_id: str) -> None:
     """Delete a task that is not being carried out."""
-
-    def work(db: sqlite3.Connection) -> None:
-        if _job(db, task_id).status == "processing":
-            raise ApiError(409, "task_cannot_be_deleted", "The task is being processed.")
-        JOBS.drop(db, "id = ?", [task_id])
-
-    await context.state.write(work)
+    if _job(db, task_id).status == "processing":
+        raise ApiError(409, "task_cannot_be_deleted", "The task is being processed.")
+    JOBS.drop(db, "id = ?", [task_id])
 
 
-async def cancel_task(context: ApiContext, request: Request, task_id: str) -> Response:
+def cancel_task(context: ApiContext, db: Connection, task_id: str) -> Response:
     """Cancel a task; once more changes nothing, a finished one is a conflict."""
-    now = context.clock.now()
-
-    def work(db: sqlite3.Connection) -> None:
-        job = _job(db, task_id)
-        if job.status in ("ready", "failed"):
-            raise ApiError(409, "task_not_cancelable", f"The task is {job.status}.")
-        if job.status != "canceled":
-            JOBS.put(db, canceled(job, "user_canceled", "The task was canceled on request.", now))
-
-    await context.state.write(work)
+    job = _job(db, task_id)
+    if job.status in ("ready", "failed"):
+        raise ApiError(409, "task_not_cancelable", f"The task is {job.status}.")
+    if job.status != "canceled":
+        JOBS.put(db, canceled(job, "user_canceled", "The task was canceled on request.", context.clock.now()))
     return json_response({"task_id": task_id, "status": "canceled"})
 
 
@@ -192,9 +169,10 @@ def canceled(job: JobRow, code: str, message: str, now: float) -> JobRow:
     return dataclasses.replace(job, status="canceled", error=error, completed=now, updated=now)
 
 
-def job_view(job: JobRow, duration: float, *, brief: bool) -> dict[str, Json]:
+def job_view(db: Connection, job: JobRow, *, brief: bool) -> dict[str, Json]:
     """Return a task as the API shows it; in lists (``brief``) prompts are short and results left out."""
-    request = job.request
+    asset, request = ASSETS.get(db, job.asset_id), job.request
+    measured = {"system_metadata": {"duration": asset.duration}} if asset is not None and asset.duration else {}
     prompt = request["prompt"]
     params: dict[str, Json] = {
         "analysis_mode": job.mode,
@@ -210,7 +188,7 @@ def job_view(job: JobRow, duration: float, *, brief: bool) -> dict[str, Json]:
         "custom_id": job.custom_id or None,
         "status": job.status,
         "created_at": time_text(job.created),
-        "video_source": {**job.source, **({"system_metadata": {"duration": duration}} if duration else {})},
+        "video_source": {**job.source, **measured},
         "request_params": params,
     }
     if job.batch_id:
@@ -224,21 +202,15 @@ def job_view(job: JobRow, duration: float, *, brief: bool) -> dict[str, Json]:
     return view
 
 
-def _asset(db: sqlite3.Connection, source: VideoInput, inline: AssetRow | None) -> AssetRow:
+def _asset(db: Connection, source: VideoInput, inline: AssetRow | None) -> AssetRow:
     if inline is None:
         return find_asset(db, source.value)
     ASSETS.add(db, inline)
     return inline
 
 
-def _job(db: sqlite3.Connection, key: str) -> JobRow:
+def _job(db: Connection, key: str) -> JobRow:
     job = JOBS.get(db, key)
     if job is None:
         raise missing("task", key)
     return job
-
-
-def _durations(db: sqlite3.Connection, jobs: list[JobRow]) -> dict[str, float]:
-    ids = sorted({job.asset_id for job in jobs})
-    found = ASSETS.select(db, f"id IN ({', '.join('?' * len(ids))})", ids)
-    return {asset.id: asset.duration for asset in found}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import mimetypes
-import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
+from sqlite3 import Connection
 from typing import Annotated, Literal
 from urllib.parse import unquote, urlsplit
 
@@ -19,17 +19,8 @@ from pipeline.core.model import Json
 from pipeline.local.analysis.protocol import AnalysisCrashed, AnalysisRefused, Clip
 from pipeline.local.api.analysis_replies import words_view
 from pipeline.local.api.context import ApiContext
-from pipeline.local.api.http.bodies import (
-    GIVEN,
-    NOT_PROVIDED,
-    OR_DEFAULT,
-    Body,
-    FormFlag,
-    Metadata,
-    parse,
-    read_body,
-    refuse,
-)  # fmt: skip
+from pipeline.local.api.http.bodies import Body, parse
+from pipeline.local.api.http.fields import GIVEN, NOT_PROVIDED, OR_DEFAULT, FormFlag, Metadata, refuse
 from pipeline.local.api.http.forms import ParsedForm, read_form
 from pipeline.local.api.http.gate import read_forced_outcome
 from pipeline.local.api.http.query import ListQuery, is_in, parse_choices, parse_flag, split_list
@@ -76,11 +67,11 @@ async def create_asset(context: ApiContext, request: Request) -> Response:
     finally:
         half.unlink(missing_ok=True)
 
-    def work(db: sqlite3.Connection) -> None:
+    def work(db: Connection) -> None:
         ASSETS.add(db, asset)
         context.record(db, request, "asset_created", asset.id, asset.filename)
 
-    await context.state.write(work)
+    await context.write(work)
     if asset.forced_outcome != "stuck":
         context.work.push_asset(asset.id)
     return json_response(asset_view(asset, brief=True), 201)
@@ -116,7 +107,7 @@ def _asset_of(context: ApiContext, upload: ParsedForm, forced_outcome: str) -> A
     )
 
 
-async def list_assets(context: ApiContext, request: Request) -> Response:
+def list_assets(request: Request, db: Connection) -> Response:
     """List assets, newest first."""
     query = request.query_params
     kinds, ids, name = parse_choices(query, "asset_types", _TYPES), query.getlist("asset_ids"), query.get("filename")
@@ -126,18 +117,12 @@ async def list_assets(context: ApiContext, request: Request) -> Response:
         **({"instr(lower(filename), lower(?)) > 0": name} if name else {}),
         **({"0": None} if kinds and "video" not in kinds else {}),
     }
-    wanted = ListQuery.build(conditions, query)
-    total, found = await context.state.read(lambda db: wanted.fetch(db, ASSETS))
-    return json_response(wanted.page.view([asset_view(asset) for asset in found], total))
+    return ListQuery.build(conditions, query).respond(db, ASSETS, asset_view)
 
 
-async def show_asset(context: ApiContext, request: Request, asset_id: str) -> Response:
+def show_asset(db: Connection, asset_id: str) -> Response:
     """Show one asset."""
-    return json_response(asset_view(await _find(context, asset_id)))
-
-
-async def _find(context: ApiContext, asset_id: str) -> AssetRow:
-    return await context.state.read(lambda db: find_asset(db, asset_id))
+    return json_response(asset_view(find_asset(db, asset_id)))
 
 
 async def delete_asset(context: ApiContext, request: Request, asset_id: str) -> None:
@@ -147,7 +132,7 @@ async def delete_asset(context: ApiContext, request: Request, asset_id: str) -> 
     """
     force = parse_flag(request.query_params, "force")
 
-    def work(db: sqlite3.Connection) -> list[str]:
+    def work(db: Connection) -> list[str]:
         find_asset(db, asset_id)
         waiting = JOBS.count(db, "asset_id = ? AND status IN ('queued', 'processing')", [asset_id])
         indexed = VIDEOS.count(db, "asset_id = ? AND gone = 0 AND status <> 'failed'", [asset_id])
@@ -160,42 +145,32 @@ async def delete_asset(context: ApiContext, request: Request, asset_id: str) -> 
             SESSIONS.put(db, dataclasses.replace(session, status="failed", updated=context.clock.now()))
         return [session.id for session in sessions]
 
-    sessions = await context.state.write(work)
+    sessions = await context.write(work)
     await context.discard(context.state.blob(asset_id), *map(context.state.session_file, sessions))
 
 
-async def merge_metadata(context: ApiContext, request: Request, asset_id: str) -> None:
+def merge_metadata(db: Connection, asset_id: str, body: MetadataBody) -> None:
     """Merge user metadata; null removes a field."""
-    await _set_metadata(context, asset_id, await _given_metadata(context, request, asset_id), merge=True)
+    _set_metadata(db, asset_id, {**find_asset(db, asset_id).user_metadata, **body.user_metadata})
 
 
-async def replace_metadata(context: ApiContext, request: Request, asset_id: str) -> None:
+def replace_metadata(db: Connection, asset_id: str, body: MetadataBody) -> None:
     """Replace user metadata."""
-    await _set_metadata(context, asset_id, await _given_metadata(context, request, asset_id))
+    _set_metadata(db, asset_id, body.user_metadata)
 
 
-async def remove_metadata(context: ApiContext, request: Request, asset_id: str) -> None:
+def remove_metadata(db: Connection, asset_id: str) -> None:
     """Remove all user metadata."""
-    await _set_metadata(context, asset_id, {})
+    _set_metadata(db, asset_id, {})
 
 
-async def _given_metadata(context: ApiContext, request: Request, asset_id: str) -> dict[str, Json]:
-    await _find(context, asset_id)  # an unknown id is refused before a bad body
-    return (await read_body(request, MetadataBody)).user_metadata
-
-
-async def _set_metadata(context: ApiContext, asset_id: str, given: Mapping[str, Json], *, merge: bool = False) -> None:
-    def work(db: sqlite3.Connection) -> None:
-        asset = find_asset(db, asset_id)
-        merged = {**asset.user_metadata, **given} if merge else given
-        ASSETS.put(db, dataclasses.replace(asset, user_metadata=without_nulls(merged)))
-
-    await context.state.write(work)
+def _set_metadata(db: Connection, asset_id: str, metadata: Mapping[str, Json]) -> None:
+    ASSETS.put(db, dataclasses.replace(find_asset(db, asset_id), user_metadata=without_nulls(metadata)))
 
 
 async def show_transcription(context: ApiContext, request: Request, asset_id: str) -> Response:
     """Return what is said, as far as captions tell; 404 where there are none."""
-    asset = await _find(context, asset_id)
+    asset = await context.read(lambda db: find_asset(db, asset_id))
     wanted = split_list(request.query_params, "include") or {"words"}
     if not wanted <= {"words", "sentences", "utterances"}:
         raise invalid("The include parameter must be words, sentences or utterances.")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import sqlite3
 from collections import Counter
 from collections.abc import Sequence
+from sqlite3 import Connection
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from pipeline.core.model import Json
 from pipeline.local.api.context import ApiContext
-from pipeline.local.api.http.bodies import parse, read_body
+from pipeline.local.api.http.bodies import parse
 from pipeline.local.api.http.gate import read_forced_outcome
 from pipeline.local.api.http.pagination import PageRequest
 from pipeline.local.api.http.query import split_list
@@ -26,13 +26,13 @@ from pipeline.local.state.tables import BATCHES, JOBS, BatchRow, JobRow
 _FINAL = ("completed", "canceled", "expired")
 
 
-async def create_batch(context: ApiContext, request: Request) -> Response:
+async def create_batch(context: ApiContext, request: Request, body: BatchRequest) -> Response:
     """Accept all items or none."""
-    items = _items(await read_body(request, BatchRequest), context.limits.batch_items)
+    items = _items(body, context.limits.batch_items)
     now, limits = context.clock.now(), context.limits
     outcome = read_forced_outcome(request)
 
-    def accept(db: sqlite3.Connection) -> tuple[BatchRow, list[JobRow]]:
+    def accept(db: Connection) -> tuple[BatchRow, list[JobRow]]:
         active = [b for b in BATCHES.select(db, "ended = 0") if _refresh(db, b, now).status not in _FINAL]
         if len(active) >= limits.active_batches:
             raise ApiError(429, "too_many_requests", f"{len(active)} batches are active; wait for one to end.")
@@ -50,7 +50,7 @@ async def create_batch(context: ApiContext, request: Request) -> Response:
             context.record(db, request, "batch_item_created", job.id, job.custom_id, job.minutes)
         return batch, jobs
 
-    batch, jobs = await context.state.write(accept)
+    batch, jobs = await context.write(accept)
     for job in jobs:
         start_job(context, job)
     return json_response(
@@ -82,67 +82,58 @@ async def list_batches(context: ApiContext, request: Request) -> Response:
     page, statuses = PageRequest.parse(request.query_params), split_list(request.query_params, "status")
     now = context.clock.now()
 
-    def work(db: sqlite3.Connection) -> list[BatchRow]:
+    def work(db: Connection) -> list[BatchRow]:
         return [_refresh(db, batch, now) for batch in BATCHES.select(db, newest_first=True)]
 
-    found = [b for b in await context.state.write(work) if not statuses or b.status in statuses]
+    found = [b for b in await context.write(work) if not statuses or b.status in statuses]
     shown = found[page.offset : page.offset + page.limit]
     return json_response(page.view([_summary(batch) for batch in shown], len(found)))
 
 
-async def show_batch(context: ApiContext, request: Request, batch_id: str) -> Response:
+async def show_batch(context: ApiContext, batch_id: str) -> Response:
     """Show a batch with its counts."""
-    return json_response(_view(*await context.state.write(lambda db: _with_items(context, db, batch_id))))
+    return json_response(_view(*await context.write(lambda db: _with_items(context, db, batch_id))))
 
 
-async def list_results(context: ApiContext, request: Request, batch_id: str) -> Response:
+async def list_results(context: ApiContext, batch_id: str) -> Response:
     """Return JSON Lines, one per item, also while the batch runs."""
-    _, jobs = await context.state.write(lambda db: _with_items(context, db, batch_id))
+    _, jobs = await context.write(lambda db: _with_items(context, db, batch_id))
     lines = b"".join(dump(_result(job)) + b"\n" for job in jobs)
     return Response(lines, media_type="application/jsonl")
 
 
-async def cancel_batch(context: ApiContext, request: Request, batch_id: str) -> Response:
+def cancel_batch(context: ApiContext, db: Connection, batch_id: str) -> Response:
     """Cancel what is queued; what is being carried out finishes."""
-    now = context.clock.now()
-
-    def work(db: sqlite3.Connection) -> tuple[BatchRow, list[JobRow]]:
-        batch = _batch(context, db, batch_id)
-        if batch.status in _FINAL:
-            raise ApiError(409, f"batch_{batch.status}", f"The batch is {batch.status}.")
-        for job in JOBS.select(db, "batch_id = ? AND status = 'queued'", [batch_id]):
-            JOBS.put(db, canceled(job, "batch_canceled", "The batch was canceled.", now))
-        BATCHES.put(db, dataclasses.replace(batch, status="canceling"))
-        return _with_items(context, db, batch_id)
-
-    return json_response(_view(*await context.state.write(work)), 202)
+    batch = _batch(context, db, batch_id)
+    if batch.status in _FINAL:
+        raise ApiError(409, f"batch_{batch.status}", f"The batch is {batch.status}.")
+    for job in JOBS.select(db, "batch_id = ? AND status = 'queued'", [batch_id]):
+        JOBS.put(db, canceled(job, "batch_canceled", "The batch was canceled.", context.clock.now()))
+    BATCHES.put(db, dataclasses.replace(batch, status="canceling"))
+    return json_response(_view(*_with_items(context, db, batch_id)), 202)
 
 
-async def delete_batch(context: ApiContext, request: Request, batch_id: str) -> None:
+def delete_batch(context: ApiContext, db: Connection, batch_id: str) -> None:
     """Delete a final batch and its items."""
-
-    def work(db: sqlite3.Connection) -> None:
-        batch = _batch(context, db, batch_id)
-        if batch.status not in _FINAL:
-            raise ApiError(409, "batch_not_terminal", f"The batch is {batch.status}.")
-        JOBS.drop(db, "batch_id = ?", [batch_id])
-        BATCHES.drop(db, "id = ?", [batch_id])
-
-    await context.state.write(work)
+    batch = _batch(context, db, batch_id)
+    if batch.status not in _FINAL:
+        raise ApiError(409, "batch_not_terminal", f"The batch is {batch.status}.")
+    JOBS.drop(db, "batch_id = ?", [batch_id])
+    BATCHES.drop(db, "id = ?", [batch_id])
 
 
-def _batch(context: ApiContext, db: sqlite3.Connection, key: str) -> BatchRow:
+def _batch(context: ApiContext, db: Connection, key: str) -> BatchRow:
     batch = BATCHES.get(db, key)
     if batch is None:
         raise missing("batch", key)
     return _refresh(db, batch, context.clock.now())
 
 
-def _with_items(context: ApiContext, db: sqlite3.Connection, key: str) -> tuple[BatchRow, list[JobRow]]:
+def _with_items(context: ApiContext, db: Connection, key: str) -> tuple[BatchRow, list[JobRow]]:
     return _batch(context, db, key), JOBS.select(db, "batch_id = ?", [key])
 
 
-def _refresh(db: sqlite3.Connection, batch: BatchRow, now: float) -> BatchRow:
+def _refresh(db: Connection, batch: BatchRow, now: float) -> BatchRow:
     """Return the batch as its items and the clock make it, and store what has become final."""
     if batch.status in _FINAL:
         return batch

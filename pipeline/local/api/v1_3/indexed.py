@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import sqlite3
 from collections.abc import Mapping
+from sqlite3 import Connection
 from typing import Annotated
 
 from pydantic import Field
@@ -14,7 +14,8 @@ from starlette.responses import Response
 from pipeline.core.model import Json
 from pipeline.local.api.analysis_replies import read_words, words_view
 from pipeline.local.api.context import ApiContext
-from pipeline.local.api.http.bodies import OR_DEFAULT, Body, FormFlag, Id, Metadata, read_body
+from pipeline.local.api.http.bodies import Body
+from pipeline.local.api.http.fields import OR_DEFAULT, FormFlag, Id, Metadata
 from pipeline.local.api.http.gate import read_forced_outcome
 from pipeline.local.api.http.query import SIZES, TIMES, Column, is_in, parse_choices, parse_flag, parse_list
 from pipeline.local.api.http.responses import API, json_response, new_id, time_text
@@ -25,7 +26,7 @@ from pipeline.local.api.index_lookup import (
     find_ready_asset,
     remove_video,
     video_facts,
-)  # fmt: skip
+)
 from pipeline.local.errors import missing, unsupported
 from pipeline.local.jobs.indexing import STATUSES, estimate
 from pipeline.local.state.tables import VIDEOS, AssetRow, VideoRow
@@ -49,12 +50,11 @@ class IndexedMetadataBody(Body):
     user_metadata: Metadata
 
 
-async def index_asset(context: ApiContext, request: Request, index_id: str) -> Response:
+async def index_asset(context: ApiContext, request: Request, index_id: str, body: IndexAssetBody) -> Response:
     """Put an asset into an index: once more each time it is asked, so clients must look first."""
-    body = await read_body(request, IndexAssetBody)
     now, forced_outcome = context.clock.now(), read_forced_outcome(request)
 
-    def work(db: sqlite3.Connection) -> VideoRow:
+    def work(db: Connection) -> VideoRow:
         find_index(db, index_id)
         asset = find_ready_asset(db, body.asset_id)
         ready_at = now + estimate(context.limits, asset.duration)
@@ -63,38 +63,32 @@ async def index_asset(context: ApiContext, request: Request, index_id: str) -> R
         context.record(db, request, "indexed", video.id, asset.filename, round(asset.duration / 60, 4))
         return video
 
-    video = await context.state.write(work)
+    video = await context.write(work)
     if forced_outcome != "stuck":
         context.work.push_video(video.id)
     place = {"Location": f"{API}/indexes/{index_id}/indexed-assets/{video.id}"}
     return json_response({"_id": video.id, "asset_id": video.asset_id}, 202, place)
 
 
-async def list_indexed(context: ApiContext, request: Request, index_id: str) -> Response:
+def list_indexed(request: Request, db: Connection, index_id: str) -> Response:
     """List the indexed assets of an index, whatever their status; other parameters look into their metadata."""
     statuses = parse_choices(request.query_params, "status", STATUSES)
     conditions = {"gone = 0": None, **(is_in("status", statuses) if statuses else {})}
-    return await _list(context, request, index_id, conditions, state=True)
+    return _list(request, db, index_id, conditions, state=True)
 
 
-async def list_videos(context: ApiContext, request: Request, index_id: str) -> Response:
+def list_videos(request: Request, db: Connection, index_id: str) -> Response:
     """List the videos of an index: what is ready."""
-    return await _list(context, request, index_id, {SHOWN: None}, state=False)
+    return _list(request, db, index_id, {SHOWN: None}, state=False)
 
 
-async def _list(
-    context: ApiContext, request: Request, index_id: str, conditions: Mapping[str, Json], *, state: bool
-) -> Response:
-    conditions = {"index_id = ?": index_id, **conditions}
-    metadata = "videos.user_metadata"
-    wanted = parse_list(request.query_params, _COLUMNS, conditions=conditions, metadata=metadata, known={"status"})
-
-    def work(db: sqlite3.Connection) -> tuple[int, list[VideoRow]]:
-        find_index(db, index_id)
-        return wanted.fetch(db, VIDEOS)
-
-    total, found = await context.state.read(work)
-    return json_response(wanted.page.view([_view(video, state=state) for video in found], total))
+def _list(request: Request, db: Connection, index_id: str, conditions: Mapping[str, Json], *, state: bool) -> Response:
+    find_index(db, index_id)
+    wanted = parse_list(
+        request.query_params, _COLUMNS, conditions={"index_id = ?": index_id, **conditions},
+        metadata="videos.user_metadata", known={"status"},
+    )  # fmt: skip
+    return wanted.respond(db, VIDEOS, lambda video: _view(video, state=state))
 
 
 async def show_indexed(context: ApiContext, request: Request, index_id: str, video_id: str) -> Response:
@@ -110,7 +104,7 @@ async def show_video(context: ApiContext, request: Request, index_id: str, video
 async def _show(context: ApiContext, request: Request, index_id: str, video_id: str, *, as_asset: bool) -> Response:
     if request.query_params.getlist("embedding_option"):
         raise unsupported("embeddings", "Ask without embedding_option, or use the Twelve Labs API.")
-    video = await context.state.read(lambda db: _present(db, index_id, video_id, ready=not as_asset))
+    video = await context.read(lambda db: _present(db, index_id, video_id, ready=not as_asset))
     view = _view(video, state=as_asset)
     if video.user_metadata:
         view["user_metadata"] = video.user_metadata
@@ -120,38 +114,29 @@ async def _show(context: ApiContext, request: Request, index_id: str, video_id: 
     return json_response(view)
 
 
-async def change_indexed(context: ApiContext, request: Request, index_id: str, video_id: str) -> None:
+def change_indexed(
+    context: ApiContext, db: Connection, index_id: str, video_id: str, body: IndexedMetadataBody
+) -> None:
     """Merge user metadata; null removes a field."""
-    given = (await read_body(request, IndexedMetadataBody)).user_metadata
-
-    def work(db: sqlite3.Connection) -> None:
-        video = _present(db, index_id, video_id)
-        merged = _told_metadata({**video.user_metadata, **given})
-        VIDEOS.put(db, dataclasses.replace(video, user_metadata=merged, updated=context.clock.now()))
-
-    await context.state.write(work)
+    video = _present(db, index_id, video_id)
+    merged = _told_metadata({**video.user_metadata, **body.user_metadata})
+    VIDEOS.put(db, dataclasses.replace(video, user_metadata=merged, updated=context.clock.now()))
 
 
-async def delete_indexed(context: ApiContext, request: Request, index_id: str, video_id: str) -> None:
+async def delete_indexed(context: ApiContext, index_id: str, video_id: str) -> None:
     """Take a video out of its index, at any time; an asset that was indexed stays."""
-    orphan = await context.state.write(lambda db: remove_video(db, _present(db, index_id, video_id), keep_task=True))
+    orphan = await context.write(lambda db: remove_video(db, _present(db, index_id, video_id), keep_task=True))
     await context.discard_blob(orphan)
 
 
-async def list_indexes_of(context: ApiContext, request: Request, asset_id: str) -> Response:
+def list_indexes_of(request: Request, db: Connection, asset_id: str) -> Response:
     """List where an asset is indexed."""
+    find_asset(db, asset_id)
     wanted = parse_list(request.query_params, {}, conditions={"asset_id = ?": asset_id, "gone = 0": None})
-
-    def work(db: sqlite3.Connection) -> tuple[int, list[Json]]:
-        find_asset(db, asset_id)
-        total, found = wanted.fetch(db, VIDEOS)
-        return total, [{"_id": video.id, "index": _index_view(db, video)} for video in found]
-
-    total, data = await context.state.read(work)
-    return json_response(wanted.page.view(data, total))
+    return wanted.respond(db, VIDEOS, lambda video: {"_id": video.id, "index": _index_view(db, video)})
 
 
-async def refuse_tasks(context: ApiContext, request: Request, rest: str = "") -> Response:
+async def refuse_tasks() -> Response:
     """Refuse the vendor's older way of uploading into an index, and say which ways there are."""
     raise unsupported("indexing tasks on v1.3", _LEGACY)
 
@@ -179,7 +164,7 @@ def _told_metadata(metadata: Mapping[str, Json]) -> dict[str, Json]:
     return {name: value for name, value in metadata.items() if value is not None and value not in ("", [])}
 
 
-def _present(db: sqlite3.Connection, index_id: str, key: str, *, ready: bool = False) -> VideoRow:
+def _present(db: Connection, index_id: str, key: str, *, ready: bool = False) -> VideoRow:
     find_index(db, index_id)
     video = VIDEOS.get(db, key)
     if video is None or video.gone or video.index_id != index_id or (ready and video.status != "ready"):
@@ -187,7 +172,7 @@ def _present(db: sqlite3.Connection, index_id: str, key: str, *, ready: bool = F
     return video
 
 
-def _index_view(db: sqlite3.Connection, video: VideoRow) -> dict[str, Json]:
+def _index_view(db: Connection, video: VideoRow) -> dict[str, Json]:
     index = find_index(db, video.index_id)
     return {"_id": index.id, "name": index.name}
 

@@ -6,7 +6,7 @@ import dataclasses
 import mimetypes
 import os
 import secrets
-import sqlite3
+from sqlite3 import Connection
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -15,17 +15,8 @@ from starlette.responses import Response
 
 from pipeline.core.model import Json
 from pipeline.local.api.context import ApiContext
-from pipeline.local.api.http.bodies import (
-    NOT_PROVIDED,
-    OR_DEFAULT,
-    Body,
-    Flag,
-    Metadata,
-    must_be,
-    read_body,
-    read_chunks,
-    refuse,
-)  # fmt: skip
+from pipeline.local.api.http.bodies import Body, read_chunks
+from pipeline.local.api.http.fields import NOT_PROVIDED, OR_DEFAULT, Flag, Metadata, must_be, refuse
 from pipeline.local.api.http.forms import IncomingFile
 from pipeline.local.api.http.gate import read_forced_outcome
 from pipeline.local.api.http.pagination import PageRequest
@@ -78,9 +69,9 @@ class ChunkReport(Body):
     ]
 
 
-async def open_session(context: ApiContext, request: Request) -> Response:
+def open_session(context: ApiContext, request: Request, db: Connection, body: SessionRequest) -> Response:
     """Open a session and reserve its asset."""
-    session = _new_session(context, await read_body(request, SessionRequest), read_forced_outcome(request))
+    session = _new_session(context, body, read_forced_outcome(request))
     asset = AssetRow(
         id=session.asset_id,
         method="multipart",
@@ -93,13 +84,9 @@ async def open_session(context: ApiContext, request: Request) -> Response:
         forced_outcome=session.forced_outcome,
         user_metadata=session.user_metadata,
     )
-
-    def work(db: sqlite3.Connection) -> None:
-        SESSIONS.add(db, session)
-        ASSETS.add(db, asset)
-        context.record(db, request, "session_opened", session.id, session.filename)
-
-    await context.state.write(work)
+    SESSIONS.add(db, session)
+    ASSETS.add(db, asset)
+    context.record(db, request, "session_opened", session.id, session.filename)
     return json_response(
         {
             "upload_id": session.id,
@@ -152,30 +139,29 @@ def _urls_until(context: ApiContext, session: SessionRow) -> float:
     return min(session.expires, context.clock.now() + context.limits.url_seconds)
 
 
-async def list_sessions(context: ApiContext, request: Request) -> Response:
+def list_sessions(context: ApiContext, request: Request, db: Connection) -> Response:
     """List sessions that are not complete, newest first."""
-    wanted = ListQuery.build({"status = 'active'": None, "expires > ?": context.clock.now()}, request.query_params)
-    total, found = await context.state.read(lambda db: wanted.fetch(db, SESSIONS))
-    data = [
-        {
-            "upload_id": s.id,
-            "status": s.status,
-            "total_size": s.total_size,
-            "chunk_size": s.chunk_size,
-            "total_chunks": s.total_chunks,
-            "created_at": time_text(s.created),
-            "expires_at": time_text(s.expires),
-        }
-        for s in found
-    ]
-    return json_response(wanted.page.view(data, total))
+    conditions = {"status = 'active'": None, "expires > ?": context.clock.now()}
+    return ListQuery.build(conditions, request.query_params).respond(db, SESSIONS, _session_view)
+
+
+def _session_view(session: SessionRow) -> dict[str, Json]:
+    return {
+        "upload_id": session.id,
+        "status": session.status,
+        "total_size": session.total_size,
+        "chunk_size": session.chunk_size,
+        "total_chunks": session.total_chunks,
+        "created_at": time_text(session.created),
+        "expires_at": time_text(session.expires),
+    }
 
 
 async def show_session(context: ApiContext, request: Request, upload_id: str) -> Response:
     """Show how far a session is; the list of chunks is paged and counts by ``index``."""
     page = PageRequest.parse(request.query_params)
     session = await _find_session(context, upload_id)
-    chunks = await context.state.read(lambda db: _chunks(db, session.id))
+    chunks = await context.read(lambda db: _chunks(db, session.id))
     numbers = range(page.offset + 1, min(page.offset + page.limit, session.total_chunks) + 1)
     reported = [chunk for chunk in chunks.values() if chunk.reported]
     return json_response(
@@ -195,10 +181,9 @@ async def show_session(context: ApiContext, request: Request, upload_id: str) ->
     )
 
 
-async def create_urls(context: ApiContext, request: Request, upload_id: str) -> Response:
+async def create_urls(context: ApiContext, upload_id: str, body: UrlsRequest) -> Response:
     """Hand out further presigned addresses."""
     session = await _active_session(context, upload_id)
-    body = await read_body(request, UrlsRequest)
     if body.start > session.total_chunks or body.count > _MOST_URLS:
         raise invalid(f"start must be from 1 to {session.total_chunks} and count from 1 to {_MOST_URLS}.")
     urls = _urls(context, session, body.start, body.count)
@@ -218,7 +203,7 @@ async def store_chunk(context: ApiContext, request: Request, upload_id: str, num
     """Be the object storage: write one chunk to its place in the session's file and answer with its ETag."""
     context.check_signature(request, f"uploads/{upload_id}/{number}")
     session = await _active_session(context, upload_id)
-    present = await context.state.read(lambda db: CHUNKS.get(db, f"{upload_id}:{number}"))
+    present = await context.read(lambda db: CHUNKS.get(db, f"{upload_id}:{number}"))
     if present is not None and present.reported:
         raise ApiError(403, "chunk_already_reported", "The address has served its upload.")
     wanted = min(session.chunk_size, session.total_size - (number - 1) * session.chunk_size)
@@ -234,22 +219,21 @@ async def store_chunk(context: ApiContext, request: Request, upload_id: str, num
     now, etag = context.clock.now(), incoming.md5.hexdigest()
     chunk = ChunkRow(f"{upload_id}:{number}", upload_id, number, etag, wanted, now, now)
 
-    def work(db: sqlite3.Connection) -> None:
+    def work(db: Connection) -> None:
         (CHUNKS.add if CHUNKS.get(db, chunk.id) is None else CHUNKS.put)(db, chunk)
 
-    await context.state.write(work)
+    await context.write(work)
     return Response(status_code=200, headers={"ETag": f'"{etag}"'})
 
 
-async def report_chunks(context: ApiContext, request: Request, upload_id: str) -> Response:
+async def report_chunks(context: ApiContext, request: Request, upload_id: str, body: ChunkReport) -> Response:
     """Take the proofs of stored chunks; the last one completes the session. Repeating changes nothing."""
-    session = await _find_session(context, upload_id)
-    proofs = (await read_body(request, ChunkReport)).completed_chunks
+    session, proofs = await _find_session(context, upload_id), body.completed_chunks
     if session.status not in ("active", "completed"):
         raise ApiError(400, f"upload_session_{session.status}", f"The session has {session.status}; open a new one.")
     now = context.clock.now()
 
-    def take(db: sqlite3.Connection) -> tuple[int, int]:
+    def take(db: Connection) -> tuple[int, int]:
         stored = _chunks(db, session.id)
         duplicates = 0
         for each in proofs:
@@ -261,7 +245,7 @@ async def report_chunks(context: ApiContext, request: Request, upload_id: str) -
         SESSIONS.put(db, dataclasses.replace(_session(db, session.id), updated=now))
         return duplicates, CHUNKS.count(db, "session_id = ? AND reported = 1", [session.id])
 
-    duplicates, complete = await context.state.write(take)
+    duplicates, complete = await context.write(take)
     answer: dict[str, Json] = {
         "asset_id": session.asset_id,
         "processed_chunks": len(proofs) - duplicates,
@@ -283,7 +267,7 @@ async def _complete(context: ApiContext, request: Request, session: SessionRow) 
         if source.exists():
             move_into_place(source, target)
 
-    def work(db: sqlite3.Connection) -> bool:
+    def work(db: Connection) -> bool:
         present = _session(db, session.id)
         if present.status != "active":
             return False
@@ -292,7 +276,7 @@ async def _complete(context: ApiContext, request: Request, session: SessionRow) 
         return True
 
     await context.state.run_file_work(move)
-    if await context.state.write(work) and session.forced_outcome != "stuck":
+    if await context.write(work) and session.forced_outcome != "stuck":
         context.work.push_asset(session.asset_id)
 
 
@@ -308,7 +292,7 @@ async def _find_session(context: ApiContext, key: str) -> SessionRow:
     """Return the session or raise ApiError (404); one that is past its time becomes expired here, its asset failed."""
     now = context.clock.now()
 
-    def work(db: sqlite3.Connection) -> SessionRow:
+    def work(db: Connection) -> SessionRow:
         session = _session(db, key)
         if session.status == "active" and now >= session.expires:
             session = dataclasses.replace(session, status="expired", updated=session.expires)
@@ -318,21 +302,21 @@ async def _find_session(context: ApiContext, key: str) -> SessionRow:
                 ASSETS.put(db, dataclasses.replace(asset, status="failed", error="the upload session expired"))
         return session
 
-    session = await context.state.read(lambda db: _session(db, key))
+    session = await context.read(lambda db: _session(db, key))
     if session.status == "active" and now >= session.expires:
-        session = await context.state.write(work)
+        session = await context.write(work)
         await context.discard(context.state.session_file(key))
     return session
 
 
-def _session(db: sqlite3.Connection, key: str) -> SessionRow:
+def _session(db: Connection, key: str) -> SessionRow:
     session = SESSIONS.get(db, key)
     if session is None:
         raise missing("upload session", key)
     return session
 
 
-def _chunks(db: sqlite3.Connection, session_id: str) -> dict[int, ChunkRow]:
+def _chunks(db: Connection, session_id: str) -> dict[int, ChunkRow]:
     return {chunk.number: chunk for chunk in CHUNKS.select(db, "session_id = ?", [session_id])}
 
 

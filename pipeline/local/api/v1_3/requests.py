@@ -11,7 +11,8 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from pipeline.core.model import Json
-from pipeline.local.api.http.bodies import NOT_BLANK, NOT_PROVIDED, ONE_OF, Body, Flag, Fraction, must_be, refuse
+from pipeline.local.api.http.bodies import Body
+from pipeline.local.api.http.fields import NOT_BLANK, NOT_PROVIDED, ONE_OF, Flag, Fraction, must_be, refuse
 from pipeline.local.api.v1_3.schema_profile import check_schema
 from pipeline.local.errors import ApiError, invalid, unsupported
 

@@ -12,7 +12,8 @@ from starlette.responses import Response
 from pipeline.core.model import Json
 from pipeline.local.analysis.ranking.search_hits import ClipHit, least_score
 from pipeline.local.api.context import ApiContext
-from pipeline.local.api.http.bodies import FormFlag, parse, refuse
+from pipeline.local.api.http.bodies import parse
+from pipeline.local.api.http.fields import FormFlag, refuse
 from pipeline.local.api.model_options import OPTIONS_V1_3
 from pipeline.local.api.search import SearchRequest, SearchText, read_search_form, run_search, thumbnail_view
 from pipeline.local.state.fulltext import Mode
