@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.ports.source import ManifestLine
+from pipeline.source.manifest.fields import FIELDS, RowError, parse_row
 from pipeline.source.manifest.lines import MAX_LINE_BYTES
 from pipeline.source.manifest.reader import read_lines
 from pipeline.views import BadLine
@@ -176,6 +177,31 @@ def test_a_bad_line_names_its_place_and_stops_nothing(tmp_path: Path, row: str, 
     assert len(bad.source) <= 200
     assert [entry.place for entry in found] == ["list.jsonl:1", "list.jsonl:2", "list.jsonl:3"]
     assert len(sources(found)) == 2
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@given(st.fixed_dictionaries({"source": VALUES}, optional=dict.fromkeys((*FIELDS[1:], "metadata.x"), VALUES)))
+@settings(deadline=None)
+def test_a_row_of_any_values_is_a_line_or_is_told_in_our_words(row: dict[str, Any]) -> None:
+    """Every refused value names its column and a remedy; the words of the library that validates are never shown."""
+    try:
+        line = parse_row(row, "list.jsonl:1", JOBS.__contains__)
+    except RowError as refused:
+        trouble = refused.trouble
+        assert trouble.code in ("manifest_type", "source_empty", "unknown_job")
+        assert trouble.code == "unknown_job" or any(name in trouble.message for name in FIELDS)
+        assert trouble.remedy
+        assert not any(word in trouble.message for word in ("Input", "validation", "pydantic", "should be"))
+    else:
+        assert line.source == line.source.strip() != ""
+        assert set(line.jobs) <= JOBS
+        assert all(isinstance(value, str) for value in (line.id, line.title, *line.tags, *line.metadata.values()))
 
 
 def test_a_line_that_is_not_utf8_is_bad_alone(tmp_path: Path) -> None:

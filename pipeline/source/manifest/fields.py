@@ -1,4 +1,4 @@
-"""One row of a CSV or JSONL manifest into a Line: names, types, hints. Pure."""
+"""One row of a CSV or JSONL manifest, validated by a pydantic model; every mistake is told in our own words. Pure."""
 
 from __future__ import annotations
 
@@ -6,49 +6,104 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+)
+from pydantic_core import PydanticCustomError
 
 from pipeline.core.model import Json, Trouble
 from pipeline.ports.source import ManifestLine
 
 FIELDS = ("source", "id", "title", "tags", "jobs", "prompt", "metadata")
-
 ALIASES = {"url": "source", "path": "source"}
-
 METADATA = "metadata."
 
-_JOB_SPLIT = re.compile(r"[\s|;,]+")
-
-_TAG_SPLIT = re.compile(r"[|;]")
+_NO_NUL = r"^[^\x00]*$"
 
 
 class RowError(Exception):
     """A row that cannot be used. Travels two calls up and no further."""
 
-    def __init__(self, trouble: Trouble) -> None:
-        super().__init__(trouble.message)
-        self.trouble = trouble
+    def __init__(self, code: str, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.trouble = Trouble(code, message, remedy)
 
 
-def column(name: str) -> str:
-    """Return the field that a column or key stands for.
+def _strip(value: object) -> object:
+    return value.strip() if isinstance(value, str) else value
 
-    Raises:
-        RowError: there is no such field; the remedy names the nearest one.
-    """
-    clean = name.strip()
-    lower = clean.lower()
-    if lower.startswith(METADATA) and len(lower) > len(METADATA):
-        return METADATA + clean[len(METADATA) :]
-    known = [*FIELDS, *ALIASES]
-    if lower in known:
-        return ALIASES.get(lower, lower)
-    near = difflib.get_close_matches(lower, known, 1)
-    hint = (
-        f"did you mean '{near[0]}'?"
-        if near
-        else f"known: {', '.join(FIELDS)}; anything else goes into {METADATA}<name>"
-    )
-    raise row_error("manifest_unknown_key", f"'{clean[:60]}' is not a known column.", hint)
+
+def _text(value: object) -> object:
+    return "" if value is None else _strip(value)
+
+
+def _splitter(separators: str) -> BeforeValidator:
+    """Take words as a list, or as text with one of these characters between them."""
+
+    def split(value: object) -> object:
+        entries = re.split(separators, value) if isinstance(value, str) else [] if value is None else value
+        return tuple(entries) if isinstance(entries, list) else entries
+
+    return BeforeValidator(split)
+
+
+def _unique(words: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(filter(None, words)))
+
+
+def _known(jobs: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    known_job: Callable[[str], bool] = info.context["known_job"] if info.context else bool
+    for job in jobs:
+        if not known_job(job):
+            raise PydanticCustomError("unknown_job", "unknown", {"job": job[:60]})
+    return jobs
+
+
+def _merged(value: object, info: ValidationInfo) -> object:
+    """Put the columns ``metadata.<name>`` into the object; they win over what it says."""
+    whole = _strip(value)
+    if isinstance(whole, str) and whole:
+        try:
+            whole = json.loads(whole)
+        except (ValueError, RecursionError):
+            raise PydanticCustomError("not_json", "not JSON") from None
+    if whole and not isinstance(whole, Mapping):
+        return whole
+    merged = {**(whole if isinstance(whole, Mapping) else {}), **(info.context["columns"] if info.context else {})}
+    return {name: each for name, each in merged.items() if each is not None}
+
+
+#: Text that can be stored: no NUL; pydantic itself refuses half a surrogate pair (an escaped character cut in two).
+Storable = Annotated[str, StringConstraints(pattern=_NO_NUL)]
+Word = Annotated[Storable, BeforeValidator(_strip)]
+Text = Annotated[Storable, BeforeValidator(_text)]
+Source = Annotated[str, StringConstraints(min_length=1, pattern=_NO_NUL), BeforeValidator(_text)]
+Id = Annotated[Text, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
+Scalar = Annotated[
+    Storable, BeforeValidator(lambda value: json.dumps(value) if isinstance(value, int | float) else value)
+]
+
+
+class ManifestRow(BaseModel):
+    """The columns of a manifest; the order is the one in which mistakes are told."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    source: Source
+    jobs: Annotated[tuple[Word, ...], _splitter(r"[\s|;,]+"), AfterValidator(_unique), AfterValidator(_known)] = ()
+    id: Id = ""
+    title: Text = ""
+    tags: Annotated[tuple[Word, ...], _splitter(r"[|;]"), AfterValidator(_unique)] = ()
+    prompt: Text = ""
+    metadata: Annotated[dict[Storable, Scalar], BeforeValidator(_merged)]
 
 
 def columns(names: Sequence[str]) -> list[str]:
@@ -57,96 +112,70 @@ def columns(names: Sequence[str]) -> list[str]:
     Raises:
         RowError: one is unknown or there twice, or there is no source.
     """
-    found = [column(name) for name in names]
+    found = [_field(name) for name in names]
     twice = [name for name in found if found.count(name) > 1]
     if twice:
-        raise row_error("manifest_key_twice", f"'{twice[0]}' is given twice.", "keep one of source, url and path")
+        raise RowError("manifest_key_twice", f"'{twice[0]}' is given twice.", "keep one of source, url and path")
     if "source" not in found:
-        raise row_error("manifest_no_source", "There is no 'source' column.", "name it source, url or path")
+        raise RowError("manifest_no_source", "There is no 'source' column.", "name it source, url or path")
     return found
 
 
-def line(fields: Mapping[str, Json], place: str, known_job: Callable[[str], bool]) -> ManifestLine:
+def _field(name: str) -> str:
+    """Return the field that a column or key stands for."""
+    clean = name.strip()
+    lower = clean.lower()
+    if lower.startswith(METADATA) and len(lower) > len(METADATA):
+        return METADATA + clean[len(METADATA) :]
+    known = [*FIELDS, *ALIASES]
+    if lower in known:
+        return ALIASES.get(lower, lower)
+    near = difflib.get_close_matches(lower, known, 1)
+    known_names = f"known: {', '.join(FIELDS)}; anything else goes into {METADATA}<name>"
+    remedy = f"did you mean '{near[0]}'?" if near else known_names
+    raise RowError("manifest_unknown_key", f"'{clean[:60]}' is not a known column.", remedy)
+
+
+def parse_row(fields: Mapping[str, Json], place: str, known_job: Callable[[str], bool]) -> ManifestLine:
     """Return the line that these fields describe.
 
     Raises:
         RowError: a value has the wrong type, the source is empty, or a job is unknown.
     """
-    source = _text(fields, "source")
-    if not source:
-        raise row_error("source_empty", "The source is empty.", "give a path or an address")
-    jobs = _words(fields.get("jobs"), "jobs", _JOB_SPLIT)
-    for job in jobs:
-        if not known_job(job):
-            raise row_error("unknown_job", f"No job is called '{job[:60]}'.", "`reelmill config check` lists the jobs")
-    return ManifestLine(
-        source=source,
-        place=place,
-        id=_text(fields, "id"),
-        title=_text(fields, "title"),
-        tags=_words(fields.get("tags"), "tags", _TAG_SPLIT),
-        jobs=jobs,
-        prompt=_text(fields, "prompt"),
-        metadata=_metadata(fields),
-    )
+    plain: dict[str, Any] = {"metadata": None}
+    columns: dict[str, Any] = {}
+    for name, value in fields.items():
+        if not name.startswith(METADATA):
+            plain[name] = value
+        elif value not in (None, ""):
+            columns[name.removeprefix(METADATA)] = value
+    try:
+        row = ManifestRow.model_validate(plain, context={"known_job": known_job, "columns": columns})
+    except ValidationError as error:
+        raise _explain(error) from None
+    return ManifestLine(place=place, **row.model_dump())
 
 
-def _text(fields: Mapping[str, Json], name: str) -> str:
-    value = fields.get(name)
-    if name == "id" and isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise row_error("manifest_type", f"'{name}' must be text.", f'write it as "{name}": "…"')
-    return sound(value.strip(), name)
-
-
-def _words(value: Json, name: str, split: re.Pattern[str]) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    entries = split.split(value) if isinstance(value, str) else value
-    if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
-        raise row_error("manifest_type", f"'{name}' must be a list of words.", 'separate them by | or write ["a", "b"]')
-    words = [sound(entry.strip(), name) for entry in entries]
-    return tuple(dict.fromkeys(word for word in words if word))
-
-
-def _metadata(fields: Mapping[str, Json]) -> dict[str, str]:
-    whole = fields.get("metadata")
-    if isinstance(whole, str) and whole.strip():
-        try:
-            whole = json.loads(whole)
-        except (ValueError, RecursionError):
-            raise row_error(
-                "manifest_type", "'metadata' is not a JSON object.", "or use columns named metadata.<name>"
-            ) from None
-    if whole and not isinstance(whole, Mapping):
-        raise row_error("manifest_type", "'metadata' must be an object.", "or use columns named metadata.<name>")
-    parts = {name.removeprefix(METADATA): value for name, value in fields.items() if name.startswith(METADATA)}
-    merged = {**(whole or {}), **{name: value for name, value in parts.items() if value not in (None, "")}}
-    return {sound(name, "metadata"): _scalar(name, value) for name, value in merged.items() if value is not None}
-
-
-def _scalar(name: str, value: Json) -> str:
-    if isinstance(value, str):
-        return sound(value, "metadata")
-    if isinstance(value, int | float):
-        return json.dumps(value)
-    raise row_error("manifest_type", f"'metadata.{name[:60]}' must be text, a number, true or false.", "flatten it")
-
-
-def sound(text: str, name: str) -> str:
-    """Return the text if every character of it can be stored.
-
-    Raises:
-        RowError: it holds half a surrogate pair (an escaped character cut in two) or a NUL.
-    """
-    if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
-        raise row_error("manifest_type", f"'{name}' holds a character that does not exist.", "write it as UTF-8 text")
-    return text
-
-
-def row_error(code: str, message: str, remedy: str) -> RowError:
-    """Return the exception for a row."""
-    return RowError(Trouble(code, message, remedy))
+def _explain(error: ValidationError) -> RowError:
+    """Return the first mistake in our own words; pydantic's are never shown."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    code = "manifest_type"
+    match first["type"], *first["loc"]:
+        case "string_too_short", *_:
+            code, message, remedy = "source_empty", "The source is empty.", "give a path or an address"
+        case "unknown_job", *_:
+            message, remedy = f"No job is called '{first['ctx']['job']}'.", "`reelmill config check` lists the jobs"
+            code = "unknown_job"
+        case "string_unicode" | "string_pattern_mismatch", name, *_:
+            message, remedy = f"'{name}' holds a character that does not exist.", "write it as UTF-8 text"
+        case "not_json", *_:
+            message, remedy = "'metadata' is not a JSON object.", "or use columns named metadata.<name>"
+        case _, "metadata":
+            message, remedy = "'metadata' must be an object.", "or use columns named metadata.<name>"
+        case _, "metadata", key, *_:
+            message, remedy = f"'metadata.{str(key)[:60]}' must be text, a number, true or false.", "flatten it"
+        case _, "tags" | "jobs" as name, *_:
+            message, remedy = f"'{name}' must be a list of words.", 'separate them by | or write ["a", "b"]'
+        case _, name, *_:
+            message, remedy = f"'{name}' must be text.", f'write it as "{name}": "…"'
+    return RowError(code, message, remedy)

@@ -43,7 +43,7 @@ class _ManifestContext:
 
     def line(self, number: int, values: Mapping[str, Json], source: str) -> ManifestLine | BadLine:
         try:
-            line = fields.line(values, f"{self.name}:{number}", self.known_job)
+            line = fields.parse_row(values, f"{self.name}:{number}", self.known_job)
             return _anchored(line, self.base)
         except fields.RowError as wrong:
             return self.bad(number, wrong.trouble, source)
