@@ -11,6 +11,8 @@ from typing import Any, Literal, TextIO
 
 import structlog
 
+from pipeline.core.text import escape_unsafe, sanitize
+
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 _wanted = _LEVELS["debug"]  # what is logged at all; as :func:`setup` was told
@@ -18,8 +20,6 @@ _wanted = _LEVELS["debug"]  # what is logged at all; as :func:`setup` was told
 _SECRET_NAMES = re.compile(r"(?i)(api[-_]?key|authorization|cookie|password|secret|token|signature)$")
 #: A presigned URL's query is a key in itself.
 _QUERY = re.compile(r"(https?://[^\s\"'?]+)\?[^\s\"']+")
-#: Control characters apart from newline and tab, what turns the direction of writing, and half of a character.
-_OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 class Redactor:
@@ -68,7 +68,7 @@ def tame(_logger: Any, _method: str, event: Any) -> Any:
 
 def _tamed(value: Any) -> Any:
     if isinstance(value, str):
-        return _OBEYED.sub("\ufffd", value)
+        return sanitize(value, "\ufffd")
     if isinstance(value, Mapping):
         return {_tamed(str(key)): _tamed(entry) for key, entry in value.items()}
     return [_tamed(entry) for entry in value] if isinstance(value, list | tuple) else value
@@ -76,8 +76,7 @@ def _tamed(value: Any) -> Any:
 
 def as_json(_logger: Any, _method: str, event: Any) -> str:
     """Render one line of JSON; what a terminal would obey stands in it as JSON's own escape, whoever reads the line."""
-    text = json.dumps(event, ensure_ascii=False, default=str)
-    return _OBEYED.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+    return escape_unsafe(json.dumps(event, ensure_ascii=False, default=str))
 
 
 class Foreign(logging.Handler):

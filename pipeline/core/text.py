@@ -16,8 +16,11 @@ _ESCAPES = re.compile(
     r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
     r"|\x1b[ -/]*[0-~]?"
 )
-#: C0 without tab and newline, DEL, C1, bidirectional overrides, noncharacter BOM, lone surrogates.
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+#: What a terminal obeys, or an encoder refuses: C0 without tab and newline, DEL, C1, what turns or hides the writing,
+#: line and paragraph separators, the byte order mark, halves of a character. The only such list in the project.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
 
 _BREAKS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 #: Spreadsheets read a cell that starts like this as a formula; full-width forms count too.
@@ -32,9 +35,19 @@ _LINK = re.compile(r"(\])(\(|:)(?!\s*<?(?:https?://|mailto:))", re.IGNORECASE)
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
+def sanitize(text: str, replacement: str = "") -> str:
+    """Return text without escape sequences and characters that a terminal obeys; tabs and newlines stay."""
+    return _UNSAFE.sub(replacement, _ESCAPES.sub(replacement, text))
+
+
+def escape_unsafe(json: str) -> str:
+    """Return JSON whose unsafe characters are JSON's own escapes: the same data, safe on a terminal."""
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", json)
+
+
 def block(text: str) -> str:
-    """Return text that may have several lines, without control characters, escape sequences and trailing blanks."""
-    text = _CONTROLS.sub("", _ESCAPES.sub("", _BREAKS.sub("\n", text)))
+    """Return sanitized text that may have several lines, without trailing blanks."""
+    text = sanitize(_BREAKS.sub("\n", text))
     lines = [line.rstrip() for line in text.replace("\t", " ").split("\n")]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 

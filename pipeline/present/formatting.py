@@ -1,25 +1,17 @@
-"""Words and amounts for people. Titles and foreign messages can hold anything: they are cleaned here, and only here."""
+"""Words and amounts for people. Titles and foreign messages can hold anything: :func:`clean` makes them safe to show."""
 
 from __future__ import annotations
 
 import math
-import re
-import unicodedata
 from typing import Final
 
 from rich.cells import cell_len, set_cell_size
 
 from pipeline.core.clock import iso
+from pipeline.core.text import plain
 
-#: Escape sequences as terminals read them: CSI (colours, cursor), OSC and its kin (title, links, clipboard), two-byte ones.
-_ESCAPES: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[ -/]*[0-~]?")
-
-_SPACES: Final = re.compile(r"\s+")
-#: Joiners belong to letters and pictures of several scripts; every other format character (bidi overrides among them)
-#: can make a line read as what it is not.
-_KEPT: Final = frozenset("\u200c\u200d")
-
-_DROPPED: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+#: Joiners belong to letters and pictures of several scripts; other invisible characters make a line read as what it is not.
+_JOINERS: Final = frozenset("\u200c\u200d")
 
 #: Our own typography, one cell for one cell, for streams that are not Unicode.
 ASCII: Final = str.maketrans({"→": ">", "·": "-", "…": "~", "─": "-", "━": "=", "╸": "-", "╺": "-", "×": "x", "≈": "~"})
@@ -31,11 +23,12 @@ def clean(value: object) -> str:
     >>> clean("a\\x1b[31mred\\nline\\u202e")
     'ared line'
     """
-    text = _SPACES.sub(" ", _ESCAPES.sub("", str(value))).strip()
-    if text.isascii() and text.isprintable():
+    text = plain(str(value))
+    if text.isprintable():
         return text
-    kept = "".join(char for char in text if char in _KEPT or unicodedata.category(char) not in _DROPPED)
-    return _SPACES.sub(" ", kept).strip()  # what was dropped may have stood between two blanks
+    # Invisible, private and unassigned characters have no width that a table could count on.
+    shown = "".join(char for char in text if char in _JOINERS or char.isprintable())
+    return " ".join(shown.split())  # what was dropped may have stood between two blanks
 
 
 def fit(value: object, width: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 from pipeline.core.clock import iso
 from pipeline.core.model import Json
+from pipeline.core.text import escape_unsafe
 
 #: Fields that hold epoch seconds; zero means "not known" or "at once" there and is shown as null.
 TIMES: Final = frozenset(
@@ -23,8 +23,6 @@ TIMES: Final = frozenset(
 _ROWS: Final = {
     "attention": ("state", "item", "trouble"), "troubles": ("item", "trouble"), "refused": ("holding", "trouble"),
 }  # fmt: skip
-#: What a terminal might obey, or an encoder refuse: it can only stand inside strings, where JSON has an escape for it.
-_UNSAFE: Final = re.compile(r"[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 def jsonable(value: object) -> Json:
@@ -66,5 +64,4 @@ def _field(name: str, value: object) -> Json:
 
 def dumps(value: Any, *, ascii_only: bool = False) -> str:
     """Return the indented JSON text of :func:`jsonable`, safe on a terminal and in UTF-8, without a final newline."""
-    text = json.dumps(jsonable(value), ensure_ascii=ascii_only, allow_nan=False, indent=2)
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+    return escape_unsafe(json.dumps(jsonable(value), ensure_ascii=ascii_only, allow_nan=False, indent=2))

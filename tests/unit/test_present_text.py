@@ -29,7 +29,7 @@ def test_the_examples_in_the_docstrings_hold() -> None:
         ("\x1b]0;new title\x07after", "after"),
         ("\x1b]8;;http://evil\x1b\\link\x1b]8;;\x1b\\", "link"),
         ("\x1b]52;c;unfinished", ""),
-        ("\x9b31mred", "31mred"),
+        ("\x9b31mred", "red"),
         ("a\x00b\x7fc", "abc"),
         ("left\u202eright\u2066x", "leftrightx"),
         ("zero\u200bwidth\ufeff", "zerowidth"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -114,17 +113,17 @@ def _ends(flag: str, text: str | None, read: Callable[[str], N]) -> tuple[N | No
 
 def parse_time(flag: str, text: str) -> str:
     """Read a day or a time as RFC 3339 has them; without a zone it is UTC."""
-    from datetime import datetime
-
-    from pipeline.core.clock import iso
+    from pipeline.core.clock import iso, parse_iso
 
     if not text:
         return ""
+    at = parse_iso(text)
     try:
-        at = datetime.fromisoformat(text)
-        return iso((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp())
-    except (ValueError, OverflowError):  # also of a time that another zone pushes out of the calendar
-        raise _wrong(f"{flag} {text!r}: should be a day or a time", f"{flag} 2026-06-01T10:00:00Z") from None
+        if at is not None:
+            return iso(at)
+    except (ValueError, OverflowError):  # a time that another zone pushes out of the calendar
+        pass
+    raise _wrong(f"{flag} {text!r}: should be a day or a time", f"{flag} 2026-06-01T10:00:00Z")
 
 
 def confirm_delete(index: IndexInfo) -> bool:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from sqlite3 import Connection
 from typing import Literal
 
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
+from pipeline.core.clock import parse_iso
 from pipeline.core.model import Json
 from pipeline.local.api.http.pagination import PageRequest
 from pipeline.local.api.http.responses import json_response
@@ -177,8 +177,7 @@ def parse_number(text: str) -> float | None:
 
 def parse_time(name: str, text: str) -> float:
     """Return an RFC 3339 time as epoch seconds; raises ApiError (400)."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise invalid(f"The {name} parameter must be a time such as 2026-11-22T10:00:00Z.") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    at = parse_iso(text)
+    if at is None:
+        raise invalid(f"The {name} parameter must be a time such as 2026-11-22T10:00:00Z.")
+    return at
