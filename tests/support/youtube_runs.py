@@ -15,7 +15,8 @@ from pipeline.ports.video_api import Ceilings
 from pipeline.source.youtube.source import YouTubeClient, YouTubeSource
 from pipeline.source.youtube.storage.folder import DownloadFolder
 from pipeline.source.youtube.storage.quota import DiskQuota
-from pipeline.source.youtube.throttle.gate import SiteThrottle, ThrottleRules
+from pipeline.source.youtube.throttle.breaker import ThrottleRules
+from pipeline.source.youtube.throttle.gate import SiteThrottle
 from pipeline.source.youtube.throttle.state import JournalState
 from pipeline.source.youtube.worker.pool import WorkerCommand, WorkerPool
 from tests.support.memory_database import MemoryDatabase

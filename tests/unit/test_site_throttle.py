@@ -11,7 +11,8 @@ import pytest
 
 from pipeline.core.errors import Throttled
 from pipeline.core.model import Trouble
-from pipeline.source.youtube.throttle.gate import Permit, SiteThrottle, ThrottleRules
+from pipeline.source.youtube.throttle.breaker import ThrottleRules
+from pipeline.source.youtube.throttle.gate import Permit, SiteThrottle
 from pipeline.source.youtube.throttle.state import JournalState
 from tests.support.clock import VirtualClock, run_virtual
 from tests.support.memory_database import MemoryDatabase

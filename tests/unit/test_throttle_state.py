@@ -18,7 +18,8 @@ from pipeline.app.wiring.journals import NullJournal
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import Throttled
 from pipeline.core.model import Trouble
-from pipeline.source.youtube.throttle.gate import SiteThrottle, ThrottleRules
+from pipeline.source.youtube.throttle.breaker import ThrottleRules
+from pipeline.source.youtube.throttle.gate import SiteThrottle
 from pipeline.source.youtube.throttle.state import JournalState, SharedFileState, state_file_path
 from tests.support.clock import VirtualClock, run_virtual
 from tests.support.memory_database import MemoryDatabase
@@ -81,7 +82,8 @@ from pathlib import Path
 from random import Random
 from pipeline.app.wiring.journals import NullJournal
 from pipeline.core.clock import SystemClock
-from pipeline.source.youtube.throttle.gate import ThrottleRules, SiteThrottle
+from pipeline.source.youtube.throttle.breaker import ThrottleRules
+from pipeline.source.youtube.throttle.gate import SiteThrottle
 from pipeline.source.youtube.throttle.state import JournalState, SharedFileState, state_file_path
 
 async def work():

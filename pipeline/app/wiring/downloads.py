@@ -27,7 +27,8 @@ from pipeline.source.youtube.source import YouTubeClient, YouTubeSource
 from pipeline.source.youtube.storage.cleanup import DownloadCleanup, decide_disposal, list_videos
 from pipeline.source.youtube.storage.folder import release_download
 from pipeline.source.youtube.storage.quota import DiskQuota
-from pipeline.source.youtube.throttle.gate import SiteThrottle, ThrottleRules
+from pipeline.source.youtube.throttle.breaker import ThrottleRules
+from pipeline.source.youtube.throttle.gate import SiteThrottle
 from pipeline.source.youtube.throttle.state import JournalState, SharedFileState, state_file_path
 from pipeline.source.youtube.worker.pool import WorkerCommand, WorkerPool
 

@@ -1,1 +1,1 @@
-"""The shared pace with one site, with a circuit breaker."""
+"""The rate limit and the circuit breaker of one site, shared by all runs of a machine."""

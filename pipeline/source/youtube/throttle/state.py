@@ -1,7 +1,7 @@
-"""Where a pace is remembered: one small file for all runs of this machine, because a site counts per address.
+"""Where a throttle's state is kept: one small file for all runs of this machine, because a site counts per address.
 
 The file is changed under an operating system's lock, which dies with its owner, and is replaced whole. Where it cannot be
-used (a read-only home), a run keeps its own pace in its own journal, and says so.
+used (a read-only home), a run falls back to its own journal, and says so.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _log = log.get("youtube")
 
 T = TypeVar("T")
 
-_PATIENCE = 10.0  #: seconds for the lock; it is held for a few milliseconds
+_LOCK_TIMEOUT = 10.0  #: seconds for the lock; it is held for a few milliseconds
 
-_LARGEST = 1_000_000  #: bytes; a real one has a few thousand
+_MAX_BYTES = 1_000_000  #: bytes; a real one has a few thousand
 
 #: What is kept, or None where there is nothing. Empty: something was there and cannot be read.
 Kept = Mapping[str, Json] | None
@@ -40,12 +40,12 @@ class ThrottleState(Protocol):
     """What is remembered, changed by one at a time."""
 
     async def change(self, change: Change[T]) -> T:
-        """Carry out a change alone, and return its answer. ``change`` must be quick, and may raise."""
+        """Carry out a change alone, and return its answer. ``change`` must be quick, and may raise no ``OSError``."""
         ...
 
 
 class JournalState:
-    """The memory of one run, kept in its journal between runs."""
+    """The state of one run, kept in its journal between runs."""
 
     def __init__(self, journal: Journal, name: str) -> None:
         self._journal = journal
@@ -55,7 +55,6 @@ class JournalState:
         self._read = False
 
     async def change(self, change: Change[T]) -> T:
-        """Carry out a change alone among those of this object."""
         async with self._lock:
             if not self._read:
                 found = await self._journal.load(self._name)
@@ -68,21 +67,20 @@ class JournalState:
 
 
 class SharedFileState:
-    """The memory of this machine: a JSON file beside its lock."""
+    """The state of this machine: a JSON file beside its lock; where these cannot be used, the ``fallback``."""
 
-    def __init__(self, path: Path, otherwise: ThrottleState) -> None:
+    def __init__(self, path: Path, fallback: ThrottleState) -> None:
         self._path = path
-        self._otherwise = otherwise
-        self._told = False
+        self._fallback = fallback
+        self._warned = False
 
     async def change(self, change: Change[T]) -> T:
-        """Carry out a change alone on this machine; where the file cannot be used, alone in this run."""
         try:
-            return await anyio.to_thread.run_sync(self._changed, change)
-        except _StateUnavailable as error:
+            return await anyio.to_thread.run_sync(self._change_file, change)
+        except (OSError, NotImplementedError) as error:  # a lock that is never free is a TimeoutError
             why = str(error)
-        if not self._told:
-            self._told = True
+        if not self._warned:
+            self._warned = True
             _log.warning(
                 "pace.not_shared",
                 file=str(self._path),
@@ -90,49 +88,30 @@ class SharedFileState:
                 cost="other runs of this machine ask at a pace of their own",
                 remedy="set [youtube] pace_folder to a folder that can be written",
             )
-        return await self._otherwise.change(change)
+        return await self._fallback.change(change)
 
-    def _changed(self, change: Change[T]) -> T:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self._path.with_suffix(".lock"), timeout=_PATIENCE)
-            lock.acquire()
-        except (OSError, NotImplementedError) as error:  # a lock that is never free is a TimeoutError
-            raise _StateUnavailable(error) from None
-        try:
-            new, answer = change(self._kept())
+    def _change_file(self, change: Change[T]) -> T:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._path.with_suffix(".lock"), timeout=_LOCK_TIMEOUT):
+            new, answer = change(self._load())
             if new is not None:
-                self._keep(new)
+                half = self._path.with_suffix(f".{os.getpid()}.tmp")
+                half.write_text(json.dumps(new), encoding="utf-8")
+                half.replace(self._path)
             return answer
-        finally:
-            lock.release()
 
-    def _kept(self) -> Kept:
+    def _load(self) -> Kept:
         try:
             with self._path.open("rb") as file:
-                found = json.loads(file.read(_LARGEST))
+                found = json.loads(file.read(_MAX_BYTES))
         except FileNotFoundError:
             return None
-        except OSError as error:
-            raise _StateUnavailable(error) from None
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
             _log.warning("pace.damaged", file=str(self._path), remedy="nothing; it is written anew, after one full gap")
             return {}
         return found
-
-    def _keep(self, new: Mapping[str, Json]) -> None:
-        half = self._path.with_suffix(f".{os.getpid()}.tmp")
-        try:
-            half.write_text(json.dumps(new), encoding="utf-8")
-            half.replace(self._path)
-        except OSError as error:
-            raise _StateUnavailable(error) from None
-
-
-class _StateUnavailable(Exception):
-    """The file or its lock cannot be used. Travels one call up."""
 
 
 def state_file_path(folder: Path, site: str, proxy: str = "", source_address: str = "") -> Path:
