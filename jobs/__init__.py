@@ -1,4 +1,4 @@
-"""What Reelmill asks of a video. One small file each; the list below is written by hand, importing registers nothing."""
+"""The jobs: what Reelmill asks of a video. One file each, listed below by hand."""
 
 from __future__ import annotations
 

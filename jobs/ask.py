@@ -1,4 +1,4 @@
-"""ask: the user's own question, answered as text or, with a schema, as data. One instance per question."""
+"""ask: the user's own question. One instance per question."""
 
 from __future__ import annotations
 
@@ -32,13 +32,12 @@ _FENCE = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n?```\s*$", re.DOTALL)
 
 
 class AskFreely:
-    """Parameters: ``prompt`` (required), ``schema`` (of the answer; the platform's subset), ``name`` (of the file)."""
+    """Parameters: ``prompt`` (required), ``schema`` (of the answer), ``name`` (of the file)."""
 
     name = "ask"
     version = 1
 
     def params(self, given: Mapping[str, Json]) -> Mapping[str, Json]:
-        """See :meth:`pipeline.kit.job.Job.params`."""
         take = Parameters(str(given.get("name", self.name)), given)
         name = take.take("name", self.name)
         if not isinstance(name, str) or not _NAME.fullmatch(name) or name in _TAKEN:
@@ -50,7 +49,6 @@ class AskFreely:
         return {"name": name, "prompt": prompt, "schema": schema}
 
     def ask(self, params: Mapping[str, Json]) -> Ask:
-        """See :meth:`pipeline.kit.job.Job.ask`."""
         field, prompt, schema = f"answer_{params['name']}", params["prompt"], params["schema"]
         form = "in the form that the schema asks for" if schema else "as text"
         old = prompt if schema is None else f"{prompt}\nAnswer with JSON only, by this schema: {dumps(schema)}"
@@ -65,7 +63,6 @@ class AskFreely:
         )
 
     def check(self, answer: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Verdict:
-        """See :meth:`pipeline.kit.job.Job.check`."""
         reading, field, schema = AnswerReader(answer), f"answer_{params['name']}", params["schema"]
         if schema is None:
             return reading.verdict({"answer": reading.text(field, _LONGEST, lines=True)})
@@ -75,7 +72,6 @@ class AskFreely:
         return reading.verdict({"answer": value})
 
     def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
-        """See :meth:`pipeline.kit.job.Job.render`."""
         if params["schema"] is not None:
             yield OutFile(f"{params['name']}.json", json_text(value["answer"]))
             return

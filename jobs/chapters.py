@@ -32,14 +32,12 @@ class Chapters:
     version = 1
 
     def params(self, given: Mapping[str, Json]) -> Mapping[str, Json]:
-        """See :meth:`pipeline.kit.job.Job.params`."""
         take = Parameters(self.name, given)
         checked = {"max": take.whole("max", 20, 1, 200), "prompt": take.text("prompt", limit=1200)}
         take.end()
         return checked
 
     def ask(self, params: Mapping[str, Json]) -> Ask:
-        """See :meth:`pipeline.kit.job.Job.ask`."""
         most, wish = params["max"], params["prompt"]
         lines = (
             f"`chapters`: at most {most}, in time order, from the first second to the last with no gap and no overlap",
@@ -56,7 +54,6 @@ class Chapters:
         )
 
     def check(self, answer: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Verdict:
-        """See :meth:`pipeline.kit.job.Job.check`."""
         reading = AnswerReader(answer)
         spans = reading.spans("chapters", _TEXTS, most=params["max"], length=video.seconds)
         if not spans:
@@ -71,7 +68,6 @@ class Chapters:
         return reading.verdict({"chapters": spans})
 
     def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
-        """See :meth:`pipeline.kit.job.Job.render`."""
         spans = value["chapters"]
         yield OutFile("chapters.json", json_text(value))
         yield OutFile("chapters.vtt", _vtt(spans))
@@ -97,7 +93,7 @@ def _youtube(spans: Sequence[Mapping[str, Json]]) -> str:
 
 
 def _ffmeta(spans: Sequence[Mapping[str, Json]], title: str) -> str:
-    """Return an ffmpeg metadata file: ``ffmpeg -i film.mp4 -i chapters.ffmeta -map_metadata 1 -codec copy out.mp4``."""
+    """Return a metadata file for ``ffmpeg -i film.mp4 -i chapters.ffmeta -map_metadata 1 -codec copy out.mp4``."""
     lines = [";FFMETADATA1", *([f"title={ffmeta(plain(title, 200))}"] if plain(title) else [])]
     for span in spans:
         start, end = round(span["start_time"] * 1000), round(span["end_time"] * 1000)

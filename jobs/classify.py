@@ -1,4 +1,4 @@
-"""classify: which of the user's own classes a video belongs to. One instance per set of classes.
+"""classify: the user's own classes. One instance per set of classes.
 
 On v1.3 this is one more property of the fused request, with the classes as an ``enum``. API v1.2 could sort an index by
 classes (``reelmill classify``), with scores of its own, but not one video as part of a run; so there the job asks
@@ -31,7 +31,6 @@ class Classify:
     version = 1
 
     def params(self, given: Mapping[str, Json]) -> Mapping[str, Json]:
-        """See :meth:`pipeline.kit.job.Job.params`."""
         take = Parameters(str(given.get("name", self.name)), given)
         name = take.take("name", self.name)
         if not isinstance(name, str) or not _NAME.fullmatch(name) or name in _TAKEN:
@@ -47,7 +46,6 @@ class Classify:
         return checked if multiple else {**checked, "otherwise": otherwise}
 
     def ask(self, params: Mapping[str, Json]) -> Ask:
-        """See :meth:`pipeline.kit.job.Job.ask`."""
         field, schema = _field(params), _schema(params)
         told = _told(params)
         line = f"`{field}`: {told}; `confidence` from 0 to 1, how sure that is"
@@ -64,7 +62,6 @@ class Classify:
         )
 
     def check(self, answer: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Verdict:
-        """See :meth:`pipeline.kit.job.Job.check`."""
         reading, field = AnswerReader(answer), _field(params)
         entry = reading.get(field)
         if not isinstance(entry, Mapping):
@@ -81,12 +78,11 @@ class Classify:
         return reading.verdict({"labels": list(found), "confidence": confidence})
 
     def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
-        """See :meth:`pipeline.kit.job.Job.render`."""
         yield OutFile(f"{params['name']}.json", json_text({**value, "classes": list(params["classes"])}))
 
 
 def _classes(take: Parameters) -> dict[str, str]:
-    """Return name → description in the order given; a list of names has empty descriptions."""
+    """Return name → description in the order given."""
     given = take.take("classes")
     pairs = given.items() if isinstance(given, Mapping) else ((name, "") for name in _listed(given))
     found: dict[str, str] = {}
@@ -106,7 +102,7 @@ def _listed(value: Json) -> Sequence[Json]:
 
 
 def _field(params: Mapping[str, Json]) -> str:
-    """Return the property: one object for each instance, so that several share a request."""
+    """Return the property's name: one per instance, so that several share a request."""
     name = params["name"]
     return str(name) if name == Classify.name else f"class_{name}"
 
@@ -124,7 +120,7 @@ def _schema(params: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _told(params: Mapping[str, Json]) -> str:
-    """Return what is asked, in words, with the descriptions of the classes: the schema carries only their names."""
+    """Return the question in words, with the descriptions: the schema carries only names."""
     classes = "; ".join(f"{name} ({words})" if words else name for name, words in params["classes"].items())
     if params["multiple"]:
         return f"`labels`, all that fit the video of these classes, none if none fits: {classes}"
@@ -157,7 +153,7 @@ def _confidence(value: Json, reading: AnswerReader) -> float | None:
 
 
 def _read(answer: Mapping[str, Json], params: Mapping[str, Json]) -> Json:
-    """Return what a v1.2 answer says: its JSON, else the classes that its prose names."""
+    """Read a v1.2 answer: its JSON, else the classes that its prose names."""
     text = answer.get("data")
     if not isinstance(text, str):
         return None
@@ -177,7 +173,7 @@ def _read(answer: Mapping[str, Json], params: Mapping[str, Json]) -> Json:
 
 
 def _named(text: str, choices: Sequence[str]) -> list[str]:
-    """Return the choices that a text names as whole words; a longer name is not taken for the shorter one inside it."""
+    """Return the choices that a text names as whole words, the longest name first."""
     there: list[str] = []
     for choice in sorted(choices, key=len, reverse=True):
         pattern = re.compile(rf"(?<!\w){re.escape(choice)}(?!\w)", re.IGNORECASE)

@@ -20,7 +20,6 @@ class Gist:
     version = 1
 
     def params(self, given: Mapping[str, Json]) -> Mapping[str, Json]:
-        """See :meth:`pipeline.kit.job.Job.params`."""
         take = Parameters(self.name, given)
         checked = {
             "types": take.subset("types", _KINDS),
@@ -31,7 +30,6 @@ class Gist:
         return checked
 
     def ask(self, params: Mapping[str, Json]) -> Ask:
-        """See :meth:`pipeline.kit.job.Job.ask`."""
         topics, hashtags = params["topics"], params["hashtags"]
         words = {"type": "array", "minItems": 1, "items": {"type": "string"}}
         parts = {
@@ -47,7 +45,6 @@ class Gist:
         )
 
     def check(self, answer: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Verdict:
-        """See :meth:`pipeline.kit.job.Job.check`."""
         reading, value = AnswerReader(answer), dict[str, Json]()
         if "title" in params["types"]:
             value["title"] = reading.text("title", 200)
@@ -63,12 +60,11 @@ class Gist:
         return reading.verdict(value)
 
     def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
-        """See :meth:`pipeline.kit.job.Job.render`."""
         yield OutFile("gist.json", json_text(value))
 
 
 def _hashtags(words: list[str]) -> list[str]:
-    """Return each word once as ``#word``: joined, without punctuation; ``"#a #b"`` counts as two."""
+    """Return each word once as ``#word``; ``"#a #b"`` counts as two."""
     found: dict[str, str] = {}
     for part in (part for word in words for part in re.split("[#\uff03]", word)):
         tag = _JUNK.sub("", part)[:60]

@@ -24,20 +24,18 @@ _TEXTS = {"highlight": 200, "highlight_summary": 1000}
 
 
 class Highlights:
-    """Parameters: ``max`` (at most so many), ``prompt`` (what makes a moment worth it). None at all is an answer too."""
+    """Parameters: ``max`` (at most so many), ``prompt`` (what to look for). None at all is an answer too."""
 
     name = "highlights"
     version = 1
 
     def params(self, given: Mapping[str, Json]) -> Mapping[str, Json]:
-        """See :meth:`pipeline.kit.job.Job.params`."""
         take = Parameters(self.name, given)
         checked = {"max": take.whole("max", 8, 1, 100), "prompt": take.text("prompt", limit=1200)}
         take.end()
         return checked
 
     def ask(self, params: Mapping[str, Json]) -> Ask:
-        """See :meth:`pipeline.kit.job.Job.ask`."""
         most, wish = params["max"], params["prompt"]
         lines = (
             f"`highlights`: the key moments, at most {most}, in time order, none overlapping another",
@@ -54,13 +52,11 @@ class Highlights:
         )
 
     def check(self, answer: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Verdict:
-        """See :meth:`pipeline.kit.job.Job.check`."""
         reading = AnswerReader(answer)
         spans = reading.spans("highlights", _TEXTS, most=params["max"], length=video.seconds)
         return reading.verdict({"highlights": spans})
 
     def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
-        """See :meth:`pipeline.kit.job.Job.render`."""
         spans = value["highlights"]
         rows = [[s["start_time"], s["end_time"], stamp(s["start_time"]), *(s[name] for name in _TEXTS)] for s in spans]
         yield OutFile("highlights.json", json_text(value))

@@ -16,14 +16,12 @@ class Summary:
     version = 1
 
     def params(self, given: Mapping[str, Json]) -> Mapping[str, Json]:
-        """See :meth:`pipeline.kit.job.Job.params`."""
         take = Parameters(self.name, given)
         checked = {"sentences": take.whole("sentences", 6, 1, 60), "prompt": take.text("prompt", limit=1200)}
         take.end()
         return checked
 
     def ask(self, params: Mapping[str, Json]) -> Ask:
-        """See :meth:`pipeline.kit.job.Job.ask`."""
         most, wish = params["sentences"], params["prompt"]
         line = f"`summary`: plain text without headings or lists, at most {most} sentences; say so if nobody speaks"
         old = {"type": "summary", "prompt": f"At most {most} sentences. {wish}".strip()}
@@ -35,11 +33,9 @@ class Summary:
         )
 
     def check(self, answer: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Verdict:
-        """See :meth:`pipeline.kit.job.Job.check`."""
         reading = AnswerReader(answer)
         return reading.verdict({"summary": reading.text("summary", _LONGEST, lines=True)})
 
     def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
-        """See :meth:`pipeline.kit.job.Job.render`."""
         head = f"# {markdown(plain(video.title, 200))}\n\n" if plain(video.title) else ""
         yield OutFile("summary.md", f"{head}{markdown(value['summary'])}\n")

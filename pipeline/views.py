@@ -1,4 +1,4 @@
-"""What a run, a plan or a look into the database hands to whoever shows it. Values only; ``present`` renders them."""
+"""The results of commands. Values only; ``present`` renders them, and they are the contract of ``--json``."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class VideoRef:
-    """A video that the platform named, as we know it. Without ``key`` it was not ingested from this state folder."""
+    """A video that the platform named. Without ``key`` it is not from this state folder."""
 
     id: str  #: the provider's
     title: str
@@ -241,7 +241,7 @@ class IndexView:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """One thing in the account that carries our mark and that nothing here needs any more."""
+    """An object in the account that carries our mark and is no longer needed."""
 
     verdict: str  #: superseded, cancelled; stray: this database has not made it
     holding: RemoteObject
@@ -251,7 +251,7 @@ class Leftover:
 
 @dataclass(frozen=True, slots=True)
 class Vanished:
-    """A video that is done here and whose upload the platform does not have any more."""
+    """A video that is done here but missing at the platform."""
 
     key: str
     media_id: str
@@ -264,7 +264,7 @@ class Vanished:
 
 @dataclass(frozen=True, slots=True)
 class Expiring:
-    """Something of ours at the platform that is fetched or renewed in time, or lost."""
+    """Something of ours at the platform that will expire."""
 
     what: Literal["answer", "index"]
     id: str
@@ -274,7 +274,7 @@ class Expiring:
 
 @dataclass(frozen=True, slots=True)
 class OpenUpload:
-    """A multipart upload that is not complete. It costs nothing and expires by itself."""
+    """An incomplete multipart upload. It costs nothing and expires by itself."""
 
     id: str
     state: Literal["in use", "left behind", "foreign"]
@@ -285,7 +285,7 @@ class OpenUpload:
 
 @dataclass(frozen=True, slots=True)
 class Reconciliation:
-    """The database held against the account: what there is, and what would be done about it."""
+    """The database compared with the account, and what would be done about it."""
 
     account: str  #: name and dialect
     at: float
@@ -306,7 +306,7 @@ class Reconciliation:
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """What of a plan somebody has agreed to; ``declined`` if there was something that they did not."""
+    """What somebody has agreed to; ``declined`` if they refused something."""
 
     delete: Sequence[Leftover] = ()
     repair: Sequence[Vanished] = ()

@@ -1,4 +1,4 @@
-"""The spending limits of a run and of a day, held in memory over the ledger in the database."""
+"""The spending limits of a run and of a day, in memory over the ledger."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _DAY = 86_400.0
 
 
 class SpendingLimits:
-    """Says yes or no to spending. What was admitted counts at once, so that parallel steps cannot overdraw together."""
+    """Grants or refuses spending. A grant counts at once, so that parallel steps cannot overdraw."""
 
     def __init__(self, budget: BudgetSection, clock: Clock) -> None:
         self._budget = budget
@@ -27,7 +27,7 @@ class SpendingLimits:
         self.day, _, _ = await records.spent(since=self._today)
 
     def reserve(self, usd: float, minutes: float, what: str = "analysis") -> Trouble | None:
-        """Reserve ``usd`` for ``minutes`` of video and return None, or say which limit stands against it."""
+        """Reserve ``usd`` and return None, or return the limit that refuses it."""
         if self._day() != self._today:
             self._today, self.day = self._day(), 0.0
         for name, spent, limit in (

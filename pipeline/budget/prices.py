@@ -1,4 +1,4 @@
-"""The price list: what each paid call costs by the configured prices. Pure. The platform's own bill may differ a little."""
+"""The price list: what each paid call costs by the configured prices. Pure."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pipeline.config.settings import PricesSection
 
 @dataclass(frozen=True, slots=True)
 class PriceList:
-    """Estimates of paid calls, USD. The local platform costs nothing: that is decided here and nowhere else."""
+    """Estimates in USD. Only here is it decided that the local platform costs nothing."""
 
     rates: PricesSection
     free: bool = False
 
     def analysis(self, seconds: float, tokens: int) -> float:
-        """Return the price of an analysis of so many seconds with at most ``tokens`` of output."""
+        """Return the price of an analysis with at most ``tokens`` of output."""
         return self._usd(seconds / 60 * self.rates.analyze_minute + tokens / 1000 * self.rates.output_1000_tokens)
 
     def indexing(self, minutes: float) -> float:

@@ -1,1 +1,1 @@
-"""One file per command: arguments in, one call of ``app``, the result on stdout, an exit code out."""
+"""One file per command: arguments in, one call of ``app``, an exit code out."""

@@ -1,4 +1,4 @@
-"""``reconcile``: the account held against the database, and tidied up after somebody has agreed."""
+"""``reconcile``: compare the database with the account, and clean up."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def reconcile(
         int, typer.Option("--limit", "-n", metavar="N", min=1, max=100_000, help="Things of a kind in one plan.")
     ] = 10_000,
 ) -> int:
-    """Hold the database against the account: what is left over, what has vanished, what is soon to be lost.
+    """Compare the database with the account: what is left over, what has vanished, what expires soon.
 
     Nothing is changed without --apply; what does not carry our mark is only counted, never touched. Each thing is looked
     at once more right before it is deleted. A vanished upload is sent again by the next run, and nothing that has a
@@ -68,7 +68,7 @@ def reconcile(
 
 
 def _agree(plan: Reconciliation, *, strays: bool, yes: bool) -> Agreed:
-    """Show the plan and ask for what it wants to delete and to repair, each by itself."""
+    """Show the plan; ask about deleting and about repairing, each by itself."""
     from pipeline.present import terminal
     from pipeline.present.tables import reconcile as tables
     from pipeline.views import Agreed

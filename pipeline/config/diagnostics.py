@@ -1,4 +1,4 @@
-"""A setting that is wrong, as a sentence: which layer, file and line said it, and what was perhaps meant."""
+"""A wrong setting as a sentence: who set it, where, and what was perhaps meant."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Layers:
     flags: Mapping[str, Any]
 
     def place(self, names: list[str], nth: int = 0) -> str:
-        """Name the highest layer that sets this key: the command line, a variable, or file and line.
+        """Name the highest layer that sets this key: command line, variable, or file and line.
 
         ``nth`` counts from 0 where a table may be there several times (``[[queries]]``).
         """
@@ -45,7 +45,7 @@ def _inside(table: Any, names: list[str]) -> bool:
 
 
 def explain(error: ValidationError, layers: Layers, settings: type[BaseModel]) -> ConfigError:
-    """Return the first thing that is wrong as one sentence with its place and a remedy."""
+    """Return the first error as one sentence with its place and a remedy."""
     first = error.errors(include_input=False, include_url=False)[0]
     names = [part for part in first["loc"] if isinstance(part, str)]
     if names[:2] == ["jobs", "settings"]:
@@ -79,7 +79,7 @@ def _known(path: list[str], model: type[BaseModel]) -> list[str]:
 
 
 def _line_of(path: Path, names: list[str], nth: int) -> int:
-    """Find the line that sets a key, or else its (nth) table, for the message only; 0 if neither is to be seen."""
+    """Return the line that sets a key, or opens its ``nth`` table; 0 if neither is found."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):

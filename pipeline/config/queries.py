@@ -1,4 +1,4 @@
-"""``[[queries]]``: what is asked of an index, by the names that the configuration has for it."""
+"""``[[queries]]``: questions to an index, by the names of the configuration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Words = Annotated[tuple[str, ...], BeforeValidator(_several)]
 
 
 class StandingQuery(BaseModel):
-    """A search, or with ``classes`` a v1.2 classification: typed by hand, or asked by every run once ingestion is done."""
+    """A search, or a v1.2 classification if it has ``classes``; typed, or asked by every run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 

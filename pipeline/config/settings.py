@@ -58,7 +58,7 @@ class ProviderSection(Section):
 
 
 class IndexSection(Section):
-    """The index that videos are put into: always on v1.2, on v1.3 only for search and only if a name is given."""
+    """The index that videos go into: on v1.3 only if a name is given."""
 
     name: str = ""
     models: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -99,7 +99,7 @@ class BucketSection(Section):
 
 
 class LimitsSection(Section):
-    """Rate limits per endpoint group. The vendor publishes no numbers per plan, so these start low."""
+    """Rate limits per endpoint group. The vendor publishes none, so these start low."""
 
     assets: BucketSection = BucketSection(requests_per_minute=60)
     analyze: BucketSection = BucketSection(requests_per_minute=10)
@@ -126,8 +126,8 @@ class PricesSection(Section):
     search_1000_queries: float = Field(default=4.0, ge=0)
 
 
-class RulesSection(Section):
-    """What to do when a paid call's answer was lost and the provider cannot be asked; how patient the engine is."""
+class PolicySection(Section):
+    """What to do about lost answers of paid calls, and how long to retry."""
 
     on_ambiguous_create: Literal["hold", "resubmit"] = "hold"
     on_ambiguous_ask: Literal["resubmit", "hold"] = "resubmit"
@@ -138,7 +138,7 @@ class RulesSection(Section):
     lease: float = Field(default=120.0, ge=1, le=3600)
 
 
-class SourcesSection(Section):
+class SourceSection(Section):
     """What counts as a video in a folder, and what may be fetched."""
 
     extensions: tuple[str, ...] = (
@@ -181,8 +181,8 @@ class Settings(Section):
     limits: LimitsSection = LimitsSection()
     budget: BudgetSection = BudgetSection()
     prices: PricesSection = PricesSection()
-    policy: RulesSection = RulesSection()
-    source: SourcesSection = SourcesSection()
+    policy: PolicySection = PolicySection()
+    source: SourceSection = SourceSection()
     fetch: FetchSection = FetchSection()
     youtube: YouTubeSection = YouTubeSection()
     queries: tuple[StandingQuery, ...] = ()
@@ -205,12 +205,12 @@ class Settings(Section):
 
     @property
     def index_name(self) -> str:
-        """The index to use; on v1.2, where nothing works without one, ``reelmill`` unless named. Empty: none."""
+        """The index to use; v1.2 needs one and defaults to ``reelmill``. Empty: none."""
         return self.index.name or ("reelmill" if self.provider.api == "v1.2" else "")
 
     @property
     def provider_kind(self) -> Literal["local", "twelvelabs"]:
-        """``auto`` decided: the vendor's platform when there is a key, else the local one."""
+        """``auto`` decided: the vendor's platform if there is a key, else the local one."""
         if self.provider.kind != "auto":
             return self.provider.kind
         return "twelvelabs" if self.api_key is not None else "local"
@@ -221,7 +221,7 @@ def load(
     env: Mapping[str, str] | None = None,
     flags: Mapping[str, Any] | None = None,
 ) -> Settings:
-    """Read and check the settings. ``flags`` is nested like the file: ``{"run": {"output": "x"}}``.
+    """Read and check the settings. ``flags`` is nested as the file is.
 
     Relative paths in the file count from the file's folder.
 

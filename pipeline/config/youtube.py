@@ -1,4 +1,4 @@
-"""The settings of downloads: how YouTube is asked, what of its lists is taken, how much disk that may fill."""
+"""The settings of downloads: YouTube's pace, its playlists, the space on disk."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class FetchSection(Section):
 
 
 class ListsSection(Section):
-    """What of a playlist or channel is taken, unless its manifest line says otherwise."""
+    """What to take of a playlist or channel, unless its manifest line says otherwise."""
 
     max_items: int = Field(default=2000, ge=1, le=20_000)
     last: int = Field(default=0, ge=0, le=20_000)
@@ -48,7 +48,7 @@ class ListsSection(Section):
 
 
 class YouTubeSection(Section):
-    """How YouTube is asked, and with what. yt-dlp runs in a process of its own, under any Python that has it."""
+    """How YouTube is asked. yt-dlp runs in a process of its own."""
 
     python: Path | None = None
     ffmpeg: Path | None = None

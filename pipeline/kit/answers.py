@@ -1,4 +1,4 @@
-"""Reading what others wrote: a job's parameters from the configuration, a model's answer from the platform. Pure."""
+"""Reading a model's answer: what can be repaired is, the rest is refused. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_NOTES = 20
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a check found: the cleaned value, or the reason why the answer cannot be accepted."""
+    """The result of a check: the cleaned value, or why the answer is refused."""
 
     value: Mapping[str, Json] | None
     problem: str = ""  #: one sentence, also sent back as a correction line when the part is asked again
@@ -25,7 +25,7 @@ class Verdict:
 
 
 def seconds(value: object) -> float | None:
-    """Read seconds from a number, ``"83.5"`` or ``"01:23.5"`` / ``"00:01:23.5"``; None if it is none of them.
+    """Read seconds from a number, ``"83.5"`` or ``"00:01:23.5"``; None if it is neither.
 
     >>> seconds("00:01:23.5")
     83.5
@@ -52,7 +52,7 @@ def span_schema(texts: Sequence[str]) -> dict[str, Json]:
 
 
 def old_spans(answer: Mapping[str, Json], key: str) -> dict[str, Json]:
-    """Return the spans of a v1.2 answer under today's names: ``start`` and ``end`` become ``start_time``, ``end_time``."""
+    """Return the spans of a v1.2 answer with ``start_time`` and ``end_time`` as in v1.3."""
     found = answer.get(key)
     if not isinstance(found, list) or not all(isinstance(entry, Mapping) for entry in found):
         return {key: found}
@@ -60,7 +60,7 @@ def old_spans(answer: Mapping[str, Json], key: str) -> dict[str, Json]:
 
 
 def outside(value: Json, length: float) -> str:
-    """Return a problem if a ``start_time`` or ``end_time``, at any depth, is not inside ``length`` seconds (0 = unknown)."""
+    """Return a problem if a time, at any depth, lies outside the video (0 = unknown length)."""
     return next(_outside(value, length), "")
 
 
@@ -74,7 +74,7 @@ def _outside(value: Json, length: float) -> Iterator[str]:
 
 
 class AnswerReader:
-    """Takes a model's answer apart. The first problem is kept; what is read after it does not count."""
+    """Reads a model's answer property by property. The first problem refuses it."""
 
     def __init__(self, answer: object) -> None:
         self._answer: Mapping[str, Json] = answer if isinstance(answer, Mapping) else {}
@@ -82,7 +82,7 @@ class AnswerReader:
         self.notes: list[str] = []
 
     def verdict(self, value: Mapping[str, Json]) -> Verdict:
-        """Return the value, or the problem that was found on the way to it."""
+        """Return the value, or the first problem."""
         notes = self.notes
         if len(notes) > _MOST_NOTES:
             notes = [*notes[:_MOST_NOTES], f"and {len(notes) - _MOST_NOTES} more points"]
@@ -103,11 +103,11 @@ class AnswerReader:
         return self._answer.get(key)
 
     def text(self, key: str, limit: int, *, lines: bool = False) -> str:
-        """Return cleaned text that is not empty, cut to ``limit`` with a note; one line unless ``lines``."""
+        """Return cleaned text, cut to ``limit`` with a note; one line unless ``lines``."""
         return self._words(self.get(key), f"`{key}`", limit, lines)
 
     def strings(self, key: str, most: int, limit: int) -> list[str]:
-        """Return at most ``most`` distinct lines of text; empty ones and repeats are dropped, the rest cut with a note."""
+        """Return at most ``most`` distinct lines; empty ones and repeats are dropped."""
         found: dict[str, str] = {}
         for number, entry in enumerate(self._list(key, 4 * most + 100)):
             if isinstance(entry, str) and not plain(entry):
@@ -120,7 +120,7 @@ class AnswerReader:
         return self._most(list(found.values()), key, most)
 
     def spans(self, key: str, texts: Mapping[str, int], *, most: int, length: float) -> list[dict[str, Json]]:
-        """Return time spans inside a video of ``length`` seconds (0 = not known), in order and without overlap.
+        """Return time spans in order, without overlap and inside the video (``length`` 0 = unknown).
 
         Each entry has ``start_time`` and ``end_time`` as numbers and the ``texts`` (name → longest length in characters).
         """

@@ -1,4 +1,4 @@
-"""The protocol of a job, and what a job is told and asked for."""
+"""The protocol of a job, and the values it works with."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Video:
 
 @dataclass(frozen=True, slots=True)
 class Legacy:
-    """How API v1.2 is asked for this job: the endpoint and the body without ``video_id``.
+    """How API v1.2 is asked: an endpoint and its body without ``video_id``.
 
     ``read`` turns that endpoint's answer into the shape that the job's schema describes.
     """
@@ -34,7 +34,7 @@ class Legacy:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What a job puts into the one request that is sent for all jobs of a video.
+    """A job's share of the one request that asks all jobs of a video.
 
     ``schema`` maps property names to JSON-schema fragments of the platform's subset (no ``maxItems``, ``maxLength``,
     ``additionalProperties``; times are ``number`` under ``start_time``/``end_time``). Guidance belongs into ``lines``:
@@ -66,9 +66,12 @@ class Job(Protocol):
         ...
 
     def check(self, answer: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Verdict:
-        """Hold the answer (only this job's properties) against the video."""
+        """Compare the answer (only this job's properties) with the video."""
         ...
 
     def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
-        """Return the files of this result. Pure; names are fixed by the job, never taken from an answer or a title."""
+        """Return the files of a result. Pure.
+
+        The job fixes their names; they never come from an answer or a title.
+        """
         ...

@@ -11,7 +11,7 @@ from pipeline.core.text import block, plain
 
 
 class Parameters:
-    """A job's parameters, taken one by one; what is left at the end is unknown."""
+    """Reads a job's parameters one by one; what is left at the end is unknown."""
 
     def __init__(self, job: str, given: Mapping[str, Json]) -> None:
         self._job = job
@@ -24,7 +24,7 @@ class Parameters:
         return self._given.get(key, default)
 
     def text(self, key: str, *, limit: int, required: bool = False) -> str:
-        """Return cleaned text, empty if not given. Raises ConfigError when missing, too long or not text."""
+        """Return cleaned text, empty if not given. Raises ConfigError if missing or too long."""
         value = self.take(key, "")
         if not isinstance(value, str):
             raise self.wrong(key, "must be text")
@@ -43,7 +43,7 @@ class Parameters:
         return value
 
     def subset(self, key: str, allowed: Sequence[str]) -> list[str]:
-        """Return the chosen words in the order of ``allowed``; all by default. Raises ConfigError on any other word."""
+        """Return the chosen words in the order of ``allowed``; all by default. Raises ConfigError."""
         value = self.take(key, list(allowed))
         if not isinstance(value, list | tuple) or not value or not all(word in allowed for word in value):
             raise self.wrong(key, f"must be a list of one or more of {', '.join(allowed)}")

@@ -1,1 +1,1 @@
-"""Values from ``views`` as text: tables, JSON, the live display; and the border to stdout and stderr."""
+"""Values from ``views`` as tables, JSON and the live display; stdout and stderr."""

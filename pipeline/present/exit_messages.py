@@ -1,4 +1,4 @@
-"""What an exception means to whoever typed the command: one exit code, one sentence, one remedy."""
+"""What an exception means to the user: exit code, sentence, remedy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Failure:
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Return what ``error`` means. Total. Groups of exceptions, as task groups raise them, are looked into."""
+    """Return what an exception means. Total; looks into exception groups."""
     leaves = list(_leaves(error))
     if any(isinstance(leaf, KeyboardInterrupt | asyncio.CancelledError) for leaf in leaves):
         return Failure(ExitCode.INTERRUPTED, "interrupted", "the same command goes on where this one stopped")

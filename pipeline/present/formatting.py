@@ -1,4 +1,4 @@
-"""Words and amounts for people. Titles and foreign messages can hold anything: :func:`clean` makes them safe to show."""
+"""Words and amounts for people. :func:`clean` makes foreign text safe to show."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def clean(value: object) -> str:
 
 
 def fit(value: object, width: int) -> str:
-    """Return the cleaned value in at most ``width`` terminal cells; what is cut off leaves an ellipsis.
+    """Return the cleaned value in at most ``width`` terminal cells, with an ellipsis if cut.
 
     >>> fit("日本語", 5)
     '日本…'

@@ -1,4 +1,4 @@
-"""Values as JSON data for ``--json``: times as RFC 3339, paths as strings, field names as they are in ``views``."""
+"""Values as JSON for ``--json``: times as RFC 3339, names as in ``views``."""
 
 from __future__ import annotations
 
@@ -63,5 +63,5 @@ def _field(name: str, value: object) -> Json:
 
 
 def dumps(value: Any, *, ascii_only: bool = False) -> str:
-    """Return the indented JSON text of :func:`jsonable`, safe on a terminal and in UTF-8, without a final newline."""
+    """Return indented JSON, safe on a terminal, without a final newline."""
     return escape_unsafe(json.dumps(jsonable(value), ensure_ascii=ascii_only, allow_nan=False, indent=2))

@@ -26,12 +26,12 @@ Watch = Callable[[Callable[[], Snapshot]], AbstractAsyncContextManager[None]]
 
 
 def wanted() -> bool:
-    """Return True if there is a terminal on stderr that can move its cursor."""
+    """Return True if stderr is a terminal that can move its cursor."""
     return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
 
 
 def watch(clock: Clock | None = None, console: Console | None = None) -> Watch:
-    """Return what ``app.run`` takes as ``watch``: a context in which the snapshot is on the screen.
+    """Return a context that shows the snapshot on the screen, as ``app.run`` takes it.
 
     The display never disturbs the run: exceptions pass through it unchanged, and a terminal that goes away only ends
     the display.

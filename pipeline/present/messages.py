@@ -1,4 +1,4 @@
-"""Short texts that are not tables: what a command says when it has nothing to lay out in columns. Pure."""
+"""Short texts that are not tables. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.present.formatting import clean, count
 
 
 def platform(base_url: str, token: str) -> str:
-    """Return shell lines that make another terminal's ``reelmill`` talk to this platform. No token: it is known there."""
+    """Return shell lines that point another terminal's ``reelmill`` at this platform."""
     key = f"export TWELVELABS_API_KEY={shlex.quote(token)}"
     return "\n".join(
         [

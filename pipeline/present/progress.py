@@ -19,7 +19,7 @@ _BAR_WIDTH = 30
 
 
 def board(snapshot: Snapshot) -> RenderableType:
-    """Return the whole picture: overall bar, lanes, money, parked lanes, and what a stop is doing."""
+    """Return the whole picture: progress, lanes, money, parked lanes, stopping."""
     lanes = [_lanes(snapshot.lanes)] if snapshot.lanes else []
     parts: list[RenderableType] = [_head(snapshot), _bar(snapshot), *lanes, _sums(snapshot)]
     parts += [_parked(entry) for entry in snapshot.parked]

@@ -1,4 +1,4 @@
-"""The border to stdout and stderr: stdout is data, stderr is for people. Nothing else in ``pipeline`` prints."""
+"""The only place that prints: stdout is data, stderr is for people."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def is_unicode(stream: TextIO) -> bool:
 
 
 class Plain:
-    """A stream that gets what it can encode: our typography one cell for one cell, other characters as ``?``."""
+    """A stream that gets only what it can encode; other characters become ``?``."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -49,7 +49,7 @@ class Plain:
 
 
 class CurrentStderr:
-    """Whatever ``sys.stderr`` is at the moment: the live display puts itself in between while it is on."""
+    """Writes to the ``sys.stderr`` of the moment: the live display replaces it while it is on."""
 
     def write(self, text: str) -> int:
         """Write text to today's stderr, if there is one."""
@@ -66,7 +66,7 @@ class CurrentStderr:
 
 
 def say(text: str) -> None:
-    """Write data and a newline to stdout. A reader that has left (``| head``) is no error.
+    """Write data and a newline to stdout. A closed pipe (``| head``) is no error.
 
     Raises:
         ReelmillError: stdout cannot be written, e.g. a full disk.
@@ -92,13 +92,13 @@ def say_json(value: object) -> None:
 
 
 def show(renderable: RenderableType) -> None:
-    """Write tables and text to stdout: with colours on a terminal (NO_COLOR is honoured), plain and wide otherwise."""
+    """Write tables to stdout: coloured on a terminal, plain and wide otherwise."""
     tty = sys.stdout is not None and sys.stdout.isatty()
     say(rendered(renderable, tty=tty, width=None if tty or _is_width(os.environ.get("COLUMNS", "")) else _PIPE_WIDTH))
 
 
 def _is_width(columns: str) -> bool:
-    """True for a number of columns; 0 is said where nobody knows, and nothing would fit into it."""
+    """Return True for a usable number of columns; some environments say 0."""
     return columns.isdecimal() and int(columns) > 0
 
 
@@ -117,7 +117,7 @@ def rendered(renderable: RenderableType, *, tty: bool = False, width: int | None
 
 
 def tell(text: str) -> None:
-    """Write a line for people to stderr; if nobody can read it, nobody is bothered."""
+    """Write a line for people to stderr, if there is one."""
     stream = sys.stderr
     if stream is not None:
         with contextlib.suppress(OSError, ValueError):
@@ -126,7 +126,7 @@ def tell(text: str) -> None:
 
 
 def guard(work: Callable[[], int], secrets: Callable[[], list[str]]) -> int:
-    """Run a command and return its exit code; whatever it raises is told in two lines. ``secrets`` are never shown."""
+    """Run a command and return its exit code; errors become two lines without ``secrets``."""
     try:
         return int(work())
     except (SystemExit, GeneratorExit):
@@ -159,7 +159,7 @@ def log_to_stderr(level: str, form: str, secrets: list[str]) -> None:
 
 
 def _silence(stream: TextIO) -> None:
-    """Point the stream's descriptor at nothing, so that the flush at exit has nobody to complain to."""
+    """Point the stream at nothing, so that the flush at exit cannot fail."""
     with contextlib.suppress(OSError, ValueError):
         nothing = os.open(os.devnull, os.O_WRONLY)
         try:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.config.settings import SourcesSection
+from pipeline.config.settings import SourceSection
 from pipeline.core.net import is_private, is_public
 from pipeline.local.analysis.protocol import AnalysisRefused
 from pipeline.local.errors import ApiError
@@ -121,7 +121,7 @@ def embedded(inner: ipaddress.IPv4Address, prefix: str) -> ipaddress.IPv6Address
 
 def named(source: str, *, private: bool = False) -> list[Item | BadLine]:
     """Return what a manifest's line with this source names."""
-    return list(expand(ManifestLine(source, "list.txt:1"), SourcesSection(allow_private_urls=private)))
+    return list(expand(ManifestLine(source, "list.txt:1"), SourceSection(allow_private_urls=private)))
 
 
 @pytest.mark.parametrize("host", INSIDE)

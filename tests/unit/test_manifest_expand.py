@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.settings import SourcesSection
+from pipeline.config.settings import SourceSection
 from pipeline.ports.source import Item, ManifestLine
 from pipeline.source.manifest.expand import expand
 from pipeline.views import BadLine
@@ -27,7 +27,7 @@ def names(root: Path, source: str, ours: tuple[Path, ...] = ()) -> list[str]:
     return [Path(e.locator).relative_to(root).as_posix() if isinstance(e, Item) else e.trouble.code for e in found]
 
 
-def code(line: ManifestLine, sources: SourcesSection | None = None) -> str:
+def code(line: ManifestLine, sources: SourceSection | None = None) -> str:
     """Return the code of the only entry, a bad line in its place with a remedy."""
     found = list(expand(line, sources))
     assert len(found) == 1
@@ -149,7 +149,7 @@ def test_a_direct_link_is_an_item(tmp_path: Path) -> None:
         "url:https://example.com/a.mp4", "url", "https://example.com/a.mp4?Signature=s&Expires=1"
     )  # fmt: skip
     allowed = next(
-        iter(expand(ManifestLine(source="http://127.0.0.1:1/a.mp4"), SourcesSection(allow_private_urls=True)))
+        iter(expand(ManifestLine(source="http://127.0.0.1:1/a.mp4"), SourceSection(allow_private_urls=True)))
     )
     assert isinstance(allowed, Item)
 

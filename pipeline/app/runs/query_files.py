@@ -21,19 +21,19 @@ _FORMAT = 1
 
 def query_files(name: str, run_id: str, found: SearchView | ClassifyView, output: Path) -> list[OutFile]:
     """Return the two files of a query. Addresses of thumbnails are left out: they are signed, and die within the hour."""
-    place = _Place(output)
+    links = _Links(output)
     card = {"format": _FORMAT, "name": name, "run": run_id, **_card(found.asked)}
     if isinstance(found, SearchView):
         card |= {
             "total": found.total,
             "pool": {"videos": found.pool_videos, "seconds": round(found.pool_seconds, 3)},
-            "hits": [{"video": place.video(found.videos[hit.video_id]), **_moment(hit)} for hit in found.hits],
+            "hits": [{"video": links.video(found.videos[hit.video_id]), **_moment(hit)} for hit in found.hits],
         }
-        text = _searched(name, found, place)
+        text = _searched(name, found, links)
     else:
         card["videos"] = [
             {
-                "video": place.video(row.video),
+                "video": links.video(row.video),
                 "classes": [
                     {
                         "name": fit.name,
@@ -47,7 +47,7 @@ def query_files(name: str, run_id: str, found: SearchView | ClassifyView, output
             }
             for row in found.videos
         ]
-        text = _sorted(name, found, place)
+        text = _sorted(name, found, links)
     return [OutFile(f"{name}.json", json_text(card)), OutFile(f"{name}.md", text)]
 
 
@@ -74,7 +74,7 @@ def _moment(hit: SearchHit) -> dict[str, Json]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-class _Place:
+class _Links:
     """Links from the folder of the searches to the folders of the videos."""
 
     def __init__(self, output: Path) -> None:
@@ -93,7 +93,7 @@ class _Place:
         return f"[{text}]({quote(self.link(video))})" if video.link is not None else text
 
 
-def _searched(name: str, found: SearchView, place: _Place) -> str:
+def _searched(name: str, found: SearchView, links: _Links) -> str:
     query = found.asked.query
     pictures = [f"picture {markdown(plain(str(image), 200))}" for image in query.get("images", ())]
     what = " and ".join([*([f"“{markdown(plain(str(query['text'])))}”"] if query.get("text") else []), *pictures])
@@ -101,16 +101,16 @@ def _searched(name: str, found: SearchView, place: _Place) -> str:
     for number, hit in enumerate(found.hits, 1):
         words = [_span(hit.start, hit.end), _worth(hit), markdown(plain(", ".join(hit.sources)))]
         lines.append(
-            f"{number}. {place.title(found.videos[hit.video_id])}, {' · '.join(word for word in words if word)}"
+            f"{number}. {links.title(found.videos[hit.video_id])}, {' · '.join(word for word in words if word)}"
         )
         if hit.text:
             lines[-1] += f"\n   > {markdown(plain(hit.text, 300))}"
     return _page(name, found.asked, lines[:1], lines[1:])
 
 
-def _sorted(name: str, found: ClassifyView, place: _Place) -> str:
+def _sorted(name: str, found: ClassifyView, links: _Links) -> str:
     rows = [
-        f"{number}. {place.title(row.video)}: "
+        f"{number}. {links.title(row.video)}: "
         + ", ".join(
             f"{markdown(plain(fit.name))} {fit.score:g} ({fit.duration_ratio:.0%} of it)"
             + "".join(f" {_span(*span)}" for span in merged((clip.start, clip.end) for clip in fit.clips))

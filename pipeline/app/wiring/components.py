@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from pipeline.app.wiring.journals import HashCache
+from pipeline.app.wiring.journals import JournalHashCache
 from pipeline.app.wiring.platform import ProviderClient
 from pipeline.app.wiring.run_plan import RunPlan
 from pipeline.app.wiring.state_folder import platform_folder
@@ -175,7 +175,7 @@ def disk_adapters(
     from pipeline.source.thumbnails import read_thumbnail
     from pipeline.source.youtube.playlists import YouTubeLister
 
-    files = FileSource(clock, HashCache(database) if settings.source.hash_cache else None)
+    files = FileSource(clock, JournalHashCache(database) if settings.source.hash_cache else None)
     site = youtube_source(settings, youtube, clock, ceilings)
     sources: dict[str, Source] = {files.kind: files, site.kind: site}
     sink = DiskSink(settings.run.output)

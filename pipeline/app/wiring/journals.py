@@ -6,7 +6,7 @@ from pipeline.core.model import Json, RunNote, Spend
 from pipeline.ports.store import Journal
 
 
-class HashCache:
+class JournalHashCache:
     """The hash cache of ``source.files`` in the journal: one entry per path, valid for one state of the file."""
 
     def __init__(self, journal: Journal) -> None:

@@ -1,1 +1,1 @@
-"""What the commands share: common options, small argument languages, and the frame around every command."""
+"""What the commands share: common options, argument parsing, the frame around each."""

@@ -1,4 +1,4 @@
-"""From what was typed to a question for an index: small languages of the command line, each refused with an example."""
+"""Small languages of the command line, each refused with an example."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def threshold(given: str | None) -> str:
 
 
 def parse_score(given: str | None, ratio: float | None) -> Any:
-    """Return a classification's threshold: a number, or a table where a least share is named, too."""
+    """Return a classification's threshold: a number, or a table with a least share."""
     if given is not None and not (given.isdecimal() and len(given) <= 3):
         raise _wrong(f"--threshold {given!r}: a classification takes a number from 0 to 100", "--threshold 75")
     if ratio is None:
@@ -112,7 +112,7 @@ def _ends(flag: str, text: str | None, read: Callable[[str], N]) -> tuple[N | No
 
 
 def parse_time(flag: str, text: str) -> str:
-    """Read a day or a time as RFC 3339 has them; without a zone it is UTC."""
+    """Read a day or a time as RFC 3339; without a zone it is UTC."""
     from pipeline.core.clock import iso, parse_iso
 
     if not text:
@@ -140,7 +140,7 @@ def confirm_delete(index: IndexInfo) -> bool:
 
 
 def confirm(question: str) -> bool:
-    """Ask a person who is there; anything but a yes is a no. Ctrl-C ends the command at once, as it does at any prompt.
+    """Ask a person; anything but a yes is a no. Ctrl-C ends the command.
 
     Raises:
         KeyboardInterrupt: on Ctrl-C, which the event loop would otherwise keep until the line is finished.

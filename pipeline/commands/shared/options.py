@@ -1,4 +1,4 @@
-"""The options that several commands share, each said once; :data:`COMMON` are those that the frame reads itself."""
+"""Options of several commands; the frame itself reads those in :data:`COMMON`."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _read_names(jobs: str | None) -> list[str] | None:
 
 @dataclass(frozen=True, slots=True)
 class CommonOption:
-    """An option that many commands have, and the setting it stands for (empty: none)."""
+    """An option that many commands have, and the setting it sets."""
 
     annotation: Any
     key: str = ""

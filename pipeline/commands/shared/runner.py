@@ -1,4 +1,4 @@
-"""The frame around every command: its common options, its settings and log, the border for what it raises.
+"""The frame around every command: common options, settings, log, errors.
 
 Nothing heavy is imported up front: ``--help`` goes through here.
 """
@@ -35,7 +35,7 @@ class Invocation:
         self._reads_file = reads_file
 
     def settings(self, **more: Any) -> Settings:
-        """Load the settings and start the log. ``more`` are flags that a command decides itself, e.g. ``state``."""
+        """Load the settings and start the log. ``more`` are flags that the command decides."""
         given = [(COMMON[name], value) for name, value in {**self._given, **more}.items()]
         flags = {option.key: option.read(value) for option, value in given if option.key}
         return _load(self._given.get("config"), flags, self._reads_file)
@@ -46,13 +46,13 @@ class Invocation:
         return wait_for(lambda: work(settings))
 
     def show(self, value: object, table: Callable[[], RenderableType]) -> None:
-        """Write a value as JSON where that was asked for, else as the table that is made of it."""
+        """Write a value as JSON if ``--json`` was given, else as a table."""
         from pipeline.present import terminal
 
         terminal.say_json(value) if self.json else terminal.show(table())
 
     def say(self, value: object, text: str) -> None:
-        """Write a value as JSON where that was asked for, else as a sentence."""
+        """Write a value as JSON if ``--json`` was given, else as a sentence."""
         from pipeline.present import terminal
 
         terminal.say_json(value) if self.json else terminal.say(text)
@@ -61,7 +61,7 @@ class Invocation:
 def command(
     *common: str, reads_file: bool = True
 ) -> Callable[[Callable[Concatenate[Invocation, P], int]], Callable[..., None]]:
-    """Make a command of a function that returns an exit code; whatever it raises is told in two lines.
+    """Make a typer command of a function that returns an exit code.
 
     The function's own options come first, then these ``common`` ones by name, ``--json`` and ``--log-level``.
     ``reads_file``: also ``--config``, and ``./reelmill.toml`` is read where that is not given.
@@ -104,7 +104,7 @@ def _secrets() -> list[str]:
 
 
 def _load(config: Path | None, flags: Mapping[str, Any], reads_file: bool) -> Settings:
-    """Load the settings and start the log. ``flags`` are dotted: ``{"run.state": path}``; None means not given."""
+    """Load the settings and start the log. ``flags`` are dotted: ``{"run.state": path}``."""
     from pipeline.config.settings import load
     from pipeline.present.terminal import log_to_stderr
 
@@ -138,7 +138,7 @@ def now() -> float:
 
 
 def display(settings: Settings) -> Watch | None:
-    """Return the live display if a person is looking; then only warnings are logged, unless a level was asked for."""
+    """Return the live display if a person is looking; it silences the log below warnings."""
     from pipeline.present import live
     from pipeline.present.terminal import log_to_stderr
 

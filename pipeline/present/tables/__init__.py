@@ -1,1 +1,1 @@
-"""What commands show on a terminal: one file per command, values in, rich tables out. Pure."""
+"""The tables of the commands, one file each. Pure."""

@@ -11,7 +11,7 @@ from pipeline.present.tables.layout import pair_table
 
 
 def config_check_table(value: Settings) -> RenderableType:
-    """Show what people ask about first. Of the key only whether it is set."""
+    """Show the main settings. Of the key only whether it is set."""
     run, limit = value.run, value.budget.max_usd_per_run
     rows = [
         ("file", str(value.origin) if value.origin is not None else "none: defaults, environment and flags"),

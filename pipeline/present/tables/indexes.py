@@ -33,7 +33,7 @@ def indexes_table(value: Sequence[IndexInfo]) -> RenderableType:
 
 
 def videos_table(value: IndexView) -> RenderableType:
-    """Show the videos of an index: our title where they are ours, else the platform's file name."""
+    """Show the videos of an index, by our titles where they are ours."""
     index = value.index
     head = Text(f"{fit(index.name, TITLE)}: {count(index.videos, 'video')}, {minutes(index.seconds / 60)}", "dim")
     if not value.videos:

@@ -24,7 +24,7 @@ _COLOUR: Final = {
 
 
 def new_table(columns: Iterable[str], right: Iterable[str] = (), *, fold: Iterable[str] = ()) -> Table:
-    """Return an empty table without lines. Columns in ``fold`` break where the terminal ends; the others keep their width."""
+    """Return a table without lines. Columns in ``fold`` may break, others keep their width."""
     made = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     to_the_right, folding = frozenset(right), frozenset(fold)
     for name in columns:

@@ -1,4 +1,4 @@
-"""The plan of ``reconcile`` and what became of it, as tables and sentences. Pure."""
+"""The plan of ``reconcile`` and its outcome. Pure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _REPAIR: Final = {
 
 
 def reconcile_table(value: Reconciliation, *, strays: bool = False, applied: bool = False) -> RenderableType:
-    """Show what there is and what would be done; ``strays``: those would be deleted, too; ``applied``: it has been."""
+    """Show the plan; ``strays`` would be deleted too; ``applied``: it has been carried out."""
     parts: list[RenderableType] = [Text(f"{clean(value.account)}: {_counted(value.counts)}", "dim")]
     doomed = [*value.orphans, *(value.strays if strays else [])]
     parts += section(f"to be deleted ({len(doomed):,})", [_leftovers(doomed)]) if doomed else []

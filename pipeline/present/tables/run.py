@@ -14,7 +14,7 @@ from pipeline.views import RunReport
 
 
 def run_table(value: RunReport) -> RenderableType:
-    """Show how a run ended: items, what was written, what it cost, what is left and what to do about it."""
+    """Show how a run ended, and what to do about the rest."""
     rows = [
         ("items", tally(value.items)),
         ("written", Text(f"{count(value.published, 'video')} into {clean(value.output)}")),

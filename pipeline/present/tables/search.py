@@ -22,7 +22,7 @@ _WORDS: Final = 60
 
 
 def search_table(value: SearchView) -> RenderableType:
-    """Show what was found, best first: rank or score as the dialect has it, the moment, the video, where to look."""
+    """Show hits, best first: rank or score, the moment, the video, its results."""
     scored = any(hit.score is not None for hit in value.hits)
     told = any(hit.sources for hit in value.hits)
     names = [
@@ -55,7 +55,7 @@ def _rank(hit: SearchHit) -> str:
 
 
 def classify_table(value: ClassifyView) -> RenderableType:
-    """Show each video with the classes it fits, best first; moments and detailed scores below where they were asked for."""
+    """Show each video with its classes, best first."""
     found = [(row.video, fits) for row in value.videos for fits in row.classes]
     extras = {
         "moments": any(fits.clips for _, fits in found),

@@ -64,7 +64,7 @@ def why_table(value: ItemView) -> RenderableType:
 
 
 def raw_line(value: ItemView) -> str:
-    """Return class and foreign words of the trouble that explains the item: stopped tasks before waiting ones."""
+    """Return code and raw message of the trouble that explains the item."""
     troubled = [task for task in (*value.tasks, value.item) if task.trouble is not None]
     troubled.sort(key=lambda task: task.state not in (State.FAILED, State.HELD))
     if not troubled or troubled[0].trouble is None:

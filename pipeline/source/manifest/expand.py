@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from pathlib import Path
 
-from pipeline.config.settings import SourcesSection
+from pipeline.config.settings import SourceSection
 from pipeline.core.model import Trouble
 from pipeline.core.youtube_address import is_address, parse_youtube_address
 from pipeline.ports.source import Item, ManifestLine
@@ -24,7 +24,7 @@ _DEEPEST = 100  #: folders inside folders
 
 
 def expand(
-    line: ManifestLine, sources: SourcesSection | None = None, ours: Sequence[Path] = ()
+    line: ManifestLine, sources: SourceSection | None = None, ours: Sequence[Path] = ()
 ) -> Iterator[Item | BadLine]:
     """Yield the videos that a line names, or why it names none. Nothing is raised and no file's content is read.
 
@@ -33,13 +33,13 @@ def expand(
     A folder that is named itself is looked into even if it is one of them; a file that is named itself may have any
     ending.
     """
-    yield from _Expansion(line, sources or SourcesSection(), frozenset(os.path.realpath(path) for path in ours)).items()
+    yield from _Expansion(line, sources or SourceSection(), frozenset(os.path.realpath(path) for path in ours)).items()
 
 
 @dataclass(frozen=True, slots=True)
 class _Expansion:
     line: ManifestLine
-    sources: SourcesSection
+    sources: SourceSection
     ours: frozenset[str]
     linked: set[str] = field(default_factory=set)  #: real paths of the folders that were entered through a link
 

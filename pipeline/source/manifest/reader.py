@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
 
-from pipeline.config.settings import SourcesSection
+from pipeline.config.settings import SourceSection
 from pipeline.core.model import Json, Trouble
 from pipeline.core.youtube_address import is_address, parse_youtube_address
 from pipeline.ports.source import ManifestLine
@@ -55,7 +55,7 @@ def read_lines(
     stdin: BinaryIO,
     cwd: Path,
     known_job: Callable[[str], bool],
-    extensions: Collection[str] = SourcesSection().extensions,
+    extensions: Collection[str] = SourceSection().extensions,
 ) -> Iterator[ManifestLine | BadLine]:
     """Yield what the arguments ask for, in order, streaming.
 
