@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from pipeline.local.analysis.answer.prompt_hints import Count, about, count_of, request
+from pipeline.local.analysis.answer.prompt_hints import Count, about, find_count, request
 from pipeline.local.analysis.answer.property_names import kind_of, parts
 from pipeline.local.analysis.evidence import CHAPTER_MARKS, HEADING, Evidence, Shot
 from pipeline.local.analysis.text.chapters import by_marks, by_shots, by_slides, by_words, nearest
@@ -173,7 +173,7 @@ def test_sentences_belong_to_the_piece_that_holds_most_of_them() -> None:
 )
 def test_counts_are_understood_in_words_and_figures(text: str, noun: str, count: Count | None) -> None:
     """Numbers count for the noun that follows them."""
-    assert count_of(text, (noun,)) == count
+    assert find_count(text, (noun,)) == count
 
 
 def test_lines_about_a_property_are_found_and_stripped() -> None:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from pipeline.core.text import stamp
-from pipeline.local.analysis.answer.prompt_hints import POINTS, SENTENCES, WORDS, count_of
+from pipeline.local.analysis.answer.prompt_hints import POINTS, SENTENCES, WORDS, find_count
+from pipeline.local.analysis.evidence import Evidence
 from pipeline.local.analysis.protocol import AnalysisRefused
-from pipeline.local.analysis.text.content_summary import ContentSummary
-from pipeline.local.analysis.text.sentences import stems
+from pipeline.local.analysis.text.content_summary import ContentSummary, Highlight
+from pipeline.local.analysis.text.sentences import Sentence, stems
 
 NOT_SUPPORTED = "not_supported_by_local_platform"
+
+
+_Product: TypeAlias = tuple[re.Pattern[str], Callable[[ContentSummary, str], str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +57,6 @@ _GENERAL = frozenset(
     )
 )
 
-_ASKED = {
-    "title": r"\b(?:titles?|headline)\b",
-    "summary": r"\b(?:summar\w+|synopsis|overview|recap|abstract|gist|tl;?dr)\b",
-    "points": r"\b(?:bullet(?:s| points?)|takeaways?|key points?|main points?|(?:key|main) facts)\b",
-    "chapters": r"\b(?:chapters?|outline|table of contents?|sections?|agenda)\b",
-    "highlights": r"\b(?:highlights|key moments?|best moments?|important moments?)\b",
-    "topics": r"\b(?:topics|keywords?|key ?phrases|tags|themes)\b",
-    "hashtags": r"\bhash ?tags?\b",
-    "transcript": r"\b(?:transcript|transcription|transcribe)\b",
-    "screen": r"\b(?:on-?screen text|text on (?:the )?screen|text in (?:the )?video|slide text)\b",
-}
 #: asks for a summary where no product is named
 _VAGUE = re.compile(
     r"\bdescri(?:be|ption)\b|"
@@ -77,23 +71,19 @@ def reply(content: ContentSummary, prompt: str) -> str:
     Raises:
         AnalysisRefused: the prompt asks for new words (a song, a translation), which nothing here can write.
     """
-    if _COMPOSE.search(prompt):
-        raise AnalysisRefused(NOT_SUPPORTED, _refusal("compose new text"))
-    if _TRANSLATE.search(prompt):
-        raise AnalysisRefused(NOT_SUPPORTED, _refusal("translate"))
-    asked = sorted((m.start(), what) for what, form in _ASKED.items() if (m := re.search(form, prompt, re.IGNORECASE)))
-    pointed = _pointed(prompt)
-    if not asked and not pointed and _VAGUE.search(prompt):
+    for form, what in ((_COMPOSE, "compose new text"), (_TRANSLATE, "translate")):
+        if form.search(prompt):
+            raise AnalysisRefused(NOT_SUPPORTED, _refusal(what))
+    asked = sorted((m.start(), name) for name, (form, _) in _PRODUCTS.items() if (m := form.search(prompt)))
+    subject = _subject(prompt)
+    if not asked and not subject and _VAGUE.search(prompt):
         asked = [(0, "summary")]
-    if asked and not (pointed and "?" in prompt):
-        return "\n\n".join(_MAKERS[what](content, prompt) for _, what in asked)
-    found = passages(content, prompt)
-    if found:
-        return "\n".join(f"[{stamp(p.start, form='clock')}] {p.text}" for p in found)
-    return nothing(content)
+    if asked and not (subject and "?" in prompt):
+        return "\n\n".join(_PRODUCTS[name][1](content, prompt) or _nothing(content) for _, name in asked)
+    return _stamped(passages(content, prompt)) or _nothing(content)
 
 
-def nothing(content: ContentSummary) -> str:
+def _nothing(content: ContentSummary) -> str:
     """Say that the words of the video do not answer, and what was not read."""
     base = "Nothing in the captions or on-screen text of this video answers that."
     return " ".join([base, *content.notes])
@@ -104,7 +94,7 @@ def passages(content: ContentSummary, question: str, most: int = 3) -> list[Pass
 
     Rare words count more, and words that are nowhere in the video count most: they speak against every passage.
     """
-    wanted = _pointed(question)
+    wanted = _subject(question)
     spoken = [(s.start, s.end, s.text, set(s.stems)) for s in content.sentences]
     written = [(e.start, e.end, e.text, set(stems(e.text))) for e in content.shown]
     rows = spoken + written
@@ -119,7 +109,7 @@ def passages(content: ContentSummary, question: str, most: int = 3) -> list[Pass
     return sorted(good, key=lambda passage: (-passage.fit, passage.start))[:most]
 
 
-def _pointed(text: str) -> set[str]:
+def _subject(text: str) -> set[str]:
     """Return the stems of a question that are about something of its own."""
     return set(stems(text)) - _GENERAL
 
@@ -131,60 +121,65 @@ def _refusal(what: str) -> str:
     )
 
 
-def _title(content: ContentSummary, prompt: str) -> str:
-    return content.title
-
-
 def sentences_wanted(text: str, default: int = 4) -> int:
     """Return how many sentences a prompt asks for, at most 40."""
-    count = count_of(text, SENTENCES)
-    return min(40, max(1, count.most)) if count else default
+    return min(40, _wanted(text, default, SENTENCES))
+
+
+def _wanted(prompt: str, default: int, nouns: tuple[str, ...]) -> int:
+    count = find_count(prompt, nouns)
+    return max(1, count.most) if count else default
+
+
+def _stamped(found: Iterable[Passage | Sentence | Evidence | Highlight]) -> str:
+    return "\n".join(f"[{stamp(each.start, form='clock')}] {each.text}" for each in found)
 
 
 def _summary(content: ContentSummary, prompt: str) -> str:
     lines = content.summary_lines(sentences_wanted(prompt))
-    limit = count_of(prompt, WORDS)
+    limit = find_count(prompt, WORDS)
     while limit and len(lines) > 1 and sum(len(line.split()) for line in lines) > limit.most:
         lines.pop()
     return " ".join(lines)
 
 
 def _points(content: ContentSummary, prompt: str) -> str:
-    count = count_of(prompt, POINTS)
+    count = find_count(prompt, POINTS)
     return "\n".join(f"- {line}" for line in content.summary_lines(min(40, count.most) if count else 5))
 
 
 def _chapters(content: ContentSummary, prompt: str) -> str:
-    count = count_of(prompt, ("chapter", "section", "part"))
+    count = find_count(prompt, ("chapter", "section", "part"))
     found = content.chapters(max(1, count.most), count.exact) if count else content.chapters()
     return "\n".join(f"[{stamp(chapter.start, form='clock')}] {chapter.title}" for chapter in found)
 
 
-def _highlights(content: ContentSummary, prompt: str) -> str:
-    count = count_of(prompt, ("highlight", "moment"))
-    found = content.highlights(max(1, count.most) if count else 5)
-    return "\n".join(f"[{stamp(item.start, form='clock')}] {item.text}" for item in found) or nothing(content)
+def _product(pattern: str, make: Callable[[ContentSummary, str], str]) -> _Product:
+    return re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE), make
 
 
-def _topics(content: ContentSummary, prompt: str) -> str:
-    count = count_of(prompt, ("topic", "keyword", "tag", "theme", "phrase"))
-    return ", ".join(content.topics(max(1, count.most) if count else 5)) or nothing(content)
-
-
-def _hashtags(content: ContentSummary, prompt: str) -> str:
-    count = count_of(prompt, ("hashtag", "tag"))
-    return " ".join(content.hashtags(max(1, count.most) if count else 10)) or nothing(content)
-
-
-def _transcript(content: ContentSummary, prompt: str) -> str:
-    return "\n".join(f"[{stamp(s.start, form='clock')}] {s.text}" for s in content.sentences) or nothing(content)
-
-
-def _screen(content: ContentSummary, prompt: str) -> str:
-    return "\n".join(f"[{stamp(e.start, form='clock')}] {e.text}" for e in content.shown) or nothing(content)
-
-
-_MAKERS: dict[str, Callable[[ContentSummary, str], str]] = {
-    "title": _title, "summary": _summary, "points": _points, "chapters": _chapters, "highlights": _highlights,
-    "topics": _topics, "hashtags": _hashtags, "transcript": _transcript, "screen": _screen,
-}  # fmt: skip
+#: What can be asked for by name: the words for it, and what makes it of a content and a prompt.
+_PRODUCTS: dict[str, _Product] = {
+    "title": _product(r"titles?|headline", lambda content, prompt: content.title),
+    "summary": _product(r"summar\w+|synopsis|overview|recap|abstract|gist|tl;?dr", _summary),
+    "points": _product(r"bullet(?:s| points?)|takeaways?|key points?|main points?|(?:key|main) facts", _points),
+    "chapters": _product(r"chapters?|outline|table of contents?|sections?|agenda", _chapters),
+    "highlights": _product(
+        r"highlights|key moments?|best moments?|important moments?",
+        lambda content, prompt: _stamped(content.highlights(_wanted(prompt, 5, ("highlight", "moment")))),
+    ),
+    "topics": _product(
+        r"topics|keywords?|key ?phrases|tags|themes",
+        lambda content, prompt: ", ".join(
+            content.topics(_wanted(prompt, 5, ("topic", "keyword", "tag", "theme", "phrase")))
+        ),
+    ),
+    "hashtags": _product(
+        r"hash ?tags?", lambda content, prompt: " ".join(content.hashtags(_wanted(prompt, 10, ("hashtag", "tag"))))
+    ),
+    "transcript": _product(r"transcript|transcription|transcribe", lambda content, prompt: _stamped(content.sentences)),
+    "screen": _product(
+        r"on-?screen text|text on (?:the )?screen|text in (?:the )?video|slide text",
+        lambda content, prompt: _stamped(content.shown),
+    ),
+}

@@ -59,7 +59,7 @@ def request(section: str, name: str) -> str:
     return re.sub(r"^the answer,[^:\n]{0,80}:\s*", "", text)
 
 
-def count_of(text: str, nouns: tuple[str, ...], *, bare: bool = False) -> Count | None:
+def find_count(text: str, nouns: tuple[str, ...], *, bare: bool = False) -> Count | None:
     """Find how many of these nouns a text asks for: "two sentences", "at most 5 chapters", "3–6 short bullet points".
 
     ``bare`` also takes the first number without its noun ("at most 20, in time order").

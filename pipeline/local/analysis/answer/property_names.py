@@ -10,6 +10,10 @@ Kind: TypeAlias = Literal[
     "answer", "start", "end", "length", "number", "share", "",
 ]  # fmt: skip
 
+LIST_KINDS: frozenset[Kind] = frozenset(
+    {"chapters", "highlights", "transcript", "screen", "shots", "topics", "hashtags", "points", "questions"}
+)
+
 #: looked for from the last word of a name to the first: ``video_summary`` is a summary, ``summary_title`` a title
 _WORDS: dict[str, Kind] = {
     "title": "title", "headline": "title", "heading": "title",
@@ -59,17 +63,13 @@ def kind_of(name: str) -> Kind:
         return whole
     if words[:1] == ["answer"]:
         return "answer"  # ``answer_<name>``: a question of its own, whatever it is called
-    for word in reversed(words):
-        found = _WORDS.get(word) or _WORDS.get(word.removesuffix("s"))
-        if found is not None:
-            return found
-    return ""
+    return next((found for word in reversed(words) if (found := _kind_of_word(word))), "")
 
 
-def subject_of(name: str) -> Kind:
+def list_of(name: str) -> Kind:
     """Return which list an item's property belongs to: ``chapter_title`` to chapters, ``highlight`` to highlights."""
-    for word in parts(name):
-        found = _WORDS.get(word) or _WORDS.get(word.removesuffix("s"))
-        if found in ("chapters", "highlights", "transcript", "screen", "shots", "topics", "hashtags", "points"):
-            return found
-    return ""
+    return next((found for word in parts(name) if (found := _kind_of_word(word)) in LIST_KINDS - {"questions"}), "")
+
+
+def _kind_of_word(word: str) -> Kind:
+    return _WORDS.get(word) or _WORDS.get(word.removesuffix("s")) or ""

@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from pipeline.core.model import Json
 from pipeline.core.text import stamp
 from pipeline.local.analysis.answer.free_text import NOT_SUPPORTED, passages, reply, sentences_wanted
 from pipeline.local.analysis.answer.prompt_hints import about, request
 from pipeline.local.analysis.answer.property_names import Kind, kind_of, parts
-from pipeline.local.analysis.answer.rows import Row, list_kind, rows, wanted
+from pipeline.local.analysis.answer.rows import AnswerRow, build_rows, count_wanted, list_kind
 from pipeline.local.analysis.protocol import AnalysisRefused
 from pipeline.local.analysis.text.content_summary import ContentSummary
 from pipeline.local.analysis.text.sentences import stems
@@ -47,41 +49,33 @@ def fill(schema: Mapping[str, Json], summary: ContentSummary, prompt: str) -> Js
         AnalysisRefused: a required value cannot be known; the message names the property and what would help.
     """
     try:
-        return _Walk(summary, prompt, schema).value(schema, _Spot("", "", "", 0))
+        return _Filler(summary, prompt, schema).value(schema, _Spot())
     except _Unknown as unknown:
         raise AnalysisRefused(NOT_SUPPORTED, f"Cannot tell {unknown}. {_HELP}") from None
 
 
+@dataclass(frozen=True, slots=True)
 class _Spot:
     """Where in the schema a value belongs."""
 
-    __slots__ = ("depth", "name", "path", "row", "section", "share")
+    name: str = ""  #: the nearest property's name
+    path: str = ""
+    section: str = ""  #: the lines of the prompt that speak of this property or of one around it
+    depth: int = 0
+    row: AnswerRow | None = None  #: the entry of a list that is being filled
+    share: float | None = None  #: of the words found that speak for a sibling's enum value
 
-    def __init__(
-        self, name: str, path: str, section: str, depth: int, row: Row | None = None, share: float | None = None
-    ) -> None:
-        self.name = name  #: the nearest property's name
-        self.path = path
-        self.section = section  #: the lines of the prompt that speak of this property or of one around it
-        self.depth = depth
-        self.row = row  #: the entry of a list that is being filled
-        self.share = share  #: of the words found that speak for a sibling's enum value
+    def below(self, **changes: Any) -> _Spot:
+        return replace(self, depth=self.depth + 1, **changes)
 
-    def deeper(self, name: str, section: str) -> _Spot:
-        path = f"{self.path}.{name}" if self.path else name
-        return _Spot(name, path, section or self.section, self.depth + 1, self.row, self.share)
-
-    def item(self, row: Row | None) -> _Spot:
-        return _Spot(self.name, f"{self.path}[]", self.section, self.depth + 1, row, None)
-
-    def again(self) -> _Spot:
-        return _Spot(self.name, self.path, self.section, self.depth + 1, self.row, self.share)
+    def field(self, name: str, section: str) -> _Spot:
+        return self.below(name=name, path=f"{self.path}.{name}".lstrip("."), section=section or self.section)
 
     def unknown(self, why: str) -> _Unknown:
         return _Unknown(self.path, why)
 
 
-class _Walk:
+class _Filler:
     def __init__(self, summary: ContentSummary, prompt: str, root: Mapping[str, Json]) -> None:
         self._summary, self._prompt, self._root = summary, prompt, root
         self._makers: dict[str, Callable[[Mapping[str, Json], _Spot], Json]] = {
@@ -97,7 +91,7 @@ class _Walk:
         if spot.depth > _DEPTH:
             raise spot.unknown("its schema is nested too deeply")
         if "$ref" in schema:
-            return self.value(self._referred(schema["$ref"], spot), spot.again())
+            return self.value(self._referred(schema["$ref"], spot), spot.below())
         if isinstance(choices := schema.get("anyOf"), Sequence):
             return self._first(choices, spot)
         if isinstance(types := schema.get("type"), list):
@@ -128,7 +122,7 @@ class _Walk:
         trouble: _Unknown | None = None
         for choice in sorted(choices, key=lambda c: isinstance(c, Mapping) and c.get("type") == "null"):
             try:
-                return self.value(choice, spot.again())
+                return self.value(choice, spot.below())
             except _Unknown as unknown:
                 trouble = trouble or unknown
         raise trouble or spot.unknown("no choice is given")
@@ -136,13 +130,12 @@ class _Walk:
     def _object(self, schema: Mapping[str, Json], spot: _Spot) -> Json:
         properties = schema.get("properties") or {}
         required = schema.get("required") or ()
-        spot = spot.again()
+        spot = spot.below(share=self._share(properties, spot))
         filled: dict[str, Json] = {}
         trouble: _Unknown | None = None
-        spot.share = self._share(properties, spot)
         for name, inner in properties.items():
             try:
-                filled[name] = self.value(inner, spot.deeper(name, about(self._prompt, name)))
+                filled[name] = self.value(inner, spot.field(name, about(self._prompt, name)))
             except _Unknown as unknown:
                 if name in required:
                     raise
@@ -168,14 +161,14 @@ class _Walk:
 
     def _entries(self, item: Mapping[str, Json], spot: _Spot) -> list[Json]:
         kind = list_kind(spot.name, item)
-        count = wanted(spot.section, self._prompt, kind)
-        found = rows(self._summary, kind, spot.name, spot.section, count)
+        count = count_wanted(spot.section, self._prompt, kind)
+        found = build_rows(self._summary, kind, spot.name, spot.section, count)
         if not kind and not found:
             raise spot.unknown("nothing in the captions or on-screen text tells")
         if item.get("type", "string") == "string" and "properties" not in item:
             texts = [_entry(row, kind, item) for row in found]
             return [text for text in texts if text is not None]
-        return [self.value(item, spot.item(row)) for row in found]
+        return [self.value(item, spot.below(path=f"{spot.path}[]", row=row, share=None)) for row in found]
 
     def _measured(self, item: Json, spot: _Spot) -> list[Json]:
         """Return facts about the picture for topics and hashtags where no words make any and the schema wants some."""
@@ -237,7 +230,7 @@ class _Walk:
         if kind == "answer" or (not kind and about(self._prompt, spot.name)):
             return reply(summary, request(spot.section, spot.name) if spot.section else self._prompt)
         if kind in ("chapters", "highlights", "transcript", "screen", "topics", "hashtags", "questions"):
-            found = rows(summary, kind, spot.name, spot.section, wanted(spot.section, self._prompt, kind))
+            found = build_rows(summary, kind, spot.name, spot.section, count_wanted(spot.section, self._prompt, kind))
             if found:
                 lines = [row.title if kind in ("chapters", "topics", "hashtags") else row.text for row in found]
                 return (", " if kind == "topics" else " " if kind == "hashtags" else "\n").join(lines)
@@ -293,7 +286,7 @@ class _Walk:
         return round({"start": start, "end": end}.get(kind, end - start), 2)
 
 
-def _of_row(row: Row, spot: _Spot, kind: Kind) -> str:
+def _of_row(row: AnswerRow, spot: _Spot, kind: Kind) -> str:
     """Return the short words of an entry for titles and names, its full words for what names a text; else refuse."""
     last = parts(spot.name)[-1:]
     if last in (["quote"], ["detail"], ["details"], ["evidence"]):
@@ -305,7 +298,7 @@ def _of_row(row: Row, spot: _Spot, kind: Kind) -> str:
     raise spot.unknown("captions and on-screen text do not tell it entry by entry")
 
 
-def _entry(row: Row, kind: Kind, item: Mapping[str, Json]) -> str | None:
+def _entry(row: AnswerRow, kind: Kind, item: Mapping[str, Json]) -> str | None:
     return _fitting(row.title if kind in ("chapters", "topics", "hashtags") else row.text, item)
 
 
