@@ -1,4 +1,4 @@
-"""What the platform takes, as numbers that a test can change. Defaults are the vendor's where they are known."""
+"""The platform's limits, which tests can change. Defaults are the vendor's where they are known."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class PlatformLimits:
         return self.span_fault(seconds, most)
 
     def span_fault(self, seconds: float, most: float) -> tuple[str, str] | None:
-        """Return (code, message) where a video is too short for anything or longer than ``most`` seconds, else None."""
+        """Return (code, message) where a video is too short or longer than ``most`` seconds, else None."""
         if seconds < self.min_seconds:
             return "video_duration_too_short", f"{seconds:.1f} s is shorter than {self.min_seconds:g} s."
         if seconds > most:

@@ -1,4 +1,4 @@
-"""The embedded local platform: API v1.3 and v1.2 on loopback, with real analysis and a memory that survives a kill."""
+"""The embedded local platform: API v1.3 and v1.2 on loopback, durable, with real analysis."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ video uh um hey four five six seven eight nine ten hundred thousand early late l
 idea question answer try trying talk understand happens happen happened main explain explained somewhat certain
 especially therefore including include includes
 """)
-#: what stands before a name of a thing
+#: determiners: what follows them names something
 DETERMINERS = _words("a an the this that these those its their our your his her each every some any no of")
 #: a sentence that begins so leans on the one before it
 WEAK_STARTS = _words("and but so or it this that these those they he she then also because which there that's it's")

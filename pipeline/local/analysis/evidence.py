@@ -1,4 +1,4 @@
-"""What is extracted from a video: evidence with its source. Every answer of the local platform is a view of it."""
+"""The content extracted from a video: evidence, each piece with its source."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STILL_BELOW = 0.12  #: a shot with less motion is a picture that stands
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One thing read or measured. ``start`` and ``end`` are seconds from the beginning of the video."""
+    """One piece read or measured. ``start`` and ``end`` are seconds from the beginning of the video."""
 
     start: float
     end: float

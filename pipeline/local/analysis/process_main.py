@@ -1,4 +1,4 @@
-"""The analysis process: one JSON line in, one JSON line out, until the pipe ends. Run as ``python -m``."""
+"""A worker process of the analysis: one JSON line in, one out, until the pipe ends. Run as ``python -m``."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def work(analyzer: Analyzer, lines: SimpleQueue[bytes], out: BinaryIO) -> None:
 
 
 def _listen(lines: SimpleQueue[bytes]) -> None:
-    """Hand over what arrives. When the pipe ends the server is dead, and nobody wants an answer any more."""
+    """Queue the lines that arrive. When the pipe ends, the server is dead: exit at once."""
     for line in sys.stdin.buffer:
         lines.put(line)
     os._exit(0)

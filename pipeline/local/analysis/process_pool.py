@@ -1,4 +1,4 @@
-"""Analysis off the event loop: in processes for the real one, in threads for one that a test injects."""
+"""The worker pool of the analysis: processes for the real one, threads for one that a test injects."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ class ProcessPool(AnalysisPool):
     """For the real analysis. A file that crashes a decoder takes one process with it, not the server.
 
     The processes are in sessions of their own, so that Ctrl-C in the terminal does not reach them; they end when
-    their pipe does, so a killed server leaves none behind. A quick look has room of its own and never waits for a
-    long reading.
+    their pipe does, so a killed server leaves none behind. Probes and pictures have a slot of their own and never wait for
+    a long analysis.
     """
 
     def __init__(self, workers: int, log: Path) -> None:

@@ -1,4 +1,4 @@
-"""Short slide videos with captions, made on the spot: what the demo ingests and what tests look at.
+"""Short slide videos with captions, generated for the demo and for tests.
 
 Drawn with Pillow's own font and encoded with PyAV, so nothing is fetched and nothing binary is kept in the repository.
 The same arguments give the same pictures.
@@ -40,9 +40,9 @@ _PAPERS = (
 
 
 def make_demo(folder: Path, count: int = 3) -> list[Path]:
-    """Make up to three captioned slide videos, 1280x720, 50 to 60 s, and return their paths in a fixed order.
+    """Make up to three captioned slide videos (1280x720, 50 to 60 s) and return their paths.
 
-    ``count`` beyond the number of scripts gives all of them. Existing files of the same names are written anew.
+    ``count`` beyond the number of scripts gives all of them. Existing files of the same names are overwritten.
 
     Raises:
         OSError: the folder cannot be written.
@@ -102,7 +102,7 @@ def make_slides(
 
 
 def _film(path: Path, script: DemoScript, paper: int) -> Path:
-    """Turn a script into a video: each sentence stands as long as it takes to say it at an easy pace."""
+    """Turn a script into a video; each sentence stands as long as it takes to say it."""
     captions: list[Cue] = []
     spans: list[float] = []
     at = 0.0
@@ -155,7 +155,7 @@ def _mark(number: int, cue: Cue) -> av.container.core.Chapter:
 
 
 def _mux_captions(out: OutputContainer, words: Stream, captions: Sequence[Cue], *, bare: bool) -> None:
-    """Write the cues; mov_text puts the length in two bytes before the words, SubRip in Matroska is the bare words."""
+    """Write the cues: mov_text puts two bytes of length before the words, SubRip has the bare words."""
     for start, end, text in captions:
         raw = text.encode()
         packet = av.Packet(raw if bare else struct.pack(">H", len(raw)) + raw)

@@ -18,7 +18,7 @@ from pipeline.local.state.tables import ASSETS, AssetRow
 
 
 class AssetProcessor:
-    """Decides what becomes of an accepted asset."""
+    """Turns accepted assets into ready or failed ones."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class AssetProcessor:
 
 
 def _keeping_metadata(db: sqlite3.Connection, done: AssetRow) -> AssetRow:
-    """Keep metadata that was changed during the probe; a title found in the file gives way to a given one."""
+    """Keep metadata changed during the probe; a given title wins over one found in the file."""
     present = ASSETS.get(db, done.id)
     if present is None:
         return done

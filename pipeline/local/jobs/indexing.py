@@ -1,4 +1,4 @@
-"""The way of a video into an index: validating, pending, queued, indexing, then ready with its words in the full-text index."""
+"""Indexing: a video goes from validating through pending, queued and indexing to ready, with its words searchable."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class VideoIndexer:
         await self._finish(video, words)
 
     def _validated(self, video: VideoRow, asset: AssetRow | None) -> VideoRow:
-        """Return the video with what is known of its file; raises AnalysisRefused where it is not taken."""
+        """Return the video with its file's facts; raises AnalysisRefused where it cannot be indexed."""
         if asset is None or asset.status != "ready":
             raise AnalysisRefused("video_file_broken", asset.error if asset is not None else "the asset was deleted")
         technical = asset.technical
@@ -109,7 +109,7 @@ class VideoIndexer:
 
 
 def build_request(state: PlatformDatabase, asset: AssetRow, request: Mapping[str, Json]) -> AnalysisRequest:
-    """Put an asset and a checked request into one question."""
+    """Build the analysis request for an asset and a checked API request."""
     captions, title, name = (asset.user_metadata.get(key) for key in ("captions", "title", "source_name"))
     return AnalysisRequest(
         path=str(state.blob(asset.id)),

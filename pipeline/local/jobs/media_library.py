@@ -1,4 +1,4 @@
-"""A folder of videos that stand for YouTube's: files named by video id, as yt-dlp and people name them."""
+"""The media folder, whose files stand for YouTube's videos: named by video id, as yt-dlp names them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def youtube_id(url: object) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class LibraryVideo:
-    """A video on the shelf. The title is empty where neither the file's name nor a description tells it."""
+    """A video of the library. The title is empty where neither file name nor description has one."""
 
     path: Path
     title: str
@@ -31,7 +31,7 @@ class LibraryVideo:
 
 
 class MediaLibrary:
-    """Looks into the folder anew each time, so files can be added while the platform runs. Blocking calls."""
+    """Reads the folder at each call, so files can be added while the platform runs. Blocking calls."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -44,7 +44,7 @@ class MediaLibrary:
         if path is None:
             return None
         title = _described(path) or _named_title(path, video_id)
-        # Names that are not UTF-8 and texts cut within a character come with halves, which the state cannot hold.
+        # Names that are not UTF-8 hold lone surrogates, which the database cannot store.
         return LibraryVideo(path, title.encode("utf-8", "replace").decode(), _captions(path))
 
     def _named(self, video_id: str) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""The background queue: so many rows of a table at once, again after a while where that failed, also after a restart."""
+"""The background queue: bounded work on a table's rows, with retries and recovery after a restart."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CRASHED = "fail:internal_error:The platform made a mistake over this; its log s
 
 
 class JobQueue(Generic[R]):
-    """Runs work on the rows of one table. It holds ids only; what is to be done stands in the row.
+    """Runs work on the rows of one table. It holds ids only; the row says what is to be done.
 
     Args:
         state: where the rows are.
@@ -63,7 +63,7 @@ class JobQueue(Generic[R]):
         self._group: TaskGroup | None = None
 
     def push(self, key: str) -> None:
-        """Queue a row that was accepted. One that is in the queue or worked on is not queued twice."""
+        """Queue an accepted row; a row that waits or is worked on is not queued twice."""
         if self._group is not None and key not in self._keys:
             self._keys.add(key)
             self._put(key, self._delay)

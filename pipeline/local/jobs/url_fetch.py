@@ -1,4 +1,4 @@
-"""Media by address: refused unless allowed, and never from inside the private network unless that is allowed too."""
+"""Media by URL: only where allowed, and guarded against SSRF into private networks."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _fetch(url: str, target: Path, policy: UrlPolicy, most: int, stop: threading
 
 @contextmanager
 def _within(line: socket.socket, seconds: float) -> Iterator[None]:
-    """Break the connection after so long: a limit per read ends nobody who sends a byte before it is over."""
+    """Break the connection after so many seconds; a timeout per read never ends a slow trickle of bytes."""
 
     def cut() -> None:
         with suppress(OSError):  # closed by itself meanwhile
@@ -112,7 +112,7 @@ def _within(line: socket.socket, seconds: float) -> Iterator[None]:
 
 
 def _connect(parts: SplitResult, policy: UrlPolicy) -> http.client.HTTPConnection:
-    """Connect to an address that was checked, so that a name cannot change its meaning between check and use."""
+    """Connect to the address that was checked, so that DNS cannot change it between check and use (SSRF)."""
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)

@@ -1,4 +1,4 @@
-"""The background work of the platform: assets become ready, analyses are answered, videos indexed. Survives restarts."""
+"""The platform's background work: assets become ready, analyses are answered, videos indexed."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class BackgroundWork:
             await self._arrived(fetched)
 
     async def _arrived(self, asset: AssetRow) -> None:
-        """Process an asset whose bytes are here, and set going the videos that are to be made of it."""
+        """Process an asset whose bytes are here, then queue the videos that wait for it."""
         await self._processor.process(asset)
         waiting = "asset_id = ? AND status = 'validating' AND fate <> 'stuck'"
         for video in await self._state.read(lambda db: VIDEOS.select(db, waiting, [asset.id])):

@@ -47,7 +47,7 @@ class YoutubeFetcher:
         self._folder = state.folder / "fetched"
 
     async def sweep(self) -> None:
-        """Remove what was left behind by videos that are not on their way any more."""
+        """Remove leftovers of videos that are no longer being fetched."""
         rows = await self._state.read(lambda db: ASSETS.select(db, "status = 'processing' AND fate <> 'stuck'"))
         processing = {row.id for row in rows}
 
@@ -64,7 +64,9 @@ class YoutubeFetcher:
         return asset.technical == PENDING and not await self._state.run_file_work(blob.exists)
 
     async def fetch(self, asset: AssetRow) -> AssetRow | None:
-        """Return the asset once its bytes are in their place, or as failed with the reason; None: not by us, or deleted.
+        """Return the asset with its bytes in place, or failed with the reason.
+
+        None: nothing here fetches, or the asset was deleted.
 
         Raises:
             StoreError, OSError: the disk does not take it now.
@@ -89,7 +91,7 @@ class YoutubeFetcher:
         return done
 
     def _refusal(self, error: ReelmillError) -> dict[str, Json]:
-        """Return the reason as data; ``again_at`` (epoch seconds) where the address can be handed over once more then."""
+        """Return the reason as data; ``again_at`` (epoch seconds) tells when to hand the address over again."""
         after = error.after if isinstance(error, NotYet | Throttled) else None
         return {**error.trouble.as_json(), **({} if after is None else {"again_at": self._clock.now() + after})}
 
@@ -105,7 +107,7 @@ class YoutubeFetcher:
         return await self._fetch(video, folder)
 
     async def _keep(self, asset: AssetRow, held: LibraryVideo) -> AssetRow | None:
-        """Note what came with the file, then put it in its place: the file's being there ends the waiting.
+        """Store title and captions, then move the file into place, which ends the waiting.
 
         None: the asset was deleted meanwhile.
         """

@@ -1,4 +1,4 @@
-"""The platform's memory: one SQLite file, one thread that owns it, and a folder of media files."""
+"""The platform's state: one SQLite file, the one thread that uses it, and a folder of media files."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _VERSION = 2  #: 2: videos, sheets and the full-text index; older files only lac
 
 
 @dataclasses.dataclass(slots=True)
-class _Wanted(Generic[T]):
-    """A piece of work that waits for the next commit, and who waits for it."""
+class _Change(Generic[T]):
+    """A change that waits for the next commit, and its caller's future."""
 
     work: Callable[[sqlite3.Connection], T]
     durable: bool
-    told: asyncio.Future[T]
+    done: asyncio.Future[T]
     result: T | None = None
     error: BaseException | None = None
 
-    def carry_out(self, db: sqlite3.Connection) -> None:
+    def apply(self, db: sqlite3.Connection) -> None:
         """Do it inside the running transaction, alone undone where it fails."""
         db.execute("SAVEPOINT one")
         try:
@@ -46,14 +46,14 @@ class _Wanted(Generic[T]):
             db.execute("ROLLBACK TO one")
         db.execute("RELEASE one")
 
-    def tell(self, broken: BaseException | None) -> None:
+    def finish(self, broken: BaseException | None) -> None:
         """Hand over the outcome; ``broken`` is why nothing was committed at all."""
-        if self.told.done():  # cancelled meanwhile
+        if self.done.done():  # cancelled meanwhile
             return
         if (error := broken or self.error) is not None:
-            self.told.set_exception(_told(error))
+            self.done.set_exception(_translated(error))
         else:
-            self.told.set_result(cast(T, self.result))
+            self.done.set_result(cast(T, self.result))
 
 
 class PlatformDatabase:
@@ -68,7 +68,7 @@ class PlatformDatabase:
         self.database = folder / "platform.sqlite3"
         self.secret = b""  #: signs presigned addresses
         self._db: sqlite3.Connection | None = None
-        self._waiting: list[_Wanted[Any]] = []
+        self._waiting: list[_Change[Any]] = []
         self._committing = False
         self._closed = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="platform-state")
@@ -156,29 +156,29 @@ class PlatformDatabase:
         Callers that wait together share one commit, each undone alone if it fails. ``durable`` makes it outlive a power
         cut; without, it outlives the process only, which is enough for what would be found out again.
         """
-        wanted: _Wanted[T] = _Wanted(work, durable, asyncio.get_running_loop().create_future())
-        self._waiting.append(wanted)
-        self._kick()
-        return await wanted.told
+        change: _Change[T] = _Change(work, durable, asyncio.get_running_loop().create_future())
+        self._waiting.append(change)
+        self._start_commit()
+        return await change.done
 
-    def _kick(self) -> None:
+    def _start_commit(self) -> None:
         """Start a commit of all that waits, unless one is under way."""
         if self._closed:
-            for wanted in self._waiting:
-                wanted.tell(StoreError("the local platform is closed"))
+            for change in self._waiting:
+                change.finish(StoreError("the local platform is closed"))
             self._waiting = []
         if self._waiting and not self._committing:
             group, self._waiting, self._committing = self._waiting, [], True
             commit = asyncio.get_running_loop().run_in_executor(self._thread, self._commit, group)
-            commit.add_done_callback(lambda done: self._tell(group, done))
+            commit.add_done_callback(lambda done: self._finish(group, done))
 
-    def _commit(self, group: Sequence[_Wanted[Any]]) -> None:
+    def _commit(self, group: Sequence[_Change[Any]]) -> None:
         db = self._open_db()
-        db.execute(f"PRAGMA synchronous = {'FULL' if any(wanted.durable for wanted in group) else 'NORMAL'}")
+        db.execute(f"PRAGMA synchronous = {'FULL' if any(change.durable for change in group) else 'NORMAL'}")
         db.execute("BEGIN IMMEDIATE")
         try:
-            for wanted in group:
-                wanted.carry_out(db)
+            for change in group:
+                change.apply(db)
             db.execute("COMMIT")
         except BaseException as error:
             if db.in_transaction:
@@ -188,22 +188,22 @@ class PlatformDatabase:
                 raise StoreError(f"{self.database}: cannot be written ({error})", remedy=remedy) from None
             raise
 
-    def _tell(self, group: Sequence[_Wanted[Any]], done: asyncio.Future[None]) -> None:
+    def _finish(self, group: Sequence[_Change[Any]], done: asyncio.Future[None]) -> None:
         self._committing = False
         broken = asyncio.CancelledError() if done.cancelled() else done.exception()
-        for wanted in group:
-            wanted.tell(broken)
-        self._kick()
+        for change in group:
+            change.finish(broken)
+        self._start_commit()
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Carry out reading work."""
         try:
             return await self._run(lambda: work(self._open_db()))
         except sqlite3.OperationalError as error:
-            raise _told(error) from None
+            raise _translated(error) from None
 
     async def run_file_work(self, work: Callable[[], T]) -> T:
-        """Run short file work (rename, unlink, fsync) off the event loop; it is carried out even if we are cancelled."""
+        """Run short file work (rename, unlink, fsync) off the event loop; a cancel does not interrupt it."""
         with anyio.CancelScope(shield=True):
             result = await anyio.to_thread.run_sync(work)
         return result  # noqa: RET504 - mypy holds that the scope may swallow an exception
@@ -251,8 +251,8 @@ class PlatformDatabase:
         return self.folder / "readings"
 
 
-def _told(error: BaseException) -> BaseException:
-    """Return what the disk below the database has done as a StoreError, which whoever asked can live with."""
+def _translated(error: BaseException) -> BaseException:
+    """Turn SQLite's error about the disk into a StoreError, which callers handle."""
     if not isinstance(error, sqlite3.OperationalError):
         return error
     return StoreError(f"the platform's database cannot be used ({error})", remedy="check its disk")

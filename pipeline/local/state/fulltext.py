@@ -130,7 +130,7 @@ def matches(
 
 
 def _collect(db: sqlite3.Connection, index_id: str, kinds: Sequence[str], term: str, found: dict[int, _Seen]) -> int:
-    """Add the clips that have a term (several words: as a phrase) to what was found; return how many have it."""
+    """Add the clips that have a term (a word or phrase) to those found; return how many have it."""
     rows = db.execute(
         "SELECT c.seq, c.video_id, c.kind, c.start, c.until, c.text, bm25(clip_words) FROM clip_words"
         # CROSS: the words lead. Left to itself SQLite goes through all clips of the index and asks the words about each.

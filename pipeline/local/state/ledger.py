@@ -1,4 +1,4 @@
-"""What the platform has accepted, for ever: the witness of every test that says "nothing was paid twice"."""
+"""The ledger: every call that was accepted. Tests prove by it that nothing was paid twice."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.core.model import Json
 
-#: Effects that create or bill something. The others are free or repeatable and kept for the story.
+#: Effects that create or bill something. The others are free or repeatable.
 PAID = frozenset(
     {
         "asset_created", "session_opened", "analyze_task_created", "analyze_sync", "batch_item_created",
@@ -63,7 +63,7 @@ def entries(db: sqlite3.Connection, effect: str = "", key: str = "", after: int 
 
 
 class Ledger:
-    """Read access from outside, also while the platform runs and after it ended. Opens and closes per question."""
+    """Reads the ledger from outside, also while the platform runs; opens the database per call."""
 
     def __init__(self, database: Path) -> None:
         self._database = database

@@ -1,4 +1,4 @@
-"""The platform's nouns, and the one table each has."""
+"""The platform's records, each a frozen dataclass with a table of its own."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class JobRow:
 
 @dataclass(frozen=True, slots=True)
 class ReplayRow:
-    """What an ``Idempotency-Key`` stood for the first time."""
+    """The first request with an ``Idempotency-Key``."""
 
     id: str
     body: str  #: SHA-256 of the request
@@ -129,7 +129,7 @@ class IndexRow:
 
 @dataclass(frozen=True, slots=True)
 class VideoRow:
-    """A video in an index and its way there: an indexed asset on v1.3, an indexing task and then a video on v1.2."""
+    """A video in an index, or on its way there: v1.3's indexed asset, v1.2's indexing task and then video."""
 
     id: str
     index_id: str
@@ -155,7 +155,7 @@ class VideoRow:
 
 @dataclass(frozen=True, slots=True)
 class ResultPagesRow:
-    """The whole answer of a search or a classification, kept for those who turn pages."""
+    """The whole answer of a search or classification, kept for pagination."""
 
     id: str
     kind: str  #: path it is read at: ``search`` or ``classify``
@@ -175,7 +175,7 @@ _OLD_COLUMNS = {"forced_outcome": "fate"}  # fields whose column keeps the name 
 
 
 class Table(Generic[R]):
-    """Frozen records in, frozen records out: one SQLite table made from a dataclass, in order of arrival.
+    """Stores frozen records of one dataclass in one SQLite table, in order of arrival.
 
     All calls happen inside a transaction of :class:`pipeline.local.state.database.PlatformDatabase`.
     """

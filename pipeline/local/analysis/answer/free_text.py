@@ -1,4 +1,4 @@
-"""Free prompts: the known products in the order asked for, else the passages that answer a question, else plain words."""
+"""Answers to free prompts: known products in the order asked for, else passages, else a plain statement."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ from pipeline.local.analysis.text.sentences import Sentence, stems
 
 NOT_SUPPORTED = "not_supported_by_local_platform"
 
-
 _Product: TypeAlias = tuple[re.Pattern[str], Callable[[ContentSummary, str], str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """Words of the video and when they are said or shown; ``fit`` is the share of the question they cover, 0 to 1."""
+    """Words of the video with their time; ``fit`` is the share of the question they cover, 0 to 1."""
 
     start: float
     end: float
@@ -90,7 +89,7 @@ def _nothing(content: ContentSummary) -> str:
 
 
 def passages(content: ContentSummary, question: str, most: int = 3) -> list[Passage]:
-    """Return the passages that hold most of a question's words, best first; none that holds less than half of them.
+    """Return the passages with most of a question's words, best first; each has at least half of them.
 
     Rare words count more, and words that are nowhere in the video count most: they speak against every passage.
     """
@@ -110,7 +109,7 @@ def passages(content: ContentSummary, question: str, most: int = 3) -> list[Pass
 
 
 def _subject(text: str) -> set[str]:
-    """Return the stems of a question that are about something of its own."""
+    """Return the stems that tell what a question is about."""
     return set(stems(text)) - _GENERAL
 
 

@@ -1,4 +1,4 @@
-"""What a prompt says that can be heeded without a language model: which part speaks of what, and how many are wanted."""
+"""Hints in a prompt that need no language model: which lines speak of which property, and counts."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def about(prompt: str, name: str) -> str:
 
 
 def request(section: str, name: str) -> str:
-    """Return what a section asks for its property: the words after its name, and after an introduction if there is one.
+    """Return what a section asks for its property: the words after its name and introduction.
 
     >>> request("- `answer_x`: the answer, as text, to this request about the video: Who sings?", "answer_x")
     'Who sings?'
@@ -60,7 +60,7 @@ def request(section: str, name: str) -> str:
 
 
 def find_count(text: str, nouns: tuple[str, ...], *, bare: bool = False) -> Count | None:
-    """Find how many of these nouns a text asks for: "two sentences", "at most 5 chapters", "3–6 short bullet points".
+    """Find the count of these nouns in a text: "two sentences", "at most 5 chapters", "3–6 bullet points".
 
     ``bare`` also takes the first number without its noun ("at most 20, in time order").
     """

@@ -44,7 +44,7 @@ def count_wanted(section: str, prompt: str, kind: Kind) -> Count | None:
 
 
 def list_kind(name: str, item: Mapping[str, Json]) -> Kind:
-    """Return which list an array is, by its name, else by the names inside its items; empty if neither tells."""
+    """Return which list an array is, by its name or its items' names; empty if neither tells."""
     kind = kind_of(name)
     if kind in LIST_KINDS:
         return kind
@@ -53,7 +53,7 @@ def list_kind(name: str, item: Mapping[str, Json]) -> Kind:
 
 
 def build_rows(summary: ContentSummary, kind: Kind, name: str, section: str, count: Count | None) -> list[AnswerRow]:
-    """Return the entries of a list; for a list of unknown kind the passages that answer what its lines ask."""
+    """Return the entries of a list; for an unknown kind, the passages that answer its lines of the prompt."""
     return [AnswerRow(*entry, n) for n, entry in enumerate(_entries(summary, kind, name, section, count), 1)]
 
 

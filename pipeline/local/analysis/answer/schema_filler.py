@@ -287,7 +287,7 @@ class _Filler:
 
 
 def _of_row(row: AnswerRow, spot: _Spot, kind: Kind) -> str:
-    """Return the short words of an entry for titles and names, its full words for what names a text; else refuse."""
+    """Return an entry's title for titles and names, its text for what names a text; else refuse."""
     last = parts(spot.name)[-1:]
     if last in (["quote"], ["detail"], ["details"], ["evidence"]):
         return row.text
@@ -303,7 +303,7 @@ def _entry(row: AnswerRow, kind: Kind, item: Mapping[str, Json]) -> str | None:
 
 
 def _fitting(text: str, schema: Mapping[str, Json]) -> str | None:
-    """Return the text if it fits the pattern, or its form with or without the # of a hashtag; else None."""
+    """Return the form of a text, with or without ``#``, that fits the pattern; else None."""
     pattern = schema.get("pattern")
     if not isinstance(pattern, str):
         return text

@@ -1,4 +1,4 @@
-"""Caption texts: SubRip and WebVTT as they are found, not as they are specified.
+"""Captions: SubRip and WebVTT as they are found, not as they are specified.
 
 Read from arrow to arrow, because numbers, blank lines and headers cannot be relied on. Automatic captions roll: each cue
 repeats the line before it; what was just shown is dropped.
@@ -59,7 +59,7 @@ def strip_markup(text: str) -> str:
 
 
 def parse(text: str) -> list[Cue]:
-    """Read SubRip or WebVTT text into cues in time order; a text without a single arrow gives an empty list.
+    """Parse SubRip or WebVTT text into cues in time order; a text without an arrow has none.
 
     At most MAX_CHARACTERS and MAX_CUES are read. Cues without words are left out.
     """
@@ -96,7 +96,7 @@ def _blocks(text: str) -> Iterator[tuple[float, float, list[str]]]:
 
 
 def _without_label(lines: list[str]) -> list[str]:
-    """Drop the number or name that belongs to the next arrow: it stands right above it, below a blank line."""
+    """Drop the number or name right above the next arrow: it belongs to that cue."""
     if not lines or not lines[-1].strip():
         return _without_notes(lines)
     alone = len(lines) == 1 or not lines[-2].strip()
@@ -133,7 +133,7 @@ def _mend(ordered: Sequence[Cue]) -> Iterator[Cue]:
 
 
 def _unroll(cues: Iterable[Cue]) -> Iterator[Cue]:
-    """Drop the lines that the cue just before has already shown; a cue that only repeats makes that one longer."""
+    """Drop lines that the cue before has shown; a cue that only repeats extends that one."""
     pending: Cue | None = None
     shown: list[str] = []
     for cue in cues:

@@ -1,4 +1,4 @@
-"""The border to FFmpeg's libraries: facts, small pictures in a stream, caption packets, single large frames.
+"""FFmpeg's libraries: container facts, a stream of small pictures, caption packets, large frames.
 
 Everything is streamed: memory does not grow with the length of a video.
 """
@@ -65,10 +65,10 @@ class Spoken:
 
 
 def probe(path: Path) -> Facts:
-    """Return what container headers and the first frame say. Reads the whole file only where no length is written down.
+    """Return what container headers and the first frame say; reads all packets only if no length is given.
 
     Raises:
-        Unreadable: no video, or not one frame can be decoded.
+        UnreadableMedia: no video, or not one frame can be decoded.
     """
     with open_media(path) as container:
         stream = video_stream(container)
@@ -130,7 +130,7 @@ def stream_through(path: Path) -> Iterator[Sample | Spoken]:
     Broken packets are skipped; after MAX_BAD_PACKETS of them the rest is given up.
 
     Raises:
-        Unreadable: the file cannot be opened or has no video stream.
+        UnreadableMedia: the file cannot be opened or has no video stream.
     """
     with open_media(path) as container:
         video = video_stream(container)
@@ -179,7 +179,7 @@ def large_frames(path: Path, times: Sequence[float], *, max_width: int = 1920) -
     with open_media(path) as container:
         stream = video_stream(container)
         origin = float((stream.start_time or 0) * (stream.time_base or 0))
-        walk = _Walk(container, stream)
+        walk = _FrameSeeker(container, stream)
         for at in times:
             frame = walk.to(at + origin)
             if frame is not None:
@@ -189,12 +189,12 @@ def large_frames(path: Path, times: Sequence[float], *, max_width: int = 1920) -
 
 
 def jpeg_at(path: Path, at: float, *, width: int = 640) -> bytes | None:
-    """Return the picture at a time as a JPEG of at most this width; None where nothing can be decoded."""
+    """Return the picture at a time as a JPEG; None where nothing can be decoded."""
     from PIL import Image  # only thumbnails need it
 
     with open_media(path) as container:
         stream = video_stream(container)
-        frame = _Walk(container, stream).to(at + float((stream.start_time or 0) * (stream.time_base or 0)))
+        frame = _FrameSeeker(container, stream).to(at + float((stream.start_time or 0) * (stream.time_base or 0)))
     if frame is None:
         return None
     wide = min(frame.width, width)
@@ -254,8 +254,8 @@ def _decode(packet: Packet[Stream]) -> list[tuple[VideoFrame | Spoken, float]]:
     return [(Spoken(packet.stream.index, "" if language == "und" else language, Cue(start, end, text)), start)]
 
 
-class _Walk:
-    """Goes to ascending times by seeking; straight on once that has led far back behind what was decoded already.
+class _FrameSeeker:
+    """Goes to ascending times by seeking; decodes straight on once a seek has led far back.
 
     In a recording with one key frame, every seek leads to its beginning: a look would cost decoding all before it.
     """

@@ -1,6 +1,6 @@
-"""Read a video: one pass over pictures and captions, then the text on its slides. Synchronous and CPU bound.
+"""Extract a video's content: one pass over pictures and captions, then on-screen text. CPU bound.
 
-What cannot be looked at is said in the reading's notes; only a file that is no video is an error.
+Notes say what could not be read; only a file that is no video is an error.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def _said(cues: Sequence[Cue], source: str, seconds: float, notes: list[str]) ->
 
 
 def _read_screen(path: Path, shots: Sequence[Shot], ocr: Ocr, notes: list[str]) -> list[Evidence]:
-    """Read the text of a late picture of each shot, and of one every 20 s; the same line in a row is one."""
+    """Read the text in one late picture per shot and every 20 s; a line that stays is one piece of evidence."""
     if not ocr.available:
         notes.append(NO_OCR)
         return []
@@ -187,7 +187,7 @@ def _headed(lines: Sequence[OcrLine]) -> list[tuple[OcrLine, bool]]:
 
 
 def _without_fixtures(found: Sequence[Evidence], shots: Sequence[Shot]) -> list[Evidence]:
-    """Take the word heading from a line that heads many different pictures: it is a name of the series or a brand."""
+    """Demote a heading that stands on most pictures: it names the series or a brand."""
     heads = Counter(item.text for item in found if item.source == HEADING)
     fixed = {text for text, count in heads.items() if len(shots) >= 6 and count > len(shots) // 2}
     return [replace(item, source=ON_SCREEN) if item.text in fixed else item for item in found]

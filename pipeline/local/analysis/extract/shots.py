@@ -1,4 +1,4 @@
-"""Where one shot ends and the next begins, in one pass over small pictures and constant memory.
+"""Shot detection in one pass over small pictures, in constant memory.
 
 Three rules, each looking at up to 2.4 s on both sides of a possible border:
 
@@ -54,8 +54,8 @@ Flags: TypeAlias = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """What is kept of one sample."""
+class _Frame:
+    """Measurements of one sample."""
 
     at: float
     colours: Floats  #: share of the pixels in each of 512 colour bins
@@ -66,15 +66,15 @@ class _Look:
 
 
 @dataclass(slots=True)
-class _Open:
-    """The shot that is being watched."""
+class _OpenShot:
+    """The shot that has not ended yet."""
 
     start: float
     colours: npt.NDArray[np.float64]
     moving: float = 0.0
     samples: int = 0
 
-    def add(self, look: _Look) -> None:
+    def add(self, look: _Frame) -> None:
         self.colours += look.colours
         self.moving += float((look.step > _CALM).mean())
         self.samples += 1
@@ -89,21 +89,21 @@ class ShotFinder:
     """Takes samples in time order and gives shots without gaps."""
 
     def __init__(self) -> None:
-        self._looks: deque[_Look] = deque(maxlen=2 * _SIDE + 1)
-        self._open: _Open | None = None
+        self._looks: deque[_Frame] = deque(maxlen=2 * _SIDE + 1)
+        self._open: _OpenShot | None = None
         self._shots: list[Shot] = []
         self._lit = 0  # samples since the last border that were not black
-        self._last: _Look | None = None
+        self._last: _Frame | None = None
         # What lies just before a sample; known _SLOW samples ahead, so that no dissolve is seen around a sharp border.
         self._sharp: deque[_Sharp] = deque([""] * (2 * _SLOW + 1), maxlen=2 * _SLOW + 1)
 
     def push(self, sample: Sample) -> None:
         """Take the next sample."""
-        look = _look(sample, self._last)
+        look = _measure(sample, self._last)
         if self._last is None:
-            quiet = _still(look)
+            quiet = _quiet(look)
             self._looks.extend([quiet] * (2 * _SIDE))
-            self._open = _Open(0.0, np.zeros(512))
+            self._open = _OpenShot(0.0, np.zeros(512))
         self._last = look
         self._looks.append(look)
         self._judge()
@@ -112,7 +112,7 @@ class ShotFinder:
         """Return all shots; the last one ends at ``end`` seconds. Without samples there is none."""
         if self._last is None or self._open is None:
             return ()
-        quiet = _still(self._last)
+        quiet = _quiet(self._last)
         for _ in range(_SIDE):
             self._looks.append(quiet)
             self._judge()
@@ -127,12 +127,12 @@ class ShotFinder:
         self._sharp.append(_sharp(looks, _SIDE + _SLOW))
         if middle.at - self._open.start >= _SHORTEST and self._border(looks):
             self._shots.append(self._open.closed(middle.at))
-            self._open = _Open(middle.at, np.zeros(512))
+            self._open = _OpenShot(middle.at, np.zeros(512))
             self._lit = 0
         self._open.add(middle)
         self._lit += middle.light > _DARK
 
-    def _border(self, looks: Sequence[_Look]) -> bool:
+    def _border(self, looks: Sequence[_Frame]) -> bool:
         here = self._sharp[_SLOW]
         if here == "slide":
             return True
@@ -145,18 +145,18 @@ class ShotFinder:
         return self._lit >= _LIT and all(look.light > _DARK for look in looks[_SIDE : _SIDE + 2 * _SLOW])
 
 
-def _look(sample: Sample, last: _Look | None) -> _Look:
+def _measure(sample: Sample, last: _Frame | None) -> _Frame:
     picture = sample.picture
     grey = (picture @ np.array([0.299, 0.587, 0.114], dtype=np.float32)).astype(np.float32)
     rows, columns = grey.shape[0] // _CELL, grey.shape[1] // _CELL
     tiles = grey[: rows * _CELL, : columns * _CELL].reshape(rows, _CELL, columns, _CELL).transpose(0, 2, 1, 3)
     cells: Floats = tiles.reshape(rows, columns, _CELL * _CELL)
     step = np.zeros((rows, columns), np.float32) if last is None else np.abs(cells - last.cells).mean(2)
-    return _Look(sample.at, _bins(picture), cells, cells.std(2) > _INK, step, float(cells.mean()))
+    return _Frame(sample.at, _bins(picture), cells, cells.std(2) > _INK, step, float(cells.mean()))
 
 
-def _still(look: _Look) -> _Look:
-    return _Look(look.at, look.colours, look.cells, look.ink, np.zeros_like(look.step), look.light)
+def _quiet(look: _Frame) -> _Frame:
+    return _Frame(look.at, look.colours, look.cells, look.ink, np.zeros_like(look.step), look.light)
 
 
 def _bins(picture: Picture) -> Floats:
@@ -166,18 +166,18 @@ def _bins(picture: Picture) -> Floats:
     return (np.bincount(bins.ravel(), minlength=512) / bins.size).astype(np.float32)
 
 
-def _distance(one: _Look, other: _Look) -> float:
+def _distance(one: _Frame, other: _Frame) -> float:
     """Return the share of pixels that would have to change their colour bin, 0 to 1."""
     return float(np.abs(one.colours - other.colours).sum() / 2)
 
 
-def _sharp(looks: Sequence[_Look], here: int) -> _Sharp:
+def _sharp(looks: Sequence[_Frame], here: int) -> _Sharp:
     if _new_slide(looks, here):
         return "slide"
     return "cut" if _cut(looks, here) else ""
 
 
-def _cut(looks: Sequence[_Look], here: int) -> bool:
+def _cut(looks: Sequence[_Frame], here: int) -> bool:
     """True where the colours jump between the samples ``here - 1`` and ``here``."""
     jump = _distance(looks[here - 1], looks[here])
     if jump <= _JUMP:
@@ -188,7 +188,7 @@ def _cut(looks: Sequence[_Look], here: int) -> bool:
     return jump > _OVER * max(_FLOOR, float(np.median(list(around.values()))))
 
 
-def _new_slide(looks: Sequence[_Look], here: int) -> bool:
+def _new_slide(looks: Sequence[_Frame], here: int) -> bool:
     """True where letters that stood before the sample ``here`` are gone with it.
 
     Only cells that are calm for a second before and after take part, and they must be half of the picture. The old letters
@@ -208,7 +208,7 @@ def _new_slide(looks: Sequence[_Look], here: int) -> bool:
     )
 
 
-def _dissolve(looks: Sequence[_Look]) -> bool:
+def _dissolve(looks: Sequence[_Frame]) -> bool:
     """Compare 0.8 s before the middle with 0.8 s after it; the border is where the difference is largest."""
     near, far = looks[_SIDE - _SLOW], looks[_SIDE + _SLOW]
     wide = _distance(near, far)
@@ -223,7 +223,7 @@ def _dissolve(looks: Sequence[_Look]) -> bool:
     return difference[1] >= max(difference)
 
 
-def _gone(looks: Sequence[_Look], old: int, new: int, *, half: float) -> tuple[Flags, Flags, int] | None:
+def _gone(looks: Sequence[_Frame], old: int, new: int, *, half: float) -> tuple[Flags, Flags, int] | None:
     """Return cells whose letters went from ``old`` to ``new``, cells that changed, and how many had letters.
 
     None where less than the share ``half`` of the picture stands before and after, or fewer than three cells lost letters.
@@ -237,7 +237,7 @@ def _gone(looks: Sequence[_Look], old: int, new: int, *, half: float) -> tuple[F
     return None if gone.sum() < 3 else (gone, changed, int((calm & looks[old].ink).sum()))
 
 
-def _letters(one: _Look, other: _Look) -> float:
+def _letters(one: _Frame, other: _Frame) -> float:
     return float(np.abs(one.cells - other.cells).mean())
 
 

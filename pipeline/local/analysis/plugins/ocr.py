@@ -23,7 +23,7 @@ _MIN_LINE = 3  # letters and digits that a line must have
 
 @dataclass(frozen=True, slots=True)
 class OcrLine:
-    """One line of text in a frame; ``height`` is that of its tallest word as a share of the frame's height."""
+    """One line of text; ``height`` is its tallest word's share of the frame's height."""
 
     text: str
     top: float  #: share of the frame's height, 0 at the top
@@ -44,7 +44,7 @@ class Ocr:
         return self._program is not None
 
     def read(self, picture: Picture) -> list[OcrLine]:
-        """Return the lines of a grey picture from top to bottom; empty if nothing is legible or the program gives up."""
+        """Return the lines of a grey picture, top first; empty if none is legible or the program fails."""
         if self._program is None:
             return []
         height, width = picture.shape

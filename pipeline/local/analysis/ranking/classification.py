@@ -28,7 +28,7 @@ class WantedClass:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """What a class must reach: scores from 0 to 100, and a share of the video from 0 to 1."""
+    """What a class must reach: scores from 0 to 100, and its share of the video, 0 to 1."""
 
     video: float = 75.0
     clip: float = 30.0

@@ -1,4 +1,4 @@
-"""From clips that match to the hits of a search: which options, combined how, in what order. Pure."""
+"""Search hits from clips that match: options combined, ordered, filtered. Pure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ClipHit:
 
 
 def confidence(score: float, adjust: float = 0.5) -> str:
-    """Return the word for a score; ``adjust`` from 0 (lenient) to 1 (strict) moves the borders."""
+    """Return the confidence for a score; ``adjust`` from 0 (lenient) to 1 (strict) moves the borders."""
     return next((name for name, least in _LEVELS if score >= _border(least, adjust)), "extremely low")
 
 
@@ -53,7 +53,7 @@ def hits_of_any(found: Iterable[ClipMatch]) -> list[ClipHit]:
 
 
 def hits_of_all(found: Iterable[ClipMatch], kinds: Sequence[str]) -> list[ClipHit]:
-    """Return the times at which all kinds match, best first; a score is the mean of its clips' scores."""
+    """Return the times at which all kinds match, best first; the score is the clips' mean."""
     sides: dict[str, dict[str, list[ClipMatch]]] = {}
     for match in found:
         sides.setdefault(match.video_id, {}).setdefault(match.kind, []).append(match)
@@ -111,7 +111,7 @@ def parse_filter(wanted: Json) -> Mapping[str, Json]:
 
 
 def matches_filter(wanted: Mapping[str, Json], video: VideoRow) -> bool:
-    """True if a video passes a checked filter: system fields by their names, everything else in its own metadata."""
+    """True if a video passes a checked filter of system fields and user metadata."""
     return all(_fits(rule, _value(name, video)) for name, rule in wanted.items())
 
 

@@ -1,4 +1,4 @@
-"""Where one chapter ends and the next begins.
+"""Chapter borders.
 
 In this order: chapter marks of the container; slide changes; topic borders in the words; shots. Each border is a time at
 which something really changes, so slides and words never get a border of their own invention between two changes.
@@ -29,7 +29,7 @@ def by_marks(marks: Sequence[Evidence], start: float, end: float) -> list[float]
 
 
 def by_slides(shots: Sequence[Shot], headings: Sequence[Evidence], start: float, end: float, most: int) -> list[float]:
-    """Return borders at slide changes; empty unless standing pictures fill half of the time and there are two of them.
+    """Return borders at slide changes; empty unless two still pictures fill half of the time.
 
     Slides that stand too briefly join the next one, neighbours with the same heading are one, and the shortest ones are
     joined until at most ``most`` are left.
@@ -74,7 +74,7 @@ def _brief(seconds: float) -> float:
 
 
 def _joined(borders: list[float], brief: float, most: int) -> list[float]:
-    """Join pieces that are too brief to the piece after them (the last one to that before), then the shortest ones."""
+    """Join brief pieces to the next one (the last to the one before), then the shortest pieces."""
     borders = list(borders)
     while len(borders) > 2:
         lengths = [after - before for before, after in pairwise(borders)]
@@ -122,7 +122,7 @@ def _cheapest(blocks: Sequence[Sequence[Sentence]], wanted: int, shortest: float
 
 
 def _costs(blocks: Sequence[Sequence[Sentence]], shortest: float) -> Floats:
-    """Return how improbable the words of blocks ``i`` up to ``j`` (not included) are as one piece, in nats."""
+    """Return the cost in nats of blocks ``i`` to ``j`` (excluded) as one piece: how improbable its words are."""
     counts = Counter(stem for block in blocks for sentence in block for stem in set(sentence.stems))
     column = {stem: index for index, (stem, number) in enumerate(counts.most_common(_MAX_STEMS)) if number > 1}
     table = np.zeros((len(blocks) + 1, max(1, len(column))))

@@ -1,5 +1,6 @@
-"""The views of one reading: title, topics, summary, chapters, highlights. Each is picked from the evidence, never composed,
-except for fixed plain statements about what was measured.
+"""Title, topics, summary, chapters and highlights of one video, picked from its evidence.
+
+Nothing is composed, except for fixed plain statements about what was measured.
 """
 
 from __future__ import annotations
@@ -52,10 +53,10 @@ class Highlight:
 
 
 class ContentSummary:
-    """What a reading, or the part of it between two times, says. Nothing is worked out before it is asked for.
+    """What a video, or the part of it between two times, says. Each view is computed at its first use.
 
     Args:
-        reading: what was found.
+        content: what was extracted.
         name: the file's name, the last resort for a title.
         title: a title given by a person; it wins.
         start, end: the part that counts, seconds; the whole video by default.
@@ -63,30 +64,30 @@ class ContentSummary:
 
     def __init__(
         self,
-        reading: ExtractedContent,
+        content: ExtractedContent,
         *,
         name: str = "",
         title: str = "",
         start: float | None = None,
         end: float | None = None,
     ) -> None:
-        self.facts = reading.facts
-        self.notes = reading.notes
+        self.facts = content.facts
+        self.notes = content.notes
         self.start = max(0.0, start or 0.0)
-        self.end = min(reading.facts.seconds, reading.facts.seconds if end is None else end)
+        self.end = min(content.facts.seconds, content.facts.seconds if end is None else end)
         if self.end <= self.start:
-            self.end = max(self.start, reading.facts.seconds)
-        self.evidence = tuple(kept for item in reading.evidence if (kept := self._within(item)) is not None)
+            self.end = max(self.start, content.facts.seconds)
+        self.evidence = tuple(kept for item in content.evidence if (kept := self._within(item)) is not None)
         self.shots = tuple(
             replace(shot, start=max(shot.start, self.start), end=min(shot.end, self.end))
-            for shot in reading.shots
+            for shot in content.shots
             if shot.end > self.start + 0.01 and shot.start < self.end - 0.01
         )
-        self._name, self._given, self._tag = name, " ".join(title.split()), reading.title
+        self._name, self._given, self._tag = name, " ".join(title.split()), content.title
         self._chapters: dict[tuple[int, int], tuple[Chapter, ...]] = {}
 
     def _within(self, item: Evidence) -> Evidence | None:
-        """Return the evidence if most of it lies inside the part that counts, clipped to it where it is only shown."""
+        """Return the evidence if it lies in the part that counts; shown evidence is clipped to it."""
         if item.kind == "conversation":
             return item if self.start <= (item.start + item.end) / 2 <= self.end else None
         if item.end <= self.start + 0.01 or item.start >= self.end - 0.01:
@@ -189,7 +190,7 @@ class ContentSummary:
 
     @property
     def _unread(self) -> list[str]:
-        """What was not looked at, where nothing was found: so that "nothing" is not taken for more than it is."""
+        """What was not read, so that "nothing found" does not claim too much."""
         return list(self.notes)
 
     @cached_property
@@ -262,7 +263,7 @@ class ContentSummary:
     def _worded(
         self, piece: Sequence[Sentence], bags: Sequence[Counter[str]], number: int, taken: Sequence[str]
     ) -> str:
-        """Return a phrase that this piece has more than the others, else a short sentence of it, else two key words."""
+        """Return a phrase typical of this piece, else two key words, else a short sentence of it."""
         phrases = key_phrases([sentence.text for sentence in piece], 8)
 
         def own(phrase: Phrase) -> float:

@@ -1,4 +1,4 @@
-"""Words: sentences out of cues, the most central sentences, key phrases. Nothing here composes; it selects.
+"""Sentences of captions, the most central ones, and key phrases. Selects words, never composes them.
 
 Stop words, endings and abbreviations are English; other languages written with spaces work with less taste.
 """
@@ -164,7 +164,7 @@ def vectors(bags: Sequence[Iterable[str]]) -> Floats:
 
 
 def centrality(found: Sequence[Sentence]) -> Floats:
-    """Return how much each sentence is what the others talk about (LexRank), 0 to 1, adjusted for how well it stands alone.
+    """Return each sentence's centrality (LexRank), 0 to 1, weighted by how well it stands alone.
 
     Long texts are ranked in blocks, so that memory stays bounded.
     """
@@ -190,7 +190,7 @@ def _lexrank(table: Floats) -> Floats:
 
 
 def _fitness(sentence: Sentence) -> float:
-    """Return how well a sentence can be quoted alone: not too short or long, no question, no pointing word first."""
+    """Return how well a sentence can be quoted alone: length, no question, no pointing word first."""
     count = len(sentence.text.split())
     if not sentence.stems:
         return 0.01
@@ -215,7 +215,7 @@ def alike(one: Sentence, other: Sentence) -> float:
 
 
 def key_phrases(texts: Sequence[str], limit: int) -> list[Phrase]:
-    """Return what the texts are about, most important first: one to three words, each in its most frequent spelling."""
+    """Return the key phrases of texts, best first: one to three words in their most frequent spelling."""
     forms: dict[tuple[str, ...], Counter[str]] = {}
     spread: dict[tuple[str, ...], set[int]] = {}
     named: Counter[tuple[str, ...]] = Counter()
@@ -237,7 +237,7 @@ def key_phrases(texts: Sequence[str], limit: int) -> list[Phrase]:
 
 
 def _candidates(text: str) -> Iterator[tuple[tuple[str, ...], str, bool]]:
-    """Yield (stems, spelling, stands after an article or the like) for every run of up to three meaningful words."""
+    """Yield (stems, spelling, follows a determiner) for every run of up to three meaningful words."""
     found = list(_WORD.finditer(text))
     good = [m.group().lower() not in STOP_WORDS and len(m.group()) > 2 and not m.group().isdigit() for m in found]
     for first in range(len(found)):
@@ -273,7 +273,7 @@ def _distinct(ranked: Sequence[Phrase], limit: int) -> list[Phrase]:
 
 
 def telling(text: str) -> bool:
-    """True if a line says anything: a lone "the" is what is left of lettering that could not be read.
+    """True if a line says anything; a lone "the" is left over from lettering that OCR could not read.
 
     >>> telling("the"), telling("the waggle dance"), telling("42 %")
     (False, True, True)
