@@ -8,7 +8,7 @@ from pipeline.core.model import Json
 
 
 class ApiError(Exception):
-    """A refusal, as the API words it. The body's shape follows from the path, see :func:`shape_of`."""
+    """A refusal, as the API words it. The path decides the shape of its body."""
 
     def __init__(self, status: int, code: str, message: str, *, details: Mapping[str, Json] | None = None) -> None:
         super().__init__(message)
@@ -21,6 +21,11 @@ class ApiError(Exception):
 def invalid(message: str, code: str = "parameter_invalid") -> ApiError:
     """Return a 400 for a bad field."""
     return ApiError(400, code, message)
+
+
+def not_provided(message: str) -> ApiError:
+    """Return a 400 for a field that is required."""
+    return ApiError(400, "parameter_not_provided", message)
 
 
 def missing(what: str, key: str) -> ApiError:

@@ -1,4 +1,4 @@
-"""The local platform as a test double: a canned analysis, a clock on the wrist, and short ways to request."""
+"""The local platform as a test double: a canned analysis, a clock moved by hand, and short ways to request."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ VIDEO = b"not a film, but the canned analysis does not mind"
 EPOCH = 1_800_000_000.0
 
 
-class Wrist:
+class ManualClock:
     """A clock that stands still until it is moved."""
 
     def __init__(self) -> None:
@@ -127,7 +127,7 @@ def filled(schema: Mapping[str, Any] | None, seconds: float) -> Any:
 async def platform(folder: Path, **options: Any) -> AsyncIterator[tuple[LocalPlatform, httpx.AsyncClient]]:
     """Serve a platform with a canned analysis (unless ``analyzer`` says otherwise), and a client of it."""
     rules = options.pop("rules", None)
-    options = {"analyzer": Canned(), "clock": Wrist(), "workers": 2, **options}
+    options = {"analyzer": Canned(), "clock": ManualClock(), "workers": 2, **options}
     if rules is not None:
         options["faults"] = Faults(rules=rules)
     async with LocalPlatform(folder, token=TOKEN, **options) as served, client_of(served) as client:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from pipeline.local.limits import PlatformLimits
-from tests.contract.platform_double import Wrist, platform, ready, upload
+from tests.contract.platform_double import ManualClock, platform, ready, upload
 
 STUCK = [{"match": "POST /v1.3/analyze/batches$", "do": "stuck"}]
 
@@ -106,7 +106,7 @@ async def test_five_batches_are_active_at_most(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_a_batch_expires_after_a_day(tmp_path: Path) -> None:
     """Unfinished items are canceled with ``batch_expired`` and the batch is expired."""
-    clock = Wrist()
+    clock = ManualClock()
     async with platform(tmp_path, rules=STUCK, clock=clock) as (_, client):
         asset = await ready(client)
         key = (await client.post("/analyze/batches", json=batch([asset]))).json()["batch_id"]

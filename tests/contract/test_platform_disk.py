@@ -16,7 +16,17 @@ from pipeline.core.errors import StoreError
 from pipeline.local.analysis.protocol import AnalysisRequest, ProbedFile, Reply, VideoWords
 from pipeline.local.limits import PlatformLimits
 from pipeline.local.state.database import PlatformDatabase
-from tests.contract.platform_double import VIDEO, Canned, Wrist, finished, new_index, platform, question, ready, upload
+from tests.contract.platform_double import (
+    VIDEO,
+    Canned,
+    ManualClock,
+    finished,
+    new_index,
+    platform,
+    question,
+    ready,
+    upload,
+)
 
 BLOB = "x" * 100_000
 
@@ -51,7 +61,7 @@ async def test_a_full_disk_fails_the_commit_and_nothing_else(tmp_path: Path) -> 
 @pytest.mark.asyncio
 async def test_work_that_the_disk_did_not_take_is_done_later(tmp_path: Path) -> None:
     """Calls are refused with 503 meanwhile, the platform stays up, and an accepted analysis is answered in the end."""
-    clock = Wrist()
+    clock = ManualClock()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     with capture_logs() as said:
         async with platform(
@@ -97,7 +107,7 @@ class Mistaken(Canned):
 @pytest.mark.asyncio
 async def test_a_mistake_over_one_thing_ends_that_thing_alone(tmp_path: Path) -> None:
     """An asset, an analysis and a video fail, each with a line in the log; the next ones are looked at as ever."""
-    clock = Wrist()
+    clock = ManualClock()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
 
     async def ended(address: str) -> dict[str, Any]:

@@ -11,7 +11,17 @@ import anyio
 import httpx
 import pytest
 
-from tests.contract.platform_double import EPOCH, VIDEO, Wrist, finished, platform, question, ready, settled, upload
+from tests.contract.platform_double import (
+    EPOCH,
+    VIDEO,
+    ManualClock,
+    finished,
+    platform,
+    question,
+    ready,
+    settled,
+    upload,
+)
 
 CREATE: dict[str, Any] = {"data": {"method": "direct", "filename": "once.mp4"}, "files": {"file": ("a.mp4", VIDEO)}}
 
@@ -162,7 +172,7 @@ async def test_unknown_statuses_are_shown_for_a_while(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_latency_waits_on_the_platforms_clock(tmp_path: Path) -> None:
     """The answer comes only after the clock has moved, and closing does not wait for it."""
-    clock = Wrist()
+    clock = ManualClock()
     rules = [{"match": "GET /v1.3/assets$", "do": "latency", "seconds": 3600}]
     async with platform(tmp_path, rules=rules, clock=clock) as (_, client), anyio.create_task_group() as group:
         answers: list[int] = []
@@ -183,7 +193,7 @@ async def test_latency_waits_on_the_platforms_clock(tmp_path: Path) -> None:
 async def test_closing_drops_what_is_in_progress(tmp_path: Path) -> None:
     """A request that hangs at the end of the platform gets a transport error at once."""
     rules = [{"match": "GET /v1.3/assets$", "do": "latency", "seconds": 3600}]
-    clock = Wrist()
+    clock = ManualClock()
     broken: list[str] = []
     async with anyio.create_task_group() as group:
         async with platform(tmp_path, rules=rules, clock=clock) as (served, _):

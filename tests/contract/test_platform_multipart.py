@@ -9,7 +9,16 @@ import httpx
 import pytest
 
 from pipeline.local.limits import PlatformLimits
-from tests.contract.platform_double import SMALL, TOKEN, Wrist, platform, settled
+from tests.contract.platform_double import (
+    SMALL,
+    TOKEN,
+    ManualClock,
+    old_index,
+    old_platform,
+    platform,
+    settled,
+    video,
+)
 
 CONTENT = bytes(range(256)) * 13  # 3328 bytes: four chunks of 1000, the last shorter
 
@@ -105,7 +114,7 @@ async def test_a_presigned_address_catches_a_leaked_key(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_a_presigned_address_is_bound_to_its_chunk_and_time(tmp_path: Path) -> None:
     """A forged, borrowed or expired address is a 403; a chunk of another size a 400; a reported chunk is closed."""
-    clock = Wrist()
+    clock = ManualClock()
     async with platform(tmp_path, limits=SMALL, clock=clock) as (_, client):
         session = await opened(client)
         first, second = session["upload_urls"]
@@ -141,7 +150,7 @@ async def test_a_wrong_proof_changes_nothing(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_a_session_ends_after_a_day(tmp_path: Path) -> None:
     """After 24 hours the session is expired, its asset failed, its bytes gone; nothing can be reported any more."""
-    clock = Wrist()
+    clock = ManualClock()
     async with platform(tmp_path, limits=SMALL, clock=clock) as (_, client):
         session = await opened(client)
         proof = await sent(session, session["upload_urls"][0])
@@ -210,3 +219,15 @@ async def test_a_presigned_address_leads_there_where_the_request_came_to(tmp_pat
             made = await client.post("/assets/multipart-uploads", json=body, headers={"host": host})
             assert made.status_code == 201, made.text
             assert {each["url"].partition("/_storage")[0] for each in made.json()["upload_urls"]} == {base}
+
+
+@pytest.mark.asyncio
+async def test_a_picture_in_search_results_leads_there_too(tmp_path: Path) -> None:
+    """The address is made inside a transaction, in another thread, and still starts as the request's did."""
+    async with old_platform(tmp_path) as (served, client):
+        host = f"10.0.0.7:{served.base_url.rpartition(':')[2]}"
+        index = await old_index(client, addons=["thumbnail"])
+        await video(client, index, captions="the queen lays eggs")
+        wanted = {"index_id": index, "query": "queen", "search_options": ["conversation"]}
+        found = await client.post("/search", json=wanted, headers={"host": host})
+        assert [each["thumbnail_url"].partition("/_storage")[0] for each in found.json()["data"]] == [f"http://{host}"]

@@ -22,7 +22,7 @@ from tests.contract.platform_double import (
     SMALL,
     TOKEN,
     Canned,
-    Wrist,
+    ManualClock,
     finished,
     platform,
     question,
@@ -165,7 +165,7 @@ async def test_what_cannot_start_says_why(tmp_path: Path) -> None:
             async with platform(tmp_path / "b", port=port):
                 pass
     with pytest.raises(ConfigError, match="token"):
-        LocalPlatform(tmp_path / "c", token="", clock=Wrist())
+        LocalPlatform(tmp_path / "c", token="", clock=ManualClock())
     with sqlite3.connect(tmp_path / "a" / "platform.sqlite3") as db:
         db.execute("PRAGMA user_version = 99")
     db.close()
@@ -182,7 +182,7 @@ async def test_what_cannot_start_says_why(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_least_times_pass_on_the_clock(tmp_path: Path) -> None:
     """Settling and thinking take at least what the limits say, without holding up one another."""
-    clock = Wrist()
+    clock = ManualClock()
     limits = PlatformLimits(settle_seconds=30, think_seconds=60)
     async with platform(tmp_path, clock=clock, limits=limits, analyzer=Canned(), workers=1) as (_, client):
         ids = [await upload(client, f"{number}.mp4") for number in range(5)]

@@ -11,7 +11,7 @@ import pytest
 from pipeline.local.limits import PlatformLimits
 from tests.contract.platform_double import (
     Canned,
-    Wrist,
+    ManualClock,
     indexed,
     new_index,
     old_index,
@@ -168,7 +168,7 @@ async def test_bad_searches_say_what_is_wrong(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_pages_are_turned_until_their_time_is_up(tmp_path: Path) -> None:
     """Every hit once, forwards and backwards, also after a restart, unchanged by what comes later; then expired."""
-    clock = Wrist()
+    clock = ManualClock()
     async with old_platform(tmp_path, clock=clock) as (_, client):
         index = await old_index(client)
         await video(client, index, "many.mp4", "\n".join(f"queen number {n}" for n in range(7)))

@@ -16,7 +16,7 @@ from tests.contract.platform_double import (
     TOKEN,
     VIDEO,
     Canned,
-    Wrist,
+    ManualClock,
     client_of,
     done,
     old_client_of,
@@ -146,7 +146,7 @@ async def _assets(platform: Any) -> list[str]:
 @pytest.mark.asyncio
 async def test_a_task_goes_its_way_step_by_step(tmp_path: Path) -> None:
     """With indexing slowed down every status is seen in order, with an estimate, progress and time left."""
-    clock = Wrist()
+    clock = ManualClock()
     async with old_platform(tmp_path, clock=clock, limits=PlatformLimits(index_seconds=90)) as (_, client):
         index = await old_index(client)
         key = await task(client, index)
@@ -214,7 +214,7 @@ async def test_a_lost_answer_is_found_again_by_the_filename(tmp_path: Path) -> N
 @pytest.mark.asyncio
 async def test_lists_are_narrowed_sorted_and_paged(tmp_path: Path) -> None:
     """Bounds, equality, times and own metadata narrow; both orders; what cannot be read is a 400."""
-    clock = Wrist()
+    clock = ManualClock()
     async with old_platform(tmp_path, clock=clock) as (_, client):
         index = await old_index(client)
         keys = []

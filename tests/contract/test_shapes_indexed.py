@@ -13,7 +13,7 @@ import pytest
 from tests.contract.platform_double import (
     MODELS,
     Canned,
-    Wrist,
+    ManualClock,
     done,
     indexed,
     new_index,
@@ -157,7 +157,7 @@ def ask(index_id: str, **more: Any) -> dict[str, Any]:
 @pytest.mark.asyncio
 async def test_tasks_and_videos_of_v1_2_have_the_vendors_shape(tmp_path: Path) -> None:
     """Tasks under way, ready and failed; lists; counts; videos with own metadata; words and thumbnails."""
-    async with old_platform(tmp_path, analyzer=written(), clock=Wrist()) as (_, client):
+    async with old_platform(tmp_path, analyzer=written(), clock=ManualClock()) as (_, client):
         index = await old_index(client, addons=["thumbnail"])
         made = await task(client, index, captions=WORDS)
         found = fits(await client.get(f"/tasks/{made}"), TASK)

@@ -25,7 +25,7 @@ from pipeline.core.errors import Permanent
 from pipeline.ports.video_api import NewUpload
 from pipeline.provider.client import open_api
 from pipeline.provider.http.rate_limits import Unlimited
-from tests.contract.platform_double import SMALL, TOKEN, Wrist, client_of, platform, settled
+from tests.contract.platform_double import SMALL, TOKEN, ManualClock, client_of, platform, settled
 from tests.faults.upload_server import Cloud, cloud
 from tests.support.cli import KEY, environment
 
@@ -144,7 +144,7 @@ async def test_addresses_that_expire_in_the_middle_are_renewed(tmp_path: Path) -
 @pytest.mark.asyncio
 async def test_an_expired_session_gives_way_to_another(tmp_path: Path) -> None:
     """A day later: the word is clear, the old bytes are gone, the second session makes the one asset there is."""
-    clock, content = Wrist(), bytes(range(256)) * 13
+    clock, content = ManualClock(), bytes(range(256)) * 13
     path = tmp_path / "film.mp4"
     path.write_bytes(content)
     upload = NewUpload("film-1.mp4", "multipart", size=len(content), path=path)

@@ -15,7 +15,7 @@ from anyio.lowlevel import checkpoint
 from pipeline.local.jobs.queue import JobQueue
 from pipeline.local.state.database import PlatformDatabase
 from pipeline.local.state.tables import JOBS, JobRow
-from tests.contract.platform_double import Wrist
+from tests.contract.platform_double import ManualClock
 
 
 @asynccontextmanager
@@ -34,10 +34,10 @@ async def jobs_in(folder: Path, *keys: str, status: str = "queued") -> AsyncIter
 
 @asynccontextmanager
 async def working(
-    state: PlatformDatabase, work: Callable[[str], Awaitable[None]], clock: Wrist | None = None, **options: Any
+    state: PlatformDatabase, work: Callable[[str], Awaitable[None]], clock: ManualClock | None = None, **options: Any
 ) -> AsyncIterator[JobQueue[JobRow]]:
     """Run a queue, two at once unless told otherwise."""
-    queue = JobQueue(state, clock or Wrist(), JOBS, work, **{"at_once": 2, **options})
+    queue = JobQueue(state, clock or ManualClock(), JOBS, work, **{"at_once": 2, **options})
     async with anyio.create_task_group() as group:
         await group.start(queue.run)
         yield queue
@@ -97,7 +97,7 @@ async def test_no_more_at_once_than_allowed_and_none_twice_at_a_time(tmp_path: P
 async def test_what_the_disk_refused_is_tried_again_and_a_crash_forces_the_outcome(tmp_path: Path) -> None:
     """A disk error changes nothing; any other mistake marks that row, so that the next try ends it. Both after a delay."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    clock, tries = Wrist(), {"full": 0, "odd": 0}
+    clock, tries = ManualClock(), {"full": 0, "odd": 0}
 
     async def work(key: str) -> None:
         tries[key] += 1
@@ -118,7 +118,7 @@ async def test_what_the_disk_refused_is_tried_again_and_a_crash_forces_the_outco
 @pytest.mark.asyncio
 async def test_accepted_work_waits_as_long_as_it_is_told(tmp_path: Path) -> None:
     """The delay is the platform's clock's; a queue that has stopped takes nothing, since its rows are still there."""
-    clock = Wrist()
+    clock = ManualClock()
     seen: list[str] = []
 
     async def work(key: str) -> None:

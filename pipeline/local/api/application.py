@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any, cast, get_type_hints
 
 from starlette.applications import Starlette
@@ -26,14 +26,14 @@ from pipeline.local.errors import ApiError
 _log = log.get("platform")
 
 #: What presigned addresses lead to.
-_STORAGE: tuple[Endpoint, ...] = (
+STORED: tuple[Endpoint, ...] = (
     ("PUT", "/uploads/{upload_id}/{number:int}", multipart.store_chunk),
     ("GET", "/assets/{asset_id}", storage.download_asset),
     ("GET", "/thumbnails/{video_id}/{at:int}", storage.show_thumbnail),
 )
 
 #: What only this platform has; wants the same key as everything else.
-_EXTENSION: tuple[Endpoint, ...] = (
+EXTENSIONS: tuple[Endpoint, ...] = (
     ("GET", "/ledger", admin.list_ledger),
     ("GET", "/requests", admin.count_requests),
     ("GET", "/faults", admin.show_faults),
@@ -42,19 +42,21 @@ _EXTENSION: tuple[Endpoint, ...] = (
 )
 
 
+#: Every endpoint, by the prefix of its path.
+ENDPOINTS = {STORAGE: STORED, API: v1_3.ENDPOINTS, OLD: v1_2.ENDPOINTS, EXTENSION: EXTENSIONS}
+
+
 def build_application(context: ApiContext) -> Starlette:
     """Return the application behind the gate: all endpoints, and a response for every error."""
-    tables = {STORAGE: _STORAGE, API: v1_3.ENDPOINTS, OLD: v1_2.ENDPOINTS, EXTENSION: _EXTENSION}
-    routes = [route for prefix, table in tables.items() for route in _routes(context, prefix, table)]
+    routes = [
+        Route(prefix + path, _bind(context, handler, method), methods=[method])
+        for prefix, table in ENDPOINTS.items()
+        for method, path, handler in table
+    ]
     handlers = {
         ApiError: _api_error, HTTPException: _http_error, StoreError: _disk, OSError: _disk, Exception: _crash,
     }  # fmt: skip
     return Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
-
-
-def _routes(context: ApiContext, prefix: str, table: Iterable[Endpoint]) -> Iterator[Route]:
-    for method, path, handler in table:
-        yield Route(prefix + path, _bind(context, handler, method), methods=[method])
 
 
 def _bind(context: ApiContext, handler: Handler, method: str) -> Callable[[Request], Awaitable[Response]]:

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-import sqlite3
 from collections.abc import Mapping
+from sqlite3 import Connection
 
 from pipeline.core.model import Json
+from pipeline.local.api.http.responses import pick
 from pipeline.local.errors import ApiError, missing
 from pipeline.local.state import fulltext
-from pipeline.local.state.tables import ASSETS, INDEXES, VIDEOS, AssetRow, IndexRow, VideoRow
+from pipeline.local.state.tables import ASSETS, INDEXES, VIDEOS, AssetRow, IndexRow, R, Table, VideoRow
 
 #: A clause for what lists of videos show.
 SHOWN = "status = 'ready' AND gone = 0"
 
 
-def find_index(db: sqlite3.Connection, key: str) -> IndexRow:
+def find(db: Connection, table: Table[R], key: str, what: str) -> R:
+    """Return a record; raises ApiError (``resource_not_exist``), which says what it is."""
+    record = table.get(db, key)
+    if record is None:
+        raise missing(what, key)
+    return record
+
+
+def find_index(db: Connection, key: str) -> IndexRow:
     """Return an index; raises ApiError (``resource_not_exist``)."""
-    index = INDEXES.get(db, key)
-    if index is None:
-        raise missing("index", key)
-    return index
+    return find(db, INDEXES, key, "index")
 
 
-def find_video(db: sqlite3.Connection, key: str, index_id: str = "") -> VideoRow:
+def find_video(db: Connection, key: str, index_id: str = "") -> VideoRow:
     """Return a ready video, in this index where one is named; raises ApiError (``resource_not_exist``)."""
     video = VIDEOS.get(db, key)
     if video is None or video.gone or video.status != "ready" or index_id not in ("", video.index_id):
@@ -31,7 +37,7 @@ def find_video(db: sqlite3.Connection, key: str, index_id: str = "") -> VideoRow
     return video
 
 
-def find_asset(db: sqlite3.Connection, key: str) -> AssetRow:
+def find_asset(db: Connection, key: str) -> AssetRow:
     """Return an asset that clients may know; raises ApiError (``resource_not_exist``)."""
     asset = ASSETS.get(db, key)
     if asset is None or asset.hidden:
@@ -39,7 +45,7 @@ def find_asset(db: sqlite3.Connection, key: str) -> AssetRow:
     return asset
 
 
-def find_ready_asset(db: sqlite3.Connection, key: str, status: int = 400, code: str = "asset_unavailable") -> AssetRow:
+def find_ready_asset(db: Connection, key: str, status: int = 400, code: str = "asset_unavailable") -> AssetRow:
     """Return an asset that can be used; raises ApiError (``status`` and ``code``) where it is not ready."""
     asset = find_asset(db, key)
     if asset.status != "ready":
@@ -47,15 +53,12 @@ def find_ready_asset(db: sqlite3.Connection, key: str, status: int = 400, code: 
     return asset
 
 
-def find_asset_of(db: sqlite3.Connection, video: VideoRow) -> AssetRow:
+def find_asset_of(db: Connection, video: VideoRow) -> AssetRow:
     """Return the file behind a video; raises ApiError where it was deleted by force."""
-    asset = ASSETS.get(db, video.asset_id)
-    if asset is None:
-        raise missing("asset", video.asset_id)
-    return asset
+    return find(db, ASSETS, video.asset_id, "asset")
 
 
-def remove_video(db: sqlite3.Connection, video: VideoRow, *, keep_task: bool = False) -> str:
+def remove_video(db: Connection, video: VideoRow, *, keep_task: bool = False) -> str:
     """Take a video out of its index, with its words; return the id of the asset whose bytes nobody needs any more.
 
     A v1.2 upload lives and dies with its video, but for its task where that is kept; an asset that was indexed is the
@@ -72,7 +75,7 @@ def remove_video(db: sqlite3.Connection, video: VideoRow, *, keep_task: bool = F
     return video.asset_id
 
 
-def measure_index(db: sqlite3.Connection, index_id: str) -> tuple[int, float]:
+def measure_index(db: Connection, index_id: str) -> tuple[int, float]:
     """Return how many ready videos an index has, and their seconds."""
     row = db.execute(
         f"SELECT count(*), coalesce(sum(duration), 0.0) FROM videos WHERE index_id = ? AND {SHOWN}", [index_id]
@@ -94,11 +97,4 @@ def without_nulls(metadata: Mapping[str, Json]) -> dict[str, Json]:
 
 def video_facts(video: VideoRow) -> dict[str, Json]:
     """Return what was measured of a video, as both dialects name it."""
-    return {
-        "filename": video.title,
-        "duration": video.duration,
-        "fps": video.fps,
-        "width": video.width,
-        "height": video.height,
-        "size": video.size,
-    }
+    return {"filename": video.title, **pick(video, "duration", "fps", "width", "height", "size")}

@@ -16,17 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pipeline.core.model import Json
-from pipeline.local.analysis.ranking.search_hits import (
-    ClipHit,
-    group_by_video,
-    hits_of_all,
-    hits_of_any,
-    matches_filter,
-    parse_filter,
-)
+from pipeline.local.analysis.ranking import search_hits
+from pipeline.local.analysis.ranking.search_hits import ClipHit
 from pipeline.local.api.context import ApiContext
 from pipeline.local.api.http.bodies import Body
-from pipeline.local.api.http.fields import NOT_BLANK, NOT_PROVIDED, ONE_OF, OR_DEFAULT, REQUIRED, PageLimit, refuse
+from pipeline.local.api.http.fields import NOT_BLANK, ONE_OF, OR_DEFAULT, REQUIRED, PageLimit, require
 from pipeline.local.api.http.forms import read_form
 from pipeline.local.api.http.pagination import page_at, page_view, store_pages
 from pipeline.local.api.http.responses import json_response
@@ -47,13 +41,11 @@ class SearchRequest(Body):
     kinds: ClassVar[Mapping[str, str]]  #: the dialect's options and the words they stand for
 
     index_id: SearchText
-    search_options: Annotated[
-        list[str], refuse("The search_options parameter must be a list of strings.", NOT_PROVIDED)
-    ]
+    search_options: Annotated[list[str], require("The search_options parameter must be a list of strings.")]
     operator: Annotated[Literal["or", "and"], ONE_OF, OR_DEFAULT] = "or"
     group_by: Annotated[Literal["clip", "video"], ONE_OF, OR_DEFAULT] = "clip"
     page_limit: PageLimit = 10
-    filter: Annotated[Json, AfterValidator(parse_filter)] = Field(default_factory=dict)
+    filter: Annotated[Json, AfterValidator(search_hits.parse_filter)] = Field(default_factory=dict)
 
     @property
     @abstractmethod
@@ -108,7 +100,9 @@ async def run_search(context: ApiContext, request: Request, search: SearchReques
         kinds = resolve_options(search.search_options, index, search.kinds)
         videos = {video.id: video for video in VIDEOS.select(db, f"index_id = ? AND {SHOWN}", [index.id])}
         refuse_unread(kinds, videos.values())
-        hits = [hit for hit in _hits(db, search, kinds) if matches_filter(search.filter, videos[hit.video_id])]
+        hits = [
+            hit for hit in _hits(db, search, kinds) if search_hits.matches_filter(search.filter, videos[hit.video_id])
+        ]
         hits = hits[: limits.most_hits]
         views = [view(index, videos[hit.video_id], hit, rank) for rank, hit in enumerate(hits, 1)]
         data, info = _grouped(search, hits, views) if search.group_by == "video" else (views, {})
@@ -145,7 +139,7 @@ def _hits(db: Connection, search: SearchRequest, kinds: list[str]) -> list[ClipH
         mode = search.mode if kind == "conversation" else "stems"
         found += fulltext.matches(db, search.index_id, [kind], search.text, mode)
     every = search.operator == "and" and len(kinds) > 1
-    hits = hits_of_all(found, kinds) if every else hits_of_any(found)
+    hits = search_hits.hits_of_all(found, kinds) if every else search_hits.hits_of_any(found)
     return [hit for hit in hits if hit.score >= search.least]
 
 
@@ -156,6 +150,6 @@ def _grouped(
     of_hit = {id(hit): view for hit, view in zip(hits, views, strict=True)}
     groups: list[Json] = [
         {"id": key, "clips": [of_hit[id(hit)] for hit in clips]}
-        for key, clips in group_by_video(hits, most_clips_first=search.most_clips_first)
+        for key, clips in search_hits.group_by_video(hits, most_clips_first=search.most_clips_first)
     ]
     return groups, {"total_inner_matches": len(hits)}

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, WrapValidator
 from pydantic_core import PydanticUseDefault
 
 from pipeline.core.model import Json
-from pipeline.local.errors import ApiError, invalid
+from pipeline.local.errors import ApiError, invalid, not_provided
 
 MOST_PAGE = 50
-
-NOT_PROVIDED = "parameter_not_provided"
 
 
 def refuse(message: str, code: str = "parameter_invalid") -> WrapValidator:
     """Return the marker that turns a field's validation errors into a refusal; ``{name}`` is the field's name."""
 
-    def check(value: Json, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Json:
+    def check(value: Json, validate: Callable[[Json], Json], info: ValidationInfo) -> Json:
         try:
             return validate(value)
         except ValidationError as error:
@@ -52,6 +42,11 @@ def must_be(what: str) -> WrapValidator:
     return refuse(f"The {{name}} parameter must be {what}.")
 
 
+def require(message: str) -> WrapValidator:
+    """Return the refusal of a bad value as of a missing one."""
+    return refuse(message, "parameter_not_provided")
+
+
 def _default_for_nothing(value: Json) -> Json:
     if value is None or value == "":
         raise PydanticUseDefault
@@ -60,7 +55,7 @@ def _default_for_nothing(value: Json) -> Json:
 
 def _given(value: Json, info: ValidationInfo) -> Json:
     if value is None:
-        raise ApiError(400, NOT_PROVIDED, f"The {info.field_name} parameter is required.")
+        raise not_provided(f"The {info.field_name} parameter is required.")
     return value
 
 
@@ -90,7 +85,7 @@ def check_metadata(value: Mapping[str, Json]) -> Mapping[str, Json]:
     return value
 
 
-REQUIRED = refuse("The {name} parameter is required.", NOT_PROVIDED)
+REQUIRED = require("The {name} parameter is required.")
 
 ONE_OF = must_be("{expected}")
 

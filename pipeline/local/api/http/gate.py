@@ -21,17 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipeline.core.clock import Clock
 from pipeline.core.model import Json
+from pipeline.local.api.http import responses
 from pipeline.local.api.http.faults import FaultRule, Faults, FaultScript
-from pipeline.local.api.http.responses import (
-    OLD,
-    REACHED,
-    STORAGE,
-    canonical_path,
-    error_body,
-    error_response,
-    is_under,
-    media_type,
-)
 from pipeline.local.errors import ApiError
 
 #: Statuses after which an object does not change by itself.
@@ -78,7 +69,7 @@ class Gate:
         """Serve one request."""
         if scope["type"] != "http":  # no lifespan, no websockets here
             return
-        exchange = _Exchange({**scope, "path": canonical_path(scope["path"])}, receive, send)
+        exchange = _Exchange({**scope, "path": responses.canonical_path(scope["path"])}, receive, send)
         with anyio.CancelScope() as progress:
             self._busy.add(progress)
             try:
@@ -99,10 +90,10 @@ class Gate:
         headers = Headers(scope=exchange.scope)
         refusal = self._check_host(headers) or self._check_alive(path) or self._check_key(path, headers)
         if refusal is not None:
-            await self._answer(exchange, error_response(path, refusal))
+            await self._answer(exchange, responses.error_response(path, refusal))
             return
         if _HOST.fullmatch(host := headers.get("host", "")):
-            REACHED.set(f"{exchange.scope['scheme']}://{host}")
+            responses.REACHED.set(f"{exchange.scope['scheme']}://{host}")
         rules = self.script.decide(method, path)
         for rule in rules:
             if rule.do == "latency":
@@ -121,7 +112,7 @@ class Gate:
     def _check_alive(self, path: str) -> ApiError | None:
         """Refuse the old dialect, whatever the call and the key, where the script retires it."""
         how = self.script.faults.v1_2
-        if how == "serve" or not is_under(path, OLD):
+        if how == "serve" or not responses.is_under(path, responses.OLD):
             return None
         if how == "gone410":
             return ApiError(410, "api_upgrade_required", "This version of the API is retired. Use v1.3.")
@@ -129,7 +120,7 @@ class Gate:
 
     def _check_key(self, path: str, headers: Headers) -> ApiError | None:
         given = headers.get("x-api-key")
-        if path.startswith(STORAGE):
+        if path.startswith(responses.STORAGE):
             if given is None and "authorization" not in headers:
                 return None
             return ApiError(400, "key_sent_to_storage", "A presigned address must not be sent the API key.")
@@ -185,9 +176,13 @@ class Gate:
 
     def _refusal(self, path: str, rule: FaultRule) -> Response:
         if rule.do == "credit":
-            return error_response(path, ApiError(400, "insufficient_funds", rule.message or "There is no credit left."))
+            return responses.error_response(
+                path, ApiError(400, "insufficient_funds", rule.message or "There is no credit left.")
+            )
         if rule.do == "key":
-            return error_response(path, ApiError(401, "api_key_invalid", rule.message or "The API key has expired."))
+            return responses.error_response(
+                path, ApiError(401, "api_key_invalid", rule.message or "The API key has expired.")
+            )
         throttled = rule.status == 429
         code = rule.code or ("too_many_requests" if throttled else "generic_error")
         message = rule.message or ("The request limit was exceeded." if throttled else "Something went wrong.")
@@ -196,9 +191,9 @@ class Gate:
             message += f" Try again in {rule.seconds:g} seconds."
         if rule.hint == "details":
             details = {"retryAfter": f"{rule.seconds:g}"}
-        body = error_body("nested" if details else rule.body, code, message, details)
+        body = responses.error_body("nested" if details else rule.body, code, message, details)
         headers = {**self._hint(rule), **rule.headers}
-        return Response(body, rule.status, headers, media_type(rule.body))
+        return Response(body, rule.status, headers, responses.media_type(rule.body))
 
     def _hint(self, rule: FaultRule) -> dict[str, str]:
         until = self._clock.now() + rule.seconds

@@ -98,6 +98,11 @@ def json_response(value: Json, status: int = 200, headers: Mapping[str, str] | N
     return Response(dump(value), status, dict(headers or {}), "application/json")
 
 
+def pick(record: object, *names: str) -> dict[str, Json]:
+    """Return the fields of a record that the API shows under their own names."""
+    return {name: getattr(record, name) for name in names}
+
+
 def new_id(now: float) -> str:
     """Return 24 hex characters: the second, then chance. Sorts by time as the vendor's do."""
     return f"{int(now) & 0xFFFFFFFF:08x}{secrets.token_hex(8)}"

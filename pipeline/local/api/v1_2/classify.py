@@ -11,20 +11,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pipeline.core.model import Json
-from pipeline.local.analysis.ranking.classification import (
-    MODES,
-    ClassClip,
-    ClassFit,
-    Thresholds,
-    WantedClass,
-    fits,
-    shares,
-)
+from pipeline.local.analysis.ranking import classification
+from pipeline.local.analysis.ranking.classification import ClassClip, ClassFit, Thresholds, WantedClass
 from pipeline.local.api.context import ApiContext
 from pipeline.local.api.http.bodies import Body, parse
 from pipeline.local.api.http.fields import (
     NOT_BLANK,
-    NOT_PROVIDED,
     ONE_OF,
     OR_DEFAULT,
     Flag,
@@ -33,18 +25,19 @@ from pipeline.local.api.http.fields import (
     PageLimit,
     must_be,
     refuse,
+    require,
 )
 from pipeline.local.api.http.pagination import page_at, page_view, store_pages
-from pipeline.local.api.http.responses import json_response
+from pipeline.local.api.http.responses import json_response, pick
 from pipeline.local.api.index_lookup import SHOWN, find_index, find_video
 from pipeline.local.api.model_options import OPTIONS_V1_2, refuse_unread, resolve_options
 from pipeline.local.api.search import thumbnail_view
-from pipeline.local.errors import ApiError, invalid
+from pipeline.local.errors import invalid, not_provided
 from pipeline.local.state import fulltext
 from pipeline.local.state.fulltext import ClipMatch
 from pipeline.local.state.tables import VIDEOS, IndexRow, VideoRow
 
-_TEXTS = refuse("The {name} parameter must be a list of texts.", NOT_PROVIDED)
+_TEXTS = require("The {name} parameter must be a list of texts.")
 
 _Text = Annotated[str, NOT_BLANK]
 
@@ -99,7 +92,7 @@ class ClassifyRequest(Body):
         list[Annotated[ClassBody, _A_CLASS]],
         Field(min_length=1),
         AfterValidator(_unique),
-        refuse("The classes parameter must be a list of classes.", NOT_PROVIDED),
+        require("The classes parameter must be a list of classes."),
     ]
     options: Annotated[list[_Text] | None, _TEXTS, OR_DEFAULT] = None
     conversation_option: _ConversationOption = None
@@ -115,8 +108,8 @@ class ClassifyRequest(Body):
     def _wanted(self, each: ClassBody) -> WantedClass:
         options = each.options or self.options
         if not options:
-            raise ApiError(400, NOT_PROVIDED, "The options parameter must be a list of texts.")
-        mode = MODES[each.conversation_option or self.conversation_option or "semantic"]
+            raise not_provided("The options parameter must be a list of texts.")
+        mode = classification.MODES[each.conversation_option or self.conversation_option or "semantic"]
         return WantedClass(each.name, tuple(each.prompts), tuple(options), mode)
 
 
@@ -129,9 +122,7 @@ class IndexClassifyRequest(ClassifyRequest):
 class VideosClassifyRequest(ClassifyRequest):
     """The body of ``POST /classify``."""
 
-    video_ids: Annotated[
-        list[str], Field(min_length=1), refuse("The video_ids parameter must be a list of ids.", NOT_PROVIDED)
-    ]
+    video_ids: Annotated[list[str], Field(min_length=1), require("The video_ids parameter must be a list of ids.")]
 
 
 def classify_index(context: ApiContext, request: Request, db: Connection, body: IndexClassifyRequest) -> Response:
@@ -177,7 +168,7 @@ def _classify(
             mode = each.mode if kind == "conversation" else "stems"
             yield from fulltext.matches(db, index.id, [kind], prompt, mode)
 
-    found = fits(classes, {video.id: video.duration for video in videos}, search, wanted.threshold)
+    found = classification.fits(classes, {video.id: video.duration for video in videos}, search, wanted.threshold)
     data: list[Json] = [{"video_id": key, "classes": _views(context, wanted, index, own)} for key, own in found]
     pages = store_pages(
         db, "classify", data, limit=wanted.page_limit, head={}, info={}, now=context.clock.now(),
@@ -188,7 +179,7 @@ def _classify(
 
 
 def _views(context: ApiContext, wanted: ClassifyRequest, index: IndexRow, own: Sequence[ClassFit]) -> list[Json]:
-    share = shares(own)
+    share = classification.shares(own)
     return [
         {
             "name": fit.name,
@@ -208,9 +199,7 @@ def _scores(fit: ClassFit, share: Mapping[str, float]) -> dict[str, Json]:
 def _clip(context: ApiContext, index: IndexRow, clip: ClassClip) -> dict[str, Json]:
     match = clip.match
     return {
-        "start": match.start,
-        "end": match.end,
-        "score": match.score,
+        **pick(match, "start", "end", "score"),
         "option": match.kind,
         "prompt": clip.prompt,
         **thumbnail_view(context, index, match.video_id, match.start, match.end),

@@ -15,6 +15,7 @@ from pipeline.local.api.context import ApiContext
 from pipeline.local.api.http.bodies import parse
 from pipeline.local.api.http.fields import ONE_OF, OR_DEFAULT, Fraction
 from pipeline.local.api.http.query import parse_number
+from pipeline.local.api.http.responses import pick
 from pipeline.local.api.model_options import OPTIONS_V1_2
 from pipeline.local.api.search import SearchRequest, SearchText, read_search_form, run_search, thumbnail_view
 from pipeline.local.errors import ApiError, invalid
@@ -86,10 +87,7 @@ async def _search(context: ApiContext, request: Request, search: SearchBody) -> 
     def view(index: IndexRow, video: VideoRow, hit: ClipHit, rank: int) -> dict[str, Json]:
         modules = [{"type": match.kind, "confidence": confidence(match.score, level)} for match in hit.by]
         return {
-            "score": hit.score,
-            "start": hit.start,
-            "end": hit.end,
-            "video_id": hit.video_id,
+            **pick(hit, "score", "start", "end", "video_id"),
             "metadata": [{"type": match.kind, "text": match.text} for match in hit.by],
             "confidence": confidence(hit.score, level),
             **({"modules": modules} if len(search.search_options) > 1 else {}),

@@ -16,13 +16,13 @@ from starlette.responses import Response
 from pipeline.core.model import Json
 from pipeline.local.api.context import ApiContext
 from pipeline.local.api.http.bodies import Body, parse
-from pipeline.local.api.http.fields import NOT_PROVIDED, FormFlag, Id, must_be
+from pipeline.local.api.http.fields import FormFlag, Id, must_be
 from pipeline.local.api.http.forms import ParsedForm, read_form
 from pipeline.local.api.http.gate import read_forced_outcome
 from pipeline.local.api.http.query import SIZES, TIMES, Column, parse_list
-from pipeline.local.api.http.responses import json_response, new_id, time_text
+from pipeline.local.api.http.responses import json_response, new_id, pick, time_text
 from pipeline.local.api.index_lookup import find_index, remove_video
-from pipeline.local.errors import ApiError, invalid, missing, unsupported
+from pipeline.local.errors import ApiError, invalid, missing, not_provided, unsupported
 from pipeline.local.jobs.indexing import FINAL, STATUSES, estimate
 from pipeline.local.jobs.media_library import LibraryVideo, youtube_id
 from pipeline.local.jobs.youtube_fetch import PENDING
@@ -88,7 +88,7 @@ async def create_task(context: ApiContext, request: Request) -> Response:
 def _uploaded(context: ApiContext, form: TaskForm, upload: ParsedForm, forced_outcome: str) -> AssetRow:
     """Return the asset of an upload form; raises ApiError (400)."""
     if bool(form.video_url) == (upload.file_size >= 0):
-        raise ApiError(400, NOT_PROVIDED, "Exactly one of video_file and video_url is required.")
+        raise not_provided("Exactly one of video_file and video_url is required.")
     if upload.file_size == 0:
         raise ApiError(400, "video_file_broken", "The file is empty.")
     if form.transcription_url:
@@ -97,7 +97,7 @@ def _uploaded(context: ApiContext, form: TaskForm, upload: ParsedForm, forced_ou
         raise invalid("The video_url is a page of YouTube, not a media file; see /tasks/external-provider.")
     url = context.policy.check(form.video_url) if form.video_url else ""
     if form.provide_transcription and not form.transcription_file:
-        raise ApiError(400, NOT_PROVIDED, "The transcription_file parameter is required.")
+        raise not_provided("The transcription_file parameter is required.")
     now = context.clock.now()
     name = (unquote(PurePosixPath(urlsplit(url).path).name) if url else upload.file_name) or "upload"
     return AssetRow(
@@ -164,7 +164,7 @@ async def _accept(
 ) -> VideoRow:
     """Commit asset, task and ledger entry together, and queue the asset."""
     if not index_id:
-        raise ApiError(400, NOT_PROVIDED, "The index_id parameter is required.")
+        raise not_provided("The index_id parameter is required.")
     now, forced_outcome = context.clock.now(), read_forced_outcome(request)
     video = VideoRow(
         id=new_id(now),
@@ -231,17 +231,11 @@ def _view(db: Connection, video: VideoRow, now: float) -> dict[str, Json]:
     """Return a task as v1.2 shows it; the reason of a failed fetch goes beyond what the vendor told."""
     view: dict[str, Json] = {
         "_id": video.task_id,
-        "index_id": video.index_id,
-        "status": video.status,
+        **pick(video, "index_id", "status"),
         "created_at": time_text(video.created),
         "updated_at": time_text(video.updated),
         "estimated_time": time_text(video.estimated),
-        "metadata": {
-            "duration": video.duration,
-            "filename": video.filename,
-            "height": video.height,
-            "width": video.width,
-        },
+        "metadata": pick(video, "duration", "filename", "height", "width"),
         "type": "index_task_info",
     }
     if video.status == "ready":

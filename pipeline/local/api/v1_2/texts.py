@@ -19,7 +19,7 @@ from pipeline.local.analysis.protocol import Reply
 from pipeline.local.api.analysis_replies import answer_now, stream_answer
 from pipeline.local.api.context import ApiContext
 from pipeline.local.api.http.bodies import Body
-from pipeline.local.api.http.fields import NOT_BLANK, NOT_PROVIDED, ONE_OF, OR_DEFAULT, Flag, Fraction, Id, refuse
+from pipeline.local.api.http.fields import NOT_BLANK, ONE_OF, OR_DEFAULT, Flag, Fraction, Id, refuse, require
 from pipeline.local.api.http.responses import json_response
 from pipeline.local.api.index_lookup import find_asset_of, find_index, find_video, with_title
 from pipeline.local.api.model_options import can_write
@@ -52,7 +52,7 @@ _SUMMARIES: dict[str, tuple[str, dict[str, Json], str]] = {
 }
 
 
-_PROMPT = refuse("The prompt parameter must be a text.", NOT_PROVIDED)
+_PROMPT = require("The prompt parameter must be a text.")
 
 
 class GistBody(Body):

@@ -17,9 +17,9 @@ from pipeline.local.api.http.bodies import parse, read_json
 from pipeline.local.api.http.gate import read_forced_outcome
 from pipeline.local.api.http.query import ListQuery, is_in, parse_choices
 from pipeline.local.api.http.responses import dump, json_response, new_id, time_text
-from pipeline.local.api.index_lookup import find_asset
+from pipeline.local.api.index_lookup import find, find_asset
 from pipeline.local.api.v1_3.requests import QueuedRequest, SyncRequest, TaskRequest, VideoInput
-from pipeline.local.errors import ApiError, invalid, missing
+from pipeline.local.errors import ApiError, invalid
 from pipeline.local.jobs.worker import CUT_WARNING
 from pipeline.local.state.tables import ASSETS, JOBS, REPLAYS, AssetRow, JobRow, ReplayRow
 
@@ -89,7 +89,7 @@ def _replayed(context: ApiContext, db: Connection, replay: ReplayRow, fingerprin
     if replay.body != fingerprint:
         message = "The Idempotency-Key stands for another request."
         raise ApiError(context.limits.key_conflict_status, "idempotency_key_reused", message)
-    return _job(db, replay.job_id)
+    return find(db, JOBS, replay.job_id, "task")
 
 
 def list_tasks(request: Request, db: Connection) -> Response:
@@ -103,19 +103,19 @@ def list_tasks(request: Request, db: Connection) -> Response:
 
 def show_task(db: Connection, task_id: str) -> Response:
     """Show one task, with its result once it is ready."""
-    return json_response(job_view(db, _job(db, task_id), brief=False))
+    return json_response(job_view(db, find(db, JOBS, task_id, "task"), brief=False))
 
 
 def delete_task(db: Connection, task_id: str) -> None:
     """Delete a task that is not being carried out."""
-    if _job(db, task_id).status == "processing":
+    if find(db, JOBS, task_id, "task").status == "processing":
         raise ApiError(409, "task_cannot_be_deleted", "The task is being processed.")
     JOBS.drop(db, "id = ?", [task_id])
 
 
 def cancel_task(context: ApiContext, db: Connection, task_id: str) -> Response:
     """Cancel a task; once more changes nothing, a finished one is a conflict."""
-    job = _job(db, task_id)
+    job = find(db, JOBS, task_id, "task")
     if job.status in ("ready", "failed"):
         raise ApiError(409, "task_not_cancelable", f"The task is {job.status}.")
     if job.status != "canceled":
@@ -207,10 +207,3 @@ def _asset(db: Connection, source: VideoInput, inline: AssetRow | None) -> Asset
         return find_asset(db, source.value)
     ASSETS.add(db, inline)
     return inline
-
-
-def _job(db: Connection, key: str) -> JobRow:
-    job = JOBS.get(db, key)
-    if job is None:
-        raise missing("task", key)
-    return job

@@ -20,13 +20,13 @@ from pipeline.local.analysis.protocol import AnalysisCrashed, AnalysisRefused, C
 from pipeline.local.api.analysis_replies import words_view
 from pipeline.local.api.context import ApiContext
 from pipeline.local.api.http.bodies import Body, parse
-from pipeline.local.api.http.fields import GIVEN, NOT_PROVIDED, OR_DEFAULT, FormFlag, Metadata, refuse
+from pipeline.local.api.http.fields import GIVEN, OR_DEFAULT, FormFlag, Metadata, refuse
 from pipeline.local.api.http.forms import ParsedForm, read_form
 from pipeline.local.api.http.gate import read_forced_outcome
 from pipeline.local.api.http.query import ListQuery, is_in, parse_choices, parse_flag, split_list
-from pipeline.local.api.http.responses import json_response, new_id, time_text
+from pipeline.local.api.http.responses import json_response, new_id, pick, time_text
 from pipeline.local.api.index_lookup import find_asset, without_nulls
-from pipeline.local.errors import ApiError, invalid
+from pipeline.local.errors import ApiError, invalid, not_provided
 from pipeline.local.state.tables import ASSETS, JOBS, SESSIONS, VIDEOS, AssetRow
 
 _TYPES = ("image", "video", "audio", "document")
@@ -85,7 +85,7 @@ def _asset_of(context: ApiContext, upload: ParsedForm, forced_outcome: str) -> A
     else:
         url, derived = "", upload.file_name
         if upload.file_size < 0:
-            raise ApiError(400, NOT_PROVIDED, "The file parameter is required when method is 'direct'.")
+            raise not_provided("The file parameter is required when method is 'direct'.")
         if upload.file_size == 0:
             raise ApiError(400, "video_file_broken", "The file is empty.")
     name = form.filename or derived or "upload"
@@ -191,10 +191,7 @@ def asset_view(asset: AssetRow, *, brief: bool = False) -> dict[str, Json]:
     """Return an asset as the API shows it; ``brief`` is the form that creation answers with."""
     view: dict[str, Json] = {
         "_id": asset.id,
-        "method": asset.method,
-        "status": asset.status,
-        "filename": asset.filename,
-        "file_type": asset.file_type,
+        **pick(asset, "method", "status", "filename", "file_type"),
         "created_at": time_text(asset.created),
     }
     if asset.user_metadata:

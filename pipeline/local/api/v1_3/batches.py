@@ -17,10 +17,10 @@ from pipeline.local.api.http.gate import read_forced_outcome
 from pipeline.local.api.http.pagination import PageRequest
 from pipeline.local.api.http.query import split_list
 from pipeline.local.api.http.responses import dump, json_response, new_id, time_text
-from pipeline.local.api.index_lookup import find_ready_asset
+from pipeline.local.api.index_lookup import find, find_ready_asset
 from pipeline.local.api.v1_3.analyze import build_job, canceled, start_job
 from pipeline.local.api.v1_3.requests import BatchItem, BatchRequest
-from pipeline.local.errors import ApiError, invalid, missing
+from pipeline.local.errors import ApiError, invalid
 from pipeline.local.state.tables import BATCHES, JOBS, BatchRow, JobRow
 
 _FINAL = ("completed", "canceled", "expired")
@@ -123,10 +123,7 @@ def delete_batch(context: ApiContext, db: Connection, batch_id: str) -> None:
 
 
 def _batch(context: ApiContext, db: Connection, key: str) -> BatchRow:
-    batch = BATCHES.get(db, key)
-    if batch is None:
-        raise missing("batch", key)
-    return _refresh(db, batch, context.clock.now())
+    return _refresh(db, find(db, BATCHES, key, "batch"), context.clock.now())
 
 
 def _with_items(context: ApiContext, db: Connection, key: str) -> tuple[BatchRow, list[JobRow]]:

@@ -19,14 +19,7 @@ from pipeline.local.api.http.fields import OR_DEFAULT, FormFlag, Id, Metadata
 from pipeline.local.api.http.gate import read_forced_outcome
 from pipeline.local.api.http.query import SIZES, TIMES, Column, is_in, parse_choices, parse_flag, parse_list
 from pipeline.local.api.http.responses import API, json_response, new_id, time_text
-from pipeline.local.api.index_lookup import (
-    SHOWN,
-    find_asset,
-    find_index,
-    find_ready_asset,
-    remove_video,
-    video_facts,
-)
+from pipeline.local.api.index_lookup import SHOWN, find_asset, find_index, find_ready_asset, remove_video, video_facts
 from pipeline.local.errors import missing, unsupported
 from pipeline.local.jobs.indexing import STATUSES, estimate
 from pipeline.local.state.tables import VIDEOS, AssetRow, VideoRow

@@ -16,13 +16,14 @@ from starlette.responses import Response
 from pipeline.core.model import Json
 from pipeline.local.api.context import ApiContext
 from pipeline.local.api.http.bodies import Body, read_chunks
-from pipeline.local.api.http.fields import NOT_PROVIDED, OR_DEFAULT, Flag, Metadata, must_be, refuse
+from pipeline.local.api.http.fields import OR_DEFAULT, Flag, Metadata, must_be, refuse, require
 from pipeline.local.api.http.forms import IncomingFile
 from pipeline.local.api.http.gate import read_forced_outcome
 from pipeline.local.api.http.pagination import PageRequest
 from pipeline.local.api.http.query import ListQuery
-from pipeline.local.api.http.responses import json_response, new_id, time_text
-from pipeline.local.errors import ApiError, invalid, missing
+from pipeline.local.api.http.responses import json_response, new_id, pick, time_text
+from pipeline.local.api.index_lookup import find
+from pipeline.local.errors import ApiError, invalid
 from pipeline.local.state.database import move_into_place
 from pipeline.local.state.tables import ASSETS, CHUNKS, SESSIONS, AssetRow, ChunkRow, SessionRow
 
@@ -65,7 +66,7 @@ class ChunkReport(Body):
     completed_chunks: Annotated[
         list[Annotated[ChunkProof, refuse("A completed chunk must be an object.")]],
         Field(min_length=1),
-        refuse("The {name} parameter is required.", NOT_PROVIDED),
+        require("The {name} parameter is required."),
     ]
 
 
@@ -90,9 +91,7 @@ def open_session(context: ApiContext, request: Request, db: Connection, body: Se
     return json_response(
         {
             "upload_id": session.id,
-            "asset_id": session.asset_id,
-            "chunk_size": session.chunk_size,
-            "total_chunks": session.total_chunks,
+            **pick(session, "asset_id", "chunk_size", "total_chunks"),
             "expires_at": time_text(session.expires),
             "upload_headers": {},
             "upload_urls": _urls(context, session, 1, context.limits.first_urls),
@@ -148,10 +147,7 @@ def list_sessions(context: ApiContext, request: Request, db: Connection) -> Resp
 def _session_view(session: SessionRow) -> dict[str, Json]:
     return {
         "upload_id": session.id,
-        "status": session.status,
-        "total_size": session.total_size,
-        "chunk_size": session.chunk_size,
-        "total_chunks": session.total_chunks,
+        **pick(session, "status", "total_size", "chunk_size", "total_chunks"),
         "created_at": time_text(session.created),
         "expires_at": time_text(session.expires),
     }
@@ -167,12 +163,11 @@ async def show_session(context: ApiContext, request: Request, upload_id: str) ->
     return json_response(
         {
             "upload_id": session.id,
-            "status": session.status,
+            **pick(session, "status", "total_size"),
             "uploaded_chunks": [_chunk_view(number, chunks.get(number)) for number in numbers],
             "chunks_completed": len(reported),
             "chunks_failed": 0,
             "chunks_pending": session.total_chunks - len(reported),
-            "total_size": session.total_size,
             "uploaded_size": sum(chunk.size for chunk in reported),
             "page_info": page.info(session.total_chunks),
             "created_at": time_text(session.created),
@@ -310,10 +305,7 @@ async def _find_session(context: ApiContext, key: str) -> SessionRow:
 
 
 def _session(db: Connection, key: str) -> SessionRow:
-    session = SESSIONS.get(db, key)
-    if session is None:
-        raise missing("upload session", key)
-    return session
+    return find(db, SESSIONS, key, "upload session")
 
 
 def _chunks(db: Connection, session_id: str) -> dict[int, ChunkRow]:

@@ -12,9 +12,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from pipeline.core.model import Json
 from pipeline.local.api.http.bodies import Body
-from pipeline.local.api.http.fields import NOT_BLANK, NOT_PROVIDED, ONE_OF, Flag, Fraction, must_be, refuse
+from pipeline.local.api.http.fields import NOT_BLANK, ONE_OF, Flag, Fraction, must_be, refuse, require
 from pipeline.local.api.v1_3.schema_profile import check_schema
-from pipeline.local.errors import ApiError, invalid, unsupported
+from pipeline.local.errors import ApiError, invalid, not_provided, unsupported
 
 _MOST_INLINE = 36 * 1000 * 1000  #: bytes of a base64 video
 
@@ -43,7 +43,7 @@ class VideoInput(Body):
     def _usable(self) -> VideoInput:
         given = getattr(self, self.type)
         if not isinstance(given, str) or not given:
-            raise ApiError(400, NOT_PROVIDED, f"The video needs its {self.type}.")
+            raise not_provided(f"The video needs its {self.type}.")
         try:
             fits = self.type != "base64_string" or 0 < len(self.content) <= _MOST_INLINE
         except (binascii.Error, ValueError):
@@ -61,7 +61,7 @@ class RichPrompt(Body):
     """A prompt as an object."""
 
     media_sources: Json = None
-    input_text: Annotated[str, NOT_BLANK, refuse("The prompt needs its input_text.", NOT_PROVIDED)]
+    input_text: Annotated[str, NOT_BLANK, require("The prompt needs its input_text.")]
 
     @field_validator("media_sources")
     @classmethod
@@ -87,7 +87,7 @@ class AnalyzeRequest(Body):
 
     closed = True
 
-    video: Annotated[VideoInput, refuse("The video parameter is required and must be an object.", NOT_PROVIDED)]
+    video: Annotated[VideoInput, require("The video parameter is required and must be an object.")]
     max_tokens: Annotated[int, Field(ge=512, le=98_304), must_be("a whole number from 512 to 98304")] = 4096
     temperature: Fraction | None = None
     start_time: _Seconds = None
@@ -153,7 +153,7 @@ class PromptedRequest(AnalyzeRequest):
     image: Json = None
     model_name: Annotated[Literal["pegasus1.5", "pegasus1.6"], ONE_OF] = "pegasus1.5"
     prompt: Json = None
-    prompt_v2: Annotated[RichPrompt | None, refuse("The prompt parameter is required.", NOT_PROVIDED)] = None
+    prompt_v2: Annotated[RichPrompt | None, require("The prompt parameter is required.")] = None
 
     @property
     def model(self) -> str:
@@ -180,7 +180,7 @@ class PromptedRequest(AnalyzeRequest):
     @model_validator(mode="after")
     def _has_prompt(self) -> PromptedRequest:
         if self.prompt_v2 is None and not (isinstance(self.prompt, str) and self.prompt.strip()):
-            raise ApiError(400, NOT_PROVIDED, "The prompt parameter is required.")
+            raise not_provided("The prompt parameter is required.")
         return self
 
 

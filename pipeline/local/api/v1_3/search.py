@@ -14,6 +14,7 @@ from pipeline.local.analysis.ranking.search_hits import ClipHit, least_score
 from pipeline.local.api.context import ApiContext
 from pipeline.local.api.http.bodies import parse
 from pipeline.local.api.http.fields import FormFlag, refuse
+from pipeline.local.api.http.responses import pick
 from pipeline.local.api.model_options import OPTIONS_V1_3
 from pipeline.local.api.search import SearchRequest, SearchText, read_search_form, run_search, thumbnail_view
 from pipeline.local.state.fulltext import Mode
@@ -52,9 +53,7 @@ async def create_search(context: ApiContext, request: Request) -> Response:
     def view(index: IndexRow, video: VideoRow, hit: ClipHit, rank: int) -> dict[str, Json]:
         shown = search.include_user_metadata and video.user_metadata
         return {
-            "video_id": hit.video_id,
-            "start": hit.start,
-            "end": hit.end,
+            **pick(hit, "video_id", "start", "end"),
             "rank": rank,
             "transcription": hit.text,
             **({"user_metadata": video.user_metadata} if shown else {}),
