@@ -1,23 +1,59 @@
 """Reelmill: durable, exactly-once batch ingestion of video.
 
-Where things are, floor by floor (each floor imports only floors below; ``pyproject.toml`` holds the contract):
+The map, from the top down: a part imports only what stands below it (``pyproject.toml`` holds the contracts).
 
-=============  =====================================================================================
-``cli``        arguments -> one call -> exit code
-``app``        the composition root: the only module that sees everything
-``present``    values -> tables, JSON, progress. Pure
-``engine``     claims due tasks, runs one step, has the verdict decided, writes it
-``ingest``     the four kinds of task: item, video, analysis, publish
-``store``      where tasks, results and the ledger live: SQLite, and memory for tests
-``provider``   the Twelve Labs API: dialects without I/O, one transport, the status board
-``source``     manifests, files, identity, preflight
-``sink``       results on disk, whole or not at all
-``budget``     prices, estimates, the spending limit
-``local``      the embedded platform: an HTTP server that really reads the video
-``kit``        the one import a job author needs
-``ports``      the seams, on one page
-``lifecycle``  the state machine, pure
-=============  =====================================================================================
+===========================  ==========================================================================================
+``__main__``                 ``python -m pipeline`` and the ``reelmill`` command
+``cli``                      the typer application: names and help of all commands
+``commands``                 one file per command: arguments in, one call of ``app``, an exit code out
+``commands/shared``          common options, argument parsing, the frame around each command
+``app``                      the composition root: the only package that sees everything
+``app/wiring``               settings in, wired components out: the run plan, the platform, the state folder
+``app/runs``                 ``run``, ``plan``, ``demo``, ``config check``: one ingestion from manifests to results
+``app/operator``             ``status``, ``show``, ``doctor``, ``retry``, ``cancel``, ``platform``
+``app/index``                ``search``, ``classify``, ``indexes``, ``videos``: questions to a whole index
+``app/account``              ``reconcile``: the account compared with the database
+``present``                  values from ``views`` as JSON and the live display; stdout and stderr
+``present/tables``           the tables of the commands, one file each
+``engine``                   worker pool: claims due tasks, keeps leases by heartbeat, writes verdicts; circuit breaker
+``ingest``                   what a run does with a video: job requests, the pay-once protocol, task data
+``ingest/tasks``             the six types of task: item, playlist, video, analysis, indexing, publish
+``store``                    where tasks, results and the ledger live: the encoding that every database shares
+``store/sqlite``             the SQLite database: group commit, named queries, schema migrations
+``provider``                 the client of the Twelve Labs API: uploads, the status board, inventory
+``provider/http``            HTTP transport, retries of safe calls, rate limits
+``provider/dialects``        the API as pure functions: request values out, response values in
+``provider/dialects/v1_2``   API v1.2, the notebook's; frozen
+``provider/dialects/v1_3``   API v1.3, the live one
+``source``                   files and their identity, captions, thumbnails, preflight
+``source/manifest``          manifests: text, CSV and JSONL into lines, lines into items
+``source/youtube``           YouTube by way of yt-dlp in a process of its own
+``source/youtube/worker``    the yt-dlp worker process and the pool that runs it
+``source/youtube/throttle``  rate limit and circuit breaker of one site, shared by all runs of a machine
+``source/youtube/storage``   downloaded files: folders, disk quota, cleanup
+``sink``                     results on disk, whole or not at all
+``budget``                   the price list and the spending limits
+``local``                    the local platform: an HTTP server that really reads the video; no account
+``local/api``                its HTTP API: what both versions share
+``local/api/http``           middleware, fault scripts, bodies, filters, pagination, responses
+``local/api/v1_2``           endpoints of API v1.2
+``local/api/v1_3``           endpoints of API v1.3
+``local/jobs``               its background work: analysis, indexing, fetching
+``local/analysis``           reading a video and answering questions about it
+``local/analysis/extract``   pictures, shots and captions of a file
+``local/analysis/text``      sentences, chapters and the summary of a text
+``local/analysis/answer``    answers: free text, and values that fit a JSON schema
+``local/analysis/ranking``   search hits and classes, ranked by evidence
+``local/analysis/plugins``   optional readers that need a program of their own
+``local/state``              its database, ledger and full-text index
+``local/demo``               the demo's videos and their texts
+``kit``                      the one import a job author needs
+``views``                    the results of commands, and the contract of ``--json``
+``ports``                    the protocols between the parts
+``config``                   the TOML file, its sections, and errors that name the key
+``media``                    the one safe way to open a foreign media file
+``core``                     values, verdicts, the state machine, errors, time, text; everything may import it
+===========================  ==========================================================================================
 """
 
 __version__ = "0.1.0"

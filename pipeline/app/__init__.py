@@ -1,4 +1,4 @@
-"""The composition root: the only package that sees everything. One function per command; ``commands`` calls nothing else.
+"""The composition root: one function per command; ``commands`` calls nothing else.
 
 A command costs what it needs: each function's module is imported when it is asked for.
 """

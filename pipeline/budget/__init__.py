@@ -1,1 +1,1 @@
-"""What things cost, and the purse that a run may empty."""
+"""The price list and the spending limits."""

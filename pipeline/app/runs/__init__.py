@@ -1,1 +1,1 @@
-"""`run`, `plan` and `demo`: one ingestion from manifests to results."""
+"""`run`, `plan`, `demo` and `config check`: one ingestion from manifests to results."""
