@@ -12,7 +12,8 @@ from pipeline.config.youtube import YouTubeSection
 from pipeline.core.clock import SystemClock
 from pipeline.ports.source import Item, ManifestLine, MediaFacts
 from pipeline.ports.video_api import Ceilings
-from pipeline.source.youtube.source import YouTubeClient, YouTubeSource
+from pipeline.source.youtube.client import YouTubeClient
+from pipeline.source.youtube.source import YouTubeSource
 from pipeline.source.youtube.storage.folder import DownloadFolder
 from pipeline.source.youtube.storage.quota import DiskQuota
 from pipeline.source.youtube.throttle.breaker import ThrottleRules

@@ -57,22 +57,22 @@ def sweep(
 ) -> int:
     """Sweep so many seconds after everything was written."""
     now = max((entry.lstat().st_mtime for entry in base.rglob("*")), default=0.0) + age
-    return DownloadCleanup(base, now, keep, spare).over(fates)
+    return DownloadCleanup(base, now, keep, spare).run(fates)
 
 
 @pytest.mark.parametrize(
     ("item", "video", "fate"),
     [
-        *((state, None, Disposal.STAYS) for state in (State.PENDING, State.RUNNING, State.HELD)),
-        *((State.DONE, state, Disposal.STAYS) for state in (State.PENDING, State.RUNNING, State.HELD, State.FAILED)),
-        (State.PENDING, State.DONE, Disposal.STAYS),
-        (State.FAILED, None, Disposal.WAITS),
-        (None, None, Disposal.WAITS),
-        (State.CANCELLED, None, Disposal.GOES),
-        (State.CANCELLED, State.CANCELLED, Disposal.GOES),
-        (State.DONE, State.DONE, Disposal.GOES),
-        (State.DONE, State.CANCELLED, Disposal.GOES),
-        (State.DONE, None, Disposal.GOES),
+        *((state, None, Disposal.KEEP) for state in (State.PENDING, State.RUNNING, State.HELD)),
+        *((State.DONE, state, Disposal.KEEP) for state in (State.PENDING, State.RUNNING, State.HELD, State.FAILED)),
+        (State.PENDING, State.DONE, Disposal.KEEP),
+        (State.FAILED, None, Disposal.KEEP_FOR_RETRY),
+        (None, None, Disposal.KEEP_FOR_RETRY),
+        (State.CANCELLED, None, Disposal.REMOVE),
+        (State.CANCELLED, State.CANCELLED, Disposal.REMOVE),
+        (State.DONE, State.DONE, Disposal.REMOVE),
+        (State.DONE, State.CANCELLED, Disposal.REMOVE),
+        (State.DONE, None, Disposal.REMOVE),
     ],
 )
 def test_a_video_is_over_when_nobody_comes_back_for_it(item: State | None, video: State | None, fate: Disposal) -> None:
@@ -88,7 +88,7 @@ def test_every_fate_is_carried_out(tmp_path: Path) -> None:
     """Needed ones stay as they are, of waiting ones the part that can be gone on with stays, the rest is gone."""
     folders = {video: half(tmp_path, video) for video in (V, W, X)}
     assert [parse_video_id(folder) for folder in folders.values()] == [V, W, X]
-    assert sweep(tmp_path, {V: Disposal.STAYS, W: Disposal.WAITS, X: Disposal.GOES}) == 1
+    assert sweep(tmp_path, {V: Disposal.KEEP, W: Disposal.KEEP_FOR_RETRY, X: Disposal.REMOVE}) == 1
     assert sorted(os.listdir(folders[V])) == sorted(["attempt.json", f"{V}.18.mp4.part", "other.temp.mp4"])
     assert sorted(os.listdir(folders[W])) == sorted(["attempt.json", f"{W}.18.mp4.part"])
     assert list_videos(tmp_path) == sorted([V, W])
@@ -123,12 +123,12 @@ def test_waiting_has_an_end_and_a_bound(tmp_path: Path) -> None:
 def test_whole_files_stay_where_they_are_kept(tmp_path: Path) -> None:
     """``keep = true`` outlives every fate and no longer counts; without it a proved upload's copy goes."""
     path = whole(tmp_path)
-    assert sweep(tmp_path, {V: Disposal.WAITS}) == 0
-    assert sweep(tmp_path, {V: Disposal.GOES}, keep=True) == 0
+    assert sweep(tmp_path, {V: Disposal.KEEP_FOR_RETRY}) == 0
+    assert sweep(tmp_path, {V: Disposal.REMOVE}, keep=True) == 0
     assert (path.exists(), measure_usage(tmp_path)) == (True, {})
-    assert sweep(tmp_path, {V: Disposal.GOES}) == 0
+    assert sweep(tmp_path, {V: Disposal.REMOVE}) == 0
     whole(tmp_path, W)
-    assert sweep(tmp_path, {W: Disposal.GOES}) == 1
+    assert sweep(tmp_path, {W: Disposal.REMOVE}) == 1
 
 
 def test_strangers_and_busy_folders_are_left_alone(tmp_path: Path) -> None:
@@ -141,10 +141,10 @@ def test_strangers_and_busy_folders_are_left_alone(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         other.stdout.readline()
-        assert sweep(tmp_path, {V: Disposal.GOES}) == 0
+        assert sweep(tmp_path, {V: Disposal.REMOVE}) == 0
         assert len(os.listdir(folder)) == 3
         other.communicate()
-    assert sweep(tmp_path, {V: Disposal.GOES}) == 1
+    assert sweep(tmp_path, {V: Disposal.REMOVE}) == 1
     assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(["yt_own films", f"yt_{V}_000000"])
 
 
@@ -166,7 +166,7 @@ def test_a_removal_that_was_cut_off_can_be_done_again(tmp_path: Path, monkeypatc
             discard_download(path)
         discard_download(path)
         assert not path.parent.exists() or os.listdir(path.parent) == []
-        sweep(tmp_path, {V: Disposal.GOES})
+        sweep(tmp_path, {V: Disposal.REMOVE})
         assert not path.parent.exists()
 
 
@@ -203,17 +203,17 @@ def test_a_video_that_does_not_fit_is_not_looked_at_again_before_it_does(tmp_pat
     """What one look has found out is remembered: there is room for others, and for this one once enough is free."""
 
     async def work() -> None:
-        room = DiskQuota(tmp_path, 250, VirtualClock(), 600.0)
+        quota = DiskQuota(tmp_path, 250, VirtualClock(), 600.0)
         first = whole(tmp_path)
-        await room.look("large")
+        await quota.require_space("large")
         with pytest.raises(Throttled):
-            await room.take("large", 200)
+            await quota.reserve("large", 200)
         with pytest.raises(Throttled):
-            await room.look("large")
-        await room.look("small")
+            await quota.require_space("large")
+        await quota.require_space("small")
         release_download(first, keep=False)
-        await room.look("large")
-        assert await room.take("large", 200) == 250
+        await quota.require_space("large")
+        assert await quota.reserve("large", 200) == 250
 
     run_virtual(work())
 
@@ -228,17 +228,17 @@ def test_no_two_find_out_about_the_same_room(tmp_path: Path) -> None:
     """Of two that are known to need it, the first to look has it; the other goes on waiting."""
 
     async def work() -> None:
-        room = DiskQuota(tmp_path, 250, VirtualClock(), 600.0)
-        assert await room.take("first", 200) == 250
+        quota = DiskQuota(tmp_path, 250, VirtualClock(), 600.0)
+        assert await quota.reserve("first", 200) == 250
         for name in ("second", "third"):
             with pytest.raises(Throttled):
-                await room.take(name, 150)
-        room.free("first")
-        await room.look("second")
+                await quota.reserve(name, 150)
+        quota.release("first")
+        await quota.require_space("second")
         with pytest.raises(Throttled):
-            await room.look("third")
-        assert await room.take("second", 150) == 250
-        room.free("second")
-        await room.look("third")
+            await quota.require_space("third")
+        assert await quota.reserve("second", 150) == 250
+        quota.release("second")
+        await quota.require_space("third")
 
     run_virtual(work())

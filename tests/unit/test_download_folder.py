@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config.youtube import YouTubeSection
-from pipeline.core.errors import ConfigError, NotYet, Permanent, Throttled, Transient
+from pipeline.core.errors import ConfigError, InputError, NotYet, Permanent, Throttled, Transient
 from pipeline.ports.video_api import Ceilings
 from pipeline.source.youtube import options
 from pipeline.source.youtube.cookies import Cookies, read_cookies
@@ -160,25 +160,25 @@ def test_room_is_given_and_taken(tmp_path: Path) -> None:
 
     async def work() -> None:
         clock = VirtualClock()
-        room = DiskQuota(tmp_path, 1000, clock, 600.0)
-        await room.look("next")
-        assert await room.take("one", 600) == 1000
-        assert await room.take("two", 400) == 400
+        quota = DiskQuota(tmp_path, 1000, clock, 600.0)
+        await quota.require_space("next")
+        assert await quota.reserve("one", 600) == 1000
+        assert await quota.reserve("two", 400) == 400
         with pytest.raises(Throttled) as full:
-            await room.take("three", 1)
+            await quota.reserve("three", 1)
         assert full.value.after == 5.0
-        room.free("two")
-        assert await room.take("three", 400) == 400
+        quota.release("two")
+        assert await quota.reserve("three", 400) == 400
         with pytest.raises(Permanent):
-            await room.take("four", 1001)
-        room.free("one")
-        room.free("three")
+            await quota.reserve("four", 1001)
+        quota.release("one")
+        quota.release("three")
         (tmp_path / "yt_stuck").mkdir()
         (tmp_path / "yt_stuck" / "a").write_bytes(b"x" * 1000)
         for seconds, after in ((0, 5.0), (200, 5.0), (200, 660.0)):
             await clock.sleep(seconds)
             with pytest.raises(Throttled) as full:
-                await room.look("next")
+                await quota.require_space("next")
             assert full.value.after == after
         assert "status" in full.value.trouble.remedy
 
@@ -317,5 +317,9 @@ def test_half_a_character_in_a_title_costs_no_video(tmp_path: Path) -> None:
 @given(st.dictionaries(st.text(max_size=12), st.none() | st.integers() | st.text(max_size=5) | st.booleans()))
 def test_odd_answers_of_a_worker_do_not_crash_the_reader(info: dict[str, Any]) -> None:
     """Whatever stands in the fields, a look is read or refused."""
-    found = parse_probe({"info": {"id": "x", **info, "formats": [info]}})
-    assert found.id
+    event = {"info": {"id": "x", **info, "formats": [info]}}
+    if info.get("id", "x"):
+        assert parse_probe(event).id
+    else:
+        with pytest.raises(InputError):
+            parse_probe(event)

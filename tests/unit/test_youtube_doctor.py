@@ -14,8 +14,8 @@ from pipeline.config.settings import load
 from pipeline.config.youtube import FetchSection, YouTubeSection
 from pipeline.core.errors import ConfigError
 from pipeline.source.youtube import options
+from pipeline.source.youtube.client import YouTubeClient
 from pipeline.source.youtube.doctor import check_youtube, version_findings
-from pipeline.source.youtube.source import YouTubeClient
 from pipeline.source.youtube.throttle.gate import SiteThrottle
 from pipeline.source.youtube.worker.pool import Hello, WorkerCommand, WorkerPool
 from pipeline.views import Finding
@@ -189,7 +189,7 @@ def test_what_cannot_work_is_refused_with_its_place(tmp_path: Path, youtube: str
 def test_a_proxys_password_is_kept_out_of_foreign_words(words: str) -> None:
     """However yt-dlp writes the address: nothing of the login reaches a trouble, the database or the log."""
     rules = YouTubeSection.model_validate({"proxy": "socks5://me:hunter2@127.0.0.1:1080"})
-    shown = YouTubeClient(rules, WorkerPool(WorkerCommand(), 1), cast("SiteThrottle", None)).scrub(words)
+    shown = YouTubeClient(rules, WorkerPool(WorkerCommand(), 1), cast("SiteThrottle", None)).sanitize(words)
     assert "***" in shown
     assert "hunter2" not in shown
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.errors import NotYet, Permanent, Transient
+from pipeline.source.youtube.client import to_error
 from pipeline.source.youtube.failures import (
     BROKEN,
     TABLE,
@@ -22,7 +23,6 @@ from pipeline.source.youtube.failures import (
     parse_failure,
 )
 from pipeline.source.youtube.probe import LATER
-from pipeline.source.youtube.source import to_error
 
 SENTENCES = {
     "Sign in to confirm you\u2019re not a bot. Use --cookies-from-browser or --cookies": "bot_check",

@@ -35,7 +35,7 @@ from pipeline.ports.video_api import Ceilings
 from pipeline.views import BadLine
 
 if TYPE_CHECKING:
-    from pipeline.source.youtube.source import YouTubeClient
+    from pipeline.source.youtube.client import YouTubeClient
 
 
 def read_entries(settings: Settings, sources: Sequence[str], planner: JobPlanner) -> Iterator[Item | BadLine]:

@@ -1,4 +1,4 @@
-"""What fetches videos from sites, put together from the settings."""
+"""Wiring of what fetches videos from sites."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from pipeline.core.youtube_address import VIDEO_PREFIX
 from pipeline.ingest.tasks.item import Release
 from pipeline.ports.store import Journal, Records
 from pipeline.ports.video_api import Ceilings
-from pipeline.source.youtube.source import YouTubeClient, YouTubeSource
+from pipeline.source.youtube.client import YouTubeClient
+from pipeline.source.youtube.source import YouTubeSource
 from pipeline.source.youtube.storage.cleanup import DownloadCleanup, decide_disposal, list_videos
 from pipeline.source.youtube.storage.folder import release_download
 from pipeline.source.youtube.storage.quota import DiskQuota
@@ -45,7 +46,7 @@ def worker_pool(settings: Settings) -> WorkerPool:
 
 
 def site_throttle(rules: YouTubeSection, journal: Journal, clock: Clock, rng: Random) -> SiteThrottle:
-    """Return the pace of this machine's address; what only this run can mend is remembered in its own journal."""
+    """Return the throttle of this machine's address; pauses that concern this run alone are kept in its journal."""
     proxy = rules.proxy.get_secret_value() if rules.proxy is not None else ""
     folder = rules.pace_folder or platformdirs.user_state_path("reelmill", appauthor=False)
     file = state_file_path(folder, "youtube", proxy, str(rules.options.get("source_address", "")))
@@ -59,7 +60,7 @@ def site_throttle(rules: YouTubeSection, journal: Journal, clock: Clock, rng: Ra
 def build_youtube_client(
     settings: Settings, workers: WorkerPool, journal: Journal, clock: Clock, rng: Random
 ) -> YouTubeClient:
-    """Return the one who asks YouTube.
+    """Return the client that asks YouTube.
 
     Raises:
         ConfigError: an option for yt-dlp is not allowed.
@@ -71,7 +72,7 @@ def build_youtube_client(
 async def open_youtube_client(
     settings: Settings, journal: Journal, clock: Clock, rng: Random
 ) -> AsyncIterator[YouTubeClient]:
-    """Lend the one who asks YouTube for all of a run; no worker is started before one is needed, all end with it.
+    """Lend the YouTube client of a run; workers start when they are needed and end with it.
 
     Raises:
         ConfigError: an option for yt-dlp is not allowed.
@@ -86,17 +87,17 @@ async def open_youtube_client(
 
 def youtube_source(settings: Settings, client: YouTubeClient, clock: Clock, ceilings: Ceilings) -> YouTubeSource:
     """Return YouTube as a source of files."""
-    room = DiskQuota(download_folder(settings), settings.fetch.max_bytes, clock, settings.limits.patience)
-    return YouTubeSource(client, room, ceilings, clock)
+    quota = DiskQuota(download_folder(settings), settings.fetch.max_bytes, clock, settings.limits.patience)
+    return YouTubeSource(client, quota, ceilings, clock)
 
 
 def download_folder(settings: Settings) -> Path:
-    """Return where fetched videos lie until they are uploaded."""
+    """Return the folder of fetched videos that are not uploaded yet."""
     return settings.run.state / "work" / "youtube"
 
 
 async def clean_up_downloads(settings: Settings, records: Records, clock: Clock) -> None:
-    """Remove what earlier runs left of downloads that are over; whatever goes wrong is a note."""
+    """Remove what earlier runs left of downloads that are over; a failure is only logged."""
     folder = download_folder(settings)
     videos = await anyio.to_thread.run_sync(list_videos, folder)
     tasks: dict[str, list[Task]] = {video: [] for video in videos}
@@ -104,11 +105,11 @@ async def clean_up_downloads(settings: Settings, records: Records, clock: Clock)
         keys = tuple(VIDEO_PREFIX + video for video in videos[page : page + _PAGE])
         for task in await records.tasks(Selection(kinds=("item", "video"), keys=keys)):
             tasks[task.key.removeprefix(VIDEO_PREFIX)].append(task)
-    fates = {video: decide_disposal(found) for video, found in tasks.items()}
+    disposals = {video: decide_disposal(found) for video, found in tasks.items()}
     spare = settings.fetch.max_bytes / 10 or math.inf
-    sweep = DownloadCleanup(folder, clock.now(), settings.fetch.keep, spare)
-    if await anyio.to_thread.run_sync(sweep.over, fates):
-        _log.info("youtube.swept", folders=sweep.removed)
+    cleanup = DownloadCleanup(folder, clock.now(), settings.fetch.keep, spare)
+    if await anyio.to_thread.run_sync(cleanup.run, disposals):
+        _log.info("youtube.swept", folders=cleanup.removed)
 
 
 def file_releaser(settings: Settings) -> Release:

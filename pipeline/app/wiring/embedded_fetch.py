@@ -18,7 +18,8 @@ from pipeline.local.jobs.youtube_fetch import Fetch
 from pipeline.ports.source import Item, ManifestLine, MediaFacts, Source
 from pipeline.ports.video_api import Ceilings
 from pipeline.source.captions import read_captions
-from pipeline.source.youtube.source import YouTubeClient, YouTubeSource
+from pipeline.source.youtube.client import YouTubeClient
+from pipeline.source.youtube.source import YouTubeSource
 from pipeline.source.youtube.storage.quota import DiskQuota
 
 _log = log.get("platform")

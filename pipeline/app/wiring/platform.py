@@ -17,7 +17,7 @@ from pipeline.ports.store import Journal
 from pipeline.ports.video_api import VideoApi
 
 if TYPE_CHECKING:
-    from pipeline.source.youtube.source import YouTubeClient
+    from pipeline.source.youtube.client import YouTubeClient
 
 
 class ProviderClient(VideoApi, Protocol):

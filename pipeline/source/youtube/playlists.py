@@ -5,32 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import anyio
-
 from pipeline.core.youtube_address import YouTubeAddress, parse_youtube_address
 from pipeline.ports.playlists import Playlist, PlaylistEntry
 from pipeline.ports.source import Item
 from pipeline.source.youtube import options
-from pipeline.source.youtube.source import RequestFailed, YouTubeClient
-from pipeline.source.youtube.worker.pool import WorkerGone
+from pipeline.source.youtube.client import YouTubeClient
 
 _PAGE = 60.0  #: seconds that a page of a list may take, over what a single request may
 
 
 class YouTubeLister:
-    """``listings.Lister`` over the same workers and the same pace as the downloads."""
+    """``ports.PlaylistLister`` over the client of the downloads."""
 
     def __init__(self, client: YouTubeClient) -> None:
         self._client = client
 
     async def list(self, item: Item, channel: str, most: int) -> Playlist:
-        """Return at most ``most`` entries, newest first; a channel's tabs are one list.
-
-        Raises:
-            Throttled, Permanent, Transient: as for a video.
-        """
         cookies = await self._client.cookies()
-        turn = await self._client.throttle.acquire()
         pages: list[dict[str, Any]] = []
         request = {
             "url": choose_list_address(item, channel),
@@ -38,24 +29,16 @@ class YouTubeLister:
             "params": options.listing(self._client.rules, most),
             "cookies": cookies,
         }
-        try:
-            async with self._client.workers.worker() as worker:
-                event = await self._client.ask(
-                    worker, "list", request, wait=_PAGE, seen=lambda page: pages.extend(page.get("entries") or ())
-                )
-                await self._client.record_success()
-        except RequestFailed as failed:
-            raise await self._client.handle_failure(failed.failure) from None
-        except WorkerGone as gone:
-            raise await self._client.handle_lost_worker(gone) from None
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self._client.throttle.release(turn)
+        async with self._client.worker() as worker:
+            event = await self._client.ask(
+                worker, "list", request, wait=_PAGE, seen=lambda page: pages.extend(page.get("entries") or ())
+            )
+            await self._client.record_success()
         return parse_playlist(pages, event.get("about") or {})
 
 
 def choose_list_address(item: Item, channel: str) -> str:
-    """Return what to list: a channel's uploads as one playlist where its id is known, else the address itself."""
+    """Return the address to list: of a channel whose id is known, the playlist of its uploads."""
     identity = item.key.removeprefix("youtube:channel:") if item.key.startswith("youtube:channel:") else channel
     if identity.startswith("UC"):
         return f"https://www.youtube.com/playlist?list=UU{identity[2:]}"
@@ -63,7 +46,7 @@ def choose_list_address(item: Item, channel: str) -> str:
 
 
 def parse_playlist(pages: list[dict[str, Any]], about: Mapping[str, Any]) -> Playlist:
-    """Return the list; every entry is named by our own rules, and what is no video of the site is counted."""
+    """Return the list, its entries named by our own rules; entries that are no videos are counted."""
     found = [parse_entry(each) for each in pages]
     entries = [entry for entry in found if entry is not None]
     return Playlist(
@@ -75,7 +58,7 @@ def parse_playlist(pages: list[dict[str, Any]], about: Mapping[str, Any]) -> Pla
 
 
 def parse_entry(data: Mapping[str, Any]) -> PlaylistEntry | None:
-    """Return one entry, or None if it is no video: Shorts come by an address of their own, some by an id alone."""
+    """Return one entry, or None if it is no video. Some entries have an address, some an id alone."""
     meaning = parse_youtube_address(str(data.get("url") or "")) or parse_youtube_address(str(data.get("id") or ""))
     if not isinstance(meaning, YouTubeAddress) or meaning.kind != "youtube":
         return None

@@ -1,4 +1,4 @@
-"""What earlier runs left of downloads that nobody waits for any more is removed when a run begins. Blocks."""
+"""Cleanup of downloads that no task waits for any more, when a run begins. Blocks."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _WEEK = 7 * 86_400.0
 class Disposal(Enum):
     """What becomes of a video's folder."""
 
-    STAYS = "stays"  #: a task will come back for it
-    WAITS = "waits"  #: an operator may come back for it: what can be gone on with stays, for a week
-    GOES = "goes"
+    KEEP = "keep"  #: a task will come back for it
+    KEEP_FOR_RETRY = "keep_for_retry"  #: an operator may come back for it: what can be resumed stays, for a week
+    REMOVE = "remove"
 
 
 def decide_disposal(tasks: Sequence[Task]) -> Disposal:
     """Decide by a video's tasks: its ``item``, which fetches, and its ``video``, which uploads. Pure."""
     item, video = (next((task.state for task in tasks if task.kind == kind), None) for kind in ("item", "video"))
     if item in _OPEN or video in _OPEN or video is State.FAILED:  # nobody has proved that upload, and it can be retried
-        return Disposal.STAYS
+        return Disposal.KEEP
     if video is not None or item in (State.CANCELLED, State.DONE):
-        return Disposal.GOES
-    return Disposal.WAITS
+        return Disposal.REMOVE
+    return Disposal.KEEP_FOR_RETRY
 
 
 def list_videos(base: Path) -> list[str]:
@@ -47,7 +47,7 @@ class DownloadCleanup:
     """One pass over all folders.
 
     ``keep``: whole files stay for good, and do not count against the disk. ``spare``: how many bytes may stay for what only
-    an operator could come back for; without a bound on these, a few failures would take the disk from everybody else.
+    an operator could come back for; without a bound, a few failures would take the disk from everybody else.
     """
 
     base: Path
@@ -56,24 +56,24 @@ class DownloadCleanup:
     spare: float
     removed: int = 0
 
-    def over(self, fates: Mapping[str, Disposal]) -> int:
-        """Give every folder its fate, and return how many were removed. What another process works on is left alone."""
+    def run(self, disposals: Mapping[str, Disposal]) -> int:
+        """Dispose of every folder, and return how many were removed. What another process works on is left alone."""
         for video in list_videos(self.base):
-            fate = fates.get(video, Disposal.WAITS)
-            if fate is Disposal.STAYS:
+            disposal = disposals.get(video, Disposal.KEEP_FOR_RETRY)
+            if disposal is Disposal.KEEP:
                 continue
             try:
                 with DownloadFolder(self.base, video) as folder:
-                    if not folder.kept and not self._stays(folder, fate):
+                    if not folder.kept and not self._stays(folder, disposal):
                         folder.remove()
                         self.removed += 1
             except (OSError, ReelmillError) as error:
                 _log.debug("youtube.not_swept", video=video, why=str(error))
         return self.removed
 
-    def _stays(self, folder: DownloadFolder, fate: Disposal) -> bool:
+    def _stays(self, folder: DownloadFolder, disposal: Disposal) -> bool:
         done = folder.finished()
-        if fate is Disposal.GOES:
+        if disposal is Disposal.REMOVE:
             if done is not None and self.keep:
                 release_download(done.path, keep=True)
             return done is not None and self.keep

@@ -1,8 +1,7 @@
-"""One folder per video, and the rules by which half-fetched files are kept or thrown away. Blocks: for worker threads.
+"""The folder of one download, and which half-fetched files in it may be resumed. Blocks: for worker threads.
 
-What a killed download leaves may be resumed only where yt-dlp does so safely: single files over plain http(s), the same
-formats and sizes as before. Fragments, merges and everything without a record are thrown away whole: a resumed HLS file
-can be wrong without any error.
+Only what yt-dlp resumes safely stays: single files over plain http(s), of the same formats and sizes as before. Fragments,
+merges and everything without a record are removed: a resumed HLS file can be wrong without any error.
 """
 
 from __future__ import annotations
@@ -78,7 +77,7 @@ class DownloadFolder:
             return None
 
     def prepare(self, formats: Sequence[StreamFormat]) -> int:
-        """Make the folder fit for an attempt with these formats, and return how many bytes of it can be kept.
+        """Make the folder fit for an attempt with these formats; return the bytes that are kept.
 
         Writes the record that the next attempt decides by, before the first byte comes.
         """
@@ -91,7 +90,7 @@ class DownloadFolder:
         return kept
 
     def trim(self) -> int:
-        """Keep what a later attempt may go on with, and return how many bytes that is; the rest is removed."""
+        """Remove what no later attempt can resume; return the bytes that stay."""
         record = _load(self.path / _RECORD)
         formats = parse_record(record.get("formats")) if isinstance(record, dict) else []
         if not formats or not all(each.whole and each.size for each in formats):
@@ -100,7 +99,7 @@ class DownloadFolder:
         return self._keep(formats)
 
     def _keep(self, formats: Sequence[StreamFormat]) -> int:
-        """Remove everything but whole files and parts of these formats; return the bytes that stay."""
+        """Remove all but whole files and parts of these formats; return the bytes that stay."""
         sizes = {f"{self._video}.{each.id}.{each.ext}": each.size or 0 for each in formats}
         if len(formats) > 1:  # before a merge, yt-dlp puts the format's id in once more
             sizes |= {
@@ -119,12 +118,12 @@ class DownloadFolder:
         return bytes_kept
 
     def empty(self) -> None:
-        """Throw everything away."""
+        """Remove everything in it."""
         for entry in list(self.path.iterdir()):
             _remove(entry)
 
     def remove(self) -> None:
-        """Remove the folder. What says that its file is whole goes last: whoever is killed on the way can begin again."""
+        """Remove the folder; the proof that its file is whole goes last, so that a kill on the way loses nothing."""
         for entry in sorted(self.path.iterdir(), key=lambda entry: entry.name == _DONE):
             _remove(entry)
         self.path.rmdir()
@@ -141,13 +140,13 @@ class DownloadFolder:
         return max(entry.lstat().st_mtime for entry in (self.path, *self.path.iterdir()))
 
     def tidy(self, media: Path) -> None:
-        """Remove what lies around beside the file that the download was for; captions stay."""
+        """Remove everything beside the downloaded file except captions."""
         for entry in list(self.path.iterdir()):
             if entry != media and not entry.name.startswith(CAPTIONS):
                 _remove(entry)
 
     def finish(self, done: FinishedDownload) -> None:
-        """Remember that this file is whole, and that everything that belongs beside it is there."""
+        """Record that this file is whole and that all that belongs beside it is there."""
         for entry in self.path.iterdir():
             _sync(entry)  # or the record could outlive what it vouches for
         kept = {"name": done.path.name, "size": done.size, "sha256": done.sha256, "about": done.about}
@@ -155,16 +154,16 @@ class DownloadFolder:
 
 
 def discard_download(path: Path) -> None:
-    """Remove the folder of a fetched file; what is not such a folder is left alone."""
+    """Remove the folder of a fetched file, and no other folder."""
     folder = path.parent
     video = parse_video_id(folder)
     if video is not None and (folder / _DONE).exists():
-        with suppress(OSError):  # what is left over is swept by the next run
+        with suppress(OSError):  # the next run cleans up what is left
             DownloadFolder(folder.parent, video).remove()
 
 
 def release_download(path: Path, *, keep: bool) -> None:
-    """Let go of a fetched file whose upload is proved: it is removed, or kept and no longer counted."""
+    """Remove a fetched file whose upload is proved, or keep it and count it no more."""
     if not keep:
         discard_download(path)
     elif (path.parent / _DONE).exists():
@@ -172,7 +171,7 @@ def release_download(path: Path, *, keep: bool) -> None:
 
 
 def measure_usage(base: Path) -> dict[str, int]:
-    """Return how many bytes each folder holds; what is kept on purpose does not count."""
+    """Return the bytes of each folder, without what is kept on purpose."""
     found = {}
     for folder in list_folders(base):
         try:
@@ -190,7 +189,7 @@ def parse_video_id(folder: Path) -> str | None:
 
 
 def list_folders(base: Path) -> list[Path]:
-    """Return the folders of videos: there, or one to an order of the embedded platform."""
+    """Return the folders of videos: the run's own, and the embedded platform's, one level deeper."""
     return [entry for depth in ("", "*/youtube/") for entry in base.glob(f"{depth}yt_*") if entry.is_dir()]
 
 
@@ -219,7 +218,7 @@ def _sync(path: Path) -> None:
 
 
 def _store(path: Path, value: Json) -> None:
-    """Write whole or not at all: a torn record must not vouch for a file."""
+    """Write the whole record or nothing: a torn one must not vouch for a file."""
     beside = path.with_suffix(".new")
     with beside.open("w", encoding="utf-8") as stream:
         json.dump(value, stream, ensure_ascii=False)
