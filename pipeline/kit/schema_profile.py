@@ -17,9 +17,7 @@ from uuid import UUID
 from pipeline.core.model import Json
 
 MAX_DEPTH = 32  #: levels of nesting; our own bound, so that no check can run away
-
 _VALUES = frozenset({"const", "enum"})
-
 _BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
 
 #: Form of a schema → its keywords. A form is the value of ``type``, or the keyword that stands in its place.
@@ -38,9 +36,7 @@ _KEYWORDS: Mapping[str, frozenset[str]] = {
 }
 
 _TYPES = tuple(form for form, keywords in _KEYWORDS.items() if "type" in keywords)
-
 _ANNOTATIONS = frozenset({"title", "description", "$comments"})  # taken everywhere, and ignored
-
 _KNOWN = frozenset({"$defs"}).union(_ANNOTATIONS, *_KEYWORDS.values())
 
 _FORMATS: Mapping[str, tuple[str, ...]] = {

@@ -13,15 +13,10 @@ from pydantic import TypeAdapter
 EvidenceKind: TypeAlias = Literal["conversation", "text_in_video", "shot", "chapter"]
 
 CAPTIONS_GIVEN = "captions given"  #: source of captions handed in beside the file
-
 ON_SCREEN = "on-screen text"
-
 HEADING = "on-screen text (heading)"  #: the largest line near the top of a picture
-
 PICTURE = "picture"
-
 CHAPTER_MARKS = "embedded chapters"
-
 STILL_BELOW = 0.12  #: a shot with less motion is a picture that stands
 
 

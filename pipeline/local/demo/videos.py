@@ -28,7 +28,6 @@ Slide: TypeAlias = tuple[str, Sequence[str]]  #: heading and lines
 Cue: TypeAlias = tuple[float, float, str]  #: start and end in seconds, and the words
 
 _MS = Fraction(1, 1000)
-
 _RATE = 16_000  # samples per second of the quiet tone
 #: background, heading, text: light and dark papers, so that neighbouring videos do not look alike
 _PAPERS = (

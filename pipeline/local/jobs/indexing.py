@@ -16,9 +16,7 @@ from pipeline.local.state.database import PlatformDatabase
 from pipeline.local.state.tables import ASSETS, VIDEOS, AssetRow, VideoRow
 
 STATUSES = ("validating", "pending", "queued", "indexing", "ready", "failed")
-
 FINAL = ("ready", "failed")
-
 _STEPS = ("pending", "queued", "indexing")
 
 

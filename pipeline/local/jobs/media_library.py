@@ -10,9 +10,7 @@ from pathlib import Path
 from pipeline.core.youtube_address import find_video_id
 
 _MEDIA = ("mp4", "mkv", "webm", "mov", "m4v", "avi", "ts", "mpg", "mpeg", "flv", "wmv", "3gp", "ogv")
-
 _CAPTIONS = ("vtt", "srt")
-
 _MOST_CAPTIONS = 8_000_000  #: bytes
 
 

@@ -19,7 +19,6 @@ from pipeline.local.analysis.protocol import AnalysisRefused
 from pipeline.local.errors import ApiError, unsupported
 
 _HOPS = 5
-
 _PIECE = 1024 * 1024
 
 

@@ -20,7 +20,6 @@ from pipeline.local.state import fulltext, ledger
 from pipeline.local.state.tables import CHUNKS, SESSIONS, TABLES
 
 T = TypeVar("T")
-
 _VERSION = 2  #: 2: videos, sheets and the full-text index; older files only lack them
 
 

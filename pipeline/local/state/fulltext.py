@@ -32,9 +32,7 @@ DDL = (
 Mode: TypeAlias = Literal["stems", "words", "phrase"]
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
-
 _MOST_TERMS = 64
-
 _TIE = 0.15  # share of a score that bm25 may take
 
 

@@ -168,9 +168,7 @@ class ResultPagesRow:
 
 
 R = TypeVar("R", AssetRow, SessionRow, ChunkRow, JobRow, ReplayRow, BatchRow, IndexRow, VideoRow, ResultPagesRow)
-
 _SQL_TYPES = {"str": "TEXT", "int": "INTEGER", "float": "REAL", "bool": "INTEGER"}
-
 _OLD_COLUMNS = {"forced_outcome": "fate"}  # fields whose column keeps the name it had
 
 
@@ -254,21 +252,12 @@ class Table(Generic[R]):
 
 
 ASSETS = Table("assets", AssetRow, index=("filename", "status"))
-
 SESSIONS = Table("sessions", SessionRow, index=("status",))
-
 CHUNKS = Table("chunks", ChunkRow, index=("session_id",))
-
 JOBS = Table("jobs", JobRow, index=("asset_id", "status", "batch_id"))
-
 REPLAYS = Table("replays", ReplayRow)
-
 BATCHES = Table("batches", BatchRow)
-
 INDEXES = Table("indexes", IndexRow, index=("name",))
-
 VIDEOS = Table("videos", VideoRow, index=("index_id", "asset_id", "task_id", "status", "filename"))
-
 RESULT_PAGES = Table("sheets", ResultPagesRow, index=("expires",))
-
 TABLES = (ASSETS, SESSIONS, CHUNKS, JOBS, REPLAYS, BATCHES, INDEXES, VIDEOS, RESULT_PAGES)

@@ -19,11 +19,8 @@ _COUNT = re.compile(
 )
 
 _ITEM = re.compile(r"\n(?=\s*(?:[-*•]\s*)?(?:for\s+)?`)|;\s*(?=`)")
-
 SENTENCES = ("sentence",)
-
 POINTS = ("bullet", "point", "item", "takeaway")
-
 WORDS = ("word",)
 
 

@@ -23,7 +23,6 @@ from pipeline.local.analysis.text.content_summary import ContentSummary
 from pipeline.local.analysis.text.sentences import stems
 
 _DEPTH = 24  # levels of nesting and references
-
 _UNKNOWN = frozenset({"unknown", "unclear", "n/a", "not sure", "undetermined", "cannot tell"})
 
 _HELP = (

@@ -13,27 +13,17 @@ from html import unescape
 from itertools import zip_longest
 
 MAX_CHARACTERS = 8_000_000  #: of one caption text; about 150 hours of speech. What lies beyond is not read
-
 MAX_CUES = 100_000  #: of one video; further cues are not read
-
 _MAX_CUE = 1_000  # characters of one cue; longer is no caption
-
 _MAX_RAW = 20_000  # characters of one cue with its markup
-
 _MAX_ROLL = 20  # lines that a cue can repeat of the one before; on a screen there is room for four
-
 _SECONDS_PER_CUE = 5.0  # how long a cue without a usable end stands at most
-
 _TIME = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?"
-
 _ARROW = re.compile(rf"^\W*{_TIME}\s*-{{1,2}}>\s*{_TIME}(?=\s|$)")
-
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>|<[\d:.]{1,20}>|\{\\[^{}]{0,200}\}")
-
 _BREAK = re.compile(r"\\[Nn]|\r\n?|\u2028")
 #: No character has so long a number; Python refuses to read numbers of thousands of digits.
 _NO_CHARACTER = re.compile(r"&#(?:\d{8,}|[xX][0-9a-fA-F]{8,});?")
-
 _BLOCK = re.compile(r"^(?:NOTE|STYLE|REGION)\b")
 
 

@@ -25,19 +25,12 @@ from pipeline.local.analysis.extract.captions import Cue, strip_markup
 from pipeline.media.container import UnreadableMedia, measure_packets, open_media, video_stream
 
 SAMPLES_PER_SECOND = 5
-
 SMALL_WIDTH = 160  #: pixels of the small pictures
-
 MAX_BAD_PACKETS = 500  #: more broken packets than this and the rest of a file is given up
-
 _STEP = 1 / SAMPLES_PER_SECOND
-
 _MOST_REPEATS = 15  # of a picture that stands: enough to see that it does
-
 _FAR_BACK = 30.0  # seconds between two key frames from which on decoding all is cheaper than going back to one
-
 _SPARE_FRAMES = 20  # pictures per second from which on some can be passed over
-
 _TEXT_CODECS = frozenset({"mov_text", "subrip", "srt", "webvtt", "ass", "ssa", "text"})
 
 _MIMES = (
@@ -138,7 +131,7 @@ def stream_through(path: Path) -> Iterator[Sample | Spoken]:
         if (video.average_rate or 0) >= _SPARE_FRAMES:
             # Pictures that no other depends on are not needed for five samples a second: half the decoding.
             video.codec_context.skip_frame = "NONREF"
-        small = _Small(video)
+        pixel_ratio = float(video.sample_aspect_ratio or 1) or 1.0
         origin: float | None = None
         last: Sample | None = None
         due = 0.0
@@ -153,7 +146,7 @@ def stream_through(path: Path) -> Iterator[Sample | Spoken]:
             if last is not None:
                 yield from _standing(last, at - origin)
             length = float((found.duration or 0) * (found.time_base or 0))
-            last = Sample(at - origin, small(found), at - origin + length)
+            last = Sample(at - origin, _shrink(found, pixel_ratio), at - origin + length)
             yield last
 
 
@@ -204,17 +197,10 @@ def jpeg_at(path: Path, at: float, *, width: int = 640) -> bytes | None:
     return out.getvalue()
 
 
-class _Small:
-    """Turns frames into small RGB pictures."""
-
-    def __init__(self, stream: VideoStream) -> None:
-        ratio = float(stream.sample_aspect_ratio or 1) or 1.0
-        self._shape = ratio
-
-    def __call__(self, frame: VideoFrame) -> Picture:
-        height = max(16, min(320, round(SMALL_WIDTH * frame.height / (frame.width * self._shape))))
-        small = frame.reformat(width=SMALL_WIDTH, height=height, format="rgb24", interpolation="AREA")
-        return _array(small)
+def _shrink(frame: VideoFrame, pixel_ratio: float) -> Picture:
+    """Return a frame as a small RGB picture."""
+    height = max(16, min(320, round(SMALL_WIDTH * frame.height / (frame.width * pixel_ratio))))
+    return _array(frame.reformat(width=SMALL_WIDTH, height=height, format="rgb24", interpolation="AREA"))
 
 
 def _array(frame: VideoFrame) -> Picture:

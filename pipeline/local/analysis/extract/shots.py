@@ -23,27 +23,16 @@ from pipeline.local.analysis.evidence import Picture, Shot
 from pipeline.local.analysis.extract.media import SAMPLES_PER_SECOND, Sample
 
 _SIDE = 12  # samples kept on each side of a possible border: 2.4 s
-
 _SLOW = 4  # a dissolve is looked for between this many samples before and after
-
 _CELL = 10  # pixels of a cell's side
-
 _JUMP = 0.35  # share of pixels whose colour bin must change
-
 _OVER = 4.0  # how many times the surroundings
-
 _FLOOR = 0.02  # surroundings calmer than this count as this
-
 _CALM = 2.0  # mean grey levels by which a standing cell may change from one sample to the next (codec noise)
-
 _CHANGED = 4.0  # mean grey levels by which a changed cell differs
-
 _INK = 6.0  # standard deviation of grey levels in a cell that has something on it
-
 _DARK = 14.0  # mean grey level of a black picture
-
 _SHORTEST = 0.6  # seconds
-
 _LIT = 5  # samples that must be more than black before a border
 
 _Sharp: TypeAlias = Literal["", "cut", "slide"]

@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from pipeline.local.analysis.evidence import Picture
 
 SECONDS_PER_FRAME = 4.0
-
 MIN_CONFIDENCE = 60.0  #: per word, of tesseract's 0 to 100
-
 _MIN_LINE = 3  # letters and digits that a line must have
 
 

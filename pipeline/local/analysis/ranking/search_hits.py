@@ -11,9 +11,6 @@ from pipeline.local.state.fulltext import ClipMatch
 from pipeline.local.state.tables import VideoRow
 
 _LEVELS = (("high", 80.0), ("medium", 60.0), ("low", 35.0))
-
-LEVELS = (*(name for name, _ in _LEVELS), "none")
-
 _NUMBERS = ("duration", "width", "height", "size", "fps")
 
 

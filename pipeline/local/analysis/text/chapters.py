@@ -16,9 +16,7 @@ from pipeline.local.analysis.evidence import Evidence, Shot
 from pipeline.local.analysis.text.sentences import Floats, Sentence
 
 MOST = 12  #: chapters where nobody asked for a number
-
 _MAX_BLOCKS = 240  # blocks of sentences that the topic search compares
-
 _MAX_STEMS = 900
 
 

@@ -14,7 +14,6 @@ from functools import cached_property
 from pipeline.local.analysis.evidence import CHAPTER_MARKS, HEADING, STILL_BELOW, Evidence, ExtractedContent, Shot
 from pipeline.local.analysis.text import chapters as cutting
 from pipeline.local.analysis.text.sentences import (
-    Floats,
     Phrase,
     Sentence,
     alike,
@@ -26,9 +25,7 @@ from pipeline.local.analysis.text.sentences import (
 from pipeline.local.stopwords import STOP_WORDS
 
 _REPEATS = 0.5  # share of its words that a sentence may have in common with one already chosen
-
 _HEADLINE = 10  # words
-
 _FEW = 8  # sentences; from fewer, single words are a poor title
 
 
@@ -124,13 +121,9 @@ class ContentSummary:
         return ["moving pictures" if moving else "still pictures", *(() if self.facts.has_audio else ("no sound",))]
 
     @cached_property
-    def weights(self) -> Floats:
-        """How central each sentence is."""
-        return centrality(self.sentences)
-
-    @cached_property
     def _weight(self) -> dict[int, float]:
-        return {id(s): float(weight) for s, weight in zip(self.sentences, self.weights, strict=True)}
+        """How central each sentence is, by its id."""
+        return {id(s): float(weight) for s, weight in zip(self.sentences, centrality(self.sentences), strict=True)}
 
     @cached_property
     def phrases(self) -> list[Phrase]:
@@ -179,24 +172,12 @@ class ContentSummary:
         """Return quoted sentences, or plain statements about what was measured where nothing is said."""
         if self.sentences:
             return [sentence.text for sentence in self.key_sentences(count)]
+        video, pictures = f"A {self.end - self.start:.0f}-second video without", describe(self.shots)
         if self.shown:
             lines = list(dict.fromkeys(item.text for item in self.headings or self.shown))[:12]
-            return [f"A {self._length} video without captions: {self._looks}.", f"On screen: {'; '.join(lines)}."]
-        return [f"A {self._length} video without speech or readable text: {self._looks}.", *self._unread]
-
-    @property
-    def _length(self) -> str:
-        return f"{self.end - self.start:.0f}-second"
-
-    @property
-    def _unread(self) -> list[str]:
-        """What was not read, so that "nothing found" does not claim too much."""
-        return list(self.notes)
-
-    @cached_property
-    def _looks(self) -> str:
-        """The shots in one line: ``moving pictures, 6 shots, mainly green and black``."""
-        return describe(self.shots)
+            return [f"{video} captions: {pictures}.", f"On screen: {'; '.join(lines)}."]
+        # With what was not read, so that "nothing found" does not claim too much.
+        return [f"{video} speech or readable text: {pictures}.", *self.notes]
 
     @cached_property
     def _pieces(self) -> list[list[Sentence]]:

@@ -22,7 +22,6 @@ from pipeline.local.stopwords import DETERMINERS, STOP_WORDS, WEAK_STARTS
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 _WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
-
 _END = re.compile(r"[.!?…]+[\"'”’)\]]*\s+(?=[\"'“‘(\[¿¡\-–—]*[A-Z0-9À-ÞЀ-Я])|[。！？]+")
 
 _ABBREVIATION = re.compile(
@@ -30,11 +29,8 @@ _ABBREVIATION = re.compile(
 )
 
 _SOUND = re.compile(r"^[\s\-–]*(?:[\[(（].*[\])）]|[♪♫#].*)$")
-
 _BLOCK = 500  # sentences ranked against each other at once; bounds the matrix
-
 _PAUSE = 1.2  # seconds of silence that end a thought where nobody wrote full stops
-
 _RUN = 14  # words of a piece of unpunctuated speech
 
 
