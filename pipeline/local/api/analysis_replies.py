@@ -10,7 +10,7 @@ from pipeline.core.model import Json
 from pipeline.local.analysis.protocol import AnalysisCrashed, AnalysisRefused, Clip, Reply
 from pipeline.local.api.context import ApiContext
 from pipeline.local.api.http.responses import dump
-from pipeline.local.api.index_lookup import find_asset_of
+from pipeline.local.api.index_lookup import find_source_asset
 from pipeline.local.errors import ApiError
 from pipeline.local.state.tables import AssetRow, VideoRow
 
@@ -30,7 +30,7 @@ async def answer_now(context: ApiContext, asset: AssetRow, request: Mapping[str,
 
 async def read_words(context: ApiContext, video: VideoRow, kind: str) -> list[Clip]:
     """Return the words of a kind in a video; raises ApiError (500)."""
-    asset = await context.read(lambda db: find_asset_of(db, video))
+    asset = await context.read(lambda db: find_source_asset(db, video))
     try:
         return (await context.work.words(asset)).of(kind)
     except (AnalysisRefused, AnalysisCrashed) as error:

@@ -53,7 +53,7 @@ def find_ready_asset(db: Connection, key: str, status: int = 400, code: str = "a
     return asset
 
 
-def find_asset_of(db: Connection, video: VideoRow) -> AssetRow:
+def find_source_asset(db: Connection, video: VideoRow) -> AssetRow:
     """Return the file behind a video; raises ApiError where it was deleted by force."""
     return find(db, ASSETS, video.asset_id, "asset")
 

@@ -73,11 +73,11 @@ View: TypeAlias = Callable[[IndexRow, VideoRow, ClipHit, int], dict[str, Json]]
 
 async def read_search_form(context: ApiContext, request: Request) -> dict[str, Json]:
     """Read the fields of a search form; a picture in it is refused."""
-    half = context.state.incoming()
+    received = context.state.incoming()
     try:
-        form = await read_form(request, half, context.limits.direct_bytes, "query_media_file", many=True)
+        form = await read_form(request, received, context.limits.direct_bytes, "query_media_file", many=True)
     finally:
-        half.unlink(missing_ok=True)
+        received.unlink(missing_ok=True)
     fields = form.fields("search_options", "transcription_options")
     if form.file_size >= 0 or any(fields.get(name) for name in ("query_media_type", "query_media_url")):
         raise unsupported("searches by picture", "Search by words, or use the Twelve Labs API.")

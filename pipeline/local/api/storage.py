@@ -7,7 +7,7 @@ from starlette.responses import FileResponse, Response
 
 from pipeline.local.analysis.protocol import AnalysisCrashed, AnalysisRefused
 from pipeline.local.api.context import ApiContext
-from pipeline.local.api.index_lookup import find_asset_of, find_video
+from pipeline.local.api.index_lookup import find_source_asset, find_video
 from pipeline.local.errors import missing
 
 
@@ -23,7 +23,7 @@ async def download_asset(context: ApiContext, request: Request, asset_id: str) -
 async def show_thumbnail(context: ApiContext, request: Request, video_id: str, at: int) -> Response:
     """Decode the picture at a time, thousandths of a second, of a video."""
     context.check_signature(request, f"thumbnails/{video_id}/{at}")
-    asset = await context.read(lambda db: find_asset_of(db, find_video(db, video_id)))
+    asset = await context.read(lambda db: find_source_asset(db, find_video(db, video_id)))
     try:
         picture = await context.work.picture(asset, at / 1000)
     except (AnalysisRefused, AnalysisCrashed):

@@ -37,7 +37,7 @@ _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(?::[0-9]{1,5})?")
 
 @dataclass(slots=True)
 class Counters:
-    """Requests since the start of this process, by ``METHOD /route`` with ids left out, and by status of the answer."""
+    """Metrics since the start: requests by ``METHOD /route`` with ids left out, responses by status."""
 
     routes: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)

@@ -75,7 +75,8 @@ def _read_threshold(given: Json) -> Thresholds:
     if given is None:
         return Thresholds()
     if isinstance(given, dict):
-        return Thresholds(*parse(ThresholdBody, given).model_dump().values())
+        least = parse(ThresholdBody, given)
+        return Thresholds(least.min_video_score, least.min_clip_score, least.min_duration_ratio)
     return Thresholds(parse(VideoThresholdBody, {"threshold": given}).threshold)
 
 

@@ -68,15 +68,15 @@ class ExternalTaskBody(Body):
 
 async def create_task(context: ApiContext, request: Request) -> Response:
     """Take a file or an address; bytes and task are on disk before the answer leaves."""
-    half = context.state.incoming()
+    received = context.state.incoming()
     try:
-        upload = await read_form(request, half, context.limits.task_bytes, "video_file")
+        upload = await read_form(request, received, context.limits.task_bytes, "video_file")
         form = parse(TaskForm, upload.fields())
-        asset = _uploaded(context, form, upload, read_forced_outcome(request))
+        asset = _build_asset(context, form, upload, read_forced_outcome(request))
         if asset.method == "direct":
-            await context.keep_blob(half, asset.id)
+            await context.keep_blob(received, asset.id)
     finally:
-        half.unlink(missing_ok=True)
+        received.unlink(missing_ok=True)
     try:
         video = await _accept(context, request, form.index_id, asset, "task_created", asset.filename)
     except ApiError:
@@ -85,7 +85,7 @@ async def create_task(context: ApiContext, request: Request) -> Response:
     return json_response({"_id": video.task_id})
 
 
-def _uploaded(context: ApiContext, form: TaskForm, upload: ParsedForm, forced_outcome: str) -> AssetRow:
+def _build_asset(context: ApiContext, form: TaskForm, upload: ParsedForm, forced_outcome: str) -> AssetRow:
     """Return the asset of an upload form; raises ApiError (400)."""
     if bool(form.video_url) == (upload.file_size >= 0):
         raise not_provided("Exactly one of video_file and video_url is required.")

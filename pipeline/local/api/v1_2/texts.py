@@ -21,7 +21,7 @@ from pipeline.local.api.context import ApiContext
 from pipeline.local.api.http.bodies import Body
 from pipeline.local.api.http.fields import NOT_BLANK, ONE_OF, OR_DEFAULT, Flag, Fraction, Id, refuse, require
 from pipeline.local.api.http.responses import json_response
-from pipeline.local.api.index_lookup import find_asset_of, find_index, find_video, with_title
+from pipeline.local.api.index_lookup import find_index, find_source_asset, find_video, with_title
 from pipeline.local.api.model_options import can_write
 from pipeline.local.errors import ApiError, invalid
 from pipeline.local.state.tables import AssetRow
@@ -138,7 +138,7 @@ async def _ask(
         if not can_write(index):
             code = "index_not_supported_for_generate"
             raise ApiError(400, code, f"The index {index.name[:64]!r} has no generative engine.")
-        asset = find_asset_of(db, video)
+        asset = find_source_asset(db, video)
         context.record(db, request, effect, video.id, f"{video.filename}:{about}", round(video.duration / 60, 4))
         return with_title(asset, video)
 

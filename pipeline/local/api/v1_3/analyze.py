@@ -131,9 +131,9 @@ async def _keep_inline(context: ApiContext, source: VideoInput) -> AssetRow | No
     url = context.policy.check(source.value) if source.type == "url" else ""
     asset = AssetRow(new_id(now), "inline", "processing", "inline", "", now, hidden=True, url=url)
     if source.type == "base64_string":
-        half = context.state.incoming()
-        await context.state.run_file_work(lambda: half.write_bytes(source.content))
-        await context.keep_blob(half, asset.id)
+        received = context.state.incoming()
+        await context.state.run_file_work(lambda: received.write_bytes(source.content))
+        await context.keep_blob(received, asset.id)
     return asset
 
 

@@ -58,14 +58,14 @@ class MetadataBody(Body):
 
 async def create_asset(context: ApiContext, request: Request) -> Response:
     """Take a file or an address; the bytes are on disk and the asset committed before the answer leaves."""
-    half = context.state.incoming()
+    received = context.state.incoming()
     try:
-        form = await read_form(request, half, context.limits.direct_bytes)
-        asset = _asset_of(context, form, read_forced_outcome(request))
+        form = await read_form(request, received, context.limits.direct_bytes)
+        asset = _build_asset(context, form, read_forced_outcome(request))
         if asset.method == "direct":
-            await context.keep_blob(half, asset.id)
+            await context.keep_blob(received, asset.id)
     finally:
-        half.unlink(missing_ok=True)
+        received.unlink(missing_ok=True)
 
     def work(db: Connection) -> None:
         ASSETS.add(db, asset)
@@ -77,7 +77,7 @@ async def create_asset(context: ApiContext, request: Request) -> Response:
     return json_response(asset_view(asset, brief=True), 201)
 
 
-def _asset_of(context: ApiContext, upload: ParsedForm, forced_outcome: str) -> AssetRow:
+def _build_asset(context: ApiContext, upload: ParsedForm, forced_outcome: str) -> AssetRow:
     form = parse(AssetForm, upload.fields())
     if form.method == "url":
         url = context.policy.check(form.url)

@@ -112,7 +112,7 @@ def change_indexed(
 ) -> None:
     """Merge user metadata; null removes a field."""
     video = _present(db, index_id, video_id)
-    merged = _told_metadata({**video.user_metadata, **body.user_metadata})
+    merged = _without_empty({**video.user_metadata, **body.user_metadata})
     VIDEOS.put(db, dataclasses.replace(video, user_metadata=merged, updated=context.clock.now()))
 
 
@@ -122,7 +122,7 @@ async def delete_indexed(context: ApiContext, index_id: str, video_id: str) -> N
     await context.discard_blob(orphan)
 
 
-def list_indexes_of(request: Request, db: Connection, asset_id: str) -> Response:
+def list_asset_indexes(request: Request, db: Connection, asset_id: str) -> Response:
     """List where an asset is indexed."""
     find_asset(db, asset_id)
     wanted = parse_list(request.query_params, {}, conditions={"asset_id = ?": asset_id, "gone = 0": None})
@@ -148,11 +148,11 @@ def _new_video(
         title=asset.filename,
         estimated=ready_at,
         forced_outcome=forced_outcome,
-        user_metadata=_told_metadata(metadata),
+        user_metadata=_without_empty(metadata),
     )
 
 
-def _told_metadata(metadata: Mapping[str, Json]) -> dict[str, Json]:
+def _without_empty(metadata: Mapping[str, Json]) -> dict[str, Json]:
     """Return the fields that say something: empty texts and lists and nulls are not stored."""
     return {name: value for name, value in metadata.items() if value is not None and value not in ("", [])}
 

@@ -21,7 +21,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ("PUT", "/assets/{asset_id}/user-metadata", assets.replace_metadata),
     ("DELETE", "/assets/{asset_id}/user-metadata", assets.remove_metadata),
     ("GET", "/assets/{asset_id}/transcription", assets.show_transcription),
-    ("GET", "/assets/{asset_id}/indexed-assets", indexed.list_indexes_of),
+    ("GET", "/assets/{asset_id}/indexed-assets", indexed.list_asset_indexes),
     ("POST", "/analyze", analyze.analyze),
     ("POST", "/analyze/tasks", analyze.create_task),
     ("GET", "/analyze/tasks", analyze.list_tasks),
