@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipeline.app.account.reconcile import reconcile
-    from pipeline.app.index.search import classify, create_index, delete_index, indexes, search, videos
+    from pipeline.app.index.indexes import create_index, delete_index, indexes, videos
+    from pipeline.app.index.search import classify, search
     from pipeline.app.operator.doctor import doctor
     from pipeline.app.operator.platform import platform
     from pipeline.app.operator.retry_cancel import cancel, retry, retry_parked
@@ -27,10 +28,10 @@ __all__ = [
 
 _HOME = {
     "cancel": "operator.retry_cancel", "check_config": "runs.config_check", "classify": "index.search",
-    "create_index": "index.search", "delete_index": "index.search", "demo": "runs.demo", "doctor": "operator.doctor",
-    "indexes": "index.search", "plan": "runs.plan", "platform": "operator.platform", "reconcile": "account.reconcile",
+    "create_index": "index.indexes", "delete_index": "index.indexes", "demo": "runs.demo", "doctor": "operator.doctor",
+    "indexes": "index.indexes", "plan": "runs.plan", "platform": "operator.platform", "reconcile": "account.reconcile",
     "retry": "operator.retry_cancel", "retry_parked": "operator.retry_cancel", "run": "runs.run", "search": "index.search",
-    "show": "operator.status", "status": "operator.status", "videos": "index.search",
+    "show": "operator.status", "status": "operator.status", "videos": "index.indexes",
 }  # fmt: skip
 
 

@@ -240,4 +240,6 @@ def fetching_adapters(world: World, settings: Settings, database: Database, cloc
     workers = WorkerPool(WorkerCommand(), settings.lanes.download, {}, begin)
     youtube = build_youtube_client(settings, workers, database, clock, rng)
     site = youtube_source(settings, youtube, clock, Ceilings())
-    return Adapters({"youtube": site}, DiskSink(settings.run.output), check, read_captions, file_releaser(settings))
+    return Adapters(
+        {"youtube": site}, DiskSink(settings.run.output), check, read_captions, file_releaser(keep=settings.fetch.keep)
+    )

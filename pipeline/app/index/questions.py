@@ -1,15 +1,21 @@
-"""What a user asks of an index, typed or configured: held against the dialect, asked, and named in our words."""
+"""Questions to an index, typed or configured: checked, asked, and named in our words."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 from pipeline.app.index.video_refs import VideoResolver
-from pipeline.app.wiring.run_plan import RunPlan
+from pipeline.app.wiring.journals import NullJournal
+from pipeline.app.wiring.platform import open_platform
+from pipeline.app.wiring.run_plan import RunPlan, make_run_plan
+from pipeline.app.wiring.state_folder import open_if_present
 from pipeline.config.queries import StandingQuery
 from pipeline.config.settings import Settings
-from pipeline.core.clock import Clock
+from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.errors import ConfigError, Permanent
 from pipeline.core.model import Json
 from pipeline.ports.index_api import ClassifyQuery, ClassSpec, IndexApi, IndexInfo, SearchQuery
@@ -81,7 +87,7 @@ def _check_dialect(api: str, where: str, ask: StandingQuery) -> None:
 
 
 def no_classify(classes: Mapping[str, Sequence[str]]) -> ConfigError:
-    """Return what to say where an index cannot be sorted by classes: how the job does it, with the user's own classes."""
+    """Return the error for v1.3: how the job classifies, with the user's own classes."""
     told = ", ".join(f'"{_quoted(name)}" = "{_quoted(", ".join(prompts))}"' for name, prompts in classes.items())
     return ConfigError(
         "API v1.3 has no classification of an index: the vendor retired it with v1.2",
@@ -95,7 +101,7 @@ def _quoted(text: str) -> str:
 
 
 class QuestionRunner:
-    """Asks an index API; the caller has checked the question and paid for it."""
+    """Asks an index. The caller has checked the question and paid for it."""
 
     def __init__(self, plan: RunPlan, index_api: IndexApi, records: Records | None, clock: Clock) -> None:
         self._plan = plan
@@ -173,7 +179,7 @@ class QuestionRunner:
         return ClassifyView(self._asked(ask, index, options), rows)
 
     def _everywhere(self, index: IndexInfo) -> tuple[str, ...]:
-        """Return every option that the index was made for and that this platform can answer."""
+        """Return every option of the index that this platform can answer."""
         made = {option for name, options in index.models if "marengo" in name.lower() for option in options}
         made = made or {option for _, options in index.models for option in options}
         if "audio" in made:
@@ -199,3 +205,40 @@ class QuestionRunner:
 
 def _image(place: str) -> Path | str:
     return place if "://" in place else Path(place)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexAccess:
+    """An open platform with our records beside it."""
+
+    index_api: IndexApi
+    questions: QuestionRunner
+    resolver: VideoResolver
+
+
+@asynccontextmanager
+async def open_index_access(settings: Settings) -> AsyncIterator[IndexAccess]:
+    """Open the platform, and our records if there are any."""
+    clock = SystemClock()
+    plan = make_run_plan(settings)
+    async with (
+        open_if_present(settings.run.state) as database,
+        open_platform(plan, NullJournal(), clock, Random()) as api,
+    ):
+        records: Records | None = database
+        questions = QuestionRunner(plan, api.index_api, records, clock)
+        with _typed():
+            yield IndexAccess(api.index_api, questions, VideoResolver(records, api.index_api, settings.run.output))
+
+
+@contextmanager
+def _typed() -> Iterator[None]:
+    """Blame a value that the platform refuses on the user who typed it."""
+    try:
+        yield
+    except Permanent as error:
+        trouble = error.trouble
+        if not trouble.code.startswith("parameter_"):
+            raise
+        remedy = "correct what the platform names below"
+        raise Permanent(trouble.message, code=trouble.code, remedy=remedy, detail=trouble.detail) from None

@@ -1,4 +1,7 @@
-"""What an item is called where people read it. Addresses lose their query there: it may be the key that opens them."""
+"""What an item is called where people read it.
+
+Addresses lose their query there: it may be the key that opens them.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pipeline.source.identity import redact_source
 
 
 def display_source(source: str) -> str:
-    """Return a source as it may be shown: paths as they are, addresses without credentials and signatures."""
+    """Return a path as it is, an address without credentials and signatures."""
     return redact_source(source) if is_address(source) else source
 
 
@@ -28,7 +31,7 @@ def redacted(task: Task) -> Task:
 
 
 def file_name(locator: str) -> str:
-    """Return the file's name in a path or an address; of YouTube, the id: the last part of its addresses is "watch"."""
+    """Return the file's name in a path or an address; of YouTube, the video's id."""
     meaning = parse_youtube_address(locator) if is_address(locator) else None
     if isinstance(meaning, YouTubeAddress):
         return meaning.key.rpartition(":")[2]

@@ -33,7 +33,7 @@ _GB = 1000**3
 
 
 async def doctor(settings: Settings) -> list[Finding]:
-    """Return one finding per line; looks, and makes one cheap read-only call to the platform."""
+    """Return the findings. Makes one cheap read-only call to the platform."""
     plan = _plan(settings)
     found = await anyio.to_thread.run_sync(_on_this_machine, settings, plan)
     found += await check_youtube(settings.youtube, download_folder(settings), settings.fetch, SystemClock().now())
@@ -109,7 +109,7 @@ def _writable(path: Path) -> bool:
 
 
 def file_system(path: Path) -> str:
-    """Return the type of the file system that holds a path, from the kernel's mount table; empty if unknown."""
+    """Return the type of the file system that holds a path; empty if unknown."""
     try:
         lines = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""``platform`` and ``demo``: the embedded platform for any client, and a first look at everything."""
+"""``platform``: the local platform, served to any client."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ async def platform(
     media: Path | None = None,
     ready: Callable[[str, str], None],
 ) -> bool:
-    """Serve the local platform until SIGINT or SIGTERM; return True then. ``ready(base_url, token)`` is called once it answers.
+    """Serve the local platform until SIGINT or SIGTERM; return True then.
 
-    The token comes from ``TWELVELABS_API_KEY`` if that is set, and then ``ready`` is told none: it may open an account.
-    Else it is made once and kept in the state folder.
+    ``ready(base_url, token)`` is called once it answers. The token comes from ``TWELVELABS_API_KEY`` if that is set, and
+    then ``ready`` is told none: it may open an account. Else it is made once and kept in the state folder.
 
     Raises:
         ConfigError: the fault script cannot be read, or the port is taken.
@@ -68,7 +68,10 @@ async def platform(
 
 
 async def _until_told(scope: anyio.CancelScope, *, task_status: TaskStatus[None]) -> None:
-    """End the scope at the first signal, also where a shell has started us with Ctrl-C ignored; a second one kills."""
+    """End the scope at the first signal; the second one kills.
+
+    Also where a shell has started us with Ctrl-C ignored.
+    """
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
         task_status.started()
         async for _ in received:

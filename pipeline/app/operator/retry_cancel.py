@@ -1,4 +1,4 @@
-"""``retry`` and ``cancel``: what an operator corrects in the database, and in the pauses that a site has caused."""
+"""``retry`` and ``cancel``: an operator's corrections of the database and of pauses."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ Verb = Literal["cancel", "retry"]
 
 
 async def retry(settings: Settings, items: Sequence[str], classes: Sequence[str] = (), *, failed: bool = False) -> int:
-    """Let stopped tasks go on; return how many changed. No items: all, narrowed by ``failed`` and ``classes``.
+    """Let stopped tasks go on; return how many changed.
 
-    Raises:
-        Busy: a run is in progress; it must be stopped first.
-        ConfigError: an item is not known.
+    No items: all, narrowed by ``failed`` and ``classes``.
+
+        Raises:
+            Busy: a run is in progress; it must be stopped first.
+            ConfigError: an item is not known.
     """
     lift = bool(classes) and not items and not failed
     return await _change(settings, "retry", items, classes, failed=failed, lift=lift)
 
 
 async def cancel(settings: Settings, items: Sequence[str]) -> int:
-    """Stop these items, or all unfinished ones, for good; return how many tasks changed.
+    """Stop these items, or all unfinished ones; return how many tasks changed.
 
     Raises:
         Busy: a run is in progress; it must be stopped first.
@@ -72,7 +74,7 @@ async def _change(
 
 
 async def _open_parked(settings: Settings, database: Database, classes: Sequence[str]) -> Reopened:
-    """Lift YouTube's pause, then open the lanes in one transaction: cut off in between, the same word does the rest."""
+    """End YouTube's pause, then open the lanes. If interrupted, repeating it does the rest."""
     from pipeline.app.wiring.downloads import site_throttle
 
     clock = SystemClock()

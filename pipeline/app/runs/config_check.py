@@ -1,4 +1,4 @@
-"""``config check``, and the first step of every run: what a run would refuse is refused before anything is made."""
+"""``config check``, and the first step of every run: refuse before anything is made."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pipeline.config.settings import Settings
 
 
 def check_config(settings: Settings) -> RunPlan:
-    """Check platform, jobs, standing queries and download options as a run reads them; return what they decide.
+    """Check platform, jobs, queries and download options; return what they decide.
 
     Raises:
         ConfigError: the first thing that is wrong.

@@ -15,7 +15,7 @@ from pipeline.views import RunReport
 async def demo(
     settings: Settings, folder: Path, *, count: int, watch: Watch | None = None
 ) -> tuple[list[Path], RunReport]:
-    """Make a few captioned slide videos, ingest them on the local platform, and return them with the report."""
+    """Make captioned slide videos, ingest them locally, return both with the report."""
     from pipeline.local.demo.videos import make_demo
 
     videos = await anyio.to_thread.run_sync(make_demo, folder / "videos", count)

@@ -1,4 +1,4 @@
-"""``searches/<name>.json`` and ``.md``: what a standing query found, for machines and for people. Pure."""
+"""``searches/<name>.json`` and ``.md``: what a standing query found. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _FORMAT = 1
 
 
 def query_files(name: str, run_id: str, found: SearchView | ClassifyView, output: Path) -> list[OutFile]:
-    """Return the two files of a query. Addresses of thumbnails are left out: they are signed, and die within the hour."""
+    """Return the two files of a query.
+
+    Thumbnail addresses are left out: they are signed and expire within the hour.
+    """
     links = _Links(output)
     card = {"format": _FORMAT, "name": name, "run": run_id, **_card(found.asked)}
     if isinstance(found, SearchView):

@@ -23,7 +23,7 @@ from pipeline.views import BadLine, RunReport
 
 
 async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None = None) -> RunReport:
-    """Ingest the sources (or the configured manifests), go on with what an earlier run left, and report.
+    """Ingest the sources, or the configured manifests and what is unfinished; report.
 
     SIGINT or SIGTERM once: finish what is short, give the rest back; twice: stop now.
 
@@ -54,7 +54,7 @@ async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None
 
 
 def _entries(plan: RunPlan, sources: Sequence[str]) -> Iterator[Item | BadLine]:
-    """Return the entries; under ``strict`` all are read first, and one bad line refuses the run."""
+    """Return the entries; under ``strict`` one bad line refuses the run."""
     entries = read_entries(plan.settings, sources, plan.planner)
     if not plan.settings.run.strict:
         return entries
@@ -70,7 +70,7 @@ def _entries(plan: RunPlan, sources: Sequence[str]) -> Iterator[Item | BadLine]:
 
 
 def _try_output(folder: Path) -> None:
-    """Make sure that results can be written before the first call is paid for."""
+    """Make sure that results can be written before anything is paid."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -1,4 +1,4 @@
-"""One run over open adapters: read the list, work until nothing is left, ask the standing queries, write the index."""
+"""One run over open adapters: enqueue, work, ask the standing queries, write the index."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class RunSession:
         self._reading = True
 
     async def run(self, entries: Iterator[Item | BadLine], watch: Watch | None = None) -> RunReport:
-        """Feed and work until nothing is left that this run can do; write the index and the run's line."""
+        """Enqueue and work until this run can do no more; write index and report."""
         _collect_seldom()
         pool = self.components.pool
         await self._reporter.start()
@@ -109,20 +109,20 @@ class RunSession:
             pool.feeding(-1)
 
     async def _forget_old_parks(self) -> None:
-        """Drop parks whose time has come; later ones still hold, and end the run with the time to resume."""
+        """Drop parks whose time has come; later ones hold and end the run."""
         now = self._clock.now()
         held = await self._database.parked(now)
         for parked in held:
             self.components.pool.respect(parked)
 
     async def _forget_idle_parks(self, ending: RunEnd) -> None:
-        """Take no pause that an earlier run has left behind for a stop where nobody waits for it."""
+        """Drop parks of an earlier run that nobody waits for: they did not stop this one."""
         with suppress(ReelmillError):  # a database that has failed is told of elsewhere
             waiting = (await self._database.counts()).in_lane if ending.parked else {}
             ending.parked = {lane: each for lane, each in ending.parked.items() if waiting.get(lane.value)}
 
     async def _write_index(self, *, current: bool) -> None:
-        """Write ``results.jsonl`` unless it is there and nothing was published since it was written."""
+        """Write ``results.jsonl`` unless it is there and current."""
         published = self.components.pool.metrics.words.get("publish.done", 0)
         if published or not current or not await self.components.sink.has_index():
             try:
@@ -134,6 +134,6 @@ class RunSession:
 
 
 def _collect_seldom() -> None:
-    """What a run makes is mostly gone without help: looking for cycles every 700 objects costs 5 % of its time."""
+    """Make garbage collection rare: looking for cycles every 700 objects costs 5 % of a run."""
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)

@@ -180,7 +180,9 @@ def disk_adapters(
     sources: dict[str, Source] = {files.kind: files, site.kind: site}
     sink = DiskSink(settings.run.output)
     lister = YouTubeLister(youtube)
-    return Adapters(sources, sink, check, read_captions, file_releaser(settings), lister, read_thumbnail)
+    return Adapters(
+        sources, sink, check, read_captions, file_releaser(keep=settings.fetch.keep), lister, read_thumbnail
+    )
 
 
 def _options(settings: Settings, owner: str) -> PoolOptions:

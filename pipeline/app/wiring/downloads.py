@@ -1,4 +1,4 @@
-"""Wiring of what fetches videos from sites."""
+"""Downloads from sites, wired from the settings."""
 
 from __future__ import annotations
 
@@ -39,14 +39,17 @@ _PAGE = 500  #: videos whose tasks are read at once
 
 
 def worker_pool(settings: Settings) -> WorkerPool:
-    """Return the workers, none of them started."""
+    """Return the yt-dlp workers, none of them started."""
     rules = settings.youtube
     command = WorkerCommand(str(rules.python or sys.executable), plugins=rules.plugins)
     return WorkerPool(command, settings.lanes.download)
 
 
 def site_throttle(rules: YouTubeSection, journal: Journal, clock: Clock, rng: Random) -> SiteThrottle:
-    """Return the throttle of this machine's address; pauses that concern this run alone are kept in its journal."""
+    """Return YouTube's throttle for this machine's address.
+
+    A pause that only this run can end is kept in its own journal.
+    """
     proxy = rules.proxy.get_secret_value() if rules.proxy is not None else ""
     folder = rules.pace_folder or platformdirs.user_state_path("reelmill", appauthor=False)
     file = state_file_path(folder, "youtube", proxy, str(rules.options.get("source_address", "")))
@@ -60,7 +63,7 @@ def site_throttle(rules: YouTubeSection, journal: Journal, clock: Clock, rng: Ra
 def build_youtube_client(
     settings: Settings, workers: WorkerPool, journal: Journal, clock: Clock, rng: Random
 ) -> YouTubeClient:
-    """Return the client that asks YouTube.
+    """Return the client of YouTube.
 
     Raises:
         ConfigError: an option for yt-dlp is not allowed.
@@ -72,7 +75,7 @@ def build_youtube_client(
 async def open_youtube_client(
     settings: Settings, journal: Journal, clock: Clock, rng: Random
 ) -> AsyncIterator[YouTubeClient]:
-    """Lend the YouTube client of a run; workers start when they are needed and end with it.
+    """Open the client of YouTube. Workers start when needed and end with it.
 
     Raises:
         ConfigError: an option for yt-dlp is not allowed.
@@ -97,7 +100,7 @@ def download_folder(settings: Settings) -> Path:
 
 
 async def clean_up_downloads(settings: Settings, records: Records, clock: Clock) -> None:
-    """Remove what earlier runs left of downloads that are over; a failure is only logged."""
+    """Remove finished downloads of earlier runs; problems are only logged."""
     folder = download_folder(settings)
     videos = await anyio.to_thread.run_sync(list_videos, folder)
     tasks: dict[str, list[Task]] = {video: [] for video in videos}
@@ -112,10 +115,10 @@ async def clean_up_downloads(settings: Settings, records: Records, clock: Clock)
         _log.info("youtube.swept", folders=cleanup.removed)
 
 
-def file_releaser(settings: Settings) -> Release:
+def file_releaser(*, keep: bool) -> Release:
     """Return what happens to a fetched file once its upload is proved."""
 
     async def release(path: Path) -> None:
-        await anyio.to_thread.run_sync(partial(release_download, path, keep=settings.fetch.keep))
+        await anyio.to_thread.run_sync(partial(release_download, path, keep=keep))
 
     return release

@@ -1,4 +1,4 @@
-"""YouTube downloads for the embedded platform, which on v1.2 takes addresses: our source, with retries."""
+"""YouTube downloads for the local platform, which takes addresses on v1.2."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _BYTES = 2 * 1000**3  #: of a v1.2 video
 
 
 def fetcher(settings: Settings, youtube: YouTubeClient, clock: Clock, rng: Random) -> Fetch:
-    """Return what fetches from YouTube for the embedded platform; the client is the run's own, with its pace."""
+    """Return the local platform's fetch, over the run's own client and its pace."""
     quota = DiskQuota(platform_folder(settings) / "fetched", settings.fetch.max_bytes, clock, settings.limits.patience)
     source = YouTubeSource(youtube, quota, Ceilings(direct_bytes=_BYTES, multipart_bytes=_BYTES), clock)
     return retrying(source, settings, clock, rng)
 
 
 def retrying(source: Source, settings: Settings, clock: Clock, rng: Random) -> Fetch:
-    """Return a fetch that retries as the engine would, which the platform does not have around it.
+    """Return a fetch that retries as the engine would; the platform has none.
 
     The fetch raises a ReelmillError where a video cannot be had, not yet, or not within the tries and hours of ``[policy]``.
     """

@@ -1,4 +1,4 @@
-"""What runs remember in the database's journal: the hash cache; and a journal that remembers nothing."""
+"""The hash cache in the database's journal; and a journal that remembers nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pipeline.ports.store import Journal
 
 
 class JournalHashCache:
-    """The hash cache of ``source.files`` in the journal: one entry per path, valid for one state of the file."""
+    """The hash cache: one entry per path, valid for one state of the file."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal

@@ -1,4 +1,4 @@
-"""Which platform a run talks to, opened and closed in order."""
+"""The platform that a command talks to, opened and closed in order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ProviderClient(VideoApi, Protocol):
-    """A platform as a run needs it: videos in our verbs, and the index-wide calls beside them."""
+    """A platform as a run needs it: videos, indexes and the inventory."""
 
     @property
     def index_api(self) -> IndexApi:
@@ -38,7 +38,7 @@ class ProviderClient(VideoApi, Protocol):
 async def open_platform(
     plan: RunPlan, journal: Journal, clock: Clock, rng: Random, *, youtube: YouTubeClient | None = None
 ) -> AsyncIterator[ProviderClient]:
-    """Open the platform's client, with the embedded platform behind it where that is the choice.
+    """Open the platform's client; the local platform is started behind it if chosen.
 
     ``youtube``: on v1.2 the embedded platform gets YouTube addresses by itself, as the vendor's did, and asks as the run
     does. A look (search, doctor) brings none and leaves that to the runs.

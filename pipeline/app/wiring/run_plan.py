@@ -1,4 +1,4 @@
-"""What the settings decide for a command, decided once and handed on: platform, jobs, prices, patience."""
+"""What the settings decide, decided once: platform, jobs, prices, patience."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class RunPlan:
 
     @cached_property
     def planner(self) -> JobPlanner:
-        """The configured jobs. Read at the first use: a search or ``doctor`` works where one of them is wrong.
+        """The configured jobs, read at first use: a search works where one is wrong.
 
         Raises:
             ConfigError: a job or its parameters are wrong.

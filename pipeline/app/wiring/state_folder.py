@@ -62,7 +62,7 @@ def _write_holder(folder: Path) -> None:
 
 
 def lock_holder(folder: Path) -> str:
-    """Return who works on the state folder right now, in words; empty if nobody does."""
+    """Return in words who works on the state folder; empty if nobody."""
     lock = FileLock(folder / _LOCK, timeout=0, mode=0o600)
     try:
         if not (folder / _LOCK).exists():
@@ -122,7 +122,7 @@ def require_database(folder: Path) -> Path:
 
 @asynccontextmanager
 async def open_for_writing(folder: Path) -> AsyncIterator[Database]:
-    """Open the database for a run or a command; the folder must be claimed."""
+    """Open the database for writing; the folder must be locked."""
     from pipeline.store.sqlite.database import open_database
 
     database = await open_database(database_file(folder))
