@@ -1,4 +1,4 @@
-"""The guard against server-side request forgery (SSRF): which hosts and addresses are on the public internet.
+"""The guard against server-side request forgery (SSRF): what is on the public internet.
 
 Two questions, one rule: ``is_private`` judges a host as it is written, ``is_public`` an address that a name resolved to.
 """
@@ -14,7 +14,7 @@ _LOCAL_NAMES = (".localhost", ".local", ".internal", ".lan", ".home", ".corp", "
 
 
 def is_private(host: str) -> bool:
-    """True for hosts that are not on the public internet, however their number is written. No name is looked up."""
+    """True for a host off the public internet, however its number is written. No name is looked up."""
     host = host.lower().rstrip(".").partition("%")[0]
     try:
         return not _is_global(ipaddress.ip_address(host))
@@ -31,7 +31,7 @@ def is_public(address: str) -> bool:
 
 
 def _is_global(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Judge an IPv6 address that stands for an IPv4 one by that one; tunnels and retired ranges are never public."""
+    """Judge an address, one that embeds an IPv4 address by that; tunnels and retired ranges are not public."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.teredo or address.is_site_local or address in _LOCAL_NAT64:
             return False

@@ -42,7 +42,7 @@ _TABS = {
 
 @dataclass(frozen=True, slots=True)
 class YouTubeAddress:
-    """What an address certainly means: a video (kind ``youtube``), or a playlist or channel (kind ``youtube_list``)."""
+    """What an address means: a video (kind ``youtube``), or a playlist or channel (``youtube_list``)."""
 
     kind: Literal["youtube", "youtube_list"]
     key: str  #: what the database knows it by
@@ -59,7 +59,7 @@ YouTubeMeaning: TypeAlias = YouTubeAddress | Trouble
 
 
 def is_address(text: str) -> bool:
-    """True if this is written as an address: with a scheme, or as YouTube without one. A bare video id is not."""
+    """True for a text with a scheme, or for YouTube without one. A bare video id is no address."""
     return bool(_SCHEME.match(text) or _BARE_HOST.match(text))
 
 
@@ -69,7 +69,7 @@ def is_video_id(text: str) -> bool:
 
 
 def find_video_id(address: str) -> str | None:
-    """Return the id of the video that a web address names, or None: the scheme must be there.
+    """Return the video id in a web address with a scheme, or None.
 
     >>> find_video_id("https://www.youtube.com/watch?v=DXB4MApF4Lo"), find_video_id("https://youtu.be/nhY1s6CZziE?si=x")
     ('DXB4MApF4Lo', 'nhY1s6CZziE')
@@ -79,7 +79,7 @@ def find_video_id(address: str) -> str | None:
 
 
 def parse_youtube_address(text: str, *, depth: int = 0) -> YouTubeMeaning | None:
-    """Return what an address means on YouTube; None if it is not about YouTube at all.
+    """Return what an address means on YouTube, or None for another site.
 
     ``v`` together with ``list`` means the video. Eleven characters of a video id alone count as a video.
     """

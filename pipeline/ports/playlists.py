@@ -1,4 +1,4 @@
-"""Lists of videos (playlists, channels): what of them is wanted, and what has gone. Pure, and the seam to those who list."""
+"""The port of playlists and channels, and the pure rules of which entries are wanted."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.model import Json, Trouble
 from pipeline.ports.source import Item
 
-#: A manifest line says otherwise for its own list in metadata of these names.
+#: The rules that a manifest line may override for its own list, in metadata of these names.
 OVERRIDABLE = ("last", "since", "include", "exclude", "min_seconds", "max_seconds", "max_items")
 
 
 @dataclass(frozen=True, slots=True)
 class PlaylistEntry:
-    """One video as a flat list tells of it. ``when`` is approximate, epoch seconds, never before the true day."""
+    """One video of a flat list. ``when`` is approximate, epoch seconds, never before the true day."""
 
     id: str
     key: str  #: canonical
@@ -43,7 +43,7 @@ class Playlist:
 
 
 class PlaylistLister(Protocol):
-    """Lists a playlist, channel or handle in one go, without a request per video."""
+    """Lists a playlist, channel or handle at once, without a request per video."""
 
     async def list(self, item: Item, channel: str, most: int) -> Playlist:
         """Return at most ``most`` entries. ``channel`` is the id that an earlier listing told, or empty.
@@ -58,14 +58,14 @@ class PlaylistLister(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PlaylistSelection:
-    """What a list comes to: what is wanted, and how many were left out for which reason."""
+    """The wanted entries of a list, and how many were left out for which reason."""
 
     entries: Sequence[PlaylistEntry]
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def merge_rules(rules: ListsSection, metadata: Mapping[str, str]) -> ListsSection:
-    """Return the rules for one list: the configured ones, with what its line says instead.
+    """Return the configured rules with what a line overrides.
 
     Raises:
         ConfigError: a value on the line is wrong; names it.
@@ -84,7 +84,7 @@ def merge_rules(rules: ListsSection, metadata: Mapping[str, str]) -> ListsSectio
 
 
 def select_entries(listing: Playlist, rules: ListsSection) -> PlaylistSelection:
-    """Return what is wanted of a list, each video once, before anything is asked about a single one."""
+    """Return the wanted entries of a list, each video once, without asking about any."""
     kept: list[PlaylistEntry] = []
     out: dict[str, int] = {}
     seen: set[str] = set()
@@ -101,7 +101,7 @@ def select_entries(listing: Playlist, rules: ListsSection) -> PlaylistSelection:
 
 
 def _unwanted(entry: PlaylistEntry, rules: ListsSection) -> str:
-    """Return why an entry is not wanted; empty if it is. What a list does not tell counts for the video."""
+    """Return why an entry is not wanted; empty if it is. What a list does not say passes."""
     if entry.live in ("is_live", "is_upcoming", "post_live"):
         return "not shown yet"  # the next listing has it, once it can be had
     if entry.availability in ("private", "premium_only", "subscriber_only", "needs_auth"):
@@ -126,13 +126,13 @@ def _midnight(day: str) -> float:
 
 
 def build_bounds(rules: ListsSection) -> dict[str, Json]:
-    """Return what a look at a video must still hold it against: a flat list tells dates roughly, and not every length."""
+    """Return the rules that a probe must check again: a flat list knows dates roughly, and not every length."""
     found = {"since": rules.since, "min_seconds": rules.min_seconds, "max_seconds": rules.max_seconds}
     return {name: value for name, value in found.items() if value}
 
 
 def explain_exclusion(bounds: Mapping[str, Json], day: str, seconds: float | None) -> Trouble | None:
-    """Return why a video is not wanted that was published on ``day`` (``YYYYMMDD``); what is not known is let through."""
+    """Return why a video of this ``day`` (``YYYYMMDD``) and length is not wanted; unknown values pass."""
     since, shortest, longest = (bounds.get(name) for name in ("since", "min_seconds", "max_seconds"))
     known = len(day) == 8 and day.isdigit()
     if since and known and day < str(since).replace("-", ""):
@@ -151,16 +151,16 @@ def _out(code: str, message: str, rule: str) -> Trouble:
 
 
 def find_removed(before: Sequence[str], now: Sequence[str]) -> list[str]:
-    """Return which ids were in a list and are not any more.
+    """Return the ids that were removed from a list.
 
-    A window over a growing list lets old ones fall off its end: only what stood before one that is still there is gone.
+    Old ids fall off the end of a window over a growing list: only one that stood before a remaining one was removed.
     """
     there = set(now)
     last = max((place for place, each in enumerate(before) if each in there), default=-1)
     return [each for each in before[: last + 1] if each not in there]
 
 
-def build_item(entry: PlaylistEntry, wish: Item, rules: ListsSection) -> Item:
-    """Return the item for an entry, with the words of the list's own line and what of its rules is left to be checked."""
-    metadata = {name: value for name, value in wish.line.metadata.items() if name not in OVERRIDABLE}
-    return Item(entry.key, "youtube", entry.address, replace(wish.line, metadata=metadata), build_bounds(rules))
+def build_item(entry: PlaylistEntry, playlist: Item, rules: ListsSection) -> Item:
+    """Return the item for an entry, with its list's line and the rules that are still to be checked."""
+    metadata = {name: value for name, value in playlist.line.metadata.items() if name not in OVERRIDABLE}
+    return Item(entry.key, "youtube", entry.address, replace(playlist.line, metadata=metadata), build_bounds(rules))

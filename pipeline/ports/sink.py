@@ -9,7 +9,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class OutFile:
-    """One file to be written: a name inside the video's folder, and its whole content."""
+    """One file to be written: a name in the video's folder, and its whole content."""
 
     name: str
     content: str | bytes
@@ -19,15 +19,15 @@ class Sink(Protocol):
     """Results on disk. Every file is written whole or not at all."""
 
     def folder(self, subject: str, title: str) -> str:
-        """Return the folder name for a video: a slug of the title and eight characters of the key."""
+        """Return a video's folder name: a slug of the title and eight characters of the key."""
         ...
 
     async def write(self, folder: str, files: Sequence[OutFile]) -> Mapping[str, int]:
-        """Write the files into the folder and remove ours that are no longer wanted; return name → size in bytes."""
+        """Write the files and remove ours that are no longer wanted; return name → size in bytes."""
         ...
 
     async def add(self, folder: str, files: Sequence[OutFile]) -> None:
-        """Write the files into a folder that several writers share; everything else in it stays."""
+        """Write the files into a folder shared with other writers; the rest of it stays."""
         ...
 
     async def missing(self, folder: str, sizes: Mapping[str, int]) -> bool:

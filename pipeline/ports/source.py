@@ -17,7 +17,7 @@ from pipeline.core.model import (
 
 @dataclass(frozen=True, slots=True)
 class ManifestLine:
-    """One wish of the user: a source and what to do with it. ``place`` is file and line, for messages."""
+    """One line of a manifest: a source and what to do with it. ``place`` is file and line, for messages."""
 
     source: str  #: as written
     place: str = ""
@@ -31,18 +31,18 @@ class ManifestLine:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A line's video, with its canonical key, e.g. ``file:/films/a.mp4`` or ``youtube:video:<id>``; or a list of videos."""
+    """A video or a list of videos, with its key, e.g. ``file:/films/a.mp4`` or ``youtube:video:<id>``."""
 
     key: str
     kind: Literal["file", "url", "youtube", "youtube_list"]
     locator: str  #: absolute path, or address
     line: ManifestLine
-    bounds: Mapping[str, Json] = field(default_factory=dict)  #: what its list takes, as ``listings.bounds_of`` says it
+    bounds: Mapping[str, Json] = field(default_factory=dict)  #: what its list takes, from ``playlists.build_bounds``
 
 
 @dataclass(frozen=True, slots=True)
 class MediaFacts:
-    """What a look into the file found, before a byte moves."""
+    """What a probe of the file found, before a byte moves."""
 
     path: Path
     size: int  #: bytes
@@ -67,7 +67,7 @@ class MediaFacts:
 
 
 class Source(Protocol):
-    """Turns an item into a file on this machine (or leaves it a URL), and says what it is."""
+    """Makes an item a file on this machine and reports its facts."""
 
     kind: str
 

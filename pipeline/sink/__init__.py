@@ -1,1 +1,1 @@
-"""sink."""
+"""The sink: results on disk."""

@@ -36,7 +36,7 @@ def opened(name: str, within: int | None = None) -> Iterator[int]:
 
 
 def make(name: str, within: int) -> bool:
-    """Make a folder in the folder ``within`` unless something of that name is there; return whether it is new.
+    """Make a folder in ``within`` unless that name is taken; return whether it is new.
 
     The caller syncs ``within``, also for one that is there: an earlier write may have failed before it did.
     """
@@ -47,7 +47,7 @@ def make(name: str, within: int) -> bool:
 
 
 def temp_name(name: str) -> str:
-    """Return a name for the file while it is not whole: hidden, not to be guessed, with the writer's process id in it."""
+    """Return a temporary name: hidden, not to be guessed, with the writer's process id."""
     return f".{name}.{os.getpid()}-{secrets.token_hex(8)}.tmp"
 
 
@@ -64,7 +64,7 @@ def write(fd: int, content: bytes) -> None:
 
 
 def stage(folder: int, name: str, content: bytes) -> str:
-    """Write a temporary file to the disk and return its name; :func:`publish` makes it visible."""
+    """Write a temporary file and return its name; :func:`publish` makes it visible."""
     temp = temp_name(name)
     fd = create(folder, temp)
     try:
@@ -84,13 +84,13 @@ def publish(folder: int, temp: str, name: str) -> None:
 
 
 def remove(folder: int, name: str) -> None:
-    """Remove a file or a link, never what it leads to; one that is gone already is fine."""
+    """Remove a file or a link, never its target; it may be gone already."""
     with suppress(FileNotFoundError):
         os.unlink(name, dir_fd=folder)
 
 
 def read(folder: int, name: str, most: int) -> bytes | None:
-    """Return a regular file's content, or None if it is not there, is a link, or is larger than ``most`` bytes."""
+    """Return a regular file's content; None for anything else, or more than ``most`` bytes."""
     try:
         fd = os.open(name, _READ_FLAGS, dir_fd=folder)
     except OSError:
@@ -103,7 +103,7 @@ def read(folder: int, name: str, most: int) -> bytes | None:
 
 
 def size(folder: int, name: str) -> int | None:
-    """Return a regular file's size in bytes, or None if it is not there or is something else."""
+    """Return a regular file's size in bytes; None for anything else."""
     try:
         seen = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except OSError:
@@ -125,7 +125,7 @@ def is_dir(folder: int, name: str) -> bool:
 
 
 def sweep(folder: int) -> None:
-    """Remove the temporary files of writers that are dead, and of any that are an hour old.
+    """Clean up temporary files of dead writers, and those that are an hour old.
 
     One folder has one writer at a time, so a file with our own process id is a leftover too: of an earlier failure, or of
     a killed container in which we had the same number.
@@ -149,7 +149,7 @@ def _gone(pid: int) -> bool:
 
 
 def _aged(folder: int, name: str) -> bool:
-    """Compare with a file made just now: both times are then of the file system's own clock."""
+    """Compare with a new file, so that both times are of the file system's clock."""
     try:
         seen = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime
         probe = temp_name("clock")

@@ -1,4 +1,4 @@
-"""Results on disk: ``ports.Sink`` over a local folder. One hop to a worker thread per call."""
+"""The sink over a local folder. One hop to a worker thread per call."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _IN_THE_WAY = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST,
 
 
 class DiskSink:
-    """Writes each video's files into a folder of its own below ``root``, which is made when first needed.
+    """Writes each video's files into its own folder below ``root``.
 
     Raises, from every method that touches the disk:
         Transient: ``disk_full``, ``output_not_writable`` or ``output_trouble``; nothing half-written is left.
@@ -41,14 +41,13 @@ class DiskSink:
         self._resolved = ""
 
     def folder(self, subject: str, title: str) -> str:
-        """Return the folder name for a new video. Pure; for one that has a folder see ``layout.folder(known=…)``."""
         return layout.folder(subject, title)
 
     async def write(self, folder: str, files: Sequence[OutFile]) -> Mapping[str, int]:
-        """Write the files and remove those that the folder's old ``video.json`` lists and that are no longer wanted.
+        """Write the files, ``video.json`` last: a new one is seen only once all that it lists is there.
 
-        Return name → size in bytes. ``video.json`` comes last: a new one is seen only once all that it lists is there. Files
-        that are there already with the same content are left alone; files that are not ours are never touched.
+        Files of the old ``video.json`` that are not wanted any more are removed, files with the same content are left
+        alone, and files that are not ours are never touched.
         """
         contents = _encoded(folder, files)
         with _explained(self._root / folder):
@@ -56,17 +55,14 @@ class DiskSink:
         return {name: len(content) for name, content in contents.items()}
 
     async def add(self, folder: str, files: Sequence[OutFile]) -> None:
-        """Write the files into a folder without a record of its own; whatever else is in it stays."""
         contents = _encoded(folder, files)
         with _explained(self._root / folder):
             await to_thread.run_sync(partial(self._write, folder, contents, recorded=False))
 
     async def missing(self, folder: str, sizes: Mapping[str, int]) -> bool:
-        """Return True if any of the files is absent, is a link, or has another size."""
         return await to_thread.run_sync(partial(self._missing, folder, dict(sizes)))
 
     async def write_index(self, lines: AsyncIterator[str]) -> None:
-        """Write ``results.jsonl``, one line each, whole or not at all, in constant memory."""
         with _explained(self._root / INDEX):
             root = await to_thread.run_sync(self._open_root)
             try:
@@ -192,7 +188,7 @@ def _encoded(folder: str, files: Sequence[OutFile]) -> dict[str, bytes]:
 
 
 def _listed(record: bytes | None) -> list[str]:
-    """Return the names that an earlier ``video.json`` claims as ours; anything odd in it claims nothing."""
+    """Return the names that an earlier ``video.json`` lists as ours; anything odd in it lists nothing."""
     try:
         found: Json = json.loads(record or b"{}")
     except (ValueError, RecursionError):
@@ -208,8 +204,9 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _put(open_dirs: Mapping[str, int], contents: Mapping[str, bytes], used: Container[int]) -> None:
-    """Write all files to the disk, then show them all, then make the showing durable: also of those that are there
-    already, because an earlier write may have failed after it had shown them.
+    """Write all files, then publish them all, then sync their folders.
+
+    Files that are there already are synced, too: an earlier write may have failed after it had published them.
 
     Only in ``used`` folders can there be any; the others were made just now.
     """
@@ -241,7 +238,7 @@ def _drop(open_dirs: Mapping[str, int], names: Sequence[str]) -> None:
 
 @contextmanager
 def _explained(place: Path) -> Iterator[None]:
-    """Turn an operating system's error into ours, with the place and what can be done."""
+    """Translate an operating system's error, with the place and a remedy."""
     try:
         yield
     except OSError as error:

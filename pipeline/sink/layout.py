@@ -13,7 +13,7 @@ _FOLDER = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 
 
 def slug(title: str) -> str:
-    """Return ``[a-z0-9-]`` words of a title, at most 60 characters, never empty; accents are dropped, not the letter.
+    """Return a title as ``[a-z0-9-]`` words, at most 60 characters, never empty; accents are dropped.
 
     >>> slug("Ünïted: ../Nations / 2"), slug("日本語")
     ('united-nations-2', 'video')
@@ -27,7 +27,7 @@ def slug(title: str) -> str:
 
 
 def key8(subject: str) -> str:
-    """Return eight characters that stand for a video: 40 bits, so that a library of millions has them to itself."""
+    """Return eight characters for a video: 40 bits are unique among millions."""
     return b32encode(sha256(subject.encode("utf-8", "surrogatepass")).digest()[:5]).decode().lower()
 
 
@@ -43,6 +43,6 @@ def is_folder(name: str) -> bool:
 
 
 def is_file(name: str) -> bool:
-    """True for a name that a result may have: plain, visible, at most one folder deep (``raw/analysis.json``)."""
+    """True for a result's name: plain, visible, at most one folder deep (``raw/analysis.json``)."""
     parts = name.split("/")
     return 1 <= len(parts) <= 2 and all(_PART.fullmatch(part) and not part.endswith(".") for part in parts)

@@ -1,1 +1,1 @@
-"""source."""
+"""Sources: manifests become items, items become checked media files."""

@@ -10,7 +10,7 @@ LARGEST = 2_000_000
 
 
 def read_captions(paths: Sequence[Path]) -> str:
-    """Return the text of the first usable caption file, or "": captions help and are never a reason to fail."""
+    """Return the text of the first usable caption file; "" if there is none, which is never a reason to fail."""
     for path in paths:
         try:
             if path.stat().st_size > LARGEST:

@@ -1,4 +1,4 @@
-"""Files on this machine as a source: a look inside, the content's hash, captions beside it. Never on the event loop."""
+"""Files on this machine as a source: facts, content hash, captions beside it. Never on the event loop."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ _FOLDERS = 16
 
 
 class HashCache(Protocol):
-    """Remembers content hashes, so that a library of terabytes is not read again every night."""
+    """Remembers content hashes: a library of terabytes is not read again every night."""
 
     async def cached(self, path: str, size: int, mtime_ns: int, inode: int) -> str | None:
-        """Return the hash (SHA-256, hex) that was remembered for exactly this state of this file, or None."""
+        """Return the remembered SHA-256 (hex) of exactly this state of a file, or None."""
         ...
 
     async def remember(self, path: str, size: int, mtime_ns: int, inode: int, sha256: str) -> None:
-        """Remember a hash; a later one for the same path replaces it."""
+        """Remember a hash in place of an earlier one for the same path."""
         ...
 
 
 class FileSource:
-    """``ports.Source`` for items of kind ``file``. One instance may serve many tasks at once."""
+    """Source of items of kind ``file``. One instance may serve many tasks at once."""
 
     kind = "file"
 
@@ -53,7 +53,7 @@ class FileSource:
         self._captions: OrderedDict[tuple[str, int], tuple[str, ...]] = OrderedDict()
 
     async def fetch(self, item: Item, workdir: Path) -> MediaFacts:
-        """Return the facts of the file, content hash included. ``workdir`` is not used: the file stays where it is.
+        """Return the facts of the file, which stays where it is: ``workdir`` is not used.
 
         Raises:
             InputError: ``file_missing``, ``not_a_file``, ``file_empty``, ``permission_denied``, ``unreadable_video`` or
@@ -76,7 +76,7 @@ class FileSource:
         return sha256
 
     def _beside(self, path: Path) -> tuple[Path, ...]:
-        """Return the caption files of a video: the one without a language first, then by name."""
+        """Return a video's caption files, the one without a language first."""
         found = []
         for name in self._listed(path.parent):
             tail = name[len(path.stem) :] if name.startswith(path.stem) else ""
@@ -85,7 +85,7 @@ class FileSource:
         return tuple(path.parent / name for _, name in sorted(found))
 
     def _listed(self, folder: Path) -> tuple[str, ...]:
-        """Return the caption names of a folder; the last few listings are kept, or 100,000 files cost as many scans."""
+        """Return the caption names of a folder, cached: 100,000 files must not cost as many scans."""
         try:
             key = (str(folder), folder.stat().st_mtime_ns)
             known = self._captions.get(key)
@@ -101,7 +101,7 @@ class FileSource:
 
 
 def probe_file(path: Path) -> MediaFacts:
-    """Return the facts without content hash and captions; blocks, for a worker thread. Raises what ``fetch`` raises."""
+    """Return the facts without content hash and captions. Blocks; raises what ``fetch`` raises."""
     return _probe(path, lambda: None)[0]
 
 

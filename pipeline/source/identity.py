@@ -1,6 +1,6 @@
-"""One name for one thing: which video an address or a path means. Pure, no network.
+"""The identity of a source: one key for one video, however its address is written. Pure, no network.
 
-The same video by two addresses has one key; what is not certain is refused with a reason, never guessed at.
+What is not certain is refused with a reason, never guessed at.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ def identify(text: str, *, private: bool = False) -> Identification:
 
 
 def identify_url(text: str, *, private: bool = False) -> Identification:
-    """Return the normal form of a direct media link: host in lower case, no default port, no fragment.
+    """Return a direct media link in its normal form, or why it is refused.
 
-    The key leaves signatures out; the address keeps them, because it is what is fetched.
+    Host in lower case, no default port, no fragment. The key leaves signatures out; the address keeps them to be fetched.
     """
     try:
         parts = urlsplit(text)
@@ -98,7 +98,7 @@ def _unsigned(query: str) -> str:
 
 
 def redact_source(source: str) -> str:
-    """Return a source as messages may show it: at most 200 characters, no query (it may be a key), no credentials."""
+    """Sanitize a source for messages: no credentials, no query (it may be a key), at most 200 characters."""
     if is_address(source):
         source = re.sub(r"//[^/@?#]*@", "//***@", source)
         head, mark, _ = source.partition("?")

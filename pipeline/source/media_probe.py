@@ -1,4 +1,4 @@
-"""A look inside a media file before a byte moves: length, sides as seen, codecs, type."""
+"""Probing a media file before a byte moves: length, sides as seen, codecs, type."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MAX_PACKETS = 600
 
 @dataclass(frozen=True, slots=True)
 class MediaLook:
-    """What was found. Sides are as seen, after rotation; ``audio_codec`` is empty for silent files."""
+    """What a probe found. Sides are as seen, after rotation; ``audio_codec`` is empty for silent files."""
 
     seconds: float
     width: int
@@ -48,7 +48,7 @@ class MediaLook:
 
 
 def probe_media(path: Path, checkpoint: Callable[[], None]) -> MediaLook:
-    """Open a file and decode its first picture. Blocks; calls ``checkpoint`` now and then, which may raise to stop it.
+    """Open a file and decode its first picture. Blocks; ``checkpoint`` may raise to stop it.
 
     Raises:
         InputError: ``unreadable_video`` or ``no_video_stream``.
@@ -104,7 +104,7 @@ def _first_picture(
 
 
 def _seconds(container: InputContainer, stream: VideoStream, checkpoint: Callable[[], None]) -> float:
-    """Return the length: the container's word, the stream's, or what the packets say when neither knows (live WebM)."""
+    """Return the length by the container, the stream, or the packets (live WebM), in this order."""
     if container.duration is not None and container.duration > 0:
         return container.duration / av.time_base
     if stream.duration and stream.time_base:

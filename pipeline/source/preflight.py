@@ -1,4 +1,4 @@
-"""Will the platform take it? Decided before a byte moves. Pure."""
+"""Preflight: will the platform take a file? Decided before a byte moves. Pure."""
 
 from __future__ import annotations
 

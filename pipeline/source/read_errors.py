@@ -1,4 +1,4 @@
-"""Errors of reading a media file, in words for the operator: what may pass by itself, and what is the file's fault."""
+"""Translation of read errors: what may pass by itself, and what is the file's fault."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TRANSIENT = frozenset({
 
 
 def to_read_error(error: OSError, path: Path) -> InputError | Transient:
-    """Return our error for an operating system's: what may pass by itself is Transient, the rest blames the file."""
+    """Translate an operating system's error; what may pass by itself becomes Transient."""
     reason = error.strerror or type(error).__name__
     if isinstance(error, FileNotFoundError | NotADirectoryError) or error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
         message = f"{path}: there is no such file."

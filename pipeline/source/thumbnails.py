@@ -1,6 +1,6 @@
-"""The thumbnail of a fetched video: whether it is a picture at all, where it lies, and how it is read. Blocks.
+"""Thumbnails of fetched videos: checked, stored beside the video, read. Blocks.
 
-It came from a site, so nothing is believed: the bytes are counted, opened as one of three formats and decoded whole.
+They come from a site, so nothing is believed: the bytes are counted, opened as one of three formats and decoded whole.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NAME = "thumbnail"
 
 
 def detect_suffix(data: bytes) -> str | None:
-    """Return the suffix that fits a picture's content, or None if it is no whole picture, or too large a one."""
+    """Return the suffix for a picture's content; None for anything but a whole picture of usable size."""
     from PIL import Image  # takes a moment to load: only where it is needed
 
     if not 0 < len(data) <= LARGEST:
@@ -38,7 +38,7 @@ def detect_suffix(data: bytes) -> str | None:
 
 
 def store_beside(raw: Path, media: Path) -> Path:
-    """Give what was fetched the name under which it is found beside its video.
+    """Rename a fetched thumbnail so that it is found beside its video.
 
     Raises:
         ValueError: it is no picture, or larger than ``LARGEST``.
@@ -52,13 +52,13 @@ def store_beside(raw: Path, media: Path) -> Path:
 
 
 def find_thumbnail(media: Path) -> Path | None:
-    """Return the thumbnail that lies beside a fetched video, or None."""
+    """Return the thumbnail beside a fetched video, or None."""
     paths = (media.with_name(f"{media.stem}.{_NAME}{suffix}") for suffix in _SUFFIXES.values())
     return next((path for path in paths if path.is_file()), None)
 
 
 def read_thumbnail(path: Path | None) -> tuple[str, bytes] | None:
-    """Return a thumbnail as (name beside the results, content), or None: it helps and is never a reason to fail."""
+    """Return a thumbnail as (name beside the results, content), or None if it is unusable."""
     if path is None:
         return None
     try:

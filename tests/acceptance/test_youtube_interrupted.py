@@ -148,7 +148,7 @@ async def test_a_hundred_kills_leave_no_wrong_file(site: MediaServer, tmp_path: 
         blob.rate = len(content) / 0.1 if form == "http" else 2e6 if path.endswith(".ts") else 0.0
     killed = cut = 0
     async with Forge(tmp_path, made.workers.command) as forge:
-        made.workers.begin = forge.begin
+        made.workers.start = forge.start
         while killed < 52:
             done, groups = await _killed(made, site, forge, chance.random() * 0.12)
             killed += groups

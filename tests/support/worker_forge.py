@@ -54,7 +54,7 @@ while True:
 
 
 class Forge:
-    """``WorkerPool.begin`` by forking; every ``whole``-th worker is started the ordinary way. Linux only."""
+    """``WorkerPool.start`` by forking; every ``whole``-th worker is started the ordinary way. Linux only."""
 
     def __init__(self, folder: Path, command: WorkerCommand, whole: int = 8) -> None:
         self.alive: list[int] = []  #: the process groups that were begun, newest last
@@ -77,7 +77,7 @@ class Forge:
             await self._process.wait()
             await self._process.aclose()
 
-    async def begin(self, command: WorkerCommand, environment: Mapping[str, str]) -> WorkerProcess:
+    async def start(self, command: WorkerCommand, environment: Mapping[str, str]) -> WorkerProcess:
         """Return a worker that has said hello."""
         self._begun += 1
         worker = await (start_worker(command, environment) if self._begun % self._whole == 0 else self._forked())
@@ -86,12 +86,12 @@ class Forge:
 
     async def _forked(self) -> WorkerProcess:
         ours, theirs = socket.socketpair()
-        words = tempfile.TemporaryFile()  # noqa: SIM115 - the worker object closes it
+        stderr = tempfile.TemporaryFile()  # noqa: SIM115 - the worker object closes it
         with theirs:
-            socket.send_fds(self._door, [b"!"], [theirs.fileno(), words.fileno()])
+            socket.send_fds(self._door, [b"!"], [theirs.fileno(), stderr.fileno()])
         await anyio.wait_readable(self._door)
         pid = int.from_bytes(self._door.recv(8), "big")
-        worker = WorkerProcess(Forked(pid, await SocketStream.from_socket(ours)), words)
+        worker = WorkerProcess(Forked(pid, await SocketStream.from_socket(ours)), stderr)
         await worker.greet()
         return worker
 

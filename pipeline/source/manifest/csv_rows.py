@@ -1,4 +1,4 @@
-"""CSV records out of lines that may be bad, with their line numbers, bounded. A stray quote costs one record, no more."""
+"""CSV records with their line numbers, bounded. A stray quote costs one record, no more."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _RecordTooLong(Exception):
 
 
 class PushbackLines:
-    """Lines one by one, with a way back for those that were read in vain."""
+    """Iterates over lines and takes back those that were read too far."""
 
     def __init__(self, entries: Iterable[TextLine | UnreadableLine]) -> None:
         self._entries = iter(entries)
@@ -40,11 +40,11 @@ class PushbackLines:
         return self._back.popleft() if self._back else next(self._entries)
 
     def put_back(self, entries: Iterable[TextLine | UnreadableLine]) -> None:
-        """Give these again, in this order, before anything else."""
+        """Yield these again, in this order, before anything else."""
         self._back.extendleft(reversed(list(entries)))
 
     def rows(self) -> Iterator[CsvRecord | UnreadableLine]:
-        """Yield records; the separator (comma, semicolon or tab) is the one that the first line uses most."""
+        """Yield records; the first line decides between comma, semicolon and tab."""
         separator = ""
         for entry in self:
             if isinstance(entry, UnreadableLine):
@@ -67,7 +67,7 @@ class PushbackLines:
             )
 
     def _lines(self, taken: list[TextLine]) -> Iterator[str]:
-        """Yield the record's lines as the parser asks for more; what is handed out is kept in ``taken``."""
+        """Yield a record's lines as the parser asks for more, and note them in ``taken``."""
         yield taken[0].text + "\n"
         size = len(taken[0].text)
         for entry in self:

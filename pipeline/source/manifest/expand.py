@@ -1,4 +1,4 @@
-"""Lines into items: folders and globs become their files, addresses their normal form. Streaming, in a stable order."""
+"""Expansion of lines into items: folders, globs, addresses. Streaming, in a stable order."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DEEPEST = 100  #: folders inside folders
 def expand(
     line: ManifestLine, sources: SourceSection | None = None, ours: Sequence[Path] = ()
 ) -> Iterator[Item | BadLine]:
-    """Yield the videos that a line names, or why it names none. Nothing is raised and no file's content is read.
+    """Yield the videos that a line names, or why it names none. Raises nothing, reads no file's content.
 
     Folders are walked to their ends: sorted, without hidden files, without links that lead in a circle, without the
     folders in ``ours`` (our results and state) that are met on the way, and only with the endings that ``sources`` lists.
@@ -114,7 +114,7 @@ class _Expansion:
         return Item(f"file:{Path(path).as_posix()}", "file", path, replace(self.line, source=path))
 
     def _walk(self, folder: str, above: Sequence[str]) -> Iterator[str | BadLine]:
-        """Yield the videos in a folder, files first; ``above`` holds the real paths of the folders we are in."""
+        """Yield the videos in a folder, files first; ``above`` holds the real paths of its parents."""
         real = os.path.realpath(folder)
         if real in above or (above and real in self.ours) or len(above) > _DEEPEST:
             return
@@ -134,7 +134,7 @@ class _Expansion:
                 yield from self._walk(os.path.join(folder, name), [*above, real])
 
     def _entries(self, folder: str, *, hidden: bool = False) -> list[tuple[str, bool]] | BadLine:
-        """Return the sorted (name, is a folder) of a folder's files and folders; links count as what they lead to."""
+        """Return (name, is a folder) of a folder's entries, sorted; links count as their targets."""
         try:
             with os.scandir(folder) as entries:
                 seen = [entry for entry in entries if hidden or not entry.name.startswith(".")]
@@ -150,7 +150,7 @@ class _Expansion:
         yield from self._match(once[0], once[1:], False)
 
     def _match(self, base: str, parts: Sequence[str], deep: bool) -> Iterator[str | BadLine]:
-        """Yield what fits the parts below ``base``; ``deep`` once ``**`` has been passed: it visits the folders itself."""
+        """Yield what matches the parts below ``base``; ``deep`` behind a ``**``, which walks folders itself."""
         inside = os.path.join(base, parts[0]) if parts else base
         if not parts:
             yield from self._matched(base, deep)

@@ -1,4 +1,4 @@
-"""One row of a CSV or JSONL manifest, validated by a pydantic model; every mistake is told in our own words. Pure."""
+"""One row of a CSV or JSONL manifest, validated by a pydantic model, with messages of our own. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NO_NUL = r"^[^\x00]*$"
 
 
 class RowError(Exception):
-    """A row that cannot be used. Travels two calls up and no further."""
+    """A row that cannot be used. Caught two calls up."""
 
     def __init__(self, code: str, message: str, remedy: str) -> None:
         super().__init__(message)
@@ -46,7 +46,7 @@ def _text(value: object) -> object:
 
 
 def _splitter(separators: str) -> BeforeValidator:
-    """Take words as a list, or as text with one of these characters between them."""
+    """Accept words as a list, or as text with separators."""
 
     def split(value: object) -> object:
         entries = re.split(separators, value) if isinstance(value, str) else [] if value is None else value
@@ -68,7 +68,7 @@ def _known(jobs: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
 
 
 def _merged(value: object, info: ValidationInfo) -> object:
-    """Put the columns ``metadata.<name>`` into the object; they win over what it says."""
+    """Merge the columns ``metadata.<name>`` over the object."""
     whole = _strip(value)
     if isinstance(whole, str) and whole:
         try:
@@ -93,7 +93,7 @@ Scalar = Annotated[
 
 
 class ManifestRow(BaseModel):
-    """The columns of a manifest; the order is the one in which mistakes are told."""
+    """The columns of a manifest, in the order in which mistakes are reported."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 

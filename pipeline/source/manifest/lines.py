@@ -1,4 +1,4 @@
-"""Bytes into numbered lines of text, each bounded, whatever the bytes are. No line stops the ones after it."""
+"""Bytes into numbered, bounded lines of text. A bad line does not stop the ones after it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TEXT_CONTROLS = frozenset(b"\t\n\r\f\x1b")
 
 @dataclass(frozen=True, slots=True)
 class TextLine:
-    """One line as text, without its end. ``number`` counts from 1."""
+    """One line of text without its line end. ``number`` counts from 1."""
 
     number: int
     text: str
@@ -30,7 +30,7 @@ class TextLine:
 
 @dataclass(frozen=True, slots=True)
 class UnreadableLine:
-    """One line that cannot be read; with ``last``, the rest of the file cannot either."""
+    """One line that cannot be read; ``last``: nor can the rest of the file."""
 
     number: int
     trouble: Trouble
@@ -39,7 +39,7 @@ class UnreadableLine:
 
 
 def read_text_lines(stream: BinaryIO) -> Iterator[TextLine | UnreadableLine]:
-    """Yield the lines of a UTF-8 stream, with LF or CRLF ends, in constant memory.
+    """Yield the lines of a UTF-8 stream in constant memory.
 
     Raises:
         OSError: the stream cannot be read (any more).
@@ -77,7 +77,7 @@ def find_text_problem(head: bytes) -> Trouble | None:
 
 
 def _skip(stream: BinaryIO) -> None:
-    """Read on to the end of the line, keeping nothing."""
+    """Read to the end of the line and keep nothing."""
     while (raw := stream.readline(MAX_LINE_BYTES)) and not raw.endswith(b"\n"):
         pass
 

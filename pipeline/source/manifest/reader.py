@@ -1,6 +1,6 @@
-"""Manifests and arguments into lines, one at a time: a million lines need no more memory than ten.
+"""Manifests and arguments into lines, one at a time and in constant memory.
 
-What a line names is not looked at here (``expand`` does that), only what it says.
+This reads what a line says; ``expand`` finds what it names.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FORMATS: Mapping[str, ManifestFormat] = {
 
 @dataclass(frozen=True, slots=True)
 class _ManifestContext:
-    """One manifest being read: what its lines are called, and where its relative paths count from."""
+    """A manifest being read: its name, and the folder of its relative paths."""
 
     name: str
     base: Path
@@ -57,7 +57,7 @@ def read_lines(
     known_job: Callable[[str], bool],
     extensions: Collection[str] = SourceSection().extensions,
 ) -> Iterator[ManifestLine | BadLine]:
-    """Yield what the arguments ask for, in order, streaming.
+    """Yield the lines that the arguments ask for, in order, streaming.
 
     Each source is an address, a video file, a folder, a glob, a manifest, or ``-`` for a manifest on ``stdin``. A file is
     a manifest by its ending, or, with neither a manifest's nor a video's ending, by what is in it. Whatever is wrong
@@ -106,7 +106,7 @@ def _argument(
 
 
 def is_video(head: bytes) -> bool:
-    """True if these first bytes open a media container that we know (or anything binary that is no UTF-16 text)."""
+    """True if these first bytes open a known media container, or anything binary but UTF-16 text."""
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
         return True
     starts = (b"\x1aE\xdf\xa3", b"RIFF", b"FLV\x01", b"OggS", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3", b"0&\xb2u")
@@ -117,7 +117,7 @@ def is_video(head: bytes) -> bool:
 def _read_manifest(
     stream: BinaryIO, sheet: _ManifestContext, form: ManifestFormat | None
 ) -> Iterator[ManifestLine | BadLine]:
-    """Yield a manifest's lines; a stream that breaks off in the middle is one bad line at its end."""
+    """Yield a manifest's lines; a stream that breaks off ends in one bad line."""
     number = 0
     feed = PushbackLines(lines.read_text_lines(stream))
     try:
@@ -131,7 +131,7 @@ def _read_manifest(
 
 
 def _detect_format(feed: PushbackLines) -> ManifestFormat:
-    """Tell the form by the first line that holds something, and leave the feed as it was."""
+    """Detect the format by the first line that is not empty, and put back what was read."""
     passed: list[lines.TextLine | lines.UnreadableLine] = []
     form: ManifestFormat = "text"
     for entry in feed:
@@ -192,7 +192,7 @@ def _object(entry: lines.TextLine, sheet: _ManifestContext) -> ManifestLine | Ba
 
 
 def _csv(feed: PushbackLines, sheet: _ManifestContext) -> _Numbered:
-    """Rows under a header; a header that cannot be used makes the whole file one bad line."""
+    """Yield the rows under a header; an unusable header makes the file one bad line."""
     names: list[str] = []
     for row in feed.rows():
         if isinstance(row, lines.UnreadableLine):
@@ -217,7 +217,7 @@ def _row(number: int, cells: Sequence[str], names: Sequence[str], sheet: _Manife
 
 
 def _anchored(line: ManifestLine, base: Path) -> ManifestLine:
-    """Return the line with an absolute path; addresses and bare video ids stay as they are."""
+    """Make the path of a line absolute, unless it is an address or a video id."""
     source = line.source
     if is_address(source):
         return line

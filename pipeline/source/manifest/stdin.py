@@ -1,4 +1,4 @@
-"""Standard input: it lets go, so that a pipe that says nothing for hours keeps no process from ending; or there is none."""
+"""Standard input that can be abandoned: a silent pipe must not keep the process from ending."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import select
 import threading
 from typing import Any, BinaryIO, TextIO
 
-_LOOK = 0.2  #: seconds between two looks whether anybody still wants to hear
+_POLL = 0.2  #: seconds between two checks whether the main thread still runs
 
 
 class _InterruptibleStdin(io.RawIOBase):
-    """Reads a descriptor that stays another's. It ends when the main thread does, which waits for all others to end."""
+    """Reads a descriptor without owning it; ends with the main thread, which waits for all others."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -23,8 +23,8 @@ class _InterruptibleStdin(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer with what is there, waiting for it; 0 at the end."""
-        while not select.select([self._fd], [], [], _LOOK)[0]:
+        """Wait for bytes and read them; 0 at the end."""
+        while not select.select([self._fd], [], [], _POLL)[0]:
             if not threading.main_thread().is_alive():
                 return 0
         found = os.read(self._fd, len(buffer))
@@ -33,10 +33,10 @@ class _InterruptibleStdin(io.RawIOBase):
 
 
 class _MissingStdin(io.BytesIO):
-    """The stdin of a process that was started without one: only who names it is told."""
+    """The stdin of a process that was started without one: reading it fails."""
 
     def readline(self, _size: int | None = -1, /) -> bytes:
-        """Raise what reading it raises."""
+        """Raise as reading a closed descriptor does."""
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 

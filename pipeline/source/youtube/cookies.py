@@ -1,7 +1,6 @@
-"""Cookies for yt-dlp: read once per job, never written back, never shared between jobs by path.
+"""Cookies for yt-dlp: read once per job, handed over as text, never written back.
 
-yt-dlp rewrites a cookie file in place when it closes, and takes a missing one for an empty one; so the text is read and
-checked here and handed over as text.
+yt-dlp rewrites a cookie file in place when it closes, and takes a missing one for an empty one; so it gets no path.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class Cookies:
-    """A cookie file's text, which never shows itself, and how many of its lines are YouTube's or Google's."""
+    """A cookie file's text, hidden in ``repr``, and how many of its lines are YouTube's or Google's."""
 
     text: str = field(repr=False)
     youtube: int
@@ -29,7 +28,7 @@ class Cookies:
 
 
 def read_cookies(path: Path) -> Cookies | Trouble:
-    """Read a cookie file, or say why it cannot be used. Blocks."""
+    """Return the content of a cookie file, or why it cannot be used. Blocks."""
     try:
         if path.stat().st_size > _LARGEST:
             return Trouble("cookies_bad", f"{path}: this is too large for a cookie file.", _REMEDY)

@@ -1,4 +1,4 @@
-"""``doctor``'s look at what YouTube needs: versions and their age, and what each lack costs."""
+"""The YouTube part of ``doctor``: versions, their age, and what each lack costs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pipeline.source.youtube.options import base
 from pipeline.source.youtube.worker.pool import SCRIPT, Hello, WorkerCommand, WorkerGone, start_worker
 from pipeline.views import Finding
 
-FLOOR = "2026.08.19"  #: older ones ask YouTube in ways that it does not answer any more
+FLOOR = "2026.08.19"  #: YouTube no longer answers what older versions ask
 
 OLD = 90  #: days after which a yt-dlp is likely to be broken
 
@@ -61,7 +61,7 @@ async def check_youtube(rules: YouTubeSection, folder: Path, fetch: FetchSection
 
 
 async def _facts(worker_command: WorkerCommand, ffmpeg: str) -> Mapping[str, Any]:
-    """Ask the worker's own Python what lies beside yt-dlp; whatever it cannot tell is left out."""
+    """Ask the worker's Python what is installed beside yt-dlp; {} if it cannot say."""
     command = [worker_command.python, str(SCRIPT.with_name("versions.py")), *_RUNTIMES, ffmpeg]
     try:
         with anyio.fail_after(_FACTS):
@@ -73,7 +73,7 @@ async def _facts(worker_command: WorkerCommand, ffmpeg: str) -> Mapping[str, Any
 
 
 def version_findings(hello: Hello, tools: Mapping[str, Any], facts: Mapping[str, Any], now: float) -> Iterator[Finding]:
-    """Yield what the worker says of itself, with ages as far as they can be known without asking anybody. Pure."""
+    """Yield findings about the worker's versions, with ages where they are known without a network. Pure."""
     age = _age(hello.yt_dlp, now)
     old = age is None or age > OLD or _numbers(hello.yt_dlp) < _numbers(FLOOR)
     shown = hello.yt_dlp if age is None else f"{hello.yt_dlp} ({age} days old)"
@@ -89,7 +89,7 @@ def version_findings(hello: Hello, tools: Mapping[str, Any], facts: Mapping[str,
 
 
 def _solver(hello: Hello, facts: Mapping[str, Any], now: float) -> Finding:
-    """Judge the challenge solver: yt-dlp takes only the one version that it was made with, and says nothing of others."""
+    """Judge the challenge solver: yt-dlp silently ignores all versions but one."""
     lost = "YouTube's challenges cannot be solved, so that most formats are missing"
     if not hello.ejs:
         return Finding("yt-dlp-ejs", "warn", "not found", f"{lost}: install yt-dlp-ejs with yt-dlp[default]")
@@ -120,7 +120,7 @@ def _runtimes(found: Any, facts: Mapping[str, Any], now: float) -> Finding:
 
 
 async def _pot_provider(rules: YouTubeSection, facts: Mapping[str, Any]) -> Finding:
-    """Judge the PO-token provider: its plugin must be where yt-dlp is, and one on this machine must answer."""
+    """Judge the PO-token provider: its plugin must be installed, and a local one must answer."""
     name = "PO-token provider"
     if not rules.pot_provider:
         return Finding(name, "ok", "none", "formats of some of YouTube's clients stay away; the usual ones need none")
@@ -150,7 +150,7 @@ def _programs(facts: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _since(thing: Any, now: float) -> str:
-    """Return since when a file is on this disk: what is known of the age of what carries no date."""
+    """Return since when a file is on this disk, which stands for the age of what carries no date."""
     since = thing.get("since") if isinstance(thing, Mapping) else None
     if not isinstance(since, int | float) or isinstance(since, bool):
         return ""
@@ -188,7 +188,7 @@ def _disk(folder: Path, fetch: FetchSection) -> Finding:
 
 
 def _age(version: str, now: float) -> int | None:
-    """Return how many days old a calendar version is; None if it is none."""
+    """Return the age of a calendar version in days, or None."""
     try:
         year, month, day = _numbers(version)[:3]
         return (datetime.fromtimestamp(now, UTC).date() - date(year, month, day)).days

@@ -1,7 +1,6 @@
-"""Why a download did not work, sorted by what must happen next. The table is data; ``classify`` reads it top down.
+"""Why a download failed, and what must happen next. The table is data; ``classify`` reads it top down.
 
-The sentences are the site's own and change: what fits nothing is ``unknown``, is tried twice more, and its raw text is
-shown.
+The sentences are the site's own and change: what fits no row is ``unknown``, is tried twice more, and shown raw.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ _HOUR, _DAY = 3600.0, 86_400.0
 
 
 class Action(StrEnum):
-    """What a failure asks for."""
+    """What a failure requires."""
 
     PAUSE = "pause"  #: the whole source stops: the next request would make it worse
     LATER = "later"  #: nothing is wrong, it is not time yet
     RETRY = "retry"  #: this item again, a few times
-    RESTART = "restart"  #: throw away what is half fetched, at once and once
+    RESTART = "restart"  #: remove what is half fetched and download again, once
     FAIL = "fail"  #: this item never again by itself
 
 
@@ -63,7 +62,7 @@ class DownloadFailure:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One row of the table. A row fits if any of its marks does."""
+    """One row of the table. A row fits if any of its conditions does."""
 
     code: str
     action: Action
@@ -174,7 +173,7 @@ STALLED = next(rule for rule in TABLE if rule.code == "network")
 
 @dataclass(frozen=True, slots=True)
 class FailureVerdict:
-    """The row that fits, in words for one item."""
+    """The row that fits, with the trouble of one item."""
 
     rule: Rule
     trouble: Trouble
@@ -182,7 +181,7 @@ class FailureVerdict:
 
 
 def classify(failure: DownloadFailure) -> FailureVerdict:
-    """Return what a failure is. Total: everything is something."""
+    """Return the verdict on a failure. Total: whatever fits no row is unknown."""
     rule = next((each for each in TABLE if _fits(each, failure)), None)
     if rule is None and _cookies_warned(failure):
         rule = find_rule("cookies_bad")
@@ -202,7 +201,7 @@ def find_rule(code: str) -> Rule:
 
 
 def build_trouble(rule: Rule, raw: str = "", countries: Sequence[str] = ()) -> Trouble:
-    """Return a row in words; the raw line goes last, where the operator looks when nothing else helps."""
+    """Return a row as a trouble, with the site's raw line as its detail."""
     message = rule.message
     if countries:
         shown = ", ".join(countries[:8]) + (" …" if len(countries) > 8 else "")
@@ -211,7 +210,7 @@ def build_trouble(rule: Rule, raw: str = "", countries: Sequence[str] = ()) -> T
 
 
 def parse_failure(event: Mapping[str, Any], *, download: bool = False) -> DownloadFailure:
-    """Read a worker's ``failed`` event; whatever is missing is empty."""
+    """Parse a worker's ``failed`` event; whatever is missing is empty."""
     chain = event.get("chain")
     causes = tuple(_cause(each) for each in chain if isinstance(each, dict)) if isinstance(chain, list) else ()
     warnings = event.get("warnings")

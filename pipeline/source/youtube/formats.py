@@ -1,8 +1,7 @@
-"""Which of a video's formats to take. Pure; the expressions are yt-dlp's own language.
+"""Which formats of a video to take, as yt-dlp's format expressions. Pure.
 
-Never filter on height: the smaller side counts, or a Short at 1080x1920 would be taken at 360x640. Sort instead, and
-hold what was chosen against the platform's limits. Plain http(s) goes before HLS and DASH, because only a single file can
-be resumed safely after a kill.
+Never filter on height: the smaller side counts, or a Short at 1080x1920 would be taken at 360x640. Sort instead, and check
+the choice by the platform's limits. Plain http(s) goes before HLS and DASH: only a single file is resumed safely after a kill.
 """
 
 from __future__ import annotations
@@ -45,17 +44,17 @@ class StreamFormat:
 
     @property
     def whole(self) -> bool:
-        """True if it is one file over plain http(s): the only kind that may be resumed after a kill."""
+        """True for one file over plain http(s), the only kind that may be resumed."""
         return self.protocol in ("http", "https")
 
 
 def sort_order(lines: int) -> list[str]:
-    """Return what is preferred, best first: the original language, at most ``lines`` on the smaller side, SDR, H.264."""
+    """Return the preferences, best first: original language, ``lines`` on the smaller side, SDR, H.264."""
     return ["lang", f"res:{lines}", "+hdr", "vcodec:h264", "acodec:aac", "proto:https"]
 
 
 def parse_format(data: Mapping[str, Any]) -> StreamFormat:
-    """Read one format as the worker describes it."""
+    """Parse one format of the worker's."""
     return StreamFormat(
         id=str(data.get("format_id") or ""),
         protocol=str(data.get("protocol") or ""),
@@ -71,17 +70,17 @@ def parse_format(data: Mapping[str, Any]) -> StreamFormat:
 
 
 def expected_bytes(formats: Sequence[StreamFormat]) -> int:
-    """Return how much a download will bring, as far as is known; 0 if nothing is."""
+    """Return the expected bytes of a download; 0 if nothing is known."""
     return sum(each.size or each.about or 0 for each in formats)
 
 
 def to_record(formats: Sequence[StreamFormat]) -> list[Json]:
-    """Return what must be equal for a later attempt to go on with the same bytes."""
+    """Return what must stay equal for a later attempt to resume."""
     return [[each.id, each.protocol, each.size, each.ext] for each in formats]
 
 
 def parse_record(record: Any) -> list[StreamFormat]:
-    """Return the formats that a record names, as far as it tells; anything odd in it names none."""
+    """Parse a record; anything odd in it names no formats."""
     rows = record if isinstance(record, list) else []
     if not all(isinstance(row, list) and len(row) == 4 for row in rows):
         return []

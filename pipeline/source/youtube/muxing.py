@@ -1,4 +1,4 @@
-"""Streams from one file or two into one MP4, without encoding anything: what ffmpeg's merge and its fixups do."""
+"""Muxes streams from one file or two into one MP4 without encoding, as ffmpeg's merge and fixups do."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _TS_SYNC = b"G"
 
 
 def is_transport_stream(path: Path) -> bool:
-    """True for MPEG-TS, whatever its name says: HLS brings it under the name of an MP4. Blocks."""
+    """True for MPEG-TS by content: HLS delivers it under the name of an MP4. Blocks."""
     with path.open("rb") as stream:
         head = stream.read(4 * _TS_PACKET + 1)
     return len(head) > _TS_PACKET and set(head[::_TS_PACKET]) == set(_TS_SYNC)
 
 
 def mux(parts: Sequence[Path], target: Path, checkpoint: Callable[[], None]) -> None:
-    """Write the first picture and the first sound of these files into ``target``; blocks, for a worker thread.
+    """Write the first video and the first audio stream of these files into ``target``. Blocks.
 
     Time begins at 0 in it. ``checkpoint`` is called now and then and may raise to stop it; a half-written target is then
     left to the caller.
@@ -66,14 +66,14 @@ def _mux(parts: Sequence[Path], target: Path, checkpoint: Callable[[], None]) ->
 
 
 def _packets(number: int, container: Any, into: Container[tuple[int, int]]) -> Iterator[tuple[int, Any]]:
-    """Yield what a part holds for the output, in one pass: two passes would take each other's packets."""
+    """Yield a part's packets in one pass: two passes would take each other's."""
     streams = [stream for stream in container.streams if (number, stream.index) in into]
     if streams:
         yield from ((number, packet) for packet in container.demux(*streams) if packet.dts is not None)
 
 
 def _begin(inputs: Sequence[Any]) -> float:
-    """Return the second at which the earliest part begins: a transport stream's clock stands anywhere."""
+    """Return the second at which the earliest part begins: a transport stream starts anywhere."""
     starts = [each.start_time / av.time_base for each in inputs if each.start_time is not None]
     return max(0.0, min(starts, default=0.0))
 

@@ -1,7 +1,7 @@
-"""What yt-dlp is told, per request. Pure: values that go over the pipe as JSON; what cannot, the worker adds.
+"""The options of yt-dlp, per request, as JSON for the pipe. Pure.
 
-Its defaults for programs have no retries at all, so they are said here. Options that sleep, loop, search, read other
-files or run commands are never set, and of the user's own only a short list is let through.
+Its defaults for programs have no retries at all, so they are set here. Options that sleep, loop, search, read other files
+or run commands are never set, and only a short list of the user's own is accepted.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _EXTRACTORS = ("youtube", "youtubetab", "youtubepot")
 
 
 def checked(options: Mapping[str, Any]) -> dict[str, Json]:
-    """Return the user's own options, all of them allowed.
+    """Validate the user's own options.
 
     Raises:
         ConfigError: one is not on the list, or of the wrong type.
@@ -66,14 +66,14 @@ def _is_words(value: object) -> bool:
 
 
 def quiet_limit(options: Mapping[str, Json], forced_wait: float = 0.0) -> float:
-    """Return how many seconds yt-dlp may do nothing before it counts as stuck: every try may time out once."""
+    """Return the seconds after which a silent yt-dlp counts as stuck: every try may time out once."""
     timeout = float(options.get("socket_timeout", SOCKET_TIMEOUT))
     retries = int(options.get("retries", RETRIES))
     return timeout * (retries + 1) + 30.0 * retries + forced_wait
 
 
 def base(rules: YouTubeSection) -> dict[str, Json]:
-    """Return what every request has in common."""
+    """Return the options of every request."""
     params: dict[str, Json] = {
         "quiet": True,
         "noprogress": True,
@@ -103,15 +103,14 @@ def base(rules: YouTubeSection) -> dict[str, Json]:
 
 
 def probing(rules: YouTubeSection, sort: list[str]) -> dict[str, Json]:
-    """Return the options for looking at one video; its formats are chosen by these, too."""
+    """Return the options for probing one video and choosing its formats."""
     return {**base(rules), "format_sort": sort, "merge_output_format": "mp4"}
 
 
 def downloading(rules: YouTubeSection, sort: list[str], folder: Path, expression: str, cap: int) -> dict[str, Json]:
-    """Return the options for fetching what was probed into a folder of its own; ``cap`` in bytes, 0 for none.
+    """Return the options for downloading what was probed into a folder; ``cap`` in bytes, 0 for none.
 
-    The format's id in the name is a rule of correctness: another format never goes on with the wrong bytes. No title:
-    names must not be too long, and may hold nothing.
+    The format's id in the name keeps another format from resuming the wrong bytes. No title: names must stay short and plain.
     """
     return {
         **probing(rules, sort),
@@ -129,7 +128,7 @@ def downloading(rules: YouTubeSection, sort: list[str], folder: Path, expression
 
 
 def captioning(rules: YouTubeSection, folder: Path, language: str, *, automatic: bool) -> dict[str, Json]:
-    """Return the options for one caption track, in a call of its own: a 429 here must not cost the video."""
+    """Return the options for one caption track; its own call, because a 429 must not cost the video."""
     return {
         **base(rules),
         "skip_download": True,

@@ -1,4 +1,4 @@
-"""What a look at one video found, and whether it should be fetched at all. Pure."""
+"""What a probe of one video found, and whether it should be fetched. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LATER: Mapping[str, tuple[float, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One extraction's result. Times in epoch seconds, ``seconds`` is the video's length or None."""
+    """The result of one extraction. Times in epoch seconds; ``seconds`` is the length or None."""
 
     id: str
     title: str
@@ -52,17 +52,17 @@ class Probe:
 
     @property
     def day(self) -> str:
-        """The day on which it was published, ``YYYYMMDD`` in UTC; empty if the site does not tell."""
+        """The day of publication, ``YYYYMMDD`` in UTC; empty if unknown."""
         return str(self.about.get("upload_date") or "")
 
     @property
     def opens(self) -> float:
-        """Epoch seconds before which the site does not give the media out (a wait instead of advertisements)."""
+        """Epoch seconds before which the site serves no media (a wait instead of advertisements)."""
         return max((each.available_at for each in self.formats), default=0.0)
 
 
 def parse_probe(event: Mapping[str, Any]) -> Probe:
-    """Read the worker's ``probed`` event.
+    """Parse the worker's ``probed`` event.
 
     Raises:
         InputError: it describes no single video.
@@ -89,11 +89,11 @@ def parse_probe(event: Mapping[str, Any]) -> Probe:
 def require_fetchable(
     probe: Probe, wanted: str, ceilings: Ceilings, now: float, bounds: Mapping[str, Json] | None = None
 ) -> None:
-    """Let a video pass that can be fetched now and that the platform will take, as far as this can be seen beforehand.
+    """Raise unless the video can be fetched now and the platform will probably take it.
 
     Raises:
         NotYet: it has not been shown yet, still runs, or is still processed.
-        Unwanted: it is outside of ``bounds``, which its list could not tell exactly.
+        Unwanted: it is outside of ``bounds``, which its list could not check exactly.
         Permanent: another video came, or the platform would refuse this one.
     """
     if probe.id != wanted:
@@ -126,7 +126,7 @@ def _not_live(probe: Probe, now: float) -> None:
 
 
 def _facts(probe: Probe, ceilings: Ceilings) -> MediaFacts:
-    """Return what can be known without a byte; what is not known passes and is looked at in the file."""
+    """Return the facts that are known without a byte; unknown ones pass and are checked in the file."""
     picture = next((each for each in probe.formats if each.width and each.height), None)
     side = max(ceilings.min_side, 1)
     return MediaFacts(
@@ -143,7 +143,7 @@ def _facts(probe: Probe, ceilings: Ceilings) -> MediaFacts:
 
 
 def caption_track(probe: Probe, wanted: Sequence[str]) -> tuple[str, bool] | None:
-    """Return (language, automatic) of the one track to fetch: human before automatic, never an automatic translation."""
+    """Choose the (language, automatic) track: human before automatic, never an automatic translation."""
     human = [name for name in probe.subtitles if name != "live_chat"]
     own = probe.language.partition("-")[0].lower()
     for language in (*wanted, *([own] if own else [])):
@@ -162,7 +162,7 @@ def caption_track(probe: Probe, wanted: Sequence[str]) -> tuple[str, bool] | Non
 
 
 def length_problem(probe: Probe, facts: MediaFacts) -> Trouble | None:
-    """Return why a file cannot be what was promised: holes and doubled pieces show in its length."""
+    """Return why a file's length betrays holes or doubled pieces, or None."""
     if probe.seconds is None:
         return None
     allowed = max(2.0, 0.02 * probe.seconds)
@@ -184,9 +184,7 @@ def _exactly(names: Sequence[str], language: str) -> str | None:
 
 
 def _sound(value: Any) -> Any:
-    """Return the value with halves of characters made whole or replaced: a site may cut texts in the middle of one, and
-    nothing that is written to a file or sent takes a half.
-    """
+    """Sanitize texts: halves of characters, where a site cut them, are made whole or replaced."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):

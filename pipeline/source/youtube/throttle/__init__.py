@@ -1,1 +1,1 @@
-"""The rate limit and the circuit breaker of one site, shared by all runs of a machine."""
+"""The rate limit and the circuit breaker of one site."""

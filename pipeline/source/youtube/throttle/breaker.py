@@ -1,4 +1,4 @@
-"""A circuit breaker and a rate limit as one value: what is remembered of a site, and how it changes. Pure.
+"""The circuit breaker and the rate limit of a site as one value. Pure.
 
 ::
 
@@ -66,7 +66,7 @@ class BreakerState(BaseModel):
 
     @classmethod
     def load(cls, kept: Json, now: float, rules: ThrottleRules | None) -> BreakerState:
-        """Take over what others left; a time further off than any pause is a clock gone wrong.
+        """Load what others left; times beyond any pause, from a wrong clock, are cut.
 
         Something that cannot be read costs one full gap: nobody knows when the last request started.
         """
@@ -94,7 +94,7 @@ class BreakerState(BaseModel):
         return sorted(start for start in self.starts if now - HOUR < start <= now + ahead)
 
     def wait(self, rules: ThrottleRules, now: float) -> float:
-        """Return the seconds until the gap is over and the hour has a free slot."""
+        """Return the seconds until the next start is allowed."""
         within = self.starts_within_hour(now, SHORT_WAIT)
         full = within[-rules.per_hour] + HOUR - now if len(within) >= rules.per_hour else 0.0
         return max(0.0, self.next - now, full)
@@ -113,7 +113,7 @@ class BreakerState(BaseModel):
         return self.with_(half_open_owner="", half_open_until=0.0)
 
     def succeeded(self, now: float) -> BreakerState:
-        """Return it closed; an answer that comes in a pause was asked for before the refusal of another request."""
+        """Return it closed; an answer during a pause is older than the refusal and changes nothing."""
         if self.until > now or (not self.failures and self.slow <= 1):
             return self
         state = self.released().with_(failures=0, until=0.0, trouble=None, good=self.good + 1)
@@ -122,7 +122,7 @@ class BreakerState(BaseModel):
         return state
 
     def refused(self, trouble: Trouble, pause: float, now: float, *, slower: bool) -> BreakerState:
-        """Return it open, twice as long each time in a row; of several requests refused at once, the first counts."""
+        """Return it open, twice as long each time in a row; of refusals at once, the first counts."""
         state = self.released()
         if state.until > now:
             return state

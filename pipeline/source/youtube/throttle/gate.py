@@ -1,4 +1,4 @@
-"""How often a site is asked, and when it is left alone. One for all who ask from this machine, remembered across runs.
+"""The throttle of a site: a rate limit and a circuit breaker, shared by all runs of a machine.
 
 Requests start 12 to 20 seconds apart and at most 300 times an hour: the site counts per address of a machine. After a
 refusal the circuit breaker is open and nothing is asked for an hour; then it is half-open: one request finds out whether
@@ -35,14 +35,14 @@ _NUMBER = count(1)
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """The right to start one request, with the names under which it owns half-open gates."""
+    """The right to start one request; names it as the owner of half-open gates."""
 
     address: str = ""
     own: str = ""
 
 
 class SiteThrottle:
-    """The rate limit and the circuit breaker of one site: both answer the question "may I ask now?"."""
+    """The rate limit and the circuit breaker of one site."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class SiteThrottle:
         self._own = _Gate(own, clock, alive or _alive)
 
     async def acquire(self) -> Permit:
-        """Take the right to start one request, sleeping at most a second for it.
+        """Take a permit for one request; sleeps at most a second.
 
         Raises:
             Throttled: it is not time yet; ``after`` says how long, the trouble says why. Nothing was taken.
@@ -72,19 +72,19 @@ class SiteThrottle:
             raise
 
     async def release(self, permit: Permit) -> None:
-        """Note that a request ended; if it did not show whether the site answers, the next one finds out."""
+        """End a request; if it did not show whether the site answers, the next one may."""
         await self._own.release(permit.own)
         await self._address.release(permit.address)
 
     async def record_success(self) -> None:
-        """Note that the site gave a real answer, whatever it was: the way is free."""
+        """Close the breakers after a real answer, whatever it said."""
         for gate in (self._own, self._address):
             await gate.change(lambda state, now: (state.succeeded(now), None))
 
     async def record_refusal(
         self, trouble: Trouble, pause: float, *, slower: bool = False, address: bool = True
     ) -> Throttled:
-        """Close the source for ``pause`` seconds, twice as long each time in a row; return what to raise.
+        """Open the breaker for ``pause`` seconds, doubled each time in a row; return what to raise.
 
         ``address``: the site refuses this machine's address, so that no run asks; else only this one stops.
         """
@@ -96,9 +96,9 @@ class SiteThrottle:
         return await (self._address if address else self._own).change(refuse)
 
     async def end_pause(self, classes: Collection[str] = ()) -> list[str]:
-        """Let the next one ask at once, as an operator wants it; a refusal then pauses for twice as long as the last one.
+        """End a pause, as an operator wants it, and return the classes of the troubles that caused it.
 
-        ``classes`` narrows it to pauses for these troubles. Return the classes of the troubles for which there was one.
+        ``classes`` narrows it to pauses for these troubles. A new refusal pauses for twice as long as the last one.
         """
 
         def end(state: BreakerState, now: float) -> tuple[BreakerState, str]:
@@ -110,7 +110,7 @@ class SiteThrottle:
         return [code for gate in (self._address, self._own) if (code := await gate.change(end))]
 
     async def status(self) -> tuple[int, Trouble | None]:
-        """Return how many requests this machine has started within the hour, and why none may start now."""
+        """Return how many requests started within the hour, and why none may start now."""
 
         def look(state: BreakerState, now: float) -> tuple[BreakerState, tuple[int, Trouble | None]]:
             closed = _pause_error(state, now).trouble if state.until > now else None
@@ -129,7 +129,7 @@ class _Gate:
         self._state, self._clock, self._alive, self._rules = state, clock, alive, rules
 
     async def change(self, step: Callable[[BreakerState, float], tuple[BreakerState, T]]) -> T:
-        """Carry out a step alone, and return its answer; an unchanged state is not written."""
+        """Carry out a step alone and return its answer; an unchanged state is not written."""
 
         def change(kept: Kept) -> tuple[dict[str, Json] | None, T]:
             now = self._clock.now()
@@ -140,7 +140,7 @@ class _Gate:
         return await self._state.change(change)
 
     async def acquire(self, rng: Random) -> str:
-        """Return the name of the half-open gate's owner; empty if the gate is closed, as a circuit is."""
+        """Pass the gate; return the owner's name if it is half-open, else an empty text."""
 
         def admit(state: BreakerState, now: float) -> tuple[BreakerState, tuple[str, float] | Throttled]:
             wait = state.wait(self._rules, now) if self._rules is not None else 0.0
@@ -174,7 +174,7 @@ class _Gate:
         return _wait_error(wait, "Requests to YouTube are spaced.") if wait > SHORT_WAIT else None
 
     def _is_owned(self, state: BreakerState, now: float) -> bool:
-        """Tell whether somebody is finding out: not for ever, and not a process that has died over it."""
+        """True while a living process probes the half-open gate, for ten minutes at most."""
         if not state.half_open_owner or state.half_open_until <= now:
             return False
         process = state.half_open_owner.partition(".")[0]

@@ -1,7 +1,7 @@
-"""Where a throttle's state is kept: one small file for all runs of this machine, because a site counts per address.
+"""Where a throttle's state is kept: one small file for all runs of a machine.
 
-The file is changed under an operating system's lock, which dies with its owner, and is replaced whole. Where it cannot be
-used (a read-only home), a run falls back to its own journal, and says so.
+A site counts per address, so all runs share the state. The file is changed under an operating system's lock, which dies with
+its owner, and is replaced whole. Where it cannot be used (a read-only home), a run falls back to its journal, and says so.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class JournalState:
 
 
 class SharedFileState:
-    """The state of this machine: a JSON file beside its lock; where these cannot be used, the ``fallback``."""
+    """The state of this machine, in a JSON file beside its lock, or else in the ``fallback``."""
 
     def __init__(self, path: Path, fallback: ThrottleState) -> None:
         self._path = path
@@ -115,7 +115,7 @@ class SharedFileState:
 
 
 def state_file_path(folder: Path, site: str, proxy: str = "", source_address: str = "") -> Path:
-    """Return the file for requests that leave by this way: a site counts the addresses that it sees.
+    """Return the file for requests by this proxy or source address: a site counts the addresses that it sees.
 
     A proxy is known by where it is, without its user and password.
     """

@@ -1,8 +1,8 @@
-"""The process in which yt-dlp runs: standard library and yt_dlp only, started by file path, by any Python that has both.
+"""The worker process in which yt-dlp runs, started by file path under any Python that has yt-dlp.
 
-It reads one JSON request per line from stdin and writes one JSON event per line to stdout. Nothing else reaches stdout:
-what libraries print goes to stderr. When stdin ends, the parent is gone, and the whole process group ends with it, so
-that no ffmpeg outlives a killed run.
+It imports the standard library and yt_dlp only. It reads one JSON request per line from stdin and writes one JSON event
+per line to stdout; what libraries print goes to stderr. When stdin ends, the parent is gone, and the whole process group
+ends with it, so that no ffmpeg outlives a killed run.
 
 Requests: ``probe``, ``list``, ``tools``, and of what was probed, without a second extraction: ``download``,
 ``captions``, ``picture``. Events: ``hello``, ``beat``, ``progress``, ``stage``, ``entries``, and one that ends the
@@ -31,7 +31,7 @@ from typing import Any
 
 PROTOCOL = 1
 
-_BEAT = 1.0  #: seconds between two signs of life while a request is worked on
+_BEAT = 1.0  #: seconds between two heartbeats while a request is worked on
 
 _PROGRESS = 0.25  #: seconds between two progress events
 
@@ -59,7 +59,7 @@ _WAITS = {"http": 30, "fragment": 30, "extractor": 30, "file_access": 5}  #: lon
 
 
 class EventWriter:
-    """The one way out, shared by the worker and its heart beat."""
+    """Writes events to the parent, from the request and from the heartbeat."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -68,7 +68,7 @@ class EventWriter:
         self.busy: int | None = None  #: number of the request that is worked on
 
     def send(self, event: str, **fields: Any) -> None:
-        """Write one event. A parent that is gone ends the process."""
+        """Write one event; end the process if the parent is gone."""
         text = json.dumps({"event": event, **fields}, ensure_ascii=True, default=str)
         with self._lock:
             try:
@@ -78,11 +78,11 @@ class EventWriter:
                 end_group()
 
     def moved(self) -> None:
-        """Note that yt-dlp has done something just now."""
+        """Note that yt-dlp made progress."""
         self._moved = time.monotonic()
 
     def beat(self) -> None:
-        """Say every second how long yt-dlp has been quiet, for as long as a request is worked on."""
+        """Send a heartbeat every second of a request, with how long yt-dlp has been quiet."""
         while True:
             time.sleep(_BEAT)  # noqa: TID251 - this process has no injected clock
             busy = self.busy
@@ -91,44 +91,44 @@ class EventWriter:
 
 
 class YtDlpLogger:
-    """yt-dlp's words: a sign of life; warnings are kept for the failure report."""
+    """Takes yt-dlp's messages as signs of life; keeps warnings for the failure report."""
 
-    def __init__(self, line: EventWriter) -> None:
-        self._line = line
+    def __init__(self, events: EventWriter) -> None:
+        self._events = events
         self.warnings: list[str] = []
 
     def debug(self, message: str) -> None:
-        """Take it as a sign of life."""
-        self._line.moved()
+        """Note a sign of life."""
+        self._events.moved()
 
     info = debug
 
     def warning(self, message: str) -> None:
         """Keep the last few."""
-        self._line.moved()
+        self._events.moved()
         self.warnings = [*self.warnings[-9:], clean(message)]
 
     error = warning
 
 
 class RequestHandler:
-    """One request at a time; remembers what it probed until told to forget."""
+    """Handles one request at a time; remembers what was probed last."""
 
-    def __init__(self, line: EventWriter, yt_dlp: Any) -> None:
-        self._line = line
+    def __init__(self, events: EventWriter, yt_dlp: Any) -> None:
+        self._events = events
         self._yt = yt_dlp
         self._info: dict[str, Any] | None = None
         self._too_large = type("TooLarge", (yt_dlp.utils.DownloadCancelled,), {})
 
     def handle(self, request: Mapping[str, Any]) -> None:
-        """Carry out one request; every end of it is an event."""
-        logger = YtDlpLogger(self._line)
+        """Carry out one request; an event ends it in any case."""
+        logger = YtDlpLogger(self._events)
         steps: dict[str, Callable[[Mapping[str, Any], YtDlpLogger], None]] = {
             "probe": self._probe, "download": self._download, "captions": self._captions, "picture": self._picture,
             "list": self._list, "tools": self._tools,
         }  # fmt: skip
-        self._line.moved()
-        self._line.busy = request["id"]
+        self._events.moved()
+        self._events.busy = request["id"]
         try:
             steps[request["do"]](request, logger)
         except Exception as error:  # noqa: BLE001 - yt-dlp raises anything; the parent sorts it
@@ -136,11 +136,11 @@ class RequestHandler:
 
     def _over(self, event: str, request: Mapping[str, Any], logger: YtDlpLogger, **fields: Any) -> None:
         """Send the event that ends a request, after its last beat."""
-        self._line.busy = None
-        self._line.send(event, id=request["id"], **fields, warnings=logger.warnings, rss=rss())
+        self._events.busy = None
+        self._events.send(event, id=request["id"], **fields, warnings=logger.warnings, rss=rss())
 
     def _probe(self, request: Mapping[str, Any], logger: YtDlpLogger) -> None:
-        """Extract once; choose formats by the first plan that has any. Nothing but ffmpeg carries out ``merge``."""
+        """Extract once; choose formats by the first plan that fits. Only ffmpeg carries out ``merge``."""
         self._info = None
         with self._ydl(request, logger) as ydl:
             found = ydl.extract_info(request["url"], download=False, process=False)
@@ -150,7 +150,7 @@ class RequestHandler:
         self._over("probed", request, logger, plan=plan, info=described(chosen, formats))
 
     def _choose(self, ydl: Any, found: Any, plans: list[list[str]]) -> tuple[dict[str, Any], str, list[Any]]:
-        """Return the video, the first plan that fits, and all the formats that it takes."""
+        """Return the video, the first plan that fits, and the formats it takes."""
         errors = self._yt.utils.ExtractorError, self._yt.utils.DownloadError
         for place, (name, wanted) in enumerate(plans, 1):
             ydl.params["format"] = wanted
@@ -167,7 +167,7 @@ class RequestHandler:
         raise RuntimeError("no plan was given")
 
     def _download(self, request: Mapping[str, Any], logger: YtDlpLogger) -> None:
-        """Fetch what was probed into the folder that the parameters name."""
+        """Download what was probed into the folder that the parameters name."""
         params = {"progress_hooks": [self._progress(request)], "postprocessor_hooks": [self._stage(request["id"])]}
         with self._ydl(request, logger, **params) as ydl:
             info = ydl.process_ie_result(self._probed(), download=True)
@@ -179,7 +179,7 @@ class RequestHandler:
 
         def hook(state: Mapping[str, Any]) -> None:
             nonlocal last
-            self._line.moved()
+            self._events.moved()
             sums[str(state.get("filename"))] = int(state.get("downloaded_bytes") or 0)
             done = sum(sums.values())
             if cap and done > cap:
@@ -188,20 +188,20 @@ class RequestHandler:
             if now - last >= _PROGRESS:
                 last = now
                 total = state.get("total_bytes") or state.get("total_bytes_estimate")
-                self._line.send("progress", id=request["id"], bytes=done, total=total)
+                self._events.send("progress", id=request["id"], bytes=done, total=total)
 
         return hook
 
     def _stage(self, number: int) -> Callable[[Mapping[str, Any]], None]:
         def hook(state: Mapping[str, Any]) -> None:
-            self._line.moved()
+            self._events.moved()
             over = state.get("status") == "finished"
-            self._line.send("stage", id=number, name=str(state.get("postprocessor")), over=over)
+            self._events.send("stage", id=number, name=str(state.get("postprocessor")), over=over)
 
         return hook
 
     def _captions(self, request: Mapping[str, Any], logger: YtDlpLogger) -> None:
-        """Fetch one caption track of what was probed, in a call of its own."""
+        """Download one caption track of what was probed, in its own call."""
         info = self._probed()
         for name in ("requested_subtitles", "requested_formats", "requested_downloads"):
             info.pop(name, None)
@@ -212,7 +212,7 @@ class RequestHandler:
         self._over("captioned", request, logger, files=files)
 
     def _picture(self, request: Mapping[str, Any], logger: YtDlpLogger) -> None:
-        """Fetch the picture that stands for what was probed: at most ``cap`` bytes, to ``path``. None is no failure."""
+        """Download the thumbnail of what was probed: at most ``cap`` bytes, to ``path``. None is no failure."""
         address, size = self._probed().get("thumbnail"), 0
         if address:
             with self._ydl(request, logger) as ydl, ydl.urlopen(address) as answer:
@@ -228,17 +228,17 @@ class RequestHandler:
         return copy.deepcopy(self._info)
 
     def _list(self, request: Mapping[str, Any], logger: YtDlpLogger) -> None:
-        """List without a request per video; a channel's tabs come as lists within the list and are opened."""
+        """List without a request per video; a channel's tabs, lists within the list, are opened."""
         with self._ydl(request, logger) as ydl:
             top = ydl.extract_info(request["url"], download=False) or {}
             entries, count = flattened(ydl, top, request["most"]), 0
             while page := list(itertools.islice(entries, _PAGE)):
-                self._line.send("entries", id=request["id"], entries=page)
+                self._events.send("entries", id=request["id"], entries=page)
                 count += len(page)
         self._over("listed", request, logger, about={name: top.get(name) for name in _LIST}, count=count)
 
     def _tools(self, request: Mapping[str, Any], logger: YtDlpLogger) -> None:
-        """Say which JavaScript runtimes and which ffmpeg yt-dlp would use: private parts, so nothing rests on it."""
+        """Report the JavaScript runtimes and the ffmpeg of yt-dlp, from private parts: nothing depends on it."""
         found: dict[str, Any] = {"runtimes": None, "ffmpeg": None}
         with self._ydl(request, logger) as ydl:
             try:
@@ -250,7 +250,7 @@ class RequestHandler:
         self._over("tools", request, logger, **found)
 
     def _ydl(self, request: Mapping[str, Any], logger: YtDlpLogger, **more: Any) -> Any:
-        """Return a fresh YoutubeDL: it writes into the parameters it is given, and none is ever shared."""
+        """Return a new YoutubeDL: it writes into its parameters, so none is shared."""
         params = {**request["params"], **more, "logger": logger}
         text = request.get("cookies")
         if text is not None:
@@ -262,13 +262,13 @@ class RequestHandler:
 
 
 def ffmpeg(ydl: Any) -> str:
-    """Return the version of the ffmpeg that yt-dlp would use, or "": it is configured or on the PATH, and runs."""
+    """Return the version of the ffmpeg that yt-dlp would use, or ""."""
     found = importlib.import_module("yt_dlp.postprocessor.ffmpeg").FFmpegPostProcessor(ydl)
     return str(found._version or "") if found.available else ""
 
 
 def noted(selector: Callable[[Any], Any], taken: list[Any]) -> Callable[[Any], Any]:
-    """Return a format selector that writes down what it selects."""
+    """Return a format selector that records what it selects."""
 
     def select(context: Any) -> list[Any]:
         taken[:] = selector(context)
@@ -278,7 +278,7 @@ def noted(selector: Callable[[Any], Any], taken: list[Any]) -> Callable[[Any], A
 
 
 def lacking(taken: list[Any], offered: Any) -> bool:
-    """True if sound or picture is offered and not taken."""
+    """True if sound or picture is offered but not taken."""
     return any(
         all(each.get(codec) in (None, "none") for each in taken)
         and any(each.get(codec) not in (None, "none") for each in offered)
@@ -287,7 +287,7 @@ def lacking(taken: list[Any], offered: Any) -> bool:
 
 
 def described(info: Mapping[str, Any], formats: list[Any]) -> dict[str, Any]:
-    """Return what the parent may know of a video: no addresses of media, which are bound to this machine and expire."""
+    """Return a video for the parent, without addresses of media, which expire and are bound to this machine."""
     kept = {name: info.get(name) for name in _VIDEO}
     kept["description"] = (info.get("description") or "")[:5000]
     parts = [part for each in formats or [info] for part in (each.get("requested_formats") or [each])]
@@ -298,7 +298,7 @@ def described(info: Mapping[str, Any], formats: list[Any]) -> dict[str, Any]:
 
 
 def flattened(ydl: Any, result: Mapping[str, Any], most: int, depth: int = 0) -> Iterator[dict[str, Any]]:
-    """Yield at most ``most`` entries of a list and of the lists within it."""
+    """Yield at most ``most`` entries of a list, nested lists included."""
     left = most
     for entry in result.get("entries") or ():
         if left <= 0:
@@ -318,7 +318,7 @@ def flattened(ydl: Any, result: Mapping[str, Any], most: int, depth: int = 0) ->
 
 
 def chain(error: BaseException) -> list[dict[str, Any]]:
-    """Return an exception with everything it hides, outermost first."""
+    """Return an exception and all its causes, outermost first."""
     found: list[dict[str, Any]] = []
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
@@ -346,12 +346,12 @@ def cause(error: BaseException) -> dict[str, Any]:
 
 
 def clean(text: str) -> str:
-    """Return a message without colours and line ends, cut to a readable length."""
+    """Sanitize a message: no colours, no line ends, a readable length."""
     return " ".join(_ANSI.sub("", text).split()).removeprefix("ERROR: ")[:1500]
 
 
 def rss() -> int:
-    """Return the memory this process holds, in bytes; ``ru_maxrss`` starts with what the parent had, so only without."""
+    """Return the memory of this process in bytes; ``ru_maxrss``, which includes the parent's, is a last resort."""
     try:
         with open("/proc/self/statm", encoding="ascii") as stream:
             return int(stream.read().split()[1]) * resource.getpagesize()
@@ -360,21 +360,21 @@ def rss() -> int:
 
 
 def end_group() -> None:
-    """End this process and everything it started, at once: it leads its own process group."""
+    """Kill this process and the group that it leads."""
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
 
 
 def listen(requests: queue.Queue[str]) -> None:
-    """Hand on what the parent asks; its end is ours."""
+    """Queue the parent's requests; end with the parent."""
     for text in sys.stdin:
         requests.put(text)
     end_group()
 
 
 def hello(yt_dlp: Any) -> dict[str, Any]:
-    """Return the versions of everything that decides whether this works."""
+    """Return the versions that decide whether this works."""
     try:
         ejs = importlib.metadata.version("yt-dlp-ejs")
     except importlib.metadata.PackageNotFoundError:
@@ -386,22 +386,24 @@ def hello(yt_dlp: Any) -> dict[str, Any]:
 def main() -> None:
     """Serve until stdin ends."""
     here = os.path.dirname(os.path.abspath(__file__))
-    sys.path[:] = [each for each in sys.path if os.path.abspath(each or ".") != here]  # neighbours are no libraries
+    sys.path[:] = [each for each in sys.path if os.path.abspath(each or ".") != here]  # neighbours are no modules
     stream = open(os.dup(1), "w", encoding="ascii", buffering=1)  # noqa: SIM115 - lives as long as the process
     os.dup2(2, 1)
-    line = EventWriter(stream)
+    events = EventWriter(stream)
     try:
         yt_dlp = importlib.import_module("yt_dlp")
     except ImportError as error:
-        line.send("hello", protocol=PROTOCOL, pid=os.getpid(), yt_dlp="", problem=clean(str(error)), python=sys.version)
+        events.send(
+            "hello", protocol=PROTOCOL, pid=os.getpid(), yt_dlp="", problem=clean(str(error)), python=sys.version
+        )
         return
-    line.send("hello", **hello(yt_dlp))
+    events.send("hello", **hello(yt_dlp))
     requests: queue.Queue[str] = queue.Queue()
     threading.Thread(target=listen, args=(requests,), daemon=True).start()
-    threading.Thread(target=line.beat, daemon=True).start()
-    worker = RequestHandler(line, yt_dlp)
+    threading.Thread(target=events.beat, daemon=True).start()
+    handler = RequestHandler(events, yt_dlp)
     while True:
-        worker.handle(json.loads(requests.get()))
+        handler.handle(json.loads(requests.get()))
 
 
 if __name__ == "__main__":

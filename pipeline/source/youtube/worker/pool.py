@@ -1,8 +1,7 @@
-"""The other end of ``main.py``: starts it, asks it, watches over it, ends it with everything it started.
+"""The worker pool of yt-dlp processes: starts them, asks them, watches their heartbeat, ends them.
 
-A worker serves many jobs, one at a time. Whatever interrupts a job (a cancel, a stall, garbage on the pipe) ends the
-whole process group at once: nothing in it has anything to save, and what it left on disk is judged by
-``youtube_folder``.
+A worker serves many jobs, one at a time. Whatever interrupts a job (a cancel, a stall, garbage on the pipe) ends the whole
+process group at once: it has nothing to save, and ``storage.folder`` decides about what it left on disk.
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ _LONGEST_LINE = 8_000_000
 
 _START = 60.0  #: seconds for a worker to say hello
 
-_SILENT = 60.0  #: seconds without any line: even the heart beat has stopped
+_SILENT = 60.0  #: seconds without any line: even the heartbeat has stopped
 
 _MERGING = 900.0  #: seconds that a post-processing step may be quiet
 
-_JOBS = 50
+_MAX_JOBS = 50  #: of one worker
 
-_HEAVY = 300 * 1024 * 1024
+_MAX_MEMORY = 300 * 1024 * 1024  #: bytes, after which a worker is replaced
 #: What of our environment the worker may see: no keys, no configuration of ours.
 _ENVIRONMENT = (
     "PATH", "HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "XDG_CACHE_HOME", "DENO_DIR", "SSL_CERT_FILE",
@@ -51,7 +50,7 @@ _ENVIRONMENT = (
 
 
 class WorkerGone(Exception):
-    """The worker died, stood still, or speaks nonsense. ``missing``: this interpreter cannot run it at all."""
+    """The worker died, stalled, or wrote nonsense. ``missing``: this interpreter cannot run it at all."""
 
     def __init__(self, why: str, *, missing: bool = False) -> None:
         super().__init__(why)
@@ -60,21 +59,21 @@ class WorkerGone(Exception):
 
 @dataclass(frozen=True, slots=True)
 class WorkerCommand:
-    """How a worker is started."""
+    """The command that starts a worker."""
 
     python: str = sys.executable
     plugins: bool = False
     script: Path = SCRIPT
 
     def environment(self, ours: Mapping[str, str]) -> dict[str, str]:
-        """Return the worker's environment: a short list of ours, and no plugins from user folders unless asked for."""
+        """Return the worker's environment: a short list of ours, without plugins of user folders by default."""
         kept = {name: ours[name] for name in _ENVIRONMENT if name in ours}
         return kept | {"PYTHONUTF8": "1"} | ({} if self.plugins else {"YTDLP_NO_PLUGINS": "1"})
 
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """Versions, as the worker found them."""
+    """The worker's greeting: versions."""
 
     yt_dlp: str
     ejs: str
@@ -84,10 +83,10 @@ class Hello:
 class WorkerProcess:
     """One running worker process."""
 
-    def __init__(self, process: Process, words: IO[bytes]) -> None:
+    def __init__(self, process: Process, stderr: IO[bytes]) -> None:
         assert process.stdout is not None
         self._process = process
-        self._words = words  # what it says besides: a file, so that a chatty child is never blocked
+        self._stderr = stderr  # a file, so that a chatty child is never blocked
         self._lines = BufferedByteReceiveStream(process.stdout)
         self._number = 0
         self._jobs = 0
@@ -97,27 +96,27 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int:
-        """The process, which leads a group of its own."""
+        """The id of the process and of the group that it leads."""
         return self._process.pid
 
     @property
     def exhausted(self) -> bool:
-        """True when it must not get another job."""
-        return self.busy or self._jobs >= _JOBS or self._rss > _HEAVY or self._process.returncode is not None
+        """True if it must not get another job."""
+        return self.busy or self._jobs >= _MAX_JOBS or self._rss > _MAX_MEMORY or self._process.returncode is not None
 
     async def greet(self) -> None:
-        """Wait until it is there, and check that both sides mean the same; end it where that fails or is cancelled.
+        """Wait for its hello and check the protocol; end it if that fails or is cancelled.
 
         Raises:
             WorkerGone: ``missing`` when this Python has no yt-dlp, or an older worker script.
         """
         try:
-            await self._meet()
+            await self._check_hello()
         except BaseException:  # a cancel must not leave it behind
             await self.end()
             raise
 
-    async def _meet(self) -> None:
+    async def _check_hello(self) -> None:
         event = await self._next(_START)
         if event.get("event") != "hello" or event.get("protocol") != PROTOCOL:
             raise WorkerGone("it speaks another protocol", missing=True)
@@ -147,7 +146,7 @@ class WorkerProcess:
             request = {"id": self._number, "do": do, **fields}
             await self._process.stdin.send(json.dumps(request).encode() + b"\n")
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
-            raise WorkerGone(self._last_words()) from None
+            raise WorkerGone(self._last_message()) from None
         merging = False
         while True:
             event = await self._next(_SILENT)
@@ -155,19 +154,19 @@ class WorkerProcess:
                 continue
             name = event["event"]
             if name == "beat":
-                self._watch(event, _MERGING if merging else quiet)
+                self._check_heartbeat(event, _MERGING if merging else quiet)
             elif name in ("progress", "stage", "entries"):
                 merging = not event.get("over") if name == "stage" else False
                 if seen is not None:
                     seen(event)
             else:
-                return self._ended(event)
+                return self._finish(event)
 
-    def _watch(self, event: Mapping[str, Any], allowed: float) -> None:
+    def _check_heartbeat(self, event: Mapping[str, Any], allowed: float) -> None:
         if float(event.get("quiet") or 0.0) > allowed:
             raise WorkerGone(f"nothing has come for {allowed:.0f} s")
 
-    def _ended(self, event: dict[str, Any]) -> dict[str, Any]:
+    def _finish(self, event: dict[str, Any]) -> dict[str, Any]:
         self.busy = False
         self._jobs += event["event"] == "probed" or event["event"] == "listed"
         self._rss = int(event.get("rss") or 0)
@@ -180,7 +179,7 @@ class WorkerProcess:
         except TimeoutError:
             raise WorkerGone(f"no sign of life for {patience:.0f} s") from None
         except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError, anyio.ClosedResourceError):
-            raise WorkerGone(self._last_words()) from None
+            raise WorkerGone(self._last_message()) from None
         except anyio.DelimiterNotFound:
             raise WorkerGone("it writes a line without end") from None
         try:
@@ -191,17 +190,17 @@ class WorkerProcess:
             raise WorkerGone(f"it writes nonsense: {line[:200]!r}")
         return event
 
-    def _last_words(self) -> str:
+    def _last_message(self) -> str:
         try:
-            size = self._words.seek(0, os.SEEK_END)
-            self._words.seek(max(0, size - 600))
-            said = self._words.read().decode("utf-8", "replace").strip()
+            size = self._stderr.seek(0, os.SEEK_END)
+            self._stderr.seek(max(0, size - 600))
+            said = self._stderr.read().decode("utf-8", "replace").strip()
         except (OSError, ValueError):
             said = ""
         return f"it ended: {said.splitlines()[-1][:400]}" if said else "it ended without a word"
 
     async def end(self) -> None:
-        """End it and everything it started, now. Never raises, never waits long, cannot be cancelled."""
+        """Kill it and everything it started. Never raises, never waits long, cannot be cancelled."""
         with anyio.CancelScope(shield=True):
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -209,7 +208,7 @@ class WorkerProcess:
                 await self._process.wait()
             with suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 await self._process.aclose()
-            self._words.close()
+            self._stderr.close()
 
 
 async def start_worker(command: WorkerCommand, environment: Mapping[str, str]) -> WorkerProcess:
@@ -218,22 +217,22 @@ async def start_worker(command: WorkerCommand, environment: Mapping[str, str]) -
     Raises:
         WorkerGone: ``missing`` when the interpreter is not there or has no yt-dlp.
     """
-    words = tempfile.TemporaryFile()  # noqa: SIM115 - the worker object closes it
+    stderr = tempfile.TemporaryFile()  # noqa: SIM115 - the worker object closes it
     try:
         with anyio.CancelScope(shield=True):  # milliseconds; a cancel in between would lose a process that runs already
             process = await anyio.open_process(
                 [command.python, str(command.script)],
-                stderr=words,
+                stderr=stderr,
                 env=command.environment(environment),
                 start_new_session=True,
             )
     except OSError as error:
-        words.close()
+        stderr.close()
         raise WorkerGone(f"{command.python}: {error.strerror or error}", missing=True) from None
     except BaseException:
-        words.close()
+        stderr.close()
         raise
-    worker = WorkerProcess(process, words)
+    worker = WorkerProcess(process, stderr)
     await worker.greet()
     _log.debug("worker.started", pid=worker.pid, yt_dlp=worker.hello.yt_dlp, ejs=worker.hello.ejs)
     return worker
@@ -241,25 +240,25 @@ async def start_worker(command: WorkerCommand, environment: Mapping[str, str]) -
 
 @dataclass(slots=True)
 class WorkerPool:
-    """Up to ``width`` workers, started when they are needed and kept for the next job."""
+    """Up to ``width`` workers, started on demand and reused."""
 
     command: WorkerCommand
     width: int
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    begin: Callable[[WorkerCommand, Mapping[str, str]], Awaitable[WorkerProcess]] = start_worker
+    start: Callable[[WorkerCommand, Mapping[str, str]], Awaitable[WorkerProcess]] = start_worker
     _idle: list[WorkerProcess] = field(default_factory=list)
-    _room: anyio.CapacityLimiter | None = None
+    _slots: anyio.CapacityLimiter | None = None
 
     @asynccontextmanager
     async def worker(self) -> AsyncIterator[WorkerProcess]:
-        """Lend a worker for one job; after an interruption it is ended, else kept.
+        """Lend a worker for one job; it is kept unless it was interrupted or is exhausted.
 
         Raises:
             WorkerGone: none can be started.
         """
-        self._room = self._room or anyio.CapacityLimiter(self.width)
-        async with self._room:
-            worker = await self._fit() or await self.begin(self.command, self.environment)
+        self._slots = self._slots or anyio.CapacityLimiter(self.width)
+        async with self._slots:
+            worker = await self._reuse() or await self.start(self.command, self.environment)
             try:
                 yield worker
             finally:
@@ -268,8 +267,8 @@ class WorkerPool:
                 else:
                     self._idle.append(worker)
 
-    async def _fit(self) -> WorkerProcess | None:
-        """Return an idle worker that is still alive; those that died meanwhile cost no job."""
+    async def _reuse(self) -> WorkerProcess | None:
+        """Return an idle worker that is still alive, or None."""
         while self._idle:
             worker = self._idle.pop()
             if not worker.exhausted:

@@ -1,4 +1,4 @@
-"""What lies beside yt-dlp, told by the Python that runs it; started by ``doctor`` like the worker, by its file name.
+"""Reports the packages beside yt-dlp; ``doctor`` runs it by file path under the worker's Python.
 
 Standard library only: that Python need not have Reelmill. One JSON object on stdout: versions, and since when the files
 are on this disk. A wheel says nothing of its own age, so nothing else can be known without a network.
@@ -20,7 +20,7 @@ _DISTS = ("yt-dlp", "yt-dlp-ejs", "deno", "curl-cffi", "imageio-ffmpeg")
 
 
 def facts(programs: list[str]) -> dict[str, Any]:
-    """Return packages, the versions that yt-dlp itself asks for, plugins, and programs with the time of their files."""
+    """Return packages, versions that yt-dlp requires, plugins, and programs with the time of their files."""
     plugins = [dist for dist in importlib.metadata.distributions() if _is_plugin(dist)]
     return {
         "dists": {name: found for name in _DISTS if (found := _dist(name)) is not None},
@@ -35,17 +35,17 @@ def _dist(name: str) -> dict[str, Any] | None:
         dist = importlib.metadata.distribution(name)
     except importlib.metadata.PackageNotFoundError:
         return None
-    marks = [str(file.locate()) for file in dist.files or () if file.name == "METADATA"]
-    return {"version": dist.version, "since": _since(marks[0]) if marks else None}
+    records = [str(file.locate()) for file in dist.files or () if file.name == "METADATA"]
+    return {"version": dist.version, "since": _since(records[0]) if records else None}
 
 
 def _wants() -> dict[str, str]:
-    """Return exact versions of other packages that the installed yt-dlp names, e.g. of its challenge solver."""
+    """Return the exact versions that the installed yt-dlp requires, e.g. of its challenge solver."""
     try:
-        wishes = importlib.metadata.requires("yt-dlp") or []
+        required = importlib.metadata.requires("yt-dlp") or []
     except importlib.metadata.PackageNotFoundError:
         return {}
-    pins = (re.match(r"([A-Za-z0-9._-]+)\s*==\s*([^\s;,]+)", wish) for wish in wishes)
+    pins = (re.match(r"([A-Za-z0-9._-]+)\s*==\s*([^\s;,]+)", each) for each in required)
     return {pin[1].lower(): pin[2] for pin in pins if pin is not None}
 
 
@@ -54,7 +54,7 @@ def _is_plugin(dist: importlib.metadata.Distribution) -> bool:
 
 
 def _program(name: str) -> dict[str, Any] | None:
-    """Return where a program is, looked for as yt-dlp does: beside this Python first."""
+    """Return where a program is, searched as yt-dlp does: beside this Python first."""
     beside = os.path.join(sysconfig.get_path("scripts"), name)
     path = name if os.path.isabs(name) else beside if os.access(beside, os.X_OK) else shutil.which(name)
     return {"path": path, "since": _since(path)} if path and os.path.exists(path) else None
@@ -69,5 +69,5 @@ def _since(path: str) -> float | None:
 
 if __name__ == "__main__":
     here = os.path.dirname(os.path.abspath(__file__))
-    sys.path[:] = [each for each in sys.path if os.path.abspath(each or ".") != here]  # neighbours are no libraries
+    sys.path[:] = [each for each in sys.path if os.path.abspath(each or ".") != here]  # neighbours are no modules
     sys.stdout.write(json.dumps(facts(sys.argv[1:])))
