@@ -32,7 +32,7 @@ from tests.contract.platform_double import (
     task,
 )
 from tests.contract.test_platform_restart import killed
-from tests.contract.test_platform_tasks import WATCH, refused, shelf
+from tests.contract.test_platform_tasks import WATCH, media_folder, refused
 
 PATH = "/tasks/external-provider"
 KEY = "DXB4MApF4Lo"
@@ -138,7 +138,10 @@ async def test_an_accepted_address_is_fetched_and_goes_on_like_an_upload(tmp_pat
 async def test_the_media_folder_comes_first(tmp_path: Path) -> None:
     """What lies in the folder is not fetched; what does not lie there is."""
     site = Site()
-    async with old_platform(tmp_path / "state", fetch=site.fetch, media=shelf(tmp_path / "media")) as (_, client):
+    async with old_platform(tmp_path / "state", fetch=site.fetch, media=media_folder(tmp_path / "media")) as (
+        _,
+        client,
+    ):
         index = await old_index(client)
         assert (await done(client, await given(client, index)))["status"] == "ready"
         assert site.asked == []

@@ -30,7 +30,7 @@ from tests.contract.test_platform_restart import killed, served
 WATCH = "https://www.youtube.com/watch?v=DXB4MApF4Lo"
 
 
-def shelf(folder: Path) -> Path:
+def media_folder(folder: Path) -> Path:
     """Make a media folder with one video and captions, by its title, and one by its bare id."""
     folder.mkdir()
     (folder / "Federer's shot [DXB4MApF4Lo].mp4").write_bytes(VIDEO)
@@ -49,7 +49,7 @@ async def refused(client: httpx.AsyncClient, path: str, status: int = 400, **mor
 @pytest.mark.asyncio
 async def test_a_youtube_address_is_served_from_the_media_folder(tmp_path: Path) -> None:
     """Title and captions come from beside the file, else the title from within; the ledger's key is the address."""
-    media, canned = shelf(tmp_path / "media"), Canned()
+    media, canned = media_folder(tmp_path / "media"), Canned()
     async with old_platform(tmp_path / "state", media=media, analyzer=canned) as (platform, client):
         index = await old_index(client)
         made = await client.post("/tasks/external-provider", json={"index_id": index, "url": WATCH})
@@ -77,7 +77,7 @@ async def test_a_youtube_address_without_a_file_is_refused_with_the_way_out(tmp_
         assert code == "not_supported_by_local_platform"
         assert "--media" in words
         assert platform.ledger.entries("external_task_created") == []
-    async with old_platform(tmp_path / "two", media=shelf(tmp_path / "media")) as (_, client):
+    async with old_platform(tmp_path / "two", media=media_folder(tmp_path / "media")) as (_, client):
         index = await old_index(client)
         other = "https://www.youtube.com/watch?v=aaaaaaaaaaa"
         code, words = await refused(client, path, json={"index_id": index, "url": other})

@@ -22,7 +22,7 @@ ASIDE = ["conversation"]
 
 @pytest.fixture
 def db() -> Iterator[sqlite3.Connection]:
-    """Open a lexicon with one video of three sentences and a slide."""
+    """Open a full-text index with one video of three sentences and a slide."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as found:
         for statement in fulltext.DDL:
             found.execute(statement)
