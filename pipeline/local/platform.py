@@ -71,7 +71,6 @@ class LocalPlatform:
         if not token:
             raise ConfigError("the local platform needs a token", remedy="give it any text of your own")
         self.base_url = ""
-        self._workers = workers
         self._state = PlatformDatabase(folder)
         self.ledger = Ledger(self._state.database)
         self._pool = create_pool(analyzer, workers, folder / "workers.log")

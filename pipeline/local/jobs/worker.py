@@ -19,7 +19,7 @@ from pipeline.local.jobs.indexing import VideoIndexer, build_request
 from pipeline.local.jobs.media_library import MediaLibrary
 from pipeline.local.jobs.queue import JobQueue
 from pipeline.local.jobs.url_fetch import UrlPolicy
-from pipeline.local.jobs.youtube_fetch import Fetch, YoutubeFetcher
+from pipeline.local.jobs.youtube_fetch import Fetch, YouTubeFetcher
 from pipeline.local.limits import PlatformLimits
 from pipeline.local.state.database import PlatformDatabase
 from pipeline.local.state.tables import ASSETS, JOBS, VIDEOS, AssetRow, JobRow
@@ -60,7 +60,7 @@ class BackgroundWork:
         self._clock = clock
         self._limits = limits
         self._processor = AssetProcessor(state, pool, limits, policy, library)
-        self._fetcher = YoutubeFetcher(state, library, fetch, limits.task_bytes, clock)
+        self._fetcher = YouTubeFetcher(state, library, fetch, limits.task_bytes, clock)
         indexer = VideoIndexer(state, pool, clock, limits)
         self._assets = JobQueue(
             state, clock, ASSETS, self._take_asset, at_once=2, unfinished=_PROCESSING, delay=limits.settle_seconds

@@ -33,7 +33,7 @@ Fetch = Callable[[str, Path], Awaitable[LibraryVideo]]
 PENDING: dict[str, Json] = {"awaited": True}  #: the technical facts of a video that was accepted without its file
 
 
-class YoutubeFetcher:
+class YouTubeFetcher:
     """Fetches pending videos; without a fetch function they stay pending, for a platform that has one."""
 
     def __init__(
