@@ -1,6 +1,9 @@
-"""The database in dictionaries: for tests in virtual time and for dry runs. Same behaviour as the file, no threads.
+"""The database in dictionaries: the model that SQLite is compared with, and the fast database of virtual time.
 
-Values are kept as the JSON text that the file would hold, so that nothing is shared with the caller and nothing can be
+The conformance suite runs on both, and its state machine compares them call by call. SQLite in memory would do for
+virtual time as well, but doubles the CPU time of the simulation (6.5 s instead of 3.4 s for twelve seeds).
+
+Values are kept as the JSON text that a file would hold, so that nothing is shared with the caller and nothing can be
 kept here that could not be kept there.
 """
 
@@ -81,13 +84,11 @@ class MemoryDatabase(MemoryRecords):
     # ----------------------------------------------------------------------------------------------------- store
 
     async def submit(self, tasks: Sequence[Placed], now: float) -> int:
-        """Put tasks into the queue in one transaction; return how many were new or restarted."""
         self._check()
         entries = [encode_entry(placed, now) for placed in tasks]
         return sum(self._put(entry) for entry in entries)
 
     async def claim(self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
-        """Take at most ``room[lane]`` due tasks per lane, highest rank first, then longest due; atomically."""
         self._check()
         self._last_claim = now
         encode_name(owner)
@@ -106,7 +107,6 @@ class MemoryDatabase(MemoryRecords):
         return [line.task() for line in taken]
 
     async def renew(self, tasks: Sequence[Task], until: float) -> frozenset[int]:
-        """Extend the leases of these running tasks; return the ids that are still ours."""
         self._check()
         leases = [(task.id, task.lease.owner, task.lease.token) for task in tasks if task.lease is not None]
         ours = frozenset(lease[0] for lease in leases if self._holds(lease))
@@ -115,7 +115,6 @@ class MemoryDatabase(MemoryRecords):
         return ours
 
     async def apply(self, applied: Applied, now: float) -> bool:
-        """Write an outcome and all that comes with it, only if the lease still holds."""
         self._check()
         move = encode_move(applied, now)
         if not self._holds(move.fence):
@@ -133,19 +132,16 @@ class MemoryDatabase(MemoryRecords):
         return True
 
     async def expired(self, now: float | None) -> list[Task]:
-        """Return running tasks whose lease ended before ``now``; with None, all running ones."""
         self._check()
         ends = [(line.wake_at, line.id) for line in self._running.values() if line.wake_at is not None]
         return [self._lines[number].task() for end, number in sorted(ends) if now is None or end < now]
 
     async def next_due(self, lanes: Sequence[Lane]) -> float | None:
-        """Return the smallest due time of pending tasks in these lanes that were not parked at the last claim."""
         self._check()
         times = [self._queue.soonest(lane.value) for lane in lanes if not self._is_parked(lane.value)]
         return min((time for time in times if time is not None), default=None)
 
     async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
-        """Carry out an operator's word on the selected tasks; return how many changed."""
         self._check()
         movable = _CANCELLABLE if verb == "cancel" else _RETRYABLE
         lines = [line for line in self._selected(which) if line.state in movable]
@@ -160,7 +156,6 @@ class MemoryDatabase(MemoryRecords):
         return len(lines)
 
     async def park(self, parked: Parked) -> None:
-        """Remember that a scope takes no new work until a time; the later time wins."""
         self._check()
         row = (encode_name(parked.scope), parked.until, to_json(parked.trouble.as_json()))
         known = self._parked.get(parked.scope)
@@ -168,7 +163,6 @@ class MemoryDatabase(MemoryRecords):
             self._parked[parked.scope] = row
 
     async def unpark(self, scopes: Sequence[str], classes: Sequence[str], now: float) -> int:
-        """Forget these, and let tasks with such troubles wait no longer."""
         self._check()
         for scope in scopes:
             self._parked.pop(scope, None)
@@ -183,28 +177,23 @@ class MemoryDatabase(MemoryRecords):
         return len(late)
 
     async def aclose(self) -> None:
-        """Close. Idempotent."""
         self._closed = True
 
     # --------------------------------------------------------------------------------------------------- journal
 
     async def note_run(self, note: RunNote) -> None:
-        """Insert or replace a run's line."""
         self._check()
         self._runs[note.id] = encode_note(note)
 
     async def load(self, name: str) -> Json | None:
-        """Return the remembered value, or None."""
         self._check()
         return loads(self._notes[name]) if name in self._notes else None
 
     async def save(self, name: str, value: Json) -> None:
-        """Remember a value under a name."""
         self._check()
         self._notes[name] = to_json(value)
 
     async def enter(self, spend: Spend) -> None:
-        """Enter a paid effect into the ledger; each key once."""
         self._check()
         row = encode_spend(spend)
         self._spends.setdefault(row[0], row)

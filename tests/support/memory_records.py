@@ -102,29 +102,24 @@ class MemoryRecords:
         return islice(found, which.limit or None)
 
     async def tasks(self, which: Selection) -> list[Task]:
-        """Return the selected tasks in the order they were first submitted."""
         self._check()
         return [line.task() for line in self._selected(which)]
 
     async def results(self, subjects: Sequence[str]) -> list[Result]:
-        """Return all results of these videos, oldest first."""
         self._check()
         wanted = frozenset(subjects)
         found = [parse_result(row) for row in self._results.values() if row[0] in wanted]
         return sorted(found, key=lambda result: result.created)
 
     async def about(self, subject: str) -> About:
-        """Return all of one video at once."""
         tasks = await self.tasks(Selection(subjects=(subject,)))
         return About(tasks, await self.results([subject]), await self.spends([subject]))
 
     async def subjects(self, after: str, limit: int) -> list[str]:
-        """Return up to ``limit`` video keys that have results, in key order, above ``after``."""
         self._check()
         return nsmallest(limit, {row[0] for row in self._results.values() if row[0] > after})
 
     async def counts(self) -> Counts:
-        """Count tasks by kind, state, lane and trouble."""
         self._check()
         by: defaultdict[str, Counter[str]] = defaultdict(Counter)
         in_lane: Counter[str] = Counter()
@@ -138,7 +133,6 @@ class MemoryRecords:
         return Counts({kind: dict(states) for kind, states in by.items()}, dict(in_lane), dict(troubles))
 
     async def tally(self) -> Mapping[str, int]:
-        """Count items by how they stand as a whole: done, failed, held, cancelled, working."""
         self._check()
         worst: defaultdict[str, int] = defaultdict(int)
         for line in self._lines.values():
@@ -152,12 +146,10 @@ class MemoryRecords:
         return tally
 
     async def parked(self, now: float) -> list[Parked]:
-        """Return the scopes that are parked at ``now``."""
         self._check()
         return [parse_parked(row) for _, row in sorted(self._parked.items()) if row[1] > now]
 
     async def spent(self, since: float = 0.0) -> tuple[float, float, int]:
-        """Return (USD, minutes, number of doubtful entries) in the ledger since ``since``."""
         self._check()
         spends = [parse_spend(row) for row in self._spends.values() if row[6] >= since]
         return (
@@ -167,13 +159,11 @@ class MemoryRecords:
         )
 
     async def spends(self, subjects: Sequence[str]) -> list[Spend]:
-        """Return the ledger entries of these videos."""
         self._check()
         wanted = frozenset(subjects)
         return [parse_spend(row) for row in self._spends.values() if row[4] in wanted]
 
     async def runs(self, limit: int) -> list[RunNote]:
-        """Return the newest runs first."""
         self._check()
         oldest_first = sorted(self._runs.values(), key=lambda row: row[1])
         return [parse_note(row) for row in oldest_first[::-1][:limit]]
