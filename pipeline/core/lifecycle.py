@@ -1,4 +1,4 @@
-"""The state machine. Pure: no clock, no chance of its own, no I/O.
+"""The state machine. Pure: no clock, no randomness of its own, no I/O.
 
 ::
 

@@ -1,4 +1,4 @@
-"""structlog, set up once: people on a terminal, one JSON object per line otherwise; secrets never pass."""
+"""Sets structlog up once: readable lines on a terminal, JSON lines otherwise; secrets never pass."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.core.text import escape_unsafe, sanitize
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
-_wanted = _LEVELS["debug"]  # what is logged at all; as :func:`setup` was told
+_level = _LEVELS["debug"]  # what is logged at all; :func:`setup` sets it
 #: Names of fields whose value is never shown, whatever it is.
 _SECRET_NAMES = re.compile(r"(?i)(api[-_]?key|authorization|cookie|password|secret|token|signature)$")
 #: A presigned URL's query is a key in itself.
@@ -36,9 +36,9 @@ class Redactor:
         }
 
     def clean(self, value: Any) -> Any:
-        """Return the value with every secret replaced; walks collections, and turns what is not JSON into text.
+        """Return the value with every secret replaced, in collections too; what is not JSON becomes text.
 
-        The renderers would do the latter after us: a path or an exception holds a secret as well as a string does.
+        The renderers would turn it into text after us, and a path or an exception can hold a secret.
         """
         if isinstance(value, str):
             for secret in self._secrets:
@@ -56,31 +56,31 @@ class Redactor:
 _redactor = Redactor([])
 
 
-def hidden(text: str) -> str:
-    """Return a foreign text without the secrets that the log was set up with: for what is kept or shown elsewhere."""
+def redact(text: str) -> str:
+    """Return a foreign text without the log's secrets, for what is stored or shown elsewhere."""
     return str(_redactor.clean(text))
 
 
-def tame(_logger: Any, _method: str, event: Any) -> Any:
-    """Take from every text what a terminal would obey: foreign titles and messages end up in the log, too."""
-    return {_tamed(str(key)): _tamed(value) for key, value in event.items()}
+def sanitize_event(_logger: Any, _method: str, event: Any) -> Any:
+    """Remove from every text what a terminal would obey: foreign titles and messages end up in the log."""
+    return {_sanitized(str(key)): _sanitized(value) for key, value in event.items()}
 
 
-def _tamed(value: Any) -> Any:
+def _sanitized(value: Any) -> Any:
     if isinstance(value, str):
         return sanitize(value, "\ufffd")
     if isinstance(value, Mapping):
-        return {_tamed(str(key)): _tamed(entry) for key, entry in value.items()}
-    return [_tamed(entry) for entry in value] if isinstance(value, list | tuple) else value
+        return {_sanitized(str(key)): _sanitized(entry) for key, entry in value.items()}
+    return [_sanitized(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def as_json(_logger: Any, _method: str, event: Any) -> str:
-    """Render one line of JSON; what a terminal would obey stands in it as JSON's own escape, whoever reads the line."""
+    """Render one line of JSON; what a terminal would obey is escaped as JSON escapes it."""
     return escape_unsafe(json.dumps(event, ensure_ascii=False, default=str))
 
 
-class Foreign(logging.Handler):
-    """Takes what libraries log on their own (the HTTP server, asyncio) into our log, so that every line has one form."""
+class LibraryLogHandler(logging.Handler):
+    """Takes what libraries log (the HTTP server, asyncio) into our log, so that every line has one form."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log a record with its traceback."""
@@ -94,11 +94,11 @@ def setup(
     """Configure logging for this process. ``auto`` is console on a terminal and JSON lines otherwise."""
     global _redactor  # noqa: PLW0603 - one process has one log
     _redactor = Redactor(secrets)
-    global _wanted  # noqa: PLW0603 - structlog's own set-up is global as well
-    _wanted = _LEVELS[level]
+    global _level  # noqa: PLW0603 - structlog's own set-up is global as well
+    _level = _LEVELS[level]
     stream = stream or sys.stderr
     console = form == "console" or (form == "auto" and stream.isatty())
-    last: list[Any] = [tame, structlog.dev.ConsoleRenderer(colors=stream.isatty())] if console else [as_json]
+    last: list[Any] = [sanitize_event, structlog.dev.ConsoleRenderer(colors=stream.isatty())] if console else [as_json]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -113,20 +113,20 @@ def setup(
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
-    if not any(isinstance(handler, Foreign) for handler in root.handlers):
-        root.addHandler(Foreign(logging.WARNING))
+    if not any(isinstance(handler, LibraryLogHandler) for handler in root.handlers):
+        root.addHandler(LibraryLogHandler(logging.WARNING))
 
 
 def is_set_up() -> bool:
-    """Return whether :func:`setup` was called: without it, lines go to stdout, unredacted and with every local variable."""
+    """Return whether :func:`setup` was called; without it, lines go to stdout, unredacted."""
     return structlog.is_configured()
 
 
-def detailed() -> bool:
-    """Return whether debug events are wanted: asking costs less than making one that nobody sees."""
-    return _wanted <= _LEVELS["debug"]
+def wants_debug() -> bool:
+    """Return whether debug events are wanted; asking costs less than making one that nobody sees."""
+    return _level <= _LEVELS["debug"]
 
 
 def get(name: str) -> Any:
     """Return a logger with the field ``log`` set to the module's short name."""
-    return structlog.get_logger(log=name)  # lazy: the set-up of the moment of the call counts
+    return structlog.get_logger(log=name)  # lazy: the set-up at the moment of the call counts

@@ -54,5 +54,5 @@ class ThrottlePatience:
         return wait
 
     def reset(self) -> None:
-        """Start anew: something has got through."""
+        """Count from zero: something has got through."""
         self._waited = 0.0

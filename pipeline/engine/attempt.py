@@ -57,7 +57,7 @@ async def run_step(stage: Stage, task: Task, ensure_fresh: LeaseCheck, clock: Cl
                 "unexpected",
                 f"Unexpected {type(error).__name__} in stage '{task.stage}'.",
                 "This is a fault of Reelmill; the log holds the traceback.",
-                log.hidden(str(error))[:300],
+                log.redact(str(error))[:300],
             )
         )
 
@@ -93,7 +93,7 @@ def _counted(task: Task, error: Transient | NotYet, waits: Sequence[float], *, e
 def log_attempt(task: Task, move: Transition, outcome: Outcome | None, written: bool, took: float) -> None:
     """Log how an attempt ended; ``took`` is seconds."""
     loud = not written or move.word in ("failed", "held", "retried", "lost")
-    if not loud and not log.detailed():
+    if not loud and not log.wants_debug():
         return
     fields = {
         "kind": task.kind,

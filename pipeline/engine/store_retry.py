@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from pipeline.core import log
 from pipeline.core.clock import Clock
-from pipeline.core.errors import StoreError, Transient
+from pipeline.core.errors import ReelmillError, StoreError, Transient
+from pipeline.core.retry import retry
 
 T = TypeVar("T")
 
@@ -24,16 +25,16 @@ async def retry_while_busy(call: Callable[[], Awaitable[T]], clock: Clock) -> T:
     Raises:
         StoreError: the database is unusable, or was busy or full for too long (with that trouble's words).
     """
-    delay = FIRST_DELAY
-    while True:
-        try:
-            return await call()
-        except Transient as error:
-            if delay > MAX_DELAY:
-                trouble = error.trouble
-                raise StoreError(
-                    trouble.message, code=trouble.code, remedy=trouble.remedy, detail=trouble.detail
-                ) from error
-            _log.warning("store.retry", why=str(error), after=delay)
-            await clock.sleep(delay)
-            delay *= 2
+    try:
+        return await retry(call, _delay, clock)
+    except Transient as error:
+        trouble = error.trouble
+        raise StoreError(trouble.message, code=trouble.code, remedy=trouble.remedy, detail=trouble.detail) from error
+
+
+def _delay(number: int, error: ReelmillError) -> float | None:
+    delay = FIRST_DELAY * 2.0 ** (number - 1)
+    if not isinstance(error, Transient) or delay > MAX_DELAY:
+        return None
+    _log.warning("store.retry", why=str(error), after=delay)
+    return delay

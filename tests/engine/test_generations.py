@@ -1,4 +1,4 @@
-"""Every question that is paid has a key and a ledger entry of its own, also where it is put anew after a bad answer."""
+"""Every question that is paid has a key and a ledger entry of its own, also where it is asked again after a bad answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.fakes import clips, items
 from tests.support.scripted_run import Life, priced
 
 
-def test_a_question_put_anew_after_a_bad_answer_is_a_new_entry(tmp_path: Path) -> None:
+def test_a_question_asked_again_after_a_bad_answer_is_a_new_entry(tmp_path: Path) -> None:
     """The answer is refused, and before the part is asked alone the upload is lost: asked for the new upload, the question
     is not taken for the one that was answered badly.
     """

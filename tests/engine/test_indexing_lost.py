@@ -34,7 +34,7 @@ class Forgetful(FakePlatformIndexApi):
         return await super().find_indexed(index_id, asset_id)
 
 
-def test_an_upload_that_is_gone_before_it_is_indexed_is_uploaded_anew(tmp_path: Path) -> None:
+def test_an_upload_that_is_gone_before_it_is_indexed_is_uploaded_again(tmp_path: Path) -> None:
     """The video gets a new upload, and that one is indexed; nothing is analysed again."""
     life = Life.at(tmp_path, index={"name": "films"})
     life.api.index_api = Forgetful(life.platform)
@@ -70,7 +70,7 @@ class Vanishing(FakePlatformIndexApi):
 
 
 def test_a_retry_takes_the_index_that_is_there_now(tmp_path: Path) -> None:
-    """The index was deleted: the video goes into the one that is made anew, without another upload or question."""
+    """The index was deleted: the video goes into the one that is made again, without another upload or question."""
     life = Life.at(tmp_path, index={"name": "films"})
     life.api.index_api = Vanishing(life.platform)
     entries = items(clips(tmp_path, 1))

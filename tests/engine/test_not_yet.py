@@ -87,7 +87,7 @@ def test_an_error_may_bring_its_own_patience() -> None:
 
 
 def test_each_class_of_trouble_counts_for_itself() -> None:
-    """A night of resets and a premiere use up nothing of what a 403 is worth; a retry by hand begins anew."""
+    """A night of resets and a premiere use up nothing of what a 403 is worth; a retry by hand starts at zero."""
     reset, refused = Transient("reset", code="network"), Transient("refused", waits=(30.0, 300.0), code="forbidden")
     odd = Transient("odd", waits=(60.0,), code="unknown")
     script = [reset, reset, NotYet("soon", after=60.0, code="upcoming"), refused, odd, reset, refused, odd]
