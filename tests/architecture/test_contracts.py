@@ -1,4 +1,4 @@
-"""The floors of the house, held by import-linter: ``pyproject.toml`` says which may know which."""
+"""The layers, held by import-linter: ``pyproject.toml`` says which may import which."""
 
 from __future__ import annotations
 

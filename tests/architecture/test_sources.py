@@ -29,7 +29,7 @@ def test_functions_stay_within_one_screen() -> None:
 
 
 def test_nine_of_ten_functions_are_short() -> None:
-    """The maximum is for exceptions; the house is made of small ones."""
+    """The maximum is for exceptions; the code is made of small ones."""
     sizes = sorted(length(each) for path in sources("pipeline", "jobs") for each in functions(path))
     assert sizes[len(sizes) // 2] <= 10
     assert sizes[len(sizes) * 9 // 10] <= 25

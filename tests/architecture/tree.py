@@ -1,4 +1,4 @@
-"""The repository as the house tests see it: tracked files, parsed sources, functions with their sizes."""
+"""The repository as the architecture tests see it: tracked files, parsed sources, functions with their sizes."""
 
 from __future__ import annotations
 

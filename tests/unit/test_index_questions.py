@@ -1,4 +1,4 @@
-"""What is asked of an index: held against the dialect before it costs anything, and named in our words after."""
+"""Questions to an index: checked before they cost anything, and answered in our words."""
 
 from __future__ import annotations
 

@@ -278,7 +278,7 @@ def test_lists_are_cut_to_their_caps() -> None:
 
 
 def test_a_video_of_unknown_length_has_no_end_to_pass() -> None:
-    """Where nobody knows the length, times are only held against each other."""
+    """Where nobody knows the length, times are only compared with each other."""
     assert check("chapters", {"chapters": [span(0, 5000)]}, Video("url:x", 0.0)).problem == ""
 
 

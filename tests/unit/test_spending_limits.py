@@ -107,7 +107,7 @@ def test_the_day_knows_what_earlier_runs_spent() -> None:
 
 
 def test_a_run_over_midnight_has_a_new_day() -> None:
-    """The day's limit starts anew at midnight UTC; the run's does not."""
+    """The day's limit starts again at midnight UTC; the run's does not."""
     it, clock = limits(MIDNIGHT + 86_390, max_usd_per_day=1.0, max_usd_per_run=1.5)
     assert it.reserve(1.0, 1.0) is None
     assert it.reserve(0.5, 1.0) is not None
