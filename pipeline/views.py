@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -48,6 +49,10 @@ class Snapshot:
     eta: float | None  #: seconds until the end at the present rate; None while unknown
     parked: Sequence[Parked] = ()
     stopping: bool = False
+
+
+#: A live display: given a way to look at the run, shows it for as long as the context lasts.
+Watch = Callable[[Callable[[], Snapshot]], AbstractAsyncContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True)

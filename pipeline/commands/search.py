@@ -77,7 +77,7 @@ def search(
     ask = arguments.build_query(
         "search",
         text=text, index=index, options=option, speech=speech, group_by=group_by, operator=operator, sort=sort,
-        threshold=arguments.threshold(threshold), filter=arguments.parse_json_object("search: --filter", filter_), images=image,
+        threshold=threshold, filter=arguments.parse_json_object("search: --filter", filter_), images=image,
         limit=limit,
     )  # fmt: skip
     found = given.call(lambda settings: app.search(settings, ask))

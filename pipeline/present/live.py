@@ -7,7 +7,7 @@ import contextlib
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import IO, Final, cast
 
 from rich.console import Console
@@ -17,12 +17,10 @@ from pipeline.core import log
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.present.progress import board
 from pipeline.present.terminal import Plain
-from pipeline.views import Snapshot
+from pipeline.views import Snapshot, Watch
 
 #: Seconds between two pictures.
 REFRESH: Final = 0.25
-
-Watch = Callable[[Callable[[], Snapshot]], AbstractAsyncContextManager[None]]
 
 
 def wanted() -> bool:

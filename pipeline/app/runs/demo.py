@@ -7,9 +7,8 @@ from pathlib import Path
 import anyio
 
 from pipeline.app.runs.run import run
-from pipeline.app.runs.session import Watch
 from pipeline.config.settings import Settings
-from pipeline.views import RunReport
+from pipeline.views import RunReport, Watch
 
 
 async def demo(

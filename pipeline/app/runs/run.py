@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 
 from pipeline.app.runs.config_check import check_config
-from pipeline.app.runs.session import RunSession, Watch
+from pipeline.app.runs.session import RunSession
 from pipeline.app.wiring.components import disk_adapters, read_entries
 from pipeline.app.wiring.platform import open_platform
 from pipeline.app.wiring.run_plan import RunPlan
@@ -19,7 +19,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.ingest.enqueue import check_line
 from pipeline.ports.source import Item
 from pipeline.ports.store import Database
-from pipeline.views import BadLine, RunReport
+from pipeline.views import BadLine, RunReport, Watch
 
 
 async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None = None) -> RunReport:

@@ -6,8 +6,8 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import nullcontext, suppress
 from random import Random
 
 import anyio
@@ -27,10 +27,7 @@ from pipeline.engine.admission import RunEnd
 from pipeline.ingest.enqueue import Enqueuer
 from pipeline.ports.source import Item
 from pipeline.ports.store import Database
-from pipeline.views import BadLine, QueryReport, RunReport, Snapshot
-
-#: A live display: given a way to look at the run, shows it for as long as the context lasts.
-Watch = Callable[[Callable[[], Snapshot]], AbstractAsyncContextManager[None]]
+from pipeline.views import BadLine, QueryReport, RunReport, Snapshot, Watch
 
 _log = log.get("run")
 

@@ -60,11 +60,6 @@ def parse_pairs(flag: str, given: Sequence[str], *, bare: bool = False) -> Itera
         yield key.strip(), value.strip()
 
 
-def threshold(given: str | None) -> str:
-    """Return the word of a search's threshold."""
-    return given or ""
-
-
 def parse_score(given: str | None, ratio: float | None) -> Any:
     """Return a classification's threshold: a number, or a table with a least share."""
     if given is not None and not (given.isdecimal() and len(given) <= 3):

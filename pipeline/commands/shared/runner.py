@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from pipeline.config.settings import Settings
-    from pipeline.present.live import Watch
+    from pipeline.views import Watch
 
 P = ParamSpec("P")
 
