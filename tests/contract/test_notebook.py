@@ -5,6 +5,7 @@ Its own cells ask for sight and logos too: those get the explicit refusal, and t
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest_asyncio
 from pipeline.core.clock import SystemClock
 from pipeline.local.demo.videos import make_slides
 from tests.contract.platform_double import TOKEN, platform
+from tests.support.slide_reader import install_slide_reader
 
 YOUTUBE = "https://www.youtube.com/watch?v=DXB4MApF4Lo"
 TITLE = "US Open 2009: Roger Federer's Incredible Between the Legs Shot"
@@ -89,8 +91,10 @@ class Notebook:
 
 
 @pytest_asyncio.fixture
-async def notebook(media: Path, tmp_path: Path) -> AsyncIterator[Notebook]:
+async def notebook(media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Notebook]:
     """Run sections 1 and 2 of the notebook: setup, create an index, upload a video, wait."""
+    reader = install_slide_reader(tmp_path / "bin", media / "DXB4MApF4Lo.mp4", SLIDES, 8.0)
+    monkeypatch.setenv("PATH", str(reader), prepend=os.pathsep)
     async with (
         platform(tmp_path, analyzer=None, clock=SystemClock(), workers=1, media=media) as (served, _),
         httpx.AsyncClient(timeout=30) as http,

@@ -15,6 +15,7 @@ import pytest
 from pipeline.core.clock import SystemClock
 from pipeline.local.demo.videos import make_slides
 from tests.contract.platform_double import TOKEN, platform
+from tests.support.slide_reader import install_slide_reader
 
 SDK = "twelvelabs==0.3.2"
 SESSION = Path(__file__).with_name("sdk_v1_2_session.py")
@@ -23,6 +24,7 @@ CUES = [
     (2.6, 5.5, "The queen lays the eggs."),
     (6.0, 9.0, "Workers gather honey."),
 ]
+SLIDES = [("The colony", ["one queen"]), ("The honey", ["many workers"])]
 VTT = "WEBVTT\n\n" + "\n\n".join(f"00:{a:06.3f} --> 00:{b:06.3f}\n{text}" for a, b, text in CUES) + "\n"
 
 
@@ -44,8 +46,7 @@ def old_sdk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a film without captions, captions for it, and a folder with one that stands for YouTube's."""
     folder = tmp_path_factory.mktemp("films")
-    slides = [("The colony", ["one queen"]), ("The honey", ["many workers"])]
-    make_slides(folder / "bees.mp4", slides, 5.0)
+    make_slides(folder / "bees.mp4", SLIDES, 5.0)
     (folder / "bees.vtt").write_text(VTT, encoding="utf-8")
     (folder / "youtube").mkdir()
     make_slides(folder / "youtube" / "Whales at night [nhY1s6CZziE].mp4", [("Whales", ["sleep"])], 6.0)
@@ -54,8 +55,12 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.asyncio
 @pytest.mark.slow
-async def test_the_old_sdk_goes_through_a_whole_life(old_sdk: Path, films: Path, tmp_path: Path) -> None:
+async def test_the_old_sdk_goes_through_a_whole_life(
+    old_sdk: Path, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every call that the local platform serves parses in the SDK's types and says what is in the film."""
+    reader = install_slide_reader(tmp_path / "bin", films / "bees.mp4", SLIDES, 5.0)
+    monkeypatch.setenv("PATH", str(reader), prepend=os.pathsep)
     arguments = [str(films / "bees.mp4"), str(films / "bees.vtt"), "https://youtu.be/nhY1s6CZziE?si=abc"]
     async with platform(tmp_path, analyzer=None, clock=SystemClock(), workers=2, media=films / "youtube") as (
         served,
