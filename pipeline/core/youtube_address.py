@@ -15,7 +15,6 @@ from urllib.parse import parse_qs, unquote, urljoin, urlsplit
 from pipeline.core.model import Trouble
 
 VIDEO_PREFIX = "youtube:video:"  #: of the keys of videos
-
 _VIDEO_ID = re.compile(r"[0-9A-Za-z_-]{11}")
 _PLAYLIST_ID = re.compile(r"[0-9A-Za-z_-]{12,64}")
 _CHANNEL_ID = re.compile(r"UC[0-9A-Za-z_-]{22}")

@@ -28,15 +28,12 @@ class SourceIdentity:
 
 #: What a source means, or why it means nothing certain.
 Identification: TypeAlias = SourceIdentity | YouTubeAddress | Trouble
-
 #: What signs a link to stored media changes with every signature, so it cannot be part of a video's name.
 _SIGNATURES = frozenset({"sig", "signature", "x-amz-signature", "x-goog-signature", "hdnts", "hdnea"})
-
 _SIGNED = _SIGNATURES | {
     "awsaccesskeyid", "googleaccessid", "expires", "policy", "key-pair-id",
     "se", "sp", "sv", "sr", "st", "spr", "skoid", "sktid", "skt", "ske", "sks", "skv",
 }  # fmt: skip
-
 _PORTS = {"http": 80, "https": 443}
 
 

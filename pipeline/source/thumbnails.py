@@ -11,11 +11,8 @@ from pathlib import Path
 
 #: A picture of 1280x720 has 30 to 200 kB. What is kept lies in the database with the results, for every video. Bytes.
 LARGEST = 400_000
-
 _SIDE = 4096  #: pixels
-
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
-
 _NAME = "thumbnail"
 
 

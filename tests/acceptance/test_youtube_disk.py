@@ -87,7 +87,7 @@ _DYING = """
 import os, signal, sys
 import pipeline.app.wiring.downloads as downloads
 from pipeline.source.youtube.storage import folder as youtube_folder
-real, removed, when = downloads.released, youtube_folder._remove, sys.argv.pop(1)
+real, removed, when = downloads.release_download, youtube_folder._remove, sys.argv.pop(1)
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -102,7 +102,7 @@ def dying(path, *, keep):
     real(path, keep=keep)
     die()
 
-downloads.released = dying
+downloads.release_download = dying
 sys.argv[0] = "reelmill"
 from pipeline.__main__ import main
 main()

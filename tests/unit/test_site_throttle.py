@@ -1,4 +1,4 @@
-"""Pace and breaker: gaps, hours, pauses that double, one video that finds out, and a memory that outlives the process."""
+"""Rate limit and circuit breaker: gaps, hours, pauses that double, half-open for one, kept across processes."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ DISK = Trouble("disk", "The disk is full.", "free some space")
 BLOCK = Trouble("bot_check", "YouTube refused this machine's address (bot check).", "another network", "raw")
 
 
-def pace_over(
+def throttle_over(
     journal: MemoryDatabase, clock: VirtualClock, seed: int, rules: ThrottleRules | None = None, **more: Any
 ) -> SiteThrottle:
-    """Return a pace as a new process has it, over what earlier ones left in a journal."""
-    notes = JournalState(journal, "shared"), JournalState(journal, "own")
-    return SiteThrottle(*notes, clock, Random(seed), rules or ThrottleRules(), **more)
+    """Return the throttle of a new process, over what earlier ones left in a journal."""
+    state = JournalState(journal, "shared"), JournalState(journal, "own")
+    return SiteThrottle(*state, clock, Random(seed), rules or ThrottleRules(), **more)
 
 
-async def starts(pace: SiteThrottle, clock: VirtualClock, number: int) -> list[float]:
+async def starts(throttle: SiteThrottle, clock: VirtualClock, number: int) -> list[float]:
     """Start so many requests, waiting as long as each refusal says; return when they started."""
     found: list[float] = []
     while len(found) < number:
         try:
-            await pace.acquire()
+            await throttle.acquire()
         except Throttled as refused:
             await clock.sleep(refused.after or 0.0)
         else:
@@ -47,7 +47,7 @@ def test_starts_are_spread_and_random() -> None:
 
     async def work() -> None:
         clock = VirtualClock()
-        times = await starts(pace_over(MemoryDatabase(), clock, 1, ThrottleRules()), clock, 50)
+        times = await starts(throttle_over(MemoryDatabase(), clock, 1, ThrottleRules()), clock, 50)
         gaps = [after - before for before, after in pairwise(times)]
         assert min(gaps) >= 12.0 - 1e-6
         assert max(gaps) <= 20.0 + 1e-6
@@ -62,8 +62,8 @@ def test_no_hour_holds_more_than_its_share() -> None:
     async def work() -> None:
         clock, journal = VirtualClock(), MemoryDatabase()
         rules = ThrottleRules(0.0, 5.0, per_hour=20)
-        times = await starts(pace_over(journal, clock, 1, rules), clock, 30)
-        times += await starts(pace_over(journal, clock, 2, rules), clock, 30)
+        times = await starts(throttle_over(journal, clock, 1, rules), clock, 30)
+        times += await starts(throttle_over(journal, clock, 2, rules), clock, 30)
         assert all(later - earlier >= 3600 - 1e-6 for earlier, later in zip(times, times[20:], strict=False))
 
     run_virtual(work())
@@ -74,9 +74,9 @@ def test_a_restart_does_not_forget_the_gap() -> None:
 
     async def work() -> None:
         clock, journal = VirtualClock(), MemoryDatabase()
-        await pace_over(journal, clock, 1).acquire()
+        await throttle_over(journal, clock, 1).acquire()
         with pytest.raises(Throttled) as refused:
-            await pace_over(journal, clock, 2).acquire()
+            await throttle_over(journal, clock, 2).acquire()
         assert refused.value.after is not None
         assert 12 <= refused.value.after <= 20
 
@@ -90,14 +90,14 @@ def test_a_refusal_closes_the_source_and_each_next_one_for_longer() -> None:
         clock, journal = VirtualClock(), MemoryDatabase()
         pauses = []
         for _ in range(5):
-            pace = pace_over(journal, clock, 1)
-            await starts(pace, clock, 1)
-            refused = await pace.record_refusal(BLOCK, 3600.0)
+            throttle = throttle_over(journal, clock, 1)
+            await starts(throttle, clock, 1)
+            refused = await throttle.record_refusal(BLOCK, 3600.0)
             pauses.append(refused.after)
             assert refused.trouble.code == "bot_check"
             assert "until" in refused.trouble.message
             with pytest.raises(Throttled) as again:
-                await pace_over(journal, clock, 2).acquire()
+                await throttle_over(journal, clock, 2).acquire()
             assert again.value.trouble.code == "bot_check"
         assert pauses == [3600.0, 7200.0, 14_400.0, 21_600.0, 21_600.0]
 
@@ -109,15 +109,15 @@ def test_after_a_pause_one_video_finds_out() -> None:
 
     async def work() -> None:
         clock = VirtualClock()
-        pace = pace_over(MemoryDatabase(), clock, 1, ThrottleRules(0, 0))
-        await pace.record_refusal(BLOCK, 3600.0)
+        throttle = throttle_over(MemoryDatabase(), clock, 1, ThrottleRules(0, 0))
+        await throttle.record_refusal(BLOCK, 3600.0)
         await clock.sleep(3601)
-        turn = await pace.acquire()
+        permit = await throttle.acquire()
         with pytest.raises(Throttled) as second:
-            await pace.acquire()
+            await throttle.acquire()
         assert "finding out" in second.value.trouble.message
-        await pace.record_success()
-        assert await pace.acquire() == await pace.acquire() == Permit() != turn
+        await throttle.record_success()
+        assert await throttle.acquire() == await throttle.acquire() == Permit() != permit
 
     run_virtual(work())
 
@@ -128,17 +128,17 @@ def test_a_probe_without_an_answer_lets_the_next_one_try(address: bool) -> None:
 
     async def work() -> None:
         clock = VirtualClock()
-        pace = pace_over(MemoryDatabase(), clock, 1, ThrottleRules(0, 0))
-        await pace.record_refusal(BLOCK, 3600.0, address=address)
+        throttle = throttle_over(MemoryDatabase(), clock, 1, ThrottleRules(0, 0))
+        await throttle.record_refusal(BLOCK, 3600.0, address=address)
         await clock.sleep(3601)
-        first = await pace.acquire()
-        await pace.release(first)
-        second = await pace.acquire()
-        await pace.release(first)  # said twice, it does not end the turn of another
+        first = await throttle.acquire()
+        await throttle.release(first)
+        second = await throttle.acquire()
+        await throttle.release(first)  # said twice, it does not end the turn of another
         with pytest.raises(Throttled):
-            await pace.acquire()
-        await pace.release(second)
-        third = await pace.acquire()
+            await throttle.acquire()
+        await throttle.release(second)
+        third = await throttle.acquire()
         assert len({first, second, third}) == 3
 
     run_virtual(work())
@@ -150,18 +150,18 @@ def test_a_process_that_died_while_finding_out_stands_in_nobodys_way() -> None:
     async def work() -> None:
         clock, journal, dead = VirtualClock(), MemoryDatabase(), False
         rules = ThrottleRules(0, 0)
-        first = pace_over(journal, clock, 1, rules)
+        first = throttle_over(journal, clock, 1, rules)
         await first.record_refusal(BLOCK, 3600.0)
         await clock.sleep(3601)
         await first.acquire()
         with pytest.raises(Throttled):
-            await pace_over(journal, clock, 2, rules, alive=lambda process: not dead).acquire()
+            await throttle_over(journal, clock, 2, rules, alive=lambda process: not dead).acquire()
         dead = True
-        await pace_over(journal, clock, 2, rules, alive=lambda process: not dead).acquire()
+        await throttle_over(journal, clock, 2, rules, alive=lambda process: not dead).acquire()
         with pytest.raises(Throttled):
-            await pace_over(journal, clock, 3, rules, alive=lambda process: True).acquire()
+            await throttle_over(journal, clock, 3, rules, alive=lambda process: True).acquire()
         await clock.sleep(601)
-        await pace_over(journal, clock, 3, rules, alive=lambda process: True).acquire()
+        await throttle_over(journal, clock, 3, rules, alive=lambda process: True).acquire()
 
     run_virtual(work())
 
@@ -193,20 +193,20 @@ def test_an_operator_opens_it_and_the_next_refusal_lasts_longer() -> None:
 
     async def work() -> None:
         clock = VirtualClock()
-        pace = pace_over(MemoryDatabase(), clock, 1, ThrottleRules(0, 0))
-        assert await pace.end_pause() == []
-        assert await pace.status() == (0, None)
-        await pace.record_refusal(BLOCK, 3600.0)
-        await pace.record_refusal(DISK, 60.0, address=False)
-        assert await pace.end_pause(["cookies_bad"]) == []
-        _, why = await pace.status()
+        throttle = throttle_over(MemoryDatabase(), clock, 1, ThrottleRules(0, 0))
+        assert await throttle.end_pause() == []
+        assert await throttle.status() == (0, None)
+        await throttle.record_refusal(BLOCK, 3600.0)
+        await throttle.record_refusal(DISK, 60.0, address=False)
+        assert await throttle.end_pause(["cookies_bad"]) == []
+        _, why = await throttle.status()
         assert why is not None
         assert why.code == "bot_check"
-        assert await pace.end_pause(["disk"]) == ["disk"]
-        assert await pace.end_pause() == ["bot_check"]
-        assert await pace.acquire() != Permit()
-        assert await pace.status() == (1, None)
-        assert (await pace.record_refusal(BLOCK, 3600.0)).after == 7200.0
+        assert await throttle.end_pause(["disk"]) == ["disk"]
+        assert await throttle.end_pause() == ["bot_check"]
+        assert await throttle.acquire() != Permit()
+        assert await throttle.status() == (1, None)
+        assert (await throttle.record_refusal(BLOCK, 3600.0)).after == 7200.0
 
     run_virtual(work())
 
@@ -216,15 +216,15 @@ def test_an_answer_from_before_the_refusal_opens_nothing() -> None:
 
     async def work() -> None:
         clock = VirtualClock()
-        pace = pace_over(MemoryDatabase(), clock, 1, ThrottleRules(0, 0))
-        await pace.acquire()
-        await pace.acquire()
-        first = await pace.record_refusal(BLOCK, 3600.0)
-        second = await pace.record_refusal(BLOCK, 3600.0)
+        throttle = throttle_over(MemoryDatabase(), clock, 1, ThrottleRules(0, 0))
+        await throttle.acquire()
+        await throttle.acquire()
+        first = await throttle.record_refusal(BLOCK, 3600.0)
+        second = await throttle.record_refusal(BLOCK, 3600.0)
         assert first.after == second.after
-        await pace.record_success()
+        await throttle.record_success()
         with pytest.raises(Throttled):
-            await pace.acquire()
+            await throttle.acquire()
 
     run_virtual(work())
 
@@ -234,16 +234,16 @@ def test_too_fast_means_slower_for_a_long_time() -> None:
 
     async def work() -> None:
         clock = VirtualClock()
-        pace = pace_over(MemoryDatabase(), clock, 1, ThrottleRules(10, 10))
-        await pace.record_refusal(BLOCK, 60.0, slower=True)
+        throttle = throttle_over(MemoryDatabase(), clock, 1, ThrottleRules(10, 10))
+        await throttle.record_refusal(BLOCK, 60.0, slower=True)
         await clock.sleep(61)
-        times = await starts(pace, clock, 1)
+        times = await starts(throttle, clock, 1)
         for _ in range(50):
-            await pace.record_success()
-            times += await starts(pace, clock, 1)
+            await throttle.record_success()
+            times += await starts(throttle, clock, 1)
         assert times[1] - times[0] == pytest.approx(20.0)
         assert times[-1] - times[-2] == pytest.approx(20.0)
-        times += await starts(pace, clock, 1)
+        times += await starts(throttle, clock, 1)
         assert times[-1] - times[-2] == pytest.approx(10.0)
 
     run_virtual(work())
@@ -256,7 +256,7 @@ def test_a_clock_gone_wrong_does_not_stop_the_source_for_years() -> None:
         clock, journal = VirtualClock(), MemoryDatabase()
         await journal.save("shared", {"next": 9e12, "until": 9e12, "trips": 1, "starts": [9e12], "slow": 9e9})
         with pytest.raises(Throttled) as refused:
-            await pace_over(journal, clock, 1).acquire()
+            await throttle_over(journal, clock, 1).acquire()
         assert refused.value.after is not None
         assert refused.value.after <= 6 * 3600
 
@@ -268,11 +268,11 @@ def test_many_askers_start_one_by_one() -> None:
 
     async def work() -> None:
         clock = VirtualClock()
-        pace = pace_over(MemoryDatabase(), clock, 3, ThrottleRules(12, 20))
+        throttle = throttle_over(MemoryDatabase(), clock, 3, ThrottleRules(12, 20))
         times: list[float] = []
 
         async def ask() -> None:
-            times.extend(await starts(pace, clock, 1))
+            times.extend(await starts(throttle, clock, 1))
 
         async with anyio.create_task_group() as group:
             for _ in range(20):

@@ -29,10 +29,10 @@ BLOCK = Trouble("bot_check", "YouTube refused this machine's address (bot check)
 
 
 def run_over(folder: Path, clock: VirtualClock, seed: int = 1, rules: ThrottleRules | None = None) -> SiteThrottle:
-    """Return the pace of a run with a state folder of its own, on a machine whose file is in the folder."""
+    """Return the throttle of a run with a state folder of its own, on a machine whose file is in the folder."""
     journal = MemoryDatabase()
-    notes = SharedFileState(state_file_path(folder, "youtube"), JournalState(journal, "pace"))
-    return SiteThrottle(notes, JournalState(journal, "pause"), clock, Random(seed), rules or ThrottleRules())
+    state = SharedFileState(state_file_path(folder, "youtube"), JournalState(journal, "pace"))
+    return SiteThrottle(state, JournalState(journal, "pause"), clock, Random(seed), rules or ThrottleRules())
 
 
 def test_two_runs_with_two_state_folders_keep_one_pace(tmp_path: Path) -> None:
@@ -52,9 +52,9 @@ def test_two_runs_with_two_state_folders_keep_one_pace(tmp_path: Path) -> None:
         gaps = [after - before for before, after in pairwise(times)]
         assert 12.0 - 1e-6 <= min(gaps) <= max(gaps) <= 20.0 + 1e-6
         await runs[0].record_refusal(BLOCK, 3600.0)
-        for pace in (*runs, run_over(tmp_path, clock)):
+        for throttle in (*runs, run_over(tmp_path, clock)):
             with pytest.raises(Throttled) as closed:
-                await pace.acquire()
+                await throttle.acquire()
             assert (closed.value.trouble.code, closed.value.after) == ("bot_check", 3600.0)
 
     run_virtual(work())
@@ -87,10 +87,11 @@ from pipeline.source.youtube.throttle.gate import SiteThrottle
 from pipeline.source.youtube.throttle.state import JournalState, SharedFileState, state_file_path
 
 async def work():
-    notes = SharedFileState(state_file_path(Path(sys.argv[1]), "youtube"), JournalState(NullJournal(), "a"))
-    pace = SiteThrottle(notes, JournalState(NullJournal(), "b"), SystemClock(), Random(1), ThrottleRules(0.002, 0.002, 2000))
+    state = SharedFileState(state_file_path(Path(sys.argv[1]), "youtube"), JournalState(NullJournal(), "a"))
+    own, rules = JournalState(NullJournal(), "b"), ThrottleRules(0.002, 0.002, 2000)
+    throttle = SiteThrottle(state, own, SystemClock(), Random(1), rules)
     for _ in range(25):
-        await pace.acquire()
+        await throttle.acquire()
 
 anyio.run(work)
 """
@@ -160,14 +161,14 @@ def test_a_folder_that_cannot_be_used_costs_the_sharing_and_nothing_else(tmp_pat
         else:
             folder.parent.write_text("no folder")
         clock = VirtualClock()
-        pace = run_over(folder, clock)
+        throttle = run_over(folder, clock)
         with structlog.testing.capture_logs() as logs:
-            await pace.acquire()
+            await throttle.acquire()
             with pytest.raises(Throttled) as spaced:
-                await pace.acquire()
-            await pace.record_refusal(BLOCK, 3600.0)
+                await throttle.acquire()
+            await throttle.record_refusal(BLOCK, 3600.0)
             with pytest.raises(Throttled) as closed:
-                await pace.acquire()
+                await throttle.acquire()
         assert 12 <= (spaced.value.after or 0) <= 20
         assert closed.value.trouble.code == "bot_check"
         (told,) = [log for log in logs if log["event"] == "pace.not_shared"]

@@ -34,7 +34,6 @@ from pipeline.source.youtube.throttle.state import JournalState, SharedFileState
 from pipeline.source.youtube.worker.pool import WorkerCommand, WorkerPool
 
 _log = log.get("youtube")
-
 _PAGE = 500  #: videos whose tasks are read at once
 
 

@@ -19,7 +19,6 @@ from pipeline.source.manifest.reader import FORMATS
 from pipeline.views import BadLine
 
 _MAGIC = re.compile(r"[*?\[]")
-
 _DEEPEST = 100  #: folders inside folders
 
 

@@ -25,7 +25,6 @@ from pipeline.ports.source import ManifestLine
 FIELDS = ("source", "id", "title", "tags", "jobs", "prompt", "metadata")
 ALIASES = {"url": "source", "path": "source"}
 METADATA = "metadata."
-
 _NO_NUL = r"^[^\x00]*$"
 
 

@@ -12,11 +12,8 @@ from pipeline.core.model import Trouble
 MAX_LINE_BYTES = 64 * 1024
 #: How much of a file is looked at to tell text from anything else.
 HEAD = 8192
-
 _BOM = b"\xef\xbb\xbf"
-
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
-
 _TEXT_CONTROLS = frozenset(b"\t\n\r\f\x1b")
 
 

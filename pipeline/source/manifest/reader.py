@@ -23,7 +23,6 @@ from pipeline.source.manifest.csv_rows import PushbackLines
 from pipeline.views import BadLine
 
 ManifestFormat: TypeAlias = Literal["text", "csv", "jsonl"]
-
 #: Endings that decide; a video is never read as a manifest by these.
 FORMATS: Mapping[str, ManifestFormat] = {
     ".txt": "text", ".list": "text", ".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl",

@@ -32,7 +32,6 @@ from pipeline.source.youtube.throttle.gate import SiteThrottle
 from pipeline.source.youtube.worker.pool import WorkerGone, WorkerPool, WorkerProcess
 
 _log = log.get("youtube")
-
 _IN_A_ROW = 3  #: failures that blame the machine, before the source is paused
 
 

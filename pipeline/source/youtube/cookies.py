@@ -11,7 +11,6 @@ from pathlib import Path
 from pipeline.core.model import Trouble
 
 _LARGEST = 2_000_000
-
 _REMEDY = (
     "export it again from a private window as a Netscape file, or remove [youtube] cookies; "
     "then `reelmill retry --class cookies_bad`"

@@ -25,17 +25,11 @@ from pipeline.source.youtube.worker.pool import SCRIPT, Hello, WorkerCommand, Wo
 from pipeline.views import Finding
 
 FLOOR = "2026.08.19"  #: YouTube no longer answers what older versions ask
-
 OLD = 90  #: days after which a yt-dlp is likely to be broken
-
 _GB = 1000**3
-
 _RUNTIMES = ("deno", "node", "qjs", "bun")
-
 _FACTS = 30.0  #: seconds for a look at the packages
-
 _ANSWERS = 2.0  #: seconds for a connection on this machine
-
 _RENEW = "upgrade yt-dlp and yt-dlp-ejs together; it may live in a Python of its own, see [youtube] python"
 
 

@@ -81,11 +81,8 @@ class Rule:
 
 
 _OTHER_ADDRESS = "use another network, [youtube] cookies or a PO-token provider, then `reelmill retry --class {code}`"
-
 _COOKIES = "give [youtube] cookies of an account that may see it, then `reelmill retry --class {code}`"
-
 _UPGRADE = "upgrade yt-dlp and yt-dlp-ejs together, check the JavaScript runtime with `reelmill doctor`, then retry"
-
 TABLE: tuple[Rule, ...] = (
     Rule("too_large", Action.FAIL, "The download grew larger than what may be fetched.",
          "raise [fetch] max_bytes if the platform takes such a file", kinds=frozenset({"TooLarge"})),
@@ -162,9 +159,7 @@ TABLE: tuple[Rule, ...] = (
          (r"unsupported url", r"not a valid url", r"looks truncated", r"incomplete youtube id"),
          frozenset({"UnsupportedError"})),
 )  # fmt: skip
-
 BROKEN = Rule("extractor_broken", Action.FAIL, "yt-dlp could not read the page.", _UPGRADE, environment=True)
-
 UNKNOWN = Rule("unknown", Action.RETRY, "The download failed for a reason that is not known here.",
                "read the last line; `reelmill retry --class unknown` tries again", waits=(60.0, 600.0))  # fmt: skip
 #: The row of a worker that stood still or died: the connection is the usual culprit.

@@ -13,7 +13,6 @@ from typing import Any, Literal
 from pipeline.core.model import Json
 
 PlanName = Literal["merge", "split", "single", "pieces"]
-
 _FILE = "[protocol~='^https?$']"
 #: ffmpeg merges picture and sound into one file.
 MERGE = f"bv*{_FILE}+ba{_FILE}/b{_FILE}/bv*+ba/b"

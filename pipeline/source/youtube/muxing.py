@@ -14,7 +14,6 @@ from pipeline.core.errors import Transient
 from pipeline.media.container import UnreadableMedia, open_media
 
 _TS_PACKET = 188  #: bytes of one packet of a transport stream; each begins with the same byte
-
 _TS_SYNC = b"G"
 
 

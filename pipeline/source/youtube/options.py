@@ -15,7 +15,6 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.model import Json
 
 SOCKET_TIMEOUT = 20.0
-
 RETRIES = 5
 #: Options of yt-dlp that a user may set, with what they must be.
 ALLOWED: Mapping[str, tuple[type, ...]] = {
@@ -28,7 +27,6 @@ ALLOWED: Mapping[str, tuple[type, ...]] = {
     "js_runtimes": (dict,),
     "extractor_args": (dict,),
 }
-
 _EXTRACTORS = ("youtube", "youtubetab", "youtubepot")
 
 

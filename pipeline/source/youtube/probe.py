@@ -17,7 +17,6 @@ from pipeline.source.youtube.failures import find_rule
 from pipeline.source.youtube.formats import StreamFormat, expected_bytes, parse_format
 
 _HOUR = 3600.0
-
 _ABOUT = (
     "id", "title", "channel", "channel_id", "uploader", "uploader_id", "upload_date", "duration", "description", "language",
     "categories", "availability", "live_status", "webpage_url",

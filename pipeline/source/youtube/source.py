@@ -38,9 +38,7 @@ from pipeline.source.youtube.storage.quota import DiskQuota
 from pipeline.source.youtube.worker.pool import WorkerGone, WorkerProcess
 
 _log = log.get("youtube")
-
 _DAMAGED = (60.0, 600.0)  #: seconds before a video that came damaged twice is fetched again
-
 _SLACK = 100  #: bytes by which a size may differ from what was announced
 
 

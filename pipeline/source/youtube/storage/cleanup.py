@@ -13,9 +13,7 @@ from pipeline.core.model import State, Task
 from pipeline.source.youtube.storage.folder import DownloadFolder, parse_video_id, release_download
 
 _log = log.get("youtube")
-
 _OPEN = frozenset({State.PENDING, State.RUNNING, State.HELD})
-
 _WEEK = 7 * 86_400.0
 
 

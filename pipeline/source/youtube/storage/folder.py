@@ -25,9 +25,7 @@ from pipeline.source.read_errors import to_read_error
 from pipeline.source.youtube.formats import StreamFormat, parse_record, to_record
 
 _RECORD, _DONE, _KEPT = "attempt.json", "done.json", "kept"
-
 CAPTIONS = "captions"
-
 _PLAIN = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 

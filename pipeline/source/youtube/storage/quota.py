@@ -13,7 +13,6 @@ from pipeline.core.model import Trouble
 from pipeline.source.youtube.storage.folder import measure_usage
 
 _SOON = 5.0  #: seconds between two looks while uploads may still free space
-
 _STALLED = 300.0  #: seconds without a byte of change after which no upload is at work any more
 
 

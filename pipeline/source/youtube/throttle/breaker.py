@@ -24,7 +24,6 @@ _MAX_SLOWDOWN = 8.0
 _MAX_GAP = 20.0  #: seconds of gap that another run may keep, whatever this one does
 _FORGIVEN = 50  #: good requests after which the pace doubles again
 _HALF_OPEN = 600.0  #: seconds in which the one request of a half-open breaker must have an answer
-
 Time = Annotated[float, Field(allow_inf_nan=False, ge=0)]
 Count = Annotated[int, Field(ge=0)]
 

@@ -26,7 +26,6 @@ from pipeline.source.youtube.throttle.breaker import SHORT_WAIT, BreakerState, T
 from pipeline.source.youtube.throttle.state import Kept, ThrottleState
 
 T = TypeVar("T")
-
 _LOOK_AGAIN = 15.0  #: seconds, while another request finds out whether the site answers
 _SITE = "youtube"
 _PAUSED = "paused"  #: the class of a pause whose reason is lost

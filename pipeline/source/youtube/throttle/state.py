@@ -23,13 +23,9 @@ from pipeline.core.model import Json
 from pipeline.ports.store import Journal
 
 _log = log.get("youtube")
-
 T = TypeVar("T")
-
 _LOCK_TIMEOUT = 10.0  #: seconds for the lock; it is held for a few milliseconds
-
 _MAX_BYTES = 1_000_000  #: bytes; a real one has a few thousand
-
 #: What is kept, or None where there is nothing. Empty: something was there and cannot be read.
 Kept = Mapping[str, Json] | None
 #: Looks at what is kept; returns what to keep from now on (None: as it is), and its own answer.

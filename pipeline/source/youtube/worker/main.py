@@ -30,11 +30,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 PROTOCOL = 1
-
 _BEAT = 1.0  #: seconds between two heartbeats while a request is worked on
-
 _PROGRESS = 0.25  #: seconds between two progress events
-
 _PAGE = 200  #: list entries per event
 #: What the parent may know of a video, of a format, of a list's entry.
 _VIDEO = (
@@ -50,11 +47,8 @@ _ENTRY = (
     "id", "url", "title", "duration", "channel", "channel_id", "live_status", "availability", "timestamp",
     "release_timestamp", "view_count",
 )  # fmt: skip
-
 _LIST = ("id", "title", "channel", "channel_id", "uploader_id", "playlist_count")
-
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
-
 _WAITS = {"http": 30, "fragment": 30, "extractor": 30, "file_access": 5}  #: longest wait between inner retries, seconds
 
 

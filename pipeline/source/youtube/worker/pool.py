@@ -25,21 +25,13 @@ from pipeline.core import log
 from pipeline.core.model import Json
 
 _log = log.get("youtube")
-
 SCRIPT = Path(__file__).with_name("main.py")
-
 PROTOCOL = 1
-
 _LONGEST_LINE = 8_000_000
-
 _START = 60.0  #: seconds for a worker to say hello
-
 _SILENT = 60.0  #: seconds without any line: even the heartbeat has stopped
-
 _MERGING = 900.0  #: seconds that a post-processing step may be quiet
-
 _MAX_JOBS = 50  #: of one worker
-
 _MAX_MEMORY = 300 * 1024 * 1024  #: bytes, after which a worker is replaced
 #: What of our environment the worker may see: no keys, no configuration of ours.
 _ENVIRONMENT = (
