@@ -25,9 +25,6 @@ class LeaseCheck(Protocol):
 Step = Callable[[Task, LeaseCheck], Awaitable[Outcome]]
 
 
-#: What people are told of a task at a stage that looks for the trace of a paid call.
-ASKING = "waits until the provider has been asked whether an interrupted call arrived"
-
 #: The class that has the steps.
 T = TypeVar("T")
 

@@ -25,6 +25,8 @@ from pipeline.core.task_types import LeaseCheck, Stage
 
 _log = log.get("engine")
 
+_TRIES = "tries"  #: the one key of task data that is the engine's; task types keep it like any key they do not know
+
 
 async def run_step(stage: Stage, task: Task, ensure_fresh: LeaseCheck, clock: Clock) -> Outcome | None:
     """Run one step and return its verdict; None when the lease is lost and everything must be dropped.
@@ -79,13 +81,13 @@ def _counted(task: Task, error: Transient | NotYet, waits: Sequence[float], *, e
     The counts are of this visit to the stage: an operator's retry, a restart and the next stage start at zero.
     ``endless``: the last wait repeats until the stage's deadline.
     """
-    tries = task.data.get("tries", {})
+    tries = task.data.get(_TRIES, {})
     tries = tries if tries.get("since") == task.stage_since else {"since": task.stage_since, "of": {}}
     code = error.trouble.code
     done = int(tries["of"].get(code, 0))
     if done >= len(waits) and not endless:
         return Fail(error.trouble)
-    data = {**task.data, "tries": {**tries, "of": {**tries["of"], code: done + 1}}}
+    data = {**task.data, _TRIES: {**tries, "of": {**tries["of"], code: done + 1}}}
     untouched = isinstance(error, NotYet) or error.untouched
     return Retry(error.trouble, waits[min(done, len(waits) - 1)], untouched, counted=False, data=data)
 

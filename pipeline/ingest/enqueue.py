@@ -1,6 +1,6 @@
-"""From manifest lines to tasks: what is new is queued, what changed starts again, what is missing is restored.
+"""Turns manifest lines into tasks: enqueues what is new, restarts what changed, restores what is missing.
 
-Reads in batches, so that a million lines cost no more memory than one batch, and the engine is at work from the first.
+It reads in batches, so that a million lines cost no more memory than one batch, and the engine begins with the first.
 A batch costs three queries. Nothing here calls the provider.
 """
 
@@ -16,12 +16,13 @@ import anyio
 
 from pipeline.core import log
 from pipeline.core.errors import ConfigError, ReelmillError
-from pipeline.core.model import Json, NewTask, Selection, State, Task
+from pipeline.core.model import NewTask, Selection, State, Task
 from pipeline.ingest.file_identity import LOST_FILE
 from pipeline.ingest.job_requests import JobPlanner
-from pipeline.ingest.tasks.item import item_data, item_task, unsaved_task
+from pipeline.ingest.payloads import ItemData, PublishData, VideoData
+from pipeline.ingest.tasks.item import item_task, unsaved_task
 from pipeline.ingest.tasks.playlist import playlist_task
-from pipeline.ingest.tasks.publish import bare
+from pipeline.ingest.tasks.publish import strip_query
 from pipeline.ports.playlists import explain_exclusion
 from pipeline.ports.sink import Sink
 from pipeline.ports.source import Item
@@ -45,9 +46,9 @@ class EnqueueReport:
     bad: list[BadLine] = field(default_factory=list)
     bad_count: int = 0
     actions: dict[str, int] = field(default_factory=dict)  #: what was decided -> items
-    suspects: list[str] = field(default_factory=list)  #: items looked at anew whose video had failed: has it still?
+    recheck: list[str] = field(default_factory=list)  #: items looked at again whose video had failed: has it still?
 
-    def refuse(self, bad: BadLine) -> None:
+    def reject(self, bad: BadLine) -> None:
         """Count a bad line and log it; keep the first few for the report."""
         self.bad_count += 1
         _log.warning(
@@ -75,7 +76,7 @@ class Decision:
     action: str  #: new, unfinished, changed, analyze, restore, failed, held, nothing
     submit: tuple[NewTask, ...] = ()
     retry: tuple[Task, ...] = ()
-    suspect: str = ""  #: key of an item that is looked at anew although its video, or a question, had failed
+    recheck: str = ""  #: key of an item that is looked at again although its video, or a question, had failed
 
 
 async def load_known(records: Records, items: Sequence[Item]) -> dict[str, KnownVideo]:
@@ -110,15 +111,15 @@ def decide(
         return Decision("new", (item_task(item),))
     if known.item.state is not State.DONE:
         return _unfinished(item, known, attempts, changed)
-    skipped = known.item.data.get("skipped")
-    if skipped:
-        still = explain_exclusion(item.bounds, str(skipped["day"]), skipped["seconds"]) is not None
-        return Decision("nothing") if still else Decision("changed", (item_task(item, again=True),))
+    data = ItemData.of(known.item)
+    if data.skipped is not None:
+        still = explain_exclusion(item.bounds, data.skipped.day, data.skipped.seconds) is not None
+        return Decision("nothing") if still else Decision("changed", (item_task(item, restart=True),))
     parts = [task for task in (known.video, *known.analyses, known.publish) if task is not None]
     exhausted = tuple(task for task in parts if _exhausted(task, attempts))
-    if changed or known.item.data.get("line") != item_data(item)["line"]:
+    if changed or data.line != ItemData.from_item(item).line:
         failed = any(task.state in (State.FAILED, State.HELD) for task in parts)
-        return Decision("changed", (item_task(item, again=True),), exhausted, item.key if failed else "")
+        return Decision("changed", (item_task(item, restart=True),), exhausted, item.key if failed else "")
     if known.video is not None and known.video.state is State.DONE and _wants_more(known, planner):
         again = NewTask("video", known.video.key, "place", {}, subject=known.video.key, restart_at="fan_out")
         return Decision("analyze", (again,), exhausted)
@@ -150,23 +151,23 @@ def _unfinished(item: Item, known: KnownVideo, attempts: int, changed: bool) -> 
         return Decision("nothing")
     if task.state is State.FAILED:
         if _exhausted(task, attempts):
-            return Decision("unfinished", (item_task(item, again=True),))
-        return Decision("changed", (item_task(item, again=True),)) if changed else Decision("failed")
-    return Decision("held" if task.state is State.HELD else "unfinished", (item_task(item, again=True),))
+            return Decision("unfinished", (item_task(item, restart=True),))
+        return Decision("changed", (item_task(item, restart=True),)) if changed else Decision("failed")
+    return Decision("held" if task.state is State.HELD else "unfinished", (item_task(item, restart=True),))
 
 
 def _exhausted(task: Task, attempts: int) -> bool:
-    """True for a task that failed by running out of attempts: what stood in its way may be gone tonight."""
+    """Return True for a task that failed by running out of attempts: what stood in its way may be gone tonight."""
     return task.state is State.FAILED and task.attempt >= attempts
 
 
 def _wants_more(known: KnownVideo, planner: JobPlanner) -> bool:
     assert known.video is not None
-    return known.video.data.get("wanted") != planner.combined_fingerprint(known.items)
+    return VideoData.of(known.video).wanted != planner.combined_fingerprint(known.items)
 
 
 class Commands(Protocol):
-    """Who carries out an operator's word, as ``ports.Store`` does."""
+    """Carries out an operator's command, as ``ports.Store`` does."""
 
     async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
         """Return how many tasks changed."""
@@ -174,7 +175,7 @@ class Commands(Protocol):
 
 
 class Enqueuer:
-    """Feeds a run."""
+    """Enqueues what a run was given."""
 
     def __init__(
         self,
@@ -197,7 +198,7 @@ class Enqueuer:
         self.report = EnqueueReport()
 
     async def enqueue(self, entries: Iterable[Item | BadLine]) -> EnqueueReport:
-        """Read all; return what was read. The iterator runs in a worker thread, for which a run that ends does not wait."""
+        """Read all; return what was read. The iterator runs in a worker thread, for which an ending run does not wait."""
         iterator = iter(entries)
         while batch := await anyio.to_thread.run_sync(_take, iterator, abandon_on_cancel=True):
             items = self._usable(batch)
@@ -223,17 +224,16 @@ class Enqueuer:
         for entry in batch:
             bad = entry if isinstance(entry, BadLine) else check_line(self._planner, entry)
             if bad is not None:
-                self.report.refuse(bad)
+                self.report.reject(bad)
             elif isinstance(entry, Item):
                 if entry.kind == "youtube_list":
                     self.report.lists += 1
                 else:
                     self.report.lines += 1
-                mark = hash(entry.key)
-                if mark in self._seen:
+                if hash(entry.key) in self._seen:
                     self.report.duplicates += 1
                 else:
-                    self._seen.add(mark)
+                    self._seen.add(hash(entry.key))
                     items.append(entry)
         return items
 
@@ -255,8 +255,8 @@ class Enqueuer:
         ]
         for decision in decisions:
             self.report.actions[decision.action] = self.report.actions.get(decision.action, 0) + 1
-            if decision.suspect:
-                self.report.suspects.append(decision.suspect)
+            if decision.recheck:
+                self.report.recheck.append(decision.recheck)
         retry = {task.id: task for decision in decisions for task in decision.retry}
         for kind in {task.kind for task in retry.values()}:
             keys = tuple(task.key for task in retry.values() if task.kind == kind)
@@ -275,7 +275,8 @@ async def check_files(items: Sequence[Item], known: Mapping[str, KnownVideo], si
         publish = known[item.key].publish
         if publish is None or publish.state is not State.DONE:
             continue
-        if await sink.missing(publish.data["folder"], publish.data["sizes"]):
+        written = PublishData.of(publish)
+        if await sink.missing(written.folder, written.sizes):
             missing.add(item.key)
     return changed, missing
 
@@ -287,7 +288,7 @@ def check_line(planner: JobPlanner, item: Item) -> BadLine | None:
     try:
         planner.requests([unsaved_task(item)], strict=True)
     except ConfigError as error:
-        return BadLine(item.line.place, bare(item.line.source)[:200], error.trouble)
+        return BadLine(item.line.place, strip_query(item.line.source)[:200], error.trouble)
     return None
 
 
@@ -299,21 +300,21 @@ def _changed(files: Sequence[tuple[Item, KnownVideo]]) -> set[str]:
     return {
         item.key
         for item, known in files
-        if known.item and (_differs(item.locator, known.item.data) or _is_back(item.locator, known.video))
+        if known.item and (_differs(item.locator, ItemData.of(known.item)) or _is_back(item.locator, known.video))
     }
 
 
 def _is_back(path: str, video: Task | None) -> bool:
-    """True for a file whose video failed because the file was not there: the same, or another with its content."""
+    """Return True for a file whose video failed because the file was not there: the same, or another with its content."""
     failed = video.trouble if video is not None and video.state is State.FAILED else None
     return failed is not None and failed.code in LOST_FILE and Path(path).is_file()
 
 
-def _differs(path: str, data: Mapping[str, Json]) -> bool:
-    if "mtime_ns" not in data:
+def _differs(path: str, data: ItemData) -> bool:
+    if data.mtime_ns is None:
         return False
     try:
         stat = Path(path).stat()
     except OSError:
         return False
-    return (stat.st_size, stat.st_mtime_ns) != (data["size"], data["mtime_ns"])
+    return (stat.st_size, stat.st_mtime_ns) != (data.size, data.mtime_ns)

@@ -1,8 +1,8 @@
-"""What the user wants of a video, as values: configured jobs and a manifest line's own words, with their fingerprints.
+"""Turns configured jobs and a manifest line's own words into job requests, each with its fingerprint.
 
 An *instance* is a named use of a job: ``[jobs.gist]`` configures the instance ``gist`` of the job ``gist``;
 ``[jobs.sponsors]`` with ``job = "ask"`` is another instance of ``ask``. Results are kept per instance and fingerprint, so
-a changed prompt is a new wish and everything else stays.
+a changed prompt is a new request and everything else stays.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pipeline.config.settings import JobsSection
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Json, Task, fingerprint
+from pipeline.ingest.payloads import ItemData, LineData, RequestData
 from pipeline.kit.job import Ask, Job
 
 #: Jobs of which there may be several instances at once: they are told their names, for the answer's property and file.
@@ -29,23 +30,28 @@ class JobRequest:
     name: str
     job: Job
     params: Mapping[str, Json]
-    fingerprint: str  #: fingerprint of everything that decides the answer, the video aside
-    ask: Ask = field(compare=False, repr=False)  #: this wish's share of the request
+    fingerprint: str  #: of everything that decides the answer, the video aside
+    ask: Ask = field(compare=False, repr=False)  #: its share of the call
 
-    def as_json(self) -> dict[str, Json]:
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What tells one wanted result of a video from another, as ``RequestData.identity``."""
+        return self.name, self.fingerprint
+
+    def to_data(self) -> RequestData:
         """Return what a task must remember to ask and check the same later."""
-        return {"name": self.name, "job": self.job.name, "params": dict(self.params), "print": self.fingerprint}
+        return RequestData(name=self.name, job=self.job.name, params=dict(self.params), fingerprint=self.fingerprint)
 
 
 class JobPlanner:
-    """Turns configuration and manifest lines into wishes.
+    """Turns configuration and manifest lines into job requests.
 
     Raises:
         ConfigError: a configured instance names no known job, or its parameters are wrong.
     """
 
     def __init__(self, jobs: Iterable[Job], config: JobsSection, provider: Sequence[Json], index: str = "") -> None:
-        self._index = index  # that videos are put into besides; empty: none
+        self._index = index  # that videos are put into as well; empty: none
         self._jobs = {job.name: job for job in jobs}
         self._config = config
         self._provider = list(provider)  # what besides the job decides an answer: identity, model, temperature
@@ -53,26 +59,26 @@ class JobPlanner:
 
     @property
     def fuse(self) -> bool:
-        """True when the jobs of a video share one request."""
+        """Return True when the jobs of a video share one request."""
         return self._config.fuse
 
     def knows(self, name: str) -> bool:
-        """True if a manifest line may ask for this name."""
+        """Return True if a manifest line may ask for this name."""
         return name in self._configured or name in self._jobs
 
     def names(self) -> list[str]:
         """Return every name a manifest line may use."""
         return sorted({*self._configured, *self._jobs})
 
-    def restore(self, data: Mapping[str, Json]) -> JobRequest | None:
-        """Return the wish that :meth:`JobRequest.as_json` wrote; None if this release has no such job."""
-        job = self._jobs.get(data["job"])
+    def restore(self, data: RequestData) -> JobRequest | None:
+        """Return the request that :meth:`JobRequest.to_data` stored; None if this release has no such job."""
+        job = self._jobs.get(data.job)
         if job is None:
             return None
-        known = self._configured.get(data["name"])
-        if known is not None and known.as_json() == data:
-            return known  # its share of the request is worked out already
-        return JobRequest(data["name"], job, data["params"], data["print"], job.ask(data["params"]))
+        known = self._configured.get(data.name)
+        if known is not None and known.to_data() == data:
+            return known  # its share of the call is worked out already
+        return JobRequest(data.name, job, data.params, data.fingerprint, job.ask(data.params))
 
     def requests(self, items: Sequence[Task], *, strict: bool = False) -> list[JobRequest]:
         """Return what these items, all of the same video, want together; in order, each once.
@@ -85,7 +91,7 @@ class JobPlanner:
         found: dict[str, JobRequest] = {}
         for item in sorted(items, key=lambda item: item.id):
             try:
-                requests = list(self._of_line(item.data.get("line", {})))
+                requests = list(self._of_line(ItemData.of(item).line))
             except ConfigError:
                 if strict:
                     raise
@@ -95,13 +101,13 @@ class JobPlanner:
         return list(found.values())
 
     def combined_fingerprint(self, items: Sequence[Task]) -> str:
-        """Return one fingerprint for all wishes of a video: a run compares it to see whether anything is new."""
-        requests = sorted((request.name, request.fingerprint) for request in self.requests(items))
+        """Return one fingerprint for all requests of a video: a run compares it to see whether anything is new."""
+        requests = sorted(request.identity for request in self.requests(items))
         return fingerprint(requests, self._index) if self._index else fingerprint(requests)
 
-    def _of_line(self, line: Mapping[str, Json]) -> Iterable[JobRequest]:
-        prompt = line.get("prompt", "")
-        names = list(line.get("jobs") or self._config.enabled)
+    def _of_line(self, line: LineData) -> Iterable[JobRequest]:
+        prompt = line.prompt
+        names = list(line.jobs or self._config.enabled)
         if prompt and not any(self._job_of(name) == "ask" for name in names):
             names.append("ask")
         for name in names:
@@ -147,5 +153,5 @@ class JobPlanner:
             given["name"] = name
         params = job.params(given)
         ask = job.ask(params)
-        mark = fingerprint(self._provider, job.name, job.version, params, ask.schema, list(ask.lines))
-        return JobRequest(name, job, params, mark, ask)
+        decides = fingerprint(self._provider, job.name, job.version, params, ask.schema, list(ask.lines))
+        return JobRequest(name, job, params, decides, ask)

@@ -1,22 +1,23 @@
-"""Our marks on what we leave in an account: read back from what the platform tells of a thing. Pure.
+"""The names that we give to what we leave in an account, built and parsed. Pure.
 
-An upload is called ``<words>-<24 hex of its video's key>-<generation>.<ending>`` (see ``video``), an analysis
-``rm-<24 hex of its key>-<generation>`` (see ``compose``). A mark says *one of ours made this*, and which; it does not say
-which state folder did: two that ingest the same video into one account mark it alike.
+An upload is called ``<words>-<24 hex of its video's key>-<generation>.<ending>``, an analysis
+``rm-<24 hex of its key>-<generation>``. A name says that one of ours made this, and which; it does not say which state
+folder did: two that ingest the same video into one account name it alike.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from pipeline.core.model import fingerprint
 
 _UPLOAD = re.compile(r"[^/]-([0-9a-f]{24})-([0-9]{1,9})\.[^./]{1,5}")
 
-_QUESTION = re.compile(r"rm-([0-9a-f]{24})-([0-9]{1,9})")
+_CUSTOM_ID = re.compile(r"rm-([0-9a-f]{24})-([0-9]{1,9})")
 
-_WHOLE = 200  #: characters of a key that fit into user metadata
+OWNER_LENGTH = 200  #: characters of a video's key that fit into user metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +38,34 @@ def analysis_digest(key: str) -> str:
     return fingerprint(key) + fingerprint("2", key)[:8]
 
 
+def build_upload_name(key: str, generation: int, path: str) -> str:
+    """Return the unique name of an upload; its first part is for people who look into the account."""
+    file = Path(path or "video")
+    suffix = file.suffix.lower()
+    ending = suffix if suffix[1:].isalnum() and len(suffix) <= 6 else ".mp4"
+    words = re.sub(r"[^a-z0-9]+", "-", file.stem.lower()).strip("-")[:60].rstrip("-") or "video"
+    return f"{words}-{upload_digest(key)}-{generation}{ending}"
+
+
+def build_custom_id(key: str, generation: int) -> str:
+    """Return the ``custom_id`` of an analysis: deterministic, so that it is found again after any crash."""
+    return f"rm-{analysis_digest(key)}-{generation}"
+
+
 def parse_upload_name(name: str) -> RemoteName | None:
-    """Return the mark in a file name, or None if it is not one of ours."""
+    """Return what a file name says, or None if it is not one of ours."""
     found = _UPLOAD.search(name)
     return RemoteName(found[1], int(found[2])) if found is not None and found.end() == len(name) else None
 
 
 def parse_custom_id(custom_id: str) -> RemoteName | None:
-    """Return the mark in a ``custom_id``, or None if it is not one of ours."""
-    found = _QUESTION.fullmatch(custom_id)
+    """Return what a ``custom_id`` says, or None if it is not one of ours."""
+    found = _CUSTOM_ID.fullmatch(custom_id)
     return RemoteName(found[1], int(found[2])) if found is not None else None
 
 
-def matches_owner(mark: RemoteName, owner: str | None) -> bool:
-    """Return True if the key in the user metadata is the one that the name stands for; a cut one cannot be held against it."""
+def matches_owner(name: RemoteName, owner: str | None) -> bool:
+    """Return True if the key in the user metadata is the one that the name stands for. A cut key is believed."""
     if not owner:
         return False
-    return len(owner) >= _WHOLE or upload_digest(owner) == mark.digest
+    return len(owner) >= OWNER_LENGTH or upload_digest(owner) == name.digest

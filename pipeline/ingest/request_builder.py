@@ -1,6 +1,6 @@
-"""From wishes to requests. Pure.
+"""Builds the platform's requests from job requests. Pure.
 
-The platform bills input minutes per call, so the jobs of one video are fused into one request and split after.
+The platform bills input minutes per call, so the jobs of one video share one request, whose answer is split after.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pipeline.core.errors import Permanent
 from pipeline.core.model import Json, fingerprint
 from pipeline.ingest.job_requests import JobRequest
-from pipeline.ingest.remote_names import analysis_digest
+from pipeline.ingest.payloads import AnalysisData
+from pipeline.ingest.remote_names import build_custom_id
 from pipeline.ports.video_api import Question
 
 _HEAD = "Use pictures, speech, sounds and on-screen text. State only what is seen or heard; invent nothing."
@@ -19,20 +20,20 @@ _LEAST, _MOST = 2048, 98_304  #: output tokens that the platform takes; we start
 
 
 def group_requests(requests: Sequence[JobRequest], *, fuse: bool) -> list[list[JobRequest]]:
-    """Return the wishes that share a request: all of them, unless two use one property name, or fusing is off."""
+    """Return the requests that share a call: all of them, unless two use one property name, or fusing is off."""
     groups: list[list[JobRequest]] = []
     for request in requests:
         names = set(request.ask.schema)
-        home = next((g for g in groups if fuse and not names & {n for other in g for n in other.ask.schema}), None)
-        if home is None:
+        fitting = next((g for g in groups if fuse and not names & {n for other in g for n in other.ask.schema}), None)
+        if fitting is None:
             groups.append([request])
         else:
-            home.append(request)
+            fitting.append(request)
     return groups
 
 
 def expected_tokens(requests: Sequence[JobRequest]) -> int:
-    """Return how many output tokens these wishes are expected to need at most."""
+    """Return how many output tokens these requests are expected to need at most."""
     return sum(request.ask.tokens for request in requests)
 
 
@@ -42,12 +43,12 @@ def max_tokens(requests: Sequence[JobRequest], doublings: int) -> int:
 
 
 def at_max_tokens(requests: Sequence[JobRequest], doublings: int) -> bool:
-    """True when ``max_tokens`` cannot be raised any more."""
+    """Return True when ``max_tokens`` cannot be raised any more."""
     return max_tokens(requests, doublings) >= _MOST
 
 
 def build_prompt(requests: Sequence[JobRequest], correction: str = "") -> str:
-    """Return the request's words: guidance belongs here, because schema descriptions are ignored."""
+    """Return the call's words: guidance belongs here, because the platform ignores descriptions in a schema."""
     lines = [_HEAD, "Return:"] + [f"- {line}" for request in requests for line in request.ask.lines]
     if correction:
         lines.append(f"An earlier answer was refused for this reason: {correction} Avoid it.")
@@ -55,37 +56,38 @@ def build_prompt(requests: Sequence[JobRequest], correction: str = "") -> str:
 
 
 def build_schema(requests: Sequence[JobRequest]) -> dict[str, Json]:
-    """Return the JSON schema of the fused answer; every property is required, in the order of the wishes."""
+    """Return the JSON schema of the shared answer. Every property is required, in the order of the requests."""
     properties = {name: form for request in requests for name, form in request.ask.schema.items()}
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
 def analysis_key(subject: str, requests: Sequence[JobRequest], salt: str = "") -> str:
-    """Return the identity of one request for one video: the same wishes make the same key."""
-    return f"{subject}/{fingerprint(sorted((request.name, request.fingerprint) for request in requests), salt)}"
+    """Return the identity of one call for one video: the same requests make the same key."""
+    return f"{subject}/{fingerprint(sorted(request.identity for request in requests), salt)}"
 
 
-def build_question(key: str, data: Mapping[str, Json], requests: Sequence[JobRequest]) -> Question:
-    """Return the request that an analysis task stands for; ``data`` is the task's.
+def build_question(key: str, data: AnalysisData, requests: Sequence[JobRequest]) -> Question:
+    """Return the call that the analysis task of this key and payload stands for.
 
-    The key sent is ``rm-<24 hex>-<generation>``: deterministic, so that it is found again after any crash.
+    Raises:
+        Permanent: code ``not_in_this_api``, see :func:`build_legacy_call`.
     """
     return Question(
-        key=f"rm-{analysis_digest(key)}-{data.get('gen', 0)}",
-        media_id=data["media_id"],
-        prompt=build_prompt(requests, data.get("correction", "")),
+        key=build_custom_id(key, data.generation),
+        media_id=data.media_id,
+        prompt=build_prompt(requests, data.correction),
         schema=build_schema(requests),
-        max_tokens=max_tokens(requests, data.get("doublings", 0)),
-        temperature=data["temperature"],
-        model=data["model"],
-        since=data.get("since", 0.0),
-        minutes=data["seconds"] / 60,
-        legacy=build_legacy_call(requests) if data.get("legacy") else None,
+        max_tokens=max_tokens(requests, data.doublings),
+        temperature=data.temperature,
+        model=data.model,
+        since=data.since,
+        minutes=data.seconds / 60,
+        legacy=build_legacy_call(requests) if data.legacy else None,
     )
 
 
 def build_legacy_call(requests: Sequence[JobRequest]) -> dict[str, Json]:
-    """Return how a dialect without schemas is asked for the one wish of a request.
+    """Return how a dialect without schemas is asked for the one request of a call.
 
     Raises:
         Permanent: code ``not_in_this_api``: the job has no such form, e.g. because its prompt is too long for it.

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection
+from pathlib import Path
+
+import pytest
 
 from tests.architecture.tree import functions, length, parsed, read, sources
 
@@ -119,6 +122,67 @@ def test_packages_are_light_to_enter() -> None:
         )
     ]
     assert heavy == []
+
+
+PAYLOADS = Path("pipeline/ingest/payloads.py")
+#: Where a name ``data`` is a task's payload.
+_TASK_ROOMS = ("ingest", "app", "engine")
+
+
+def test_only_the_payloads_name_the_keys_of_task_data() -> None:
+    """One file knows what tasks store: elsewhere it has fields, with types, that a reader and mypy can follow."""
+    naming = [
+        f"{path}:{node.lineno}"
+        for path in sources("pipeline")
+        if path != PAYLOADS and path.parts[1] not in ("local", "provider")  # these have data of their own
+        for node in ast.walk(parsed(path))
+        if _names_a_key(node, bare=path.parts[1] in _TASK_ROOMS)
+    ]
+    assert naming == []
+
+
+def _names_a_key(node: ast.AST, *, bare: bool) -> bool:
+    """Return True for ``task.data["x"]``, ``task.data.get("x")``, ``"x" in task.data`` and ``data={"x": ...}``.
+
+    ``bare``: for ``data["x"]`` and the like, too.
+    """
+    match node:
+        case ast.Subscript(value=held, slice=ast.Constant(value=str())):
+            return _is_data(held, bare)
+        case ast.Call(func=ast.Attribute(value=held, attr="get" | "pop" | "setdefault"), args=[ast.Constant(), *_]):
+            return _is_data(held, bare)
+        case ast.Compare(left=ast.Constant(value=str()), comparators=[held]):
+            return _is_data(held, bare)
+        case ast.keyword(arg="data", value=ast.Dict(keys=keys)):
+            return any(isinstance(key, ast.Constant) for key in keys)
+        case ast.Call(func=ast.Name(id="NewTask" | "Advance"), args=[*positional]):
+            return any(isinstance(each, ast.Dict) and any(map(_is_text, each.keys)) for each in positional)
+        case ast.Dict(keys=keys, values=values):  # {**task.data, "x": ...}
+            spread = [value for key, value in zip(keys, values, strict=True) if key is None]
+            return any(_is_data(value, bare) for value in spread) and any(map(_is_text, keys))
+    return False
+
+
+def _is_text(node: ast.expr | None) -> bool:
+    return isinstance(node, ast.Constant)
+
+
+def _is_data(node: ast.expr, bare: bool) -> bool:
+    return (isinstance(node, ast.Attribute) and node.attr == "data") or (
+        bare and isinstance(node, ast.Name) and node.id == "data"
+    )
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "task.data['x']", "task.data.get('x', 0)", "'x' in task.data", "data['x']", "Done(data={'x': 1})",
+        "{**task.data, 'x': 1}", "NewTask('video', key, 'place', {'x': 1})", "Advance('await', {**data, 'x': 1})",
+    ],
+)  # fmt: skip
+def test_every_way_of_naming_a_key_is_seen(code: str) -> None:
+    """The rule above catches what people write; a rule that catches nothing would be green for ever."""
+    assert any(_names_a_key(node, bare=True) for node in ast.walk(ast.parse(code)))
 
 
 def test_only_the_border_prints() -> None:

@@ -28,6 +28,7 @@ PRODUCT = "reelmill"
 def _question(folder: Path, jobs: Sequence[str]) -> dict[str, Any]:
     """Return the body of an analysis request as the product sends it."""
     from pipeline.app.wiring.run_plan import make_run_plan
+    from pipeline.ingest.payloads import AnalysisData
     from pipeline.ingest.request_builder import build_question
     from pipeline.ingest.tasks.item import unsaved_task
     from pipeline.ports.source import Item, ManifestLine
@@ -35,7 +36,7 @@ def _question(folder: Path, jobs: Sequence[str]) -> dict[str, Any]:
 
     planner = make_run_plan(settings_for(folder, "http://127.0.0.1:1", jobs)).planner
     requests = planner.requests([unsaved_task(Item("k", "file", "k", ManifestLine("k")))])
-    data = {"media_id": "m", "temperature": 0.2, "model": "pegasus1.5", "seconds": 60.0}
+    data = AnalysisData(media_id="m", temperature=0.2, model="pegasus1.5", seconds=60.0)
     body = V13().submit_analysis(build_question("key", data, requests)).request.json
     assert isinstance(body, dict)
     return body

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.app.account.repairs import again
+from pipeline.app.account.repairs import upload_again
 from pipeline.core.model import Lane, Placed, Selection
 from tests.faults.crash_scenes import youtube
 from tests.faults.test_in_doubt import rig_for
@@ -22,7 +22,9 @@ def test_two_that_are_handed_over_anew_and_in_doubt_are_held(tmp_path: Path) -> 
         videos = await rig.database.tasks(Selection(kinds=("video",)))
         for video in videos:  # as `reconcile` does when both have vanished
             rig.platform.assets.pop(video.data["media_id"])
-        await rig.database.submit([Placed(again(each), Lane.UPLOAD, 10, Lane.UPLOAD, 10) for each in videos], 0.0)
+        await rig.database.submit(
+            [Placed(upload_again(each), Lane.UPLOAD, 10, Lane.UPLOAD, 10) for each in videos], 0.0
+        )
         wreck = Wreck(point)
         try:
             await rig.run(entries, wreck)

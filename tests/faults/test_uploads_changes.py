@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from pipeline.core.errors import InputError, Permanent, Transient
 from pipeline.core.model import State
 from pipeline.ingest.file_identity import locate
+from pipeline.ingest.payloads import VideoData
 from pipeline.ports.video_api import Ceilings, MediaStatus, UploadSession
 from tests.support.clock import run_virtual
 from tests.support.fakes import Crash, FakePlatform, clips, items
@@ -167,10 +168,10 @@ async def test_what_cannot_be_compared_is_taken_as_it_is(tmp_path: Path) -> None
     """Without a hash, size alone decides; without any file, the words name the path."""
     path = tmp_path / "film"
     path.write_bytes(b"12345")
-    found, mark = await locate({"path": str(path), "size": 5}, [])
-    assert (found, mark[0]) == (path, 5)
+    found, stamp = await locate(VideoData(path=str(path), size=5), [])
+    assert (found, stamp[0]) == (path, 5)
     with pytest.raises(InputError) as caught:
-        await locate({"path": str(tmp_path / "none"), "size": 5}, [])
+        await locate(VideoData(path=str(tmp_path / "none"), size=5), [])
     assert caught.value.trouble.code == "file_missing"
 
 

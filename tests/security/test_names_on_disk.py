@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from jobs.ask import AskFreely
 from pipeline.config.queries import StandingQuery
 from pipeline.core.errors import ConfigError, InputError, ReelmillError
-from pipeline.ingest.tasks.video import _name
+from pipeline.ingest.remote_names import build_upload_name
 from pipeline.ports.sink import OutFile
 from pipeline.provider.dialects.calls import path_segment
 from pipeline.sink import layout
@@ -104,7 +104,7 @@ def test_a_record_cannot_have_foreign_files_removed(tmp_path: Path) -> None:
 @given(NAMES, NAMES)
 def test_an_upload_has_a_plain_name(key: str, path: str) -> None:
     """The name in the account, and in the platform's forms: lower case, digits, hyphens and one ending."""
-    name = _name(key, 3, {"path": path})
+    name = build_upload_name(key, 3, path)
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-.")
     assert (name.count("."), len(name) <= 130) == (1, True)
 

@@ -16,7 +16,8 @@ from pipeline.core.model import Lane, NewTask, Selection, State, Task, Trouble
 from pipeline.core.task_types import TaskTypes
 from pipeline.ingest.enqueue import Enqueuer, KnownVideo, check_files, check_line, decide, load_known
 from pipeline.ingest.job_requests import JobPlanner
-from pipeline.ingest.tasks.item import item_data, unsaved_task
+from pipeline.ingest.payloads import ItemData
+from pipeline.ingest.tasks.item import unsaved_task
 from pipeline.ports.source import Item, ManifestLine
 from pipeline.views import BadLine
 from tests.support.clock import run_virtual
@@ -313,7 +314,9 @@ def test_knowledge_is_gathered_by_video() -> None:
         planner = Desktop()
         planner.database = database
         items = [line_of("/a.mp4"), line_of("/b.mp4")]
-        await planner.submit([NewTask("item", item.key, "resolve", item_data(item)) for item in items])
+        await planner.submit(
+            [NewTask("item", item.key, "resolve", ItemData.from_item(item).to_json()) for item in items]
+        )
         await finish(database, {item.key: (State.DONE, 0, "sha256:s") for item in items})
         await planner.submit([NewTask("video", "sha256:s", "place", subject="sha256:s")])
         found = await load_known(database, [items[0], line_of("/c.mp4")])
@@ -331,7 +334,9 @@ def test_a_look_at_the_disk_finds_changed_files_and_lost_results(tmp_path: Path)
     item = line_of(str(path))
     stat = path.stat()
     seen = replace(
-        unsaved_task(item), state=State.DONE, data={**item_data(item), "size": 3, "mtime_ns": stat.st_mtime_ns}
+        unsaved_task(item),
+        state=State.DONE,
+        data={**ItemData.from_item(item).to_json(), "size": 3, "mtime_ns": stat.st_mtime_ns},
     )
 
     async def looked(publish: Task | None = None) -> tuple[bool, bool]:

@@ -17,13 +17,15 @@ from pipeline.core.model import Lane, Placed, State, Task, Trouble
 from pipeline.core.outcome import Done, Fail, Outcome
 from pipeline.ingest.enqueue import Decision, KnownVideo, decide
 from pipeline.ingest.job_requests import JobPlanner
-from pipeline.ingest.tasks.item import ItemTaskType, item_data, item_task, unsaved_task
+from pipeline.ingest.payloads import ItemData
+from pipeline.ingest.tasks.item import ItemTaskType, item_task, unsaved_task
 from pipeline.ingest.tasks.playlist import PlaylistTaskType, playlist_task
 from pipeline.ports.playlists import Playlist, PlaylistEntry, explain_exclusion
 from pipeline.ports.source import Item, ManifestLine, MediaFacts
-from pipeline.ports.video_api import Ceilings
-from tests.support.clock import VirtualClock, run_virtual
+from tests.support.clock import run_virtual
+from tests.support.fakes import FakeApi, OldApi
 from tests.support.memory_database import MemoryDatabase
+from tests.support.services import fake_services
 
 V = "youtube:video:dQw4w9WgXcQ"
 ITEM = Item(V, "youtube", "https://www.youtube.com/watch?v=dQw4w9WgXcQ", ManifestLine("dQw4w9WgXcQ"))
@@ -59,14 +61,17 @@ class Bench:
         async def release(path: Path) -> None:
             self.released.append(path)
 
+        self.services = fake_services(OldApi if external else FakeApi, self.database)
         self.kind = ItemTaskType(
-            {"youtube": self.site}, Ceilings(), lambda facts, ceilings: check_line, Path("w"), external=external,
-            records=self.database, clock=VirtualClock(), read_captions=lambda paths: "WEBVTT", release=release,
+            self.services, {"youtube": self.site}, lambda facts, ceilings: check_line, Path("w"),
+            read_captions=lambda paths: "WEBVTT", release=release,
         )  # fmt: skip
 
     def download(self, **data: Any) -> Outcome:
         """Run the step."""
-        task = Task(1, "item", V, "download", {**item_data(ITEM), **data}, State.RUNNING, Lane.DOWNLOAD, 0)
+        task = Task(
+            1, "item", V, "download", {**ItemData.from_item(ITEM).to_json(), **data}, State.RUNNING, Lane.DOWNLOAD, 0
+        )
         return run_virtual(self.kind.download(task, ensure_fresh))
 
     def video(self) -> None:
@@ -105,7 +110,7 @@ def test_a_video_that_is_there_is_not_fetched_again() -> None:
     assert isinstance(outcome, Done)
     assert (bench.site.fetched, outcome.spawn[0].restart_at, outcome.spawn[0].restart_failed) == ([V], "place", True)
     assert outcome.data is not None
-    assert outcome.data["refetch"] is False
+    assert not ItemData.from_json(outcome.data).refetch
 
 
 class Old(Site):
@@ -122,9 +127,9 @@ def test_what_its_list_does_not_take_is_skipped_as_data_and_not_looked_at_again(
     """Done without a video, with the reason; other nights judge by what was found, a line of its own fetches it."""
     bench = Bench()
     bench.site = Old()
-    bench.kind = ItemTaskType({"youtube": bench.site}, Ceilings(), lambda facts, most: None, Path("w"))
+    bench.kind = ItemTaskType(bench.services, {"youtube": bench.site}, lambda facts, most: None, Path("w"))
     listed = replace(ITEM, bounds={"since": "2026-01-31"})
-    outcome = bench.download(**item_data(listed))
+    outcome = bench.download(**ItemData.from_item(listed).to_json())
     assert isinstance(outcome, Done)
     assert (outcome.spawn, outcome.subject, bench.site.fetched) == ((), None, [])
     assert outcome.data is not None
@@ -203,7 +208,7 @@ def test_a_list_is_read_every_run_and_remembers_what_it_saw() -> None:
     shelf, taken = Shelf("a", "b", "c"), list[str]()
     kind = subscription(shelf, taken)
     assert playlist_task(WISH).restart_at == "expand"
-    first = expand(kind, item_data(WISH))
+    first = expand(kind, ItemData.from_item(WISH).to_json())
     assert isinstance(first, Done)
     assert taken == ["youtube:video:a", "youtube:video:c"]
     assert first.data is not None
@@ -223,7 +228,7 @@ def test_a_list_is_read_every_run_and_remembers_what_it_saw() -> None:
 def test_last_reads_no_further_than_it_needs() -> None:
     """A window of ten does not page through ten thousand."""
     shelf = Shelf("a")
-    expand(subscription(shelf, [], ListsSection(last=10)), item_data(WISH))
+    expand(subscription(shelf, [], ListsSection(last=10)), ItemData.from_item(WISH).to_json())
     assert shelf.asked == [("", 50)]
 
 
@@ -231,7 +236,7 @@ def test_wrong_rules_on_a_line_fail_that_list_only() -> None:
     """The line is named with what is known; nothing was asked."""
     shelf = Shelf("a")
     request = replace(WISH, line=replace(WISH.line, metadata={"last": "few"}))
-    outcome = expand(subscription(shelf, []), item_data(request))
+    outcome = expand(subscription(shelf, []), ItemData.from_item(request).to_json())
     assert isinstance(outcome, Fail)
     assert (outcome.trouble.code, shelf.asked) == ("list_rules", [])
 
@@ -244,4 +249,4 @@ def test_a_list_that_cannot_be_had_now_is_tried_again() -> None:
             raise Transient("down")
 
     with pytest.raises(Transient):
-        expand(subscription(Down(), []), item_data(WISH))
+        expand(subscription(Down(), []), ItemData.from_item(WISH).to_json())

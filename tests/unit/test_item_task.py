@@ -10,11 +10,13 @@ import pytest
 from pipeline.core.errors import InputError
 from pipeline.core.model import Task, Trouble
 from pipeline.core.outcome import Done, Fail, Outcome
-from pipeline.ingest.tasks.item import ItemTaskType, item_data, item_of, item_task, unsaved_task
+from pipeline.ingest.payloads import ItemData
+from pipeline.ingest.tasks.item import ItemTaskType, item_task, unsaved_task
 from pipeline.ports.source import Item, ManifestLine, MediaFacts
 from pipeline.ports.video_api import Ceilings
 from tests.support.clock import run_virtual
 from tests.support.fakes import FakeSource, clips
+from tests.support.services import fake_services
 
 LINE = ManifestLine("a.mp4", "list:3", "id7", "A title", ("x", "y"), ("gist",), "Who?", {"k": "v"})
 
@@ -31,7 +33,7 @@ def no_objection(facts: MediaFacts, ceilings: Ceilings) -> Trouble | None:
 def resolve(item: Item, preflight: Any = no_objection, source: Any = None) -> tuple[Task, Outcome]:
     """Run the one step for an item."""
     sources = {"file": source or FakeSource()}
-    made = ItemTaskType(sources, Ceilings(), preflight, Path("work"))
+    made = ItemTaskType(fake_services(), sources, preflight, Path("work"))
     task = unsaved_task(item)
     return task, run_virtual(made.resolve(task, ensure_fresh))
 
@@ -39,7 +41,7 @@ def resolve(item: Item, preflight: Any = no_objection, source: Any = None) -> tu
 def test_a_line_survives_the_database() -> None:
     """Every word of a line is there again when its task is read back."""
     item = Item("file:/a.mp4", "file", "/a.mp4", LINE)
-    assert item_of(unsaved_task(item)) == item
+    assert ItemData.of(unsaved_task(item)).to_item(item.key) == item
 
 
 def test_a_file_becomes_a_video_under_the_hash_of_its_content(tmp_path: Path) -> None:
@@ -69,7 +71,7 @@ def test_an_item_remembers_what_tells_a_changed_file(tmp_path: Path) -> None:
     stat = path.stat()
     assert outcome.data is not None
     assert (outcome.data["size"], outcome.data["mtime_ns"]) == (stat.st_size, stat.st_mtime_ns)
-    assert outcome.data["line"] == item_data(item)["line"]
+    assert outcome.data["line"] == ItemData.from_item(item).to_json()["line"]
 
 
 def test_what_the_platform_would_refuse_is_refused_before_a_byte_moves(tmp_path: Path) -> None:
@@ -104,7 +106,7 @@ def test_an_address_is_handed_over_as_it_is() -> None:
 def test_an_item_that_is_wished_again_takes_the_lines_present_words() -> None:
     """First time it is only queued; again means that a finished or failed one starts anew with this line's words."""
     item = Item("file:/a.mp4", "file", "/a.mp4", LINE)
-    first, again = item_task(item), item_task(item, again=True)
+    first, again = item_task(item), item_task(item, restart=True)
     assert (first.restart_at, first.restart_failed) == (None, False)
     assert (again.restart_at, again.restart_failed) == ("resolve", True)
-    assert first.data == again.data == item_data(item)
+    assert first.data == again.data == ItemData.from_item(item).to_json()

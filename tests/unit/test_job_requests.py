@@ -254,7 +254,7 @@ def test_the_total_says_whether_anything_is_new() -> None:
 def test_a_wish_comes_back_from_its_task_as_it_was() -> None:
     """What a task remembers is enough to ask and check the same after any restart, whatever the configuration says now."""
     made = only(planner(("sponsors",), sponsors={"job": "ask", "prompt": "Which?", "schema": {"type": "string"}}))
-    back = planner(("gist",)).restore(made.as_json())
+    back = planner(("gist",)).restore(made.to_data())
     assert back is not None
     assert (back.name, back.fingerprint, back.params) == (made.name, made.fingerprint, made.params)
     assert (back.ask.schema, back.ask.lines) == (made.ask.schema, made.ask.lines)
@@ -263,4 +263,4 @@ def test_a_wish_comes_back_from_its_task_as_it_was() -> None:
 def test_a_wish_for_a_job_that_is_gone_is_none() -> None:
     """A release without the job says so instead of failing somewhere."""
     made = only(planner(("summary",)))
-    assert JobPlanner((Gist(),), JobsSection(enabled=("gist",)), PROVIDER).restore(made.as_json()) is None
+    assert JobPlanner((Gist(),), JobsSection(enabled=("gist",)), PROVIDER).restore(made.to_data()) is None

@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 
 from pipeline.app.account.disposition import Disposition, LocalRecord, judge
 from pipeline.core.model import Lane, State, Task
+from pipeline.ingest.payloads import AnalysisData
 from pipeline.ingest.remote_names import (
     analysis_digest,
+    build_upload_name,
     matches_owner,
     parse_custom_id,
     parse_upload_name,
     upload_digest,
 )
 from pipeline.ingest.request_builder import build_question
-from pipeline.ingest.tasks.video import _name
 from pipeline.ports.inventory import RemoteObject
 
 HERE, ELSEWHERE = "twelvelabs/v1.3", "local/v1.3"
@@ -64,10 +65,10 @@ def indexing(state: State = State.DONE, **data: Any) -> Task:
 def test_marks_are_read_as_they_are_written() -> None:
     """The names that uploads and questions really get carry the marks that are looked for, whatever the file is called."""
     for path in ("/films/Bees & Queens.MP4", "video", "/x/ü.webm", "/x/no-ending.toolong", "/x/" + "n" * 90 + ".mkv"):
-        mark = parse_upload_name(_name(KEY, 3, {"path": path}))
+        mark = parse_upload_name(build_upload_name(KEY, 3, path))
         assert mark is not None, path
         assert (mark.digest, mark.generation, matches_owner(mark, KEY)) == (upload_digest(KEY), 3, True)
-    data = {"gen": 2, "media_id": "m", "temperature": 0.2, "model": "p", "seconds": 1.0}
+    data = AnalysisData(generation=2, media_id="m", temperature=0.2, model="p", seconds=1.0)
     found = parse_custom_id(build_question("some/key", data, []).key)
     assert found is not None
     assert (found.digest, found.generation) == (analysis_digest("some/key"), 2)

@@ -12,6 +12,7 @@ from jobs import JOBS
 from pipeline.config.settings import JobsSection
 from pipeline.core.model import fingerprint
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
+from pipeline.ingest.payloads import AnalysisData
 from pipeline.ingest.request_builder import (
     analysis_key,
     at_max_tokens,
@@ -35,9 +36,10 @@ def requests(enabled: tuple[str, ...] = ALL, prompts: tuple[str, ...] = (), **se
     return planner.requests([unsaved_task(Item(f"file:/{n}", "file", f"/{n}", line)) for n, line in enumerate(lines)])
 
 
-def data(**words: Any) -> dict[str, Any]:
+def data(**words: Any) -> AnalysisData:
     """Return an analysis task's data."""
-    return {"media_id": "asset-1", "seconds": 90.0, "temperature": 0.2, "model": "m", **words}
+    given = {"media_id": "asset-1", "seconds": 90.0, "temperature": 0.2, "model": "m"}
+    return AnalysisData.from_json({**given, **words})
 
 
 def names(groups: list[list[JobRequest]]) -> list[list[str]]:

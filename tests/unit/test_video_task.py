@@ -397,7 +397,7 @@ def test_what_an_upload_needs_is_not_lost_on_the_way(tmp_path: Path) -> None:
         await life.run(items(clips(tmp_path, 1)))
         task = await life.one("video")
         components = life.session().components
-        kinds = components.pool._kinds  # the only way to a kind's step without a run
+        kinds = components.pool._task_types  # the only way to a kind's step without a run
         step = kinds["video"].stage("upload").step
         await step(replace(task, claims=1, data={**task.data, "index_id": "index-1", "title": "T"}), lambda: None)
 

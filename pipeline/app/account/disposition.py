@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pipeline.core.model import State, Task
+from pipeline.ingest.payloads import AnalysisData, IndexingData, VideoData
 from pipeline.ingest.remote_names import RemoteName, matches_owner, parse_custom_id, parse_upload_name
 from pipeline.ports.inventory import RemoteObject
 
@@ -52,20 +53,20 @@ class LocalRecord:
 
     def lives_on(self, identity: str) -> bool:
         """Return True if the video was uploaded to this very platform and dialect."""
-        return self.video.data.get("provider") == identity
+        return VideoData.of(self.video).provider == identity
 
     @property
     def media(self) -> frozenset[str]:
         """Ids under which the platform knows the present upload."""
-        data = self.video.data
-        named = (data.get("media_id"), data.get("answer_id"), data.get("session", {}).get("asset_id"))
+        data = VideoData.of(self.video)
+        named = (data.media_id, data.answer_id, data.session.asset_id if data.session is not None else "")
         return frozenset(each for each in named if each)
 
     @property
     def asked_of(self) -> frozenset[str]:
         """Uploads that an unfinished analysis or index entry works with."""
-        asked = {task.data.get("media_id") for task in self.analyses if task.state in _UNFINISHED}
-        asked |= {task.data.get("asset_id") for task in self.indexings if task.state in _UNFINISHED}
+        asked = {AnalysisData.of(task).media_id for task in self.analyses if task.state in _UNFINISHED}
+        asked |= {IndexingData.of(task).asset_id for task in self.indexings if task.state in _UNFINISHED}
         return frozenset(each for each in asked if each)
 
     @property
@@ -102,7 +103,7 @@ def judge_upload(holding: RemoteObject, record: LocalRecord | None, identity: st
 
 def _next_in(video: Task, mark: RemoteName) -> bool:
     """True if the video is not done and asks for this generation when it goes on."""
-    return video.state is not State.DONE and mark.generation >= int(video.data.get("generation", 0))
+    return video.state is not State.DONE and mark.generation >= VideoData.of(video).generation
 
 
 def _older(holding: RemoteObject, task: Task) -> bool:
@@ -112,7 +113,7 @@ def _older(holding: RemoteObject, task: Task) -> bool:
 
 def _made_elsewhere(holding: RemoteObject, video: Task, mark: RemoteName | None) -> bool:
     """True if this database cannot have made an upload although it knows the video."""
-    beyond = mark is not None and mark.generation > int(video.data.get("generation", 0))
+    beyond = mark is not None and mark.generation > VideoData.of(video).generation
     return _older(holding, video) or (beyond and video.state in (State.DONE, State.CANCELLED))
 
 
@@ -123,8 +124,9 @@ def judge_analysis(holding: RemoteObject, analysis: Task | None) -> Disposition:
         return Disposition.FOREIGN
     if analysis is None:
         return Disposition.STRAY
-    present, by_id = int(analysis.data.get("gen", 0)), analysis.data.get("task_id") == holding.id
-    another = mark.generation == present and holding.media not in ("", analysis.data.get("media_id"))
+    data = AnalysisData.of(analysis)
+    present, by_id = data.generation, data.task_id == holding.id
+    another = mark.generation == present and holding.media not in ("", data.media_id)
     if not by_id and (another or mark.generation > present or _older(holding, analysis)):
         return Disposition.STRAY
     if mark.generation < present:
@@ -141,26 +143,27 @@ def judge_indexed(holding: RemoteObject, record: LocalRecord | None, identity: s
 
     Where a list does not tell whose it is, the verdict is only worth another look.
     """
-    here = [] if record is None else [task for task in record.indexings if task.data.get("index_id") == holding.place]
-    by_id = [task for task in here if task.data.get("video_id") == holding.id]
+    entries = [] if record is None else [(task, IndexingData.of(task)) for task in record.indexings]
+    here = [(task, data) for task, data in entries if data.index_id == holding.place]
+    by_id = [(task, data) for task, data in here if data.video_id == holding.id]
     mark = parse_upload_name(holding.name)
     if not by_id and (mark is None or (holding.owner is not None and not matches_owner(mark, holding.owner))):
         return Disposition.FOREIGN
     if record is None or not record.lives_on(identity):
         return Disposition.STRAY
-    if any(task.state in _UNFINISHED for task in by_id):
+    if any(task.state in _UNFINISHED for task, _ in by_id):
         return Disposition.KEPT
     if not by_id and _older(holding, record.video):
         return Disposition.STRAY
     if record.stopped:
         return Disposition.CANCELLED
-    present = record.video.data.get("media_id", "")
+    present = VideoData.of(record.video).media_id
     replaced = [
         task
-        for task in here
-        if task.state is State.DONE and task.data.get("asset_id") == present and task.data.get("video_id") != holding.id
+        for task, data in here
+        if task.state is State.DONE and data.asset_id == present and data.video_id != holding.id
     ]
-    current = any(task.data.get("asset_id") == present for task in by_id)
+    current = any(data.asset_id == present for _, data in by_id)
     return Disposition.SUPERSEDED if replaced and not current else Disposition.KEPT
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TypeAlias
 
-from pipeline.app.account.repairs import again
+from pipeline.app.account.repairs import upload_again
 from pipeline.app.account.survey import Survey
 from pipeline.app.wiring.platform import ProviderClient, open_platform
 from pipeline.app.wiring.run_plan import RunPlan, make_run_plan
@@ -158,7 +158,7 @@ class Cleanup:
             missing = await self.survey.missing(tuple(part))
             lost = [video for video in missing if self.survey.needed(video) == part[video.key].media_id]
             if lost:
-                await self.submit([again(video) for video in lost])
+                await self.submit([upload_again(video) for video in lost])
                 rearmed += [part[video.key] for video in lost]
         return rearmed
 

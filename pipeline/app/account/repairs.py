@@ -1,4 +1,4 @@
-"""What can be done about an upload that the platform has lost: where its bytes come from, and the task that sends them."""
+"""Repairs an upload that the platform has lost: finds where its bytes come from, and builds the task that sends them."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Literal
 import anyio
 
 from pipeline.core.model import NewTask, Task
+from pipeline.ingest.payloads import ItemData, VideoData, upload_anew
 
 
 async def find_repair(video: Task, items: Sequence[Task]) -> Literal["file", "fetch", "address", "none"]:
     """Return where the bytes of a video would come from; ``none`` if its file is gone or has another size now."""
-    data = video.data
-    if data.get("url") or data.get("external"):
+    data, sources = VideoData.of(video), [ItemData.of(item) for item in items]
+    if data.url or data.external:
         return "address"
-    names = [data.get("path", ""), *(item.data["locator"] for item in items if item.data.get("type") == "file")]
+    names = [data.path, *(item.locator for item in sources if item.type == "file")]
     for name in dict.fromkeys(filter(None, names)):
         try:
-            if (await anyio.Path(name).stat()).st_size == data.get("size"):
+            if (await anyio.Path(name).stat()).st_size == data.size:
                 return "file"
         except OSError:
             continue
-    fetched = data.get("fetched") and any(item.data.get("type") == "youtube" for item in items)
-    return "fetch" if fetched else "none"
+    return "fetch" if data.fetched and any(item.type == "youtube" for item in sources) else "none"
 
 
-def again(video: Task) -> NewTask:
-    """Return the task that uploads a video anew, under the name of the next generation. What has a result stays done."""
-    data = {"generation": int(video.data.get("generation", 0)) + 1, "settled": False, "again": 0}
+def upload_again(video: Task) -> NewTask:
+    """Return the task that uploads a video once more. What has a result stays done."""
+    data = upload_anew(VideoData.of(video))
     return NewTask("video", video.key, "place", data, subject=video.key, restart_at="place")

@@ -12,6 +12,7 @@ from pipeline.app.account.repairs import find_repair
 from pipeline.app.operator.display_names import display_source
 from pipeline.core.clock import Clock
 from pipeline.core.model import Selection, State, Task
+from pipeline.ingest.payloads import IndexingData, ItemData, VideoData
 from pipeline.ingest.remote_names import analysis_digest, parse_custom_id, parse_upload_name, upload_digest
 from pipeline.ports.inventory import Inventory, ObjectType, OpenSession, RemoteObject
 from pipeline.ports.store import Records
@@ -181,7 +182,7 @@ class Survey:
         done = [video for video in wanted if video.state is State.DONE and self.needed(video)]
         by_place: dict[str, list[Task]] = {}
         for video in done:
-            place = video.data.get("index_id", "") if self._inventory.upload_type in self._inventory.per_index else ""
+            place = VideoData.of(video).index_id if self._inventory.upload_type in self._inventory.per_index else ""
             by_place.setdefault(place, []).append(video)
         lost: list[Task] = []
         for place, those in by_place.items():
@@ -193,9 +194,10 @@ class Survey:
 
     def needed(self, video: Task) -> str:
         """Return the id that the next analysis of a video would name; empty if it was uploaded elsewhere."""
-        if video.data.get("provider") != self._inventory.identity:
+        data = VideoData.of(video)
+        if data.provider != self._inventory.identity:
             return ""
-        return str(video.data.get("media_id" if self._inventory.upload_type == "asset" else "answer_id", ""))
+        return data.media_id if self._inventory.upload_type == "asset" else data.answer_id
 
     # ------------------------------------------------------------------------------------------------ the database
 
@@ -206,20 +208,22 @@ class Survey:
             yield page
 
     def _of_video(self, video: Task) -> Iterator[tuple[str, str, bool]]:
+        data = VideoData.of(video)
         yield f"u:{upload_digest(video.key)}", video.key, False
-        if video.data.get("provider") != self._inventory.identity:
+        if data.provider != self._inventory.identity:
             return
         for media_id in LocalRecord(video).media:
             yield f"m:{media_id}", video.key, video.state is State.DONE and media_id == self.needed(video)
-        if upload_id := video.data.get("session", {}).get("upload_id"):
-            yield f"s:{upload_id}", video.key, False
-        if self._inventory.upload_type in self._inventory.per_index and video.data.get("index_id"):
-            self._places.add(video.data["index_id"])
+        if data.session is not None:
+            yield f"s:{data.session.upload_id}", video.key, False
+        if self._inventory.upload_type in self._inventory.per_index and data.index_id:
+            self._places.add(data.index_id)
 
     def _of_indexing(self, task: Task) -> Iterator[tuple[str, str, bool]]:
-        self._places.add(task.data["index_id"])
-        if task.data.get("video_id"):
-            yield f"i:{task.data['video_id']}", task.subject, False
+        data = IndexingData.of(task)
+        self._places.add(data.index_id)
+        if data.video_id:
+            yield f"i:{data.video_id}", task.subject, False
 
     async def _load_records(self, keys: Sequence[str]) -> dict[str, LocalRecord]:
         if not keys:
@@ -254,7 +258,7 @@ class Survey:
         judged = [*found.orphans, *found.strays, *(each for each, _ in found.expiring)]
         open_for = [video.key for _, video in found.sessions if video is not None]
         items = await self._items([*(e.subject for e in judged), *(v.key for v in found.vanished), *open_for])
-        names = {subject: display_source(those[0].data["source"]) for subject, those in items.items()}
+        names = {subject: display_source(ItemData.of(those[0]).source) for subject, those in items.items()}
         return Reconciliation(
             account=self._inventory.identity,
             at=now,
@@ -271,11 +275,11 @@ class Survey:
         )
 
     async def _lost(self, video: Task, items: Sequence[Task], names: Mapping[str, str]) -> Vanished:
-        seconds = float(video.data.get("seconds", 0.0))
+        data = VideoData.of(video)
         repair = await find_repair(video, items)
-        usd = 0.0 if repair == "none" else self._price(seconds)
-        size = int(video.data.get("size", 0))
-        return Vanished(video.key, self.needed(video), names.get(video.key, video.key), repair, size, seconds, usd)
+        usd = 0.0 if repair == "none" else self._price(data.length)
+        name = names.get(video.key, video.key)
+        return Vanished(video.key, self.needed(video), name, repair, data.size, data.length, usd)
 
 
 def _words(holding: RemoteObject) -> list[str]:

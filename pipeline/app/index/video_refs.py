@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.app.operator.display_names import display_source
 from pipeline.core.errors import Permanent, Transient
 from pipeline.core.model import Selection, Task
+from pipeline.ingest.payloads import ItemData, PublishData, remote_ids
 from pipeline.ports.index_api import IndexApi, IndexInfo, ListFilter
 from pipeline.ports.store import Records
 from pipeline.views import VideoRef
@@ -16,8 +17,6 @@ from pipeline.views import VideoRef
 _PAGE = 1000
 
 _LISTED = 50  #: videos on a page of an index
-#: Where a task keeps an id under which the platform may name its video: of an upload, of its analysis, of its index entry.
-_IDS = ("video_id", "answer_id", "media_id", "asset_id")
 #: What to look into first, of what there is.
 _FIRST = ("chapters.txt", "summary.md", "gist.json", "video.json")
 
@@ -60,21 +59,22 @@ class VideoResolver:
             ):
                 after = page[-1].id
                 for task in page:
-                    for name in _IDS:
-                        if task.data.get(name) in wanted:
-                            found.setdefault(task.data[name], task.subject or task.key)
+                    for remote_id in remote_ids(task):
+                        if remote_id in wanted:
+                            found.setdefault(remote_id, task.subject or task.key)
         return found
 
     def _ref(self, key: str, tasks: Sequence[Task]) -> VideoRef:
-        items = [task for task in tasks if task.kind == "item"]
-        publish = next((task for task in tasks if task.kind == "publish" and "folder" in task.data), None)
-        source = display_source(items[0].data["source"]) if items else ""
-        title = next((str(item.data["line"]["title"]) for item in items if item.data["line"]["title"]), "")
-        if publish is None:
+        items = [ItemData.of(task) for task in tasks if task.kind == "item"]
+        published = [PublishData.of(task) for task in tasks if task.kind == "publish"]
+        written = next((each for each in published if each.folder), None)
+        source = display_source(items[0].source) if items else ""
+        title = next((item.line.title for item in items if item.line.title), "")
+        if written is None:
             return VideoRef("", title or source.rpartition("/")[2] or key, key, source)
-        sizes, folder = publish.data.get("sizes", {}), self._output / publish.data["folder"]
-        link = next((folder / name for name in _FIRST if name in sizes), None)
-        return VideoRef("", str(publish.data.get("title") or title or key), key, source, folder, link)
+        folder = self._output / written.folder
+        link = next((folder / name for name in _FIRST if name in written.sizes), None)
+        return VideoRef("", written.title or title or key, key, source, folder, link)
 
     async def _remote(self, unknown: set[str], index: IndexInfo) -> dict[str, VideoRef]:
         """Ask by list or one by one, whichever takes fewer requests; a name is worth no failure."""

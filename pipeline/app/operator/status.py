@@ -13,6 +13,7 @@ from pipeline.core.clock import SystemClock, iso
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Parked, Selection, State, Task, Trouble
 from pipeline.core.youtube_address import YouTubeAddress, parse_youtube_address
+from pipeline.ingest.payloads import ItemData, PlaylistData, PublishData
 from pipeline.ingest.waiting import waiting_words
 from pipeline.ports.store import Records
 from pipeline.views import ItemView, StatusView
@@ -52,9 +53,11 @@ async def item_names(records: Records, tasks: Sequence[Task]) -> dict[int, str]:
     """Return the user's own word for each task: the source of an item with the same video."""
     subjects = tuple({task.subject for task in tasks if task.subject})
     items = await records.tasks(Selection(kinds=("item",), subjects=subjects)) if subjects else []
-    by_subject = {item.subject: display_source(item.data["source"]) for item in reversed(items)}
+    by_subject = {item.subject: display_source(ItemData.of(item).source) for item in reversed(items)}
     return {
-        task.id: display_source(task.data["source"]) if task.kind in NAMED else by_subject.get(task.subject, task.key)
+        task.id: display_source(ItemData.of(task).source)
+        if task.kind in NAMED
+        else by_subject.get(task.subject, task.key)
         for task in tasks
     }
 
@@ -71,29 +74,25 @@ async def show(settings: Settings, item: str) -> ItemView:
         tasks = [found, *(task for task in related if task.kind != "item")]
         results = await database.results([found.subject]) if found.subject else []
         publish = next((task for task in tasks if task.kind == "publish"), None)
-        folder = settings.run.output / publish.data["folder"] if publish and "folder" in publish.data else None
+        written = PublishData.of(publish) if publish is not None else PublishData()
         parked = {park.scope: park for park in await database.parked(SystemClock().now())}
         state, explanation, step = _explain(tasks, parked)
         return ItemView(
             item=redacted(found),
-            title=_title(found, publish),
-            source=display_source(found.data["source"]),
+            title=_title(ItemData.of(found), written),
+            source=display_source(ItemData.of(found).source),
             state=state,
             tasks=[redacted(task) for task in tasks],
             results=[result for result in results if not result.job.startswith("_")],
             spends=await database.spends([found.subject]) if found.subject else [],
-            folder=folder,
+            folder=settings.run.output / written.folder if written.folder else None,
             explanation=explanation,
             next_step=step,
         )
 
 
-def _title(item: Task, publish: Task | None) -> str:
-    if item.data["line"]["title"]:
-        return str(item.data["line"]["title"])
-    if publish is not None and publish.data.get("title"):
-        return str(publish.data["title"])
-    return str(item.data.get("about", {}).get("title") or file_name(item.data["locator"]))
+def _title(item: ItemData, written: PublishData) -> str:
+    return item.line.title or written.title or item.title or file_name(item.locator)
 
 
 async def find(records: Records, name: str) -> Task:
@@ -110,7 +109,7 @@ async def find(records: Records, name: str) -> Task:
             f"No item is called '{name}'", remedy="name its source, path, id or key; `reelmill status` lists some"
         )
     if len({task.key for task in found}) > 1:
-        some = ", ".join(display_source(task.data["source"]) for task in found[:5])
+        some = ", ".join(display_source(ItemData.of(task).source) for task in found[:5])
         raise ConfigError(
             f"'{name}' fits {len(found)} items: {some}", remedy="give a longer part of the path, or the key"
         )
@@ -131,11 +130,10 @@ async def _scan(records: Records, name: str) -> list[Task]:
     while page := await records.tasks(Selection(kinds=NAMED, after_id=after, limit=_PAGE)):
         after = page[-1].id
         for task in page:
-            line = task.data["line"]
-            source = task.data["source"]
-            if name in (line["id"], line["title"], source, display_source(source)):
+            data = ItemData.of(task)
+            if name in (data.line.id, data.line.title, data.source, display_source(data.source)):
                 sure.append(task)
-            elif without_query(task.data["locator"]).endswith("/" + name.lstrip("/")) or _key_starts(task, name):
+            elif without_query(data.locator).endswith("/" + name.lstrip("/")) or _key_starts(task, name):
                 likely.append(task)
     return sure or likely
 
@@ -166,19 +164,18 @@ def _explain(tasks: Sequence[Task], parked: Mapping[str, Parked]) -> tuple[str, 
         return "working", words, "The next `reelmill run` goes on by itself." + due
     if any(task.state is State.CANCELLED for task in tasks):
         return "cancelled", "It was cancelled.", "`reelmill retry ITEM` starts it again."
-    skipped = tasks[0].data.get("skipped")
-    if skipped:
-        words = str(skipped["remedy"])
-        return "skipped", f"It was skipped. {skipped['message']}", f"{words[0].upper()}{words[1:]}."
+    skipped = ItemData.of(tasks[0]).skipped
+    if skipped is not None:
+        words = skipped.remedy
+        return "skipped", f"It was skipped. {skipped.message}", f"{words[0].upper()}{words[1:]}."
     return "done", _listed(tasks[0]) if tasks[0].kind == "listing" else "Everything that was asked for is there.", ""
 
 
 def _listed(task: Task) -> str:
     """Return what the last reading of a list found, and what has disappeared from it."""
-    data = task.data
-    gone = data.get("gone", [])
-    words = f"It was read: {len(data.get('seen', []))} videos, {data.get('wanted', 0)} of them wanted."
-    return words + (f" Gone since: {', '.join(gone[:10])}; their results are kept." if gone else "")
+    data = PlaylistData.of(task)
+    words = f"It was read: {len(data.seen)} videos, {data.wanted} of them wanted."
+    return words + (f" Gone since: {', '.join(data.gone[:10])}; their results are kept." if data.gone else "")
 
 
 def reason(task: Task) -> Trouble:

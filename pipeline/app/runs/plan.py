@@ -20,6 +20,7 @@ from pipeline.core.errors import ConfigError, ReelmillError
 from pipeline.core.model import State
 from pipeline.ingest.enqueue import KnownVideo, check_files, check_line, decide, load_known
 from pipeline.ingest.job_requests import JobRequest
+from pipeline.ingest.payloads import AnalysisData, ItemData, VideoData
 from pipeline.ingest.request_builder import expected_tokens, group_requests
 from pipeline.ingest.tasks.item import unsaved_task
 from pipeline.ports.source import Item
@@ -115,7 +116,7 @@ class _Totals:
         requests = await self._wanted(item, known, database)
         video = known.video
         seconds, size, problem = await self._facts(item, known)
-        uploaded = video is not None and (video.data.get("settled") or video.state is State.DONE)
+        uploaded = video is not None and (VideoData.of(video).settled or video.state is State.DONE)
         prices = self._plan.prices
         usd = (
             sum(prices.analysis(seconds, expected_tokens(part)) for part in self._groups(requests)) if seconds else 0.0
@@ -144,18 +145,20 @@ class _Totals:
             return requests
         have = {(result.job, result.fingerprint) for result in await database.results([known.video.key])}
         paid = {
-            (request["name"], request["print"])
+            request.identity
             for analysis in known.analyses
             if analysis.stage in ("await", "split") and analysis.state is not State.DONE
-            for request in analysis.data["wishes"]
+            for request in AnalysisData.of(analysis).requests
         }
-        return [request for request in requests if (request.name, request.fingerprint) not in have | paid]
+        return [request for request in requests if request.identity not in have | paid]
 
     async def _facts(self, item: Item, known: KnownVideo) -> tuple[float | None, int, str]:
         """Return (seconds, bytes, problem) from the database, else from the file's headers."""
-        for task in (known.video, known.item):
-            if task is not None and task.data.get("seconds"):
-                return float(task.data["seconds"]), int(task.data.get("size", 0)), ""
+        video = VideoData.of(known.video) if known.video is not None else None
+        listed = ItemData.of(known.item) if known.item is not None else None
+        for data in (video, listed):
+            if data is not None and data.seconds:
+                return data.seconds, data.size or 0, ""
         if item.kind != "file":
             return None, 0, ""
         return await anyio.to_thread.run_sync(_peek, item.locator, self._ceilings)

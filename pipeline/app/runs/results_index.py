@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Sequence
 
-from pipeline.core.model import Json, Result, Selection, Task
+from pipeline.core.model import Json, Result, Selection
+from pipeline.ingest.payloads import PublishData
 from pipeline.ports.store import Records
 
 _PAGE = 100
@@ -16,19 +17,19 @@ async def results_lines(records: Records) -> AsyncIterator[str]:
     after = 0
     while page := await records.tasks(Selection(kinds=("publish",), after_id=after, limit=_PAGE)):
         after = page[-1].id
-        published = [task for task in page if "folder" in task.data]
-        results = await records.results([task.key for task in published])
-        for task in published:
-            yield json.dumps(_line(task, results), ensure_ascii=False, separators=(",", ":"))
+        published = [(task.key, data) for task in page if (data := PublishData.of(task)).folder]
+        results = await records.results([key for key, _ in published])
+        for key, data in published:
+            yield json.dumps(_line(key, data, results), ensure_ascii=False, separators=(",", ":"))
 
 
-def _line(task: Task, results: Sequence[Result]) -> dict[str, Json]:
-    present = task.data.get("present", {})
+def _line(key: str, data: PublishData, results: Sequence[Result]) -> dict[str, Json]:
+    present = {r.job: r.body for r in results if r.subject == key and data.present.get(r.job) == r.fingerprint}
     return {
-        "key": task.key,
-        "title": task.data["title"],
-        "folder": task.data["folder"],
-        "seconds": task.data.get("seconds"),
-        "sources": task.data.get("sources", []),
-        "results": {r.job: r.body for r in results if r.subject == task.key and present.get(r.job) == r.fingerprint},
+        "key": key,
+        "title": data.title,
+        "folder": data.folder,
+        "seconds": data.seconds,
+        "sources": data.sources,
+        "results": present,
     }

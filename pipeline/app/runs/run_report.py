@@ -97,7 +97,7 @@ class RunReporter:
         enqueued = self._enqueued
         incomplete = bool(
             self._failed()
-            or await self._still_failed(enqueued.suspects)
+            or await self._still_failed(enqueued.recheck)
             or enqueued.bad_count
             or self._components.pool.metrics.words.get("publish.failed")
         )

@@ -18,16 +18,17 @@ from pipeline.budget.limits import SpendingLimits
 from pipeline.config.queries import StandingQuery
 from pipeline.core import log
 from pipeline.core.clock import Clock
-from pipeline.core.errors import Ambiguous, NeedsOperator, ReelmillError, Throttled, Transient
+from pipeline.core.errors import NeedsOperator, ReelmillError, Throttled
 from pipeline.core.exit_codes import ExitCode
-from pipeline.core.model import Spend, Trouble, fingerprint
+from pipeline.core.model import Trouble, fingerprint
 from pipeline.engine.admission import RunEnd
+from pipeline.ingest.paid_call import Billing, CallPolicy, Cost, DirectCall
 from pipeline.ports.index_api import IndexApi
 from pipeline.ports.sink import Sink
 from pipeline.ports.store import Database
 from pipeline.views import ClassifyView, QueryReport, SearchView
 
-_TRIES = 3
+_ATTEMPTS = 3
 #: What ends the queries of a run, because the next one would meet it, too.
 _ENDING = (ExitCode.NEEDS_OPERATOR, ExitCode.BUDGET, ExitCode.QUOTA)
 
@@ -51,13 +52,15 @@ class StandingQueries:
         self._settings = settings
         self._prices = plan.prices
         self._questions = QuestionRunner(plan, index_api, database, clock)
-        self._database = database
         self._sink = sink
-        self._spending = spending
-        self._clock = clock
-        self._rng = rng
-        self._backoff = plan.policy.backoff
-        self._entered: set[str] = set()
+        self._call = DirectCall(
+            CallPolicy(_ATTEMPTS, settings.policy.on_ambiguous_ask, repeats=1),
+            Billing(lambda usd, minutes: spending.reserve(usd, minutes, "search"), clock),
+            plan.policy.backoff,
+            rng,
+            enter=database.enter,
+            wait=self._wait,
+        )
         self._stopping = anyio.Event()
         self._scope = anyio.CancelScope()
 
@@ -84,7 +87,7 @@ class StandingQueries:
 
     async def _report(self, ask: StandingQuery, run_id: str) -> QueryReport:
         try:
-            found = await self._paid(ask, f"search/{fingerprint(ask.model_dump(mode='json'))}/{run_id}")
+            found = await self._ask(ask, f"search/{fingerprint(ask.model_dump(mode='json'))}/{run_id}")
             await self._sink.add(FOLDER, query_files(ask.name, run_id, found, self._settings.run.output))
         except ReelmillError as error:
             _log.error("query.failed", query=ask.name, code=error.trouble.code, why=str(error))
@@ -93,35 +96,15 @@ class StandingQueries:
         _log.info("query.done", query=ask.name, found=number)
         return QueryReport(ask.name, "done", number, self._settings.run.output / FOLDER / f"{ask.name}.md")
 
-    async def _paid(self, ask: StandingQuery, key: str) -> SearchView | ClassifyView:
-        """Ask until there is an answer: a lost one is asked again once, as the policy has it; others wait and go on."""
-        doubtful = False
-        for attempt in range(1, _TRIES + 1):
-            try:
-                if ask.index or not ask.videos:
-                    await self._questions.index(ask.index)  # free, and nothing is paid where there is none
-                await self._enter(f"{key}/2" if doubtful else key, doubtful)
-                return await (self._questions.classify(ask) if ask.classes else self._questions.search(ask))
-            except Ambiguous:
-                if doubtful or attempt == _TRIES or self._settings.policy.on_ambiguous_ask == "hold":
-                    raise
-                doubtful = True
-            except Transient as error:
-                delay = error.after if error.after is not None else self._backoff.delay(attempt, self._rng)
-                if attempt == _TRIES or not await self._wait(delay):
-                    raise
-        raise AssertionError("the last try returns or raises")
+    async def _ask(self, ask: StandingQuery, key: str) -> SearchView | ClassifyView:
+        async def prepare() -> None:
+            if ask.index or not ask.videos:
+                await self._questions.index(ask.index)  # free, and nothing is paid where there is none
 
-    async def _enter(self, key: str, doubtful: bool) -> None:
-        """Reserve the money and write the ledger, once for each time that may be billed."""
-        if key in self._entered:
-            return
-        usd = self._prices.query()
-        trouble = self._spending.reserve(usd, 0.0, "search")
-        if trouble is not None:
-            raise ReelmillError(trouble.message, code=trouble.code, remedy=trouble.remedy)
-        await self._database.enter(Spend(key, "search", usd, doubtful=doubtful, at=self._clock.now()))
-        self._entered.add(key)
+        async def send() -> SearchView | ClassifyView:
+            return await (self._questions.classify(ask) if ask.classes else self._questions.search(ask))
+
+        return await self._call.ask(Cost(key, "search", self._prices.query()), prepare, send)
 
     async def _wait(self, seconds: float) -> bool:
         """Wait unless that is longer than anybody should, or the run is stopped meanwhile."""

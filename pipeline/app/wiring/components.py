@@ -20,12 +20,13 @@ from pipeline.core.model import Lane
 from pipeline.core.task_types import TaskTypes
 from pipeline.engine.pool import Pool, PoolOptions
 from pipeline.ingest.job_requests import JobPlanner
+from pipeline.ingest.services import Services
 from pipeline.ingest.tasks.analysis import AnalysisOptions, AnalysisTaskType
 from pipeline.ingest.tasks.indexing import ConfiguredIndex, IndexingTaskType
 from pipeline.ingest.tasks.item import ItemTaskType, Preflight, ReadCaptions, ReadPicture, Release
 from pipeline.ingest.tasks.playlist import PlaylistTaskType
 from pipeline.ingest.tasks.publish import PublishTaskType
-from pipeline.ingest.tasks.video import VideoTaskType
+from pipeline.ingest.tasks.video import VideoOptions, VideoTaskType
 from pipeline.ports.index_api import IndexSpec
 from pipeline.ports.playlists import PlaylistLister
 from pipeline.ports.sink import Sink
@@ -87,62 +88,48 @@ def compose(
     settings, planner = plan.settings, plan.planner
     spending = SpendingLimits(settings.budget, clock)
     index = ConfiguredIndex(api.index_api, index_spec(settings)) if settings.index_name else None
+    services = Services(api, database, clock, rng)
     item = ItemTaskType(
+        services,
         adapters.sources,
-        api.ceilings,
         adapters.preflight,
         settings.run.state / "work",
-        external="external" in api.features,
-        records=database,
-        clock=clock,
         read_captions=adapters.read_captions,
         read_picture=adapters.read_picture,
         release=adapters.release,
     )
     video = VideoTaskType(
-        api,
-        database,
+        services,
         planner,
-        clock,
-        rng,
-        model=settings.provider.model,
-        temperature=settings.provider.temperature,
-        tries=settings.policy.attempts,
-        on_ambiguous=settings.policy.on_ambiguous_create,
+        VideoOptions(
+            settings.provider.model,
+            settings.provider.temperature,
+            settings.policy.attempts,
+            settings.policy.on_ambiguous_create,
+        ),
         index=index,
         read_captions=adapters.read_captions if plan.platform.local else None,
         release=adapters.release,
     )
     analysis = AnalysisTaskType(
-        api,
-        database,
+        services,
         planner,
-        clock,
-        rng,
+        AnalysisOptions(settings.policy.attempts, settings.policy.on_ambiguous_ask),
         price=plan.prices.analysis,
-        admit=spending.reserve,
-        options=AnalysisOptions(settings.policy.attempts, settings.policy.on_ambiguous_ask),
+        reserve=spending.reserve,
     )
-    publish = PublishTaskType(database, planner, adapters.sink, api.identity)
-    indexing = _indexing(plan, api, clock, rng, spending)
+    indexing = IndexingTaskType(
+        services,
+        api.index_api,
+        price=plan.prices.indexing,
+        reserve=lambda usd, _minutes: spending.reserve(usd, 0.0, "indexing"),
+        attempts=settings.policy.attempts,
+    )
+    publish = PublishTaskType(services, planner, adapters.sink)
     playlists = PlaylistTaskType(adapters.lister, settings.youtube.lists)
     kinds = TaskTypes([each.task_type(plan.policy) for each in (item, playlists, video, analysis, publish, indexing)])
     pool = Pool(database, kinds, clock, rng, _options(settings, owner))
     return Components(plan, pool, spending, analysis, publish, adapters.sink, adapters, playlists)
-
-
-def _indexing(
-    plan: RunPlan, api: ProviderClient, clock: Clock, rng: Random, spending: SpendingLimits
-) -> IndexingTaskType:
-    return IndexingTaskType(
-        api.index_api,
-        clock,
-        rng,
-        price=plan.prices.indexing,
-        admit=lambda usd, minutes: spending.reserve(usd, minutes, "indexing"),
-        tries=plan.policy.attempts,
-        grace=api.grace,
-    )
 
 
 def index_spec(settings: Settings) -> IndexSpec:

@@ -1,8 +1,8 @@
-"""Kind ``listing``: a playlist, channel or handle as a subscription.
+"""Task type ``listing``: expands a playlist, channel or handle, as a subscription.
 
 ::
 
-    expand ──▶ done, its videos handed to the feeder like lines of a manifest
+    expand ──▶ done, its videos enqueued like lines of a manifest
 
 One flat listing a run; what is known already is looked at like any other line, what is new is queued. Nothing that
 disappears from a list is removed here: it is told, and its results stay.
@@ -20,12 +20,12 @@ from pipeline.core.lifecycle import Policy
 from pipeline.core.model import Lane, NewTask, Task
 from pipeline.core.outcome import Done, Fail, Outcome
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
-from pipeline.ingest.tasks.item import item_data, item_of
+from pipeline.ingest.payloads import PlaylistData
 from pipeline.ports.playlists import PlaylistLister, build_item, find_removed, merge_rules, select_entries
 from pipeline.ports.source import Item
 
 _log = log.get("listing")
-#: Takes items as the feeder takes lines: decides about each, queues what needs it.
+#: Takes items like lines of a manifest: decides about each, queues what needs it.
 EnqueueListed = Callable[[Sequence[Item]], Awaitable[None]]
 
 _TOLD = 50  #: ids of disappeared videos that are kept
@@ -33,7 +33,8 @@ _TOLD = 50  #: ids of disappeared videos that are kept
 
 def playlist_task(item: Item) -> NewTask:
     """Return the task for a list; every run lists it again."""
-    return NewTask("listing", item.key, "expand", item_data(item), restart_at="expand", restart_failed=True)
+    data = PlaylistData.from_item(item).to_json()
+    return NewTask("listing", item.key, "expand", data, restart_at="expand", restart_failed=True)
 
 
 class PlaylistTaskType:
@@ -42,11 +43,11 @@ class PlaylistTaskType:
     def __init__(self, lister: PlaylistLister | None, rules: ListsSection) -> None:
         self._lister = lister
         self._rules = rules
-        self._consider: EnqueueListed | None = None
+        self._enqueue_listed: EnqueueListed | None = None
 
     def enqueue_with(self, enqueue_listed: EnqueueListed) -> None:
-        """Say who takes the items; the feeder exists later than the kinds."""
-        self._consider = enqueue_listed
+        """Say who takes the items; it is made later than the task types."""
+        self._enqueue_listed = enqueue_listed
 
     def task_type(self, policy: Policy) -> TaskType:
         """Return the task type for the engine. Listings go before downloads: they say what there is to do."""
@@ -54,34 +55,35 @@ class PlaylistTaskType:
 
     async def expand(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """List, leave out what is not wanted, hand over the rest, and note what has gone since last time."""
-        request = item_of(task)
+        data = PlaylistData.of(task)
+        playlist = data.to_item(task.key)
         try:
-            rules = merge_rules(self._rules, request.line.metadata)
+            rules = merge_rules(self._rules, playlist.line.metadata)
         except ConfigError as error:
             return Fail(replace(error.trouble, code="list_rules"))
         assert self._lister is not None
-        assert self._consider is not None
+        assert self._enqueue_listed is not None
         most = rules.max_items if not rules.last else min(rules.max_items, 3 * rules.last + 20)
-        listing = await self._lister.list(request, str(task.data.get("channel", "")), most)
+        listing = await self._lister.list(playlist, data.channel, most)
         chosen = select_entries(listing, rules)
-        await self._consider([build_item(entry, request, rules) for entry in chosen.entries])
+        await self._enqueue_listed([build_item(entry, playlist, rules) for entry in chosen.entries])
         present = [entry.id for entry in listing.entries]
-        before = task.data.get("seen", [])
         # A list that comes back empty was refused rather than emptied: nothing is concluded from it.
-        gone = find_removed(before, present)
-        known = [each for each in task.data.get("gone", []) if each not in present]
-        gone = [*known, *(each for each in gone if each not in known)]
-        _log.info(
-            "list.read", list=task.key, entries=len(present), wanted=len(chosen.entries), **_words(chosen.left_out)
-        )
+        known = [each for each in data.gone if each not in present]
+        gone = [*known, *(each for each in find_removed(data.seen, present) if each not in known)]
+        counts = {str(name).replace(" ", "_"): number for name, number in chosen.left_out.items()}
+        _log.info("list.read", list=task.key, entries=len(present), wanted=len(chosen.entries), **counts)
         if len(gone) > len(known):
             _log.warning("list.gone", list=task.key, videos=gone[len(known) :][:_TOLD], kept="their results stay")
-        told = {"title": listing.title, "channel": listing.channel or task.data.get("channel", "")}
-        counts = {"wanted": len(chosen.entries), "left_out": dict(chosen.left_out)}
-        return Done(data={**task.data, **told, **counts, "seen": present or before, "gone": gone[-_TOLD:]})
+        data = replace(
+            data,
+            list_title=listing.title,
+            channel=listing.channel or data.channel,
+            wanted=len(chosen.entries),
+            left_out=dict(chosen.left_out),
+            seen=present or data.seen,
+            gone=gone[-_TOLD:],
+        )
+        return Done(data=data.to_json())
 
     STAGES = (StageSpec("expand", Lane.DOWNLOAD, expand, "waits to be listed"),)
-
-
-def _words(counts: object) -> dict[str, int]:
-    return {str(name).replace(" ", "_"): int(number) for name, number in dict(counts).items()}  # type: ignore[call-overload]

@@ -1,7 +1,7 @@
-"""Kind ``publish``: everything known about one video, from the database to its folder. Costs nothing; may run again.
+"""Task type ``publish``: writes all that is known of one video from the database to its folder. Costs nothing.
 
-Whatever changes a video's results restarts this task, and a run restarts it for folders that lost a file: deleted results
-come back without a paid call.
+Whatever changes a video's results restarts this task, and a run restarts it for folders that lost a file: deleted
+results come back without a paid call.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pipeline.core.clock import iso
 from pipeline.core.errors import Transient
@@ -17,9 +18,10 @@ from pipeline.core.model import Json, Lane, Result, Spend, Task
 from pipeline.core.outcome import Done, Outcome, Park
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
+from pipeline.ingest.payloads import ItemData, PublishData, VideoData
+from pipeline.ingest.services import Services
 from pipeline.kit.job import Video
 from pipeline.ports.sink import OutFile, Sink
-from pipeline.ports.store import Records
 
 _FORMAT = 1  #: of video.json
 
@@ -27,11 +29,11 @@ _FORMAT = 1  #: of video.json
 class PublishTaskType:
     """The one step that writes."""
 
-    def __init__(self, records: Records, planner: JobPlanner, sink: Sink, provider: str) -> None:
-        self._records = records
+    def __init__(self, services: Services, planner: JobPlanner, sink: Sink) -> None:
+        self._records = services.records
+        self._provider = services.api.identity
         self._planner = planner
         self._sink = sink
-        self._provider = provider
         self.completed: set[int] = set()  #: hashes of the videos written with every result in this run
 
     def task_type(self, policy: Policy) -> TaskType:
@@ -39,21 +41,22 @@ class PublishTaskType:
         return TaskType.of("publish", self, self.STAGES, policy, base=30)
 
     async def write(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
-        """Render the present results of every wish and write the folder, or close the output for all."""
+        """Render the present results of every request and write the folder, or close the output for all."""
+        data = PublishData.of(task)
         known = await self._records.about(task.key)
         results = known.results
         items = [entry for entry in known.tasks if entry.kind == "item"]
-        video = next(entry for entry in known.tasks if entry.kind == "video")
+        video = VideoData.of(next(entry for entry in known.tasks if entry.kind == "video"))
         requests = self._planner.requests(items)
         current = current_results(requests, results)
         answers = {result.meta["answer"] for _, result in current}
         raw = [result for result in results if result.job == "_answer" and result.fingerprint in answers]
         title = choose_title(items, current)
-        folder = task.data.get("folder") or self._sink.folder(task.key, title)
-        files = _rendered(task.key, float(video.data.get("seconds") or 0.0), title, current)
+        folder = data.folder or self._sink.folder(task.key, title)
+        files = _rendered(task.key, video.length, title, current)
         files += [OutFile(f"raw/{answer.fingerprint}.json", _compact(answer.body) + "\n") for answer in raw]
         files += _beside(results)
-        card = self._card(video, items, title, current, [file.name for file in files])
+        card = self._card(task.key, video, items, title, current, [file.name for file in files])
         card["cost"] = spend_card(known.spends)
         files.append(OutFile("video.json", _pretty(card)))
         try:
@@ -62,44 +65,38 @@ class PublishTaskType:
             return Park("output", 0.0, error.trouble)
         if len(current) == len(requests):
             self.completed.add(hash(task.key))
-        present = {request.name: result.fingerprint for request, result in current}
-        wrote = {"folder": folder, "sizes": dict(sizes), "title": title, "present": present}
-        return Done(data={**task.data, **wrote, "sources": card["sources"], "seconds": video.data.get("seconds")})
+        data = replace(
+            data,
+            folder=folder,
+            sizes=dict(sizes),
+            title=title,
+            present={request.name: result.fingerprint for request, result in current},
+            sources=card["sources"],
+            seconds=video.seconds,
+        )
+        return Done(data=data.to_json())
 
     def _card(
         self,
-        video: Task,
+        key: str,
+        video: VideoData,
         items: Sequence[Task],
         title: str,
         current: Sequence[tuple[JobRequest, Result]],
         names: Sequence[str],
     ) -> dict[str, Json]:
         """Return ``video.json``: where everything came from and what it is."""
-        data = video.data
+        media = video.media()
         return {
             "format": _FORMAT,
-            "key": video.key,
+            "key": key,
             "title": title,
-            "sources": [_source(item) for item in sorted(items, key=lambda item: item.key)],
-            "media": {
-                name: bare(data[name]) if name == "url" else data[name]
-                for name in (
-                    "sha256",
-                    "size",
-                    "seconds",
-                    "width",
-                    "height",
-                    "container",
-                    "video_codec",
-                    "audio_codec",
-                    "url",
-                )
-                if name in data
-            },
+            "sources": [_source(ItemData.of(item)) for item in sorted(items, key=lambda item: item.key)],
+            "media": {**media, "url": strip_query(media["url"])} if "url" in media else media,
             "provider": {
-                "name": data.get("provider", self._provider),
-                "asset_id": data.get("media_id", ""),
-                "upload_name": data.get("name", ""),
+                "name": video.provider or self._provider,
+                "asset_id": video.media_id,
+                "upload_name": video.name,
             },
             "results": {request.name: _provenance(request, result) for request, result in current},
             "files": sorted({*names, "video.json"}),
@@ -109,23 +106,23 @@ class PublishTaskType:
 
 
 def current_results(requests: Sequence[JobRequest], results: Sequence[Result]) -> list[tuple[JobRequest, Result]]:
-    """Return the wishes that have an answer, with the answer that fits their present fingerprint."""
+    """Return the requests that have an answer, with the answer that fits their present fingerprint."""
     by_fingerprint = {(result.job, result.fingerprint): result for result in results}
-    found = [(request, by_fingerprint.get((request.name, request.fingerprint))) for request in requests]
+    found = [(request, by_fingerprint.get(request.identity)) for request in requests]
     return [(request, result) for request, result in found if result is not None]
 
 
 def choose_title(items: Sequence[Task], current: Sequence[tuple[JobRequest, Result]]) -> str:
     """Return what to call a video: the user's word, else the site's, else the answer's, else the source's name."""
-    for item in items:
-        given = item.data["line"]["title"] or item.data.get("about", {}).get("title")
-        if given:
-            return str(given)
+    found = [ItemData.of(item) for item in items]
+    given = next((item.title for item in found if item.title), "")
+    if given:
+        return given
     for _, result in current:
         title = result.body.get("title") if isinstance(result.body, dict) else None
         if isinstance(title, str) and title.strip():
             return title.strip()
-    return bare(str(items[0].data["locator"])).rstrip("/").rpartition("/")[2] if items else "video"
+    return strip_query(found[0].locator).rstrip("/").rpartition("/")[2] if found else "video"
 
 
 def spend_card(spends: Sequence[Spend]) -> dict[str, Json]:
@@ -156,16 +153,17 @@ def _beside(results: Sequence[Result]) -> list[OutFile]:
     return [*files, OutFile(picture["name"], base64.b64decode(picture["base64"]))] if picture else files
 
 
-def _source(item: Task) -> dict[str, Json]:
-    line = item.data["line"]
-    kept = {name: line[name] for name in ("id", "title", "tags", "metadata") if line.get(name)}
-    about = {"about": item.data["about"]} if item.data.get("about") else {}
-    if item.data.get("type") == "youtube":  # the query of its address is the video's own name, no secret
-        return {"source": item.data["locator"], "locator": item.data["locator"], **kept, **about}
-    return {"source": bare(item.data["source"]), "locator": bare(item.data["locator"]), **kept}
+def _source(item: ItemData) -> dict[str, Json]:
+    line = item.line
+    words = {"id": line.id, "title": line.title, "tags": list(line.tags), "metadata": dict(line.metadata)}
+    kept = {name: value for name, value in words.items() if value}
+    if item.type == "youtube":  # the query of its address is the video's own name, no secret
+        about = {"about": item.about} if item.about else {}
+        return {"source": item.locator, "locator": item.locator, **kept, **about}
+    return {"source": strip_query(item.source), "locator": strip_query(item.locator), **kept}
 
 
-def bare(place: str) -> str:
+def strip_query(place: str) -> str:
     """Return an address without its query, which may be a signature that opens it; paths as they are."""
     return place.partition("?")[0] if "://" in place else place
 

@@ -1,4 +1,4 @@
-"""Kind ``video``: from a file to analyses. Every creating call is intent, ask, act.
+"""Task type ``video``: uploads a file and spawns its analyses. The creating call is a paid call.
 
 ::
 
@@ -10,42 +10,41 @@
                         ▲        │ session expired
                         └────────┘
 
-``upload`` acts only when its stage is fresh: nobody can have acted before. In any other case it goes to ``find``, which
-asks the provider for our unique name, and only an asset that is not there is uploaded again. A multipart session's id is
-stored before the first byte; chunks are repeatable, the server knows which are in. What was given up under a name and is
-taken up again under the same one goes from ``place`` to ``find`` as well.
+What ``find`` looks for is our unique name. A multipart session's id is stored before the first byte; chunks can be sent
+again, because the server knows which are in.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
-from random import Random
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
 from pipeline.core.backoff import Backoff
-from pipeline.core.clock import Clock
 from pipeline.core.errors import Ambiguous, InputError, Permanent
-from pipeline.core.lifecycle import Policy  # fmt: skip
+from pipeline.core.lifecycle import Policy
 from pipeline.core.log import get
-from pipeline.core.model import About, Json, Lane, NewTask, Selection, State, Task, Trouble
-from pipeline.core.outcome import Advance, Done, Fail, Hold, Outcome, Retry, Snooze
+from pipeline.core.model import About, Lane, NewTask, Selection, State, Task, Trouble
+from pipeline.core.outcome import Advance, Done, Fail, Outcome, Retry, Snooze
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.file_identity import FileStamp, is_available, locate
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
-from pipeline.ingest.remote_names import parse_upload_name, upload_digest
+from pipeline.ingest.paid_call import LOOKING, Billing, CallPolicy, Cost, LookSchedule, PaidCall, Stages, free
+from pipeline.ingest.payloads import AnalysisData, ItemData, SessionData, VideoData, WaitingData, fetch_again
+from pipeline.ingest.remote_names import OWNER_LENGTH, build_upload_name, parse_upload_name
 from pipeline.ingest.request_builder import analysis_key, group_requests
+from pipeline.ingest.services import Services
 from pipeline.ingest.tasks.indexing import ConfiguredIndex, has_indexing, indexing_task
 from pipeline.ingest.tasks.item import ReadCaptions, Release
-from pipeline.ports.store import Records
-from pipeline.ports.video_api import MediaStatus, NewUpload, UploadSession, VideoApi
+from pipeline.ports.video_api import MediaStatus, NewUpload, UploadSession
 
-log = get("video")
+Method = Literal["direct", "multipart", "url", "external"]
 
+_log = get("video")
 
+_PREMIERE_SECONDS = 14 * 86_400.0  #: seconds for which a premiere is waited for in all
 S = TypeVar("S")
 
 
@@ -66,38 +65,49 @@ def restart_if_index_gone(
     return whole
 
 
+@dataclass(frozen=True, slots=True)
+class VideoOptions:
+    """How videos are uploaded, and with what they are analysed."""
+
+    model: str
+    temperature: float
+    attempts: int
+    on_ambiguous: Literal["hold", "resubmit"] = "hold"
+
+
 class VideoTaskType:
     """The steps of a video."""
 
     def __init__(
         self,
-        api: VideoApi,
-        records: Records,
+        services: Services,
         planner: JobPlanner,
-        clock: Clock,
-        rng: Random,
+        options: VideoOptions,
         *,
-        model: str,
-        temperature: float,
-        tries: int,
-        on_ambiguous: Literal["hold", "resubmit"] = "hold",
         read_captions: ReadCaptions | None = None,
         index: ConfiguredIndex | None = None,
         release: Release | None = None,
     ) -> None:
-        self._release = release
-        self._api = api
-        self._records = records
+        self._api = services.api
+        self._records = services.records
+        self._clock = services.clock
+        self._rng = services.rng
         self._planner = planner
-        self._clock = clock
-        self._rng = rng
-        self._asking = {"model": model, "temperature": temperature}
-        self._tries = tries
-        self._on_ambiguous = on_ambiguous
+        self._options = options
         self._index = index
-        self._fuse = planner.fuse and "fuse" in api.features
-        self._backoff = Backoff(2.0, 300.0)
+        self._fuse = planner.fuse and "fuse" in services.api.features
         self._read_captions = read_captions
+        self._release = release
+        self._backoff = Backoff(2.0, 300.0)
+        self._paid: PaidCall[VideoData] = PaidCall(
+            Stages("place", "upload", "find", held="upload"),
+            CallPolicy(options.attempts, options.on_ambiguous),
+            LookSchedule((services.api.grace,)),
+            Billing(free, services.clock),
+            services.clock,
+            services.rng,
+            gave_up=_gave_up("upload"),
+        )
 
     def task_type(self, policy: Policy) -> TaskType:
         """Return the task type for the engine."""
@@ -106,191 +116,204 @@ class VideoTaskType:
     # ------------------------------------------------------------------------------------------------ uploading
 
     async def place(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
-        """Choose the road by size and store the intent: the unique name under which the upload can be found."""
-        data = dict(task.data)
+        """Choose the method by size and store the intent: the unique name under which the upload can be found."""
+        data = VideoData.of(task)
         if not await is_available(data, external="external" in self._api.features):
-            return await self._fetched_again(task)
+            return await self._fetch_again(task)
         method = self._method(data)
         if method is None:
             most = self._api.ceilings.multipart_bytes / 1e9
             return Fail(
-                Trouble("file_too_large", f"The file has {data['size']:,} bytes; the platform takes {most:.0f} GB.")
+                Trouble("file_too_large", f"The file has {data.size:,} bytes; the platform takes {most:.0f} GB.")
             )
-        generation = int(data.get("generation", 0))
-        name = _name(task.key, generation, data)
-        where = {"road": method, "generation": generation, "provider": self._api.identity}
+        name = build_upload_name(task.key, data.generation, data.path)
+        index_id = data.index_id
         if self._index is not None and "index_first" in self._api.features:
-            where["index_id"] = await self._index.id()
-        same = where == {each: data.get(each) for each in where}
-        again = same and parse_upload_name(data.get("name", "")) == parse_upload_name(name)
-        if again and method != "multipart":
-            # Given up once and taken up again: what never seemed to arrive may have arrived since, under this very name.
-            return Advance("find", {**data, "again": 0})
-        data |= {**where, "name": name, "since": self._clock.now()}
-        return Advance("open" if method == "multipart" else "upload", data)
+            index_id = await self._index.id()
+        placed = replace(data, method=method, provider=self._api.identity, index_id=index_id)
+        if method != "multipart" and placed == data and parse_upload_name(data.name) == parse_upload_name(name):
+            return self._paid.intend(replace(data, again=0), None, given_up=True)
+        placed = replace(placed, name=name, since=self._clock.now())
+        if method == "multipart":
+            return Advance("open", placed.to_json())
+        return self._paid.intend(placed, None, given_up=False)
 
-    async def _fetched_again(self, task: Task) -> Outcome:
-        """Our copy was removed once its upload was proved, or we never had one: have it fetched (once more)."""
-        items = [item for item in await self._items(task) if item.data.get("type") == "youtube"]
+    async def _fetch_again(self, task: Task) -> Outcome:
+        """Have the file fetched (once more): our copy was removed once its upload was proved, or we never had one."""
+        items = [item for item in await self._items(task) if ItemData.of(item).type == "youtube"]
         if not items:
             raise InputError("The fetched file is gone, and nothing names its source any more.", code="file_missing")
         again = NewTask(
-            "item", items[0].key, "download", {"refetch": True}, task.key, restart_at="download", restart_failed=True
+            "item", items[0].key, "download", fetch_again(), task.key, restart_at="download", restart_failed=True
         )
         return Done(spawn=[again])
 
     @restart_if_index_gone
     async def upload(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Upload directly or by URL, once."""
-        if task.data["provider"] != self._api.identity:  # the intent is of an earlier configuration
+        data = VideoData.of(task)
+        if data.provider != self._api.identity:  # the intent is of an earlier configuration
             return Advance("place", task.data)
-        if not task.fresh:
-            return Advance("find", task.data, after=self._api.grace)
-        asset_id = await self._api.create_asset((await self._new_upload(task))[0], ensure_fresh)
-        return Advance("settle", {**task.data, "media_id": asset_id})
+
+        async def send() -> str:
+            upload, _ = await self._new_upload(task, data)
+            return await self._api.create_asset(upload, ensure_fresh)
+
+        made = await self._paid.act(task, data, data.name, send)
+        return made if isinstance(made, Advance) else Advance("settle", replace(data, media_id=made).to_json())
 
     @restart_if_index_gone
     async def find(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Ask whether an upload whose answer we never saw arrived; go back to act only if it did not."""
-        try:
-            found = await self._api.find_asset(await self._asked_for(task))
-        except Ambiguous as error:
-            if self._on_ambiguous == "hold":
-                return Hold(error.trouble, stage="upload")
-            found = None
-        if found is not None:
-            return Advance("settle", {**task.data, "media_id": found})
-        again = int(task.data.get("again", 0)) + 1
-        if again >= self._tries:
-            return Fail(_give_up("upload", task), stage="place", data={**task.data, "again": 0})
-        return Advance("upload", {**task.data, "again": again}, after=self._backoff.delay(again, self._rng))
+        data = VideoData.of(task)
+
+        async def find() -> str | None:
+            return await self._api.find_asset(await self._asked_for(task, data))
+
+        found = await self._paid.look(task, data, Cost(data.name, "upload", subject=task.key), find)
+        if not isinstance(found, str):
+            return found
+        return Advance("settle", replace(data, media_id=found, looks=0).to_json())
 
     async def open(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Open a multipart session. One that is lost costs nothing and expires by itself within a day."""
-        if task.data["provider"] != self._api.identity:  # the intent is of an earlier configuration
+        data = VideoData.of(task)
+        if data.provider != self._api.identity:  # the intent is of an earlier configuration
             return Advance("place", task.data)
-        upload, mark = await self._new_upload(task)
+        upload, stamp = await self._new_upload(task, data)
         session = await self._api.open_session(upload, ensure_fresh)
-        return Advance("send", {**task.data, "session": _session_data(session), "mark": mark})
+        return Advance("send", replace(data, session=SessionData.from_session(session), stamp=stamp).to_json())
 
     async def send(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Send the chunks that the server does not have yet, of the very file that the session was opened for."""
-        session = _session_of(task.data["session"])
-        path, _ = await locate(task.data, _names(await self._items(task)))
+        data = VideoData.of(task)
+        assert data.session is not None
+        session = data.session.to_session()
+        path, _ = await locate(data, _paths(await self._items(task)))
         try:
             await self._api.send_chunks(session, path, lambda _bytes: None)
         except Permanent as error:
             if error.trouble.code != "session_expired":
                 raise
-            return await self._reopen(task, session, error.trouble)
-        return Advance("settle", {**task.data, "media_id": session.asset_id})
+            return await self._reopen(data, session, error.trouble)
+        return Advance("settle", replace(data, media_id=session.asset_id).to_json())
 
-    async def _reopen(self, task: Task, session: UploadSession, trouble: Trouble) -> Outcome:
-        """Begin anew with another session, unless this one was completed and forgotten before we heard of it."""
+    async def _reopen(self, data: VideoData, session: UploadSession, trouble: Trouble) -> Outcome:
+        """Open another session, unless this one was completed and forgotten before we heard of it."""
         status = await self._api.media(session.asset_id)
         if status.state == "ready":
-            return Advance("settle", {**task.data, "media_id": session.asset_id})
+            return Advance("settle", replace(data, media_id=session.asset_id).to_json())
         if status.state == "working" and not status.word:  # the platform was not asked, or may not know it yet
             return Snooze(status.look_again, asked=False)
-        again = int(task.data.get("again", 0)) + 1
-        if again >= self._tries:
-            return Fail(trouble, stage="place", data={**task.data, "again": 0})
-        log.warning("upload.begins_anew", path=task.data["path"], why=trouble.message, detail=trouble.detail)
-        kept = {name: value for name, value in task.data.items() if name not in ("session", "mark")}
-        return Advance("open", {**kept, "again": again}, after=self._backoff.delay(again, self._rng))
+        again = data.again + 1
+        if again >= self._options.attempts:
+            return Fail(trouble, stage="place", data=replace(data, again=0).to_json())
+        _log.warning("upload.begins_anew", path=data.path, why=trouble.message, detail=trouble.detail)
+        data = replace(data, session=None, stamp=None, again=again)
+        return Advance("open", data.to_json(), after=self._backoff.delay(again, self._rng))
 
     # ------------------------------------------------------------------------------------------------- settling
 
     async def settle(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Wait until the platform has looked at the file."""
-        status = await self._api.media(task.data["media_id"])
+        data = VideoData.of(task)
+        status = await self._api.media(data.media_id)
         if status.state == "working":
             return Snooze(status.look_again, asked=bool(status.word))
         if status.state == "ready":
-            seconds = status.facts.get("duration") or task.data.get("seconds", 0.0)
-            answer_id = status.facts.get("video_id") or task.data["media_id"]
-            known = {"seconds": seconds, "answer_id": answer_id, "again": 0, "settled": True, "waiting": {}}
+            data = replace(
+                data,
+                seconds=status.facts.get("duration") or data.length,
+                answer_id=status.facts.get("video_id") or data.media_id,
+                again=0,
+                settled=True,
+                waiting=None,
+            )
             # What is missing is asked of our own database: no reason for a commit in between.
-            return await self.fan_out(replace(task, data={**task.data, **known}), ensure_fresh)
-        afresh = {**task.data, "generation": int(task.data.get("generation", 0)) + 1, "settled": False}
+            return await self._fan_out(task, data)
+        next_upload = replace(data, generation=data.generation + 1, settled=False)
         if status.state == "gone":
-            return self._afresh(task, afresh)
-        return handle_failed_upload(task, status, afresh, self._clock.now())
+            return self._upload_again(task, next_upload)
+        return _failed_upload(data, status, next_upload, self._clock.now())
 
-    def _afresh(self, task: Task, data: dict[str, Json]) -> Outcome:
+    def _upload_again(self, task: Task, data: VideoData) -> Outcome:
         """Upload again what the platform does not have any more."""
-        again = int(task.data.get("again", 0)) + 1
-        if again >= self._tries:
-            return Fail(_give_up("settle", task), stage="place", data={**data, "again": 0})
-        return Advance("place", {**data, "again": again})
+        again = data.again + 1
+        if again >= self._options.attempts:
+            why = task.trouble or _gave_up("settle")
+            return Fail(why, stage="place", data=replace(data, again=0).to_json())
+        return Advance("place", replace(data, again=again).to_json())
 
     # -------------------------------------------------------------------------------------------------- fan-out
 
     async def fan_out(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Ask for what is wanted and neither there nor on its way; have the results written."""
+        return await self._fan_out(task, VideoData.of(task))
+
+    async def _fan_out(self, task: Task, data: VideoData) -> Outcome:
         known = await self._records.about(task.key)
         items = [entry for entry in known.tasks if entry.kind == "item"]
         requests = self._planner.requests(items)
         missing = _missing(known, requests)
         index = None if "index_first" in self._api.features else self._index
         index_id = await index.id() if index is not None else ""
-        elsewhere = task.data.get("provider") != self._api.identity  # uploaded there, in an earlier configuration
+        elsewhere = data.provider != self._api.identity  # uploaded there, in an earlier configuration
         # With every answer and a place in the index, an upload here would serve nothing; with neither wanted, it is all.
         served = not missing and (has_indexing(known.tasks, index_id) if index_id else bool(requests))
         if elsewhere and not served:
-            return self._afresh(task, {**task.data, "settled": False})
-        if self._release is not None and task.data.get("fetched") and task.data.get("settled"):
-            await self._release(Path(task.data["path"]))  # proved: the platform has looked at it
-        spawn = [self._analysis(task, wanted) for wanted in group_requests(missing, fuse=self._fuse)]
+            return self._upload_again(task, replace(data, settled=False))
+        if self._release is not None and data.fetched and data.settled:
+            await self._release(Path(data.path))  # proved: the platform has looked at it
+        spawn = [self._analysis(task, data, wanted) for wanted in group_requests(missing, fuse=self._fuse)]
         if not spawn:  # otherwise the answers have it written
             spawn = [
                 NewTask("publish", task.key, "write", {}, subject=task.key, restart_at="write", restart_failed=True)
             ]
         if index_id and not elsewhere:
-            lost = int(task.data.get("indexing_lost", 0))
-            spawn.append(indexing_task(task.key, task.data["media_id"], float(task.data["seconds"]), index_id, lost))
-        return Done(spawn=spawn, data={**task.data, "wanted": self._planner.combined_fingerprint(items)})
+            spawn.append(indexing_task(task.key, data.media_id, data.length, index_id, data.indexing_lost))
+        return Done(spawn=spawn, data=replace(data, wanted=self._planner.combined_fingerprint(items)).to_json())
 
-    def _analysis(self, task: Task, requests: Sequence[JobRequest]) -> NewTask:
-        data = {
-            "wishes": [request.as_json() for request in requests],
-            "media_id": task.data.get("answer_id") or task.data["media_id"],
-            "seconds": task.data.get("seconds", 0.0),
-            **self._asking,
-        }
+    def _analysis(self, task: Task, data: VideoData, requests: Sequence[JobRequest]) -> NewTask:
+        analysis = AnalysisData(
+            requests=[request.to_data() for request in requests],
+            media_id=data.answer_id or data.media_id,
+            seconds=data.length,
+            model=self._options.model,
+            temperature=self._options.temperature,
+        )
         key = analysis_key(task.key, requests)
-        return NewTask("analysis", key, "price", data, subject=task.key, restart_at="price")
+        return NewTask("analysis", key, "price", analysis.to_json(), subject=task.key, restart_at="price")
 
     # --------------------------------------------------------------------------------------------------- helpers
 
-    def _method(self, data: dict[str, Json]) -> str | None:
-        if data.get("external") and "external" in self._api.features:
+    def _method(self, data: VideoData) -> Method | None:
+        if data.external and "external" in self._api.features:
             return "external"
-        if data.get("url"):
+        if data.url:
             return "url"
-        if data["size"] <= self._api.ceilings.direct_bytes:
+        if data.size <= self._api.ceilings.direct_bytes:
             return "direct"
-        return "multipart" if data["size"] <= self._api.ceilings.multipart_bytes else None
+        return "multipart" if data.size <= self._api.ceilings.multipart_bytes else None
 
-    async def _new_upload(self, task: Task) -> tuple[NewUpload, FileStamp]:
-        described = _described(task)
-        if described.method in ("url", "external"):
-            return described, []
+    async def _new_upload(self, task: Task, data: VideoData) -> tuple[NewUpload, FileStamp]:
+        upload = _build_upload(task, data)
+        if upload.method in ("url", "external"):
+            return upload, []
         items = await self._items(task)
-        path, mark = await locate(task.data, _names(items))
-        metadata = dict(described.metadata)
+        path, stamp = await locate(data, _paths(items))
+        metadata = dict(upload.metadata)
         if self._read_captions is not None:
-            text = self._read_captions([Path(name) for name in task.data.get("captions", [])])
+            text = self._read_captions([Path(name) for name in data.captions])
             if text:
                 metadata["captions"] = text
-        title = next((item.data["line"]["title"] for item in items if item.data["line"]["title"]), "")
+        lines = (ItemData.of(item).line for item in items)
+        title = next((line.title for line in lines if line.title), "") or str(data.about.get("title", ""))
         metadata["source_name"] = path.name[:200]
-        title = title or str(task.data.get("about", {}).get("title", ""))
         if title:
             metadata["title"] = title[:200]
-        return replace(described, path=path, metadata=metadata), mark
+        return replace(upload, path=path, metadata=metadata), stamp
 
-    async def _asked_for(self, task: Task) -> NewUpload:
+    async def _asked_for(self, task: Task, data: VideoData) -> NewUpload:
         """Return what to look for. What the platform fetches itself for a v1.2 index carries no name of ours: only its
         time tells it from others, so it must be the only one of ours in doubt.
 
@@ -299,22 +322,23 @@ class VideoTaskType:
                 clock was put back, so that time tells nothing.
         """
         nameless = ("external", "url") if "index_first" in self._api.features else ()
-        if task.data["road"] not in nameless:
-            return _described(task)
-        if self._clock.now() < task.data["since"]:
+        if data.method not in nameless:
+            return _build_upload(task, data)
+        if self._clock.now() < data.since:
             raise Ambiguous(
                 "This machine's clock was put back while the address was on its way; time cannot tell its task from others.",
                 code="ambiguous",
                 remedy="look into the platform's list of tasks, then `reelmill retry` if it is not there",
             )
         others = [other for other in await self._records.tasks(Selection(kinds=("video",))) if other.id != task.id]
-        if any(_in_doubt(other) for other in others if other.data.get("road") in nameless):
+        if any(_in_doubt(other) for other in others if VideoData.of(other).method in nameless):
             raise Ambiguous(
                 "Several addresses were on their way when the run was cut off; the platform does not say which arrived.",
                 code="ambiguous",
                 remedy="look into the platform's list of tasks, then `reelmill retry` what is not there",
             )
-        return replace(_described(task), taken=frozenset(mark for other in others for mark in _marks(other)))
+        taken = frozenset(name for other in others for name in _names(other))
+        return replace(_build_upload(task, data), taken=taken)
 
     async def _items(self, task: Task) -> list[Task]:
         return await self._records.tasks(Selection(kinds=("item",), subjects=(task.key,)))
@@ -323,12 +347,7 @@ class VideoTaskType:
         StageSpec("place", Lane.UPLOAD, place, "waits to be uploaded"),
         StageSpec("open", Lane.UPLOAD, open, "waits to be uploaded"),
         StageSpec("upload", Lane.UPLOAD, upload, "waits to be uploaded"),
-        StageSpec(
-            "find",
-            Lane.UPLOAD,
-            find,
-            "waits until the provider has been asked whether an interrupted call arrived",
-        ),
+        StageSpec("find", Lane.UPLOAD, find, LOOKING),
         StageSpec("send", Lane.UPLOAD, send, "is being uploaded in parts"),
         StageSpec("settle", Lane.POLL, settle, "is uploaded; the platform is looking at the file"),
         StageSpec("fan_out", Lane.POLL, fan_out, "is uploaded and waits for its analyses to be started"),
@@ -340,90 +359,63 @@ def _missing(known: About, requests: Sequence[JobRequest]) -> list[JobRequest]:
     have = {(result.job, result.fingerprint) for result in known.results}
     # What was asked for and did not come is the operator's to retry.
     under_way = {
-        (request["name"], request["print"])
+        request.identity
         for analysis in known.tasks
         if analysis.kind == "analysis" and analysis.state is not State.DONE
-        for request in analysis.data["wishes"]
+        for request in AnalysisData.of(analysis).requests
     }
-    return [request for request in requests if (request.name, request.fingerprint) not in have | under_way]
+    return [request for request in requests if request.identity not in have | under_way]
 
 
-def _names(items: Sequence[Task]) -> list[str]:
+def _paths(items: Sequence[Task]) -> list[str]:
     """Return the paths under which a video's content was found."""
-    return [item.data["locator"] for item in items if item.data.get("type") == "file"]
+    return [item.locator for item in map(ItemData.of, items) if item.type == "file"]
 
 
-def _name(key: str, generation: int, data: Mapping[str, Json]) -> str:
-    """Return the unique name of an upload: fit for people who look into the account, and found again by its last part."""
-    path = Path(data.get("path") or "video")
-    suffix = path.suffix.lower()
-    ending = suffix if suffix[1:].isalnum() and len(suffix) <= 6 else ".mp4"
-    words = re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")[:60].rstrip("-") or "video"
-    return f"{words}-{upload_digest(key)}-{generation}{ending}"
-
-
-def _described(task: Task) -> NewUpload:
-    data = task.data
+def _build_upload(task: Task, data: VideoData) -> NewUpload:
     return NewUpload(
-        name=data["name"],
-        method=data["road"],
-        mime=data.get("mime", "video/mp4"),
-        size=data.get("size", 0),
-        url=data.get("external") or data.get("url", ""),
-        index_id=data.get("index_id", ""),
-        title=data.get("title", ""),
-        metadata={"reelmill_key": task.key[:200]},
-        since=data["since"],
+        name=data.name,
+        method=cast(Method, data.method),
+        mime=data.mime,
+        size=data.size,
+        url=data.external or data.url,
+        index_id=data.index_id,
+        title=data.title,
+        metadata={"reelmill_key": task.key[:OWNER_LENGTH]},
+        since=data.since,
     )
 
 
-def _give_up(stage: str, task: Task) -> Trouble:
-    return task.trouble or Trouble(
+def _gave_up(stage: str) -> Trouble:
+    return Trouble(
         "gave_up", f"Stage '{stage}' was tried again and again without success.", "See the log, then `reelmill retry`."
     )
 
 
-def _session_data(session: UploadSession) -> dict[str, Json]:
-    return {
-        "upload_id": session.upload_id,
-        "asset_id": session.asset_id,
-        "chunk_size": session.chunk_size,
-        "total_chunks": session.total_chunks,
-        "expires_at": session.expires_at,
-        "headers": dict(session.headers),
-    }
-
-
-def _session_of(data: dict[str, Json]) -> UploadSession:
-    return UploadSession(**data)
-
-
-def _marks(video: Task) -> Iterator[str]:
+def _names(video: Task) -> Iterator[str]:
     """Yield what tells that a task of the platform belongs to this video: its id, and the names of its uploads, if it has
     any of its own; the id of one that has just arrived is not known yet.
     """
-    if "media_id" in video.data:
-        yield video.data["media_id"]
-    if video.data.get("road") == "direct":
-        yield from (_name(video.key, past, video.data) for past in range(int(video.data.get("generation", 0)) + 1))
+    data = VideoData.of(video)
+    if data.media_id:
+        yield data.media_id
+    if data.method == "direct":
+        yield from (build_upload_name(video.key, past, data.path) for past in range(data.generation + 1))
 
 
 def _in_doubt(video: Task) -> bool:
-    """True for an external upload that may have been accepted without our knowing. What an earlier one left, if it was
-    lost and is made anew, clears nobody.
+    """Return True for an external upload that may have been accepted without our knowing. What an earlier one left, if it
+    was lost and is uploaded again, clears nobody.
     """
     if video.state is State.CANCELLED:
         return False
     return video.state is State.HELD or video.stage == "find" or (video.stage == "upload" and video.claims > 0)
 
 
-_PREMIERE_SECONDS = 14 * 86_400.0  #: seconds for which a premiere is waited for in all
-
-
-def handle_failed_upload(task: Task, status: MediaStatus, afresh: dict[str, Json], now: float) -> Outcome:
+def _failed_upload(data: VideoData, status: MediaStatus, next_upload: VideoData, now: float) -> Outcome:
     """Fail the video, unless the platform says that it can be had later: then it is handed over once more at that time.
 
-    ``afresh``: the task's data with which it is handed over anew, by an operator's retry or by ourselves.
+    ``next_upload``: the payload with which it is handed over again, by an operator's retry or by ourselves.
     """
     trouble = status.trouble or Trouble(
         "asset_failed",
@@ -431,12 +423,10 @@ def handle_failed_upload(task: Task, status: MediaStatus, afresh: dict[str, Json
         "Check that the file plays; transcode it to H.264/AAC in MP4; then `reelmill retry`.",
         status.message,
     )
-    media_id = task.data["media_id"]
-    waiting = task.data.get("waiting", {})
-    if waiting.get("for") == media_id:  # its time has come
-        return Advance("place", {**afresh, "waiting": {"since": waiting["since"]}})
-    since = float(waiting.get("since", now))
-    if status.later is None or now - since >= _PREMIERE_SECONDS:
-        return Fail(trouble, stage="place", data={**afresh, "waiting": {}})
-    data = {**task.data, "waiting": {"since": since, "for": media_id}}
-    return Retry(trouble, after=status.later, counted=False, data=data)
+    waiting = data.waiting or WaitingData(since=now)
+    if waiting.media_id == data.media_id:  # its time has come
+        return Advance("place", replace(next_upload, waiting=WaitingData(since=waiting.since)).to_json())
+    if status.later is None or now - waiting.since >= _PREMIERE_SECONDS:
+        return Fail(trouble, stage="place", data=replace(next_upload, waiting=None).to_json())
+    data = replace(data, waiting=WaitingData(since=waiting.since, media_id=data.media_id))
+    return Retry(trouble, after=status.later, counted=False, data=data.to_json())

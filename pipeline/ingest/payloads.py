@@ -1,0 +1,360 @@
+"""What tasks store in the database, typed. The only file that names the stored keys.
+
+The store merges the data of a restart over what is stored (``NewTask.data``): such data names every key that it means
+to change, defaults too. The functions after the classes build it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import ClassVar, Self
+
+from pipeline.core.errors import StoreError
+from pipeline.core.model import Json, Task
+from pipeline.ingest.stored_json import StoredJson, stored
+from pipeline.ports.source import Item, ManifestLine, MediaFacts
+from pipeline.ports.video_api import UploadSession
+
+VERSION = 1  #: of every payload; data without a version is of this one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskData(StoredJson):
+    """The payload of a task."""
+
+    version: int = VERSION
+
+    @classmethod
+    def of(cls, task: Task) -> Self:
+        """Read a task's payload.
+
+        Raises:
+            StoreError: a later release has written it in a form that this one does not know.
+        """
+        data = cls.from_json(task.data)
+        if data.version > VERSION:
+            raise StoreError(
+                f"Task {task.key} was written by a later release of Reelmill",
+                code="newer_database",
+                remedy="use that release, or another state folder",
+            )
+        return data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaidData(TaskData):
+    """The payload of a task that makes a paid call: where the call stands."""
+
+    since: float = 0.0  #: when the intent was stored, epoch seconds
+    again: int = 0  #: times in a row that the call was found not to have arrived
+    looks: int = 0  #: times that a call without an answer was looked for in vain
+    doubtful: int = 0  #: calls that were made again although nobody could tell whether the one before had arrived
+
+
+# ----------------------------------------------------------------------------------------------- what users ask for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestData(StoredJson):
+    """One wanted result, as a task remembers it to ask and check the same later."""
+
+    name: str = stored("", always=True)
+    job: str = stored("", always=True)
+    params: Mapping[str, Json] = stored(dict, always=True)
+    fingerprint: str = stored("", key="print", always=True)
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What tells one wanted result of a video from another."""
+        return self.name, self.fingerprint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineData(StoredJson):
+    """A manifest line's own words."""
+
+    id: str = stored("", always=True)
+    title: str = stored("", always=True)
+    tags: tuple[str, ...] = stored((), always=True, read=tuple, write=list)
+    jobs: tuple[str, ...] = stored((), always=True, read=tuple, write=list)
+    prompt: str = stored("", always=True)
+    metadata: Mapping[str, str] = stored(dict, always=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkippedData(StoredJson):
+    """Why a video was skipped, with what the look has found."""
+
+    code: str = stored("", always=True)
+    message: str = stored("", always=True)
+    remedy: str = stored("", always=True)
+    detail: str = stored("", always=True)
+    day: str = stored("", always=True)  #: of publication, ``YYYYMMDD``
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemData(TaskData):
+    """One manifest line's video (or list, see :class:`PlaylistData`) and what was found of it."""
+
+    source: str = stored("", always=True)
+    place: str = stored("", always=True)
+    type: str = stored("", always=True)
+    locator: str = stored("", always=True)
+    line: LineData = stored(LineData, always=True, read=LineData.from_json, write=LineData.to_json)
+    bounds: Mapping[str, Json] | None = None
+    size: int | None = None
+    mtime_ns: int | None = None
+    seconds: float | None = None
+    about: Mapping[str, Json] | None = None  #: what the site says of a fetched video
+    skipped: SkippedData | None = stored(None, read=SkippedData.from_json, write=SkippedData.to_json)
+    refetch: bool = False  #: fetch it although it is uploaded already
+
+    @property
+    def title(self) -> str:
+        """The user's title, else the site's, else empty."""
+        return str(self.line.title or (self.about or {}).get("title") or "")
+
+    @classmethod
+    def from_item(cls, item: Item) -> Self:
+        """Return what an item's task remembers of its line."""
+        line = item.line
+        words = LineData(
+            id=line.id,
+            title=line.title,
+            tags=line.tags,
+            jobs=line.jobs,
+            prompt=line.prompt,
+            metadata=dict(line.metadata),
+        )
+        return cls(
+            source=line.source,
+            place=line.place,
+            type=item.kind,
+            locator=item.locator,
+            line=words,
+            bounds=dict(item.bounds) if item.kind == "youtube" else None,
+        )
+
+    def to_item(self, key: str) -> Item:
+        """Return the item that a task was made from."""
+        line = self.line
+        words = ManifestLine(
+            self.source, self.place, line.id, line.title, line.tags, line.jobs, line.prompt, line.metadata
+        )
+        return Item(key, self.type, self.locator, words, self.bounds or {})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaylistData(ItemData):
+    """A playlist or channel, and what its last reading found."""
+
+    list_title: str = stored("", key="title")
+    channel: str = ""
+    wanted: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    seen: Sequence[str] = ()
+    gone: Sequence[str] = ()
+
+
+# ------------------------------------------------------------------------------------------------------ the video
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingData(StoredJson):
+    """A video that the platform will take later."""
+
+    since: float = stored(0.0, always=True)
+    media_id: str = stored("", key="for")
+
+
+def _read_waiting(value: Mapping[str, Json]) -> WaitingData | None:
+    return WaitingData.from_json(value) if value else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionData(StoredJson):
+    """An open multipart upload."""
+
+    upload_id: str = stored("", always=True)
+    asset_id: str = stored("", always=True)
+    chunk_size: int = stored(0, always=True)
+    total_chunks: int = stored(0, always=True)
+    expires_at: float = stored(0.0, always=True)
+    headers: Mapping[str, str] = stored(dict, always=True)
+
+    @classmethod
+    def from_session(cls, session: UploadSession) -> Self:
+        """Return what a task remembers of a session."""
+        return cls(**{**asdict(session), "headers": dict(session.headers)})
+
+    def to_session(self) -> UploadSession:
+        """Return the session."""
+        return UploadSession(
+            self.upload_id, self.asset_id, self.chunk_size, self.total_chunks, self.expires_at, self.headers
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoData(PaidData):
+    """A video on its way to the platform: its file or address, the intent of its upload, and what came of it."""
+
+    _SHOWN: ClassVar = (
+        "sha256", "size", "seconds", "width", "height", "container", "video_codec", "audio_codec", "url",
+    )  # fmt: skip
+
+    path: str = ""
+    size: int = 0
+    seconds: float | None = None
+    mime: str = "video/mp4"
+    sha256: str = ""
+    mtime_ns: int = 0
+    captions: Sequence[str] = ()
+    fetched: bool = False  #: the file is our own copy
+    about: Mapping[str, Json] = field(default_factory=dict)
+    url: str = ""
+    external: str = ""  #: the address of a site that the platform fetches from by itself
+    title: str = ""
+
+    method: str = stored("", key="road")
+    generation: int = stored(0, also="gen")  #: of the unique name: one more for each upload made anew
+    provider: str = ""
+    index_id: str = ""
+    name: str = ""
+    session: SessionData | None = stored(None, read=SessionData.from_json, write=SessionData.to_json)
+    stamp: list[int] | None = stored(None, key="mark")  #: of the file that the session was opened for
+
+    media_id: str = ""
+    answer_id: str = ""  #: by which analyses name it; empty: by ``media_id``
+    settled: bool = False
+    waiting: WaitingData | None = stored(None, read=_read_waiting, write=WaitingData.to_json)
+    wanted: str = ""  #: fingerprint of all that was wanted when its analyses were last spawned
+    indexing_lost: int = 0
+
+    @property
+    def length(self) -> float:
+        """Seconds; 0 while nobody has measured it."""
+        return self.seconds or 0.0
+
+    @property
+    def asked_of(self) -> str:
+        """The id by which an analysis names the upload."""
+        return self.answer_id or self.media_id
+
+    def media(self) -> dict[str, Json]:
+        """Return what is known of the media, for ``video.json``."""
+        return {name: self.raw[name] for name in self._SHOWN if name in self.raw}
+
+
+# ------------------------------------------------------------------------------------------- what comes of a video
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalysisData(PaidData):
+    """One analysis request of one video."""
+
+    requests: Sequence[RequestData] = stored(
+        (),
+        key="wishes",
+        always=True,
+        read=lambda value: [RequestData.from_json(each) for each in value],
+        write=lambda value: [each.to_json() for each in value],
+    )
+    media_id: str = stored("", always=True)
+    seconds: float = stored(0.0, always=True)
+    temperature: float = stored(0.0, always=True)
+    model: str = stored("", always=True)
+    correction: str = ""  #: why an earlier answer was refused
+    legacy: bool = False  #: asked by the calls of a dialect without schemas
+    generation: int = stored(0, key="gen", also="generation")  #: of the custom id: one more for each new question
+    doublings: int = 0  #: of the room for the answer
+    task_id: str = ""
+    lost: int = 0  #: times in a row that the platform denied the asset
+    given_up: str = ""  #: the custom id of a request that never seemed to arrive
+    superseded: bool = False
+    answer: str = ""  #: fingerprint of the stored raw answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexingData(PaidData):
+    """One upload's entry in one index."""
+
+    asset_id: str = stored("", always=True)
+    index_id: str = stored("", always=True)
+    seconds: float = stored(0.0, always=True)
+    lost: int = 0  #: times that the platform denied asset or index to earlier tasks of this video
+    video_id: str = ""  #: of the entry
+    given_up: bool = False
+    index_gone: bool = False
+    indexed: str = ""  #: when, as the platform says
+    superseded: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishData(TaskData):
+    """What was written of one video."""
+
+    folder: str = ""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    title: str = ""
+    present: Mapping[str, str] = field(default_factory=dict)  #: name of a result -> its fingerprint
+    sources: Sequence[Json] = ()
+    seconds: float | None = None
+
+
+# ---------------------------------------------------------------------------------------------- data of a restart
+
+
+def file_facts(facts: MediaFacts) -> dict[str, Json]:
+    """Return the data of a video whose file is here."""
+    return {
+        "path": str(facts.path),
+        "size": facts.size,
+        "seconds": facts.seconds,
+        "width": facts.width,
+        "height": facts.height,
+        "container": facts.container,
+        "video_codec": facts.video_codec,
+        "audio_codec": facts.audio_codec,
+        "mime": facts.mime,
+        "sha256": facts.sha256,
+        "mtime_ns": facts.mtime_ns,
+        "captions": [str(path) for path in facts.captions],
+        **({"fetched": True, "about": dict(facts.about)} if facts.fetched else {}),
+    }
+
+
+def address_facts(url: str) -> dict[str, Json]:
+    """Return the data of a video that the platform takes from an address."""
+    return {"url": url}
+
+
+def external_facts(address: str, title: str) -> dict[str, Json]:
+    """Return the data of a video that the platform fetches from its site by itself."""
+    return {"external": address, "title": title}
+
+
+def fetch_again() -> dict[str, Json]:
+    """Return the data of an item whose video is to be fetched although it is uploaded."""
+    return {"refetch": True}
+
+
+def upload_anew(video: VideoData) -> dict[str, Json]:
+    """Return the data of a video that is uploaded once more, under the name of the next generation."""
+    return {"generation": video.generation + 1, "settled": False, "again": 0}
+
+
+def denied_to_indexing(times: int) -> dict[str, Json]:
+    """Return the data of a video of which the platform has denied the asset, or the index, ``times`` times."""
+    return {"indexing_lost": times}
+
+
+# ------------------------------------------------------------------------------------------- across types of task
+
+
+def remote_ids(task: Task) -> Iterator[str]:
+    """Yield the ids by which the platform may name the video of a ``video`` or ``indexing`` task."""
+    for key in ("video_id", "answer_id", "media_id", "asset_id"):
+        if found := task.data.get(key):
+            yield found

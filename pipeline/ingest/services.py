@@ -1,0 +1,20 @@
+"""What every type of task works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from pipeline.core.clock import Clock
+from pipeline.ports.store import Records
+from pipeline.ports.video_api import VideoApi
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The platform, the database to read from, the time and chance."""
+
+    api: VideoApi
+    records: Records
+    clock: Clock
+    rng: Random
