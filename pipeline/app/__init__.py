@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from pipeline.app.operator.doctor import doctor
     from pipeline.app.operator.platform import platform
     from pipeline.app.operator.retry_cancel import cancel, retry, retry_parked
-    from pipeline.app.operator.status import show, status
+    from pipeline.app.operator.show import show
+    from pipeline.app.operator.status import status
     from pipeline.app.runs.config_check import check_config
     from pipeline.app.runs.demo import demo
     from pipeline.app.runs.plan import plan
@@ -31,7 +32,7 @@ _HOME = {
     "create_index": "index.indexes", "delete_index": "index.indexes", "demo": "runs.demo", "doctor": "operator.doctor",
     "indexes": "index.indexes", "plan": "runs.plan", "platform": "operator.platform", "reconcile": "account.reconcile",
     "retry": "operator.retry_cancel", "retry_parked": "operator.retry_cancel", "run": "runs.run", "search": "index.search",
-    "show": "operator.status", "status": "operator.status", "videos": "index.indexes",
+    "show": "operator.show", "status": "operator.status", "videos": "index.indexes",
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Whose a video is: from the platform's ids to our items, results and folders."""
+"""From the platform's video ids to our items, results and folders."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FIRST = ("chapters.txt", "summary.md", "gist.json", "video.json")
 
 
 class VideoResolver:
-    """Looks ids up in our records, and asks the platform for the names of those that are not ours."""
+    """Resolves the platform's ids: local ones from records, remote ones by asking it."""
 
     def __init__(self, records: Records | None, index_api: IndexApi, output: Path) -> None:
         self._records = records
@@ -30,7 +30,7 @@ class VideoResolver:
         self._output = output
 
     async def resolve(self, ids: Iterable[str], index: IndexInfo | None) -> dict[str, VideoRef]:
-        """Return what is known of each id; for one that nobody knows, the id itself is its title."""
+        """Return what is known of each id; an unknown one is its own title."""
         wanted = set(ids)
         found = await self.local(wanted)
         unknown = wanted - set(found)
@@ -39,7 +39,7 @@ class VideoResolver:
         return {video_id: found.get(video_id) or VideoRef(video_id, video_id) for video_id in wanted}
 
     async def local(self, wanted: set[str]) -> dict[str, VideoRef]:
-        """Return those of the ids that are videos of this state folder. Reads no more of it than it takes."""
+        """Return the ids that are videos of this state folder."""
         if self._records is None or not wanted:
             return {}
         subjects = await self._subjects(self._records, wanted)
@@ -77,7 +77,7 @@ class VideoResolver:
         return VideoRef("", written.title or title or key, key, source, folder, link)
 
     async def _remote(self, unknown: set[str], index: IndexInfo) -> dict[str, VideoRef]:
-        """Ask by list or one by one, whichever takes fewer requests; a name is worth no failure."""
+        """Ask by list or one by one, whichever takes fewer requests; failures are ignored."""
         found: dict[str, VideoRef] = {}
         with suppress(Permanent, Transient):
             if index.videos <= _LISTED * len(unknown):

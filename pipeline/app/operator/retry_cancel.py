@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from random import Random
 from typing import Literal
 
-from pipeline.app.operator.status import NAMED, find
+from pipeline.app.operator.show import find_item
+from pipeline.app.operator.status import NAMED
 from pipeline.app.wiring.state_folder import lock_state_folder, open_for_writing, open_read_only, require_database
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
@@ -67,7 +68,7 @@ async def _change(
     require_database(settings.run.state)  # before a folder is made for the lock
     with lock_state_folder(settings.run.state):
         async with open_read_only(settings.run.state) as check:
-            which = [await find(check, item) for item in items]
+            which = [await find_item(check, item) for item in items]
         async with open_for_writing(settings.run.state) as database:
             opened = (await _open_parked(settings, database, classes)).tasks if lift else 0
             return opened + await _change_tasks(database, verb, which, classes, failed)

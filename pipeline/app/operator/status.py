@@ -1,24 +1,18 @@
-"""``status``, ``show``, ``why``: the database as people ask about it."""
+"""``status``: the database in one page."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
-from pipeline.app.operator.display_names import display_source, file_name, redacted, without_query
+from pipeline.app.operator.display_names import display_source
 from pipeline.app.wiring.state_folder import lock_holder, open_read_only
 from pipeline.config.settings import Settings
-from pipeline.core.clock import SystemClock, iso
-from pipeline.core.errors import ConfigError
-from pipeline.core.model import Parked, Selection, State, Task, Trouble
-from pipeline.core.youtube_address import YouTubeAddress, parse_youtube_address
-from pipeline.ingest.payloads import ItemData, PlaylistData, PublishData
-from pipeline.ingest.waiting import waiting_words
+from pipeline.core.clock import SystemClock
+from pipeline.core.model import Selection, State, Task, Trouble
+from pipeline.ingest.payloads import ItemData
 from pipeline.ports.store import Records
-from pipeline.views import ItemView, StatusView
-
-_PAGE = 1000
+from pipeline.views import StatusView
 
 NAMED = ("item", "listing")  #: kinds that a manifest line has made
 
@@ -50,7 +44,7 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
 
 
 async def item_names(records: Records, tasks: Sequence[Task]) -> dict[int, str]:
-    """Return the user's own word for each task: the source of an item with the same video."""
+    """Return the user's own name of each task: the source of an item with its video."""
     subjects = tuple({task.subject for task in tasks if task.subject})
     items = await records.tasks(Selection(kinds=("item",), subjects=subjects)) if subjects else []
     by_subject = {item.subject: display_source(ItemData.of(item).source) for item in reversed(items)}
@@ -60,122 +54,6 @@ async def item_names(records: Records, tasks: Sequence[Task]) -> dict[int, str]:
         else by_subject.get(task.subject, task.key)
         for task in tasks
     }
-
-
-async def show(settings: Settings, item: str) -> ItemView:
-    """Return everything known about one item, named by source, path, key, id, title or the video's key.
-
-    Raises:
-        ConfigError: nothing matches, or several items do.
-    """
-    async with open_read_only(settings.run.state) as database:
-        found = await find(database, item)
-        related = await database.tasks(Selection(subjects=(found.subject,))) if found.subject else []
-        tasks = [found, *(task for task in related if task.kind != "item")]
-        results = await database.results([found.subject]) if found.subject else []
-        publish = next((task for task in tasks if task.kind == "publish"), None)
-        written = PublishData.of(publish) if publish is not None else PublishData()
-        parked = {park.scope: park for park in await database.parked(SystemClock().now())}
-        state, explanation, step = _explain(tasks, parked)
-        return ItemView(
-            item=redacted(found),
-            title=_title(ItemData.of(found), written),
-            source=display_source(ItemData.of(found).source),
-            state=state,
-            tasks=[redacted(task) for task in tasks],
-            results=[result for result in results if not result.job.startswith("_")],
-            spends=await database.spends([found.subject]) if found.subject else [],
-            folder=settings.run.output / written.folder if written.folder else None,
-            explanation=explanation,
-            next_step=step,
-        )
-
-
-def _title(item: ItemData, written: PublishData) -> str:
-    return item.line.title or written.title or item.title or file_name(item.locator)
-
-
-async def find(records: Records, name: str) -> Task:
-    """Return the one item of that name.
-
-    Raises:
-        ConfigError: nothing matches, or several items do.
-    """
-    found = await records.tasks(Selection(kinds=NAMED, keys=_exact(name)))
-    found = found or await records.tasks(Selection(kinds=("item",), subjects=(name,)))
-    found = found or await _scan(records, name)
-    if not found:
-        raise ConfigError(
-            f"No item is called '{name}'", remedy="name its source, path, id or key; `reelmill status` lists some"
-        )
-    if len({task.key for task in found}) > 1:
-        some = ", ".join(display_source(ItemData.of(task).source) for task in found[:5])
-        raise ConfigError(
-            f"'{name}' fits {len(found)} items: {some}", remedy="give a longer part of the path, or the key"
-        )
-    return found[0]
-
-
-def _exact(name: str) -> tuple[str, ...]:
-    meaning = parse_youtube_address(name)
-    site = (meaning.key,) if isinstance(meaning, YouTubeAddress) else ()
-    return (name, f"file:{os.path.abspath(name)}", f"url:{name}", *site)
-
-
-async def _scan(records: Records, name: str) -> list[Task]:
-    """Look through all items page by page: by id or title, else by the end of the path, else by a key's beginning."""
-    sure: list[Task] = []
-    likely: list[Task] = []
-    after = 0
-    while page := await records.tasks(Selection(kinds=NAMED, after_id=after, limit=_PAGE)):
-        after = page[-1].id
-        for task in page:
-            data = ItemData.of(task)
-            if name in (data.line.id, data.line.title, data.source, display_source(data.source)):
-                sure.append(task)
-            elif without_query(data.locator).endswith("/" + name.lstrip("/")) or _key_starts(task, name):
-                likely.append(task)
-    return sure or likely
-
-
-def _key_starts(task: Task, name: str) -> bool:
-    return len(name) >= 6 and task.subject.removeprefix("sha256:").startswith(name.removeprefix("sha256:"))
-
-
-def _explain(tasks: Sequence[Task], parked: Mapping[str, Parked]) -> tuple[str, str, str]:
-    """Return (state, one plain sentence, next step) for an item with its video's tasks."""
-    for state in (State.HELD, State.FAILED):
-        for task in tasks:
-            if task.state is state:
-                trouble = reason(task)
-                return state.value, trouble.message, trouble.remedy or "`reelmill retry ITEM` starts it again."
-    waiting = [task for task in tasks if not task.state.terminal]
-    if waiting:
-        task = waiting[0]
-        words = f"It {waiting_words(task)}."
-        park = parked.get(task.lane.value)
-        if park is not None:
-            remedy = f" {park.trouble.remedy[0].upper()}{park.trouble.remedy[1:]}" if park.trouble.remedy else ""
-            why = f"{words} That is paused: {park.trouble.message.rstrip('.')}."
-            return "working", why, f"`reelmill run` after {iso(park.until)} goes on.{remedy}"
-        if task.trouble is not None:
-            words += f" Last time: {task.trouble.message}"
-        due = f" It is due at {iso(task.wake_at)}." if task.wake_at else ""
-        return "working", words, "The next `reelmill run` goes on by itself." + due
-    if any(task.state is State.CANCELLED for task in tasks):
-        return "cancelled", "It was cancelled.", "`reelmill retry ITEM` starts it again."
-    skipped = ItemData.of(tasks[0]).skipped
-    if skipped is not None:
-        words = skipped.remedy
-        return "skipped", f"It was skipped. {skipped.message}", f"{words[0].upper()}{words[1:]}."
-    return "done", _listed(tasks[0]) if tasks[0].kind == "listing" else "Everything that was asked for is there.", ""
-
-
-def _listed(task: Task) -> str:
-    """Return what the last reading of a list found, and what has disappeared from it."""
-    data = PlaylistData.of(task)
-    words = f"It was read: {len(data.seen)} videos, {data.wanted} of them wanted."
-    return words + (f" Gone since: {', '.join(data.gone[:10])}; their results are kept." if data.gone else "")
 
 
 def reason(task: Task) -> Trouble:

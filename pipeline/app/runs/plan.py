@@ -1,9 +1,9 @@
-"""``plan``: what a run would do and what it would cost, without doing anything."""
+"""``plan``: what a run would do and cost."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Literal, cast
@@ -35,21 +35,8 @@ _SHOWN = 20
 _Action = Literal["new", "unfinished", "analyze", "restore", "nothing", "failed", "held"]
 
 
-@dataclass(slots=True)
-class _Sum:
-    rows: list[PlanRow] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
-    usd: float = 0.0
-    minutes: float = 0.0
-    upload: int = 0
-    unknown: int = 0
-    bad: list[BadLine] = field(default_factory=list)
-    bad_count: int = 0
-    seen: set[int] = field(default_factory=set)
-
-
 async def plan(settings: Settings, sources: Sequence[str], *, limit: int = 50) -> Plan:
-    """Return the difference between what is wanted and what exists. Reads files' headers, writes nothing.
+    """Return what is wanted and does not exist. Reads files' headers, writes nothing.
 
     Raises:
         ConfigError: there are no sources.
@@ -66,17 +53,23 @@ async def plan(settings: Settings, sources: Sequence[str], *, limit: int = 50) -
 
 
 class _Totals:
+    """Sums up what a run would do, a batch of manifest entries at a time."""
+
     def __init__(self, plan: RunPlan, limit: int) -> None:
         from pipeline.sink.disk import DiskSink
 
-        settings = plan.settings
         self.planner = plan.planner
         self._plan = plan
-        self._settings = settings
+        self._settings = plan.settings
         self._limit = limit
-        self._sink = DiskSink(settings.run.output)
-        self._sum = _Sum()
-        self._ceilings = _ceilings(settings)
+        self._sink = DiskSink(plan.settings.run.output)
+        self._ceilings = _ceilings(plan.settings)
+        self._rows: list[PlanRow] = []
+        self._counts = Counter[str]()
+        self._usd = self._minutes = 0.0
+        self._upload = self._unknown = self._bad_count = 0
+        self._bad: list[BadLine] = []
+        self._seen: set[int] = set()
 
     async def add(self, batch: Sequence[Item | BadLine], database: Database | None) -> None:
         """Add a batch of entries to the sums."""
@@ -101,11 +94,11 @@ class _Totals:
         for entry in batch:
             bad = entry if isinstance(entry, BadLine) else check_line(self.planner, entry)
             if bad is not None:
-                self._sum.bad_count += 1
-                if len(self._sum.bad) < _SHOWN:
-                    self._sum.bad.append(bad)
-            elif isinstance(entry, Item) and hash(entry.key) not in self._sum.seen:
-                self._sum.seen.add(hash(entry.key))
+                self._bad_count += 1
+                if len(self._bad) < _SHOWN:
+                    self._bad.append(bad)
+            elif isinstance(entry, Item) and hash(entry.key) not in self._seen:
+                self._seen.add(hash(entry.key))
                 yield entry
 
     async def _row(self, item: Item, known: KnownVideo, action: str, database: Database | None) -> PlanRow:
@@ -164,34 +157,30 @@ class _Totals:
         return await anyio.to_thread.run_sync(_peek, item.locator, self._ceilings)
 
     def _add(self, row: PlanRow) -> None:
-        total = self._sum
-        total.counts[row.action] = total.counts.get(row.action, 0) + 1
-        total.usd += row.usd
-        total.upload += row.upload_bytes
-        if row.jobs and row.seconds is not None and not row.problem:
-            total.minutes += row.seconds / 60
-        if row.jobs and row.seconds is None and not row.problem:
-            total.unknown += 1
-        if row.action != "nothing" and len(total.rows) < self._limit:
-            total.rows.append(row)
+        self._counts[row.action] += 1
+        self._usd += row.usd
+        self._upload += row.upload_bytes
+        if row.jobs and not row.problem:
+            self._minutes += (row.seconds or 0.0) / 60
+            self._unknown += row.seconds is None
+        if row.action != "nothing" and len(self._rows) < self._limit:
+            self._rows.append(row)
 
     def result(self) -> Plan:
         """Return the plan."""
-        total = self._sum
-        budget = self._settings.budget.max_usd_per_run
         queries = len(check_queries(self._settings))
         asking = queries * self._plan.prices.query()
         return Plan(
-            rows=total.rows,
-            counts=total.counts,
-            usd=total.usd + asking,
-            minutes=total.minutes,
-            upload_bytes=total.upload,
-            unknown=total.unknown,
-            bad_lines=total.bad,
-            bad_count=total.bad_count,
+            rows=self._rows,
+            counts=self._counts,
+            usd=self._usd + asking,
+            minutes=self._minutes,
+            upload_bytes=self._upload,
+            unknown=self._unknown,
+            bad_lines=self._bad,
+            bad_count=self._bad_count,
             provider=self._plan.platform.identity,
-            budget_usd=budget,
+            budget_usd=self._settings.budget.max_usd_per_run,
             queries=queries,
             queries_usd=asking,
         )

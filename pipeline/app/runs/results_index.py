@@ -1,4 +1,4 @@
-"""``results.jsonl``: one line per published video with all its present results, streamed from the database."""
+"""``results.jsonl``: one line per published video, streamed from the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run shows while it works and reports at its end: counts, exit code, and the one sentence about why it stopped."""
+"""The report of a run, and the snapshot while it works."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SHOWN = 20  #: troubles named in the report
 
 
 class RunReporter:
-    """Counts one run, from memory while it works and from the database at its end."""
+    """Counts one run: from memory while it works, from the database at its end."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class RunReporter:
         _log.info("run.started", run=self._run.id, provider=self._provider)
 
     def snapshot(self, *, reading: bool) -> Snapshot:
-        """Return how the run stands now; cheap, from memory. ``reading``: the manifest is still being read."""
+        """Return how the run stands now, from memory. ``reading``: the manifest is not read yet."""
         pool, spending, now = self._components.pool, self._components.spending, self._clock.now()
         total = self._enqueued.lines - self._enqueued.duplicates
         done = min(total, len(self._components.publish.completed) + self._enqueued.actions.get("nothing", 0))
@@ -133,7 +133,7 @@ class RunReporter:
         return now + sum(self._enqueued.actions.get(action, 0) for action in ("failed", "held"))
 
     async def _still_failed(self, keys: Sequence[str]) -> bool:
-        """Return True if any of these items, looked at again, has the content that failed before."""
+        """Return True if any of these items, checked again, still has the failed content."""
         for start in range(0, len(keys), _PAGE):
             items = await self._database.tasks(Selection(kinds=("item",), keys=tuple(keys[start : start + _PAGE])))
             about = tuple({item.subject for item in items})
@@ -146,7 +146,7 @@ class RunReporter:
 def exit_verdict(
     ending: RunEnd, queries: Sequence[QueryReport], incomplete: bool, waiting: Mapping[str, int]
 ) -> tuple[ExitCode, str]:
-    """Return the exit code, and why the run stopped early. ``waiting``: lane → tasks that are not done in it."""
+    """Return the exit code, and why the run stopped early. ``waiting``: lane → open tasks."""
     if ending.halted is not None:
         causes = {"operator": ExitCode.NEEDS_OPERATOR, "config": ExitCode.USAGE}
         return causes.get(ending.cause, ExitCode.UNEXPECTED), _sentence(ending.halted)
@@ -170,7 +170,7 @@ def exit_verdict(
 
 
 def _paused(parked: Parked, waiting: int) -> str:
-    """Return why a lane is closed, how many wait for it, when it opens, and what can be done meanwhile."""
+    """Return why a lane is parked, how many tasks wait, and what to do meanwhile."""
     trouble = parked.trouble
     wait = f"{waiting:,} {'item waits' if waiting == 1 else 'items wait'}"
     remedy = f" {trouble.remedy[0].upper()}{trouble.remedy[1:].rstrip('.')}." if trouble.remedy else ""
@@ -178,5 +178,5 @@ def _paused(parked: Parked, waiting: int) -> str:
 
 
 def _sentence(trouble: Trouble) -> str:
-    """Return message and remedy as one sentence; the platform's own messages come without a full stop."""
+    """Return message and remedy as one sentence; foreign messages have no full stop."""
     return f"{trouble.message.rstrip('.')}; {trouble.remedy}" if trouble.remedy else trouble.message

@@ -1,4 +1,4 @@
-"""Standing queries: what the configuration asks of the index at the end of every run, and what is written of it.
+"""Standing queries: what every run asks of the index at its end, and writes.
 
 Each is a paid call that only asks: its price is in the ledger before the call, under a key that this run has once. A query
 that fails is reported and harms nothing: what was found the last time stays where it is.
@@ -48,13 +48,12 @@ class StandingQueries:
         clock: Clock,
         rng: Random,
     ) -> None:
-        settings = plan.settings
-        self._settings = settings
+        self._settings = plan.settings
         self._prices = plan.prices
         self._questions = QuestionRunner(plan, index_api, database, clock)
         self._sink = sink
         self._call = DirectCall(
-            CallPolicy(_ATTEMPTS, settings.policy.on_ambiguous_ask, repeats=1),
+            CallPolicy(_ATTEMPTS, plan.settings.policy.on_ambiguous_ask, repeats=1),
             Billing(lambda usd, minutes: spending.reserve(usd, minutes, "search"), clock),
             plan.policy.backoff,
             rng,
@@ -71,21 +70,21 @@ class StandingQueries:
             self._scope.cancel()
 
     async def ask_all(self, ending: RunEnd, run_id: str) -> list[QueryReport]:
-        """Ask them one after the other, if ingestion came to its end; return what became of each."""
+        """Ask them one by one if ingestion came to its end; report each."""
         reports: list[QueryReport] = []
         because = _undrained(ending)
         with self._scope:
             for ask in self._settings.queries:
                 if because or self._stopping.is_set():
                     break
-                reports.append(await self._report(ask, run_id))
+                reports.append(await self._run(ask, run_id))
                 if reports[-1].exit_code in _ENDING:
                     because = f"'{ask.name}' could not be asked, and this one would fare the same."
         missed = Trouble("not_asked", because or "The run was stopped.", "the next run asks it")
         rest = self._settings.queries[len(reports) :]
         return [*reports, *(QueryReport(ask.name, "skipped", trouble=missed) for ask in rest)]
 
-    async def _report(self, ask: StandingQuery, run_id: str) -> QueryReport:
+    async def _run(self, ask: StandingQuery, run_id: str) -> QueryReport:
         try:
             found = await self._ask(ask, f"search/{fingerprint(ask.model_dump(mode='json'))}/{run_id}")
             await self._sink.add(FOLDER, query_files(ask.name, run_id, found, self._settings.run.output))
@@ -107,7 +106,7 @@ class StandingQueries:
         return await self._call.ask(Cost(key, "search", self._prices.query()), prepare, send)
 
     async def _wait(self, seconds: float) -> bool:
-        """Wait unless that is longer than anybody should, or the run is stopped meanwhile."""
+        """Wait unless it takes too long or the run is stopped meanwhile."""
         if seconds > self._settings.limits.patience:
             return False
         with anyio.move_on_after(seconds):
@@ -116,7 +115,7 @@ class StandingQueries:
 
 
 def gravest(reports: Sequence[QueryReport]) -> tuple[ExitCode, str] | None:
-    """Return how a run must end because of its queries, with a sentence where it needs somebody; None if all is well."""
+    """Return the exit code and sentence that the queries demand; None if all is well."""
     for report in reports:
         if report.exit_code in _ENDING and report.trouble is not None:
             return ExitCode(report.exit_code), f"{report.trouble.message} {report.trouble.remedy}".strip()

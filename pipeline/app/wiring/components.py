@@ -1,4 +1,4 @@
-"""Puts a run together: planner, kinds, pool. No adapter knows another; they meet here."""
+"""Puts a run together: task types, pool, budget. No adapter knows another."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 def read_entries(settings: Settings, sources: Sequence[str], planner: JobPlanner) -> Iterator[Item | BadLine]:
-    """Return every item and bad line of the sources, lazily. Reads stdin for ``-``."""
+    """Return the items and bad lines of the sources, lazily. ``-`` is stdin."""
     from pipeline.source.manifest.expand import expand
     from pipeline.source.manifest.reader import read_lines
     from pipeline.source.manifest.stdin import open_stdin
@@ -153,7 +153,7 @@ class Adapters:
 def disk_adapters(
     settings: Settings, database: Database, youtube: YouTubeClient, clock: Clock, ceilings: Ceilings
 ) -> Adapters:
-    """Return the real files of this machine, and what is fetched from sites by the one who asks them."""
+    """Return the files of this machine, and YouTube as a source."""
     from pipeline.app.wiring.downloads import file_releaser, youtube_source
     from pipeline.sink.disk import DiskSink
     from pipeline.source.captions import read_captions
