@@ -1,1 +1,5 @@
-"""The four kinds of task: ``item`` finds a video, ``video`` uploads it, ``analysis`` asks, ``publish`` writes to disk."""
+"""From manifest lines to results on disk: six types of task, and what they share.
+
+``item`` finds a video, ``listing`` expands a playlist, ``video`` uploads, ``analysis`` asks, ``indexing`` puts into an
+index, ``publish`` writes to disk.
+"""

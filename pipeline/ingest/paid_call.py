@@ -144,7 +144,7 @@ class Billing:
 
 
 class PaidCall(Generic[P]):
-    """The paid call of one type of task, as verdicts.
+    """The paid call of one task type, as outcomes.
 
     ``give_up`` and ``renew`` say what the payload keeps of a call that was given up, and of one that is held.
     """

@@ -218,7 +218,7 @@ class VideoData(PaidData):
     title: str = ""
 
     method: str = stored("", key="road")
-    generation: int = stored(0, also="gen")  #: of the unique name: one more for each upload made anew
+    generation: int = stored(0, also="gen")  #: of the unique name: one more for each further upload
     provider: str = ""
     index_id: str = ""
     name: str = ""

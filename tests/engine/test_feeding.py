@@ -17,7 +17,7 @@ async def done(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
     return Done()
 
 
-def test_the_pool_does_not_end_while_a_feeder_reads() -> None:
+def test_the_pool_does_not_end_while_an_enqueuer_reads() -> None:
     """An empty queue is no end as long as somebody may still bring something; when nobody may, it is, at once."""
     it = engine(task_type("k", ("go", Lane.FETCH, done)))
 
@@ -94,7 +94,7 @@ def test_a_task_that_is_wished_again_runs_again(moment: str) -> None:
         assert seen == [(1, {"n": 1}), (2, {"n": 2})]
 
 
-def test_a_wish_for_a_running_task_waits_through_its_stages() -> None:
+def test_a_restart_of_a_running_task_waits_through_its_stages() -> None:
     """Only when the task is done as a whole does it start again."""
     seen: list[str] = []
 

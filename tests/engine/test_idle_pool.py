@@ -104,7 +104,7 @@ def test_an_idle_pool_asks_little(tasks: list[Any], options: dict[str, Any]) -> 
 
 
 def test_an_idle_pool_that_is_still_fed_asks_little() -> None:
-    """A feeder that reads slowly keeps the run alive, not busy."""
+    """An enqueuer that reads slowly keeps the run alive, not busy."""
     it = everybody()
 
     async def scenario() -> float:

@@ -20,7 +20,7 @@ from tests.support.fakes import FakeApi, FakePlatform, FakeSink, clips, items
 from tests.support.memory_database import MemoryDatabase
 from tests.support.run_harness import Rig, settings_for
 
-ITEMS = 600  #: more than two of the feeder's batches
+ITEMS = 600  #: more than two of the enqueuer's batches
 ENOUGH = 80  #: uploads, for every lane to have been full
 
 

@@ -123,7 +123,7 @@ def test_a_stop_before_the_start_ends_at_once() -> None:
 
 
 def test_a_stop_wakes_a_pool_that_waits_for_the_future() -> None:
-    """Polls that are due in an hour, a feeder that still reads: neither holds up the end."""
+    """Polls that are due in an hour, an enqueuer that still reads: neither holds up the end."""
 
     async def poll(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         return Snooze(3600)

@@ -1,4 +1,4 @@
-"""Kind ``analysis``: paid once, kept as received, checked part by part, asked again only where that is worth it."""
+"""Task type ``analysis``: paid once, kept as received, checked part by part, asked again only where that is worth it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def spends(life: Life) -> list[Spend]:
 
 
 async def jobs_with_results(life: Life) -> list[str]:
-    """Return the names of the wishes that have an answer."""
+    """Return the names of the requests that have an answer."""
     return sorted(job for _, job, _ in await life.answers())
 
 
@@ -61,7 +61,7 @@ def test_every_paid_call_is_in_the_ledger_before_it_is_made(tmp_path: Path) -> N
 STOPPED: dict[str, dict[str, Any]] = priced(budget={"max_usd_per_run": 0.0}, jobs={"enabled": ("gist", "chapters")})
 
 
-def test_a_wish_that_nobody_has_any_more_is_dropped_without_paying(tmp_path: Path) -> None:
+def test_a_request_that_nobody_has_any_more_is_dropped_without_paying(tmp_path: Path) -> None:
     """The budget stopped it yesterday; today the configuration wants something else: only that is asked."""
     life = Life.at(tmp_path, **STOPPED)
     paths = clips(tmp_path, 1)
@@ -78,8 +78,8 @@ def test_a_wish_that_nobody_has_any_more_is_dropped_without_paying(tmp_path: Pat
     run_virtual(scenario())
 
 
-def test_a_dropped_wish_that_comes_back_is_asked(tmp_path: Path) -> None:
-    """Dropping is no memory: with the old configuration again, the old wish is asked after all."""
+def test_a_dropped_request_that_comes_back_is_asked(tmp_path: Path) -> None:
+    """Dropping is no memory: with the old configuration again, the old request is asked after all."""
     life = Life.at(tmp_path, **STOPPED)
     paths = clips(tmp_path, 1)
 
@@ -96,7 +96,7 @@ def test_a_dropped_wish_that_comes_back_is_asked(tmp_path: Path) -> None:
 
 
 def test_a_request_that_is_still_wanted_in_part_is_made_once(tmp_path: Path) -> None:
-    """One of two fused wishes is left: the request that stands goes out, and no second one for the same answer."""
+    """One of two fused requests is left: the request that stands goes out, and no second one for the same answer."""
     life = Life.at(tmp_path, **STOPPED)
     paths = clips(tmp_path, 1)
 
@@ -495,7 +495,7 @@ def test_a_refused_part_whose_asset_is_lost_meanwhile_is_asked_alone_once_more(t
     "text", ["not json", "", "[1, 2]", '"text"', "null", "{", '{"a": ' * 5000, "NaN", '{"summary": 1e999}', "{}"]
 )
 def test_an_answer_that_is_no_object_refuses_every_part(tmp_path: Path, text: str) -> None:
-    """Each wish is asked once more alone; whatever the platform sends, the run ends, and says what failed."""
+    """Each request is asked once more alone; whatever the platform sends, the run ends, and says what failed."""
     life = Life.at(tmp_path, jobs={"enabled": ("gist", "summary")})
     life.platform.spoil = lambda question, good: text
     report = run_virtual(life.run(items(clips(tmp_path, 1))))

@@ -1,4 +1,4 @@
-"""What a run does about a line: a table over everything that can be known, and the feeder that carries it out."""
+"""What a run does about a line: a table over everything that can be known, and the enqueuer that carries it out."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.memory_database import MemoryDatabase
 
 ATTEMPTS = 8
 SUBJECT = "sha256:a"
-DESK = JobPlanner(JOBS, JobsSection(enabled=("gist",)), ["p", "m", 0.2])
+PLANNER = JobPlanner(JOBS, JobsSection(enabled=("gist",)), ["p", "m", 0.2])
 MORE = JobPlanner(JOBS, JobsSection(enabled=("gist", "summary")), ["p", "m", 0.2])
 
 
@@ -53,7 +53,7 @@ def known(
     video: State | None = State.DONE,
     publish: State | None = State.DONE,
     analyses: Sequence[State] = (State.DONE,),
-    planner: JobPlanner = DESK,
+    planner: JobPlanner = PLANNER,
     attempt: int = 0,
 ) -> KnownVideo:
     """Return what the database may hold; ``attempt`` is the count of every failed part."""
@@ -145,7 +145,7 @@ NOTHING = Wants("nothing")
 )
 def test_every_state_has_its_decision(there: KnownVideo, flags: dict[str, Any], wants: Wants) -> None:
     """Exactly what the table says is queued and retried, and nothing that could be paid twice."""
-    flags = {"planner": DESK, "changed": False, "missing": False, **flags}
+    flags = {"planner": PLANNER, "changed": False, "missing": False, **flags}
     planner = flags.pop("planner")
     decision = decide(line_of(), there, planner, attempts=ATTEMPTS, **flags)
     assert decision.action == wants.action
@@ -157,7 +157,9 @@ def test_every_state_has_its_decision(there: KnownVideo, flags: dict[str, Any], 
 
 def test_a_held_item_stays_held() -> None:
     """What is queued for it does nothing, because the queue never wakes what is held."""
-    decision = decide(line_of(), known(own(State.HELD), None, None, ()), DESK, attempts=8, changed=True, missing=True)
+    decision = decide(
+        line_of(), known(own(State.HELD), None, None, ()), PLANNER, attempts=8, changed=True, missing=True
+    )
     assert decision.action == "held"
     assert decision.retry == ()
 
@@ -167,10 +169,10 @@ def test_another_lines_words_that_cannot_be_carried_out_any_more_harm_nobody() -
     other = replace(unsaved_task(line_of("/b.mp4", jobs=("gone",))), id=2, state=State.DONE, subject=SUBJECT)
     there = known()
     there = replace(there, items=[*there.items, other])
-    assert decide(line_of(), there, DESK, attempts=8, changed=False, missing=False).action in ("nothing", "analyze")
+    assert decide(line_of(), there, PLANNER, attempts=8, changed=False, missing=False).action in ("nothing", "analyze")
 
 
-# ------------------------------------------------------------------------------------------------------ the feeder
+# ------------------------------------------------------------------------------------------------------ the enqueuer
 
 
 async def never(task_: Task, ensure_fresh: object) -> Any:
@@ -187,15 +189,17 @@ KINDS = TaskTypes(
 
 
 class Desktop:
-    """A feeder over a memory database, and what it queued."""
+    """An enqueuer over a memory database, and what it queued."""
 
     def __init__(self) -> None:
         self.database = MemoryDatabase()
         self.batches: list[int] = []
-        self.enqueuer = Enqueuer(self.database, self.database, DESK, FakeSink(), self.submit, lambda: 1000.0, ATTEMPTS)
+        self.enqueuer = Enqueuer(
+            self.database, self.database, PLANNER, FakeSink(), self.submit, lambda: 1000.0, ATTEMPTS
+        )
 
     async def submit(self, tasks: Sequence[NewTask]) -> int:
-        """Queue what the feeder brings."""
+        """Queue what the enqueuer brings."""
         self.batches.append(len(tasks))
         return await self.database.submit([KINDS.place(task) for task in tasks], 1000.0)
 
@@ -214,7 +218,7 @@ def test_a_line_that_comes_twice_is_queued_once() -> None:
 
 
 def test_bad_lines_are_counted_kept_and_stop_nothing() -> None:
-    """Bad ones of the reader and of the desk, between good ones; the report keeps the first few of many."""
+    """Bad ones of the reader and of the planner, between good ones; the report keeps the first few of many."""
     planner = Desktop()
     bad = BadLine("list:2", "?", Trouble("input", "no"))
     entries = [line_of("/a.mp4"), bad, line_of("/b.mp4", jobs=("nonsense",)), line_of("/c.mp4"), *([bad] * 50)]
@@ -253,7 +257,9 @@ def test_a_part_without_a_video_of_its_own_asks_for_nothing() -> None:
             asked.append(which)
             return await super().tasks(which)
 
-    planner.enqueuer = Enqueuer(planner.database, Watched(), DESK, FakeSink(), planner.submit, lambda: 1000.0, ATTEMPTS)
+    planner.enqueuer = Enqueuer(
+        planner.database, Watched(), PLANNER, FakeSink(), planner.submit, lambda: 1000.0, ATTEMPTS
+    )
     entries: list[Item | BadLine] = [BadLine("list:2", "?", Trouble("input", "no"))]
     assert run_virtual(planner.enqueuer.enqueue(entries)).bad_count == 1
     assert asked == []
@@ -286,7 +292,7 @@ def test_what_gave_up_last_night_is_started_again() -> None:
         await finish(database, {"sha256:a": (State.FAILED, ATTEMPTS, None), "sha256:b": (State.FAILED, 0, None)})
         again = Desktop()
         again.database = database
-        again.enqueuer = Enqueuer(database, database, DESK, FakeSink(), again.submit, lambda: 2000.0, ATTEMPTS)
+        again.enqueuer = Enqueuer(database, database, PLANNER, FakeSink(), again.submit, lambda: 2000.0, ATTEMPTS)
         fed = await again.enqueuer.enqueue([line_of("/a.mp4"), line_of("/b.mp4")])
         assert fed.actions == {"unfinished": 1, "failed": 1}
         states = {task.key: (task.state, task.attempt) for task in await database.tasks(Selection(kinds=("video",)))}
@@ -358,8 +364,8 @@ def test_a_look_at_the_disk_finds_changed_files_and_lost_results(tmp_path: Path)
 
 def test_only_lines_with_words_of_their_own_can_be_objected_to() -> None:
     """An ``ask`` without a prompt, an unknown job: told with the line's place; plain lines cost nothing."""
-    assert check_line(DESK, line_of()) is None
-    assert check_line(DESK, line_of(prompt="Who?")) is None
-    bad = check_line(DESK, line_of(jobs=("ask",)))
+    assert check_line(PLANNER, line_of()) is None
+    assert check_line(PLANNER, line_of(prompt="Who?")) is None
+    bad = check_line(PLANNER, line_of(jobs=("ask",)))
     assert bad is not None
     assert (bad.place, bad.trouble.code) == ("list:1", "config")

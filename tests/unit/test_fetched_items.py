@@ -1,4 +1,4 @@
-"""Kind ``item`` for what is fetched from a site, and kind ``listing``: over the memory store, without a network."""
+"""Task type ``item`` for what is fetched from a site, and ``listing``: over the memory store, without a network."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Site:
 
 
 class Bench:
-    """An item kind over a database and a site."""
+    """An item task type over a database and a site."""
 
     def __init__(self, *, check_line: Trouble | None = None, external: bool = False) -> None:
         self.site, self.database, self.released = Site(), MemoryDatabase(), list[Path]()
@@ -190,7 +190,7 @@ def expand(kind: PlaylistTaskType, data: dict[str, Any]) -> Outcome:
 
 
 def subscription(shelf: Shelf, taken: list[str], rules: ListsSection | None = None) -> PlaylistTaskType:
-    """Return a listing kind whose items end in ``taken``."""
+    """Return a listing task type whose items end in ``taken``."""
 
     async def enqueue_listed(items: Sequence[Item]) -> None:
         taken.extend(item.key for item in items)
@@ -200,15 +200,15 @@ def subscription(shelf: Shelf, taken: list[str], rules: ListsSection | None = No
     return made
 
 
-WISH = Item("youtube:playlist:L", "youtube_list", "https://x", ManifestLine("https://x", metadata={"exclude": "b"}))
+PLAYLIST = Item("youtube:playlist:L", "youtube_list", "https://x", ManifestLine("https://x", metadata={"exclude": "b"}))
 
 
 def test_a_list_is_read_every_run_and_remembers_what_it_saw() -> None:
     """The second reading finds what has gone, keeps it told while it stays away, and asks by the channel's id."""
     shelf, taken = Shelf("a", "b", "c"), list[str]()
     kind = subscription(shelf, taken)
-    assert playlist_task(WISH).restart_at == "expand"
-    first = expand(kind, ItemData.from_item(WISH).to_json())
+    assert playlist_task(PLAYLIST).restart_at == "expand"
+    first = expand(kind, ItemData.from_item(PLAYLIST).to_json())
     assert isinstance(first, Done)
     assert taken == ["youtube:video:a", "youtube:video:c"]
     assert first.data is not None
@@ -228,14 +228,14 @@ def test_a_list_is_read_every_run_and_remembers_what_it_saw() -> None:
 def test_last_reads_no_further_than_it_needs() -> None:
     """A window of ten does not page through ten thousand."""
     shelf = Shelf("a")
-    expand(subscription(shelf, [], ListsSection(last=10)), ItemData.from_item(WISH).to_json())
+    expand(subscription(shelf, [], ListsSection(last=10)), ItemData.from_item(PLAYLIST).to_json())
     assert shelf.asked == [("", 50)]
 
 
 def test_wrong_rules_on_a_line_fail_that_list_only() -> None:
     """The line is named with what is known; nothing was asked."""
     shelf = Shelf("a")
-    request = replace(WISH, line=replace(WISH.line, metadata={"last": "few"}))
+    request = replace(PLAYLIST, line=replace(PLAYLIST.line, metadata={"last": "few"}))
     outcome = expand(subscription(shelf, []), ItemData.from_item(request).to_json())
     assert isinstance(outcome, Fail)
     assert (outcome.trouble.code, shelf.asked) == ("list_rules", [])
@@ -249,4 +249,4 @@ def test_a_list_that_cannot_be_had_now_is_tried_again() -> None:
             raise Transient("down")
 
     with pytest.raises(Transient):
-        expand(subscription(Down(), []), ItemData.from_item(WISH).to_json())
+        expand(subscription(Down(), []), ItemData.from_item(PLAYLIST).to_json())

@@ -1,4 +1,4 @@
-"""Kind ``item``: a line becomes a video, or says why it cannot."""
+"""Task type ``item``: a line becomes a video, or says why it cannot."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_an_address_is_handed_over_as_it_is() -> None:
 
 
 def test_an_item_that_is_wished_again_takes_the_lines_present_words() -> None:
-    """First time it is only queued; again means that a finished or failed one starts anew with this line's words."""
+    """First time it is only queued; again means that a finished or failed one starts again with this line's words."""
     item = Item("file:/a.mp4", "file", "/a.mp4", LINE)
     first, again = item_task(item), item_task(item, restart=True)
     assert (first.restart_at, first.restart_failed) == (None, False)

@@ -23,7 +23,7 @@ PROVIDER = ["twelvelabs/v1.3", "pegasus1.5", 0.2]
 def planner(
     enabled: tuple[str, ...] = ("gist", "summary"), provider: list[Any] | None = None, **settings: Any
 ) -> JobPlanner:
-    """Return a desk over the real jobs."""
+    """Return a planner over the real jobs."""
     return JobPlanner(JOBS, JobsSection(enabled=enabled, settings=settings), provider or PROVIDER)
 
 
@@ -41,7 +41,7 @@ def names(requests: list[JobRequest]) -> list[str]:
 
 
 def only(found: JobPlanner, **words: Any) -> JobRequest:
-    """Return the one wish of one line."""
+    """Return the one request of one line."""
     (request,) = found.requests([item(**words)])
     return request
 
@@ -81,7 +81,7 @@ def test_a_prompt_on_a_line_goes_to_the_ask_that_is_there() -> None:
     assert plain.params["prompt"] == "Which sponsors?"
 
 
-def test_instances_of_one_job_are_wishes_of_their_own() -> None:
+def test_instances_of_one_job_are_requests_of_their_own() -> None:
     """Two questions are two names, two fields of the answer and two fingerprints."""
     found = planner(
         ("sponsors", "mood"), sponsors={"job": "ask", "prompt": "Which?"}, mood={"job": "ask", "prompt": "How?"}
@@ -127,7 +127,7 @@ def test_a_long_name_that_is_split_stays_a_name() -> None:
         (("gist",), {"x" * 41: {"job": "ask", "prompt": "p"}}, "x" * 41),
     ],
 )
-def test_a_wrong_configuration_is_refused_at_the_desk(
+def test_a_wrong_configuration_is_refused_by_the_planner(
     enabled: tuple[str, ...], settings: dict[str, Any], word: str
 ) -> None:
     """Unknown jobs, unknown or wrong parameters and bad names are told before anything starts, by name."""
@@ -163,7 +163,7 @@ def test_a_line_that_asks_for_an_unknown_job_is_refused() -> None:
 
 
 def test_a_line_of_an_earlier_run_whose_job_is_gone_harms_no_other() -> None:
-    """The configuration has lost an instance that some line of the video once named: the other lines' wishes stand."""
+    """The configuration has lost an instance that some line of the video once named: the other lines' requests stand."""
     found = planner().requests([item(1, jobs=("gist", "sponsors")), item(2), item(3, jobs=("ask",))])
     assert names(found) == ["gist", "summary"]
 
@@ -202,7 +202,7 @@ class Roomier(Gist):
 
 
 def gist_with(job: Gist, **params: Any) -> JobRequest:
-    """Return the wish of a job in the place of gist."""
+    """Return the request of a job in the place of gist."""
     return only(JobPlanner((job,), JobsSection(enabled=("gist",), settings={"gist": params}), PROVIDER))
 
 
@@ -219,7 +219,7 @@ def gist_with(job: Gist, **params: Any) -> JobRequest:
     ],
 )
 def test_what_decides_the_answer_changes_the_fingerprint(other: JobRequest) -> None:
-    """A result under the old fingerprint is not taken for the new wish."""
+    """A result under the old fingerprint is not taken for the new request."""
     assert other.fingerprint != only(planner(("gist",))).fingerprint
 
 
@@ -242,7 +242,7 @@ def test_what_does_not_decide_the_answer_leaves_the_fingerprint(same: JobRequest
 
 
 def test_the_total_says_whether_anything_is_new() -> None:
-    """The order of lines and of jobs does not count; one more wish does."""
+    """The order of lines and of jobs does not count; one more request does."""
     found, other = planner(("gist", "summary")), planner(("summary", "gist"))
     assert found.combined_fingerprint([item(1), item(2)]) == other.combined_fingerprint([item(2)])
     assert found.combined_fingerprint([item(1)]) != found.combined_fingerprint([item(1, prompt="And?")])
@@ -251,7 +251,7 @@ def test_the_total_says_whether_anything_is_new() -> None:
     ).combined_fingerprint([item(1)])
 
 
-def test_a_wish_comes_back_from_its_task_as_it_was() -> None:
+def test_a_request_comes_back_from_its_task_as_it_was() -> None:
     """What a task remembers is enough to ask and check the same after any restart, whatever the configuration says now."""
     made = only(planner(("sponsors",), sponsors={"job": "ask", "prompt": "Which?", "schema": {"type": "string"}}))
     back = planner(("gist",)).restore(made.to_data())
@@ -260,7 +260,7 @@ def test_a_wish_comes_back_from_its_task_as_it_was() -> None:
     assert (back.ask.schema, back.ask.lines) == (made.ask.schema, made.ask.lines)
 
 
-def test_a_wish_for_a_job_that_is_gone_is_none() -> None:
+def test_a_request_for_a_job_that_is_gone_is_none() -> None:
     """A release without the job says so instead of failing somewhere."""
     made = only(planner(("summary",)))
     assert JobPlanner((Gist(),), JobsSection(enabled=("gist",)), PROVIDER).restore(made.to_data()) is None

@@ -1,4 +1,4 @@
-"""Kind ``publish`` and what a second run does: results come back for nothing, a changed wish costs just itself."""
+"""Task type ``publish`` and what a second run does: results come back for nothing, a changed request costs just itself."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def item(locator: str = "/films/a.mp4", title: str = "", number: int = 1) -> Tas
 
 
 def request(name: str = "gist") -> JobRequest:
-    """Return a wish."""
+    """Return a request."""
     (made,) = JobPlanner(JOBS, JobsSection(enabled=(name,)), []).requests([item()])
     return made
 
 
 def answer(body: Any, made: JobRequest | None = None) -> tuple[JobRequest, Result]:
-    """Return a wish with its result."""
+    """Return a request with its result."""
     made = made or request()
     return made, Result("s", made.name, made.fingerprint, body, {"answer": "a"})
 
@@ -107,7 +107,7 @@ def test_a_hostile_title_harms_nobody(tmp_path: Path, title: str, whose: str) ->
 # ------------------------------------------------------------------------------------------------------- what is written
 
 
-def test_only_answers_to_present_wishes_are_current() -> None:
+def test_only_answers_to_present_requests_are_current() -> None:
     """A result under an old fingerprint stays in the database and leaves the folder."""
     made = request()
     old = Result("s", made.name, "another print", {}, {"answer": "a"})
@@ -150,7 +150,7 @@ def test_the_card_says_where_everything_came_from(tmp_path: Path) -> None:
 
 
 def test_two_instances_of_a_job_do_not_overwrite_each_other(tmp_path: Path) -> None:
-    """Both wish for ``gist.json``: the second goes under its own name."""
+    """Both write ``gist.json``: the second goes under its own name."""
     life = Life.at(tmp_path, jobs={"enabled": ("gist", "short"), "settings": {"short": {"job": "gist", "topics": 2}}})
     assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 0
     assert {"gist.json", "short-gist.json"} <= set(results_of(life))

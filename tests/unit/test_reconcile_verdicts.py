@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.app.account.disposition import Disposition, LocalRecord, judge
+from pipeline.app.account.disposition import Disposition, LocalRecord, classify
 from pipeline.core.model import Lane, State, Task
 from pipeline.ingest.payloads import AnalysisData
 from pipeline.ingest.remote_names import (
@@ -40,7 +40,7 @@ def asked(generation: int = 0, key: str = f"{KEY}/q") -> str:
 
 
 def asset(id_: str = "old", generation: int = 0, **more: Any) -> RemoteObject:
-    """Return an asset that carries our mark."""
+    """Return an asset that carries a name of ours."""
     return replace(RemoteObject("asset", id_, named(generation), KEY), **more)
 
 
@@ -62,12 +62,12 @@ def indexing(state: State = State.DONE, **data: Any) -> Task:
     return Task(3, "indexing", f"{KEY}/films", "await", known, state, Lane.POLL, 0, KEY)
 
 
-def test_marks_are_read_as_they_are_written() -> None:
-    """The names that uploads and questions really get carry the marks that are looked for, whatever the file is called."""
+def test_names_are_read_as_they_are_written() -> None:
+    """The names that uploads and questions really get are parsed again, whatever the file is called."""
     for path in ("/films/Bees & Queens.MP4", "video", "/x/ü.webm", "/x/no-ending.toolong", "/x/" + "n" * 90 + ".mkv"):
-        mark = parse_upload_name(build_upload_name(KEY, 3, path))
-        assert mark is not None, path
-        assert (mark.digest, mark.generation, matches_owner(mark, KEY)) == (upload_digest(KEY), 3, True)
+        name = parse_upload_name(build_upload_name(KEY, 3, path))
+        assert name is not None, path
+        assert (name.digest, name.generation, matches_owner(name, KEY)) == (upload_digest(KEY), 3, True)
     data = AnalysisData(generation=2, media_id="m", temperature=0.2, model="p", seconds=1.0)
     found = parse_custom_id(build_question("some/key", data, []).key)
     assert found is not None
@@ -77,9 +77,9 @@ def test_marks_are_read_as_they_are_written() -> None:
 @settings(deadline=None)
 @given(st.text(max_size=80))
 def test_no_other_name_is_taken_for_ours(text: str) -> None:
-    """A name of somebody else's has no mark; one that looks like ours does not agree with another key."""
-    mark = parse_upload_name(text)
-    assert mark is None or not matches_owner(mark, KEY)
+    """A name of somebody else's is none of ours; one that looks like ours does not agree with another key."""
+    name = parse_upload_name(text)
+    assert name is None or not matches_owner(name, KEY)
     assert parse_custom_id(text) is None
     for near in (named()[:-4], named() + "/x", asked() + "-1", "x" + asked(), named().replace("-0.mp4", "-x.mp4")):
         assert parse_upload_name(near) is None
@@ -121,11 +121,11 @@ UPLOADS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("holding", "known", "verdict"), UPLOADS)
-def test_uploads(holding: RemoteObject, known: Task | None, verdict: Disposition) -> None:
+@pytest.mark.parametrize(("remote", "known", "verdict"), UPLOADS)
+def test_uploads(remote: RemoteObject, known: Task | None, verdict: Disposition) -> None:
     """Foreign, stray, kept, awaited, superseded or cancelled: each for its own reason."""
     record = LocalRecord(known) if known is not None else None
-    assert judge(holding, record, HERE) is verdict
+    assert classify(remote, record, HERE) is verdict
 
 
 def test_an_upload_that_an_unfinished_analysis_works_with_stays() -> None:
@@ -133,16 +133,16 @@ def test_an_upload_that_an_unfinished_analysis_works_with_stays() -> None:
     for state in State:
         for known in (video(), video(State.CANCELLED)):
             record = LocalRecord(known, [analysis(state, media_id="old")])
-            assert (judge(asset("old"), record, HERE) is Disposition.KEPT) == (state in UNFINISHED), state
+            assert (classify(asset("old"), record, HERE) is Disposition.KEPT) == (state in UNFINISHED), state
 
 
 def test_an_item_is_cancelled_when_nothing_of_it_goes_on() -> None:
     """A done upload all of whose analyses were cancelled belongs to a cancelled item; one with a result does not."""
     stopped = [analysis(State.CANCELLED), analysis(State.CANCELLED)]
-    assert judge(asset("present", 1), LocalRecord(video(), stopped), HERE) is Disposition.CANCELLED
-    assert judge(asset("present", 1), LocalRecord(video(), [*stopped, analysis()]), HERE) is Disposition.KEPT
-    assert judge(asset("present", 1), LocalRecord(video(), stopped, [indexing()]), HERE) is Disposition.KEPT
-    assert judge(asset("present", 1), LocalRecord(video()), HERE) is Disposition.KEPT
+    assert classify(asset("present", 1), LocalRecord(video(), stopped), HERE) is Disposition.CANCELLED
+    assert classify(asset("present", 1), LocalRecord(video(), [*stopped, analysis()]), HERE) is Disposition.KEPT
+    assert classify(asset("present", 1), LocalRecord(video(), stopped, [indexing()]), HERE) is Disposition.KEPT
+    assert classify(asset("present", 1), LocalRecord(video()), HERE) is Disposition.KEPT
 
 
 ANALYSES = [
@@ -164,9 +164,9 @@ ANALYSES = [
 
 
 def test_an_analysis_that_another_state_folder_asked_for_is_a_stray() -> None:
-    """The same question about the same video, but of another upload, or before ours was a wish: not ours to delete."""
+    """The same question about the same video, but of another upload, or before ours was wanted: not ours to delete."""
     known = analysis()
-    for holding, verdict in (
+    for remote, verdict in (
         (RemoteObject("analysis", "x", asked(1), media="theirs"), Disposition.STRAY),
         (RemoteObject("analysis", "x", asked(1), media="present", created=MADE - DAY), Disposition.STRAY),
         (RemoteObject("analysis", "x", asked(0), media="old", created=MADE - DAY), Disposition.STRAY),
@@ -174,13 +174,13 @@ def test_an_analysis_that_another_state_folder_asked_for_is_a_stray() -> None:
         (RemoteObject("analysis", "x", asked(1), media="present", created=MADE + 1), Disposition.SUPERSEDED),
         (RemoteObject("analysis", "task", asked(1), media="theirs", created=MADE - DAY), Disposition.KEPT),
     ):
-        assert judge(holding, None, HERE, known) is verdict, holding
+        assert classify(remote, None, HERE, known) is verdict, remote
 
 
 @pytest.mark.parametrize(("id_", "custom_id", "known", "verdict"), ANALYSES)
 def test_analyses(id_: str, custom_id: str, known: Task | None, verdict: Disposition) -> None:
     """By generation, by the id that was stored, and by what the question is waiting for."""
-    assert judge(RemoteObject("analysis", id_, custom_id), None, HERE, known) is verdict
+    assert classify(RemoteObject("analysis", id_, custom_id), None, HERE, known) is verdict
 
 
 ENTRIES = [
@@ -197,22 +197,22 @@ ENTRIES = [
 @pytest.mark.parametrize(("id_", "media", "known", "verdict"), ENTRIES)
 def test_index_entries(id_: str, media: str, known: list[Task], verdict: Disposition) -> None:
     """An old entry goes only when the new upload's entry in the same index is there, so that search never loses a video."""
-    holding = RemoteObject("indexed", id_, named(1), KEY, place="films", media=media)
-    assert judge(holding, LocalRecord(video(), (), known), HERE) is verdict
+    remote = RemoteObject("indexed", id_, named(1), KEY, place="films", media=media)
+    assert classify(remote, LocalRecord(video(), (), known), HERE) is verdict
 
 
 def test_index_entries_of_others() -> None:
-    """Without a mark it is foreign, with one and unknown a stray, with a cancelled video cancelled."""
-    holding = RemoteObject("indexed", "entry", named(1), place="films", media="present")
-    assert judge(replace(holding, name="film.mp4"), None, HERE) is Disposition.FOREIGN
-    assert judge(replace(holding, owner="somebody"), None, HERE) is Disposition.FOREIGN
-    assert judge(replace(holding, owner=""), None, HERE) is Disposition.FOREIGN
-    assert judge(holding, None, HERE) is Disposition.STRAY
-    assert judge(holding, LocalRecord(video(provider=ELSEWHERE)), HERE) is Disposition.STRAY
-    assert judge(replace(holding, created=MADE - DAY), LocalRecord(video()), HERE) is Disposition.STRAY
+    """Without a name of ours it is foreign, with one and unknown a stray, with a cancelled video cancelled."""
+    remote = RemoteObject("indexed", "entry", named(1), place="films", media="present")
+    assert classify(replace(remote, name="film.mp4"), None, HERE) is Disposition.FOREIGN
+    assert classify(replace(remote, owner="somebody"), None, HERE) is Disposition.FOREIGN
+    assert classify(replace(remote, owner=""), None, HERE) is Disposition.FOREIGN
+    assert classify(remote, None, HERE) is Disposition.STRAY
+    assert classify(remote, LocalRecord(video(provider=ELSEWHERE)), HERE) is Disposition.STRAY
+    assert classify(replace(remote, created=MADE - DAY), LocalRecord(video()), HERE) is Disposition.STRAY
     for state in State:
         record = LocalRecord(video(State.CANCELLED), (), [indexing(state)])
-        assert judge(holding, record, HERE) is (Disposition.KEPT if state in UNFINISHED else Disposition.CANCELLED)
+        assert classify(remote, record, HERE) is (Disposition.KEPT if state in UNFINISHED else Disposition.CANCELLED)
 
 
 IDS = st.sampled_from(["present", "old", "reserved", "entry", "task", "elsewhere"])
@@ -232,22 +232,22 @@ BELIEFS = st.builds(
 
 @settings(deadline=None)
 @given(HOLDINGS, BELIEFS)
-def test_nothing_that_is_needed_is_an_orphan(holding: RemoteObject, record: LocalRecord) -> None:
+def test_nothing_that_is_needed_is_an_orphan(remote: RemoteObject, record: LocalRecord) -> None:
     """Whatever the database says: what the present upload or an unfinished task names stays, unless it was cancelled."""
-    verdict = judge(holding, record, HERE)
-    if verdict is Disposition.SUPERSEDED and holding.sort != "indexed":
-        assert holding.id not in record.media | record.asked_of
+    verdict = classify(remote, record, HERE)
+    if verdict is Disposition.SUPERSEDED and remote.sort != "indexed":
+        assert remote.id not in record.media | record.asked_of
     if verdict is Disposition.CANCELLED:
         assert record.stopped
-        assert holding.sort == "indexed" or holding.id not in record.asked_of
+        assert remote.sort == "indexed" or remote.id not in record.asked_of
     if not record.lives_on(HERE):
         assert not verdict.orphan
 
 
 @settings(deadline=None)
 @given(HOLDINGS)
-def test_what_the_database_has_never_heard_of_is_no_orphan(holding: RemoteObject) -> None:
+def test_what_the_database_has_never_heard_of_is_no_orphan(remote: RemoteObject) -> None:
     """Without a row there is no evidence that this state folder made it: foreign or stray, never deleted by itself."""
-    verdict = judge(holding, None, HERE)
+    verdict = classify(remote, None, HERE)
     assert verdict in (Disposition.FOREIGN, Disposition.STRAY)
-    assert verdict is Disposition.FOREIGN or parse_upload_name(holding.name) is not None
+    assert verdict is Disposition.FOREIGN or parse_upload_name(remote.name) is not None

@@ -1,4 +1,4 @@
-"""From wishes to requests: what shares one, how much room it has, under which key it is found again."""
+"""From job requests to calls: what shares one, how many tokens it gets, under which key it is found again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ALL = ("gist", "summary", "chapters", "highlights")
 
 
 def requests(enabled: tuple[str, ...] = ALL, prompts: tuple[str, ...] = (), **settings: Any) -> list[JobRequest]:
-    """Return the wishes of a video with one line per prompt (or one without)."""
+    """Return the requests of a video with one line per prompt (or one without)."""
     planner = JobPlanner(JOBS, JobsSection(enabled=enabled, settings=settings), ["p", "m", 0.2])
     lines = [ManifestLine("a.mp4", prompt=words) for words in prompts or ("",)]
     return planner.requests([unsaved_task(Item(f"file:/{n}", "file", f"/{n}", line)) for n, line in enumerate(lines)])
@@ -57,7 +57,7 @@ def test_without_fusing_each_has_its_own() -> None:
     assert names(group_requests(requests(), fuse=False)) == [[name] for name in ALL]
 
 
-def test_two_wishes_for_one_field_cannot_share_a_request() -> None:
+def test_two_requests_for_one_field_cannot_share_a_call() -> None:
     """Two instances of gist need two requests; everything else stays with the first that has room for it."""
     made = requests(("gist", "short", "summary"), short={"job": "gist", "topics": 2})
     assert names(group_requests(made, fuse=True)) == [["gist", "summary"], ["short"]]
@@ -75,7 +75,7 @@ GIST = requests(("gist",))
 
 @given(st.lists(st.sampled_from(["gist", "summary", "chapters", "ask"]), min_size=1, max_size=12), st.booleans())
 def test_grouping_loses_nothing_and_mixes_nothing(jobs: list[str], fuse: bool) -> None:
-    """Every wish is in exactly one group, and no group has a field twice."""
+    """Every request is in exactly one group, and no group has a field twice."""
     settings = {f"w{n}": {"job": job, **({"prompt": f"p{n}"} if job == "ask" else {})} for n, job in enumerate(jobs)}
     made = requests(tuple(settings), **settings)
     groups = group_requests(made, fuse=fuse)
@@ -111,8 +111,8 @@ def test_the_prompt_carries_every_jobs_lines_and_the_correction() -> None:
     assert "`title` is missing" in build_prompt(made, "`title` is missing.")
 
 
-def test_an_analysis_is_known_by_video_and_wishes() -> None:
-    """The same wishes in any order make the same key; another video, wish or salt makes another."""
+def test_an_analysis_is_known_by_video_and_requests() -> None:
+    """The same requests in any order make the same key; another video, request or salt makes another."""
     made = requests()
     key = analysis_key("sha256:a", made)
     assert key == analysis_key("sha256:a", made[::-1])

@@ -1,4 +1,4 @@
-"""Kind ``video``: every creating call is intent, ask, act; what is lost is found, what is gone is uploaded again."""
+"""Task type ``video``: every creating call is intent, ask, act; what is lost is found, what is gone is uploaded again."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def always(number: int) -> Exception | None:
     return Ambiguous("connection reset")
 
 
-# ------------------------------------------------------------------------------------------------------- the road
+# ------------------------------------------------------------------------------------------------------- the method
 
 
 @pytest.mark.parametrize(
     ("ceilings", "effect"),
     [(Ceilings(direct_bytes=180), "asset"), (Ceilings(direct_bytes=179, multipart_bytes=180), "session")],
 )
-def test_the_road_is_chosen_by_size(tmp_path: Path, ceilings: Ceilings, effect: str) -> None:
+def test_the_method_is_chosen_by_size(tmp_path: Path, ceilings: Ceilings, effect: str) -> None:
     """To the byte: what fits goes directly, what does not goes in parts; each once."""
     life = Life.at(tmp_path, ceilings)
     (path,) = clips(tmp_path, 1)
@@ -43,7 +43,7 @@ def test_the_road_is_chosen_by_size(tmp_path: Path, ceilings: Ceilings, effect: 
     assert len(life.effects_of("asset")) + len(life.effects_of("session")) == 1
 
 
-def test_a_file_that_is_too_large_for_every_road_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_too_large_for_every_method_is_refused(tmp_path: Path) -> None:
     """The words name its size and what is possible; nothing is sent."""
     life = Life.at(tmp_path, Ceilings(direct_bytes=10, multipart_bytes=100))
     assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 3
@@ -99,7 +99,7 @@ def test_an_upload_that_never_arrived_is_made_again(tmp_path: Path) -> None:
 
 
 def test_an_upload_that_never_arrives_is_given_up(tmp_path: Path) -> None:
-    """As often as the policy says, later each time, asking before each; then the video fails and a retry begins anew."""
+    """As often as the policy says, later each time, asking before each; then the video fails and a retry begins again."""
     life = Life.at(tmp_path, policy={"attempts": 5})
     life.api.upload_trouble = always
     paths = clips(tmp_path, 1)
@@ -280,7 +280,7 @@ def test_what_the_platform_can_have_later_is_handed_over_again_then(tmp_path: Pa
 
 
 def test_a_reason_of_the_platform_is_the_class_of_the_failure(tmp_path: Path) -> None:
-    """What can never be had fails at once, by the platform's own reason; a retry hands it over anew."""
+    """What can never be had fails at once, by the platform's own reason; a retry hands it over again."""
     life = Life.at(tmp_path)
     real = life.api.media
     private = Trouble("private", "The video is private.", "give cookies", "raw")
@@ -390,14 +390,14 @@ def test_the_same_content_under_two_names_is_one_video(tmp_path: Path) -> None:
 
 
 def test_what_an_upload_needs_is_not_lost_on_the_way(tmp_path: Path) -> None:
-    """Everything that ``place`` stored about an upload is in the request, whatever the road: the index, too."""
+    """Everything that ``place`` stored about an upload is in the request, whatever the method: the index, too."""
     life = Life.at(tmp_path)
 
     async def scenario() -> None:
         await life.run(items(clips(tmp_path, 1)))
         task = await life.one("video")
         components = life.session().components
-        kinds = components.pool._task_types  # the only way to a kind's step without a run
+        kinds = components.pool._task_types  # the only way to a task type's step without a run
         step = kinds["video"].stage("upload").step
         await step(replace(task, claims=1, data={**task.data, "index_id": "index-1", "title": "T"}), lambda: None)
 

@@ -1,9 +1,9 @@
-"""What becomes of each thing in the account, judged by what the database knows of its video. Pure: values in, verdicts out.
+"""Classifies the objects in the account by what the database knows of their videos. Pure.
 
-Everything that could still be needed is kept: what a task of ours names by its id, and what may be the trace of a call whose
-answer was lost (it carries the name that the next run will ask for). Only what cannot be needed any more is an orphan, and
-only what this database can have made: another state folder that ingests the same video marks its things alike. What is
-older than our own task, of a generation we never reached, or asked of an upload we never had is a stray.
+Everything that could still be needed is kept: what a task of ours names by its id, and what may be the trace of a call
+whose answer was lost (it carries the name that the next run will ask for). Only what cannot be needed any more is an
+orphan, and only what this database can have made: another state folder that ingests the same video gives the same names.
+What is older than our own task, of a generation we never reached, or asked of an upload we never had is a stray.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from pipeline.ingest.payloads import AnalysisData, IndexingData, VideoData
 from pipeline.ingest.remote_names import RemoteName, matches_owner, parse_custom_id, parse_upload_name
 from pipeline.ports.inventory import RemoteObject
 
-_MARGIN = 600.0  #: our clock against the platform's, seconds; what is wrongly taken for older is left alone
+_MARGIN = 600.0  #: our clock against the platform's, seconds; what is wrongly taken to be older is left alone
 
 _UNFINISHED = (State.PENDING, State.RUNNING, State.HELD)
 
 
 class Disposition(StrEnum):
-    """What a thing in the account is to us."""
+    """What an object in the account is to us."""
 
     KEPT = "kept"  #: a task of ours names it
     AWAITED = "awaited"  #: it carries the name that a live or failed task asks for next
-    FOREIGN = "foreign"  #: it does not carry a mark of ours
-    STRAY = "stray"  #: it carries a mark of ours, and this database has not made it, or not for this platform
+    FOREIGN = "foreign"  #: it does not carry a name of ours
+    STRAY = "stray"  #: it carries a name of ours, and this database has not made it, or not for this platform
     SUPERSEDED = "superseded"  #: ours, and replaced: an earlier generation, or the second of two that are alike
     CANCELLED = "cancelled"  #: ours, of an item that an operator has stopped
 
     @property
     def orphan(self) -> bool:
-        """True where this database knows it and needs it no more."""
+        """Return True where this database knows it and needs it no more."""
         return self in (Disposition.SUPERSEDED, Disposition.CANCELLED)
 
     @property
     def removable(self) -> bool:
-        """True where it can be deleted, at least if somebody asks for that."""
+        """Return True where it can be deleted, at least if somebody asks for that."""
         return self.orphan or self is Disposition.STRAY
 
 
@@ -78,58 +78,58 @@ class LocalRecord:
         return self.video.state is State.DONE and bool(after) and set(after) == {State.CANCELLED}
 
 
-def judge_upload(holding: RemoteObject, record: LocalRecord | None, identity: str) -> Disposition:
-    """Judge an asset, or a v1.2 task or video.
+def classify_upload(remote: RemoteObject, record: LocalRecord | None, identity: str) -> Disposition:
+    """Classify an asset, or a v1.2 task or video.
 
     An asset must carry our key in its metadata, too, and name and key must agree; v1.2 has only the name.
     """
-    mark = parse_upload_name(holding.name)
-    known = record is not None and record.lives_on(identity) and holding.id in record.media
-    if not known and (mark is None or (holding.sort == "asset" and not matches_owner(mark, holding.owner))):
+    parsed = parse_upload_name(remote.name)
+    known = record is not None and record.lives_on(identity) and remote.id in record.media
+    if not known and (parsed is None or (remote.sort == "asset" and not matches_owner(parsed, remote.owner))):
         return Disposition.FOREIGN
     if record is None or not record.lives_on(identity):
         return Disposition.STRAY
-    if record.asked_of & {holding.id, holding.media}:
+    if record.asked_of & {remote.id, remote.media}:
         return Disposition.KEPT
-    if not known and _made_elsewhere(holding, record.video, mark):
+    if not known and _made_elsewhere(remote, record.video, parsed):
         return Disposition.STRAY
     if record.stopped:
         return Disposition.CANCELLED
     if known:
         return Disposition.KEPT
-    assert mark is not None
-    return Disposition.AWAITED if _next_in(record.video, mark) else Disposition.SUPERSEDED
+    assert parsed is not None
+    return Disposition.AWAITED if _next_in(record.video, parsed) else Disposition.SUPERSEDED
 
 
-def _next_in(video: Task, mark: RemoteName) -> bool:
+def _next_in(video: Task, parsed: RemoteName) -> bool:
     """True if the video is not done and asks for this generation when it goes on."""
-    return video.state is not State.DONE and mark.generation >= VideoData.of(video).generation
+    return video.state is not State.DONE and parsed.generation >= VideoData.of(video).generation
 
 
-def _older(holding: RemoteObject, task: Task) -> bool:
+def _older(remote: RemoteObject, task: Task) -> bool:
     """True if it was there before the task that would have made it."""
-    return holding.created is not None and holding.created < task.created - _MARGIN
+    return remote.created is not None and remote.created < task.created - _MARGIN
 
 
-def _made_elsewhere(holding: RemoteObject, video: Task, mark: RemoteName | None) -> bool:
+def _made_elsewhere(remote: RemoteObject, video: Task, parsed: RemoteName | None) -> bool:
     """True if this database cannot have made an upload although it knows the video."""
-    beyond = mark is not None and mark.generation > VideoData.of(video).generation
-    return _older(holding, video) or (beyond and video.state in (State.DONE, State.CANCELLED))
+    beyond = parsed is not None and parsed.generation > VideoData.of(video).generation
+    return _older(remote, video) or (beyond and video.state in (State.DONE, State.CANCELLED))
 
 
-def judge_analysis(holding: RemoteObject, analysis: Task | None) -> Disposition:
-    """Judge an analysis task by the analysis of ours that its ``custom_id`` stands for."""
-    mark = parse_custom_id(holding.name)
-    if mark is None:
+def classify_analysis(remote: RemoteObject, analysis: Task | None) -> Disposition:
+    """Classify an analysis task by the analysis of ours that its ``custom_id`` stands for."""
+    parsed = parse_custom_id(remote.name)
+    if parsed is None:
         return Disposition.FOREIGN
     if analysis is None:
         return Disposition.STRAY
     data = AnalysisData.of(analysis)
-    present, by_id = data.generation, data.task_id == holding.id
-    another = mark.generation == present and holding.media not in ("", data.media_id)
-    if not by_id and (another or mark.generation > present or _older(holding, analysis)):
+    present, by_id = data.generation, data.task_id == remote.id
+    another = parsed.generation == present and remote.media not in ("", data.media_id)
+    if not by_id and (another or parsed.generation > present or _older(remote, analysis)):
         return Disposition.STRAY
-    if mark.generation < present:
+    if parsed.generation < present:
         return Disposition.SUPERSEDED
     if analysis.state is State.CANCELLED:
         return Disposition.CANCELLED
@@ -138,22 +138,22 @@ def judge_analysis(holding: RemoteObject, analysis: Task | None) -> Disposition:
     return Disposition.SUPERSEDED if analysis.state is State.DONE else Disposition.AWAITED
 
 
-def judge_indexed(holding: RemoteObject, record: LocalRecord | None, identity: str) -> Disposition:
-    """Judge an entry of an index. An old one stays until the new upload's entry is there: search goes on working.
+def classify_indexed(remote: RemoteObject, record: LocalRecord | None, identity: str) -> Disposition:
+    """Classify an entry of an index. An old one stays until the new upload's entry is there: search goes on working.
 
-    Where a list does not tell whose it is, the verdict is only worth another look.
+    Where a list does not tell whose it is, the result is only worth another look.
     """
     entries = [] if record is None else [(task, IndexingData.of(task)) for task in record.indexings]
-    here = [(task, data) for task, data in entries if data.index_id == holding.place]
-    by_id = [(task, data) for task, data in here if data.video_id == holding.id]
-    mark = parse_upload_name(holding.name)
-    if not by_id and (mark is None or (holding.owner is not None and not matches_owner(mark, holding.owner))):
+    here = [(task, data) for task, data in entries if data.index_id == remote.place]
+    by_id = [(task, data) for task, data in here if data.video_id == remote.id]
+    parsed = parse_upload_name(remote.name)
+    if not by_id and (parsed is None or (remote.owner is not None and not matches_owner(parsed, remote.owner))):
         return Disposition.FOREIGN
     if record is None or not record.lives_on(identity):
         return Disposition.STRAY
     if any(task.state in _UNFINISHED for task, _ in by_id):
         return Disposition.KEPT
-    if not by_id and _older(holding, record.video):
+    if not by_id and _older(remote, record.video):
         return Disposition.STRAY
     if record.stopped:
         return Disposition.CANCELLED
@@ -161,18 +161,18 @@ def judge_indexed(holding: RemoteObject, record: LocalRecord | None, identity: s
     replaced = [
         task
         for task, data in here
-        if task.state is State.DONE and data.asset_id == present and data.video_id != holding.id
+        if task.state is State.DONE and data.asset_id == present and data.video_id != remote.id
     ]
     current = any(data.asset_id == present for _, data in by_id)
     return Disposition.SUPERSEDED if replaced and not current else Disposition.KEPT
 
 
-def judge(
-    holding: RemoteObject, record: LocalRecord | None, identity: str, analysis: Task | None = None
+def classify(
+    remote: RemoteObject, record: LocalRecord | None, identity: str, analysis: Task | None = None
 ) -> Disposition:
-    """Judge anything. ``belief`` is of the video, ``analysis`` of the question that the thing's mark or id stands for."""
-    if holding.sort == "analysis":
-        return judge_analysis(holding, analysis)
-    if holding.sort == "indexed":
-        return judge_indexed(holding, record, identity)
-    return judge_upload(holding, record, identity)
+    """Classify any object. ``record`` is of its video, ``analysis`` the task that its name or id stands for."""
+    if remote.sort == "analysis":
+        return classify_analysis(remote, analysis)
+    if remote.sort == "indexed":
+        return classify_indexed(remote, record, identity)
+    return classify_upload(remote, record, identity)

@@ -1,7 +1,7 @@
-"""``reconcile``: the database against the account, a plan, and what of it is agreed to. Safe to kill and to repeat.
+"""``reconcile``: compares the database with the account, plans, and does what is agreed to. Safe to kill and to repeat.
 
-The state folder is held all the while: no run can make what the plan does not know. Deleted are ids that were in the plan
-and agreed to, each looked at and judged once more right before; what is deleted already is simply gone.
+The state folder stays locked: no run can make what the plan does not know. Deleted are ids that were in the plan and
+agreed to, each looked at and classified once more right before; what is deleted already is simply gone.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ async def reconcile(
             await survey.load_local()
             plan = _with_index(await survey.compare(limit, only), index)
             agreed = ask(plan) if ask is not None else Agreed()
-            tidier = Cleanup(survey, api.inventory, _submitter(decided, database, api))
-            return await tidier.apply(plan, agreed)
+            cleanup = Cleanup(survey, api.inventory, _submitter(decided, database, api))
+            return await cleanup.apply(plan, agreed)
 
 
 async def _index(settings: Settings, index_api: IndexApi) -> IndexInfo | None:
@@ -111,7 +111,7 @@ def _submitter(plan: RunPlan, database: Database, api: ProviderClient) -> Submit
 
 @dataclass(slots=True)
 class Cleanup:
-    """Carries out what was agreed to."""
+    """Applies what was agreed to."""
 
     survey: Survey
     inventory: Inventory
@@ -122,7 +122,7 @@ class Cleanup:
     refused: list[tuple[RemoteObject, Trouble]] = field(default_factory=list)
 
     async def apply(self, plan: Reconciliation, agreed: Agreed) -> Reconciled:
-        """Delete and re-arm; return what became of each."""
+        """Delete and restart; return what became of each."""
         for leftover in agreed.delete:
             await self._delete(leftover)
         rearmed = await self._rearm(agreed.repair)
@@ -134,9 +134,9 @@ class Cleanup:
         if fresh is None:
             self.gone.append(planned)
             return
-        (judged,) = await self.survey.judged([fresh])
-        if not _same(planned, fresh) or judged.verdict.value != leftover.verdict:
-            _log.warning("changed", sort=planned.sort, id=planned.id, verdict=judged.verdict.value)
+        (classified,) = await self.survey.classify([fresh])
+        if not _same(planned, fresh) or classified.disposition.value != leftover.verdict:
+            _log.warning("changed", sort=planned.sort, id=planned.id, verdict=classified.disposition.value)
             self.changed.append(fresh)
             return
         try:

@@ -1,4 +1,4 @@
-"""The database held against the account, in pages of both: a survey reads much and keeps only what a plan is about."""
+"""Compares the database with the account, page by page of both, and keeps only what a plan is about."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from pipeline.app.account.disposition import Disposition, LocalRecord, judge
+from pipeline.app.account.disposition import Disposition, LocalRecord, classify
 from pipeline.app.account.repairs import find_repair
 from pipeline.app.operator.display_names import display_source
 from pipeline.core.clock import Clock
@@ -35,10 +35,10 @@ _SOON = 7 * _DAY
 
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """A thing in the account with its verdict, and the task of ours that decided it."""
+    """An object in the account with its disposition, and the task of ours that decided it."""
 
-    holding: RemoteObject
-    verdict: Disposition
+    remote: RemoteObject
+    disposition: Disposition
     task: Task | None = None
 
     @property
@@ -62,15 +62,15 @@ class _Findings:
     left_out: int = 0
     met: set[str] = field(default_factory=set)  #: of ``only``
 
-    def count(self, judged: Classified) -> None:
-        of_sort = self.counts.setdefault(judged.holding.sort, {})
-        of_sort[judged.verdict.value] = of_sort.get(judged.verdict.value, 0) + 1
+    def count(self, classified: Classified) -> None:
+        of_sort = self.counts.setdefault(classified.remote.sort, {})
+        of_sort[classified.disposition.value] = of_sort.get(classified.disposition.value, 0) + 1
 
-    def keep(self, judged: Classified) -> None:
-        if judged.verdict.orphan:
-            self._keep(self.orphans, judged, judged.holding.id)
-        elif judged.verdict is Disposition.STRAY:
-            self._keep(self.strays, judged, judged.holding.id)
+    def keep(self, classified: Classified) -> None:
+        if classified.disposition.orphan:
+            self._keep(self.orphans, classified, classified.remote.id)
+        elif classified.disposition is Disposition.STRAY:
+            self._keep(self.strays, classified, classified.remote.id)
 
     def miss(self, video: Task, media_id: str) -> None:
         self._keep(self.vanished, video, media_id)
@@ -125,38 +125,46 @@ class Survey:
         await self._vanished(found)
         return await self._plan(found, now)
 
-    async def judged(self, holdings: Sequence[RemoteObject]) -> list[Classified]:
-        """Return things of one sort with their verdicts, by what the database says at this moment."""
-        words = {holding: _words(holding) for holding in holdings}
+    async def classify(self, remotes: Sequence[RemoteObject]) -> list[Classified]:
+        """Classify objects of one type, by what the database says at this moment."""
+        words = {remote: _words(remote) for remote in remotes}
         known = await self._scratch.find([word for each in words.values() for word in each])
-        keys = {holding: next((known[word] for word in each if word in known), "") for holding, each in words.items()}
+        keys = {remote: next((known[word] for word in each if word in known), "") for remote, each in words.items()}
         wanted = tuple({key for key in keys.values() if key})
-        asked = await self._tasks("analysis", wanted) if holdings and holdings[0].sort == "analysis" else {}
+        asked = await self._tasks("analysis", wanted) if remotes and remotes[0].sort == "analysis" else {}
         records = await self._load_records(wanted) if not asked else {}
-        return [self._judge(holding, records.get(key), asked.get(key)) for holding, key in keys.items()]
+        return [self._classify(remote, records.get(key), asked.get(key)) for remote, key in keys.items()]
 
-    def _judge(self, holding: RemoteObject, record: LocalRecord | None, analysis: Task | None) -> Classified:
-        verdict = judge(holding, record, self._inventory.identity, analysis)
-        return Classified(holding, verdict, analysis or (record.video if record is not None else None))
+    def _classify(self, remote: RemoteObject, record: LocalRecord | None, analysis: Task | None) -> Classified:
+        disposition = classify(remote, record, self._inventory.identity, analysis)
+        return Classified(remote, disposition, analysis or (record.video if record is not None else None))
 
     # ------------------------------------------------------------------------------------------------- the account
 
     async def _scan_page(self, found: _Findings, page: Sequence[RemoteObject], now: float) -> None:
         if page[0].sort == self._inventory.upload_type:
-            await self._scratch.mark_seen([f"m:{holding.id}" for holding in page])
-        for judged in await self.judged(page):
-            if judged.holding.owner is None and judged.holding.sort == "indexed" and judged.verdict.removable:
-                judged = await self._looked_at(judged)
-            found.count(judged)
-            found.keep(judged)
-            end = _end_of_answer(judged)
+            await self._scratch.mark_seen([f"m:{remote.id}" for remote in page])
+        for classified in await self.classify(page):
+            if (
+                classified.remote.owner is None
+                and classified.remote.sort == "indexed"
+                and classified.disposition.removable
+            ):
+                classified = await self._looked_at(classified)
+            found.count(classified)
+            found.keep(classified)
+            end = _end_of_answer(classified)
             if end is not None and end < now + _SOON and len(found.expiring) < found.limit:
-                found.expiring.append((judged, end))
+                found.expiring.append((classified, end))
 
-    async def _looked_at(self, judged: Classified) -> Classified:
+    async def _looked_at(self, classified: Classified) -> Classified:
         """The list of an index tells no metadata; only with it is an entry known to be one of ours."""
-        fresh = await self._inventory.get(judged.holding)
-        return (await self.judged([fresh]))[0] if fresh is not None else Classified(judged.holding, Disposition.FOREIGN)
+        fresh = await self._inventory.get(classified.remote)
+        return (
+            (await self.classify([fresh]))[0]
+            if fresh is not None
+            else Classified(classified.remote, Disposition.FOREIGN)
+        )
 
     async def _sessions(self, found: _Findings) -> None:
         async with aclosing(self._inventory.sessions()) as sessions:
@@ -255,9 +263,9 @@ class Survey:
     # ---------------------------------------------------------------------------------------------------- the plan
 
     async def _plan(self, found: _Findings, now: float) -> Reconciliation:
-        judged = [*found.orphans, *found.strays, *(each for each, _ in found.expiring)]
+        classified = [*found.orphans, *found.strays, *(each for each, _ in found.expiring)]
         open_for = [video.key for _, video in found.sessions if video is not None]
-        items = await self._items([*(e.subject for e in judged), *(v.key for v in found.vanished), *open_for])
+        items = await self._items([*(e.subject for e in classified), *(v.key for v in found.vanished), *open_for])
         names = {subject: display_source(ItemData.of(those[0]).source) for subject, those in items.items()}
         return Reconciliation(
             account=self._inventory.identity,
@@ -267,7 +275,7 @@ class Survey:
             strays=[_leftover(each, names) for each in found.strays],
             vanished=[await self._lost(video, items.get(video.key, []), names) for video in found.vanished],
             expiring=[
-                Expiring("answer", each.holding.id, names.get(each.subject, ""), end) for each, end in found.expiring
+                Expiring("answer", each.remote.id, names.get(each.subject, ""), end) for each, end in found.expiring
             ],
             sessions=[_open_upload(session, video, names) for session, video in found.sessions],
             left_out=found.left_out,
@@ -282,32 +290,32 @@ class Survey:
         return Vanished(video.key, self.needed(video), name, repair, data.size, data.length, usd)
 
 
-def _words(holding: RemoteObject) -> list[str]:
+def _words(remote: RemoteObject) -> list[str]:
     """Return the words under which the scratch index may know a thing: its own id first, then what its name carries."""
-    if holding.sort == "analysis":
-        mark = parse_custom_id(holding.name)
-        return [f"q:{mark.digest}"] if mark is not None else []
-    mark = parse_upload_name(holding.name)
+    if remote.sort == "analysis":
+        parsed = parse_custom_id(remote.name)
+        return [f"q:{parsed.digest}"] if parsed is not None else []
+    parsed = parse_upload_name(remote.name)
     own: Mapping[ObjectType, str] = {"indexed": "i:"}
-    return [f"{own.get(holding.sort, 'm:')}{holding.id}", *([f"u:{mark.digest}"] if mark is not None else [])]
+    return [f"{own.get(remote.sort, 'm:')}{remote.id}", *([f"u:{parsed.digest}"] if parsed is not None else [])]
 
 
 def _of_analysis(task: Task) -> Iterator[tuple[str, str, bool]]:
     yield f"q:{analysis_digest(task.key)}", task.key, False
 
 
-def _end_of_answer(judged: Classified) -> float | None:
+def _end_of_answer(classified: Classified) -> float | None:
     """Return until when a finished answer that nobody has fetched yet can be counted on, epoch seconds."""
-    holding, task = judged.holding, judged.task
-    if holding.sort != "analysis" or task is None or holding.status != "ready" or holding.created is None:
+    remote, task = classified.remote, classified.task
+    if remote.sort != "analysis" or task is None or remote.status != "ready" or remote.created is None:
         return None
-    waited_for = judged.verdict in (Disposition.KEPT, Disposition.AWAITED) and task.state is not State.DONE
-    return holding.created + _KEPT_DAYS * _DAY if waited_for else None
+    waited_for = classified.disposition in (Disposition.KEPT, Disposition.AWAITED) and task.state is not State.DONE
+    return remote.created + _KEPT_DAYS * _DAY if waited_for else None
 
 
-def _leftover(judged: Classified, names: Mapping[str, str]) -> Leftover:
-    key = judged.task.key if judged.task is not None else ""
-    return Leftover(judged.verdict.value, judged.holding, key, names.get(judged.subject, ""))
+def _leftover(classified: Classified, names: Mapping[str, str]) -> Leftover:
+    key = classified.task.key if classified.task is not None else ""
+    return Leftover(classified.disposition.value, classified.remote, key, names.get(classified.subject, ""))
 
 
 def _open_upload(session: OpenSession, video: Task | None, names: Mapping[str, str]) -> OpenUpload:
