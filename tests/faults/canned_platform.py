@@ -1,6 +1,7 @@
-"""``python -m tests.faults.canned_platform FOLDER``: the local platform as a process, with a real ledger over HTTP.
+"""``python -m tests.faults.canned_platform FOLDER [MEDIA]``: the local platform as a process, its analysis canned.
 
-Real analysis of hundreds of videos would cost minutes and prove nothing about dying.
+Real HTTP and a real ledger; real analysis of hundreds of videos would cost minutes and prove nothing about dying. It fetches
+any address, and takes the files in MEDIA for YouTube's.
 """
 
 from __future__ import annotations
@@ -14,24 +15,28 @@ from pathlib import Path
 import anyio
 
 from pipeline.core.clock import SystemClock
+from pipeline.local.jobs.url_fetch import UrlPolicy
 from pipeline.local.platform import LocalPlatform
 from tests.contract.platform_double import Canned
 from tests.support.cli import KEY, environment
 
 
-async def main(folder: Path) -> None:
+async def main(folder: Path, media: Path | None = None) -> None:
     """Serve until killed; say where on stdout."""
-    async with LocalPlatform(folder, token=KEY, clock=SystemClock(), analyzer=Canned(seconds=5.0), workers=2) as served:
+    async with LocalPlatform(
+        folder, token=KEY, clock=SystemClock(), analyzer=Canned(seconds=5.0), workers=2, media=media,
+        url_policy=UrlPolicy(allow="any"),
+    ) as served:  # fmt: skip
         print(served.base_url, flush=True)
         await anyio.sleep_forever()
 
 
 @contextmanager
-def canned(folder: Path) -> Iterator[tuple[str, Path]]:
+def canned(folder: Path, media: Path | None = None) -> Iterator[tuple[str, Path]]:
     """Serve in a process of its own; yield its address and its database, which can be read whether it runs or not."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.canned_platform", str(folder)], stdout=subprocess.PIPE, text=True,
-        cwd=Path(__file__).parents[2], env=environment(),
+        [sys.executable, "-m", "tests.faults.canned_platform", *map(str, filter(None, (folder, media)))],
+        stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2], env=environment(),
     )  # fmt: skip
     try:
         assert process.stdout is not None
@@ -42,4 +47,4 @@ def canned(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 if __name__ == "__main__":
-    anyio.run(main, Path(sys.argv[1]))
+    anyio.run(main, *map(Path, sys.argv[1:]))
