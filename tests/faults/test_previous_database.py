@@ -45,6 +45,7 @@ ASK = ("gist", "generate")  #: calls of API v1.2 that only ask, of which nothing
 TOUCHED = 1_700_000_000  #: epoch seconds: when the films were last written
 PARTS = 24_576  #: bytes by which a film is larger that the previous version has sent in parts
 TOPIC = {"job": "ask", "prompt": "What is it about?"}
+BUSY = 180.0  #: seconds that a run may take on a busy machine
 MANY = {"requests_per_minute": 6000.0}
 
 
@@ -338,6 +339,7 @@ def test_the_fixture_has_a_task_in_every_stage() -> None:
 
 
 @pytest.mark.slow(seconds=40)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", SCENES)
 def test_the_run_of_the_previous_version_is_finished(tmp_path: Path, name: str) -> None:
     """The same line goes on with every task as it was left; results and bill end as those of a run without a break."""
@@ -354,15 +356,15 @@ def test_the_run_of_the_previous_version_is_finished(tmp_path: Path, name: str) 
         url, platform = stack.enter_context(canned(tmp_path / "here" / "platform", place.media))
         here = place.terminal("here", url)
         until(lambda: settled(platform), "the platform to do what it had accepted")
-        first = here.run(*line)
+        first = here.run(*line, timeout=BUSY)
         stopped = sorted(map(place.source, place.scene.stopped))
         assert (first.code, undone(here.folder)) == (3, stopped), first.err
         retried = here.run("retry", *stopped)
         assert retried.code == 0, retried.err
-        last = here.run(*line)
+        last = here.run(*line, timeout=BUSY)
         assert (last.code, undone(here.folder)) == (0, []), last.err
 
-        ended = running.wait()
+        ended = running.wait(BUSY)
         assert ended.code == 0, ended.err
         assert set(rows(state(here.folder), "SELECT state FROM task")) == {"done"}
         assert written(here.folder) == written(undisturbed.folder)
