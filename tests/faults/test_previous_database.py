@@ -20,10 +20,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.local.ledger import Ledger
-from tests.cli import KEY, Terminal, until
-from tests.faults.canned import canned
-from tests.media_server import Blob, MediaServer, captions, entry, interpreter, plain, player
+from pipeline.local.state.ledger import Ledger
+from tests.faults.canned_platform import canned
+from tests.support.cli import KEY, Terminal, until
+from tests.support.site import Blob, MediaServer, captions, entry, interpreter, plain, player
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "previous_version"
 #: What that version knew: each stage of each kind of task. A kind or stage that came later cannot be in the fixture.
