@@ -25,7 +25,6 @@ from pipeline.commands.status import status
 from pipeline.core.exit_codes import MEANING
 
 _CODES = "\b\nExit codes:\n" + "\n".join(f"  {int(code):>3}  {text}" for code, text in MEANING.items())
-
 app = typer.Typer(
     name="reelmill",
     help="Take lists of videos through video understanding: durable, every paid call made once, safe to kill.\n\n"

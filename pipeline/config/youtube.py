@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 #: (section, key) of the lists here, which the environment gives separated by commas.
 LISTS = frozenset({("youtube", "caption_languages"), ("youtube", "include"), ("youtube", "exclude")})
-
 #: What may stand in front of a proxy's address.
 _PROXIES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 

@@ -17,7 +17,6 @@ def fingerprint(*parts: Json) -> str:
 
 
 _canonical = JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=list).encode
-
 #: Anything ``json.dumps`` writes. Task data, result bodies and events are made of it and of nothing else.
 Json: TypeAlias = Any
 

@@ -10,7 +10,6 @@ from pipeline.core.clock import Clock
 from pipeline.core.errors import ReelmillError, Throttled
 
 T = TypeVar("T")
-
 #: Takes the number of the failed try (from 1) and its error; returns the seconds to wait, or None to give up.
 RetryPolicy = Callable[[int, ReelmillError], float | None]
 

@@ -23,8 +23,6 @@ class LeaseCheck(Protocol):
 
 #: One step: looks at the task, does one thing, returns a verdict. May raise only what ``pipeline.core.errors`` names.
 Step = Callable[[Task, LeaseCheck], Awaitable[Outcome]]
-
-
 #: The class that has the steps.
 T = TypeVar("T")
 

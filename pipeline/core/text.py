@@ -21,17 +21,13 @@ _ESCAPES = re.compile(
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
-
 _BREAKS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 #: Spreadsheets read a cell that starts like this as a formula; full-width forms count too.
 _FORMULA = re.compile("[=+\\-@\uff1d\uff0b\uff0d\uff20]")
-
 _MARKS = re.compile(r"([\\`*_\[\]<>|~&#!$])")
-
 _LINE_START = re.compile(r"(?m)^([-+=]|\d+(?=[.)]))")
 #: Where a link's target begins, inline or as a reference, unless it is an ordinary address.
 _LINK = re.compile(r"(\])(\(|:)(?!\s*<?(?:https?://|mailto:))", re.IGNORECASE)
-
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 

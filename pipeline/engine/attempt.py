@@ -24,7 +24,6 @@ from pipeline.core.outcome import Fail, Outcome, Park, Retry, Snooze
 from pipeline.core.task_types import LeaseCheck, Stage
 
 _log = log.get("engine")
-
 _TRIES = "tries"  #: the one key of task data that is the engine's; task types keep it like any key they do not know
 
 

@@ -11,11 +11,8 @@ from pipeline.core.errors import ReelmillError, StoreError, Transient
 from pipeline.core.retry import retry
 
 T = TypeVar("T")
-
 _log = log.get("engine")
-
 FIRST_DELAY = 0.5  #: seconds; each delay is twice the one before
-
 MAX_DELAY = 20.0  #: seconds; no delay is longer, so a call gives up after about half a minute in all
 
 

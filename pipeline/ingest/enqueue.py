@@ -30,9 +30,7 @@ from pipeline.ports.store import Records
 from pipeline.views import BadLine
 
 _log = log.get("ingest")
-
 _BATCH = 256
-
 _KEPT = 20  #: bad lines kept for the report; all are counted and logged
 
 

@@ -21,10 +21,8 @@ from pipeline.ingest.payloads import VideoData
 
 #: Size, time of change, inode and time of status change of a file: the last one nobody can set.
 FileStamp: TypeAlias = list[int]
-
 #: Codes of a video that failed because its content was not where it had been. Any file that holds it restarts the video.
 LOST_FILE = ("file_missing", "file_changed")
-
 _BLOCK = 1024 * 1024
 
 

@@ -19,7 +19,6 @@ from pipeline.kit.job import Ask, Job
 
 #: Jobs of which there may be several instances at once: they are told their names, for the answer's property and file.
 _NAMED = ("ask", "classify")
-
 _NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,39}$")
 
 

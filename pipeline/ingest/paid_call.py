@@ -39,10 +39,8 @@ from pipeline.ingest.payloads import PaidData
 
 P = TypeVar("P", bound=PaidData)
 T = TypeVar("T")
-
 #: Reserves (USD, minutes of video) for this run; a Trouble says which limit forbids it.
 Reserve = Callable[[float, float], Trouble | None]
-
 #: What people are told of a task that looks for the trace of a call.
 LOOKING = "waits until the provider has been asked whether an interrupted call arrived"
 

@@ -14,9 +14,7 @@ from pathlib import Path
 from pipeline.core.model import fingerprint
 
 _UPLOAD = re.compile(r"[^/]-([0-9a-f]{24})-([0-9]{1,9})\.[^./]{1,5}")
-
 _CUSTOM_ID = re.compile(r"rm-([0-9a-f]{24})-([0-9]{1,9})")
-
 OWNER_LENGTH = 200  #: characters of a video's key that fit into user metadata
 
 

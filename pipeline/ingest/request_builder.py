@@ -15,7 +15,6 @@ from pipeline.ingest.remote_names import build_custom_id
 from pipeline.ports.video_api import Question
 
 _HEAD = "Use pictures, speech, sounds and on-screen text. State only what is seen or heard; invent nothing."
-
 _LEAST, _MOST = 2048, 98_304  #: output tokens that the platform takes; we start no lower than is sensible
 
 

@@ -11,7 +11,6 @@ from pipeline.core.text import block, cut, plain
 
 #: Times may pass the end of the video by this many seconds, and spans may overlap by as much, before they are refused.
 SLACK = 1.0
-
 _MOST_NOTES = 20
 
 

@@ -19,7 +19,6 @@ from pipeline.core.model import Json
 MAX_DEPTH = 32  #: levels of nesting; our own bound, so that no check can run away
 _VALUES = frozenset({"const", "enum"})
 _BOUNDS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
-
 #: Form of a schema → its keywords. A form is the value of ``type``, or the keyword that stands in its place.
 _KEYWORDS: Mapping[str, frozenset[str]] = {
     "array": frozenset({"type", "items", "minItems"}),
@@ -34,18 +33,14 @@ _KEYWORDS: Mapping[str, frozenset[str]] = {
     "$ref": frozenset({"$ref"}),
     "const or enum": _VALUES,
 }
-
 _TYPES = tuple(form for form, keywords in _KEYWORDS.items() if "type" in keywords)
 _ANNOTATIONS = frozenset({"title", "description", "$comments"})  # taken everywhere, and ignored
 _KNOWN = frozenset({"$defs"}).union(_ANNOTATIONS, *_KEYWORDS.values())
-
 _FORMATS: Mapping[str, tuple[str, ...]] = {
     "string": ("uuid", "date-time", "date", "time"),
     "timestamp": ("seconds", "hh:mm:ss", "hh:mm:ss.fff"),
 }
-
 _TIMES = ("start_time", "end_time")  # property names that the platform reads as times, at any depth
-
 #: Where a schema stands, and where the schemas below it stand; all others are "deep".
 _BELOW: Mapping[tuple[str, str], str] = {
     ("top", "properties"): "field",
@@ -53,7 +48,6 @@ _BELOW: Mapping[tuple[str, str], str] = {
     ("field", "items"): "entry",
     ("entry", "properties"): "entry's field",
 }
-
 _TIMESTAMP_PLACES = frozenset({"top", "field", "entry's field"})
 
 

@@ -12,7 +12,6 @@ from pipeline.core.text import plain
 
 #: Joiners belong to letters and pictures of several scripts; other invisible characters make a line read as what it is not.
 _JOINERS: Final = frozenset("\u200c\u200d")
-
 #: Our own typography, one cell for one cell, for streams that are not Unicode.
 ASCII: Final = str.maketrans({"→": ">", "·": "-", "…": "~", "─": "-", "━": "=", "╸": "-", "╺": "-", "×": "x", "≈": "~"})
 

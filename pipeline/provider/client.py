@@ -50,11 +50,8 @@ from pipeline.provider.status_board import ByIds, FilteredSweep, Lister, NewestF
 from pipeline.provider.upload import ChunkSender
 
 S = TypeVar("S", MediaStatus, AnalysisStatus)
-
 log = get("provider")
-
 _PAGES = 2_000  #: of one search for what a lost answer has left behind
-
 _SETTLE = 30.0  #: seconds in which an unknown id may still be one that was just made
 
 

@@ -29,25 +29,16 @@ from pipeline.provider.http.caller import ApiCaller, is_gone
 from pipeline.provider.status_board import NewestFirst, Polling, StatusBoard
 
 T = TypeVar("T")
-
 Wording = Mapping[
     str, tuple[str, str]
 ]  #: our code -> plain sentence and remedy, where more is known than the code says
-
 _ID = re.compile(r"[0-9a-f]{24}")
-
 _PAGES = 10_000  #: of one list: a list without an end is not followed for ever
-
 _MOST_PROMPTS = 100
-
 _GONE = GONE.code
-
 _INDEX: Wording = {_GONE: ("the platform has no such index", "`reelmill indexes` lists those of this account")}
-
 _VIDEO: Wording = {_GONE: ("the index has no such video", "`reelmill videos` lists those of an index")}
-
 _OPTION = "the detail says why; `reelmill indexes` shows the options of each index, which cannot be changed later"
-
 _SEARCH: Wording = {
     **_INDEX,
     "search_option_not_supported": ("the platform cannot search this index by one of these options", _OPTION),

@@ -19,7 +19,6 @@ from pipeline.provider.dialects.protocol import Call
 from pipeline.provider.http.caller import ApiCaller, is_gone
 
 T = TypeVar("T")
-
 _PAGES = 1_000_000  #: of one list: a list without an end is not followed for ever
 
 

@@ -24,11 +24,8 @@ from pipeline.ports.video_api import AnalysisStatus, MediaStatus
 from pipeline.provider.dialects.protocol import Page
 
 T = TypeVar("T", bound=MediaStatus | AnalysisStatus | IndexingStatus)
-
 _FORGET = 3_600.0  #: seconds without a look after which an object is dropped from the board
-
 _DRY = 2  #: pages of a newest-first list without anything we wait for, until the rest is asked about alone
-
 _PATIENCE = 4.0  #: an analysis of age a is looked at again after a / 4: never late by more than a quarter
 
 

@@ -27,7 +27,6 @@ from pipeline.provider.dialects.retry_after import requested_wait
 from pipeline.provider.http.body import Stamp, changed
 
 T = TypeVar("T")
-
 _ADDRESSES = 50  #: presigned addresses per request; the platform's maximum
 _EARLY = 60.0  #: seconds before its expiry from which an address is no longer used
 _TRIES = 5  #: per chunk

@@ -24,7 +24,6 @@ def unstorable(detail: str) -> Permanent:
 
 #: One row as a driver returns it: values in the order of the selected columns.
 Row = Sequence[Any]
-
 #: The columns of a task in the order of :func:`parse_task`.
 TASK = (
     "id, kind, key, stage, data, state, lane, rank, subject, attempt, claims, wake_at, stage_since, created, updated,"
@@ -56,7 +55,6 @@ def _plain(value: object) -> object:
 
 # Made once: `json.dumps` with options makes an encoder per call, and each task is encoded some thirty times.
 _readable = JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_plain).encode
-
 _escaped = JSONEncoder(separators=(",", ":"), allow_nan=False, default=_plain).encode
 
 

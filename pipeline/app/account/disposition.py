@@ -18,7 +18,6 @@ from pipeline.ingest.remote_names import RemoteName, matches_owner, parse_custom
 from pipeline.ports.inventory import RemoteObject
 
 _MARGIN = 600.0  #: our clock against the platform's, seconds; what is wrongly taken to be older is left alone
-
 _UNFINISHED = (State.PENDING, State.RUNNING, State.HELD)
 
 

@@ -29,12 +29,8 @@ from pipeline.store.sqlite.scratch_index import ScratchIndex
 from pipeline.views import Agreed, Expiring, Leftover, Reconciled, Reconciliation, Vanished
 
 _log = log.get("reconcile")
-
 _FEW = 50
-
 _SOON = 14 * 86_400.0  #: seconds before its end at which an index is worth a word
-
-
 #: Asks whoever decides; gets the plan.
 Ask: TypeAlias = Callable[[Reconciliation], Agreed]
 #: Puts tasks into the queue.

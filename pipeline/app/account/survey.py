@@ -20,16 +20,12 @@ from pipeline.store.sqlite.scratch_index import ScratchIndex
 from pipeline.views import Expiring, Leftover, OpenUpload, Reconciliation, Vanished
 
 T = TypeVar("T")
-
 _PAGE = 1000  #: tasks read at once
-
 _FEW = 50  #: videos asked for at once
 #: Only for batches is it said how long answers are kept, days; for single tasks the vendor names no time, so this is the
 #: longest that may be counted on.
 _KEPT_DAYS = 30
-
 _DAY = 86_400.0
-
 _SOON = 7 * _DAY
 
 

@@ -27,11 +27,9 @@ OPTIONS: Mapping[str, Sequence[str]] = {
     "v1.2": ("visual", "conversation", "text_in_video", "logo"),
     "v1.3": ("visual", "audio", "transcription"),
 }
-
 SPEECH: Mapping[str, Sequence[str]] = {"v1.2": ("semantic", "exact_match"), "v1.3": ("lexical", "semantic")}
 #: What the local platform can answer of that: it reads words, it sees and hears nothing else.
 _READABLE = ("conversation", "text_in_video", "transcription")
-
 _PROMPTS = 100  #: of a classification, all classes together
 
 

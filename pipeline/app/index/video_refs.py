@@ -15,7 +15,6 @@ from pipeline.ports.store import Records
 from pipeline.views import VideoRef
 
 _PAGE = 1000
-
 _LISTED = 50  #: videos on a page of an index
 #: What to look into first, of what there is.
 _FIRST = ("chapters.txt", "summary.md", "gist.json", "video.json")

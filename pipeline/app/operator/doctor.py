@@ -28,7 +28,6 @@ from pipeline.views import Finding
 _NETWORK = {
     "nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs", "fuse.glusterfs", "lustre",
 }  # fmt: skip
-
 _GB = 1000**3
 
 

@@ -16,7 +16,6 @@ from pipeline.ports.store import Database
 from pipeline.views import Reopened
 
 _KINDS = ("item", "listing", "video", "analysis", "publish", "indexing")
-
 Verb = Literal["cancel", "retry"]
 
 

@@ -29,9 +29,7 @@ from pipeline.ports.video_api import Ceilings
 from pipeline.views import BadLine, Plan, PlanRow
 
 _BATCH = 128
-
 _SHOWN = 20
-
 _Action = Literal["new", "unfinished", "analyze", "restore", "nothing", "failed", "held"]
 
 

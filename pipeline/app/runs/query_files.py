@@ -15,7 +15,6 @@ from pipeline.ports.sink import OutFile
 from pipeline.views import Asked, ClassifyView, SearchView, VideoRef
 
 FOLDER = "searches"
-
 _FORMAT = 1
 
 

@@ -17,11 +17,8 @@ from pipeline.ports.store import Database
 from pipeline.views import QueryReport, RunReport, Snapshot
 
 _log = log.get("run")
-
 _PAGE = 500  #: items asked about at once
-
 _FAILING = ("item", "listing", "video", "analysis", "indexing")
-
 _SHOWN = 20  #: troubles named in the report
 
 

@@ -30,7 +30,6 @@ from pipeline.ports.store import Database
 from pipeline.views import BadLine, QueryReport, RunReport, Snapshot, Watch
 
 _log = log.get("run")
-
 _INDEX = "index_current"
 
 

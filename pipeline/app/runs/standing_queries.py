@@ -31,7 +31,6 @@ from pipeline.views import ClassifyView, QueryReport, SearchView
 _ATTEMPTS = 3
 #: What ends the queries of a run, because the next one would meet it, too.
 _ENDING = (ExitCode.NEEDS_OPERATOR, ExitCode.BUDGET, ExitCode.QUOTA)
-
 _log = log.get("queries")
 
 

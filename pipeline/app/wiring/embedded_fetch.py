@@ -23,7 +23,6 @@ from pipeline.source.youtube.source import YouTubeSource
 from pipeline.source.youtube.storage.quota import DiskQuota
 
 _log = log.get("platform")
-
 _BYTES = 2 * 1000**3  #: of a v1.2 video
 
 

@@ -15,7 +15,6 @@ from pipeline.ingest.job_requests import JobPlanner
 from pipeline.kit.job import Job
 
 JOB_PACKAGE = "jobs"
-
 _VENDOR = "https://api.twelvelabs.io"
 
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from pipeline.views import Watch
 
 P = ParamSpec("P")
-
 T = TypeVar("T")
 
 

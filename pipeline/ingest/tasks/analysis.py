@@ -41,9 +41,7 @@ from pipeline.ports.video_api import Answer, Question
 
 #: What the local platform answers to a request that it cannot carry out honestly.
 _UNSUPPORTED = "not_supported_by_local_platform"
-
 _RECENT = 64  #: answers kept in memory between two steps; others are read again
-
 #: (seconds of video, output tokens) -> USD
 Price = Callable[[float, int], float]
 

@@ -27,7 +27,6 @@ from pipeline.ports.source import Item
 _log = log.get("listing")
 #: Takes items like lines of a manifest: decides about each, queues what needs it.
 EnqueueListed = Callable[[Sequence[Item]], Awaitable[None]]
-
 _TOLD = 50  #: ids of disappeared videos that are kept
 
 

@@ -41,9 +41,7 @@ from pipeline.ingest.tasks.item import ReadCaptions, Release
 from pipeline.ports.video_api import MediaStatus, NewUpload, UploadSession
 
 Method = Literal["direct", "multipart", "url", "external"]
-
 _log = get("video")
-
 _PREMIERE_SECONDS = 14 * 86_400.0  #: seconds for which a premiere is waited for in all
 S = TypeVar("S")
 

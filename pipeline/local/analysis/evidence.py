@@ -11,7 +11,6 @@ from pydantic import TypeAdapter
 
 #: ``chapter`` is a chapter mark of the container; the other three are also what a search can be narrowed to.
 EvidenceKind: TypeAlias = Literal["conversation", "text_in_video", "shot", "chapter"]
-
 CAPTIONS_GIVEN = "captions given"  #: source of captions handed in beside the file
 ON_SCREEN = "on-screen text"
 HEADING = "on-screen text (heading)"  #: the largest line near the top of a picture
@@ -88,5 +87,4 @@ class ExtractedContent:
 
 
 _CONTENT = TypeAdapter(ExtractedContent)
-
 Picture: TypeAlias = npt.NDArray[np.uint8]  #: height x width x 3 (RGB) or height x width (grey)

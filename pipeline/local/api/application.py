@@ -24,7 +24,6 @@ from pipeline.local.api.v1_3 import routes as v1_3
 from pipeline.local.errors import ApiError
 
 _log = log.get("platform")
-
 #: What presigned addresses lead to.
 STORED: tuple[Endpoint, ...] = (
     ("PUT", "/uploads/{upload_id}/{number:int}", multipart.store_chunk),
@@ -40,8 +39,6 @@ EXTENSIONS: tuple[Endpoint, ...] = (
     ("POST", "/faults", admin.set_faults),
     ("DELETE", "/faults", admin.clear_faults),
 )
-
-
 #: Every endpoint, by the prefix of its path.
 ENDPOINTS = {STORAGE: STORED, API: v1_3.ENDPOINTS, OLD: v1_2.ENDPOINTS, EXTENSION: EXTENSIONS}
 

@@ -116,6 +116,5 @@ class ApiContext:
 #:
 #: None is 204 without a body.
 Handler: TypeAlias = Callable[..., Response | None] | Callable[..., Awaitable[Response | None]]
-
 #: Method, path below the dialect's prefix, handler.
 Endpoint: TypeAlias = tuple[str, str, Handler]

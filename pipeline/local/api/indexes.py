@@ -22,7 +22,6 @@ from pipeline.local.errors import ApiError, invalid
 from pipeline.local.state.tables import INDEXES, VIDEOS, IndexRow
 
 _COLUMNS = {"_id": Column("id"), "index_name": Column("name"), **TIMES}
-
 _ADDONS = refuse("The addons parameter may hold 'thumbnail' only.")
 
 

@@ -11,9 +11,7 @@ from pipeline.local.errors import ApiError, invalid
 from pipeline.local.state.tables import IndexRow, VideoRow
 
 _NOT_SUPPORTED = "search_option_not_supported"
-
 _HELP = "The Twelve Labs API can; set TWELVELABS_API_KEY."
-
 _WHY = {
     "visual": "visual needs a model that sees, and the local platform only reads captions and on-screen text",
     "logo": "logo needs a model that knows brands, and the local platform only reads captions and on-screen text",
@@ -62,9 +60,7 @@ class ModelNaming:
 
 
 _MARENGO, _PEGASUS = ("visual", "conversation", "text_in_video", "logo"), ("visual", "conversation")
-
 V1_3 = ModelNaming("models", "model_name", "model_options", {"marengo3.0": ("visual", "audio")})
-
 V1_2 = ModelNaming(
     "engines",
     "engine_name",
@@ -74,11 +70,8 @@ V1_2 = ModelNaming(
         "pegasus1": _PEGASUS, "pegasus1.1": _PEGASUS, "pegasus1.2": _PEGASUS,
     },
 )  # fmt: skip
-
-
 #: The search options of each dialect and the kind of words each stands for; empty where only a model can answer.
 OPTIONS_V1_3 = {"visual": "", "audio": "", "transcription": "conversation"}
-
 OPTIONS_V1_2 = {"visual": "", "conversation": "conversation", "text_in_video": "text_in_video", "logo": ""}
 
 

@@ -24,9 +24,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pipeline.local.demo.scripts import DemoScript, load_scripts
 
 Slide: TypeAlias = tuple[str, Sequence[str]]  #: heading and lines
-
 Cue: TypeAlias = tuple[float, float, str]  #: start and end in seconds, and the words
-
 _MS = Fraction(1, 1000)
 _RATE = 16_000  # samples per second of the quiet tone
 #: background, heading, text: light and dark papers, so that neighbouring videos do not look alike

@@ -19,9 +19,7 @@ from pipeline.local.state.database import PlatformDatabase
 from pipeline.local.state.tables import AssetRow, JobRow, Table, VideoRow
 
 R = TypeVar("R", AssetRow, JobRow, VideoRow)
-
 _log = log.get("platform")
-
 RETRY_AFTER = 5.0  #: seconds until failed work is tried again
 _CRASHED = "fail:internal_error:The platform made a mistake over this; its log says which."
 

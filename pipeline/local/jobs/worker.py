@@ -25,19 +25,16 @@ from pipeline.local.state.database import PlatformDatabase
 from pipeline.local.state.tables import ASSETS, JOBS, VIDEOS, AssetRow, JobRow
 
 CUT_WARNING = "The answer was cut: it reached max_tokens. The text up to there is returned."
-
 _PROCESSING = (
     "status = 'processing' AND fate <> 'stuck' AND NOT EXISTS "
     "(SELECT 1 FROM sessions s WHERE s.asset_id = assets.id AND s.status = 'active')"
 )
 _QUEUED = "status = 'queued' AND fate <> 'stuck'"
-
 #: A video whose asset is still processing is left out: the asset's end sets it going.
 _ARRIVED = (
     "status NOT IN ('ready', 'failed') AND fate <> 'stuck' AND NOT EXISTS "
     "(SELECT 1 FROM assets a WHERE a.id = asset_id AND a.status = 'processing')"
 )
-
 _INDEXING_AT_ONCE = 256  # videos between validating and ready; how many are read at once is the analysis pool's matter
 
 

@@ -25,11 +25,9 @@ from pipeline.local.state.database import PlatformDatabase, move_into_place
 from pipeline.local.state.tables import ASSETS, AssetRow
 
 _log = log.get("platform")
-
 #: Gets a video by its YouTube id into a folder of its own (made by us, and removed once the file was taken out of it).
 #: It retries by itself: a ReelmillError that it raises is final, and tells why.
 Fetch = Callable[[str, Path], Awaitable[LibraryVideo]]
-
 PENDING: dict[str, Json] = {"awaited": True}  #: the technical facts of a video that was accepted without its file
 
 

@@ -28,9 +28,7 @@ DDL = (
     "CREATE TRIGGER IF NOT EXISTS clips_dropped AFTER DELETE ON clips BEGIN"
     " INSERT INTO clip_words(clip_words, rowid, text) VALUES ('delete', old.seq, old.text); END",
 )
-
 Mode: TypeAlias = Literal["stems", "words", "phrase"]
-
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _MOST_TERMS = 64
 _TIE = 0.15  # share of a score that bm25 may take

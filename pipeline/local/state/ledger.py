@@ -23,7 +23,6 @@ DDL = (
     " path TEXT NOT NULL, effect TEXT NOT NULL, object_id TEXT NOT NULL, client_key TEXT NOT NULL,"
     " minutes REAL NOT NULL) STRICT"
 )
-
 _NAMES = "at, method, path, effect, object_id, client_key, minutes"
 
 

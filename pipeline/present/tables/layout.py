@@ -16,7 +16,6 @@ from pipeline.views import BadLine
 
 #: Cells that a title, source or message may take at most, wherever it is shown.
 WIDE: Final = 120
-
 _COLOUR: Final = {
     "done": "green", "ok": "green", "nothing": "dim", "failed": "red", "bad": "red", "held": "yellow", "warn": "yellow",
     "working": "cyan", "running": "cyan", "new": "cyan",

@@ -15,9 +15,7 @@ from pipeline.present.tables.layout import new_table, section
 from pipeline.views import Expiring, Leftover, OpenUpload, Reconciled, Reconciliation, Vanished
 
 _GIVES_WAY: Final = frozenset({"name", "item", "what can be done"})
-
 _NAME: Final = 60
-
 _ITEM: Final = 40
 #: What a sort is called: one and many.
 _SORTS: Final[Mapping[str, tuple[str, str]]] = {
@@ -26,7 +24,6 @@ _SORTS: Final[Mapping[str, tuple[str, str]]] = {
 }  # fmt: skip
 #: Short, so that the ids fit beside them on any terminal: an id that is cut cannot be agreed to.
 _WHY: Final = {"superseded": "replaced", "cancelled": "cancelled", "stray": "not from here"}
-
 _REPAIR: Final = {
     "file": "upload the file again", "fetch": "fetch and upload it again", "address": "hand the address over again",
     "none": "its file is gone, too: put it back first; the results stay",

@@ -17,7 +17,6 @@ from pipeline.views import Asked, ClassifyView, SearchView, VideoRef
 
 #: Cells of a title, of a hit's words, of a file's name.
 TITLE: Final = 40
-
 _WORDS: Final = 60
 
 

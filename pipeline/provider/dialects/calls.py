@@ -12,9 +12,7 @@ from pipeline.provider.dialects.json_reading import JsonObject, ignore_body, rea
 from pipeline.provider.dialects.protocol import Call, Request
 
 T = TypeVar("T")
-
 PAGE = 50  #: entries per page, at most
-
 _EXACT = 2**53 - 1  #: larger integers must be sent as text
 
 

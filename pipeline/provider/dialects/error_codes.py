@@ -19,25 +19,15 @@ class Meaning:
 
 
 _KEY = "set TWELVELABS_API_KEY to a key that is valid now; keys expire"
-
 _PAY = "add credit or change the plan in the platform's dashboard, then run the same command again"
-
 _PLAN = "check what the account's plan and region allow"
-
 _RECODE = "transcode the file, then retry the item"
-
 _CUT = "cut the file into parts that the platform takes"
-
 _BUG = "this is our request's fault: please report it with the detail"
-
 KEY_REFUSED = Meaning("operator", "key_refused", "the platform refuses the API key", _KEY)
-
 NOT_ALLOWED = Meaning("operator", "not_allowed", "the account may not do this", _PLAN)
-
 GONE = Meaning("permanent", "resource_not_exist", "the platform does not know this id")
-
 _NO_CREDIT = Meaning("operator", "no_credit", "the account has no credit left", _PAY)
-
 _LIMIT = Meaning("throttle", "rate_limited", "a rate limit is reached")
 
 
@@ -126,5 +116,4 @@ BY_STATUS: Mapping[int, Meaning] = MappingProxyType(
         422: _bad("unprocessable", "the platform cannot work with a value of the request", _BUG),
     }
 )
-
 REFUSED = _bad("refused", "the platform refuses the request")

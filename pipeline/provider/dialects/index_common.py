@@ -14,7 +14,6 @@ from pipeline.provider.dialects.json_reading import JsonObject, build_page, pars
 from pipeline.provider.dialects.protocol import Request, Response
 
 T = TypeVar("T")
-
 _RESERVED = frozenset({"page", "page_limit", "sort_by", "sort_option", "filename", "created_at", "status"})
 
 

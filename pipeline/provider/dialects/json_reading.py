@@ -16,9 +16,7 @@ from pipeline.core.model import Json
 from pipeline.provider.dialects.protocol import Page, Response, UnreadableAnswer
 
 T = TypeVar("T")
-
 _DETAIL = 500  #: characters of foreign text kept in an error
-
 _QUERY = re.compile(r"(https?://[^\s\"'<>?]+)\?[^\s\"'<>]+")
 
 

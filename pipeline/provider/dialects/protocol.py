@@ -16,7 +16,6 @@ from pipeline.core.model import Json
 from pipeline.ports.video_api import AnalysisStatus, Answer, Ceilings, MediaStatus, NewUpload, Question, UploadSession
 
 T_co = TypeVar("T_co", covariant=True)
-
 #: fuse: many jobs in one request. index_first: uploads go into an index. external: fetches YouTube addresses itself.
 Feature = Literal["assets", "multipart", "url", "schema", "fuse", "index_first", "external"]
 

@@ -11,22 +11,16 @@ from pipeline.provider.dialects.json_reading import ErrorBody, parse_http_date, 
 from pipeline.provider.dialects.protocol import Response
 
 _LONGEST = 7 * 86_400.0  #: seconds; no sane limit asks for more
-
 _SHORTEST = 0.05
-
 _UNITS = {
     "ms": 0.001, "mil": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "hou": 3600.0,
     "d": 86_400.0, "day": 86_400.0,
 }  # fmt: skip
-
 _SPAN = r"(\d+(?:\.\d+)?)[\s-]*(ms|milliseconds?|s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?)\b"
-
 _ASKED = re.compile(
     rf"\b(?:in|after|for|wait|again)\s+(?:about\s+|approximately\s+|another\s+|at least\s+)?{_SPAN}", re.I
 )
-
 _BARE = re.compile(rf"(?<!per )(?<![\d./]){_SPAN}", re.I)
-
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?")
 
 

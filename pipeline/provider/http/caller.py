@@ -22,13 +22,9 @@ from pipeline.provider.dialects.protocol import Call, Request, Response, Unreada
 from pipeline.provider.http.transport import Transport
 
 T = TypeVar("T")
-
 _TRIES = 4  #: of a safe call, within one step
-
 _TOTAL = 10.0  #: seconds that these tries may take together, waits included
-
 _BACKOFF = Backoff(first=0.25, most=2.0)
-
 _THROTTLE = Backoff(first=2.0, most=120.0)  #: where a 429 names no time
 
 

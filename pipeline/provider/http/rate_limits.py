@@ -20,19 +20,12 @@ from pipeline.core.model import Json
 from pipeline.ports.store import Journal
 
 GROUPS = ("assets", "analyze", "index", "search", "read")
-
 SPANS = {"minute": 60.0, "hour": 3_600.0, "day": 86_400.0}
-
 KINDS = ("requests", "minutes", "tokens")
-
 SLOTS = 60
-
 NAME = "limits"  #: under which the journal keeps the counters
-
 _SHORT = 1.0  #: seconds that ``admit`` sleeps at most
-
 _SAVE_EVERY = 2.0  #: seconds; a kill -9 forgets at most this much of what was admitted
-
 _EPSILON = 1e-9
 
 

@@ -32,17 +32,11 @@ from pipeline.provider.dialects.protocol import Request, Response
 from pipeline.provider.http import body as bodies
 
 POOL = 1  #: connections per pool
-
 KEEP = 4.0  #: seconds an idle connection is kept: shorter than servers do, or a POST may meet a closing one
-
 MOST = 64 * 1024 * 1024  #: bytes of an answer, unpacked
-
 UNGUESSED = 16  #: characters from which a key stands in an answer only because the answer repeats it
-
 AGENT = b"reelmill"
-
 _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
-
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
 
 

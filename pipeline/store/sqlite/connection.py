@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import aiosqlite
 
 T = TypeVar("T")
-
 #: What a statement's parameters may be.
 Values = Sequence[Any] | dict[str, Any]
 

@@ -25,9 +25,7 @@ from pipeline.store.sqlite.writer import Writer
 from pipeline.store.sqlite.writes import Claim, WriteReply, WriteRequest, bulk, write
 
 LOCK_SECONDS = 5.0  #: how long a write waits for another process that is writing
-
 _CHUNK = 64  #: rows that an iteration would fetch at once; we fetch all
-
 #: Makes a new connection ready for use, or raises what is wrong with its file.
 Prepare = Callable[[Connection, Path], Awaitable[None]]
 

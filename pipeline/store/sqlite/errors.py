@@ -13,15 +13,12 @@ from pipeline.store.encoding import unstorable
 
 #: Primary result codes (https://www.sqlite.org/rescode.html) that are about the file or the disk, not about a value.
 _PERM, _BUSY, _LOCKED, _READONLY, _IOERR, _CORRUPT, _FULL, _CANTOPEN, _AUTH = 3, 5, 6, 8, 10, 11, 13, 14, 23
-
 _NOTADB = 26
 #: With fewer free bytes a failing disk is a full one: the index of the write-ahead log takes 32 KiB at once, and where
 #: it gets none, the library reports a failing disk.
 _FULL_BELOW = 64 * 1024
-
 #: What the driver raises for a value that cannot be stored.
 _VALUE = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
-
 _BY_CODE: dict[int, tuple[str, str, str]] = {
     _READONLY: ("database_unwritable", "{path} cannot be written.", "Give this user write access to file and folder."),
     _PERM: ("database_unwritable", "{path} may not be used.", "Give this user access to the file and its folder."),

@@ -12,7 +12,6 @@ import anyio.lowlevel
 from pipeline.core.errors import Permanent, ReelmillError, Transient
 
 Request = TypeVar("Request")
-
 Reply = TypeVar("Reply")
 
 

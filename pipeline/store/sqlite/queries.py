@@ -123,10 +123,8 @@ RESTART_LATER = """
 UPDATE task SET rearm_stage = ?3, rearm_lane = ?4, rearm_rank = ?5, rearm_due = ?6, updated = ?7
 WHERE kind = ?1 AND key = ?2
 """
-
 #: Put new data over a pending task's own.
 MERGE = "UPDATE task SET data = ?3, updated = ?4 WHERE kind = ?1 AND key = ?2"
-
 #: Remember a parked scope; the later time wins.
 PARK = """
 INSERT INTO parked (scope, until, trouble) VALUES (?, ?, ?)
@@ -138,20 +136,16 @@ WAKE = """
 UPDATE task SET wake_at = ?2, updated = ?2
 WHERE state = 'pending' AND wake_at > ?2 AND json_extract(trouble, '$.code') IN (SELECT value FROM json_each(?1))
 """
-
 #: Forget parked scopes.
 UNPARK = "DELETE FROM parked WHERE scope IN (SELECT value FROM json_each(?))"
-
 #: Insert or replace a line of the run history.
 NOTE_RUN = """
 INSERT INTO run (id, started, ended, exit_code, summary) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET started = excluded.started, ended = excluded.ended, exit_code = excluded.exit_code,
     summary = excluded.summary
 """
-
 #: Remember a value under a name.
 SAVE = "INSERT INTO note (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-
 #: An operator's command on the tasks of a selection (``{which}``).
 CANCEL = """
 UPDATE task SET state = 'cancelled', wake_at = NULL, owner = NULL, updated = :now

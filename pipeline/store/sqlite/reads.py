@@ -18,7 +18,6 @@ from pipeline.store.sqlite.group_commit import GroupCommit
 
 #: Tasks of a selection, in the order of their first submission.
 TASKS = f"SELECT {TASK} FROM task WHERE id IN ({{which}}) ORDER BY id"
-
 #: Running tasks whose lease ended before ``:now`` (NULL: all).
 EXPIRED = f"""
 SELECT {TASK} FROM task INDEXED BY task_lease
@@ -46,10 +45,8 @@ RESULTS = """
 SELECT subject, job, fingerprint, body, meta, created FROM result
 WHERE subject IN (SELECT value FROM json_each(?)) ORDER BY created, id
 """
-
 #: A page of the videos that have results.
 SUBJECTS = "SELECT DISTINCT subject FROM result WHERE subject > ? ORDER BY subject LIMIT ?"
-
 #: Tasks by kind and state; live ones by lane; failed and held ones by trouble code. Each part walks a covering index.
 COUNTS = """
 SELECT 'task', kind, state, count(*) FROM task GROUP BY state, kind
@@ -86,25 +83,19 @@ SELECT
     coalesce(sum(working + done * (worst = 1)), 0)
 FROM video
 """
-
 #: Scopes that are parked.
 PARKED = "SELECT scope, until, trouble FROM parked WHERE until > ? ORDER BY scope"
-
 #: The ledger in three numbers.
 SPENT = "SELECT total(usd), total(minutes), coalesce(sum(doubtful), 0) FROM spend WHERE at >= ?"
-
 #: The ledger entries of some videos, oldest first.
 SPENDS = """
 SELECT key, what, usd, minutes, subject, doubtful, at FROM spend
 WHERE subject IN (SELECT value FROM json_each(?)) ORDER BY id
 """
-
 #: The newest runs.
 RUNS = "SELECT id, started, ended, exit_code, summary FROM run ORDER BY started DESC, rowid DESC LIMIT ?"
-
 #: A remembered value.
 NOTE = "SELECT value FROM note WHERE name = ?"
-
 _COLUMNS = {"kinds": "kind", "keys": "key", "subjects": "subject", "states": "state", "classes": "trouble_code"}
 
 

@@ -12,7 +12,6 @@ from pipeline.store.sqlite.connection import Connection
 
 #: SQLite's own field for "whose file is this": the letters ``REEL``.
 APPLICATION_ID = 0x5245454C
-
 #: STRICT tables; RETURNING and UPDATE … FROM are older.
 OLDEST_SQLITE = (3, 37, 0)
 
@@ -108,7 +107,6 @@ m001 = Migration(
         "CREATE TABLE note (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
     ),
 )
-
 #: All of them, oldest first: the place in this list is the version.
 MIGRATIONS: tuple[Migration, ...] = (m001,)
 

@@ -13,7 +13,6 @@ from json import dumps
 import anyio
 
 _CACHE_KB = 8_000
-
 _TABLE = """
 CREATE TABLE name (
     name   TEXT PRIMARY KEY,
@@ -27,11 +26,8 @@ _ADD = """
 INSERT INTO name (name, key, wanted) VALUES (?, ?, ?)
 ON CONFLICT (name) DO UPDATE SET wanted = max(wanted, excluded.wanted)
 """
-
 _FIND = "SELECT name, key FROM name WHERE name IN (SELECT value FROM json_each(?))"
-
 _MARK_SEEN = "UPDATE name SET seen = 1 WHERE name IN (SELECT value FROM json_each(?))"
-
 _UNSEEN = "SELECT name, key FROM name WHERE wanted AND NOT seen AND name > ? ORDER BY name LIMIT ?"
 
 

@@ -17,7 +17,6 @@ from pipeline.local.analysis.text.content_summary import ContentSummary, Highlig
 from pipeline.local.analysis.text.sentences import Sentence, stems
 
 NOT_SUPPORTED = "not_supported_by_local_platform"
-
 _Product: TypeAlias = tuple[re.Pattern[str], Callable[[ContentSummary, str], str]]
 
 

@@ -9,15 +9,12 @@ _NUMBERS = {word: number for number, word in enumerate(
     "zero one two three four five six seven eight nine ten eleven twelve".split())} | {  # noqa: SIM905
     "a": 1, "single": 1, "a single": 1, "fifteen": 15, "twenty": 20, "a couple of": 2, "a few": 3,
 }  # fmt: skip
-
 _N = r"(\d{1,4}|" + "|".join(sorted(map(re.escape, _NUMBERS), key=len, reverse=True)) + r")"
-
 _COUNT = re.compile(
     rf"(?P<upto>at most|up to|no more than|not more than|maximum(?: of)?|max\.?|under|fewer than|less than)?\s*"
     rf"\b{_N}\b(?:\s*(?:-|–|to|or)\s*{_N}\b)?(?=(?P<after>(?:[\s-]+[\w'’]+){{0,3}}))",
     re.IGNORECASE,
 )
-
 _ITEM = re.compile(r"\n(?=\s*(?:[-*•]\s*)?(?:for\s+)?`)|;\s*(?=`)")
 SENTENCES = ("sentence",)
 POINTS = ("bullet", "point", "item", "takeaway")

@@ -24,7 +24,6 @@ from pipeline.local.analysis.text.sentences import stems
 
 _DEPTH = 24  # levels of nesting and references
 _UNKNOWN = frozenset({"unknown", "unclear", "n/a", "not sure", "undetermined", "cannot tell"})
-
 _HELP = (
     "The local platform reads captions and on-screen text and measures the picture; it does not see or judge. "
     "Leave the property out of `required`, allow null, or use the Twelve Labs API."

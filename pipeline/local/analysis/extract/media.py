@@ -32,7 +32,6 @@ _MOST_REPEATS = 15  # of a picture that stands: enough to see that it does
 _FAR_BACK = 30.0  # seconds between two key frames from which on decoding all is cheaper than going back to one
 _SPARE_FRAMES = 20  # pictures per second from which on some can be passed over
 _TEXT_CODECS = frozenset({"mov_text", "subrip", "srt", "webvtt", "ass", "ssa", "text"})
-
 _MIMES = (
     ("matroska", "video/x-matroska"), ("webm", "video/webm"), ("mp4", "video/mp4"), ("avi", "video/x-msvideo"),
     ("mpegts", "video/mp2t"), ("mpeg", "video/mpeg"), ("flv", "video/x-flv"), ("ogg", "video/ogg"), ("asf", "video/x-ms-wmv"),

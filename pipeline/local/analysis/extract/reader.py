@@ -33,7 +33,6 @@ from pipeline.local.analysis.text.sentences import telling
 from pipeline.media.container import UnreadableMedia
 
 __all__ = ["MAX_FRAMES", "NO_OCR", "UnreadableMedia", "read"]
-
 NO_OCR = "The program tesseract is not installed, so text in the picture was not read."
 MAX_FRAMES = 600  #: pictures of one video that are searched for text
 _EVERY = 20.0  # seconds between two looks for text within one shot

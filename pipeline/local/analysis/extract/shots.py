@@ -34,11 +34,8 @@ _INK = 6.0  # standard deviation of grey levels in a cell that has something on 
 _DARK = 14.0  # mean grey level of a black picture
 _SHORTEST = 0.6  # seconds
 _LIT = 5  # samples that must be more than black before a border
-
 _Sharp: TypeAlias = Literal["", "cut", "slide"]
-
 Floats: TypeAlias = npt.NDArray[np.float32]
-
 Flags: TypeAlias = npt.NDArray[np.bool_]
 
 

@@ -20,14 +20,11 @@ from pipeline.local.analysis.evidence import Evidence
 from pipeline.local.stopwords import DETERMINERS, STOP_WORDS, WEAK_STARTS
 
 Floats: TypeAlias = npt.NDArray[np.float64]
-
 _WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
 _END = re.compile(r"[.!?…]+[\"'”’)\]]*\s+(?=[\"'“‘(\[¿¡\-–—]*[A-Z0-9À-ÞЀ-Я])|[。！？]+")
-
 _ABBREVIATION = re.compile(
     r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|St|vs|etc|e\.g|i\.e|cf|Fig|No|Vol|approx|Inc|Ltd|Jr|Sr)|(?:[A-Z]\.|[A-Z][a-z]+ )[A-Z])\.$"
 )
-
 _SOUND = re.compile(r"^[\s\-–]*(?:[\[(（].*[\])）]|[♪♫#].*)$")
 _BLOCK = 500  # sentences ranked against each other at once; bounds the matrix
 _PAUSE = 1.2  # seconds of silence that end a thought where nobody wrote full stops

@@ -35,7 +35,6 @@ What: TypeAlias = Literal[
 Hint: TypeAlias = Literal[
     "none", "retry-after", "retry-after-date", "retry-after-ms", "ratelimit", "details", "message"
 ]
-
 Retired: TypeAlias = Literal["serve", "gone404", "gone410"]  #: what becomes of calls below ``/v1.2``
 
 
@@ -48,9 +47,7 @@ def _regular_expression(text: str) -> str:
 
 
 _Whole = Annotated[int, Field(ge=0), must_be("a whole number, not negative")]
-
 _Number = Annotated[float, Field(ge=0), must_be("a number, not negative")]
-
 _Text = Annotated[str, must_be("a text")]
 
 

@@ -86,29 +86,19 @@ def check_metadata(value: Mapping[str, Json]) -> Mapping[str, Json]:
 
 
 REQUIRED = require("The {name} parameter is required.")
-
 ONE_OF = must_be("{expected}")
-
 #: Lets null and an empty text stand for the default. Stands last: a refusal around it would catch the signal.
 OR_DEFAULT = BeforeValidator(_default_for_nothing)
-
 #: Refuses a field that is missing in other words than a wrong value.
 GIVEN = BeforeValidator(_given)
-
 NOT_BLANK = AfterValidator(_not_blank)
-
 Flag = Annotated[bool, must_be("true or false")]
 #: In a form, a truth value travels as the text ``true`` or ``false``.
 FormFlag = Annotated[bool, BeforeValidator(_flag), must_be("true or false"), OR_DEFAULT]
-
 Fraction = Annotated[float, Field(ge=0, le=1), must_be("a number from 0 to 1")]
-
 Id = Annotated[str, Field(min_length=1), REQUIRED]
-
 RequiredText = Annotated[str, Field(min_length=1), NOT_BLANK, REQUIRED]
-
 Metadata = Annotated[dict[str, Json], AfterValidator(check_metadata), must_be("a JSON object")]
-
 PageLimit = Annotated[
     int,
     Field(ge=1, le=MOST_PAGE),

@@ -17,7 +17,6 @@ from pipeline.local.api.http.bodies import read_chunks
 from pipeline.local.errors import ApiError, invalid
 
 _MOST_FIELD = 1024 * 1024  #: bytes of one text field; captions of a long film have about 300 KB
-
 _MOST_FIELDS = 100
 
 

@@ -27,10 +27,8 @@ from pipeline.local.errors import ApiError
 
 #: Statuses after which an object does not change by itself.
 _FINAL = frozenset({"ready", "failed", "canceled", "completed", "expired"})
-
 #: Names that are counted apart from each other, and their characters; the API has about a hundred of fifty.
 _MOST_ROUTES, _LONGEST_ROUTE = 500, 200
-
 #: A name or an address, and perhaps a port.
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)(?::[0-9]{1,5})?")
 

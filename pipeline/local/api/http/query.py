@@ -19,7 +19,6 @@ from pipeline.local.errors import invalid
 from pipeline.local.state.tables import R, Table
 
 _PAGING = frozenset({"page", "page_limit", "sort_by", "sort_option"})
-
 _SIGNS = {"": "=", "gte": ">=", "lte": "<="}
 
 
@@ -53,7 +52,6 @@ class Column:
 
 
 SIZES = {name: Column(name, "number") for name in ("duration", "fps", "width", "height", "size")}
-
 TIMES = {"created_at": Column("created", "time"), "updated_at": Column("updated", "time")}
 
 

@@ -15,20 +15,16 @@ from pipeline.core.model import Json
 from pipeline.local.errors import ApiError
 
 API = "/v1.3"
-
 VERSION = "1.3"
 #: The dialect of 2023, which the vendor has retired; the notebook also called it under another host path.
 OLD = "/v1.2"
-
 _OLD_NAMES = ("/p/v1.2",)
 #: Routes that a test double needs and the vendor does not have.
 EXTENSION = "/_platform"
 #: Where presigned addresses point: no key is wanted there, the signature is the key.
 STORAGE = "/_storage"
-
 #: Base URL that the current request was sent to, e.g. ``http://10.0.0.7:8765``: addresses in its answer start with it.
 REACHED: ContextVar[str] = ContextVar("reached", default="")
-
 Shape: TypeAlias = Literal["flat", "nested", "integer", "empty", "html"]
 
 

@@ -38,13 +38,9 @@ from pipeline.local.state.fulltext import ClipMatch
 from pipeline.local.state.tables import VIDEOS, IndexRow, VideoRow
 
 _TEXTS = require("The {name} parameter must be a list of texts.")
-
 _Text = Annotated[str, NOT_BLANK]
-
 _ConversationOption = Annotated[Literal["semantic", "exact_match"] | None, ONE_OF, OR_DEFAULT]
-
 _Score = Annotated[float, Field(ge=0, le=100), must_be("a number from 0 to 100")]
-
 _A_CLASS = refuse("A class must be an object with a name and prompts.")
 
 

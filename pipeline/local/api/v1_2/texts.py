@@ -27,9 +27,7 @@ from pipeline.local.errors import ApiError, invalid
 from pipeline.local.state.tables import AssetRow
 
 _MOST_TOKENS = 98_304
-
 _TEXT: dict[str, Json] = {"type": "string"}
-
 _SPAN: dict[str, Json] = {"start_time": {"type": "number"}, "end_time": {"type": "number"}}
 
 
@@ -50,8 +48,6 @@ _SUMMARIES: dict[str, tuple[str, dict[str, Json], str]] = {
     "chapter": ("chapters", _rows("chapter_title", "chapter_summary"), "Divide the video into chapters."),
     "highlight": ("highlights", _rows("highlight", "highlight_summary"), "List the highlights, at most 5."),
 }
-
-
 _PROMPT = require("The prompt parameter must be a text.")
 
 

@@ -31,7 +31,6 @@ _COLUMNS = {
 }
 #: Metadata that is measured or the platform's own; it cannot be overwritten.
 _MEASURED = frozenset({"filename", "duration", "fps", "width", "height", "size", "engine_ids"})
-
 _UNREAD = {
     "conversation": ("speech without captions", "Give captions with the upload, or use the Twelve Labs API."),
     "text_in_video": ("on-screen text without the program tesseract", "Install it, or use the Twelve Labs API."),

@@ -24,7 +24,6 @@ from pipeline.local.jobs.worker import CUT_WARNING
 from pipeline.local.state.tables import ASSETS, JOBS, REPLAYS, AssetRow, JobRow, ReplayRow
 
 STATUSES = ("queued", "pending", "processing", "ready", "failed", "canceled")
-
 #: Parameters that narrow the list of tasks, with their columns.
 _FILTERS = {"asset_id": "asset_id", "video_url": "video_url", "analysis_mode": "mode"}
 

@@ -25,7 +25,6 @@ from pipeline.local.jobs.indexing import STATUSES, estimate
 from pipeline.local.state.tables import VIDEOS, AssetRow, VideoRow
 
 _COLUMNS = {"filename": Column("title"), **SIZES, **TIMES}
-
 _LEGACY = "Upload to /assets, then index the asset; or speak v1.2, whose way this was."
 
 

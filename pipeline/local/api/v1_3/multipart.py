@@ -28,7 +28,6 @@ from pipeline.local.state.database import move_into_place
 from pipeline.local.state.tables import ASSETS, CHUNKS, SESSIONS, AssetRow, ChunkRow, SessionRow
 
 _MOST_URLS = 50
-
 _Count = Annotated[int, Field(ge=1), must_be("a whole number, at least 1")]
 
 

@@ -228,8 +228,6 @@ class BatchItem(QueuedRequest):
 
 #: What an item of a batch may take from the batch's defaults.
 DEFAULTS = frozenset(BatchItem.model_fields) - {"video", "custom_id"}
-
-
 _Item = Annotated[dict[str, Json], refuse("An entry of requests must be an object.")]
 
 

@@ -26,9 +26,7 @@ from pipeline.provider.dialects.json_reading import JsonObject, read_id, read_pa
 from pipeline.provider.dialects.protocol import Call, Page, Request
 
 _API = "v1.2"
-
 _NO_ASSETS = "the upload itself goes into the index there"
-
 _SYSTEM = frozenset({"filename", "duration", "fps", "width", "height", "size", "engine_ids", "vispresso_index_id"})
 
 

@@ -45,30 +45,19 @@ from pipeline.provider.dialects.protocol import (
 from pipeline.provider.dialects.recovery import CLOCK_SKEW, pick_by_label
 
 _EXTERNAL = "/tasks/external-provider"
-
 _ASKS = ("/gist", "/summarize", "/generate")
-
 _WITH_TEMPERATURE = ("/summarize", "/generate")
-
 _TIMEOUT = 300.0  #: seconds: a generation is silent until it is finished
-
 _LATEST = 120.0  #: seconds between two looks at most, however long the platform says it will take
-
 _PART = 4.0  #: we wait a quarter of what remains: too long an estimate costs no more than that
-
 _EXACT = 5.0  #: seconds that a task without a title may be older than its intent: clocks are coarse
-
 _UNNAMED = 30.0  #: seconds until a task that has no title yet is looked at again
-
 _GB2 = 2 * 1000**3
-
 _TASK: Mapping[str, Literal["working", "ready", "failed"]] = {
     "validating": "working", "pending": "working", "queued": "working", "indexing": "working",
     "ready": "ready", "failed": "failed",
 }  # fmt: skip
-
 _ENDING = re.compile(r"\.(mp4|m4v|mov|mkv|webm|avi|flv|ts|3gp)$", re.I)
-
 _PAGES = ("/search/", "/classify/")
 
 

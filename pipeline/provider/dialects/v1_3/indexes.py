@@ -27,7 +27,6 @@ from pipeline.provider.dialects.json_reading import JsonObject, read_id, read_pa
 from pipeline.provider.dialects.protocol import Call, FilePart, Page, Request
 
 _API = "v1.3"
-
 _MOST_IMAGES = 10
 
 

@@ -42,13 +42,9 @@ from pipeline.provider.dialects.protocol import (
 from pipeline.provider.dialects.recovery import pick_by_label
 
 _TOKENS = (512, 98_304)  #: range of ``max_tokens`` for general analysis
-
 _TASK_ID = ("task_id", "_id", "id")  #: where an analysis names its id
-
 _DAY = 86_400.0
-
 _HOUR = 3_600.0
-
 _MEDIA: Mapping[str, Literal["working", "ready", "failed"]] = {
     "processing": "working",
     "ready": "ready",
