@@ -21,6 +21,8 @@ Adapters raise only these. ``engine.attempt`` is the one place that turns an exc
 
 from __future__ import annotations
 
+from typing import Self
+
 from pipeline.core.model import Trouble
 
 
@@ -32,6 +34,11 @@ class ReelmillError(Exception):
     def __init__(self, message: str, *, code: str = "", remedy: str = "", detail: str = "") -> None:
         super().__init__(message)
         self.trouble = Trouble(code or self.code, message, remedy, detail[:500])
+
+    @classmethod
+    def from_trouble(cls, trouble: Trouble) -> Self:
+        """Return the error of this class that carries a trouble."""
+        return cls(trouble.message, code=trouble.code, remedy=trouble.remedy, detail=trouble.detail)
 
     def __str__(self) -> str:
         return self.trouble.message

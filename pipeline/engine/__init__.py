@@ -1,1 +1,1 @@
-"""The engine: claims due tasks, runs one step, has the verdict decided by the pure lifecycle, writes it."""
+"""The engine: a worker pool that claims due tasks, runs one step of each, and writes what the lifecycle decides."""

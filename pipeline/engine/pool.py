@@ -246,7 +246,7 @@ class Pool:
             else:
                 outcome = await run_step(stage, task, lambda: self._leases.ensure_fresh(lease), self._clock)
         if not isinstance(outcome, Park):  # a Park closes its lane before its slot is given away
-            self._free_slot(lease)
+            self._release_slot(lease)
         if lease.lost:
             self._forget(lease, "dropped")
             return
@@ -261,13 +261,13 @@ class Pool:
         self._forget(lease, applied.move.word if applied else "dropped", applied)
 
     def _decided(self, task: Task, stage: Stage | None, outcome: Outcome | None, *, stopped: bool) -> Transition:
-        now, policy = self._clock.now(), stage.policy if stage is not None else _DEFAULT
+        now, policy = self._clock.now(), _policy(stage)
         if outcome is not None:
             return decide(task, outcome, now, policy, self._rng)
         # A lease too old to act on may still be ours to give back; if it is not, the database refuses.
         return released(task, now) if stopped else lost(task, now, policy, self._rng)
 
-    def _free_slot(self, lease: HeldLease) -> None:
+    def _release_slot(self, lease: HeldLease) -> None:
         """Give the slot away: the lane bounds running steps, and the next need not wait for this commit."""
         if not lease.step_over:
             lease.step_over = True
@@ -275,7 +275,7 @@ class Pool:
             self.wake()
 
     def _forget(self, lease: HeldLease, word: str, applied: Applied | None = None) -> None:
-        self._free_slot(lease)
+        self._release_slot(lease)
         self._leases.release(lease)
         lane = applied.lane if applied is not None and applied.move.wake_at is not None else None
         self.metrics.ended(lease.task, word, lane, self._clock.monotonic())
@@ -314,8 +314,7 @@ class Pool:
         try:
             spawn = [self._task_types.place(new) for new in move.spawn]
         except KeyError as error:
-            trouble = unplaceable_spawn(task, error)
-            raise Permanent(trouble.message, code=trouble.code, remedy=trouble.remedy, detail=trouble.detail) from error
+            raise Permanent.from_trouble(unplaceable_spawn(task, error)) from error
         try:
             lane, rank = self._task_types.lane_and_rank(task.kind, move.stage)
         except KeyError:
@@ -324,7 +323,7 @@ class Pool:
 
     async def _lose(self, task: Task) -> None:
         stage = self._stage(task)
-        applied = await self._write(task, lost(task, self._clock.now(), stage.policy if stage else _DEFAULT, self._rng))
+        applied = await self._write(task, lost(task, self._clock.now(), _policy(stage), self._rng))
         if applied is not None:
             _log.warning("lease.lost", kind=task.kind, key=task.key, stage=task.stage, attempt=applied.move.attempt)
 
@@ -334,7 +333,7 @@ class Pool:
         if park.scope.startswith("run:"):
             self.halt(park.trouble, park.scope.removeprefix("run:"))
             return
-        parked = self._admission.park(park, task.kind, stage.policy if stage is not None else _DEFAULT)
+        parked = self._admission.park(park, task.kind, _policy(stage))
         if parked is None:
             return
         try:
@@ -351,3 +350,7 @@ class Pool:
         self._stopping = True
         self._halted.set()
         self.wake()
+
+
+def _policy(stage: Stage | None) -> Policy:
+    return _DEFAULT if stage is None else stage.policy

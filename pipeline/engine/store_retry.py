@@ -25,8 +25,7 @@ async def retry_while_busy(call: Callable[[], Awaitable[T]], clock: Clock) -> T:
     try:
         return await retry(call, _delay, clock)
     except Transient as error:
-        trouble = error.trouble
-        raise StoreError(trouble.message, code=trouble.code, remedy=trouble.remedy, detail=trouble.detail) from error
+        raise StoreError.from_trouble(error.trouble) from error
 
 
 def _delay(number: int, error: ReelmillError) -> float | None:

@@ -91,8 +91,7 @@ def _abandon(member: _Waiting[Request, Reply]) -> None:
 
 def _same(error: ReelmillError) -> ReelmillError:
     """Return a copy for each member: one exception raised in many tasks would mix their tracebacks."""
-    trouble = error.trouble
-    copy = type(error)(trouble.message, code=trouble.code, remedy=trouble.remedy, detail=trouble.detail)
+    copy = type(error).from_trouble(error.trouble)
     if isinstance(error, Transient) and isinstance(copy, Transient):
         copy.untouched = error.untouched
     copy.__cause__ = error
