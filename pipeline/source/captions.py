@@ -1,16 +1,109 @@
-"""Caption files as text, for a platform that takes them."""
+"""Caption files: which of those beside a video belong to it, in which order, and their text. Blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from pipeline.core import log
+from pipeline.media.caption_times import parse_span
+from pipeline.source.encodings import decode_text
 
 #: A caption file of a day-long video stays far below; anything larger is not captions. Bytes.
 LARGEST = 2_000_000
 
+ENDINGS = (".srt", ".vtt")
+
+_log = log.get("source")
+_LANGUAGES = {
+    "english": "en", "german": "de", "deutsch": "de", "french": "fr", "francais": "fr", "français": "fr", "spanish": "es",
+    "espanol": "es", "español": "es", "latino": "es", "italian": "it", "italiano": "it", "portuguese": "pt",
+    "portugues": "pt", "português": "pt", "brazilian": "pt", "dutch": "nl", "nederlands": "nl", "russian": "ru",
+    "русский": "ru", "ukrainian": "uk", "polish": "pl", "polski": "pl", "czech": "cs", "slovak": "sk", "hungarian": "hu",
+    "romanian": "ro", "bulgarian": "bg", "serbian": "sr", "croatian": "hr", "slovenian": "sl", "greek": "el",
+    "turkish": "tr", "arabic": "ar", "hebrew": "he", "persian": "fa", "farsi": "fa", "hindi": "hi", "chinese": "zh",
+    "mandarin": "zh", "simplified": "zh", "traditional": "zh", "japanese": "ja", "korean": "ko", "thai": "th",
+    "vietnamese": "vi", "indonesian": "id", "swedish": "sv", "svenska": "sv", "norwegian": "no", "danish": "da",
+    "finnish": "fi", "suomi": "fi", "estonian": "et", "latvian": "lv", "lithuanian": "lt",
+}  # fmt: skip
+_FLAGS = frozenset({
+    "sdh", "cc", "hi", "forced", "foreign", "signs", "default", "orig", "original", "auto", "full", "sub", "subs",
+    "subtitle", "subtitles", "caption", "captions", "transcript",
+})  # fmt: skip
+_CODE = re.compile(r"[a-z]{2,3}(?:[-_](?:[a-z]{2,4}|[0-9]{3}))*")
+_VIDEOS = frozenset(
+    {"mkv", "mov", "avi", "flv", "wmv", "mpg", "mpeg", "ogv", "mxf", "vob", "webm"}
+)  # film.mkv.srt is that film's
+#: What people put between a film's name and a language, besides a dot: then only words that are certain count.
+_CERTAIN = frozenset({"en", "eng", "de", "deu", "ger", "fr", "fra", "fre", "es", "spa", "it", "ita", "pt", "por", "ru", "rus",
+    "nl", "pl", "ja", "jpn", "ko", "kor", "zh", "chi", "zho"}) | _FLAGS | _LANGUAGES.keys()  # fmt: skip
+
+
+def find_captions(video: str, names: Iterable[str], spoken: str = "") -> list[str]:
+    """Return which of a folder's names are captions of a video, the most useful first.
+
+    Full ones come before automatic ones, and forced ones, which hold signs only, last; then those that name no language,
+    the ``spoken`` language, English, the rest.
+    """
+    stem = Path(video).stem
+    found = [(rank, name) for name in names if (rank := _rank(stem, video, name, spoken)) is not None]
+    return [name for _, name in sorted(found)]
+
+
+def _rank(stem: str, video: str, name: str, spoken: str) -> tuple[int, ...] | None:
+    words = _tail_words(stem, video, name)
+    if words is None:
+        return None
+    flags = _FLAGS.intersection(words[1:] if words[:1] == ["hi"] and len(words) > 1 else words)
+    language = _language(words)
+    wanted = ("", spoken[:2].lower(), "en")
+    return (
+        bool(flags & {"forced", "foreign", "signs"}),
+        "auto" in flags,
+        wanted.index(language[:2]) if language[:2] in wanted else len(wanted),
+        "default" not in flags,
+        bool(flags & {"sdh", "cc", "hi"}),
+    )
+
+
+def _tail_words(stem: str, video: str, name: str) -> list[str] | None:
+    """Return the words between a video's name and the ending of a caption file; None where it is another video's."""
+    plain = unicodedata.normalize("NFC", name)
+    ending = next((each for each in ENDINGS if plain.lower().endswith(each)), None)
+    if ending is None:
+        return None
+    body = plain[: -len(ending)]
+    for begin in map(str.casefold, (unicodedata.normalize("NFC", video), unicodedata.normalize("NFC", stem))):
+        if body.casefold().startswith(begin):
+            tail = body.casefold()[len(begin) :]
+            words = [word for word in re.split(r"[.\s_()\[\]-]+", tail) if word]
+            dotted = [word for word in tail.split(".") if word]
+            if (
+                tail.startswith(".")
+                and not _VIDEOS.intersection(dotted)
+                and all(_CODE.fullmatch(word) or word in _CERTAIN for word in dotted)
+            ):
+                return dotted
+            if not tail or (tail[0] in ". _-([" and all(word in _CERTAIN for word in words)):
+                return words
+    return None
+
+
+def _language(words: Sequence[str]) -> str:
+    for word in words:
+        if word in _LANGUAGES:
+            return _LANGUAGES[word]
+        if _CODE.fullmatch(word) and (word not in _FLAGS or (word == "hi" and word == words[0] and len(words) > 1)):
+            return {"eng": "en", "ger": "de", "deu": "de", "jpn": "ja", "spa": "es", "chi": "zh", "zho": "zh"}.get(
+                word, word
+            )
+    return ""
+
 
 def read_captions(paths: Sequence[Path]) -> str:
-    """Return the text of the first usable caption file; "" if there is none, which is never a reason to fail."""
+    """Return the text of the first file that holds a cue; "" if there is none, which is never a reason to fail."""
     for path in paths:
         try:
             if path.stat().st_size > LARGEST:
@@ -18,8 +111,9 @@ def read_captions(paths: Sequence[Path]) -> str:
             raw = path.read_bytes()
         except OSError:
             continue
-        try:
-            return raw.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            return raw.decode("latin-1")  # what old caption files without a declared encoding usually are
+        found = decode_text(raw, _language([word.lower() for word in path.stem.split(".")[1:]]))
+        if any(parse_span(line) for line in found.text.splitlines() if ">" in line or not line.isascii()):
+            if not found.certain:
+                _log.warning("captions.encoding_guessed", file=path.name, encoding=found.encoding)
+            return found.text
     return ""

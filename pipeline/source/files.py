@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,15 +17,12 @@ from anyio import from_thread, to_thread
 from pipeline.core.clock import Clock
 from pipeline.core.errors import InputError, Transient
 from pipeline.ports.source import Item, MediaFacts
+from pipeline.source.captions import ENDINGS, find_captions
 from pipeline.source.read_errors import to_read_error
 
 _BLOCK = 1024 * 1024
 #: A file touched this shortly before it was hashed may change again without its time stamp showing it. Seconds.
 _SETTLED = 3.0
-#: ``film.srt``, ``film.en.srt``, ``film.pt-BR.sdh.vtt``; but not ``film.part2.srt``, which belongs to another video.
-_CAPTION = re.compile(
-    r"(?i)((?:\.[a-z]{2,3}(?:[-_][a-z0-9]{2,8})*)?(?:\.(?:sdh|cc|forced|hi|orig|auto))?)\.(?:srt|vtt)$"
-)
 _FOLDERS = 16
 
 
@@ -61,9 +57,9 @@ class FileSource:
             Transient: ``disk_trouble``, or ``file_changed`` while it is still being written.
         """
         path = Path(item.locator)
-        facts, before = await to_thread.run_sync(partial(_probe, path, from_thread.check_cancelled))
+        facts, before, spoken = await to_thread.run_sync(partial(_probe, path, from_thread.check_cancelled))
         sha256 = await self._hash(path, before)
-        captions = await to_thread.run_sync(partial(self._beside, path))
+        captions = await to_thread.run_sync(partial(self._beside, path, spoken))
         return replace(facts, sha256=sha256, captions=captions)
 
     async def _hash(self, path: Path, before: os.stat_result) -> str:
@@ -75,14 +71,9 @@ class FileSource:
             await self._cache.remember(*state, sha256)
         return sha256
 
-    def _beside(self, path: Path) -> tuple[Path, ...]:
-        """Return a video's caption files, the one without a language first."""
-        found = []
-        for name in self._listed(path.parent):
-            tail = name[len(path.stem) :] if name.startswith(path.stem) else ""
-            if _CAPTION.match(tail):
-                found.append((len(tail) > 4, name))
-        return tuple(path.parent / name for _, name in sorted(found))
+    def _beside(self, path: Path, spoken: str) -> tuple[Path, ...]:
+        """Return a video's caption files, the most useful first."""
+        return tuple(path.parent / name for name in find_captions(path.name, self._listed(path.parent), spoken))
 
     def _listed(self, folder: Path) -> tuple[str, ...]:
         """Return the caption names of a folder, cached: 100,000 files must not cost as many scans."""
@@ -91,7 +82,7 @@ class FileSource:
             known = self._captions.get(key)
             if known is None:
                 with os.scandir(folder) as entries:
-                    known = tuple(e.name for e in entries if e.name.lower().endswith((".srt", ".vtt")) and e.is_file())
+                    known = tuple(e.name for e in entries if e.name.lower().endswith(ENDINGS) and e.is_file())
                 self._captions[key] = known
                 while len(self._captions) > _FOLDERS:
                     self._captions.popitem(last=False)
@@ -105,7 +96,7 @@ def probe_file(path: Path) -> MediaFacts:
     return _probe(path, lambda: None)[0]
 
 
-def _probe(path: Path, checkpoint: Callable[[], None]) -> tuple[MediaFacts, os.stat_result]:
+def _probe(path: Path, checkpoint: Callable[[], None]) -> tuple[MediaFacts, os.stat_result, str]:
     from pipeline.source.media_probe import probe_media  # FFmpeg's libraries take a moment to load: only where needed
 
     try:
@@ -130,7 +121,7 @@ def _probe(path: Path, checkpoint: Callable[[], None]) -> tuple[MediaFacts, os.s
         mime=seen.mime,
         mtime_ns=before.st_mtime_ns,
     )
-    return facts, before
+    return facts, before, seen.language
 
 
 def _sha256(path: Path, before: os.stat_result, checkpoint: Callable[[], None]) -> str:

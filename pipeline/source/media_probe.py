@@ -45,6 +45,7 @@ class MediaLook:
     video_codec: str
     audio_codec: str
     mime: str
+    language: str = ""  #: of the sound, as the container names it; empty where it does not
 
 
 def probe_media(path: Path, checkpoint: Callable[[], None]) -> MediaLook:
@@ -85,6 +86,7 @@ def _probe_container(container: InputContainer, path: Path, checkpoint: Callable
         video_codec=codec,
         audio_codec=audio[0].codec_context.name if audio and audio[0].codec_context is not None else "",
         mime=_mime(container.format.name, path),
+        language=next((each.language for each in audio if each.language and each.language != "und"), ""),
     )
 
 

@@ -12,19 +12,22 @@ from dataclasses import dataclass, replace
 from html import unescape
 from itertools import zip_longest
 
+from pipeline.media.caption_times import looks_like_span, parse_span
+
 MAX_CHARACTERS = 8_000_000  #: of one caption text; about 150 hours of speech. What lies beyond is not read
 MAX_CUES = 100_000  #: of one video; further cues are not read
 _MAX_CUE = 1_000  # characters of one cue; longer is no caption
 _MAX_RAW = 20_000  # characters of one cue with its markup
 _MAX_ROLL = 20  # lines that a cue can repeat of the one before; on a screen there is room for four
 _SECONDS_PER_CUE = 5.0  # how long a cue without a usable end stands at most
-_TIME = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?"
-_ARROW = re.compile(rf"^\W*{_TIME}\s*-{{1,2}}>\s*{_TIME}(?=\s|$)")
-_TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>|<[\d:.]{1,20}>|\{\\[^{}]{0,200}\}")
+_TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>|<[\d:.]{1,20}>|\{\\[^{}]*\}")
+_OVERRIDE = re.compile(r"((?<!\\)\{[^{}]*\})")
+_DRAWING = re.compile(r"\\p(\d+)")
 _BREAK = re.compile(r"\\[Nn]|\r\n?|\u2028")
 #: No character has so long a number; Python refuses to read numbers of thousands of digits.
 _NO_CHARACTER = re.compile(r"&#(?:\d{8,}|[xX][0-9a-fA-F]{8,});?")
-_BLOCK = re.compile(r"^(?:NOTE|STYLE|REGION)\b")
+#: Comments and styles; and where segments of a broadcast were joined, the header of the next one.
+_BLOCK = re.compile(r"^(?:NOTE|STYLE|REGION|WEBVTT|X-TIMESTAMP-MAP)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +45,36 @@ def strip_markup(text: str) -> str:
     >>> strip_markup("{\\\\an8}<i>Salt &amp; water</i>")
     'Salt & water'
     """
-    bare = _NO_CHARACTER.sub("", _TAG.sub("", _BREAK.sub("\n", text[:_MAX_RAW])))
+    bare = _NO_CHARACTER.sub("", _TAG.sub("", _BREAK.sub("\n", _without_drawings(text[:_MAX_RAW]))))
     plain = unescape(bare).replace("\\h", " ")
     lines = (" ".join("".join(c for c in line if c.isprintable() or c.isspace()).split()) for line in plain.split("\n"))
     return "\n".join(line for line in lines if line)
+
+
+def strip_ass(event: bytes) -> str:
+    """Return the words of an ASS event as PyAV gives it: the ninth field, without overrides and comments."""
+    fields = event.decode("utf-8", "replace").split(",", 8)
+    bare = _OVERRIDE.sub("", _without_drawings(fields[-1][:_MAX_RAW]))
+    return strip_markup(bare.replace("\\{", "{").replace("\\}", "}"))
+
+
+def _without_drawings(text: str) -> str:
+    """Leave out what stands between ``{\\p1}`` and ``{\\p0}``: the strokes of a picture, not words."""
+    if "\\p" not in text:
+        return text
+    kept: list[str] = []
+    drawing = False
+    for part in _OVERRIDE.split(text):
+        if part.startswith("{") and (modes := _DRAWING.findall(part)):
+            drawing = modes[-1].strip("0") != ""
+        if part.startswith("{") or not drawing:
+            kept.append(part)
+    return "".join(kept)
+
+
+def count_lost(text: str) -> int:
+    """Return how many lines are meant as times and cannot be read as such: each is a cue that is lost."""
+    return sum(looks_like_span(line) and parse_span(line) is None for line in text[:MAX_CHARACTERS].splitlines())
 
 
 def parse(text: str) -> list[Cue]:
@@ -74,13 +103,13 @@ def _blocks(text: str) -> Iterator[tuple[float, float, list[str]]]:
     span: tuple[float, float] | None = None
     lines: list[str] = []
     for line in text.splitlines():
-        found = _ARROW.match(line)
+        found = parse_span(line) if ">" in line or not line.isascii() else None
         if found is None:
             lines.append(line)
             continue
         if span is not None:
             yield *span, _without_label(lines)
-        span, lines = (_seconds(found.groups()[:4]), _seconds(found.groups()[4:])), []
+        span, lines = found, []
     if span is not None:
         yield *span, _without_notes(lines)
 
@@ -104,11 +133,6 @@ def _without_notes(lines: list[str]) -> list[str]:
         if not inside:
             kept.append(line)
     return kept
-
-
-def _seconds(parts: Sequence[str | None]) -> float:
-    hours, minutes, whole, part = parts
-    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + int(whole or 0) + float(f"0.{part or 0}")
 
 
 def _mend(ordered: Sequence[Cue]) -> Iterator[Cue]:

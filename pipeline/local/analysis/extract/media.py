@@ -21,7 +21,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipeline.local.analysis.evidence import Facts, Picture
-from pipeline.local.analysis.extract.captions import Cue, strip_markup
+from pipeline.local.analysis.extract.captions import Cue, strip_ass, strip_markup
 from pipeline.media.container import UnreadableMedia, measure_packets, open_media, video_stream
 
 SAMPLES_PER_SECOND = 5
@@ -231,8 +231,10 @@ def _decode(packet: Packet[Stream]) -> list[tuple[VideoFrame | Spoken, float]]:
         return []
     start = float(packet.pts * packet.time_base)
     end = start + float((packet.duration or 0) * packet.time_base)
-    words = [s.dialogue or s.text for s in packet.decode() if isinstance(s, AssSubtitle)]
-    text = strip_markup(b"\n".join(words).decode("utf-8", "replace"))
+    events = [s for s in packet.decode() if isinstance(s, AssSubtitle)]
+    text = "\n".join(
+        filter(None, (strip_ass(s.ass) or strip_markup(s.text.decode("utf-8", "replace")) for s in events))
+    )
     if not text:
         return []
     language = packet.stream.language or ""

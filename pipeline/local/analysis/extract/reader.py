@@ -24,7 +24,7 @@ from pipeline.local.analysis.evidence import (
     Shot,
 )
 from pipeline.local.analysis.extract import media
-from pipeline.local.analysis.extract.captions import MAX_CUES, Cue, parse, tidy
+from pipeline.local.analysis.extract.captions import MAX_CUES, Cue, count_lost, parse, tidy
 from pipeline.local.analysis.extract.media import Sample
 from pipeline.local.analysis.extract.shots import ShotFinder
 from pipeline.local.analysis.plugins.ocr import Ocr, OcrLine
@@ -104,11 +104,14 @@ def _heard(
     path: Path, given: Sequence[str], spoken: dict[tuple[int, str], list[Cue]], seconds: float, notes: list[str]
 ) -> list[Evidence]:
     """Choose one set of captions: what was given from outside, else the English or first embedded stream."""
-    outside = [cues for cues in map(parse, given) if cues]
+    outside = [(cues, text) for text in given if (cues := parse(text))]
     if given and not outside:
         notes.append("The captions given hold no cue that can be read.")
     if outside:
-        return _said(outside[0], CAPTIONS_GIVEN, seconds, notes)
+        cues, text = outside[0]
+        if lost := count_lost(text):
+            notes.append(f"{lost} caption cues have times that cannot be read and were left out.")
+        return _said(cues, CAPTIONS_GIVEN, seconds, notes)
     streams = {key: cues for key, raw in spoken.items() if (cues := tidy(raw))}
     if not streams:
         bitmaps = media.unread_captions(path)

@@ -1,0 +1,56 @@
+"""The time line of a caption cue, in the forms that people's files have. Pure.
+
+Players take blanks inside a time, full-width signs, dots and colons in each other's place, an arrow with a dash too few.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_LONGEST = 300  # characters of a time line with its settings; beyond, nothing is looked at
+_MARKS = re.compile(r"^[\W_]{0,40}")
+_BLANKS = re.compile(r"[ \t]{0,9}([:.,])[ \t]{0,9}")
+_ARROW = re.compile(r"[ \t]{0,40}(?:(?:[-\u2010-\u2015\u2212=~][ \t]{0,3}){1,4}[>\u00bb]|[\u2192\u27f6])[ \t]{0,40}")
+_TIMES = (
+    re.compile(r"(?:(\d{1,4}):)?(\d{1,3}):(\d{1,2})(?:[.,:; ](?=\d)(\d{1,9}))?(?![\d:])"),
+    re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{1,2})(?:[.,:](\d{1,9}))?(?![\d:])"),
+)
+
+
+def looks_like_span(line: str) -> bool:
+    """Return whether a line is meant as a time line: an arrow with digits on both sides of it."""
+    before, arrow, after = line[:_LONGEST].partition("-->")
+    return bool(arrow) and bool(re.search(r"\d", before)) and bool(re.search(r"\d", after))
+
+
+def parse_span(line: str) -> tuple[float, float] | None:
+    """Return the start and the end that a time line names, in seconds; None for any other line.
+
+    >>> parse_span("00: 00: 01, 500 -- > 00:00:03.250000")
+    (1.5, 3.25)
+    """
+    if len(line) > _LONGEST and not line[:_LONGEST].strip():
+        return None
+    plain = unicodedata.normalize("NFKC", line[:_LONGEST])
+    found = _ARROW.search(plain)
+    if found is None or not found.start():
+        return None
+    start = _seconds(plain[: found.start()], whole=True)
+    end = _seconds(plain[found.end() :], whole=False)
+    return None if start is None or end is None else (start, end)
+
+
+def _seconds(text: str, *, whole: bool) -> float | None:
+    tidy = _BLANKS.sub(r"\1", _MARKS.sub("", text))
+    for form in _TIMES:
+        found = form.match(tidy)
+        if found and not re.search(r"\w" if whole else r"^\w", tidy[found.end() :]):
+            hours, minutes, seconds, part = found.groups()
+            return int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + _fraction(part or "0")
+    return None
+
+
+def _fraction(digits: str) -> float:
+    """Return the part of a second; ``1000`` is what a program writes that rounds 999.6 ms up."""
+    return 1.0 if digits == "1000" else float(f"0.{digits}")

@@ -1,0 +1,179 @@
+"""Caption files as people have them: every case here is a public report, made small."""
+
+from __future__ import annotations
+
+import codecs
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.local.analysis.extract.captions import Cue, count_lost, parse, strip_ass, strip_markup
+from pipeline.source.captions import find_captions, read_captions
+from pipeline.source.encodings import decode_text
+
+FIRST, SECOND = "The queen lays eggs all summer.", "In winter the bees form a cluster."
+PLAIN = f"1\n00:00:01,000 --> 00:00:03,000\n{FIRST}\n\n2\n00:00:07,000 --> 00:00:10,000\n{SECOND}\n\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "00:00:01, 500 --> 00:00:03, 250", "00: 00: 01, 500 --> 00: 00: 03, 250", "00:00:01,500 -- > 00:00:03,250",
+        "00:00:01:500 --> 00:00:03:250", "00:00:01.500000 --> 00:00:03.250000", "00:00:01,500 -> 00:00:03,250",
+        "００：００：０１，５００ －－＞ ００：００：０３，２５０", "00.00.01,500 --> 00.00.03,250",
+        "00:00:01 500 --> 00:00:03 250",
+        "00:00:01,500 \u2013> 00:00:03,250", "00:00:01;500 --> 00:00:03;250", "\u200e00:00:01,500 --> 00:00:03,250 align:start",
+        "> 00:01.500 --> 00:03.250", "0:00:01.50 --> 0:00:03.25", "00:00:01,5000 --> 00:00:03,2500",
+        "00:01:500 --> 00:03:250",
+        "00:00:01,500 --> 00:00:03,250,", "00:00:01,500-->00:00:03,250",
+    ],
+)  # fmt: skip
+def test_a_time_line_in_any_form_that_players_take_is_a_cue(line: str) -> None:
+    """Blanks, full-width signs, dots and colons in each other's place, an arrow with a dash too few."""
+    text = f"1\n{line}\n{FIRST}\n\n2\n00:00:07,000 --> 00:00:10,000\n{SECOND}\n\n"
+    assert parse(text) == [Cue(1.5, 3.25, FIRST), Cue(7.0, 10.0, SECOND)]
+    assert count_lost(text) == 0
+
+
+def test_a_thousand_milliseconds_are_a_second() -> None:
+    """A program that rounds 999.6 up writes four digits."""
+    assert parse("00:00:01,1000 --> 00:00:03,250\nA\n")[0].start == 2.0
+
+
+@pytest.mark.parametrize(
+    "line", ["so 3 -> 4 and on", "A -> B", "at 10:30 -> we leave", "5:10 > 5:09?!", "<b>10:20</b>"]
+)
+def test_words_with_an_arrow_are_words(line: str) -> None:
+    """What is said about numbers is not taken for a time."""
+    assert parse(f"00:00:01,000 --> 00:00:02,000\n{line}\n")[0].text == strip_markup(line)
+
+
+def test_a_time_that_cannot_be_read_is_counted() -> None:
+    """A cue that is lost is told, not dropped in silence."""
+    assert count_lost(PLAIN + "3\n00:00:xx,000 --> 00:00:12,000\nLost\n") == 1
+    assert count_lost(PLAIN) == 0
+
+
+def test_headers_of_joined_segments_are_no_words() -> None:
+    """A broadcast's captions come as many small files; joined, each brings its header along."""
+    text = (
+        f"WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:900000,LOCAL:00:00:00.000\n\n00:01.000 --> 00:03.000\n{FIRST}\n\nWEBVTT\n"
+        f"X-TIMESTAMP-MAP=MPEGTS:900000,LOCAL:00:00:00.000\n\n00:07.000 --> 00:10.000\n{SECOND}\n"
+    )
+    assert [cue.text for cue in parse(text)] == [FIRST, SECOND]
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        (rb"0,0,Default,,0,0,0,,{\an8}" + FIRST.encode(), FIRST),
+        (rb"1,1,Default,,0,0,0,,{\p1\pos(10,20)}m 0 0 l 100 0 100 100 0 100{\p0}", ""),
+        (rb"1,1,Default,,0,0,0,,{\pos(1,2)\p2}m 0 0 b 1 2 3 4 5 6", ""),
+        (rb"2,0,Default,,0,0,0,,{\k20}In {\k30}winter{\k20}, the bees", "In winter, the bees"),
+        (rb"3,0,Default,,0,0,0,,{\clip(1,m " + b"10 20 l 30 40 " * 40 + rb")}Heat {a remark}stays", "Heat stays"),
+        (rb"4,0,Default,,0,0,0,,{\p1}m 0 0 l 9 9{\p0}Exit", "Exit"),
+        (rb"5,0,Default,,0,0,0,,Sets \{a, b\}", "Sets {a, b}"),
+    ],
+)  # fmt: skip
+def test_drawings_and_karaoke_of_ass_leave_the_words(event: bytes, words: str) -> None:
+    """The strokes of a picture, clips and syllable lengths are not speech."""
+    assert strip_ass(event) == words
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        lambda text: codecs.BOM_UTF16_LE + text.encode("utf-16-le"),
+        lambda text: codecs.BOM_UTF16_BE + text.encode("utf-16-be"),
+        lambda text: text.encode("utf-16-le"), lambda text: text.encode("utf-16-be"), lambda text: text.encode("utf-32"),
+        lambda text: text.encode("utf-32-be"), lambda text: text.encode("utf-8-sig"),
+    ],
+)  # fmt: skip
+def test_wide_encodings_are_read(tmp_path: Path, encode: Callable[[str], bytes]) -> None:
+    """UTF-16 and UTF-32, in both byte orders, with and without a mark."""
+    path = tmp_path / "film.srt"
+    path.write_bytes(encode(PLAIN))
+    assert parse(read_captions([path])) == [Cue(1.0, 3.0, FIRST), Cue(7.0, 10.0, SECOND)]
+
+
+WORDS = {
+    ("cp1251", "ru"): "Матка откладывает яйца всё лето. Зимой пчёлы собираются в клуб.",
+    ("koi8-r", "ru"): "Матка откладывает яйца всё лето. Зимой пчёлы собираются в клуб.",
+    ("cp1252", "fr"): "La reine pond des œufs tout l’été. « Où ça ? » Là-bas, près du hêtre.",
+    ("cp1252", "de"): "Die Königin legt den ganzen Sommer Eier – über tausend täglich, heißt es.",
+    ("cp1250", "pl"): "Królowa składa jaja przez całe lato. Zimą pszczoły tworzą kłąb, żeby się ogrzać.",
+    ("cp1250", "cs"): "Královna klade vajíčka celé léto. Včely se v zimě tísní, aby přežily.",
+    ("cp1253", "el"): "Η βασίλισσα γεννά αυγά όλο το καλοκαίρι. Τον χειμώνα οι μέλισσες μαζεύονται.",
+    ("cp1254", "tr"): "Kraliçe bütün yaz yumurtlar. Kışın arılar ısınmak için bir araya gelir.",
+    ("cp1255", "he"): "המלכה מטילה ביצים כל הקיץ. בחורף הדבורים מתקבצות יחד.",
+    ("cp1256", "ar"): "تضع الملكة البيض طوال الصيف. وفي الشتاء يتجمع النحل معا.",
+    ("cp932", "ja"): "女王蜂は夏じゅう卵を産みます。冬になるとミツバチは集まります。",
+    ("euc-jp", "ja"): "女王蜂は夏じゅう卵を産みます。冬になるとミツバチは集まります。",
+    ("gb18030", "zh"): "蜂王整个夏天都在产卵。到了冬天，蜜蜂聚成一团取暖。",
+    ("big5", "zh"): "蜂王整個夏天都在產卵。到了冬天，蜜蜂聚成一團取暖。",
+    ("cp949", "ko"): "여왕벌은 여름 내내 알을 낳습니다. 겨울에는 벌들이 모여 있습니다.",
+}
+
+
+@pytest.mark.parametrize(("encoding", "language"), WORDS)
+def test_the_language_in_the_name_tells_the_encoding(encoding: str, language: str) -> None:
+    """film.ru.srt that is no UTF-8 is in one of the encodings that Russian had."""
+    text = PLAIN.replace(FIRST, WORDS[encoding, language])
+    assert decode_text(text.encode(encoding), language).text == text
+
+
+@pytest.mark.parametrize(
+    ("encoding", "language"), [key for key in WORDS if key not in {("cp1250", "cs"), ("cp1254", "tr")}]
+)
+def test_without_a_language_the_words_tell_the_encoding_and_the_doubt_is_said(encoding: str, language: str) -> None:
+    """What looks like words of one script is taken, and known to be a guess."""
+    text = PLAIN.replace(FIRST, WORDS[encoding, language])
+    found = decode_text(text.encode(encoding))
+    assert (found.text, found.certain) == (text, False)
+
+
+def test_one_bad_byte_does_not_garble_a_good_file() -> None:
+    """A file that is UTF-8 but for one byte is read as UTF-8, and that byte is lost."""
+    text = PLAIN.replace(FIRST, "Où est la reine ? Elle est là, près du hêtre, tout l’été.")
+    raw = text.encode().replace(b"cluster", b"clus\xffter")
+    assert decode_text(raw).text == text.replace("cluster", "clus\ufffdter")
+
+
+def test_the_first_file_that_holds_a_cue_is_used(tmp_path: Path) -> None:
+    """An empty file, a page of HTML and a header alone in front of the good one hide nothing."""
+    for name, text in (("a.srt", ""), ("b.srt", "<html>404 --> gone</html>"), ("c.vtt", "WEBVTT\n"), ("d.srt", PLAIN)):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert read_captions(sorted(tmp_path.iterdir())) == PLAIN
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["film.en.forced.srt", "film.en.srt"], ["film.en.srt", "film.en.forced.srt"]),
+        (["film.forced.srt", "film.de.srt"], ["film.de.srt", "film.forced.srt"]),
+        (["film.mp4.srt"], ["film.mp4.srt"]),
+        (["film.mp4.en.vtt", "FILM.SRT"], ["FILM.SRT", "film.mp4.en.vtt"]),
+        (["film.en.sdh.srt", "film.en.srt"], ["film.en.srt", "film.en.sdh.srt"]),
+        (["film.en.auto.vtt", "film.fr.srt"], ["film.fr.srt", "film.en.auto.vtt"]),
+        (["film.English.srt", "film_en.srt", "film-de.srt", "film (English).srt"], ["film (English).srt", "film.English.srt",
+            "film_en.srt", "film-de.srt"]),
+        (["film.en.default.srt", "film.de.srt"], ["film.en.default.srt", "film.de.srt"]),
+        (["film.mkv.srt", "film2.srt", "film.part2.srt", "film-two.srt", "film.txt", "filmen.srt", "other.srt"], []),
+    ],
+)  # fmt: skip
+def test_which_caption_file_belongs_to_a_video_and_which_comes_first(names: list[str], expected: list[str]) -> None:
+    """Full before automatic before forced; all common forms of names; none of another video."""
+    assert find_captions("film.mp4", names) == expected
+
+
+def test_captions_in_the_spoken_language_come_before_english() -> None:
+    """A German film is told by its German captions."""
+    assert find_captions("f.mkv", ["f.en.srt", "f.de.srt"], spoken="deu")[0] == "f.de.srt"
+
+
+def test_composed_and_decomposed_names_are_one_name() -> None:
+    """A disk from another system spells é in two characters."""
+    name = unicodedata.normalize("NFD", "Café.fr.srt")
+    assert find_captions(unicodedata.normalize("NFC", "Café.mp4"), [name]) == [name]
