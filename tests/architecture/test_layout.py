@@ -51,6 +51,13 @@ def test_no_file_is_large() -> None:
     assert [path for path in files() if (ROOT / path).stat().st_size > 200_000] == []
 
 
+def test_both_packages_say_that_they_are_typed() -> None:
+    """A type checker uses our annotations only where ``py.typed`` lies, which the wheel takes along with its package."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    shipped = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert [name for name in shipped if not (ROOT / name / "py.typed").is_file()] == []
+
+
 def test_one_version() -> None:
     """Package, project file and the newest released entry of the changelog agree."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,10 @@ from pipeline.source.manifest.lines import MAX_LINE_BYTES, TextLine, UnreadableL
 
 #: A quoted cell may span lines, but one record may not be longer than a line may be, nor have more lines than this.
 _MOST_LINES = 1000
+#: How a spreadsheet declares its separator, before the header.
+SEPARATOR_LINE = re.compile(r'\s*"?sep=([,;\t|])"?[\s,;]*', re.IGNORECASE)
+
+_BLANKS = " \t\r\f\v\xa0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +49,14 @@ class PushbackLines:
         self._back.extendleft(reversed(list(entries)))
 
     def rows(self) -> Iterator[CsvRecord | UnreadableLine]:
-        """Yield records; the first line decides between comma, semicolon and tab."""
+        """Yield records that hold anything; the first line, or ``sep=`` in it, decides on the separator."""
         separator = ""
         for entry in self:
             if isinstance(entry, UnreadableLine):
                 yield entry
-            elif entry.text.strip():
+            elif not separator and (declared := SEPARATOR_LINE.fullmatch(entry.text)):
+                separator = declared[1]
+            elif entry.text.strip(_BLANKS + separator):
                 separator = separator or max(",;\t", key=entry.text.count)
                 yield self._record(entry, separator)
 

@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from pipeline.core.model import Json, Trouble
 from pipeline.ports.source import ManifestLine
+from pipeline.source.manifest.pasted import clean_source, strip_unseen
 
 FIELDS = ("source", "id", "title", "tags", "jobs", "prompt", "metadata")
 ALIASES = {"url": "source", "path": "source"}
@@ -106,13 +107,13 @@ class ManifestRow(BaseModel):
 
 
 def columns(names: Sequence[str]) -> list[str]:
-    """Return the fields of a header or of an object's keys.
+    """Return the fields of a header or of an object's keys; "" for a column without a name, whose cells are passed over.
 
     Raises:
         RowError: one is unknown or there twice, or there is no source.
     """
     found = [_field(name) for name in names]
-    twice = [name for name in found if found.count(name) > 1]
+    twice = [name for name in found if name and found.count(name) > 1]
     if twice:
         raise RowError("manifest_key_twice", f"'{twice[0]}' is given twice.", "keep one of source, url and path")
     if "source" not in found:
@@ -122,8 +123,10 @@ def columns(names: Sequence[str]) -> list[str]:
 
 def _field(name: str) -> str:
     """Return the field that a column or key stands for."""
-    clean = name.strip()
+    clean = strip_unseen(name)
     lower = clean.lower()
+    if not clean:
+        return ""
     if lower.startswith(METADATA) and len(lower) > len(METADATA):
         return METADATA + clean[len(METADATA) :]
     known = [*FIELDS, *ALIASES]
@@ -144,7 +147,9 @@ def parse_row(fields: Mapping[str, Json], place: str, known_job: Callable[[str],
     plain: dict[str, Any] = {"metadata": None}
     columns: dict[str, Any] = {}
     for name, value in fields.items():
-        if not name.startswith(METADATA):
+        if name == "source" and isinstance(value, str):
+            plain[name] = clean_source(value)
+        elif not name.startswith(METADATA):
             plain[name] = value
         elif value not in (None, ""):
             columns[name.removeprefix(METADATA)] = value

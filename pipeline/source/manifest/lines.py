@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pipeline.core.model import Trouble
 
@@ -44,6 +45,8 @@ def read_text_lines(stream: BinaryIO) -> Iterator[TextLine | UnreadableLine]:
     number = 0
     peek = getattr(stream, "peek", None)  # buffered streams show more than a line, without reading it
     head = peek(HEAD) if peek is not None else b""
+    if b"\r" in head and b"\n" not in head:
+        stream = io.BufferedReader(_OldLineEnds(stream))
     while raw := stream.readline(MAX_LINE_BYTES + 1):
         number += 1
         if number == 1:
@@ -62,6 +65,23 @@ def read_text_lines(stream: BinaryIO) -> Iterator[TextLine | UnreadableLine]:
             yield TextLine(number, raw.decode("utf-8").rstrip("\r\n"))
         except UnicodeDecodeError:
             yield UnreadableLine(number, _not_utf8(), raw[:200].decode("utf-8", "replace"))
+
+
+class _OldLineEnds(io.RawIOBase):
+    """A stream whose lines end in a lone CR, as some spreadsheets still write them, with LF instead."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read a block; a byte stays a byte."""
+        found = self._stream.read(len(buffer)).replace(b"\r", b"\n")
+        buffer[: len(found)] = found
+        return len(found)
 
 
 def find_text_problem(head: bytes) -> Trouble | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,13 +20,15 @@ from pipeline.core.youtube_address import is_address, parse_youtube_address
 from pipeline.ports.source import ManifestLine
 from pipeline.source.identity import redact_source
 from pipeline.source.manifest import fields, lines
-from pipeline.source.manifest.csv_rows import PushbackLines
+from pipeline.source.manifest.csv_rows import SEPARATOR_LINE, PushbackLines
+from pipeline.source.manifest.pasted import split_addresses, strip_unseen
 from pipeline.views import BadLine
 
 ManifestFormat: TypeAlias = Literal["text", "csv", "jsonl"]
 #: Endings that decide; a video is never read as a manifest by these.
 FORMATS: Mapping[str, ManifestFormat] = {
     ".txt": "text", ".list": "text", ".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl",
+    ".json": "jsonl",
 }  # fmt: skip
 
 
@@ -138,15 +141,19 @@ def _detect_format(feed: PushbackLines) -> ManifestFormat:
         if isinstance(entry, lines.TextLine) and not text:
             continue  # no form needs them, and there can be any number
         passed.append(entry)
-        names = {name.strip().strip('"').lower() for name in text.replace(";", ",").replace("\t", ",").split(",")}
-        if text.startswith("{"):
+        names = {strip_unseen(name).strip('"').lower() for name in text.replace(";", ",").replace("\t", ",").split(",")}
+        if text.startswith(("{", '["')) or re.match(r"\[\s*(\{|$)", text):
             form = "jsonl"
-        elif names & {"source", *fields.ALIASES}:
+        elif SEPARATOR_LINE.fullmatch(entry.text) or names & {"source", *fields.ALIASES}:
             form = "csv"
         break
     feed.put_back(passed)
     return form
 
+
+_QUOTES = frozenset({('"', '"'), ("'", "'"), ("\u201c", "\u201d"), ("\u201e", "\u201c"), ("\u00ab", "\u00bb")})
+
+_MOST_ARRAY = 16 * 1024 * 1024  #: characters of a JSON array, which has to be read whole
 
 _Numbered: TypeAlias = Iterator[tuple[int, ManifestLine | BadLine]]
 
@@ -156,38 +163,71 @@ def _text(feed: PushbackLines, sheet: _ManifestContext) -> _Numbered:
         if isinstance(entry, lines.UnreadableLine):
             yield entry.number, sheet.bad(entry.number, entry.trouble, entry.text)
             continue
-        source = entry.text.strip()
-        if source.startswith("#"):
+        whole = strip_unseen(entry.text)
+        if whole.startswith(("#", ";")):
             continue
-        if len(source) > 2 and source[0] == source[-1] and source[0] in "\"'":
-            source = source[1:-1].strip()
-        if source:
-            yield entry.number, sheet.line(entry.number, {"source": source}, source)
+        for source in split_addresses(whole):
+            if len(source) > 2 and (source[0], source[-1]) in _QUOTES:
+                source = source[1:-1].strip()
+            if source:
+                yield entry.number, sheet.line(entry.number, {"source": source}, source)
 
 
 def _jsonl(feed: PushbackLines, sheet: _ManifestContext) -> _Numbered:
+    begun = False
     for entry in feed:
+        if not begun and isinstance(entry, lines.TextLine) and entry.text.lstrip().startswith("["):
+            yield from _array(entry, feed, sheet)
+            return
+        begun = begun or bool(entry.text.strip())
         if isinstance(entry, lines.UnreadableLine):
             yield entry.number, sheet.bad(entry.number, entry.trouble, entry.text)
         elif entry.text.strip():
             yield entry.number, _object(entry, sheet)
 
 
+def _array(first: lines.TextLine, feed: PushbackLines, sheet: _ManifestContext) -> _Numbered:
+    """Yield the entries of one JSON array, each under its place in it; addresses and paths may stand in it as such."""
+    parts, size = [first.text], len(first.text)
+    for entry in feed:
+        if isinstance(entry, lines.UnreadableLine):
+            yield entry.number, sheet.bad(entry.number, entry.trouble, entry.text)
+            return
+        parts.append(entry.text)
+        size += len(entry.text)
+        if size > _MOST_ARRAY:
+            break
+    try:
+        found = json.loads("\n".join(parts))
+    except (ValueError, RecursionError):
+        yield first.number, sheet.bad(first.number, _not_json(), first.text)
+        return
+    for number, value in enumerate(found, 1):
+        yield number, _values({"source": value} if isinstance(value, str) else value, number, str(value)[:500], sheet)
+
+
 def _object(entry: lines.TextLine, sheet: _ManifestContext) -> ManifestLine | BadLine:
     try:
         found = json.loads(entry.text)
     except (ValueError, RecursionError):
-        trouble = Trouble("manifest_json", "The line is not valid JSON.", 'write one object per line: {"source": "…"}')
-        return sheet.bad(entry.number, trouble, entry.text)
+        return sheet.bad(entry.number, _not_json(), entry.text)
+    return _values(found, entry.number, entry.text, sheet)
+
+
+def _not_json() -> Trouble:
+    return Trouble("manifest_json", "The line is not valid JSON.", 'write one object per line: {"source": "…"}')
+
+
+def _values(found: object, number: int, text: str, sheet: _ManifestContext) -> ManifestLine | BadLine:
     if not isinstance(found, dict):
         trouble = Trouble("manifest_type", "The line is not a JSON object.", 'write {"source": "…"}')
-        return sheet.bad(entry.number, trouble, entry.text)
+        return sheet.bad(number, trouble, text)
     try:
         names = fields.columns(list(found))
     except fields.RowError as wrong:
-        return sheet.bad(entry.number, wrong.trouble, entry.text)
-    values = dict(zip(names, found.values(), strict=True))
-    return sheet.line(entry.number, values, str(values["source"]))
+        return sheet.bad(number, wrong.trouble, text)
+    values = {name: value for name, value in zip(names, found.values(), strict=True) if name}
+    return sheet.line(number, values, str(values["source"]))
 
 
 def _csv(feed: PushbackLines, sheet: _ManifestContext) -> _Numbered:
@@ -212,7 +252,7 @@ def _row(number: int, cells: Sequence[str], names: Sequence[str], sheet: _Manife
         message = f"The row has {len(cells)} cells, the header has {len(names)}."
         trouble = Trouble("manifest_cells", message, "put cells that hold a comma into double quotes")
         return sheet.bad(number, trouble, source)
-    return sheet.line(number, dict(zip(names, cells, strict=False)), source)
+    return sheet.line(number, {name: cell for name, cell in zip(names, cells, strict=False) if name}, source)
 
 
 def _anchored(line: ManifestLine, base: Path) -> ManifestLine:
@@ -221,8 +261,11 @@ def _anchored(line: ManifestLine, base: Path) -> ManifestLine:
     if is_address(source):
         return line
     path = os.path.join(base, os.path.expanduser(source))
-    if parse_youtube_address(source) is not None and not os.path.lexists(path):
-        return line
+    if not os.path.lexists(path):
+        if parse_youtube_address(source) is not None:
+            return line
+        bare = path.rstrip(",;")  # a list that was pasted from a sentence
+        path = bare if os.path.lexists(bare) else path
     # What .. means depends on links: where it occurs, the path is left for expand to resolve.
     return replace(line, source=path if ".." in path.split("/") else os.path.normpath(path))
 
