@@ -23,6 +23,7 @@ from pipeline.ports.video_api import (
     UploadSession,
 )
 from pipeline.provider.dialects import errors
+from pipeline.provider.dialects.calls import path_segment
 from pipeline.provider.dialects.index_protocol import IndexDialect
 from pipeline.provider.dialects.inventory_protocol import InventoryDialect
 from pipeline.provider.dialects.json_reading import clip
@@ -124,7 +125,7 @@ class TwelveLabs:
         await sender.run()
 
     async def media(self, media_id: str) -> MediaStatus:
-        return await self._media.look(media_id)
+        return await self._media.look(path_segment(media_id))
 
     async def delete_media(self, media_id: str) -> None:
         """Delete a final upload; absent is done."""
@@ -146,7 +147,7 @@ class TwelveLabs:
         return pick_by_label(found, question.key, question.since + self.caller.ahead)
 
     async def analysis(self, question: Question, task_id: str) -> AnalysisStatus:
-        return await self._analyses.look(task_id)
+        return await self._analyses.look(path_segment(task_id))
 
     # --------------------------------------------------------------------------------------------------------- check
 

@@ -21,7 +21,7 @@ from pipeline.ports.index_api import (
     SearchQuery,
     SearchResults,
 )
-from pipeline.provider.dialects.calls import PAGE
+from pipeline.provider.dialects.calls import PAGE, path_segment
 from pipeline.provider.dialects.error_codes import GONE
 from pipeline.provider.dialects.index_protocol import IndexDialect, TokenPage
 from pipeline.provider.dialects.protocol import Call, Page
@@ -137,7 +137,7 @@ class IndexClient:
     async def indexing(self, index_id: str, video_id: str) -> IndexingStatus:
         if index_id not in self._boards:
             self._boards[index_id] = self._board(index_id)
-        status = await self._boards[index_id].look(video_id)
+        status = await self._boards[index_id].look(path_segment(video_id))
         if status.state == "gone":
             sentence, remedy = _VIDEO[_GONE]
             raise Permanent(sentence, code=_GONE, remedy=remedy, detail=status.message)

@@ -440,7 +440,7 @@ def test_check_counts_indexes() -> None:
 
 def test_a_task_can_be_deleted_again_and_again() -> None:
     """A repeat changes nothing."""
-    deletion = API.delete_media("a/b").request
+    deletion = API.delete_media("a-b").request
     assert (deletion.method, deletion.path, deletion.safe) == (
-        "DELETE", "/tasks/a%2Fb", True,
+        "DELETE", "/tasks/a-b", True,
     )  # fmt: skip

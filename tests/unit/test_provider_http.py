@@ -382,11 +382,15 @@ async def test_a_file_that_changes_is_never_accepted(tmp_path: Path) -> None:
 
 @pytest.mark.asyncio
 async def test_ids_cannot_leave_their_path() -> None:
-    """An id with slashes and queries stays one path segment of the configured origin."""
-    page = {"status": "ready"}
-    async with scripted(reply(200, page)) as script, client(script.port) as api:
-        await api.media("../../evil?x=1#y")
-        assert script.heard[0].line == "GET /v1.3/assets/..%2F..%2Fevil%3Fx%3D1%23y HTTP/1.1"
+    """What is no id is nobody's id: no request is made for it, of whatever path."""
+    async with scripted(reply(200, {"status": "ready"})) as script, client(script.port) as api:
+        for odd in ("../../evil?x=1#y", "..", "x" * 1_000_000, "a\r\nX-Evil: 1", "é"):
+            with pytest.raises(Permanent) as caught:
+                await api.media(odd)
+            assert caught.value.trouble.code == "resource_not_exist"
+            with pytest.raises(Permanent):
+                await api.delete_media(odd)
+        assert script.heard == []
 
 
 @pytest.mark.asyncio

@@ -8,11 +8,13 @@ from urllib.parse import quote
 
 from pipeline.core.errors import Permanent
 from pipeline.core.model import Json
-from pipeline.provider.dialects.json_reading import JsonObject, ignore_body, read_object
+from pipeline.provider.dialects.error_codes import GONE
+from pipeline.provider.dialects.json_reading import JsonObject, clip, ignore_body, is_id, read_object
 from pipeline.provider.dialects.protocol import Call, Request
 
 T = TypeVar("T")
 PAGE = 50  #: entries per page, at most
+_LONGEST_TOKEN = 4_096
 _EXACT = 2**53 - 1  #: larger integers must be sent as text
 
 
@@ -32,10 +34,21 @@ def list_request(path: str, page: int, *filters: tuple[str, str], limit: int = P
 
 
 def path_segment(value: str) -> str:
-    """Quote an id so that it stays one path segment, whatever it holds."""
-    if value in (".", ".."):
-        raise Permanent("an id that is no id", code="parameter_invalid")
-    return quote(value, safe="")
+    """Return an id as a path segment.
+
+    Raises:
+        Permanent: as for an id that the platform does not know, because what has another form is nobody's id.
+    """
+    if not is_id(value):
+        raise Permanent("no id of the platform has this form", code=GONE.code, detail=clip(value, 80))
+    return value
+
+
+def token_segment(token: str) -> str:
+    """Quote the token of a page so that it stays one path segment, whatever it holds."""
+    if token in (".", "..") or len(token) > _LONGEST_TOKEN:
+        raise Permanent("a token that is no token", code="parameter_invalid")
+    return quote(token, safe="")
 
 
 def user_metadata(given: Mapping[str, str | int | float | bool]) -> dict[str, Json]:

@@ -91,7 +91,7 @@ def read_hits(build: Callable[[JsonObject, str], SearchHit]) -> Callable[[Respon
     def hits(body: JsonObject) -> list[SearchHit]:
         if "clips" in body:
             video_id = body.id("id", "video_id")
-            return [build(clip, clip.text("video_id") or video_id) for clip in body.children("clips")]
+            return [build(clip, clip.optional_id("video_id") or video_id) for clip in body.children("clips")]
         return [build(body, body.id("video_id"))]
 
     return read_token_page(hits)

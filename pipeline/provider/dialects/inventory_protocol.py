@@ -45,7 +45,7 @@ class ObjectEndpoint:
         return RemoteObject(self.object_type, body.id(*self.ids), **(fields | dict(self.details(body))))
 
     def _path(self, index_id: str, object_id: str | None = None) -> str:
-        path = self.path.format(index_id=calls.path_segment(index_id))
+        path = self.path.format(index_id=calls.path_segment(index_id)) if index_id else self.path
         return path if object_id is None else f"{path}/{calls.path_segment(object_id)}"
 
 

@@ -17,6 +17,9 @@ from pipeline.provider.dialects.protocol import Page, Response, UnreadableAnswer
 
 T = TypeVar("T")
 _DETAIL = 500  #: characters of foreign text kept in an error
+#: The one form of an id, whoever made it. Ids go into paths, queries, file names and the database.
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_WORD = 64  #: characters of a status word
 _QUERY = re.compile(r"(https?://[^\s\"'<>?]+)\?[^\s\"'<>]+")
 
 
@@ -32,11 +35,29 @@ class JsonObject:
         return name in self.raw
 
     def id(self, *names: str) -> str:
-        """Return the first of these fields that holds an id; raise UnreadableAnswer if none does."""
+        """Return the first of these fields that is there; raise UnreadableAnswer if none is, or if it holds no id."""
+        if found := self.optional_id(*names):
+            return found
+        raise UnreadableAnswer(f"no {' or '.join(names)} in the answer")
+
+    def optional_id(self, *names: str) -> str:
+        """Return the first of these fields that is there, empty if none is; raise UnreadableAnswer if it holds no id."""
         for name in names:
             if found := self.text(name):
+                if not is_id(found):
+                    raise UnreadableAnswer(f"{name} holds no id: {clip(found, 40)!r}")
                 return found
-        raise UnreadableAnswer(f"no {' or '.join(names)} in the answer")
+        return ""
+
+    def required(self, name: str) -> str:
+        """Return a text; raise UnreadableAnswer if it is missing."""
+        if found := self.text(name):
+            return found
+        raise UnreadableAnswer(f"no {name} in the answer")
+
+    def word(self, name: str) -> str:
+        """Return a status word, cut to a sane length; raise UnreadableAnswer if it is missing."""
+        return self.required(name)[:_WORD]
 
     def integer(self, name: str, *, least: int = 0) -> int:
         """Return an integer; raise UnreadableAnswer if it is missing, something else, or below ``least``."""
@@ -90,6 +111,11 @@ class JsonObject:
         if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
             raise UnreadableAnswer(f"no list of objects under {name}")
         return [JsonObject(entry) for entry in value]
+
+
+def is_id(value: str) -> bool:
+    """Return True for what can be the id of something on the platform."""
+    return _ID.fullmatch(value) is not None
 
 
 def parse(response: Response) -> JsonObject:

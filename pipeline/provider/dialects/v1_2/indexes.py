@@ -20,7 +20,7 @@ from pipeline.ports.index_api import (
 )
 from pipeline.provider.dialects import calls, errors
 from pipeline.provider.dialects import index_common as common
-from pipeline.provider.dialects.calls import path_segment
+from pipeline.provider.dialects.calls import path_segment, token_segment
 from pipeline.provider.dialects.index_protocol import TokenPage
 from pipeline.provider.dialects.json_reading import JsonObject, read_id, read_page
 from pipeline.provider.dialects.protocol import Call, Page, Request
@@ -101,7 +101,7 @@ class IndexV12:
         return Call(Request("POST", "/search", "search", json=body), common.read_hits(_hit))
 
     def search_page(self, token: str) -> Call[TokenPage[SearchHit]]:
-        return Call(Request("GET", f"/search/{path_segment(token)}", safe=True), common.read_hits(_hit))
+        return Call(Request("GET", f"/search/{token_segment(token)}", safe=True), common.read_hits(_hit))
 
     def classify(self, query: ClassifyQuery) -> Call[TokenPage[ClassifiedVideo]]:
         body: dict[str, Json] = {
@@ -122,7 +122,7 @@ class IndexV12:
         return Call(request, common.read_token_page(_classified))
 
     def classify_page(self, token: str) -> Call[TokenPage[ClassifiedVideo]]:
-        request = Request("GET", f"/classify/{path_segment(token)}", safe=True)
+        request = Request("GET", f"/classify/{token_segment(token)}", safe=True)
         return Call(request, common.read_token_page(_classified))
 
 
@@ -171,7 +171,7 @@ def _classified(body: JsonObject) -> list[ClassifiedVideo]:
 def _score(body: JsonObject, video_id: str) -> ClassScore:
     detailed = body.child("detailed_scores")
     return ClassScore(
-        name=body.id("name"),
+        name=body.required("name"),
         score=body.number("score"),
         duration_ratio=body.number("duration_ratio"),
         detailed={name: detailed.number(name) for name in detailed.raw},

@@ -17,7 +17,10 @@ def _video(body: JsonObject) -> Mapping[str, Any]:
 
 
 def _task(body: JsonObject) -> Mapping[str, Any]:
-    return {"place": body.text("index_id"), "media": body.text("video_id"), **system_details(body.child("metadata"))}
+    return {
+        "place": body.optional_id("index_id"), "media": body.optional_id("video_id"),
+        **system_details(body.child("metadata")),
+    }  # fmt: skip
 
 
 class InventoryV12:

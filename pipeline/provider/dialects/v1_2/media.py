@@ -265,11 +265,11 @@ def _read_media(response: Response) -> MediaStatus:
 
 
 def _media(body: JsonObject, now: float) -> MediaStatus:
-    word, error, metadata = body.id("status"), body.child("error"), body.child("metadata")
+    word, error, metadata = body.word("status"), body.child("error"), body.child("metadata")
     state = _TASK.get(word, "working")
     remains = _remains(body, now) if state == "working" else 0.0
     facts: dict[str, Json] = {name: metadata.positive(name) for name in ("duration", "width", "height")}
-    facts |= {"filename": metadata.text("filename") or None, "video_id": body.text("video_id") or None}
+    facts |= {"filename": metadata.text("filename") or None, "video_id": body.optional_id("video_id") or None}
     facts["remain_seconds"] = round(remains, 1) or None
     trouble, later = _refusal(error, now) if state == "failed" else (None, None)
     return MediaStatus(

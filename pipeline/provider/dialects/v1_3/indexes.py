@@ -21,7 +21,7 @@ from pipeline.ports.index_api import (
 )
 from pipeline.provider.dialects import calls, errors
 from pipeline.provider.dialects import index_common as common
-from pipeline.provider.dialects.calls import list_request, path_segment, user_metadata
+from pipeline.provider.dialects.calls import list_request, path_segment, token_segment, user_metadata
 from pipeline.provider.dialects.index_protocol import TokenPage
 from pipeline.provider.dialects.json_reading import JsonObject, read_id, read_page
 from pipeline.provider.dialects.protocol import Call, FilePart, Page, Request
@@ -100,7 +100,7 @@ class IndexV13:
         return Call(Request("POST", "/search", "search", form=form, files=files), common.read_hits(_hit))
 
     def search_page(self, token: str) -> Call[TokenPage[SearchHit]]:
-        return Call(Request("GET", f"/search/{path_segment(token)}", safe=True), common.read_hits(_hit))
+        return Call(Request("GET", f"/search/{token_segment(token)}", safe=True), common.read_hits(_hit))
 
     def classify(self, query: ClassifyQuery) -> Call[TokenPage[ClassifiedVideo]]:
         raise _no_classification()
@@ -128,13 +128,13 @@ def _index(body: JsonObject) -> IndexInfo:
 
 def _video(body: JsonObject) -> IndexedVideo:
     return common.build_video(
-        body, body.child("system_metadata"), status=body.id("status"), asset_id=body.text("asset_id"),
+        body, body.child("system_metadata"), status=body.word("status"), asset_id=body.optional_id("asset_id"),
         metadata=dict(body.child("user_metadata").raw),
     )  # fmt: skip
 
 
 def _placement(body: JsonObject) -> tuple[str, str]:
-    return body.child("index").text("_id") or body.text("index_id"), body.id("_id", "id")
+    return body.child("index").optional_id("_id") or body.optional_id("index_id"), body.id("_id", "id")
 
 
 def _image(path: Path) -> FilePart:

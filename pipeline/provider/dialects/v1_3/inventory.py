@@ -19,12 +19,12 @@ def _asset(body: JsonObject) -> Mapping[str, Any]:
 
 
 def _analysis(body: JsonObject) -> Mapping[str, Any]:
-    return {"name": body.text("custom_id"), "media": body.child("video_source").text("asset_id")}
+    return {"name": body.text("custom_id"), "media": body.child("video_source").optional_id("asset_id")}
 
 
 def _indexed(body: JsonObject) -> Mapping[str, Any]:
     owner = _owner(body) if "user_metadata" in body else None  # a list tells no metadata
-    return {"owner": owner, "media": body.text("asset_id"), **system_details(body.child("system_metadata"))}
+    return {"owner": owner, "media": body.optional_id("asset_id"), **system_details(body.child("system_metadata"))}
 
 
 def _owner(body: JsonObject) -> str:

@@ -227,7 +227,7 @@ def _read_session(response: Response) -> UploadSession:
 
 
 def _chunk_state(body: JsonObject) -> ChunkState:
-    word = body.text("status")
+    word = body.text("status")[:64]
     listed = build_page(JsonObject({**body.raw, "data": body.raw.get("uploaded_chunks") or []}), _completed_chunk)
     done = frozenset(index for index in listed.entries if index is not None)
     if word == "completed":
@@ -247,13 +247,13 @@ def _read_addresses(response: Response) -> Sequence[Address]:
         raise UnreadableAnswer("no upload_urls in the answer")
     default = body.timestamp("expires_at") or response.at + _HOUR
     return [
-        Address(each.integer("chunk_index", least=1), each.id("url"), each.timestamp("expires_at") or default)
+        Address(each.integer("chunk_index", least=1), each.required("url"), each.timestamp("expires_at") or default)
         for each in (JsonObject(entry) for entry in listed if isinstance(entry, dict))
     ]
 
 
 def _media(body: JsonObject) -> MediaStatus:
-    word = body.id("status")
+    word = body.word("status")
     technical = body.child("technical_metadata")
     values = {
         "duration": body.positive("duration") or technical.positive("video_duration_seconds"),
@@ -270,7 +270,7 @@ def _media(body: JsonObject) -> MediaStatus:
 
 
 def _task(body: JsonObject, *, listed: bool = False) -> AnalysisStatus:
-    word, error = body.id("status"), body.child("error")
+    word, error = body.word("status"), body.child("error")
     state, message = _TASK.get(word, "working"), clip(error.text("message"))
     answer = _answer(body, message) if state == "ready" and not listed else None
     return AnalysisStatus(state, word, message, clip(error.text("code"), 64), answer=answer)
