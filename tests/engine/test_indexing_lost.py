@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from pipeline.core.errors import Ambiguous, Permanent
-from pipeline.core.model import State
+from pipeline.core.lifecycle import Policy, Transition, decide
+from pipeline.core.model import Lane, State, Task
+from pipeline.ports.index_api import IndexingStatus
 from tests.support.clock import run_virtual
 from tests.support.fakes import FakePlatform, FakePlatformIndexApi, clips, items
 from tests.support.scripted_run import Life
@@ -148,3 +151,29 @@ def test_indexing_that_was_given_up_is_asked_for_before_it_is_done_again(tmp_pat
         assert len(life.effects_of("indexed")) == sent
 
     run_virtual(scenario())
+
+
+class Crowded(FakePlatformIndexApi):
+    """Has others to ask about first: the first look at an indexing is answered without asking the platform."""
+
+    looks = 0
+
+    async def indexing(self, index_id: str, video_id: str) -> IndexingStatus:
+        self.looks += 1
+        return IndexingStatus("working") if self.looks == 1 else await super().indexing(index_id, video_id)
+
+
+def test_a_deadline_ends_no_indexing_that_nobody_has_asked_about(tmp_path: Path) -> None:
+    """A week passed without a run: the first look may be others' turn, and that is no reason to give the indexing up."""
+    life = Life.at(tmp_path, index={"name": "films"})
+    life.api.index_api = Crowded(life.platform)
+    life.platform.indexed["entry"] = ("asset", 0.0)
+    data = {"asset_id": "asset", "index_id": "index", "seconds": 60.0, "video_id": "entry", "since": 0.0}
+    task = Task(1, "indexing", "k", "await", data, State.RUNNING, Lane.POLL, 0, stage_since=0.0)
+
+    async def scenario() -> list[Transition]:
+        task_type = life.session().components.pool._task_types["indexing"]  # the only way to a step without a run
+        step = task_type.stage("await").step
+        return [decide(task, await step(task, lambda: None), 7 * 86_400.0, Policy(), Random(1)) for _ in range(2)]
+
+    assert [move.state for move in run_virtual(scenario())] == [State.PENDING, State.DONE]

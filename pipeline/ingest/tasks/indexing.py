@@ -163,7 +163,7 @@ class IndexingTaskType:
                 "look at it in the platform's own console; `reelmill retry` looks again",
             )
             return Fail(why)
-        return Snooze(status.look_again)
+        return Snooze(status.look_again, asked=bool(status.word))
 
     STAGES = (
         StageSpec("price", Lane.ANALYZE, price, "waits to be put into the index"),
