@@ -209,7 +209,8 @@ def test_every_documented_code_has_its_class(code: str, nested: bool) -> None:
 )
 @pytest.mark.parametrize(("status", "safe", "unsafe"), [
     (400, Permanent, Permanent), (401, NeedsOperator, NeedsOperator), (403, NeedsOperator, NeedsOperator),
-    (408, Transient, Ambiguous), (409, Permanent, Permanent), (413, Permanent, Permanent), (422, Permanent, Permanent),
+    (408, Transient, Ambiguous), (402, NeedsOperator, NeedsOperator), (409, Transient, Permanent), (421, Transient, Permanent),
+    (423, Transient, Permanent), (451, Transient, Permanent), (413, Permanent, Permanent), (422, Permanent, Permanent),
     (429, Throttled, Throttled), (500, Transient, Ambiguous), (503, Transient, Ambiguous), (504, Transient, Ambiguous),
     (307, NeedsOperator, NeedsOperator), (600, Transient, Ambiguous),
 ])  # fmt: skip
@@ -219,6 +220,29 @@ def test_the_status_decides_whatever_the_body(
     """Flat, nested, integer, empty, HTML and cut bodies: the class comes from the status."""
     assert type(error(answer(body, status), GET)) is safe
     assert type(error(answer(body, status), POST)) is unsafe
+
+
+@pytest.mark.parametrize("status", sorted({*range(400, 500)} - {400, 404, 405, 410, 413, 415, 422}))
+def test_no_odd_answer_to_a_read_is_final(status: int) -> None:
+    """What says nothing about the thing that was asked about is asked again, or is the operator's; deleting is no read."""
+    for body in (b"", b"<html>", {"code": "conflict", "message": "m"}, {"code": "resource_not_exist", "message": "m"}):
+        assert isinstance(error(answer(body, status), GET), Transient | NeedsOperator)
+    deletion = Request("DELETE", "/x", safe=True)
+    assert status != 409 or isinstance(error(answer(b"", status), deletion), Permanent)
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_a_read_waits_for_minutes_at_most(status: int) -> None:
+    """An hour, a week: a platform that is asked for a status may not put a video to sleep; what is paid for waits."""
+    for wait in ("3600", "604800", "99999999999"):
+        read, paid = (error(answer(b"", status, retry_after=wait), request) for request in (GET, POST))
+        assert isinstance(read, Transient)
+        assert read.after is not None
+        assert 60 <= read.after <= 900
+        assert not isinstance(paid, Throttled) or paid.after == min(float(wait), 7 * 86_400)
+    short = error(answer(b"", status, retry_after="17"), GET)
+    assert isinstance(short, Transient)
+    assert short.after == 17
 
 
 def test_a_5xx_is_never_blamed_on_a_code() -> None:

@@ -27,7 +27,7 @@ _BUG = "this is our request's fault: please report it with the detail"
 KEY_REFUSED = Meaning("operator", "key_refused", "the platform refuses the API key", _KEY)
 NOT_ALLOWED = Meaning("operator", "not_allowed", "the account may not do this", _PLAN)
 GONE = Meaning("permanent", "resource_not_exist", "the platform does not know this id")
-_NO_CREDIT = Meaning("operator", "no_credit", "the account has no credit left", _PAY)
+NO_CREDIT = Meaning("operator", "no_credit", "the account has no credit left", _PAY)
 _LIMIT = Meaning("throttle", "rate_limited", "a rate limit is reached")
 
 
@@ -43,8 +43,8 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         "api_allowed_for_paid_plan": Meaning("operator", "plan_required", "this needs a paid plan", _PLAN),
         "api_not_allowed": NOT_ALLOWED,
         "region_not_allowed": Meaning("operator", "region_not_allowed", "the platform refuses this region", _PLAN),
-        "insufficient_funds": _NO_CREDIT,
-        "usage_limit_exceeded": _NO_CREDIT,
+        "insufficient_funds": NO_CREDIT,
+        "usage_limit_exceeded": NO_CREDIT,
         "too_many_requests": _LIMIT,
         "RATE_LIMIT_EXCEEDED": _LIMIT,
         "request_canceled_or_timed_out": Meaning("later", "provider_gave_up", "the platform gave up on the request"),

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pipeline.core.errors import Ambiguous, NeedsOperator, Permanent, ReelmillError, Throttled, Transient
-from pipeline.provider.dialects.error_codes import BY_STATUS, KEY_REFUSED, NOT_ALLOWED, REFUSED, Meaning
+from pipeline.provider.dialects.error_codes import BY_STATUS, KEY_REFUSED, NO_CREDIT, NOT_ALLOWED, REFUSED, Meaning
 from pipeline.provider.dialects.json_reading import ErrorBody, clip, read_error_body
 from pipeline.provider.dialects.protocol import Request, Response
 from pipeline.provider.dialects.retry_after import requested_wait, retry_after_header
+
+_OF_READS = frozenset({400, 404, 405, 410, 413, 415, 422})  #: refusals that say something about what was asked
+_FAILED_READ = 300.0  #: seconds that a failing platform may make a read wait
+_THROTTLED_READ = 900.0  #: seconds that a rate limit may make a read wait
 
 
 def not_in_this_api(what: str, api: str, instead: str = "") -> Permanent:
@@ -35,12 +39,12 @@ def classify(response: Response, request: Request, meanings: Mapping[str, Meanin
         named = requested_wait(response, body)
         return Throttled(
             "the platform's rate limit is reached",
-            after=wait if named is None else named,
+            after=_bounded(request, wait if named is None else named, _THROTTLED_READ),
             group=request.group,
             detail=detail,
         )
-    if status in (401, 403):
-        default = KEY_REFUSED if status == 401 else NOT_ALLOWED
+    if status in (401, 402, 403):
+        default = {401: KEY_REFUSED, 402: NO_CREDIT}.get(status, NOT_ALLOWED)
         return _operator(meaning if meaning is not None and meaning.kind == "operator" else default, detail)
     if 300 <= status < 400:
         moved = Meaning(
@@ -49,13 +53,19 @@ def classify(response: Response, request: Request, meanings: Mapping[str, Meanin
         return _operator(moved, detail)
     if refused:
         return _refusal(response, request, body, meaning, detail)
+    named = retry_after_header(response)
     return lost(
         request,
         f"the platform answered with status {status}",
         code="provider_down",
-        after=retry_after_header(response),
+        after=None if named is None else _bounded(request, named, _FAILED_READ),
         detail=detail,
     )
+
+
+def _bounded(request: Request, wait: float, most: float) -> float:
+    """Return the wait that was asked for, cut where nothing but a read waits: to ask once more costs nothing."""
+    return min(wait, most) if request.safe else wait
 
 
 def _operator(meaning: Meaning, detail: str) -> NeedsOperator:
@@ -78,6 +88,11 @@ def _refusal(
         return Transient(
             "something other than the platform answered", untouched=True, code="not_the_api", detail=detail,
             remedy="check [provider] base_url and the proxy",
+        )  # fmt: skip
+    if request.safe and request.method != "DELETE" and response.status not in _OF_READS:
+        return Transient(
+            "the platform gave an odd answer to a question about how things stand", code="odd_answer", detail=detail,
+            remedy="`reelmill retry` asks again",
         )  # fmt: skip
     meaning = meaning or BY_STATUS.get(response.status, REFUSED)
     return Permanent(meaning.message, code=meaning.code, remedy=meaning.remedy, detail=detail)

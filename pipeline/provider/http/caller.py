@@ -70,6 +70,8 @@ class ApiCaller:
         def policy(number: int, error: ReelmillError) -> float | None:
             if isinstance(error, Throttled) or not isinstance(error, Transient) or not request.safe or number == _TRIES:
                 return None  # a rate limit pauses the whole group: the caller decides whether to wait for it
+            if error.waits is not None:
+                return None  # worth only a few tries, and not at once
             delay = max(_BACKOFF.delay(number, self.rng), error.after or 0.0)
             return delay if self.clock.monotonic() - began + delay <= _TOTAL else None
 

@@ -24,6 +24,7 @@ SPANS = {"minute": 60.0, "hour": 3_600.0, "day": 86_400.0}
 KINDS = ("requests", "minutes", "tokens")
 SLOTS = 60
 NAME = "limits"  #: under which the journal keeps the counters
+_READ_RESET = 900.0  #: seconds that used-up reads may wait for: to ask once more costs nothing
 _SHORT = 1.0  #: seconds that ``admit`` sleeps at most
 _SAVE_EVERY = 2.0  #: seconds; a kill -9 forgets at most this much of what was admitted
 _EPSILON = 1e-9
@@ -180,15 +181,16 @@ class SharedLimiter:
             limits.paused_until = max(limits.paused_until, now + wait)
             self._dirty = True
         if headers is not None:
-            self._count(limits, headers, now)
+            self._count(limits, headers, now, _READ_RESET if group == "read" else 2 * SPANS["day"])
 
-    def _count(self, limits: _Group, headers: Mapping[str, str], now: float) -> None:
+    def _count(self, limits: _Group, headers: Mapping[str, str], now: float, most: float) -> None:
         try:
             left, resets = float(headers["x-ratelimit-remaining"]), float(headers["x-ratelimit-reset"])
         except (KeyError, ValueError):
             return
         if not now < resets <= now + 2 * SPANS["day"] or not left >= 0:
             return
+        resets = min(resets, now + most)
         # Answers overtake each other: within one period the smallest number seen is the newest.
         same = limits.left is not None and abs(resets - limits.resets) < 1
         limits.left = min(left, limits.left) if same and limits.left is not None else left

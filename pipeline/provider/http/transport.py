@@ -34,6 +34,8 @@ from pipeline.provider.http import body as bodies
 POOL = 1  #: connections per pool
 KEEP = 4.0  #: seconds an idle connection is kept: shorter than servers do, or a POST may meet a closing one
 MOST = 64 * 1024 * 1024  #: bytes of an answer, unpacked
+_LARGE = (30.0, 300.0)  #: seconds before each next try of a read whose answer was too large
+
 UNGUESSED = 16  #: characters from which a key stands in an answer only because the answer repeats it
 AGENT = b"reelmill"
 _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
@@ -235,7 +237,8 @@ class Transport:
     def _lost(self, request: Request, error: Exception) -> ReelmillError:
         if isinstance(error, _TooLarge):
             message = f"the platform's answer is larger than {self._most // 1_000_000} MB"
-            return Permanent(message, code="answer_too_large") if request.safe else Ambiguous(message)
+            too_large = Transient(message, code="answer_too_large", waits=_LARGE, remedy="`reelmill retry` asks again")
+            return too_large if request.safe else Ambiguous(message)
         return errors.lost(
             request, "the connection ended without an answer", code="no_answer", detail=self._words(error)
         )
