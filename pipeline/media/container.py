@@ -20,6 +20,11 @@ _OPTIONS = {
         "live_flv", "ogg", "mxf", "gxf", "nut", "rm", "dv", "h264", "hevc", "m4v", "ivf", "wtv", "swf", "vc1", "av1", "obu",
     ]),
 }  # fmt: skip
+_BARE = frozenset({"h264", "hevc", "m4v", "mpegvideo", "vc1", "av1", "obu"})
+_WITHOUT_INDEX = frozenset({"mpegts", "mpeg"})
+_LATE = 1.0  # seconds from which on a clock has not started at zero
+_JUMP = 30.0  # seconds between two packets that are no pause but another recording
+_BACK = 5.0  # seconds that packets may be out of order
 #: What PyAV raises over bytes that are no sound media file.
 MEDIA_ERRORS = (av.FFmpegError, OSError, ValueError, OverflowError, LookupError, MemoryError)
 
@@ -59,10 +64,41 @@ def video_stream(container: InputContainer) -> VideoStream:
     Raises:
         NoVideoStream: there is none.
     """
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            return stream
-    raise NoVideoStream("it has no video stream")
+    moving = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    if not moving:
+        raise NoVideoStream("it has no video stream")
+    # As players choose: what is marked as default, and of those the largest. A preview may come first in a file.
+    return max(moving, key=lambda stream: (bool(stream.disposition & Disposition.default), _pixels(stream)))
+
+
+def _pixels(stream: VideoStream) -> int:
+    return stream.codec_context.width * stream.codec_context.height
+
+
+def clock_start(container: InputContainer, stream: VideoStream) -> float:
+    """Return the time in seconds at which the container's clock starts: 0:00 for a player."""
+    if container.start_time is not None:
+        return container.start_time / av.time_base
+    return float((stream.start_time or 0) * (stream.time_base or 0))
+
+
+def is_bare_stream(container: InputContainer) -> bool:
+    """True for pictures without a container: they have no times, so there is no length and nothing can be looked up."""
+    return container.format.name in _BARE
+
+
+def header_seconds(container: InputContainer, stream: VideoStream) -> float:
+    """Return the length that a container's header tells, from where its clock starts; 0.0 where it cannot be relied on.
+
+    Matroska's length of a cut recording may count from a zero that is not in the file, and transport streams have no
+    header: theirs is a guess from the first and the last clock, which joined recordings begin again.
+    """
+    name = container.format.name
+    if name in _WITHOUT_INDEX or container.duration is None or container.duration <= 0:
+        return 0.0
+    seconds = container.duration / av.time_base
+    start = clock_start(container, stream)
+    return 0.0 if name.startswith("matroska") and start > _LATE else seconds
 
 
 def measure_packets(
@@ -70,13 +106,15 @@ def measure_packets(
 ) -> float:
     """Return the seconds that a stream's packets span: the length where no header tells it.
 
-    ``checkpoint`` is called now and then and may raise to stop it. Unless ``strict``, what was read before a broken packet
-    counts.
+    Where the clock begins again or jumps, as in joined recordings, only what is played counts. ``checkpoint`` is called now
+    and then and may raise to stop it. Unless ``strict``, what was read before a broken packet counts.
 
     Raises:
         av.FFmpegError: a packet is broken, and ``strict``.
     """
-    first, last = None, 0.0
+    joins = container.format.name in _WITHOUT_INDEX
+    first: float | None = None
+    last = played = 0.0
     try:
         for number, packet in enumerate(container.demux(stream)):
             if number % 256 == 0:
@@ -84,12 +122,15 @@ def measure_packets(
             if packet.pts is None or packet.time_base is None:
                 continue
             start = float(packet.pts * packet.time_base)
+            if first is not None and joins and not -_BACK < start - last < _JUMP:
+                played, first = played + last - first, None
+                last = start
             first = start if first is None else min(first, start)
             last = max(last, start + float((packet.duration or 0) * packet.time_base))
     except av.FFmpegError:
         if strict:
             raise
-    return last - (first or 0.0)
+    return played + last - (first or 0.0)
 
 
 def _reason(error: Exception) -> str:

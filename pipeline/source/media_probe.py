@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
@@ -16,6 +16,8 @@ from pipeline.media.container import (
     MEDIA_ERRORS,
     NoVideoStream,
     UnreadableMedia,
+    header_seconds,
+    is_bare_stream,
     measure_packets,
     open_media,
     video_stream,
@@ -62,7 +64,9 @@ def probe_media(path: Path, checkpoint: Callable[[], None]) -> MediaLook:
         error = unreadable.__cause__ or unreadable
     except MEDIA_ERRORS as broken:
         error = broken
-    if isinstance(error, OSError):  # FFmpeg's own numbers too: PyAV derives what has an errno from OSError
+    # FFmpeg's own numbers too: PyAV derives what has an errno from OSError. The file could be opened, so what is "not
+    # permitted" is something else, such as to seek in it.
+    if isinstance(error, OSError) and not (isinstance(error, PermissionError) and os.access(path, os.R_OK)):
         raise to_read_error(error, path)
     raise unreadable_video(path, str(error))
 
@@ -74,6 +78,12 @@ def _probe_container(container: InputContainer, path: Path, checkpoint: Callable
         has = "only sound" if container.streams.audio else "no video stream"
         message = f"{path.name}: the file has {has}."
         raise InputError(message, code="no_video_stream", remedy="leave it out of the manifest") from None
+    if is_bare_stream(container):
+        raise InputError(
+            f"{path.name}: these are pictures without a container, so they have no times.",
+            code="bare_stream",
+            remedy=f"put them into one: ffmpeg -i '{path.name}' -c copy '{path.stem}.mp4'",
+        )
     stream.codec_context.thread_count = 1  # one picture: threads would only cost memory
     codec = stream.codec_context.name
     width, height = _first_picture(container, stream, path, checkpoint)
@@ -107,11 +117,11 @@ def _first_picture(
 
 def _seconds(container: InputContainer, stream: VideoStream, checkpoint: Callable[[], None]) -> float:
     """Return the length by the container, the stream, or the packets (live WebM), in this order."""
-    if container.duration is not None and container.duration > 0:
-        return container.duration / av.time_base
-    if stream.duration and stream.time_base:
+    if seconds := header_seconds(container, stream):
+        return seconds
+    if stream.duration and stream.time_base and container.format.name != "mpegts":
         return float(stream.duration * stream.time_base)
-    container.seek(0)
+    container.seek(container.start_time or 0)
     return measure_packets(container, stream, checkpoint, strict=True)
 
 

@@ -60,8 +60,9 @@ def film_bytes(
     return target.getvalue() if isinstance(target, io.BytesIO) else b""
 
 
-def turned(data: bytes) -> bytes:
-    """Return an MP4's bytes with a display matrix that turns the picture by 90 degrees."""
+def turned(data: bytes, matrix: tuple[int, int, int, int] = (0, 1, -1, 0)) -> bytes:
+    """Return an MP4's bytes with a display matrix (x to x, x to y, y to x, y to y); by default a quarter turn clockwise."""
     at = data.index(b"tkhd") + 44
-    matrix = [0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30]
-    return data[:at] + b"".join(value.to_bytes(4, "big", signed=True) for value in matrix) + data[at + 36 :]
+    a, b, c, d = (value << 16 for value in matrix)
+    whole = [a, b, 0, c, d, 0, 0, 0, 1 << 30]
+    return data[:at] + b"".join(value.to_bytes(4, "big", signed=True) for value in whole) + data[at + 36 :]

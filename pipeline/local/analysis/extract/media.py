@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
+from sys import byteorder
 
 import av
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
+from av.sidedata.sidedata import SideData
 from av.stream import Stream
 from av.subtitles.subtitle import AssSubtitle
 from av.video.frame import VideoFrame
@@ -22,7 +24,15 @@ from av.video.stream import VideoStream
 
 from pipeline.local.analysis.evidence import Facts, Picture
 from pipeline.local.analysis.extract.captions import Cue, strip_ass, strip_markup
-from pipeline.media.container import UnreadableMedia, measure_packets, open_media, video_stream
+from pipeline.media.container import (
+    UnreadableMedia,
+    clock_start,
+    header_seconds,
+    is_bare_stream,
+    measure_packets,
+    open_media,
+    video_stream,
+)
 
 SAMPLES_PER_SECOND = 5
 SMALL_WIDTH = 160  #: pixels of the small pictures
@@ -30,6 +40,7 @@ MAX_BAD_PACKETS = 500  #: more broken packets than this and the rest of a file i
 _STEP = 1 / SAMPLES_PER_SECOND
 _MOST_REPEATS = 15  # of a picture that stands: enough to see that it does
 _FAR_BACK = 30.0  # seconds between two key frames from which on decoding all is cheaper than going back to one
+_SAME = 0.002  # seconds by which a picture's time may be rounded up
 _SPARE_FRAMES = 20  # pictures per second from which on some can be passed over
 _TEXT_CODECS = frozenset({"mov_text", "subrip", "srt", "webvtt", "ass", "ssa", "text"})
 _MIMES = (
@@ -64,10 +75,14 @@ def probe(path: Path) -> Facts:
     """
     with open_media(path) as container:
         stream = video_stream(container)
+        if is_bare_stream(container):
+            raise UnreadableMedia("it holds pictures without a container, so they have no times")
         frame = next((found for found, _ in _frames(container, stream) if isinstance(found, VideoFrame)), None)
         if frame is None:
             raise UnreadableMedia("not one picture of it can be decoded")
-        seconds = _header_seconds(container, stream)
+        seconds = header_seconds(container, stream)
+        if not seconds and stream.duration and stream.time_base and container.format.name != "mpegts":
+            seconds = float(stream.duration * stream.time_base)
         audio = container.streams.audio
         size = path.stat().st_size
         width, height = _shown(frame, stream)
@@ -91,12 +106,6 @@ def probe(path: Path) -> Facts:
     )
 
 
-def _header_seconds(container: InputContainer, stream: VideoStream) -> float:
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    return container.duration / av.time_base if container.duration else 0.0
-
-
 def _packet_seconds(path: Path) -> float:
     with open_media(path) as container:
         return measure_packets(container, video_stream(container), lambda: None, strict=False)
@@ -107,13 +116,22 @@ def title_and_chapters(path: Path) -> tuple[str, list[Cue]]:
     with open_media(path) as container:
         title = " ".join(str(container.metadata.get("title", "")).split())
         marks = []
+        zero = _chapter_zero(container)
         for chapter in container.chapters():
             base = chapter["time_base"] or Fraction(1, 1000)
             name = " ".join(str(chapter["metadata"].get("title", "")).split())
-            start, end = float(chapter["start"] * base), float(chapter["end"] * base)
+            start, end = float(chapter["start"] * base) - zero, float(chapter["end"] * base) - zero
             if name and end > start:
                 marks.append(Cue(max(0.0, start), end, name))
     return title, marks
+
+
+def _chapter_zero(container: InputContainer) -> float:
+    """Return where chapter marks count from: the clock's start, unless the first lies before it."""
+    chapters = container.chapters()
+    start = (container.start_time or 0) / av.time_base
+    earliest = min((float(c["start"] * (c["time_base"] or Fraction(1, 1000))) for c in chapters), default=0.0)
+    return start if earliest >= start - 0.5 else 0.0
 
 
 def stream_through(path: Path) -> Iterator[Sample | Spoken]:
@@ -131,14 +149,14 @@ def stream_through(path: Path) -> Iterator[Sample | Spoken]:
             # Pictures that no other depends on are not needed for five samples a second: half the decoding.
             video.codec_context.skip_frame = "NONREF"
         pixel_ratio = float(video.sample_aspect_ratio or 1) or 1.0
-        origin: float | None = None
+        origin = clock_start(container, video)
         last: Sample | None = None
         due = 0.0
         for found, at in _frames(container, video, texts):
             if not isinstance(found, VideoFrame):
-                yield found
+                cue = found.cue
+                yield replace(found, cue=replace(cue, start=max(0.0, cue.start - origin), end=cue.end - origin))
                 continue
-            origin = at if origin is None else origin
             if at - origin < due - 1e-3:
                 continue
             due = max(due, at - origin - _STEP) + _STEP
@@ -170,14 +188,14 @@ def large_frames(path: Path, times: Sequence[float], *, max_width: int = 1920) -
     """
     with open_media(path) as container:
         stream = video_stream(container)
-        origin = float((stream.start_time or 0) * (stream.time_base or 0))
+        origin = clock_start(container, stream)
         walk = _FrameSeeker(container, stream)
         for at in times:
             frame = walk.to(at + origin)
             if frame is not None:
                 width = min(frame.width, max_width)
                 height = max(2, round(frame.height * width / frame.width))
-                yield at, _array(frame.reformat(width=width, height=height, format="gray"))
+                yield at, _upright(_array(frame.reformat(width=width, height=height, format="gray")), frame)
 
 
 def jpeg_at(path: Path, at: float, *, width: int = 640) -> bytes | None:
@@ -186,20 +204,57 @@ def jpeg_at(path: Path, at: float, *, width: int = 640) -> bytes | None:
 
     with open_media(path) as container:
         stream = video_stream(container)
-        frame = _FrameSeeker(container, stream).to(at + float((stream.start_time or 0) * (stream.time_base or 0)))
+        frame = _FrameSeeker(container, stream).to(at + clock_start(container, stream))
     if frame is None:
         return None
     wide = min(frame.width, width)
     small = frame.reformat(width=wide, height=max(2, round(frame.height * wide / frame.width)), format="rgb24")
     out = BytesIO()
-    Image.fromarray(_array(small)).save(out, "JPEG", quality=80)
+    Image.fromarray(_upright(_array(small), frame)).save(out, "JPEG", quality=80)
     return out.getvalue()
 
 
 def _shrink(frame: VideoFrame, pixel_ratio: float) -> Picture:
-    """Return a frame as a small RGB picture."""
-    height = max(16, min(320, round(SMALL_WIDTH * frame.height / (frame.width * pixel_ratio))))
-    return _array(frame.reformat(width=SMALL_WIDTH, height=height, format="rgb24", interpolation="AREA"))
+    """Return a frame as a small RGB picture, as shown."""
+    shape = frame.height / (frame.width * pixel_ratio)
+    if frame.rotation % 180:
+        width = max(16, min(320, round(SMALL_WIDTH / shape)))
+        lying = frame.reformat(width=width, height=SMALL_WIDTH, format="rgb24", interpolation="AREA")
+        return _upright(_array(lying), frame)
+    height = max(16, min(320, round(SMALL_WIDTH * shape)))
+    return _upright(
+        _array(frame.reformat(width=SMALL_WIDTH, height=height, format="rgb24", interpolation="AREA")), frame
+    )
+
+
+def is_turned(path: Path) -> bool:
+    """Return whether a display matrix turns or mirrors the pictures of a file."""
+    with open_media(path) as container:
+        found = next((f for f, _ in _frames(container, video_stream(container)) if isinstance(f, VideoFrame)), None)
+    return found is not None and _matrix(found) not in (None, (1, 0, 0, 1))
+
+
+def _upright(picture: Picture, frame: VideoFrame) -> Picture:
+    """Turn and mirror a picture as its display matrix says, by quarter turns: as a player shows it."""
+    matrix = _matrix(frame)
+    if matrix is None:
+        return picture
+    across, down = matrix[0] or matrix[2], matrix[3] or matrix[1]
+    if not matrix[0]:
+        picture = picture.swapaxes(0, 1)
+    return np.ascontiguousarray(picture[:: 1 if down > 0 else -1, :: 1 if across > 0 else -1])
+
+
+def _matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
+    """Return the signs of a frame's display matrix (x to x, x to y, y to x, y to y); None without one of quarter turns."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if not isinstance(data, SideData):
+        return None
+    a, b, _, c, d = (int.from_bytes(bytes(data)[at : at + 4], byteorder, signed=True) for at in range(0, 20, 4))
+    most = max(map(abs, (a, b, c, d))) // 2
+    signs = tuple((value > most) - (value < -most) for value in (a, b, c, d))
+    quarter = abs(signs[0]) == abs(signs[3]) != abs(signs[1]) == abs(signs[2])
+    return (signs[0], signs[1], signs[2], signs[3]) if quarter else None
 
 
 def _array(frame: VideoFrame) -> Picture:
@@ -251,27 +306,32 @@ class _FrameSeeker:
         self._container, self._stream = container, stream
         self._frames: Iterator[tuple[VideoFrame | Spoken, float]] = iter(())
         self._last: VideoFrame | None = None
+        self._ahead: tuple[VideoFrame, float] | None = None  #: read already, but not on the screen yet
         self._reached = -1e300  #: seconds
         self._straight = False
 
     def to(self, at: float) -> VideoFrame | None:
-        """Return the picture at a time, or the last one before; None where nothing can be decoded."""
-        if self._straight and self._reached >= at - 0.05:
-            return self._last
+        """Return the picture that stands on the screen at a time: the last at or before it, else the first after.
+
+        None where nothing can be decoded.
+        """
         if not self._straight:
             base = self._stream.time_base or Fraction(1, 1000)
             try:
-                self._container.seek(max(0, int(at / base)), stream=self._stream)
+                self._container.seek(int(at / base), stream=self._stream)
             except av.FFmpegError:
                 return None
-            self._frames, self._last = _frames(self._container, self._stream), None
-        for frame, when in self._frames:
-            if isinstance(frame, VideoFrame):
-                self._straight = self._straight or when < self._reached - _FAR_BACK
-                self._last, self._reached = frame, max(self._reached, when)
-                if when >= at - 0.05:
-                    break
-        return self._last
+            self._frames, self._last, self._ahead = _frames(self._container, self._stream), None, None
+        while (coming := self._ahead or self._next()) is not None:
+            frame, when = self._ahead = coming
+            if when > at + _SAME:
+                break
+            self._straight = self._straight or when < self._reached - _FAR_BACK
+            self._last, self._reached, self._ahead = frame, max(self._reached, when), None
+        return self._last or (self._ahead[0] if self._ahead is not None else None)
+
+    def _next(self) -> tuple[VideoFrame, float] | None:
+        return next(((found, when) for found, when in self._frames if isinstance(found, VideoFrame)), None)
 
 
 def _shown(frame: VideoFrame, stream: VideoStream) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import av
+import numpy as np
 
 from pipeline.local.analysis.evidence import (
     CAPTIONS_GIVEN,
@@ -21,6 +22,7 @@ from pipeline.local.analysis.evidence import (
     Evidence,
     EvidenceKind,
     ExtractedContent,
+    Picture,
     Shot,
 )
 from pipeline.local.analysis.extract import media
@@ -145,10 +147,11 @@ def _read_screen(path: Path, shots: Sequence[Shot], ocr: Ocr, notes: list[str]) 
     found: list[Evidence] = []
     standing: dict[str, int] = {}  # text -> where it is in found
     before = -1.0
+    turned = media.is_turned(path)
     for at, picture in media.large_frames(path, list(spans)):
         start, end = spans[at]
         fresh: dict[str, int] = {}
-        for line, heading in _headed(ocr.read(picture)):
+        for line, heading in _headed(_read_either_way(ocr, picture, turned)):
             if not telling(line.text):
                 continue
             place = standing.get(line.text)
@@ -162,6 +165,14 @@ def _read_screen(path: Path, shots: Sequence[Shot], ocr: Ocr, notes: list[str]) 
     if ocr.gave_up:
         notes.append(f"{ocr.gave_up} of {len(spans)} pictures took too long or failed while text was looked for.")
     return _without_fixtures(found, shots)
+
+
+def _read_either_way(ocr: Ocr, picture: Picture, turned: bool) -> Sequence[OcrLine]:
+    """Read a picture; one of a turned film upside down as well, because some programs write the turn the wrong way round."""
+    found = ocr.read(picture)
+    if turned and not any(telling(line.text) for line in found):
+        return ocr.read(np.ascontiguousarray(picture[::-1, ::-1])) or found
+    return found
 
 
 def _looks(shots: Sequence[Shot]) -> Iterator[tuple[float, tuple[float, float]]]:
