@@ -58,6 +58,10 @@ class UploadSession:
     expires_at: float  #: epoch seconds
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    def fits(self, size: int) -> bool:
+        """Return True if these chunks are those of a file of ``size`` bytes."""
+        return (self.total_chunks - 1) * self.chunk_size < size <= self.total_chunks * self.chunk_size
+
 
 @dataclass(frozen=True, slots=True)
 class MediaStatus:
@@ -163,7 +167,8 @@ class VideoApi(Protocol):
         """Send what the server's chunk state says is missing, as byte ranges of the file, in parallel; repeatable.
 
         Raises:
-            Permanent: code ``session_expired`` when the session cannot be used any more (open another one).
+            Permanent: code ``session_expired`` when the session cannot be used any more, ``bad_session`` when it never
+                could (open another one).
             InputError: code ``file_changed`` when the file's size no longer fits the session.
         """
         ...

@@ -24,6 +24,7 @@ from pipeline.ports.video_api import UploadSession
 from pipeline.provider.dialects.json_reading import body_text, clip
 from pipeline.provider.dialects.protocol import Address, Call, FileRange, MultipartDialect, Proof, Request, Response
 from pipeline.provider.dialects.retry_after import requested_wait
+from pipeline.provider.dialects.sessions import session_fault
 from pipeline.provider.http.body import Stamp, changed
 
 T = TypeVar("T")
@@ -34,7 +35,6 @@ _ROUNDS = 3  #: of asking what is missing and sending it
 _PATIENCE = 120.0  #: seconds that an upload waits for rate limits, with its slot in hand, until more chunks arrive
 _TIMEOUT = 120.0  #: seconds without a byte, per chunk
 _BACKOFF = Backoff(first=0.5, most=15.0)
-_MOST_CHUNKS = 100_000  #: of one session: a sane platform never wants more
 _UNKNOWN = frozenset({"resource_not_exist", "gone"})
 _SECRET = 8  #: characters from which a value in an address may be the signature that opens it
 _STALE = frozenset({400, 401, 403, 404, 410})  #: how storages refuse an expired signature
@@ -67,11 +67,14 @@ def check_fits(session: UploadSession, path: Path, size: int) -> None:
 
     Raises:
         InputError: code ``file_changed``.
-        Permanent: code ``bad_session``: more chunks than any sane platform wants.
+        Permanent: code ``bad_session``: nothing could be sent over this session.
     """
-    if session.total_chunks > _MOST_CHUNKS:
-        raise Permanent(f"the platform wants the file in {session.total_chunks:,} pieces", code="bad_session")
-    if not (session.total_chunks - 1) * session.chunk_size < size <= session.total_chunks * session.chunk_size:
+    if fault := session_fault(session):
+        raise Permanent(
+            "the platform opened an upload that cannot be used", code="bad_session", remedy="a new one is opened",
+            detail=f"the platform wants {fault}",
+        )  # fmt: skip
+    if not session.fits(size):
         raise changed(path)
 
 
@@ -98,7 +101,7 @@ class ChunkSender:
         """Send what is missing.
 
         Raises:
-            Permanent: code ``session_expired``: open another session; or the storage refuses a chunk.
+            Permanent: code ``session_expired`` or ``bad_session``: open another session; or the storage refuses a chunk.
             InputError: code ``file_changed``.
             Transient: try again; what arrived stays.
         """

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from pipeline.core.errors import Ambiguous, NeedsOperator, Permanent, ReelmillError, Throttled, Transient
 from pipeline.ports.video_api import NewUpload, Question, UploadSession
 from pipeline.provider.dialects.error_codes import MEANINGS
-from pipeline.provider.dialects.protocol import Call, FoundObject, Proof, Request, Response, UnreadableAnswer
+from pipeline.provider.dialects.protocol import (
+    Call,
+    FoundObject,
+    Proof,
+    Request,
+    Response,
+    UnreadableAnswer,
+    UnusableSession,
+)
 from pipeline.provider.dialects.recovery import pick_by_label
 from pipeline.provider.dialects.v1_3.media import V13
 
@@ -96,6 +104,49 @@ def test_a_session_is_read_with_its_headers_and_expiry() -> None:
     for name in ("upload_id", "chunk_size"):
         with pytest.raises(UnreadableAnswer):
             OPENED.read(answer({key: value for key, value in body.items() if key != name}))
+
+
+FIT = {"upload_id": "u", "asset_id": "a", "chunk_size": 8, "total_chunks": 3}
+NAMES = st.sampled_from(
+    ["Host", "x-api-key", "AUTHORIZATION", "Cookie", "Content-Length", "Transfer-Encoding", "Expect", "Proxy-Authorization",
+     "a b", "a:b", "a\nb", "é", "", "x" * 129]
+)  # fmt: skip
+VALUES = st.sampled_from(["a\r\nX-Evil: 1", "a\0", "é", "x" * 5000]) | st.none() | st.integers() | st.lists(st.text())
+UNUSABLE = st.one_of(
+    st.integers(max_value=0).map(lambda chunk: {"chunk_size": chunk}),
+    st.integers(1, 6).map(lambda chunk: {"chunk_size": chunk}),
+    st.integers(min_value=12).map(lambda chunk: {"chunk_size": chunk}),
+    st.integers().filter(lambda total: total != 3).map(lambda total: {"total_chunks": total}),
+    st.just({"chunk_size": 1, "total_chunks": 10**9}),
+    st.sampled_from([None, "8", True, 8.5, [], {}]).map(lambda odd: {"chunk_size": odd}),
+    NAMES.map(lambda name: {"upload_headers": {name: "1"}}),
+    VALUES.map(lambda value: {"upload_headers": {"X-A": value}}),
+    st.just({"upload_headers": {f"X-{number}": "1" for number in range(33)}}),
+    st.sampled_from(["", "..", "a/b", None, 7]).map(lambda odd: {"upload_id": odd}),
+)
+
+
+@given(UNUSABLE)
+def test_a_session_over_which_the_file_cannot_go_is_named_so(odd: dict[str, Any]) -> None:
+    """Sizes, counts and headers are checked where they are read: before a byte is sent, and the file is not blamed."""
+    call = API.open_session(NewUpload("n", "multipart", size=20))
+    assert call.read(answer(FIT)).total_chunks == 3
+    with pytest.raises(UnusableSession):
+        call.read(answer({**FIT, **odd}))
+
+
+@given(st.integers(1, 10**10), st.integers(1, 2**31))
+def test_every_cut_of_a_file_that_adds_up_is_taken(size: int, chunk: int) -> None:
+    """A platform may choose its chunks, as long as there are not more than any storage takes."""
+    total = -(-size // chunk)
+    call = API.open_session(NewUpload("n", "multipart", size=size))
+    headers = {"Content-Type": "video/mp4", "x-amz-server-side-encryption": "AES256", "x-ms-blob-type": "BlockBlob"}
+    body = answer({**FIT, "chunk_size": chunk, "total_chunks": total, "upload_headers": headers})
+    if total > 100_000:
+        with pytest.raises(UnusableSession):
+            call.read(body)
+    else:
+        assert call.read(body).headers == headers
 
 
 def test_a_chunk_list_is_read_page_by_page() -> None:

@@ -395,6 +395,18 @@ async def test_ids_cannot_leave_their_path() -> None:
 
 
 @pytest.mark.asyncio
+async def test_an_upload_that_cannot_be_used_is_opened_again_later() -> None:
+    """Neither in doubt nor the file's fault: opening costs nothing, so it is tried again, with a code of its own."""
+    body = {"upload_id": "u", "asset_id": "a", "chunk_size": 1, "total_chunks": 3}
+    async with scripted(reply(201, body)) as script, client(script.port) as api:
+        with pytest.raises(Transient) as caught:
+            await api.open_session(NewUpload("film.mp4", "multipart", size=20), ours)
+        assert (caught.value.trouble.code, caught.value.untouched) == ("bad_session", False)
+        assert "retry" in caught.value.trouble.remedy
+        assert len(script.heard) == 1
+
+
+@pytest.mark.asyncio
 async def test_more_requests_than_connections_all_arrive() -> None:
     """Sixty requests over six connections: all are answered, none by error, and no seventh connection is made."""
     async with scripted(reply(200, {"a": 1})) as script, bare(f"http://127.0.0.1:{script.port}") as transport:

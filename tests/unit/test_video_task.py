@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from pipeline.core.errors import Ambiguous, Permanent, Transient
 from pipeline.core.model import Selection, State, Trouble
 from pipeline.ports.source import Item, ManifestLine, MediaFacts
-from pipeline.ports.video_api import Ceilings, MediaStatus, UploadSession
+from pipeline.ports.video_api import Ceilings, MediaStatus, NewUpload, UploadSession
 from tests.support.clock import run_virtual
 from tests.support.fakes import FakeSource, clips, items
 from tests.support.scripted_run import Life, ScriptedApi
@@ -190,6 +191,51 @@ def test_sessions_that_always_expire_are_given_up(tmp_path: Path) -> None:
     task = run_virtual(life.one("video"))
     assert task.trouble is not None
     assert (task.stage, task.trouble.code) == ("place", "session_expired")
+
+
+class Misfit(ScriptedApi):
+    """The first sessions are refused when they are read, or are of a kind that was not checked once."""
+
+    refused = 0
+    unfit = 0
+
+    async def open_session(self, upload: NewUpload, still_ours: Callable[[], None]) -> UploadSession:
+        if self.refused > 0:
+            self.refused -= 1
+            raise Transient("the platform opened an upload that cannot be used", code="bad_session")
+        session = await super().open_session(upload, still_ours)
+        if self.unfit > 0:
+            self.unfit -= 1
+            return replace(session, chunk_size=1, total_chunks=7)
+        return session
+
+
+def test_a_session_that_cannot_be_used_gives_way_to_another(tmp_path: Path) -> None:
+    """One of an earlier version that nobody checked: not the file's fault; another is opened by itself."""
+    life = Life.at(tmp_path)
+    life.api = Misfit(life.platform, PARTS)
+    life.api.unfit = 1
+    assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 0
+    assert (len(life.effects_of("session")), len(life.effects_of("bytes"))) == (2, 1)
+
+
+def test_sessions_that_can_never_be_used_are_given_up_and_a_retry_opens_another(tmp_path: Path) -> None:
+    """The reason names the session, and ``retry`` begins where one is opened."""
+    life = Life.at(tmp_path, policy={"attempts": 3})
+    life.api = api = Misfit(life.platform, PARTS)
+    api.refused = 3
+    paths = clips(tmp_path, 1)
+
+    async def scenario() -> None:
+        assert (await life.run(items(paths))).exit_code == 3
+        task = await life.one("video")
+        assert task.trouble is not None
+        assert (task.state, task.stage, task.trouble.code) == (State.FAILED, "open", "bad_session")
+        assert await life.retry() == 1
+        assert (await life.run(items(paths))).exit_code == 0
+        assert len(life.effects_of("session")) == 1
+
+    run_virtual(scenario())
 
 
 # ------------------------------------------------------------------------------------------------------- settling

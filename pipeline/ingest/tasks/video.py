@@ -189,9 +189,11 @@ class VideoTaskType:
         session = data.session.to_session()
         path, _ = await locate(data, _paths(await self._items(task)))
         try:
+            if not session.fits(data.size):  # of an earlier version, which did not check it when it was opened
+                raise Permanent("the platform opened an upload for a file of another size", code="bad_session")
             await self._api.send_chunks(session, path, lambda _bytes: None)
         except Permanent as error:
-            if error.trouble.code != "session_expired":
+            if error.trouble.code not in ("session_expired", "bad_session"):
                 raise
             return await self._reopen(data, session, error.trouble)
         return Advance("settle", replace(data, media_id=session.asset_id).to_json())

@@ -24,6 +24,10 @@ class UnreadableAnswer(ValueError):
     """An answer with a good status that is not what the API promises: cut off, not JSON, or without a needed field."""
 
 
+class UnusableSession(UnreadableAnswer):
+    """A multipart session over which this file cannot be sent. It costs nothing: another one can be opened."""
+
+
 @dataclass(frozen=True, slots=True)
 class FilePart:
     """A whole file as a part of a form. ``size`` in bytes, as it was when the intent was stored; 0 = any."""

@@ -18,7 +18,7 @@ from pipeline.ports.video_api import Limiter
 from pipeline.provider.dialects import errors
 from pipeline.provider.dialects.error_codes import GONE
 from pipeline.provider.dialects.json_reading import clip, parse_http_date
-from pipeline.provider.dialects.protocol import Call, Request, Response, UnreadableAnswer
+from pipeline.provider.dialects.protocol import Call, Request, Response, UnreadableAnswer, UnusableSession
 from pipeline.provider.http.transport import Transport
 
 T = TypeVar("T")
@@ -105,6 +105,11 @@ class ApiCaller:
         self._note_clock(response)
         try:
             return call.read(response)
+        except UnusableSession as error:
+            raise Transient(
+                "the platform opened an upload that cannot be used", code="bad_session", detail=clip(str(error)),
+                remedy="another one is opened by itself a few times, and then by `reelmill retry`",
+            ) from None  # fmt: skip
         except UnreadableAnswer as error:
             message, detail = "the platform's answer cannot be read", clip(str(error))
             raise errors.lost(request, message, code="unreadable", detail=detail) from None

@@ -6,7 +6,7 @@ Analysis reads an asset directly; no index is involved. List filters and what th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from json import dumps
 from typing import Literal
 
@@ -38,8 +38,10 @@ from pipeline.provider.dialects.protocol import (
     Request,
     Response,
     UnreadableAnswer,
+    UnusableSession,
 )
 from pipeline.provider.dialects.recovery import pick_by_label
+from pipeline.provider.dialects.sessions import session_fault
 
 _TOKENS = (512, 98_304)  #: range of ``max_tokens`` for general analysis
 _TASK_ID = ("task_id", "_id", "id")  #: where an analysis names its id
@@ -119,7 +121,7 @@ class V13:
             "enable_thumbnail": False,
             "user_metadata": user_metadata(upload.metadata),
         }
-        return Call(Request("POST", "/assets/multipart-uploads", "assets", json=body), _read_session)
+        return Call(Request("POST", "/assets/multipart-uploads", "assets", json=body), _session_reader(upload.size))
 
     def chunk_state(self, session: UploadSession, page: int) -> Call[ChunkState]:
         return Call(list_request(_session_path(session), page), read_object(_chunk_state))
@@ -213,16 +215,34 @@ def _found_task(body: JsonObject) -> FoundObject:
     return FoundObject(body.id(*_TASK_ID), body.text("custom_id"), body.timestamp("created_at"), failed)
 
 
-def _read_session(response: Response) -> UploadSession:
-    """Read an open session without its first addresses: they expire within the hour, a crash may take longer."""
-    body = parse(response)
+def _session_reader(size: int) -> Callable[[Response], UploadSession]:
+    """Return a reader of a session that must be fit for a file of ``size`` bytes."""
+
+    def read(response: Response) -> UploadSession:
+        body = parse(response)
+        try:
+            session = _build_session(body, response)
+        except UnreadableAnswer as error:
+            raise UnusableSession(str(error)) from None
+        if fault := session_fault(session, size):
+            raise UnusableSession(f"the platform wants {fault}")
+        return session
+
+    return read
+
+
+def _build_session(body: JsonObject, response: Response) -> UploadSession:
+    """Build a session without its first addresses: they expire within the hour, a crash may take longer."""
+    headers = body.child("upload_headers").raw
+    if not all(isinstance(value, str) for value in headers.values()):
+        raise UnreadableAnswer("upload_headers that are no texts")
     return UploadSession(
         upload_id=body.id("upload_id"),
         asset_id=body.id("asset_id"),
         chunk_size=body.integer("chunk_size", least=1),
         total_chunks=body.integer("total_chunks", least=1),
         expires_at=body.timestamp("expires_at") or response.at + _DAY,
-        headers={str(name): str(value) for name, value in body.child("upload_headers").raw.items()},
+        headers=dict(headers),
     )
 
 
