@@ -22,6 +22,8 @@ from pipeline.kit import (
     stamp,
 )
 
+_YOUTUBE_LEAST = 3  # chapters; a list of fewer is passed over whole
+_YOUTUBE_SHORTEST = 10  # seconds
 _TEXTS = {"chapter_title": 200, "chapter_summary": 1000}
 
 
@@ -63,15 +65,20 @@ class Chapters:
         for end, start in zip(ends, starts, strict=True):
             if start - end > 1:
                 reading.note(f"no chapter covers {stamp(end, form='clock')} to {stamp(start, form='clock')}")
-        if len(spans) < 3 or any(span["end_time"] - span["start_time"] < 10 for span in spans):
-            reading.note("YouTube shows chapters only if there are three or more of at least 10 s")
+        lines = _youtube(spans, video.seconds)
+        if len(lines) < _YOUTUBE_LEAST:
+            reading.note("no chapters.txt: YouTube shows chapters only if there are three or more of at least 10 s")
+        elif len(lines) < len(spans):
+            joined = len(spans) - len(lines)
+            reading.note(f"chapters.txt joins {joined} chapters to the one before: YouTube takes none under 10 s")
         return reading.verdict({"chapters": spans})
 
     def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
         spans = value["chapters"]
         yield OutFile("chapters.json", json_text(value))
         yield OutFile("chapters.vtt", _vtt(spans))
-        yield OutFile("chapters.txt", _youtube(spans))
+        if len(lines := _youtube(spans, video.seconds)) >= _YOUTUBE_LEAST:
+            yield OutFile("chapters.txt", "".join(lines))
         yield OutFile("chapters.ffmeta", _ffmeta(spans, video.title))
 
 
@@ -80,16 +87,22 @@ def _vtt(spans: Sequence[Mapping[str, Json]]) -> str:
     return "WEBVTT\n\n" + "\n".join(cues)
 
 
-def _youtube(spans: Sequence[Mapping[str, Json]]) -> str:
-    """Return YouTube's form: the first line at 0:00, whole seconds that only grow."""
+def _youtube(spans: Sequence[Mapping[str, Json]], length: float) -> list[str]:
+    """Return the lines of a list that YouTube accepts: the first at 0:00, each ten whole seconds or more after the last.
+
+    What begins sooner belongs to the chapter before; so does what begins in the video's last ten seconds.
+    """
+    if not spans:
+        return []
+    end = length or spans[-1]["end_time"]
     lines: list[str] = []
-    last = -1
+    last = 0
     for span in spans:
         at = int(span["start_time"]) if lines else 0
-        if at > last:
+        if not lines or (at - last >= _YOUTUBE_SHORTEST and end - at >= _YOUTUBE_SHORTEST):
             lines.append(f"{stamp(at, form='clock')} {plain(span['chapter_title'])}\n")
             last = at
-    return "".join(lines)
+    return lines
 
 
 def _ffmeta(spans: Sequence[Mapping[str, Json]], title: str) -> str:

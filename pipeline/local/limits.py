@@ -20,7 +20,8 @@ class PlatformLimits:
     session_seconds: float = 24 * 3600.0
     url_seconds: float = 3600.0
 
-    min_seconds: float = 4.0
+    min_seconds: float = 1.0  #: of a video that is analysed
+    indexed_min_seconds: float = 4.0  #: of a video that is indexed, and of every one on v1.2
     sync_seconds: float = 3600.0
     async_seconds: float = 7200.0
     windowed_seconds: float = 14_400.0  #: longest video of which a window of ``async_seconds`` may be analysed
@@ -65,12 +66,15 @@ class PlatformLimits:
         else:
             windowed = window is not None and window <= self.async_seconds
             most = self.windowed_seconds if windowed else self.async_seconds
-        return self.span_fault(seconds, most)
+        return self._span_fault(seconds, self.min_seconds, most)
 
-    def span_fault(self, seconds: float, most: float) -> tuple[str, str] | None:
-        """Return (code, message) where a video is too short or longer than ``most`` seconds, else None."""
-        if seconds < self.min_seconds:
-            return "video_duration_too_short", f"{seconds:.1f} s is shorter than {self.min_seconds:g} s."
+    def indexing_fault(self, seconds: float, most: float) -> tuple[str, str] | None:
+        """Return (code, message) where a video is too short for an index or longer than ``most`` seconds, else None."""
+        return self._span_fault(seconds, self.indexed_min_seconds, most)
+
+    def _span_fault(self, seconds: float, least: float, most: float) -> tuple[str, str] | None:
+        if seconds < least:
+            return "video_duration_too_short", f"{seconds:.1f} s is shorter than {least:g} s."
         if seconds > most:
             return "video_duration_too_long", f"{seconds:.1f} s is longer than {most:g} s."
         return None

@@ -21,7 +21,8 @@ class Ceilings:
     direct_bytes: int = 200 * 1000 * 1000
     multipart_bytes: int = 10 * 1000**3
     url_bytes: int = 4 * 1000**3
-    min_seconds: float = 4.0
+    min_seconds: float = 1.0
+    indexed_min_seconds: float = 4.0  #: a shorter video is analysed, but no index takes it
     max_seconds: float = 7200.0
     min_side: int = 360
     max_width: int = 5184

@@ -16,7 +16,7 @@ from tests.support.cli import KEY, Terminal, serving
 from tests.support.clips import clip, clips
 
 WRITTEN = {
-    "chapters.ffmeta", "chapters.json", "chapters.txt", "chapters.vtt", "gist.json", "highlights.csv", "highlights.json",
+    "chapters.ffmeta", "chapters.json", "chapters.vtt", "gist.json", "highlights.csv", "highlights.json",
     "summary.md", "video.json",
 }  # fmt: skip
 

@@ -258,7 +258,7 @@ def probe(**info: Any) -> Probe:
         ({"live_status": "is_live"}, NotYet, "live"),
         ({"live_status": "is_upcoming", "release_timestamp": 1000}, NotYet, "upcoming"),
         ({"live_status": "post_live"}, NotYet, "processing"),
-        ({"duration": 1}, Permanent, "video_too_short"),
+        ({"duration": 0.5}, Permanent, "video_too_short"),
         ({"duration": 99_999}, Permanent, "video_too_long"),
         ({"formats": [{"width": 256, "height": 144}]}, Permanent, "resolution_too_low"),
         ({"formats": [{"width": 640, "height": 360, "filesize": 10**11}]}, Permanent, "file_too_large"),

@@ -317,8 +317,8 @@ def facts(seconds: float = 60, width: int = 1280, height: int = 720, size: int =
 @pytest.mark.parametrize(
     ("seen", "code", "number"),
     [
-        (facts(seconds=3.2), "video_too_short", "3.2 s"),
-        (facts(seconds=0), "video_too_short", "4 s"),
+        (facts(seconds=0.8), "video_too_short", "0.8 s"),
+        (facts(seconds=0), "video_too_short", "1 s"),
         (facts(seconds=7300), "video_too_long", "120 min"),
         (facts(width=640, height=359), "resolution_too_low", "640×359"),
         (facts(width=7680, height=4320), "resolution_too_high", "5184×2160"),
@@ -340,7 +340,15 @@ def test_what_the_platform_would_refuse_is_refused_before_a_byte_moves(
 
 @pytest.mark.parametrize(
     "seen",
-    [facts(), facts(4), facts(7200), facts(width=360, height=360), facts(width=2160, height=5184), facts(size=10**10)],
+    [
+        facts(),
+        facts(1),
+        facts(4),
+        facts(7200),
+        facts(width=360, height=360),
+        facts(width=2160, height=5184),
+        facts(size=10**10),
+    ],
 )
 def test_what_is_just_inside_passes(seen: MediaFacts) -> None:
     """The ceilings themselves are allowed, upright or lying."""

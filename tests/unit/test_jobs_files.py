@@ -65,14 +65,27 @@ def test_ffmpeg_reads_the_chapters_back(titles: list[str]) -> None:
     assert title == "A # <b>title</b> =1+1"
 
 
-def test_youtube_lines_start_at_zero_and_only_grow() -> None:
-    """The first line is 0:00 even if the first chapter is not, and two chapters within a second are one line."""
+def test_the_list_for_youtube_is_one_that_it_accepts() -> None:
+    """The first line is 0:00 even if the first chapter is not; what is shorter than ten seconds joins the one before."""
     verdict = check("chapters", {"chapters": [span(3, 10), span(10, 10.5), span(10.5, 50), span(50, 100)]})
     assert verdict.value is not None
     assert files("chapters", verdict.value)["chapters.txt"] == "0:00 T\n0:10 T\n0:50 T\n"
     long = Video("k", 8000.0)
     assert chapters(["a"] * 3, long)["chapters.txt"] == "0:00 a\n0:10 a\n0:20 a\n"
+    late = check("chapters", {"chapters": [span(0, 40), span(40, 60), span(60, 92), span(92, 100)]})
+    assert late.value is not None
+    assert files("chapters", late.value)["chapters.txt"] == "0:00 T\n0:40 T\n1:00 T\n"
+    assert any("joins 1 chapters" in note for note in late.notes)
     assert rendering.stamp(7325, form="clock") == "2:02:05"
+
+
+def test_no_list_for_youtube_is_written_where_it_would_accept_none() -> None:
+    """Fewer than three chapters of ten seconds: YouTube would show none, so there is no file, and the notes say why."""
+    for spans in ([span(0, 50), span(50, 100)], [span(n, n + 4) for n in range(0, 24, 4)]):
+        verdict = check("chapters", {"chapters": spans}, Video("k", spans[-1]["end_time"]))
+        assert verdict.value is not None
+        assert "chapters.txt" not in files("chapters", verdict.value, Video("k", spans[-1]["end_time"]))
+        assert any("no chapters.txt" in note for note in verdict.notes)
 
 
 def test_a_spreadsheet_sees_no_formula() -> None:
@@ -160,7 +173,7 @@ def test_every_format_keeps_its_shape_for_any_titles(titles: list[str]) -> None:
     found = chapters(titles)
     assert len(json.loads(found["chapters.json"])["chapters"]) == len(titles)
     assert found["chapters.vtt"].count("-->") == len(titles)
-    assert len(found["chapters.txt"].splitlines()) == len(titles)
+    assert len(found.get("chapters.txt", "").splitlines()) == (len(titles) if len(titles) >= 3 else 0)
     assert found["chapters.ffmeta"].split("\n").count("[CHAPTER]") == len(titles)
 
 

@@ -188,8 +188,8 @@ def test_picture_sizes_have_their_edges(size: tuple[int, int], code: str | None)
 @pytest.mark.parametrize(
     ("seconds", "window", "sync", "code"),
     [
-        (4.0, None, True, None),
-        (3.9, None, True, "video_duration_too_short"),
+        (1.0, None, True, None),
+        (0.9, None, True, "video_duration_too_short"),
         (3600.0, None, True, None),
         (3601.0, None, True, "video_duration_too_long"),
         (7200.0, None, False, None),

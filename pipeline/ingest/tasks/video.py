@@ -256,6 +256,9 @@ class VideoTaskType:
         requests = self._planner.requests(items)
         missing = _missing(known, requests)
         index = None if "index_first" in self._api.features else self._index
+        if index is not None and 0 < data.length < self._api.ceilings.indexed_min_seconds:
+            _log.info("index.too_short", key=task.key, seconds=data.length)
+            index = None  # analysed all the same
         index_id = await index.id() if index is not None else ""
         elsewhere = data.provider != self._api.identity  # uploaded there, in an earlier configuration
         # With every answer and a place in the index, an upload here would serve nothing; with neither wanted, it is all.

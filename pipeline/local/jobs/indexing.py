@@ -61,7 +61,7 @@ class VideoIndexer:
         width, height = int(technical.get("video_width", 0)), int(technical.get("video_height", 0))
         most = self._limits.async_seconds if video.task_id else self._limits.indexed_seconds
         fault = self._limits.picture_fault(width, height)
-        fault = fault or self._limits.span_fault(asset.duration, most)
+        fault = fault or self._limits.indexing_fault(asset.duration, most)
         if video.forced_outcome.startswith("fail:"):
             fault = ("video_file_broken", video.forced_outcome)
         if fault is not None:

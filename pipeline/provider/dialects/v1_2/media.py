@@ -70,7 +70,13 @@ class V12:
     features: frozenset[Feature] = frozenset({"url", "index_first", "external"})
     #: One request carries a whole file. 360p to 4K.
     ceilings = Ceilings(
-        direct_bytes=_GB2, multipart_bytes=_GB2, url_bytes=_GB2, min_side=360, max_width=4096, max_height=2160
+        direct_bytes=_GB2,
+        multipart_bytes=_GB2,
+        url_bytes=_GB2,
+        min_seconds=4.0,
+        min_side=360,
+        max_width=4096,
+        max_height=2160,
     )
     page_size = calls.PAGE
     known_words = frozenset(_TASK)
