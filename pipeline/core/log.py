@@ -17,15 +17,40 @@ _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _level = _LEVELS["debug"]  # what is logged at all; :func:`setup` sets it
 #: Names of fields whose value is never shown, whatever it is.
 _SECRET_NAMES = re.compile(r"(?i)(api[-_]?key|authorization|cookie|password|secret|token|signature)$")
+_RUN = r"\\(?<!\\\\)\\{0,63}"  #: backslashes, looked at from the first of a run only
 #: A presigned URL's query is a key in itself.
 _QUERY = re.compile(r"(https?://[^\s\"'?]+)\?[^\s\"']+")
+
+
+def build_spellings(secret: str) -> str:
+    """Return a regular expression for every spelling of a secret that some reader would turn back into it.
+
+    Each character may stand as it is, escaped as in JSON (also inside of JSON that is itself a text), percent-encoded, or
+    as an HTML reference. Repetitions are bounded: the time is linear in the text, whatever it holds.
+    """
+    return "".join(map(_spelling, secret))
+
+
+def _spelling(char: str) -> str:
+    units = char.encode("utf-16-be").hex()
+    escapes = "".join(rf"{_RUN}u{_any_case(units[start : start + 4])}" for start in range(0, len(units), 4))
+    hexes = [_any_case(f"{byte:02x}") for byte in char.encode("utf-8", "replace")]
+    percent, escaped = ("".join(f"{sign}(?:25){{0,4}}{code}" for code in hexes) for sign in ("%", f"{_RUN}u0025"))
+    references = rf"&#0{{0,8}}{ord(char)};|&#[xX]0{{0,8}}{_any_case(f'{ord(char):x}')};"
+    plain = re.escape(char)  # every alternative begins with a plain character: so the search is fast
+    return rf"(?:{plain}|{_RUN}{plain}|{escapes}|{percent}|{escaped}|{references})"
+
+
+def _any_case(digits: str) -> str:
+    return "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in digits)
 
 
 class Redactor:
     """A structlog processor that hides known secrets, secret-looking fields and the queries of URLs."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        self._secrets = [secret for secret in secrets if len(secret) >= 4]
+        spellings = [build_spellings(secret) for secret in secrets if len(secret) >= 4]
+        self._secrets = re.compile("|".join(spellings)) if spellings else None
 
     def __call__(self, _logger: Any, _method: str, event: Any) -> Any:
         """Return the event with secrets hidden, in names as well as in values."""
@@ -40,8 +65,7 @@ class Redactor:
         The renderers would turn it into text after us, and a path or an exception can hold a secret.
         """
         if isinstance(value, str):
-            for secret in self._secrets:
-                value = value.replace(secret, "***")
+            value = self._secrets.sub("***", value) if self._secrets is not None else value
             return _QUERY.sub(r"\1?***", value)
         if isinstance(value, Mapping):
             return self(None, "", value)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import NamedTuple, TypeVar
@@ -134,10 +136,11 @@ class TwelveLabs:
     # ------------------------------------------------------------------------------------------------------ analyses
 
     async def submit_analysis(self, question: Question, still_ours: Callable[[], None]) -> str | Answer:
-        return await self.caller.call(
+        answer = await self.caller.call(
             self.dialect.submit_analysis(question), still_ours=still_ours,
             minutes=question.minutes, tokens=float(question.max_tokens),
         )  # fmt: skip
+        return answer if isinstance(answer, str) else self._without_key(answer)
 
     async def find_analysis(self, question: Question) -> str | None:
         analyses = self.dialect.analyses
@@ -214,6 +217,11 @@ class TwelveLabs:
             if not is_gone(error):
                 raise
             return kind("gone", message=error.trouble.detail)
+
+    def _without_key(self, answer: Answer) -> Answer:
+        """Hide the key where an answer that came in pieces spells it only as a whole."""
+        hide = self.caller.without_key
+        return replace(answer, text=hide(answer.text), raw=json.loads(hide(json.dumps(answer.raw, ensure_ascii=False))))
 
     def _noted(self, status: S) -> S:
         """Log a status word that we do not know, once: it counts as working until we learn what it means."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 import structlog
@@ -98,6 +101,38 @@ def test_a_secret_inside_any_text_is_found(before: str, after: str, more: Any) -
     """Wherever the key stands in a text, however deep the text lies."""
     clean = Redactor([KEY]).clean({"a": [before + KEY + after, more], "b": {"c": (KEY, more)}})
     assert KEY not in json.dumps(clean)
+
+
+SPELLINGS: list[Callable[[str], str]] = [
+    lambda char: char,
+    lambda char: f"\\u{ord(char):04x}",
+    lambda char: f"\\u{ord(char):04X}",
+    lambda char: f"\\\\u{ord(char):04x}",
+    lambda char: f"\\{char}" if char in '/"' else char,
+    lambda char: f"%{ord(char):02x}",
+    lambda char: f"%25{ord(char):02X}",
+    lambda char: f"\\u0025{ord(char):02X}",
+    lambda char: f"&#{ord(char)};",
+    lambda char: f"&#x{ord(char):X};",
+]
+
+
+@given(st.text("ab/_-=+%09Z", min_size=4, max_size=20), st.data(), st.text(max_size=5))
+def test_a_secret_is_found_in_every_spelling(key: str, data: st.DataObject, around: str) -> None:
+    """As JSON escapes it, once or in a text inside of a text, percent-encoded, as HTML, and mixed."""
+    spelled = "".join(data.draw(st.sampled_from(SPELLINGS))(char) for char in key)
+    shown = Redactor([key]).clean(f"{around} {spelled} {around}")
+    assert "***" in shown
+    assert spelled not in shown
+    assert key not in html.unescape(unquote(unquote(shown)))
+
+
+def test_a_text_without_end_costs_time_in_proportion() -> None:
+    """Backslashes, percent signs and digits without end: what looks like the beginning of a spelling is left soon."""
+    for hostile in ("\\" * 300_000, "%25" * 100_000, "&#0" * 100_000, "\\u00" * 80_000):
+        began = time.monotonic()
+        assert Redactor([KEY]).clean(hostile) == hostile
+        assert time.monotonic() - began < 20
 
 
 def test_a_short_secret_does_not_eat_the_log() -> None:

@@ -7,7 +7,7 @@ import gzip
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -26,7 +26,7 @@ from pipeline.core.errors import (
     Throttled,
     Transient,
 )
-from pipeline.ports.video_api import NewUpload, Question
+from pipeline.ports.video_api import Answer, NewUpload, Question
 from pipeline.provider.client import TwelveLabs, open_api
 from pipeline.provider.dialects.protocol import FileRange, Request
 from pipeline.provider.http.rate_limits import Unlimited
@@ -196,6 +196,41 @@ async def test_a_key_that_is_a_word_does_not_make_holes_into_answers() -> None:
             assert b"bees" not in (await transport.send(Request("GET", "/assets", safe=True))).body
         finally:
             await transport.aclose()
+
+
+def escaped(text: str, depth: int = 1) -> str:
+    """Spell every character of a text as JSON may, in a text inside of a text inside of it."""
+    return "".join("\\" * depth + f"u{ord(char):04x}" for char in text)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("spelled", [
+    KEY, escaped(KEY), escaped(KEY, 2), escaped(KEY, 4), KEY[:5] + escaped(KEY[5:9]) + KEY[9:],
+    "".join(f"%{ord(char):02x}" for char in KEY), "".join(f"&#{ord(char)};" for char in KEY),
+])  # fmt: skip
+@pytest.mark.parametrize("coding", ["utf-8", "utf-16", "utf-32"])
+async def test_a_key_is_hidden_however_an_answer_spells_it(spelled: str, coding: str) -> None:
+    """An answer is kept, becomes files and is read as JSON once more: no reader of it may find the key."""
+    body = '{"task_id": "t", "status": "ready", "result": {"data": "a KEY z"}}'.replace("KEY", spelled)
+    async with scripted(reply(200, body.encode(coding))) as script, client(script.port) as api:
+        status = await api.analysis(WISH, "t")
+        assert status.answer is not None
+        assert status.answer.text == "a *** z"
+        assert status.answer.raw["result"]["data"] == "a *** z"
+
+
+@pytest.mark.asyncio
+async def test_a_key_in_pieces_of_a_stream_is_hidden() -> None:
+    """No event of the stream holds the key; what they say together does."""
+    pieces = ["a " + KEY[:7], KEY[7:], " z"]
+    events = [{"event_type": "text_generation", "text": piece} for piece in pieces] + [{"event_type": "stream_end"}]
+    body = b"\n".join(json.dumps(event).encode() for event in events)
+    wish = replace(WISH, legacy={"path": "/generate", "body": {"prompt": "x"}})
+    async with scripted(reply(200, body)) as script, client(script.port, api="v1.2") as api:
+        answer = await api.submit_analysis(wish, ours)
+        assert isinstance(answer, Answer)
+        assert KEY not in answer.text
+        assert answer.raw["data"] == "a *** z"
 
 
 @pytest.mark.asyncio

@@ -86,6 +86,10 @@ class ApiCaller:
                 raise
             return None
 
+    def without_key(self, text: str) -> str:
+        """Return a foreign text without our key."""
+        return self._transport.without_key(text)
+
     async def send(self, request: Request) -> Response:
         """Send one request to a presigned address; any answer is returned."""
         return await self._transport.send(request)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import ssl
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -26,6 +27,7 @@ import httpx
 
 from pipeline.core.clock import Clock
 from pipeline.core.errors import Ambiguous, ConfigError, NeedsOperator, Permanent, ReelmillError, Transient
+from pipeline.core.log import build_spellings
 from pipeline.provider.dialects import errors
 from pipeline.provider.dialects.json_reading import clip
 from pipeline.provider.dialects.protocol import Request, Response
@@ -131,6 +133,8 @@ class Transport:
         self._base = _checked(base_url)
         self._clock, self._rng, self._most, self._timeout = clock, rng, most, timeout
         self._key = _checked_key(key)
+        self._hides = len(self._key) >= UNGUESSED
+        self._spellings = re.compile(build_spellings(key).encode())
         self._prefix = self._base.raw_path.rstrip(b"/")
         self._loopback = is_loopback(self._base.host)
         self._own = [
@@ -170,14 +174,26 @@ class Transport:
             raise self._lost(request, error) from None
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in raw}
         # An echoed key must reach neither an error nor a stored answer; but a short key can be part of ordinary names.
-        if self._key and (len(self._key) >= UNGUESSED or status >= 400) and self._key in body:
-            body = body.replace(self._key, b"***")
+        if self._hides or (self._key and status >= 400):
+            body = self._without_key(body)
         return Response(status, headers, body, self._clock.now())
 
     async def aclose(self) -> None:
         """Close all connections. Idempotent."""
         await self._api.aclose()
         await self._storage.aclose()
+
+    def without_key(self, text: str) -> str:
+        """Hide the key in a text that was put together from several parts of an answer."""
+        return self._without_key(text.encode("utf-8", "replace")).decode() if self._hides else text
+
+    def _without_key(self, body: bytes) -> bytes:
+        """Hide the key in every spelling that a reader of the body, or of a text in it, would turn back into the key."""
+        if b"\0" in body[:4]:  # JSON may come as UTF-16 or UTF-32
+            body = body.decode(json.detect_encoding(body), "replace").encode("utf-8", "replace")
+        if self._key in body:
+            body = body.replace(self._key, b"***")
+        return self._spellings.sub(b"***", body) if any(mark in body for mark in (b"\\", b"%", b"&#")) else body
 
     def _to_origin(self, request: Request) -> httpx.Request:
         if not request.path.startswith("/"):
@@ -245,7 +261,7 @@ class Transport:
 
     def _words(self, error: Exception) -> str:
         text = clip(f"{type(error).__name__}: {error}")
-        return text.replace(self._key.decode(), "***") if self._key else text
+        return self._without_key(text.encode("utf-8", "replace")).decode() if self._key else text
 
 
 def _limit(scope: anyio.CancelScope, request: httpx.Request, seconds: float) -> None:
