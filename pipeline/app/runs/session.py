@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from random import Random
@@ -85,6 +86,9 @@ class RunSession:
     # ------------------------------------------------------------------------------------------------- beside
 
     async def _obey_signals(self, *, task_status: TaskStatus[None]) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            task_status.started()  # signals reach the main thread only: there, they are its owner's to obey
+            return
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
             task_status.started()
             times = 0
