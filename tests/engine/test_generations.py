@@ -24,7 +24,7 @@ def test_a_question_asked_again_after_a_bad_answer_is_a_new_entry(tmp_path: Path
     def lost(number: int) -> Exception | None:
         if number != 2:
             return None
-        life.platform.assets.clear()
+        life.platform.lose()
         return Permanent("no such asset", code="resource_not_exist")
 
     life.platform.spoil, life.api.ask_trouble = spoil, lost

@@ -12,35 +12,31 @@ from pipeline.core.lifecycle import Policy, Transition, decide
 from pipeline.core.model import Lane, State, Task
 from pipeline.ports.index_api import IndexingStatus
 from tests.support.clock import run_virtual
-from tests.support.fakes import FakePlatform, FakePlatformIndexApi, clips, items
+from tests.support.fakes import clips, items
 from tests.support.scripted_run import Life
+from tests.support.vendor import Client, IndexCalls
 
 
-class Forgetful(FakePlatformIndexApi):
+class Forgetful(IndexCalls):
     """Loses the first upload just before it is indexed; with ``index_only``, it is the index that it does not know."""
 
-    def __init__(self, platform: FakePlatform, *, index_only: bool = False) -> None:
-        super().__init__(platform)
+    def __init__(self, client: Client, *, index_only: bool = False) -> None:
+        super().__init__(client)
         self.left, self.index_only = 1, index_only
 
     async def index_asset(self, index_id: str, asset_id: str, metadata: Mapping[str, Any]) -> str:
         if self.left:
             self.left -= 1
             if not self.index_only:
-                del self._there.assets[asset_id]
+                self.account.lose(asset_id)
             raise Permanent("the platform does not know this id", code="resource_not_exist")
-        return await super().index_asset(index_id, asset_id, metadata)
-
-    async def find_indexed(self, index_id: str, asset_id: str) -> str | None:
-        if asset_id not in self._there.assets:
-            raise Permanent("the platform does not know this id", code="resource_not_exist")
-        return await super().find_indexed(index_id, asset_id)
+        return await self.real.index_asset(index_id, asset_id, metadata)
 
 
 def test_an_upload_that_is_gone_before_it_is_indexed_is_uploaded_again(tmp_path: Path) -> None:
     """The video gets a new upload, and that one is indexed; nothing is analysed again."""
     life = Life.at(tmp_path, index={"name": "films"})
-    life.api.index_api = Forgetful(life.platform)
+    life.api.index_api = Forgetful(life.api)
     assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 0
     first, second = life.effects_of("asset")
     assert first != second
@@ -52,13 +48,13 @@ def test_an_upload_that_is_gone_before_it_is_indexed_is_uploaded_again(tmp_path:
 def test_an_index_that_is_gone_is_the_operators_matter(tmp_path: Path) -> None:
     """The upload is there: sending it again would help nobody."""
     life = Life.at(tmp_path, index={"name": "films"})
-    life.api.index_api = Forgetful(life.platform, index_only=True)
+    life.api.index_api = Forgetful(life.api, index_only=True)
     assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 3
     assert len(life.effects_of("asset")) == 1
     assert run_virtual(life.one("indexing")).state is State.FAILED
 
 
-class Vanishing(FakePlatformIndexApi):
+class Vanishing(IndexCalls):
     """Loses its index just before the first video goes into it; takes videos for an index that it has."""
 
     lost = False
@@ -66,16 +62,14 @@ class Vanishing(FakePlatformIndexApi):
     async def index_asset(self, index_id: str, asset_id: str, metadata: Mapping[str, Any]) -> str:
         if not self.lost:
             self.lost = True
-            self._there.indexes.clear()
-        if index_id not in self._there.indexes.values():
-            raise Permanent("the platform does not know this id", code="resource_not_exist")
-        return await super().index_asset(index_id, asset_id, metadata)
+            self.account.lose(kind="index")
+        return await self.real.index_asset(index_id, asset_id, metadata)
 
 
 def test_a_retry_takes_the_index_that_is_there_now(tmp_path: Path) -> None:
     """The index was deleted: the video goes into the one that is made again, without another upload or question."""
     life = Life.at(tmp_path, index={"name": "films"})
-    life.api.index_api = Vanishing(life.platform)
+    life.api.index_api = Vanishing(life.api)
     entries = items(clips(tmp_path, 1))
 
     async def scenario() -> None:
@@ -88,7 +82,7 @@ def test_a_retry_takes_the_index_that_is_there_now(tmp_path: Path) -> None:
     run_virtual(scenario())
 
 
-class Denying(FakePlatformIndexApi):
+class Denying(IndexCalls):
     """Does not know, for a while, an upload that the platform shows as ready."""
 
     left = 2
@@ -96,19 +90,19 @@ class Denying(FakePlatformIndexApi):
     async def index_asset(self, index_id: str, asset_id: str, metadata: Mapping[str, Any]) -> str:
         if self.left:
             raise Permanent("the platform does not know this id", code="resource_not_exist")
-        return await super().index_asset(index_id, asset_id, metadata)
+        return await self.real.index_asset(index_id, asset_id, metadata)
 
     async def find_indexed(self, index_id: str, asset_id: str) -> str | None:
         if self.left:
             self.left -= 1
             raise Permanent("the platform does not know this id", code="resource_not_exist")
-        return await super().find_indexed(index_id, asset_id)
+        return await self.real.find_indexed(index_id, asset_id)
 
 
 def test_an_upload_that_is_denied_but_there_is_indexed_in_the_end(tmp_path: Path) -> None:
     """It is ready by one look and unknown by another: nothing is uploaded again, and it does not stay outside in silence."""
     life = Life.at(tmp_path, index={"name": "films"})
-    life.api.index_api = Denying(life.platform)
+    life.api.index_api = Denying(life.api)
     assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 0
     assert len(life.effects_of("asset")) == len(life.effects_of("indexed")) == 1
 
@@ -116,30 +110,30 @@ def test_an_upload_that_is_denied_but_there_is_indexed_in_the_end(tmp_path: Path
 def test_an_upload_that_is_denied_for_ever_is_given_up(tmp_path: Path) -> None:
     """As often as the policy says; then it is the operator's matter."""
     life = Life.at(tmp_path, index={"name": "films"}, policy={"attempts": 3})
-    life.api.index_api = index_api = Denying(life.platform)
+    life.api.index_api = index_api = Denying(life.api)
     index_api.left = 1000
     assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 3
     assert run_virtual(life.troubles()) == {"indexing": "resource_not_exist"}
     assert len(life.effects_of("asset")) == 1
 
 
-class Blind(FakePlatformIndexApi):
+class Blind(IndexCalls):
     """Accepts what it is sent and loses every answer; while ``blind``, it shows nothing of it either."""
 
     blind = True
 
     async def index_asset(self, index_id: str, asset_id: str, metadata: Mapping[str, Any]) -> str:
-        await super().index_asset(index_id, asset_id, metadata)
+        await self.real.index_asset(index_id, asset_id, metadata)
         raise Ambiguous("reset")
 
     async def find_indexed(self, index_id: str, asset_id: str) -> str | None:
-        return None if self.blind else await super().find_indexed(index_id, asset_id)
+        return None if self.blind else await self.real.find_indexed(index_id, asset_id)
 
 
 def test_indexing_that_was_given_up_is_asked_for_before_it_is_done_again(tmp_path: Path) -> None:
     """It was accepted after all: an operator's retry finds it and pays nothing."""
     life = Life.at(tmp_path, index={"name": "films"}, policy={"attempts": 3})
-    life.api.index_api = index_api = Blind(life.platform)
+    life.api.index_api = index_api = Blind(life.api)
     entries = items(clips(tmp_path, 1))
 
     async def scenario() -> None:

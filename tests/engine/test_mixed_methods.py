@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -15,20 +14,20 @@ from pipeline.app.wiring.components import Adapters
 from pipeline.app.wiring.run_plan import make_run_plan
 from pipeline.core.model import Selection
 from pipeline.ports.source import Item, ManifestLine, MediaFacts
-from pipeline.ports.video_api import NewUpload
 from tests.support.clock import VirtualClock, run_virtual
-from tests.support.fakes import Crash, FakeApi, FakePlatform, FakeSource, OldApi, Wreck, Wrecked, clips, items
+from tests.support.fakes import Crash, FakeSource, Wreck, Wrecked, clips, items
 from tests.support.memory_database import MemoryDatabase
 from tests.support.run_harness import Rig, settings_for
 from tests.support.scripted_run import Life, priced
+from tests.support.vendor import Account, Client, ClientV12
 
 
 def rig_for(folder: Path) -> Rig:
     """Return fresh outsides."""
     clock = VirtualClock()
-    platform = FakePlatform(clock)
+    platform = Account(clock)
     settings = settings_for(folder, provider={"api": "v1.2"}, jobs={"enabled": ("summary",)}, lanes={"upload": 1})
-    return Rig(settings, MemoryDatabase(), platform, clock, api=OldApi(platform))
+    return Rig(settings, MemoryDatabase(), platform, clock, api=ClientV12(platform))
 
 
 def test_an_address_is_held_if_the_clock_was_put_back_while_it_was_on_its_way(tmp_path: Path) -> None:
@@ -49,7 +48,7 @@ def test_an_address_is_held_if_the_clock_was_put_back_while_it_was_on_its_way(tm
         return (await rig.run(entries, seed=3)).items["held"]
 
     assert run_virtual(both()) == 1
-    assert len([effect for effect, _ in rig.platform.ledger if effect == "task"]) == 1
+    assert len([effect for effect, _ in rig.platform.ledger if effect == "asset"]) == 1
 
 
 def test_an_address_never_takes_the_task_of_a_file(tmp_path: Path) -> None:
@@ -78,7 +77,7 @@ def test_an_address_never_takes_the_task_of_a_file(tmp_path: Path) -> None:
         for video in run_virtual(rig.database.tasks(Selection(kinds=("video",)))):
             if "media_id" in video.data:
                 wanted = video.data.get("external") or video.data["name"]
-                assert rig.platform.assets[video.data["media_id"]].name == wanted, point
+                assert rig.platform.uploads[video.data["media_id"]] == wanted, point
 
 
 class _Site(FakeSource):
@@ -94,21 +93,12 @@ class _Site(FakeSource):
         return replace(facts, fetched=True)
 
 
-class _NewApi(FakeApi):
-    """API v1.3, which fetches no address of a site by itself."""
-
-    async def create_asset(self, upload: NewUpload, still_ours: Callable[[], None]) -> str:
-        if upload.path is None:
-            raise ValueError("a direct upload needs a path")
-        return await super().create_asset(upload, still_ours)
-
-
 class _Switching(Rig):
     """A rig whose runs can fetch from the site, and speak another API than the run before."""
 
     def speak(self, version: str) -> None:
         """Change the configuration."""
-        self.api = (OldApi if version == "v1.2" else _NewApi)(self.platform)
+        self.api = (ClientV12 if version == "v1.2" else Client)(self.platform)
         self.settings = self.settings.model_copy(
             update={"provider": self.settings.provider.model_copy(update={"api": version})}
         )
@@ -117,6 +107,8 @@ class _Switching(Rig):
         async def release(path: Path) -> None:
             path.unlink(missing_ok=True)  # noqa: ASYNC240
 
+        assert self.api is not None
+        self.api.reopen()
         api: Any = self.api if wreck is None else Wrecked(self.api, wreck, "api")
         sources: Any = {"file": self.source, "youtube": _Site()}
         adapters = Adapters(sources, self.sink, lambda facts, ceilings: None, lambda paths: "", release)
@@ -134,12 +126,12 @@ def test_a_video_of_a_site_follows_its_run_to_another_api(tmp_path: Path, first:
     assert run_virtual(rig.run(entries)).exit_code == 0
     rig.speak(then)
     assert run_virtual(rig.run(entries, seed=2)).exit_code == 0
-    assert rig.platform.effects().keys() >= {("task", address)}
-    assert len([effect for effect, _ in rig.platform.ledger if effect in ("task", "asset")]) == 2
+    assert rig.platform.effects().keys() >= {("asset", address)}
+    assert len([effect for effect, _ in rig.platform.ledger if effect == "asset"]) == 2
     assert len(run_virtual(rig.answers())) == 2
     rig.speak(first)  # where all is done already
     assert run_virtual(rig.run(entries, seed=3)).exit_code == 0
-    assert len([effect for effect, _ in rig.platform.ledger if effect in ("task", "asset")]) == 2
+    assert len([effect for effect, _ in rig.platform.ledger if effect == "asset"]) == 2
 
 
 def test_what_waited_to_be_sent_to_another_platform_is_sent_once(tmp_path: Path) -> None:
@@ -167,11 +159,11 @@ def test_an_upload_into_an_index_that_is_gone_is_retried_into_a_new_one(tmp_path
     async def scenario() -> None:
         with pytest.raises(BaseExceptionGroup):
             await rig.run(entries, Wreck((1 + quiet.calls.index("api.create_asset"), "before")))
-        rig.platform.indexes.clear()
+        rig.platform.lose(kind="index")
         assert (await rig.run(entries, seed=2)).exit_code == 3
         assert await rig.database.command("retry", Selection(), rig.clock.now()) == 1
         assert (await rig.run(entries, seed=3)).exit_code == 0
-        assert len([effect for effect, _ in rig.platform.ledger if effect == "task"]) == 1
+        assert len([effect for effect, _ in rig.platform.ledger if effect == "asset"]) == 1
 
     run_virtual(scenario())
 
@@ -190,7 +182,7 @@ def test_who_comes_back_from_another_platform_pays_for_nothing_again(tmp_path: P
         paid = list(life.platform.ledger)
         assert [len(life.effects_of(effect)) for effect in ("asset", "indexed", "analysis")] == [2, 2, 2]
         life.configure(tmp_path, **priced(**sections))
-        life.api.identity = FakeApi.identity
+        life.api.identity = Client.identity
         assert (await life.run(paths, seed=3)).exit_code == 0
         assert life.platform.ledger == paid
 

@@ -16,9 +16,10 @@ from pipeline.ports.source import Item
 from pipeline.ports.video_api import NewUpload
 from pipeline.views import RunReport
 from tests.support.clock import VirtualClock, run_virtual
-from tests.support.fakes import FakeApi, FakePlatform, FakeSink, clips, items
+from tests.support.fakes import FakeSink, clips, items
 from tests.support.memory_database import MemoryDatabase
 from tests.support.run_harness import Rig, settings_for
+from tests.support.vendor import Account, Client
 
 ITEMS = 600  #: more than two of the enqueuer's batches
 ENOUGH = 80  #: uploads, for every lane to have been full
@@ -43,10 +44,10 @@ class _Counting(MemoryDatabase):
         return await super().apply(applied, now)
 
 
-class _Noting(FakeApi):
+class _Noting(Client):
     """Notes at each upload how far the manifest was read; ends the run when there were enough."""
 
-    def __init__(self, platform: FakePlatform, manifest: _Manifest) -> None:
+    def __init__(self, platform: Account, manifest: _Manifest) -> None:
         super().__init__(platform)
         self._manifest = manifest
         self.read_before: list[int] = []
@@ -56,7 +57,7 @@ class _Noting(FakeApi):
         self.read_before.append(self._manifest.read)
         if len(self.read_before) == ENOUGH:
             self.enough()
-        return await super().create_asset(upload, still_ours)
+        return await self.real.create_asset(upload, still_ours)
 
 
 class _Manifest:
@@ -75,7 +76,7 @@ class _Manifest:
 def test_a_long_queue_is_neither_held_in_memory_nor_read_to_its_end_first(tmp_path: Path) -> None:
     """At most as many tasks are out of the database as the lanes are wide; uploads begin within the first batches."""
     database, clock = _Counting(), VirtualClock()
-    rig = Rig(settings_for(tmp_path), database, FakePlatform(clock), clock, FakeSink())
+    rig = Rig(settings_for(tmp_path), database, Account(clock), clock, FakeSink())
     manifest = _Manifest(items(clips(tmp_path, ITEMS)))
     rig.api = api = _Noting(rig.platform, manifest)
 

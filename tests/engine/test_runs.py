@@ -136,7 +136,7 @@ def test_a_short_throttle_costs_time_and_nothing_else(tmp_path: Path) -> None:
 def test_a_signal_ends_the_run_gracefully_and_the_next_one_finishes(tmp_path: Path) -> None:
     """SIGTERM while videos settle: exit 130 at once, nothing failed, nothing paid twice."""
     life = Life.at(tmp_path)
-    life.platform.settle_seconds = 500.0
+    life.platform.behave(settle=500.0)
     paths = clips(tmp_path, 4)
 
     async def scenario() -> None:

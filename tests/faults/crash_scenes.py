@@ -14,11 +14,12 @@ from pipeline.views import RunReport
 from tests.faults.crash_trial import Mishaps, Scene, Trial
 from tests.faults.crash_worlds import Make, Night, World, run_now, traces
 from tests.faults.youtube_worlds import Fetching, fetching_adapters, fetching_world
-from tests.support.fakes import OldApi, clips, items
+from tests.support.fakes import clips, items
 from tests.support.run_harness import settings_for
+from tests.support.vendor import ClientV12
 
 #: Effects of which there must be one per key, whatever dies. An opened session whose answer was lost expires unused.
-CREATES = ("asset", "analysis", "task", "index", "indexed", "bytes")
+CREATES = ("asset", "analysis", "index", "indexed")
 
 
 def same(world: World, report: RunReport, trial: Trial) -> None:
@@ -39,7 +40,7 @@ def same_but_sessions(world: World, report: RunReport, trial: Trial) -> None:
     found = traces(world)
     for name in ("rows", "answers", "files"):
         assert getattr(found, name) == getattr(trial.plain, name), name
-    assert [effect for effect, _ in found.paid].count("bytes") == 1, found.paid
+    assert [effect for effect, _ in found.paid].count("asset") == 1, found.paid
     assert all(times == 1 for (effect, _), times in found.paid.items() if effect != "session"), found.paid
 
 
@@ -74,7 +75,7 @@ def held_not_repeated(world: World, report: RunReport, trial: Trial) -> None:
         assert (found.rows, found.answers, found.files) == (trial.plain.rows, trial.plain.answers, trial.plain.files)
     for task in run_now(world.database.tasks(Selection(kinds=("video",)))):
         if "external" in task.data and "media_id" in task.data:
-            assert world.platform.assets[task.data["media_id"]].name == task.data["external"]
+            assert world.platform.uploads[task.data["media_id"]] == task.data["external"]
 
 
 def queries_counted(world: World, report: RunReport, trial: Trial) -> None:
@@ -207,18 +208,18 @@ class Studio:
     def old(self) -> Scene:
         """Return v1.2, where answers cannot be asked for."""
         night = self.night(2, provider={"api": "v1.2"})
-        return self._scene("v1.2 files", night, asked_twice_at_most, Make(OldApi))
+        return self._scene("v1.2 files", night, asked_twice_at_most, Make(ClientV12))
 
     def old_hold(self) -> Scene:
         """Return v1.2 with the careful policy."""
         night = self.night(2, provider={"api": "v1.2"}, policy={"on_ambiguous_ask": "hold"})
-        return self._scene("v1.2 files, hold", night, held_not_repeated, Make(OldApi))
+        return self._scene("v1.2 files, hold", night, held_not_repeated, Make(ClientV12))
 
     def external(self) -> Scene:
         """Return v1.2 and two addresses that the platform fetches itself."""
         settings = settings_for(self.folder, provider={"api": "v1.2"}, policy={"on_ambiguous_ask": "hold"})
         night = Night(settings, [youtube(1), youtube(2)])
-        return self._scene("v1.2 external", night, held_not_repeated, Make(OldApi))
+        return self._scene("v1.2 external", night, held_not_repeated, Make(ClientV12))
 
     def changed_prompt(self) -> Scene:
         """Return a second night in which one prompt is another."""

@@ -29,8 +29,9 @@ from pipeline.sink.disk import DiskSink
 from pipeline.views import RunReport
 from tests.support.clock import VirtualClock, run_virtual
 from tests.support.disk import MemoryDisk, silent
-from tests.support.fakes import FakeApi, FakePlatform, FakeSource, Wreck, Wrecked
+from tests.support.fakes import FakeSource, Wreck, Wrecked
 from tests.support.memory_database import MemoryDatabase
+from tests.support.vendor import Account, Client
 
 #: Makes the sources of one process over a folder on the real disk: (that folder, clock, database, settings, watch).
 MakeAdapters = Callable[["World", Settings, Database, Clock, Random], Adapters]
@@ -42,14 +43,14 @@ class World:
 
     clock: VirtualClock
     database: MemoryDatabase
-    platform: FakePlatform
+    platform: Account
     disk: MemoryDisk
 
     @classmethod
     def new(cls, output: Path, **platform: Any) -> World:
         """Return a world in which nothing has happened yet."""
         clock = VirtualClock()
-        return cls(clock, MemoryDatabase(), FakePlatform(clock, **platform), MemoryDisk(str(output)))
+        return cls(clock, MemoryDatabase(), Account(clock, **platform), MemoryDisk(str(output)))
 
     def listen(self, tell: Callable[[str], None]) -> None:
         """Have each change outside of databases and platforms told, too."""
@@ -104,7 +105,7 @@ class Night:
 class Make:
     """How a process of a scene is put together."""
 
-    api: type[FakeApi] = FakeApi
+    api: type[Client] = Client
     ceilings: Ceilings = field(default_factory=Ceilings)
     adapters: MakeAdapters | None = None
 

@@ -10,15 +10,16 @@ from typing import Any
 
 from tests.faults.crash_scenes import youtube
 from tests.support.clock import VirtualClock, run_virtual
-from tests.support.fakes import Crash, FakeApi, FakePlatform, FakeSink, OldApi, Wreck, clips, items
+from tests.support.fakes import Crash, FakeSink, Wreck, clips, items
 from tests.support.memory_database import MemoryDatabase
 from tests.support.run_harness import Rig, settings_for
+from tests.support.vendor import Account, Client, ClientV12
 
 
-def rig_for(folder: Path, api: type[FakeApi], **sections: dict[str, Any]) -> Rig:
+def rig_for(folder: Path, api: type[Client], **sections: dict[str, Any]) -> Rig:
     """Return fresh outsides for one scenario."""
     clock = VirtualClock()
-    platform = FakePlatform(clock)
+    platform = Account(clock)
     return Rig(settings_for(folder, **sections), MemoryDatabase(), platform, clock, FakeSink(), api=api(platform))
 
 
@@ -26,10 +27,10 @@ def test_a_question_that_may_have_been_billed_is_held_where_the_policy_says_so(t
     """With on_ambiguous_ask = "hold" no question is ever repeated: the item is held, and says so."""
     entries = items(clips(tmp_path, 1))
     sections: dict[str, Any] = {"provider": {"api": "v1.2"}, "policy": {"on_ambiguous_ask": "hold"}}
-    calm, quiet = rig_for(tmp_path, OldApi, **sections), Wreck()
+    calm, quiet = rig_for(tmp_path, ClientV12, **sections), Wreck()
     run_virtual(calm.run(entries, quiet))
     number = 1 + quiet.calls.index("api.submit_analysis")
-    rig = rig_for(tmp_path, OldApi, **sections)
+    rig = rig_for(tmp_path, ClientV12, **sections)
     report = run_virtual(rig.run(entries, Wreck((number, "lost"))))
     assert report.exit_code == 3
     assert report.items["held"] == 1
@@ -38,8 +39,8 @@ def test_a_question_that_may_have_been_billed_is_held_where_the_policy_says_so(t
 
 def test_two_in_doubt_are_held_even_if_only_one_arrived(tmp_path: Path) -> None:
     """One task is there and two addresses could have left it: neither takes it, because the wrong one might."""
-    rig = rig_for(tmp_path, OldApi, provider={"api": "v1.2"}, lanes={"upload": 2})
-    calm, quiet = rig_for(tmp_path, OldApi, provider={"api": "v1.2"}, lanes={"upload": 2}), Wreck()
+    rig = rig_for(tmp_path, ClientV12, provider={"api": "v1.2"}, lanes={"upload": 2})
+    calm, quiet = rig_for(tmp_path, ClientV12, provider={"api": "v1.2"}, lanes={"upload": 2}), Wreck()
     entries = [youtube(1), youtube(2)]
     run_virtual(calm.run(entries, quiet))
     second = [number for number, name in enumerate(quiet.calls, 1) if name == "api.create_asset"][1]
@@ -52,4 +53,4 @@ def test_two_in_doubt_are_held_even_if_only_one_arrived(tmp_path: Path) -> None:
         return dict((await rig.run(entries, seed=2)).items)
 
     assert run_virtual(both())["held"] == 2
-    assert len([effect for effect, _ in rig.platform.ledger if effect == "task"]) == 1
+    assert len([effect for effect, _ in rig.platform.ledger if effect == "asset"]) == 1

@@ -16,18 +16,19 @@ from pipeline.core.errors import InputError, Permanent, Transient
 from pipeline.core.model import State
 from pipeline.ingest.file_identity import locate
 from pipeline.ingest.payloads import VideoData
-from pipeline.ports.video_api import Ceilings, MediaStatus, UploadSession
+from pipeline.ports.video_api import Ceilings, UploadSession
 from tests.support.clock import run_virtual
-from tests.support.fakes import Crash, FakePlatform, clips, items
-from tests.support.scripted_run import Life, ScriptedApi
+from tests.support.fakes import Crash, clips, items
+from tests.support.scripted_run import Life, ScriptedClient
+from tests.support.vendor import Account
 
 PARTS = Ceilings(direct_bytes=10)
 
 
-class Interrupted(ScriptedApi):
+class Interrupted(ScriptedClient):
     """A platform in whose middle our process dies once: half of the chunks are there, the rest was never sent."""
 
-    def __init__(self, platform: FakePlatform) -> None:
+    def __init__(self, platform: Account) -> None:
         super().__init__(platform, PARTS)
         self.dies = True
         self.sent: list[bytes] = []
@@ -35,10 +36,9 @@ class Interrupted(ScriptedApi):
     async def send_chunks(self, session: UploadSession, path: Path, progress: Callable[[int], None]) -> None:
         if self.dies:
             self.dies = False
-            self._there.chunks[session.asset_id] |= {1, 2}
             raise Crash("in the middle of the chunks")
         self.sent.append(await anyio.Path(path).read_bytes())
-        await super().send_chunks(session, path, progress)
+        await self.real.send_chunks(session, path, progress)
 
 
 def halfway(folder: Path) -> tuple[Life, Interrupted, Path]:
@@ -133,25 +133,24 @@ def test_a_direct_upload_is_the_file_that_was_hashed(tmp_path: Path) -> None:
     assert life.effects_of("asset") == []
 
 
-class Forgetful(ScriptedApi):
+class Forgetful(ScriptedClient):
     """A platform that completed the upload, and has forgotten the session by the time we ask."""
 
-    status = MediaStatus("ready", "ready", facts={"duration": 60.0})
-
     async def send_chunks(self, session: UploadSession, path: Path, progress: Callable[[int], None]) -> None:
+        await self.real.send_chunks(session, path, progress)
         raise Permanent("the session is not known", code="session_expired")
 
 
 def test_a_session_that_was_completed_and_forgotten_is_not_opened_again(tmp_path: Path) -> None:
     """We died before we heard that the upload was whole, and came back too late: the asset is there and is taken."""
     life = Life.at(tmp_path)
-    life.platform.settle_seconds = 0.0
+    life.platform.behave(settle=0.0)
     life.api = Forgetful(life.platform, PARTS)
     assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 0
     assert len(life.effects_of("session")) == 1
 
 
-class Expired(ScriptedApi):
+class Expired(ScriptedClient):
     """A platform whose first session expires while its bytes are sent."""
 
     times = 1
@@ -160,7 +159,7 @@ class Expired(ScriptedApi):
         if self.times:
             self.times -= 1
             raise Permanent("the upload session cannot be used any more", code="session_expired")
-        await super().send_chunks(session, path, progress)
+        await self.real.send_chunks(session, path, progress)
 
 
 @pytest.mark.asyncio
@@ -187,6 +186,6 @@ def test_an_upload_that_begins_anew_says_so_once(tmp_path: Path) -> None:
     assert "session" in line["why"]
     first, second = life.effects_of("session")
     assert first == second  # the same name: what is left of the first can be told from anybody else's
-    assert len(life.effects_of("bytes")) == 1
+    assert len(life.effects_of("asset")) == 1
     task = run_virtual(life.one("video"))
     assert task.data["session"]["asset_id"] == task.data["media_id"]

@@ -102,6 +102,7 @@ class Vendor:
     def __init__(self, time: Callable[[], float], habits: Habits, rng: Random, ledger: Ledger, fate: Fate) -> None:
         self._time, self.habits, self._rng, self.ledger, self._fate = time, habits, rng, ledger, fate
         self.things: dict[str, Thing] = {}
+        self.seconds = SECONDS  #: length of every video
         self._arrivals: list[tuple[float, int, Asked]] = []
         self._answers: dict[int, Reply] = {}
         self._tickets = count(1)
@@ -187,7 +188,8 @@ class Vendor:
     def new_index(self, asked: Asked, models: str) -> Reply:
         """Make an index; its name is unique in the account."""
         body = asked.json()
-        if any(thing.kind == "index" and thing.name == body["index_name"] for thing in self.things.values()):
+        now = self.now()
+        if any(t.kind == "index" and t.name == body["index_name"] and not t.gone(now) for t in self.things.values()):
             return refused(400, "index_name_already_exists")
         thing = self.make("index", body["index_name"], models={models: body[models]})
         self.accepted("index", thing.name, thing.name, thing)
@@ -201,26 +203,32 @@ class Vendor:
     def index_body(self, thing: Thing) -> dict[str, Any]:
         """Return an index as the API shows it."""
         return {
-            "_id": thing.id, "index_name": thing.name, "video_count": 1, "total_duration": SECONDS,
+            "_id": thing.id, "index_name": thing.name, "video_count": 1, "total_duration": self.seconds,
             "created_at": self.stamp(thing.made), **thing.data["models"],
         }  # fmt: skip
 
     def searched(self, hits: Sequence[Mapping[str, Any]], text: str) -> Reply:
         """Answer a search."""
         self.accepted("search", text, f"{text}/{len(self.things)}", self.make("search", text))
-        pool = {"total_count": len(hits), "total_duration": SECONDS * len(hits)}
+        pool = {"total_count": len(hits), "total_duration": self.seconds * len(hits)}
         return Reply(200, {"search_pool": pool, "data": list(hits), "page_info": {"next_page_token": ""}})
 
 
-def fitting(name: str, form: Mapping[str, Any]) -> Any:
-    """Return a value that fits a JSON schema and a video of ``SECONDS``."""
+def fitting(name: str, form: Mapping[str, Any], seconds: float) -> Any:
+    """Return a value that fits a JSON schema and a video of this length."""
     kind = form.get("type")
+    if "enum" in form:
+        return form["enum"][0]
     if kind == "array" and form["items"].get("type") == "object":
         names = form["items"]["properties"]
-        return [_span(names, SECONDS * part / 4, SECONDS * (part + 1) / 4) for part in range(4)]
+        return [_span(names, seconds * part / 4, seconds * (part + 1) / 4) for part in range(4)]
     if kind == "array":
         return [f"{name}{number}" for number in range(1, 6)]
-    return f"A plain sentence about {name}."
+    if kind == "object":
+        return {key: fitting(key, value, seconds) for key, value in form["properties"].items()}
+    if kind in ("number", "integer"):
+        return 1
+    return True if kind == "boolean" else f"A plain sentence about {name}."
 
 
 def _span(names: Sequence[str], start: float, end: float) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.simulation.ledger import Thing
-from tests.simulation.vendor import SECONDS, Asked, Reply, Vendor, refused, unknown
+from tests.simulation.vendor import Asked, Reply, Vendor, refused, unknown
 from tests.simulation.vendor_v1_3 import base_of
 
 
@@ -43,6 +43,8 @@ class VendorV12(Vendor):
         form = asked.form()
         name = next(file for field, file, _ in form if field == "video_file")
         index = next(content.decode() for field, _, content in form if field == "index_id")
+        if self.find("index", index) is None:
+            return refused(400, "resource_not_exist")
         thing = self.make("task", name, self.habits.settle, "asset", index=index)
         self.accepted("asset", name, base_of(name), thing)
         return Reply(200, {"_id": thing.id})
@@ -72,7 +74,7 @@ class VendorV12(Vendor):
         named = thing.name if "url" not in thing.data or self.now() > thing.made + 4 else ""
         body = {
             "_id": thing.id, "index_id": thing.data["index"], "status": word, "created_at": self.stamp(thing.made),
-            "metadata": {"filename": named, "duration": SECONDS},
+            "metadata": {"filename": named, "duration": self.seconds},
         }  # fmt: skip
         if word == "ready":
             return {**body, "video_id": thing.id[::-1]}

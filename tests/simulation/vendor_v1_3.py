@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.simulation.ledger import Thing
-from tests.simulation.vendor import SECONDS, Asked, Reply, Vendor, fitting, refused, unknown
+from tests.simulation.vendor import Asked, Reply, Vendor, fitting, refused, unknown
 
 CHUNK = 2_000  #: bytes
 _GENERATION = re.compile(r"-\d+(\.\w+)?$")
@@ -60,7 +60,8 @@ class VendorV13(Vendor):
     def _new_asset(self, asked: Asked) -> Reply:
         fields = {name: content for name, _, content in asked.form()}
         name = fields["filename"].decode()
-        thing = self.make("asset", name, self.habits.settle, "asset", size=len(fields["file"]))
+        content = fields.get("file", b"")  # nothing where the platform fetches an address
+        thing = self.make("asset", name, self.habits.settle, "asset", size=len(content))
         self.accepted("asset", name, base_of(name), thing)
         return Reply(201, self._asset_body(thing))
 
@@ -78,7 +79,7 @@ class VendorV13(Vendor):
         body = {"_id": thing.id, "filename": thing.name, "status": word, "created_at": self.stamp(thing.made)}
         if word == "failed":
             return {**body, "error": {"message": "The file could not be read."}}
-        return {**body, **({"duration": SECONDS, "size": thing.data["size"]} if word == "ready" else {})}
+        return {**body, **({"duration": self.seconds, "size": thing.data["size"]} if word == "ready" else {})}
 
     # ---------------------------------------------------------------------------------------------------- sessions
 
@@ -89,6 +90,7 @@ class VendorV13(Vendor):
         session = self.make(
             "session", body["filename"], asset=asset.id, total=total, size=body["total_size"], done=set()
         )
+        self.accepted("session", session.name, session.id, session)
         return Reply(
             201,
             {
@@ -163,16 +165,20 @@ class VendorV13(Vendor):
         kept = [t for t in self.things.values() if t.kind == "analysis" and t.data["key"] == key]
         if self.habits.keeps_keys and kept:
             return Reply(202, {"task_id": kept[-1].id, "status": "queued"})
-        wanted = body["response_format"]["json_schema"]["properties"]
-        text = json.dumps({name: fitting(name, form) for name, form in wanted.items()})
         thing = self.make(
-            "analysis", body["custom_id"], self.habits.think, "answer", asset=asset.id, key=key, text=text
+            "analysis", body["custom_id"], self.habits.think, "answer", asset=asset.id, key=key, text=self.answer(body)
         )
         lines = body["prompt"].splitlines()
+        wanted = body["response_format"]["json_schema"]["properties"]
         asks = ("\n".join([name, *(line for line in lines if f"`{name}`" in line)]) for name in wanted)
         marks = [(base_of(asset.name), ask) for ask in asks]
         self.accepted("analysis", thing.name, base_of(thing.name), thing, marks)
         return Reply(202, {"task_id": thing.id, "status": "queued"})
+
+    def answer(self, body: Mapping[str, Any]) -> str:
+        """Return the text that answers a question: what its schema wants."""
+        wanted = body["response_format"]["json_schema"]["properties"]
+        return json.dumps({name: fitting(name, form, self.seconds) for name, form in wanted.items()})
 
     def _analyses(self, asked: Asked) -> Reply:
         asset, word = asked.get("asset_id"), asked.get("status")
@@ -241,7 +247,7 @@ class VendorV13(Vendor):
         word = thing.word(self.now(), "indexing")
         return {
             "_id": thing.id, "status": word, "asset_id": thing.data["asset"], "created_at": self.stamp(thing.made),
-            "system_metadata": {"filename": thing.name, "duration": SECONDS},
+            "system_metadata": {"filename": thing.name, "duration": self.seconds},
             **({"indexed_at": self.stamp(thing.ready)} if word == "ready" else {}),
         }  # fmt: skip
 

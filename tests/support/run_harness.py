@@ -17,7 +17,8 @@ from pipeline.ports.source import Item
 from pipeline.ports.store import Database
 from pipeline.views import BadLine, RunReport
 from tests.support.clock import VirtualClock
-from tests.support.fakes import FakeApi, FakePlatform, FakeSink, FakeSource, Wreck, Wrecked
+from tests.support.fakes import FakeSink, FakeSource, Wreck, Wrecked
+from tests.support.vendor import Account, Client
 
 
 def settings_for(folder: Path, **sections: dict[str, Any]) -> Settings:
@@ -37,11 +38,11 @@ class Rig:
 
     settings: Settings
     database: Any  #: a Database
-    platform: FakePlatform
+    platform: Account
     clock: VirtualClock = field(default_factory=VirtualClock)
     sink: FakeSink = field(default_factory=FakeSink)
     source: FakeSource = field(default_factory=FakeSource)
-    api: FakeApi | None = None
+    api: Client | None = None
 
     async def run(self, entries: Iterable[Item | BadLine], wreck: Wreck | None = None, seed: int = 1) -> RunReport:
         """Run one process to its end; with a wreck, it dies where the wreck says (raising Crash)."""
@@ -50,7 +51,9 @@ class Rig:
 
     def session(self, wreck: Wreck | None = None, seed: int = 1) -> RunSession:
         """Return a run that has not started."""
-        api: Any = self.api or FakeApi(self.platform)
+        self.api = self.api or Client(self.platform)
+        self.api.reopen()
+        api: Any = self.api
         database: Any = self.database
         sink: Any = self.sink
         if wreck is not None:
@@ -74,6 +77,6 @@ class Rig:
         return sorted((r.subject, r.job, r.fingerprint) for r in found if r.job != "_answer")
 
 
-def paid(platform: FakePlatform, effects: Sequence[str] = ("asset", "analysis")) -> dict[tuple[str, str], int]:
+def paid(platform: Account, effects: Sequence[str] = ("asset", "analysis")) -> dict[tuple[str, str], int]:
     """Return how often each paid effect was accepted."""
     return {entry: times for entry, times in platform.effects().items() if entry[0] in effects}

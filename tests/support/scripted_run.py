@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +13,22 @@ from pipeline.core.errors import Ambiguous
 from pipeline.core.model import Selection, State, Task
 from pipeline.ports.video_api import Answer, Ceilings, NewUpload, Question
 from tests.support.clock import VirtualClock
-from tests.support.fakes import FakeApi, FakePlatform
 from tests.support.memory_database import MemoryDatabase
 from tests.support.run_harness import Rig, settings_for
+from tests.support.vendor import Account, Client
 
 PRICED: dict[str, dict[str, Any]] = {"provider": {"kind": "twelvelabs"}}
 
 
-class ScriptedApi(FakeApi):
+class ScriptedClient(Client):
     """A client whose calls are listed, and can be made to go wrong.
 
     ``upload_trouble`` and ``ask_trouble`` are called with the number of the call (from 1): what they return is raised,
     after the platform has accepted the call if ``accepted`` says so.
     """
 
-    def __init__(self, platform: FakePlatform, ceilings: Ceilings | None = None) -> None:
-        super().__init__(platform, ceilings)
+    def __init__(self, account: Account, ceilings: Ceilings | None = None) -> None:
+        super().__init__(account, ceilings)
         self.uploads: list[NewUpload] = []
         self.questions: list[Question] = []
         self.upload_trouble: Callable[[int], Exception | None] = lambda number: None
@@ -39,22 +39,24 @@ class ScriptedApi(FakeApi):
 
     async def create_asset(self, upload: NewUpload, still_ours: Callable[[], None]) -> str:
         self.uploads.append(upload)
-        self.at.append(self._there.clock.now())
-        trouble = self.upload_trouble(len(self.uploads))
-        if trouble is not None and not self.accepted:
-            raise trouble
-        made = await super().create_asset(upload, still_ours)
-        if trouble is not None:
-            raise trouble
+        made: str = await self._scripted(
+            self.upload_trouble(len(self.uploads)), lambda: self.real.create_asset(upload, still_ours)
+        )
         return made
 
     async def submit_analysis(self, question: Question, still_ours: Callable[[], None]) -> str | Answer:
         self.questions.append(question)
-        self.at.append(self._there.clock.now())
-        trouble = self.ask_trouble(len(self.questions))
+        ask = super().submit_analysis
+        made: str | Answer = await self._scripted(
+            self.ask_trouble(len(self.questions)), lambda: ask(question, still_ours)
+        )
+        return made
+
+    async def _scripted(self, trouble: Exception | None, call: Callable[[], Awaitable[Any]]) -> Any:
+        self.at.append(self.account.clock.now())
         if trouble is not None and not self.accepted:
             raise trouble
-        made = await super().submit_analysis(question, still_ours)
+        made = await call()
         if trouble is not None:
             raise trouble
         return made
@@ -62,21 +64,21 @@ class ScriptedApi(FakeApi):
     async def find_analysis(self, question: Question) -> str | None:
         if not self.can_be_asked:
             raise Ambiguous("nobody can tell", code="cannot_be_asked")
-        return await super().find_analysis(question)
+        return await self.real.find_analysis(question)
 
 
 class Life(Rig):
     """A rig with a scripted client."""
 
-    api: ScriptedApi
+    api: ScriptedClient
 
     @classmethod
     def at(cls, folder: Path, ceilings: Ceilings | None = None, **sections: dict[str, Any]) -> Life:
         """Return fresh outsides."""
         clock = VirtualClock()
-        platform = FakePlatform(clock)
+        platform = Account(clock)
         made = cls(_settings(folder, sections), MemoryDatabase(), platform, clock)
-        made.api = ScriptedApi(platform, ceilings)
+        made.api = ScriptedClient(platform, ceilings)
         return made
 
     def configure(self, folder: Path, **sections: dict[str, Any]) -> None:

@@ -13,10 +13,11 @@ from pipeline.core.errors import Ambiguous, Permanent
 from pipeline.core.model import Spend, State, Task
 from pipeline.ports.video_api import AnalysisStatus, Answer, Question
 from tests.support.clock import VirtualClock, run_virtual
-from tests.support.fakes import FakePlatform, OldApi, clips, items
+from tests.support.fakes import clips, items
 from tests.support.memory_database import MemoryDatabase
 from tests.support.run_harness import settings_for
 from tests.support.scripted_run import Life, priced, results_of
+from tests.support.vendor import Account, Asking, ClientV12
 
 
 async def spends(life: Life) -> list[Spend]:
@@ -234,7 +235,7 @@ def test_an_asset_that_is_gone_when_it_is_asked_about_is_uploaded_again(tmp_path
 
     def lose(number: int) -> Exception | None:
         if number == 1:
-            life.platform.assets.clear()
+            life.platform.lose()
         return None
 
     life.api.ask_trouble = lose
@@ -258,8 +259,8 @@ def test_two_analyses_that_lose_one_asset_share_the_new_one(tmp_path: Path) -> N
 
     def lose(number: int) -> Exception | None:
         if number == 1:
-            old.extend(life.platform.assets)
-            life.platform.assets.clear()
+            old.extend(life.platform.uploads)
+            life.platform.lose()
         return None
 
     life.api.ask_trouble = lose
@@ -332,7 +333,7 @@ def test_an_answer_is_kept_as_received(tmp_path: Path) -> None:
         task = await life.one("analysis")
         (raw,) = [r for r in await life.database.results([task.subject]) if r.job == "_answer"]
         assert raw.fingerprint == life.effects_of("analysis")[0]
-        assert json.loads(raw.meta["text"]) == json.loads(raw.body["data"])
+        assert json.loads(raw.meta["text"]) == json.loads(raw.body["result"]["data"])
         assert f"raw/{raw.fingerprint}.json" in results_of(life)
 
     run_virtual(scenario())
@@ -382,7 +383,7 @@ def test_an_answer_that_ends_for_another_reason_is_not_paid_for_again(tmp_path: 
     assert "content_filter" in run_virtual(life.one("analysis")).trouble.message
 
 
-class _Short(OldApi):
+class _Short(ClientV12):
     """API v1.2 that cuts every answer off and counts what it is asked."""
 
     asked = 0
@@ -397,7 +398,7 @@ class _Short(OldApi):
 def test_an_answer_of_an_api_without_room_to_ask_for_is_not_paid_for_again(tmp_path: Path) -> None:
     """v1.2 takes no number of tokens: the same question would be cut off, and billed, in the same way."""
     clock = VirtualClock()
-    platform = FakePlatform(clock)
+    platform = Account(clock)
     settings = settings_for(tmp_path, provider={"api": "v1.2"}, jobs={"enabled": ("summary",)})
     api = _Short(platform)
     life = Life(settings, MemoryDatabase(), platform, clock, api=api)
@@ -411,7 +412,7 @@ def test_what_cannot_be_asked_takes_nothing_from_the_budget(tmp_path: Path) -> N
     sections = priced(provider={"kind": "twelvelabs", "api": "v1.2"}, budget={"max_usd_per_run": 0.04})
     long = {"job": "ask", "prompt": "Why? " * 400}
     life = Life.at(tmp_path, **sections, jobs={"enabled": ("long", "summary"), "settings": {"long": long}})
-    life.api = OldApi(life.platform)  # type: ignore[assignment]
+    life.api = ClientV12(life.platform)  # type: ignore[assignment]
     assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 3
     assert run_virtual(life.troubles()) == {"analysis": "not_in_this_api"}
     assert run_virtual(jobs_with_results(life)) == ["summary"]
@@ -420,7 +421,7 @@ def test_what_cannot_be_asked_takes_nothing_from_the_budget(tmp_path: Path) -> N
 def spoiled(field: str, only_first: bool) -> Any:
     """Return a platform that answers one field badly; ``only_first``: not when it is corrected."""
 
-    def spoil(question: Question, text: str) -> str:
+    def spoil(question: Asking, text: str) -> str:
         value = json.loads(text)
         if field in value and not (only_first and "refused" in question.prompt):
             value[field] = []
@@ -478,7 +479,7 @@ def test_a_refused_part_whose_asset_is_lost_meanwhile_is_asked_alone_once_more(t
 
     def lose(number: int) -> Exception | None:
         if number == 2:
-            life.platform.assets.clear()
+            life.platform.lose()
         return None
 
     life.api.ask_trouble = lose

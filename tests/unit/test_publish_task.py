@@ -140,7 +140,7 @@ def test_the_card_says_where_everything_came_from(tmp_path: Path) -> None:
         }
     ]
     assert card["key"] == f"sha256:{card['media']['sha256']}"
-    assert card["provider"]["asset_id"] == next(iter(life.platform.assets))
+    assert card["provider"]["asset_id"] == next(iter(life.platform.uploads))
     assert set(card["results"]) == {"gist", "summary", "chapters", "highlights"}
     assert all(result["model"] == "pegasus1.5" and result["fingerprint"] for result in card["results"].values())
     assert card["cost"]["calls"] == 1
@@ -166,14 +166,14 @@ def test_running_twice_pays_and_does_nothing_new(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         assert (await life.run(items(paths))).exit_code == 0
-        ledger, looks = list(life.platform.ledger), life.api.looks
+        ledger, looks = list(life.platform.ledger), life.platform.requests
         folders = {name: dict(files) for name, files in life.sink.folders.items()}
         rows = await life.rows()
         life.sink.folders = {name: Untouched(files) for name, files in life.sink.folders.items()}
         before = life.clock.now()
         report = await life.run(items(paths), seed=2)
         assert (report.exit_code, report.usd, report.analyses, report.published) == (0, 0.0, 0, 0)
-        assert (life.platform.ledger, life.api.looks) == (ledger, looks)
+        assert (life.platform.ledger, life.platform.requests) == (ledger, looks)
         assert all(isinstance(files, Untouched) for files in life.sink.folders.values())
         assert folders == life.sink.folders
         assert await life.rows() == rows
@@ -193,7 +193,7 @@ def test_deleted_results_come_back_without_a_paid_call(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         await life.run(items(paths))
-        ledger, looks = list(life.platform.ledger), life.api.looks
+        ledger, looks = list(life.platform.ledger), life.platform.requests
         before = {name: dict(files) for name, files in life.sink.folders.items()}
         first, second = life.sink.folders
         del life.sink.folders[first]
@@ -201,7 +201,7 @@ def test_deleted_results_come_back_without_a_paid_call(tmp_path: Path) -> None:
         report = await life.run(items(paths), seed=2)
         assert (report.exit_code, report.published) == (0, 2)
         assert life.sink.folders == before
-        assert (life.platform.ledger, life.api.looks) == (ledger, looks)
+        assert (life.platform.ledger, life.platform.requests) == (ledger, looks)
 
     run_virtual(scenario())
 

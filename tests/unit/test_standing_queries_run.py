@@ -13,9 +13,10 @@ from pipeline.ports.store import Database
 from pipeline.views import RunReport
 from tests.support.clock import VirtualClock, run_virtual
 from tests.support.fake_index_api import FakeIndexApi, films
-from tests.support.fakes import Crash, FakeApi, FakePlatform, Wreck, clips, items
+from tests.support.fakes import Crash, Wreck, clips, items
 from tests.support.memory_database import MemoryDatabase
 from tests.support.run_harness import Rig, settings_for
+from tests.support.vendor import Account, Client
 
 QUERIES = [{"name": "queen", "text": "queen"}, {"name": "sea", "text": "sea"}]
 
@@ -23,8 +24,8 @@ QUERIES = [{"name": "queen", "text": "queen"}, {"name": "sea", "text": "sea"}]
 def rig(folder: Path, **sections: Any) -> tuple[Rig, FakeIndexApi]:
     """Return a rig whose account has an index of films, and the index's side of it."""
     clock, index_api = VirtualClock(), films()
-    platform = FakePlatform(clock)
-    api = FakeApi(platform)
+    platform = Account(clock)
+    api = Client(platform)
     api.index_api = index_api  # type: ignore[assignment]
     settings = settings_for(folder, index={"name": "films"}, **sections)
     raw = {**settings.model_dump(), "queries": QUERIES}

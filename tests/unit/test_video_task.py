@@ -14,7 +14,7 @@ from pipeline.ports.source import Item, ManifestLine, MediaFacts
 from pipeline.ports.video_api import Ceilings, MediaStatus, NewUpload, UploadSession
 from tests.support.clock import run_virtual
 from tests.support.fakes import FakeSource, clips, items
-from tests.support.scripted_run import Life, ScriptedApi
+from tests.support.scripted_run import Life, ScriptedClient
 
 
 def lost(number: int) -> Exception | None:
@@ -40,8 +40,8 @@ def test_the_method_is_chosen_by_size(tmp_path: Path, ceilings: Ceilings, effect
     (path,) = clips(tmp_path, 1)
     assert path.stat().st_size == 180
     assert run_virtual(life.run(items([path]))).exit_code == 0
-    assert len(life.effects_of(effect)) == 1
-    assert len(life.effects_of("asset")) + len(life.effects_of("session")) == 1
+    assert len(life.effects_of("asset")) == 1
+    assert len(life.effects_of("session")) == (effect == "session")
 
 
 def test_a_file_that_is_too_large_for_every_method_is_refused(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_refused_connection_needs_no_question(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------------- in parts
 
 
-class Expiring(ScriptedApi):
+class Expiring(ScriptedClient):
     """A platform whose sessions expire while their bytes are sent."""
 
     expire = 1
@@ -167,7 +167,7 @@ class Expiring(ScriptedApi):
         if self.expire > 0:
             self.expire -= 1
             raise Permanent("the session has expired", code="session_expired")
-        await super().send_chunks(session, path, lambda _: None)
+        await self.real.send_chunks(session, path, lambda _: None)
 
 
 PARTS = Ceilings(direct_bytes=10)
@@ -178,7 +178,7 @@ def test_a_session_that_expired_is_opened_again(tmp_path: Path) -> None:
     life = Life.at(tmp_path)
     life.api = Expiring(life.platform, PARTS)
     assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 0
-    assert (len(life.effects_of("session")), len(life.effects_of("bytes"))) == (2, 1)
+    assert (len(life.effects_of("session")), len(life.effects_of("asset"))) == (2, 1)
 
 
 def test_sessions_that_always_expire_are_given_up(tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_an_asset_that_vanished_is_uploaded_again(tmp_path: Path) -> None:
         nonlocal looks
         looks += 1
         if looks == 2:
-            life.platform.assets.clear()
+            life.platform.lose()
         return await real(media_id)
 
     life.api.media = once_gone  # type: ignore[method-assign]
@@ -350,7 +350,7 @@ def test_a_reason_of_the_platform_is_the_class_of_the_failure(tmp_path: Path) ->
 def test_the_platforms_length_of_the_video_counts(tmp_path: Path) -> None:
     """What is billed and checked is what the platform found, not what the file's header says."""
     life = Life.at(tmp_path)
-    life.platform.seconds = 77.0
+    life.platform.behave(seconds=77.0)
     run_virtual(life.run(items(clips(tmp_path, 1))))
     assert run_virtual(life.one("video")).data["seconds"] == 77.0
     assert run_virtual(life.one("analysis")).data["seconds"] == 77.0

@@ -53,6 +53,10 @@ def token_segment(token: str) -> str:
 
 def user_metadata(given: Mapping[str, str | int | float | bool]) -> dict[str, Json]:
     """Return user metadata as the platform takes it."""
-    return {
-        name: str(value) if isinstance(value, int) and abs(value) > _EXACT else value for name, value in given.items()
-    }
+    return {name: _sendable(value) for name, value in given.items()}
+
+
+def _sendable(value: str | int | float | bool) -> str | int | float | bool:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be sent
+    return str(value) if isinstance(value, int) and abs(value) > _EXACT else value
