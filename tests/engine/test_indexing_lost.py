@@ -147,7 +147,7 @@ def test_indexing_that_was_given_up_is_asked_for_before_it_is_done_again(tmp_pat
     run_virtual(scenario())
 
 
-class Crowded(FakePlatformIndexApi):
+class Crowded(IndexCalls):
     """Has others to ask about first: the first look at an indexing is answered without asking the platform."""
 
     looks = 0

@@ -17,10 +17,11 @@ from pipeline.core.errors import Ambiguous, Permanent, Transient
 from pipeline.core.model import Selection, State
 from pipeline.ports.video_api import NewUpload, Question
 from tests.support.clock import VirtualClock, run_virtual
-from tests.support.fakes import Crash, FakeApi, FakePlatform, FakePlatformIndexApi, OldApi, Wreck, items
+from tests.support.fakes import Crash, Wreck, items
 from tests.support.memory_database import MemoryDatabase
 from tests.support.run_harness import Rig
 from tests.support.scripted_run import PRICED, _settings
+from tests.support.vendor import Account, Client, ClientV12, IndexCalls
 
 #: The calls that are paid for, or leave something behind.
 PAID = ("api.create_asset", "api.submit_analysis", "api.index_api.index_asset", "api.index_api.search")
@@ -58,17 +59,17 @@ class Storm(Wreck):
         return result
 
 
-class _BlindIndex(FakePlatformIndexApi):
+class _BlindIndex(IndexCalls):
     async def find_indexed(self, index_id: str, asset_id: str) -> str | None:
         raise Ambiguous("the list has no end")
 
 
-class BlindApi(FakeApi):
+class BlindClient(Client):
     """A platform that can be asked about nothing at all."""
 
-    def __init__(self, platform: FakePlatform) -> None:
+    def __init__(self, platform: Account) -> None:
         super().__init__(platform)
-        self.index_api = _BlindIndex(platform)
+        self.index_api = _BlindIndex(self)
 
     async def find_asset(self, upload: NewUpload) -> str | None:
         raise Ambiguous("nobody can tell")
@@ -112,12 +113,12 @@ class World:
         return [(row[0], bool(row[5])) for row in self.rig.database._spends.values() if row[1] == what]
 
 
-WORLDS: dict[str, tuple[type[FakeApi], dict[str, dict[str, Any]]]] = {
-    "v1.3": (FakeApi, {}),
-    "v1.2": (OldApi, {"provider": {"api": "v1.2"}}),
-    "v1.2, hold": (OldApi, {"provider": {"api": "v1.2"}, "policy": {"on_ambiguous_ask": "hold"}}),
-    "nothing can be asked": (BlindApi, {"policy": {"on_ambiguous_create": "resubmit"}}),
-    "nothing can be asked, hold": (BlindApi, {"policy": {"on_ambiguous_ask": "hold"}}),
+WORLDS: dict[str, tuple[type[Client], dict[str, dict[str, Any]]]] = {
+    "v1.3": (Client, {}),
+    "v1.2": (ClientV12, {"provider": {"api": "v1.2"}}),
+    "v1.2, hold": (ClientV12, {"provider": {"api": "v1.2"}, "policy": {"on_ambiguous_ask": "hold"}}),
+    "nothing can be asked": (BlindClient, {"policy": {"on_ambiguous_create": "resubmit"}}),
+    "nothing can be asked, hold": (BlindClient, {"policy": {"on_ambiguous_ask": "hold"}}),
 }
 
 
@@ -129,7 +130,7 @@ def world(name: str, folder: Path) -> World:
     chosen = _settings(folder, {"index": {"name": "films"}, "jobs": {"enabled": ("gist",)}, **given})
     chosen = chosen.model_copy(update={"queries": (StandingQuery(name="bees", text="bees"),)})
     clock = VirtualClock()
-    rig = Rig(chosen, MemoryDatabase(), FakePlatform(clock), clock)
+    rig = Rig(chosen, MemoryDatabase(), Account(clock), clock)
     rig.api = api(rig.platform)
     return World(rig)
 
@@ -157,7 +158,7 @@ def test_no_paid_call_happens_twice_without_being_counted_and_none_is_lost(name:
                         assert any(entry == key for entry, _ in entries), key
                     mine = [entry for entry, doubtful in entries if doubtful and (effect == "indexed" or key in entry)]
                     assert times <= 1 + len(mine) + here.held, (effect, key, times, entries)
-            uploads = {**await here.accepted("asset"), **await here.accepted("task")}
+            uploads = await here.accepted("asset")
             doubtful = [entry for entry, _ in here.entries("upload")]
             for key, times in uploads.items():
                 assert times <= 1 + len([entry for entry in doubtful if key in entry]) + here.held, (key, times)

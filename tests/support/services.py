@@ -7,11 +7,11 @@ from typing import Any
 
 from pipeline.ingest.services import Services
 from tests.support.clock import VirtualClock
-from tests.support.fakes import FakeApi, FakePlatform
 from tests.support.memory_database import MemoryDatabase
+from tests.support.vendor import Account, Client
 
 
-def fake_services(api: type[FakeApi] = FakeApi, records: Any = None) -> Services:
+def fake_services(api: type[Client] = Client, records: Any = None) -> Services:
     """Return services over a platform of their own and a virtual clock."""
     clock = VirtualClock()
-    return Services(api(FakePlatform(clock)), records or MemoryDatabase(), clock, Random(1))
+    return Services(api(Account(clock)), records or MemoryDatabase(), clock, Random(1))

@@ -23,9 +23,9 @@ from pipeline.ingest.tasks.playlist import PlaylistTaskType, playlist_task
 from pipeline.ports.playlists import Playlist, PlaylistEntry, explain_exclusion
 from pipeline.ports.source import Item, ManifestLine, MediaFacts
 from tests.support.clock import run_virtual
-from tests.support.fakes import FakeApi, OldApi
 from tests.support.memory_database import MemoryDatabase
 from tests.support.services import fake_services
+from tests.support.vendor import Client, ClientV12
 
 V = "youtube:video:dQw4w9WgXcQ"
 ITEM = Item(V, "youtube", "https://www.youtube.com/watch?v=dQw4w9WgXcQ", ManifestLine("dQw4w9WgXcQ"))
@@ -61,7 +61,7 @@ class Bench:
         async def release(path: Path) -> None:
             self.released.append(path)
 
-        self.services = fake_services(OldApi if external else FakeApi, self.database)
+        self.services = fake_services(ClientV12 if external else Client, self.database)
         self.kind = ItemTaskType(
             self.services, {"youtube": self.site}, lambda facts, ceilings: check_line, Path("w"),
             read_captions=lambda paths: "WEBVTT", release=release,
