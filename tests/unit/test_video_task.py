@@ -193,7 +193,7 @@ def test_sessions_that_always_expire_are_given_up(tmp_path: Path) -> None:
     assert (task.stage, task.trouble.code) == ("place", "session_expired")
 
 
-class Misfit(ScriptedApi):
+class Misfit(ScriptedClient):
     """The first sessions are refused when they are read, or are of a kind that was not checked once."""
 
     refused = 0
@@ -203,7 +203,7 @@ class Misfit(ScriptedApi):
         if self.refused > 0:
             self.refused -= 1
             raise Transient("the platform opened an upload that cannot be used", code="bad_session")
-        session = await super().open_session(upload, still_ours)
+        session: UploadSession = await self.real.open_session(upload, still_ours)
         if self.unfit > 0:
             self.unfit -= 1
             return replace(session, chunk_size=1, total_chunks=7)
@@ -216,7 +216,7 @@ def test_a_session_that_cannot_be_used_gives_way_to_another(tmp_path: Path) -> N
     life.api = Misfit(life.platform, PARTS)
     life.api.unfit = 1
     assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 0
-    assert (len(life.effects_of("session")), len(life.effects_of("bytes"))) == (2, 1)
+    assert (len(life.effects_of("session")), len(life.effects_of("asset"))) == (2, 1)
 
 
 def test_sessions_that_can_never_be_used_are_given_up_and_a_retry_opens_another(tmp_path: Path) -> None:
