@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.local.demo.scripts import load_scripts
 from pipeline.local.demo.videos import make_demo
 from tests.acceptance.test_cli_help import reelmill
+from tests.support.slide_reader import install_slide_reader
 
 pytestmark = pytest.mark.slow
 
@@ -108,8 +111,10 @@ def test_an_index_that_is_named_later_gets_the_videos_that_are_there(tmp_path: P
     assert json.loads(reelmill("plan", str(film), "--json", cwd=tmp_path).stdout)["counts"] == {"nothing": 1}
 
 
-def test_v1_2_searches_and_sorts(tmp_path: Path, film: Path) -> None:
+def test_v1_2_searches_and_sorts(tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The old API: scores and confidence, what speaks and what is written, classes with their moments."""
+    slides = [(scene.heading, scene.lines) for scene in load_scripts()[0].scenes]
+    monkeypatch.setenv("PATH", str(install_slide_reader(tmp_path / "bin", film, slides)), prepend=os.pathsep)
     report = ingested(tmp_path, film, "v1.2", CLASSES)
     assert [(query["name"], query["state"]) for query in report["queries"]] == [("queen", "done"), ("kinds", "done")]
     hit = read(tmp_path / "out" / "searches" / "queen.json")["hits"][0]

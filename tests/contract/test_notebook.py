@@ -93,7 +93,7 @@ class Notebook:
 @pytest_asyncio.fixture
 async def notebook(media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Notebook]:
     """Run sections 1 and 2 of the notebook: setup, create an index, upload a video, wait."""
-    reader = install_slide_reader(tmp_path / "bin", media / "DXB4MApF4Lo.mp4", SLIDES, 8.0)
+    reader = install_slide_reader(tmp_path / "bin", media / "DXB4MApF4Lo.mp4", SLIDES)
     monkeypatch.setenv("PATH", str(reader), prepend=os.pathsep)
     async with (
         platform(tmp_path, analyzer=None, clock=SystemClock(), workers=1, media=media) as (served, _),

@@ -59,7 +59,7 @@ async def test_the_old_sdk_goes_through_a_whole_life(
     old_sdk: Path, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every call that the local platform serves parses in the SDK's types and says what is in the film."""
-    reader = install_slide_reader(tmp_path / "bin", films / "bees.mp4", SLIDES, 5.0)
+    reader = install_slide_reader(tmp_path / "bin", films / "bees.mp4", SLIDES)
     monkeypatch.setenv("PATH", str(reader), prepend=os.pathsep)
     arguments = [str(films / "bees.mp4"), str(films / "bees.vtt"), "https://youtu.be/nhY1s6CZziE?si=abc"]
     async with platform(tmp_path, analyzer=None, clock=SystemClock(), workers=2, media=films / "youtube") as (

@@ -36,12 +36,12 @@ if away(best) < 12 * len(seen):
 """
 
 
-def install_slide_reader(folder: Path, film: Path, slides: Sequence[tuple[str, Sequence[str]]], seconds: float) -> Path:
-    """Write the program for a film whose slides stand ``seconds`` each; return its folder, to be put on the PATH."""
+def install_slide_reader(folder: Path, film: Path, slides: Sequence[tuple[str, Sequence[str]]]) -> Path:
+    """Write the program for a film of slides; return its folder, to be put on the PATH."""
     folder.mkdir(parents=True, exist_ok=True)
     known = [
         {"pattern": pattern, "lines": [heading, *lines]}
-        for pattern, (heading, lines) in zip(_patterns(film, len(slides), seconds), slides, strict=True)
+        for pattern, (heading, lines) in zip(_patterns(film), slides, strict=True)
     ]
     program = folder / "tesseract"
     program.with_suffix(".json").write_text(json.dumps(known), encoding="utf-8")
@@ -50,13 +50,14 @@ def install_slide_reader(folder: Path, film: Path, slides: Sequence[tuple[str, S
     return folder
 
 
-def _patterns(film: Path, number: int, seconds: float) -> list[list[int]]:
-    middles = [(index + 0.5) * seconds for index in range(number)]
+def _patterns(film: Path) -> list[list[int]]:
+    """Return the pattern of each picture that differs from the one before."""
     found: list[list[int]] = []
     with av.open(str(film)) as container:
         for frame in container.decode(video=0):
-            if len(found) < number and frame.time is not None and frame.time >= middles[len(found)]:
-                found.append(_pattern(frame))
+            pattern = _pattern(frame)
+            if not found or sum(abs(a - b) for a, b in zip(found[-1], pattern, strict=True)) > len(pattern):
+                found.append(pattern)
     return found
 
 
