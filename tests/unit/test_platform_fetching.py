@@ -132,6 +132,9 @@ class Moment:
         self.time += seconds
 
 
+WORDS = "WEBVTT\n\n00:01.000 --> 00:02.000\nBees at work.\n"
+
+
 class Scripted:
     """A source that goes wrong as told, then has the file."""
 
@@ -146,7 +149,7 @@ class Scripted:
             raise self.errors.pop(0)
         path = workdir / "film.mp4"
         sidecar = workdir / "film.en.vtt"
-        await anyio.Path(sidecar).write_text("WEBVTT")
+        await anyio.Path(sidecar).write_text(WORDS)
         about = {"title": "A  film"}
         return MediaFacts(path, 1, 60.0, 640, 360, "mp4", "h264", "aac", "video/mp4", captions=(sidecar,), about=about)
 
@@ -162,7 +165,7 @@ async def test_waiting_is_no_attempt_and_the_file_comes_with_title_and_captions(
     clock = Moment()
     spaced = [Throttled("spaced", after=15.0, group="youtube") for _ in range(5)]
     held = await fetching(Scripted(*spaced, Transient("broken", after=3.0)), clock, tmp_path)(V, tmp_path)
-    assert (held.path.name, held.title, held.captions) == ("film.mp4", "A film", "WEBVTT")
+    assert (held.path.name, held.title, held.captions) == ("film.mp4", "A film", WORDS)
     assert clock.slept == [15.0] * 5 + [3.0]
 
 
