@@ -161,7 +161,7 @@ def _exhausted(task: Task, attempts: int) -> bool:
 
 def _wants_more(known: KnownVideo, planner: JobPlanner) -> bool:
     assert known.video is not None
-    return VideoData.of(known.video).wanted != planner.combined_fingerprint(known.items)
+    return VideoData.of(known.video).wanted != planner.combined_fingerprint(planner.requests(known.items))
 
 
 class Commands(Protocol):

@@ -75,7 +75,7 @@ class JobPlanner:
         if job is None:
             return None
         known = self._configured.get(data.name)
-        if known is not None and known.to_data() == data:
+        if known is not None and (known.job, known.fingerprint, known.params) == (job, data.fingerprint, data.params):
             return known  # its share of the call is worked out already
         return JobRequest(data.name, job, data.params, data.fingerprint, job.ask(data.params))
 
@@ -99,10 +99,10 @@ class JobPlanner:
                 self._add(found, request)
         return list(found.values())
 
-    def combined_fingerprint(self, items: Sequence[Task]) -> str:
+    def combined_fingerprint(self, requests: Sequence[JobRequest]) -> str:
         """Return one fingerprint for all requests of a video: a run compares it to see whether anything is new."""
-        requests = sorted(request.identity for request in self.requests(items))
-        return fingerprint(requests, self._index) if self._index else fingerprint(requests)
+        wanted = sorted(request.identity for request in requests)
+        return fingerprint(wanted, self._index) if self._index else fingerprint(wanted)
 
     def _of_line(self, line: LineData) -> Iterable[JobRequest]:
         prompt = line.prompt

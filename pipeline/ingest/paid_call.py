@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import Generic, Literal, TypeVar
 
@@ -36,6 +36,7 @@ from pipeline.core.errors import (
 from pipeline.core.model import Spend, Task, Trouble
 from pipeline.core.outcome import Advance, Fail, Hold, Outcome, Park
 from pipeline.ingest.payloads import PaidData
+from pipeline.ingest.stored_json import changed
 
 P = TypeVar("P", bound=PaidData)
 T = TypeVar("T")
@@ -202,17 +203,17 @@ class PaidCall(Generic[P]):
             return found
         later = self._looks.after(data.looks + 1)
         if later is not None:
-            return Advance(self._stages.look, replace(data, looks=data.looks + 1).to_json(), after=later)
+            return Advance(self._stages.look, changed(data, looks=data.looks + 1).to_json(), after=later)
         self.billing.never_came(cost.key)
         again = data.again + 1
         if again >= self._policy.attempts:
             return self.fail(task, data, cost.key)
         after = self._backoff.delay(again, self._rng)
-        return Advance(self._stages.act, replace(data, again=again, looks=0).to_json(), after=after)
+        return Advance(self._stages.act, changed(data, again=again, looks=0).to_json(), after=after)
 
     def fail(self, task: Task, data: P, key: str) -> Fail:
         """Give the call up; an operator's retry begins with its intent."""
-        kept = self._give_up(replace(data, again=0, looks=0), key)
+        kept = self._give_up(changed(data, again=0, looks=0), key)
         return Fail(task.trouble or self._gave_up, stage=self._stages.intend, data=kept.to_json())
 
     def _nobody_can_tell(self, task: Task, data: P, cost: Cost, trouble: Trouble) -> Outcome:
@@ -225,7 +226,7 @@ class PaidCall(Generic[P]):
         spend = self.billing.book(cost, doubtful)
         if isinstance(spend, Trouble):
             return Park("budget", self._clock.now(), spend)
-        data = replace(data, again=again, looks=0, doubtful=doubtful)
+        data = changed(data, again=again, looks=0, doubtful=doubtful)
         return Advance(self._stages.act, data.to_json(), spend=[spend])
 
 

@@ -19,7 +19,7 @@ from pipeline.ports.video_api import UploadSession
 VERSION = 1  #: of every payload; data without a version is of this one
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class TaskData(StoredJson):
     """The payload of a task."""
 
@@ -42,7 +42,7 @@ class TaskData(StoredJson):
         return data
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PaidData(TaskData):
     """The payload of a task that makes a paid call: where the call stands."""
 
@@ -55,7 +55,7 @@ class PaidData(TaskData):
 # ----------------------------------------------------------------------------------------------- what users ask for
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RequestData(StoredJson):
     """One wanted result, as a task remembers it to ask and check the same later."""
 
@@ -70,7 +70,7 @@ class RequestData(StoredJson):
         return self.name, self.fingerprint
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class LineData(StoredJson):
     """A manifest line's own words."""
 
@@ -82,7 +82,7 @@ class LineData(StoredJson):
     metadata: Mapping[str, str] = stored(dict, always=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SkippedData(StoredJson):
     """Why a video was skipped, with what the look has found."""
 
@@ -94,7 +94,7 @@ class SkippedData(StoredJson):
     seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ItemData(TaskData):
     """One manifest line's video (or list, see :class:`PlaylistData`) and what was found of it."""
 
@@ -146,7 +146,7 @@ class ItemData(TaskData):
         return Item(key, self.type, self.locator, words, self.bounds or {})  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PlaylistData(ItemData):
     """A playlist or channel, and what its last reading found."""
 
@@ -161,7 +161,7 @@ class PlaylistData(ItemData):
 # ------------------------------------------------------------------------------------------------------ the video
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class WaitingData(StoredJson):
     """A video that the platform will take later."""
 
@@ -173,7 +173,7 @@ def _read_waiting(value: Mapping[str, Json]) -> WaitingData | None:
     return WaitingData.from_json(value) if value else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SessionData(StoredJson):
     """An open multipart upload."""
 
@@ -196,7 +196,7 @@ class SessionData(StoredJson):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class VideoData(PaidData):
     """A video on its way to the platform: its file or address, the intent of its upload, and what came of it."""
 
@@ -250,7 +250,7 @@ class VideoData(PaidData):
 # ------------------------------------------------------------------------------------------- what comes of a video
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class AnalysisData(PaidData):
     """One analysis request of one video."""
 
@@ -276,7 +276,7 @@ class AnalysisData(PaidData):
     answer: str = ""  #: fingerprint of the stored raw answer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class IndexingData(PaidData):
     """One upload's entry in one index."""
 
@@ -291,7 +291,7 @@ class IndexingData(PaidData):
     superseded: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PublishData(TaskData):
     """What was written of one video."""
 

@@ -6,12 +6,14 @@ the key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from pipeline.core.model import Json
+
+__all__ = ["StoredJson", "changed", "stored"]
 
 Convert = Callable[[Any], Any]
 
@@ -37,29 +39,34 @@ def stored(
     return field(default=default, metadata=metadata)
 
 
-@dataclass(frozen=True, slots=True)
-class _Key:
-    name: str
-    key: str
-    default: Json
-    also: str = ""
-    always: bool = False
-    read: Convert | None = None
-    write: Convert | None = None
+class _Layout:
+    """How a class is stored."""
+
+    def __init__(self, cls: type[StoredJson]) -> None:
+        #: name, key, default, always, write; in the order of the fields
+        self.fields: list[tuple[str, str, Json, bool, Convert | None]] = []
+        self.by_key: dict[str, tuple[str, Convert | None]] = {}
+        self.second: dict[str, str] = {}  #: a second key -> the first
+        self.defaults: dict[str, Any] = {}
+        for each in fields(cls):
+            if each.name == "raw":
+                continue
+            meta = each.metadata
+            key = meta.get("key", each.name)
+            default = each.default if each.default_factory is MISSING else each.default_factory()
+            self.fields.append((each.name, key, default, meta.get("always", False), meta.get("write")))
+            self.by_key[key] = (each.name, meta.get("read"))
+            self.defaults[each.name] = default
+            if "also" in meta:
+                self.second[meta["also"]] = key
 
 
 @cache
-def _keys(cls: Hashable) -> tuple[Sequence[_Key], Mapping[str, _Key], Mapping[str, _Key]]:
-    """Return how a class is stored: its fields in order, the same by key, and by second key."""
-    found = []
-    for each in fields(cast(type[StoredJson], cls)):
-        if each.name != "raw":
-            default = each.default if each.default_factory is MISSING else each.default_factory()
-            found.append(_Key(each.name, default=default, **{"key": each.name, **each.metadata}))
-    return found, {each.key: each for each in found}, {each.also: each for each in found if each.also}
+def _layout(cls: Hashable) -> _Layout:
+    return _Layout(cast(type[StoredJson], cls))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots: its fields are set all at once, some 25 times per item of a run
 class StoredJson:
     """A JSON object with named fields."""
 
@@ -68,24 +75,39 @@ class StoredJson:
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> Self:
         """Read a stored object."""
-        _, keys, seconds = _keys(cast(Hashable, cls))
-        known: dict[str, Any] = {}
+        layout = _layout(cast(Hashable, cls))
+        values = {"raw": data, **layout.defaults}
+        by_key = layout.by_key
         for key, value in data.items():
-            found = keys.get(key)
-            if found is None and key in seconds and seconds[key].key not in data:
-                found = seconds[key]
+            found = by_key.get(key)
+            if found is None and layout.second.get(key, key) not in data:
+                found = by_key[layout.second[key]]
             if found is not None:
-                known[found.name] = value if found.read is None else found.read(value)
-        return cls(raw=data, **known)
+                name, read = found
+                values[name] = value if read is None else read(value)
+        made = object.__new__(cls)
+        vars(made).update(values)
+        return made
 
     def to_json(self) -> dict[str, Json]:
         """Return the object to store."""
-        out = dict(self.raw)
-        for each in _keys(cast(Hashable, type(self)))[0]:
-            value = getattr(self, each.name)
+        out, values = dict(self.raw), vars(self)
+        for name, key, default, always, write in _layout(cast(Hashable, type(self))).fields:
+            value = values[name]
             if value is None:
-                if out.get(each.key) is not None:
-                    del out[each.key]
-            elif each.always or value != each.default or each.key in out:
-                out[each.key] = value if each.write is None else each.write(value)
+                if out.get(key) is not None:
+                    del out[key]
+            elif always or value != default or key in out:
+                out[key] = value if write is None else write(value)
         return out
+
+
+if TYPE_CHECKING:
+    from dataclasses import replace as changed  # so that mypy checks names and types of the fields
+else:
+
+    def changed(data, **values):
+        """Return the same object with other values in some fields; ``dataclasses.replace`` takes ten times as long."""
+        made = object.__new__(type(data))
+        vars(made).update(vars(data) | values)
+        return made

@@ -61,7 +61,7 @@ def known(
     return KnownVideo(
         item,
         [item],
-        task("video", video, attempt, wanted=planner.combined_fingerprint([item])) if video else None,
+        task("video", video, attempt, wanted=planner.combined_fingerprint(planner.requests([item]))) if video else None,
         task("publish", publish, attempt, folder="f", sizes={}) if publish else None,
         [task("analysis", state, attempt, requests=[]) for state in analyses],
     )

@@ -243,12 +243,14 @@ def test_what_does_not_decide_the_answer_leaves_the_fingerprint(same: JobRequest
 
 def test_the_total_says_whether_anything_is_new() -> None:
     """The order of lines and of jobs does not count; one more request does."""
+
+    def combined(planner: JobPlanner, *lines: Task) -> str:
+        return planner.combined_fingerprint(planner.requests(lines))
+
     found, other = planner(("gist", "summary")), planner(("summary", "gist"))
-    assert found.combined_fingerprint([item(1), item(2)]) == other.combined_fingerprint([item(2)])
-    assert found.combined_fingerprint([item(1)]) != found.combined_fingerprint([item(1, prompt="And?")])
-    assert found.combined_fingerprint([item(1)]) != planner(
-        ("gist", "summary"), gist={"topics": 4}
-    ).combined_fingerprint([item(1)])
+    assert combined(found, item(1), item(2)) == combined(other, item(2))
+    assert combined(found, item(1)) != combined(found, item(1, prompt="And?"))
+    assert combined(found, item(1)) != combined(planner(("gist", "summary"), gist={"topics": 4}), item(1))
 
 
 def test_a_request_comes_back_from_its_task_as_it_was() -> None:

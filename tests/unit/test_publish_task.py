@@ -15,6 +15,7 @@ from jobs import JOBS
 from pipeline.config.settings import JobsSection
 from pipeline.core.model import Result, Spend, State, Task
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
+from pipeline.ingest.payloads import ItemData
 from pipeline.ingest.tasks.item import unsaved_task
 from pipeline.ingest.tasks.publish import choose_title, current_results, spend_card
 from pipeline.ports.source import Item, ManifestLine
@@ -66,7 +67,7 @@ def test_the_users_title_goes_before_the_models_and_that_before_the_files(
     tasks: list[Task], current: list[tuple[JobRequest, Result]], title: str
 ) -> None:
     """And a signed address never becomes a title."""
-    assert choose_title(tasks, current) == title
+    assert choose_title([ItemData.of(task) for task in tasks], current) == title
 
 
 HOSTILE = [

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.core.errors import Permanent
@@ -26,6 +26,7 @@ from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
 from pipeline.ingest.paid_call import LOOKING, Billing, CallPolicy, Cost, LookSchedule, PaidCall, Reserve, Stages
 from pipeline.ingest.payloads import AnalysisData
+from pipeline.ingest.remote_names import build_custom_id
 from pipeline.ingest.request_builder import (
     analysis_key,
     at_max_tokens,
@@ -35,9 +36,10 @@ from pipeline.ingest.request_builder import (
     read_legacy_answer,
 )
 from pipeline.ingest.services import Services
+from pipeline.ingest.stored_json import changed
 from pipeline.kit.answers import Verdict
 from pipeline.kit.job import Video
-from pipeline.ports.video_api import Answer, Question
+from pipeline.ports.video_api import Answer
 
 #: What the local platform answers to a request that it cannot carry out honestly.
 _UNSUPPORTED = "not_supported_by_local_platform"
@@ -75,8 +77,8 @@ class AnalysisTaskType:
             services.clock,
             services.rng,
             gave_up=Trouble("gave_up", "The request was never accepted.", "See the log, then `reelmill retry`."),
-            give_up=lambda data, key: replace(data, given_up=key),
-            renew=lambda data: _renewed(replace(data, again=0)),
+            give_up=lambda data, key: changed(data, given_up=key),
+            renew=lambda data: _renewed(changed(data, again=0)),
         )
         self._recent: dict[str, Result] = {}  # answers on their way from one step, through the database, to the next
 
@@ -98,15 +100,16 @@ class AnalysisTaskType:
         if not await self._wanted(task, requests):
             # Something else may be wanted in its place, and the manifest need not name the video any more.
             again = NewTask("video", task.subject, "place", {}, subject=task.subject, restart_at="fan_out")
-            return Done(data=replace(data, superseded=True).to_json(), spawn=[again])
-        data = replace(data, since=self._clock.now(), legacy="fuse" not in self._api.features)
-        cost = self._cost(task, data, requests)  # raises for what cannot be asked: no money is reserved for that
+            return Done(data=changed(data, superseded=True).to_json(), spawn=[again])
+        data = changed(data, since=self._clock.now(), legacy="fuse" not in self._api.features)
+        build_question(task.key, data, requests)  # raises for what cannot be asked: no money is reserved for that
+        cost = self._cost(task, data, requests)
         return self._paid.intend(data, cost, given_up=data.given_up == cost.key)
 
     async def submit(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Ask the platform, once."""
         data = AnalysisData.of(task)
-        asked = self._question(task, data)
+        asked = build_question(task.key, data, self._requests(data))
         try:
             reply = await self._paid.act(task, data, asked.key, lambda: self._api.submit_analysis(asked, ensure_fresh))
         except Permanent as error:
@@ -115,7 +118,7 @@ class AnalysisTaskType:
             return reply
         if isinstance(reply, Answer):
             return self._answered(task, data, reply)
-        return Advance("await", replace(data, task_id=reply, again=0, lost=0).to_json())
+        return Advance("await", changed(data, task_id=reply, again=0, lost=0).to_json())
 
     async def find(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Ask whether a request whose answer we never saw was accepted."""
@@ -126,27 +129,26 @@ class AnalysisTaskType:
         found = await self._paid.look(task, data, cost, lambda: self._api.find_analysis(asked))
         if not isinstance(found, str):
             return found
-        return Advance("await", replace(data, task_id=found, again=0, looks=0).to_json())
+        return Advance("await", changed(data, task_id=found, again=0, looks=0).to_json())
 
     def _refused(self, task: Task, data: AnalysisData, trouble: Trouble, key: str) -> Outcome:
         """The platform said no. If it has lost the asset, have it uploaded again; this analysis follows by itself."""
         if trouble.code != "resource_not_exist":
             # An earlier one under this key, of which nothing was heard, need not have been refused with it.
-            kept = replace(data, again=0, given_up=key if data.again else data.given_up)
+            kept = changed(data, again=0, given_up=key if data.again else data.given_up)
             return Fail(trouble, stage="price", data=kept.to_json())
         lost = data.lost + 1
         if (
             lost >= self._options.attempts
         ):  # the platform shows the asset as ready and denies it: that can go on for ever
-            return Fail(trouble, stage="price", data=_renewed(replace(data, lost=0)).to_json())
+            return Fail(trouble, stage="price", data=_renewed(changed(data, lost=0)).to_json())
         # The same analysis restarts, under a key of its own, once the video has a new asset.
         check = NewTask("video", task.subject, "place", {}, subject=task.subject, restart_at="settle")
-        return Done(data=_renewed(replace(data, superseded=True, lost=lost)).to_json(), spawn=[check])
+        return Done(data=_renewed(changed(data, superseded=True, lost=lost)).to_json(), spawn=[check])
 
     def _cost(self, task: Task, data: AnalysisData, requests: Sequence[JobRequest]) -> Cost:
-        key = build_question(task.key, data, requests).key
         usd = self._price(data.seconds, expected_tokens(requests))
-        return Cost(key, "analyze", usd, data.seconds / 60, task.subject)
+        return Cost(build_custom_id(task.key, data.generation), "analyze", usd, data.seconds / 60, task.subject)
 
     # --------------------------------------------------------------------------------------------------- waiting
 
@@ -167,15 +169,15 @@ class AnalysisTaskType:
             "`reelmill retry` asks again; an unfinished analysis is not billed by the platform's own rules.",
             f"{status.code} {status.message}".strip(),
         )
-        return Fail(trouble, stage="price", data=_renewed(replace(data, again=0)).to_json())
+        return Fail(trouble, stage="price", data=_renewed(changed(data, again=0)).to_json())
 
     def _apart(self, task: Task, data: AnalysisData, requests: Sequence[JobRequest]) -> Outcome:
         """One request is beyond a platform that refused them together: the others must not be lost with it."""
         spawn = [self._alone(task, data, request, "apart") for request in requests]
-        return Done(data=replace(data, superseded=True).to_json(), spawn=spawn)
+        return Done(data=changed(data, superseded=True).to_json(), spawn=spawn)
 
     def _answered(self, task: Task, data: AnalysisData, answer: Answer) -> Outcome:
-        key = self._question(task, data).key
+        key = build_custom_id(task.key, data.generation)
         meta = {
             "provider": self._api.identity,
             "model": data.model,
@@ -191,7 +193,7 @@ class AnalysisTaskType:
         while len(self._recent) >= _RECENT:
             del self._recent[next(iter(self._recent))]
         self._recent[key] = raw
-        return Advance("split", replace(data, answer=key).to_json(), results=[raw])
+        return Advance("split", changed(data, answer=key).to_json(), results=[raw])
 
     # -------------------------------------------------------------------------------------------------- splitting
 
@@ -257,8 +259,8 @@ class AnalysisTaskType:
             cut = Trouble(
                 "answer_cut_off", f"The answer did not fit into {limit:,} tokens.", "Ask for less, or set fuse = false."
             )
-            return Fail(cut, stage="price", data=_renewed(replace(data, doublings=0)).to_json())
-        return Advance("price", _renewed(replace(data, doublings=doublings)).to_json())
+            return Fail(cut, stage="price", data=_renewed(changed(data, doublings=0)).to_json())
+        return Advance("price", _renewed(changed(data, doublings=doublings)).to_json())
 
     def _alone(self, task: Task, data: AnalysisData, request: JobRequest, salt: str, correction: str = "") -> NewTask:
         """Return an analysis for one request; with the correction of a refused answer, asked more strictly."""
@@ -275,9 +277,6 @@ class AnalysisTaskType:
         return NewTask("analysis", key, "price", analysis.to_json(), subject=task.subject, restart_at="price")
 
     # ---------------------------------------------------------------------------------------------------- helpers
-
-    def _question(self, task: Task, data: AnalysisData) -> Question:
-        return build_question(task.key, data, self._requests(data))
 
     def _requests(self, data: AnalysisData) -> list[JobRequest]:
         found = [self._planner.restore(each) for each in data.requests]
@@ -317,7 +316,7 @@ class AnalysisTaskType:
 
 def _renewed(data: AnalysisData) -> AnalysisData:
     """Return the payload of another question: a new generation has a key of its own and is not taken for the old one."""
-    return replace(data, generation=data.generation + 1)
+    return changed(data, generation=data.generation + 1)
 
 
 def _parsed(text: str) -> Mapping[str, Json] | str:

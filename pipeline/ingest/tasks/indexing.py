@@ -13,7 +13,6 @@ The same asset may be put into the same index twice, and is paid for twice: so `
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from pipeline.core.errors import Permanent
 from pipeline.core.lifecycle import Policy
@@ -24,6 +23,7 @@ from pipeline.ingest.paid_call import LOOKING, Billing, CallPolicy, Cost, LookSc
 from pipeline.ingest.payloads import IndexingData, denied_to_indexing
 from pipeline.ingest.remote_names import OWNER_LENGTH
 from pipeline.ingest.services import Services
+from pipeline.ingest.stored_json import changed
 from pipeline.ports.index_api import IndexApi, IndexSpec
 
 _UNKNOWN = "resource_not_exist"
@@ -83,7 +83,7 @@ class IndexingTaskType:
             services.clock,
             services.rng,
             gave_up=Trouble("gave_up", "The video was never accepted for indexing."),
-            give_up=lambda data, key: replace(data, given_up=True),
+            give_up=lambda data, key: changed(data, given_up=True),
         )
 
     def task_type(self, policy: Policy) -> TaskType:
@@ -95,7 +95,7 @@ class IndexingTaskType:
         data = IndexingData.of(task)
         if data.index_gone:  # an operator's retry: there may be another index of that name
             return _hand_back(task, data)
-        data = replace(data, since=self._clock.now())
+        data = changed(data, since=self._clock.now())
         return self._paid.intend(data, self._cost(task, data), given_up=data.given_up)
 
     async def submit(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
@@ -133,7 +133,7 @@ class IndexingTaskType:
         return Cost(f"index/{task.key}", "index", self._price(minutes), minutes, task.subject)
 
     def _await(self, data: IndexingData, video_id: str) -> Advance:
-        return Advance("await", replace(data, video_id=video_id, again=0, looks=0).to_json())
+        return Advance("await", changed(data, video_id=video_id, again=0, looks=0).to_json())
 
     async def _unknown(self, task: Task, data: IndexingData, error: Permanent) -> Outcome:
         """The platform has lost the asset, and the video needs a new one; or it is the index that is gone."""
@@ -143,7 +143,7 @@ class IndexingTaskType:
             if about_asset.trouble.code != _UNKNOWN:
                 raise
             return self._lost_asset(task, data, about_asset.trouble)
-        return Fail(error.trouble, stage="price", data=replace(data, index_gone=True).to_json())
+        return Fail(error.trouble, stage="price", data=changed(data, index_gone=True).to_json())
 
     def _lost_asset(self, task: Task, data: IndexingData, trouble: Trouble) -> Outcome:
         if data.lost + 1 >= self._attempts:  # the platform shows the asset as ready and denies it, for ever
@@ -155,7 +155,7 @@ class IndexingTaskType:
         data = IndexingData.of(task)
         status = await self._index_api.indexing(data.index_id, data.video_id)
         if status.state == "ready" and status.video is not None:
-            return Done(data=replace(data, indexed=status.video.indexed).to_json())
+            return Done(data=changed(data, indexed=status.video.indexed).to_json())
         if status.state == "failed":
             why = Trouble(
                 "indexing_failed",
@@ -177,4 +177,4 @@ def _hand_back(task: Task, data: IndexingData) -> Done:
     """Have the video looked at again, and uploaded where its asset is gone; a task of its own takes over from this one."""
     denied = denied_to_indexing(data.lost + 1)
     again = NewTask("video", task.subject, "place", denied, subject=task.subject, restart_at="settle")
-    return Done(data=replace(data, superseded=True).to_json(), spawn=[again])
+    return Done(data=changed(data, superseded=True).to_json(), spawn=[again])

@@ -26,6 +26,7 @@ from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.file_identity import LOST_FILE
 from pipeline.ingest.payloads import ItemData, SkippedData, address_facts, external_facts, file_facts
 from pipeline.ingest.services import Services
+from pipeline.ingest.stored_json import changed
 from pipeline.ports.source import Item, MediaFacts, Source
 from pipeline.ports.video_api import Ceilings
 
@@ -97,7 +98,7 @@ class ItemTaskType:
         facts = await source.fetch(item, self._workdir)
         trouble = self._preflight(facts, self._ceilings)
         if trouble is not None:
-            return Fail(trouble, data=replace(data, size=facts.size, mtime_ns=facts.mtime_ns).to_json())
+            return Fail(trouble, data=changed(data, size=facts.size, mtime_ns=facts.mtime_ns).to_json())
         key = f"sha256:{facts.sha256}"
         lost_at = (await self._videos_without_file()).get(key, "")
         return self._hand_over(data, key, file_facts(facts), facts, restart_at=lost_at)
@@ -122,7 +123,7 @@ class ItemTaskType:
         if trouble is not None:
             if self._release is not None:
                 await self._release(facts.path)
-            return Fail(trouble, data=replace(data, about=dict(facts.about)).to_json())
+            return Fail(trouble, data=changed(data, about=dict(facts.about)).to_json())
         restart_at = "place" if video is not None else ""
         done = self._hand_over(data, item.key, file_facts(facts), facts, restart_at=restart_at)
         return replace(done, results=[*self._captions(item.key, facts), *self._picture(item.key, facts)])
@@ -172,10 +173,10 @@ class ItemTaskType:
             restart_at=restart_at or "fan_out",
             restart_failed=bool(restart_at),
         )
-        item = replace(item, skipped=None, refetch=False)
+        item = changed(item, skipped=None, refetch=False)
         if facts is not None:
             about = dict(facts.about) if facts.fetched else item.about
-            item = replace(item, size=facts.size, mtime_ns=facts.mtime_ns, seconds=facts.seconds, about=about)
+            item = changed(item, size=facts.size, mtime_ns=facts.mtime_ns, seconds=facts.seconds, about=about)
         return Done(spawn=[spawn], data=item.to_json(), subject=key)
 
     STAGES = (
@@ -200,4 +201,4 @@ def _skipped(task: Task, data: ItemData, error: Unwanted) -> Done:
         day=error.day,
         seconds=error.seconds,
     )
-    return Done(data=replace(data, skipped=skipped).to_json())
+    return Done(data=changed(data, skipped=skipped).to_json())

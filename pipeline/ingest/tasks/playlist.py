@@ -21,6 +21,7 @@ from pipeline.core.model import Lane, NewTask, Task
 from pipeline.core.outcome import Done, Fail, Outcome
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.payloads import PlaylistData
+from pipeline.ingest.stored_json import changed
 from pipeline.ports.playlists import PlaylistLister, build_item, find_removed, merge_rules, select_entries
 from pipeline.ports.source import Item
 
@@ -74,7 +75,7 @@ class PlaylistTaskType:
         _log.info("list.read", list=task.key, entries=len(present), wanted=len(chosen.entries), **counts)
         if len(gone) > len(known):
             _log.warning("list.gone", list=task.key, videos=gone[len(known) :][:_TOLD], kept="their results stay")
-        data = replace(
+        data = changed(
             data,
             list_title=listing.title,
             channel=listing.channel or data.channel,

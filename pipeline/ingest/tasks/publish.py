@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 
 from pipeline.core.clock import iso
 from pipeline.core.errors import Transient
@@ -20,6 +19,7 @@ from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
 from pipeline.ingest.payloads import ItemData, PublishData, VideoData
 from pipeline.ingest.services import Services
+from pipeline.ingest.stored_json import changed
 from pipeline.kit.job import Video
 from pipeline.ports.sink import OutFile, Sink
 
@@ -46,17 +46,18 @@ class PublishTaskType:
         known = await self._records.about(task.key)
         results = known.results
         items = [entry for entry in known.tasks if entry.kind == "item"]
+        lines = {item.key: ItemData.of(item) for item in items}
         video = VideoData.of(next(entry for entry in known.tasks if entry.kind == "video"))
         requests = self._planner.requests(items)
         current = current_results(requests, results)
         answers = {result.meta["answer"] for _, result in current}
         raw = [result for result in results if result.job == "_answer" and result.fingerprint in answers]
-        title = choose_title(items, current)
+        title = choose_title(list(lines.values()), current)
         folder = data.folder or self._sink.folder(task.key, title)
         files = _rendered(task.key, video.length, title, current)
         files += [OutFile(f"raw/{answer.fingerprint}.json", _compact(answer.body) + "\n") for answer in raw]
         files += _beside(results)
-        card = self._card(task.key, video, items, title, current, [file.name for file in files])
+        card = self._card(task.key, video, lines, title, current, [file.name for file in files])
         card["cost"] = spend_card(known.spends)
         files.append(OutFile("video.json", _pretty(card)))
         try:
@@ -65,7 +66,7 @@ class PublishTaskType:
             return Park("output", 0.0, error.trouble)
         if len(current) == len(requests):
             self.completed.add(hash(task.key))
-        data = replace(
+        data = changed(
             data,
             folder=folder,
             sizes=dict(sizes),
@@ -80,7 +81,7 @@ class PublishTaskType:
         self,
         key: str,
         video: VideoData,
-        items: Sequence[Task],
+        lines: Mapping[str, ItemData],
         title: str,
         current: Sequence[tuple[JobRequest, Result]],
         names: Sequence[str],
@@ -91,7 +92,7 @@ class PublishTaskType:
             "format": _FORMAT,
             "key": key,
             "title": title,
-            "sources": [_source(ItemData.of(item)) for item in sorted(items, key=lambda item: item.key)],
+            "sources": [_source(line) for _, line in sorted(lines.items())],
             "media": {**media, "url": strip_query(media["url"])} if "url" in media else media,
             "provider": {
                 "name": video.provider or self._provider,
@@ -112,17 +113,16 @@ def current_results(requests: Sequence[JobRequest], results: Sequence[Result]) -
     return [(request, result) for request, result in found if result is not None]
 
 
-def choose_title(items: Sequence[Task], current: Sequence[tuple[JobRequest, Result]]) -> str:
+def choose_title(items: Sequence[ItemData], current: Sequence[tuple[JobRequest, Result]]) -> str:
     """Return what to call a video: the user's word, else the site's, else the answer's, else the source's name."""
-    found = [ItemData.of(item) for item in items]
-    given = next((item.title for item in found if item.title), "")
+    given = next((item.title for item in items if item.title), "")
     if given:
         return given
     for _, result in current:
         title = result.body.get("title") if isinstance(result.body, dict) else None
         if isinstance(title, str) and title.strip():
             return title.strip()
-    return strip_query(found[0].locator).rstrip("/").rpartition("/")[2] if found else "video"
+    return strip_query(items[0].locator).rstrip("/").rpartition("/")[2] if items else "video"
 
 
 def spend_card(spends: Sequence[Spend]) -> dict[str, Json]:

@@ -36,6 +36,7 @@ from pipeline.ingest.payloads import AnalysisData, ItemData, SessionData, VideoD
 from pipeline.ingest.remote_names import OWNER_LENGTH, build_upload_name, parse_upload_name
 from pipeline.ingest.request_builder import analysis_key, group_requests
 from pipeline.ingest.services import Services
+from pipeline.ingest.stored_json import changed
 from pipeline.ingest.tasks.indexing import ConfiguredIndex, has_indexing, indexing_task
 from pipeline.ingest.tasks.item import ReadCaptions, Release
 from pipeline.ports.video_api import MediaStatus, NewUpload, UploadSession
@@ -128,10 +129,10 @@ class VideoTaskType:
         index_id = data.index_id
         if self._index is not None and "index_first" in self._api.features:
             index_id = await self._index.id()
-        placed = replace(data, method=method, provider=self._api.identity, index_id=index_id)
+        placed = changed(data, method=method, provider=self._api.identity, index_id=index_id)
         if method != "multipart" and placed == data and parse_upload_name(data.name) == parse_upload_name(name):
-            return self._paid.intend(replace(data, again=0), None, given_up=True)
-        placed = replace(placed, name=name, since=self._clock.now())
+            return self._paid.intend(changed(data, again=0), None, given_up=True)
+        placed = changed(placed, name=name, since=self._clock.now())
         if method == "multipart":
             return Advance("open", placed.to_json())
         return self._paid.intend(placed, None, given_up=False)
@@ -158,7 +159,7 @@ class VideoTaskType:
             return await self._api.create_asset(upload, ensure_fresh)
 
         made = await self._paid.act(task, data, data.name, send)
-        return made if isinstance(made, Advance) else Advance("settle", replace(data, media_id=made).to_json())
+        return made if isinstance(made, Advance) else Advance("settle", changed(data, media_id=made).to_json())
 
     @restart_if_index_gone
     async def find(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
@@ -171,7 +172,7 @@ class VideoTaskType:
         found = await self._paid.look(task, data, Cost(data.name, "upload", subject=task.key), find)
         if not isinstance(found, str):
             return found
-        return Advance("settle", replace(data, media_id=found, looks=0).to_json())
+        return Advance("settle", changed(data, media_id=found, looks=0).to_json())
 
     async def open(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Open a multipart session. One that is lost costs nothing and expires by itself within a day."""
@@ -180,14 +181,14 @@ class VideoTaskType:
             return Advance("place", task.data)
         upload, stamp = await self._new_upload(task, data)
         session = await self._api.open_session(upload, ensure_fresh)
-        return Advance("send", replace(data, session=SessionData.from_session(session), stamp=stamp).to_json())
+        return Advance("send", changed(data, session=SessionData.from_session(session), stamp=stamp).to_json())
 
     async def send(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Send the chunks that the server does not have yet, of the very file that the session was opened for."""
         data = VideoData.of(task)
         assert data.session is not None
         session = data.session.to_session()
-        path, _ = await locate(data, _paths(await self._items(task)))
+        path, _ = await locate(data, _paths([ItemData.of(item) for item in await self._items(task)]))
         try:
             if not session.fits(data.size):  # of an earlier version, which did not check it when it was opened
                 raise Permanent("the platform opened an upload for a file of another size", code="bad_session")
@@ -196,20 +197,20 @@ class VideoTaskType:
             if error.trouble.code not in ("session_expired", "bad_session"):
                 raise
             return await self._reopen(data, session, error.trouble)
-        return Advance("settle", replace(data, media_id=session.asset_id).to_json())
+        return Advance("settle", changed(data, media_id=session.asset_id).to_json())
 
     async def _reopen(self, data: VideoData, session: UploadSession, trouble: Trouble) -> Outcome:
         """Open another session, unless this one was completed and forgotten before we heard of it."""
         status = await self._api.media(session.asset_id)
         if status.state == "ready":
-            return Advance("settle", replace(data, media_id=session.asset_id).to_json())
+            return Advance("settle", changed(data, media_id=session.asset_id).to_json())
         if status.state == "working" and not status.word:  # the platform was not asked, or may not know it yet
             return Snooze(status.look_again, asked=False)
         again = data.again + 1
         if again >= self._options.attempts:
-            return Fail(trouble, stage="place", data=replace(data, again=0).to_json())
+            return Fail(trouble, stage="place", data=changed(data, again=0).to_json())
         _log.warning("upload.begins_anew", path=data.path, why=trouble.message, detail=trouble.detail)
-        data = replace(data, session=None, stamp=None, again=again)
+        data = changed(data, session=None, stamp=None, again=again)
         return Advance("open", data.to_json(), after=self._backoff.delay(again, self._rng))
 
     # ------------------------------------------------------------------------------------------------- settling
@@ -221,7 +222,7 @@ class VideoTaskType:
         if status.state == "working":
             return Snooze(status.look_again, asked=bool(status.word))
         if status.state == "ready":
-            data = replace(
+            data = changed(
                 data,
                 seconds=status.facts.get("duration") or data.length,
                 answer_id=status.facts.get("video_id") or data.media_id,
@@ -231,7 +232,7 @@ class VideoTaskType:
             )
             # What is missing is asked of our own database: no reason for a commit in between.
             return await self._fan_out(task, data)
-        next_upload = replace(data, generation=data.generation + 1, settled=False)
+        next_upload = changed(data, generation=data.generation + 1, settled=False)
         if status.state == "gone":
             return self._upload_again(task, next_upload)
         return _failed_upload(data, status, next_upload, self._clock.now())
@@ -241,8 +242,8 @@ class VideoTaskType:
         again = data.again + 1
         if again >= self._options.attempts:
             why = task.trouble or _gave_up("settle")
-            return Fail(why, stage="place", data=replace(data, again=0).to_json())
-        return Advance("place", replace(data, again=again).to_json())
+            return Fail(why, stage="place", data=changed(data, again=0).to_json())
+        return Advance("place", changed(data, again=again).to_json())
 
     # -------------------------------------------------------------------------------------------------- fan-out
 
@@ -264,7 +265,7 @@ class VideoTaskType:
         # With every answer and a place in the index, an upload here would serve nothing; with neither wanted, it is all.
         served = not missing and (has_indexing(known.tasks, index_id) if index_id else bool(requests))
         if elsewhere and not served:
-            return self._upload_again(task, replace(data, settled=False))
+            return self._upload_again(task, changed(data, settled=False))
         if self._release is not None and data.fetched and data.settled:
             await self._release(Path(data.path))  # proved: the platform has looked at it
         spawn = [self._analysis(task, data, wanted) for wanted in group_requests(missing, fuse=self._fuse)]
@@ -274,7 +275,7 @@ class VideoTaskType:
             ]
         if index_id and not elsewhere:
             spawn.append(indexing_task(task.key, data.media_id, data.length, index_id, data.indexing_lost))
-        return Done(spawn=spawn, data=replace(data, wanted=self._planner.combined_fingerprint(items)).to_json())
+        return Done(spawn=spawn, data=changed(data, wanted=self._planner.combined_fingerprint(requests)).to_json())
 
     def _analysis(self, task: Task, data: VideoData, requests: Sequence[JobRequest]) -> NewTask:
         analysis = AnalysisData(
@@ -302,15 +303,14 @@ class VideoTaskType:
         upload = _build_upload(task, data)
         if upload.method in ("url", "external"):
             return upload, []
-        items = await self._items(task)
+        items = [ItemData.of(item) for item in await self._items(task)]
         path, stamp = await locate(data, _paths(items))
         metadata = dict(upload.metadata)
         if self._read_captions is not None:
             text = self._read_captions([Path(name) for name in data.captions])
             if text:
                 metadata["captions"] = text
-        lines = (ItemData.of(item).line for item in items)
-        title = next((line.title for line in lines if line.title), "") or str(data.about.get("title", ""))
+        title = next((item.line.title for item in items if item.line.title), "") or str(data.about.get("title", ""))
         metadata["source_name"] = path.name[:200]
         if title:
             metadata["title"] = title[:200]
@@ -370,9 +370,9 @@ def _missing(known: About, requests: Sequence[JobRequest]) -> list[JobRequest]:
     return [request for request in requests if request.identity not in have | under_way]
 
 
-def _paths(items: Sequence[Task]) -> list[str]:
+def _paths(items: Sequence[ItemData]) -> list[str]:
     """Return the paths under which a video's content was found."""
-    return [item.locator for item in map(ItemData.of, items) if item.type == "file"]
+    return [item.locator for item in items if item.type == "file"]
 
 
 def _build_upload(task: Task, data: VideoData) -> NewUpload:
@@ -428,8 +428,8 @@ def _failed_upload(data: VideoData, status: MediaStatus, next_upload: VideoData,
     )
     waiting = data.waiting or WaitingData(since=now)
     if waiting.media_id == data.media_id:  # its time has come
-        return Advance("place", replace(next_upload, waiting=WaitingData(since=waiting.since)).to_json())
+        return Advance("place", changed(next_upload, waiting=WaitingData(since=waiting.since)).to_json())
     if status.later is None or now - waiting.since >= _PREMIERE_SECONDS:
-        return Fail(trouble, stage="place", data=replace(next_upload, waiting=None).to_json())
-    data = replace(data, waiting=WaitingData(since=waiting.since, media_id=data.media_id))
+        return Fail(trouble, stage="place", data=changed(next_upload, waiting=None).to_json())
+    data = changed(data, waiting=WaitingData(since=waiting.since, media_id=data.media_id))
     return Retry(trouble, after=status.later, counted=False, data=data.to_json())
