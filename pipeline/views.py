@@ -91,6 +91,7 @@ class RunReport:
     resume_at: float | None = None  #: epoch seconds, for exit 6
     note: str = ""  #: why it stopped early, one sentence
     duplicates: int = 0  #: lines that named a video which an earlier line had named
+    doubtful_total: int = 0  #: the same in the whole ledger, so that those of a run that was killed are told as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,7 @@ class StatusView:
     usd_total: float
     minutes_total: float
     waiting: Mapping[str, int] = field(default_factory=dict)  #: lane -> tasks that are pending or running in it
+    doubtful_total: int = 0  #: calls in the whole ledger that were possibly paid twice
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.core.errors import Ambiguous, NeedsOperator, Permanent, Throttled, Transient
 from tests.support.clock import run_virtual
-from tests.support.fakes import clips, items
+from tests.support.fakes import Crash, Wreck, clips, items
 from tests.support.scripted_run import Life, priced
 
 VIDEOS = 5
@@ -66,3 +66,24 @@ def test_what_nobody_can_tell_is_counted(tmp_path: Path) -> None:
     life.api.ask_trouble = lambda number: Ambiguous("lost") if number == 1 else None
     report = run_virtual(life.run(items(clips(tmp_path, VIDEOS))))
     assert (report.exit_code, report.analyses, report.doubtful) == (0, VIDEOS + 1, 1)
+
+
+def test_what_nobody_can_tell_outlives_the_run_that_was_killed(tmp_path: Path) -> None:
+    """The run dies over the repeat; the next one's report has it in the ledger's total, though not as its own."""
+    life = Life.at(tmp_path, **priced())
+    life.api.can_be_asked = False
+    life.api.ask_trouble = lambda number: Ambiguous("lost") if number == 1 else None
+    whole = Wreck()
+    entries = items(clips(tmp_path, 1))
+    run_virtual(life.run(entries, whole))
+    second = [place for place, call in enumerate(whole.calls, 1) if call == "api.submit_analysis"][1]
+
+    life = Life.at(tmp_path, **priced())
+    life.api.can_be_asked = False
+    life.api.ask_trouble = lambda number: Ambiguous("lost") if number == 1 else None
+    with pytest.raises((Crash, BaseExceptionGroup)):
+        run_virtual(life.run(entries, Wreck((second, "before"))))
+    life.clock.skew += 60.0
+    report = run_virtual(life.run(entries, seed=2))
+    assert report.doubtful < report.doubtful_total
+    assert report.doubtful_total == run_virtual(life.database.spent())[2]

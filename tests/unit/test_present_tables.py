@@ -87,6 +87,17 @@ def test_a_run_with_troubles_names_them_and_the_way_on() -> None:
         assert part in shown
 
 
+def test_what_was_possibly_paid_twice_outlives_the_run_that_was_killed() -> None:
+    """The sum is the ledger's, in a run's end and in ``status``; how many of them are older is said."""
+    ended = replace(REPORT, doubtful=14, doubtful_total=38)
+    assert "38 calls possibly paid twice, of which 24 in earlier runs" in text(run_table(ended))
+    assert "1 call possibly paid twice, of which 1 in earlier runs" in text(
+        run_table(replace(REPORT, doubtful_total=1))
+    )
+    assert "in earlier runs" not in text(run_table(replace(REPORT, doubtful=14, doubtful_total=14)))
+    assert "38 calls possibly paid twice" in text(status_table(replace(STATUS, doubtful_total=38), NOW))
+
+
 @pytest.mark.parametrize(
     ("code", "note", "resume", "said"),
     [

@@ -27,7 +27,7 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
         counts = await database.counts()
         stopped = Selection(states=(State.FAILED, State.HELD), limit=limit)
         troubled = await database.tasks(stopped) if limit else []  # to the store, 0 means all
-        usd, minutes, _ = await database.spent()
+        usd, minutes, doubtful = await database.spent()
         names = await item_names(database, troubled)
         return StatusView(
             items=await database.tally(),
@@ -40,6 +40,7 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
             runs=[asdict(note) for note in await database.runs(10)],
             usd_total=usd,
             minutes_total=minutes,
+            doubtful_total=doubtful,
         )
 
 

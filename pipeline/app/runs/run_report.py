@@ -80,6 +80,7 @@ class RunReporter:
             "usd": round(report.usd, 6),
             "minutes": round(report.minutes, 3),
             "doubtful": report.doubtful,
+            "doubtful_total": report.doubtful_total,
             "note": report.note,
             **({"queries": {query.name: query.state for query in report.queries}} if report.queries else {}),
         }
@@ -89,6 +90,7 @@ class RunReporter:
 
     async def _report(self, ending: RunEnd, queries: Sequence[QueryReport]) -> RunReport:
         usd, minutes, doubtful = await self._database.spent(since=self._run.started)
+        _, _, doubtful_total = await self._database.spent()
         troubled = await self._database.tasks(Selection(states=(State.FAILED, State.HELD), limit=_SHOWN))
         names = await item_names(self._database, troubled)
         enqueued = self._enqueued
@@ -122,6 +124,7 @@ class RunReporter:
             resume_at=resume,
             note=note,
             duplicates=enqueued.duplicates,
+            doubtful_total=doubtful_total,
         )
 
     def _failed(self) -> int:

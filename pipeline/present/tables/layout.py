@@ -81,6 +81,15 @@ def remedy(text: str) -> Text:
     return Text(f"  → {clean(text)}")
 
 
+def doubt(calls: int, earlier: int = 0) -> str:
+    """Return how many calls were possibly paid twice, to be put behind a sum; empty for none. ``earlier``: part of them."""
+    if calls <= 0:
+        return ""
+    return f" · {count(calls, 'call')} possibly paid twice" + (
+        f", of which {earlier:,} in earlier runs" if earlier > 0 else ""
+    )
+
+
 def tally(numbers: Mapping[str, int]) -> Text:
     """Return counts on one line; zeros are left out."""
     shown = [(word, number) for word, number in numbers.items() if number]

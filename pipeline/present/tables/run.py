@@ -9,7 +9,7 @@ from rich.text import Text
 
 from pipeline.core.exit_codes import ExitCode, meaning
 from pipeline.present.formatting import clean, count, minutes, money, span, when
-from pipeline.present.tables.layout import attention, bad_lines, pair_table, remedy, section, tally, trouble_line
+from pipeline.present.tables.layout import attention, bad_lines, doubt, pair_table, remedy, section, tally, trouble_line
 from pipeline.views import RunReport
 
 
@@ -45,9 +45,8 @@ def run_table(value: RunReport) -> RenderableType:
 
 def _paid(value: RunReport) -> str:
     text = f"{count(value.analyses, 'analysis', 'analyses')} · {money(value.usd)} · {minutes(value.minutes)} of video"
-    if value.doubtful:
-        text += f" · {count(value.doubtful, 'call')} possibly paid twice"
-    return text
+    earlier = value.doubtful_total - value.doubtful
+    return text + doubt(value.doubtful + max(0, earlier), earlier)
 
 
 def _ending(value: RunReport) -> list[RenderableType]:

@@ -13,7 +13,7 @@ from rich.text import Text
 from pipeline.core.exit_codes import meaning
 from pipeline.core.model import Parked, State
 from pipeline.present.formatting import clean, count, minutes, money, span, when
-from pipeline.present.tables.layout import attention, new_table, pair_table, remedy, section, tally, trouble_line
+from pipeline.present.tables.layout import attention, doubt, new_table, pair_table, remedy, section, tally, trouble_line
 from pipeline.views import StatusView
 
 #: Kinds of task in the order in which a video meets them.
@@ -22,10 +22,11 @@ _KINDS: Final = {"item": 0, "video": 1, "analysis": 2, "publish": 3}
 
 def status_table(value: StatusView, now: float) -> RenderableType:
     """Show the database in one page."""
+    spent = f"{money(value.usd_total)} for {minutes(value.minutes_total)} of video, all runs together"
     rows = [
         ("items", tally(value.items)),
         ("running", Text(clean(value.running) or "nobody works on this state folder now")),
-        ("spent", Text(f"{money(value.usd_total)} for {minutes(value.minutes_total)} of video, all runs together")),
+        ("spent", Text(spent + doubt(value.doubtful_total))),
     ]
     parts: list[RenderableType] = [pair_table(rows)]
     if value.tasks:
