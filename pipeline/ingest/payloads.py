@@ -107,13 +107,13 @@ class ItemData(TaskData):
     size: int | None = None
     mtime_ns: int | None = None
     seconds: float | None = None
-    about: Mapping[str, Json] | None = None  #: what the site says of a fetched video
+    about: Mapping[str, Json] | None = None  #: what the site says of a fetched video, or the file of itself
     skipped: SkippedData | None = stored(None, read=SkippedData.from_json, write=SkippedData.to_json)
     refetch: bool = False  #: fetch it although it is uploaded already
 
     @property
     def title(self) -> str:
-        """The user's title, else the site's, else empty."""
+        """The user's title, else the file's or site's, else empty."""
         return str(self.line.title or (self.about or {}).get("title") or "")
 
     @classmethod

@@ -10,6 +10,8 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from pipeline.media.titles import is_title
+
 MAX_PIXELS = 100_000_000  #: of a picture that is decoded: no platform takes a larger one, and it may be a trap
 #: Only containers that hold their media themselves: a playlist (HLS, DASH, concat) could read other files or the network.
 _OPTIONS = {
@@ -73,6 +75,12 @@ def video_stream(container: InputContainer) -> VideoStream:
 
 def _pixels(stream: VideoStream) -> int:
     return stream.codec_context.width * stream.codec_context.height
+
+
+def container_title(container: InputContainer) -> str:
+    """Return the title that whoever made the file has put into it; empty without, and for a mere counter or placeholder."""
+    title = " ".join(str(container.metadata.get("title", "")).split())[:500]
+    return title if is_title(title) else ""
 
 
 def clock_start(container: InputContainer, stream: VideoStream) -> float:

@@ -18,8 +18,11 @@ class OutFile:
 class Sink(Protocol):
     """Results on disk. Every file is written whole or not at all."""
 
-    def folder(self, subject: str, title: str) -> str:
-        """Return a video's folder name: a slug of the title and eight characters of the key."""
+    async def folder(self, subject: str, titles: Sequence[str]) -> str:
+        """Return a video's folder name: a slug of the first usable title and eight characters of the key.
+
+        A folder that the video has already keeps its name.
+        """
         ...
 
     async def write(self, folder: str, files: Sequence[OutFile]) -> Mapping[str, int]:

@@ -39,9 +39,14 @@ class DiskSink:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._resolved = ""
+        self._homes: dict[str, str] | None = None  # the folders of videos, by the key's eight characters
 
-    def folder(self, subject: str, title: str) -> str:
-        return layout.folder(subject, title)
+    async def folder(self, subject: str, titles: Sequence[str]) -> str:
+        """Return a video's folder name; one that is there already is used again, whatever it was named after."""
+        if self._homes is None:
+            self._homes = await to_thread.run_sync(self._find_homes)
+        tail = layout.key8(subject)
+        return self._homes.setdefault(tail, layout.folder(subject, titles, self._homes.get(tail, "")))
 
     async def write(self, folder: str, files: Sequence[OutFile]) -> Mapping[str, int]:
         """Write the files, ``video.json`` last: a new one is seen only once all that it lists is there.
@@ -115,6 +120,15 @@ class DiskSink:
         except OSError:
             return True
 
+    def _find_homes(self) -> dict[str, str]:
+        """Return the videos' folders that are there: a lost state folder must not double them. The newest counts."""
+        try:
+            with os.scandir(self._root) as entries:
+                ours = (each for each in entries if layout.is_folder(each.name) and each.is_dir(follow_symlinks=False))
+                return {each.name.rpartition("--")[2]: each.name for each in sorted(ours, key=_last_written)}
+        except OSError:
+            return {}  # whoever writes there will say what is wrong with it
+
     def _has_index(self) -> bool:
         try:
             with atomic.opened(str(self._root.resolve())) as root:
@@ -145,6 +159,10 @@ class DiskSink:
             raise
         finally:
             os.close(fd)
+
+
+def _last_written(entry: os.DirEntry[str]) -> int:
+    return entry.stat(follow_symlinks=False).st_mtime_ns
 
 
 def _finish(root: int, fd: int, temp: str) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from base64 import b32encode
+from collections.abc import Sequence
 from hashlib import sha256
 
 _LONGEST = 60
+_NAMELESS = "video"
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,119}")
 _FOLDER = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 
@@ -23,7 +25,7 @@ def slug(title: str) -> str:
     text = "-".join(words)
     if len(text) > _LONGEST:
         text = text[: _LONGEST + 1].rpartition("-")[0] or text[:_LONGEST]
-    return text or "video"
+    return text or _NAMELESS
 
 
 def key8(subject: str) -> str:
@@ -31,10 +33,16 @@ def key8(subject: str) -> str:
     return b32encode(sha256(subject.encode("utf-8", "surrogatepass")).digest()[:5]).decode().lower()
 
 
-def folder(subject: str, title: str, known: str = "") -> str:
-    """Return a video's folder name, ``<slug>--<key8>``. One that is already ``known`` stays, whatever the title now is."""
+def folder(subject: str, titles: Sequence[str], known: str = "") -> str:
+    """Return a video's folder name, ``<slug>--<key8>``, by the first title that has letters of ours.
+
+    One that is already ``known`` stays, whatever the titles now are.
+    """
     tail = f"--{key8(subject)}"
-    return known if known.endswith(tail) and is_folder(known) else slug(title) + tail
+    if known.endswith(tail) and is_folder(known):
+        return known
+    slugs = map(slug, titles)
+    return next((each for each in slugs if each != _NAMELESS), _NAMELESS) + tail
 
 
 def is_folder(name: str) -> bool:

@@ -120,6 +120,7 @@ def _probe(path: Path, checkpoint: Callable[[], None]) -> tuple[MediaFacts, os.s
         audio_codec=seen.audio_codec,
         mime=seen.mime,
         mtime_ns=before.st_mtime_ns,
+        about={"title": seen.title} if seen.title else {},
     )
     return facts, before, seen.language
 

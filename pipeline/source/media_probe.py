@@ -16,6 +16,7 @@ from pipeline.media.container import (
     MEDIA_ERRORS,
     NoVideoStream,
     UnreadableMedia,
+    container_title,
     header_seconds,
     is_bare_stream,
     measure_packets,
@@ -48,6 +49,7 @@ class MediaLook:
     audio_codec: str
     mime: str
     language: str = ""  #: of the sound, as the container names it; empty where it does not
+    title: str = ""  #: that the container tells; empty without
 
 
 def probe_media(path: Path, checkpoint: Callable[[], None]) -> MediaLook:
@@ -97,6 +99,7 @@ def _probe_container(container: InputContainer, path: Path, checkpoint: Callable
         audio_codec=audio[0].codec_context.name if audio and audio[0].codec_context is not None else "",
         mime=_mime(container.format.name, path),
         language=next((each.language for each in audio if each.language and each.language != "und"), ""),
+        title=container_title(container),
     )
 
 

@@ -19,16 +19,17 @@ def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Sink:
     return {"disk": DiskSink(tmp_path / "deep" / "out")}[request.param]
 
 
-def test_folders_are_told_apart_by_the_video(sink: Sink) -> None:
+@pytest.mark.asyncio
+async def test_folders_are_told_apart_by_the_video(sink: Sink) -> None:
     """Same title, two videos: two folders. Same video: always the same name."""
-    assert sink.folder("file:/a", "Title") != sink.folder("file:/b", "Title")
-    assert sink.folder("file:/a", "Title") == sink.folder("file:/a", "Title")
+    assert await sink.folder("file:/a", ["Title"]) != await sink.folder("file:/b", ["Title"])
+    assert await sink.folder("file:/a", ["Title"]) == await sink.folder("file:/a", ["Another"])
 
 
 @pytest.mark.asyncio
 async def test_what_was_written_is_there(sink: Sink) -> None:
     """Sizes are those of the bytes; exactly these files are not missing."""
-    folder = sink.folder("k", "T")
+    folder = await sink.folder("k", ["T"])
     assert await sink.missing(folder, {"a.md": 1})
     sizes = await sink.write(
         folder, [OutFile("a.md", "é"), OutFile("b.bin", b"\x00\xff\x00"), OutFile("raw/c.json", "{}")]

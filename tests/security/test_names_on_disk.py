@@ -53,7 +53,7 @@ def everything(folder: Path) -> set[Path]:
 def test_a_folder_is_made_of_our_letters(subject: str, title: str) -> None:
     """Titles and keys of any kind, and a remembered folder of any kind: one plain name."""
     for known in ("", title, subject):
-        name = layout.folder(subject, title, known)
+        name = layout.folder(subject, [title], known)
         assert layout.is_folder(name)
         assert Path(name).name == name
         assert len(name) <= 80
@@ -66,7 +66,7 @@ def test_the_sink_writes_inside_or_not_at_all(folder: str, name: str, listed: st
 
     async def work(output: Path) -> None:
         sink, codes = DiskSink(output), set[str]()
-        good = layout.folder("k", "t")
+        good = layout.folder("k", ["t"])
         for where, what in ((folder, "a.txt"), (good, name), (good, f"raw/{name}")):
             try:
                 await sink.write(where, [OutFile(what, "x"), OutFile("video.json", json.dumps({"files": [listed]}))])
@@ -84,7 +84,7 @@ def test_a_record_cannot_have_foreign_files_removed(tmp_path: Path) -> None:
     """A video.json that was tampered with lists files elsewhere: they stay, also behind a link."""
     output, kept = tmp_path / "out", tmp_path / "kept.txt"
     kept.write_text("mine", encoding="utf-8")
-    name = layout.folder("k", "t")
+    name = layout.folder("k", ["t"])
     home = output / name
     home.mkdir(parents=True)
     (home / "raw").symlink_to(tmp_path)

@@ -107,7 +107,7 @@ class FakeSink:
     folders: dict[str, dict[str, str | bytes]] = field(default_factory=dict)
     index: list[str] = field(default_factory=list)
 
-    def folder(self, subject: str, title: str) -> str:
+    async def folder(self, subject: str, titles: Sequence[str]) -> str:
         return sha256(subject.encode()).hexdigest()[:8]
 
     async def write(self, folder: str, files: Sequence[OutFile]) -> Mapping[str, int]:

@@ -12,9 +12,11 @@ from pipeline.core.model import Task, Trouble
 from pipeline.core.outcome import Done, Fail, Outcome
 from pipeline.ingest.payloads import ItemData
 from pipeline.ingest.tasks.item import ItemTaskType, item_task, unsaved_task
+from pipeline.local.demo.videos import make_slides
 from pipeline.ports.source import Item, ManifestLine, MediaFacts
 from pipeline.ports.video_api import Ceilings
-from tests.support.clock import run_virtual
+from pipeline.source.files import FileSource
+from tests.support.clock import VirtualClock, run_virtual
 from tests.support.fakes import FakeSource, clips
 from tests.support.services import fake_services
 
@@ -72,6 +74,16 @@ def test_an_item_remembers_what_tells_a_changed_file(tmp_path: Path) -> None:
     assert outcome.data is not None
     assert (outcome.data["size"], outcome.data["mtime_ns"]) == (stat.st_size, stat.st_mtime_ns)
     assert outcome.data["line"] == ItemData.from_item(item).to_json()["line"]
+
+
+def test_an_item_remembers_the_title_that_the_file_tells(tmp_path: Path) -> None:
+    """The container's own: it names the results before any answer does; a placeholder is none."""
+    for tag, found in (("About tides", {"title": "About tides"}), ("untitled", None), ("", None)):
+        path = make_slides(tmp_path / "film.mp4", [("Tides", [])], 2.0, [], title=tag)
+        _, outcome = resolve(Item(f"file:{path}", "file", str(path), LINE), source=FileSource(VirtualClock()))
+        assert isinstance(outcome, Done)
+        assert outcome.data is not None
+        assert outcome.data.get("about") == found
 
 
 def test_what_the_platform_would_refuse_is_refused_before_a_byte_moves(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -15,6 +16,7 @@ from pipeline.local.analysis.evidence import CAPTIONS_GIVEN, HEADING, ExtractedC
 from pipeline.local.analysis.extract.media import large_frames, probe
 from pipeline.local.analysis.extract.reader import UnreadableMedia, read
 from pipeline.local.analysis.plugins.ocr import Ocr
+from pipeline.local.analysis.text.content_summary import ContentSummary
 from pipeline.local.demo.videos import make_demo, make_slides
 from tests.unit.local_video import film, noise
 
@@ -180,6 +182,26 @@ def test_text_in_the_picture_is_read_by_tesseract(deck: Path, tmp_path: Path) ->
     shown = read(deck, ocr=ocr).of("text_in_video")
     assert [(e.text, e.source == HEADING) for e in shown] == [("High tides", True), ("twice daily", False)]
     assert {(e.start, e.end) for e in shown} == {(0.0, 6.0)}
+
+
+@pytest.mark.parametrize("above", ["00:00:05", "144", "Frame 12", "REC 10:05:33"])
+def test_a_clock_or_counter_above_the_words_is_no_heading(deck: Path, tmp_path: Path, above: str) -> None:
+    """However tall it stands: the tallest line of words is the heading, and the title."""
+    row = "\\n5\\t1\\t9\\t1\\t1\\t{}\\t10\\t5\\t50\\t80\\t96\\t{}"
+    rows = "".join(row.format(number, word) for number, word in enumerate(above.split()))
+    found = read(deck, ocr=Ocr(fake_tesseract(tmp_path, f'cat >/dev/null; printf "{TABLE}{rows}"')))
+    assert [item.text for item in found.evidence if item.source == HEADING] == ["High tides"]
+    head = TABLE.split("\\n")[0]
+    alone = read(deck, ocr=Ocr(fake_tesseract(tmp_path, f'cat >/dev/null; printf "{head}{rows}"')))
+    silent = replace(alone, title="", evidence=tuple(item for item in alone.evidence if item.kind == "text_in_video"))
+    assert ContentSummary(silent, name="my_film.mp4").title == "my film"
+
+
+@pytest.mark.parametrize("tag", ["144", "00:00:05", "Untitled", "VideoHandler"])
+def test_a_counter_or_placeholder_in_the_container_is_no_title(tmp_path: Path, tag: str) -> None:
+    """Cameras and editors write them into every file alike."""
+    path = make_slides(tmp_path / "deck.mp4", SLIDES, 3.0, [], title=tag)
+    assert read(path, ocr=blind()).title == ""
 
 
 def test_tesseract_gets_a_picture_and_one_thread(deck: Path, tmp_path: Path) -> None:

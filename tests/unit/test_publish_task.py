@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from pipeline.core.model import Result, Spend, State, Task
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
 from pipeline.ingest.payloads import ItemData
 from pipeline.ingest.tasks.item import unsaved_task
-from pipeline.ingest.tasks.publish import choose_title, current_results, spend_card
+from pipeline.ingest.tasks.publish import choose_title, current_results, folder_titles, spend_card
 from pipeline.ports.source import Item, ManifestLine
+from pipeline.sink import layout
 from pipeline.sink.disk import DiskSink
 from tests.support.clock import run_virtual
 from tests.support.fakes import clips, items
@@ -26,11 +28,10 @@ from tests.support.memory_database import MemoryDatabase
 from tests.support.scripted_run import Life, priced, results_of
 
 
-def item(locator: str = "/films/a.mp4", title: str = "", number: int = 1) -> Task:
-    """Return an item's task."""
-    return replace(
-        unsaved_task(Item(f"file:{locator}", "file", locator, ManifestLine(locator, title=title))), id=number
-    )
+def item(locator: str = "/films/a.mp4", title: str = "", number: int = 1, about: str = "") -> Task:
+    """Return an item's task; ``about`` is the title that the file or the site tells."""
+    task = unsaved_task(Item(f"file:{locator}", "file", locator, ManifestLine(locator, title=title)))
+    return replace(task, id=number, data={**task.data, "about": {"title": about}} if about else task.data)
 
 
 def request(name: str = "gist") -> JobRequest:
@@ -68,6 +69,56 @@ def test_the_users_title_goes_before_the_models_and_that_before_the_files(
 ) -> None:
     """And a signed address never becomes a title."""
     assert choose_title([ItemData.of(task) for task in tasks], current) == title
+
+
+@pytest.mark.parametrize(
+    ("tasks", "titles"),
+    [
+        ([item(title="User's")], ["User's", "User's", "a"]),
+        (
+            [item(about="File's"), item("/b.v2.mp4", "Second line's")],
+            ["Second line's", "File's", "Second line's", "a", "b.v2"],
+        ),
+        ([item("https://h/My%20film.mp4?sig=secret")], ["My film"]),
+        ([item("https://www.youtube.com/watch?v=DXB4MApF4Lo")], ["DXB4MApF4Lo"]),
+        ([item("/films/")], ["films"]),
+    ],
+)
+def test_a_folder_is_named_by_people_and_by_no_answer(tasks: list[Task], titles: list[str]) -> None:
+    """The manifest's title, else the file's or site's own, else the file's name: what a person looks for."""
+    assert folder_titles([ItemData.of(task) for task in tasks]) == titles
+
+
+def test_what_the_file_says_of_itself_is_its_title(tmp_path: Path) -> None:
+    """The container's title goes before the answer's, and names the folder; a manifest's goes before both."""
+    given = [ItemData.of(item(about="File's")), ItemData.of(item("/b.mp4", "User's"))]
+    assert choose_title(given[:1], [answer({"title": "Model's"})]) == "File's"
+    assert choose_title(given, [answer({"title": "Model's"})]) == "User's"
+
+
+@pytest.mark.parametrize("earlier", ["", "00-00-05", "144"])
+def test_results_of_an_earlier_version_keep_their_folder(tmp_path: Path, earlier: str) -> None:
+    """A state folder that was lost makes no second folder for a video, whatever an earlier version named the first."""
+    (path,) = clips(tmp_path, 1)
+    life = Life.at(tmp_path, run={"output": tmp_path / "out"})
+    life.sink = DiskSink(tmp_path / "out")  # type: ignore[assignment]
+    tail = layout.key8(f"sha256:{sha256(path.read_bytes()).hexdigest()}")
+    if earlier:
+        (tmp_path / "out" / f"{earlier}--{tail}").mkdir(parents=True)
+    assert run_virtual(life.run(items([path]))).exit_code == 0
+    folders = [entry.name for entry in (tmp_path / "out").iterdir() if entry.is_dir()]
+    assert folders == [f"{earlier or 'clip-0'}--{tail}"]
+
+
+def test_a_folder_that_is_known_keeps_its_name_when_the_title_changes(tmp_path: Path) -> None:
+    """An answer or another line renames nothing: links to a folder stay good."""
+    (path,) = clips(tmp_path, 1)
+    life = Life.at(tmp_path, run={"output": tmp_path / "out"})
+    life.sink = DiskSink(tmp_path / "out")  # type: ignore[assignment]
+    for title in ("", "Bees", "Owls"):
+        assert run_virtual(life.run(items([path], title=title))).exit_code == 0
+        (folder,) = [entry.name for entry in (tmp_path / "out").iterdir() if entry.is_dir()]
+        assert folder.startswith("clip-0--")
 
 
 HOSTILE = [

@@ -42,7 +42,7 @@ TITLES = [
 @pytest.mark.parametrize("title", TITLES)
 def test_no_title_reaches_the_disk(title: str) -> None:
     """Whatever a title holds, the folder's name is made of our alphabet and is short."""
-    name = layout.folder("file:/a.mp4", title)
+    name = layout.folder("file:/a.mp4", [title])
     assert re.fullmatch(r"[a-z0-9][a-z0-9-]{0,59}--[a-z2-7]{8}", name)
 
 
@@ -53,13 +53,19 @@ def test_a_slug_is_never_empty_and_never_strange(title: str) -> None:
     assert len(layout.slug(title)) <= 60
 
 
+def test_a_folder_is_named_by_the_first_title_that_has_letters_of_ours() -> None:
+    """Films whose titles are in another script are told apart by their files' names, not called ``video`` all."""
+    assert layout.folder("k", ["日本語", "film-07"]).startswith("film-07--")
+    assert layout.folder("k", ["日本語", "映画"]).startswith("video--")
+
+
 def test_a_folder_keeps_its_name_when_the_title_changes() -> None:
     """Known folders stay; one of another video, or a strange one, is not taken over."""
-    first = layout.folder("k", "Old title")
+    first = layout.folder("k", ["Old title"])
     assert first.startswith("old-title--")
-    assert layout.folder("k", "New title", known=first) == first
-    for other in (layout.folder("k2", "Old title"), "../" + first, "--" + layout.key8("k")):
-        assert layout.folder("k", "New title", known=other) == "new-title--" + layout.key8("k")
+    assert layout.folder("k", ["New title"], known=first) == first
+    for other in (layout.folder("k2", ["Old title"]), "../" + first, "--" + layout.key8("k")):
+        assert layout.folder("k", ["New title"], known=other) == "new-title--" + layout.key8("k")
 
 
 @pytest.mark.parametrize(

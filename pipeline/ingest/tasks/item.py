@@ -175,7 +175,7 @@ class ItemTaskType:
         )
         item = changed(item, skipped=None, refetch=False)
         if facts is not None:
-            about = dict(facts.about) if facts.fetched else item.about
+            about = dict(facts.about) or None
             item = changed(item, size=facts.size, mtime_ns=facts.mtime_ns, seconds=facts.seconds, about=about)
         return Done(spawn=[spawn], data=item.to_json(), subject=key)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from urllib.parse import unquote
 
 from pipeline.core.clock import iso
 from pipeline.core.errors import Transient
@@ -16,6 +18,7 @@ from pipeline.core.lifecycle import Policy
 from pipeline.core.model import Json, Lane, Result, Spend, Task
 from pipeline.core.outcome import Done, Outcome, Park
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
+from pipeline.core.youtube_address import find_video_id
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
 from pipeline.ingest.payloads import ItemData, PublishData, VideoData
 from pipeline.ingest.services import Services
@@ -53,7 +56,7 @@ class PublishTaskType:
         answers = {result.meta["answer"] for _, result in current}
         raw = [result for result in results if result.job == "_answer" and result.fingerprint in answers]
         title = choose_title(list(lines.values()), current)
-        folder = data.folder or self._sink.folder(task.key, title)
+        folder = data.folder or await self._sink.folder(task.key, folder_titles(list(lines.values())))
         files = _rendered(task.key, video.length, title, current)
         files += [OutFile(f"raw/{answer.fingerprint}.json", _compact(answer.body) + "\n") for answer in raw]
         files += _beside(results)
@@ -114,15 +117,30 @@ def current_results(requests: Sequence[JobRequest], results: Sequence[Result]) -
 
 
 def choose_title(items: Sequence[ItemData], current: Sequence[tuple[JobRequest, Result]]) -> str:
-    """Return what to call a video: the user's word, else the site's, else the answer's, else the source's name."""
-    given = next((item.title for item in items if item.title), "")
+    """Return what to call a video: the user's word, else the file's or site's, else the answer's, else the source's name."""
+    given = _given_titles(items)
     if given:
-        return given
+        return given[0]
     for _, result in current:
         title = result.body.get("title") if isinstance(result.body, dict) else None
         if isinstance(title, str) and title.strip():
             return title.strip()
-    return strip_query(items[0].locator).rstrip("/").rpartition("/")[2] if items else "video"
+    return _source_name(items[0]) if items else "video"
+
+
+def folder_titles(items: Sequence[ItemData]) -> list[str]:
+    """Return what a folder may be named after, the best first. No answer: people look for the names they know."""
+    return [*_given_titles(items), *(unquote(PurePosixPath(_source_name(item)).stem) for item in items)]
+
+
+def _given_titles(items: Sequence[ItemData]) -> list[str]:
+    """Return the titles that people gave: in a manifest first, then those of file and site."""
+    return [title for title in (*(item.line.title for item in items), *(item.title for item in items)) if title]
+
+
+def _source_name(item: ItemData) -> str:
+    """Return the file's name in a path or an address; of YouTube, the video's id."""
+    return find_video_id(item.locator) or strip_query(item.locator).rstrip("/").rpartition("/")[2]
 
 
 def spend_card(spends: Sequence[Spend]) -> dict[str, Json]:

@@ -27,6 +27,7 @@ from pipeline.local.analysis.extract.captions import Cue, strip_ass, strip_marku
 from pipeline.media.container import (
     UnreadableMedia,
     clock_start,
+    container_title,
     header_seconds,
     is_bare_stream,
     measure_packets,
@@ -114,7 +115,7 @@ def _packet_seconds(path: Path) -> float:
 def title_and_chapters(path: Path) -> tuple[str, list[Cue]]:
     """Return the container's title tag and its titled chapter marks, seconds."""
     with open_media(path) as container:
-        title = " ".join(str(container.metadata.get("title", "")).split())
+        title = container_title(container)
         marks = []
         zero = _chapter_zero(container)
         for chapter in container.chapters():

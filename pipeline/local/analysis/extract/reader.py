@@ -33,6 +33,7 @@ from pipeline.local.analysis.plugins.ocr import Ocr, OcrLine
 from pipeline.local.analysis.text.content_summary import describe
 from pipeline.local.analysis.text.sentences import telling
 from pipeline.media.container import UnreadableMedia
+from pipeline.media.titles import is_title
 
 __all__ = ["MAX_FRAMES", "NO_OCR", "UnreadableMedia", "read"]
 NO_OCR = "The program tesseract is not installed, so text in the picture was not read."
@@ -186,13 +187,14 @@ def _looks(shots: Sequence[Shot]) -> Iterator[tuple[float, tuple[float, float]]]
 
 
 def _headed(lines: Sequence[OcrLine]) -> list[tuple[OcrLine, bool]]:
-    """Mark the heading: the tallest line of the upper half, if it is clearly taller than the usual line."""
-    upper = [line for line in lines if line.top < 0.5]
+    """Mark the heading: the tallest line of words in the upper half, if it is clearly taller than the usual line."""
+    words = [line for line in lines if is_title(line.text)]
+    upper = [line for line in words if line.top < 0.5]
     if not upper:
         return [(line, False) for line in lines]
     tallest = max(upper, key=lambda line: line.height)
-    usual = sorted(line.height for line in lines)[(len(lines) - 1) // 2]
-    clear = len(lines) == 1 or tallest.height > 1.15 * usual
+    usual = sorted(line.height for line in words)[(len(words) - 1) // 2]
+    clear = len(words) == 1 or tallest.height > 1.15 * usual
     return [(line, clear and line is tallest) for line in lines]
 
 

@@ -23,6 +23,7 @@ from pipeline.local.analysis.text.sentences import (
     stands_alone,
 )
 from pipeline.local.stopwords import STOP_WORDS
+from pipeline.media.titles import is_title
 
 _REPEATS = 0.5  # share of its words that a sentence may have in common with one already chosen
 _HEADLINE = 10  # words
@@ -106,8 +107,8 @@ class ContentSummary:
 
     @cached_property
     def headings(self) -> list[Evidence]:
-        """Headings of slides."""
-        return [item for item in self.shown if item.source == HEADING]
+        """Headings of slides; a clock or counter on the screen is none."""
+        return [item for item in self.shown if item.source == HEADING and is_title(item.text)]
 
     @cached_property
     def texts(self) -> list[str]:
@@ -135,12 +136,13 @@ class ContentSummary:
 
     @cached_property
     def title(self) -> str:
-        """A person's title, else the container's, the first slide's, a strong phrase, the file's name."""
+        """A person's title, else the container's, the first slide's, a strong phrase of what is said, the file's name."""
         if self._given or self._tag:
             return self._given or self._tag
         if self.headings:
             return self.headings[0].text
-        strong = [p for p in self.phrases if p.count >= 3 and (len(p.stems) > 1 or p.count >= 6)]
+        phrases = self.phrases if self.sentences else ()  # what stands in a moving picture again and again is a logo
+        strong = [p for p in phrases if p.count >= 3 and (len(p.stems) > 1 or p.count >= 6)]
         return _capital(strong[0].text) if strong else readable_name(self._name)
 
     def topics(self, most: int = 5) -> list[str]:
