@@ -28,8 +28,7 @@ class SpendingLimits:
 
     def reserve(self, usd: float, minutes: float, what: str = "analysis") -> Trouble | None:
         """Reserve ``usd`` and return None, or return the limit that refuses it."""
-        if self._day() != self._today:
-            self._today, self.day = self._day(), 0.0
+        self._turn_day()
         for name, spent, limit in (
             ("run", self.run, self._budget.max_usd_per_run),
             ("day", self.day, self._budget.max_usd_per_day),
@@ -41,10 +40,19 @@ class SpendingLimits:
                     f"{spent:.2f} USD are spent.",
                     f"raise [budget] max_usd_per_{name}, or run again: finished work is kept",
                 )
+        self.add(usd, minutes)
+        return None
+
+    def add(self, usd: float, minutes: float) -> None:
+        """Count what is spent already, or take back what was reserved too much, whatever the limits are."""
+        self._turn_day()
         self.minutes += minutes
         self.run += usd
         self.day += usd
-        return None
+
+    def _turn_day(self) -> None:
+        if self._day() != self._today:
+            self._today, self.day = self._day(), 0.0
 
     def _day(self) -> float:
         return self._clock.now() // _DAY * _DAY

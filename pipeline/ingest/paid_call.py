@@ -99,8 +99,11 @@ class Stages:
 class Billing:
     """Reserves the money of calls and makes their ledger entries; counts what was accepted, or may have been."""
 
-    def __init__(self, reserve: Reserve, clock: Clock) -> None:
+    def __init__(
+        self, reserve: Reserve, clock: Clock, add: Callable[[float, float], None] = lambda usd, minutes: None
+    ) -> None:
         self._reserve = reserve
+        self._add = add
         self._clock = clock
         self._in_doubt: set[str] = set()  # keys of which only the platform can tell
         self.accepted = 0  #: calls of this run that the platform has taken, or may have
@@ -115,6 +118,12 @@ class Billing:
             return trouble
         key = cost.key if not repeated else f"{cost.key}/again" if repeated == 1 else f"{cost.key}/again-{repeated}"
         return Spend(key, cost.what, cost.usd, cost.minutes, cost.subject, repeated > 0, self._clock.now())
+
+    def correct(self, reserved: Cost, cost: Cost) -> Spend:
+        """Return the entry that makes ``cost`` of what was reserved, once it is known; no limit can refuse it."""
+        usd, minutes = cost.usd - reserved.usd, cost.minutes - reserved.minutes
+        self._add(usd, minutes)
+        return Spend(f"{cost.key}/length", cost.what, usd, minutes, cost.subject, at=self._clock.now())
 
     @contextmanager
     def counted(self, key: str) -> Iterator[None]:
@@ -172,15 +181,16 @@ class PaidCall(Generic[P]):
         self._renew = renew
         self._backoff = Backoff(2.0, 300.0)
 
-    def intend(self, data: P, cost: Cost | None, *, given_up: bool) -> Outcome:
+    def intend(self, data: P, cost: Cost | None, *, given_up: bool, repeated: int = 0) -> Outcome:
         """Reserve the money and store the intent; without a cost nothing is booked.
 
         ``given_up``: this very call was given up once. What never seemed to arrive may have arrived since: look first.
+        ``repeated``: how often it was made although nobody could tell whether the one before had arrived.
         """
         stage = self._stages.look if given_up else self._stages.act
         if cost is None:
             return Advance(stage, data.to_json())
-        spend = self.billing.book(cost)
+        spend = self.billing.book(cost, repeated)
         if isinstance(spend, Trouble):
             return Park("budget", self._clock.now(), spend)
         return Advance(stage, data.to_json(), spend=[spend])

@@ -62,6 +62,7 @@ class Ledger:
     """Accepted effects. ``spends`` looks into our own ledger: key -> (what, doubtful)."""
 
     spends: Callable[[], Mapping[str, tuple[str, bool]]]
+    uploads_billed: bool = False  #: in v1.2 an upload is an entry in the index
     effects: list[Effect] = field(default_factory=list)
     excused: set[str] = field(default_factory=set)  #: videos that an operator has allowed to be paid again
     repeated: int = 0  #: questions of v1.2 that were put twice, as the policy allows
@@ -99,9 +100,10 @@ class Ledger:
         ours = self.spends()
         if effect.kind in ("analysis", "ask") and effect.key not in ours:
             raise Broken(f"{effect.kind} {effect.key} is not in our ledger")
-        what = {"indexed": "index", "search": "search"}.get(effect.kind)
+        billed = {"indexed": "index", "search": "search", **({"asset": "index"} if self.uploads_billed else {})}
+        what = billed.get(effect.kind)
         if what is not None:
             accepted = sum(old.kind == effect.kind for old in self.effects)
-            entered = sum(entry[0] == what for entry in ours.values())
+            entered = sum(entry[0] == what and not key.endswith("/length") for key, entry in ours.items())
             if accepted > entered:
                 raise Broken(f"{accepted} x {effect.kind} accepted, {entered} in our ledger")

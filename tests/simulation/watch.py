@@ -22,7 +22,8 @@ EDGES: Mapping[str, Mapping[str, str]] = {
     "item": {"resolve": "", "download": ""},
     "listing": {"expand": ""},
     "video": {
-        "place": "open upload find", "upload": "find settle place", "find": "upload settle place", "open": "send place",
+        "place": "open price upload find", "price": "upload place", "upload": "find settle place",
+        "find": "upload settle place", "open": "send place",
         "send": "open settle place", "settle": "fan_out place", "fan_out": "place",
     },
     "analysis": {

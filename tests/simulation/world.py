@@ -123,7 +123,7 @@ class World:
         self.disk = self.new_disk(str((folder / "out").resolve()))
         self.disk.watch = self._disk_event
         self.database = self.new_database()
-        self.ledger = Ledger(self.database.spends_by_key)
+        self.ledger = Ledger(self.database.spends_by_key, uploads_billed=schedule.api == "v1.2")
         kind = VendorV12 if schedule.api == "v1.2" else VendorV13
         habits, chance = schedule.habits, Random(f"vendor {schedule.seed}")
         self.vendor: Vendor = kind(self.elapsed, habits, chance, self.ledger, self.accidents.fate)

@@ -20,6 +20,7 @@ from pipeline.core.model import Lane
 from pipeline.core.task_types import TaskTypes
 from pipeline.engine.pool import Pool, PoolOptions
 from pipeline.ingest.job_requests import JobPlanner
+from pipeline.ingest.paid_call import Billing
 from pipeline.ingest.services import Services
 from pipeline.ingest.tasks.analysis import AnalysisOptions, AnalysisTaskType
 from pipeline.ingest.tasks.indexing import ConfiguredIndex, IndexingTaskType
@@ -98,6 +99,11 @@ def compose(
         read_picture=adapters.read_picture,
         release=adapters.release,
     )
+    into_index = Billing(
+        lambda usd, _minutes: spending.reserve(usd, 0.0, "indexing"),
+        clock,
+        lambda usd, _minutes: spending.add(usd, 0.0),
+    )
     video = VideoTaskType(
         services,
         planner,
@@ -110,6 +116,8 @@ def compose(
         index=index,
         read_captions=adapters.read_captions if plan.platform.local else None,
         release=adapters.release,
+        billing=into_index,
+        price=plan.prices.indexing,
     )
     analysis = AnalysisTaskType(
         services,
@@ -122,7 +130,7 @@ def compose(
         services,
         api.index_api,
         price=plan.prices.indexing,
-        reserve=lambda usd, _minutes: spending.reserve(usd, 0.0, "indexing"),
+        billing=into_index,
         attempts=settings.policy.attempts,
     )
     publish = PublishTaskType(services, planner, adapters.sink)

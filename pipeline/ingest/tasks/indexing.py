@@ -19,7 +19,7 @@ from pipeline.core.lifecycle import Policy
 from pipeline.core.model import Lane, NewTask, Task, Trouble, fingerprint
 from pipeline.core.outcome import Advance, Done, Fail, Outcome, Snooze
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
-from pipeline.ingest.paid_call import LOOKING, Billing, CallPolicy, Cost, LookSchedule, PaidCall, Reserve, Stages
+from pipeline.ingest.paid_call import LOOKING, Billing, CallPolicy, Cost, LookSchedule, PaidCall, Stages
 from pipeline.ingest.payloads import IndexingData, denied_to_indexing
 from pipeline.ingest.remote_names import OWNER_LENGTH
 from pipeline.ingest.services import Services
@@ -68,7 +68,7 @@ class IndexingTaskType:
         index_api: IndexApi,
         *,
         price: Callable[[float], float],
-        reserve: Reserve,
+        billing: Billing,
         attempts: int,
     ) -> None:
         self._index_api = index_api
@@ -79,7 +79,7 @@ class IndexingTaskType:
             Stages("price", "submit", "find", held="price"),
             CallPolicy(attempts, "hold"),
             LookSchedule((services.api.grace,)),
-            Billing(reserve, services.clock),
+            billing,
             services.clock,
             services.rng,
             gave_up=Trouble("gave_up", "The video was never accepted for indexing."),

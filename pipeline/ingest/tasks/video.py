@@ -2,7 +2,7 @@
 
 ::
 
-                 ┌───────────── upload ◀──── again ───┐
+                 ┌─ (price) ──▶ upload ◀──── again ───┐
     place ───────┤   (intent)     │ stopped midway    │ not there
                  │                └──────▶ find ──────┤
                  │                                    ├──▶ settle ──▶ fan_out ──▶ done
@@ -10,20 +10,21 @@
                         ▲        │ session expired
                         └────────┘
 
-What ``find`` looks for is our unique name. A multipart session's id is stored before the first byte; chunks can be sent
+What ``find`` looks for is our unique name. On v1.2 an upload is its video's entry in the index, too: the platform bills it,
+and ``price`` reserves the money. A multipart session's id is stored before the first byte; chunks can be sent
 again, because the server knows which are in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
-from typing import Literal, TypeVar, cast
+from typing import Literal, TypeVar
 
 from pipeline.core.backoff import Backoff
-from pipeline.core.errors import Ambiguous, InputError, Permanent
+from pipeline.core.errors import InputError, Permanent
 from pipeline.core.lifecycle import Policy
 from pipeline.core.log import get
 from pipeline.core.model import About, Lane, NewTask, Selection, State, Task, Trouble
@@ -33,15 +34,15 @@ from pipeline.ingest.file_identity import FileStamp, is_available, locate
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
 from pipeline.ingest.paid_call import LOOKING, Billing, CallPolicy, Cost, LookSchedule, PaidCall, Stages, free
 from pipeline.ingest.payloads import AnalysisData, ItemData, SessionData, VideoData, WaitingData, fetch_again
-from pipeline.ingest.remote_names import OWNER_LENGTH, build_upload_name, parse_upload_name
+from pipeline.ingest.remote_names import build_upload_name, parse_upload_name
 from pipeline.ingest.request_builder import analysis_key, group_requests
 from pipeline.ingest.services import Services
 from pipeline.ingest.stored_json import changed
 from pipeline.ingest.tasks.indexing import ConfiguredIndex, has_indexing, indexing_task
 from pipeline.ingest.tasks.item import ReadCaptions, Release
+from pipeline.ingest.upload_search import NAMELESS, Method, build_upload, nameless_upload
 from pipeline.ports.video_api import MediaStatus, NewUpload, UploadSession
 
-Method = Literal["direct", "multipart", "url", "external"]
 _log = get("video")
 _PREMIERE_SECONDS = 14 * 86_400.0  #: seconds for which a premiere is waited for in all
 S = TypeVar("S")
@@ -86,6 +87,8 @@ class VideoTaskType:
         read_captions: ReadCaptions | None = None,
         index: ConfiguredIndex | None = None,
         release: Release | None = None,
+        billing: Billing | None = None,
+        price: Callable[[float], float] = lambda minutes: 0.0,
     ) -> None:
         self._api = services.api
         self._records = services.records
@@ -94,19 +97,22 @@ class VideoTaskType:
         self._planner = planner
         self._options = options
         self._index = index
+        self._index_first = "index_first" in services.api.features  # an upload is an entry in the index, and is billed
         self._fuse = planner.fuse and "fuse" in services.api.features
         self._read_captions = read_captions
         self._release = release
         self._backoff = Backoff(2.0, 300.0)
         self._paid: PaidCall[VideoData] = PaidCall(
-            Stages("place", "upload", "find", held="upload"),
+            Stages("place", "upload", "find", held="price"),
             CallPolicy(options.attempts, options.on_ambiguous),
             LookSchedule((services.api.grace,)),
-            Billing(free, services.clock),
+            billing or Billing(free, services.clock),
             services.clock,
             services.rng,
             gave_up=_gave_up("upload"),
+            renew=lambda data: changed(data, doubtful=data.doubtful + 1),
         )
+        self._price = price
 
     def task_type(self, policy: Policy) -> TaskType:
         """Return the task type for the engine."""
@@ -127,7 +133,7 @@ class VideoTaskType:
             )
         name = build_upload_name(task.key, data.generation, data.path)
         index_id = data.index_id
-        if self._index is not None and "index_first" in self._api.features:
+        if self._index is not None and self._index_first:
             index_id = await self._index.id()
         placed = changed(data, method=method, provider=self._api.identity, index_id=index_id)
         if method != "multipart" and placed == data and parse_upload_name(data.name) == parse_upload_name(name):
@@ -135,7 +141,23 @@ class VideoTaskType:
         placed = changed(placed, name=name, since=self._clock.now())
         if method == "multipart":
             return Advance("open", placed.to_json())
+        if self._index_first:
+            return Advance("price", placed.to_json())
         return self._paid.intend(placed, None, given_up=False)
+
+    async def price(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
+        """Reserve the money of an upload that is billed; one that a person let go on may be paid twice."""
+        data = VideoData.of(task)
+        if data.provider != self._api.identity:  # the intent is of an earlier configuration
+            return Advance("place", task.data)
+        cost = self._cost(task, data) if self._index_first else None
+        return self._paid.intend(changed(data, since=self._clock.now()), cost, given_up=False, repeated=data.doubtful)
+
+    def _cost(self, task: Task, data: VideoData) -> Cost:
+        """What the upload costs: of an address, whose length nobody knows yet, the longest that there can be."""
+        minutes = (data.length or self._api.ceilings.max_seconds) / 60
+        what = "index" if self._index_first else "upload"
+        return Cost(data.name, what, self._price(minutes), minutes, task.key)
 
     async def _fetch_again(self, task: Task) -> Outcome:
         """Have the file fetched (once more): our copy was removed once its upload was proved, or we never had one."""
@@ -169,7 +191,7 @@ class VideoTaskType:
         async def find() -> str | None:
             return await self._api.find_asset(await self._asked_for(task, data))
 
-        found = await self._paid.look(task, data, Cost(data.name, "upload", subject=task.key), find)
+        found = await self._paid.look(task, data, self._cost(task, data), find)
         if not isinstance(found, str):
             return found
         return Advance("settle", changed(data, media_id=found, looks=0).to_json())
@@ -222,6 +244,7 @@ class VideoTaskType:
         if status.state == "working":
             return Snooze(status.look_again, asked=bool(status.word))
         if status.state == "ready":
+            reserved = self._cost(task, data)
             data = changed(
                 data,
                 seconds=status.facts.get("duration") or data.length,
@@ -230,6 +253,10 @@ class VideoTaskType:
                 settled=True,
                 waiting=None,
             )
+            cost = self._cost(task, data)
+            if cost.minutes < reserved.minutes and cost.what == "index":
+                spend = [self._paid.billing.correct(reserved, cost)]
+                return Advance("fan_out", data.to_json(), spend=spend)
             # What is missing is asked of our own database: no reason for a commit in between.
             return await self._fan_out(task, data)
         next_upload = changed(data, generation=data.generation + 1, settled=False)
@@ -256,7 +283,7 @@ class VideoTaskType:
         items = [entry for entry in known.tasks if entry.kind == "item"]
         requests = self._planner.requests(items)
         missing = _missing(known, requests)
-        index = None if "index_first" in self._api.features else self._index
+        index = None if self._index_first else self._index
         if index is not None and 0 < data.length < self._api.ceilings.indexed_min_seconds:
             _log.info("index.too_short", key=task.key, seconds=data.length)
             index = None  # analysed all the same
@@ -300,7 +327,7 @@ class VideoTaskType:
         return "multipart" if data.size <= self._api.ceilings.multipart_bytes else None
 
     async def _new_upload(self, task: Task, data: VideoData) -> tuple[NewUpload, FileStamp]:
-        upload = _build_upload(task, data)
+        upload = build_upload(task, data)
         if upload.method in ("url", "external"):
             return upload, []
         items = [ItemData.of(item) for item in await self._items(task)]
@@ -317,37 +344,17 @@ class VideoTaskType:
         return replace(upload, path=path, metadata=metadata), stamp
 
     async def _asked_for(self, task: Task, data: VideoData) -> NewUpload:
-        """Return what to look for. What the platform fetches itself for a v1.2 index carries no name of ours: only its
-        time tells it from others, so it must be the only one of ours in doubt.
-
-        Raises:
-            Ambiguous: another video of ours is in doubt as well, and either could have left what would be found; or our
-                clock was put back, so that time tells nothing.
-        """
-        nameless = ("external", "url") if "index_first" in self._api.features else ()
-        if data.method not in nameless:
-            return _build_upload(task, data)
-        if self._clock.now() < data.since:
-            raise Ambiguous(
-                "This machine's clock was put back while the address was on its way; time cannot tell its task from others.",
-                code="ambiguous",
-                remedy="look into the platform's list of tasks, then `reelmill retry` if it is not there",
-            )
-        others = [other for other in await self._records.tasks(Selection(kinds=("video",))) if other.id != task.id]
-        if any(_in_doubt(other) for other in others if VideoData.of(other).method in nameless):
-            raise Ambiguous(
-                "Several addresses were on their way when the run was cut off; the platform does not say which arrived.",
-                code="ambiguous",
-                remedy="look into the platform's list of tasks, then `reelmill retry` what is not there",
-            )
-        taken = frozenset(name for other in others for name in _names(other))
-        return replace(_build_upload(task, data), taken=taken)
+        if not (self._index_first and data.method in NAMELESS):
+            return build_upload(task, data)
+        videos = await self._records.tasks(Selection(kinds=("video",)))
+        return nameless_upload(task, data, videos, self._clock.now())
 
     async def _items(self, task: Task) -> list[Task]:
         return await self._records.tasks(Selection(kinds=("item",), subjects=(task.key,)))
 
     STAGES = (
         StageSpec("place", Lane.UPLOAD, place, "waits to be uploaded"),
+        StageSpec("price", Lane.ANALYZE, price, "waits to be uploaded"),
         StageSpec("open", Lane.UPLOAD, open, "waits to be uploaded"),
         StageSpec("upload", Lane.UPLOAD, upload, "waits to be uploaded"),
         StageSpec("find", Lane.UPLOAD, find, LOOKING),
@@ -375,44 +382,10 @@ def _paths(items: Sequence[ItemData]) -> list[str]:
     return [item.locator for item in items if item.type == "file"]
 
 
-def _build_upload(task: Task, data: VideoData) -> NewUpload:
-    return NewUpload(
-        name=data.name,
-        method=cast(Method, data.method),
-        mime=data.mime,
-        size=data.size,
-        url=data.external or data.url,
-        index_id=data.index_id,
-        title=data.title,
-        metadata={"reelmill_key": task.key[:OWNER_LENGTH]},
-        since=data.since,
-    )
-
-
 def _gave_up(stage: str) -> Trouble:
     return Trouble(
         "gave_up", f"Stage '{stage}' was tried again and again without success.", "See the log, then `reelmill retry`."
     )
-
-
-def _names(video: Task) -> Iterator[str]:
-    """Yield what tells that a task of the platform belongs to this video: its id, and the names of its uploads, if it has
-    any of its own; the id of one that has just arrived is not known yet.
-    """
-    data = VideoData.of(video)
-    if data.media_id:
-        yield data.media_id
-    if data.method == "direct":
-        yield from (build_upload_name(video.key, past, data.path) for past in range(data.generation + 1))
-
-
-def _in_doubt(video: Task) -> bool:
-    """Return True for an external upload that may have been accepted without our knowing. What an earlier one left, if it
-    was lost and is uploaded again, clears nobody.
-    """
-    if video.state is State.CANCELLED:
-        return False
-    return video.state is State.HELD or video.stage == "find" or (video.stage == "upload" and video.claims > 0)
 
 
 def _failed_upload(data: VideoData, status: MediaStatus, next_upload: VideoData, now: float) -> Outcome:

@@ -1,0 +1,76 @@
+"""An upload as it is sent, and what to look for where its answer was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Literal, cast
+
+from pipeline.core.errors import Ambiguous
+from pipeline.core.model import State, Task
+from pipeline.ingest.payloads import VideoData
+from pipeline.ingest.remote_names import OWNER_LENGTH, build_upload_name
+from pipeline.ports.video_api import NewUpload
+
+Method = Literal["direct", "multipart", "url", "external"]
+#: What the platform fetches itself for an index of v1.2: it carries no name of ours.
+NAMELESS = ("external", "url")
+
+
+def build_upload(task: Task, data: VideoData) -> NewUpload:
+    """Return the upload that the payload describes, without its file."""
+    return NewUpload(
+        name=data.name,
+        method=cast(Method, data.method),
+        mime=data.mime,
+        size=data.size,
+        url=data.external or data.url,
+        index_id=data.index_id,
+        title=data.title,
+        metadata={"reelmill_key": task.key[:OWNER_LENGTH]},
+        since=data.since,
+    )
+
+
+def nameless_upload(task: Task, data: VideoData, videos: Sequence[Task], now: float) -> NewUpload:
+    """Return what to look for where only its time tells an upload from others: it must be the only one in doubt.
+
+    Raises:
+        Ambiguous: another video of ours is in doubt as well, and either could have left what would be found; or our
+            clock was put back, so that time tells nothing.
+    """
+    if now < data.since:
+        raise Ambiguous(
+            "This machine's clock was put back while the address was on its way; time cannot tell its task from others.",
+            code="ambiguous",
+            remedy="look into the platform's list of tasks, then `reelmill retry` if it is not there",
+        )
+    others = [other for other in videos if other.id != task.id]
+    if any(_in_doubt(other) for other in others if VideoData.of(other).method in NAMELESS):
+        raise Ambiguous(
+            "Several addresses were on their way when the run was cut off; the platform does not say which arrived.",
+            code="ambiguous",
+            remedy="look into the platform's list of tasks, then `reelmill retry` what is not there",
+        )
+    taken = frozenset(name for other in others for name in _names(other))
+    return replace(build_upload(task, data), taken=taken)
+
+
+def _names(video: Task) -> Iterator[str]:
+    """Yield what tells that a task of the platform belongs to this video: its id, and the names of its uploads, if it has
+    any of its own; the id of one that has just arrived is not known yet.
+    """
+    data = VideoData.of(video)
+    if data.media_id:
+        yield data.media_id
+    if data.method == "direct":
+        yield from (build_upload_name(video.key, past, data.path) for past in range(data.generation + 1))
+
+
+def _in_doubt(video: Task) -> bool:
+    """Return True for an external upload that may have been accepted without our knowing. What an earlier one left, if it
+    was lost and is uploaded again, clears nobody.
+    """
+    if video.state is State.CANCELLED:
+        return False
+    return video.state is State.HELD or video.stage == "find" or (video.stage == "upload" and video.claims > 0)
