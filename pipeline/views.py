@@ -11,6 +11,7 @@ from typing import Literal
 from pipeline.core.model import Json, Parked, Result, Spend, Task, Trouble
 from pipeline.ports.index_api import ClassScore, IndexedVideo, IndexInfo, SearchHit
 from pipeline.ports.inventory import RemoteObject
+from pipeline.ports.source import Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,13 @@ class BadLine:
     place: str  #: ``list.csv:17`` or ``argument 2``
     source: str  #: as written, cut to 200 characters
     trouble: Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class MissingFile(BadLine):
+    """A line that names a file which is not there. If its video is done already, that is no failure."""
+
+    item: Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +141,7 @@ class StatusView:
     items: Mapping[str, int]
     tasks: Mapping[str, Mapping[str, int]]  #: kind -> state -> number
     troubles: Mapping[str, int]
-    attention: Sequence[tuple[str, str, Trouble]]  #: (state, item, why) of failed and held items
+    attention: Sequence[tuple[str, str, Trouble]]  #: (state, item, why) of failed and held items, the first few
     parked: Sequence[Parked]
     running: str  #: who runs on this state folder right now; empty if nobody
     runs: Sequence[Mapping[str, Json]]
@@ -141,6 +149,8 @@ class StatusView:
     minutes_total: float
     waiting: Mapping[str, int] = field(default_factory=dict)  #: lane -> tasks that are pending or running in it
     doubtful_total: int = 0  #: calls in the whole ledger that were possibly paid twice
+    unlisted: Sequence[tuple[str, str, Trouble]] = ()  #: as ``attention``, of what no list names any more
+    unlisted_tasks: int = 0  #: all of them
 
 
 @dataclass(frozen=True, slots=True)

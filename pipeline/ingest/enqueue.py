@@ -6,6 +6,7 @@ A batch costs three queries. Nothing here calls the provider.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -19,7 +20,7 @@ from pipeline.core.errors import ConfigError, ReelmillError
 from pipeline.core.model import NewTask, Selection, State, Task
 from pipeline.ingest.file_identity import LOST_FILE
 from pipeline.ingest.job_requests import JobPlanner
-from pipeline.ingest.payloads import ItemData, PublishData, VideoData
+from pipeline.ingest.payloads import AnalysisData, ItemData, PublishData, VideoData
 from pipeline.ingest.tasks.item import item_task, unsaved_task
 from pipeline.ingest.tasks.playlist import playlist_task
 from pipeline.ingest.tasks.publish import strip_query
@@ -27,7 +28,7 @@ from pipeline.ports.playlists import explain_exclusion
 from pipeline.ports.sink import Sink
 from pipeline.ports.source import Item
 from pipeline.ports.store import Records
-from pipeline.views import BadLine
+from pipeline.views import BadLine, MissingFile
 
 _log = log.get("ingest")
 _BATCH = 256
@@ -44,16 +45,28 @@ class EnqueueReport:
     bad: list[BadLine] = field(default_factory=list)
     bad_count: int = 0
     actions: dict[str, int] = field(default_factory=dict)  #: what was decided -> items
-    recheck: list[str] = field(default_factory=list)  #: items looked at again whose video had failed: has it still?
+    complete: bool = False  #: all was read
+    blind: bool = False  #: some of what was read could not be understood: nobody knows what it would have named
+    seen: set[int] = field(default_factory=set)  #: hashes of the keys: a million of them fit into memory
+
+    @property
+    def lists_all(self) -> bool:
+        """True if what is not named now is in no list any more."""
+        return self.complete and not self.blind and bool(self.lines or self.lists)
+
+    def names(self, key: str) -> bool:
+        """Return True if a line, or a list that a line names, has named this item."""
+        return hash(key) in self.seen
 
     def reject(self, bad: BadLine) -> None:
         """Count a bad line and log it; keep the first few for the report."""
         self.bad_count += 1
+        self.blind = self.blind or not isinstance(bad, MissingFile)
         _log.warning(
             "line.unusable", place=bad.place, source=bad.source, code=bad.trouble.code, why=bad.trouble.message
         )
         if len(self.bad) < _KEPT:
-            self.bad.append(bad)
+            self.bad.append(BadLine(bad.place, bad.source, bad.trouble))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +87,6 @@ class Decision:
     action: str  #: new, unfinished, changed, analyze, restore, failed, held, nothing
     submit: tuple[NewTask, ...] = ()
     retry: tuple[Task, ...] = ()
-    recheck: str = ""  #: key of an item that is looked at again although its video, or a question, had failed
 
 
 async def load_known(records: Records, items: Sequence[Item]) -> dict[str, KnownVideo]:
@@ -101,6 +113,14 @@ def _known(item: Task | None, related: Mapping[str, Sequence[Task]]) -> KnownVid
     )
 
 
+async def recall_missing(records: Records, entries: Sequence[Item | BadLine]) -> Sequence[Item | BadLine]:
+    """Return the entries, with the items of those whose file is gone and whose video does not need it any more."""
+    gone = {entry.item.key: entry.item for entry in entries if isinstance(entry, MissingFile)}
+    known = await records.tasks(Selection(kinds=("item",), keys=tuple(gone))) if gone else []
+    settled = {task.key for task in known if task.state in (State.DONE, State.CANCELLED)}
+    return [entry.item if isinstance(entry, MissingFile) and entry.item.key in settled else entry for entry in entries]
+
+
 def decide(
     item: Item, known: KnownVideo, planner: JobPlanner, *, attempts: int, changed: bool, missing: bool
 ) -> Decision:
@@ -116,8 +136,7 @@ def decide(
     parts = [task for task in (known.video, *known.analyses, known.publish) if task is not None]
     exhausted = tuple(task for task in parts if _exhausted(task, attempts))
     if changed or data.line != ItemData.from_item(item).line:
-        failed = any(task.state in (State.FAILED, State.HELD) for task in parts)
-        return Decision("changed", (item_task(item, restart=True),), exhausted, item.key if failed else "")
+        return Decision("changed", (item_task(item, restart=True),), exhausted)
     if known.video is not None and known.video.state is State.DONE and _wants_more(known, planner):
         again = NewTask("video", known.video.key, "place", {}, subject=known.video.key, restart_at="fan_out")
         return Decision("analyze", (again,), exhausted)
@@ -125,7 +144,8 @@ def decide(
         return Decision("unfinished", (), exhausted)
     restored = _restored(known, missing)
     for state, action in ((State.HELD, "held"), (State.FAILED, "failed")):
-        if any(task.state is state for task in parts if task.kind != "publish"):
+        stopped = [task for task in parts if task.state is state and task.kind != "publish"]
+        if any(leaves_open(task, known.items, known.publish, planner) for task in stopped):
             return Decision(action, restored.submit)  # what is there already comes back all the same
     if any(not task.state.terminal for task in parts):
         return Decision("unfinished")
@@ -152,6 +172,23 @@ def _unfinished(item: Item, known: KnownVideo, attempts: int, changed: bool) -> 
             return Decision("unfinished", (item_task(item, restart=True),))
         return Decision("changed", (item_task(item, restart=True),)) if changed else Decision("failed")
     return Decision("held" if task.state is State.HELD else "unfinished", (item_task(item, restart=True),))
+
+
+def leaves_open(stopped: Task, items: Sequence[Task], publish: Task | None, planner: JobPlanner) -> bool:
+    """Return True if a failed or held task of a video keeps these items from something that they want.
+
+    The question of a job that is no longer asked, or is asked in other words, does not; neither does a file that is gone
+    where every result is there.
+    """
+    if stopped.kind == "analysis":
+        asked = AnalysisData.of(stopped).requests
+        wanted = {request.identity for request in planner.requests(items)} if asked else set()
+        return not asked or any(request.identity in wanted for request in asked)
+    if stopped.kind == "video" and stopped.trouble is not None and stopped.trouble.code in LOST_FILE and publish:
+        requests, present = planner.requests(items), PublishData.of(publish).present
+        complete = all(present.get(request.name) == request.fingerprint for request in requests)
+        return not complete or VideoData.of(stopped).wanted != planner.combined_fingerprint(requests)
+    return True
 
 
 def _exhausted(task: Task, attempts: int) -> bool:
@@ -192,18 +229,18 @@ class Enqueuer:
         self._submit = submit
         self._now = now
         self._attempts = attempts
-        self._seen: set[int] = set()
         self.report = EnqueueReport()
 
     async def enqueue(self, entries: Iterable[Item | BadLine]) -> EnqueueReport:
         """Read all; return what was read. The iterator runs in a worker thread, for which an ending run does not wait."""
         iterator = iter(entries)
         while batch := await anyio.to_thread.run_sync(_take, iterator, abandon_on_cancel=True):
-            items = self._usable(batch)
+            items = self._usable(await recall_missing(self._records, batch))
             lists = [playlist_task(item) for item in items if item.kind == "youtube_list"]
             if lists:
                 await self._submit(lists)
             await self._batch([item for item in items if item.kind != "youtube_list"])
+        self.report.complete = True
         return self.report
 
     async def enqueue_listed(self, items: Sequence[Item]) -> None:
@@ -213,7 +250,7 @@ class Enqueuer:
             for start in range(0, len(usable), _BATCH):
                 await self._batch(usable[start : start + _BATCH])
         except ReelmillError:
-            self._seen -= {hash(item.key) for item in usable}  # the list will name them again
+            self.report.seen -= {hash(item.key) for item in usable}  # the list will name them again
             self.report.lines -= len(usable)
             raise
 
@@ -228,10 +265,10 @@ class Enqueuer:
                     self.report.lists += 1
                 else:
                     self.report.lines += 1
-                if hash(entry.key) in self._seen:
+                if self.report.names(entry.key):
                     self.report.duplicates += 1
                 else:
-                    self._seen.add(hash(entry.key))
+                    self.report.seen.add(hash(entry.key))
                     items.append(entry)
         return items
 
@@ -253,8 +290,6 @@ class Enqueuer:
         ]
         for decision in decisions:
             self.report.actions[decision.action] = self.report.actions.get(decision.action, 0) + 1
-            if decision.recheck:
-                self.report.recheck.append(decision.recheck)
         retry = {task.id: task for decision in decisions for task in decision.retry}
         for kind in {task.kind for task in retry.values()}:
             keys = tuple(task.key for task in retry.values() if task.kind == kind)
@@ -298,21 +333,24 @@ def _changed(files: Sequence[tuple[Item, KnownVideo]]) -> set[str]:
     return {
         item.key
         for item, known in files
-        if known.item and (_differs(item.locator, ItemData.of(known.item)) or _is_back(item.locator, known.video))
+        if known.item and (_differs(item.locator, known.item) or _is_back(item.locator, known))
     }
 
 
-def _is_back(path: str, video: Task | None) -> bool:
-    """Return True for a file whose video failed because the file was not there: the same, or another with its content."""
-    failed = video.trouble if video is not None and video.state is State.FAILED else None
-    return failed is not None and failed.code in LOST_FILE and Path(path).is_file()
+def _is_back(path: str, known: KnownVideo) -> bool:
+    """Return True for a file that was not there, or could not be opened, when item or video failed, and now can."""
+    failed = [task for task in (known.item, known.video) if task is not None and task.state is State.FAILED]
+    codes = {task.trouble.code for task in failed if task.trouble is not None}
+    return not codes.isdisjoint((*LOST_FILE, "permission_denied")) and Path(path).is_file() and os.access(path, os.R_OK)
 
 
-def _differs(path: str, data: ItemData) -> bool:
-    if data.mtime_ns is None:
-        return False
+def _differs(path: str, item: Task) -> bool:
+    """Return True if the file has another size or time than when it was looked into last."""
+    data = ItemData.of(item)
     try:
         stat = Path(path).stat()
     except OSError:
         return False
+    if data.mtime_ns is None:  # an earlier release kept no size and time of a file that it could not read
+        return item.state is State.FAILED and max(stat.st_mtime, stat.st_ctime) > item.updated
     return (stat.st_size, stat.st_mtime_ns) != (data.size, data.mtime_ns)

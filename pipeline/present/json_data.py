@@ -21,7 +21,8 @@ TIMES: Final = frozenset(
 
 #: Fields whose rows are tuples, by the names that their columns get: nobody should have to count positions in JSON.
 _ROWS: Final = {
-    "attention": ("state", "item", "trouble"), "troubles": ("item", "trouble"), "refused": ("holding", "trouble"),
+    "attention": ("state", "item", "trouble"), "unlisted": ("state", "item", "trouble"),
+    "troubles": ("item", "trouble"), "refused": ("holding", "trouble"),
 }  # fmt: skip
 
 

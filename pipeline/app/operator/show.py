@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
+from pipeline.app.operator.attention import NAMED, reason
 from pipeline.app.operator.display_names import display_source, file_name, redacted, without_query
-from pipeline.app.operator.status import NAMED, reason
 from pipeline.app.wiring.state_folder import open_read_only
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock, iso

@@ -18,7 +18,7 @@ from pipeline.app.wiring.state_folder import open_if_present
 from pipeline.config.settings import Settings
 from pipeline.core.errors import ConfigError, ReelmillError
 from pipeline.core.model import State
-from pipeline.ingest.enqueue import KnownVideo, check_files, check_line, decide, load_known
+from pipeline.ingest.enqueue import KnownVideo, check_files, check_line, decide, load_known, recall_missing
 from pipeline.ingest.job_requests import JobRequest
 from pipeline.ingest.payloads import AnalysisData, ItemData, VideoData
 from pipeline.ingest.request_builder import expected_tokens, group_requests
@@ -71,6 +71,8 @@ class _Totals:
 
     async def add(self, batch: Sequence[Item | BadLine], database: Database | None) -> None:
         """Add a batch of entries to the sums."""
+        if database is not None:
+            batch = await recall_missing(database, batch)
         items = list(self._usable(batch))
         known = (
             await load_known(database, items) if database is not None else {item.key: KnownVideo() for item in items}

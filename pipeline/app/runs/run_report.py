@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pipeline.app.operator.status import item_names, reason
+from pipeline.app.operator.attention import NAMED, Attention, find_attention, note_unlisted, noted
 from pipeline.app.runs.standing_queries import gravest
 from pipeline.app.wiring.components import Components
 from pipeline.core import log
 from pipeline.core.clock import Clock, iso
 from pipeline.core.exit_codes import ExitCode
-from pipeline.core.model import Parked, RunNote, Selection, State, Trouble
+from pipeline.core.model import Parked, RunNote, Selection, State, Task, Trouble
 from pipeline.engine.admission import RunEnd
-from pipeline.ingest.enqueue import EnqueueReport
+from pipeline.ingest.enqueue import EnqueueReport, leaves_open
+from pipeline.ingest.payloads import ItemData
 from pipeline.ports.store import Database
 from pipeline.views import QueryReport, RunReport, Snapshot
 
 _log = log.get("run")
-_PAGE = 500  #: items asked about at once
 _FAILING = ("item", "listing", "video", "analysis", "indexing")
 _SHOWN = 20  #: troubles named in the report
 
@@ -91,15 +91,9 @@ class RunReporter:
     async def _report(self, ending: RunEnd, queries: Sequence[QueryReport]) -> RunReport:
         usd, minutes, doubtful = await self._database.spent(since=self._run.started)
         _, _, doubtful_total = await self._database.spent()
-        troubled = await self._database.tasks(Selection(states=(State.FAILED, State.HELD), limit=_SHOWN))
-        names = await item_names(self._database, troubled)
+        stopped = await self._attention()
         enqueued = self._enqueued
-        incomplete = bool(
-            self._failed()
-            or await self._still_failed(enqueued.recheck)
-            or enqueued.bad_count
-            or self._components.pool.metrics.words.get("publish.failed")
-        )
+        incomplete = bool(stopped.total or enqueued.bad_count)
         code, note = exit_verdict(ending, queries, incomplete, (await self._database.counts()).in_lane)
         waits = [parked.until for parked in ending.parked.values()]
         resume = min([*waits, *([ending.later] if ending.later is not None else [])], default=None)
@@ -120,7 +114,7 @@ class RunReporter:
             queries=queries,
             output=self._components.plan.settings.run.output.absolute(),
             provider=self._provider,
-            troubles=[(names[task.id], reason(task)) for task in troubled],
+            troubles=[(name, why) for _, name, why in stopped.shown],
             resume_at=resume,
             note=note,
             duplicates=enqueued.duplicates,
@@ -132,15 +126,26 @@ class RunReporter:
         now = sum(words.get(f"{kind}.{word}", 0) for kind in _FAILING for word in ("failed", "held"))
         return now + sum(self._enqueued.actions.get(action, 0) for action in ("failed", "held"))
 
-    async def _still_failed(self, keys: Sequence[str]) -> bool:
-        """Return True if any of these items, checked again, still has the failed content."""
-        for start in range(0, len(keys), _PAGE):
-            items = await self._database.tasks(Selection(kinds=("item",), keys=tuple(keys[start : start + _PAGE])))
-            about = tuple({item.subject for item in items})
-            which = Selection(kinds=_FAILING, subjects=about, states=(State.FAILED, State.HELD), limit=1)
-            if about and await self._database.tasks(which):
-                return True
-        return False
+    async def _attention(self) -> Attention:
+        """Return what stopped of all that the lists of this run name; the rest is noted and counts no more."""
+        if not self._enqueued.lists_all:
+            return await find_attention(self._database, await noted(self._database), _SHOWN)
+        open_lists = Selection(("listing",), states=(State.PENDING, State.RUNNING, State.FAILED, State.HELD))
+        unread = any(self._enqueued.names(task.key) for task in await self._database.tasks(open_lists))
+        planner = self._components.plan.planner
+
+        def counts(task: Task, near: Sequence[Task]) -> bool:
+            items = [each for each in near if each.kind in NAMED and self._is_named(each, unread)]
+            publish = next((each for each in near if each.kind == "publish"), None)
+            return bool(items) and leaves_open(task, items, publish, planner)
+
+        found = await find_attention(self._database, counts, _SHOWN)
+        await note_unlisted(self._database, found)
+        return found
+
+    def _is_named(self, item: Task, unread: bool) -> bool:
+        """Return True if this run's lists name the item; a playlist that could not be read may name any video of its site."""
+        return self._enqueued.names(item.key) or (unread and ItemData.of(item).type == "youtube")
 
 
 def exit_verdict(

@@ -17,8 +17,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import anyio
+
 from pipeline.core import log
-from pipeline.core.errors import Unwanted
+from pipeline.core.errors import InputError, Unwanted
 from pipeline.core.lifecycle import Policy
 from pipeline.core.model import Json, Lane, NewTask, Result, Selection, State, Task, Trouble
 from pipeline.core.outcome import Done, Fail, Outcome
@@ -41,6 +43,7 @@ ReadPicture = Callable[[Path | None], tuple[str, bytes] | None]
 Release = Callable[[Path], Awaitable[None]]
 #: Seconds for which a premiere or a running stream is waited for.
 _PREMIERE_SECONDS = 14 * 86_400.0
+_SETTLED = 3.0  #: seconds after which a file that was touched is taken to be complete
 
 
 def item_task(item: Item, *, restart: bool = False) -> NewTask:
@@ -95,13 +98,30 @@ class ItemTaskType:
         source = self._sources.get(item.kind)
         if source is None:
             return _unsupported(item)
-        facts = await source.fetch(item, self._workdir)
+        try:
+            facts = await source.fetch(item, self._workdir)
+        except InputError as error:
+            if error.trouble.code in LOST_FILE and task.subject:
+                return self._hand_over(data, task.subject, {})  # known; its upload asks for the file if it needs it
+            return await self._refused(data, error)
         trouble = self._preflight(facts, self._ceilings)
         if trouble is not None:
             return Fail(trouble, data=changed(data, size=facts.size, mtime_ns=facts.mtime_ns).to_json())
         key = f"sha256:{facts.sha256}"
         lost_at = (await self._videos_without_file()).get(key, "")
         return self._hand_over(data, key, file_facts(facts), facts, restart_at=lost_at)
+
+    async def _refused(self, data: ItemData, error: InputError) -> Fail:
+        """Fail with size and time of the file as it is now, by which a mended one is told from it."""
+        try:
+            found = await anyio.Path(data.locator).stat()
+        except (OSError, ValueError):
+            raise error from None
+        # Perhaps it changed while it was read: then the next run looks at it again.
+        settled = self._clock.now() - max(found.st_mtime, found.st_ctime) > _SETTLED
+        return Fail(
+            error.trouble, data=changed(data, size=found.st_size, mtime_ns=settled * found.st_mtime_ns).to_json()
+        )
 
     async def download(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Fetch a video from its site, unless the platform fetches it itself or has it already."""

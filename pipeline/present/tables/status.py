@@ -14,6 +14,7 @@ from pipeline.core.exit_codes import meaning
 from pipeline.core.model import Parked, State
 from pipeline.present.formatting import clean, count, minutes, money, span, when
 from pipeline.present.tables.layout import attention, doubt, new_table, pair_table, remedy, section, tally, trouble_line
+from pipeline.present.tables.waiting import unlisted_section
 from pipeline.views import StatusView
 
 #: Kinds of task in the order in which a video meets them.
@@ -37,6 +38,7 @@ def status_table(value: StatusView, now: float) -> RenderableType:
     if value.attention:
         parts += attention([trouble_line(item, why, state) for state, item, why in value.attention], value.items)
         parts += _retry_hints(value)
+    parts += unlisted_section(value)
     if value.runs:
         parts += [Text(""), _runs(value.runs, now)]
     return Group(*parts)

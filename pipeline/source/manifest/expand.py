@@ -16,7 +16,7 @@ from pipeline.core.youtube_address import is_address, parse_youtube_address
 from pipeline.ports.source import Item, ManifestLine
 from pipeline.source.identity import Identification, identify, redact_source
 from pipeline.source.manifest.reader import FORMATS
-from pipeline.views import BadLine
+from pipeline.views import BadLine, MissingFile
 
 _MAGIC = re.compile(r"[*?\[]")
 _DEEPEST = 100  #: folders inside folders
@@ -90,7 +90,9 @@ class _Expansion:
             name = Path(path).name
             remedy = f"; a channel is named youtube.com/{name}" if name.startswith("@") else ""
             where = f"check the path: {path} is where it was looked for"
-            yield self._bad("file_missing", "There is no such file or folder.", where + remedy)
+            bad = self._bad("file_missing", "There is no such file or folder.", where + remedy)
+            item = self._file(path)
+            yield item if isinstance(item, BadLine) else MissingFile(bad.place, bad.source, bad.trouble, item)
 
     def _many(self, path: str, found: Iterator[str | BadLine], code: str, message: str) -> Iterator[Item | BadLine]:
         if self.line.id or self.line.title:

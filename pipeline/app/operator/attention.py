@@ -1,0 +1,101 @@
+"""What failed or is held, and whether it still counts: only what a list names needs attention.
+
+A run knows what its lists name. What they do not name any more stays in the database, and its ids are noted at the end of
+the run, so that ``status`` and a run without a list tell the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from pipeline.app.operator.display_names import display_source
+from pipeline.core.model import Selection, State, Task, Trouble
+from pipeline.ingest.payloads import ItemData
+from pipeline.ports.store import Database, Records
+
+NAMED = ("item", "listing")  #: kinds that a manifest line has made
+_KINDS = (*NAMED, "video", "analysis", "indexing", "publish")
+_NOTE = "unlisted"  #: name of the note with the ids of stopped tasks that the last list did not name
+_PAGE = 500
+
+#: Says of a stopped task, given the items and the publish task of its video, whether it counts.
+DoesCount: TypeAlias = Callable[[Task, Sequence[Task]], bool]
+
+
+@dataclass(slots=True)
+class Attention:
+    """Failed and held tasks: what counts, and what no list names any more. Lists hold the first few."""
+
+    shown: list[tuple[str, str, Trouble]] = field(default_factory=list)  #: (state, item, why)
+    total: int = 0  #: tasks that count
+    classes: Counter[str] = field(default_factory=Counter)  #: of those: trouble code -> tasks
+    unlisted: list[tuple[str, str, Trouble]] = field(default_factory=list)
+    unlisted_ids: list[int] = field(default_factory=list)  #: all of them
+
+
+async def find_attention(records: Records, counts: DoesCount, limit: int) -> Attention:
+    """Return what stopped, held first; at most ``limit`` of each sort are described."""
+    found = Attention()
+    async for task, near in _stopped(records):
+        if counts(task, near):
+            found.total += 1
+            found.classes[reason(task).code] += 1
+            shown = found.shown
+        else:
+            found.unlisted_ids.append(task.id)
+            shown = found.unlisted
+        entry = (task.state.value, _name(task, near), reason(task))
+        if len(shown) < limit and entry not in shown:
+            shown.append(entry)
+    return found
+
+
+async def _stopped(records: Records) -> AsyncIterator[tuple[Task, Sequence[Task]]]:
+    """Yield failed and held tasks, each with the items and the publish task of its video."""
+    for state in (State.HELD, State.FAILED):
+        for kind in _KINDS:  # one of each keeps to the order of an index, so that a page costs only its own rows
+            after = 0
+            while page := await records.tasks(Selection((kind,), states=(state,), after_id=after, limit=_PAGE)):
+                after = page[-1].id
+                near = await _near(records, {task.subject for task in page if kind not in NAMED and task.subject})
+                for task in page:
+                    yield task, [task] if kind in NAMED else near[task.subject]
+
+
+async def _near(records: Records, subjects: set[str]) -> defaultdict[str, list[Task]]:
+    near: defaultdict[str, list[Task]] = defaultdict(list)
+    if subjects:
+        for task in await records.tasks(Selection(("item", "publish"), subjects=tuple(subjects))):
+            near[task.subject].append(task)
+    return near
+
+
+def _name(task: Task, near: Sequence[Task]) -> str:
+    item = next((each for each in near if each.kind in NAMED), None)
+    return display_source(ItemData.of(item).source) if item is not None else task.key
+
+
+async def item_names(records: Records, tasks: Sequence[Task]) -> dict[int, str]:
+    """Return the user's own name of each task: the source of an item with its video."""
+    near = await _near(records, {task.subject for task in tasks if task.kind not in NAMED and task.subject})
+    return {task.id: _name(task, [task] if task.kind in NAMED else near[task.subject]) for task in tasks}
+
+
+def reason(task: Task) -> Trouble:
+    """Return why a task stands where it does."""
+    return task.trouble or Trouble("unknown", "No reason was recorded.")
+
+
+async def noted(database: Database) -> DoesCount:
+    """Return what the last list has decided: what it did not name, and what belongs to no item, does not count."""
+    unlisted = frozenset(await database.load(_NOTE) or ())
+    return lambda task, near: task.id not in unlisted and any(each.kind in NAMED for each in near)
+
+
+async def note_unlisted(database: Database, found: Attention) -> None:
+    """Remember what a list does not name any more."""
+    if found.unlisted_ids or await database.load(_NOTE):
+        await database.save(_NOTE, found.unlisted_ids)
