@@ -23,6 +23,7 @@ from pipeline.source.youtube.failures import (
     parse_failure,
 )
 from pipeline.source.youtube.probe import LATER
+from tests.support.ytdlp_messages import VERSION, catalogue, installed
 
 SENTENCES = {
     "Sign in to confirm you\u2019re not a bot. Use --cookies-from-browser or --cookies": "bot_check",
@@ -38,14 +39,60 @@ SENTENCES = {
     "This video is DRM protected": "drm",
     "The uploader has not made this video available in your country": "geo",
     "Premieres in 2 hours": "upcoming",
-    "This live event will begin in a few moments": "live",
+    "This live event will begin in a few moments": "upcoming",
     "We're processing this video. Check back later.": "processing",
     "This live stream recording is not available.": "live_gone",
     "Video unavailable. This video has been removed by the uploader": "removed",
     "This video has been removed for violating YouTube's Terms of Service": "removed",
     "Video unavailable. This video is no longer available because the account has been terminated": "removed",
-    "Video unavailable. X has blocked it on copyright grounds": "removed",
+    "This video is no longer available due to a copyright claim by X": "removed",
+    "This video is no longer available because the uploader has closed their YouTube account.": "removed",
+    "YouTube said: This account has been terminated for violating Google's Terms of Service.": "removed",
+    "YouTube said: This channel was removed because it violated our Community Guidelines.": "removed",
+    "This video does not exist.": "removed",
+    "Video unavailable. X has blocked it on copyright grounds": "blocked",
+    "This video contains content from X, who has blocked it from display on this website or application": "blocked",
+    "Video unavailable. Playback on other websites has been disabled by the video owner": "blocked",
+    "This video contains content from X, who has blocked it in your country on copyright grounds": "geo",
+    "Video unavailable. This video is restricted. Please check the Google Workspace administrator and/or the network "
+    "administrator restrictions.": "restricted",
+    "This video is restricted. Try signing in with a Google Apps account.": "restricted",
+    "Access to this webpage has been blocked by Websense filtering software in your network.": "network_blocked",
+    "YouTube said: This playlist type is unviewable.": "list_not_viewable",
+    "YouTube said: The playlist does not exist.": "list_missing",
+    "YouTube said: This channel does not exist.": "list_missing",
+    "YouTube said: This playlist is private.": "list_missing",
+    "YouTube said: This channel is not available.": "list_missing",
+    "@x: Failed to resolve url (does the playlist exist?)": "list_missing",
+    "The channel/playlist does not exist and the URL redirected to youtube.com home page": "list_missing",
+    "UCx: This channel does not have a streams tab": "no_tab",
+    "The channel does not have a videos tab": "no_tab",
+    "Please sign in. Use --cookies-from-browser or --cookies for the authentication": "sign_in",
+    "Login details are needed to download this content": "sign_in",
+    "The following content has been identified by the YouTube community as inappropriate or offensive": "sign_in",
+    "The following content may contain suicide or self-harm topics": "sign_in",
+    "This video requires a subscription to watch": "paid",
+    "This live event has ended.": "live_offline",
+    "This live stream is offline.": "live_offline",
+    "Live DASH videos are not supported": "live",
+    "This video is still being processed.": "processing",
+    "YouTube is no longer supported in this application or device.": "client_blocked",
+    "Watch video on YouTube. Error 153. Video player configuration error": "client_blocked",
+    "The downloaded file is empty": "fragments",
+    "fragment 17 not found, unable to continue": "fragments",
+    "YouTube said: Unknown error.": "incomplete",
+    "Incomplete data received": "incomplete",
+    "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local issuer certificate": "certificate",
+    "Unable to download API page: HTTP Error 400: Bad Request": "api_refused",
+    "YouTube said: Precondition check failed.": "api_refused",
+    "Unable to download webpage: HTTP Error 302: redirect loop detected": "api_refused",
+    "unable to open for writing: [Errno 36] File name too long: 'x.part'": "name_too_long",
+    "unable to open for writing: [Errno 13] Permission denied: 'x.part'": "disk",
+    'Invalid proxy url "x": y': "proxy",
+    "ffmpeg exited with code 1": "tool_failed",
+    "Unsupported language code: xx": "bad_option",
     "Video unavailable": "unavailable",
+    "Video unavailable. This content isn\u2019t available.": "unavailable",
     "This video isn't available anymore": "unavailable",
     "The following content is not available on this app. Watch on the latest version": "client_blocked",
     "The page needs to be reloaded.": "client_blocked",
@@ -75,7 +122,7 @@ def test_every_sentence_has_its_row(text: str, code: str) -> None:
             (Cause("DownloadError", message=text), Cause("ExtractorError", ("ExtractorError",), text, True))
         )
     )
-    assert found.rule.code == ("upcoming" if code == "live" else code)
+    assert found.rule.code == code
     assert found.trouble.message
     assert found.trouble.remedy
     assert found.trouble.detail == text
@@ -90,7 +137,12 @@ def test_every_sentence_has_its_row(text: str, code: str) -> None:
         (Cause("HTTPError", message="HTTP Error 503: Unavailable", status=503), "server"),
         (Cause("HTTPError", message="HTTP Error 416", status=416), "partial_conflict"),
         (Cause("TransportError", ("TransportError", "RequestError"), "x"), "network"),
+        (Cause("HTTPError", message="HTTP Error 400: Bad Request", status=400), "api_refused"),
+        (Cause("HTTPError", message="HTTP Error 451: Unavailable For Legal Reasons", status=451), "geo"),
+        (Cause("CertificateVerifyError", ("CertificateVerifyError", "SSLError", "TransportError"), "x"), "certificate"),
         (Cause("OSError", message="x", errno=errno.ENOSPC), "disk"),
+        (Cause("OSError", message="x", errno=errno.ENAMETOOLONG), "name_too_long"),
+        (Cause("JsChallengeProviderError", ("JsChallengeProviderError",), "x"), "no_js_runtime"),
         (Cause("UserNotLive", ("UserNotLive", "ExtractorError"), "x", True), "not_live"),
         (Cause("TooLarge", ("TooLarge", "DownloadCancelled"), "x"), "too_large"),
         (
@@ -117,6 +169,43 @@ def test_a_warning_about_cookies_explains_what_nothing_else_does() -> None:
     warned = ("The provided YouTube account cookies are no longer valid.",)
     assert classify(DownloadFailure((Cause(message="odd"),), warnings=warned)).rule.code == "cookies_bad"
     assert classify(DownloadFailure((Cause(message="Private video"),), warnings=warned)).rule.code == "private"
+
+
+@pytest.mark.parametrize(
+    "warning",
+    [
+        "No supported JavaScript runtime could be found. Only deno is enabled by default",
+        "n challenge solving failed: Some formats may be missing.",
+        "Signature solving failed: Some formats may be missing.",
+    ],
+)
+def test_a_warning_about_the_javascript_runtime_explains_missing_formats(warning: str) -> None:
+    """Without a runtime the error names formats only; what must be installed is said. A real reason goes before it."""
+    for text, code in (
+        ("Requested format is not available", "no_js_runtime"),
+        ("odd", "unknown"),
+        ("Private video", "private"),
+    ):
+        assert classify(DownloadFailure((Cause(message=text),), warnings=(warning,))).rule.code == code
+
+
+def test_every_message_that_was_read_has_its_class() -> None:
+    """Each literal failure in yt-dlp's sources for YouTube, its downloaders and its network: none is unknown."""
+    for message, code in catalogue()[1].items():
+        assert message.code == code, message.text
+        assert code != "unknown", message.text
+
+
+def test_the_installed_version_says_nothing_that_was_not_read(capsys: pytest.CaptureFixture[str]) -> None:
+    """The version of the catalogue must be in it whole. A newer one is not wrong by being newer: what it adds is reported."""
+    version, known = catalogue()
+    new = [f"{message.code}: {message.text}" for message in installed() if message not in known]
+    if version == VERSION:
+        assert new == []
+    elif new:
+        with capsys.disabled():
+            print(f"\nyt-dlp {VERSION} says {len(new)} things that were not read in {version}:", *new, sep="\n  ")
+            print("sort them: python -m tests.support.ytdlp_messages --write")
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=9), lambda x: st.lists(x, max_size=3)))

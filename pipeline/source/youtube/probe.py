@@ -24,6 +24,7 @@ _ABOUT = (
 #: Seconds until the next looks at what is not there yet; the last repeats.
 LATER: Mapping[str, tuple[float, ...]] = {
     "upcoming": (6 * _HOUR,), "not_live": (6 * _HOUR,), "processing": (_HOUR, 6 * _HOUR, 24 * _HOUR), "live": (6 * _HOUR,),
+    "live_offline": (_HOUR, 6 * _HOUR, 24 * _HOUR),
 }  # fmt: skip
 
 
@@ -116,8 +117,8 @@ def _not_live(probe: Probe, now: float) -> None:
         rule = find_rule("upcoming")
         raise NotYet(rule.message, after=after, code=rule.code, remedy=rule.remedy)
     if probe.live == "is_live":
-        message = "The stream is still running; its recording is fetched once it has ended."
-        raise NotYet(message, after=LATER["live"][0], code="live", remedy="nothing; it is looked at again by itself")
+        rule = find_rule("live")
+        raise NotYet(rule.message, after=LATER["live"][0], code=rule.code, remedy=rule.remedy)
     if probe.live == "post_live":
         rule = find_rule("processing")
         first, *then = LATER["processing"]
