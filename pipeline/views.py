@@ -24,6 +24,13 @@ class BadLine:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut(BadLine):
+    """Files and folders that a folder or a pattern holds and that are no videos for us. No failure: it is only told."""
+
+    counts: Mapping[str, int]  #: why -> number
+
+
+@dataclass(frozen=True, slots=True)
 class MissingFile(BadLine):
     """A line that names a file which is not there. If its video is done already, that is no failure."""
 
@@ -100,6 +107,7 @@ class RunReport:
     note: str = ""  #: why it stopped early, one sentence
     duplicates: int = 0  #: lines that named a video which an earlier line had named
     doubtful_total: int = 0  #: the same in the whole ledger, so that those of a run that was killed are told as well
+    left_out: Sequence[LeftOut] = ()  #: by folder or pattern, the first few
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +140,7 @@ class Plan:
     budget_usd: float | None = None
     queries: int = 0  #: standing queries that the run would ask at its end
     queries_usd: float = 0.0  #: their share of ``usd``
+    left_out: Sequence[LeftOut] = ()  #: by folder or pattern, the first few
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from pipeline.ports.playlists import explain_exclusion
 from pipeline.ports.sink import Sink
 from pipeline.ports.source import Item
 from pipeline.ports.store import Records
-from pipeline.views import BadLine, MissingFile
+from pipeline.views import BadLine, LeftOut, MissingFile
 
 _log = log.get("ingest")
 _BATCH = 256
@@ -44,6 +44,7 @@ class EnqueueReport:
     lists: int = 0  #: playlists and channels; their videos count as lines when they are known
     bad: list[BadLine] = field(default_factory=list)
     bad_count: int = 0
+    left_out: list[LeftOut] = field(default_factory=list)
     actions: dict[str, int] = field(default_factory=dict)  #: what was decided -> items
     complete: bool = False  #: all was read
     blind: bool = False  #: some of what was read could not be understood: nobody knows what it would have named
@@ -60,6 +61,10 @@ class EnqueueReport:
 
     def reject(self, bad: BadLine) -> None:
         """Count a bad line and log it; keep the first few for the report."""
+        if isinstance(bad, LeftOut):
+            _log.info("line.left_out", place=bad.place, source=bad.source, **bad.counts)
+            self.left_out += [bad] if len(self.left_out) < _KEPT else []
+            return
         self.bad_count += 1
         self.blind = self.blind or not isinstance(bad, MissingFile)
         _log.warning(

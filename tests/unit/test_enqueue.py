@@ -19,7 +19,7 @@ from pipeline.ingest.job_requests import JobPlanner
 from pipeline.ingest.payloads import ItemData
 from pipeline.ingest.tasks.item import unsaved_task
 from pipeline.ports.source import Item, ManifestLine
-from pipeline.views import BadLine
+from pipeline.views import BadLine, LeftOut
 from tests.support.clock import run_virtual
 from tests.support.engine_harness import task_type
 from tests.support.fakes import FakeSink
@@ -215,6 +215,14 @@ def test_a_line_that_comes_twice_is_queued_once() -> None:
     fed = run_virtual(planner.enqueuer.enqueue([*many, many[0], many[299]]))
     assert (fed.lines, fed.duplicates, fed.actions) == (302, 2, {"new": 300})
     assert len(run_virtual(planner.keys())) == 300
+
+
+def test_what_is_left_out_of_a_folder_is_told_and_is_no_failure() -> None:
+    """It counts for no exit code, and the lists still name all that they name."""
+    planner = Desktop()
+    told = LeftOut("argument 1", "/films", Trouble("left_out", "1 unfinished download."), {"unfinished": 1})
+    fed = run_virtual(planner.enqueuer.enqueue([line_of("/a.mp4"), told]))
+    assert (fed.lines, fed.bad_count, fed.left_out, fed.lists_all) == (1, 0, [told], True)
 
 
 def test_bad_lines_are_counted_kept_and_stop_nothing() -> None:

@@ -11,7 +11,7 @@ import pytest
 from pipeline.config.settings import SourceSection
 from pipeline.ports.source import Item, ManifestLine
 from pipeline.source.manifest.expand import expand
-from pipeline.views import BadLine
+from pipeline.views import BadLine, LeftOut
 
 
 def tree(root: Path, *names: str) -> None:
@@ -50,7 +50,7 @@ def test_a_folder_is_walked_to_its_ends_in_order(tmp_path: Path) -> None:
         "out/film/raw.mp4",
         "b.mp4.part",
     )
-    assert names(tmp_path, "", (tmp_path / "out",)) == ["a.MKV", "b.mp4", "sub/deep/c.webm"]
+    assert names(tmp_path, "", (tmp_path / "out",)) == ["a.MKV", "b.mp4", "sub/deep/c.webm", "left_out"]
     assert names(tmp_path, "sub") == ["sub/deep/c.webm"]
 
 
@@ -213,3 +213,66 @@ def test_a_bare_handle_is_told_how_channels_are_named(tmp_path: Path) -> None:
     assert isinstance(found, BadLine)
     assert found.trouble.code == "file_missing"
     assert found.trouble.remedy.endswith("; a channel is named youtube.com/@nasa")
+
+
+# ------------------------------------------------------------------------------------------------------- left out
+
+WORKING = {
+    "film.temp.mp4": "unfinished", "film.tmp.mkv": "unfinished", "film.mp4.part": "unfinished", "film.part": "unfinished",
+    "film.mp4.part-Frag12.part": "unfinished", "film.mp4.ytdl": "unfinished", "film.mkv.crdownload": "unfinished",
+    "film.f137.mp4": "stream", "film.f616-1.mp4": "stream", "film.f251-drc.webm": "stream", "film.fhls-1080p.mp4": "stream",
+}  # fmt: skip
+
+
+def left_out(root: Path, source: str) -> tuple[list[str], dict[str, int]]:
+    """Return the videos of a source, and what was left out of it."""
+    found = list(expand(ManifestLine(source=str(root / source), place="list.txt:3")))
+    told = [entry for entry in found if isinstance(entry, LeftOut)]
+    counts = dict(told[0].counts) if told else {}
+    return [Path(e.locator).relative_to(root).as_posix() for e in found if isinstance(e, Item)], counts
+
+
+@pytest.mark.parametrize("name", WORKING)
+@pytest.mark.parametrize("source", ["", "*", "**", "**/film*"])
+def test_working_files_of_downloaders_are_left_out_of_folders_and_patterns(
+    tmp_path: Path, name: str, source: str
+) -> None:
+    """However they are found, how many they are is said with the reason; the finished film beside them is taken."""
+    tree(tmp_path, name, "film.mp4")
+    assert left_out(tmp_path, source) == (["film.mp4"], {WORKING[name]: 1})
+
+
+@pytest.mark.parametrize(
+    "name", ["film.final.mp4", "lockheed.f35.mp4", "film.part1.mp4", "temp.mp4", "film.template.mp4", "f137.mp4"]
+)
+def test_names_that_only_resemble_working_files_are_taken(tmp_path: Path, name: str) -> None:
+    """A film in parts, a plane, a final cut."""
+    tree(tmp_path, name)
+    assert left_out(tmp_path, "") == ([name], {})
+
+
+def test_what_is_named_itself_is_taken(tmp_path: Path) -> None:
+    """A file by its path, and by a pattern that spells the working name out."""
+    tree(tmp_path, "film.temp.mp4", "film.f137.mp4")
+    assert left_out(tmp_path, "film.temp.mp4") == (["film.temp.mp4"], {})
+    assert left_out(tmp_path, "*.f137.mp4") == (["film.f137.mp4"], {})
+
+
+def test_typescript_is_no_transport_stream(tmp_path: Path) -> None:
+    """``.ts`` and ``.mts`` are looked into: text, in any encoding, is left out; packets and what cannot be told are taken."""
+    (tmp_path / "app.ts").write_text("export const answer = 42;\n" * 20, encoding="utf-8")
+    (tmp_path / "mod.mts").write_text("GLOBAL = 1\n", encoding="utf-16")
+    (tmp_path / "tv.ts").write_bytes((b"G" + b"a" * 187) * 4)
+    (tmp_path / "cam.mts").write_bytes((b"\0\0\0\0G" + b"\xff" * 187) * 4)
+    (tmp_path / "empty.ts").touch()
+    for source in ("", "*", "*.*ts"):
+        assert left_out(tmp_path, source) == (["cam.mts", "empty.ts", "tv.ts"], {"text": 2})
+
+
+@pytest.mark.parametrize("folder", ["@eaDir", "#recycle", "$RECYCLE.BIN", "lost+found", "node_modules", "__MACOSX"])
+def test_folders_of_systems_are_left_out_unless_they_are_named(tmp_path: Path, folder: str) -> None:
+    """Below a folder and under each pattern; counted once."""
+    tree(tmp_path, f"sub/{folder}/film.mp4/preview.mp4", f"sub/{folder}/x.mp4", "sub/film.mp4")
+    for source in ("", "*", "**", "sub/*", "**/*.mp4"):
+        assert left_out(tmp_path, source) == (["sub/film.mp4"], {"system": 1})
+    assert left_out(tmp_path, f"sub/{folder}")[0] == [f"sub/{folder}/x.mp4", f"sub/{folder}/film.mp4/preview.mp4"]

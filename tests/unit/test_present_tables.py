@@ -20,7 +20,7 @@ from pipeline.present.tables.run import run_table
 from pipeline.present.tables.show import show_table, why_table
 from pipeline.present.tables.status import status_table
 from pipeline.present.terminal import rendered
-from pipeline.views import BadLine, Finding, ItemView, LaneView, Plan, PlanRow, RunReport, Snapshot, StatusView
+from pipeline.views import BadLine, Finding, ItemView, LaneView, LeftOut, Plan, PlanRow, RunReport, Snapshot, StatusView
 
 NOW = 1_763_780_400.0
 EVIL = "a [red]b[/red]\x1b[2J\x1b]0;t\x07\nc\x9b2J\u202e" + "日" * 300
@@ -85,6 +85,17 @@ def test_a_run_with_troubles_names_them_and_the_way_on() -> None:
         "reelmill retry --failed",
     ):  # fmt: skip
         assert part in shown
+
+
+def test_what_was_left_out_of_a_folder_is_told() -> None:
+    """How many and why, in the plan and at the end of a run."""
+    told = [
+        LeftOut(
+            "argument 1", "/films", Trouble("left_out", "2 unfinished downloads.", "name a file"), {"unfinished": 2}
+        )
+    ]
+    for shown in (text(run_table(replace(REPORT, left_out=told))), text(plan_table(replace(PLAN, left_out=told)))):
+        assert "left out\n  /films  2 unfinished downloads.\n    → name a file" in shown
 
 
 def test_what_was_possibly_paid_twice_outlives_the_run_that_was_killed() -> None:

@@ -26,7 +26,7 @@ from pipeline.ingest.tasks.item import unsaved_task
 from pipeline.ports.source import Item
 from pipeline.ports.store import Database
 from pipeline.ports.video_api import Ceilings
-from pipeline.views import BadLine, Plan, PlanRow
+from pipeline.views import BadLine, LeftOut, Plan, PlanRow
 
 _BATCH = 128
 _SHOWN = 20
@@ -67,6 +67,7 @@ class _Totals:
         self._usd = self._minutes = 0.0
         self._upload = self._unknown = self._bad_count = 0
         self._bad: list[BadLine] = []
+        self._left_out: list[LeftOut] = []
         self._seen: set[int] = set()
 
     async def add(self, batch: Sequence[Item | BadLine], database: Database | None) -> None:
@@ -93,7 +94,9 @@ class _Totals:
     def _usable(self, batch: Sequence[Item | BadLine]) -> Iterator[Item]:
         for entry in batch:
             bad = entry if isinstance(entry, BadLine) else check_line(self.planner, entry)
-            if bad is not None:
+            if isinstance(bad, LeftOut):
+                self._left_out += [bad] if len(self._left_out) < _SHOWN else []
+            elif bad is not None:
                 self._bad_count += 1
                 if len(self._bad) < _SHOWN:
                     self._bad.append(bad)
@@ -179,6 +182,7 @@ class _Totals:
             unknown=self._unknown,
             bad_lines=self._bad,
             bad_count=self._bad_count,
+            left_out=self._left_out,
             provider=self._plan.platform.identity,
             budget_usd=self._settings.budget.max_usd_per_run,
             queries=queries,

@@ -19,7 +19,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.ingest.enqueue import check_line
 from pipeline.ports.source import Item
 from pipeline.ports.store import Database
-from pipeline.views import BadLine, RunReport, Watch
+from pipeline.views import BadLine, LeftOut, RunReport, Watch
 
 
 async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None = None) -> RunReport:
@@ -61,7 +61,7 @@ def _entries(plan: RunPlan, sources: Sequence[str]) -> Iterator[Item | BadLine]:
     read = list(entries)
     for entry in read:
         bad = entry if isinstance(entry, BadLine) else check_line(plan.planner, entry)
-        if bad is not None:
+        if bad is not None and not isinstance(bad, LeftOut):
             raise ConfigError(
                 f"{bad.place}: {bad.trouble.message} (--strict: nothing was started)",
                 remedy=bad.trouble.remedy or "correct the line, or run without --strict",

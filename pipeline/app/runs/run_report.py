@@ -119,6 +119,7 @@ class RunReporter:
             note=note,
             duplicates=enqueued.duplicates,
             doubtful_total=doubtful_total,
+            left_out=enqueued.left_out,
         )
 
     def _failed(self) -> int:

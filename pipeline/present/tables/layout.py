@@ -12,7 +12,7 @@ from rich.text import Text
 
 from pipeline.core.model import Trouble
 from pipeline.present.formatting import clean, count, fit
-from pipeline.views import BadLine
+from pipeline.views import BadLine, LeftOut
 
 #: Cells that a title, source or message may take at most, wherever it is shown.
 WIDE: Final = 120
@@ -63,6 +63,11 @@ def bad_lines(lines: Sequence[BadLine], total: int) -> list[RenderableType]:
     if total > len(lines):
         entries.append(Text(f"… and {total - len(lines):,} more", "dim"))
     return section(f"{count(total, 'line')} not usable", entries)
+
+
+def left_out(found: Sequence[LeftOut]) -> list[RenderableType]:
+    """Return what folders and patterns hold besides videos."""
+    return section("left out", [trouble_line(fit(each.source, 60), each.trouble) for each in found]) if found else []
 
 
 def trouble_line(name: str, trouble: Trouble, state: str = "") -> Text:

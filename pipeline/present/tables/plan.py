@@ -10,7 +10,7 @@ from rich.text import Text
 
 from pipeline.core.text import stamp
 from pipeline.present.formatting import clean, count, fit, minutes, money, size
-from pipeline.present.tables.layout import WIDE, bad_lines, coloured, new_table, pair_table, tally
+from pipeline.present.tables.layout import WIDE, bad_lines, coloured, left_out, new_table, pair_table, tally
 from pipeline.views import Plan, PlanRow
 
 
@@ -31,6 +31,7 @@ def plan_table(value: Plan) -> RenderableType:
             parts.append(Text(f"… and {more:,} more", "dim"))
     if value.bad_count:
         parts += bad_lines(value.bad_lines, value.bad_count)
+    parts += left_out(value.left_out)
     return Group(*parts)
 
 

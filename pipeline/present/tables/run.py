@@ -9,7 +9,17 @@ from rich.text import Text
 
 from pipeline.core.exit_codes import ExitCode, meaning
 from pipeline.present.formatting import clean, count, minutes, money, span, when
-from pipeline.present.tables.layout import attention, bad_lines, doubt, pair_table, remedy, section, tally, trouble_line
+from pipeline.present.tables.layout import (
+    attention,
+    bad_lines,
+    doubt,
+    left_out,
+    pair_table,
+    remedy,
+    section,
+    tally,
+    trouble_line,
+)
 from pipeline.views import RunReport
 
 
@@ -30,6 +40,7 @@ def run_table(value: RunReport) -> RenderableType:
     parts: list[RenderableType] = [pair_table(rows)]
     if value.bad_count:
         parts += bad_lines(value.bad_lines, value.bad_count)
+    parts += left_out(value.left_out)
     unasked = [
         trouble_line(query.name, query.trouble, query.state) for query in value.queries if query.trouble is not None
     ]

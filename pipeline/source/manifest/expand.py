@@ -15,6 +15,7 @@ from pipeline.core.model import Trouble
 from pipeline.core.youtube_address import is_address, parse_youtube_address
 from pipeline.ports.source import Item, ManifestLine
 from pipeline.source.identity import Identification, identify, redact_source
+from pipeline.source.manifest.left_out import Sieve
 from pipeline.source.manifest.reader import FORMATS
 from pipeline.views import BadLine, MissingFile
 
@@ -29,6 +30,7 @@ def expand(
 
     Folders are walked to their ends: sorted, without hidden files, without links that lead in a circle, without the
     folders in ``ours`` (our results and state) that are met on the way, and only with the endings that ``sources`` lists.
+    What looks like a video in them and is none is left out, and told at the end.
     A folder that is named itself is looked into even if it is one of them; a file that is named itself may have any
     ending.
     """
@@ -41,6 +43,7 @@ class _Expansion:
     sources: SourceSection
     ours: frozenset[str]
     linked: set[str] = field(default_factory=set)  #: real paths of the folders that were entered through a link
+    sieve: Sieve = field(default_factory=Sieve)
 
     def items(self) -> Iterator[Item | BadLine]:
         source = self.line.source
@@ -104,6 +107,8 @@ class _Expansion:
             yield self._file(entry) if isinstance(entry, str) else entry
         if empty:
             yield self._bad(code, message, f"videos end in: {', '.join(self.sources.extensions)}")
+        if self.sieve.left:
+            yield self.sieve.told(self.line.place, redact_source(self.line.source))
 
     def _file(self, path: str) -> Item | BadLine:
         try:
@@ -128,11 +133,19 @@ class _Expansion:
             yield entries
             return
         for name, is_folder in entries:
-            if not is_folder and Path(name).suffix.lower().removeprefix(".") in self.sources.extensions:
+            if not is_folder and self._is_wanted(os.path.join(folder, name)):
                 yield os.path.join(folder, name)
         for name, is_folder in entries:
-            if is_folder:
+            if is_folder and self.sieve.enters(os.path.join(folder, name)):
                 yield from self._walk(os.path.join(folder, name), [*above, real])
+
+    def _is_wanted(self, path: str, *, named: bool = False) -> bool:
+        """True for a file with the ending of a video that is not left out; ``named``: the pattern says the ending."""
+        ending = Path(path).suffix.lower().removeprefix(".")
+        if named or ending in self.sources.extensions:
+            return self.sieve.takes(path, ending)
+        self.sieve.passes_over(path)
+        return False
 
     def _entries(self, folder: str, *, hidden: bool = False) -> list[tuple[str, bool]] | BadLine:
         """Return (name, is a folder) of a folder's entries, sorted; links count as their targets."""
@@ -147,6 +160,7 @@ class _Expansion:
 
     def _glob(self, pattern: str) -> Iterator[str | BadLine]:
         parts = list(Path(pattern).parts)
+        self.sieve.pattern = parts[-1]
         once = [part for before, part in zip(["", *parts], parts, strict=False) if part != "**" or before != "**"]
         yield from self._match(once[0], once[1:], False)
 
@@ -171,25 +185,25 @@ class _Expansion:
         if part != "**":
             fits = re.compile(translate(part)).match
             for name, is_folder in entries:
-                if fits(name) and not (is_folder and self._is_ours(os.path.join(base, name))):
+                if fits(name) and not (is_folder and self._is_foreign(os.path.join(base, name))):
                     yield from self._match(os.path.join(base, name), rest, deep)
             return
         yield from self._match(base, rest or ["*"], True)
         for name, is_folder in entries:
             inside = os.path.join(base, name)
             # Like the shell, ** does not follow links: they can lead in a circle.
-            if is_folder and not os.path.islink(inside) and not self._is_ours(inside):
+            if is_folder and not os.path.islink(inside) and not self._is_foreign(inside):
                 yield from self._match(inside, parts, True)
 
     def _matched(self, path: str, deep: bool) -> Iterator[str | BadLine]:
         named = re.fullmatch(r"\.\w+", Path(self.line.source).suffix)  # the pattern says which ending it means
         if os.path.isdir(path):
             yield from [] if deep else self._walk(path, [])
-        elif named or Path(path).suffix.lower().removeprefix(".") in self.sources.extensions:
+        elif self._is_wanted(path, named=bool(named)):
             yield path
 
-    def _is_ours(self, folder: str) -> bool:
-        return os.path.realpath(folder) in self.ours
+    def _is_foreign(self, folder: str) -> bool:
+        return os.path.realpath(folder) in self.ours or not self.sieve.enters(folder)
 
     # ----------------------------------------------------------------------------------------------------- refusals
 
