@@ -409,7 +409,9 @@ def test_an_answer_of_an_api_without_room_to_ask_for_is_not_paid_for_again(tmp_p
 
 def test_what_cannot_be_asked_takes_nothing_from_the_budget(tmp_path: Path) -> None:
     """A prompt too long for v1.2 fails before money is reserved for it: what can be asked is asked."""
-    sections = priced(provider={"kind": "twelvelabs", "api": "v1.2"}, budget={"max_usd_per_run": 0.04})
+    sections = priced(
+        provider={"kind": "twelvelabs", "api": "v1.2"}, budget={"max_usd_per_run": 0.042 + 0.04}
+    )  # indexed, and asked
     long = {"job": "ask", "prompt": "Why? " * 400}
     life = Life.at(tmp_path, **sections, jobs={"enabled": ("long", "summary"), "settings": {"long": long}})
     life.api = ClientV12(life.platform)  # type: ignore[assignment]
