@@ -60,7 +60,7 @@ class Snapshot:
     reading: bool  #: the manifest is still being read
     lanes: Sequence[LaneView]
     spent_usd: float
-    minutes: float  #: minutes of video analysed in this run
+    minutes: float  #: length of the videos finished in this run, minutes
     eta: float | None  #: seconds until the end at the present rate; None while unknown
     parked: Sequence[Parked] = ()
     stopping: bool = False
@@ -80,6 +80,14 @@ class QueryReport:
     file: Path | None = None
     trouble: Trouble | None = None  #: why it failed, or was not asked
     exit_code: int = 0  #: what the run should end with for this one
+
+
+@dataclass(frozen=True, slots=True)
+class NamedItems:
+    """Items with the same fate in a run."""
+
+    count: int
+    names: Sequence[str] = ()  #: the first few, by the user's own words
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +114,10 @@ class RunReport:
     resume_at: float | None = None  #: epoch seconds, for exit 6
     note: str = ""  #: why it stopped early, one sentence
     duplicates: int = 0  #: lines that named a video which an earlier line had named
-    doubtful_total: int = 0  #: the same in the whole ledger, so that those of a run that was killed are told as well
+    doubtful_total: int = 0  #: doubtful calls in the whole ledger: those of a run that was killed are told as well
     left_out: Sequence[LeftOut] = ()  #: by folder or pattern, the first few
+    #: Fate -> items: new, asked_again, rewritten, unchanged, skipped, failed, held, still_failed, waiting. None is empty.
+    this_run: Mapping[str, NamedItems] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

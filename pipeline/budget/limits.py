@@ -36,8 +36,8 @@ class SpendingLimits:
             if limit is not None and spent + usd > limit + 1e-9:
                 return Trouble(
                     "budget",
-                    f"The next {what} (about {usd:.2f} USD) would pass the limit of {limit:.2f} USD per {name}; "
-                    f"{spent:.2f} USD are spent.",
+                    f"The next {what} (about {_usd(usd)}) would pass the limit of {_usd(limit)} per {name}; "
+                    f"{_usd(spent)} spent so far.",
                     f"raise [budget] max_usd_per_{name}, or run again: finished work is kept",
                 )
         self.add(usd, minutes)
@@ -56,3 +56,8 @@ class SpendingLimits:
 
     def _day(self) -> float:
         return self._clock.now() // _DAY * _DAY
+
+
+def _usd(amount: float) -> str:
+    """Return an amount with cents, or two digits where that would hide it: limits may be smaller than a cent."""
+    return f"${amount:.2f}" if amount >= 0.1 or amount == 0 else f"${amount:.2g}"

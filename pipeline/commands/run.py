@@ -7,7 +7,7 @@ from pipeline.commands.shared import options
 from pipeline.commands.shared.runner import Invocation, command, display
 
 
-@command("state", "output", "provider", "jobs", "strict", "max_usd")
+@command("state", "output", "provider", "jobs", "strict", "max_usd", "quiet")
 def run(given: Invocation, sources: options.Sources = None) -> int:
     """Ingest videos and write the results; go on where an earlier run stopped.
 
@@ -22,6 +22,9 @@ def run(given: Invocation, sources: options.Sources = None) -> int:
     """
     from pipeline.present.tables.run import run_table
 
-    report = given.call(lambda settings: app.run(settings, sources or [], watch=display(settings)))
-    given.show(report, lambda: run_table(report))
+    report = given.call(
+        lambda settings: app.run(settings, sources or [], watch=None if given.quiet else display(settings))
+    )
+    if report.exit_code or not given.quiet:
+        given.show(report, lambda: run_table(report))
     return report.exit_code

@@ -13,7 +13,7 @@ import structlog
 
 from pipeline.core.text import escape_unsafe, sanitize
 
-_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _level = _LEVELS["debug"]  # what is logged at all; :func:`setup` sets it
 #: Names of fields whose value is never shown, whatever it is.
 _SECRET_NAMES = re.compile(r"(?i)(api[-_]?key|authorization|cookie|password|secret|token|signature)$")

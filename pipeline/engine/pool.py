@@ -32,6 +32,16 @@ _DEFAULT = Policy()
 _IDLE_SECONDS = 30.0  #: between looks when nothing is due; wake-ups make it shorter
 
 
+class PoolObserver:
+    """Is told of every attempt; this one takes no notice. What it raises would end the run."""
+
+    def began(self, task: Task) -> None:
+        """Take note that a step of this task runs."""
+
+    async def ended(self, task: Task, applied: Applied | None) -> None:
+        """Take note of a written outcome; None if it was dropped."""
+
+
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
     """How wide and how patient the pool is. Times in seconds."""
@@ -56,6 +66,7 @@ class Pool:
         self._options = options
         self.metrics = PoolMetrics(options.widths)
         self.run_end = RunEnd()
+        self.observer = PoolObserver()
         self._admission = LaneAdmission(
             self.metrics, clock, rng, self.run_end, in_hand=options.in_hand, patience=options.patience
         )
@@ -160,6 +171,7 @@ class Pool:
         tasks = await self._store.claim(free_slots, self._options.owner, now, now + self._options.lease)
         for task in tasks:
             self.metrics.began(task)
+            self.observer.began(task)
             lease = self._leases.hold(task, anyio.CancelScope(), asked)
             workers.start_soon(self._work, lease)
         return bool(tasks)
@@ -249,6 +261,7 @@ class Pool:
             self._release_slot(lease)
         if lease.lost:
             self._forget(lease, "dropped")
+            await self.observer.ended(task, None)
             return
         move = self._decided(task, stage, outcome, stopped=lease.scope.cancelled_caught)
         with anyio.CancelScope(shield=True):
@@ -259,6 +272,7 @@ class Pool:
             task, applied.move if applied else move, outcome, applied is not None, self._clock.monotonic() - started
         )
         self._forget(lease, applied.move.word if applied else "dropped", applied)
+        await self.observer.ended(task, applied)
 
     def _decided(self, task: Task, stage: Stage | None, outcome: Outcome | None, *, stopped: bool) -> Transition:
         now, policy = self._clock.now(), _policy(stage)

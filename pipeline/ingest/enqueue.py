@@ -32,6 +32,7 @@ from pipeline.views import BadLine, LeftOut, MissingFile
 
 _log = log.get("ingest")
 _BATCH = 256
+_NAMED = 5  #: items named for each decision
 _KEPT = 20  #: bad lines kept for the report; all are counted and logged
 
 
@@ -46,6 +47,7 @@ class EnqueueReport:
     bad_count: int = 0
     left_out: list[LeftOut] = field(default_factory=list)
     actions: dict[str, int] = field(default_factory=dict)  #: what was decided -> items
+    named: dict[str, list[str]] = field(default_factory=dict)  #: what was decided -> the sources of the first few
     complete: bool = False  #: all was read
     blind: bool = False  #: some of what was read could not be understood: nobody knows what it would have named
     seen: set[int] = field(default_factory=set)  #: hashes of the keys: a million of them fit into memory
@@ -58,6 +60,13 @@ class EnqueueReport:
     def names(self, key: str) -> bool:
         """Return True if a line, or a list that a line names, has named this item."""
         return hash(key) in self.seen
+
+    def note(self, action: str, source: str) -> None:
+        """Count what was decided about an item, and keep the names of the first few."""
+        self.actions[action] = self.actions.get(action, 0) + 1
+        names = self.named.setdefault(action, [])
+        if len(names) < _NAMED:
+            names.append(source)
 
     def reject(self, bad: BadLine) -> None:
         """Count a bad line and log it; keep the first few for the report."""
@@ -293,8 +302,8 @@ class Enqueuer:
             )
             for item in items
         ]
-        for decision in decisions:
-            self.report.actions[decision.action] = self.report.actions.get(decision.action, 0) + 1
+        for item, decision in zip(items, decisions, strict=True):
+            self.report.note(decision.action, item.line.source)
         retry = {task.id: task for decision in decisions for task in decision.retry}
         for kind in {task.kind for task in retry.values()}:
             keys = tuple(task.key for task in retry.values() if task.kind == kind)

@@ -42,6 +42,20 @@ def fit(value: object, width: int) -> str:
     return set_cell_size(text, max(0, width - 1)).rstrip() + "…" if width > 0 else ""
 
 
+def short_name(source: str, width: int = 40) -> str:
+    """Return what a source is called in a list of names: of a path the file's name, of an address its end.
+
+    >>> short_name("/srv/media/films/chaplin.mp4"), short_name("https://www.youtube.com/watch?v=abcdefghijk", 20)
+    ('chaplin.mp4', '…watch?v=abcdefghijk')
+    """
+    text = clean(source)
+    if "://" not in text:
+        return fit(text.rstrip("/").rpartition("/")[2] or text, width)
+    while cell_len(text) > width:
+        text = "…" + text.removeprefix("…")[1:]
+    return text
+
+
 def money(usd: float) -> str:
     """Return an amount: cents from ten cents up, two significant digits below.
 

@@ -142,7 +142,7 @@ def _tell_failure(failure: Failure, secrets: list[str]) -> int:
     if failure.cause is not None:
         if not log.is_set_up():  # it crashed over its own arguments
             log_to_stderr("info", "auto", secrets)
-        log.get("cli").error("crashed", exc_info=failure.cause)
+        log.get("cli").critical("crashed", exc_info=failure.cause)
     tell(f"reelmill: {clean(redact(failure.message))}")
     if failure.remedy:
         tell(f"  → {clean(redact(failure.remedy))}")

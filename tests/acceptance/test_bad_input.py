@@ -187,7 +187,7 @@ def test_duplicate_lines(here: Terminal) -> None:
     (here.folder / "list.txt").write_text("good.mp4\n./good.mp4\n" + f"{here.folder / 'good.mp4'}\n", encoding="utf-8")
     ended = here.run("run", "list.txt", "good.mp4")
     assert ended.code == 0, ended.err
-    assert "items    1 done" in ended.out
+    assert "in all   1 done" in ended.out
     assert "3 lines named again" in ended.out
 
 

@@ -96,7 +96,7 @@ def test_3_some_failed(here: Terminal) -> None:
     (here.folder / "films" / "bad.mp4").write_bytes(b"nothing to see" * 50)
     ended = here.run("run", "films")
     assert ended.code == 3
-    assert "items    2 done · 1 failed" in ended.out
+    assert "in all   2 done · 1 failed" in ended.out
     assert re.search(r"bad\.mp4: this is not a video that can be read\.\n +→ ", ended.out)
 
 
@@ -132,7 +132,7 @@ def test_5_stopped_at_the_budget(here: Terminal, platform: Platform) -> None:
     assert ended.code == 5, ended.out
     assert "limit" in stopped_early(ended)
     assert "max_usd_per_run" in stopped_early(ended)
-    assert "items    1 done · 1 working" in ended.out
+    assert "in all   1 done · 1 unfinished" in ended.out
     assert [effect for effect, _ in platform.paid()].count("analyze_task_created") == 1
     assert here.run("status", "--json").json["usd_total"] == pytest.approx(one)
     check_goes_on(here, platform)

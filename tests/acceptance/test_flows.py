@@ -94,8 +94,8 @@ def test_text_for_people(tmp_path: Path) -> None:
     clip(here.folder / "film.mp4")
     assert "film.mp4" in here.run("plan", "film.mp4").out
     ran = here.run("run", "film.mp4")
-    assert ran.out.startswith("items    1 done\n")
-    assert "paid     1 analysis · $0.00" in ran.out
+    assert ran.out.startswith("new      1: film.mp4\n")
+    assert "asked    1 analysis · $0.00" in ran.out
     assert "items    1 done" in here.run("status").out
     assert "chapters.json" not in here.run("why", "film.mp4").out
     assert "Everything that was asked for is there." in here.run("why", "film.mp4").out

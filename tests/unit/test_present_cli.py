@@ -250,6 +250,30 @@ def test_why_is_one_sentence_then_the_step_then_the_raw_words(reelmill: Reelmill
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("flag", ["-q", "--quiet"])
+def test_a_good_night_can_be_silent(reelmill: Reelmill, flag: str) -> None:
+    """Exit 0: nothing on stdout and stderr, whatever was logged. Anything else: what a person needs, and no log lines."""
+
+    class Talking(FakeApp):
+        async def run(self, settings: Settings, sources: Sequence[str], *, watch: Any = None) -> RunReport:
+            structlog.get_logger().info("working")
+            structlog.get_logger().error("failing")
+            return await super().run(settings, sources, watch=watch)
+
+    ran = reelmill("run", flag, app=Talking())
+    assert (ran.code, ran.out, ran.err, ran.given["watch"]) == (0, "", "", None)
+    bad = replace(REPORT, exit_code=4, note="The platform refuses the key.")
+    ran = reelmill("run", flag, app=Talking(report=bad))
+    assert (ran.code, ran.err) == (4, "")
+    assert "The platform refuses the key." in ran.out
+    ran = reelmill("run", flag, app=Talking(raises=errors.ConfigError("no such folder")))
+    assert (ran.code, ran.out, ran.err) == (2, "", "reelmill: no such folder\n")
+    ran = reelmill("run", flag, app=Talking(raises=RuntimeError("odd")))
+    assert "Traceback" in json.loads(ran.err.splitlines()[0])["exception"]
+    ran = reelmill("run", flag, "--log-level", "error", app=Talking())
+    assert [json.loads(line)["event"] for line in ran.err.splitlines()] == ["failing"]
+
+
 def test_retry_and_cancel_say_whom(reelmill: Reelmill) -> None:
     """Selection by name, class and state reaches the app; the number of changed tasks comes back."""
     ran = reelmill("retry", "a", "b", "--class", "short", "--class", "late", "--failed")

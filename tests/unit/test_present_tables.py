@@ -20,7 +20,19 @@ from pipeline.present.tables.run import run_table
 from pipeline.present.tables.show import show_table, why_table
 from pipeline.present.tables.status import status_table
 from pipeline.present.terminal import rendered
-from pipeline.views import BadLine, Finding, ItemView, LaneView, LeftOut, Plan, PlanRow, RunReport, Snapshot, StatusView
+from pipeline.views import (
+    BadLine,
+    Finding,
+    ItemView,
+    LaneView,
+    LeftOut,
+    NamedItems,
+    Plan,
+    PlanRow,
+    RunReport,
+    Snapshot,
+    StatusView,
+)
 
 NOW = 1_763_780_400.0
 EVIL = "a [red]b[/red]\x1b[2J\x1b]0;t\x07\nc\x9b2J\u202e" + "日" * 300
@@ -30,6 +42,7 @@ EVIL_WHY = Trouble("evil", EVIL, EVIL, EVIL)
 REPORT = RunReport(
     run_id="r", started=NOW - 200, ended=NOW, exit_code=0, items={"done": 40, "failed": 0, "held": 0}, lines=40, bad_lines=(),
     bad_count=0, analyses=12, published=12, usd=1.234, minutes=42.06, doubtful=0, output=Path("out"), provider="local/v1.3",
+    this_run={"new": NamedItems(2, ["a.mp4", "b.mp4"])},
 )  # fmt: skip
 PLAN = Plan(
     rows=[PlanRow("a.mp4", "A talk", "new", ("gist", "summary"), 200.0, 12_000_000, 0.1)],
@@ -66,11 +79,48 @@ def test_a_good_run_is_told_in_four_lines() -> None:
     """Nothing is said about troubles that did not happen."""
     shown = text(run_table(REPORT))
     assert shown.splitlines() == [
-        "items    40 done",
+        "new      2: a.mp4, b.mp4",
         "written  12 videos into out",
-        "paid     12 analyses · $1.23 · 42.1 min of video",
+        "paid     12 analyses · $1.23 · 42.1 min billed",
         "took     3 min 20 s on local/v1.3",
+        "in all   40 done",
     ]
+
+
+def test_a_run_tells_its_own_night_with_names() -> None:
+    """New, asked again, unchanged, failed and waiting, the first few by name; the state folder's totals stand apart."""
+    night = {
+        "new": NamedItems(42, ["a.mp4", "b.mp4", "c.mp4", "d.mp4", "e.mp4"]), "asked_again": NamedItems(1, ["f.mp4"]),
+        "unchanged": NamedItems(1200), "failed": NamedItems(1, [EVIL]), "waiting": NamedItems(2, ["g.mp4", "h.mp4"]),
+    }  # fmt: skip
+    ended = replace(REPORT, exit_code=6, this_run=night, resume_at=NOW + 3600, items={"done": 1243, "working": 2})
+    lines = text(run_table(ended)).splitlines()
+    assert "new          42: a.mp4, b.mp4, c.mp4, d.mp4, e.mp4 and 37 more" in lines
+    assert "asked again  1: f.mp4" in lines
+    assert "unchanged    1,200" in lines
+    assert "waiting      2 until 2025-11-22T04:00:00Z (in 1 h 00 min): g.mp4, h.mp4" in lines
+    assert "in all       1,243 done · 2 unfinished" in lines
+    assert not any("\x1b" in line or "\u202e" in line for line in lines)
+
+
+def test_status_tells_what_the_last_run_did_and_why_it_stopped() -> None:
+    """The sentence of the run's end and its own numbers stand before any table; a good run has no sentence."""
+    summary = {"this_run": {"new": 3, "still_failed": 1}, "note": "The platform refuses the key; set another."}
+    run = {"id": "r", "started": NOW - 100, "ended": NOW - 40, "exit_code": 4, "summary": summary}
+    lines = text(status_table(replace(STATUS, runs=[run]), NOW)).splitlines()
+    place = next(number for number, line in enumerate(lines) if line.startswith("latest "))
+    assert lines[place].endswith("3 new · 1 still failed")
+    assert lines[place + 1].strip() == "The platform refuses the key; set another."
+    good = {**run, "exit_code": 0, "summary": {"this_run": {"new": 3}, "note": ""}}
+    assert "refuses" not in text(status_table(replace(STATUS, runs=[good]), NOW))
+    old = {"id": "r", "started": NOW - 100, "ended": NOW - 40, "exit_code": 4}  # of a release that kept no summary
+    assert "needs the operator" in text(status_table(replace(STATUS, runs=[old]), NOW))
+
+
+def test_what_needs_a_person_comes_before_what_does_not() -> None:
+    """Failures and held items stand above parked lanes, tables of tasks and the history."""
+    shown = text(status_table(STATUS, NOW))
+    assert shown.index("needs attention") < shown.index("parked") < shown.index("last runs")
 
 
 def test_a_run_with_troubles_names_them_and_the_way_on() -> None:
@@ -173,7 +223,8 @@ def test_kinds_stand_in_the_order_in_which_a_video_meets_them() -> None:
     """Whatever order the database counts in; kinds of another release come last."""
     tasks = {kind: {"done": 1} for kind in ("analysis", "publish", "later", "video", "item")}
     lines = text(status_table(replace(STATUS, tasks=tasks), NOW)).splitlines()
-    assert [line.split()[0] for line in lines[5:10]] == ["item", "video", "analysis", "publish", "later"]
+    begin = next(number for number, line in enumerate(lines, 1) if line.startswith("tasks "))
+    assert [line.split()[0] for line in lines[begin : begin + 5]] == ["item", "video", "analysis", "publish", "later"]
 
 
 def test_an_empty_database_is_shown_as_such() -> None:
@@ -248,7 +299,7 @@ def test_the_board_of_the_first_second_promises_nothing() -> None:
 VIEWS: list[RenderableType] = [
     run_table(
         replace(REPORT, output=Path(EVIL), provider=EVIL, note=EVIL, exit_code=5, troubles=[(EVIL, EVIL_WHY)], bad_count=1,
-                bad_lines=[BadLine(EVIL, EVIL, EVIL_WHY)])
+                bad_lines=[BadLine(EVIL, EVIL, EVIL_WHY)], this_run={EVIL: NamedItems(9, [EVIL])})
     ),
     plan_table(replace(PLAN, rows=[PlanRow(EVIL, EVIL, "failed", (EVIL,), None, 0, 0.0, EVIL)], provider=EVIL)),
     status_table(

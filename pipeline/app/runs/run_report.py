@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pipeline.app.operator.attention import NAMED, Attention, find_attention, note_unlisted, noted
+from pipeline.app.runs.activity import FAILING, RunActivity
 from pipeline.app.runs.standing_queries import gravest
 from pipeline.app.wiring.components import Components
 from pipeline.core import log
@@ -18,7 +19,6 @@ from pipeline.ports.store import Database
 from pipeline.views import QueryReport, RunReport, Snapshot
 
 _log = log.get("run")
-_FAILING = ("item", "listing", "video", "analysis", "indexing")
 _SHOWN = 20  #: troubles named in the report
 
 
@@ -31,6 +31,7 @@ class RunReporter:
         provider: str,
         components: Components,
         enqueued: EnqueueReport,
+        activity: RunActivity,
         database: Database,
         clock: Clock,
     ) -> None:
@@ -38,6 +39,7 @@ class RunReporter:
         self._provider = provider
         self._components = components
         self._enqueued = enqueued
+        self._activity = activity
         self._database = database
         self._clock = clock
 
@@ -62,7 +64,7 @@ class RunReporter:
             reading=reading,
             lanes=pool.metrics.lanes(self._clock.monotonic()),
             spent_usd=spending.run,
-            minutes=spending.minutes,
+            minutes=self._activity.finished_seconds / 60,
             eta=None if reading or not done else left * elapsed / done,
             parked=list(pool.run_end.parked.values()),
             stopping=pool.stopping,
@@ -73,6 +75,7 @@ class RunReporter:
         report = await self._report(ending, queries)
         summary = {
             "items": dict(report.items),
+            "this_run": {name: items.count for name, items in report.this_run.items()},
             "lines": report.lines,
             "bad_lines": report.bad_count,
             "analyses": report.analyses,
@@ -92,7 +95,7 @@ class RunReporter:
         usd, minutes, doubtful = await self._database.spent(since=self._run.started)
         _, _, doubtful_total = await self._database.spent()
         stopped = await self._attention()
-        enqueued = self._enqueued
+        enqueued, items = self._enqueued, await self._database.tally()
         incomplete = bool(stopped.total or enqueued.bad_count)
         code, note = exit_verdict(ending, queries, incomplete, (await self._database.counts()).in_lane)
         waits = [parked.until for parked in ending.parked.values()]
@@ -102,7 +105,8 @@ class RunReporter:
             started=self._run.started,
             ended=self._clock.now(),
             exit_code=int(code),
-            items=await self._database.tally(),
+            items=items,
+            this_run=await self._activity.groups(enqueued, items.get("working", 0)),
             lines=enqueued.lines,
             bad_lines=enqueued.bad,
             bad_count=enqueued.bad_count,
@@ -124,7 +128,7 @@ class RunReporter:
 
     def _failed(self) -> int:
         words = self._components.pool.metrics.words
-        now = sum(words.get(f"{kind}.{word}", 0) for kind in _FAILING for word in ("failed", "held"))
+        now = sum(words.get(f"{kind}.{word}", 0) for kind in FAILING for word in ("failed", "held"))
         return now + sum(self._enqueued.actions.get(action, 0) for action in ("failed", "held"))
 
     async def _attention(self) -> Attention:

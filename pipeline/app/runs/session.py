@@ -14,6 +14,7 @@ from random import Random
 import anyio
 from anyio.abc import TaskStatus
 
+from pipeline.app.runs.activity import RunActivity
 from pipeline.app.runs.results_index import results_lines
 from pipeline.app.runs.run_report import RunReporter
 from pipeline.app.runs.standing_queries import StandingQueries
@@ -51,7 +52,9 @@ class RunSession:
         self.components.playlists.enqueue_with(self.enqueuer.enqueue_listed)
         self.queries = StandingQueries(plan, api.index_api, database, sink, spending, clock, rng)
         run = RunNote(self.run_id, started)
-        self._reporter = RunReporter(run, api.identity, self.components, self.enqueuer.report, database, clock)
+        pool.observer = activity = RunActivity(database, self.components.publish.completed)
+        enqueued = self.enqueuer.report
+        self._reporter = RunReporter(run, api.identity, self.components, enqueued, activity, database, clock)
         self._reading = True
 
     async def run(self, entries: Iterator[Item | BadLine], watch: Watch | None = None) -> RunReport:
@@ -76,7 +79,7 @@ class RunSession:
                 await self._forget_idle_parks(ending)
                 queries = await self.queries.ask_all(ending, self.run_id)
                 group.cancel_scope.cancel()
-            await self._write_index(current=current)
+            await self._write_index(ending, current=current)
         return await self._reporter.finish(ending, queries)
 
     def snapshot(self) -> Snapshot:
@@ -121,7 +124,7 @@ class RunSession:
             waiting = (await self._database.counts()).in_lane if ending.parked else {}
             ending.parked = {lane: each for lane, each in ending.parked.items() if waiting.get(lane.value)}
 
-    async def _write_index(self, *, current: bool) -> None:
+    async def _write_index(self, ending: RunEnd, *, current: bool) -> None:
         """Write ``results.jsonl`` unless it is there and current."""
         published = self.components.pool.metrics.words.get("publish.done", 0)
         if published or not current or not await self.components.sink.has_index():
@@ -129,6 +132,7 @@ class RunSession:
                 await self.components.sink.write_index(results_lines(self._database))
             except ReelmillError as error:
                 _log.error("index.not_written", why=str(error), remedy=error.trouble.remedy)
+                ending.output = ending.output or error.trouble
                 return
         await self._database.save(_INDEX, True)
 

@@ -55,6 +55,7 @@ MaxUsd = Annotated[
     typer.Option("--max-usd", metavar="USD", help="Spend at most this in the run (exit 5).", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing if all is well (exit 0): for cron.")]
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"] | None,
     typer.Option("--log-level", help="How much is logged on stderr.", show_default=False),
@@ -83,6 +84,7 @@ COMMON: Final[Mapping[str, CommonOption]] = {
     "jobs": CommonOption(Jobs, "jobs.enabled", read=_read_names),
     "strict": CommonOption(Strict, "run.strict"),
     "max_usd": CommonOption(MaxUsd, "budget.max_usd_per_run"),
+    "quiet": CommonOption(Quiet, default=False),
     "json": CommonOption(AsJson, default=False),
     "log_level": CommonOption(LogLevel, "log.level"),
 }

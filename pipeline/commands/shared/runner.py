@@ -30,6 +30,7 @@ class Invocation:
 
     def __init__(self, given: Mapping[str, Any], *, reads_file: bool = True) -> None:
         self.json = bool(given["json"])
+        self.quiet = bool(given.get("quiet"))
         self._given = given
         self._reads_file = reads_file
 
@@ -37,7 +38,7 @@ class Invocation:
         """Load the settings and start the log. ``more`` are flags that the command decides."""
         given = [(COMMON[name], value) for name, value in {**self._given, **more}.items()]
         flags = {option.key: option.read(value) for option, value in given if option.key}
-        return _load(self._given.get("config"), flags, self._reads_file)
+        return _load(self._given.get("config"), flags, self._reads_file, quiet=self.quiet)
 
     def call(self, work: Callable[[Settings], Coroutine[Any, Any, T]]) -> T:
         """Load the settings and run the one asynchronous call of a command."""
@@ -102,7 +103,7 @@ def _secrets() -> list[str]:
     return [*_known_secrets, os.environ.get("TWELVELABS_API_KEY", "").strip()]
 
 
-def _load(config: Path | None, flags: Mapping[str, Any], reads_file: bool) -> Settings:
+def _load(config: Path | None, flags: Mapping[str, Any], reads_file: bool, *, quiet: bool) -> Settings:
     """Load the settings and start the log. ``flags`` are dotted: ``{"run.state": path}``."""
     from pipeline.config.settings import load
     from pipeline.present.terminal import log_to_stderr
@@ -118,7 +119,8 @@ def _load(config: Path | None, flags: Mapping[str, Any], reads_file: bool) -> Se
     settings = load(config, flags=nested)
     if settings.api_key is not None:
         _known_secrets.append(settings.api_key.get_secret_value())
-    log_to_stderr(settings.log.level, settings.log.format, _secrets())
+    level = "critical" if quiet and "level" not in settings.log.model_fields_set else settings.log.level
+    log_to_stderr(level, settings.log.format, _secrets())
     return settings
 
 

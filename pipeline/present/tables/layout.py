@@ -18,7 +18,7 @@ from pipeline.views import BadLine, LeftOut
 WIDE: Final = 120
 _COLOUR: Final = {
     "done": "green", "ok": "green", "nothing": "dim", "failed": "red", "bad": "red", "held": "yellow", "warn": "yellow",
-    "working": "cyan", "running": "cyan", "new": "cyan",
+    "unfinished": "cyan", "running": "cyan", "new": "cyan",
 }  # fmt: skip
 
 
@@ -99,6 +99,11 @@ def tally(numbers: Mapping[str, int]) -> Text:
     """Return counts on one line; zeros are left out."""
     shown = [(word, number) for word, number in numbers.items() if number]
     return Text(" · ").join(coloured(word, f"{number:,} ") for word, number in shown) if shown else Text("none")
+
+
+def items_tally(items: Mapping[str, int]) -> Text:
+    """Return the items of a state folder; what is counted as working may wait with nobody at work."""
+    return tally({"unfinished" if word == "working" else word: number for word, number in items.items()})
 
 
 def coloured(word: str, before: str = "") -> Text:

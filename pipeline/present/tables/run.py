@@ -8,11 +8,12 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from pipeline.core.exit_codes import ExitCode, meaning
-from pipeline.present.formatting import clean, count, minutes, money, span, when
+from pipeline.present.formatting import clean, count, minutes, money, short_name, span, when
 from pipeline.present.tables.layout import (
     attention,
     bad_lines,
     doubt,
+    items_tally,
     left_out,
     pair_table,
     remedy,
@@ -20,23 +21,22 @@ from pipeline.present.tables.layout import (
     tally,
     trouble_line,
 )
-from pipeline.views import RunReport
+from pipeline.views import NamedItems, RunReport
 
 
 def run_table(value: RunReport) -> RenderableType:
     """Show how a run ended, and what to do about the rest."""
     rows = [
-        ("items", tally(value.items)),
+        *_fates(value),
         ("written", Text(f"{count(value.published, 'video')} into {clean(value.output)}")),
-        ("paid", Text(_paid(value))),
+        ("paid" if value.usd else "asked", Text(_paid(value))),
         ("took", Text(f"{span(value.ended - value.started)} on {clean(value.provider)}")),
     ]
     if value.duplicates:
-        rows.insert(
-            1, ("doubled", Text(f"{count(value.duplicates, 'line')} named again what an earlier line had named"))
-        )
+        rows.append(("doubled", Text(f"{count(value.duplicates, 'line')} named again what an earlier line had named")))
     if value.queries:
         rows.append(("searches", tally(Counter(query.state for query in value.queries))))
+    rows.append(("in all", items_tally(value.items)))
     parts: list[RenderableType] = [pair_table(rows)]
     if value.bad_count:
         parts += bad_lines(value.bad_lines, value.bad_count)
@@ -54,8 +54,35 @@ def run_table(value: RunReport) -> RenderableType:
     return Group(*parts)
 
 
+def _fates(value: RunReport) -> list[tuple[str, Text]]:
+    """Return what came of this run's items, with the names of the first few of each."""
+    return [
+        (
+            clean(name.replace("_", " ")),
+            _named(items, until=value.resume_at if name == "waiting" else None, now=value.ended),
+        )
+        for name, items in value.this_run.items()
+        if items.count
+    ] or [("this run", Text("nothing to do"))]
+
+
+def _named(items: NamedItems, until: float | None, now: float) -> Text:
+    text = f"{items.count:,}"
+    if until is not None:
+        text += f" until {when(until, now)}"
+    if not items.names:
+        return Text(text)
+    more = items.count - len(items.names)
+    return Text(
+        f"{text}: " + ", ".join(short_name(name) for name in items.names) + (f" and {more:,} more" if more > 0 else "")
+    )
+
+
 def _paid(value: RunReport) -> str:
-    text = f"{count(value.analyses, 'analysis', 'analyses')} · {money(value.usd)} · {minutes(value.minutes)} of video"
+    length = (
+        f"{minutes(value.minutes)} {'billed' if value.usd else 'of video'}"  # one video may be billed several times
+    )
+    text = f"{count(value.analyses, 'analysis', 'analyses')} · {money(value.usd)} · {length}"
     earlier = value.doubtful_total - value.doubtful
     return text + doubt(value.doubtful + max(0, earlier), earlier)
 

@@ -13,7 +13,16 @@ from rich.text import Text
 from pipeline.core.exit_codes import meaning
 from pipeline.core.model import Parked, State
 from pipeline.present.formatting import clean, count, minutes, money, span, when
-from pipeline.present.tables.layout import attention, doubt, new_table, pair_table, remedy, section, tally, trouble_line
+from pipeline.present.tables.layout import (
+    attention,
+    doubt,
+    items_tally,
+    new_table,
+    pair_table,
+    remedy,
+    section,
+    trouble_line,
+)
 from pipeline.present.tables.waiting import unlisted_section
 from pipeline.views import StatusView
 
@@ -23,25 +32,40 @@ _KINDS: Final = {"item": 0, "video": 1, "analysis": 2, "publish": 3}
 
 def status_table(value: StatusView, now: float) -> RenderableType:
     """Show the database in one page."""
-    spent = f"{money(value.usd_total)} for {minutes(value.minutes_total)} of video, all runs together"
+    spent = f"{money(value.usd_total)} for {minutes(value.minutes_total)} billed, all runs together"
     rows = [
-        ("items", tally(value.items)),
+        ("items", items_tally(value.items)),
         ("running", Text(clean(value.running) or "nobody works on this state folder now")),
         ("spent", Text(spent + doubt(value.doubtful_total))),
     ]
+    rows += _last_run(value, now)
     parts: list[RenderableType] = [pair_table(rows)]
-    if value.tasks:
-        parts += [Text(""), _tasks_by_state(value.tasks)]
-    if value.parked:
-        parts += section("parked", [_parked(entry, value.waiting.get(entry.scope, 0), now) for entry in value.parked])
-        parts.append(remedy("reelmill retry --parked opens before the time"))
     if value.attention:
         parts += attention([trouble_line(item, why, state) for state, item, why in value.attention], value.items)
         parts += _retry_hints(value)
+    if value.parked:
+        parts += section("parked", [_parked(entry, value.waiting.get(entry.scope, 0), now) for entry in value.parked])
+        parts.append(remedy("reelmill retry --parked opens before the time"))
     parts += unlisted_section(value)
+    if value.tasks:
+        parts += [Text(""), _tasks_by_state(value.tasks)]
     if value.runs:
         parts += [Text(""), _runs(value.runs, now)]
     return Group(*parts)
+
+
+def _last_run(value: StatusView, now: float) -> list[tuple[str, Text]]:
+    """Return what the last run did, and in its own words why it stopped early."""
+    ended = next((run for run in value.runs if run.get("ended") is not None), None)
+    if ended is None:
+        return []
+    summary, code = ended.get("summary") or {}, ended.get("exit_code")
+    done = " · ".join(
+        f"{number:,} {clean(name.replace('_', ' '))}" for name, number in (summary.get("this_run") or {}).items()
+    )
+    rows = [("latest", Text(f"{when(float(ended['ended']), now)}: {done or 'nothing to do'}"))]
+    note = summary.get("note") or (meaning(code) if isinstance(code, int) and code not in (0, 3) else "")
+    return [*rows, ("", Text(clean(note), "bold yellow"))] if note else rows
 
 
 def _tasks_by_state(tasks: Mapping[str, Mapping[str, int]]) -> Table:

@@ -1,0 +1,140 @@
+"""What a run works on and what came of it, item by item: seen at the pool, kept in memory, one log line per end."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.app.operator.attention import NAMED, item_names, reason
+from pipeline.app.operator.display_names import display_source
+from pipeline.core import log
+from pipeline.core.errors import ReelmillError
+from pipeline.core.model import Selection, State, Task
+from pipeline.engine.pool import PoolObserver
+from pipeline.ingest.enqueue import EnqueueReport
+from pipeline.ingest.payloads import ItemData, PublishData
+from pipeline.ports.store import Applied, Records
+from pipeline.views import NamedItems
+
+_log = log.get("run")
+_WRITTEN = ("new", "asked_again", "rewritten")
+FAILING = ("item", "listing", "video", "analysis", "indexing")  #: kinds whose failure is the item's
+NAMES = 5  #: items of each group that are named
+_REMEMBERED = 5000  #: names of videos at most
+
+
+@dataclass(slots=True)
+class _Fate:
+    """Items of one fate in this run."""
+
+    members: set[int] = field(default_factory=set)  #: hashes of their videos' keys
+    first: list[Task] = field(default_factory=list)  #: the few that are named
+
+    def add(self, task: Task) -> bool:
+        """Return False if the item was counted already."""
+        key = hash(task.subject or task.key)
+        if key in self.members:
+            return False
+        self.members.add(key)
+        if len(self.first) < NAMES:
+            self.first.append(task)
+        return True
+
+
+class RunActivity(PoolObserver):
+    """Watches the pool of one run (``engine.pool.PoolObserver``). ``complete``: hashes of videos with every result."""
+
+    def __init__(self, records: Records, complete: Collection[int]) -> None:
+        self._records = records
+        self._complete = complete
+        self._groups = {name: _Fate() for name in (*_WRITTEN, "skipped", "failed", "held")}
+        self._partly: dict[int, str] = {}  # written in this run, but not with every result yet
+        self._names: OrderedDict[str, str] = OrderedDict()  # key of a video -> what the user calls it
+        self.finished_seconds = 0.0  #: length of the videos that are new or were asked again
+
+    # ------------------------------------------------------------------------------------- what the pool tells
+
+    async def ended(self, task: Task, applied: Applied | None) -> None:
+        """Take note of a written outcome; None if it was dropped."""
+        if applied is None:
+            return
+        word = applied.move.word
+        if task.kind in NAMED:
+            self._learn(task, applied.move.subject or task.subject)
+        if word == "done" and task.kind == "publish":
+            self._written(task, PublishData.from_json(applied.move.data or {}))
+        elif word == "done" and task.kind == "item" and ItemData.from_json(applied.move.data or {}).skipped:
+            self._groups["skipped"].add(task)
+        elif word in ("failed", "held") and (task.kind in FAILING or task.kind == "publish"):
+            await self._stopped(task, applied)
+
+    def _learn(self, task: Task, subject: str) -> None:
+        if subject:
+            self._names[subject] = display_source(ItemData.from_json(task.data).source)
+            self._names.move_to_end(subject)
+            if len(self._names) > _REMEMBERED:
+                self._names.popitem(last=False)
+
+    def _written(self, task: Task, data: PublishData) -> None:
+        before = PublishData.from_json(task.data).present
+        same = dict(before) == dict(data.present)
+        key = hash(task.key)
+        fate = self._partly.pop(key, "new" if not before else "rewritten" if same else "asked_again")
+        if key not in self._complete:
+            self._partly[key] = fate
+            return
+        if any(key in self._groups[name].members for name in _WRITTEN):
+            return
+        self._groups[fate].add(task)
+        if fate != "rewritten":
+            self.finished_seconds += data.seconds or 0.0
+        _log.info("item.done", key=task.key, title=data.title, seconds=data.seconds, fate=fate)
+
+    async def _stopped(self, task: Task, applied: Applied) -> None:
+        trouble = applied.move.trouble or reason(task)
+        if self._groups[applied.move.word].add(task):
+            name = await self._name(task)
+            _log.info(
+                "item." + applied.move.word,
+                key=task.subject or task.key,
+                title=name,
+                code=trouble.code,
+                why=trouble.message,
+            )
+
+    async def _name(self, task: Task) -> str:
+        known = self._names.get(task.subject)
+        if known is None:
+            try:
+                known = (await item_names(self._records, [task]))[task.id]
+            except ReelmillError:  # the log line is not worth a failure
+                known = task.key
+        return known
+
+    # ------------------------------------------------------------------------------------------- at the end
+
+    async def groups(self, enqueued: EnqueueReport, waiting: int) -> dict[str, NamedItems]:
+        """Return what came of the run's items, by fate; ``waiting``: how many items are not finished."""
+        stopped = self._groups["failed"].members | self._groups["held"].members
+        found = {}
+        for name, group in self._groups.items():
+            away = stopped if name in _WRITTEN else set()
+            first = [task for task in group.first if hash(task.subject or task.key) not in away]
+            found[name] = NamedItems(len(group.members - away), await self._told(first))
+            if name == _WRITTEN[-1]:
+                found["unchanged"] = _decided(enqueued, "nothing")
+        found["still_failed"] = _decided(enqueued, "failed", "held")
+        open_tasks = Selection(states=(State.PENDING, State.RUNNING), limit=20 * NAMES)
+        names = await self._told(await self._records.tasks(open_tasks)) if waiting else []
+        found["waiting"] = NamedItems(waiting, names)
+        return {name: items for name, items in found.items() if items.count}
+
+    async def _told(self, tasks: Sequence[Task]) -> list[str]:
+        names = await item_names(self._records, tasks)
+        return list(dict.fromkeys(names[task.id] for task in tasks))[:NAMES]
+
+
+def _decided(enqueued: EnqueueReport, *actions: str) -> NamedItems:
+    names = [display_source(name) for action in actions for name in enqueued.named.get(action, ())]
+    return NamedItems(sum(Counter(enqueued.actions)[action] for action in actions), names[:NAMES])

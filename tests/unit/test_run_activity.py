@@ -1,0 +1,114 @@
+"""What a run tells of its own night: what came of each item, with names, and a log line for each end."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from pipeline.core import log
+from pipeline.core.errors import Permanent, ReelmillError, Throttled
+from pipeline.views import RunReport
+from tests.support.clock import run_virtual
+from tests.support.fakes import clips, items
+from tests.support.scripted_run import Life, priced
+
+
+@pytest.fixture(autouse=True)
+def _fresh_log() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+def fates(report: RunReport) -> Mapping[str, int]:
+    """Return how many items met each fate."""
+    return {name: found.count for name, found in report.this_run.items()}
+
+
+def names(report: RunReport, fate: str) -> list[str]:
+    """Return the named items of one fate, without their folder."""
+    return [Path(name).name for name in report.this_run[fate].names]
+
+
+def test_each_night_is_told_by_itself(tmp_path: Path) -> None:
+    """New at first; unchanged after; asked again for another prompt; rewritten where only the title or a file changed."""
+    jobs = {"enabled": ("gist", "sponsors"), "settings": {"sponsors": {"job": "ask", "prompt": "Which sponsors?"}}}
+    life = Life.at(tmp_path, **priced(jobs=jobs))
+    there = items(clips(tmp_path, 7))
+
+    async def scenario() -> None:
+        first = await life.run(there)
+        assert (fates(first), len(names(first, "new"))) == ({"new": 7}, 5)
+        again = await life.run(there)
+        assert (fates(again), len(names(again, "unchanged"))) == ({"unchanged": 7}, 5)
+        titled = [replace(there[0], line=replace(there[0].line, title="A talk")), *there[1:]]
+        changed = await life.run(titled)
+        assert (fates(changed), names(changed, "rewritten")) == ({"rewritten": 1, "unchanged": 6}, ["clip-0.mp4"])
+        brands = {"sponsors": {"job": "ask", "prompt": "Which brands?"}}
+        life.configure(tmp_path, **priced(jobs={**jobs, "settings": brands}))
+        assert fates(await life.run(titled)) == {"asked_again": 7}
+        newest, *_ = await life.database.runs(1)
+        assert newest.summary["this_run"] == {"asked_again": 7}
+
+    run_virtual(scenario())
+
+
+def test_what_failed_tonight_is_told_apart_from_what_failed_before(tmp_path: Path) -> None:
+    """The second night has not tried it again: it is still failed, not failed."""
+    life = Life.at(tmp_path, **priced())
+    life.api.ask_trouble = lambda number: (
+        Permanent("The request is refused.", code="bad_request") if number == 1 else None
+    )
+    there = items(clips(tmp_path, 2))
+    first = run_virtual(life.run(there))
+    assert fates(first) == {"new": 1, "failed": 1}
+    second = run_virtual(life.run(there))
+    assert fates(second) == {"unchanged": 1, "still_failed": 1}
+    assert names(second, "still_failed") == names(first, "failed")
+
+
+def test_what_waits_is_named_with_its_time(tmp_path: Path) -> None:
+    """A quota that is spent until tomorrow: how many wait, which, and until when."""
+    life = Life.at(tmp_path, **priced())
+    life.api.ask_trouble = lambda number: Throttled("no more today", after=20_000.0, group="analyze")
+    report = run_virtual(life.run(items(clips(tmp_path, 8))))
+    assert (report.exit_code, fates(report)) == (6, {"waiting": 8})
+    assert len(names(report, "waiting")) == 5
+    assert report.resume_at is not None
+
+
+def test_each_finished_and_each_failed_item_has_one_log_line(tmp_path: Path) -> None:
+    """At level info: key, title and length of what is done; key, name, code and reason of what failed."""
+    stream = io.StringIO()
+    log.setup("info", "json", [], stream)
+    life = Life.at(tmp_path, **priced())
+    life.api.ask_trouble = lambda number: (
+        Permanent("The request is refused.", code="bad_request") if number == 1 else None
+    )
+    run_virtual(life.run(items(clips(tmp_path, 3))))
+    events: list[dict[str, Any]] = [json.loads(line) for line in stream.getvalue().splitlines()]
+    done = [event for event in events if event["event"] == "item.done"]
+    (failed,) = (event for event in events if event["event"] == "item.failed")
+    assert len(done) == 2
+    assert all(event["level"] == "info" and event["key"] and event["title"] and event["seconds"] for event in done)
+    assert (failed["level"], failed["code"], failed["why"]) == ("info", "bad_request", "The request is refused.")
+    assert failed["title"].endswith(".mp4")
+
+
+def test_an_index_that_could_not_be_written_is_no_good_night(tmp_path: Path) -> None:
+    """Everything else is there, but ``results.jsonl`` is not: exit 3 and a sentence, so that a silent run speaks."""
+    life = Life.at(tmp_path, **priced())
+
+    async def full(lines: object) -> None:
+        raise ReelmillError("The disk is full", code="disk_full", remedy="free some space")
+
+    life.sink.write_index = full  # type: ignore[method-assign]
+    report = run_virtual(life.run(items(clips(tmp_path, 1))))
+    assert (report.exit_code, fates(report)) == (3, {"new": 1})
+    assert "The disk is full" in report.note
