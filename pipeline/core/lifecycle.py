@@ -71,7 +71,7 @@ def decide(task: Task, outcome: Outcome, now: float, policy: Policy, rng: Random
             return _retry(task, outcome, now, policy, rng)
         case Fail():
             ended = _end(task, State.FAILED, "failed", outcome.trouble, Done(spawn=outcome.spawn, data=outcome.data))
-            return _resuming(ended, outcome.stage)
+            return replace(_resuming(ended, outcome.stage), spend=outcome.spend)
         case Hold():
             ended = _end(task, State.HELD, "held", outcome.trouble, Done(data=outcome.data))
             return _resuming(ended, outcome.stage)

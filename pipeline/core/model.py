@@ -151,9 +151,15 @@ class Result:
     created: float = 0.0
 
 
+REFUND = "/refused"  #: how the keys of entries end that take others back
+
+
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """One paid effect in the ledger, written in the transaction that stores the intent, before the call is made."""
+    """One paid effect in the ledger, written in the transaction that stores the intent, before the call is made.
+
+    A call that was surely refused has a second entry, which takes the first one back: see :attr:`refund`.
+    """
 
     key: str  #: our key of the effect; the ledger holds each key once
     what: str  #: ``analyze``, ``index``, ``upload``, ``search``
@@ -162,6 +168,11 @@ class Spend:
     subject: str = ""
     doubtful: bool = False  #: repeated where the provider could not be asked: possibly paid twice
     at: float = 0.0
+
+    @property
+    def refund(self) -> bool:
+        """True for an entry that takes another one back; its amounts are negative."""
+        return self.key.endswith(REFUND)
 
 
 @dataclass(frozen=True, slots=True)

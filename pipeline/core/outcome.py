@@ -65,10 +65,14 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Will never work by itself. ``stage`` and ``data`` say where an operator's retry starts; None: right here."""
+    """Will never work by itself. ``stage`` and ``data`` say where an operator's retry starts; None: right here.
+
+    ``spend`` takes back what was booked for a call that was refused.
+    """
 
     trouble: Trouble
     spawn: Sequence[NewTask] = ()
+    spend: Sequence[Spend] = ()
     stage: str | None = None
     data: Mapping[str, Json] | None = None
 

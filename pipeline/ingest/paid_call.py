@@ -33,7 +33,7 @@ from pipeline.core.errors import (
     ReelmillError,
     Transient,
 )
-from pipeline.core.model import Spend, Task, Trouble
+from pipeline.core.model import REFUND, Spend, Task, Trouble
 from pipeline.core.outcome import Advance, Fail, Hold, Outcome, Park
 from pipeline.ingest.payloads import PaidData
 from pipeline.ingest.stored_json import changed
@@ -124,6 +124,11 @@ class Billing:
         usd, minutes = cost.usd - reserved.usd, cost.minutes - reserved.minutes
         self._add(usd, minutes)
         return Spend(f"{cost.key}/length", cost.what, usd, minutes, cost.subject, at=self._clock.now())
+
+    def refund(self, cost: Cost) -> Spend:
+        """Return the entry that takes back what was booked for a call that was surely refused. Its key is spent."""
+        self._reserve(-cost.usd, -cost.minutes)
+        return Spend(cost.key + REFUND, cost.what, -cost.usd, -cost.minutes, cost.subject, at=self._clock.now())
 
     @contextmanager
     def counted(self, key: str) -> Iterator[None]:

@@ -231,6 +231,7 @@ class VideoData(PaidData):
     waiting: WaitingData | None = stored(None, read=_read_waiting, write=WaitingData.to_json)
     wanted: str = ""  #: fingerprint of all that was wanted when its analyses were last spawned
     indexing_lost: int = 0
+    adopted: bool = False  #: the upload was found in the account; what was made of it may be there as well
 
     @property
     def length(self) -> float:
@@ -274,6 +275,8 @@ class AnalysisData(PaidData):
     given_up: str = ""  #: the custom id of a request that never seemed to arrive
     superseded: bool = False
     answer: str = ""  #: fingerprint of the stored raw answer
+    adopted: bool = False  #: looked for in the account before it is paid; afterwards: found there
+    keyed_by_body: bool = False  #: the idempotency key stands for the whole request; before, for the custom id alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,6 +291,7 @@ class IndexingData(PaidData):
     given_up: bool = False
     index_gone: bool = False
     indexed: str = ""  #: when, as the platform says
+    adopted: bool = False  #: looked for in the account before it is paid
     superseded: bool = False
 
 

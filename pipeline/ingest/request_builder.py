@@ -6,6 +6,7 @@ The platform bills input minutes per call, so the jobs of one video share one re
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from pipeline.core.errors import Permanent
 from pipeline.core.model import Json, fingerprint
@@ -71,7 +72,7 @@ def build_question(key: str, data: AnalysisData, requests: Sequence[JobRequest])
     Raises:
         Permanent: code ``not_in_this_api``, see :func:`build_legacy_call`.
     """
-    return Question(
+    question = Question(
         key=build_custom_id(key, data.generation),
         media_id=data.media_id,
         prompt=build_prompt(requests, data.correction),
@@ -83,6 +84,17 @@ def build_question(key: str, data: AnalysisData, requests: Sequence[JobRequest])
         minutes=data.seconds / 60,
         legacy=build_legacy_call(requests) if data.legacy else None,
     )
+    if not data.keyed_by_body:
+        return question
+    asked = [
+        question.media_id,
+        question.prompt,
+        question.schema,
+        question.max_tokens,
+        question.temperature,
+        question.model,
+    ]
+    return replace(question, idempotency_key=f"{question.key}-{fingerprint(*asked)}")
 
 
 def build_legacy_call(requests: Sequence[JobRequest]) -> dict[str, Json]:

@@ -1,8 +1,8 @@
 """The port of the account's inventory: list everything that it holds, page by page; read and delete single objects.
 
-Narrow on purpose: only ``reconcile`` uses it. A list is no snapshot: what is deleted while it is read moves the rest up
-and hides some of it, so *not listed* must be checked again before it is believed. Conformance suite:
-``tests/conformance/test_inventory.py``.
+``reconcile`` uses all of it; a run only looks for what carries our names. A list is no snapshot: what is deleted while
+it is read moves the rest up and hides some of it, so *not listed* must be checked again before it is believed.
+Conformance suite: ``tests/conformance/test_inventory.py``.
 """
 
 from __future__ import annotations
@@ -29,6 +29,16 @@ class RemoteObject:
     media: str = ""  #: what it was made from: the asset; of a v1.2 task its video, once there is one
     size: int = 0  #: bytes
     seconds: float = 0.0
+
+    @property
+    def ready(self) -> bool:
+        """True if the platform is done with it. Both APIs have the same word for that."""
+        return self.status == "ready"
+
+    @property
+    def failed(self) -> bool:
+        """True if nothing will come of it."""
+        return self.status in ("failed", "canceled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +74,14 @@ class Inventory(Protocol):
         """The types that are listed per index."""
         ...
 
-    def objects(self, object_type: ObjectType, index_id: str = "") -> AsyncGenerator[Sequence[RemoteObject], None]:
-        """Yield every object of a type, page by page. An index that is gone holds nothing."""
+    def objects(
+        self, object_type: ObjectType, index_id: str = "", *, name: str = "", media: str = ""
+    ) -> AsyncGenerator[Sequence[RemoteObject], None]:
+        """Yield every object of a type, page by page. An index that is gone holds nothing.
+
+        ``name`` narrows uploads to those whose file name has it as a part (v1.3) or is exactly that (v1.2); ``media``
+        narrows analyses to those of one asset.
+        """
         ...
 
     async def get(self, remote: RemoteObject) -> RemoteObject | None:

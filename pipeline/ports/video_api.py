@@ -82,7 +82,7 @@ class MediaStatus:
 class Question:
     """One analysis request in neutral terms, which every dialect can turn into its own calls."""
 
-    key: str  #: ``custom_id`` and ``Idempotency-Key``: at most 64 of [A-Za-z0-9_-]
+    key: str  #: ``custom_id``: at most 64 of [A-Za-z0-9_-]
     media_id: str
     prompt: str
     schema: Mapping[str, Json] | None  #: None asks for free text
@@ -92,6 +92,7 @@ class Question:
     legacy: Mapping[str, Json] | None = None  #: ``path`` and ``body`` for a dialect without schemas (v1.2)
     since: float = 0.0  #: epoch seconds at which the intent was stored
     minutes: float = 0.0  #: length of the video, for the limits that count minutes
+    idempotency_key: str = ""  #: of the same characters; the same key is the same request; empty: ``key``
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,12 +46,12 @@ class InventoryClient:
         return self._dialect.per_index
 
     async def objects(
-        self, object_type: ObjectType, index_id: str = ""
+        self, object_type: ObjectType, index_id: str = "", *, name: str = "", media: str = ""
     ) -> AsyncGenerator[Sequence[RemoteObject], None]:
         endpoint = self._dialect.endpoints[object_type]
         for page in count(1):
             try:
-                listed = await self._call(endpoint.page(index_id, page))
+                listed = await self._call(endpoint.page(index_id, page, name=name, media=media))
             except Permanent as error:
                 if not is_gone(error) or not index_id:
                     raise

@@ -144,6 +144,22 @@ async def test_everything_is_listed_newest_first_in_pages(tmp_path: Path, sort: 
 
 @WORLDS
 @pytest.mark.asyncio
+async def test_a_list_is_narrowed_to_a_name_or_to_an_asset(tmp_path: Path, sort: str) -> None:
+    """By the whole file name in both APIs; analyses by what they were asked of."""
+    async with world(sort, tmp_path) as it:
+        first, second = await it.upload("first.mp4"), await it.upload("second.mp4")
+        named: ObjectType = "asset" if it.inventory.upload_type == "asset" else "task"
+        found = [each async for page in it.inventory.objects(named, name="first.mp4") for each in page]
+        assert [(each.name, each.ready, each.failed) for each in found] == [("first.mp4", True, False)]
+        assert [page async for page in it.inventory.objects(named, name="third.mp4")] == []
+        if it.ask is not None:
+            asked = [await it.ask(first, "a-1"), await it.ask(second, "a-2")]
+            narrowed = [each async for page in it.inventory.objects("analysis", media=second.id) for each in page]
+            assert [each.id for each in narrowed] == [asked[1].id]
+
+
+@WORLDS
+@pytest.mark.asyncio
 async def test_what_was_listed_can_be_looked_at_and_deleted_once_or_twice(tmp_path: Path, sort: str) -> None:
     """A look tells the same as the list; a deleted one is gone for both, and deleting it again is done."""
     async with world(sort, tmp_path) as it:

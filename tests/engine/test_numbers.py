@@ -21,7 +21,7 @@ from tests.support.memory_database import MemoryDatabase
 from tests.support.run_harness import Rig, settings_for
 from tests.support.vendor import Account, Client
 
-ITEMS = 600  #: more than two of the enqueuer's batches
+ITEMS = 1_500  #: several of the enqueuer's batches
 ENOUGH = 80  #: uploads, for every lane to have been full
 
 

@@ -37,14 +37,15 @@ class FakeInventory:
             self.there[remote.id] = remote
 
     async def objects(
-        self, object_type: ObjectType, index_id: str = ""
+        self, object_type: ObjectType, index_id: str = "", *, name: str = "", media: str = ""
     ) -> AsyncGenerator[Sequence[RemoteObject], None]:
         number = 0
         while True:
             self.before_page(object_type, number)
             self.pages += 1
             all_of = [each for each in self.there.values() if each.sort == object_type and index_id in ("", each.place)]
-            newest_first = list(reversed(all_of))
+            kept = [each for each in all_of if name in each.name and media in ("", each.media)]
+            newest_first = list(reversed(kept))
             part = newest_first[number * PAGE : (number + 1) * PAGE]
             if part:  # the list of an index keeps the metadata to itself
                 yield [replace(each, owner=None) if object_type == "indexed" else each for each in part]

@@ -145,6 +145,11 @@ class Client:
             self._real = self.account.open(self.version, self.identity)
         return self._real
 
+    @property
+    def inventory(self) -> Any:
+        """What the account holds, as the process that lives now lists it."""
+        return self.real.inventory
+
     def reopen(self) -> None:
         """Begin another process: it remembers nothing."""
         self._real = None

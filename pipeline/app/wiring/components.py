@@ -19,6 +19,7 @@ from pipeline.core.clock import Clock
 from pipeline.core.model import Lane
 from pipeline.core.task_types import TaskTypes
 from pipeline.engine.pool import Pool, PoolOptions
+from pipeline.ingest.adoption import Adoption
 from pipeline.ingest.job_requests import JobPlanner
 from pipeline.ingest.paid_call import Billing
 from pipeline.ingest.services import Services
@@ -90,6 +91,7 @@ def compose(
     spending = SpendingLimits(settings.budget, clock)
     index = ConfiguredIndex(api.index_api, index_spec(settings)) if settings.index_name else None
     services = Services(api, database, clock, rng)
+    adoption = Adoption(api.inventory)
     item = ItemTaskType(
         services,
         adapters.sources,
@@ -118,6 +120,7 @@ def compose(
         release=adapters.release,
         billing=into_index,
         price=plan.prices.indexing,
+        adoption=adoption,
     )
     analysis = AnalysisTaskType(
         services,
@@ -125,6 +128,7 @@ def compose(
         AnalysisOptions(settings.policy.attempts, settings.policy.on_ambiguous_ask),
         price=plan.prices.analysis,
         reserve=spending.reserve,
+        adoption=adoption,
     )
     indexing = IndexingTaskType(
         services,

@@ -20,9 +20,11 @@ from typing import Literal
 
 from pipeline.core.errors import Permanent
 from pipeline.core.lifecycle import Policy
+from pipeline.core.log import get
 from pipeline.core.model import Json, Lane, NewTask, Result, Selection, Task, Trouble
 from pipeline.core.outcome import Advance, Done, Fail, Outcome, Snooze
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
+from pipeline.ingest.adoption import Adoption
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
 from pipeline.ingest.paid_call import LOOKING, Billing, CallPolicy, Cost, LookSchedule, PaidCall, Reserve, Stages
 from pipeline.ingest.payloads import AnalysisData
@@ -41,6 +43,7 @@ from pipeline.kit.answers import Verdict
 from pipeline.kit.job import Video
 from pipeline.ports.video_api import Answer
 
+_log = get("analysis")
 #: What the local platform answers to a request that it cannot carry out honestly.
 _UNSUPPORTED = "not_supported_by_local_platform"
 _RECENT = 64  #: answers kept in memory between two steps; others are read again
@@ -60,7 +63,14 @@ class AnalysisTaskType:
     """The steps of an analysis."""
 
     def __init__(
-        self, services: Services, planner: JobPlanner, options: AnalysisOptions, *, price: Price, reserve: Reserve
+        self,
+        services: Services,
+        planner: JobPlanner,
+        options: AnalysisOptions,
+        *,
+        price: Price,
+        reserve: Reserve,
+        adoption: Adoption | None = None,
     ) -> None:
         self._api = services.api
         self._records = services.records
@@ -68,6 +78,7 @@ class AnalysisTaskType:
         self._planner = planner
         self._options = options
         self._price = price
+        self._adoption = adoption
         self._billing = Billing(reserve, services.clock)
         self._paid: PaidCall[AnalysisData] = PaidCall(
             Stages("price", "submit", "find", held="price"),
@@ -103,6 +114,14 @@ class AnalysisTaskType:
             return Done(data=changed(data, superseded=True).to_json(), spawn=[again])
         data = changed(data, since=self._clock.now(), legacy="fuse" not in self._api.features)
         build_question(task.key, data, requests)  # raises for what cannot be asked: no money is reserved for that
+        if data.adopted and self._adoption is not None:
+            found, unused = await self._adoption.analysis(task.key, data.media_id, data.generation)
+            if found is not None:
+                _log.info("analysis.adopted", key=task.subject, id=found.id, name=found.name)
+                data = changed(data, since=found.created or data.since, generation=found.generation)
+                return self._await(data, found.id)
+            data = changed(data, generation=unused)
+        data = changed(data, adopted=False, keyed_by_body=True)
         cost = self._cost(task, data, requests)
         return self._paid.intend(data, cost, given_up=data.given_up == cost.key)
 
@@ -113,12 +132,14 @@ class AnalysisTaskType:
         try:
             reply = await self._paid.act(task, data, asked.key, lambda: self._api.submit_analysis(asked, ensure_fresh))
         except Permanent as error:
-            return self._refused(task, data, error.trouble, asked.key)
+            if error.trouble.code == "idempotency_key_reused":
+                return await self._key_taken(task, data, error.trouble)
+            return self._refused(task, data, error.trouble)
         if isinstance(reply, Advance):
             return reply
         if isinstance(reply, Answer):
             return self._answered(task, data, reply)
-        return Advance("await", changed(data, task_id=reply, again=0, lost=0).to_json())
+        return self._await(changed(data, lost=0), reply)
 
     async def find(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Ask whether a request whose answer we never saw was accepted."""
@@ -129,14 +150,33 @@ class AnalysisTaskType:
         found = await self._paid.look(task, data, cost, lambda: self._api.find_analysis(asked))
         if not isinstance(found, str):
             return found
-        return Advance("await", changed(data, task_id=found, again=0, looks=0).to_json())
+        return self._await(data, found)
 
-    def _refused(self, task: Task, data: AnalysisData, trouble: Trouble, key: str) -> Outcome:
+    def _await(self, data: AnalysisData, task_id: str) -> Advance:
+        return Advance("await", changed(data, task_id=task_id, again=0, looks=0).to_json())
+
+    async def _key_taken(self, task: Task, data: AnalysisData, trouble: Trouble) -> Outcome:
+        """The idempotency key stands for another request. What answers ours may be there; else it goes under another key."""
+        requests = self._requests(data)
+        found = await self._api.find_analysis(build_question(task.key, data, requests))
+        if found is not None:
+            return self._await(data, found)
+        again = data.again + 1
+        if again >= self._options.attempts:
+            return self._refused(task, data, trouble)
+        refund = [] if data.again else [self._billing.refund(self._cost(task, data, requests))]
+        return Advance("price", _renewed(changed(data, again=again)).to_json(), spend=refund)
+
+    def _refused(self, task: Task, data: AnalysisData, trouble: Trouble) -> Outcome:
         """The platform said no. If it has lost the asset, have it uploaded again; this analysis follows by itself."""
+        cost = self._cost(task, data, self._requests(data))
         if trouble.code != "resource_not_exist":
-            # An earlier one under this key, of which nothing was heard, need not have been refused with it.
-            kept = changed(data, again=0, given_up=key if data.again else data.given_up)
-            return Fail(trouble, stage="price", data=kept.to_json())
+            if (
+                data.again
+            ):  # an earlier one under this key, of which nothing was heard, need not have been refused with it
+                return Fail(trouble, stage="price", data=changed(data, again=0, given_up=cost.key).to_json())
+            refund = [self._billing.refund(cost)]
+            return Fail(trouble, stage="price", data=_renewed(data).to_json(), spend=refund)
         lost = data.lost + 1
         if (
             lost >= self._options.attempts
@@ -163,6 +203,8 @@ class AnalysisTaskType:
             return self._answered(task, data, status.answer)
         if status.code == _UNSUPPORTED and len(requests) > 1:
             return self._apart(task, data, requests)
+        if data.adopted:  # it is not ours to have failed: ask anew
+            return Advance("price", _renewed(data).to_json())
         trouble = Trouble(
             _UNSUPPORTED if status.code == _UNSUPPORTED else f"analysis_{status.state}",
             f"The platform ended the analysis as '{status.word or status.state}'.",
@@ -271,6 +313,7 @@ class AnalysisTaskType:
             temperature=min(data.temperature, 0.1) if correction else data.temperature,
             model=data.model,
             correction=correction[:300],
+            adopted=data.adopted,
         )
         key = analysis_key(task.subject, [request], salt)
         # One that ended without an answer (its asset was lost, or nobody wanted it for a while) is to be asked now.

@@ -16,17 +16,19 @@ from collections.abc import Callable, Sequence
 
 from pipeline.core.errors import Permanent
 from pipeline.core.lifecycle import Policy
+from pipeline.core.log import get
 from pipeline.core.model import Lane, NewTask, Task, Trouble, fingerprint
 from pipeline.core.outcome import Advance, Done, Fail, Outcome, Snooze
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.paid_call import LOOKING, Billing, CallPolicy, Cost, LookSchedule, PaidCall, Stages
-from pipeline.ingest.payloads import IndexingData, denied_to_indexing
+from pipeline.ingest.payloads import IndexingData, VideoData, denied_to_indexing
 from pipeline.ingest.remote_names import OWNER_LENGTH
 from pipeline.ingest.services import Services
 from pipeline.ingest.stored_json import changed
 from pipeline.ports.index_api import IndexApi, IndexSpec
 
 _UNKNOWN = "resource_not_exist"
+_log = get("indexing")
 
 
 class ConfiguredIndex:
@@ -44,12 +46,10 @@ class ConfiguredIndex:
         return self._id
 
 
-def indexing_task(subject: str, asset_id: str, seconds: float, index_id: str, lost: int = 0) -> NewTask:
-    """Return the task that puts a video into an index; a new asset of the same video has a task of its own.
-
-    ``lost``: how often the platform has denied the asset or the index to an earlier task, which gave way to this one.
-    """
-    data = IndexingData(asset_id=asset_id, index_id=index_id, seconds=seconds, lost=lost)
+def indexing_task(subject: str, video: VideoData, index_id: str) -> NewTask:
+    """Return the task that puts a video into an index; a new asset of the same video has a task of its own."""
+    asset_id, lost = video.media_id, video.indexing_lost
+    data = IndexingData(asset_id=asset_id, index_id=index_id, seconds=video.length, lost=lost, adopted=video.adopted)
     key = f"{subject}/{index_id}/{fingerprint(asset_id)[:8]}" + (f"-{lost}" if lost else "")
     return NewTask("indexing", key, "price", data.to_json(), subject=subject)
 
@@ -95,7 +95,16 @@ class IndexingTaskType:
         data = IndexingData.of(task)
         if data.index_gone:  # an operator's retry: there may be another index of that name
             return _hand_back(task, data)
-        data = changed(data, since=self._clock.now())
+        try:
+            found = await self._index_api.find_indexed(data.index_id, data.asset_id) if data.adopted else None
+        except Permanent as error:
+            if error.trouble.code != _UNKNOWN:
+                raise
+            return self._lost_asset(task, data, error.trouble)
+        if found is not None:
+            _log.info("indexing.adopted", key=task.subject, id=found)
+            return self._await(data, found)
+        data = changed(data, since=self._clock.now(), adopted=False)
         return self._paid.intend(data, self._cost(task, data), given_up=data.given_up)
 
     async def submit(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:

@@ -148,7 +148,7 @@ def spend_card(spends: Sequence[Spend]) -> dict[str, Json]:
     return {
         "usd": round(sum(spend.usd for spend in spends), 6),
         "minutes": round(sum(spend.minutes for spend in spends), 3),
-        "calls": len(spends),
+        "calls": sum(-1 if spend.refund else 1 for spend in spends),
         "possibly_paid_twice": sum(spend.doubtful for spend in spends),
     }
 

@@ -30,6 +30,7 @@ from pipeline.core.log import get
 from pipeline.core.model import About, Lane, NewTask, Selection, State, Task, Trouble
 from pipeline.core.outcome import Advance, Done, Fail, Outcome, Retry, Snooze
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
+from pipeline.ingest.adoption import Adoption
 from pipeline.ingest.file_identity import FileStamp, is_available, locate
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
 from pipeline.ingest.paid_call import LOOKING, Billing, CallPolicy, Cost, LookSchedule, PaidCall, Stages, free
@@ -89,6 +90,7 @@ class VideoTaskType:
         release: Release | None = None,
         billing: Billing | None = None,
         price: Callable[[float], float] = lambda minutes: 0.0,
+        adoption: Adoption | None = None,
     ) -> None:
         self._api = services.api
         self._records = services.records
@@ -101,6 +103,7 @@ class VideoTaskType:
         self._fuse = planner.fuse and "fuse" in services.api.features
         self._read_captions = read_captions
         self._release = release
+        self._adoption = adoption
         self._backoff = Backoff(2.0, 300.0)
         self._paid: PaidCall[VideoData] = PaidCall(
             Stages("place", "upload", "find", held="price"),
@@ -136,6 +139,10 @@ class VideoTaskType:
         if self._index is not None and self._index_first:
             index_id = await self._index.id()
         placed = changed(data, method=method, provider=self._api.identity, index_id=index_id)
+        if not data.name or data.provider != self._api.identity:  # this database has not sent it there
+            adopted = await self._adopt(task, changed(placed, name=name))
+            if adopted is not None:
+                return adopted
         if method != "multipart" and placed == data and parse_upload_name(data.name) == parse_upload_name(name):
             return self._paid.intend(changed(data, again=0), None, given_up=True)
         placed = changed(placed, name=name, since=self._clock.now())
@@ -158,6 +165,18 @@ class VideoTaskType:
         minutes = (data.length or self._api.ceilings.max_seconds) / 60
         what = "index" if self._index_first else "upload"
         return Cost(data.name, what, self._price(minutes), minutes, task.key)
+
+    async def _adopt(self, task: Task, data: VideoData) -> Outcome | None:
+        """Go on with an upload of this content that is in the account already; None: there is none."""
+        found = None
+        if self._adoption is not None and not (self._index_first and data.method in NAMELESS):
+            complete = data.method == "multipart"
+            found = await self._adoption.upload(task.key, data.name, data.index_id, complete=complete)
+        if found is None:
+            return None
+        _log.info("upload.adopted", key=task.key, id=found.id, name=found.name)
+        data = changed(data, media_id=found.id, name=found.name, generation=found.generation, adopted=True)
+        return Advance("settle", changed(data, since=found.created or self._clock.now()).to_json())
 
     async def _fetch_again(self, task: Task) -> Outcome:
         """Have the file fetched (once more): our copy was removed once its upload was proved, or we never had one."""
@@ -254,13 +273,13 @@ class VideoTaskType:
                 waiting=None,
             )
             cost = self._cost(task, data)
-            if cost.minutes < reserved.minutes and cost.what == "index":
+            if cost.minutes < reserved.minutes and cost.what == "index" and not data.adopted:
                 spend = [self._paid.billing.correct(reserved, cost)]
                 return Advance("fan_out", data.to_json(), spend=spend)
             # What is missing is asked of our own database: no reason for a commit in between.
             return await self._fan_out(task, data)
-        next_upload = changed(data, generation=data.generation + 1, settled=False)
-        if status.state == "gone":
+        next_upload = changed(data, generation=data.generation + 1, settled=False, adopted=False)
+        if status.state == "gone" or data.adopted:
             return self._upload_again(task, next_upload)
         return _failed_upload(data, status, next_upload, self._clock.now())
 
@@ -292,7 +311,7 @@ class VideoTaskType:
         # With every answer and a place in the index, an upload here would serve nothing; with neither wanted, it is all.
         served = not missing and (has_indexing(known.tasks, index_id) if index_id else bool(requests))
         if elsewhere and not served:
-            return self._upload_again(task, changed(data, settled=False))
+            return self._upload_again(task, changed(data, settled=False, adopted=False))
         if self._release is not None and data.fetched and data.settled:
             await self._release(Path(data.path))  # proved: the platform has looked at it
         spawn = [self._analysis(task, data, wanted) for wanted in group_requests(missing, fuse=self._fuse)]
@@ -301,7 +320,7 @@ class VideoTaskType:
                 NewTask("publish", task.key, "write", {}, subject=task.key, restart_at="write", restart_failed=True)
             ]
         if index_id and not elsewhere:
-            spawn.append(indexing_task(task.key, data.media_id, data.length, index_id, data.indexing_lost))
+            spawn.append(indexing_task(task.key, data, index_id))
         return Done(spawn=spawn, data=changed(data, wanted=self._planner.combined_fingerprint(requests)).to_json())
 
     def _analysis(self, task: Task, data: VideoData, requests: Sequence[JobRequest]) -> NewTask:
@@ -311,6 +330,7 @@ class VideoTaskType:
             seconds=data.length,
             model=self._options.model,
             temperature=self._options.temperature,
+            adopted=data.adopted,
         )
         key = analysis_key(task.key, requests)
         return NewTask("analysis", key, "price", analysis.to_json(), subject=task.key, restart_at="price")

@@ -97,6 +97,7 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         ),
         "search_filter_invalid": _bad("search_filter_invalid", "the search filter is not valid"),
         "search_page_token_expired": _bad("search_page_token_expired", "the page of results is no longer kept"),
+        "idempotency_key_reused": _bad("idempotency_key_reused", "the key of the request stands for another one", _BUG),
         "batch_not_terminal": _bad("batch_not_terminal", "the batch is still running"),
         "batch_completed": _bad("batch_completed", "the batch is already completed"),
         "batch_canceled": _bad("batch_canceled", "the batch was canceled"),

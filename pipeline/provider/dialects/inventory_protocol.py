@@ -23,10 +23,15 @@ class ObjectEndpoint:
     details: Callable[[JsonObject], Mapping[str, Any]]  #: what only this type has: fields of RemoteObject
     ids: tuple[str, ...] = ("_id", "id")
     by_ids: str = ""  #: the filter of the list that takes several ids
+    by_name: str = ""  #: the filter that takes a file name
+    by_media: str = ""  #: the filter that takes the id of an asset
 
-    def page(self, index_id: str, page: int, ids: Sequence[str] = ()) -> Call[Page[RemoteObject]]:
-        """List a page, of everything or of these ids."""
-        request = calls.list_request(self._path(index_id), page, *((self.by_ids, each) for each in ids))
+    def page(
+        self, index_id: str, page: int, ids: Sequence[str] = (), *, name: str = "", media: str = ""
+    ) -> Call[Page[RemoteObject]]:
+        """List a page: of everything, of these ids, or of what has this name or was made from this asset."""
+        filters = [(self.by_ids, each) for each in ids] + [(self.by_name, name)] + [(self.by_media, media)]
+        request = calls.list_request(self._path(index_id), page, *(each for each in filters if all(each)))
         return Call(request, read_page(lambda body: self.build(body, index_id)))
 
     def get(self, object_id: str, index_id: str) -> Call[RemoteObject]:

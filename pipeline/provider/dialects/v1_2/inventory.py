@@ -31,7 +31,7 @@ class InventoryV12:
     per_index: Sequence[ObjectType] = ("video",)
     endpoints: Mapping[ObjectType, ObjectEndpoint] = {
         "video": ObjectEndpoint("video", "/indexes/{index_id}/videos", _video),
-        "task": ObjectEndpoint("task", "/tasks", _task),
+        "task": ObjectEndpoint("task", "/tasks", _task, by_name="filename"),
     }
 
     def open_sessions(self, page: int) -> Call[Page[OpenSession]] | None:

@@ -39,8 +39,10 @@ class InventoryV13:
     per_index: Sequence[ObjectType] = ("indexed",)
     endpoints: Mapping[ObjectType, ObjectEndpoint] = {
         "indexed": ObjectEndpoint("indexed", "/indexes/{index_id}/indexed-assets", _indexed),
-        "analysis": ObjectEndpoint("analysis", "/analyze/tasks", _analysis, ids=("task_id", "_id", "id")),
-        "asset": ObjectEndpoint("asset", "/assets", _asset, by_ids="asset_ids"),
+        "analysis": ObjectEndpoint(
+            "analysis", "/analyze/tasks", _analysis, ids=("task_id", "_id", "id"), by_media="asset_id"
+        ),
+        "asset": ObjectEndpoint("asset", "/assets", _asset, by_ids="asset_ids", by_name="filename"),
     }
 
     def open_sessions(self, page: int) -> Call[Page[OpenSession]] | None:

@@ -170,7 +170,8 @@ class V13:
         }
         if question.schema is not None:
             body["response_format"] = {"type": "json_schema", "json_schema": dict(question.schema)}
-        headers = {"idempotency-key": question.key}  # helps where the platform honours it; nothing relies on it
+        # It helps where the platform honours it; nothing relies on it.
+        headers = {"idempotency-key": question.idempotency_key or question.key}
         return Call(Request("POST", "/analyze/tasks", "analyze", headers=headers, json=body), read_id(*_TASK_ID))
 
     def find_analyses(self, question: Question, page: int) -> Call[Page[FoundObject]]:

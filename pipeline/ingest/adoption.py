@@ -1,0 +1,161 @@
+"""Finds what carries our names in the account and is not in the database, so that nothing is uploaded or paid again.
+
+It was made from another state folder, or from one that was lost. A list of the account is read one page for each lookup;
+until it is read to its end, the platform is also asked for the one name. So a lookup costs two requests at most, all of
+them together hardly more than the shorter of two ways: one request for each, or the whole list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+
+import anyio
+
+from pipeline.core.errors import Transient
+from pipeline.core.log import get
+from pipeline.ingest.remote_names import (
+    RemoteName,
+    analysis_digest,
+    matches_owner,
+    parse_custom_id,
+    parse_upload_name,
+    upload_digest,
+)
+from pipeline.ports.inventory import Inventory, ObjectType, RemoteObject
+
+_log = get("adoption")
+_PAGES = 400  #: of a list that are read and kept in memory: 20,000 objects; beyond that each name is asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One upload or analysis in the account that carries a name of ours."""
+
+    id: str
+    name: str
+    generation: int
+    ready: bool
+    failed: bool
+    created: float | None  #: epoch seconds by the platform's clock
+    place: str
+    media: str
+
+
+class Adoption:
+    """What one account holds under our names, as seen in this run. What is made meanwhile need not be seen."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        self._inventory = inventory
+        self._upload_type: ObjectType = "asset" if "asset" in inventory.object_types else "task"
+        self._uploads = _Listing(partial(inventory.objects, self._upload_type), _parse_upload)
+        self._analyses = _Listing(partial(inventory.objects, "analysis"), _parse_analysis)
+
+    async def upload(self, key: str, name: str, place: str, *, complete: bool) -> Trace | None:
+        """Return the latest usable upload of a video; None: there is none.
+
+        ``name`` is what ours would be called. ``place`` is the index it must be in (v1.2). ``complete``: only one that
+        is ready will do, because another one may be waiting for parts that nobody sends any more.
+        """
+        digest = upload_digest(key)
+        part = digest if self._upload_type == "asset" else name
+        usable = [
+            trace
+            for trace in await self._uploads.find(
+                digest, partial(self._inventory.objects, self._upload_type, name=part)
+            )
+            if trace.place == place and not trace.failed and (trace.ready or not complete)
+        ]
+        found = max(usable, key=lambda trace: (trace.ready, trace.generation), default=None)
+        if found is not None and found.media and not await self._inventory.existing("video", [found.media], place):
+            return None  # of v1.2: its task is left, its video is deleted
+        return found
+
+    async def analysis(self, key: str, media_id: str, generation: int) -> tuple[Trace | None, int]:
+        """Return the latest analysis under this key that did not fail, and the first generation that nobody has used.
+
+        Only those from ``generation`` on count; ``media_id`` is the asset that it was asked of.
+        """
+        if "analysis" not in self._inventory.object_types:
+            return None, generation
+        narrowed = partial(self._inventory.objects, "analysis", media=media_id)
+        listed = await self._analyses.find(analysis_digest(key), narrowed)
+        found = [trace for trace in listed if trace.generation >= generation]
+        alive = [trace for trace in found if not trace.failed]
+        unused = max((trace.generation + 1 for trace in found), default=generation)
+        return max(alive, key=lambda trace: (trace.generation, trace.ready), default=None), unused
+
+
+class _Listing:
+    """One list of the account: read on with each lookup, and kept as far as it names what is ours."""
+
+    def __init__(
+        self,
+        pages: Callable[[], AsyncGenerator[Sequence[RemoteObject], None]],
+        parse: Callable[[RemoteObject], RemoteName | None],
+    ) -> None:
+        self._open = pages
+        self._pages = pages()
+        self._parse = parse
+        self._left = _PAGES
+        self._whole = False
+        self._known: dict[str, list[Trace]] = {}
+        self._turn = anyio.Lock()
+
+    async def find(
+        self, digest: str, narrowed: Callable[[], AsyncGenerator[Sequence[RemoteObject], None]]
+    ) -> list[Trace]:
+        """Return what carries this digest. ``narrowed`` lists it, and little else."""
+        async with self._turn:
+            if digest not in self._known and not self._whole and self._left:
+                await self._read_on()
+            known = self._known.get(digest)
+            if known is not None or self._whole:
+                return known or []
+        found: list[Trace] = []
+        async with aclosing(narrowed()) as pages:
+            async for page in pages:
+                found += [trace for each, trace in self._ours(page) if each == digest]
+        return found
+
+    async def _read_on(self) -> None:
+        self._left -= 1
+        try:
+            page = await anext(self._pages, None)
+        except BaseException as error:  # the generator has ended by it: a cancelled look begins again
+            self._pages, self._left = self._open(), _PAGES
+            self._known.clear()
+            if not isinstance(error, Transient) or error.trouble.code != "unreadable":
+                raise
+            _log.warning("account.list_unreadable", detail=error.trouble.detail)
+            self._left = 0
+            return
+        if page is None:
+            self._whole = True
+            return
+        for digest, trace in self._ours(page):
+            self._known.setdefault(digest, []).append(trace)
+
+    def _ours(self, page: Sequence[RemoteObject]) -> list[tuple[str, Trace]]:
+        found = []
+        for remote in page:
+            name = self._parse(remote)
+            if name is not None:
+                trace = Trace(
+                    remote.id, remote.name, name.generation, remote.ready, remote.failed,
+                    remote.created, remote.place, remote.media,
+                )  # fmt: skip
+                found.append((name.digest, trace))
+        return found
+
+
+def _parse_upload(remote: RemoteObject) -> RemoteName | None:
+    """Return what a name of ours says, unless the metadata beside it names another video."""
+    name = parse_upload_name(remote.name)
+    return name if name is not None and (not remote.owner or matches_owner(name, remote.owner)) else None
+
+
+def _parse_analysis(remote: RemoteObject) -> RemoteName | None:
+    return parse_custom_id(remote.name)
