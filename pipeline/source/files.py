@@ -18,6 +18,7 @@ from pipeline.core.clock import Clock
 from pipeline.core.errors import InputError, Transient
 from pipeline.ports.source import Item, MediaFacts
 from pipeline.source.captions import ENDINGS, find_captions
+from pipeline.source.file_content import explain, is_fresh, not_ready, promised_size
 from pipeline.source.read_errors import to_read_error
 
 _BLOCK = 1024 * 1024
@@ -43,8 +44,9 @@ class FileSource:
 
     kind = "file"
 
-    def __init__(self, clock: Clock, cache: HashCache | None = None) -> None:
+    def __init__(self, clock: Clock, cache: HashCache | None = None, *, complete: bool = False) -> None:
         self._clock = clock
+        self._complete = complete  # nobody else writes the files: there is nothing to wait for
         self._cache = cache
         self._captions: OrderedDict[tuple[str, int], tuple[str, ...]] = OrderedDict()
 
@@ -55,9 +57,11 @@ class FileSource:
             InputError: ``file_missing``, ``not_a_file``, ``file_empty``, ``permission_denied``, ``unreadable_video`` or
                 ``no_video_stream``.
             Transient: ``disk_trouble``, or ``file_changed`` while it is still being written.
+            NotYet: ``file_not_ready``: it changed a moment ago and is not complete.
         """
         path = Path(item.locator)
-        facts, before, spoken = await to_thread.run_sync(partial(_probe, path, from_thread.check_cancelled))
+        now = None if self._complete else self._clock.now()
+        facts, before, spoken = await to_thread.run_sync(partial(_probe, path, from_thread.check_cancelled, now))
         sha256 = await self._hash(path, before)
         captions = await to_thread.run_sync(partial(self._beside, path, spoken))
         return replace(facts, sha256=sha256, captions=captions)
@@ -96,19 +100,26 @@ def probe_file(path: Path) -> MediaFacts:
     return _probe(path, lambda: None)[0]
 
 
-def _probe(path: Path, checkpoint: Callable[[], None]) -> tuple[MediaFacts, os.stat_result, str]:
+def _probe(
+    path: Path, checkpoint: Callable[[], None], now: float | None = None
+) -> tuple[MediaFacts, os.stat_result, str]:
     from pipeline.source.media_probe import probe_media  # FFmpeg's libraries take a moment to load: only where needed
 
     try:
         before = path.stat()
         if not stat.S_ISREG(before.st_mode):  # before opening: a pipe would be waited for
             raise InputError(f"{path}: this is not a regular file.", code="not_a_file", remedy="name a file")
-        path.open("rb").close()
+        with path.open("rb") as file:
+            if is_fresh(before, now) and promised_size(file, before.st_size) > before.st_size:
+                raise not_ready(path, before, now or 0.0)
     except OSError as error:
         raise to_read_error(error, path) from None
-    if before.st_size == 0:
-        raise InputError(f"{path}: the file is empty.", code="file_empty", remedy="copy it again")
-    seen = probe_media(path, checkpoint)
+    try:
+        if before.st_size == 0:
+            raise InputError(f"{path}: the file is empty.", code="file_empty", remedy="copy it again")
+        seen = probe_media(path, checkpoint)
+    except InputError as error:
+        raise explain(path, before, error, now) from None
     facts = MediaFacts(
         path=path,
         size=before.st_size,

@@ -77,9 +77,10 @@ def _probe_container(container: InputContainer, path: Path, checkpoint: Callable
     try:
         stream = video_stream(container)
     except NoVideoStream:
-        has = "only sound" if container.streams.audio else "no video stream"
+        cover = " and a cover picture" if container.streams.video else ""
+        has = f"only sound{cover}" if container.streams.audio else "no video stream"
         message = f"{path.name}: the file has {has}."
-        raise InputError(message, code="no_video_stream", remedy="leave it out of the manifest") from None
+        raise InputError(message, code="no_video_stream", remedy="leave it out; only videos are taken") from None
     if is_bare_stream(container):
         raise InputError(
             f"{path.name}: these are pictures without a container, so they have no times.",

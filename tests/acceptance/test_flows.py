@@ -134,7 +134,7 @@ def test_retry_and_cancel(tmp_path: Path) -> None:
     bad.write_bytes(b"no video" * 100)
     assert here.run("run", "bad.mp4").code == 3
     why = here.run("why", "bad.mp4")
-    assert "this is not a video that can be read" in why.out
+    assert "this is a text file, not a video" in why.out
     assert here.run("cancel", "bad.mp4", "--json").json == {"verb": "cancel", "tasks": 0}
     assert here.run("retry", "--class", "unreadable_video", "--json").json["tasks"] == 1
     assert here.run("cancel", "bad.mp4", "--json").json["tasks"] == 1

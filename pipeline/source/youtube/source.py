@@ -72,7 +72,7 @@ class YouTubeSource:
         self._quota = quota
         self._ceilings = ceilings
         self._clock = clock
-        self._files = FileSource(clock)
+        self._files = FileSource(clock, complete=True)
         self._rules = client.rules
 
     async def fetch(self, item: Item, workdir: Path) -> MediaFacts:
