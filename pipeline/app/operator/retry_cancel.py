@@ -7,7 +7,7 @@ from random import Random
 from typing import Literal
 
 from pipeline.app.operator.attention import NAMED
-from pipeline.app.operator.show import find_item
+from pipeline.app.operator.find_item import find_item
 from pipeline.app.wiring.state_folder import lock_state_folder, open_for_writing, open_read_only, require_database
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock

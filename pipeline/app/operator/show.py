@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 
-from pipeline.app.operator.attention import NAMED, reason
-from pipeline.app.operator.display_names import display_source, file_name, redacted, without_query
+from pipeline.app.operator.attention import reason
+from pipeline.app.operator.display_names import display_source, file_name, redacted
+from pipeline.app.operator.find_item import find_item
 from pipeline.app.wiring.state_folder import open_read_only
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock, iso
-from pipeline.core.errors import ConfigError
 from pipeline.core.model import Parked, Selection, State, Task
-from pipeline.core.youtube_address import YouTubeAddress, parse_youtube_address
 from pipeline.ingest.payloads import ItemData, PlaylistData, PublishData
 from pipeline.ingest.waiting import waiting_words
-from pipeline.ports.store import Records
 from pipeline.views import ItemView
-
-_PAGE = 1000
 
 
 async def show(settings: Settings, item: str) -> ItemView:
@@ -52,53 +47,6 @@ async def show(settings: Settings, item: str) -> ItemView:
 
 def _title(item: ItemData, written: PublishData) -> str:
     return item.line.title or written.title or item.title or file_name(item.locator)
-
-
-async def find_item(records: Records, name: str) -> Task:
-    """Return the one item of that name.
-
-    Raises:
-        ConfigError: nothing matches, or several items do.
-    """
-    found = await records.tasks(Selection(kinds=NAMED, keys=_exact(name)))
-    found = found or await records.tasks(Selection(kinds=("item",), subjects=(name,)))
-    found = found or await _scan(records, name)
-    if not found:
-        raise ConfigError(
-            f"No item is called '{name}'", remedy="name its source, path, id or key; `reelmill status` lists some"
-        )
-    if len({task.key for task in found}) > 1:
-        some = ", ".join(display_source(ItemData.of(task).source) for task in found[:5])
-        raise ConfigError(
-            f"'{name}' fits {len(found)} items: {some}", remedy="give a longer part of the path, or the key"
-        )
-    return found[0]
-
-
-def _exact(name: str) -> tuple[str, ...]:
-    meaning = parse_youtube_address(name)
-    site = (meaning.key,) if isinstance(meaning, YouTubeAddress) else ()
-    return (name, f"file:{os.path.abspath(name)}", f"url:{name}", *site)
-
-
-async def _scan(records: Records, name: str) -> list[Task]:
-    """Search all items: by id or title, else by the end of the path or start of the key."""
-    sure: list[Task] = []
-    likely: list[Task] = []
-    after = 0
-    while page := await records.tasks(Selection(kinds=NAMED, after_id=after, limit=_PAGE)):
-        after = page[-1].id
-        for task in page:
-            data = ItemData.of(task)
-            if name in (data.line.id, data.line.title, data.source, display_source(data.source)):
-                sure.append(task)
-            elif without_query(data.locator).endswith("/" + name.lstrip("/")) or _key_starts(task, name):
-                likely.append(task)
-    return sure or likely
-
-
-def _key_starts(task: Task, name: str) -> bool:
-    return len(name) >= 6 and task.subject.removeprefix("sha256:").startswith(name.removeprefix("sha256:"))
 
 
 def _explain(tasks: Sequence[Task], parked: Mapping[str, Parked]) -> tuple[str, str, str]:

@@ -1,0 +1,204 @@
+"""Finds an item by any name that people see: the one resolver of all commands that take an ITEM.
+
+The best sort of name decides: a key, path or address; then what is said of it (id, title, results folder); then the file's
+name or the end of its path; then the name without its ending, or the start of the key; then all of these in other case.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from difflib import SequenceMatcher
+from pathlib import PurePath
+
+from pipeline.app.operator.attention import NAMED
+from pipeline.app.operator.display_names import display_source, file_name, without_query
+from pipeline.core.errors import ConfigError
+from pipeline.core.model import Selection, Task
+from pipeline.core.text import plain
+from pipeline.core.youtube_address import YouTubeAddress, is_address
+from pipeline.ingest.payloads import ItemData, PlaylistData, PublishData, remote_ids
+from pipeline.ports.store import Records
+from pipeline.source.identity import SourceIdentity, identify
+
+_PAGE = 1000
+_KEPT = 50  #: candidates of one sort of name
+_SHOWN = 5  #: candidates that a message names
+_ALIKE = 0.75  #: how alike a name must be to be meant, of 1
+_SHORTEST_KEY = 6  #: characters of a hash that may name a video
+_PLATFORM = ("video", "indexing")  #: kinds that hold the platform's ids
+
+
+async def find_item(records: Records, name: str) -> Task:
+    """Return the one item of that name.
+
+    Raises:
+        ConfigError: nothing matches, and what could have been meant; or several items do, and which.
+    """
+    found = await _exact(records, name) or await _scan(records, name) or await _by_platform(records, name)
+    if not found:
+        near = await _nearest(records, name)
+        remedy = f"did you mean '{near}'?" if near else "give its path, title, id, key or results folder"
+        raise ConfigError(f"No item is called '{name}'", remedy=f"{remedy}; `reelmill status` lists what stopped")
+    if len({task.subject or task.key for task in found}) > 1:  # the same video under two names is one
+        raise _ambiguous(name, found)
+    return found[0]
+
+
+def _ambiguous(name: str, found: Sequence[Task]) -> ConfigError:
+    some = [display_source(ItemData.of(task).source) for task in found[:_SHOWN]]
+    if len(set(some)) < len(some):
+        some = [task.key for task in found[:_SHOWN]]
+    more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    fits = f"{len(found)}{' or more' if len(found) == _KEPT else ''}"
+    return ConfigError(
+        f"'{name}' fits {fits} items: {', '.join(some)}{more}", remedy="give a longer part of the path, or the key"
+    )
+
+
+# ------------------------------------------------------------------------------------------------- by what is indexed
+
+
+async def _exact(records: Records, name: str) -> list[Task]:
+    keys = {name, *(f"file:{path}" for path in _paths(name))}
+    meaning = identify(name, private=True)
+    if isinstance(meaning, YouTubeAddress | SourceIdentity):
+        keys.add(meaning.key)
+    found = await records.tasks(Selection(kinds=NAMED, keys=tuple(sorted(keys))))
+    return found or await records.tasks(Selection(kinds=("item",), subjects=(name,)))
+
+
+def _paths(name: str) -> set[str]:
+    """Return what a path means from here, with and without its links followed."""
+    path = os.path.expanduser(name)
+    return {os.path.abspath(path), os.path.realpath(path)} if "\0" not in path else set()
+
+
+async def _by_platform(records: Records, name: str) -> list[Task]:
+    """Return the items of the video that the platform calls so, as ``videos`` and ``reconcile`` show it."""
+    for kind in _PLATFORM:
+        async for task in _all(records, kind):
+            if name in remote_ids(task):
+                return await records.tasks(Selection(kinds=("item",), subjects=(task.subject or task.key,)))
+    return []
+
+
+async def _all(records: Records, *kinds: str) -> AsyncIterator[Task]:
+    for kind in kinds:
+        after = 0
+        while page := await records.tasks(Selection((kind,), after_id=after, limit=_PAGE)):
+            after = page[-1].id
+            for task in page:
+                yield task
+
+
+# ------------------------------------------------------------------------------------------------- by what it is called
+
+
+async def _scan(records: Records, name: str) -> list[Task]:
+    """Look at all items and results; return the best sort of matches."""
+    asked = _Name(name)
+    ranks: dict[int, list[Task]] = {}
+    written: dict[int, list[str]] = {}
+    async for task in _all(records, *NAMED):
+        rank = asked.rank_item(task)
+        if rank is not None and len(ranks.setdefault(rank, [])) < _KEPT:
+            ranks[rank].append(task)
+    async for task in _all(records, "publish"):
+        rank = asked.rank_results(PublishData.of(task))
+        if rank is not None and len(written.setdefault(rank, [])) < _KEPT:
+            written[rank].append(task.key)
+    for rank in sorted({*ranks, *written}):
+        subjects = tuple(written.get(rank, ()))
+        more = await records.tasks(Selection(kinds=("item",), subjects=subjects)) if subjects else []
+        unique = {task.id: task for task in (*ranks.get(rank, ()), *more)}
+        if unique:
+            return sorted(unique.values(), key=lambda task: task.id)
+    return []
+
+
+class _Name:
+    """A name as given, in the forms in which it is compared."""
+
+    def __init__(self, name: str) -> None:
+        self.exact = name
+        self.folded = _fold(name)
+        self._path = _relative(name)
+        self._folders = (PurePath(name).name, PurePath(name).parent.name)  # a results folder, or a file in it
+        self._hash = name.removeprefix("sha256:")
+
+    def rank_item(self, task: Task) -> int | None:
+        """Return how well an item fits, 0 best; None if it does not."""
+        place = PurePath(without_query(ItemData.of(task).locator))
+        rank = self.rank(_said_of_item(task))
+        if rank == 0:
+            return 0
+        if self._path and str(place).endswith("/" + self._path):
+            return 1
+        if self.exact == place.stem or self._is_key(task):
+            return 2
+        return 3 if rank is not None or self.folded in (_fold(place.name), _fold(place.stem)) else None
+
+    def rank_results(self, data: PublishData) -> int | None:
+        """Return how well the results of a video fit."""
+        return 0 if data.folder and data.folder in self._folders else self.rank((data.title, data.folder))
+
+    def rank(self, said: Iterable[str]) -> int | None:
+        """Return 0 where a name is said in just this way, 3 where it is in another case or cut; None otherwise."""
+        rank = None
+        for each in said:
+            if each == self.exact:
+                return 0
+            folded = _fold(each)
+            cut = self.folded.endswith("…") and len(self.folded) > 3 and folded.startswith(self.folded[:-1].rstrip())
+            rank = 3 if folded and (folded == self.folded or cut) else rank
+        return rank
+
+    def _is_key(self, task: Task) -> bool:
+        return len(self._hash) >= _SHORTEST_KEY and task.subject.removeprefix("sha256:").startswith(self._hash)
+
+
+def _said_of_item(task: Task) -> tuple[str, ...]:
+    data = PlaylistData.of(task) if task.kind == "listing" else ItemData.of(task)
+    listed = data.list_title if isinstance(data, PlaylistData) else ""
+    return (data.line.id, data.line.title, data.title, listed, data.source, display_source(data.source))
+
+
+def _relative(name: str) -> str:
+    """Return a path as it may end one: ``../media/a.mp4`` of a manifest is ``media/a.mp4``."""
+    if is_address(name):
+        return ""
+    parts = [part for part in PurePath(os.path.normpath(name)).parts if part not in ("..", ".", "/")]
+    return "/".join(parts)
+
+
+def _fold(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", plain(text)).casefold().split())
+
+
+# ------------------------------------------------------------------------------------------------------ near misses
+
+
+async def _nearest(records: Records, name: str) -> str:
+    """Return the name that is most like this one; empty if none is alike."""
+    matcher = SequenceMatcher(autojunk=False)
+    matcher.set_seq2(_fold(PurePath(name).name or name))
+    best, likeness = "", _ALIKE
+    async for task in _all(records, *NAMED, "publish"):
+        for each in _candidates(task):
+            matcher.set_seq1(_fold(each))
+            if min(matcher.real_quick_ratio(), matcher.quick_ratio()) > likeness and matcher.ratio() > likeness:
+                best, likeness = each, matcher.ratio()
+    return best
+
+
+def _candidates(task: Task) -> Iterator[str]:
+    if task.kind == "publish":
+        yield from filter(None, (PublishData.of(task).title, PublishData.of(task).folder))
+        return
+    name = file_name(ItemData.of(task).locator)
+    yield name
+    yield PurePath(name).stem
+    data = ItemData.of(task)
+    yield from filter(None, (data.line.id, data.title))
