@@ -173,11 +173,24 @@ class StatusView:
 
 
 @dataclass(frozen=True, slots=True)
-class Reopened:
-    """What an operator has opened before its time."""
+class CorrectedItem:
+    """What a command of the operator did to one item."""
 
-    lanes: Sequence[str]
-    tasks: int  #: that wait no longer
+    item: str  #: as it was named
+    key: str
+    tasks: int  #: that changed
+    left: str  #: why nothing changed; empty if something did
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """What a command of the operator changed."""
+
+    verb: Literal["retry", "cancel"]
+    tasks: int = 0  #: that changed
+    lanes: Sequence[str] = ()  #: that were parked and are open again
+    items: Sequence[CorrectedItem] = ()  #: those that were named
+    nothing: str = ""  #: why nothing changed, where no item was named
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,9 +10,12 @@ from pipeline import app
 from pipeline.commands.shared.runner import Invocation, command
 from pipeline.core.exit_codes import ExitCode
 
+if TYPE_CHECKING:
+    from pipeline.views import Corrected
+
 Items = Annotated[
     list[str] | None,
-    typer.Argument(metavar="ITEM", help="Items by id, key, path or title, as `status` shows them.", show_default=False),
+    typer.Argument(metavar="ITEM", help="Items by any name that `show` or `status` prints.", show_default=False),
 ]
 
 
@@ -31,7 +34,10 @@ def retry(
         bool, typer.Option("--parked", help="Open the lanes that are parked before their time; --class narrows.")
     ] = False,
 ) -> int:
-    """Let failed, held or cancelled items go on at the next run, from the stage where they stopped.
+    """Let failed, held or cancelled items go on at the next run, from the stage where they stopped; wake what sleeps.
+
+    A named item that waits, for a pause of YouTube or after an error, is due at once. A file that was changed needs no
+    retry: a run sees it. Exit code 3 if nothing matched.
 
     An item is held where its paid call may have been accepted and the platform cannot be asked: retrying it may pay
     again. `reelmill why ITEM` tells. A run in progress must be stopped first: it holds the state folder.
@@ -39,7 +45,7 @@ def retry(
     \b
     Examples:
       reelmill retry --failed
-      reelmill retry --class unreadable_video --class timeout
+      reelmill retry --class refused --class deadline
       reelmill retry films/talk.mp4
       reelmill retry --parked
     """
@@ -54,7 +60,7 @@ def retry(
     if parked:
         return _retry_parked(given, classes or [])
     changed = given.call(lambda settings: app.retry(settings, items or [], classes or [], failed=failed))
-    return _say(given, "retry", changed, "set to be retried at the next run")
+    return _say(given, changed, "set to be retried at the next run")
 
 
 @command("state")
@@ -62,37 +68,49 @@ def cancel(
     given: Invocation,
     items: Items = None,
     everything: Annotated[bool, typer.Option("--all", help="Whatever is not finished.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Everything that failed.")] = False,
 ) -> int:
-    """Stop items for good; `retry` brings them back. What the platform has accepted stays paid.
+    """Stop items for good, failed and held ones too; `retry` brings them back. What the platform accepted stays paid.
 
-    A run in progress must be stopped first (Ctrl-C): it holds the state folder.
+    A run leaves a cancelled item alone, and it needs no attention any more. A run in progress must be stopped first
+    (Ctrl-C): it holds the state folder. Exit code 3 if nothing matched.
 
     \b
     Examples:
       reelmill cancel films/talk.mp4
+      reelmill cancel --failed
       reelmill cancel --all
     """
     from pipeline.core.errors import ConfigError
 
-    if bool(items) == everything:
-        raise ConfigError("cancel: name at least one ITEM, or --all and none", remedy="reelmill status lists the items")
-    changed = given.call(lambda settings: app.cancel(settings, items or []))
-    return _say(given, "cancel", changed, "cancelled")
+    if [bool(items), everything, failed].count(True) != 1:
+        raise ConfigError(
+            "cancel: say what: one or more ITEMs, or --failed, or --all", remedy="`reelmill status` lists what stopped"
+        )
+    changed = given.call(lambda settings: app.cancel(settings, items or [], failed=failed))
+    return _say(given, changed, "cancelled")
 
 
 def _retry_parked(given: Invocation, classes: list[str]) -> int:
     from pipeline.present.formatting import count
 
     opened = given.call(lambda settings: app.retry_parked(settings, classes))
-    said = "nothing is parked"
-    if opened.lanes:
+    said = opened.nothing
+    if opened.lanes or opened.tasks:
         said = f"{', '.join(opened.lanes)}: open again at the next run; {count(opened.tasks, 'task')} due at once"
-    given.say({"verb": "retry", "lanes": list(opened.lanes), "tasks": opened.tasks}, said)
-    return ExitCode.DONE
+    given.say(opened, said)
+    return _code(opened)
 
 
-def _say(given: Invocation, verb: str, changed: int, done: str) -> int:
-    from pipeline.present.formatting import count
+def _say(given: Invocation, changed: Corrected, done: str) -> int:
+    from pipeline.present.formatting import clean, count
 
-    given.say({"verb": verb, "tasks": changed}, f"{count(changed, 'task')} {done}")
-    return ExitCode.DONE
+    lines = [f"{count(changed.tasks, 'task')} {done}"] if changed.tasks else []
+    lines += [f"{', '.join(changed.lanes)}: open again at the next run"] if changed.lanes else []
+    lines += [f"{clean(item.item)}: nothing changed; {clean(item.left)}" for item in changed.items if item.left]
+    given.say(changed, "\n".join([*lines, *filter(None, [changed.nothing])]))
+    return _code(changed)
+
+
+def _code(changed: Corrected) -> int:
+    return ExitCode.DONE if changed.tasks or changed.lanes else ExitCode.INCOMPLETE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.core.model import Task
+from pipeline.ingest.paid_call import LOOKING
 from pipeline.ingest.tasks.analysis import AnalysisTaskType
 from pipeline.ingest.tasks.indexing import IndexingTaskType
 from pipeline.ingest.tasks.item import ItemTaskType
@@ -27,3 +28,8 @@ _WORDS = {
 def waiting_words(task: Task) -> str:
     """Return what the task waits for, as the end of a sentence that begins with *It*."""
     return _WORDS.get((task.kind, task.stage), f"is at {task.stage}")
+
+
+def is_looking(task: Task) -> bool:
+    """Return True for a task that looks for the trace of a paid call: to wait is what keeps it from paying twice."""
+    return _WORDS.get((task.kind, task.stage)) == LOOKING

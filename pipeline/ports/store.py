@@ -77,6 +77,7 @@ class Store(Protocol):
 
         ``cancel``: pending, running, held → cancelled. ``retry``: failed, held, cancelled → pending, due now, attempts
         at zero, trouble kept; ``claims`` too, because a cancelled step may have acted: the provider is asked first.
+        What ``which.states`` names goes further: any such state is cancelled, and a pending task that sleeps is retried.
         """
         ...
 

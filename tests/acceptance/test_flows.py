@@ -128,18 +128,21 @@ def test_every_json_is_json_and_every_log_line_too(tmp_path: Path) -> None:
 
 
 def test_retry_and_cancel(tmp_path: Path) -> None:
-    """What failed goes on after a retry once the file is mended; what was cancelled stays away until it is retried."""
+    """What failed can be cancelled, and goes on once the file is mended; what was cancelled stays away until it is retried."""
     here = shell(tmp_path)
     bad = here.folder / "bad.mp4"
     bad.write_bytes(b"no video" * 100)
     assert here.run("run", "bad.mp4").code == 3
     why = here.run("why", "bad.mp4")
     assert "this is a text file, not a video" in why.out
-    assert here.run("cancel", "bad.mp4", "--json").json == {"verb": "cancel", "tasks": 0}
     assert here.run("retry", "--class", "unreadable_video", "--json").json["tasks"] == 1
     assert here.run("cancel", "bad.mp4", "--json").json["tasks"] == 1
+    again = here.run("cancel", "bad.mp4")
+    assert (again.code, again.out) == (3, "bad.mp4: nothing changed; it was cancelled before\n")
     assert here.run("run", "--json").code == 2  # nothing to do
     clip(bad)
+    assert here.run("run", "bad.mp4").code == 0
+    assert paid(here) == (0, 0)
     assert here.run("retry", "bad.mp4", "--json").json["tasks"] == 1
     assert here.run("run", "--json").json["items"]["done"] == 1
     assert paid(here) == (1, 1)

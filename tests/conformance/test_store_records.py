@@ -49,6 +49,34 @@ async def test_retry_starts_what_gave_up(database: Database, state: State) -> No
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("state", list(State))
+async def test_cancel_takes_whatever_state_is_named(database: Database, state: State) -> None:
+    """Failed and done ones, too: the operator puts them away. Another state than the named one stays."""
+    await bring(database, state)
+    others = tuple(each for each in State if each is not state)
+    assert await database.command("cancel", Selection(states=others), NOW + 1) == 0
+    assert await database.command("cancel", Selection(states=(state,)), NOW + 1) == 1
+    after = await one(database)
+    assert (after.state, after.wake_at, after.lease) == (State.CANCELLED, None, None)
+
+
+@pytest.mark.asyncio
+async def test_retry_wakes_what_sleeps_where_pending_is_named(database: Database) -> None:
+    """A wait is over at once, with attempts and deadline fresh; claims are kept. What is due already is not touched."""
+    task = await bring(database, State.RUNNING)
+    await database.apply(moved(task, State.PENDING, wake_at=NOW + 3600, attempt=3, trouble=TROUBLE), NOW)
+    before = await one(database)
+    assert await database.command("retry", Selection(), NOW + 1) == 0
+    assert await database.command("retry", Selection(states=(State.PENDING,)), NOW + 1) == 1
+    after = await one(database)
+    assert (after.wake_at, after.attempt, after.stage_since) == (NOW + 1, 0, NOW + 1)
+    assert (after.claims, after.trouble) == (before.claims, before.trouble)
+    assert await database.command("retry", Selection(states=(State.PENDING,)), NOW + 1) == 0
+    (woken,) = await claim(database, NOW + 1)
+    assert woken.id == task.id
+
+
+@pytest.mark.asyncio
 async def test_a_command_means_the_selected_ones_only(database: Database) -> None:
     """Trouble class, key, subject, kind, page: each narrows, and together they narrow further."""
     for number in range(4):

@@ -34,6 +34,13 @@ _CANCELLABLE = frozenset((State.PENDING, State.RUNNING, State.HELD))
 _RETRYABLE = frozenset((State.FAILED, State.HELD, State.CANCELLED))
 
 
+def _is_movable(line: Line, verb: str, now: float, *, named: bool) -> bool:
+    if verb == "cancel":
+        return named or line.state in _CANCELLABLE
+    sleeps = line.state is State.PENDING and line.wake_at is not None and line.wake_at > now
+    return line.state in _RETRYABLE or (named and sleeps)
+
+
 class _Queue:
     """Pending tasks by lane and rank, soonest first. Entries are left behind when a task moves and skipped when met."""
 
@@ -143,8 +150,7 @@ class MemoryDatabase(MemoryRecords):
 
     async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
         self._check()
-        movable = _CANCELLABLE if verb == "cancel" else _RETRYABLE
-        lines = [line for line in self._selected(which) if line.state in movable]
+        lines = [line for line in self._selected(which) if _is_movable(line, verb, now, named=bool(which.states))]
         for line in lines:
             self._running.pop(line.id, None)
             line.owner, line.updated = None, now

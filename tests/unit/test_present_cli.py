@@ -20,7 +20,7 @@ from pipeline.config.settings import Settings
 from pipeline.core import errors
 from pipeline.core.model import Lane, State, Task, Trouble
 from pipeline.present.terminal import guard, rendered
-from pipeline.views import BadLine, Finding, ItemView, Plan, Reopened, RunReport, StatusView
+from pipeline.views import BadLine, Corrected, CorrectedItem, Finding, ItemView, Plan, RunReport, StatusView
 
 REPORT = RunReport(
     run_id="r", started=0.0, ended=10.0, exit_code=0, items={"done": 2}, lines=2, bad_lines=(), bad_count=0, analyses=2,
@@ -40,7 +40,8 @@ TASK = Task(
 )
 ITEM = ItemView(TASK, "A", "a.mp4", "failed", [TASK], (), (), None, "It is too short.", "Take another.")
 
-OPENED = Reopened(("download",), 3)
+OPENED = Corrected("retry", 3, ("download",))
+CHANGED = Corrected("retry", 3)
 
 
 @dataclass
@@ -49,7 +50,8 @@ class FakeApp:
 
     report: RunReport = REPORT
     findings: tuple[Finding, ...] = ()
-    reopened: Reopened = OPENED
+    reopened: Corrected = OPENED
+    corrected: Corrected = CHANGED
     raises: BaseException | None = None
     calls: list[tuple[str, Settings, dict[str, Any]]] = field(default_factory=list)
 
@@ -74,15 +76,17 @@ class FakeApp:
         self._note("show", settings, item=item)
         return ITEM
 
-    async def retry(self, settings: Settings, items: Sequence[str], classes: Sequence[str], *, failed: bool) -> int:
+    async def retry(
+        self, settings: Settings, items: Sequence[str], classes: Sequence[str], *, failed: bool
+    ) -> Corrected:
         self._note("retry", settings, items=items, classes=classes, failed=failed)
-        return 3
+        return self.corrected
 
-    async def cancel(self, settings: Settings, items: Sequence[str]) -> int:
-        self._note("cancel", settings, items=items)
-        return 3
+    async def cancel(self, settings: Settings, items: Sequence[str], *, failed: bool = False) -> Corrected:
+        self._note("cancel", settings, items=items, failed=failed)
+        return self.corrected
 
-    async def retry_parked(self, settings: Settings, classes: list[str]) -> Reopened:
+    async def retry_parked(self, settings: Settings, classes: list[str]) -> Corrected:
         self._note("retry_parked", settings, classes=classes)
         return self.reopened
 
@@ -281,7 +285,25 @@ def test_retry_and_cancel_say_whom(reelmill: Reelmill) -> None:
     assert ran.given == {"items": ["a", "b"], "classes": ["short", "late"], "failed": True}
     assert ran.out == "3 tasks set to be retried at the next run\n"
     assert reelmill("cancel", "a").given["items"] == ["a"]
-    assert reelmill("cancel", "--all").given == {"items": []}
+    assert reelmill("cancel", "--all").given == {"items": [], "failed": False}
+    assert reelmill("cancel", "--failed").given == {"items": [], "failed": True}
+
+
+def test_what_was_left_alone_is_told_with_its_reason(reelmill: Reelmill) -> None:
+    """Item by item; where nothing at all changed, the exit code is 3 and the sentence says why."""
+    some = Corrected(
+        "cancel", 2, (), [CorrectedItem("a", "file:/a", 2, ""), CorrectedItem("b", "file:/b", 0, "it is done")]
+    )
+    ran = reelmill("cancel", "a", "b", app=FakeApp(corrected=some))
+    assert (ran.code, ran.out) == (0, "2 tasks cancelled\nb: nothing changed; it is done\n")
+    none = Corrected("retry", items=[CorrectedItem("b", "file:/b", 0, "it is done")])
+    ran = reelmill("retry", "b", app=FakeApp(corrected=none))
+    assert (ran.code, ran.out) == (3, "b: nothing changed; it is done\n")
+    ran = reelmill("retry", "--failed", app=FakeApp(corrected=Corrected("retry", nothing="nothing has failed")))
+    assert (ran.code, ran.out) == (3, "nothing has failed\n")
+    woken = Corrected("retry", 1, ("download",), [CorrectedItem("b", "file:/b", 1, "")])
+    ran = reelmill("retry", "b", app=FakeApp(corrected=woken))
+    assert ran.out == "1 task set to be retried at the next run\ndownload: open again at the next run\n"
 
 
 def test_parked_lanes_are_opened_by_hand(reelmill: Reelmill) -> None:
@@ -293,14 +315,24 @@ def test_parked_lanes_are_opened_by_hand(reelmill: Reelmill) -> None:
         "verb": "retry",
         "lanes": ["download"],
         "tasks": 3,
+        "items": [],
+        "nothing": "",
     }
-    nothing = FakeApp(reopened=Reopened((), 0))
-    assert reelmill("retry", "--parked", app=nothing).out == "nothing is parked\n"
+    ran = reelmill("retry", "--parked", app=FakeApp(reopened=Corrected("retry", nothing="nothing is parked")))
+    assert (ran.code, ran.out) == (3, "nothing is parked\n")
 
 
 @pytest.mark.parametrize(
     "args",
-    [("retry",), ("cancel",), ("cancel", "--all", "a"), ("retry", "--parked", "a"), ("retry", "--parked", "--failed")],
+    [
+        ("retry",),
+        ("cancel",),
+        ("cancel", "--all", "a"),
+        ("cancel", "--failed", "a"),
+        ("cancel", "--all", "--failed"),
+        ("retry", "--parked", "a"),
+        ("retry", "--parked", "--failed"),
+    ],
 )
 def test_an_operators_word_needs_an_object(reelmill: Reelmill, args: tuple[str, ...]) -> None:
     """Nothing selected is a usage error and never everything."""

@@ -2,47 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from random import Random
 from typing import Literal
 
 from pipeline.app.operator.attention import NAMED
+from pipeline.app.operator.display_names import display_source
 from pipeline.app.operator.find_item import find_item
-from pipeline.app.wiring.state_folder import lock_state_folder, open_for_writing, open_read_only, require_database
+from pipeline.app.wiring.state_folder import lock_state_folder, open_for_writing, require_database
 from pipeline.config.settings import Settings
-from pipeline.core.clock import SystemClock
+from pipeline.core.clock import SystemClock, iso
 from pipeline.core.model import Lane, Selection, State, Task
+from pipeline.ingest.payloads import ItemData
+from pipeline.ingest.waiting import is_looking
 from pipeline.ports.store import Database
-from pipeline.views import Reopened
+from pipeline.views import Corrected, CorrectedItem
 
-_KINDS = ("item", "listing", "video", "analysis", "publish", "indexing")
 Verb = Literal["cancel", "retry"]
+_KINDS = ("item", "listing", "video", "analysis", "publish", "indexing")
+_FAILED = (State.FAILED,)
+_UNFINISHED = (State.PENDING, State.RUNNING, State.HELD)
+_STOPPED = (State.FAILED, State.HELD, State.CANCELLED)
 
 
-async def retry(settings: Settings, items: Sequence[str], classes: Sequence[str] = (), *, failed: bool = False) -> int:
-    """Let stopped tasks go on; return how many changed.
+async def retry(
+    settings: Settings, items: Sequence[str], classes: Sequence[str] = (), *, failed: bool = False
+) -> Corrected:
+    """Let stopped tasks go on, and wake what sleeps of the items that are named.
 
-    No items: all, narrowed by ``failed`` and ``classes``.
-
-        Raises:
-            Busy: a run is in progress; it must be stopped first.
-            ConfigError: an item is not known.
-    """
-    lift = bool(classes) and not items and not failed
-    return await _change(settings, "retry", items, classes, failed=failed, lift=lift)
-
-
-async def cancel(settings: Settings, items: Sequence[str]) -> int:
-    """Stop these items, or all unfinished ones; return how many tasks changed.
+    No items: whatever stopped, narrowed by ``failed`` and ``classes``; pauses for these classes end, too.
 
     Raises:
         Busy: a run is in progress; it must be stopped first.
         ConfigError: an item is not known.
     """
-    return await _change(settings, "cancel", items, ())
+    require_database(settings.run.state)  # before a folder is made for the lock
+    with lock_state_folder(settings.run.state):
+        async with open_for_writing(settings.run.state) as database:
+            if items:
+                return await _Operator(settings, database, tuple(classes)).retry_items(items, failed=failed)
+            opened = Corrected("retry")
+            if classes and not failed:
+                opened = await _open_parked(settings, database, classes)
+            which = Selection(_KINDS, states=_FAILED if failed else _STOPPED, classes=tuple(classes))
+            tasks = opened.tasks + await database.command("retry", which, SystemClock().now())
+            why = "" if tasks else await _nothing_stopped(database, classes)
+            return Corrected("retry", tasks, opened.lanes, nothing=why)
 
 
-async def retry_parked(settings: Settings, classes: Sequence[str]) -> Reopened:
+async def cancel(settings: Settings, items: Sequence[str], *, failed: bool = False) -> Corrected:
+    """Stop these items for good; without any, all unfinished ones, or with ``failed`` all that failed.
+
+    Raises:
+        Busy: a run is in progress; it must be stopped first.
+        ConfigError: an item is not known.
+    """
+    require_database(settings.run.state)
+    with lock_state_folder(settings.run.state):
+        async with open_for_writing(settings.run.state) as database:
+            operator = _Operator(settings, database)
+            if items:
+                return await operator.cancel_items(items)
+            return await operator.cancel_all(_FAILED if failed else _UNFINISHED)
+
+
+async def retry_parked(settings: Settings, classes: Sequence[str]) -> Corrected:
     """Open parked lanes before their time; ``classes`` of trouble narrow it.
 
     Raises:
@@ -55,50 +81,129 @@ async def retry_parked(settings: Settings, classes: Sequence[str]) -> Reopened:
             return await _open_parked(settings, database, classes)
 
 
-async def _change(
-    settings: Settings,
-    verb: Verb,
-    items: Sequence[str],
-    classes: Sequence[str],
-    *,
-    failed: bool = False,
-    lift: bool = False,
-) -> int:
-    require_database(settings.run.state)  # before a folder is made for the lock
-    with lock_state_folder(settings.run.state):
-        async with open_read_only(settings.run.state) as check:
-            which = [await find_item(check, item) for item in items]
-        async with open_for_writing(settings.run.state) as database:
-            opened = (await _open_parked(settings, database, classes)).tasks if lift else 0
-            return opened + await _change_tasks(database, verb, which, classes, failed)
+@dataclass(slots=True)
+class _Operator:
+    """Corrects items one by one, and says of each what was left as it is, and why."""
+
+    settings: Settings
+    database: Database
+    classes: tuple[str, ...] = ()
+    now: float = field(default_factory=lambda: SystemClock().now())
+
+    async def retry_items(self, names: Sequence[str], *, failed: bool) -> Corrected:
+        """Let items go on, wake what sleeps, and open the lanes that they wait for."""
+        found = [(name, await self._tasks(name)) for name in names]
+        states = _FAILED if failed else (*_STOPPED, State.PENDING)
+        lanes: list[str] = []
+        items = []
+        for name, tasks in found:
+            meant = [task for task in tasks if self._meant(task, states) and not self._looks(task)]
+            changed = await self._command("retry", meant)
+            opened = await self._open({task.lane for task in meant if task.state is State.PENDING})
+            lanes += [lane for lane in opened if lane not in lanes]
+            left = "" if changed or opened else self._why_not_retried(tasks)
+            items.append(CorrectedItem(name, tasks[0].key, changed, left))
+        return Corrected("retry", sum(item.tasks for item in items), lanes, items)
+
+    async def cancel_items(self, names: Sequence[str]) -> Corrected:
+        """Put items away, whatever they are; only what is finished stays as it is."""
+        found = [(name, await self._tasks(name)) for name in names]
+        items = []
+        for name, tasks in found:
+            open_tasks = [task for task in tasks if self._meant(task, (*_UNFINISHED, State.FAILED))]
+            lines = [task for task in tasks if task.kind in NAMED and task.state is State.DONE]
+            if open_tasks or any(task.kind == "listing" for task in lines):
+                open_tasks += lines  # the line itself is put away: a run leaves it alone from now on
+            changed = await self._command("cancel", open_tasks)
+            items.append(CorrectedItem(name, tasks[0].key, changed, "" if changed else _why_not_cancelled(tasks)))
+        return Corrected("cancel", sum(item.tasks for item in items), items=items)
+
+    async def cancel_all(self, states: tuple[State, ...]) -> Corrected:
+        """Put away all tasks in these states, with the lines that they came from."""
+        subjects = set()
+        after = 0
+        while page := await self.database.tasks(Selection(_KINDS, states=states, after_id=after, limit=1000)):
+            after = page[-1].id
+            subjects |= {task.subject for task in page if task.subject and task.kind not in NAMED}
+        changed = await self.database.command("cancel", Selection(_KINDS, states=states), self.now)
+        if subjects:
+            lines = Selection(("item",), subjects=tuple(subjects), states=(State.DONE,))
+            changed += await self.database.command("cancel", lines, self.now)
+        what = "failed" if states == _FAILED else "is unfinished"
+        return Corrected("cancel", changed, nothing="" if changed else f"nothing {what}: there is nothing to cancel")
+
+    async def _tasks(self, name: str) -> list[Task]:
+        """Return an item's own task, then all tasks of its video, the other lines that name it included."""
+        found = await find_item(self.database, name)
+        related = await self.database.tasks(Selection(subjects=(found.subject,))) if found.subject else []
+        return [found, *(task for task in related if task.id != found.id)]
+
+    def _meant(self, task: Task, states: Collection[State]) -> bool:
+        fits = not self.classes or (task.trouble is not None and task.trouble.code in self.classes)
+        return fits and task.state in states
+
+    def _looks(self, task: Task) -> bool:
+        """Return True for a task that must sleep on: it looks for a paid call that may have arrived late."""
+        return task.state is State.PENDING and is_looking(task) and (task.wake_at or 0.0) > self.now
+
+    async def _open(self, lanes: Collection[Lane]) -> list[str]:
+        """Open those of these lanes that are parked; what else sleeps in them stays asleep."""
+        wanted = {lane.value for lane in lanes}
+        parked = {each.scope for each in await self.database.parked(self.now)} & wanted
+        if Lane.DOWNLOAD in lanes and await _end_pause(self.settings, self.database, ()):
+            parked.add(Lane.DOWNLOAD.value)
+        if parked:
+            await self.database.unpark(sorted(parked), (), self.now)
+        return sorted(parked)
+
+    async def _command(self, verb: Verb, tasks: Sequence[Task]) -> int:
+        changed = 0
+        for kind in sorted({task.kind for task in tasks}):
+            these = [task for task in tasks if task.kind == kind]
+            states = tuple({task.state for task in these})
+            which = Selection((kind,), tuple(task.key for task in these), states=states)
+            changed += await self.database.command(verb, which, self.now)
+        return changed
+
+    def _why_not_retried(self, tasks: Sequence[Task]) -> str:
+        looking = next((task for task in tasks if self._looks(task)), None)
+        if looking is not None:
+            until = iso(looking.wake_at or 0.0)
+            return f"a paid call without an answer is looked for at {until}; an earlier look could mean paying twice"
+        if any(not task.state.terminal for task in tasks):
+            return "it is due already: the next run goes on with it"
+        if self.classes:
+            return f"it did not stop with {' or '.join(self.classes)}"
+        return "it is done; a deleted result comes back by itself, a changed prompt is asked again"
 
 
-async def _open_parked(settings: Settings, database: Database, classes: Sequence[str]) -> Reopened:
+def _why_not_cancelled(tasks: Sequence[Task]) -> str:
+    if any(task.state is State.CANCELLED for task in tasks):
+        return "it was cancelled before"
+    return f"it is done, and its results stay; take {display_source(ItemData.of(tasks[0]).source)} out of your list"
+
+
+async def _nothing_stopped(database: Database, classes: Sequence[str]) -> str:
+    known = (await database.counts()).troubles
+    if not classes or not known:
+        return "nothing has failed: there is nothing to retry"
+    near = get_close_matches(classes[0], known, 1)
+    meant = f"did you mean {near[0]}?" if near else f"these did: {', '.join(sorted(known))}"
+    return f"nothing stopped with class {' or '.join(classes)}; {meant}"
+
+
+async def _open_parked(settings: Settings, database: Database, classes: Sequence[str]) -> Corrected:
     """End YouTube's pause, then open the lanes. If interrupted, repeating it does the rest."""
-    from pipeline.app.wiring.downloads import site_throttle
-
-    clock = SystemClock()
-    lifted = await site_throttle(settings.youtube, database, clock, Random()).end_pause(classes)
-    parked = [each for each in await database.parked(clock.now()) if not classes or each.trouble.code in classes]
+    now = SystemClock().now()
+    lifted = await _end_pause(settings, database, classes)
+    parked = [each for each in await database.parked(now) if not classes or each.trouble.code in classes]
     scopes = {each.scope for each in parked} | ({Lane.DOWNLOAD.value} if lifted else set())
     met = {*classes, *lifted, *(each.trouble.code for each in parked)}  # a premiere waits without any pause
-    tasks = await database.unpark(sorted(scopes), sorted(met), clock.now())
-    return Reopened(sorted(scopes), tasks)
+    tasks = await database.unpark(sorted(scopes), sorted(met), now)
+    return Corrected("retry", tasks, sorted(scopes), nothing="" if scopes or tasks else "nothing is parked")
 
 
-async def _change_tasks(
-    database: Database, verb: Verb, items: Sequence[Task], classes: Sequence[str], failed: bool
-) -> int:
-    now = SystemClock().now()
-    states: tuple[State, ...] = (State.FAILED,) if failed else ()
-    if verb == "retry" and not failed:
-        states = (State.FAILED, State.HELD, State.CANCELLED)
-    if not items:
-        return await database.command(verb, Selection(kinds=_KINDS, states=states, classes=tuple(classes)), now)
-    keys = tuple(task.key for task in items)
-    subjects = tuple(task.subject for task in items if task.subject)
-    changed = await database.command(verb, Selection(NAMED, keys, (), states, tuple(classes)), now)
-    if subjects:
-        kinds = tuple(kind for kind in _KINDS if kind not in NAMED)
-        changed += await database.command(verb, Selection(kinds, (), subjects, states, tuple(classes)), now)
-    return changed
+async def _end_pause(settings: Settings, database: Database, classes: Sequence[str]) -> list[str]:
+    from pipeline.app.wiring.downloads import site_throttle
+
+    return await site_throttle(settings.youtube, database, SystemClock(), Random()).end_pause(classes)

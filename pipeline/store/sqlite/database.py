@@ -171,7 +171,9 @@ class SqliteDatabase(SqliteRecords):
     async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
         query, values = selected(which)
         sql = queries.CANCEL if verb == "cancel" else queries.RETRY
-        return await self._writing().count(sql.format(which=query), {**values, "now": now})
+        return await self._writing().count(
+            sql.format(which=query), {**values, "now": now, "named": int(bool(which.states))}
+        )
 
     async def park(self, parked: Parked) -> None:
         row = (encode_name(parked.scope), parked.until, to_json(parked.trouble.as_json()))

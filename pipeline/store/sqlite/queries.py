@@ -146,13 +146,13 @@ ON CONFLICT (id) DO UPDATE SET started = excluded.started, ended = excluded.ende
 """
 #: Remember a value under a name.
 SAVE = "INSERT INTO note (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
-#: An operator's command on the tasks of a selection (``{which}``).
+#: An operator's command on the tasks of a selection (``{which}``); ``:named``: the selection names states.
 CANCEL = """
 UPDATE task SET state = 'cancelled', wake_at = NULL, owner = NULL, updated = :now
-WHERE +state IN ('pending', 'running', 'held') AND id IN ({which})
+WHERE (:named OR +state IN ('pending', 'running', 'held')) AND id IN ({which})
 """
 
 RETRY = """
 UPDATE task SET state = 'pending', wake_at = :now, attempt = 0, stage_since = :now, updated = :now
-WHERE +state IN ('failed', 'held', 'cancelled') AND id IN ({which})
+WHERE (+state IN ('failed', 'held', 'cancelled') OR :named AND +state = 'pending' AND wake_at > :now) AND id IN ({which})
 """

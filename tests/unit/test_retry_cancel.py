@@ -1,0 +1,183 @@
+"""``retry`` and ``cancel`` on a real state folder: whom they take, whom they leave, and what they say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import pytest
+
+from pipeline import app
+from pipeline.config.settings import Settings
+from pipeline.core.clock import SystemClock
+from pipeline.core.model import Lane, Parked, Selection, State, Trouble
+from pipeline.ingest.payloads import ItemData
+from pipeline.ports.store import Database
+from pipeline.store.sqlite.database import open_database
+from tests.conformance.store_kit import bring
+from tests.support.run_harness import settings_for
+
+T = TypeVar("T")
+FAR = SystemClock().now() + 86_400  #: a time tomorrow: what is due then sleeps
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Return settings with an empty state folder."""
+    (tmp_path / "state").mkdir()
+    return settings_for(tmp_path)
+
+
+def fill(settings: Settings, *tasks: tuple[str, State, str, str, dict[str, Any]]) -> None:
+    """Put (kind, state, key, subject, more) into the database."""
+
+    async def put(database: Database) -> None:
+        for kind, state, key, subject, more in tasks:
+            data = ItemData(source=key, locator=key, type="file").to_json() if kind in ("item", "listing") else {}
+            await bring(database, state, key, kind=kind, subject=subject, data=data, **more)
+
+    within(settings, put)
+
+
+def within(settings: Settings, work: Any) -> Any:
+    """Carry out work on the open database."""
+
+    async def opened() -> Any:
+        database = await open_database(settings.run.state / "reelmill.db")
+        try:
+            return await work(database)
+        finally:
+            await database.aclose()
+
+    return anyio.run(opened)
+
+
+def states(settings: Settings) -> dict[str, str]:
+    """Return key -> state of all tasks."""
+
+    async def read(database: Database) -> dict[str, str]:
+        return {f"{task.kind} {task.key}": task.state.value for task in await database.tasks(Selection())}
+
+    found: dict[str, str] = within(settings, read)
+    return found
+
+
+def do(work: Coroutine[Any, Any, T]) -> T:
+    """Run a command of the operator."""
+
+    async def run() -> T:
+        return await work
+
+    return anyio.run(run)
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.HELD])
+def test_cancel_takes_what_stopped_and_the_lines_of_its_video(settings: Settings, state: State) -> None:
+    """The video failed or is held, its lines are done: all are put away, so that no run takes them up again."""
+    fill(
+        settings,
+        ("item", State.DONE, "a.mp4", "v", {}), ("item", State.DONE, "b.mp4", "v", {}), ("video", state, "v", "v", {}),
+        ("item", State.DONE, "other.mp4", "w", {}), ("video", state, "w", "w", {}),
+    )  # fmt: skip
+    assert do(app.cancel(settings, ["a.mp4"])).tasks == 3
+    after = states(settings)
+    assert [after[name] for name in ("item a.mp4", "item b.mp4", "video v")] == ["cancelled"] * 3
+    assert (after["item other.mp4"], after["video w"]) == ("done", state.value)
+    assert do(app.retry(settings, ["b.mp4"])).tasks == 3
+    assert [states(settings)[name] for name in ("item a.mp4", "item b.mp4", "video v")] == ["pending"] * 3
+
+
+def test_cancel_says_what_it_left_and_why(settings: Settings) -> None:
+    """Done ones keep their results, cancelled ones are as wanted; one sentence for each, and the rest is cancelled."""
+    fill(
+        settings,
+        ("item", State.DONE, "done.mp4", "v", {}), ("video", State.DONE, "v", "v", {}),
+        ("item", State.CANCELLED, "gone.mp4", "", {}), ("item", State.FAILED, "bad.mp4", "", {}),
+        ("listing", State.DONE, "list", "", {}),
+    )  # fmt: skip
+    changed = do(app.cancel(settings, ["done.mp4", "gone.mp4", "bad.mp4", "list"]))
+    done, gone, bad, listing = changed.items
+    assert (done.tasks, gone.tasks, bad.tasks, listing.tasks) == (0, 0, 1, 1)
+    assert "results stay" in done.left
+    assert "cancelled before" in gone.left
+    assert (bad.left, listing.left, changed.tasks) == ("", "", 2)
+
+
+def test_cancel_failed_takes_all_that_failed_and_nothing_else(settings: Settings) -> None:
+    """With the lines of failed videos; with --all, what is unfinished; where there is nothing, it says so."""
+    fill(
+        settings,
+        ("item", State.DONE, "a.mp4", "v", {}), ("video", State.FAILED, "v", "v", {}),
+        ("item", State.FAILED, "bad.mp4", "", {}), ("item", State.HELD, "held.mp4", "", {}),
+        ("item", State.PENDING, "new.mp4", "", {"due": FAR}),
+    )  # fmt: skip
+    assert do(app.cancel(settings, [], failed=True)).tasks == 3
+    after = states(settings)
+    assert (after["item held.mp4"], after["item new.mp4"], after["item a.mp4"]) == ("held", "pending", "cancelled")
+    assert do(app.cancel(settings, [], failed=True)).nothing == "nothing failed: there is nothing to cancel"
+    assert do(app.cancel(settings, [])).tasks == 2
+    assert do(app.cancel(settings, [])).nothing == "nothing is unfinished: there is nothing to cancel"
+
+
+def test_retry_wakes_what_sleeps_of_the_named_item_alone(settings: Settings) -> None:
+    """A backing-off upload and a premiere are due at once; the same of another item sleep on."""
+    fill(
+        settings,
+        ("item", State.DONE, "a.mp4", "v", {}), ("video", State.PENDING, "v", "v", {"due": FAR}),
+        ("item", State.PENDING, "b.mp4", "", {"due": FAR}), ("item", State.PENDING, "c.mp4", "", {"due": FAR}),
+    )  # fmt: skip
+    assert do(app.retry(settings, ["a.mp4", "b.mp4"])).tasks == 2
+
+    async def due(database: Database) -> list[str]:
+        now = SystemClock().now()
+        return [task.key for task in await database.tasks(Selection()) if task.wake_at and task.wake_at <= now]
+
+    assert within(settings, due) == ["v", "b.mp4"]
+    (left,) = do(app.retry(settings, ["a.mp4"])).items
+    assert (left.tasks, "due already" in left.left) == (0, True)
+
+
+def test_retry_opens_the_lane_that_the_item_waits_for(settings: Settings) -> None:
+    """The pause is over, though not for what else sleeps in it: that keeps its time."""
+    park = Parked("fetch", FAR, Trouble("quota", "A quota is spent."))
+    fill(
+        settings,
+        ("item", State.PENDING, "a.mp4", "", {"due": FAR}), ("item", State.PENDING, "b.mp4", "", {"due": FAR}),
+    )  # fmt: skip
+    within(settings, lambda database: database.park(park))
+    changed = do(app.retry(settings, ["a.mp4"]))
+    assert (changed.tasks, changed.lanes) == (1, ["fetch"])
+
+    async def claimed(database: Database) -> list[str]:
+        now = SystemClock().now()
+        return [task.key for task in await database.claim({Lane.FETCH: 9}, "me", now, now + 60)]
+
+    assert within(settings, claimed) == ["a.mp4"]
+
+
+def test_retry_does_not_hurry_the_look_for_a_paid_call(settings: Settings) -> None:
+    """To wait is what keeps it from being paid twice: it is left as it is, and that is said."""
+    fill(
+        settings,
+        ("item", State.DONE, "a.mp4", "v", {}),
+        ("video", State.PENDING, "v", "v", {"due": FAR, "stage": "find", "lane": Lane.UPLOAD}),
+    )  # fmt: skip
+    (left,) = do(app.retry(settings, ["a.mp4"])).items
+    assert left.tasks == 0
+    assert "paying twice" in left.left
+
+
+def test_retry_without_a_match_says_what_there_is(settings: Settings) -> None:
+    """An unknown class, a mistyped one, nothing at all; a done item is told how it is done again."""
+    fill(settings, ("item", State.DONE, "a.mp4", "v", {}), ("video", State.DONE, "v", "v", {}))
+    assert do(app.retry(settings, [], ["x"])).nothing == "nothing has failed: there is nothing to retry"
+    assert do(app.retry(settings, [], failed=True)).nothing == "nothing has failed: there is nothing to retry"
+    fill(settings, ("item", State.FAILED, "bad.mp4", "", {}))
+    assert do(app.retry(settings, [], ["video_too_shrt"])).nothing.endswith("did you mean video_too_short?")
+    assert do(app.retry(settings, [], ["x"])).nothing == "nothing stopped with class x; these did: video_too_short"
+    (done,) = do(app.retry(settings, ["a.mp4"])).items
+    assert "it is done" in done.left
+    (other,) = do(app.retry(settings, ["bad.mp4"], ["x"])).items
+    assert other.left == "it did not stop with x"
