@@ -154,12 +154,25 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitView:
+    """What waits for one reason."""
+
+    code: str  #: of the trouble or the pause; ``stage`` for the usual course; ``due`` for what waits for a run only
+    why: str  #: one sentence
+    items: int
+    due: float | None  #: when the first goes on, epoch seconds; None: with the next run
+    until: float | None  #: when the last does
+    parked: bool  #: its whole lane is paused
+    example: str  #: one of the items, by the user's own word
+
+
+@dataclass(frozen=True, slots=True)
 class StatusView:
     """The database in one page."""
 
     items: Mapping[str, int]
     tasks: Mapping[str, Mapping[str, int]]  #: kind -> state -> number
-    troubles: Mapping[str, int]
+    troubles: Mapping[str, int]  #: trouble code -> tasks that failed or are held, of what lists name
     attention: Sequence[tuple[str, str, Trouble]]  #: (state, item, why) of failed and held items, the first few
     parked: Sequence[Parked]
     running: str  #: who runs on this state folder right now; empty if nobody
@@ -168,6 +181,7 @@ class StatusView:
     minutes_total: float
     waiting: Mapping[str, int] = field(default_factory=dict)  #: lane -> tasks that are pending or running in it
     doubtful_total: int = 0  #: calls in the whole ledger that were possibly paid twice
+    waits: Sequence[WaitView] = ()  #: the same by reason, with its end
     unlisted: Sequence[tuple[str, str, Trouble]] = ()  #: as ``attention``, of what no list names any more
     unlisted_tasks: int = 0  #: all of them
 

@@ -25,6 +25,14 @@ from typing import Self
 
 from pipeline.core.model import Trouble
 
+#: Codes of troubles that lie in the file or the line itself: a retry cannot help, and a changed file needs none.
+NO_RETRY = frozenset({
+    "aspect_ratio", "bad_ref", "bare_stream", "drm", "file_changed", "file_empty", "file_missing", "file_too_large",
+    "live_gone", "no_video_stream", "not_a_file", "paid", "permission_denied", "removed", "resolution_too_high",
+    "resolution_too_low", "unreadable_video", "unsupported_source", "video_too_long", "video_too_short",
+    "youtube_bad_id",
+})  # fmt: skip
+
 
 class ReelmillError(Exception):
     """Something failed in a way we foresaw."""

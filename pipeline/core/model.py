@@ -207,6 +207,16 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
+class PendingGroup:
+    """Pending tasks that are alike: same kind, stage, lane and trouble code, and all due or all asleep."""
+
+    items: int  #: videos, or lines whose video is not known yet
+    first: float  #: the earliest due time, epoch seconds
+    last: float  #: the latest
+    example: Task  #: the one that was submitted first
+
+
+@dataclass(frozen=True, slots=True)
 class RunNote:
     """One line of the run history."""
 

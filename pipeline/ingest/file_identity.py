@@ -68,7 +68,7 @@ async def locate(video: VideoData, others: Sequence[str]) -> tuple[Path, FileSta
     raise InputError(
         f"{video.path}: the file is gone",
         code="file_missing",
-        remedy="put it back or name its new place in a run, then `reelmill retry`; other content is a new video",
+        remedy="put it back, or name its new place in a run; other content is a new video",
     )
 
 

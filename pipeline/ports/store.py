@@ -13,6 +13,7 @@ from pipeline.core.model import (
     Json,
     Lane,
     Parked,
+    PendingGroup,
     Placed,
     Result,
     RunNote,
@@ -118,6 +119,10 @@ class Records(Protocol):
 
     async def counts(self) -> Counts:
         """Count tasks by kind, state, lane and trouble."""
+        ...
+
+    async def pending(self, now: float) -> list[PendingGroup]:
+        """Return what is pending, in groups that are alike; soonest first. ``now`` tells what is due from what sleeps."""
         ...
 
     async def tally(self) -> Mapping[str, int]:

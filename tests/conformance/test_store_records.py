@@ -216,6 +216,22 @@ async def test_tally_of_a_done_item_is_the_worst_of_its_video(
 
 
 @pytest.mark.asyncio
+async def test_pending_tasks_are_told_in_groups(database: Database) -> None:
+    """By kind, stage, lane, trouble and whether they are due; a video counts once; with the first and the last time."""
+    await bring(database, State.DONE, "done")
+    task = await bring(database, State.RUNNING, "1", kind="analysis", subject="v")
+    await database.apply(moved(task, State.PENDING, wake_at=NOW + 50, trouble=TROUBLE), NOW)
+    for key, subject, due in (("2", "v", 20.0), ("3", "v", 30.0), ("4", "", 40.0), ("5", "", -10.0)):
+        await database.submit([placed(key, kind="analysis", subject=subject, due=NOW + due)], NOW)
+    found = await database.pending(NOW)
+    assert [(group.items, group.first - NOW, group.last - NOW, group.example.key) for group in found] == [
+        (1, -10, -10, "5"), (2, 20, 40, "2"), (1, 50, 50, "1"),
+    ]  # fmt: skip
+    assert found[-1].example.trouble == TROUBLE
+    assert (await database.pending(NOW + 100))[0].items == 3
+
+
+@pytest.mark.asyncio
 async def test_tally_does_not_join_items_without_a_subject(database: Database) -> None:
     """No subject yet means no video yet: a done item is done, even beside a failed task without a subject."""
     await bring(database, State.FAILED, "f")
@@ -288,7 +304,8 @@ async def test_after_closing_nothing_answers(database: Database) -> None:
         database.command("cancel", Selection(), NOW), database.park(Parked("fetch", NOW, TROUBLE)),
         database.unpark(["fetch"], ["x"], 0.0), database.tasks(Selection()), database.results(["v"]), database.subjects("", 1),
         database.about("v"),
-        database.counts(), database.tally(), database.parked(NOW), database.spent(), database.spends(["v"]),
+        database.counts(), database.tally(), database.pending(NOW), database.parked(NOW), database.spent(),
+        database.spends(["v"]),
         database.runs(1), database.note_run(RunNote("r", 0.0)), database.load("x"), database.save("x", 1),
     ]  # fmt: skip
     for call in calls:

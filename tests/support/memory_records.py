@@ -10,7 +10,7 @@ from itertools import islice
 from json import loads
 from pathlib import Path
 
-from pipeline.core.model import About, Counts, Parked, Result, RunNote, Selection, Spend, State, Task
+from pipeline.core.model import About, Counts, Parked, PendingGroup, Result, RunNote, Selection, Spend, State, Task
 from pipeline.store.encoding import QueueEntry, Row, parse_note, parse_parked, parse_result, parse_spend, parse_task
 from pipeline.store.sqlite.errors import closed
 
@@ -131,6 +131,19 @@ class MemoryRecords:
             if line.state in (State.FAILED, State.HELD) and line.code is not None:
                 troubles[line.code] += 1
         return Counts({kind: dict(states) for kind, states in by.items()}, dict(in_lane), dict(troubles))
+
+    async def pending(self, now: float) -> list[PendingGroup]:
+        self._check()
+        alike: defaultdict[tuple[str, str, str, str | None, bool], list[Line]] = defaultdict(list)
+        for line in self._lines.values():
+            if line.state is State.PENDING and line.wake_at is not None:
+                alike[line.kind, line.stage, line.lane, line.code, line.wake_at > now].append(line)
+        groups = []
+        for lines in alike.values():
+            dues = [line.wake_at for line in lines if line.wake_at is not None]
+            items = {line.subject or line.key for line in lines}
+            groups.append(PendingGroup(len(items), min(dues), max(dues), lines[0].task()))
+        return sorted(groups, key=lambda group: (group.first, group.example.id))
 
     async def tally(self) -> Mapping[str, int]:
         self._check()

@@ -32,6 +32,7 @@ from pipeline.views import (
     RunReport,
     Snapshot,
     StatusView,
+    WaitView,
 )
 
 NOW = 1_763_780_400.0
@@ -233,6 +234,50 @@ def test_an_empty_database_is_shown_as_such() -> None:
     assert "none" in shown
     assert "nobody works" in shown
     assert len(shown.splitlines()) == 3
+
+
+def test_what_waits_is_shown_by_reason_with_its_end() -> None:
+    """One item by its name, several by their number and the first and last time; what is only due has no time."""
+    waits = [
+        WaitView("bot_check", "YouTube refused.", 3, NOW + 60, NOW + 60, True, "a"),
+        WaitView("timeout", "No answer.", 1, NOW + 60, NOW + 60, False, "b.mp4"),
+        WaitView("stage", "is being uploaded in parts", 12, NOW + 60, NOW + 3600, False, "c.mp4"),
+        WaitView("due", "goes on with the next run", 2, None, None, False, "d.mp4"),
+    ]
+    shown = text(status_table(replace(STATUS, waits=waits), NOW))
+    for part in (
+        "b.mp4  No answer.", "goes on at 2025-11-22T03:01:00Z (in 1 min 00 s)", "12 items  is being uploaded in parts",
+        "the first at", "the last at", "2 items  goes on with the next run", "retry ITEM wakes it at once",
+    ):  # fmt: skip
+        assert part in shown, part
+    assert "YouTube refused." not in shown  # its lane is told as parked
+    many = [replace(waits[1], code=f"c{number}") for number in range(11)]
+    assert "… and 3 more reasons" in text(status_table(replace(STATUS, waits=many), NOW))
+    only_due = text(status_table(replace(STATUS, waits=waits[3:]), NOW))
+    assert "wakes it" not in only_due
+
+
+def test_what_no_list_names_any_more_is_shown_apart() -> None:
+    """Few lines and how many there are: it needs no attention."""
+    gone = replace(
+        STATUS, attention=(), unlisted=[("failed", f"{number}.mp4", WHY) for number in range(7)], unlisted_tasks=9
+    )
+    shown = text(status_table(gone, NOW))
+    assert "needs attention" not in shown
+    assert "no longer listed: 9 tasks" in shown
+    assert ("4.mp4" in shown, "5.mp4" in shown) == (True, False)
+    assert "cancel ITEM puts one away" in shown
+
+
+def test_a_retry_is_offered_only_where_it_can_help() -> None:
+    """A file that is too short stays too short: mend it, or put it away."""
+    hopeless = Trouble("video_too_short", "The video is too short.")
+    stopped = replace(STATUS, troubles={"video_too_short": 2, "timeout": 1}, attention=[("failed", "a.mp4", hopeless)])
+    shown = text(status_table(stopped, NOW))
+    assert "retry --class timeout" in shown
+    assert "retry --class video_too_short" not in shown
+    assert "mended is tried again by itself; reelmill cancel ITEM" in shown
+    assert "retry --failed" not in text(run_table(replace(REPORT, troubles=[("a.mp4", hopeless)])))
 
 
 def test_an_unfinished_run_in_the_history_is_not_called_done() -> None:

@@ -10,9 +10,10 @@ from pipeline.app.operator.find_item import find_item
 from pipeline.app.wiring.state_folder import open_read_only
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock, iso
-from pipeline.core.model import Parked, Selection, State, Task
+from pipeline.core.errors import NO_RETRY
+from pipeline.core.model import Parked, Selection, State, Task, Trouble
 from pipeline.ingest.payloads import ItemData, PlaylistData, PublishData
-from pipeline.ingest.waiting import waiting_words
+from pipeline.ingest.waiting import is_looking, waiting_words
 from pipeline.views import ItemView
 
 
@@ -55,7 +56,7 @@ def _explain(tasks: Sequence[Task], parked: Mapping[str, Parked]) -> tuple[str, 
         for task in tasks:
             if task.state is state:
                 trouble = reason(task)
-                return state.value, trouble.message, trouble.remedy or "`reelmill retry ITEM` starts it again."
+                return state.value, trouble.message, _next_step(trouble)
     waiting = [task for task in tasks if not task.state.terminal]
     if waiting:
         task = waiting[0]
@@ -68,7 +69,9 @@ def _explain(tasks: Sequence[Task], parked: Mapping[str, Parked]) -> tuple[str, 
         if task.trouble is not None:
             words += f" Last time: {task.trouble.message}"
         due = f" It is due at {iso(task.wake_at)}." if task.wake_at else ""
-        return "working", words, "The next `reelmill run` goes on by itself." + due
+        asleep = (task.wake_at or 0.0) > SystemClock().now() and not is_looking(task)
+        wake = " `reelmill retry ITEM` wakes it at once." if asleep else ""
+        return "working", words, "The next `reelmill run` goes on by itself." + due + wake
     if any(task.state is State.CANCELLED for task in tasks):
         return "cancelled", "It was cancelled.", "`reelmill retry ITEM` starts it again."
     skipped = ItemData.of(tasks[0]).skipped
@@ -76,6 +79,14 @@ def _explain(tasks: Sequence[Task], parked: Mapping[str, Parked]) -> tuple[str, 
         words = skipped.remedy
         return "skipped", f"It was skipped. {skipped.message}", f"{words[0].upper()}{words[1:]}."
     return "done", _listed(tasks[0]) if tasks[0].kind == "listing" else "Everything that was asked for is there.", ""
+
+
+def _next_step(trouble: Trouble) -> str:
+    """Return what to do about what failed or is held; a retry is offered only where it can help."""
+    if trouble.code not in NO_RETRY:
+        return trouble.remedy or "`reelmill retry ITEM` starts it again."
+    by_itself = "A retry cannot help; a changed file is tried by itself, and `reelmill cancel ITEM` puts it away."
+    return f"{trouble.remedy.rstrip('.')}. {by_itself}" if trouble.remedy else by_itself
 
 
 def _listed(task: Task) -> str:

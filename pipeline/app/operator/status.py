@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from pipeline.app.operator.attention import find_attention, noted
+from pipeline.app.operator.waiting import find_waits
 from pipeline.app.wiring.state_folder import lock_holder, open_read_only
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
@@ -18,6 +19,7 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
         ConfigError: there is no database yet.
     """
     async with open_read_only(settings.run.state) as database:
+        now = SystemClock().now()
         counts = await database.counts()
         stopped = await find_attention(database, await noted(database), limit)
         usd, minutes, doubtful = await database.spent()
@@ -25,11 +27,12 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
             items=await database.tally(),
             tasks=counts.by,
             waiting=counts.in_lane,
-            troubles=counts.troubles,
+            troubles=dict(stopped.classes),
             attention=stopped.shown,
+            waits=await find_waits(database, now),
             unlisted=stopped.unlisted,
             unlisted_tasks=len(stopped.unlisted_ids),
-            parked=await database.parked(SystemClock().now()),
+            parked=await database.parked(now),
             running=lock_holder(settings.run.state),
             runs=[asdict(note) for note in await database.runs(10)],
             usd_total=usd,

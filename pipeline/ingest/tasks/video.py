@@ -416,7 +416,7 @@ def _failed_upload(data: VideoData, status: MediaStatus, next_upload: VideoData,
     trouble = status.trouble or Trouble(
         "asset_failed",
         "The platform could not read the uploaded file.",
-        "Check that the file plays; transcode it to H.264/AAC in MP4; then `reelmill retry`.",
+        "Check that the file plays; transcode it to H.264/AAC in MP4, and run again.",
         status.message,
     )
     waiting = data.waiting or WaitingData(since=now)

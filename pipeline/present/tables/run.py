@@ -7,6 +7,7 @@ from collections import Counter
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from pipeline.core.errors import NO_RETRY
 from pipeline.core.exit_codes import ExitCode, meaning
 from pipeline.present.formatting import clean, count, minutes, money, short_name, span, when
 from pipeline.present.tables.layout import (
@@ -48,7 +49,7 @@ def run_table(value: RunReport) -> RenderableType:
         parts += section("standing queries", unasked)
     if value.troubles:
         parts += attention([trouble_line(item, why) for item, why in value.troubles], value.items)
-        if value.items.get("failed"):
+        if value.items.get("failed") and any(why.code not in NO_RETRY for _, why in value.troubles):
             parts.append(remedy("reelmill retry --failed"))
     parts += _ending(value)
     return Group(*parts)

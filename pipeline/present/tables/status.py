@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.core.errors import NO_RETRY
 from pipeline.core.exit_codes import meaning
 from pipeline.core.model import Parked, State
 from pipeline.present.formatting import clean, count, minutes, money, span, when
@@ -23,7 +24,7 @@ from pipeline.present.tables.layout import (
     section,
     trouble_line,
 )
-from pipeline.present.tables.waiting import unlisted_section
+from pipeline.present.tables.waiting import unlisted_section, waiting_section
 from pipeline.views import StatusView
 
 #: Kinds of task in the order in which a video meets them.
@@ -46,7 +47,7 @@ def status_table(value: StatusView, now: float) -> RenderableType:
     if value.parked:
         parts += section("parked", [_parked(entry, value.waiting.get(entry.scope, 0), now) for entry in value.parked])
         parts.append(remedy("reelmill retry --parked opens before the time"))
-    parts += unlisted_section(value)
+    parts += [*waiting_section(value, now), *unlisted_section(value)]
     if value.tasks:
         parts += [Text(""), _tasks_by_state(value.tasks)]
     if value.runs:
@@ -85,10 +86,16 @@ def _parked(parked: Parked, waiting: int, now: float) -> RenderableType:
 def _retry_hints(value: StatusView) -> list[RenderableType]:
     classes = sorted(value.troubles.items(), key=lambda pair: -pair[1])
     lines = [
-        f"{name} ({count(number, 'task')}): reelmill retry --class {shlex.quote(name)}" for name, number in classes
+        f"{name} ({count(number, 'task')}): reelmill retry --class {shlex.quote(name)}"
+        for name, number in classes
+        if name not in NO_RETRY
     ]
+    if any(name in NO_RETRY for name, _ in classes):
+        lines.append("a file that is mended is tried again by itself; reelmill cancel ITEM puts an item away")
     held = any(state == State.HELD for state, _, _ in value.attention)
-    hints: list[RenderableType] = [remedy(clean(line)) for line in lines[:8]]
+    hints: list[RenderableType] = [
+        remedy(clean(line)) for line in (lines if len(lines) <= 8 else [*lines[:7], lines[-1]])
+    ]
     return [*hints, remedy("retrying a held item may pay for it again")] if held else hints
 
 

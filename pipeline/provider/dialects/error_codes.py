@@ -21,7 +21,7 @@ class Meaning:
 _KEY = "set TWELVELABS_API_KEY to a key that is valid now; keys expire"
 _PAY = "add credit or change the plan in the platform's dashboard, then run the same command again"
 _PLAN = "check what the account's plan and region allow"
-_RECODE = "transcode the file, then retry the item"
+_RECODE = "transcode the file, and run again"
 _CUT = "cut the file into parts that the platform takes"
 _BUG = "this is our request's fault: please report it with the detail"
 KEY_REFUSED = Meaning("operator", "key_refused", "the platform refuses the API key", _KEY)

@@ -10,7 +10,19 @@ from typing import TypeAlias
 
 import anyio
 
-from pipeline.core.model import About, Counts, Json, Lane, Parked, Result, RunNote, Selection, Spend, Task
+from pipeline.core.model import (
+    About,
+    Counts,
+    Json,
+    Lane,
+    Parked,
+    PendingGroup,
+    Result,
+    RunNote,
+    Selection,
+    Spend,
+    Task,
+)
 from pipeline.store.encoding import TASK, Row, parse_note, parse_parked, parse_result, parse_spend, parse_task, to_json
 from pipeline.store.sqlite.connection import Connection, Values
 from pipeline.store.sqlite.errors import closed, translate_errors
@@ -57,6 +69,17 @@ SELECT 'lane', lane, '', count(*) FROM task INDEXED BY task_lease WHERE state = 
 UNION ALL
 SELECT 'trouble', trouble_code, '', count(*) FROM task INDEXED BY task_trouble
 WHERE trouble_code IS NOT NULL AND state IN ('failed', 'held') GROUP BY trouble_code
+"""
+
+#: Pending tasks in groups that are alike, each with its oldest task.
+PENDING = f"""
+WITH alike AS (
+    SELECT
+        count(DISTINCT coalesce(nullif(subject, ''), key)) AS items,
+        min(wake_at) AS first, max(wake_at) AS last, min(id) AS example
+    FROM task WHERE state = 'pending' GROUP BY kind, stage, lane, trouble_code, wake_at > :now
+)
+SELECT items, first, last, {TASK} FROM alike JOIN task ON task.id = example ORDER BY first, example
 """
 
 #: Items by how they stand as a whole, in one pass over an index: 3 held, 2 failed, 1 working, 0 done.
@@ -182,6 +205,10 @@ class SqliteRecords:
                 case _:
                     troubles[name] = number
         return Counts(dict(by), dict(in_lane), troubles)
+
+    async def pending(self, now: float) -> list[PendingGroup]:
+        rows = await self._read(PENDING, {"now": now})
+        return [PendingGroup(row[0], row[1], row[2], parse_task(row[3:])) for row in rows]
 
     async def tally(self) -> Mapping[str, int]:
         row = (await self._read(TALLY))[0]

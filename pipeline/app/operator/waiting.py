@@ -1,0 +1,47 @@
+"""What waits, by reason, and until when."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pipeline.app.operator.attention import item_names
+from pipeline.core.model import PendingGroup
+from pipeline.ingest.waiting import waiting_words
+from pipeline.ports.store import Database
+from pipeline.views import WaitView
+
+_DUE = WaitView("due", "goes on with the next run", 0, None, None, False, "")
+
+
+async def find_waits(database: Database, now: float) -> list[WaitView]:
+    """Return what is pending, each reason once: pauses of a lane, troubles, the usual course, and what is only due."""
+    parked = {each.scope: each for each in await database.parked(now)}
+    groups = await database.pending(now)
+    names = await item_names(database, [group.example for group in groups])
+    found: dict[tuple[str, str, bool], WaitView] = {}
+    for group in groups:
+        park = parked.get(group.example.lane.value)
+        if park is not None:
+            ends = max(park.until, group.first), max(park.until, group.last)
+            one = WaitView(park.trouble.code, park.trouble.message, group.items, *ends, True, "")
+        else:
+            one = _asleep(group) if group.first > now else replace(_DUE, items=group.items)
+        key = (one.code, one.why, one.parked)
+        found[key] = _joined(found.get(key), replace(one, example=names[group.example.id]))
+    return sorted(found.values(), key=lambda each: (each.due is None, not each.parked, each.due or 0.0))
+
+
+def _asleep(group: PendingGroup) -> WaitView:
+    trouble = group.example.trouble
+    code, why = ("stage", waiting_words(group.example)) if trouble is None else (trouble.code, trouble.message)
+    return WaitView(code, why, group.items, group.first, group.last, False, "")
+
+
+def _joined(one: WaitView | None, other: WaitView) -> WaitView:
+    """Return two groups of the same reason as one."""
+    if one is None:
+        return other
+    items = one.items + other.items
+    if one.due is None or other.due is None or one.until is None or other.until is None:
+        return replace(one, items=items)
+    return replace(one, items=items, due=min(one.due, other.due), until=max(one.until, other.until))

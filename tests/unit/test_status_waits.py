@@ -1,0 +1,45 @@
+"""What waits, told by reason."""
+
+from __future__ import annotations
+
+from pipeline.app.operator.waiting import find_waits
+from pipeline.core.model import Lane, NewTask, Parked, Placed, State, Trouble
+from pipeline.ingest.payloads import ItemData
+from tests.conformance.store_kit import NOW, bring, moved
+from tests.support.clock import run_virtual
+from tests.support.memory_database import MemoryDatabase
+
+LATE = Trouble("timeout", "No answer came.")
+
+
+def item(path: str, due: float, lane: Lane = Lane.FETCH, stage: str = "resolve") -> Placed:
+    """Return a line that is to be looked into at a time."""
+    data = ItemData(source=path, locator=path).to_json()
+    return Placed(NewTask("item", f"file:{path}", stage, data, "", due), lane, 0)
+
+
+def test_each_reason_is_told_once_with_its_end() -> None:
+    """A parked lane, an error that is backed off from, the usual course, and what only needs a run; soonest end first."""
+
+    async def scenario() -> None:
+        database = MemoryDatabase()
+        for key, wait in (("v1", 50.0), ("v2", 70.0)):
+            task = await bring(database, State.RUNNING, key, kind="video", stage="place", lane=Lane.UPLOAD, subject=key)
+            await database.apply(moved(task, State.PENDING, wake_at=NOW + wait, trouble=LATE), NOW)
+        await database.submit(
+            [
+                item("/due.mp4", 0.0), item("/later.mp4", NOW + 30), item("/a", 0.0, Lane.DOWNLOAD, "download"),
+                item("/b", NOW + 9000, Lane.DOWNLOAD, "download"),
+            ],
+            NOW,
+        )  # fmt: skip
+        await database.park(Parked("download", NOW + 3600, Trouble("bot_check", "YouTube refused.")))
+        parked, usual, late, due = await find_waits(database, NOW)
+        assert (parked.code, parked.items, parked.due, parked.until) == ("bot_check", 2, NOW + 3600, NOW + 9000)
+        assert (parked.why, parked.parked, parked.example) == ("YouTube refused.", True, "/a")
+        assert (usual.code, usual.items, usual.why, usual.due) == ("stage", 1, "waits to be looked into", NOW + 30)
+        assert (late.code, late.items, late.due, late.until) == ("timeout", 2, NOW + 50, NOW + 70)
+        assert (due.code, due.items, due.due, due.example) == ("due", 1, None, "/due.mp4")
+        await database.aclose()
+
+    run_virtual(scenario())
