@@ -39,8 +39,8 @@ async def find_item(records: Records, name: str) -> Task:
     found = await _exact(records, name) or await _scan(records, name) or await _by_platform(records, name)
     if not found:
         near = await _nearest(records, name)
-        remedy = f"did you mean '{near}'?" if near else "give its path, title, id, key or results folder"
-        raise ConfigError(f"No item is called '{name}'", remedy=f"{remedy}; `reelmill status` lists what stopped")
+        names = "give its path, title, id, key or results folder; `reelmill status` lists what stopped"
+        raise ConfigError(f"No item is called '{name}'", remedy=f"did you mean '{near}'?" if near else names)
     if len({task.subject or task.key for task in found}) > 1:  # the same video under two names is one
         raise _ambiguous(name, found)
     return found[0]
