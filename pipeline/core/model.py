@@ -211,8 +211,8 @@ class PendingGroup:
     """Pending tasks that are alike: same kind, stage, lane and trouble code, and all due or all asleep."""
 
     items: int  #: videos, or lines whose video is not known yet
-    first: float  #: the earliest due time, epoch seconds
-    last: float  #: the latest
+    due: float  #: the earliest due time, epoch seconds
+    until: float  #: the latest
     example: Task  #: the one that was submitted first
 
 

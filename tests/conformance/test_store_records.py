@@ -224,7 +224,7 @@ async def test_pending_tasks_are_told_in_groups(database: Database) -> None:
     for key, subject, due in (("2", "v", 20.0), ("3", "v", 30.0), ("4", "", 40.0), ("5", "", -10.0)):
         await database.submit([placed(key, kind="analysis", subject=subject, due=NOW + due)], NOW)
     found = await database.pending(NOW)
-    assert [(group.items, group.first - NOW, group.last - NOW, group.example.key) for group in found] == [
+    assert [(group.items, group.due - NOW, group.until - NOW, group.example.key) for group in found] == [
         (1, -10, -10, "5"), (2, 20, 40, "2"), (1, 50, 50, "1"),
     ]  # fmt: skip
     assert found[-1].example.trouble == TROUBLE

@@ -143,7 +143,7 @@ class MemoryRecords:
             dues = [line.wake_at for line in lines if line.wake_at is not None]
             items = {line.subject or line.key for line in lines}
             groups.append(PendingGroup(len(items), min(dues), max(dues), lines[0].task()))
-        return sorted(groups, key=lambda group: (group.first, group.example.id))
+        return sorted(groups, key=lambda group: (group.due, group.example.id))
 
     async def tally(self) -> Mapping[str, int]:
         self._check()

@@ -22,10 +22,10 @@ async def find_waits(database: Database, now: float) -> list[WaitView]:
     for group in groups:
         park = parked.get(group.example.lane.value)
         if park is not None:
-            ends = max(park.until, group.first), max(park.until, group.last)
+            ends = max(park.until, group.due), max(park.until, group.until)
             one = WaitView(park.trouble.code, park.trouble.message, group.items, *ends, True, "")
         else:
-            one = _asleep(group) if group.first > now else replace(_DUE, items=group.items)
+            one = _asleep(group) if group.due > now else replace(_DUE, items=group.items)
         key = (one.code, one.why, one.parked)
         found[key] = _joined(found.get(key), replace(one, example=names[group.example.id]))
     return sorted(found.values(), key=lambda each: (each.due is None, not each.parked, each.due or 0.0))
@@ -34,7 +34,7 @@ async def find_waits(database: Database, now: float) -> list[WaitView]:
 def _asleep(group: PendingGroup) -> WaitView:
     trouble = group.example.trouble
     code, why = ("stage", waiting_words(group.example)) if trouble is None else (trouble.code, trouble.message)
-    return WaitView(code, why, group.items, group.first, group.last, False, "")
+    return WaitView(code, why, group.items, group.due, group.until, False, "")
 
 
 def _joined(one: WaitView | None, other: WaitView) -> WaitView:
