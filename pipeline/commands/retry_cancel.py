@@ -18,14 +18,14 @@ Items = Annotated[
     typer.Argument(metavar="ITEM", help="Items by any name that `show` or `status` prints.", show_default=False),
 ]
 
+Failed = Annotated[bool, typer.Option("--failed", help="Everything that failed. Held items only by name or class.")]
+
 
 @command("state")
 def retry(
     given: Invocation,
     items: Items = None,
-    failed: Annotated[
-        bool, typer.Option("--failed", help="Everything that failed. Held items: by name or class only.")
-    ] = False,
+    failed: Failed = False,
     classes: Annotated[
         list[str] | None,
         typer.Option("--class", metavar="CLASS", help="Whatever stopped with this class of trouble. May be repeated."),
@@ -68,7 +68,7 @@ def cancel(
     given: Invocation,
     items: Items = None,
     everything: Annotated[bool, typer.Option("--all", help="Whatever is not finished.")] = False,
-    failed: Annotated[bool, typer.Option("--failed", help="Everything that failed.")] = False,
+    failed: Failed = False,
 ) -> int:
     """Stop items for good, failed and held ones too; `retry` brings them back. What the platform accepted stays paid.
 
