@@ -57,7 +57,7 @@ class MediaFacts:
     mtime_ns: int = 0
     captions: tuple[Path, ...] = ()  #: .srt/.vtt files found beside it
     thumbnail: Path | None = None  #: the picture that was fetched with it
-    #: What the site says of a fetched video (title, channel …), or the file of itself (title).
+    #: What the site says of a fetched video (title, channel …), or the file of itself (title, captions).
     about: Mapping[str, Json] = field(default_factory=dict)
     fetched: bool = False  #: the file is our own copy: to be removed once its upload is proved
 

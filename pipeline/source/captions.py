@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pipeline.core import log
+from pipeline.core.model import Json
 from pipeline.media.caption_times import parse_span
-from pipeline.source.encodings import decode_text
+from pipeline.source.encodings import DecodedText, decode_text
 
 #: A caption file of a day-long video stays far below; anything larger is not captions. Bytes.
 LARGEST = 2_000_000
@@ -102,8 +103,8 @@ def _language(words: Sequence[str]) -> str:
     return ""
 
 
-def read_captions(paths: Sequence[Path]) -> str:
-    """Return the text of the first file that holds a cue; "" if there is none, which is never a reason to fail."""
+def choose_captions(paths: Sequence[Path]) -> tuple[Path, DecodedText] | None:
+    """Return the first file that holds a cue, read; None if there is none, which is never a reason to fail."""
     for path in paths:
         try:
             if path.stat().st_size > LARGEST:
@@ -113,7 +114,25 @@ def read_captions(paths: Sequence[Path]) -> str:
             continue
         found = decode_text(raw, _language([word.lower() for word in path.stem.split(".")[1:]]))
         if any(parse_span(line) for line in found.text.splitlines() if ">" in line or not line.isascii()):
-            if not found.certain:
-                _log.warning("captions.encoding_guessed", file=path.name, encoding=found.encoding)
-            return found.text
-    return ""
+            return path, found
+    return None
+
+
+def read_captions(paths: Sequence[Path]) -> str:
+    """Return the text of the first file that holds a cue, or ""."""
+    chosen = choose_captions(paths)
+    if chosen is None:
+        return ""
+    path, found = chosen
+    if not found.certain:
+        _log.warning("captions.encoding_guessed", file=path.name, encoding=found.encoding)
+    return found.text
+
+
+def describe_captions(paths: Sequence[Path]) -> dict[str, Json]:
+    """Return which file is used and how it was read, for the result; empty without captions."""
+    chosen = choose_captions(paths)
+    if chosen is None:
+        return {}
+    path, found = chosen
+    return {"captions": {"file": path.name, "encoding": found.encoding, "guessed": not found.certain}}

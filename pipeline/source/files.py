@@ -17,7 +17,7 @@ from anyio import from_thread, to_thread
 from pipeline.core.clock import Clock
 from pipeline.core.errors import InputError, Transient
 from pipeline.ports.source import Item, MediaFacts
-from pipeline.source.captions import ENDINGS, find_captions
+from pipeline.source.captions import ENDINGS, describe_captions, find_captions
 from pipeline.source.file_content import explain, is_fresh, not_ready, promised_size
 from pipeline.source.read_errors import to_read_error
 
@@ -64,7 +64,8 @@ class FileSource:
         facts, before, spoken = await to_thread.run_sync(partial(_probe, path, from_thread.check_cancelled, now))
         sha256 = await self._hash(path, before)
         captions = await to_thread.run_sync(partial(self._beside, path, spoken))
-        return replace(facts, sha256=sha256, captions=captions)
+        about = {**facts.about, **await to_thread.run_sync(describe_captions, captions)}
+        return replace(facts, sha256=sha256, captions=captions, about=about)
 
     async def _hash(self, path: Path, before: os.stat_result) -> str:
         state = (str(path), before.st_size, before.st_mtime_ns, before.st_ino)

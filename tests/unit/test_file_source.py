@@ -299,6 +299,22 @@ async def test_captions_beside_a_video_are_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
+async def test_how_captions_were_read_is_known_and_so_is_a_guess(tmp_path: Path) -> None:
+    """The file that is used, its encoding, and whether that is certain; without captions nothing is said."""
+    path, words = film(tmp_path / "film.mp4", 1), "1\n00:00:01,000 --> 00:00:02,000\nМатка откладывает яйца всё лето.\n"
+    assert (await fetch(path)).about == {}
+    for name, encoding, guessed in (
+        ("film.srt", "utf-8", False),
+        ("film.srt", "cp1251", True),
+        ("film.ru.srt", "cp1251", False),
+    ):
+        (tmp_path / "film.srt").unlink(missing_ok=True)
+        (tmp_path / name).write_bytes(words.encode(encoding))
+        os.utime(tmp_path, (len(name), len(name)))
+        assert (await fetch(path)).about == {"captions": {"file": name, "encoding": encoding, "guessed": guessed}}
+
+
+@pytest.mark.asyncio
 async def test_new_captions_are_seen_by_the_next_look(tmp_path: Path) -> None:
     """Listings are kept only as long as the folder stays as it is."""
     path = film(tmp_path / "film.mp4", 1)

@@ -22,6 +22,8 @@ from pipeline.ingest.tasks.publish import choose_title, current_results, folder_
 from pipeline.ports.source import Item, ManifestLine
 from pipeline.sink import layout
 from pipeline.sink.disk import DiskSink
+from pipeline.source.files import FileSource
+from tests.support.clips import clip
 from tests.support.clock import run_virtual
 from tests.support.fakes import clips, items
 from tests.support.memory_database import MemoryDatabase
@@ -172,6 +174,20 @@ def test_the_price_of_a_video_is_the_sum_of_its_entries() -> None:
     """What may have been paid twice is said."""
     entries = [Spend("a", "analyze", 0.1, 2.0), Spend("b", "analyze", 0.2, 2.0, doubtful=True)]
     assert spend_card(entries) == {"usd": 0.3, "minutes": 4.0, "calls": 2, "possibly_paid_twice": 1}
+
+
+def test_the_card_says_which_captions_were_used_and_what_was_guessed(tmp_path: Path) -> None:
+    """Beside the source, in video.json and in the index: an encoding that nobody declared is told as a guess."""
+    life, path = Life.at(tmp_path), clip(tmp_path / "clip-0.mp4")
+    (tmp_path / "clip-0.srt").write_bytes(
+        "1\n00:00:01,000 --> 00:00:02,000\nDie Königin heißt Größe.\n".encode("cp1252")
+    )
+    life.source = FileSource(life.clock)  # type: ignore[assignment]
+    run_virtual(life.run(items([path])))
+    (files,) = life.sink.folders.values()
+    told = {"file": "clip-0.srt", "encoding": "cp1252", "guessed": True}
+    assert json.loads(files["video.json"])["sources"][0]["captions"] == told
+    assert json.loads(life.sink.index[0])["sources"][0]["captions"] == told
 
 
 def test_the_card_says_where_everything_came_from(tmp_path: Path) -> None:

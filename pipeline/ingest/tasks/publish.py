@@ -178,7 +178,9 @@ def _source(item: ItemData) -> dict[str, Json]:
     if item.type == "youtube":  # the query of its address is the video's own name, no secret
         about = {"about": item.about} if item.about else {}
         return {"source": item.locator, "locator": item.locator, **kept, **about}
-    return {"source": strip_query(item.source), "locator": strip_query(item.locator), **kept}
+    captions = (item.about or {}).get("captions")  # with the encoding, and whether it was guessed
+    used = {"captions": captions} if captions else {}
+    return {"source": strip_query(item.source), "locator": strip_query(item.locator), **kept, **used}
 
 
 def strip_query(place: str) -> str:
