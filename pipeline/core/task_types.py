@@ -81,28 +81,30 @@ class TaskType:
                 return stage
         raise KeyError(name)
 
-    def rank(self, name: str) -> int:
-        """Return how far along a stage is; later is higher."""
-        return self.base + [stage.name for stage in self.stages].index(name)
-
 
 class TaskTypes:
     """An explicit list of task types; importing a module registers nothing."""
 
     def __init__(self, task_types: Sequence[TaskType]) -> None:
         self._by_name = MappingProxyType({each.name: each for each in task_types})
+        #: Each stage with its rank, by (task type, stage): every step of every task looks here several times.
+        self._stages = {
+            (each.name, stage.name): (stage, each.base + number)
+            for each in task_types
+            for number, stage in enumerate(each.stages)
+        }
 
     def __getitem__(self, name: str) -> TaskType:
         return self._by_name[name]
 
     def stage(self, task: Task) -> Stage:
-        """Return the stage a task is at."""
-        return self._by_name[task.kind].stage(task.stage)
+        """Return the stage a task is at; KeyError if a newer or older release wrote it."""
+        return self._stages[task.kind, task.stage][0]
 
     def lane_and_rank(self, kind: str, stage: str) -> tuple[Lane, int]:
         """Return lane and rank of a stage."""
-        found = self._by_name[kind]
-        return found.stage(stage).lane, found.rank(stage)
+        found, rank = self._stages[kind, stage]
+        return found.lane, rank
 
     def place(self, new: NewTask) -> Placed:
         """Return the new task with lane and rank, for the store."""
