@@ -91,8 +91,8 @@ def json_text(value: Json) -> str:
     text = dumps(value, ensure_ascii=False, allow_nan=False, indent=2)
     try:
         text.encode()
-    except UnicodeEncodeError:  # half a surrogate pair: only the escaped form can be written
-        text = dumps(value, allow_nan=False, indent=2)
+    except UnicodeEncodeError:  # half a surrogate pair: only its escaped form can be written
+        text = text.encode("utf-8", "backslashreplace").decode()
     return text + "\n"
 
 

@@ -6,10 +6,10 @@ the key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 from pipeline.core.model import Json
 
@@ -45,25 +45,25 @@ class _Layout:
     def __init__(self, cls: type[StoredJson]) -> None:
         #: name, key, default, always, write; in the order of the fields
         self.fields: list[tuple[str, str, Json, bool, Convert | None]] = []
-        self.by_key: dict[str, tuple[str, Convert | None]] = {}
-        self.second: dict[str, str] = {}  #: a second key -> the first
+        self.plain: set[str] = set()  #: keys that are the field's name and hold its value as it is
+        self.other: list[tuple[str, str, str, Convert | None]] = []  #: name, key, second key, read
         self.defaults: dict[str, Any] = {}
         for each in fields(cls):
             if each.name == "raw":
                 continue
             meta = each.metadata
-            key = meta.get("key", each.name)
+            key, read = meta.get("key", each.name), meta.get("read")
+            second = meta.get("also", key)
             default = each.default if each.default_factory is MISSING else each.default_factory()
             self.fields.append((each.name, key, default, meta.get("always", False), meta.get("write")))
-            self.by_key[key] = (each.name, meta.get("read"))
             self.defaults[each.name] = default
-            if "also" in meta:
-                self.second[meta["also"]] = key
+            if key == second == each.name and read is None:
+                self.plain.add(key)
+            else:
+                self.other.append((each.name, key, second, read))
 
 
-@cache
-def _layout(cls: Hashable) -> _Layout:
-    return _Layout(cast(type[StoredJson], cls))
+_layout: Any = cache(_Layout)  # mypy takes the class of a dataclass for unhashable
 
 
 @dataclass(frozen=True, kw_only=True)  # without slots: its fields are set all at once, some 25 times per item of a run
@@ -75,24 +75,20 @@ class StoredJson:
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> Self:
         """Read a stored object."""
-        layout = _layout(cast(Hashable, cls))
-        values = {"raw": data, **layout.defaults}
-        by_key = layout.by_key
-        for key, value in data.items():
-            found = by_key.get(key)
-            if found is None and layout.second.get(key, key) not in data:
-                found = by_key[layout.second[key]]
-            if found is not None:
-                name, read = found
-                values[name] = value if read is None else read(value)
+        layout: _Layout = _layout(cls)
+        values = {"raw": data, **layout.defaults, **{key: data[key] for key in layout.plain.intersection(data)}}
+        for name, key, second, read in layout.other:
+            found = key if key in data else second
+            if found in data:
+                values[name] = data[found] if read is None else read(data[found])
         made = object.__new__(cls)
-        vars(made).update(values)
+        made.__dict__.update(values)
         return made
 
     def to_json(self) -> dict[str, Json]:
         """Return the object to store."""
-        out, values = dict(self.raw), vars(self)
-        for name, key, default, always, write in _layout(cast(Hashable, type(self))).fields:
+        out, values = dict(self.raw), self.__dict__
+        for name, key, default, always, write in _layout(type(self)).fields:
             value = values[name]
             if value is None:
                 if out.get(key) is not None:
@@ -109,5 +105,5 @@ else:
     def changed(data, **values):
         """Return the same object with other values in some fields; ``dataclasses.replace`` takes ten times as long."""
         made = object.__new__(type(data))
-        vars(made).update(vars(data) | values)
+        made.__dict__.update(data.__dict__ | values)
         return made

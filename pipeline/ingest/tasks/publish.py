@@ -18,6 +18,7 @@ from pipeline.core.lifecycle import Policy
 from pipeline.core.model import Json, Lane, Result, Spend, Task
 from pipeline.core.outcome import Done, Outcome, Park
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
+from pipeline.core.text import json_text
 from pipeline.core.youtube_address import find_video_id
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
 from pipeline.ingest.payloads import ItemData, PublishData, VideoData
@@ -62,7 +63,7 @@ class PublishTaskType:
         files += _beside(results)
         card = self._card(task.key, video, lines, title, current, [file.name for file in files])
         card["cost"] = spend_card(known.spends)
-        files.append(OutFile("video.json", _pretty(card)))
+        files.append(OutFile("video.json", json_text(card)))
         try:
             sizes = await self._sink.write(folder, files)
         except Transient as error:  # the disk's trouble, not this video's
@@ -206,7 +207,3 @@ def _provenance(request: JobRequest, result: Result) -> dict[str, Json]:
 
 
 _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
-
-
-def _pretty(value: Json) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from math import isfinite
 from typing import Any, TypeVar
 
@@ -175,6 +176,7 @@ def build_page(body: JsonObject, build: Callable[[JsonObject], T], name: str = "
 # ---------------------------------------------------------------------------------------------------- times and texts
 
 
+@lru_cache(maxsize=16)  # all answers of a second bear the same date
 def parse_http_date(value: str) -> float | None:
     """Return epoch seconds of an HTTP date; None if it is none."""
     try:

@@ -18,6 +18,7 @@ import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from random import Random
 from urllib.parse import quote, urlencode
 from urllib.request import getproxies, proxy_bypass
@@ -32,6 +33,7 @@ from pipeline.provider.dialects import errors
 from pipeline.provider.dialects.json_reading import clip
 from pipeline.provider.dialects.protocol import Request, Response
 from pipeline.provider.http import body as bodies
+from pipeline.provider.http.streams import join_writes
 
 POOL = 1  #: connections per pool
 KEEP = 4.0  #: seconds an idle connection is kept: shorter than servers do, or a POST may meet a closing one
@@ -66,12 +68,11 @@ class _Pool:
 
     def __init__(self, context: ssl.SSLContext, size: int, proxy: str | None) -> None:
         limits = httpx.Limits(max_connections=size, max_keepalive_connections=size, keepalive_expiry=KEEP)
-        self.http = httpx.AsyncHTTPTransport(verify=context, limits=limits, trust_env=False, proxy=proxy)
+        self.http = join_writes(httpx.AsyncHTTPTransport(verify=context, limits=limits, trust_env=False, proxy=proxy))
         self.busy = 0
 
 
-def _busy(pool: _Pool) -> int:
-    return pool.busy
+_busy = attrgetter("busy")
 
 
 class _Pools:
@@ -80,7 +81,7 @@ class _Pools:
     def __init__(self, context: ssl.SSLContext, connections: int, proxy: str | None) -> None:
         sizes = [min(POOL, connections - first) for first in range(0, connections, POOL)]
         self._pools = [_Pool(context, size, proxy) for size in sizes]
-        self.room = anyio.Semaphore(connections)  # waiting here is free; waiting in a pool costs CPU
+        self.room = anyio.Semaphore(connections, fast_acquire=True)  # waiting here is free; in a pool it costs CPU
 
     async def send(self, request: httpx.Request, most: int) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         pool = min(self._pools, key=_busy)
