@@ -50,6 +50,17 @@ class LaneView:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkView:
+    """One thing that is worked on at this moment."""
+
+    doing: str  #: reading, downloading, uploading, asking, writing; at the platform: processing, analysing, indexing
+    name: str  #: the user's own word for the video
+    moved: int = 0  #: bytes so far, where bytes move
+    total: int = 0  #: bytes in all; 0 where nobody knows
+    rate: float = 0.0  #: bytes per second over the last seconds
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """How a run stands, for the live display."""
 
@@ -61,7 +72,8 @@ class Snapshot:
     lanes: Sequence[LaneView]
     spent_usd: float
     minutes: float  #: length of the videos finished in this run, minutes
-    eta: float | None  #: seconds until the end at the present rate; None while unknown
+    eta: float | None  #: seconds until the end; None where nobody can say
+    working: Sequence[WorkView] = ()
     parked: Sequence[Parked] = ()
     stopping: bool = False
 

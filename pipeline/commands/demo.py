@@ -11,7 +11,7 @@ from pipeline import app
 from pipeline.commands.shared.runner import Invocation, command, display, wait_for
 
 
-@command(reads_file=False)
+@command("progress", reads_file=False)
 def demo(
     given: Invocation,
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where everything goes.")] = Path("reelmill-demo"),

@@ -7,7 +7,7 @@ from pipeline.commands.shared import options
 from pipeline.commands.shared.runner import Invocation, command, display
 
 
-@command("state", "output", "provider", "jobs", "strict", "max_usd", "quiet")
+@command("state", "output", "provider", "jobs", "strict", "max_usd", "quiet", "progress")
 def run(given: Invocation, sources: options.Sources = None) -> int:
     """Ingest videos and write the results; go on where an earlier run stopped.
 
@@ -20,6 +20,7 @@ def run(given: Invocation, sources: options.Sources = None) -> int:
       reelmill run list.csv --jobs gist,chapters --max-usd 20
       find . -name '*.mp4' | reelmill run -
     """
+    from pipeline.present import terminal
     from pipeline.present.tables.run import run_table
 
     report = given.call(
@@ -27,4 +28,6 @@ def run(given: Invocation, sources: options.Sources = None) -> int:
     )
     if report.exit_code or not given.quiet:
         given.show(report, lambda: run_table(report))
+    if report.exit_code:
+        terminal.tell_log()
     return report.exit_code

@@ -168,6 +168,7 @@ class LogSection(Section):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "console"] = "auto"
+    progress: Literal["auto", "plain", "none"] = "auto"
 
 
 class Settings(Section):

@@ -6,6 +6,7 @@ The queue is in the database: what waits costs no memory here. One loop claims; 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from random import Random
 from typing import Literal
@@ -35,8 +36,9 @@ _IDLE_SECONDS = 30.0  #: between looks when nothing is due; wake-ups make it sho
 class PoolObserver:
     """Is told of every attempt; this one takes no notice. What it raises would end the run."""
 
-    def began(self, task: Task) -> None:
-        """Take note that a step of this task runs."""
+    def working(self, task: Task) -> AbstractContextManager[object]:
+        """Return a context around the step."""
+        return nullcontext()
 
     async def ended(self, task: Task, applied: Applied | None) -> None:
         """Take note of a written outcome; None if it was dropped."""
@@ -171,7 +173,6 @@ class Pool:
         tasks = await self._store.claim(free_slots, self._options.owner, now, now + self._options.lease)
         for task in tasks:
             self.metrics.began(task)
-            self.observer.began(task)
             lease = self._leases.hold(task, anyio.CancelScope(), asked)
             workers.start_soon(self._work, lease)
         return bool(tasks)
@@ -256,7 +257,8 @@ class Pool:
             if stage is None:
                 outcome = Fail(unknown_stage(task))
             else:
-                outcome = await run_step(stage, task, lambda: self._leases.ensure_fresh(lease), self._clock)
+                with self.observer.working(task):
+                    outcome = await run_step(stage, task, lambda: self._leases.ensure_fresh(lease), self._clock)
         if not isinstance(outcome, Park):  # a Park closes its lane before its slot is given away
             self._release_slot(lease)
         if lease.lost:

@@ -61,6 +61,11 @@ class EnqueueReport:
         """Return True if a line, or a list that a line names, has named this item."""
         return hash(key) in self.seen
 
+    @property
+    def stopped(self) -> int:
+        """How many items had failed or were held before, and stay so."""
+        return self.actions.get("failed", 0) + self.actions.get("held", 0)
+
     def note(self, action: str, source: str) -> None:
         """Count what was decided about an item, and keep the names of the first few."""
         self.actions[action] = self.actions.get(action, 0) + 1

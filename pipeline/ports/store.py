@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from pipeline.core.lifecycle import Transition
@@ -32,6 +32,12 @@ class Applied:
     lane: Lane
     rank: int
     spawn: Sequence[Placed] = ()
+
+    def placed(self) -> Task:
+        """Return the task as it stands after the transition, as far as people see it."""
+        move = self.move
+        data, subject = move.data or self.task.data, move.subject or self.task.subject
+        return replace(self.task, stage=move.stage, lane=self.lane, state=move.state, data=data, subject=subject)
 
 
 class Store(Protocol):

@@ -1,4 +1,4 @@
-"""The live display of a run on a terminal."""
+"""The display of a run for those who watch: a live picture, or a line a minute."""
 
 from __future__ import annotations
 
@@ -8,24 +8,39 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import IO, Final, cast
+from typing import IO, Final, Literal, cast
 
 from rich.console import Console
 from rich.live import Live
 
 from pipeline.core import log
 from pipeline.core.clock import Clock, SystemClock
-from pipeline.present.progress import board
-from pipeline.present.terminal import Plain
+from pipeline.present.progress import STOPPING, board, line, pause
+from pipeline.present.terminal import Plain, tell
 from pipeline.views import Snapshot, Watch
 
 #: Seconds between two pictures.
 REFRESH: Final = 0.25
 
 
-def wanted() -> bool:
-    """Return True if stderr is a terminal that can move its cursor."""
-    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
+#: Seconds between two lines, and between two looks for what must be told at once.
+LINE_EVERY: Final = 60.0
+_LOOK: Final = 1.0
+
+
+def wanted(progress: Literal["auto", "plain", "none"]) -> Literal["picture", "lines", "nothing"]:
+    """Return how progress is shown here: ``auto`` is a picture where the cursor can move, lines on other terminals."""
+    if progress == "plain":
+        return "lines"
+    if progress == "none" or sys.stderr is None or not sys.stderr.isatty():
+        return "nothing"
+    return "lines" if os.environ.get("TERM", "") in ("", "dumb") else "picture"
+
+
+def choose(progress: Literal["auto", "plain", "none"]) -> Watch | None:
+    """Return the display that is wanted here, if any."""
+    how = wanted(progress)
+    return None if how == "nothing" else watch() if how == "picture" else watch_lines()
 
 
 def watch(clock: Clock | None = None, console: Console | None = None) -> Watch:
@@ -52,6 +67,38 @@ def watch(clock: Clock | None = None, console: Console | None = None) -> Watch:
                 log.get("live").warning("display ended", exc_info=bug)
 
     return shown
+
+
+def watch_lines(clock: Clock | None = None, say: Callable[[str], None] = tell) -> Watch:
+    """Return a context that writes a line a minute, and pauses and a stop at once: for screen readers and files."""
+    clock = clock or SystemClock()
+
+    @asynccontextmanager
+    async def shown(snapshot: Callable[[], Snapshot]) -> AsyncIterator[None]:
+        speaker = asyncio.create_task(_speak(snapshot, clock, say))
+        try:
+            yield
+        finally:
+            speaker.cancel()
+            await asyncio.wait([speaker])
+            if not speaker.cancelled() and (bug := speaker.exception()) is not None:
+                log.get("live").warning("display ended", exc_info=bug)
+
+    return shown
+
+
+async def _speak(snapshot: Callable[[], Snapshot], clock: Clock, say: Callable[[str], None]) -> None:
+    told, next_line = set[str](), clock.monotonic() + LINE_EVERY
+    while True:
+        await clock.sleep(_LOOK)
+        now = snapshot()
+        for news in [*map(pause, now.parked), *([STOPPING] if now.stopping else [])]:
+            if news not in told:
+                told.add(news)
+                say(news)
+        if clock.monotonic() >= next_line:
+            next_line += LINE_EVERY
+            say(line(now))
 
 
 async def _paint(display: Live, snapshot: Callable[[], Snapshot], clock: Clock) -> None:

@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
 from pipeline.core.errors import ReelmillError
@@ -18,8 +19,12 @@ from pipeline.present.formatting import ASCII, clean
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+_LOG_MOST: Final = 10_000_000  #: bytes of a log file, after which it is put aside and another begun
 #: Columns of a table that goes into a file or a pipe, where nobody's window limits it.
 _PIPE_WIDTH: Final = 200
+
+
+_log_file: Path | None = None  # where the log goes, if not to stderr
 
 
 def is_unicode(stream: TextIO) -> bool:
@@ -46,6 +51,31 @@ class Plain:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+class LogFile:
+    """A log file that is opened for each line: it may be moved away at any time, and keeps below :data:`_LOG_MOST` bytes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, text: str) -> int:
+        """Append text. A disk that is full, or a folder without rights, costs the log and not the run."""
+        with contextlib.suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            if self._path.exists() and self._path.stat().st_size > _LOG_MOST:
+                self._path.replace(self._path.with_suffix(".log.1"))
+            number = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            with open(number, "wb") as file:
+                file.write(text.encode("utf-8", "replace"))
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing: each line is written when it comes."""
+
+    def isatty(self) -> bool:
+        """Return False: it is a file."""
+        return False
 
 
 class CurrentStderr:
@@ -148,6 +178,8 @@ def _tell_failure(failure: Failure, secrets: list[str]) -> int:
         tell(f"  → {clean(redact(failure.remedy))}")
     if failure.raw:
         tell(f"  raw: {clean(redact(failure.raw))}")
+    if failure.cause is not None:
+        tell_log()
     return int(failure.code)
 
 
@@ -155,7 +187,24 @@ def log_to_stderr(level: str, form: str, secrets: list[str]) -> None:
     """Send the log to whatever stderr is at the moment of each line."""
     from pipeline.core import log
 
+    global _log_file  # noqa: PLW0603 - one process has one log
+    _log_file = None
     log.setup(level, cast("Any", form), secrets, cast("TextIO", CurrentStderr()))
+
+
+def log_to_file(path: Path, level: str, secrets: list[str]) -> None:
+    """Send the log into a file, one JSON line an event, so that people on a terminal are left alone."""
+    from pipeline.core import log
+
+    global _log_file  # noqa: PLW0603 - one process has one log
+    _log_file = path
+    log.setup(level, "json", secrets, cast("TextIO", LogFile(path)))
+
+
+def tell_log() -> None:
+    """Tell where the log is, if it is kept in a file."""
+    if _log_file is not None:
+        tell(f"  log: {clean(_log_file)}")
 
 
 def _silence(stream: TextIO) -> None:

@@ -20,6 +20,7 @@ from pipeline.core.backoff import Backoff
 from pipeline.core.clock import Clock
 from pipeline.core.errors import Permanent, ReelmillError, Transient
 from pipeline.core.retry import ThrottlePatience, retry
+from pipeline.ports import transfers
 from pipeline.ports.video_api import UploadSession
 from pipeline.provider.dialects.json_reading import body_text, clip
 from pipeline.provider.dialects.protocol import Address, Call, FileRange, MultipartDialect, Proof, Request, Response
@@ -109,6 +110,8 @@ class ChunkSender:
             missing = await self._missing()
             if not missing:
                 return
+            there = (self._session.total_chunks - len(missing)) * self._session.chunk_size
+            transfers.stands_at(min(there, self._stamp.size), self._stamp.size, before=True)
             await self._send(iter(missing), min(self._parallel, len(missing)))
             if self._counted >= self._session.total_chunks:
                 return

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from pipeline.core.errors import NeedsOperator
+from pipeline.core.model import Parked, Trouble
 from pipeline.present import live
-from pipeline.views import LaneView, Snapshot
+from pipeline.views import LaneView, Snapshot, WorkView
 
 
 class Ticks:
@@ -118,18 +121,103 @@ async def test_a_bug_in_the_display_is_logged_and_ends_the_display_only(capsys: 
 
 
 def test_no_display_where_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files, pipes, cron and dumb terminals get log lines instead."""
+    """Files, pipes and cron get log lines instead, unless lines for people are asked for."""
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    assert [live.wanted("auto"), live.wanted("none"), live.wanted("plain")] == ["nothing", "nothing", "lines"]
+    monkeypatch.setattr("sys.stderr", None)
+    assert live.wanted("auto") == "nothing"
+
+
+def test_a_terminal_gets_a_picture_or_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture where the cursor can move; lines on a dumb terminal and for a screen reader; nothing if so wished."""
 
     class Tty(io.StringIO):
         def isatty(self) -> bool:
             return True
 
-    monkeypatch.setattr("sys.stderr", io.StringIO())
-    assert not live.wanted()
-    monkeypatch.setattr("sys.stderr", None)
-    assert not live.wanted()
     monkeypatch.setattr("sys.stderr", Tty())
     monkeypatch.setenv("TERM", "dumb")
-    assert not live.wanted()
+    assert [live.wanted("auto"), live.wanted("none")] == ["lines", "nothing"]
     monkeypatch.setenv("TERM", "xterm-256color")
-    assert live.wanted()
+    assert [live.wanted("auto"), live.wanted("plain"), live.wanted("none")] == ["picture", "lines", "nothing"]
+
+
+class Seconds:
+    """A clock that is slept away, and ends the test's patience after a while."""
+
+    def __init__(self, until: float) -> None:
+        self.at, self.until, self.over = 0.0, until, asyncio.Event()
+
+    def now(self) -> float:
+        return self.at
+
+    def monotonic(self) -> float:
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        self.at += seconds
+        if self.at > self.until:
+            self.over.set()
+            await asyncio.Event().wait()
+        await asyncio.sleep(0)
+
+
+@pytest.mark.asyncio
+async def test_lines_come_once_a_minute_and_news_at_once() -> None:
+    """Whole sentences without control characters: how far it is, who is worked on; a pause and a stop when they happen."""
+    clock, said = Seconds(200.0), list[tuple[float, str]]()
+    paused = Parked("download", 1_763_780_400.0, Trouble("network", "No name can be looked up."))
+
+    def snapshot() -> Snapshot:
+        work = [WorkView("uploading", "/srv/films/a.mp4", 5_000_000, 10_000_000, 1e6), WorkView("reading", "b.mp4")]
+        parked = [paused] if clock.at >= 30 else []
+        return Snapshot(clock.at, 10, 3, 1, False, [], 0.5, 2.0, None, work, parked, stopping=clock.at >= 90)
+
+    async with live.watch_lines(clock, lambda text: said.append((clock.at, text)))(snapshot):
+        await clock.over.wait()
+    assert [at for at, _ in said] == [30, 60, 90, 120, 180]
+    assert said[0][1] == "YouTube waits until 2025-11-22T03:00:00Z: No name can be looked up."
+    assert said[1][1] == ("4 of 10 items · 1 failed · after 1 min 00 s · uploading a.mp4 · reading b.mp4 · $0.50 spent")
+    assert said[2][1].startswith("stopping")
+
+
+@pytest.mark.asyncio
+async def test_lines_never_disturb_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """A bug in a snapshot ends the lines and is logged; what the run raises passes through."""
+    from pipeline.core import log
+
+    def bad() -> Snapshot:
+        raise ZeroDivisionError("rate")
+
+    async def run() -> None:
+        async with live.watch_lines(Seconds(100.0))(bad):
+            for _ in range(3):
+                await asyncio.sleep(0)
+            raise NeedsOperator("key refused")
+
+    log.setup("info", "json", [])
+    with pytest.raises(NeedsOperator):
+        await run()
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_the_log_keeps_out_of_the_way_of_a_picture(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Its lines go into a private file, made with the first; a large one is put aside; a folder that is none does no harm."""
+    from pipeline.core import log
+    from pipeline.present import terminal
+
+    path = tmp_path / "state" / "run.log"
+    terminal.log_to_file(path, "info", ["tlk_secret"])
+    assert not path.exists()
+    log.get("run").info("item.done", title="tlk_secret")
+    terminal.tell_log()
+    assert json.loads(path.read_text())["title"] == "***"
+    assert path.stat().st_mode & 0o077 == 0
+    path.write_bytes(b"x" * 10_000_001)
+    terminal.log_to_file(path, "info", [])
+    log.get("run").info("begun")
+    assert (path.with_suffix(".log.1").stat().st_size, json.loads(path.read_text())["event"]) == (10_000_001, "begun")
+    terminal.log_to_file(path / "below-a-file" / "run.log", "info", [])
+    log.get("run").info("lost")
+    assert capfd.readouterr() == ("", f"  log: {path}\n")
+    terminal.log_to_stderr("info", "auto", [])

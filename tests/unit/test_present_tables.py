@@ -33,6 +33,7 @@ from pipeline.views import (
     Snapshot,
     StatusView,
     WaitView,
+    WorkView,
 )
 
 NOW = 1_763_780_400.0
@@ -322,22 +323,31 @@ def test_doctor_explains_only_what_is_not_well() -> None:
     ]
 
 
-def test_the_board_shows_lanes_money_time_and_a_stop() -> None:
-    """The live picture holds all that a person waits for."""
-    parked = Parked("analyze", NOW, Trouble("quota", "The quota is spent."))
-    shown = text(board(replace(SNAPSHOT, parked=[parked], stopping=True)), 100)
+def test_the_board_shows_names_bytes_money_time_and_a_stop() -> None:
+    """All that a person waits for: who is worked on, how far and how fast an upload is, what waits, pauses."""
+    parked = Parked("download", NOW, Trouble("network", "No name can be looked up."))
+    working = [
+        WorkView("uploading", "films/a.mp4", 45_000_000, 120_000_000, 2_100_000.0), WorkView("uploading", "films/b.mp4"),
+        *(WorkView("analysing", f"films/{name}.mp4") for name in "cdefg"), WorkView("reading", "https://youtu.be/x"),
+    ]  # fmt: skip
+    shown = text(board(replace(SNAPSHOT, working=working, parked=[parked], stopping=True)), 80)
     for part in (
-        "42 of 100 items so far, still reading", "2 failed", "about 1 min 20 s left", "4/4", "1,200", "12.3", "$0.50 spent",
-        "parked until 2025-11-22T03:00:00Z: analyze", "stopping",
+        "42 of 100 items so far, still reading", "2 failed", "about 1 min 20 s left",
+        "45 MB of 120 MB · 2.1 MB/s", "a.mp4", "b.mp4",
+        "c.mp4, d.mp4, e.mp4 and 2 more", "https://youtu.be/x", "1,200 to be read", "$0.50 spent · 12.0 min of video finished",
+        "YouTube waits until 2025-11-22T03:00:00Z: No name can be looked up.", "stopping",
     ):  # fmt: skip
         assert part in shown
+    assert not any(word in shown for word in ("lane", "poll", "4/4"))
+    assert all(len(row) <= 80 for row in shown.splitlines())
 
 
 def test_the_board_of_the_first_second_promises_nothing() -> None:
-    """No items, no rate, no time left: no division by zero and no invented end."""
+    """No items, no rate, no time left: no division by zero, no invented end, and a bar that is seen without colour."""
     shown = text(board(Snapshot(0.0, 0, 0, 0, True, (), 0.0, 0.0, None)), 60)
     assert "0 of 0 items" in shown
-    assert "time left not known" in shown
+    assert "left" not in shown
+    assert "─" * 30 in shown
     assert len(shown.splitlines()) == 3
 
 
@@ -357,7 +367,8 @@ VIEWS: list[RenderableType] = [
     ),
     why_table(replace(ITEM, explanation=EVIL, next_step=EVIL, tasks=[replace(TASK, trouble=EVIL_WHY)])),
     doctor_table([Finding(EVIL, "bad", EVIL, EVIL)]),
-    board(replace(SNAPSHOT, lanes=[LaneView(EVIL, 1, 1, 1, 1, 1.0)], parked=[Parked(EVIL, NOW, EVIL_WHY)])),
+    board(replace(SNAPSHOT, working=[WorkView(EVIL, EVIL, 1, 2, 3.0), WorkView("uploading", EVIL, 1, 2, 3.0)],
+                  parked=[Parked(EVIL, NOW, EVIL_WHY)])),
     config_check_table(Settings(run=RunSection(manifests=(EVIL,)))),
 ]  # fmt: skip
 

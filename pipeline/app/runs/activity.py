@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
-from pipeline.app.operator.attention import NAMED, item_names, reason
+from pipeline.app.operator.attention import item_names, reason
 from pipeline.app.operator.display_names import display_source
+from pipeline.app.runs.work_in_progress import WorkInProgress
 from pipeline.core import log
-from pipeline.core.errors import ReelmillError
+from pipeline.core.clock import Clock
 from pipeline.core.model import Selection, State, Task
 from pipeline.engine.pool import PoolObserver
 from pipeline.ingest.enqueue import EnqueueReport
@@ -21,7 +23,6 @@ _log = log.get("run")
 _WRITTEN = ("new", "asked_again", "rewritten")
 FAILING = ("item", "listing", "video", "analysis", "indexing")  #: kinds whose failure is the item's
 NAMES = 5  #: items of each group that are named
-_REMEMBERED = 5000  #: names of videos at most
 
 
 @dataclass(slots=True)
@@ -45,36 +46,32 @@ class _Fate:
 class RunActivity(PoolObserver):
     """Watches the pool of one run (``engine.pool.PoolObserver``). ``complete``: hashes of videos with every result."""
 
-    def __init__(self, records: Records, complete: Collection[int]) -> None:
+    def __init__(self, records: Records, complete: Collection[int], clock: Clock) -> None:
         self._records = records
         self._complete = complete
         self._groups = {name: _Fate() for name in (*_WRITTEN, "skipped", "failed", "held")}
         self._partly: dict[int, str] = {}  # written in this run, but not with every result yet
-        self._names: OrderedDict[str, str] = OrderedDict()  # key of a video -> what the user calls it
+        self.work = WorkInProgress(records, clock)
         self.finished_seconds = 0.0  #: length of the videos that are new or were asked again
 
     # ------------------------------------------------------------------------------------- what the pool tells
+
+    def working(self, task: Task) -> AbstractContextManager[object]:
+        """Return a context around the step."""
+        return self.work.working(task)
 
     async def ended(self, task: Task, applied: Applied | None) -> None:
         """Take note of a written outcome; None if it was dropped."""
         if applied is None:
             return
         word = applied.move.word
-        if task.kind in NAMED:
-            self._learn(task, applied.move.subject or task.subject)
+        self.work.ended(task, applied)
         if word == "done" and task.kind == "publish":
             self._written(task, PublishData.from_json(applied.move.data or {}))
         elif word == "done" and task.kind == "item" and ItemData.from_json(applied.move.data or {}).skipped:
             self._groups["skipped"].add(task)
         elif word in ("failed", "held") and (task.kind in FAILING or task.kind == "publish"):
             await self._stopped(task, applied)
-
-    def _learn(self, task: Task, subject: str) -> None:
-        if subject:
-            self._names[subject] = display_source(ItemData.from_json(task.data).source)
-            self._names.move_to_end(subject)
-            if len(self._names) > _REMEMBERED:
-                self._names.popitem(last=False)
 
     def _written(self, task: Task, data: PublishData) -> None:
         before = PublishData.from_json(task.data).present
@@ -94,7 +91,7 @@ class RunActivity(PoolObserver):
     async def _stopped(self, task: Task, applied: Applied) -> None:
         trouble = applied.move.trouble or reason(task)
         if self._groups[applied.move.word].add(task):
-            name = await self._name(task)
+            name = await self.work.name(task)
             _log.info(
                 "item." + applied.move.word,
                 key=task.subject or task.key,
@@ -102,15 +99,6 @@ class RunActivity(PoolObserver):
                 code=trouble.code,
                 why=trouble.message,
             )
-
-    async def _name(self, task: Task) -> str:
-        known = self._names.get(task.subject)
-        if known is None:
-            try:
-                known = (await item_names(self._records, [task]))[task.id]
-            except ReelmillError:  # the log line is not worth a failure
-                known = task.key
-        return known
 
     # ------------------------------------------------------------------------------------------- at the end
 

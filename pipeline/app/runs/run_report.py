@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pipeline.app.operator.attention import NAMED, Attention, find_attention, note_unlisted, noted
 from pipeline.app.runs.activity import FAILING, RunActivity
 from pipeline.app.runs.standing_queries import gravest
+from pipeline.app.runs.time_left import TimeLeft
 from pipeline.app.wiring.components import Components
 from pipeline.core import log
 from pipeline.core.clock import Clock, iso
@@ -40,6 +41,7 @@ class RunReporter:
         self._components = components
         self._enqueued = enqueued
         self._activity = activity
+        self._time_left = TimeLeft()
         self._database = database
         self._clock = clock
 
@@ -55,7 +57,9 @@ class RunReporter:
         done = min(total, len(self._components.publish.completed) + self._enqueued.actions.get("nothing", 0))
         failed = self._failed()
         elapsed = max(0.001, now - self._run.started)
-        left = max(0, total - done - failed)
+        left, parked = max(0, total - done - failed), list(pool.run_end.parked.values())
+        finished = len(self._components.publish.completed) + failed - self._enqueued.stopped
+        eta = self._time_left.estimate(elapsed, finished, left)
         return Snapshot(
             elapsed=elapsed,
             items_total=total,
@@ -65,8 +69,9 @@ class RunReporter:
             lanes=pool.metrics.lanes(self._clock.monotonic()),
             spent_usd=spending.run,
             minutes=self._activity.finished_seconds / 60,
-            eta=None if reading or not done else left * elapsed / done,
-            parked=list(pool.run_end.parked.values()),
+            eta=None if reading or parked else eta,
+            working=self._activity.work.views(),
+            parked=parked,
             stopping=pool.stopping,
         )
 
@@ -129,7 +134,7 @@ class RunReporter:
     def _failed(self) -> int:
         words = self._components.pool.metrics.words
         now = sum(words.get(f"{kind}.{word}", 0) for kind in FAILING for word in ("failed", "held"))
-        return now + sum(self._enqueued.actions.get(action, 0) for action in ("failed", "held"))
+        return now + self._enqueued.stopped
 
     async def _attention(self) -> Attention:
         """Return what stopped of all that the lists of this run name; the rest is noted and counts no more."""

@@ -52,9 +52,9 @@ class RunSession:
         self.components.playlists.enqueue_with(self.enqueuer.enqueue_listed)
         self.queries = StandingQueries(plan, api.index_api, database, sink, spending, clock, rng)
         run = RunNote(self.run_id, started)
-        pool.observer = activity = RunActivity(database, self.components.publish.completed)
+        pool.observer = self._activity = RunActivity(database, self.components.publish.completed, clock)
         enqueued = self.enqueuer.report
-        self._reporter = RunReporter(run, api.identity, self.components, enqueued, activity, database, clock)
+        self._reporter = RunReporter(run, api.identity, self.components, enqueued, self._activity, database, clock)
         self._reading = True
 
     async def run(self, entries: Iterator[Item | BadLine], watch: Watch | None = None) -> RunReport:
@@ -75,6 +75,8 @@ class RunSession:
                 with suppress(StoreError):  # which the pool meets as well, and ends the run by
                     await pool.take_over()  # before the list is read: what is running takes no new words
                 group.start_soon(self._feed, entries)
+                if watch is not None:
+                    group.start_soon(self._activity.work.look_for_names)
                 ending = await pool.run()
                 await self._forget_idle_parks(ending)
                 queries = await self.queries.ask_all(ending, self.run_id)

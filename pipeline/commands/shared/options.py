@@ -56,6 +56,10 @@ MaxUsd = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing if all is well (exit 0): for cron.")]
+Progress = Annotated[
+    Literal["auto", "plain", "none"] | None,
+    typer.Option("--progress", help="How progress is shown: plain is a line a minute.", show_default=False),
+]
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"] | None,
     typer.Option("--log-level", help="How much is logged on stderr.", show_default=False),
@@ -86,5 +90,6 @@ COMMON: Final[Mapping[str, CommonOption]] = {
     "max_usd": CommonOption(MaxUsd, "budget.max_usd_per_run"),
     "quiet": CommonOption(Quiet, default=False),
     "json": CommonOption(AsJson, default=False),
+    "progress": CommonOption(Progress, "log.progress"),
     "log_level": CommonOption(LogLevel, "log.level"),
 }

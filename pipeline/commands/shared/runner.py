@@ -139,12 +139,15 @@ def now() -> float:
 
 
 def display(settings: Settings) -> Watch | None:
-    """Return the live display if a person is looking; it silences the log below warnings."""
+    """Return the display of a run if a person is looking; the log is then kept out of the way, in the state folder."""
     from pipeline.present import live
-    from pipeline.present.terminal import log_to_stderr
+    from pipeline.present.terminal import log_to_file, log_to_stderr
 
-    if settings.log.format == "json" or not live.wanted():
-        return None
-    if "level" not in settings.log.model_fields_set:
+    chosen = None if settings.log.format == "json" else live.choose(settings.log.progress)
+    if chosen is None or "level" in settings.log.model_fields_set:
+        return chosen
+    if settings.log.format == "auto":
+        log_to_file(settings.run.state / "run.log", settings.log.level, _secrets())
+    else:
         log_to_stderr("warning", settings.log.format, _secrets())
-    return live.watch()
+    return chosen

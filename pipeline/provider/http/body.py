@@ -16,6 +16,7 @@ from typing import BinaryIO
 import anyio.to_thread
 
 from pipeline.core.errors import InputError
+from pipeline.ports import transfers
 from pipeline.provider.dialects.protocol import FilePart, FileRange, TextPart
 
 BLOCK = 512 * 1024  #: bytes read and sent at once
@@ -64,6 +65,7 @@ async def blocks(part: FileRange, stamp: Stamp) -> AsyncGenerator[bytes, None]:
     """
     if part.length <= BLOCK:
         yield await anyio.to_thread.run_sync(_whole, part, stamp)  # one hop to the thread instead of four
+        transfers.moved(part.length)
         return
     try:
         file = await anyio.to_thread.run_sync(_open, part)
@@ -77,6 +79,7 @@ async def blocks(part: FileRange, stamp: Stamp) -> AsyncGenerator[bytes, None]:
             if not block or (left == 0 and await anyio.to_thread.run_sync(Stamp.of, part.path) != stamp):
                 raise changed(part.path)
             yield block
+            transfers.moved(len(block))
     finally:
         file.close()
 

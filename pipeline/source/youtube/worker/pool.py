@@ -23,6 +23,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from pipeline.core import log
 from pipeline.core.model import Json
+from pipeline.ports import transfers
 
 _log = log.get("youtube")
 SCRIPT = Path(__file__).with_name("main.py")
@@ -148,6 +149,8 @@ class WorkerProcess:
             if name == "beat":
                 self._check_heartbeat(event, _MERGING if merging else quiet)
             elif name in ("progress", "stage", "entries"):
+                if name == "progress":
+                    transfers.stands_at(int(event.get("bytes") or 0), int(event.get("total") or 0))
                 merging = not event.get("over") if name == "stage" else False
                 if seen is not None:
                     seen(event)

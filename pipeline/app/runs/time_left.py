@@ -1,0 +1,22 @@
+"""How long a run still takes, where that can be said honestly."""
+
+from __future__ import annotations
+
+_ENOUGH = 5  #: items that must have been finished before their pace says anything
+
+
+class TimeLeft:
+    """An estimate that is renewed by each finished item and counts down in between: while nothing moves, it never grows."""
+
+    def __init__(self) -> None:
+        self._finished = 0
+        self._at = 0.0  # seconds after the start at which the last one was finished
+
+    def estimate(self, elapsed: float, finished: int, left: int) -> float | None:
+        """Return seconds until the end; None where nobody can say. ``finished``: items that took this run some work."""
+        if finished != self._finished:
+            self._finished, self._at = finished, elapsed
+        if finished < _ENOUGH or left <= 0:
+            return None
+        seconds = left * self._at / finished - (elapsed - self._at)
+        return seconds if seconds > 0 else None
