@@ -13,8 +13,8 @@ from PIL import Image
 
 from pipeline.core.errors import InputError
 from pipeline.local.analysis.extract.media import is_turned, jpeg_at, large_frames, probe, stream_through
-from pipeline.local.analysis.extract.reader import UnreadableMedia, read
-from pipeline.local.analysis.plugins.ocr import Ocr
+from pipeline.local.analysis.extract.reader import UnreadableMedia, is_turned_wrongly, read
+from pipeline.local.analysis.plugins.ocr import Ocr, OcrLine
 from pipeline.local.demo.videos import make_slides
 from pipeline.source.files import probe_file
 from tests.support.films import film_bytes, turned
@@ -180,3 +180,42 @@ def test_a_bare_stream_is_refused_for_what_it_is(tmp_path: Path) -> None:
     assert "ffmpeg -i" in refused.value.trouble.remedy
     with pytest.raises(UnreadableMedia, match="without a container"):
         read(path)
+
+
+class UpsideDown(Ocr):
+    """Reads words in a picture only when it stands on its head."""
+
+    def __init__(self, picture: Picture, words: str) -> None:
+        super().__init__(None)
+        self._picture, self._words = picture, words
+
+    @property
+    def available(self) -> bool:
+        return True
+
+    def read(self, picture: Picture) -> list[OcrLine]:
+        legible = np.array_equal(picture, self._picture[::-1, ::-1])
+        return [OcrLine(self._words, 0.1, 0.1)] if legible else []
+
+
+@pytest.mark.parametrize(
+    ("matrix", "words", "flipped"),
+    [
+        ((0, 1, -1, 0), "Queen bees lay eggs", True), ((0, -1, 1, 0), "Queen bees lay eggs", True),
+        ((0, 1, -1, 0), "Wel", False), ((0, 1, -1, 0), "00:05 144", False), ((1, 0, 0, 1), "Queen bees lay eggs", False),
+    ],
+)  # fmt: skip
+def test_a_thumbnail_stands_on_its_feet_where_words_prove_the_turn_wrong(
+    tmp_path: Path, matrix: tuple[int, int, int, int], words: str, flipped: bool
+) -> None:
+    """Some programs write the turn the wrong way round. Without words, and for noise, the file's own turn counts."""
+    path = tmp_path / "phone.mp4"
+    path.write_bytes(turned(film(tmp_path / "lying.mp4", [corners()] * 10).read_bytes(), matrix))
+    ((_, picture),) = large_frames(path, [0.5])
+    ocr = UpsideDown(picture, words)
+    assert is_turned_wrongly(path, 0.5, ocr=ocr) is flipped
+    plain, shown = jpeg_at(path, 0.5), jpeg_at(path, 0.5, half_turn=flipped)
+    assert plain is not None
+    assert shown is not None
+    there, here = (quarters(np.asarray(Image.open(io.BytesIO(each)))) for each in (plain, shown))
+    assert here == pytest.approx(there[::-1] if flipped else there, abs=8)

@@ -67,7 +67,7 @@ class LocalAnalysis:
         return VideoWords(tuple(clips), (*(() if spoken else ("conversation",)), *no_ocr))
 
     def picture(self, path: Path, at: float) -> bytes:
-        found = media.jpeg_at(path, at)
+        found = media.jpeg_at(path, at, half_turn=reader.is_turned_wrongly(path, at))
         if found is None:
             raise AnalysisRefused("video_file_broken", "no picture can be decoded there")
         return found

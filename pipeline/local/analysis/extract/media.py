@@ -199,8 +199,11 @@ def large_frames(path: Path, times: Sequence[float], *, max_width: int = 1920) -
                 yield at, _upright(_array(frame.reformat(width=width, height=height, format="gray")), frame)
 
 
-def jpeg_at(path: Path, at: float, *, width: int = 640) -> bytes | None:
-    """Return the picture at a time as a JPEG; None where nothing can be decoded."""
+def jpeg_at(path: Path, at: float, *, width: int = 640, half_turn: bool = False) -> bytes | None:
+    """Return the picture at a time as a JPEG, as a player shows it; None where nothing can be decoded.
+
+    ``half_turn``: stand it on its head, for a file whose own turn leads the wrong way round.
+    """
     from PIL import Image  # only thumbnails need it
 
     with open_media(path) as container:
@@ -211,7 +214,8 @@ def jpeg_at(path: Path, at: float, *, width: int = 640) -> bytes | None:
     wide = min(frame.width, width)
     small = frame.reformat(width=wide, height=max(2, round(frame.height * wide / frame.width)), format="rgb24")
     out = BytesIO()
-    Image.fromarray(_upright(_array(small), frame)).save(out, "JPEG", quality=80)
+    shown = _upright(_array(small), frame)
+    Image.fromarray(np.ascontiguousarray(shown[::-1, ::-1]) if half_turn else shown).save(out, "JPEG", quality=80)
     return out.getvalue()
 
 

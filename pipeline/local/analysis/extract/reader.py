@@ -168,6 +168,19 @@ def _read_screen(path: Path, shots: Sequence[Shot], ocr: Ocr, notes: list[str]) 
     return _without_fixtures(found, shots)
 
 
+def is_turned_wrongly(path: Path, at: float, *, ocr: Ocr | None = None) -> bool:
+    """True where the turn that a file tells leads the wrong way round: its words can be read upside down only."""
+    ocr = ocr if ocr is not None else Ocr()
+    if not ocr.available or not media.is_turned(path):
+        return False
+    picture = next((found for _, found in media.large_frames(path, [at])), None)
+    if picture is None or any(is_title(line.text) for line in ocr.read(picture)):
+        return False
+    # Leaves and gravel make a word now and then, but hardly two in a line.
+    lines = [line.text for line in ocr.read(np.ascontiguousarray(picture[::-1, ::-1]))]
+    return any(is_title(line) and len(line.split()) > 1 for line in lines)
+
+
 def _read_either_way(ocr: Ocr, picture: Picture, turned: bool) -> Sequence[OcrLine]:
     """Read a picture; one of a turned film upside down as well, because some programs write the turn the wrong way round."""
     found = ocr.read(picture)
