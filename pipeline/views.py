@@ -283,7 +283,7 @@ class SearchView:
 
 
 @dataclass(frozen=True, slots=True)
-class SortedVideo:
+class VideoClasses:
     """One video with the classes it fits."""
 
     video: VideoRef
@@ -295,7 +295,7 @@ class ClassifyView:
     """What a classification found."""
 
     asked: Asked
-    videos: Sequence[SortedVideo]
+    videos: Sequence[VideoClasses]
 
 
 @dataclass(frozen=True, slots=True)

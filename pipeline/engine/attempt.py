@@ -22,9 +22,9 @@ from pipeline.core.lifecycle import Transition
 from pipeline.core.model import Task, Trouble
 from pipeline.core.outcome import Fail, Outcome, Park, Retry, Snooze
 from pipeline.core.task_types import LeaseCheck, Stage
+from pipeline.engine.wait_counts import WaitCounts
 
 _log = log.get("engine")
-_TRIES = "tries"  #: the one key of task data that is the engine's; task types keep it like any key they do not know
 
 
 async def run_step(stage: Stage, task: Task, ensure_fresh: LeaseCheck, clock: Clock) -> Outcome | None:
@@ -75,20 +75,17 @@ def _again(task: Task, error: Transient | NotYet) -> Outcome:
 
 
 def _counted(task: Task, error: Transient | NotYet, waits: Sequence[float], *, endless: bool = False) -> Outcome:
-    """Retry by the error's own waits. Each trouble code has its own count.
+    """Retry by the error's own waits; each trouble code has its own count.
 
-    The counts are of this visit to the stage: an operator's retry, a restart and the next stage start at zero.
     ``endless``: the last wait repeats until the stage's deadline.
     """
-    tries = task.data.get(_TRIES, {})
-    tries = tries if tries.get("since") == task.stage_since else {"since": task.stage_since, "of": {}}
-    code = error.trouble.code
-    done = int(tries["of"].get(code, 0))
+    counts, code = WaitCounts.of_task(task), error.trouble.code
+    done = counts.of.get(code, 0)
     if done >= len(waits) and not endless:
         return Fail(error.trouble)
-    data = {**task.data, _TRIES: {**tries, "of": {**tries["of"], code: done + 1}}}
     untouched = isinstance(error, NotYet) or error.untouched
-    return Retry(error.trouble, waits[min(done, len(waits) - 1)], untouched, counted=False, data=data)
+    wait, data = waits[min(done, len(waits) - 1)], counts.counted(code, task.data)
+    return Retry(error.trouble, wait, untouched, counted=False, data=data)
 
 
 def log_attempt(task: Task, move: Transition, outcome: Outcome | None, written: bool, took: float) -> None:

@@ -22,7 +22,16 @@ from pipeline.present.tables.plan import plan_table
 from pipeline.present.tables.run import run_table
 from pipeline.present.tables.search import classify_table, search_table
 from pipeline.present.terminal import rendered
-from pipeline.views import Asked, ClassifyView, IndexedView, IndexView, QueryReport, SearchView, SortedVideo, VideoRef
+from pipeline.views import (
+    Asked,
+    ClassifyView,
+    IndexedView,
+    IndexView,
+    QueryReport,
+    SearchView,
+    VideoClasses,
+    VideoRef,
+)
 from tests.unit.test_present_cli import PLAN, REPORT
 
 ASKED = Asked("local/v1.3", "i1", "films", {"text": "queen"}, 1_800_000_000.0, 0.004)
@@ -91,12 +100,12 @@ def test_classes_show_moments_and_scores_where_they_were_asked_for() -> None:
     ]
     rich = ClassScore("Bees", 94.18, 0.95, {"max_score": 92.28, "avg_score": 80.0}, clips)
     plain = ClassScore("Sea", 75.0, 0.5)
-    lines = text(classify_table(ClassifyView(ASKED, [SortedVideo(OURS, [rich, plain])])))
+    lines = text(classify_table(ClassifyView(ASKED, [VideoClasses(OURS, [rich, plain])])))
     assert lines[2].split() == ["score", "share", "class", "video", "moments", "scores"]
     assert "0:00–0:04, 0:10–0:30" in lines[3]
     assert lines[3].endswith("max 92.28, avg 80")
     assert lines[4].split() == ["75.0", "50%", "Sea", "Bees", "-", "-"]
-    bare = text(classify_table(ClassifyView(ASKED, [SortedVideo(OURS, [plain])])))
+    bare = text(classify_table(ClassifyView(ASKED, [VideoClasses(OURS, [plain])])))
     assert bare[2].split() == ["score", "share", "class", "video"]
     assert text(classify_table(ClassifyView(ASKED, [])))[0].startswith("0 videos in a class")
 

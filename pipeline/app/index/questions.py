@@ -20,7 +20,7 @@ from pipeline.core.errors import ConfigError, Permanent
 from pipeline.core.model import Json
 from pipeline.ports.index_api import ClassifyQuery, ClassSpec, IndexApi, IndexInfo, SearchQuery
 from pipeline.ports.store import Records
-from pipeline.views import Asked, ClassifyView, SearchView, SortedVideo
+from pipeline.views import Asked, ClassifyView, SearchView, VideoClasses
 
 #: What may be asked for, per dialect.
 OPTIONS: Mapping[str, Sequence[str]] = {
@@ -173,7 +173,7 @@ class QuestionRunner:
         )
         found = await self._index_api.classify(sorting)
         videos = await self._resolver.resolve((entry.video_id for entry in found), index)
-        rows = [SortedVideo(videos[entry.video_id], entry.classes) for entry in found]
+        rows = [VideoClasses(videos[entry.video_id], entry.classes) for entry in found]
         return ClassifyView(self._asked(ask, index, options), rows)
 
     def _everywhere(self, index: IndexInfo) -> tuple[str, ...]:
