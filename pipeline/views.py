@@ -121,7 +121,8 @@ class RunReport:
     doubtful: int  #: calls of this run that were possibly paid twice
     output: Path
     provider: str  #: e.g. ``local/v1.3``
-    troubles: Sequence[tuple[str, Trouble]] = ()  #: (item or video, why), the first few failed and held ones
+    troubles: Sequence[tuple[str, Trouble]] = ()  #: (item, why) of what failed or is held and is listed, the first few
+    troubled: int = 0  #: all these items
     queries: Sequence[QueryReport] = ()  #: the standing queries, in the order of the configuration
     resume_at: float | None = None  #: epoch seconds, for exit 6
     note: str = ""  #: why it stopped early, one sentence
@@ -196,6 +197,7 @@ class StatusView:
     waits: Sequence[WaitView] = ()  #: the same by reason, with its end
     unlisted: Sequence[tuple[str, str, Trouble]] = ()  #: as ``attention``, of what no list names any more
     unlisted_tasks: int = 0  #: all of them
+    troubled: int = 0  #: all items of ``attention``
 
 
 @dataclass(frozen=True, slots=True)

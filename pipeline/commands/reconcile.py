@@ -38,7 +38,8 @@ def reconcile(
 
     Nothing is changed without --apply; what does not carry our mark is only counted, never touched. Each thing is looked
     at once more right before it is deleted. A vanished upload is sent again by the next run, and nothing that has a
-    result is asked again. Exit code 3 if the platform refused something, or it had changed since the plan.
+    result is asked again. Exit code 3 if the platform refused something, if it had changed since the plan, or if no ID
+    matched.
 
     \b
     Examples:
@@ -64,7 +65,8 @@ def reconcile(
         _show(done, applied=apply, strays=strays, told=apply and not yes)
     if done.declined:
         return ExitCode.INTERRUPTED
-    return ExitCode.DONE if done.clean else ExitCode.INCOMPLETE
+    matched = not ids or len(done.plan.not_found) < len(set(ids))
+    return ExitCode.DONE if done.clean and matched else ExitCode.INCOMPLETE
 
 
 def _agree(plan: Reconciliation, *, strays: bool, yes: bool) -> Agreed:

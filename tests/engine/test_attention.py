@@ -9,11 +9,11 @@ import pytest
 
 from pipeline.app.operator.attention import Attention, find_attention, noted
 from pipeline.core.errors import InputError, Permanent
-from pipeline.core.model import State, Trouble
+from pipeline.core.model import Parked, State, Trouble
 from pipeline.ingest.payloads import PublishData
-from pipeline.ports.source import Item, MediaFacts
+from pipeline.ports.source import Item, ManifestLine, MediaFacts
 from pipeline.views import BadLine, MissingFile
-from tests.support.clock import run_virtual
+from tests.support.clock import EPOCH, run_virtual
 from tests.support.fakes import FakeSource, clips, items
 from tests.support.scripted_run import Life
 
@@ -125,6 +125,35 @@ def test_a_line_that_cannot_be_used_takes_nothing_out_of_the_lists(life: Life, t
     report = run_virtual(life.run([*items([good]), bad]))
     assert (report.exit_code, len(report.troubles)) == (3, 1)
     assert told(life).total == 1
+
+
+def test_a_playlist_that_could_not_be_read_takes_none_of_its_videos_out(life: Life, tmp_path: Path) -> None:
+    """Tonight nobody knows what it holds: its failed videos count until it was read."""
+    video = Item("youtube:video:x", "youtube", "https://youtu.be/x", ManifestLine("https://youtu.be/x", "test"))
+    playlist = Item("youtube:list:y", "youtube_list", "https://youtube.com/y", ManifestLine("y", "test"))
+    assert run_virtual(life.run([video])).exit_code == 3  # nothing here can fetch it
+    run_virtual(life.run([playlist]))  # nor list that
+    assert {name for _, name, _ in told(life).shown} == {"https://youtu.be/x", "y"}
+    assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 0
+    assert (told(life).total, len(told(life).unlisted)) == (0, 2)
+
+
+def test_a_pause_for_what_no_list_names_any_more_ends_no_run_early(life: Life, tmp_path: Path) -> None:
+    """An upload from last night waits in a paused lane; tonight's list is done all the same, and the pause stays."""
+    kept, gone = clips(tmp_path, 2)
+    refused = Trouble("blocked", "The uploads are refused.")
+
+    async def scenario() -> None:
+        await life.run(items([kept]))
+        await life.database.park(Parked("upload", EPOCH + 90_000, refused))
+        first = await life.run(items([kept, gone]))
+        assert (first.exit_code, first.resume_at) == (6, EPOCH + 90_000)
+        second = await life.run(items([kept]), seed=2)
+        assert (second.exit_code, second.resume_at, second.note) == (0, None, "")
+        assert len(await life.database.parked(life.clock.now())) == 1
+        assert (await life.run(items([gone]), seed=3)).exit_code == 6
+
+    run_virtual(scenario())
 
 
 def test_what_was_replaced_by_another_file_is_over(life: Life, tmp_path: Path) -> None:

@@ -129,7 +129,9 @@ def test_a_run_with_troubles_names_them_and_the_way_on() -> None:
     """Bad lines by place, failed items with remedy, how many more there are, and the command that retries."""
     bad = [BadLine("list.csv:17", "htp://x", Trouble("bad", "Not a source.", "check the spelling"))]
     items = {"done": 1, "failed": 3}
-    ended = replace(REPORT, exit_code=3, items=items, bad_lines=bad, bad_count=4, doubtful=1, troubles=[("a.mp4", WHY)])
+    ended = replace(
+        REPORT, exit_code=3, items=items, bad_lines=bad, bad_count=4, doubtful=1, troubles=[("a.mp4", WHY)], troubled=3
+    )
     shown = text(run_table(ended))
     for part in (
         "1 call possibly paid twice", "4 lines not usable", "list.csv:17", "→ check the spelling", "… and 3 more",

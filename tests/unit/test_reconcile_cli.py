@@ -114,9 +114,12 @@ def test_nobody_is_asked_about_nothing(reelmill: Reelmill, monkeypatch: pytest.M
 
 
 def test_what_is_left_undone_has_its_exit_code(reelmill: Reelmill) -> None:
-    """3 if the platform refused something; 75 beside a run; 6 at a limit that is not waited for."""
+    """3 if the platform refused something, or no id matched; 75 beside a run; 6 at a limit that is not waited for."""
     ran = reelmill("reconcile", "--apply", "--yes", app=Tidying(refuses=True))
     assert (ran.code, "analysis " + TASK.id + ": in use" in ran.out) == (3, True)
+    none = Tidying(plan_=replace(EMPTY, not_found=["nobody"]))
+    assert (ran := reelmill("reconcile", "nobody", app=none)).code == 3
+    assert "nothing to do about nobody" in ran.out
     for error, code in ((errors.Busy("another"), 75), (errors.Throttled("limit", after=9e3, group="read"), 6)):
         assert reelmill("reconcile", app=Tidying(raises=error)).code == code
     assert ASSET.id not in reelmill("reconcile", app=Tidying(raises=errors.Busy("another"))).out

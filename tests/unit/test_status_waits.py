@@ -34,12 +34,14 @@ def test_each_reason_is_told_once_with_its_end() -> None:
             NOW,
         )  # fmt: skip
         await database.park(Parked("download", NOW + 3600, Trouble("bot_check", "YouTube refused.")))
-        parked, usual, late, due = await find_waits(database, NOW)
+        parked, usual, late, due = await find_waits(database, NOW, running=False)
         assert (parked.code, parked.items, parked.due, parked.until) == ("bot_check", 2, NOW + 3600, NOW + 9000)
         assert (parked.why, parked.parked, parked.example) == ("YouTube refused.", True, "/a")
         assert (usual.code, usual.items, usual.why, usual.due) == ("stage", 1, "waits to be looked into", NOW + 30)
         assert (late.code, late.items, late.due, late.until) == ("timeout", 2, NOW + 50, NOW + 70)
         assert (due.code, due.items, due.due, due.example) == ("due", 1, None, "/due.mp4")
+        assert due.why == "goes on with the next run"
+        assert (await find_waits(database, NOW, running=True))[-1].why == "waits for its turn"
         await database.aclose()
 
     run_virtual(scenario())

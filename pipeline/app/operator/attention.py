@@ -7,12 +7,12 @@ the run, so that ``status`` and a run without a list tell the same.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from pipeline.app.operator.display_names import display_source
-from pipeline.core.model import Selection, State, Task, Trouble
+from pipeline.core.model import Lane, Selection, State, Task, Trouble
 from pipeline.ingest.payloads import ItemData
 from pipeline.ports.store import Database, Records
 
@@ -30,10 +30,15 @@ class Attention:
     """Failed and held tasks: what counts, and what no list names any more. Lists hold the first few."""
 
     shown: list[tuple[str, str, Trouble]] = field(default_factory=list)  #: (state, item, why)
-    total: int = 0  #: tasks that count
+    members: set[int] = field(default_factory=set)  #: hashes of the items that count
     classes: Counter[str] = field(default_factory=Counter)  #: of those: trouble code -> tasks
     unlisted: list[tuple[str, str, Trouble]] = field(default_factory=list)
     unlisted_ids: list[int] = field(default_factory=list)  #: all of them
+
+    @property
+    def total(self) -> int:
+        """How many items count."""
+        return len(self.members)
 
 
 async def find_attention(records: Records, counts: DoesCount, limit: int) -> Attention:
@@ -41,7 +46,7 @@ async def find_attention(records: Records, counts: DoesCount, limit: int) -> Att
     found = Attention()
     async for task, near in _stopped(records):
         if counts(task, near):
-            found.total += 1
+            found.members.add(hash(task.subject or task.key))
             found.classes[reason(task).code] += 1
             shown = found.shown
         else:
@@ -50,6 +55,23 @@ async def find_attention(records: Records, counts: DoesCount, limit: int) -> Att
         entry = (task.state.value, _name(task, near), reason(task))
         if len(shown) < limit and entry not in shown:
             shown.append(entry)
+    return found
+
+
+async def find_lanes(records: Records, lanes: Collection[Lane], is_named: Callable[[Task], bool]) -> set[Lane]:
+    """Return those of these lanes in which something waits for an item that is named."""
+    found: set[Lane] = set()
+    for kind in _KINDS:
+        after = 0
+        while found != set(lanes) and (
+            page := await records.tasks(Selection((kind,), states=(State.PENDING,), after_id=after, limit=_PAGE))
+        ):
+            after = page[-1].id
+            waiting = [task for task in page if task.lane in lanes and task.lane not in found]
+            near = await _near(records, {task.subject for task in waiting if kind not in NAMED and task.subject})
+            for task in waiting:
+                if any(map(is_named, [task] if kind in NAMED else near[task.subject])):
+                    found.add(task.lane)
     return found
 
 

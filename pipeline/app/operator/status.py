@@ -19,7 +19,7 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
         ConfigError: there is no database yet.
     """
     async with open_read_only(settings.run.state) as database:
-        now = SystemClock().now()
+        now, running = SystemClock().now(), lock_holder(settings.run.state)
         counts = await database.counts()
         stopped = await find_attention(database, await noted(database), limit)
         usd, minutes, doubtful = await database.spent()
@@ -29,11 +29,12 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
             waiting=counts.in_lane,
             troubles=dict(stopped.classes),
             attention=stopped.shown,
-            waits=await find_waits(database, now),
+            waits=await find_waits(database, now, running=bool(running)),
             unlisted=stopped.unlisted,
             unlisted_tasks=len(stopped.unlisted_ids),
+            troubled=stopped.total,
             parked=await database.parked(now),
-            running=lock_holder(settings.run.state),
+            running=running,
             runs=[asdict(note) for note in await database.runs(10)],
             usd_total=usd,
             minutes_total=minutes,

@@ -10,11 +10,15 @@ from pipeline.ingest.waiting import waiting_words
 from pipeline.ports.store import Database
 from pipeline.views import WaitView
 
-_DUE = WaitView("due", "goes on with the next run", 0, None, None, False, "")
 
+async def find_waits(database: Database, now: float, *, running: bool) -> list[WaitView]:
+    """Return what is pending, each reason once: pauses of a lane, troubles, the usual course, and what is only due.
 
-async def find_waits(database: Database, now: float) -> list[WaitView]:
-    """Return what is pending, each reason once: pauses of a lane, troubles, the usual course, and what is only due."""
+    ``running``: a run is at work, and takes what is due in its turn.
+    """
+    only_due = WaitView(
+        "due", "waits for its turn" if running else "goes on with the next run", 0, None, None, False, ""
+    )
     parked = {each.scope: each for each in await database.parked(now)}
     groups = await database.pending(now)
     names = await item_names(database, [group.example for group in groups])
@@ -25,7 +29,7 @@ async def find_waits(database: Database, now: float) -> list[WaitView]:
             ends = max(park.until, group.due), max(park.until, group.until)
             one = WaitView(park.trouble.code, park.trouble.message, group.items, *ends, True, "")
         else:
-            one = _asleep(group) if group.due > now else replace(_DUE, items=group.items)
+            one = _asleep(group) if group.due > now else replace(only_due, items=group.items)
         key = (one.code, one.why, one.parked)
         found[key] = _joined(found.get(key), replace(one, example=names[group.example.id]))
     return sorted(found.values(), key=lambda each: (each.due is None, not each.parked, each.due or 0.0))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from pipeline.app.operator.attention import NAMED, Attention, find_attention, note_unlisted, noted
+from pipeline.app.operator.attention import NAMED, Attention, find_attention, find_lanes, note_unlisted, noted
 from pipeline.app.runs.activity import FAILING, RunActivity
 from pipeline.app.runs.standing_queries import gravest
 from pipeline.app.runs.time_left import TimeLeft
@@ -99,7 +99,7 @@ class RunReporter:
     async def _report(self, ending: RunEnd, queries: Sequence[QueryReport]) -> RunReport:
         usd, minutes, doubtful = await self._database.spent(since=self._run.started)
         _, _, doubtful_total = await self._database.spent()
-        stopped = await self._attention()
+        stopped = await self._attention(ending)
         enqueued, items = self._enqueued, await self._database.tally()
         incomplete = bool(stopped.total or enqueued.bad_count)
         code, note = exit_verdict(ending, queries, incomplete, (await self._database.counts()).in_lane)
@@ -124,6 +124,7 @@ class RunReporter:
             output=self._components.plan.settings.run.output.absolute(),
             provider=self._provider,
             troubles=[(name, why) for _, name, why in stopped.shown],
+            troubled=stopped.total,
             resume_at=resume,
             note=note,
             duplicates=enqueued.duplicates,
@@ -136,16 +137,18 @@ class RunReporter:
         now = sum(words.get(f"{kind}.{word}", 0) for kind in FAILING for word in ("failed", "held"))
         return now + self._enqueued.stopped
 
-    async def _attention(self) -> Attention:
-        """Return what stopped of all that the lists of this run name; the rest is noted and counts no more."""
+    async def _attention(self, ending: RunEnd) -> Attention:
+        """Return what stopped of all that the lists of this run name. The rest counts no more: it is noted, and its pauses
+        end no run.
+        """
         if not self._enqueued.lists_all:
             return await find_attention(self._database, await noted(self._database), _SHOWN)
-        open_lists = Selection(("listing",), states=(State.PENDING, State.RUNNING, State.FAILED, State.HELD))
-        unread = any(self._enqueued.names(task.key) for task in await self._database.tasks(open_lists))
-        planner = self._components.plan.planner
+        is_named, planner = await self._naming(), self._components.plan.planner
+        lanes = await find_lanes(self._database, set(ending.parked), is_named) if ending.parked else set()
+        ending.parked = {lane: parked for lane, parked in ending.parked.items() if lane in lanes}
 
         def counts(task: Task, near: Sequence[Task]) -> bool:
-            items = [each for each in near if each.kind in NAMED and self._is_named(each, unread)]
+            items = [each for each in near if is_named(each)]
             publish = next((each for each in near if each.kind == "publish"), None)
             return bool(items) and leaves_open(task, items, publish, planner)
 
@@ -153,9 +156,16 @@ class RunReporter:
         await note_unlisted(self._database, found)
         return found
 
-    def _is_named(self, item: Task, unread: bool) -> bool:
-        """Return True if this run's lists name the item; a playlist that could not be read may name any video of its site."""
-        return self._enqueued.names(item.key) or (unread and ItemData.of(item).type == "youtube")
+    async def _naming(self) -> Callable[[Task], bool]:
+        """Return what tells whether this run's lists name an item; a playlist that could not be read may name any video."""
+        open_lists = Selection(("listing",), states=(State.PENDING, State.RUNNING, State.FAILED, State.HELD))
+        unread = any(self._enqueued.names(task.key) for task in await self._database.tasks(open_lists))
+
+        def is_named(task: Task) -> bool:
+            listed = unread and task.kind == "item" and ItemData.of(task).type == "youtube"
+            return task.kind in NAMED and (self._enqueued.names(task.key) or listed)
+
+        return is_named
 
 
 def exit_verdict(

@@ -49,9 +49,9 @@ def section(title: str, entries: Iterable[RenderableType]) -> list[RenderableTyp
     return [Text(""), Text(title, "bold"), *(Padding(entry, (0, 0, 0, 2)) for entry in entries)]
 
 
-def attention(shown: Sequence[RenderableType], items: Mapping[str, int]) -> list[RenderableType]:
+def attention(shown: Sequence[RenderableType], total: int) -> list[RenderableType]:
     """Return what failed or is held, and how many more there are."""
-    more = items.get("failed", 0) + items.get("held", 0) - len(shown)
+    more = total - len(shown)
     return section("needs attention", [*shown, *([Text(f"… and {more:,} more", "dim")] if more > 0 else [])])
 
 

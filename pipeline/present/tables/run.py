@@ -48,7 +48,7 @@ def run_table(value: RunReport) -> RenderableType:
     if unasked:
         parts += section("standing queries", unasked)
     if value.troubles:
-        parts += attention([trouble_line(item, why) for item, why in value.troubles], value.items)
+        parts += attention([trouble_line(item, why) for item, why in value.troubles], value.troubled)
         if value.items.get("failed") and any(why.code not in NO_RETRY for _, why in value.troubles):
             parts.append(remedy("reelmill retry --failed"))
     parts += _ending(value)

@@ -42,7 +42,7 @@ def status_table(value: StatusView, now: float) -> RenderableType:
     rows += _last_run(value, now)
     parts: list[RenderableType] = [pair_table(rows)]
     if value.attention:
-        parts += attention([trouble_line(item, why, state) for state, item, why in value.attention], value.items)
+        parts += attention([trouble_line(item, why, state) for state, item, why in value.attention], value.troubled)
         parts += _retry_hints(value)
     if value.parked:
         parts += section("parked", [_parked(entry, value.waiting.get(entry.scope, 0), now) for entry in value.parked])
