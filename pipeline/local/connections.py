@@ -25,14 +25,14 @@ _KEEP_ALIVE = 120
 
 
 class CuttableProtocol(H11Protocol):
-    """One connection. It gives each request, in ASGI's ``state``, a function to end the connection."""
+    """One connection; each request gets a function to end it."""
 
     def __init__(self, config: Config, shared: ServerState) -> None:
         app_state: dict[str, Any] = {"drop": self.drop}
         super().__init__(config, shared, app_state)
 
     def drop(self, *, hard: bool) -> None:
-        """Close the connection: hard with a TCP reset, else after what was written has left."""
+        """Close the connection: hard with a TCP reset, else after the last write."""
         if self.transport.is_closing():
             return
         if not hard:
@@ -67,7 +67,7 @@ class Connections:
         return CuttableProtocol(self._config, self._shared)
 
     def refresh_date(self) -> None:
-        """Set the ``Date`` header of the answers to come; to be called once a second."""
+        """Set the ``Date`` header of coming answers; called once a second."""
         date = (b"date", formatdate(usegmt=True).encode())
         self._shared.default_headers = [date, *self._config.encoded_headers]
 

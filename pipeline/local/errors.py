@@ -8,7 +8,7 @@ from pipeline.core.model import Json
 
 
 class ApiError(Exception):
-    """A refusal, as the API words it. The path decides the shape of its body."""
+    """A refusal, as the API words it; the path decides its shape."""
 
     def __init__(self, status: int, code: str, message: str, *, details: Mapping[str, Json] | None = None) -> None:
         super().__init__(message)

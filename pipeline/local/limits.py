@@ -1,4 +1,4 @@
-"""The platform's limits, which tests can change. Defaults are the vendor's where they are known."""
+"""The platform's limits: the vendor's where known; tests change them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class PlatformLimits:
         return None
 
     def length_fault(self, seconds: float, window: float | None, *, sync: bool) -> tuple[str, str] | None:
-        """Return (code, message) where a video of ``seconds`` (or the wanted window of it) cannot be analysed."""
+        """Return (code, message) where a video, or its window, cannot be analysed."""
         if sync:
             most = self.sync_seconds
         else:
@@ -69,7 +69,7 @@ class PlatformLimits:
         return self._span_fault(seconds, self.min_seconds, most)
 
     def indexing_fault(self, seconds: float, most: float) -> tuple[str, str] | None:
-        """Return (code, message) where a video is too short for an index or longer than ``most`` seconds, else None."""
+        """Return (code, message) where a video's length fits no index, else None."""
         return self._span_fault(seconds, self.indexed_min_seconds, most)
 
     def _span_fault(self, seconds: float, least: float, most: float) -> tuple[str, str] | None:

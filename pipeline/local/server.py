@@ -1,4 +1,4 @@
-"""Listening and serving inside a running event loop: no signal handlers, no waiting at the end."""
+"""Listening and serving inside a running event loop, without signal handlers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BACKLOG = 1024
 
 
 class EmbeddedServer:
-    """Listens from :meth:`bind` on (early callers wait in the backlog) and serves while :meth:`run` runs."""
+    """Listens from :meth:`bind` on, and serves while :meth:`run` runs."""
 
     def __init__(self, gate: Gate, host: str, port: int) -> None:
         self._gate = gate

@@ -21,7 +21,7 @@ STILL_BELOW = 0.12  #: a shot with less motion is a picture that stands
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One piece read or measured. ``start`` and ``end`` are seconds from the beginning of the video."""
+    """One piece read or measured, from ``start`` to ``end`` seconds."""
 
     start: float
     end: float
@@ -58,13 +58,13 @@ class Shot:
 
     @property
     def still(self) -> bool:
-        """True for a picture that stands, such as a slide, even with a camera in its corner."""
+        """True for a picture that stands, even with a camera in its corner."""
         return self.motion < STILL_BELOW
 
 
 @dataclass(frozen=True, slots=True)
 class ExtractedContent:
-    """Everything found in one video, in time order within each kind. Small: text and times only, no pictures."""
+    """Everything found in one video, in time order within each kind."""
 
     facts: Facts
     evidence: tuple[Evidence, ...]

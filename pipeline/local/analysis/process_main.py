@@ -1,4 +1,7 @@
-"""A worker process of the analysis: one JSON line in, one out, until the pipe ends. Run as ``python -m``."""
+"""A worker process of the analysis: one JSON line in, one out.
+
+It runs until the pipe ends, as ``python -m``.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ def work(analyzer: Analyzer, lines: SimpleQueue[bytes], out: BinaryIO) -> None:
 
 
 def _listen(lines: SimpleQueue[bytes]) -> None:
-    """Queue the lines that arrive. When the pipe ends, the server is dead: exit at once."""
+    """Queue the lines that arrive; exit when the pipe ends with the server."""
     for line in sys.stdin.buffer:
         lines.put(line)
     os._exit(0)

@@ -1,4 +1,4 @@
-"""The worker pool of the analysis: processes for the real one, threads for one that a test injects."""
+"""The worker pool of the analysis: processes, or threads for an injected one."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ _MOST_ANSWER = 256 * 1024 * 1024  #: bytes of one line from the process
 
 
 class AnalysisPool(ABC):
-    """Where the analysis is done. A cancelled call stops the work where it can be stopped.
+    """Where the analysis is done.
 
+    A cancelled call stops the work where it can be stopped.
     Every call raises AnalysisRefused or AnalysisCrashed.
     """
 
@@ -79,7 +80,7 @@ class ThreadPool(AnalysisPool):
 
 
 class ProcessPool(AnalysisPool):
-    """For the real analysis. A file that crashes a decoder takes one process with it, not the server.
+    """For the real analysis: a crash takes one process, not the server.
 
     The processes are in sessions of their own, so that Ctrl-C in the terminal does not reach them; they end when
     their pipe does, so a killed server leaves none behind. Probes and pictures have a slot of their own and never wait for

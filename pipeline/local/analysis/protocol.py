@@ -1,4 +1,4 @@
-"""What the server asks of the analysis: requests, answers, refusals, and the seam that tests fill."""
+"""What the server asks of the analysis: requests, answers and refusals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.core.model import Json
 
 
 class AnalysisRefused(Exception):
-    """The video or the question cannot be served; ``code`` is an error code of the API."""
+    """The request cannot be served; ``code`` is an error code of the API."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -39,7 +39,7 @@ class ProbedFile:
 
 @dataclass(frozen=True, slots=True)
 class AnalysisRequest:
-    """One question about one stored video. Times are seconds; ``schema`` None asks for free text."""
+    """One question about one stored video; ``schema`` None asks for free text."""
 
     path: str
     sha256: str
@@ -71,8 +71,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """Words between two times, seconds. ``kind`` is ``conversation`` (one caption), ``sentence`` (what captions say, cut
-    where sentences end) or ``text_in_video`` (one line on the screen).
+    """Words between two times, seconds.
+
+    ``kind`` is ``conversation`` (one caption), ``sentence`` (what captions say, cut where sentences end) or
+    ``text_in_video`` (one line on the screen).
     """
 
     kind: str
@@ -83,7 +85,10 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class VideoWords:
-    """All words of a video. ``unread`` names the kinds that could not be looked for: there, no clips do not mean no words."""
+    """All words of a video.
+
+    ``unread`` names the kinds that could not be looked for: there, no clips do not mean no words.
+    """
 
     clips: tuple[Clip, ...]
     unread: tuple[str, ...] = ()
@@ -99,7 +104,7 @@ class VideoWords:
 
 
 class Analyzer(Protocol):
-    """An analysis. Its calls block, so they are made off the event loop; each raises :class:`AnalysisRefused`."""
+    """An analysis; its blocking calls raise :class:`AnalysisRefused`."""
 
     def probe(self, path: Path) -> ProbedFile:
         """Take a quick look at a file, which must be a readable video."""
@@ -124,7 +129,7 @@ def count_tokens(text: str) -> int:
 
 
 def truncated(text: str, request: AnalysisRequest, input_tokens: int) -> Reply:
-    """Build the reply of a whole text, cut where it is longer than the caller wanted."""
+    """Build the reply of a whole text, cut to the wanted length."""
     count = count_tokens(text)
     if count <= request.max_tokens:
         return Reply(text, "stop", input_tokens, count)
@@ -132,7 +137,7 @@ def truncated(text: str, request: AnalysisRequest, input_tokens: int) -> Reply:
 
 
 def dispatch(analyzer: Analyzer, do: str, data: Mapping[str, Json]) -> Json:
-    """Carry out one request in JSON values and return the answer in JSON values. Raises :class:`AnalysisRefused`."""
+    """Carry out one request in JSON values; raises :class:`AnalysisRefused`."""
     if do == "probe":
         return asdict(analyzer.probe(Path(data["path"])))
     if do == "picture":

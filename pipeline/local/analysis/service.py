@@ -1,4 +1,7 @@
-"""The real analysis: extracts a video's content once and answers from it. Runs in a process of its own."""
+"""The real analysis: extracts a video's content once and answers from it.
+
+It runs in a process of its own.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +93,7 @@ def build_answer(content: ExtractedContent, request: AnalysisRequest) -> str:
 
 
 def _extract(request: AnalysisRequest) -> ExtractedContent:
-    """Return the content of a video, from the cache if it was extracted before with the same captions."""
+    """Return the content of a video, from the cache where that fits."""
     captions = hashlib.sha256("\0".join(request.captions).encode()).hexdigest()[:16]
     cached = Path(request.cache) / f"{request.sha256}-{captions}.json"
     try:

@@ -1,4 +1,4 @@
-"""What only this platform has: its ledger, its counters, its faults; for tests in other processes, and for people."""
+"""What only this platform has: its ledger, its counters, its faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What both dialects tell of an analysis: answers made inside a request, streamed answers, words with their times."""
+"""What both dialects tell of an analysis: answers, streams, timed words."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PIECE = 13
 
 
 async def answer_now(context: ApiContext, asset: AssetRow, request: Mapping[str, Json], *, sync: bool) -> Reply:
-    """Answer in this very request; raises ApiError where the analysis refuses (400) or crashes (500)."""
+    """Answer in this request; raises ApiError for a refusal (400) or crash (500)."""
     try:
         return await context.work.answer(asset, request, sync=sync)
     except AnalysisRefused as refusal:

@@ -1,4 +1,4 @@
-"""What every endpoint works with: the state, the work behind it, the clock, the limits, and signed addresses."""
+"""What every endpoint works with: state, work, clock, limits, signed addresses."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ApiContext:
         return await self.state.read(lambda db: variables.run(work, db))
 
     async def write(self, work: Callable[[Connection], T]) -> T:
-        """Carry out work in a transaction; what it returns is on disk. An exception undoes all of it."""
+        """Carry out work in a transaction: committed on return, undone on an exception."""
         variables = copy_context()
         return await self.state.write(lambda db: variables.run(work, db))
 
@@ -73,7 +73,7 @@ class ApiContext:
         return hmac.new(self.state.secret, f"{subject}|{expires}".encode(), hashlib.sha256).hexdigest()
 
     def presigned(self, subject: str, until: int = 0) -> str:
-        """Return an address below ``/_storage`` that needs no key, until a second (epoch; by default the usual time)."""
+        """Return an address below ``/_storage`` that needs no key for a while."""
         until = until or int(self.clock.now() + self.limits.url_seconds)
         query = urlencode({"expires": until, "signature": self.sign(subject, until)})
         return f"{REACHED.get() or self.base_url}{STORAGE}/{subject}?{query}"

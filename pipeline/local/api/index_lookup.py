@@ -1,4 +1,4 @@
-"""What several endpoints look up of assets, indexes and the videos in them, inside a transaction."""
+"""What endpoints look up of assets, indexes and videos, inside a transaction."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def find_asset(db: Connection, key: str) -> AssetRow:
 
 
 def find_ready_asset(db: Connection, key: str, status: int = 400, code: str = "asset_unavailable") -> AssetRow:
-    """Return an asset that can be used; raises ApiError (``status`` and ``code``) where it is not ready."""
+    """Return a usable asset; raises ApiError where it is not ready."""
     asset = find_asset(db, key)
     if asset.status != "ready":
         raise ApiError(status, code, "The asset is not ready.", details={"asset_id": asset.id})
@@ -59,8 +59,9 @@ def find_source_asset(db: Connection, video: VideoRow) -> AssetRow:
 
 
 def remove_video(db: Connection, video: VideoRow, *, keep_task: bool = False) -> str:
-    """Take a video out of its index, with its words; return the id of the asset whose bytes nobody needs any more.
+    """Take a video and its words out of its index.
 
+    Return the id of the asset whose bytes nobody needs any more.
     A v1.2 upload lives and dies with its video, but for its task where that is kept; an asset that was indexed is the
     client's own.
     """

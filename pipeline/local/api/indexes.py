@@ -1,4 +1,4 @@
-"""Indexes: made, listed, renamed, deleted with the videos in them. Both dialects see all, each in its own words."""
+"""Indexes: made, listed, renamed, deleted; both dialects see all."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ _ADDONS = refuse("The addons parameter may hold 'thumbnail' only.")
 
 
 class IndexBody(Body):
-    """A new index, or a new name. ``models`` and ``engines`` are read as the dialect names them."""
+    """A new index, or a new name.
+
+    ``models`` and ``engines`` are read as the dialect names them.
+    """
 
     index_name: RequiredText
     models: Json = None

@@ -1,4 +1,4 @@
-"""The two dialects' words for the models of an index, and what an index can be asked. Pure."""
+"""The two dialects' words for an index's models and options. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FINER = {"visual": ("visual", "text_in_video", "logo"), "audio": ("conversation
 
 @dataclass(frozen=True, slots=True)
 class ModelNaming:
-    """How a dialect names the models of an index, and which it takes with which options."""
+    """How a dialect names an index's models, and which options they take."""
 
     models: str
     name: str
@@ -91,7 +91,7 @@ def can_write(index: IndexRow) -> bool:
 
 
 def searchable_by(index: IndexRow) -> frozenset[str]:
-    """Return what an index can be searched by, in v1.2's words and ``audio``; empty without an embedding model."""
+    """Return what an index can be searched by, in v1.2's words."""
     found: set[str] = set()
     for model in index.models:
         if in_family(model, "marengo"):
@@ -101,7 +101,7 @@ def searchable_by(index: IndexRow) -> frozenset[str]:
 
 
 def resolve_options(options: list[str], index: IndexRow, names: Mapping[str, str]) -> list[str]:
-    """Return the kinds of words that search options stand for, in their order, each once.
+    """Return the kinds of words that search options stand for, each once.
 
     Args:
         options: as asked for.
@@ -127,7 +127,7 @@ def resolve_options(options: list[str], index: IndexRow, names: Mapping[str, str
 
 
 def refuse_unread(kinds: Collection[str], videos: Collection[VideoRow]) -> None:
-    """Raise ApiError (400) for words that nobody looked for in any video: no hit would read as "not there"."""
+    """Raise ApiError (400) for words that nobody looked for in any video."""
     unread = [kind for kind in sorted(kinds) if videos and all(kind in video.unread for video in videos)]
     if unread:
         why = "; ".join(_UNREAD[kind] for kind in unread)

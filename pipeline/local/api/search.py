@@ -1,5 +1,6 @@
-"""Search over what is said and written, as both dialects do it. Sight and sound are refused, never answered by no hits.
+"""Search over what is said and written, as both dialects do it.
 
+Sight and sound are refused, never answered by no hits.
 A score counts words, see :mod:`pipeline.local.state.fulltext`; it cannot be compared with the vendor's.
 """
 
@@ -127,7 +128,7 @@ def turn_search_page(context: ApiContext, request: Request, db: Connection, toke
 
 
 def thumbnail_view(context: ApiContext, index: IndexRow, video_id: str, start: float, end: float) -> dict[str, Json]:
-    """Return the address of the middle of a clip, where the index was made with pictures."""
+    """Return the address of a clip's middle, if the index has pictures."""
     if "thumbnail" not in index.addons:
         return {}
     return {"thumbnail_url": context.thumbnail(video_id, (start + end) / 2)}

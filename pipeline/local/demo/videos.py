@@ -37,8 +37,9 @@ _PAPERS = (
 
 
 def make_demo(folder: Path, count: int = 3) -> list[Path]:
-    """Make up to three captioned slide videos (1280x720, 50 to 60 s) and return their paths.
+    """Make up to three captioned slide videos and return their paths.
 
+    They have 1280x720 pixels and 50 to 60 s.
     ``count`` beyond the number of scripts gives all of them. Existing files of the same names are overwritten.
 
     Raises:
@@ -61,7 +62,7 @@ def make_slides(
     chapters: Sequence[Cue] = (),
     tone: bool = False,
 ) -> Path:
-    """Write an H.264 video that shows one slide after the other, and return its path.
+    """Write an H.264 video of these slides, and return its path.
 
     Args:
         path: where to; ``.mp4`` carries captions as mov_text, ``.mkv`` as SubRip.
@@ -99,7 +100,7 @@ def make_slides(
 
 
 def _film(path: Path, script: DemoScript, paper: int) -> Path:
-    """Turn a script into a video; each sentence stands as long as it takes to say it."""
+    """Turn a script into a video; sentences stand as long as speech takes."""
     captions: list[Cue] = []
     spans: list[float] = []
     at = 0.0
@@ -116,7 +117,7 @@ def _film(path: Path, script: DemoScript, paper: int) -> Path:
 
 
 def _repeats(spans: Sequence[float], fps: int) -> list[int]:
-    """Return for each span how many pictures it takes, so that rounding errors do not add up."""
+    """Return each span's number of pictures, without adding up rounding errors."""
     edges = [0]
     for end in np.cumsum(spans):
         edges.append(max(edges[-1] + 1, round(float(end) * fps)))
@@ -152,7 +153,7 @@ def _mark(number: int, cue: Cue) -> av.container.core.Chapter:
 
 
 def _mux_captions(out: OutputContainer, words: Stream, captions: Sequence[Cue], *, bare: bool) -> None:
-    """Write the cues: mov_text puts two bytes of length before the words, SubRip has the bare words."""
+    """Write the cues: mov_text counts its bytes first, SubRip does not."""
     for start, end, text in captions:
         raw = text.encode()
         packet = av.Packet(raw if bare else struct.pack(">H", len(raw)) + raw)
@@ -174,7 +175,7 @@ def _mux_still(
 
 
 def _mux_tone(out: OutputContainer, sound: AudioStream, seconds: float) -> None:
-    """Write a soft chord that swells and fades every four seconds, at about -40 dB."""
+    """Write a soft chord that swells every four seconds, at about -40 dB."""
     for first in range(0, round(seconds * _RATE), _RATE):
         at = (np.arange(min(_RATE, round(seconds * _RATE) - first)) + first) / _RATE
         swell = 0.5 - 0.5 * np.cos(2 * np.pi * at / 4)
@@ -204,7 +205,7 @@ def _draw(slide: Slide, size: tuple[int, int], paper: int) -> Image.Image:
 
 
 def _font(text: str, size: int, space: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Return Pillow's own font at this size, smaller where the text would not fit into ``space`` pixels."""
+    """Return Pillow's own font at this size, smaller where space is short."""
     for tried in _sizes(size):
         font = ImageFont.load_default(tried)
         if font.getlength(text) <= space:

@@ -1,4 +1,4 @@
-"""Assets become ready or failed: their bytes are fetched where they came by address, then probed and checked."""
+"""Assets become ready or failed: fetched by address, then probed and checked."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class AssetProcessor:
         )
 
     async def _fetch(self, url: str, half: Path) -> None:
-        """Get the bytes behind an address: YouTube's from the library, others from the network; raises AnalysisRefused."""
+        """Get the bytes behind an address, or raise AnalysisRefused."""
         video, library = youtube_id(url), self._library
         if video is None:
             try:
@@ -94,7 +94,7 @@ class AssetProcessor:
 
 
 def _keeping_metadata(db: sqlite3.Connection, done: AssetRow) -> AssetRow:
-    """Keep metadata changed during the probe; a given title wins over one found in the file."""
+    """Keep metadata changed during the probe; a given title wins."""
     present = ASSETS.get(db, done.id)
     if present is None:
         return done

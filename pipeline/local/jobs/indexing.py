@@ -1,4 +1,4 @@
-"""Indexing: a video goes from validating through pending, queued and indexing to ready, with its words searchable."""
+"""Indexing: a video goes from validating to ready, with its words searchable."""
 
 from __future__ import annotations
 
@@ -131,6 +131,6 @@ def _pair(db: sqlite3.Connection, key: str) -> tuple[VideoRow | None, AssetRow |
 
 
 def _named(video: VideoRow, asset: AssetRow) -> str:
-    """Return the file's name; of a fetched video that only the file itself could name, its title."""
+    """Return the file's name, or the title that only the file knows."""
     title = asset.user_metadata.get("title")
     return title if not video.filename and isinstance(title, str) else video.filename or asset.filename

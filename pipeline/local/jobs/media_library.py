@@ -1,4 +1,4 @@
-"""The media folder, whose files stand for YouTube's videos: named by video id, as yt-dlp names them."""
+"""The media folder: files that stand for YouTube's videos, named by id."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def youtube_id(url: object) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class LibraryVideo:
-    """A video of the library. The title is empty where neither file name nor description has one."""
+    """A video of the library; the title is empty where nothing has one."""
 
     path: Path
     title: str
@@ -29,7 +29,7 @@ class LibraryVideo:
 
 
 class MediaLibrary:
-    """Reads the folder at each call, so files can be added while the platform runs. Blocking calls."""
+    """Reads the folder at each call: files can be added. Blocking calls."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -54,7 +54,7 @@ class MediaLibrary:
 
 
 def _described(path: Path) -> str:
-    """Return the title in a description as yt-dlp writes it beside the video; empty without."""
+    """Return the title in yt-dlp's description beside the video, or empty."""
     try:
         data = json.loads(path.with_name(f"{path.stem}.info.json").read_bytes())
     except (OSError, ValueError, RecursionError):

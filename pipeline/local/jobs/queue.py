@@ -1,4 +1,4 @@
-"""The background queue: bounded work on a table's rows, with retries and recovery after a restart."""
+"""The background queue: bounded work on a table's rows, with retries."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CRASHED = "fail:internal_error:The platform made a mistake over this; its log s
 
 
 class JobQueue(Generic[R]):
-    """Runs work on the rows of one table. It holds ids only; the row says what is to be done.
+    """Runs work on the rows of one table; holds their ids only.
 
     Args:
         state: where the rows are.
@@ -60,7 +60,7 @@ class JobQueue(Generic[R]):
         self._group: TaskGroup | None = None
 
     def push(self, key: str) -> None:
-        """Queue an accepted row; a row that waits or is worked on is not queued twice."""
+        """Queue an accepted row, unless it waits or is worked on."""
         if self._group is not None and key not in self._keys:
             self._keys.add(key)
             self._put(key, self._delay)

@@ -24,7 +24,7 @@ _PIECE = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class UrlPolicy:
-    """``none`` refuses every address; ``public`` fetches from the public network; ``any`` also from private hosts."""
+    """Which addresses are fetched: ``none``, ``public`` ones, or ``any`` host's."""
 
     allow: Literal["none", "public", "any"] = "none"
     timeout: float = 30.0  #: seconds without a byte; four times as long for all headers together
@@ -47,7 +47,10 @@ class UrlPolicy:
 
 
 async def download(url: str, target: Path, policy: UrlPolicy, most: int) -> None:
-    """Fetch media into a file; raises AnalysisRefused with the reason. Redirects are followed and checked one by one."""
+    """Fetch media into a file; raises AnalysisRefused with the reason.
+
+    Redirects are followed and checked one by one.
+    """
     stop = threading.Event()
     try:
         await anyio.to_thread.run_sync(_download, url, target, policy, most, stop, abandon_on_cancel=True)
@@ -70,7 +73,7 @@ def _download(url: str, target: Path, policy: UrlPolicy, most: int, stop: thread
 
 
 def _fetch(url: str, target: Path, policy: UrlPolicy, most: int, stop: threading.Event) -> str | None:
-    """Make one request; return the address it redirects to, or None once the bytes are in the file."""
+    """Make one request; return its redirect, or None with the bytes written."""
     parts = urlsplit(policy.check(url))
     connection = _connect(parts, policy)
     line = connection.sock  # where a body has no length, the connection hands it over to the answer
@@ -95,7 +98,7 @@ def _fetch(url: str, target: Path, policy: UrlPolicy, most: int, stop: threading
 
 @contextmanager
 def _within(line: socket.socket, seconds: float) -> Iterator[None]:
-    """Break the connection after so many seconds; a timeout per read never ends a slow trickle of bytes."""
+    """Break the connection after so many seconds, against a slow trickle."""
 
     def cut() -> None:
         with suppress(OSError):  # closed by itself meanwhile
@@ -111,7 +114,7 @@ def _within(line: socket.socket, seconds: float) -> Iterator[None]:
 
 
 def _connect(parts: SplitResult, policy: UrlPolicy) -> http.client.HTTPConnection:
-    """Connect to the address that was checked, so that DNS cannot change it between check and use (SSRF)."""
+    """Connect to the address that was checked: DNS cannot change it (SSRF)."""
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)

@@ -39,7 +39,7 @@ _INDEXING_AT_ONCE = 256  # videos between validating and ready; how many are rea
 
 
 class BackgroundWork:
-    """One queue for each kind of work; routes push into them what they have accepted."""
+    """One queue for each kind of work; routes push into them."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class BackgroundWork:
             await self._arrived(fetched)
 
     async def _arrived(self, asset: AssetRow) -> None:
-        """Process an asset whose bytes are here, then queue the videos that wait for it."""
+        """Process an asset whose bytes are here, then queue its videos."""
         await self._processor.process(asset)
         waiting = "asset_id = ? AND status = 'validating' AND fate <> 'stuck'"
         for video in await self._state.read(lambda db: VIDEOS.select(db, waiting, [asset.id])):

@@ -1,4 +1,4 @@
-"""YouTube videos whose files are fetched after they were accepted, by the function that the platform was given.
+"""YouTube videos whose files are fetched after they were accepted.
 
 ::
 
@@ -32,7 +32,7 @@ PENDING: dict[str, Json] = {"awaited": True}  #: the technical facts of a video 
 
 
 class YouTubeFetcher:
-    """Fetches pending videos; without a fetch function they stay pending, for a platform that has one."""
+    """Fetches pending videos; without a fetch function they stay pending."""
 
     def __init__(
         self, state: PlatformDatabase, library: MediaLibrary | None, fetch: Fetch | None, most: int, clock: Clock
@@ -89,7 +89,7 @@ class YouTubeFetcher:
         return done
 
     def _refusal(self, error: ReelmillError) -> dict[str, Json]:
-        """Return the reason as data; ``again_at`` (epoch seconds) tells when to hand the address over again."""
+        """Return the reason as data, with the time for another try."""
         after = error.after if isinstance(error, NotYet | Throttled) else None
         return {**error.trouble.as_json(), **({} if after is None else {"again_at": self._clock.now() + after})}
 

@@ -1,4 +1,4 @@
-"""The platform's state: one SQLite file, the one thread that uses it, and a folder of media files."""
+"""The platform's state: one SQLite file, its one thread, media files."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class PlatformDatabase:
         db.execute("COMMIT")
 
     def _sweep(self, db: sqlite3.Connection) -> None:
-        """Put back what was running when the last process died, and remove files that no record knows."""
+        """Put back what was running; remove files that no record knows."""
         db.execute("UPDATE jobs SET status = 'queued' WHERE status = 'processing'")
         _complete_sessions(db, self)
         known = {key for (key,) in db.execute("SELECT id FROM assets")}
@@ -150,7 +150,7 @@ class PlatformDatabase:
                     path.unlink(missing_ok=True)
 
     async def write(self, work: Callable[[sqlite3.Connection], T], *, durable: bool = True) -> T:
-        """Carry out work in a transaction and return what it returned; an exception undoes all of it.
+        """Carry out work in a transaction; an exception undoes all of it.
 
         Callers that wait together share one commit, each undone alone if it fails. ``durable`` makes it outlive a power
         cut; without, it outlives the process only, which is enough for what would be found out again.
@@ -202,7 +202,7 @@ class PlatformDatabase:
             raise _translated(error) from None
 
     async def run_file_work(self, work: Callable[[], T]) -> T:
-        """Run short file work (rename, unlink, fsync) off the event loop; a cancel does not interrupt it."""
+        """Run short file work off the event loop; no cancel interrupts it."""
         with anyio.CancelScope(shield=True):
             result = await anyio.to_thread.run_sync(work)
         return result  # noqa: RET504 - mypy holds that the scope may swallow an exception
@@ -237,7 +237,7 @@ class PlatformDatabase:
         return self.folder / "blobs" / f"{asset_id}.bin"
 
     def incoming(self) -> Path:
-        """Return a new name for bytes that are still arriving; swept at the next start."""
+        """Return a new name for arriving bytes; swept at the next start."""
         return self.folder / "incoming" / f"{secrets.token_hex(12)}.part"
 
     def session_file(self, session_id: str) -> Path:
@@ -275,7 +275,7 @@ def _complete_sessions(db: sqlite3.Connection, state: PlatformDatabase) -> None:
 
 
 def move_into_place(source: Path, target: Path) -> None:
-    """Move arrived bytes to their place so that they are there after a power cut."""
+    """Move arrived bytes to their place, safe from a power cut."""
     with source.open("rb") as file:
         os.fsync(file.fileno())
     source.replace(target)

@@ -1,5 +1,6 @@
-"""The full-text index: what was said and shown, clip by clip, in SQLite's FTS5 with English (Porter) stems.
+"""The full-text index: words clip by clip, in SQLite's FTS5.
 
+Stems are English (Porter).
 A hit's score counts words: 100 is a clip that has all of the query's words. Rare words count more, and words that are
 nowhere in the index count most, since they speak against every clip. bm25 decides between clips that have the same words.
 Nothing here knows synonyms.
@@ -36,7 +37,7 @@ _TIE = 0.15  # share of a score that bm25 may take
 
 @dataclass(frozen=True, slots=True)
 class ClipMatch:
-    """A clip that has words of the query. ``score`` is 0 to 100, times are seconds."""
+    """A clip that has words of the query; ``score`` is 0 to 100."""
 
     video_id: str
     kind: str  #: conversation or text_in_video
@@ -71,7 +72,9 @@ def drop(db: sqlite3.Connection, video_id: str) -> None:
 
 
 def query_terms(text: str) -> list[str]:
-    """Return the words a query is about, each once; the small words too where there are no others.
+    """Return the words a query is about, each once.
+
+    The small words count only where there are no others.
 
     >>> query_terms("The greatest player in the game")
     ['greatest', 'player', 'game']
@@ -126,7 +129,7 @@ def matches(
 
 
 def _collect(db: sqlite3.Connection, index_id: str, kinds: Sequence[str], term: str, found: dict[int, _Seen]) -> int:
-    """Add the clips that have a term (a word or phrase) to those found; return how many have it."""
+    """Add the clips that have a term; return how many there are."""
     rows = db.execute(
         "SELECT c.seq, c.video_id, c.kind, c.start, c.until, c.text, bm25(clip_words) FROM clip_words"
         # CROSS: the words lead. Left to itself SQLite goes through all clips of the index and asks the words about each.
@@ -151,7 +154,7 @@ def _size(db: sqlite3.Connection, index_id: str, kinds: Sequence[str]) -> int:
 
 
 def _fits(text: str, query: str, terms: Sequence[str], mode: Mode) -> bool:
-    """True if a text that has the stems has the very words too, where the mode wants them."""
+    """True if a stem match has the very words that the mode wants."""
     words = split_words(text)
     if mode == "phrase":
         return f" {' '.join(split_words(query))} " in f" {' '.join(words)} "

@@ -1,4 +1,4 @@
-"""The ledger: every call that was accepted. Tests prove by it that nothing was paid twice."""
+"""The ledger: every accepted call; tests prove by it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def entries(db: sqlite3.Connection, effect: str = "", key: str = "", after: int 
 
 
 class Ledger:
-    """Reads the ledger from outside, also while the platform runs; opens the database per call."""
+    """Reads the ledger from outside, also while the platform runs."""
 
     def __init__(self, database: Path) -> None:
         self._database = database
@@ -79,7 +79,7 @@ class Ledger:
         return Counter((entry.effect, entry.client_key) for entry in self.entries() if entry.effect in PAID)
 
     def twice(self) -> list[tuple[str, str]]:
-        """Return the paid effects that the same caller's key had more than once: what must stay empty."""
+        """Return paid effects that a key had twice; must stay empty."""
         return sorted(pair for pair, number in self.paid().items() if number > 1)
 
     def minutes(self) -> float:

@@ -13,7 +13,10 @@ from pipeline.core.model import Json
 
 @dataclass(frozen=True, slots=True)
 class AssetRow:
-    """An uploaded video. ``forced_outcome`` is what a fault rule has decided about it: ``stuck`` or ``fail:<message>``."""
+    """An uploaded video; ``forced_outcome`` is what a fault rule decided.
+
+    It is ``stuck`` or ``fail:<message>``.
+    """
 
     id: str
     method: str  #: direct, url, multipart; inline for what came inside an analyze request
@@ -36,7 +39,7 @@ class AssetRow:
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """A multipart upload: its bytes grow in one file, each chunk at its own place."""
+    """A multipart upload: its bytes grow in one file."""
 
     id: str
     asset_id: str
@@ -57,7 +60,10 @@ class SessionRow:
 
 @dataclass(frozen=True, slots=True)
 class ChunkRow:
-    """One stored piece of a session; counted from 1. ``reported`` once its proof was accepted."""
+    """One stored piece of a session, counted from 1.
+
+    ``reported`` once its proof was accepted.
+    """
 
     id: str  #: ``<session>:<index>``
     session_id: str
@@ -103,7 +109,7 @@ class ReplayRow:
 
 @dataclass(frozen=True, slots=True)
 class BatchRow:
-    """Up to a thousand analyses. ``status`` is stored once final; before that it follows from the items."""
+    """Up to a thousand analyses; ``status`` is stored once final."""
 
     id: str
     status: str  #: pending, processing, canceling, canceled, completed, expired
@@ -117,7 +123,7 @@ class BatchRow:
 
 @dataclass(frozen=True, slots=True)
 class IndexRow:
-    """A named index. ``models`` is as it was given, in v1.3's field names whichever dialect gave it."""
+    """A named index, with its models in v1.3's field names."""
 
     id: str
     name: str
@@ -129,7 +135,7 @@ class IndexRow:
 
 @dataclass(frozen=True, slots=True)
 class VideoRow:
-    """A video in an index, or on its way there: v1.3's indexed asset, v1.2's indexing task and then video."""
+    """A video in an index, or on its way there."""
 
     id: str
     index_id: str
@@ -230,7 +236,7 @@ class Table(Generic[R]):
         limit: int = -1,
         offset: int = 0,
     ) -> list[R]:
-        """Return matching records in order of a column (arrival unless named), or the last of that order first."""
+        """Return matching records in order of a column, by default of arrival."""
         order = "DESC" if newest_first else "ASC"
         rows = db.execute(
             f"SELECT {self._names} FROM {self.name} WHERE {where} ORDER BY {by} {order}, seq {order} LIMIT ? OFFSET ?",

@@ -1,4 +1,4 @@
-"""Answers to free prompts: known products in the order asked for, else passages, else a plain statement."""
+"""Answers to free prompts: known products, else passages, else a plain statement."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ _Product: TypeAlias = tuple[re.Pattern[str], Callable[[ContentSummary, str], str
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """Words of the video with their time; ``fit`` is the share of the question they cover, 0 to 1."""
+    """Words of the video with their time.
+
+    ``fit`` is the share of the question they cover, 0 to 1.
+    """
 
     start: float
     end: float
@@ -82,14 +85,15 @@ def reply(content: ContentSummary, prompt: str) -> str:
 
 
 def _nothing(content: ContentSummary) -> str:
-    """Say that the words of the video do not answer, and what was not read."""
+    """Say that the video's words do not answer, and what was not read."""
     base = "Nothing in the captions or on-screen text of this video answers that."
     return " ".join([base, *content.notes])
 
 
 def passages(content: ContentSummary, question: str, most: int = 3) -> list[Passage]:
-    """Return the passages with most of a question's words, best first; each has at least half of them.
+    """Return the passages with most of a question's words, best first.
 
+    Each has at least half of them.
     Rare words count more, and words that are nowhere in the video count most: they speak against every passage.
     """
     wanted = _subject(question)

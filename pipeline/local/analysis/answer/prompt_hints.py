@@ -1,4 +1,4 @@
-"""Hints in a prompt that need no language model: which lines speak of which property, and counts."""
+"""Hints in a prompt that need no language model."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Count:
 
 
 def about(prompt: str, name: str) -> str:
-    """Return the lines of a prompt that speak of a property in back quotes; empty if none does.
+    """Return the lines of a prompt that speak of a property; empty without.
 
     >>> about("Return:\\n- `title`: short\\n- `topics`: 1 to 5 phrases", "topics")
     '- `topics`: 1 to 5 phrases'
@@ -44,7 +44,7 @@ def about(prompt: str, name: str) -> str:
 
 
 def request(section: str, name: str) -> str:
-    """Return what a section asks for its property: the words after its name and introduction.
+    """Return what a section asks for its property, without name and introduction.
 
     >>> request("- `answer_x`: the answer, as text, to this request about the video: Who sings?", "answer_x")
     'Who sings?'
@@ -54,7 +54,7 @@ def request(section: str, name: str) -> str:
 
 
 def find_count(text: str, nouns: tuple[str, ...], *, bare: bool = False) -> Count | None:
-    """Find the count of these nouns in a text: "two sentences", "at most 5 chapters", "3–6 bullet points".
+    """Find the count of these nouns in a text: "at most 5 chapters".
 
     ``bare`` also takes the first number without its noun ("at most 20, in time order").
     """

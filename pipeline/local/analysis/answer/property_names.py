@@ -44,7 +44,9 @@ _PHRASES: dict[str, Kind] = {
 
 
 def parts(name: str) -> list[str]:
-    """Return the words of a property's name in lower case: ``keyMoments`` and ``key_moments`` are the same.
+    """Return the words of a property's name in lower case.
+
+    ``keyMoments`` and ``key_moments`` are the same.
 
     >>> parts("keyMoments")
     ['key', 'moments']
@@ -53,7 +55,7 @@ def parts(name: str) -> list[str]:
 
 
 def kind_of(name: str) -> Kind:
-    """Return what a name stands for; empty if it is no name that is known.
+    """Return what a known name stands for, else an empty text.
 
     >>> kind_of("chapter_title"), kind_of("keyMoments"), kind_of("winner")
     ('title', 'highlights', '')

@@ -1,4 +1,4 @@
-"""Rows for arrays of objects: chapters, highlights, cues, slide lines, shots, or passages that answer a question."""
+"""Rows for arrays of objects: chapters, highlights, cues, slides, shots, answers."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ _Entry: TypeAlias = tuple[float, float, str, str]
 
 
 def count_wanted(section: str, prompt: str, kind: Kind) -> Count | None:
-    """Return how many entries are asked for, in the property's own lines or else anywhere in the prompt."""
+    """Return how many entries the property's lines, or else the prompt, ask for."""
     nouns = _NOUNS.get(kind, ())
     return find_count(section, nouns, bare=kind != "summary") or find_count(prompt if not section else "", nouns)
 
 
 def list_kind(name: str, item: Mapping[str, Json]) -> Kind:
-    """Return which list an array is, by its name or its items' names; empty if neither tells."""
+    """Return which list an array is; empty if no name tells."""
     kind = kind_of(name)
     if kind in LIST_KINDS:
         return kind
@@ -53,7 +53,7 @@ def list_kind(name: str, item: Mapping[str, Json]) -> Kind:
 
 
 def build_rows(summary: ContentSummary, kind: Kind, name: str, section: str, count: Count | None) -> list[AnswerRow]:
-    """Return the entries of a list; for an unknown kind, the passages that answer its lines of the prompt."""
+    """Return a list's entries; for an unknown kind, passages that answer its lines."""
     return [AnswerRow(*entry, n) for n, entry in enumerate(_entries(summary, kind, name, section, count), 1)]
 
 

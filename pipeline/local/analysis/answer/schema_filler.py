@@ -1,5 +1,6 @@
-"""Walk a JSON schema and fill it from the evidence. The schema decides; nothing here knows our own jobs.
+"""Fill a JSON schema from the evidence.
 
+The schema decides; nothing here knows our own jobs.
 A value that cannot be known is left out where the schema allows it (not required, or null in ``anyOf``), else the whole is
 refused with the property's name. Understood: the subset of the platform (see :func:`fill`), and lists of types.
 """
@@ -169,7 +170,7 @@ class _Filler:
         return [self.value(item, spot.below(path=f"{spot.path}[]", row=row, share=None)) for row in found]
 
     def _measured(self, item: Json, spot: _Spot) -> list[Json]:
-        """Return facts about the picture for topics and hashtags where no words make any and the schema wants some."""
+        """Return facts about the picture where no words make the wanted topics."""
         kind = kind_of(spot.name)
         if self._summary.phrases or kind not in ("topics", "hashtags") or not isinstance(item, Mapping):
             return []
@@ -189,7 +190,7 @@ class _Filler:
         raise spot.unknown("none of the allowed values is named in the captions or on-screen text")
 
     def _hits(self, labels: Sequence[Json], spot: _Spot) -> list[tuple[str, int]]:
-        """Return (label, how often its rarest word is found), most often first; ties stay in the schema's order."""
+        """Return (label, how often its rarest word is found), most often first."""
         text = spot.row.text if spot.row else " ".join(self._summary.texts)
         found = stems(text)
         counted = []
@@ -199,7 +200,7 @@ class _Filler:
         return sorted(counted, key=lambda pair: -pair[1])
 
     def _share(self, properties: Mapping[str, Json], spot: _Spot) -> float | None:
-        """Return which share of the words found for any value of a sibling enum speaks for the chosen one."""
+        """Return the chosen value's share of the words found for a sibling enum."""
         for inner in properties.values():
             if isinstance(inner, Mapping) and isinstance(inner.get("enum"), Sequence) and len(inner["enum"]) > 1:
                 hits = [count for _, count in self._hits(inner["enum"], spot)]
@@ -285,7 +286,7 @@ class _Filler:
 
 
 def _of_row(row: AnswerRow, spot: _Spot, kind: Kind) -> str:
-    """Return an entry's title for titles and names, its text for what names a text; else refuse."""
+    """Return the title or text that a name asks for; else refuse."""
     last = parts(spot.name)[-1:]
     if last in (["quote"], ["detail"], ["details"], ["evidence"]):
         return row.text
@@ -301,7 +302,7 @@ def _entry(row: AnswerRow, kind: Kind, item: Mapping[str, Json]) -> str | None:
 
 
 def _fitting(text: str, schema: Mapping[str, Json]) -> str | None:
-    """Return the form of a text, with or without ``#``, that fits the pattern; else None."""
+    """Return the text, with or without ``#``, as the pattern wants; else None."""
     pattern = schema.get("pattern")
     if not isinstance(pattern, str):
         return text

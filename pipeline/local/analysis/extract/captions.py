@@ -32,7 +32,7 @@ _BLOCK = re.compile(r"^(?:NOTE|STYLE|REGION|WEBVTT|X-TIMESTAMP-MAP)\b")
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """A line of captions: start and end in seconds, and the words with white space collapsed."""
+    """A line of captions: start and end in seconds, and the words."""
 
     start: float
     end: float
@@ -40,7 +40,7 @@ class Cue:
 
 
 def strip_markup(text: str) -> str:
-    """Return the words without tags, positions and entities; lines stay lines, each with white space collapsed.
+    """Return the words without tags, positions and entities; lines stay lines.
 
     >>> strip_markup("{\\\\an8}<i>Salt &amp; water</i>")
     'Salt & water'
@@ -52,14 +52,14 @@ def strip_markup(text: str) -> str:
 
 
 def strip_ass(event: bytes) -> str:
-    """Return the words of an ASS event as PyAV gives it: the ninth field, without overrides and comments."""
+    """Return the words of an ASS event: its ninth field, without overrides."""
     fields = event.decode("utf-8", "replace").split(",", 8)
     bare = _OVERRIDE.sub("", _without_drawings(fields[-1][:_MAX_RAW]))
     return strip_markup(bare.replace("\\{", "{").replace("\\}", "}"))
 
 
 def _without_drawings(text: str) -> str:
-    """Leave out what stands between ``{\\p1}`` and ``{\\p0}``: the strokes of a picture, not words."""
+    """Leave out ``{\\p1}`` to ``{\\p0}``: the strokes of a picture, not words."""
     if "\\p" not in text:
         return text
     kept: list[str] = []
@@ -73,13 +73,14 @@ def _without_drawings(text: str) -> str:
 
 
 def count_lost(text: str) -> int:
-    """Return how many lines are meant as times and cannot be read as such: each is a cue that is lost."""
+    """Return how many lines are meant as times and cannot be read."""
     return sum(looks_like_span(line) and parse_span(line) is None for line in text[:MAX_CHARACTERS].splitlines())
 
 
 def parse(text: str) -> list[Cue]:
-    """Parse SubRip or WebVTT text into cues in time order; a text without an arrow has none.
+    """Parse SubRip or WebVTT text into cues in time order.
 
+    A text without an arrow has none.
     At most MAX_CHARACTERS and MAX_CUES are read. Cues without words are left out.
     """
     raw: list[Cue] = []
@@ -93,7 +94,7 @@ def parse(text: str) -> list[Cue]:
 
 
 def tidy(raw: Iterable[Cue]) -> list[Cue]:
-    """Sort cues, repair ends, and drop what rolling captions repeat. Lines of a cue are joined with a space."""
+    """Sort cues, repair ends, and drop what rolling captions repeat."""
     ordered = sorted(raw, key=lambda cue: cue.start)
     return list(_unroll(_mend(ordered)))
 
@@ -115,7 +116,7 @@ def _blocks(text: str) -> Iterator[tuple[float, float, list[str]]]:
 
 
 def _without_label(lines: list[str]) -> list[str]:
-    """Drop the number or name right above the next arrow: it belongs to that cue."""
+    """Drop the number or name right above the next arrow."""
     if not lines or not lines[-1].strip():
         return _without_notes(lines)
     alone = len(lines) == 1 or not lines[-2].strip()
@@ -136,7 +137,7 @@ def _without_notes(lines: list[str]) -> list[str]:
 
 
 def _mend(ordered: Sequence[Cue]) -> Iterator[Cue]:
-    """Give cues that end before they start an end: the next start, but not longer than a cue stands."""
+    """Give cues that end before they start an end."""
     for cue, following in zip_longest(ordered, ordered[1:]):
         if cue.end > cue.start:
             yield cue
@@ -147,7 +148,10 @@ def _mend(ordered: Sequence[Cue]) -> Iterator[Cue]:
 
 
 def _unroll(cues: Iterable[Cue]) -> Iterator[Cue]:
-    """Drop lines that the cue before has shown; a cue that only repeats extends that one."""
+    """Drop lines that the cue before has shown.
+
+    A cue that only repeats extends that one.
+    """
     pending: Cue | None = None
     shown: list[str] = []
     for cue in cues:
@@ -171,7 +175,7 @@ def _unroll(cues: Iterable[Cue]) -> Iterator[Cue]:
 
 
 def _overlap(shown: Sequence[str], lines: Sequence[str]) -> int:
-    """Return how many lines at the top of a cue are the last lines shown."""
+    """Return how many lines at the top of a cue were shown before."""
     for count in range(min(len(shown), len(lines), _MAX_ROLL), 0, -1):
         if list(shown[-count:]) == list(lines[:count]):
             return count

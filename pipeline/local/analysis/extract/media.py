@@ -69,7 +69,9 @@ class Spoken:
 
 
 def probe(path: Path) -> Facts:
-    """Return what container headers and the first frame say; reads all packets only if no length is given.
+    """Return what container headers and the first frame say.
+
+    All packets are read only if no length is given.
 
     Raises:
         UnreadableMedia: no video, or not one frame can be decoded.
@@ -128,7 +130,7 @@ def title_and_chapters(path: Path) -> tuple[str, list[Cue]]:
 
 
 def _chapter_zero(container: InputContainer) -> float:
-    """Return where chapter marks count from: the clock's start, unless the first lies before it."""
+    """Return where chapter marks count from: mostly from the clock's start."""
     chapters = container.chapters()
     start = (container.start_time or 0) / av.time_base
     earliest = min((float(c["start"] * (c["time_base"] or Fraction(1, 1000))) for c in chapters), default=0.0)
@@ -136,7 +138,7 @@ def _chapter_zero(container: InputContainer) -> float:
 
 
 def stream_through(path: Path) -> Iterator[Sample | Spoken]:
-    """Decode a video once: small pictures in time order, and caption cues where they lie between them.
+    """Decode a video once: small pictures, and caption cues between them, in time order.
 
     Broken packets are skipped; after MAX_BAD_PACKETS of them the rest is given up.
 
@@ -169,7 +171,7 @@ def stream_through(path: Path) -> Iterator[Sample | Spoken]:
 
 
 def _standing(last: Sample, until: float) -> Iterator[Sample]:
-    """Repeat a picture that stands, as in screen recordings with a frame only where something changes."""
+    """Repeat a picture that stands, as in screen recordings."""
     for count in range(1, _MOST_REPEATS + 1):
         if last.at + (count + 0.5) * _STEP > until:
             break
@@ -183,8 +185,9 @@ def unread_captions(path: Path) -> list[str]:
 
 
 def large_frames(path: Path, times: Sequence[float], *, max_width: int = 1920) -> Iterator[tuple[float, Picture]]:
-    """Yield (time, grey picture) for each of the ascending times, at full size up to ``max_width`` pixels.
+    """Yield (time, grey picture) for each of the ascending times.
 
+    Pictures are at full size up to ``max_width`` pixels.
     A time at which nothing can be decoded is left out.
     """
     with open_media(path) as container:
@@ -200,7 +203,7 @@ def large_frames(path: Path, times: Sequence[float], *, max_width: int = 1920) -
 
 
 def jpeg_at(path: Path, at: float, *, width: int = 640, half_turn: bool = False) -> bytes | None:
-    """Return the picture at a time as a JPEG, as a player shows it; None where nothing can be decoded.
+    """Return the picture at a time as a JPEG; None without one.
 
     ``half_turn``: stand it on its head, for a file whose own turn leads the wrong way round.
     """
@@ -240,7 +243,7 @@ def is_turned(path: Path) -> bool:
 
 
 def _upright(picture: Picture, frame: VideoFrame) -> Picture:
-    """Turn and mirror a picture as its display matrix says, by quarter turns: as a player shows it."""
+    """Turn and mirror a picture by its display matrix, as a player does."""
     matrix = _matrix(frame)
     if matrix is None:
         return picture
@@ -251,7 +254,10 @@ def _upright(picture: Picture, frame: VideoFrame) -> Picture:
 
 
 def _matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
-    """Return the signs of a frame's display matrix (x to x, x to y, y to x, y to y); None without one of quarter turns."""
+    """Return the signs of a display matrix; None without quarter turns.
+
+    The order is x to x, x to y, y to x, y to y.
+    """
     data = frame.side_data.get("DISPLAYMATRIX")
     if not isinstance(data, SideData):
         return None
@@ -302,7 +308,7 @@ def _decode(packet: Packet[Stream]) -> list[tuple[VideoFrame | Spoken, float]]:
 
 
 class _FrameSeeker:
-    """Goes to ascending times by seeking; decodes straight on once a seek has led far back.
+    """Goes to ascending times by seeking; decodes straight on after a bad seek.
 
     In a recording with one key frame, every seek leads to its beginning: a look would cost decoding all before it.
     """
@@ -316,8 +322,9 @@ class _FrameSeeker:
         self._straight = False
 
     def to(self, at: float) -> VideoFrame | None:
-        """Return the picture that stands on the screen at a time: the last at or before it, else the first after.
+        """Return the picture that stands on the screen at a time.
 
+        It is the last at or before that time, else the first after it.
         None where nothing can be decoded.
         """
         if not self._straight:
@@ -340,7 +347,7 @@ class _FrameSeeker:
 
 
 def _shown(frame: VideoFrame, stream: VideoStream) -> tuple[int, int]:
-    """Return width and height as shown: pixels made square, and turned where the camera was."""
+    """Return width and height as shown: square pixels, turned like the camera."""
     width = round(frame.width * float(stream.sample_aspect_ratio or 1)) or frame.width
     turned = getattr(frame, "rotation", 0) % 180 != 0
     return (frame.height, width) if turned else (width, frame.height)

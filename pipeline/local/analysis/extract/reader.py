@@ -1,4 +1,4 @@
-"""Extract a video's content: one pass over pictures and captions, then on-screen text. CPU bound.
+"""Extract a video's content: pictures and captions, then on-screen text. CPU bound.
 
 Notes say what could not be read; only a file that is no video is an error.
 """
@@ -106,7 +106,7 @@ def _pictures(shots: Sequence[Shot]) -> list[Evidence]:
 def _heard(
     path: Path, given: Sequence[str], spoken: dict[tuple[int, str], list[Cue]], seconds: float, notes: list[str]
 ) -> list[Evidence]:
-    """Choose one set of captions: what was given from outside, else the English or first embedded stream."""
+    """Choose one set of captions: given ones, else the English, else the first."""
     outside = [(cues, text) for text in given if (cues := parse(text))]
     if given and not outside:
         notes.append("The captions given hold no cue that can be read.")
@@ -137,7 +137,7 @@ def _said(cues: Sequence[Cue], source: str, seconds: float, notes: list[str]) ->
 
 
 def _read_screen(path: Path, shots: Sequence[Shot], ocr: Ocr, notes: list[str]) -> list[Evidence]:
-    """Read the text in one late picture per shot and every 20 s; a line that stays is one piece of evidence."""
+    """Read the text of one late picture per shot and every 20 s."""
     if not ocr.available:
         notes.append(NO_OCR)
         return []
@@ -169,7 +169,7 @@ def _read_screen(path: Path, shots: Sequence[Shot], ocr: Ocr, notes: list[str]) 
 
 
 def is_turned_wrongly(path: Path, at: float, *, ocr: Ocr | None = None) -> bool:
-    """True where the turn that a file tells leads the wrong way round: its words can be read upside down only."""
+    """True where words can be read only against the turn that a file tells."""
     ocr = ocr if ocr is not None else Ocr()
     if not ocr.available or not media.is_turned(path):
         return False
@@ -182,7 +182,10 @@ def is_turned_wrongly(path: Path, at: float, *, ocr: Ocr | None = None) -> bool:
 
 
 def _read_either_way(ocr: Ocr, picture: Picture, turned: bool) -> Sequence[OcrLine]:
-    """Read a picture; one of a turned film upside down as well, because some programs write the turn the wrong way round."""
+    """Read a picture; one of a turned film upside down as well.
+
+    Some programs write the turn the wrong way round.
+    """
     found = ocr.read(picture)
     if turned and not any(telling(line.text) for line in found):
         return ocr.read(np.ascontiguousarray(picture[::-1, ::-1])) or found
@@ -190,7 +193,7 @@ def _read_either_way(ocr: Ocr, picture: Picture, turned: bool) -> Sequence[OcrLi
 
 
 def _looks(shots: Sequence[Shot]) -> Iterator[tuple[float, tuple[float, float]]]:
-    """Yield (time to look at, span it stands for); late in each span, because slides fill up."""
+    """Yield (time to look at, span it stands for); late, because slides fill up."""
     for shot in shots:
         count = max(1, round((shot.end - shot.start) / _EVERY))
         step = (shot.end - shot.start) / count
@@ -200,7 +203,7 @@ def _looks(shots: Sequence[Shot]) -> Iterator[tuple[float, tuple[float, float]]]
 
 
 def _headed(lines: Sequence[OcrLine]) -> list[tuple[OcrLine, bool]]:
-    """Mark the heading: the tallest line of words in the upper half, if it is clearly taller than the usual line."""
+    """Mark the heading: the tallest line above the middle, if clearly taller than usual."""
     words = [line for line in lines if is_title(line.text)]
     upper = [line for line in words if line.top < 0.5]
     if not upper:
@@ -212,7 +215,7 @@ def _headed(lines: Sequence[OcrLine]) -> list[tuple[OcrLine, bool]]:
 
 
 def _without_fixtures(found: Sequence[Evidence], shots: Sequence[Shot]) -> list[Evidence]:
-    """Demote a heading that stands on most pictures: it names the series or a brand."""
+    """Demote a heading on most pictures: it names the series or a brand."""
     heads = Counter(item.text for item in found if item.source == HEADING)
     fixed = {text for text, count in heads.items() if len(shots) >= 6 and count > len(shots) // 2}
     return [replace(item, source=ON_SCREEN) if item.text in fixed else item for item in found]

@@ -95,7 +95,7 @@ class ShotFinder:
         self._judge()
 
     def finish(self, end: float) -> tuple[Shot, ...]:
-        """Return all shots; the last one ends at ``end`` seconds. Without samples there is none."""
+        """Return all shots up to ``end`` seconds; none without samples."""
         if self._last is None or self._open is None:
             return ()
         quiet = _quiet(self._last)
@@ -106,7 +106,7 @@ class ShotFinder:
         return tuple(self._shots)
 
     def _judge(self) -> None:
-        """Decide whether a border lies just before the sample in the middle, and count that sample."""
+        """Decide whether a border lies before the middle sample, and count that sample."""
         looks = list(self._looks)
         middle = looks[_SIDE]
         assert self._open is not None
@@ -153,7 +153,7 @@ def _bins(picture: Picture) -> Floats:
 
 
 def _distance(one: _Frame, other: _Frame) -> float:
-    """Return the share of pixels that would have to change their colour bin, 0 to 1."""
+    """Return the share of pixels that change their colour bin, 0 to 1."""
     return float(np.abs(one.colours - other.colours).sum() / 2)
 
 
@@ -195,7 +195,7 @@ def _new_slide(looks: Sequence[_Frame], here: int) -> bool:
 
 
 def _dissolve(looks: Sequence[_Frame]) -> bool:
-    """Compare 0.8 s before the middle with 0.8 s after it; the border is where the difference is largest."""
+    """Compare 0.8 s before and after; the border is where most differs."""
     near, far = looks[_SIDE - _SLOW], looks[_SIDE + _SLOW]
     wide = _distance(near, far)
     calm = max(_FLOOR, _distance(looks[_SIDE - 2 * _SLOW], near), _distance(far, looks[_SIDE + 2 * _SLOW]))
@@ -210,7 +210,7 @@ def _dissolve(looks: Sequence[_Frame]) -> bool:
 
 
 def _gone(looks: Sequence[_Frame], old: int, new: int, *, half: float) -> tuple[Flags, Flags, int] | None:
-    """Return cells whose letters went from ``old`` to ``new``, cells that changed, and how many had letters.
+    """Return cells whose letters changed, cells that changed, and cells with letters.
 
     None where less than the share ``half`` of the picture stands before and after, or fewer than three cells lost letters.
     """
@@ -260,7 +260,7 @@ _NAMES = _names_of_bins()
 
 
 def _named(colours: npt.NDArray[np.float64]) -> tuple[str, ...]:
-    """Return up to three colour names that cover at least 15 % of the picture each."""
+    """Return up to three colours that cover 15 % of the picture each."""
     area: dict[str, float] = {}
     for name, share in zip(_NAMES, colours / max(1e-9, colours.sum()), strict=True):
         area[name] = area.get(name, 0.0) + float(share)

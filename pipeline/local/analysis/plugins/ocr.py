@@ -1,5 +1,6 @@
-"""On-screen text through the ``tesseract`` program, where it is installed. Optional: without it nothing fails.
+"""On-screen text through the ``tesseract`` program, where it is installed.
 
+Optional: without it nothing fails.
 A frame goes in as PGM on stdin and words come out as TSV with a confidence each. One thread per program
 (``OMP_THREAD_LIMIT``; with more, one frame took 30 s on a busy machine) and a time limit per frame (noise took minutes).
 """
@@ -42,7 +43,7 @@ class Ocr:
         return self._program is not None
 
     def read(self, picture: Picture) -> list[OcrLine]:
-        """Return the lines of a grey picture, top first; empty if none is legible or the program fails."""
+        """Return the legible lines of a grey picture, top first."""
         if self._program is None:
             return []
         height, width = picture.shape
@@ -60,7 +61,7 @@ class Ocr:
 
 
 def _lines(table: str, height: int) -> Iterator[OcrLine]:
-    """Put the words of a TSV table together line by line, leaving out those read without confidence."""
+    """Put the words of a TSV table together by line, without doubtful ones."""
     rows: dict[tuple[str, ...], list[tuple[str, int, int]]] = {}
     for row in table.splitlines()[1:]:
         fields = row.split("\t")

@@ -18,7 +18,7 @@ MODES: dict[str, Mode] = {"semantic": "stems", "exact_match": "phrase"}
 
 @dataclass(frozen=True, slots=True)
 class WantedClass:
-    """A class to look for; options and mode are its own or those of the whole request."""
+    """A class to look for; missing options are the whole request's."""
 
     name: str
     prompts: tuple[str, ...]
@@ -28,7 +28,7 @@ class WantedClass:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """What a class must reach: scores from 0 to 100, and its share of the video, 0 to 1."""
+    """What a class must reach: scores 0 to 100, a share 0 to 1."""
 
     video: float = 75.0
     clip: float = 30.0
@@ -64,7 +64,7 @@ def fits(
     search: Callable[[WantedClass, str], Iterable[ClipMatch]],
     least: Thresholds,
 ) -> list[tuple[str, list[ClassFit]]]:
-    """Return (video, its classes, best first) for the videos that any class fits, best video first.
+    """Return the videos that any class fits, with their classes, best first.
 
     Args:
         classes: what to look for.
@@ -98,7 +98,7 @@ def _fit(name: str, pieces: Sequence[ClassClip], seconds: float) -> ClassFit:
 
 
 def shares(own: Sequence[ClassFit]) -> dict[str, float]:
-    """Return the classes of one video as a distribution that adds up to 100 (softmax over their scores)."""
+    """Return a video's classes as a distribution that adds up to 100 (softmax)."""
     best = max(fit.score for fit in own)
     powers = {fit.name: math.exp((fit.score - best) / 10) for fit in own}
     return {name: round(100 * power / sum(powers.values()), 2) for name, power in powers.items()}

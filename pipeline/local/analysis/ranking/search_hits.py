@@ -16,7 +16,10 @@ _NUMBERS = ("duration", "width", "height", "size", "fps")
 
 @dataclass(frozen=True, slots=True)
 class ClipHit:
-    """A moment, seconds, and the clips that made it one. ``score`` is 0 to 100."""
+    """A moment, seconds, and the clips that made it one.
+
+    ``score`` is 0 to 100.
+    """
 
     video_id: str
     start: float
@@ -31,7 +34,7 @@ class ClipHit:
 
 
 def confidence(score: float, adjust: float = 0.5) -> str:
-    """Return the confidence for a score; ``adjust`` from 0 (lenient) to 1 (strict) moves the borders."""
+    """Return the confidence for a score; ``adjust`` 1 is strict, 0 lenient."""
     return next((name for name, least in _LEVELS if score >= _border(least, adjust)), "extremely low")
 
 
@@ -50,7 +53,10 @@ def hits_of_any(found: Iterable[ClipMatch]) -> list[ClipHit]:
 
 
 def hits_of_all(found: Iterable[ClipMatch], kinds: Sequence[str]) -> list[ClipHit]:
-    """Return the times at which all kinds match, best first; the score is the clips' mean."""
+    """Return the times at which all kinds match, best first.
+
+    The score is the clips' mean.
+    """
     sides: dict[str, dict[str, list[ClipMatch]]] = {}
     for match in found:
         sides.setdefault(match.video_id, {}).setdefault(match.kind, []).append(match)
@@ -66,7 +72,7 @@ def hits_of_all(found: Iterable[ClipMatch], kinds: Sequence[str]) -> list[ClipHi
 
 
 def _joined(hit: ClipHit, others: Sequence[ClipMatch]) -> ClipHit | None:
-    """Return the hit narrowed to the best clip that overlaps it; None where none does."""
+    """Return the hit narrowed to its best overlapping clip, or None."""
     near = [other for other in others if min(hit.end, other.end) > max(hit.start, other.start)]
     if not near:
         return None
@@ -81,7 +87,7 @@ def _ordered(hits: Iterable[ClipHit]) -> list[ClipHit]:
 
 
 def group_by_video(hits: Sequence[ClipHit], *, most_clips_first: bool = False) -> list[tuple[str, list[ClipHit]]]:
-    """Return hits grouped by video: the video of the best hit first, or the one with most hits."""
+    """Return hits grouped by video: best hit first, or most hits first."""
     groups: dict[str, list[ClipHit]] = {}
     for hit in hits:
         groups.setdefault(hit.video_id, []).append(hit)

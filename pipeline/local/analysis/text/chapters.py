@@ -21,14 +21,15 @@ _MAX_STEMS = 900
 
 
 def by_marks(marks: Sequence[Evidence], start: float, end: float) -> list[float]:
-    """Return the borders that the container's chapter marks name, first and last included; empty below two marks."""
+    """Return the borders of the container's chapter marks; empty below two."""
     inner = sorted({mark.start for mark in marks if start + 0.5 < mark.start < end - 0.5})
     return [start, *inner, end] if inner else []
 
 
 def by_slides(shots: Sequence[Shot], headings: Sequence[Evidence], start: float, end: float, most: int) -> list[float]:
-    """Return borders at slide changes; empty unless two still pictures fill half of the time.
+    """Return borders at slide changes.
 
+    None unless two still pictures fill half of the time.
     Slides that stand too briefly join the next one, neighbours with the same heading are one, and the shortest ones are
     joined until at most ``most`` are left.
     """
@@ -45,7 +46,7 @@ def by_slides(shots: Sequence[Shot], headings: Sequence[Evidence], start: float,
 
 
 def by_shots(shots: Sequence[Shot], start: float, end: float, most: int) -> list[float]:
-    """Return borders at cuts, the shortest shots joined to a neighbour until at most ``most`` are left."""
+    """Return borders at cuts, short shots joined until at most ``most`` are left."""
     borders = [start, *(shot.start for shot in shots if start + 0.2 < shot.start < end - 0.2), end]
     return _joined(borders, _brief(end - start) / 2, most)
 
@@ -72,7 +73,7 @@ def _brief(seconds: float) -> float:
 
 
 def _joined(borders: list[float], brief: float, most: int) -> list[float]:
-    """Join brief pieces to the next one (the last to the one before), then the shortest pieces."""
+    """Join brief pieces to a neighbour, then the shortest pieces."""
     borders = list(borders)
     while len(borders) > 2:
         lengths = [after - before for before, after in pairwise(borders)]
@@ -84,7 +85,7 @@ def _joined(borders: list[float], brief: float, most: int) -> list[float]:
 
 
 def _blocks(found: Sequence[Sentence]) -> list[list[Sentence]]:
-    """Put sentences together into at most _MAX_BLOCKS blocks of about the same number of words."""
+    """Put sentences together into at most _MAX_BLOCKS blocks of about equal length."""
     total = sum(len(sentence.stems) for sentence in found)
     size = max(6, total // _MAX_BLOCKS + 1)
     blocks: list[list[Sentence]] = []
@@ -99,7 +100,7 @@ def _blocks(found: Sequence[Sentence]) -> list[list[Sentence]]:
 
 
 def _cheapest(blocks: Sequence[Sequence[Sentence]], wanted: int, shortest: float, *, exact: bool) -> list[int]:
-    """Return the first blocks of all pieces but the first, by dynamic programming over (pieces, last block)."""
+    """Return the first blocks of all pieces but the first, by dynamic programming."""
     cost = _costs(blocks, shortest)
     count = len(blocks)
     best = np.full((wanted + 1, count + 1), np.inf)
@@ -120,7 +121,7 @@ def _cheapest(blocks: Sequence[Sequence[Sentence]], wanted: int, shortest: float
 
 
 def _costs(blocks: Sequence[Sequence[Sentence]], shortest: float) -> Floats:
-    """Return the cost in nats of blocks ``i`` to ``j`` (excluded) as one piece: how improbable its words are."""
+    """Return how improbable blocks ``i`` to ``j`` are as one piece, nats."""
     counts = Counter(stem for block in blocks for sentence in block for stem in set(sentence.stems))
     column = {stem: index for index, (stem, number) in enumerate(counts.most_common(_MAX_STEMS)) if number > 1}
     table = np.zeros((len(blocks) + 1, max(1, len(column))))

@@ -32,7 +32,7 @@ _FEW = 8  # sentences; from fewer, single words are a poor title
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """A piece of the video, seconds; the summary is one or more quoted sentences or a plain statement."""
+    """A piece of the video, seconds, with quoted sentences or a plain statement."""
 
     start: float
     end: float
@@ -51,7 +51,9 @@ class Highlight:
 
 
 class ContentSummary:
-    """What a video, or the part of it between two times, says. Each view is computed at its first use.
+    """What a video, or a part of it, says.
+
+    Each view is computed at its first use.
 
     Args:
         content: what was extracted.
@@ -85,7 +87,7 @@ class ContentSummary:
         self._chapters: dict[tuple[int, int], tuple[Chapter, ...]] = {}
 
     def _within(self, item: Evidence) -> Evidence | None:
-        """Return the evidence if it lies in the part that counts; shown evidence is clipped to it."""
+        """Return evidence that lies in the part, shown evidence clipped to it."""
         if item.kind == "conversation":
             return item if self.start <= (item.start + item.end) / 2 <= self.end else None
         if item.end <= self.start + 0.01 or item.start >= self.end - 0.01:
@@ -128,7 +130,7 @@ class ContentSummary:
 
     @cached_property
     def phrases(self) -> list[Phrase]:
-        """What it is about, most important first; from speech, and from the screen where nothing is said."""
+        """What it is about, most important first: as said, else as shown."""
         texts = [sentence.text for sentence in self.sentences] or [item.text for item in self.shown]
         if self.sentences:
             texts += [item.text for item in self.headings]
@@ -136,7 +138,7 @@ class ContentSummary:
 
     @cached_property
     def title(self) -> str:
-        """A person's title, else the container's, the first slide's, a strong phrase of what is said, the file's name."""
+        """A given title, else the container's, a slide's, a phrase, the file's name."""
         if self._given or self._tag:
             return self._given or self._tag
         if self.headings:
@@ -157,7 +159,7 @@ class ContentSummary:
         return list(dict.fromkeys(tags))[:most]
 
     def key_sentences(self, count: int) -> list[Sentence]:
-        """Return up to ``count`` central sentences in time order: first one per chapter, and none that repeats another."""
+        """Return up to ``count`` central sentences in time order, none that repeats another."""
         if not self.sentences or count < 1:
             return []
         home = {id(s): n for n, piece in enumerate(self._pieces) for s in piece}
@@ -198,7 +200,7 @@ class ContentSummary:
         return cutting.by_shots(self.shots, *span, exactly or most)
 
     def chapters(self, most: int = cutting.MOST, exactly: int = 0) -> tuple[Chapter, ...]:
-        """Return chapters in time order that cover the whole part without gaps: at least one, at most ``most``."""
+        """Return up to ``most`` chapters that cover the whole part without gaps."""
         key = (most, exactly)
         if key not in self._chapters:
             self._chapters[key] = tuple(self._chaptered(self._borders(most, exactly)))
@@ -221,7 +223,7 @@ class ContentSummary:
         return found
 
     def _seen(self, start: float, end: float) -> str:
-        """Return what is written on the screen in this time, or what the pictures are like."""
+        """Return what the screen shows in this time, or how the pictures are."""
         lines = list(dict.fromkeys(item.text for item in self.shown if _shared(item, start, end)))
         if lines:
             return " ".join(lines[:8])
@@ -246,7 +248,7 @@ class ContentSummary:
     def _worded(
         self, piece: Sequence[Sentence], bags: Sequence[Counter[str]], number: int, taken: Sequence[str]
     ) -> str:
-        """Return a phrase typical of this piece, else two key words, else a short sentence of it."""
+        """Return a phrase typical of this piece, else key words, else a sentence."""
         phrases = key_phrases([sentence.text for sentence in piece], 8)
 
         def own(phrase: Phrase) -> float:
@@ -268,7 +270,7 @@ class ContentSummary:
         return f"Part {number + 1}: {describe(inside)}"
 
     def highlights(self, most: int = 5) -> list[Highlight]:
-        """Return the most central sentences in time order; without speech, the headings of slides; else none."""
+        """Return the most central sentences in time order, else slide headings, else none."""
         if not self.sentences:
             shown = list({item.text: item for item in self.headings}.values())[:most]
             return [Highlight(i.start, i.end, headline(i.text), i.text) for i in shown]
@@ -298,7 +300,7 @@ def describe(shots: Sequence[Shot]) -> str:
 
 
 def headline(text: str, most: int = _HEADLINE) -> str:
-    """Return the first clause of a sentence if it is short, else its first words with an ellipsis.
+    """Return a sentence's first clause if it is short, else its first words.
 
     >>> headline("When the water content falls below eighteen percent, the workers seal the cell with wax.")
     'When the water content falls below eighteen percent'
@@ -321,7 +323,7 @@ def _undangled(parts: list[str]) -> list[str]:
 
 
 def readable_name(name: str) -> str:
-    """Return a file's name without ending and with spaces for underscores; "Untitled video" where that leaves nothing.
+    """Return a file's name as a title; "Untitled video" where nothing is left.
 
     A long hexadecimal number at the end makes a name unique for a machine and says nothing to people.
     """

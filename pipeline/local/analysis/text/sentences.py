@@ -1,5 +1,6 @@
-"""Sentences of captions, the most central ones, and key phrases. Selects words, never composes them.
+"""Sentences of captions, the most central ones, and key phrases.
 
+It selects words and never composes them.
 Stop words, endings and abbreviations are English; other languages written with spaces work with less taste.
 """
 
@@ -33,7 +34,7 @@ _RUN = 14  # words of a piece of unpunctuated speech
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence as it was said or shown: seconds and the exact words, white space collapsed."""
+    """A sentence as it was said or shown, exact words and seconds."""
 
     start: float
     end: float
@@ -43,7 +44,7 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """One to three words that stand for what a text is about, in the most frequent spelling found."""
+    """One to three words for what a text is about, as most often spelled."""
 
     text: str
     stems: tuple[str, ...]
@@ -58,7 +59,7 @@ def words(text: str) -> list[str]:
 
 @lru_cache(maxsize=65_536)
 def stem(word: str) -> str:
-    """Return a word without its commonest English endings: ``bees`` and ``bee`` meet, and so do ``seal`` and ``sealed``."""
+    """Return a word without its commonest English endings: ``bees`` as ``bee``."""
     base = word.removesuffix("'s")
     for ending, rest in (("ies", "y"), ("sses", "ss"), ("xes", "x"), ("ches", "ch"), ("shes", "sh")):
         if base.endswith(ending) and len(base) > len(ending) + 2:
@@ -135,7 +136,7 @@ def _timed(text: str, first: int, last: int, cues: Sequence[Evidence], offsets: 
 
 
 def _time_of(at: int, cues: Sequence[Evidence], offsets: Sequence[int]) -> float:
-    """Return when the character at this offset is said, taking each cue's words as evenly spread."""
+    """Return when the character at this offset is said, seconds."""
     index = max(0, bisect_right(offsets, at) - 1)
     cue = cues[index]
     share = min(1.0, (at - offsets[index]) / max(1, len(cue.text)))
@@ -143,7 +144,7 @@ def _time_of(at: int, cues: Sequence[Evidence], offsets: Sequence[int]) -> float
 
 
 def vectors(bags: Sequence[Iterable[str]]) -> Floats:
-    """Return one unit-length tf-idf row per bag of stems; words in nearly every bag weigh little."""
+    """Return one unit-length tf-idf row per bag of stems."""
     counts = [Counter(bag) for bag in bags]
     seen = Counter(word for count in counts for word in count)
     index = {word: column for column, word in enumerate(seen)}
@@ -157,8 +158,9 @@ def vectors(bags: Sequence[Iterable[str]]) -> Floats:
 
 
 def centrality(found: Sequence[Sentence]) -> Floats:
-    """Return each sentence's centrality (LexRank), 0 to 1, weighted by how well it stands alone.
+    """Return each sentence's centrality (LexRank), 0 to 1.
 
+    It is weighted by how well the sentence stands alone.
     Long texts are ranked in blocks, so that memory stays bounded.
     """
     scores = np.zeros(len(found))
@@ -183,7 +185,7 @@ def _lexrank(table: Floats) -> Floats:
 
 
 def _fitness(sentence: Sentence) -> float:
-    """Return how well a sentence can be quoted alone: length, no question, no pointing word first."""
+    """Return how well a sentence can be quoted alone."""
     count = len(sentence.text.split())
     if not sentence.stems:
         return 0.01
@@ -208,7 +210,7 @@ def alike(one: Sentence, other: Sentence) -> float:
 
 
 def key_phrases(texts: Sequence[str], limit: int) -> list[Phrase]:
-    """Return the key phrases of texts, best first: one to three words in their most frequent spelling."""
+    """Return the key phrases of texts, best first, as most often spelled."""
     forms: dict[tuple[str, ...], Counter[str]] = {}
     spread: dict[tuple[str, ...], set[int]] = {}
     named: Counter[tuple[str, ...]] = Counter()
@@ -230,7 +232,7 @@ def key_phrases(texts: Sequence[str], limit: int) -> list[Phrase]:
 
 
 def _candidates(text: str) -> Iterator[tuple[tuple[str, ...], str, bool]]:
-    """Yield (stems, spelling, follows a determiner) for every run of up to three meaningful words."""
+    """Yield (stems, spelling, follows a determiner) for up to three meaningful words."""
     found = list(_WORD.finditer(text))
     good = [m.group().lower() not in STOP_WORDS and len(m.group()) > 2 and not m.group().isdigit() for m in found]
     for first in range(len(found)):
@@ -246,12 +248,12 @@ def _candidates(text: str) -> Iterator[tuple[tuple[str, ...], str, bool]]:
 
 
 def _spelling(forms: Counter[str]) -> str:
-    """Return the most frequent spelling; on a tie the one in lower case, then the shorter one."""
+    """Return the most frequent spelling; on a tie lower case, then the shorter."""
     return min(forms, key=lambda form: (-forms[form], form != form.lower(), len(form), form))
 
 
 def _distinct(ranked: Sequence[Phrase], limit: int) -> list[Phrase]:
-    """Leave out phrases that only repeat a better one: its part, or the same words in other company."""
+    """Leave out phrases that only repeat a better one."""
     kept: list[Phrase] = []
     for phrase in ranked:
         rivals = [other for other in kept if set(phrase.stems) & set(other.stems)]
@@ -266,7 +268,9 @@ def _distinct(ranked: Sequence[Phrase], limit: int) -> list[Phrase]:
 
 
 def telling(text: str) -> bool:
-    """True if a line says anything; a lone "the" is left over from lettering that OCR could not read.
+    """True if a line says anything.
+
+    A lone "the" is left over from lettering that OCR could not read.
 
     >>> telling("the"), telling("the waggle dance"), telling("42 %")
     (False, True, True)

@@ -1,4 +1,4 @@
-"""Request bodies: JSON read within bounds, and the base of the pydantic models that check it."""
+"""Request bodies: bounded JSON, and the base of the models that check it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def read_json(request: Request) -> dict[str, Json]:
 
 
 async def read_chunks(request: Request) -> AsyncIterator[bytes]:
-    """Yield the body's chunks; a client that leaves in the middle is an ApiError, not a crash."""
+    """Yield the body's chunks; raises ApiError for a client that leaves."""
     try:
         async for chunk in request.stream():
             if chunk:

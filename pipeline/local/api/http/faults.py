@@ -1,4 +1,4 @@
-"""Faults on demand: which requests go wrong, and how. A script is data, so a test can send it over HTTP."""
+"""Faults on demand: which requests go wrong, and how; a script is data."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class FaultRule(Body):
 
 
 class Faults(Body):
-    """A script: rules in order, the seed of their chances, and whether v1.2 is served or answers as a retired API."""
+    """A script: rules in order, their seed, and what becomes of v1.2."""
 
     rules: Annotated[list[FaultRule], refuse("The rules parameter must be a list of objects.")] = Field(
         default_factory=list
@@ -87,7 +87,7 @@ class Faults(Body):
 
 
 def read_faults(path: Path) -> Faults:
-    """Read a script from a JSON file, as ``POST /_platform/faults`` takes it: rules, and perhaps seed and ``v1_2``.
+    """Read a script from a JSON file, as ``POST /_platform/faults`` takes it.
 
     Raises:
         ConfigError: the file cannot be read or is not a script.
@@ -112,7 +112,7 @@ class _Count:
 
 
 class FaultScript:
-    """A running script: counts what it has seen and decides what happens to each request."""
+    """A running script: decides what happens to each request."""
 
     def __init__(self, faults: Faults) -> None:
         self.faults = faults

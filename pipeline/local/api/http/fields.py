@@ -15,7 +15,7 @@ MOST_PAGE = 50
 
 
 def refuse(message: str, code: str = "parameter_invalid") -> WrapValidator:
-    """Return the marker that turns a field's validation errors into a refusal; ``{name}`` is the field's name."""
+    """Return the marker that turns a field's validation errors into a refusal."""
 
     def check(value: Json, validate: Callable[[Json], Json], info: ValidationInfo) -> Json:
         try:
@@ -74,7 +74,7 @@ def _digits(value: Json) -> Json:
 
 
 def check_metadata(value: Mapping[str, Json]) -> Mapping[str, Json]:
-    """Check user metadata: a flat object of strings, numbers, truth values and lists of strings."""
+    """Check user metadata: a flat object of scalars and lists of strings."""
     for name, entry in value.items():
         plain = entry is None or isinstance(entry, str | int | float | bool)
         texts = isinstance(entry, list) and all(isinstance(part, str) for part in entry)

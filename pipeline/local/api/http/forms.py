@@ -1,4 +1,4 @@
-"""Multipart forms, read as they arrive: text fields into memory, the file part onto the disk."""
+"""Multipart forms, read as they arrive: texts into memory, files onto disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST_FIELDS = 100
 
 
 class IncomingFile:
-    """A file that arrives: written as it comes, counted and hashed, never held in memory."""
+    """A file that arrives: written, counted and hashed, never held in memory."""
 
     def __init__(self, file: BinaryIO, most: int) -> None:
         self.size = 0
@@ -40,7 +40,7 @@ class IncomingFile:
 
 @dataclass(frozen=True, slots=True)
 class ParsedForm:
-    """A form: the values of each text field, and the name, type and size of the file part."""
+    """A form: the values of each text field, and what its file is."""
 
     values: dict[str, list[str]]
     file_name: str = ""
@@ -48,7 +48,7 @@ class ParsedForm:
     file_size: int = -1  #: bytes; -1 without a file part
 
     def fields(self, *lists: str) -> dict[str, Json]:
-        """Return the first value of each field, and all values of the fields that are ``lists``."""
+        """Return the first value of each field, all values of ``lists``."""
         first = {name: values[0] for name, values in self.values.items() if name not in lists}
         return {**first, **{name: [value for value in self.values.get(name, ()) if value] for name in lists}}
 
@@ -118,7 +118,7 @@ class _Parts:
 async def read_form(
     request: Request, target: Path, most: int, file_part: str = "file", *, many: bool = False
 ) -> ParsedForm:
-    """Read a form and write its file part to ``target``, which is created in any case.
+    """Read a form and write its file part to ``target``, always created.
 
     Args:
         request: not read before.

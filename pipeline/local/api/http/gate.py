@@ -1,4 +1,4 @@
-"""Middleware before all routes: counts requests, checks host and API key, carries out fault scripts. Plain ASGI."""
+"""Middleware before all routes: counts, checks host and key, carries out faults."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Counters:
     statuses: Counter[str] = field(default_factory=Counter)
 
     def note(self, route: str) -> None:
-        """Count a request, in a bounded number of names: callers without a key can send any number of paths."""
+        """Count a request, in a bounded number of names."""
         known = route in self.routes or (len(self.routes) < _MOST_ROUTES and len(route) <= _LONGEST_ROUTE)
         self.routes[route if known else "other"] += 1
 
@@ -51,7 +51,10 @@ class Counters:
 
 
 class Gate:
-    """The outermost ASGI application. It knows the requests in progress, so that closing never waits for a slow client."""
+    """The outermost ASGI application.
+
+    It knows the requests in progress, so that closing never waits for a slow client.
+    """
 
     app: ASGIApp  #: the routes behind; set before the first request
 
@@ -100,7 +103,7 @@ class Gate:
         await self._carry_out(exchange, acting[0] if acting else None)
 
     def _check_host(self, headers: Headers) -> ApiError | None:
-        """Refuse a foreign host name against DNS rebinding: a page in a browser would read the answers."""
+        """Refuse a foreign host name against DNS rebinding."""
         given = headers.get("host", "").lower()
         name = given.partition("]")[0].removeprefix("[") if given.startswith("[") else given.partition(":")[0]
         if name in self._names or _is_address(name):
@@ -108,7 +111,7 @@ class Gate:
         return ApiError(421, "misdirected_request", "The platform does not answer under this name.")
 
     def _check_alive(self, path: str) -> ApiError | None:
-        """Refuse the old dialect, whatever the call and the key, where the script retires it."""
+        """Refuse the old dialect where the script retires it."""
         how = self.script.faults.v1_2
         if how == "serve" or not responses.is_under(path, responses.OLD):
             return None
@@ -214,7 +217,10 @@ class Gate:
 
 
 class _Exchange:
-    """One request with its connection. ``drop`` ends the connection, hard = with a TCP reset."""
+    """One request with its connection.
+
+    ``drop`` ends the connection, hard = with a TCP reset.
+    """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
@@ -222,7 +228,7 @@ class _Exchange:
         self.send = send
 
     async def drop(self, *, hard: bool) -> None:
-        """End the connection and wait until the server has seen it, so that nothing else is answered."""
+        """End the connection and wait until the server has seen it."""
         self.scope["state"]["drop"](hard=hard)
         with anyio.CancelScope(shield=True), anyio.move_on_after(1):
             while (await self.receive())["type"] != "http.disconnect":
@@ -246,7 +252,7 @@ class _HeldResponse:
             self.body += message.get("body", b"")
 
     async def deliver(self, send: Send, body: bytes, length: int | None = None) -> None:
-        """Send a body in place of the held one; with ``length`` more is promised than is sent."""
+        """Send a body in place of the held one; ``length`` promises more."""
         promised = len(body) if length is None else length
         headers = [*self.headers, (b"content-length", str(promised).encode())]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
@@ -254,7 +260,7 @@ class _HeldResponse:
 
 
 def _reword(body: bytes, word: str) -> bytes:
-    """Replace every status that is not final, at the top and in the entries of a list."""
+    """Replace every status that is not final, in lists too."""
     try:
         answer = json.loads(body)
     except ValueError:
@@ -280,6 +286,6 @@ def _route(path: str) -> str:
 
 
 def read_forced_outcome(request: Request) -> str:
-    """Return what a fault rule wants to become of the object that this request creates; empty without one."""
+    """Return what a fault rule does to the created object; empty without."""
     outcome = request.scope["state"].get("forced_outcome", "")
     return outcome if isinstance(outcome, str) else ""

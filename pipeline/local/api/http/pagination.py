@@ -1,4 +1,4 @@
-"""Pagination: lists in numbered pages, and answers whose pages are turned by token until they expire."""
+"""Pagination: numbered pages, and pages turned by a token that expires."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Query parameters: flags, choices, times, and the filters and order of lists, read into an SQL clause."""
+"""Query parameters: flags, times, filters and order, read into an SQL clause."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def parse_flag(query: QueryParams, name: str) -> bool:
 
 
 def parse_choices(query: QueryParams, name: str, allowed: Collection[str]) -> list[str]:
-    """Read a parameter that may be repeated; raises ApiError (400) for a value that is not allowed."""
+    """Read a parameter that may be repeated; raises ApiError (400)."""
     found = query.getlist(name)
     if any(each not in allowed for each in found):
         raise invalid(f"The {name} parameter must be one of {', '.join(allowed)}.")
@@ -45,7 +45,7 @@ def split_list(query: QueryParams, name: str) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Where a parameter looks: a column, and what it holds. A bare time means "at or after"."""
+    """Where a parameter looks: a column, and what it holds."""
 
     name: str
     kind: Literal["text", "number", "time"] = "text"
@@ -160,7 +160,7 @@ def _owned(column: str) -> str:
 
 
 def _own(name: str, text: str) -> list[Json]:
-    """Return the values of :func:`_owned`: a text in an address may stand for a truth value, a string or a number."""
+    """Return the values of :func:`_owned` that a text may stand for."""
     return [name, text.lower() if text.lower() in ("true", "false") else "", text, parse_number(text)]
 
 

@@ -1,4 +1,4 @@
-"""Responses: JSON bodies, the error shapes of both dialects, identifiers, times, and the names of paths. No I/O."""
+"""Responses: JSON bodies, error shapes, identifiers, times, path names. No I/O."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ Shape: TypeAlias = Literal["flat", "nested", "integer", "empty", "html"]
 
 
 def canonical_path(path: str) -> str:
-    """Return the one name of a path: the old dialect answers under two, and with a slash at the end too.
+    """Return the one name of a path.
+
+    The old dialect answers under two, and with a slash at the end too.
 
     >>> canonical_path("/p/v1.2/search/")
     '/v1.2/search'
@@ -82,7 +84,7 @@ def error_response(path: str, error: ApiError) -> Response:
 
 
 def dump(value: Json) -> bytes:
-    """Return JSON text as bytes; half a surrogate pair, which JSON may hold and UTF-8 may not, stays escaped."""
+    """Return JSON text as bytes; half a surrogate pair stays escaped."""
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:
@@ -100,7 +102,7 @@ def pick(record: object, *names: str) -> dict[str, Json]:
 
 
 def new_id(now: float) -> str:
-    """Return 24 hex characters: the second, then chance. Sorts by time as the vendor's do."""
+    """Return 24 hex characters: the second, then chance; they sort by time."""
     return f"{int(now) & 0xFFFFFFFF:08x}{secrets.token_hex(8)}"
 
 

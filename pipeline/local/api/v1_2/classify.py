@@ -45,7 +45,7 @@ _A_CLASS = refuse("A class must be an object with a name and prompts.")
 
 
 class ClassBody(Body):
-    """A class to look for; options and mode are its own or those of the whole request."""
+    """A class to look for; missing options are the whole request's."""
 
     name: Annotated[str, NOT_BLANK, _A_CLASS]
     prompts: Annotated[list[_Text], Field(min_length=1), _TEXTS]

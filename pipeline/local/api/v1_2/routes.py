@@ -1,4 +1,4 @@
-"""Every endpoint of v1.2. The first that fits a path answers, so fixed names come before ids."""
+"""Every endpoint of v1.2; fixed names come before ids."""
 
 from __future__ import annotations
 

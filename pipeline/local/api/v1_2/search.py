@@ -1,4 +1,4 @@
-"""v1.2: search by JSON or, as its last clients do, by a form; score, confidence and matches come out."""
+"""v1.2: search by JSON or by a form; score, confidence and matches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""v1.2: indexing tasks. A file, an address or a YouTube address goes into an index and becomes a video there."""
+"""v1.2: indexing tasks, from a file, an address or a YouTube address."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class ExternalTaskBody(Body):
 
 
 async def create_task(context: ApiContext, request: Request) -> Response:
-    """Take a file or an address; bytes and task are on disk before the answer leaves."""
+    """Take a file or an address; bytes and task are on disk first."""
     received = context.state.incoming()
     try:
         upload = await read_form(request, received, context.limits.task_bytes, "video_file")
@@ -114,7 +114,7 @@ def _build_asset(context: ApiContext, form: TaskForm, upload: ParsedForm, forced
 
 
 async def create_external_task(context: ApiContext, request: Request, body: ExternalTaskBody) -> Response:
-    """Take a YouTube address: its video lies in the media folder, else it is fetched, where the platform can do that.
+    """Take a YouTube address: from the media folder, else fetched.
 
     What must be fetched is accepted at once and stays in validating until its file is there.
     """
@@ -141,7 +141,7 @@ async def create_external_task(context: ApiContext, request: Request, body: Exte
 
 
 async def _find_in_library(context: ApiContext, key: str) -> LibraryVideo | None:
-    """Return what the media folder has, or None where it is to be fetched; raises ApiError (400)."""
+    """Return the media folder's file, or None; raises ApiError (400)."""
     library = context.library
     held = await context.state.run_file_work(lambda: library.find(key)) if library is not None else None
     if held is not None or context.fetches:
@@ -228,7 +228,7 @@ async def delete_task(context: ApiContext, task_id: str) -> None:
 
 
 def _view(db: Connection, video: VideoRow, now: float) -> dict[str, Json]:
-    """Return a task as v1.2 shows it; the reason of a failed fetch goes beyond what the vendor told."""
+    """Return a task as v1.2 shows it, with the reason of a failed fetch."""
     view: dict[str, Json] = {
         "_id": video.task_id,
         **pick(video, "index_id", "status"),
@@ -249,21 +249,21 @@ def _view(db: Connection, video: VideoRow, now: float) -> dict[str, Json]:
 
 
 def _refusal(db: Connection, video: VideoRow) -> Mapping[str, Json]:
-    """Return why the file of a failed task could not be fetched; empty where it failed otherwise."""
+    """Return why a failed task's file could not be fetched, or empty."""
     asset = ASSETS.get(db, video.asset_id) if video.status == "failed" else None
     refusal = asset.technical.get("refusal") if asset is not None else None
     return refusal if isinstance(refusal, dict) else {}
 
 
 def _progress(video: VideoRow, now: float) -> dict[str, Json]:
-    """Return how far it should be by the estimate; what is not done is never shown as done."""
+    """Return the estimated progress; what is not done is never shown as done."""
     whole = max(video.estimated - video.created, 0.001)
     left = max(0.0, video.estimated - now)
     return {"percentage": round(min(99.0, 100 * (1 - left / whole)), 1), "remain_seconds": round(left, 1)}
 
 
 def _asset_outcome(forced_outcome: str) -> str:
-    """What a fault rule makes fail is the task; what it makes stick must not even arrive."""
+    """What a fault rule makes fail is the task; a stuck one never arrives."""
     return forced_outcome if forced_outcome == "stuck" else ""
 
 

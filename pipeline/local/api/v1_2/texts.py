@@ -1,4 +1,4 @@
-"""v1.2: gist, summarize, generate. The same evidence and the same answers as v1.3's analyze, in the old shapes."""
+"""v1.2: gist, summarize, generate: v1.3's answers in the old shapes."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ async def gist(context: ApiContext, request: Request, body: GistBody) -> Respons
 
 
 async def summarize(context: ApiContext, request: Request, body: SummarizeBody) -> Response:
-    """Return a summary, chapters that cover the video, or highlights; a prompt can say how many."""
+    """Return a summary, chapters or highlights; a prompt can say how many."""
     field, part, usual = _SUMMARIES[body.type]
     prompt = _checked(context, body.prompt or "")
     about = f"{body.type}:{_digest(prompt)}" if prompt else body.type
@@ -108,7 +108,7 @@ async def summarize(context: ApiContext, request: Request, body: SummarizeBody) 
 
 
 async def generate(context: ApiContext, request: Request, body: GenerateBody) -> Response:
-    """Return text for a prompt, whole or streamed; what would have to be composed is refused in words."""
+    """Return text for a prompt, whole or streamed; nothing is composed."""
     prompt = _checked(context, body.prompt)
     found = await _ask(context, request, body.video_id, "generate", _digest(prompt), prompt, None)
     generation = str(uuid.uuid4())
@@ -126,7 +126,7 @@ def _checked(context: ApiContext, prompt: str) -> str:
 async def _ask(
     context: ApiContext, request: Request, video_id: str, effect: str, about: str, prompt: str, schema: Json
 ) -> Reply:
-    """Answer from the video's evidence. Billed when accepted, whether or not the answer is heard."""
+    """Answer from the video's evidence; billed when accepted, heard or not."""
 
     def accept(db: Connection) -> AssetRow:
         video = find_video(db, video_id)

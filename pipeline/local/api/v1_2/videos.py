@@ -1,4 +1,4 @@
-"""v1.2: the videos of an index, what is said and shown in them, and their pictures."""
+"""v1.2: the videos of an index, their words and their pictures."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class VideoBody(Body):
 
 
 def list_videos(request: Request, db: Connection, index_id: str) -> Response:
-    """List videos; parameters that are no field of the API look into the videos' own metadata."""
+    """List videos; unknown parameters look into the videos' own metadata."""
     index = find_index(db, index_id)
     conditions = {"index_id = ?": index_id, SHOWN: None}
     wanted = parse_list(request.query_params, _COLUMNS, conditions=conditions, metadata="videos.user_metadata")
@@ -106,7 +106,7 @@ def refuse_logos(db: Connection, index_id: str, video_id: str) -> Response:
 
 
 def show_thumbnail(context: ApiContext, request: Request, db: Connection, index_id: str, video_id: str) -> Response:
-    """Return the address of a picture, by default from the middle of the video; it works for an hour."""
+    """Return a picture's address that works for an hour, by default the middle."""
     video, index = _present(db, index_id, video_id)
     if "thumbnail" not in index.addons:
         raise invalid("The index was made without the addon 'thumbnail'.")

@@ -29,7 +29,7 @@ _FILTERS = {"asset_id": "asset_id", "video_url": "video_url", "analysis_mode": "
 
 
 async def analyze(context: ApiContext, request: Request, body: SyncRequest) -> Response:
-    """Answer in this very request. Billed when accepted, whether or not the answer is heard."""
+    """Answer in this very request; billed when accepted, heard or not."""
     inline = await _keep_inline(context, body.video)
     generation = str(uuid.uuid4())
 
@@ -54,7 +54,7 @@ async def analyze(context: ApiContext, request: Request, body: SyncRequest) -> R
 
 
 async def create_task(context: ApiContext, request: Request) -> Response:
-    """Accept a task. The same ``Idempotency-Key`` with the same body gives the same task again."""
+    """Accept a task; a repeated ``Idempotency-Key`` and body give the same one."""
     body = await read_json(request)
     wanted = parse(TaskRequest, body)
     key = request.headers.get("idempotency-key", "")
@@ -123,7 +123,7 @@ def cancel_task(context: ApiContext, db: Connection, task_id: str) -> Response:
 
 
 async def _keep_inline(context: ApiContext, source: VideoInput) -> AssetRow | None:
-    """Keep media that came inside the request, as a hidden asset; None where the source is an asset id."""
+    """Keep media that came inside the request; None for an asset id."""
     if source.type == "asset_id":
         return None
     now = context.clock.now()
@@ -169,7 +169,10 @@ def canceled(job: JobRow, code: str, message: str, now: float) -> JobRow:
 
 
 def job_view(db: Connection, job: JobRow, *, brief: bool) -> dict[str, Json]:
-    """Return a task as the API shows it; in lists (``brief``) prompts are short and results left out."""
+    """Return a task as the API shows it; ``brief`` is for lists.
+
+    In lists prompts are short and results left out.
+    """
     asset, request = ASSETS.get(db, job.asset_id), job.request
     measured = {"system_metadata": {"duration": asset.duration}} if asset is not None and asset.duration else {}
     prompt = request["prompt"]

@@ -57,7 +57,7 @@ class MetadataBody(Body):
 
 
 async def create_asset(context: ApiContext, request: Request) -> Response:
-    """Take a file or an address; the bytes are on disk and the asset committed before the answer leaves."""
+    """Take a file or an address; bytes and asset are on disk first."""
     received = context.state.incoming()
     try:
         form = await read_form(request, received, context.limits.direct_bytes)
@@ -126,7 +126,7 @@ def show_asset(db: Connection, asset_id: str) -> Response:
 
 
 async def delete_asset(context: ApiContext, request: Request, asset_id: str) -> None:
-    """Delete an asset; 409 while it is indexed, or analyses that wait for it would be left without their video.
+    """Delete an asset; 409 while it is indexed, or analyses wait for it.
 
     With one that is still being uploaded goes its session: there is nothing left that could be completed.
     """
@@ -188,7 +188,7 @@ async def show_transcription(context: ApiContext, request: Request, asset_id: st
 
 
 def asset_view(asset: AssetRow, *, brief: bool = False) -> dict[str, Json]:
-    """Return an asset as the API shows it; ``brief`` is the form that creation answers with."""
+    """Return an asset as the API shows it; ``brief``: as creation answers."""
     view: dict[str, Json] = {
         "_id": asset.id,
         **pick(asset, "method", "status", "filename", "file_type"),
@@ -212,7 +212,7 @@ def asset_view(asset: AssetRow, *, brief: bool = False) -> dict[str, Json]:
 
 
 def _transcription(spoken: Sequence[Clip], wanted: set[str]) -> Mapping[str, Json]:
-    """Captions are the sentences and the utterances; the words share a caption's time by their length."""
+    """Captions are sentences and utterances; words share a caption's time by length."""
     lines = words_view(spoken)
     found: dict[str, Json] = {name: lines for name in ("sentences", "utterances") if name in wanted}
     if "words" in wanted:

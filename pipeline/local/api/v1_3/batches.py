@@ -131,7 +131,7 @@ def _with_items(context: ApiContext, db: Connection, key: str) -> tuple[BatchRow
 
 
 def _refresh(db: Connection, batch: BatchRow, now: float) -> BatchRow:
-    """Return the batch as its items and the clock make it, and store what has become final."""
+    """Return the batch as its items make it; store what became final."""
     if batch.status in _FINAL:
         return batch
     expired = now >= batch.expires

@@ -1,4 +1,4 @@
-"""v1.3: assets put into an index, and the older view of the same records, ``videos``."""
+"""v1.3: assets put into an index, and their older view, ``videos``."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class IndexedMetadataBody(Body):
 
 
 async def index_asset(context: ApiContext, request: Request, index_id: str, body: IndexAssetBody) -> Response:
-    """Put an asset into an index: once more each time it is asked, so clients must look first."""
+    """Put an asset into an index, once more each time it is asked."""
     now, forced_outcome = context.clock.now(), read_forced_outcome(request)
 
     def work(db: Connection) -> VideoRow:
@@ -63,7 +63,7 @@ async def index_asset(context: ApiContext, request: Request, index_id: str, body
 
 
 def list_indexed(request: Request, db: Connection, index_id: str) -> Response:
-    """List the indexed assets of an index, whatever their status; other parameters look into their metadata."""
+    """List an index's assets; other parameters look into their metadata."""
     statuses = parse_choices(request.query_params, "status", STATUSES)
     conditions = {"gone = 0": None, **(is_in("status", statuses) if statuses else {})}
     return _list(request, db, index_id, conditions, state=True)
@@ -84,7 +84,7 @@ def _list(request: Request, db: Connection, index_id: str, conditions: Mapping[s
 
 
 async def show_indexed(context: ApiContext, request: Request, index_id: str, video_id: str) -> Response:
-    """Show an indexed asset, with its metadata and, if asked for, what is said in it."""
+    """Show an indexed asset, and if asked for, what is said in it."""
     return await _show(context, request, index_id, video_id, as_asset=True)
 
 
@@ -116,7 +116,7 @@ def change_indexed(
 
 
 async def delete_indexed(context: ApiContext, index_id: str, video_id: str) -> None:
-    """Take a video out of its index, at any time; an asset that was indexed stays."""
+    """Take a video out of its index; an indexed asset stays."""
     orphan = await context.write(lambda db: remove_video(db, _present(db, index_id, video_id), keep_task=True))
     await context.discard_blob(orphan)
 
@@ -129,7 +129,7 @@ def list_asset_indexes(request: Request, db: Connection, asset_id: str) -> Respo
 
 
 async def refuse_tasks() -> Response:
-    """Refuse the vendor's older way of uploading into an index, and say which ways there are."""
+    """Refuse the vendor's older upload into an index; name the ways there are."""
     raise unsupported("indexing tasks on v1.3", _LEGACY)
 
 
@@ -152,7 +152,7 @@ def _new_video(
 
 
 def _without_empty(metadata: Mapping[str, Json]) -> dict[str, Json]:
-    """Return the fields that say something: empty texts and lists and nulls are not stored."""
+    """Return the fields that say something: no empty texts, lists and nulls."""
     return {name: value for name, value in metadata.items() if value is not None and value not in ("", [])}
 
 

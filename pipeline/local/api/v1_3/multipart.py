@@ -153,7 +153,7 @@ def _session_view(session: SessionRow) -> dict[str, Json]:
 
 
 async def show_session(context: ApiContext, request: Request, upload_id: str) -> Response:
-    """Show how far a session is; the list of chunks is paged and counts by ``index``."""
+    """Show how far a session is; chunks are paged by ``index``."""
     page = PageRequest.parse(request.query_params)
     session = await _find_session(context, upload_id)
     chunks = await context.read(lambda db: _chunks(db, session.id))
@@ -194,7 +194,7 @@ async def create_urls(context: ApiContext, upload_id: str, body: UrlsRequest) ->
 
 
 async def store_chunk(context: ApiContext, request: Request, upload_id: str, number: int) -> Response:
-    """Be the object storage: write one chunk to its place in the session's file and answer with its ETag."""
+    """Be the object storage: write one chunk and answer with its ETag."""
     context.check_signature(request, f"uploads/{upload_id}/{number}")
     session = await _active_session(context, upload_id)
     present = await context.read(lambda db: CHUNKS.get(db, f"{upload_id}:{number}"))
@@ -221,7 +221,10 @@ async def store_chunk(context: ApiContext, request: Request, upload_id: str, num
 
 
 async def report_chunks(context: ApiContext, request: Request, upload_id: str, body: ChunkReport) -> Response:
-    """Take the proofs of stored chunks; the last one completes the session. Repeating changes nothing."""
+    """Take the proofs of stored chunks; the last one completes the session.
+
+    Repeating changes nothing.
+    """
     session, proofs = await _find_session(context, upload_id), body.completed_chunks
     if session.status not in ("active", "completed"):
         raise ApiError(400, f"upload_session_{session.status}", f"The session has {session.status}; open a new one.")
@@ -254,7 +257,7 @@ async def report_chunks(context: ApiContext, request: Request, upload_id: str, b
 
 
 async def _complete(context: ApiContext, request: Request, session: SessionRow) -> None:
-    """Move the bytes to the asset, then say so; both steps may find themselves done by an earlier try."""
+    """Move the bytes to the asset, then say so; either may be done."""
     source, target = context.state.session_file(session.id), context.state.blob(session.asset_id)
 
     def move() -> None:
@@ -283,7 +286,7 @@ async def _active_session(context: ApiContext, key: str) -> SessionRow:
 
 
 async def _find_session(context: ApiContext, key: str) -> SessionRow:
-    """Return the session or raise ApiError (404); one that is past its time becomes expired here, its asset failed."""
+    """Return the session or raise ApiError (404); a late one expires here."""
     now = context.clock.now()
 
     def work(db: Connection) -> SessionRow:
@@ -312,7 +315,7 @@ def _chunks(db: Connection, session_id: str) -> dict[int, ChunkRow]:
 
 
 def _chunk_view(number: int, chunk: ChunkRow | None) -> dict[str, Json]:
-    """A chunk that is stored but not yet reported is still pending: the platform has not heard of it."""
+    """A chunk that is stored but not reported is still pending."""
     if chunk is None or not chunk.reported:
         return {"index": number, "status": "pending"}
     return {

@@ -1,4 +1,4 @@
-"""Analyze requests: at once, as a task, as an item of a batch; each is stored complete and carried out later."""
+"""Analyze requests: at once, as a task, as an item of a batch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_INLINE = 36 * 1000 * 1000  #: bytes of a base64 video
 
 
 class VideoInput(Body):
-    """Where the video is: the field that ``type`` names holds an id, an address or base64 text."""
+    """Where the video is: an id, an address or base64 text."""
 
     type: Annotated[
         Literal["asset_id", "url", "base64_string"], refuse("The video type must be asset_id, url or base64_string.")
@@ -148,7 +148,7 @@ class QueuedRequest(AnalyzeRequest):
 
 
 class PromptedRequest(AnalyzeRequest):
-    """What an analysis at once and a task have beside: a model, and a prompt in one of two forms."""
+    """What both analyze requests have: a model, and a prompt in either form."""
 
     image: Json = None
     model_name: Annotated[Literal["pegasus1.5", "pegasus1.6"], ONE_OF] = "pegasus1.5"

@@ -1,4 +1,4 @@
-"""The schemas that ``response_format`` may hold, refused in the vendor's shape by the rules that the client checks too."""
+"""The schemas that ``response_format`` may hold, refused in the vendor's shape."""
 
 from __future__ import annotations
 
