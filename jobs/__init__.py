@@ -1,4 +1,4 @@
-"""The jobs: what Reelmill asks of a video. One file each, listed below by hand."""
+"""The jobs: what Reelmill asks of a video, one file each."""
 
 from __future__ import annotations
 

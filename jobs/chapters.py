@@ -88,8 +88,9 @@ def _vtt(spans: Sequence[Mapping[str, Json]]) -> str:
 
 
 def _youtube(spans: Sequence[Mapping[str, Json]], length: float) -> list[str]:
-    """Return the lines of a list that YouTube accepts: the first at 0:00, each ten whole seconds or more after the last.
+    """Return the lines of a list that YouTube accepts.
 
+    The first is at 0:00, each ten whole seconds or more after the last.
     What begins sooner belongs to the chapter before; so does what begins in the video's last ten seconds.
     """
     if not spans:

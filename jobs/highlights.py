@@ -24,7 +24,7 @@ _TEXTS = {"highlight": 200, "highlight_summary": 1000}
 
 
 class Highlights:
-    """Parameters: ``max`` (at most so many), ``prompt`` (what to look for). None at all is an answer too."""
+    """Parameters: ``max`` (at most so many), ``prompt``; no highlight is an answer too."""
 
     name = "highlights"
     version = 1

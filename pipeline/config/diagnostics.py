@@ -1,4 +1,4 @@
-"""A wrong setting as a sentence: who set it, where, and what was perhaps meant."""
+"""A wrong setting as a sentence: who, where, what was meant."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Layers:
     flags: Mapping[str, Any]
 
     def place(self, names: list[str], nth: int = 0) -> str:
-        """Name the highest layer that sets this key: command line, variable, or file and line.
+        """Name the highest layer that sets this key, with file and line.
 
         ``nth`` counts from 0 where a table may be there several times (``[[queries]]``).
         """
@@ -79,7 +79,7 @@ def _known(path: list[str], model: type[BaseModel]) -> list[str]:
 
 
 def _line_of(path: Path, names: list[str], nth: int) -> int:
-    """Return the line that sets a key, or opens its ``nth`` table; 0 if neither is found."""
+    """Return the line of a key, or of its ``nth`` table; else 0."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):

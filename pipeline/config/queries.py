@@ -18,7 +18,7 @@ Words = Annotated[tuple[str, ...], BeforeValidator(_several)]
 
 
 class StandingQuery(BaseModel):
-    """A search, or a v1.2 classification if it has ``classes``; typed, or asked by every run."""
+    """A search, or a v1.2 classification if it has ``classes``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 

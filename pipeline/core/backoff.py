@@ -11,8 +11,9 @@ from pipeline.core.errors import Throttled, Transient
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Exponential with full jitter over the upper half: attempt 1 waits 0.5-1 x ``first``, then twice that, to ``most``.
+    """Exponential with full jitter over the upper half.
 
+    Attempt 1 waits 0.5-1 x ``first``, then twice that, to ``most``.
     With ``first=5, most=900``: 2.5-5 s, 5-10 s, 10-20 s … 450-900 s.
     """
 
@@ -27,7 +28,7 @@ class Backoff:
 
 @dataclass(slots=True)
 class Retries:
-    """Counts the failures of one operation that no engine runs, and says how long to wait before the next try.
+    """Counts an operation's failures, and says how long to wait.
 
     Being throttled is not an attempt. A class of trouble with waits of its own has a count of its own.
     """

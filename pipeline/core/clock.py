@@ -44,7 +44,7 @@ def iso(epoch: float) -> str:
 
 
 def parse_iso(text: str) -> float | None:
-    """Return epoch seconds of an RFC 3339 time, with or without fractions; None if it is none."""
+    """Return epoch seconds of an RFC 3339 time, or None."""
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:

@@ -71,13 +71,16 @@ class Busy(ReelmillError):
 
 
 class StoreError(ReelmillError):
-    """The database cannot be used as it is: newer version, damaged, on a network disk, disk full."""
+    """The database cannot be used as it is.
+
+    It is newer, damaged, on a network disk, or its disk is full.
+    """
 
     code = "store"
 
 
 class Transient(ReelmillError):
-    """Will probably work later. ``after`` is the wait in seconds the other side asked for, if it did.
+    """Will probably work later, after the wait that was asked for.
 
     ``untouched`` is True when it is certain that nothing reached the other side (connection refused, 429): the next
     attempt may act without asking first. ``waits`` replaces the stage's policy where something is worth only a few
@@ -104,7 +107,7 @@ class Transient(ReelmillError):
 
 
 class Throttled(Transient):
-    """A rate limit or quota was named. Nothing was accepted; waiting is not an attempt."""
+    """A rate limit or quota: nothing was accepted, no attempt is counted."""
 
     code = "rate_limited"
 
@@ -114,7 +117,7 @@ class Throttled(Transient):
 
 
 class NotYet(ReelmillError):
-    """It will be there by itself: a premiere, a stream that still runs. Look again in ``after`` seconds.
+    """It will be there by itself; look again in ``after`` seconds.
 
     ``then`` are the seconds before the looks after that one; the last of them repeats.
     """
@@ -157,18 +160,18 @@ class Permanent(ReelmillError):
 
 
 class Ambiguous(ReelmillError):
-    """The request may have been accepted: its answer was lost, or a 5xx hides what happened."""
+    """The request may have been accepted: its answer was lost."""
 
     code = "ambiguous"
 
 
 class NeedsOperator(ReelmillError):
-    """The account is at fault, not the video: key refused, no credit, plan or region not allowed."""
+    """The account is at fault: key refused, no credit, plan or region."""
 
     code = "needs_operator"
 
 
 class LostLease(ReelmillError):
-    """Another worker owns this task now, or our lease is too old to pay on."""
+    """Another worker owns this task, or our lease is too old."""
 
     code = "lost_lease"

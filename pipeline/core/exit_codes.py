@@ -1,4 +1,4 @@
-"""The exit codes of the process. Scripts and cron read them, so a number never changes its meaning."""
+"""The process's exit codes; a number never changes its meaning."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MEANING: Mapping[ExitCode, str] = MappingProxyType(
 
 
 def meaning(code: int) -> str:
-    """Return the meaning of an exit code; codes of other releases are named as such."""
+    """Return the meaning of an exit code, known or not."""
     try:
         return MEANING[ExitCode(code)]
     except ValueError:

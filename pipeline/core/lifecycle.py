@@ -39,7 +39,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """What is to be written, all or nothing, and only if the lease still holds."""
+    """What is to be written at once, if the lease still holds."""
 
     state: State
     stage: str
@@ -82,7 +82,7 @@ def decide(task: Task, outcome: Outcome, now: float, policy: Policy, rng: Random
 
 
 def lost(task: Task, now: float, policy: Policy, rng: Random) -> Transition:
-    """Return what becomes of a task whose lease ran out or whose owner died: one attempt is used up."""
+    """Return what becomes of a lost task: one attempt is used up."""
     trouble = Trouble("lost_lease", "The process working on this ended before it could write the outcome.")
     # No delay after the first loss: after a crash the work goes on at once.
     after = 0.0 if task.attempt == 0 else None
@@ -93,7 +93,7 @@ def lost(task: Task, now: float, policy: Policy, rng: Random) -> Transition:
 
 
 def released(task: Task, now: float) -> Transition:
-    """Return what becomes of a task given back by a graceful stop: not counted, but no longer fresh."""
+    """Return what becomes of a task that a graceful stop returned."""
     return _back(task, now, False, "released", task.trouble)
 
 
@@ -133,7 +133,7 @@ def _end(task: Task, state: State, word: str, trouble: Trouble | None, done: Don
 
 
 def _resuming(ended: Transition, stage: str | None) -> Transition:
-    """Return an end after which an operator's retry starts at ``stage``, as if nobody had acted there."""
+    """Return an end after which an operator's retry starts at ``stage``."""
     return ended if stage is None else replace(ended, stage=stage, claims=0)
 
 

@@ -1,4 +1,4 @@
-"""Sets structlog up once: readable lines on a terminal, JSON lines otherwise; secrets never pass."""
+"""Sets structlog up: lines on a terminal, else JSON; no secrets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _QUERY = re.compile(r"(https?://[^\s\"'?]+)\?[^\s\"']+")
 
 
 def build_spellings(secret: str) -> str:
-    """Return a regular expression for every spelling of a secret that some reader would turn back into it.
+    """Return a regular expression for every spelling of a secret.
 
     Each character may stand as it is, escaped as in JSON (also inside of JSON that is itself a text), percent-encoded, or
     as an HTML reference. Repetitions are bounded: the time is linear in the text, whatever it holds.
@@ -60,7 +60,7 @@ class Redactor:
         }
 
     def clean(self, value: Any) -> Any:
-        """Return the value with every secret replaced, in collections too; what is not JSON becomes text.
+        """Return the value, or its text, with every secret replaced.
 
         The renderers would turn it into text after us, and a path or an exception can hold a secret.
         """
@@ -80,12 +80,12 @@ _redactor = Redactor([])
 
 
 def redact(text: str) -> str:
-    """Return a foreign text without the log's secrets, for what is stored or shown elsewhere."""
+    """Return a foreign text without secrets, to store or show."""
     return str(_redactor.clean(text))
 
 
 def sanitize_event(_logger: Any, _method: str, event: Any) -> Any:
-    """Remove from every text what a terminal would obey: foreign titles and messages end up in the log."""
+    """Remove from every text what a terminal would obey."""
     return {_sanitized(str(key)): _sanitized(value) for key, value in event.items()}
 
 
@@ -98,12 +98,12 @@ def _sanitized(value: Any) -> Any:
 
 
 def as_json(_logger: Any, _method: str, event: Any) -> str:
-    """Render one line of JSON; what a terminal would obey is escaped as JSON escapes it."""
+    """Render one line of JSON; what a terminal obeys is escaped."""
     return escape_unsafe(json.dumps(event, ensure_ascii=False, default=str))
 
 
 class LibraryLogHandler(logging.Handler):
-    """Takes what libraries log (the HTTP server, asyncio) into our log, so that every line has one form."""
+    """Takes what libraries log into our log, in its form."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log a record with its traceback."""
@@ -114,7 +114,10 @@ class LibraryLogHandler(logging.Handler):
 def setup(
     level: str, form: Literal["auto", "json", "console"], secrets: Iterable[str], stream: TextIO | None = None
 ) -> None:
-    """Configure logging for this process. ``auto`` is console on a terminal and JSON lines otherwise."""
+    """Configure logging for this process.
+
+    ``auto`` is console on a terminal and JSON lines otherwise.
+    """
     global _redactor  # noqa: PLW0603 - one process has one log
     _redactor = Redactor(secrets)
     global _level  # noqa: PLW0603 - structlog's own set-up is global as well
@@ -146,7 +149,7 @@ def is_set_up() -> bool:
 
 
 def wants_debug() -> bool:
-    """Return whether debug events are wanted; asking costs less than making one that nobody sees."""
+    """Return whether debug events are wanted: asking is cheap."""
     return _level <= _LEVELS["debug"]
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 
 def fingerprint(*parts: Json) -> str:
-    """Return 16 hex characters for these values; equal values give equal ones, in any order of keys."""
+    """Return 16 hex characters, equal for equal values in any order."""
     # Half a surrogate pair, of a file name that is not UTF-8, counts like any other character.
     return sha256(_canonical(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
@@ -50,7 +50,10 @@ class Lane(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to write a task's outcome. ``token`` grows with each claim, so a stale worker is fenced out."""
+    """The right to write a task's outcome.
+
+    ``token`` grows with each claim, so a stale worker is fenced out.
+    """
 
     owner: str
     token: int
@@ -78,7 +81,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class NewTask:
-    """A task to submit. ``(kind, key)`` is its identity: submitting it twice is submitting it once.
+    """A task to submit; its identity is ``(kind, key)``, however often submitted.
 
     ``restart_at`` names the stage at which an existing task of the same identity starts again: a done one becomes
     pending there; a running one does so when it next ends as done; a pending one stays where it is. Failed ones restart
@@ -135,7 +138,7 @@ class Task:
 
     @property
     def fresh(self) -> bool:
-        """True when nobody can have acted in this stage before: the intent is stored and this is the first claim."""
+        """True when nobody can have acted in this stage before."""
         return self.claims <= 1
 
 
@@ -156,8 +159,9 @@ REFUND = "/refused"  #: how the keys of entries end that take others back
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """One paid effect in the ledger, written in the transaction that stores the intent, before the call is made.
+    """One paid effect in the ledger, written with the intent.
 
+    That is before the call is made.
     A call that was surely refused has a second entry, which takes the first one back: see :attr:`refund`.
     """
 
@@ -177,7 +181,7 @@ class Spend:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """A lane that takes no new work until a time, because a quota is spent or a source blocks us. Survives restarts."""
+    """A lane that takes no new work until a time; survives restarts."""
 
     scope: str  #: a lane's name
     until: float  #: epoch seconds
@@ -208,7 +212,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class PendingGroup:
-    """Pending tasks that are alike: same kind, stage, lane and trouble code, and all due or all asleep."""
+    """Pending tasks that are alike, all due or all asleep."""
 
     items: int  #: videos, or lines whose video is not known yet
     due: float  #: the earliest due time, epoch seconds
@@ -229,7 +233,7 @@ class RunNote:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """All that is stored of one video: its tasks, results and ledger entries, each oldest first."""
+    """All that is stored of one video, each sort oldest first."""
 
     tasks: Sequence[Task]
     results: Sequence[Result]

@@ -14,7 +14,7 @@ _LOCAL_NAMES = (".localhost", ".local", ".internal", ".lan", ".home", ".corp", "
 
 
 def is_private(host: str) -> bool:
-    """True for a host off the public internet, however its number is written. No name is looked up."""
+    """True for a host off the public internet; looks up no name."""
     host = host.lower().rstrip(".").partition("%")[0]
     try:
         return not _is_global(ipaddress.ip_address(host))
@@ -31,7 +31,7 @@ def is_public(address: str) -> bool:
 
 
 def _is_global(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Judge an address, one that embeds an IPv4 address by that; tunnels and retired ranges are not public."""
+    """Judge an address, or the IPv4 address that it embeds."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.teredo or address.is_site_local or address in _LOCAL_NAT64:
             return False

@@ -1,4 +1,4 @@
-"""The verdicts a step may return. Values, not exceptions: the engine decides what they do to the task."""
+"""The verdicts that a step may return: values, not exceptions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pipeline.core.model import Json, NewTask, Result, Spend, Trouble
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """The stage is finished; go on at ``stage``. ``data`` replaces the task's data (None keeps it).
+    """The stage is finished; go on at ``stage``.
 
+    ``data`` replaces the task's data (None keeps it).
     ``results``, ``spawn`` and ``spend`` are written in the same transaction. ``after`` delays the next stage, seconds.
     """
 
@@ -51,8 +52,9 @@ class Snooze:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Failed, may work later. Counts as an attempt; the policy's backoff applies unless ``after`` is given.
+    """Failed, may work later; counts as an attempt.
 
+    The policy's backoff applies unless ``after`` is given.
     ``counted`` is False where the trouble has a count of its own, which is then in ``data`` (None keeps the task's).
     """
 
@@ -65,8 +67,9 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Will never work by itself. ``stage`` and ``data`` say where an operator's retry starts; None: right here.
+    """Will never work by itself.
 
+    ``stage`` and ``data`` say where an operator's retry starts; None: right here.
     ``spend`` takes back what was booked for a call that was refused.
     """
 
@@ -79,7 +82,7 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Going on might pay twice and the provider cannot be asked: a person must decide.
+    """Going on might pay twice: a person must decide.
 
     ``stage`` and ``data`` say where an operator's retry starts: usually where the paid call is priced, because the
     operator accepts paying again.
@@ -92,7 +95,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """The whole scope must wait; not this task's fault. It goes back untouched, and no attempt is counted.
+    """The whole scope must wait; this task loses no attempt.
 
     ``scope`` is a lane's name: it takes no new work until ``until`` (epoch seconds), while the other lanes drain; a long
     park is remembered across restarts. ``run:operator``, ``run:config`` and ``run:store`` stop the whole run.

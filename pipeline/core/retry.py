@@ -1,4 +1,4 @@
-"""The retry loop, once: what is tried again and after how long is a policy; time comes in as a clock."""
+"""The retry loop, once, over a policy and a clock."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ThrottlePatience:
         self._waited = 0.0
 
     def __call__(self, _number: int, error: ReelmillError) -> float | None:
-        """Return the wait that the limit asks for; None where it is too long, or the error is another."""
+        """Return the wait that the limit asks for, or None."""
         if not isinstance(error, Throttled):
             return None
         wait = error.after or self._unnamed

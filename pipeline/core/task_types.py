@@ -1,4 +1,4 @@
-"""What a task type is made of: stages, each with one step, a lane and a policy."""
+"""A task type: stages, each with a step, a lane and a policy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ class LeaseCheck(Protocol):
     """The engine's check of a step's own lease."""
 
     def __call__(self) -> None:
-        """Raise LostLease unless the lease was confirmed less than half its lifetime ago. Call before paying."""
+        """Raise LostLease unless the lease is fresh; call before paying.
+
+        Fresh: confirmed less than half its lifetime ago.
+        """
         ...
 
 
@@ -29,7 +32,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class StageSpec(Generic[T]):
-    """One stage as a class declares it; ``step`` is a method of that class, not bound yet."""
+    """One stage as a class declares it; ``step`` is not bound yet."""
 
     name: str
     lane: Lane
@@ -39,7 +42,7 @@ class StageSpec(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage of a task type: the lane it waits in, the step that runs, and how patient it is."""
+    """One stage of a task type: lane, step and patience."""
 
     name: str
     lane: Lane
@@ -50,7 +53,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class TaskType:
-    """A type of task: its stages in order. Within a lane, later stages are claimed first."""
+    """A type of task: stages in order, later ones claimed first."""
 
     name: str
     stages: Sequence[Stage]
@@ -67,7 +70,7 @@ class TaskType:
         base: int = 0,
         policies: Mapping[str, Policy] = MappingProxyType({}),
     ) -> TaskType:
-        """Return the task type whose steps are methods of ``owner``; ``policies`` are exceptions by stage name."""
+        """Return the task type of ``owner``'s steps; ``policies`` are exceptions by stage."""
         bound = [
             Stage(each.name, each.lane, partial(each.step, owner), policies.get(each.name, policy), each.waiting)
             for each in stages
@@ -75,7 +78,7 @@ class TaskType:
         return cls(name, bound, base)
 
     def stage(self, name: str) -> Stage:
-        """Return the stage of that name; KeyError if a newer or older release wrote it."""
+        """Return the stage of that name; KeyError for another release's."""
         for stage in self.stages:
             if stage.name == name:
                 return stage
@@ -98,7 +101,7 @@ class TaskTypes:
         return self._by_name[name]
 
     def stage(self, task: Task) -> Stage:
-        """Return the stage a task is at; KeyError if a newer or older release wrote it."""
+        """Return the stage a task is at; KeyError for another release's."""
         return self._stages[task.kind, task.stage][0]
 
     def lane_and_rank(self, kind: str, stage: str) -> tuple[Lane, int]:

@@ -1,4 +1,4 @@
-"""Text for files and terminals. Pure: equal input, equal bytes; whatever a title or an answer holds, nothing breaks out."""
+"""Text for files and terminals: whatever it holds, nothing breaks out. Pure."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 
 
 def sanitize(text: str, replacement: str = "") -> str:
-    """Return text without escape sequences and characters that a terminal obeys; tabs and newlines stay."""
+    """Return text without what a terminal obeys; tabs and newlines stay."""
     return _UNSAFE.sub(replacement, _ESCAPES.sub(replacement, text))
 
 
 def escape_unsafe(json: str) -> str:
-    """Return JSON whose unsafe characters are JSON's own escapes: the same data, safe on a terminal."""
+    """Return JSON with unsafe characters escaped: the same data."""
     return _UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", json)
 
 
@@ -49,24 +49,24 @@ def block(text: str) -> str:
 
 
 def plain(text: str, limit: int = 0) -> str:
-    """Return one line, safe to print on a terminal; cut to ``limit`` characters (0 = whole) with an ellipsis."""
+    """Return one safe line of at most ``limit`` characters (0 = whole)."""
     return cut(" ".join(block(text).split()), limit)
 
 
 def cut(text: str, limit: int) -> str:
-    """Return at most ``limit`` characters (0 = whole), the last one an ellipsis where something was left out."""
+    """Return at most ``limit`` characters (0 = whole), an ellipsis at the cut."""
     return text if not limit or len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
 def markdown(text: str) -> str:
-    """Return text that Markdown shows as written: no emphasis, link, heading, list, table or HTML comes of it."""
+    """Return text that Markdown shows as written, without any markup."""
     text = _MARKS.sub(r"\\\1", "\n".join(line.lstrip() for line in block(text).split("\n")))
     # A digit is no punctuation: an ordered list is disarmed at its dot, a bullet at the bullet.
     return _LINE_START.sub(lambda m: m[1] + "\\" if m[1].isdigit() else "\\" + m[1], text)
 
 
 def disarmed(text: str) -> str:
-    """Return Markdown that keeps its lists and emphasis but brings no HTML, loads no pictures, and leads only to the web."""
+    """Return Markdown without HTML and pictures, whose links lead only to the web."""
     text = _TAG.sub("&lt;", block(text)).replace("![", "!\\[")
     return _LINK.sub(r"\1\\\2", text)
 
@@ -83,7 +83,7 @@ def ffmeta(text: str) -> str:
 
 
 def json_text(value: Json) -> str:
-    """Return JSON for people and machines: two blanks per level, order as given, a newline at the end.
+    """Return indented JSON, order as given, a newline at the end.
 
     Raises:
         ValueError: NaN or an infinity is in it.
@@ -97,7 +97,7 @@ def json_text(value: Json) -> str:
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[str | int | float]]) -> str:
-    """Return a CSV table (RFC 4180); no text cell can be read as a formula by a spreadsheet."""
+    """Return a CSV table (RFC 4180) without formulas for a spreadsheet."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(header)

@@ -1,4 +1,4 @@
-"""The one reader of YouTube addresses: which video, playlist or channel an address means. Pure, no network.
+"""The one reader of YouTube addresses: video, playlist or channel. Pure.
 
 What is not certain is refused with a reason, never guessed at.
 """
@@ -58,7 +58,10 @@ YouTubeMeaning: TypeAlias = YouTubeAddress | Trouble
 
 
 def is_address(text: str) -> bool:
-    """True for a text with a scheme, or for YouTube without one. A bare video id is no address."""
+    """True for a text with a scheme, or for YouTube without one.
+
+    A bare video id is no address.
+    """
     return bool(_SCHEME.match(text) or _BARE_HOST.match(text))
 
 

@@ -59,7 +59,7 @@ def old_spans(answer: Mapping[str, Json], key: str) -> dict[str, Json]:
 
 
 def outside(value: Json, length: float) -> str:
-    """Return a problem if a time, at any depth, lies outside the video (0 = unknown length)."""
+    """Return a problem if a time, at any depth, lies outside the video."""
     return next(_outside(value, length), "")
 
 
@@ -119,8 +119,9 @@ class AnswerReader:
         return self._most(list(found.values()), key, most)
 
     def spans(self, key: str, texts: Mapping[str, int], *, most: int, length: float) -> list[dict[str, Json]]:
-        """Return time spans in order, without overlap and inside the video (``length`` 0 = unknown).
+        """Return time spans in order, without overlap and inside the video.
 
+        ``length`` 0 = unknown.
         Each entry has ``start_time`` and ``end_time`` as numbers and the ``texts`` (name → longest length in characters).
         """
         spans = []

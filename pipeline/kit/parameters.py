@@ -11,7 +11,7 @@ from pipeline.core.text import block, plain
 
 
 class Parameters:
-    """Reads a job's parameters one by one; what is left at the end is unknown."""
+    """Reads a job's parameters one by one; the rest is unknown."""
 
     def __init__(self, job: str, given: Mapping[str, Json]) -> None:
         self._job = job

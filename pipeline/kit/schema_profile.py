@@ -1,5 +1,6 @@
-"""The part of JSON schema that the platform takes: one rule book for the client's check and the local platform. Pure.
+"""The part of JSON schema that the platform takes. Pure.
 
+One rule book for the client's check and the local platform.
 The rules are the vendor's for ``response_format``; where the vendor is silent, what might be refused is refused. The
 platform answers 422 to a keyword it does not know and 400 to one that is used wrongly, so a schema is checked before it
 costs a request.
@@ -60,14 +61,14 @@ class SchemaProblem:
 
 
 def find_problem(schema: object, *, where: str = "schema") -> SchemaProblem | None:
-    """Return why the platform would refuse a whole ``json_schema``; None if it takes it. ``where`` names its root."""
+    """Return why the platform would refuse a ``json_schema`` at ``where``, or None."""
     definitions = schema.get("$defs", {}) if isinstance(schema, Mapping) else {}
     names = frozenset(definitions) if isinstance(definitions, Mapping) else frozenset()
     return next(_problems(schema, where, _Place("top", 0, names)), None)
 
 
 def schema_problem(schema: object, *, where: str = "schema") -> str:
-    """Return why the platform would refuse a schema that stands as one property of a larger object; empty if it takes it.
+    """Return why the platform would refuse a property's schema, or empty.
 
     There are no definitions that it could refer to.
     """
@@ -88,7 +89,7 @@ class _Place:
 
 
 def _problems(schema: object, where: str, place: _Place) -> Iterator[SchemaProblem]:
-    """Yield what is wrong. Only the first problem is ever asked for, so each rule may rely on those before it."""
+    """Yield what is wrong; each rule may rely on those before it."""
     if not isinstance(schema, Mapping):
         yield SchemaProblem(f"{where} must be a table or object")
     assert isinstance(schema, Mapping)
@@ -216,8 +217,9 @@ def _can_be_time(schema: Mapping[str, Json]) -> bool:
 
 
 def mismatch(value: Json, schema: Mapping[str, Json], where: str = "answer") -> str:
-    """Return why a value does not fit a schema that :func:`schema_problem` has passed, or an empty string.
+    """Return why a value does not fit a schema, or an empty string.
 
+    The schema must have passed :func:`schema_problem`.
     Properties that the schema does not name are allowed, as on the platform.
     """
     if "anyOf" in schema:

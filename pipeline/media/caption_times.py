@@ -1,4 +1,4 @@
-"""The time line of a caption cue, in the forms that people's files have. Pure.
+"""The time line of a caption cue, in the forms found in files. Pure.
 
 Players take blanks inside a time, full-width signs, dots and colons in each other's place, an arrow with a dash too few.
 """
@@ -19,13 +19,16 @@ _TIMES = (
 
 
 def looks_like_span(line: str) -> bool:
-    """Return whether a line is meant as a time line: an arrow with digits on both sides of it."""
+    """Return whether a line is meant as a time line.
+
+    It is one if it has an arrow with digits on both sides.
+    """
     before, arrow, after = line[:_LONGEST].partition("-->")
     return bool(arrow) and bool(re.search(r"\d", before)) and bool(re.search(r"\d", after))
 
 
 def parse_span(line: str) -> tuple[float, float] | None:
-    """Return the start and the end that a time line names, in seconds; None for any other line.
+    """Return a time line's start and end, seconds; None for other lines.
 
     >>> parse_span("00: 00: 01, 500 -- > 00:00:03.250000")
     (1.5, 3.25)
@@ -52,5 +55,5 @@ def _seconds(text: str, *, whole: bool) -> float | None:
 
 
 def _fraction(digits: str) -> float:
-    """Return the part of a second; ``1000`` is what a program writes that rounds 999.6 ms up."""
+    """Return the part of a second; ``1000`` stands for a rounded-up 999.6 ms."""
     return 1.0 if digits == "1000" else float(f"0.{digits}")

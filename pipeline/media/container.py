@@ -1,4 +1,7 @@
-"""The one safe way to open a foreign media file: whitelisted formats and protocols, bounded pictures."""
+"""The one safe way to open a foreign media file.
+
+Formats and protocols are whitelisted, pictures bounded.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,10 @@ MEDIA_ERRORS = (av.FFmpegError, OSError, ValueError, OverflowError, LookupError,
 
 
 class UnreadableMedia(Exception):
-    """A file that cannot be read as media. ``message`` is one plain sentence without the path; the cause is kept."""
+    """A file that cannot be read as media; the cause is kept.
+
+    ``message`` is one plain sentence without the path.
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -78,26 +84,27 @@ def _pixels(stream: VideoStream) -> int:
 
 
 def container_title(container: InputContainer) -> str:
-    """Return the title that whoever made the file has put into it; empty without, and for a mere counter or placeholder."""
+    """Return the title in the file; empty without, or for a placeholder."""
     title = " ".join(str(container.metadata.get("title", "")).split())[:500]
     return title if is_title(title) else ""
 
 
 def clock_start(container: InputContainer, stream: VideoStream) -> float:
-    """Return the time in seconds at which the container's clock starts: 0:00 for a player."""
+    """Return when the container's clock starts, seconds: 0:00 for a player."""
     if container.start_time is not None:
         return container.start_time / av.time_base
     return float((stream.start_time or 0) * (stream.time_base or 0))
 
 
 def is_bare_stream(container: InputContainer) -> bool:
-    """True for pictures without a container: they have no times, so there is no length and nothing can be looked up."""
+    """True for pictures without a container: they have no times."""
     return container.format.name in _BARE
 
 
 def header_seconds(container: InputContainer, stream: VideoStream) -> float:
-    """Return the length that a container's header tells, from where its clock starts; 0.0 where it cannot be relied on.
+    """Return the length that a container's header tells, seconds.
 
+    It counts from where the clock starts; 0.0 where it cannot be relied on.
     Matroska's length of a cut recording may count from a zero that is not in the file, and transport streams have no
     header: theirs is a guess from the first and the last clock, which joined recordings begin again.
     """
@@ -112,8 +119,9 @@ def header_seconds(container: InputContainer, stream: VideoStream) -> float:
 def measure_packets(
     container: InputContainer, stream: VideoStream, checkpoint: Callable[[], None], *, strict: bool
 ) -> float:
-    """Return the seconds that a stream's packets span: the length where no header tells it.
+    """Return the seconds that a stream's packets span.
 
+    It is the length where no header tells it.
     Where the clock begins again or jumps, as in joined recordings, only what is played counts. ``checkpoint`` is called now
     and then and may raise to stop it. Unless ``strict``, what was read before a broken packet counts.
 

@@ -1,4 +1,4 @@
-"""Is a text a title? Clocks, counters, placeholders and what OCR makes of leaves and gravel are none. Pure."""
+"""Is a text a title, or a clock, a counter, a placeholder, noise? Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _WORDS = 0.6  #: share of a title's characters that stand in words
 
 
 def is_title(text: str) -> bool:
-    """True if a text can name a video or a chapter: real words, not only a clock, a counter, a placeholder or noise.
+    """True if a text can name a video: real words, no mere counter.
 
     >>> [is_title(text) for text in ("Honey bees", "00-00-05", "144", "Frame 144", "Ko) |e—", "untitled", "蜜蜂")]
     [True, False, False, False, False, False, True]
@@ -45,7 +45,7 @@ def is_title(text: str) -> bool:
 
 
 def _is_word(part: str) -> bool:
-    """True for what looks like a word of some language; abbreviations of three letters and more count."""
+    """True for what looks like a word; abbreviations need three letters."""
     letters = "".join(char for char in part if char.isalpha())
     if len(letters) < len(part.replace("-", "").replace("'", "").replace("’", "")):
         return False  # "25fps", "1080p", "l0ve": a counter, or badly read

@@ -1,1 +1,1 @@
-"""Our client of the video platform: dialects without I/O, one HTTP transport, rate limits and a status board."""
+"""Our client of the video platform: dialects, transport, rate limits, status board."""

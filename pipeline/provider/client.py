@@ -164,7 +164,7 @@ class TwelveLabs:
     # ---------------------------------------------------------------------------------------------------- inner steps
 
     async def _list(self, call: Callable[[int], Call[Page[FoundObject]]], since: float) -> list[FoundObject]:
-        """Read a list to its end, or to where it is older than the intent."""
+        """Read a list to its end, or back to the intent's time."""
         found: list[FoundObject] = []
         for page in range(1, _PAGES + 1):
             listed = await self.caller.call(call(page))
@@ -219,12 +219,12 @@ class TwelveLabs:
             return kind("gone", message=error.trouble.detail)
 
     def _without_key(self, answer: Answer) -> Answer:
-        """Hide the key where an answer that came in pieces spells it only as a whole."""
+        """Hide a key that only the whole answer spells."""
         hide = self.caller.without_key
         return replace(answer, text=hide(answer.text), raw=json.loads(hide(json.dumps(answer.raw, ensure_ascii=False))))
 
     def _noted(self, status: S) -> S:
-        """Log a status word that we do not know, once: it counts as working until we learn what it means."""
+        """Log an unknown status word once; it counts as working."""
         word, unknown = status.word, self._unknown_words
         if word not in self.dialect.known_words and word not in unknown and len(unknown) < 100:
             unknown.add(word)
@@ -233,12 +233,12 @@ class TwelveLabs:
 
 
 def is_complete(status: MediaStatus) -> bool:
-    """Whether a list says all that is needed: only a ready one itself may tell the id that analysis needs."""
+    """Whether a list says all: only a ready video tells its id."""
     return status.state != "ready" or "video_id" in status.facts
 
 
 def _older(entries: Sequence[FoundObject], floor: float) -> bool:
-    """Whether a list that is newest first has come to what is older than ``floor``, epoch seconds."""
+    """Whether a newest-first list has come to what is older than ``floor``."""
     times = [entry.created for entry in entries if entry.created is not None]
     newest_first = len(times) == len(entries) and times == sorted(times, reverse=True)
     return bool(times) and newest_first and times[0] < floor
@@ -255,7 +255,9 @@ def open_api(
     rng: Random,
     local: bool,
 ) -> TwelveLabs:
-    """Return a client for the configured platform. ``local``: it runs on this machine, so waits are short.
+    """Return a client for the configured platform.
+
+    ``local``: it runs on this machine, so waits are short.
 
     Raises:
         ConfigError: ``base_url`` or ``key`` cannot be used.

@@ -146,7 +146,9 @@ class IndexClient:
     # ---------------------------------------------------------------------------------------- search, classification
 
     async def search(self, query: SearchQuery) -> SearchResults:
-        """Search; fetches as many pages as ``limit`` needs. Without options, all that the index has are searched.
+        """Search; fetches as many pages as ``limit`` needs.
+
+        Without options, all that the index has are searched.
 
         Raises:
             Ambiguous: the answer was lost; it only asked, so it may be repeated, and may be billed twice.
@@ -217,7 +219,7 @@ class IndexClient:
     async def _rest(
         self, first: TokenPage[T], following: Callable[[str], Call[TokenPage[T]]], most: int
     ) -> tuple[list[T], list[Json]]:
-        """Return the first page and those after it, until there are enough entries or no more; later pages are free."""
+        """Return enough pages from the first on; later ones are free."""
         entries, raw, token, seen = list(first.entries), [first.raw], first.token, {""}
         while token not in seen and len(entries) < most:
             seen.add(token)

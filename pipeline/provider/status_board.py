@@ -30,7 +30,7 @@ _PATIENCE = 4.0  #: an analysis of age a is looked at again after a / 4: never l
 
 
 class Pacer:
-    """At most ``per_minute`` list requests in any minute, spread so that each ``spacing`` seconds get their share."""
+    """At most ``per_minute`` list requests, spread by ``spacing`` seconds."""
 
     def __init__(self, per_minute: float, spacing: float, clock: Clock) -> None:
         self._window = min(spacing, 60.0)
@@ -67,7 +67,7 @@ class Lister(Protocol[T]):
     blank: T  #: the status of what was never seen yet
 
     async def fetch_some(self, waiting: Iterator[str]) -> tuple[Mapping[str, T], frozenset[str]]:
-        """Make one list request for those first in line; return what was seen, and which should have been but were not."""
+        """List those first in line; return those seen, and those missing."""
         ...
 
     async def fetch_one(self, key: str) -> T:
@@ -80,7 +80,7 @@ class Lister(Protocol[T]):
 
 
 class ByIds(Generic[T]):
-    """A list that can be asked for given ids: one request per page of them."""
+    """A list of given ids: one request per page of them."""
 
     def __init__(
         self, blank: T, many: Callable[[Sequence[str]], Awaitable[Mapping[str, T]]], one: Callable[[str], Awaitable[T]],
@@ -102,7 +102,7 @@ class ByIds(Generic[T]):
 
 
 class FilteredSweep(Generic[T]):
-    """A list that can only be filtered by status word: read all that is unfinished; what is not on it is done.
+    """A list filtered by status word: what is not on it is done.
 
     One request is one page; a sweep goes on where the last request left it. Entries move between pages and words
     meanwhile, so that one may be missed: absence is only a reason to ask about that one alone.
@@ -123,7 +123,7 @@ class FilteredSweep(Generic[T]):
         self._cost = len(words)
 
     async def fetch_some(self, waiting: Iterator[str]) -> tuple[Mapping[str, T], frozenset[str]]:
-        """Read the next page of the sweep; at its end, name those that were nowhere."""
+        """Read the sweep's next page; at its end, name those missing."""
         if not self._left:
             self._left, self._page, self._made, self._missing = list(self._words), 1, 0, set(waiting)
         try:
@@ -181,7 +181,7 @@ class NewestFirst(Generic[T]):
         self._page = self._dry = self._cost = 0
 
     async def fetch_some(self, waiting: Iterator[str]) -> tuple[Mapping[str, T], frozenset[str]]:
-        """Read the next page of the sweep; at its end, name those that were nowhere."""
+        """Read the sweep's next page; at its end, name those missing."""
         if not self._missing:
             self._missing, self._page, self._dry = set(waiting), 0, 0
         page = await self._fetch_page(self._page + 1)
@@ -200,7 +200,7 @@ class NewestFirst(Generic[T]):
         return await self._one(key)
 
     def requests(self, waiting: int) -> int:
-        """Return what is left of the sweep, or what the last one took, and at least the pages they fill."""
+        """Return the requests left of the sweep, or those the last took."""
         done = self._page if self._missing else 0
         return max(1, -(-waiting // self._size), self._cost - done)
 
@@ -227,7 +227,7 @@ class _Round:
 
 @dataclass(frozen=True, slots=True)
 class Polling:
-    """How boards poll: ``first`` and ``spacing`` are the shortest and longest wait between two looks, seconds."""
+    """How boards poll: shortest and longest wait between looks, seconds."""
 
     pacer: Pacer  #: shared by all boards
     clock: Clock
@@ -242,7 +242,10 @@ def no_advice(_status: object) -> float:
 
 
 class StatusBoard(Generic[T]):
-    """The objects that tasks wait for, and what is known of them. ``advice`` reads a longer wait from a status."""
+    """The objects that tasks wait for, and what is known of them.
+
+    ``advice`` reads a longer wait from a status.
+    """
 
     def __init__(self, lister: Lister[T], polling: Polling, advice: Callable[[T], float] = no_advice) -> None:
         self._lister, self._pacer, self._clock, self._advice = lister, polling.pacer, polling.clock, advice
@@ -257,7 +260,7 @@ class StatusBoard(Generic[T]):
         return len(self._entries)
 
     async def look(self, key: str) -> T:
-        """Return the status of one object, from memory or from a request shared with others."""
+        """Return one object's status, from memory or a shared request."""
         entry = self._enter(key)
         self._asking[key] = None
         try:
@@ -322,7 +325,7 @@ class StatusBoard(Generic[T]):
                 entry.absent = True
 
     def _line(self) -> Iterator[str]:
-        """Yield what to ask about: what a task asks for now, then the longest unseen. Forget the abandoned."""
+        """Yield what to ask about, urgent ones first; forget the abandoned."""
         now = self._clock.monotonic()
         for key in [key for key, entry in islice(self._entries.items(), 100) if entry.asked < now - _FORGET]:
             if key not in self._asking:

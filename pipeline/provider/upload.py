@@ -1,4 +1,4 @@
-"""Sending the chunks of a multipart session: what the server lacks, straight from the original file.
+"""Sending a multipart session's missing chunks, straight from the original file.
 
 The server's chunk state is asked first, so that a resumed upload sends nothing twice. Chunks are byte ranges of the file,
 streamed in blocks, a few at once; nothing is copied to disk. A worker starts its next chunk only after the platform has
@@ -64,7 +64,7 @@ class Caller(Protocol):
 
 
 def check_fits(session: UploadSession, path: Path, size: int) -> None:
-    """Raise if a file of this size cannot be the one the session was opened for.
+    """Raise if a file of this size cannot be the session's.
 
     Raises:
         InputError: code ``file_changed``.
@@ -209,7 +209,7 @@ class ChunkSender:
         return known
 
     async def _report(self) -> None:
-        """Tell the platform what arrived, unless another worker just did. What cannot be delivered stays for the next."""
+        """Tell the platform what arrived; what cannot be delivered stays."""
         async with self._report_lock:
             if not self._proofs:
                 return
@@ -226,7 +226,7 @@ class ChunkSender:
             self._progress(sum(proof.size for proof in proofs))
 
     async def _call(self, call: Call[T]) -> T:
-        """Make a call, waiting for rate limits: giving the slot back would mean starting over."""
+        """Make a call, waiting for rate limits inside the slot."""
         try:
             return await retry(lambda: self._caller.call(call), self._patience, self._caller.clock)
         except Permanent as error:
@@ -236,7 +236,10 @@ class ChunkSender:
 
 
 class _Refused(Transient):
-    """The storage does not take a chunk. ``wait``: seconds that it asked for; ``stale``: its address may have expired."""
+    """The storage does not take a chunk.
+
+    ``wait``: seconds that it asked for; ``stale``: its address may have expired.
+    """
 
     def __init__(self, response: Response, url: str) -> None:
         text = body_text(response)

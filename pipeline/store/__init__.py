@@ -1,1 +1,1 @@
-"""Where tasks, results and the ledger live: one encoding and one requeue rule for every database; SQLite."""
+"""Where tasks, results and the ledger live; one encoding for every database."""

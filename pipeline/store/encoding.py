@@ -1,4 +1,4 @@
-"""Values to columns and back, for every database, so that all refuse and round the same things."""
+"""Values to columns and back, for every database alike."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.ports.store import Applied
 
 
 def unstorable(detail: str) -> Permanent:
-    """Return the error for a value that can never be written; only its caller is at fault."""
+    """Return the error for a value that can never be written."""
     return Permanent(
         "A value cannot be stored.",
         code="unstorable",
@@ -110,7 +110,7 @@ def encode_entry(placed: Placed, now: float) -> QueueEntry:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A transition, encoded. ``fence`` is the lease it was decided under: task id, owner, token."""
+    """A transition, encoded; ``fence`` is its lease: task id, owner, token."""
 
     fence: tuple[int, str, int]
     state: State

@@ -1,4 +1,4 @@
-"""What happens to a task that is submitted although it is in the queue already. Pure; every database uses this rule."""
+"""What happens to a task that is submitted again. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Effect(Enum):
 
 
 def decide_effect(entry: QueueEntry, state: State, restart_later: str | None) -> Effect:
-    """Return what ``entry`` does to a task in ``state`` that already waits to restart at ``restart_later``."""
+    """Return what ``entry`` does to a task that restarts at ``restart_later``."""
     if entry.restart_at is None:
         return Effect.NONE
     if state is State.DONE or (state is State.FAILED and entry.restart_failed):
@@ -40,7 +40,7 @@ def merge_json(old: str, new: str) -> str:
 
 @dataclass(slots=True)
 class ExistingTask:
-    """A task in the queue, as the submissions before in this transaction have left it."""
+    """A task in the queue, as this transaction's submissions left it."""
 
     state: State
     restart_later: str | None
@@ -49,7 +49,7 @@ class ExistingTask:
 
 @dataclass(slots=True)
 class Requeue:
-    """Works out what each of many submissions does, in order, and collects the changes by sort.
+    """Works out in order what submissions do; collects changes by sort.
 
     Write ``merges`` after ``restarts``: a merge may follow the restart of the same task.
     """

@@ -1,4 +1,4 @@
-"""What the calls of all dialects are built from: simple requests, pages, path segments, user metadata. No I/O."""
+"""What the calls of all dialects are built from. No I/O."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def path_segment(value: str) -> str:
 
 
 def token_segment(token: str) -> str:
-    """Quote the token of a page so that it stays one path segment, whatever it holds."""
+    """Quote a page's token so that it stays one path segment."""
     if token in (".", "..") or len(token) > _LONGEST_TOKEN:
         raise Permanent("a token that is no token", code="parameter_invalid")
     return quote(token, safe="")

@@ -1,4 +1,4 @@
-"""The platform's error codes as data: what each one means for us. The status decides first, the code refines."""
+"""The platform's error codes as data; the status decides first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What must happen next, and the words for it. ``code`` is our stable word for ``retry --class``."""
+    """What must happen next, and its words; ``code`` is for ``retry --class``."""
 
     kind: Literal["operator", "throttle", "later", "permanent"]
     code: str

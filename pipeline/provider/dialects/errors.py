@@ -23,14 +23,14 @@ def not_in_this_api(what: str, api: str, instead: str = "") -> Permanent:
 def lost(
     request: Request, message: str, *, code: str = "", after: float | None = None, detail: str = ""
 ) -> ReelmillError:
-    """Return what an unknown end means: a safe request is simply tried again, any other may have been accepted."""
+    """Return what an unknown end means; only a safe request is simply repeated."""
     if request.safe:
         return Transient(message, code=code, after=after, detail=detail)
     return Ambiguous(f"{message}; it may have been accepted", detail=detail)
 
 
 def classify(response: Response, request: Request, meanings: Mapping[str, Meaning], *, wait: float) -> ReelmillError:
-    """Return our error for any response that is not 2xx: by status first, refined by code."""
+    """Return our error for any response that is not 2xx."""
     body, status = read_error_body(response), response.status
     meaning = meanings.get(body.code)
     detail = clip(f"HTTP {status} {body.code} {body.message}".strip())
@@ -64,7 +64,7 @@ def classify(response: Response, request: Request, meanings: Mapping[str, Meanin
 
 
 def _bounded(request: Request, wait: float, most: float) -> float:
-    """Return the wait that was asked for, cut where nothing but a read waits: to ask once more costs nothing."""
+    """Return the wait that was asked for, cut where only a read waits."""
     return min(wait, most) if request.safe else wait
 
 

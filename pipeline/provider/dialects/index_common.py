@@ -1,4 +1,4 @@
-"""What the two index dialects share: filters of lists, indexes, and pages with tokens. No I/O."""
+"""What the two index dialects share: filters, indexes, token pages. No I/O."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _time_and_order(which: ListFilter) -> list[tuple[str, str]]:
 
 
 def _video_filters(which: ListFilter) -> list[tuple[str, str]]:
-    """Return the query fields for the videos of an index; a key of the user's metadata is a field of its own."""
+    """Return the query fields for an index's videos, with their metadata's keys."""
     fields = [("filename", which.filename)] if which.filename else []
     bounds: Mapping[str, tuple[float | None, float | None]] = {
         "duration": which.seconds, "width": which.width, "height": which.height, "size": which.size,
@@ -55,7 +55,7 @@ def _video_filters(which: ListFilter) -> list[tuple[str, str]]:
 
 
 def build_index(body: JsonObject, models: str, prefix: str) -> IndexInfo:
-    """Build an index. ``models`` names its list of models, ``prefix`` begins the names of a model's fields."""
+    """Build an index from its list of ``models``, whose fields begin with ``prefix``."""
     return IndexInfo(
         id=body.id("_id", "id"),
         name=body.text("index_name"),
@@ -86,7 +86,7 @@ def build_video(body: JsonObject, system: JsonObject, **more: Any) -> IndexedVid
 
 
 def read_hits(build: Callable[[JsonObject, str], SearchHit]) -> Callable[[Response], TokenPage[SearchHit]]:
-    """Return a reader of a page of hits; those that are grouped by video are flattened."""
+    """Return a reader of a page of hits; grouped ones are flattened."""
 
     def hits(body: JsonObject) -> list[SearchHit]:
         if "clips" in body:
@@ -98,7 +98,7 @@ def read_hits(build: Callable[[JsonObject, str], SearchHit]) -> Callable[[Respon
 
 
 def read_token_page(build: Callable[[JsonObject], Sequence[T]]) -> Callable[[Response], TokenPage[T]]:
-    """Return a reader of a page whose next one has a token; each entry of the list may stand for several of ours."""
+    """Return a reader of a page whose next one has a token."""
 
     def read(response: Response) -> TokenPage[T]:
         body = parse(response)
@@ -114,7 +114,7 @@ def read_token_page(build: Callable[[JsonObject], Sequence[T]]) -> Callable[[Res
 
 
 def page_limit(most: int) -> int:
-    """Return how many entries to ask for on a page when ``most`` are wanted in all."""
+    """Return how many entries to ask for when ``most`` are wanted in all."""
     return max(1, min(PAGE, most))
 
 
@@ -124,7 +124,7 @@ def marengo_options(index: IndexInfo) -> tuple[str, ...]:
 
 
 def refuse_if_set(api: str, field: str, value: object) -> None:
-    """Refuse a query with a field that this API version lacks, rather than leave it out.
+    """Refuse a query with a field that this API version lacks.
 
     Raises:
         Permanent: code ``not_in_this_api``.

@@ -1,4 +1,4 @@
-"""What an API version has to know about indexes, search and classification, without I/O: the second part of a dialect."""
+"""A dialect's second part: indexes, search and classification. No I/O."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class TokenPage(Generic[T_co]):
-    """One page of a list whose next page is fetched by a token; an empty token ends it."""
+    """One page of a list; an empty token ends it."""
 
     entries: Sequence[T_co]
     token: str
@@ -34,7 +34,10 @@ class TokenPage(Generic[T_co]):
 
 
 class IndexDialect(Protocol):
-    """Indexes and what is in them. What an API version cannot do raises Permanent ``not_in_this_api``."""
+    """Indexes and what is in them.
+
+    What an API version cannot do raises Permanent ``not_in_this_api``.
+    """
 
     default_models: Sequence[tuple[str, tuple[str, ...]]]
 

@@ -1,4 +1,4 @@
-"""What an API version has to know about listing and deleting everything, without I/O: the third part of a dialect."""
+"""A dialect's third part: listing and deleting everything. No I/O."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ OWNER = "reelmill_key"  #: the field of user metadata under which an upload carr
 
 @dataclass(frozen=True, slots=True)
 class ObjectEndpoint:
-    """How one type of object is listed, read and deleted. ``{index_id}`` in the path stands for the index."""
+    """How one type of object is listed, read and deleted.
+
+    ``{index_id}`` in the path stands for the index.
+    """
 
     object_type: ObjectType
     path: str
@@ -29,7 +32,7 @@ class ObjectEndpoint:
     def page(
         self, index_id: str, page: int, ids: Sequence[str] = (), *, name: str = "", media: str = ""
     ) -> Call[Page[RemoteObject]]:
-        """List a page: of everything, of these ids, or of what has this name or was made from this asset."""
+        """List a page: of everything, or by ids, name or asset."""
         filters = [(self.by_ids, each) for each in ids] + [(self.by_name, name)] + [(self.by_media, media)]
         request = calls.list_request(self._path(index_id), page, *(each for each in filters if all(each)))
         return Call(request, read_page(lambda body: self.build(body, index_id)))

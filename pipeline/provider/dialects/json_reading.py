@@ -1,4 +1,4 @@
-"""Reading JSON answers: every field as the type that is wanted, pages, error bodies, and text fit to show. No I/O."""
+"""Reading JSON answers: typed fields, pages, error bodies, texts. No I/O."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _QUERY = re.compile(r"(https?://[^\s\"'<>?]+)\?[^\s\"'<>]+")
 
 
 class JsonObject:
-    """A JSON object from the other side. An optional field of the wrong type counts as missing."""
+    """A foreign JSON object; an optional field of a wrong type is missing."""
 
     __slots__ = ("raw",)
 
@@ -36,13 +36,13 @@ class JsonObject:
         return name in self.raw
 
     def id(self, *names: str) -> str:
-        """Return the first of these fields that is there; raise UnreadableAnswer if none is, or if it holds no id."""
+        """Return the first of these fields; raise UnreadableAnswer without an id."""
         if found := self.optional_id(*names):
             return found
         raise UnreadableAnswer(f"no {' or '.join(names)} in the answer")
 
     def optional_id(self, *names: str) -> str:
-        """Return the first of these fields that is there, empty if none is; raise UnreadableAnswer if it holds no id."""
+        """Return the first of these ids, or empty; raise UnreadableAnswer for others."""
         for name in names:
             if found := self.text(name):
                 if not is_id(found):
@@ -57,7 +57,7 @@ class JsonObject:
         raise UnreadableAnswer(f"no {name} in the answer")
 
     def word(self, name: str) -> str:
-        """Return a status word, cut to a sane length; raise UnreadableAnswer if it is missing."""
+        """Return a status word, cut; raise UnreadableAnswer if it is missing."""
         return self.required(name)[:_WORD]
 
     def integer(self, name: str, *, least: int = 0) -> int:
@@ -93,7 +93,7 @@ class JsonObject:
         return int(self.number(name))
 
     def positive(self, name: str) -> float | None:
-        """Return a length or a size, None where it is missing or cannot be one."""
+        """Return a length or a size, None where there is none."""
         found = self.number(name)
         return found if found > 0 else None
 
@@ -107,7 +107,7 @@ class JsonObject:
         return JsonObject(value if isinstance(value, dict) else {})
 
     def children(self, name: str) -> list[JsonObject]:
-        """Return a list of objects, empty where it is missing; raise UnreadableAnswer if it holds anything else."""
+        """Return a list of objects, or empty; raise UnreadableAnswer for others."""
         value = self.raw.get(name) or []
         if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
             raise UnreadableAnswer(f"no list of objects under {name}")
@@ -120,7 +120,10 @@ def is_id(value: str) -> bool:
 
 
 def parse(response: Response) -> JsonObject:
-    """Return the body as an object; raise UnreadableAnswer for anything else. NaN and infinite numbers become null."""
+    """Return the body as an object, or raise UnreadableAnswer.
+
+    NaN and infinite numbers become null.
+    """
     try:
         body = json.loads(response.body, parse_constant=_null, parse_float=_finite)
     except (ValueError, RecursionError) as error:
@@ -131,7 +134,7 @@ def parse(response: Response) -> JsonObject:
 
 
 def _null(_constant: str) -> None:
-    """NaN and Infinity are no JSON, whatever Python says; an answer that is paid for must be storable."""
+    """Return null: NaN and Infinity are no JSON, and answers must be storable."""
 
 
 def _finite(digits: str) -> float | None:
@@ -148,7 +151,7 @@ def read_object(build: Callable[[JsonObject], T]) -> Callable[[Response], T]:
 
 
 def read_page(build: Callable[[JsonObject], T]) -> Callable[[Response], Page[T]]:
-    """Return a reader that builds a page of values from a list with page numbers."""
+    """Return a reader of a list's page by number."""
     return lambda response: build_page(parse(response), build)
 
 
@@ -162,7 +165,10 @@ def ignore_body(_response: Response) -> None:
 
 
 def build_page(body: JsonObject, build: Callable[[JsonObject], T], name: str = "data") -> Page[T]:
-    """Build a page from the list under ``name``. Without ``page_info`` it is the last one; entries must be objects."""
+    """Build a page from the list of objects under ``name``.
+
+    Without ``page_info`` it is the last one.
+    """
     if not isinstance(body.raw.get(name), list):
         raise UnreadableAnswer(f"no list of objects under {name}")
     entries, info = body.children(name), body.child("page_info").raw
@@ -187,12 +193,12 @@ def parse_http_date(value: str) -> float | None:
 
 
 def server_time(response: Response) -> float:
-    """Return when the answer was made by the platform's clock, or by ours if it does not say; epoch seconds."""
+    """Return when the answer was made, epoch seconds, best by their clock."""
     return parse_http_date(response.headers.get("date", "")) or response.at
 
 
 def clip(text: str, most: int = _DETAIL) -> str:
-    """Return foreign text fit for an error: one line, without the queries of addresses, cut."""
+    """Return foreign text fit for an error: one line, no queries, cut."""
     return _QUERY.sub(r"\1?***", " ".join(text[: 4 * most].split()))[:most]
 
 
@@ -203,7 +209,10 @@ def body_text(response: Response) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ErrorBody:
-    """What an error body says, whatever its form. ``foreign``: not the API but something else answered (HTML, cut JSON)."""
+    """What an error body says, whatever its form.
+
+    ``foreign``: not the API but something else answered (HTML, cut JSON).
+    """
 
     code: str = ""
     message: str = ""

@@ -1,4 +1,4 @@
-"""What an API version has to know, without I/O: request values out, response values in.
+"""A dialect: request values out, response values in. No I/O.
 
 A dialect never sends anything. For each verb of the port it returns a :class:`Call`: the :class:`Request` to send and
 the reader of the :class:`Response`. Transport, client, uploader and status board know no endpoint, field or status word.
@@ -21,16 +21,16 @@ Feature = Literal["assets", "multipart", "url", "schema", "fuse", "index_first",
 
 
 class UnreadableAnswer(ValueError):
-    """An answer with a good status that is not what the API promises: cut off, not JSON, or without a needed field."""
+    """An answer with a good status that breaks the API's promise."""
 
 
 class UnusableSession(UnreadableAnswer):
-    """A multipart session over which this file cannot be sent. It costs nothing: another one can be opened."""
+    """A multipart session that this file cannot use; another costs nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
-    """A whole file as a part of a form. ``size`` in bytes, as it was when the intent was stored; 0 = any."""
+    """A file in a form; ``size`` in bytes by the intent, 0 = any."""
 
     path: Path
     name: str
@@ -60,7 +60,10 @@ class FileRange:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request as a value. At most one of ``json``, ``form`` (with ``files``) and ``range`` is its body."""
+    """One HTTP request as a value.
+
+    At most one of ``json``, ``form`` (with ``files``) and ``range`` is its body.
+    """
 
     method: str
     path: str  #: below the base address, ids already quoted; empty for a presigned address
@@ -78,7 +81,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One HTTP response, read completely. Header names are lower case; ``at`` is when it came, epoch seconds."""
+    """One HTTP response, read completely.
+
+    Header names are lower case; ``at`` is when it came, epoch seconds.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -153,7 +159,7 @@ class MultipartDialect(Protocol):
         ...
 
     def addresses(self, session: UploadSession, start: int, count: int) -> Call[Sequence[Address]]:
-        """Ask for presigned addresses of ``count`` chunks from ``start`` on; asking again gives new ones."""
+        """Ask for addresses of ``count`` chunks from ``start`` on, each time new."""
         ...
 
     def put_chunk(self, session: UploadSession, address: Address, body: FileRange) -> Request:
@@ -184,7 +190,7 @@ class MediaByAge(Protocol):
 
 
 class AnalysisTasks(Protocol):
-    """Analyses as tasks that can be found and watched, where an API version has them."""
+    """Analyses as tasks to find and watch, where an API has them."""
 
     unfinished_words: Sequence[str]  #: status words of an analysis that is not finished
 
@@ -228,7 +234,10 @@ class Dialect(Protocol):
         ...
 
     def read_error(self, response: Response, request: Request, *, wait: float) -> ReelmillError:
-        """Return the error for a response that is not 2xx; ``wait`` serves where a 429 names no time, seconds."""
+        """Return the error for a response that is not 2xx.
+
+        ``wait`` serves where a 429 names no time, seconds.
+        """
         ...
 
     def create_asset(self, upload: NewUpload) -> Call[str]:
@@ -240,7 +249,9 @@ class Dialect(Protocol):
         ...
 
     def pick_asset(self, found: Sequence[FoundObject], upload: NewUpload, since: float) -> str | None:
-        """Return the id of the upload among those found, or None. ``since`` is the intent's time by their clock.
+        """Return the id of the upload among those found, or None.
+
+        ``since`` is the intent's time by their clock.
 
         Raises:
             Ambiguous: it cannot be told.
@@ -253,7 +264,7 @@ class Dialect(Protocol):
         ...
 
     def advice(self, status: MediaStatus) -> float:
-        """Return the seconds that the platform itself advises to wait before looking again; 0 if it does not say."""
+        """Return the advised wait before the next look, seconds; 0 if none."""
         ...
 
     def delete_media(self, media_id: str) -> Call[None]:

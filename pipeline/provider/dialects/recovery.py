@@ -11,7 +11,7 @@ CLOCK_SKEW = 120.0
 
 
 def pick_by_label(entries: Iterable[FoundObject], label: str, since: float) -> str | None:
-    """Return the id of what carries exactly this label, which only we use; best what is younger than the intent.
+    """Return the id of what carries our label, best a young one.
 
     ``since`` is by the platform's clock, but no bound for what is alive: our clock may have been set back after the intent
     was stored, and then even what we have just left behind looks older. One that failed counts only if it is certainly

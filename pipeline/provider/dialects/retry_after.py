@@ -1,4 +1,4 @@
-"""How long an answer asks the client to wait, in every form that platforms use."""
+"""How long an answer asks the client to wait, in every form."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:
 
 
 def requested_wait(response: Response, body: ErrorBody | None = None) -> float | None:
-    """Return the seconds a 429 asks us to wait, from the first place that names them; None if none does."""
+    """Return the seconds a 429 asks us to wait; None without."""
     body = read_error_body(response) if body is None else body
     candidates: Sequence[Callable[[], float | None]] = (
         lambda: _scaled(response.headers.get("retry-after-ms"), 0.001),
@@ -55,7 +55,7 @@ def _scaled(value: object, unit: float) -> float | None:
 
 
 def retry_after_header(response: Response) -> float | None:
-    """Return the seconds that the standard header names, as a number or as a date."""
+    """Return the standard header's seconds, from a number or a date."""
     value = response.headers.get("retry-after", "")
     seconds = _number(value)
     if seconds is not None:

@@ -1,4 +1,4 @@
-"""Whether a multipart session can be used at all, whatever the platform says about it. Pure."""
+"""Whether a multipart session can be used at all. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _OURS = frozenset({
 
 
 def session_fault(session: UploadSession, size: int = 0) -> str:
-    """Return why a file of ``size`` bytes cannot be sent over this session, empty if it can; 0: of any size."""
+    """Return why a file of ``size`` bytes cannot be sent, or empty.
+
+    0: of any size.
+    """
     if not 1 <= session.total_chunks <= _MOST_CHUNKS:
         return f"the file in {session.total_chunks:,} pieces"
     if session.chunk_size < 1 or min(session.chunk_size, size or session.chunk_size) > _MOST_BYTES:

@@ -1,4 +1,4 @@
-"""Request bodies that are read from disk while they are sent: whole files in a form, and byte ranges.
+"""Request bodies read from disk while they are sent: forms and ranges.
 
 Memory stays at one block per body. A file that changes meanwhile is noticed before its last byte is sent, so that the
 platform can never accept a mixture of two versions.
@@ -58,7 +58,7 @@ def changed(path: Path) -> InputError:
 
 
 async def blocks(part: FileRange, stamp: Stamp) -> AsyncGenerator[bytes, None]:
-    """Yield the bytes of a range. The file is checked against ``stamp`` before the last block is yielded.
+    """Yield the bytes of a range, checked against ``stamp`` at the end.
 
     Raises:
         InputError: code ``file_changed`` or ``file_unreadable``.
@@ -111,7 +111,7 @@ def _read(file: BinaryIO, path: Path, size: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class MultipartBody:
-    """A multipart/form-data body with a length that is known before the first byte is sent."""
+    """A multipart/form-data body whose length is known before its first byte."""
 
     parts: Sequence[bytes | tuple[FileRange, Stamp]]
     content_type: str
@@ -170,7 +170,7 @@ def _field(boundary: str, name: str, value: str) -> bytes:
 
 
 def _quoted(value: str) -> str:
-    """Escape as browsers do, so that a name can neither end the quotes nor the line."""
+    """Escape as browsers do: a name ends neither quotes nor line."""
     return value.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
 
 

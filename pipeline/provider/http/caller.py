@@ -1,4 +1,4 @@
-"""One API call with all its rules, for everybody who makes one: client, uploader, index and inventory client.
+"""One API call with all its rules, for everybody who makes one.
 
 Order of a paid or creating call: room in the limits, then the lease check, then the bytes; so that no waiting lies between
 the moment we know that the task is ours and the moment we pay.
@@ -41,7 +41,10 @@ def _no_lease() -> None:
 
 
 class ApiCaller:
-    """Makes calls over one transport. ``ahead``: seconds by which the platform's clock is ahead of ours, as last seen."""
+    """Makes calls over one transport.
+
+    ``ahead``: seconds by which the platform's clock is ahead of ours, as last seen.
+    """
 
     def __init__(
         self, dialect: ErrorReader, transport: Transport, limiter: Limiter, clock: Clock, rng: Random, grace: float
@@ -55,7 +58,7 @@ class ApiCaller:
     async def call(
         self, call: Call[T], *, still_ours: Callable[[], None] = _no_lease, minutes: float = 0.0, tokens: float = 0.0
     ) -> T:
-        """Make one call: limits, lease check, short retries where that is safe, learning from a 429.
+        """Make one call: limits, lease check, safe retries, learning from a 429.
 
         Raises:
             ReelmillError: what became of it, in our words.
@@ -78,7 +81,7 @@ class ApiCaller:
         return await retry(attempt, policy, self.clock)
 
     async def find(self, call: Call[T]) -> T | None:
-        """Make a call about one object; return None if the platform does not know it."""
+        """Make a call about one object; None if the platform lacks it."""
         try:
             return await self.call(call)
         except Permanent as error:
@@ -119,7 +122,7 @@ class ApiCaller:
             raise errors.lost(request, message, code="unreadable", detail=detail) from None
 
     def _note_clock(self, response: Response) -> None:
-        """Note how the platform's clock differs from ours: ages of what it lists are compared by its clock."""
+        """Note by how much the platform's clock differs from ours."""
         theirs = parse_http_date(response.headers.get("date", ""))
         if theirs is not None:
             self.ahead = theirs - response.at

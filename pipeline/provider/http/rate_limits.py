@@ -42,7 +42,7 @@ class Window:
         self._slots: dict[int, float] = {}
 
     def wait(self, amount: float, now: float) -> float:
-        """Return the seconds until ``amount`` fits. More than the whole limit fits once the window is empty."""
+        """Return the seconds until ``amount`` fits; too much fits an empty window."""
         self._forget(now)
         excess = sum(self._slots.values()) + amount - self.limit
         if excess <= _EPSILON or not self._slots:
@@ -71,7 +71,7 @@ class Window:
                 self._slots[int(index)] = self._slots.get(int(index), 0.0) + float(amount)
 
     def _forget(self, now: float) -> None:
-        """Drop what has left the window, and what lies in a future that a turned-back clock has made."""
+        """Drop what left the window, or lies in a clock's false future."""
         gone = [i for i in self._slots if (i + 1) * self._width + self.span <= now or i * self._width > now + self.span]
         for index in gone:
             del self._slots[index]
@@ -120,7 +120,7 @@ class _Group:
         }
 
     def load(self, kept: Mapping[str, Any], now: float) -> None:
-        """Restore what an earlier run saved; a pause of more than a week means that a clock went wrong."""
+        """Restore what an earlier run saved, unless a clock went wrong."""
         until, left, resets = kept.get("paused_until"), kept.get("left"), kept.get("resets")
         if isinstance(until, int | float) and until <= now + 7 * SPANS["day"]:
             self.paused_until = max(self.paused_until, float(until))
@@ -133,7 +133,7 @@ class _Group:
 
 
 class SharedLimiter:
-    """The limiter that all workers of a run share. The journal keeps its counters: a restart remembers a day's quota."""
+    """The limiter of a run's workers; its journal remembers a day's quota."""
 
     def __init__(self, limits: LimitsSection, journal: Journal, clock: Clock, rng: Random) -> None:
         self._groups = {name: _Group(getattr(limits, name)) for name in GROUPS}
@@ -214,7 +214,7 @@ class SharedLimiter:
 
 
 class Unlimited:
-    """No limits: for our own platform on this machine, which says itself when it is full."""
+    """No limits: for our own platform on this machine."""
 
     async def admit(self, group: str, *, minutes: float = 0.0, tokens: float = 0.0) -> None:
         pass

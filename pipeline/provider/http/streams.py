@@ -1,5 +1,6 @@
-"""Network streams for httpx with fewer system calls: a short request is one write, a look at an idle connection one poll.
+"""Network streams for httpx with fewer system calls.
 
+A short request is one write, and a look at an idle connection one poll.
 httpcore, below httpx, writes head and body one by one, and asks for all addresses of a socket to learn whether the other
 side has closed it. A request costs a fifth more CPU that way.
 """
@@ -19,7 +20,7 @@ _JOINED = 64 * 1024  #: bytes that are held at most to be written with what foll
 
 
 class JoinedWrites(httpcore.AsyncNetworkStream):
-    """A stream that holds short writes until an answer is read, or there are many."""
+    """A stream that holds short writes until an answer is read."""
 
     def __init__(self, inner: httpcore.AsyncNetworkStream) -> None:
         self._inner = inner
@@ -76,7 +77,7 @@ class _Backend(httpcore.AsyncNetworkBackend):
 
 
 def join_writes(transport: httpx.AsyncHTTPTransport) -> httpx.AsyncHTTPTransport:
-    """Give a transport this backend; httpx has no public way to name one, so another release of it may stay as it is."""
+    """Give a transport this backend; an unknown httpx stays as it is."""
     pool: Any = getattr(transport, "_pool", None)
     if isinstance(getattr(pool, "_network_backend", None), httpcore.AsyncNetworkBackend):
         pool._network_backend = _Backend(pool._network_backend)

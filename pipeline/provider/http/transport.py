@@ -48,7 +48,7 @@ _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.Pr
 
 @dataclass(frozen=True, slots=True)
 class _Sent(httpx.AsyncByteStream):
-    """Bytes from our own generator as httpx wants them. We close it, which closes its file."""
+    """Bytes from our own generator for httpx; closing it closes its file."""
 
     source: AsyncGenerator[bytes, None]
 
@@ -121,7 +121,7 @@ async def _read(response: httpx.Response, most: int) -> bytes:
 
 
 def _unpacker(encoding: str) -> zlib._Decompress | None:
-    """Return a decompressor where the answer is compressed although we asked for plain bytes; it stops at the limit."""
+    """Return a bounded decompressor where the answer is compressed unasked, or None."""
     return zlib.decompressobj(47) if encoding.lower() in ("gzip", "x-gzip", "deflate") else None
 
 
@@ -185,11 +185,11 @@ class Transport:
         await self._storage.aclose()
 
     def without_key(self, text: str) -> str:
-        """Hide the key in a text that was put together from several parts of an answer."""
+        """Hide the key in a text made of several parts."""
         return self._without_key(text.encode("utf-8", "replace")).decode() if self._hides else text
 
     def _without_key(self, body: bytes) -> bytes:
-        """Hide the key in every spelling that a reader of the body, or of a text in it, would turn back into the key."""
+        """Hide the key in every spelling that a reader would turn back."""
         if b"\0" in body[:4]:  # JSON may come as UTF-16 or UTF-32
             body = body.decode(json.detect_encoding(body), "replace").encode("utf-8", "replace")
         if self._key in body:
@@ -244,7 +244,7 @@ class Transport:
         )  # fmt: skip
 
     def _impostor(self, host: str, error: Exception) -> ReelmillError:
-        """Return the error for an untrusted certificate: no video is at fault, and a retry does not help."""
+        """Return the error for an untrusted certificate, which no retry helps."""
         return NeedsOperator(
             f"{host} cannot prove who it is: its certificate is not valid here", code="certificate",
             detail=self._words(error),
@@ -266,7 +266,7 @@ class Transport:
 
 
 def _limit(scope: anyio.CancelScope, request: httpx.Request, seconds: float) -> None:
-    """Bound the time of the whole answer: one that trickles byte by byte never meets the limit of a single read.
+    """Bound the time of the whole answer, against a slow trickle.
 
     A file may take as long as its bytes move: there the time counts from the first moment of the answer.
     """

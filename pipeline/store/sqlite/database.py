@@ -1,4 +1,4 @@
-"""The database in one SQLite file: a writer, a reader, and the promise that a reply means it is on disk."""
+"""The database in one SQLite file: a reply means it is on disk."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ Prepare = Callable[[Connection, Path], Awaitable[None]]
 
 
 async def open_database(path: Path, *, read_only: bool = False, lock_seconds: float = LOCK_SECONDS) -> SqliteDatabase:
-    """Open the database file, creating or migrating it; read-only, it must be there and newest.
+    """Open the database file, creating or migrating it.
 
+    Read-only, it must be there and newest.
     Always close it: otherwise its threads keep the process alive.
 
     Raises:
@@ -84,7 +85,7 @@ async def _open_reader(path: Path, lock_seconds: float) -> Connection:
 
 
 def _log_left(path: Path) -> bool:
-    """True if commits stand in the write-ahead log that are not in the file yet."""
+    """True if commits stand only in the write-ahead log."""
     try:
         return path.with_name(f"{path.name}-wal").stat().st_size > 0
     except OSError:

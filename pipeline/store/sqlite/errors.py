@@ -1,4 +1,4 @@
-"""Error translation: what SQLite raises, as our errors. No exception of ``sqlite3`` gets past this file."""
+"""Error translation: what SQLite raises, as our errors, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Group commit: requests that arrive together are committed together, and each caller gets its own reply."""
+"""Group commit: what arrives together is committed together, with own replies."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ class GroupCommit(Generic[Request, Reply]):
         self._waiting: list[_Waiting[Request, Reply]] = []
 
     async def join(self, request: Request) -> Reply:
-        """Return the reply after the commit. Not cancellable: a request is written even if its caller is cancelled."""
+        """Return the reply after the commit; not cancellable.
+
+        A request is written even if its caller is cancelled.
+        """
         mine: _Waiting[Request, Reply] = _Waiting(request)
         with anyio.CancelScope(shield=True):
             self._waiting.append(mine)
@@ -90,7 +93,7 @@ def _abandon(member: _Waiting[Request, Reply]) -> None:
 
 
 def _same(error: ReelmillError) -> ReelmillError:
-    """Return a copy for each member: one exception raised in many tasks would mix their tracebacks."""
+    """Return a copy for each member: shared exceptions would mix tracebacks."""
     copy = type(error).from_trouble(error.trouble)
     if isinstance(error, Transient) and isinstance(copy, Transient):
         copy.untouched = error.untouched

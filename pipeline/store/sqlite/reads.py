@@ -1,4 +1,4 @@
-"""Reads on a connection of their own, which cannot write and never waits for the writer."""
+"""Reads on a read-only connection that never waits for the writer."""
 
 from __future__ import annotations
 

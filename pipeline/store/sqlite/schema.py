@@ -1,4 +1,4 @@
-"""The schema of the database file, as ordered migrations. Never edit a released one: add another below it."""
+"""The database's schema as ordered migrations; never edit a released one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OLDEST_SQLITE = (3, 37, 0)
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One step from a version of the schema to the next. Runs whole or not at all."""
+    """One step to the schema's next version, whole or not at all."""
 
     name: str
     statements: tuple[str, ...]
@@ -133,7 +133,7 @@ async def version(connection: Connection, path: Path) -> int:
 
 
 async def migrate(connection: Connection, path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> None:
-    """Bring the file to the newest version; each migration and its record are one transaction.
+    """Bring the file to the newest version, one transaction per migration.
 
     Raises:
         StoreError: the file comes from a newer release, or from another program.
@@ -181,5 +181,5 @@ async def _one(connection: Connection, sql: str) -> int:
 
 
 def old_sqlite() -> str:
-    """Return the version of the linked SQLite library if it is too old, else an empty string."""
+    """Return SQLite's version if it is too old, else empty."""
     return "" if sqlite3.sqlite_version_info >= OLDEST_SQLITE else sqlite3.sqlite_version

@@ -1,4 +1,4 @@
-"""A scratch index for one comparison: which task has which name, and which names were seen. On disk, not in memory.
+"""A scratch index on disk: names of tasks, and which were seen.
 
 SQLite's nameless database is a temporary file that only this connection sees; the system removes it with the process,
 however that ends. 100,000 videos fit into its cache of a few megabytes and the disk.
@@ -32,7 +32,7 @@ _UNSEEN = "SELECT name, key FROM name WHERE wanted AND NOT seen AND name > ? ORD
 
 
 class ScratchIndex:
-    """Names and the keys of the tasks that they stand for. Use from one task at a time; close it."""
+    """Names and their tasks' keys; for one task at a time."""
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
@@ -60,7 +60,7 @@ class ScratchIndex:
         await anyio.to_thread.run_sync(lambda: self._db.execute(_MARK_SEEN, [dumps(names)]))
 
     async def unseen(self, after: str, limit: int) -> list[tuple[str, str]]:
-        """Return (name, key) of up to ``limit`` wanted names that were not seen, in order, above ``after``."""
+        """Return (name, key) of ``limit`` unseen wanted names above ``after``."""
         return await anyio.to_thread.run_sync(lambda: self._db.execute(_UNSEEN, [after, limit]).fetchall())
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The one connection that writes: one lock, explicit transactions, and no cancel between begin and commit."""
+"""The one connection that writes: one lock, explicit transactions, no cancel inside."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Writer:
             return await connection.run(partial(_commit, work))
 
     async def transaction_in_lock(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``work`` between BEGIN IMMEDIATE and COMMIT. The caller holds the lock and is shielded."""
+        """Run ``work`` between BEGIN IMMEDIATE and COMMIT; the caller holds the lock."""
         connection = self._open()
         with translate_errors(self._path):
             try:

@@ -1,4 +1,4 @@
-"""Writes a group in one transaction: outcomes under their leases, new tasks, then claims. Runs in the thread."""
+"""Writes a group in one transaction: outcomes, new tasks, then claims."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BATCH_ROWS = 64  #: rows of one statement
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """How many tasks a pool can take per lane, and the lease it wants. Times in epoch seconds."""
+    """How many tasks a pool can take per lane, and its lease."""
 
     free_slots: Mapping[Lane, int]
     owner: str
@@ -28,7 +28,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class WriteRequest:
-    """One caller's share of a group: an outcome to apply, tasks to submit, or a claim."""
+    """One caller's share of a group: an outcome, tasks, or a claim."""
 
     move: Move | None = None
     entries: Sequence[QueueEntry] = ()
@@ -37,7 +37,7 @@ class WriteRequest:
 
 @dataclass(frozen=True, slots=True)
 class WriteReply:
-    """The answer to one request: 1 or 0 for a move, the number changed for tasks; what was claimed."""
+    """The answer to one request: a number of changes, and what was claimed."""
 
     changed: int = 0
     claimed: Sequence[Task] = ()
@@ -68,7 +68,7 @@ def _claim(connection: sqlite3.Connection, claim: Claim) -> Sequence[Task]:
 
 
 def _change(connection: sqlite3.Connection, group: Sequence[WriteRequest]) -> list[int]:
-    """Write outcomes and new tasks; return per request 1 or 0 for a move, the number changed for tasks."""
+    """Write outcomes and new tasks; return each request's number of changes."""
     moves = [(member, request.move) for member, request in enumerate(group) if request.move is not None]
     holding = _move(connection, moves)
     changed = [int(member in holding) for member in range(len(group))]
@@ -115,7 +115,7 @@ def _move_row(move: Move) -> Row:
 
 
 def _put(connection: sqlite3.Connection, entries: Sequence[QueueEntry]) -> list[bool]:
-    """Put tasks into the queue; return for each whether it is new or restarts one."""
+    """Queue tasks; return for each whether it is new or restarts."""
     if not entries:
         return []
     asked = to_json([(entry.kind, entry.key, entry.restart_at is not None) for entry in entries])
@@ -157,6 +157,6 @@ def bulk(connection: sqlite3.Connection, sql: str, rows: Sequence[Row]) -> None:
 
 @lru_cache(maxsize=512)
 def _sized(sql: str, width: int, rows: int) -> str:
-    """Return the statement for so many rows; the driver keeps each prepared under its text."""
+    """Return the statement for so many rows; each stays prepared."""
     row = f"({', '.join('?' * width)})"
     return sql.format(rows=", ".join([row] * rows))

@@ -1,4 +1,4 @@
-"""Indexes, search and classification of API v1.2: engines, JSON requests, scores from 0 to 100. No I/O."""
+"""Indexes, search and classification of API v1.2, scores 0 to 100. No I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An account of API v1.2: the videos of its indexes, and the indexing tasks that made them. No I/O."""
+"""An account of API v1.2: videos and indexing tasks. No I/O."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _task(body: JsonObject) -> Mapping[str, Any]:
 
 
 class InventoryV12:
-    """The inventory of v1.2. Stateless. A ready task can be deleted only after its video."""
+    """The inventory of v1.2; a ready task goes after its video. Stateless."""
 
     object_types: Sequence[ObjectType] = ("video", "task")
     upload_type: ObjectType = "video"

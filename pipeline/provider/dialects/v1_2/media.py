@@ -1,4 +1,4 @@
-"""API v1.2 as it was until 2024, when the vendor ended it: indexing tasks, and answers that come at once. No I/O.
+"""API v1.2 until its end in 2024: indexing tasks, immediate answers. No I/O.
 
 Upload and indexing are one step: ``POST /tasks`` for files and direct addresses, ``POST /tasks/external-provider`` for
 YouTube. The upload's id is the task's; analysis needs the ``video_id`` that the task names once it is ready. An analysis
@@ -108,11 +108,11 @@ class V12:
     # ------------------------------------------------------------------------------------------------------- uploads
 
     def create_asset(self, upload: NewUpload) -> Call[str]:
-        """Create an indexing task: from a file of at most 2 GB, a direct address, or a YouTube address."""
+        """Create an indexing task, from a file (up to 2 GB) or an address."""
         return Call(_new_task(upload), read_id("_id", "id"))
 
     def find_assets(self, upload: NewUpload, page: int) -> Call[Page[FoundObject]]:
-        """List the tasks that carry our name; or, where the platform names them, all of the index, newest first."""
+        """List the tasks that carry our name, or the whole index's."""
         named = [("filename", upload.name)] if upload.method == "direct" else []
         return Call(_tasks(page, ("index_id", upload.index_id), *named), read_page(_found))
 
@@ -167,13 +167,13 @@ class V12:
         return status.look_again
 
     def delete_media(self, media_id: str) -> Call[None]:
-        """Delete a task that is ready or failed; the video of a ready one must be deleted first."""
+        """Delete a task that is ready or failed, after its video."""
         return calls.delete(f"/tasks/{path_segment(media_id)}")
 
     # ------------------------------------------------------------------------------------------------------ analyses
 
     def submit_analysis(self, question: Question) -> Call[str | Answer]:
-        """Ask as the job says. The answer comes at once, and a repeat is billed again."""
+        """Ask as the job says, at once; a repeat is billed again."""
         legacy = question.legacy or {}
         path = legacy.get("path")
         if path not in _ASKS:
@@ -217,7 +217,7 @@ def _tasks(page: int, *filters: tuple[str, str]) -> Request:
 
 
 def _read_answer(response: Response) -> Answer:
-    """Read an answer as one JSON object, whether it came whole or as a stream of events."""
+    """Read an answer as one JSON object, whole or a stream."""
     body = _events(response)
     usage = {name: value for name, value in body.child("usage").raw.items() if isinstance(value, int)}
     text = json.dumps(body.raw, ensure_ascii=False)
@@ -225,7 +225,7 @@ def _read_answer(response: Response) -> Answer:
 
 
 def _events(response: Response) -> JsonObject:
-    """Return an answer that came as one JSON object or as a stream of events, one per line, in the form of the former.
+    """Return an answer as one JSON object, whole or a stream of events.
 
     Raises:
         UnreadableAnswer: neither, or a stream that broke off or reports an error.
@@ -290,7 +290,7 @@ def _media(body: JsonObject, now: float) -> MediaStatus:
 
 
 def _refusal(error: JsonObject, now: float) -> tuple[Trouble | None, float | None]:
-    """Return why a task failed, and the seconds until it can be made again; only our own platform says either."""
+    """Return why a task failed, and the seconds until it can be repeated."""
     code, message = error.text("code"), clip(error.text("message"))
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", code) or not message:
         return None, None
@@ -300,7 +300,10 @@ def _refusal(error: JsonObject, now: float) -> tuple[Trouble | None, float | Non
 
 
 def _remains(body: JsonObject, now: float) -> float:
-    """Return the seconds that the platform thinks it still needs, by its own clock; 0 if it does not say."""
+    """Return the seconds that the platform still needs, by its own clock.
+
+    0 if it does not say.
+    """
     left = body.child("process").number("remain_seconds")
     if left > 0:
         return left
@@ -319,7 +322,7 @@ def _titles(upload: NewUpload) -> frozenset[str]:
 
 
 def _plain(name: str) -> frozenset[str]:
-    """Return a name with and without its ending, reduced to letters and digits: platforms change the rest."""
+    """Return a name with and without its ending, as letters and digits."""
     forms = (unicodedata.normalize("NFKC", form).casefold() for form in (name, _ENDING.sub("", name)))
     return frozenset(filter(None, ("".join(char for char in form if char.isalnum()) or form.strip() for form in forms)))
 
@@ -340,8 +343,9 @@ def _several(tasks: Sequence[FoundObject]) -> Ambiguous:
 
 # ------------------------------------------------------------------------------------------------------------ refusals
 def _retired(response: Response, request: Request) -> bool:
-    """Whether the API itself is gone. We cannot know how the vendor says so: any 410, and any 404 not about an id.
+    """Whether the API itself is gone.
 
+    We cannot know how the vendor says so: any 410, and any 404 not about an id.
     An unknown id was a bad parameter (400) there.
     """
     code = read_error_body(response).code

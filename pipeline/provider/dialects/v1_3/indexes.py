@@ -1,4 +1,4 @@
-"""Indexes, indexed assets and search of API v1.3: models, form requests, ranks from 1 = best. No I/O."""
+"""Indexes, indexed assets and search of API v1.3, best rank 1. No I/O."""
 
 from __future__ import annotations
 

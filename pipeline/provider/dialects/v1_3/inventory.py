@@ -1,4 +1,4 @@
-"""An account of API v1.3: assets, entries of indexes, analysis tasks, open multipart uploads. No I/O."""
+"""An account of API v1.3: assets, entries, analysis tasks, sessions. No I/O."""
 
 from __future__ import annotations
 

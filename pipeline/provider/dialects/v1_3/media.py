@@ -217,7 +217,7 @@ def _found_task(body: JsonObject) -> FoundObject:
 
 
 def _session_reader(size: int) -> Callable[[Response], UploadSession]:
-    """Return a reader of a session that must be fit for a file of ``size`` bytes."""
+    """Return a reader of a session fit for ``size`` bytes."""
 
     def read(response: Response) -> UploadSession:
         body = parse(response)
@@ -233,7 +233,7 @@ def _session_reader(size: int) -> Callable[[Response], UploadSession]:
 
 
 def _build_session(body: JsonObject, response: Response) -> UploadSession:
-    """Build a session without its first addresses: they expire within the hour, a crash may take longer."""
+    """Build a session without its first addresses, which expire soon."""
     headers = body.child("upload_headers").raw
     if not all(isinstance(value, str) for value in headers.values()):
         raise UnreadableAnswer("upload_headers that are no texts")
