@@ -139,7 +139,8 @@ class PlanRow:
 
     source: str
     title: str
-    action: Literal["new", "unfinished", "analyze", "restore", "nothing", "failed", "held"]
+    #: moved: known content under another name; rewrite: only its words have changed. Both cost nothing.
+    action: Literal["new", "unfinished", "analyze", "moved", "rewrite", "restore", "nothing", "failed", "held"]
     jobs: Sequence[str]  #: jobs that would be asked
     seconds: float | None  #: length of the video, None where it is not known before a fetch
     upload_bytes: int

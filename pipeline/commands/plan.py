@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,7 +19,7 @@ def plan(
     sources: options.Sources = None,
     limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many items to list.")] = 50,
 ) -> int:
-    """Show what a run would do and what it would cost. Nothing is sent, changed or paid.
+    """Show what a run would do and what it would cost. Nothing is sent, changed or paid. Exit 3: not all of it can be done.
 
     \b
     Examples:
@@ -29,5 +30,8 @@ def plan(
 
     settings = given.settings()
     found = wait_for(lambda: app.plan(settings, sources or [], limit=limit))
-    given.show(found, lambda: plan_table(found))
-    return ExitCode.USAGE if settings.run.strict and found.bad_count else ExitCode.DONE
+    given.show(found, lambda: plan_table(found, str(Path.cwd())))
+    if settings.run.strict and found.bad_count:
+        return ExitCode.USAGE
+    stuck = found.bad_count or found.counts.get("failed") or found.counts.get("held")
+    return ExitCode.INCOMPLETE if stuck else ExitCode.DONE

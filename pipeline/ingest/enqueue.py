@@ -118,6 +118,12 @@ async def load_known(records: Records, items: Sequence[Item]) -> dict[str, Known
     return {item.key: _known(own.get(item.key), related) for item in items}
 
 
+async def load_content(records: Records, video: str) -> KnownVideo:
+    """Return what is known of a content, by its video's key, under whatever name it was read."""
+    around = {video: await records.tasks(Selection(subjects=(video,)))}
+    return _known(next((task for task in around[video] if task.kind == "item"), None), around)
+
+
 def _known(item: Task | None, related: Mapping[str, Sequence[Task]]) -> KnownVideo:
     if item is None:
         return KnownVideo()

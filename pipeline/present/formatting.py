@@ -42,6 +42,21 @@ def fit(value: object, width: int) -> str:
     return set_cell_size(text, max(0, width - 1)).rstrip() + "…" if width > 0 else ""
 
 
+def fit_middle(value: object, width: int) -> str:
+    """Return the cleaned value in at most ``width`` cells, cut in its middle: of a path, the end says the most.
+
+    >>> fit_middle("/srv/media/archive/films/chaplin.mp4", 24)
+    '/srv/m…films/chaplin.mp4'
+    """
+    text = clean(value)
+    if cell_len(text) <= width:
+        return text
+    head = fit(text, max(1, width // 4 + 1)).removesuffix("…")
+    while cell_len(text) > max(0, width - cell_len(head) - 1):
+        text = text[1:]
+    return f"{head}…{text}" if width > 1 else fit(value, width)
+
+
 def short_name(source: str, width: int = 40) -> str:
     """Return what a source is called in a list of names: of a path the file's name, of an address its end.
 

@@ -101,6 +101,15 @@ def probe_file(path: Path) -> MediaFacts:
     return _probe(path, lambda: None)[0]
 
 
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 (hex) of a file's content. Blocks; raises what ``fetch`` raises."""
+    try:
+        before = path.stat()
+    except OSError as error:
+        raise to_read_error(error, path) from None
+    return _sha256(path, before, lambda: None)
+
+
 def _probe(
     path: Path, checkpoint: Callable[[], None], now: float | None = None
 ) -> tuple[MediaFacts, os.stat_result, str]:

@@ -158,7 +158,7 @@ def test_youtube_is_called_by_its_id(here: Terminal) -> None:
 def test_without_a_stdin(here: Terminal) -> None:
     """Service managers start programs with nothing there: only a list that is to come from it is a bad line."""
     plan = here.run("plan", "good.mp4", "-", "--json", before=lambda: os.close(0))
-    assert plan.code == 0, plan.err
+    assert plan.code == 3, plan.err
     assert plan.json["counts"] == {"new": 1}
     assert [line["trouble"]["code"] for line in plan.json["bad_lines"]] == ["manifest_unreadable"]
 
@@ -289,3 +289,45 @@ def test_a_file_where_a_result_belongs(here: Terminal) -> None:
     (folder / "gist.json").rmdir()
     assert here.run("run", "good.mp4", "films").code == 0
     assert json.loads((folder / "gist.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    "content", ["", "source,title\n", "# later\n\n", "[]\n"], ids=["no bytes", "header", "comment", "array"]
+)
+def test_an_empty_list_is_not_a_good_night(tmp_path: Path, content: str) -> None:
+    """What writes the list may have failed: run and plan say so in a sentence of its own, and end with 3."""
+    here = Terminal(tmp_path / "here")
+    name = "list.json" if content.startswith("[") else "list.csv" if "," in content else "list.txt"
+    (here.folder / name).write_text(content, encoding="utf-8")
+    for verb in ("run", "plan"):
+        ended = here.run(verb, name)
+        assert ended.code == 3, ended.out
+        assert f"{name}" in ended.out
+        assert "The list is empty: no line of it names a video." in ended.out
+    assert here.run("run", "-", stdin=content).code == 3
+
+
+def test_a_configured_list_that_is_gone_stops_the_run(tmp_path: Path) -> None:
+    """Its own sentence and exit code 2, before anything is begun; a glob that finds nothing is another matter."""
+    config = {"run": {"manifests": ["nightly.csv", "films/*.mp4"]}, "provider": {"kind": "local"}}
+    here = Terminal(tmp_path / "here", config=config)
+    for verb in ("run", "plan"):
+        ended = here.run(verb)
+        assert (ended.code, ended.out) == (2, "")
+        assert "nightly.csv: this manifest, which [run] manifests names, is not there" in ended.told[0]
+        assert ended.told[1].startswith("  → ")
+    assert not (here.folder / "out").exists()
+    clips(here.folder / "films", 1)
+    (here.folder / "nightly.csv").write_text("source\nfilms/clip-00.mp4\n", encoding="utf-8")
+    assert here.run("plan").code == 0
+
+
+def test_bad_lines_count_in_the_exit_code_of_a_plan(tmp_path: Path) -> None:
+    """As in the run's: what cannot be done is no plan that a script may take for good."""
+    here = Terminal(tmp_path / "here")
+    clips(here.folder / "films", 1)
+    (here.folder / "broken.mp4").write_bytes(b"nothing to see" * 50)
+    assert here.run("plan", "films").code == 0
+    assert here.run("plan", "films", "nowhere.mp4").code == 3
+    assert here.run("plan", "films", "broken.mp4").code == 3
+    assert here.run("plan", "films", "nowhere.mp4", "--strict").code == 2

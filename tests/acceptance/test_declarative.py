@@ -122,10 +122,32 @@ def test_a_renamed_file_is_not_uploaded_again(here: Terminal) -> None:
     ran(here, "films")
     folder = next((here.folder / "out").glob("*/video.json")).parent
     os.rename(films / "clip-00.mp4", films / "renamed.mp4")
+    planned = here.run("plan", "films", "--json").json
+    assert (planned["counts"], planned["usd"], planned["upload_bytes"]) == ({"moved": 1}, 0.0, 0)
     ran(here, "films")
     assert paid(here) == (1, 1)
     assert [path.parent for path in (here.folder / "out").glob("*/video.json")] == [folder]
     assert {Path(source["locator"]).name for source in card(here)["sources"]} >= {"renamed.mp4"}
+
+
+def test_a_moved_folder_a_new_title_and_a_new_time_cost_nothing_in_the_plan(here: Terminal) -> None:
+    """With prices: content that is uploaded is priced as a run would pay for it, whatever its path, title or time."""
+    clips(here.folder / "films", 2)
+    configure(here, provider={"kind": "local"})
+    ran(here, "films")
+    os.rename(here.folder / "films", here.folder / "moved")
+    key = {"TWELVELABS_API_KEY": "tlk_nobody-asks"}
+    configure(here, provider={"kind": "local", "api": "v1.3"})
+    planned = here.run("plan", "moved", env=key)
+    assert planned.code == 0, planned.err
+    assert "2 moved or renamed" in planned.out
+    assert "about $0.00" in planned.out
+    ran(here, "moved")
+    os.utime(here.folder / "moved" / "clip-00.mp4", (1, 1))
+    (here.folder / "list.csv").write_text("source,title\nmoved/clip-00.mp4,Other\nmoved/clip-01.mp4,Bees\n")
+    assert here.run("plan", "list.csv", "--json").json["counts"] == {"rewrite": 2}
+    clip(here.folder / "moved" / "clip-00.mp4", 5)
+    assert here.run("plan", "list.csv", "--json").json["counts"] == {"new": 1, "rewrite": 1}
 
 
 def test_a_changed_file_is_a_new_video(here: Terminal) -> None:

@@ -111,7 +111,7 @@ def test_every_json_is_json_and_every_log_line_too(tmp_path: Path) -> None:
     clip(here.folder / "film.mp4")
     (here.folder / "bad.mp4").write_bytes(b"no video" * 100)
     commands = (
-        (["plan", "film.mp4", "bad.mp4"], 0), (["run", "film.mp4", "bad.mp4", "nothing.mp4"], 3), (["status"], 0),
+        (["plan", "film.mp4", "bad.mp4"], 3), (["run", "film.mp4", "bad.mp4", "nothing.mp4"], 3), (["status"], 0),
         (["show", "film.mp4"], 0), (["show", "bad.mp4"], 0), (["why", "bad.mp4"], 0), (["retry", "--failed"], 0),
         (["cancel", "bad.mp4"], 0), (["doctor"], 0), (["config", "check"], 0),
     )  # fmt: skip

@@ -11,10 +11,12 @@ from rich.console import RenderableType
 
 from pipeline.config.settings import RunSection, Settings, load
 from pipeline.core.model import Lane, Parked, Result, Spend, State, Task, Trouble
+from pipeline.ports.index_api import IndexInfo
 from pipeline.present import messages
 from pipeline.present.progress import board
 from pipeline.present.tables.config_check import config_check_table
 from pipeline.present.tables.doctor import doctor_table
+from pipeline.present.tables.indexes import indexes_table
 from pipeline.present.tables.plan import plan_table
 from pipeline.present.tables.run import run_table
 from pipeline.present.tables.show import show_table, why_table
@@ -187,10 +189,52 @@ def test_an_early_end_says_why_and_when_to_go_on(
 def test_a_plan_shows_price_length_and_rows() -> None:
     """One line for each item with its jobs; the sums and the rest in words."""
     shown = text(plan_table(PLAN))
-    for part in ("3 new · 5 nothing", "about $1.20 for 42.0 min of video", "1.4 GB", "no limit set", "… and 2 more"):
+    for part in (
+        "3 new · 5 already done",
+        "jobs      gist, summary",
+        "about $1.20 for 42.0 min of video",
+        "1.4 GB",
+        "no limit set",
+        "… and 2 more",
+    ):
         assert part in shown
     row = next(line for line in shown.splitlines() if line.startswith("new "))
-    assert row.split() == ["new", "3:20", "12", "MB", "$0.10", "gist,", "summary", "a.mp4", "A", "talk"]
+    assert row.split() == ["new", "3:20", "$0.10", "12", "MB", "A", "talk", "a.mp4"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_a_plan_keeps_action_length_price_and_name_at_any_width(width: int) -> None:
+    """A long path is cut in its middle and never told twice; paths below the working folder begin there; jobs that differ
+    have a column where there is room.
+    """
+    deep = "/srv/media/archive/2026/november/interviews and more/" + "a" * 40 + "/chaplin.mp4"
+    rows = [
+        PlanRow(deep, "chaplin.mp4", "new", ("gist", "summary"), 200.0, 12_000_000, 0.1),
+        PlanRow("/data/me/films/b.mp4", "b.mp4", "failed", ("gist",), 61.0, 0, 0.0, "This is no video."),
+    ]
+    lines = text(plan_table(replace(PLAN, rows=rows), "/data/me"), width).splitlines()
+    first = next(line for line in lines if line.startswith("new "))
+    assert first.split()[:3] == ["new", "3:20", "$0.10"]
+    assert first.endswith("/chaplin.mp4")
+    assert first.count("chaplin.mp4") == 1
+    second = next(number for number, line in enumerate(lines) if line.startswith("failed "))
+    assert lines[second].endswith("films/b.mp4")
+    assert "/data/me" not in lines[second]
+    assert lines[second + 1].strip() == "This is no video."
+    assert all(len(line) <= width for line in lines)
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_indexes_keep_their_names(width: int) -> None:
+    """The name, the numbers and the id stand at 80 columns; what says less goes first."""
+    index = IndexInfo(
+        "6b02f277644b0d838c0bd9b0", "bench-films-of-november", [("marengo3.0", ("visual", "audio"))], ["thumbnail"], 5, 294.0,
+        created="2026-11-22",
+    )  # fmt: skip
+    line = text(indexes_table([index]), width).splitlines()[1]
+    assert line.startswith("bench-films-of-november  ")
+    assert line.endswith(index.id)
+    assert "4.9 min" in line
 
 
 def test_a_plan_says_if_the_budget_will_do() -> None:
@@ -204,9 +248,9 @@ def test_a_plan_says_if_the_budget_will_do() -> None:
 def test_unknown_lengths_have_no_price() -> None:
     """What is not known is shown as not known, never as zero."""
     row = PlanRow("http://x/v.mp4", "", "new", ("gist",), None, 0, 0.0, "size unknown")
-    line = text(plan_table(replace(PLAN, rows=[row]))).splitlines()[7]
-    assert line.split()[:4] == ["new", "?", "-", "?"]
-    assert line.endswith("size unknown")
+    line = text(plan_table(replace(PLAN, rows=[row]))).splitlines()[8:]
+    assert line[0].split()[:4] == ["new", "?", "?", "-"]
+    assert line[1].strip() == "size unknown"
 
 
 def test_status_is_one_page_with_the_commands_that_help() -> None:

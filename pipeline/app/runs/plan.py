@@ -12,13 +12,21 @@ import anyio
 
 from pipeline.app.index.questions import check_queries
 from pipeline.app.operator.display_names import display_source, file_name
-from pipeline.app.wiring.components import read_entries
+from pipeline.app.wiring.components import named_sources, read_entries
 from pipeline.app.wiring.run_plan import RunPlan, make_run_plan
 from pipeline.app.wiring.state_folder import open_if_present
 from pipeline.config.settings import Settings
 from pipeline.core.errors import ConfigError, ReelmillError
-from pipeline.core.model import State
-from pipeline.ingest.enqueue import KnownVideo, check_files, check_line, decide, load_known, recall_missing
+from pipeline.core.model import Selection, State
+from pipeline.ingest.enqueue import (
+    KnownVideo,
+    check_files,
+    check_line,
+    decide,
+    load_content,
+    load_known,
+    recall_missing,
+)
 from pipeline.ingest.job_requests import JobRequest
 from pipeline.ingest.payloads import AnalysisData, ItemData, VideoData
 from pipeline.ingest.request_builder import expected_tokens, group_requests
@@ -30,7 +38,7 @@ from pipeline.views import BadLine, LeftOut, Plan, PlanRow
 
 _BATCH = 128
 _SHOWN = 20
-_Action = Literal["new", "unfinished", "analyze", "restore", "nothing", "failed", "held"]
+_Action = Literal["new", "unfinished", "analyze", "moved", "rewrite", "restore", "nothing", "failed", "held"]
 
 
 async def plan(settings: Settings, sources: Sequence[str], *, limit: int = 50) -> Plan:
@@ -39,7 +47,7 @@ async def plan(settings: Settings, sources: Sequence[str], *, limit: int = 50) -
     Raises:
         ConfigError: there are no sources.
     """
-    sources = list(sources) or list(settings.run.manifests)
+    sources = named_sources(settings, sources)
     if not sources:
         raise ConfigError("There is nothing to plan", remedy="name sources, or set [run] manifests")
     totals = _Totals(make_run_plan(settings), limit)
@@ -69,6 +77,7 @@ class _Totals:
         self._bad: list[BadLine] = []
         self._left_out: list[LeftOut] = []
         self._seen: set[int] = set()
+        self._contents = _Contents()
 
     async def add(self, batch: Sequence[Item | BadLine], database: Database | None) -> None:
         """Add a batch of entries to the sums."""
@@ -89,7 +98,12 @@ class _Totals:
                 changed=item.key in changed,
                 missing=item.key in missing,
             )
-            self._add(await self._row(item, there, decision.action, database))
+            action = decision.action
+            if database is not None and action in ("new", "changed") and item.kind == "file":
+                if action == "new" or item.key in changed:
+                    there = await self._contents.find(item, there, database)
+                action = self._kept(item, there, action)
+            self._add(await self._row(item, there, action, database))
 
     def _usable(self, batch: Sequence[Item | BadLine]) -> Iterator[Item]:
         for entry in batch:
@@ -110,6 +124,10 @@ class _Totals:
         if action in ("nothing", "restore", "failed", "held"):
             return PlanRow(display_source(item.line.source), title, cast(_Action, action), (), None, 0, 0.0)
         requests = await self._wanted(item, known, database)
+        if action in ("moved", "rewrite"):
+            if not requests:
+                return PlanRow(display_source(item.line.source), title, cast(_Action, action), (), None, 0, 0.0)
+            action = "analyze"
         video = known.video
         seconds, size, problem = await self._facts(item, known)
         uploaded = video is not None and (VideoData.of(video).settled or video.state is State.DONE)
@@ -130,6 +148,12 @@ class _Totals:
             0.0 if problem else usd,
             problem,
         )
+
+    def _kept(self, item: Item, known: KnownVideo, action: str) -> str:
+        """Return what is done with content that is uploaded already: it is not sent again, whatever it is called."""
+        if known.video is None or not (VideoData.of(known.video).settled or known.video.state is State.DONE):
+            return action
+        return "moved" if action == "new" else "rewrite"
 
     def _groups(self, requests: Sequence[JobRequest]) -> list[list[JobRequest]]:
         return group_requests(requests, fuse=self.planner.fuse and self._settings.provider.api != "v1.2")
@@ -188,6 +212,32 @@ class _Totals:
             queries=queries,
             queries_usd=asking,
         )
+
+
+class _Contents:
+    """Finds the video that a file holds under another name; only files of a known size are read for that."""
+
+    def __init__(self) -> None:
+        self._by_size: dict[int, list[str]] | None = None
+
+    async def find(self, item: Item, known: KnownVideo, database: Database) -> KnownVideo:
+        """Return what is known of the file's present content."""
+        from pipeline.source.files import hash_file
+
+        if self._by_size is None:
+            self._by_size = {}
+            for video in await database.tasks(Selection(kinds=("video",))):
+                self._by_size.setdefault(VideoData.of(video).size, []).append(video.key)
+        path = Path(item.locator)
+        try:
+            size = (await anyio.Path(path).stat()).st_size
+            videos = self._by_size.get(size, []) if size else []
+            key = f"sha256:{await anyio.to_thread.run_sync(hash_file, path)}" if videos else ""
+        except (OSError, ReelmillError):  # what is wrong with it is told where its headers are read
+            return KnownVideo()
+        if known.video is not None and known.video.key == key:
+            return known
+        return await load_content(database, key) if key in videos else KnownVideo()
 
 
 def _ceilings(settings: Settings) -> Ceilings:

@@ -9,7 +9,7 @@ from random import Random
 
 from pipeline.app.runs.config_check import check_config
 from pipeline.app.runs.session import RunSession
-from pipeline.app.wiring.components import disk_adapters, read_entries
+from pipeline.app.wiring.components import disk_adapters, named_sources, read_entries
 from pipeline.app.wiring.platform import open_platform
 from pipeline.app.wiring.run_plan import RunPlan
 from pipeline.app.wiring.state_folder import has_database, lock_state_folder, open_for_writing
@@ -34,7 +34,7 @@ async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None
     from pipeline.app.wiring.downloads import clean_up_downloads, open_youtube_client
 
     clock, rng = SystemClock(), Random()
-    sources = list(sources) or list(settings.run.manifests)
+    sources = named_sources(settings, sources)
     plan = check_config(settings)
     folder = settings.run.state
     if not sources and not has_database(folder):

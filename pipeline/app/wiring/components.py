@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from pipeline.app.wiring.state_folder import platform_folder
 from pipeline.budget.limits import SpendingLimits
 from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock
+from pipeline.core.errors import ConfigError
 from pipeline.core.model import Lane
 from pipeline.core.task_types import TaskTypes
+from pipeline.core.youtube_address import is_address, parse_youtube_address
 from pipeline.engine.pool import Pool, PoolOptions
 from pipeline.ingest.adoption import Adoption
 from pipeline.ingest.job_requests import JobPlanner
@@ -39,6 +42,31 @@ from pipeline.views import BadLine
 
 if TYPE_CHECKING:
     from pipeline.source.youtube.client import YouTubeClient
+
+
+def named_sources(settings: Settings, given: Sequence[str]) -> list[str]:
+    """Return the sources of a command: those given, else the configured manifests.
+
+    Raises:
+        ConfigError: a configured manifest is not there.
+    """
+    if given:
+        return list(given)
+    for source in settings.run.manifests:
+        path = Path.cwd() / Path(source).expanduser()
+        if not _elsewhere(source) and not os.path.lexists(path):
+            raise ConfigError(
+                f"{source}: this manifest, which [run] manifests names, is not there",
+                remedy="write it again, or correct [run] manifests; nothing was started",
+            )
+    return list(settings.run.manifests)
+
+
+def _elsewhere(source: str) -> bool:
+    from pipeline.source.manifest.expand import is_pattern
+
+    address = is_address(source) or parse_youtube_address(source) is not None
+    return not source.strip() or source.strip() == "-" or address or is_pattern(source)
 
 
 def read_entries(settings: Settings, sources: Sequence[str], planner: JobPlanner) -> Iterator[Item | BadLine]:

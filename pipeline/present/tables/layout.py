@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Literal
 
-from rich.console import RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from pipeline.core.model import Trouble
-from pipeline.present.formatting import clean, count, fit
+from pipeline.present.formatting import clean, count, fit, fit_middle
 from pipeline.views import BadLine, LeftOut
 
 #: Cells that a title, source or message may take at most, wherever it is shown.
 WIDE: Final = 120
+#: Cells that a column which is cut keeps, before others are dropped for it.
+_LEAST: Final = 28
 _COLOUR: Final = {
     "done": "green", "ok": "green", "nothing": "dim", "failed": "red", "bad": "red", "held": "yellow", "warn": "yellow",
     "unfinished": "cyan", "running": "cyan", "new": "cyan",
@@ -32,6 +35,44 @@ def new_table(columns: Iterable[str], right: Iterable[str] = (), *, fold: Iterab
             name, justify="right" if name in to_the_right else "left", no_wrap=name not in folding, overflow=overflow
         )
     return made
+
+
+@dataclass(frozen=True, slots=True)
+class FittedTable:
+    """A table for any width: columns in ``drop`` go in this order until it fits, and ``cut`` is shortened in its middle.
+
+    Cells hold one line each; those of ``cut`` may hold more, which are cut at their ends.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Text]]
+    cut: str
+    drop: Sequence[str] = ()
+    right: Sequence[str] = ()
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        shown = list(self.columns)
+        widths = [
+            max(len(name), *(max(line.cell_len for line in row[at].split(allow_blank=True)) for row in self.rows))
+            for at, name in enumerate(self.columns)
+        ]
+        where = self.columns.index(self.cut)
+        least = min(widths[where], _LEAST)
+        room = options.max_width
+
+        def taken() -> int:
+            return sum(widths[self.columns.index(name)] + 2 for name in shown if name != self.cut)
+
+        for name in self.drop:
+            if taken() + least > room:
+                shown.remove(name)
+        table = new_table(shown, right=self.right)
+        for row in self.rows:
+            first, *more = row[where].split(allow_blank=True)
+            short = Text(fit_middle(first.plain, max(least, room - taken())), first.style)
+            kept = {**dict(zip(self.columns, row, strict=True)), self.cut: Text("\n").join([short, *more])}
+            table.add_row(*(kept[name] for name in shown))
+        yield table
 
 
 def pair_table(rows: Iterable[tuple[str, Text]]) -> Table:

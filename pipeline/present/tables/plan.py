@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from pipeline.core.text import stamp
 from pipeline.present.formatting import clean, count, fit, minutes, money, size
-from pipeline.present.tables.layout import WIDE, bad_lines, coloured, left_out, new_table, pair_table, tally
+from pipeline.present.tables.layout import WIDE, FittedTable, bad_lines, coloured, left_out, pair_table, tally
 from pipeline.views import Plan, PlanRow
 
+_WORDS = {"nothing": "already done", "moved": "moved or renamed"}
 
-def plan_table(value: Plan) -> RenderableType:
-    """Show what a run would do and what it would cost."""
+
+def plan_table(value: Plan, base: str = "") -> RenderableType:
+    """Show what a run would do and what it would cost; paths below the folder ``base`` are shown from there."""
+    asked = {tuple(row.jobs) for row in value.rows if row.jobs}
     rows = [
-        ("items", tally(value.counts)),
+        ("items", tally({_WORDS.get(action, action): number for action, number in value.counts.items()})),
+        *([("jobs", Text(fit(", ".join(next(iter(asked))), WIDE)))] if len(asked) == 1 else []),
         ("price", Text(_price(value))),
         ("upload", Text(size(value.upload_bytes))),
         ("platform", Text(clean(value.provider))),
@@ -25,7 +28,7 @@ def plan_table(value: Plan) -> RenderableType:
     ]
     parts: list[RenderableType] = [pair_table(rows)]
     if value.rows:
-        parts += [Text(""), _plan_rows(value.rows)]
+        parts += [Text(""), _plan_rows(value.rows, base, jobs=len(asked) > 1)]
         more = sum(number for action, number in value.counts.items() if action != "nothing") - len(value.rows)
         if more > 0:
             parts.append(Text(f"… and {more:,} more", "dim"))
@@ -55,16 +58,27 @@ def _budget(value: Plan) -> Text:
     )
 
 
-def _plan_rows(rows: Sequence[PlanRow]) -> Table:
-    table = new_table(("action", "length", "upload", "price"), right=("length", "upload", "price"))
-    table.add_column("jobs", no_wrap=True, max_width=40)
-    table.add_column("source", no_wrap=True)
+def _plan_rows(rows: Sequence[PlanRow], base: str, *, jobs: bool) -> FittedTable:
+    """Return the rows; the action, the length and the price are there at any width, and the name is."""
+    cells = []
     for row in rows:
         length = stamp(row.seconds, form="clock") if row.seconds is not None else "?"
-        upload = size(row.upload_bytes) if row.upload_bytes else "-"
-        parts = (fit(row.source, 60), fit(row.title, 40), row.problem)
-        source = "  ".join(part for part in parts if part)
-        jobs = fit(", ".join(row.jobs) or "-", 40)
         price = money(row.usd) if row.seconds is not None or row.usd else "?"
-        table.add_row(coloured(row.action), length, upload, price, Text(jobs), Text(fit(source, WIDE)))
-    return table
+        upload = size(row.upload_bytes) if row.upload_bytes else "-"
+        wanted = Text(fit(", ".join(row.jobs) or "-", 40))
+        cells.append([coloured(row.action), Text(length), Text(price), Text(upload), wanted, _name(row, base)])
+    columns = ("action", "length", "price", "upload", "jobs", "source")
+    kept = [at for at, name in enumerate(columns) if jobs or name != "jobs"]
+    rows_kept = [[line[at] for at in kept] for line in cells]
+    return FittedTable(
+        [columns[at] for at in kept], rows_kept, "source", ("upload", *(["jobs"] if jobs else [])),
+        ("length", "price", "upload"),
+    )  # fmt: skip
+
+
+def _name(row: PlanRow, base: str) -> Text:
+    """Return a path from ``base``, with the title where it says more, and what is wrong with it on a line of its own."""
+    source = row.source.removeprefix(base.rstrip("/") + "/") if base else row.source
+    titled = row.title and row.title not in source
+    text = Text(f"{fit(row.title, 40)}  {clean(source)}" if titled else clean(source))
+    return text.append("\n" + fit(row.problem, WIDE), "dim") if row.problem else text

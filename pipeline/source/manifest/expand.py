@@ -37,6 +37,11 @@ def expand(
     yield from _Expansion(line, sources or SourceSection(), frozenset(os.path.realpath(path) for path in ours)).items()
 
 
+def is_pattern(source: str) -> bool:
+    """Return True for a glob."""
+    return _MAGIC.search(source) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class _Expansion:
     line: ManifestLine

@@ -119,17 +119,22 @@ def is_video(head: bytes) -> bool:
 def _read_manifest(
     stream: BinaryIO, sheet: _ManifestContext, form: ManifestFormat | None
 ) -> Iterator[ManifestLine | BadLine]:
-    """Yield a manifest's lines; a stream that breaks off ends in one bad line."""
-    number = 0
+    """Yield a manifest's lines; a stream that breaks off ends in one bad line, and so does one that names nothing."""
+    number, told = 0, False
     feed = PushbackLines(lines.read_text_lines(stream))
     try:
         form = form or _detect_format(feed)
         reader = {"text": _text, "csv": _csv, "jsonl": _jsonl}[form]
         for at, line in reader(feed, sheet):
-            number = at
+            number, told = at, True
             yield line
     except OSError as error:
         yield sheet.bad(number + 1, _unreadable(error))
+        return
+    if not told:
+        message = "The list is empty: no line of it names a video."
+        trouble = Trouble("manifest_empty", message, "see what writes it, or leave it out")
+        yield BadLine(sheet.name, redact_source(sheet.name), trouble)
 
 
 def _detect_format(feed: PushbackLines) -> ManifestFormat:
