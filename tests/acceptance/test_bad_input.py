@@ -164,10 +164,10 @@ def test_without_a_stdin(here: Terminal) -> None:
 
 
 def test_lists_with_all_kinds_of_lines(here: Terminal) -> None:
-    """Unknown columns, unknown jobs, broken JSON, stray quotes: each line by file and number."""
+    """Misspelt columns, unknown jobs, broken JSON, stray quotes: each line by file and number."""
     (here.folder / "list.csv").write_text('source,jobs\nnothing.mp4,\ngood.mp4,gits\n"good.mp4,\n', encoding="utf-8")
     (here.folder / "list.jsonl").write_text('{"source": 7}\nnot json\n{"title": "x"}\n', encoding="utf-8")
-    (here.folder / "columns.csv").write_text("path,name\ngood.mp4,x\n", encoding="utf-8")
+    (here.folder / "columns.csv").write_text("path,promt\ngood.mp4,x\n", encoding="utf-8")
     found = troubled(here, "list.csv", "list.jsonl", "columns.csv")
     places = [entry["place"] for entry in found]
     assert places == [

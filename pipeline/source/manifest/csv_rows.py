@@ -57,7 +57,7 @@ class PushbackLines:
             elif not separator and (declared := SEPARATOR_LINE.fullmatch(entry.text)):
                 separator = declared[1]
             elif entry.text.strip(_BLANKS + separator):
-                separator = separator or max(",;\t", key=entry.text.count)
+                separator = separator or max(",;\t|", key=entry.text.count)
                 yield self._record(entry, separator)
 
     def _record(self, first: TextLine, separator: str) -> CsvRecord | UnreadableLine:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import (
@@ -26,6 +26,12 @@ from pipeline.source.manifest.pasted import clean_source, strip_unseen
 FIELDS = ("source", "id", "title", "tags", "jobs", "prompt", "metadata")
 ALIASES = {"url": "source", "path": "source"}
 METADATA = "metadata."
+#: What people call the column of the source. The first of these counts where there is none of the names above.
+_SPOKEN = frozenset({
+    "link", "video", "file", "filename", "file name", "filepath", "file path", "uri", "href", "address", "location", "media",
+    "video url", "video link", "youtube", "youtube url", "youtube link", "source url", "datei", "adresse", "fichier", "lien",
+})  # fmt: skip
+_TYPO = 0.75  #: likeness from which on a column is a field that was written wrongly
 _NO_NUL = r"^[^\x00]*$"
 
 
@@ -109,10 +115,24 @@ class ManifestRow(BaseModel):
 def columns(names: Sequence[str]) -> list[str]:
     """Return the fields of a header or of an object's keys; "" for a column without a name, whose cells are passed over.
 
+    A column of the user's own becomes ``metadata.<name>``.
+
     Raises:
-        RowError: one is unknown or there twice, or there is no source.
+        RowError: a field is written wrongly or there twice, or there is no source.
     """
-    found = [_field(name) for name in names]
+    clean = [strip_unseen(name) for name in names]
+    given = {ALIASES.get(name.lower(), name.lower()) for name in clean}
+    if "source" not in given:
+        spoken = next((at for at, name in enumerate(clean) if re.sub(r"[\s_-]+", " ", name.lower()) in _SPOKEN), None)
+        clean = [name if at != spoken else "source" for at, name in enumerate(clean)]
+    found: list[str] = []
+    for name in clean:
+        field = own = _field(name, given)
+        number = 1
+        while own.startswith(METADATA) and field in found:
+            number += 1
+            field = f"{own} {number}"
+        found.append(field)
     twice = [name for name in found if name and found.count(name) > 1]
     if twice:
         raise RowError("manifest_key_twice", f"'{twice[0]}' is given twice.", "keep one of source, url and path")
@@ -121,9 +141,8 @@ def columns(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _field(name: str) -> str:
-    """Return the field that a column or key stands for."""
-    clean = strip_unseen(name)
+def _field(clean: str, given: Container[str]) -> str:
+    """Return the field that a column or key stands for; ``given``: those that are there under their own names."""
     lower = clean.lower()
     if not clean:
         return ""
@@ -132,9 +151,10 @@ def _field(name: str) -> str:
     known = [*FIELDS, *ALIASES]
     if lower in known:
         return ALIASES.get(lower, lower)
-    near = difflib.get_close_matches(lower, known, 1)
-    known_names = f"known: {', '.join(FIELDS)}; anything else goes into {METADATA}<name>"
-    remedy = f"did you mean '{near[0]}'?" if near else known_names
+    near = difflib.get_close_matches(lower, [name for name in known if ALIASES.get(name, name) not in given], 1, _TYPO)
+    if not near:
+        return METADATA + clean
+    remedy = f"did you mean '{near[0]}'? If not, call it {METADATA}{clean[:60]}"
     raise RowError("manifest_unknown_key", f"'{clean[:60]}' is not a known column.", remedy)
 
 

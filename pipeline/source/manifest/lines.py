@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,6 +46,9 @@ def read_text_lines(stream: BinaryIO) -> Iterator[TextLine | UnreadableLine]:
     number = 0
     peek = getattr(stream, "peek", None)  # buffered streams show more than a line, without reading it
     head = peek(HEAD) if peek is not None else b""
+    if peek is not None and head.startswith(_UTF16):
+        stream = io.BufferedReader(_FromUtf16(stream))
+        head = stream.peek(HEAD)
     if b"\r" in head and b"\n" not in head:
         stream = io.BufferedReader(_OldLineEnds(stream))
     while raw := stream.readline(MAX_LINE_BYTES + 1):
@@ -82,6 +86,27 @@ class _OldLineEnds(io.RawIOBase):
         found = self._stream.read(len(buffer)).replace(b"\r", b"\n")
         buffer[: len(found)] = found
         return len(found)
+
+
+class _FromUtf16(io.RawIOBase):
+    """A stream in UTF-16 with a mark, as spreadsheets save "Unicode text", in UTF-8 instead."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder("utf-16")("replace")
+        self._left = b""
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read a block; a broken character becomes a mark of its own."""
+        while not self._left and (raw := self._stream.read(HEAD)):
+            self._left = self._decoder.decode(raw).encode("utf-8", "replace")
+        taken, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
+        buffer[: len(taken)] = taken
+        return len(taken)
 
 
 def find_text_problem(head: bytes) -> Trouble | None:

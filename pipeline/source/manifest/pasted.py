@@ -12,6 +12,9 @@ _ENDS = re.compile(rf"^[\s{_UNSEEN}]+|[\s{_UNSEEN}]+$")
 _UNSEEN_ANYWHERE = re.compile(f"[{_UNSEEN}]")
 _BEFORE = re.compile(r"""^(?:(?:[-*+•‣–—]|\d{1,5}[.)])\s+)?(?:\[[^\]]{0,200}\]\()?[<(\["'“‘«]{0,3}""")
 _AFTER = re.compile(r"""[\s,.;!>\])"'”’»]+$""")
+_WEB = re.compile(r"https?://\S+", re.IGNORECASE)
+_BULLET = re.compile(r"^(?:[-*+•‣–—]|\d{1,5}[.)])\s+")
+_NOTE_BEHIND = re.compile(r"\s+(?:#|//|;)\s.*$")
 #: What begins a note behind any address; behind one of YouTube, which holds no blank, everything is one.
 _NOTE = re.compile(r"(?:#|;|//|\||–|—|-\s|\()")
 
@@ -25,13 +28,20 @@ def clean_source(text: str) -> str:
     text = strip_unseen(text)
     bare = _BEFORE.sub("", _UNSEEN_ANYWHERE.sub("", text), count=1)
     if not is_address(bare):
-        return text
+        found = _WEB.findall(text)  # "Watch this: https://…": what is said around an address is no path
+        return clean_source(found[0]) if len(found) == 1 else text
     head, *rest = re.split(r"\s+", bare, maxsplit=1)
     note = rest[0] if rest else ""
     head = _without_marks(head)
     if not note or _NOTE.match(note) or isinstance(parse_youtube_address(head), YouTubeAddress):
         return head
     return bare
+
+
+def pasted_paths(text: str) -> list[str]:
+    """Return what a line may mean that is no path as it stands: without a list's bullet, a note, or a sentence's marks."""
+    bare = _BULLET.sub("", text)
+    return [each for each in (text.rstrip(",;"), bare, _NOTE_BEHIND.sub("", bare).rstrip(",;")) if each != text]
 
 
 def strip_unseen(text: str) -> str:

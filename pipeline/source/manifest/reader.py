@@ -21,7 +21,7 @@ from pipeline.ports.source import ManifestLine
 from pipeline.source.identity import redact_source
 from pipeline.source.manifest import fields, lines
 from pipeline.source.manifest.csv_rows import SEPARATOR_LINE, PushbackLines
-from pipeline.source.manifest.pasted import split_addresses, strip_unseen
+from pipeline.source.manifest.pasted import clean_source, pasted_paths, split_addresses, strip_unseen
 from pipeline.views import BadLine
 
 ManifestFormat: TypeAlias = Literal["text", "csv", "jsonl"]
@@ -30,6 +30,9 @@ FORMATS: Mapping[str, ManifestFormat] = {
     ".txt": "text", ".list": "text", ".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl",
     ".json": "jsonl",
 }  # fmt: skip
+
+
+_ENDINGS = frozenset(SourceSection().extensions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +234,11 @@ def _values(found: object, number: int, text: str, sheet: _ManifestContext) -> M
         names = fields.columns(list(found))
     except fields.RowError as wrong:
         return sheet.bad(number, wrong.trouble, text)
-    values = {name: value for name, value in zip(names, found.values(), strict=True) if name}
+    # A key of the user's own may hold anything; as metadata only what is one value can be kept.
+    pairs = zip(names, found.items(), strict=True)
+    values = {
+        name: value for name, (key, value) in pairs if name and (name == key or not isinstance(value, list | dict))
+    }
     return sheet.line(number, values, str(values["source"]))
 
 
@@ -247,8 +254,23 @@ def _csv(feed: PushbackLines, sheet: _ManifestContext) -> _Numbered:
             try:
                 names = fields.columns(row.cells)
             except fields.RowError as wrong:
-                yield row.number, sheet.bad(row.number, wrong.trouble, ",".join(row.cells))
-                return
+                names = _without_header(row.cells, sheet.base)
+                if not names:
+                    yield row.number, sheet.bad(row.number, wrong.trouble, ",".join(row.cells))
+                    return
+                yield row.number, _row(row.number, row.cells, names, sheet)
+
+
+def _without_header(cells: Sequence[str], base: Path) -> list[str]:
+    """Return names for the columns of a list whose first row is a video already; empty if it is none."""
+    for at, cell in enumerate(cells):
+        source = clean_source(cell)
+        ending = Path(source).suffix.lower().removeprefix(".")
+        if source and (is_address(source) or ending in _ENDINGS or os.path.isfile(os.path.join(base, source))):
+            return [
+                "source" if number == at else f"{fields.METADATA}column {number + 1}" for number in range(len(cells))
+            ]
+    return []
 
 
 def _row(number: int, cells: Sequence[str], names: Sequence[str], sheet: _ManifestContext) -> ManifestLine | BadLine:
@@ -269,8 +291,8 @@ def _anchored(line: ManifestLine, base: Path) -> ManifestLine:
     if not os.path.lexists(path):
         if parse_youtube_address(source) is not None:
             return line
-        bare = path.rstrip(",;")  # a list that was pasted from a sentence
-        path = bare if os.path.lexists(bare) else path
+        meant = (os.path.join(base, os.path.expanduser(each)) for each in pasted_paths(source))
+        path = next(filter(os.path.lexists, meant), path)
     # What .. means depends on links: where it occurs, the path is left for expand to resolve.
     return replace(line, source=path if ".." in path.split("/") else os.path.normpath(path))
 
