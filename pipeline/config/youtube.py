@@ -62,6 +62,7 @@ class YouTubeSection(Section):
     min_gap: float = Field(default=12.0, ge=0, le=3600)
     max_gap: float = Field(default=20.0, ge=0, le=3600)
     per_hour: int = Field(default=300, ge=1, le=2000)
+    patience: float = Field(default=300.0, ge=0, le=86_400)
     pace_folder: Path | None = None
     lists: ListsSection = ListsSection()
     options: Mapping[str, Any] = Field(default_factory=dict)

@@ -13,6 +13,8 @@ from pipeline.core.outcome import Park
 from pipeline.engine.metrics import PoolMetrics
 from pipeline.engine.output_breaker import OutputBreaker
 
+_TOLD = 60.0  #: seconds of a pause from which on people are told
+
 
 @dataclass(slots=True)
 class RunEnd:
@@ -42,6 +44,7 @@ class LaneAdmission:
         self._in_hand = in_hand
         self._patience = patience
         self._paused: dict[Lane, float] = {}  # short waits, epoch seconds; not remembered across runs
+        self._reasons: dict[Lane, Trouble] = {}  # of pauses that are long enough to be told
         self._closed: set[Lane] = set()
         self._over_budget = False  # the paying lane goes on in rounds
         self._progress = False  # whether this round moved anything
@@ -70,6 +73,12 @@ class LaneAdmission:
     def paused(self) -> list[Lane]:
         """Return the lanes that open by themselves."""
         return [lane for lane in self._waiting(self._clock.now()) if lane not in self._closed]
+
+    def told(self) -> list[Parked]:
+        """Return the lanes that wait for longer than people wait without a word: parked, or paused for a minute or more."""
+        waiting = set(self._waiting(self._clock.now())) - set(self._run_end.parked)
+        paused = [Parked(lane.value, self._paused[lane], why) for lane, why in self._reasons.items() if lane in waiting]
+        return [*self._run_end.parked.values(), *paused]
 
     def not_closed(self) -> list[Lane]:
         """Return the lanes in which this run can still do something."""
@@ -121,7 +130,12 @@ class LaneAdmission:
         return self._park_lane(Lane(park.scope), park)
 
     def _park_lane(self, lane: Lane, park: Park) -> Parked | None:
-        if park.until - self._clock.now() <= self._patience:
+        wait = park.until - self._clock.now()
+        if wait <= self._patience:
+            if wait >= _TOLD:
+                self._reasons[lane] = park.trouble
+            elif self._paused.get(lane, 0.0) <= self._clock.now():
+                self._reasons.pop(lane, None)
             self._paused[lane] = max(park.until, self._paused.get(lane, 0.0))
             return None
         self._closed.add(lane)

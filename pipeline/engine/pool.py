@@ -115,6 +115,11 @@ class Pool:
         self._admission.respect(parked)
 
     @property
+    def waits(self) -> list[Parked]:
+        """The lanes that wait, with the reason and the end."""
+        return self._admission.told()
+
+    @property
     def stopping(self) -> bool:
         """True once no new work is taken."""
         return self._stopping

@@ -247,6 +247,21 @@ async def test_media_refused_one_after_the_other_pause_the_source(site: MediaSer
 
 
 @pytest.mark.asyncio
+async def test_a_connection_that_breaks_again_and_again_pauses_the_source(
+    site: MediaServer, fetching: Fetching
+) -> None:
+    """Three times it is tried again; the fourth in a row is this machine's network: YouTube pauses for minutes."""
+    site.refuse(V, "ERROR", "[Errno 101] Network is unreachable")
+    codes = []
+    for _ in range(4):
+        with pytest.raises((Transient, Throttled)) as caught:
+            await fetching.get(V)
+        codes.append(caught.value.trouble.code)
+    assert codes == ["network", "network", "network", "youtube_network"]
+    assert 100 < (caught.value.after or 0) <= 120
+
+
+@pytest.mark.asyncio
 async def test_without_yt_dlp_the_source_pauses(site: MediaServer, tmp_path: Path) -> None:
     """No item is blamed for an interpreter that is not there."""
     made = build(site, tmp_path)

@@ -158,6 +158,23 @@ def test_one_plain_sentence_says_why_and_a_class_can_be_tried_again(site: MediaS
 
 
 @pytest.mark.slow
+def test_a_night_without_a_network_ends_and_says_until_when(site: MediaServer, tmp_path: Path) -> None:
+    """No name can be looked up: after its patience the run parks YouTube, does the rest, and ends with exit code 6."""
+    from tests.support.films import film
+
+    film(tmp_path / "own.mp4", 5)
+    site.refuse(V, "ERROR", "[Errno -3] Temporary failure in name resolution")
+    here = place(tmp_path, site, youtube="patience = 1")
+    report = here.run(V, "own.mp4", code=6)
+    assert (report["items"]["done"], report["items"]["working"]) == (1, 1)
+    assert report["this_run"]["waiting"]["count"] == 1
+    assert "the network is down" in report["note"]
+    assert "1 item waits. Run again after" in report["note"]
+    assert "name resolution" not in report["note"]  # the raw words are for `why` and the log
+    assert report["resume_at"] is not None
+
+
+@pytest.mark.slow
 def test_a_bot_check_pauses_youtube_alone_and_the_next_run_knows(site: MediaServer, tmp_path: Path) -> None:
     """Files go through, the run ends with the time to resume, and a run started too early asks YouTube nothing."""
     from tests.support.films import film

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.core.errors import Throttled
 from pipeline.core.model import Trouble
-from pipeline.source.youtube.throttle.breaker import ThrottleRules
+from pipeline.source.youtube.throttle.breaker import OutagePatience, ThrottleRules
 from pipeline.source.youtube.throttle.gate import Permit, SiteThrottle
 from pipeline.source.youtube.throttle.state import JournalState
 from tests.support.clock import VirtualClock, run_virtual
@@ -279,5 +279,29 @@ def test_many_askers_start_one_by_one() -> None:
                 group.start_soon(ask)
         times.sort()
         assert all(after - before >= 12 - 1e-6 for before, after in pairwise(times))
+
+    run_virtual(work())
+
+
+def test_a_run_waits_for_an_outage_only_so_long() -> None:
+    """Short pauses first; the one that would end beyond the patience is so long that the lane is parked. An answer resets."""
+
+    async def work() -> None:
+        clock = VirtualClock()
+        patience = OutagePatience(300.0, 660.0)
+        throttle = throttle_over(MemoryDatabase(), clock, 1, ThrottleRules(0, 0), patience=patience)
+
+        async def refused() -> float:
+            await throttle.acquire()
+            return (await throttle.record_refusal(DISK, 120.0, address=False)).after or 0.0
+
+        assert await refused() == 120.0
+        await clock.sleep(121)
+        assert await refused() == 660.0  # 240 would end 361 s after the first
+        await clock.sleep(661)
+        assert await refused() == 660.0  # still the same outage
+        await clock.sleep(661)
+        await throttle.record_success()
+        assert await refused() == 120.0
 
     run_virtual(work())

@@ -57,7 +57,7 @@ class RunReporter:
         done = min(total, len(self._components.publish.completed) + self._enqueued.actions.get("nothing", 0))
         failed = self._failed()
         elapsed = max(0.001, now - self._run.started)
-        left, parked = max(0, total - done - failed), list(pool.run_end.parked.values())
+        left, parked = max(0, total - done - failed), pool.waits
         finished = len(self._components.publish.completed) + failed - self._enqueued.stopped
         eta = self._time_left.estimate(elapsed, finished, left)
         return Snapshot(

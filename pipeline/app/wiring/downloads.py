@@ -28,7 +28,7 @@ from pipeline.source.youtube.source import YouTubeSource
 from pipeline.source.youtube.storage.cleanup import DownloadCleanup, decide_disposal, list_videos
 from pipeline.source.youtube.storage.folder import release_download
 from pipeline.source.youtube.storage.quota import DiskQuota
-from pipeline.source.youtube.throttle.breaker import ThrottleRules
+from pipeline.source.youtube.throttle.breaker import OutagePatience, ThrottleRules
 from pipeline.source.youtube.throttle.gate import SiteThrottle
 from pipeline.source.youtube.throttle.state import JournalState, SharedFileState, state_file_path
 from pipeline.source.youtube.worker.pool import WorkerCommand, WorkerPool
@@ -44,19 +44,22 @@ def worker_pool(settings: Settings) -> WorkerPool:
     return WorkerPool(command, settings.lanes.download)
 
 
-def site_throttle(rules: YouTubeSection, journal: Journal, clock: Clock, rng: Random) -> SiteThrottle:
+def site_throttle(
+    rules: YouTubeSection, journal: Journal, clock: Clock, rng: Random, *, park: float = 0.0
+) -> SiteThrottle:
     """Return YouTube's throttle for this machine's address.
 
-    A pause that only this run can end is kept in its own journal.
+    A pause that only this run can end is kept in its own journal. ``park``: seconds of a pause that a run does not wait
+    for; 0 if nobody waits.
     """
+    patience = OutagePatience(rules.patience, park) if park else None
     proxy = rules.proxy.get_secret_value() if rules.proxy is not None else ""
     folder = rules.pace_folder or platformdirs.user_state_path("reelmill", appauthor=False)
     file = state_file_path(folder, "youtube", proxy, str(rules.options.get("source_address", "")))
     shared = SharedFileState(file, JournalState(journal, "pace:youtube"))
     own = JournalState(journal, "pause:youtube")
-    return SiteThrottle(
-        shared, own, clock, rng, ThrottleRules(rules.min_gap, max(rules.min_gap, rules.max_gap), rules.per_hour)
-    )
+    pace = ThrottleRules(rules.min_gap, max(rules.min_gap, rules.max_gap), rules.per_hour)
+    return SiteThrottle(shared, own, clock, rng, pace, patience=patience)
 
 
 def build_youtube_client(
@@ -67,7 +70,8 @@ def build_youtube_client(
     Raises:
         ConfigError: an option for yt-dlp is not allowed.
     """
-    return YouTubeClient(settings.youtube, workers, site_throttle(settings.youtube, journal, clock, rng))
+    park = settings.limits.patience + 60  # a little more than a run waits for any lane
+    return YouTubeClient(settings.youtube, workers, site_throttle(settings.youtube, journal, clock, rng, park=park))
 
 
 @asynccontextmanager

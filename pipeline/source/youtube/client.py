@@ -115,7 +115,7 @@ class YouTubeClient:
             )
         self._streak = self._streak + 1 if rule.environment else 0
         if self._streak > _IN_A_ROW:
-            message = f"{self._streak} videos in a row: {rule.message[0].lower()}{rule.message[1:]}"
+            message = f"{self._streak} times in a row: {rule.message[0].lower()}{rule.message[1:]}"
             trouble = Trouble(f"youtube_{rule.code}", message, verdict.trouble.remedy, verdict.trouble.detail)
             return await self.throttle.record_refusal(trouble, rule.pause, address=False)
         if rule.action is Action.FAIL and not rule.environment:

@@ -226,7 +226,7 @@ TABLE: tuple[Rule, ...] = (
           r"did not get any data blocks", r"network is unreachable", r"no route to host", r"content too short",
           r"legacy-server-connect", r"network error has occurred", r"unable to download video (data|subtitles)", r"got error:"),
          frozenset({"TransportError", "IncompleteRead", "SSLError", "ContentTooShortError", "ConnectionError",
-                    "TimeoutError"})),
+                    "TimeoutError"}), environment=True, pause=120.0),
     Rule("api_refused", Action.RETRY, "YouTube does not accept yt-dlp's request (400).", _UPGRADE,
          (r"http error [34]\d\d", r"precondition check failed", r"request contains an invalid argument"),
          statuses=frozenset(range(300, 500)), waits=(60.0, 600.0), environment=True),

@@ -37,6 +37,14 @@ class ThrottleRules:
     per_hour: int = 300
 
 
+@dataclass(frozen=True, slots=True)
+class OutagePatience:
+    """How long a run waits for a site that refuses again and again. Seconds."""
+
+    most: float  #: from the first refusal in a row to the end of the last pause that is waited for
+    park: float  #: a pause that would end later lasts at least so long: the lane is parked and the run may end
+
+
 class BreakerState(BaseModel):
     """What is remembered, with the names it has in the file. Times in epoch seconds."""
 
@@ -46,6 +54,7 @@ class BreakerState(BaseModel):
     starts: tuple[Time, ...] = ()
     until: Time = 0.0  #: the end of a pause
     failures: Count = Field(default=0, alias="trips")  #: refusals in a row; the breaker is half-open after the pause
+    since: Time = 0.0  #: of the first of them
     slow: Time = 1.0  #: by how much gaps are wider than configured
     good: Count = 0
     trouble: Trouble | None = None
@@ -120,11 +129,16 @@ class BreakerState(BaseModel):
             state = state.with_(slow=max(1.0, state.slow / 2), good=0)
         return state
 
-    def refused(self, trouble: Trouble, pause: float, now: float, *, slower: bool) -> BreakerState:
+    def refused(
+        self, trouble: Trouble, pause: float, now: float, *, slower: bool, patience: OutagePatience | None = None
+    ) -> BreakerState:
         """Return it open, twice as long each time in a row; of refusals at once, the first counts."""
         state = self.released()
         if state.until > now:
             return state
         until = now + min(MAX_PAUSE, pause * 2.0 ** min(state.failures, 10))
-        state = state.with_(failures=state.failures + 1, until=until, trouble=trouble)
+        since = state.since if state.failures and 0 < state.since <= now else now
+        if patience is not None and until - since > patience.most:
+            until = max(until, now + patience.park)
+        state = state.with_(failures=state.failures + 1, since=since, until=until, trouble=trouble)
         return state.with_(slow=min(_MAX_SLOWDOWN, state.slow * 2), good=0) if slower else state

@@ -22,7 +22,7 @@ import anyio
 from pipeline.core.clock import Clock, iso
 from pipeline.core.errors import Throttled
 from pipeline.core.model import Json, Trouble
-from pipeline.source.youtube.throttle.breaker import SHORT_WAIT, BreakerState, ThrottleRules
+from pipeline.source.youtube.throttle.breaker import SHORT_WAIT, BreakerState, OutagePatience, ThrottleRules
 from pipeline.source.youtube.throttle.state import Kept, ThrottleState
 
 T = TypeVar("T")
@@ -51,8 +51,10 @@ class SiteThrottle:
         rng: Random,
         rules: ThrottleRules,
         alive: Callable[[int], bool] | None = None,
+        patience: OutagePatience | None = None,
     ) -> None:
         self._rng = rng
+        self._patience = patience
         self._address = _Gate(shared, clock, alive or _alive, rules)
         self._own = _Gate(own, clock, alive or _alive)
 
@@ -89,7 +91,7 @@ class SiteThrottle:
         """
 
         def refuse(state: BreakerState, now: float) -> tuple[BreakerState, Throttled]:
-            state = state.refused(trouble, pause, now, slower=slower)
+            state = state.refused(trouble, pause, now, slower=slower, patience=self._patience)
             return state, _pause_error(state, now)
 
         return await (self._address if address else self._own).change(refuse)
