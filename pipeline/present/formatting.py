@@ -66,6 +66,7 @@ def short_name(source: str, width: int = 40) -> str:
     text = clean(source)
     if "://" not in text:
         return fit(text.rstrip("/").rpartition("/")[2] or text, width)
+    text = text.partition("://")[2].removeprefix("www.")
     while cell_len(text) > width:
         text = "…" + text.removeprefix("…")[1:]
     return text

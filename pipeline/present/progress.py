@@ -62,9 +62,12 @@ def head(snapshot: Snapshot) -> str:
 
 def pause(parked: Parked) -> str:
     """Return who waits until when, and why."""
+    why, until = clean(parked.trouble.message), iso(parked.until)
+    if until in why:  # it says so itself
+        return why
     who = _PARKED.get(parked.scope, clean(parked.scope))
     verb = "wait" if who.endswith(("s", "es")) else "waits"
-    return f"{who} {verb} until {iso(parked.until)}: {clean(parked.trouble.message)}"
+    return f"{who} {verb} until {until}: {why}"
 
 
 def _bar(snapshot: Snapshot) -> Text:

@@ -13,6 +13,7 @@ from rich.console import Console
 from pipeline.core.errors import NeedsOperator
 from pipeline.core.model import Parked, Trouble
 from pipeline.present import live
+from pipeline.present.progress import pause
 from pipeline.views import LaneView, Snapshot, WorkView
 
 
@@ -179,6 +180,12 @@ async def test_lines_come_once_a_minute_and_news_at_once() -> None:
     assert said[0][1] == "YouTube waits until 2025-11-22T03:00:00Z: No name can be looked up."
     assert said[1][1] == ("4 of 10 items · 1 failed · after 1 min 00 s · uploading a.mp4 · reading b.mp4 · $0.50 spent")
     assert said[2][1].startswith("stopping")
+
+
+def test_a_pause_names_its_end_once() -> None:
+    """Reasons of YouTube's own pauses say until when; then nothing is said twice."""
+    why = Trouble("dns", "The network is down. YouTube is left alone until 2025-11-22T03:00:00Z.")
+    assert pause(Parked("download", 1_763_780_400.0, why)) == why.message
 
 
 @pytest.mark.asyncio

@@ -380,7 +380,7 @@ def test_the_board_shows_names_bytes_money_time_and_a_stop() -> None:
     for part in (
         "42 of 100 items so far, still reading", "2 failed", "about 1 min 20 s left",
         "45 MB of 120 MB · 2.1 MB/s", "a.mp4", "b.mp4",
-        "c.mp4, d.mp4, e.mp4 and 2 more", "https://youtu.be/x", "1,200 to be read", "$0.50 spent · 12.0 min of video finished",
+        "c.mp4, d.mp4, e.mp4 and 2 more", "youtu.be/x", "1,200 to be read", "$0.50 spent · 12.0 min of video finished",
         "YouTube waits until 2025-11-22T03:00:00Z: No name can be looked up.", "stopping",
     ):  # fmt: skip
         assert part in shown
