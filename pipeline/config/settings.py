@@ -129,7 +129,7 @@ class PricesSection(Section):
 class PolicySection(Section):
     """What to do about lost answers of paid calls, and how long to retry."""
 
-    on_ambiguous_create: Literal["hold", "resubmit"] = "hold"
+    on_ambiguous_create: Literal["look", "hold", "resubmit"] = "look"
     on_ambiguous_ask: Literal["resubmit", "hold"] = "resubmit"
     attempts: int = Field(default=8, ge=1, le=1000)
     stage_hours: float = Field(default=24.0, gt=0, le=24 * 60)

@@ -38,6 +38,7 @@ class ReelmillError(Exception):
     """Something failed in a way we foresaw."""
 
     code = "error"
+    in_doubt = False  #: a refusal that does not prove that nothing was accepted: look before the call is made again
 
     def __init__(self, message: str, *, code: str = "", remedy: str = "", detail: str = "") -> None:
         super().__init__(message)

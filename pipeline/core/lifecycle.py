@@ -76,7 +76,8 @@ def decide(task: Task, outcome: Outcome, now: float, policy: Policy, rng: Random
             ended = _end(task, State.HELD, "held", outcome.trouble, Done(data=outcome.data))
             return _resuming(ended, outcome.stage)
         case Park():
-            return _back(task, max(outcome.until, now), True, "parked", outcome.trouble)
+            back = _back(task, max(outcome.until, now), outcome.untouched, "parked", outcome.trouble)
+            return replace(back, data=outcome.data)
         case _:
             assert_never(outcome)
 

@@ -97,6 +97,8 @@ class Hold:
 class Park:
     """The whole scope must wait; this task loses no attempt.
 
+    ``untouched`` says that nothing was accepted, so that the stage stays *fresh*; ``data`` is as in ``Retry``.
+
     ``scope`` is a lane's name: it takes no new work until ``until`` (epoch seconds), while the other lanes drain; a long
     park is remembered across restarts. ``run:operator``, ``run:config`` and ``run:store`` stop the whole run.
     ``scope="budget"`` closes the analyze lane for the rest of this run only. ``scope="output"``: results cannot be written;
@@ -106,6 +108,8 @@ class Park:
     scope: str
     until: float
     trouble: Trouble
+    untouched: bool = True
+    data: Mapping[str, Json] | None = None
 
 
 Outcome: TypeAlias = Advance | Done | Snooze | Retry | Fail | Hold | Park

@@ -37,14 +37,14 @@ async def run_step(stage: Stage, task: Task, ensure_fresh: LeaseCheck, clock: Cl
     except LostLease:
         return None
     except Throttled as error:
-        return Park(stage.lane.value, clock.now() + (error.after or 0.0), error.trouble)
+        return Park(stage.lane.value, clock.now() + (error.after or 0.0), error.trouble, not error.in_doubt)
     except (Transient, NotYet) as error:
         return _again(task, error)
     except Ambiguous as error:
         # The next claim of a stage that is not fresh asks the provider first; that stage brings its own delay.
         return Retry(error.trouble, after=0.0)
     except NeedsOperator as error:
-        return Park("run:operator", clock.now(), error.trouble)
+        return Park("run:operator", clock.now(), error.trouble, not error.in_doubt)
     except ConfigError as error:
         return Park("run:config", clock.now(), error.trouble)
     except StoreError as error:

@@ -2,20 +2,23 @@
 
 ::
 
-    intend ──▶ act ───────────────▶ accepted
-      │         │ stopped midway ▲
-      │         └──▶ look ───────┘ found
-      └─ given up ───▲ │ not there: act again, or give up
-                       └ nobody can tell: hold, or act again, booked as doubtful
+    intend ──▶ act ────────────────────▶ accepted
+      │         │ no answer, no proof ▲
+      │         └──▶ look ────────────┘ found
+      └─ given up ───▲ │ not there: look again, some minutes long
+                       └ still not there, or nobody can tell: hold, or act again, booked as doubtful
 
 ``intend`` reserves the money and stores the intent with its ledger entry in one transaction, before the call. ``act``
 sends only when its stage is fresh: nobody can have sent before. In any other case the platform is asked first, by our
-key. Where it cannot be asked, the policy decides; a call that may be paid twice is always booked as doubtful.
+key: several times, because it may accept, or list, what it got minutes later. Then the policy decides; a call that may
+be paid twice is always reserved and booked as doubtful.
+
+A refusal ends the matter only where it proves that nothing was accepted (``ReelmillError.in_doubt`` is False).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
@@ -33,13 +36,21 @@ from pipeline.core.errors import (
     ReelmillError,
     Transient,
 )
-from pipeline.core.model import REFUND, Spend, Task, Trouble
-from pipeline.core.outcome import Advance, Fail, Hold, Outcome, Park
-from pipeline.ingest.payloads import PaidData
+from pipeline.core.model import REFUND, Json, Spend, Task, Trouble
+from pipeline.core.outcome import Advance, Fail, Hold, Outcome, Park, Retry
+from pipeline.ingest.payloads import Doubt, PaidData, TroubleData
 from pipeline.ingest.stored_json import changed
 
 P = TypeVar("P", bound=PaidData)
 T = TypeVar("T")
+OnAmbiguous = Literal["hold", "look", "resubmit"]
+#: Seconds after the decision to call from which a call that cannot be found was certainly never accepted.
+_CERTAIN = 7_200.0
+_NOT_LISTED = Trouble(
+    "ambiguous",
+    "A call's answer was lost, and the platform shows nothing of it so far; it may still have been accepted.",
+    "look into the platform's own console; `reelmill retry` makes the call again",
+)
 #: Reserves (USD, minutes of video) for this run; a Trouble says which limit forbids it.
 Reserve = Callable[[float, float], Trouble | None]
 #: What people are told of a task that looks for the trace of a call.
@@ -64,26 +75,47 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class CallPolicy:
-    """What to do about a call of which nobody can tell whether it was accepted, and how often to try at all."""
+    """What to do about a call of which nobody can tell whether it was accepted, and how often to try at all.
+
+    ``on_ambiguous``: "hold" never makes a second call by itself; "look" makes one if the platform can be asked and shows
+    nothing; "resubmit" makes one in any case.
+    """
 
     attempts: int
-    on_ambiguous: Literal["hold", "resubmit"]
-    repeats: int | None = None  #: doubtful calls in a row before a person must decide; None: as many as ``attempts``
+    on_ambiguous: OnAmbiguous
+    repeats: int | None = None  #: blind calls in a row before a person must decide; None: as many as ``attempts``
 
     def holds(self, repeated: int) -> bool:
-        """Return True if a person must decide after this many repeats."""
-        return self.on_ambiguous == "hold" or (self.repeats is not None and repeated >= self.repeats)
+        """Return True if a person must decide where the platform cannot be asked, after this many repeats."""
+        return self.on_ambiguous != "resubmit" or (self.repeats is not None and repeated >= self.repeats)
 
 
-@dataclass(frozen=True, slots=True)
 class LookSchedule:
-    """When a call without an answer is looked for: seconds before each look. The only place where looks are scheduled."""
+    """When a call without an answer is looked for. The only place where looks are scheduled.
 
-    delays: Sequence[float]
+    ``grace``: seconds after which an ordinary platform shows what it has accepted. A lost answer is looked for 1, 4, 13
+    and 37 graces after its loss. A call whose process ended, or that was refused without proof, is looked for twice. Where
+    the platform was once seen to be slower, all are looked for three times as long as it took then.
+    """
 
-    def after(self, looks: int) -> float | None:
-        """Return the wait after that many looks; None: it was looked for often enough."""
-        return self.delays[looks] if looks < len(self.delays) else None
+    #: Seconds: the longest wait that is learned. Platforms are slower than that only when they are down.
+    MOST = 1_800.0
+
+    def __init__(self, grace: float) -> None:
+        self._delays = (grace, 3 * grace, 9 * grace, 24 * grace)
+        self._lag = 0.0
+
+    def after(self, looks: int, doubt: Doubt) -> float | None:
+        """Return the wait in seconds after that many looks; None: it was looked for often enough."""
+        delays = self._delays if doubt == "lost" else self._delays[:2]
+        if looks < len(delays):
+            return delays[looks]
+        missing = min(3 * self._lag, self.MOST) - sum(delays)
+        return missing if looks == len(delays) and missing > 0 else None
+
+    def learn(self, lag: float) -> None:
+        """Take note that a call became visible only after ``lag`` seconds."""
+        self._lag = max(self._lag, lag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +126,10 @@ class Stages:
     act: str
     look: str
     held: str
+
+
+class CallRefused(Permanent):
+    """The platform has refused a call by an answer that proves nothing, and showed nothing of it, or cannot (in doubt)."""
 
 
 class Billing:
@@ -137,11 +173,12 @@ class Billing:
         self._in_doubt.add(key)
         try:
             yield
-        except (Permanent, InputError, NeedsOperator, ConfigError, LostLease):
-            self.never_came(key)
+        except (Permanent, InputError, NeedsOperator, ConfigError, LostLease) as error:
+            if not error.in_doubt:
+                self.never_came(key)
             raise
         except Transient as error:
-            if error.untouched:
+            if error.untouched and not error.in_doubt:
                 self.never_came(key)
             raise
         self.came(key)
@@ -193,6 +230,7 @@ class PaidCall(Generic[P]):
         ``repeated``: how often it was made although nobody could tell whether the one before had arrived.
         """
         stage = self._stages.look if given_up else self._stages.act
+        data = _unsent(data)
         if cost is None:
             return Advance(stage, data.to_json())
         spend = self.billing.book(cost, repeated)
@@ -200,49 +238,122 @@ class PaidCall(Generic[P]):
             return Park("budget", self._clock.now(), spend)
         return Advance(stage, data.to_json(), spend=[spend])
 
-    async def act(self, task: Task, data: P, key: str, send: Callable[[], Awaitable[T]]) -> T | Advance:
-        """Send the call, once, and return its answer; go to look where it may have been sent before."""
+    async def act(self, task: Task, data: P, key: str, send: Callable[[], Awaitable[T]]) -> T | Outcome:
+        """Send the call, once, and return its answer; go to look where it may have been sent before.
+
+        Raises:
+            ReelmillError: the call was not accepted, which is certain.
+        """
         if not task.fresh:
-            return Advance(self._stages.look, data.to_json(), after=self._looks.after(0) or 0.0)
-        with self.billing.counted(key):
-            return await send()
+            data = changed(data, looks=0, doubted=data.doubted or self._clock.now())
+            return Advance(self._stages.look, data.to_json(), after=self._until_look(data) or 0.0)
+        try:
+            with self.billing.counted(key):
+                return await send()
+        except Ambiguous as error:
+            return Retry(error.trouble, after=0.0, data=self._doubt(data, "lost"))
+        except NeedsOperator as error:
+            if not error.in_doubt:
+                raise
+            return Park("run:operator", self._clock.now(), error.trouble, False, self._doubt(data, "refused"))
+        except Transient as error:
+            if not error.in_doubt:
+                raise
+            return Retry(error.trouble, error.after, counted=False, data=self._doubt(data, "refused"))
+        except Permanent as error:
+            if not error.in_doubt:
+                raise
+            return Retry(error.trouble, after=0.0, data=self._doubt(data, "refused", error.trouble))
 
     async def look(self, task: Task, data: P, cost: Cost, find: Callable[[], Awaitable[str | None]]) -> str | Outcome:
-        """Look for a call without an answer. Return the id of what it left behind, or what to do where there is nothing."""
+        """Look for a call without an answer. Return the id of what it left behind, or what to do where there is nothing.
+
+        Raises:
+            CallRefused: the platform has refused the call, and shows nothing of it.
+        """
         try:
             found = await find()
         except Ambiguous as error:
-            return self._nobody_can_tell(task, data, cost, error.trouble)
+            if data.refusal is not None:
+                refused = CallRefused.from_trouble(data.refusal.to_trouble())
+                refused.in_doubt = True
+                raise refused from None
+            return self._unknown(task, data, cost, error.trouble, blind=True)
         if found is not None:
             self.billing.came(cost.key)
+            if data.doubt == "lost" and data.looks:
+                self._looks.learn(self._clock.now() - data.doubted)
             return found
-        later = self._looks.after(data.looks + 1)
+        looked = changed(data, looks=data.looks + 1)
+        later = self._until_look(looked)
         if later is not None:
-            return Advance(self._stages.look, changed(data, looks=data.looks + 1).to_json(), after=later)
-        self.billing.never_came(cost.key)
-        again = data.again + 1
-        if again >= self._policy.attempts:
-            return self.fail(task, data, cost.key)
-        after = self._backoff.delay(again, self._rng)
-        return Advance(self._stages.act, changed(data, again=again, looks=0).to_json(), after=after)
+            return Advance(self._stages.look, looked.to_json(), after=later)
+        if data.doubt == "refused":
+            return self._refused(task, data, cost)
+        if data.doubt == "ended" and self._clock.now() - (data.sending or data.since) >= _CERTAIN:
+            return self._never_came(task, data, cost)
+        return self._unknown(task, data, cost, _NOT_LISTED, blind=False)
 
     def fail(self, task: Task, data: P, key: str) -> Fail:
         """Give the call up; an operator's retry begins with its intent."""
-        kept = self._give_up(changed(data, again=0, looks=0), key)
+        kept = self._give_up(changed(_unsent(data), again=0), key)
         return Fail(task.trouble or self._gave_up, stage=self._stages.intend, data=kept.to_json())
 
-    def _nobody_can_tell(self, task: Task, data: P, cost: Cost, trouble: Trouble) -> Outcome:
-        if self._policy.holds(data.again):
-            return Hold(trouble, stage=self._stages.held, data=self._renew(data).to_json())
-        again = data.again + 1
-        if self._policy.repeats is None and again >= self._policy.attempts:
+    def refused(self, data: P, error: Permanent | InputError) -> Fail:
+        """End with a refusal. An operator's retry makes the call again, and looks before where an earlier one was lost."""
+        if data.again:
+            return Fail(error.trouble)
+        return Fail(error.trouble, stage=self._stages.act, data=_unsent(data).to_json())
+
+    def _until_look(self, data: P) -> float | None:
+        """Return the seconds until the next look, later after each call in vain; None: it was looked for often enough."""
+        delay = self._looks.after(data.looks, data.doubt)
+        if delay is None or not data.again:
+            return delay
+        return delay + self._backoff.delay(data.again, self._rng)
+
+    def _doubt(self, data: P, doubt: Doubt, refusal: Trouble | None = None) -> Mapping[str, Json]:
+        kept = None if refusal is None else TroubleData.from_trouble(refusal)
+        return changed(data, doubt=doubt, doubted=self._clock.now(), refusal=kept).to_json()
+
+    def _refused(self, task: Task, data: P, cost: Cost) -> Outcome:
+        """It was refused, and there is nothing of it: the refusal holds."""
+        if data.refusal is None:
+            return self._never_came(task, data, cost)
+        self.billing.never_came(cost.key)
+        raise CallRefused.from_trouble(data.refusal.to_trouble())
+
+    def _unknown(self, task: Task, data: P, cost: Cost, trouble: Trouble, *, blind: bool) -> Outcome:
+        """Nobody can tell whether the call was accepted: have a person decide, or make it again, booked as doubtful.
+
+        ``blind``: the platform cannot be asked at all.
+        """
+        policy = self._policy
+        if policy.holds(data.again) if blind else policy.on_ambiguous == "hold":
+            return Hold(trouble, stage=self._stages.held, data=self._renew(_unsent(data)).to_json())
+        if data.again + 1 >= policy.attempts and not (blind and policy.repeats):
             return self.fail(task, data, cost.key)
         doubtful = data.doubtful + 1
         spend = self.billing.book(cost, doubtful)
         if isinstance(spend, Trouble):
             return Park("budget", self._clock.now(), spend)
-        data = changed(data, again=again, looks=0, doubtful=doubtful)
-        return Advance(self._stages.act, data.to_json(), spend=[spend])
+        return self._send_again(changed(data, doubtful=doubtful), [spend])
+
+    def _never_came(self, task: Task, data: P, cost: Cost) -> Outcome:
+        """The call was certainly not accepted: make it again."""
+        self.billing.never_came(cost.key)
+        if data.again + 1 >= self._policy.attempts:
+            return self.fail(task, data, cost.key)
+        return self._send_again(data)
+
+    def _send_again(self, data: P, spend: Sequence[Spend] = ()) -> Advance:
+        data = changed(_unsent(data), again=data.again + 1, sending=self._clock.now())
+        return Advance(self._stages.act, data.to_json(), spend=spend)
+
+
+def _unsent(data: P) -> P:
+    """Return the payload of a call that was not sent yet."""
+    return changed(data, looks=0, doubt="ended", doubted=0.0, refusal=None)
 
 
 class DirectCall:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 from pipeline.core.errors import StoreError
-from pipeline.core.model import Json, Task
+from pipeline.core.model import Json, Task, Trouble
 from pipeline.ingest.stored_json import StoredJson, stored
 from pipeline.ports.source import Item, ManifestLine, MediaFacts
 from pipeline.ports.video_api import UploadSession
@@ -43,6 +43,30 @@ class TaskData(StoredJson):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TroubleData(StoredJson):
+    """What is wrong, as a task remembers it."""
+
+    code: str = stored("", always=True)
+    message: str = stored("", always=True)
+    remedy: str = stored("", always=True)
+    detail: str = stored("", always=True)
+
+    @classmethod
+    def from_trouble(cls, trouble: Trouble) -> Self:
+        """Return what a task remembers of a trouble."""
+        return cls(code=trouble.code, message=trouble.message, remedy=trouble.remedy, detail=trouble.detail)
+
+    def to_trouble(self) -> Trouble:
+        """Return the trouble."""
+        return Trouble(self.code, self.message, self.remedy, self.detail)
+
+
+#: Why nobody knows what became of a call: its process ended; its answer was lost; it was refused by an answer that
+#: proves nothing.
+Doubt = Literal["ended", "lost", "refused"]
+
+
+@dataclass(frozen=True, kw_only=True)
 class PaidData(TaskData):
     """The payload of a task that makes a paid call: where the call stands."""
 
@@ -50,6 +74,10 @@ class PaidData(TaskData):
     again: int = 0  #: times in a row that the call was found not to have arrived
     looks: int = 0  #: times that a call without an answer was looked for in vain
     doubtful: int = 0  #: calls that were made again although nobody could tell whether the one before had arrived
+    sending: float = 0.0  #: when the latest of several calls was decided, epoch seconds
+    doubt: Doubt = "ended"
+    doubted: float = 0.0  #: since when the call is in doubt, epoch seconds
+    refusal: TroubleData | None = stored(None, read=TroubleData.from_json, write=TroubleData.to_json)
 
 
 # ----------------------------------------------------------------------------------------------- what users ask for
@@ -83,13 +111,9 @@ class LineData(StoredJson):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SkippedData(StoredJson):
+class SkippedData(TroubleData):
     """Why a video was skipped, with what the look has found."""
 
-    code: str = stored("", always=True)
-    message: str = stored("", always=True)
-    remedy: str = stored("", always=True)
-    detail: str = stored("", always=True)
     day: str = stored("", always=True)  #: of publication, ``YYYYMMDD``
     seconds: float | None = None
 

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from random import Random
 
 from pipeline.core.clock import Clock
+from pipeline.ingest.paid_call import LookSchedule
 from pipeline.ports.store import Records
 from pipeline.ports.video_api import VideoApi
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The platform, the database to read from, the time and chance."""
+    """The platform, the database to read from, the time, chance, and when lost calls are looked for."""
 
     api: VideoApi
     records: Records
     clock: Clock
     rng: Random
+    looks: LookSchedule

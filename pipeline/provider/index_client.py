@@ -238,7 +238,9 @@ class IndexClient:
                 raise
             sentence, remedy = wording[trouble.code]
             code = "search_page_token_expired" if wording is _EXPIRED else trouble.code
-            raise Permanent(sentence, code=code, remedy=remedy, detail=trouble.detail) from None
+            reworded = Permanent(sentence, code=code, remedy=remedy, detail=trouble.detail)
+            reworded.in_doubt = error.in_doubt
+            raise reworded from None
 
 
 def _status(video: IndexedVideo) -> IndexingStatus:

@@ -113,9 +113,9 @@ def _stop(session: Any) -> Any:
 def test_a_key_that_stands_for_another_request_is_no_dead_end(tmp_path: Path, arrived: bool) -> None:
     """The platform says so: what is there is adopted, else the question goes under another key; it is paid for once."""
     life = Life.at(tmp_path, **priced())
-    life.api.ask_trouble = lambda number: (
-        Permanent("the key stands for another request", code="idempotency_key_reused") if number == 1 else None
-    )
+    conflict = Permanent("the key stands for another request", code="idempotency_key_reused")
+    conflict.in_doubt = True  # as the caller says of every answer with status 409
+    life.api.ask_trouble = lambda number: conflict if number == 1 else None
     life.api.accepted = arrived
 
     async def scenario() -> None:

@@ -167,9 +167,11 @@ def test_no_paid_call_happens_twice_without_being_counted_and_none_is_lost(name:
             if name == "v1.3":
                 assert here.held == 0
                 assert set(uploads.values()) | set((await here.accepted("analysis")).values()) == {1}
-                assert not [
-                    entry for what in ("upload", "analyze", "index") for entry, doubt in here.entries(what) if doubt
-                ]
+                in_doubt = [e for what in ("upload", "analyze", "index") for e, doubt in here.entries(what) if doubt]
+                # Only what was sent, or may have been, and was never found can be in doubt: a dying process has two calls on
+                # their way, and a refusal says nothing of a call before it.
+                most = {"lost before": 1, "crash before": 2, "crash after": 1, "refused": 1}
+                assert len(in_doubt) <= sum(most.get(answer, 0) for answer in script)
             searches = sum((await here.accepted("search")).values())
             assert searches <= len(here.entries("search"))
             tasks = await here.rig.database.tasks(Selection())

@@ -25,7 +25,16 @@ EXPLAINED: dict[str, tuple[str, ...]] = {
     "answer_cut_off": ("length",),
     "deadline": ("stuck", "strange", "jump", "freeze", "steal", *_ANY_CALL),
     "resource_not_exist": ("vanish",),
-    "refused": ("cut", "torn", "html", "list", "blank", "alien"),  # of a refusal whose words were spoilt
+    "refused": (
+        "cut",
+        "torn",
+        "html",
+        "list",
+        "blank",
+        "alien",
+        "451 after",
+    ),  # its words were spoilt, or it is no true one
+    "conflict": ("409 after",),
     "gave_up": ("vanish", *_ANY_CALL),
     "ambiguous": _ANY_CALL,
     "provider_down": ("pay", "read", "chunk"),

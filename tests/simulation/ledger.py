@@ -56,6 +56,11 @@ class Effect:
     thing: Thing
     marks: frozenset[tuple[str, str]] = frozenset()  #: (video, question) pairs that it answers
 
+    @property
+    def looked_for(self) -> tuple[str, str]:
+        """What a look for this names: the upload's name, or the asset that it is about."""
+        return self.kind, str(self.thing.data.get("asset", self.thing.name))
+
 
 @dataclass
 class Ledger:
@@ -65,7 +70,8 @@ class Ledger:
     uploads_billed: bool = False  #: in v1.2 an upload is an entry in the index
     effects: list[Effect] = field(default_factory=list)
     excused: set[str] = field(default_factory=set)  #: videos that an operator has allowed to be paid again
-    repeated: int = 0  #: questions of v1.2 that were put twice, as the policy allows
+    repeated: int = 0  #: calls that were made twice and are told as doubtful, as the policy allows
+    looks: dict[tuple[str, str], float] = field(default_factory=dict)  #: when each was last looked for in a list
 
     def accept(self, effect: Effect) -> None:
         """Enter an effect.
@@ -86,14 +92,20 @@ class Ledger:
         if effect.kind == "ask" and not twice[-1].thing.sound(effect.at) and effect.key != twice[-1].key:
             return  # the answer that was seen is bad, whatever became of one that was lost: asked anew, and booked anew
         same = [old for old in twice if old.key == effect.key]
-        if effect.kind == "ask" and len(same) == 1 and self._doubted(effect.key):
-            self.repeated += 1
-            return
         before = ", ".join(f"{old.key} ({old.thing.id}, {old.thing.fate or 'good'})" for old in twice)
-        raise Broken(f"{effect.kind} twice: {effect.key} after {before}")
+        if len(same) < len(twice) or len(same) > self._doubted(effect) or (effect.kind == "ask" and len(same) > 1):
+            raise Broken(f"{effect.kind} twice: {effect.key} after {before}")
+        if any(old.thing.sound(effect.at) and old.thing.listed <= self.looks.get(old.looked_for, 0.0) for old in same):
+            raise Broken(f"{effect.kind} twice, although a look has shown it: {effect.key} after {before}")
+        self.repeated += 1
 
-    def _doubted(self, key: str) -> bool:
-        return self.spends().get(f"{key}/again", ("", False))[1]
+    def _doubted(self, effect: Effect) -> int:
+        """Return how many calls like this one our own ledger calls possibly paid twice."""
+        entries = [key for key, (_, doubtful) in self.spends().items() if doubtful]
+        if effect.kind == "indexed":  # our key of it names the video, the index and a hash of the asset
+            index = effect.base.partition("/")[0]
+            return sum(key.startswith("index/") and f"/{index}/" in key for key in entries)
+        return sum(key.startswith(f"{effect.key}/again") for key in entries)
 
     def _booked(self, effect: Effect) -> None:
         """Every billed call stands in our ledger before it is made."""

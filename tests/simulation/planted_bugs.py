@@ -123,7 +123,7 @@ PLANTED: Sequence[tuple[type[World], str, int]] = (
     (WritesUnderALostLease, "lost lease", 40),
     (LosesATask, "never written", 1),
     (PaysOffTheBooks, "not in our ledger", 1),
-    (HidesItsDoubts, "ask twice", 1),
+    (HidesItsDoubts, "twice", 1),
     (ForgetsAtTheOperatorsWord, "twice", 220),
     (ShowsBeforeItIsSafe, "before it was safe", 1),
     (SaysDoneTooEarly, "not safe on the disk", 1),

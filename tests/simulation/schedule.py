@@ -24,6 +24,8 @@ LATE = (
     "blank",
     "alien",
 )
+#: Only calls that are paid for: carried out minutes later, or refused after they were carried out.
+HIDDEN = ("late", "late", "303 after", "402 after", "404 after", "409 after", "425 after", "451 after")
 NEVER = ("refused", "dropped", "unheard", "500 before", "503 before", "408", "425", "proxy404", "slow")
 THROTTLES = ("429 empty", "429 words", "429 nested", "429 after", "429 date", "429 ms", "429 reset", "429 day")
 ACCOUNT = ("401", "credit", "302")
@@ -34,7 +36,7 @@ CALL_DEATHS = ("die before", "die sent", "die answered")
 
 #: site -> (how many of its events an item has, or all of a run; what can happen there)
 SITES: dict[str, tuple[float, Sequence[str]]] = {
-    "pay": (2.5, (*LATE, *NEVER, *THROTTLES, *CALL_DEATHS * 3)),
+    "pay": (2.5, (*LATE, *HIDDEN, *NEVER, *THROTTLES, *CALL_DEATHS * 3)),
     "read": (7, (*LATE, *NEVER, *THROTTLES, *CALL_DEATHS)),
     "chunk": (2, (*LATE, *NEVER, *CALL_DEATHS, "429 after")),
     "account": (8, ACCOUNT),
@@ -158,6 +160,7 @@ def _sections(rng: Random, api: str) -> dict[str, Any]:
             "attempts": rng.choice((2, 3, 5, 8)), "stage_hours": rng.choice((0.5, 1.0, 2.0)),
             "retry_most": rng.choice((60.0, 300.0)), "retry_first": rng.choice((1.0, 5.0)),
             "on_ambiguous_ask": rng.choice(("resubmit", "resubmit", "hold")),
+            "on_ambiguous_create": rng.choice(("look", "look", "look", "hold")),
         },
         "jobs": {"enabled": jobs, "fuse": rng.random() < 0.7},
         "run": {"stop_grace": rng.choice((0.5, 20.0))},
@@ -176,7 +179,8 @@ def _sections(rng: Random, api: str) -> dict[str, Any]:
 
 def _habits(rng: Random) -> Habits:
     return Habits(
-        arrive=rng.choice((0.01, 0.3, 1.0)), answer=rng.choice((0.01, 0.3, 2.0)), lag=rng.choice((0.0, 1.0, 2.5)),
+        arrive=rng.choice((0.01, 0.3, 1.0)), answer=rng.choice((0.01, 0.3, 2.0)),
+        lag=rng.choice((0.0, 1.0, 2.5, 2.5, 30.0, 300.0)),
         settle=rng.choice((0.0, 5.0, 45.0)), think=rng.choice((1.0, 30.0, 120.0)),
         ahead=rng.choice((0.0, 0.0, 20.0, -20.0, 3600.0, -3600.0)), keeps_keys=rng.random() < 0.2,
         address_life=rng.choice((3600.0, 3600.0, 90.0)),
@@ -201,6 +205,6 @@ def _size(rng: Random, what: str) -> float:
         "jump": (1.0, 90.0, 3600.0, 90_000.0, -1.0, -90.0, -3600.0, -90_000.0),
         "slow": (3.0, 30.0, 59.0, 75.0), "stuck": (120.0, 1500.0, 1e9), "strange": (60.0, 900.0),
         "freeze": (5.0, 70.0, 400.0), "steal": (130.0, 400.0), "busy": (1.0, 3.0, 8.0), "full": (1.0, 10.0),
-        "vanish": (0.0, 20.0),
+        "vanish": (0.0, 20.0), "late": (8.0, 30.0, 170.0, 600.0),
     }  # fmt: skip
     return rng.choice(sizes[what]) if what in sizes else 0.0

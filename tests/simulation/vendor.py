@@ -171,6 +171,11 @@ class Vendor:
         found = [t for t in self.things.values() if t.kind in kinds and t.listed <= now and not t.gone(now)]
         return sorted(found, key=lambda thing: (-thing.made, thing.id))
 
+    def looked(self, kind: str, name: str) -> None:
+        """Take note that somebody looks for one thing in a list."""
+        if name:
+            self.ledger.looks[kind, name] = self.now()
+
     def page(self, asked: Asked, things: Sequence[Thing], show: Callable[[Thing], Any]) -> Reply:
         """Return one page of a list."""
         number, size = int(asked.get("page", "1")), int(asked.get("page_limit", "10"))

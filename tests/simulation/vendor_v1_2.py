@@ -60,6 +60,7 @@ class VendorV12(Vendor):
 
     def _tasks(self, asked: Asked) -> Reply:
         index, name = asked.get("index_id"), asked.get("filename")
+        self.looked("asset", name)
         found = [t for t in self.shown("task") if (not index or t.data["index"] == index) and name in t.name]
         return self.page(asked, found, self._task_body)
 

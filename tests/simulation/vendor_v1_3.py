@@ -67,6 +67,7 @@ class VendorV13(Vendor):
 
     def _assets(self, asked: Asked) -> Reply:
         ids, name = asked.all("asset_ids"), asked.get("filename")
+        self.looked("asset", name)
         found = [t for t in self.shown("asset") if t.data["size"] >= 0 and name in t.name and (not ids or t.id in ids)]
         return self.page(asked, found, self._asset_body)
 
@@ -182,6 +183,7 @@ class VendorV13(Vendor):
 
     def _analyses(self, asked: Asked) -> Reply:
         asset, word = asked.get("asset_id"), asked.get("status")
+        self.looked("analysis", asset)
         found = [
             thing
             for thing in self.shown("analysis")
@@ -240,6 +242,7 @@ class VendorV13(Vendor):
     def _places(self, asked: Asked, asset_id: str) -> Reply:
         if self.find("asset", asset_id) is None:
             return unknown()
+        self.looked("indexed", asset_id)
         found = [thing for thing in self.shown("indexed") if thing.data["asset"] == asset_id]
         return self.page(asked, found, lambda thing: {"_id": thing.id, "index_id": thing.data["index"]})
 

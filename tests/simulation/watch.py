@@ -23,7 +23,7 @@ EDGES: Mapping[str, Mapping[str, str]] = {
     "listing": {"expand": ""},
     "video": {
         "place": "open price upload find", "price": "upload place", "upload": "find settle place",
-        "find": "upload settle place", "open": "send place",
+        "find": "upload settle place price", "open": "send place",
         "send": "open settle place", "settle": "fan_out place", "fan_out": "place",
     },
     "analysis": {

@@ -1,7 +1,8 @@
 """httpx without sockets: the product's own transport ends here, and here its requests meet their accidents.
 
-The model's promise to a careful client: a request that arrives is carried out within ``Habits.arrive`` seconds, whether or
-not anybody still waits, and listed within ``Habits.lag`` more; together less than the client's grace.
+The model's promise: a request that arrives is carried out within ``Habits.arrive`` seconds, whether or not anybody still
+waits, and listed within ``Habits.lag`` more. The fate ``late`` carries a request out only minutes after its client has
+lost the connection.
 """
 
 from __future__ import annotations
@@ -132,6 +133,9 @@ class Wire(httpx.AsyncBaseTransport):
             if early is not None:
                 return early
             raise httpx.ReadError("reset") if what == "dropped" else httpx.ReadTimeout("silence")
+        if what == "late":
+            self._vendor.post(asked, size)
+            raise httpx.ReadError("reset")
         arrives = self._rng.random() * habits.arrive
         ticket = self._vendor.post(asked, arrives)
         if what == "die sent":
@@ -181,6 +185,7 @@ def _early(what: str, vendor: Vendor) -> Reply | None:
         "401": refused(401, "api_key_invalid"),
         "credit": refused(400, "insufficient_funds"),
         "302": Reply(302, None, {"Location": "https://elsewhere.test/login"}),
+        "451": refused(451, "x"),
     }
     return replies.get(what)
 
@@ -196,10 +201,11 @@ def _spoilt(reply: Reply, what: str) -> bytes:
 
 def _hidden(what: str) -> Reply | None:
     """Return the answer that hides that a request was carried out."""
-    if not what.endswith(" after") or what.startswith("429"):
+    if not what.endswith(" after") or what == "429 after":
         return None
     status = int(what[:3])
-    return Reply(status, _HTML if status == 502 else json.dumps({"error": {"code": "x", "message": "y"}}).encode())
+    page = status in (404, 502)
+    return Reply(status, _HTML if page else json.dumps({"error": {"code": "x", "message": "y"}}).encode())
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+from pipeline.ingest.paid_call import LookSchedule
 from pipeline.ingest.services import Services
 from tests.support.clock import VirtualClock
 from tests.support.memory_database import MemoryDatabase
@@ -14,4 +15,5 @@ from tests.support.vendor import Account, Client
 def fake_services(api: type[Client] = Client, records: Any = None) -> Services:
     """Return services over a platform of their own and a virtual clock."""
     clock = VirtualClock()
-    return Services(api(Account(clock)), records or MemoryDatabase(), clock, Random(1))
+    client = api(Account(clock))
+    return Services(client, records or MemoryDatabase(), clock, Random(1), LookSchedule(client.grace))

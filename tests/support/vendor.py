@@ -72,10 +72,12 @@ class Account:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.ledger: list[tuple[str, str]] = []  #: (effect, our key) of all that was accepted, in order
+        self.looks: dict[tuple[str, str], float] = {}  #: when each thing was last looked for in a list
         self.requests = 0
         self.spoil: Callable[[Asking, str], str] | None = None  #: turns a good answer text into a bad one
         self.doomed: Callable[[str], bool] = _never
         self.things: dict[str, Thing] = {}
+        self.accidents = Accidents(())  #: what befalls requests on the wire
         self._vendors: dict[str, Vendor] = {}
         for version, kind in (("v1.2", VendorV12), ("v1.3", _Patient)):
             ledger: Any = self
@@ -115,7 +117,7 @@ class Account:
 
     def open(self, version: str, identity: str) -> TwelveLabs:
         """Return the client of one process."""
-        wire = Wire(self._vendors[version], Accidents(()), Life(), Random(1), lambda _: None)
+        wire = Wire(self._vendors[version], self.accidents, Life(), Random(1), lambda _: None)
         settings = Settings.model_validate({"provider": {"api": version, "connections": 8}})
         with wired(lambda: wire):
             return open_api(

@@ -168,17 +168,17 @@ def test_a_cautious_policy_holds_at_once(tmp_path: Path) -> None:
 
 
 def test_a_request_that_is_never_accepted_is_given_up(tmp_path: Path) -> None:
-    """As often as the policy says, asking before each; then it fails, and its price stands once in the ledger."""
+    """As often as the policy says, asking before each; then it fails. Every further call stands in the ledger, in doubt."""
     life = Life.at(tmp_path, **priced(policy={"attempts": 4}))
     life.api.ask_trouble = lambda number: Ambiguous("reset")
     assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 3
     assert len(life.api.questions) == 4
     assert len({question.key for question in life.api.questions}) == 1
-    assert len(run_virtual(spends(life))) == 1
+    assert [spend.doubtful for spend in run_virtual(spends(life))] == [False, True, True, True]
 
 
 def test_a_request_that_was_given_up_is_asked_for_before_it_is_made_again(tmp_path: Path) -> None:
-    """It was accepted after all, long after the last look: an operator's retry takes its answer and pays nothing."""
+    """It was accepted after all, long after the last look: an operator's retry takes its answer and pays no more."""
     life = Life.at(tmp_path, **priced(policy={"attempts": 3}))
     life.api.ask_trouble, life.api.accepted = lambda number: Ambiguous("reset"), True
     seen, life.api.find_analysis = life.api.find_analysis, nothing  # type: ignore[method-assign]
@@ -187,11 +187,11 @@ def test_a_request_that_was_given_up_is_asked_for_before_it_is_made_again(tmp_pa
     async def scenario() -> None:
         assert (await life.run(entries)).exit_code == 3
         sent = len(life.api.questions)
+        assert len(await spends(life)) == sent
         life.api.find_analysis = seen  # type: ignore[method-assign]
         await life.retry()
         assert (await life.run(entries)).exit_code == 0
-        assert len(life.api.questions) == sent
-        assert len(await spends(life)) == 1
+        assert len(life.api.questions) == len(await spends(life)) == sent
         assert len(await jobs_with_results(life)) == 4
 
     run_virtual(scenario())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Container, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -154,7 +154,7 @@ async def refusal(*answers: bytes | None) -> ReelmillError:
     (b"HTTP/1.1 202 X\r\nContent-Length: 99\r\nConnection: close\r\n\r\n{", Ambiguous, "ambiguous"),
     (b"nonsense\r\n\r\n", Ambiguous, "ambiguous"),
     (reply(408), Ambiguous, "ambiguous"),
-    (reply(425), Transient, "too_early"),
+    (reply(425), Ambiguous, "ambiguous"),
     (reply(400, {"code": "insufficient_funds", "message": "pay"}), NeedsOperator, "no_credit"),
     (reply(400, {"error": {"code": "usage_limit_exceeded", "message": "pay"}}), NeedsOperator, "no_credit"),
     (reply(401, {"code": "api_key_invalid", "message": f"bad key {KEY}"}), NeedsOperator, "key_refused"),
@@ -163,8 +163,8 @@ async def refusal(*answers: bytes | None) -> ReelmillError:
     (reply(403, b"<html>"), NeedsOperator, "not_allowed"),
     (reply(404, {"error_code": 1234, "message": "x"}), Permanent, "resource_not_exist"),
     (reply(404), Permanent, "resource_not_exist"),
-    (reply(404, b"<html>nginx</html>"), Transient, "not_the_api"),
-    (reply(404, {"message": "no Route matched with those values"}), Transient, "not_the_api"),
+    (reply(404, b"<html>nginx</html>"), Ambiguous, "ambiguous"),
+    (reply(404, {"message": "no Route matched with those values"}), Ambiguous, "ambiguous"),
     (reply(400, {"code": "resource_not_exist", "message": "x"}), Permanent, "resource_not_exist"),
     (reply(409, {"code": "strange", "message": "x"}), Permanent, "conflict"),
     (reply(413), Permanent, "too_large"),
@@ -178,6 +178,21 @@ async def test_every_end_of_a_paid_call_has_one_meaning(answer: bytes | None, ki
     """Sent once, whatever comes back; and the key is in no word of the error, even if the other side echoes it."""
     error = await refusal(answer)
     assert (type(error), error.trouble.code) == (kind, code)
+
+
+_PROOF = {"code": "something_new", "message": "no"}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("body", "proofs"), [(_PROOF, {400, 401, 403, 413, 422, 429}), (b"", ()), (b"<html>", ())])
+async def test_a_refusal_proves_that_nothing_was_accepted_only_by_its_status_and_a_proper_body(
+    body: Any, proofs: Container[int]
+) -> None:
+    """Everything else may be said by something before the platform, after the call was accepted: it is looked for."""
+    for status in (301, 302, 303, 304, 307, 308, *range(400, 430), 431, 451, 499):
+        error = await refusal(reply(status, b"" if status == 304 else body))
+        proven = not error.in_doubt and not isinstance(error, Ambiguous)
+        assert proven == (status in proofs), (status, error.trouble)
 
 
 @pytest.mark.asyncio

@@ -24,7 +24,7 @@ from pipeline.core.youtube_address import is_address, parse_youtube_address
 from pipeline.engine.pool import Pool, PoolOptions
 from pipeline.ingest.adoption import Adoption
 from pipeline.ingest.job_requests import JobPlanner
-from pipeline.ingest.paid_call import Billing
+from pipeline.ingest.paid_call import Billing, CallPolicy, LookSchedule
 from pipeline.ingest.services import Services
 from pipeline.ingest.tasks.analysis import AnalysisOptions, AnalysisTaskType
 from pipeline.ingest.tasks.indexing import ConfiguredIndex, IndexingTaskType
@@ -118,7 +118,7 @@ def compose(
     settings, planner = plan.settings, plan.planner
     spending = SpendingLimits(settings.budget, clock)
     index = ConfiguredIndex(api.index_api, index_spec(settings)) if settings.index_name else None
-    services = Services(api, database, clock, rng)
+    services = Services(api, database, clock, rng, LookSchedule(api.grace))
     adoption = Adoption(api.inventory)
     item = ItemTaskType(
         services,
@@ -153,7 +153,7 @@ def compose(
     analysis = AnalysisTaskType(
         services,
         planner,
-        AnalysisOptions(settings.policy.attempts, settings.policy.on_ambiguous_ask),
+        _analysis_options(settings, api),
         price=plan.prices.analysis,
         reserve=spending.reserve,
         adoption=adoption,
@@ -163,13 +163,20 @@ def compose(
         api.index_api,
         price=plan.prices.indexing,
         billing=into_index,
-        attempts=settings.policy.attempts,
+        policy=CallPolicy(settings.policy.attempts, settings.policy.on_ambiguous_create),
     )
     publish = PublishTaskType(services, planner, adapters.sink)
     playlists = PlaylistTaskType(adapters.lister, settings.youtube.lists)
     kinds = TaskTypes([each.task_type(plan.policy) for each in (item, playlists, video, analysis, publish, indexing)])
     pool = Pool(database, kinds, clock, rng, _options(settings, owner))
     return Components(plan, pool, spending, analysis, publish, adapters.sink, adapters, playlists)
+
+
+def _analysis_options(settings: Settings, api: ProviderClient) -> AnalysisOptions:
+    """An analysis of v1.3 is a task that stays; one of v1.2 is only asked for."""
+    policy = settings.policy
+    hold = policy.on_ambiguous_create == "hold" and "fuse" in api.features
+    return AnalysisOptions(policy.attempts, "hold" if hold else policy.on_ambiguous_ask)
 
 
 def index_spec(settings: Settings) -> IndexSpec:

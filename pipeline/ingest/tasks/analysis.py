@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from pipeline.core.errors import Permanent
 from pipeline.core.lifecycle import Policy
@@ -26,7 +25,17 @@ from pipeline.core.outcome import Advance, Done, Fail, Outcome, Snooze
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.adoption import Adoption
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
-from pipeline.ingest.paid_call import LOOKING, Billing, CallPolicy, Cost, LookSchedule, PaidCall, Reserve, Stages
+from pipeline.ingest.paid_call import (
+    LOOKING,
+    Billing,
+    CallPolicy,
+    CallRefused,
+    Cost,
+    OnAmbiguous,
+    PaidCall,
+    Reserve,
+    Stages,
+)
 from pipeline.ingest.payloads import AnalysisData
 from pipeline.ingest.remote_names import build_custom_id
 from pipeline.ingest.request_builder import (
@@ -56,7 +65,7 @@ class AnalysisOptions:
     """What an analysis may do by itself."""
 
     attempts: int = 8
-    on_ambiguous: Literal["resubmit", "hold"] = "resubmit"
+    on_ambiguous: OnAmbiguous = "resubmit"
 
 
 class AnalysisTaskType:
@@ -83,7 +92,7 @@ class AnalysisTaskType:
         self._paid: PaidCall[AnalysisData] = PaidCall(
             Stages("price", "submit", "find", held="price"),
             CallPolicy(options.attempts, options.on_ambiguous, repeats=1),
-            LookSchedule((services.api.grace,)),
+            services.looks,
             self._billing,
             services.clock,
             services.rng,
@@ -112,7 +121,7 @@ class AnalysisTaskType:
             # Something else may be wanted in its place, and the manifest need not name the video any more.
             again = NewTask("video", task.subject, "place", {}, subject=task.subject, restart_at="fan_out")
             return Done(data=changed(data, superseded=True).to_json(), spawn=[again])
-        data = changed(data, since=self._clock.now(), legacy="fuse" not in self._api.features)
+        data = changed(data, legacy="fuse" not in self._api.features)
         build_question(task.key, data, requests)  # raises for what cannot be asked: no money is reserved for that
         if data.adopted and self._adoption is not None:
             found, unused = await self._adoption.analysis(task.key, data.media_id, data.generation)
@@ -123,7 +132,10 @@ class AnalysisTaskType:
             data = changed(data, generation=unused)
         data = changed(data, adopted=False, keyed_by_body=True)
         cost = self._cost(task, data, requests)
-        return self._paid.intend(data, cost, given_up=data.given_up == cost.key)
+        given_up = data.given_up == cost.key
+        if not given_up:  # else it is looked for among all that is younger than its first intent
+            data = changed(data, since=self._clock.now())
+        return self._paid.intend(data, cost, given_up=given_up)
 
     async def submit(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Ask the platform, once."""
@@ -132,14 +144,10 @@ class AnalysisTaskType:
         try:
             reply = await self._paid.act(task, data, asked.key, lambda: self._api.submit_analysis(asked, ensure_fresh))
         except Permanent as error:
-            if error.trouble.code == "idempotency_key_reused":
-                return await self._key_taken(task, data, error.trouble)
             return self._refused(task, data, error.trouble)
-        if isinstance(reply, Advance):
-            return reply
         if isinstance(reply, Answer):
             return self._answered(task, data, reply)
-        return self._await(changed(data, lost=0), reply)
+        return self._await(changed(data, lost=0), reply) if isinstance(reply, str) else reply
 
     async def find(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Ask whether a request whose answer we never saw was accepted."""
@@ -147,7 +155,12 @@ class AnalysisTaskType:
         requests = self._requests(data)
         asked = build_question(task.key, data, requests)
         cost = self._cost(task, data, requests)
-        found = await self._paid.look(task, data, cost, lambda: self._api.find_analysis(asked))
+        try:
+            found = await self._paid.look(task, data, cost, lambda: self._api.find_analysis(asked))
+        except CallRefused as error:
+            if error.trouble.code == "idempotency_key_reused":
+                return await self._key_taken(task, data, error.trouble)
+            return self._refused(task, data, error.trouble, in_doubt=error.in_doubt)
         if not isinstance(found, str):
             return found
         return self._await(data, found)
@@ -167,13 +180,12 @@ class AnalysisTaskType:
         refund = [] if data.again else [self._billing.refund(self._cost(task, data, requests))]
         return Advance("price", _renewed(changed(data, again=again)).to_json(), spend=refund)
 
-    def _refused(self, task: Task, data: AnalysisData, trouble: Trouble) -> Outcome:
+    def _refused(self, task: Task, data: AnalysisData, trouble: Trouble, *, in_doubt: bool = False) -> Outcome:
         """The platform said no. If it has lost the asset, have it uploaded again; this analysis follows by itself."""
         cost = self._cost(task, data, self._requests(data))
         if trouble.code != "resource_not_exist":
-            if (
-                data.again
-            ):  # an earlier one under this key, of which nothing was heard, need not have been refused with it
+            # This one may have been accepted all the same, or an earlier one under this key, of which nothing was heard.
+            if in_doubt or data.again:
                 return Fail(trouble, stage="price", data=changed(data, again=0, given_up=cost.key).to_json())
             refund = [self._billing.refund(cost)]
             return Fail(trouble, stage="price", data=_renewed(data).to_json(), spend=refund)

@@ -20,7 +20,7 @@ from pipeline.core.log import get
 from pipeline.core.model import Lane, NewTask, Task, Trouble, fingerprint
 from pipeline.core.outcome import Advance, Done, Fail, Outcome, Snooze
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
-from pipeline.ingest.paid_call import LOOKING, Billing, CallPolicy, Cost, LookSchedule, PaidCall, Stages
+from pipeline.ingest.paid_call import LOOKING, Billing, CallPolicy, CallRefused, Cost, PaidCall, Stages
 from pipeline.ingest.payloads import IndexingData, VideoData, denied_to_indexing
 from pipeline.ingest.remote_names import OWNER_LENGTH
 from pipeline.ingest.services import Services
@@ -69,16 +69,16 @@ class IndexingTaskType:
         *,
         price: Callable[[float], float],
         billing: Billing,
-        attempts: int,
+        policy: CallPolicy,
     ) -> None:
         self._index_api = index_api
         self._clock = services.clock
         self._price = price
-        self._attempts = attempts
+        self._attempts = policy.attempts
         self._paid: PaidCall[IndexingData] = PaidCall(
             Stages("price", "submit", "find", held="price"),
-            CallPolicy(attempts, "hold"),
-            LookSchedule((services.api.grace,)),
+            policy,
+            services.looks,
             billing,
             services.clock,
             services.rng,
@@ -120,9 +120,9 @@ class IndexingTaskType:
             made = await self._paid.act(task, data, self._cost(task, data).key, send)
         except Permanent as error:
             if error.trouble.code != _UNKNOWN:
-                raise
+                return self._paid.refused(data, error)
             return await self._unknown(task, data, error)
-        return made if isinstance(made, Advance) else self._await(data, made)
+        return self._await(data, made) if isinstance(made, str) else made
 
     async def find(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Ask whether the asset is in the index already."""
@@ -132,9 +132,11 @@ class IndexingTaskType:
                 task, data, self._cost(task, data), lambda: self._index_api.find_indexed(data.index_id, data.asset_id)
             )
         except Permanent as error:
-            if error.trouble.code != _UNKNOWN:
-                raise
-            return self._lost_asset(task, data, error.trouble)
+            if error.trouble.code == _UNKNOWN:
+                return await self._unknown(task, data, error)
+            if isinstance(error, CallRefused):
+                return self._paid.refused(data, error)
+            raise
         return self._await(data, found) if isinstance(found, str) else found
 
     def _cost(self, task: Task, data: IndexingData) -> Cost:

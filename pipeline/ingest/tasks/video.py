@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from pipeline.core.backoff import Backoff
 from pipeline.core.errors import InputError, Permanent
@@ -33,7 +33,17 @@ from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.adoption import Adoption
 from pipeline.ingest.file_identity import FileStamp, is_available, locate
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
-from pipeline.ingest.paid_call import LOOKING, Billing, CallPolicy, Cost, LookSchedule, PaidCall, Stages, free
+from pipeline.ingest.paid_call import (
+    LOOKING,
+    Billing,
+    CallPolicy,
+    CallRefused,
+    Cost,
+    OnAmbiguous,
+    PaidCall,
+    Stages,
+    free,
+)
 from pipeline.ingest.payloads import AnalysisData, ItemData, SessionData, VideoData, WaitingData, fetch_again
 from pipeline.ingest.remote_names import build_upload_name, parse_upload_name
 from pipeline.ingest.request_builder import analysis_key, group_requests
@@ -73,7 +83,7 @@ class VideoOptions:
     model: str
     temperature: float
     attempts: int
-    on_ambiguous: Literal["hold", "resubmit"] = "hold"
+    on_ambiguous: OnAmbiguous = "look"
 
 
 class VideoTaskType:
@@ -108,7 +118,7 @@ class VideoTaskType:
         self._paid: PaidCall[VideoData] = PaidCall(
             Stages("place", "upload", "find", held="price"),
             CallPolicy(options.attempts, options.on_ambiguous),
-            LookSchedule((services.api.grace,)),
+            services.looks,
             billing or Billing(free, services.clock),
             services.clock,
             services.rng,
@@ -199,8 +209,13 @@ class VideoTaskType:
             upload, _ = await self._new_upload(task, data)
             return await self._api.create_asset(upload, ensure_fresh)
 
-        made = await self._paid.act(task, data, data.name, send)
-        return made if isinstance(made, Advance) else Advance("settle", changed(data, media_id=made).to_json())
+        try:
+            made = await self._paid.act(task, data, data.name, send)
+        except (Permanent, InputError) as error:
+            if error.trouble.code == "resource_not_exist":
+                raise
+            return self._paid.refused(data, error)
+        return Advance("settle", changed(data, media_id=made).to_json()) if isinstance(made, str) else made
 
     @restart_if_index_gone
     async def find(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
@@ -210,7 +225,12 @@ class VideoTaskType:
         async def find() -> str | None:
             return await self._api.find_asset(await self._asked_for(task, data))
 
-        found = await self._paid.look(task, data, self._cost(task, data), find)
+        try:
+            found = await self._paid.look(task, data, self._cost(task, data), find)
+        except CallRefused as error:
+            if error.trouble.code == "resource_not_exist":
+                raise
+            return self._paid.refused(data, error)
         if not isinstance(found, str):
             return found
         return Advance("settle", changed(data, media_id=found, looks=0).to_json())

@@ -11,6 +11,9 @@ from pipeline.provider.dialects.protocol import Request, Response
 from pipeline.provider.dialects.retry_after import requested_wait, retry_after_header
 
 _OF_READS = frozenset({400, 404, 405, 410, 413, 415, 422})  #: refusals that say something about what was asked
+#: Statuses that, with a proper body, prove that a call was not accepted. Anything else that is no success proves nothing:
+#: the platform, or something before it, may say it after the call was accepted.
+_PROOFS = frozenset({400, 401, 403, 413, 422, 429})
 _FAILED_READ = 300.0  #: seconds that a failing platform may make a read wait
 _THROTTLED_READ = 900.0  #: seconds that a rate limit may make a read wait
 
@@ -21,12 +24,20 @@ def not_in_this_api(what: str, api: str, instead: str = "") -> Permanent:
 
 
 def lost(
-    request: Request, message: str, *, code: str = "", after: float | None = None, detail: str = ""
+    request: Request, message: str, *, code: str = "", after: float | None = None, detail: str = "", remedy: str = ""
 ) -> ReelmillError:
     """Return what an unknown end means; only a safe request is simply repeated."""
     if request.safe:
-        return Transient(message, code=code, after=after, detail=detail)
-    return Ambiguous(f"{message}; it may have been accepted", detail=detail)
+        return Transient(message, code=code, after=after, detail=detail, remedy=remedy)
+    return Ambiguous(f"{message}; it may have been accepted", detail=detail, remedy=remedy)
+
+
+def proves_nothing(response: Response, request: Request) -> bool:
+    """Return True if a call may have been accepted although this is no success."""
+    if request.safe:
+        return False
+    body = read_error_body(response)
+    return response.status not in _PROOFS or body.foreign or not (body.code or body.message)
 
 
 def classify(response: Response, request: Request, meanings: Mapping[str, Meaning], *, wait: float) -> ReelmillError:
@@ -78,15 +89,15 @@ def _refusal(
     if meaning is not None and meaning.kind == "operator":
         return _operator(meaning, detail)
     if response.status == 425:
-        return Transient("the platform wants the request later", untouched=True, code="too_early", detail=detail)
+        return lost(request, "the platform wants the request later", code="too_early", detail=detail)
     if response.status == 408 or (meaning is not None and meaning.kind == "later"):
         words = meaning.message if meaning is not None else "the platform waited too long for the request"
         return lost(request, words, code=meaning.code if meaning is not None else "provider_gave_up", detail=detail)
     if response.status == 404 and (body.foreign or (body.message and not body.code)):
         # A proxy, a gateway without its platform, or a wrong address: they answer without a code. If we read this as
         # "unknown id", an outage would make us upload and pay again.
-        return Transient(
-            "something other than the platform answered", untouched=True, code="not_the_api", detail=detail,
+        return lost(
+            request, "something other than the platform answered", code="not_the_api", detail=detail,
             remedy="check [provider] base_url and the proxy",
         )  # fmt: skip
     if request.safe and request.method != "DELETE" and response.status not in _OF_READS:

@@ -130,6 +130,7 @@ class ApiCaller:
     def _refused(self, response: Response, request: Request) -> ReelmillError:
         streak = self._streaks.get(request.group, 0) + 1
         error = self._dialect.read_error(response, request, wait=_THROTTLE.delay(streak, self.rng))
+        error.in_doubt = errors.proves_nothing(response, request)
         if isinstance(error, Throttled):
             self._streaks[request.group] = streak
             self._limiter.learn(request.group, wait=error.after)
