@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.cli import Platform, Terminal, customer, serving
-from tests.support.clips import clips
+from tests.support.media import clips
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,7 @@ import pytest
 
 from pipeline.local.state.ledger import Ledger
 from tests.support.cli import Ended, Terminal
-from tests.support.clips import clip, clips
-from tests.support.films import film
+from tests.support.media import clip, clips, film
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.local.state.ledger import Ledger
 from tests.support.cli import Terminal, until
-from tests.support.clips import clips
+from tests.support.media import clips
 
 VIDEOS = 3
 

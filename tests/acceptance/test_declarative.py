@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.local.state.ledger import Ledger
 from tests.support.cli import Terminal, leftovers
-from tests.support.clips import clip, clips
+from tests.support.media import clip, clips
 
 QUESTION = {"job": "ask", "prompt": "What is it about?"}
 

@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.local.state.ledger import Ledger
 from tests.support.cli import Ended, Terminal, environment, leftovers, until
-from tests.support.clips import clips
+from tests.support.media import clips
 
 VIDEOS = 3
 IMPATIENT: dict[str, dict[str, Any]] = {"policy": {"attempts": 2, "retry_first": 0.05, "retry_most": 0.1}}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.cli import Ended, Platform, Terminal, customer, serving, until
-from tests.support.clips import clips
+from tests.support.media import clips
 
 ANALYZE = "POST /v1.3/analyze/tasks$"
 #: As quick as a platform on this machine allows, under the rules of the vendor's.

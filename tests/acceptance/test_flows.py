@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.local.state.ledger import Ledger
 from tests.support.cli import KEY, Terminal, serving
-from tests.support.clips import clip, clips
+from tests.support.media import clip, clips
 
 WRITTEN = {
     "chapters.ffmeta", "chapters.json", "chapters.vtt", "gist.json", "highlights.csv", "highlights.json",

@@ -24,7 +24,7 @@ from pipeline.config.settings import load
 from pipeline.local.state.ledger import PAID
 from pipeline.present.json_data import jsonable
 from tests.support.cli import KEY, PATIENCE, Ended, Platform, Terminal, customer, environment, serving, until
-from tests.support.clips import clip, clip_bytes, clips
+from tests.support.media import clip, clip_bytes, clips
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ import anyio
 
 from pipeline.app.runs.run import run
 from pipeline.config.settings import load
-from tests.support.clips import clip
+from tests.support.media import clip
 
 
 def test_a_run_needs_no_main_thread(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.test_kills import children
 from tests.support.cli import KEY, Ended, Platform, Terminal, customer, serving, until
-from tests.support.clips import clips
+from tests.support.media import clips
 
 SIGNATURE = "c2lnbmVkLXNlY3JldA"
 QUICK: dict[str, dict[str, Any]] = {

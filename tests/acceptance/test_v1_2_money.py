@@ -10,7 +10,7 @@ import pytest
 
 from tests.acceptance.test_exit_codes import QUICK
 from tests.support.cli import Platform, Terminal, customer, serving
-from tests.support.clips import clips
+from tests.support.media import clips
 
 pytestmark = pytest.mark.slow
 

@@ -16,8 +16,8 @@ import pytest
 
 from pipeline.source.youtube.storage.folder import DownloadFolder
 from tests.acceptance.test_youtube_runs import Place, place
+from tests.support.media import picture_bytes
 from tests.support.site import MediaServer
-from tests.support.streams import picture_bytes
 
 V, W, X = "dQw4w9WgXcQ", "second00001", "third000001"
 

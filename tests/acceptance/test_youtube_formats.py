@@ -24,9 +24,8 @@ from pipeline.source.files import probe_file
 from pipeline.source.preflight import check
 from pipeline.source.thumbnails import LARGEST, read_thumbnail
 from pipeline.source.youtube.muxing import is_transport_stream, mux
-from tests.support.films import film
+from tests.support.media import film, picture_bytes
 from tests.support.site import Blob, MediaServer, captions
-from tests.support.streams import picture_bytes
 from tests.support.youtube_runs import Fetching, V, build
 from tests.unit.test_youtube_worker import gone
 

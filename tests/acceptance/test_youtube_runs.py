@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.test_cli_help import reelmill
-from tests.support.cli_in_process import command
+from tests.support.cli import command
 from tests.support.site import Blob, MediaServer, captions, entry, interpreter
 
 V, W = "dQw4w9WgXcQ", "second00001"
@@ -177,7 +177,7 @@ def test_a_night_without_a_network_ends_and_says_until_when(site: MediaServer, t
 @pytest.mark.slow
 def test_a_bot_check_pauses_youtube_alone_and_the_next_run_knows(site: MediaServer, tmp_path: Path) -> None:
     """Files go through, the run ends with the time to resume, and a run started too early asks YouTube nothing."""
-    from tests.support.films import film
+    from tests.support.media import film
 
     film(tmp_path / "own.mp4", 5)
     site.refuse(V, "LOGIN_REQUIRED", "Sign in to confirm you\u2019re not a bot")

@@ -12,7 +12,7 @@ from pipeline.core.clock import SystemClock
 from pipeline.core.errors import InputError
 from pipeline.ports.source import Item, ManifestLine, Source
 from pipeline.source.files import FileSource
-from tests.support.films import film
+from tests.support.media import film
 
 
 @pytest.fixture(params=["file"])

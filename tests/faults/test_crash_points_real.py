@@ -38,9 +38,9 @@ from pipeline.store.sqlite.database import open_database
 from pipeline.views import RunReport
 from tests.contract.platform_double import TOKEN, Canned
 from tests.faults.crash_worlds import where
-from tests.support.clips import clip_bytes
 from tests.support.fakes import Crash, Wreck, Wrecked, items
 from tests.support.fast_loop import BriskClock, run_brisk
+from tests.support.media import clip_bytes
 from tests.support.run_harness import settings_for
 
 SMALL = PlatformLimits(chunk_size=8192, first_urls=2)

@@ -11,8 +11,8 @@ from pipeline.core.errors import Transient
 from pipeline.ports.source import MediaFacts
 from tests.faults.crash_scenes import youtube
 from tests.faults.youtube_worlds import fetching_adapters, fetching_world
-from tests.support.clips import clip_bytes
 from tests.support.clock import run_virtual
+from tests.support.media import clip_bytes
 from tests.support.run_harness import settings_for
 
 

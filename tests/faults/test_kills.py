@@ -17,7 +17,7 @@ import pytest
 from pipeline.local.state.ledger import Ledger
 from tests.faults.canned_platform import canned
 from tests.support.cli import KEY, ONCE, Running, Terminal, leftovers, pause, until
-from tests.support.clips import clip_bytes, clips
+from tests.support.media import clip_bytes, clips
 
 MANY = 500
 KILLS = 108  #: of which a few may come too late

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import Ended, Platform, Running, Terminal, customer, pause, serving, until
-from tests.support.clips import clips
+from tests.support.media import clips
 
 VIDEOS = 6
 SLOW_ANSWERS = {"match": "POST /v1.3/analyze/tasks$", "do": "latency", "seconds": 600.0}

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.config.settings import Settings
 from tests.support.cli import Platform, customer, serving, until
-from tests.support.clips import clip
+from tests.support.media import clip
 
 SIZE = 201_000_000  #: just too large for one request
 CHUNK = 8 * 1024 * 1024

@@ -31,8 +31,8 @@ from pipeline.source.captions import read_captions
 from pipeline.source.preflight import check
 from pipeline.source.youtube.worker.pool import WorkerCommand, WorkerPool, WorkerProcess
 from tests.faults.crash_worlds import World
-from tests.support.clips import clip_bytes
 from tests.support.disk import silent
+from tests.support.media import clip_bytes
 
 _NOBODY = 2**30  #: a process number that no Linux gives out: ending the worker's group must reach nobody
 

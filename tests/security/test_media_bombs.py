@@ -17,7 +17,7 @@ from pipeline.source.media_probe import probe_media
 from pipeline.source.thumbnails import LARGEST, detect_suffix, store_beside
 from tests.security.bombs import many_tracks, png_film, png_picture
 from tests.security.measured import MEGABYTE, measured
-from tests.support.films import film, film_bytes
+from tests.support.media import film, film_bytes
 
 BEFORE = (
     "from pathlib import Path\nfrom pipeline.source.media_probe import probe_media\n"

@@ -24,7 +24,7 @@ from pipeline.present.formatting import clean, fit
 from pipeline.present.json_data import dumps
 from tests.security.hostile_text import TERMINAL, TEXTS, obeyed
 from tests.support.cli import KEY, customer, environment, serving
-from tests.support.clips import clip
+from tests.support.media import clip
 
 #: Sequences that no part of ours ever writes by itself.
 MARKS = (

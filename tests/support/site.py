@@ -24,8 +24,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.films import film_bytes
-from tests.support.streams import segments, sound_bytes
+from tests.support.media import film_bytes, segments, sound_bytes
 
 _BLOCK = 16 * 1024
 

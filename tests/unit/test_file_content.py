@@ -18,10 +18,9 @@ from pipeline.ports.source import Item, ManifestLine
 from pipeline.source.file_content import SETTLED, promised_size, recognize
 from pipeline.source.files import FileSource, probe_file
 from pipeline.views import RunReport
-from tests.support.clips import clip_bytes
 from tests.support.clock import EPOCH, VirtualClock, run_virtual
 from tests.support.fakes import items
-from tests.support.films import film_bytes
+from tests.support.media import clip_bytes, film_bytes
 from tests.support.scripted_run import Life
 from tests.unit.test_file_source import sound_only
 

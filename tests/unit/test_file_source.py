@@ -20,7 +20,7 @@ from pipeline.ports.video_api import Ceilings
 from pipeline.source.files import FileSource, probe_file
 from pipeline.source.preflight import check
 from pipeline.source.read_errors import to_read_error
-from tests.support.films import film, film_bytes, turned
+from tests.support.media import film, film_bytes, turned
 
 
 class Now:

@@ -17,7 +17,7 @@ from pipeline.source.manifest.fields import FIELDS, RowError, parse_row
 from pipeline.source.manifest.lines import MAX_LINE_BYTES
 from pipeline.source.manifest.reader import read_lines
 from pipeline.views import BadLine
-from tests.support.films import film
+from tests.support.media import film
 
 JOBS = {"gist", "chapters"}
 

@@ -17,7 +17,7 @@ from pipeline.local.analysis.extract.reader import UnreadableMedia, is_turned_wr
 from pipeline.local.analysis.plugins.ocr import Ocr, OcrLine
 from pipeline.local.demo.videos import make_slides
 from pipeline.source.files import probe_file
-from tests.support.films import film_bytes, turned
+from tests.support.media import film_bytes, turned
 from tests.unit.local_video import Picture, film
 
 CUES = [(1.0, 3.0, "The queen lays eggs."), (7.0, 10.0, "In winter the bees form a cluster.")]

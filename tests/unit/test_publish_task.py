@@ -23,9 +23,9 @@ from pipeline.ports.source import Item, ManifestLine
 from pipeline.sink import layout
 from pipeline.sink.disk import DiskSink
 from pipeline.source.files import FileSource
-from tests.support.clips import clip
 from tests.support.clock import run_virtual
 from tests.support.fakes import clips, items
+from tests.support.media import clip
 from tests.support.memory_database import MemoryDatabase
 from tests.support.scripted_run import Life, priced, results_of
 
