@@ -199,6 +199,7 @@ class Selection:
     classes: tuple[str, ...] = ()  #: trouble codes
     limit: int = 0  #: 0 = all
     after_id: int = 0  #: for reading page by page: only ids above this
+    mentions: tuple[str, ...] = ()  #: texts of which key, subject or data hold one; ASCII letters in any case
 
 
 @dataclass(frozen=True, slots=True)

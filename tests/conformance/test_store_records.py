@@ -216,6 +216,23 @@ async def test_tally_of_a_done_item_is_the_worst_of_its_video(
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Bees", ["a", "b"]), ("bees", ["a", "b"]), ("100%", ["b"]), ("50_", []), ("50^", []), ('say "hi"', ["a"]),
+        ("é", ["a"]), ("É", []), ("sha:x", ["c"]), ("A", ["a", "b", "c"]), ("\\", ["b"]), ("", ["a", "b", "c"]),
+    ],
+)  # fmt: skip
+async def test_tasks_that_mention_a_text(database: Database, text: str, found: list[str]) -> None:
+    """In key, subject or data, ASCII letters in any case; every character means itself. One of several is enough."""
+    await database.submit([placed("a", data={"title": 'Bees say "hi" é', "n": "50-"})], NOW)
+    await database.submit([placed("b", data={"title": "bees 100% a\\b"})], NOW)
+    await database.submit([placed("c", subject="sha:x", data={"a": 1})], NOW)
+    assert [task.key for task in await database.tasks(Selection(mentions=(text,)))] == found
+    assert [task.key for task in await database.tasks(Selection(mentions=("nothing", text), limit=1))] == found[:1]
+
+
+@pytest.mark.asyncio
 async def test_pending_tasks_are_told_in_groups(database: Database) -> None:
     """By kind, stage, lane, trouble and whether they are due; a video counts once; with the first and the last time."""
     await bring(database, State.DONE, "done")

@@ -11,7 +11,16 @@ from json import loads
 from pathlib import Path
 
 from pipeline.core.model import About, Counts, Parked, PendingGroup, Result, RunNote, Selection, Spend, State, Task
-from pipeline.store.encoding import QueueEntry, Row, parse_note, parse_parked, parse_result, parse_spend, parse_task
+from pipeline.store.encoding import (
+    QueueEntry,
+    Row,
+    parse_note,
+    parse_parked,
+    parse_result,
+    parse_spend,
+    parse_task,
+    to_json,
+)
 from pipeline.store.sqlite.errors import closed
 
 _LIVE = (State.PENDING, State.RUNNING)
@@ -19,6 +28,10 @@ _LIVE = (State.PENDING, State.RUNNING)
 _WEIGHT = {State.HELD: 3, State.FAILED: 2, State.PENDING: 1, State.RUNNING: 1}
 
 _WORDS = ("done", "working", "failed", "held")
+
+
+def _in_lower_case(text: str) -> str:
+    return "".join(char.lower() if char.isascii() else char for char in text)
 
 
 @dataclass(slots=True)
@@ -63,6 +76,11 @@ class Line:
             )
         )  # fmt: skip
 
+    def mentions(self, text: str) -> bool:
+        """Return True if the row holds a text, as SQLite's LIKE compares it."""
+        sought = _in_lower_case(to_json(text)[1:-1])
+        return any(sought in _in_lower_case(column) for column in (self.key, self.subject, self.data))
+
     @property
     def code(self) -> str | None:
         """The trouble's code."""
@@ -98,6 +116,7 @@ class MemoryRecords:
             and (not subjects or line.subject in subjects)
             and (not states or line.state in states)
             and (not classes or line.code in classes)
+            and (not which.mentions or any(line.mentions(text) for text in which.mentions))
         )
         return islice(found, which.limit or None)
 

@@ -7,6 +7,7 @@ name or the end of its path; then the name without its ending, or the start of t
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
@@ -28,6 +29,9 @@ _SHOWN = 5  #: candidates that a message names
 _ALIKE = 0.75  #: how alike a name must be to be meant, of 1
 _SHORTEST_KEY = 6  #: characters of a hash that may name a video
 _PLATFORM = ("video", "indexing")  #: kinds that hold the platform's ids
+_CALLED = (*NAMED, "publish")  #: kinds that hold what a video is called
+_LONGEST = 200  #: characters of a text that is looked for
+_NEAR = 2000  #: tasks compared for each part of a name that nothing has
 
 
 async def find_item(records: Records, name: str) -> Task:
@@ -77,20 +81,19 @@ def _paths(name: str) -> set[str]:
 
 async def _by_platform(records: Records, name: str) -> list[Task]:
     """Return the items of the video that the platform calls so, as ``videos`` and ``reconcile`` show it."""
-    for kind in _PLATFORM:
-        async for task in _all(records, kind):
-            if name in remote_ids(task):
-                return await records.tasks(Selection(kinds=("item",), subjects=(task.subject or task.key,)))
+    async for task in _mentioning(records, _PLATFORM, (name,)):
+        if name in remote_ids(task):
+            return await records.tasks(Selection(kinds=("item",), subjects=(task.subject or task.key,)))
     return []
 
 
-async def _all(records: Records, *kinds: str) -> AsyncIterator[Task]:
-    for kind in kinds:
-        after = 0
-        while page := await records.tasks(Selection((kind,), after_id=after, limit=_PAGE)):
-            after = page[-1].id
-            for task in page:
-                yield task
+async def _mentioning(records: Records, kinds: tuple[str, ...], texts: tuple[str, ...]) -> AsyncIterator[Task]:
+    """Yield the tasks that hold one of these texts: the database finds them much faster than they could be read."""
+    after = 0
+    while page := await records.tasks(Selection(kinds, after_id=after, limit=_PAGE, mentions=texts)):
+        after = page[-1].id
+        for task in page:
+            yield task
 
 
 # ------------------------------------------------------------------------------------------------- by what it is called
@@ -101,14 +104,15 @@ async def _scan(records: Records, name: str) -> list[Task]:
     asked = _Name(name)
     ranks: dict[int, list[Task]] = {}
     written: dict[int, list[str]] = {}
-    async for task in _all(records, *NAMED):
-        rank = asked.rank_item(task)
-        if rank is not None and len(ranks.setdefault(rank, [])) < _KEPT:
-            ranks[rank].append(task)
-    async for task in _all(records, "publish"):
-        rank = asked.rank_results(PublishData.of(task))
-        if rank is not None and len(written.setdefault(rank, [])) < _KEPT:
-            written[rank].append(task.key)
+    async for task in _mentioning(records, _CALLED, asked.tokens()):
+        if task.kind in NAMED:
+            rank = asked.rank_item(task)
+            if rank is not None and len(ranks.setdefault(rank, [])) < _KEPT:
+                ranks[rank].append(task)
+        else:
+            rank = asked.rank_results(PublishData.of(task))
+            if rank is not None and len(written.setdefault(rank, [])) < _KEPT:
+                written[rank].append(task.key)
     for rank in sorted({*ranks, *written}):
         subjects = tuple(written.get(rank, ()))
         more = await records.tasks(Selection(kinds=("item",), subjects=subjects)) if subjects else []
@@ -127,6 +131,12 @@ class _Name:
         self._path = _relative(name)
         self._folders = (PurePath(name).name, PurePath(name).parent.name)  # a results folder, or a file in it
         self._hash = name.removeprefix("sha256:")
+
+    def tokens(self) -> tuple[str, ...]:
+        """Return texts of which every fitting task holds one, rare ones: a folder's name alone stands in many."""
+        last, parent = self._folders
+        results = parent if "--" in parent else ""
+        return tuple(filter(None, {_token(last or self.exact), results})) or (self.exact,)
 
     def rank_item(self, task: Task) -> int | None:
         """Return how well an item fits, 0 best; None if it does not."""
@@ -173,6 +183,11 @@ def _relative(name: str) -> str:
     return "/".join(parts)
 
 
+def _token(text: str) -> str:
+    """Return the longest part of a text that stands in the database as it is, whatever its case and blanks."""
+    return max(re.findall("[!-~]+", text) or text.strip("…").split() or [""], key=len)[:_LONGEST]
+
+
 def _fold(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", plain(text)).casefold().split())
 
@@ -181,15 +196,25 @@ def _fold(text: str) -> str:
 
 
 async def _nearest(records: Records, name: str) -> str:
-    """Return the name that is most like this one; empty if none is alike."""
+    """Return the name that is most like this one; empty if none is alike.
+
+    One that is has at least one third of the name's letters unchanged, unless there are mistakes in all.
+    """
+    last = PurePath(name).name[:_LONGEST]
     matcher = SequenceMatcher(autojunk=False)
-    matcher.set_seq2(_fold(PurePath(name).name or name))
+    matcher.set_seq2(_fold(last))
     best, likeness = "", _ALIKE
-    async for task in _all(records, *NAMED, "publish"):
-        for each in _candidates(task):
-            matcher.set_seq1(_fold(each))
-            if min(matcher.real_quick_ratio(), matcher.quick_ratio()) > likeness and matcher.ratio() > likeness:
-                best, likeness = each, matcher.ratio()
+    size = max(2, -(-len(last) // 3))
+    for part in dict.fromkeys(last[start : start + size] for start in range(0, len(last), size)):
+        compared = 0
+        async for task in _mentioning(records, _CALLED, (part,)):
+            compared += 1
+            if compared > _NEAR:
+                break
+            for each in _candidates(task):
+                matcher.set_seq1(_fold(each))
+                if min(matcher.real_quick_ratio(), matcher.quick_ratio()) > likeness and matcher.ratio() > likeness:
+                    best, likeness = each, matcher.ratio()
     return best
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from json import loads
@@ -119,6 +120,12 @@ WHERE subject IN (SELECT value FROM json_each(?)) ORDER BY id
 RUNS = "SELECT id, started, ended, exit_code, summary FROM run ORDER BY started DESC, rowid DESC LIMIT ?"
 #: A remembered value.
 NOTE = "SELECT value FROM note WHERE name = ?"
+_MENTIONS = """
+EXISTS (
+    SELECT 1 FROM json_each(:mentions) AS text
+    WHERE data LIKE text.value ESCAPE '^' OR key LIKE text.value ESCAPE '^' OR subject LIKE text.value ESCAPE '^'
+)
+"""
 _COLUMNS = {"kinds": "kind", "keys": "key", "subjects": "subject", "states": "state", "classes": "trouble_code"}
 
 
@@ -135,7 +142,15 @@ def selected(which: Selection) -> tuple[str, dict[str, Json]]:
         elif wanted:
             where.append(f"{column} IN (SELECT value FROM json_each(:{field}))")
             values[field] = to_json(list(wanted))
+    if which.mentions:
+        where.append(_MENTIONS)
+        values["mentions"] = to_json([f"%{escaped_pattern(text)}%" for text in which.mentions])
     return f"SELECT id FROM task WHERE {' AND '.join(where)} ORDER BY id LIMIT :limit", values
+
+
+def escaped_pattern(text: str) -> str:
+    """Return a text as it stands in stored JSON, with what LIKE would take for wildcards escaped."""
+    return re.sub(r"([%_^])", r"^\1", to_json(text)[1:-1])
 
 
 #: A query with its parameters.
