@@ -127,6 +127,7 @@ class RunReport:
     resume_at: float | None = None  #: epoch seconds, for exit 6
     note: str = ""  #: why it stopped early, one sentence
     duplicates: int = 0  #: lines that named a video which an earlier line had named
+    edited: Sequence[str] = ()  #: results that somebody had changed: where they were kept, below ``output``
     doubtful_total: int = 0  #: doubtful calls in the whole ledger: those of a run that was killed are told as well
     left_out: Sequence[LeftOut] = ()  #: by folder or pattern, the first few
     #: Fate -> items: new, asked_again, rewritten, unchanged, skipped, failed, held, still_failed, waiting. None is empty.

@@ -243,6 +243,11 @@ def load(
                 f"{place}: the API key does not belong into the configuration",
                 remedy="export TWELVELABS_API_KEY, or name a file in [provider] key_file",
             )
+    if any(_asks_for_nothing(layer) for layer in (layers.env, layers.flags)):
+        raise ConfigError(
+            f"{layers.place(['jobs', 'enabled'])}: [jobs] enabled (--jobs) names no job",
+            remedy="name at least one, e.g. --jobs gist,summary, or leave the option away",
+        )
     try:
         settings = Settings.model_validate({**merged, "origin": path})
     except ValidationError as error:
@@ -324,6 +329,12 @@ def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
             many = (sections[0], key) in _MANY
             table[key] = [v.strip() for v in value.split(",") if v.strip()] if many else value
     return found
+
+
+def _asks_for_nothing(layer: Mapping[str, Any]) -> bool:
+    """Return True for an empty list of jobs where only a slip can leave it empty, e.g. a shell variable that is not set."""
+    jobs = layer.get("jobs")
+    return isinstance(jobs, Mapping) and jobs.get("enabled") == []
 
 
 def _merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Protocol
 
 
@@ -14,9 +15,24 @@ class OutFile:
     name: str
     content: str | bytes
 
+    @property
+    def data(self) -> bytes:
+        """The content as it stands on disk."""
+        return self.content if isinstance(self.content, bytes) else self.content.encode("utf-8", "backslashreplace")
+
+    @property
+    def sha256(self) -> str:
+        """The checksum of the content, in hex."""
+        return sha256(self.data).hexdigest()
+
 
 class Sink(Protocol):
     """Results on disk. Every file is written whole or not at all."""
+
+    @property
+    def edited(self) -> Sequence[str]:
+        """Where changed files were put by this sink, below the output folder."""
+        ...
 
     async def folder(self, subject: str, titles: Sequence[str]) -> str:
         """Return a video's folder name: a slug of the first usable title and eight characters of the key.
@@ -26,7 +42,10 @@ class Sink(Protocol):
         ...
 
     async def write(self, folder: str, files: Sequence[OutFile]) -> Mapping[str, int]:
-        """Write the files and remove ours that are no longer wanted; return name → size in bytes."""
+        """Write the files and remove ours that are no longer wanted; return name → size in bytes.
+
+        What a person has changed since is not lost: it is kept beside, and named in ``edited``.
+        """
         ...
 
     async def add(self, folder: str, files: Sequence[OutFile]) -> None:

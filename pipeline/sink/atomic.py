@@ -6,12 +6,14 @@ of the output folder by swapping a folder for a link.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 
 _TEMP = re.compile(r"\..+\.(\d+)-[0-9a-f]{16}\.tmp")
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -114,6 +116,30 @@ def size(folder: int, name: str) -> int | None:
 def holds(folder: int, name: str, content: bytes) -> bool:
     """True if this is a regular file with just this content."""
     return size(folder, name) == len(content) and read(folder, name, len(content)) == content
+
+
+def checksum(folder: int, name: str) -> str | None:
+    """Return the SHA-256 of a regular file in hex; None for anything else."""
+    try:
+        fd = os.open(name, _READ_FLAGS, dir_fd=folder)
+    except OSError:
+        return None
+    with os.fdopen(fd, "rb") as stream:
+        regular = stat.S_ISREG(os.fstat(fd).st_mode)
+        return hashlib.file_digest(stream, "sha256").hexdigest() if regular else None
+
+
+def set_aside(folder: int, name: str) -> str:
+    """Rename a file to ``<stem>.edited.<ending>``, with a number where that is taken; return the new name."""
+    stem, dot, ending = name.rpartition(".") if "." in name[1:] else (name, "", "")
+    for number in count(1):
+        aside = f"{stem}.edited{'' if number == 1 else f'-{number}'}{dot}{ending}"
+        try:
+            os.stat(aside, dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            os.rename(name, aside, src_dir_fd=folder, dst_dir_fd=folder)
+            return aside
+    raise AssertionError("a number is always free")
 
 
 def is_dir(folder: int, name: str) -> bool:

@@ -14,15 +14,18 @@ import anyio
 from anyio import to_thread
 
 from pipeline.core.errors import Permanent, ReelmillError, Transient
+from pipeline.core.log import get
 from pipeline.core.model import Json
 from pipeline.ports.sink import OutFile
 from pipeline.sink import atomic, layout
 
-#: Carries the list of the files that are ours, under ``files``: names, or name → size. Written last.
+#: Carries the list of the files that are ours, under ``files``: names, or name → size; and under ``sha256`` their
+#: checksums, by which it is seen that somebody has changed one. Written last.
 RECORD = "video.json"
 INDEX = "results.jsonl"
 _LARGEST_RECORD = 4 * 1024 * 1024
 _BUFFER = 1024 * 1024
+_log = get("sink")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _IN_THE_WAY = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ENAMETOOLONG})
@@ -39,6 +42,7 @@ class DiskSink:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._resolved = ""
+        self.edited: list[str] = []
         self._homes: dict[str, str] | None = None  # the folders of videos, by the key's eight characters
 
     async def folder(self, subject: str, titles: Sequence[str]) -> str:
@@ -87,7 +91,8 @@ class DiskSink:
             new = atomic.make(folder, root)
             os.fsync(root)
             home = stack.enter_context(atomic.opened(folder, root))
-            before = _listed(atomic.read(home, RECORD, _LARGEST_RECORD)) if recorded and not new else []
+            record = _parsed(atomic.read(home, RECORD, _LARGEST_RECORD)) if recorded and not new else {}
+            before = _listed(record)
             open_dirs, used = {"": home}, set() if new else {home}
             for part in sorted({_split(name)[0] for name in {*before, *contents}} - {""}):
                 wanted = any(name.startswith(f"{part}/") for name in contents)
@@ -98,9 +103,25 @@ class DiskSink:
             for fd in used:
                 atomic.sweep(fd)
             data = {name: content for name, content in contents.items() if name != RECORD}
+            self._set_aside(folder, open_dirs, data, _checksums(record, before))
             _put(open_dirs, data, used)
             _drop(open_dirs, [name for name in before if name not in contents and name != RECORD])
             _put(open_dirs, {name: contents[name] for name in contents if name == RECORD}, used)
+
+    def _set_aside(
+        self, folder: str, open_dirs: Mapping[str, int], contents: Mapping[str, bytes], sums: Mapping[str, str]
+    ) -> None:
+        """Keep what somebody has changed since we wrote it, where it would be replaced or removed."""
+        for name, checksum in sums.items():
+            part, base = _split(name)
+            there = atomic.checksum(open_dirs[part], base) if part in open_dirs else None
+            if there is None or there == checksum:
+                continue
+            if name in contents and atomic.holds(open_dirs[part], base, contents[name]):
+                continue
+            aside = "/".join(filter(None, [folder, part, atomic.set_aside(open_dirs[part], base)]))
+            self.edited.append(aside)
+            _log.warning("result.was_edited", file=f"{folder}/{name}", kept=aside)
 
     def _enter_root(self, stack: ExitStack) -> int:
         """Open the root. It is made, and looked for behind links, when it is first needed and when it is not there."""
@@ -200,18 +221,29 @@ def _encoded(folder: str, files: Sequence[OutFile]) -> dict[str, bytes]:
         if not layout.is_file(file.name) or file.name in contents:
             why = "is written twice" if file.name in contents else "cannot be the name of a result"
             raise Permanent(f"'{file.name[:80]}' {why}.", code="output_name", remedy="this is a mistake in a job")
-        content = file.content
-        contents[file.name] = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
+        contents[file.name] = file.data
     return contents
 
 
-def _listed(record: bytes | None) -> list[str]:
-    """Return the names that an earlier ``video.json`` lists as ours; anything odd in it lists nothing."""
+def _parsed(record: bytes | None) -> dict[str, Json]:
+    """Return an earlier ``video.json``; empty where it is none."""
     try:
         found: Json = json.loads(record or b"{}")
     except (ValueError, RecursionError):
-        return []
-    names = found.get("files") if isinstance(found, dict) else None
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _checksums(record: Mapping[str, Json], names: Sequence[str]) -> dict[str, str]:
+    """Return the checksums that we had written these files with; records of earlier releases hold none."""
+    sums = record.get("sha256")
+    known = sums if isinstance(sums, dict) else {}
+    return {name: known[name] for name in names if name != RECORD and isinstance(known.get(name), str)}
+
+
+def _listed(record: Mapping[str, Json]) -> list[str]:
+    """Return the names that an earlier ``video.json`` lists as ours; anything odd in it lists nothing."""
+    names = record.get("files")
     entries = list(names) if isinstance(names, list | dict) else []
     return [name for name in entries if isinstance(name, str) and layout.is_file(name)]
 

@@ -229,6 +229,7 @@ class SinkReach:
         self._sink, self._disk, self._life = sink, disk, life
         self.folder, self.write_index = sink.folder, sink.write_index
         self.missing, self.has_index = sink.missing, sink.has_index
+        self.edited = sink.edited
 
     async def write(self, folder: str, files: Sequence[OutFile]) -> Mapping[str, int]:
         """Write a video's folder."""

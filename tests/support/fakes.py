@@ -106,6 +106,7 @@ class FakeSink:
 
     folders: dict[str, dict[str, str | bytes]] = field(default_factory=dict)
     index: list[str] = field(default_factory=list)
+    edited: list[str] = field(default_factory=list)
 
     async def folder(self, subject: str, titles: Sequence[str]) -> str:
         return sha256(subject.encode()).hexdigest()[:8]

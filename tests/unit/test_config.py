@@ -188,6 +188,14 @@ def test_the_line_is_the_one_in_the_right_table(tmp_path: Path) -> None:
     )
 
 
+def test_a_list_of_jobs_that_is_empty_by_a_slip_is_refused(tmp_path: Path) -> None:
+    """``--jobs ""`` or a variable without words would end "done" with nothing asked; a file may say that it wants nothing."""
+    nothing = "[jobs] enabled (--jobs) names no job"
+    assert refusal(None, {"REELMILL_JOBS__ENABLED": ""})[0] == f"environment variable REELMILL_JOBS__ENABLED: {nothing}"
+    assert refusal(None, {}, {"jobs": {"enabled": []}})[0] == f"command line: {nothing}"
+    assert load(write(tmp_path, "[jobs]\nenabled = []"), env={}).jobs.enabled == ()
+
+
 def test_the_layer_at_fault_is_named() -> None:
     """A wrong variable is not blamed on the file, a wrong flag on neither."""
     env = {"REELMILL_LANES__FETCH": "x"}

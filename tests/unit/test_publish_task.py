@@ -317,6 +317,51 @@ def test_a_changed_prompt_asks_that_job_alone_and_uploads_nothing(tmp_path: Path
     run_virtual(scenario())
 
 
+def test_results_of_jobs_that_are_not_asked_for_now_stay(tmp_path: Path) -> None:
+    """Fewer jobs remove nothing that was paid for: files, raw answers, record and index keep all; a deleted one comes back."""
+    life = Life.at(tmp_path, **priced())
+    paths = clips(tmp_path, 1)
+
+    async def scenario() -> None:
+        assert (await life.run(items(paths))).exit_code == 0
+        (before,) = [dict(files) for files in life.sink.folders.values()]
+        index, ledger = list(life.sink.index), list(life.platform.ledger)
+        life.configure(tmp_path, **priced(jobs={"enabled": ("gist",)}))
+        assert (await life.run(items(paths), seed=2)).exit_code == 0
+        (after,) = life.sink.folders.values()
+        assert (after, life.sink.index) == (before, index)
+        assert set(json.loads(after["video.json"])["results"]) == {"gist", "summary", "chapters", "highlights"}
+        del after["summary.md"]
+        assert (await life.run(items(paths), seed=3)).exit_code == 0
+        assert list(life.sink.folders.values()) == [before]
+        life.configure(tmp_path, **priced())
+        assert (await life.run(items(paths), seed=4)).analyses == 0
+        assert life.platform.ledger == ledger
+
+    run_virtual(scenario())
+
+
+def test_what_a_person_has_changed_is_kept_beside_and_told(tmp_path: Path) -> None:
+    """An edited result is not lost when ours is written again; the run's report names where it is."""
+    life = Life.at(tmp_path)
+    life.sink = DiskSink(tmp_path / "out")  # type: ignore[assignment]
+    paths = clips(tmp_path, 1)
+
+    async def scenario() -> None:
+        assert (await life.run(items(paths))).edited == []
+        (summary,) = (tmp_path / "out").glob("*/summary.md")
+        ours = summary.read_bytes()
+        for number, words in enumerate(("mine", "mine again"), 1):
+            summary.write_text(words)
+            life.sink = DiskSink(tmp_path / "out")  # type: ignore[assignment]
+            report = await life.run(items(paths), seed=number)
+            aside = "summary.edited.md" if number == 1 else "summary.edited-2.md"
+            assert report.edited == [f"{summary.parent.name}/{aside}"]
+            assert (summary.with_name(aside).read_text(), summary.read_bytes()) == (words, ours)
+
+    run_virtual(scenario())
+
+
 def test_a_prompt_changed_back_costs_nothing(tmp_path: Path) -> None:
     """Every answer ever paid for is kept under its fingerprint."""
     paths = clips(tmp_path, 1)

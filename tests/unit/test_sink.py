@@ -119,6 +119,29 @@ async def test_an_odd_record_claims_nothing(tmp_path: Path, content: str) -> Non
 
 
 @pytest.mark.asyncio
+async def test_what_somebody_has_changed_is_set_aside(tmp_path: Path) -> None:
+    """Changed and replaced, or no longer wanted: kept beside. What we wrote ourselves, or what a record without
+    checksums lists, is replaced; what was changed into the very words that we write is left.
+    """
+    sink, home = DiskSink(tmp_path), tmp_path / "t--aaaaaaaa"
+    names = ("a.md", "raw/b.json", "gone.md", "c.md", "same.md", "old.md")
+    files = [OutFile(name, "first") for name in names]
+    sums = {file.name: file.sha256 for file in files if file.name != "old.md"}
+    await sink.write(home.name, [*files, OutFile("video.json", json.dumps({"files": names, "sha256": sums}))])
+    for name in ("a.md", "raw/b.json", "gone.md", "old.md"):
+        (home / name).write_text(f"edited {name}")
+    (home / "same.md").write_text("second")
+    await sink.write(home.name, [OutFile(name, "second") for name in names if name != "gone.md"])
+    assert sorted(sink.edited) == [
+        f"{home.name}/{name}" for name in ("a.edited.md", "gone.edited.md", "raw/b.edited.json")
+    ]
+    assert (home / "raw/b.edited.json").read_text() == "edited raw/b.json"
+    assert (home / "gone.edited.md").read_text() == "edited gone.md"
+    assert not (home / "gone.md").exists()
+    assert {(home / name).read_text() for name in names if name != "gone.md"} == {"second"}
+
+
+@pytest.mark.asyncio
 async def test_files_that_are_the_same_are_left_alone(tmp_path: Path) -> None:
     """Writing the same again changes no time stamp, so nothing downstream wakes up."""
     sink, path = DiskSink(tmp_path), tmp_path / "a--bbbbbbbb" / "a.md"

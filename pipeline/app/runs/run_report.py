@@ -130,6 +130,7 @@ class RunReporter:
             duplicates=enqueued.duplicates,
             doubtful_total=doubtful_total,
             left_out=enqueued.left_out,
+            edited=list(self._components.sink.edited),
         )
 
     def _failed(self) -> int:

@@ -15,13 +15,13 @@ from urllib.parse import unquote
 from pipeline.core.clock import iso
 from pipeline.core.errors import Transient
 from pipeline.core.lifecycle import Policy
-from pipeline.core.model import Json, Lane, Result, Spend, Task
+from pipeline.core.model import About, Json, Lane, Result, Spend, Task
 from pipeline.core.outcome import Done, Outcome, Park
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.core.text import json_text
 from pipeline.core.youtube_address import find_video_id
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
-from pipeline.ingest.payloads import ItemData, PublishData, VideoData
+from pipeline.ingest.payloads import AnalysisData, ItemData, PublishData, VideoData
 from pipeline.ingest.services import Services
 from pipeline.ingest.stored_json import changed
 from pipeline.kit.job import Video
@@ -54,14 +54,15 @@ class PublishTaskType:
         video = VideoData.of(next(entry for entry in known.tasks if entry.kind == "video"))
         requests = self._planner.requests(items)
         current = current_results(requests, results)
-        answers = {result.meta["answer"] for _, result in current}
+        written = [*current, *earlier_results(self._planner, known, requests)]
+        answers = {result.meta["answer"] for _, result in written}
         raw = [result for result in results if result.job == "_answer" and result.fingerprint in answers]
-        title = choose_title(list(lines.values()), current)
+        title = choose_title(list(lines.values()), written)
         folder = data.folder or await self._sink.folder(task.key, folder_titles(list(lines.values())))
-        files = _rendered(task.key, video.length, title, current)
+        files = _rendered(task.key, video.length, title, written)
         files += [OutFile(f"raw/{answer.fingerprint}.json", _compact(answer.body) + "\n") for answer in raw]
         files += _beside(results)
-        card = self._card(task.key, video, lines, title, current, [file.name for file in files])
+        card = self._card(task.key, video, lines, title, written, files)
         card["cost"] = spend_card(known.spends)
         files.append(OutFile("video.json", json_text(card)))
         try:
@@ -75,7 +76,7 @@ class PublishTaskType:
             folder=folder,
             sizes=dict(sizes),
             title=title,
-            present={request.name: result.fingerprint for request, result in current},
+            present={request.name: result.fingerprint for request, result in written},
             sources=card["sources"],
             seconds=video.seconds,
         )
@@ -87,8 +88,8 @@ class PublishTaskType:
         video: VideoData,
         lines: Mapping[str, ItemData],
         title: str,
-        current: Sequence[tuple[JobRequest, Result]],
-        names: Sequence[str],
+        written: Sequence[tuple[JobRequest, Result]],
+        files: Sequence[OutFile],
     ) -> dict[str, Json]:
         """Return ``video.json``: where everything came from and what it is."""
         media = video.media()
@@ -103,11 +104,31 @@ class PublishTaskType:
                 "asset_id": video.media_id,
                 "upload_name": video.name,
             },
-            "results": {request.name: _provenance(request, result) for request, result in current},
-            "files": sorted({*names, "video.json"}),
+            "results": {request.name: _provenance(request, result) for request, result in written},
+            "files": sorted({*(file.name for file in files), "video.json"}),
+            "sha256": {file.name: file.sha256 for file in files},
         }
 
     STAGES = (StageSpec("write", Lane.WRITE, write, "is analysed; its results wait to be written"),)
+
+
+def earlier_results(
+    planner: JobPlanner, known: About, requests: Sequence[JobRequest]
+) -> list[tuple[JobRequest, Result]]:
+    """Return the latest answer under each name that is not asked for any more: it was paid for, so it stays."""
+    asked, results = (
+        {request.name for request in requests},
+        {(each.job, each.fingerprint): each for each in known.results},
+    )
+    latest: dict[str, tuple[JobRequest, Result]] = {}
+    for task in known.tasks:
+        for data in AnalysisData.of(task).requests if task.kind == "analysis" else ():
+            result, request = results.get(data.identity), planner.restore(data)
+            if data.name in asked or result is None or request is None:
+                continue
+            if data.name not in latest or latest[data.name][1].created < result.created:
+                latest[data.name] = request, result
+    return list(latest.values())
 
 
 def current_results(requests: Sequence[JobRequest], results: Sequence[Result]) -> list[tuple[JobRequest, Result]]:

@@ -24,6 +24,8 @@ from pipeline.present.tables.layout import (
 )
 from pipeline.views import NamedItems, RunReport
 
+_NAMED = 3  #: files named at most
+
 
 def run_table(value: RunReport) -> RenderableType:
     """Show how a run ended, and what to do about the rest."""
@@ -35,6 +37,11 @@ def run_table(value: RunReport) -> RenderableType:
     ]
     if value.duplicates:
         rows.append(("doubled", Text(f"{count(value.duplicates, 'line')} named again what an earlier line had named")))
+    if value.edited:
+        more = f" and {len(value.edited) - _NAMED:,} more" if len(value.edited) > _NAMED else ""
+        rows.append(
+            ("edited", Text(f"your changed results were kept as {clean(', '.join(value.edited[:_NAMED]))}{more}"))
+        )
     if value.queries:
         rows.append(("searches", tally(Counter(query.state for query in value.queries))))
     rows.append(("in all", items_tally(value.items)))
