@@ -80,7 +80,7 @@ def test_a_changed_prompt_redoes_that_job_alone(here: Terminal) -> None:
 
 
 def test_a_new_job_costs_one_analysis_and_one_less_costs_nothing(here: Terminal) -> None:
-    """Jobs come and go by configuration: only what is missing is asked, what is not wanted any more is removed."""
+    """Jobs come and go by configuration: only what is missing is asked; what is paid for stays, wanted or not."""
     configure(here, jobs={"enabled": ["gist"]})
     clip(here.folder / "film.mp4")
     ran(here, "film.mp4")
@@ -89,8 +89,8 @@ def test_a_new_job_costs_one_analysis_and_one_less_costs_nothing(here: Terminal)
     assert set(card(here)["results"]) == {"gist", "summary"}
     ran(here, "film.mp4")
     assert paid(here) == (1, 2)
-    assert set(card(here)["results"]) == {"gist"}
-    assert not list((here.folder / "out").glob("*/summary.md"))
+    assert set(card(here)["results"]) == {"gist", "summary"}
+    assert list((here.folder / "out").glob("*/summary.md"))
 
 
 def test_deleted_results_come_back_without_a_call(here: Terminal) -> None:
