@@ -12,7 +12,7 @@ from pipeline.commands.shared.runner import Invocation, command
 from pipeline.core.exit_codes import ExitCode
 
 
-@command()
+@command(serves=True)
 def platform(
     given: Invocation,
     host: Annotated[

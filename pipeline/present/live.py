@@ -16,7 +16,7 @@ from rich.live import Live
 from pipeline.core import log
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.present.progress import STOPPING, board, line, pause
-from pipeline.present.terminal import Plain, tell
+from pipeline.present.terminal import Plain, is_terminal, tell
 from pipeline.views import Snapshot, Watch
 
 #: Seconds between two pictures.
@@ -32,7 +32,7 @@ def wanted(progress: Literal["auto", "plain", "none"]) -> Literal["picture", "li
     """Return how progress is shown here: ``auto`` is a picture where the cursor can move, lines on other terminals."""
     if progress == "plain":
         return "lines"
-    if progress == "none" or sys.stderr is None or not sys.stderr.isatty():
+    if progress == "none" or not is_terminal():
         return "nothing"
     return "lines" if os.environ.get("TERM", "") in ("", "dumb") else "picture"
 

@@ -92,7 +92,12 @@ class CurrentStderr:
 
     def isatty(self) -> bool:
         """Return True for a terminal."""
-        return sys.stderr is not None and sys.stderr.isatty()
+        return is_terminal()
+
+
+def is_terminal() -> bool:
+    """Return True if stderr is a terminal."""
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def say(text: str) -> None:

@@ -492,6 +492,23 @@ def test_the_log_level_of_the_configuration_is_in_force(reelmill: Reelmill) -> N
     assert [json.loads(line)["event"] for line in ran.err.splitlines()] == ["failing"]
 
 
+def test_no_log_lines_in_a_persons_face(reelmill: Reelmill, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal a run's log goes into its state folder; other commands speak for themselves; who sets a level sees it."""
+
+    class Talking(FakeApp):
+        def _note(self, name: str, settings: Settings, **given: Any) -> None:
+            super()._note(name, settings, **given)
+            structlog.get_logger().info("working")
+            structlog.get_logger().warning("odd")
+
+    monkeypatch.setattr("pipeline.present.terminal.is_terminal", lambda: True)
+    assert reelmill("status", app=Talking()).err == ""
+    assert reelmill("run", "--progress", "none", "--state", "s", app=Talking()).err == ""
+    assert [json.loads(line)["event"] for line in Path("s/run.log").read_text().splitlines()] == ["working", "odd"]
+    assert "odd" in reelmill("status", "--log-level", "warning", app=Talking()).err
+    assert "odd" in reelmill("platform", app=Talking()).err
+
+
 def test_the_demo_offers_as_many_videos_as_it_can_make() -> None:
     """The limit in the help is the number of scripts there are."""
     from typer.main import get_command

@@ -333,6 +333,9 @@ def test_an_unfinished_run_in_the_history_is_not_called_done() -> None:
         status_table(replace(STATUS, runs=[{"id": "r", "started": NOW, "ended": None, "exit_code": None}]), NOW)
     )
     assert "not ended, or killed" in shown
+    assert "did not end by itself" not in shown  # process 12 may be that very run
+    killed = replace(STATUS, running="", runs=[{"id": "r", "started": NOW - 60, "ended": None}])
+    assert "the run of 2025-11-22T02:59:00Z (1 min 00 s ago) did not end by itself" in text(status_table(killed, NOW))
 
 
 def test_show_tells_everything_about_an_item() -> None:

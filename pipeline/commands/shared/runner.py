@@ -28,17 +28,18 @@ T = TypeVar("T")
 class Invocation:
     """What was given for the common options of a command."""
 
-    def __init__(self, given: Mapping[str, Any], *, reads_file: bool = True) -> None:
+    def __init__(self, given: Mapping[str, Any], *, reads_file: bool = True, serves: bool = False) -> None:
         self.json = bool(given["json"])
         self.quiet = bool(given.get("quiet"))
         self._given = given
         self._reads_file = reads_file
+        self._serves = serves
 
     def settings(self, **more: Any) -> Settings:
         """Load the settings and start the log. ``more`` are flags that the command decides."""
         given = [(COMMON[name], value) for name, value in {**self._given, **more}.items()]
         flags = {option.key: option.read(value) for option, value in given if option.key}
-        return _load(self._given.get("config"), flags, self._reads_file, quiet=self.quiet)
+        return _load(self._given.get("config"), flags, self._reads_file, quiet=self.quiet, serves=self._serves)
 
     def call(self, work: Callable[[Settings], Coroutine[Any, Any, T]]) -> T:
         """Load the settings and run the one asynchronous call of a command."""
@@ -59,12 +60,13 @@ class Invocation:
 
 
 def command(
-    *common: str, reads_file: bool = True
+    *common: str, reads_file: bool = True, serves: bool = False
 ) -> Callable[[Callable[Concatenate[Invocation, P], int]], Callable[..., None]]:
     """Make a typer command of a function that returns an exit code.
 
     The function's own options come first, then these ``common`` ones by name, ``--json`` and ``--log-level``.
     ``reads_file``: also ``--config``, and ``./reelmill.toml`` is read where that is not given.
+    ``serves``: people watch its log, on a terminal too.
     """
     names = [*(["config"] if reads_file else []), *common, "json", "log_level"]
 
@@ -75,7 +77,7 @@ def command(
             from pipeline.present.terminal import guard
 
             def body() -> int:
-                invocation = Invocation({name: given.pop(name) for name in names}, reads_file=reads_file)
+                invocation = Invocation({name: given.pop(name) for name in names}, reads_file=reads_file, serves=serves)
                 return call(invocation, **given)
 
             raise typer.Exit(guard(body, _secrets))
@@ -103,10 +105,10 @@ def _secrets() -> list[str]:
     return [*_known_secrets, os.environ.get("TWELVELABS_API_KEY", "").strip()]
 
 
-def _load(config: Path | None, flags: Mapping[str, Any], reads_file: bool, *, quiet: bool) -> Settings:
+def _load(config: Path | None, flags: Mapping[str, Any], reads_file: bool, *, quiet: bool, serves: bool) -> Settings:
     """Load the settings and start the log. ``flags`` are dotted: ``{"run.state": path}``."""
     from pipeline.config.settings import load
-    from pipeline.present.terminal import log_to_stderr
+    from pipeline.present.terminal import is_terminal, log_to_stderr
 
     nested: dict[str, dict[str, Any]] = {}
     for name, value in flags.items():
@@ -119,7 +121,12 @@ def _load(config: Path | None, flags: Mapping[str, Any], reads_file: bool, *, qu
     settings = load(config, flags=nested)
     if settings.api_key is not None:
         _known_secrets.append(settings.api_key.get_secret_value())
-    level = "critical" if quiet and "level" not in settings.log.model_fields_set else settings.log.level
+    level: str = settings.log.level
+    if "level" not in settings.log.model_fields_set:
+        if quiet:
+            level = "critical"
+        elif settings.log.format == "auto" and is_terminal() and not serves:
+            level = "error"  # what a person must know, the command says in its own words
     log_to_stderr(level, settings.log.format, _secrets())
     return settings
 
@@ -141,13 +148,13 @@ def now() -> float:
 def display(settings: Settings) -> Watch | None:
     """Return the display of a run if a person is looking; the log is then kept out of the way, in the state folder."""
     from pipeline.present import live
-    from pipeline.present.terminal import log_to_file, log_to_stderr
+    from pipeline.present.terminal import is_terminal, log_to_file, log_to_stderr
 
     chosen = None if settings.log.format == "json" else live.choose(settings.log.progress)
-    if chosen is None or "level" in settings.log.model_fields_set:
+    if "level" in settings.log.model_fields_set:
         return chosen
-    if settings.log.format == "auto":
+    if settings.log.format == "auto" and (chosen is not None or is_terminal()):
         log_to_file(settings.run.state / "run.log", settings.log.level, _secrets())
-    else:
+    elif chosen is not None:
         log_to_stderr("warning", settings.log.format, _secrets())
     return chosen

@@ -56,15 +56,18 @@ def status_table(value: StatusView, now: float) -> RenderableType:
 
 
 def _last_run(value: StatusView, now: float) -> list[tuple[str, Text]]:
-    """Return what the last run did, and in its own words why it stopped early."""
+    """Return what the last run did, in its own words why it stopped early, and whether one was killed since."""
+    rows: list[tuple[str, Text]] = []
+    if value.runs and value.runs[0].get("ended") is None and not value.running:
+        started = when(float(value.runs[0].get("started") or 0), now)
+        rows.append(("killed", Text(f"the run of {started} did not end by itself; `reelmill run` goes on", "yellow")))
     ended = next((run for run in value.runs if run.get("ended") is not None), None)
     if ended is None:
-        return []
+        return rows
     summary, code = ended.get("summary") or {}, ended.get("exit_code")
-    done = " · ".join(
-        f"{number:,} {clean(name.replace('_', ' '))}" for name, number in (summary.get("this_run") or {}).items()
-    )
-    rows = [("latest", Text(f"{when(float(ended['ended']), now)}: {done or 'nothing to do'}"))]
+    fates = (summary.get("this_run") or {}).items()
+    done = " · ".join(f"{number:,} {clean(fate.replace('_', ' '))}" for fate, number in fates)
+    rows.append(("latest", Text(f"{when(float(ended['ended']), now)}: {done or 'nothing to do'}")))
     note = summary.get("note") or (meaning(code) if isinstance(code, int) and code not in (0, 3) else "")
     return [*rows, ("", Text(clean(note), "bold yellow"))] if note else rows
 
@@ -100,7 +103,7 @@ def _retry_hints(value: StatusView) -> list[RenderableType]:
 
 
 def _runs(runs: Sequence[Mapping[str, Any]], now: float) -> Table:
-    table = new_table(("last runs", "took", "ended"))
+    table = new_table(("last runs", "took", "ended"), fold=("ended",))
     for run in runs:
         started, ended, code = run.get("started"), run.get("ended"), run.get("exit_code")
         took = span(ended - started) if isinstance(started, int | float) and isinstance(ended, int | float) else "-"
