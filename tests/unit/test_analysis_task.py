@@ -451,6 +451,55 @@ def test_a_refused_part_is_asked_again_alone_with_the_reason(tmp_path: Path) -> 
     run_virtual(scenario())
 
 
+@pytest.mark.parametrize(
+    "words", ["```json\n{}\n```", "```\n{}```\n", "Here it is:\n\n```json\n{}\n```\nAnything else?"]
+)
+def test_a_fenced_answer_is_read(tmp_path: Path, words: str) -> None:
+    """Models like to put JSON into a block of Markdown: it is paid for, and it is good."""
+    life = Life.at(tmp_path, **priced())
+    life.platform.spoil = lambda question, text: words.replace("{}", text)
+    assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 0
+    assert len(life.api.questions) == 1
+    assert len(run_virtual(jobs_with_results(life))) == 4
+
+
+def test_an_unreadable_answer_is_asked_for_once_more_as_a_whole(tmp_path: Path) -> None:
+    """One more call for all jobs, not one for each: the second answer is good, and everything is there."""
+    life = Life.at(tmp_path, **priced())
+    life.platform.spoil = lambda question, text: text if "refused" in question.prompt else "So, this video shows"
+
+    async def scenario() -> None:
+        assert (await life.run(items(clips(tmp_path, 1)))).exit_code == 0
+        first, second = life.api.questions
+        assert second.schema == first.schema
+        assert "not valid JSON" in second.prompt.partition("refused for this reason")[2]
+        assert len(await spends(life)) == 2
+        assert len(await jobs_with_results(life)) == 4
+
+    run_virtual(scenario())
+
+
+def test_an_answer_that_stays_unreadable_costs_two_calls_and_says_so(tmp_path: Path) -> None:
+    """Then it stops: the trouble names the jobs and the reason, a night later nothing is paid, a retry asks once."""
+    life = Life.at(tmp_path, **priced())
+    life.platform.spoil = lambda question, text: "So, this video shows"
+    entries = items(clips(tmp_path, 1))
+
+    async def scenario() -> None:
+        for _ in range(2):
+            assert (await life.run(entries)).exit_code == 3
+            assert len(life.api.questions) == len(await spends(life)) == 2
+        (trouble,) = [task.trouble for task in await life.tasks("analysis") if task.trouble is not None]
+        assert trouble.code == "bad_answer"
+        assert all(word in trouble.message for word in ("gist", "chapters", "not valid JSON"))
+        life.platform.spoil = None
+        await life.retry()
+        assert (await life.run(entries)).exit_code == 0
+        assert len(life.api.questions) == 3
+
+    run_virtual(scenario())
+
+
 def test_a_part_that_is_refused_twice_fails_and_the_good_parts_are_kept(tmp_path: Path) -> None:
     """Two requests, no third; everything else is published; the next run pays nothing; a retry asks under a new key."""
     life = Life.at(tmp_path, **priced())
@@ -498,12 +547,12 @@ def test_a_refused_part_whose_asset_is_lost_meanwhile_is_asked_alone_once_more(t
     "text", ["not json", "", "[1, 2]", '"text"', "null", "{", '{"a": ' * 5000, "NaN", '{"summary": 1e999}', "{}"]
 )
 def test_an_answer_that_is_no_object_refuses_every_part(tmp_path: Path, text: str) -> None:
-    """Each request is asked once more alone; whatever the platform sends, the run ends, and says what failed."""
+    """All are asked for once more, together; whatever the platform sends, the run ends, and says what failed."""
     life = Life.at(tmp_path, jobs={"enabled": ("gist", "summary")})
     life.platform.spoil = lambda question, good: text
     report = run_virtual(life.run(items(clips(tmp_path, 1))))
     assert report.exit_code == 3
-    assert len(life.api.questions) == 3
+    assert len(life.api.questions) == 2
     assert set(run_virtual(life.troubles()).values()) == {"bad_answer"}
 
 

@@ -14,6 +14,7 @@ possibly paid twice, or held, as the policy says.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -55,6 +56,8 @@ from pipeline.ports.video_api import Answer
 _log = get("analysis")
 #: What the local platform answers to a request that it cannot carry out honestly.
 _UNSUPPORTED = "not_supported_by_local_platform"
+#: A block of Markdown around the answer, with or without words before and after it.
+_FENCED = re.compile(r"[^`]*```[A-Za-z]*\s*(\{.*\})\s*```[^`]*", re.DOTALL)
 _RECENT = 64  #: answers kept in memory between two steps; others are read again
 #: (seconds of video, output tokens) -> USD
 Price = Callable[[float, int], float]
@@ -227,7 +230,7 @@ class AnalysisTaskType:
 
     def _apart(self, task: Task, data: AnalysisData, requests: Sequence[JobRequest]) -> Outcome:
         """One request is beyond a platform that refused them together: the others must not be lost with it."""
-        spawn = [self._alone(task, data, request, "apart") for request in requests]
+        spawn = [self._again(task, data, [request], "apart") for request in requests]
         return Done(data=changed(data, superseded=True).to_json(), spawn=spawn)
 
     def _answered(self, task: Task, data: AnalysisData, answer: Answer) -> Outcome:
@@ -252,7 +255,10 @@ class AnalysisTaskType:
     # -------------------------------------------------------------------------------------------------- splitting
 
     async def split(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
-        """Give each job its part, checked against the video; ask again, alone, for a part that cannot be accepted."""
+        """Give each job its part, checked against the video.
+
+        A part that cannot be accepted is asked for again, alone; all of them, where none can be accepted, by one more call.
+        """
         data = AnalysisData.of(task)
         raw = await self._raw(task, data.answer)
         requests = self._requests(data)
@@ -269,13 +275,19 @@ class AnalysisTaskType:
         publish = NewTask(
             "publish", task.subject, "write", {}, subject=task.subject, restart_at="write", restart_failed=True
         )
-        if refused and data.correction:
-            request, problem = refused[0]
+        useless = len(refused) == len(requests)
+        if useless and data.correction:
+            names = ", ".join(f"'{request.name}'" for request, _ in refused)
             bad = Trouble(
-                "bad_answer", f"The answer for '{request.name}' was refused twice: {problem}", "`reelmill retry`"
+                "bad_answer",
+                f"The answer for {names} was refused twice: {refused[0][1]}",
+                "`reelmill retry` asks, and pays, once more",
             )
             return Fail(bad, spawn=[publish], stage="price", data=_renewed(data).to_json())
-        alone = [self._alone(task, data, request, "alone", problem) for request, problem in refused]
+        if useless and len(requests) > 1:
+            alone = [self._again(task, data, requests, "again", refused[0][1])]
+        else:
+            alone = [self._again(task, data, [request], "alone", problem) for request, problem in refused]
         # Should the same be asked again, for a new upload, it must not be taken for what was answered badly.
         return Done(results=results, spawn=[*alone, publish], data=_renewed(data).to_json() if refused else None)
 
@@ -316,10 +328,12 @@ class AnalysisTaskType:
             return Fail(cut, stage="price", data=_renewed(changed(data, doublings=0)).to_json())
         return Advance("price", _renewed(changed(data, doublings=doublings)).to_json())
 
-    def _alone(self, task: Task, data: AnalysisData, request: JobRequest, salt: str, correction: str = "") -> NewTask:
-        """Return an analysis for one request; with the correction of a refused answer, asked more strictly."""
+    def _again(
+        self, task: Task, data: AnalysisData, requests: Sequence[JobRequest], salt: str, correction: str = ""
+    ) -> NewTask:
+        """Return an analysis for some of the requests; with the correction of a refused answer, asked more strictly."""
         analysis = AnalysisData(
-            requests=[request.to_data()],
+            requests=[request.to_data() for request in requests],
             media_id=data.media_id,
             seconds=data.seconds,
             temperature=min(data.temperature, 0.1) if correction else data.temperature,
@@ -327,7 +341,7 @@ class AnalysisTaskType:
             correction=correction[:300],
             adopted=data.adopted,
         )
-        key = analysis_key(task.subject, [request], salt)
+        key = analysis_key(task.subject, requests, salt)
         # One that ended without an answer (its asset was lost, or nobody wanted it for a while) is to be asked now.
         return NewTask("analysis", key, "price", analysis.to_json(), subject=task.subject, restart_at="price")
 
@@ -376,8 +390,9 @@ def _renewed(data: AnalysisData) -> AnalysisData:
 
 def _parsed(text: str) -> Mapping[str, Json] | str:
     """Return the answer's object, or one sentence why there is none."""
+    fenced = _FENCED.fullmatch(text)
     try:
-        answer = json.loads(text)
+        answer = json.loads(text if fenced is None else fenced.group(1))
     except ValueError as error:
         return f"the answer is not valid JSON ({error})"[:200]
     except RecursionError:
