@@ -41,6 +41,7 @@ class ProviderSection(Section):
     base_url: str = ""
     key_file: Path | None = None
     model: str = "pegasus1.5"
+    unlisted_model: bool = False
     temperature: float = Field(default=0.2, ge=0, le=1)
     connections: int = Field(default=20, ge=1, le=200)
     timeout: float = Field(default=60.0, gt=0, le=600)

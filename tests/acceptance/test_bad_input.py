@@ -58,6 +58,13 @@ def troubled(here: Terminal, *sources: str) -> list[dict[str, Any]]:
         ("[run\n", "line 1: not valid TOML", "config.example.toml"),
         ("[provider]\napi_key = 'tlk_1'\n", "the API key does not belong", "TWELVELABS_API_KEY"),
         ("[jobs]\nenabled = ['gits']\n", "no job is called 'gits'", "known jobs"),
+        ("[provider]\nmodel = 'pegasus9'\n", "[provider] model: 'pegasus9' is no model", "did you mean 'pegasus1.6'?"),
+        ("[provider]\nbase_url = 'http://10.0.0.5:80'\n", "would get the key over plain HTTP", "use https://"),
+        (
+            "[provider]\nbase_url = 'https://me:secret@h/v1'\n",
+            "base_url must be https://host/path",
+            "write https://host",
+        ),
         ("[jobs.summary]\nsentences = 'many'\n", "[jobs.summary] sentences: must be a whole number", "from 1 to 60"),
     ],
 )
@@ -69,6 +76,20 @@ def test_configuration(here: Terminal, text: str, message: str, remedy: str) -> 
     ((said, advice),) = told
     assert message in said
     assert remedy in f"{said} {advice}"
+    assert not (here.folder / ".reelmill").exists()
+
+
+def test_a_newer_model_needs_a_word_and_an_unknown_one_costs_nothing(here: Terminal) -> None:
+    """With the switch a model that this release does not list is taken; on v1.2, whose models belong to indexes, any is."""
+    for text in (
+        "model = 'pegasus2'\nunlisted_model = true\n",
+        "api = 'v1.2'\nmodel = 'pegasus9'\n",
+        "model = 'pegasus1.6'\n",
+    ):
+        (here.folder / "reelmill.toml").write_text(f"[provider]\n{text}", encoding="utf-8")
+        assert here.run("config", "check").code == 0
+    (here.folder / "reelmill.toml").write_text("[provider]\nmodel = 'other'\n", encoding="utf-8")
+    assert "if the platform has a newer one" in refused(here.run("run", "good.mp4"))[1]
     assert not (here.folder / ".reelmill").exists()
 
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import inspect
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
+import anyio
 import pytest
 
 import jobs
 from pipeline import kit
+from pipeline.app.runs.run import run
+from pipeline.config.settings import load
 from pipeline.kit import Job, Video
 from tests.architecture.tree import ROOT
+from tests.support.clips import clip
 from tests.support.clock import run_virtual
 from tests.support.fakes import clips, items
 from tests.support.scripted_run import Life
@@ -80,6 +85,8 @@ def test_the_job_checks_and_renders() -> None:
     assert good.value == {"speakers": ["Ada", "Grace"]}
     (file,) = made.render(good.value, video, params)
     assert (file.name, file.content) == ("speakers.txt", "Ada\nGrace\n")
+    unknown = made.check({"speakers": None}, video, params)
+    assert unknown.value == {"speakers": []}
     bad = made.check({"speakers": 7}, video, params)
     assert bad.value is None
     assert bad.problem
@@ -101,3 +108,15 @@ def test_the_job_goes_through_a_whole_run(tmp_path: Path, installed: Job) -> Non
     assert {job for _, job, _ in run_virtual(life.answers())} == {"gist", "speakers"}
     for files in life.sink.folders.values():
         assert files["speakers.txt"] == "speakers1\nspeakers2\nspeakers3\nspeakers4\nspeakers5\n"
+
+
+def test_the_job_works_on_the_local_platform(tmp_path: Path, installed: Job) -> None:
+    """Over HTTP with a real film: the platform cannot tell who speaks, says null, and every result is written."""
+    film = clip(tmp_path / "film.mp4")
+    place = {"REELMILL_RUN__OUTPUT": str(tmp_path / "out"), "REELMILL_RUN__STATE": str(tmp_path / "state")}
+    settings = load(None, env=place, flags={"jobs": {"enabled": ["gist", installed.name]}})
+    report = anyio.run(partial(run, settings, [str(film)]))
+    assert (report.exit_code, report.published, report.analyses) == (0, 1, 1)
+    (folder,) = (path.parent for path in (tmp_path / "out").glob("*/video.json"))
+    assert (folder / "speakers.txt").exists()
+    assert (folder / "gist.json").exists()

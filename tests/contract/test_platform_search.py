@@ -222,3 +222,18 @@ async def test_v1_3_searches_what_is_said_lexically_or_by_stems(tmp_path: Path) 
         assert await found(query_text="") == ["parameter_not_provided"]
         assert await found(query_media_type="image") == ["not_supported_by_local_platform"]
         assert (await client.post("/search", json={"index_id": index})).json()["code"] == "parameter_invalid"
+
+
+@pytest.mark.asyncio
+async def test_v1_3_finds_the_words_of_slides_too(tmp_path: Path) -> None:
+    """It has no option for them alone: who asks for what is said finds what is shown, also where nothing is said."""
+    canned = Canned()
+    canned.shown = [(1.0, 9.0, "The Calvin cycle")]
+    async with platform(tmp_path, analyzer=canned) as (_, client):
+        index = await new_index(client)
+        await indexed(client, index, await ready(client))
+        files = [(name, (None, text)) for name, text in {
+            "index_id": index, "search_options": "transcription", "query_text": "calvin cycle", "operator": "and",
+        }.items()]  # fmt: skip
+        answer = await client.post("/search", files=files)
+        assert [hit["transcription"] for hit in answer.json()["data"]] == ["The Calvin cycle"], answer.text

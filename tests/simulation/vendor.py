@@ -221,6 +221,8 @@ class Vendor:
 
 def fitting(name: str, form: Mapping[str, Any], seconds: float) -> Any:
     """Return a value that fits a JSON schema and a video of this length."""
+    if "anyOf" in form:
+        return fitting(name, form["anyOf"][0], seconds)
     kind = form.get("type")
     if "enum" in form:
         return form["enum"][0]

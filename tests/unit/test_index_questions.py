@@ -43,6 +43,7 @@ def query(**given: Any) -> StandingQuery:
         ("v1.3", {"options": "logo"}, "API v1.3 has no option 'logo'"),
         ("v1.2", {"options": ["visual", "audio"]}, "API v1.2 has no option 'audio'"),
         ("v1.3", {"speech": "exact_match"}, "has no speech match 'exact_match'"),
+        ("v1.2", {"classes": {"A": ["x"]}, "options": ["logo"]}, "API v1.2 has no option 'logo'"),
         ("v1.2", {"speech": ["semantic", "exact_match"]}, "one kind of speech match"),
         ("v1.2", {"images": __file__}, "cannot be asked with pictures"),
         ("v1.3", {"images": "nowhere.png"}, "nowhere.png: no such picture"),

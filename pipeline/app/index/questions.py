@@ -27,6 +27,8 @@ OPTIONS: Mapping[str, Sequence[str]] = {
     "v1.2": ("visual", "conversation", "text_in_video", "logo"),
     "v1.3": ("visual", "audio", "transcription"),
 }
+#: What v1.2 sorts by: it finds brands, but sorts by none.
+_SORTED_BY = OPTIONS["v1.2"][:3]
 SPEECH: Mapping[str, Sequence[str]] = {"v1.2": ("semantic", "exact_match"), "v1.3": ("lexical", "semantic")}
 #: What the local platform can answer of that: it reads words, it sees and hears nothing else.
 _READABLE = ("conversation", "text_in_video", "transcription")
@@ -41,7 +43,8 @@ def check_query(settings: Settings, ask: StandingQuery) -> None:
     """
     api = settings.provider.api
     where = f"'{ask.name}'"
-    for what, words, known in (("option", ask.options, OPTIONS[api]), ("speech match", ask.speech, SPEECH[api])):
+    options = _SORTED_BY if ask.classes and api == "v1.2" else OPTIONS[api]
+    for what, words, known in (("option", ask.options, options), ("speech match", ask.speech, SPEECH[api])):
         for word in words:
             if word not in known:
                 raise ConfigError(f"{where}: API {api} has no {what} '{word}'", remedy=f"it has {', '.join(known)}")
@@ -137,7 +140,7 @@ class QuestionRunner:
             index_id=index.id,
             text=ask.text,
             images=[_image(place) for place in ask.images],
-            options=ask.options or self._everywhere(index),
+            options=ask.options or self._everywhere(index, OPTIONS[self._settings.provider.api]),
             speech=ask.speech,
             operator=ask.operator,
             group_by=ask.group_by,
@@ -159,7 +162,7 @@ class QuestionRunner:
     async def classify(self, ask: StandingQuery) -> ClassifyView:
         """Sort the videos of an index, or named ones, into classes. Paid."""
         index = None if ask.videos and not (ask.index or self._settings.index_name) else await self.index(ask.index)
-        options = tuple(ask.options) or (self._everywhere(index) if index is not None else _READABLE[:2])
+        options = tuple(ask.options) or (self._everywhere(index, _SORTED_BY) if index is not None else _READABLE[:2])
         sorting = ClassifyQuery(
             classes=[ClassSpec(name, prompts) for name, prompts in ask.classes.items()],
             index_id=index.id if index is not None and not ask.videos else "",
@@ -176,13 +179,13 @@ class QuestionRunner:
         rows = [VideoClasses(videos[entry.video_id], entry.classes) for entry in found]
         return ClassifyView(self._asked(ask, index, options), rows)
 
-    def _everywhere(self, index: IndexInfo) -> tuple[str, ...]:
-        """Return every option of the index that this platform can answer."""
+    def _everywhere(self, index: IndexInfo, known: Sequence[str]) -> tuple[str, ...]:
+        """Return every one of the ``known`` options that the index was made for and this platform can answer."""
         made = {option for name, options in index.models if "marengo" in name.lower() for option in options}
         made = made or {option for _, options in index.models for option in options}
         if "audio" in made:
             made.add("transcription")
-        known = [option for option in OPTIONS[self._settings.provider.api] if option in made]
+        known = [option for option in known if option in made]
         readable = [option for option in known if option in _READABLE] if self._plan.platform.local else known
         return tuple(readable or known)
 

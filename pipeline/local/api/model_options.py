@@ -70,9 +70,15 @@ V1_2 = ModelNaming(
         "pegasus1": _PEGASUS, "pegasus1.1": _PEGASUS, "pegasus1.2": _PEGASUS,
     },
 )  # fmt: skip
-#: The search options of each dialect and the kind of words each stands for; empty where only a model can answer.
-OPTIONS_V1_3 = {"visual": "", "audio": "", "transcription": "conversation"}
-OPTIONS_V1_2 = {"visual": "", "conversation": "conversation", "text_in_video": "text_in_video", "logo": ""}
+#: The options of each dialect and the kinds of words that each stands for; none where only a model can answer. v1.3 has no
+#: option for words in the picture alone: a search for what is said finds what is shown, too.
+OPTIONS_V1_3: Mapping[str, tuple[str, ...]] = {
+    "visual": (), "audio": (), "transcription": ("conversation", "text_in_video"),
+}  # fmt: skip
+CLASSIFY_V1_2: Mapping[str, tuple[str, ...]] = {
+    "visual": (), "conversation": ("conversation",), "text_in_video": ("text_in_video",),
+}  # fmt: skip
+OPTIONS_V1_2: Mapping[str, tuple[str, ...]] = {**CLASSIFY_V1_2, "logo": ()}
 
 
 def naming_at(path: str) -> ModelNaming:
@@ -100,8 +106,8 @@ def searchable_by(index: IndexRow) -> frozenset[str]:
     return frozenset(found)
 
 
-def resolve_options(options: list[str], index: IndexRow, names: Mapping[str, str]) -> list[str]:
-    """Return the kinds of words that search options stand for, each once.
+def resolve_options(options: list[str], index: IndexRow, names: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """Return the kinds of words that options stand for, each once.
 
     Args:
         options: as asked for.
@@ -117,18 +123,18 @@ def resolve_options(options: list[str], index: IndexRow, names: Mapping[str, str
     possible = searchable_by(index)
     if not possible:
         raise ApiError(400, "index_not_supported_for_search", f"The index {index.name[:64]!r} has no embedding model.")
-    lacking = [option for option in options if (names[option] or option) not in possible]
+    lacking = [option for option in options if (*names[option], option)[0] not in possible]
     if lacking:
         raise ApiError(400, _NOT_SUPPORTED, f"The index {index.name[:64]!r} was made without {', '.join(lacking)}.")
     if blind := [option for option in options if not names[option]]:
         why = "; ".join(_WHY[option] for option in dict.fromkeys(blind))
         raise ApiError(400, _NOT_SUPPORTED, f"Not answered here: {why}. {_HELP}")
-    return list(dict.fromkeys(names[option] for option in options))
+    return list(dict.fromkeys(kind for option in options for kind in names[option] if kind in possible))
 
 
 def refuse_unread(kinds: Collection[str], videos: Collection[VideoRow]) -> None:
-    """Raise ApiError (400) for words that nobody looked for in any video."""
+    """Raise ApiError (400) where nobody looked for any of these words in any video."""
     unread = [kind for kind in sorted(kinds) if videos and all(kind in video.unread for video in videos)]
-    if unread:
+    if unread and len(unread) == len(kinds):
         why = "; ".join(_UNREAD[kind] for kind in unread)
         raise ApiError(400, _NOT_SUPPORTED, f"The {len(videos)} videos of the index cannot be asked for {why}. {_HELP}")

@@ -39,7 +39,7 @@ SearchText = Annotated[str, Field(max_length=2000), NOT_BLANK, REQUIRED]
 class SearchRequest(Body):
     """What a search asks in either dialect."""
 
-    kinds: ClassVar[Mapping[str, str]]  #: the dialect's options and the words they stand for
+    kinds: ClassVar[Mapping[str, tuple[str, ...]]]  #: the dialect's options and the words they stand for
 
     index_id: SearchText
     search_options: Annotated[list[str], require("The search_options parameter must be a list of strings.")]
@@ -139,7 +139,7 @@ def _hits(db: Connection, search: SearchRequest, kinds: list[str]) -> list[ClipH
     for kind in kinds:
         mode = search.mode if kind == "conversation" else "stems"
         found += fulltext.matches(db, search.index_id, [kind], search.text, mode)
-    every = search.operator == "and" and len(kinds) > 1
+    every = search.operator == "and" and len(set(search.search_options)) > 1
     hits = search_hits.hits_of_all(found, kinds) if every else search_hits.hits_of_any(found)
     return [hit for hit in hits if hit.score >= search.least]
 

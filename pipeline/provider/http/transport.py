@@ -131,9 +131,9 @@ class Transport:
     def __init__(
         self, base_url: str, key: str, *, connections: int, timeout: float, clock: Clock, rng: Random, most: int = MOST
     ) -> None:
-        self._base = _checked(base_url)
+        self._base = check_address(base_url)
         self._clock, self._rng, self._most, self._timeout = clock, rng, most, timeout
-        self._key = _checked_key(key)
+        self._key = check_key(key)
         self._hides = len(self._key) >= UNGUESSED
         self._spellings = re.compile(build_spellings(key).encode())
         self._prefix = self._base.raw_path.rstrip(b"/")
@@ -301,7 +301,12 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _checked(base_url: str) -> httpx.URL:
+def check_address(base_url: str) -> httpx.URL:
+    """Return the platform's address.
+
+    Raises:
+        ConfigError: it is none, or the key would go over plain HTTP to another machine.
+    """
     try:
         url = httpx.URL(base_url)
     except httpx.InvalidURL:
@@ -318,7 +323,12 @@ def _checked(base_url: str) -> httpx.URL:
     return url
 
 
-def _checked_key(key: str) -> bytes:
+def check_key(key: str) -> bytes:
+    """Return the key as a header holds it.
+
+    Raises:
+        ConfigError: it holds characters that no key has.
+    """
     if not key.isascii() or not key.isprintable() or key != key.strip():
         raise ConfigError(
             "the API key holds characters that no key has", remedy="check TWELVELABS_API_KEY for a line break"

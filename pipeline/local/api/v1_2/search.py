@@ -26,7 +26,7 @@ from pipeline.local.state.tables import IndexRow, VideoRow
 class SearchBody(SearchRequest):
     """The body of ``POST /search``."""
 
-    kinds: ClassVar[Mapping[str, str]] = OPTIONS_V1_2
+    kinds: ClassVar[Mapping[str, tuple[str, ...]]] = OPTIONS_V1_2
 
     query: SearchText
     adjust_confidence_level: Fraction = 0.5

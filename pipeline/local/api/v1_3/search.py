@@ -24,7 +24,7 @@ from pipeline.local.state.tables import IndexRow, VideoRow
 class SearchForm(SearchRequest):
     """The form of ``POST /search``."""
 
-    kinds: ClassVar[Mapping[str, str]] = OPTIONS_V1_3
+    kinds: ClassVar[Mapping[str, tuple[str, ...]]] = OPTIONS_V1_3
 
     query_text: SearchText
     transcription_options: Annotated[
