@@ -18,9 +18,9 @@ from pipeline.app.runs.run import run
 from pipeline.config.settings import load
 from pipeline.kit import Job, Video
 from tests.architecture.tree import ROOT
-from tests.support.clips import clip
 from tests.support.clock import run_virtual
 from tests.support.fakes import clips, items
+from tests.support.media import clip
 from tests.support.scripted_run import Life
 
 
