@@ -96,9 +96,9 @@ class FileSource:
         return known
 
 
-def probe_file(path: Path) -> MediaFacts:
-    """Return the facts without content hash and captions. Blocks; raises what ``fetch`` raises."""
-    return _probe(path, lambda: None)[0]
+def probe_file(path: Path, now: float | None = None) -> MediaFacts:
+    """Return the facts without content hash and captions. Blocks; raises what ``fetch`` raises, NotYet only with ``now``."""
+    return _probe(path, lambda: None, now)[0]
 
 
 def hash_file(path: Path) -> str:

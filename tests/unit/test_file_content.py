@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from pipeline import app
 from pipeline.core.errors import InputError, NotYet
 from pipeline.ports.source import Item, ManifestLine
 from pipeline.source.file_content import SETTLED, promised_size, recognize
@@ -21,6 +22,7 @@ from pipeline.views import RunReport
 from tests.support.clock import EPOCH, VirtualClock, run_virtual
 from tests.support.fakes import items
 from tests.support.media import clip_bytes, film_bytes
+from tests.support.run_harness import settings_for
 from tests.support.scripted_run import Life
 from tests.unit.test_file_source import sound_only
 
@@ -117,6 +119,14 @@ def test_a_file_that_changed_a_moment_ago_and_is_not_complete_is_not_judged(
     assert caught.value.trouble.code == "file_not_ready"
     assert "still being copied" in caught.value.trouble.message
     assert SETTLED - age <= caught.value.after <= SETTLED + 1
+
+
+def test_a_plan_says_the_same_of_a_file_that_is_being_copied(tmp_path: Path) -> None:
+    """It has no price yet, and nobody is told to convert it."""
+    path = tmp_path / "a.mp4"
+    path.write_bytes(film_bytes(2)[:9000])
+    plan = anyio.run(app.plan, settings_for(tmp_path), [str(path)])
+    assert "still being copied" in plan.rows[0].problem
 
 
 @pytest.mark.parametrize("thing", ["gif", "text", "zip", "m4a"])

@@ -17,6 +17,7 @@ from pipeline.app.wiring.components import named_sources, read_entries
 from pipeline.app.wiring.run_plan import RunPlan
 from pipeline.app.wiring.state_folder import open_if_present
 from pipeline.config.settings import Settings
+from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError, ReelmillError
 from pipeline.core.model import Selection, State
 from pipeline.ingest.enqueue import (
@@ -254,7 +255,7 @@ def _peek(path: str, ceilings: Ceilings) -> tuple[float | None, int, str]:
     from pipeline.source.preflight import check
 
     try:
-        facts = probe_file(Path(path))
+        facts = probe_file(Path(path), SystemClock().now())
     except ReelmillError as error:
         return None, 0, error.trouble.message
     trouble = check(facts, ceilings)
