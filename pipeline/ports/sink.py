@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Protocol
+from typing import Protocol, TypeAlias
+
+#: Takes a line of the present index; returns the folder that it is about, or nothing where the line is to go.
+Keep: TypeAlias = Callable[[bytes], str]
+
+
+def keep_none(_line: bytes) -> str:
+    """Keep no line."""
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +64,11 @@ class Sink(Protocol):
         """Return True if any of the files is absent or has another size."""
         ...
 
-    async def write_index(self, lines: AsyncIterator[str]) -> None:
-        """Write ``results.jsonl`` from a stream of lines, whole or not at all."""
+    async def write_index(self, lines: AsyncIterator[str], keep: Keep = keep_none) -> None:
+        """Write ``results.jsonl`` from a stream of lines, whole or not at all.
+
+        Lines of the present one are kept after them where ``keep`` names a folder that is there.
+        """
         ...
 
     async def has_index(self) -> bool:

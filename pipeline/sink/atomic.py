@@ -6,6 +6,7 @@ of the output folder by swapping a folder for a link.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -102,6 +103,28 @@ def read(folder: int, name: str, most: int) -> bytes | None:
         if not stat.S_ISREG(seen.st_mode) or seen.st_size > most:
             return None
         return stream.read(most + 1)
+
+
+def lines(folder: int, name: str) -> Iterator[bytes]:
+    """Yield the lines of a regular file; none of anything else."""
+    try:
+        fd = os.open(name, _READ_FLAGS, dir_fd=folder)
+    except OSError:
+        return
+    with os.fdopen(fd, "rb") as stream:
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            yield from stream
+
+
+def try_lock(folder: int) -> bool:
+    """Take the lock of an open folder, until it is closed; False while another has it. Disks without locks grant it."""
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def size(folder: int, name: str) -> int | None:

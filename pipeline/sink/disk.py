@@ -16,7 +16,7 @@ from anyio import to_thread
 from pipeline.core.errors import Permanent, ReelmillError, Transient
 from pipeline.core.log import get
 from pipeline.core.model import Json
-from pipeline.ports.sink import OutFile
+from pipeline.ports.sink import Keep, OutFile, keep_none
 from pipeline.sink import atomic, layout
 
 #: Carries the list of the files that are ours, under ``files``: names, or name → size; and under ``sha256`` their
@@ -25,6 +25,7 @@ RECORD = "video.json"
 INDEX = "results.jsonl"
 _LARGEST_RECORD = 4 * 1024 * 1024
 _BUFFER = 1024 * 1024
+_TURNS, _TURN = 600, 0.1  #: looks, and seconds between them, while another run writes the index
 _log = get("sink")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -71,11 +72,16 @@ class DiskSink:
     async def missing(self, folder: str, sizes: Mapping[str, int]) -> bool:
         return await to_thread.run_sync(partial(self._missing, folder, dict(sizes)))
 
-    async def write_index(self, lines: AsyncIterator[str]) -> None:
+    async def write_index(self, lines: AsyncIterator[str], keep: Keep = keep_none) -> None:
+        """Write ``results.jsonl``. Runs of several state folders take turns, so that none loses the lines of another."""
         with _explained(self._root / INDEX):
             root = await to_thread.run_sync(self._open_root)
             try:
-                await self._index(root, lines)
+                for _ in range(_TURNS):
+                    if atomic.try_lock(root):
+                        break
+                    await anyio.sleep(_TURN)
+                await self._index(root, lines, keep)
             finally:
                 os.close(root)
 
@@ -167,12 +173,14 @@ class DiskSink:
             raise
         return root
 
-    async def _index(self, root: int, lines: AsyncIterator[str]) -> None:
+    async def _index(self, root: int, lines: AsyncIterator[str], keep: Keep) -> None:
         temp = atomic.temp_name(INDEX)
         fd = await to_thread.run_sync(atomic.create, root, temp)
         try:
             async for block in _blocks(lines):
                 await to_thread.run_sync(atomic.write, fd, block)
+            if keep is not keep_none:
+                await to_thread.run_sync(partial(_keep_lines, root, fd, keep))
             await to_thread.run_sync(partial(_finish, root, fd, temp))
         except BaseException:
             with anyio.CancelScope(shield=True):
@@ -184,6 +192,14 @@ class DiskSink:
 
 def _last_written(entry: os.DirEntry[str]) -> int:
     return entry.stat(follow_symlinks=False).st_mtime_ns
+
+
+def _keep_lines(root: int, fd: int, keep: Keep) -> None:
+    """Append the lines of the present index that are to be kept and whose folder is there."""
+    for line in atomic.lines(root, INDEX):
+        folder = keep(line)
+        if folder and layout.is_folder(folder) and atomic.is_dir(root, folder):
+            atomic.write(fd, line if line.endswith(b"\n") else line + b"\n")
 
 
 def _finish(root: int, fd: int, temp: str) -> None:

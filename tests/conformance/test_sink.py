@@ -81,6 +81,29 @@ async def test_the_index_takes_any_number_of_lines(sink: Sink) -> None:
 
 
 @pytest.mark.asyncio
+async def test_the_index_keeps_lines_that_it_is_told_to(sink: Sink) -> None:
+    """Lines of others stay behind ours while their folder is there; the rest of the old index goes."""
+
+    async def lines(*given: str) -> AsyncIterator[str]:
+        for line in given:
+            yield line
+
+    await sink.write("their--aaaaaaaa", [OutFile("a.md", "x")])
+    await sink.write_index(lines("their--aaaaaaaa", "gone--bbbbbbbb", "ours"))
+    told: list[bytes] = []
+
+    def keep(line: bytes) -> str:
+        told.append(line.strip())
+        return "" if line.startswith(b"ours") else line.decode().strip()
+
+    await sink.write_index(lines("ours"), keep)
+    assert told == [b"their--aaaaaaaa", b"gone--bbbbbbbb", b"ours"]
+    told.clear()
+    await sink.write_index(lines("new"), keep)
+    assert told == [b"ours", b"their--aaaaaaaa"]
+
+
+@pytest.mark.asyncio
 async def test_a_shared_folder_keeps_what_others_wrote(sink: Sink) -> None:
     """Adding replaces files of the same name and removes none, whatever a record in the folder says."""
     await sink.add("searches", [OutFile("a.json", "1"), OutFile("a.md", "1")])

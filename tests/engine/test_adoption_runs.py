@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from pipeline.ingest.remote_names import build_custom_id, build_upload_name
 from pipeline.ingest.request_builder import build_question
 from pipeline.ports.inventory import RemoteObject
 from pipeline.ports.video_api import Ceilings
+from pipeline.sink.disk import DiskSink
 from tests.support.clock import run_virtual
 from tests.support.fake_inventory import FakeInventory
 from tests.support.fakes import FakeSink, clips, items
@@ -201,5 +204,34 @@ def test_a_failed_analysis_of_somebody_else_is_not_adopted() -> None:
         assert found is not None
         assert found.id == "x"
         assert await Adoption(inventory).analysis("other", "a", 1) == (None, 1)
+
+    run_virtual(scenario())
+
+
+def test_two_databases_share_an_output_folder(tmp_path: Path) -> None:
+    """``results.jsonl`` has a line for every video of both, in whichever order they run; a line goes with its folder."""
+    life = Life.at(tmp_path, **priced())
+    life.sink = DiskSink(tmp_path / "out")  # type: ignore[assignment]
+    films = items(clips(tmp_path, 4))
+
+    def folders() -> list[str]:
+        lines = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
+        return [json.loads(line)["folder"] for line in lines]
+
+    async def scenario() -> None:
+        other = another(life)
+        other.sink = DiskSink(tmp_path / "out")  # type: ignore[assignment]
+        await life.run(films[:2])
+        await other.run(films[1:3])
+        assert len(folders()) == len(set(folders())) == 3
+        await life.run(films[:2])
+        await life.run([*films[:2], films[3]])
+        assert len(folders()) == len(set(folders())) == 4
+        theirs = folders()[-1]
+        shutil.rmtree(tmp_path / "out" / theirs)
+        (tmp_path / "out" / folders()[0] / "gist.json").unlink()
+        await life.run(films[:1])
+        assert len(folders()) == 3
+        assert theirs not in folders()
 
     run_virtual(scenario())

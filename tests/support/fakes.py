@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import Ambiguous, InputError
-from pipeline.ports.sink import OutFile
+from pipeline.ports.sink import Keep, OutFile, keep_none
 from pipeline.ports.source import Item, ManifestLine, MediaFacts
 
 
@@ -122,8 +122,9 @@ class FakeSink:
         there = self.folders.get(folder, {})
         return any(name not in there for name in sizes)
 
-    async def write_index(self, lines: AsyncIterator[str]) -> None:
-        self.index = [line async for line in lines]
+    async def write_index(self, lines: AsyncIterator[str], keep: Keep = keep_none) -> None:
+        there, self.index = self.index, [line async for line in lines]
+        self.index += [line for line in there if keep(line.encode()) in self.folders]
 
     async def has_index(self) -> bool:
         return bool(self.index)

@@ -105,7 +105,7 @@ def test_an_index_that_could_not_be_written_is_no_good_night(tmp_path: Path) -> 
     """Everything else is there, but ``results.jsonl`` is not: exit 3 and a sentence, so that a silent run speaks."""
     life = Life.at(tmp_path, **priced())
 
-    async def full(lines: object) -> None:
+    async def full(*_: object) -> None:
         raise ReelmillError("The disk is full", code="disk_full", remedy="free some space")
 
     life.sink.write_index = full  # type: ignore[method-assign]

@@ -1,8 +1,12 @@
-"""``results.jsonl``: one line per published video, streamed from the database."""
+"""``results.jsonl``: one line per published video, streamed from the database.
+
+Several state folders may share an output folder: lines of videos that this database does not know are kept.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Sequence
 
 from pipeline.core.model import Json, Result, Selection
@@ -10,17 +14,38 @@ from pipeline.ingest.payloads import PublishData
 from pipeline.ports.store import Records
 
 _PAGE = 100
+#: How each of our lines begins, so that not all of it need be read.
+_KEY = re.compile(rb'\{"key":("(?:[^"\\]|\\.)*")[,}]')
 
 
-async def results_lines(records: Records) -> AsyncIterator[str]:
-    """Yield the lines, oldest video first; memory holds one page."""
-    after = 0
-    while page := await records.tasks(Selection(kinds=("publish",), after_id=after, limit=_PAGE)):
-        after = page[-1].id
-        published = [(task.key, data) for task in page if (data := PublishData.of(task)).folder]
-        results = await records.results([key for key, _ in published])
-        for key, data in published:
-            yield json.dumps(_line(key, data, results), ensure_ascii=False, separators=(",", ":"))
+class ResultsIndex:
+    """The lines of one database, and which others are kept. Memory holds one page, and a number for each video."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self._ours: set[int] = set()  #: hashes of the videos whose lines were given out
+
+    async def lines(self) -> AsyncIterator[str]:
+        """Yield our lines, oldest video first."""
+        after = 0
+        while page := await self._records.tasks(Selection(kinds=("publish",), after_id=after, limit=_PAGE)):
+            after = page[-1].id
+            published = [(task.key, data) for task in page if (data := PublishData.of(task)).folder]
+            results = await self._records.results([key for key, _ in published])
+            for key, data in published:
+                self._ours.add(hash(key))
+                yield json.dumps(_line(key, data, results), ensure_ascii=False, separators=(",", ":"))
+
+    def keep(self, line: bytes) -> str:
+        """Return the folder of a line that is none of ours; after :meth:`lines`. What cannot be read goes."""
+        found = _KEY.match(line)
+        try:
+            if found is None or hash(json.loads(found[1])) in self._ours:
+                return ""
+            folder = json.loads(line)["folder"]
+        except (ValueError, KeyError, RecursionError):
+            return ""
+        return folder if isinstance(folder, str) else ""
 
 
 def _line(key: str, data: PublishData, results: Sequence[Result]) -> dict[str, Json]:

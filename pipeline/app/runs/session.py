@@ -15,7 +15,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from pipeline.app.runs.activity import RunActivity
-from pipeline.app.runs.results_index import results_lines
+from pipeline.app.runs.results_index import ResultsIndex
 from pipeline.app.runs.run_report import RunReporter
 from pipeline.app.runs.standing_queries import StandingQueries
 from pipeline.app.wiring.components import Adapters, compose
@@ -131,7 +131,8 @@ class RunSession:
         published = self.components.pool.metrics.words.get("publish.done", 0)
         if published or not current or not await self.components.sink.has_index():
             try:
-                await self.components.sink.write_index(results_lines(self._database))
+                index = ResultsIndex(self._database)
+                await self.components.sink.write_index(index.lines(), index.keep)
             except ReelmillError as error:
                 _log.error("index.not_written", why=str(error), remedy=error.trouble.remedy)
                 ending.output = ending.output or error.trouble
