@@ -35,6 +35,7 @@ class MissingFile(BadLine):
     """A line that names a file which is not there. If its video is done already, that is no failure."""
 
     item: Item
+    video: bool  #: by its ending; else it could have been a folder or a list
 
 
 @dataclass(frozen=True, slots=True)

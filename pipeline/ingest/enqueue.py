@@ -80,7 +80,7 @@ class EnqueueReport:
             self.left_out += [bad] if len(self.left_out) < _KEPT else []
             return
         self.bad_count += 1
-        self.blind = self.blind or not isinstance(bad, MissingFile)
+        self.blind = self.blind or not (isinstance(bad, MissingFile) and bad.video)
         _log.warning(
             "line.unusable", place=bad.place, source=bad.source, code=bad.trouble.code, why=bad.trouble.message
         )

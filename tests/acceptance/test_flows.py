@@ -148,6 +148,30 @@ def test_retry_and_cancel(tmp_path: Path) -> None:
     assert paid(here) == (1, 1)
 
 
+def test_the_list_is_the_truth(tmp_path: Path) -> None:
+    """A mended file is tried by itself, a deleted one with results is no failure, what left the list does not count."""
+    here = shell(tmp_path)
+    clip(here.folder / "good.mp4")
+    films, listed = here.folder / "films.txt", here.folder / "bad.mp4"
+    listed.write_bytes(b"no video" * 100)
+    films.write_text("good.mp4\nbad.mp4\n", encoding="utf-8")
+    assert here.run("run", "films.txt").code == 3
+    clip(listed, 1)
+    assert here.run("run", "films.txt").code == 0
+    listed.unlink()
+    assert here.run("run", "films.txt", "--strict").code == 0
+    assert here.run("plan", "films.txt", "--json").json["counts"] == {"nothing": 2}
+    (here.folder / "worse.mp4").write_bytes(b"no video" * 100)
+    films.write_text("good.mp4\nworse.mp4\n", encoding="utf-8")
+    assert here.run("run", "films.txt").code == 3
+    assert "needs attention" in here.run("status").out
+    films.write_text("good.mp4\n", encoding="utf-8")
+    assert here.run("run", "films.txt").code == 0
+    status = here.run("status").out
+    assert ("needs attention" in status, "no longer listed: 1 task" in status) == (False, True)
+    assert paid(here) == (2, 2)
+
+
 def test_commands_that_name_nothing(tmp_path: Path) -> None:
     """Exit 2 with what to do: before any run, for an unknown item, for an ambiguous one, for no item at all."""
     here = shell(tmp_path)

@@ -89,6 +89,15 @@ def test_cancel_takes_what_stopped_and_the_lines_of_its_video(settings: Settings
     assert [states(settings)[name] for name in ("item a.mp4", "item b.mp4", "video v")] == ["pending"] * 3
 
 
+def test_what_belongs_to_no_line_any_more_can_be_put_away(settings: Settings) -> None:
+    """Its file holds other content now: the old video, or a question about it, is named by its key, as status shows it."""
+    fill(settings, ("video", State.FAILED, "v", "v", {}), ("analysis", State.FAILED, "w/1", "w", {}))
+    fill(settings, ("item", State.DONE, "w.mp4", "w", {}))
+    assert do(app.show(settings, "v")).state == "failed"
+    assert do(app.cancel(settings, ["v", "w/1"])).tasks == 3
+    assert states(settings) == {"video v": "cancelled", "analysis w/1": "cancelled", "item w.mp4": "cancelled"}
+
+
 def test_cancel_says_what_it_left_and_why(settings: Settings) -> None:
     """Done ones keep their results, cancelled ones are as wanted; one sentence for each, and the rest is cancelled."""
     fill(

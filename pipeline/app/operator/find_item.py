@@ -70,7 +70,15 @@ async def _exact(records: Records, name: str) -> list[Task]:
     if isinstance(meaning, YouTubeAddress | SourceIdentity):
         keys.add(meaning.key)
     found = await records.tasks(Selection(kinds=NAMED, keys=tuple(sorted(keys))))
-    return found or await records.tasks(Selection(kinds=("item",), subjects=(name,)))
+    found = found or await records.tasks(Selection(kinds=("item",), subjects=(name,)))
+    return found or await _by_task(records, name)
+
+
+async def _by_task(records: Records, key: str) -> list[Task]:
+    """Return the items of a task that is shown by its key; the task itself where no item is left, as of replaced content."""
+    tasks = (await records.tasks(Selection(keys=(key,), limit=1))) if key else []
+    subjects = tuple(task.subject for task in tasks if task.subject)
+    return (await records.tasks(Selection(kinds=("item",), subjects=subjects)) if subjects else []) or tasks
 
 
 def _paths(name: str) -> set[str]:

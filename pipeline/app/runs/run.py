@@ -12,14 +12,14 @@ from pipeline.app.runs.session import RunSession
 from pipeline.app.wiring.components import disk_adapters, named_sources, read_entries
 from pipeline.app.wiring.platform import open_platform
 from pipeline.app.wiring.run_plan import RunPlan
-from pipeline.app.wiring.state_folder import has_database, lock_state_folder, open_for_writing
+from pipeline.app.wiring.state_folder import has_database, lock_state_folder, open_for_writing, open_if_present
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError
-from pipeline.ingest.enqueue import check_line
+from pipeline.ingest.enqueue import check_line, recall_missing
 from pipeline.ports.source import Item
 from pipeline.ports.store import Database
-from pipeline.views import BadLine, LeftOut, RunReport, Watch
+from pipeline.views import BadLine, LeftOut, MissingFile, RunReport, Watch
 
 
 async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None = None) -> RunReport:
@@ -41,7 +41,7 @@ async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None
         raise _nothing()
     with lock_state_folder(folder):
         _try_output(settings.run.output.absolute())
-        entries = _entries(plan, sources)
+        entries = await _entries(plan, sources)
         async with open_for_writing(folder) as database:
             await _something_to_do(database, sources)
             await clean_up_downloads(settings, database, clock)
@@ -53,12 +53,15 @@ async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None
                 return await RunSession(plan, database, api, clock, rng, adapters).run(entries, watch)
 
 
-def _entries(plan: RunPlan, sources: Sequence[str]) -> Iterator[Item | BadLine]:
+async def _entries(plan: RunPlan, sources: Sequence[str]) -> Iterator[Item | BadLine]:
     """Return the entries; under ``strict`` one bad line refuses the run."""
     entries = read_entries(plan.settings, sources, plan.planner)
     if not plan.settings.run.strict:
         return entries
-    read = list(entries)
+    read: Sequence[Item | BadLine] = list(entries)
+    if any(isinstance(entry, MissingFile) for entry in read):
+        async with open_if_present(plan.settings.run.state) as database:
+            read = await recall_missing(database, read) if database is not None else read
     for entry in read:
         bad = entry if isinstance(entry, BadLine) else check_line(plan.planner, entry)
         if bad is not None and not isinstance(bad, LeftOut):

@@ -99,8 +99,8 @@ class _Expansion:
             remedy = f"; a channel is named youtube.com/{name}" if name.startswith("@") else ""
             where = f"check the path: {path} is where it was looked for"
             bad = self._bad("file_missing", "There is no such file or folder.", where + remedy)
-            item = self._file(path)
-            yield item if isinstance(item, BadLine) else MissingFile(bad.place, bad.source, bad.trouble, item)
+            item, video = self._file(path), Path(path).suffix.lower().removeprefix(".") in self.sources.extensions
+            yield item if isinstance(item, BadLine) else MissingFile(bad.place, bad.source, bad.trouble, item, video)
 
     def _many(self, path: str, found: Iterator[str | BadLine], code: str, message: str) -> Iterator[Item | BadLine]:
         if self.line.id or self.line.title:
