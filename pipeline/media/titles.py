@@ -21,6 +21,11 @@ _PLACEHOLDERS = re.compile(
     r"|timeline|core media \w+|untitled (?:project|video|movie|sequence|timeline)|\w*(?:handler|encoder))(?: \d+)?",
     re.IGNORECASE,
 )
+#: Titles of slides that are shorter than a word.
+_SHORT = frozenset({
+    "ai", "ml", "ux", "ui", "it", "q&a", "q & a", "r&d", "3d", "2d", "5g", "tv", "eu", "uk", "un", "hr", "pr", "vr", "ar",
+    "c++", "c#", "go",
+})  # fmt: skip
 _VOWEL = re.compile("[aeiouyæøœıə]")
 _WORDS = 0.6  #: share of a title's characters that stand in words
 
@@ -35,6 +40,8 @@ def is_title(text: str) -> bool:
     plain = " ".join("".join(char for char in apart if not unicodedata.category(char).startswith("M")).split())
     if not plain or _PLACEHOLDERS.fullmatch(plain):
         return False
+    if plain.casefold().strip(" .:!?") in _SHORT:
+        return True
     parts = _PART.findall(plain)
     words = [part for part in parts if _is_word(part)]
     counted = any(char.isdigit() for char in plain)

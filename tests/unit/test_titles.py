@@ -13,6 +13,7 @@ TITLES = (
     "iPhone repair", "2001: A Space Odyssey", "Apollo 11", "Windows 95", "Lesson 3: Tides", "1. Bees", "Part 2", "X-ray",
     "McDonald's", "Q&A session", "C++ templates", "Über uns", "Łódź", "Kraków 2024", "Brno", "Smør", "Фильм", "蜜蜂",
     "ミツバチ", "꿀벌", "नमस्ते", "מסע", "สวัสดี", "Tiếng Việt", "Time",
+    "Q&A", "AI", "R&D", "3D",
 )  # fmt: skip
 NO_TITLES = (
     "00-00-05", "00:00:05", "0:05", "00:00:05:12", "144", "#144", "Frame 144", "frame: 00144", "12/25/2024", "REC 00:05",
