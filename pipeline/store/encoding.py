@@ -148,8 +148,8 @@ def encode_move(applied: Applied, now: float) -> Move:
         None if move.trouble is None else to_json(move.trouble.as_json()),
         move.state is State.DONE or move.word == "advanced",
         now,
-        [encode_result(result) for result in move.results],
-        [encode_spend(spend) for spend in move.spend],
+        tuple(map(encode_result, move.results)),
+        tuple(map(encode_spend, move.spend)),
         [encode_entry(placed, now) for placed in applied.spawn],
     )  # fmt: skip
 

@@ -164,9 +164,11 @@ class Transport:
         pools = self._storage if foreign else self._api
         try:
             async with pools.room:
-                with anyio.fail_after(None) as scope:
+                with anyio.CancelScope() as scope:
                     _limit(scope, built, 3 * (request.timeout or self._timeout))
                     status, raw, body = await pools.send(built, self._most)
+            if scope.cancelled_caught:
+                raise TimeoutError
         except _UNSENT as error:
             if _untrusted(error):
                 raise self._impostor(built.url.host, error) from None

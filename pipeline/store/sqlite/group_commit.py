@@ -18,16 +18,21 @@ Reply = TypeVar("Reply")
 @dataclass(slots=True, eq=False)
 class _Waiting(Generic[Request, Reply]):
     request: Request
-    settled: anyio.Event = field(default_factory=anyio.Event)
     replies: list[Reply] = field(default_factory=list)  #: one, once it is written
     error: ReelmillError | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Members(Generic[Request, Reply]):
+    members: list[_Waiting[Request, Reply]] = field(default_factory=list)
+    settled: anyio.Event = field(default_factory=anyio.Event)
 
 
 class GroupCommit(Generic[Request, Reply]):
     """Collects requests while the writer is busy.
 
-    The first request in an empty list leads: it waits for the lock, and requests that arrive meanwhile join it. With the
-    lock held it writes them all in one transaction. So no request waits for others to come, and a lone one costs nothing.
+    The first request opens a group and leads it: it waits for the lock, and what arrives meanwhile joins it. With the lock
+    held it writes them all in one transaction. So no request waits for others to come, and a lone one costs nothing.
 
     A value that cannot be stored fails the whole transaction; then the requests are written one by one, and only the one
     with that value gets the error.
@@ -36,7 +41,7 @@ class GroupCommit(Generic[Request, Reply]):
     def __init__(self, lock: anyio.Lock, write: Callable[[Sequence[Request]], Awaitable[Sequence[Reply]]]) -> None:
         self._lock = lock
         self._write = write
-        self._waiting: list[_Waiting[Request, Reply]] = []
+        self._open: _Members[Request, Reply] | None = None  #: the group that a request can still join
 
     async def join(self, request: Request) -> Reply:
         """Return the reply after the commit; not cancellable.
@@ -45,29 +50,31 @@ class GroupCommit(Generic[Request, Reply]):
         """
         mine: _Waiting[Request, Reply] = _Waiting(request)
         with anyio.CancelScope(shield=True):
-            self._waiting.append(mine)
-            if len(self._waiting) > 1:
-                await mine.settled.wait()
+            if (group := self._open) is not None:
+                group.members.append(mine)
+                await group.settled.wait()
             else:
-                await self._lead()
+                await self._lead(mine)
         if mine.error is not None:
             raise mine.error
         return mine.replies[0]
 
-    async def _lead(self) -> None:
-        group = self._waiting  # grows until the lock is ours
+    async def _lead(self, mine: _Waiting[Request, Reply]) -> None:
+        self._open = group = _Members([mine])  # grows until the lock is ours
         try:
             # One turn of the loop: callers that are ready by now join this commit, not the next.
             await anyio.lowlevel.cancel_shielded_checkpoint()
             async with self._lock:
-                self._waiting = []
-                await self._settle(group)
+                self._open = None
+                await self._settle(group.members)
         finally:
             # Only a leader that asyncio itself cancelled leaves members unsettled.
-            if self._waiting is group:
-                self._waiting = []
-            for member in group:
-                _abandon(member)
+            if self._open is group:
+                self._open = None
+            for member in group.members:
+                if member.error is None and not member.replies:
+                    member.error = _interrupted()
+            group.settled.set()
 
     async def _settle(self, group: Sequence[_Waiting[Request, Reply]]) -> None:
         try:
@@ -86,10 +93,8 @@ class GroupCommit(Generic[Request, Reply]):
                 member.replies.append(reply)
 
 
-def _abandon(member: _Waiting[Request, Reply]) -> None:
-    if member.error is None and not member.replies:
-        member.error = Transient("The write was interrupted; whether it happened is not known.", code="interrupted")
-    member.settled.set()
+def _interrupted() -> Transient:
+    return Transient("The write was interrupted; whether it happened is not known.", code="interrupted")
 
 
 def _same(error: ReelmillError) -> ReelmillError:
