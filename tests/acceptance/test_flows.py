@@ -168,7 +168,9 @@ def test_the_list_is_the_truth(tmp_path: Path) -> None:
     films.write_text("good.mp4\n", encoding="utf-8")
     assert here.run("run", "films.txt").code == 0
     status = here.run("status").out
-    assert ("needs attention" in status, "no longer listed: 1 task" in status) == (False, True)
+    assert ("needs attention" in status, "no longer listed or asked for: 1 task" in status) == (False, True)
+    why = here.run("why", "worse", "--json").json
+    assert (why["state"], "in no list of the last run" in why["explanation"]) == ("failed", True)
     assert paid(here) == (2, 2)
 
 

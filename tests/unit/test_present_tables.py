@@ -311,7 +311,7 @@ def test_what_no_list_names_any_more_is_shown_apart() -> None:
     )
     shown = text(status_table(gone, NOW))
     assert "needs attention" not in shown
-    assert "no longer listed: 9 tasks" in shown
+    assert "no longer listed or asked for: 9 tasks" in shown
     assert ("4.mp4" in shown, "5.mp4" in shown) == (True, False)
     assert "cancel ITEM puts one away" in shown
 

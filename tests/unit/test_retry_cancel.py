@@ -12,6 +12,7 @@ import pytest
 from pipeline import app
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
+from pipeline.core.errors import ConfigError
 from pipeline.core.model import Lane, Parked, Selection, State, Trouble
 from pipeline.ingest.payloads import ItemData
 from pipeline.ports.store import Database
@@ -85,7 +86,12 @@ def test_cancel_takes_what_stopped_and_the_lines_of_its_video(settings: Settings
     after = states(settings)
     assert [after[name] for name in ("item a.mp4", "item b.mp4", "video v")] == ["cancelled"] * 3
     assert (after["item other.mp4"], after["video w"]) == ("done", state.value)
-    assert do(app.retry(settings, ["b.mp4"])).tasks == 3
+    again = do(app.cancel(settings, ["other.mp4", "a.mp4", "b.mp4"]))
+    assert [(item.tasks, item.left) for item in again.items][1:] == [(0, "it was cancelled before")] * 2
+    do(app.retry(settings, ["other.mp4"]))
+    with pytest.raises(ConfigError):  # an unknown name changes nothing at all
+        do(app.retry(settings, ["b.mp4", "nobody"]))
+    assert do(app.retry(settings, ["b.mp4", "a.mp4"])).tasks == 3
     assert [states(settings)[name] for name in ("item a.mp4", "item b.mp4", "video v")] == ["pending"] * 3
 
 
@@ -96,6 +102,18 @@ def test_what_belongs_to_no_line_any_more_can_be_put_away(settings: Settings) ->
     assert do(app.show(settings, "v")).state == "failed"
     assert do(app.cancel(settings, ["v", "w/1"])).tasks == 3
     assert states(settings) == {"video v": "cancelled", "analysis w/1": "cancelled", "item w.mp4": "cancelled"}
+
+
+def test_a_question_that_is_no_longer_asked_does_not_make_an_item_failed(settings: Settings) -> None:
+    """``show`` says what a run says: what is asked for now is there; what still counts goes first."""
+    fill(settings, ("item", State.DONE, "a.mp4", "v", {}), ("analysis", State.FAILED, "v/1", "v", {}))
+    fill(settings, ("analysis", State.HELD, "v/2", "v", {}), ("publish", State.DONE, "v", "v", {}))
+    assert do(app.show(settings, "a.mp4")).state == "held"
+    within(settings, lambda database: database.save("unlisted", [3]))
+    assert do(app.show(settings, "a.mp4")).state == "failed"
+    within(settings, lambda database: database.save("unlisted", [2, 3]))
+    view = do(app.show(settings, "a.mp4"))
+    assert (view.state, view.explanation) == ("done", "What is asked for now is there.")
 
 
 def test_cancel_says_what_it_left_and_why(settings: Settings) -> None:

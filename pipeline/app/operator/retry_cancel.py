@@ -92,11 +92,12 @@ class _Operator:
 
     async def retry_items(self, names: Sequence[str], *, failed: bool) -> Corrected:
         """Let items go on, wake what sleeps, and open the lanes that they wait for."""
-        found = [(name, await self._tasks(name)) for name in names]
+        found = [(name, await find_item(self.database, name)) for name in names]  # all are known, or nothing is changed
         states = _FAILED if failed else (*_STOPPED, State.PENDING)
         lanes: list[str] = []
         items = []
-        for name, tasks in found:
+        for name, item in found:
+            tasks = await self._tasks(item)
             meant = [task for task in tasks if self._meant(task, states) and not self._looks(task)]
             changed = await self._command("retry", meant)
             opened = await self._open({task.lane for task in meant if task.state is State.PENDING})
@@ -107,9 +108,10 @@ class _Operator:
 
     async def cancel_items(self, names: Sequence[str]) -> Corrected:
         """Put items away, whatever they are; only what is finished stays as it is."""
-        found = [(name, await self._tasks(name)) for name in names]
+        found = [(name, await find_item(self.database, name)) for name in names]  # all are known, or nothing is changed
         items = []
-        for name, tasks in found:
+        for name, item in found:
+            tasks = await self._tasks(item)
             open_tasks = [task for task in tasks if self._meant(task, (*_UNFINISHED, State.FAILED))]
             lines = [task for task in tasks if task.kind in NAMED and task.state is State.DONE]
             if open_tasks or any(task.kind == "listing" for task in lines):
@@ -132,11 +134,11 @@ class _Operator:
         what = "failed" if states == _FAILED else "is unfinished"
         return Corrected("cancel", changed, nothing="" if changed else f"nothing {what}: there is nothing to cancel")
 
-    async def _tasks(self, name: str) -> list[Task]:
-        """Return an item's own task, then all tasks of its video, the other lines that name it included."""
-        found = await find_item(self.database, name)
-        related = await self.database.tasks(Selection(subjects=(found.subject,))) if found.subject else []
-        return [found, *(task for task in related if task.id != found.id)]
+    async def _tasks(self, item: Task) -> list[Task]:
+        """Return an item's own task as it is now, then all tasks of its video, other lines that name it included."""
+        own = await self.database.tasks(Selection((item.kind,), (item.key,)))
+        related = await self.database.tasks(Selection(subjects=(item.subject,))) if item.subject else []
+        return [*own, *(task for task in related if task.id != item.id)]
 
     def _meant(self, task: Task, states: Collection[State]) -> bool:
         fits = not self.classes or (task.trouble is not None and task.trouble.code in self.classes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pipeline.app.operator.attention import reason
+from pipeline.app.operator.attention import noted, reason
 from pipeline.app.operator.display_names import display_source, file_name, redacted
 from pipeline.app.operator.find_item import find_item
 from pipeline.app.wiring.state_folder import open_read_only
@@ -26,12 +26,14 @@ async def show(settings: Settings, item: str) -> ItemView:
     async with open_read_only(settings.run.state) as database:
         found = await find_item(database, item)
         related = await database.tasks(Selection(subjects=(found.subject,))) if found.subject else []
-        tasks = [found, *(task for task in related if task.kind != "item")]
+        tasks = [found, *(task for task in related if task.kind != "item" and task.id != found.id)]
         results = await database.results([found.subject]) if found.subject else []
         publish = next((task for task in tasks if task.kind == "publish"), None)
         written = PublishData.of(publish) if publish is not None else PublishData()
         parked = {park.scope: park for park in await database.parked(SystemClock().now())}
-        state, explanation, step = _explain(tasks, parked)
+        counts, lines = await noted(database), [task for task in related if task.kind == "item"] or [found]
+        over = [task for task in tasks if task.state in (State.HELD, State.FAILED) and not counts(task, lines)]
+        state, explanation, step = _explain_over(tasks, over, parked) if over else _explain(tasks, parked)
         return ItemView(
             item=redacted(found),
             title=_title(ItemData.of(found), written),
@@ -48,6 +50,16 @@ async def show(settings: Settings, item: str) -> ItemView:
 
 def _title(item: ItemData, written: PublishData) -> str:
     return item.line.title or written.title or item.title or file_name(item.locator)
+
+
+def _explain_over(tasks: Sequence[Task], over: Sequence[Task], parked: Mapping[str, Parked]) -> tuple[str, str, str]:
+    """Explain an item of which some failed or held tasks do not count: in no list, or no longer asked for."""
+    rest = [task for task in tasks if task not in over]
+    if any(task.kind == "publish" and task.state is State.DONE for task in rest):
+        state, words, step = _explain(rest, parked)
+        return (state, "What is asked for now is there.", step) if state == "done" else (state, words, step)
+    state, words, step = _explain(tasks, parked)
+    return state, f"{words.rstrip('.')}. It is in no list of the last run, and does not count.", step
 
 
 def _explain(tasks: Sequence[Task], parked: Mapping[str, Parked]) -> tuple[str, str, str]:

@@ -43,5 +43,5 @@ def unlisted_section(value: StatusView) -> list[RenderableType]:
         return []
     lines = [trouble_line(item, why, state) for state, item, why in value.unlisted]
     lines = [Text(line.plain.partition("\n")[0], "dim") for line in lines[:_UNLISTED]]
-    title = f"no longer listed: {count(value.unlisted_tasks, 'task')}, of no consequence for a run"
+    title = f"no longer listed or asked for: {count(value.unlisted_tasks, 'task')}, of no consequence for a run"
     return [*section(title, lines), remedy("reelmill cancel ITEM puts one away; a line in a list brings it back")]
