@@ -7,15 +7,17 @@ them together hardly more than the shorter of two ways: one request for each, or
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 
 import anyio
 
 from pipeline.core.errors import Transient
 from pipeline.core.log import get
+from pipeline.ingest.job_requests import JobRequest
 from pipeline.ingest.remote_names import (
     RemoteName,
     analysis_digest,
@@ -24,10 +26,13 @@ from pipeline.ingest.remote_names import (
     parse_upload_name,
     upload_digest,
 )
+from pipeline.ingest.request_builder import analysis_key, group_requests
 from pipeline.ports.inventory import Inventory, ObjectType, RemoteObject
 
 _log = get("adoption")
 _PAGES = 400  #: of a list that are read and kept in memory: 20,000 objects; beyond that each name is asked for
+
+_TOGETHER = 8  #: requests of which every group is looked for; of more, only all together and each alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +66,10 @@ class Adoption:
         """
         digest = upload_digest(key)
         part = digest if self._upload_type == "asset" else name
+        narrowed = partial(self._inventory.objects, self._upload_type, name=part)
         usable = [
             trace
-            for trace in await self._uploads.find(
-                digest, partial(self._inventory.objects, self._upload_type, name=part)
-            )
+            for trace in (await self._uploads.find([digest], narrowed)).get(digest, [])
             if trace.place == place and not trace.failed and (trace.ready or not complete)
         ]
         found = max(usable, key=lambda trace: (trace.ready, trace.generation), default=None)
@@ -81,11 +85,36 @@ class Adoption:
         if "analysis" not in self._inventory.object_types:
             return None, generation
         narrowed = partial(self._inventory.objects, "analysis", media=media_id)
-        listed = await self._analyses.find(analysis_digest(key), narrowed)
-        found = [trace for trace in listed if trace.generation >= generation]
+        digest = analysis_digest(key)
+        listed = await self._analyses.find([digest], narrowed)
+        found = [trace for trace in listed.get(digest, []) if trace.generation >= generation]
         alive = [trace for trace in found if not trace.failed]
         unused = max((trace.generation + 1 for trace in found), default=generation)
         return max(alive, key=lambda trace: (trace.generation, trace.ready), default=None), unused
+
+    async def group(
+        self, subject: str, requests: Sequence[JobRequest], media_id: str, *, fuse: bool
+    ) -> list[list[JobRequest]]:
+        """Return the requests that share a call; first those that somebody asked in one that did not fail.
+
+        Who had other jobs at other times has grouped them otherwise than we would now.
+        """
+        sizes = range(len(requests), 0, -1) if len(requests) <= _TOGETHER else (len(requests), 1)
+        groups = {
+            analysis_digest(analysis_key(subject, group)): group
+            for size in sizes
+            for group in combinations(requests, size)
+        }
+        found: Mapping[str, list[Trace]] = {}
+        if groups and "analysis" in self._inventory.object_types:
+            found = await self._analyses.find(groups, partial(self._inventory.objects, "analysis", media=media_id))
+        chosen: list[list[JobRequest]] = []
+        left = {request.identity: request for request in requests}
+        for digest, group in groups.items():
+            answered = any(not trace.failed for trace in found.get(digest, ()))
+            if answered and all(request.identity in left for request in group):
+                chosen.append([left.pop(request.identity) for request in group])
+        return chosen + group_requests(list(left.values()), fuse=fuse)
 
 
 class _Listing:
@@ -105,19 +134,21 @@ class _Listing:
         self._turn = anyio.Lock()
 
     async def find(
-        self, digest: str, narrowed: Callable[[], AsyncGenerator[Sequence[RemoteObject], None]]
-    ) -> list[Trace]:
-        """Return what carries this digest. ``narrowed`` lists it, and little else."""
+        self, digests: Collection[str], narrowed: Callable[[], AsyncGenerator[Sequence[RemoteObject], None]]
+    ) -> Mapping[str, list[Trace]]:
+        """Return what carries one of these digests, by digest. ``narrowed`` lists that, and little else."""
         async with self._turn:
-            if digest not in self._known and not self._whole and self._left:
+            if not self._whole and self._left and not self._known.keys() >= set(digests):
                 await self._read_on()
-            known = self._known.get(digest)
-            if known is not None or self._whole:
-                return known or []
-        found: list[Trace] = []
+            known = {digest: self._known[digest] for digest in digests if digest in self._known}
+            if self._whole or len(known) == len(digests):
+                return known
+        found: dict[str, list[Trace]] = {}
         async with aclosing(narrowed()) as pages:
             async for page in pages:
-                found += [trace for each, trace in self._ours(page) if each == digest]
+                for digest, trace in self._ours(page):
+                    if digest in digests:
+                        found.setdefault(digest, []).append(trace)
         return found
 
     async def _read_on(self) -> None:

@@ -74,6 +74,27 @@ def test_what_was_cut_off_or_refused_is_adopted_with_what_followed(tmp_path: Pat
     run_virtual(scenario())
 
 
+def test_answers_that_were_asked_for_at_other_times_are_adopted(tmp_path: Path) -> None:
+    """Two jobs on one night and a third on another: one night with all three and an empty database pays for nothing."""
+    life = Life.at(tmp_path, **priced(jobs={"enabled": ("gist", "summary")}))
+
+    async def scenario() -> None:
+        await life.run(items(clips(tmp_path, 2)))
+        life.configure(tmp_path, **priced(jobs={"enabled": ("chapters", "gist", "summary")}))
+        await life.run(items(clips(tmp_path, 2)))
+        paid = list(life.platform.ledger)
+        assert len(life.effects_of("analysis")) == 4
+        other = another(life)
+        assert (await other.run(items(clips(tmp_path, 2)))).exit_code == 0
+        assert life.platform.ledger == paid
+        assert await other.answers() == await life.answers()
+        life.configure(tmp_path, **priced(jobs={"enabled": ("gist", "highlights")}))
+        assert (await another(life).run(items(clips(tmp_path, 2)))).exit_code == 0
+        assert len(life.effects_of("analysis")) == 6
+
+    run_virtual(scenario())
+
+
 @pytest.mark.parametrize("gone", ["asset", "analysis"])
 def test_what_is_half_there_is_completed(tmp_path: Path, gone: str) -> None:
     """An answer that was deleted in the account is asked for, a deleted upload is sent again; nothing fails."""

@@ -82,7 +82,7 @@ class AnalysisTaskType:
         *,
         price: Price,
         reserve: Reserve,
-        adoption: Adoption | None = None,
+        adoption: Adoption,
     ) -> None:
         self._api = services.api
         self._records = services.records
@@ -126,7 +126,7 @@ class AnalysisTaskType:
             return Done(data=changed(data, superseded=True).to_json(), spawn=[again])
         data = changed(data, legacy="fuse" not in self._api.features)
         build_question(task.key, data, requests)  # raises for what cannot be asked: no money is reserved for that
-        if data.adopted and self._adoption is not None:
+        if data.adopted:
             found, unused = await self._adoption.analysis(task.key, data.media_id, data.generation)
             if found is not None:
                 _log.info("analysis.adopted", key=task.subject, id=found.id, name=found.name)

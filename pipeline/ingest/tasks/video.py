@@ -95,12 +95,12 @@ class VideoTaskType:
         planner: JobPlanner,
         options: VideoOptions,
         *,
+        adoption: Adoption,
         read_captions: ReadCaptions | None = None,
         index: ConfiguredIndex | None = None,
         release: Release | None = None,
         billing: Billing | None = None,
         price: Callable[[float], float] = lambda minutes: 0.0,
-        adoption: Adoption | None = None,
     ) -> None:
         self._api = services.api
         self._records = services.records
@@ -178,10 +178,9 @@ class VideoTaskType:
 
     async def _adopt(self, task: Task, data: VideoData) -> Outcome | None:
         """Go on with an upload of this content that is in the account already; None: there is none."""
-        found = None
-        if self._adoption is not None and not (self._index_first and data.method in NAMELESS):
-            complete = data.method == "multipart"
-            found = await self._adoption.upload(task.key, data.name, data.index_id, complete=complete)
+        if self._index_first and data.method in NAMELESS:
+            return None
+        found = await self._adoption.upload(task.key, data.name, data.index_id, complete=data.method == "multipart")
         if found is None:
             return None
         _log.info("upload.adopted", key=task.key, id=found.id, name=found.name)
@@ -334,7 +333,10 @@ class VideoTaskType:
             return self._upload_again(task, changed(data, settled=False, adopted=False))
         if self._release is not None and data.fetched and data.settled:
             await self._release(Path(data.path))  # proved: the platform has looked at it
-        spawn = [self._analysis(task, data, wanted) for wanted in group_requests(missing, fuse=self._fuse)]
+        groups = group_requests(missing, fuse=self._fuse)
+        if data.adopted:
+            groups = await self._adoption.group(task.key, missing, data.media_id, fuse=self._fuse)
+        spawn = [self._analysis(task, data, wanted) for wanted in groups]
         if not spawn:  # otherwise the answers have it written
             spawn = [
                 NewTask("publish", task.key, "write", {}, subject=task.key, restart_at="write", restart_failed=True)
