@@ -27,6 +27,9 @@ class JoinedWrites(httpcore.AsyncNetworkStream):
         self._held = b""
         self._timeout: float | None = None
         self._socket = inner.get_extra_info("socket")
+        self._poll = select.poll()
+        if self._socket is not None:
+            self._poll.register(self._socket.fileno(), select.POLLIN)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._held, self._timeout = self._held + buffer if self._held else buffer, timeout
@@ -54,12 +57,7 @@ class JoinedWrites(httpcore.AsyncNetworkStream):
     def get_extra_info(self, info: str) -> Any:
         if info != "is_readable" or self._socket is None:
             return self._inner.get_extra_info(info)
-        number = self._socket.fileno()
-        if number < 0:
-            return True
-        poll = select.poll()
-        poll.register(number, select.POLLIN)
-        return bool(poll.poll(0))
+        return self._socket.fileno() < 0 or bool(self._poll.poll(0))
 
 
 class _Backend(httpcore.AsyncNetworkBackend):
