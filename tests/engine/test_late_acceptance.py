@@ -43,7 +43,7 @@ class Night:
         self.rig = Rig(_settings(folder, sections), MemoryDatabase(), Account(clock), clock)
         self.rig.platform.accidents = Accidents(faults)
         self.rig.api = (Client if api == "v1.3" else ClientV12)(self.rig.platform)
-        self._entries = items([folder / "a.mp4"])
+        self.entries = items([folder / "a.mp4"])
 
     def runs(self, call: str, count: int = 1) -> list[Seen]:
         """Run so often, each time after the operator's ``retry``; return what each run has left."""
@@ -53,7 +53,7 @@ class Night:
             for _ in range(count):
                 await self.rig.clock.sleep(2.0)
                 await self.rig.database.command("retry", Selection(), self.rig.clock.now())
-                report = await self.rig.run(self._entries)
+                report = await self.rig.run(self.entries)
                 accepted = sum(n for (effect, _), n in self.rig.platform.effects().items() if effect == WHAT[call])
                 held = await self.rig.database.tasks(Selection(states=(State.HELD,)))
                 doubtful = sum(bool(row[5]) for row in self.rig.database._spends.values())

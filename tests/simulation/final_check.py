@@ -32,6 +32,7 @@ EXPLAINED: dict[str, tuple[str, ...]] = {
         "list",
         "blank",
         "alien",
+        "odd ids",
         "451 after",
     ),  # its words were spoilt, or it is no true one
     "conflict": ("409 after",),

@@ -23,6 +23,7 @@ LATE = (
     "list",
     "blank",
     "alien",
+    "odd ids",
 )
 #: Only calls that are paid for: carried out minutes later, or refused after they were carried out.
 HIDDEN = ("late", "late", "303 after", "402 after", "404 after", "409 after", "425 after", "451 after")

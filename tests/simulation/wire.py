@@ -8,7 +8,7 @@ lost the connection.
 from __future__ import annotations
 
 import asyncio
-import json
+import re
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -30,6 +30,7 @@ KEY: ContextVar[str] = ContextVar("key", default="")
 _CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used: there is no socket
 _HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 _DAY = 90_000
+_ID = re.compile(rb'"[0-9a-f]{24}"')
 
 
 class Accidents:
@@ -187,14 +188,14 @@ def _early(what: str, vendor: Vendor) -> Reply | None:
         "302": Reply(302, None, {"Location": "https://elsewhere.test/login"}),
         "451": refused(451, "x"),
     }
-    return replies.get(what)
+    return replies.get(what) or (_canned(what) if what.endswith(" instead") else None)
 
 
 def _spoilt(reply: Reply, what: str) -> bytes:
     content = reply.content()
     spoilt = {
         "cut": content[: len(content) // 2], "torn": content[: len(content) // 2], "html": _HTML, "list": b"[]",
-        "blank": b"", "alien": b'{"hello": {"world": null}}',
+        "blank": b"", "alien": b'{"hello": {"world": null}}', "odd ids": _ID.sub(b'"../../indexes"', content),
     }  # fmt: skip
     return spoilt.get(what, content)
 
@@ -203,9 +204,16 @@ def _hidden(what: str) -> Reply | None:
     """Return the answer that hides that a request was carried out."""
     if not what.endswith(" after") or what == "429 after":
         return None
-    status = int(what[:3])
-    page = status in (404, 502)
-    return Reply(status, _HTML if page else json.dumps({"error": {"code": "x", "message": "y"}}).encode())
+    return _canned(what)
+
+
+def _canned(what: str) -> Reply:
+    """Return an answer by its words: a status, then perhaps what it says (``empty``, ``page``), else an error body."""
+    status, *words = what.split()
+    body: Any = {"error": {"code": "x", "message": "y"}}
+    if "page" in words or (status in ("404", "502") and len(words) == 1):
+        body = _HTML
+    return Reply(int(status), None if "empty" in words else body)
 
 
 @contextmanager
