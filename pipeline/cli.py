@@ -20,6 +20,7 @@ from pipeline.commands.reconcile import reconcile
 from pipeline.commands.retry_cancel import cancel, retry
 from pipeline.commands.run import run
 from pipeline.commands.search import classify, search
+from pipeline.commands.shared.usage import CommandLine
 from pipeline.commands.show import show, why
 from pipeline.commands.status import status
 from pipeline.core.exit_codes import MEANING
@@ -27,6 +28,7 @@ from pipeline.core.exit_codes import MEANING
 _CODES = "\b\nExit codes:\n" + "\n".join(f"  {int(code):>3}  {text}" for code, text in MEANING.items())
 app = typer.Typer(
     name="reelmill",
+    cls=CommandLine,
     help="Take lists of videos through video understanding: durable, every paid call made once, safe to kill.\n\n"
     "\b\nStart here:\n"
     "  reelmill demo                       make three videos, ingest them, show the results\n"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,6 +22,7 @@ class Layers:
     file: Path | None
     env: Mapping[str, Any]
     flags: Mapping[str, Any]
+    raw: Mapping[str, Any] = field(default_factory=dict)  #: what the file holds
 
     def place(self, names: list[str], nth: int = 0) -> str:
         """Name the highest layer that sets this key, with file and line.
@@ -55,8 +58,55 @@ def explain(error: ValidationError, layers: Layers, settings: type[BaseModel]) -
     place = layers.place(names, next((part for part in first["loc"] if isinstance(part, int)), 0))
     if first["type"] == "extra_forbidden":
         return ConfigError(f"{place}: {shown}: unknown key{more}", remedy=_hint(names, settings))
-    said = first["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
-    return ConfigError(f"{place}: {shown}: {said}{more}", remedy="config.example.toml explains every key")
+    remedy = "config.example.toml explains every key"
+    if first["type"] in ("tuple_type", "list_type") and isinstance(value := _given(layers, names), str):
+        remedy = f"write {names[-1]} = [{json.dumps(value[:100])}]"
+    return ConfigError(f"{place}: {shown}: {in_plain_words(first['msg'])}{more}", remedy=remedy)
+
+
+#: What a library says of a wrong value, and what we say instead.
+_PLAIN: Sequence[tuple[str, str]] = (
+    (r"Value error, |Assertion failed, ", ""),
+    (r"Input should be a valid (integer|whole number).*", "should be a whole number"),
+    (r"Input should be a (valid|finite) number.*", "should be a number"),
+    (r"Input should be a valid boolean.*", "should be true or false"),
+    (r"Input should be a valid (tuple|list|array|set).*", 'should be a list, like ["a", "b"]'),
+    (r"Input should be a valid string.*", "should be text in quotes"),
+    (r"Input should be a valid dictionary.*", "should be a table of keys and values"),
+    (r"Input should be a valid dictionary or instance of .*", "should be a table of keys and values"),
+    (r"Input is not a valid path.*|Input should be .*path.*", "should be a path in quotes"),
+    (r"Input should be greater than or equal to (.*)", r"should be at least \1"),
+    (r"Input should be less than or equal to (.*)", r"should be at most \1"),
+    (r"Input should be greater than (.*)", r"should be more than \1"),
+    (r"Input should be less than (.*)", r"should be less than \1"),
+    (r"String should have at (least|most) (\d+) characters?.*", r"should have at \1 \2 characters"),
+    (r"String should match pattern .*", "has characters or a form that are not taken"),
+    (r"\w+ should have at (least|most) (\d+) items?.*", r"should have at \1 \2 entries"),
+    (r"Field required", "is missing"),
+    (r"Input should be (.*)", r"should be \1"),
+)
+
+
+def in_plain_words(said: str) -> str:
+    """Return what a library says of a wrong value as we say it.
+
+    >>> in_plain_words("Input should be a valid integer, unable to parse string as an integer")
+    'should be a whole number'
+    """
+    for pattern, words in _PLAIN:
+        said = re.sub(f"^(?:{pattern})$" if words else pattern, words, said)
+    return said
+
+
+def _given(layers: Layers, names: list[str]) -> object:
+    table: Any = layers.flags
+    for layer in (layers.flags, layers.env, layers.raw):
+        if _inside(layer, names):
+            table = layer
+            break
+    for name in names:
+        table = table.get(name) if isinstance(table, Mapping) else None
+    return table
 
 
 def _hint(names: list[str], settings: type[BaseModel]) -> str:

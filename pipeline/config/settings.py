@@ -235,7 +235,7 @@ def load(
     if path is not None:
         _anchor(raw, path.parent)
     _fold_jobs(raw)
-    layers = Layers(path, _from_env(env), flags or {})
+    layers = Layers(path, _from_env(env), flags or {}, raw)
     merged = _merge(_merge(raw, layers.env), layers.flags)
     for section, table in [("", merged), *merged.items()]:
         if isinstance(table, Mapping) and "api_key" in table:
@@ -356,8 +356,16 @@ def _key(env: Mapping[str, str], key_file: Path | None) -> SecretStr | None:
         return None
     try:
         text = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: the key file cannot be read ({type(error).__name__})") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "its name, or what is in it, is not text"
+        whence = "TWELVELABS_API_KEY_FILE" if named else "[provider] key_file"
+        raise ConfigError(
+            f"{path}: the key file cannot be read: {reason}",
+            remedy=f"{whence} names it: correct that, or write the key into it, on one line, readable by you alone",
+        ) from None
     if not text or "\n" in text:
-        raise ConfigError(f"{path}: the key file must hold the API key on one line and nothing else")
+        raise ConfigError(
+            f"{path}: the key file must hold the API key on one line and nothing else",
+            remedy="write the key into it again, without a comment or a name before it",
+        )
     return SecretStr(text)

@@ -9,7 +9,7 @@ import posixpath
 import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
-from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from pipeline.core.model import Trouble
 from pipeline.core.net import is_private
@@ -63,9 +63,9 @@ def identify_url(text: str, *, private: bool = False) -> Identification:
         return Trouble("bad_url", "The address cannot be read.", "check it in a browser")
     scheme = parts.scheme.lower()
     if scheme not in _PORTS:
-        remedy = (
-            "write the path itself" if scheme == "file" else "give a direct http(s) link, or download the file first"
-        )
+        remedy = "give a direct http(s) link, or download the file first"
+        if scheme == "file":
+            remedy = f"write the path itself: {unquote(parts.path) or '/path/to/film.mp4'}"
         return Trouble("unsupported_url", f"Addresses of type {scheme}:// are not supported.", remedy)
     if problem := _problem(text, parts, host):
         return problem

@@ -351,3 +351,74 @@ def test_bad_lines_count_in_the_exit_code_of_a_plan(tmp_path: Path) -> None:
     assert here.run("plan", "films", "nowhere.mp4").code == 3
     assert here.run("plan", "films", "broken.mp4").code == 3
     assert here.run("plan", "films", "nowhere.mp4", "--strict").code == 2
+
+
+#: What libraries say, and we do not.
+FOREIGN = (
+    "Usage:",
+    "Error:",
+    "Try '",
+    "Input should",
+    "Value error",
+    "valid integer",
+    "valid tuple",
+    "unable to",
+    "Errno",
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "remedy"),
+    [
+        (["demo", "good.mp4"], "demo: good.mp4 is a file", "`reelmill run good.mp4` ingests this one"),
+        (["list"], "no command is called 'list'", "did you mean `reelmill status`?"),
+        (["statsu"], "no command is called 'statsu'", "did you mean `reelmill status`?"),
+        (["config", "chekc"], "config: no command is called 'chekc'", "did you mean `reelmill config check`?"),
+        (["run", "--force"], "run: there is no option --force", "`reelmill run --help` lists the options"),
+        (["run", "--jbos", "gist"], "run: there is no option --jbos", "did you mean --jobs?"),
+        (["run", "--provider", "foo"], "run: --provider: 'foo' is not one of 'local', 'twelvelabs'", "--help"),
+        (["run", "--max-usd"], "--max-usd needs a value", "--help"),
+        (["show"], "show: ITEM is missing", "reelmill show ITEM"),
+        (["plan", "--limit", "x"], "plan: --limit or -n: should be a whole number", "--help"),
+        (["search", "x", "--limit", "0"], "search: --limit or -n: should be at least 1", "--help"),
+        (["status", "a"], "status: too many arguments: a", "--help"),
+        (["status", "--json=3"], "--json takes no value", "write --json alone"),
+        (["indexes", "foo"], "'foo' is not one of 'list', 'create', 'delete'", "--help"),
+    ],
+)
+def test_a_wrong_command_line_is_told_as_everything_else(
+    here: Terminal, words: list[str], message: str, remedy: str
+) -> None:
+    """One sentence and one remedy, exit 2, in our words; no traceback, no page of usage, nothing begun."""
+    ended = here.run(*words)
+    said, advice = refused(ended)
+    assert message in said
+    assert remedy in advice
+    assert not any(word in ended.err for word in FOREIGN), ended.err
+    assert not (here.folder / ".reelmill").exists()
+
+
+def test_a_key_file_that_is_gone_says_who_names_it(here: Terminal) -> None:
+    """The environment or the configuration: the remedy names the one that is to be corrected."""
+    said, advice = refused(here.run("run", "good.mp4", env={"TWELVELABS_API_KEY_FILE": "/nowhere/key"}))
+    assert said == "/nowhere/key: the key file cannot be read: No such file or directory"
+    assert advice.startswith("TWELVELABS_API_KEY_FILE names it")
+
+
+def test_a_text_that_is_no_list_is_one_bad_line(here: Terminal) -> None:
+    """A file without a list's ending, of which no line names anything, is not taken for a list of paths."""
+    (here.folder / "notes").write_text("root:x:0:0:root:/root:/bin/sh\n\nanother thing\n", encoding="utf-8")
+    (here.folder / "films").write_text("# tonight\ngood.mp4\n", encoding="utf-8")
+    found = here.run("plan", "notes", "films", "--json").json
+    assert [line["trouble"]["code"] for line in found["bad_lines"]] == ["not_a_list"]
+    assert found["counts"] == {"new": 1}
+
+
+@pytest.mark.parametrize(
+    ("source", "remedy"),
+    [("file:///srv/a%20film.mp4", "/srv/a film.mp4"), ("C:\\Users\\me\\clip.mp4", "a path of Windows")],
+)
+def test_foreign_paths_say_what_to_write(here: Terminal, source: str, remedy: str) -> None:
+    """An address of a file and a path of Windows: the remedy is what belongs there."""
+    (bad,) = here.run("plan", source, "--json").json["bad_lines"]
+    assert remedy in bad["trouble"]["remedy"]

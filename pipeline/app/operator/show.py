@@ -95,6 +95,8 @@ def _explain(tasks: Sequence[Task], parked: Mapping[str, Parked]) -> tuple[str, 
 
 def _next_step(trouble: Trouble) -> str:
     """Return what to do about what failed or is held; a retry is offered only where it can help."""
+    if trouble.remedy.startswith("`reelmill why ITEM`"):  # which is this very answer
+        return "The platform's own words below say what to do instead."
     if trouble.code not in NO_RETRY:
         return trouble.remedy or "`reelmill retry ITEM` starts it again."
     by_itself = "A retry cannot help; a changed file is tried by itself, and `reelmill cancel ITEM` puts it away."

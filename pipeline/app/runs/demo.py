@@ -8,6 +8,7 @@ import anyio
 
 from pipeline.app.runs.run import run
 from pipeline.config.settings import Settings
+from pipeline.core.errors import ConfigError
 from pipeline.views import RunReport, Watch
 
 
@@ -17,7 +18,18 @@ async def demo(
     """Make captioned slide videos, ingest them locally, return both with the report."""
     from pipeline.local.demo.videos import make_demo
 
-    videos = await anyio.to_thread.run_sync(make_demo, folder / "videos", count)
+    if await anyio.Path(folder).is_file():
+        raise ConfigError(
+            f"demo: {folder} is a file; the demo makes its own videos in a folder",
+            remedy=f"`reelmill run {folder}` ingests this one; `reelmill demo` makes some",
+        )
+    try:
+        videos = await anyio.to_thread.run_sync(make_demo, folder / "videos", count)
+    except OSError as error:
+        raise ConfigError(
+            f"demo: {folder}: the videos cannot be written: {error.strerror or error}",
+            remedy="name a folder that you may write: reelmill demo FOLDER",
+        ) from None
     local = settings.model_copy(
         update={
             "run": settings.run.model_copy(update={"state": folder / "state", "output": folder / "out"}),

@@ -23,6 +23,7 @@ def build_query(command: str, **given: Any) -> StandingQuery:
     """
     from pydantic import ValidationError
 
+    from pipeline.config.diagnostics import in_plain_words
     from pipeline.config.queries import StandingQuery
 
     for name in ("options", "speech"):
@@ -34,7 +35,7 @@ def build_query(command: str, **given: Any) -> StandingQuery:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        said = first["msg"].removeprefix("Value error, ").replace("Input should", "should")
+        said = in_plain_words(first["msg"])
         raise _wrong(f"{command}: {where + ': ' if where else ''}{said}", f"reelmill {command} --help") from None
 
 

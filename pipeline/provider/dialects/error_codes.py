@@ -88,8 +88,8 @@ MEANINGS: Mapping[str, Meaning] = MappingProxyType(
         "index_not_supported_for_search": _bad("index_not_supported_for_search", "the index cannot be searched"),
         "not_supported_by_local_platform": _bad(
             "not_supported_by_local_platform",
-            "the local platform cannot do this honestly",
-            "its own words say what to do instead: `reelmill why ITEM` shows an item's",
+            "the local platform cannot do this",
+            "`reelmill why ITEM` shows the platform's own words, which say what to do instead",
         ),
         "search_option_not_supported": _bad("search_option_not_supported", "the index lacks this search option"),
         "search_option_combination_not_supported": _bad(

@@ -98,6 +98,8 @@ class _Expansion:
             name = Path(path).name
             remedy = f"; a channel is named youtube.com/{name}" if name.startswith("@") else ""
             where = f"check the path: {path} is where it was looked for"
+            if re.match(r"[A-Za-z]:[\\/]", self.line.source.removeprefix(os.getcwd()).lstrip("/")):
+                where = "this is a path of Windows: write it as this machine has it, e.g. /mnt/c/Users/me/clip.mp4"
             bad = self._bad("file_missing", "There is no such file or folder.", where + remedy)
             item, video = self._file(path), Path(path).suffix.lower().removeprefix(".") in self.sources.extensions
             yield item if isinstance(item, BadLine) else MissingFile(bad.place, bad.source, bad.trouble, item, video)

@@ -104,10 +104,44 @@ def _argument(
         with path.open("rb") as stream:
             if suffix not in FORMATS and is_video(stream.peek(lines.HEAD)):
                 yield line
+            elif suffix not in FORMATS and not _names_something(stream.peek(lines.HEAD), path.parent, extensions):
+                yield BadLine(place, redact_source(source), _NO_LIST)
             else:
                 yield from _read_manifest(stream, _ManifestContext(source, path.parent, known_job), FORMATS.get(suffix))
     except OSError as error:
         yield BadLine(place, redact_source(source), _unreadable(error))
+
+
+_NO_LIST = Trouble(
+    "not_a_list",
+    "This is neither a video nor a list: no line of it names a file, a folder or an address.",
+    "a list has one source a line; give a list of files that are still to come the ending .txt",
+)
+
+
+def _names_something(head: bytes, base: Path, extensions: Collection[str]) -> bool:
+    """Return True unless these first bytes are text of which no line could be a source; what is empty is for others."""
+    text = head.decode("utf-8", "replace")
+    if "\0" in text or not text.strip():
+        return True
+    for line in text.splitlines():
+        words = strip_unseen(line).strip().strip("\"'")
+        cells = {cell.strip(' "').lower() for cell in re.split(r"[,;\t]", words)}
+        if (
+            words.startswith(("{", "["))
+            or "://" in words
+            or cells & {"source", *fields.ALIASES}
+            or _MAGIC.search(words)
+        ):
+            return True
+        if any(cell.rpartition(".")[2] in extensions for cell in cells) or parse_youtube_address(words) is not None:
+            return True
+        if words and not words.startswith("#") and os.path.lexists(os.path.join(base, os.path.expanduser(words))):
+            return True
+    return all(not line.strip() or line.lstrip().startswith(("#", ";")) for line in text.splitlines())
+
+
+_MAGIC = re.compile(r"[*?]")
 
 
 def is_video(head: bytes) -> bool:
