@@ -211,6 +211,11 @@ class Settings(Section):
         return self.index.name or ("reelmill" if self.provider.api == "v1.2" else "")
 
     @property
+    def longest_wait(self) -> float:
+        """Seconds that a run waits for a lane or an item at most; what takes longer is left to the next run."""
+        return max(self.limits.patience, self.policy.retry_most)
+
+    @property
     def provider_kind(self) -> Literal["local", "twelvelabs"]:
         """``auto`` decided: the vendor's platform if there is a key, else the local one."""
         if self.provider.kind != "auto":

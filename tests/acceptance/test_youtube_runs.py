@@ -160,7 +160,7 @@ def test_one_plain_sentence_says_why_and_a_class_can_be_tried_again(site: MediaS
 @pytest.mark.slow
 def test_a_night_without_a_network_ends_and_says_until_when(site: MediaServer, tmp_path: Path) -> None:
     """No name can be looked up: after its patience the run parks YouTube, does the rest, and ends with exit code 6."""
-    from tests.support.films import film
+    from tests.support.media import film
 
     film(tmp_path / "own.mp4", 5)
     site.refuse(V, "ERROR", "[Errno -3] Temporary failure in name resolution")
@@ -172,6 +172,19 @@ def test_a_night_without_a_network_ends_and_says_until_when(site: MediaServer, t
     assert "1 item waits. Run again after" in report["note"]
     assert "name resolution" not in report["note"]  # the raw words are for `why` and the log
     assert report["resume_at"] is not None
+
+
+@pytest.mark.slow
+def test_on_v1_2_a_night_without_a_network_ends_as_well(site: MediaServer, tmp_path: Path) -> None:
+    """There the local platform fetches: the address is handed over again later than any run waits for, and exit is 6."""
+    site.refuse(V, "ERROR", "[Errno -3] Temporary failure in name resolution")
+    here = place(tmp_path, site, youtube="patience = 1")
+    config = tmp_path / "reelmill.toml"
+    config.write_text(config.read_text().replace('kind = "local"', 'kind = "local"\napi = "v1.2"'))
+    report = here.run(V, code=6)
+    assert (report["items"]["working"], report["this_run"]["waiting"]["count"]) == (1, 1)
+    assert report["resume_at"] is not None
+    assert "the network is down" in " ".join(here.tell("why", V).split())
 
 
 @pytest.mark.slow

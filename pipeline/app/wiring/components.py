@@ -235,6 +235,6 @@ def _options(settings: Settings, owner: str) -> PoolOptions:
         lease=settings.policy.lease,
         in_hand=settings.provider.in_hand,
         patience=settings.limits.patience,
-        horizon=max(settings.limits.patience, settings.policy.retry_most),
+        horizon=settings.longest_wait,
         stop_grace=settings.run.stop_grace,
     )

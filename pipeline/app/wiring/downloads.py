@@ -70,7 +70,7 @@ def build_youtube_client(
     Raises:
         ConfigError: an option for yt-dlp is not allowed.
     """
-    park = settings.limits.patience + 60  # a little more than a run waits for any lane
+    park = settings.longest_wait + 60  # a little more than a run waits for any lane or item
     return YouTubeClient(settings.youtube, workers, site_throttle(settings.youtube, journal, clock, rng, park=park))
 
 
@@ -93,7 +93,7 @@ async def open_youtube_client(
 
 def youtube_source(settings: Settings, client: YouTubeClient, clock: Clock, ceilings: Ceilings) -> YouTubeSource:
     """Return YouTube as a source of files."""
-    quota = DiskQuota(download_folder(settings), settings.fetch.max_bytes, clock, settings.limits.patience)
+    quota = DiskQuota(download_folder(settings), settings.fetch.max_bytes, clock, settings.longest_wait)
     return YouTubeSource(client, quota, ceilings, clock)
 
 

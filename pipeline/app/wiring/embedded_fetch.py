@@ -28,7 +28,7 @@ _BYTES = 2 * 1000**3  #: of a v1.2 video
 
 def fetcher(settings: Settings, youtube: YouTubeClient, clock: Clock, rng: Random) -> Fetch:
     """Return the local platform's fetch, over the run's own client and its pace."""
-    quota = DiskQuota(platform_folder(settings) / "fetched", settings.fetch.max_bytes, clock, settings.limits.patience)
+    quota = DiskQuota(platform_folder(settings) / "fetched", settings.fetch.max_bytes, clock, settings.longest_wait)
     source = YouTubeSource(youtube, quota, Ceilings(direct_bytes=_BYTES, multipart_bytes=_BYTES), clock)
     return retrying(source, settings, clock, rng)
 
