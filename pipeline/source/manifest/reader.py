@@ -126,7 +126,7 @@ def _names_something(head: bytes, base: Path, extensions: Collection[str]) -> bo
         return True
     for line in text.splitlines():
         words = strip_unseen(line).strip().strip("\"'")
-        cells = {cell.strip(' "').lower() for cell in re.split(r"[,;\t]", words)}
+        cells = {strip_unseen(cell).strip(' "').lower() for cell in re.split(r"[,;\t]", words)}
         if (
             words.startswith(("{", "["))
             or "://" in words
