@@ -7,7 +7,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line and exit with its code; Ctrl-C during start-up counts as an interruption too."""
+    """Run the command line; Ctrl-C during start-up is an interruption too."""
     gc.set_threshold(20_000, 20, 20)  # a tenth of a start goes into looking for garbage among what was just imported
     try:
         from pipeline.cli import app

@@ -1,5 +1,6 @@
-"""The command line: arguments → settings → one call of ``app`` → ``present`` → exit code. The commands are in ``commands``.
+"""The command line: arguments → settings → one call of ``app`` → exit code.
 
+The commands are in ``commands``; ``present`` shows the results.
 Only typer is imported up front, so that ``--help`` answers at once; everything heavy is imported inside the commands.
 """
 

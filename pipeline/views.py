@@ -1,4 +1,4 @@
-"""The results of commands. Values only; ``present`` renders them, and they are the contract of ``--json``."""
+"""The results of commands: values, rendered by ``present``; ``--json``'s contract."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class BadLine:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut(BadLine):
-    """Files and folders that a folder or a pattern holds and that are no videos for us. No failure: it is only told."""
+    """Files in a folder or pattern that are no videos; only told."""
 
     counts: Mapping[str, int]  #: why -> number
 
 
 @dataclass(frozen=True, slots=True)
 class MissingFile(BadLine):
-    """A line that names a file which is not there. If its video is done already, that is no failure."""
+    """A line that names a missing file; no failure for finished videos."""
 
     item: Item
     video: bool  #: by its ending; else it could have been a folder or a list
@@ -253,7 +253,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class VideoRef:
-    """A video that the platform named. Without ``key`` it is not from this state folder."""
+    """A video that the platform named; without ``key`` it is foreign."""
 
     id: str  #: the provider's
     title: str

@@ -1,4 +1,4 @@
-"""The spending limits of a run and of a day, in memory over the ledger."""
+"""The spending limits of a run and a day, over the ledger."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _DAY = 86_400.0
 
 
 class SpendingLimits:
-    """Grants or refuses spending. A grant counts at once, so that parallel steps cannot overdraw."""
+    """Grants or refuses spending at once: parallel steps cannot overdraw."""
 
     def __init__(self, budget: BudgetSection, clock: Clock) -> None:
         self._budget = budget
@@ -44,7 +44,7 @@ class SpendingLimits:
         return None
 
     def add(self, usd: float, minutes: float) -> None:
-        """Count what is spent already, or take back what was reserved too much, whatever the limits are."""
+        """Count what is spent, or take back too much, whatever the limits."""
         self._turn_day()
         self.minutes += minutes
         self.run += usd
@@ -59,5 +59,5 @@ class SpendingLimits:
 
 
 def _usd(amount: float) -> str:
-    """Return an amount with cents, or two digits where that would hide it: limits may be smaller than a cent."""
+    """Return an amount with cents, or two digits where it is smaller."""
     return f"${amount:.2f}" if amount >= 0.1 or amount == 0 else f"${amount:.2g}"

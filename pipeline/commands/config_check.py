@@ -9,7 +9,10 @@ from pipeline.core.exit_codes import ExitCode
 
 @command("state", "output", "provider", "jobs")
 def config_check(given: Invocation) -> int:
-    """Check the configuration and show what is in force. With --json every setting; never the key."""
+    """Check the configuration and show what is in force.
+
+    With --json every setting; never the key.
+    """
     from pipeline.present.tables.config_check import config_check_table
 
     settings = given.settings()

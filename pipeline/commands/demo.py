@@ -19,8 +19,9 @@ def demo(
         int, typer.Option("--count", "-n", metavar="N", min=1, max=3, help="How many videos to make.")
     ] = 3,
 ) -> int:
-    """Make a few short captioned videos, ingest them on the local platform and show where the results are.
+    """Make a few short captioned videos and ingest them locally.
 
+    It shows where the results are.
     No account, no key, no network beyond this machine. Configuration files are not read.
     """
     from pipeline.present import messages, terminal

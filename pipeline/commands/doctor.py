@@ -9,7 +9,10 @@ from pipeline.core.exit_codes import ExitCode
 
 @command("state", "output", "provider")
 def doctor(given: Invocation) -> int:
-    """Check this machine, the folders, the configuration and the platform. Exit code 2 if something is bad."""
+    """Check this machine, the folders, the configuration and the platform.
+
+    Exit code 2 if something is bad.
+    """
     from pipeline.present.tables.doctor import doctor_table
 
     findings = given.call(app.doctor)

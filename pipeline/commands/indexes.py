@@ -44,7 +44,9 @@ def indexes(
     addon: Annotated[list[str] | None, typer.Option(metavar="ADDON", help="An extra, e.g. thumbnail.")] = None,
     yes: options.Yes = False,
 ) -> int:
-    """List, create or delete indexes. Deleting takes the videos in it along, and asks first unless --yes.
+    """List, create or delete indexes.
+
+    Deleting takes the videos in it along, and asks first unless --yes.
 
     \b
     Examples:
@@ -117,7 +119,7 @@ def videos(
     oldest: Annotated[bool, typer.Option("--oldest", help="Oldest first.")] = False,
     limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, help="Videos at most.")] = 50,
 ) -> int:
-    """List the videos in an index, with our title and results folder where they are ours.
+    """List the videos in an index, with our titles and folders.
 
     \b
     Examples:

@@ -19,7 +19,9 @@ def plan(
     sources: options.Sources = None,
     limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many items to list.")] = 50,
 ) -> int:
-    """Show what a run would do and what it would cost. Nothing is sent, changed or paid. Exit 3: not all of it can be done.
+    """Show what a run would do and what it would cost.
+
+    Nothing is sent, changed or paid. Exit 3: not all of it can be done.
 
     \b
     Examples:

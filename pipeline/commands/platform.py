@@ -28,8 +28,9 @@ def platform(
         Path | None, typer.Option(metavar="DIR", help="Videos named by YouTube id, for v1.2.", show_default=False)
     ] = None,
 ) -> int:
-    """Serve the local platform: the same API, no account, real analysis on this machine. Ctrl-C stops it.
+    """Serve the local platform: the same API, no account, real analysis.
 
+    Ctrl-C stops it.
     Prints the settings that make `reelmill` in another terminal talk to it.
     """
     from pipeline.present import messages, terminal

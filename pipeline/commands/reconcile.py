@@ -34,7 +34,7 @@ def reconcile(
         int, typer.Option("--limit", "-n", metavar="N", min=1, max=100_000, help="Things of a kind in one plan.")
     ] = 10_000,
 ) -> int:
-    """Compare the database with the account: what is left over, what has vanished, what expires soon.
+    """Compare the database with the account: leftovers, losses, what expires soon.
 
     Nothing is changed without --apply; what does not carry our mark is only counted, never touched. Each thing is looked
     at once more right before it is deleted. A vanished upload is sent again by the next run, and nothing that has a

@@ -34,8 +34,9 @@ def retry(
         bool, typer.Option("--parked", help="Open the lanes that are parked before their time; --class narrows.")
     ] = False,
 ) -> int:
-    """Let failed, held or cancelled items go on at the next run, from the stage where they stopped; wake what sleeps.
+    """Let failed, held or cancelled items go on at the next run.
 
+    They go on from the stage where they stopped; what sleeps is woken.
     A named item that waits, for a pause of YouTube or after an error, is due at once. A file that was changed needs no
     retry: a run sees it. Exit code 3 if nothing matched.
 
@@ -70,8 +71,9 @@ def cancel(
     everything: Annotated[bool, typer.Option("--all", help="Whatever is not finished.")] = False,
     failed: Failed = False,
 ) -> int:
-    """Stop items for good, failed and held ones too; `retry` brings them back. What the platform accepted stays paid.
+    """Stop items for good, failed and held ones too.
 
+    `retry` brings them back. What the platform accepted stays paid.
     A run leaves a cancelled item alone, and it needs no attention any more. A run in progress must be stopped first
     (Ctrl-C): it holds the state folder. Exit code 3 if nothing matched.
 

@@ -15,7 +15,7 @@ Item = Annotated[str, typer.Argument(metavar="ITEM", help="An item by id, key, p
 
 @command("state", "output")
 def show(given: Invocation, item: Item) -> int:
-    """Show everything known about one item: tasks, results, what was paid, where its files are."""
+    """Show everything known about one item: tasks, results, cost, files."""
     from pipeline.present.tables.show import show_table
 
     view = given.call(lambda settings: app.show(settings, item))
@@ -25,7 +25,7 @@ def show(given: Invocation, item: Item) -> int:
 
 @command("state")
 def why(given: Invocation, item: Item) -> int:
-    """Say in one plain sentence why an item stands where it does, and what to do next."""
+    """Say in one plain sentence why an item stands so, and what next."""
     from pipeline.present.tables.show import raw_line, why_table
 
     view = given.call(lambda settings: app.show(settings, item))

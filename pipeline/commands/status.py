@@ -18,7 +18,10 @@ def status(
         int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many stopped items to list.")
     ] = 20,
 ) -> int:
-    """Show how things stand: items, tasks, who is running, what waits and what needs you. Never disturbs a run."""
+    """Show how things stand and what needs you; never disturb a run.
+
+    It shows items, tasks, who is running and what waits.
+    """
     from pipeline.present.tables.status import status_table
 
     view = given.call(lambda settings: app.status(settings, limit=limit))

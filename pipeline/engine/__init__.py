@@ -1,1 +1,1 @@
-"""The engine: a worker pool that claims due tasks, runs one step of each, and writes what the lifecycle decides."""
+"""The engine: a worker pool that runs tasks and writes what the lifecycle decides."""

@@ -1,4 +1,4 @@
-"""Admission: which lanes may take new work, and why the others may not (full, limited, no money, no output)."""
+"""Admission: which lanes may take new work, and why others may not."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class LaneAdmission:
         return [lane for lane in self._waiting(self._clock.now()) if lane not in self._closed]
 
     def told(self) -> list[Parked]:
-        """Return the lanes that wait for longer than people wait without a word: parked, or paused for a minute or more."""
+        """Return the lanes that are parked, or paused for a minute or more."""
         waiting = set(self._waiting(self._clock.now())) - set(self._run_end.parked)
         paused = [Parked(lane.value, self._paused[lane], why) for lane, why in self._reasons.items() if lane in waiting]
         return [*self._run_end.parked.values(), *paused]
@@ -98,26 +98,26 @@ class LaneAdmission:
     # ---------------------------------------------------------------------------------------------- what closes them
 
     def respect(self, parked: Parked) -> None:
-        """Keep a lane closed that an earlier run parked until a time that has not come."""
+        """Keep a lane closed that an earlier run parked for longer."""
         lane = Lane(parked.scope)
         self._closed.add(lane)
         self._run_end.parked[lane] = parked
 
     def end_budget_round(self) -> None:
-        """Over budget, let admitted tasks go on in rounds; close the lane after a round that moved nothing."""
+        """Over budget, admit tasks in rounds; close a lane that moves nothing."""
         if self._over_budget and not self._metrics.running[Lane.ANALYZE]:
             if not self._progress:
                 self._closed.add(Lane.ANALYZE)
             self._progress = False
 
     def note_outcome(self, kind: str, lane: Lane, word: str) -> None:
-        """Note how an attempt ended: money may be moving, a disk may be writable again."""
+        """Note how an attempt ended: money may move, a disk take writes."""
         self._progress |= lane is Lane.ANALYZE and word != "parked"
         if word == "done":
             self._breaker.reset(kind)
 
     def park(self, park: Park, kind: str, policy: Policy) -> Parked | None:
-        """Close what a verdict asks for; return what must be remembered across runs, if anything."""
+        """Close what a verdict asks for; return what later runs must know."""
         if park.scope == "budget":
             if not self._over_budget:  # tasks beside this one may just have been admitted
                 self._over_budget = self._progress = True

@@ -1,4 +1,7 @@
-"""One attempt: run the step, turn what it raises into a verdict, log how it ended. Holds the only broad ``except``."""
+"""One attempt: run the step, turn errors into a verdict, log it.
+
+It holds the only broad ``except``.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ _log = log.get("engine")
 
 
 async def run_step(stage: Stage, task: Task, ensure_fresh: LeaseCheck, clock: Clock) -> Outcome | None:
-    """Run one step and return its verdict; None when the lease is lost and everything must be dropped.
+    """Run one step and return its verdict; None when the lease is lost.
 
     An unknown exception is a Retry with its traceback in the log: a bug of ours must not lose a video.
     """
@@ -64,7 +67,7 @@ async def run_step(stage: Stage, task: Task, ensure_fresh: LeaseCheck, clock: Cl
 
 
 def _again(task: Task, error: Transient | NotYet) -> Outcome:
-    """Retry by the policy's backoff, or by the error's own waits, which may be used up."""
+    """Retry by the policy's backoff, or by the error's own waits."""
     if isinstance(error, NotYet) and not error.then:
         return Snooze(error.after, untouched=True, trouble=error.trouble)
     if isinstance(error, NotYet):
@@ -115,7 +118,7 @@ def log_attempt(task: Task, move: Transition, outcome: Outcome | None, written: 
 
 
 def unknown_stage(task: Task) -> Trouble:
-    """Return the trouble of a task whose stage or type this release does not have."""
+    """Return the trouble of a task that this release does not know."""
     return Trouble(
         "unknown_stage",
         f"Stage '{task.stage}' of kind '{task.kind}' is not known to this release.",
@@ -124,7 +127,7 @@ def unknown_stage(task: Task) -> Trouble:
 
 
 def unplaceable_spawn(task: Task, place: object) -> Trouble:
-    """Return the trouble of a task that spawned something no task type has a stage for."""
+    """Return the trouble of a task that spawned an unknown stage."""
     return Trouble(
         "unexpected",
         f"Stage '{task.stage}' of kind '{task.kind}' asks for a kind or stage that does not exist.",

@@ -14,7 +14,7 @@ from pipeline.ports.store import Store
 
 @dataclass(slots=True)
 class HeldLease:
-    """The lease on one running task: the scope to cancel when it is lost, and when it was last confirmed."""
+    """The lease on one running task: its scope, and when it was confirmed."""
 
     task: Task
     scope: anyio.CancelScope
@@ -24,7 +24,7 @@ class HeldLease:
 
 
 class LeaseManager:
-    """Renews the leases of tasks in flight (the heartbeat) and notices the ones that were taken away.
+    """Renews the leases of tasks in flight (the heartbeat); notices lost ones.
 
     A step may pay only while its lease was confirmed less than half a lifetime ago; HTTP timeouts are shorter than the
     other half, so a process that was frozen and woken does not pay for what another has taken over.
@@ -40,7 +40,10 @@ class LeaseManager:
         return len(self._leases)
 
     def hold(self, task: Task, scope: anyio.CancelScope, confirmed: float) -> HeldLease:
-        """Start to renew a claimed task; ``confirmed`` is the monotonic time just before the claim was sent."""
+        """Start to renew a claimed task.
+
+        ``confirmed`` is the monotonic time just before the claim was sent.
+        """
         before = self._leases.get(task.id)
         if before is not None:  # taken away and given out again before we noticed
             self._lose(before)

@@ -40,7 +40,7 @@ class PoolMetrics:
         self.running[task.lane] += 1
 
     def step_over(self, task: Task) -> None:
-        """Count a running task's step as over: writing its outcome takes no slot of its lane."""
+        """Count a running task's step as over: its lane has a slot again."""
         self.writing[task.lane] += 1
 
     def busy(self, lane: Lane) -> int:
@@ -48,7 +48,10 @@ class PoolMetrics:
         return self.running[lane] - self.writing[lane]
 
     def ended(self, task: Task, word: str, lane: Lane | None, at: float) -> None:
-        """Count a written outcome; ``lane`` is where the task waits now, None if it is terminal. ``at``: monotonic."""
+        """Count a written outcome at ``at``, monotonic seconds.
+
+        ``lane`` is where the task waits now, None if it is terminal.
+        """
         self.running[task.lane] -= 1
         self.writing[task.lane] -= 1
         self.waiting[task.lane] -= 1

@@ -1,4 +1,4 @@
-"""The circuit breaker of the output folder: while results cannot be written, nothing more is paid for."""
+"""The circuit breaker of the output folder: nothing is paid that cannot be written."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ _MARGIN_SECONDS = 5.0  #: by so much these wait longer than the write that finds
 
 @dataclass(slots=True)
 class OutputBreaker:
-    """Pauses lanes after a failed write, lets one write try again (half-open), and closes them if that fails too long.
+    """Pauses lanes after a failed write, and lets one write try (half-open).
 
+    It closes them if that fails too long.
     ``paused`` and ``closed`` are the pool's own.
     """
 
@@ -33,7 +34,7 @@ class OutputBreaker:
     since: float = 0.0  #: of the first failure, monotonic seconds
 
     def tripped(self, trouble: Trouble, kind: str, policy: Policy) -> bool:
-        """Count a failed write and pause the lanes; return True if the run gives up instead and closes them."""
+        """Count a failed write and pause the lanes; True closes them instead."""
         now = self.clock.now()
         if Lane.WRITE in self.closed or self.paused.get(Lane.WRITE, 0.0) > now:
             return False  # another write has tripped it already
@@ -49,7 +50,7 @@ class OutputBreaker:
         return False
 
     def reset(self, kind: str) -> None:
-        """Open the lanes again if the task that ended well is of the kind that writes."""
+        """Open the lanes again if a task that writes ended well."""
         if self.times and kind == self.kind:
             self.times = 0
             for lane in (Lane.WRITE, *_PILING):

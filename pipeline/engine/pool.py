@@ -1,4 +1,4 @@
-"""The worker pool: claims due tasks lane by lane, runs their steps side by side, and writes each verdict.
+"""The worker pool: claims due tasks, runs their steps, writes each verdict.
 
 The queue is in the database: what waits costs no memory here. One loop claims; workers only run what it hands them.
 """
@@ -34,7 +34,10 @@ _IDLE_SECONDS = 30.0  #: between looks when nothing is due; wake-ups make it sho
 
 
 class PoolObserver:
-    """Is told of every attempt; this one takes no notice. What it raises would end the run."""
+    """Is told of every attempt; this one takes no notice.
+
+    What it raises would end the run.
+    """
 
     def working(self, task: Task) -> AbstractContextManager[object]:
         """Return a context around the step."""
@@ -81,7 +84,10 @@ class Pool:
     # ------------------------------------------------------------------------------------------ from outside
 
     async def submit(self, tasks: Sequence[NewTask]) -> int:
-        """Put tasks into the queue and wake the pool; return how many are new or restarted. Waits for a busy database."""
+        """Queue tasks and wake the pool; return how many changed.
+
+        It waits for a busy database. What changed is new or restarted.
+        """
         placed = [self._task_types.place(task) for task in tasks]
         changed = await retry_while_busy(lambda: self._store.submit(placed, self._clock.now()), self._clock)
         if changed:
@@ -91,11 +97,17 @@ class Pool:
         return changed
 
     async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
-        """Carry out an operator's command; return how many tasks changed. Waits for a busy database."""
+        """Carry out an operator's command; return how many tasks changed.
+
+        It waits for a busy database.
+        """
         return await retry_while_busy(lambda: self._store.command(verb, which, now), self._clock)
 
     def feeding(self, change: int) -> None:
-        """Tell the pool that a feeder starts (+1) or ends (-1): it does not end while one works."""
+        """Tell the pool that a feeder starts (+1) or ends (-1).
+
+        It does not end while one works.
+        """
         self._feeding += change
         self.wake()
 
@@ -111,7 +123,7 @@ class Pool:
             self._leases.cancel_all()
 
     def respect(self, parked: Parked) -> None:
-        """Keep a lane closed that an earlier run parked until a time that has not come."""
+        """Keep a lane closed that an earlier run parked for longer."""
         self._admission.respect(parked)
 
     @property
@@ -127,7 +139,7 @@ class Pool:
     # --------------------------------------------------------------------------------------------- the loop
 
     async def take_over(self) -> int:
-        """Give back the tasks of a dead predecessor. Call only under the state folder's lock."""
+        """Give back a dead predecessor's tasks; only under the state folder's lock."""
         orphans = await retry_while_busy(lambda: self._store.expired(None), self._clock)
         for task in orphans:
             await self._lose(task)
@@ -136,7 +148,10 @@ class Pool:
         return len(orphans)
 
     async def run(self) -> RunEnd:
-        """Work until nothing more can become due, or until stopped. Takes over a predecessor's tasks first."""
+        """Work until nothing more can become due, or until stopped.
+
+        A predecessor's tasks are taken over first.
+        """
         try:
             await self.take_over()
             self.metrics.start_from(await retry_while_busy(self._store.counts, self._clock))
@@ -197,7 +212,7 @@ class Pool:
         return True
 
     async def _delay(self) -> float | None:
-        """Return how long to wait for new work at most; None when this run can do nothing more."""
+        """Return how long to wait for work; None when nothing is left."""
         now = self._clock.now()
         busy = bool(len(self._leases) or self._feeding)
         soonest = [_IDLE_SECONDS, *self._admission.pauses()]
@@ -237,7 +252,7 @@ class Pool:
             self._leases.cancel_all()
 
     async def _sweep(self) -> None:
-        """Cleanup: give back running tasks whose lease ran out unnoticed, and count the queue again."""
+        """Cleanup: give back tasks whose lease ran out; count the queue again."""
         while True:
             await self._clock.sleep(self._options.lease / 4)
             try:
@@ -289,7 +304,7 @@ class Pool:
         return released(task, now) if stopped else lost(task, now, policy, self._rng)
 
     def _release_slot(self, lease: HeldLease) -> None:
-        """Give the slot away: the lane bounds running steps, and the next need not wait for this commit."""
+        """Give the slot away: the next step need not wait for this commit."""
         if not lease.step_over:
             lease.step_over = True
             self.metrics.step_over(lease.task)
@@ -312,8 +327,9 @@ class Pool:
             return None
 
     async def _write(self, task: Task, move: Transition) -> Applied | None:
-        """Write an outcome until it is committed or fenced: a full disk must not lose a paid answer.
+        """Write an outcome until it is committed or fenced.
 
+        A full disk must not lose a paid answer.
         Return what was written: a failure where the outcome itself cannot be stored. If the database stays away, the
         row stays running, and the next start finds the intent and asks the provider.
         """
@@ -364,7 +380,10 @@ class Pool:
         _log.warning("lane.parked", lane=parked.scope, until=parked.until, why=park.trouble.message)
 
     def halt(self, trouble: Trouble | None = None, cause: str = "store") -> None:
-        """Claim nothing more and let running steps finish; the report shows the first trouble and its cause."""
+        """Claim nothing more and let running steps finish.
+
+        The report shows the first trouble and its cause.
+        """
         if trouble is not None and self.run_end.halted is None:
             self.run_end.halted, self.run_end.cause = trouble, cause
             _log.error("run.halted", code=trouble.code, why=trouble.message, remedy=trouble.remedy)

@@ -1,4 +1,4 @@
-"""Retries a database that is busy or full for a while; one that stays so ends the run."""
+"""Retries a busy or full database for a while, then ends the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often each trouble was waited out: the one thing that the engine keeps in a task's data."""
+"""How often each trouble was waited out, kept in a task's data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from pipeline.core.model import Json, Task
 
 @dataclass(frozen=True, slots=True)
 class WaitCounts:
-    """Waits by trouble code, within one visit to a stage: an operator's retry, a restart and the next stage start at zero."""
+    """Waits by trouble code, within one visit to a stage.
+
+    An operator's retry, a restart and the next stage start at zero.
+    """
 
     since: float  #: when the stage was entered, epoch seconds
     of: Mapping[str, int]
@@ -22,5 +25,5 @@ class WaitCounts:
         return cls(task.stage_since, stored["of"] if stored.get("since") == task.stage_since else {})
 
     def counted(self, code: str, data: Mapping[str, Json]) -> dict[str, Json]:
-        """Return a task's data with one more wait; task types keep the key like any that they do not know."""
+        """Return a task's data with one more wait, which task types keep."""
         return {**data, "tries": {"since": self.since, "of": {**self.of, code: self.of.get(code, 0) + 1}}}

@@ -1,5 +1,6 @@
-"""Finds what carries our names in the account and is not in the database, so that nothing is uploaded or paid again.
+"""Finds what carries our names in the account but is not in the database.
 
+So nothing is uploaded or paid again.
 It was made from another state folder, or from one that was lost. A list of the account is read one page for each lookup;
 until it is read to its end, the platform is also asked for the one name. So a lookup costs two requests at most, all of
 them together hardly more than the shorter of two ways: one request for each, or the whole list.
@@ -50,7 +51,10 @@ class Trace:
 
 
 class Adoption:
-    """What one account holds under our names, as seen in this run. What is made meanwhile need not be seen."""
+    """What one account holds under our names, as seen in this run.
+
+    What is made meanwhile need not be seen.
+    """
 
     def __init__(self, inventory: Inventory) -> None:
         self._inventory = inventory
@@ -78,7 +82,7 @@ class Adoption:
         return found
 
     async def analysis(self, key: str, media_id: str, generation: int) -> tuple[Trace | None, int]:
-        """Return the latest analysis under this key that did not fail, and the first generation that nobody has used.
+        """Return the latest analysis that did not fail, and the first unused generation.
 
         Only those from ``generation`` on count; ``media_id`` is the asset that it was asked of.
         """
@@ -95,7 +99,7 @@ class Adoption:
     async def group(
         self, subject: str, requests: Sequence[JobRequest], media_id: str, *, fuse: bool
     ) -> list[list[JobRequest]]:
-        """Return the requests that share a call; first those that somebody asked in one that did not fail.
+        """Return the requests that share a call, successfully asked ones first.
 
         Who had other jobs at other times has grouped them otherwise than we would now.
         """
@@ -118,7 +122,7 @@ class Adoption:
 
 
 class _Listing:
-    """One list of the account: read on with each lookup, and kept as far as it names what is ours."""
+    """One list of the account, read on and kept as lookups need it."""
 
     def __init__(
         self,
@@ -136,7 +140,10 @@ class _Listing:
     async def find(
         self, digests: Collection[str], narrowed: Callable[[], AsyncGenerator[Sequence[RemoteObject], None]]
     ) -> Mapping[str, list[Trace]]:
-        """Return what carries one of these digests, by digest. ``narrowed`` lists that, and little else."""
+        """Return what carries one of these digests, by digest.
+
+        ``narrowed`` lists that, and little else.
+        """
         async with self._turn:
             if not self._whole and self._left and not self._known.keys() >= set(digests):
                 await self._read_on()
@@ -183,7 +190,7 @@ class _Listing:
 
 
 def _parse_upload(remote: RemoteObject) -> RemoteName | None:
-    """Return what a name of ours says, unless the metadata beside it names another video."""
+    """Return what our name says, unless the metadata names another video."""
     name = parse_upload_name(remote.name)
     return name if name is not None and (not remote.owner or matches_owner(name, remote.owner)) else None
 

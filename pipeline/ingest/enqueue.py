@@ -1,4 +1,4 @@
-"""Turns manifest lines into tasks: enqueues what is new, restarts what changed, restores what is missing.
+"""Turns manifest lines into tasks: new, restarted, or restored ones.
 
 It reads in batches, so that a million lines cost no more memory than one batch, and the engine begins with the first.
 A batch costs three queries. Nothing here calls the provider.
@@ -58,7 +58,7 @@ class EnqueueReport:
         return self.complete and not self.blind and bool(self.lines or self.lists)
 
     def names(self, key: str) -> bool:
-        """Return True if a line, or a list that a line names, has named this item."""
+        """Return True if a line, or a line's list, has named this item."""
         return hash(key) in self.seen
 
     @property
@@ -67,7 +67,7 @@ class EnqueueReport:
         return self.actions.get("failed", 0) + self.actions.get("held", 0)
 
     def note(self, action: str, source: str) -> None:
-        """Count what was decided about an item, and keep the names of the first few."""
+        """Count what was decided about an item; keep the first few names."""
         self.actions[action] = self.actions.get(action, 0) + 1
         names = self.named.setdefault(action, [])
         if len(names) < _NAMED:
@@ -119,7 +119,7 @@ async def load_known(records: Records, items: Sequence[Item]) -> dict[str, Known
 
 
 async def load_content(records: Records, video: str) -> KnownVideo:
-    """Return what is known of a content, by its video's key, under whatever name it was read."""
+    """Return what is known of a content, under whatever name it was read."""
     around = {video: await records.tasks(Selection(subjects=(video,)))}
     return _known(next((task for task in around[video] if task.kind == "item"), None), around)
 
@@ -139,7 +139,7 @@ def _known(item: Task | None, related: Mapping[str, Sequence[Task]]) -> KnownVid
 
 
 async def recall_missing(records: Records, entries: Sequence[Item | BadLine]) -> Sequence[Item | BadLine]:
-    """Return the entries, with the items of those whose file is gone and whose video does not need it any more."""
+    """Return the entries, with items whose gone file is not needed any more."""
     gone = {entry.item.key: entry.item for entry in entries if isinstance(entry, MissingFile)}
     known = await records.tasks(Selection(kinds=("item",), keys=tuple(gone))) if gone else []
     settled = {task.key for task in known if task.state in (State.DONE, State.CANCELLED)}
@@ -149,7 +149,10 @@ async def recall_missing(records: Records, entries: Sequence[Item | BadLine]) ->
 def decide(
     item: Item, known: KnownVideo, planner: JobPlanner, *, attempts: int, changed: bool, missing: bool
 ) -> Decision:
-    """Return what to do about an item. Pure; ``changed``: the file differs; ``missing``: a result file is gone."""
+    """Return what to do about an item. Pure.
+
+    ``changed``: the file differs; ``missing``: a result file is gone.
+    """
     if known.item is None:
         return Decision("new", (item_task(item),))
     if known.item.state is not State.DONE:
@@ -200,7 +203,7 @@ def _unfinished(item: Item, known: KnownVideo, attempts: int, changed: bool) -> 
 
 
 def leaves_open(stopped: Task, items: Sequence[Task], publish: Task | None, planner: JobPlanner) -> bool:
-    """Return True if a failed or held task of a video keeps these items from something that they want.
+    """Return True if a failed task keeps these items from something.
 
     The question of a job that is no longer asked, or is asked in other words, does not; neither does a file that is gone
     where every result is there.
@@ -217,7 +220,7 @@ def leaves_open(stopped: Task, items: Sequence[Task], publish: Task | None, plan
 
 
 def _exhausted(task: Task, attempts: int) -> bool:
-    """Return True for a task that failed by running out of attempts: what stood in its way may be gone tonight."""
+    """Return True for a task that ran out of attempts: tonight may differ."""
     return task.state is State.FAILED and task.attempt >= attempts
 
 
@@ -257,7 +260,10 @@ class Enqueuer:
         self.report = EnqueueReport()
 
     async def enqueue(self, entries: Iterable[Item | BadLine]) -> EnqueueReport:
-        """Read all; return what was read. The iterator runs in a worker thread, for which an ending run does not wait."""
+        """Read all, in a worker thread; return what was read.
+
+        An ending run does not wait for the thread.
+        """
         iterator = iter(entries)
         while batch := await anyio.to_thread.run_sync(_take, iterator, abandon_on_cancel=True):
             items = self._usable(await recall_missing(self._records, batch))
@@ -269,7 +275,7 @@ class Enqueuer:
         return self.report
 
     async def enqueue_listed(self, items: Sequence[Item]) -> None:
-        """Take items that a list has named, as if the manifest had named them itself."""
+        """Take items that a list has named, as if the manifest had."""
         usable = self._usable(items)
         try:
             for start in range(0, len(usable), _BATCH):
@@ -325,7 +331,7 @@ class Enqueuer:
 
 
 async def check_files(items: Sequence[Item], known: Mapping[str, KnownVideo], sink: Sink) -> tuple[set[str], set[str]]:
-    """Return the keys of items whose file changed, or came back, since it was read; and of those with files missing."""
+    """Return the items whose file changed or came back, and those missing files."""
     files = [(item, known[item.key]) for item in items if item.kind == "file" and known[item.key].item]
     changed = await anyio.to_thread.run_sync(_changed, files)
     missing = set()
@@ -340,7 +346,7 @@ async def check_files(items: Sequence[Item], known: Mapping[str, KnownVideo], si
 
 
 def check_line(planner: JobPlanner, item: Item) -> BadLine | None:
-    """Return why a line's own words cannot be carried out, e.g. an ``ask`` without a prompt."""
+    """Return why a line's own words cannot be carried out, or empty."""
     if not item.line.jobs and not item.line.prompt:
         return None
     try:
@@ -363,14 +369,14 @@ def _changed(files: Sequence[tuple[Item, KnownVideo]]) -> set[str]:
 
 
 def _is_back(path: str, known: KnownVideo) -> bool:
-    """Return True for a file that was not there, or could not be opened, when item or video failed, and now can."""
+    """Return True for a file that failed to open and now can."""
     failed = [task for task in (known.item, known.video) if task is not None and task.state is State.FAILED]
     codes = {task.trouble.code for task in failed if task.trouble is not None}
     return not codes.isdisjoint((*LOST_FILE, "permission_denied")) and Path(path).is_file() and os.access(path, os.R_OK)
 
 
 def _differs(path: str, item: Task) -> bool:
-    """Return True if the file has another size or time than when it was looked into last."""
+    """Return True if the file has another size or time than before."""
     data = ItemData.of(item)
     try:
         stat = Path(path).stat()

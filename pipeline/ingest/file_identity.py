@@ -1,4 +1,4 @@
-"""Finds the file that still holds a video's content, before every attempt to send it.
+"""Finds the file that still holds a video's content, before each attempt.
 
 A file may be renamed, touched, replaced or written on between the moment it was hashed and the moment its bytes go out,
 and between two attempts of one upload. What only moved is found; what has other content is never sent under that hash.
@@ -32,7 +32,9 @@ def file_stamp(found: os.stat_result) -> FileStamp:
 
 
 async def is_available(video: VideoData, *, external: bool) -> bool:
-    """Return False where the video's site must be asked first, because there is nothing here to hand over.
+    """Return False where the video's site must be asked first.
+
+    There is nothing here to hand over then.
 
     ``external``: the platform fetches the address of a site by itself.
     """
@@ -44,7 +46,9 @@ async def is_available(video: VideoData, *, external: bool) -> bool:
 
 
 async def locate(video: VideoData, others: Sequence[str]) -> tuple[Path, FileStamp]:
-    """Return a path that holds the video's content, with its stamp. A file that was touched is hashed again.
+    """Return a path that holds the video's content, with its stamp.
+
+    A file that was touched is hashed again.
 
     Raises:
         InputError: ``file_changed`` when there is a file but with other content; ``file_missing``.
@@ -73,7 +77,10 @@ async def locate(video: VideoData, others: Sequence[str]) -> tuple[Path, FileSta
 
 
 def _is_untouched(found: os.stat_result, video: VideoData) -> bool:
-    """Return True where nothing says that the file was touched, or where there is no hash to compare with."""
+    """Return True where nothing says that the file was touched.
+
+    Or where there is no hash to compare with.
+    """
     if not video.sha256:
         return True
     if video.stamp:
@@ -82,7 +89,7 @@ def _is_untouched(found: os.stat_result, video: VideoData) -> bool:
 
 
 async def _has_content(path: Path, sha256: str) -> bool:
-    """Read the whole file and compare. One that changes meanwhile has no content that could be named."""
+    """Read the whole file and compare; one that changes meanwhile has no content."""
     stop = threading.Event()
     try:
         return await to_thread.run_sync(_digest, path, stop, abandon_on_cancel=True) == sha256

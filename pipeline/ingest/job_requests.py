@@ -1,4 +1,4 @@
-"""Turns configured jobs and a manifest line's own words into job requests, each with its fingerprint.
+"""Turns configured jobs and a line's own words into job requests.
 
 An *instance* is a named use of a job: ``[jobs.gist]`` configures the instance ``gist`` of the job ``gist``;
 ``[jobs.sponsors]`` with ``job = "ask"`` is another instance of ``ask``. Results are kept per instance and fingerprint, so
@@ -80,7 +80,7 @@ class JobPlanner:
         return JobRequest(data.name, job, data.params, data.fingerprint, job.ask(data.params))
 
     def requests(self, items: Sequence[Task], *, strict: bool = False) -> list[JobRequest]:
-        """Return what these items, all of the same video, want together; in order, each once.
+        """Return what these items of one video want together, each once.
 
         A line of an earlier run may name what is not configured any more: it wants nothing then, and harms no other.
 
@@ -100,7 +100,10 @@ class JobPlanner:
         return list(found.values())
 
     def combined_fingerprint(self, requests: Sequence[JobRequest]) -> str:
-        """Return one fingerprint for all requests of a video: a run compares it to see whether anything is new."""
+        """Return one fingerprint for all requests of a video.
+
+        A run compares it to see whether anything is new.
+        """
         wanted = sorted(request.identity for request in requests)
         return fingerprint(wanted, self._index) if self._index else fingerprint(wanted)
 
@@ -129,7 +132,7 @@ class JobPlanner:
         return str(self._config.settings.get(name, {}).get("job", name))
 
     def _configure(self, name: str) -> JobRequest | None:
-        """Check a configured instance; an ``ask`` without a prompt is only usable by lines that bring one."""
+        """Check a configured instance; an ``ask`` without a prompt needs the line's."""
         if self._job_of(name) == "ask" and "prompt" not in self._config.settings.get(name, {}):
             if name in self._config.enabled:
                 raise ConfigError(

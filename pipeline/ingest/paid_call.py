@@ -1,5 +1,6 @@
-"""The pay-once protocol: store the intent, ask, act. Every call that is billed, or leaves something behind, follows it.
+"""The pay-once protocol: store the intent, ask, act.
 
+Every call that is billed, or leaves something behind, follows it.
 ::
 
     intend ──▶ act ────────────────────▶ accepted
@@ -75,7 +76,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class CallPolicy:
-    """What to do about a call of which nobody can tell whether it was accepted, and how often to try at all.
+    """What to do about a doubtful call, and how often to try.
 
     ``on_ambiguous``: "hold" never makes a second call by itself; "look" makes one if the platform can be asked and shows
     nothing; "resubmit" makes one in any case.
@@ -86,12 +87,12 @@ class CallPolicy:
     repeats: int | None = None  #: blind calls in a row before a person must decide; None: as many as ``attempts``
 
     def holds(self, repeated: int) -> bool:
-        """Return True if a person must decide where the platform cannot be asked, after this many repeats."""
+        """Return True if a person must decide after this many repeats."""
         return self.on_ambiguous != "resubmit" or (self.repeats is not None and repeated >= self.repeats)
 
 
 class LookSchedule:
-    """When a call without an answer is looked for. The only place where looks are scheduled.
+    """When a call without an answer is looked for; only here.
 
     ``grace``: seconds after which an ordinary platform shows what it has accepted. A lost answer is looked for 1, 4, 13
     and 37 graces after its loss. A call whose process ended, or that was refused without proof, is looked for twice. Where
@@ -106,7 +107,7 @@ class LookSchedule:
         self._lag = 0.0
 
     def after(self, looks: int, doubt: Doubt) -> float | None:
-        """Return the wait in seconds after that many looks; None: it was looked for often enough."""
+        """Return the wait after that many looks, seconds; None: often enough."""
         delays = self._delays if doubt == "lost" else self._delays[:2]
         if looks < len(delays):
             return delays[looks]
@@ -120,7 +121,10 @@ class LookSchedule:
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """The names of a task type's stages. ``held`` is where a held task starts when the operator retries it."""
+    """The names of a task type's stages.
+
+    ``held`` is where a held task starts when the operator retries it.
+    """
 
     intend: str
     act: str
@@ -129,11 +133,11 @@ class Stages:
 
 
 class CallRefused(Permanent):
-    """The platform has refused a call by an answer that proves nothing, and showed nothing of it, or cannot (in doubt)."""
+    """The platform refused a call by an answer that proves nothing (in doubt)."""
 
 
 class Billing:
-    """Reserves the money of calls and makes their ledger entries; counts what was accepted, or may have been."""
+    """Reserves the money of calls, makes their entries, counts what was accepted."""
 
     def __init__(
         self, reserve: Reserve, clock: Clock, add: Callable[[float, float], None] = lambda usd, minutes: None
@@ -145,7 +149,7 @@ class Billing:
         self.accepted = 0  #: calls of this run that the platform has taken, or may have
 
     def book(self, cost: Cost, repeated: int = 0) -> Spend | Trouble:
-        """Return the entry to store before the call; a Trouble if a limit forbids it.
+        """Return the entry to store before the call; a Trouble over a limit.
 
         A repeat that may be paid twice has an entry of its own, beside those of the calls before.
         """
@@ -156,19 +160,19 @@ class Billing:
         return Spend(key, cost.what, cost.usd, cost.minutes, cost.subject, repeated > 0, self._clock.now())
 
     def correct(self, reserved: Cost, cost: Cost) -> Spend:
-        """Return the entry that makes ``cost`` of what was reserved, once it is known; no limit can refuse it."""
+        """Return the entry that corrects what was reserved; no limit refuses it."""
         usd, minutes = cost.usd - reserved.usd, cost.minutes - reserved.minutes
         self._add(usd, minutes)
         return Spend(f"{cost.key}/length", cost.what, usd, minutes, cost.subject, at=self._clock.now())
 
     def refund(self, cost: Cost) -> Spend:
-        """Return the entry that takes back what was booked for a call that was surely refused. Its key is spent."""
+        """Return the entry that takes back a surely refused call; its key is spent."""
         self._reserve(-cost.usd, -cost.minutes)
         return Spend(cost.key + REFUND, cost.what, -cost.usd, -cost.minutes, cost.subject, at=self._clock.now())
 
     @contextmanager
     def counted(self, key: str) -> Iterator[None]:
-        """Count a call unless it was surely refused; remember it while it is in doubt."""
+        """Count a call unless surely refused; remember it while in doubt."""
         self.accepted += 1
         self._in_doubt.add(key)
         try:
@@ -239,7 +243,7 @@ class PaidCall(Generic[P]):
         return Advance(stage, data.to_json(), spend=[spend])
 
     async def act(self, task: Task, data: P, key: str, send: Callable[[], Awaitable[T]]) -> T | Outcome:
-        """Send the call, once, and return its answer; go to look where it may have been sent before.
+        """Send the call once and return its answer; look where it may be sent.
 
         Raises:
             ReelmillError: the call was not accepted, which is certain.
@@ -266,7 +270,9 @@ class PaidCall(Generic[P]):
             return Retry(error.trouble, after=0.0, data=self._doubt(data, "refused", error.trouble))
 
     async def look(self, task: Task, data: P, cost: Cost, find: Callable[[], Awaitable[str | None]]) -> str | Outcome:
-        """Look for a call without an answer. Return the id of what it left behind, or what to do where there is nothing.
+        """Look for a call without an answer.
+
+        Return the id of what it left behind, or what to do where there is nothing.
 
         Raises:
             CallRefused: the platform has refused the call, and shows nothing of it.
@@ -300,13 +306,19 @@ class PaidCall(Generic[P]):
         return Fail(task.trouble or self._gave_up, stage=self._stages.intend, data=kept.to_json())
 
     def refused(self, data: P, error: Permanent | InputError) -> Fail:
-        """End with a refusal. An operator's retry makes the call again, and looks before where an earlier one was lost."""
+        """End with a refusal; an operator's retry makes the call again.
+
+        It looks before where an earlier one was lost.
+        """
         if data.again:
             return Fail(error.trouble)
         return Fail(error.trouble, stage=self._stages.act, data=_unsent(data).to_json())
 
     def _until_look(self, data: P) -> float | None:
-        """Return the seconds until the next look, later after each call in vain; None: it was looked for often enough."""
+        """Return the seconds until the next look; None: looked for often enough.
+
+        The looks are later after each call in vain.
+        """
         delay = self._looks.after(data.looks, data.doubt)
         if delay is None or not data.again:
             return delay
@@ -324,7 +336,7 @@ class PaidCall(Generic[P]):
         raise CallRefused.from_trouble(data.refusal.to_trouble())
 
     def _unknown(self, task: Task, data: P, cost: Cost, trouble: Trouble, *, blind: bool) -> Outcome:
-        """Nobody can tell whether the call was accepted: have a person decide, or make it again, booked as doubtful.
+        """Have a person decide about a doubtful call, or make it again, booked so.
 
         ``blind``: the platform cannot be asked at all.
         """
@@ -357,7 +369,7 @@ def _unsent(data: P) -> P:
 
 
 class DirectCall:
-    """A paid call that no task stands for: it leaves nothing behind that could be looked for.
+    """A paid call that no task stands for, and nobody can find.
 
     ``enter`` writes into the ledger; ``wait`` waits, and returns False if that is too long or the run is stopped.
     """
@@ -380,7 +392,9 @@ class DirectCall:
         self._wait = wait
 
     async def ask(self, cost: Cost, prepare: Callable[[], Awaitable[object]], send: Callable[[], Awaitable[T]]) -> T:
-        """Ask until there is an answer, each doubtful repeat booked by itself. ``prepare`` is free and comes first.
+        """Ask until there is an answer, each doubtful repeat booked by itself.
+
+        ``prepare`` is free and comes first.
 
         Raises:
             ReelmillError: a limit forbids it, or what the last attempt raised.

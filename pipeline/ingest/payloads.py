@@ -1,4 +1,4 @@
-"""What tasks store in the database, typed. The only file that names the stored keys.
+"""What tasks store in the database, typed; it names the stored keys.
 
 The store merges the data of a restart over what is stored (``NewTask.data``): such data names every key that it means
 to change, defaults too. The functions after the classes build it.
@@ -85,7 +85,7 @@ class PaidData(TaskData):
 
 @dataclass(frozen=True, kw_only=True)
 class RequestData(StoredJson):
-    """One wanted result, as a task remembers it to ask and check the same later."""
+    """One wanted result, as a task remembers it."""
 
     name: str = stored("", always=True)
     job: str = stored("", always=True)
@@ -222,7 +222,7 @@ class SessionData(StoredJson):
 
 @dataclass(frozen=True, kw_only=True)
 class VideoData(PaidData):
-    """A video on its way to the platform: its file or address, the intent of its upload, and what came of it."""
+    """A video on its way to the platform: file or address, intent, outcome."""
 
     _SHOWN: ClassVar = (
         "sha256", "size", "seconds", "width", "height", "container", "video_codec", "audio_codec", "url",
@@ -359,22 +359,28 @@ def address_facts(url: str) -> dict[str, Json]:
 
 
 def external_facts(address: str, title: str) -> dict[str, Json]:
-    """Return the data of a video that the platform fetches from its site by itself."""
+    """Return the data of a video that the platform fetches itself."""
     return {"external": address, "title": title}
 
 
 def fetch_again() -> dict[str, Json]:
-    """Return the data of an item whose video is to be fetched although it is uploaded."""
+    """Return the data of an item to fetch although it is uploaded."""
     return {"refetch": True}
 
 
 def upload_anew(video: VideoData) -> dict[str, Json]:
-    """Return the data of a video that is uploaded once more, under the name of the next generation."""
+    """Return the data of a video that is uploaded once more.
+
+    It goes under the name of the next generation.
+    """
     return {"generation": video.generation + 1, "settled": False, "again": 0}
 
 
 def denied_to_indexing(times: int) -> dict[str, Json]:
-    """Return the data of a video of which the platform has denied the asset, or the index, ``times`` times."""
+    """Return the data of a video denied to indexing ``times`` times.
+
+    The platform has denied its asset, or the index.
+    """
     return {"indexing_lost": times}
 
 
@@ -382,7 +388,7 @@ def denied_to_indexing(times: int) -> dict[str, Json]:
 
 
 def remote_ids(task: Task) -> Iterator[str]:
-    """Yield the ids by which the platform may name the video of a ``video`` or ``indexing`` task."""
+    """Yield the ids by which the platform may name a task's video."""
     for key in ("video_id", "answer_id", "media_id", "asset_id"):
         if found := task.data.get(key):
             yield found

@@ -1,4 +1,4 @@
-"""The names that we give to what we leave in an account, built and parsed. Pure.
+"""The names of what we leave in an account, built and parsed. Pure.
 
 An upload is called ``<words>-<24 hex of its video's key>-<generation>.<ending>``, an analysis
 ``rm-<24 hex of its key>-<generation>``. A name says that one of ours made this, and which; it does not say which state
@@ -37,7 +37,7 @@ def analysis_digest(key: str) -> str:
 
 
 def build_upload_name(key: str, generation: int, path: str) -> str:
-    """Return the unique name of an upload; its first part is for people who look into the account."""
+    """Return the unique name of an upload; its first part is for people."""
     file = Path(path or "video")
     suffix = file.suffix.lower()
     ending = suffix if suffix[1:].isalnum() and len(suffix) <= 6 else ".mp4"
@@ -46,12 +46,12 @@ def build_upload_name(key: str, generation: int, path: str) -> str:
 
 
 def build_custom_id(key: str, generation: int) -> str:
-    """Return the ``custom_id`` of an analysis: deterministic, so that it is found again after any crash."""
+    """Return the deterministic ``custom_id`` of an analysis, found after any crash."""
     return f"rm-{analysis_digest(key)}-{generation}"
 
 
 def parse_upload_name(name: str) -> RemoteName | None:
-    """Return what a file name says, or None if it is not one of ours."""
+    """Return what a file name says, or None if it is foreign."""
     found = _UPLOAD.search(name)
     return RemoteName(found[1], int(found[2])) if found is not None and found.end() == len(name) else None
 
@@ -63,7 +63,7 @@ def parse_custom_id(custom_id: str) -> RemoteName | None:
 
 
 def matches_owner(name: RemoteName, owner: str | None) -> bool:
-    """Return True if the key in the user metadata is the one that the name stands for. A cut key is believed."""
+    """Return True if the metadata's key is the name's; a cut key counts."""
     if not owner:
         return False
     return len(owner) >= OWNER_LENGTH or upload_digest(owner) == name.digest

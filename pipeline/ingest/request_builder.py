@@ -20,7 +20,10 @@ _LEAST, _MOST = 2048, 98_304  #: output tokens that the platform takes; we start
 
 
 def group_requests(requests: Sequence[JobRequest], *, fuse: bool) -> list[list[JobRequest]]:
-    """Return the requests that share a call: all of them, unless two use one property name, or fusing is off."""
+    """Return the requests that share a call: all of them, where that works.
+
+    Not where two use one property name, or fusing is off.
+    """
     groups: list[list[JobRequest]] = []
     for request in requests:
         names = set(request.ask.schema)
@@ -38,7 +41,7 @@ def expected_tokens(requests: Sequence[JobRequest]) -> int:
 
 
 def max_tokens(requests: Sequence[JobRequest], doublings: int) -> int:
-    """Return ``max_tokens``: twice what is expected, doubled again each time an answer was cut off."""
+    """Return ``max_tokens``: twice what is expected, doubled per cut answer."""
     return min(_MOST, max(_LEAST, 2 * expected_tokens(requests)) << min(doublings, 10))
 
 
@@ -48,7 +51,7 @@ def at_max_tokens(requests: Sequence[JobRequest], doublings: int) -> bool:
 
 
 def build_prompt(requests: Sequence[JobRequest], correction: str = "") -> str:
-    """Return the call's words: guidance belongs here, because the platform ignores descriptions in a schema."""
+    """Return the call's words; the platform ignores descriptions in a schema."""
     lines = [_HEAD, "Return:"] + [f"- {line}" for request in requests for line in request.ask.lines]
     if correction:
         lines.append(f"An earlier answer was refused for this reason: {correction} Avoid it.")
@@ -56,13 +59,13 @@ def build_prompt(requests: Sequence[JobRequest], correction: str = "") -> str:
 
 
 def build_schema(requests: Sequence[JobRequest]) -> dict[str, Json]:
-    """Return the JSON schema of the shared answer. Every property is required, in the order of the requests."""
+    """Return the shared answer's JSON schema, every property required, in order."""
     properties = {name: form for request in requests for name, form in request.ask.schema.items()}
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
 def analysis_key(subject: str, requests: Sequence[JobRequest], salt: str = "") -> str:
-    """Return the identity of one call for one video: the same requests make the same key."""
+    """Return the identity of one call for one video by its requests."""
     return f"{subject}/{fingerprint(sorted(request.identity for request in requests), salt)}"
 
 
@@ -98,7 +101,7 @@ def build_question(key: str, data: AnalysisData, requests: Sequence[JobRequest])
 
 
 def build_legacy_call(requests: Sequence[JobRequest]) -> dict[str, Json]:
-    """Return how a dialect without schemas is asked for the one request of a call.
+    """Return how a dialect without schemas is asked for one request.
 
     Raises:
         Permanent: code ``not_in_this_api``: the job has no such form, e.g. because its prompt is too long for it.

@@ -13,7 +13,7 @@ from pipeline.ports.video_api import VideoApi
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The platform, the database to read from, the time, chance, and when lost calls are looked for."""
+    """What task types work with: platform, records, time, chance, and the looks."""
 
     api: VideoApi
     records: Records

@@ -1,4 +1,4 @@
-"""Dataclasses that are stored as JSON objects: a missing key has its default, an unknown key is kept.
+"""Dataclasses stored as JSON objects: missing keys default, unknown ones stay.
 
 A default is written only where its key is stored already, so that a hundred thousand tasks stay small. ``None`` removes
 the key.
@@ -27,8 +27,9 @@ def stored(
     read: Convert | None = None,
     write: Convert | None = None,
 ) -> Any:
-    """Return a field that is not stored as it is. A class as ``default`` is called for one.
+    """Return a field that is not stored as it is.
 
+    A class as ``default`` is called for one.
     ``key`` stands for the field's own name; ``also`` is read where the first key is missing; ``always`` writes the
     default, too; ``read`` and ``write`` convert what is not JSON.
     """
@@ -103,7 +104,7 @@ if TYPE_CHECKING:
 else:
 
     def changed(data, **values):
-        """Return the same object with other values in some fields; ``dataclasses.replace`` takes ten times as long."""
+        """Return the object with other values, ten times faster than ``dataclasses.replace``."""
         made = object.__new__(type(data))
         made.__dict__.update(data.__dict__ | values)
         return made

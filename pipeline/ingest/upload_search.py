@@ -1,4 +1,4 @@
-"""An upload as it is sent, and what to look for where its answer was lost."""
+"""An upload as it is sent, and what finds it again."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ def build_upload(task: Task, data: VideoData) -> NewUpload:
 
 
 def nameless_upload(task: Task, data: VideoData, videos: Sequence[Task], now: float) -> NewUpload:
-    """Return what to look for where only its time tells an upload from others: it must be the only one in doubt.
+    """Return what to look for where only time tells uploads apart.
+
+    It must be the only one in doubt.
 
     Raises:
         Ambiguous: another video of ours is in doubt as well, and either could have left what would be found; or our
@@ -57,8 +59,10 @@ def nameless_upload(task: Task, data: VideoData, videos: Sequence[Task], now: fl
 
 
 def _names(video: Task) -> Iterator[str]:
-    """Yield what tells that a task of the platform belongs to this video: its id, and the names of its uploads, if it has
-    any of its own; the id of one that has just arrived is not known yet.
+    """Yield what tells that a platform's task belongs to this video.
+
+    Its id, and the names of its uploads, if it has any of its own; the id of one that has just arrived is not known
+    yet.
     """
     data = VideoData.of(video)
     if data.media_id:
@@ -68,8 +72,9 @@ def _names(video: Task) -> Iterator[str]:
 
 
 def _in_doubt(video: Task) -> bool:
-    """Return True for an external upload that may have been accepted without our knowing. What an earlier one left, if it
-    was lost and is uploaded again, clears nobody.
+    """Return True for an external upload that may have been accepted unknown.
+
+    What an earlier one left, if it was lost and is uploaded again, clears nobody.
     """
     if video.state is State.CANCELLED:
         return False

@@ -26,10 +26,13 @@ _WORDS = {
 
 
 def waiting_words(task: Task) -> str:
-    """Return what the task waits for, as the end of a sentence that begins with *It*."""
+    """Return what the task waits for, as the end of *It*…."""
     return _WORDS.get((task.kind, task.stage), f"is at {task.stage}")
 
 
 def is_looking(task: Task) -> bool:
-    """Return True for a task that looks for the trace of a paid call: to wait is what keeps it from paying twice."""
+    """Return True for a task that looks for a paid call's trace.
+
+    To wait is what keeps it from paying twice.
+    """
     return _WORDS.get((task.kind, task.stage)) == LOOKING

@@ -1,1 +1,1 @@
-"""The protocols between the parts. Each names the conformance suite in ``tests`` that all its implementations pass."""
+"""The protocols between the parts, each with a conformance suite in ``tests``."""

@@ -1,4 +1,4 @@
-"""The port of indexes: the videos in them, search and classification, in one vocabulary for both API versions.
+"""The port of indexes: their videos, search and classification, in one vocabulary.
 
 What an API version has no call for raises ``Permanent`` with code ``not_in_this_api`` and says what to use instead.
 Searches are paid calls that only ask; later pages are free. Conformance suite: ``tests/conformance/test_index_api.py``.
@@ -58,7 +58,7 @@ class IndexedVideo:
 
 @dataclass(frozen=True, slots=True)
 class IndexingStatus:
-    """How far an indexing is. ``state`` is ours: unknown words of the provider are ``working``."""
+    """How far an indexing is; unknown words of the provider are ``working``."""
 
     state: Literal["working", "ready", "failed", "gone"]
     word: str = ""  #: the provider's own word
@@ -102,7 +102,10 @@ class SearchQuery:
 
 @dataclass(frozen=True, slots=True)
 class SearchHit:
-    """One moment that was found. ``score`` (0-100) on v1.2, ``rank`` (1 = best) on v1.3."""
+    """One moment that was found: ``score`` (v1.2) or ``rank`` (v1.3).
+
+    ``score`` goes from 0 to 100; ``rank`` 1 is best.
+    """
 
     video_id: str
     start: float  #: seconds
@@ -138,7 +141,10 @@ class ClassSpec:
 
 @dataclass(frozen=True, slots=True)
 class ClassifyQuery:
-    """A classification of an index (or of named videos in it) by classes. v1.2 only; on v1.3 use the job ``classify``."""
+    """A classification of an index or named videos by classes. v1.2 only.
+
+    On v1.3 use the job ``classify``.
+    """
 
     classes: Sequence[ClassSpec]
     index_id: str = ""
@@ -171,7 +177,10 @@ class ClassifiedVideo:
 
 
 class IndexApi(Protocol):
-    """Index-wide calls. Raises only ``pipeline.core.errors``; the platform's own code and words are in the detail."""
+    """Index-wide calls; they raise only ``pipeline.core.errors``.
+
+    The platform's own code and words are in the detail.
+    """
 
     @property
     def identity(self) -> str:
@@ -187,7 +196,10 @@ class IndexApi(Protocol):
         ...
 
     async def create_index(self, spec: IndexSpec) -> str:
-        """Return the id of the index of that name, making it if absent. The name is unique, so this is repeatable."""
+        """Return the id of the index of that name, made if absent.
+
+        The name is unique, so this is repeatable.
+        """
         ...
 
     async def delete_index(self, index_id: str) -> None:
@@ -211,11 +223,14 @@ class IndexApi(Protocol):
         ...
 
     async def index_asset(self, index_id: str, asset_id: str, metadata: Mapping[str, str | int | float | bool]) -> str:
-        """Put an uploaded asset into an index and return the indexed asset's id. Paid: see :meth:`find_indexed`."""
+        """Index an uploaded asset; return the entry's id. Paid.
+
+        See :meth:`find_indexed`.
+        """
         ...
 
     async def find_indexed(self, index_id: str, asset_id: str) -> str | None:
-        """Return the id of the indexed asset made from this asset in this index, or None."""
+        """Return the id of this asset's entry in this index, or None."""
         ...
 
     async def indexed(self, index_id: str, video_id: str) -> IndexedVideo:
@@ -223,7 +238,9 @@ class IndexApi(Protocol):
         ...
 
     async def indexing(self, index_id: str, video_id: str) -> IndexingStatus:
-        """Return how far an indexing is: ``working``, ``ready`` or ``failed``; thousands of tasks share a few list calls.
+        """Return how far an indexing is.
+
+        ``working``, ``ready`` or ``failed``; thousands of tasks share a few list calls.
 
         Raises:
             Permanent: code ``resource_not_exist``: the index has no such video.

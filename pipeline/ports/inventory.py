@@ -1,4 +1,4 @@
-"""The port of the account's inventory: list everything that it holds, page by page; read and delete single objects.
+"""The port of the account's inventory: list, read and delete what it holds.
 
 ``reconcile`` uses all of it; a run only looks for what carries our names. A list is no snapshot: what is deleted while
 it is read moves the rest up and hides some of it, so *not listed* must be checked again before it is believed.
@@ -17,7 +17,10 @@ ObjectType: TypeAlias = Literal["indexed", "analysis", "asset", "video", "task"]
 
 @dataclass(frozen=True, slots=True)
 class RemoteObject:
-    """One object in the account, as the platform shows it. Texts may hold anything. The field names are keys of ``--json``."""
+    """One object in the account, as shown; field names are ``--json`` keys.
+
+    Texts may hold anything.
+    """
 
     sort: ObjectType
     id: str
@@ -32,7 +35,7 @@ class RemoteObject:
 
     @property
     def ready(self) -> bool:
-        """True if the platform is done with it. Both APIs have the same word for that."""
+        """True if the platform is done with it, in both APIs."""
         return self.status == "ready"
 
     @property
@@ -43,7 +46,10 @@ class RemoteObject:
 
 @dataclass(frozen=True, slots=True)
 class OpenSession:
-    """An incomplete multipart upload. The list names neither file nor asset; it cannot be deleted, it expires."""
+    """An incomplete multipart upload, which cannot be deleted but expires.
+
+    The list names neither file nor asset.
+    """
 
     id: str
     size: int  #: bytes
@@ -61,7 +67,7 @@ class Inventory(Protocol):
 
     @property
     def object_types(self) -> Sequence[ObjectType]:
-        """The types of this dialect in the order of deletion: what refers to other objects goes first."""
+        """This dialect's types in the order of deletion: referrers go first."""
         ...
 
     @property
@@ -77,7 +83,7 @@ class Inventory(Protocol):
     def objects(
         self, object_type: ObjectType, index_id: str = "", *, name: str = "", media: str = ""
     ) -> AsyncGenerator[Sequence[RemoteObject], None]:
-        """Yield every object of a type, page by page. An index that is gone holds nothing.
+        """Yield every object of a type; a gone index holds nothing.
 
         ``name`` narrows uploads to those whose file name has it as a part (v1.3) or is exactly that (v1.2); ``media``
         narrows analyses to those of one asset.
@@ -85,11 +91,11 @@ class Inventory(Protocol):
         ...
 
     async def get(self, remote: RemoteObject) -> RemoteObject | None:
-        """Return the same object as it is now, with all that only a single read shows; None if it is gone."""
+        """Return the object as it is now, in full; None if gone."""
         ...
 
     async def existing(self, object_type: ObjectType, ids: Sequence[str], index_id: str = "") -> frozenset[str]:
-        """Return which of these ids exist now; 50 cost one request where the dialect has a list by ids."""
+        """Return which of these ids exist now; often 50 per request."""
         ...
 
     async def delete(self, remote: RemoteObject) -> None:

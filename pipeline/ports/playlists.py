@@ -1,4 +1,4 @@
-"""The port of playlists and channels, and the pure rules of which entries are wanted."""
+"""The port of playlists, and the pure rules of wanted entries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OVERRIDABLE = ("last", "since", "include", "exclude", "min_seconds", "max_second
 
 @dataclass(frozen=True, slots=True)
 class PlaylistEntry:
-    """One video of a flat list. ``when`` is approximate, epoch seconds, never before the true day."""
+    """One video of a flat list; ``when`` is approximate, never too early."""
 
     id: str
     key: str  #: canonical
@@ -46,7 +46,9 @@ class PlaylistLister(Protocol):
     """Lists a playlist, channel or handle at once, without a request per video."""
 
     async def list(self, item: Item, channel: str, most: int) -> Playlist:
-        """Return at most ``most`` entries. ``channel`` is the id that an earlier listing told, or empty.
+        """Return at most ``most`` entries.
+
+        ``channel`` is the id that an earlier listing told, or empty.
 
         Raises:
             Throttled: it is not time to ask, or the site refused this machine.
@@ -58,7 +60,7 @@ class PlaylistLister(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PlaylistSelection:
-    """The wanted entries of a list, and how many were left out for which reason."""
+    """A list's wanted entries, and how many each reason left out."""
 
     entries: Sequence[PlaylistEntry]
     left_out: Mapping[str, int] = field(default_factory=dict)
@@ -101,7 +103,7 @@ def select_entries(listing: Playlist, rules: ListsSection) -> PlaylistSelection:
 
 
 def _unwanted(entry: PlaylistEntry, rules: ListsSection) -> str:
-    """Return why an entry is not wanted; empty if it is. What a list does not say passes."""
+    """Return why an entry is not wanted; what is not said passes."""
     if entry.live in ("is_live", "is_upcoming", "post_live"):
         return "not shown yet"  # the next listing has it, once it can be had
     if entry.availability in ("private", "premium_only", "subscriber_only", "needs_auth"):
@@ -126,13 +128,16 @@ def _midnight(day: str) -> float:
 
 
 def build_bounds(rules: ListsSection) -> dict[str, Json]:
-    """Return the rules that a probe must check again: a flat list knows dates roughly, and not every length."""
+    """Return the rules that a probe must check again.
+
+    A flat list knows dates roughly, and not every length.
+    """
     found = {"since": rules.since, "min_seconds": rules.min_seconds, "max_seconds": rules.max_seconds}
     return {name: value for name, value in found.items() if value}
 
 
 def explain_exclusion(bounds: Mapping[str, Json], day: str, seconds: float | None) -> Trouble | None:
-    """Return why a video of this ``day`` (``YYYYMMDD``) and length is not wanted; unknown values pass."""
+    """Return why a day (``YYYYMMDD``) and length are unwanted; unknown values pass."""
     since, shortest, longest = (bounds.get(name) for name in ("since", "min_seconds", "max_seconds"))
     known = len(day) == 8 and day.isdigit()
     if since and known and day < str(since).replace("-", ""):
@@ -161,6 +166,6 @@ def find_removed(before: Sequence[str], now: Sequence[str]) -> list[str]:
 
 
 def build_item(entry: PlaylistEntry, playlist: Item, rules: ListsSection) -> Item:
-    """Return the item for an entry, with its list's line and the rules that are still to be checked."""
+    """Return an entry's item, with its list's line and unchecked rules."""
     metadata = {name: value for name, value in playlist.line.metadata.items() if name not in OVERRIDABLE}
     return Item(entry.key, "youtube", entry.address, replace(playlist.line, metadata=metadata), build_bounds(rules))

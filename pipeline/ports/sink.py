@@ -18,7 +18,7 @@ def keep_none(_line: bytes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class OutFile:
-    """One file to be written: a name in the video's folder, and its whole content."""
+    """One file to be written: its name and its whole content."""
 
     name: str
     content: str | bytes
@@ -43,21 +43,21 @@ class Sink(Protocol):
         ...
 
     async def folder(self, subject: str, titles: Sequence[str]) -> str:
-        """Return a video's folder name: a slug of the first usable title and eight characters of the key.
+        """Return a video's folder name: a title's slug and the key's characters.
 
         A folder that the video has already keeps its name.
         """
         ...
 
     async def write(self, folder: str, files: Sequence[OutFile]) -> Mapping[str, int]:
-        """Write the files and remove ours that are no longer wanted; return name → size in bytes.
+        """Write the files and remove unwanted ones; return name → bytes.
 
         What a person has changed since is not lost: it is kept beside, and named in ``edited``.
         """
         ...
 
     async def add(self, folder: str, files: Sequence[OutFile]) -> None:
-        """Write the files into a folder shared with other writers; the rest of it stays."""
+        """Write the files into a shared folder; the rest of it stays."""
         ...
 
     async def missing(self, folder: str, sizes: Mapping[str, int]) -> bool:

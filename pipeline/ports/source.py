@@ -17,7 +17,7 @@ from pipeline.core.model import (
 
 @dataclass(frozen=True, slots=True)
 class ManifestLine:
-    """One line of a manifest: a source and what to do with it. ``place`` is file and line, for messages."""
+    """One line of a manifest; ``place`` is its file and line."""
 
     source: str  #: as written
     place: str = ""

@@ -25,7 +25,7 @@ from pipeline.core.model import (
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A decided transition, with lane and rank for the task and for what it spawns."""
+    """A decided transition, with lane and rank for all its tasks."""
 
     task: Task
     move: Transition
@@ -34,18 +34,22 @@ class Applied:
     spawn: Sequence[Placed] = ()
 
     def placed(self) -> Task:
-        """Return the task as it stands after the transition, as far as people see it."""
+        """Return the task as it stands after the transition, for people."""
         move = self.move
         data, subject = move.data or self.task.data, move.subject or self.task.subject
         return replace(self.task, stage=move.stage, lane=self.lane, state=move.state, data=data, subject=subject)
 
 
 class Store(Protocol):
-    """The engine's side of the database: intentions, not SQL. ``now`` is epoch seconds and comes from the caller."""
+    """The engine's side of the database: intentions, not SQL.
+
+    ``now`` is epoch seconds and comes from the caller.
+    """
 
     async def submit(self, tasks: Sequence[Placed], now: float) -> int:
-        """Put tasks into the queue in one transaction; return how many are new or restarted. Idempotent by (kind, key).
+        """Queue tasks in one transaction; return how many changed. Idempotent.
 
+        What changed is new or restarted; (kind, key) is the identity.
         An existing task with ``new.restart_at`` set: if done (or failed, with ``new.restart_failed``), it becomes pending
         at that stage, due at ``new.due``, with counters at zero and ``new.data`` merged over its data; if running, it does
         so when its attempt ends as done (data kept); if pending, only ``new.data`` is merged.
@@ -53,8 +57,9 @@ class Store(Protocol):
         ...
 
     async def claim(self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
-        """Take at most ``room[lane]`` due tasks per lane, highest rank first, then longest due; atomically.
+        """Take at most ``room[lane]`` due tasks per lane, atomically.
 
+        Highest rank first, then longest due.
         A claimed task is running, its ``claims`` grew by one, its lease has a new token and ends at ``until``.
         Parked lanes give nothing.
         """
@@ -65,18 +70,19 @@ class Store(Protocol):
         ...
 
     async def apply(self, applied: Applied, now: float) -> bool:
-        """Write state, results, spawned tasks and spend in one transaction, only if the lease still holds.
+        """Write an outcome in one transaction, if the lease still holds.
 
+        State, results, spawned tasks and spend.
         Return False, with nothing written, when the task was claimed by another, cancelled or is no longer running.
         """
         ...
 
     async def expired(self, now: float | None) -> list[Task]:
-        """Return running tasks whose lease ended before ``now``; with None, all running ones (their owner is dead)."""
+        """Return running tasks whose lease ended before ``now``; None: all running."""
         ...
 
     async def next_due(self, lanes: Sequence[Lane]) -> float | None:
-        """Return the smallest due time of pending tasks in these lanes that are not parked, or None."""
+        """Return the smallest due time in these lanes, unparked, or None."""
         ...
 
     async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
@@ -89,12 +95,13 @@ class Store(Protocol):
         ...
 
     async def park(self, parked: Parked) -> None:
-        """Remember that a scope takes no new work until a time; a later time replaces an earlier one."""
+        """Remember that a scope rests until a time; the later one counts."""
         ...
 
     async def unpark(self, scopes: Sequence[str], classes: Sequence[str], now: float) -> int:
-        """Forget these scopes, and make pending tasks with troubles of these classes due now, in one transaction.
+        """Forget these scopes, and make tasks with these troubles due now.
 
+        All in one transaction.
         Return how many tasks were made due.
         """
         ...
@@ -116,7 +123,7 @@ class Records(Protocol):
         ...
 
     async def about(self, subject: str) -> About:
-        """Return all that is stored of one video: three queries for the price of one."""
+        """Return all that is stored of one video, in three queries."""
         ...
 
     async def subjects(self, after: str, limit: int) -> list[str]:
@@ -128,12 +135,16 @@ class Records(Protocol):
         ...
 
     async def pending(self, now: float) -> list[PendingGroup]:
-        """Return what is pending, in groups that are alike; soonest first. ``now`` tells what is due from what sleeps."""
+        """Return what is pending in groups that are alike, soonest first.
+
+        ``now`` tells what is due from what sleeps.
+        """
         ...
 
     async def tally(self) -> Mapping[str, int]:
-        """Count items (tasks of kind ``item``) by their state as a whole: done, failed, held, cancelled, working.
+        """Count items by their state as a whole.
 
+        Done, failed, held, cancelled, working; an item is a task of kind ``item``.
         An item that is not itself done counts by its own state (pending and running are ``working``). A done one counts
         by the worst of all tasks with its subject: held, then failed, then working, then done.
         """
@@ -157,7 +168,7 @@ class Records(Protocol):
 
 
 class Journal(Protocol):
-    """Small durable facts that are not tasks: run history, shared limits, what no task has paid for."""
+    """Small durable facts that are not tasks: run history, limits, spending."""
 
     async def note_run(self, note: RunNote) -> None:
         """Insert or replace a run's line."""
@@ -172,7 +183,7 @@ class Journal(Protocol):
         ...
 
     async def enter(self, spend: Spend) -> None:
-        """Enter a paid effect of no task into the ledger, before the call is made; each key once."""
+        """Enter a paid effect of no task, before its call, once."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""How many bytes the step at work has moved, so that people can see it. Costs nothing where nobody looks."""
+"""How many bytes the step at work has moved, for people."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Transfer:
-    """Bytes of one file on their way; a part that is sent again counts again."""
+    """Bytes of one file on their way; resent parts count again."""
 
     moved: int = 0
     before: int = 0  #: bytes that were there when it began
@@ -27,7 +27,7 @@ def moved(count: int) -> None:
 
 
 def stands_at(count: int, total: int = 0, *, before: bool = False) -> None:
-    """Take note of how far a file is. ``before``: so far it was when we began, so nothing of it tells our speed."""
+    """Take note of how far a file is; ``before``: already at the start."""
     transfer = CURRENT.get()
     if transfer is not None:
         transfer.total = total or transfer.total

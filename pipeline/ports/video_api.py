@@ -16,7 +16,7 @@ from pipeline.core.model import Json, Trouble
 
 @dataclass(frozen=True, slots=True)
 class Ceilings:
-    """What the platform takes, so that a video is refused before a byte moves. Bytes, seconds, pixels."""
+    """What the platform takes, known before a byte moves: bytes, seconds, pixels."""
 
     direct_bytes: int = 200 * 1000 * 1000
     multipart_bytes: int = 10 * 1000**3
@@ -32,7 +32,7 @@ class Ceilings:
 
 @dataclass(frozen=True, slots=True)
 class NewUpload:
-    """An upload to make. ``name`` is unique and deterministic: a lost upload is found again by it."""
+    """An upload to make; its unique, deterministic ``name`` finds it again."""
 
     name: str
     #: external: the platform fetches a YouTube address (v1.2)
@@ -66,7 +66,7 @@ class UploadSession:
 
 @dataclass(frozen=True, slots=True)
 class MediaStatus:
-    """How far an uploaded video is. ``state`` is ours: unknown words of the provider are ``working``."""
+    """How far an uploaded video is; unknown provider words are ``working``."""
 
     state: Literal["working", "ready", "failed", "gone"]
     word: str = ""  #: the provider's own status word; empty before the first answer
@@ -80,7 +80,7 @@ class MediaStatus:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One analysis request in neutral terms, which every dialect can turn into its own calls."""
+    """One analysis request in neutral terms, for every dialect."""
 
     key: str  #: ``custom_id``: at most 64 of [A-Za-z0-9_-]
     media_id: str
@@ -131,8 +131,10 @@ class VideoApi(Protocol):
 
     @property
     def features(self) -> frozenset[str]:
-        """What the dialect can do: ``fuse`` (many jobs in one request), ``multipart``, ``index_first`` (uploads go into
-        an index), ``external`` (fetches YouTube addresses itself) …
+        """What the dialect can do, by name.
+
+        ``fuse`` (many jobs in one request), ``multipart``, ``index_first`` (uploads go into an index), ``external``
+        (fetches YouTube addresses itself) …
         """
         ...
 
@@ -143,7 +145,7 @@ class VideoApi(Protocol):
 
     @property
     def grace(self) -> float:
-        """Seconds to wait after a lost answer before asking, so that what was accepted can be seen."""
+        """Seconds to wait after a lost answer before asking for it."""
         ...
 
     async def create_asset(self, upload: NewUpload, still_ours: Callable[[], None]) -> str:
@@ -166,7 +168,7 @@ class VideoApi(Protocol):
         ...
 
     async def send_chunks(self, session: UploadSession, path: Path, progress: Callable[[int], None]) -> None:
-        """Send what the server's chunk state says is missing, as byte ranges of the file, in parallel; repeatable.
+        """Send the missing chunks as ranges of the file, in parallel; repeatable.
 
         Raises:
             Permanent: code ``session_expired`` when the session cannot be used any more, ``bad_session`` when it never
@@ -176,11 +178,11 @@ class VideoApi(Protocol):
         ...
 
     async def media(self, media_id: str) -> MediaStatus:
-        """Return how far an upload is; thousands of waiting tasks share a few list calls."""
+        """Return how far an upload is, from a shared list call."""
         ...
 
     async def submit_analysis(self, question: Question, still_ours: Callable[[], None]) -> str | Answer:
-        """Ask. Return the provider's task id, or the answer where the dialect answers at once. Paid."""
+        """Ask; return the provider's task id, or an immediate answer. Paid."""
         ...
 
     async def find_analysis(self, question: Question) -> str | None:
@@ -205,10 +207,13 @@ class VideoApi(Protocol):
 
 
 class Limiter(Protocol):
-    """The shared rate limiter: requests, minutes of video and tokens per minute, hour and day, per endpoint group."""
+    """The shared rate limiter: requests, minutes and tokens, per endpoint group.
+
+    It has windows of a minute, an hour and a day.
+    """
 
     async def admit(self, group: str, *, minutes: float = 0.0, tokens: float = 0.0) -> None:
-        """Take what a call needs from every bucket of the group, sleeping at most a second for it.
+        """Take what a call needs from its group's buckets, sleeping a second at most.
 
         Raises:
             Throttled: when the wait would be longer; ``after`` says how long.
@@ -216,5 +221,5 @@ class Limiter(Protocol):
         ...
 
     def learn(self, group: str, *, wait: float | None = None, headers: Mapping[str, str] | None = None) -> None:
-        """Learn from an answer: the wait that a 429 named, or the counters of its headers."""
+        """Learn from an answer: a 429's wait, or its headers' counters."""
         ...

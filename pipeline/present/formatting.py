@@ -31,7 +31,7 @@ def clean(value: object) -> str:
 
 
 def fit(value: object, width: int) -> str:
-    """Return the cleaned value in at most ``width`` terminal cells, with an ellipsis if cut.
+    """Return the cleaned value in ``width`` cells, with an ellipsis if cut.
 
     >>> fit("日本語", 5)
     '日本…'
@@ -43,7 +43,9 @@ def fit(value: object, width: int) -> str:
 
 
 def fit_middle(value: object, width: int) -> str:
-    """Return the cleaned value in at most ``width`` cells, cut in its middle: of a path, the end says the most.
+    """Return the cleaned value in ``width`` cells, cut in its middle.
+
+    Of a path, the end says the most.
 
     >>> fit_middle("/srv/media/archive/films/chaplin.mp4", 24)
     '/srv/m…films/chaplin.mp4'
@@ -58,7 +60,7 @@ def fit_middle(value: object, width: int) -> str:
 
 
 def short_name(source: str, width: int = 40) -> str:
-    """Return what a source is called in a list of names: of a path the file's name, of an address its end.
+    """Return a source's short name: a file's name, an address's end.
 
     >>> short_name("/srv/media/films/chaplin.mp4"), short_name("https://www.youtube.com/watch?v=abcdefghijk", 20)
     ('chaplin.mp4', '…watch?v=abcdefghijk')

@@ -1,4 +1,4 @@
-"""The display of a run for those who watch: a live picture, or a line a minute."""
+"""The display of a run: a live picture, or a line a minute."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ _LOOK: Final = 1.0
 
 
 def wanted(progress: Literal["auto", "plain", "none"]) -> Literal["picture", "lines", "nothing"]:
-    """Return how progress is shown here: ``auto`` is a picture where the cursor can move, lines on other terminals."""
+    """Return how progress is shown here; ``auto`` looks at the terminal.
+
+    It is a picture where the cursor can move, lines on other terminals.
+    """
     if progress == "plain":
         return "lines"
     if progress == "none" or not is_terminal():
@@ -70,7 +73,10 @@ def watch(clock: Clock | None = None, console: Console | None = None) -> Watch:
 
 
 def watch_lines(clock: Clock | None = None, say: Callable[[str], None] = tell) -> Watch:
-    """Return a context that writes a line a minute, and pauses and a stop at once: for screen readers and files."""
+    """Return a context that writes lines: for screen readers and files.
+
+    One a minute, and at once for pauses and a stop.
+    """
     clock = clock or SystemClock()
 
     @asynccontextmanager

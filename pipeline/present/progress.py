@@ -1,4 +1,4 @@
-"""A run's snapshot as the picture that the live display shows, and as one line. Pure."""
+"""A run's snapshot as the live picture, and as one line. Pure."""
 
 from __future__ import annotations
 

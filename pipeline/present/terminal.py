@@ -54,13 +54,16 @@ class Plain:
 
 
 class LogFile:
-    """A log file that is opened for each line: it may be moved away at any time, and keeps below :data:`_LOG_MOST` bytes."""
+    """A log file that may be moved away; it stays below :data:`_LOG_MOST`.
+
+    It is opened for each line.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def write(self, text: str) -> int:
-        """Append text. A disk that is full, or a folder without rights, costs the log and not the run."""
+        """Append text; a full disk costs the log and not the run."""
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             if self._path.exists() and self._path.stat().st_size > _LOG_MOST:
@@ -79,7 +82,7 @@ class LogFile:
 
 
 class CurrentStderr:
-    """Writes to the ``sys.stderr`` of the moment: the live display replaces it while it is on."""
+    """Writes to the ``sys.stderr`` of the moment, which the display replaces."""
 
     def write(self, text: str) -> int:
         """Write text to today's stderr, if there is one."""
@@ -198,7 +201,10 @@ def log_to_stderr(level: str, form: str, secrets: list[str]) -> None:
 
 
 def log_to_file(path: Path, level: str, secrets: list[str]) -> None:
-    """Send the log into a file, one JSON line an event, so that people on a terminal are left alone."""
+    """Send the log into a file, one JSON line an event.
+
+    So people on a terminal are left alone.
+    """
     from pipeline.core import log
 
     global _log_file  # noqa: PLW0603 - one process has one log

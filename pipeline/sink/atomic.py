@@ -1,5 +1,6 @@
-"""Whole files or none: temporary file, fsync, rename, fsync of the folder. Blocking; no link is ever followed.
+"""Whole files or none: temporary file, fsync, rename, fsync. Blocking.
 
+No link is ever followed.
 Everything goes through descriptors of folders that were opened without following links, so nobody can lead a write out
 of the output folder by swapping a folder for a link.
 """
@@ -39,7 +40,7 @@ def opened(name: str, within: int | None = None) -> Iterator[int]:
 
 
 def make(name: str, within: int) -> bool:
-    """Make a folder in ``within`` unless that name is taken; return whether it is new.
+    """Make a folder in ``within`` unless that name is taken; return whether new.
 
     The caller syncs ``within``, also for one that is there: an earlier write may have failed before it did.
     """
@@ -82,7 +83,7 @@ def stage(folder: int, name: str, content: bytes) -> str:
 
 
 def publish(folder: int, temp: str, name: str) -> None:
-    """Put the whole file in the place of whatever was there. The caller syncs the folder once for all its files."""
+    """Put the whole file in its place; the caller syncs the folder."""
     os.rename(temp, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
@@ -117,7 +118,10 @@ def lines(folder: int, name: str) -> Iterator[bytes]:
 
 
 def try_lock(folder: int) -> bool:
-    """Take the lock of an open folder, until it is closed; False while another has it. Disks without locks grant it."""
+    """Lock an open folder until it is closed; False while another has it.
+
+    Disks without locks grant it.
+    """
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -153,7 +157,10 @@ def checksum(folder: int, name: str) -> str | None:
 
 
 def set_aside(folder: int, name: str) -> str:
-    """Rename a file to ``<stem>.edited.<ending>``, with a number where that is taken; return the new name."""
+    """Rename a file to ``<stem>.edited.<ending>``; return the new name.
+
+    With a number where that is taken.
+    """
     stem, dot, ending = name.rpartition(".") if "." in name[1:] else (name, "", "")
     for number in count(1):
         aside = f"{stem}.edited{'' if number == 1 else f'-{number}'}{dot}{ending}"
@@ -198,7 +205,7 @@ def _gone(pid: int) -> bool:
 
 
 def _aged(folder: int, name: str) -> bool:
-    """Compare with a new file, so that both times are of the file system's clock."""
+    """Compare with a new file, by the file system's clock."""
     try:
         seen = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime
         probe = temp_name("clock")

@@ -47,14 +47,14 @@ class DiskSink:
         self._homes: dict[str, str] | None = None  # the folders of videos, by the key's eight characters
 
     async def folder(self, subject: str, titles: Sequence[str]) -> str:
-        """Return a video's folder name; one that is there already is used again, whatever it was named after."""
+        """Return a video's folder name; an existing one is used again."""
         if self._homes is None:
             self._homes = await to_thread.run_sync(self._find_homes)
         tail = layout.key8(subject)
         return self._homes.setdefault(tail, layout.folder(subject, titles, self._homes.get(tail, "")))
 
     async def write(self, folder: str, files: Sequence[OutFile]) -> Mapping[str, int]:
-        """Write the files, ``video.json`` last: a new one is seen only once all that it lists is there.
+        """Write the files, ``video.json`` last: it lists only what is there.
 
         Files of the old ``video.json`` that are not wanted any more are removed, files with the same content are left
         alone, and files that are not ours are never touched.
@@ -73,7 +73,10 @@ class DiskSink:
         return await to_thread.run_sync(partial(self._missing, folder, dict(sizes)))
 
     async def write_index(self, lines: AsyncIterator[str], keep: Keep = keep_none) -> None:
-        """Write ``results.jsonl``. Runs of several state folders take turns, so that none loses the lines of another."""
+        """Write ``results.jsonl``; runs of several state folders take turns.
+
+        So none loses the lines of another.
+        """
         with _explained(self._root / INDEX):
             root = await to_thread.run_sync(self._open_root)
             try:
@@ -117,7 +120,7 @@ class DiskSink:
     def _set_aside(
         self, folder: str, open_dirs: Mapping[str, int], contents: Mapping[str, bytes], sums: Mapping[str, str]
     ) -> None:
-        """Keep what somebody has changed since we wrote it, where it would be replaced or removed."""
+        """Keep what somebody changed since we wrote it, before it is replaced."""
         for name, checksum in sums.items():
             part, base = _split(name)
             there = atomic.checksum(open_dirs[part], base) if part in open_dirs else None
@@ -130,7 +133,7 @@ class DiskSink:
             _log.warning("result.was_edited", file=f"{folder}/{name}", kept=aside)
 
     def _enter_root(self, stack: ExitStack) -> int:
-        """Open the root. It is made, and looked for behind links, when it is first needed and when it is not there."""
+        """Open the root, made and looked for behind links when needed."""
         if self._resolved:
             with suppress(OSError):
                 return stack.enter_context(atomic.opened(self._resolved))
@@ -148,7 +151,10 @@ class DiskSink:
             return True
 
     def _find_homes(self) -> dict[str, str]:
-        """Return the videos' folders that are there: a lost state folder must not double them. The newest counts."""
+        """Return the videos' folders that are there, the newest of each.
+
+        A lost state folder must not double them.
+        """
         try:
             with os.scandir(self._root) as entries:
                 ours = (each for each in entries if layout.is_folder(each.name) and each.is_dir(follow_symlinks=False))
@@ -195,7 +201,7 @@ def _last_written(entry: os.DirEntry[str]) -> int:
 
 
 def _keep_lines(root: int, fd: int, keep: Keep) -> None:
-    """Append the lines of the present index that are to be kept and whose folder is there."""
+    """Append the present index's lines to keep, whose folder is there."""
     for line in atomic.lines(root, INDEX):
         folder = keep(line)
         if folder and layout.is_folder(folder) and atomic.is_dir(root, folder):
@@ -251,14 +257,14 @@ def _parsed(record: bytes | None) -> dict[str, Json]:
 
 
 def _checksums(record: Mapping[str, Json], names: Sequence[str]) -> dict[str, str]:
-    """Return the checksums that we had written these files with; records of earlier releases hold none."""
+    """Return the checksums of these files as written; old records hold none."""
     sums = record.get("sha256")
     known = sums if isinstance(sums, dict) else {}
     return {name: known[name] for name in names if name != RECORD and isinstance(known.get(name), str)}
 
 
 def _listed(record: Mapping[str, Json]) -> list[str]:
-    """Return the names that an earlier ``video.json`` lists as ours; anything odd in it lists nothing."""
+    """Return the names that an earlier ``video.json`` lists, if it is sound."""
     names = record.get("files")
     entries = list(names) if isinstance(names, list | dict) else []
     return [name for name in entries if isinstance(name, str) and layout.is_file(name)]

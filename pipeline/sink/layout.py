@@ -1,4 +1,4 @@
-"""Names on disk. Pure: made of our own alphabet only, never of what a title holds."""
+"""Names on disk: our own alphabet only, never a title's. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ _FOLDER = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
 
 
 def slug(title: str) -> str:
-    """Return a title as ``[a-z0-9-]`` words, at most 60 characters, never empty; accents are dropped.
+    """Return a title as ``[a-z0-9-]`` words, never empty.
+
+    At most 60 characters; accents are dropped.
 
     >>> slug("Ünïted: ../Nations / 2"), slug("日本語")
     ('united-nations-2', 'video')
@@ -34,7 +36,7 @@ def key8(subject: str) -> str:
 
 
 def folder(subject: str, titles: Sequence[str], known: str = "") -> str:
-    """Return a video's folder name, ``<slug>--<key8>``, by the first title that has letters of ours.
+    """Return the folder name ``<slug>--<key8>``, by the first usable title.
 
     One that is already ``known`` stays, whatever the titles now are.
     """

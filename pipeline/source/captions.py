@@ -1,4 +1,4 @@
-"""Caption files: which of those beside a video belong to it, in which order, and their text. Blocks."""
+"""Caption files beside a video: which, in which order, and their text. Blocks."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _CERTAIN = frozenset({"en", "eng", "de", "deu", "ger", "fr", "fra", "fre", "es",
 
 
 def find_captions(video: str, names: Iterable[str], spoken: str = "") -> list[str]:
-    """Return which of a folder's names are captions of a video, the most useful first.
+    """Return which names are captions of a video, the most useful first.
 
     Full ones come before automatic ones, and forced ones, which hold signs only, last; then those that name no language,
     the ``spoken`` language, English, the rest.
@@ -70,7 +70,7 @@ def _rank(stem: str, video: str, name: str, spoken: str) -> tuple[int, ...] | No
 
 
 def _tail_words(stem: str, video: str, name: str) -> list[str] | None:
-    """Return the words between a video's name and the ending of a caption file; None where it is another video's."""
+    """Return the words between a video's name and a caption's ending, or None."""
     plain = unicodedata.normalize("NFC", name)
     ending = next((each for each in ENDINGS if plain.lower().endswith(each)), None)
     if ending is None:
@@ -104,7 +104,10 @@ def _language(words: Sequence[str]) -> str:
 
 
 def choose_captions(paths: Sequence[Path]) -> tuple[Path, DecodedText] | None:
-    """Return the first file that holds a cue, read; None if there is none, which is never a reason to fail."""
+    """Return the first file that holds a cue, read, or None.
+
+    None is never a reason to fail.
+    """
     for path in paths:
         try:
             if path.stat().st_size > LARGEST:
@@ -130,7 +133,7 @@ def read_captions(paths: Sequence[Path]) -> str:
 
 
 def describe_captions(paths: Sequence[Path]) -> dict[str, Json]:
-    """Return which file is used and how it was read, for the result; empty without captions."""
+    """Return which file is used and how it was read, or empty."""
     chosen = choose_captions(paths)
     if chosen is None:
         return {}

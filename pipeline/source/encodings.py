@@ -1,5 +1,6 @@
-"""The encoding of a text file that does not declare one: by its mark, its bytes, its language, the look of its words.
+"""The encoding of a text file that does not declare one.
 
+It is told by its mark, its bytes, its language, and the look of its words.
 Pure. What is not certain is said, so that the caller can tell it.
 """
 
@@ -43,7 +44,7 @@ class DecodedText:
 
 
 def decode_text(raw: bytes, language: str = "") -> DecodedText:
-    """Decode the bytes of a text file; ``language`` is what its name says, for example ``ru`` or ``pt-BR``."""
+    """Decode a text file's bytes; ``language`` is its name's, such as ``pt-BR``."""
     for mark, encoding in _MARKS:
         if raw.startswith(mark):
             return DecodedText(raw.decode(encoding, "replace").lstrip("\ufeff"), encoding, True)
@@ -61,7 +62,7 @@ def decode_text(raw: bytes, language: str = "") -> DecodedText:
 
 
 def _wide(raw: bytes) -> str | None:
-    """Return UTF-16 or UTF-32 without a mark: every other byte of its ASCII characters is zero."""
+    """Return UTF-16 or UTF-32 without a mark, known by its zero bytes."""
     head = raw[:4000]
     if b"\0" not in head:
         return None
@@ -84,7 +85,7 @@ def _by_language(raw: bytes, language: str) -> DecodedText | None:
 
 
 def _by_looks(raw: bytes) -> DecodedText:
-    """Choose the first encoding in which the words look like words; Western European if there is none."""
+    """Choose the first encoding in which words look like words, else Western European."""
     for encoding, looks in _LOOKS.items():
         text = _strict(raw, encoding)
         if text is not None and looks(text) >= _ENOUGH:
@@ -105,7 +106,7 @@ def _script(char: str) -> str:
 
 
 def _letters(*scripts: str) -> Callable[[str], float]:
-    """Return a judge: the share of the foreign characters that stand in words of one of these scripts."""
+    """Return a judge: the foreign characters' share in words of one script."""
 
     def share(text: str) -> float:
         sample = text[:_SAMPLE]
@@ -122,7 +123,7 @@ def _letters(*scripts: str) -> Callable[[str], float]:
 
 
 def _east_asian(encoding: str, first: int, last: int) -> Callable[[str], float]:
-    """Return a judge: the share of the characters whose lead byte is in the range of frequent ones."""
+    """Return a judge: the share of characters with a frequent lead byte."""
 
     def share(text: str) -> float:
         foreign = [char for char in text[:_SAMPLE] if not char.isascii() and char not in _PUNCTUATION]
@@ -134,7 +135,7 @@ def _east_asian(encoding: str, first: int, last: int) -> Callable[[str], float]:
 
 
 def _japanese(text: str) -> float:
-    """Judge Japanese by its kana, which no other language has: a quarter of them is plenty."""
+    """Judge Japanese by its kana, of which a quarter is plenty."""
     foreign = [char for char in text[:_SAMPLE] if not char.isascii() and char not in _PUNCTUATION]
     scripts = [_script(char) for char in foreign]
     known = sum(script in ("HIRAGANA", "KATAKANA", "CJK", "KATAKANA-HIRAGANA") for script in scripts)

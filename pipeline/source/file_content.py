@@ -1,4 +1,4 @@
-"""What a file is that is no readable video: something else by its first bytes, or a copy that is not complete. Blocks."""
+"""What an unreadable file is: something else, or an incomplete copy. Blocks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ _SOUND = (b"ID3", b"fLaC", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xf1", b
 
 
 def explain(path: Path, stat: os.stat_result, error: InputError, now: float | None = None) -> InputError | NotYet:
-    """Return why a file could not be read, as far as its bytes and its age tell; else the reader's own error.
+    """Return why a file could not be read, by its bytes and age.
+
+    Else it is the reader's own error.
 
     Args:
         now: epoch seconds; given, a file that changed a moment ago is to be looked at again.
@@ -51,12 +53,12 @@ def explain(path: Path, stat: os.stat_result, error: InputError, now: float | No
 
 
 def is_fresh(stat: os.stat_result, now: float | None) -> bool:
-    """True for a file that changed a moment ago. A time in the future tells nothing."""
+    """True for a file that changed a moment ago, by a sane time."""
     return now is not None and 0.0 <= now - stat.st_mtime < SETTLED
 
 
 def not_ready(path: Path, stat: os.stat_result, now: float, detail: str = "") -> NotYet:
-    """Return the error for a file that is looked at again once it could be complete."""
+    """Return the error for a file to look at again, perhaps complete."""
     age = now - stat.st_mtime
     return NotYet(
         f"{path.name}: the file changed {age:.0f} s ago and is not complete; it seems to be still being copied.",
@@ -68,7 +70,7 @@ def not_ready(path: Path, stat: os.stat_result, now: float, detail: str = "") ->
 
 
 def recognize(head: bytes, name: str) -> InputError | None:
-    """Return the error for a file whose first bytes are surely not a video's; None where nobody can tell."""
+    """Return the error for a file that is surely no video, or None."""
     stem = name.rpartition(".")[0] or name
     if head.startswith(_SOUND) or (head.startswith(b"RIFF") and head[8:12] == b"WAVE"):
         cover = " and a cover picture" if b"APIC" in head or b"image/" in head else ""
@@ -99,7 +101,7 @@ def _other(name: str, what: str, remedy: str) -> InputError:
 
 
 def promised_size(file: BinaryIO, size: int) -> int:
-    """Return the bytes that a container's own sizes say it has; 0 where they do not say."""
+    """Return the bytes that a container says it has, or 0."""
     file.seek(0)
     head = file.read(64)
     try:

@@ -1,4 +1,7 @@
-"""Files on this machine as a source: facts, content hash, captions beside it. Never on the event loop."""
+"""Files on this machine as a source; never on the event loop.
+
+Facts, content hash, captions beside it.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,9 @@ class FileSource:
         self._captions: OrderedDict[tuple[str, int], tuple[str, ...]] = OrderedDict()
 
     async def fetch(self, item: Item, workdir: Path) -> MediaFacts:
-        """Return the facts of the file, which stays where it is: ``workdir`` is not used.
+        """Return the facts of the file, which stays where it is.
+
+        ``workdir`` is not used.
 
         Raises:
             InputError: ``file_missing``, ``not_a_file``, ``file_empty``, ``permission_denied``, ``unreadable_video`` or
@@ -81,7 +86,7 @@ class FileSource:
         return tuple(path.parent / name for name in find_captions(path.name, self._listed(path.parent), spoken))
 
     def _listed(self, folder: Path) -> tuple[str, ...]:
-        """Return the caption names of a folder, cached: 100,000 files must not cost as many scans."""
+        """Return a folder's caption names, cached: one scan for all files."""
         try:
             key = (str(folder), folder.stat().st_mtime_ns)
             known = self._captions.get(key)
@@ -97,7 +102,10 @@ class FileSource:
 
 
 def probe_file(path: Path, now: float | None = None) -> MediaFacts:
-    """Return the facts without content hash and captions. Blocks; raises what ``fetch`` raises, NotYet only with ``now``."""
+    """Return the facts without content hash and captions. Blocks.
+
+    Raises what ``fetch`` raises, NotYet only with ``now``.
+    """
     return _probe(path, lambda: None, now)[0]
 
 

@@ -1,5 +1,6 @@
-"""The identity of a source: one key for one video, however its address is written. Pure, no network.
+"""A source's identity: one key for one video. Pure, no network.
 
+However its address is written.
 What is not certain is refused with a reason, never guessed at.
 """
 
@@ -19,7 +20,7 @@ from pipeline.core.youtube_address import YouTubeAddress, is_address, parse_yout
 
 @dataclass(frozen=True, slots=True)
 class SourceIdentity:
-    """A certain identity. ``kind`` says who can fetch it; ``key`` is what the database knows it by."""
+    """A certain identity: ``kind`` says who fetches it; ``key`` is the database's."""
 
     kind: Literal["file", "url"]
     key: str
@@ -38,8 +39,9 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def identify(text: str, *, private: bool = False) -> Identification:
-    """Return what a manifest's source means. Anything without a scheme that is not YouTube is a path (make it absolute).
+    """Return what a manifest's source means.
 
+    Anything without a scheme that is not YouTube is a path (make it absolute).
     ``private`` allows addresses of this machine and of private networks.
     """
     text = text.strip()
@@ -95,7 +97,7 @@ def _unsigned(query: str) -> str:
 
 
 def redact_source(source: str) -> str:
-    """Sanitize a source for messages: no credentials, no query (it may be a key), at most 200 characters."""
+    """Sanitize a source for messages: no credentials, no query, 200 characters."""
     if is_address(source):
         source = re.sub(r"//[^/@?#]*@", "//***@", source)
         head, mark, _ = source.partition("?")

@@ -39,7 +39,7 @@ _MAX_PACKETS = 600
 
 @dataclass(frozen=True, slots=True)
 class MediaLook:
-    """What a probe found. Sides are as seen, after rotation; ``audio_codec`` is empty for silent files."""
+    """What a probe found, sides after rotation; ``audio_codec`` empty when silent."""
 
     seconds: float
     width: int
@@ -53,7 +53,9 @@ class MediaLook:
 
 
 def probe_media(path: Path, checkpoint: Callable[[], None]) -> MediaLook:
-    """Open a file and decode its first picture. Blocks; ``checkpoint`` may raise to stop it.
+    """Open a file and decode its first picture. Blocks.
+
+    ``checkpoint`` may raise to stop it.
 
     Raises:
         InputError: ``unreadable_video`` or ``no_video_stream``.
@@ -120,7 +122,7 @@ def _first_picture(
 
 
 def _seconds(container: InputContainer, stream: VideoStream, checkpoint: Callable[[], None]) -> float:
-    """Return the length by the container, the stream, or the packets (live WebM), in this order."""
+    """Return the length by the container, the stream, or the packets."""
     if seconds := header_seconds(container, stream):
         return seconds
     if stream.duration and stream.time_base and container.format.name != "mpegts":

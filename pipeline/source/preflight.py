@@ -8,7 +8,7 @@ from pipeline.ports.video_api import Ceilings
 
 
 def check(facts: MediaFacts, ceilings: Ceilings) -> Trouble | None:
-    """Return why the platform would refuse this file, or None. Sides are taken as seen, after rotation."""
+    """Return why the platform would refuse this file as shown, or None."""
     return _length(facts, ceilings) or _picture(facts, ceilings) or _size(facts, ceilings)
 
 

@@ -1,4 +1,4 @@
-"""Translation of read errors: what may pass by itself, and what is the file's fault."""
+"""Translation of read errors: what may pass, and the file's faults."""
 
 from __future__ import annotations
 

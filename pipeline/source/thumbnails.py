@@ -17,7 +17,7 @@ _NAME = "thumbnail"
 
 
 def detect_suffix(data: bytes) -> str | None:
-    """Return the suffix for a picture's content; None for anything but a whole picture of usable size."""
+    """Return a whole, usable picture's suffix by its content, or None."""
     from PIL import Image  # takes a moment to load: only where it is needed
 
     if not 0 < len(data) <= LARGEST:
@@ -55,7 +55,7 @@ def find_thumbnail(media: Path) -> Path | None:
 
 
 def read_thumbnail(path: Path | None) -> tuple[str, bytes] | None:
-    """Return a thumbnail as (name beside the results, content), or None if it is unusable."""
+    """Return a thumbnail as (name, content), or None if it is unusable."""
     if path is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Classifies the objects in the account by what the database knows of their videos. Pure.
+"""Classifies the account's objects by what the database knows. Pure.
 
 Everything that could still be needed is kept: what a task of ours names by its id, and what may be the trace of a call
 whose answer was lost (it carries the name that the next run will ask for). Only what cannot be needed any more is an
@@ -44,7 +44,7 @@ class Disposition(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LocalRecord:
-    """What the database holds about one video and the analyses and index entries made of it."""
+    """What the database holds about one video, its analyses and index entries."""
 
     video: Task
     analyses: Sequence[Task] = ()
@@ -70,7 +70,7 @@ class LocalRecord:
 
     @property
     def stopped(self) -> bool:
-        """True if an operator has stopped the video, or all that was to come of it."""
+        """True if an operator has stopped all of the video's work."""
         after = [task.state for task in (*self.analyses, *self.indexings)]
         if self.video.state is State.CANCELLED:
             return True
@@ -101,7 +101,7 @@ def classify_upload(remote: RemoteObject, record: LocalRecord | None, identity: 
 
 
 def _next_in(video: Task, parsed: RemoteName) -> bool:
-    """True if the video is not done and asks for this generation when it goes on."""
+    """True if the unfinished video asks for this generation when it goes on."""
     return video.state is not State.DONE and parsed.generation >= VideoData.of(video).generation
 
 
@@ -138,8 +138,9 @@ def classify_analysis(remote: RemoteObject, analysis: Task | None) -> Dispositio
 
 
 def classify_indexed(remote: RemoteObject, record: LocalRecord | None, identity: str) -> Disposition:
-    """Classify an entry of an index. An old one stays until the new upload's entry is there: search goes on working.
+    """Classify an entry of an index.
 
+    An old one stays until the new upload's entry is there: search goes on working.
     Where a list does not tell whose it is, the result is only worth another look.
     """
     entries = [] if record is None else [(task, IndexingData.of(task)) for task in record.indexings]
@@ -169,7 +170,7 @@ def classify_indexed(remote: RemoteObject, record: LocalRecord | None, identity:
 def classify(
     remote: RemoteObject, record: LocalRecord | None, identity: str, analysis: Task | None = None
 ) -> Disposition:
-    """Classify any object. ``record`` is of its video, ``analysis`` the task that its name or id stands for."""
+    """Classify any object by its video's ``record`` and ``analysis`` task."""
     if remote.sort == "analysis":
         return classify_analysis(remote, analysis)
     if remote.sort == "indexed":

@@ -1,5 +1,6 @@
-"""``reconcile``: compares the database with the account, plans, and does what is agreed to. Safe to kill and to repeat.
+"""``reconcile``: compares database and account, plans, does what is agreed to.
 
+It is safe to kill and to repeat.
 The state folder stays locked: no run can make what the plan does not know. Deleted are ids that were in the plan and
 agreed to, each looked at and classified once more right before; what is deleted already is simply gone.
 """
@@ -40,7 +41,9 @@ Submit: TypeAlias = Callable[[Sequence[NewTask]], Awaitable[int]]
 async def reconcile(
     settings: Settings, *, ask: Ask | None = None, limit: int = 10_000, only: Sequence[str] = ()
 ) -> Reconciled:
-    """Compare, and do what ``ask`` agrees to; without it nothing is changed. ``only`` names ids to deal with.
+    """Compare, and do what ``ask`` agrees to; without it nothing changes.
+
+    ``only`` names ids to deal with.
 
     Raises:
         Busy: a run is at work on the state folder.
@@ -92,7 +95,7 @@ def _price(plan: RunPlan) -> Callable[[float], float]:
 
 
 def _submitter(plan: RunPlan, database: Database, api: ProviderClient) -> Submit:
-    """Return what puts tasks into the queue, with the places that a run would give them."""
+    """Return what queues tasks, with the places of a run."""
 
     async def submit(tasks: Sequence[NewTask]) -> int:
         from pipeline.app.wiring.components import Adapters, compose
@@ -160,7 +163,10 @@ class Cleanup:
 
 
 def _same(planned: RemoteObject, fresh: RemoteObject) -> bool:
-    """Return True if it is the very thing that the plan has shown; lists tell less than a single look."""
+    """Return True if it is the very thing that the plan showed.
+
+    Lists tell less than a single look.
+    """
     told = [(planned.owner, fresh.owner), (planned.media, fresh.media)]
     alike = all(before == after for before, after in told if before and after)
     return alike and (planned.name, planned.created) == (fresh.name, fresh.created)

@@ -1,4 +1,4 @@
-"""Repairs an upload that the platform has lost: finds where its bytes come from, and builds the task that sends them."""
+"""Repairs lost uploads: finds their bytes, and builds the task that sends them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.ingest.payloads import ItemData, VideoData, upload_anew
 
 
 async def find_repair(video: Task, items: Sequence[Task]) -> Literal["file", "fetch", "address", "none"]:
-    """Return where the bytes of a video would come from; ``none`` if its file is gone or has another size now."""
+    """Return where a video's bytes would come from; ``none`` without the file."""
     data, sources = VideoData.of(video), [ItemData.of(item) for item in items]
     if data.url or data.external:
         return "address"
@@ -27,6 +27,6 @@ async def find_repair(video: Task, items: Sequence[Task]) -> Literal["file", "fe
 
 
 def upload_again(video: Task) -> NewTask:
-    """Return the task that uploads a video once more. What has a result stays done."""
+    """Return the task that uploads a video once more; results stay done."""
     data = upload_anew(VideoData.of(video))
     return NewTask("video", video.key, "place", data, subject=video.key, restart_at="place")

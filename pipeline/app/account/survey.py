@@ -1,4 +1,7 @@
-"""Compares the database with the account, page by page of both, and keeps only what a plan is about."""
+"""Compares the database with the account, page by page of both.
+
+It keeps only what a plan is about.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ _SOON = 7 * _DAY
 
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """An object in the account with its disposition, and the task of ours that decided it."""
+    """An object in the account, its disposition, and the task that decided."""
 
     remote: RemoteObject
     disposition: Disposition
@@ -82,7 +85,7 @@ class _Findings:
 
 
 class Survey:
-    """One comparison. ``places``: ids of indexes to look into, besides those that the database names."""
+    """One comparison; ``places`` names further indexes to look into."""
 
     def __init__(
         self,
@@ -102,14 +105,14 @@ class Survey:
         self._price = price
 
     async def load_local(self) -> None:
-        """Enter into the scratch index by which words the platform knows what is in the database."""
+        """Enter into the scratch index the platform's words for our tasks."""
         for kind, words in (("video", self._of_video), ("analysis", _of_analysis), ("indexing", self._of_indexing)):
             async with aclosing(self._all(kind)) as pages:
                 async for page in pages:
                     await self._scratch.add(entry for task in page for entry in words(task))
 
     async def compare(self, limit: int, only: Sequence[str] = ()) -> Reconciliation:
-        """Read the whole account; return the plan. At most ``limit`` things of each kind are in it."""
+        """Read the whole account; return a plan of ``limit`` things per kind."""
         found = _Findings(limit, frozenset(only))
         now = self._clock.now()
         for sort in self._inventory.object_types:
@@ -154,7 +157,7 @@ class Survey:
                 found.expiring.append((classified, end))
 
     async def _looked_at(self, classified: Classified) -> Classified:
-        """The list of an index tells no metadata; only with it is an entry known to be one of ours."""
+        """A list of entries tells no metadata, by which ours are known."""
         fresh = await self._inventory.get(classified.remote)
         return (
             (await self.classify([fresh]))[0]
@@ -171,7 +174,7 @@ class Survey:
                     found.sessions.append((session, video))
 
     async def _vanished(self, found: _Findings) -> None:
-        """Ask once more for each upload that no list has shown: lists shift while they are read."""
+        """Ask once more for unlisted uploads: lists shift while they are read."""
         after = ""
         while missed := await self._scratch.unseen(after, _FEW):
             after = missed[-1][0]
@@ -179,8 +182,9 @@ class Survey:
                 found.miss(video, self.needed(video))
 
     async def missing(self, keys: Sequence[str]) -> list[Task]:
-        """Return those of these videos that are done here and whose upload is not there now. What an operator has stopped
-        is not missed: its upload may well have gone as a leftover.
+        """Return those finished videos whose upload is not there now.
+
+        What an operator has stopped is not missed: its upload may well have gone as a leftover.
         """
         wanted = [each.video for each in (await self._load_records(keys)).values() if not each.stopped]
         done = [video for video in wanted if video.state is State.DONE and self.needed(video)]
@@ -197,7 +201,10 @@ class Survey:
         return lost
 
     def needed(self, video: Task) -> str:
-        """Return the id that the next analysis of a video would name; empty if it was uploaded elsewhere."""
+        """Return the id that the next analysis would name, or empty.
+
+        It is empty if the video was uploaded elsewhere.
+        """
         data = VideoData.of(video)
         if data.provider != self._inventory.identity:
             return ""
@@ -287,7 +294,7 @@ class Survey:
 
 
 def _words(remote: RemoteObject) -> list[str]:
-    """Return the words under which the scratch index may know a thing: its own id first, then what its name carries."""
+    """Return a thing's words in the scratch index, its own id first."""
     if remote.sort == "analysis":
         parsed = parse_custom_id(remote.name)
         return [f"q:{parsed.digest}"] if parsed is not None else []
@@ -301,7 +308,7 @@ def _of_analysis(task: Task) -> Iterator[tuple[str, str, bool]]:
 
 
 def _end_of_answer(classified: Classified) -> float | None:
-    """Return until when a finished answer that nobody has fetched yet can be counted on, epoch seconds."""
+    """Return until when an unfetched answer surely lasts, epoch seconds."""
     remote, task = classified.remote, classified.task
     if remote.sort != "analysis" or task is None or remote.status != "ready" or remote.created is None:
         return None

@@ -180,7 +180,7 @@ class QuestionRunner:
         return ClassifyView(self._asked(ask, index, options), rows)
 
     def _everywhere(self, index: IndexInfo, known: Sequence[str]) -> tuple[str, ...]:
-        """Return every one of the ``known`` options that the index was made for and this platform can answer."""
+        """Return the ``known`` options that index and platform can answer."""
         made = {option for name, options in index.models if "marengo" in name.lower() for option in options}
         made = made or {option for _, options in index.models for option in options}
         if "audio" in made:

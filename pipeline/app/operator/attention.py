@@ -1,4 +1,4 @@
-"""What failed or is held, and whether it still counts: only what a list names needs attention.
+"""What failed or is held, and whether a list still names it.
 
 A run knows what its lists name. What they do not name any more stays in the database, and its ids are noted at the end of
 the run, so that ``status`` and a run without a list tell the same.
@@ -27,7 +27,10 @@ DoesCount: TypeAlias = Callable[[Task, Sequence[Task]], bool]
 
 @dataclass(slots=True)
 class Attention:
-    """Failed and held tasks: what counts, and what no list names any more. Lists hold the first few."""
+    """Failed and held tasks: what counts, and what no list names.
+
+    Lists hold the first few.
+    """
 
     shown: list[tuple[str, str, Trouble]] = field(default_factory=list)  #: (state, item, why)
     members: set[int] = field(default_factory=set)  #: hashes of the items that count
@@ -59,7 +62,7 @@ async def find_attention(records: Records, counts: DoesCount, limit: int) -> Att
 
 
 async def find_lanes(records: Records, lanes: Collection[Lane], is_named: Callable[[Task], bool]) -> set[Lane]:
-    """Return those of these lanes in which something waits for an item that is named."""
+    """Return those lanes in which something waits for a named item."""
     found: set[Lane] = set()
     for kind in _KINDS:
         after = 0
@@ -76,7 +79,7 @@ async def find_lanes(records: Records, lanes: Collection[Lane], is_named: Callab
 
 
 async def _stopped(records: Records) -> AsyncIterator[tuple[Task, Sequence[Task]]]:
-    """Yield failed and held tasks, each with the items and the publish task of its video."""
+    """Yield failed and held tasks, each with its items and publish task."""
     for state in (State.HELD, State.FAILED):
         for kind in _KINDS:  # one of each keeps to the order of an index, so that a page costs only its own rows
             after = 0
@@ -101,7 +104,7 @@ def _name(task: Task, near: Sequence[Task]) -> str:
 
 
 async def item_names(records: Records, tasks: Sequence[Task]) -> dict[int, str]:
-    """Return the user's own name of each task: the source of an item with its video."""
+    """Return the user's own name of each task: an item's source."""
     near = await _near(records, {task.subject for task in tasks if task.kind not in NAMED and task.subject})
     return {task.id: _name(task, [task] if task.kind in NAMED else near[task.subject]) for task in tasks}
 
@@ -112,7 +115,7 @@ def reason(task: Task) -> Trouble:
 
 
 async def noted(database: Database) -> DoesCount:
-    """Return what the last list has decided: what it did not name, and what belongs to no item, does not count."""
+    """Return what the last list decided: only what it named counts."""
     unlisted = frozenset(await database.load(_NOTE) or ())
     return lambda task, near: task.id not in unlisted and any(each.kind in NAMED for each in near)
 

@@ -31,7 +31,7 @@ def redacted(task: Task) -> Task:
 
 
 def file_name(locator: str) -> str:
-    """Return the file's name in a path or an address; of YouTube, the video's id."""
+    """Return a path's or address's file name; of YouTube, the id."""
     meaning = parse_youtube_address(locator) if is_address(locator) else None
     if isinstance(meaning, YouTubeAddress):
         return meaning.key.rpartition(":")[2]

@@ -1,4 +1,4 @@
-"""Finds an item by any name that people see: the one resolver of all commands that take an ITEM.
+"""Finds an item by any name that people see, for all commands.
 
 The best sort of name decides: a key, path or address; then what is said of it (id, title, results folder); then the file's
 name or the end of its path; then the name without its ending, or the start of the key; then all of these in other case.
@@ -75,7 +75,10 @@ async def _exact(records: Records, name: str) -> list[Task]:
 
 
 async def _by_task(records: Records, key: str) -> list[Task]:
-    """Return the items of a task that is shown by its key; the task itself where no item is left, as of replaced content."""
+    """Return the items of a task by its key; itself without any.
+
+    No item is left of replaced content.
+    """
     tasks = (await records.tasks(Selection(keys=(key,), limit=1))) if key else []
     subjects = tuple(task.subject for task in tasks if task.subject)
     return (await records.tasks(Selection(kinds=("item",), subjects=subjects)) if subjects else []) or tasks
@@ -88,7 +91,7 @@ def _paths(name: str) -> set[str]:
 
 
 async def _by_platform(records: Records, name: str) -> list[Task]:
-    """Return the items of the video that the platform calls so, as ``videos`` and ``reconcile`` show it."""
+    """Return the items of the video that the platform calls so."""
     async for task in _mentioning(records, _PLATFORM, (name,)):
         if name in remote_ids(task):
             return await records.tasks(Selection(kinds=("item",), subjects=(task.subject or task.key,)))
@@ -96,7 +99,7 @@ async def _by_platform(records: Records, name: str) -> list[Task]:
 
 
 async def _mentioning(records: Records, kinds: tuple[str, ...], texts: tuple[str, ...]) -> AsyncIterator[Task]:
-    """Yield the tasks that hold one of these texts: the database finds them much faster than they could be read."""
+    """Yield the tasks that hold one of these texts, found by the database."""
     after = 0
     while page := await records.tasks(Selection(kinds, after_id=after, limit=_PAGE, mentions=texts)):
         after = page[-1].id
@@ -141,7 +144,10 @@ class _Name:
         self._hash = name.removeprefix("sha256:")
 
     def tokens(self) -> tuple[str, ...]:
-        """Return texts of which every fitting task holds one, rare ones: a folder's name alone stands in many."""
+        """Return rare texts of which every fitting task holds one.
+
+        A folder's name alone stands in many.
+        """
         last, parent = self._folders
         results = parent if "--" in parent else ""
         return tuple(filter(None, {_token(last or self.exact), results})) or (self.exact,)
@@ -163,7 +169,10 @@ class _Name:
         return 0 if data.folder and data.folder in self._folders else self.rank((data.title, data.folder))
 
     def rank(self, said: Iterable[str]) -> int | None:
-        """Return 0 where a name is said in just this way, 3 where it is in another case or cut; None otherwise."""
+        """Return how a name is said: 0 exactly, 3 cut or in another case.
+
+        None otherwise.
+        """
         rank = None
         for each in said:
             if each == self.exact:
@@ -192,7 +201,10 @@ def _relative(name: str) -> str:
 
 
 def _token(text: str) -> str:
-    """Return the longest part of a text that stands in the database as it is, whatever its case and blanks."""
+    """Return the text's longest part that the database stores unchanged.
+
+    Whatever its case and blanks.
+    """
     return max(re.findall("[!-~]+", text) or text.strip("…").split() or [""], key=len)[:_LONGEST]
 
 

@@ -30,7 +30,7 @@ _STOPPED = (State.FAILED, State.HELD, State.CANCELLED)
 async def retry(
     settings: Settings, items: Sequence[str], classes: Sequence[str] = (), *, failed: bool = False
 ) -> Corrected:
-    """Let stopped tasks go on, and wake what sleeps of the items that are named.
+    """Let stopped tasks go on, and wake the named items' sleepers.
 
     No items: whatever stopped, narrowed by ``failed`` and ``classes``; pauses for these classes end, too.
 
@@ -53,7 +53,9 @@ async def retry(
 
 
 async def cancel(settings: Settings, items: Sequence[str], *, failed: bool = False) -> Corrected:
-    """Stop these items for good; without any, all unfinished ones, or with ``failed`` all that failed.
+    """Stop these items for good; without any, all unfinished ones.
+
+    With ``failed``, all that failed.
 
     Raises:
         Busy: a run is in progress; it must be stopped first.
@@ -83,7 +85,7 @@ async def retry_parked(settings: Settings, classes: Sequence[str]) -> Corrected:
 
 @dataclass(slots=True)
 class _Operator:
-    """Corrects items one by one, and says of each what was left as it is, and why."""
+    """Corrects items one by one, and says what was left, and why."""
 
     settings: Settings
     database: Database
@@ -91,7 +93,7 @@ class _Operator:
     now: float = field(default_factory=lambda: SystemClock().now())
 
     async def retry_items(self, names: Sequence[str], *, failed: bool) -> Corrected:
-        """Let items go on, wake what sleeps, and open the lanes that they wait for."""
+        """Let items go on, wake what sleeps, open the lanes they need."""
         found = [(name, await find_item(self.database, name)) for name in names]  # all are known, or nothing is changed
         states = _FAILED if failed else (*_STOPPED, State.PENDING)
         lanes: list[str] = []
@@ -135,7 +137,10 @@ class _Operator:
         return Corrected("cancel", changed, nothing="" if changed else f"nothing {what}: there is nothing to cancel")
 
     async def _tasks(self, item: Task) -> list[Task]:
-        """Return an item's own task as it is now, then all tasks of its video, other lines that name it included."""
+        """Return an item's own task as it is now, then its video's.
+
+        Other lines that name the video are included.
+        """
         own = await self.database.tasks(Selection((item.kind,), (item.key,)))
         related = await self.database.tasks(Selection(subjects=(item.subject,))) if item.subject else []
         return [*own, *(task for task in related if task.id != item.id)]
@@ -145,11 +150,11 @@ class _Operator:
         return fits and task.state in states
 
     def _looks(self, task: Task) -> bool:
-        """Return True for a task that must sleep on: it looks for a paid call that may have arrived late."""
+        """Return True for a task that must sleep on, looking for a paid call."""
         return task.state is State.PENDING and is_looking(task) and (task.wake_at or 0.0) > self.now
 
     async def _open(self, lanes: Collection[Lane]) -> list[str]:
-        """Open those of these lanes that are parked; what else sleeps in them stays asleep."""
+        """Open those of these lanes that are parked; what else sleeps stays."""
         wanted = {lane.value for lane in lanes}
         parked = {each.scope for each in await self.database.parked(self.now)} & wanted
         if Lane.DOWNLOAD in lanes and await _end_pause(self.settings, self.database, ()):

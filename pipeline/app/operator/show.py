@@ -1,4 +1,4 @@
-"""``show`` and ``why``: one item, found by any of its names, and why it stands where it does."""
+"""``show`` and ``why``: one item, and why it stands where it does."""
 
 from __future__ import annotations
 
@@ -53,7 +53,10 @@ def _title(item: ItemData, written: PublishData) -> str:
 
 
 def _explain_over(tasks: Sequence[Task], over: Sequence[Task], parked: Mapping[str, Parked]) -> tuple[str, str, str]:
-    """Explain an item of which some failed or held tasks do not count: in no list, or no longer asked for."""
+    """Explain an item of which some failed or held tasks do not count.
+
+    They are in no list, or no longer asked for.
+    """
     rest = [task for task in tasks if task not in over]
     if any(task.kind == "publish" and task.state is State.DONE for task in rest):
         state, words, step = _explain(rest, parked)
@@ -94,7 +97,7 @@ def _explain(tasks: Sequence[Task], parked: Mapping[str, Parked]) -> tuple[str, 
 
 
 def _next_step(trouble: Trouble) -> str:
-    """Return what to do about what failed or is held; a retry is offered only where it can help."""
+    """Return what to do about a failure; a retry where it helps."""
     if trouble.remedy.startswith("`reelmill why ITEM`"):  # which is this very answer
         return "The platform's own words below say what to do instead."
     if trouble.code not in NO_RETRY:
@@ -104,7 +107,7 @@ def _next_step(trouble: Trouble) -> str:
 
 
 def _listed(task: Task) -> str:
-    """Return what the last reading of a list found, and what is gone from it."""
+    """Return what a list's last reading found, and what has gone."""
     data = PlaylistData.of(task)
     words = f"It was read: {len(data.seen)} videos, {data.wanted} of them wanted."
     return words + (f" Gone since: {', '.join(data.gone[:10])}; their results are kept." if data.gone else "")

@@ -12,7 +12,9 @@ from pipeline.views import WaitView
 
 
 async def find_waits(database: Database, now: float, *, running: bool) -> list[WaitView]:
-    """Return what is pending, each reason once: pauses of a lane, troubles, the usual course, and what is only due.
+    """Return what is pending, each reason once.
+
+    The reasons are pauses of a lane, troubles, the usual course, and what is only due.
 
     ``running``: a run is at work, and takes what is due in its turn.
     """

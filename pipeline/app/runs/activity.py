@@ -1,4 +1,7 @@
-"""What a run works on and what came of it, item by item: seen at the pool, kept in memory, one log line per end."""
+"""What a run works on and what came of it, item by item.
+
+It is seen at the pool and kept in memory, with one log line per end.
+"""
 
 from __future__ import annotations
 
@@ -103,7 +106,7 @@ class RunActivity(PoolObserver):
     # ------------------------------------------------------------------------------------------- at the end
 
     async def groups(self, enqueued: EnqueueReport, waiting: int) -> dict[str, NamedItems]:
-        """Return what came of the run's items, by fate; ``waiting``: how many items are not finished."""
+        """Return what came of the run's items; ``waiting`` of them are unfinished."""
         stopped = self._groups["failed"].members | self._groups["held"].members
         found = {}
         for name, group in self._groups.items():

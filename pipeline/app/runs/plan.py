@@ -61,7 +61,7 @@ async def plan(settings: Settings, sources: Sequence[str], *, limit: int = 50) -
 
 
 class _Totals:
-    """Sums up what a run would do, a batch of manifest entries at a time."""
+    """Sums up what a run would do, a batch of entries at a time."""
 
     def __init__(self, plan: RunPlan, limit: int) -> None:
         from pipeline.sink.disk import DiskSink
@@ -152,7 +152,7 @@ class _Totals:
         )
 
     def _kept(self, item: Item, known: KnownVideo, action: str) -> str:
-        """Return what is done with content that is uploaded already: it is not sent again, whatever it is called."""
+        """Return what is done with uploaded content, whatever it is called."""
         if known.video is None or not (VideoData.of(known.video).settled or known.video.state is State.DONE):
             return action
         return "moved" if action == "new" else "rewrite"
@@ -217,7 +217,10 @@ class _Totals:
 
 
 class _Contents:
-    """Finds the video that a file holds under another name; only files of a known size are read for that."""
+    """Finds the video that a file holds under another name.
+
+    Only files of a known size are read for that.
+    """
 
     def __init__(self) -> None:
         self._by_size: dict[int, list[str]] | None = None

@@ -19,7 +19,10 @@ _KEY = re.compile(rb'\{"key":("(?:[^"\\]|\\.)*")[,}]')
 
 
 class ResultsIndex:
-    """The lines of one database, and which others are kept. Memory holds one page, and a number for each video."""
+    """The lines of one database, and which others are kept.
+
+    Memory holds one page, and a number for each video.
+    """
 
     def __init__(self, records: Records) -> None:
         self._records = records
@@ -37,7 +40,10 @@ class ResultsIndex:
                 yield json.dumps(_line(key, data, results), ensure_ascii=False, separators=(",", ":"))
 
     def keep(self, line: bytes) -> str:
-        """Return the folder of a line that is none of ours; after :meth:`lines`. What cannot be read goes."""
+        """Return the folder of a foreign line; after :meth:`lines`.
+
+        What cannot be read goes.
+        """
         found = _KEY.match(line)
         try:
             if found is None or hash(json.loads(found[1])) in self._ours:

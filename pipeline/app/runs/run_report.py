@@ -51,7 +51,7 @@ class RunReporter:
         _log.info("run.started", run=self._run.id, provider=self._provider)
 
     def snapshot(self, *, reading: bool) -> Snapshot:
-        """Return how the run stands now, from memory. ``reading``: the manifest is not read yet."""
+        """Return how the run stands now; ``reading``: still in the manifest."""
         pool, spending, now = self._components.pool, self._components.spending, self._clock.now()
         total = self._enqueued.lines - self._enqueued.duplicates
         done = min(total, len(self._components.publish.completed) + self._enqueued.actions.get("nothing", 0))
@@ -139,8 +139,9 @@ class RunReporter:
         return now + self._enqueued.stopped
 
     async def _attention(self, ending: RunEnd) -> Attention:
-        """Return what stopped of all that the lists of this run name. The rest counts no more: it is noted, and its pauses
-        end no run.
+        """Return what stopped of all that this run's lists name.
+
+        The rest counts no more: it is noted, and its pauses end no run.
         """
         if not self._enqueued.lists_all:
             return await find_attention(self._database, await noted(self._database), _SHOWN)
@@ -158,7 +159,7 @@ class RunReporter:
         return found
 
     async def _naming(self) -> Callable[[Task], bool]:
-        """Return what tells whether this run's lists name an item; a playlist that could not be read may name any video."""
+        """Return whether this run's lists name an item; unread playlists may."""
         open_lists = Selection(("listing",), states=(State.PENDING, State.RUNNING, State.FAILED, State.HELD))
         unread = any(self._enqueued.names(task.key) for task in await self._database.tasks(open_lists))
 
@@ -172,7 +173,10 @@ class RunReporter:
 def exit_verdict(
     ending: RunEnd, queries: Sequence[QueryReport], incomplete: bool, waiting: Mapping[str, int]
 ) -> tuple[ExitCode, str]:
-    """Return the exit code, and why the run stopped early. ``waiting``: lane → open tasks."""
+    """Return the exit code, and why the run stopped early.
+
+    ``waiting``: lane → open tasks.
+    """
     if ending.halted is not None:
         causes = {"operator": ExitCode.NEEDS_OPERATOR, "config": ExitCode.USAGE}
         return causes.get(ending.cause, ExitCode.UNEXPECTED), _sentence(ending.halted)
@@ -196,7 +200,7 @@ def exit_verdict(
 
 
 def _paused(parked: Parked, waiting: int) -> str:
-    """Return why a lane is parked, how many tasks wait, and what to do meanwhile."""
+    """Return why a lane is parked, how much waits, and what to do."""
     trouble = parked.trouble
     wait = f"{waiting:,} {'item waits' if waiting == 1 else 'items wait'}"
     remedy = f" {trouble.remedy[0].upper()}{trouble.remedy[1:].rstrip('.')}." if trouble.remedy else ""

@@ -121,7 +121,7 @@ class RunSession:
             self.components.pool.respect(parked)
 
     async def _forget_idle_parks(self, ending: RunEnd) -> None:
-        """Drop parks of an earlier run that nobody waits for: they did not stop this one."""
+        """Drop an earlier run's parks that nobody waits for."""
         with suppress(ReelmillError):  # a database that has failed is told of elsewhere
             waiting = (await self._database.counts()).in_lane if ending.parked else {}
             ending.parked = {lane: each for lane, each in ending.parked.items() if waiting.get(lane.value)}
@@ -141,6 +141,6 @@ class RunSession:
 
 
 def _collect_seldom() -> None:
-    """Make garbage collection rare: looking for cycles every 700 objects costs 5 % of a run."""
+    """Make garbage collection rare: it costs 5 % of a run."""
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)

@@ -114,7 +114,7 @@ class StandingQueries:
 
 
 def gravest(reports: Sequence[QueryReport]) -> tuple[ExitCode, str] | None:
-    """Return the exit code and sentence that the queries demand; None if all is well."""
+    """Return the queries' exit code and sentence; None if all is well."""
     for report in reports:
         if report.exit_code in _ENDING and report.trouble is not None:
             return ExitCode(report.exit_code), f"{report.trouble.message} {report.trouble.remedy}".strip()

@@ -1,4 +1,4 @@
-"""What is worked on at this moment, by name, and how fast its bytes move: for people who watch."""
+"""What is worked on at this moment, and how fast bytes move."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class _Work:
 
 
 class WorkInProgress:
-    """The tasks at work here and those in the platform's hands, with the names of their videos."""
+    """The tasks at work here and at the platform, with their videos' names."""
 
     def __init__(self, records: Records, clock: Clock) -> None:
         self._records = records
@@ -86,7 +86,7 @@ class WorkInProgress:
         return [work.view(self._shown(work.task), now) for work in self._all()]
 
     async def look_for_names(self) -> None:
-        """Look up the names that nobody has told, for ever: those of videos that an earlier run has taken in."""
+        """Look up for ever the names that an earlier run has taken in."""
         while True:
             unknown = [work.task for work in self._all() if work.task.kind not in NAMED and not self._known(work.task)]
             try:

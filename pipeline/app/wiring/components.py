@@ -173,7 +173,7 @@ def compose(
 
 
 def _analysis_options(settings: Settings, api: ProviderClient) -> AnalysisOptions:
-    """An analysis of v1.3 is a task that stays; one of v1.2 is only asked for."""
+    """Return how analyses are made: kept tasks on v1.3, single questions on v1.2."""
     policy = settings.policy
     hold = policy.on_ambiguous_create == "hold" and "fuse" in api.features
     return AnalysisOptions(policy.attempts, "hold" if hold else policy.on_ambiguous_ask)

@@ -108,7 +108,7 @@ def _ends(flag: str, text: str | None, read: Callable[[str], N]) -> tuple[N | No
 
 
 def parse_time(flag: str, text: str) -> str:
-    """Read a day or a time as RFC 3339; without a zone it is UTC."""
+    """Read a day or a time as RFC 3339, by default UTC."""
     from pipeline.core.clock import iso, parse_iso
 
     if not text:

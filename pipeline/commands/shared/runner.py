@@ -146,7 +146,10 @@ def now() -> float:
 
 
 def display(settings: Settings) -> Watch | None:
-    """Return the display of a run if a person is looking; the log is then kept out of the way, in the state folder."""
+    """Return a run's display if a person looks; the log goes aside.
+
+    It is then in the state folder.
+    """
     from pipeline.present import live
     from pipeline.present.terminal import is_terminal, log_to_file, log_to_stderr
 

@@ -1,5 +1,6 @@
-"""Task type ``analysis``: one paid request for one video. Keeps the raw answer first, then splits it.
+"""Task type ``analysis``: one paid request for one video.
 
+The raw answer is kept first, then split.
 ::
 
     price ──▶ submit ──────────────────▶ await ──▶ split ──▶ done
@@ -117,7 +118,7 @@ class AnalysisTaskType:
     # ---------------------------------------------------------------------------------------------------- paying
 
     async def price(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
-        """Drop what is not all wanted any more; else reserve the money and store the intent."""
+        """Drop what is unwanted by now; else reserve money, store the intent."""
         data = AnalysisData.of(task)
         requests = self._requests(data)
         if not await self._wanted(task, requests):
@@ -172,7 +173,7 @@ class AnalysisTaskType:
         return Advance("await", changed(data, task_id=task_id, again=0, looks=0).to_json())
 
     async def _key_taken(self, task: Task, data: AnalysisData, trouble: Trouble) -> Outcome:
-        """The idempotency key stands for another request. What answers ours may be there; else it goes under another key."""
+        """The idempotency key stands for another request: look, or take another key."""
         requests = self._requests(data)
         found = await self._api.find_analysis(build_question(task.key, data, requests))
         if found is not None:
@@ -184,7 +185,10 @@ class AnalysisTaskType:
         return Advance("price", _renewed(changed(data, again=again)).to_json(), spend=refund)
 
     def _refused(self, task: Task, data: AnalysisData, trouble: Trouble, *, in_doubt: bool = False) -> Outcome:
-        """The platform said no. If it has lost the asset, have it uploaded again; this analysis follows by itself."""
+        """The platform said no; a lost asset is uploaded again.
+
+        This analysis then follows by itself.
+        """
         cost = self._cost(task, data, self._requests(data))
         if trouble.code != "resource_not_exist":
             # This one may have been accepted all the same, or an earlier one under this key, of which nothing was heard.
@@ -229,7 +233,7 @@ class AnalysisTaskType:
         return Fail(trouble, stage="price", data=_renewed(changed(data, again=0)).to_json())
 
     def _apart(self, task: Task, data: AnalysisData, requests: Sequence[JobRequest]) -> Outcome:
-        """One request is beyond a platform that refused them together: the others must not be lost with it."""
+        """One request is beyond a platform: the others must not be lost."""
         spawn = [self._again(task, data, [request], "apart") for request in requests]
         return Done(data=changed(data, superseded=True).to_json(), spawn=spawn)
 
@@ -308,7 +312,7 @@ class AnalysisTaskType:
         return Result(task.subject, request.name, request.fingerprint, verdict.value, meta, self._clock.now())
 
     def _unfinished(self, data: AnalysisData, requests: Sequence[JobRequest], reason: str) -> Outcome:
-        """Ask again with more room, where it is room that was missing: each time is paid for."""
+        """Ask again with more room, where room was missing; each is paid."""
         if reason != "length":
             why = Trouble(
                 "answer_unfinished",
@@ -331,7 +335,7 @@ class AnalysisTaskType:
     def _again(
         self, task: Task, data: AnalysisData, requests: Sequence[JobRequest], salt: str, correction: str = ""
     ) -> NewTask:
-        """Return an analysis for some of the requests; with the correction of a refused answer, asked more strictly."""
+        """Return an analysis for some of the requests, stricter with a correction."""
         analysis = AnalysisData(
             requests=[request.to_data() for request in requests],
             media_id=data.media_id,
@@ -384,7 +388,7 @@ class AnalysisTaskType:
 
 
 def _renewed(data: AnalysisData) -> AnalysisData:
-    """Return the payload of another question: a new generation has a key of its own and is not taken for the old one."""
+    """Return the payload of another question: its generation has its own key."""
     return changed(data, generation=data.generation + 1)
 
 

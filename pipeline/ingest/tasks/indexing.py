@@ -1,5 +1,6 @@
-"""Task type ``indexing``: puts one uploaded video into one index, beside its analyses and never in their way. Paid; v1.3.
+"""Task type ``indexing``: puts one uploaded video into one index. Paid; v1.3.
 
+It runs beside the video's analyses and never in their way.
 ::
 
     price ──▶ submit ─────────────────▶ await ──▶ done
@@ -40,14 +41,14 @@ class ConfiguredIndex:
         self._id = ""
 
     async def id(self) -> str:
-        """Return the index's id. The name is unique in the account, so making it is safe to repeat."""
+        """Return the index's id; its unique name makes making it repeatable."""
         if not self._id:
             self._id = await self._index_api.create_index(self._spec)
         return self._id
 
 
 def indexing_task(subject: str, video: VideoData, index_id: str) -> NewTask:
-    """Return the task that puts a video into an index; a new asset of the same video has a task of its own."""
+    """Return the task that indexes a video; a new asset has its own."""
     asset_id, lost = video.media_id, video.indexing_lost
     data = IndexingData(asset_id=asset_id, index_id=index_id, seconds=video.length, lost=lost, adopted=video.adopted)
     key = f"{subject}/{index_id}/{fingerprint(asset_id)[:8]}" + (f"-{lost}" if lost else "")
@@ -55,7 +56,7 @@ def indexing_task(subject: str, video: VideoData, index_id: str) -> NewTask:
 
 
 def has_indexing(tasks: Sequence[Task], index_id: str) -> bool:
-    """Return True if one of these tasks of a video has put it into the index, or is about to."""
+    """Return True if one of these tasks indexes the video."""
     return any(task.kind == "indexing" and IndexingData.of(task).index_id == index_id for task in tasks)
 
 
@@ -87,7 +88,7 @@ class IndexingTaskType:
         )
 
     def task_type(self, policy: Policy) -> TaskType:
-        """Return the task type for the engine; its rank is below every other, because nothing waits for it."""
+        """Return the task type for the engine, ranked below every other."""
         return TaskType.of("indexing", self, self.STAGES, policy)
 
     async def price(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
@@ -147,7 +148,7 @@ class IndexingTaskType:
         return Advance("await", changed(data, video_id=video_id, again=0, looks=0).to_json())
 
     async def _unknown(self, task: Task, data: IndexingData, error: Permanent) -> Outcome:
-        """The platform has lost the asset, and the video needs a new one; or it is the index that is gone."""
+        """The platform has lost the asset, or the index is gone."""
         try:
             await self._index_api.find_indexed(data.index_id, data.asset_id)
         except Permanent as about_asset:
@@ -185,7 +186,10 @@ class IndexingTaskType:
 
 
 def _hand_back(task: Task, data: IndexingData) -> Done:
-    """Have the video looked at again, and uploaded where its asset is gone; a task of its own takes over from this one."""
+    """Have the video looked at again; another task takes over from this.
+
+    It is uploaded where its asset is gone.
+    """
     denied = denied_to_indexing(data.lost + 1)
     again = NewTask("video", task.subject, "place", denied, subject=task.subject, restart_at="settle")
     return Done(data=changed(data, superseded=True).to_json(), spawn=[again])

@@ -1,4 +1,4 @@
-"""Task type ``item``: finds one manifest line's video, looks into it and hands it over.
+"""Task type ``item``: finds one line's video and hands it over.
 
 ::
 
@@ -47,14 +47,14 @@ _SETTLED = 3.0  #: seconds after which a file that was touched is taken to be co
 
 
 def item_task(item: Item, *, restart: bool = False) -> NewTask:
-    """Return the task for an item; ``restart`` starts a finished one again with the line's present words."""
+    """Return the task for an item; ``restart`` starts a finished one again."""
     stage = "download" if item.kind == "youtube" else "resolve"
     data = ItemData.from_item(item).to_json()
     return NewTask("item", item.key, stage, data, restart_at=stage if restart else None, restart_failed=restart)
 
 
 def unsaved_task(item: Item) -> Task:
-    """Return a task for an item that is not in the database, to ask the planner what it wants."""
+    """Return a task for an item that is not in the database."""
     return Task(0, "item", item.key, "resolve", ItemData.from_item(item).to_json(), State.PENDING, Lane.FETCH, 0)
 
 
@@ -90,7 +90,7 @@ class ItemTaskType:
         return TaskType.of("item", self, self.STAGES, policy, policies={"download": patient})
 
     async def resolve(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
-        """Find the file, hash it, look into it, and refuse what the platform would refuse."""
+        """Find the file, hash it, and refuse what the platform would refuse."""
         data = ItemData.of(task)
         item = data.to_item(task.key)
         if item.kind == "url":
@@ -112,7 +112,7 @@ class ItemTaskType:
         return self._hand_over(data, key, file_facts(facts), facts, restart_at=lost_at)
 
     async def _refused(self, data: ItemData, error: InputError) -> Fail:
-        """Fail with size and time of the file as it is now, by which a mended one is told from it."""
+        """Fail with the file's size and time, by which it is seen mended."""
         try:
             found = await anyio.Path(data.locator).stat()
         except (OSError, ValueError):
@@ -124,7 +124,7 @@ class ItemTaskType:
         )
 
     async def download(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
-        """Fetch a video from its site, unless the platform fetches it itself or has it already."""
+        """Fetch a video from its site, unless the platform fetches or has it."""
         data = ItemData.of(task)
         item = data.to_item(task.key)
         if self._external:
@@ -152,7 +152,7 @@ class ItemTaskType:
         return next(iter(await self._records.tasks(Selection(kinds=("video",), keys=(key,)))), None)
 
     def _captions(self, key: str, facts: MediaFacts) -> list[Result]:
-        """Keep the captions: their file goes with the video's, and they belong beside the results."""
+        """Keep the captions: their file goes with the video's."""
         text = self._read_captions(facts.captions) if self._read_captions is not None else ""
         if not text:
             return []
@@ -168,7 +168,7 @@ class ItemTaskType:
         return [Result(key, "_thumbnail", facts.sha256[:16], body, {}, self._clock.now())]
 
     async def _videos_without_file(self) -> Mapping[str, str]:
-        """Return key → stage of the videos whose file was lost. Asked for once: there is hardly ever one."""
+        """Return key → stage of the videos whose file was lost, asked once."""
         if self._lost_files is None:
             which = Selection(kinds=("video",), states=(State.FAILED,), classes=LOST_FILE)
             self._lost_files = {task.key: task.stage for task in await self._records.tasks(which)}
@@ -183,7 +183,10 @@ class ItemTaskType:
         *,
         restart_at: str = "",
     ) -> Done:
-        """Submit the video; ``restart_at``: the stage from which it has to be uploaded, from this file."""
+        """Submit the video.
+
+        ``restart_at``: the stage from which it has to be uploaded, from this file.
+        """
         spawn = NewTask(
             "video",
             key,
@@ -210,7 +213,7 @@ def _unsupported(item: Item) -> Fail:
 
 
 def _skipped(task: Task, data: ItemData, error: Unwanted) -> Done:
-    """Finish an item without a video. What the look has found is kept, so that the next night need not look again."""
+    """Finish an item without a video; what the look found is kept."""
     trouble = error.trouble
     _log.info("item.skipped", key=task.key, code=trouble.code, why=trouble.message)
     skipped = SkippedData(

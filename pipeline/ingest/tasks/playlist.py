@@ -50,11 +50,11 @@ class PlaylistTaskType:
         self._enqueue_listed = enqueue_listed
 
     def task_type(self, policy: Policy) -> TaskType:
-        """Return the task type for the engine. Listings go before downloads: they say what there is to do."""
+        """Return the task type for the engine; listings go before downloads."""
         return TaskType.of("listing", self, self.STAGES, policy, base=5)
 
     async def expand(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
-        """List, leave out what is not wanted, hand over the rest, and note what has gone since last time."""
+        """List, leave out the unwanted, hand over the rest, note what has gone."""
         data = PlaylistData.of(task)
         playlist = data.to_item(task.key)
         try:

@@ -1,4 +1,4 @@
-"""Task type ``publish``: writes all that is known of one video from the database to its folder. Costs nothing.
+"""Task type ``publish``: writes one video's results to its folder, for free.
 
 Whatever changes a video's results restarts this task, and a run restarts it for folders that lost a file: deleted
 results come back without a paid call.
@@ -45,7 +45,7 @@ class PublishTaskType:
         return TaskType.of("publish", self, self.STAGES, policy, base=30)
 
     async def write(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
-        """Render the present results of every request and write the folder, or close the output for all."""
+        """Render the present results and write the folder, or close the output."""
         data = PublishData.of(task)
         known = await self._records.about(task.key)
         results = known.results
@@ -115,7 +115,7 @@ class PublishTaskType:
 def earlier_results(
     planner: JobPlanner, known: About, requests: Sequence[JobRequest]
 ) -> list[tuple[JobRequest, Result]]:
-    """Return the latest answer under each name that is not asked for any more: it was paid for, so it stays."""
+    """Return the latest paid answer under each name no longer asked for."""
     asked, results = (
         {request.name for request in requests},
         {(each.job, each.fingerprint): each for each in known.results},
@@ -132,14 +132,14 @@ def earlier_results(
 
 
 def current_results(requests: Sequence[JobRequest], results: Sequence[Result]) -> list[tuple[JobRequest, Result]]:
-    """Return the requests that have an answer, with the answer that fits their present fingerprint."""
+    """Return the requests whose answer fits their present fingerprint, with it."""
     by_fingerprint = {(result.job, result.fingerprint): result for result in results}
     found = [(request, by_fingerprint.get(request.identity)) for request in requests]
     return [(request, result) for request, result in found if result is not None]
 
 
 def choose_title(items: Sequence[ItemData], current: Sequence[tuple[JobRequest, Result]]) -> str:
-    """Return what to call a video: the user's word, else the file's or site's, else the answer's, else the source's name."""
+    """Return a video's title: the user's, else file's or site's, answer's, source's."""
     given = _given_titles(items)
     if given:
         return given[0]
@@ -151,17 +151,17 @@ def choose_title(items: Sequence[ItemData], current: Sequence[tuple[JobRequest, 
 
 
 def folder_titles(items: Sequence[ItemData]) -> list[str]:
-    """Return what a folder may be named after, the best first. No answer: people look for the names they know."""
+    """Return what a folder may be named after, best first; no answer."""
     return [*_given_titles(items), *(unquote(PurePosixPath(_source_name(item)).stem) for item in items)]
 
 
 def _given_titles(items: Sequence[ItemData]) -> list[str]:
-    """Return the titles that people gave: in a manifest first, then those of file and site."""
+    """Return the titles that people gave: the manifest's, then file's and site's."""
     return [title for title in (*(item.line.title for item in items), *(item.title for item in items)) if title]
 
 
 def _source_name(item: ItemData) -> str:
-    """Return the file's name in a path or an address; of YouTube, the video's id."""
+    """Return a path's or address's file name; of YouTube, the id."""
     return find_video_id(item.locator) or strip_query(item.locator).rstrip("/").rpartition("/")[2]
 
 
@@ -186,7 +186,7 @@ def _rendered(key: str, seconds: float, title: str, current: Sequence[tuple[JobR
 
 
 def _beside(results: Sequence[Result]) -> list[OutFile]:
-    """Return what was fetched with the video: its captions and its thumbnail, the newest of each."""
+    """Return the newest captions and thumbnail that came with the video."""
     bodies = {result.job: result.body for result in results}
     captions, picture = bodies.get("_captions"), bodies.get("_thumbnail")
     files = [OutFile(captions["name"], captions["text"])] if captions else []
@@ -206,7 +206,7 @@ def _source(item: ItemData) -> dict[str, Json]:
 
 
 def strip_query(place: str) -> str:
-    """Return an address without its query, which may be a signature that opens it; paths as they are."""
+    """Return an address without its query, which may be secret; paths stay."""
     return place.partition("?")[0] if "://" in place else place
 
 

@@ -1,4 +1,4 @@
-"""Task type ``video``: uploads a file and spawns its analyses. The creating call is a paid call.
+"""Task type ``video``: uploads a file, a paid call, and spawns its analyses.
 
 ::
 
@@ -62,7 +62,7 @@ S = TypeVar("S")
 def restart_if_index_gone(
     step: Callable[[S, Task, LeaseCheck], Awaitable[Outcome]],
 ) -> Callable[[S, Task, LeaseCheck], Awaitable[Outcome]]:
-    """Return the step with one more end: the index that its intent names is gone, and a retry stores another intent."""
+    """Return the step for a lost index: a retry stores another intent."""
 
     @wraps(step)
     async def whole(owner: S, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
@@ -134,7 +134,7 @@ class VideoTaskType:
     # ------------------------------------------------------------------------------------------------ uploading
 
     async def place(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
-        """Choose the method by size and store the intent: the unique name under which the upload can be found."""
+        """Choose the method by size; store the intent under a unique name."""
         data = VideoData.of(task)
         if not await is_available(data, external="external" in self._api.features):
             return await self._fetch_again(task)
@@ -163,7 +163,7 @@ class VideoTaskType:
         return self._paid.intend(placed, None, given_up=False)
 
     async def price(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
-        """Reserve the money of an upload that is billed; one that a person let go on may be paid twice."""
+        """Reserve a billed upload's money; one let go on may be paid twice."""
         data = VideoData.of(task)
         if data.provider != self._api.identity:  # the intent is of an earlier configuration
             return Advance("place", task.data)
@@ -171,13 +171,13 @@ class VideoTaskType:
         return self._paid.intend(changed(data, since=self._clock.now()), cost, given_up=False, repeated=data.doubtful)
 
     def _cost(self, task: Task, data: VideoData) -> Cost:
-        """What the upload costs: of an address, whose length nobody knows yet, the longest that there can be."""
+        """What the upload costs; an address counts as the longest possible."""
         minutes = (data.length or self._api.ceilings.max_seconds) / 60
         what = "index" if self._index_first else "upload"
         return Cost(data.name, what, self._price(minutes), minutes, task.key)
 
     async def _adopt(self, task: Task, data: VideoData) -> Outcome | None:
-        """Go on with an upload of this content that is in the account already; None: there is none."""
+        """Go on with an upload of this content that is there, or None."""
         if self._index_first and data.method in NAMELESS:
             return None
         found = await self._adoption.upload(task.key, data.name, data.index_id, complete=data.method == "multipart")
@@ -188,7 +188,7 @@ class VideoTaskType:
         return Advance("settle", changed(data, since=found.created or self._clock.now()).to_json())
 
     async def _fetch_again(self, task: Task) -> Outcome:
-        """Have the file fetched (once more): our copy was removed once its upload was proved, or we never had one."""
+        """Have the file fetched: our copy was removed, or never there."""
         items = [item for item in await self._items(task) if ItemData.of(item).type == "youtube"]
         if not items:
             raise InputError("The fetched file is gone, and nothing names its source any more.", code="file_missing")
@@ -218,7 +218,7 @@ class VideoTaskType:
 
     @restart_if_index_gone
     async def find(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
-        """Ask whether an upload whose answer we never saw arrived; go back to act only if it did not."""
+        """Look for an upload without an answer; act again only if absent."""
         data = VideoData.of(task)
 
         async def find() -> str | None:
@@ -235,7 +235,7 @@ class VideoTaskType:
         return Advance("settle", changed(data, media_id=found, looks=0).to_json())
 
     async def open(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
-        """Open a multipart session. One that is lost costs nothing and expires by itself within a day."""
+        """Open a multipart session; a lost one costs nothing and expires."""
         data = VideoData.of(task)
         if data.provider != self._api.identity:  # the intent is of an earlier configuration
             return Advance("place", task.data)
@@ -244,7 +244,7 @@ class VideoTaskType:
         return Advance("send", changed(data, session=SessionData.from_session(session), stamp=stamp).to_json())
 
     async def send(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
-        """Send the chunks that the server does not have yet, of the very file that the session was opened for."""
+        """Send the missing chunks of the session's very file."""
         data = VideoData.of(task)
         assert data.session is not None
         session = data.session.to_session()
@@ -260,7 +260,7 @@ class VideoTaskType:
         return Advance("settle", changed(data, media_id=session.asset_id).to_json())
 
     async def _reopen(self, data: VideoData, session: UploadSession, trouble: Trouble) -> Outcome:
-        """Open another session, unless this one was completed and forgotten before we heard of it."""
+        """Open another session, unless this one was completed unheard."""
         status = await self._api.media(session.asset_id)
         if status.state == "ready":
             return Advance("settle", changed(data, media_id=session.asset_id).to_json())
@@ -313,7 +313,7 @@ class VideoTaskType:
     # -------------------------------------------------------------------------------------------------- fan-out
 
     async def fan_out(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
-        """Ask for what is wanted and neither there nor on its way; have the results written."""
+        """Ask for what is wanted and missing; have the results written."""
         return await self._fan_out(task, VideoData.of(task))
 
     async def _fan_out(self, task: Task, data: VideoData) -> Outcome:
@@ -431,7 +431,7 @@ def _gave_up(stage: str) -> Trouble:
 
 
 def _failed_upload(data: VideoData, status: MediaStatus, next_upload: VideoData, now: float) -> Outcome:
-    """Fail the video, unless the platform says that it can be had later: then it is handed over once more at that time.
+    """Fail the video, or hand it over again when the platform says.
 
     ``next_upload``: the payload with which it is handed over again, by an operator's retry or by ourselves.
     """

@@ -39,8 +39,9 @@ def new_table(columns: Iterable[str], right: Iterable[str] = (), *, fold: Iterab
 
 @dataclass(frozen=True, slots=True)
 class FittedTable:
-    """A table for any width: columns in ``drop`` go in this order until it fits, and ``cut`` is shortened in its middle.
+    """A table for any width.
 
+    Columns in ``drop`` go in this order until it fits, and ``cut`` is shortened in its middle.
     Cells hold one line each; those of ``cut`` may hold more, which are cut at their ends.
     """
 
@@ -128,7 +129,10 @@ def remedy(text: str) -> Text:
 
 
 def doubt(calls: int, earlier: int = 0) -> str:
-    """Return how many calls were possibly paid twice, to be put behind a sum; empty for none. ``earlier``: part of them."""
+    """Return how many calls were possibly paid twice, behind a sum.
+
+    Empty for none; ``earlier``: part of them.
+    """
     if calls <= 0:
         return ""
     return f" · {count(calls, 'call')} possibly paid twice" + (
@@ -143,7 +147,7 @@ def tally(numbers: Mapping[str, int]) -> Text:
 
 
 def items_tally(items: Mapping[str, int]) -> Text:
-    """Return the items of a state folder; what is counted as working may wait with nobody at work."""
+    """Return a state folder's items; those working may wait for a run."""
     return tally({"unfinished" if word == "working" else word: number for word, number in items.items()})
 
 

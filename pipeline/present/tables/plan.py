@@ -16,7 +16,7 @@ _WORDS = {"nothing": "already done", "moved": "moved or renamed"}
 
 
 def plan_table(value: Plan, base: str = "") -> RenderableType:
-    """Show what a run would do and what it would cost; paths below the folder ``base`` are shown from there."""
+    """Show what a run would do and cost, with paths from ``base``."""
     asked = {tuple(row.jobs) for row in value.rows if row.jobs}
     rows = [
         ("items", tally({_WORDS.get(action, action): number for action, number in value.counts.items()})),
@@ -59,7 +59,7 @@ def _budget(value: Plan) -> Text:
 
 
 def _plan_rows(rows: Sequence[PlanRow], base: str, *, jobs: bool) -> FittedTable:
-    """Return the rows; the action, the length and the price are there at any width, and the name is."""
+    """Return the rows: action, length, price and name at any width."""
     cells = []
     for row in rows:
         length = stamp(row.seconds, form="clock") if row.seconds is not None else "?"
@@ -77,7 +77,10 @@ def _plan_rows(rows: Sequence[PlanRow], base: str, *, jobs: bool) -> FittedTable
 
 
 def _name(row: PlanRow, base: str) -> Text:
-    """Return a path from ``base``, with the title where it says more, and what is wrong with it on a line of its own."""
+    """Return a path from ``base``, with its title and its trouble.
+
+    The title only where it says more; what is wrong on a line of its own.
+    """
     source = row.source.removeprefix(base.rstrip("/") + "/") if base else row.source
     titled = row.title and row.title not in source
     text = Text(f"{fit(row.title, 40)}  {clean(source)}" if titled else clean(source))

@@ -63,7 +63,7 @@ def run_table(value: RunReport) -> RenderableType:
 
 
 def _fates(value: RunReport) -> list[tuple[str, Text]]:
-    """Return what came of this run's items, with the names of the first few of each."""
+    """Return what came of this run's items, with a few names."""
     return [
         (
             clean(name.replace("_", " ")),

@@ -1,4 +1,4 @@
-"""What waits and until when, and what no list names any more: parts of ``status``."""
+"""What waits and until when, and what no list names any more."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _UNLISTED = 5  #: lines of what is of no consequence
 
 
 def waiting_section(value: StatusView, now: float) -> list[RenderableType]:
-    """Return what waits besides parked lanes, by reason, with its end; empty if nothing does."""
+    """Return what waits besides parked lanes, by reason; empty if nothing."""
     waits = [each for each in value.waits if not each.parked]
     if not waits:
         return []
@@ -38,7 +38,7 @@ def _wait(wait: WaitView, now: float) -> Text:
 
 
 def unlisted_section(value: StatusView) -> list[RenderableType]:
-    """Return what failed or is held and is in no list any more; empty if there is nothing."""
+    """Return what failed or is held and in no list; empty without."""
     if not value.unlisted_tasks:
         return []
     lines = [trouble_line(item, why, state) for state, item, why in value.unlisted]

@@ -1,4 +1,4 @@
-"""CSV records with their line numbers, bounded. A stray quote costs one record, no more."""
+"""CSV records with their line numbers; a stray quote costs one record."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class PushbackLines:
         self._back.extendleft(reversed(list(entries)))
 
     def rows(self) -> Iterator[CsvRecord | UnreadableLine]:
-        """Yield records that hold anything; the first line, or ``sep=`` in it, decides on the separator."""
+        """Yield records that hold anything; the first line decides on the separator."""
         separator = ""
         for entry in self:
             if isinstance(entry, UnreadableLine):
@@ -74,7 +74,7 @@ class PushbackLines:
             )
 
     def _lines(self, taken: list[TextLine]) -> Iterator[str]:
-        """Yield a record's lines as the parser asks for more, and note them in ``taken``."""
+        """Yield a record's lines, and note them in ``taken``."""
         yield taken[0].text + "\n"
         size = len(taken[0].text)
         for entry in self:

@@ -26,8 +26,9 @@ _DEEPEST = 100  #: folders inside folders
 def expand(
     line: ManifestLine, sources: SourceSection | None = None, ours: Sequence[Path] = ()
 ) -> Iterator[Item | BadLine]:
-    """Yield the videos that a line names, or why it names none. Raises nothing, reads no file's content.
+    """Yield the videos that a line names, or why it names none.
 
+    Raises nothing, reads no file's content.
     Folders are walked to their ends: sorted, without hidden files, without links that lead in a circle, without the
     folders in ``ours`` (our results and state) that are met on the way, and only with the endings that ``sources`` lists.
     What looks like a video in them and is none is left out, and told at the end.
@@ -127,7 +128,7 @@ class _Expansion:
         return Item(f"file:{Path(path).as_posix()}", "file", path, replace(self.line, source=path))
 
     def _walk(self, folder: str, above: Sequence[str]) -> Iterator[str | BadLine]:
-        """Yield the videos in a folder, files first; ``above`` holds the real paths of its parents."""
+        """Yield a folder's videos, files first; ``above``: its parents' real paths."""
         real = os.path.realpath(folder)
         if real in above or (above and real in self.ours) or len(above) > _DEEPEST:
             return
@@ -147,7 +148,10 @@ class _Expansion:
                 yield from self._walk(os.path.join(folder, name), [*above, real])
 
     def _is_wanted(self, path: str, *, named: bool = False) -> bool:
-        """True for a file with the ending of a video that is not left out; ``named``: the pattern says the ending."""
+        """True for a video file that is not left out.
+
+        ``named``: the pattern says the ending.
+        """
         ending = Path(path).suffix.lower().removeprefix(".")
         if named or ending in self.sources.extensions:
             return self.sieve.takes(path, ending)
@@ -155,7 +159,7 @@ class _Expansion:
         return False
 
     def _entries(self, folder: str, *, hidden: bool = False) -> list[tuple[str, bool]] | BadLine:
-        """Return (name, is a folder) of a folder's entries, sorted; links count as their targets."""
+        """Return (name, is a folder) of a folder's entries, sorted; links resolved."""
         try:
             with os.scandir(folder) as entries:
                 seen = [entry for entry in entries if hidden or not entry.name.startswith(".")]
@@ -172,7 +176,7 @@ class _Expansion:
         yield from self._match(once[0], once[1:], False)
 
     def _match(self, base: str, parts: Sequence[str], deep: bool) -> Iterator[str | BadLine]:
-        """Yield what matches the parts below ``base``; ``deep`` behind a ``**``, which walks folders itself."""
+        """Yield what matches the parts below ``base``; ``deep`` behind a ``**``."""
         inside = os.path.join(base, parts[0]) if parts else base
         if not parts:
             yield from self._matched(base, deep)

@@ -1,4 +1,4 @@
-"""One row of a CSV or JSONL manifest, validated by a pydantic model, with messages of our own. Pure."""
+"""One row of a CSV or JSONL manifest, checked by a model. Pure."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class ManifestRow(BaseModel):
 
 
 def columns(names: Sequence[str]) -> list[str]:
-    """Return the fields of a header or of an object's keys; "" for a column without a name, whose cells are passed over.
+    """Return a header's or an object's fields; "" for a nameless column.
 
     A column of the user's own becomes ``metadata.<name>``.
 
@@ -142,7 +142,10 @@ def columns(names: Sequence[str]) -> list[str]:
 
 
 def _field(clean: str, given: Container[str]) -> str:
-    """Return the field that a column or key stands for; ``given``: those that are there under their own names."""
+    """Return the field that a column or key stands for.
+
+    ``given``: those that are there under their own names.
+    """
     lower = clean.lower()
     if not clean:
         return ""

@@ -1,4 +1,7 @@
-"""What is left out of folders and patterns: working files of downloaders, text named like a video, folders of systems."""
+"""What is left out of folders and patterns.
+
+Working files of downloaders, text named like a video, folders of systems.
+"""
 
 from __future__ import annotations
 
@@ -37,13 +40,13 @@ _WORDS = {
 
 @dataclass(slots=True)
 class Sieve:
-    """Says what of a folder or pattern is left out, and remembers it. What the pattern itself spells out is wanted."""
+    """Says what a folder or pattern leaves out, unless spelled out."""
 
     pattern: str = ""
     left: dict[str, str] = field(default_factory=dict)  #: path -> why
 
     def takes(self, path: str, ending: str) -> bool:
-        """Return False for a file that is left out. Reads the head of what may be text."""
+        """Return False for a file that is left out; may read its head."""
         name = Path(path).name
         shapes = (why for why, shape in _NAMES.items() if shape.search(name) and not shape.search(self.pattern))
         return self._note(path, next(shapes, "") or ("text" if ending in _ALSO_TEXT and _is_text(path) else ""))
@@ -53,7 +56,7 @@ class Sieve:
         return self._note(folder, "system" if Path(folder).name.lower() in _SYSTEM else "")
 
     def passes_over(self, path: str) -> None:
-        """Remember a file without the ending of a video if it is an unfinished download."""
+        """Remember a file if it is an unfinished download."""
         self._note(path, "unfinished" if _PARTIAL.search(path) else "")
 
     def _note(self, path: str, why: str) -> bool:

@@ -1,4 +1,4 @@
-"""Bytes into numbered, bounded lines of text. A bad line does not stop the ones after it."""
+"""Bytes into numbered, bounded lines; a bad one stops no other."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def read_text_lines(stream: BinaryIO) -> Iterator[TextLine | UnreadableLine]:
 
 
 class _OldLineEnds(io.RawIOBase):
-    """A stream whose lines end in a lone CR, as some spreadsheets still write them, with LF instead."""
+    """A stream with LF for the lone CR of some spreadsheets."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -89,7 +89,7 @@ class _OldLineEnds(io.RawIOBase):
 
 
 class _FromUtf16(io.RawIOBase):
-    """A stream in UTF-16 with a mark, as spreadsheets save "Unicode text", in UTF-8 instead."""
+    """A stream of marked UTF-16, as spreadsheets save it, in UTF-8."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream

@@ -1,4 +1,4 @@
-"""Lines as people paste them from chats and lists: unseen characters, brackets, marks and notes around an address. Pure."""
+"""Lines as people paste them from chats, cleaned around an address. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ _NOTE = re.compile(r"(?:#|;|//|\||–|—|-\s|\()")
 
 
 def clean_source(text: str) -> str:
-    """Return what a person meant to name. Of a path only unseen characters at its ends are taken away.
+    """Return what a person meant to name.
+
+    Of a path only unseen characters at its ends are taken away.
 
     >>> clean_source("<https://youtu.be/dQw4w9WgXcQ>, # a note")
     'https://youtu.be/dQw4w9WgXcQ'
@@ -39,7 +41,10 @@ def clean_source(text: str) -> str:
 
 
 def pasted_paths(text: str) -> list[str]:
-    """Return what a line may mean that is no path as it stands: without a list's bullet, a note, or a sentence's marks."""
+    """Return what a line may mean that is no path as it stands.
+
+    Without a list's bullet, a note, or a sentence's marks.
+    """
     bare = _BULLET.sub("", text)
     return [each for each in (text.rstrip(",;"), bare, _NOTE_BEHIND.sub("", bare).rstrip(",;")) if each != text]
 
@@ -50,12 +55,15 @@ def strip_unseen(text: str) -> str:
 
 
 def split_addresses(text: str) -> list[str]:
-    """Return the addresses of a line that holds nothing but several of them; else the line itself."""
+    """Return the addresses of a line of several; else the line itself."""
     words = [word for word in re.split(r"[\s,;]+(?=\S)", strip_unseen(text)) if word]
     return words if len(words) > 1 and all(is_address(_UNSEEN_ANYWHERE.sub("", word)) for word in words) else [text]
 
 
 def _without_marks(address: str) -> str:
-    """Drop the sentence's own marks behind an address; a bracket that it opens itself is its own."""
+    """Drop the sentence's own marks behind an address.
+
+    A bracket that it opens itself is its own.
+    """
     bare = _AFTER.sub("", address)
     return bare + ")" if bare.count("(") > bare.count(")") and address[len(bare) :].startswith(")") else bare

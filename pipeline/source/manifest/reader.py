@@ -145,7 +145,7 @@ _MAGIC = re.compile(r"[*?]")
 
 
 def is_video(head: bytes) -> bool:
-    """True if these first bytes open a known media container, or anything binary but UTF-16 text."""
+    """True if these first bytes open a media container or other binary."""
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
         return True
     starts = (b"\x1aE\xdf\xa3", b"RIFF", b"FLV\x01", b"OggS", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3", b"0&\xb2u")
@@ -156,7 +156,10 @@ def is_video(head: bytes) -> bool:
 def _read_manifest(
     stream: BinaryIO, sheet: _ManifestContext, form: ManifestFormat | None
 ) -> Iterator[ManifestLine | BadLine]:
-    """Yield a manifest's lines; a stream that breaks off ends in one bad line, and so does one that names nothing."""
+    """Yield a manifest's lines.
+
+    A stream that breaks off ends in one bad line, and so does one that names nothing.
+    """
     number, told = 0, False
     feed = PushbackLines(lines.read_text_lines(stream))
     try:
@@ -175,7 +178,7 @@ def _read_manifest(
 
 
 def _detect_format(feed: PushbackLines) -> ManifestFormat:
-    """Detect the format by the first line that is not empty, and put back what was read."""
+    """Detect the format by the first line with content; lose nothing."""
     passed: list[lines.TextLine | lines.UnreadableLine] = []
     form: ManifestFormat = "text"
     for entry in feed:
@@ -229,7 +232,10 @@ def _jsonl(feed: PushbackLines, sheet: _ManifestContext) -> _Numbered:
 
 
 def _array(first: lines.TextLine, feed: PushbackLines, sheet: _ManifestContext) -> _Numbered:
-    """Yield the entries of one JSON array, each under its place in it; addresses and paths may stand in it as such."""
+    """Yield a JSON array's entries, each under its place.
+
+    Addresses and paths may stand in it as such.
+    """
     parts, size = [first.text], len(first.text)
     for entry in feed:
         if isinstance(entry, lines.UnreadableLine):
@@ -277,7 +283,7 @@ def _values(found: object, number: int, text: str, sheet: _ManifestContext) -> M
 
 
 def _csv(feed: PushbackLines, sheet: _ManifestContext) -> _Numbered:
-    """Yield the rows under a header; an unusable header makes the file one bad line."""
+    """Yield the rows under a header, which may be one bad line."""
     names: list[str] = []
     for row in feed.rows():
         if isinstance(row, lines.UnreadableLine):
@@ -296,7 +302,7 @@ def _csv(feed: PushbackLines, sheet: _ManifestContext) -> _Numbered:
 
 
 def _without_header(cells: Sequence[str], base: Path) -> list[str]:
-    """Return names for the columns of a list whose first row is a video already; empty if it is none."""
+    """Return column names for a list whose first row is a video, or empty."""
     for at, cell in enumerate(cells):
         source = clean_source(cell)
         ending = Path(source).suffix.lower().removeprefix(".")
@@ -317,7 +323,7 @@ def _row(number: int, cells: Sequence[str], names: Sequence[str], sheet: _Manife
 
 
 def _anchored(line: ManifestLine, base: Path) -> ManifestLine:
-    """Make the path of a line absolute, unless it is an address or a video id."""
+    """Make the path of a line absolute; addresses and ids stay."""
     source = line.source
     if is_address(source):
         return line

@@ -1,4 +1,4 @@
-"""Standard input that can be abandoned: a silent pipe must not keep the process from ending."""
+"""Standard input that can be abandoned: a silent pipe stops no exit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _POLL = 0.2  #: seconds between two checks whether the main thread still runs
 
 
 class _InterruptibleStdin(io.RawIOBase):
-    """Reads a descriptor without owning it; ends with the main thread, which waits for all others."""
+    """Reads a descriptor without owning it; ends with the main thread."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd

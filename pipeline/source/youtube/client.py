@@ -1,4 +1,4 @@
-"""The client of YouTube: cookies, throttle and workers behind one door, and one plain reason for every failure."""
+"""The client of YouTube: cookies, throttle, workers, and plain reasons."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class RequestFailed(Exception):
 
 
 class YouTubeClient:
-    """Asks the site through a worker, at its throttle's pace; every failure becomes one of our errors."""
+    """Asks the site through a worker, at its pace; errors are ours."""
 
     def __init__(self, rules: YouTubeSection, workers: WorkerPool, throttle: SiteThrottle) -> None:
         self.rules = rules
@@ -55,7 +55,7 @@ class YouTubeClient:
 
     @asynccontextmanager
     async def worker(self) -> AsyncIterator[WorkerProcess]:
-        """Lend a worker for one video or list, as soon as the throttle permits it.
+        """Lend a worker for one job as soon as the throttle permits.
 
         Raises:
             Throttled: it is not time to ask, or the site refused this machine.

@@ -19,7 +19,7 @@ _REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class Cookies:
-    """A cookie file's text, hidden in ``repr``, and how many of its lines are YouTube's or Google's."""
+    """A cookie file's text, hidden in ``repr``, with its count of lines."""
 
     text: str = field(repr=False)
     youtube: int

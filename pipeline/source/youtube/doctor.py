@@ -34,7 +34,7 @@ _RENEW = "upgrade yt-dlp and yt-dlp-ejs together; it may live in a Python of its
 
 
 async def check_youtube(rules: YouTubeSection, folder: Path, fetch: FetchSection, now: float) -> list[Finding]:
-    """Return one finding per line. Starts a worker and asks it; no request leaves this machine."""
+    """Return one finding per line; starts a worker, sends no request."""
     worker_command = WorkerCommand(str(rules.python or sys.executable), plugins=rules.plugins)
     found: list[Finding] = []
     facts: Mapping[str, Any] = {}
@@ -67,7 +67,7 @@ async def _facts(worker_command: WorkerCommand, ffmpeg: str) -> Mapping[str, Any
 
 
 def version_findings(hello: Hello, tools: Mapping[str, Any], facts: Mapping[str, Any], now: float) -> Iterator[Finding]:
-    """Yield findings about the worker's versions, with ages where they are known without a network. Pure."""
+    """Yield findings about the worker's versions, with their ages. Pure."""
     age = _age(hello.yt_dlp, now)
     old = age is None or age > OLD or _numbers(hello.yt_dlp) < _numbers(FLOOR)
     shown = hello.yt_dlp if age is None else f"{hello.yt_dlp} ({age} days old)"
@@ -114,7 +114,7 @@ def _runtimes(found: Any, facts: Mapping[str, Any], now: float) -> Finding:
 
 
 async def _pot_provider(rules: YouTubeSection, facts: Mapping[str, Any]) -> Finding:
-    """Judge the PO-token provider: its plugin must be installed, and a local one must answer."""
+    """Judge the PO-token provider: its plugin, and a local one's answer."""
     name = "PO-token provider"
     if not rules.pot_provider:
         return Finding(name, "ok", "none", "formats of some of YouTube's clients stay away; the usual ones need none")
@@ -144,7 +144,7 @@ def _programs(facts: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _since(thing: Any, now: float) -> str:
-    """Return since when a file is on this disk, which stands for the age of what carries no date."""
+    """Return since when a file is on this disk: its age."""
     since = thing.get("since") if isinstance(thing, Mapping) else None
     if not isinstance(since, int | float) or isinstance(since, bool):
         return ""

@@ -1,5 +1,6 @@
-"""Why a download failed, and what must happen next. The table is data; ``classify`` reads it top down.
+"""Why a download failed, and what must happen next, as a table.
 
+``classify`` reads it top down.
 The sentences are the site's own and change: what fits no row is ``unknown``, is tried twice more, and shown raw.
 """
 

@@ -28,7 +28,10 @@ PLANS: tuple[tuple[PlanName, str], ...] = (("merge", MERGE), ("split", SPLIT), (
 
 @dataclass(frozen=True, slots=True)
 class StreamFormat:
-    """One stream to be fetched. ``size`` in bytes, exact or None; ``about`` is an estimate."""
+    """One stream to be fetched; ``size`` in bytes, exact or None.
+
+    ``about`` is an estimate.
+    """
 
     id: str
     protocol: str

@@ -1,4 +1,4 @@
-"""Muxes streams from one file or two into one MP4 without encoding, as ffmpeg's merge and fixups do."""
+"""Muxes streams of one or two files into one MP4, without encoding."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _TS_SYNC = b"G"
 
 
 def is_transport_stream(path: Path) -> bool:
-    """True for MPEG-TS by content: HLS delivers it under the name of an MP4. Blocks."""
+    """True for MPEG-TS by content, which HLS names MP4. Blocks."""
     with path.open("rb") as stream:
         head = stream.read(4 * _TS_PACKET + 1)
     return len(head) > _TS_PACKET and set(head[::_TS_PACKET]) == set(_TS_SYNC)
 
 
 def mux(parts: Sequence[Path], target: Path, checkpoint: Callable[[], None]) -> None:
-    """Write the first video and the first audio stream of these files into ``target``. Blocks.
+    """Write these files' first video and audio streams into ``target``. Blocks.
 
     Time begins at 0 in it. ``checkpoint`` is called now and then and may raise to stop it; a half-written target is then
     left to the caller.

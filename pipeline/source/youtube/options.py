@@ -64,7 +64,7 @@ def _is_words(value: object) -> bool:
 
 
 def quiet_limit(options: Mapping[str, Json], forced_wait: float = 0.0) -> float:
-    """Return the seconds after which a silent yt-dlp counts as stuck: every try may time out once."""
+    """Return the seconds after which a silent yt-dlp counts as stuck."""
     timeout = float(options.get("socket_timeout", SOCKET_TIMEOUT))
     retries = int(options.get("retries", RETRIES))
     return timeout * (retries + 1) + 30.0 * retries + forced_wait
@@ -106,8 +106,9 @@ def probing(rules: YouTubeSection, sort: list[str]) -> dict[str, Json]:
 
 
 def downloading(rules: YouTubeSection, sort: list[str], folder: Path, expression: str, cap: int) -> dict[str, Json]:
-    """Return the options for downloading what was probed into a folder; ``cap`` in bytes, 0 for none.
+    """Return the options for downloading what was probed; ``cap`` in bytes.
 
+    0 for none.
     The format's id in the name keeps another format from resuming the wrong bytes. No title: names must stay short and plain.
     """
     return {
@@ -126,7 +127,10 @@ def downloading(rules: YouTubeSection, sort: list[str], folder: Path, expression
 
 
 def captioning(rules: YouTubeSection, folder: Path, language: str, *, automatic: bool) -> dict[str, Json]:
-    """Return the options for one caption track; its own call, because a 429 must not cost the video."""
+    """Return the options for one caption track, a call of its own.
+
+    A 429 must not cost the video.
+    """
     return {
         **base(rules),
         "skip_download": True,

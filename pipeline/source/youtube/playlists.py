@@ -38,7 +38,7 @@ class YouTubeLister:
 
 
 def choose_list_address(item: Item, channel: str) -> str:
-    """Return the address to list: of a channel whose id is known, the playlist of its uploads."""
+    """Return the address to list: a known channel's playlist of uploads."""
     identity = item.key.removeprefix("youtube:channel:") if item.key.startswith("youtube:channel:") else channel
     if identity.startswith("UC"):
         return f"https://www.youtube.com/playlist?list=UU{identity[2:]}"
@@ -46,7 +46,7 @@ def choose_list_address(item: Item, channel: str) -> str:
 
 
 def parse_playlist(pages: list[dict[str, Any]], about: Mapping[str, Any]) -> Playlist:
-    """Return the list, its entries named by our own rules; entries that are no videos are counted."""
+    """Return the list, entries named by our rules, others counted."""
     found = [parse_entry(each) for each in pages]
     entries = [entry for entry in found if entry is not None]
     return Playlist(
@@ -58,7 +58,7 @@ def parse_playlist(pages: list[dict[str, Any]], about: Mapping[str, Any]) -> Pla
 
 
 def parse_entry(data: Mapping[str, Any]) -> PlaylistEntry | None:
-    """Return one entry, or None if it is no video. Some entries have an address, some an id alone."""
+    """Return one entry, by address or id, or None for no video."""
     meaning = parse_youtube_address(str(data.get("url") or "")) or parse_youtube_address(str(data.get("id") or ""))
     if not isinstance(meaning, YouTubeAddress) or meaning.kind != "youtube":
         return None

@@ -30,7 +30,7 @@ LATER: Mapping[str, tuple[float, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The result of one extraction. Times in epoch seconds; ``seconds`` is the length or None."""
+    """The result of one extraction; times in epoch seconds, length or None."""
 
     id: str
     title: str
@@ -89,7 +89,7 @@ def parse_probe(event: Mapping[str, Any]) -> Probe:
 def require_fetchable(
     probe: Probe, wanted: str, ceilings: Ceilings, now: float, bounds: Mapping[str, Json] | None = None
 ) -> None:
-    """Raise unless the video can be fetched now and the platform will probably take it.
+    """Raise unless the video can be fetched and probably taken now.
 
     Raises:
         NotYet: it has not been shown yet, still runs, or is still processed.
@@ -126,7 +126,7 @@ def _not_live(probe: Probe, now: float) -> None:
 
 
 def _facts(probe: Probe, ceilings: Ceilings) -> MediaFacts:
-    """Return the facts that are known without a byte; unknown ones pass and are checked in the file."""
+    """Return the facts known without a byte; unknown ones pass."""
     picture = next((each for each in probe.formats if each.width and each.height), None)
     side = max(ceilings.min_side, 1)
     return MediaFacts(
@@ -184,7 +184,7 @@ def _exactly(names: Sequence[str], language: str) -> str | None:
 
 
 def _sound(value: Any) -> Any:
-    """Sanitize texts: halves of characters, where a site cut them, are made whole or replaced."""
+    """Sanitize texts: halves of characters are joined or replaced."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, list):

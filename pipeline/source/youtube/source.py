@@ -139,7 +139,7 @@ class YouTubeSource:
         return probe
 
     async def _byte_limit(self, job: _Job, probe: Probe) -> int:
-        """Return how many bytes the download may have, by the platform's limit and the disk quota."""
+        """Return the download's most bytes, by platform limit and disk quota."""
         platform = max(self._ceilings.direct_bytes, self._ceilings.multipart_bytes)
         # Streams that are muxed, or pieces that become an MP4, exist twice for a while.
         parts = 1 if len(probe.formats) == 1 and probe.formats[0].whole else 2
@@ -232,7 +232,7 @@ def _file_item(path: Path) -> Item:
 
 
 def _require_complete(paths: Sequence[Path], formats: Sequence[StreamFormat], folder: Path) -> None:
-    """Raise DamagedDownload unless every file is in the folder, not empty, and as large as announced."""
+    """Raise DamagedDownload unless every file is there, as large as announced."""
     if not paths:
         raise DamagedDownload(
             Trouble("damaged_download", "The download ended without a file.", "it is fetched anew by itself")
@@ -246,7 +246,7 @@ def _require_complete(paths: Sequence[Path], formats: Sequence[StreamFormat], fo
 
 
 def _announced_size(path: Path, paths: Sequence[Path], formats: Sequence[StreamFormat]) -> int | None:
-    """Return the exact size of a file that is one format over plain http(s), else None."""
+    """Return the exact size of a plain file in one format, or None."""
     if len(paths) != len(formats):
         return None  # merged: no longer the size of either
     mine = [each for each in formats if path.name.endswith(f".{each.id}.{each.ext}")]

@@ -149,7 +149,7 @@ def selected(which: Selection) -> tuple[str, dict[str, Json]]:
 
 
 def escaped_pattern(text: str) -> str:
-    """Return a text as it stands in stored JSON, with what LIKE would take for wildcards escaped."""
+    """Return a text as stored JSON holds it, escaped for LIKE."""
     return re.sub(r"([%_^])", r"^\1", to_json(text)[1:-1])
 
 

@@ -1,4 +1,4 @@
-"""Cleanup of downloads that no task waits for any more, when a run begins. Blocks."""
+"""Cleanup of downloads that no task waits for, when a run begins. Blocks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Disposal(Enum):
 
 
 def decide_disposal(tasks: Sequence[Task]) -> Disposal:
-    """Decide by a video's tasks: its ``item``, which fetches, and its ``video``, which uploads. Pure."""
+    """Decide by a video's tasks, ``item`` and ``video``. Pure."""
     item, video = (next((task.state for task in tasks if task.kind == kind), None) for kind in ("item", "video"))
     if item in _OPEN or video in _OPEN or video is State.FAILED:  # nobody has proved that upload, and it can be retried
         return Disposal.KEEP
@@ -55,7 +55,7 @@ class DownloadCleanup:
     removed: int = 0
 
     def run(self, disposals: Mapping[str, Disposal]) -> int:
-        """Dispose of every folder, and return how many were removed. What another process works on is left alone."""
+        """Dispose of folders that nobody works on; return how many went."""
         for video in list_videos(self.base):
             disposal = disposals.get(video, Disposal.KEEP_FOR_RETRY)
             if disposal is Disposal.KEEP:

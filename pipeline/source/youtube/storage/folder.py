@@ -1,5 +1,6 @@
-"""The folder of one download, and which half-fetched files in it may be resumed. Blocks: for worker threads.
+"""One download's folder, and what in it may be resumed. Blocks.
 
+For worker threads.
 Only what yt-dlp resumes safely stays: single files over plain http(s), of the same formats and sizes as before. Fragments,
 merges and everything without a record are removed: a resumed HLS file can be wrong without any error.
 """
@@ -40,7 +41,7 @@ class FinishedDownload:
 
 
 class DownloadFolder:
-    """The folder of one video. Use it as a context: inside, this process alone owns it."""
+    """The folder of one video; inside its context, this process owns it."""
 
     def __init__(self, base: Path, video: str) -> None:
         if not _PLAIN.fullmatch(video):  # ids are checked where they come in; this one names a folder
@@ -75,7 +76,7 @@ class DownloadFolder:
             return None
 
     def prepare(self, formats: Sequence[StreamFormat]) -> int:
-        """Make the folder fit for an attempt with these formats; return the bytes that are kept.
+        """Make the folder fit for these formats; return the bytes kept.
 
         Writes the record that the next attempt decides by, before the first byte comes.
         """
@@ -97,7 +98,7 @@ class DownloadFolder:
         return self._keep(formats)
 
     def _keep(self, formats: Sequence[StreamFormat]) -> int:
-        """Remove all but whole files and parts of these formats; return the bytes that stay."""
+        """Remove all but useful files and parts; return the bytes left."""
         sizes = {f"{self._video}.{each.id}.{each.ext}": each.size or 0 for each in formats}
         if len(formats) > 1:  # before a merge, yt-dlp puts the format's id in once more
             sizes |= {
@@ -121,7 +122,10 @@ class DownloadFolder:
             _remove(entry)
 
     def remove(self) -> None:
-        """Remove the folder; the proof that its file is whole goes last, so that a kill on the way loses nothing."""
+        """Remove the folder, the proof that its file is whole last.
+
+        A kill on the way loses nothing.
+        """
         for entry in sorted(self.path.iterdir(), key=lambda entry: entry.name == _DONE):
             _remove(entry)
         self.path.rmdir()
@@ -144,7 +148,7 @@ class DownloadFolder:
                 _remove(entry)
 
     def finish(self, done: FinishedDownload) -> None:
-        """Record that this file is whole and that all that belongs beside it is there."""
+        """Record that this file is whole, and all beside it there."""
         for entry in self.path.iterdir():
             _sync(entry)  # or the record could outlive what it vouches for
         kept = {"name": done.path.name, "size": done.size, "sha256": done.sha256, "about": done.about}
@@ -161,7 +165,7 @@ def discard_download(path: Path) -> None:
 
 
 def release_download(path: Path, *, keep: bool) -> None:
-    """Remove a fetched file whose upload is proved, or keep it and count it no more."""
+    """Remove a file whose upload is proved, or keep it uncounted."""
     if not keep:
         discard_download(path)
     elif (path.parent / _DONE).exists():
@@ -187,7 +191,7 @@ def parse_video_id(folder: Path) -> str | None:
 
 
 def list_folders(base: Path) -> list[Path]:
-    """Return the folders of videos: the run's own, and the embedded platform's, one level deeper."""
+    """Return the folders of videos: the run's, and the embedded platform's."""
     return [entry for depth in ("", "*/youtube/") for entry in base.glob(f"{depth}yt_*") if entry.is_dir()]
 
 
@@ -216,7 +220,7 @@ def _sync(path: Path) -> None:
 
 
 def _store(path: Path, value: Json) -> None:
-    """Write the whole record or nothing: a torn one must not vouch for a file."""
+    """Write the whole record or nothing: a torn one must vouch for none."""
     beside = path.with_suffix(".new")
     with beside.open("w", encoding="utf-8") as stream:
         json.dump(value, stream, ensure_ascii=False)

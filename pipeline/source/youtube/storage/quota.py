@@ -17,7 +17,7 @@ _STALLED = 300.0  #: seconds without a byte of change after which no upload is a
 
 
 class DiskQuota:
-    """Bounds what all downloads of a run hold, together with what running ones have reserved."""
+    """Bounds what a run's downloads hold and running ones have reserved."""
 
     def __init__(self, base: Path, most: int, clock: Clock, patience: float) -> None:
         self._base, self._most, self._clock, self._patience = base, most, clock, patience
@@ -43,7 +43,7 @@ class DiskQuota:
             self._reserved[name] = size
 
     async def reserve(self, name: str, size: int) -> int:
-        """Reserve bytes for a folder and return how many it may have at most; 0 for no limit.
+        """Reserve bytes for a folder; return its most, 0 for no limit.
 
         Raises:
             Throttled: there are not enough now.

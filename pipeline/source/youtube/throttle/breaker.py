@@ -46,7 +46,7 @@ class OutagePatience:
 
 
 class BreakerState(BaseModel):
-    """What is remembered, with the names it has in the file. Times in epoch seconds."""
+    """What is remembered, named as in the file; times in epoch seconds."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
@@ -121,7 +121,7 @@ class BreakerState(BaseModel):
         return self.with_(half_open_owner="", half_open_until=0.0)
 
     def succeeded(self, now: float) -> BreakerState:
-        """Return it closed; an answer during a pause is older than the refusal and changes nothing."""
+        """Return it closed; an answer older than the refusal changes nothing."""
         if self.until > now or (not self.failures and self.slow <= 1):
             return self
         state = self.released().with_(failures=0, until=0.0, trouble=None, good=self.good + 1)
@@ -132,7 +132,7 @@ class BreakerState(BaseModel):
     def refused(
         self, trouble: Trouble, pause: float, now: float, *, slower: bool, patience: OutagePatience | None = None
     ) -> BreakerState:
-        """Return it open, twice as long each time in a row; of refusals at once, the first counts."""
+        """Return it open, twice as long each time; simultaneous refusals count once."""
         state = self.released()
         if state.until > now:
             return state

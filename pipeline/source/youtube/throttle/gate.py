@@ -1,5 +1,6 @@
-"""The throttle of a site: a rate limit and a circuit breaker, shared by all runs of a machine.
+"""A site's throttle: rate limit and circuit breaker for the machine.
 
+All runs share them.
 Requests start 12 to 20 seconds apart and at most 300 times an hour: the site counts per address of a machine. After a
 refusal the circuit breaker is open and nothing is asked for an hour; then it is half-open: one request finds out whether
 the site answers, and if it does not, the pause doubles, up to six hours.
@@ -73,7 +74,7 @@ class SiteThrottle:
             raise
 
     async def release(self, permit: Permit) -> None:
-        """End a request; if it did not show whether the site answers, the next one may."""
+        """End a request; if it showed nothing, the next one may."""
         await self._own.release(permit.own)
         await self._address.release(permit.address)
 
@@ -85,7 +86,7 @@ class SiteThrottle:
     async def record_refusal(
         self, trouble: Trouble, pause: float, *, slower: bool = False, address: bool = True
     ) -> Throttled:
-        """Open the breaker for ``pause`` seconds, doubled each time in a row; return what to raise.
+        """Open the breaker for ``pause`` seconds, doubled in a row; return the error.
 
         ``address``: the site refuses this machine's address, so that no run asks; else only this one stops.
         """
@@ -97,7 +98,7 @@ class SiteThrottle:
         return await (self._address if address else self._own).change(refuse)
 
     async def end_pause(self, classes: Collection[str] = ()) -> list[str]:
-        """End a pause, as an operator wants it, and return the classes of the troubles that caused it.
+        """End a pause for an operator; return its troubles' classes.
 
         ``classes`` narrows it to pauses for these troubles. A new refusal pauses for twice as long as the last one.
         """
@@ -130,7 +131,7 @@ class _Gate:
         self._state, self._clock, self._alive, self._rules = state, clock, alive, rules
 
     async def change(self, step: Callable[[BreakerState, float], tuple[BreakerState, T]]) -> T:
-        """Carry out a step alone and return its answer; an unchanged state is not written."""
+        """Carry out a step alone; an unchanged state is not written."""
 
         def change(kept: Kept) -> tuple[dict[str, Json] | None, T]:
             now = self._clock.now()
@@ -141,7 +142,7 @@ class _Gate:
         return await self._state.change(change)
 
     async def acquire(self, rng: Random) -> str:
-        """Pass the gate; return the owner's name if it is half-open, else an empty text."""
+        """Pass the gate; return a half-open one's owner, else empty."""
 
         def admit(state: BreakerState, now: float) -> tuple[BreakerState, tuple[str, float] | Throttled]:
             wait = state.wait(self._rules, now) if self._rules is not None else 0.0

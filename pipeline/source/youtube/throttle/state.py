@@ -1,4 +1,4 @@
-"""Where a throttle's state is kept: one small file for all runs of a machine.
+"""Where a throttle's state is kept: one file per machine.
 
 A site counts per address, so all runs share the state. The file is changed under an operating system's lock, which dies with
 its owner, and is replaced whole. Where it cannot be used (a read-only home), a run falls back to its journal, and says so.
@@ -36,7 +36,10 @@ class ThrottleState(Protocol):
     """What is remembered, changed by one at a time."""
 
     async def change(self, change: Change[T]) -> T:
-        """Carry out a change alone, and return its answer. ``change`` must be quick, and may raise no ``OSError``."""
+        """Carry out a quick change alone, and return its answer.
+
+        ``change`` may raise no ``OSError``.
+        """
         ...
 
 
@@ -63,7 +66,7 @@ class JournalState:
 
 
 class SharedFileState:
-    """The state of this machine, in a JSON file beside its lock, or else in the ``fallback``."""
+    """This machine's state in a JSON file, or in the ``fallback``."""
 
     def __init__(self, path: Path, fallback: ThrottleState) -> None:
         self._path = path
@@ -111,7 +114,7 @@ class SharedFileState:
 
 
 def state_file_path(folder: Path, site: str, proxy: str = "", source_address: str = "") -> Path:
-    """Return the file for requests by this proxy or source address: a site counts the addresses that it sees.
+    """Return the file for this proxy or source address, as sites count.
 
     A proxy is known by where it is, without its user and password.
     """

@@ -1,5 +1,6 @@
-"""The worker process in which yt-dlp runs, started by file path under any Python that has yt-dlp.
+"""The worker process in which yt-dlp runs, under any Python.
 
+It is started by file path; that Python must have yt-dlp.
 It imports the standard library and yt_dlp only. It reads one JSON request per line from stdin and writes one JSON event
 per line to stdout; what libraries print goes to stderr. When stdin ends, the parent is gone, and the whole process group
 ends with it, so that no ffmpeg outlives a killed run.
@@ -76,7 +77,7 @@ class EventWriter:
         self._moved = time.monotonic()
 
     def beat(self) -> None:
-        """Send a heartbeat every second of a request, with how long yt-dlp has been quiet."""
+        """Send a heartbeat every second, with how long yt-dlp was quiet."""
         while True:
             time.sleep(_BEAT)  # noqa: TID251 - this process has no injected clock
             busy = self.busy
@@ -134,7 +135,10 @@ class RequestHandler:
         self._events.send(event, id=request["id"], **fields, warnings=logger.warnings, rss=rss())
 
     def _probe(self, request: Mapping[str, Any], logger: YtDlpLogger) -> None:
-        """Extract once; choose formats by the first plan that fits. Only ffmpeg carries out ``merge``."""
+        """Extract once; choose formats by the first plan that fits.
+
+        Only ffmpeg carries out ``merge``.
+        """
         self._info = None
         with self._ydl(request, logger) as ydl:
             found = ydl.extract_info(request["url"], download=False, process=False)
@@ -206,7 +210,7 @@ class RequestHandler:
         self._over("captioned", request, logger, files=files)
 
     def _picture(self, request: Mapping[str, Any], logger: YtDlpLogger) -> None:
-        """Download the thumbnail of what was probed: at most ``cap`` bytes, to ``path``. None is no failure."""
+        """Download a probed thumbnail to ``path``, ``cap`` bytes at most; None is no failure."""
         address, size = self._probed().get("thumbnail"), 0
         if address:
             with self._ydl(request, logger) as ydl, ydl.urlopen(address) as answer:
@@ -222,7 +226,7 @@ class RequestHandler:
         return copy.deepcopy(self._info)
 
     def _list(self, request: Mapping[str, Any], logger: YtDlpLogger) -> None:
-        """List without a request per video; a channel's tabs, lists within the list, are opened."""
+        """List without a request per video; a channel's tabs are opened."""
         with self._ydl(request, logger) as ydl:
             top = ydl.extract_info(request["url"], download=False) or {}
             entries, count = flattened(ydl, top, request["most"]), 0
@@ -232,7 +236,7 @@ class RequestHandler:
         self._over("listed", request, logger, about={name: top.get(name) for name in _LIST}, count=count)
 
     def _tools(self, request: Mapping[str, Any], logger: YtDlpLogger) -> None:
-        """Report the JavaScript runtimes and the ffmpeg of yt-dlp, from private parts: nothing depends on it."""
+        """Report yt-dlp's JavaScript runtimes and ffmpeg; nothing depends on it."""
         found: dict[str, Any] = {"runtimes": None, "ffmpeg": None}
         with self._ydl(request, logger) as ydl:
             try:
@@ -281,7 +285,10 @@ def lacking(taken: list[Any], offered: Any) -> bool:
 
 
 def described(info: Mapping[str, Any], formats: list[Any]) -> dict[str, Any]:
-    """Return a video for the parent, without addresses of media, which expire and are bound to this machine."""
+    """Return a video for the parent, without addresses of media.
+
+    They expire and are bound to this machine.
+    """
     kept = {name: info.get(name) for name in _VIDEO}
     kept["description"] = (info.get("description") or "")[:5000]
     parts = [part for each in formats or [info] for part in (each.get("requested_formats") or [each])]
@@ -345,7 +352,10 @@ def clean(text: str) -> str:
 
 
 def rss() -> int:
-    """Return the memory of this process in bytes; ``ru_maxrss``, which includes the parent's, is a last resort."""
+    """Return this process's memory in bytes; ``ru_maxrss`` is a last resort.
+
+    It includes the parent's.
+    """
     try:
         with open("/proc/self/statm", encoding="ascii") as stream:
             return int(stream.read().split()[1]) * resource.getpagesize()

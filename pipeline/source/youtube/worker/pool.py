@@ -1,4 +1,4 @@
-"""The worker pool of yt-dlp processes: starts them, asks them, watches their heartbeat, ends them.
+"""The worker pool of yt-dlp processes: starts, asks, watches, ends them.
 
 A worker serves many jobs, one at a time. Whatever interrupts a job (a cancel, a stall, garbage on the pipe) ends the whole
 process group at once: it has nothing to save, and ``storage.folder`` decides about what it left on disk.
@@ -43,7 +43,10 @@ _ENVIRONMENT = (
 
 
 class WorkerGone(Exception):
-    """The worker died, stalled, or wrote nonsense. ``missing``: this interpreter cannot run it at all."""
+    """The worker died, stalled, or wrote nonsense.
+
+    ``missing``: this interpreter cannot run it at all.
+    """
 
     def __init__(self, why: str, *, missing: bool = False) -> None:
         super().__init__(why)
@@ -59,7 +62,7 @@ class WorkerCommand:
     script: Path = SCRIPT
 
     def environment(self, ours: Mapping[str, str]) -> dict[str, str]:
-        """Return the worker's environment: a short list of ours, without plugins of user folders by default."""
+        """Return the worker's environment: our short list, by default without plugins."""
         kept = {name: ours[name] for name in _ENVIRONMENT if name in ours}
         return kept | {"PYTHONUTF8": "1"} | ({} if self.plugins else {"YTDLP_NO_PLUGINS": "1"})
 
@@ -98,7 +101,7 @@ class WorkerProcess:
         return self.busy or self._jobs >= _MAX_JOBS or self._rss > _MAX_MEMORY or self._process.returncode is not None
 
     async def greet(self) -> None:
-        """Wait for its hello and check the protocol; end it if that fails or is cancelled.
+        """Wait for its hello and check the protocol, or end it.
 
         Raises:
             WorkerGone: ``missing`` when this Python has no yt-dlp, or an older worker script.
@@ -246,7 +249,7 @@ class WorkerPool:
 
     @asynccontextmanager
     async def worker(self) -> AsyncIterator[WorkerProcess]:
-        """Lend a worker for one job; it is kept unless it was interrupted or is exhausted.
+        """Lend a worker for one job, kept unless interrupted or exhausted.
 
         Raises:
             WorkerGone: none can be started.

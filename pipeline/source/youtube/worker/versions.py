@@ -1,5 +1,6 @@
-"""Reports the packages beside yt-dlp; ``doctor`` runs it by file path under the worker's Python.
+"""Reports the packages beside yt-dlp; ``doctor`` runs it by path.
 
+It runs under the worker's Python.
 Standard library only: that Python need not have Reelmill. One JSON object on stdout: versions, and since when the files
 are on this disk. A wheel says nothing of its own age, so nothing else can be known without a network.
 """
@@ -20,7 +21,7 @@ _DISTS = ("yt-dlp", "yt-dlp-ejs", "deno", "curl-cffi", "imageio-ffmpeg")
 
 
 def facts(programs: list[str]) -> dict[str, Any]:
-    """Return packages, versions that yt-dlp requires, plugins, and programs with the time of their files."""
+    """Return packages, versions that yt-dlp requires, plugins, and dated programs."""
     plugins = [dist for dist in importlib.metadata.distributions() if _is_plugin(dist)]
     return {
         "dists": {name: found for name in _DISTS if (found := _dist(name)) is not None},
