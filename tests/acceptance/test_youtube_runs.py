@@ -184,6 +184,8 @@ def test_on_v1_2_a_night_without_a_network_ends_as_well(site: MediaServer, tmp_p
     report = here.run(V, code=6)
     assert (report["items"]["working"], report["this_run"]["waiting"]["count"]) == (1, 1)
     assert report["resume_at"] is not None
+    assert "the network is down" in report["note"]
+    assert "Run again after" in report["note"]
     assert "the network is down" in " ".join(here.tell("why", V).split())
 
 

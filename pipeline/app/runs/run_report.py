@@ -21,6 +21,7 @@ from pipeline.views import QueryReport, RunReport, Snapshot
 
 _log = log.get("run")
 _SHOWN = 20  #: troubles named in the report
+_LOOKED_AT = 500  #: waiting tasks, for the reason of one
 
 
 class RunReporter:
@@ -102,7 +103,8 @@ class RunReporter:
         stopped = await self._attention(ending)
         enqueued, items = self._enqueued, await self._database.tally()
         incomplete = bool(stopped.total or enqueued.bad_count)
-        code, note = exit_verdict(ending, queries, incomplete, (await self._database.counts()).in_lane)
+        why = await self._why_later(ending)
+        code, note = exit_verdict(ending, queries, incomplete, (await self._database.counts()).in_lane, why)
         waits = [parked.until for parked in ending.parked.values()]
         resume = min([*waits, *([ending.later] if ending.later is not None else [])], default=None)
         return RunReport(
@@ -132,6 +134,14 @@ class RunReporter:
             left_out=enqueued.left_out,
             edited=list(self._components.sink.edited),
         )
+
+    async def _why_later(self, ending: RunEnd) -> Trouble | None:
+        """Return the reason of the task that falls due first of those that this run does not wait for."""
+        if ending.later is None:
+            return None
+        waiting = await self._database.tasks(Selection(states=(State.PENDING,), limit=_LOOKED_AT))
+        told = [task for task in waiting if task.trouble is not None and task.wake_at]
+        return min(told, key=lambda task: task.wake_at or 0.0).trouble if told else None
 
     def _failed(self) -> int:
         words = self._components.pool.metrics.words
@@ -171,11 +181,15 @@ class RunReporter:
 
 
 def exit_verdict(
-    ending: RunEnd, queries: Sequence[QueryReport], incomplete: bool, waiting: Mapping[str, int]
+    ending: RunEnd,
+    queries: Sequence[QueryReport],
+    incomplete: bool,
+    waiting: Mapping[str, int],
+    why: Trouble | None = None,
 ) -> tuple[ExitCode, str]:
     """Return the exit code, and why the run stopped early.
 
-    ``waiting``: lane → open tasks.
+    ``waiting``: lane → open tasks; ``why`` the rest waits.
     """
     if ending.halted is not None:
         causes = {"operator": ExitCode.NEEDS_OPERATOR, "config": ExitCode.USAGE}
@@ -195,7 +209,8 @@ def exit_verdict(
     if query or incomplete:
         return ExitCode.INCOMPLETE, ""
     if ending.later is not None:
-        return ExitCode.QUOTA, f"The rest cannot be had yet. Run again after {iso(ending.later)}."
+        reason = why.message.rstrip(".") if why is not None else "The rest cannot be had yet"
+        return ExitCode.QUOTA, f"{reason}. Run again after {iso(ending.later)}."
     return ExitCode.DONE, ""
 
 

@@ -90,7 +90,9 @@ def _paid(value: RunReport) -> str:
     length = (
         f"{minutes(value.minutes)} {'billed' if value.usd else 'of video'}"  # one video may be billed several times
     )
-    text = f"{count(value.analyses, 'analysis', 'analyses')} · {money(value.usd)} · {length}"
+    text = f"{count(value.analyses, 'analysis', 'analyses')} · {money(value.usd)}"
+    if value.analyses or value.usd:
+        text += f" · {length}"
     earlier = value.doubtful_total - value.doubtful
     return text + doubt(value.doubtful + max(0, earlier), earlier)
 
