@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import signal
 import sys
+from types import FrameType
 
 
 def main() -> None:
     """Run the command line; Ctrl-C during start-up is an interruption too."""
+    signal.signal(signal.SIGTERM, _interrupt)  # until a run listens itself: nothing has begun that could be lost
     gc.set_threshold(20_000, 20, 20)  # a tenth of a start goes into looking for garbage among what was just imported
     try:
         from pipeline.cli import app
@@ -15,6 +18,10 @@ def main() -> None:
         app(prog_name="reelmill")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

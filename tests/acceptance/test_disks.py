@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import stat
 import subprocess
 import sys
 from functools import cache
@@ -14,7 +15,7 @@ import pytest
 
 from pipeline.local.state.ledger import Ledger
 from tests.support.cli import Ended, Terminal, environment, leftovers, until
-from tests.support.media import clips
+from tests.support.media import clip, clips
 
 VIDEOS = 3
 IMPATIENT: dict[str, dict[str, Any]] = {"policy": {"attempts": 2, "retry_first": 0.05, "retry_most": 0.1}}
@@ -220,3 +221,17 @@ def test_files_that_cannot_grow(here: Terminal, size: int) -> None:
     assert "Traceback" not in ended.err
     assert ended.told or "→" in ended.out
     check_finished(here)
+
+
+def test_what_the_state_folder_holds_is_nobody_elses(tmp_path: Path) -> None:
+    """Folder and databases are made for their owner alone, whatever the umask; a database that was open to all is closed."""
+    here = Terminal(tmp_path / "here")
+    clip(here.folder / "film.mp4")
+    assert here.run("run", "film.mp4", before=lambda: os.umask(0) and None).code == 0
+    state = here.folder / ".reelmill"
+    assert [stat.S_IMODE(place.stat().st_mode) for place in (state, state / "platform")] == [0o700, 0o700]
+    databases = [state / "reelmill.db", state / "platform" / "platform.sqlite3"]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in databases] == [0o600, 0o600]
+    databases[0].chmod(0o644)
+    assert here.run("run", "film.mp4").code == 0
+    assert stat.S_IMODE(databases[0].stat().st_mode) & 0o007 == 0

@@ -159,6 +159,9 @@ async def test_the_sdk_runs_a_batch(tmp_path: Path) -> None:
             requests=[BatchItemRequest(video=context, custom_id=name) for name in ("a", "b")],
         )
         with anyio.fail_after(20):
+            listed = [each async for each in await batches.list()]
+            assert [(each.batch_id, each.total_items) for each in listed] == [(made.batch_id, made.total_items)]
+            assert isinstance(listed[0].queued_items, int)
             while (found := await batches.retrieve(made.batch_id)).status != "completed":
                 pass
         assert (found.ready_items, found.total_items) == (2, 2)

@@ -150,7 +150,7 @@ async def test_the_sdk_turns_pages(tmp_path: Path) -> None:
         second = await client.search.retrieve(token)
         assert [hit.transcription for hit in second.data or []] == ["queen three"]
         assert second.page_info is not None
-        assert (second.page_info.next_page_token, second.page_info.total_results) == ("", 3)
+        assert (second.page_info.next_page_token, second.page_info.total_results) == (None, 3)
         served._context.clock.move(900)
         with pytest.raises(BadRequestError) as error:
             await client.search.retrieve(token)

@@ -71,7 +71,9 @@ OLD_TURNS: Shape = {
     "total_inner_matches?": WHOLE,
 }
 TURNS: Shape = {
-    **{name: part for name, part in OLD_TURNS.items() if name != "page_expired_at"},
+    **{name: part for name, part in OLD_TURNS.items() if not name.startswith(("page_expired_at", "next", "prev"))},
+    "next_page_token?": TEXT,
+    "prev_page_token?": TEXT,
     "page_expires_at": TIME,
 }
 LEVEL = {"high", "medium", "low", "extremely low"}

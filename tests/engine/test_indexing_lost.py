@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
-from pipeline.core.errors import Ambiguous, Permanent
+import anyio
+
+from pipeline.core.errors import Ambiguous, Permanent, Transient
 from pipeline.core.lifecycle import Policy, Transition, decide
 from pipeline.core.model import Lane, State, Task
-from pipeline.ports.index_api import IndexingStatus
+from pipeline.ingest.tasks.indexing import ConfiguredIndex
+from pipeline.ports.index_api import IndexApi, IndexingStatus, IndexSpec
 from tests.support.clock import run_virtual
 from tests.support.fakes import clips, items
 from tests.support.scripted_run import Life
@@ -172,3 +176,32 @@ def test_a_deadline_ends_no_indexing_that_nobody_has_asked_about(tmp_path: Path)
         return [decide(task, await step(task, lambda: None), 7 * 86_400.0, Policy(), Random(1)) for _ in range(2)]
 
     assert [move.state for move in run_virtual(scenario())] == [State.PENDING, State.DONE]
+
+
+def test_many_videos_make_one_index() -> None:
+    """Videos that need it at the same moment wait for the one that makes it, and take it; a failure is the next one's try."""
+    asked = 0
+
+    class Slow:
+        async def create_index(self, spec: IndexSpec) -> str:
+            nonlocal asked
+            asked += 1
+            await anyio.sleep(5)
+            if asked == 1:
+                raise Transient("the platform is busy")
+            return "made"
+
+    async def scenario() -> list[str]:
+        index, found = ConfiguredIndex(cast(IndexApi, Slow()), IndexSpec("films", (), ())), []
+
+        async def one() -> None:
+            with suppress(Transient):
+                found.append(await index.id())
+
+        async with anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(one)
+        return found
+
+    assert run_virtual(scenario()) == ["made"] * 4
+    assert asked == 2

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.cli import Ended, Platform, Running, Terminal, customer, pause, serving, until
+from tests.support.cli import Ended, Platform, Running, Terminal, customer, environment, pause, serving, until
 from tests.support.media import clips
 
 VIDEOS = 6
@@ -197,3 +199,24 @@ def test_a_platform_that_dies_under_a_run_and_comes_back(tmp_path: Path, platfor
     ended = running.wait(90)
     assert ended.code == 0, ended.err
     check_resumed(terminal, films, platform)
+
+
+def test_a_signal_while_the_program_still_loads_is_an_interruption(tmp_path: Path) -> None:
+    """SIGTERM before a run listens itself: exit 130 as ever, never death by the signal; nothing has begun."""
+    here = Terminal(tmp_path / "here")
+    code = (
+        "import os, signal, sys\n"
+        "class Now:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'pipeline.cli':\n"
+        "            os.kill(os.getpid(), signal.SIGTERM)\n"
+        "sys.meta_path.insert(0, Now())\n"
+        "from pipeline.__main__ import main\n"
+        "sys.argv = ['reelmill', 'run', 'a.mp4']\n"
+        "main()\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=here.folder, env=environment(), capture_output=True, check=False
+    )
+    assert ended.returncode == 130, ended.stderr
+    assert list(here.folder.iterdir()) == []

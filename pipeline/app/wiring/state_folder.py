@@ -33,7 +33,7 @@ def lock_state_folder(folder: Path) -> Iterator[Path]:
         ConfigError: the folder cannot be made or written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # titles, paths and answers are nobody else's
         lock = FileLock(folder / _LOCK, timeout=0, mode=0o600)
         lock.acquire()
     except Timeout:
@@ -54,6 +54,7 @@ def lock_state_folder(folder: Path) -> Iterator[Path]:
 def _write_holder(folder: Path) -> None:
     note = {"pid": os.getpid(), "host": socket.gethostname(), "since": iso(SystemClock().now())}
     try:
+        (folder / _HOLDER).touch(mode=0o600)
         (folder / _HOLDER).write_text(json.dumps(note), encoding="utf-8")
     except OSError as error:
         raise ConfigError(

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import anyio
+
 from pipeline.core.errors import Permanent
 from pipeline.core.lifecycle import Policy
 from pipeline.core.log import get
@@ -39,11 +41,13 @@ class ConfiguredIndex:
         self._index_api = index_api
         self._spec = spec
         self._id = ""
+        self._making = anyio.Lock()  # videos come to it together: one makes it, the others take it
 
     async def id(self) -> str:
         """Return the index's id; its unique name makes making it repeatable."""
-        if not self._id:
-            self._id = await self._index_api.create_index(self._spec)
+        async with self._making:
+            if not self._id:
+                self._id = await self._index_api.create_index(self._spec)
         return self._id
 
 

@@ -9,6 +9,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
@@ -83,7 +84,7 @@ class PlatformDatabase:
         """
         try:
             for name in ("", "blobs", "incoming", "sessions", "readings"):
-                (self.folder / name).mkdir(parents=True, exist_ok=True)
+                (self.folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock.acquire(blocking=False)
         except Timeout:
             raise Busy(
@@ -103,6 +104,8 @@ class PlatformDatabase:
 
     def _open(self) -> None:
         try:
+            with suppress(OSError):  # what fails is SQLite's to tell
+                os.close(os.open(self.database, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o600))
             db = sqlite3.connect(self.database, isolation_level=None, timeout=10)
         except sqlite3.Error as error:
             raise StoreError(f"{self.database}: cannot be opened ({error})") from None

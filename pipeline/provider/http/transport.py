@@ -37,7 +37,7 @@ from pipeline.provider.http.streams import join_writes
 
 POOL = 1  #: connections per pool
 KEEP = 4.0  #: seconds an idle connection is kept: shorter than servers do, or a POST may meet a closing one
-MOST = 64 * 1024 * 1024  #: bytes of an answer, unpacked
+MOST = 16 * 1024 * 1024  #: bytes of an answer, unpacked; several come at once, and reading one takes a multiple of it
 _LARGE = (30.0, 300.0)  #: seconds before each next try of a read whose answer was too large
 
 UNGUESSED = 16  #: characters from which a key stands in an answer only because the answer repeats it

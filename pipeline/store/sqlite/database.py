@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -57,7 +59,17 @@ async def open_database(path: Path, *, read_only: bool = False, lock_seconds: fl
         raise
 
 
+def _make_private(path: Path) -> None:
+    """Make the file, or take it from others; SQLite gives its log the same rights. What fails is SQLite's to tell."""
+    with suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o600))
+        mode = path.stat().st_mode
+        if mode & 0o007:
+            path.chmod(mode & 0o770)
+
+
 async def _open_writer(path: Path, lock_seconds: float) -> Connection:
+    await anyio.to_thread.run_sync(_make_private, path)
     return await _connect(str(path), path, lock_seconds, _set_up)
 
 

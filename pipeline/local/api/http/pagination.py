@@ -106,4 +106,6 @@ def page_view(pages: ResultPagesRow, number: int, path: str) -> dict[str, Json]:
         "prev_page_token": f"{pages.id}-{number - 1}" if number else "",
         **pages.info,
     }
+    if not is_under(path, OLD):  # the vendor's own client turns pages until there is no token
+        info = {name: value for name, value in info.items() if value != ""}
     return {**pages.head, "data": pages.data[first:last], "page_info": info}

@@ -82,12 +82,13 @@ async def list_batches(context: ApiContext, request: Request) -> Response:
     page, statuses = PageRequest.parse(request.query_params), split_list(request.query_params, "status")
     now = context.clock.now()
 
-    def work(db: Connection) -> list[BatchRow]:
-        return [_refresh(db, batch, now) for batch in BATCHES.select(db, newest_first=True)]
+    def work(db: Connection) -> tuple[list[Json], int]:
+        all_of_them = [_refresh(db, batch, now) for batch in BATCHES.select(db, newest_first=True)]
+        found = [batch for batch in all_of_them if not statuses or batch.status in statuses]
+        shown = found[page.offset : page.offset + page.limit]
+        return [_view(*_with_items(context, db, batch.id)) for batch in shown], len(found)
 
-    found = [b for b in await context.write(work) if not statuses or b.status in statuses]
-    shown = found[page.offset : page.offset + page.limit]
-    return json_response(page.view([_summary(batch) for batch in shown], len(found)))
+    return json_response(page.view(*await context.write(work)))
 
 
 async def show_batch(context: ApiContext, batch_id: str) -> Response:
