@@ -212,7 +212,10 @@ class Settings(Section):
 
     @property
     def longest_wait(self) -> float:
-        """Seconds that a run waits for a lane or an item at most; what takes longer is left to the next run."""
+        """Seconds that a run waits for a lane or an item at most.
+
+        What takes longer is left to the next run.
+        """
         return max(self.limits.patience, self.policy.retry_most)
 
     @property
