@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from pipeline.core.model import fingerprint
@@ -26,11 +27,13 @@ class RemoteName:
     generation: int
 
 
+@lru_cache(maxsize=1024)  # several steps of a task ask, soon after each other
 def upload_digest(key: str) -> str:
     """Return what the names of a video's uploads carry."""
     return fingerprint("upload", key) + fingerprint("name", key)[:8]
 
 
+@lru_cache(maxsize=1024)
 def analysis_digest(key: str) -> str:
     """Return what the custom ids of an analysis carry."""
     return fingerprint(key) + fingerprint("2", key)[:8]
