@@ -1,4 +1,7 @@
-"""What is wrong with a command line, in our words: ``reelmill: … → …`` and exit code 2, as every other error."""
+"""What is wrong with a command line, in our words, like every error.
+
+``reelmill: … → …`` and exit code 2.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ _MEANT = {
 
 
 class CommandLine(TyperGroup):
-    """The group of all commands. It tells usage errors itself: what the library says of them is for programmers."""
+    """The group of all commands, which tells usage errors itself.
+
+    What the library says of them is for programmers.
+    """
 
     def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, *more: Any, **extra: Any) -> Any:
         """Run a command and exit with its code."""
@@ -48,7 +54,10 @@ class CommandLine(TyperGroup):
 
 
 def explain_usage(error: Any, commands: Iterable[str]) -> tuple[str, str]:
-    """Return what is wrong, and what to do. ``error`` is any of the library's usage errors."""
+    """Return what is wrong with a usage error, and what to do.
+
+    ``error`` is any of the library's usage errors.
+    """
     from pipeline.config.diagnostics import in_plain_words
 
     context = getattr(error, "ctx", None)

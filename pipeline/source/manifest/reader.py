@@ -120,7 +120,10 @@ _NO_LIST = Trouble(
 
 
 def _names_something(head: bytes, base: Path, extensions: Collection[str]) -> bool:
-    """Return True unless these first bytes are text of which no line could be a source; what is empty is for others."""
+    """Return True unless these first bytes are text without any source.
+
+    What is empty is for others.
+    """
     text = head.decode("utf-8", "replace")
     if "\0" in text or not text.strip():
         return True
