@@ -25,5 +25,6 @@ def demo(videos: Sequence[Path], output: Path) -> str:
     """Return where to look after the demo."""
     made = f"\nmade {count(len(videos), 'video')}"
     where = f" in {clean(videos[0].parent)}" if videos else ""
-    own = "now your own: reelmill run FILE..."
+    here = shlex.quote(clean(output.parent))
+    own = f"go on there: cd {here} && reelmill status\nnow your own: reelmill run FILE..."
     return f"{made}{where}\nlook into {clean(output)}: summary.md, chapters.vtt, highlights.json for each\n{own}"

@@ -225,6 +225,13 @@ def test_demo_and_its_files(tmp_path: Path) -> None:
     assert rows
     assert here.run("run", "--state", "reelmill-demo/state", "--output", "reelmill-demo/out", "reelmill-demo/videos", "--json",
                     ).json["analyses"] == 0  # fmt: skip
+    there = Terminal(here.folder / "reelmill-demo")  # a place to go on from, with every command as it is
+    assert there.run("status", "--json").json["items"]["done"] == 1
+    again = there.run("run", "--json")
+    assert (again.code, again.json["analyses"], again.json["items"]["done"]) == (0, 0, 1)
+    (there.folder / "reelmill.toml").write_text("[run]\n", encoding="utf-8")
+    assert here.run("demo", "--count", "1").code == 0
+    assert (there.folder / "reelmill.toml").read_text(encoding="utf-8") == "[run]\n"  # what somebody changed stays
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -10,6 +11,18 @@ from pipeline.app.runs.run import run
 from pipeline.config.settings import Settings
 from pipeline.core.errors import ConfigError
 from pipeline.views import RunReport, Watch
+
+#: Lets every command go on in the demo's folder.
+_CONFIG = """\
+# Made by `reelmill demo`: the configuration of this folder. Add films of your own to [run] manifests, or change it.
+[run]
+state = "state"
+output = "out"
+manifests = ["videos"]
+
+[provider]
+kind = "local"
+"""
 
 
 async def demo(
@@ -30,6 +43,7 @@ async def demo(
             f"demo: {folder}: the videos cannot be written: {error.strerror or error}",
             remedy="name a folder that you may write: reelmill demo FOLDER",
         ) from None
+    await anyio.to_thread.run_sync(_write_config, folder)
     local = settings.model_copy(
         update={
             "run": settings.run.model_copy(update={"state": folder / "state", "output": folder / "out"}),
@@ -37,3 +51,9 @@ async def demo(
         }
     )
     return videos, await run(local, [str(video) for video in videos], watch=watch)
+
+
+def _write_config(folder: Path) -> None:
+    """Write the folder's configuration, unless there is one."""
+    with suppress(FileExistsError), (folder / "reelmill.toml").open("x", encoding="utf-8") as file:
+        file.write(_CONFIG)
