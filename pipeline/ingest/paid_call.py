@@ -133,7 +133,7 @@ class Stages:
 
 
 class CallRefused(Permanent):
-    """The platform refused a call by an answer that proves nothing (in doubt)."""
+    """The platform refused a call by an answer that proves nothing, and shows nothing of it."""
 
 
 class Billing:
@@ -263,7 +263,7 @@ class PaidCall(Generic[P]):
         except Transient as error:
             if not error.in_doubt:
                 raise
-            return Retry(error.trouble, error.after, counted=False, data=self._doubt(data, "refused"))
+            return Retry(error.trouble, error.after, counted=False, data=self._doubt(data, "throttled"))
         except Permanent as error:
             if not error.in_doubt:
                 raise
@@ -280,10 +280,7 @@ class PaidCall(Generic[P]):
         try:
             found = await find()
         except Ambiguous as error:
-            if data.refusal is not None:
-                refused = CallRefused.from_trouble(data.refusal.to_trouble())
-                refused.in_doubt = True
-                raise refused from None
+            self._check_refusal(data)
             return self._unknown(task, data, cost, error.trouble, blind=True)
         if found is not None:
             self.billing.came(cost.key)
@@ -294,9 +291,9 @@ class PaidCall(Generic[P]):
         later = self._until_look(looked)
         if later is not None:
             return Advance(self._stages.look, looked.to_json(), after=later)
-        if data.doubt == "refused":
-            return self._refused(task, data, cost)
-        if data.doubt == "ended" and self._clock.now() - (data.sending or data.since) >= _CERTAIN:
+        self._check_refusal(data)
+        old = data.doubt != "lost" and self._clock.now() - (data.sending or data.since) >= _CERTAIN
+        if old or data.doubt == "throttled":
             return self._never_came(task, data, cost)
         return self._unknown(task, data, cost, _NOT_LISTED, blind=False)
 
@@ -308,11 +305,10 @@ class PaidCall(Generic[P]):
     def refused(self, data: P, error: Permanent | InputError) -> Fail:
         """End with a refusal; an operator's retry makes the call again.
 
-        It looks before where an earlier one was lost.
+        It looks before where one may have been accepted.
         """
-        if data.again:
-            return Fail(error.trouble)
-        return Fail(error.trouble, stage=self._stages.act, data=_unsent(data).to_json())
+        stage = self._stages.look if data.again or error.in_doubt else self._stages.act
+        return Fail(error.trouble, stage=stage, data=_unsent(data).to_json())
 
     def _until_look(self, data: P) -> float | None:
         """Return the seconds until the next look; None: looked for often enough.
@@ -328,12 +324,12 @@ class PaidCall(Generic[P]):
         kept = None if refusal is None else TroubleData.from_trouble(refusal)
         return changed(data, doubt=doubt, doubted=self._clock.now(), refusal=kept).to_json()
 
-    def _refused(self, task: Task, data: P, cost: Cost) -> Outcome:
-        """It was refused, and there is nothing of it: the refusal holds."""
-        if data.refusal is None:
-            return self._never_came(task, data, cost)
-        self.billing.never_came(cost.key)
-        raise CallRefused.from_trouble(data.refusal.to_trouble())
+    def _check_refusal(self, data: P) -> None:
+        """Raise CallRefused if the call was refused: there is nothing of it so far."""
+        if data.refusal is not None:
+            error = CallRefused.from_trouble(data.refusal.to_trouble())
+            error.in_doubt = True
+            raise error
 
     def _unknown(self, task: Task, data: P, cost: Cost, trouble: Trouble, *, blind: bool) -> Outcome:
         """Have a person decide about a doubtful call, or make it again, booked so.

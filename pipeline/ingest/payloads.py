@@ -61,9 +61,9 @@ class TroubleData(StoredJson):
         return Trouble(self.code, self.message, self.remedy, self.detail)
 
 
-#: Why nobody knows what became of a call: its process ended; its answer was lost; it was refused by an answer that
-#: proves nothing.
-Doubt = Literal["ended", "lost", "refused"]
+#: Why nobody knows what became of a call: its process ended; its answer was lost; it was refused, or told to come later,
+#: by an answer that proves nothing.
+Doubt = Literal["ended", "lost", "refused", "throttled"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -96,9 +96,12 @@ class Reckoning:
             if not isinstance(report, RunReport):
                 raise Broken(f"a calm run ended with {report!r}")
             got_on = (world.database.rows(), len(world.ledger.effects)) != before
-            if report.resume_at is not None:
+            # What is on no list any more waits for its limits without a word in the report.
+            parked = [each.until for each in await world.database.parked(world.wall())]
+            resume = report.resume_at or (min(parked) if parked and report.items["working"] else None)
+            if resume is not None:
                 repeats -= got_on  # it waits for its limits
-                world.loop.jump(min(200_000.0, max(0.0, report.resume_at - world.wall())))
+                world.loop.jump(min(200_000.0, max(0.0, resume - world.wall())))
             elif report.exit_code not in (0, 3):
                 raise Broken(f"a calm run ended with exit code {report.exit_code}: {report.note}")
             elif not got_on:

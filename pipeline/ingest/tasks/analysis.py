@@ -164,7 +164,7 @@ class AnalysisTaskType:
         except CallRefused as error:
             if error.trouble.code == "idempotency_key_reused":
                 return await self._key_taken(task, data, error.trouble)
-            return self._refused(task, data, error.trouble, in_doubt=error.in_doubt)
+            return self._refused(task, data, error.trouble, in_doubt=True)
         if not isinstance(found, str):
             return found
         return self._await(data, found)
