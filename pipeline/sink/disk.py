@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 from collections.abc import AsyncIterator, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -15,13 +14,10 @@ from anyio import to_thread
 
 from pipeline.core.errors import Permanent, ReelmillError, Transient
 from pipeline.core.log import get
-from pipeline.core.model import Json
 from pipeline.ports.sink import Keep, OutFile, keep_none
-from pipeline.sink import atomic, layout
+from pipeline.sink import atomic, layout, record
+from pipeline.sink.record import RECORD
 
-#: Carries the list of the files that are ours, under ``files``: names, or name → size; and under ``sha256`` their
-#: checksums, by which it is seen that somebody has changed one. Written last.
-RECORD = "video.json"
 INDEX = "results.jsonl"
 _LARGEST_RECORD = 4 * 1024 * 1024
 _BUFFER = 1024 * 1024
@@ -94,14 +90,15 @@ class DiskSink:
 
     # ------------------------------------------------------------------------------------------- in a worker thread
 
-    def _write(self, folder: str, contents: Mapping[str, bytes], *, recorded: bool = True) -> None:
+    def _write(self, folder: str, contents: dict[str, bytes], *, recorded: bool = True) -> None:
         with ExitStack() as stack:
             root = self._enter_root(stack)
             new = atomic.make(folder, root)
             os.fsync(root)
             home = stack.enter_context(atomic.opened(folder, root))
-            record = _parsed(atomic.read(home, RECORD, _LARGEST_RECORD)) if recorded and not new else {}
-            before = _listed(record)
+            old = record.parse(atomic.read(home, RECORD, _LARGEST_RECORD)) if recorded and not new else {}
+            before = record.files_of(old)
+            kept = record.carry_over(old, contents)
             open_dirs, used = {"": home}, set() if new else {home}
             for part in sorted({_split(name)[0] for name in {*before, *contents}} - {""}):
                 wanted = any(name.startswith(f"{part}/") for name in contents)
@@ -112,9 +109,9 @@ class DiskSink:
             for fd in used:
                 atomic.sweep(fd)
             data = {name: content for name, content in contents.items() if name != RECORD}
-            self._set_aside(folder, open_dirs, data, _checksums(record, before))
+            self._set_aside(folder, open_dirs, data, record.checksums_of(old, before))
             _put(open_dirs, data, used)
-            _drop(open_dirs, [name for name in before if name not in contents and name != RECORD])
+            _drop(open_dirs, [name for name in before if name not in kept and name not in contents and name != RECORD])
             _put(open_dirs, {name: contents[name] for name in contents if name == RECORD}, used)
 
     def _set_aside(
@@ -245,29 +242,6 @@ def _encoded(folder: str, files: Sequence[OutFile]) -> dict[str, bytes]:
             raise Permanent(f"'{file.name[:80]}' {why}.", code="output_name", remedy="this is a mistake in a job")
         contents[file.name] = file.data
     return contents
-
-
-def _parsed(record: bytes | None) -> dict[str, Json]:
-    """Return an earlier ``video.json``; empty where it is none."""
-    try:
-        found: Json = json.loads(record or b"{}")
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _checksums(record: Mapping[str, Json], names: Sequence[str]) -> dict[str, str]:
-    """Return the checksums of these files as written; old records hold none."""
-    sums = record.get("sha256")
-    known = sums if isinstance(sums, dict) else {}
-    return {name: known[name] for name in names if name != RECORD and isinstance(known.get(name), str)}
-
-
-def _listed(record: Mapping[str, Json]) -> list[str]:
-    """Return the names that an earlier ``video.json`` lists, if it is sound."""
-    names = record.get("files")
-    entries = list(names) if isinstance(names, list | dict) else []
-    return [name for name in entries if isinstance(name, str) and layout.is_file(name)]
 
 
 def _split(name: str) -> tuple[str, str]:

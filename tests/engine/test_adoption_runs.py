@@ -256,3 +256,34 @@ def test_two_databases_share_an_output_folder(tmp_path: Path) -> None:
         assert theirs not in folders()
 
     run_virtual(scenario())
+
+
+def test_results_that_another_database_has_written_stay(tmp_path: Path) -> None:
+    """Files, record and checksums of jobs that only a lost state folder had asked for are left as they are."""
+    life = Life.at(tmp_path, **priced(jobs={"enabled": ("gist", "summary")}))
+    life.sink = DiskSink(tmp_path / "out")  # type: ignore[assignment]
+    films = items(clips(tmp_path, 1))
+
+    async def scenario() -> None:
+        await life.run(films)
+        (home,) = (tmp_path / "out").glob("*--*")
+        before = {path.name: path.read_bytes() for path in home.iterdir() if path.is_file()}
+        card = json.loads(before.pop("video.json"))
+        life.configure(tmp_path, **priced(jobs={"enabled": ("gist", "chapters")}))
+        other = another(life)
+        other.sink = DiskSink(tmp_path / "out")  # type: ignore[assignment]
+        for seed in (1, 2):
+            assert (await other.run(films, seed=seed)).exit_code == 0
+            assert before.items() <= {path.name: path.read_bytes() for path in home.iterdir() if path.is_file()}.items()
+            now = json.loads((home / "video.json").read_bytes())
+            assert now["results"]["summary"] == card["results"]["summary"]
+            assert set(now["results"]) == {"gist", "summary", "chapters"}
+            assert {path.name for path in home.rglob("*") if path.is_file()} == {
+                n.rpartition("/")[2] for n in now["files"]
+            }
+            assert set(now["sha256"]) == set(now["files"]) - {"video.json"}
+        (home / "gist.json").unlink()
+        assert (await other.run(films, seed=3)).published == 1
+        assert (await other.run(films, seed=4)).published == 0
+
+    run_virtual(scenario())

@@ -59,10 +59,13 @@ class PublishTaskType:
         raw = [result for result in results if result.job == "_answer" and result.fingerprint in answers]
         title = choose_title(list(lines.values()), written)
         folder = data.folder or await self._sink.folder(task.key, folder_titles(list(lines.values())))
-        files = _rendered(task.key, video.length, title, written)
+        files, by_request = _rendered(task.key, video.length, title, written)
         files += [OutFile(f"raw/{answer.fingerprint}.json", _compact(answer.body) + "\n") for answer in raw]
         files += _beside(results)
         card = self._card(task.key, video, lines, title, written, files)
+        for name, entry in card["results"].items():
+            entry["files"] = [*by_request[name], entry["answer"]]
+        card["asked"] = sorted(request.name for request in requests)
         card["cost"] = spend_card(known.spends)
         files.append(OutFile("video.json", json_text(card)))
         try:
@@ -175,14 +178,19 @@ def spend_card(spends: Sequence[Spend]) -> dict[str, Json]:
     }
 
 
-def _rendered(key: str, seconds: float, title: str, current: Sequence[tuple[JobRequest, Result]]) -> list[OutFile]:
+def _rendered(
+    key: str, seconds: float, title: str, written: Sequence[tuple[JobRequest, Result]]
+) -> tuple[list[OutFile], Mapping[str, Sequence[str]]]:
+    """Return all files, and the names of each request's."""
     video = Video(key, seconds, title)
     files: dict[str, OutFile] = {}
-    for request, result in current:
+    by_request: dict[str, list[str]] = {request.name: [] for request, _ in written}
+    for request, result in written:
         for file in request.job.render(result.body, video, request.params):
             name = file.name if file.name not in files else f"{request.name}-{file.name}"
             files[name] = OutFile(name, file.content)
-    return list(files.values())
+            by_request[request.name].append(name)
+    return list(files.values()), by_request
 
 
 def _beside(results: Sequence[Result]) -> list[OutFile]:

@@ -1,0 +1,73 @@
+"""``video.json`` as the sink reads it.
+
+It says which files are ours, what they held, and which results another writer has left. It carries the list of our files under ``files`` (names, or name → size), their checksums under ``sha256``, and under
+``results`` the answers with the files of each. Whatever is odd in it says nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, MutableMapping, Sequence
+
+from pipeline.core.model import Json
+from pipeline.sink import layout
+
+RECORD = "video.json"
+
+
+def parse(content: bytes | None) -> dict[str, Json]:
+    """Return a record; empty where it is none."""
+    try:
+        found: Json = json.loads(content or b"{}")
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def encode(record: Mapping[str, Json]) -> str:
+    """Return a record as it is written."""
+    return json.dumps(record, ensure_ascii=False, indent=2, default=str) + "\n"
+
+
+def files_of(record: Mapping[str, Json]) -> list[str]:
+    """Return the names that a record lists as ours."""
+    names = record.get("files")
+    entries = list(names) if isinstance(names, list | dict) else []
+    return [name for name in entries if isinstance(name, str) and layout.is_file(name)]
+
+
+def checksums_of(record: Mapping[str, Json], names: Sequence[str]) -> dict[str, str]:
+    """Return the checksums of these files as written; old records hold none."""
+    known = _table(record, "sha256")
+    return {name: known[name] for name in names if name != RECORD and isinstance(known.get(name), str)}
+
+
+def carry_over(old: Mapping[str, Json], contents: MutableMapping[str, bytes]) -> frozenset[str]:
+    """Take results of the old record into the new one; return their files.
+
+    ``contents`` holds the new one. Another state folder, or one that was lost, had asked for them. What the new one asks for (``asked``) is its own.
+    """
+    new = parse(contents.get(RECORD))
+    before, present, asked = _table(old, "results"), _table(new, "results"), new.get("asked")
+    if not isinstance(asked, list):
+        return frozenset()
+    theirs = {name: entry for name, entry in before.items() if name not in present and name not in asked}
+    if not theirs:
+        return frozenset()
+    listed = files_of(old)
+    named = [
+        entry["files"] for entry in theirs.values() if isinstance(entry, dict) and isinstance(entry.get("files"), list)
+    ]
+    if len(named) == len(theirs):  # records of earlier releases do not tell which files are whose: all stay
+        listed = [name for name in listed if any(name in names for names in named)]
+    files = frozenset(listed) - contents.keys()
+    new["results"] = {**present, **theirs}
+    new["files"] = sorted({*files_of(new), *files})
+    new["sha256"] = {**checksums_of(old, sorted(files)), **_table(new, "sha256")}
+    contents[RECORD] = encode(new).encode("utf-8", "backslashreplace")
+    return files
+
+
+def _table(record: Mapping[str, Json], name: str) -> dict[str, Json]:
+    found = record.get(name)
+    return found if isinstance(found, dict) else {}
