@@ -1,6 +1,6 @@
 """``video.json`` as the sink reads it.
 
-It says which files are ours, what they held, and which results another writer has left. It carries the list of our files under ``files`` (names, or name → size), their checksums under ``sha256``, and under
+It carries the list of our files under ``files`` (names, or name → size), their checksums under ``sha256``, and under
 ``results`` the answers with the files of each. Whatever is odd in it says nothing.
 """
 
@@ -45,7 +45,8 @@ def checksums_of(record: Mapping[str, Json], names: Sequence[str]) -> dict[str, 
 def carry_over(old: Mapping[str, Json], contents: MutableMapping[str, bytes]) -> frozenset[str]:
     """Take results of the old record into the new one; return their files.
 
-    ``contents`` holds the new one. Another state folder, or one that was lost, had asked for them. What the new one asks for (``asked``) is its own.
+    The new one is among ``contents``. What it asks for (``asked``) is its own; another state folder, or one that was lost,
+    had asked for the rest.
     """
     new = parse(contents.get(RECORD))
     before, present, asked = _table(old, "results"), _table(new, "results"), new.get("asked")
