@@ -197,6 +197,23 @@ def test_an_unfinished_or_failed_analysis_has_no_answer(word: str, state: str) -
     assert (status.state, status.code, status.message, status.answer) == (state, "user_canceled", "m", None)
 
 
+@pytest.mark.parametrize("odd", ["..", "../../indexes", "a\nb", "x" * 129, "", None, 7])
+def test_one_malformed_id_hides_nothing_else_of_a_list(odd: Any) -> None:
+    """Somebody else's strange object would make every list of the account unreadable for ever: it is passed over. What
+    bears our own label is there, even if its id is useless: that answer is unreadable, and is asked for again.
+    """
+    wish = Question("k", "a", "Why?", None, 600, 0.3, "m")
+    strange, ours = {"task_id": odd, "custom_id": "other", "status": "ready"}, {"task_id": "t1", "custom_id": "k"}
+    find, sweep = API.find_analyses(wish, 1), API.unfinished_analyses("queued", 1)
+    assert [entry.id for entry in find.read(answer({"data": [strange, ours]})).entries] == ["t1"]
+    assert [entry.id for entry in find.read(answer({"data": [ours, strange]})).entries] == ["t1"]
+    seen = sweep.read(answer({"data": [strange, {**ours, "status": "queued"}]}))
+    assert [key for key, _ in seen.entries] == ["t1"]
+    for bodies in ([strange], [strange, strange], [{**strange, "custom_id": "k"}, ours]):
+        with pytest.raises(UnreadableAnswer):
+            find.read(answer({"data": bodies}))
+
+
 @given(st.one_of(st.binary(max_size=200), st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from pipeline.core.clock import parse_iso
 from pipeline.core.model import Json
-from pipeline.provider.dialects.protocol import Page, Response, UnreadableAnswer
+from pipeline.provider.dialects.protocol import MalformedId, Page, Response, UnreadableAnswer
 
 T = TypeVar("T")
 _DETAIL = 500  #: characters of foreign text kept in an error
@@ -36,17 +36,17 @@ class JsonObject:
         return name in self.raw
 
     def id(self, *names: str) -> str:
-        """Return the first of these fields; raise UnreadableAnswer without an id."""
+        """Return the first of these fields; raise MalformedId without an id."""
         if found := self.optional_id(*names):
             return found
-        raise UnreadableAnswer(f"no {' or '.join(names)} in the answer")
+        raise MalformedId(f"no {' or '.join(names)} in the answer")
 
     def optional_id(self, *names: str) -> str:
-        """Return the first of these ids, or empty; raise UnreadableAnswer for others."""
+        """Return the first of these ids, or empty; raise MalformedId for others."""
         for name in names:
             if found := self.text(name):
                 if not is_id(found):
-                    raise UnreadableAnswer(f"{name} holds no id: {clip(found, 40)!r}")
+                    raise MalformedId(f"{name} holds no id: {clip(found, 40)!r}")
                 return found
         return ""
 
@@ -167,7 +167,8 @@ def ignore_body(_response: Response) -> None:
 def build_page(body: JsonObject, build: Callable[[JsonObject], T], name: str = "data") -> Page[T]:
     """Build a page from the list of objects under ``name``.
 
-    Without ``page_info`` it is the last one.
+    Without ``page_info`` it is the last one. One object with a malformed id is left out, because it would hide all others of
+    the account for ever; a page of nothing else is unreadable.
     """
     if not isinstance(body.raw.get(name), list):
         raise UnreadableAnswer(f"no list of objects under {name}")
@@ -176,7 +177,14 @@ def build_page(body: JsonObject, build: Callable[[JsonObject], T], name: str = "
     if not isinstance(page, int) or not isinstance(pages, int):
         raise UnreadableAnswer("page_info without numbers")
     last = page >= pages or not entries
-    return Page([build(entry) for entry in entries], last, total if isinstance(total, int) else None)
+    built: list[T] = []
+    for entry in entries:
+        try:
+            built.append(build(entry))
+        except MalformedId:
+            if not built and entry is entries[-1]:
+                raise
+    return Page(built, last, total if isinstance(total, int) else None)
 
 
 # ---------------------------------------------------------------------------------------------------- times and texts

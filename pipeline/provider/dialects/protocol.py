@@ -24,6 +24,10 @@ class UnreadableAnswer(ValueError):
     """An answer with a good status that breaks the API's promise."""
 
 
+class MalformedId(UnreadableAnswer):
+    """An object without an id, or with one of a form that no platform gives."""
+
+
 class UnusableSession(UnreadableAnswer):
     """A multipart session that this file cannot use; another costs nothing."""
 

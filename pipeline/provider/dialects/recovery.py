@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from pipeline.provider.dialects.protocol import FoundObject
+from pipeline.provider.dialects.json_reading import JsonObject, build_page, parse
+from pipeline.provider.dialects.protocol import FoundObject, MalformedId, Page, Response, UnreadableAnswer
 
 #: How far two clocks may disagree after the platform's Date header was taken into account, seconds.
 CLOCK_SKEW = 120.0
+
+
+def read_found(
+    id_names: tuple[str, ...], label_of: Callable[[JsonObject], str], failed: frozenset[str], wanted: str
+) -> Callable[[Response], Page[FoundObject]]:
+    """Return a reader of a page of what lost answers may have left behind.
+
+    Raises:
+        UnreadableAnswer: of the reader, if what bears the wanted label has no proper id: it is there, and cannot be told.
+    """
+
+    def build(body: JsonObject) -> FoundObject:
+        label = label_of(body)
+        try:
+            found = body.id(*id_names)
+        except MalformedId:
+            if label != wanted:
+                raise
+            raise UnreadableAnswer(f"what is called {wanted} has no proper id") from None
+        return FoundObject(found, label, body.timestamp("created_at"), body.text("status") in failed)
+
+    return lambda response: build_page(parse(response), build)
 
 
 def pick_by_label(entries: Iterable[FoundObject], label: str, since: float) -> str | None:

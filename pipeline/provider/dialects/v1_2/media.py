@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
@@ -28,7 +28,6 @@ from pipeline.provider.dialects.json_reading import (
     parse,
     read_error_body,
     read_id,
-    read_page,
     server_time,
 )
 from pipeline.provider.dialects.protocol import (
@@ -42,7 +41,7 @@ from pipeline.provider.dialects.protocol import (
     TextPart,
     UnreadableAnswer,
 )
-from pipeline.provider.dialects.recovery import CLOCK_SKEW, pick_by_label
+from pipeline.provider.dialects.recovery import CLOCK_SKEW, pick_by_label, read_found
 
 _EXTERNAL = "/tasks/external-provider"
 _ASKS = ("/gist", "/summarize", "/generate")
@@ -114,7 +113,7 @@ class V12:
     def find_assets(self, upload: NewUpload, page: int) -> Call[Page[FoundObject]]:
         """List the tasks that carry our name, or the whole index's."""
         named = [("filename", upload.name)] if upload.method == "direct" else []
-        return Call(_tasks(page, ("index_id", upload.index_id), *named), read_page(_found))
+        return Call(_tasks(page, ("index_id", upload.index_id), *named), _found(upload.name))
 
     def pick_asset(self, found: Sequence[FoundObject], upload: NewUpload, since: float) -> str | None:
         """Return the task that this intent has left behind, or None.
@@ -252,9 +251,8 @@ def _events(response: Response) -> JsonObject:
     raise UnreadableAnswer("a stream of events that broke off")
 
 
-def _found(body: JsonObject) -> FoundObject:
-    name, failed = body.child("metadata").text("filename"), body.text("status") == "failed"
-    return FoundObject(body.id("_id", "id"), name, body.timestamp("created_at"), failed)
+def _found(name: str) -> Callable[[Response], Page[FoundObject]]:
+    return read_found(("_id", "id"), lambda body: body.child("metadata").text("filename"), frozenset({"failed"}), name)
 
 
 def _read_media_page(response: Response) -> Page[tuple[str, MediaStatus]]:

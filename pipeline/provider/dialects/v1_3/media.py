@@ -40,7 +40,7 @@ from pipeline.provider.dialects.protocol import (
     UnreadableAnswer,
     UnusableSession,
 )
-from pipeline.provider.dialects.recovery import pick_by_label
+from pipeline.provider.dialects.recovery import pick_by_label, read_found
 from pipeline.provider.dialects.sessions import session_fault
 
 _TOKENS = (512, 98_304)  #: range of ``max_tokens`` for general analysis
@@ -107,7 +107,7 @@ class V13:
         return Call(request, read_id("_id", "id", "asset_id"))
 
     def find_assets(self, upload: NewUpload, page: int) -> Call[Page[FoundObject]]:
-        return Call(list_request("/assets", page, ("filename", upload.name)), read_page(_found_asset))
+        return Call(list_request("/assets", page, ("filename", upload.name)), _found_assets(upload.name))
 
     def pick_asset(self, found: Sequence[FoundObject], upload: NewUpload, since: float) -> str | None:
         return pick_by_label(found, upload.name, since)
@@ -176,7 +176,7 @@ class V13:
 
     def find_analyses(self, question: Question, page: int) -> Call[Page[FoundObject]]:
         # The platform cannot filter by custom_id.
-        return Call(list_request("/analyze/tasks", page, ("asset_id", question.media_id)), read_page(_found_task))
+        return Call(list_request("/analyze/tasks", page, ("asset_id", question.media_id)), _found_tasks(question.key))
 
     def unfinished_analyses(self, word: str, page: int) -> Call[Page[tuple[str, AnalysisStatus]]]:
         # Lists cut long texts, so a finished one must still be fetched by itself.
@@ -206,14 +206,12 @@ def _session_path(session: UploadSession) -> str:
     return f"/assets/multipart-uploads/{path_segment(session.upload_id)}"
 
 
-def _found_asset(body: JsonObject) -> FoundObject:
-    failed = body.text("status") == "failed"
-    return FoundObject(body.id("_id", "id"), body.text("filename"), body.timestamp("created_at"), failed)
+def _found_assets(name: str) -> Callable[[Response], Page[FoundObject]]:
+    return read_found(("_id", "id"), lambda body: body.text("filename"), frozenset({"failed"}), name)
 
 
-def _found_task(body: JsonObject) -> FoundObject:
-    failed = body.text("status") in ("failed", "canceled")
-    return FoundObject(body.id(*_TASK_ID), body.text("custom_id"), body.timestamp("created_at"), failed)
+def _found_tasks(key: str) -> Callable[[Response], Page[FoundObject]]:
+    return read_found(_TASK_ID, lambda body: body.text("custom_id"), frozenset({"failed", "canceled"}), key)
 
 
 def _session_reader(size: int) -> Callable[[Response], UploadSession]:
