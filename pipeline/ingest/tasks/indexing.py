@@ -101,7 +101,9 @@ class IndexingTaskType:
         if data.index_gone:  # an operator's retry: there may be another index of that name
             return _hand_back(task, data)
         try:
-            found = await self._index_api.find_indexed(data.index_id, data.asset_id) if data.adopted else None
+            # An earlier task that gave way late may follow another one that has put the same asset there.
+            there = data.adopted or data.lost > 0
+            found = await self._index_api.find_indexed(data.index_id, data.asset_id) if there else None
         except Permanent as error:
             if error.trouble.code != _UNKNOWN:
                 raise
