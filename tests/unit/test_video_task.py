@@ -449,3 +449,11 @@ def test_what_an_upload_needs_is_not_lost_on_the_way(tmp_path: Path) -> None:
 
     run_virtual(scenario())
     assert (life.api.uploads[-1].index_id, life.api.uploads[-1].title) == ("index-1", "T")
+
+
+def test_a_video_too_short_for_an_index_is_analysed_all_the_same(tmp_path: Path) -> None:
+    """Indexes take 4 seconds or more, analyses one: nothing is put into the index, nothing fails, and all answers are there."""
+    life = Life.at(tmp_path, index={"name": "films"}, jobs={"enabled": ("summary",)})
+    life.platform.behave(seconds=2.0)
+    assert run_virtual(life.run(items(clips(tmp_path, 1)))).exit_code == 0
+    assert (len(life.effects_of("analysis")), len(life.effects_of("indexed"))) == (1, 0)
