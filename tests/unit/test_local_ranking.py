@@ -203,7 +203,7 @@ def test_no_parameter_breaks_a_list(pairs: list[tuple[str, str]]) -> None:
 
 def test_options_are_refused_for_the_right_reason() -> None:
     """Unknown, not in the index, no embedding model, not answerable: four different refusals; each kind once."""
-    names = {"visual": "", "conversation": "conversation", "text_in_video": "text_in_video"}
+    names = {"visual": (), "conversation": ("conversation",), "text_in_video": ("text_in_video",)}
     marengo = IndexRow("i", "n", 0, 0, [{"model_name": "marengo2.6", "model_options": ["visual", "conversation"]}])
     pegasus = IndexRow("i", "n", 0, 0, [{"model_name": "pegasus1.1", "model_options": ["visual"]}])
     assert resolve_options(["conversation", "conversation"], marengo, names) == ["conversation"]
