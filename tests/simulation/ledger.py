@@ -105,6 +105,8 @@ class Ledger:
         if effect.kind == "indexed":  # our key of it names the video, the index and a hash of the asset
             index = effect.base.partition("/")[0]
             return sum(key.startswith("index/") and f"/{index}/" in key for key in entries)
+        if "url" in effect.thing.data:  # our key of it is the name that a file would have
+            return sum(key.startswith("video-") for key in entries)
         return sum(key.startswith(f"{effect.key}/again") for key in entries)
 
     def _booked(self, effect: Effect) -> None:

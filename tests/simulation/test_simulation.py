@@ -61,7 +61,7 @@ def told(seed: int, folder: Path, world: type[World]) -> str:
 
 def test_a_failure_shrinks_to_the_accidents_it_needs(tmp_path: Path) -> None:
     """Accidents that a failure does without are left out, and what is left still fails in the same way."""
-    world, schedule = ActsWithoutAsking, draw(3)
+    world, schedule = ActsWithoutAsking, draw(2)
     with pytest.raises(Failed) as failed:
         one(schedule, tmp_path, make=world)
     smaller, still = shrunk(schedule, failed.value, tmp_path, world)
