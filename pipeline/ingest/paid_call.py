@@ -133,7 +133,10 @@ class Stages:
 
 
 class CallRefused(Permanent):
-    """The platform refused a call by an answer that proves nothing, and shows nothing of it."""
+    """The platform refused a call by an answer that proves nothing.
+
+    And it shows nothing of it.
+    """
 
 
 class Billing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from tests.architecture.tree import functions, length, parsed, read, sources
 MAX_FILE = 450
 
 MAX_FUNCTION = 60
+
+MAX_WORDS = 14  #: of a first docstring line
 
 MAX_METHODS = 12
 #: Protocols that may have more methods, and why: they are made of smaller ones.
@@ -122,6 +125,30 @@ def test_packages_are_light_to_enter() -> None:
         )
     ]
     assert heavy == []
+
+
+def test_first_docstring_lines_are_short() -> None:
+    """The first line is read at a glance: at most 14 words, where a literal counts as one."""
+    long = [
+        f"{path}:{node.body[0].lineno}: {first}"
+        for path in sources("pipeline", "jobs")
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and len(_words(first := (ast.get_docstring(node) or "").split("\n")[0])) > MAX_WORDS
+    ]
+    assert long == []
+
+
+def _words(line: str) -> list[str]:
+    return re.sub(r"``[^`]*``|(:\w+:)?`[^`]*`", "x", line).split()
+
+
+@pytest.mark.parametrize(
+    ("line", "number"), [("", 0), ("Return one word.", 3), ("Read ``a b c`` and :class:`X`, or `d e`.", 6)]
+)
+def test_a_literal_counts_as_one_word(line: str, number: int) -> None:
+    """The rule above counts what a reader takes for a word."""
+    assert len(_words(line)) == number
 
 
 #: What task types store, and the engine's own counts beside it.

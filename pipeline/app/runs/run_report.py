@@ -136,7 +136,7 @@ class RunReporter:
         )
 
     async def _why_later(self, ending: RunEnd) -> Trouble | None:
-        """Return why the rest is not waited for: the reason of what falls due first."""
+        """Return why the rest is not waited for, by what falls due first."""
         if ending.later is None:
             return None
         waiting = await self._database.tasks(Selection(states=(State.PENDING,), limit=_LOOKED_AT))

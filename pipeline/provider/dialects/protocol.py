@@ -25,7 +25,7 @@ class UnreadableAnswer(ValueError):
 
 
 class MalformedId(UnreadableAnswer):
-    """An object without an id, or with one of a form that no platform gives."""
+    """An object without an id, or with one that no platform gives."""
 
 
 class UnusableSession(UnreadableAnswer):

@@ -60,7 +60,10 @@ async def open_database(path: Path, *, read_only: bool = False, lock_seconds: fl
 
 
 def _make_private(path: Path) -> None:
-    """Make the file, or take it from others; SQLite gives its log the same rights. What fails is SQLite's to tell."""
+    """Make the file, or take it from others.
+
+    SQLite gives its log the same rights. What fails is SQLite's to tell.
+    """
     with suppress(OSError):
         os.close(os.open(path, os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC, 0o600))
         mode = path.stat().st_mode
