@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Generic, Literal, TypeVar
 
@@ -123,13 +123,15 @@ class LookSchedule:
 class Stages:
     """The names of a task type's stages.
 
-    ``held`` is where a held task starts when the operator retries it.
+    ``held`` is where a held task starts when the operator retries it. ``book`` reserves the money of a second call, if the
+    stage that looks is in a lane that a spent budget does not close; empty: it is reserved where it was looked for.
     """
 
     intend: str
     act: str
     look: str
     held: str
+    book: str = ""
 
 
 class CallRefused(Permanent):
@@ -340,11 +342,16 @@ class PaidCall(Generic[P]):
         ``blind``: the platform cannot be asked at all.
         """
         policy = self._policy
-        if policy.holds(data.again) if blind else policy.on_ambiguous == "hold":
-            return Hold(trouble, stage=self._stages.held, data=self._renew(_unsent(data)).to_json())
-        if data.again + 1 >= policy.attempts and not (blind and policy.repeats):
+        hold = policy.holds(data.again) if blind else policy.on_ambiguous == "hold"
+        if hold and not data.agreed:
+            if blind:
+                return Hold(trouble, stage=self._stages.held, data=self._renew(_unsent(data)).to_json())
+            return Hold(trouble, stage=self._stages.look, data=changed(_unsent(data), agreed=True).to_json())
+        if data.again + 1 >= policy.attempts and not (blind and policy.repeats) and not data.agreed:
             return self.fail(task, data, cost.key)
         doubtful = data.doubtful + 1
+        if self._stages.book:
+            return replace(self._send_again(changed(data, doubtful=doubtful)), stage=self._stages.book)
         spend = self.billing.book(cost, doubtful)
         if isinstance(spend, Trouble):
             return Park("budget", self._clock.now(), spend)
@@ -358,7 +365,7 @@ class PaidCall(Generic[P]):
         return self._send_again(data)
 
     def _send_again(self, data: P, spend: Sequence[Spend] = ()) -> Advance:
-        data = changed(_unsent(data), again=data.again + 1, sending=self._clock.now())
+        data = changed(_unsent(data), again=data.again + 1, sending=self._clock.now(), agreed=False)
         return Advance(self._stages.act, data.to_json(), spend=spend)
 
 

@@ -77,6 +77,7 @@ class PaidData(TaskData):
     sending: float = 0.0  #: when the latest of several calls was decided, epoch seconds
     doubt: Doubt = "ended"
     doubted: float = 0.0  #: since when the call is in doubt, epoch seconds
+    agreed: bool = False  #: a person has let the call be made again if it cannot be found
     refusal: TroubleData | None = stored(None, read=TroubleData.from_json, write=TroubleData.to_json)
 
 

@@ -35,9 +35,11 @@ class Seen(NamedTuple):
 class Night:
     """One video, its index and its analysis, on a platform to which something happens at one paid call."""
 
-    def __init__(self, folder: Path, api: str, *faults: Fault, **policy: Any) -> None:
+    def __init__(self, folder: Path, api: str, *faults: Fault, budget: float | None = None, **policy: Any) -> None:
         (folder / "a.mp4").write_bytes(b"a film" * 30)
         sections = {**PRICED, "index": {"name": "films"}, "jobs": {"enabled": ("gist",)}, "policy": policy}
+        if budget is not None:
+            sections["budget"] = {"max_usd_per_run": budget}
         sections["provider"] = {**PRICED["provider"], "api": api}
         clock = VirtualClock()
         self.rig = Rig(_settings(folder, sections), MemoryDatabase(), Account(clock), clock)
@@ -134,3 +136,13 @@ def test_the_lag_is_learned(tmp_path: Path) -> None:
     night = Night(tmp_path, "v1.3", *faults)
     assert night.runs("upload") == [Seen(0, 1)]
     assert set(night.rig.platform.effects().values()) == {1}
+
+
+@pytest.mark.parametrize(("api", "call"), EACH)
+def test_a_second_call_that_no_money_is_left_for_waits_quietly(tmp_path: Path, api: str, call: str) -> None:
+    """The run ends with exit 5 and asks the platform no more often than for its looks; the next run has its own money."""
+    night = Night(tmp_path, api, Fault("pay", CALLS[api][call], "dropped"), budget=0.06 if api == "v1.2" else 0.1)
+    first, _, last = night.runs(call, 3)
+    assert (first.exit_code, first.accepted) == ((0, 1) if call == "upload" and api == "v1.3" else (5, 0))
+    assert (last.exit_code, last.accepted) == (0, 1)
+    assert night.rig.platform.requests < 60

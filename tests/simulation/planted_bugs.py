@@ -124,7 +124,7 @@ PLANTED: Sequence[tuple[type[World], str, int]] = (
     (LosesATask, "never written", 1),
     (PaysOffTheBooks, "not in our ledger", 1),
     (HidesItsDoubts, "twice", 1),
-    (ForgetsAtTheOperatorsWord, "twice", 220),
+    (ForgetsAtTheOperatorsWord, "twice", 1090),
     (ShowsBeforeItIsSafe, "before it was safe", 1),
     (SaysDoneTooEarly, "not safe on the disk", 1),
 )

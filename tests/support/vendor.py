@@ -20,7 +20,7 @@ from pipeline.provider.dialects.v1_3.media import V13
 from pipeline.provider.http.rate_limits import Unlimited
 from tests.simulation.ledger import Effect, Thing
 from tests.simulation.schedule import Habits
-from tests.simulation.vendor import Asked, Reply, Vendor
+from tests.simulation.vendor import Vendor
 from tests.simulation.vendor_v1_2 import VendorV12
 from tests.simulation.vendor_v1_3 import VendorV13
 from tests.simulation.wire import KEY, Accidents, Life, Wire, wired
@@ -52,10 +52,6 @@ class _Patient(VendorV13):
     def answer(self, body: Mapping[str, Any]) -> str:
         text, spoil = super().answer(body), self.account.spoil
         return text if spoil is None else spoil(Asking(body["custom_id"], body["prompt"]), text)
-
-    def carry_out(self, asked: Asked) -> Reply:
-        self.account.requests += 1
-        return super().carry_out(asked)
 
 
 def _no_fate(_site: str) -> tuple[str, float]:
@@ -96,6 +92,9 @@ class Account:
             vendor.habits = replace(vendor.habits, **habits)  # type: ignore[arg-type]
             vendor.seconds = vendor.seconds if seconds is None else seconds
 
+    def _count(self, _request: str) -> None:
+        self.requests += 1
+
     def accept(self, effect: Effect) -> None:
         """Enter an effect into the ledger."""
         self.ledger.append((effect.kind, effect.key))
@@ -117,7 +116,7 @@ class Account:
 
     def open(self, version: str, identity: str) -> TwelveLabs:
         """Return the client of one process."""
-        wire = Wire(self._vendors[version], self.accidents, Life(), Random(1), lambda _: None)
+        wire = Wire(self._vendors[version], self.accidents, Life(), Random(1), self._count)
         settings = Settings.model_validate({"provider": {"api": version, "connections": 8}})
         with wired(lambda: wire):
             return open_api(

@@ -103,7 +103,15 @@ def test_the_fields_of_a_stored_task_differ_from_their_defaults(cls: type[TaskDa
         if each.name != "raw" and getattr(read, each.name) == getattr(blank, each.name)
     ]  # fmt: skip
     others = {"bounds", "size", "mtime_ns", "seconds", "about", "skipped"} if cls is PlaylistData else set()
-    new = {"adopted", "keyed_by_body", "sending", "doubt", "doubted", "refusal"}  # the version before knew none
+    new = {
+        "adopted",
+        "keyed_by_body",
+        "sending",
+        "doubt",
+        "doubted",
+        "refusal",
+        "agreed",
+    }  # the version before knew none
     assert set(same) <= {"version", "looks", "doubtful", "refetch", "mime"} | new | others
 
 

@@ -89,6 +89,7 @@ class IndexingTaskType:
             services.rng,
             gave_up=Trouble("gave_up", "The video was never accepted for indexing."),
             give_up=lambda data, key: changed(data, given_up=True),
+            renew=lambda data: changed(data, doubtful=data.doubtful + 1),
         )
 
     def task_type(self, policy: Policy) -> TaskType:
@@ -112,7 +113,7 @@ class IndexingTaskType:
             _log.info("indexing.adopted", key=task.subject, id=found)
             return self._await(data, found)
         data = changed(data, since=self._clock.now(), adopted=False)
-        return self._paid.intend(data, self._cost(task, data), given_up=data.given_up)
+        return self._paid.intend(data, self._cost(task, data), given_up=data.given_up, repeated=data.doubtful)
 
     async def submit(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Put the asset into the index, once."""

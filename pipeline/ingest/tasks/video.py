@@ -116,7 +116,7 @@ class VideoTaskType:
         self._adoption = adoption
         self._backoff = Backoff(2.0, 300.0)
         self._paid: PaidCall[VideoData] = PaidCall(
-            Stages("place", "upload", "find", held="price"),
+            Stages("place", "upload", "find", held="price", book="price" if self._index_first else ""),
             CallPolicy(options.attempts, options.on_ambiguous),
             services.looks,
             billing or Billing(free, services.clock),
@@ -168,13 +168,15 @@ class VideoTaskType:
         if data.provider != self._api.identity:  # the intent is of an earlier configuration
             return Advance("place", task.data)
         cost = self._cost(task, data) if self._index_first else None
-        return self._paid.intend(changed(data, since=self._clock.now()), cost, given_up=False, repeated=data.doubtful)
+        data = changed(data, since=data.since if data.again else self._clock.now())  # a first call may come even now
+        return self._paid.intend(data, cost, given_up=False, repeated=data.doubtful)
 
     def _cost(self, task: Task, data: VideoData) -> Cost:
         """What the upload costs; an address counts as the longest possible."""
+        if not self._index_first:
+            return Cost(data.name, "upload", subject=task.key)
         minutes = (data.length or self._api.ceilings.max_seconds) / 60
-        what = "index" if self._index_first else "upload"
-        return Cost(data.name, what, self._price(minutes), minutes, task.key)
+        return Cost(data.name, "index", self._price(minutes), minutes, task.key)
 
     async def _adopt(self, task: Task, data: VideoData) -> Outcome | None:
         """Go on with an upload of this content that is there, or None."""
@@ -230,9 +232,7 @@ class VideoTaskType:
             if error.trouble.code == "resource_not_exist":
                 raise
             return self._paid.refused(data, error)
-        if not isinstance(found, str):
-            return found
-        return Advance("settle", changed(data, media_id=found, looks=0).to_json())
+        return Advance("settle", changed(data, media_id=found, looks=0).to_json()) if isinstance(found, str) else found
 
     async def open(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Open a multipart session; a lost one costs nothing and expires."""
