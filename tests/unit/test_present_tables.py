@@ -17,6 +17,7 @@ from pipeline.present.progress import board
 from pipeline.present.tables.config_check import config_check_table
 from pipeline.present.tables.doctor import doctor_table
 from pipeline.present.tables.indexes import indexes_table
+from pipeline.present.tables.layout import trouble_line
 from pipeline.present.tables.plan import plan_table
 from pipeline.present.tables.run import run_table
 from pipeline.present.tables.show import show_table, why_table
@@ -222,6 +223,41 @@ def test_a_plan_keeps_action_length_price_and_name_at_any_width(width: int) -> N
     assert "/data/me" not in lines[second]
     assert lines[second + 1].strip() == "This is no video."
     assert all(len(line) <= width for line in lines)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_a_long_reason_is_wrapped_and_costs_no_column(width: int) -> None:
+    """Action, length and price stay however long the reason is, which is whole and does not repeat the file's name."""
+    why = "this is a text, no video: " + "it says nothing that could be shown, " * 3 + "and ends here."
+    rows = [
+        PlanRow("films/good.mp4", "good.mp4", "new", ("gist",), 200.0, 12_000_000, 0.1),
+        PlanRow("films/broken.mp4", "broken.mp4", "failed", ("gist",), 61.0, 0, 0.0, f"broken.mp4: {why}"),
+    ]
+    lines = text(plan_table(replace(PLAN, rows=rows)), width).splitlines()
+    assert next(line for line in lines if line.startswith("new ")).split()[:3] == ["new", "3:20", "$0.10"]
+    at = next(number for number, line in enumerate(lines) if line.startswith("failed "))
+    assert lines[at].split() == [
+        "failed",
+        "1:01",
+        "$0.00",
+        *(["-"] if "upload" in lines[at - 2] else []),
+        "films/broken.mp4",
+    ]
+    told = " ".join(" ".join(lines[at + 1 :]).split())
+    assert told.startswith("This is a text, no video")
+    assert "and ends here." in told
+    assert all(len(line) <= width for line in lines)
+
+
+@pytest.mark.parametrize("name", ["broken.mp4", "films/broken.mp4", "list.csv:2 films/broken.mp4"])
+def test_a_trouble_names_its_file_once(name: str) -> None:
+    """A sentence that begins with the file's name is told without it behind the name; other sentences stay whole."""
+    line = trouble_line(name, Trouble("x", "broken.mp4: this is no video.")).plain
+    assert line == f"{name}  This is no video."
+    assert (
+        trouble_line(name, Trouble("x", "other.mp4: this is no video.")).plain
+        == f"{name}  other.mp4: this is no video."
+    )
 
 
 @pytest.mark.parametrize("width", [80, 100])

@@ -187,3 +187,37 @@ def test_a_plan_tells_what_its_queries_cost() -> None:
     priced = replace(PLAN, queries=2, queries_usd=0.008)
     assert any(line.endswith("with $0.0080 for 2 standing queries") for line in text(plan_table(priced)))
     assert "standing" not in "".join(text(plan_table(PLAN)))
+
+
+LONG = replace(
+    HIT, start=3665.5, end=3725.0, text="A colony has one queen, and she lays up to two thousand eggs on a summer's day.",
+    sources=("visual", "transcription"),
+)  # fmt: skip
+FILM = replace(OURS, title="A long talk about bees, held in November, part two.mp4")
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_hits_keep_rank_and_moment_at_any_width(width: int) -> None:
+    """Title and words share what is left, and are cut; what found a hit goes first."""
+    shown = rendered(search_table(found(LONG, replace(LONG, rank=2), v1=FILM)), width=width).splitlines()
+    at = shown.index("") + 1
+    assert shown[at].split()[:3] == ["rank", "from", "to"]
+    for line, rank in zip(shown[at + 1 : at + 3], "12", strict=True):
+        assert line.split()[:4] == [rank, "1:01:05", "1:02:05", "A"]
+        assert "  A colony" in line
+    assert all(cell_len(line) <= width for line in shown)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_classes_keep_score_and_share_at_any_width(width: int) -> None:
+    """Class, video and moments share what is left, and are cut; the further scores go first."""
+    clips = [SearchHit("v1", at, at + 10, score=80.0) for at in range(0, 4000, 50)]
+    name = "How bees find their way home"
+    fits = ClassScore(name, 94.18, 0.95, {"max_score": 92.28, "avg_score": 80.0}, clips)
+    shown = rendered(classify_table(ClassifyView(ASKED, [VideoClasses(FILM, [fits])])), width=width).splitlines()
+    at = shown.index("") + 1
+    assert shown[at].split() == ["score", "share", "class", "video", "moments"]
+    assert shown[at + 1].split()[:4] == ["94.2", "95%", "How", "bees"]
+    assert "  A " in shown[at + 1]
+    assert "  0:00–0:10" in shown[at + 1]
+    assert all(cell_len(line) <= width for line in shown)

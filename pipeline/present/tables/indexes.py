@@ -29,7 +29,7 @@ def indexes_table(value: Sequence[IndexInfo]) -> RenderableType:
         ])  # fmt: skip
     columns = ("index", "videos", "length", "models", "extras", "created", "expires", "id")
     cells = [[Text(cell) for cell in row] for row in rows]
-    return FittedTable(columns, cells, "index", ("extras", "models", "expires", "created"), ("videos", "length"))
+    return FittedTable(columns, cells, ("index",), ("extras", "models", "expires", "created"), ("videos", "length"))
 
 
 def videos_table(value: IndexView) -> RenderableType:
@@ -49,5 +49,5 @@ def videos_table(value: IndexView) -> RenderableType:
         ])  # fmt: skip
     columns, right = ("video", "length", "picture", "size", "state", "created", "id"), ("length", "picture", "size")
     cells = [[Text(cell) for cell in row] for row in rows]
-    table = FittedTable(columns, cells, "video", ("picture", "size", "created", "state"), right)
+    table = FittedTable(columns, cells, ("video",), ("picture", "size", "created", "state"), right)
     return Group(head, Text(""), table, *result_links(row.ours for row in value.videos))

@@ -19,6 +19,8 @@ from pipeline.views import BadLine, LeftOut
 WIDE: Final = 120
 #: Cells that a column which is cut keeps, before others are dropped for it.
 _LEAST: Final = 28
+#: Cells that it keeps when nothing is left to drop.
+_NARROWEST: Final = 8
 _COLOUR: Final = {
     "done": "green", "ok": "green", "nothing": "dim", "failed": "red", "bad": "red", "held": "yellow", "warn": "yellow",
     "unfinished": "cyan", "running": "cyan", "new": "cyan",
@@ -41,39 +43,57 @@ def new_table(columns: Iterable[str], right: Iterable[str] = (), *, fold: Iterab
 class FittedTable:
     """A table for any width.
 
-    Columns in ``drop`` go in this order until it fits, and ``cut`` is shortened in its middle.
-    Cells hold one line each; those of ``cut`` may hold more, which are cut at their ends.
+    Columns in ``drop`` go in this order until it fits. Those in ``cut`` share what is left: the first is shortened in its
+    middle, others at their ends. Cells hold one line each; those of ``cut`` may hold more, which are wrapped.
     """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[Text]]
-    cut: str
+    cut: tuple[str, ...]
     drop: Sequence[str] = ()
     right: Sequence[str] = ()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        shown = list(self.columns)
-        widths = [
-            max(len(name), *(max(line.cell_len for line in row[at].split(allow_blank=True)) for row in self.rows))
-            for at, name in enumerate(self.columns)
-        ]
-        where = self.columns.index(self.cut)
-        least = min(widths[where], _LEAST)
-        room = options.max_width
-
-        def taken() -> int:
-            return sum(widths[self.columns.index(name)] + 2 for name in shown if name != self.cut)
-
-        for name in self.drop:
-            if taken() + least > room:
-                shown.remove(name)
+        shown = self._shown(options.max_width)
+        share = self._shares(shown, options.max_width)
         table = new_table(shown, right=self.right)
         for row in self.rows:
-            first, *more = row[where].split(allow_blank=True)
-            short = Text(fit_middle(first.plain, max(least, room - taken())), first.style)
-            kept = {**dict(zip(self.columns, row, strict=True)), self.cut: Text("\n").join([short, *more])}
-            table.add_row(*(kept[name] for name in shown))
+            cells = dict(zip(self.columns, row, strict=True))
+            for name, width in share.items():
+                first, *more = cells[name].split(allow_blank=True)
+                shorten = fit_middle if name == self.cut[0] else fit
+                wrapped = [part for line in more for part in line.wrap(console, width, overflow="fold")]
+                cells[name] = Text("\n").join([Text(shorten(first.plain, width), first.style), *wrapped])
+            table.add_row(*(cells[name] for name in shown))
         yield table
+
+    def _widths(self) -> dict[str, int]:
+        return {
+            name: max(len(name), *(max(line.cell_len for line in row[at].split(allow_blank=True)) for row in self.rows))
+            for at, name in enumerate(self.columns)
+        }
+
+    def _shown(self, room: int) -> list[str]:
+        """Return the columns that stay at this width."""
+        widths, shown = self._widths(), list(self.columns)
+        for name in self.drop:
+            if sum((min(widths[each], _LEAST) if each in self.cut else widths[each]) + 2 for each in shown) - 2 > room:
+                shown.remove(name)
+        return shown
+
+    def _shares(self, shown: Sequence[str], room: int) -> dict[str, int]:
+        """Return the cells of each column that is cut.
+
+        What narrow ones leave goes to the others.
+        """
+        widths = self._widths()
+        left = room - sum((0 if name in self.cut else widths[name]) + 2 for name in shown) + 2
+        shares: dict[str, int] = {}
+        cut = sorted((name for name in self.cut if name in shown), key=widths.__getitem__)
+        for at, name in enumerate(cut):
+            shares[name] = max(_NARROWEST, min(widths[name], left // (len(cut) - at)))
+            left -= shares[name]
+        return shares
 
 
 def pair_table(rows: Iterable[tuple[str, Text]]) -> Table:
@@ -117,10 +137,21 @@ def trouble_line(name: str, trouble: Trouble, state: str = "") -> Text:
     text = Text()
     if state:
         text.append(f"{state}  ", _COLOUR.get(state, ""))
-    text.append(fit(name, WIDE), "bold").append(f"  {fit(trouble.message, 300)}")
+    text.append(fit(name, WIDE), "bold").append(f"  {fit(without_name(trouble.message, name), 300)}")
     if trouble.remedy:
         text.append(f"\n  → {fit(trouble.remedy, 300)}", "dim")
     return text
+
+
+def without_name(message: str, name: str) -> str:
+    """Return a message without the file's name in front, where ``name`` tells it.
+
+    >>> without_name("a.mp4: the file is empty.", "films/a.mp4")
+    'The file is empty.'
+    """
+    said, _, rest = message.partition(": ")
+    told = rest and (f" {name}".endswith((f" {said}", f"/{said}")) or said.endswith(f"/{name}"))
+    return rest[0].upper() + rest[1:] if told else message
 
 
 def remedy(text: str) -> Text:

@@ -9,7 +9,16 @@ from rich.text import Text
 
 from pipeline.core.text import stamp
 from pipeline.present.formatting import clean, count, fit, minutes, money, size
-from pipeline.present.tables.layout import WIDE, FittedTable, bad_lines, coloured, left_out, pair_table, tally
+from pipeline.present.tables.layout import (
+    WIDE,
+    FittedTable,
+    bad_lines,
+    coloured,
+    left_out,
+    pair_table,
+    tally,
+    without_name,
+)
 from pipeline.views import Plan, PlanRow
 
 _WORDS = {"nothing": "already done", "moved": "moved or renamed"}
@@ -71,7 +80,7 @@ def _plan_rows(rows: Sequence[PlanRow], base: str, *, jobs: bool) -> FittedTable
     kept = [at for at, name in enumerate(columns) if jobs or name != "jobs"]
     rows_kept = [[line[at] for at in kept] for line in cells]
     return FittedTable(
-        [columns[at] for at in kept], rows_kept, "source", ("upload", *(["jobs"] if jobs else [])),
+        [columns[at] for at in kept], rows_kept, ("source",), ("upload", *(["jobs"] if jobs else [])),
         ("length", "price", "upload"),
     )  # fmt: skip
 
@@ -84,4 +93,4 @@ def _name(row: PlanRow, base: str) -> Text:
     source = row.source.removeprefix(base.rstrip("/") + "/") if base else row.source
     titled = row.title and row.title not in source
     text = Text(f"{fit(row.title, 40)}  {clean(source)}" if titled else clean(source))
-    return text.append("\n" + fit(row.problem, WIDE), "dim") if row.problem else text
+    return text.append("\n" + fit(without_name(row.problem, row.source), 300), "dim") if row.problem else text

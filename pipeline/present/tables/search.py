@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from pipeline.core.text import merged, stamp
 from pipeline.ports.index_api import SearchHit
 from pipeline.present.formatting import clean, count, fit, minutes, money
-from pipeline.present.tables.layout import new_table
+from pipeline.present.tables.layout import FittedTable
 from pipeline.views import Asked, ClassifyView, SearchView, VideoRef
 
 #: Cells of a title, of a hit's words, of a file's name.
@@ -33,16 +32,15 @@ def search_table(value: SearchView) -> RenderableType:
         *(["found by"] if told else []),
         "words",
     ]
-    table = new_table(names, right=("score", "rank", "from", "to"))
+    rows = []
     for hit in value.hits:
         worth = [f"{hit.score:.1f}" if hit.score is not None else "-"] if scored else [_rank(hit)]
         sure = [clean(hit.confidence) or "-"] if scored else []
         video = value.videos[hit.video_id]
         found_by = [clean(", ".join(hit.sources)) or "-"] if told else []
-        table.add_row(
-            *worth, _at(hit.start), _at(hit.end), *sure, Text(fit(video.title, TITLE)), *found_by,
-            Text(fit(hit.text, _WORDS) or "-"),
-        )  # fmt: skip
+        title, words = fit(video.title, TITLE), fit(hit.text, _WORDS) or "-"
+        rows.append([*worth, _at(hit.start), _at(hit.end), *sure, title, *found_by, words])
+    table = _fitted(names, rows, ("video", "words"), ("found by",))
     pool = f"{count(value.pool_videos, 'video')} searched, {minutes(value.pool_seconds / 60)}"
     head = f"{len(value.hits):,} of {count(value.total, 'hit')} · {pool} · {_where(value.asked)}"
     shown = (value.videos[hit.video_id] for hit in value.hits)
@@ -61,17 +59,18 @@ def classify_table(value: ClassifyView) -> RenderableType:
         "scores": any(fits.detailed for _, fits in found),
     }
     names = ["score", "share", "class", "video", *(name for name, told in extras.items() if told)]
-    table = new_table(names, right=("score", "share"))
+    rows = []
     for video, fits in found:
         moments = ", ".join(
             f"{_at(start)}–{_at(end)}" for start, end in merged((clip.start, clip.end) for clip in fits.clips)
         )
         scores = ", ".join(f"{name.removesuffix('_score')} {number:g}" for name, number in fits.detailed.items())
         cells = {"moments": moments, "scores": scores}
-        table.add_row(
-            f"{fits.score:.1f}", f"{fits.duration_ratio:.0%}", Text(fit(fits.name, 30)), Text(fit(video.title, TITLE)),
-            *(Text(fit(cells[name], _WORDS) or "-") for name, told in extras.items() if told),
-        )  # fmt: skip
+        rows.append([
+            f"{fits.score:.1f}", f"{fits.duration_ratio:.0%}", fit(fits.name, 30), fit(video.title, TITLE),
+            *(fit(cells[name], _WORDS) or "-" for name, told in extras.items() if told),
+        ])  # fmt: skip
+    table = _fitted(names, rows, ("video", "class", "moments", "scores"), ("scores",))
     head = f"{count(len(value.videos), 'video')} in a class · {_where(value.asked)}"
     return Group(
         Text(head, "dim"), *_below(table, shown=bool(value.videos)), *result_links(row.video for row in value.videos)
@@ -84,7 +83,15 @@ def result_links(videos: Iterable[VideoRef]) -> list[RenderableType]:
     return [Text(""), *(Text(clean(video.link)) for video in links.values())] if links else []
 
 
-def _below(table: Table, *, shown: bool) -> list[RenderableType]:
+def _fitted(
+    names: Sequence[str], rows: Sequence[Sequence[str]], cut: tuple[str, ...], drop: Sequence[str]
+) -> FittedTable:
+    cells = [[Text(cell) for cell in row] for row in rows]
+    dropped = [name for name in drop if name in names]
+    return FittedTable(names, cells, cut, dropped, ("score", "rank", "share", "from", "to"))
+
+
+def _below(table: RenderableType, *, shown: bool) -> list[RenderableType]:
     return [Text(""), table] if shown else []
 
 
