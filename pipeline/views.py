@@ -285,6 +285,7 @@ class SearchView:
     total: int  #: by the provider's count
     pool_videos: int  #: how many videos were searched
     pool_seconds: float
+    unread_videos: int = 0  #: of the index, with no words to search; only the local platform tells
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import pytest
 from pipeline.local.demo.scripts import load_scripts
 from pipeline.local.demo.videos import make_demo
 from tests.acceptance.test_cli_help import reelmill
+from tests.support.media import film as stripes
 from tests.support.slide_reader import install_slide_reader
 
 pytestmark = pytest.mark.slow
@@ -94,6 +95,27 @@ def test_v1_3_from_the_file_to_the_hit(tmp_path: Path, film: Path) -> None:
     gone = reelmill("indexes", "delete", "films", "--yes", cwd=tmp_path)
     assert gone.stdout.startswith("deleted films")
     assert json.loads(reelmill("indexes", "--json", cwd=tmp_path).stdout) == []
+
+
+@pytest.mark.parametrize("api", ["v1.3", "v1.2"])
+def test_a_search_without_options_looks_where_words_can_be(tmp_path: Path, film: Path, api: str) -> None:
+    """No words at all: one plain sentence. Some: what could not be searched is counted, with the reason."""
+    (tmp_path / "reelmill.toml").write_text(
+        f'[provider]\napi = "{api}"\n[index]\nname = "films"\n[jobs]\nenabled = ["gist"]\n', encoding="utf-8"
+    )
+    silent = [str(stripes(tmp_path / f"silent{number}.mp4", seed=number)) for number in (1, 2)]
+    assert reelmill("run", *silent, cwd=tmp_path).returncode == 0
+    refused = reelmill("search", "queen", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "no video of this index has speech or text that can be searched" in refused.stderr
+    assert not any(word in refused.stderr for word in ("conversation", "text_in_video", "option", "API_KEY"))
+
+    assert reelmill("run", str(film), cwd=tmp_path).returncode == 0
+    nothing = reelmill("search", "zeppelin", cwd=tmp_path)
+    assert nothing.returncode == 0, nothing.stderr
+    assert nothing.stdout.startswith("0 of 0 hits · 1 video searched")
+    assert "2 videos of the index could not be searched: no captions" in nothing.stdout
+    assert json.loads(reelmill("search", "queen", "--json", cwd=tmp_path).stdout)["unread_videos"] == 2
 
 
 def test_an_index_that_is_named_later_gets_the_videos_that_are_there(tmp_path: Path, film: Path) -> None:

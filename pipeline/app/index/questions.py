@@ -149,7 +149,13 @@ class QuestionRunner:
             filter=ask.filter,
             limit=ask.limit,
         )
-        found = await self._index_api.search(query)
+        try:
+            found = await self._index_api.search(query)
+        except Permanent as error:
+            if ask.options or not self._plan.platform.local or error.trouble.code != "search_option_not_supported":
+                raise
+            raise _nothing_to_search(error.trouble.code) from None
+        unread = max(0, index.videos - found.pool_videos) if self._plan.platform.local else 0
         return SearchView(
             asked=self._asked(ask, index, query.options),
             hits=found.hits,
@@ -157,6 +163,7 @@ class QuestionRunner:
             total=found.total,
             pool_videos=found.pool_videos,
             pool_seconds=found.pool_seconds,
+            unread_videos=unread,
         )
 
     async def classify(self, ask: StandingQuery) -> ClassifyView:
@@ -202,6 +209,15 @@ class QuestionRunner:
             at=self._clock.now(),
             usd=self._plan.prices.query(),
         )
+
+
+def _nothing_to_search(code: str) -> Permanent:
+    return Permanent(
+        "no video of this index has speech or text that can be searched",
+        code=code,
+        remedy="the local platform reads captions (.srt or .vtt of the same name beside a video when it is first ingested, "
+        "or inside it), and text in the pictures where tesseract is installed",
+    )
 
 
 def _image(place: str) -> Path | str:

@@ -19,9 +19,8 @@ _WHY = {
 }
 
 _UNREAD = {
-    "conversation": "conversation: none of them has captions, and the local platform does not hear speech; give "
-    "captions with the upload",
-    "text_in_video": "text_in_video: the program tesseract is not installed, so no text was read in the pictures",
+    "conversation": "what is said (none of them has captions, and the local platform does not hear speech)",
+    "text_in_video": "what is written in the pictures (the program tesseract was not there to read it)",
 }
 #: What v1.3's options stand for in the finer words of v1.2.
 _FINER = {"visual": ("visual", "text_in_video", "logo"), "audio": ("conversation", "audio")}
@@ -136,5 +135,5 @@ def refuse_unread(kinds: Collection[str], videos: Collection[VideoRow]) -> None:
     """Raise ApiError (400) where nobody looked for any of these words in any video."""
     unread = [kind for kind in sorted(kinds) if videos and all(kind in video.unread for video in videos)]
     if unread and len(unread) == len(kinds):
-        why = "; ".join(_UNREAD[kind] for kind in unread)
-        raise ApiError(400, _NOT_SUPPORTED, f"The {len(videos)} videos of the index cannot be asked for {why}. {_HELP}")
+        why = " or ".join(_UNREAD[kind] for kind in unread)
+        raise ApiError(400, _NOT_SUPPORTED, f"The {len(videos)} videos of the index cannot be asked for {why}.")

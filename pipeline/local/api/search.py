@@ -107,9 +107,10 @@ async def run_search(context: ApiContext, request: Request, search: SearchReques
         hits = hits[: limits.most_hits]
         views = [view(index, videos[hit.video_id], hit, rank) for rank, hit in enumerate(hits, 1)]
         data, info = _grouped(search, hits, views) if search.group_by == "video" else (views, {})
+        read = [video for video in videos.values() if set(kinds) - set(video.unread)]  # others were not searched
         pool: Json = {
-            "total_count": len(videos),
-            "total_duration": round(sum(video.duration for video in videos.values()), 3),
+            "total_count": len(read),
+            "total_duration": round(sum(video.duration for video in read), 3),
             "index_id": index.id,
         }
         found = store_pages(

@@ -44,7 +44,15 @@ def search_table(value: SearchView) -> RenderableType:
     pool = f"{count(value.pool_videos, 'video')} searched, {minutes(value.pool_seconds / 60)}"
     head = f"{len(value.hits):,} of {count(value.total, 'hit')} · {pool} · {_where(value.asked)}"
     shown = (value.videos[hit.video_id] for hit in value.hits)
-    return Group(Text(head, "dim"), *_below(table, shown=bool(value.hits)), *result_links(shown))
+    return Group(Text(head, "dim"), *_unread(value), *_below(table, shown=bool(value.hits)), *result_links(shown))
+
+
+def _unread(value: SearchView) -> list[RenderableType]:
+    """Say how many videos no search can find, and why."""
+    if not value.unread_videos:
+        return []
+    why = "no captions, and no text that was read in the pictures"
+    return [Text(f"{count(value.unread_videos, 'video')} of the index could not be searched: {why}", "yellow")]
 
 
 def _rank(hit: SearchHit) -> str:
