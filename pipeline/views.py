@@ -201,6 +201,9 @@ class StatusView:
     unlisted: Sequence[tuple[str, str, Trouble]] = ()  #: as ``attention``, of what no list names any more
     unlisted_tasks: int = 0  #: all of them
     troubled: int = 0  #: all items of ``attention``
+    stopped: Trouble | None = None  #: why the last run stopped and nothing goes on before a person acts
+    bad_lines: Sequence[BadLine] = ()  #: of the last run's lists, the first few
+    bad_count: int = 0  #: all of them
 
 
 @dataclass(frozen=True, slots=True)

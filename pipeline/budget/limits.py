@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from pipeline.config.settings import BudgetSection
 from pipeline.core.clock import Clock
 from pipeline.core.model import Trouble
@@ -34,11 +36,14 @@ class SpendingLimits:
             ("day", self.day, self._budget.max_usd_per_day),
         ):
             if limit is not None and spent + usd > limit + 1e-9:
+                if usd > limit + 1e-9:
+                    return _hopeless(what, usd, name, limit)
+                again = "run again" if name == "run" else "run again after midnight UTC"
                 return Trouble(
                     "budget",
                     f"The next {what} (about {_usd(usd)}) would pass the limit of {_usd(limit)} per {name}; "
                     f"{_usd(spent)} spent so far.",
-                    f"raise [budget] max_usd_per_{name}, or run again: finished work is kept",
+                    f"raise [budget] max_usd_per_{name}, or {again}: finished work is kept",
                 )
         self.add(usd, minutes)
         return None
@@ -56,6 +61,17 @@ class SpendingLimits:
 
     def _day(self) -> float:
         return self._clock.now() // _DAY * _DAY
+
+
+def _hopeless(what: str, usd: float, name: str, limit: float) -> Trouble:
+    """Return the trouble of a limit that can never admit even one call."""
+    enough = math.ceil(usd * 100 - 1e-9) / 100
+    message = (
+        f"One {what} alone (about {_usd(usd)}) would pass the limit of {_usd(limit)} per {name}; no run can make it."
+    )
+    return Trouble(
+        "budget", message, f"raise [budget] max_usd_per_{name} to {_usd(enough)} or more; finished work is kept"
+    )
 
 
 def _usd(amount: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pipeline.core.model import Task
 from pipeline.ingest.paid_call import LOOKING
 from pipeline.ingest.tasks.analysis import AnalysisTaskType
@@ -11,7 +13,7 @@ from pipeline.ingest.tasks.playlist import PlaylistTaskType
 from pipeline.ingest.tasks.publish import PublishTaskType
 from pipeline.ingest.tasks.video import VideoTaskType
 
-_WORDS = {
+WORDS_OF_STAGES: Final = {
     (kind, stage.name): stage.waiting
     for kind, stages in (
         ("item", ItemTaskType.STAGES),
@@ -27,7 +29,7 @@ _WORDS = {
 
 def waiting_words(task: Task) -> str:
     """Return what the task waits for, as the end of *It*…."""
-    return _WORDS.get((task.kind, task.stage), f"is at {task.stage}")
+    return WORDS_OF_STAGES.get((task.kind, task.stage), f"is at {task.stage}")
 
 
 def is_looking(task: Task) -> bool:
@@ -35,4 +37,4 @@ def is_looking(task: Task) -> bool:
 
     To wait is what keeps it from paying twice.
     """
-    return _WORDS.get((task.kind, task.stage)) == LOOKING
+    return WORDS_OF_STAGES.get((task.kind, task.stage)) == LOOKING

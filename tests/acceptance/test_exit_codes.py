@@ -120,7 +120,13 @@ def test_4_needs_the_operator(
     assert f"; {remedy}" in stopped_early(ended)
     status = here.run("status", "--json").json
     assert (status["items"]["working"], status["items"]["failed"], status["troubles"]) == (2, 0, {})
+    assert words in status["stopped"]["message"]
+    told, why = here.run("status").out, here.run("why", "clip-00.mp4").out
+    assert told.index("needs attention") < told.index(f"→ {remedy}") < told.index("\nwaiting\n")
+    assert "by itself" not in why
+    assert remedy.casefold() in " ".join(why.split()).casefold()
     check_goes_on(here, platform)
+    assert here.run("status", "--json").json["stopped"] is None
 
 
 def test_5_stopped_at_the_budget(here: Terminal, platform: Platform) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
+from pipeline.app.operator.last_run import read_last_run
 from pipeline.core.errors import NeedsOperator, StoreError, Throttled
 from pipeline.core.model import Parked, Selection, State, Task, Trouble
 from pipeline.ports.source import Item
@@ -194,11 +195,18 @@ def test_a_database_that_fails_while_it_is_fed_ends_the_run(tmp_path: Path) -> N
 
 
 def test_a_run_with_only_bad_lines_ends_at_once_and_says_so(tmp_path: Path) -> None:
-    """Exit 3: nothing else was to be done."""
+    """Exit 3: nothing else was to be done. The history keeps the lines for ``status``."""
     life = Life.at(tmp_path)
-    report = run_virtual(life.run([BadLine("list:1", "?", Trouble("input", "no such file"))]))
-    assert (report.exit_code, report.bad_count, report.lines) == (3, 1, 0)
-    assert report.ended == report.started
+    bad = BadLine("list:1", "?", Trouble("input", "no such file", "check the path"))
+
+    async def scenario() -> None:
+        report = await life.run([bad])
+        assert (report.exit_code, report.bad_count, report.lines) == (3, 1, 0)
+        assert report.ended == report.started
+        last = await read_last_run(life.database)
+        assert (last.stopped, last.bad_lines, last.bad_count) == (None, [bad], 1)
+
+    run_virtual(scenario())
 
 
 def test_a_run_without_lines_goes_on_with_what_is_left(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from rich.console import RenderableType
 
 from pipeline.config.settings import RunSection, Settings, load
 from pipeline.core.model import Lane, Parked, Result, Spend, State, Task, Trouble
+from pipeline.ingest.waiting import WORDS_OF_STAGES
 from pipeline.ports.index_api import IndexInfo
 from pipeline.present import messages
 from pipeline.present.progress import board
@@ -327,10 +328,11 @@ def test_what_waits_is_shown_by_reason_with_its_end() -> None:
         WaitView("stage", "is being uploaded in parts", 12, NOW + 60, NOW + 3600, False, "c.mp4"),
         WaitView("due", "goes on with the next run", 2, None, None, False, "d.mp4"),
     ]
-    shown = text(status_table(replace(STATUS, waits=waits), NOW))
+    idle = replace(STATUS, running="", waits=waits)
+    shown = text(status_table(idle, NOW))
     for part in (
-        "b.mp4  No answer.", "goes on at 2025-11-22T03:01:00Z (in 1 min 00 s)", "12 items  is being uploaded in parts",
-        "the first at", "the last at", "2 items  goes on with the next run", "retry ITEM wakes it at once",
+        "b.mp4  No answer.", "goes on at 2025-11-22T03:01:00Z (in 1 min 00 s)", "12 items  are being uploaded in parts",
+        "the first at", "the last at", "2 items  go on with the next run", "retry ITEM wakes it at once",
     ):  # fmt: skip
         assert part in shown, part
     assert "YouTube refused." not in shown  # its lane is told as parked
@@ -338,6 +340,32 @@ def test_what_waits_is_shown_by_reason_with_its_end() -> None:
     assert "… and 3 more reasons" in text(status_table(replace(STATUS, waits=many), NOW))
     only_due = text(status_table(replace(STATUS, waits=waits[3:]), NOW))
     assert "wakes it" not in only_due
+    assert "wakes it" not in text(status_table(replace(idle, running="process 12"), NOW))  # a run takes it by itself
+    soon = [replace(waits[1], due=NOW + 5, until=NOW + 20)]
+    assert "wakes it" not in text(status_table(replace(idle, waits=soon), NOW))
+
+
+@pytest.mark.parametrize("words", sorted(set(WORDS_OF_STAGES.values())))
+def test_every_word_of_a_stage_is_told_of_several_items(words: str) -> None:
+    """Verb and pronoun agree with the number."""
+    several = text(status_table(replace(STATUS, waits=[WaitView("stage", words, 3, NOW, NOW, False, "a")]), NOW))
+    line = next(line for line in several.splitlines() if "3 items" in line)
+    assert not re.search(r"items +(is|waits|goes)\b|\bits\b|and waits", line), line
+
+
+def test_what_stopped_the_last_run_comes_first_with_its_remedy() -> None:
+    """A person must act before anything goes on: sentence and remedy stand first, once; so do unusable lines."""
+    key = Trouble("auth", "The platform refuses the key.", "set TWELVELABS_API_KEY")
+    bad = [BadLine("list.csv:17", "htp://x", Trouble("bad", "Not a source.", "check the spelling"))]
+    summary = {"note": "The platform refuses the key; set TWELVELABS_API_KEY"}
+    run = {"id": "r", "started": NOW - 100, "ended": NOW - 40, "exit_code": 4, "summary": summary}
+    shown = text(status_table(replace(STATUS, stopped=key, bad_lines=bad, bad_count=3, runs=[run]), NOW))
+    assert shown.count("refuses the key") == 1
+    places = [shown.index(part) for part in ("needs attention", "refuses the key", "→ set TWELVELABS", "failed  a.mp4")]
+    places += [shown.index(part) for part in ("3 lines not usable", "list.csv:17", "check the spelling", "parked")]
+    assert places == sorted(places)
+    alone = text(status_table(StatusView({"working": 3}, {}, {}, (), (), "", (), 0.0, 0.0, stopped=key), NOW))
+    assert "needs attention" in alone
 
 
 def test_what_no_list_names_any_more_is_shown_apart() -> None:
@@ -364,11 +392,12 @@ def test_a_retry_is_offered_only_where_it_can_help() -> None:
 
 
 def test_an_unfinished_run_in_the_history_is_not_called_done() -> None:
-    """A run without an end is under way or was killed."""
-    shown = text(
-        status_table(replace(STATUS, runs=[{"id": "r", "started": NOW, "ended": None, "exit_code": None}]), NOW)
-    )
-    assert "not ended, or killed" in shown
+    """A run without an end is under way while somebody works, and was killed otherwise; older ones were killed."""
+    open_run = {"id": "r", "started": NOW, "ended": None, "exit_code": None}
+    shown = text(status_table(replace(STATUS, runs=[open_run, open_run]), NOW))
+    newest, older = [line for line in shown.splitlines() if line.startswith("2025-11-22T03:00:00Z")]
+    assert newest.endswith("running")
+    assert older.endswith("not ended, or killed")
     assert "did not end by itself" not in shown  # process 12 may be that very run
     killed = replace(STATUS, running="", runs=[{"id": "r", "started": NOW - 60, "ended": None}])
     assert "the run of 2025-11-22T02:59:00Z (1 min 00 s ago) did not end by itself" in text(status_table(killed, NOW))

@@ -85,6 +85,21 @@ def test_what_costs_nothing_is_always_admitted() -> None:
     assert it.reserve(0.001, 5.0) is not None
 
 
+def test_a_limit_below_one_call_is_told_as_hopeless() -> None:
+    """To run again cannot help: the remedy says how high the limit must be, and nothing else."""
+    for name, words in (("run", "run again"), ("day", "midnight")):
+        it, _ = limits(**{f"max_usd_per_{name}": 0.05})
+        trouble = it.reserve(0.123, 1.0)
+        assert trouble is not None
+        assert "alone" in trouble.message
+        assert f"raise [budget] max_usd_per_{name} to $0.13 or more" in trouble.remedy
+        assert words not in trouble.remedy
+        assert it.reserve(0.03, 1.0) is None
+        later = it.reserve(0.03, 1.0)
+        assert later is not None
+        assert words in later.remedy
+
+
 def test_a_refusal_reserves_nothing() -> None:
     """A small one still fits after a large one did not."""
     it, _ = limits(max_usd_per_run=1.0)

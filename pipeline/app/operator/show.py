@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pipeline.app.operator.attention import noted, reason
 from pipeline.app.operator.display_names import display_source, file_name, redacted
 from pipeline.app.operator.find_item import find_item
-from pipeline.app.wiring.state_folder import open_read_only
+from pipeline.app.operator.last_run import read_last_run
+from pipeline.app.wiring.state_folder import lock_holder, open_read_only
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock, iso
 from pipeline.core.errors import NO_RETRY
@@ -34,6 +35,10 @@ async def show(settings: Settings, item: str) -> ItemView:
         counts, lines = await noted(database), [task for task in related if task.kind == "item"] or [found]
         over = [task for task in tasks if task.state in (State.HELD, State.FAILED) and not counts(task, lines)]
         state, explanation, step = _explain_over(tasks, over, parked) if over else _explain(tasks, parked)
+        stopped = None if lock_holder(settings.run.state) else (await read_last_run(database)).stopped
+        if state == "working" and stopped is not None:
+            explanation = f"{explanation} The last run stopped: {stopped.message.rstrip('.')}."
+            step = _before_the_next_run(stopped)
         return ItemView(
             item=redacted(found),
             title=_title(ItemData.of(found), written),
@@ -94,6 +99,13 @@ def _explain(tasks: Sequence[Task], parked: Mapping[str, Parked]) -> tuple[str, 
         words = skipped.remedy
         return "skipped", f"It was skipped. {skipped.message}", f"{words[0].upper()}{words[1:]}."
     return "done", _listed(tasks[0]) if tasks[0].kind == "listing" else "Everything that was asked for is there.", ""
+
+
+def _before_the_next_run(stopped: Trouble) -> str:
+    """Return what a person must do before an item goes on."""
+    if not stopped.remedy:
+        return "Put that right; then `reelmill run` goes on."
+    return f"{stopped.remedy[0].upper()}{stopped.remedy[1:].rstrip('.')}. Then `reelmill run` goes on."
 
 
 def _next_step(trouble: Trouble) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from pipeline.app.operator.attention import find_attention, noted
+from pipeline.app.operator.last_run import read_last_run
 from pipeline.app.operator.waiting import find_waits
 from pipeline.app.wiring.state_folder import lock_holder, open_read_only
 from pipeline.config.settings import Settings
@@ -22,6 +23,7 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
         now, running = SystemClock().now(), lock_holder(settings.run.state)
         counts = await database.counts()
         stopped = await find_attention(database, await noted(database), limit)
+        last = await read_last_run(database)
         usd, minutes, doubtful = await database.spent()
         return StatusView(
             items=await database.tally(),
@@ -29,7 +31,7 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
             waiting=counts.in_lane,
             troubles=dict(stopped.classes),
             attention=stopped.shown,
-            waits=await find_waits(database, now, running=bool(running)),
+            waits=await find_waits(database, now, running=bool(running), stopped=last.stopped is not None),
             unlisted=stopped.unlisted,
             unlisted_tasks=len(stopped.unlisted_ids),
             troubled=stopped.total,
@@ -39,4 +41,7 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
             usd_total=usd,
             minutes_total=minutes,
             doubtful_total=doubtful,
+            stopped=last.stopped if any(counts.in_lane.values()) and not running else None,
+            bad_lines=last.bad_lines,
+            bad_count=last.bad_count,
         )

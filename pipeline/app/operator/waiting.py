@@ -11,16 +11,15 @@ from pipeline.ports.store import Database
 from pipeline.views import WaitView
 
 
-async def find_waits(database: Database, now: float, *, running: bool) -> list[WaitView]:
+async def find_waits(database: Database, now: float, *, running: bool, stopped: bool = False) -> list[WaitView]:
     """Return what is pending, each reason once.
 
     The reasons are pauses of a lane, troubles, the usual course, and what is only due.
 
-    ``running``: a run is at work, and takes what is due in its turn.
+    ``running``: a run is at work, and takes what is due in its turn. ``stopped``: a person must act before the next one.
     """
-    only_due = WaitView(
-        "due", "waits for its turn" if running else "goes on with the next run", 0, None, None, False, ""
-    )
+    next_run = "waits for the next run; see first what needs attention" if stopped else "goes on with the next run"
+    only_due = WaitView("due", "waits for its turn" if running else next_run, 0, None, None, False, "")
     parked = {each.scope: each for each in await database.parked(now)}
     groups = await database.pending(now)
     names = await item_names(database, [group.example for group in groups])

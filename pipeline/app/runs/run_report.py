@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from pipeline.app.operator.attention import NAMED, Attention, find_attention, find_lanes, note_unlisted, noted
+from pipeline.app.operator.last_run import stopped_json
 from pipeline.app.runs.activity import FAILING, RunActivity
 from pipeline.app.runs.standing_queries import gravest
 from pipeline.app.runs.time_left import TimeLeft
@@ -91,6 +92,7 @@ class RunReporter:
             "doubtful": report.doubtful,
             "doubtful_total": report.doubtful_total,
             "note": report.note,
+            **stopped_json(ending, report.bad_lines),
             **({"queries": {query.name: query.state for query in report.queries}} if report.queries else {}),
         }
         await self._database.note_run(RunNote(report.run_id, report.started, report.ended, report.exit_code, summary))

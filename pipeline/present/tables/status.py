@@ -16,6 +16,7 @@ from pipeline.core.model import Parked, State
 from pipeline.present.formatting import clean, count, minutes, money, span, when
 from pipeline.present.tables.layout import (
     attention,
+    bad_lines,
     doubt,
     items_tally,
     new_table,
@@ -41,9 +42,13 @@ def status_table(value: StatusView, now: float) -> RenderableType:
     ]
     rows += _last_run(value, now)
     parts: list[RenderableType] = [pair_table(rows)]
-    if value.attention:
-        parts += attention([trouble_line(item, why, state) for state, item, why in value.attention], value.troubled)
+    stopped = [trouble_line("the last run stopped:", value.stopped)] if value.stopped is not None else []
+    if value.attention or stopped:
+        lines = [trouble_line(item, why, state) for state, item, why in value.attention]
+        parts += attention([*stopped, *lines], value.troubled + len(stopped))
         parts += _retry_hints(value)
+    if value.bad_count:
+        parts += bad_lines(value.bad_lines, value.bad_count)
     if value.parked:
         parts += section("parked", [_parked(entry, value.waiting.get(entry.scope, 0), now) for entry in value.parked])
         parts.append(remedy("reelmill retry --parked opens before the time"))
@@ -51,7 +56,7 @@ def status_table(value: StatusView, now: float) -> RenderableType:
     if value.tasks:
         parts += [Text(""), _tasks_by_state(value.tasks)]
     if value.runs:
-        parts += [Text(""), _runs(value.runs, now)]
+        parts += [Text(""), _runs(value.runs, now, at_work=bool(value.running))]
     return Group(*parts)
 
 
@@ -71,6 +76,8 @@ def _last_run(value: StatusView, now: float) -> list[tuple[str, Text]]:
     fates = (summary.get("this_run") or {}).items()
     done = " · ".join(f"{number:,} {clean(fate.replace('_', ' '))}" for fate, number in fates)
     rows.append(("latest", Text(f"{when(float(ended['ended']), now)}: {done or 'nothing to do'}")))
+    if value.stopped is not None:  # its sentence stands below, with what to do
+        return rows
     note = summary.get("note") or (meaning(code) if isinstance(code, int) and code not in (0, 3) else "")
     return [*rows, ("", Text(clean(note), "bold yellow"))] if note else rows
 
@@ -105,11 +112,12 @@ def _retry_hints(value: StatusView) -> list[RenderableType]:
     return [*hints, remedy("retrying a held item may pay for it again")] if held else hints
 
 
-def _runs(runs: Sequence[Mapping[str, Any]], now: float) -> Table:
+def _runs(runs: Sequence[Mapping[str, Any]], now: float, *, at_work: bool) -> Table:
     table = new_table(("last runs", "took", "ended"), fold=("ended",))
     for run in runs:
         started, ended, code = run.get("started"), run.get("ended"), run.get("exit_code")
         took = span(ended - started) if isinstance(started, int | float) and isinstance(ended, int | float) else "-"
-        how = f"{code}: {meaning(code)}" if isinstance(code, int) else "not ended, or killed"
+        how = f"{code}: {meaning(code)}" if isinstance(code, int) else "running" if at_work else "not ended, or killed"
+        at_work = False  # only the newest can be
         table.add_row(when(float(started or 0), now), took, Text(how, "" if code == 0 else "yellow"))
     return table

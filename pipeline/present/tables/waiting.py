@@ -10,7 +10,14 @@ from pipeline.present.tables.layout import WIDE, remedy, section, trouble_line
 from pipeline.views import StatusView, WaitView
 
 _REASONS = 8  #: that are shown
+_SOON = 60.0  #: seconds in which nobody needs to wake anything
 _UNLISTED = 5  #: lines of what is of no consequence
+_VERBS = {"is": "are", "waits": "wait", "goes": "go"}
+_WORDS = (
+    (" its analyses ", " their analyses "), (" its analysis ", " their analyses "), (" its results ", " their results "),
+    (" its turn", " their turn"), (" the file", " the files"), (" and waits ", " and wait "),
+    ("the answer waits", "the answers wait"), ("an interrupted call arrived", "interrupted calls arrived"),
+)  # fmt: skip
 
 
 def waiting_section(value: StatusView, now: float) -> list[RenderableType]:
@@ -21,7 +28,7 @@ def waiting_section(value: StatusView, now: float) -> list[RenderableType]:
     lines = [_wait(each, now) for each in waits[:_REASONS]]
     if len(waits) > _REASONS:
         lines.append(Text(f"… and {len(waits) - _REASONS} more reasons", "dim"))
-    asleep = any(each.due is not None for each in waits)
+    asleep = not value.running and any((each.until or 0.0) > now + _SOON for each in waits)
     return [*section("waiting", lines), *([remedy("reelmill retry ITEM wakes it at once")] if asleep else [])]
 
 
@@ -29,12 +36,22 @@ def _wait(wait: WaitView, now: float) -> Text:
     text = Text(count(wait.items, "item"), "bold")
     if wait.items == 1:
         text = Text(fit(wait.example, WIDE), "bold")
-    text.append(f"  {fit(wait.why, 300)}")
+    own_words = wait.code in ("stage", "due")  # not a trouble's sentence
+    text.append(f"  {fit(_plural(wait.why) if own_words and wait.items != 1 else wait.why, 300)}")
     if wait.due is not None and wait.until is not None:
         several = wait.until - wait.due > 1
         text.append(f"\n  {'the first' if several else 'goes on'} at {when(wait.due, now)}", "dim")
         text.append(f", the last at {when(wait.until, now)}" if several else "", "dim")
     return text
+
+
+def _plural(words: str) -> str:
+    """Return what is said of one item as it is said of several."""
+    verb, _, rest = words.partition(" ")
+    several = f"{_VERBS.get(verb, verb)} {rest}"
+    for one, more in _WORDS:
+        several = several.replace(one, more)
+    return several
 
 
 def unlisted_section(value: StatusView) -> list[RenderableType]:
