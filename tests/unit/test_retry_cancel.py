@@ -95,6 +95,22 @@ def test_cancel_takes_what_stopped_and_the_lines_of_its_video(settings: Settings
     assert [states(settings)[name] for name in ("item a.mp4", "item b.mp4", "video v")] == ["pending"] * 3
 
 
+@pytest.mark.parametrize(("verb", "done"), [("retry", "retried"), ("cancel", "cancelled")])
+def test_unknown_names_are_told_all_at_once_and_change_nothing(settings: Settings, verb: str, done: str) -> None:
+    """Every name that is not known with what was meant, and in plain words that the known ones were left."""
+    fill(settings, ("item", State.FAILED, "films/talk.mp4", "", {}), ("item", State.FAILED, "other.mp4", "", {}))
+    before = states(settings)
+    with pytest.raises(ConfigError) as caught:
+        do(getattr(app, verb)(settings, ["other.mp4", "tolk.mp4", "zzz"]))
+    assert caught.value.trouble.message == (
+        f"No item is called 'tolk.mp4'; No item is called 'zzz': nothing was {done}, the other items neither"
+    )
+    assert "did you mean 'talk.mp4'?" in caught.value.trouble.remedy
+    assert states(settings) == before
+    with pytest.raises(ConfigError, match=r"^No item is called 'zzz'$"):
+        do(getattr(app, verb)(settings, ["zzz"]))
+
+
 def test_what_belongs_to_no_line_any_more_can_be_put_away(settings: Settings) -> None:
     """Its file holds other content now: the old video, or a question about it, is named by its key, as status shows it."""
     fill(settings, ("video", State.FAILED, "v", "v", {}), ("analysis", State.FAILED, "w/1", "w", {}))
