@@ -9,8 +9,10 @@ from pathlib import Path
 
 from tests.simulation.ledger import Broken
 from tests.simulation.schedule import Schedule
+from tests.simulation.wire import unwire
 from tests.simulation.world import Told, World, clips
 from tests.support.clock import run_virtual
+from tests.support.disk import MemoryDisk
 
 _numbers = count(1)
 
@@ -43,4 +45,6 @@ def one(schedule: Schedule, folder: Path, note: Callable[[str], None] = quietly,
     except Broken as error:
         raise Failed(str(error)) from error
     finally:
+        unwire()
+        MemoryDisk.unmount()
         shutil.rmtree(own)

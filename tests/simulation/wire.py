@@ -27,6 +27,7 @@ from tests.support.fakes import Crash
 #: Our own key of the question that is being asked in this task, for the ledger of an API that has no field for it.
 KEY: ContextVar[str] = ContextVar("key", default="")
 
+_REAL: tuple[Any, Any] = httpx.AsyncHTTPTransport, httpx.create_ssl_context
 _CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used: there is no socket
 _HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 _DAY = 90_000
@@ -216,16 +217,21 @@ def _canned(what: str) -> Reply:
     return Reply(int(status), None if "empty" in words else body)
 
 
+def unwire() -> None:
+    """Let httpx open sockets again, whatever a life that never ended has left."""
+    library: Any = httpx
+    library.AsyncHTTPTransport, library.create_ssl_context = _REAL
+
+
 @contextmanager
 def wired(make: Callable[[], Wire]) -> Iterator[None]:
     """Let httpx open wires to the model instead of sockets."""
     library: Any = httpx
-    before = library.AsyncHTTPTransport, library.create_ssl_context
     library.AsyncHTTPTransport, library.create_ssl_context = _Opener(make), _context
     try:
         yield
     finally:
-        library.AsyncHTTPTransport, library.create_ssl_context = before
+        unwire()
 
 
 class _Opener:

@@ -86,18 +86,23 @@ class MemoryDisk:
 
     # ---------------------------------------------------------------------------------------------- from outside
 
+    @staticmethod
+    def unmount() -> None:
+        """Let the sink write to the real disk, whatever a life that never ended has left."""
+        users: tuple[Any, ...] = (atomic, sink_disk)
+        for user in users:
+            user.os = os
+
     @contextmanager
     def mounted(self) -> Iterator[None]:
         """Let the sink write here for a while."""
         users: tuple[Any, ...] = (atomic, sink_disk)
-        before = [user.os for user in users]
         for user in users:
             user.os = self
         try:
             yield
         finally:
-            for user, there in zip(users, before, strict=True):
-                user.os = there
+            self.unmount()
 
     def files(self) -> dict[str, bytes]:
         """Return path -> content of every file, as programs see it."""

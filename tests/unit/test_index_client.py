@@ -227,7 +227,7 @@ async def test_an_expired_page_says_so(api: str, end: bytes) -> None:
     (reply(400, {"code": "resource_not_exist", "message": "logo"}), Permanent, "resource_not_exist", "no such index"),
     (reply(400, {"code": "search_filter_invalid", "message": "logo"}), Permanent, "search_filter_invalid", "filter"),
     (reply(400, {"code": "not_supported_by_local_platform", "message": "logo"}), Permanent,
-     "not_supported_by_local_platform", "honestly"),
+     "not_supported_by_local_platform", "cannot do this"),
     (reply(400, {"code": "usage_limit_exceeded", "message": "logo"}), NeedsOperator, "no_credit", "credit"),
     (reply(401, {"code": "api_key_invalid", "message": "logo"}), NeedsOperator, "key_refused", "API key"),
     (reply(429, b"", "Retry-After: 60"), Transient, "rate_limited", "rate limit"),

@@ -46,7 +46,7 @@ class JsonObject:
         for name in names:
             if found := self.text(name):
                 if not is_id(found):
-                    raise MalformedId(f"{name} holds no id: {clip(found, 40)!r}")
+                    raise MalformedId(f"{name} holds no id: {clip(repr(found[:40]), 80)}")
                 return found
         return ""
 
