@@ -83,6 +83,9 @@ class YouTubeSection(Section):
 
     @model_validator(mode="after")
     def _together(self) -> YouTubeSection:
+        # One alone may cross the other's default: a longer min_gap then decides alone.
+        if {"min_gap", "max_gap"} <= self.model_fields_set and self.min_gap > self.max_gap:
+            raise ValueError(f"min_gap ({self.min_gap:g}) should be at most max_gap ({self.max_gap:g})")
         if self.pot_provider and not self.plugins:
             raise ValueError("pot_provider needs plugins = true: yt-dlp asks a provider through its plugin only")
         return self

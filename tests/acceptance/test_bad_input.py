@@ -79,6 +79,26 @@ def test_configuration(here: Terminal, text: str, message: str, remedy: str) -> 
     assert not (here.folder / ".reelmill").exists()
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[run]\nmanifests = ['gone.csv']\n", "gone.csv: this manifest, which [run] manifests names, is not there"),
+        ("[run]\noutput = 'good.mp4'\n", "good.mp4 is a file, not a folder"),
+        ("[run]\noutput = 'good.mp4/out'\n", "good.mp4 is a file, not a folder"),
+        ("[run]\noutput = '/proc/out'\n", "/proc/out: the output folder cannot be written"),
+        ("[provider]\nbase_url = 'https://127.0.0.1:9/v1.3'\n", "[provider] base_url needs an API key"),
+        ("[youtube]\nmin_gap = 20\nmax_gap = 3\n", "[youtube]: min_gap (20) should be at most max_gap (3)"),
+    ],
+)
+def test_config_check_refuses_what_a_run_refuses(here: Terminal, text: str, message: str) -> None:
+    """Both say the same, exit 2; the check makes no folder."""
+    (here.folder / "reelmill.toml").write_text(text, encoding="utf-8")
+    (said, advice) = refused(here.run("config", "check"))
+    assert message in said
+    assert not (here.folder / ".reelmill").exists()
+    assert refused(here.run("run", *([] if "manifests" in text else ["good.mp4"]))) == (said, advice)
+
+
 def test_a_newer_model_needs_a_word_and_an_unknown_one_costs_nothing(here: Terminal) -> None:
     """With the switch a model that this release does not list is taken; on v1.2, whose models belong to indexes, any is."""
     for text in (

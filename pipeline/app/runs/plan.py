@@ -12,7 +12,7 @@ import anyio
 
 from pipeline.app.index.questions import check_queries
 from pipeline.app.operator.display_names import display_source, file_name
-from pipeline.app.runs.config_check import check_config
+from pipeline.app.runs.config_check import check_settings
 from pipeline.app.wiring.components import named_sources, read_entries
 from pipeline.app.wiring.run_plan import RunPlan
 from pipeline.app.wiring.state_folder import open_if_present
@@ -52,7 +52,7 @@ async def plan(settings: Settings, sources: Sequence[str], *, limit: int = 50) -
     sources = named_sources(settings, sources)
     if not sources:
         raise ConfigError("There is nothing to plan", remedy="name sources, or set [run] manifests")
-    totals = _Totals(check_config(settings), limit)
+    totals = _Totals(check_settings(settings), limit)
     async with open_if_present(settings.run.state) as database:
         entries = read_entries(settings, sources, totals.planner)
         while batch := await anyio.to_thread.run_sync(lambda: list(islice(entries, _BATCH))):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from random import Random
 
-from pipeline.app.runs.config_check import check_config
+from pipeline.app.runs.config_check import check_output, check_settings
 from pipeline.app.runs.session import RunSession
 from pipeline.app.wiring.components import disk_adapters, named_sources, read_entries
 from pipeline.app.wiring.platform import open_platform
@@ -35,12 +33,12 @@ async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None
 
     clock, rng = SystemClock(), Random()
     sources = named_sources(settings, sources)
-    plan = check_config(settings)
+    plan = check_settings(settings)
     folder = settings.run.state
     if not sources and not has_database(folder):
         raise _nothing()
     with lock_state_folder(folder):
-        _try_output(settings.run.output.absolute())
+        check_output(settings.run.output.absolute(), make=True)
         entries = await _entries(plan, sources)
         async with open_for_writing(folder) as database:
             await _something_to_do(database, sources)
@@ -70,19 +68,6 @@ async def _entries(plan: RunPlan, sources: Sequence[str]) -> Iterator[Item | Bad
                 remedy=bad.trouble.remedy or "correct the line, or run without --strict",
             )
     return iter(read)
-
-
-def _try_output(folder: Path) -> None:
-    """Make sure that results can be written before anything is paid."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ConfigError(
-            f"{folder}: the output folder cannot be written ({error.strerror or error})",
-            remedy="mend its rights, or choose another with --output or [run] output",
-        ) from None
 
 
 async def _something_to_do(database: Database, sources: Sequence[str]) -> None:
