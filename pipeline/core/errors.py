@@ -25,12 +25,12 @@ from typing import Self
 
 from pipeline.core.model import Trouble
 
-#: Codes of troubles that lie in the file or the line itself: a retry cannot help, and a changed file needs none.
+#: Codes of troubles that lie in the file, the line or the question itself: a retry cannot help, and a changed one needs none.
 NO_RETRY = frozenset({
     "aspect_ratio", "bad_ref", "bare_stream", "drm", "file_changed", "file_empty", "file_missing", "file_too_large",
-    "live_gone", "no_video_stream", "not_a_file", "paid", "permission_denied", "removed", "resolution_too_high",
-    "resolution_too_low", "unreadable_video", "unsupported_source", "video_too_long", "video_too_short",
-    "youtube_bad_id",
+    "live_gone", "no_video_stream", "not_a_file", "not_supported_by_local_platform", "paid", "parameter_invalid",
+    "permission_denied", "removed", "resolution_too_high", "resolution_too_low", "unreadable_video", "unsupported_source",
+    "video_too_long", "video_too_short", "youtube_bad_id",
 })  # fmt: skip
 
 

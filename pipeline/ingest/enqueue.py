@@ -320,7 +320,9 @@ class Enqueuer:
             for item in items
         ]
         for item, decision in zip(items, decisions, strict=True):
-            self.report.note(decision.action, item.line.source)
+            task = known[item.key].item
+            away = decision.action == "nothing" and task is not None and task.state is State.CANCELLED
+            self.report.note("cancelled" if away else decision.action, item.line.source)
         retry = {task.id: task for decision in decisions for task in decision.retry}
         for kind in {task.kind for task in retry.values()}:
             keys = tuple(task.key for task in retry.values() if task.kind == kind)

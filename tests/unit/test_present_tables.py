@@ -380,6 +380,17 @@ def test_what_no_list_names_any_more_is_shown_apart() -> None:
     assert "cancel ITEM puts one away" in shown
 
 
+@pytest.mark.parametrize("code", ["not_supported_by_local_platform", "parameter_invalid", "video_too_short"])
+def test_no_retry_is_offered_where_only_the_incurable_is_left(code: str) -> None:
+    """Neither by the end of a run nor by ``status``."""
+    why = Trouble(code, "It is refused.")
+    ended = replace(REPORT, exit_code=3, items={"failed": 1}, troubles=[("a.mp4", why)], troubled=1)
+    status = replace(STATUS, troubles={code: 1}, attention=[("failed", "a.mp4", why)], parked=())
+    assert "reelmill retry" not in text(run_table(ended)) + text(status_table(status, NOW))
+    curable = replace(ended, troubles=[("a.mp4", Trouble("timeout", "No answer."))])
+    assert "reelmill retry --failed" in text(run_table(curable))
+
+
 def test_a_retry_is_offered_only_where_it_can_help() -> None:
     """A file that is too short stays too short: mend it, or put it away."""
     hopeless = Trouble("video_too_short", "The video is too short.")

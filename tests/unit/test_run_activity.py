@@ -14,6 +14,7 @@ import structlog
 
 from pipeline.core import log
 from pipeline.core.errors import Permanent, ReelmillError, Throttled
+from pipeline.core.model import Selection, State
 from pipeline.views import RunReport
 from tests.support.clock import run_virtual
 from tests.support.fakes import clips, items
@@ -55,6 +56,26 @@ def test_each_night_is_told_by_itself(tmp_path: Path) -> None:
         assert fates(await life.run(titled)) == {"asked_again": 7}
         newest, *_ = await life.database.runs(1)
         assert newest.summary["this_run"] == {"asked_again": 7}
+
+    run_virtual(scenario())
+
+
+def test_what_was_cancelled_is_not_called_unchanged(tmp_path: Path) -> None:
+    """A run leaves it alone, and says by name that it did."""
+    life = Life.at(tmp_path, **priced())
+    there = items(clips(tmp_path, 3))
+
+    async def scenario() -> None:
+        await life.run(there[:1])
+        life.api.ask_trouble = lambda number: Permanent("The request is refused.", code="bad_request")
+        await life.run(there[:2])
+        keys = [task.key for task in await life.database.tasks(Selection(states=(State.FAILED,)))]
+        gone = (*keys, there[1].key)
+        await life.database.command("cancel", Selection(keys=gone, states=(State.FAILED, State.DONE)), life.clock.now())
+        life.api.ask_trouble = lambda number: None
+        report = await life.run(there)
+        assert fates(report) == {"new": 1, "unchanged": 1, "cancelled": 1}
+        assert names(report, "cancelled") == ["clip-1.mp4"]
 
     run_virtual(scenario())
 

@@ -114,7 +114,9 @@ def _next_step(trouble: Trouble) -> str:
         return "The platform's own words below say what to do instead."
     if trouble.code not in NO_RETRY:
         return trouble.remedy or "`reelmill retry ITEM` starts it again."
-    by_itself = "A retry cannot help; a changed file is tried by itself, and `reelmill cancel ITEM` puts it away."
+    by_itself = (
+        "A retry cannot help; a changed file or question is tried by itself, and `reelmill cancel ITEM` puts it away."
+    )
     return f"{trouble.remedy.rstrip('.')}. {by_itself}" if trouble.remedy else by_itself
 
 

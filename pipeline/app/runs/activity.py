@@ -118,6 +118,7 @@ class RunActivity(PoolObserver):
         found["still_failed"] = _decided(enqueued, "failed", "held")
         open_tasks = Selection(states=(State.PENDING, State.RUNNING), limit=20 * NAMES)
         names = await self._told(await self._records.tasks(open_tasks)) if waiting else []
+        found["cancelled"] = _decided(enqueued, "cancelled")
         found["waiting"] = NamedItems(waiting, names)
         return {name: items for name, items in found.items() if items.count}
 

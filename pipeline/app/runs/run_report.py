@@ -56,7 +56,8 @@ class RunReporter:
         """Return how the run stands now; ``reading``: still in the manifest."""
         pool, spending, now = self._components.pool, self._components.spending, self._clock.now()
         total = self._enqueued.lines - self._enqueued.duplicates
-        done = min(total, len(self._components.publish.completed) + self._enqueued.actions.get("nothing", 0))
+        settled = sum(self._enqueued.actions.get(action, 0) for action in ("nothing", "cancelled"))
+        done = min(total, len(self._components.publish.completed) + settled)
         failed = self._failed()
         elapsed = max(0.001, now - self._run.started)
         left, parked = max(0, total - done - failed), pool.waits

@@ -104,7 +104,7 @@ def _retry_hints(value: StatusView) -> list[RenderableType]:
         if name not in NO_RETRY
     ]
     if any(name in NO_RETRY for name, _ in classes):
-        lines.append("a file that is mended is tried again by itself; reelmill cancel ITEM puts an item away")
+        lines.append("what is mended is tried again by itself; reelmill cancel ITEM puts an item away")
     held = any(state == State.HELD for state, _, _ in value.attention)
     hints: list[RenderableType] = [
         remedy(clean(line)) for line in (lines if len(lines) <= 8 else [*lines[:7], lines[-1]])
