@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pipeline.core.model import Json, Parked, Result, Spend, Task, Trouble
 from pipeline.ports.index_api import ClassScore, IndexedVideo, IndexInfo, SearchHit
@@ -136,14 +136,22 @@ class RunReport:
     this_run: Mapping[str, NamedItems] = field(default_factory=dict)
 
 
+PlanAction = Literal[
+    "new", "unfinished", "analyze", "moved", "rewrite", "restore", "nothing", "cancelled", "failed", "held"
+]
+#: Actions that a plan counts, and has no row for.
+UNLISTED: Final = ("nothing", "cancelled")
+
+
 @dataclass(frozen=True, slots=True)
 class PlanRow:
     """What a run would do for one item."""
 
     source: str
     title: str
-    #: moved: known content under another name; rewrite: only its words have changed. Both cost nothing.
-    action: Literal["new", "unfinished", "analyze", "moved", "rewrite", "restore", "nothing", "failed", "held"]
+    #: moved: known content under another name; rewrite: only its words or its jobs have changed. Both cost nothing.
+    #: analyze without jobs: only the index is new.
+    action: PlanAction
     jobs: Sequence[str]  #: jobs that would be asked
     seconds: float | None  #: length of the video, None where it is not known before a fetch
     upload_bytes: int

@@ -97,6 +97,7 @@ class KnownVideo:
     video: Task | None = None
     publish: Task | None = None
     analyses: Sequence[Task] = ()
+    indexings: Sequence[Task] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,7 @@ def _known(item: Task | None, related: Mapping[str, Sequence[Task]]) -> KnownVid
         by_kind.get("video"),
         by_kind.get("publish"),
         [task for task in around if task.kind == "analysis"],
+        [task for task in around if task.kind == "indexing"],
     )
 
 
@@ -172,12 +174,18 @@ def decide(
         return Decision("unfinished", (), exhausted)
     restored = _restored(known, missing)
     for state, action in ((State.HELD, "held"), (State.FAILED, "failed")):
-        stopped = [task for task in parts if task.state is state and task.kind != "publish"]
-        if any(leaves_open(task, known.items, known.publish, planner) for task in stopped):
+        if stopped_tasks(known, planner, state):
             return Decision(action, restored.submit)  # what is there already comes back all the same
     if any(not task.state.terminal for task in parts):
         return Decision("unfinished")
     return restored
+
+
+def stopped_tasks(known: KnownVideo, planner: JobPlanner, state: State) -> list[Task]:
+    """Return the tasks in this state that keep the item from something."""
+    own = [known.item] if known.item is not None and known.item.state is state else []
+    parts = [task for task in (known.video, *known.analyses) if task is not None and task.state is state]
+    return own + [task for task in parts if leaves_open(task, known.items, known.publish, planner)]
 
 
 def _restored(known: KnownVideo, missing: bool) -> Decision:

@@ -311,6 +311,7 @@ class IndexingData(PaidData):
     asset_id: str = stored("", always=True)
     index_id: str = stored("", always=True)
     seconds: float = stored(0.0, always=True)
+    index_name: str = ""  #: empty in older databases
     lost: int = 0  #: times that the platform denied asset or index to earlier tasks of this video
     video_id: str = ""  #: of the entry
     given_up: bool = False

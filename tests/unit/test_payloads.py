@@ -111,6 +111,7 @@ def test_the_fields_of_a_stored_task_differ_from_their_defaults(cls: type[TaskDa
         "doubted",
         "refusal",
         "agreed",
+        "index_name",
     }  # the version before knew none
     assert set(same) <= {"version", "looks", "doubtful", "refetch", "mime"} | new | others
 

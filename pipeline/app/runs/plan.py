@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import anyio
 
@@ -28,19 +28,19 @@ from pipeline.ingest.enqueue import (
     load_content,
     load_known,
     recall_missing,
+    stopped_tasks,
 )
 from pipeline.ingest.job_requests import JobRequest
-from pipeline.ingest.payloads import AnalysisData, ItemData, VideoData
+from pipeline.ingest.payloads import AnalysisData, IndexingData, ItemData, VideoData
 from pipeline.ingest.request_builder import expected_tokens, group_requests
 from pipeline.ingest.tasks.item import unsaved_task
 from pipeline.ports.source import Item
 from pipeline.ports.store import Database
 from pipeline.ports.video_api import Ceilings
-from pipeline.views import BadLine, LeftOut, Plan, PlanRow
+from pipeline.views import UNLISTED, BadLine, LeftOut, Plan, PlanAction, PlanRow
 
 _BATCH = 128
 _SHOWN = 20
-_Action = Literal["new", "unfinished", "analyze", "moved", "rewrite", "restore", "nothing", "failed", "held"]
 
 
 async def plan(settings: Settings, sources: Sequence[str], *, limit: int = 50) -> Plan:
@@ -121,39 +121,55 @@ class _Totals:
                 yield entry
 
     async def _row(self, item: Item, known: KnownVideo, action: str, database: Database | None) -> PlanRow:
-        action = {"changed": "new"}.get(action, action)
-        title = item.line.title or file_name(item.locator)
+        source, title = display_source(item.line.source), item.line.title or file_name(item.locator)
         if action in ("nothing", "restore", "failed", "held"):
-            return PlanRow(display_source(item.line.source), title, cast(_Action, action), (), None, 0, 0.0)
+            action, problem = self._stopped(known, action)
+            return PlanRow(source, title, cast(PlanAction, action), (), _stored_facts(known)[0], 0, 0.0, problem)
         requests = await self._wanted(item, known, database)
-        if action in ("moved", "rewrite"):
-            if not requests:
-                return PlanRow(display_source(item.line.source), title, cast(_Action, action), (), None, 0, 0.0)
-            action = "analyze"
-        video = known.video
         seconds, size, problem = await self._facts(item, known)
-        uploaded = video is not None and (VideoData.of(video).settled or video.state is State.DONE)
-        prices = self._plan.prices
-        usd = (
-            sum(prices.analysis(seconds, expected_tokens(part)) for part in self._groups(requests)) if seconds else 0.0
+        uploaded = _uploaded(known)
+        asking = sum(
+            self._plan.prices.analysis(seconds or 0.0, expected_tokens(part)) for part in self._groups(requests)
         )
-        fresh = not uploaded or (action == "analyze" and not requests)  # nothing to ask: the index is what is new
-        if seconds and fresh and self._settings.index_name:
-            usd += prices.indexing(seconds / 60)
+        indexing = self._indexing(known, seconds)
+        if action in ("analyze", "moved", "rewrite"):
+            due = requests or indexing is not None  # with nothing to ask, it is its place in the index that is new
+            action = "analyze" if due else "rewrite" if action == "analyze" else action
         return PlanRow(
-            display_source(item.line.source),
+            source,
             title,
-            cast(_Action, "failed" if problem else action),
+            "failed" if problem else cast(PlanAction, {"changed": "new"}.get(action, action)),
             [request.name for request in requests],
             seconds,
             0 if uploaded or problem else size,
-            0.0 if problem else usd,
+            asking + (indexing or 0.0) if seconds and not problem else 0.0,
             problem,
         )
 
+    def _stopped(self, known: KnownVideo, action: str) -> tuple[str, str]:
+        """Return (action, why) of an item that a run leaves alone."""
+        if action == "nothing":
+            written = known.publish is None or known.publish.state is not State.CANCELLED
+            cancelled = not written or stopped_tasks(known, self.planner, State.CANCELLED)
+            return "cancelled" if cancelled else action, ""
+        stopped = stopped_tasks(known, self.planner, State(action)) if action != "restore" else []
+        return action, next((task.trouble.message for task in stopped if task.trouble is not None), "")
+
+    def _indexing(self, known: KnownVideo, seconds: float | None) -> float | None:
+        """Return the price of the place that a run makes in the index."""
+        name = self._settings.index_name
+        if not name or not seconds or seconds < self._ceilings.indexed_min_seconds:
+            return None
+        placed = [IndexingData.of(task) for task in known.indexings]
+        there = any(each.index_name in ("", name) and not each.index_gone for each in placed)
+        # On v1.2 the upload itself goes into the index.
+        if _uploaded(known) and (there or self._settings.provider.api == "v1.2"):
+            return None
+        return self._plan.prices.indexing(seconds / 60)
+
     def _kept(self, item: Item, known: KnownVideo, action: str) -> str:
         """Return what is done with uploaded content, whatever it is called."""
-        if known.video is None or not (VideoData.of(known.video).settled or known.video.state is State.DONE):
+        if not _uploaded(known):
             return action
         return "moved" if action == "new" else "rewrite"
 
@@ -176,11 +192,9 @@ class _Totals:
 
     async def _facts(self, item: Item, known: KnownVideo) -> tuple[float | None, int, str]:
         """Return (seconds, bytes, problem) from the database, else from the file's headers."""
-        video = VideoData.of(known.video) if known.video is not None else None
-        listed = ItemData.of(known.item) if known.item is not None else None
-        for data in (video, listed):
-            if data is not None and data.seconds:
-                return data.seconds, data.size or 0, ""
+        seconds, size = _stored_facts(known)
+        if seconds:
+            return seconds, size, ""
         if item.kind != "file":
             return None, 0, ""
         return await anyio.to_thread.run_sync(_peek, item.locator, self._ceilings)
@@ -192,7 +206,7 @@ class _Totals:
         if row.jobs and not row.problem:
             self._minutes += (row.seconds or 0.0) / 60
             self._unknown += row.seconds is None
-        if row.action != "nothing" and len(self._rows) < self._limit:
+        if row.action not in UNLISTED and len(self._rows) < self._limit:
             self._rows.append(row)
 
     def result(self) -> Plan:
@@ -243,6 +257,20 @@ class _Contents:
         if known.video is not None and known.video.key == key:
             return known
         return await load_content(database, key) if key in videos else KnownVideo()
+
+
+def _uploaded(known: KnownVideo) -> bool:
+    return known.video is not None and (VideoData.of(known.video).settled or known.video.state is State.DONE)
+
+
+def _stored_facts(known: KnownVideo) -> tuple[float | None, int]:
+    """Return (seconds, bytes) from the database, None where it has no length."""
+    video = VideoData.of(known.video) if known.video is not None else None
+    listed = ItemData.of(known.item) if known.item is not None else None
+    for data in (video, listed):
+        if data is not None and data.seconds:
+            return data.seconds, data.size or 0
+    return None, 0
 
 
 def _ceilings(settings: Settings) -> Ceilings:

@@ -40,6 +40,7 @@ class ConfiguredIndex:
     def __init__(self, index_api: IndexApi, spec: IndexSpec) -> None:
         self._index_api = index_api
         self._spec = spec
+        self.name = spec.name
         self._id = ""
         self._making = anyio.Lock()  # videos come to it together: one makes it, the others take it
 
@@ -51,10 +52,12 @@ class ConfiguredIndex:
         return self._id
 
 
-def indexing_task(subject: str, video: VideoData, index_id: str) -> NewTask:
+def indexing_task(subject: str, video: VideoData, index_id: str, name: str) -> NewTask:
     """Return the task that indexes a video; a new asset has its own."""
     asset_id, lost = video.media_id, video.indexing_lost
-    data = IndexingData(asset_id=asset_id, index_id=index_id, seconds=video.length, lost=lost, adopted=video.adopted)
+    data = IndexingData(
+        asset_id=asset_id, index_id=index_id, index_name=name, seconds=video.length, lost=lost, adopted=video.adopted
+    )
     key = f"{subject}/{index_id}/{fingerprint(asset_id)[:8]}" + (f"-{lost}" if lost else "")
     return NewTask("indexing", key, "price", data.to_json(), subject=subject)
 

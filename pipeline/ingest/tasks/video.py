@@ -341,8 +341,8 @@ class VideoTaskType:
             spawn = [
                 NewTask("publish", task.key, "write", {}, subject=task.key, restart_at="write", restart_failed=True)
             ]
-        if index_id and not elsewhere:
-            spawn.append(indexing_task(task.key, data, index_id))
+        if index is not None and not elsewhere:
+            spawn.append(indexing_task(task.key, data, index_id, index.name))
         return Done(spawn=spawn, data=changed(data, wanted=self._planner.combined_fingerprint(requests)).to_json())
 
     def _analysis(self, task: Task, data: VideoData, requests: Sequence[JobRequest]) -> NewTask:

@@ -19,7 +19,7 @@ from pipeline.present.tables.layout import (
     tally,
     without_name,
 )
-from pipeline.views import Plan, PlanRow
+from pipeline.views import UNLISTED, Plan, PlanRow
 
 _WORDS = {"nothing": "already done", "moved": "moved or renamed"}
 
@@ -38,7 +38,7 @@ def plan_table(value: Plan, base: str = "") -> RenderableType:
     parts: list[RenderableType] = [pair_table(rows)]
     if value.rows:
         parts += [Text(""), _plan_rows(value.rows, base, jobs=len(asked) > 1)]
-        more = sum(number for action, number in value.counts.items() if action != "nothing") - len(value.rows)
+        more = sum(number for action, number in value.counts.items() if action not in UNLISTED) - len(value.rows)
         if more > 0:
             parts.append(Text(f"… and {more:,} more", "dim"))
     if value.bad_count:
@@ -72,7 +72,7 @@ def _plan_rows(rows: Sequence[PlanRow], base: str, *, jobs: bool) -> FittedTable
     cells = []
     for row in rows:
         length = stamp(row.seconds, form="clock") if row.seconds is not None else "?"
-        price = money(row.usd) if row.seconds is not None or row.usd else "?"
+        price = "?" if row.jobs and row.seconds is None and not row.usd and row.action != "failed" else money(row.usd)
         upload = size(row.upload_bytes) if row.upload_bytes else "-"
         wanted = Text(fit(", ".join(row.jobs) or "-", 40))
         cells.append([coloured(row.action), Text(length), Text(price), Text(upload), wanted, _name(row, base)])

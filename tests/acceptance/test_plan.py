@@ -1,0 +1,79 @@
+"""What ``plan`` says is what the next run does and pays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.test_exit_codes import QUICK
+from tests.support.cli import Platform, Terminal, customer, serving
+from tests.support.media import clips
+
+pytestmark = pytest.mark.slow
+
+#: Each clip of 5 s costs 1 USD to index, and its analyses nothing.
+PRICES = {"index_minute": 12.0, "analyze_minute": 0.0, "output_1000_tokens": 0.0}
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Iterator[Platform]:
+    """A platform that plays the vendor's."""
+    with serving(tmp_path / "there") as served:
+        yield served
+
+
+def at(here: Path, platform: Platform, index: str) -> Terminal:
+    """Return a terminal with this index configured, or with none."""
+    sections = {"index": {"name": index}} if index else {}
+    jobs = {"enabled": ["gist", "summary"]}
+    return customer(here, platform, "twelvelabs", **QUICK, prices=PRICES, jobs=jobs, **sections)
+
+
+def check_plan(here: Terminal, counts: dict[str, int], usd: float, *words: str) -> None:
+    """The plan says so, and the run pays so."""
+    planned = here.run("plan", "films", "--json", *words).json
+    assert (planned["counts"], planned["usd"]) == (counts, pytest.approx(usd, rel=0.05))
+    ended = here.run("run", "films", "--json", *words)
+    assert ended.code == 0, ended.err
+    assert ended.json["usd"] == pytest.approx(planned["usd"])
+    assert here.run("plan", "films", "--json", *words).json["counts"] == {"nothing": 2}
+
+
+def test_fewer_jobs_cost_nothing_and_another_index_its_price(tmp_path: Path, platform: Platform) -> None:
+    """A job less is a rewrite for nothing, with an index and without; only an index that is new is paid."""
+    here = at(tmp_path / "here", platform, "")
+    clips(here.folder / "films", 2)
+    check_plan(here, {"new": 2}, 0.0)
+    check_plan(here, {"rewrite": 2}, 0.0, "--jobs", "gist")
+    here = at(here.folder, platform, "films")
+    check_plan(here, {"analyze": 2}, 2.0, "--jobs", "gist")
+    check_plan(here, {"rewrite": 2}, 0.0)
+    shown = here.run("plan", "films", "--jobs", "gist").out
+    assert [line.split()[:3] for line in shown.splitlines() if line.startswith("rewrite")] == [
+        ["rewrite", "0:05", "$0.00"]
+    ] * 2
+    here = at(here.folder, platform, "others")
+    check_plan(here, {"analyze": 2}, 2.0, "--jobs", "gist")
+    check_plan(here, {"rewrite": 2}, 0.0)
+
+
+def test_what_stopped_before_says_why_and_what_is_cancelled_is_no_success(tmp_path: Path) -> None:
+    """A failed item has its reason in every later plan, once and without its path; a cancelled one is counted as such."""
+    here = Terminal(tmp_path / "here")
+    clips(here.folder / "films", 1)
+    (here.folder / "films" / "broken.mp4").write_bytes(b"nothing to see" * 50)
+    first = here.run("plan", "films").out
+    assert here.run("run", "films").code == 3
+    second = here.run("plan", "films").out
+    for shown in (first, second):
+        lines = shown.splitlines()
+        at = next(number for number, line in enumerate(lines) if line.startswith("failed "))
+        assert lines[at].endswith("films/broken.mp4")
+        assert "his is a text file, not a video." in lines[at + 1]
+        assert shown.count("broken.mp4") == 1
+    assert "1 already done · 1 failed" in second or "1 failed · 1 already done" in second
+    assert here.run("cancel", "films/broken.mp4").code == 0
+    third = here.run("plan", "films", "--json")
+    assert (third.code, third.json["counts"], third.json["rows"]) == (0, {"nothing": 1, "cancelled": 1}, [])
