@@ -30,7 +30,7 @@ MEANING: Mapping[ExitCode, str] = MappingProxyType(
         ExitCode.INCOMPLETE: "finished, some items failed or are held",
         ExitCode.NEEDS_OPERATOR: "needs the operator: key, credit or plan",
         ExitCode.BUDGET: "stopped at the budget",
-        ExitCode.QUOTA: "stopped at a quota, resume time printed",
+        ExitCode.QUOTA: "stopped at a quota or an outage, resume time printed",
         ExitCode.BUSY: "already running on this state folder",
         ExitCode.INTERRUPTED: "interrupted, safe to resume",
     }

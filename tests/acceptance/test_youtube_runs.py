@@ -170,6 +170,9 @@ def test_a_night_without_a_network_ends_and_says_until_when(site: MediaServer, t
     assert report["this_run"]["waiting"]["count"] == 1
     assert "the network is down" in report["note"]
     assert "1 item waits. Run again after" in report["note"]
+    assert report["note"].count("Z") == 1, report["note"]  # the time, once
+    assert "by itself" not in report["note"]
+    assert "everything else goes on" not in report["note"]
     assert "name resolution" not in report["note"]  # the raw words are for `why` and the log
     assert report["resume_at"] is not None
 

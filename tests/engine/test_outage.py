@@ -5,14 +5,18 @@ from __future__ import annotations
 from random import Random
 
 import anyio
+import pytest
 
-from pipeline.core.model import Lane, Task, Trouble
+from pipeline.app.runs.run_report import exit_verdict
+from pipeline.core.clock import iso
+from pipeline.core.model import Lane, Parked, Task, Trouble
 from pipeline.core.outcome import Done, Outcome
 from pipeline.core.task_types import LeaseCheck
+from pipeline.engine.admission import RunEnd
 from pipeline.source.youtube.throttle.breaker import OutagePatience, ThrottleRules
 from pipeline.source.youtube.throttle.gate import SiteThrottle
 from pipeline.source.youtube.throttle.state import JournalState
-from tests.support.clock import VirtualClock, run_virtual
+from tests.support.clock import EPOCH, VirtualClock, run_virtual
 from tests.support.engine_harness import WIDTHS, engine, new, task_type
 from tests.support.memory_database import MemoryDatabase
 
@@ -58,3 +62,18 @@ def test_a_run_without_a_network_parks_the_downloads_and_ends() -> None:
         assert (await it.task("v")).attempt == 0
 
     run_virtual(scenario())
+
+
+@pytest.mark.parametrize(
+    ("remedy", "told"),
+    [
+        ("check the network; it goes on by itself", " Check the network."), ("nothing; it goes on by itself", ""), ("", ""),
+        ("free some space.", " Free some space."),
+    ],
+)  # fmt: skip
+def test_a_stop_sentence_promises_nothing_that_only_a_run_at_work_keeps(remedy: str, told: str) -> None:
+    """The run has ended: nothing goes on by itself, and the time is said once."""
+    message = f"The network is down. YouTube is left alone until {iso(EPOCH)}; everything else goes on."
+    ending = RunEnd(parked={Lane.DOWNLOAD: Parked("download", EPOCH, Trouble("dns", message, remedy))})
+    code, note = exit_verdict(ending, [], False, {"download": 1})
+    assert (int(code), note) == (6, f"The network is down; 1 item waits. Run again after {iso(EPOCH)}.{told}")

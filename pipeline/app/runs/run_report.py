@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from pipeline.app.operator.attention import NAMED, Attention, find_attention, find_lanes, note_unlisted, noted
@@ -22,6 +23,9 @@ from pipeline.views import QueryReport, RunReport, Snapshot
 
 _log = log.get("run")
 _SHOWN = 20  #: troubles named in the report
+#: A message's last sentence, if it says until when.
+_UNTIL = re.compile(r"(?<=\.) [^.]* until \d{4}-\d\d-\d\dT[\d:]+Z[^.]*\.?$")
+_BY_ITSELF = "; it goes on by itself"
 _LOOKED_AT = 500  #: waiting tasks, for the reason of one
 
 
@@ -221,8 +225,10 @@ def _paused(parked: Parked, waiting: int) -> str:
     """Return why a lane is parked, how much waits, and what to do."""
     trouble = parked.trouble
     wait = f"{waiting:,} {'item waits' if waiting == 1 else 'items wait'}"
-    remedy = f" {trouble.remedy[0].upper()}{trouble.remedy[1:].rstrip('.')}." if trouble.remedy else ""
-    return f"{trouble.message.rstrip('.')}; {wait}. Run again after {iso(parked.until)}.{remedy}"
+    step = trouble.remedy.removesuffix(_BY_ITSELF).rstrip(".")  # which is true of a run that is at work only
+    remedy = f" {step[0].upper()}{step[1:]}." if step not in ("", "nothing") else ""
+    why = _UNTIL.sub("", trouble.message).rstrip(".")  # the time is said once
+    return f"{why}; {wait}. Run again after {iso(parked.until)}.{remedy}"
 
 
 def _sentence(trouble: Trouble) -> str:
