@@ -9,7 +9,7 @@ import pytest
 
 from tests.acceptance.test_exit_codes import QUICK
 from tests.support.cli import Platform, Terminal, customer, serving
-from tests.support.media import clips
+from tests.support.media import clips, film
 
 pytestmark = pytest.mark.slow
 
@@ -77,3 +77,14 @@ def test_what_stopped_before_says_why_and_what_is_cancelled_is_no_success(tmp_pa
     assert here.run("cancel", "films/broken.mp4").code == 0
     third = here.run("plan", "films", "--json")
     assert (third.code, third.json["counts"], third.json["rows"]) == (0, {"nothing": 1, "cancelled": 1}, [])
+
+
+def test_a_refused_item_keeps_its_reason(tmp_path: Path) -> None:
+    """What a run refused for good is planned for nothing, with its sentence."""
+    here = Terminal(tmp_path / "here")
+    (here.folder / "films").mkdir(parents=True, exist_ok=True)
+    film(here.folder / "films" / "short.mp4", 0.5)
+    assert here.run("run", "films").code == 3
+    (row,) = here.run("plan", "films", "--json").json["rows"]
+    assert (row["action"], row["jobs"], row["usd"]) == ("failed", [], 0.0)
+    assert "The video is 0.5 s long" in row["problem"]
