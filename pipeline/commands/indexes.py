@@ -32,7 +32,8 @@ SizeRange = Annotated[
 def indexes(
     given: Invocation,
     action: Annotated[
-        Literal["list", "create", "delete"], typer.Argument(metavar="[list|create|delete]", help="What to do.")
+        Literal["list", "create", "delete"],
+        typer.Argument(metavar="ACTION", help="What to do: list, create or delete."),
     ] = "list",
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="Name, or id, of an index; with list: names that contain it.")

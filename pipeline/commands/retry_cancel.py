@@ -18,7 +18,7 @@ Items = Annotated[
     typer.Argument(metavar="ITEM", help="Items by any name that `show` or `status` prints.", show_default=False),
 ]
 
-Failed = Annotated[bool, typer.Option("--failed", help="Everything that failed. Held items only by name or class.")]
+Failed = Annotated[bool, typer.Option("--failed", help="Everything that failed, but nothing that is held.")]
 
 
 @command("state")

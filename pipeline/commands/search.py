@@ -15,8 +15,8 @@ Option = Annotated[
     list[str] | None,
     typer.Option(
         "--option", metavar="OPTION", show_default=False,
-        help="Where to look: visual, audio, transcription; API v1.2: visual, conversation, text_in_video, logo. "
-        "May be repeated. Default: wherever the index and the platform can.",
+        help="What counts: visual, audio, transcription; API v1.2: visual, conversation, text_in_video, and for a search logo. "
+        "May be repeated. Default: all that index and platform can.",
     ),
 ]  # fmt: skip
 Speech = Annotated[

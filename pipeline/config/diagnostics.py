@@ -23,6 +23,7 @@ class Layers:
     env: Mapping[str, Any]
     flags: Mapping[str, Any]
     raw: Mapping[str, Any] = field(default_factory=dict)  #: what the file holds
+    options: Mapping[str, str] = field(default_factory=dict)  #: the options of the command line, by their dotted keys
 
     def place(self, names: list[str], nth: int = 0) -> str:
         """Name the highest layer that sets this key, with file and line.
@@ -58,6 +59,9 @@ def explain(error: ValidationError, layers: Layers, settings: type[BaseModel]) -
     place = layers.place(names, next((part for part in first["loc"] if isinstance(part, int)), 0))
     if first["type"] == "extra_forbidden":
         return ConfigError(f"{place}: {shown}: unknown key{more}", remedy=_hint(names, settings))
+    option = layers.options.get(".".join(names), "") if _inside(layers.flags, names) else ""
+    if option:
+        return ConfigError(f"{option}: {in_plain_words(first['msg'])}{more}", remedy="`--help` explains the options")
     remedy = "config.example.toml explains every key"
     if first["type"] in ("tuple_type", "list_type") and isinstance(value := _given(layers, names), str):
         remedy = f"write {names[-1]} = [{json.dumps(value[:100])}]"

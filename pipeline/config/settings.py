@@ -230,9 +230,11 @@ def load(
     path: Path | None,
     env: Mapping[str, str] | None = None,
     flags: Mapping[str, Any] | None = None,
+    options: Mapping[str, str] | None = None,
 ) -> Settings:
     """Read and check the settings. ``flags`` is nested as the file is.
 
+    ``options`` names the options of the command line by their dotted keys, for messages.
     Relative paths in the file count from the file's folder.
 
     Raises:
@@ -243,7 +245,7 @@ def load(
     if path is not None:
         _anchor(raw, path.parent)
     _fold_jobs(raw)
-    layers = Layers(path, _from_env(env), flags or {}, raw)
+    layers = Layers(path, _from_env(env), flags or {}, raw, options or {})
     merged = _merge(_merge(raw, layers.env), layers.flags)
     for section, table in [("", merged), *merged.items()]:
         if isinstance(table, Mapping) and "api_key" in table:

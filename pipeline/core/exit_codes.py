@@ -27,7 +27,7 @@ MEANING: Mapping[ExitCode, str] = MappingProxyType(
         ExitCode.DONE: "all done",
         ExitCode.UNEXPECTED: "unexpected error",
         ExitCode.USAGE: "usage or configuration must be corrected",
-        ExitCode.INCOMPLETE: "finished, some items failed or are held",
+        ExitCode.INCOMPLETE: "finished, some items failed or are held, or lines were bad; nothing matched",
         ExitCode.NEEDS_OPERATOR: "needs the operator: key, credit or plan",
         ExitCode.BUDGET: "stopped at the budget",
         ExitCode.QUOTA: "stopped at a quota or an outage, resume time printed",

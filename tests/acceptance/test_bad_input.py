@@ -403,7 +403,9 @@ FOREIGN = (
         (["search", "x", "--limit", "0"], "search: --limit or -n: should be at least 1", "--help"),
         (["status", "a"], "status: too many arguments: a", "--help"),
         (["status", "--json=3"], "--json takes no value", "write --json alone"),
-        (["indexes", "foo"], "'foo' is not one of 'list', 'create', 'delete'", "--help"),
+        (["indexes", "foo"], "indexes: ACTION: 'foo' is not one of 'list', 'create', 'delete'", "--help"),
+        (["search", "--index", "x"], "search: say what to look for: TEXT or --image", "reelmill search"),
+        (["run", "good.mp4", "--max-usd", "-3"], "--max-usd: should be at least 0", "--help"),
     ],
 )
 def test_a_wrong_command_line_is_told_as_everything_else(

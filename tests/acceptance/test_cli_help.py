@@ -136,6 +136,7 @@ def test_config_check_as_a_process(tmp_path: Path) -> None:
 def test_a_stream_that_is_not_unicode_gets_plain_letters(tmp_path: Path) -> None:
     """No crash and no mojibake where only ASCII is understood."""
     (tmp_path / "reelmill.toml").write_text('[run]\nmanifests = ["日本.csv"]\n', encoding="utf-8")
+    (tmp_path / "日本.csv").touch()
     shown = reelmill("config", "check", cwd=tmp_path, env={"PYTHONIOENCODING": "ascii"})
     assert shown.returncode == 0
     assert "??.csv" in shown.stdout

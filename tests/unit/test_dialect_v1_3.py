@@ -44,6 +44,21 @@ def error(response: Response, request: Request = POST) -> ReelmillError:
     return API.read_error(response, request, wait=7.0)
 
 
+def test_a_model_that_the_platform_refuses_is_told_as_the_setting_that_it_is() -> None:
+    """The model and its key are named, not a bug of ours; another refused field still asks for a report."""
+    request = API.submit_analysis(Question("k-1", "asset", "Why?", None, 100, 0.3, "pegasus9")).request
+
+    def told(message: str) -> ReelmillError:
+        return error(answer({"code": "parameter_invalid", "message": message}, 400), request)
+
+    refused = told("The model_name parameter must be 'pegasus1.5'.")
+    assert isinstance(refused, Permanent)
+    assert "does not know the model 'pegasus9'" in refused.trouble.message
+    assert "[provider] model" in refused.trouble.remedy
+    assert (refused.trouble.code, "pegasus1.5" in refused.trouble.detail) == ("parameter_invalid", True)
+    assert "please report" in told("The temperature parameter must be a number.").trouble.remedy
+
+
 # ------------------------------------------------------------------------------------------------------------ requests
 
 

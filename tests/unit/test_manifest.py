@@ -237,6 +237,31 @@ def test_a_bad_csv_header_is_one_bad_line(tmp_path: Path, header: str, code: str
     assert codes(read("list.csv", cwd=tmp_path)) == [code]
 
 
+def test_a_list_that_nul_separates_is_read(tmp_path: Path) -> None:
+    """``find -print0 | reelmill run -`` works as with line ends; what is binary, or UTF-16 without a mark, stays refused."""
+
+    def piped(content: bytes) -> list[ManifestLine | BadLine]:
+        stdin = io.BufferedReader(io.BytesIO(content))  # type: ignore[arg-type]
+        return list(read_lines(["-"], stdin=stdin, cwd=tmp_path, known_job=JOBS.__contains__))
+
+    many = [f"./films/ä {number}.mp4" for number in range(2000)]
+    assert sources(piped("".join(f"{name}\0" for name in many).encode())) == [
+        str(tmp_path / name.removeprefix("./")) for name in many
+    ]
+    assert sources(piped(b"./a.mp4\0./b.mp4")) == [str(tmp_path / "a.mp4"), str(tmp_path / "b.mp4")]
+    for content in (b"a.mp4\n\0b.mp4\n", "film.mp4".encode("utf-16-le"), b"\0\0\0\1abc\0", b"film\0\0\0film"):
+        assert codes(piped(content)) == ["manifest_binary"]
+
+
+@pytest.mark.parametrize(("mark", "name"), [(",", "comma"), (";", "semicolon"), ("\t", "tab"), ("|", "|")])
+def test_too_many_cells_are_told_with_the_separator_of_the_file(tmp_path: Path, mark: str, name: str) -> None:
+    """The hint names what separates cells in this very file."""
+    (tmp_path / "list.csv").write_text(f"source{mark}title\na.mp4{mark}x{mark}y\n")
+    (bad,) = read("list.csv", cwd=tmp_path)
+    assert isinstance(bad, BadLine)
+    assert f"hold a {name} into double quotes" in bad.trouble.remedy
+
+
 def test_a_stray_quote_costs_one_row(tmp_path: Path) -> None:
     """A quote that never closes does not swallow the rows after it."""
     rows = "".join(f"film{number}.mp4,t\n" for number in range(2000))

@@ -75,7 +75,7 @@ def test_a_search_may_be_a_picture_alone_but_not_nothing(reelmill: Reelmill) -> 
     assert reelmill("search", "--image", "a.png", app=Searching()).given["ask"].images == ("a.png",)
     ran = reelmill("search", app=Searching())
     assert (ran.code, ran.app.calls) == (2, [])
-    assert ran.err.startswith("reelmill: search: asks nothing")
+    assert ran.err.startswith("reelmill: search: say what to look for: TEXT or --image")
 
 
 def test_classify_reads_classes(reelmill: Reelmill) -> None:

@@ -28,6 +28,8 @@ def build_query(command: str, **given: Any) -> StandingQuery:
 
     for name in ("options", "speech"):
         given[name] = [word for part in given.get(name) or [] for word in _words(part)]
+    if command == "search" and not (str(given.get("text") or "").strip() or given.get("images")):
+        raise _wrong("search: say what to look for: TEXT or --image", 'reelmill search "the queen lays eggs"')
     try:
         return StandingQuery(
             name=command, **{key: value for key, value in given.items() if value not in (None, "", [])}

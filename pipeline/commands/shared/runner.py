@@ -118,7 +118,8 @@ def _load(config: Path | None, flags: Mapping[str, Any], reads_file: bool, *, qu
     if config is None and reads_file and Path("reelmill.toml").is_file():
         config = Path("reelmill.toml")
     log_to_stderr("info", "auto", _secrets())
-    settings = load(config, flags=nested)
+    options = {option.key: f"--{name.replace('_', '-')}" for name, option in COMMON.items() if option.key}
+    settings = load(config, flags=nested, options=options)
     if settings.api_key is not None:
         _known_secrets.append(settings.api_key.get_secret_value())
     level: str = settings.log.level

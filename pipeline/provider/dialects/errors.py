@@ -106,4 +106,9 @@ def _refusal(
             remedy="`reelmill retry` asks again",
         )  # fmt: skip
     meaning = meaning or BY_STATUS.get(response.status, REFUSED)
+    model = request.json.get("model_name") if isinstance(request.json, dict) else None
+    if isinstance(model, str) and meaning.code.startswith("parameter_") and "model_name" in body.message:
+        message = f"the platform does not know the model '{clip(model)}', or does not let this account use it"
+        remedy = "correct [provider] model; the platform's own words below may name the models that it has"
+        return Permanent(message, code=meaning.code, remedy=remedy, detail=detail)
     return Permanent(meaning.message, code=meaning.code, remedy=meaning.remedy, detail=detail)

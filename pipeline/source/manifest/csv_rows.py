@@ -25,6 +25,7 @@ class CsvRecord:
 
     number: int
     cells: list[str]
+    separator: str = ","
 
 
 class _RecordTooLong(Exception):
@@ -64,7 +65,7 @@ class PushbackLines:
         taken = [first]
         try:
             cells = next(csv.reader(self._lines(taken), delimiter=separator, strict=True))
-            return CsvRecord(first.number, cells)
+            return CsvRecord(first.number, cells, separator)
         except (csv.Error, _RecordTooLong):
             # Only the record's first line is at fault for certain; the others get a chance of their own.
             self.put_back(taken[1:])

@@ -49,8 +49,11 @@ def read_text_lines(stream: BinaryIO) -> Iterator[TextLine | UnreadableLine]:
     if peek is not None and head.startswith(_UTF16):
         stream = io.BufferedReader(_FromUtf16(stream))
         head = stream.peek(HEAD)
-    if b"\r" in head and b"\n" not in head:
-        stream = io.BufferedReader(_OldLineEnds(stream))
+    if _is_nul_separated(head):
+        stream = io.BufferedReader(_OtherLineEnds(stream, b"\0"))
+        head = head.replace(b"\0", b"\n")
+    elif b"\r" in head and b"\n" not in head:
+        stream = io.BufferedReader(_OtherLineEnds(stream, b"\r"))
     while raw := stream.readline(MAX_LINE_BYTES + 1):
         number += 1
         if number == 1:
@@ -71,11 +74,21 @@ def read_text_lines(stream: BinaryIO) -> Iterator[TextLine | UnreadableLine]:
             yield UnreadableLine(number, _not_utf8(), raw[:200].decode("utf-8", "replace"))
 
 
-class _OldLineEnds(io.RawIOBase):
-    """A stream with LF for the lone CR of some spreadsheets."""
+def _is_nul_separated(head: bytes) -> bool:
+    """Return True for a list of paths as ``find -print0`` writes it."""
+    try:
+        *names, _cut = codecs.getincrementaldecoder("utf-8")().decode(head).split("\0")
+    except UnicodeDecodeError:
+        return False
+    # Single letters are UTF-16 without its mark; a name with a line end cannot be a line.
+    return any(len(name) > 1 for name in names) and all(name and min(name) >= " " for name in names)
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
+
+class _OtherLineEnds(io.RawIOBase):
+    """A stream with LF for the lone CR of some spreadsheets, or for NUL."""
+
+    def __init__(self, stream: BinaryIO, end: bytes) -> None:
+        self._stream, self._end = stream, end
 
     def readable(self) -> bool:
         """Return True."""
@@ -83,7 +96,7 @@ class _OldLineEnds(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Read a block; a byte stays a byte."""
-        found = self._stream.read(len(buffer)).replace(b"\r", b"\n")
+        found = self._stream.read(len(buffer)).replace(self._end, b"\n")
         buffer[: len(found)] = found
         return len(found)
 

@@ -20,7 +20,7 @@ from pipeline.core.youtube_address import is_address, parse_youtube_address
 from pipeline.ports.source import ManifestLine
 from pipeline.source.identity import redact_source
 from pipeline.source.manifest import fields, lines
-from pipeline.source.manifest.csv_rows import SEPARATOR_LINE, PushbackLines
+from pipeline.source.manifest.csv_rows import SEPARATOR_LINE, CsvRecord, PushbackLines
 from pipeline.source.manifest.pasted import clean_source, pasted_paths, split_addresses, strip_unseen
 from pipeline.views import BadLine
 
@@ -292,7 +292,7 @@ def _csv(feed: PushbackLines, sheet: _ManifestContext) -> _Numbered:
         if isinstance(row, lines.UnreadableLine):
             yield row.number, sheet.bad(row.number, row.trouble, row.text)
         elif names:
-            yield row.number, _row(row.number, row.cells, names, sheet)
+            yield row.number, _row(row, names, sheet)
         else:
             try:
                 names = fields.columns(row.cells)
@@ -301,7 +301,7 @@ def _csv(feed: PushbackLines, sheet: _ManifestContext) -> _Numbered:
                 if not names:
                     yield row.number, sheet.bad(row.number, wrong.trouble, ",".join(row.cells))
                     return
-                yield row.number, _row(row.number, row.cells, names, sheet)
+                yield row.number, _row(row, names, sheet)
 
 
 def _without_header(cells: Sequence[str], base: Path) -> list[str]:
@@ -316,11 +316,17 @@ def _without_header(cells: Sequence[str], base: Path) -> list[str]:
     return []
 
 
-def _row(number: int, cells: Sequence[str], names: Sequence[str], sheet: _ManifestContext) -> ManifestLine | BadLine:
+#: Separators of cells by name.
+_SEPARATORS: Mapping[str, str] = {",": "comma", ";": "semicolon", "\t": "tab", "|": "|"}
+
+
+def _row(row: CsvRecord, names: Sequence[str], sheet: _ManifestContext) -> ManifestLine | BadLine:
+    number, cells = row.number, row.cells
     source = cells[names.index("source")] if len(cells) > names.index("source") else ""
     if len(cells) > len(names) and any(cell.strip() for cell in cells[len(names) :]):
         message = f"The row has {len(cells)} cells, the header has {len(names)}."
-        trouble = Trouble("manifest_cells", message, "put cells that hold a comma into double quotes")
+        remedy = f"put cells that hold a {_SEPARATORS[row.separator]} into double quotes"
+        trouble = Trouble("manifest_cells", message, remedy)
         return sheet.bad(number, trouble, source)
     return sheet.line(number, {name: cell for name, cell in zip(names, cells, strict=False) if name}, source)
 
