@@ -81,6 +81,12 @@ def text(shown: RenderableType, width: int = 200) -> str:
     return rendered(shown, width=width)
 
 
+def test_indexing_is_named_beside_the_analyses_that_were_paid() -> None:
+    """A run that only indexed says what its money was for."""
+    shown = text(run_table(replace(REPORT, analyses=0, indexed=3, usd=0.016, minutes=0.4)))
+    assert "paid     0 analyses, 3 videos indexed · $0.016 · 0.4 min billed" in shown.splitlines()
+
+
 def test_a_good_run_is_told_in_four_lines() -> None:
     """Nothing is said about troubles that did not happen."""
     shown = text(run_table(REPORT))

@@ -90,7 +90,8 @@ def _paid(value: RunReport) -> str:
     length = (
         f"{minutes(value.minutes)} {'billed' if value.usd else 'of video'}"  # one video may be billed several times
     )
-    text = f"{count(value.analyses, 'analysis', 'analyses')} · {money(value.usd)}"
+    indexed = f", {count(value.indexed, 'video')} indexed" if value.indexed else ""
+    text = f"{count(value.analyses, 'analysis', 'analyses')}{indexed} · {money(value.usd)}"
     if value.analyses or value.usd:
         text += f" · {length}"
     earlier = value.doubtful_total - value.doubtful
