@@ -171,10 +171,10 @@ def test_status_where_nothing_may_be_written(here: Terminal) -> None:
 def test_an_output_folder_that_is_read_only_for_a_while(here: Terminal) -> None:
     """Closed in the middle of a run and opened again: the run waits, pays for nothing meanwhile, and ends with exit 0."""
     (here.folder / "out").mkdir()
-    # Closed after the first results and opened once the run has noticed.
+    # Closed once the run is at work, long before its results, which come all at once, and opened once it has noticed.
     script = """
 "$@" 2>err & run=$!
-until ls out/*/video.json >/dev/null 2>&1 || ! kill -0 $run 2>/dev/null; do sleep 0.02; done
+until grep -q run.started err || ! kill -0 $run 2>/dev/null; do sleep 0.02; done
 until mount -o remount,bind,ro out || ! kill -0 $run 2>/dev/null; do sleep 0.02; done
 until grep -q output.blocked err || ! kill -0 $run 2>/dev/null; do sleep 0.05; done
 mount -o remount,bind,rw out
