@@ -58,11 +58,6 @@ Reserve = Callable[[float, float], Trouble | None]
 LOOKING = "waits until the provider has been asked whether an interrupted call arrived"
 
 
-def free(usd: float, minutes: float) -> Trouble | None:
-    """Reserve what costs nothing."""
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class Cost:
     """What one call costs, under our key of it."""
@@ -135,18 +130,14 @@ class Stages:
 
 
 class CallRefused(Permanent):
-    """The platform refused a call by an answer that proves nothing.
-
-    And it shows nothing of it.
-    """
+    """The platform refused a call without proof, and shows nothing of it."""
 
 
 class Billing:
     """Reserves the money of calls, makes their entries, counts what was accepted."""
 
-    def __init__(
-        self, reserve: Reserve, clock: Clock, add: Callable[[float, float], None] = lambda usd, minutes: None
-    ) -> None:
+    def __init__(self, reserve: Reserve, add: Callable[[float, float], None], clock: Clock) -> None:
+        """``add`` counts (USD, minutes of video) that no limit refuses, or takes them back."""
         self._reserve = reserve
         self._add = add
         self._clock = clock
@@ -172,7 +163,7 @@ class Billing:
 
     def refund(self, cost: Cost) -> Spend:
         """Return the entry that takes back a surely refused call; its key is spent."""
-        self._reserve(-cost.usd, -cost.minutes)
+        self._add(-cost.usd, -cost.minutes)
         return Spend(cost.key + REFUND, cost.what, -cost.usd, -cost.minutes, cost.subject, at=self._clock.now())
 
     @contextmanager

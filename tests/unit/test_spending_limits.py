@@ -12,6 +12,7 @@ from pipeline.config.settings import BudgetSection, PricesSection
 from pipeline.core.lifecycle import Transition
 from pipeline.core.model import Lane, NewTask, Spend, State
 from pipeline.core.outcome import Done
+from pipeline.ingest.paid_call import Billing, Cost
 from pipeline.ports.store import Applied
 from tests.support.clock import run_virtual
 from tests.support.engine_harness import task_type
@@ -155,3 +156,12 @@ def test_our_own_platform_is_free() -> None:
     """Whatever the prices say, no call to the local platform costs anything."""
     free = PriceList(PricesSection(), free=True)
     assert (free.analysis(120.0, 2000), free.indexing(2.0), free.query()) == (0.0, 0.0, 0.0)
+
+
+def test_a_refund_counts_even_beyond_a_limit() -> None:
+    """A limit that was lowered since refuses every reservation, but takes back what a refused call had reserved."""
+    spending, clock = limits(max_usd_per_day=1.0)
+    spending.add(5.0, 0.0)
+    billing = Billing(spending.reserve, spending.add, clock)
+    assert billing.refund(Cost("k", "analyze", 0.5, 2.0)).usd == -0.5
+    assert (spending.run, spending.day) == (4.5, 4.5)

@@ -53,7 +53,7 @@ class StandingQueries:
         self._sink = sink
         self._call = DirectCall(
             CallPolicy(_ATTEMPTS, plan.settings.policy.on_ambiguous_ask, repeats=1),
-            Billing(lambda usd, minutes: spending.reserve(usd, minutes, "search"), clock),
+            Billing(lambda usd, minutes: spending.reserve(usd, minutes, "search"), spending.add, clock),
             plan.policy.backoff,
             rng,
             enter=database.enter,

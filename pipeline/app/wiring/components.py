@@ -131,8 +131,8 @@ def compose(
     )
     into_index = Billing(
         lambda usd, _minutes: spending.reserve(usd, 0.0, "indexing"),
-        clock,
         lambda usd, _minutes: spending.add(usd, 0.0),
+        clock,
     )
     video = VideoTaskType(
         services,
@@ -155,7 +155,7 @@ def compose(
         planner,
         _analysis_options(settings, api),
         price=plan.prices.analysis,
-        reserve=spending.reserve,
+        billing=Billing(spending.reserve, spending.add, clock),
         adoption=adoption,
     )
     indexing = IndexingTaskType(

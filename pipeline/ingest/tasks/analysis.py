@@ -35,7 +35,6 @@ from pipeline.ingest.paid_call import (
     Cost,
     OnAmbiguous,
     PaidCall,
-    Reserve,
     Stages,
 )
 from pipeline.ingest.payloads import AnalysisData
@@ -82,7 +81,7 @@ class AnalysisTaskType:
         options: AnalysisOptions,
         *,
         price: Price,
-        reserve: Reserve,
+        billing: Billing,
         adoption: Adoption,
     ) -> None:
         self._api = services.api
@@ -92,7 +91,7 @@ class AnalysisTaskType:
         self._options = options
         self._price = price
         self._adoption = adoption
-        self._billing = Billing(reserve, services.clock)
+        self._billing = billing
         self._paid: PaidCall[AnalysisData] = PaidCall(
             Stages("price", "submit", "find", held="price"),
             CallPolicy(options.attempts, options.on_ambiguous, repeats=1),

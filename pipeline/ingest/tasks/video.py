@@ -42,7 +42,6 @@ from pipeline.ingest.paid_call import (
     OnAmbiguous,
     PaidCall,
     Stages,
-    free,
 )
 from pipeline.ingest.payloads import AnalysisData, ItemData, SessionData, VideoData, WaitingData, fetch_again
 from pipeline.ingest.remote_names import build_upload_name, parse_upload_name
@@ -96,11 +95,11 @@ class VideoTaskType:
         options: VideoOptions,
         *,
         adoption: Adoption,
+        billing: Billing,
+        price: Callable[[float], float],
         read_captions: ReadCaptions | None = None,
         index: ConfiguredIndex | None = None,
         release: Release | None = None,
-        billing: Billing | None = None,
-        price: Callable[[float], float] = lambda minutes: 0.0,
     ) -> None:
         self._api = services.api
         self._records = services.records
@@ -119,7 +118,7 @@ class VideoTaskType:
             Stages("place", "upload", "find", held="price", book="price" if self._index_first else ""),
             CallPolicy(options.attempts, options.on_ambiguous),
             services.looks,
-            billing or Billing(free, services.clock),
+            billing,
             services.clock,
             services.rng,
             gave_up=_gave_up("upload"),
