@@ -411,6 +411,9 @@ class DirectCall:
                 repeated += 1
             except Transient as error:
                 delay = error.after if error.after is not None else self._backoff.delay(attempt, self._rng)
+                if error.in_doubt and self._policy.holds(repeated):
+                    raise
+                repeated += error.in_doubt
                 if attempt == self._policy.attempts or not await self._wait(delay):
                     raise
         raise AssertionError("the last attempt returns or raises")

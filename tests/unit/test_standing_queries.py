@@ -192,6 +192,20 @@ def test_a_lost_answer_is_asked_for_again_once_and_counted() -> None:
     run_virtual(scenario())
 
 
+def test_a_rate_limit_without_proof_counts_as_a_lost_answer() -> None:
+    """Said by an empty answer, it may come after the question was taken: the second one is booked as possibly paid twice."""
+
+    async def scenario() -> None:
+        night = Night([QUEEN])
+        limit = Throttled("limit", after=30.0, group="search")
+        limit.in_doubt = True
+        night.index_api.failures = [limit]
+        assert [report.state for report in await night.ask()] == ["done"]
+        assert await night.ledger() == [("search", False), ("search", True)]
+
+    run_virtual(scenario())
+
+
 def test_a_lost_answer_is_not_asked_for_again_where_the_policy_forbids_it() -> None:
     """``on_ambiguous_ask = "hold"``: reported, paid once."""
 
