@@ -33,7 +33,6 @@ from pipeline.provider.dialects import errors
 from pipeline.provider.dialects.json_reading import clip
 from pipeline.provider.dialects.protocol import Request, Response
 from pipeline.provider.http import body as bodies
-from pipeline.provider.http.streams import join_writes
 
 POOL = 1  #: connections per pool
 KEEP = 4.0  #: seconds an idle connection is kept: shorter than servers do, or a POST may meet a closing one
@@ -68,7 +67,7 @@ class _Pool:
 
     def __init__(self, context: ssl.SSLContext, size: int, proxy: str | None) -> None:
         limits = httpx.Limits(max_connections=size, max_keepalive_connections=size, keepalive_expiry=KEEP)
-        self.http = join_writes(httpx.AsyncHTTPTransport(verify=context, limits=limits, trust_env=False, proxy=proxy))
+        self.http = httpx.AsyncHTTPTransport(verify=context, limits=limits, trust_env=False, proxy=proxy)
         self.busy = 0
 
 
