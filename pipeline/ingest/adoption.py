@@ -1,9 +1,8 @@
-"""Finds what carries our names in the account but is not in the database.
+"""Adopts what carries our names in the account but is not in the database.
 
-So nothing is uploaded or paid again.
-It was made from another state folder, or from one that was lost. A list of the account is read one page for each lookup;
-until it is read to its end, the platform is also asked for the one name. So a lookup costs two requests at most, all of
-them together hardly more than the shorter of two ways: one request for each, or the whole list.
+So it is not paid for again. It was made from another state folder, or from one that was lost. Each lookup reads one more
+page of the account's list; until that is read to its end, the platform is also asked for the one name. So a lookup costs two
+requests at most, and all of them hardly more than the cheaper of two ways: one request for each, or the whole list.
 """
 
 from __future__ import annotations
@@ -99,9 +98,9 @@ class Adoption:
     async def group(
         self, subject: str, requests: Sequence[JobRequest], media_id: str, *, fuse: bool
     ) -> list[list[JobRequest]]:
-        """Return the requests that share a call, successfully asked ones first.
+        """Return the requests that share a call, those answered already first.
 
-        Who had other jobs at other times has grouped them otherwise than we would now.
+        Another state folder may have asked for other jobs, in other groups than we would form now.
         """
         sizes = range(len(requests), 0, -1) if len(requests) <= _TOGETHER else (len(requests), 1)
         groups = {

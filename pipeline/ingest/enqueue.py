@@ -379,7 +379,7 @@ def _changed(files: Sequence[tuple[Item, KnownVideo]]) -> set[str]:
 
 
 def _is_back(path: str, known: KnownVideo) -> bool:
-    """Return True for a file that failed to open and now can."""
+    """Return True for a file that could not be read, and now can be."""
     failed = [task for task in (known.item, known.video) if task is not None and task.state is State.FAILED]
     codes = {task.trouble.code for task in failed if task.trouble is not None}
     return not codes.isdisjoint((*LOST_FILE, "permission_denied")) and Path(path).is_file() and os.access(path, os.R_OK)

@@ -1,6 +1,7 @@
 """The pay-once protocol: store the intent, ask, act.
 
 Every call that is billed, or leaves something behind, follows it.
+
 ::
 
     intend ──▶ act ────────────────────▶ accepted
@@ -239,7 +240,7 @@ class PaidCall(Generic[P]):
         return Advance(stage, data.to_json(), spend=[spend])
 
     async def act(self, task: Task, data: P, key: str, send: Callable[[], Awaitable[T]]) -> T | Outcome:
-        """Send the call once and return its answer; look where it may be sent.
+        """Send the call and return its answer, unless it may be sent already.
 
         Raises:
             ReelmillError: the call was not accepted, which is certain.
@@ -366,7 +367,7 @@ def _unsent(data: P) -> P:
 
 
 class DirectCall:
-    """A paid call that no task stands for, and nobody can find.
+    """A paid call without a task: nothing of it could be looked for.
 
     ``enter`` writes into the ledger; ``wait`` waits, and returns False if that is too long or the run is stopped.
     """

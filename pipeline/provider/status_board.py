@@ -67,7 +67,7 @@ class Lister(Protocol[T]):
     blank: T  #: the status of what was never seen yet
 
     async def fetch_some(self, waiting: Iterator[str]) -> tuple[Mapping[str, T], frozenset[str]]:
-        """List those first in line; return those seen, and those missing."""
+        """List once for those first in line; return those seen, and those missing."""
         ...
 
     async def fetch_one(self, key: str) -> T:

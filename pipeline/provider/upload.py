@@ -226,7 +226,7 @@ class ChunkSender:
             self._progress(sum(proof.size for proof in proofs))
 
     async def _call(self, call: Call[T]) -> T:
-        """Make a call, waiting for rate limits inside the slot."""
+        """Make a call; wait for rate limits, for giving up means starting over."""
         try:
             return await retry(lambda: self._caller.call(call), self._patience, self._caller.clock)
         except Permanent as error:

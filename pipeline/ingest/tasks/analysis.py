@@ -1,6 +1,7 @@
 """Task type ``analysis``: one paid request for one video.
 
 The raw answer is kept first, then split.
+
 ::
 
     price ──▶ submit ──────────────────▶ await ──▶ split ──▶ done
@@ -232,7 +233,7 @@ class AnalysisTaskType:
         return Fail(trouble, stage="price", data=_renewed(changed(data, again=0)).to_json())
 
     def _apart(self, task: Task, data: AnalysisData, requests: Sequence[JobRequest]) -> Outcome:
-        """One request is beyond a platform: the others must not be lost."""
+        """Ask each alone: one is beyond the platform, which refused all with it."""
         spawn = [self._again(task, data, [request], "apart") for request in requests]
         return Done(data=changed(data, superseded=True).to_json(), spawn=spawn)
 
@@ -387,7 +388,7 @@ class AnalysisTaskType:
 
 
 def _renewed(data: AnalysisData) -> AnalysisData:
-    """Return the payload of another question: its generation has its own key."""
+    """Return the payload of a new question; its key is not the old one's."""
     return changed(data, generation=data.generation + 1)
 
 

@@ -1,6 +1,7 @@
 """Task type ``indexing``: puts one uploaded video into one index. Paid; v1.3.
 
 It runs beside the video's analyses and never in their way.
+
 ::
 
     price ──▶ submit ─────────────────▶ await ──▶ done
@@ -45,7 +46,7 @@ class ConfiguredIndex:
         self._making = anyio.Lock()  # videos come to it together: one makes it, the others take it
 
     async def id(self) -> str:
-        """Return the index's id; its unique name makes making it repeatable."""
+        """Return the index's id. Its name is unique, so making it is repeatable."""
         async with self._making:
             if not self._id:
                 self._id = await self._index_api.create_index(self._spec)
@@ -63,7 +64,7 @@ def indexing_task(subject: str, video: VideoData, index_id: str, name: str) -> N
 
 
 def has_indexing(tasks: Sequence[Task], index_id: str) -> bool:
-    """Return True if one of these tasks indexes the video."""
+    """Return True if one of these tasks puts the video into the index."""
     return any(task.kind == "indexing" and IndexingData.of(task).index_id == index_id for task in tasks)
 
 

@@ -152,7 +152,7 @@ class ItemTaskType:
         return next(iter(await self._records.tasks(Selection(kinds=("video",), keys=(key,)))), None)
 
     def _captions(self, key: str, facts: MediaFacts) -> list[Result]:
-        """Keep the captions: their file goes with the video's."""
+        """Keep the captions as a result: their file is removed with the video's."""
         text = self._read_captions(facts.captions) if self._read_captions is not None else ""
         if not text:
             return []

@@ -118,7 +118,7 @@ class PublishTaskType:
 def earlier_results(
     planner: JobPlanner, known: About, requests: Sequence[JobRequest]
 ) -> list[tuple[JobRequest, Result]]:
-    """Return the latest paid answer under each name no longer asked for."""
+    """Return the latest paid answer of each request that nobody asks for now."""
     asked, results = (
         {request.name for request in requests},
         {(each.job, each.fingerprint): each for each in known.results},

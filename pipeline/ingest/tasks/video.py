@@ -61,7 +61,7 @@ S = TypeVar("S")
 def restart_if_index_gone(
     step: Callable[[S, Task, LeaseCheck], Awaitable[Outcome]],
 ) -> Callable[[S, Task, LeaseCheck], Awaitable[Outcome]]:
-    """Return the step for a lost index: a retry stores another intent."""
+    """Return the step, failing where its index is gone: a retry intends anew."""
 
     @wraps(step)
     async def whole(owner: S, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
@@ -259,7 +259,7 @@ class VideoTaskType:
         return Advance("settle", changed(data, media_id=session.asset_id).to_json())
 
     async def _reopen(self, data: VideoData, session: UploadSession, trouble: Trouble) -> Outcome:
-        """Open another session, unless this one was completed unheard."""
+        """Open another session, unless this one was completed without our knowing."""
         status = await self._api.media(session.asset_id)
         if status.state == "ready":
             return Advance("settle", changed(data, media_id=session.asset_id).to_json())

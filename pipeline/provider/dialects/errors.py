@@ -75,7 +75,7 @@ def classify(response: Response, request: Request, meanings: Mapping[str, Meanin
 
 
 def _bounded(request: Request, wait: float, most: float) -> float:
-    """Return the wait that was asked for, cut where only a read waits."""
+    """Return the wanted wait, cut for a read, which costs nothing."""
     return min(wait, most) if request.safe else wait
 
 

@@ -22,7 +22,7 @@ _OURS = frozenset({
 def session_fault(session: UploadSession, size: int = 0) -> str:
     """Return why a file of ``size`` bytes cannot be sent, or empty.
 
-    0: of any size.
+    ``size`` 0 stands for any file.
     """
     if not 1 <= session.total_chunks <= _MOST_CHUNKS:
         return f"the file in {session.total_chunks:,} pieces"

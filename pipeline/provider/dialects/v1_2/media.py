@@ -1,4 +1,4 @@
-"""API v1.2 until its end in 2024: indexing tasks, immediate answers. No I/O.
+"""API v1.2, ended by the vendor: indexing tasks, immediate answers. No I/O.
 
 Upload and indexing are one step: ``POST /tasks`` for files and direct addresses, ``POST /tasks/external-provider`` for
 YouTube. The upload's id is the task's; analysis needs the ``video_id`` that the task names once it is ready. An analysis
