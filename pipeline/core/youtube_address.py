@@ -70,6 +70,30 @@ def is_video_id(text: str) -> bool:
     return bool(_VIDEO_ID.fullmatch(text))
 
 
+def without_query(locator: str) -> str:
+    """Return an address without its query, which may be a secret.
+
+    A path stays whole; so does a YouTube address, whose query only names the video.
+
+    >>> without_query("https://example.org/a.mp4?sig=x"), without_query("films/why?.mp4")
+    ('https://example.org/a.mp4', 'films/why?.mp4')
+    """
+    secret = is_address(locator) and parse_youtube_address(locator) is None
+    return locator.partition("?")[0] if secret else locator
+
+
+def file_name(locator: str) -> str:
+    """Return a path's or address's file name; of YouTube, the id.
+
+    >>> file_name("https://example.org/a.mp4?sig=x"), file_name("https://www.youtube.com/watch?v=DXB4MApF4Lo")
+    ('a.mp4', 'DXB4MApF4Lo')
+    """
+    meaning = parse_youtube_address(locator) if is_address(locator) else None
+    if isinstance(meaning, YouTubeAddress):
+        return meaning.key.rpartition(":")[2]
+    return without_query(locator).rstrip("/").rpartition("/")[2]
+
+
 def find_video_id(address: str) -> str | None:
     """Return the video id in a web address with a scheme, or None.
 

@@ -18,12 +18,12 @@ import anyio
 from pipeline.core import log
 from pipeline.core.errors import ConfigError, ReelmillError
 from pipeline.core.model import NewTask, Selection, State, Task
+from pipeline.core.youtube_address import without_query
 from pipeline.ingest.file_identity import LOST_FILE
 from pipeline.ingest.job_requests import JobPlanner
 from pipeline.ingest.payloads import AnalysisData, ItemData, PublishData, VideoData
 from pipeline.ingest.tasks.item import item_task, unsaved_task
 from pipeline.ingest.tasks.playlist import playlist_task
-from pipeline.ingest.tasks.publish import strip_query
 from pipeline.ports.playlists import explain_exclusion
 from pipeline.ports.sink import Sink
 from pipeline.ports.source import Item
@@ -362,7 +362,7 @@ def check_line(planner: JobPlanner, item: Item) -> BadLine | None:
     try:
         planner.requests([unsaved_task(item)], strict=True)
     except ConfigError as error:
-        return BadLine(item.line.place, strip_query(item.line.source)[:200], error.trouble)
+        return BadLine(item.line.place, without_query(item.line.source)[:200], error.trouble)
     return None
 
 

@@ -167,6 +167,20 @@ def test_files_link_into_the_results_and_carry_no_signature() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("https://www.youtube.com/watch?v=dQw4w9WgXcQ", "https://www.youtube.com/watch?v=dQw4w9WgXcQ"),
+        ("https://example.org/bees.mp4?***", "https://example.org/bees.mp4"),
+        ("films/why?.mp4", "films/why?.mp4"),
+    ],
+)
+def test_files_name_the_whole_source_without_a_secret(source: str, told: str) -> None:
+    """The query of a YouTube address is the video's name, and a path has none."""
+    (card, _) = query_files("queen", "r1", found(HIT, v1=replace(OURS, source=source)), Path("out"))
+    assert json.loads(card.content)["hits"][0]["video"]["source"] == told
+
+
 @given(st.text(max_size=80), st.text(max_size=80), st.text(max_size=40))
 def test_no_title_and_no_words_break_the_page(title: str, words: str, asked: str) -> None:
     """Each hit is its own line and one quoted line; JSON reads back; both encode."""

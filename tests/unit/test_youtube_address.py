@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.model import Trouble
-from pipeline.core.youtube_address import YouTubeAddress, find_video_id, parse_youtube_address
+from pipeline.core.youtube_address import (
+    YouTubeAddress,
+    file_name,
+    find_video_id,
+    parse_youtube_address,
+    without_query,
+)
 
 V = "dQw4w9WgXcQ"
 L = "PLBB231211A4F62143"
@@ -202,3 +208,20 @@ def test_an_id_of_another_length_is_never_cut_to_fit(video: str) -> None:
     for form in ("https://www.youtube.com/watch?v={}", "https://www.youtube.com/shorts/{}", "https://youtu.be/{}"):
         found = parse_youtube_address(form.format(video))
         assert not isinstance(found, YouTubeAddress) or found.kind != "youtube"
+
+
+@pytest.mark.parametrize(
+    ("locator", "shown", "name"),
+    [
+        ("/films/why?.mp4", "/films/why?.mp4", "why?.mp4"),
+        ("/films/a://b?c.mp4", "/films/a://b?c.mp4", "b?c.mp4"),
+        ("https://example.org/films/a.mp4?sig=secret", "https://example.org/films/a.mp4", "a.mp4"),
+        ("https://example.org/films/?sig=secret", "https://example.org/films/", "films"),
+        (f"https://www.youtube.com/watch?v={V}", f"https://www.youtube.com/watch?v={V}", V),
+        (f"youtu.be/{V}?si=x", f"youtu.be/{V}?si=x", V),
+        (f"https://www.youtube.com/playlist?list={L}", f"https://www.youtube.com/playlist?list={L}", L),
+    ],
+)
+def test_a_query_is_left_out_unless_it_names_the_video(locator: str, shown: str, name: str) -> None:
+    """A query may be a secret; a path has none, and on YouTube it is the very name of the video."""
+    assert (without_query(locator), file_name(locator)) == (shown, name)

@@ -18,6 +18,7 @@ from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock, SystemClock
 from pipeline.core.errors import ConfigError, Permanent
 from pipeline.core.model import Json
+from pipeline.core.youtube_address import without_query
 from pipeline.ports.index_api import ClassifyQuery, ClassSpec, IndexApi, IndexInfo, SearchQuery
 from pipeline.ports.store import Records
 from pipeline.views import Asked, ClassifyView, SearchView, VideoClasses
@@ -200,7 +201,7 @@ class QuestionRunner:
         given: dict[str, Json] = {**ask.model_dump(mode="json", exclude_defaults=True), "options": list(options)}
         given = {key: value for key, value in given.items() if key not in ("index", "name")}
         if ask.images:  # an address may carry a signature that opens it
-            given["images"] = [place.partition("?")[0] if "://" in place else place for place in ask.images]
+            given["images"] = [without_query(place) for place in ask.images]
         return Asked(
             provider=self._index_api.identity,
             index_id=index.id if index is not None else "",

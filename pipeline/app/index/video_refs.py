@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline.app.operator.display_names import display_source
 from pipeline.core.errors import Permanent, Transient
 from pipeline.core.model import Selection, Task
+from pipeline.core.youtube_address import file_name
 from pipeline.ingest.payloads import ItemData, PublishData, remote_ids
 from pipeline.ports.index_api import IndexApi, IndexInfo, ListFilter
 from pipeline.ports.store import Records
@@ -70,7 +71,7 @@ class VideoResolver:
         source = display_source(items[0].source) if items else ""
         title = next((item.line.title for item in items if item.line.title), "")
         if written is None:
-            return VideoRef("", title or source.rpartition("/")[2] or key, key, source)
+            return VideoRef("", title or (file_name(items[0].locator) if items else key), key, source)
         folder = self._output / written.folder
         link = next((folder / name for name in _FIRST if name in written.sizes), None)
         return VideoRef("", written.title or title or key, key, source, folder, link)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pipeline.core.model import Task
-from pipeline.core.youtube_address import YouTubeAddress, is_address, parse_youtube_address
+from pipeline.core.youtube_address import is_address
 from pipeline.source.identity import redact_source
 
 
@@ -17,22 +17,9 @@ def display_source(source: str) -> str:
     return redact_source(source) if is_address(source) else source
 
 
-def without_query(locator: str) -> str:
-    """Return a path, or an address up to its query."""
-    return locator.partition("?")[0] if is_address(locator) else locator
-
-
 def redacted(task: Task) -> Task:
     """Return a task whose data may be shown."""
     texts = {name: value for name, value in task.data.items() if isinstance(value, str)}
     return replace(
         task, data={**task.data, **{name: display_source(text) for name, text in texts.items() if is_address(text)}}
     )
-
-
-def file_name(locator: str) -> str:
-    """Return a path's or address's file name; of YouTube, the id."""
-    meaning = parse_youtube_address(locator) if is_address(locator) else None
-    if isinstance(meaning, YouTubeAddress):
-        return meaning.key.rpartition(":")[2]
-    return without_query(locator).rstrip("/").rpartition("/")[2]

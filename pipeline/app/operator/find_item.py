@@ -14,11 +14,11 @@ from difflib import SequenceMatcher
 from pathlib import PurePath
 
 from pipeline.app.operator.attention import NAMED
-from pipeline.app.operator.display_names import display_source, file_name, without_query
+from pipeline.app.operator.display_names import display_source
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Selection, Task
 from pipeline.core.text import plain
-from pipeline.core.youtube_address import YouTubeAddress, is_address
+from pipeline.core.youtube_address import YouTubeAddress, file_name, is_address, without_query
 from pipeline.ingest.payloads import ItemData, PlaylistData, PublishData, remote_ids
 from pipeline.ports.store import Records
 from pipeline.source.identity import SourceIdentity, identify

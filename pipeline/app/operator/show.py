@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pipeline.app.operator.attention import noted, reason
-from pipeline.app.operator.display_names import display_source, file_name, redacted
+from pipeline.app.operator.display_names import display_source, redacted
 from pipeline.app.operator.find_item import find_item
 from pipeline.app.operator.last_run import read_last_run
 from pipeline.app.wiring.state_folder import lock_holder, open_read_only
@@ -13,6 +13,7 @@ from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock, iso
 from pipeline.core.errors import NO_RETRY
 from pipeline.core.model import Parked, Selection, State, Task, Trouble
+from pipeline.core.youtube_address import file_name
 from pipeline.ingest.payloads import ItemData, PlaylistData, PublishData
 from pipeline.ingest.waiting import is_looking, waiting_words
 from pipeline.views import ItemView

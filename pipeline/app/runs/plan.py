@@ -11,7 +11,7 @@ from typing import cast
 import anyio
 
 from pipeline.app.index.questions import check_queries
-from pipeline.app.operator.display_names import display_source, file_name
+from pipeline.app.operator.display_names import display_source
 from pipeline.app.runs.config_check import check_settings
 from pipeline.app.wiring.components import named_sources, read_entries
 from pipeline.app.wiring.run_plan import RunPlan
@@ -20,6 +20,7 @@ from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError, ReelmillError
 from pipeline.core.model import Selection, State
+from pipeline.core.youtube_address import file_name
 from pipeline.ingest.enqueue import (
     KnownVideo,
     check_files,

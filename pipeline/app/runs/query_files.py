@@ -10,6 +10,7 @@ from urllib.parse import quote
 from pipeline.core.clock import iso
 from pipeline.core.model import Json
 from pipeline.core.text import json_text, markdown, merged, plain, stamp
+from pipeline.core.youtube_address import without_query
 from pipeline.ports.index_api import SearchHit
 from pipeline.ports.sink import OutFile
 from pipeline.views import Asked, ClassifyView, SearchView, VideoRef
@@ -83,7 +84,7 @@ class _Links:
         self._here = output / FOLDER
 
     def video(self, video: VideoRef) -> dict[str, Json]:
-        known = {"id": video.id, "title": video.title, "key": video.key, "source": video.source.partition("?")[0]}
+        known = {"id": video.id, "title": video.title, "key": video.key, "source": without_query(video.source)}
         link = {"results": self.link(video)} if video.link is not None else {}
         return {name: value for name, value in {**known, **link}.items() if value}
 

@@ -19,7 +19,7 @@ from pipeline.core.model import About, Json, Lane, Result, Spend, Task
 from pipeline.core.outcome import Done, Outcome, Park
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.core.text import json_text
-from pipeline.core.youtube_address import find_video_id
+from pipeline.core.youtube_address import file_name, without_query
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
 from pipeline.ingest.payloads import AnalysisData, ItemData, PublishData, VideoData
 from pipeline.ingest.services import Services
@@ -101,7 +101,7 @@ class PublishTaskType:
             "key": key,
             "title": title,
             "sources": [_source(line) for _, line in sorted(lines.items())],
-            "media": {**media, "url": strip_query(media["url"])} if "url" in media else media,
+            "media": {**media, "url": without_query(media["url"])} if "url" in media else media,
             "provider": {
                 "name": video.provider or self._provider,
                 "asset_id": video.media_id,
@@ -150,22 +150,17 @@ def choose_title(items: Sequence[ItemData], current: Sequence[tuple[JobRequest, 
         title = result.body.get("title") if isinstance(result.body, dict) else None
         if isinstance(title, str) and title.strip():
             return title.strip()
-    return _source_name(items[0]) if items else "video"
+    return file_name(items[0].locator) if items else "video"
 
 
 def folder_titles(items: Sequence[ItemData]) -> list[str]:
     """Return what a folder may be named after, best first; no answer."""
-    return [*_given_titles(items), *(unquote(PurePosixPath(_source_name(item)).stem) for item in items)]
+    return [*_given_titles(items), *(unquote(PurePosixPath(file_name(item.locator)).stem) for item in items)]
 
 
 def _given_titles(items: Sequence[ItemData]) -> list[str]:
     """Return the titles that people gave: the manifest's, then file's and site's."""
     return [title for title in (*(item.line.title for item in items), *(item.title for item in items)) if title]
-
-
-def _source_name(item: ItemData) -> str:
-    """Return a path's or address's file name; of YouTube, the id."""
-    return find_video_id(item.locator) or strip_query(item.locator).rstrip("/").rpartition("/")[2]
 
 
 def spend_card(spends: Sequence[Spend]) -> dict[str, Json]:
@@ -210,12 +205,7 @@ def _source(item: ItemData) -> dict[str, Json]:
         return {"source": item.locator, "locator": item.locator, **kept, **about}
     captions = (item.about or {}).get("captions")  # with the encoding, and whether it was guessed
     used = {"captions": captions} if captions else {}
-    return {"source": strip_query(item.source), "locator": strip_query(item.locator), **kept, **used}
-
-
-def strip_query(place: str) -> str:
-    """Return an address without its query, which may be secret; paths stay."""
-    return place.partition("?")[0] if "://" in place else place
+    return {"source": without_query(item.source), "locator": without_query(item.locator), **kept, **used}
 
 
 def _provenance(request: JobRequest, result: Result) -> dict[str, Json]:
