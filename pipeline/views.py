@@ -131,7 +131,7 @@ class RunReport:
     edited: Sequence[str] = ()  #: results that somebody had changed: where they were kept, below ``output``
     doubtful_total: int = 0  #: doubtful calls in the whole ledger: those of a run that was killed are told as well
     left_out: Sequence[LeftOut] = ()  #: by folder or pattern, the first few
-    indexed: int = 0  #: videos that were put into an index in this run; it costs, too
+    indexed: int = 0  #: calls that put a video into an index, and were accepted or may have been; they cost, too
     #: Fate -> items: new, asked_again, rewritten, unchanged, skipped, failed, held, still_failed, cancelled (earlier),
     #: waiting. None is empty.
     this_run: Mapping[str, NamedItems] = field(default_factory=dict)

@@ -70,6 +70,7 @@ def test_a_lost_state_folder_costs_nothing(tmp_path: Path, api: str) -> None:
             assert not {"task_created", "indexed", "index_created"} & (now - paid).keys()
             assert len(results(terminal.folder / "out2")) == len(results(terminal.folder / "out"))
         assert first["exit_code"] == second["exit_code"] == 0
+        assert (first["indexed"], second["indexed"]) == (20 if api == "v1.3" else 3, 0)
 
 
 def test_two_state_folders_get_the_same(tmp_path: Path) -> None:

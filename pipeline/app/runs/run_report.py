@@ -140,7 +140,7 @@ class RunReporter:
             doubtful_total=doubtful_total,
             left_out=enqueued.left_out,
             edited=list(self._components.sink.edited),
-            indexed=self._indexed(),
+            indexed=self._components.entries.accepted,
         )
 
     async def _why_later(self, ending: RunEnd) -> Trouble | None:
@@ -150,13 +150,6 @@ class RunReporter:
         waiting = await self._database.tasks(Selection(states=(State.PENDING,), limit=_LOOKED_AT))
         told = [task for task in waiting if task.trouble is not None and task.wake_at]
         return min(told, key=lambda task: task.wake_at or 0.0).trouble if told else None
-
-    def _indexed(self) -> int:
-        """Return how many videos this run indexed; on v1.2 uploads do."""
-        settings = self._components.plan.settings
-        return self._components.pool.metrics.words.get(
-            "video.done" if settings.provider.api == "v1.2" else "indexing.done", 0
-        )
 
     def _failed(self) -> int:
         words = self._components.pool.metrics.words

@@ -99,6 +99,7 @@ class Components:
     pool: Pool
     spending: SpendingLimits
     analysis: AnalysisTaskType
+    entries: Billing  #: of videos put into an index
     publish: PublishTaskType
     sink: Sink
     adapters: Adapters
@@ -129,7 +130,7 @@ def compose(
         read_picture=adapters.read_picture,
         release=adapters.release,
     )
-    into_index = Billing(
+    entries = Billing(
         lambda usd, _minutes: spending.reserve(usd, 0.0, "indexing"),
         lambda usd, _minutes: spending.add(usd, 0.0),
         clock,
@@ -146,7 +147,8 @@ def compose(
         index=index,
         read_captions=adapters.read_captions if plan.platform.local else None,
         release=adapters.release,
-        billing=into_index,
+        # An upload of v1.2 is an entry in the index; one of v1.3 costs nothing.
+        billing=entries if "index_first" in api.features else Billing(spending.reserve, spending.add, clock),
         price=plan.prices.indexing,
         adoption=adoption,
     )
@@ -162,14 +164,14 @@ def compose(
         services,
         api.index_api,
         price=plan.prices.indexing,
-        billing=into_index,
+        billing=entries,
         policy=CallPolicy(settings.policy.attempts, settings.policy.on_ambiguous_create),
     )
     publish = PublishTaskType(services, planner, adapters.sink)
     playlists = PlaylistTaskType(adapters.lister, settings.youtube.lists)
     kinds = TaskTypes([each.task_type(plan.policy) for each in (item, playlists, video, analysis, publish, indexing)])
     pool = Pool(database, kinds, clock, rng, _options(settings, owner))
-    return Components(plan, pool, spending, analysis, publish, adapters.sink, adapters, playlists)
+    return Components(plan, pool, spending, analysis, entries, publish, adapters.sink, adapters, playlists)
 
 
 def _analysis_options(settings: Settings, api: ProviderClient) -> AnalysisOptions:
