@@ -24,9 +24,12 @@ from pipeline.commands.search import classify, search
 from pipeline.commands.shared.usage import CommandLine
 from pipeline.commands.show import show, why
 from pipeline.commands.status import status
-from pipeline.core.exit_codes import MEANING
+from pipeline.core.exit_codes import MEANING, ExitCode
 
-_CODES = "\b\nExit codes:\n" + "\n".join(f"  {int(code):>3}  {text}" for code, text in MEANING.items())
+_ALSO = {ExitCode.INCOMPLETE: "; nothing matched (retry, cancel)"}  #: what only commands end with, never a run
+_CODES = "\b\nExit codes:\n" + "\n".join(
+    f"  {int(code):>3}  {text}{_ALSO.get(code, '')}" for code, text in MEANING.items()
+)
 app = typer.Typer(
     name="reelmill",
     cls=CommandLine,

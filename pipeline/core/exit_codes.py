@@ -21,13 +21,13 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130  #: 128 + SIGINT, as shells expect
 
 
-#: One line each, as ``--help``, the run summary and the run history show them.
+#: One line each, as the run summary and the run history show them. Commands that only change tasks say more in their help.
 MEANING: Mapping[ExitCode, str] = MappingProxyType(
     {
         ExitCode.DONE: "all done",
         ExitCode.UNEXPECTED: "unexpected error",
         ExitCode.USAGE: "usage or configuration must be corrected",
-        ExitCode.INCOMPLETE: "finished, some items failed or are held, or lines were bad; nothing matched",
+        ExitCode.INCOMPLETE: "finished, some items failed or are held, or lines were bad",
         ExitCode.NEEDS_OPERATOR: "needs the operator: key, credit or plan",
         ExitCode.BUDGET: "stopped at the budget",
         ExitCode.QUOTA: "stopped at a quota or an outage, resume time printed",
