@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 
@@ -180,7 +180,12 @@ def is_dir(folder: int, name: str) -> bool:
         return False
 
 
-def sweep(folder: int) -> None:
+def leftovers(folder: int, name: str) -> list[str]:
+    """Return the temporary files that were to become this file."""
+    return [each for each in os.listdir(folder) if each.startswith(f".{name}.") and _TEMP.fullmatch(each)]
+
+
+def sweep(folder: int, spare: Container[str] = ()) -> None:
     """Clean up temporary files of dead writers, and those that are an hour old.
 
     One folder has one writer at a time, so a file with our own process id is a leftover too: of an earlier failure, or of
@@ -188,7 +193,7 @@ def sweep(folder: int) -> None:
     """
     for name in os.listdir(folder):
         found = _TEMP.fullmatch(name)
-        if found and (_gone(int(found[1])) or _aged(folder, name)):
+        if found and name not in spare and (_gone(int(found[1])) or _aged(folder, name)):
             remove(folder, name)
 
 

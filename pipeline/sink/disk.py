@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import AsyncIterator, Container, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from pipeline.sink.record import RECORD
 INDEX = "results.jsonl"
 _LARGEST_RECORD = 4 * 1024 * 1024
 _BUFFER = 1024 * 1024
-_TURNS, _TURN = 600, 0.1  #: looks, and seconds between them, while another run writes the index
+_TURNS, _TURN = 600, 0.1  #: looks, and seconds between them, while another run writes the same
 _log = get("sink")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -53,17 +53,25 @@ class DiskSink:
         """Write the files, ``video.json`` last: it lists only what is there.
 
         Files of the old ``video.json`` that are not wanted any more are removed, files with the same content are left
-        alone, and files that are not ours are never touched.
+        alone. Where ours belongs, what is not as we wrote it is kept under another name; no other file is touched.
         """
         contents = _encoded(folder, files)
         with _explained(self._root / folder):
-            await to_thread.run_sync(partial(self._write, folder, contents))
+            await self._write_in_turn(folder, contents)
         return {name: len(content) for name, content in contents.items()}
 
     async def add(self, folder: str, files: Sequence[OutFile]) -> None:
         contents = _encoded(folder, files)
         with _explained(self._root / folder):
-            await to_thread.run_sync(partial(self._write, folder, contents, recorded=False))
+            await self._write_in_turn(folder, contents, recorded=False)
+
+    async def _write_in_turn(self, folder: str, contents: dict[str, bytes], *, recorded: bool = True) -> None:
+        """Write a folder once no other run does; after a minute, all the same."""
+        for turn in range(_TURNS + 1):
+            step = partial(self._write, folder, contents, recorded=recorded, patient=turn < _TURNS)
+            if await to_thread.run_sync(step):
+                return
+            await anyio.sleep(_TURN)
 
     async def missing(self, folder: str, sizes: Mapping[str, int]) -> bool:
         return await to_thread.run_sync(partial(self._missing, folder, dict(sizes)))
@@ -90,38 +98,48 @@ class DiskSink:
 
     # ------------------------------------------------------------------------------------------- in a worker thread
 
-    def _write(self, folder: str, contents: dict[str, bytes], *, recorded: bool = True) -> None:
+    def _write(self, folder: str, contents: dict[str, bytes], *, recorded: bool = True, patient: bool = True) -> bool:
+        """Write a folder; return False while another run does, if ``patient``."""
         with ExitStack() as stack:
             root = self._enter_root(stack)
-            new = atomic.make(folder, root)
+            atomic.make(folder, root)
             os.fsync(root)
             home = stack.enter_context(atomic.opened(folder, root))
-            old = record.parse(atomic.read(home, RECORD, _LARGEST_RECORD)) if recorded and not new else {}
-            before = record.files_of(old)
-            kept = record.carry_over(old, contents)
-            open_dirs, used = {"": home}, set() if new else {home}
-            for part in sorted({_split(name)[0] for name in {*before, *contents}} - {""}):
-                wanted = any(name.startswith(f"{part}/") for name in contents)
-                made = wanted and atomic.make(part, home)
-                if wanted or atomic.is_dir(home, part):
-                    open_dirs[part] = stack.enter_context(atomic.opened(part, home))
-                    used |= set() if made else {open_dirs[part]}
+            if not atomic.try_lock(home) and patient:
+                return False
+            used = {home} if os.listdir(home) else set()
+            ours = [RECORD, *atomic.leftovers(home, RECORD)] if recorded else []
+            records = [record.parse(atomic.read(home, each, _LARGEST_RECORD)) for each in ours]
+            before = {name for each in records for name in record.files_of(each)}
+            kept = record.carry_over(records[0], contents) if records else frozenset()
+            open_dirs = {"": home, **_open_parts(stack, home, {*before, *contents}, contents, used)}
             for fd in used:
-                atomic.sweep(fd)
-            data = {name: content for name, content in contents.items() if name != RECORD}
-            self._set_aside(folder, open_dirs, data, record.checksums_of(old, before))
-            _put(open_dirs, data, used)
-            _drop(open_dirs, [name for name in before if name not in kept and name not in contents and name != RECORD])
-            _put(open_dirs, {name: contents[name] for name in contents if name == RECORD}, used)
+                atomic.sweep(fd, spare=ours)
+            with _staged(open_dirs, contents, used) as staged:
+                if records and used:
+                    self._set_aside(folder, open_dirs, contents, before - kept, record.known_checksums(records))
+                _show(open_dirs, staged, [name for name in contents if name != RECORD])
+                _drop(open_dirs, before - kept - contents.keys() - {RECORD})
+                _show(open_dirs, staged, [name for name in contents if name == RECORD])
+            if len(ours) > 1:
+                atomic.sweep(home)
+        return True
 
     def _set_aside(
-        self, folder: str, open_dirs: Mapping[str, int], contents: Mapping[str, bytes], sums: Mapping[str, str]
+        self,
+        folder: str,
+        open_dirs: Mapping[str, int],
+        contents: Mapping[str, bytes],
+        before: Set[str],
+        sums: Mapping[str, Container[str]],
     ) -> None:
-        """Keep what somebody changed since we wrote it, before it is replaced."""
-        for name, checksum in sums.items():
+        """Keep what somebody else wrote or changed, before it is replaced or removed."""
+        for name in sorted({*contents, *before} - {RECORD}):
             part, base = _split(name)
-            there = atomic.checksum(open_dirs[part], base) if part in open_dirs else None
-            if there is None or there == checksum:
+            if part not in open_dirs or (name in before and name not in sums):
+                continue  # records of earlier releases hold no checksums: what they list counts as ours
+            there = atomic.checksum(open_dirs[part], base)
+            if there is None or there in sums.get(name, ()):
                 continue
             if name in contents and atomic.holds(open_dirs[part], base, contents[name]):
                 continue
@@ -249,34 +267,61 @@ def _split(name: str) -> tuple[str, str]:
     return part, base
 
 
-def _put(open_dirs: Mapping[str, int], contents: Mapping[str, bytes], used: Container[int]) -> None:
-    """Write all files, then publish them all, then sync their folders.
+def _open_parts(
+    stack: ExitStack, home: int, names: Set[str], contents: Mapping[str, bytes], used: set[int]
+) -> dict[str, int]:
+    """Open these files' folders, made where needed; note in ``used`` the old ones."""
+    found: dict[str, int] = {}
+    for part in sorted({_split(name)[0] for name in names} - {""}):
+        wanted = any(name.startswith(f"{part}/") for name in contents)
+        made = wanted and atomic.make(part, home)
+        if wanted or atomic.is_dir(home, part):
+            found[part] = stack.enter_context(atomic.opened(part, home))
+            used |= set() if made else {found[part]}
+    return found
 
-    Files that are there already are synced, too: an earlier write may have failed after it had published them.
 
-    Only in ``used`` folders can there be any; the others were made just now.
+@contextmanager
+def _staged(
+    open_dirs: Mapping[str, int], contents: Mapping[str, bytes], used: Container[int]
+) -> Iterator[dict[str, str]]:
+    """Stage what is not there yet; yield name → temporary name.
+
+    Only in ``used`` folders can anything be there; the others were made just now. Whoever shows a file takes it out.
+    Where that fails halfway, the record stays staged: it tells the next write which of the files shown are ours.
     """
-    staged: list[tuple[int, str, str]] = []
+    staged: dict[str, str] = {}
+    planned = 0
     try:
         for name, content in contents.items():
             part, base = _split(name)
-            fd = open_dirs[part]
-            if fd not in used or not atomic.holds(fd, base, content):
-                staged.append((fd, atomic.stage(fd, base, content), base))
-        while staged:
-            fd, temp, base = staged[0]
-            atomic.publish(fd, temp, base)
-            staged.pop(0)
+            if open_dirs[part] not in used or not atomic.holds(open_dirs[part], base, content):
+                staged[name] = atomic.stage(open_dirs[part], base, content)
+        planned = len(staged)
+        yield staged
     finally:
-        for fd, temp, _ in staged:
-            atomic.remove(fd, temp)
+        for name, temp in staged.items():
+            if name != RECORD or len(staged) >= planned:
+                atomic.remove(open_dirs[_split(name)[0]], temp)
+
+
+def _show(open_dirs: Mapping[str, int], staged: dict[str, str], names: Sequence[str]) -> None:
+    """Put staged files into their places, then sync the folders.
+
+    Files that are there already are synced, too: an earlier write may have failed after it had shown them.
+    """
+    for name in names:
+        part, base = _split(name)
+        if name in staged:
+            atomic.publish(open_dirs[part], staged[name], base)
+            del staged[name]
     # The home comes with them: it holds the names of the others.
-    for part in {"", *(_split(name)[0] for name in contents)} if contents else ():
+    for part in {"", *(_split(name)[0] for name in names)} if names else ():
         os.fsync(open_dirs[part])
 
 
-def _drop(open_dirs: Mapping[str, int], names: Sequence[str]) -> None:
-    for name in names:
+def _drop(open_dirs: Mapping[str, int], names: Set[str]) -> None:
+    for name in sorted(names):
         part, base = _split(name)
         if part in open_dirs and atomic.size(open_dirs[part], base) is not None:
             atomic.remove(open_dirs[part], base)

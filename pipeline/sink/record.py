@@ -42,6 +42,15 @@ def checksums_of(record: Mapping[str, Json], names: Sequence[str]) -> dict[str, 
     return {name: known[name] for name in names if name != RECORD and isinstance(known.get(name), str)}
 
 
+def known_checksums(records: Sequence[Mapping[str, Json]]) -> dict[str, set[str]]:
+    """Return every checksum that these records give a file."""
+    found: dict[str, set[str]] = {}
+    for each in records:
+        for name, checksum in checksums_of(each, files_of(each)).items():
+            found.setdefault(name, set()).add(checksum)
+    return found
+
+
 def carry_over(old: Mapping[str, Json], contents: MutableMapping[str, bytes]) -> frozenset[str]:
     """Take results of the old record into the new one; return their files.
 

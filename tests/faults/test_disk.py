@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from pipeline.core.errors import Transient
 from pipeline.ports.sink import OutFile
 from pipeline.sink.disk import DiskSink
 from tests.support.clock import run_virtual
-from tests.support.disk import MemoryDisk
+from tests.support.disk import MemoryDisk, silent
 
 FOLDER = "film--abcdefgh"
 FILES = (OutFile("gist.json", "{}\n"), OutFile("raw/a.json", "[1]\n"), OutFile("video.json", '{"files": []}\n'))
@@ -28,6 +30,29 @@ class Failing:
             self.left -= 1
             if self.left == 0:
                 raise OSError(errno.EIO, "an accident")
+
+
+class Death(BaseException):
+    """The process ends here."""
+
+
+class Dying:
+    """Lets the process die at one change of the disk: nothing changes any more."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def __call__(self, what: str) -> None:
+        self.left -= 1
+        if self.left <= 0:
+            raise Death
+
+
+def version(number: int) -> list[OutFile]:
+    """Return the files of a video, with checksums, as they are at some time."""
+    files = [OutFile(name, f"{number}") for name in ("gist.md", "raw/a.json", f"only{number % 2}.md")]
+    sums = {file.name: file.sha256 for file in files}
+    return [*files, OutFile("video.json", json.dumps({"files": [*sums, "video.json"], "sha256": sums}))]
 
 
 def changes(root: Path) -> int:
@@ -53,3 +78,21 @@ def test_a_write_that_is_repeated_after_a_failure_is_safe_when_it_says_so(tmp_pa
             sizes = run_virtual(DiskSink(tmp_path).write(FOLDER, FILES))
         safe = {path: len(content) for path, content in disk.safe().items() if not path.endswith(".tmp")}
         assert safe == {f"{FOLDER}/{name}": size for name, size in sizes.items()}, f"failed at change {at}"
+
+
+@pytest.mark.parametrize("end", [Dying, Failing])
+def test_what_a_broken_off_write_has_left_is_not_taken_for_an_edit(tmp_path: Path, end: type[Dying | Failing]) -> None:
+    """Wherever two writes of other contents end, the third finds its own files: none is kept as edited, none stays."""
+    for at in range(1, 80):
+        disk = MemoryDisk(str(tmp_path))
+        with disk.mounted():
+            run_virtual(DiskSink(tmp_path).write(FOLDER, version(1)))
+            for number in (2, 3):
+                disk.watch = end(at)
+                with suppress(Death, Transient):
+                    run_virtual(DiskSink(tmp_path).write(FOLDER, version(number)))
+            disk.watch = silent
+            sink = DiskSink(tmp_path)
+            run_virtual(sink.write(FOLDER, version(4)))
+        assert sink.edited == []
+        assert disk.files() == {f"{FOLDER}/{file.name}": file.data for file in version(4)}, f"ended at change {at}"

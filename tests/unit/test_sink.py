@@ -10,9 +10,11 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +23,7 @@ from pipeline.core.errors import Permanent, Transient
 from pipeline.ports.sink import OutFile
 from pipeline.sink import atomic, layout
 from pipeline.sink.disk import DiskSink, _trouble
+from tests.support.clock import run_virtual
 
 TITLES = [
     "../../etc/passwd",
@@ -141,6 +144,62 @@ async def test_what_somebody_has_changed_is_set_aside(tmp_path: Path) -> None:
     assert {(home / name).read_text() for name in names if name != "gone.md"} == {"second"}
 
 
+def listed(*files: OutFile) -> list[OutFile]:
+    """Return files with a video.json that lists them and their checksums."""
+    sums = {file.name: file.sha256 for file in files}
+    return [*files, OutFile("video.json", json.dumps({"files": list(sums), "sha256": sums}))]
+
+
+@pytest.mark.asyncio
+async def test_a_file_of_somebody_else_under_a_name_of_ours_is_set_aside(tmp_path: Path) -> None:
+    """A name that a result takes for the first time may be that of a person's own notes."""
+    sink, home = DiskSink(tmp_path), tmp_path / "t--aaaaaaaa"
+    await sink.write(home.name, listed(OutFile("a.md", "ours")))
+    (home / "notes.md").write_text("theirs")
+    await sink.write(home.name, listed(OutFile("a.md", "ours"), OutFile("notes.md", "ours")))
+    assert sink.edited == [f"{home.name}/notes.edited.md"]
+    assert (home / "notes.edited.md").read_text() == "theirs"
+    assert (home / "notes.md").read_text() == "ours"
+
+
+@pytest.mark.asyncio
+async def test_an_edited_file_stays_in_its_place_while_nothing_replaces_it(tmp_path: Path) -> None:
+    """It is a result of another state folder, or there is no space for ours: it keeps its name."""
+    sink, home = DiskSink(tmp_path), tmp_path / "t--aaaaaaaa"
+    theirs, ours = OutFile("gist.md", "first"), OutFile("summary.md", "first")
+    old = json.loads(listed(theirs, ours)[-1].content)
+    old["results"] = {"gist": {"files": ["gist.md"]}, "summary": {"files": ["summary.md"]}}
+    await sink.write(home.name, [theirs, ours, OutFile("video.json", json.dumps(old))])
+    for name in ("gist.md", "summary.md"):
+        (home / name).write_text("edited")
+    new = {"files": ["summary.md"], "results": {"summary": {}}, "asked": ["summary"]}
+    files = [OutFile("summary.md", "x" * 5000), OutFile("video.json", json.dumps(new))]
+    with no_space(1000), pytest.raises(Transient):
+        await sink.write(home.name, files)
+    assert sorted(os.listdir(home)) == ["gist.md", "summary.md", "video.json"]
+    await sink.write(home.name, files)
+    assert sink.edited == [f"{home.name}/summary.edited.md"]
+    assert (home / "gist.md").read_text() == (home / "summary.edited.md").read_text() == "edited"
+    assert "gist.md" in json.loads((home / "video.json").read_text())["files"]
+
+
+def test_runs_that_write_the_same_video_take_turns(tmp_path: Path) -> None:
+    """One waits while another writes the folder: each reads the record that the other has left."""
+
+    async def writes_while_locked() -> None:
+        sink, home = DiskSink(tmp_path), tmp_path / "t--aaaaaaaa"
+        await sink.write(home.name, listed(OutFile("a.md", "old")))
+        async with anyio.create_task_group() as group:
+            with atomic.opened(str(home)) as other:
+                assert atomic.try_lock(other)
+                group.start_soon(sink.write, home.name, listed(OutFile("a.md", "new")))
+                await anyio.sleep(5)
+                assert (home / "a.md").read_text() == "old"
+        assert (home / "a.md").read_text() == "new"
+
+    run_virtual(writes_while_locked())
+
+
 @pytest.mark.asyncio
 async def test_files_that_are_the_same_are_left_alone(tmp_path: Path) -> None:
     """Writing the same again changes no time stamp, so nothing downstream wakes up."""
@@ -210,18 +269,24 @@ def test_each_refusal_of_the_disk_has_a_code_and_a_remedy(number: int, code: str
     assert found.trouble.remedy
 
 
+@contextmanager
+def no_space(most: int) -> Iterator[None]:
+    """Let no file grow beyond so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 @pytest.mark.asyncio
 async def test_a_disk_that_takes_no_more_leaves_the_old_files(tmp_path: Path) -> None:
     """The write fails in the middle of the second file: both old ones stand, and no half of a new one."""
     sink, home = DiskSink(tmp_path), tmp_path / "a--bbbbbbbb"
     await sink.write(home.name, [OutFile("a.md", "old"), OutFile("b.md", "old")])
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    try:
-        with pytest.raises(Transient):
-            await sink.write(home.name, [OutFile("a.md", "new"), OutFile("b.md", "x" * 5000)])
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with no_space(1000), pytest.raises(Transient):
+        await sink.write(home.name, [OutFile("a.md", "new"), OutFile("b.md", "x" * 5000)])
     assert {path.name: path.read_text() for path in home.iterdir()} == {"a.md": "old", "b.md": "old"}
 
 
