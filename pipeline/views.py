@@ -1,4 +1,4 @@
-"""The results of commands: values, rendered by ``present``; ``--json``'s contract."""
+"""The results of commands: ``present`` renders them; the contract of ``--json``."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ _DAY = 86_400.0
 
 
 class SpendingLimits:
-    """Grants or refuses spending at once: parallel steps cannot overdraw."""
+    """Grants or refuses spending. A grant counts at once: parallel steps cannot overdraw."""
 
     def __init__(self, budget: BudgetSection, clock: Clock) -> None:
         self._budget = budget
@@ -49,7 +49,7 @@ class SpendingLimits:
         return None
 
     def add(self, usd: float, minutes: float) -> None:
-        """Count what is spent, or take back too much, whatever the limits."""
+        """Count ``usd`` and ``minutes`` whatever the limits; negative ones are taken back."""
         self._turn_day()
         self.minutes += minutes
         self.run += usd

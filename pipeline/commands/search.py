@@ -61,7 +61,7 @@ def search(
     ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, max=1000, help="Hits at most.")] = 10,
 ) -> int:
-    """Search the videos of an index: moments, and where results are.
+    """Search the videos of an index for moments, with links into the results.
 
     With the local platform nothing else has to run: it is started on what was ingested. Each search is paid for on the
     vendor's platform, outside of any run's budget.

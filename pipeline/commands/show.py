@@ -25,7 +25,7 @@ def show(given: Invocation, item: Item) -> int:
 
 @command("state")
 def why(given: Invocation, item: Item) -> int:
-    """Say in one plain sentence why an item stands so, and what next."""
+    """Say in one plain sentence why an item stands there, and what next."""
     from pipeline.present.tables.show import raw_line, why_table
 
     view = given.call(lambda settings: app.show(settings, item))

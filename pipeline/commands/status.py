@@ -18,9 +18,9 @@ def status(
         int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many stopped items to list.")
     ] = 20,
 ) -> int:
-    """Show how things stand and what needs you; never disturb a run.
+    """Show how things stand and what needs you.
 
-    It shows items, tasks, who is running and what waits.
+    It shows items, tasks, who is running and what waits. It never disturbs a run.
     """
     from pipeline.present.tables.status import status_table
 

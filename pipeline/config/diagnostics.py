@@ -133,7 +133,7 @@ def _known(path: list[str], model: type[BaseModel]) -> list[str]:
 
 
 def _line_of(path: Path, names: list[str], nth: int) -> int:
-    """Return the line of a key, or of its ``nth`` table; else 0."""
+    """Return the line of a key, or of its ``nth`` table; 0 if unknown."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):

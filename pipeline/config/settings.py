@@ -343,10 +343,7 @@ def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _asks_for_nothing(layer: Mapping[str, Any]) -> bool:
-    """Return True for a list of jobs that only a slip left empty.
-
-    For example a shell variable that is not set.
-    """
+    """Return True for an empty list of jobs: a slip, like an unset variable."""
     jobs = layer.get("jobs")
     return isinstance(jobs, Mapping) and jobs.get("enabled") == []
 

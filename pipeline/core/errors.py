@@ -81,11 +81,12 @@ class StoreError(ReelmillError):
 
 
 class Transient(ReelmillError):
-    """Will probably work later, after the wait that was asked for.
+    """Will probably work later.
 
-    ``untouched`` is True when it is certain that nothing reached the other side (connection refused, 429): the next
-    attempt may act without asking first. ``waits`` replaces the stage's policy where something is worth only a few
-    tries: the seconds before each next attempt; after the last one the failure is final.
+    ``after`` is the wait in seconds that the other side asked for, if it did. ``untouched`` is True when it is certain
+    that nothing reached the other side (connection refused, 429): the next attempt may act without asking first.
+    ``waits`` replaces the stage's policy where something is worth only a few tries: the seconds before each next attempt;
+    after the last one the failure is final.
     """
 
     code = "transient"
@@ -120,7 +121,8 @@ class Throttled(Transient):
 class NotYet(ReelmillError):
     """It will be there by itself; look again in ``after`` seconds.
 
-    ``then`` are the seconds before the looks after that one; the last of them repeats.
+    For example a premiere, or a stream that still runs. ``then`` are the seconds before the looks after that one; the
+    last of them repeats.
     """
 
     code = "not_yet"
@@ -173,6 +175,6 @@ class NeedsOperator(ReelmillError):
 
 
 class LostLease(ReelmillError):
-    """Another worker owns this task, or our lease is too old."""
+    """Another worker owns this task, or our lease is too old to pay on."""
 
     code = "lost_lease"

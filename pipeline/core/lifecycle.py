@@ -39,7 +39,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """What is to be written at once, if the lease still holds."""
+    """What is to be written in one transaction, if the lease still holds."""
 
     state: State
     stage: str
@@ -83,7 +83,7 @@ def decide(task: Task, outcome: Outcome, now: float, policy: Policy, rng: Random
 
 
 def lost(task: Task, now: float, policy: Policy, rng: Random) -> Transition:
-    """Return what becomes of a lost task: one attempt is used up."""
+    """Return what becomes of a task whose lease was lost: an attempt is used."""
     trouble = Trouble("lost_lease", "The process working on this ended before it could write the outcome.")
     # No delay after the first loss: after a crash the work goes on at once.
     after = 0.0 if task.attempt == 0 else None
@@ -94,7 +94,10 @@ def lost(task: Task, now: float, policy: Policy, rng: Random) -> Transition:
 
 
 def released(task: Task, now: float) -> Transition:
-    """Return what becomes of a task that a graceful stop returned."""
+    """Return what becomes of a task that a graceful stop gave back.
+
+    No attempt is counted, but its stage is no longer fresh.
+    """
     return _back(task, now, False, "released", task.trouble)
 
 
@@ -134,7 +137,7 @@ def _end(task: Task, state: State, word: str, trouble: Trouble | None, done: Don
 
 
 def _resuming(ended: Transition, stage: str | None) -> Transition:
-    """Return an end after which an operator's retry starts at ``stage``."""
+    """Return an end after which an operator's retry starts fresh at ``stage``."""
     return ended if stage is None else replace(ended, stage=stage, claims=0)
 
 

@@ -1,4 +1,4 @@
-"""Sets structlog up: lines on a terminal, else JSON; no secrets."""
+"""Sets up structlog: readable lines on a terminal, else JSON; never a secret."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def is_set_up() -> bool:
 
 
 def wants_debug() -> bool:
-    """Return whether debug events are wanted: asking is cheap."""
+    """Return whether debug events are wanted: asking costs less than making one."""
     return _level <= _LEVELS["debug"]
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 
 def fingerprint(*parts: Json) -> str:
-    """Return 16 hex characters, equal for equal values in any order."""
+    """Return 16 hex characters, equal for equal values whatever the order of keys."""
     # Half a surrogate pair, of a file name that is not UTF-8, counts like any other character.
     return sha256(_canonical(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
@@ -159,9 +159,8 @@ REFUND = "/refused"  #: how the keys of entries end that take others back
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """One paid effect in the ledger, written with the intent.
+    """One paid effect in the ledger, written with the intent, before the call.
 
-    That is before the call is made.
     A call that was surely refused has a second entry, which takes the first one back: see :attr:`refund`.
     """
 

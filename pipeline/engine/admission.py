@@ -98,20 +98,20 @@ class LaneAdmission:
     # ---------------------------------------------------------------------------------------------- what closes them
 
     def respect(self, parked: Parked) -> None:
-        """Keep a lane closed that an earlier run parked for longer."""
+        """Keep a lane closed until the time that an earlier run has set."""
         lane = Lane(parked.scope)
         self._closed.add(lane)
         self._run_end.parked[lane] = parked
 
     def end_budget_round(self) -> None:
-        """Over budget, admit tasks in rounds; close a lane that moves nothing."""
+        """Over budget, admit in rounds; close the paying lane after an idle one."""
         if self._over_budget and not self._metrics.running[Lane.ANALYZE]:
             if not self._progress:
                 self._closed.add(Lane.ANALYZE)
             self._progress = False
 
     def note_outcome(self, kind: str, lane: Lane, word: str) -> None:
-        """Note how an attempt ended: money may move, a disk take writes."""
+        """Note how an attempt ended: whether money moves, whether the disk takes writes."""
         self._progress |= lane is Lane.ANALYZE and word != "parked"
         if word == "done":
             self._breaker.reset(kind)

@@ -21,8 +21,7 @@ _MARGIN_SECONDS = 5.0  #: by so much these wait longer than the write that finds
 class OutputBreaker:
     """Pauses lanes after a failed write, and lets one write try (half-open).
 
-    It closes them if that fails too long.
-    ``paused`` and ``closed`` are the pool's own.
+    It closes them if that fails too long. ``paused`` and ``closed`` are the pool's own.
     """
 
     clock: Clock
@@ -34,7 +33,7 @@ class OutputBreaker:
     since: float = 0.0  #: of the first failure, monotonic seconds
 
     def tripped(self, trouble: Trouble, kind: str, policy: Policy) -> bool:
-        """Count a failed write and pause the lanes; True closes them instead."""
+        """Count a failed write: pause the lanes, or close them and return True."""
         now = self.clock.now()
         if Lane.WRITE in self.closed or self.paused.get(Lane.WRITE, 0.0) > now:
             return False  # another write has tripped it already
@@ -50,7 +49,7 @@ class OutputBreaker:
         return False
 
     def reset(self, kind: str) -> None:
-        """Open the lanes again if a task that writes ended well."""
+        """Open the lanes again after a good end of the kind that failed."""
         if self.times and kind == self.kind:
             self.times = 0
             for lane in (Lane.WRITE, *_PILING):

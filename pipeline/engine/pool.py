@@ -123,7 +123,7 @@ class Pool:
             self._leases.cancel_all()
 
     def respect(self, parked: Parked) -> None:
-        """Keep a lane closed that an earlier run parked for longer."""
+        """Keep a lane closed until the time that an earlier run has set."""
         self._admission.respect(parked)
 
     @property
@@ -329,9 +329,8 @@ class Pool:
     async def _write(self, task: Task, move: Transition) -> Applied | None:
         """Write an outcome until it is committed or fenced.
 
-        A full disk must not lose a paid answer.
-        Return what was written: a failure where the outcome itself cannot be stored. If the database stays away, the
-        row stays running, and the next start finds the intent and asks the provider.
+        A full disk must not lose a paid answer. Return what was written: a failure where the outcome itself cannot be
+        stored. If the database stays away, the row stays running, and the next start finds the intent and asks the provider.
         """
         try:
             try:

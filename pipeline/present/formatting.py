@@ -31,7 +31,7 @@ def clean(value: object) -> str:
 
 
 def fit(value: object, width: int) -> str:
-    """Return the cleaned value in ``width`` cells, with an ellipsis if cut.
+    """Return the cleaned value in at most ``width`` cells, with an ellipsis if cut.
 
     >>> fit("日本語", 5)
     '日本…'
@@ -43,7 +43,7 @@ def fit(value: object, width: int) -> str:
 
 
 def fit_middle(value: object, width: int) -> str:
-    """Return the cleaned value in ``width`` cells, cut in its middle.
+    """Return the cleaned value in at most ``width`` cells, cut in its middle.
 
     Of a path, the end says the most.
 

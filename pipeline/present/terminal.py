@@ -201,10 +201,7 @@ def log_to_stderr(level: str, form: str, secrets: list[str]) -> None:
 
 
 def log_to_file(path: Path, level: str, secrets: list[str]) -> None:
-    """Send the log into a file, one JSON line an event.
-
-    So people on a terminal are left alone.
-    """
+    """Send the log into a file, one JSON line an event, away from people."""
     from pipeline.core import log
 
     global _log_file  # noqa: PLW0603 - one process has one log

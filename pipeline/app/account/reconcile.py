@@ -1,8 +1,8 @@
 """``reconcile``: compares database and account, plans, does what is agreed to.
 
-It is safe to kill and to repeat.
-The state folder stays locked: no run can make what the plan does not know. Deleted are ids that were in the plan and
-agreed to, each looked at and classified once more right before; what is deleted already is simply gone.
+It is safe to kill and to repeat. The state folder stays locked: no run can make what the plan does not know. Deleted are
+ids that were in the plan and agreed to, each looked at and classified once more right before; what is deleted already is
+simply gone.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _price(plan: RunPlan) -> Callable[[float], float]:
 
 
 def _submitter(plan: RunPlan, database: Database, api: ProviderClient) -> Submit:
-    """Return what queues tasks, with the places of a run."""
+    """Return a function that queues tasks with the lanes of a run."""
 
     async def submit(tasks: Sequence[NewTask]) -> int:
         from pipeline.app.wiring.components import Adapters, compose

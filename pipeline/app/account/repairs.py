@@ -12,7 +12,7 @@ from pipeline.ingest.payloads import ItemData, VideoData, upload_anew
 
 
 async def find_repair(video: Task, items: Sequence[Task]) -> Literal["file", "fetch", "address", "none"]:
-    """Return where a video's bytes would come from; ``none`` without the file."""
+    """Return where a video's bytes would come from; ``none`` if they are gone."""
     data, sources = VideoData.of(video), [ItemData.of(item) for item in items]
     if data.url or data.external:
         return "address"

@@ -105,14 +105,14 @@ class Survey:
         self._price = price
 
     async def load_local(self) -> None:
-        """Enter into the scratch index the platform's words for our tasks."""
+        """Fill the scratch index with the words by which the platform knows our tasks."""
         for kind, words in (("video", self._of_video), ("analysis", _of_analysis), ("indexing", self._of_indexing)):
             async with aclosing(self._all(kind)) as pages:
                 async for page in pages:
                     await self._scratch.add(entry for task in page for entry in words(task))
 
     async def compare(self, limit: int, only: Sequence[str] = ()) -> Reconciliation:
-        """Read the whole account; return a plan of ``limit`` things per kind."""
+        """Read the whole account; plan at most ``limit`` things of each kind."""
         found = _Findings(limit, frozenset(only))
         now = self._clock.now()
         for sort in self._inventory.object_types:
@@ -157,7 +157,7 @@ class Survey:
                 found.expiring.append((classified, end))
 
     async def _looked_at(self, classified: Classified) -> Classified:
-        """A list of entries tells no metadata, by which ours are known."""
+        """Classify again after a single look: lists leave out the metadata."""
         fresh = await self._inventory.get(classified.remote)
         return (
             (await self.classify([fresh]))[0]
@@ -308,7 +308,7 @@ def _of_analysis(task: Task) -> Iterator[tuple[str, str, bool]]:
 
 
 def _end_of_answer(classified: Classified) -> float | None:
-    """Return until when an unfetched answer surely lasts, epoch seconds."""
+    """Return until when an unfetched answer surely lasts, epoch seconds, or None."""
     remote, task = classified.remote, classified.task
     if remote.sort != "analysis" or task is None or remote.status != "ready" or remote.created is None:
         return None

@@ -29,7 +29,7 @@ DoesCount: TypeAlias = Callable[[Task, Sequence[Task]], bool]
 class Attention:
     """Failed and held tasks: what counts, and what no list names.
 
-    Lists hold the first few.
+    ``shown`` and ``unlisted`` hold the first few of each.
     """
 
     shown: list[tuple[str, str, Trouble]] = field(default_factory=list)  #: (state, item, why)
@@ -104,7 +104,7 @@ def _name(task: Task, near: Sequence[Task]) -> str:
 
 
 async def item_names(records: Records, tasks: Sequence[Task]) -> dict[int, str]:
-    """Return the user's own name of each task: an item's source."""
+    """Return the user's own name of each task, an item's source, by task id."""
     near = await _near(records, {task.subject for task in tasks if task.kind not in NAMED and task.subject})
     return {task.id: _name(task, [task] if task.kind in NAMED else near[task.subject]) for task in tasks}
 

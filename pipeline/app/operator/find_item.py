@@ -75,9 +75,9 @@ async def _exact(records: Records, name: str) -> list[Task]:
 
 
 async def _by_task(records: Records, key: str) -> list[Task]:
-    """Return the items of a task by its key; itself without any.
+    """Return the items of the task with this key, or the task itself.
 
-    No item is left of replaced content.
+    A task of replaced content has no item any more.
     """
     tasks = (await records.tasks(Selection(keys=(key,), limit=1))) if key else []
     subjects = tuple(task.subject for task in tasks if task.subject)
@@ -146,7 +146,7 @@ class _Name:
     def tokens(self) -> tuple[str, ...]:
         """Return rare texts of which every fitting task holds one.
 
-        A folder's name alone stands in many.
+        A parent folder counts only if it holds results: others stand in many tasks.
         """
         last, parent = self._folders
         results = parent if "--" in parent else ""
@@ -169,9 +169,9 @@ class _Name:
         return 0 if data.folder and data.folder in self._folders else self.rank((data.title, data.folder))
 
     def rank(self, said: Iterable[str]) -> int | None:
-        """Return how a name is said: 0 exactly, 3 cut or in another case.
+        """Return how well the best of these texts fits; None if none does.
 
-        None otherwise.
+        0: exactly, 3: cut, or in another case.
         """
         rank = None
         for each in said:
@@ -193,7 +193,7 @@ def _said_of_item(task: Task) -> tuple[str, ...]:
 
 
 def _relative(name: str) -> str:
-    """Return a path as it may end one: ``../media/a.mp4`` of a manifest is ``media/a.mp4``."""
+    """Return the end of a whole path that this one tells, e.g. without ``../``."""
     if is_address(name):
         return ""
     parts = [part for part in PurePath(os.path.normpath(name)).parts if part not in ("..", ".", "/")]
@@ -201,10 +201,7 @@ def _relative(name: str) -> str:
 
 
 def _token(text: str) -> str:
-    """Return the text's longest part that the database stores unchanged.
-
-    Whatever its case and blanks.
-    """
+    """Return the text's longest part that the database stores unchanged: ASCII, without blanks."""
     return max(re.findall("[!-~]+", text) or text.strip("…").split() or [""], key=len)[:_LONGEST]
 
 
@@ -218,7 +215,7 @@ def _fold(text: str) -> str:
 async def _nearest(records: Records, name: str) -> str:
     """Return the name that is most like this one; empty if none is alike.
 
-    One that is has at least one third of the name's letters unchanged, unless there are mistakes in all.
+    Compared are names that hold a third of this one as it is: one with mistakes in every third is not found.
     """
     last = PurePath(name).name[:_LONGEST]
     matcher = SequenceMatcher(autojunk=False)

@@ -1,6 +1,5 @@
-"""What the last run left for a person.
+"""What the last run left for a person: why it stopped, its bad lines.
 
-That is why it stopped, and the lines that it could not use.
 A run writes it into its line of the history; ``status``, ``why`` and ``show`` read it there.
 """
 

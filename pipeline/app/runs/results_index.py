@@ -40,9 +40,9 @@ class ResultsIndex:
                 yield json.dumps(_line(key, data, results), ensure_ascii=False, separators=(",", ":"))
 
     def keep(self, line: bytes) -> str:
-        """Return the folder of a foreign line; after :meth:`lines`.
+        """Return the folder of another database's line; empty: the line goes.
 
-        What cannot be read goes.
+        To be called after :meth:`lines`, which finds out what is ours. A line that cannot be read goes, too.
         """
         found = _KEY.match(line)
         try:

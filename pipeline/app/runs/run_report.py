@@ -57,7 +57,7 @@ class RunReporter:
         _log.info("run.started", run=self._run.id, provider=self._provider)
 
     def snapshot(self, *, reading: bool) -> Snapshot:
-        """Return how the run stands now; ``reading``: still in the manifest."""
+        """Return how the run stands now; ``reading``: its manifest is still being read."""
         pool, spending, now = self._components.pool, self._components.spending, self._clock.now()
         total = self._enqueued.lines - self._enqueued.duplicates
         settled = sum(self._enqueued.actions.get(action, 0) for action in ("nothing", "cancelled"))
@@ -177,7 +177,10 @@ class RunReporter:
         return found
 
     async def _naming(self) -> Callable[[Task], bool]:
-        """Return whether this run's lists name an item; unread playlists may."""
+        """Return a test whether this run's lists name an item.
+
+        Where a playlist of theirs is unread, any YouTube video may be in it.
+        """
         open_lists = Selection(("listing",), states=(State.PENDING, State.RUNNING, State.FAILED, State.HELD))
         unread = any(self._enqueued.names(task.key) for task in await self._database.tasks(open_lists))
 

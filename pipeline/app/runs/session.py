@@ -114,7 +114,7 @@ class RunSession:
             pool.feeding(-1)
 
     async def _forget_old_parks(self) -> None:
-        """Drop parks whose time has come; later ones hold and end the run."""
+        """Keep lanes closed that an earlier run has parked; past parks are forgotten."""
         now = self._clock.now()
         held = await self._database.parked(now)
         for parked in held:

@@ -86,7 +86,7 @@ class WorkInProgress:
         return [work.view(self._shown(work.task), now) for work in self._all()]
 
     async def look_for_names(self) -> None:
-        """Look up for ever the names that an earlier run has taken in."""
+        """Look up, for ever, the names of videos that an earlier run took in."""
         while True:
             unknown = [work.task for work in self._all() if work.task.kind not in NAMED and not self._known(work.task)]
             try:

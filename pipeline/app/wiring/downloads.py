@@ -49,8 +49,8 @@ def site_throttle(
 ) -> SiteThrottle:
     """Return YouTube's throttle for this machine's address.
 
-    A pause that only this run can end is kept in its own journal. ``park``: seconds of a pause that a run does not wait
-    for; 0 if nobody waits.
+    A pause that only this run can end is kept in its own journal. ``park``: seconds that a pause lasts at least
+    when it is too long to be waited for; 0 if nobody waits.
     """
     patience = OutagePatience(rules.patience, park) if park else None
     proxy = rules.proxy.get_secret_value() if rules.proxy is not None else ""

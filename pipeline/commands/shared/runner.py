@@ -147,9 +147,9 @@ def now() -> float:
 
 
 def display(settings: Settings) -> Watch | None:
-    """Return a run's display if a person looks; the log goes aside.
+    """Return a run's display, if any, and put the log out of its way.
 
-    It is then in the state folder.
+    On a terminal the log goes into the state folder; beside lines it says warnings only. A level that was set stays.
     """
     from pipeline.present import live
     from pipeline.present.terminal import is_terminal, log_to_file, log_to_stderr

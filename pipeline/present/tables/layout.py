@@ -160,9 +160,9 @@ def remedy(text: str) -> Text:
 
 
 def doubt(calls: int, earlier: int = 0) -> str:
-    """Return how many calls were possibly paid twice, behind a sum.
+    """Return how many calls were possibly paid twice, to stand behind a sum.
 
-    Empty for none; ``earlier``: part of them.
+    Empty for none. ``earlier`` of the ``calls`` were made by earlier runs.
     """
     if calls <= 0:
         return ""

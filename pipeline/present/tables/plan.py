@@ -86,9 +86,9 @@ def _plan_rows(rows: Sequence[PlanRow], base: str, *, jobs: bool) -> FittedTable
 
 
 def _name(row: PlanRow, base: str) -> Text:
-    """Return a path from ``base``, with its title and its trouble.
+    """Return a path from ``base``, with its title where that says more.
 
-    The title only where it says more; what is wrong on a line of its own.
+    What is wrong with it stands on a line of its own.
     """
     source = row.source.removeprefix(base.rstrip("/") + "/") if base else row.source
     titled = row.title and row.title not in source

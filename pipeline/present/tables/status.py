@@ -61,10 +61,7 @@ def status_table(value: StatusView, now: float) -> RenderableType:
 
 
 def _last_run(value: StatusView, now: float) -> list[tuple[str, Text]]:
-    """Return what the last run did, and why it stopped early.
-
-    And whether one was killed since.
-    """
+    """Return what the last run did, why it stopped early, what was killed since."""
     rows: list[tuple[str, Text]] = []
     if value.runs and value.runs[0].get("ended") is None and not value.running:
         started = when(float(value.runs[0].get("started") or 0), now)

@@ -55,7 +55,7 @@ def _plural(words: str) -> str:
 
 
 def unlisted_section(value: StatusView) -> list[RenderableType]:
-    """Return what failed or is held and in no list; empty without."""
+    """Return what stopped and is in no list any more; empty if nothing."""
     if not value.unlisted_tasks:
         return []
     lines = [trouble_line(item, why, state) for state, item, why in value.unlisted]
