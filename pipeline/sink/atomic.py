@@ -7,6 +7,7 @@ of the output folder by swapping a folder for a link.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -15,12 +16,15 @@ import secrets
 import stat
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from itertools import count
 
 _TEMP = re.compile(r"\..+\.(\d+)-[0-9a-f]{16}\.tmp")
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+#: Not there, a link, or something that cannot be opened for reading, such as a socket.
+_NO_FILE = frozenset({errno.ENOENT, errno.ELOOP, errno.ENXIO})
 #: A temporary file of another machine's process is left alone for this long, seconds.
 _OLD = 3600.0
 
@@ -93,28 +97,43 @@ def remove(folder: int, name: str) -> None:
         os.unlink(name, dir_fd=folder)
 
 
-def read(folder: int, name: str, most: int) -> bytes | None:
-    """Return a regular file's content; None for anything else, or more than ``most`` bytes."""
+@contextmanager
+def _reading(folder: int, name: str) -> Iterator[BufferedReader | None]:
+    """Yield a regular file's stream; None for anything else.
+
+    Raises:
+        OSError: it is there and cannot be opened.
+    """
     try:
         fd = os.open(name, _READ_FLAGS, dir_fd=folder)
-    except OSError:
-        return None
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
+        yield None
+        return
     with os.fdopen(fd, "rb") as stream:
-        seen = os.fstat(fd)
-        if not stat.S_ISREG(seen.st_mode) or seen.st_size > most:
-            return None
-        return stream.read(most + 1)
+        yield stream if stat.S_ISREG(os.fstat(fd).st_mode) else None
+
+
+def read(folder: int, name: str, most: int) -> bytes | None:
+    """Return a regular file's content; None for anything else, or more than ``most`` bytes.
+
+    Raises:
+        OSError: it is there and cannot be read.
+    """
+    with _reading(folder, name) as stream:
+        content = None if stream is None else stream.read(most + 1)
+    return content if content is not None and len(content) <= most else None
 
 
 def lines(folder: int, name: str) -> Iterator[bytes]:
-    """Yield the lines of a regular file; none of anything else."""
-    try:
-        fd = os.open(name, _READ_FLAGS, dir_fd=folder)
-    except OSError:
-        return
-    with os.fdopen(fd, "rb") as stream:
-        if stat.S_ISREG(os.fstat(fd).st_mode):
-            yield from stream
+    """Yield the lines of a regular file; none of anything else.
+
+    Raises:
+        OSError: it is there and cannot be read.
+    """
+    with _reading(folder, name) as stream:
+        yield from stream or ()
 
 
 def try_lock(folder: int) -> bool:
@@ -142,18 +161,19 @@ def size(folder: int, name: str) -> int | None:
 
 def holds(folder: int, name: str, content: bytes) -> bool:
     """True if this is a regular file with just this content."""
-    return size(folder, name) == len(content) and read(folder, name, len(content)) == content
+    return size(folder, name) == len(content) and checksum(folder, name) == hashlib.sha256(content).hexdigest()
 
 
 def checksum(folder: int, name: str) -> str | None:
-    """Return the SHA-256 of a regular file in hex; None for anything else."""
+    """Return the SHA-256 of a regular file in hex; None for anything else.
+
+    Empty for one that nobody lets us read: it is not as we wrote it.
+    """
     try:
-        fd = os.open(name, _READ_FLAGS, dir_fd=folder)
-    except OSError:
-        return None
-    with os.fdopen(fd, "rb") as stream:
-        regular = stat.S_ISREG(os.fstat(fd).st_mode)
-        return hashlib.file_digest(stream, "sha256").hexdigest() if regular else None
+        with _reading(folder, name) as stream:
+            return None if stream is None else hashlib.file_digest(stream, "sha256").hexdigest()
+    except PermissionError:
+        return ""
 
 
 def set_aside(folder: int, name: str) -> str:

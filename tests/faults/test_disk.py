@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -96,3 +98,41 @@ def test_what_a_broken_off_write_has_left_is_not_taken_for_an_edit(tmp_path: Pat
             run_virtual(sink.write(FOLDER, version(4)))
         assert sink.edited == []
         assert disk.files() == {f"{FOLDER}/{file.name}": file.data for file in version(4)}, f"ended at change {at}"
+
+
+class Unreadable(MemoryDisk):
+    """A disk that opens one file for nobody, while ``locked``."""
+
+    locked = ""
+
+    def open(self, name: str | os.PathLike[str], flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        """See ``os.open``."""
+        if self.locked and os.fspath(name) == self.locked:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return super().open(name, flags, mode, dir_fd=dir_fd)
+
+
+async def index(*lines: str) -> AsyncIterator[str]:
+    """Return lines as a stream."""
+    for line in lines:
+        yield line
+
+
+def test_what_others_wrote_is_not_lost_where_it_cannot_be_read(tmp_path: Path) -> None:
+    """An index or a record that cannot be read is an error, not an empty one; a result that cannot be read is kept."""
+    disk, sink = Unreadable(str(tmp_path)), DiskSink(tmp_path)
+    with disk.mounted():
+        run_virtual(sink.write(FOLDER, version(1)))
+        run_virtual(sink.write_index(index('{"folder":"theirs"}')))
+        before = disk.files()
+        disk.locked = "results.jsonl"
+        with pytest.raises(Transient, match=r"results\.jsonl: writing is not permitted"):
+            run_virtual(sink.write_index(index("{}"), lambda _: FOLDER))
+        disk.locked = "video.json"
+        with pytest.raises(Transient, match="writing is not permitted"):
+            run_virtual(sink.write(FOLDER, version(2)))
+        assert disk.files() == before
+        disk.locked = "gist.md"
+        run_virtual(sink.write(FOLDER, version(2)))
+    assert sink.edited == [f"{FOLDER}/gist.edited.md"]
+    assert disk.files()[f"{FOLDER}/gist.md"] == b"2"
