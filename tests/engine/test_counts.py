@@ -10,7 +10,7 @@ import pytest
 from pipeline.core.errors import Ambiguous, NeedsOperator, Permanent, Throttled, Transient
 from tests.support.clock import run_virtual
 from tests.support.fakes import Crash, Wreck, clips, items
-from tests.support.scripted_run import Life, priced
+from tests.support.scripted_run import BLIND, Life, priced
 
 VIDEOS = 5
 
@@ -62,7 +62,7 @@ def test_a_lost_answer_counts_once_unless_it_may_be_paid_twice(tmp_path: Path, a
 
 def test_what_nobody_can_tell_is_counted(tmp_path: Path) -> None:
     """Where the platform cannot be asked, both tries may have been billed, and the summary says how many are in doubt."""
-    life = Life.at(tmp_path, **priced())
+    life = Life.at(tmp_path, **priced(policy=BLIND))
     life.api.can_be_asked = False
     life.api.ask_trouble = lambda number: Ambiguous("lost") if number == 1 else None
     report = run_virtual(life.run(items(clips(tmp_path, VIDEOS))))
@@ -71,7 +71,7 @@ def test_what_nobody_can_tell_is_counted(tmp_path: Path) -> None:
 
 def test_what_nobody_can_tell_outlives_the_run_that_was_killed(tmp_path: Path) -> None:
     """The run dies over the repeat; the next one's report has it in the ledger's total, though not as its own."""
-    life = Life.at(tmp_path, **priced())
+    life = Life.at(tmp_path, **priced(policy=BLIND))
     life.api.can_be_asked = False
     life.api.ask_trouble = lambda number: Ambiguous("lost") if number == 1 else None
     whole = Wreck()
@@ -79,7 +79,7 @@ def test_what_nobody_can_tell_outlives_the_run_that_was_killed(tmp_path: Path) -
     run_virtual(life.run(entries, whole))
     second = [place for place, call in enumerate(whole.calls, 1) if call == "api.submit_analysis"][1]
 
-    life = Life.at(tmp_path, **priced())
+    life = Life.at(tmp_path, **priced(policy=BLIND))
     life.api.can_be_asked = False
     life.api.ask_trouble = lambda number: Ambiguous("lost") if number == 1 else None
     with pytest.raises((Crash, BaseExceptionGroup)):

@@ -10,7 +10,7 @@ from pipeline.core.errors import Ambiguous
 from pipeline.ports.source import Item, ManifestLine
 from tests.support.clock import run_virtual
 from tests.support.fakes import clips, items
-from tests.support.scripted_run import PRICED, Life, priced
+from tests.support.scripted_run import BLIND, PRICED, Life, priced
 from tests.support.vendor import ClientV12
 
 
@@ -20,7 +20,7 @@ def test_a_repeat_in_doubt_counts_against_the_limit(tmp_path: Path) -> None:
     rich = Life.at(tmp_path, None, **PRICED)
     cost = run_virtual(rich.run(entries)).usd
     assert cost > 0
-    life = Life.at(tmp_path, None, **priced(budget={"max_usd_per_run": 1.5 * cost}))
+    life = Life.at(tmp_path, None, **priced(policy=BLIND, budget={"max_usd_per_run": 1.5 * cost}))
     life.api.can_be_asked = False
     life.api.ask_trouble = lambda number: Ambiguous("the answer was lost") if number == 1 else None
     report = run_virtual(life.run(entries))

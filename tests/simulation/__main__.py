@@ -58,7 +58,7 @@ def main() -> int:
     spent = time.process_time() - began
     print(
         f"{done} seeds good, {failures} broken; {lives} lives, {deaths} deaths, {requests} requests, "
-        f"{repeated} questions repeated as the policy allows; {spent:.1f} s CPU"
+        f"{repeated} calls made twice and told, as the policy allows; {spent:.1f} s CPU"
     )
     return 1 if failures else 0
 

@@ -18,6 +18,8 @@ from tests.support.run_harness import Rig, settings_for
 from tests.support.vendor import Account, Client
 
 PRICED: dict[str, dict[str, Any]] = {"provider": {"kind": "twelvelabs"}}
+#: The policy that makes a call again although the platform cannot be asked for the one before.
+BLIND = {"on_ambiguous_create": "resubmit"}
 
 
 class ScriptedClient(Client):

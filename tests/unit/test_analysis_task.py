@@ -16,7 +16,7 @@ from tests.support.clock import VirtualClock, run_virtual
 from tests.support.fakes import clips, items
 from tests.support.memory_database import MemoryDatabase
 from tests.support.run_harness import settings_for
-from tests.support.scripted_run import Life, priced, results_of
+from tests.support.scripted_run import BLIND, Life, priced, results_of
 from tests.support.vendor import Account, Asking, ClientV12
 
 
@@ -126,7 +126,7 @@ def test_an_answer_that_was_lost_on_the_way_is_found_again(tmp_path: Path) -> No
 
 def test_where_nobody_can_be_asked_it_is_repeated_once_and_counted(tmp_path: Path) -> None:
     """Possibly paid twice: the ledger has both entries, and the report says so."""
-    life = Life.at(tmp_path, **priced())
+    life = Life.at(tmp_path, **priced(policy=BLIND))
     life.api.ask_trouble = lambda number: Ambiguous("reset") if number == 1 else None
     life.api.accepted, life.api.can_be_asked = True, False
     report = run_virtual(life.run(items(clips(tmp_path, 1))))
@@ -138,7 +138,7 @@ def test_where_nobody_can_be_asked_it_is_repeated_once_and_counted(tmp_path: Pat
 
 def test_where_nobody_can_be_asked_twice_a_person_must_decide(tmp_path: Path) -> None:
     """Lost twice: held, not repeated for ever; the operator's retry pays once more and gets the answer."""
-    life = Life.at(tmp_path, **priced())
+    life = Life.at(tmp_path, **priced(policy=BLIND))
     life.api.ask_trouble = lambda number: Ambiguous("reset") if number <= 2 else None
     life.api.can_be_asked = False
     paths = clips(tmp_path, 1)
@@ -157,9 +157,10 @@ def test_where_nobody_can_be_asked_twice_a_person_must_decide(tmp_path: Path) ->
     run_virtual(scenario())
 
 
-def test_a_cautious_policy_holds_at_once(tmp_path: Path) -> None:
-    """``on_ambiguous_ask = "hold"``: nothing is ever paid twice without a word."""
-    life = Life.at(tmp_path, **priced(policy={"on_ambiguous_ask": "hold"}))
+@pytest.mark.parametrize("policy", ["look", "hold"])
+def test_where_nobody_can_be_asked_a_cautious_policy_holds_at_once(tmp_path: Path, policy: str) -> None:
+    """``on_ambiguous_create = "look"``, the default, or "hold": a person decides, and nothing more is paid."""
+    life = Life.at(tmp_path, **priced(policy={"on_ambiguous_create": policy}))
     life.api.ask_trouble = lambda number: Ambiguous("reset")
     life.api.can_be_asked = False
     report = run_virtual(life.run(items(clips(tmp_path, 1))))

@@ -177,8 +177,9 @@ def compose(
 def _analysis_options(settings: Settings, api: ProviderClient) -> AnalysisOptions:
     """Return how analyses are made: kept tasks on v1.3, single questions on v1.2."""
     policy = settings.policy
-    hold = policy.on_ambiguous_create == "hold" and "fuse" in api.features
-    return AnalysisOptions(policy.attempts, "hold" if hold else policy.on_ambiguous_ask)
+    return AnalysisOptions(
+        policy.attempts, policy.on_ambiguous_create if "fuse" in api.features else policy.on_ambiguous_ask
+    )
 
 
 def index_spec(settings: Settings) -> IndexSpec:
