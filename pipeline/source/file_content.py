@@ -120,7 +120,7 @@ def _boxes_size(file: BinaryIO, size: int) -> int:
     at = 0
     for _ in range(_BOXES):
         if at + 8 > size:
-            return at if at == size else max(at, at + 8)
+            return at if at >= size else at + 8
         file.seek(at)
         length, _, larger = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
         length = larger if length == 1 else length

@@ -72,6 +72,7 @@ def test_a_container_says_how_long_it_is(form: str) -> None:
     """A whole file has what it promises; one that was cut off anywhere has less."""
     whole = film_bytes(2, codec="libvpx" if form == "webm" else "mpeg4", form=form)
     assert promised_size(io.BytesIO(whole), len(whole)) in (0, len(whole))
+    assert promised_size(io.BytesIO(whole[:-1]), len(whole) - 1) == len(whole)
     for part in (len(whole) // 4, len(whole) // 2, len(whole) - 1):
         assert promised_size(io.BytesIO(whole[:part]), part) > part
 

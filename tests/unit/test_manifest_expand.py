@@ -54,6 +54,15 @@ def test_a_folder_is_walked_to_its_ends_in_order(tmp_path: Path) -> None:
     assert names(tmp_path, "sub") == ["sub/deep/c.webm"]
 
 
+@pytest.mark.parametrize("path", ["C:\\Users\\me\\clip.mp4", "d:/clips/clip.mp4"])
+def test_a_path_of_windows_is_told_as_one_wherever_its_list_is(tmp_path: Path, path: str) -> None:
+    """The folder of the list stands before it by then; the remedy is to write it as this machine has it."""
+    for source in (path, str(tmp_path / "lists" / path)):
+        (bad,) = expand(ManifestLine(source=source, place="list.txt:3"))
+        assert isinstance(bad, BadLine)
+        assert "a path of Windows" in bad.trouble.remedy
+
+
 def test_links_in_a_circle_end(tmp_path: Path) -> None:
     """A folder that contains a link to itself, and two that name each other, are each read once more at most."""
     tree(tmp_path, "a/x.mp4", "b/y.mp4")

@@ -20,6 +20,8 @@ from pipeline.source.manifest.reader import FORMATS
 from pipeline.views import BadLine, MissingFile
 
 _MAGIC = re.compile(r"[*?\[]")
+#: A drive, at the beginning or, once a manifest's folder stands before it, below that.
+_WINDOWS = re.compile(r"(?:^|/)[A-Za-z]:[\\/]")
 _DEEPEST = 100  #: folders inside folders
 
 
@@ -99,7 +101,7 @@ class _Expansion:
             name = Path(path).name
             remedy = f"; a channel is named youtube.com/{name}" if name.startswith("@") else ""
             where = f"check the path: {path} is where it was looked for"
-            if re.match(r"[A-Za-z]:[\\/]", self.line.source.removeprefix(os.getcwd()).lstrip("/")):
+            if _WINDOWS.search(self.line.source):
                 where = "this is a path of Windows: write it as this machine has it, e.g. /mnt/c/Users/me/clip.mp4"
             bad = self._bad("file_missing", "There is no such file or folder.", where + remedy)
             item, video = self._file(path), Path(path).suffix.lower().removeprefix(".") in self.sources.extensions
