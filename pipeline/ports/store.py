@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
@@ -165,6 +165,13 @@ class Records(Protocol):
     async def runs(self, limit: int) -> list[RunNote]:
         """Return the newest runs first."""
         ...
+
+
+async def read_pages(records: Records, which: Selection) -> AsyncGenerator[list[Task], None]:
+    """Yield the selected tasks in pages of ``which.limit``, so that memory holds one."""
+    while page := await records.tasks(which):
+        yield page
+        which = replace(which, after_id=page[-1].id)
 
 
 class Journal(Protocol):

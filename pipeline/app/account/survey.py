@@ -5,7 +5,7 @@ It keeps only what a plan is about.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
@@ -18,7 +18,7 @@ from pipeline.core.model import Selection, State, Task
 from pipeline.ingest.payloads import IndexingData, ItemData, VideoData
 from pipeline.ingest.remote_names import analysis_digest, parse_custom_id, parse_upload_name, upload_digest
 from pipeline.ports.inventory import Inventory, ObjectType, OpenSession, RemoteObject
-from pipeline.ports.store import Records
+from pipeline.ports.store import Records, read_pages
 from pipeline.store.sqlite.scratch_index import ScratchIndex
 from pipeline.views import Expiring, Leftover, OpenUpload, Reconciliation, Vanished
 
@@ -107,7 +107,7 @@ class Survey:
     async def load_local(self) -> None:
         """Fill the scratch index with the words by which the platform knows our tasks."""
         for kind, words in (("video", self._of_video), ("analysis", _of_analysis), ("indexing", self._of_indexing)):
-            async with aclosing(self._all(kind)) as pages:
+            async with aclosing(read_pages(self._records, Selection(kinds=(kind,), limit=_PAGE))) as pages:
                 async for page in pages:
                     await self._scratch.add(entry for task in page for entry in words(task))
 
@@ -211,12 +211,6 @@ class Survey:
         return data.media_id if self._inventory.upload_type == "asset" else data.answer_id
 
     # ------------------------------------------------------------------------------------------------ the database
-
-    async def _all(self, kind: str) -> AsyncGenerator[list[Task], None]:
-        after = 0
-        while page := await self._records.tasks(Selection(kinds=(kind,), after_id=after, limit=_PAGE)):
-            after = page[-1].id
-            yield page
 
     def _of_video(self, video: Task) -> Iterator[tuple[str, str, bool]]:
         data = VideoData.of(video)

@@ -12,7 +12,7 @@ from pipeline.core.model import Selection, Task
 from pipeline.core.youtube_address import file_name
 from pipeline.ingest.payloads import ItemData, PublishData, remote_ids
 from pipeline.ports.index_api import IndexApi, IndexInfo, ListFilter
-from pipeline.ports.store import Records
+from pipeline.ports.store import Records, read_pages
 from pipeline.views import VideoRef
 
 _PAGE = 1000
@@ -53,15 +53,13 @@ class VideoResolver:
     async def _subjects(self, records: Records, wanted: set[str]) -> dict[str, str]:
         found: dict[str, str] = {}
         for kind in ("indexing", "video"):
-            after = 0
-            while set(found) != wanted and (
-                page := await records.tasks(Selection(kinds=(kind,), after_id=after, limit=_PAGE))
-            ):
-                after = page[-1].id
+            async for page in read_pages(records, Selection(kinds=(kind,), limit=_PAGE)):
                 for task in page:
                     for remote_id in remote_ids(task):
                         if remote_id in wanted:
                             found.setdefault(remote_id, task.subject or task.key)
+                if set(found) == wanted:
+                    return found
         return found
 
     def _ref(self, key: str, tasks: Sequence[Task]) -> VideoRef:

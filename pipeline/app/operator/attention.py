@@ -14,7 +14,7 @@ from typing import TypeAlias
 from pipeline.app.operator.display_names import display_source
 from pipeline.core.model import Lane, Selection, State, Task, Trouble
 from pipeline.ingest.payloads import ItemData
-from pipeline.ports.store import Database, Records
+from pipeline.ports.store import Database, Records, read_pages
 
 NAMED = ("item", "listing")  #: kinds that a manifest line has made
 _KINDS = (*NAMED, "video", "analysis", "indexing", "publish")
@@ -65,16 +65,14 @@ async def find_lanes(records: Records, lanes: Collection[Lane], is_named: Callab
     """Return those lanes in which something waits for a named item."""
     found: set[Lane] = set()
     for kind in _KINDS:
-        after = 0
-        while found != set(lanes) and (
-            page := await records.tasks(Selection((kind,), states=(State.PENDING,), after_id=after, limit=_PAGE))
-        ):
-            after = page[-1].id
+        async for page in read_pages(records, Selection((kind,), states=(State.PENDING,), limit=_PAGE)):
             waiting = [task for task in page if task.lane in lanes and task.lane not in found]
             near = await _near(records, {task.subject for task in waiting if kind not in NAMED and task.subject})
             for task in waiting:
                 if any(map(is_named, [task] if kind in NAMED else near[task.subject])):
                     found.add(task.lane)
+            if found == set(lanes):
+                return found
     return found
 
 
@@ -82,9 +80,7 @@ async def _stopped(records: Records) -> AsyncIterator[tuple[Task, Sequence[Task]
     """Yield failed and held tasks, each with its items and publish task."""
     for state in (State.HELD, State.FAILED):
         for kind in _KINDS:  # one of each keeps to the order of an index, so that a page costs only its own rows
-            after = 0
-            while page := await records.tasks(Selection((kind,), states=(state,), after_id=after, limit=_PAGE)):
-                after = page[-1].id
+            async for page in read_pages(records, Selection((kind,), states=(state,), limit=_PAGE)):
                 near = await _near(records, {task.subject for task in page if kind not in NAMED and task.subject})
                 for task in page:
                     yield task, [task] if kind in NAMED else near[task.subject]

@@ -20,7 +20,7 @@ from pipeline.core.model import Selection, Task
 from pipeline.core.text import plain
 from pipeline.core.youtube_address import YouTubeAddress, file_name, is_address, without_query
 from pipeline.ingest.payloads import ItemData, PlaylistData, PublishData, remote_ids
-from pipeline.ports.store import Records
+from pipeline.ports.store import Records, read_pages
 from pipeline.source.identity import SourceIdentity, identify
 
 _PAGE = 1000
@@ -100,9 +100,7 @@ async def _by_platform(records: Records, name: str) -> list[Task]:
 
 async def _mentioning(records: Records, kinds: tuple[str, ...], texts: tuple[str, ...]) -> AsyncIterator[Task]:
     """Yield the tasks that hold one of these texts, found by the database."""
-    after = 0
-    while page := await records.tasks(Selection(kinds, after_id=after, limit=_PAGE, mentions=texts)):
-        after = page[-1].id
+    async for page in read_pages(records, Selection(kinds, limit=_PAGE, mentions=texts)):
         for task in page:
             yield task
 

@@ -18,7 +18,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.model import Lane, Selection, State, Task
 from pipeline.ingest.payloads import ItemData
 from pipeline.ingest.waiting import is_looking
-from pipeline.ports.store import Database
+from pipeline.ports.store import Database, read_pages
 from pipeline.views import Corrected, CorrectedItem
 
 Verb = Literal["cancel", "retry"]
@@ -126,9 +126,7 @@ class _Operator:
     async def cancel_all(self, states: tuple[State, ...]) -> Corrected:
         """Put away all tasks in these states, with the lines that they came from."""
         subjects = set()
-        after = 0
-        while page := await self.database.tasks(Selection(_KINDS, states=states, after_id=after, limit=1000)):
-            after = page[-1].id
+        async for page in read_pages(self.database, Selection(_KINDS, states=states, limit=1000)):
             subjects |= {task.subject for task in page if task.subject and task.kind not in NAMED}
         changed = await self.database.command("cancel", Selection(_KINDS, states=states), self.now)
         if subjects:

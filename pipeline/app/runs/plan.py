@@ -36,11 +36,12 @@ from pipeline.ingest.payloads import AnalysisData, IndexingData, ItemData, Video
 from pipeline.ingest.request_builder import expected_tokens, group_requests
 from pipeline.ingest.tasks.item import unsaved_task
 from pipeline.ports.source import Item
-from pipeline.ports.store import Database
+from pipeline.ports.store import Database, read_pages
 from pipeline.ports.video_api import Ceilings
 from pipeline.views import UNLISTED, BadLine, LeftOut, Plan, PlanAction, PlanRow
 
 _BATCH = 128
+_PAGE = 1000  #: videos read at once
 _SHOWN = 20
 
 
@@ -246,8 +247,9 @@ class _Contents:
 
         if self._by_size is None:
             self._by_size = {}
-            for video in await database.tasks(Selection(kinds=("video",))):
-                self._by_size.setdefault(VideoData.of(video).size, []).append(video.key)
+            async for page in read_pages(database, Selection(kinds=("video",), limit=_PAGE)):
+                for video in page:
+                    self._by_size.setdefault(VideoData.of(video).size, []).append(video.key)
         path = Path(item.locator)
         try:
             size = (await anyio.Path(path).stat()).st_size

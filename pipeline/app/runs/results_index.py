@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from pipeline.core.model import Json, Result, Selection
 from pipeline.ingest.payloads import PublishData
-from pipeline.ports.store import Records
+from pipeline.ports.store import Records, read_pages
 
 _PAGE = 100
 #: How each of our lines begins, so that not all of it need be read.
@@ -30,9 +30,7 @@ class ResultsIndex:
 
     async def lines(self) -> AsyncIterator[str]:
         """Yield our lines, oldest video first."""
-        after = 0
-        while page := await self._records.tasks(Selection(kinds=("publish",), after_id=after, limit=_PAGE)):
-            after = page[-1].id
+        async for page in read_pages(self._records, Selection(kinds=("publish",), limit=_PAGE)):
             published = [(task.key, data) for task in page if (data := PublishData.of(task)).folder]
             results = await self._records.results([key for key, _ in published])
             for key, data in published:
