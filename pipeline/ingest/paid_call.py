@@ -40,6 +40,7 @@ from pipeline.core.errors import (
 )
 from pipeline.core.model import REFUND, Json, Spend, Task, Trouble
 from pipeline.core.outcome import Advance, Fail, Hold, Outcome, Park, Retry
+from pipeline.ingest.look_schedule import LookSchedule
 from pipeline.ingest.payloads import Doubt, PaidData, TroubleData
 from pipeline.ingest.stored_json import changed
 
@@ -85,34 +86,6 @@ class CallPolicy:
     def holds(self, repeated: int) -> bool:
         """Return True if a person must decide after this many repeats."""
         return self.on_ambiguous != "resubmit" or (self.repeats is not None and repeated >= self.repeats)
-
-
-class LookSchedule:
-    """When a call without an answer is looked for; only here.
-
-    ``grace``: seconds after which an ordinary platform shows what it has accepted. A lost answer is looked for 1, 4, 13
-    and 37 graces after its loss. A call whose process ended, or that was refused without proof, is looked for twice. Where
-    the platform was once seen to be slower, all are looked for three times as long as it took then.
-    """
-
-    #: Seconds: the longest wait that is learned. Platforms are slower than that only when they are down.
-    MOST = 1_800.0
-
-    def __init__(self, grace: float) -> None:
-        self._delays = (grace, 3 * grace, 9 * grace, 24 * grace)
-        self._lag = 0.0
-
-    def after(self, looks: int, doubt: Doubt) -> float | None:
-        """Return the wait after that many looks, seconds; None: often enough."""
-        delays = self._delays if doubt == "lost" else self._delays[:2]
-        if looks < len(delays):
-            return delays[looks]
-        missing = min(3 * self._lag, self.MOST) - sum(delays)
-        return missing if looks == len(delays) and missing > 0 else None
-
-    def learn(self, lag: float) -> None:
-        """Take note that a call became visible only after ``lag`` seconds."""
-        self._lag = max(self._lag, lag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +255,7 @@ class PaidCall(Generic[P]):
         if found is not None:
             self.billing.came(cost.key)
             if data.doubt == "lost" and data.looks:
-                self._looks.learn(self._clock.now() - data.doubted)
+                await self._looks.learn(data.looks, self._clock.now() - data.doubted)
             return found
         looked = changed(data, looks=data.looks + 1)
         later = self._until_look(looked)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 
 from pipeline.core.clock import Clock
-from pipeline.ingest.paid_call import LookSchedule
+from pipeline.ingest.look_schedule import LookSchedule
 from pipeline.ports.store import Records
 from pipeline.ports.video_api import VideoApi
 

@@ -46,12 +46,18 @@ class Night:
         self.rig.platform.accidents = Accidents(faults)
         self.rig.api = (Client if api == "v1.3" else ClientV12)(self.rig.platform)
         self.entries = items([folder / "a.mp4"])
+        self._start = 0.0
+
+    def later(self, days: float) -> None:
+        """Let so many days pass before the next run."""
+        self._start = days * 86_400.0
 
     def runs(self, call: str, count: int = 1) -> list[Seen]:
         """Run so often, each time after the operator's ``retry``; return what each run has left."""
 
         async def go() -> list[Seen]:
             seen = []
+            await self.rig.clock.sleep(self._start)
             for _ in range(count):
                 await self.rig.clock.sleep(2.0)
                 await self.rig.database.command("retry", Selection(), self.rig.clock.now())
@@ -136,6 +142,17 @@ def test_the_lag_is_learned(tmp_path: Path) -> None:
     night = Night(tmp_path, "v1.3", *faults)
     assert night.runs("upload") == [Seen(0, 1)]
     assert set(night.rig.platform.effects().values()) == {1}
+
+
+@pytest.mark.parametrize(("days", "told"), [(0.1, 0), (6.0, 0), (9.0, 1)])
+def test_the_lag_is_remembered_for_some_days(tmp_path: Path, days: float, told: int) -> None:
+    """A later run gives a platform that an earlier one found slow as much time; after a week it is an ordinary one again."""
+    night = Night(tmp_path, "v1.3", Fault("pay", 1, "late", 150.0), Fault("pay", 5, "late", 400.0))
+    assert night.runs("upload") == [Seen(0, 1)]
+    (tmp_path / "b.mp4").write_bytes(b"another film" * 30)
+    night.entries = items([tmp_path / "a.mp4", tmp_path / "b.mp4"])
+    night.later(days)
+    assert night.runs("upload") == [Seen(0, 2, told)]
 
 
 @pytest.mark.parametrize(("api", "call"), EACH)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from pipeline.ingest.paid_call import LookSchedule
+from pipeline.ingest.look_schedule import LookSchedule
 from pipeline.ingest.services import Services
 from tests.support.clock import VirtualClock
 from tests.support.memory_database import MemoryDatabase
@@ -16,4 +16,6 @@ def fake_services(api: type[Client] = Client, records: Any = None) -> Services:
     """Return services over a platform of their own and a virtual clock."""
     clock = VirtualClock()
     client = api(Account(clock))
-    return Services(client, records or MemoryDatabase(), clock, Random(1), LookSchedule(client.grace))
+    database = MemoryDatabase()
+    looks = LookSchedule(client.grace, clock, database, client.identity)
+    return Services(client, records or database, clock, Random(1), looks)

@@ -63,6 +63,7 @@ class RunSession:
         pool = self.components.pool
         await self._reporter.start()
         await self.components.spending.open(self._database)
+        await self.components.looks.open()
         await self._forget_old_parks()
         # Until this run has written it, the index counts as old: a death on the way must not leave it so for ever.
         current = bool(await self._database.load(_INDEX))

@@ -24,7 +24,8 @@ from pipeline.core.youtube_address import is_address, parse_youtube_address
 from pipeline.engine.pool import Pool, PoolOptions
 from pipeline.ingest.adoption import Adoption
 from pipeline.ingest.job_requests import JobPlanner
-from pipeline.ingest.paid_call import Billing, CallPolicy, LookSchedule
+from pipeline.ingest.look_schedule import LookSchedule
+from pipeline.ingest.paid_call import Billing, CallPolicy
 from pipeline.ingest.services import Services
 from pipeline.ingest.tasks.analysis import AnalysisOptions, AnalysisTaskType
 from pipeline.ingest.tasks.indexing import ConfiguredIndex, IndexingTaskType
@@ -98,6 +99,7 @@ class Components:
     plan: RunPlan
     pool: Pool
     spending: SpendingLimits
+    looks: LookSchedule
     analysis: AnalysisTaskType
     entries: Billing  #: of videos put into an index
     publish: PublishTaskType
@@ -119,7 +121,8 @@ def compose(
     settings, planner = plan.settings, plan.planner
     spending = SpendingLimits(settings.budget, clock)
     index = ConfiguredIndex(api.index_api, index_spec(settings)) if settings.index_name else None
-    services = Services(api, database, clock, rng, LookSchedule(api.grace))
+    looks = LookSchedule(api.grace, clock, database, api.identity)
+    services = Services(api, database, clock, rng, looks)
     adoption = Adoption(api.inventory)
     item = ItemTaskType(
         services,
@@ -171,7 +174,7 @@ def compose(
     playlists = PlaylistTaskType(adapters.lister, settings.youtube.lists)
     kinds = TaskTypes([each.task_type(plan.policy) for each in (item, playlists, video, analysis, publish, indexing)])
     pool = Pool(database, kinds, clock, rng, _options(settings, owner))
-    return Components(plan, pool, spending, analysis, entries, publish, adapters.sink, adapters, playlists)
+    return Components(plan, pool, spending, looks, analysis, entries, publish, adapters.sink, adapters, playlists)
 
 
 def _analysis_options(settings: Settings, api: ProviderClient) -> AnalysisOptions:
