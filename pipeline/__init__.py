@@ -32,6 +32,7 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``source/youtube/throttle``  rate limit and circuit breaker of one site, shared by all runs of a machine
 ``source/youtube/storage``   downloaded files: folders, disk quota, cleanup
 ``sink``                     results on disk, whole or not at all
+``gallery``                  the page over the results, opened from disk: its values, data files and shell
 ``budget``                   the price list and the spending limits
 ``local``                    the local platform: an HTTP server that really reads the video; no account
 ``local/api``                its HTTP API: what both versions share

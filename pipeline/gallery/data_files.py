@@ -1,0 +1,104 @@
+"""The page's data as scripts: from disk, it may load nothing else.
+
+Each file is one call, ``reelmill("<kind>", "<name>", "<JSON as text>")``. The JSON stands inside a string, so that it is
+parsed once by ``JSON.parse`` and is never code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal
+
+from pipeline.gallery.values import Captions, CardRow, GalleryIndex, ShardFile, VideoEntry
+from pipeline.ports.sink import OutFile
+
+FOLDER = "gallery"
+SHARD = 250  #: numbers of one shard
+ROWS = 2000  #: rows of one full rows file
+LARGEST = 900_000  #: bytes of a data file, but for one that holds a single entry
+_LARGEST_ENTRY = 400_000  #: bytes of one video's entry; results beyond it are left to the folder
+
+DataKind = Literal["index", "rows", "shard", "captions"]
+_UNSAFE = {ord("<"): "\\u003c", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+
+
+def data_call(kind: DataKind, name: str, text: str) -> str:
+    """Return a data file's content; ``text`` is JSON."""
+    return f"reelmill({_string(kind)},{_string(name)},{_string(text)});\n"
+
+
+def _string(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).translate(_UNSAFE)
+
+
+def index_file(index: GalleryIndex) -> OutFile:
+    """Return ``index.js``."""
+    return OutFile("data/index.js", data_call("index", "index", encode(index)))
+
+
+def rows_file(first: int, rows: Sequence[CardRow]) -> OutFile:
+    """Return a full file of rows, the first of which has the number ``first``."""
+    name = f"rows-{first // ROWS:04}"
+    return OutFile(f"data/{name}.js", data_call("rows", name, f"[{','.join(map(encode, rows))}]"))
+
+
+def shard_files(block: int, entries: Iterable[VideoEntry]) -> Iterator[tuple[ShardFile, OutFile]]:
+    """Yield the files of one block of ``SHARD`` numbers: as few as ``LARGEST`` allows."""
+    part, size, kept = 0, 0, list[tuple[int, str]]()
+    for entry in entries:
+        text = encode(entry)
+        if len(text.encode("utf-8", "replace")) > _LARGEST_ENTRY:
+            text = encode(dataclasses.replace(entry, results=(), cut=True))
+        # Quotes and backslashes take one byte more inside the string.
+        length = len(text.encode("utf-8", "replace")) + text.count('"') + 2 * text.count("\\")
+        if kept and size + length > LARGEST:
+            yield _shard(block, part, kept)
+            part, size, kept = part + 1, 0, []
+        kept.append((entry.number, text))
+        size += length
+    if kept:
+        yield _shard(block, part, kept)
+
+
+def _shard(block: int, part: int, kept: Sequence[tuple[int, str]]) -> tuple[ShardFile, OutFile]:
+    name = f"v-{block:04}" + (f"-{part}" if part else "")
+    file = OutFile(f"data/{name}.js", data_call("shard", name, f"[{','.join(text for _, text in kept)}]"))
+    return ShardFile(f"{name}.js", kept[0][0], kept[-1][0]), file
+
+
+def captions_name(folder: str) -> str:
+    """Return the name of a video's captions file below ``data``."""
+    return f"c-{folder.rpartition('--')[2]}.js"
+
+
+def captions_file(captions: Captions) -> OutFile:
+    """Return one video's captions."""
+    name = captions_name(captions.folder)
+    return OutFile(f"data/{name}", data_call("captions", name.removesuffix(".js"), encode(captions)))
+
+
+def encode(value: Any) -> str:
+    """Return a dataclass as compact JSON; fields with an empty default are left out."""
+    return _compact(_plain(value))
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        fields = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+        return {name: _plain(each) for name, each in fields if name in _KEPT or not _is_empty(each)}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return {str(name): _plain(each) for name, each in value.items()} if isinstance(value, dict) else value
+
+
+#: Fields that the page needs where they are zero, too.
+_KEPT = frozenset({"number", "start", "first", "value", "current"})
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or value == "" or value is False or (isinstance(value, list | tuple | dict) and not value)
+
+
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
