@@ -135,6 +135,7 @@ class RunReport:
     #: Fate -> items: new, asked_again, rewritten, unchanged, skipped, failed, held, still_failed, cancelled (earlier),
     #: waiting. None is empty.
     this_run: Mapping[str, NamedItems] = field(default_factory=dict)
+    price_notes: Sequence[str] = ()  #: as in :class:`Plan`
 
 
 PlanAction = Literal[
@@ -177,6 +178,7 @@ class Plan:
     queries: int = 0  #: standing queries that the run would ask at its end
     queries_usd: float = 0.0  #: their share of ``usd``
     left_out: Sequence[LeftOut] = ()  #: by folder or pattern, the first few
+    price_notes: Sequence[str] = ()  #: models without a price, each in a sentence
 
 
 @dataclass(frozen=True, slots=True)

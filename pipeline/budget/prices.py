@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pipeline.config.settings import PricesSection
+
+#: Models that the default prices of ``[prices]`` are known to be right for.
+_PRICED = frozenset({"pegasus1.5", "marengo3.0"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,18 +17,37 @@ class PriceList:
 
     rates: PricesSection
     free: bool = False
+    index_model: str = ""  #: the model that indexes and searches; empty: by the default prices
 
-    def analysis(self, seconds: float, tokens: int) -> float:
-        """Return the price of an analysis with at most ``tokens`` of output."""
-        return self._usd(seconds / 60 * self.rates.analyze_minute + tokens / 1000 * self.rates.output_1000_tokens)
+    def analysis(self, seconds: float, tokens: int, model: str = "") -> float:
+        """Return the price of an analysis with so many ``tokens`` of output."""
+        minutes, output = self._rate(model, "analyze_minute"), self._rate(model, "output_1000_tokens")
+        return self._usd(seconds / 60 * minutes + tokens / 1000 * output)
 
     def indexing(self, minutes: float) -> float:
         """Return the price of putting so many minutes of video into an index."""
-        return self._usd(minutes * self.rates.index_minute)
+        return self._usd(minutes * self._rate(self.index_model, "index_minute"))
 
     def query(self) -> float:
         """Return the price of a search or a classification; later pages are free."""
-        return self._usd(self.rates.search_1000_queries / 1000)
+        return self._usd(self._rate(self.index_model, "search_1000_queries") / 1000)
+
+    def unknown(self, models: Iterable[str]) -> Sequence[str]:
+        """Return a sentence for each of these models that has no price."""
+        if self.free:
+            return []
+        return [
+            f'no price known for {model}: set [prices."{model}"]; until then the default prices of '
+            f"{self.rates.as_of.isoformat()} count"
+            for model in models
+            if model not in _PRICED and model not in self.rates.models
+        ]
+
+    def _rate(self, model: str, name: str) -> float:
+        """Return a model's price, the default one where it has none of its own."""
+        own: float | None = getattr(self.rates.models.get(model), name, None)
+        default: float = getattr(self.rates, name)
+        return default if own is None else own
 
     def _usd(self, usd: float) -> float:
         return 0.0 if self.free else usd

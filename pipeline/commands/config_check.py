@@ -16,12 +16,13 @@ def config_check(given: Invocation) -> int:
     from pipeline.present.tables.config_check import config_check_table
 
     settings = given.settings()
-    app.check_config(settings)
+    notes = app.check_config(settings)
     shown = {
         "file": settings.origin,
         "api_key_set": settings.api_key is not None,
         "platform": settings.provider_kind,
+        "price_notes": notes,
         "settings": settings.model_dump(mode="json"),
     }
-    given.show(shown, lambda: config_check_table(settings))
+    given.show(shown, lambda: config_check_table(settings, notes))
     return ExitCode.DONE

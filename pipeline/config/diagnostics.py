@@ -52,8 +52,9 @@ def explain(error: ValidationError, layers: Layers, settings: type[BaseModel]) -
     """Return the first error as one sentence with its place and a remedy."""
     first = error.errors(include_input=False, include_url=False)[0]
     names = [part for part in first["loc"] if isinstance(part, str)]
-    if names[:2] == ["jobs", "settings"]:
+    if names[:2] in (["jobs", "settings"], ["prices", "models"]):
         del names[1]  # the file says [jobs.<name>]
+    names = [part for name in names for part in name.split(".")]  # [prices.pegasus1.6]
     shown = f"[{'.'.join(names[:-1])}] {names[-1]}" if len(names) > 1 else f"[{names[0]}]"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     place = layers.place(names, next((part for part in first["loc"] if isinstance(part, int)), 0))
@@ -73,6 +74,7 @@ _PLAIN: Sequence[tuple[str, str]] = (
     (r"Value error, |Assertion failed, ", ""),
     (r"Input should be a valid (integer|whole number).*", "should be a whole number"),
     (r"Input should be a (valid|finite) number.*", "should be a number"),
+    (r"Input should be a valid date.*|Datetimes provided to dates.*", "should be a day, like 2026-06-20"),
     (r"Input should be a valid boolean.*", "should be true or false"),
     (r"Input should be a valid (tuple|list|array|set).*", 'should be a list, like ["a", "b"]'),
     (r"Input should be a valid string.*", "should be text in quotes"),

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -118,13 +119,26 @@ class BudgetSection(Section):
     max_usd_per_day: float | None = Field(default=None, ge=0)
 
 
-class PricesSection(Section):
-    """What the platform charges, USD. Newest found: 2026-06-20; set your contract's numbers here."""
+class ModelPrices(Section):
+    """What one model costs, USD. None = as in ``[prices]``."""
 
+    as_of: date | None = None
+    analyze_minute: float | None = Field(default=None, ge=0)
+    output_1000_tokens: float | None = Field(default=None, ge=0)
+    index_minute: float | None = Field(default=None, ge=0)
+    search_1000_queries: float | None = Field(default=None, ge=0)
+
+
+class PricesSection(Section):
+    """What the platform charges, USD; set your contract's numbers here."""
+
+    as_of: date = date(2026, 6, 20)
     analyze_minute: float = Field(default=0.0292, ge=0)
     output_1000_tokens: float = Field(default=0.0075, ge=0)
     index_minute: float = Field(default=0.042, ge=0)
     search_1000_queries: float = Field(default=4.0, ge=0)
+    #: By the model's name; in the file each is a table ``[prices."<model>"]``.
+    models: Mapping[str, ModelPrices] = Field(default_factory=dict)
 
 
 class PolicySection(Section):
@@ -245,6 +259,7 @@ def load(
     if path is not None:
         _anchor(raw, path.parent)
     _fold_jobs(raw)
+    _fold_prices(raw)
     layers = Layers(path, _from_env(env), flags or {}, raw, options or {})
     merged = _merge(_merge(raw, layers.env), layers.flags)
     for section, table in [("", merged), *merged.items()]:
@@ -321,6 +336,27 @@ def _fold_jobs(raw: dict[str, Any]) -> None:
         rest = {name: value for name, value in jobs.items() if name not in tables}
         if isinstance(rest.setdefault("settings", {}), dict):
             raw["jobs"] = {**rest, "settings": {**tables, **rest["settings"]}}
+
+
+def _fold_prices(raw: dict[str, Any]) -> None:
+    """Move ``[prices.<model>]`` tables under ``prices.models``; dots need no quotes."""
+    prices = raw.get("prices")
+    if isinstance(prices, dict):
+        tables = {name: value for name, value in prices.items() if isinstance(value, dict) and name != "models"}
+        models = dict(pair for name, value in tables.items() for pair in _model_tables(name, value))
+        rest = {name: value for name, value in prices.items() if name not in tables}
+        if isinstance(rest.setdefault("models", {}), dict):
+            raw["prices"] = {**rest, "models": {**models, **rest["models"]}}
+
+
+def _model_tables(name: str, table: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (model, prices): TOML takes an unquoted ``pegasus1.6`` for a table in a table."""
+    own = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    if own or not table:
+        yield name, own
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _model_tables(f"{name}.{key}", value)
 
 
 #: Lists, which the environment gives separated by commas.

@@ -107,9 +107,9 @@ class FakeApp:
         self._note("platform", settings, host=host, port=port, faults=faults, media=media)
         ready("http://127.0.0.1:4000", "token-1")
 
-    def check_config(self, settings: Settings) -> None:
+    def check_config(self, settings: Settings) -> Sequence[str]:
         self._note("check_config", settings)
-        check_config(settings)  # the real one: cheap, and without I/O
+        return check_config(settings)  # the real one: cheap, and without I/O
 
     async def demo(
         self, settings: Settings, folder: Path, *, count: int, watch: Any = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -17,15 +18,18 @@ from pipeline.core.errors import ConfigError
 MODELS = ("pegasus1.5", "pegasus1.6")
 
 
-def check_config(settings: Settings) -> None:
-    """Check all that a run without sources checks; make nothing.
+def check_config(settings: Settings) -> Sequence[str]:
+    """Check all that a run without sources checks; return what is worth a word.
+
+    Nothing is made.
 
     Raises:
         ConfigError: the first thing that is wrong.
     """
     named_sources(settings, ())
-    check_settings(settings)
+    plan = check_settings(settings)
     check_output(settings.run.output.absolute(), make=False)
+    return plan.price_notes
 
 
 def check_output(folder: Path, *, make: bool) -> None:

@@ -131,7 +131,8 @@ class _Totals:
         seconds, size, problem = await self._facts(item, known)
         uploaded = _uploaded(known)
         asking = sum(
-            self._plan.prices.analysis(seconds or 0.0, expected_tokens(part)) for part in self._groups(requests)
+            self._plan.prices.analysis(seconds or 0.0, expected_tokens(part), self._settings.provider.model)
+            for part in self._groups(requests)
         )
         indexing = self._indexing(known, seconds)
         if action in ("analyze", "moved", "rewrite"):
@@ -229,6 +230,7 @@ class _Totals:
             budget_usd=self._settings.budget.max_usd_per_run,
             queries=queries,
             queries_usd=asking,
+            price_notes=self._plan.price_notes,
         )
 
 

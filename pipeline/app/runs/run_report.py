@@ -55,6 +55,8 @@ class RunReporter:
         """Write the run's first line."""
         await self._database.note_run(self._run)
         _log.info("run.started", run=self._run.id, provider=self._provider)
+        for note in self._components.plan.price_notes:
+            _log.warning("run.price_unknown", why=note)
 
     def snapshot(self, *, reading: bool) -> Snapshot:
         """Return how the run stands now; ``reading``: its manifest is still being read."""
@@ -141,6 +143,7 @@ class RunReporter:
             left_out=enqueued.left_out,
             edited=list(self._components.sink.edited),
             indexed=self._components.entries.accepted,
+            price_notes=self._components.plan.price_notes,
         )
 
     async def _why_later(self, ending: RunEnd) -> Trouble | None:

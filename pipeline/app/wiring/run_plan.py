@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -36,6 +37,14 @@ class RunPlan:
     prices: PriceList
     policy: Policy
 
+    @property
+    def price_notes(self) -> Sequence[str]:
+        """Sentences about models in use that have no price."""
+        if self.settings.provider.api == "v1.2":  # its models are the index's, and are not sold any more
+            return ()
+        indexing = _index_models(self.settings) if self.settings.index_name else ()
+        return self.prices.unknown([self.settings.provider.model, *indexing])
+
     @cached_property
     def planner(self) -> JobPlanner:
         """The configured jobs, read at first use: a search works where one is wrong.
@@ -58,7 +67,13 @@ def make_run_plan(settings: Settings) -> RunPlan:
     """
     platform, rules = choose_platform(settings), settings.policy
     policy = Policy(rules.attempts, rules.stage_hours * 3600, Backoff(rules.retry_first, rules.retry_most))
-    return RunPlan(settings, platform, PriceList(settings.prices, free=platform.local), policy)
+    searching = next((name for name in _index_models(settings) if name.startswith("marengo")), "")
+    return RunPlan(settings, platform, PriceList(settings.prices, platform.local, searching), policy)
+
+
+def _index_models(settings: Settings) -> Sequence[str]:
+    """Return the models of the configured index, the dialect's own without any."""
+    return list(settings.index.models) or ["marengo3.0"]
 
 
 def choose_platform(settings: Settings) -> PlatformChoice:

@@ -60,8 +60,8 @@ _UNSUPPORTED = "not_supported_by_local_platform"
 #: A block of Markdown around the answer, with or without words before and after it.
 _FENCED = re.compile(r"[^`]*```[A-Za-z]*\s*(\{.*\})\s*```[^`]*", re.DOTALL)
 _RECENT = 64  #: answers kept in memory between two steps; others are read again
-#: (seconds of video, output tokens) -> USD
-Price = Callable[[float, int], float]
+#: (seconds of video, output tokens, model) -> USD
+Price = Callable[[float, int, str], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,7 @@ class AnalysisTaskType:
         return Done(data=_renewed(changed(data, superseded=True, lost=lost)).to_json(), spawn=[check])
 
     def _cost(self, task: Task, data: AnalysisData, requests: Sequence[JobRequest]) -> Cost:
-        usd = self._price(data.seconds, expected_tokens(requests))
+        usd = self._price(data.seconds, expected_tokens(requests), data.model)
         return Cost(build_custom_id(task.key, data.generation), "analyze", usd, data.seconds / 60, task.subject)
 
     # --------------------------------------------------------------------------------------------------- waiting

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import RenderableType
 from rich.text import Text
 
@@ -10,7 +12,7 @@ from pipeline.present.formatting import clean, money
 from pipeline.present.tables.layout import pair_table
 
 
-def config_check_table(value: Settings) -> RenderableType:
+def config_check_table(value: Settings, notes: Sequence[str] = ()) -> RenderableType:
     """Show the main settings. Of the key only whether it is set."""
     run, limit = value.run, value.budget.max_usd_per_run
     rows = [
@@ -22,6 +24,8 @@ def config_check_table(value: Settings) -> RenderableType:
         ("api key", "set" if value.api_key is not None else "not set"),
         ("jobs", ", ".join(value.jobs.enabled) or "none"),
         ("budget", f"{money(limit)} per run" if limit is not None else "no limit per run"),
+        ("prices", f"of {value.prices.as_of.isoformat()}"),
+        *(("", note) for note in notes),
         ("", "the configuration is usable"),
     ]
     return pair_table((name, Text(clean(text))) for name, text in rows)

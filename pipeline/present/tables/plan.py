@@ -31,6 +31,7 @@ def plan_table(value: Plan, base: str = "") -> RenderableType:
         ("items", tally({_WORDS.get(action, action): number for action, number in value.counts.items()})),
         *([("jobs", Text(fit(", ".join(next(iter(asked))), WIDE)))] if len(asked) == 1 else []),
         ("price", Text(_price(value))),
+        *(("", Text(clean(note), "yellow")) for note in value.price_notes),
         ("upload", Text(size(value.upload_bytes))),
         ("platform", Text(clean(value.provider))),
         ("budget", _budget(value)),

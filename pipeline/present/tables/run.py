@@ -33,6 +33,7 @@ def run_table(value: RunReport) -> RenderableType:
         *_fates(value),
         ("written", Text(f"{count(value.published, 'video')} into {clean(value.output)}")),
         ("paid" if value.usd else "asked", Text(_paid(value))),
+        *(("", Text(clean(note), "yellow")) for note in value.price_notes),
         ("took", Text(f"{span(value.ended - value.started)} on {clean(value.provider)}")),
     ]
     if value.duplicates:
