@@ -6,7 +6,8 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Sequence
-from json import dumps
+from json import JSONEncoder
+from json.encoder import encode_basestring as quoted
 
 from pipeline.core.model import Json
 
@@ -88,12 +89,36 @@ def json_text(value: Json) -> str:
     Raises:
         ValueError: NaN or an infinity is in it.
     """
-    text = dumps(value, ensure_ascii=False, allow_nan=False, indent=2)
+    text = _indented(value, "\n")
     try:
         text.encode()
     except UnicodeEncodeError:  # half a surrogate pair: only its escaped form can be written
         text = text.encode("utf-8", "backslashreplace").decode()
     return text + "\n"
+
+
+def _indented(value: Json, margin: str) -> str:
+    """Return what ``json.dumps(indent=2)`` does, in half the time.
+
+    That one is pure Python, token by token.
+    """
+    if isinstance(value, str):
+        return quoted(value)
+    inner = margin + "  "
+    if isinstance(value, dict) and value:
+        entries = [f"{inner}{_name(name)}: {_indented(each, inner)}" for name, each in value.items()]
+        return "{" + ",".join(entries) + margin + "}"
+    if isinstance(value, list | tuple) and value:
+        return "[" + ",".join([inner + _indented(each, inner) for each in value]) + margin + "]"
+    return _compact(value)
+
+
+def _name(name: Json) -> str:
+    # A number or None is written as the text that JSON has for it, as `json.dumps` does.
+    return quoted(name) if isinstance(name, str) else _compact({name: 0})[1 : -len(": 0}")]
+
+
+_compact = JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[str | int | float]]) -> str:

@@ -177,6 +177,17 @@ def test_every_format_keeps_its_shape_for_any_titles(titles: list[str]) -> None:
     assert found["chapters.ffmeta"].split("\n").count("[CHAPTER]") == len(titles)
 
 
+_LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+_NAMES = st.text() | st.integers() | st.booleans() | st.none()
+
+
+@given(st.recursive(_LEAVES, lambda deeper: st.lists(deeper) | st.dictionaries(_NAMES, deeper), max_leaves=30))
+def test_json_text_is_what_the_standard_library_writes(value: object) -> None:
+    """Byte for byte, empty lists, numbers as names and all; only faster."""
+    plain = json.dumps(value, ensure_ascii=False, indent=2)
+    assert rendering.json_text(value) == plain.encode("utf-8", "backslashreplace").decode() + "\n"
+
+
 def test_json_text_is_for_people_and_never_invalid() -> None:
     """Letters are written as letters; half surrogates are escaped; NaN is refused."""
     assert rendering.json_text({"b": "é", "a": 1}) == '{\n  "b": "é",\n  "a": 1\n}\n'
