@@ -30,7 +30,7 @@ def main() -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30 if given.verbose else 50))
     seeds = [given.seed] if given.seed is not None else range(given.first, given.first + given.seeds)
     failures, began = 0, time.process_time()
-    lives = deaths = requests = repeated = done = 0
+    lives = deaths = requests = repeated = done = lost = forgotten = 0
     with tempfile.TemporaryDirectory() as folder:
         for seed in seeds:
             schedule = draw(seed)
@@ -53,12 +53,14 @@ def main() -> int:
             done += 1
             lives, deaths = lives + told.lives, deaths + told.deaths
             requests, repeated = requests + told.requests, repeated + told.repeated
+            lost, forgotten = lost + told.lost, forgotten + told.forgotten
             if given.seed is not None:
                 print(told)
     spent = time.process_time() - began
     print(
         f"{done} seeds good, {failures} broken; {lives} lives, {deaths} deaths, {requests} requests, "
-        f"{repeated} calls made twice and told, as the policy allows; {spent:.1f} s CPU"
+        f"{repeated} calls made twice and told, as the policy allows; {lost} state folders lost, and "
+        f"{forgotten} calls made again that nobody could find; {spent:.1f} s CPU"
     )
     return 1 if failures else 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +55,8 @@ class Effect:
     at: float
     thing: Thing
     marks: frozenset[tuple[str, str]] = frozenset()  #: (video, question) pairs that it answers
+    state: int = 0  #: the number of the state folder that made the call
+    wishes: object = None  #: what was wanted then: manifest and prompts
 
     @property
     def looked_for(self) -> tuple[str, str]:
@@ -64,14 +66,20 @@ class Effect:
 
 @dataclass
 class Ledger:
-    """Accepted effects. ``spends`` looks into our own ledger: key -> (what, doubtful)."""
+    """Accepted effects.
 
-    spends: Callable[[], Mapping[str, tuple[str, bool]]]
+    ``spends`` looks into our own ledger, which the n-th state folder holds: key -> (what, doubtful).
+    """
+
+    spends: Callable[[int], Mapping[str, tuple[str, bool]]]
     uploads_billed: bool = False  #: in v1.2 an upload is an entry in the index
     effects: list[Effect] = field(default_factory=list)
     excused: set[str] = field(default_factory=set)  #: videos that an operator has allowed to be paid again
     repeated: int = 0  #: calls that were made twice and are told as doubtful, as the policy allows
+    forgotten: int = 0  #: calls that were made again after the state was lost, because the platform could not show them
+    wishes: object = None  #: manifest and prompts of the life that goes on
     looks: dict[tuple[str, str], float] = field(default_factory=dict)  #: when each was last looked for in a list
+    began: list[float] = field(default_factory=list)  #: by state folder: when its first life began
 
     def accept(self, effect: Effect) -> None:
         """Enter an effect.
@@ -79,13 +87,15 @@ class Ledger:
         Raises:
             Broken: it was there already, or our own ledger has no entry for it.
         """
-        twice = [
+        alike = [
             old
             for old in self.effects
             if old.kind == effect.kind and (old.base == effect.base or old.marks & effect.marks)
         ]
         self.effects.append(effect)
         self._booked(effect)
+        self._adopted(effect, alike)
+        twice = [old for old in alike if old.state == effect.state]
         videos = {effect.base, *(video for video, _ in effect.marks)}
         if videos & self.excused or not any(old.thing.sound(effect.at) for old in twice):
             return
@@ -99,9 +109,49 @@ class Ledger:
             raise Broken(f"{effect.kind} twice, although a look has shown it: {effect.key} after {before}")
         self.repeated += 1
 
+    def _adopted(self, effect: Effect, alike: Sequence[Effect]) -> None:
+        """What a lost state folder has left, and the platform shows, is adopted instead of made again.
+
+        An answer is known by the name of all that was asked together: not where one of those questions is not asked any more.
+        """
+        left = [
+            old
+            for old in alike
+            if old.state < effect.state
+            and old.thing.sound(effect.at)
+            and (old.base == effect.base or old.wishes == effect.wishes)
+        ]
+        videos = {effect.base, *(video for video, _ in effect.marks)}
+        if videos & self.excused:
+            return
+        shown = [old for old in left if self._could_be_shown(old, self.began[effect.state])]
+        if shown:
+            before = ", ".join(f"{old.key} ({old.thing.id}, {old.thing.fate or 'good'})" for old in shown)
+            raise Broken(f"{effect.kind} twice, because the state was lost: {effect.key} after {before}")
+        self.forgotten += bool(left)
+
+    def _could_be_shown(self, old: Effect, began: float) -> bool:
+        """Return True if a run that began then could find this.
+
+        Not what is accepted or listed later; not what API v1.2 keeps no trace or name of: answers, and addresses that it
+        fetches itself; not an upload in parts of which nobody could tell, before the platform has looked at it, whether
+        it is whole; and not what is only found by an upload that is hidden itself.
+        """
+        thing = old.thing
+        if old.kind in ("ask", "search") or "url" in thing.data or max(old.at, thing.listed) > began:
+            return False
+        if thing.data.get("parts") and thing.word(began, "processing") != "ready":
+            return False
+        upload = self._upload_of(thing)
+        return upload is None or (upload.state < old.state) or self._could_be_shown(upload, began)
+
+    def _upload_of(self, thing: Thing) -> Effect | None:
+        asset = thing.data.get("asset")
+        return next((each for each in self.effects if each.kind == "asset" and each.thing.id == asset), None)
+
     def _doubted(self, effect: Effect) -> int:
         """Return how many calls like this one our own ledger calls possibly paid twice."""
-        entries = [key for key, (_, doubtful) in self.spends().items() if doubtful]
+        entries = [key for key, (_, doubtful) in self.spends(effect.state).items() if doubtful]
         if effect.kind == "indexed":  # our key of it names the video, the index and a hash of the asset
             index = effect.base.partition("/")[0]
             return sum(key.startswith("index/") and f"/{index}/" in key for key in entries)
@@ -111,13 +161,13 @@ class Ledger:
 
     def _booked(self, effect: Effect) -> None:
         """Every billed call stands in our ledger before it is made."""
-        ours = self.spends()
+        ours = self.spends(effect.state)
         if effect.kind in ("analysis", "ask") and effect.key not in ours:
             raise Broken(f"{effect.kind} {effect.key} is not in our ledger")
         billed = {"indexed": "index", "search": "search", **({"asset": "index"} if self.uploads_billed else {})}
         what = billed.get(effect.kind)
         if what is not None:
-            accepted = sum(old.kind == effect.kind for old in self.effects)
+            accepted = sum((old.kind, old.state) == (effect.kind, effect.state) for old in self.effects)
             entered = sum(entry[0] == what and not key.endswith("/length") for key, entry in ours.items())
             if accepted > entered:
                 raise Broken(f"{accepted} x {effect.kind} accepted, {entered} in our ledger")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from random import Random
+from typing import Any, Literal
 
+from pipeline.app.runs.session import RunSession
 from pipeline.core.model import Lane, Selection, Task
+from pipeline.ports.inventory import RemoteObject
 from pipeline.ports.store import Applied
 from tests.simulation.watch import Watched, WatchedDisk
-from tests.simulation.world import World
+from tests.simulation.world import Labelled, World
 from tests.support.disk import File, Folder
 
 
@@ -116,6 +119,32 @@ class SaysDoneTooEarly(World):
         return _NoFolderSync(mount)
 
 
+class _Forgetful(Labelled):
+    @property
+    def inventory(self) -> Any:
+        """The account, as if nothing were in it."""
+        return _Empty(self._api.inventory)
+
+
+class _Empty:
+    def __init__(self, inventory: Any) -> None:
+        self._inventory = inventory
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inventory, name)
+
+    async def objects(self, *_args: Any, **_narrowed: Any) -> AsyncGenerator[Sequence[RemoteObject], None]:
+        for page in ():
+            yield page
+
+
+class AdoptsNothing(World):
+    """What a lost state folder has left in the account is not looked for."""
+
+    def build(self, settings: Any, database: Any, api: Any, clock: Any, rng: Random, adapters: Any) -> RunSession:
+        return super().build(settings, database, _Forgetful(api), clock, rng, adapters)
+
+
 #: Every planted fault, how the simulation words what it sees, and the seed from which on it is looked for: near the first
 #: of all seeds that sees it, so that the proof costs little.
 PLANTED: Sequence[tuple[type[World], str, int]] = (
@@ -127,4 +156,5 @@ PLANTED: Sequence[tuple[type[World], str, int]] = (
     (ForgetsAtTheOperatorsWord, "twice", 1090),
     (ShowsBeforeItIsSafe, "before it was safe", 1),
     (SaysDoneTooEarly, "not safe on the disk", 1),
+    (AdoptsNothing, "because the state was lost", 1),
 )

@@ -33,6 +33,8 @@ ACCOUNT = ("401", "credit", "302")
 ASSET_FATES = ("failed", "stuck", "strange", "vanish")
 ANSWER_FATES = ("failed", "canceled", "stuck", "strange", "length", "garbage", "vanish")
 DEATHS = ("die", "die", "power")
+#: The state folder is gone; or everything that lay on this machine.
+LOSSES = ("lose state", "lose state", "lose all")
 CALL_DEATHS = ("die before", "die sent", "die answered")
 
 #: site -> (how many of its events an item has, or all of a run; what can happen there)
@@ -125,7 +127,8 @@ def draw(seed: int) -> Schedule:
     api = rng.choice(("v1.3", "v1.3", "v1.2"))
     count = rng.choice((2, 2, 3, 3, 4, 5, 6, 8, 12))
     nights, prompts = _nights(rng, api, count)
-    return Schedule(seed, nights, prompts, _sections(rng, api), _habits(rng), _faults(rng, count))
+    sections, habits, faults = _sections(rng, api), _habits(rng), _faults(rng, count)
+    return Schedule(seed, nights, prompts, sections, habits, (*faults, *_losses(seed, count)))
 
 
 def _nights(rng: Random, api: str, count: int) -> tuple[tuple[tuple[Line, ...], ...], tuple[str, ...]]:
@@ -192,6 +195,16 @@ def _faults(rng: Random, count: int) -> tuple[Fault, ...]:
     number = rng.choice((0, 1, 1, 2, 2, 3, 4, 6, 9, 14))
     sites = rng.choices(list(_WEIGHTS), list(_WEIGHTS.values()), k=number)
     return tuple(_fault(rng, site, count) for site in sites)
+
+
+def _losses(seed: int, count: int) -> tuple[Fault, ...]:
+    """Return when the database is lost, in a third of all seeds; drawn apart, so that the rest of a seed stays as it was."""
+    rng = Random(f"losses {seed}")
+    if rng.random() > 0.35:
+        return ()
+    sites = ["turn" if rng.random() < 0.8 else "between" for _ in range(rng.choice((1, 1, 2)))]
+    spread = {"turn": SITES["turn"][0] * count, "between": 2}
+    return tuple(Fault(site, 1 + int(spread[site] * rng.random() ** 1.3), rng.choice(LOSSES)) for site in sites)
 
 
 def _fault(rng: Random, site: str, count: int) -> Fault:

@@ -25,7 +25,10 @@ SECONDS = 60.0  #: length of every video
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as it arrives. ``key``: our own key of it, where the API has no field for one."""
+    """A request as it arrives.
+
+    ``key``: our own key of it, where the API has no field for one. ``state``: the number of the state folder it comes from.
+    """
 
     method: str
     path: str
@@ -33,12 +36,13 @@ class Asked:
     headers: Mapping[str, str]
     body: bytes
     key: str = ""
+    state: int = 0
 
     @classmethod
-    def of(cls, method: str, url: str, headers: Mapping[str, str], body: bytes, key: str) -> Asked:
+    def of(cls, method: str, url: str, headers: Mapping[str, str], body: bytes, key: str, state: int) -> Asked:
         """Take an address apart."""
         parts = urlsplit(url)
-        return cls(method, parts.path, parse_qsl(parts.query, keep_blank_values=True), headers, body, key)
+        return cls(method, parts.path, parse_qsl(parts.query, keep_blank_values=True), headers, body, key, state)
 
     def get(self, name: str, default: str = "") -> str:
         """Return a query field."""
@@ -107,6 +111,7 @@ class Vendor:
         self._answers: dict[int, Reply] = {}
         self._tickets = count(1)
         self._at: float | None = None  #: when the request that is being carried out has arrived
+        self._state = 0  #: the state folder it comes from
 
     # ---------------------------------------------------------------------------------------------------- arriving
 
@@ -125,6 +130,7 @@ class Vendor:
         """Carry out everything that has arrived by now, in order."""
         while self._arrivals and self._arrivals[0][0] <= self._time() + 1e-6:
             self._at, ticket, asked = heappop(self._arrivals)
+            self._state = asked.state
             self._answers[ticket] = self.carry_out(asked)
         self._at = None
 
@@ -186,7 +192,9 @@ class Vendor:
 
     def accepted(self, kind: str, key: str, base: str, thing: Thing, marks: Sequence[tuple[str, str]] = ()) -> None:
         """Enter an effect into the ledger."""
-        self.ledger.accept(Effect(kind, key, base, self.now(), thing, frozenset(marks)))
+        self.ledger.accept(
+            Effect(kind, key, base, self.now(), thing, frozenset(marks), self._state, self.ledger.wishes)
+        )
 
     # ------------------------------------------------------------------------------------------------------ indexes
 

@@ -34,6 +34,7 @@ class VendorV12(Vendor):
             ("GET", "/v1.2/indexes", self.indexes),
             ("GET", f"/v1.2/indexes/{item}", self._index),
             ("GET", f"/v1.2/indexes/{item}/videos", self._videos),
+            ("GET", f"/v1.2/indexes/{item}/videos/{item}", self._video),
             ("POST", "/v1.2/search", self._search),
         ]
 
@@ -113,11 +114,16 @@ class VendorV12(Vendor):
     def _videos(self, asked: Asked, index_id: str) -> Reply:
         if self.find("index", index_id) is None:
             return unknown()
-        return self.page(
-            asked,
-            self._ready(index_id),
-            lambda t: {"_id": t.id[::-1], "created_at": self.stamp(t.made), "metadata": {"filename": t.name}},
-        )
+        return self.page(asked, self._ready(index_id), self._video_body)
+
+    def _video(self, asked: Asked, index_id: str, video_id: str) -> Reply:
+        task = self.find("task", video_id[::-1])
+        if task is None or task not in self._ready(index_id):
+            return unknown()
+        return Reply(200, self._video_body(task))
+
+    def _video_body(self, task: Thing) -> dict[str, Any]:
+        return {"_id": task.id[::-1], "created_at": self.stamp(task.made), "metadata": {"filename": task.name}}
 
     def _search(self, asked: Asked) -> Reply:
         body = asked.json()

@@ -151,7 +151,12 @@ class VendorV13(Vendor):
         assert size == session.data["size"]
         asset, made = self.things[session.data["asset"]], self.make("", "", self.habits.settle, "asset")
         del self.things[made.id]
-        asset.ready, asset.fate, asset.until, asset.data = made.ready, made.fate, made.until, {"size": size}
+        asset.ready, asset.fate, asset.until, asset.data = (
+            made.ready,
+            made.fate,
+            made.until,
+            {"size": size, "parts": True},
+        )
         self.accepted("asset", asset.name, base_of(asset.name), asset)
 
     # ---------------------------------------------------------------------------------------------------- analyses

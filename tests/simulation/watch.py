@@ -22,16 +22,16 @@ EDGES: Mapping[str, Mapping[str, str]] = {
     "item": {"resolve": "", "download": ""},
     "listing": {"expand": ""},
     "video": {
-        "place": "open price upload find", "price": "upload place", "upload": "find settle place",
+        "place": "open price upload find settle", "price": "upload place", "upload": "find settle place",
         "find": "upload settle place price", "open": "send place",
         "send": "open settle place", "settle": "fan_out place", "fan_out": "place",
     },
     "analysis": {
-        "price": "submit find", "submit": "find await split price", "find": "await submit price", "await": "split price",
+        "price": "submit find await", "submit": "find await split price", "find": "await submit price", "await": "split price",
         "split": "price",
     },
     "publish": {"write": ""},
-    "indexing": {"price": "submit find", "submit": "find await price", "find": "await submit price", "await": ""},
+    "indexing": {"price": "submit find await", "submit": "find await price", "find": "await submit price", "await": ""},
 }  # fmt: skip
 
 _ENDS = (State.PENDING, State.DONE, State.FAILED, State.HELD)

@@ -68,6 +68,7 @@ class Life:
     """One process: once dead, nothing that it does reaches the world."""
 
     dead: bool = False
+    state: int = 0  #: the number of its state folder: one more for each that was lost before
     task: asyncio.Task[Any] | None = None
     session: Any = None
     turns: int = 0
@@ -109,7 +110,7 @@ class Wire(httpx.AsyncBaseTransport):
         self._life.check()
         assert isinstance(request.stream, httpx.AsyncByteStream)
         body = b"".join([part async for part in request.stream])
-        asked = Asked.of(request.method, str(request.url), dict(request.headers), body, KEY.get())
+        asked = Asked.of(request.method, str(request.url), dict(request.headers), body, KEY.get(), self._life.state)
         self._life.requests += 1
         fault = self._accidents.next("account") or self._accidents.next(_site(asked))
         what = fault.what if fault is not None else ""

@@ -1,7 +1,8 @@
 """One seed from its first night to the reckoning.
 
 Nights come a day apart. Each is run until a life ends by itself: processes die, are stopped, meet refusals, and start again
-over the same database, disk and platform. Then all accidents cease. The run is repeated until it changes nothing, and what
+over the same database, disk and platform. In some the state folder is lost on the way, with or without the results, and the
+next life begins with an empty database. Then all accidents cease. The run is repeated until it changes nothing, and what
 is left undone must be explained by something that happened; the operator retries that, and everything must be done.
 """
 
@@ -34,7 +35,7 @@ from pipeline.sink.disk import DiskSink
 from pipeline.views import BadLine, RunReport
 from tests.simulation.final_check import Reckoning
 from tests.simulation.ledger import Broken, Ledger
-from tests.simulation.schedule import CLIPS, Fault, Line, Schedule
+from tests.simulation.schedule import CLIPS, LOSSES, Fault, Line, Schedule
 from tests.simulation.vendor import Vendor
 from tests.simulation.vendor_v1_2 import VendorV12
 from tests.simulation.vendor_v1_3 import VendorV13, base_of
@@ -109,6 +110,8 @@ class Told:
     requests: int
     fired: int
     repeated: int
+    lost: int  #: state folders
+    forgotten: int  #: calls made again because the platform could not show what a lost state folder had made
     digest: str  #: of everything noted: two runs of one seed have the same
 
 
@@ -122,8 +125,8 @@ class World:
         self.accidents = Accidents(schedule.faults)
         self.disk = self.new_disk(str((folder / "out").resolve()))
         self.disk.watch = self._disk_event
-        self.database = self.new_database()
-        self.ledger = Ledger(self.database.spends_by_key, uploads_billed=schedule.api == "v1.2")
+        self.databases = [self.new_database()]  #: the last one is there, the others were lost
+        self.ledger = Ledger(lambda state: self.databases[state].spends_by_key(), schedule.api == "v1.2")
         kind = VendorV12 if schedule.api == "v1.2" else VendorV13
         habits, chance = schedule.habits, Random(f"vendor {schedule.seed}")
         self.vendor: Vendor = kind(self.elapsed, habits, chance, self.ledger, self.accidents.fate)
@@ -132,6 +135,11 @@ class World:
         self._full = 0
         self._clocks = self.accidents.clocks()
         self._digest = hashlib.sha256()
+
+    @property
+    def database(self) -> Watched:
+        """The database in the state folder."""
+        return self.databases[-1]
 
     def new_database(self) -> Watched:
         """Return the database of this world; planted faults bring another."""
@@ -194,6 +202,9 @@ class World:
             life.die()
         elif fault.what == "power":
             self._power(life)
+        elif fault.what in LOSSES:
+            life.die()
+            self._lose(fault.what)
         elif life.session is not None and fault.what.startswith("stop"):
             now = fault.what == "stop now"
             life.session.components.pool.stop(now=now)
@@ -207,6 +218,12 @@ class World:
         life.die()
         self.disk.fail(self.rng)
         self.disk.check()
+
+    def _lose(self, what: str) -> None:
+        """Remove the state folder, and with "all" the output folder as well."""
+        self.databases.append(self.new_database())
+        for name in sorted(self.disk.root.names) if what == "lose all" else ():
+            self.disk.remove(name)
 
     def _steal(self) -> None:
         """Be another process that finds our leases expired: what ran is pending again."""
@@ -262,9 +279,11 @@ class World:
 
     async def live(self, night: int, *, calm: bool = False) -> RunReport | ReelmillError | None:
         """Be one process; return its report, the error that ended it, or None if it died."""
-        self.life = life = Life()
+        self.life = life = Life(state=len(self.databases) - 1)
+        self.ledger.began += [self.vendor.now()] * (len(self.databases) - len(self.ledger.began))
         self.lives += 1
         settings = self.settings(night, calm)
+        self.ledger.wishes = self.schedule.nights[night], self.schedule.prompts[night]
         body = self._process(life, settings, self.entries(night), Random(f"{self.schedule.seed} life {self.lives}"))
         life.task = asyncio.get_running_loop().create_task(body)
         self.loop.pulse = self._pulse
@@ -323,8 +342,11 @@ class World:
         reckoning = Reckoning(self, last)
         await reckoning.settle()
         fired = len(self.accidents.fired)
-        digest = self._digest.hexdigest()[:16]
-        return Told(self.schedule.seed, self.lives, self.deaths, self.requests, fired, self.ledger.repeated, digest)
+        digest, ledger = self._digest.hexdigest()[:16], self.ledger
+        lost = len(self.databases) - 1
+        return Told(
+            self.schedule.seed, self.lives, self.deaths, self.requests, fired, ledger.repeated, lost, ledger.forgotten, digest
+        )  # fmt: skip
 
     async def _night(self, night: int) -> None:
         self.note(f"night {night}")
@@ -343,7 +365,9 @@ class World:
     async def _operator(self, what: str) -> None:
         self.note(f"operator: {what}")
         items = await self.database.tasks(Selection(kinds=("item",)))
-        if what == "remove results":
+        if what in LOSSES:
+            self._lose(what)
+        elif what == "remove results":
             folders = [name for name in sorted(self.disk.root.names) if "--" in name]
             if folders:
                 self.disk.remove(self.rng.choice(folders))
