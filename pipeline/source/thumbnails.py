@@ -5,33 +5,20 @@ They come from a site, so nothing is believed: the bytes are counted, opened as 
 
 from __future__ import annotations
 
-import io
-import warnings
 from pathlib import Path
+
+from pipeline.media.pictures import open_picture
 
 #: A picture of 1280x720 has 30 to 200 kB. What is kept lies in the database with the results, for every video. Bytes.
 LARGEST = 400_000
-_SIDE = 4096  #: pixels
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 _NAME = "thumbnail"
 
 
 def detect_suffix(data: bytes) -> str | None:
     """Return a whole, usable picture's suffix by its content, or None."""
-    from PIL import Image  # takes a moment to load: only where it is needed
-
-    if not 0 < len(data) <= LARGEST:
-        return None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # of pictures that would fill the memory
-            with Image.open(io.BytesIO(data), formats=list(_SUFFIXES)) as picture:
-                if max(picture.size) > _SIDE:
-                    return None
-                picture.load()
-                return _SUFFIXES[picture.format or ""]
-    except (OSError, ValueError, SyntaxError, KeyError, Warning, Image.DecompressionBombError):
-        return None
+    picture = open_picture(data) if 0 < len(data) <= LARGEST else None
+    return _SUFFIXES[picture.format or ""] if picture is not None else None
 
 
 def store_beside(raw: Path, media: Path) -> Path:

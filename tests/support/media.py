@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import re
 import tempfile
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -105,6 +107,36 @@ def film_bytes(
             _silence(container, audio, seconds)
             container.mux(audio.encode())
     return target.getvalue() if isinstance(target, io.BytesIO) else b""
+
+
+def scenes_bytes(
+    scenes: Sequence[tuple[float, Any]],
+    *,
+    form: str = "mp4",
+    codec: str = "libx264",
+    fps: int = 2,
+    gop: int = 4,
+    pix_fmt: str = "yuv420p",
+    tags: Mapping[str, int] = {},
+) -> bytes:
+    """Return a film of standing pictures (height, width, 3), each for its seconds; ``tags`` describe its colours."""
+    target = io.BytesIO()
+    with av.open(target, "w", format={"mkv": "matroska", "ts": "mpegts"}.get(form, form)) as container:
+        quick = {"sc_threshold": "0", "preset": "ultrafast"}
+        stream: Any = container.add_stream(codec, rate=fps, options=quick if codec == "libx264" else {})
+        stream.gop_size, stream.pix_fmt = gop, pix_fmt
+        stream.height, stream.width = scenes[0][1].shape[:2]
+        for name, value in tags.items():
+            setattr(stream.codec_context, name, value)
+        number = 0
+        for seconds, picture in scenes:
+            for _ in range(round(seconds * fps)):
+                kind = "rgb24" if picture.dtype == np.uint8 else "rgb48le"
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=kind).reformat(format=pix_fmt)
+                frame.pts, frame.time_base, number = number, Fraction(1, fps), number + 1
+                container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return target.getvalue()
 
 
 def turned(data: bytes, matrix: tuple[int, int, int, int] = (0, 1, -1, 0)) -> bytes:

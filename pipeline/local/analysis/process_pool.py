@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
-import os
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -13,8 +10,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import anyio
-import anyio.abc
-from anyio.streams.buffered import BufferedByteReceiveStream
 
 from pipeline.core.model import Json
 from pipeline.local.analysis.protocol import (
@@ -27,8 +22,7 @@ from pipeline.local.analysis.protocol import (
     VideoWords,
     dispatch,
 )
-
-_MOST_ANSWER = 256 * 1024 * 1024  #: bytes of one line from the process
+from pipeline.media.process import MediaProcess, MediaProcessEnded
 
 
 class AnalysisPool(ABC):
@@ -82,77 +76,48 @@ class ThreadPool(AnalysisPool):
 class ProcessPool(AnalysisPool):
     """For the real analysis: a crash takes one process, not the server.
 
-    The processes are in sessions of their own, so that Ctrl-C in the terminal does not reach them; they end when
-    their pipe does, so a killed server leaves none behind. Probes and pictures have a slot of their own and never wait for
-    a long analysis.
+    Probes and pictures have a slot of their own and never wait for a long analysis.
     """
 
     def __init__(self, workers: int, log: Path) -> None:
         self._long = anyio.CapacityLimiter(workers)
         self._quick = anyio.CapacityLimiter(1)
         self._log = log
-        self._idle: list[_Worker] = []
-        self._all: set[_Worker] = set()
+        self._idle: list[MediaProcess] = []
+        self._all: set[MediaProcess] = set()
 
     async def call(self, do: str, data: Mapping[str, Json]) -> Json:
         async with self._quick if do in ("probe", "picture") else self._long:
             worker = self._idle.pop() if self._idle else await self._spawn()
             try:
-                line = await worker.ask(json.dumps({"do": do, "data": data}).encode() + b"\n")
+                found = await worker.ask({"do": do, "data": dict(data)})
             except BaseException as error:
                 await self._retire(worker)
-                if isinstance(error, anyio.EndOfStream | anyio.IncompleteRead | anyio.BrokenResourceError):
+                if isinstance(error, MediaProcessEnded):
                     raise AnalysisCrashed(f"the analysis process ended unexpectedly, see {self._log}") from None
                 raise
             self._idle.append(worker)
-        found = json.loads(line)
         if "refused" in found:
             raise AnalysisRefused(*found["refused"])
         if "broken" in found:
             raise AnalysisCrashed(found["broken"])
         return found["ok"]
 
-    async def _spawn(self) -> _Worker:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("TWELVELABS_API_KEY")}
+    async def _spawn(self) -> MediaProcess:
         with self._log.open("ab") as log:
-            process = await anyio.open_process(
-                [sys.executable, "-m", "pipeline.local.analysis.process_main"],
-                stderr=log,
-                env=environment,
-                start_new_session=True,
-            )
-        worker = _Worker(process)
+            worker = await MediaProcess.start("pipeline.local.analysis.process_main", log)
         self._all.add(worker)
         return worker
 
-    async def _retire(self, worker: _Worker) -> None:
+    async def _retire(self, worker: MediaProcess) -> None:
         self._all.discard(worker)
-        with anyio.CancelScope(shield=True):
-            await worker.aclose()
+        await worker.aclose()
 
     async def aclose(self) -> None:
         self._idle.clear()
         async with AsyncExitStack() as stack:
             for worker in list(self._all):
                 stack.push_async_callback(self._retire, worker)
-
-
-class _Worker:
-    def __init__(self, process: anyio.abc.Process) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._process = process
-        self._stdin = process.stdin
-        self._stdout = BufferedByteReceiveStream(process.stdout)
-
-    async def ask(self, line: bytes) -> bytes:
-        await self._stdin.send(line)
-        return await self._stdout.receive_until(b"\n", _MOST_ANSWER)
-
-    async def aclose(self) -> None:
-        if self._process.returncode is None:
-            self._process.kill()
-        await self._process.aclose()
 
 
 def create_pool(analyzer: Analyzer | None, workers: int, log: Path) -> AnalysisPool:

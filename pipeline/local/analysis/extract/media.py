@@ -10,13 +10,11 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
-from sys import byteorder
 
 import av
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
-from av.sidedata.sidedata import SideData
 from av.stream import Stream
 from av.subtitles.subtitle import AssSubtitle
 from av.video.frame import VideoFrame
@@ -34,6 +32,7 @@ from pipeline.media.container import (
     open_media,
     video_stream,
 )
+from pipeline.media.display import shown_size, turn_of, upright
 
 SAMPLES_PER_SECOND = 5
 SMALL_WIDTH = 160  #: pixels of the small pictures
@@ -88,7 +87,7 @@ def probe(path: Path) -> Facts:
             seconds = float(stream.duration * stream.time_base)
         audio = container.streams.audio
         size = path.stat().st_size
-        width, height = _shown(frame, stream)
+        width, height = shown_size(frame, stream)
         facts = Facts(
             seconds=seconds,
             width=width,
@@ -199,7 +198,7 @@ def large_frames(path: Path, times: Sequence[float], *, max_width: int = 1920) -
             if frame is not None:
                 width = min(frame.width, max_width)
                 height = max(2, round(frame.height * width / frame.width))
-                yield at, _upright(_array(frame.reformat(width=width, height=height, format="gray")), frame)
+                yield at, upright(_array(frame.reformat(width=width, height=height, format="gray")), frame)
 
 
 def jpeg_at(path: Path, at: float, *, width: int = 640, half_turn: bool = False) -> bytes | None:
@@ -217,7 +216,7 @@ def jpeg_at(path: Path, at: float, *, width: int = 640, half_turn: bool = False)
     wide = min(frame.width, width)
     small = frame.reformat(width=wide, height=max(2, round(frame.height * wide / frame.width)), format="rgb24")
     out = BytesIO()
-    shown = _upright(_array(small), frame)
+    shown = upright(_array(small), frame)
     Image.fromarray(np.ascontiguousarray(shown[::-1, ::-1]) if half_turn else shown).save(out, "JPEG", quality=80)
     return out.getvalue()
 
@@ -228,9 +227,9 @@ def _shrink(frame: VideoFrame, pixel_ratio: float) -> Picture:
     if frame.rotation % 180:
         width = max(16, min(320, round(SMALL_WIDTH / shape)))
         lying = frame.reformat(width=width, height=SMALL_WIDTH, format="rgb24", interpolation="AREA")
-        return _upright(_array(lying), frame)
+        return upright(_array(lying), frame)
     height = max(16, min(320, round(SMALL_WIDTH * shape)))
-    return _upright(
+    return upright(
         _array(frame.reformat(width=SMALL_WIDTH, height=height, format="rgb24", interpolation="AREA")), frame
     )
 
@@ -239,33 +238,7 @@ def is_turned(path: Path) -> bool:
     """Return whether a display matrix turns or mirrors the pictures of a file."""
     with open_media(path) as container:
         found = next((f for f, _ in _frames(container, video_stream(container)) if isinstance(f, VideoFrame)), None)
-    return found is not None and _matrix(found) not in (None, (1, 0, 0, 1))
-
-
-def _upright(picture: Picture, frame: VideoFrame) -> Picture:
-    """Turn and mirror a picture by its display matrix, as a player does."""
-    matrix = _matrix(frame)
-    if matrix is None:
-        return picture
-    across, down = matrix[0] or matrix[2], matrix[3] or matrix[1]
-    if not matrix[0]:
-        picture = picture.swapaxes(0, 1)
-    return np.ascontiguousarray(picture[:: 1 if down > 0 else -1, :: 1 if across > 0 else -1])
-
-
-def _matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
-    """Return the signs of a display matrix; None without quarter turns.
-
-    The order is x to x, x to y, y to x, y to y.
-    """
-    data = frame.side_data.get("DISPLAYMATRIX")
-    if not isinstance(data, SideData):
-        return None
-    a, b, _, c, d = (int.from_bytes(bytes(data)[at : at + 4], byteorder, signed=True) for at in range(0, 20, 4))
-    most = max(map(abs, (a, b, c, d))) // 2
-    signs = tuple((value > most) - (value < -most) for value in (a, b, c, d))
-    quarter = abs(signs[0]) == abs(signs[3]) != abs(signs[1]) == abs(signs[2])
-    return (signs[0], signs[1], signs[2], signs[3]) if quarter else None
+    return found is not None and turn_of(found) not in (None, (1, 0, 0, 1))
 
 
 def _array(frame: VideoFrame) -> Picture:
@@ -344,13 +317,6 @@ class _FrameSeeker:
 
     def _next(self) -> tuple[VideoFrame, float] | None:
         return next(((found, when) for found, when in self._frames if isinstance(found, VideoFrame)), None)
-
-
-def _shown(frame: VideoFrame, stream: VideoStream) -> tuple[int, int]:
-    """Return width and height as shown: square pixels, turned like the camera."""
-    width = round(frame.width * float(stream.sample_aspect_ratio or 1)) or frame.width
-    turned = getattr(frame, "rotation", 0) % 180 != 0
-    return (frame.height, width) if turned else (width, frame.height)
 
 
 def _mime(name: str, path: Path) -> str:

@@ -1,0 +1,96 @@
+"""A process for work on foreign media: JSON lines in and out.
+
+A crash, a hang or a memory that grows takes this process and nothing else. It stands in a session of its own, so that
+Ctrl-C in the terminal does not reach it, and ends when its pipe does: a killed parent leaves none behind.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import IO
+
+import anyio
+from anyio.abc import Process
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from pipeline.core.model import Json
+
+_LONGEST = 256 * 1024 * 1024  #: bytes of one answer
+_PATIENCE = 5.0  #: seconds that a killed process may take to end: one that waits for a disk does so for ever
+
+
+class MediaProcessEnded(Exception):
+    """The process has ended before it answered."""
+
+
+class MediaProcess:
+    """The parent's side of one process; one request at a time."""
+
+    def __init__(self, process: Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._process = process
+        self._stdin = process.stdin
+        self._stdout = BufferedByteReceiveStream(process.stdout)
+
+    @classmethod
+    async def start(cls, module: str, stderr: int | IO[bytes]) -> MediaProcess:
+        """Start ``python -m module``, which calls :func:`serve_lines`.
+
+        It gets no API key of ours.
+        """
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("TWELVELABS_API_KEY")}
+        with anyio.CancelScope(shield=True):  # milliseconds; a cancel in between would lose a process that runs already
+            process = await anyio.open_process(
+                [sys.executable, "-m", module], stderr=stderr, env=environment, start_new_session=True
+            )
+        return cls(process)
+
+    async def ask(self, request: Json) -> Json:
+        """Return the answer. After any interruption only :meth:`aclose` is left.
+
+        Raises:
+            MediaProcessEnded: it ended instead.
+        """
+        try:
+            await self._stdin.send(json.dumps(request).encode() + b"\n")
+            return json.loads(await self._stdout.receive_until(b"\n", _LONGEST))
+        except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError):
+            raise MediaProcessEnded from None
+
+    async def aclose(self) -> None:
+        """Kill it. Never raises, never waits long, cannot be cancelled."""
+        with anyio.CancelScope(shield=True):
+            if self._process.returncode is None:
+                with suppress(ProcessLookupError):
+                    self._process.kill()
+            with anyio.move_on_after(_PATIENCE):
+                await self._process.wait()
+            if self._process.returncode is not None:  # else there is nothing to be done about it
+                await self._process.aclose()
+
+
+def serve_lines(answer: Callable[[Json], Json]) -> None:
+    """Answer the lines of stdin until the pipe ends: the process's side."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to handle
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints must not get between the answers
+    lines: SimpleQueue[bytes] = SimpleQueue()
+    threading.Thread(target=_listen, args=(lines,), daemon=True).start()
+    while line := lines.get():
+        out.write(json.dumps(answer(json.loads(line)), ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+        out.flush()
+
+
+def _listen(lines: SimpleQueue[bytes]) -> None:
+    """Queue the lines that arrive; exit when the pipe ends with the parent."""
+    for line in sys.stdin.buffer:
+        lines.put(line)
+    os._exit(0)
