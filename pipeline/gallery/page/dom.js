@@ -1,0 +1,155 @@
+"use strict";
+// Elements, words and addresses for all views. The scripts of this page share one scope; this one comes first.
+// Every text of the data is foreign: it becomes a text node or a checked address, never HTML and never code.
+
+/** Returns `address` if it is https, a file of this machine, or beside this page; else "". */
+function safe(address) {
+  try {
+    const url = new URL(address, document.baseURI);
+    const beside = url.protocol === location.protocol && url.host === location.host;
+    return url.protocol === "https:" || beside || (url.protocol === "file:" && !url.host) ? address : "";
+  } catch {
+    return "";
+  }
+}
+
+function setAttribute(node, name, value) {
+  if (value === undefined || value === null || value === false || value === "") return;
+  if (typeof value === "function") node.addEventListener(name.slice(2), value);
+  else if (/^(on|style|srcdoc)/i.test(name)) throw new Error(`This page sets no ${name}`);
+  else if (!/^(href|src|poster)$/.test(name)) node.setAttribute(name, value === true ? "" : value);
+  else if (safe(value)) node.setAttribute(name, value);
+}
+
+function build(node, [first, ...rest]) {
+  const isAttributes = first?.constructor === Object;
+  if (isAttributes) for (const [name, value] of Object.entries(first)) setAttribute(node, name, value);
+  const children = (isAttributes ? rest : [first, ...rest]).flat(4);
+  node.append(...children.filter((child) => child instanceof Node || (child !== "" && /^(string|number)$/.test(typeof child))));
+  return node;
+}
+
+/** Makes an element: `el("p.faint", {title: "…"}, children…)`. Functions under `onclick` and the like listen. */
+function el(name, ...parts) {
+  const [tag, ...classes] = name.split(".");
+  const node = document.createElement(tag);
+  if (classes.length) node.className = classes.join(" ");
+  return build(node, parts);
+}
+
+const svg = (tag, ...parts) => build(document.createElementNS("http://www.w3.org/2000/svg", tag), parts);
+
+/** A link that opens in a tab of its own: another site, or a file. */
+const outside = (href, ...children) => el("a", { href, target: "_blank", rel: "noopener noreferrer" }, ...children);
+
+// ---------------------------------------------------------------------------------------------------------- foreign data
+
+const text = (value) => (typeof value === "string" ? value : Number.isFinite(value) ? String(value) : "");
+const list = (value) => (Array.isArray(value) ? value.filter((each) => each !== null) : []);
+const texts = (value) => list(value).map(text).filter(Boolean);
+const amount = (value) => (Number.isFinite(value) ? value : 0);
+const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** The address of a file below the output folder. */
+const path = (...parts) => parts.join("/").split("/").filter((name) => !/^\.{0,2}$/.test(name)).map(encodeURIComponent).join("/");
+
+// --------------------------------------------------------------------------------------------------------------- numbers
+
+const number = (value) => value.toLocaleString("en", { maximumFractionDigits: 1 });
+const plural = (value, word, words = `${word}s`) => `${number(value)} ${value === 1 ? word : words}`;
+const usd = (value) => `$${value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: value < 0.1 ? 4 : 2 })}`;
+const two = (value) => String(value).padStart(2, "0");
+const capital = (name) => name.charAt(0).toUpperCase() + name.slice(1).replace(/_/g, " ");
+const timeParts = (seconds) => [seconds / 3600, (seconds / 60) % 60, seconds % 60].map((part) => Math.max(0, Math.floor(part)));
+
+/** Seconds as "1:02:03". */
+function clock(seconds) {
+  const [h, m, s] = timeParts(seconds);
+  return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
+}
+
+/** Seconds as "1 hour 2 minutes". */
+function spoken(seconds) {
+  const words = timeParts(seconds).map((part, i) => part && plural(part, ["hour", "minute", "second"][i]));
+  return words.filter(Boolean).join(" ") || "0 seconds";
+}
+
+/** The local day as "2026-11-28". */
+function day(at) {
+  const date = new Date(at * 1000);
+  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+}
+
+const DATE = { day: "numeric", month: "short", year: "numeric" };
+const DATE_TIME = { ...DATE, hour: "2-digit", minute: "2-digit" };
+
+/** A local date, with its time if `form` says so; the tooltip has it in UTC. */
+function when(at, form = DATE) {
+  const date = new Date(amount(at) * 1000);
+  if (!amount(at) || Number.isNaN(date.getTime())) return "";
+  const utc = date.toISOString();
+  return el("time", { datetime: utc, title: `${utc.slice(0, 19).replace("T", " ")} UTC` }, date.toLocaleString("en-GB", form));
+}
+
+// -------------------------------------------------------------------------------------------------------------- controls
+
+/** A command line with its copy button. A page from disk may not be allowed to copy: then it selects. */
+function command(line) {
+  if (!line) return null;
+  const code = el("code", line);
+  const said = el("span.said", { role: "status" });
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(line);
+      said.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(code);
+      said.textContent = "Selected: press Ctrl+C";
+    }
+    setTimeout(() => { said.textContent = ""; }, 4000);
+  };
+  return el("div.command", code, el("button.small", { type: "button", "aria-label": `Copy: ${line}`, onclick: copy }, "Copy"), said);
+}
+
+/** Makes the buttons in `box` one stop of the tab key; the arrow keys go between them. */
+function oneStop(box) {
+  const nodes = [...box.querySelectorAll("button")];
+  const choose = (chosen) => nodes.forEach((node) => { node.tabIndex = node === chosen ? 0 : -1; });
+  choose(nodes[0]);
+  box.addEventListener("focusin", (event) => choose(event.target.closest("button")));
+  box.addEventListener("keydown", (event) => {
+    const at = nodes.indexOf(document.activeElement);
+    const to = { ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: nodes.length - 1 }[event.key];
+    if (!nodes[to]) return;
+    event.preventDefault();
+    nodes[to].focus();
+  });
+  return box;
+}
+
+// ---------------------------------------------------------------------------------------------------------- colour scheme
+
+const SCHEMES = { auto: "◐ Auto", light: "☀ Light", dark: "☾ Dark" };
+
+function useScheme(name) {
+  document.documentElement.dataset.scheme = name in SCHEMES ? name : "auto";
+}
+
+function schemeButton(button) {
+  const show = () => {
+    const name = document.documentElement.dataset.scheme;
+    button.textContent = SCHEMES[name];
+    button.setAttribute("aria-label", `Colours: ${name}`);
+  };
+  button.addEventListener("click", () => {
+    const names = Object.keys(SCHEMES);
+    const name = names[(names.indexOf(document.documentElement.dataset.scheme) + 1) % names.length];
+    useScheme(name);
+    try { localStorage.setItem("reelmill-scheme", name); } catch { /* forbidden: it holds until the page is closed */ }
+    show();
+  });
+  button.hidden = false;
+  show();
+}
+
+try { useScheme(localStorage.getItem("reelmill-scheme")); } catch { useScheme("auto"); }

@@ -1,0 +1,265 @@
+"use strict";
+// One video: player, chapters, captions, answers, and where they came from. Its address: `#/v/<folder>?t=83`.
+
+/** Returns the id of a YouTube address, or "". */
+function youtubeId(address) {
+  if (!URL.canParse(address)) return "";
+  const { hostname, pathname, searchParams } = new URL(address);
+  const [, first, second] = pathname.split("/");
+  const id = hostname === "youtu.be" ? first : /^(www\.|m\.)?youtube\.com$/.test(hostname) ? searchParams.get("v") ?? second : "";
+  return /^[\w-]{11}$/.test(id) ? id : "";
+}
+
+/** Returns the address of the page that a video came from, or "". */
+const pageOf = (entry) => list(entry.sources).map(({ url }) => text(url)).find((url) => url.startsWith("https://")) ?? "";
+
+function atSecond(page, second) {
+  if (!youtubeId(page) || second < 1) return page;
+  const address = new URL(page);
+  address.searchParams.set("t", `${Math.floor(second)}s`);
+  return address.href;
+}
+
+// ------------------------------------------------------------------------------------------------------------------ stage
+// A stage shows the video: `node`, `go(second)`, and `plays`: whether it plays within this page.
+
+/** A file that the browser plays; the poster and a sentence if it cannot. */
+function fileStage(item, entry, start, onTime) {
+  const player = el("video", { controls: true, preload: "metadata", playsinline: true, "aria-label": item.title, poster: item.poster && posterPath(item), src: entry.media });
+  const stage = { node: el("div.stage", player), player, plays: true };
+  stage.go = (second) => {
+    player.currentTime = second;
+    player.play().catch(() => { /* the browser wants a click */ });
+  };
+  player.addEventListener("loadedmetadata", () => { if (start) player.currentTime = start; });
+  for (const event of ["timeupdate", "seeking"]) player.addEventListener(event, () => onTime(player.currentTime));
+  player.addEventListener("error", () => {
+    const still = posterStage(item, entry, start);
+    const words = "The file does not play here: it was moved or deleted, or this browser does not know its form. ";
+    stage.node.replaceWith(still.node);
+    still.node.after(el("p.faint", { role: "status" }, words, outside(entry.media, "Open the file")));
+    Object.assign(stage, still, { player: null });
+  });
+  return stage;
+}
+
+/** The poster, with a link to the second at its source. */
+function posterStage(item, entry, start) {
+  const page = pageOf(entry);
+  const link = outside(page);
+  const go = (second) => {
+    link.href = atSecond(page, second);
+    link.textContent = youtubeId(page) ? `Watch on YouTube${second >= 1 ? ` at ${clock(second)}` : ""}` : "Open at its source";
+  };
+  if (page) go(start);
+  return { node: el("div.stage", poster(item), page && el("p.watch", link)), plays: false, go: page ? go : () => {} };
+}
+
+/** The poster, which gives way to YouTube's player. YouTube wants a referrer, which a page from disk does not send. */
+function youtubeStage(item, id, start) {
+  const node = el("div.stage", poster(item));
+  const go = (second) => {
+    const src = `https://www.youtube-nocookie.com/embed/${id}?autoplay=1&rel=0&start=${Math.floor(second)}`;
+    node.replaceChildren(el("iframe", { title: item.title, allow: "autoplay; fullscreen; picture-in-picture", src }));
+  };
+  node.append(el("p.watch", el("button", { type: "button", onclick: () => go(start) }, "▶ Play from YouTube")));
+  return { node, plays: true, go };
+}
+
+function makeStage(item, entry, start, onTime) {
+  const id = location.protocol.startsWith("http") && youtubeId(pageOf(entry));
+  if (safe(text(entry.media)) && entry.media) return fileStage(item, entry, start, onTime);
+  return id ? youtubeStage(item, id, start) : posterStage(item, entry, start);
+}
+
+// --------------------------------------------------------------------------------------------------- chapters and captions
+
+/** Returns a button for each chapter, as wide as it is long. */
+function chapterBar(chapters, go) {
+  return oneStop(el("div.chapter-bar", { role: "group", "aria-label": "Chapters" }, chapters.map(({ start, end, title }) => {
+    const label = `${text(title)}, at ${spoken(start)}`;
+    const button = el("button", { type: "button", title: label, "aria-label": label, "data-start": start, "data-end": end, onclick: () => go(start) }, el("span", text(title)));
+    button.style.flexGrow = Math.max(1, amount(end) - start);
+    return button;
+  })));
+}
+
+/** Marks what is on at a second among the nodes with `data-start`. Returns it, if it was not marked before. */
+function markCurrent(box, second) {
+  const nodes = [...box.querySelectorAll("[data-start]")];
+  const now = nodes.findLast(({ dataset: { start, end } }) => start <= second + 0.05 && !(second >= end));
+  const old = box.querySelector("[aria-current]");
+  if (old === (now ?? null)) return null;
+  old?.removeAttribute("aria-current");
+  now?.setAttribute("aria-current", "true");
+  return now;
+}
+
+/** Returns the captions as buttons that lead to their second; the words of the standing query are marked. */
+function captionBox(cues, go) {
+  const words = (cue) => (query ? marked(query.mark(cue.text, Infinity)) : cue.text);
+  return oneStop(el("div.cues", { role: "group", "aria-label": "Captions" }, cues.map((cue) => el("button",
+    { type: "button", "data-start": cue.start, "data-end": cue.end, onclick: () => go(cue.start) },
+    el("span.at", clock(cue.start)), el("span", { dir: "auto" }, words(cue))))));
+}
+
+/** Scrolls within a box; the page stays where it is. */
+function scrollInBox(box, node) {
+  if (!node || box.contains(document.activeElement)) return;
+  const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
+  box.scrollTo({ top: node.offsetTop - box.clientHeight / 3, behavior });
+}
+
+/** Gives the captions to the player once it plays; they are text, not markup. */
+function addTrack(player, language, cues) {
+  player.addEventListener("play", () => {
+    const track = player.addTextTrack("captions", "Captions", language);
+    const plain = (words) => words.replace(/&/g, "&amp;").replace(/</g, "&lt;");
+    for (const { start, end, text: words } of cues) if (end > start) track.addCue(new VTTCue(start, end, plain(words)));
+    track.mode = "hidden";
+  }, { once: true });
+}
+
+async function showCaptions(side, { captions }, time) {
+  const part = el("section", el("h2", "Captions"), el("p.faint", "Loading …"));
+  side.append(part);
+  try {
+    const cues = await loadCaptions(captions.file);
+    const box = captionBox(cues, time.go);
+    part.lastChild.replaceWith(box);
+    time.follow((second) => scrollInBox(box, markCurrent(box, second)));
+    if (time.stage.player) addTrack(time.stage.player, text(captions.language), cues);
+  } catch {
+    part.lastChild.textContent = "They cannot be read. The command “reelmill gallery” writes them again.";
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------- answers
+
+/** Returns a list of names with what they stand for; pairs without a value are left out. */
+const pairList = (pairs) => el("dl", pairs.filter(([, value]) => value && value.length !== 0).map(([name, value]) => [el("dt", name), el("dd", value)]));
+const fileList = (folder, files) => texts(files).map((name) => el("span.file", outside(path(folder, name), name)));
+const folderLink = (item) => outside(`${path(item.folder)}/`, item.folder);
+
+/** Returns one job's answer. @param {Result} result */
+function answerNode(item, result, control) {
+  const blocks = list(result.blocks).filter(isObject);
+  const rest = blocks.filter((block) => !block.chapters);
+  const notes = texts(result.notes).map((note) => el("li", { dir: "auto" }, note));
+  return el("section.answer", el("h2", { dir: "auto" }, capital(text(result.name))),
+    rest.map((block) => blockNode(block, control)), rest.length < blocks.length && el("p.faint", "The chapters stand beside the video."),
+    notes.length > 0 && el("ul.notes", { "aria-label": "Notes" }, notes),
+    el("details", el("summary", "Where this comes from"), pairList([
+      ["Job", text(result.job)], ["Model", texts([result.model, result.provider]).join(" · ")],
+      ["Asked", when(result.asked_at, DATE_TIME)], ["Answered", when(result.answered_at, DATE_TIME)],
+      ["Files", fileList(item.folder, result.files)], ["Prompt", text(result.prompt) && el("pre", { tabindex: 0, dir: "auto" }, result.prompt)],
+    ])));
+}
+
+function sourceNode(source) {
+  const label = text(source.label) || text(source.url);
+  const metadata = Object.entries(source.metadata ?? {}).map(([name, value]) => [name, text(value)]);
+  return el("div", text(source.url).startsWith("https://") ? outside(source.url, label) : label, metadata.length > 0 && table(["Field", "Value"], metadata));
+}
+
+function provenance(item, entry) {
+  const calls = `${plural(amount(entry.calls), "paid call")}, ${number(amount(entry.minutes))} min of video`;
+  return el("details", el("summary", "Source, cost and files"), pairList([
+    ["Source", list(entry.sources).map(sourceNode)], ["Folder", folderLink(item)], ["Captions", fileList(item.folder, [entry.captions?.name])],
+    ["Cost", `${usd(item.usd)} for ${calls}`], ["Doubtful", entry.doubtful > 0 && `${plural(entry.doubtful, "call")} possibly paid twice`],
+    ["Last answer", when(item.at, DATE_TIME)],
+  ]));
+}
+
+function answers(item, entry, control) {
+  const results = list(entry.results);
+  const nodes = (isCurrent) => results.filter(({ current }) => (current !== false) === isCurrent).map((result) => answerNode(item, result, control));
+  const [now, earlier] = [nodes(true), nodes(false)];
+  const commands = texts(entry.commands).map(command);
+  return el("div.answers",
+    entry.cut && el("p.notice", "The answers are too large for this page. Their folder holds them: ", folderLink(item)),
+    now, earlier.length > 0 && el("details", el("summary", "Answers that nobody asks for now"), earlier),
+    el("section.answer", el("h2", "This video"), provenance(item, entry), commands));
+}
+
+// --------------------------------------------------------------------------------------------------------------- the view
+
+function stepLink(item, by, words) {
+  const some = shown.filter((each) => each.folder);
+  const at = some.indexOf(item);
+  const next = at >= 0 && some[at + by];
+  return next ? el("a", { href: videoHash(next.folder), "aria-label": `${by > 0 ? "Next" : "Previous"}: ${next.title}` }, words) : el("span.faint", words);
+}
+
+function videoHead(item) {
+  const classes = Object.entries(item.facets).flatMap(([name, words]) => words.map((word) => [`class.${name}`, word]));
+  return [
+    el("nav.way", { "aria-label": "Within the library" }, el("a", { href: listHash() }, "‹ Library"), stepLink(item, -1, "‹ Previous"), stepLink(item, 1, "Next ›")),
+    el("header", el("h1", { tabindex: "-1", dir: "auto" }, item.title), facts(item, item.state !== "done" && badge(item.state), item.seconds && clock(item.seconds)),
+      tagList([...item.tags.map((tag) => ["tag", tag]), ...classes]), reason(item.why)),
+  ];
+}
+
+/** Returns what the parts of a view share: the second it is at, who follows it, and the way to go to another. */
+function makeTime(item, start) {
+  const followers = [];
+  const time = {
+    at: (second) => { start = second; followers.forEach((follower) => follower(second)); },
+    follow: (follower) => { followers.push(follower); follower(start); },
+    go: (second) => {
+      history.replaceState(null, "", videoHash(item.folder, second));
+      time.stage.go(second);
+      time.at(second);
+    },
+  };
+  return time;
+}
+
+/** Returns a maker of links to a second: within this page, or at the source if nothing plays here. */
+function controlOf(item, entry, time) {
+  const page = pageOf(entry);
+  return (start, ...children) => {
+    if (!time.stage.plays && youtubeId(page)) return outside(atSecond(page, start), ...children);
+    const onclick = (event) => {
+      if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+      event.preventDefault();
+      time.go(start);
+    };
+    return el("a", { href: videoHash(item.folder, start), onclick }, ...children);
+  };
+}
+
+function chaptersOf(entry) {
+  const blocks = list(entry.results).filter(({ current }) => current !== false).flatMap((result) => list(result.blocks));
+  return list(blocks.find((block) => block.kind === "moments" && block.chapters)?.items).filter(({ start }) => Number.isFinite(start));
+}
+
+/** Fills the view of a video once its entry is there. */
+function fillVideo(section, item, entry, start) {
+  const time = makeTime(item, start);
+  time.stage = makeStage(item, entry, start, time.at);
+  const control = controlOf(item, entry, time);
+  const chapters = chaptersOf(entry);
+  const screen = el("div.screen", time.stage.node);
+  const side = el("aside", { "aria-label": "Chapters and captions" });
+  if (chapters.length) {
+    const bar = chapterBar(chapters, time.go);
+    const rows = momentList(chapters, control);
+    screen.append(bar);
+    side.append(el("section", el("h2", "Chapters"), rows));
+    time.follow((second) => { markCurrent(bar, second); markCurrent(rows, second); });
+  }
+  if (entry.captions) showCaptions(side, entry, time);
+  section.querySelector(".screen").replaceWith(screen);
+  section.append(...(side.firstChild ? [side] : []), answers(item, entry, control));
+  section.classList.toggle("alone", !side.firstChild);
+  section.seek = time.go;
+}
+
+/** Returns the view of a video at a second. @param {Item} item */
+function videoView(item, start) {
+  const section = el("section.video", videoHead(item), el("div.screen", el("div.stage", poster(item))));
+  entryOf(item).then((entry) => fillVideo(section, item, entry, start)).catch(() => section.append(el("div.answers",
+    el("p.notice", "The details of this video cannot be read. Their folder holds them: ", folderLink(item), ". This command writes the page again:"), command("reelmill gallery"))));
+  return section;
+}
