@@ -31,6 +31,9 @@ def _read(name: str) -> str:
 
 
 def _lean(code: str) -> str:
-    """Leave out indentation, empty lines and lines that are comments: no text of the page goes over several lines."""
+    """Leave out indentation, empty lines and comments.
+
+    Sources may have no text over several lines, and no comment after code that begins a line.
+    """
     lines = (line.strip() for line in code.splitlines())
     return "".join(f"{line}\n" for line in lines if line and not line.startswith(_COMMENTS) and line != "*")
