@@ -12,6 +12,7 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``app/runs``                 ``run``, ``plan``, ``demo``, ``config check``: one ingestion from manifests to results
 ``app/operator``             ``status``, ``show``, ``doctor``, ``retry``, ``cancel``, ``platform``
 ``app/index``                ``search``, ``classify``, ``indexes``, ``videos``: questions to a whole index
+``app/gallery``              the page: the database in, its files out, as much as has changed
 ``app/account``              ``reconcile``: the account compared with the database
 ``present``                  values from ``views`` as JSON and the live display; stdout and stderr
 ``present/tables``           the tables of the commands, one file each

@@ -16,6 +16,7 @@ from pipeline.local.api.application import build_application
 from pipeline.local.api.context import ApiContext
 from pipeline.local.api.http.faults import Faults
 from pipeline.local.api.http.gate import Counters, Gate
+from pipeline.local.api.http.responses import VERSION
 from pipeline.local.jobs.media_library import MediaLibrary
 from pipeline.local.jobs.url_fetch import UrlPolicy
 from pipeline.local.jobs.worker import BackgroundWork
@@ -82,7 +83,8 @@ class LocalPlatform:
             self._state, self._work, clock, limits, policy, self._gate, library, fetches=fetch is not None
         )
         self._gate.app = build_application(self._context)
-        self._server = EmbeddedServer(self._gate, host, port)
+        headers = [("X-Api-Version", VERSION)]
+        self._server = EmbeddedServer(self._gate, host, port, headers=headers, close=self._gate.close)
         self._stop = anyio.Event()
         self._ready = anyio.Event()
         self._main: asyncio.Task[None] | None = None

@@ -4,27 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable, Sequence
 
 import anyio
 from anyio.abc import TaskStatus
+from starlette.types import ASGIApp
 
 from pipeline.core.errors import ConfigError
-from pipeline.local.api.http.gate import Gate
-from pipeline.local.api.http.responses import VERSION
 from pipeline.local.connections import Connections
 
 _BACKLOG = 1024
 
 
 class EmbeddedServer:
-    """Listens from :meth:`bind` on, and serves while :meth:`run` runs."""
+    """Listens from :meth:`bind` on, and serves while :meth:`run` runs.
 
-    def __init__(self, gate: Gate, host: str, port: int) -> None:
-        self._gate = gate
+    ``headers`` go with every answer, ``setting`` names what chooses the port, ``close`` ends the requests in progress.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        host: str,
+        port: int,
+        *,
+        headers: Sequence[tuple[str, str]] = (),
+        setting: str = "[platform] port",
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
         self._host = host
         self._port = port
+        self._setting = setting
+        self._close = close
         self._socket: socket.socket | None = None
-        self._connections = Connections(gate, [("X-Api-Version", VERSION)])
+        self._connections = Connections(app, list(headers))
         self._stop = anyio.Event()
         self._ended = anyio.Event()
 
@@ -45,7 +58,7 @@ class EmbeddedServer:
             listener.close()
             raise ConfigError(
                 f"{self._host}:{self._port}: cannot listen there ({error.strerror})",
-                remedy="choose another [platform] port, or 0 for any free one",
+                remedy=f"choose another {self._setting}, or 0 for any free one",
             ) from None
         listener.setblocking(False)
         self._socket = listener
@@ -66,7 +79,7 @@ class EmbeddedServer:
                 with anyio.move_on_after(1):
                     await self._stop.wait()
             server.close()
-            self._gate.close()
+            self._close()
             await self._connections.aclose()
         finally:
             server.close()

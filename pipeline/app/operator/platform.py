@@ -49,7 +49,7 @@ async def platform(
         open_youtube_client(settings, NullJournal(), clock, Random()) as youtube,
         anyio.create_task_group() as group,
     ):
-        await group.start(_until_told, group.cancel_scope)
+        await group.start(end_at_signal, group.cancel_scope)
         served = LocalPlatform(
             folder,
             token=token,
@@ -67,8 +67,8 @@ async def platform(
     return group.cancel_scope.cancel_called
 
 
-async def _until_told(scope: anyio.CancelScope, *, task_status: TaskStatus[None]) -> None:
-    """End the scope at the first signal; the second one kills.
+async def end_at_signal(scope: anyio.CancelScope, *, task_status: TaskStatus[None]) -> None:
+    """End the scope at the first SIGINT or SIGTERM; the second one kills.
 
     Also where a shell has started us with Ctrl-C ignored.
     """

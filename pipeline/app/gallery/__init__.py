@@ -1,0 +1,1 @@
+"""The page over the results: the database in, files out, as much as has changed."""
