@@ -1,1 +1,1 @@
-"""The page over the results: the database in, files out, as much as has changed."""
+"""The page over the results: database in, changed files out."""

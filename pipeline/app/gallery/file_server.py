@@ -1,4 +1,4 @@
-"""Serves the page and what it links to on this machine: read-only, and nothing else.
+"""Serves the page and what it links to, on this machine, read-only.
 
 A browser lets every site ask every port of its machine. So requests under a foreign name are refused, and those that
 another site makes; no other site can read an answer or run it as a script.
@@ -54,7 +54,7 @@ _CHUNK = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class LinkedFile:
-    """A media file that the page links to, in the state in which it was ingested."""
+    """A media file that the page links to, as it was ingested."""
 
     path: str
     size: int | None
@@ -129,7 +129,7 @@ class FileServer:
 
 
 def _is_own(headers: Headers) -> bool:
-    """False for what another site asks for, but for a link that a person follows."""
+    """False for what another site asks for; a link may be followed."""
     site = headers.get("sec-fetch-site", "none")
     followed = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
     return site in ("none", "same-origin") or followed
@@ -149,7 +149,7 @@ def _parts(raw_path: bytes) -> list[str] | None:
 
 
 def _is_ours(parts: Sequence[str]) -> bool:
-    """True for what Reelmill writes: whatever else lies in the output folder is not served."""
+    """True for what Reelmill writes; other files there are not served."""
     if len(parts) == 1:
         return parts[0] in _TOP
     known = parts[0] == FOLDER or _VIDEO_FOLDER.fullmatch(parts[0])
@@ -166,7 +166,7 @@ def _type_of(parts: Sequence[str]) -> str:
 
 
 def open_below(root: str, parts: Sequence[str]) -> int | None:
-    """Return a descriptor of a regular file; None for anything else. No link is followed."""
+    """Return a descriptor of a regular file, or None; follow no link."""
     try:
         with ExitStack() as stack:
             folder = stack.enter_context(atomic.opened(root))
@@ -192,7 +192,7 @@ def _open(name: str, folder: int | None = None) -> int | None:
 
 
 def _file_response(found: int, media_type: str, headers: Headers) -> Response:
-    """Return the answer of an open file, whole or a range of it; closes it where that is not the answer's."""
+    """Return the answer with an open file, or close it."""
     seen = os.fstat(found)
     tag = f'"{seen.st_mtime_ns:x}-{seen.st_size:x}"'
     about = {"ETag": tag, "Last-Modified": formatdate(seen.st_mtime, usegmt=True), "Accept-Ranges": "bytes"}
@@ -212,7 +212,7 @@ def _file_response(found: int, media_type: str, headers: Headers) -> Response:
 
 
 def _range(wanted: str, size: int) -> tuple[int, int] | None:
-    """Return the first byte and the one after the last; None where no single range is asked for."""
+    """Return a range as (first, after the last) byte; None for all."""
     asked = _RANGE.fullmatch(wanted.replace(" ", ""))
     if asked is None or asked.group(0) == "bytes=-":
         return None
