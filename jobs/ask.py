@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from json import dumps, loads
 
 from pipeline.kit import (
@@ -11,11 +11,16 @@ from pipeline.kit import (
     Ask,
     Json,
     Legacy,
+    Moments,
     OutFile,
+    PageBlock,
     Parameters,
+    Prose,
+    Value,
     Verdict,
     Video,
     disarmed,
+    found_moments,
     json_text,
     markdown,
     mismatch,
@@ -28,6 +33,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 _TAKEN = ("chapters", "gist", "highlights", "index", "raw", "results", "summary", "video")
 _LONGEST, _LARGEST = 50_000, 200_000  #: characters of a text answer, of a data answer
 _OLD_PROMPT = 1500  #: characters that API v1.2 takes
+_TITLES = ("title", "name", "label", "what", "headline", "summary")  #: properties that name a moment, best first
 _FENCE = re.compile(r"^\s*```(?:json)?\s*\n(.*?)\n?```\s*$", re.DOTALL)
 
 
@@ -78,6 +84,14 @@ class AskFreely:
         head = f"# {markdown(plain(video.title, 200))}\n\n" if plain(video.title) else ""
         asked = "".join(f"> {line}\n".replace(">  ", "> ") for line in markdown(params["prompt"]).split("\n"))
         yield OutFile(f"{params['name']}.md", f"{head}{asked}\n{disarmed(value['answer'])}\n")
+
+    def page(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Sequence[PageBlock]:
+        answer = value["answer"]
+        if isinstance(answer, str):
+            return [Prose(answer)]
+        only = next(iter(answer.values())) if isinstance(answer, Mapping) and len(answer) == 1 else answer
+        moments = found_moments(only, _TITLES)
+        return [Moments(moments)] if moments else [Value(answer)]
 
 
 def _unfit(value: Json, schema: Mapping[str, Json], field: str, length: float) -> str:

@@ -9,7 +9,10 @@ from pipeline.kit import (
     Ask,
     Json,
     Legacy,
+    Moment,
+    Moments,
     OutFile,
+    PageBlock,
     Parameters,
     Verdict,
     Video,
@@ -80,6 +83,10 @@ class Chapters:
         if len(lines := _youtube(spans, video.seconds)) >= _YOUTUBE_LEAST:
             yield OutFile("chapters.txt", "".join(lines))
         yield OutFile("chapters.ffmeta", _ffmeta(spans, video.title))
+
+    def page(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Sequence[PageBlock]:
+        parts = (Moment(s["start_time"], s["end_time"], *(s[name] for name in _TEXTS)) for s in value["chapters"])
+        return [Moments(list(parts), chapters=True)]
 
 
 def _vtt(spans: Sequence[Mapping[str, Json]]) -> str:

@@ -12,7 +12,21 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from json import dumps, loads
 
-from pipeline.kit import AnswerReader, Ask, Json, Legacy, OutFile, Parameters, Verdict, Video, json_text, plain
+from pipeline.kit import (
+    AnswerReader,
+    Ask,
+    Json,
+    Legacy,
+    OutFile,
+    PageBlock,
+    Parameters,
+    Prose,
+    Tags,
+    Verdict,
+    Video,
+    json_text,
+    plain,
+)
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 _TAKEN = ("chapters", "gist", "highlights", "index", "raw", "results", "summary", "video")
@@ -79,6 +93,11 @@ class Classify:
 
     def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
         yield OutFile(f"{params['name']}.json", json_text({**value, "classes": list(params["classes"])}))
+
+    def page(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Sequence[PageBlock]:
+        words = value["labels"] if params["multiple"] else [value["label"]]
+        sure = value.get("confidence")
+        return [Tags(words, facet=params["name"]), *([Prose(f"Confidence: {sure:.0%}")] if sure is not None else [])]
 
 
 def _classes(take: Parameters) -> dict[str, str]:

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from pipeline.kit import AnswerReader, Ask, Json, Legacy, OutFile, Parameters, Verdict, Video, json_text
+from pipeline.kit import (
+    AnswerReader,
+    Ask,
+    Json,
+    Legacy,
+    OutFile,
+    PageBlock,
+    Parameters,
+    Prose,
+    Tags,
+    Verdict,
+    Video,
+    json_text,
+)
 
 _KINDS = ("title", "topic", "hashtag")
 _FIELD = {"title": "title", "topic": "topics", "hashtag": "hashtags"}
@@ -61,6 +74,11 @@ class Gist:
 
     def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
         yield OutFile("gist.json", json_text(value))
+
+    def page(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Sequence[PageBlock]:
+        title = value.get("title", "")
+        named = [Prose(title)] if title and title != video.title else []
+        return [*named, *(Tags(value[kind]) for kind in ("topics", "hashtags") if value.get(kind))]
 
 
 def _hashtags(words: list[str]) -> list[str]:

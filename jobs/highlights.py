@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.kit import (
     AnswerReader,
     Ask,
     Json,
     Legacy,
+    Moment,
+    Moments,
     OutFile,
+    PageBlock,
     Parameters,
     Verdict,
     Video,
@@ -61,3 +64,7 @@ class Highlights:
         rows = [[s["start_time"], s["end_time"], stamp(s["start_time"]), *(s[name] for name in _TEXTS)] for s in spans]
         yield OutFile("highlights.json", json_text(value))
         yield OutFile("highlights.csv", csv_text(["start_time", "end_time", "start", *_TEXTS], rows))
+
+    def page(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Sequence[PageBlock]:
+        parts = (Moment(s["start_time"], s["end_time"], *(s[name] for name in _TEXTS)) for s in value["highlights"])
+        return [Moments(list(parts))]

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from pipeline.kit import AnswerReader, Ask, Json, Legacy, OutFile, Parameters, Verdict, Video, markdown, plain
+from pipeline.kit import (
+    AnswerReader,
+    Ask,
+    Json,
+    Legacy,
+    OutFile,
+    PageBlock,
+    Parameters,
+    Prose,
+    Verdict,
+    Video,
+    markdown,
+    plain,
+)
 
 _LONGEST = 20_000  #: characters
 
@@ -39,3 +52,6 @@ class Summary:
     def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
         head = f"# {markdown(plain(video.title, 200))}\n\n" if plain(video.title) else ""
         yield OutFile("summary.md", f"{head}{markdown(value['summary'])}\n")
+
+    def page(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Sequence[PageBlock]:
+        return [Prose(value["summary"])]

@@ -53,7 +53,7 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``views``                    the results of commands, and the contract of ``--json``
 ``ports``                    the protocols between the parts
 ``config``                   the TOML file, its sections, and errors that name the key
-``media``                    the one safe way to open a foreign media file, and what of it is a title
+``media``                    the one safe way to open a foreign media file; captions; what of a text is a title
 ``core``                     values, verdicts, the state machine, errors, time, text; everything may import it
 ===========================  ==========================================================================================
 """

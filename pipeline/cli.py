@@ -14,6 +14,7 @@ from pipeline import __version__
 from pipeline.commands.config_check import config_check
 from pipeline.commands.demo import demo
 from pipeline.commands.doctor import doctor
+from pipeline.commands.gallery import gallery
 from pipeline.commands.indexes import indexes, videos
 from pipeline.commands.plan import plan
 from pipeline.commands.platform import platform
@@ -73,6 +74,7 @@ app.command(short_help="Show what a run would do and cost. Sends nothing.")(plan
 app.command(short_help="Show how things stand and what needs you.")(status)
 app.command(short_help="Show everything known about one item.")(show)
 app.command(short_help="Say why an item stands where it does.")(why)
+app.command(short_help="Make the page over the results; it opens from disk.")(gallery)
 app.command(short_help="Let failed, held or cancelled items go on.")(retry)
 app.command(short_help="Stop items for good.")(cancel)
 app.command(short_help="Search the videos of an index.")(search)

@@ -132,10 +132,22 @@ class RunReport:
     doubtful_total: int = 0  #: doubtful calls in the whole ledger: those of a run that was killed are told as well
     left_out: Sequence[LeftOut] = ()  #: by folder or pattern, the first few
     indexed: int = 0  #: calls that put a video into an index, and were accepted or may have been; they cost, too
+    page: Path | None = None  #: over the results; None if it was not made
+    page_trouble: Trouble | None = None  #: why it could not be written; the next run writes it
     #: Fate -> items: new, asked_again, rewritten, unchanged, skipped, failed, held, still_failed, cancelled (earlier),
     #: waiting. None is empty.
     this_run: Mapping[str, NamedItems] = field(default_factory=dict)
     price_notes: Sequence[str] = ()  #: as in :class:`Plan`
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryMade:
+    """The page over the results, as it was written."""
+
+    page: Path
+    address: str  #: ``file:``, for a browser
+    videos: int  #: with results
+    open_items: int  #: without: failed, held, waiting, cancelled
 
 
 PlanAction = Literal[

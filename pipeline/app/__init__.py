@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipeline.app.account.reconcile import reconcile
+    from pipeline.app.gallery.make import gallery
     from pipeline.app.index.indexes import create_index, delete_index, indexes, videos
     from pipeline.app.index.search import classify, search
     from pipeline.app.operator.doctor import doctor
@@ -23,16 +24,17 @@ if TYPE_CHECKING:
     from pipeline.app.runs.run import run
 
 __all__ = [
-    "cancel", "check_config", "classify", "create_index", "delete_index", "demo", "doctor", "indexes", "plan", "platform",
-    "reconcile", "retry", "retry_parked", "run", "search", "show", "status", "videos",
+    "cancel", "check_config", "classify", "create_index", "delete_index", "demo", "doctor", "gallery", "indexes", "plan",
+    "platform", "reconcile", "retry", "retry_parked", "run", "search", "show", "status", "videos",
 ]  # fmt: skip
 
 _HOME = {
     "cancel": "operator.retry_cancel", "check_config": "runs.config_check", "classify": "index.search",
     "create_index": "index.indexes", "delete_index": "index.indexes", "demo": "runs.demo", "doctor": "operator.doctor",
-    "indexes": "index.indexes", "plan": "runs.plan", "platform": "operator.platform", "reconcile": "account.reconcile",
-    "retry": "operator.retry_cancel", "retry_parked": "operator.retry_cancel", "run": "runs.run", "search": "index.search",
-    "show": "operator.show", "status": "operator.status", "videos": "index.indexes",
+    "gallery": "gallery.make", "indexes": "index.indexes", "plan": "runs.plan", "platform": "operator.platform",
+    "reconcile": "account.reconcile", "retry": "operator.retry_cancel", "retry_parked": "operator.retry_cancel",
+    "run": "runs.run", "search": "index.search", "show": "operator.show", "status": "operator.status",
+    "videos": "index.indexes",
 }  # fmt: skip
 
 

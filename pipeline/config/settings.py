@@ -178,6 +178,14 @@ class PlatformSection(Section):
     workers: int = Field(default=1, ge=1, le=64)
 
 
+class GallerySection(Section):
+    """The page over the results."""
+
+    enabled: bool = True
+    paths: Literal["relative", "absolute"] = "relative"
+    posters: bool = True
+
+
 class LogSection(Section):
     """The log on stderr."""
 
@@ -203,6 +211,7 @@ class Settings(Section):
     youtube: YouTubeSection = YouTubeSection()
     queries: tuple[StandingQuery, ...] = ()
     platform: PlatformSection = PlatformSection()
+    gallery: GallerySection = GallerySection()
     log: LogSection = LogSection()
 
     #: Never in a file, a log, the database or a result.

@@ -179,6 +179,16 @@ class Spend:
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerDay:
+    """What the ledger says of one day, UTC."""
+
+    day: str  #: ``YYYY-MM-DD``
+    usd: float
+    minutes: float
+    videos: int  #: of which there is an entry
+
+
+@dataclass(frozen=True, slots=True)
 class Parked:
     """A lane that takes no new work until a time; survives restarts."""
 
@@ -198,6 +208,7 @@ class Selection:
     classes: tuple[str, ...] = ()  #: trouble codes
     limit: int = 0  #: 0 = all
     after_id: int = 0  #: for reading page by page: only ids above this
+    since: float = 0.0  #: only what was changed at this time or later, epoch seconds
     mentions: tuple[str, ...] = ()  #: texts of which key, subject or data hold one; ASCII letters in any case
 
 

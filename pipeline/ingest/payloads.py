@@ -331,6 +331,9 @@ class PublishData(TaskData):
     present: Mapping[str, str] = field(default_factory=dict)  #: name of a result -> its fingerprint
     sources: Sequence[Json] = ()
     seconds: float | None = None
+    files: Mapping[str, Sequence[str]] = field(default_factory=dict)  #: name of a result -> its files
+    earlier: Sequence[str] = ()  #: results that nobody asked for any more
+    missing: Sequence[str] = ()  #: results that were asked for and not there yet
 
 
 # ---------------------------------------------------------------------------------------------- data of a restart

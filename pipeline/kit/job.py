@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pipeline.core.model import Json
 from pipeline.kit.answers import Verdict
+from pipeline.kit.page import PageBlock
 from pipeline.ports.sink import OutFile
 
 
@@ -45,6 +46,15 @@ class Ask:
     lines: tuple[str, ...]
     tokens: int = 1024  #: how many output tokens to expect at most, for ``max_tokens`` and the price
     legacy: tuple[Legacy, ...] = ()
+
+
+@runtime_checkable
+class PagedJob(Protocol):
+    """A job that says itself how the gallery's page shows a result; optional."""
+
+    def page(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Sequence[PageBlock]:
+        """Return a result's blocks for the page. Pure."""
+        ...
 
 
 class Job(Protocol):

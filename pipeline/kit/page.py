@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from pipeline.core.model import Json
+from pipeline.kit.answers import seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,30 @@ class Value:
 
 
 PageBlock: TypeAlias = Prose | Moments | Tags | Value
+
+
+def found_moments(value: Json, titles: Sequence[str]) -> list[Moment] | None:
+    """Return a list of values with start and end as moments; None if it is none.
+
+    ``titles`` names the properties that may hold a title, the best first. Other texts of a value stand in the moment's.
+    """
+    if not isinstance(value, list) or not value or not all(isinstance(entry, Mapping) for entry in value):
+        return None
+    found = []
+    for entry in value:
+        start, end = (_time(entry, name) for name in ("start", "end"))
+        if start is None or end is None or end < start:
+            return None
+        told = {name: part for name, part in entry.items() if isinstance(part, str) and part.strip()}
+        words = {name: part for name, part in told.items() if not name.startswith(("start", "end"))}
+        title = next((words[name] for name in titles if name in words), next(iter(words.values()), ""))
+        rest = [part for part in words.values() if part != title]
+        found.append(Moment(start, end, title, " · ".join(rest)))
+    return sorted(found, key=lambda moment: moment.start)
+
+
+def _time(entry: Mapping[str, Json], name: str) -> float | None:
+    return seconds(entry.get(f"{name}_time", entry.get(name)))
 
 
 def default_blocks(value: Mapping[str, Json]) -> list[PageBlock]:

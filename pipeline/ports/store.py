@@ -12,6 +12,7 @@ from pipeline.core.model import (
     Counts,
     Json,
     Lane,
+    LedgerDay,
     Parked,
     PendingGroup,
     Placed,
@@ -118,8 +119,8 @@ class Records(Protocol):
         """Return the selected tasks in the order they were first submitted."""
         ...
 
-    async def results(self, subjects: Sequence[str]) -> list[Result]:
-        """Return all results of these videos, oldest first."""
+    async def results(self, subjects: Sequence[str], without: Sequence[str] = ()) -> list[Result]:
+        """Return the results of these videos but for those of some jobs, oldest first."""
         ...
 
     async def about(self, subject: str) -> About:
@@ -156,6 +157,10 @@ class Records(Protocol):
 
     async def spent(self, since: float = 0.0) -> tuple[float, float, int]:
         """Return (USD, minutes, number of doubtful entries) in the ledger since ``since``."""
+        ...
+
+    async def days(self, since: float) -> list[LedgerDay]:
+        """Return the ledger by day (UTC) from the day of ``since`` on, oldest first, days without entries left out."""
         ...
 
     async def spends(self, subjects: Sequence[str]) -> list[Spend]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.present.formatting import clean, count
+from pipeline.views import GalleryMade
 
 
 def platform(base_url: str, token: str) -> str:
@@ -19,6 +20,12 @@ def platform(base_url: str, token: str) -> str:
             key if token else "# and TWELVELABS_API_KEY as it was set here",
         ]
     )
+
+
+def gallery(made: GalleryMade) -> str:
+    """Return where the page is and what it holds."""
+    rest = f", {count(made.open_items, 'item')} without results" if made.open_items else ""
+    return f"{clean(made.address)}\n{count(made.videos, 'video')}{rest}"
 
 
 def demo(videos: Sequence[Path], output: Path) -> str:

@@ -126,6 +126,12 @@ def read(folder: int, name: str, most: int) -> bytes | None:
     return content if content is not None and len(content) <= most else None
 
 
+def head(folder: int, name: str, size: int) -> bytes | None:
+    """Return the first bytes of a regular file; None for anything else."""
+    with _reading(folder, name) as stream:
+        return None if stream is None else stream.read(size)
+
+
 def lines(folder: int, name: str) -> Iterator[bytes]:
     """Yield the lines of a regular file; none of anything else.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import AsyncIterator, Container, Iterator, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Container, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from anyio import to_thread
 
 from pipeline.core.errors import Permanent, ReelmillError, Transient
 from pipeline.core.log import get
-from pipeline.ports.sink import Keep, OutFile, keep_none
+from pipeline.ports.sink import MARK, MARKED, Keep, OutFile, keep_none
 from pipeline.sink import atomic, layout, record
 from pipeline.sink.record import RECORD
 
@@ -73,8 +73,8 @@ class DiskSink:
                 return
             await anyio.sleep(_TURN)
 
-    async def missing(self, folder: str, sizes: Mapping[str, int]) -> bool:
-        return await to_thread.run_sync(partial(self._missing, folder, dict(sizes)))
+    async def missing(self, folder: str, known: Mapping[str, int | str]) -> bool:
+        return await to_thread.run_sync(partial(self._missing, folder, dict(known)))
 
     async def write_index(self, lines: AsyncIterator[str], keep: Keep = keep_none) -> None:
         """Write ``results.jsonl``; runs of several state folders take turns.
@@ -101,10 +101,7 @@ class DiskSink:
     def _write(self, folder: str, contents: dict[str, bytes], *, recorded: bool = True, patient: bool = True) -> bool:
         """Write a folder; return False while another run does, if ``patient``."""
         with ExitStack() as stack:
-            root = self._enter_root(stack)
-            atomic.make(folder, root)
-            os.fsync(root)
-            home = stack.enter_context(atomic.opened(folder, root))
+            home = self._enter_home(stack, folder)
             if not atomic.try_lock(home) and patient:
                 return False
             used = {home} if os.listdir(home) else set()
@@ -116,6 +113,8 @@ class DiskSink:
             for fd in used:
                 atomic.sweep(fd, spare=ours)
             with _staged(open_dirs, contents, used) as staged:
+                if not folder:
+                    self._keep_foreign(home, contents)
                 if records and used:
                     self._set_aside(folder, open_dirs, contents, before - kept, record.known_checksums(records))
                 _show(open_dirs, staged, [name for name in contents if name != RECORD])
@@ -124,6 +123,14 @@ class DiskSink:
             if len(ours) > 1:
                 atomic.sweep(home)
         return True
+
+    def _keep_foreign(self, root: int, names: Iterable[str]) -> None:
+        """Keep what stands in our place in the output folder and does not say that it is ours."""
+        for name in names:
+            head = atomic.head(root, name, MARKED)
+            if head is not None and MARK.encode() not in head:
+                self.edited.append(atomic.set_aside(root, name))
+                _log.warning("output.was_taken", file=name, kept=self.edited[-1])
 
     def _set_aside(
         self,
@@ -147,6 +154,15 @@ class DiskSink:
             self.edited.append(aside)
             _log.warning("result.was_edited", file=f"{folder}/{name}", kept=aside)
 
+    def _enter_home(self, stack: ExitStack, folder: str) -> int:
+        """Open a folder, made when needed; the output folder itself if it has no name."""
+        root = self._enter_root(stack)
+        if not folder:
+            return root
+        atomic.make(folder, root)
+        os.fsync(root)
+        return stack.enter_context(atomic.opened(folder, root))
+
     def _enter_root(self, stack: ExitStack) -> int:
         """Open the root, made and looked for behind links when needed."""
         if self._resolved:
@@ -156,12 +172,15 @@ class DiskSink:
         self._resolved = str(self._root.resolve())
         return stack.enter_context(atomic.opened(self._resolved))
 
-    def _missing(self, folder: str, sizes: Mapping[str, int]) -> bool:
-        if not layout.is_folder(folder) or not all(layout.is_file(name) for name in sizes):
+    def _missing(self, folder: str, known: Mapping[str, int | str]) -> bool:
+        if not layout.is_folder(folder) or not all(layout.is_file(name) for name in known):
             return True
         try:
             with atomic.opened(str(self._root.resolve())) as root, atomic.opened(folder, root) as home:
-                return any(atomic.size(home, name) != size for name, size in sizes.items())
+                return not all(
+                    (atomic.checksum if isinstance(fact, str) else atomic.size)(home, name) == fact
+                    for name, fact in known.items()
+                )
         except OSError:
             return True
 
@@ -251,11 +270,12 @@ def _encoded(folder: str, files: Sequence[OutFile]) -> dict[str, bytes]:
     Raises:
         Permanent: a name is not one of ours, or is there twice.
     """
-    if not layout.is_folder(folder):
+    if folder and not layout.is_folder(folder):
         raise Permanent(f"'{folder[:80]}' cannot be a folder of results.", code="output_name")
     contents: dict[str, bytes] = {}
     for file in files:
-        if not layout.is_file(file.name) or file.name in contents:
+        fits = layout.is_file(file.name) and (folder or "/" not in file.name)
+        if not fits or file.name in contents:
             why = "is written twice" if file.name in contents else "cannot be the name of a result"
             raise Permanent(f"'{file.name[:80]}' {why}.", code="output_name", remedy="this is a mistake in a job")
         contents[file.name] = file.data

@@ -9,7 +9,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from pipeline.ports.sink import OutFile, Sink
+from pipeline.core.errors import Permanent
+from pipeline.ports.sink import MARK, OutFile, Sink
 from pipeline.sink.disk import DiskSink
 
 
@@ -110,3 +111,23 @@ async def test_a_shared_folder_keeps_what_others_wrote(sink: Sink) -> None:
     await sink.add("searches", [OutFile("video.json", json.dumps({"files": ["a.json"]}))])
     await sink.add("searches", [OutFile("b.json", "22"), OutFile("a.md", "333")])
     assert not await sink.missing("searches", {"a.json": 1, "a.md": 3, "b.json": 2})
+
+
+@pytest.mark.asyncio
+async def test_the_output_folder_itself_takes_plain_files(sink: Sink) -> None:
+    """An empty name means the output folder: files of ours are replaced, what lies beside them stays, no name leads on."""
+    await sink.write("t--aaaaaaaa", [OutFile("a.md", "x")])
+    await sink.add("", [OutFile("index.txt", f"{MARK} 1"), OutFile("index.html", f"<{MARK}>")])
+    await sink.add("", [OutFile("index.txt", f"{MARK} 22")])
+    assert not await sink.missing("t--aaaaaaaa", {"a.md": 1})
+    assert sink.edited == []
+    with pytest.raises(Permanent):
+        await sink.add("", [OutFile("t--aaaaaaaa/a.md", "y")])
+
+
+@pytest.mark.asyncio
+async def test_a_file_is_known_by_its_size_or_its_checksum(sink: Sink) -> None:
+    """The same size with other content is missing where a checksum is given."""
+    await sink.add("shared", [OutFile("a.js", "one"), OutFile("data/b.js", "two")])
+    assert not await sink.missing("shared", {"a.js": OutFile("a.js", "one").sha256, "data/b.js": 3})
+    assert await sink.missing("shared", {"a.js": OutFile("a.js", "two").sha256})

@@ -329,3 +329,30 @@ async def test_after_closing_nothing_answers(database: Database) -> None:
         with pytest.raises(StoreError) as caught:
             await call
         assert caught.value.trouble.code == "database_closed"
+
+
+@pytest.mark.asyncio
+async def test_tasks_are_selected_by_when_they_changed(database: Database) -> None:
+    """Whatever changes a task counts: submission, an outcome, a command. Exactly at the time counts, too."""
+    await bring(database, State.DONE, "old")
+    await database.submit([placed("new")], NOW + 5)
+    await bring(database, State.FAILED, "mended")
+    await database.command("retry", Selection(keys=("mended",)), NOW + 9)
+
+    async def since(at: float, **more: object) -> list[str]:
+        return [task.key for task in await database.tasks(Selection(since=at, **more))]  # type: ignore[arg-type]
+
+    assert await since(NOW) == ["old", "new", "mended"]
+    assert await since(NOW + 5) == ["new", "mended"]
+    assert await since(NOW + 5.1, states=(State.PENDING,)) == ["mended"]
+    assert await since(NOW + 10) == []
+
+
+@pytest.mark.asyncio
+async def test_results_of_some_jobs_can_be_left_out(database: Database) -> None:
+    """What is large and not needed is not read."""
+    task = await bring(database, State.RUNNING, subject="v")
+    made = [Result("v", job, "f", {}, {}, NOW) for job in ("gist", "_answer", "_captions")]
+    await database.apply(moved(task, results=made), NOW)
+    assert {result.job for result in await database.results(["v"])} == {"gist", "_answer", "_captions"}
+    assert {result.job for result in await database.results(["v"], ("_answer", "_captions"))} == {"gist"}

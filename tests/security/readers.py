@@ -25,7 +25,7 @@ from pipeline.core.errors import ConfigError, ReelmillError
 from pipeline.core.youtube_address import is_address
 from pipeline.kit.answers import AnswerReader
 from pipeline.kit.schema_profile import schema_problem
-from pipeline.local.analysis.extract.captions import MAX_CUES, parse
+from pipeline.media.captions import MAX_CUES, parse
 from pipeline.ports.index_api import IndexSpec, ListFilter, SearchQuery
 from pipeline.ports.source import Item, ManifestLine
 from pipeline.ports.video_api import NewUpload, Question, UploadSession

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.local.analysis.extract.captions import MAX_CHARACTERS, MAX_CUES, parse, strip_markup
+from pipeline.media.captions import MAX_CHARACTERS, MAX_CUES, parse, strip_markup
 from pipeline.source.captions import LARGEST, read_captions
 from tests.security.measured import MEGABYTE, measured
 
@@ -51,7 +51,7 @@ def test_a_hundred_megabytes_cost_what_eight_do(tmp_path: Path) -> None:
     path.write_text((ARROW + "word\n\n") * 2_800_000, encoding="utf-8")
     assert path.stat().st_size > 100_000_000
     assert read_captions([path]) == ""
-    before = "from pathlib import Path\nfrom pipeline.local.analysis.extract.captions import parse\n"
+    before = "from pathlib import Path\nfrom pipeline.media.captions import parse\n"
     before += "text = Path(sys.argv[1]).read_text()"
     cost = measured(before, "found = len(parse(text))", path)
     assert (cost.found, cost.cpu < 10, cost.grown < 100 * MEGABYTE) == ("1", True, True), cost

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from pipeline.core import log
 from pipeline.core.text import block, cue, ffmeta, plain
-from pipeline.local.analysis.extract.captions import strip_markup
+from pipeline.media.captions import strip_markup
 from pipeline.present.formatting import clean, fit
 from pipeline.present.json_data import dumps
 from tests.security.hostile_text import TERMINAL, TEXTS, obeyed

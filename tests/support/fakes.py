@@ -118,9 +118,12 @@ class FakeSink:
     async def add(self, folder: str, files: Sequence[OutFile]) -> None:
         self.folders.setdefault(folder, {}).update({file.name: file.content for file in files})
 
-    async def missing(self, folder: str, sizes: Mapping[str, int]) -> bool:
+    async def missing(self, folder: str, known: Mapping[str, int | str]) -> bool:
         there = self.folders.get(folder, {})
-        return any(name not in there for name in sizes)
+        return any(
+            name not in there or (isinstance(fact, str) and OutFile(name, there[name]).sha256 != fact)
+            for name, fact in known.items()
+        )
 
     async def write_index(self, lines: AsyncIterator[str], keep: Keep = keep_none) -> None:
         there, self.index = self.index, [line async for line in lines]

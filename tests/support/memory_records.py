@@ -10,7 +10,20 @@ from itertools import islice
 from json import loads
 from pathlib import Path
 
-from pipeline.core.model import About, Counts, Parked, PendingGroup, Result, RunNote, Selection, Spend, State, Task
+from pipeline.core.clock import iso
+from pipeline.core.model import (
+    About,
+    Counts,
+    LedgerDay,
+    Parked,
+    PendingGroup,
+    Result,
+    RunNote,
+    Selection,
+    Spend,
+    State,
+    Task,
+)
 from pipeline.store.encoding import (
     QueueEntry,
     Row,
@@ -116,6 +129,7 @@ class MemoryRecords:
             and (not subjects or line.subject in subjects)
             and (not states or line.state in states)
             and (not classes or line.code in classes)
+            and line.updated >= which.since
             and (not which.mentions or any(line.mentions(text) for text in which.mentions))
         )
         return islice(found, which.limit or None)
@@ -124,10 +138,10 @@ class MemoryRecords:
         self._check()
         return [line.task() for line in self._selected(which)]
 
-    async def results(self, subjects: Sequence[str]) -> list[Result]:
+    async def results(self, subjects: Sequence[str], without: Sequence[str] = ()) -> list[Result]:
         self._check()
-        wanted = frozenset(subjects)
-        found = [parse_result(row) for row in self._results.values() if row[0] in wanted]
+        wanted, left_out = frozenset(subjects), frozenset(without)
+        found = [parse_result(row) for row in self._results.values() if row[0] in wanted and row[1] not in left_out]
         return sorted(found, key=lambda result: result.created)
 
     async def about(self, subject: str) -> About:
@@ -189,6 +203,23 @@ class MemoryRecords:
             sum((spend.minutes for spend in spends), 0.0),
             sum(spend.doubtful for spend in spends),
         )
+
+    async def days(self, since: float) -> list[LedgerDay]:
+        self._check()
+        by_day: defaultdict[str, list[Spend]] = defaultdict(list)
+        for row in self._spends.values():
+            spend = parse_spend(row)
+            by_day[iso(spend.at)[:10]].append(spend)
+        return [
+            LedgerDay(
+                day,
+                sum((spend.usd for spend in spends), 0.0),
+                sum((spend.minutes for spend in spends), 0.0),
+                len({spend.subject for spend in spends} - {""}),
+            )
+            for day, spends in sorted(by_day.items())
+            if day >= iso(since)[:10]
+        ]
 
     async def spends(self, subjects: Sequence[str]) -> list[Spend]:
         self._check()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.local.analysis.extract.captions import Cue, count_lost, parse, strip_ass, strip_markup
+from pipeline.media.captions import Cue, count_lost, parse, strip_ass, strip_markup
 from pipeline.source.captions import find_captions, read_captions
 from pipeline.source.encodings import decode_text
 

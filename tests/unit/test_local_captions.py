@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.local.analysis.extract.captions import MAX_CUES, Cue, parse, strip_markup
+from pipeline.media.captions import MAX_CUES, Cue, parse, strip_markup
 
 
 def test_reads_plain_subrip() -> None:

@@ -47,7 +47,7 @@ class Attention:
 async def find_attention(records: Records, counts: DoesCount, limit: int) -> Attention:
     """Return what stopped, held first; at most ``limit`` of each sort are described."""
     found = Attention()
-    async for task, near in _stopped(records):
+    async for task, near in stopped(records):
         if counts(task, near):
             found.members.add(hash(task.subject or task.key))
             found.classes[reason(task).code] += 1
@@ -55,7 +55,7 @@ async def find_attention(records: Records, counts: DoesCount, limit: int) -> Att
         else:
             found.unlisted_ids.append(task.id)
             shown = found.unlisted
-        entry = (task.state.value, _name(task, near), reason(task))
+        entry = (task.state.value, name_of(task, near), reason(task))
         if len(shown) < limit and entry not in shown:
             shown.append(entry)
     return found
@@ -76,7 +76,7 @@ async def find_lanes(records: Records, lanes: Collection[Lane], is_named: Callab
     return found
 
 
-async def _stopped(records: Records) -> AsyncIterator[tuple[Task, Sequence[Task]]]:
+async def stopped(records: Records) -> AsyncIterator[tuple[Task, Sequence[Task]]]:
     """Yield failed and held tasks, each with its items and publish task."""
     for state in (State.HELD, State.FAILED):
         for kind in _KINDS:  # one of each keeps to the order of an index, so that a page costs only its own rows
@@ -94,7 +94,8 @@ async def _near(records: Records, subjects: set[str]) -> defaultdict[str, list[T
     return near
 
 
-def _name(task: Task, near: Sequence[Task]) -> str:
+def name_of(task: Task, near: Sequence[Task]) -> str:
+    """Return the user's own name of a task, an item's source."""
     item = next((each for each in near if each.kind in NAMED), None)
     return display_source(ItemData.of(item).source) if item is not None else task.key
 
@@ -102,7 +103,7 @@ def _name(task: Task, near: Sequence[Task]) -> str:
 async def item_names(records: Records, tasks: Sequence[Task]) -> dict[int, str]:
     """Return the user's own name of each task, an item's source, by task id."""
     near = await _near(records, {task.subject for task in tasks if task.kind not in NAMED and task.subject})
-    return {task.id: _name(task, [task] if task.kind in NAMED else near[task.subject]) for task in tasks}
+    return {task.id: name_of(task, [task] if task.kind in NAMED else near[task.subject]) for task in tasks}
 
 
 def reason(task: Task) -> Trouble:

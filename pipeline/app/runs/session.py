@@ -9,11 +9,13 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from random import Random
 
 import anyio
 from anyio.abc import TaskStatus
 
+from pipeline.app.gallery.write import GalleryWriter, write_safely
 from pipeline.app.runs.activity import RunActivity
 from pipeline.app.runs.results_index import ResultsIndex
 from pipeline.app.runs.run_report import RunReporter
@@ -24,7 +26,7 @@ from pipeline.app.wiring.run_plan import RunPlan
 from pipeline.core import log
 from pipeline.core.clock import Clock, iso
 from pipeline.core.errors import ReelmillError, StoreError
-from pipeline.core.model import RunNote
+from pipeline.core.model import RunNote, Trouble
 from pipeline.engine.admission import RunEnd
 from pipeline.ingest.enqueue import Enqueuer
 from pipeline.ports.source import Item
@@ -43,6 +45,7 @@ class RunSession:
     ) -> None:
         self._database = database
         self._clock = clock
+        self._settings = plan.settings
         started = clock.now()
         self.run_id = f"{iso(started).translate(str.maketrans('', '', '-:'))}-{os.getpid()}"
         owner = f"{socket.gethostname()}:{os.getpid()}:{started:.6f}"
@@ -56,6 +59,7 @@ class RunSession:
         enqueued = self.enqueuer.report
         self._reporter = RunReporter(run, api.identity, self.components, enqueued, self._activity, database, clock)
         self._reading = True
+        self._hurried = False  #: told to stop at once
 
     async def run(self, entries: Iterator[Item | BadLine], watch: Watch | None = None) -> RunReport:
         """Enqueue and work until this run can do no more; write index and report."""
@@ -83,7 +87,7 @@ class RunSession:
                 queries = await self.queries.ask_all(ending, self.run_id)
                 group.cancel_scope.cancel()
             await self._write_index(ending, current=current)
-        return await self._reporter.finish(ending, queries)
+        return await self._with_page(await self._reporter.finish(ending, queries), ending)
 
     def snapshot(self) -> Snapshot:
         """Return how the run stands now; cheap, from memory."""
@@ -101,6 +105,7 @@ class RunSession:
             async for number in received:
                 times += 1
                 _log.warning("run.stopping", signal=signal.Signals(number).name, now=times > 1)
+                self._hurried = times > 1
                 self.components.pool.stop(now=times > 1)
                 self.queries.stop(now=times > 1)
 
@@ -139,6 +144,16 @@ class RunSession:
                 ending.output = ending.output or error.trouble
                 return
         await self._database.save(_INDEX, True)
+
+    async def _with_page(self, report: RunReport, ending: RunEnd) -> RunReport:
+        """Write the page over the results, last: it tells of this run, too."""
+        if not self._settings.gallery.enabled or self._hurried:
+            return report
+        writer = GalleryWriter(self._database, self.components.sink, self._settings, self._clock)
+        made = await write_safely(writer)
+        if isinstance(made, Trouble):
+            return replace(report, page_trouble=made)
+        return replace(report, page=made.page)
 
 
 def _collect_seldom() -> None:

@@ -82,6 +82,9 @@ class PublishTaskType:
             present={request.name: result.fingerprint for request, result in written},
             sources=card["sources"],
             seconds=video.seconds,
+            files=by_request,
+            earlier=[request.name for request, _ in written[len(current) :]],
+            missing=sorted({request.name for request in requests} - {request.name for request, _ in current}),
         )
         return Done(data=data.to_json())
 

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from pipeline.core.errors import NO_RETRY
 from pipeline.core.exit_codes import ExitCode, meaning
+from pipeline.core.model import Trouble
 from pipeline.present.formatting import clean, count, minutes, money, short_name, span, when
 from pipeline.present.tables.layout import (
     attention,
@@ -45,6 +46,10 @@ def run_table(value: RunReport) -> RenderableType:
         )
     if value.queries:
         rows.append(("searches", tally(Counter(query.state for query in value.queries))))
+    if value.page is not None:
+        rows.append(("page", Text(clean(value.page))))
+    elif value.page_trouble is not None:
+        rows.append(("page", _unwritten(value.page_trouble)))
     rows.append(("in all", items_tally(value.items)))
     parts: list[RenderableType] = [pair_table(rows)]
     if value.bad_count:
@@ -85,6 +90,10 @@ def _named(items: NamedItems, until: float | None, now: float) -> Text:
     return Text(
         f"{text}: " + ", ".join(short_name(name) for name in items.names) + (f" and {more:,} more" if more > 0 else "")
     )
+
+
+def _unwritten(why: Trouble) -> Text:
+    return Text(f"not written: {clean(why.message).rstrip('.')}; the next run writes it", "yellow")
 
 
 def _paid(value: RunReport) -> str:

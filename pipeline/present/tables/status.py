@@ -13,6 +13,7 @@ from rich.text import Text
 from pipeline.core.errors import NO_RETRY
 from pipeline.core.exit_codes import meaning
 from pipeline.core.model import Parked, State
+from pipeline.core.run_summary import told_fates, why_ended
 from pipeline.present.formatting import clean, count, minutes, money, span, when
 from pipeline.present.tables.layout import (
     attention,
@@ -70,12 +71,11 @@ def _last_run(value: StatusView, now: float) -> list[tuple[str, Text]]:
     if ended is None:
         return rows
     summary, code = ended.get("summary") or {}, ended.get("exit_code")
-    fates = (summary.get("this_run") or {}).items()
-    done = " · ".join(f"{number:,} {clean(fate.replace('_', ' '))}" for fate, number in fates)
+    done = clean(told_fates(summary))
     rows.append(("latest", Text(f"{when(float(ended['ended']), now)}: {done or 'nothing to do'}")))
     if value.stopped is not None:  # its sentence stands below, with what to do
         return rows
-    note = summary.get("note") or (meaning(code) if isinstance(code, int) and code not in (0, 3) else "")
+    note = why_ended(summary, code)
     return [*rows, ("", Text(clean(note), "bold yellow"))] if note else rows
 
 

@@ -16,6 +16,7 @@ from pipeline.core.model import (
     Counts,
     Json,
     Lane,
+    LedgerDay,
     Parked,
     PendingGroup,
     Result,
@@ -53,10 +54,10 @@ SELECT min((SELECT min(wake_at) FROM task WHERE state = 'pending' AND lane = run
 FROM rung WHERE rung.rank IS NOT NULL
 """
 
-#: All results of some videos, oldest first.
+#: The results of some videos but for some jobs, oldest first.
 RESULTS = """
 SELECT subject, job, fingerprint, body, meta, created FROM result
-WHERE subject IN (SELECT value FROM json_each(?)) ORDER BY created, id
+WHERE subject IN (SELECT value FROM json_each(?1)) AND job NOT IN (SELECT value FROM json_each(?2)) ORDER BY created, id
 """
 #: A page of the videos that have results.
 SUBJECTS = "SELECT DISTINCT subject FROM result WHERE subject > ? ORDER BY subject LIMIT ?"
@@ -111,6 +112,11 @@ FROM video
 PARKED = "SELECT scope, until, trouble FROM parked WHERE until > ? ORDER BY scope"
 #: The ledger in three numbers.
 SPENT = "SELECT total(usd), total(minutes), coalesce(sum(doubtful), 0) FROM spend WHERE at >= ?"
+#: The ledger by day. A day's entries are from midnight UTC to midnight.
+DAYS = """
+SELECT date(at, 'unixepoch') AS day, total(usd), total(minutes), count(DISTINCT nullif(subject, '')) FROM spend
+WHERE at >= ? GROUP BY day ORDER BY day
+"""
 #: The ledger entries of some videos, oldest first.
 SPENDS = """
 SELECT key, what, usd, minutes, subject, doubtful, at FROM spend
@@ -126,6 +132,7 @@ EXISTS (
     WHERE data LIKE text.value ESCAPE '^' OR key LIKE text.value ESCAPE '^' OR subject LIKE text.value ESCAPE '^'
 )
 """
+_DAY = 86_400.0  #: seconds
 _COLUMNS = {"kinds": "kind", "keys": "key", "subjects": "subject", "states": "state", "classes": "trouble_code"}
 
 
@@ -142,6 +149,9 @@ def selected(which: Selection) -> tuple[str, dict[str, Json]]:
         elif wanted:
             where.append(f"{column} IN (SELECT value FROM json_each(:{field}))")
             values[field] = to_json(list(wanted))
+    if which.since:
+        where.append("updated >= :since")
+        values["since"] = which.since
     if which.mentions:
         where.append(_MENTIONS)
         values["mentions"] = to_json([f"%{escaped_pattern(text)}%" for text in which.mentions])
@@ -194,13 +204,14 @@ class SqliteRecords:
         query, values = selected(which)
         return [parse_task(row) for row in await self._read(TASKS.format(which=query), values)]
 
-    async def results(self, subjects: Sequence[str]) -> list[Result]:
-        return [parse_result(row) for row in await self._read(RESULTS, (to_json(list(subjects)),))]
+    async def results(self, subjects: Sequence[str], without: Sequence[str] = ()) -> list[Result]:
+        asked = (to_json(list(subjects)), to_json(list(without)))
+        return [parse_result(row) for row in await self._read(RESULTS, asked)]
 
     async def about(self, subject: str) -> About:
         query, values = selected(Selection(subjects=(subject,)))
         one = (to_json([subject]),)
-        asked: list[_Query] = [(TASKS.format(which=query), values), (RESULTS, one), (SPENDS, one)]
+        asked: list[_Query] = [(TASKS.format(which=query), values), (RESULTS, (*one, "[]")), (SPENDS, one)]
         tasks, results, spends = await self._reads.join(asked)
         return About([*map(parse_task, tasks)], [*map(parse_result, results)], [*map(parse_spend, spends)])
 
@@ -235,6 +246,9 @@ class SqliteRecords:
     async def spent(self, since: float = 0.0) -> tuple[float, float, int]:
         usd, minutes, doubtful = (await self._read(SPENT, (since,)))[0]
         return usd, minutes, doubtful
+
+    async def days(self, since: float) -> list[LedgerDay]:
+        return [LedgerDay(*row) for row in await self._read(DAYS, (since // _DAY * _DAY,))]
 
     async def spends(self, subjects: Sequence[str]) -> list[Spend]:
         return [parse_spend(row) for row in await self._read(SPENDS, (to_json(list(subjects)),))]

@@ -21,7 +21,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipeline.local.analysis.evidence import Facts, Picture
-from pipeline.local.analysis.extract.captions import Cue, strip_ass, strip_markup
+from pipeline.media.captions import Cue, strip_ass, strip_markup
 from pipeline.media.container import (
     UnreadableMedia,
     clock_start,

@@ -26,12 +26,12 @@ from pipeline.local.analysis.evidence import (
     Shot,
 )
 from pipeline.local.analysis.extract import media
-from pipeline.local.analysis.extract.captions import MAX_CUES, Cue, count_lost, parse, tidy
 from pipeline.local.analysis.extract.media import Sample
 from pipeline.local.analysis.extract.shots import ShotFinder
 from pipeline.local.analysis.plugins.ocr import Ocr, OcrLine
 from pipeline.local.analysis.text.content_summary import describe
 from pipeline.local.analysis.text.sentences import telling
+from pipeline.media.captions import MAX_CUES, Cue, count_lost, parse, tidy
 from pipeline.media.container import UnreadableMedia
 from pipeline.media.titles import is_title
 

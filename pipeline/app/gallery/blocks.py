@@ -1,0 +1,63 @@
+"""What a job shows on the page; whatever a job does, something is shown."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.core import log
+from pipeline.core.model import Json
+from pipeline.kit.job import Job, PagedJob, Video
+from pipeline.kit.page import Moments, PageBlock, Prose, Tags, Value, default_blocks
+
+_log = log.get("gallery")
+
+
+class JobBlocks:
+    """Asks the jobs for their blocks; one that fails is told once a run."""
+
+    def __init__(self, jobs: Mapping[str, Job]) -> None:
+        self._jobs = jobs
+        self._told: set[str] = set()
+
+    def blocks(self, job: str, value: Json, video: Video, params: Mapping[str, Json]) -> Sequence[PageBlock]:
+        """Return a result's blocks: the job's own, or a readable table of the value."""
+        known = self._jobs.get(job)
+        fallback = default_blocks(value) if isinstance(value, Mapping) else [Value(value)]
+        if not isinstance(known, PagedJob):
+            return fallback
+        try:
+            found = list(known.page(value, video, params))
+            if problem := next(filter(None, map(_problem, found)), ""):
+                raise ValueError(problem)
+        except Exception as error:
+            if job not in self._told:
+                self._told.add(job)
+                _log.warning("gallery.job_page_failed", job=job, video=video.key, why=repr(error)[:300])
+            return fallback
+        return found
+
+
+def _problem(block: Any) -> str:
+    """Return why a block cannot be shown; empty if it can."""
+    match block:
+        case Prose(text=text):
+            sound = isinstance(text, str)
+        case Tags(words=words, facet=facet):
+            sound = all(isinstance(word, str) for word in (*words, facet))
+        case Moments(items=items):
+            sound = all(map(_is_moment, items))
+        case Value(value=value):
+            json.dumps(value, allow_nan=False, default=str)
+            sound = True
+        case _:
+            sound = False
+    return "" if sound else f"{type(block).__name__} cannot be shown"
+
+
+def _is_moment(moment: Any) -> bool:
+    times, texts = (moment.start, moment.end), (moment.title, moment.text)
+    finite = all(isinstance(time, int | float) and math.isfinite(time) for time in times)
+    return finite and all(isinstance(text, str) for text in texts)

@@ -1,0 +1,191 @@
+"""A known video as the page has it: card, view, captions. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+from pipeline.app.gallery.blocks import JobBlocks
+from pipeline.app.gallery.collect import KnownVideo
+from pipeline.app.gallery.safe_words import SafeWords, shell_line, source_kind
+from pipeline.app.gallery.standing import Standing
+from pipeline.core.model import Json, Result, Task
+from pipeline.core.text import cut, plain
+from pipeline.gallery.data_files import captions_name
+from pipeline.gallery.values import (
+    Captions,
+    CaptionsRef,
+    CardRow,
+    CueLine,
+    PageResult,
+    PageSource,
+    VideoEntry,
+)
+from pipeline.ingest.payloads import AnalysisData, ItemData, RequestData
+from pipeline.ingest.tasks.publish import spend_card
+from pipeline.kit.job import Video
+from pipeline.kit.page import PageBlock, Prose, Tags
+from pipeline.media.captions import parse
+
+_LINE, _TITLE = 160, 300  #: characters
+_TAGS = 24
+_NOTES = 20
+_METADATA = 40
+
+
+@dataclass(frozen=True, slots=True)
+class ShownVideo:
+    """A video's card, and its view where that was asked for."""
+
+    row: CardRow
+    entry: VideoEntry
+    captions: Captions | None
+
+
+class EntryMaker:
+    """Makes cards and views of known videos."""
+
+    def __init__(self, words: SafeWords, blocks: JobBlocks, standing: Standing) -> None:
+        self._words = words
+        self._blocks = blocks
+        self._standing = standing
+
+    def show(self, video: KnownVideo, *, poster: bool) -> ShownVideo:
+        """Return a video's card, view and captions."""
+        items = [ItemData.of(task) for task in video.items]
+        results = self._results(video, items)
+        cost = spend_card(video.spends)
+        captions, reference = self._captions(video)
+        entry = VideoEntry(
+            number=video.number,
+            folder=video.written.folder,
+            results=results,
+            sources=[self._source(item) for item in items],
+            media=next(filter(None, map(self._words.media, items)), ""),
+            captions=reference,
+            calls=cost["calls"],
+            minutes=cost["minutes"],
+            doubtful=cost["possibly_paid_twice"],
+            commands=self._commands(video, items),
+        )
+        return ShownVideo(self._row(video, items, results, cost["usd"], poster=poster), entry, captions)
+
+    def _row(
+        self, video: KnownVideo, items: Sequence[ItemData], results: Sequence[PageResult], usd: float, *, poster: bool
+    ) -> CardRow:
+        state, why = self._standing.of_published(video)
+        own = [tag for item in items for tag in item.line.tags]
+        tags, facets = _tags(results)
+        near = items[0].locator if items else ""
+        return CardRow(
+            number=video.number,
+            folder=video.written.folder,
+            title=self._words.line(video.written.title, _TITLE, near) or video.written.folder.rpartition("--")[0],
+            seconds=_finite(video.written.seconds),
+            state=state,
+            at=round(max((result.created for result in video.results), default=video.publish.updated), 3),
+            usd=usd,
+            source=source_kind(items[0]) if items else "file",
+            line=_line(results),
+            tags=list(dict.fromkeys(filter(None, (self._words.line(tag, 80) for tag in (*own, *tags)))))[:_TAGS],
+            facets=facets,
+            poster=poster,
+            why=why,
+        )
+
+    def _results(self, video: KnownVideo, items: Sequence[ItemData]) -> list[PageResult]:
+        requests = _requests(video.tasks)
+        written = video.written
+        known = Video(video.publish.key, written.seconds or 0.0, written.title)
+        return [self._result(result, requests, known, written.files, written.earlier) for result in video.results]
+
+    def _result(
+        self,
+        result: Result,
+        requests: Mapping[tuple[str, str], RequestData],
+        video: Video,
+        files: Mapping[str, Sequence[str]],
+        earlier: Sequence[str],
+    ) -> PageResult:
+        request = requests.get((result.job, result.fingerprint))
+        params: Mapping[str, Json] = request.params if request is not None else {}
+        meta = result.meta
+        job = request.job if request is not None else str(meta.get("job") or result.job)
+        notes = meta.get("notes")
+        return PageResult(
+            name=result.job,
+            job=job,
+            blocks=self._blocks.blocks(job, result.body, video, params),
+            prompt=self._words.block(params.get("prompt") or ""),
+            model=_text(meta.get("model")),
+            provider=_text(meta.get("provider")),
+            asked_at=_finite(meta.get("asked")) or None,
+            answered_at=_finite(result.created) or None,
+            files=list(files.get(result.job, ())),
+            notes=[self._words.line(note) for note in notes[:_NOTES]] if isinstance(notes, list) else [],
+            current=result.job not in earlier,
+        )
+
+    def _source(self, item: ItemData) -> PageSource:
+        line = item.line
+        given = list(line.metadata.items())[:_METADATA]
+        return PageSource(
+            kind=source_kind(item),
+            label=self._words.label(item),
+            url=self._words.url(item),
+            tags=[self._words.line(tag, 80) for tag in line.tags[:_TAGS]],
+            metadata={self._words.line(name, 80): self._words.line(value, 500, item.locator) for name, value in given},
+        )
+
+    def _commands(self, video: KnownVideo, items: Sequence[ItemData]) -> list[str]:
+        names = filter(None, map(self._words.name, items))
+        again = [shell_line("reelmill", "run", name) for name in names]
+        return [*again[:1], shell_line("reelmill", "show", video.written.folder)]
+
+    def _captions(self, video: KnownVideo) -> tuple[Captions | None, CaptionsRef | None]:
+        body = video.captions.body if video.captions is not None else None
+        text = body.get("text") if isinstance(body, Mapping) else None
+        cues = parse(text) if isinstance(text, str) else []
+        if not cues or not isinstance(body, Mapping):
+            return None, None
+        folder, name = video.written.folder, _text(body.get("name"))
+        lines = [CueLine(round(cue.start, 2), round(cue.end, 2), cue.text) for cue in cues]
+        reference = CaptionsRef(captions_name(folder), len(lines), name if name in video.written.sizes else "")
+        return Captions(folder, lines), reference
+
+
+def _requests(tasks: Sequence[Task]) -> dict[tuple[str, str], RequestData]:
+    """Return what was asked, by the identity of its result."""
+    analyses = (AnalysisData.of(task) for task in tasks if task.kind == "analysis")
+    return {request.identity: request for data in analyses for request in data.requests}
+
+
+def _tags(results: Sequence[PageResult]) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the hashtags, and the classes by the name of their question."""
+    tags: list[str] = []
+    facets: dict[str, list[str]] = {}
+    for block in (block for result in results for block in result.blocks if isinstance(block, Tags)):
+        if block.facet:
+            known = facets.setdefault(block.facet, [])
+            known += [word for word in block.words if word not in known]
+        else:
+            tags += [word for word in block.words if word.startswith("#")]
+    return tags, facets
+
+
+def _line(results: Sequence[PageResult]) -> str:
+    """Return the first line of the summary, else of any other text."""
+    ranked = sorted(results, key=lambda result: (result.job != "summary", result.job == "gist"))
+    blocks: list[PageBlock] = [block for result in ranked for block in result.blocks]
+    text = next((block.text for block in blocks if isinstance(block, Prose) and block.text.strip()), "")
+    return cut(plain(text.strip().partition("\n")[0][: 4 * _LINE]), _LINE)
+
+
+def _text(value: Json) -> str:
+    return plain(value, 200) if isinstance(value, str) else ""
+
+
+def _finite(value: Json) -> float | None:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    return round(float(value), 3) if number else None

@@ -1,0 +1,255 @@
+"""Writes the page: what has changed since the last time, or all of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline import __version__
+from pipeline.app.gallery.blocks import JobBlocks
+from pipeline.app.gallery.collect import KnownVideo, read_videos
+from pipeline.app.gallery.entries import EntryMaker, ShownVideo
+from pipeline.app.gallery.report import ReportMaker
+from pipeline.app.gallery.safe_words import SafeWords
+from pipeline.app.gallery.standing import Standing
+from pipeline.app.operator.attention import noted
+from pipeline.app.wiring.run_plan import load_jobs
+from pipeline.config.settings import Settings
+from pipeline.core import log
+from pipeline.core.clock import Clock
+from pipeline.core.errors import ReelmillError
+from pipeline.core.model import Json, Selection, Task, Trouble, fingerprint
+from pipeline.gallery.data_files import FOLDER, ROWS, SHARD, captions_file, index_file, rows_file, shard_files
+from pipeline.gallery.page_files import SHELL, part_files, shell_file
+from pipeline.gallery.plain_index import index_line, plain_index
+from pipeline.gallery.values import CardRow, GalleryIndex, RowsFile, ShardFile
+from pipeline.ingest.payloads import PublishData
+from pipeline.ports.sink import OutFile, Sink
+from pipeline.ports.store import Database, read_pages
+from pipeline.views import GalleryMade
+
+_NOTE = "gallery"  #: name of the note with what was written the last time
+_FORM = 1  #: of the note, and of what is written
+_OPEN = 500  #: items without results that are listed
+_MARGIN = 120.0  #: seconds that clocks and commits may be apart
+_log = log.get("gallery")
+
+#: A published video: its number, its task and what was written.
+_Published = tuple[int, Task, PublishData]
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the last writing left, as the journal remembers it."""
+
+    since: float = 0.0
+    shards: dict[int, list[ShardFile]] = field(default_factory=dict)  #: by block
+    sizes: dict[str, int] = field(default_factory=dict)  #: of all shards and rows, below the gallery's folder
+    rows: dict[int, RowsFile] = field(default_factory=dict)  #: by range
+
+
+class GalleryWriter:
+    """Writes the page of one database into one output folder."""
+
+    def __init__(self, database: Database, sink: Sink, settings: Settings, clock: Clock) -> None:
+        self._database = database
+        self._sink = sink
+        self._settings = settings
+        self._clock = clock
+        secrets = [settings.api_key.get_secret_value()] if settings.api_key is not None else []
+        self._words = SafeWords(
+            settings.run.output,
+            absolute=settings.gallery.paths == "absolute",
+            folders=[settings.run.state],
+            secrets=secrets,
+        )
+        self._blocks = JobBlocks({job.name: job for job in load_jobs()})
+
+    async def write(self, *, whole: bool, remember: bool, running: bool = False) -> GalleryMade:
+        """Write what has changed, or the ``whole``; return what the page holds.
+
+        ``remember``: note it in the journal, for the next time. ``running``: a run is at work.
+
+        Raises:
+            ReelmillError: the output folder cannot be written, or the database not be read.
+        """
+        now = self._clock.now()
+        before = _Known() if whole else await self._recall()
+        counts = await noted(self._database)
+        standing = Standing(self._words, counts, now)
+        made = _Made(self, EntryMaker(self._words, self._blocks, standing), before)
+        await self._sink.add(FOLDER, part_files())
+        async for published, is_last in self._ranges():
+            await made.add_range(published, await self._changed(published, before), is_last=is_last)
+        open_items, open_count = await standing.open_items(self._database, _OPEN)
+        report = await ReportMaker(self._database, self._words, self._settings, counts, now).make(running=running)
+        index = GalleryIndex(
+            made_at=round(now, 3),
+            version=__version__,
+            videos=len(made.lines),
+            rows_files=[made.after.rows[number] for number in sorted(made.after.rows)],
+            shards=[file for block in sorted(made.after.shards) for file in made.after.shards[block]],
+            rows=made.newest,
+            open=open_items,
+            open_count=open_count,
+            report=report,
+        )
+        await self._sink.add("", [shell_file(), plain_index(made.lines, count=len(made.lines))])
+        last = index_file(index)
+        await self._sink.add(FOLDER, [last])
+        if remember:
+            await self._remember(made.after, last, now)
+        page = self._settings.run.output.absolute() / SHELL
+        return GalleryMade(page, page.as_uri(), len(made.lines), open_count)
+
+    # ------------------------------------------------------------------------------------------------ what there is
+
+    async def _ranges(self) -> AsyncIterator[tuple[list[_Published], bool]]:
+        """Yield the published videos by ranges of ``ROWS`` numbers, and whether it is the unfinished last."""
+        number, current = 0, list[_Published]()
+        async for page in read_pages(self._database, Selection(("publish",), limit=SHARD)):
+            for task in page:
+                data = PublishData.of(task)
+                if data.folder:
+                    current.append((number, task, data))
+                number += 1
+            if number % ROWS == 0:
+                yield current, False
+                current = []
+        if number % ROWS:
+            yield current, True
+
+    async def _changed(self, published: Sequence[_Published], before: _Known) -> set[str]:
+        """Return which of these videos have changed since the last time."""
+        keys = {task.key for _, task, _ in published}
+        if not before.since:
+            return keys
+        found: set[str] = set()
+        async for page in read_pages(self._database, Selection(since=before.since, limit=1000)):
+            found |= {task.subject or task.key for task in page}
+        return keys & found
+
+    async def read(self, published: Sequence[_Published], *, captions: bool) -> list[KnownVideo]:
+        """Return what is known of these videos."""
+        return await read_videos(self._database, published, captions=captions)
+
+    async def put(self, files: Sequence[OutFile]) -> None:
+        """Write data files."""
+        await self._sink.add(FOLDER, files)
+
+    # -------------------------------------------------------------------------------------------- the last time
+
+    def _stamp(self) -> list[Json]:
+        gallery = self._settings.gallery
+        place = str(self._settings.run.output.absolute())
+        return [_FORM, __version__, fingerprint(gallery.model_dump(mode="json"), place)]
+
+    async def _recall(self) -> _Known:
+        """Return what the last time left; nothing if it is not there as it was left."""
+        note: Any = await self._database.load(_NOTE)
+        try:
+            if not note or note["stamp"] != self._stamp():
+                return _Known()
+            known = _Known(
+                note["since"],
+                {int(block): [ShardFile(*each) for each in files] for block, files in note["shards"].items()},
+                dict(note["sizes"]),
+                {int(number): RowsFile(*each) for number, each in note["rows"].items()},
+            )
+            left = {**known.sizes, "data/index.js": note["index"]}
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return _Known()  # of another release
+        return _Known() if await self._sink.missing(FOLDER, left) else known
+
+    async def _remember(self, known: _Known, index: OutFile, now: float) -> None:
+        note = {
+            "stamp": self._stamp(),
+            "since": now - _MARGIN,
+            "index": index.sha256,
+            "sizes": known.sizes,
+            "shards": {
+                str(block): [[each.file, each.first, each.last] for each in files]
+                for block, files in known.shards.items()
+            },
+            "rows": {str(number): [each.file, each.first, each.count] for number, each in known.rows.items()},
+        }
+        await self._database.save(_NOTE, note)
+
+
+class _Made:
+    """What one writing has made so far."""
+
+    def __init__(self, writer: GalleryWriter, maker: EntryMaker, before: _Known) -> None:
+        self._writer = writer
+        self._maker = maker
+        self._before = before
+        self.after = _Known()
+        self.lines: list[str] = []  #: of the plain index
+        self.newest: list[CardRow] = []  #: rows of the unfinished last range
+
+    async def add_range(self, published: Sequence[_Published], changed: set[str], *, is_last: bool) -> None:
+        """Write a range of ``ROWS`` numbers, as far as it has changed."""
+        self.lines += [index_line(data.title, data.seconds, data.folder) for _, _, data in published]
+        blocks: dict[int, list[_Published]] = {}
+        for each in published:
+            blocks.setdefault(each[0] // SHARD, []).append(each)
+        all_rows = is_last or bool(changed)
+        rows: list[CardRow] = []
+        for block, videos in blocks.items():
+            stale = block not in self._before.shards or any(task.key in changed for _, task, _ in videos)
+            if stale or all_rows:
+                shown = await self._show(videos, captions=stale)
+                rows += [video.row for video in shown]
+            if stale:
+                await self._write_block(block, shown)
+            else:
+                self._keep_block(block)
+        if is_last:
+            self.newest = rows
+        elif published:
+            await self._write_rows(published[0][0] // ROWS, rows)
+
+    async def _show(self, videos: Sequence[_Published], *, captions: bool) -> list[ShownVideo]:
+        known = await self._writer.read(videos, captions=captions)
+        return [self._maker.show(video, poster=False) for video in known]
+
+    async def _write_block(self, block: int, shown: Sequence[ShownVideo]) -> None:
+        pairs = list(shard_files(block, [video.entry for video in shown]))
+        self.after.shards[block] = [shard for shard, _ in pairs]
+        self.after.sizes |= {file.name: len(file.data) for _, file in pairs}
+        cues = [captions_file(video.captions) for video in shown if video.captions is not None]
+        await self._writer.put([*cues, *(file for _, file in pairs)])
+
+    def _keep_block(self, block: int) -> None:
+        files = self._before.shards[block]
+        self.after.shards[block] = files
+        self.after.sizes |= {f"data/{each.file}": self._before.sizes.get(f"data/{each.file}", 0) for each in files}
+
+    async def _write_rows(self, number: int, rows: Sequence[CardRow]) -> None:
+        """Write a full range's file; without rows, keep the one that is there."""
+        if not rows and number in self._before.rows:
+            known = self._before.rows[number]
+            self.after.sizes[f"data/{known.file}"] = self._before.sizes.get(f"data/{known.file}", 0)
+            self.after.rows[number] = known
+            return
+        file = rows_file(number * ROWS, rows)
+        self.after.rows[number] = RowsFile(file.name.removeprefix("data/"), rows[0].number if rows else 0, len(rows))
+        self.after.sizes[file.name] = len(file.data)
+        await self._writer.put([file])
+
+
+async def write_safely(writer: GalleryWriter) -> GalleryMade | Trouble:
+    """Write the page at a run's end; whatever goes wrong is told and fails nothing."""
+    try:
+        made = await writer.write(whole=False, remember=True)
+    except ReelmillError as error:
+        trouble = error.trouble
+    except Exception as error:
+        _log.exception("gallery.crashed")
+        trouble = Trouble("gallery", f"The page could not be made: {type(error).__name__}.", "the log holds the reason")
+    else:
+        _log.info("gallery.written", page=str(made.page), videos=made.videos, open=made.open_items)
+        return made
+    _log.error("gallery.not_written", why=trouble.message, remedy=trouble.remedy)
+    return trouble
