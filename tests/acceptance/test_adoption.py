@@ -26,7 +26,7 @@ def effects(platform: Platform) -> Counter[str]:
 def results(out: Path) -> dict[str, Any]:
     """Return every result file by path, without the times and the cost that ``video.json`` tells of its own run."""
     found: dict[str, Any] = {}
-    for path in sorted(out.glob("*/**/*")):
+    for path in sorted(out.glob("*--*/**/*")):
         if path.is_file() and path.name != "video.json":
             found[str(path.relative_to(out))] = path.read_bytes()
     for path in out.glob("*/video.json"):

@@ -255,12 +255,12 @@ def test_titles_that_can_do_harm(here: Terminal) -> None:
     assert ended.code == 0, ended.err
     out = here.folder / "out"
     assert {path.name for path in here.folder.iterdir()} == {"films", "good.mp4", "list.jsonl", "out", ".reelmill"}
-    assert len([path for path in out.iterdir() if path.is_dir()]) == len(TITLES)
+    assert len([path for path in out.glob("*--*") if path.is_dir()]) == len(TITLES)
     titles = set()
     for path in out.iterdir():
         assert path.name.isascii()
         assert len(path.name) < 100
-        if path.is_dir():
+        if "--" in path.name:
             titles.add(json.loads((path / "video.json").read_text(encoding="utf-8"))["title"])
     assert {" ".join(title.split())[:50] for title in titles} == {
         " ".join(title.split())[:50] for title in TITLES.values()
@@ -316,7 +316,7 @@ def test_a_file_where_a_result_belongs(here: Terminal) -> None:
     """A foreign folder in the place of a result: that video fails with the place named, the others are written."""
     clips(here.folder / "films", 2, first=1)
     assert here.run("run", "good.mp4").code == 0
-    (folder,) = (path for path in (here.folder / "out").iterdir() if path.is_dir())
+    (folder,) = (path for path in (here.folder / "out").glob("*--*") if path.is_dir())
     (folder / "gist.json").unlink()
     (folder / "gist.json").mkdir()
     (folder / "gist.json" / "mine").write_text("precious", encoding="utf-8")

@@ -52,8 +52,9 @@ def card(here: Terminal) -> dict[str, Any]:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Return every file below a folder, by relative path."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    """Return every file below a folder, by relative path, but for the page's index: it tells of the runs."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "index.js")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def test_a_changed_prompt_redoes_that_job_alone(here: Terminal) -> None:
@@ -102,7 +103,7 @@ def test_deleted_results_come_back_without_a_call(here: Terminal) -> None:
     next(out.glob("*/gist.json")).unlink()
     assert ran(here, "films")["published"] == 1
     assert tree(out) == before
-    shutil.rmtree(next(path for path in out.iterdir() if path.is_dir()))
+    shutil.rmtree(next(path for path in out.glob("*--*") if path.is_dir()))
     ran(here, "films")
     assert tree(out) == before
     (out / "results.jsonl").unlink()

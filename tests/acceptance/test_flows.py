@@ -39,7 +39,7 @@ def paid(terminal: Terminal) -> tuple[int, int]:
 
 def folders(terminal: Terminal) -> list[Path]:
     """Return the folders with results."""
-    return sorted(path for path in (terminal.folder / "out").iterdir() if path.is_dir())
+    return sorted(path for path in (terminal.folder / "out").glob("*--*") if path.is_dir())
 
 
 def test_from_plan_to_results(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_a_thumbnail_lies_beside_the_results_and_comes_back(site: MediaServer, t
     site.thumbnail(V, content)
     here = place(tmp_path, site)
     here.run(V)
-    (folder,) = [path for path in (tmp_path / "out").iterdir() if path.is_dir()]
+    (folder,) = [path for path in (tmp_path / "out").glob("*--*") if path.is_dir()]
     assert (folder / "thumbnail.jpg").read_bytes() == content
     assert "thumbnail.jpg" in json.loads((folder / "video.json").read_text())["files"]
     before = len(site.asked)

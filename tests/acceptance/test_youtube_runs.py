@@ -72,7 +72,7 @@ def test_a_line_is_fetched_uploaded_analysed_and_its_copy_removed(site: MediaSer
     assert (report["items"]["done"], report["published"], report["duplicates"]) == (1, 1, 1)
     assert list(here.tasks("video")) == [f"youtube:video:{V}"]
     assert here.fetched() == []
-    (folder,) = [path for path in (tmp_path / "out").iterdir() if path.is_dir()]
+    (folder,) = [path for path in (tmp_path / "out").glob("*--*") if path.is_dir()]
     card = json.loads((folder / "video.json").read_text())
     assert (card["title"], card["sources"][0]["locator"]) == (f"Video {V}", f"https://www.youtube.com/watch?v={V}")
     assert card["sources"][0]["about"]["channel_id"] == "UCqECaJ8Gagnn7YCbPEzWH6g"

@@ -335,15 +335,15 @@ async def test_after_closing_nothing_answers(database: Database) -> None:
 async def test_tasks_are_selected_by_when_they_changed(database: Database) -> None:
     """Whatever changes a task counts: submission, an outcome, a command. Exactly at the time counts, too."""
     await bring(database, State.DONE, "old")
-    await database.submit([placed("new")], NOW + 5)
     await bring(database, State.FAILED, "mended")
     await database.command("retry", Selection(keys=("mended",)), NOW + 9)
+    await database.submit([placed("new")], NOW + 5)
 
     async def since(at: float, **more: object) -> list[str]:
         return [task.key for task in await database.tasks(Selection(since=at, **more))]  # type: ignore[arg-type]
 
-    assert await since(NOW) == ["old", "new", "mended"]
-    assert await since(NOW + 5) == ["new", "mended"]
+    assert await since(NOW) == ["old", "mended", "new"]
+    assert await since(NOW + 5) == ["mended", "new"]
     assert await since(NOW + 5.1, states=(State.PENDING,)) == ["mended"]
     assert await since(NOW + 10) == []
 

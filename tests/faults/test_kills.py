@@ -55,7 +55,7 @@ class Siege:
         except sqlite3.OperationalError:  # the platform is just making its tables
             accepted = 0
         out = self.terminal.folder / "out"
-        return accepted + (sum(entry.is_dir() for entry in out.iterdir()) if out.is_dir() else 0)
+        return accepted + (sum(entry.is_dir() for entry in out.glob("*--*")) if out.is_dir() else 0)
 
     def _accepted(self) -> int:
         marks = ", ".join("?" * len(ONCE))
@@ -103,7 +103,7 @@ def children(pid: int) -> set[int]:
 def check_whole(terminal: Terminal, videos: int) -> None:
     """Every video has its folder, every file is whole, the list names them all, and status agrees."""
     out = terminal.folder / "out"
-    folders = sorted(path for path in out.iterdir() if path.is_dir())
+    folders = sorted(path for path in out.glob("*--*") if path.is_dir())
     assert len(folders) == videos
     for folder in folders:
         card = json.loads((folder / "video.json").read_text(encoding="utf-8"))

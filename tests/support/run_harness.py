@@ -26,6 +26,7 @@ def settings_for(folder: Path, **sections: dict[str, Any]) -> Settings:
     raw: dict[str, Any] = {
         "run": {"state": folder / "state", "output": folder / "out", "stop_grace": 1.0},
         "provider": {"kind": "local"},
+        "gallery": {"enabled": False},  # a reader of what is proved here: its own tests turn it on
     }
     for name, values in sections.items():
         raw[name] = {**raw.get(name, {}), **values}

@@ -108,7 +108,7 @@ def test_results_of_an_earlier_version_keep_their_folder(tmp_path: Path, earlier
     if earlier:
         (tmp_path / "out" / f"{earlier}--{tail}").mkdir(parents=True)
     assert run_virtual(life.run(items([path]))).exit_code == 0
-    folders = [entry.name for entry in (tmp_path / "out").iterdir() if entry.is_dir()]
+    folders = [entry.name for entry in (tmp_path / "out").glob("*--*") if entry.is_dir()]
     assert folders == [f"{earlier or 'clip-0'}--{tail}"]
 
 
@@ -119,7 +119,7 @@ def test_a_folder_that_is_known_keeps_its_name_when_the_title_changes(tmp_path: 
     life.sink = DiskSink(tmp_path / "out")  # type: ignore[assignment]
     for title in ("", "Bees", "Owls"):
         assert run_virtual(life.run(items([path], title=title))).exit_code == 0
-        (folder,) = [entry.name for entry in (tmp_path / "out").iterdir() if entry.is_dir()]
+        (folder,) = [entry.name for entry in (tmp_path / "out").glob("*--*") if entry.is_dir()]
         assert folder.startswith("clip-0--")
 
 
@@ -152,7 +152,7 @@ def test_a_hostile_title_harms_nobody(tmp_path: Path, title: str, whose: str) ->
     assert report.exit_code == 0 or (whose == "model" and report.exit_code == 3)
     after = {entry for entry in tmp_path.rglob("*") if out not in entry.parents}
     assert after - before <= {out.parent, out, tmp_path / "state"}
-    (folder,) = [entry for entry in out.iterdir() if entry.is_dir()]
+    (folder,) = [entry for entry in out.glob("*--*") if entry.is_dir()]
     assert len(folder.name) < 120
     assert "summary.md" in {entry.name for entry in folder.iterdir()}
     assert json.loads((folder / "video.json").read_text("utf-8"))["key"].startswith("sha256:")
