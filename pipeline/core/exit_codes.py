@@ -1,10 +1,15 @@
-"""The process's exit codes; a number never changes its meaning."""
+"""The process's exit codes, and the end of a run in words.
+
+A number never changes its meaning. Damaged lines of the history say nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum
+from math import isfinite
 from types import MappingProxyType
+from typing import Any
 
 
 class ExitCode(IntEnum):
@@ -43,3 +48,32 @@ def meaning(code: int) -> str:
         return MEANING[ExitCode(code)]
     except ValueError:
         return f"code {code}, of another release"
+
+
+def fates(summary: Mapping[str, Any]) -> dict[str, int]:
+    """Return what came of a run's items: fate, such as ``asked_again``, to number."""
+    found = summary.get("this_run")
+    given = found if isinstance(found, Mapping) else {}
+    return {str(fate): number for fate, number in given.items() if isinstance(number, int)}
+
+
+def told_fates(summary: Mapping[str, Any]) -> str:
+    """Return what came of a run's items, as ``2 new · 1 failed``."""
+    return " · ".join(f"{number:,} {fate.replace('_', ' ')}" for fate, number in fates(summary).items())
+
+
+def why_ended(summary: Mapping[str, Any], code: Any) -> str:
+    """Return why a run ended early; empty if it did not."""
+    note = summary.get("note")
+    if isinstance(note, str) and note:
+        return note
+    early = isinstance(code, int) and code not in (ExitCode.DONE, ExitCode.INCOMPLETE)
+    return meaning(code) if early else ""
+
+
+def number_of(summary: Mapping[str, Any], name: str) -> float:
+    """Return a number that the history keeps; 0 if it keeps none."""
+    value = summary.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0.0
+    return float(value) if isfinite(value) else 0.0

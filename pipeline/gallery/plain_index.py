@@ -1,4 +1,4 @@
-"""``index.txt``: every video on a line, for grep, for readers of the plain page. Pure."""
+"""``index.txt``: every video on a line, for grep. Pure."""
 
 from __future__ import annotations
 

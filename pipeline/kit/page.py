@@ -58,7 +58,7 @@ PageBlock: TypeAlias = Prose | Moments | Tags | Value
 
 
 def found_moments(value: Json, titles: Sequence[str]) -> list[Moment] | None:
-    """Return a list of values with start and end as moments; None if it is none.
+    """Return values with start and end as moments; None for others.
 
     ``titles`` names the properties that may hold a title, the best first. Other texts of a value stand in the moment's.
     """

@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias
 #: Takes a line of the present index; returns the folder that it is about, or nothing where the line is to go.
 Keep: TypeAlias = Callable[[bytes], str]
 #: A file of ours in the output folder itself says so in its first ``MARKED`` bytes; any other there is somebody else's.
-MARK, MARKED = "Reelmill", 400
+MARK, MARKED = "Reelmill", 4000
 
 
 def keep_none(_line: bytes) -> str:
@@ -59,7 +59,7 @@ class Sink(Protocol):
         ...
 
     async def add(self, folder: str, files: Sequence[OutFile]) -> None:
-        """Write the files into a shared folder, in this order; the rest of it stays.
+        """Write files into a shared folder, in order; the rest stays.
 
         An empty name means the output folder itself: there, a file of that name without :data:`MARK` is kept beside, and
         named in ``edited``.
@@ -67,7 +67,10 @@ class Sink(Protocol):
         ...
 
     async def missing(self, folder: str, known: Mapping[str, int | str]) -> bool:
-        """Return True if any of the files is absent or not as known: by its size, or its checksum."""
+        """Return True if any file is absent or not as known.
+
+        A file is known by its size, or by its checksum.
+        """
         ...
 
     async def write_index(self, lines: AsyncIterator[str], keep: Keep = keep_none) -> None:

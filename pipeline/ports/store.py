@@ -160,7 +160,10 @@ class Records(Protocol):
         ...
 
     async def days(self, since: float) -> list[LedgerDay]:
-        """Return the ledger by day (UTC) from the day of ``since`` on, oldest first, days without entries left out."""
+        """Return the ledger by day (UTC) from the day of ``since`` on.
+
+        Oldest first; days without entries are left out.
+        """
         ...
 
     async def spends(self, subjects: Sequence[str]) -> list[Spend]:

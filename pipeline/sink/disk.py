@@ -125,7 +125,7 @@ class DiskSink:
         return True
 
     def _keep_foreign(self, root: int, names: Iterable[str]) -> None:
-        """Keep what stands in our place in the output folder and does not say that it is ours."""
+        """Keep what stands in our place and does not say that it is ours."""
         for name in names:
             head = atomic.head(root, name, MARKED)
             if head is not None and MARK.encode() not in head:
@@ -155,7 +155,7 @@ class DiskSink:
             _log.warning("result.was_edited", file=f"{folder}/{name}", kept=aside)
 
     def _enter_home(self, stack: ExitStack, folder: str) -> int:
-        """Open a folder, made when needed; the output folder itself if it has no name."""
+        """Open a folder, made when needed; without a name, the root."""
         root = self._enter_root(stack)
         if not folder:
             return root

@@ -1,4 +1,4 @@
-"""Reads from the database what the page shows of videos, a block at a time."""
+"""Reads what the page shows of videos, a block at a time."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ CAPTIONS = "_captions"
 
 
 @dataclass(frozen=True, slots=True)
-class KnownVideo:
-    """All that is stored of one published video, as far as the page shows it."""
+class StoredVideo:
+    """What is stored of one published video, for the page."""
 
     number: int
     publish: Task
@@ -36,8 +36,11 @@ class KnownVideo:
 
 async def read_videos(
     records: Records, published: Sequence[tuple[int, Task, PublishData]], *, captions: bool
-) -> list[KnownVideo]:
-    """Return what is known of these published videos (number, task, its data), in their order."""
+) -> list[StoredVideo]:
+    """Return what is known of these videos, in their order.
+
+    Of each: its number, its publish task and what that says.
+    """
     keys = [task.key for _, task, _ in published]
     if not keys:
         return []
@@ -63,9 +66,9 @@ def _known(
     tasks: Sequence[Task],
     results: Sequence[Result],
     spends: Sequence[Spend],
-) -> KnownVideo:
+) -> StoredVideo:
     found = {result.job: result for result in results if written.present.get(result.job) == result.fingerprint}
     ours = [found[name] for name in written.present if name in found]
     captions = next((result for result in reversed(results) if result.job == CAPTIONS), None)
     ordered = sorted(tasks, key=lambda task: task.kind != "item")
-    return KnownVideo(number, publish, written, ordered, ours, captions, spends)
+    return StoredVideo(number, publish, written, ordered, ours, captions, spends)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from pipeline.app.gallery.blocks import JobBlocks
-from pipeline.app.gallery.collect import KnownVideo
+from pipeline.app.gallery.collect import StoredVideo
 from pipeline.app.gallery.safe_words import SafeWords, shell_line, source_kind
 from pipeline.app.gallery.standing import Standing
 from pipeline.core.model import Json, Result, Task
@@ -51,7 +51,7 @@ class EntryMaker:
         self._blocks = blocks
         self._standing = standing
 
-    def show(self, video: KnownVideo, *, poster: bool) -> ShownVideo:
+    def show(self, video: StoredVideo, *, poster: bool) -> ShownVideo:
         """Return a video's card, view and captions."""
         items = [ItemData.of(task) for task in video.items]
         results = self._results(video, items)
@@ -72,7 +72,7 @@ class EntryMaker:
         return ShownVideo(self._row(video, items, results, cost["usd"], poster=poster), entry, captions)
 
     def _row(
-        self, video: KnownVideo, items: Sequence[ItemData], results: Sequence[PageResult], usd: float, *, poster: bool
+        self, video: StoredVideo, items: Sequence[ItemData], results: Sequence[PageResult], usd: float, *, poster: bool
     ) -> CardRow:
         state, why = self._standing.of_published(video)
         own = [tag for item in items for tag in item.line.tags]
@@ -94,7 +94,7 @@ class EntryMaker:
             why=why,
         )
 
-    def _results(self, video: KnownVideo, items: Sequence[ItemData]) -> list[PageResult]:
+    def _results(self, video: StoredVideo, items: Sequence[ItemData]) -> list[PageResult]:
         requests = _requests(video.tasks)
         written = video.written
         known = Video(video.publish.key, written.seconds or 0.0, written.title)
@@ -138,12 +138,12 @@ class EntryMaker:
             metadata={self._words.line(name, 80): self._words.line(value, 500, item.locator) for name, value in given},
         )
 
-    def _commands(self, video: KnownVideo, items: Sequence[ItemData]) -> list[str]:
+    def _commands(self, video: StoredVideo, items: Sequence[ItemData]) -> list[str]:
         names = filter(None, map(self._words.name, items))
         again = [shell_line("reelmill", "run", name) for name in names]
         return [*again[:1], shell_line("reelmill", "show", video.written.folder)]
 
-    def _captions(self, video: KnownVideo) -> tuple[Captions | None, CaptionsRef | None]:
+    def _captions(self, video: StoredVideo) -> tuple[Captions | None, CaptionsRef | None]:
         body = video.captions.body if video.captions is not None else None
         text = body.get("text") if isinstance(body, Mapping) else None
         cues = parse(text) if isinstance(text, str) else []

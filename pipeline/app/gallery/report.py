@@ -10,9 +10,8 @@ from pipeline.app.operator.last_run import last_run
 from pipeline.app.operator.waiting import find_waits
 from pipeline.config.settings import Settings
 from pipeline.core.errors import NO_RETRY
-from pipeline.core.exit_codes import meaning
+from pipeline.core.exit_codes import fates, meaning, number_of, told_fates, why_ended
 from pipeline.core.model import Json, RunNote, Selection, State, Task
-from pipeline.core.run_summary import fates, number_of, told_fates, why_ended
 from pipeline.gallery.values import CauseRow, DayRow, RunRow, RunsReport, TimeSlice
 from pipeline.ingest.payloads import AnalysisData
 from pipeline.ports.store import Database, read_pages
@@ -134,7 +133,7 @@ class ReportMaker:
     # ------------------------------------------------------------------------------------------------- the last run
 
     async def _timeline(self, note: RunNote) -> tuple[list[TimeSlice], float]:
-        """Return what happened when in a run, and the length of a slice in seconds."""
+        """Return what happened when in a run, and a slice's length, seconds."""
         end = note.ended if note.ended is not None else self._now
         length = max(1.0, end - note.started)
         size = length / min(_SLICES, max(1, int(length)))

@@ -1,4 +1,4 @@
-"""What of a foreign text the page may show: no secret, no folder of this machine."""
+"""Foreign texts without secrets and without folders of this machine."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class SafeWords:
     # ------------------------------------------------------------------------------------------------------ sources
 
     def label(self, item: ItemData) -> str:
-        """Return what a source is called: its name, with the folders that lie beside the page."""
+        """Return a source's name, with its folders if they lie beside the page."""
         locator = item.locator or item.source
         if is_address(locator):
             return self.line(without_query(locator))
@@ -77,7 +77,7 @@ class SafeWords:
         return self.line(item.title, near=locator) or cut(plain(file_name(locator)), 300) or "video"
 
     def media(self, item: ItemData) -> str:
-        """Return the address that plays a file from the page; empty if it cannot be reached."""
+        """Return the address that plays a file from the page, or nothing."""
         if item.type != "file" or not item.locator.startswith("/"):
             return ""
         beside = self._beside(item.locator)
@@ -89,7 +89,7 @@ class SafeWords:
             return ""
 
     def url(self, item: ItemData) -> str:
-        """Return the address of a source's page; empty if it has none that may be shown."""
+        """Return the address of a source's page, if it may be shown."""
         meaning = parse_youtube_address(item.locator) if is_address(item.locator) else None
         address = meaning.address if isinstance(meaning, YouTubeAddress) else without_query(item.locator)
         try:
@@ -100,7 +100,7 @@ class SafeWords:
         return address.partition("#")[0] if safe and plain(address) == address else ""
 
     def name(self, item: ItemData) -> str:
-        """Return a word for an item that a command takes and everybody may read; empty if there is none."""
+        """Return a public name of an item that commands take, or nothing."""
         locator = item.locator or item.source
         if not locator.startswith("/"):
             return locator if without_query(locator) == locator and plain(locator) == locator else ""
@@ -108,7 +108,7 @@ class SafeWords:
         return shown if plain(shown) == shown else ""
 
     def _beside(self, path: str) -> str:
-        """Return a path from the folder that holds the output folder; empty for one outside it."""
+        """Return a path from the output folder's parent; empty if outside."""
         inside = self._parent if self._parent.endswith("/") else f"{self._parent}/"
         whole = os.path.normpath(path)
         return whole.removeprefix(inside) if whole.startswith(inside) else ""
@@ -120,5 +120,8 @@ def source_kind(item: ItemData) -> SourceKind:
 
 
 def shell_line(*words: str) -> str:
-    """Return a command to copy; a word that looks like an option is no option."""
+    """Return a command to copy.
+
+    A word that looks like an option is none.
+    """
     return shlex.join([*words[:2], *(["--"] if any(word.startswith("-") for word in words[2:]) else []), *words[2:]])

@@ -1,11 +1,11 @@
-"""How a video stands, and why; the open items. By the same rules as ``status``."""
+"""How a video stands, by the rules of ``status``; the open items."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 
-from pipeline.app.gallery.collect import KnownVideo
+from pipeline.app.gallery.collect import StoredVideo
 from pipeline.app.gallery.safe_words import SafeWords, shell_line, source_kind
 from pipeline.app.operator.attention import NAMED, DoesCount, reason
 from pipeline.core.errors import NO_RETRY
@@ -32,7 +32,7 @@ class Standing:
         self._counts = counts
         self._now = now
 
-    def of_published(self, video: KnownVideo) -> tuple[VideoState, WhyOpen | None]:
+    def of_published(self, video: StoredVideo) -> tuple[VideoState, WhyOpen | None]:
         """Return the state of a video that has results, and what is open."""
         near = [*video.items, video.publish]
         for state, word in _ORDER[:-1]:
@@ -61,7 +61,7 @@ class Standing:
         return found, len(seen)
 
     async def _open(self, records: Records) -> AsyncIterator[tuple[VideoState, Task, Sequence[Task]]]:
-        """Yield each task that is not done with the lines that name its video, and its publish task."""
+        """Yield each open task with its video's items and publish task."""
         for state, word in _ORDER:
             for kind in NAMED if state is State.CANCELLED else _KINDS:
                 async for page in read_pages(records, Selection((kind,), states=(state,), limit=_PAGE)):

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline import __version__
 from pipeline.app.gallery.blocks import JobBlocks
-from pipeline.app.gallery.collect import KnownVideo, read_videos
+from pipeline.app.gallery.collect import StoredVideo, read_videos
 from pipeline.app.gallery.entries import EntryMaker, ShownVideo
 from pipeline.app.gallery.report import ReportMaker
 from pipeline.app.gallery.safe_words import SafeWords
@@ -106,7 +106,7 @@ class GalleryWriter:
     # ------------------------------------------------------------------------------------------------ what there is
 
     async def _ranges(self) -> AsyncIterator[tuple[list[_Published], bool]]:
-        """Yield the published videos by ranges of ``ROWS`` numbers, and whether it is the unfinished last."""
+        """Yield ranges of ``ROWS`` numbers; true for the unfinished last."""
         number, current = 0, list[_Published]()
         async for page in read_pages(self._database, Selection(("publish",), limit=SHARD)):
             for task in page:
@@ -130,7 +130,7 @@ class GalleryWriter:
             found |= {task.subject or task.key for task in page}
         return keys & found
 
-    async def read(self, published: Sequence[_Published], *, captions: bool) -> list[KnownVideo]:
+    async def read(self, published: Sequence[_Published], *, captions: bool) -> list[StoredVideo]:
         """Return what is known of these videos."""
         return await read_videos(self._database, published, captions=captions)
 
@@ -146,7 +146,7 @@ class GalleryWriter:
         return [_FORM, __version__, fingerprint(gallery.model_dump(mode="json"), place)]
 
     async def _recall(self) -> _Known:
-        """Return what the last time left; nothing if it is not there as it was left."""
+        """Return what the last time left, if it is still there."""
         note: Any = await self._database.load(_NOTE)
         try:
             if not note or note["stamp"] != self._stamp():
@@ -240,7 +240,7 @@ class _Made:
 
 
 async def write_safely(writer: GalleryWriter) -> GalleryMade | Trouble:
-    """Write the page at a run's end; whatever goes wrong is told and fails nothing."""
+    """Write the page at a run's end; trouble is told and fails nothing."""
     try:
         made = await writer.write(whole=False, remember=True)
     except ReelmillError as error:

@@ -11,9 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.core.errors import NO_RETRY
-from pipeline.core.exit_codes import meaning
+from pipeline.core.exit_codes import meaning, told_fates, why_ended
 from pipeline.core.model import Parked, State
-from pipeline.core.run_summary import told_fates, why_ended
 from pipeline.present.formatting import clean, count, minutes, money, span, when
 from pipeline.present.tables.layout import (
     attention,
