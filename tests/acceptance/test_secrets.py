@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.test_kills import children
+from tests.faults.siege import children
 from tests.support.cli import KEY, Ended, Platform, Terminal, customer, serving, until
 from tests.support.media import clips
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pipeline.core.model import Selection, State
+from pipeline.views import RunReport
 from tests.faults.crash_scenes import youtube
 from tests.support.clock import VirtualClock, run_virtual
 from tests.support.fakes import Crash, FakeSink, Wreck, clips, items
@@ -35,6 +37,25 @@ def test_a_question_that_may_have_been_billed_is_held_where_the_policy_says_so(t
     assert report.exit_code == 3
     assert report.items["held"] == 1
     assert max(rig.platform.effects().values()) == 1
+
+
+def test_a_held_question_that_a_person_lets_be_asked_again_is_told(tmp_path: Path) -> None:
+    """The operator's ``retry`` asks again what may have been billed: our ledger counts it as possibly paid twice."""
+    entries = items(clips(tmp_path, 1))
+    sections: dict[str, Any] = {"provider": {"api": "v1.2"}, "policy": {"on_ambiguous_ask": "hold"}}
+    calm, quiet = rig_for(tmp_path, ClientV12, **sections), Wreck()
+    run_virtual(calm.run(entries, quiet))
+    number = 1 + quiet.calls.index("api.submit_analysis")
+    rig = rig_for(tmp_path, ClientV12, **sections)
+
+    async def both() -> RunReport:
+        assert (await rig.run(entries, Wreck((number, "lost")))).items["held"] == 1
+        await rig.database.command("retry", Selection(states=(State.HELD,)), rig.clock.now())
+        return await rig.run(entries, seed=2)
+
+    report = run_virtual(both())
+    assert (report.exit_code, report.doubtful) == (0, 1)
+    assert sorted(rig.platform.effects().values())[-2:] == [1, 2]
 
 
 def test_two_in_doubt_are_held_even_if_only_one_arrived(tmp_path: Path) -> None:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import random
-import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pipeline.local.state.ledger import Ledger
-from tests.faults.canned_platform import canned
-from tests.support.cli import KEY, ONCE, Running, Terminal, leftovers, pause, until
-from tests.support.media import clip_bytes, clips
+from tests.faults.kills import besiege
+from tests.faults.reckoning import Reckoning
+from tests.faults.siege import THIRDS, Siege, check_whole
+from tests.support.cli import Terminal, until
+from tests.support.media import clips
 
 MANY = 500
 KILLS = 108  #: of which a few may come too late
@@ -29,114 +25,10 @@ def database_in(folder: Path) -> Path:
     return folder / ".reelmill" / "platform" / "platform.sqlite3"
 
 
-def appointments(number: int, steps: int, rng: random.Random, latest: float) -> Iterator[tuple[int, float]]:
-    """Yield when to kill: from which step of the work on, spread over all of it, and how many seconds later."""
-    for each in range(number):
-        low, high = each * steps // number, (each + 1) * steps // number
-        yield rng.randrange(low, high), rng.choice([0.0, rng.uniform(0, latest / 10), rng.uniform(0, latest)])
-
-
-@dataclass
-class Siege:
-    """A run that is killed at appointed moments and started again with the same line."""
-
-    terminal: Terminal
-    films: Path
-    database: Path  #: the platform's
-    videos: int
-    latest: float = 0.6  #: seconds from its step until a kill, at most
-    hits: list[int] = field(default_factory=list)  #: the step at which each kill fell
-    hands: set[int] = field(default_factory=set)  #: processes that a killed run had started
-
-    def step(self) -> int:
-        """Return how far the work is: an upload, an analysis and a folder for each video."""
-        try:
-            accepted = self._accepted()
-        except sqlite3.OperationalError:  # the platform is just making its tables
-            accepted = 0
-        out = self.terminal.folder / "out"
-        return accepted + (sum(entry.is_dir() for entry in out.glob("*--*")) if out.is_dir() else 0)
-
-    def _accepted(self) -> int:
-        marks = ", ".join("?" * len(ONCE))
-        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as reader:
-            (number,) = reader.execute(f"SELECT count(*) FROM ledger WHERE effect IN ({marks})", ONCE).fetchone()
-        return int(number)
-
-    @property
-    def steps(self) -> int:
-        """How many steps the whole work has."""
-        return 3 * self.videos
-
-    def storm(self, number: int, seed: int) -> None:
-        """Kill that many runs; one that has ended before its moment was not killed and does not count."""
-        for step, moment in appointments(number, self.steps, random.Random(seed), self.latest):
-            running = self.terminal.start("run", str(self.films))
-            self._until(running, step)
-            pause(moment)
-            self.hands |= children(running.pid)
-            if running.alive:
-                running.kill()
-                self.hits.append(self.step())
-
-    def _until(self, running: Running, step: int) -> None:
-        until(lambda: not running.alive or self.step() >= step, f"step {step}")
-
-    def thirds(self) -> Counter[str]:
-        """Say in which third of the work the kills fell."""
-        return Counter(("early", "middle", "late")[min(2, 3 * step // self.steps)] for step in self.hits)
-
-
-def children(pid: int) -> set[int]:
-    """Return the processes that a process has started and not outlived, as Linux tells them."""
-    found = set()
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1]
-        except OSError:
-            continue
-        if int(parent) == pid:
-            found.add(int(path.parent.name))
-    return found
-
-
-def check_whole(terminal: Terminal, videos: int) -> None:
-    """Every video has its folder, every file is whole, the list names them all, and status agrees."""
-    out = terminal.folder / "out"
-    folders = sorted(path for path in out.glob("*--*") if path.is_dir())
-    assert len(folders) == videos
-    for folder in folders:
-        card = json.loads((folder / "video.json").read_text(encoding="utf-8"))
-        there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-        assert there == set(card["files"])
-        for path in folder.rglob("*.json"):
-            assert json.loads(path.read_text(encoding="utf-8"))
-        for path in folder.glob("*.vtt"):
-            assert path.read_text(encoding="utf-8").startswith("WEBVTT\n")
-    assert leftovers(out) == []
-    lines = [json.loads(line) for line in (out / "results.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert sorted(line["folder"] for line in lines) == [folder.name for folder in folders]
-    (jobs,) = {tuple(sorted(line["results"])) for line in lines}
-    assert jobs in (("chapters", "gist"), ("chapters", "gist", "highlights", "summary"))
-    status = terminal.run("status", "--json").json
-    assert status["items"] == {"done": videos, "failed": 0, "held": 0, "cancelled": 0, "working": 0}
-    assert {kind: by for kind, by in status["tasks"].items() if set(by) != {"done"}} == {}
-    assert (status["running"], status["runs"][0]["exit_code"]) == ("", 0)
-
-
 def check_once(ledger: Ledger, videos: int) -> None:
     """The platform, which is the witness, took one upload and one analysis of each video."""
     assert ledger.twice() == []
     assert Counter(effect for effect, _ in ledger.paid()) == {"asset_created": videos, "analyze_task_created": videos}
-
-
-def padded(folder: Path, count: int) -> Path:
-    """Write many videos that differ in bytes that no player looks at: an MP4 may end in a box of free space."""
-    folder.mkdir()
-    for number in range(count):
-        box = (24).to_bytes(4, "big") + b"free" + f"{number:016}".encode()
-        (folder / f"film-{number:03}.mp4").write_bytes(clip_bytes(0) + box)
-    return folder
 
 
 @pytest.mark.slow(seconds=130)
@@ -145,23 +37,23 @@ def test_a_hundred_kills_over_five_hundred_videos(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """Over real SQLite, HTTP and disk; the platform lives on and is the witness: nothing is lost, nothing paid twice."""
-    films = padded(tmp_path / "films", MANY)
-    with canned(tmp_path / "there") as (base_url, database):
-        sections: dict[str, dict[str, Any]] = {
-            "provider": {"kind": "local", "base_url": base_url},
-            "jobs": {"enabled": ["gist", "chapters"]},
-        }
-        terminal = Terminal(tmp_path / "here", {"TWELVELABS_API_KEY": KEY}, sections)
-        siege = Siege(terminal, films, database, MANY, latest=0.1)
-        siege.storm(KILLS, seed=11)
-        record_property("scenarios", len(siege.hits))
-        print(f"{len(siege.hits)} kills: {dict(siege.thirds())}")
-        last = terminal.run("run", str(films), timeout=240)
-        assert last.code == 0, last.err
-        check_whole(terminal, MANY)
-        check_once(Ledger(database), MANY)
-    assert len(siege.hits) >= 100
-    assert min(siege.thirds()[part] for part in ("early", "middle", "late")) >= 20
+    toll = besiege(tmp_path, "v1.3", KILLS, 11, MANY)
+    record_property("scenarios", toll.kills)
+    print(toll.table("v1.3", MANY))
+    assert toll.good
+    assert toll.calls == Reckoning(paid=3 * MANY)
+    assert toll.kills >= 100
+    assert min(toll.thirds[part] for part in THIRDS) >= 20
+
+
+@pytest.mark.slow(seconds=30)
+def test_what_v1_2_is_asked_twice_for_is_told(tmp_path: Path) -> None:
+    """An API that cannot be asked for a lost answer: killed again and again, nothing is lost, each repeat is told."""
+    toll = besiege(tmp_path, "v1.2", 12, 2, 12)
+    print(toll.table("v1.2", 12))
+    assert toll.good
+    assert toll.calls.paid - toll.calls.told == 4 * 12 - 12
+    assert toll.kills >= 8
 
 
 @pytest.mark.slow(seconds=20)

@@ -102,7 +102,7 @@ class AnalysisTaskType:
             services.rng,
             gave_up=Trouble("gave_up", "The request was never accepted.", "See the log, then `reelmill retry`."),
             give_up=lambda data, key: changed(data, given_up=key),
-            renew=lambda data: _renewed(changed(data, again=0)),
+            renew=lambda data: changed(data, again=0, doubtful=data.doubtful + 1),
         )
         self._recent: dict[str, Result] = {}  # answers on their way from one step, through the database, to the next
 
@@ -139,7 +139,7 @@ class AnalysisTaskType:
         given_up = data.given_up == cost.key
         if not given_up:  # else it is looked for among all that is younger than its first intent
             data = changed(data, since=self._clock.now())
-        return self._paid.intend(data, cost, given_up=given_up)
+        return self._paid.intend(data, cost, given_up=given_up, repeated=data.doubtful)
 
     async def submit(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Ask the platform, once."""
@@ -389,7 +389,7 @@ class AnalysisTaskType:
 
 def _renewed(data: AnalysisData) -> AnalysisData:
     """Return the payload of a new question; its key is not the old one's."""
-    return changed(data, generation=data.generation + 1)
+    return changed(data, generation=data.generation + 1, doubtful=0)
 
 
 def _parsed(text: str) -> Mapping[str, Json] | str:
