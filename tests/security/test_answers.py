@@ -126,10 +126,31 @@ async def main():
 
 
 def test_the_usual_limit_bounds_memory() -> None:
-    """Three answers of 400 MB at once, against the real limit of 16 MB each: refused, and memory stays small."""
+    """Three answers of 400 MB at once, against the real limit of 4 MB each: refused, and memory stays small."""
     cost = measured(BEFORE, "asyncio.run(main())")
-    assert "larger than 16 MB" in cost.found, cost
-    assert cost.grown < 120 * MEGABYTE, cost
+    assert "larger than 4 MB" in cost.found, cost
+    assert cost.grown < 60 * MEGABYTE, cost
+
+
+SMALL = {"objects": b",{}", "lists": b",[]", "numbers": b",0.1", "objects in objects": b',{"a":{"b":{}}}'}
+READ = """
+from pipeline.provider.dialects.json_reading import parse, read_error_body
+from pipeline.provider.dialects.protocol import Response
+from pipeline.provider.http.transport import MOST
+piece = {piece!r}
+body = b'{{"data":[0' + piece * (MOST // len(piece)) + b"]}}"
+"""
+
+
+@pytest.mark.parametrize("what", SMALL)
+def test_an_answer_of_many_small_values_is_not_read(what: str) -> None:
+    """Three bytes of JSON become seventy in memory: such an answer is unreadable, whether a success or an error."""
+    cost = measured(READ.format(piece=SMALL[what]), "found = read_error_body(Response(404, {}, body)).foreign")
+    assert cost.found == "True", cost
+    assert cost.grown < 4 * MEGABYTE, cost
+    cost = measured(READ.format(piece=SMALL[what]), "parse(Response(200, {}, body))")
+    assert "too many values" in cost.found, cost
+    assert cost.grown < 4 * MEGABYTE, cost
 
 
 @pytest.mark.asyncio

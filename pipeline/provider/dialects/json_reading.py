@@ -21,6 +21,8 @@ _DETAIL = 500  #: characters of foreign text kept in an error
 #: The one form of an id, whoever made it. Ids go into paths, queries, file names and the database.
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _WORD = 64  #: characters of a status word
+#: Values that an answer may hold, as its brackets and commas bound them: `{},` is 3 bytes as JSON, and 70 in memory.
+_MOST_VALUES = 200_000
 _QUERY = re.compile(r"(https?://[^\s\"'<>?]+)\?[^\s\"'<>]+")
 
 
@@ -125,12 +127,24 @@ def parse(response: Response) -> JsonObject:
     NaN and infinite numbers become null.
     """
     try:
-        body = json.loads(response.body, parse_constant=_null, parse_float=_finite)
+        body = _load(response.body)
     except (ValueError, RecursionError) as error:
-        raise UnreadableAnswer(f"not JSON ({type(error).__name__}): {clip(body_text(response), 120)}") from None
+        why = "too many values" if isinstance(error, _TooManyValues) else type(error).__name__
+        raise UnreadableAnswer(f"not JSON ({why}): {clip(body_text(response), 120)}") from None
     if not isinstance(body, dict):
         raise UnreadableAnswer(f"a JSON {type(body).__name__} where an object was expected")
     return JsonObject(body)
+
+
+class _TooManyValues(ValueError):
+    """An answer would fill the memory; never leaves this module."""
+
+
+def _load(body: bytes) -> Any:
+    """Return the value of a JSON text; raise ValueError without reading one that would fill the memory."""
+    if sum(map(body.count, (b",", b"[", b"{"))) > _MOST_VALUES:
+        raise _TooManyValues
+    return json.loads(body, parse_constant=_null, parse_float=_finite)
 
 
 def _null(_constant: str) -> None:
@@ -233,7 +247,7 @@ def read_error_body(response: Response) -> ErrorBody:
     if not response.body.strip():
         return ErrorBody()
     try:
-        body = json.loads(response.body)
+        body = _load(response.body)
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):

@@ -36,7 +36,7 @@ from pipeline.provider.http import body as bodies
 
 POOL = 1  #: connections per pool
 KEEP = 4.0  #: seconds an idle connection is kept: shorter than servers do, or a POST may meet a closing one
-MOST = 16 * 1024 * 1024  #: bytes of an answer, unpacked; several come at once, and reading one takes a multiple of it
+MOST = 4 * 1024 * 1024  #: bytes of an answer, unpacked; one may come on each connection at once
 _LARGE = (30.0, 300.0)  #: seconds before each next try of a read whose answer was too large
 
 UNGUESSED = 16  #: characters from which a key stands in an answer only because the answer repeats it
