@@ -141,7 +141,7 @@ class _TooManyValues(ValueError):
 
 
 def _load(body: bytes) -> Any:
-    """Return the value of a JSON text; raise ValueError without reading one that would fill the memory."""
+    """Return the value of a JSON text; raise ValueError for none, or too many."""
     if sum(map(body.count, (b",", b"[", b"{"))) > _MOST_VALUES:
         raise _TooManyValues
     return json.loads(body, parse_constant=_null, parse_float=_finite)
