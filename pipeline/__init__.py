@@ -14,6 +14,7 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``app/index``                ``search``, ``classify``, ``indexes``, ``videos``: questions to a whole index
 ``app/gallery``              the page: the database in, its files out, as much as has changed
 ``app/account``              ``reconcile``: the account compared with the database
+``app/watch``                the night watch of a run: who is told what, and when
 ``present``                  values from ``views`` as JSON and the live display; stdout and stderr
 ``present/tables``           the tables of the commands, one file each
 ``engine``                   worker pool: claims due tasks, keeps leases by heartbeat, writes verdicts; circuit breaker
@@ -35,6 +36,7 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``sink``                     results on disk, whole or not at all
 ``gallery``                  the page over the results, opened from disk: its values, data files and shell
 ``budget``                   the price list and the spending limits
+``watch``                    tells people and machines how a run went; each way has a time limit
 ``local``                    the local platform: an HTTP server that really reads the video; no account
 ``local/api``                its HTTP API: what both versions share
 ``local/api/http``           middleware, fault scripts, bodies, filters, pagination, responses
@@ -51,6 +53,7 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``local/demo``               the demo's videos and their texts
 ``kit``                      the one import a job author needs
 ``views``                    the results of commands, and the contract of ``--json``
+``view_json``                views as the JSON of ``--json``
 ``ports``                    the protocols between the parts
 ``config``                   the TOML file, its sections, and errors that name the key
 ``media``                    the one safe way to open a foreign media file; captions; what of a text is a title

@@ -16,6 +16,7 @@ from pipeline.commands.demo import demo
 from pipeline.commands.doctor import doctor
 from pipeline.commands.gallery import gallery
 from pipeline.commands.indexes import indexes, videos
+from pipeline.commands.notify import notify_test
 from pipeline.commands.plan import plan
 from pipeline.commands.platform import platform
 from pipeline.commands.reconcile import reconcile
@@ -50,6 +51,13 @@ config_app = typer.Typer(
     help="Look at the configuration.", rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False
 )
 app.add_typer(config_app, name="config")
+notify_app = typer.Typer(
+    help="Tell people and machines how runs go.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(notify_app, name="notify")
 
 
 def _version(wanted: bool) -> None:
@@ -86,3 +94,4 @@ app.command(short_help="Check machine, folders, configuration, platform.")(docto
 app.command(short_help="Serve the local platform for any client.")(platform)
 app.command(short_help="Make a few videos and ingest them; no account.")(demo)
 config_app.command("check")(config_check)
+notify_app.command("test")(notify_test)

@@ -150,6 +150,17 @@ class GalleryMade:
     open_items: int  #: without: failed, held, waiting, cancelled
 
 
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of telling somebody in one configured way."""
+
+    way: Literal["ping", "post_json", "on_end", "textfile", "notify"]  #: the key in ``[watch]``
+    to: str  #: whom, as far as it may be shown
+    sent: bool
+    seconds: float  #: it took
+    why: str = ""  #: it was not sent
+
+
 PlanAction = Literal[
     "new", "unfinished", "analyze", "moved", "rewrite", "restore", "nothing", "cancelled", "failed", "held"
 ]

@@ -22,19 +22,21 @@ if TYPE_CHECKING:
     from pipeline.app.runs.demo import demo
     from pipeline.app.runs.plan import plan
     from pipeline.app.runs.run import run
+    from pipeline.app.watch.notify_test import notify_test
 
 __all__ = [
-    "cancel", "check_config", "classify", "create_index", "delete_index", "demo", "doctor", "gallery", "indexes", "plan",
+    "cancel", "check_config", "classify", "create_index", "delete_index", "demo", "doctor", "gallery", "indexes",
+    "notify_test", "plan",
     "platform", "reconcile", "retry", "retry_parked", "run", "search", "show", "status", "videos",
 ]  # fmt: skip
 
 _HOME = {
     "cancel": "operator.retry_cancel", "check_config": "runs.config_check", "classify": "index.search",
     "create_index": "index.indexes", "delete_index": "index.indexes", "demo": "runs.demo", "doctor": "operator.doctor",
-    "gallery": "gallery.make", "indexes": "index.indexes", "plan": "runs.plan", "platform": "operator.platform",
-    "reconcile": "account.reconcile", "retry": "operator.retry_cancel", "retry_parked": "operator.retry_cancel",
-    "run": "runs.run", "search": "index.search", "show": "operator.show", "status": "operator.status",
-    "videos": "index.indexes",
+    "gallery": "gallery.make", "indexes": "index.indexes", "notify_test": "watch.notify_test", "plan": "runs.plan",
+    "platform": "operator.platform", "reconcile": "account.reconcile", "retry": "operator.retry_cancel",
+    "retry_parked": "operator.retry_cancel", "run": "runs.run", "search": "index.search", "show": "operator.show",
+    "status": "operator.status", "videos": "index.indexes",
 }  # fmt: skip
 
 

@@ -19,6 +19,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 
 from pipeline.config.diagnostics import Layers, explain
 from pipeline.config.queries import StandingQuery
+from pipeline.config.secrets import read_key, read_post_header
+from pipeline.config.watch import WatchSection
 from pipeline.config.youtube import LISTS, FetchSection, Section, YouTubeSection
 from pipeline.core.errors import ConfigError
 from pipeline.core.youtube_address import is_address, is_video_id
@@ -210,12 +212,15 @@ class Settings(Section):
     fetch: FetchSection = FetchSection()
     youtube: YouTubeSection = YouTubeSection()
     queries: tuple[StandingQuery, ...] = ()
+    watch: WatchSection = WatchSection()
     platform: PlatformSection = PlatformSection()
     gallery: GallerySection = GallerySection()
     log: LogSection = LogSection()
 
     #: Never in a file, a log, the database or a result.
     api_key: SecretStr | None = Field(default=None, exclude=True, repr=False)
+    #: The header of the webhook, ``Name: value``; kept like the key.
+    post_header: SecretStr | None = Field(default=None, exclude=True, repr=False)
     #: The file these came from, for messages; None if there was none.
     origin: Path | None = Field(default=None, exclude=True, repr=False)
 
@@ -287,7 +292,8 @@ def load(
         settings = Settings.model_validate({**merged, "origin": path})
     except ValidationError as error:
         raise explain(error, layers, Settings) from None
-    return settings.model_copy(update={"api_key": _key(env, settings.provider.key_file)})
+    key, header = read_key(env, settings.provider.key_file), read_post_header(env, settings.watch)
+    return settings.model_copy(update={"api_key": key, "post_header": header})
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -312,7 +318,7 @@ def _read(path: Path) -> dict[str, Any]:
 _PATHS = (
     ("run", "state"), ("run", "output"), ("provider", "key_file"), ("platform", "state"), ("platform", "media"),
     ("youtube", "python"), ("youtube", "ffmpeg"), ("youtube", "cookies"),
-    ("youtube", "pace_folder"),
+    ("youtube", "pace_folder"), ("watch", "post_header_file"), ("watch", "textfile"),
 )  # fmt: skip
 
 
@@ -369,7 +375,10 @@ def _model_tables(name: str, table: Mapping[str, Any]) -> Iterator[tuple[str, di
 
 
 #: Lists, which the environment gives separated by commas.
-_MANY = frozenset({("run", "manifests"), ("index", "addons"), ("jobs", "enabled"), ("source", "extensions"), *LISTS})
+_MANY = frozenset({
+    ("run", "manifests"), ("index", "addons"), ("jobs", "enabled"), ("source", "extensions"), *LISTS,
+    ("watch", "ping_ok"), ("watch", "on_end"), ("watch", "notify"),
+})  # fmt: skip
 
 
 def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
@@ -399,28 +408,3 @@ def _merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
         below = merged.get(key)
         merged[key] = _merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
     return merged
-
-
-def _key(env: Mapping[str, str], key_file: Path | None) -> SecretStr | None:
-    direct = env.get("TWELVELABS_API_KEY", "").strip()
-    if direct:
-        return SecretStr(direct)
-    named = env.get("TWELVELABS_API_KEY_FILE", "").strip()
-    path = Path(os.path.expanduser(named)) if named else key_file
-    if path is None:
-        return None
-    try:
-        text = path.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "its name, or what is in it, is not text"
-        whence = "TWELVELABS_API_KEY_FILE" if named else "[provider] key_file"
-        raise ConfigError(
-            f"{path}: the key file cannot be read: {reason}",
-            remedy=f"{whence} names it: correct that, or write the key into it, on one line, readable by you alone",
-        ) from None
-    if not text or "\n" in text:
-        raise ConfigError(
-            f"{path}: the key file must hold the API key on one line and nothing else",
-            remedy="write the key into it again, without a comment or a name before it",
-        )
-    return SecretStr(text)

@@ -21,8 +21,10 @@ Adapters raise only these. ``engine.attempt`` is the one place that turns an exc
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Iterator
+from typing import Final, Self
 
+from pipeline.core.exit_codes import ExitCode
 from pipeline.core.model import Trouble
 
 #: Codes of troubles that lie in the file, the line or the question itself: a retry cannot help, and a changed one needs none.
@@ -178,3 +180,41 @@ class LostLease(ReelmillError):
     """Another worker owns this task, or our lease is too old to pay on."""
 
     code = "lost_lease"
+
+
+#: First match wins; everything else that we foresaw is a plain failure of the command.
+_CODES: Final[tuple[tuple[type[ReelmillError], ExitCode], ...]] = (
+    (NeedsOperator, ExitCode.NEEDS_OPERATOR),
+    (ConfigError, ExitCode.USAGE),
+    (Permanent, ExitCode.USAGE),  # the platform refuses what was asked: the command must be corrected
+    (Throttled, ExitCode.QUOTA),
+    (Busy, ExitCode.BUSY),
+    (ReelmillError, ExitCode.UNEXPECTED),
+)
+
+
+def decide_exit(error: BaseException) -> tuple[ExitCode, BaseException]:
+    """Return what a command ends with for an exception, and which error decides it.
+
+    Total; looks into exception groups. What is no ``Exception`` is an interruption; next counts what nobody foresaw.
+    """
+    leaves = list(_leaves(error))
+    for leaf in leaves:
+        if not isinstance(leaf, Exception):
+            return ExitCode.INTERRUPTED, leaf
+    for leaf in leaves:
+        if not isinstance(leaf, ReelmillError):
+            return ExitCode.UNEXPECTED, leaf
+    for kind, code in _CODES:
+        for leaf in leaves:
+            if isinstance(leaf, kind):
+                return code, leaf
+    raise AssertionError("an exception group is never empty")
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error

@@ -124,7 +124,7 @@ def say(text: str) -> None:
 
 def say_json(value: object) -> None:
     """Write a value as JSON to stdout."""
-    from pipeline.present.json_data import dumps
+    from pipeline.view_json import dumps
 
     say(dumps(value, ascii_only=sys.stdout is not None and not is_unicode(sys.stdout)))
 

@@ -33,6 +33,8 @@ COMMANDS = (
     "demo",
     "config",
     "config check",
+    "notify",
+    "notify test",
 )
 
 

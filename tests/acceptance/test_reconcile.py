@@ -22,7 +22,7 @@ import pytest
 from pipeline import app
 from pipeline.config.settings import load
 from pipeline.local.state.ledger import PAID
-from pipeline.present.json_data import jsonable
+from pipeline.view_json import jsonable
 from tests.support.cli import KEY, PATIENCE, Ended, Platform, Terminal, customer, environment, serving, until
 from tests.support.media import clip, clip_bytes, clips
 

@@ -21,7 +21,7 @@ from pipeline.core import log
 from pipeline.core.text import block, cue, ffmeta, plain
 from pipeline.media.captions import strip_markup
 from pipeline.present.formatting import clean, fit
-from pipeline.present.json_data import dumps
+from pipeline.view_json import dumps
 from tests.security.hostile_text import TERMINAL, TEXTS, obeyed
 from tests.support.cli import KEY, customer, environment, serving
 from tests.support.media import clip

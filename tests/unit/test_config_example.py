@@ -29,7 +29,7 @@ def model_keys(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[
         defaults = getattr(defaults, name)
     for name, info in model.model_fields.items():
         path = (*above, name)
-        if path in {("api_key",), ("origin",), ("jobs", "settings"), ("prices", "models")}:
+        if path in {("api_key",), ("post_header",), ("origin",), ("jobs", "settings"), ("prices", "models")}:
             continue
         if path == ("queries",):  # tables that may be there any number of times, none by default
             yield from ((("queries", key), found, None) for key, found in StandingQuery.model_fields.items())
@@ -80,7 +80,7 @@ def test_it_loads_with_every_key_taken_in(text: str, tmp_path: Path) -> None:
     """Every optional line is a valid one; no key in the file is unknown."""
     path = tmp_path / "all.toml"
     path.write_text(OPTIONAL.sub("", text), encoding="utf-8")
-    settings = load(path, env={"TWELVELABS_API_KEY": "tlk_x"})
+    settings = load(path, env={"TWELVELABS_API_KEY": "tlk_x", "REELMILL_POST_HEADER": "X-Token: t"})
     assert settings.budget.max_usd_per_run is not None
     assert set(settings.jobs.settings) == {"gist", "summary", "chapters", "highlights", "genre", "sponsors"}
     assert [query.name for query in settings.queries] == ["queen-bees", "kinds"]

@@ -12,7 +12,7 @@ import pytest
 from pipeline import views
 from pipeline.core import model
 from pipeline.core.model import Lane, Lease, Result, State, Task, Trouble
-from pipeline.present.json_data import TIMES, dumps, jsonable
+from pipeline.view_json import TIMES, dumps, jsonable
 from pipeline.views import BadLine, RunReport, StatusView
 
 #: Float fields that are not points in time: durations, amounts, rates.

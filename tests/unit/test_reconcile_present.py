@@ -10,9 +10,9 @@ import pytest
 
 from pipeline.core.model import Trouble
 from pipeline.ports.inventory import RemoteObject
-from pipeline.present.json_data import dumps
 from pipeline.present.tables import reconcile as tables
 from pipeline.present.terminal import rendered
+from pipeline.view_json import dumps
 from pipeline.views import Expiring, Leftover, OpenUpload, Reconciled, Reconciliation, Vanished
 
 NOW = 1_800_000_000.0

@@ -7,6 +7,7 @@ from random import Random
 
 from pipeline.app.runs.config_check import check_output, check_settings
 from pipeline.app.runs.session import RunSession
+from pipeline.app.watch.night_watch import NightWatch
 from pipeline.app.wiring.components import disk_adapters, named_sources, read_entries
 from pipeline.app.wiring.platform import open_platform
 from pipeline.app.wiring.run_plan import RunPlan
@@ -29,6 +30,15 @@ async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None
         Busy: another run works on the state folder.
         ConfigError: nothing to do, a bad configuration, or bad lines under ``strict``.
     """
+    night = NightWatch(settings, SystemClock())
+    try:
+        return await _run(settings, sources, watch, night)
+    except BaseException as error:
+        await night.failed(error)
+        raise
+
+
+async def _run(settings: Settings, sources: Sequence[str], watch: Watch | None, night: NightWatch) -> RunReport:
     from pipeline.app.wiring.downloads import clean_up_downloads, open_youtube_client
 
     clock, rng = SystemClock(), Random()
@@ -48,7 +58,11 @@ async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None
                 open_platform(plan, database, clock, rng, youtube=youtube) as api,
             ):
                 adapters = disk_adapters(settings, database, youtube, clock, api.ceilings)
-                return await RunSession(plan, database, api, clock, rng, adapters).run(entries, watch)
+                session = RunSession(plan, database, api, clock, rng, adapters)
+                async with night.during(session.snapshot):
+                    report = await session.run(entries, watch)
+            await night.ended(report)
+            return report
 
 
 async def _entries(plan: RunPlan, sources: Sequence[str]) -> Iterator[Item | BadLine]:

@@ -120,8 +120,8 @@ def _load(config: Path | None, flags: Mapping[str, Any], reads_file: bool, *, qu
     log_to_stderr("info", "auto", _secrets())
     options = {option.key: f"--{name.replace('_', '-')}" for name, option in COMMON.items() if option.key}
     settings = load(config, flags=nested, options=options)
-    if settings.api_key is not None:
-        _known_secrets.append(settings.api_key.get_secret_value())
+    held = [secret.get_secret_value() for secret in (settings.api_key, settings.post_header) if secret is not None]
+    _known_secrets.extend([*held, *settings.watch.secrets])
     level: str = settings.log.level
     if "level" not in settings.log.model_fields_set:
         if quiet:

@@ -1,4 +1,4 @@
-"""Values as JSON for ``--json``: times as RFC 3339, names as in ``views``."""
+"""Views as JSON for ``--json``: times as RFC 3339, names as in ``views``."""
 
 from __future__ import annotations
 

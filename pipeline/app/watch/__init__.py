@@ -1,0 +1,1 @@
+"""The night watch of a run: who is told what, and when."""
