@@ -9,9 +9,9 @@ from pipeline.core.exit_codes import ExitCode
 
 @command("state", "output")
 def notify_test(given: Invocation) -> int:
-    """Tell a test in every way that [watch] names, and say what became of each.
+    """Tell a test in every way that [watch] names.
 
-    A ping goes to /log, which changes nothing there. The command of on_end really runs. Exit code 3: some were not told.
+    Says what became of each. A ping goes to /log, which changes nothing there. The command of on_end really runs. Exit code 3: some were not told.
     """
     from pipeline.present.tables.notify import notify_table
 

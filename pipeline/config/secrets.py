@@ -1,4 +1,4 @@
-"""The secrets that no configuration holds: from the environment, or from a file of their own."""
+"""Secrets that no configuration holds: from the environment or a file."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def read_post_header(env: Mapping[str, str], watch: WatchSection) -> SecretStr |
 
 
 def _read(env: Mapping[str, str], variable: str, file: Path | None, key: str, what: str) -> SecretStr | None:
-    """Return what a variable holds, or the file that ``variable``_FILE or a key of the configuration names."""
+    """Return what ``variable`` holds, else the file of ``variable``_FILE or ``key``."""
     direct = env.get(variable, "").strip()
     if direct:
         return SecretStr(direct)

@@ -15,7 +15,10 @@ _NOTIFY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 
 
 class WatchSection(Section):
-    """Ping, webhook, command, textfile and digest. Addresses are secrets: who knows one can use it."""
+    """Ping, webhook, command, textfile and digest.
+
+    Addresses are secrets: who knows one can use it.
+    """
 
     ping: SecretStr | None = None
     ping_ok: tuple[int, ...] = (0, 3)
@@ -71,7 +74,7 @@ class WatchSection(Section):
 
     @property
     def secrets(self) -> list[str]:
-        """What of the addresses must never be shown: names, passwords and what cannot be guessed."""
+        """What of the addresses must never be shown."""
         addresses = [each.get_secret_value() for each in (self.ping, self.post_json, *self.notify) if each is not None]
         return [part for address in addresses for part in secret_parts(address)]
 

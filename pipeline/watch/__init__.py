@@ -1,1 +1,1 @@
-"""Tells people and machines how a run went; each way has a time limit and fails nothing."""
+"""Tells people and machines how a run went, within time limits."""

@@ -1,5 +1,6 @@
-"""One POST to an address of the operator's own: the only file here that knows httpx.
+"""One POST to an address of the operator's own.
 
+Only this file of the room knows httpx.
 No redirect is followed, so that what is sent reaches no other host. The answer's body is never read: what counts is the
 status. Private hosts are allowed, because the address comes from the operator's own configuration and from nowhere else.
 """
@@ -40,7 +41,10 @@ class Post:
 
 
 async def deliver(post: Post, timeout: float, clock: Clock) -> str:
-    """Send it; return why it was not taken, empty if it was. Two tries of ``timeout`` seconds; never raises."""
+    """Send it; return why it was not taken, empty if it was.
+
+    Two tries of ``timeout`` seconds; never raises.
+    """
     why = ""
     for attempt in range(TRIES):
         if attempt:
@@ -112,7 +116,7 @@ async def _look_up(address: str) -> None:
 
 
 def _words(error: httpx.HTTPError) -> str:
-    """Return what went wrong, without the words of a library: they may quote the address."""
+    """Return what went wrong; a library's words might quote the address."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLError):

@@ -23,7 +23,7 @@ def sign_of_life(address: str, rid: UUID, text: str) -> Post:
 
 
 def end(address: str, rid: UUID, code: int, ok: tuple[int, ...], text: str) -> Post:
-    """Return the ping that a run has ended. Codes in ``ok`` count as a success."""
+    """Return the ping that a run has ended; codes in ``ok`` are a success."""
     return _ping(address, "0" if code in ok else str(code), rid, text)
 
 

@@ -1,4 +1,4 @@
-"""A run in a few lines of plain text, for people who look at something else than a terminal."""
+"""A run in a few lines of plain text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def headline(report: RunReport) -> str:
 
 
 def describe(report: RunReport) -> str:
-    """Return the whole summary: the headline first, then what came of what, then what needs somebody."""
+    """Return the summary: headline, what came of the items, what needs somebody."""
     return "\n".join([headline(report), "", *_lines(report)])
 
 

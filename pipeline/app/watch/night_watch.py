@@ -1,4 +1,4 @@
-"""The night watch of one run: pings while it works, and all that is told at its end."""
+"""The night watch of one run: what is told, and when."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.watch.summary import describe, describe_progress
 
 
 class NightWatch:
-    """Tells how one run goes, in every configured way; nothing of it fails the run."""
+    """Tells how one run goes in every configured way, and never fails it."""
 
     def __init__(self, settings: Settings, clock: Clock, ways: Ways | None = None) -> None:
         self._settings, self._clock = settings, clock
@@ -29,7 +29,10 @@ class NightWatch:
 
     @asynccontextmanager
     async def during(self, snapshot: Callable[[], Snapshot]) -> AsyncIterator[None]:
-        """Tell that the run has begun, and each hour how it stands. Nothing of it outlives the context."""
+        """Tell that the run has begun, and each hour how it stands.
+
+        Nothing of it outlives the context.
+        """
         failed: Exception | None = None
         async with anyio.create_task_group() as group:
             group.start_soon(self._ping_hourly, snapshot)
@@ -42,7 +45,7 @@ class NightWatch:
             raise failed
 
     async def ended(self, report: RunReport) -> None:
-        """Tell how the run ended, in all ways at once. What ends it later is not told again."""
+        """Tell how the run ended, in all ways at once; only once."""
         self._told = True
         address, hook = self._settings.watch.ping, self._settings.watch.post_json
         async with anyio.create_task_group() as group:
@@ -54,7 +57,10 @@ class NightWatch:
                 group.start_soon(self._ways.post_json, report)
 
     async def failed(self, error: BaseException) -> None:
-        """Tell that the run was refused or broke, unless another one is at work here: then that one tells."""
+        """Tell that the run was refused or broke.
+
+        Where another run is at work, that one tells.
+        """
         code, decisive = decide_exit(error)
         if code is ExitCode.BUSY or self._told:
             return

@@ -1,4 +1,7 @@
-"""The configured ways to tell somebody: each is bounded, raises nothing and logs its own failure."""
+"""The configured ways to tell somebody.
+
+Each is bounded in time, raises nothing and logs its own failure.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,7 @@ class Ways:
 
 
 def bare_report(settings: Settings, run_id: str, code: int, note: str, now: float) -> RunReport:
-    """Return the report of a run that did nothing, in the form of all others."""
+    """Return the report of a run that did nothing."""
     return RunReport(
         run_id=run_id,
         started=now,
