@@ -6,6 +6,7 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``__main__``                 ``python -m pipeline`` and the ``reelmill`` command
 ``cli``                      the typer application: names and help of all commands
 ``commands``                 one file per command: arguments in, one call of ``app``, an exit code out
+``commands/index``           ``search``, ``classify``, ``indexes``, ``videos``
 ``commands/shared``          common options, argument parsing, the frame around each command
 ``app``                      the composition root: the only package that sees everything
 ``app/wiring``               settings in, wired components out: the run plan, the platform, the state folder

@@ -15,14 +15,14 @@ from pipeline.commands.config_check import config_check
 from pipeline.commands.demo import demo
 from pipeline.commands.doctor import doctor
 from pipeline.commands.gallery import gallery
-from pipeline.commands.indexes import indexes, videos
+from pipeline.commands.index.indexes import indexes, videos
+from pipeline.commands.index.search import classify, search
 from pipeline.commands.notify import notify_test
 from pipeline.commands.plan import plan
 from pipeline.commands.platform import platform
 from pipeline.commands.reconcile import reconcile
 from pipeline.commands.retry_cancel import cancel, retry
 from pipeline.commands.run import run
-from pipeline.commands.search import classify, search
 from pipeline.commands.shared.usage import CommandLine
 from pipeline.commands.show import show, why
 from pipeline.commands.status import status

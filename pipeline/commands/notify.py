@@ -11,7 +11,8 @@ from pipeline.core.exit_codes import ExitCode
 def notify_test(given: Invocation) -> int:
     """Tell a test in every way that [watch] names.
 
-    Says what became of each. A ping goes to /log, which changes nothing there. The command of on_end really runs. Exit code 3: some were not told.
+    Says what became of each. A ping goes to /log, which changes nothing there; the command of on_end really runs. Exit
+    code 3: some were not told.
     """
     from pipeline.present.tables.notify import notify_table
 

@@ -1,0 +1,1 @@
+"""Questions to a whole index, and its videos."""
