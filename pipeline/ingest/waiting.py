@@ -33,8 +33,9 @@ def waiting_words(task: Task) -> str:
 
 
 def is_looking(task: Task) -> bool:
-    """Return True for a task that looks for a paid call's trace.
+    """Return True for a task that waits to look for a paid call's trace.
 
-    To wait is what keeps it from paying twice.
+    To wait is what keeps it from paying twice. A look that was due and could not be made, as its trouble tells, need not
+    wait for that.
     """
-    return WORDS_OF_STAGES.get((task.kind, task.stage)) == LOOKING
+    return WORDS_OF_STAGES.get((task.kind, task.stage)) == LOOKING and task.trouble is None

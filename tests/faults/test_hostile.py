@@ -26,7 +26,7 @@ def test_hostile_answers_over_real_http_cost_nothing_twice_and_can_be_cured(
 ) -> None:
     """After each, ``retry`` and ``run`` finish the video; the platform's ledger knows no silent repeat; memory is bounded."""
     every = {case.name: case for call in USUAL for case in cases(call)}
-    seen = asyncio.run(all_of([every[name] for name in FEW], tmp_path, 4, math.inf, verbose=False))
+    seen = asyncio.run(all_of([every[name] for name in FEW], tmp_path, 4, math.inf))
     print(table(seen))
     record_property("scenarios", len(seen))
     assert {one.case.name: broken for one in seen if (broken := judged(one))} == {}

@@ -17,7 +17,7 @@ from pipeline.core.model import Lane, Parked, Selection, State, Trouble
 from pipeline.ingest.payloads import ItemData
 from pipeline.ports.store import Database
 from pipeline.store.sqlite.database import open_database
-from tests.conformance.store_kit import bring
+from tests.conformance.store_kit import bring, moved
 from tests.support.run_harness import settings_for
 
 T = TypeVar("T")
@@ -210,6 +210,24 @@ def test_retry_does_not_hurry_the_look_for_a_paid_call(settings: Settings) -> No
     (left,) = do(app.retry(settings, ["a.mp4"])).items
     assert left.tasks == 0
     assert "paying twice" in left.left
+
+
+def test_retry_wakes_a_look_that_was_due_and_could_not_be_made(settings: Settings) -> None:
+    """The platform refused the look with a wait of its own: the time that keeps from paying twice is over already."""
+    fill(
+        settings,
+        ("item", State.DONE, "a.mp4", "v", {}),
+        ("video", State.PENDING, "v", "v", {"due": 0.0, "stage": "find", "lane": Lane.UPLOAD}),
+    )  # fmt: skip
+
+    async def refused(database: Database) -> None:
+        (task,) = await database.claim({Lane.UPLOAD: 9}, "me", 1.0, 61.0)
+        await database.apply(moved(task, State.PENDING, wake_at=FAR, trouble=Trouble("rate_limited", "Later.")), 2.0)
+
+    within(settings, refused)
+    assert do(app.retry(settings, ["a.mp4"])).tasks == 1
+    (left,) = do(app.retry(settings, ["a.mp4"])).items
+    assert "due already" in left.left
 
 
 def test_retry_without_a_match_says_what_there_is(settings: Settings) -> None:

@@ -40,7 +40,9 @@ def judged(seen: Seen) -> list[str]:
     return found
 
 
-async def all_of(chosen: Sequence[HostileCase], folder: Path, jobs: int, times: float, *, verbose: bool) -> list[Seen]:
+async def all_of(
+    chosen: Sequence[HostileCase], folder: Path, jobs: int, times: float, *, kind: str = "local", verbose: bool = False
+) -> list[Seen]:
     """Play the cases, so many at once; tell at once what is broken."""
     seen: list[Seen] = []
     waiting = iter(enumerate(chosen))
@@ -49,7 +51,7 @@ async def all_of(chosen: Sequence[HostileCase], folder: Path, jobs: int, times: 
         for number, case in waiting:
             place = folder / str(number)
             place.mkdir()
-            one = await tried(case, place, times)
+            one = await tried(case, place, times, kind)
             seen.append(one)
             broken = judged(one)
             if broken or verbose:
@@ -91,6 +93,12 @@ def main() -> int:
     parser.add_argument(
         "--times", type=float, default=math.inf, help="how often the answer is given; as often as asked"
     )
+    parser.add_argument(
+        "--kind",
+        choices=("local", "twelvelabs"),
+        default="local",
+        help="twelvelabs: with the vendor's limits and waits",
+    )
     parser.add_argument("--jobs", type=int, default=6, help="cases at once")
     parser.add_argument("--keep", type=Path, help="folder that keeps what broken cases left")
     parser.add_argument("--verbose", action="store_true", help="tell every case")
@@ -105,7 +113,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         place = given.keep or Path(folder)
         place.mkdir(parents=True, exist_ok=True)
-        seen = asyncio.run(all_of(chosen, place, given.jobs, given.times, verbose=given.verbose))
+        seen = asyncio.run(all_of(chosen, place, given.jobs, given.times, kind=given.kind, verbose=given.verbose))
     broken = sum(bool(judged(one)) for one in seen)
     print(table(seen), f"{broken} of {len(seen)} cases broken, {time.monotonic() - began:.0f} s", sep="\n")
     return 1 if broken or not seen else 0
