@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pipeline.app.account.reconcile import reconcile
     from pipeline.app.gallery.make import gallery
+    from pipeline.app.gallery.serve import serve_gallery
     from pipeline.app.index.indexes import create_index, delete_index, indexes, videos
     from pipeline.app.index.search import classify, search
     from pipeline.app.operator.doctor import doctor
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "cancel", "check_config", "classify", "create_index", "delete_index", "demo", "doctor", "gallery", "indexes",
-    "notify_test", "plan",
-    "platform", "reconcile", "retry", "retry_parked", "run", "search", "show", "status", "videos",
+    "notify_test", "plan", "platform", "reconcile", "retry", "retry_parked", "run", "search", "serve_gallery", "show",
+    "status", "videos",
 ]  # fmt: skip
 
 _HOME = {
@@ -35,8 +36,8 @@ _HOME = {
     "create_index": "index.indexes", "delete_index": "index.indexes", "demo": "runs.demo", "doctor": "operator.doctor",
     "gallery": "gallery.make", "indexes": "index.indexes", "notify_test": "watch.notify_test", "plan": "runs.plan",
     "platform": "operator.platform", "reconcile": "account.reconcile", "retry": "operator.retry_cancel",
-    "retry_parked": "operator.retry_cancel", "run": "runs.run", "search": "index.search", "show": "operator.show",
-    "status": "operator.status", "videos": "index.indexes",
+    "retry_parked": "operator.retry_cancel", "run": "runs.run", "search": "index.search",
+    "serve_gallery": "gallery.serve", "show": "operator.show", "status": "operator.status", "videos": "index.indexes",
 }  # fmt: skip
 
 

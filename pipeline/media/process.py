@@ -53,6 +53,11 @@ class MediaProcess:
             )
         return cls(process)
 
+    @property
+    def returncode(self) -> int | None:
+        """How it ended, as ``subprocess`` tells it; None while it runs."""
+        return self._process.returncode
+
     async def ask(self, request: Json) -> Json:
         """Return the answer. After any interruption only :meth:`aclose` is left.
 

@@ -54,7 +54,7 @@ class EntryMaker:
     def show(self, video: StoredVideo, *, poster: bool) -> ShownVideo:
         """Return a video's card, view and captions."""
         items = [ItemData.of(task) for task in video.items]
-        results = self._results(video, items)
+        results = self.results(video)
         cost = spend_card(video.spends)
         captions, reference = self._captions(video)
         entry = VideoEntry(
@@ -94,7 +94,8 @@ class EntryMaker:
             why=why,
         )
 
-    def _results(self, video: StoredVideo, items: Sequence[ItemData]) -> list[PageResult]:
+    def results(self, video: StoredVideo) -> list[PageResult]:
+        """Return a video's answers as the page shows them."""
         requests = _requests(video.tasks)
         written = video.written
         known = Video(video.publish.key, written.seconds or 0.0, written.title)

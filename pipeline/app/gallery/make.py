@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+
+import anyio
+from anyio.abc import TaskStatus
+
+from pipeline.app.gallery.posters import PosterMaker, Progress, poster_maker
 from pipeline.app.gallery.write import GalleryWriter
 from pipeline.app.wiring.state_folder import lock_holder, open_read_only
 from pipeline.config.settings import Settings
@@ -10,13 +16,35 @@ from pipeline.sink.disk import DiskSink
 from pipeline.views import GalleryMade
 
 
-async def gallery(settings: Settings) -> GalleryMade:
-    """Write the whole page from the database, and say where it is.
+async def gallery(settings: Settings, *, told: Progress = lambda _done, _all: None) -> GalleryMade:
+    """Make posters and the whole page, and say where it is.
+
+    ``told(done, all)`` is called while posters are made; a first SIGINT or SIGTERM ends that, the page is written all the
+    same.
 
     Raises:
         ConfigError: there is no database yet.
         ReelmillError: the output folder cannot be written.
     """
+    clock, sink = SystemClock(), DiskSink(settings.run.output)
     async with open_read_only(settings.run.state) as database:
-        writer = GalleryWriter(database, DiskSink(settings.run.output), settings, SystemClock())
+        # A run may be at work, so nothing is noted in the database.
+        async with poster_maker(database, sink, settings, clock, remember=False) as posters:
+            await _make_posters(posters, told)
+        writer = GalleryWriter(database, sink, settings, clock)
         return await writer.write(whole=True, remember=False, running=bool(lock_holder(settings.run.state)))
+
+
+async def _make_posters(posters: PosterMaker, told: Progress) -> None:
+    async with anyio.create_task_group() as group:
+        await group.start(_stop_at_signal, posters)
+        await posters.finish(float("inf"), told)
+        group.cancel_scope.cancel()
+
+
+async def _stop_at_signal(posters: PosterMaker, *, task_status: TaskStatus[None]) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
+        task_status.started()
+        async for _ in received:
+            posters.stop()
+            return

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from anyio import to_thread
 
 from pipeline import __version__
 from pipeline.app.gallery.blocks import JobBlocks
 from pipeline.app.gallery.collect import StoredVideo, read_videos
 from pipeline.app.gallery.entries import EntryMaker, ShownVideo
+from pipeline.app.gallery.posters import made_posters
 from pipeline.app.gallery.report import ReportMaker
 from pipeline.app.gallery.safe_words import SafeWords
 from pipeline.app.gallery.standing import Standing
@@ -47,6 +50,7 @@ class _Known:
     shards: dict[int, list[ShardFile]] = field(default_factory=dict)  #: by block
     sizes: dict[str, int] = field(default_factory=dict)  #: of all shards and rows, below the gallery's folder
     rows: dict[int, RowsFile] = field(default_factory=dict)  #: by range
+    posters: dict[int, int] = field(default_factory=dict)  #: how many of a range's videos have one
 
 
 class GalleryWriter:
@@ -78,7 +82,8 @@ class GalleryWriter:
         before = _Known() if whole else await self._recall()
         counts = await noted(self._database)
         standing = Standing(self._words, counts, now)
-        made = _Made(self, EntryMaker(self._words, self._blocks, standing), before)
+        posters = await to_thread.run_sync(made_posters, self._settings.run.output)
+        made = _Made(self, EntryMaker(self._words, self._blocks, standing), before, posters)
         await self._sink.add(FOLDER, part_files())
         async for published, is_last in self._ranges():
             await made.add_range(published, await self._changed(published, before), is_last=is_last)
@@ -156,6 +161,7 @@ class GalleryWriter:
                 {int(block): [ShardFile(*each) for each in files] for block, files in note["shards"].items()},
                 dict(note["sizes"]),
                 {int(number): RowsFile(*each) for number, each in note["rows"].items()},
+                {int(number): count for number, count in note["posters"].items()},
             )
             left = {**known.sizes, "data/index.js": note["index"]}
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -172,6 +178,7 @@ class GalleryWriter:
                 str(block): [[each.file, each.first, each.last] for each in files]
                 for block, files in known.shards.items()
             },
+            "posters": {str(number): count for number, count in known.posters.items()},
             "rows": {str(number): [each.file, each.first, each.count] for number, each in known.rows.items()},
         }
         await self._database.save(_NOTE, note)
@@ -180,8 +187,9 @@ class GalleryWriter:
 class _Made:
     """What one writing has made so far."""
 
-    def __init__(self, writer: GalleryWriter, maker: EntryMaker, before: _Known) -> None:
+    def __init__(self, writer: GalleryWriter, maker: EntryMaker, before: _Known, posters: Collection[str]) -> None:
         self._writer = writer
+        self._posters = posters
         self._maker = maker
         self._before = before
         self.after = _Known()
@@ -194,7 +202,10 @@ class _Made:
         blocks: dict[int, list[_Published]] = {}
         for each in published:
             blocks.setdefault(each[0] // SHARD, []).append(each)
-        all_rows = is_last or bool(changed)
+        number = published[0][0] // ROWS if published else 0
+        posters = sum(data.folder in self._posters for _, _, data in published)
+        self.after.posters[number] = posters
+        all_rows = is_last or bool(changed) or posters != self._before.posters.get(number)
         rows: list[CardRow] = []
         for block, videos in blocks.items():
             stale = block not in self._before.shards or any(task.key in changed for _, task, _ in videos)
@@ -208,11 +219,11 @@ class _Made:
         if is_last:
             self.newest = rows
         elif published:
-            await self._write_rows(published[0][0] // ROWS, rows)
+            await self._write_rows(number, rows)
 
     async def _show(self, videos: Sequence[_Published], *, captions: bool) -> list[ShownVideo]:
         known = await self._writer.read(videos, captions=captions)
-        return [self._maker.show(video, poster=False) for video in known]
+        return [self._maker.show(video, poster=video.written.folder in self._posters) for video in known]
 
     async def _write_block(self, block: int, shown: Sequence[ShownVideo]) -> None:
         pairs = list(shard_files(block, [video.entry for video in shown]))

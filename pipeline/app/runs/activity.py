@@ -6,7 +6,7 @@ It is seen at the pool and kept in memory, with one log line per end.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
@@ -47,10 +47,20 @@ class _Fate:
 
 
 class RunActivity(PoolObserver):
-    """Watches the pool of one run (``engine.pool.PoolObserver``). ``complete``: hashes of videos with every result."""
+    """Watches the pool of one run (``engine.pool.PoolObserver``).
 
-    def __init__(self, records: Records, complete: Collection[int], clock: Clock) -> None:
+    ``complete``: hashes of videos with every result; ``published`` is told the key of each video that was written.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        complete: Collection[int],
+        clock: Clock,
+        published: Callable[[str], None] = lambda _key: None,
+    ) -> None:
         self._records = records
+        self._published = published
         self._complete = complete
         self._groups = {name: _Fate() for name in (*_WRITTEN, "skipped", "failed", "held")}
         self._partly: dict[int, str] = {}  # written in this run, but not with every result yet
@@ -70,6 +80,7 @@ class RunActivity(PoolObserver):
         word = applied.move.word
         self.work.ended(task, applied)
         if word == "done" and task.kind == "publish":
+            self._published(task.key)
             self._written(task, PublishData.from_json(applied.move.data or {}))
         elif word == "done" and task.kind == "item" and ItemData.from_json(applied.move.data or {}).skipped:
             self._groups["skipped"].add(task)

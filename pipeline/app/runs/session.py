@@ -15,6 +15,7 @@ from random import Random
 import anyio
 from anyio.abc import TaskStatus
 
+from pipeline.app.gallery.posters import poster_maker
 from pipeline.app.gallery.write import GalleryWriter, write_safely
 from pipeline.app.runs.activity import RunActivity
 from pipeline.app.runs.results_index import ResultsIndex
@@ -35,6 +36,7 @@ from pipeline.views import BadLine, QueryReport, RunReport, Snapshot, Watch
 
 _log = log.get("run")
 _INDEX = "index_current"
+_POSTERS = 30.0  #: seconds that the end of a run waits for posters; the next run makes the rest
 
 
 class RunSession:
@@ -55,7 +57,9 @@ class RunSession:
         self.components.playlists.enqueue_with(self.enqueuer.enqueue_listed)
         self.queries = StandingQueries(plan, api.index_api, database, sink, spending, clock, rng)
         run = RunNote(self.run_id, started)
-        pool.observer = self._activity = RunActivity(database, self.components.publish.completed, clock)
+        self.posters = poster_maker(database, sink, plan.settings, clock, wanted=plan.settings.gallery.enabled)
+        completed, published = self.components.publish.completed, self.posters.published
+        pool.observer = self._activity = RunActivity(database, completed, clock, published)
         enqueued = self.enqueuer.report
         self._reporter = RunReporter(run, api.identity, self.components, enqueued, self._activity, database, clock)
         self._reading = True
@@ -74,17 +78,19 @@ class RunSession:
         await self._database.save(_INDEX, False)
         pool.feeding(+1)
         queries: list[QueryReport] = []
-        async with watch(self.snapshot) if watch is not None else nullcontext():
+        async with self.posters, watch(self.snapshot) if watch is not None else nullcontext():
             async with anyio.create_task_group() as group:
                 await group.start(self._obey_signals)
                 with suppress(StoreError):  # which the pool meets as well, and ends the run by
                     await pool.take_over()  # before the list is read: what is running takes no new words
                 group.start_soon(self._feed, entries)
+                group.start_soon(self.posters.beside)
                 if watch is not None:
                     group.start_soon(self._activity.work.look_for_names)
                 ending = await pool.run()
                 await self._forget_idle_parks(ending)
                 queries = await self.queries.ask_all(ending, self.run_id)
+                await self.posters.finish(_POSTERS)
                 group.cancel_scope.cancel()
             await self._write_index(ending, current=current)
         return await self._with_page(await self._reporter.finish(ending, queries), ending)
@@ -108,6 +114,7 @@ class RunSession:
                 self._hurried = times > 1
                 self.components.pool.stop(now=times > 1)
                 self.queries.stop(now=times > 1)
+                self.posters.stop()
 
     async def _feed(self, entries: Iterator[Item | BadLine]) -> None:
         pool = self.components.pool
