@@ -44,6 +44,8 @@ def escape_unsafe(json: str) -> str:
 
 def block(text: str) -> str:
     """Return sanitized text that may have several lines, without trailing blanks."""
+    if text.isprintable():  # one line, and nothing in it that is replaced
+        return text.strip()
     text = sanitize(_BREAKS.sub("\n", text))
     lines = [line.rstrip() for line in text.replace("\t", " ").split("\n")]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()

@@ -21,7 +21,7 @@ LARGEST = 900_000  #: bytes of a data file, but for one that holds a single entr
 _LARGEST_ENTRY = 400_000  #: bytes of one video's entry; results beyond it are left to the folder
 
 DataKind = Literal["index", "rows", "shard", "captions"]
-_UNSAFE = {ord("<"): "\\u003c", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+_UNSAFE = (("<", "\\u003c"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029"))
 
 
 def data_call(kind: DataKind, name: str, text: str) -> str:
@@ -30,7 +30,10 @@ def data_call(kind: DataKind, name: str, text: str) -> str:
 
 
 def _string(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False).translate(_UNSAFE)
+    written = json.dumps(text, ensure_ascii=False)
+    for char, escape in _UNSAFE:
+        written = written.replace(char, escape)
+    return written
 
 
 def index_file(index: GalleryIndex) -> OutFile:
@@ -80,25 +83,29 @@ def captions_file(captions: Captions) -> OutFile:
 
 
 def encode(value: Any) -> str:
-    """Return a dataclass as compact JSON; fields with an empty default are left out."""
-    return _compact(_plain(value))
+    """Return a dataclass as compact JSON; fields with an empty default are left out.
 
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        fields = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
-        return {name: _plain(each) for name, each in fields if name in _KEPT or not _is_empty(each)}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return {str(name): _plain(each) for name, each in value.items()} if isinstance(value, dict) else value
+    Raises:
+        ValueError: a number in it is none that JSON has.
+    """
+    return _compact(value)
 
 
 #: Fields that the page needs where they are zero, too.
 _KEPT = frozenset({"number", "start", "first", "value", "current"})
 
 
-def _is_empty(value: Any) -> bool:
-    return value is None or value == "" or value is False or (isinstance(value, list | tuple | dict) and not value)
+def _fields(value: Any) -> Any:
+    """Return a dataclass's fields for the encoder, which asks for each that it meets."""
+    kind = type(value)
+    names = _NAMES.get(kind)
+    if names is None:
+        if not dataclasses.is_dataclass(kind):
+            return str(value)
+        names = _NAMES[kind] = [(field.name, field.name in _KEPT) for field in dataclasses.fields(kind)]
+    found = ((name, kept, getattr(value, name)) for name, kept in names)
+    return {name: each for name, kept, each in found if kept or each or (each == 0 and each is not False)}
 
 
-_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str).encode
+_NAMES: dict[type, list[tuple[str, bool]]] = {}
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_fields, allow_nan=False).encode

@@ -18,6 +18,13 @@ _TIMES = (
 )
 
 
+#: As nearly all are: what follows is found here without looking for what may be wrong with it.
+_USUAL = re.compile(
+    r"(?:([0-9]{1,4}):)?([0-9]{2}):([0-9]{2})[.,]([0-9]{3}) --> (?:([0-9]{1,4}):)?([0-9]{2}):([0-9]{2})[.,]([0-9]{3})"
+    r"(?=[ \t]|$)"
+)
+
+
 def looks_like_span(line: str) -> bool:
     """Return whether a line is meant as a time line.
 
@@ -33,6 +40,9 @@ def parse_span(line: str) -> tuple[float, float] | None:
     >>> parse_span("00: 00: 01, 500 -- > 00:00:03.250000")
     (1.5, 3.25)
     """
+    if usual := _USUAL.match(line):
+        hours, minutes, seconds, part, *last = usual.groups()
+        return _sum(hours, minutes, seconds, part), _sum(*last)
     if len(line) > _LONGEST and not line[:_LONGEST].strip():
         return None
     plain = unicodedata.normalize("NFKC", line[:_LONGEST])
@@ -49,9 +59,12 @@ def _seconds(text: str, *, whole: bool) -> float | None:
     for form in _TIMES:
         found = form.match(tidy)
         if found and not re.search(r"\w" if whole else r"^\w", tidy[found.end() :]):
-            hours, minutes, seconds, part = found.groups()
-            return int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + _fraction(part or "0")
+            return _sum(*found.groups())
     return None
+
+
+def _sum(hours: str | None, minutes: str, seconds: str, part: str | None) -> float:
+    return int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + _fraction(part or "0")
 
 
 def _fraction(digits: str) -> float:

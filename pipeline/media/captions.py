@@ -24,6 +24,8 @@ _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>|<[\d:.]{1,20}>|\{\\[^{}]*\}")
 _OVERRIDE = re.compile(r"((?<!\\)\{[^{}]*\})")
 _DRAWING = re.compile(r"\\p(\d+)")
 _BREAK = re.compile(r"\\[Nn]|\r\n?|\u2028")
+#: What may be markup, or end a line; a text without any of these is what it shows.
+_MARKED = re.compile(r"[<>{}&\\\r]")
 #: No character has so long a number; Python refuses to read numbers of thousands of digits.
 _NO_CHARACTER = re.compile(r"&#(?:\d{8,}|[xX][0-9a-fA-F]{8,});?")
 #: Comments and styles; and where segments of a broadcast were joined, the header of the next one.
@@ -45,10 +47,17 @@ def strip_markup(text: str) -> str:
     >>> strip_markup("{\\\\an8}<i>Salt &amp; water</i>")
     'Salt & water'
     """
+    if text.isascii() and len(text) <= _MAX_RAW and not _MARKED.search(text):
+        return text if text.isprintable() and "  " not in text else "\n".join(_plain_lines(text))
     bare = _NO_CHARACTER.sub("", _TAG.sub("", _BREAK.sub("\n", _without_drawings(text[:_MAX_RAW]))))
-    plain = unescape(bare).replace("\\h", " ")
-    lines = (" ".join("".join(c for c in line if c.isprintable() or c.isspace()).split()) for line in plain.split("\n"))
-    return "\n".join(line for line in lines if line)
+    return "\n".join(_plain_lines(unescape(bare).replace("\\h", " ")))
+
+
+def _plain_lines(text: str) -> Iterator[str]:
+    for line in text.split("\n"):
+        shown = line if line.isprintable() else "".join(c for c in line if c.isprintable() or c.isspace())
+        if words := " ".join(shown.split()):
+            yield words
 
 
 def strip_ass(event: bytes) -> str:
@@ -161,7 +170,7 @@ def _unroll(cues: Iterable[Cue]) -> Iterator[Cue]:
         shown = lines
         words = " ".join(fresh)
         if pending is None:
-            pending = replace(cue, text=words)
+            pending = Cue(cue.start, cue.end, words)
         elif not words:
             pending = replace(pending, end=max(pending.end, cue.end))
         elif rolling and words.startswith(pending.text + " "):
@@ -169,7 +178,7 @@ def _unroll(cues: Iterable[Cue]) -> Iterator[Cue]:
         else:
             # A rolling cue stays on the screen while the next is spoken; its words end where the next begin.
             yield replace(pending, end=max(pending.start + 0.01, min(pending.end, cue.start))) if rolling else pending
-            pending = replace(cue, text=words)
+            pending = Cue(cue.start, cue.end, words)
     if pending is not None:
         yield pending
 

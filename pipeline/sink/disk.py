@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import AsyncIterator, Container, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from pipeline.sink.record import RECORD
 INDEX = "results.jsonl"
 _LARGEST_RECORD = 4 * 1024 * 1024
 _BUFFER = 1024 * 1024
+_MANY, _TOGETHER = 16, 8  #: files of one call from which on they are written side by side; so many
 _TURNS, _TURN = 600, 0.1  #: looks, and seconds between them, while another run writes the same
 _log = get("sink")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -61,7 +63,7 @@ class DiskSink:
         return {name: len(content) for name, content in contents.items()}
 
     async def add(self, folder: str, files: Sequence[OutFile]) -> None:
-        contents = _encoded(folder, files)
+        contents = _encoded(folder, files, shared=True)
         with _explained(self._root / folder):
             await self._write_in_turn(folder, contents, recorded=False)
 
@@ -264,13 +266,13 @@ async def _blocks(lines: AsyncIterator[str]) -> AsyncIterator[bytes]:
     yield b"".join(kept)
 
 
-def _encoded(folder: str, files: Sequence[OutFile]) -> dict[str, bytes]:
+def _encoded(folder: str, files: Sequence[OutFile], *, shared: bool = False) -> dict[str, bytes]:
     """Return name → content as bytes.
 
     Raises:
         Permanent: a name is not one of ours, or is there twice.
     """
-    if folder and not layout.is_folder(folder):
+    if not layout.is_folder(folder) and not (shared and not folder):
         raise Permanent(f"'{folder[:80]}' cannot be a folder of results.", code="output_name")
     contents: dict[str, bytes] = {}
     for file in files:
@@ -313,16 +315,31 @@ def _staged(
     staged: dict[str, str] = {}
     planned = 0
     try:
+        wanted = []
         for name, content in contents.items():
             part, base = _split(name)
             if open_dirs[part] not in used or not atomic.holds(open_dirs[part], base, content):
-                staged[name] = atomic.stage(open_dirs[part], base, content)
+                wanted.append((name, partial(atomic.stage, open_dirs[part], base, content)))
+        _stage(wanted, staged)
         planned = len(staged)
         yield staged
     finally:
         for name, temp in staged.items():
             if name != RECORD or len(staged) >= planned:
                 atomic.remove(open_dirs[_split(name)[0]], temp)
+
+
+def _stage(wanted: Sequence[tuple[str, Callable[[], str]]], staged: dict[str, str]) -> None:
+    """Write temporary files; many at once, because a disk syncs them together."""
+    if len(wanted) < _MANY:
+        for name, write in wanted:
+            staged[name] = write()
+        return
+    with ThreadPoolExecutor(_TOGETHER) as pool:
+        begun = [(name, pool.submit(write)) for name, write in wanted]
+    staged |= {name: future.result() for name, future in begun if future.exception() is None}
+    for _, future in begun:
+        future.result()
 
 
 def _show(open_dirs: Mapping[str, int], staged: dict[str, str], names: Sequence[str]) -> None:

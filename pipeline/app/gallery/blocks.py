@@ -19,14 +19,14 @@ class JobBlocks:
     """Asks the jobs for their blocks; one that fails is told once a run."""
 
     def __init__(self, jobs: Mapping[str, Job]) -> None:
-        self._jobs = jobs
+        self._paged = {name: job for name, job in jobs.items() if isinstance(job, PagedJob)}
         self._told: set[str] = set()
 
     def blocks(self, job: str, value: Json, video: Video, params: Mapping[str, Json]) -> Sequence[PageBlock]:
         """Return a result's blocks: the job's own, or a readable table of the value."""
-        known = self._jobs.get(job)
+        known = self._paged.get(job)
         fallback = default_blocks(value) if isinstance(value, Mapping) else [Value(value)]
-        if not isinstance(known, PagedJob):
+        if known is None:
             return fallback
         try:
             found = list(known.page(value, video, params))

@@ -40,7 +40,7 @@ class SafeWords:
             os.path.abspath(each) for each in (output, output.absolute().parent, Path.cwd(), Path.home(), *folders)
         }
         self._folders = sorted((f"{folder}/" for folder in hidden if folder != "/"), key=len, reverse=True)
-        self._redactor = Redactor(secrets)
+        self._redactor, self._secrets = Redactor(secrets), bool(secrets)
 
     def line(self, value: object, limit: int = 300, near: str = "") -> str:
         """Return one line; ``near`` is a path whose folders may be named in it."""
@@ -51,6 +51,8 @@ class SafeWords:
         return cut(sanitize(self._without_folders(self._shown(str(value)[: 8 * limit]), "")).strip(), limit)
 
     def _shown(self, text: str) -> str:
+        if not self._secrets and "://" not in text:
+            return text
         return _CREDENTIALS.sub("//", str(self._redactor.clean(text)))
 
     def _without_folders(self, text: str, near: str) -> str:
