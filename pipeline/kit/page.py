@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from json import dumps
 from typing import Literal, TypeAlias
 
 from pipeline.core.model import Json
@@ -60,21 +61,29 @@ PageBlock: TypeAlias = Prose | Moments | Tags | Value
 def found_moments(value: Json, titles: Sequence[str]) -> list[Moment] | None:
     """Return values with start and end as moments; None for others.
 
-    ``titles`` names the properties that may hold a title, the best first. Other texts of a value stand in the moment's.
+    Times are seconds under ``start_time`` and ``end_time``, or ``start`` and ``end``. ``titles`` names the properties that
+    may hold a title, the best first; what else a value holds stands in the moment's text.
     """
     if not isinstance(value, list) or not value or not all(isinstance(entry, Mapping) for entry in value):
         return None
-    found = []
-    for entry in value:
-        start, end = (_time(entry, name) for name in ("start", "end"))
-        if start is None or end is None or end < start:
-            return None
-        told = {name: part for name, part in entry.items() if isinstance(part, str) and part.strip()}
-        words = {name: part for name, part in told.items() if not name.startswith(("start", "end"))}
-        title = next((words[name] for name in titles if name in words), next(iter(words.values()), ""))
-        rest = [part for part in words.values() if part != title]
-        found.append(Moment(start, end, title, " · ".join(rest)))
-    return sorted(found, key=lambda moment: moment.start)
+    found = [_moment(entry, titles) for entry in value]
+    moments = [moment for moment in found if moment is not None]
+    return sorted(moments, key=lambda moment: moment.start) if len(moments) == len(found) else None
+
+
+def _moment(entry: Mapping[str, Json], titles: Sequence[str]) -> Moment | None:
+    start, end = (_time(entry, name) for name in ("start", "end"))
+    if start is None or end is None or end < start:
+        return None
+    rest = {name: _words(part) for name, part in entry.items() if not name.startswith(("start", "end"))}
+    told = {name: words for name, words in rest.items() if words}
+    best = next((name for name in titles if name in told), next(iter(told), ""))
+    title = told.pop(best, "")
+    return Moment(start, end, title, " · ".join(told.values()))
+
+
+def _words(part: Json) -> str:
+    return part.strip() if isinstance(part, str) else "" if part is None else dumps(part, ensure_ascii=False)
 
 
 def _time(entry: Mapping[str, Json], name: str) -> float | None:

@@ -140,9 +140,9 @@ class Library:
         await self._open_items(database)
         await self._runs(database)
 
-    async def add(self, database: Database, numbers: Sequence[int]) -> None:
-        """Put these videos into the database, finished."""
-        made = [_Video(self, number) for number in numbers]
+    async def add(self, database: Database, numbers: Sequence[int], at: float | None = None) -> None:
+        """Put these videos into the database, finished at this time."""
+        made = [_Video(self, number, at) for number in numbers]
         tasks = [task for video in made for task in video.tasks()]
         await _put(database, tasks)
 
@@ -216,7 +216,7 @@ class _Done:
 class _Video:
     """One finished video."""
 
-    def __init__(self, library: Library, number: int) -> None:
+    def __init__(self, library: Library, number: int, at: float | None) -> None:
         self.rng = Random(f"{library.seed}/{number}")
         self.library, self.number = library, number
         self.subject = self.rng.choice(_SUBJECTS)
@@ -226,7 +226,8 @@ class _Video:
         self.seconds = round(self.rng.choice((45, 240, 600, 1500, 3600)) * self.rng.uniform(0.6, 1.5), 2)
         self.kind = "youtube" if number % 5 == 4 else "file"
         share = number / max(1, library.videos)
-        self.at = NOW - (1 - share) * DAYS * _DAY + self.rng.uniform(0, 3600)
+        usual = NOW - (1 - share) * DAYS * _DAY + self.rng.uniform(0, 3600)
+        self.at = usual if at is None else at
         self.folder = layout.folder(self.key, [self.title])
 
     @property

@@ -158,9 +158,10 @@ class RunSession:
             return report
         writer = GalleryWriter(self._database, self.components.sink, self._settings, self._clock)
         made = await write_safely(writer)
+        edited = list(self.components.sink.edited)  # somebody else's file may have stood in the page's place
         if isinstance(made, Trouble):
-            return replace(report, page_trouble=made)
-        return replace(report, page=made.page)
+            return replace(report, page_trouble=made, edited=edited)
+        return replace(report, page=made.page, edited=edited)
 
 
 def _collect_seldom() -> None:
