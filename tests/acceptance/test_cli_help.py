@@ -29,6 +29,7 @@ COMMANDS = (
     "videos",
     "reconcile",
     "doctor",
+    "gallery",
     "platform",
     "demo",
     "config",
