@@ -117,7 +117,7 @@ class RunReport:
     bad_count: int  #: all bad lines; ``bad_lines`` holds the first few
     analyses: int  #: paid analyses that the platform took in this run, or may have taken
     published: int  #: videos whose results were written in this run
-    usd: float  #: estimated spend of this run
+    usd: float  #: spend of this run: by its answers, and the most that it can be where there is no answer yet
     minutes: float  #: billed minutes of this run
     doubtful: int  #: calls of this run that were possibly paid twice
     output: Path
@@ -138,6 +138,7 @@ class RunReport:
     #: waiting. None is empty.
     this_run: Mapping[str, NamedItems] = field(default_factory=dict)
     price_notes: Sequence[str] = ()  #: as in :class:`Plan`
+    estimate_usd: float = 0.0  #: what its calls were expected to cost, as ``plan`` reckons
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +191,7 @@ class Plan:
 
     rows: Sequence[PlanRow]  #: the first ``limit`` rows that need something
     counts: Mapping[str, int]  #: action -> items
-    usd: float
+    usd: float  #: expected
     minutes: float  #: of video to be analysed
     upload_bytes: int
     unknown: int  #: items whose length is not known, so that the price leaves them out
@@ -202,6 +203,7 @@ class Plan:
     queries_usd: float = 0.0  #: their share of ``usd``
     left_out: Sequence[LeftOut] = ()  #: by folder or pattern, the first few
     price_notes: Sequence[str] = ()  #: models without a price, each in a sentence
+    usd_most: float = 0.0  #: with every answer as long as it may be: what a run reserves
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,76 +1,116 @@
-"""The spending limits of a run and a day, over the ledger."""
+"""The spending limits of a run, a day and a month, over the ledger."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 
+from pipeline.budget.dated_sums import DatedSums, day_of
 from pipeline.config.settings import BudgetSection
 from pipeline.core.clock import Clock
-from pipeline.core.model import Trouble
-from pipeline.ports.store import Records
+from pipeline.core.log import get
+from pipeline.core.model import Spend, Trouble
+from pipeline.ports.store import Database, Records
 
-_DAY = 86_400.0
+_log = get("budget")
+_EARLY = "spending.early"  #: under which the journal keeps what was counted before its day
+_CALLS = {"analyze": "analysis", "index": "indexing"}  #: what a call is named, where not as in the ledger
+_AGAIN = {"run": "run again", "day": "run again after midnight UTC", "month": "run again next month (UTC)"}
+
+
+async def read_sums(records: Records, early: object = None) -> DatedSums:
+    """Return the ledger by day."""
+    return DatedSums(await records.costs("day"), early)
 
 
 class SpendingLimits:
-    """Grants or refuses spending. A grant counts at once: parallel steps cannot overdraw."""
+    """Grants or refuses spending. A grant counts at once: parallel steps cannot overdraw.
 
-    def __init__(self, budget: BudgetSection, clock: Clock) -> None:
+    What is granted is pending until its entry is in the ledger; from then on the ledger's amounts count, and only they can
+    take something back. So a step that is repeated reserves nothing twice, and what a crash has reserved is free again.
+    """
+
+    def __init__(self, budget: BudgetSection, clock: Clock, run_id: str = "") -> None:
         self._budget = budget
         self._clock = clock
-        self._today = self._day()
-        self.run = 0.0  #: USD admitted in this run
-        self.minutes = 0.0  #: minutes of video in them
-        self.day = 0.0  #: USD in the ledger since midnight UTC, and what was admitted since
+        self._run_id = run_id
+        self._sums = DatedSums()
+        self._pending: dict[str, float] = {}  # USD by the key of an entry that is not written yet
+        self._entered = 0.0
 
-    async def open(self, records: Records) -> None:
-        """Take over what was already spent today."""
-        self._today = self._day()
-        self.day, _, _ = await records.spent(since=self._today)
+    async def open(self, database: Database) -> None:
+        """Take over what was already spent."""
+        self._sums = await read_sums(database, await database.load(_EARLY))
+        before, now = self._sums.as_json(), self._clock.now()
+        self._sums.day(now)
+        if self._sums.as_json() != before:
+            await database.save(_EARLY, self._sums.as_json())
+            _log.warning(
+                "clock_was_set_back",
+                why=f"{_usd(self._sums.ahead(now))} of the ledger are dated after today: they count for today, too",
+            )
 
-    def reserve(self, usd: float, minutes: float, what: str = "analysis") -> Trouble | None:
-        """Reserve ``usd`` and return None, or return the limit that refuses it."""
-        self._turn_day()
-        for name, spent, limit in (
-            ("run", self.run, self._budget.max_usd_per_run),
-            ("day", self.day, self._budget.max_usd_per_day),
-        ):
-            if limit is not None and spent + usd > limit + 1e-9:
-                if usd > limit + 1e-9:
-                    return _hopeless(what, usd, name, limit)
-                again = "run again" if name == "run" else "run again after midnight UTC"
-                return Trouble(
-                    "budget",
-                    f"The next {what} (about {_usd(usd)}) would pass the limit of {_usd(limit)} per {name}; "
-                    f"{_usd(spent)} spent so far.",
-                    f"raise [budget] max_usd_per_{name}, or {again}: finished work is kept",
-                )
-        self.add(usd, minutes)
+    @property
+    def run(self) -> float:
+        """USD admitted in this run."""
+        return self._entered + sum(self._pending.values())
+
+    @property
+    def day(self) -> float:
+        """USD of this day, UTC, and what is admitted."""
+        return self._sums.day(self._clock.now()) + sum(self._pending.values())
+
+    @property
+    def month(self) -> float:
+        """USD of this month, UTC, and what is admitted."""
+        return self._sums.month(self._clock.now()) + sum(self._pending.values())
+
+    def reserve(self, spend: Spend) -> Trouble | None:
+        """Reserve the entry's amount and return None, or return the limit that refuses it."""
+        self._pending.pop(spend.key, None)  # its step is repeated: the entry of the first time was never written
+        for name, limit, spent in self._limits():
+            if spent + spend.usd > limit + 1e-9:
+                return _refusal(_CALLS.get(spend.what, spend.what), spend.usd, name, limit, spent)
+        self._pending[spend.key] = spend.usd
         return None
 
-    def add(self, usd: float, minutes: float) -> None:
-        """Count ``usd`` and ``minutes`` whatever the limits; negative ones are taken back."""
-        self._turn_day()
-        self.minutes += minutes
-        self.run += usd
-        self.day += usd
+    def entered(self, spends: Sequence[Spend]) -> None:
+        """Take note of what is in the ledger now."""
+        for spend in spends:
+            self._pending.pop(spend.key, None)
+            self._sums.add(spend.at, spend.usd)
+            self._entered += spend.usd if spend.run == self._run_id else 0.0
 
-    def _turn_day(self) -> None:
-        if self._day() != self._today:
-            self._today, self.day = self._day(), 0.0
+    def outdated(self, booked: float) -> bool:
+        """Return True if another day's limit counts than when this was booked."""
+        limited = self._budget.max_usd_per_day is not None or self._budget.max_usd_per_month is not None
+        return limited and day_of(booked) != day_of(self._clock.now())
 
-    def _day(self) -> float:
-        return self._clock.now() // _DAY * _DAY
+    def _limits(self) -> Iterator[tuple[str, float, float]]:
+        """Yield (name, limit, spent) of each limit that is set."""
+        budget = self._budget
+        if budget.max_usd_per_run is not None:
+            yield "run", budget.max_usd_per_run, self.run
+        if budget.max_usd_per_day is not None:
+            yield "day", budget.max_usd_per_day, self.day
+        if budget.max_usd_per_month is not None:
+            yield "month", budget.max_usd_per_month, self.month
 
 
-def _hopeless(what: str, usd: float, name: str, limit: float) -> Trouble:
-    """Return the trouble of a limit that can never admit even one call."""
-    enough = math.ceil(usd * 100 - 1e-9) / 100
-    message = (
-        f"One {what} alone (about {_usd(usd)}) would pass the limit of {_usd(limit)} per {name}; no run can make it."
-    )
+def _refusal(call: str, usd: float, name: str, limit: float, spent: float) -> Trouble:
+    """Return the trouble of a limit; one below a single call can never admit it."""
+    if usd > limit + 1e-9:
+        enough = math.ceil(usd * 100 - 1e-9) / 100
+        return Trouble(
+            "budget",
+            f"One {call} alone (up to {_usd(usd)}) would pass the limit of {_usd(limit)} per {name}; no run can make it.",
+            f"raise [budget] max_usd_per_{name} to {_usd(enough)} or more; finished work is kept",
+        )
     return Trouble(
-        "budget", message, f"raise [budget] max_usd_per_{name} to {_usd(enough)} or more; finished work is kept"
+        "budget",
+        f"The next {call} (up to {_usd(usd)}) would pass the limit of {_usd(limit)} per {name}; "
+        f"{_usd(spent)} spent so far.",
+        f"raise [budget] max_usd_per_{name}, or {_AGAIN[name]}: finished work is kept",
     )
 
 

@@ -119,6 +119,7 @@ class BudgetSection(Section):
 
     max_usd_per_run: float | None = Field(default=None, ge=0)
     max_usd_per_day: float | None = Field(default=None, ge=0)
+    max_usd_per_month: float | None = Field(default=None, ge=0)
 
 
 class ModelPrices(Section):

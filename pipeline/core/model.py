@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
 from json import JSONEncoder
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 
 def fingerprint(*parts: Json) -> str:
@@ -155,37 +155,67 @@ class Result:
 
 
 REFUND = "/refused"  #: how the keys of entries end that take others back
+SETTLED = "/settled"  #: of entries that add what the answer or the true length makes a call cost, more or less
+SETTLEMENTS = (SETTLED, "/length")  #: the second is of older databases
 
 
 @dataclass(frozen=True, slots=True)
 class Spend:
     """One paid effect in the ledger, written with the intent, before the call.
 
-    A call that was surely refused has a second entry, which takes the first one back: see :attr:`refund`.
+    Entries are never changed. A second one takes a call back that was surely refused (:attr:`refund`), or settles what
+    was booked (:attr:`settlement`); it has the time and the run of the first, so that each sum stays true.
     """
 
     key: str  #: our key of the effect; the ledger holds each key once
     what: str  #: ``analyze``, ``index``, ``upload``, ``search``
-    usd: float  #: estimate by the configured prices
+    usd: float  #: what counts: the most that the call can cost, until it is settled; by the configured prices
     minutes: float = 0.0  #: billed input minutes
     subject: str = ""
     doubtful: bool = False  #: repeated where the provider could not be asked: possibly paid twice
     at: float = 0.0
+    estimate: float = 0.0  #: USD that ``plan`` expects of it
+    jobs: str = ""  #: that one analysis answers, by name, separated by commas
+    run: str = ""  #: id of the run that booked it; empty in older databases
 
     @property
     def refund(self) -> bool:
         """True for an entry that takes another one back; its amounts are negative."""
         return self.key.endswith(REFUND)
 
+    @property
+    def settlement(self) -> bool:
+        """True for an entry that corrects another one."""
+        return self.key.endswith(SETTLEMENTS)
+
+    @property
+    def calls(self) -> int:
+        """How many calls this entry adds to a sum."""
+        return -1 if self.refund else 0 if self.settlement else 1
+
+
+#: What the ledger can be summed up by.
+CostKey: TypeAlias = Literal["job", "day", "month", "source", "run", "kind"]
+
 
 @dataclass(frozen=True, slots=True)
-class LedgerDay:
-    """What the ledger says of one day, UTC."""
+class CostGroup:
+    """A sum over ledger entries. What was possibly paid twice stands apart."""
 
-    day: str  #: ``YYYY-MM-DD``
-    usd: float
-    minutes: float
-    videos: int  #: of which there is an entry
+    name: str  #: a job's, a day (``2026-11-28``), an item's key ...; empty where nobody noted it
+    calls: int = 0  #: that were not refused, the doubtful repeats among them
+    settled: int = 0  #: calls whose true cost is known
+    estimate: float = 0.0  #: USD expected beforehand, without the doubtful ones
+    usd: float = 0.0  #: USD settled, or reserved where nothing is settled; without the doubtful ones
+    minutes: float = 0.0  #: billed input minutes, all calls
+    doubtful: int = 0  #: calls that were possibly paid twice
+    doubtful_usd: float = 0.0  #: their price
+    videos: int = 0  #: that the entries are about
+
+    @property
+    def total_usd(self) -> float:
+        """USD with the doubtful ones."""
+        return self.usd + self.doubtful_usd
 
 
 @dataclass(frozen=True, slots=True)

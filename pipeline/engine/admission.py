@@ -48,6 +48,7 @@ class LaneAdmission:
         self._closed: set[Lane] = set()
         self._over_budget = False  # the paying lane goes on in rounds
         self._progress = False  # whether this round moved anything
+        self._awaiting = False  # an idle round waits for answers, which free what was reserved for more
         self._breaker = OutputBreaker(clock, rng, self._paused, self._closed)
 
     # ------------------------------------------------------------------------------------------------- what is open
@@ -59,7 +60,7 @@ class LaneAdmission:
         free = {lane: width - self._metrics.busy(lane) for lane, width in widths.items()}
         for lane in self._closed | set(self._waiting(now)):
             free[lane] = 0
-        if self._over_budget and self._metrics.running[Lane.ANALYZE]:
+        if self._awaiting or (self._over_budget and self._metrics.running[Lane.ANALYZE]):
             free[Lane.ANALYZE] = 0
         in_hand = self._metrics.waiting[Lane.POLL] + self._metrics.running[Lane.UPLOAD]
         free[Lane.UPLOAD] = max(0, min(free[Lane.UPLOAD], self._in_hand - in_hand))
@@ -104,15 +105,23 @@ class LaneAdmission:
         self._run_end.parked[lane] = parked
 
     def end_budget_round(self) -> None:
-        """Over budget, admit in rounds; close the paying lane after an idle one."""
+        """Over budget, admit in rounds; close the paying lane after an idle one.
+
+        While answers are awaited, an idle round only pauses: each may free what was reserved for more than it cost.
+        """
         if self._over_budget and not self._metrics.running[Lane.ANALYZE]:
-            if not self._progress:
+            awaited = self._metrics.waiting[Lane.POLL] + self._metrics.running[Lane.POLL]
+            if not self._progress and not awaited:
                 self._closed.add(Lane.ANALYZE)
+            self._awaiting = not self._progress and awaited > 0
             self._progress = False
 
     def note_outcome(self, kind: str, lane: Lane, word: str) -> None:
         """Note how an attempt ended: whether money moves, whether the disk takes writes."""
         self._progress |= lane is Lane.ANALYZE and word != "parked"
+        if lane is Lane.POLL and word != "snoozed":
+            self._progress |= self._awaiting
+            self._awaiting = False
         if word == "done":
             self._breaker.reset(kind)
 

@@ -24,7 +24,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 from pipeline.core.backoff import Backoff
 from pipeline.core.clock import Clock
@@ -38,11 +38,12 @@ from pipeline.core.errors import (
     ReelmillError,
     Transient,
 )
-from pipeline.core.model import REFUND, Json, Spend, Task, Trouble
+from pipeline.core.model import REFUND, SETTLED, SETTLEMENTS, Json, Spend, Task, Trouble
 from pipeline.core.outcome import Advance, Fail, Hold, Outcome, Park, Retry
 from pipeline.ingest.look_schedule import LookSchedule
 from pipeline.ingest.payloads import Doubt, PaidData, TroubleData
 from pipeline.ingest.stored_json import changed
+from pipeline.ports.store import Records
 
 P = TypeVar("P", bound=PaidData)
 T = TypeVar("T")
@@ -54,8 +55,6 @@ _NOT_LISTED = Trouble(
     "A call's answer was lost, and the platform shows nothing of it so far; it may still have been accepted.",
     "look into the platform's own console; `reelmill retry` makes the call again",
 )
-#: Reserves (USD, minutes of video) for this run; a Trouble says which limit forbids it.
-Reserve = Callable[[float, float], Trouble | None]
 #: What people are told of a task that looks for the trace of a call.
 LOOKING = "waits until the provider has been asked whether an interrupted call arrived"
 
@@ -66,9 +65,11 @@ class Cost:
 
     key: str
     what: str  #: as ``Spend.what``
-    usd: float = 0.0
+    usd: float = 0.0  #: expected
     minutes: float = 0.0
     subject: str = ""
+    most: float | None = None  #: USD, where it can be more than is expected
+    jobs: str = ""  #: as ``Spend.jobs``
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +108,26 @@ class CallRefused(Permanent):
     """The platform refused a call without proof, and shows nothing of it."""
 
 
+class Spending(Protocol):
+    """The limits that a call must pass."""
+
+    def reserve(self, spend: Spend) -> Trouble | None:
+        """Reserve an entry's amount; a Trouble says which limit forbids it."""
+        ...
+
+    def outdated(self, booked: float) -> bool:
+        """Return True if another day's limit counts than when this was booked."""
+        ...
+
+
 class Billing:
     """Reserves the money of calls, makes their entries, counts what was accepted."""
 
-    def __init__(self, reserve: Reserve, add: Callable[[float, float], None], clock: Clock) -> None:
-        """``add`` counts (USD, minutes of video) that no limit refuses, or takes them back."""
-        self._reserve = reserve
-        self._add = add
+    def __init__(self, spending: Spending, records: Records, clock: Clock, run_id: str = "") -> None:
+        self._spending = spending
+        self._records = records
         self._clock = clock
+        self._run_id = run_id
         self._in_doubt: set[str] = set()  # keys of which only the platform can tell
         self.accepted = 0  #: calls of this run that the platform has taken, or may have
 
@@ -123,22 +136,52 @@ class Billing:
 
         A repeat that may be paid twice has an entry of its own, beside those of the calls before.
         """
-        trouble = self._reserve(cost.usd, cost.minutes)
-        if trouble is not None:
-            return trouble
         key = cost.key if not repeated else f"{cost.key}/again" if repeated == 1 else f"{cost.key}/again-{repeated}"
-        return Spend(key, cost.what, cost.usd, cost.minutes, cost.subject, repeated > 0, self._clock.now())
+        spend = Spend(
+            key,
+            cost.what,
+            cost.usd if cost.most is None else cost.most,
+            cost.minutes,
+            cost.subject,
+            doubtful=repeated > 0,
+            at=self._clock.now(),
+            estimate=cost.usd,
+            jobs=cost.jobs,
+            run=self._run_id,
+        )
+        return self._spending.reserve(spend) or spend
 
-    def correct(self, reserved: Cost, cost: Cost) -> Spend:
-        """Return the entry that corrects what was reserved; no limit refuses it."""
-        usd, minutes = cost.usd - reserved.usd, cost.minutes - reserved.minutes
-        self._add(usd, minutes)
-        return Spend(f"{cost.key}/length", cost.what, usd, minutes, cost.subject, at=self._clock.now())
+    async def settle(self, cost: Cost, *, expected: bool = True) -> Sequence[Spend]:
+        """Return the entry that makes a booked call cost this, if there is none yet.
 
-    def refund(self, cost: Cost) -> Spend:
+        ``expected`` False: it was booked before anybody could know what to expect. No limit refuses it. What this
+        database has not booked, e.g. an analysis that another one asked for, has nothing to settle.
+        """
+        booked = await self._booked(cost)
+        if booked is None:
+            return []
+        usd, estimate = cost.usd - booked.usd, 0.0 if expected else cost.usd - booked.estimate
+        minutes = cost.minutes - booked.minutes
+        return [replace(booked, key=cost.key + SETTLED, usd=usd, minutes=minutes, estimate=estimate)]
+
+    async def refund(self, cost: Cost) -> Sequence[Spend]:
         """Return the entry that takes back a surely refused call; its key is spent."""
-        self._add(-cost.usd, -cost.minutes)
-        return Spend(cost.key + REFUND, cost.what, -cost.usd, -cost.minutes, cost.subject, at=self._clock.now())
+        booked = await self._booked(cost)
+        if booked is None:
+            return []
+        key, usd, minutes = cost.key + REFUND, -booked.usd, -booked.minutes
+        return [replace(booked, key=key, usd=usd, minutes=minutes, estimate=-booked.estimate)]
+
+    def outdated(self, booked: float) -> bool:
+        """Return True if money that was booked then is another day's."""
+        return self._spending.outdated(booked)
+
+    async def _booked(self, cost: Cost) -> Spend | None:
+        """Return what the ledger holds of a call, None where it was corrected already."""
+        entries = {spend.key: spend for spend in await self._records.spends([cost.subject])}
+        if any(cost.key + ending in entries for ending in (REFUND, *SETTLEMENTS)):
+            return None
+        return entries.get(cost.key)
 
     @contextmanager
     def counted(self, key: str) -> Iterator[None]:

@@ -18,6 +18,8 @@ from pipeline.ports.video_api import Question
 _HEAD = "Use pictures, speech, sounds and on-screen text. State only what is seen or heard; invent nothing."
 _LEAST, _MOST = 2048, 98_304  #: output tokens that the platform takes; we start no lower than is sensible
 
+_ABSURD = 1_000_000  #: output tokens beyond which a platform's count is taken for a slip
+
 
 def group_requests(requests: Sequence[JobRequest], *, fuse: bool) -> list[list[JobRequest]]:
     """Return the requests that share a call: all of them, where that works.
@@ -43,6 +45,13 @@ def expected_tokens(requests: Sequence[JobRequest]) -> int:
 def max_tokens(requests: Sequence[JobRequest], doublings: int) -> int:
     """Return ``max_tokens``: twice what is expected, doubled per cut answer."""
     return min(_MOST, max(_LEAST, 2 * expected_tokens(requests)) << min(doublings, 10))
+
+
+def billed_tokens(usage: Mapping[str, Json]) -> int | None:
+    """Return how many output tokens an answer says it had; None: nothing usable."""
+    tokens = usage.get("output_tokens")
+    usable = isinstance(tokens, int) and not isinstance(tokens, bool) and 0 <= tokens <= _ABSURD
+    return tokens if usable else None
 
 
 def at_max_tokens(requests: Sequence[JobRequest], doublings: int) -> bool:

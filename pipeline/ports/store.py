@@ -9,10 +9,11 @@ from typing import Literal, Protocol
 from pipeline.core.lifecycle import Transition
 from pipeline.core.model import (
     About,
+    CostGroup,
+    CostKey,
     Counts,
     Json,
     Lane,
-    LedgerDay,
     Parked,
     PendingGroup,
     Placed,
@@ -159,15 +160,15 @@ class Records(Protocol):
         """Return (USD, minutes, number of doubtful entries) in the ledger since ``since``."""
         ...
 
-    async def days(self, since: float) -> list[LedgerDay]:
-        """Return the ledger by day (UTC) from the day of ``since`` on.
-
-        Oldest first; days without entries are left out.
-        """
-        ...
-
     async def spends(self, subjects: Sequence[str]) -> list[Spend]:
         """Return the ledger entries of these videos."""
+        ...
+
+    async def costs(self, by: CostKey, since: float = 0.0) -> list[CostGroup]:
+        """Return the ledger since ``since`` in groups, by name.
+
+        Days and months are UTC; a source is its item's key, or the video's where no item has it.
+        """
         ...
 
     async def runs(self, limit: int) -> list[RunNote]:

@@ -102,7 +102,7 @@ class Answer:
     text: str  #: the answer text; JSON text where a schema was asked for
     finish_reason: str  #: ``stop`` is success; ``length`` is not
     raw: Json
-    usage: Mapping[str, int] = field(default_factory=dict)
+    usage: Mapping[str, Json] = field(default_factory=dict)  #: as the platform says, and not checked
     warning: str = ""
 
 

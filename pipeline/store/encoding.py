@@ -30,6 +30,9 @@ TASK = (
     " owner, token, trouble"
 )
 
+#: The columns of a ledger entry in the order of :func:`parse_spend`.
+SPEND = "key, what, usd, minutes, subject, doubtful, at, estimate, jobs, run"
+
 
 def to_json(value: Json) -> str:
     """Write JSON text.
@@ -163,10 +166,10 @@ def encode_result(result: Result) -> Row:
 
 
 def encode_spend(spend: Spend) -> Row:
-    """Return (key, what, usd, minutes, subject, doubtful, at)."""
+    """Return the columns :data:`SPEND`."""
     return (
         encode_name(spend.key), encode_name(spend.what), spend.usd, spend.minutes, encode_name(spend.subject),
-        int(spend.doubtful), spend.at,
+        int(spend.doubtful), spend.at, spend.estimate, encode_name(spend.jobs), encode_name(spend.run),
     )  # fmt: skip
 
 
@@ -187,7 +190,7 @@ def parse_result(row: Row) -> Result:
 
 def parse_spend(row: Row) -> Spend:
     """Parse what :func:`encode_spend` returned."""
-    return Spend(row[0], row[1], row[2], row[3], row[4], bool(row[5]), row[6])
+    return Spend(row[0], row[1], row[2], row[3], row[4], bool(row[5]), row[6], row[7], row[8], row[9])
 
 
 def parse_parked(row: Row) -> Parked:

@@ -168,6 +168,6 @@ class Ledger:
         what = billed.get(effect.kind)
         if what is not None:
             accepted = sum((old.kind, old.state) == (effect.kind, effect.state) for old in self.effects)
-            entered = sum(entry[0] == what and not key.endswith("/length") for key, entry in ours.items())
+            entered = sum(entry[0] == what and not key.endswith("/settled") for key, entry in ours.items())
             if accepted > entered:
                 raise Broken(f"{accepted} x {effect.kind} accepted, {entered} in our ledger")

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from heapq import nsmallest
 from itertools import islice
 from json import loads
 from pathlib import Path
 
-from pipeline.core.clock import iso
 from pipeline.core.model import (
     About,
+    CostGroup,
+    CostKey,
     Counts,
-    LedgerDay,
     Parked,
     PendingGroup,
     Result,
@@ -204,29 +205,39 @@ class MemoryRecords:
             sum(spend.doubtful for spend in spends),
         )
 
-    async def days(self, since: float) -> list[LedgerDay]:
-        self._check()
-        by_day: defaultdict[str, list[Spend]] = defaultdict(list)
-        for row in self._spends.values():
-            spend = parse_spend(row)
-            by_day[iso(spend.at)[:10]].append(spend)
-        return [
-            LedgerDay(
-                day,
-                sum((spend.usd for spend in spends), 0.0),
-                sum((spend.minutes for spend in spends), 0.0),
-                len({spend.subject for spend in spends} - {""}),
-            )
-            for day, spends in sorted(by_day.items())
-            if day >= iso(since)[:10]
-        ]
-
     async def spends(self, subjects: Sequence[str]) -> list[Spend]:
         self._check()
         wanted = frozenset(subjects)
         return [parse_spend(row) for row in self._spends.values() if row[4] in wanted]
 
+    async def costs(self, by: CostKey, since: float = 0.0) -> list[CostGroup]:
+        self._check()
+        items = {line.subject: line.key for line in reversed(self._lines.values()) if line.kind == "item"}
+        groups: defaultdict[str, list[Spend]] = defaultdict(list)
+        for spend in map(parse_spend, self._spends.values()):
+            if spend.at >= since:
+                day = datetime.fromtimestamp(spend.at, UTC).strftime("%Y-%m-%d")
+                source = items.get(spend.subject, spend.subject) if spend.subject else ""
+                named = {"kind": spend.what, "job": spend.jobs or spend.what, "run": spend.run, "day": day}
+                groups[{**named, "month": day[:7], "source": source}[by]].append(spend)
+        return [_summed(name, spends) for name, spends in sorted(groups.items())]
+
     async def runs(self, limit: int) -> list[RunNote]:
         self._check()
         oldest_first = sorted(self._runs.values(), key=lambda row: row[1])
         return [parse_note(row) for row in oldest_first[::-1][:limit]]
+
+
+def _summed(name: str, spends: Sequence[Spend]) -> CostGroup:
+    sure = [spend for spend in spends if not spend.doubtful]
+    return CostGroup(
+        name,
+        calls=sum(spend.calls for spend in spends),
+        settled=sum(spend.settlement for spend in spends),
+        estimate=sum((spend.estimate for spend in sure), 0.0),
+        usd=sum((spend.usd for spend in sure), 0.0),
+        minutes=sum((spend.minutes for spend in spends), 0.0),
+        doubtful=len(spends) - len(sure),
+        doubtful_usd=sum((spend.usd for spend in spends if spend.doubtful), 0.0),
+        videos=len({spend.subject for spend in spends} - {""}),
+    )

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
-from pipeline.core.errors import Ambiguous, Permanent
+from pipeline.core.errors import Ambiguous, Permanent, Throttled
 from pipeline.core.model import Spend, State, Task
 from pipeline.ports.video_api import AnalysisStatus, Answer, Question
-from tests.support.clock import VirtualClock, run_virtual
+from tests.support.clock import EPOCH, VirtualClock, run_virtual
 from tests.support.fakes import clips, items
 from tests.support.memory_database import MemoryDatabase
 from tests.support.run_harness import settings_for
@@ -20,10 +22,15 @@ from tests.support.scripted_run import BLIND, Life, priced, results_of
 from tests.support.vendor import Account, Asking, ClientV12
 
 
-async def spends(life: Life) -> list[Spend]:
+async def ledger(life: Life) -> list[Spend]:
     """Return the ledger of all videos."""
     found: list[Spend] = await life.database.spends([task.key for task in await life.tasks("video")])
     return found
+
+
+async def spends(life: Life) -> list[Spend]:
+    """Return what the ledger of all videos booked, without what settles it."""
+    return [spend for spend in await ledger(life) if not spend.settlement]
 
 
 async def jobs_with_results(life: Life) -> list[str]:
@@ -53,7 +60,8 @@ def test_every_paid_call_is_in_the_ledger_before_it_is_made(tmp_path: Path) -> N
         assert len(entries) == 8
         assert seen == [True] * 8
         assert all(spend.usd > 0.0292 and spend.minutes == 1.0 and not spend.doubtful for spend in entries)
-        assert report.usd == pytest.approx(sum(spend.usd for spend in entries))
+        assert report.usd == pytest.approx(sum(spend.usd for spend in await ledger(life)))
+        assert report.usd < sum(spend.usd for spend in entries)
         assert (report.analyses, report.minutes, report.doubtful) == (8, 8.0, 0)
 
     run_virtual(scenario())
@@ -131,9 +139,10 @@ def test_where_nobody_can_be_asked_it_is_repeated_once_and_counted(tmp_path: Pat
     life.api.accepted, life.api.can_be_asked = True, False
     report = run_virtual(life.run(items(clips(tmp_path, 1))))
     assert (report.exit_code, report.doubtful, len(life.api.questions)) == (0, 1, 2)
-    first, second = run_virtual(spends(life))
+    first, second, settled = run_virtual(ledger(life))
     assert (first.doubtful, second.doubtful, first.usd) == (False, True, second.usd)
-    assert report.usd == pytest.approx(2 * first.usd)
+    assert (settled.key, settled.doubtful) == (f"{first.key}/settled", False)
+    assert report.usd == pytest.approx(2 * first.usd + settled.usd)
 
 
 def test_where_nobody_can_be_asked_twice_a_person_must_decide(tmp_path: Path) -> None:
@@ -591,3 +600,63 @@ def test_a_task_of_a_job_that_is_gone_says_so(tmp_path: Path) -> None:
         assert State.DONE in states
 
     run_virtual(scenario())
+
+
+USAGES = [
+    ({"output_tokens": 100}, 100),
+    ({"output_tokens": 0, "input_tokens": 41_000}, 0),
+    ({"output_tokens": 900_000}, 900_000),
+    ({}, None),
+    *(({"output_tokens": value}, None) for value in (-1, 10**9, True, 12.5, "many", "None", [])),
+    ({"usage": "lots"}, None),
+]
+
+
+@pytest.mark.parametrize(("usage", "tokens"), USAGES)
+def test_every_answer_is_settled_with_its_usage(tmp_path: Path, usage: dict[str, Any], tokens: int | None) -> None:
+    """What the tokens cost counts, beside the minutes; without a usable number what was reserved stays, and an absurd one is
+    told in the log. The estimate stays in any case.
+    """
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
+    life = Life.at(tmp_path, **priced(jobs={"enabled": ["gist"]}))
+    real = life.api.analysis
+
+    async def answered(question: Question, task_id: str) -> Any:
+        status = await real(question, task_id)
+        return status if status.answer is None else replace(status, answer=replace(status.answer, usage=usage))
+
+    life.api.analysis = answered  # type: ignore[method-assign]
+    with capture_logs() as logs:
+        report = run_virtual(life.run(items(clips(tmp_path, 1))))
+    booked, *settled = run_virtual(ledger(life))
+    assert (len(settled), booked.jobs, booked.estimate < booked.usd) == (tokens is not None, "gist", True)
+    expected = booked.usd if tokens is None else 0.0292 + tokens / 1000 * 0.0075
+    assert report.usd == pytest.approx(expected)
+    assert sum(spend.estimate for spend in (booked, *settled)) == booked.estimate
+    assert [line["usage"] for line in logs if line["event"] == "analysis.usage_ignored"] == (
+        [usage] if usage and tokens is None else []
+    )
+
+
+def test_an_analysis_that_another_database_has_booked_is_not_settled_here(tmp_path: Path) -> None:
+    """A lost state folder costs nothing: what is adopted is in no ledger, and a settlement of nothing would be a gain."""
+    life = Life.at(tmp_path, **priced())
+    entries = items(clips(tmp_path, 1))
+    assert run_virtual(life.run(entries)).usd > 0
+    life.database = MemoryDatabase()
+    report = run_virtual(life.run(entries))
+    assert (report.exit_code, report.usd, run_virtual(ledger(life))) == (0, 0.0, [])
+
+
+def test_money_of_yesterday_is_booked_anew_before_it_is_sent_today(tmp_path: Path) -> None:
+    """A question that waited unsent over midnight gives its money back to its day, and takes that of the new one."""
+    life = Life.at(tmp_path, **priced(jobs={"enabled": ["gist"]}, budget={"max_usd_per_day": 5.0}))
+    life.clock.skew = 86_400.0 - EPOCH % 86_400.0 - 20.0
+    life.api.ask_trouble = lambda number: Throttled("slowly", after=60.0, group="analyze") if number == 1 else None
+    report = run_virtual(life.run(items(clips(tmp_path, 1))))
+    assert report.exit_code == 0
+    first, refund, second, settled = run_virtual(ledger(life))
+    assert (refund.refund, refund.usd, refund.at) == (True, -first.usd, first.at)
+    assert second.at // 86_400 == first.at // 86_400 + 1
+    assert (settled.key, settled.at) == (f"{second.key}/settled", second.at)
+    assert life.effects_of("analysis") == [second.key]

@@ -58,7 +58,7 @@ class Night:
             self.clock,
             Random(1),
         )
-        return StandingQueries(*made)
+        return StandingQueries(*made, run_id="")
 
     async def ask(self, ending: RunEnd | None = None, run_id: str = "r1") -> list[QueryReport]:
         """Ask them all, as the end of a run does."""

@@ -85,8 +85,8 @@ class ReportMaker:
         )
 
     async def _days(self) -> list[DayRow]:
-        found = await self._database.days(self._now - _DAYS * _DAY)
-        return [DayRow(day.day, round(day.usd, 6), round(day.minutes, 3), day.videos) for day in found][-_DAYS:]
+        found = await self._database.costs("day", (self._now - _DAYS * _DAY) // _DAY * _DAY)
+        return [DayRow(day.name, round(day.total_usd, 6), round(day.minutes, 3), day.videos) for day in found][-_DAYS:]
 
     # -------------------------------------------------------------------------------------------- what needs a person
 

@@ -15,7 +15,7 @@ from pipeline.app.operator.display_names import display_source
 from pipeline.app.runs.work_in_progress import WorkInProgress
 from pipeline.core import log
 from pipeline.core.clock import Clock
-from pipeline.core.model import Selection, State, Task
+from pipeline.core.model import Selection, Spend, State, Task
 from pipeline.engine.pool import PoolObserver
 from pipeline.ingest.enqueue import EnqueueReport
 from pipeline.ingest.payloads import ItemData, PublishData
@@ -49,7 +49,8 @@ class _Fate:
 class RunActivity(PoolObserver):
     """Watches the pool of one run (``engine.pool.PoolObserver``).
 
-    ``complete``: hashes of videos with every result; ``published`` is told the key of each video that was written.
+    ``complete``: hashes of videos with every result; ``published`` is told the key of each video that was written, and
+    ``entered`` what is in the ledger.
     """
 
     def __init__(
@@ -58,10 +59,12 @@ class RunActivity(PoolObserver):
         complete: Collection[int],
         clock: Clock,
         published: Callable[[str], None] = lambda _key: None,
+        entered: Callable[[Sequence[Spend]], None] = lambda spends: None,
     ) -> None:
         self._records = records
         self._published = published
         self._complete = complete
+        self._entered = entered
         self._groups = {name: _Fate() for name in (*_WRITTEN, "skipped", "failed", "held")}
         self._partly: dict[int, str] = {}  # written in this run, but not with every result yet
         self.work = WorkInProgress(records, clock)
@@ -77,6 +80,7 @@ class RunActivity(PoolObserver):
         """Take note of a written outcome; None if it was dropped."""
         if applied is None:
             return
+        self._entered(applied.move.spend)
         word = applied.move.word
         self.work.ended(task, applied)
         if word == "done" and task.kind == "publish":

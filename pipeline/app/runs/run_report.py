@@ -95,6 +95,7 @@ class RunReporter:
             "analyses": report.analyses,
             "published": report.published,
             "usd": round(report.usd, 6),
+            "estimate_usd": round(report.estimate_usd, 6),
             "minutes": round(report.minutes, 3),
             "doubtful": report.doubtful,
             "doubtful_total": report.doubtful_total,
@@ -109,6 +110,7 @@ class RunReporter:
     async def _report(self, ending: RunEnd, queries: Sequence[QueryReport]) -> RunReport:
         usd, minutes, doubtful = await self._database.spent(since=self._run.started)
         _, _, doubtful_total = await self._database.spent()
+        kinds = await self._database.costs("kind", since=self._run.started)
         stopped = await self._attention(ending)
         enqueued, items = self._enqueued, await self._database.tally()
         incomplete = bool(stopped.total or enqueued.bad_count)
@@ -144,6 +146,7 @@ class RunReporter:
             edited=list(self._components.sink.edited),
             indexed=self._components.entries.accepted,
             price_notes=self._components.plan.price_notes,
+            estimate_usd=sum(kind.estimate for kind in kinds),
         )
 
     async def _why_later(self, ending: RunEnd) -> Trouble | None:

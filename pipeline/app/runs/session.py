@@ -27,7 +27,7 @@ from pipeline.app.wiring.run_plan import RunPlan
 from pipeline.core import log
 from pipeline.core.clock import Clock, iso
 from pipeline.core.errors import ReelmillError, StoreError
-from pipeline.core.model import RunNote, Trouble
+from pipeline.core.model import Lane, RunNote, Trouble
 from pipeline.engine.admission import RunEnd
 from pipeline.ingest.enqueue import Enqueuer
 from pipeline.ports.source import Item
@@ -51,15 +51,15 @@ class RunSession:
         started = clock.now()
         self.run_id = f"{iso(started).translate(str.maketrans('', '', '-:'))}-{os.getpid()}"
         owner = f"{socket.gethostname()}:{os.getpid()}:{started:.6f}"
-        self.components = compose(plan, database, api, clock, rng, owner, adapters)
+        self.components = compose(plan, database, api, clock, rng, owner, adapters, self.run_id)
         pool, sink, spending = self.components.pool, self.components.sink, self.components.spending
         self.enqueuer = Enqueuer(pool, database, plan.planner, sink, pool.submit, clock.now, plan.policy.attempts)
         self.components.playlists.enqueue_with(self.enqueuer.enqueue_listed)
-        self.queries = StandingQueries(plan, api.index_api, database, sink, spending, clock, rng)
+        self.queries = StandingQueries(plan, api.index_api, database, sink, spending, clock, rng, self.run_id)
         run = RunNote(self.run_id, started)
         self.posters = poster_maker(database, sink, plan.settings, clock, wanted=plan.settings.gallery.enabled)
         completed, published = self.components.publish.completed, self.posters.published
-        pool.observer = self._activity = RunActivity(database, completed, clock, published)
+        pool.observer = self._activity = RunActivity(database, completed, clock, published, spending.entered)
         enqueued = self.enqueuer.report
         self._reporter = RunReporter(run, api.identity, self.components, enqueued, self._activity, database, clock)
         self._reading = True
@@ -134,10 +134,11 @@ class RunSession:
             self.components.pool.respect(parked)
 
     async def _forget_idle_parks(self, ending: RunEnd) -> None:
-        """Drop an earlier run's parks that nobody waits for."""
+        """Drop parks that nobody waits for, and a limit that answers made room below."""
         with suppress(ReelmillError):  # a database that has failed is told of elsewhere
-            waiting = (await self._database.counts()).in_lane if ending.parked else {}
+            waiting = (await self._database.counts()).in_lane if ending.parked or ending.budget else {}
             ending.parked = {lane: each for lane, each in ending.parked.items() if waiting.get(lane.value)}
+            ending.budget = ending.budget if waiting.get(Lane.ANALYZE.value) else None
 
     async def _write_index(self, ending: RunEnd, *, current: bool) -> None:
         """Write ``results.jsonl`` unless it is there and current."""

@@ -20,7 +20,7 @@ from pipeline.core import log
 from pipeline.core.clock import Clock
 from pipeline.core.errors import NeedsOperator, ReelmillError, Throttled
 from pipeline.core.exit_codes import ExitCode
-from pipeline.core.model import Trouble, fingerprint
+from pipeline.core.model import Spend, Trouble, fingerprint
 from pipeline.engine.admission import RunEnd
 from pipeline.ingest.paid_call import Billing, CallPolicy, Cost, DirectCall
 from pipeline.ports.index_api import IndexApi
@@ -46,17 +46,20 @@ class StandingQueries:
         spending: SpendingLimits,
         clock: Clock,
         rng: Random,
+        run_id: str,
     ) -> None:
         self._settings = plan.settings
+        self._database = database
+        self._spending = spending
         self._prices = plan.prices
         self._questions = QuestionRunner(plan, index_api, database, clock)
         self._sink = sink
         self._call = DirectCall(
             CallPolicy(_ATTEMPTS, plan.settings.policy.on_ambiguous_ask, repeats=1),
-            Billing(lambda usd, minutes: spending.reserve(usd, minutes, "search"), spending.add, clock),
+            Billing(spending, database, clock, run_id),
             plan.policy.backoff,
             rng,
-            enter=database.enter,
+            enter=self._enter,
             wait=self._wait,
         )
         self._stopping = anyio.Event()
@@ -103,6 +106,10 @@ class StandingQueries:
             return await (self._questions.classify(ask) if ask.classes else self._questions.search(ask))
 
         return await self._call.ask(Cost(key, "search", self._prices.query()), prepare, send)
+
+    async def _enter(self, spend: Spend) -> None:
+        await self._database.enter(spend)
+        self._spending.entered([spend])
 
     async def _wait(self, seconds: float) -> bool:
         """Wait unless it takes too long or the run is stopped meanwhile."""

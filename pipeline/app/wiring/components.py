@@ -116,10 +116,11 @@ def compose(
     rng: Random,
     owner: str,
     adapters: Adapters,
+    run_id: str = "",
 ) -> Components:
     """Put a run together; nothing is opened or started."""
     settings, planner = plan.settings, plan.planner
-    spending = SpendingLimits(settings.budget, clock)
+    spending = SpendingLimits(settings.budget, clock, run_id)
     index = ConfiguredIndex(api.index_api, index_spec(settings)) if settings.index_name else None
     looks = LookSchedule(api.grace, clock, database, api.identity)
     services = Services(api, database, clock, rng, looks)
@@ -133,11 +134,7 @@ def compose(
         read_picture=adapters.read_picture,
         release=adapters.release,
     )
-    entries = Billing(
-        lambda usd, _minutes: spending.reserve(usd, 0.0, "indexing"),
-        lambda usd, _minutes: spending.add(usd, 0.0),
-        clock,
-    )
+    entries = Billing(spending, database, clock, run_id)
     video = VideoTaskType(
         services,
         planner,
@@ -151,7 +148,7 @@ def compose(
         read_captions=adapters.read_captions if plan.platform.local else None,
         release=adapters.release,
         # An upload of v1.2 is an entry in the index; one of v1.3 costs nothing.
-        billing=entries if "index_first" in api.features else Billing(spending.reserve, spending.add, clock),
+        billing=entries if "index_first" in api.features else Billing(spending, database, clock, run_id),
         price=plan.prices.indexing,
         adoption=adoption,
     )
@@ -160,7 +157,7 @@ def compose(
         planner,
         _analysis_options(settings, api),
         price=plan.prices.analysis,
-        billing=Billing(spending.reserve, spending.add, clock),
+        billing=Billing(spending, database, clock, run_id),
         adoption=adoption,
     )
     indexing = IndexingTaskType(

@@ -18,12 +18,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.core.errors import Permanent
 from pipeline.core.lifecycle import Policy
 from pipeline.core.log import get
-from pipeline.core.model import Json, Lane, NewTask, Result, Selection, Task, Trouble
+from pipeline.core.model import Json, Lane, NewTask, Result, Selection, Spend, Task, Trouble
 from pipeline.core.outcome import Advance, Done, Fail, Outcome, Snooze
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.adoption import Adoption
@@ -43,6 +43,7 @@ from pipeline.ingest.remote_names import build_custom_id
 from pipeline.ingest.request_builder import (
     analysis_key,
     at_max_tokens,
+    billed_tokens,
     build_question,
     expected_tokens,
     max_tokens,
@@ -144,13 +145,17 @@ class AnalysisTaskType:
     async def submit(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Ask the platform, once."""
         data = AnalysisData.of(task)
-        asked = build_question(task.key, data, self._requests(data))
+        requests = self._requests(data)
+        if task.fresh and not data.again and self._billing.outdated(data.since):  # it waited over midnight, unsent
+            refund = await self._billing.refund(self._cost(task, data, requests))
+            return Advance("price", _renewed(data).to_json(), spend=refund)
+        asked = build_question(task.key, data, requests)
         try:
             reply = await self._paid.act(task, data, asked.key, lambda: self._api.submit_analysis(asked, ensure_fresh))
         except Permanent as error:
-            return self._refused(task, data, error.trouble)
+            return await self._refused(task, data, error.trouble)
         if isinstance(reply, Answer):
-            return self._answered(task, data, reply)
+            return await self._answered(task, data, reply)
         return self._await(changed(data, lost=0), reply) if isinstance(reply, str) else reply
 
     async def find(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
@@ -164,7 +169,7 @@ class AnalysisTaskType:
         except CallRefused as error:
             if error.trouble.code == "idempotency_key_reused":
                 return await self._key_taken(task, data, error.trouble)
-            return self._refused(task, data, error.trouble, in_doubt=True)
+            return await self._refused(task, data, error.trouble, in_doubt=True)
         if not isinstance(found, str):
             return found
         return self._await(data, found)
@@ -180,11 +185,11 @@ class AnalysisTaskType:
             return self._await(data, found)
         again = data.again + 1
         if again >= self._options.attempts:
-            return self._refused(task, data, trouble)
-        refund = [] if data.again else [self._billing.refund(self._cost(task, data, requests))]
+            return await self._refused(task, data, trouble)
+        refund = [] if data.again else await self._billing.refund(self._cost(task, data, requests))
         return Advance("price", _renewed(changed(data, again=again)).to_json(), spend=refund)
 
-    def _refused(self, task: Task, data: AnalysisData, trouble: Trouble, *, in_doubt: bool = False) -> Outcome:
+    async def _refused(self, task: Task, data: AnalysisData, trouble: Trouble, *, in_doubt: bool = False) -> Outcome:
         """The platform said no; a lost asset is uploaded again.
 
         This analysis then follows by itself.
@@ -194,7 +199,7 @@ class AnalysisTaskType:
             # This one may have been accepted all the same, or an earlier one under this key, of which nothing was heard.
             if in_doubt or data.again:
                 return Fail(trouble, stage="price", data=changed(data, again=0, given_up=cost.key).to_json())
-            refund = [self._billing.refund(cost)]
+            refund = await self._billing.refund(cost)
             return Fail(trouble, stage="price", data=_renewed(data).to_json(), spend=refund)
         lost = data.lost + 1
         if (
@@ -206,8 +211,26 @@ class AnalysisTaskType:
         return Done(data=_renewed(changed(data, superseded=True, lost=lost)).to_json(), spawn=[check])
 
     def _cost(self, task: Task, data: AnalysisData, requests: Sequence[JobRequest]) -> Cost:
-        usd = self._price(data.seconds, expected_tokens(requests), data.model)
-        return Cost(build_custom_id(task.key, data.generation), "analyze", usd, data.seconds / 60, task.subject)
+        expected, room = expected_tokens(requests), max_tokens(requests, data.doublings)
+        return Cost(
+            build_custom_id(task.key, data.generation),
+            "analyze",
+            self._price(data.seconds, expected, data.model),
+            data.seconds / 60,
+            task.subject,
+            most=None if data.legacy else self._price(data.seconds, room, data.model),  # v1.2 tells no most
+            jobs=", ".join(request.name for request in requests),
+        )
+
+    async def _settled(self, task: Task, data: AnalysisData, answer: Answer) -> Sequence[Spend]:
+        """Return the entry that books what the answer says it cost."""
+        tokens = billed_tokens(answer.usage)
+        if tokens is None:
+            if answer.usage:
+                _log.warning("analysis.usage_ignored", key=task.subject, usage=dict(answer.usage))
+            return []
+        cost = self._cost(task, data, self._requests(data))
+        return await self._billing.settle(replace(cost, usd=self._price(data.seconds, tokens, data.model)))
 
     # --------------------------------------------------------------------------------------------------- waiting
 
@@ -219,7 +242,7 @@ class AnalysisTaskType:
         if status.state == "working":
             return Snooze(status.look_again, asked=bool(status.word))
         if status.state == "ready" and status.answer is not None:
-            return self._answered(task, data, status.answer)
+            return await self._answered(task, data, status.answer)
         if status.code == _UNSUPPORTED and len(requests) > 1:
             return self._apart(task, data, requests)
         if data.adopted:  # it is not ours to have failed: ask anew
@@ -237,7 +260,8 @@ class AnalysisTaskType:
         spawn = [self._again(task, data, [request], "apart") for request in requests]
         return Done(data=changed(data, superseded=True).to_json(), spawn=spawn)
 
-    def _answered(self, task: Task, data: AnalysisData, answer: Answer) -> Outcome:
+    async def _answered(self, task: Task, data: AnalysisData, answer: Answer) -> Outcome:
+        spend = await self._settled(task, data, answer)
         key = build_custom_id(task.key, data.generation)
         meta = {
             "provider": self._api.identity,
@@ -254,7 +278,7 @@ class AnalysisTaskType:
         while len(self._recent) >= _RECENT:
             del self._recent[next(iter(self._recent))]
         self._recent[key] = raw
-        return Advance("split", changed(data, answer=key).to_json(), results=[raw])
+        return Advance("split", changed(data, answer=key).to_json(), results=[raw], spend=spend)
 
     # -------------------------------------------------------------------------------------------------- splitting
 

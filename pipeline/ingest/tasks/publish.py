@@ -170,8 +170,9 @@ def spend_card(spends: Sequence[Spend]) -> dict[str, Json]:
     """Return a video's ledger entries as sums."""
     return {
         "usd": round(sum(spend.usd for spend in spends), 6),
+        "estimate_usd": round(sum(spend.estimate for spend in spends), 6),
         "minutes": round(sum(spend.minutes for spend in spends), 3),
-        "calls": sum(-1 if spend.refund else 1 for spend in spends),
+        "calls": sum(spend.calls for spend in spends),
         "possibly_paid_twice": sum(spend.doubtful for spend in spends),
     }
 

@@ -292,7 +292,7 @@ class VideoTaskType:
             )
             cost = self._cost(task, data)
             if cost.minutes < reserved.minutes and cost.what == "index" and not data.adopted:
-                spend = [self._paid.billing.correct(reserved, cost)]
+                spend = await self._paid.billing.settle(cost, expected=False)
                 return Advance("fan_out", data.to_json(), spend=spend)
             # What is missing is asked of our own database: no reason for a commit in between.
             return await self._fan_out(task, data)

@@ -20,6 +20,7 @@ T = TypeVar("T")
 _DETAIL = 500  #: characters of foreign text kept in an error
 #: The one form of an id, whoever made it. Ids go into paths, queries, file names and the database.
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_COUNTS, _SHOWN = 8, 40  #: entries of a usage, characters of each
 _WORD = 64  #: characters of a status word
 #: Values that an answer may hold, as its brackets and commas bound them: `{},` is 3 bytes as JSON, and 70 in memory.
 _MOST_VALUES = 200_000
@@ -114,6 +115,16 @@ class JsonObject:
         if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
             raise UnreadableAnswer(f"no list of objects under {name}")
         return [JsonObject(entry) for entry in value]
+
+
+def read_usage(value: Json) -> dict[str, Json]:
+    """Return what an answer says it used: numbers as they are, the rest as short text."""
+    if not isinstance(value, dict):
+        return {} if value is None else {"usage": clip(str(value), _SHOWN)}
+    first = list(value.items())[:_COUNTS]
+    return {
+        clip(name, _SHOWN): each if isinstance(each, int | float) else clip(str(each), _SHOWN) for name, each in first
+    }
 
 
 def is_id(value: str) -> bool:

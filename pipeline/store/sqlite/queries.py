@@ -8,7 +8,7 @@ are; values are always bound, so that numbers stay exact.
 
 from __future__ import annotations
 
-from pipeline.store.encoding import TASK
+from pipeline.store.encoding import SPEND, TASK
 
 #: Due tasks, at most `free` per lane that is not parked, highest rank first, then longest due: their ids in order.
 #: One index range per rank that occurs, so that neither a long queue nor many tasks not yet due are walked through.
@@ -93,8 +93,8 @@ ON CONFLICT (subject, job, fingerprint) DO NOTHING
 """
 
 #: Enter a paid effect into the ledger; each key once.
-ENTER_SPEND = """
-INSERT INTO spend (key, what, usd, minutes, subject, doubtful, at) VALUES {rows}
+ENTER_SPEND = f"""
+INSERT INTO spend ({SPEND}) VALUES {{rows}}
 ON CONFLICT (key) DO NOTHING
 """
 

@@ -12,11 +12,14 @@ from typing import TypeAlias
 import anyio
 
 from pipeline.core.model import (
+    REFUND,
+    SETTLEMENTS,
     About,
+    CostGroup,
+    CostKey,
     Counts,
     Json,
     Lane,
-    LedgerDay,
     Parked,
     PendingGroup,
     Result,
@@ -25,7 +28,17 @@ from pipeline.core.model import (
     Spend,
     Task,
 )
-from pipeline.store.encoding import TASK, Row, parse_note, parse_parked, parse_result, parse_spend, parse_task, to_json
+from pipeline.store.encoding import (
+    SPEND,
+    TASK,
+    Row,
+    parse_note,
+    parse_parked,
+    parse_result,
+    parse_spend,
+    parse_task,
+    to_json,
+)
 from pipeline.store.sqlite.connection import Connection, Values
 from pipeline.store.sqlite.errors import closed, translate_errors
 from pipeline.store.sqlite.group_commit import GroupCommit
@@ -112,16 +125,38 @@ FROM video
 PARKED = "SELECT scope, until, trouble FROM parked WHERE until > ? ORDER BY scope"
 #: The ledger in three numbers.
 SPENT = "SELECT total(usd), total(minutes), coalesce(sum(doubtful), 0) FROM spend WHERE at >= ?"
-#: The ledger by day. A day's entries are from midnight UTC to midnight.
-DAYS = """
-SELECT date(at, 'unixepoch') AS day, total(usd), total(minutes), count(DISTINCT nullif(subject, '')) FROM spend
-WHERE at >= ? GROUP BY day ORDER BY day
-"""
 #: The ledger entries of some videos, oldest first.
-SPENDS = """
-SELECT key, what, usd, minutes, subject, doubtful, at FROM spend
+SPENDS = f"""
+SELECT {SPEND} FROM spend
 WHERE subject IN (SELECT value FROM json_each(?)) ORDER BY id
 """
+_SETTLEMENT = " OR ".join(f"key LIKE '%{ending}'" for ending in SETTLEMENTS)
+#: The ledger in groups, in one pass. ``{name}`` is what they are named by.
+COSTS = f"""
+WITH part AS (
+    SELECT
+        {{name}} AS name,
+        sum(CASE WHEN key LIKE '%{REFUND}' THEN -1 WHEN {_SETTLEMENT} THEN 0 ELSE 1 END) AS calls,
+        sum({_SETTLEMENT}) AS settled,
+        total(estimate * (NOT doubtful)) AS estimate, total(usd * (NOT doubtful)) AS usd, total(minutes) AS minutes,
+        sum(doubtful) AS doubtful, total(usd * doubtful) AS doubtful_usd,
+        count(DISTINCT nullif(subject, '')) AS videos
+    FROM spend WHERE at >= ? GROUP BY 1
+)
+SELECT {{shown}}, calls, settled, estimate, usd, minutes, doubtful, doubtful_usd, videos FROM part ORDER BY 1
+"""
+#: (what groups are named by, how that is shown)
+_GROUPED: Mapping[CostKey, tuple[str, str]] = {
+    "kind": ("what", "name"),
+    "job": ("CASE WHEN jobs = '' THEN what ELSE jobs END", "name"),
+    "run": ("run", "name"),
+    "day": ("strftime('%Y-%m-%d', at, 'unixepoch')", "name"),
+    "month": ("strftime('%Y-%m', at, 'unixepoch')", "name"),
+    "source": (
+        "subject",
+        "coalesce((SELECT key FROM task WHERE subject = name AND kind = 'item' AND name <> '' ORDER BY id LIMIT 1), name)",
+    ),
+}
 #: The newest runs.
 RUNS = "SELECT id, started, ended, exit_code, summary FROM run ORDER BY started DESC, rowid DESC LIMIT ?"
 #: A remembered value.
@@ -132,7 +167,6 @@ EXISTS (
     WHERE data LIKE text.value ESCAPE '^' OR key LIKE text.value ESCAPE '^' OR subject LIKE text.value ESCAPE '^'
 )
 """
-_DAY = 86_400.0  #: seconds
 _COLUMNS = {"kinds": "kind", "keys": "key", "subjects": "subject", "states": "state", "classes": "trouble_code"}
 
 
@@ -247,11 +281,13 @@ class SqliteRecords:
         usd, minutes, doubtful = (await self._read(SPENT, (since,)))[0]
         return usd, minutes, doubtful
 
-    async def days(self, since: float) -> list[LedgerDay]:
-        return [LedgerDay(*row) for row in await self._read(DAYS, (since // _DAY * _DAY,))]
-
     async def spends(self, subjects: Sequence[str]) -> list[Spend]:
         return [parse_spend(row) for row in await self._read(SPENDS, (to_json(list(subjects)),))]
+
+    async def costs(self, by: CostKey, since: float = 0.0) -> list[CostGroup]:
+        name, shown = _GROUPED[by]
+        rows = await self._read(COSTS.format(name=name, shown=shown), (since,))
+        return [CostGroup(row[0] or "", *row[1:]) for row in rows]
 
     async def runs(self, limit: int) -> list[RunNote]:
         return [parse_note(row) for row in await self._read(RUNS, (limit,))]

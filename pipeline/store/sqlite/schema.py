@@ -107,8 +107,17 @@ m001 = Migration(
         "CREATE TABLE note (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
     ),
 )
+m002 = Migration(
+    "what was expected of a paid call, which jobs it answers, which run booked it",
+    (
+        "ALTER TABLE spend ADD COLUMN estimate REAL NOT NULL DEFAULT 0.0",
+        "ALTER TABLE spend ADD COLUMN jobs TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE spend ADD COLUMN run TEXT NOT NULL DEFAULT ''",
+        "UPDATE spend SET estimate = usd",  # until now nothing else was booked
+    ),
+)
 #: All of them, oldest first: the place in this list is the version.
-MIGRATIONS: tuple[Migration, ...] = (m001,)
+MIGRATIONS: tuple[Migration, ...] = (m001, m002)
 
 
 async def version(connection: Connection, path: Path) -> int:

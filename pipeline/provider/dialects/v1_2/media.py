@@ -28,6 +28,7 @@ from pipeline.provider.dialects.json_reading import (
     parse,
     read_error_body,
     read_id,
+    read_usage,
     server_time,
 )
 from pipeline.provider.dialects.protocol import (
@@ -218,7 +219,7 @@ def _tasks(page: int, *filters: tuple[str, str]) -> Request:
 def _read_answer(response: Response) -> Answer:
     """Read an answer as one JSON object, whole or a stream."""
     body = _events(response)
-    usage = {name: value for name, value in body.child("usage").raw.items() if isinstance(value, int)}
+    usage = read_usage(body.raw.get("usage"))
     text = json.dumps(body.raw, ensure_ascii=False)
     return Answer(text, body.text("finish_reason") or "stop", body.raw, usage)
 

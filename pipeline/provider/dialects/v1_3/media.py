@@ -24,6 +24,7 @@ from pipeline.provider.dialects.json_reading import (
     read_id,
     read_object,
     read_page,
+    read_usage,
 )
 from pipeline.provider.dialects.protocol import (
     Address,
@@ -300,7 +301,7 @@ def _answer(body: JsonObject, warning: str) -> Answer:
     data = result.raw.get("data")
     if not isinstance(data, str):
         raise UnreadableAnswer("a finished analysis without a result")
-    usage = {name: value for name, value in result.child("usage").raw.items() if isinstance(value, int)}
+    usage = read_usage(result.raw.get("usage"))
     # A missing reason with a warning beside it is the sign of a cut answer; without one it is a plain end.
     reason = result.text("finish_reason") or ("length" if warning else "stop")
     return Answer(data, reason, body.raw, usage, warning)
