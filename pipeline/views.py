@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 from pipeline.core.model import Json, Parked, Result, Spend, Task, Trouble
 from pipeline.ports.index_api import ClassScore, IndexedVideo, IndexInfo, SearchHit
@@ -160,50 +160,6 @@ class Delivery:
     sent: bool
     seconds: float  #: it took
     why: str = ""  #: it was not sent
-
-
-PlanAction = Literal[
-    "new", "unfinished", "analyze", "moved", "rewrite", "restore", "nothing", "cancelled", "failed", "held"
-]
-#: Actions that a plan counts, and has no row for.
-UNLISTED: Final = ("nothing", "cancelled")
-
-
-@dataclass(frozen=True, slots=True)
-class PlanRow:
-    """What a run would do for one item."""
-
-    source: str
-    title: str
-    #: moved: known content under another name; rewrite: only its words or its jobs have changed. Both cost nothing.
-    #: analyze without jobs: only the index is new.
-    action: PlanAction
-    jobs: Sequence[str]  #: jobs that would be asked
-    seconds: float | None  #: length of the video, None where it is not known before a fetch
-    upload_bytes: int
-    usd: float
-    problem: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The difference between what the configuration wants and what exists, with its price."""
-
-    rows: Sequence[PlanRow]  #: the first ``limit`` rows that need something
-    counts: Mapping[str, int]  #: action -> items
-    usd: float  #: expected
-    minutes: float  #: of video to be analysed
-    upload_bytes: int
-    unknown: int  #: items whose length is not known, so that the price leaves them out
-    bad_lines: Sequence[BadLine]
-    bad_count: int
-    provider: str
-    budget_usd: float | None = None
-    queries: int = 0  #: standing queries that the run would ask at its end
-    queries_usd: float = 0.0  #: their share of ``usd``
-    left_out: Sequence[LeftOut] = ()  #: by folder or pattern, the first few
-    price_notes: Sequence[str] = ()  #: models without a price, each in a sentence
-    usd_most: float = 0.0  #: with every answer as long as it may be: what a run reserves
 
 
 @dataclass(frozen=True, slots=True)

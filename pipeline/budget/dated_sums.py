@@ -24,7 +24,7 @@ _KEPT = 62  #: days for which it is remembered what was counted early
 
 @dataclass(frozen=True, slots=True)
 class Early:
-    """Money of a future day that counts on the day on which it was seen."""
+    """Money of a future day, counted on the day it was seen."""
 
     day: int  #: since 1970, UTC
     seen: int
@@ -87,7 +87,7 @@ class DatedSums:
             self.early.append(Early(day, today, new, self._days[day]))
 
     def _counted(self, early: Early) -> float:
-        """Return what counts of early money: at most what its day has, settled and refunded, now."""
+        """Return what counts of early money: at most what its day has."""
         return min(early.usd, self._days.get(early.day, 0.0))
 
 

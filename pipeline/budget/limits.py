@@ -98,7 +98,7 @@ class SpendingLimits:
 
 
 def _refusal(call: str, usd: float, name: str, limit: float, spent: float) -> Trouble:
-    """Return the trouble of a limit; one below a single call can never admit it."""
+    """Return the trouble of a limit, which may be below a single call."""
     if usd > limit + 1e-9:
         enough = math.ceil(usd * 100 - 1e-9) / 100
         return Trouble(

@@ -152,7 +152,7 @@ class Billing:
         return self._spending.reserve(spend) or spend
 
     async def settle(self, cost: Cost, *, expected: bool = True) -> Sequence[Spend]:
-        """Return the entry that makes a booked call cost this, if there is none yet.
+        """Return the entry that makes a booked call cost this, once.
 
         ``expected`` False: it was booked before anybody could know what to expect. No limit refuses it. What this
         database has not booked, e.g. an analysis that another one asked for, has nothing to settle.

@@ -19,8 +19,9 @@ from pipeline.app.runs.config_check import check_config
 from pipeline.config.settings import Settings
 from pipeline.core import errors
 from pipeline.core.model import Lane, State, Task, Trouble
+from pipeline.money_views import Plan
 from pipeline.present.terminal import guard, rendered
-from pipeline.views import BadLine, Corrected, CorrectedItem, Finding, ItemView, Plan, RunReport, StatusView
+from pipeline.views import BadLine, Corrected, CorrectedItem, Finding, ItemView, RunReport, StatusView
 
 REPORT = RunReport(
     run_id="r", started=0.0, ended=10.0, exit_code=0, items={"done": 2}, lines=2, bad_lines=(), bad_count=0, analyses=2,

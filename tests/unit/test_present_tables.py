@@ -12,6 +12,7 @@ from rich.console import RenderableType
 from pipeline.config.settings import RunSection, Settings, load
 from pipeline.core.model import Lane, Parked, Result, Spend, State, Task, Trouble
 from pipeline.ingest.waiting import WORDS_OF_STAGES
+from pipeline.money_views import Plan, PlanRow
 from pipeline.ports.index_api import IndexInfo
 from pipeline.present import messages
 from pipeline.present.progress import board
@@ -31,8 +32,6 @@ from pipeline.views import (
     LaneView,
     LeftOut,
     NamedItems,
-    Plan,
-    PlanRow,
     RunReport,
     Snapshot,
     StatusView,

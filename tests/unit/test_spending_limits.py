@@ -194,7 +194,7 @@ def test_what_is_granted_counts_before_it_is_written_and_only_once() -> None:
 
 def test_what_is_settled_for_less_is_free_again_for_its_own_run_and_day() -> None:
     """A call of yesterday, or of an earlier run, frees nothing today: what counts today was spent today."""
-    it, clock = limits(max_usd_per_day=1.0)
+    it, _ = limits(max_usd_per_day=1.0)
     it._run_id = "r2"
     it.entered([call("old", 0.9, MIDNIGHT - 60, "r1"), call("mine", 0.8, run="r2")])
     settled = [call("old" + SETTLED, -0.8, MIDNIGHT - 60, "r1"), call("mine" + SETTLED, -0.3, run="r2")]
@@ -223,7 +223,7 @@ def test_the_month_has_a_limit_of_its_own() -> None:
 def test_money_that_waited_over_midnight_is_another_days() -> None:
     """Only where a day's or a month's limit is set, and only for another day."""
     for section, outdated in (({"max_usd_per_day": 1.0}, True), ({"max_usd_per_month": 1.0}, True), ({}, False)):
-        it, clock = limits(MIDNIGHT + 10, **section)
+        it, _ = limits(MIDNIGHT + 10, **section)
         assert not it.outdated(MIDNIGHT)
         assert it.outdated(MIDNIGHT - 1) == outdated
 

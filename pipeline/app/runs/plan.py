@@ -13,6 +13,7 @@ import anyio
 from pipeline.app.index.questions import check_queries
 from pipeline.app.operator.display_names import display_source
 from pipeline.app.runs.config_check import check_settings
+from pipeline.app.runs.plan_price import PlanPrice
 from pipeline.app.wiring.components import named_sources, read_entries
 from pipeline.app.wiring.run_plan import RunPlan
 from pipeline.app.wiring.state_folder import open_if_present
@@ -33,12 +34,13 @@ from pipeline.ingest.enqueue import (
 )
 from pipeline.ingest.job_requests import JobRequest
 from pipeline.ingest.payloads import AnalysisData, IndexingData, ItemData, VideoData
-from pipeline.ingest.request_builder import expected_tokens, group_requests
+from pipeline.ingest.request_builder import group_requests
 from pipeline.ingest.tasks.item import unsaved_task
+from pipeline.money_views import UNLISTED, Plan, PlanAction, PlanRow
 from pipeline.ports.source import Item
 from pipeline.ports.store import Database, read_pages
 from pipeline.ports.video_api import Ceilings
-from pipeline.views import UNLISTED, BadLine, LeftOut, Plan, PlanAction, PlanRow
+from pipeline.views import BadLine, LeftOut
 
 _BATCH = 128
 _PAGE = 1000  #: videos read at once
@@ -76,7 +78,8 @@ class _Totals:
         self._ceilings = _ceilings(plan.settings)
         self._rows: list[PlanRow] = []
         self._counts = Counter[str]()
-        self._usd = self._minutes = 0.0
+        self._price = PlanPrice(plan.prices, plan.settings.provider.model, self._ceilings.max_seconds)
+        self._minutes = 0.0
         self._upload = self._unknown = self._bad_count = 0
         self._bad: list[BadLine] = []
         self._left_out: list[LeftOut] = []
@@ -130,11 +133,9 @@ class _Totals:
         requests = await self._wanted(item, known, database)
         seconds, size, problem = await self._facts(item, known)
         uploaded = _uploaded(known)
-        asking = sum(
-            self._plan.prices.analysis(seconds or 0.0, expected_tokens(part), self._settings.provider.model)
-            for part in self._groups(requests)
-        )
-        indexing = self._indexing(known, seconds)
+        priced = seconds if not problem else 0.0
+        asking = sum(self._price.analysis(part, priced or None) for part in self._groups(requests) if not problem)
+        indexing = self._indexing(known, priced)
         if action in ("analyze", "moved", "rewrite"):
             due = requests or indexing is not None  # with nothing to ask, it is its place in the index that is new
             action = "analyze" if due else "rewrite" if action == "analyze" else action
@@ -145,7 +146,7 @@ class _Totals:
             [request.name for request in requests],
             seconds,
             0 if uploaded or problem else size,
-            asking + (indexing or 0.0) if seconds and not problem else 0.0,
+            asking + (indexing or 0.0),
             problem,
         )
 
@@ -168,7 +169,7 @@ class _Totals:
         # On v1.2 the upload itself goes into the index.
         if _uploaded(known) and (there or self._settings.provider.api == "v1.2"):
             return None
-        return self._plan.prices.indexing(seconds / 60)
+        return self._price.indexing(seconds)
 
     def _kept(self, item: Item, known: KnownVideo, action: str) -> str:
         """Return what is done with uploaded content, whatever it is called."""
@@ -204,7 +205,6 @@ class _Totals:
 
     def _add(self, row: PlanRow) -> None:
         self._counts[row.action] += 1
-        self._usd += row.usd
         self._upload += row.upload_bytes
         if row.jobs and not row.problem:
             self._minutes += (row.seconds or 0.0) / 60
@@ -215,11 +215,12 @@ class _Totals:
     def result(self) -> Plan:
         """Return the plan."""
         queries = len(check_queries(self._settings))
-        asking = queries * self._plan.prices.query()
+        asking = self._price.queries(queries)
+        parts = self._price.parts()
         return Plan(
             rows=self._rows,
             counts=self._counts,
-            usd=self._usd + asking,
+            usd=sum(part.usd for part in parts),
             minutes=self._minutes,
             upload_bytes=self._upload,
             unknown=self._unknown,
@@ -231,6 +232,9 @@ class _Totals:
             queries=queries,
             queries_usd=asking,
             price_notes=self._plan.price_notes,
+            usd_most=sum(part.usd_most for part in parts),
+            parts=parts,
+            unknown_usd_most=self._price.unknown_most,
         )
 
 

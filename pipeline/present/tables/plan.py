@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from pipeline.core.text import stamp
+from pipeline.money_views import UNLISTED, Plan, PlanRow
 from pipeline.present.formatting import clean, count, fit, minutes, money, size
 from pipeline.present.tables.layout import (
     WIDE,
@@ -19,7 +20,6 @@ from pipeline.present.tables.layout import (
     tally,
     without_name,
 )
-from pipeline.views import UNLISTED, Plan, PlanRow
 
 _WORDS = {"nothing": "already done", "moved": "moved or renamed"}
 

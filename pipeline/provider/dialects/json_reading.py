@@ -118,7 +118,7 @@ class JsonObject:
 
 
 def read_usage(value: Json) -> dict[str, Json]:
-    """Return what an answer says it used: numbers as they are, the rest as short text."""
+    """Return what an answer used: numbers as they are, the rest as short text."""
     if not isinstance(value, dict):
         return {} if value is None else {"usage": clip(str(value), _SHOWN)}
     first = list(value.items())[:_COUNTS]

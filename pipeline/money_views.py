@@ -1,0 +1,65 @@
+"""Plans and costs: results of commands, and the contract of ``--json``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from pipeline.views import BadLine, LeftOut
+
+PlanAction = Literal[
+    "new", "unfinished", "analyze", "moved", "rewrite", "restore", "nothing", "cancelled", "failed", "held"
+]
+#: Actions that a plan counts, and has no row for.
+UNLISTED: Final = ("nothing", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRow:
+    """What a run would do for one item."""
+
+    source: str
+    title: str
+    #: moved: known content under another name; rewrite: only its words or its jobs have changed. Both cost nothing.
+    #: analyze without jobs: only the index is new.
+    action: PlanAction
+    jobs: Sequence[str]  #: jobs that would be asked
+    seconds: float | None  #: length of the video, None where it is not known before a fetch
+    upload_bytes: int
+    usd: float
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PricePart:
+    """One kind of cost in a plan."""
+
+    kind: str  #: analysis minutes, answer tokens, indexing minutes, queries
+    model: str  #: empty: by the default prices
+    amount: float  #: minutes, tokens or queries
+    usd: float  #: expected
+    usd_most: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The difference between what the configuration wants and what exists, with its price."""
+
+    rows: Sequence[PlanRow]  #: the first ``limit`` rows that need something
+    counts: Mapping[str, int]  #: action -> items
+    usd: float  #: expected
+    minutes: float  #: of video to be analysed
+    upload_bytes: int
+    unknown: int  #: items whose length is not known, so that the price leaves them out
+    bad_lines: Sequence[BadLine]
+    bad_count: int
+    provider: str
+    budget_usd: float | None = None
+    queries: int = 0  #: standing queries that the run would ask at its end
+    queries_usd: float = 0.0  #: their share of ``usd``
+    left_out: Sequence[LeftOut] = ()  #: by folder or pattern, the first few
+    price_notes: Sequence[str] = ()  #: models without a price, each in a sentence
+    usd_most: float = 0.0  #: with every answer as long as it may be: what a run reserves
+    parts: Sequence[PricePart] = ()  #: of ``usd``, by kind and model
+    unknown_usd_most: float = 0.0  #: what videos of unknown length cost at most, beside ``usd_most``
