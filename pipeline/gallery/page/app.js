@@ -7,29 +7,16 @@ let current = { name: "", node: null };
 let listScroll = 0;
 let listFocus = null;
 
-function swap(name, node, title) {
+/** Puts a view in place of the last, at a height; the focus goes to `focus` or to its heading. */
+function swap(name, node, title, top = 0, focus = null) {
   if (current.name === "list") [listScroll, listFocus] = [scrollY, document.activeElement];
-  if (current.node !== node) {
-    if (current.node === listSection) listSection.hidden = true;
-    else current.node?.remove();
-  }
-  node.hidden = false;
-  if (!node.isConnected) main.append(node);
+  current.node?.remove();
+  main.append(node);
   document.title = `${title} · Reelmill`;
-  for (const link of document.querySelectorAll("[data-view]")) {
-    if (link.dataset.view === name) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
-  }
-  const isFirst = !current.name;
+  for (const link of document.querySelectorAll("[data-view]")) link.ariaCurrent = link.dataset.view === name ? "page" : null;
+  if (current.name) (node.contains(focus) ? focus : node.querySelector("h1")).focus({ preventScroll: true });
   current = { name, node };
-  return isFirst;
-}
-
-/** Moves the focus to the new view, and the page to where it was. */
-function arrive(node, isFirst, top = 0, focus = null) {
-  const target = focus?.isConnected && focus !== document.body ? focus : node.querySelector("h1");
-  if (!isFirst) target.focus({ preventScroll: true });
-  scrollTo({ top, behavior: "instant" });
+  scrollTo(0, top);
 }
 
 async function showVideo(folder, start) {
@@ -40,28 +27,23 @@ async function showVideo(folder, start) {
   const asked = location.hash;
   const item = await itemOf(folder);
   if (location.hash !== asked) return;
-  const node = item ? videoView(item, start) : el("section", el("h1", { tabindex: "-1" }, "No such video"),
+  const node = item ? videoView(item, start) : el("section.empty", el("h1", { tabindex: "-1" }, "No such video"),
     el("p", "The library has no video with this address: ", el("code", folder), ". "), el("p", el("a", { href: "#/" }, "Show the library")));
   node.dataset.folder = folder;
-  arrive(node, swap("video", node, item?.title ?? "No such video"));
+  swap("video", node, item?.title ?? "No such video");
 }
 
 /** Shows the view that the address means. */
 function route() {
   const [where, given = ""] = location.hash.slice(1).split("?");
   const folder = /^\/v\/(.+)$/.exec(where)?.[1];
-  if (folder) {
-    const start = Number(new URLSearchParams(given).get("t")) || 0;
-    showVideo(decoded(folder), Math.max(0, start));
-  } else if (where === "/runs") {
-    const node = reportView();
-    arrive(node, swap("report", node, "Runs"));
-  } else {
-    const isReturn = current.name && current.name !== "list";
-    const isSame = listHash() === (given ? `#/?${given}` : "#/");
-    const isFirst = swap("list", listSection, "Library");
-    showList(given);
-    if (isReturn) arrive(listSection, isFirst, isSame ? listScroll : 0, isSame ? listFocus : null);
+  if (folder) showVideo(decoded(folder), Math.max(0, amount(Number(new URLSearchParams(given).get("t")))));
+  else if (where === "/runs") swap("report", reportView(), "Runs");
+  else {
+    const next = new URLSearchParams(given);
+    const isSame = String(view) === String(next);
+    showList(next);
+    if (current.name !== "list") swap("list", listSection, "Library", isSame ? listScroll : 0, isSame ? listFocus : null);
   }
 }
 
@@ -73,23 +55,21 @@ function decoded(folder) {
   }
 }
 
-/** Says calmly what cannot be read and what makes it again. */
-function notice(sentence, line = "reelmill gallery") {
-  notices.replaceChildren(el("div.notice", el("p", sentence), command(line)));
-}
+/** Says calmly what could not be read; `reelmill gallery` makes it again. */
+const notice = (...words) => el("div.notice", el("p", ...words, " This command makes the page again:"), command("reelmill gallery"));
 
-const brokenFiles = new Map();
+const brokenFiles = [];
 
 function broken(part, word) {
-  brokenFiles.set(text(part.file), word);
-  const names = [...brokenFiles].map(([name, each]) => `${name} (${each})`).slice(0, 5).join(", ");
-  notice(`${plural(brokenFiles.size, "data file")} of this page cannot be read: ${names}${brokenFiles.size > 5 ? ", …" : ""}. All else works. This command writes the page again:`);
+  brokenFiles.push(`${text(part.file)} (${word})`);
+  const names = brokenFiles.slice(0, 5).join(", ") + (brokenFiles.length > 5 ? ", …" : "");
+  notices.replaceChildren(notice(`${plural(brokenFiles.length, "data file")} could not be read: ${names}. All else works.`));
 }
 
 const NO_INDEX = {
-  missing: "This page has no data yet, or its folder “gallery” was left behind. This command makes it:",
-  damaged: "The data of this page is damaged. This command makes the page again:",
-  format: "The data of this page was made by another version of Reelmill. This command makes the page again:",
+  __proto__: null,
+  missing: "This page has no data, or its folder “gallery” was left behind.",
+  format: "The data of this page was made by another version of Reelmill.",
 };
 
 /** What is closed is not printed: opens it, and closes it again. */
@@ -100,23 +80,22 @@ function printWhole() {
 }
 
 async function start() {
-  schemeButton(document.getElementById("scheme"));
-  document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
+  document.querySelector(".skip").onclick = (event) => { event.preventDefault(); main.focus(); };
   history.scrollRestoration = "manual";
   try {
     await openIndex();
   } catch (error) {
-    notice(NO_INDEX[error.message] ?? NO_INDEX.damaged);
+    notices.replaceChildren(notice(NO_INDEX[error.message] ?? "The data of this page is damaged.", " The titles are in ", el("a", { href: "index.txt" }, "index.txt"), ", too."));
     return;
   }
   document.getElementById("bottom").append(`Made by Reelmill ${text(index.version)}, `, when(index.made_at, DATE_TIME));
   isLoading = list(index.rows_files).length > 0;
   addEventListener("hashchange", route);
   addEventListener("beforeprint", printWhole);
-  const loaded = new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve))).then(() => loadAll({ rows: rowsArrived, shard: shardArrived, broken }));
+  if (location.hash.startsWith("#/v/")) refresh(); // its neighbours
   route();
   performance.mark("reelmill-cards");
-  await loaded;
+  requestAnimationFrame(() => setTimeout(() => loadAll({ rows: rowsArrived, shard: shardArrived, broken })));
 }
 
 start();

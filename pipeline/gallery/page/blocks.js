@@ -4,19 +4,19 @@
 const DEEPEST = 5;
 const MOST_ROWS = 200;
 
-const paragraphs = (words) => text(words).split(/\n+/).filter((line) => line.trim()).map((line) => el("p", { dir: "auto" }, line));
+const paragraphs = (words) => text(words).split(/\n+/).filter((line) => line.trim()).map((line) => el("p", line));
 
 /** Returns a list of moments. @param {Moment[]} moments @param control makes what leads to a second */
 function momentList(moments, control) {
   return el("ol.moments", moments.map((moment) => {
     const start = amount(moment.start);
-    const name = el("span.name", { dir: "auto" }, text(moment.title) || text(moment.text));
+    const name = el("span.name", text(moment.title) || text(moment.text));
     return el("li", { "data-start": start, "data-end": moment.end }, control(start, el("span.at", clock(start)), name), text(moment.title) && paragraphs(moment.text));
   }));
 }
 
 const isPlain = (value) => typeof value !== "object" || value === null;
-const plainWords = (value) => ({ true: "Yes", false: "No", null: "–", undefined: "–" })[value] ?? String(value);
+const plainWords = (value) => (value === true ? "Yes" : value === false ? "No" : String(value ?? "–"));
 const left = (values) => values.length > MOST_ROWS && el("p.faint", `and ${number(values.length - MOST_ROWS)} more, in the files`);
 
 /** Returns any JSON value as words, a list or a table. */
@@ -26,7 +26,7 @@ function valueNode(value, depth = 0) {
   if (Array.isArray(value)) return arrayNode(value, depth + 1);
   const rows = Object.entries(value);
   const lines = rows.slice(0, MOST_ROWS).map(([name, each]) => el("tr", el("th", { scope: "row" }, capital(name)), el("td", valueNode(each, depth + 1))));
-  return el("div.scroll", el("table", el("tbody", lines)), left(rows));
+  return el("div.table", el("table", el("tbody", lines)), left(rows));
 }
 
 function arrayNode(values, depth) {
@@ -34,7 +34,7 @@ function arrayNode(values, depth) {
   const columns = [...new Set(some.flatMap((each) => (isObject(each) ? Object.keys(each) : [])))];
   const isTable = columns.length && columns.length < 7 && some.every((each) => isObject(each) && Object.values(each).every(isPlain));
   if (!isTable) return el("div", el("ul", some.map((each) => el("li", valueNode(each, depth)))), left(values));
-  return el("div.scroll", table(columns.map(capital), some.map((each) => columns.map((name) => plainWords(each[name])))), left(values));
+  return el("div.table", table(columns.map(capital), some.map((each) => columns.map((name) => plainWords(Object.hasOwn(each, name) ? each[name] : null)))), left(values));
 }
 
 /** Returns a table of words. */

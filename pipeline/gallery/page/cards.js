@@ -1,20 +1,20 @@
 "use strict";
 // Cards of the list, and the parts of them that other views show, too.
 
-const STATES = { done: "Done", partial: "Partly done", waiting: "Waiting", failed: "Failed", held: "Needs a decision", cancelled: "Cancelled" };
-const SOURCES = { file: "File", youtube: "YouTube", url: "Web" };
+const STATES = { __proto__: null, done: "Done", partial: "Partly done", waiting: "Waiting", failed: "Failed", held: "Needs a decision", cancelled: "Cancelled" };
+const SOURCES = { __proto__: null, file: "File", youtube: "YouTube", url: "Web" };
 const MOST_TAGS = 3;
 
 const hashOf = (pairs) => `#/?${new URLSearchParams(pairs)}`;
-const videoHash = (folder, second = 0) => `#/v/${encodeURIComponent(folder)}${second >= 1 ? `?t=${Math.floor(second)}` : ""}`;
+const videoHash = (folder, second = 0) => `#/v/${encode(folder)}` + (second >= 1 ? `?t=${Math.floor(second)}` : "");
 const badge = (state) => el(`span.badge.${STATES[state] ? state : "waiting"}`, STATES[state] ?? state);
 
 /** Returns a function that gives whole numbers; they depend on `seed` only, so a drawing always looks the same. */
 function chance(seed) {
   let state = [...seed].reduce((sum, letter) => Math.imul(sum ^ letter.codePointAt(0), 16777619), 2166136261);
   return (most) => {
-    state = (Math.imul(state ^ (state >>> 15), 2246822519) + 0x9e3779b9) | 0;
-    return (state >>> 0) % most;
+    state = (Math.imul(state, 1103515245) + 12345) | 0;
+    return (state >>> 9) % most;
   };
 }
 
@@ -45,22 +45,22 @@ function poster(item) {
 const marked = (parts) => parts.map(([part, isMatch]) => (isMatch ? el("mark", part) : part));
 
 function momentLine(item, { start, parts }) {
-  const words = el("span", { dir: "auto" }, marked(parts));
+  const words = el("span", marked(parts));
   if (start === null) return el("p.line", words);
   const label = `At ${spoken(start)}: ${words.textContent}`;
-  return el("a.moment", { href: videoHash(item.folder, start), "aria-label": label }, el("span.at", clock(start)), words);
+  return el("a.moment", { href: videoHash(item.folder, start), label: label }, el("span.at", clock(start)), words);
 }
 
 /** Returns links to lists. @param {[string, string, string?][]} pairs name of a filter, its value, its words */
 function tagList(pairs, most = pairs.length) {
-  const links = pairs.slice(0, most).map(([name, value, words = value]) => el("li", el("a.tag", { href: hashOf({ [name]: value }), dir: "auto" }, words)));
+  const links = pairs.slice(0, most).map(([name, value, words = value]) => el("li", el("a.tag", { href: hashOf({ [name]: value }) }, words)));
   return links.length ? el("ul.tags", links, pairs.length > most && el("li.faint", `+${number(pairs.length - most)}`)) : null;
 }
 
 /** Returns what is wrong with a video, its remedy and command. */
 function reason(why) {
   return why && el("div.reason",
-    el("p", { dir: "auto" }, text(why.message) || text(why.code)),
+    el("p", text(why.message) || text(why.code)),
     why.until_at > 0 && el("p", "Until ", when(why.until_at, DATE_TIME), "."),
     text(why.remedy) && el("p.remedy", text(why.remedy)), command(text(why.command)));
 }
@@ -71,10 +71,10 @@ const facts = (item, ...more) => el("p.facts",
 
 /** Returns an item's card. @param {Item} item @param {?object} best its moment in a search */
 function card(item, best) {
-  const title = item.folder ? el("a.whole", { href: videoHash(item.folder), dir: "auto" }, item.title) : el("span", { dir: "auto" }, item.title);
-  const length = item.seconds !== null && el("span.length", el("span.unseen", "Length "), clock(item.seconds));
+  const title = item.folder ? el("a.whole", { href: videoHash(item.folder) }, item.title) : el("span", item.title);
+  const length = item.seconds !== null && el("span.length", clock(item.seconds));
   return el("li.card", el("article",
     el("div.picture", poster(item), item.state !== "done" && badge(item.state), length),
-    el("h2", title), best ? momentLine(item, best) : item.line && el("p.line", { dir: "auto" }, item.line),
+    el("h2", title), best ? momentLine(item, best) : item.line && el("p.line", item.line),
     !item.folder && reason(item.why), facts(item), tagList(item.tags.map((tag) => ["tag", tag]), MOST_TAGS)));
 }

@@ -16,8 +16,8 @@ function safe(address) {
 function setAttribute(node, name, value) {
   if (value === undefined || value === null || value === false || value === "") return;
   if (typeof value === "function") node.addEventListener(name.slice(2), value);
-  else if (/^(on|style|srcdoc)/i.test(name)) throw new Error(`This page sets no ${name}`);
-  else if (!/^(href|src|poster)$/.test(name)) node.setAttribute(name, value === true ? "" : value);
+  else if (/^(on|style|srcdoc)/i.test(name)) throw new Error(name);
+  else if (!/^(href|src|poster)$/.test(name)) node.setAttribute(name === "label" ? "aria-label" : name, value === true ? "" : value);
   else if (safe(value)) node.setAttribute(name, value);
 }
 
@@ -29,11 +29,12 @@ function build(node, [first, ...rest]) {
   return node;
 }
 
-/** Makes an element: `el("p.faint", {title: "…"}, children…)`. Functions under `onclick` and the like listen. */
+/** Makes an element: `el("p.faint", {title: "…"}, children…)`. A function under `onclick` listens; `label` is for ears. */
 function el(name, ...parts) {
   const [tag, ...classes] = name.split(".");
   const node = document.createElement(tag);
   if (classes.length) node.className = classes.join(" ");
+  if (tag === "button") node.type = "button";
   return build(node, parts);
 }
 
@@ -50,14 +51,17 @@ const texts = (value) => list(value).map(text).filter(Boolean);
 const amount = (value) => (Number.isFinite(value) ? value : 0);
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 
+const encode = (name) => encodeURIComponent(name.toWellFormed());
+
 /** The address of a file below the output folder. */
-const path = (...parts) => parts.join("/").split("/").filter((name) => !/^\.{0,2}$/.test(name)).map(encodeURIComponent).join("/");
+const path = (...parts) => parts.join("/").split("/").filter((name) => !/^\.{0,2}$/.test(name)).map(encode).join("/");
 
 // --------------------------------------------------------------------------------------------------------------- numbers
 
 const number = (value) => value.toLocaleString("en", { maximumFractionDigits: 1 });
-const plural = (value, word, words = `${word}s`) => `${number(value)} ${value === 1 ? word : words}`;
+const plural = (value, word) => `${number(value)} ${word}${value === 1 ? "" : "s"}`;
 const usd = (value) => `$${value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: value < 0.1 ? 4 : 2 })}`;
+const now = () => performance.now();
 const two = (value) => String(value).padStart(2, "0");
 const capital = (name) => name.charAt(0).toUpperCase() + name.slice(1).replace(/_/g, " ");
 const timeParts = (seconds) => [seconds / 3600, (seconds / 60) % 60, seconds % 60].map((part) => Math.max(0, Math.floor(part)));
@@ -80,6 +84,9 @@ function day(at) {
   return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
 }
 
+/** A time of this place, in words. */
+const local = (at, form) => new Date(at * 1000).toLocaleString("en-GB", form);
+
 const DATE = { day: "numeric", month: "short", year: "numeric" };
 const DATE_TIME = { ...DATE, hour: "2-digit", minute: "2-digit" };
 
@@ -88,7 +95,7 @@ function when(at, form = DATE) {
   const date = new Date(amount(at) * 1000);
   if (!amount(at) || Number.isNaN(date.getTime())) return "";
   const utc = date.toISOString();
-  return el("time", { datetime: utc, title: `${utc.slice(0, 19).replace("T", " ")} UTC` }, date.toLocaleString("en-GB", form));
+  return el("time", { datetime: utc, title: `${utc.slice(0, 19).replace("T", " ")} UTC` }, local(at, form));
 }
 
 // -------------------------------------------------------------------------------------------------------------- controls
@@ -108,7 +115,7 @@ function command(line) {
     }
     setTimeout(() => { said.textContent = ""; }, 4000);
   };
-  return el("div.command", code, el("button.small", { type: "button", "aria-label": `Copy: ${line}`, onclick: copy }, "Copy"), said);
+  return el("div.command", code, el("button.small", { label: `Copy: ${line}`, onclick: copy }, "Copy"), said);
 }
 
 /** Makes the buttons in `box` one stop of the tab key; the arrow keys go between them. */
@@ -129,27 +136,25 @@ function oneStop(box) {
 
 // ---------------------------------------------------------------------------------------------------------- colour scheme
 
-const SCHEMES = { auto: "◐ Auto", light: "☀ Light", dark: "☾ Dark" };
+const SCHEMES = { __proto__: null, auto: "◐ Auto", light: "☀ Light", dark: "☾ Dark" };
 
-function useScheme(name) {
-  document.documentElement.dataset.scheme = name in SCHEMES ? name : "auto";
-}
-
+/** Uses the scheme that the reader chose; storage may be forbidden, then the choice holds until the page is closed. */
 function schemeButton(button) {
-  const show = () => {
-    const name = document.documentElement.dataset.scheme;
+  const names = Object.keys(SCHEMES);
+  let name = "auto";
+  const use = (chosen) => {
+    name = chosen in SCHEMES ? chosen : "auto";
+    document.documentElement.dataset.scheme = name;
     button.textContent = SCHEMES[name];
-    button.setAttribute("aria-label", `Colours: ${name}`);
+    button.ariaLabel = `Colours: ${name}`;
   };
-  button.addEventListener("click", () => {
-    const names = Object.keys(SCHEMES);
-    const name = names[(names.indexOf(document.documentElement.dataset.scheme) + 1) % names.length];
-    useScheme(name);
-    try { localStorage.setItem("reelmill-scheme", name); } catch { /* forbidden: it holds until the page is closed */ }
-    show();
-  });
+  button.onclick = () => {
+    use(names[(names.indexOf(name) + 1) % names.length]);
+    try { localStorage.setItem("reelmill-scheme", name); } catch {}
+  };
   button.hidden = false;
-  show();
+  use(name);
+  try { use(localStorage.getItem("reelmill-scheme")); } catch {}
 }
 
-try { useScheme(localStorage.getItem("reelmill-scheme")); } catch { useScheme("auto"); }
+schemeButton(document.getElementById("scheme"));

@@ -35,14 +35,15 @@ function drawBars({ series, bars, limit, words, title }, width) {
       return part;
     });
     const label = i % every === 0 && x + 40 < width && svg("text", { x: x + pitch * 0.1, y: HEIGHT + MARGIN.top + 16 }, bar.short);
-    return svg("g", svg("title", `${bar.short}: ${bar.values.map((value, k) => `${words(value)} ${series[k]}`).join(", ")}`), parts, label);
+    const said = bar.values.map((value, k) => `${words(value)} ${series[k]}`);
+    return svg("g", svg("title", `${bar.short}: ${said.join(", ")}`), parts, label);
   });
   const limitLine = limit > 0 && [
     svg("line", { class: "limit", x1: MARGIN.left, x2: width, y1: y(limit), y2: y(limit) }),
     svg("text", { class: "limit", x: width, y: y(limit) - 4, "text-anchor": "end" }, `limit ${words(limit)}`),
   ];
   const height = HEIGHT + MARGIN.top + MARGIN.bottom;
-  return svg("svg", { role: "img", "aria-label": title, viewBox: `0 0 ${width} ${height}`, width, height }, lines, columns, limitLine);
+  return svg("svg", { role: "img", label: title, viewBox: `0 0 ${width} ${height}`, width, height }, lines, columns, limitLine);
 }
 
 /** Draws one horizontal bar for each row. */
@@ -52,11 +53,11 @@ function drawRows({ bars, words, title }, width) {
     svg("text", { x: 0, y: i * 40 + 14 }, short.length > width / 8 ? `${short.slice(0, Math.floor(width / 8))}…` : short),
     svg("rect", { class: "waiting", x: 0, y: i * 40 + 20, width: Math.max(2, (value / top) * (width - 60)), height: 10, rx: 3 }),
     svg("text", { x: Math.max(2, (value / top) * (width - 60)) + 8, y: i * 40 + 29 }, words(value))));
-  return svg("svg", { role: "img", "aria-label": title, viewBox: `0 0 ${width} ${bars.length * 40}`, width, height: bars.length * 40 }, rows);
+  return svg("svg", { role: "img", label: title, viewBox: `0 0 ${width} ${bars.length * 40}`, width, height: bars.length * 40 }, rows);
 }
 
 /** Returns a figure: title, drawing, what its colours mean, and its table. */
-function figure({ heading, first, draw = drawBars, ...data }) {
+function figure({ heading, first, columns = {}, draw = drawBars, ...data }) {
   const { series, bars, words } = data;
   const title = `${heading}: ${plural(bars.length, "row")}, in the table below`;
   const place = el("div.drawing");
@@ -67,7 +68,7 @@ function figure({ heading, first, draw = drawBars, ...data }) {
     place.replaceChildren(draw({ ...data, title }, width));
   }).observe(place);
   const legend = series.length > 1 && el("ul.legend", series.map((name) => el("li", el(`span.key.${name}`), capital(name))));
-  const rows = [...bars].reverse().map(({ label, values }) => [label, ...values.map(words)]);
+  const rows = [...bars].reverse().map(({ label, values, row }) => [label, ...values.map(words), ...Object.values(columns).map((column) => column(row))]);
   return el("figure", el("figcaption", heading), legend, place,
-    el("details", el("summary", "As a table"), el("div.scroll", { tabindex: 0, role: "region", "aria-label": heading }, table([first, ...series.map(capital)], rows))));
+    el("details", el("summary", "As a table"), el("div.table", { tabindex: 0, role: "region", label: heading }, table([first, ...series.map(capital), ...Object.keys(columns)], rows))));
 }

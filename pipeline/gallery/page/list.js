@@ -5,8 +5,8 @@ const PAGE = 60;
 const MOST_OPTIONS = 300;
 const SAY_EVERY = 400; // milliseconds: a screen reader must be able to follow
 const REST = 250; // milliseconds after the last key, before captions are read
-const RECENT = { "1d": "Last 24 hours", "7d": "Last 7 days", "30d": "Last 30 days" };
-const LENGTHS = { "-5": "Under 5 min", "5-20": "5 to 20 min", "20-60": "20 to 60 min", "60-": "Over 1 hour" };
+const RECENT = { __proto__: null, "1d": "Last 24 hours", "7d": "Last 7 days", "30d": "Last 30 days" };
+const LENGTHS = { __proto__: null, "": "Any length", "-5": "Under 5 min", "5-20": "5 to 20 min", "20-60": "20 to 60 min", "60-": "Over 1 hour" };
 const SORTS = {
   day: "Newest first", "-day": "Oldest first", title: "Title, A to Z", length: "Longest first", "-length": "Shortest first", cost: "Highest cost first",
 };
@@ -19,38 +19,41 @@ let query = null;
 let shown = [];
 let room = PAGE;
 
-const listHash = () => (String(view) ? `#/?${view}` : "#/");
+const viewValue = (name) => view.get(name) ?? "";
+const listHash = () => (String(view) ? hashOf(view) : "#/");
 
-function daysOf(item) {
-  if (!item.at) return [];
-  const local = day(item.at);
-  return [local.slice(0, 7), local];
+/** Returns the days that an item counts to: "7d", "2026-11", "2026-11-28". */
+function daysOf({ at }) {
+  const age = Date.now() / 864e5 - at / 86400;
+  return [...Object.keys(RECENT).filter((days) => age < parseInt(days, 10)), day(at).slice(0, 7), day(at)];
 }
 
 /** Returns what an item has under the name of a filter. */
 function valuesOf(item, name) {
   if (name === "tag") return item.tags;
-  if (name.startsWith("class.")) return item.facets[name.slice(6)] ?? [];
-  return name === "day" ? daysOf(item) : [item[name]];
+  if (name === "day") return daysOf(item);
+  return name.startsWith("class.") ? item.facets[name.slice(6)] ?? [] : [item[name]];
 }
 
-function testOf(name, value) {
+function testOf([name, value]) {
   if (name === "min") return ({ seconds }) => seconds !== null && seconds >= value * 60;
   if (name === "max") return ({ seconds }) => seconds !== null && seconds < value * 60;
-  if (value in RECENT) return (item) => item.at > Date.now() / 1000 - parseInt(value, 10) * 86400;
   return (item) => valuesOf(item, name).includes(value);
 }
 
-const isFilter = (name) => /^(tag|state|source|day|min|max|class\..*)$/.test(name);
+/** Returns the filters that are set: names and values. */
+const filtersSet = () => [...view].filter(([name, value]) => value && /^(tag|state|source|day|min|max|class\..*)$/.test(name));
 
-/** Returns a test of all filters that are set. */
+/** Returns a test of all filters. */
 function filterTest() {
-  const tests = [...view].filter(([name, value]) => isFilter(name) && value).map(([name, value]) => testOf(name, value));
+  const tests = filtersSet().map(testOf);
   return (item) => tests.every((test) => test(item));
 }
 
 const byDay = (a, b) => b.at - a.at || b.number - a.number;
+const byScore = (a, b) => query.hits.get(b).score - query.hits.get(a).score || byDay(a, b);
 const ORDERS = {
+  __proto__: null,
   day: byDay,
   "-day": (a, b) => byDay(b, a),
   title: (a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : byDay(a, b)),
@@ -58,102 +61,87 @@ const ORDERS = {
   "-length": (a, b) => (a.seconds ?? 1e9) - (b.seconds ?? 1e9) || byDay(a, b),
   cost: (a, b) => b.usd - a.usd || byDay(a, b),
 };
-const byScore = (a, b) => query.hits.get(b).score - query.hits.get(a).score || byDay(a, b);
 
 // --------------------------------------------------------------------------------------------------------------- controls
 
 const search = el("input", {
-  type: "search", placeholder: "Search titles, chapters, captions …", autocomplete: "off", spellcheck: "false", "aria-label": "Search the library", oninput: typed,
+  type: "search", id: "q", placeholder: "Search titles, chapters, captions …", autocomplete: "off", spellcheck: "false", label: "Search the library", oninput: typed,
 });
-const countLine = el("p.count", { role: "status", "aria-live": "polite" });
-const filters = el("div.filters", { id: "filters", role: "group", "aria-label": "Filters and order" });
-const toggle = el("button.toggle", {
-  type: "button", "aria-expanded": "false", "aria-controls": "filters",
-  onclick: () => toggle.setAttribute("aria-expanded", toggle.getAttribute("aria-expanded") === "false"),
-}, "Filters");
+const countLine = el("p.count", { role: "status" });
+const filters = el("div.filters", { id: "filters", role: "group", label: "Filters and order" });
+const toggle = el("button.toggle", { "aria-expanded": "false", "aria-controls": "filters" }, "Filters");
+toggle.onclick = () => { toggle.ariaExpanded = toggle.ariaExpanded === "false"; };
 const grid = el("ul.grid");
-const more = el("button.more", { type: "button", hidden: true, onclick: () => showMore(true) });
-const empty = el("div.empty", { hidden: true });
-const listSection = el("section.list", { "aria-labelledby": "list-title" },
-  el("h1", { id: "list-title", tabindex: "-1" }, "Library"),
-  el("div.bar", { role: "search" }, search, toggle, filters), countLine, grid, empty, more);
+const more = el("button.more", { hidden: true, onclick: () => showMore(true) });
+const empty = el("p.empty", { hidden: true });
+const listSection = el("section.list", el("h1", { tabindex: "-1" }, "Library"), el("div.bar", { role: "search" }, search, toggle, filters), countLine, grid, empty, more);
 
-/** Sets filters, as a step that Back undoes. An empty value clears. */
+/** Sets filters, as a step that Back undoes; an empty value clears one. */
 function go(changes) {
   const next = new URLSearchParams(view);
   for (const [name, value] of Object.entries(changes)) value ? next.set(name, value) : next.delete(name);
-  location.hash = `#/?${next}`;
+  location.hash = hashOf(next);
 }
 
-/** Returns a select; `known` are pairs of a value and its words. */
+/** Returns a select. @param {[string, string][]} known values and their words */
 function picker(label, value, known, choose) {
-  const options = known.map(([each, words]) => el("option", { value: each, selected: each === value }, words));
-  const select = el("select", { "aria-label": label, onchange: () => choose(select.value) }, options);
-  // An empty value is no attribute, so the words would be the value.
-  options.forEach((option, i) => { option.value = known[i][0]; });
-  select.classList.toggle("set", Boolean(value));
+  const select = el("select", { label: label, class: value && "set", onchange: () => choose(select.value) }, known.map(([each, words]) => {
+    const option = el("option", words);
+    option.value = each;
+    option.selected = each === value;
+    return option;
+  }));
   return select;
 }
 
-/** Returns the values of a filter with their numbers, most frequent first. */
+let tallies = { size: 0, byName: new Map() };
+
+/** Returns the values of a filter and how often each occurs, most frequent first. */
 function tally(name) {
-  const counts = new Map();
-  for (const item of items) for (const value of valuesOf(item, name)) counts.set(value, (counts.get(value) ?? 0) + 1);
-  return [...counts].sort((a, b) => b[1] - a[1]).slice(0, MOST_OPTIONS);
+  if (tallies.size !== items.length) tallies = { size: items.length, byName: new Map() };
+  if (!tallies.byName.has(name)) {
+    const counts = new Map();
+    for (const item of items) for (const value of valuesOf(item, name)) counts.set(value, (counts.get(value) ?? 0) + 1);
+    tallies.byName.set(name, [...counts].sort((a, b) => b[1] - a[1]).slice(0, MOST_OPTIONS));
+  }
+  return tallies.byName.get(name);
 }
 
-function filterPicker(name, any, words = (value) => value, known = tally(name)) {
-  const value = view.get(name) ?? "";
+function filterPicker(name, known = tally(name), words = (value) => value, what = name.replace("class.", "")) {
+  const value = viewValue(name);
   const options = known.map(([each, times]) => [each, `${words(each)} (${number(times)})`]);
   if (value && !known.some(([each]) => each === value)) options.push([value, words(value)]);
-  return picker(any.replace("Any ", "Filter by "), value, [["", any], ...options], (chosen) => go({ [name]: chosen }));
+  return picker(`Filter by ${what}`, value, [["", `Any ${what}`], ...options], (chosen) => go({ [name]: chosen }));
 }
 
 function dayPicker() {
-  const months = tally("day").filter(([value]) => value.length === 7).sort((a, b) => (a[0] < b[0] ? 1 : -1));
-  const words = (value) => RECENT[value] ?? (value.length === 7 ? new Date(`${value}-15T12:00`).toLocaleDateString("en-GB", { month: "long", year: "numeric" }) : value);
-  const select = filterPicker("day", "Any day", words, months);
-  const recent = Object.keys(RECENT).filter((value) => value !== view.get("day")).map((value) => el("option", { value }, RECENT[value]));
-  select.firstChild.after(...recent);
-  return select;
+  const words = (value) => RECENT[value] ?? (value.length === 7 ? local(Date.parse(`${value}-15`) / 1000, { month: "long", year: "numeric" }) : value);
+  const key = ([value]) => (value in RECENT ? `9${99 - parseInt(value, 10)}` : value);
+  const known = tally("day").filter(([value]) => value.length < 8).sort((a, b) => (key(a) < key(b) ? 1 : -1));
+  return filterPicker("day", known, words);
 }
 
 function lengthPicker() {
-  const [min, max] = [view.get("min") ?? "", view.get("max") ?? ""];
+  const [min, max] = [viewValue("min"), viewValue("max")];
   const value = min || max ? `${min}-${max}` : "";
-  const known = { "": "Any length", ...LENGTHS };
-  if (!(value in known)) known[value] = `${min || 0} to ${max || "∞"} min`;
+  const known = value in LENGTHS ? LENGTHS : { ...LENGTHS, [value]: `${min || 0} to ${max || "∞"} min` };
   return picker("Filter by length", value, Object.entries(known), (chosen) => go({ min: chosen.split("-")[0], max: chosen.split("-")[1] }));
-}
-
-function tagPicker() {
-  const chosen = view.getAll("tag");
-  const known = tally("tag").filter(([tag]) => !chosen.includes(tag)).map(([tag, times]) => [tag, `${tag} (${number(times)})`]);
-  if (!known.length) return null;
-  return picker("Filter by tag", "", [["", chosen.length ? "One more tag" : "Any tag"], ...known], (tag) => { location.hash = `#/?${new URLSearchParams([...view, ["tag", tag]])}`; });
-}
-
-function tagChip(tag) {
-  const rest = [...view].filter(([name, value]) => name !== "tag" || value !== tag);
-  return el("a.chip", { href: hashOf(rest), "aria-label": `Remove the tag ${tag}` }, `${tag} ×`);
 }
 
 /** Makes the filter bar anew; the focus stays where it was. */
 function drawFilters() {
-  const focused = document.activeElement?.closest?.(".filters select")?.getAttribute("aria-label");
+  const focused = document.activeElement?.closest(".filters select")?.ariaLabel;
   const classes = new Set([...items.flatMap((item) => Object.keys(item.facets)).map((name) => `class.${name}`), ...view.keys()].filter((name) => name.startsWith("class.")));
-  const isSet = [...view.keys()].some(isFilter);
+  const set = filtersSet();
   const sorts = Object.entries(SORTS).filter(([name]) => query || name !== "day");
-  const cleared = [...view].filter(([name]) => !isFilter(name));
-  const controls = [
-    filterPicker("state", "Any state", (state) => STATES[state] ?? state), filterPicker("source", "Any source", (source) => SOURCES[source] ?? source),
-    ...[...classes].map((name) => filterPicker(name, `Any ${name.slice(6)}`)), dayPicker(), lengthPicker(), tagPicker(), ...view.getAll("tag").map(tagChip),
-    isSet && el("a.chip", { href: hashOf(cleared) }, "Clear filters"),
-    picker("Order", view.get("sort") ?? "", [["", query ? "Best match" : SORTS.day], ...sorts], (sort) => go({ sort })),
-  ];
-  filters.replaceChildren(...controls.filter(Boolean));
-  toggle.classList.toggle("set", isSet);
-  if (focused) [...filters.children].find((each) => each.getAttribute("aria-label") === focused)?.focus();
+  filters.replaceChildren(
+    filterPicker("tag"), ...[...classes].map((name) => filterPicker(name)),
+    filterPicker("state", tally("state"), (state) => STATES[state] ?? state), filterPicker("source", tally("source"), (source) => SOURCES[source] ?? source),
+    dayPicker(), lengthPicker(), set.length ? el("a.chip", { href: hashOf([...view].filter((pair) => !set.some(([name]) => name === pair[0]))) }, "Clear") : "",
+    picker("Order", viewValue("sort"), [["", query ? "Best match" : SORTS.day], ...sorts], (sort) => go({ sort })),
+  );
+  toggle.classList.toggle("set", set.length > 0);
+  [...filters.children].find((each) => focused && each.ariaLabel === focused)?.focus();
 }
 
 // ------------------------------------------------------------------------------------------------------------------ cards
@@ -163,24 +151,22 @@ let cards = new Map();
 let isLoading = true;
 let isScanning = false;
 
-function cardOf(item) {
-  const best = query?.best(item) ?? null;
-  const old = cards.get(item);
-  return old?.best === best ? old : { best, node: card(item, best) };
-}
-
 /** Puts the first cards on the page, and keeps those that are there. */
 function drawCards() {
-  cards = new Map(shown.slice(0, room).map((item) => [item, cardOf(item)]));
+  const old = cards;
+  cards = new Map(shown.slice(0, room).map((item) => {
+    const best = query?.best(item) ?? null;
+    const kept = old.get(item);
+    return [item, kept?.best === best ? kept : { best, node: card(item, best) }];
+  }));
   const nodes = [...cards.values()].map(({ node }) => node);
   const isLonger = [...grid.children].every((node, i) => node === nodes[i]);
   if (isLonger) grid.append(...nodes.slice(grid.children.length));
   else grid.replaceChildren(...nodes);
-  const left = shown.length - room;
-  more.hidden = left <= 0;
-  more.textContent = `Show more (${number(left)} left)`;
+  more.hidden = shown.length <= room;
+  more.textContent = `Show more (${number(shown.length - room)} left)`;
   empty.hidden = shown.length > 0 || isLoading || isScanning;
-  empty.replaceChildren(...(items.length ? ["Nothing matches. ", el("a", { href: "#/" }, "Show the whole library")] : ["No videos yet. They appear here after the first run."]));
+  empty.replaceChildren(items.length ? "Nothing matches. " : "No videos yet. They appear here after the first run.", items.length ? el("a", { href: "#/" }, "Show the whole library") : "");
 }
 
 function showMore(byHand) {
@@ -195,7 +181,7 @@ new IntersectionObserver((seen) => { if (seen.at(-1).isIntersecting && !more.hid
 /** Filters and orders anew, then draws. */
 function refresh() {
   const passes = filterTest();
-  shown = items.filter((item) => passes(item) && (!query || query.hits.has(item))).sort(ORDERS[view.get("sort")] ?? (query ? byScore : byDay));
+  shown = items.filter((item) => passes(item) && (!query || query.hits.has(item))).sort(ORDERS[viewValue("sort")] ?? (query ? byScore : byDay));
   drawCards();
   say();
 }
@@ -206,27 +192,25 @@ let saidAt = 0;
 let sayTimer = 0;
 
 function sentence() {
-  const opened = list(index.open).length;
-  const total = amount(index.videos) + opened;
-  if (query) {
-    const complete = items.filter((item) => item.complete).length;
-    const captioned = items.filter((item) => item.record?.captions).length;
-    return `${number(shown.length)} found · ${number(complete)} of ${number(total)} searched${captioned ? ` · captions of ${number(query.heard.size)} of ${number(captioned)}` : ""}`;
-  }
-  const unlisted = amount(index.open_count) - opened;
-  const some = [...view.keys()].some(isFilter) ? `${number(shown.length)} of ` : "";
-  return `${some}${plural(total, "video")}${unlisted > 0 ? ` · ${number(unlisted)} more are open: see Runs` : ""}`;
+  const listed = list(index.open).length;
+  const unlisted = amount(index.open_count) - listed;
+  const total = amount(index.videos) + listed;
+  const some = number(shown.length);
+  if (!query) return (filtersSet().length ? `${some} of ` : "") + plural(total, "video") + (unlisted > 0 ? ` · ${number(unlisted)} more are open: see Runs` : "");
+  const captioned = items.filter((item) => item.record?.captions).length;
+  const searched = `${some} found · ${number(items.filter((item) => item.complete).length)} of ${number(total)} searched`;
+  return searched + (captioned ? ` · captions of ${number(query.heard.size)} of ${number(captioned)}` : "");
 }
 
-/** Says how many there are, at once, but not too often. */
+/** Says how many there are: at once, but not too often. */
 function say() {
   clearTimeout(sayTimer);
-  const wait = saidAt + SAY_EVERY - performance.now();
+  const wait = saidAt + SAY_EVERY - now();
   if (wait > 0) {
     sayTimer = setTimeout(say, wait);
     return;
   }
-  saidAt = performance.now();
+  saidAt = now();
   const words = sentence();
   if (countLine.textContent !== words) countLine.textContent = words;
 }
@@ -246,10 +230,10 @@ function typed() {
 
 /** Starts the query of the view over everything that is there. */
 async function ask() {
-  const start = performance.now();
+  const start = now();
   if (query) query.stopped = true;
   clearTimeout(restTimer);
-  const mine = new Query(view.get("q") ?? "");
+  const mine = new Query(viewValue("q"));
   query = mine.terms.length ? mine : null;
   room = PAGE;
   saidAt = 0;
@@ -261,26 +245,20 @@ async function ask() {
   if (query) restTimer = setTimeout(() => hear(mine), REST);
 }
 
-/** Looks again in items of which more is known now. */
-async function rescan(fresh) {
-  if (!query) say();
-  else if ((await query.scan(fresh)) && !isScanning) refresh();
-}
-
 /** Reads captions, one video at a time, while the query stands: first those that pass the filters. */
 async function hear(mine) {
   if (mine.isHearing) return;
   mine.isHearing = true;
-  let drawnAt = performance.now();
+  let drawnAt = now();
   const passes = filterTest();
-  const silent = items.filter((item) => item.record?.captions && !mine.heard.has(item));
-  for (const item of [...silent.filter(passes), ...silent.filter((each) => !passes(each))]) {
+  const silent = items.filter((item) => item.record?.captions && !mine.heard.has(item)).sort((a, b) => passes(b) - passes(a));
+  for (const item of silent) {
     const made = await captionsRecord(item);
     if (mine.stopped) return;
-    if (!made) mine.heard.add(item);
-    else if (mine.hear(item, made) && performance.now() - drawnAt > SAY_EVERY) {
+    const isHit = mine.hear(item, made);
+    if (isHit && now() - drawnAt > SAY_EVERY) {
       refresh();
-      drawnAt = performance.now();
+      drawnAt = now();
     }
     say();
   }
@@ -288,26 +266,27 @@ async function hear(mine) {
   refresh();
 }
 
-/** What the list does with each file that arrives. */
-function rowsArrived(all) {
-  isLoading = !all;
+/** What the list does when rows have arrived, or all of them. */
+function rowsArrived(isAll) {
+  isLoading = !isAll;
   drawFilters();
-  if (query) rescan(items);
+  if (query) shardArrived(items);
   else refresh();
 }
 
-async function shardArrived(fresh, all) {
-  await rescan(fresh);
-  if (!all) return;
+/** What the list does when more is known of some items, or of all. */
+async function shardArrived(fresh, isAll) {
+  if (query && (await query.scan(fresh)) && !isScanning) refresh();
+  if (!isAll) return;
   performance.mark("reelmill-searchable");
   if (query) hear(query);
 }
 
 /** Shows the list as an address names it. */
 function showList(given) {
-  const isSame = String(view) === given && cards.size;
-  view = new URLSearchParams(given);
-  const words = (view.get("q") ?? "").trim();
+  const isSame = String(view) === String(given) && cards.size;
+  view = given;
+  const words = viewValue("q").trim();
   if (search.value.trim() !== words) search.value = words;
   if (words !== (query?.words ?? "")) ask();
   else if (!isSame) {

@@ -7,11 +7,11 @@ const SLICE = 8; // milliseconds
 const WEIGHT = { title: 8, tag: 4, chapter: 3, prose: 2, caption: 1 };
 const MOST_TERMS = 10;
 const LONG_WORD = 4; // letters: such a word is found inside longer ones, too
-const MOST_CAPTIONS = 16e6; // characters of captions kept in memory
+const KEPT_CAPTIONS = 300;
 
 // ---------------------------------------------------------------------------------------------------------------- folding
 
-const MARKS = /[\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\u3099\u309a\ufe20-\ufe2f]/g;
+const MARKS = /[\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670\u3099\u309a]/g;
 const ALIKE = { ß: "ss", æ: "ae", œ: "oe", ø: "o", ł: "l", đ: "d", ð: "d", þ: "th", ı: "i", ς: "σ", "’": "'", "‘": "'" };
 const ALIKES = new RegExp(`[${Object.keys(ALIKE).join("")}]`, "g");
 const isAscii = (value) => !/[^\0-\x7f]/.test(value);
@@ -42,7 +42,7 @@ function foldWithPlaces(value) {
 const LETTER = /[\p{L}\p{N}\p{M}]/u;
 const WORDS = /[\p{L}\p{N}\p{M}]+/gu;
 /** Scripts that put no space between words. */
-const UNSPACED = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/u;
+const UNSPACED = /[\p{sc=Hani}\p{sc=Hira}\p{sc=Kana}\p{sc=Thai}\p{sc=Laoo}\p{sc=Khmr}\p{sc=Mymr}]/u;
 
 function isLetter(code) {
   if (code < 128) return (code > 96 && code < 123) || (code > 47 && code < 58);
@@ -91,7 +91,7 @@ const STEP = 4; // numbers of a field: weight, second, place in text, place in f
 
 /** Makes a record of fields: weight, second, text. */
 function makeRecord(fields) {
-  const some = fields.filter((field) => field[2]);
+  const some = fields.filter(([, , value]) => value);
   const joined = some.map((field) => field[2]).join("\n");
   const plain = isAscii(joined);
   const folded = plain ? [] : some.map((field) => fold(field[2]));
@@ -162,12 +162,12 @@ const pause = () => new Promise((resolve) => { paused.push(resolve); channel.por
 
 /** Calls `step` with each value in slices of 8 ms; stops when `step` returns false. */
 async function inSlices(values, step) {
-  let end = performance.now() + SLICE;
+  let end = now() + SLICE;
   for (let i = 0; i < values.length; i += 1) {
     if (step(values[i]) === false) return false;
-    if (i % 16 === 15 && performance.now() > end) {
+    if (i % 16 === 15 && now() > end) {
       await pause();
-      end = performance.now() + SLICE;
+      end = now() + SLICE;
     }
   }
   return true;
@@ -186,24 +186,12 @@ async function addEntries(entries) {
   return fresh;
 }
 
-const keptCaptions = new Map();
-let keptSize = 0;
+const captionRecords = new Map();
 
 /** Returns an item's captions as a record, or null if they cannot be read. A phrase may go on in the next caption. */
-async function captionsRecord(item) {
-  const file = item.record.captions;
-  if (keptCaptions.has(file)) return keptCaptions.get(file);
-  const cues = await loadCaptions(file).catch(() => null);
-  if (!cues) return null;
-  const made = makeRecord(cues.map((cue) => [WEIGHT.caption, Math.floor(cue.start), text(cue.text)]));
-  keptCaptions.set(file, made);
-  keptSize += made.text.length;
-  for (const [oldest, { text: { length } }] of keptCaptions) {
-    if (keptSize <= MOST_CAPTIONS) break;
-    keptCaptions.delete(oldest);
-    keptSize -= length;
-  }
-  return made;
+function captionsRecord(item) {
+  const cues = () => loadCaptions(item.record.captions).then((some) => makeRecord(some.map(({ start, text: words }) => [WEIGHT.caption, Math.floor(start), words])));
+  return keep(captionRecords, item, cues, KEPT_CAPTIONS).catch(() => null);
 }
 
 // ------------------------------------------------------------------------------------------------------------------ query
@@ -240,9 +228,10 @@ class Query {
     return sum;
   }
 
-  /** Looks in an item's captions for what its record lacks. Returns whether something was found. */
+  /** Looks in an item's captions, if they could be read, for what its record lacks; returns whether it is there. */
   hear(item, made) {
     this.heard.add(item);
+    if (!made) return false;
     const weights = this.terms.map((term) => weigh(term, item.record));
     const isHit = this.hits.has(item);
     const places = this.terms.filter((_, i) => isHit || !weights[i]).map((term) => term.find(made.folded));

@@ -50,7 +50,7 @@ function addItem(row) {
   const item = {
     number: Number.isInteger(row.number) ? row.number : -1, folder: text(row.folder), title, key: fold(title),
     seconds: Number.isFinite(row.seconds) ? row.seconds : null, state: text(row.state), at: amount(row.at), usd: amount(row.usd),
-    source: text(row.source), line: text(row.line), tags: texts(row.tags), facets: {}, poster: row.poster === true,
+    source: text(row.source), line: text(row.line), tags: texts(row.tags), facets: { __proto__: null }, poster: row.poster === true,
     why: isObject(row.why) ? row.why : null, complete: !row.folder, record: null,
   };
   for (const [name, words] of Object.entries(row.facets ?? {})) item.facets[name] = texts(words);
@@ -70,18 +70,25 @@ async function openIndex() {
 /** The last shards, parsed: a video's view needs one again. */
 const shards = new Map();
 
-function loadShard(file) {
-  const entries = shards.get(file) ?? load("shard", file).then((value) => list(value).filter(isObject));
-  shards.delete(file);
-  shards.set(file, entries);
-  if (shards.size > KEPT_SHARDS) shards.delete(shards.keys().next().value);
-  return entries;
+/** Returns what a map has, made where it lacks, and forgets the oldest beyond `most`. */
+function keep(map, key, make, most) {
+  const value = map.get(key) ?? make();
+  map.delete(key);
+  map.set(key, value);
+  if (map.size > most) map.delete(map.keys().next().value);
+  return value;
 }
+
+const loadShard = (file) => keep(shards, file, async () => {
+  const entries = list(await load("shard", file)).filter((entry) => text(entry.folder));
+  if (!entries.length) throw new Error("damaged");
+  return entries;
+}, KEPT_SHARDS);
 
 /** @param {Item} item @returns {Promise<Entry>} */
 async function entryOf(item) {
   const part = list(index.shards).find(({ first, last }) => first <= item.number && item.number <= last);
-  const entry = part && (await loadShard(part.file)).find((each) => each.number === item.number);
+  const entry = part && (await loadShard(part.file)).find((each) => each.folder === item.folder);
   if (!entry) throw new Error("missing");
   return entry;
 }

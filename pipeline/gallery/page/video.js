@@ -25,60 +25,55 @@ function atSecond(page, second) {
 
 /** A file that the browser plays; the poster and a sentence if it cannot. */
 function fileStage(item, entry, start, onTime) {
-  const player = el("video", { controls: true, preload: "metadata", playsinline: true, "aria-label": item.title, poster: item.poster && posterPath(item), src: entry.media });
-  const stage = { node: el("div.stage", player), player, plays: true };
-  stage.go = (second) => {
-    player.currentTime = second;
-    player.play().catch(() => { /* the browser wants a click */ });
-  };
-  player.addEventListener("loadedmetadata", () => { if (start) player.currentTime = start; });
-  for (const event of ["timeupdate", "seeking"]) player.addEventListener(event, () => onTime(player.currentTime));
-  player.addEventListener("error", () => {
-    const still = posterStage(item, entry, start);
-    const words = "The file does not play here: it was moved or deleted, or this browser does not know its form. ";
+  const onTimes = () => onTime(player.currentTime);
+  const onerror = () => {
+    const still = stillStage(item, entry, start);
     stage.node.replaceWith(still.node);
-    still.node.after(el("p.faint", { role: "status" }, words, outside(entry.media, "Open the file")));
+    still.node.after(el("p.faint", { role: "status" }, "The file does not play here: it was moved or deleted, or this browser does not know its form. ", outside(entry.media, "Open the file")));
     Object.assign(stage, still, { player: null });
+  };
+  const player = el("video", {
+    controls: true, preload: "metadata", playsinline: true, label: item.title, poster: item.poster && posterPath(item), src: entry.media,
+    onerror, ontimeupdate: onTimes, onseeking: onTimes, onloadedmetadata: () => { if (start) player.currentTime = start; },
   });
+  const go = (second) => {
+    player.currentTime = second;
+    player.play().catch(() => {}); // the browser may want a click
+  };
+  const stage = { node: el("div.stage", player), player, plays: true, go };
   return stage;
 }
 
-/** The poster, with a link to the second at its source. */
-function posterStage(item, entry, start) {
+/** The poster. A page that is served has YouTube's player behind it, which wants a referrer; else it links to the source. */
+function stillStage(item, entry, start) {
   const page = pageOf(entry);
-  const link = outside(page);
-  const go = (second) => {
-    link.href = atSecond(page, second);
-    link.textContent = youtubeId(page) ? `Watch on YouTube${second >= 1 ? ` at ${clock(second)}` : ""}` : "Open at its source";
-  };
-  if (page) go(start);
-  return { node: el("div.stage", poster(item), page && el("p.watch", link)), plays: false, go: page ? go : () => {} };
-}
-
-/** The poster, which gives way to YouTube's player. YouTube wants a referrer, which a page from disk does not send. */
-function youtubeStage(item, id, start) {
+  const id = youtubeId(page);
+  const plays = Boolean(id) && location.protocol !== "file:";
   const node = el("div.stage", poster(item));
-  const go = (second) => {
+  const link = outside(page);
+  const show = (second) => {
+    start = second;
+    link.href = atSecond(page, second);
+    link.textContent = id ? "Watch on YouTube" + (second >= 1 ? ` at ${clock(second)}` : "") : "Open at its source";
+  };
+  const play = (second) => {
     const src = `https://www.youtube-nocookie.com/embed/${id}?autoplay=1&rel=0&start=${Math.floor(second)}`;
     node.replaceChildren(el("iframe", { title: item.title, allow: "autoplay; fullscreen; picture-in-picture", src }));
   };
-  node.append(el("p.watch", el("button", { type: "button", onclick: () => go(start) }, "▶ Play from YouTube")));
-  return { node, plays: true, go };
-}
-
-function makeStage(item, entry, start, onTime) {
-  const id = location.protocol.startsWith("http") && youtubeId(pageOf(entry));
-  if (safe(text(entry.media)) && entry.media) return fileStage(item, entry, start, onTime);
-  return id ? youtubeStage(item, id, start) : posterStage(item, entry, start);
+  if (page) {
+    show(start);
+    node.append(el("p.watch", plays ? el("button", { onclick: () => play(start) }, "▶ Play from YouTube") : link));
+  }
+  return { node, plays, go: plays ? play : page ? show : () => {} };
 }
 
 // --------------------------------------------------------------------------------------------------- chapters and captions
 
 /** Returns a button for each chapter, as wide as it is long. */
 function chapterBar(chapters, go) {
-  return oneStop(el("div.chapter-bar", { role: "group", "aria-label": "Chapters" }, chapters.map(({ start, end, title }) => {
+  return oneStop(el("div.chapter-bar", { role: "group", label: "Chapters" }, chapters.map(({ start, end, title }) => {
     const label = `${text(title)}, at ${spoken(start)}`;
-    const button = el("button", { type: "button", title: label, "aria-label": label, "data-start": start, "data-end": end, onclick: () => go(start) }, el("span", text(title)));
+    const button = el("button", { title: label, label: label, "data-start": start, "data-end": end, onclick: () => go(start) }, el("span", text(title)));
     button.style.flexGrow = Math.max(1, amount(end) - start);
     return button;
   })));
@@ -90,24 +85,23 @@ function markCurrent(box, second) {
   const now = nodes.findLast(({ dataset: { start, end } }) => start <= second + 0.05 && !(second >= end));
   const old = box.querySelector("[aria-current]");
   if (old === (now ?? null)) return null;
-  old?.removeAttribute("aria-current");
-  now?.setAttribute("aria-current", "true");
+  if (old) old.ariaCurrent = null;
+  if (now) now.ariaCurrent = "true";
   return now;
 }
 
 /** Returns the captions as buttons that lead to their second; the words of the standing query are marked. */
 function captionBox(cues, go) {
   const words = (cue) => (query ? marked(query.mark(cue.text, Infinity)) : cue.text);
-  return oneStop(el("div.cues", { role: "group", "aria-label": "Captions" }, cues.map((cue) => el("button",
-    { type: "button", "data-start": cue.start, "data-end": cue.end, onclick: () => go(cue.start) },
-    el("span.at", clock(cue.start)), el("span", { dir: "auto" }, words(cue))))));
+  return oneStop(el("div.cues", { role: "group", label: "Captions" }, cues.map((cue) => el("button",
+    { "data-start": cue.start, "data-end": cue.end, onclick: () => go(cue.start) },
+    el("span.at", clock(cue.start)), el("span", words(cue))))));
 }
 
 /** Scrolls within a box; the page stays where it is. */
 function scrollInBox(box, node) {
   if (!node || box.contains(document.activeElement)) return;
-  const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
-  box.scrollTo({ top: node.offsetTop - box.clientHeight / 3, behavior });
+  box.scrollTop = node.offsetTop - box.clientHeight / 3;
 }
 
 /** Gives the captions to the player once it plays; they are text, not markup. */
@@ -130,7 +124,7 @@ async function showCaptions(side, { captions }, time) {
     time.follow((second) => scrollInBox(box, markCurrent(box, second)));
     if (time.stage.player) addTrack(time.stage.player, text(captions.language), cues);
   } catch {
-    part.lastChild.textContent = "They cannot be read. The command “reelmill gallery” writes them again.";
+    part.lastChild.textContent = "They could not be read. “reelmill gallery” writes them again.";
   }
 }
 
@@ -138,21 +132,21 @@ async function showCaptions(side, { captions }, time) {
 
 /** Returns a list of names with what they stand for; pairs without a value are left out. */
 const pairList = (pairs) => el("dl", pairs.filter(([, value]) => value && value.length !== 0).map(([name, value]) => [el("dt", name), el("dd", value)]));
-const fileList = (folder, files) => texts(files).map((name) => el("span.file", outside(path(folder, name), name)));
+const fileList = (item, files) => texts(files).map((name) => el("p.files", outside(path(item.folder, name), name)));
 const folderLink = (item) => outside(`${path(item.folder)}/`, item.folder);
 
 /** Returns one job's answer. @param {Result} result */
 function answerNode(item, result, control) {
   const blocks = list(result.blocks).filter(isObject);
   const rest = blocks.filter((block) => !block.chapters);
-  const notes = texts(result.notes).map((note) => el("li", { dir: "auto" }, note));
-  return el("section.answer", el("h2", { dir: "auto" }, capital(text(result.name))),
+  const notes = texts(result.notes).map((note) => el("li", note));
+  return el("section.answer", el("h2", capital(text(result.name))),
     rest.map((block) => blockNode(block, control)), rest.length < blocks.length && el("p.faint", "The chapters stand beside the video."),
-    notes.length > 0 && el("ul.notes", { "aria-label": "Notes" }, notes),
+    notes.length > 0 && el("ul.notes", { label: "Notes" }, notes),
     el("details", el("summary", "Where this comes from"), pairList([
-      ["Job", text(result.job)], ["Model", texts([result.model, result.provider]).join(" · ")],
+      ["Job", text(result.job)], ["Model", texts([result.model, result.provider]).join(" on ")],
       ["Asked", when(result.asked_at, DATE_TIME)], ["Answered", when(result.answered_at, DATE_TIME)],
-      ["Files", fileList(item.folder, result.files)], ["Prompt", text(result.prompt) && el("pre", { tabindex: 0, dir: "auto" }, result.prompt)],
+      ["Files", fileList(item, result.files)], ["Prompt", text(result.prompt) && el("pre", { tabindex: 0 }, result.prompt)],
     ])));
 }
 
@@ -165,21 +159,19 @@ function sourceNode(source) {
 function provenance(item, entry) {
   const calls = `${plural(amount(entry.calls), "paid call")}, ${number(amount(entry.minutes))} min of video`;
   return el("details", el("summary", "Source, cost and files"), pairList([
-    ["Source", list(entry.sources).map(sourceNode)], ["Folder", folderLink(item)], ["Captions", fileList(item.folder, [entry.captions?.name])],
+    ["Source", list(entry.sources).map(sourceNode)], ["Folder", folderLink(item)], ["Captions", fileList(item, [entry.captions?.name])],
     ["Cost", `${usd(item.usd)} for ${calls}`], ["Doubtful", entry.doubtful > 0 && `${plural(entry.doubtful, "call")} possibly paid twice`],
-    ["Last answer", when(item.at, DATE_TIME)],
   ]));
 }
 
 function answers(item, entry, control) {
   const results = list(entry.results);
   const nodes = (isCurrent) => results.filter(({ current }) => (current !== false) === isCurrent).map((result) => answerNode(item, result, control));
-  const [now, earlier] = [nodes(true), nodes(false)];
-  const commands = texts(entry.commands).map(command);
-  return el("div.answers",
+  const earlier = nodes(false);
+  return el("div.body",
     entry.cut && el("p.notice", "The answers are too large for this page. Their folder holds them: ", folderLink(item)),
-    now, earlier.length > 0 && el("details", el("summary", "Answers that nobody asks for now"), earlier),
-    el("section.answer", el("h2", "This video"), provenance(item, entry), commands));
+    nodes(true), earlier.length > 0 && el("details", el("summary", "Answers that nobody asks for now"), earlier),
+    el("section.answer", el("h2", "This video"), provenance(item, entry), texts(entry.commands).map(command)));
 }
 
 // --------------------------------------------------------------------------------------------------------------- the view
@@ -188,14 +180,14 @@ function stepLink(item, by, words) {
   const some = shown.filter((each) => each.folder);
   const at = some.indexOf(item);
   const next = at >= 0 && some[at + by];
-  return next ? el("a", { href: videoHash(next.folder), "aria-label": `${by > 0 ? "Next" : "Previous"}: ${next.title}` }, words) : el("span.faint", words);
+  return next ? el("a", { href: videoHash(next.folder), label: `${by > 0 ? "Next" : "Previous"}: ${next.title}` }, words) : el("span.faint", words);
 }
 
 function videoHead(item) {
   const classes = Object.entries(item.facets).flatMap(([name, words]) => words.map((word) => [`class.${name}`, word]));
   return [
-    el("nav.way", { "aria-label": "Within the library" }, el("a", { href: listHash() }, "‹ Library"), stepLink(item, -1, "‹ Previous"), stepLink(item, 1, "Next ›")),
-    el("header", el("h1", { tabindex: "-1", dir: "auto" }, item.title), facts(item, item.state !== "done" && badge(item.state), item.seconds && clock(item.seconds)),
+    el("nav.way", { label: "Within the library" }, el("a", { href: listHash() }, "‹ Library"), stepLink(item, -1, "‹ Previous"), stepLink(item, 1, "Next ›")),
+    el("header", el("h1", { tabindex: "-1" }, item.title), facts(item, item.state !== "done" && badge(item.state), item.seconds && clock(item.seconds)),
       tagList([...item.tags.map((tag) => ["tag", tag]), ...classes]), reason(item.why)),
   ];
 }
@@ -237,11 +229,11 @@ function chaptersOf(entry) {
 /** Fills the view of a video once its entry is there. */
 function fillVideo(section, item, entry, start) {
   const time = makeTime(item, start);
-  time.stage = makeStage(item, entry, start, time.at);
+  time.stage = (safe(text(entry.media)) && entry.media ? fileStage : stillStage)(item, entry, start, time.at);
   const control = controlOf(item, entry, time);
   const chapters = chaptersOf(entry);
   const screen = el("div.screen", time.stage.node);
-  const side = el("aside", { "aria-label": "Chapters and captions" });
+  const side = el("aside", { label: "Chapters and captions" });
   if (chapters.length) {
     const bar = chapterBar(chapters, time.go);
     const rows = momentList(chapters, control);
@@ -259,7 +251,7 @@ function fillVideo(section, item, entry, start) {
 /** Returns the view of a video at a second. @param {Item} item */
 function videoView(item, start) {
   const section = el("section.video", videoHead(item), el("div.screen", el("div.stage", poster(item))));
-  entryOf(item).then((entry) => fillVideo(section, item, entry, start)).catch(() => section.append(el("div.answers",
-    el("p.notice", "The details of this video cannot be read. Their folder holds them: ", folderLink(item), ". This command writes the page again:"), command("reelmill gallery"))));
+  entryOf(item).then((entry) => fillVideo(section, item, entry, start)).catch(() => section.append(el("div.body",
+    notice("The details of this video could not be read. Its folder holds them: ", folderLink(item), "."))));
   return section;
 }
