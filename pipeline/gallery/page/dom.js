@@ -2,19 +2,16 @@
 // Elements, words and addresses for all views. The scripts of this page share one scope; this one comes first.
 // Every text of the data is foreign: it becomes a text node or a checked address, never HTML and never code.
 
-/** Returns `address` if it is https, a file of this machine, or beside this page; else "". */
-function safe(address) {
-  try {
-    const url = new URL(address, document.baseURI);
-    const beside = url.protocol === location.protocol && url.host === location.host;
-    return url.protocol === "https:" || beside || (url.protocol === "file:" && !url.host) ? address : "";
-  } catch {
-    return "";
-  }
+/** Returns `address` if it is a file of this machine, beside this page or, `abroad`, https; else "". */
+function safe(address, abroad = true) {
+  if (!URL.canParse(address, document.baseURI)) return "";
+  const { protocol, host } = new URL(address, document.baseURI);
+  const isHere = (protocol === location.protocol && host === location.host) || (protocol === "file:" && !host);
+  return isHere || (abroad && protocol === "https:") ? address : "";
 }
 
 function setAttribute(node, name, value) {
-  if (value === undefined || value === null || value === false || value === "") return;
+  if (!value && value !== 0) return;
   if (typeof value === "function") node.addEventListener(name.slice(2), value);
   else if (/^(on|style|srcdoc)/i.test(name)) throw new Error(name);
   else if (!/^(href|src|poster)$/.test(name)) node.setAttribute(name === "label" ? "aria-label" : name, value === true ? "" : value);
@@ -103,7 +100,7 @@ function when(at, form = DATE) {
 /** A command line with its copy button. A page from disk may not be allowed to copy: then it selects. */
 function command(line) {
   if (!line) return null;
-  const code = el("code", line);
+  const code = el("code", line.split(/(?<= )/).map((word) => el("span", word)));
   const said = el("span.said", { role: "status" });
   const copy = async () => {
     try {

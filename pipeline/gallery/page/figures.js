@@ -59,7 +59,7 @@ function drawRows({ bars, words, title }, width) {
 /** Returns a figure: title, drawing, what its colours mean, and its table. */
 function figure({ heading, first, columns = {}, draw = drawBars, ...data }) {
   const { series, bars, words } = data;
-  const title = `${heading}: ${plural(bars.length, "row")}, in the table below`;
+  const title = `${heading}, as in the table below`;
   const place = el("div.drawing");
   let width = 0;
   new ResizeObserver(() => {

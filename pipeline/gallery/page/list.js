@@ -252,7 +252,8 @@ async function hear(mine) {
   let drawnAt = now();
   const passes = filterTest();
   const silent = items.filter((item) => item.record?.captions && !mine.heard.has(item)).sort((a, b) => passes(b) - passes(a));
-  for (const item of silent) {
+  for (const [i, item] of silent.entries()) {
+    silent.slice(i, i + LOADS_AT_ONCE).forEach(captionsRecord);
     const made = await captionsRecord(item);
     if (mine.stopped) return;
     const isHit = mine.hear(item, made);

@@ -53,28 +53,29 @@ function isLetter(code) {
 class Term {
   constructor(words) {
     this.words = words;
-    this.anywhere = words[0].length >= LONG_WORD || UNSPACED.test(words[0]);
-    this.phrase = words.length > 1 && new RegExp(words.join("[^\\p{L}\\p{N}]+"), "gu");
-    this.length = words[0].length;
-    this.inside = false;
+    this.anywhere = words.length === 1 && (words[0].length >= LONG_WORD || UNSPACED.test(words[0]));
   }
 
   /** Returns where the term stands at or after `from`, or -1. */
   find(folded, from = 0) {
-    if (this.phrase && !this.words.every((word) => folded.includes(word))) return -1;
-    for (let at = this.next(folded, from); at >= 0; at = this.next(folded, at + 1)) {
+    for (let at = folded.indexOf(this.words[0], from); at >= 0; at = folded.indexOf(this.words[0], at + 1)) {
       this.inside = at > 0 && isLetter(folded.charCodeAt(at - 1));
-      if (this.anywhere || !this.inside) return at;
+      if ((this.anywhere || !this.inside) && this.reach(folded, at)) return at;
     }
     return -1;
   }
 
-  next(folded, from) {
-    if (!this.phrase) return folded.indexOf(this.words[0], from);
-    this.phrase.lastIndex = from;
-    const match = this.phrase.exec(folded);
-    this.length = match?.[0].length;
-    return match ? match.index : -1;
+  /** Tells whether all words stand at a place, with anything but letters between them; notes their length. */
+  reach(folded, at) {
+    let end = at;
+    for (const word of this.words) {
+      const gap = end;
+      if (gap > at) while (end < folded.length && !isLetter(folded.charCodeAt(end))) end += 1;
+      if ((gap > at && end === gap) || !folded.startsWith(word, end)) return false;
+      end += word.length;
+    }
+    this.length = end - at;
+    return true;
   }
 }
 

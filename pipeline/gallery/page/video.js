@@ -229,7 +229,7 @@ function chaptersOf(entry) {
 /** Fills the view of a video once its entry is there. */
 function fillVideo(section, item, entry, start) {
   const time = makeTime(item, start);
-  time.stage = (safe(text(entry.media)) && entry.media ? fileStage : stillStage)(item, entry, start, time.at);
+  time.stage = (entry.media && safe(entry.media, false) ? fileStage : stillStage)(item, entry, start, time.at);
   const control = controlOf(item, entry, time);
   const chapters = chaptersOf(entry);
   const screen = el("div.screen", time.stage.node);
@@ -252,6 +252,6 @@ function fillVideo(section, item, entry, start) {
 function videoView(item, start) {
   const section = el("section.video", videoHead(item), el("div.screen", el("div.stage", poster(item))));
   entryOf(item).then((entry) => fillVideo(section, item, entry, start)).catch(() => section.append(el("div.body",
-    notice("The details of this video could not be read. Its folder holds them: ", folderLink(item), "."))));
+    notice("The details of this video cannot be read. Its folder holds them: ", folderLink(item), "."))));
   return section;
 }
