@@ -59,7 +59,7 @@ function tagList(pairs, most = pairs.length) {
 
 /** Returns what is wrong with a video, its remedy and command. */
 function reason(why) {
-  return why && el("div.reason",
+  return isObject(why) && el("div.reason",
     el("p", text(why.message) || text(why.code)),
     why.until_at > 0 && el("p", "Until ", when(why.until_at, DATE_TIME), "."),
     text(why.remedy) && el("p.remedy", text(why.remedy)), command(text(why.command)));

@@ -241,7 +241,7 @@ async function ask() {
   if (query && !(await mine.scan(items))) return;
   isScanning = false;
   refresh();
-  performance.measure("reelmill-query", { start, detail: mine.words });
+  performance.measure("reelmill-query", { start });
   if (query) restTimer = setTimeout(() => hear(mine), REST);
 }
 

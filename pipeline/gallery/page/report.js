@@ -40,9 +40,10 @@ function figuresOf(report) {
 
 function reportView() {
   const report = index.report ?? {};
+  const figures = figuresOf(report);
   return el("section.report", el("h1", { tabindex: "-1" }, "Runs"),
     el("p.lead", text(report.sentence) || "No run has ended yet."),
     causeList("Needs you", list(report.needs), "Nothing needs you."),
     causeList("Waiting", list(report.waits), "Nothing waits."),
-    el("section", el("h2", "Figures"), el("div.figures", figuresOf(report).map(figure))));
+    figures.length > 0 && el("section", el("h2", "Figures"), el("div.figures", figures.map(figure))));
 }

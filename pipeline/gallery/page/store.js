@@ -50,8 +50,8 @@ function addItem(row) {
   const item = {
     number: Number.isInteger(row.number) ? row.number : -1, folder: text(row.folder), title, key: fold(title),
     seconds: Number.isFinite(row.seconds) ? row.seconds : null, state: text(row.state), at: amount(row.at), usd: amount(row.usd),
-    source: text(row.source), line: text(row.line), tags: texts(row.tags), facets: { __proto__: null }, poster: row.poster === true,
-    why: isObject(row.why) ? row.why : null, complete: !row.folder, record: null,
+    source: text(row.source), line: text(row.line), tags: texts(row.tags), facets: { __proto__: null }, poster: row.poster,
+    why: row.why, complete: !row.folder, record: null,
   };
   for (const [name, words] of Object.entries(row.facets ?? {})) item.facets[name] = texts(words);
   items.push(item);

@@ -239,7 +239,7 @@ function fillVideo(section, item, entry, start) {
     const rows = momentList(chapters, control);
     screen.append(bar);
     side.append(el("section", el("h2", "Chapters"), rows));
-    time.follow((second) => { markCurrent(bar, second); markCurrent(rows, second); });
+    time.follow((second) => { markCurrent(bar, second); scrollInBox(rows, markCurrent(rows, second)); });
   }
   if (entry.captions) showCaptions(side, entry, time);
   section.querySelector(".screen").replaceWith(screen);
