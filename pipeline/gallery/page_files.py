@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from pathlib import Path
 
+from pipeline.gallery.lean import lean_script, lean_style
 from pipeline.ports.sink import OutFile
 
 SHELL = "index.html"
@@ -13,15 +13,6 @@ SHELL = "index.html"
 SCRIPTS = ("dom", "store", "search", "cards", "list", "blocks", "video", "figures", "report", "app")
 _STRICT = '"use strict";\n'
 _HERE = Path(__file__).with_name("page")
-#: What a script is made of, as far as spaces matter: strings, templates, comments, regular expressions, punctuation,
-#: ends of lines. The sources hold no template within a template, and no text over several lines.
-_PIECE = re.compile(
-    r"""(?P<kept>"(?:[^"\\\n]|\\.)*"|`(?:[^`\\\n]|\\.)*`|(?:(?<=[(=!&|?:,])|(?<=[(=!&|?:,]\ ))/(?:[^/\\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+/)
-      |(?P<left>/\*.*?\*/|\ *//[^\n]*)
-      |\ ?(?P<mark>=>|[-+=!<>*&|?]+|[{}()\[\],;:])\ ?
-      |(?P<end>\s*\n\s*)""",
-    re.VERBOSE | re.DOTALL,
-)
 
 
 def shell_file() -> OutFile:
@@ -38,20 +29,6 @@ def part_files() -> list[OutFile]:
 def page_script() -> str:
     """Return the scripts as one, without comments and needless spaces: the page stays small, its sources readable."""
     return lean_script(_STRICT + "".join(_read(f"{name}.js").removeprefix(_STRICT) for name in SCRIPTS))
-
-
-def lean_script(code: str) -> str:
-    """Leave out comments, needless spaces and parentheses, and say ``let`` for ``const``."""
-    code = _PIECE.sub(lambda piece: piece["kept"] or piece["mark"] or ("\n" if piece["end"] else ""), code)
-    code = re.sub(r"(?<![\w$])\((\w+)\)=>", r"\1=>", code)
-    code = re.sub(r"\bconst\b", "let", code)
-    return re.sub(r";?\n+(?=\})|\n+(?=[)\]])|(?<=[;{,(\[\n])\n+|;(?=\})", "", code)
-
-
-def lean_style(code: str) -> str:
-    """Leave out comments, indentation and the spaces around punctuation."""
-    code = re.sub(r"/\*.*?\*/|\n\s*", "", code, flags=re.DOTALL)
-    return re.sub(r"\s*([{};,])\s*|(?<=:) ", r"\1", code).replace(";}", "}")
 
 
 def _read(name: str) -> str:

@@ -1,0 +1,38 @@
+"""Leaves out of the page's sources what only their readers need.
+
+The page must stay small, its sources readable, and nothing may have to be built: so this is done when the page is
+written. It knows the part of both languages that the sources use: no template within a template, and no text or regular
+expression over several lines.
+"""
+
+from __future__ import annotations
+
+import re
+
+#: What a script is made of, as far as spaces matter.
+_PIECE = re.compile(
+    r"""(?P<kept>"(?:[^"\\\n]|\\.)*"|`(?:[^`\\\n]|\\.)*`)  # strings and templates
+      |(?P<left>/\*.*?\*/|\ *//[^\n]*)  # comments
+      |(?P<expression>(?:(?<=[(=!&|?:,])|(?<=[(=!&|?:,]\ ))/(?:[^/\\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+/)
+      |\ ?(?P<mark>=>|[-+=!<>*&|?]+|[{}()\[\],;:])\ ?
+      |(?P<end>\s*\n\s*)""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def lean_script(code: str) -> str:
+    """Leave out comments, needless spaces and parentheses, and say ``let`` for ``const``."""
+    code = _PIECE.sub(_lean_piece, code)
+    code = re.sub(r"(?<![\w$])\((\w+)\)=>", r"\1=>", code)
+    code = re.sub(r"\bconst\b", "let", code)
+    return re.sub(r";?\n+(?=\})|\n+(?=[)\]])|(?<=[;{,(\[\n])\n+|;(?=\})|^\n+", "", code)
+
+
+def _lean_piece(piece: re.Match[str]) -> str:
+    return piece["kept"] or piece["expression"] or piece["mark"] or ("\n" if piece["end"] else "")
+
+
+def lean_style(code: str) -> str:
+    """Leave out comments, indentation and the spaces around punctuation."""
+    code = re.sub(r"/\*.*?\*/|\n\s*", "", code, flags=re.DOTALL)
+    return re.sub(r"\s*([{};,])\s*|(?<=:) ", r"\1", code).replace(";}", "}")
