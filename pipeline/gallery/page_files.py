@@ -27,7 +27,7 @@ def part_files() -> list[OutFile]:
 
 @cache
 def page_script() -> str:
-    """Return the scripts as one, without comments and needless spaces: the page stays small, its sources readable."""
+    """Return the scripts as one, without comments and needless spaces."""
     return lean_script(_STRICT + "".join(_read(f"{name}.js").removeprefix(_STRICT) for name in SCRIPTS))
 
 
