@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from pathlib import Path
+from random import Random
 from typing import Any, TypeVar
 
 import anyio
 import pytest
 
 from pipeline import app
-from pipeline.config.settings import Settings
+from pipeline.config.settings import BucketSection, LimitsSection, Settings
 from pipeline.core.clock import SystemClock
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, Throttled
 from pipeline.core.model import Lane, Parked, Selection, State, Trouble
 from pipeline.ingest.payloads import ItemData
 from pipeline.ports.store import Database
+from pipeline.provider.http.rate_limits import SharedLimiter
 from pipeline.store.sqlite.database import open_database
 from tests.conformance.store_kit import bring, moved
 from tests.support.run_harness import settings_for
@@ -198,6 +200,32 @@ def test_retry_opens_the_lane_that_the_item_waits_for(settings: Settings) -> Non
         return [task.key for task in await database.claim({Lane.FETCH: 9}, "me", now, now + 60)]
 
     assert within(settings, claimed) == ["a.mp4"]
+
+
+@pytest.mark.parametrize("lever", ["item", "parked"])
+def test_retry_ends_the_waits_that_the_platform_asked_for(settings: Settings, lever: str) -> None:
+    """An opened lane whose limit is remembered would be parked again by the next run; our own limits go on counting."""
+    fill(settings, ("item", State.DONE, "a.mp4", "v", {}),
+         ("video", State.PENDING, "v", "v", {"due": FAR, "stage": "upload", "lane": Lane.UPLOAD}))  # fmt: skip
+    limits = LimitsSection(assets=BucketSection(requests_per_minute=1), read=BucketSection(requests_per_minute=5))
+
+    async def admitted(database: Database, *, wait: float = 0.0) -> list[bool]:
+        limiter, found = SharedLimiter(limits, database, SystemClock(), Random(1)), []
+        for group in ("assets", "read"):
+            try:
+                await limiter.admit(group)
+                found.append(True)
+            except Throttled:
+                found.append(False)
+            limiter.learn(group, wait=wait)
+        await limiter.aclose()
+        return found
+
+    assert within(settings, lambda database: admitted(database, wait=3600.0)) == [True, True]
+    assert within(settings, admitted) == [False, False]
+    within(settings, lambda database: database.park(Parked("upload", FAR, Trouble("rate_limited", "Later."))))
+    do(app.retry(settings, ["a.mp4"]) if lever == "item" else app.retry_parked(settings, []))
+    assert within(settings, admitted) == [False, True]
 
 
 def test_retry_does_not_hurry_the_look_for_a_paid_call(settings: Settings) -> None:

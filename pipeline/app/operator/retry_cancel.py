@@ -19,6 +19,7 @@ from pipeline.core.model import Lane, Selection, State, Task
 from pipeline.ingest.payloads import ItemData
 from pipeline.ingest.waiting import is_looking
 from pipeline.ports.store import Database, read_pages
+from pipeline.provider.http.rate_limits import end_waits
 from pipeline.views import Corrected, CorrectedItem
 
 Verb = Literal["cancel", "retry"]
@@ -174,6 +175,8 @@ class _Operator:
 
     async def _open(self, lanes: Collection[Lane]) -> list[str]:
         """Open those of these lanes that are parked; what else sleeps stays."""
+        if lanes:
+            await end_waits(self.database)
         wanted = {lane.value for lane in lanes}
         parked = {each.scope for each in await self.database.parked(self.now)} & wanted
         if Lane.DOWNLOAD in lanes and await _end_pause(self.settings, self.database, ()):
@@ -225,6 +228,8 @@ async def _open_parked(settings: Settings, database: Database, classes: Sequence
     parked = [each for each in await database.parked(now) if not classes or each.trouble.code in classes]
     scopes = {each.scope for each in parked} | ({Lane.DOWNLOAD.value} if lifted else set())
     met = {*classes, *lifted, *(each.trouble.code for each in parked)}  # a premiere waits without any pause
+    if parked:
+        await end_waits(database)
     tasks = await database.unpark(sorted(scopes), sorted(met), now)
     return Corrected("retry", tasks, sorted(scopes), nothing="" if scopes or tasks else "nothing is parked")
 

@@ -213,6 +213,14 @@ class SharedLimiter:
             self._saving = False
 
 
+async def end_waits(journal: Journal) -> None:
+    """Forget how long the platform wanted to be left alone; our own limits count on."""
+    kept = await journal.load(NAME)
+    if isinstance(kept, dict):
+        calm: dict[str, Json] = {"paused_until": 0.0, "left": None, "resets": 0.0}
+        await journal.save(NAME, {name: {**group, **calm} for name, group in kept.items() if isinstance(group, dict)})
+
+
 class Unlimited:
     """No limits: for our own platform on this machine."""
 
