@@ -214,7 +214,7 @@ class SharedLimiter:
 
 
 async def end_waits(journal: Journal) -> None:
-    """Forget how long the platform wanted to be left alone; our own limits count on."""
+    """Forget the waits that the platform asked for; our own limits stay."""
     kept = await journal.load(NAME)
     if isinstance(kept, dict):
         calm: dict[str, Json] = {"paused_until": 0.0, "left": None, "resets": 0.0}
