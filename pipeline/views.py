@@ -124,6 +124,7 @@ class RunReport:
     provider: str  #: e.g. ``local/v1.3``
     troubles: Sequence[tuple[str, Trouble]] = ()  #: (item, why) of what failed or is held and is listed, the first few
     troubled: int = 0  #: all these items
+    videos: Mapping[str, int] = field(default_factory=dict)  #: as ``items``, where sources of one content count once
     queries: Sequence[QueryReport] = ()  #: the standing queries, in the order of the configuration
     resume_at: float | None = None  #: epoch seconds, for exit 6
     note: str = ""  #: why it stopped early, one sentence
@@ -188,6 +189,7 @@ class StatusView:
     runs: Sequence[Mapping[str, Json]]
     usd_total: float
     minutes_total: float
+    videos: Mapping[str, int] = field(default_factory=dict)  #: as ``items``, where sources of one content count once
     waiting: Mapping[str, int] = field(default_factory=dict)  #: lane -> tasks that are pending or running in it
     doubtful_total: int = 0  #: calls in the whole ledger that were possibly paid twice
     waits: Sequence[WaitView] = ()  #: the same by reason, with its end

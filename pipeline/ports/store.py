@@ -152,6 +152,13 @@ class Records(Protocol):
         """
         ...
 
+    async def tally_videos(self) -> Mapping[str, int]:
+        """Count the same by video: sources of one content are one.
+
+        The worst of its items counts: held, then failed, then working, then done, then cancelled.
+        """
+        ...
+
     async def parked(self, now: float) -> list[Parked]:
         """Return the scopes that are parked at ``now``."""
         ...

@@ -109,9 +109,21 @@ def test_a_run_tells_its_own_night_with_names() -> None:
     assert "new          42: a.mp4, b.mp4, c.mp4, d.mp4, e.mp4 and 37 more" in lines
     assert "asked again  1: f.mp4" in lines
     assert "unchanged    1,200" in lines
-    assert "waiting      2 until 2025-11-22T04:00:00Z (in 1 h 00 min): g.mp4, h.mp4" in lines
+    assert "waiting      2: g.mp4, h.mp4" in lines
     assert "in all       1,243 done · 2 unfinished" in lines
+    renamed = replace(ended, videos={"done": 1240, "working": 2})
+    assert "in all       1,240 done · 2 unfinished · from 1,245 sources" in text(run_table(renamed)).splitlines()
     assert not any("\x1b" in line or "\u202e" in line for line in lines)
+
+
+def test_the_time_to_go_on_is_told_once() -> None:
+    """Why the run stopped, how much waits, what to do, and only at the end when: with the time from now."""
+    note = "The rate limit is used up; 2 items wait. Run again after 2025-11-22T04:00:00Z. Raise the limit."
+    night = {"waiting": NamedItems(2, ["g.mp4", "h.mp4"])}
+    shown = text(run_table(replace(REPORT, exit_code=6, this_run=night, resume_at=NOW + 3600, note=note)))
+    assert "stopped early: The rate limit is used up; 2 items wait. Raise the limit." in shown
+    assert shown.count("2025-11-22T04:00:00Z") == 1
+    assert "→ resume at 2025-11-22T04:00:00Z (in 1 h 00 min): the same command goes on from there" in shown
 
 
 def test_status_tells_what_the_last_run_did_and_why_it_stopped() -> None:

@@ -124,6 +124,7 @@ class RunReporter:
             ended=self._clock.now(),
             exit_code=int(code),
             items=items,
+            videos=await self._database.tally_videos(),
             this_run=await self._activity.groups(enqueued, items.get("working", 0)),
             lines=enqueued.lines,
             bad_lines=enqueued.bad,

@@ -177,9 +177,11 @@ def tally(numbers: Mapping[str, int]) -> Text:
     return Text(" · ").join(coloured(word, f"{number:,} ") for word, number in shown) if shown else Text("none")
 
 
-def items_tally(items: Mapping[str, int]) -> Text:
-    """Return a state folder's items; those working may wait for a run."""
-    return tally({"unfinished" if word == "working" else word: number for word, number in items.items()})
+def items_tally(items: Mapping[str, int], videos: Mapping[str, int]) -> Text:
+    """Return a state folder's videos; those working may wait for a run."""
+    shown, sources = videos or items, sum(items.values())
+    text = tally({"unfinished" if word == "working" else word: number for word, number in shown.items()})
+    return text.append(f" · from {sources:,} sources") if sum(shown.values()) < sources else text
 
 
 def coloured(word: str, before: str = "") -> Text:

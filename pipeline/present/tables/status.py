@@ -36,7 +36,7 @@ def status_table(value: StatusView, now: float) -> RenderableType:
     """Show the database in one page."""
     spent = f"{money(value.usd_total)} for {minutes(value.minutes_total)} billed, all runs together"
     rows = [
-        ("items", items_tally(value.items)),
+        ("items", items_tally(value.items, value.videos)),
         ("running", Text(clean(value.running) or "nobody works on this state folder now")),
         ("spent", Text(spent + doubt(value.doubtful_total))),
     ]
