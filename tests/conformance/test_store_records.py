@@ -262,7 +262,7 @@ async def test_pending_tasks_are_told_in_groups(database: Database) -> None:
 )
 async def test_a_video_counts_once(database: Database, states: list[State], word: str) -> None:
     """A file that was renamed, or is there twice, is two items and one video: the worst of them counts."""
-    assert await database.tally_videos() == _spoken()
+    assert await database.tally(by_video=True) == _spoken()
     for number, state in enumerate(states):
         await bring(database, state, f"i{number}", subject="v", kind="item")
     await bring(database, State.FAILED, "f", kind="item")
@@ -270,7 +270,7 @@ async def test_a_video_counts_once(database: Database, states: list[State], word
     await bring(database, State.HELD, "no item", subject="w")
     expected = _spoken(done=1, failed=1)
     expected[word] += 1
-    assert await database.tally_videos() == expected
+    assert await database.tally(by_video=True) == expected
     assert sum((await database.tally()).values()) == len(states) + 2
 
 

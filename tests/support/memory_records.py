@@ -179,19 +179,12 @@ class MemoryRecords:
             groups.append(PendingGroup(len(items), min(dues), max(dues), lines[0].task()))
         return sorted(groups, key=lambda group: (group.due, group.example.id))
 
-    async def tally(self) -> Mapping[str, int]:
+    async def tally(self, *, by_video: bool = False) -> Mapping[str, int]:
         self._check()
         tally = dict.fromkeys(("done", "failed", "held", "cancelled", "working"), 0)
         for weights in self._weights().values():
-            for weight in weights:
+            for weight in [max(weights)] if by_video else weights:
                 tally[_WORDS[weight]] += 1
-        return tally
-
-    async def tally_videos(self) -> Mapping[str, int]:
-        self._check()
-        tally = dict.fromkeys(("done", "failed", "held", "cancelled", "working"), 0)
-        for weights in self._weights().values():
-            tally[_WORDS[max(weights)]] += 1
         return tally
 
     def _weights(self) -> Mapping[str, list[int]]:

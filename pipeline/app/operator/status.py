@@ -27,7 +27,7 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
         usd, minutes, doubtful = await database.spent()
         return StatusView(
             items=await database.tally(),
-            videos=await database.tally_videos(),
+            videos=await database.tally(by_video=True),
             tasks=counts.by,
             waiting=counts.in_lane,
             troubles=dict(stopped.classes),

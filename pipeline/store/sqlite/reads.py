@@ -299,11 +299,9 @@ class SqliteRecords:
         rows = await self._read(PENDING, {"now": now})
         return [PendingGroup(row[0], row[1], row[2], parse_task(row[3:])) for row in rows]
 
-    async def tally(self) -> Mapping[str, int]:
-        return dict(zip(_WORDS, (await self._read(TALLY))[0], strict=True))
-
-    async def tally_videos(self) -> Mapping[str, int]:
-        return dict(zip(_WORDS, (await self._read(TALLY_VIDEOS))[0], strict=True))
+    async def tally(self, *, by_video: bool = False) -> Mapping[str, int]:
+        row = (await self._read(TALLY_VIDEOS if by_video else TALLY))[0]
+        return dict(zip(_WORDS, row, strict=True))
 
     async def parked(self, now: float) -> list[Parked]:
         return [parse_parked(row) for row in await self._read(PARKED, (now,))]
