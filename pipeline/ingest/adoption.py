@@ -91,9 +91,9 @@ class Adoption:
         return found
 
     async def elect(self, key: str, media_id: str, generation: int, *, complete: bool) -> Trace | None:
-        """Return the upload that all runs use which upload this video at the same time; None: only we do.
+        """Return the upload of a video that runs at work share, or None.
 
-        It is the oldest of this generation that did not fail; of those with equal times, the one with the smaller id.
+        None: no other run has uploaded it. Else it is the oldest of this generation that did not fail; of those with equal times, the one with the smaller id.
         ``media_id`` is ours; ``complete`` as for :meth:`upload`. All videos of a run share one look at the newest uploads.
         """
         digest = upload_digest(key)

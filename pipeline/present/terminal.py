@@ -193,7 +193,7 @@ def _tell_failure(failure: Failure, secrets: list[str]) -> int:
 
 
 def _behind_arrow(remedy: str) -> str:
-    """Return a remedy behind its arrow; a terminal gets its further lines below the first words."""
+    """Return a remedy behind its arrow, wrapped for a terminal."""
     if not is_terminal():
         return f"  → {remedy}"
     wide = max(20, shutil.get_terminal_size().columns)

@@ -192,7 +192,10 @@ class VideoTaskType:
         return Advance("settle", changed(data, since=found.created or self._clock.now()).to_json())
 
     async def _agree(self, task: Task, data: VideoData) -> VideoData | Outcome:
-        """Agree on one upload of this video with other runs at work; then all ask the same, under one key."""
+        """Agree with other runs at work on one upload of this video.
+
+        Then all ask the same, under one key.
+        """
         if data.adopted or data.settled:
             return data
         complete = data.method == "multipart"

@@ -158,7 +158,7 @@ def without_name(message: str, name: str) -> str:
 
 
 def remedy(text: str, style: str = "", indent: int = 2) -> Table:
-    """Return what to do, behind an arrow; longer than a line, it stays on the right of it."""
+    """Return what to do, behind an arrow; further lines are indented."""
     grid = Table.grid()
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
