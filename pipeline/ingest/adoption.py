@@ -93,8 +93,9 @@ class Adoption:
     async def elect(self, key: str, media_id: str, generation: int, *, complete: bool) -> Trace | None:
         """Return the upload of a video that runs at work share, or None.
 
-        None: no other run has uploaded it. Else it is the oldest of this generation that did not fail; of those with equal times, the one with the smaller id.
-        ``media_id`` is ours; ``complete`` as for :meth:`upload`. All videos of a run share one look at the newest uploads.
+        None: no other run has uploaded it. Else it is the oldest of this generation that did not fail; of those with equal
+        times, the one with the smaller id. ``media_id`` is ours; ``complete`` as for :meth:`upload`. All videos of a run
+        share one look at the newest uploads.
         """
         digest = upload_digest(key)
         if self._upload_type != "asset" or not await self._uploads.others(digest, media_id):
