@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pipeline.core.model import Json, Parked, Result, Spend, Task, Trouble
+from pipeline.core.model import Json, Parked, Result, Spend, SpentWindow, Task, Trouble
 from pipeline.ports.index_api import ClassScore, IndexedVideo, IndexInfo, SearchHit
 from pipeline.ports.inventory import RemoteObject
 from pipeline.ports.source import Item
@@ -199,6 +199,7 @@ class StatusView:
     stopped: Trouble | None = None  #: why the last run stopped and nothing goes on before a person acts
     bad_lines: Sequence[BadLine] = ()  #: of the last run's lists, the first few
     bad_count: int = 0  #: all of them
+    spent: Sequence[SpentWindow] = ()  #: today and this month, UTC
 
 
 @dataclass(frozen=True, slots=True)
