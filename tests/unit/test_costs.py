@@ -28,7 +28,7 @@ GROUPS = (
 
 def text(view: CostsView, width: int = 80) -> str:
     """Return the table as a terminal of this width shows it."""
-    return rendered(costs_table(view, "/home/me"), width=width)
+    return rendered(costs_table(view, "/data/me"), width=width)
 
 
 def test_expected_paid_and_doubtful_stand_side_by_side() -> None:
@@ -48,9 +48,9 @@ def test_expected_paid_and_doubtful_stand_side_by_side() -> None:
 def test_what_has_no_name_is_told_and_paths_are_short() -> None:
     """A run of an older release, an entry of no video; a file below the folder one stands in."""
     assert "before this release" in text(CostsView("run", 0.0, [CostGroup("", 1, 1)]))
-    shown = text(CostsView("source", 0.0, [CostGroup("file:/home/me/films/a.mp4", 1, 1), CostGroup("", 1, 1)]))
+    shown = text(CostsView("source", 0.0, [CostGroup("file:/data/me/films/a.mp4", 1, 1), CostGroup("", 1, 1)]))
     assert "films/a.mp4" in shown
-    assert "/home/me" not in shown
+    assert "/data/me" not in shown
     assert "no video" in shown
 
 
