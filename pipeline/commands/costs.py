@@ -19,7 +19,8 @@ def costs(
     given: Invocation,
     by: Annotated[CostKey, typer.Option("--by", help="What to sum up by.")] = "month",
     since: Annotated[
-        str, typer.Option("--since", metavar="DAY", help="Only what was paid from this day on (UTC).")
+        str,
+        typer.Option("--since", metavar="DAY", help="Only from then on: a day, or a time like 2026-06-01T10:00:00Z."),
     ] = "",
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
 ) -> int:
