@@ -57,5 +57,5 @@ def test_comments_and_spaces_are_left_out() -> None:
     assert lean_script(code) == 'let a=x=>{return x.replace(/[/"] \\/ {2}/g,"a  //  b")+`c  ${x}`};'
     assert lean_script("async (x) => x;\nif (a) {\n  b();\n}\nc(\n  d,\n);\n") == "async(x)=>x;if(a){b()}\nc(d,);"
     assert lean_style("/* A */\na > b,\nc {\n  color: red;\n  margin: 0 calc(1px + 2px);\n}\n") == (
-        "a > b,c{color:red;margin:0 calc(1px + 2px)}"
+        "a>b,c{color:red;margin:0 calc(1px + 2px)}"
     )

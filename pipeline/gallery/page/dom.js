@@ -46,7 +46,7 @@ const text = (value) => (typeof value === "string" ? value : Number.isFinite(val
 const list = (value) => (Array.isArray(value) ? value.filter((each) => each !== null) : []);
 const texts = (value) => list(value).map(text).filter(Boolean);
 const amount = (value) => (Number.isFinite(value) ? value : 0);
-const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+const isObject = (value) => Object(value) === value && !Array.isArray(value);
 
 const encode = (name) => encodeURIComponent(name.toWellFormed());
 

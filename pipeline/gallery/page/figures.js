@@ -7,7 +7,7 @@ const MARGIN = { top: 20, right: 8, bottom: 22, left: 56 };
 /** Returns a round number at or above `most`. */
 function roundUp(most) {
   const unit = 10 ** Math.floor(Math.log10(most || 1));
-  return [1, 2, 2.5, 5, 10].map((factor) => factor * unit).find((value) => value >= most) ?? most;
+  return [1, 2, 4, 6, 8, 10].map((factor) => factor * unit).find((value) => value >= most) ?? most;
 }
 
 /**
@@ -18,7 +18,7 @@ function drawBars({ series, bars, limit, words, title }, width) {
   const room = width - MARGIN.left - MARGIN.right;
   const some = bars.slice(-Math.max(1, Math.floor(room / 5)));
   const sum = ({ values }) => values.reduce((a, b) => a + b, 0);
-  const top = roundUp(Math.max(...some.map(sum), limit ?? 0));
+  const top = roundUp(Math.max(...some.map(sum), amount(limit), words === number ? 2 : 0));
   const y = (value) => MARGIN.top + HEIGHT * (1 - value / top);
   const pitch = Math.min(48, room / some.length);
   const lines = [0, top / 2, top].map((value) => [

@@ -65,7 +65,7 @@ const ORDERS = {
 // --------------------------------------------------------------------------------------------------------------- controls
 
 const search = el("input", {
-  type: "search", id: "q", placeholder: "Search titles, chapters, captions …", autocomplete: "off", spellcheck: "false", label: "Search the library", oninput: typed,
+  type: "search", id: "q", placeholder: "Search titles, chapters, captions …", autocomplete: "off", label: "Search the library", oninput: typed,
 });
 const countLine = el("p.count", { role: "status" });
 const filters = el("div.filters", { id: "filters", role: "group", label: "Filters and order" });
@@ -161,8 +161,10 @@ function drawCards() {
   }));
   const nodes = [...cards.values()].map(({ node }) => node);
   const isLonger = [...grid.children].every((node, i) => node === nodes[i]);
+  const focused = document.activeElement;
   if (isLonger) grid.append(...nodes.slice(grid.children.length));
   else grid.replaceChildren(...nodes);
+  if (grid.contains(focused)) focused.focus({ preventScroll: true });
   more.hidden = shown.length <= room;
   more.textContent = `Show more (${number(shown.length - room)} left)`;
   empty.hidden = shown.length > 0 || isLoading || isScanning;
@@ -283,9 +285,9 @@ async function shardArrived(fresh, isAll) {
   if (query) hear(query);
 }
 
-/** Shows the list as an address names it. */
+/** Shows the list as an address names it. Returns whether it is the one that was there. */
 function showList(given) {
-  const isSame = String(view) === String(given) && cards.size;
+  const isSame = String(view) === String(given) && cards.size > 0;
   view = given;
   const words = viewValue("q").trim();
   if (search.value.trim() !== words) search.value = words;
@@ -295,4 +297,5 @@ function showList(given) {
     refresh();
   }
   drawFilters();
+  return isSame;
 }
