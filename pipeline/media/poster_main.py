@@ -17,7 +17,7 @@ from pathlib import Path
 from pipeline.core.model import Json
 from pipeline.media.container import UnreadableMedia
 from pipeline.media.poster import film_poster, picture_poster
-from pipeline.media.process import serve_lines
+from pipeline.media.process_lines import serve_lines
 
 CPU = 20.0  #: seconds of processor time for one poster
 MEMORY = 2 * 1024**3  #: bytes of address space

@@ -225,6 +225,7 @@ def helpers(pid: int) -> list[tuple[str, str]]:
             environment = Path(f"/proc/{child}/environ").read_text(encoding="utf-8", errors="replace")
         except OSError:
             continue
-        if "pipeline.local.analysis.process_main" in command and environment:
+        ours = ("pipeline.local.analysis.process_main", "pipeline.media.poster_main")
+        if any(module in command for module in ours) and environment:
             found.append((command, environment))
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.core.model import Json
 from pipeline.local.analysis.protocol import AnalysisRefused, Analyzer, dispatch
 from pipeline.local.analysis.service import LocalAnalysis
-from pipeline.media.process import serve_lines
+from pipeline.media.process_lines import serve_lines
 
 
 def answer(analyzer: Analyzer, request: Json) -> Json:
