@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +18,7 @@ _HERE = Path(__file__).with_name("page")
 
 def shell_file() -> OutFile:
     """Return ``index.html``, which lies in the output folder itself."""
-    return OutFile(SHELL, _read(SHELL))
+    return OutFile(SHELL, re.sub(r"\n +", "", _read(SHELL)))
 
 
 def part_files() -> list[OutFile]:

@@ -32,12 +32,10 @@ async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None
     """
     night = NightWatch(settings, SystemClock())
     try:
-        report = await _run(settings, sources, watch, night)
+        return await _run(settings, sources, watch, night)
     except BaseException as error:
         await night.failed(error)
         raise
-    await night.after(report)
-    return report
 
 
 async def _run(settings: Settings, sources: Sequence[str], watch: Watch | None, night: NightWatch) -> RunReport:
@@ -63,7 +61,7 @@ async def _run(settings: Settings, sources: Sequence[str], watch: Watch | None, 
                 session = RunSession(plan, database, api, clock, rng, adapters)
                 async with night.during(session.snapshot):
                     report = await session.run(entries, watch)
-            await night.ended(report, database)
+            await night.ended(report)
             return report
 
 
