@@ -24,7 +24,7 @@ def violations(tab: Tab, source: str) -> list[str]:
     tab.run(f"if (!window.axe) {{ {source} }}")
     return list(
         tab.run(
-            "const found = await axe.run(document, {resultTypes: ['violations']});"
+            "const found = await axe.run(document, {resultTypes: ['violations'], preload: false});"
             "return found.violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => n.target.join(' ') + ' '"
             " + n.html.slice(0, 200) + ' ' + n.failureSummary.slice(0, 300)).slice(0, 5).join(' | ')}`)"
         )

@@ -161,19 +161,21 @@ class Tab:
         """Return an expression's value in the page."""
         return self.run(f"return ({expression})", *arguments)
 
-    def wait(self, expression: str, *arguments: object, seconds: float = 15) -> Any:
+    def wait(self, expression: str, *arguments: object, seconds: float = 30) -> Any:
         """Wait until an expression is true in the page, and return it.
 
         Raises:
             AssertionError: it never was.
         """
-        found = self.run(
+        is_true, found = self.run(
             f"const until = performance.now() + {seconds * 1000};"
-            f"for (;;) {{ const found = ({expression}); if (found || performance.now() > until) return found;"
+            f"for (;;) {{ const found = ({expression}); if (found || performance.now() > until) return [!!found, found];"
             " await new Promise((go) => setTimeout(go, 10)); }",
             *arguments,
         )
-        assert found, f"never true: {expression}\n{self.text()[:2000]}"
+        if not is_true:
+            seen = f"never true: {expression} {arguments}\n{self.text()[:2000]}"
+            raise AssertionError(seen.encode("utf-8", "backslashreplace").decode())
         return found
 
     def text(self) -> str:
