@@ -19,7 +19,6 @@ COMMANDS = (
     "run",
     "plan",
     "status",
-    "costs",
     "show",
     "why",
     "retry",
