@@ -14,7 +14,7 @@ from pipeline.app.wiring.components import Components
 from pipeline.core import log
 from pipeline.core.clock import Clock, iso
 from pipeline.core.exit_codes import ExitCode
-from pipeline.core.model import Parked, RunNote, Selection, State, Task, Trouble
+from pipeline.core.model import Json, Parked, RunNote, Selection, State, Task, Trouble
 from pipeline.engine.admission import RunEnd
 from pipeline.ingest.enqueue import EnqueueReport, leaves_open
 from pipeline.ingest.payloads import ItemData
@@ -48,6 +48,7 @@ class RunReporter:
         self._enqueued = enqueued
         self._activity = activity
         self._time_left = TimeLeft()
+        self._summary: dict[str, Json] = {}
         self._database = database
         self._clock = clock
 
@@ -104,8 +105,12 @@ class RunReporter:
             **({"queries": {query.name: query.state for query in report.queries}} if report.queries else {}),
         }
         await self._database.note_run(RunNote(report.run_id, report.started, report.ended, report.exit_code, summary))
-        _log.info("run.ended", run=report.run_id, exit_code=report.exit_code, **summary)
+        self._summary = summary
         return report
+
+    def log_end(self, report: RunReport) -> None:
+        """Write the last line of the log."""
+        _log.info("run.ended", run=report.run_id, exit_code=report.exit_code, **self._summary)
 
     async def _report(self, ending: RunEnd, queries: Sequence[QueryReport]) -> RunReport:
         usd, minutes, doubtful = await self._database.spent(since=self._run.started)

@@ -93,7 +93,9 @@ class RunSession:
                 await self.posters.finish(_POSTERS)
                 group.cancel_scope.cancel()
             await self._write_index(ending, current=current)
-        return await self._with_page(await self._reporter.finish(ending, queries), ending)
+        report = await self._with_page(await self._reporter.finish(ending, queries), ending)
+        self._reporter.log_end(report)
+        return report
 
     def snapshot(self) -> Snapshot:
         """Return how the run stands now; cheap, from memory."""
@@ -155,7 +157,7 @@ class RunSession:
 
     async def _with_page(self, report: RunReport, ending: RunEnd) -> RunReport:
         """Write the page over the results, last: it tells of this run, too."""
-        if not self._settings.gallery.enabled or self._hurried:
+        if not self._settings.gallery.enabled or self._hurried or ending.output is not None:
             return report
         writer = GalleryWriter(self._database, self.components.sink, self._settings, self._clock)
         made = await write_safely(writer)
