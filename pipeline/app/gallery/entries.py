@@ -28,7 +28,7 @@ from pipeline.kit.job import Video
 from pipeline.kit.page import PageBlock, Prose, Tags
 from pipeline.media.captions import parse
 
-_LINE, _TITLE = 160, 300  #: characters
+_LINE = 160  #: characters
 _TAGS = 24
 _NOTES = 20
 _METADATA = 40
@@ -77,11 +77,10 @@ class EntryMaker:
         state, why = self._standing.of_published(video)
         own = [tag for item in items for tag in item.line.tags]
         tags, facets = _tags(results)
-        near = items[0].locator if items else ""
         return CardRow(
             number=video.number,
             folder=video.written.folder,
-            title=self._words.line(video.written.title, _TITLE, near) or video.written.folder.rpartition("--")[0],
+            title=self._words.title_of(video.written),
             seconds=_finite(video.written.seconds),
             state=state,
             at=round(max((result.created for result in video.results), default=video.publish.updated), 3),
@@ -119,8 +118,8 @@ class EntryMaker:
             job=job,
             blocks=self._blocks.blocks(job, result.body, video, params),
             prompt=self._words.block(params.get("prompt") or ""),
-            model=_text(meta.get("model")),
-            provider=_text(meta.get("provider")),
+            model=self._words.line(meta.get("model") or "", 200),
+            provider=self._words.line(meta.get("provider") or "", 200),
             asked_at=_finite(meta.get("asked")) or None,
             answered_at=_finite(result.created) or None,
             files=list(files.get(result.job, ())),

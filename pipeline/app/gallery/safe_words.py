@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
-from pipeline.core.log import Redactor
+from pipeline.core.log import build_spellings
 from pipeline.core.text import cut, plain, sanitize
 from pipeline.core.youtube_address import YouTubeAddress, file_name, is_address, parse_youtube_address, without_query
 from pipeline.gallery.values import SourceKind
-from pipeline.ingest.payloads import ItemData
+from pipeline.ingest.payloads import ItemData, PublishData
 
 _KINDS: dict[str, SourceKind] = {"youtube": "youtube", "youtube_list": "youtube", "url": "url"}
 #: The folders of an absolute path; what is left is its last part. Blanks inside end it: known folders are cut before.
@@ -21,6 +22,15 @@ _FOLDERS = re.compile(
     r"(?<![\w.:/\\~-])(?:file:(?://)?|~[\w.-]*|[A-Za-z]:)?[\\/](?:[^\s\\/'\"<>|]{1,255}[\\/])+(?=[^\s\\/])"
 )
 _CREDENTIALS = re.compile(r"//[^/@?#\s]{1,500}@")
+
+
+#: An address in a text, up to its query and with it.
+_QUERY = re.compile(r"([a-z][a-z0-9+.-]{1,20}://[^\s\"'<>?]+)\?[^\s\"'<>]*", re.IGNORECASE)
+
+
+def _without_query(found: re.Match[str]) -> str:
+    """Return an address without what may open it; a YouTube address stays as it is."""
+    return found[0] if isinstance(parse_youtube_address(found[0]), YouTubeAddress) else f"{found[1]}?***"
 
 
 class SafeWords:
@@ -40,7 +50,8 @@ class SafeWords:
             os.path.abspath(each) for each in (output, output.absolute().parent, Path.cwd(), Path.home(), *folders)
         }
         self._folders = sorted((f"{folder}/" for folder in hidden if folder != "/"), key=len, reverse=True)
-        self._redactor, self._secrets = Redactor(secrets), bool(secrets)
+        spellings = [build_spellings(secret) for secret in secrets if len(secret) >= 4]
+        self._secrets = re.compile("|".join(spellings)) if spellings else None
 
     def line(self, value: object, limit: int = 300, near: str = "") -> str:
         """Return one line; ``near`` is a path whose folders may be named in it."""
@@ -51,9 +62,9 @@ class SafeWords:
         return cut(sanitize(self._without_folders(self._shown(str(value)[: 8 * limit]), "")).strip(), limit)
 
     def _shown(self, text: str) -> str:
-        if not self._secrets and "://" not in text:
-            return text
-        return _CREDENTIALS.sub("//", str(self._redactor.clean(text)))
+        if self._secrets is not None:
+            text = self._secrets.sub("***", text)
+        return _QUERY.sub(_without_query, _CREDENTIALS.sub("//", text)) if "://" in text else text
 
     def _without_folders(self, text: str, near: str) -> str:
         if self._absolute or ("/" not in text and "\\" not in text):
@@ -77,6 +88,14 @@ class SafeWords:
         """Return what an item is called before it has results."""
         locator = item.locator or item.source
         return self.line(item.title, near=locator) or cut(plain(file_name(locator)), 300) or "video"
+
+    def title_of(self, written: PublishData) -> str:
+        """Return the title under which a video was published."""
+        first: Any = next(iter(written.sources), None)
+        near = first.get("locator") if isinstance(first, Mapping) else ""
+        return (
+            self.line(written.title, near=near if isinstance(near, str) else "") or written.folder.rpartition("--")[0]
+        )
 
     def media(self, item: ItemData) -> str:
         """Return the address that plays a file from the page, or nothing."""
@@ -105,7 +124,7 @@ class SafeWords:
         """Return a public name of an item that commands take, or nothing."""
         locator = item.locator or item.source
         if not locator.startswith("/"):
-            return locator if without_query(locator) == locator and plain(locator) == locator else ""
+            return locator if self.line(locator, 2000) == locator else ""
         shown = locator if self._absolute else self._beside(locator)
         return shown if plain(shown) == shown else ""
 

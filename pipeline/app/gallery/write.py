@@ -139,6 +139,10 @@ class GalleryWriter:
         """Return what is known of these videos."""
         return await read_videos(self._database, published, captions=captions)
 
+    def title(self, written: PublishData) -> str:
+        """Return the title of a published video."""
+        return self._words.title_of(written)
+
     async def put(self, files: Sequence[OutFile]) -> None:
         """Write data files."""
         await self._sink.add(FOLDER, files)
@@ -198,7 +202,7 @@ class _Made:
 
     async def add_range(self, published: Sequence[_Published], changed: set[str], *, is_last: bool) -> None:
         """Write a range of ``ROWS`` numbers, as far as it has changed."""
-        self.lines += [index_line(data.title, data.seconds, data.folder) for _, _, data in published]
+        self.lines += [index_line(self._writer.title(data), data.seconds, data.folder) for _, _, data in published]
         blocks: dict[int, list[_Published]] = {}
         for each in published:
             blocks.setdefault(each[0] // SHARD, []).append(each)
