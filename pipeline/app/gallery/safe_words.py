@@ -29,7 +29,7 @@ _QUERY = re.compile(r"([a-z][a-z0-9+.-]{1,20}://[^\s\"'<>?]+)\?[^\s\"'<>]*", re.
 
 
 def _without_query(found: re.Match[str]) -> str:
-    """Return an address without what may open it; a YouTube address stays as it is."""
+    """Return an address without what may open it, unless it is YouTube's."""
     return found[0] if isinstance(parse_youtube_address(found[0]), YouTubeAddress) else f"{found[1]}?***"
 
 
