@@ -12,6 +12,7 @@ import typer
 
 from pipeline import __version__
 from pipeline.commands.config_check import config_check
+from pipeline.commands.costs import costs
 from pipeline.commands.demo import demo
 from pipeline.commands.doctor import doctor
 from pipeline.commands.gallery import gallery
@@ -80,6 +81,7 @@ def _root(
 app.command(short_help="Ingest videos; go on where an earlier run stopped.", epilog=_CODES)(run)
 app.command(short_help="Show what a run would do and cost. Sends nothing.")(plan)
 app.command(short_help="Show how things stand and what needs you.")(status)
+app.command(short_help="Show what was paid, by month, job, source ….")(costs)
 app.command(short_help="Show everything known about one item.")(show)
 app.command(short_help="Say why an item stands where it does.")(why)
 app.command(short_help="Make the page over the results; it opens from disk.")(gallery)

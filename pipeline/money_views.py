@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final, Literal
 
+from pipeline.core.model import CostGroup, CostKey
 from pipeline.views import BadLine, LeftOut
 
 PlanAction = Literal[
@@ -63,3 +64,18 @@ class Plan:
     usd_most: float = 0.0  #: with every answer as long as it may be: what a run reserves
     parts: Sequence[PricePart] = ()  #: of ``usd``, by kind and model
     unknown_usd_most: float = 0.0  #: what videos of unknown length cost at most, beside ``usd_most``
+
+
+@dataclass(frozen=True, slots=True)
+class CostsView:
+    """The ledger in groups."""
+
+    by: CostKey
+    since: float  #: epoch seconds; 0: all of it
+    groups: Sequence[CostGroup]  #: days, months and runs in order, others dearest first
+
+    @property
+    def total(self) -> CostGroup:
+        """All groups together; a video of several groups counts in each."""
+        sums = [sum(getattr(group, each.name) for group in self.groups) for each in fields(CostGroup)[1:]]
+        return CostGroup("", *sums)

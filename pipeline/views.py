@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pipeline.core.model import Json, Parked, Result, Spend, Task, Trouble
+from pipeline.core.model import Json, Parked, Result, Spend, SpentWindow, Task, Trouble
 from pipeline.ports.index_api import ClassScore, IndexedVideo, IndexInfo, SearchHit
 from pipeline.ports.inventory import RemoteObject
 from pipeline.ports.source import Item
@@ -124,6 +124,7 @@ class RunReport:
     provider: str  #: e.g. ``local/v1.3``
     troubles: Sequence[tuple[str, Trouble]] = ()  #: (item, why) of what failed or is held and is listed, the first few
     troubled: int = 0  #: all these items
+    videos: Mapping[str, int] = field(default_factory=dict)  #: as ``items``, where sources of one content count once
     queries: Sequence[QueryReport] = ()  #: the standing queries, in the order of the configuration
     resume_at: float | None = None  #: epoch seconds, for exit 6
     note: str = ""  #: why it stopped early, one sentence
@@ -188,6 +189,7 @@ class StatusView:
     runs: Sequence[Mapping[str, Json]]
     usd_total: float
     minutes_total: float
+    videos: Mapping[str, int] = field(default_factory=dict)  #: as ``items``, where sources of one content count once
     waiting: Mapping[str, int] = field(default_factory=dict)  #: lane -> tasks that are pending or running in it
     doubtful_total: int = 0  #: calls in the whole ledger that were possibly paid twice
     waits: Sequence[WaitView] = ()  #: the same by reason, with its end
@@ -197,6 +199,7 @@ class StatusView:
     stopped: Trouble | None = None  #: why the last run stopped and nothing goes on before a person acts
     bad_lines: Sequence[BadLine] = ()  #: of the last run's lists, the first few
     bad_count: int = 0  #: all of them
+    spent: Sequence[SpentWindow] = ()  #: today and this month, UTC
 
 
 @dataclass(frozen=True, slots=True)

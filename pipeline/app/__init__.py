@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pipeline.app.gallery.serve import serve_gallery
     from pipeline.app.index.indexes import create_index, delete_index, indexes, videos
     from pipeline.app.index.search import classify, search
+    from pipeline.app.operator.costs import costs
     from pipeline.app.operator.doctor import doctor
     from pipeline.app.operator.platform import platform
     from pipeline.app.operator.retry_cancel import cancel, retry, retry_parked
@@ -26,13 +27,14 @@ if TYPE_CHECKING:
     from pipeline.app.watch.notify_test import notify_test
 
 __all__ = [
-    "cancel", "check_config", "classify", "create_index", "delete_index", "demo", "doctor", "gallery", "indexes",
+    "cancel", "check_config", "classify", "costs", "create_index", "delete_index", "demo", "doctor", "gallery", "indexes",
     "notify_test", "plan", "platform", "reconcile", "retry", "retry_parked", "run", "search", "serve_gallery", "show",
     "status", "videos",
 ]  # fmt: skip
 
 _HOME = {
     "cancel": "operator.retry_cancel", "check_config": "runs.config_check", "classify": "index.search",
+    "costs": "operator.costs",
     "create_index": "index.indexes", "delete_index": "index.indexes", "demo": "runs.demo", "doctor": "operator.doctor",
     "gallery": "gallery.make", "indexes": "index.indexes", "notify_test": "watch.notify_test", "plan": "runs.plan",
     "platform": "operator.platform", "reconcile": "account.reconcile", "retry": "operator.retry_cancel",

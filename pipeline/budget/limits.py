@@ -9,8 +9,8 @@ from pipeline.budget.dated_sums import DatedSums, day_of
 from pipeline.config.settings import BudgetSection
 from pipeline.core.clock import Clock
 from pipeline.core.log import get
-from pipeline.core.model import Spend, Trouble
-from pipeline.ports.store import Database, Records
+from pipeline.core.model import Spend, SpentWindow, Trouble
+from pipeline.ports.store import Database
 
 _log = get("budget")
 _EARLY = "spending.early"  #: under which the journal keeps what was counted before its day
@@ -18,9 +18,17 @@ _CALLS = {"analyze": "analysis", "index": "indexing"}  #: what a call is named, 
 _AGAIN = {"run": "run again", "day": "run again after midnight UTC", "month": "run again next month (UTC)"}
 
 
-async def read_sums(records: Records, early: object = None) -> DatedSums:
-    """Return the ledger by day."""
-    return DatedSums(await records.costs("day"), early)
+async def spent_windows(database: Database, budget: BudgetSection, now: float) -> list[SpentWindow]:
+    """Return what this day and this month have spent; reads only."""
+    sums = await _read_sums(database)
+    return [
+        SpentWindow("day", sums.day(now), budget.max_usd_per_day),
+        SpentWindow("month", sums.month(now), budget.max_usd_per_month),
+    ]
+
+
+async def _read_sums(database: Database) -> DatedSums:
+    return DatedSums(await database.costs("day"), await database.load(_EARLY))
 
 
 class SpendingLimits:
@@ -40,7 +48,7 @@ class SpendingLimits:
 
     async def open(self, database: Database) -> None:
         """Take over what was already spent."""
-        self._sums = await read_sums(database, await database.load(_EARLY))
+        self._sums = await _read_sums(database)
         before, now = self._sums.as_json(), self._clock.now()
         self._sums.day(now)
         if self._sums.as_json() != before:

@@ -219,6 +219,15 @@ class CostGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class SpentWindow:
+    """What was spent in the day or month of now, UTC, and its limit."""
+
+    name: str  #: day or month
+    usd: float
+    limit: float | None = None  #: None: no limit
+
+
+@dataclass(frozen=True, slots=True)
 class Parked:
     """A lane that takes no new work until a time; survives restarts."""
 

@@ -110,10 +110,11 @@ class LaneAdmission:
         While answers are awaited, an idle round only pauses: each may free what was reserved for more than it cost.
         """
         if self._over_budget and not self._metrics.running[Lane.ANALYZE]:
-            awaited = self._metrics.waiting[Lane.POLL] + self._metrics.running[Lane.POLL]
+            # The number of those that wait is only nearly right between two counts, and may be below zero.
+            awaited = self._metrics.waiting[Lane.POLL] > 0 or self._metrics.running[Lane.POLL] > 0
             if not self._progress and not awaited:
                 self._closed.add(Lane.ANALYZE)
-            self._awaiting = not self._progress and awaited > 0
+            self._awaiting = not self._progress and awaited
             self._progress = False
 
     def note_outcome(self, kind: str, lane: Lane, word: str) -> None:

@@ -35,4 +35,4 @@ def _lean_piece(piece: re.Match[str]) -> str:
 def lean_style(code: str) -> str:
     """Leave out comments, indentation and the spaces around punctuation."""
     code = re.sub(r"/\*.*?\*/|\n\s*", "", code, flags=re.DOTALL)
-    return re.sub(r"\s*([{};,>]|!(?=i))\s*|(?<=:) ", r"\1", code).replace(";}", "}")
+    return re.sub(r"\s*([{};,>!])\s*|(?<=:) ", r"\1", code).replace(";}", "}")

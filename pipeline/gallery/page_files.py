@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +17,7 @@ _HERE = Path(__file__).with_name("page")
 
 def shell_file() -> OutFile:
     """Return ``index.html``, which lies in the output folder itself."""
-    return OutFile(SHELL, re.sub(r"\n +", "", _read(SHELL)))
+    return OutFile(SHELL, _read(SHELL))
 
 
 def part_files() -> list[OutFile]:

@@ -3,6 +3,9 @@
 So it is not paid for again. It was made from another state folder, or from one that was lost. Each lookup reads one more
 page of the account's list; until that is read to its end, the platform is also asked for the one name. So a lookup costs two
 requests at most, and all of them hardly more than the cheaper of two ways: one request for each, or the whole list.
+
+Runs that upload the same video at the same time agree on one of the uploads. What they ask of it is the same then, and
+carries the same key.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
+from typing import TypeVar
 
 import anyio
 
@@ -29,8 +33,11 @@ from pipeline.ingest.remote_names import (
 from pipeline.ingest.request_builder import analysis_key, group_requests
 from pipeline.ports.inventory import Inventory, ObjectType, RemoteObject
 
+T = TypeVar("T")
 _log = get("adoption")
 _PAGES = 400  #: of a list that are read and kept in memory: 20,000 objects; beyond that each name is asked for
+_REFRESHED = 40  #: pages at the top of a list that are read again at most
+_REMEMBERED = 4_000  #: ids at the top of a list, by which the end of what is newer is known
 
 _TOGETHER = 8  #: requests of which every group is looked for; of more, only all together and each alone
 
@@ -52,7 +59,7 @@ class Trace:
 class Adoption:
     """What one account holds under our names, as seen in this run.
 
-    What is made meanwhile need not be seen.
+    Of what others make meanwhile, only uploads of the same videos are seen, and what was made of those.
     """
 
     def __init__(self, inventory: Inventory) -> None:
@@ -60,6 +67,7 @@ class Adoption:
         self._upload_type: ObjectType = "asset" if "asset" in inventory.object_types else "task"
         self._uploads = _Listing(partial(inventory.objects, self._upload_type), _parse_upload)
         self._analyses = _Listing(partial(inventory.objects, "analysis"), _parse_analysis)
+        self._shared: set[str] = set()  #: uploads that another run works with at this time
 
     async def upload(self, key: str, name: str, place: str, *, complete: bool) -> Trace | None:
         """Return the latest usable upload of a video; None: there is none.
@@ -76,9 +84,36 @@ class Adoption:
             if trace.place == place and not trace.failed and (trace.ready or not complete)
         ]
         found = max(usable, key=lambda trace: (trace.ready, trace.generation), default=None)
+        if found is not None and found.id in self._uploads.later:
+            self._shared.add(found.id)
         if found is not None and found.media and not await self._inventory.existing("video", [found.media], place):
             return None  # of v1.2: its task is left, its video is deleted
         return found
+
+    async def elect(self, key: str, media_id: str, generation: int, *, complete: bool) -> Trace | None:
+        """Return the upload of a video that runs at work share, or None.
+
+        None: no other run has uploaded it. Else it is the oldest of this generation that did not fail; of those with equal
+        times, the one with the smaller id. ``media_id`` is ours; ``complete`` as for :meth:`upload`. All videos of a run
+        share one look at the newest uploads.
+        """
+        digest = upload_digest(key)
+        if self._upload_type != "asset" or not await self._uploads.others(digest, media_id):
+            return None
+        usable = []
+        async with aclosing(self._inventory.objects("asset", name=digest)) as pages:
+            async for page in pages:
+                usable += [
+                    trace
+                    for found, trace in self._uploads.ours(page)
+                    if found == digest and trace.generation == generation
+                    if not trace.failed and (trace.ready or not complete)
+                ]
+        if all(trace.id == media_id for trace in usable):
+            return None
+        chosen = min(usable, key=lambda trace: (trace.created or 0.0, trace.id))
+        self._shared.add(chosen.id)
+        return chosen
 
     async def analysis(self, key: str, media_id: str, generation: int) -> tuple[Trace | None, int]:
         """Return the latest analysis that did not fail, and the first unused generation.
@@ -89,7 +124,7 @@ class Adoption:
             return None, generation
         narrowed = partial(self._inventory.objects, "analysis", media=media_id)
         digest = analysis_digest(key)
-        listed = await self._analyses.find([digest], narrowed)
+        listed = await self._analyses.find([digest], narrowed, newest=True)
         found = [trace for trace in listed.get(digest, []) if trace.generation >= generation]
         alive = [trace for trace in found if not trace.failed]
         unused = max((trace.generation + 1 for trace in found), default=generation)
@@ -110,7 +145,8 @@ class Adoption:
         }
         found: Mapping[str, list[Trace]] = {}
         if groups and "analysis" in self._inventory.object_types:
-            found = await self._analyses.find(groups, partial(self._inventory.objects, "analysis", media=media_id))
+            narrowed = partial(self._inventory.objects, "analysis", media=media_id)
+            found = await self._analyses.find(groups, narrowed, newest=media_id in self._shared)
         chosen: list[list[JobRequest]] = []
         left = {request.identity: request for request in requests}
         for digest, group in groups.items():
@@ -132,30 +168,69 @@ class _Listing:
         self._pages = pages()
         self._parse = parse
         self._left = _PAGES
-        self._whole = False
+        self._begun = self._whole = False
         self._known: dict[str, list[Trace]] = {}
+        self._seen: dict[str, None] = {}  #: ids at the top of the list
+        self.later: set[str] = set()  #: ids of ours that were made after the list was first read
         self._turn = anyio.Lock()
 
     async def find(
-        self, digests: Collection[str], narrowed: Callable[[], AsyncGenerator[Sequence[RemoteObject], None]]
+        self,
+        digests: Collection[str],
+        narrowed: Callable[[], AsyncGenerator[Sequence[RemoteObject], None]],
+        *,
+        newest: bool = False,
     ) -> Mapping[str, list[Trace]]:
         """Return what carries one of these digests, by digest.
 
-        ``narrowed`` lists that, and little else.
+        ``narrowed`` lists that, and little else. ``newest``: not only what was there when the list was read.
         """
         async with self._turn:
             if not self._whole and self._left and not self._known.keys() >= set(digests):
                 await self._read_on()
+            if self._whole and newest and not self._known.keys() >= set(digests):
+                await self._refresh()
             known = {digest: self._known[digest] for digest in digests if digest in self._known}
             if self._whole or len(known) == len(digests):
                 return known
         found: dict[str, list[Trace]] = {}
         async with aclosing(narrowed()) as pages:
             async for page in pages:
-                for digest, trace in self._ours(page):
+                for digest, trace in self.ours(page):
                     if digest in digests:
                         found.setdefault(digest, []).append(trace)
         return found
+
+    async def others(self, digest: str, own: str) -> bool:
+        """Return True if something else than ``own`` carries this digest by now."""
+        async with self._turn:
+            if own not in self._seen:
+                await self._refresh()
+            others = [trace for trace in self._known.get(digest, ()) if trace.id != own]
+            if not others:
+                self._known.pop(digest, None)
+            self.later.discard(own)
+            return bool(others)
+
+    async def _refresh(self) -> None:
+        """Read what is newer than all that was read."""
+        if not self._begun:
+            await self._read_on()
+        try:
+            async with aclosing(self._open()) as pages:
+                async for page in _first(pages, _REFRESHED):
+                    new = [remote for remote in page if remote.id not in self._seen]
+                    self._seen |= dict.fromkeys(remote.id for remote in new)
+                    for digest, trace in self.ours(new):
+                        self._known.setdefault(digest, []).append(trace)
+                        self.later.add(trace.id)
+                    if len(new) < len(page):
+                        break
+        except Transient as error:
+            if not _is_unreadable(error):
+                raise
+        for old in list(self._seen)[:-_REMEMBERED]:
+            del self._seen[old]
 
     async def _read_on(self) -> None:
         self._left -= 1
@@ -164,18 +239,20 @@ class _Listing:
         except BaseException as error:  # the generator has ended by it: a cancelled look begins again
             self._pages, self._left = self._open(), _PAGES
             self._known.clear()
-            if not isinstance(error, Transient) or error.trouble.code != "unreadable":
+            if not _is_unreadable(error):
                 raise
-            _log.warning("account.list_unreadable", detail=error.trouble.detail)
             self._left = 0
             return
         if page is None:
-            self._whole = True
+            self._whole = self._begun = True
             return
-        for digest, trace in self._ours(page):
+        if not self._begun:
+            self._begun, self._seen = True, dict.fromkeys(remote.id for remote in page)
+        for digest, trace in self.ours(page):
             self._known.setdefault(digest, []).append(trace)
 
-    def _ours(self, page: Sequence[RemoteObject]) -> list[tuple[str, Trace]]:
+    def ours(self, page: Sequence[RemoteObject]) -> list[tuple[str, Trace]]:
+        """Return what carries a name of ours, by its digest."""
         found = []
         for remote in page:
             name = self._parse(remote)
@@ -186,6 +263,23 @@ class _Listing:
                 )  # fmt: skip
                 found.append((name.digest, trace))
         return found
+
+
+def _is_unreadable(error: BaseException) -> bool:
+    """Return True for a list that makes no sense: it is done without."""
+    unreadable = isinstance(error, Transient) and error.trouble.code == "unreadable"
+    if isinstance(error, Transient) and unreadable:
+        _log.warning("account.list_unreadable", detail=error.trouble.detail)
+    return unreadable
+
+
+async def _first(pages: AsyncGenerator[T, None], most: int) -> AsyncGenerator[T, None]:
+    """Yield so many at most."""
+    async for page in pages:
+        yield page
+        most -= 1
+        if not most:
+            return
 
 
 def _parse_upload(remote: RemoteObject) -> RemoteName | None:

@@ -257,6 +257,7 @@ class VideoData(PaidData):
     wanted: str = ""  #: fingerprint of all that was wanted when its analyses were last spawned
     indexing_lost: int = 0
     adopted: bool = False  #: the upload was found in the account; what was made of it may be there as well
+    yields: bool = False  #: another run has made the upload, and may be at work: it goes first
 
     @property
     def length(self) -> float:
@@ -301,6 +302,8 @@ class AnalysisData(PaidData):
     superseded: bool = False
     answer: str = ""  #: fingerprint of the stored raw answer
     adopted: bool = False  #: looked for in the account before it is paid; afterwards: found there
+    yields: bool = False  #: another run has made the upload, and may be at work: it goes first
+    yielded: bool = False  #: it had its time
     keyed_by_body: bool = False  #: the idempotency key stands for the whole request; before, for the custom id alone
 
 
@@ -318,6 +321,7 @@ class IndexingData(PaidData):
     index_gone: bool = False
     indexed: str = ""  #: when, as the platform says
     adopted: bool = False  #: looked for in the account before it is paid
+    yields: bool = False  #: as that of an analysis
     superseded: bool = False
 
 

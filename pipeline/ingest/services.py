@@ -10,6 +10,9 @@ from pipeline.ingest.look_schedule import LookSchedule
 from pipeline.ports.store import Records
 from pipeline.ports.video_api import VideoApi
 
+#: Graces for which what an upload of another run lacks is left to that run: it may be at work on it.
+HEAD_START = 6
+
 
 @dataclass(frozen=True, slots=True)
 class Services:

@@ -143,12 +143,13 @@ class Records(Protocol):
         """
         ...
 
-    async def tally(self) -> Mapping[str, int]:
+    async def tally(self, *, by_video: bool = False) -> Mapping[str, int]:
         """Count items by their state as a whole.
 
         Done, failed, held, cancelled, working; an item is a task of kind ``item``.
         An item that is not itself done counts by its own state (pending and running are ``working``). A done one counts
         by the worst of all tasks with its subject: held, then failed, then working, then done.
+        ``by_video``: items with the same subject are one; the worst of them counts, a cancelled one last of all.
         """
         ...
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Final
 
 from rich.cells import cell_len, set_cell_size
 
 from pipeline.core.clock import iso
+from pipeline.core.model import SpentWindow
 from pipeline.core.text import plain
 
 #: Joiners belong to letters and pictures of several scripts; other invisible characters make a line read as what it is not.
@@ -84,6 +86,20 @@ def money(usd: float) -> str:
     if small == 0 or abs(small) >= 0.1:
         return f"${usd:,.2f}"
     return f"${small:.{1 - math.floor(math.log10(abs(small)))}f}" if abs(small) >= 0.0001 else "<$0.0001"
+
+
+def windows_text(windows: Iterable[SpentWindow]) -> str:
+    """Return what was spent today and this month, against the limits.
+
+    >>> windows_text([SpentWindow("day", 1.5), SpentWindow("month", 12.0, 500.0)])
+    'today $1.50, this month $12.00 of $500.00 (UTC)'
+    """
+    names = {"day": "today", "month": "this month"}
+    said = (
+        f"{names[each.name]} {money(each.usd)}" + (f" of {money(each.limit)}" if each.limit is not None else "")
+        for each in windows
+    )
+    return f"{', '.join(said)} (UTC)"
 
 
 def minutes(value: float) -> str:

@@ -8,6 +8,7 @@ import io
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO, cast
@@ -183,12 +184,22 @@ def _tell_failure(failure: Failure, secrets: list[str]) -> int:
         log.get("cli").critical("crashed", exc_info=failure.cause)
     tell(f"reelmill: {clean(redact(failure.message))}")
     if failure.remedy:
-        tell(f"  → {clean(redact(failure.remedy))}")
+        tell(_behind_arrow(clean(redact(failure.remedy))))
     if failure.raw:
         tell(f"  raw: {clean(redact(failure.raw))}")
     if failure.cause is not None:
         tell_log()
     return int(failure.code)
+
+
+def _behind_arrow(remedy: str) -> str:
+    """Return a remedy behind its arrow, wrapped for a terminal."""
+    if not is_terminal():
+        return f"  → {remedy}"
+    wide = max(20, shutil.get_terminal_size().columns)
+    return textwrap.fill(
+        remedy, wide, initial_indent="  → ", subsequent_indent=" " * 4, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def log_to_stderr(level: str, form: str, secrets: list[str]) -> None:

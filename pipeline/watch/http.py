@@ -8,20 +8,17 @@ status. Private hosts are allowed, because the address comes from the operator's
 from __future__ import annotations
 
 import ssl
-import threading
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from socket import getaddrinfo
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import anyio
-import anyio.from_thread
-import anyio.lowlevel
 import httpx
 
 from pipeline.core.clock import Clock
+from pipeline.watch.beside import run_beside
 
 TRIES = 2
 PAUSE = 1.0  #: seconds between two tries
@@ -86,33 +83,18 @@ async def _send(post: Post) -> tuple[int, str]:
 
 
 async def _look_up(address: str) -> None:
-    """Resolve the host in a thread that nobody waits for.
+    """Resolve the host where a resolver that hangs does no harm.
 
-    A resolver that hangs in one of the event loop's own threads would hold up the end of the process, whatever time
-    limit is set. httpx asks again, of a resolver that has just answered.
+    httpx asks again, of a resolver that has just answered.
 
     Raises:
         OSError: there is no such host.
     """
     parts = urlsplit(address)
-    host, secure = parts.hostname or "", parts.scheme == "https"
+    host = parts.hostname or ""
     if getproxies().get(parts.scheme) and not proxy_bypass(host):
         return  # the proxy does it
-    done, token = anyio.Event(), anyio.lowlevel.current_token()
-    failed: list[OSError | UnicodeError] = []
-
-    def resolve() -> None:
-        try:
-            getaddrinfo(host, parts.port or (443 if secure else 80))
-        except (OSError, UnicodeError) as error:
-            failed.append(error)
-        with suppress(RuntimeError):  # the event loop is gone: nobody asks any more
-            anyio.from_thread.run_sync(done.set, token=token)
-
-    threading.Thread(target=resolve, name="look up", daemon=True).start()
-    await done.wait()
-    if failed:
-        raise OSError("no such host")
+    await run_beside(getaddrinfo, host, parts.port or (443 if parts.scheme == "https" else 80))
 
 
 def _words(error: httpx.HTTPError) -> str:

@@ -16,9 +16,13 @@ _LINE = 200  #: characters of a foreign text
 
 def headline(report: RunReport) -> str:
     """Return the outcome, the money, and where the results are, in one line."""
+    return f"{outcome(report)} · {usd(report.usd)} · {link(report)}"
+
+
+def outcome(report: RunReport) -> str:
+    """Return how a run ended, and what came of how many items."""
     fates = ", ".join(f"{items.count:,} {name.replace('_', ' ')}" for name, items in report.this_run.items())
-    outcome = meaning(report.exit_code).partition(",")[0]
-    return f"{outcome}{f': {fates}' if fates else ''} · {usd(report.usd)} · {link(report)}"
+    return f"{meaning(report.exit_code).partition(',')[0]}{f': {fates}' if fates else ''}"
 
 
 def describe(report: RunReport) -> str:

@@ -74,12 +74,16 @@ def test_a_lost_state_folder_costs_nothing(tmp_path: Path, api: str) -> None:
 
 
 def test_two_state_folders_get_the_same(tmp_path: Path) -> None:
-    """A second state folder that lives beside the first is served from the account, in turn and at once; nothing fails."""
+    """A second state folder that lives beside the first is served from the account, in turn and at once, from their first
+    run on: each question and each entry of the index is paid once, and nothing fails.
+    """
     with serving(tmp_path / "there") as platform:
-        terminal = customer(tmp_path / "here", platform, jobs={"enabled": ["gist"]})
+        terminal = customer(tmp_path / "here", platform, jobs={"enabled": ["gist"]}, index={"name": "films"})
         clips(terminal.folder / "films", 4)
         together = [terminal.start("run", "films", "--state", name, "--output", f"out-{name}") for name in ("a", "b")]
         assert [running.wait().code for running in together] == [0, 0]
+        first = effects(platform)
+        assert first["analyze_task_created"] == first["indexed"] == 4
         run(terminal, "c", "out-c")
         paid = effects(platform)
         clips(terminal.folder / "films", 2, first=4)

@@ -19,6 +19,7 @@ COMMANDS = (
     "run",
     "plan",
     "status",
+    "costs",
     "show",
     "why",
     "retry",

@@ -9,6 +9,7 @@ COMMANDS = {
     "orchestration": "items per second of a whole run, against a bare HTTP loop that makes the same requests",
     "queue": "peak memory of a run and the time to its first request, with a long queue",
     "polling": "list requests per minute with many uploads and analyses in flight",
+    "posters": "what one poster costs, in time, memory and bytes",
     "store": "rows, claims and outcomes per second of the SQLite store",
     "gallery": "the gallery's page in real browsers: first cards, search, memory, sizes, and the time to write it",
     "transport": "what one HTTP request costs",

@@ -249,6 +249,32 @@ async def test_pending_tasks_are_told_in_groups(database: Database) -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("states", "word"),
+    [
+        ([State.DONE, State.DONE], "done"),
+        ([State.DONE, State.CANCELLED], "done"),
+        ([State.CANCELLED, State.CANCELLED], "cancelled"),
+        ([State.DONE, State.RUNNING], "working"),
+        ([State.DONE, State.FAILED, State.PENDING], "failed"),
+        ([State.HELD, State.FAILED], "held"),
+    ],
+)
+async def test_a_video_counts_once(database: Database, states: list[State], word: str) -> None:
+    """A file that was renamed, or is there twice, is two items and one video: the worst of them counts."""
+    assert await database.tally(by_video=True) == _spoken()
+    for number, state in enumerate(states):
+        await bring(database, state, f"i{number}", subject="v", kind="item")
+    await bring(database, State.FAILED, "f", kind="item")
+    await bring(database, State.DONE, "d", kind="item")
+    await bring(database, State.HELD, "no item", subject="w")
+    expected = _spoken(done=1, failed=1)
+    expected[word] += 1
+    assert await database.tally(by_video=True) == expected
+    assert sum((await database.tally()).values()) == len(states) + 2
+
+
+@pytest.mark.asyncio
 async def test_tally_does_not_join_items_without_a_subject(database: Database) -> None:
     """No subject yet means no video yet: a done item is done, even beside a failed task without a subject."""
     await bring(database, State.FAILED, "f")

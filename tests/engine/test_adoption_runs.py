@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from pipeline.core.errors import Permanent
@@ -91,6 +93,33 @@ def test_answers_that_were_asked_for_at_other_times_are_adopted(tmp_path: Path) 
         life.configure(tmp_path, **priced(jobs={"enabled": ("gist", "highlights")}))
         assert (await another(life).run(items(clips(tmp_path, 2)))).exit_code == 0
         assert len(life.effects_of("analysis")) == 6
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize("keeps_keys", [True, False])
+@pytest.mark.parametrize("later", [0.0, 1.0, 7.0, 20.0, 60.0])
+@pytest.mark.parametrize("ceilings", [Ceilings(), Ceilings(direct_bytes=10)], ids=["direct", "multipart"])
+def test_two_first_runs_at_the_same_time_pay_once(
+    tmp_path: Path, ceilings: Ceilings, later: float, keeps_keys: bool
+) -> None:
+    """Two empty databases, one account, one list: both runs end with all results, each question and entry is paid once."""
+    life = Life.at(tmp_path, ceilings, **priced(index={"name": "films"}, lanes={"upload": 1}))
+    other = Life.at(tmp_path, ceilings, **priced(index={"name": "films"}, lanes={"upload": 1}))
+    other.platform = life.platform
+    other.api = type(life.api)(life.platform, ceilings)
+    life.platform.behave(keeps_keys=keeps_keys, arrive=0.3, answer=0.5)
+
+    async def scenario() -> None:
+        films = clips(tmp_path, 5)
+        async with anyio.create_task_group() as group:
+            group.start_soon(life.run, items(films))
+            await anyio.sleep(later)
+            group.start_soon(other.run, items(list(reversed(films)) if later == 1.0 else films))
+        for effect in ("analysis", "indexed"):
+            assert list(Counter(life.effects_of(effect)).values()) == [1] * 5, effect
+        assert len(await life.answers()) == len(await other.answers()) == 20
+        assert await life.answers() == await other.answers()
 
     run_virtual(scenario())
 

@@ -133,14 +133,14 @@ class Ledger:
     def _could_be_shown(self, old: Effect, began: float) -> bool:
         """Return True if a run that began then could find this.
 
-        Not what is accepted or listed later; not what API v1.2 keeps no trace or name of: answers, and addresses that it
-        fetches itself; not an upload in parts of which nobody could tell, before the platform has looked at it, whether
-        it is whole; and not what is only found by an upload that is hidden itself.
+        Not what is accepted or listed later; not what vanishes, nor what was made of it; not what API v1.2 keeps no trace or
+        name of: answers, and addresses that it fetches itself; not an upload in parts of which nobody could tell, before
+        the platform has looked at it, whether it is whole; and not what is only found by an upload that is hidden itself.
         """
         thing = old.thing
         if old.kind in ("ask", "search") or "url" in thing.data or max(old.at, thing.listed) > began:
             return False
-        if thing.data.get("parts") and thing.word(began, "processing") != "ready":
+        if thing.fate == "vanish" or (thing.data.get("parts") and thing.word(began, "processing") != "ready"):
             return False
         upload = self._upload_of(thing)
         return upload is None or (upload.state < old.state) or self._could_be_shown(upload, began)

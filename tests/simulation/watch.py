@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from posixpath import normpath
 from typing import Any, Literal, NamedTuple
 
 import anyio.lowlevel
@@ -257,7 +258,7 @@ class WatchedDisk(MemoryDisk):
             content = (
                 file.content if isinstance(file.content, bytes) else file.content.encode("utf-8", "backslashreplace")
             )
-            self._allowed.setdefault(f"{folder}/{file.name}", set()).add(content)
+            self._allowed.setdefault(normpath(f"{folder or '.'}/{file.name}"), set()).add(content)
 
     def shown(self, where: Folder, name: str) -> None:
         file = where.names[name]

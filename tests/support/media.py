@@ -130,9 +130,9 @@ def scenes_bytes(
             setattr(stream.codec_context, name, value)
         number = 0
         for seconds, picture in scenes:
+            kind = "rgb24" if picture.dtype == np.uint8 else "rgb48le"
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=kind).reformat(format=pix_fmt)
             for _ in range(round(seconds * fps)):
-                kind = "rgb24" if picture.dtype == np.uint8 else "rgb48le"
-                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format=kind).reformat(format=pix_fmt)
                 frame.pts, frame.time_base, number = number, Fraction(1, fps), number + 1
                 container.mux(stream.encode(frame))
         container.mux(stream.encode())

@@ -41,7 +41,7 @@ _LIVE = (State.PENDING, State.RUNNING)
 #: How bad the state of one task is for the item whose video it is about.
 _WEIGHT = {State.HELD: 3, State.FAILED: 2, State.PENDING: 1, State.RUNNING: 1}
 
-_WORDS = ("done", "working", "failed", "held")
+_WORDS = ("done", "working", "failed", "held", "cancelled")  #: the last for -1
 
 
 def _in_lower_case(text: str) -> str:
@@ -179,18 +179,26 @@ class MemoryRecords:
             groups.append(PendingGroup(len(items), min(dues), max(dues), lines[0].task()))
         return sorted(groups, key=lambda group: (group.due, group.example.id))
 
-    async def tally(self) -> Mapping[str, int]:
+    async def tally(self, *, by_video: bool = False) -> Mapping[str, int]:
         self._check()
+        tally = dict.fromkeys(("done", "failed", "held", "cancelled", "working"), 0)
+        for weights in self._weights().values():
+            for weight in [max(weights)] if by_video else weights:
+                tally[_WORDS[weight]] += 1
+        return tally
+
+    def _weights(self) -> Mapping[str, list[int]]:
+        """Return how bad each item is, by video."""
         worst: defaultdict[str, int] = defaultdict(int)
         for line in self._lines.values():
             if line.subject:
                 worst[line.subject] = max(worst[line.subject], _WEIGHT.get(line.state, 0))
-        tally = dict.fromkeys(("done", "failed", "held", "cancelled", "working"), 0)
+        videos: defaultdict[str, list[int]] = defaultdict(list)
         for line in self._lines.values():
             if line.kind == "item":
                 weight = worst.get(line.subject, 0) if line.state is State.DONE else _WEIGHT.get(line.state, 0)
-                tally["cancelled" if line.state is State.CANCELLED else _WORDS[weight]] += 1
-        return tally
+                videos[line.subject or f"item {line.id}"].append(-1 if line.state is State.CANCELLED else weight)
+        return videos
 
     async def parked(self, now: float) -> list[Parked]:
         self._check()

@@ -79,7 +79,7 @@ def test_a_start_that_is_not_answered_is_given_up_at_the_end(tmp_path: Path) -> 
         async with night.during(look):
             await clock.sleep(1)
         lasted = clock.now() - begun
-        await night.ended(bare_report(settings_for(tmp_path), "x", 0, "", clock.now()))
+        await night.ended(bare_report(settings_for(tmp_path), "x", 0, "", clock.now()), None)
         return lasted, [event for event, _ in ways.pings]
 
     assert run_virtual(scene()) == (1.0, ["start", "0"])
@@ -131,7 +131,7 @@ def test_an_end_is_told_once(tmp_path: Path) -> None:
         night, ways, clock = watching(tmp_path)
         await night.failed(Busy("another run"))
         assert ways.pings == []
-        await night.ended(bare_report(settings_for(tmp_path), "x", 3, "", clock.now()))
+        await night.ended(bare_report(settings_for(tmp_path), "x", 3, "", clock.now()), None)
         await night.failed(KeyboardInterrupt())
         return [event for event, _ in ways.pings]
 

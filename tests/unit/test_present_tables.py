@@ -19,7 +19,7 @@ from pipeline.present.progress import board
 from pipeline.present.tables.config_check import config_check_table
 from pipeline.present.tables.doctor import doctor_table
 from pipeline.present.tables.indexes import indexes_table
-from pipeline.present.tables.layout import trouble_line
+from pipeline.present.tables.layout import remedy, trouble_line
 from pipeline.present.tables.plan import plan_table
 from pipeline.present.tables.run import run_table
 from pipeline.present.tables.show import show_table, why_table
@@ -109,9 +109,35 @@ def test_a_run_tells_its_own_night_with_names() -> None:
     assert "new          42: a.mp4, b.mp4, c.mp4, d.mp4, e.mp4 and 37 more" in lines
     assert "asked again  1: f.mp4" in lines
     assert "unchanged    1,200" in lines
-    assert "waiting      2 until 2025-11-22T04:00:00Z (in 1 h 00 min): g.mp4, h.mp4" in lines
+    assert "waiting      2: g.mp4, h.mp4" in lines
     assert "in all       1,243 done · 2 unfinished" in lines
+    renamed = replace(ended, videos={"done": 1240, "working": 2})
+    assert "in all       1,240 done · 2 unfinished · from 1,245 sources" in text(run_table(renamed)).splitlines()
     assert not any("\x1b" in line or "\u202e" in line for line in lines)
+
+
+@pytest.mark.parametrize("shown", [
+    trouble_line("a.mp4", Trouble("x", "It is refused.", "write " + "these words " * 12)),
+    remedy("write " + "these words " * 12),
+    doctor_table([Finding("key", "warn", "none", costs="write " + "these words " * 12)]),
+])  # fmt: skip
+def test_a_remedy_stays_behind_its_arrow(shown: RenderableType) -> None:
+    """At 80 columns its further lines begin below its words, not below the arrow or at the edge."""
+    lines = text(shown, 80).splitlines()
+    first = next(at for at, line in enumerate(lines) if "→" in line)
+    words = lines[first].index("→") + 2
+    assert len(lines) > first + 1
+    assert all(len(line) <= 80 and line[:words].isspace() and line[words] != " " for line in lines[first + 1 :])
+
+
+def test_the_time_to_go_on_is_told_once() -> None:
+    """Why the run stopped, how much waits, what to do, and only at the end when: with the time from now."""
+    note = "The rate limit is used up; 2 items wait. Run again after 2025-11-22T04:00:00Z. Raise the limit."
+    night = {"waiting": NamedItems(2, ["g.mp4", "h.mp4"])}
+    shown = text(run_table(replace(REPORT, exit_code=6, this_run=night, resume_at=NOW + 3600, note=note)))
+    assert "stopped early: The rate limit is used up; 2 items wait. Raise the limit." in shown
+    assert shown.count("2025-11-22T04:00:00Z") == 1
+    assert "→ resume at 2025-11-22T04:00:00Z (in 1 h 00 min): the same command goes on from there" in shown
 
 
 def test_status_tells_what_the_last_run_did_and_why_it_stopped() -> None:
@@ -258,10 +284,10 @@ def test_a_long_reason_is_wrapped_and_costs_no_column(width: int) -> None:
 @pytest.mark.parametrize("name", ["broken.mp4", "films/broken.mp4", "list.csv:2 films/broken.mp4"])
 def test_a_trouble_names_its_file_once(name: str) -> None:
     """A sentence that begins with the file's name is told without it behind the name; other sentences stay whole."""
-    line = trouble_line(name, Trouble("x", "broken.mp4: this is no video.")).plain
+    line = text(trouble_line(name, Trouble("x", "broken.mp4: this is no video.")))
     assert line == f"{name}  This is no video."
     assert (
-        trouble_line(name, Trouble("x", "other.mp4: this is no video.")).plain
+        text(trouble_line(name, Trouble("x", "other.mp4: this is no video.")))
         == f"{name}  other.mp4: this is no video."
     )
 

@@ -8,6 +8,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 
@@ -64,7 +65,7 @@ def _plan(settings: Settings) -> RunPlan | Trouble:
 
 
 def _on_this_machine(settings: Settings, plan: RunPlan | Trouble) -> list[Finding]:
-    return [*_versions(), *_folders(settings), *_tools(), _jobs(plan)]
+    return [*_versions(), *_folders(settings), *_tools(), _jobs(plan), _night_watch(settings)]
 
 
 def _versions() -> Iterator[Finding]:
@@ -137,6 +138,15 @@ def _jobs(plan: RunPlan | Trouble) -> Finding:
     if isinstance(plan, Trouble):
         return Finding("jobs", "bad", plan.message, plan.remedy)
     return Finding("jobs", "ok", ", ".join(plan.settings.jobs.enabled), f"known: {', '.join(known)}")
+
+
+def _night_watch(settings: Settings) -> Finding:
+    watch, name = settings.watch, "night watch"
+    wanted = [key for key in ("ping", "post_json", "on_end", "textfile", "notify") if getattr(watch, key)]
+    if watch.notify and find_spec("apprise") is None:
+        return Finding(name, "warn", "notify needs apprise", "no digest is sent: pip install 'reelmill[notify]'")
+    told = f"{', '.join(wanted)}: `reelmill notify test` tries them" if wanted else "nobody is told: set [watch]"
+    return Finding(name, "ok", told)
 
 
 async def _platform(plan: RunPlan | Trouble) -> list[Finding]:

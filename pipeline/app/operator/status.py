@@ -8,6 +8,7 @@ from pipeline.app.operator.attention import find_attention, noted
 from pipeline.app.operator.last_run import read_last_run
 from pipeline.app.operator.waiting import find_waits
 from pipeline.app.wiring.state_folder import lock_holder, open_read_only
+from pipeline.budget.limits import spent_windows
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
 from pipeline.views import StatusView
@@ -27,6 +28,7 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
         usd, minutes, doubtful = await database.spent()
         return StatusView(
             items=await database.tally(),
+            videos=await database.tally(by_video=True),
             tasks=counts.by,
             waiting=counts.in_lane,
             troubles=dict(stopped.classes),
@@ -44,4 +46,5 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
             stopped=last.stopped if any(counts.in_lane.values()) and not running else None,
             bad_lines=last.bad_lines,
             bad_count=last.bad_count,
+            spent=await spent_windows(database, settings.budget, now),
         )

@@ -32,10 +32,12 @@ async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None
     """
     night = NightWatch(settings, SystemClock())
     try:
-        return await _run(settings, sources, watch, night)
+        report = await _run(settings, sources, watch, night)
     except BaseException as error:
         await night.failed(error)
         raise
+    await night.after(report)
+    return report
 
 
 async def _run(settings: Settings, sources: Sequence[str], watch: Watch | None, night: NightWatch) -> RunReport:
@@ -61,7 +63,7 @@ async def _run(settings: Settings, sources: Sequence[str], watch: Watch | None, 
                 session = RunSession(plan, database, api, clock, rng, adapters)
                 async with night.during(session.snapshot):
                     report = await session.run(entries, watch)
-            await night.ended(report)
+            await night.ended(report, database)
             return report
 
 

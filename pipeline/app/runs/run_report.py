@@ -129,6 +129,7 @@ class RunReporter:
             ended=self._clock.now(),
             exit_code=int(code),
             items=items,
+            videos=await self._database.tally(by_video=True),
             this_run=await self._activity.groups(enqueued, items.get("working", 0)),
             lines=enqueued.lines,
             bad_lines=enqueued.bad,

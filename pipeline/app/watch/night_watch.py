@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
+from typing import Any
 from uuid import uuid4
 
 import anyio
 
+from pipeline.app.watch.digest import NAME, make_digest
 from pipeline.app.watch.ways import Ways, bare_report
+from pipeline.app.wiring.state_folder import has_database, lock_state_folder, open_for_writing
 from pipeline.config.settings import Settings
+from pipeline.core import log
 from pipeline.core.clock import Clock
 from pipeline.core.errors import ReelmillError, decide_exit
 from pipeline.core.exit_codes import ExitCode
+from pipeline.ports.store import Database
 from pipeline.views import RunReport, Snapshot
 from pipeline.watch import ping
 from pipeline.watch.summary import describe, describe_progress
+
+_log = log.get("watch")
 
 
 class NightWatch:
@@ -35,7 +43,7 @@ class NightWatch:
         """
         failed: Exception | None = None
         async with anyio.create_task_group() as group:
-            group.start_soon(self._ping_hourly, snapshot)
+            group.start_soon(_safely, "ping", partial(self._ping_hourly, snapshot))
             try:
                 yield
             except Exception as error:  # noqa: BLE001 - raised below: the group would hide it in a group of errors
@@ -44,17 +52,24 @@ class NightWatch:
         if failed is not None:
             raise failed
 
-    async def ended(self, report: RunReport) -> None:
-        """Tell how the run ended, in all ways at once; only once."""
-        self._told = True
-        address, hook = self._settings.watch.ping, self._settings.watch.post_json
+    async def ended(self, report: RunReport, database: Database | None) -> None:
+        """Tell how the run ended, once, in all ways but the command."""
+        self._told, watch = True, self._settings.watch
+        ways: Mapping[str, tuple[object, Callable[[], Awaitable[Any]]]] = {
+            "ping": (watch.ping, partial(self._ping_end, report)),
+            "post_json": (watch.post_json, partial(self._ways.post_json, report)),
+            "textfile": (watch.textfile, partial(self._write_gauges, report.exit_code, database)),
+            "notify": (watch.notify, partial(self._send_digest, report, database)),
+        }
         async with anyio.create_task_group() as group:
-            if address is not None:
-                ok, text = self._settings.watch.ping_ok, describe(report)
-                last = ping.end(address.get_secret_value(), self._rid, report.exit_code, ok, text)
-                group.start_soon(self._ways.ping, last)
-            if hook is not None:
-                group.start_soon(self._ways.post_json, report)
+            for name, (wanted, tell) in ways.items():
+                if wanted:
+                    group.start_soon(_safely, name, tell)
+
+    async def after(self, report: RunReport) -> None:
+        """Run the operator's command; the run has left the state folder."""
+        if self._settings.watch.on_end:
+            await _safely("on_end", partial(self._ways.on_end, report))
 
     async def failed(self, error: BaseException) -> None:
         """Tell that the run was refused or broke.
@@ -64,8 +79,43 @@ class NightWatch:
         code, decisive = decide_exit(error)
         if code is ExitCode.BUSY or self._told:
             return
+        report = bare_report(self._settings, str(self._rid), code, _why(code, decisive), self._clock.now())
         with anyio.CancelScope(shield=True):
-            await self.ended(bare_report(self._settings, str(self._rid), code, _why(code, decisive), self._clock.now()))
+            async with AsyncExitStack() as stack:
+                await self.ended(report, await self._open(stack))
+            await self.after(report)
+
+    async def _open(self, stack: AsyncExitStack) -> Database | None:
+        """Open the database of earlier runs; None where none can be used."""
+        watch, folder = self._settings.watch, self._settings.run.state
+        if watch.textfile is None and not watch.notify:
+            return None
+        with suppress(ReelmillError):
+            if has_database(folder):
+                stack.enter_context(lock_state_folder(folder))
+                return await stack.enter_async_context(open_for_writing(folder))
+        return None
+
+    async def _ping_end(self, report: RunReport) -> None:
+        watch = self._settings.watch
+        assert watch.ping is not None
+        address, text = watch.ping.get_secret_value(), describe(report)
+        await self._ways.ping(ping.end(address, self._rid, report.exit_code, watch.ping_ok, text))
+
+    async def _write_gauges(self, code: int, database: Database | None) -> None:
+        from pipeline.app.watch.gauges import read_gauges  # a library that few runs need
+
+        assert self._settings.watch.textfile is not None
+        content = await read_gauges(self._settings, database, code, self._clock.now())
+        await self._ways.textfile(self._settings.watch.textfile, content)
+
+    async def _send_digest(self, report: RunReport, database: Database | None) -> None:
+        digest = await make_digest(report, database, self._settings.watch.digest, self._clock.now())
+        if digest is None:
+            return
+        sent = [each.sent for each in await self._ways.notify(digest.title, digest.body)]
+        if any(sent) and database is not None:
+            await database.save(NAME, digest.memory)
 
     async def _ping_hourly(self, snapshot: Callable[[], Snapshot]) -> None:
         secret = self._settings.watch.ping
@@ -83,3 +133,13 @@ def _why(code: ExitCode, error: BaseException) -> str:
     if isinstance(error, ReelmillError):
         return "; ".join(filter(None, (error.trouble.message.rstrip("."), error.trouble.remedy)))
     return f"unexpected {type(error).__name__}: the log holds the traceback" if code is ExitCode.UNEXPECTED else ""
+
+
+async def _safely(way: str, tell: Callable[[], Awaitable[Any]]) -> None:
+    """Tell; whatever goes wrong is logged and fails nothing."""
+    try:
+        await tell()
+    except ReelmillError as error:  # of the database
+        _log.warning("watch.failed", way=way, why=str(error), remedy=error.trouble.remedy)
+    except Exception:  # noqa: BLE001 - a fault of ours here must not cost the run's own outcome
+        _log.exception("watch.failed", way=way, why="unexpected")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+from pipeline.app.watch.gauges import read_gauges
 from pipeline.app.watch.ways import Ways, bare_report
+from pipeline.app.wiring.state_folder import open_if_present
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError
@@ -29,6 +31,14 @@ async def notify_test(settings: Settings) -> list[Delivery]:
         told.append(await ways.ping(ping.sign_of_life(watch.ping.get_secret_value(), uuid4(), _TEST)))
     if watch.post_json is not None:
         told.append(await ways.post_json(report))
+    if watch.textfile is not None:
+        async with open_if_present(settings.run.state) as database:
+            content = await read_gauges(settings, database, None, clock.now())
+        told.append(await ways.textfile(watch.textfile, content))
+    if watch.notify:
+        told += await ways.notify("reelmill: a test", _TEST)
+    if watch.on_end:
+        told.append(await ways.on_end(report))
     if not told:
         raise ConfigError(
             "[watch] names nobody to be told", remedy="set ping, post_json, on_end, textfile or notify there"

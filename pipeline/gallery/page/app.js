@@ -4,19 +4,21 @@
 const main = document.getElementById("main");
 const notices = document.getElementById("notices");
 let current = { name: "", node: null };
-let listScroll = 0;
-let listFocus = null;
+/** Where the reader was in the list: height, focus, and where that was on the screen. */
+let place = { top: 0 };
 
-/** Puts a view in place of the last, at a height; the focus goes to `focus` or to its heading. */
-function swap(name, node, title, top = 0, focus = null) {
-  if (current.name === "list") [listScroll, listFocus] = [scrollY, focused()];
+/** Puts a view in place of the last, and the reader where `to` says, else at its heading. */
+function swap(name, node, title, to = { top: 0 }) {
+  if (current.name === "list") place = { top: scrollY, focus: document.activeElement, y: document.activeElement.getBoundingClientRect().top };
   current.node?.remove();
   main.append(node);
   document.title = `${title} · Reelmill`;
   for (const link of document.querySelectorAll("[data-view]")) link.ariaCurrent = link.dataset.view === name ? "page" : null;
-  if (current.name) (node.contains(focus) ? focus : node.querySelector("h1")).focus({ preventScroll: true });
+  const isBack = node.contains(to.focus ?? null);
+  if (current.name) (isBack ? to.focus : node.querySelector("h1")).focus({ preventScroll: true });
   current = { name, node };
-  scrollTo(0, top);
+  scrollTo(0, to.top);
+  if (isBack) scrollBy(0, to.focus.getBoundingClientRect().top - to.y); // heights of cards above may be guesses
 }
 
 async function showVideo(folder, start) {
@@ -40,10 +42,8 @@ function route() {
   if (folder) showVideo(decoded(folder), Math.max(0, amount(Number(new URLSearchParams(given).get("t")))));
   else if (where === "/runs") swap("report", reportView(), "Runs");
   else {
-    const next = new URLSearchParams(given);
-    const isSame = String(view) === String(next);
-    showList(next);
-    if (current.name !== "list") swap("list", listSection, "Library", isSame ? listScroll : 0, isSame ? listFocus : null);
+    const isSame = showList(new URLSearchParams(given));
+    if (current.name !== "list") swap("list", listSection, "Library", isSame ? place : undefined);
   }
 }
 

@@ -15,7 +15,7 @@ function momentList(moments, control) {
   }));
 }
 
-const isPlain = (value) => typeof value !== "object" || value === null;
+const isPlain = (value) => Object(value) !== value;
 const plainWords = (value) => (value === true ? "Yes" : value === false ? "No" : String(value ?? "–"));
 const left = (values) => values.length > MOST_ROWS && el("p.faint", `and ${number(values.length - MOST_ROWS)} more, in the files`);
 

@@ -38,7 +38,7 @@ const posterPath = (item) => path("gallery/posters", `${item.folder}.webp`);
 function poster(item) {
   if (!item.poster) return placeholder(item);
   const onerror = (event) => event.target.replaceWith(placeholder(item));
-  return el("img", { alt: "", loading: "lazy", decoding: "async", width: 320, height: 180, onerror, src: posterPath(item) });
+  return el("img", { alt: "", loading: "lazy", onerror, src: posterPath(item) });
 }
 
 /** Returns the parts of a text, matches in `<mark>`. */

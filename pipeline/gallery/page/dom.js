@@ -37,8 +37,6 @@ function el(name, ...parts) {
 
 const svg = (tag, ...parts) => build(document.createElementNS("http://www.w3.org/2000/svg", tag), parts);
 
-const focused = () => document.activeElement;
-
 /** A link that opens in a tab of its own: another site, or a file. */
 const outside = (href, ...children) => el("a", { href, target: "_blank", rel: "noopener noreferrer" }, ...children);
 
@@ -48,7 +46,7 @@ const text = (value) => (typeof value === "string" ? value : Number.isFinite(val
 const list = (value) => (Array.isArray(value) ? value.filter((each) => each !== null) : []);
 const texts = (value) => list(value).map(text).filter(Boolean);
 const amount = (value) => (Number.isFinite(value) ? value : 0);
-const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+const isObject = (value) => Object(value) === value && !Array.isArray(value);
 
 const encode = (name) => encodeURIComponent(name.toWellFormed());
 
@@ -59,7 +57,7 @@ const path = (...parts) => parts.join("/").split("/").filter((name) => !/^\.{0,2
 
 const number = (value) => value.toLocaleString("en", { maximumFractionDigits: 1 });
 const plural = (value, word) => `${number(value)} ${word}${value === 1 ? "" : "s"}`;
-const usd = (value) => "$" + value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: value < 0.1 ? 4 : 2 });
+const usd = (value) => `$${value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: value < 0.1 ? 4 : 2 })}`;
 const now = () => performance.now();
 const two = (value) => String(value).padStart(2, "0");
 const capital = (name) => name.charAt(0).toUpperCase() + name.slice(1).replace(/_/g, " ");
@@ -124,7 +122,7 @@ function oneStop(box) {
   choose(nodes[0]);
   box.addEventListener("focusin", (event) => choose(event.target.closest("button")));
   box.addEventListener("keydown", (event) => {
-    const at = nodes.indexOf(focused());
+    const at = nodes.indexOf(document.activeElement);
     const to = { ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: nodes.length - 1 }[event.key];
     if (!nodes[to]) return;
     event.preventDefault();

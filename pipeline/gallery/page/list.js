@@ -65,7 +65,7 @@ const ORDERS = {
 // --------------------------------------------------------------------------------------------------------------- controls
 
 const search = el("input", {
-  type: "search", id: "q", placeholder: "Search titles, chapters, captions …", autocomplete: "off", spellcheck: "false", label: "Search the library", oninput: typed,
+  type: "search", id: "q", placeholder: "Search titles, chapters, captions …", autocomplete: "off", label: "Search the library", oninput: typed,
 });
 const countLine = el("p.count", { role: "status" });
 const filters = el("div.filters", { id: "filters", role: "group", label: "Filters and order" });
@@ -130,7 +130,7 @@ function lengthPicker() {
 
 /** Makes the filter bar anew; the focus stays where it was. */
 function drawFilters() {
-  const label = focused()?.closest(".filters select")?.ariaLabel;
+  const focused = document.activeElement?.closest(".filters select")?.ariaLabel;
   const classes = new Set([...items.flatMap((item) => Object.keys(item.facets)).map((name) => `class.${name}`), ...view.keys()].filter((name) => name.startsWith("class.")));
   const set = filtersSet();
   const sorts = Object.entries(SORTS).filter(([name]) => query || name !== "day");
@@ -141,7 +141,7 @@ function drawFilters() {
     picker("Order", viewValue("sort"), [["", query ? "Best match" : SORTS.day], ...sorts], (sort) => go({ sort })),
   );
   toggle.classList.toggle("set", set.length > 0);
-  [...filters.children].find((each) => label && each.ariaLabel === label)?.focus();
+  [...filters.children].find((each) => focused && each.ariaLabel === focused)?.focus();
 }
 
 // ------------------------------------------------------------------------------------------------------------------ cards
@@ -151,10 +151,9 @@ let cards = new Map();
 let isLoading = true;
 let isScanning = false;
 
-/** Puts the first cards on the page, and keeps those that are there, and the focus. */
+/** Puts the first cards on the page, and keeps those that are there. */
 function drawCards() {
   const old = cards;
-  const before = focused();
   cards = new Map(shown.slice(0, room).map((item) => {
     const best = query?.best(item) ?? null;
     const kept = old.get(item);
@@ -162,10 +161,10 @@ function drawCards() {
   }));
   const nodes = [...cards.values()].map(({ node }) => node);
   const isLonger = [...grid.children].every((node, i) => node === nodes[i]);
+  const focused = document.activeElement;
   if (isLonger) grid.append(...nodes.slice(grid.children.length));
   else grid.replaceChildren(...nodes);
-  // A link that was moved or made anew has lost the focus.
-  if (focused() !== before) [...grid.querySelectorAll("a")].find(({ href }) => href === before.href)?.focus({ preventScroll: true });
+  if (grid.contains(focused)) focused.focus({ preventScroll: true });
   more.hidden = shown.length <= room;
   more.textContent = `Show more (${number(shown.length - room)} left)`;
   empty.hidden = shown.length > 0 || isLoading || isScanning;
@@ -286,9 +285,9 @@ async function shardArrived(fresh, isAll) {
   if (query) hear(query);
 }
 
-/** Shows the list as an address names it. */
+/** Shows the list as an address names it. Returns whether it is the one that was there. */
 function showList(given) {
-  const isSame = String(view) === String(given) && cards.size;
+  const isSame = String(view) === String(given) && cards.size > 0;
   view = given;
   const words = viewValue("q").trim();
   if (search.value.trim() !== words) search.value = words;
@@ -298,4 +297,5 @@ function showList(given) {
     refresh();
   }
   drawFilters();
+  return isSame;
 }

@@ -15,7 +15,6 @@ function causeList(heading, causes, none) {
 }
 
 const shortDay = (at) => local(at, { day: "numeric", month: "short" });
-const shortTime = (at) => local(at, { hour: "2-digit", minute: "2-digit" });
 
 /** Returns bars of rows: a value for each name. */
 const barsOf = (rows, names, label, short) => list(rows).map((row) => ({ label: label(row), short: short(row), values: names.map((name) => amount(row[name])), row }));
@@ -28,14 +27,15 @@ function figuresOf(report) {
     bars: barsOf(report.days, [name], (row) => text(row.day), (row) => shortDay(Date.parse(row.day) / 1000)) });
   const outcomes = ["done", "failed", "waiting"];
   const steps = ["written", "asked", "failed"];
+  const clockForm = { timeStyle: report.slice_seconds < 60 ? "medium" : "short" };
   const message = (cause) => text(cause.message);
   return [
     { heading: "Videos of each run", first: "Run", series: outcomes, words: number, columns: RUN_COLUMNS,
       bars: barsOf(report.runs, outcomes, (run) => when(run.started_at, DATE_TIME), (run) => shortDay(run.started_at)) },
     byDays("Spent per day", "usd", usd, report.usd_per_day), byDays("Minutes of video per day", "minutes", number, report.minutes_per_day),
     { heading: "Waiting, by cause", first: "Cause", series: ["count"], draw: drawRows, words: number, bars: barsOf(report.waits, ["count"], message, message) },
-    { heading: "The last run", first: "From", series: steps, words: number, bars: barsOf(report.timeline, steps, (slice) => when(slice.at, DATE_TIME), (slice) => shortTime(slice.at)) },
-  ].filter(({ bars }) => bars.length);
+    { heading: "Course of the last run", first: "From", series: steps, words: number, bars: barsOf(report.timeline, steps, (slice) => when(slice.at, DATE_TIME), (slice) => local(slice.at, clockForm)) },
+  ].filter(({ bars }) => bars.some(({ values }) => values.some(Boolean)));
 }
 
 function reportView() {

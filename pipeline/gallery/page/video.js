@@ -58,7 +58,7 @@ function stillStage(item, entry, start) {
   };
   const play = (second) => {
     const src = `https://www.youtube-nocookie.com/embed/${id}?autoplay=1&rel=0&start=${Math.floor(second)}`;
-    node.replaceChildren(el("iframe", { title: item.title, allow: "autoplay; fullscreen; picture-in-picture", src }));
+    node.replaceChildren(el("iframe", { title: item.title, allow: "autoplay; fullscreen", src }));
   };
   if (page) {
     show(start);
@@ -100,7 +100,7 @@ function captionBox(cues, go) {
 
 /** Scrolls within a box; the page stays where it is. */
 function scrollInBox(box, node) {
-  if (!node || box.contains(focused())) return;
+  if (!node || box.contains(document.activeElement)) return;
   box.scrollTop = node.offsetTop - box.clientHeight / 3;
 }
 
@@ -142,7 +142,7 @@ function answerNode(item, result, control) {
   const notes = texts(result.notes).map((note) => el("li", note));
   return el("section.answer", el("h2", capital(text(result.name))),
     rest.map((block) => blockNode(block, control)), rest.length < blocks.length && el("p.faint", "The chapters stand beside the video."),
-    notes.length > 0 && el("ul.notes", { label: "Notes" }, notes),
+    notes.length > 0 && el("ul.notes", notes),
     el("details", el("summary", "Where this comes from"), pairList([
       ["Job", text(result.job)], ["Model", texts([result.model, result.provider]).join(" on ")],
       ["Asked", when(result.asked_at, DATE_TIME)], ["Answered", when(result.answered_at, DATE_TIME)],
@@ -153,7 +153,8 @@ function answerNode(item, result, control) {
 function sourceNode(source) {
   const label = text(source.label) || text(source.url);
   const metadata = Object.entries(source.metadata ?? {}).map(([name, value]) => [name, text(value)]);
-  return el("div", text(source.url).startsWith("https://") ? outside(source.url, label) : label, metadata.length > 0 && table(["Field", "Value"], metadata));
+  const page = pageOf({ sources: [source] });
+  return el("div", page ? outside(page, label) : label, metadata.length > 0 && table(["Field", "Value"], metadata));
 }
 
 function provenance(item, entry) {

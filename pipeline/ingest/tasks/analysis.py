@@ -49,7 +49,7 @@ from pipeline.ingest.request_builder import (
     max_tokens,
     read_legacy_answer,
 )
-from pipeline.ingest.services import Services
+from pipeline.ingest.services import HEAD_START, Services
 from pipeline.ingest.stored_json import changed
 from pipeline.kit.answers import Verdict
 from pipeline.kit.job import Video
@@ -134,6 +134,8 @@ class AnalysisTaskType:
                 _log.info("analysis.adopted", key=task.subject, id=found.id, name=found.name)
                 data = changed(data, since=found.created or data.since, generation=found.generation)
                 return self._await(data, found.id)
+            if data.yields and not data.yielded:
+                return Advance("price", changed(data, yielded=True).to_json(), after=HEAD_START * self._api.grace)
             data = changed(data, generation=unused)
         data = changed(data, adopted=False, keyed_by_body=True)
         cost = self._cost(task, data, requests)
@@ -368,6 +370,7 @@ class AnalysisTaskType:
             model=data.model,
             correction=correction[:300],
             adopted=data.adopted,
+            yields=data.yields,
         )
         key = analysis_key(task.subject, requests, salt)
         # One that ended without an answer (its asset was lost, or nobody wanted it for a while) is to be asked now.

@@ -27,7 +27,7 @@ from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.paid_call import LOOKING, Billing, CallPolicy, CallRefused, Cost, PaidCall, Stages
 from pipeline.ingest.payloads import IndexingData, VideoData, denied_to_indexing
 from pipeline.ingest.remote_names import OWNER_LENGTH
-from pipeline.ingest.services import Services
+from pipeline.ingest.services import HEAD_START, Services
 from pipeline.ingest.stored_json import changed
 from pipeline.ports.index_api import IndexApi, IndexSpec
 
@@ -57,8 +57,9 @@ def indexing_task(subject: str, video: VideoData, index_id: str, name: str) -> N
     """Return the task that indexes a video; a new asset has its own."""
     asset_id, lost = video.media_id, video.indexing_lost
     data = IndexingData(
-        asset_id=asset_id, index_id=index_id, index_name=name, seconds=video.length, lost=lost, adopted=video.adopted
-    )
+        asset_id=asset_id, index_id=index_id, index_name=name, seconds=video.length, lost=lost,
+        adopted=video.adopted, yields=video.yields,
+    )  # fmt: skip
     key = f"{subject}/{index_id}/{fingerprint(asset_id)[:8]}" + (f"-{lost}" if lost else "")
     return NewTask("indexing", key, "price", data.to_json(), subject=subject)
 
@@ -82,6 +83,7 @@ class IndexingTaskType:
     ) -> None:
         self._index_api = index_api
         self._clock = services.clock
+        self._grace = services.api.grace
         self._price = price
         self._attempts = policy.attempts
         self._paid: PaidCall[IndexingData] = PaidCall(
@@ -116,6 +118,8 @@ class IndexingTaskType:
         if found is not None:
             _log.info("indexing.adopted", key=task.subject, id=found)
             return self._await(data, found)
+        if data.yields:
+            return Advance("price", changed(data, yields=False).to_json(), after=HEAD_START * self._grace)
         data = changed(data, since=self._clock.now(), adopted=False)
         return self._paid.intend(data, self._cost(task, data), given_up=data.given_up, repeated=data.doubtful)
 

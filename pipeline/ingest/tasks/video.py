@@ -28,9 +28,9 @@ from pipeline.core.errors import InputError, Permanent
 from pipeline.core.lifecycle import Policy
 from pipeline.core.log import get
 from pipeline.core.model import About, Lane, NewTask, Selection, State, Task, Trouble
-from pipeline.core.outcome import Advance, Done, Fail, Outcome, Retry, Snooze
+from pipeline.core.outcome import Advance, Done, Fail, Outcome, Snooze
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
-from pipeline.ingest.adoption import Adoption
+from pipeline.ingest.adoption import Adoption, Trace
 from pipeline.ingest.file_identity import FileStamp, is_available, locate
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
 from pipeline.ingest.paid_call import (
@@ -43,18 +43,18 @@ from pipeline.ingest.paid_call import (
     PaidCall,
     Stages,
 )
-from pipeline.ingest.payloads import AnalysisData, ItemData, SessionData, VideoData, WaitingData, fetch_again
+from pipeline.ingest.payloads import AnalysisData, ItemData, SessionData, VideoData, fetch_again
 from pipeline.ingest.remote_names import build_upload_name, parse_upload_name
 from pipeline.ingest.request_builder import analysis_key, group_requests
 from pipeline.ingest.services import Services
 from pipeline.ingest.stored_json import changed
+from pipeline.ingest.tasks.failed_upload import failed_upload, gave_up
 from pipeline.ingest.tasks.indexing import ConfiguredIndex, has_indexing, indexing_task
 from pipeline.ingest.tasks.item import ReadCaptions, Release
 from pipeline.ingest.upload_search import NAMELESS, Method, build_upload, nameless_upload
-from pipeline.ports.video_api import MediaStatus, NewUpload, UploadSession
+from pipeline.ports.video_api import NewUpload, UploadSession
 
 _log = get("video")
-_PREMIERE_SECONDS = 14 * 86_400.0  #: seconds for which a premiere is waited for in all
 S = TypeVar("S")
 
 
@@ -121,7 +121,7 @@ class VideoTaskType:
             billing,
             services.clock,
             services.rng,
-            gave_up=_gave_up("upload"),
+            gave_up=gave_up("upload"),
             renew=lambda data: changed(data, doubtful=data.doubtful + 1),
         )
         self._price = price
@@ -185,8 +185,27 @@ class VideoTaskType:
         if found is None:
             return None
         _log.info("upload.adopted", key=task.key, id=found.id, name=found.name)
-        data = changed(data, media_id=found.id, name=found.name, generation=found.generation, adopted=True)
+        return self._use(data, found)
+
+    def _use(self, data: VideoData, found: Trace) -> Advance:
+        data = changed(data, media_id=found.id, name=found.name, generation=found.generation, adopted=True, yields=True)
         return Advance("settle", changed(data, since=found.created or self._clock.now()).to_json())
+
+    async def _agree(self, task: Task, data: VideoData) -> VideoData | Outcome:
+        """Agree with other runs at work on one upload of this video.
+
+        Then all ask the same, under one key.
+        """
+        if data.adopted or data.settled:
+            return data
+        complete = data.method == "multipart"
+        chosen = await self._adoption.elect(task.key, data.media_id, data.generation, complete=complete)
+        if chosen is None:
+            return data
+        _log.info("upload.shared", key=task.key, id=chosen.id, ours=data.media_id)
+        if chosen.id == data.media_id:
+            return changed(data, adopted=True)
+        return self._use(data, chosen)
 
     async def _fetch_again(self, task: Task) -> Outcome:
         """Have the file fetched: our copy was removed, or never there."""
@@ -281,7 +300,10 @@ class VideoTaskType:
         if status.state == "working":
             return Snooze(status.look_again, asked=bool(status.word))
         if status.state == "ready":
-            reserved = self._cost(task, data)
+            agreed = await self._agree(task, data)
+            if not isinstance(agreed, VideoData):
+                return agreed
+            data, reserved = agreed, self._cost(task, agreed)
             data = changed(
                 data,
                 seconds=status.facts.get("duration") or data.length,
@@ -296,16 +318,16 @@ class VideoTaskType:
                 return Advance("fan_out", data.to_json(), spend=spend)
             # What is missing is asked of our own database: no reason for a commit in between.
             return await self._fan_out(task, data)
-        next_upload = changed(data, generation=data.generation + 1, settled=False, adopted=False)
+        next_upload = changed(data, generation=data.generation + 1, settled=False, adopted=False, yields=False)
         if status.state == "gone" or data.adopted:
             return self._upload_again(task, next_upload)
-        return _failed_upload(data, status, next_upload, self._clock.now())
+        return failed_upload(data, status, next_upload, self._clock.now())
 
     def _upload_again(self, task: Task, data: VideoData) -> Outcome:
         """Upload again what the platform does not have any more."""
         again = data.again + 1
         if again >= self._options.attempts:
-            why = task.trouble or _gave_up("settle")
+            why = task.trouble or gave_up("settle")
             return Fail(why, stage="place", data=changed(data, again=0).to_json())
         return Advance("place", changed(data, again=again).to_json())
 
@@ -329,7 +351,7 @@ class VideoTaskType:
         # With every answer and a place in the index, an upload here would serve nothing; with neither wanted, it is all.
         served = not missing and (has_indexing(known.tasks, index_id) if index_id else bool(requests))
         if elsewhere and not served:
-            return self._upload_again(task, changed(data, settled=False, adopted=False))
+            return self._upload_again(task, changed(data, settled=False, adopted=False, yields=False))
         if self._release is not None and data.fetched and data.settled:
             await self._release(Path(data.path))  # proved: the platform has looked at it
         groups = group_requests(missing, fuse=self._fuse)
@@ -352,6 +374,7 @@ class VideoTaskType:
             model=self._options.model,
             temperature=self._options.temperature,
             adopted=data.adopted,
+            yields=data.yields,
         )
         key = analysis_key(task.key, requests)
         return NewTask("analysis", key, "price", analysis.to_json(), subject=task.key, restart_at="price")
@@ -421,29 +444,3 @@ def _missing(known: About, requests: Sequence[JobRequest]) -> list[JobRequest]:
 def _paths(items: Sequence[ItemData]) -> list[str]:
     """Return the paths under which a video's content was found."""
     return [item.locator for item in items if item.type == "file"]
-
-
-def _gave_up(stage: str) -> Trouble:
-    return Trouble(
-        "gave_up", f"Stage '{stage}' was tried again and again without success.", "See the log, then `reelmill retry`."
-    )
-
-
-def _failed_upload(data: VideoData, status: MediaStatus, next_upload: VideoData, now: float) -> Outcome:
-    """Fail the video, or hand it over again when the platform says.
-
-    ``next_upload``: the payload with which it is handed over again, by an operator's retry or by ourselves.
-    """
-    trouble = status.trouble or Trouble(
-        "asset_failed",
-        "The platform could not read the uploaded file.",
-        "Check that the file plays; transcode it to H.264/AAC in MP4, and run again.",
-        status.message,
-    )
-    waiting = data.waiting or WaitingData(since=now)
-    if waiting.media_id == data.media_id:  # its time has come
-        return Advance("place", changed(next_upload, waiting=WaitingData(since=waiting.since)).to_json())
-    if status.later is None or now - waiting.since >= _PREMIERE_SECONDS:
-        return Fail(trouble, stage="place", data=changed(next_upload, waiting=None).to_json())
-    data = changed(data, waiting=WaitingData(since=waiting.since, media_id=data.media_id))
-    return Retry(trouble, after=status.later, counted=False, data=data.to_json())

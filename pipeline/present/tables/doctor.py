@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from pipeline.present.formatting import clean
-from pipeline.present.tables.layout import coloured
+from pipeline.present.tables.layout import coloured, remedy
 from pipeline.views import Finding
 
 
@@ -20,8 +20,8 @@ def doctor_table(findings: Sequence[Finding]) -> RenderableType:
     table.add_column(no_wrap=True)
     table.add_column()
     for finding in findings:
-        text = Text(clean(finding.value))
+        text: RenderableType = Text(clean(finding.value))
         if finding.costs and finding.state != "ok":
-            text.append(f"\n→ {clean(finding.costs)}", "dim")
+            text = Group(text, remedy(finding.costs, "dim", indent=0))
         table.add_row(coloured(finding.state), Text(clean(finding.name)), text)
     return table

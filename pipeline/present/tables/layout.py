@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -132,15 +132,18 @@ def left_out(found: Sequence[LeftOut]) -> list[RenderableType]:
     return section("left out", [trouble_line(fit(each.source, 60), each.trouble) for each in found]) if found else []
 
 
-def trouble_line(name: str, trouble: Trouble, state: str = "") -> Text:
+def trouble_line(name: str, trouble: Trouble, state: str = "") -> RenderableType:
     """Return one trouble with its remedy; ``state`` in front, in its colour."""
+    text = name_and_trouble(name, trouble, state)
+    return Group(text, remedy(fit(trouble.remedy, 300), "dim")) if trouble.remedy else text
+
+
+def name_and_trouble(name: str, trouble: Trouble, state: str = "") -> Text:
+    """Return the same without the remedy."""
     text = Text()
     if state:
         text.append(f"{state}  ", _COLOUR.get(state, ""))
-    text.append(fit(name, WIDE), "bold").append(f"  {fit(without_name(trouble.message, name), 300)}")
-    if trouble.remedy:
-        text.append(f"\n  → {fit(trouble.remedy, 300)}", "dim")
-    return text
+    return text.append(fit(name, WIDE), "bold").append(f"  {fit(without_name(trouble.message, name), 300)}")
 
 
 def without_name(message: str, name: str) -> str:
@@ -154,9 +157,13 @@ def without_name(message: str, name: str) -> str:
     return rest[0].upper() + rest[1:] if told else message
 
 
-def remedy(text: str) -> Text:
-    """Return what to do, behind an arrow."""
-    return Text(f"  → {clean(text)}")
+def remedy(text: str, style: str = "", indent: int = 2) -> Table:
+    """Return what to do, behind an arrow; further lines are indented."""
+    grid = Table.grid()
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row(Text(" " * indent + "→ ", style), Text(clean(text), style))
+    return grid
 
 
 def doubt(calls: int, earlier: int = 0) -> str:
@@ -177,9 +184,11 @@ def tally(numbers: Mapping[str, int]) -> Text:
     return Text(" · ").join(coloured(word, f"{number:,} ") for word, number in shown) if shown else Text("none")
 
 
-def items_tally(items: Mapping[str, int]) -> Text:
-    """Return a state folder's items; those working may wait for a run."""
-    return tally({"unfinished" if word == "working" else word: number for word, number in items.items()})
+def items_tally(items: Mapping[str, int], videos: Mapping[str, int]) -> Text:
+    """Return a state folder's videos; those working may wait for a run."""
+    shown, sources = videos or items, sum(items.values())
+    text = tally({"unfinished" if word == "working" else word: number for word, number in shown.items()})
+    return text.append(f" · from {sources:,} sources") if sum(shown.values()) < sources else text
 
 
 def coloured(word: str, before: str = "") -> Text:

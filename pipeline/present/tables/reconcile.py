@@ -11,7 +11,7 @@ from rich.text import Text
 
 from pipeline.ports.inventory import RemoteObject
 from pipeline.present.formatting import clean, count, fit, money, size, when
-from pipeline.present.tables.layout import new_table, section
+from pipeline.present.tables.layout import new_table, remedy, section
 from pipeline.views import Expiring, Leftover, OpenUpload, Reconciled, Reconciliation, Vanished
 
 _GIVES_WAY: Final = frozenset({"name", "item", "what can be done"})
@@ -37,9 +37,8 @@ def reconcile_table(value: Reconciliation, *, strays: bool = False, applied: boo
     parts += section(f"to be deleted ({len(doomed):,})", [_leftovers(doomed)]) if doomed else []
     if value.strays and not strays:
         parts += section(f"left alone ({len(value.strays):,})", [_leftovers(value.strays)])
-        parts.append(
-            Text("→ --strays deletes these as well: right only if no other state folder uses the account", "dim")
-        )
+        why = "--strays deletes these as well: right only if no other state folder uses the account"
+        parts.append(remedy(why, "dim", indent=0))
     parts += section(f"vanished ({len(value.vanished):,})", [_vanished(value.vanished)]) if value.vanished else []
     parts += (
         section("soon to be lost; `reelmill run` fetches answers in time", [_expiring(value.expiring, value.at)])

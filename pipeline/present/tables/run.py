@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 from rich.console import Group, RenderableType
@@ -25,6 +26,8 @@ from pipeline.present.tables.layout import (
 )
 from pipeline.views import NamedItems, RunReport
 
+#: The sentence of a note that says when to go on.
+_RUN_AGAIN = re.compile(r" Run again after \d{4}-\d\d-\d\dT[\d:]+Z\.")
 _NAMED = 3  #: files named at most
 
 
@@ -50,7 +53,7 @@ def run_table(value: RunReport) -> RenderableType:
         rows.append(("page", Text(clean(value.page))))
     elif value.page_trouble is not None:
         rows.append(("page", _unwritten(value.page_trouble)))
-    rows.append(("in all", items_tally(value.items)))
+    rows.append(("in all", items_tally(value.items, value.videos)))
     parts: list[RenderableType] = [pair_table(rows)]
     if value.bad_count:
         parts += bad_lines(value.bad_lines, value.bad_count)
@@ -71,19 +74,12 @@ def run_table(value: RunReport) -> RenderableType:
 def _fates(value: RunReport) -> list[tuple[str, Text]]:
     """Return what came of this run's items, with a few names."""
     return [
-        (
-            clean(name.replace("_", " ")),
-            _named(items, until=value.resume_at if name == "waiting" else None, now=value.ended),
-        )
-        for name, items in value.this_run.items()
-        if items.count
+        (clean(name.replace("_", " ")), _named(items)) for name, items in value.this_run.items() if items.count
     ] or [("this run", Text("nothing to do"))]
 
 
-def _named(items: NamedItems, until: float | None, now: float) -> Text:
+def _named(items: NamedItems) -> Text:
     text = f"{items.count:,}"
-    if until is not None:
-        text += f" until {when(until, now)}"
     if not items.names:
         return Text(text)
     more = items.count - len(items.names)
@@ -112,6 +108,8 @@ def _ending(value: RunReport) -> list[RenderableType]:
     if value.exit_code in (ExitCode.DONE, ExitCode.INCOMPLETE) and not value.note and value.resume_at is None:
         return []
     text = clean(value.note) or meaning(value.exit_code)
+    if value.resume_at is not None:
+        text = _RUN_AGAIN.sub("", text)  # the last line says it, with the time from now
     parts: list[RenderableType] = [Text(""), Text(f"stopped early: {text}", "bold yellow")]
     if value.resume_at is not None:
         parts.append(remedy(f"resume at {when(value.resume_at, value.ended)}: the same command goes on from there"))

@@ -13,7 +13,7 @@ from rich.text import Text
 from pipeline.core.errors import NO_RETRY
 from pipeline.core.exit_codes import meaning, told_fates, why_ended
 from pipeline.core.model import Parked, State
-from pipeline.present.formatting import clean, count, minutes, money, span, when
+from pipeline.present.formatting import clean, count, minutes, money, span, when, windows_text
 from pipeline.present.tables.layout import (
     attention,
     bad_lines,
@@ -36,10 +36,11 @@ def status_table(value: StatusView, now: float) -> RenderableType:
     """Show the database in one page."""
     spent = f"{money(value.usd_total)} for {minutes(value.minutes_total)} billed, all runs together"
     rows = [
-        ("items", items_tally(value.items)),
+        ("items", items_tally(value.items, value.videos)),
         ("running", Text(clean(value.running) or "nobody works on this state folder now")),
         ("spent", Text(spent + doubt(value.doubtful_total))),
     ]
+    rows += [("", Text(windows_text(value.spent)))] if value.spent else []
     rows += _last_run(value, now)
     parts: list[RenderableType] = [pair_table(rows)]
     stopped = [trouble_line("the last run stopped:", value.stopped)] if value.stopped is not None else []

@@ -6,7 +6,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from pipeline.present.formatting import count, fit, when
-from pipeline.present.tables.layout import WIDE, remedy, section, trouble_line
+from pipeline.present.tables.layout import WIDE, name_and_trouble, remedy, section
 from pipeline.views import StatusView, WaitView
 
 _REASONS = 8  #: that are shown
@@ -58,7 +58,7 @@ def unlisted_section(value: StatusView) -> list[RenderableType]:
     """Return what stopped and is in no list any more; empty if nothing."""
     if not value.unlisted_tasks:
         return []
-    lines = [trouble_line(item, why, state) for state, item, why in value.unlisted]
-    lines = [Text(line.plain.partition("\n")[0], "dim") for line in lines[:_UNLISTED]]
+    lines = [name_and_trouble(item, why, state) for state, item, why in value.unlisted[:_UNLISTED]]
+    lines = [Text(line.plain, "dim") for line in lines]
     title = f"no longer listed or asked for: {count(value.unlisted_tasks, 'task')}, of no consequence for a run"
     return [*section(title, lines), remedy("reelmill cancel ITEM puts one away; a line in a list brings it back")]

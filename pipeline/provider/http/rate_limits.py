@@ -55,6 +55,11 @@ class Window:
                 break
         return max(0.0, end - now)
 
+    def used(self, now: float) -> float:
+        """Return the share of the limit that is in use, 0 to 1."""
+        self._forget(now)
+        return sum(self._slots.values()) / self.limit
+
     def take(self, amount: float, now: float) -> None:
         """Count ``amount`` at this moment."""
         index = int(now // self._width)
@@ -130,6 +135,17 @@ class _Group:
         for name, slots in windows.items() if isinstance(windows, dict) else ():
             if name in self.windows and isinstance(slots, dict):
                 self.windows[name][1].load(slots)
+
+
+def read_usage(limits: LimitsSection, kept: Json, now: float) -> list[tuple[str, str, float]]:
+    """Return (group, window, share in use) of what the journal keeps under :data:`NAME`."""
+    found = []
+    for name in GROUPS:
+        group = _Group(getattr(limits, name))
+        if isinstance(kept, dict) and isinstance(kept.get(name), dict):
+            group.load(kept[name], now)
+        found += [(name, window, each.used(now)) for window, (_, each) in group.windows.items()]
+    return found
 
 
 class SharedLimiter:

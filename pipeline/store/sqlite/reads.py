@@ -97,10 +97,12 @@ WITH alike AS (
 SELECT items, first, last, {TASK} FROM alike JOIN task ON task.id = example ORDER BY first, example
 """
 
-#: Items by how they stand as a whole, in one pass over an index: 3 held, 2 failed, 1 working, 0 done.
-TALLY = """
+_WORDS = ("done", "failed", "held", "cancelled", "working")
+#: Each video by its items, and by the worst of its tasks: 3 held, 2 failed, 1 working, 0 done. One pass over an index.
+_BY_VIDEO = """
 WITH video AS (
     SELECT
+        subject,
         sum(kind = 'item' AND state = 'done') AS done,
         sum(kind = 'item' AND state = 'failed') AS failed,
         sum(kind = 'item' AND state = 'held') AS held,
@@ -115,11 +117,38 @@ WITH video AS (
         END) AS worst
     FROM task GROUP BY subject
 )
+"""
+
+#: Items by how they stand as a whole.
+TALLY = f"""
+{_BY_VIDEO}
 SELECT
     coalesce(sum(done * (worst = 0)), 0), coalesce(sum(failed + done * (worst = 2)), 0),
     coalesce(sum(held + done * (worst = 3)), 0), coalesce(sum(cancelled), 0),
     coalesce(sum(working + done * (worst = 1)), 0)
 FROM video
+"""
+
+#: Videos by the worst of their items; an item without a subject is a video of its own.
+TALLY_VIDEOS = f"""
+{_BY_VIDEO},
+told AS (
+    SELECT *, CASE
+        WHEN subject = '' THEN NULL
+        WHEN held > 0 OR done > 0 AND worst = 3 THEN 'held'
+        WHEN failed > 0 OR done > 0 AND worst = 2 THEN 'failed'
+        WHEN working > 0 OR done > 0 AND worst = 1 THEN 'working'
+        WHEN done > 0 THEN 'done'
+        WHEN cancelled > 0 THEN 'cancelled'
+        ELSE ''
+    END AS word
+    FROM video
+)
+SELECT
+    coalesce(sum(coalesce(word = 'done', done)), 0), coalesce(sum(coalesce(word = 'failed', failed)), 0),
+    coalesce(sum(coalesce(word = 'held', held)), 0), coalesce(sum(coalesce(word = 'cancelled', cancelled)), 0),
+    coalesce(sum(coalesce(word = 'working', working)), 0)
+FROM told
 """
 #: Scopes that are parked.
 PARKED = "SELECT scope, until, trouble FROM parked WHERE until > ? ORDER BY scope"
@@ -270,9 +299,9 @@ class SqliteRecords:
         rows = await self._read(PENDING, {"now": now})
         return [PendingGroup(row[0], row[1], row[2], parse_task(row[3:])) for row in rows]
 
-    async def tally(self) -> Mapping[str, int]:
-        row = (await self._read(TALLY))[0]
-        return dict(zip(("done", "failed", "held", "cancelled", "working"), row, strict=True))
+    async def tally(self, *, by_video: bool = False) -> Mapping[str, int]:
+        row = (await self._read(TALLY_VIDEOS if by_video else TALLY))[0]
+        return dict(zip(_WORDS, row, strict=True))
 
     async def parked(self, now: float) -> list[Parked]:
         return [parse_parked(row) for row in await self._read(PARKED, (now,))]
