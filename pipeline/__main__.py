@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import signal
 import sys
@@ -11,6 +12,7 @@ from types import FrameType
 def main() -> None:
     """Run the command line; Ctrl-C during start-up is an interruption too."""
     signal.signal(signal.SIGTERM, _interrupt)  # until a run listens itself: nothing has begun that could be lost
+    atexit.register(_ignore_signals)
     gc.set_threshold(20_000, 20, 20)  # a tenth of a start goes into looking for garbage among what was just imported
     try:
         from pipeline.cli import app
@@ -18,6 +20,12 @@ def main() -> None:
         app(prog_name="reelmill")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _ignore_signals() -> None:
+    """All is said and done: a signal could only spoil the exit code."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -51,14 +51,24 @@ def reckon(entries: Iterable[LedgerEntry], state: Path) -> Reckoning:
     calls = {(entry.effect, entry.client_key): (WHAT[entry.effect], _subject(entry, owners)) for entry in paid}
     names = {(effect, _GENERATION.sub(r"\1", key)) for effect, key in calls}
     doubtful = Counter((what, digest) for _, what, digest, doubt in spends if doubt)
-    booked = Counter((what, digest) for key, what, digest, _ in spends if not key.endswith(("/length", REFUND)))
+    booked = Counter((what, digest) for key, what, digest, _ in spends if not key.endswith(_CORRECTIONS))
     repeats = about - Counter(calls.values())
+    firm = Counter(
+        (what, digest) for key, what, digest, doubt in spends if not doubt and not key.endswith(_CORRECTIONS)
+    )
+    nameless = bool(_NAMELESS & {entry.effect for entry in paid})
+    anew = (firm - Counter(calls.values())) & (repeats - doubtful) if nameless else Counter()
     return Reckoning(
-        len(paid), len(calls) - len(names), (repeats & doubtful).total(), (repeats - doubtful).total(),
+        len(paid), len(calls) - len(names) + anew.total(), (repeats & doubtful).total(),
+        (repeats - doubtful - anew).total(),
         sum(number for (what, _), number in (about - booked).items() if what != "upload"),  # which alone costs nothing
     )  # fmt: skip
 
 
+#: Questions of v1.2, which bear no name of ours: only our ledger tells a repeat from one asked anew after a bad answer.
+_NAMELESS = {"gist", "summarize", "generate"}
+#: How the keys of entries end that only correct others.
+_CORRECTIONS = ("/length", REFUND)
 #: On v1.2 the platform bills an upload when it has arrived; the upload itself is in the ledger already.
 _ARRIVED = ("indexed", "/v1.2/tasks")
 

@@ -220,3 +220,19 @@ def test_a_signal_while_the_program_still_loads_is_an_interruption(tmp_path: Pat
     )
     assert ended.returncode == 130, ended.stderr
     assert list(here.folder.iterdir()) == []
+
+
+def test_a_signal_while_the_program_ends_changes_nothing(tmp_path: Path) -> None:
+    """All is said and done: no other exit code, no death by the signal, no traceback."""
+    code = (
+        "import atexit, os, signal, sys\n"
+        "for number in (signal.SIGINT, signal.SIGTERM):\n"
+        "    atexit.register(os.kill, os.getpid(), number)\n"
+        "from pipeline.__main__ import main\n"
+        "sys.argv = ['reelmill', 'indexes', '--help']\n"
+        "main()\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")

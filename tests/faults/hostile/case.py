@@ -42,6 +42,7 @@ class Call:
     large: bool = False  #: sent in parts
     paid: bool = False
     loses: str = ""  #: the answer that is lost, so that the client looks
+    answers: bool = False  #: its answer is the result: where that is bad, the question is asked, and paid, anew
 
 
 CALLS: Mapping[str, Call] = {
@@ -61,7 +62,7 @@ CALLS: Mapping[str, Call] = {
     "entry read": Call("GET .*/indexed-assets", index=True),
     "v1.2 task": Call("POST /v1.2/tasks$", "v1.2", paid=True),
     "v1.2 task read": Call(r"GET /v1.2/tasks\b", "v1.2"),
-    "v1.2 gist": Call("POST /v1.2/(gist|summarize)$", "v1.2", paid=True),
+    "v1.2 gist": Call("POST /v1.2/(gist|summarize)$", "v1.2", paid=True, answers=True),
 }  # fmt: skip
 
 
@@ -105,7 +106,8 @@ class Seen:
     @property
     def silent(self) -> int:
         """Calls paid twice of which nobody is told."""
-        return self.calls.silent + self.calls.unbooked + (0 if self.case.answer.lies else self.calls.anew)
+        excused = self.case.answer.lies or CALLS[self.case.call].answers
+        return self.calls.silent + self.calls.unbooked + (0 if excused else self.calls.anew)
 
 
 def configuration(call: Call, port: int, kind: str) -> dict[str, dict[str, Any]]:
