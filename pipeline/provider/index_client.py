@@ -94,18 +94,17 @@ class IndexClient:
         found = await self._named(spec.name)
         if found is not None:
             return found.id
-        lost: Ambiguous | None = None
+        detail = ""  # of the error, not the error: kept in its own frame, it would keep all frames
         try:
             return await self._caller.call(self._dialect.create_index(spec))
         except Ambiguous as error:
-            lost = error
+            detail = error.trouble.detail
             await self._caller.clock.sleep(self._caller.grace)
         except Permanent as error:
             if error.trouble.code != "index_name_already_exists":
                 raise
         found = await self._named(spec.name)
         if found is None:
-            detail = lost.trouble.detail if lost is not None else ""
             raise Transient(f"the index {spec.name[:100]!r} is not listed yet", code="index_not_listed", detail=detail)
         return found.id
 

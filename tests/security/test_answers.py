@@ -132,6 +132,27 @@ def test_the_usual_limit_bounds_memory() -> None:
     assert cost.grown < 60 * MEGABYTE, cost
 
 
+KEPT = """
+async def kept():
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    transport = Transport(
+        f"http://127.0.0.1:{port}", "k", connections=3, timeout=60.0, clock=SystemClock(), rng=Random(1)
+    )
+    errors = []
+    for _ in range(25):
+        errors += await asyncio.gather(transport.send(Request("POST", "/x", json={})), return_exceptions=True)
+    return errors[-1]
+"""
+
+
+def test_an_error_does_not_keep_what_was_read() -> None:
+    """An error that is kept for a while keeps its frames, and these the four megabytes until which was read."""
+    cost = measured(BEFORE + KEPT, "found = asyncio.run(kept())")
+    assert "larger than 4 MB" in cost.found, cost
+    assert cost.grown < 40 * MEGABYTE, cost
+
+
 SMALL = {"objects": b",{}", "lists": b",[]", "numbers": b",0.1", "objects in objects": b',{"a":{"b":{}}}'}
 READ = """
 from pipeline.provider.dialects.json_reading import parse, read_error_body

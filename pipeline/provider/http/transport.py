@@ -110,13 +110,17 @@ async def _read(response: httpx.Response, most: int) -> bytes:
         raise TypeError("not an async response")
     unpack = _unpacker(response.headers.get("content-encoding", "identity"))
     body = bytearray()  # not a list of parts: one that sends byte by byte would make each cost fifty
-    async for part in response.stream:
-        if unpack is not None:
-            part = unpack.decompress(part, most - len(body) + 1)
-        body += part
-        if len(body) > most or (unpack is not None and unpack.unconsumed_tail):
-            raise _TooLarge
-    return bytes(body)
+    try:
+        async for part in response.stream:
+            if unpack is not None:
+                part = unpack.decompress(part, most - len(body) + 1)
+            body += part
+            if len(body) > most or (unpack is not None and unpack.unconsumed_tail):
+                raise _TooLarge
+        return bytes(body)
+    finally:
+        part = b""
+        body.clear()  # an error that is kept would keep it, too
 
 
 def _unpacker(encoding: str) -> zlib._Decompress | None:
