@@ -7,10 +7,13 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from starlette.datastructures import QueryParams
 
 from pipeline.core.errors import Busy, ConfigError, StoreError
+from pipeline.local.api.http.query import ListQuery
 from pipeline.local.state.database import PlatformDatabase
 from pipeline.local.state.ledger import LedgerEntry, enter, entries
+from pipeline.local.state.tables import ASSETS, AssetRow
 
 
 def note(key: str) -> LedgerEntry:
@@ -95,3 +98,14 @@ async def test_what_the_disk_does_is_told_as_such(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.IntegrityError):
         await state.write(lambda db: db.execute("INSERT INTO meta VALUES ('secret', NULL)"))
     await state.aclose()
+
+
+def test_lists_are_in_the_order_of_the_times_they_show() -> None:
+    """What arrived first and began later stands above: a busy machine lets requests overtake each other."""
+    db = sqlite3.connect(":memory:")
+    for statement in ASSETS.ddl:
+        db.execute(statement)
+    for name, created in (("a", 10.0), ("c", 30.0), ("b", 20.0), ("d", 30.0)):
+        ASSETS.add(db, AssetRow(name, "direct", "ready", name, "video/mp4", created))
+    total, found = ListQuery.build({}, QueryParams("page_limit=3")).fetch(db, ASSETS)
+    assert (total, [each.id for each in found]) == (4, ["d", "c", "b"])

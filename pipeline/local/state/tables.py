@@ -257,10 +257,10 @@ class Table(Generic[R]):
         return found
 
 
-ASSETS = Table("assets", AssetRow, index=("filename", "status"))
-SESSIONS = Table("sessions", SessionRow, index=("status",))
+ASSETS = Table("assets", AssetRow, index=("filename", "status", "created"))
+SESSIONS = Table("sessions", SessionRow, index=("status", "created"))
 CHUNKS = Table("chunks", ChunkRow, index=("session_id",))
-JOBS = Table("jobs", JobRow, index=("asset_id", "status", "batch_id"))
+JOBS = Table("jobs", JobRow, index=("asset_id", "status", "batch_id", "created"))
 REPLAYS = Table("replays", ReplayRow)
 BATCHES = Table("batches", BatchRow)
 INDEXES = Table("indexes", IndexRow, index=("name",))

@@ -62,7 +62,7 @@ class ListQuery:
     where: str
     values: list[Json]
     page: PageRequest
-    by: str = "seq"
+    by: str = "created"  #: the time that is shown: of two requests at once, the one that began later may arrive first
     newest_first: bool = True
 
     @classmethod

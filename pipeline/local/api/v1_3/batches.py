@@ -83,7 +83,7 @@ async def list_batches(context: ApiContext, request: Request) -> Response:
     now = context.clock.now()
 
     def work(db: Connection) -> tuple[list[Json], int]:
-        all_of_them = [_refresh(db, batch, now) for batch in BATCHES.select(db, newest_first=True)]
+        all_of_them = [_refresh(db, batch, now) for batch in BATCHES.select(db, by="created", newest_first=True)]
         found = [batch for batch in all_of_them if not statuses or batch.status in statuses]
         shown = found[page.offset : page.offset + page.limit]
         return [_view(*_with_items(context, db, batch.id)) for batch in shown], len(found)
