@@ -28,7 +28,11 @@ def retry(
     failed: Failed = False,
     classes: Annotated[
         list[str] | None,
-        typer.Option("--class", metavar="CLASS", help="Whatever stopped with this class of trouble. May be repeated."),
+        typer.Option(
+            "--class",
+            metavar="CLASS",
+            help="Whatever stopped with this class of trouble, as `status` names it. May be repeated.",
+        ),
     ] = None,
     parked: Annotated[
         bool, typer.Option("--parked", help="Open the lanes that are parked before their time; --class narrows.")
@@ -71,11 +75,10 @@ def cancel(
     everything: Annotated[bool, typer.Option("--all", help="Whatever is not finished.")] = False,
     failed: Failed = False,
 ) -> int:
-    """Stop items for good, failed and held ones too.
+    """Put items away, failed and held ones too; runs leave them alone.
 
     `retry` brings them back. What the platform accepted stays paid.
-    A run leaves a cancelled item alone, and it needs no attention any more. A run in progress must be stopped first
-    (Ctrl-C): it holds the state folder. Exit code 3 if nothing matched.
+    A run in progress must be stopped first (Ctrl-C): it holds the state folder. Exit code 3 if nothing matched.
 
     \b
     Examples:

@@ -184,7 +184,7 @@ def _tell_failure(failure: Failure, secrets: list[str]) -> int:
         log.get("cli").critical("crashed", exc_info=failure.cause)
     tell(f"reelmill: {clean(redact(failure.message))}")
     if failure.remedy:
-        tell(_behind_arrow(clean(redact(failure.remedy))))
+        tell(behind_arrow(clean(redact(failure.remedy))))
     if failure.raw:
         tell(f"  raw: {clean(redact(failure.raw))}")
     if failure.cause is not None:
@@ -192,7 +192,7 @@ def _tell_failure(failure: Failure, secrets: list[str]) -> int:
     return int(failure.code)
 
 
-def _behind_arrow(remedy: str) -> str:
+def behind_arrow(remedy: str) -> str:
     """Return a remedy behind its arrow, wrapped for a terminal."""
     if not is_terminal():
         return f"  → {remedy}"

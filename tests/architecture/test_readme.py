@@ -106,7 +106,10 @@ def test_options_mean_the_same_everywhere() -> None:
         for param in command.params:
             for opt in getattr(param, "opts", ()):
                 if opt.startswith("--") and opt not in {"--limit", "--help", "--class"}:
-                    assert meaning.setdefault(opt, str(param.help)) == str(param.help), opt
+                    said = str(param.help)
+                    if opt in {"--option", "--speech", "--threshold"}:  # what each call takes stands behind a colon
+                        said = said.partition(":")[0]
+                    assert meaning.setdefault(opt, said) == said, opt
 
 
 def test_every_promise_names_a_test_that_exists() -> None:

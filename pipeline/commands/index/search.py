@@ -15,24 +15,40 @@ Option = Annotated[
     list[str] | None,
     typer.Option(
         "--option", metavar="OPTION", show_default=False,
-        help="What counts: visual, audio, transcription; API v1.2: visual, conversation, text_in_video, and for a search logo. "
-        "May be repeated. Default: all that index and platform can.",
+        help="What counts: visual, audio or transcription (API v1.2: visual, conversation, text_in_video or logo). "
+        "Repeat it for several. Without it all that the index has.",
     ),
 ]  # fmt: skip
 Speech = Annotated[
     list[str] | None,
     typer.Option(
         "--speech", metavar="HOW", show_default=False,
-        help="How speech is matched: lexical, semantic; API v1.2: semantic, exact_match. May be repeated.",
+        help="How speech is matched: lexical or semantic, repeated for both (API v1.2: semantic or exact_match).",
     ),
 ]  # fmt: skip
 Threshold = Annotated[
     str | None,
     typer.Option(
         "--threshold", metavar="LEAST", show_default=False,
-        help="API v1.2: high, medium, low or none for a search; 0 to 100 for a classification.",
+        help="Least certainty: high, medium, low or none (API v1.2).",
     ),
 ]  # fmt: skip
+
+ClassOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option", metavar="OPTION", show_default=False,
+        help="What counts: visual, conversation or text_in_video. Repeat it for several. Without it all that the index has.",
+    ),
+]  # fmt: skip
+ClassSpeech = Annotated[
+    list[str] | None,
+    typer.Option("--speech", metavar="HOW", help="How speech is matched: semantic or exact_match.", show_default=False),
+]
+ClassThreshold = Annotated[
+    str | None,
+    typer.Option("--threshold", metavar="LEAST", help="Least certainty: a score from 0 to 100.", show_default=False),
+]
 
 
 @command("state", "output", "provider")
@@ -96,17 +112,26 @@ def classify(
     ] = None,
     index: options.Index = None,
     video: Annotated[
-        list[str] | None, typer.Option(metavar="ID", help="Only this video, by the platform's id. May be repeated.")
+        list[str] | None,
+        typer.Option(
+            metavar="ID", help="Only this video, by the id that `reelmill videos` shows. Repeat it for several."
+        ),
     ] = None,
-    option: Option = None,
-    speech: Speech = None,
-    threshold: Threshold = None,
+    option: ClassOption = None,
+    speech: ClassSpeech = None,
+    threshold: ClassThreshold = None,
     min_ratio: Annotated[
         float | None,
-        typer.Option(metavar="R", min=0, max=1, help="Least share of a video that fits, 0 to 1.", show_default=False),
+        typer.Option(
+            metavar="R",
+            min=0,
+            max=1,
+            help="Least share of a video's length that fits its class, 0 to 1.",
+            show_default=False,
+        ),
     ] = None,
-    clips: Annotated[bool, typer.Option("--clips", help="Also the moments that fit.")] = False,
-    detailed: Annotated[bool, typer.Option("--detailed", help="Also how the score was made.")] = False,
+    clips: Annotated[bool, typer.Option("--clips", help="Show the moments that fit, too.")] = False,
+    detailed: Annotated[bool, typer.Option("--detailed", help="Show each option's part in the score, too.")] = False,
     limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, max=1000, help="Videos at most.")] = 50,
 ) -> int:
     """Sort the videos of an index into classes of your own (API v1.2).

@@ -46,7 +46,7 @@ class CommandLine(TyperGroup):
             else:
                 message, remedy = explain_usage(error, self.list_commands(None))  # type: ignore[arg-type]
                 terminal.tell(f"reelmill: {clean(message)}")
-                terminal.tell(f"  → {clean(remedy)}")
+                terminal.tell(terminal.behind_arrow(clean(remedy)))
             sys.exit(ExitCode.USAGE)
         if not standalone:
             return code
