@@ -174,6 +174,24 @@ def test_a_full_range_of_rows_has_a_file_of_its_own(tmp_path: Path, monkeypatch:
     assert [row["number"] for row in rows(place.out)] == list(range(2 * SHARD + 3))
 
 
+def test_a_poster_that_comes_later_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the rows of its range are written again; one that is lost, and another's that came instead, are told apart."""
+    monkeypatch.setattr(writing, "ROWS", SHARD)
+    place = Place(tmp_path, SHARD + 2, captions=0.0, chapters=1)
+    place.write()
+    posters = place.out / "gallery" / "posters"
+    posters.mkdir()
+    for number in (3, 7):
+        before = place.stamps()
+        for old in posters.iterdir():
+            old.unlink()
+        (posters / f"{rows(place.out)[number]['folder']}.webp").write_bytes(b"RIFF")
+        place.write()
+        changed = {name for name, stamp in before.items() if place.stamps().get(name, stamp) != stamp}
+        assert changed == {"gallery/data/rows-0000.js"}
+        assert [row["number"] for row in rows(place.out) if row.get("poster")] == [number]
+
+
 def test_an_exactly_full_range_leaves_the_index_without_rows(tmp_path: Path) -> None:
     """The boundary is nobody's special case: every number is in exactly one place."""
     place = Place(tmp_path, SHARD, captions=0.0, chapters=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 from anyio import to_thread
 
@@ -50,7 +51,7 @@ class _Known:
     shards: dict[int, list[ShardFile]] = field(default_factory=dict)  #: by block
     sizes: dict[str, int] = field(default_factory=dict)  #: of all shards and rows, below the gallery's folder
     rows: dict[int, RowsFile] = field(default_factory=dict)  #: by range
-    posters: dict[int, int] = field(default_factory=dict)  #: how many of a range's videos have one
+    posters: dict[int, int] = field(default_factory=dict)  #: by range, a checksum of who has one
 
 
 class GalleryWriter:
@@ -207,7 +208,7 @@ class _Made:
         for each in published:
             blocks.setdefault(each[0] // SHARD, []).append(each)
         number = published[0][0] // ROWS if published else 0
-        posters = sum(data.folder in self._posters for _, _, data in published)
+        posters = crc32(bytes(data.folder in self._posters for _, _, data in published))
         self.after.posters[number] = posters
         all_rows = is_last or bool(changed) or posters != self._before.posters.get(number)
         rows: list[CardRow] = []
