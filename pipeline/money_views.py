@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from math import inf
 from typing import Final, Literal
 
-from pipeline.core.model import CostGroup, CostKey
+from pipeline.core.model import CostGroup, CostKey, SpentWindow
 from pipeline.views import BadLine, LeftOut
 
 PlanAction = Literal[
@@ -63,7 +64,14 @@ class Plan:
     price_notes: Sequence[str] = ()  #: models without a price, each in a sentence
     usd_most: float = 0.0  #: with every answer as long as it may be: what a run reserves
     parts: Sequence[PricePart] = ()  #: of ``usd``, by kind and model
-    unknown_usd_most: float = 0.0  #: what videos of unknown length cost at most, beside ``usd_most``
+    unknown_usd_most: float | None = 0.0  #: what videos of unknown length add at most; None: lists may hold any number
+    spent: Sequence[SpentWindow] = ()  #: today and this month, UTC, before this run
+    seconds: float | None = None  #: that its calls take at the configured limits; None: there are none
+
+    @property
+    def highest_usd(self) -> float:
+        """USD that the run can cost: long answers, and videos of unknown length."""
+        return inf if self.unknown_usd_most is None else self.usd_most + self.unknown_usd_most
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ def plan(
     given: Invocation,
     sources: options.Sources = None,
     limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many items to list.")] = 50,
+    confirm_over: options.ConfirmOver = None,
 ) -> int:
     """Show what a run would do and what it would cost.
 
@@ -35,5 +36,7 @@ def plan(
     given.show(found, lambda: plan_table(found, str(Path.cwd())))
     if settings.run.strict and found.bad_count:
         return ExitCode.USAGE
+    if confirm_over is not None and found.highest_usd > confirm_over:
+        return ExitCode.BUDGET
     stuck = found.bad_count or found.counts.get("failed") or found.counts.get("held")
     return ExitCode.INCOMPLETE if stuck else ExitCode.DONE

@@ -55,7 +55,7 @@ def test_indexing_stops_at_the_limit(tmp_path: Path, platform: Platform) -> None
     here = at(tmp_path / "here", platform)
     poor = here.run("run", "films", "--max-usd", "0.05")
     assert poor.code == 5, poor.out
-    assert "One indexing alone (about $1.0" in poor.out
+    assert "One indexing alone (up to $1.0" in poor.out
     assert [entry["effect"] for entry in platform.entries() if entry["effect"] != "index_created"] == []
     assert here.run("run", "films", "--max-usd", "1.5").code == 5
     assert [entry["effect"] for entry in platform.entries()].count("indexed") == 1

@@ -72,6 +72,7 @@ class Ledger:
     """
 
     spends: Callable[[int], Mapping[str, tuple[str, bool]]]
+    spent: Callable[[int], float] = lambda _state: float("inf")  #: USD of analyses there
     uploads_billed: bool = False  #: in v1.2 an upload is an entry in the index
     effects: list[Effect] = field(default_factory=list)
     excused: set[str] = field(default_factory=set)  #: videos that an operator has allowed to be paid again
@@ -94,6 +95,7 @@ class Ledger:
         ]
         self.effects.append(effect)
         self._booked(effect)
+        self._covered(effect)
         self._adopted(effect, alike)
         twice = [old for old in alike if old.state == effect.state]
         videos = {effect.base, *(video for video, _ in effect.marks)}
@@ -158,6 +160,14 @@ class Ledger:
         if "url" in effect.thing.data:  # our key of it is the name that a file would have
             return sum(key.startswith("video-") for key in entries)
         return sum(key.startswith(f"{effect.key}/again") for key in entries)
+
+    def _covered(self, effect: Effect) -> None:
+        """Whatever is billed is in our ledger at that moment: so a limit that this keeps, the bill keeps, too."""
+        if effect.kind == "analysis":
+            made = [old for old in self.effects if (old.kind, old.state) == (effect.kind, effect.state)]
+            billed, ours = sum(old.thing.data["usd"] for old in made), self.spent(effect.state)
+            if billed > ours + 1e-6:
+                raise Broken(f"billed {billed:.4f} USD, which is more than our ledger holds: {ours:.4f}")
 
     def _booked(self, effect: Effect) -> None:
         """Every billed call stands in our ledger before it is made."""

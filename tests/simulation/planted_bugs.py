@@ -145,6 +145,36 @@ class AdoptsNothing(World):
         return super().build(settings, database, _Forgetful(api), clock, rng, adapters)
 
 
+class _ReservesWhatIsExpected(Watched):
+    async def apply(self, applied: Applied, now: float) -> bool:
+        hoped = [
+            spend if spend.settlement or spend.refund else replace(spend, usd=spend.estimate)
+            for spend in applied.move.spend
+        ]
+        return await super().apply(replace(applied, move=replace(applied.move, spend=hoped)), now)
+
+
+class ReservesTooLittle(World):
+    """What is reserved before a call is what one hopes for, not what it can cost."""
+
+    def new_database(self) -> Watched:
+        return _ReservesWhatIsExpected(self.disk.published)
+
+
+class _SettlesTwice(Watched):
+    async def apply(self, applied: Applied, now: float) -> bool:
+        again = [replace(spend, key=f"{spend.key}/twice/settled") for spend in applied.move.spend if spend.settlement]
+        spends = [*applied.move.spend, *again]
+        return await super().apply(replace(applied, move=replace(applied.move, spend=spends)), now)
+
+
+class FreesMoneyTwice(World):
+    """What an answer did not use is given back two times."""
+
+    def new_database(self) -> Watched:
+        return _SettlesTwice(self.disk.published)
+
+
 #: Every planted fault, how the simulation words what it sees, and the seed from which on it is looked for: near the first
 #: of all seeds that sees it, so that the proof costs little.
 PLANTED: Sequence[tuple[type[World], str, int]] = (
@@ -157,4 +187,6 @@ PLANTED: Sequence[tuple[type[World], str, int]] = (
     (ShowsBeforeItIsSafe, "before it was safe", 1),
     (SaysDoneTooEarly, "not safe on the disk", 1),
     (AdoptsNothing, "because the state was lost", 1),
+    (ReservesTooLittle, "more than our ledger holds", 1),
+    (FreesMoneyTwice, "more than our ledger holds", 1),
 )

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pipeline.config.settings import PricesSection
 from tests.simulation.ledger import Thing
 from tests.simulation.vendor import Asked, Reply, Vendor, fitting, refused, unknown
 
@@ -174,6 +175,12 @@ class VendorV13(Vendor):
         thing = self.make(
             "analysis", body["custom_id"], self.habits.think, "answer", asset=asset.id, key=key, text=self.answer(body)
         )
+        # Some answers are as long as they may be: it bills minutes and tokens, whatever becomes of them.
+        room, many = body["max_tokens"], len(self.things)
+        tokens = room if many % 3 == 0 or thing.fate == "length" else 1 + many * 997 % room
+        rates = PricesSection()
+        usd = self.seconds / 60 * rates.analyze_minute + tokens / 1000 * rates.output_1000_tokens
+        thing.data |= {"tokens": tokens, "usd": usd}
         lines = body["prompt"].splitlines()
         wanted = body["response_format"]["json_schema"]["properties"]
         asks = ("\n".join([name, *(line for line in lines if f"`{name}`" in line)]) for name in wanted)
@@ -215,7 +222,10 @@ class VendorV13(Vendor):
             text, reason = text[: len(text) // 2], "length"
         if thing.fate == "garbage":
             text = '{"alien": [1, 2'
-        return {**body, "result": {"data": text, "finish_reason": reason, "usage": {"output_tokens": 100}}}
+        return {
+            **body,
+            "result": {"data": text, "finish_reason": reason, "usage": {"output_tokens": thing.data["tokens"]}},
+        }
 
     # ----------------------------------------------------------------------------------------------------- indexes
 

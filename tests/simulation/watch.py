@@ -78,6 +78,10 @@ class Watched(MemoryDatabase):
         """Return key -> (what, doubtful) of our own ledger."""
         return {str(row[0]): (str(row[1]), bool(row[5])) for row in self._spends.values()}
 
+    def spent_usd(self) -> float:
+        """Return what our own ledger says that analyses cost, settled or at most."""
+        return sum((float(row[2]) for row in self._spends.values() if row[1] == "analyze"), 0.0)
+
     async def submit(self, tasks: Sequence[Placed], now: float) -> int:
         changed = await super().submit(tasks, now)
         before, after = self._change()

@@ -126,7 +126,11 @@ class World:
         self.disk = self.new_disk(str((folder / "out").resolve()))
         self.disk.watch = self._disk_event
         self.databases = [self.new_database()]  #: the last one is there, the others were lost
-        self.ledger = Ledger(lambda state: self.databases[state].spends_by_key(), schedule.api == "v1.2")
+        self.ledger = Ledger(
+            lambda state: self.databases[state].spends_by_key(),
+            lambda state: self.databases[state].spent_usd(),
+            schedule.api == "v1.2",
+        )
         kind = VendorV12 if schedule.api == "v1.2" else VendorV13
         habits, chance = schedule.habits, Random(f"vendor {schedule.seed}")
         self.vendor: Vendor = kind(self.elapsed, habits, chance, self.ledger, self.accidents.fate)

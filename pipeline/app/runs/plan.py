@@ -17,10 +17,11 @@ from pipeline.app.runs.plan_price import PlanPrice
 from pipeline.app.wiring.components import named_sources, read_entries
 from pipeline.app.wiring.run_plan import RunPlan
 from pipeline.app.wiring.state_folder import open_if_present
+from pipeline.budget.limits import spent_windows
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError, ReelmillError
-from pipeline.core.model import Selection, State
+from pipeline.core.model import Selection, SpentWindow, State
 from pipeline.core.youtube_address import file_name
 from pipeline.ingest.enqueue import (
     KnownVideo,
@@ -58,6 +59,7 @@ async def plan(settings: Settings, sources: Sequence[str], *, limit: int = 50) -
         raise ConfigError("There is nothing to plan", remedy="name sources, or set [run] manifests")
     totals = _Totals(check_settings(settings), limit)
     async with open_if_present(settings.run.state) as database:
+        await totals.look(database)
         entries = read_entries(settings, sources, totals.planner)
         while batch := await anyio.to_thread.run_sync(lambda: list(islice(entries, _BATCH))):
             await totals.add(batch, database)
@@ -79,12 +81,18 @@ class _Totals:
         self._rows: list[PlanRow] = []
         self._counts = Counter[str]()
         self._price = PlanPrice(plan.prices, plan.settings.provider.model, self._ceilings.max_seconds)
+        self._spent: Sequence[SpentWindow] = ()
         self._minutes = 0.0
         self._upload = self._unknown = self._bad_count = 0
         self._bad: list[BadLine] = []
         self._left_out: list[LeftOut] = []
         self._seen: set[int] = set()
         self._contents = _Contents()
+
+    async def look(self, database: Database | None) -> None:
+        """Look at what this day and this month have spent."""
+        if database is not None:
+            self._spent = await spent_windows(database, self._settings.budget, SystemClock().now())
 
     async def add(self, batch: Sequence[Item | BadLine], database: Database | None) -> None:
         """Add a batch of entries to the sums."""
@@ -133,6 +141,8 @@ class _Totals:
         requests = await self._wanted(item, known, database)
         seconds, size, problem = await self._facts(item, known)
         uploaded = _uploaded(known)
+        if item.kind == "youtube_list" and not self._plan.prices.free:
+            self._price.any_number()
         priced = seconds if not problem else 0.0
         asking = sum(self._price.analysis(part, priced or None) for part in self._groups(requests) if not problem)
         indexing = self._indexing(known, priced)
@@ -234,6 +244,8 @@ class _Totals:
             price_notes=self._plan.price_notes,
             usd_most=sum(part.usd_most for part in parts),
             parts=parts,
+            spent=self._spent,
+            seconds=None if self._plan.platform.local else self._price.seconds(self._settings.limits),
             unknown_usd_most=self._price.unknown_most,
         )
 

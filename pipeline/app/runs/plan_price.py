@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.budget.prices import PriceList
+from pipeline.config.settings import LimitsSection
 from pipeline.ingest.job_requests import JobRequest
 from pipeline.ingest.request_builder import expected_tokens, max_tokens
 from pipeline.money_views import PricePart
+
+_KINDS = ("requests", "minutes", "tokens")
+_SPANS = {"minute": 60.0, "hour": 3_600.0, "day": 86_400.0}
 
 
 class PlanPrice:
@@ -20,28 +24,37 @@ class PlanPrice:
         self._model = model
         self._longest = longest
         self._parts: dict[tuple[str, str], PricePart] = {}
-        self.unknown_most = 0.0  #: USD that the videos of unknown length cost at most, beside what is expected
+        self._loads = {group: dict.fromkeys(_KINDS, 0.0) for group in ("analyze", "index", "search")}
+        self.unknown_most: float | None = 0.0  #: USD that videos of unknown length add at most; None: nobody can tell
 
     def analysis(self, requests: Sequence[JobRequest], seconds: float | None) -> float:
         """Add one call and return its price: nothing without a length."""
         expected, room = expected_tokens(requests), max_tokens(requests, 0)
         if seconds is None:
-            self.unknown_most += self._prices.analysis(self._longest, room, self._model)
+            if self.unknown_most is not None:
+                self.unknown_most += self._prices.analysis(self._longest, room, self._model)
             return 0.0
+        self._load("analyze", requests=1, minutes=seconds / 60, tokens=room)
         minutes, output = self._prices.analysis(seconds, 0, self._model), self._tokens(expected)
         self._add(PricePart("analysis minutes", self._model, seconds / 60, minutes, minutes))
         self._add(PricePart("answer tokens", self._model, expected, output, self._tokens(room)))
         return minutes + output
 
+    def any_number(self) -> None:
+        """Take note of a list that may hold any number of videos."""
+        self.unknown_most = None
+
     def indexing(self, seconds: float) -> float:
         """Add a place in the index and return its price."""
         usd = self._prices.indexing(seconds / 60)
+        self._load("index", requests=1)
         self._add(PricePart("indexing minutes", self._prices.index_model, seconds / 60, usd, usd))
         return usd
 
     def queries(self, number: int) -> float:
         """Add standing queries and return their price."""
         usd = number * self._prices.query()
+        self._load("search", requests=number)
         if number:
             self._add(PricePart("queries", self._prices.index_model, number, usd, usd))
         return usd
@@ -49,6 +62,21 @@ class PlanPrice:
     def parts(self) -> list[PricePart]:
         """Return the parts, in the order in which they came up."""
         return list(self._parts.values())
+
+    def seconds(self, limits: LimitsSection) -> float:
+        """Return how long the calls take at these limits: by the slowest of all windows."""
+        waits: list[float] = [
+            (load[kind] / limit - 1) * seconds  # the first window is free at once
+            for group, load in self._loads.items()
+            for kind in _KINDS
+            for span, seconds in _SPANS.items()
+            if (limit := getattr(getattr(limits, group), f"{kind}_per_{span}")) is not None
+        ]
+        return max([0.0, *waits])
+
+    def _load(self, group: str, **amounts: float) -> None:
+        for kind, amount in amounts.items():
+            self._loads[group][kind] += amount
 
     def _tokens(self, number: int) -> float:
         return self._prices.analysis(0.0, number, self._model)

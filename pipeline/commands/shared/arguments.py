@@ -132,9 +132,14 @@ def confirm_delete(index: IndexInfo) -> bool:
     """
     from pipeline.present.formatting import clean, count
 
-    if sys.stdin is None or not sys.stdin.isatty():
+    if not is_attended():
         raise _wrong("indexes delete: nobody is there to be asked", "--yes deletes without asking")
     return confirm(f"delete '{clean(index.name)}' with {count(index.videos, 'video')}? This cannot be undone. [y/N]")
+
+
+def is_attended() -> bool:
+    """Return True if somebody can be asked."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def confirm(question: str) -> bool:

@@ -22,7 +22,14 @@ Index = Annotated[
     str | None,
     typer.Option("--index", metavar="NAME", help="An index by name or id. Default: [index] name.", show_default=False),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before deleting.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; go on as if a person had agreed.")]
+ConfirmOver = Annotated[
+    float | None,
+    typer.Option(
+        "--confirm-over", metavar="USD", min=0, show_default=False,
+        help="Ask before a run that may cost more; without a terminal, or in a plan, that is exit 5.",
+    ),
+]  # fmt: skip
 Config = Annotated[
     Path | None,
     typer.Option(

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from pipeline.core.text import stamp
 from pipeline.money_views import UNLISTED, Plan, PlanRow
-from pipeline.present.formatting import clean, count, fit, minutes, money, size
+from pipeline.present.formatting import clean, count, fit, minutes, money, size, span
 from pipeline.present.tables.layout import (
     WIDE,
     FittedTable,
@@ -31,10 +31,12 @@ def plan_table(value: Plan, base: str = "") -> RenderableType:
         ("items", tally({_WORDS.get(action, action): number for action, number in value.counts.items()})),
         *([("jobs", Text(fit(", ".join(next(iter(asked))), WIDE)))] if len(asked) == 1 else []),
         ("price", Text(_price(value))),
+        *_parts(value),
         *(("", Text(clean(note), "yellow")) for note in value.price_notes),
         ("upload", Text(size(value.upload_bytes))),
         ("platform", Text(clean(value.provider))),
         ("budget", _budget(value)),
+        *_rest(value),
     ]
     parts: list[RenderableType] = [pair_table(rows)]
     if value.rows:
@@ -50,12 +52,39 @@ def plan_table(value: Plan, base: str = "") -> RenderableType:
 
 def _price(value: Plan) -> str:
     text = f"about {money(value.usd)} for {minutes(value.minutes)} of video"
+    if value.usd_most > value.usd:
+        text += f", at most {money(value.usd_most)}"
     if value.unknown:
         text += f", without {count(value.unknown, 'video')} of unknown length"
+        if value.unknown_usd_most is None:
+            text += " (lists may hold any number)"
+        elif value.unknown_usd_most:
+            text += f" (at most {money(value.unknown_usd_most)} more)"
     if value.queries:
         queries = count(value.queries, "standing query", "standing queries")
         text += f", with {money(value.queries_usd)} for {queries}"
     return text
+
+
+def _parts(value: Plan) -> list[tuple[str, Text]]:
+    """Return what the price is made of."""
+    parts = [part for part in value.parts if part.usd]
+    names = (f"{part.kind}{f' ({part.model})' if part.model else ''} {money(part.usd)}" for part in parts)
+    return [("", Text(clean(" · ".join(names)), "dim"))] if len(parts) > 1 else []
+
+
+def _rest(value: Plan) -> list[tuple[str, Text]]:
+    """Return what is left of day and month, and how long it takes at the limits."""
+    rows: list[tuple[str, Text]] = []
+    limited = [(each.name, each.limit - each.usd) for each in value.spent if each.limit is not None]
+    for name, left in limited:
+        text = f"{money(max(0.0, left))} left of this {name}'s limit"
+        short = value.usd - max(0.0, left)
+        rows.append(("", Text(f"{text}: {money(short)} short", "yellow") if short > 0 else Text(text)))
+    if value.seconds is not None and value.usd_most:
+        text = f"about {span(value.seconds)}" if value.seconds else "no wait"
+        rows.append(("takes", Text(f"at your limits {text}")))
+    return rows
 
 
 def _budget(value: Plan) -> Text:
