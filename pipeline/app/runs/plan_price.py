@@ -64,7 +64,7 @@ class PlanPrice:
         return list(self._parts.values())
 
     def seconds(self, limits: LimitsSection) -> float:
-        """Return how long the calls take at these limits: by the slowest of all windows."""
+        """Return how long the calls take, by the slowest limit."""
         waits: list[float] = [
             (load[kind] / limit - 1) * seconds  # the first window is free at once
             for group, load in self._loads.items()

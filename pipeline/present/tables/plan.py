@@ -74,7 +74,7 @@ def _parts(value: Plan) -> list[tuple[str, Text]]:
 
 
 def _rest(value: Plan) -> list[tuple[str, Text]]:
-    """Return what is left of day and month, and how long it takes at the limits."""
+    """Return what is left of the limits, and how long it takes."""
     rows: list[tuple[str, Text]] = []
     limited = [(each.name, each.limit - each.usd) for each in value.spent if each.limit is not None]
     for name, left in limited:
