@@ -108,7 +108,7 @@ def test_an_interrupted_run_is_told(tmp_path: Path, listener: Listener) -> None:
     here = watched(tmp_path / "here", listener)
     clips(here.folder / "films", 40)
     running = here.start("run", "films", "--json")
-    until(lambda: pings(listener) == ["start"], "the first ping")
+    until(lambda: "item.done" in running.said(), "the first film")  # by then it listens to signals
     running.signal(2)
     ended = running.wait()
     assert ended.code == 130, ended.err
