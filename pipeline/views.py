@@ -135,6 +135,7 @@ class RunReport:
     indexed: int = 0  #: calls that put a video into an index, and were accepted or may have been; they cost, too
     page: Path | None = None  #: over the results; None if it was not made
     page_trouble: Trouble | None = None  #: why it could not be written; the next run writes it
+    untold: Sequence[Delivery] = ()  #: who of ``[watch]`` could not be told of this run; nobody yet when they are told
     #: Fate -> items: new, asked_again, rewritten, unchanged, skipped, failed, held, still_failed, cancelled (earlier),
     #: waiting. None is empty.
     this_run: Mapping[str, NamedItems] = field(default_factory=dict)

@@ -40,6 +40,9 @@ def run(
     )
     if report.exit_code or not given.quiet:
         given.show(report, lambda: run_table(report))
+    else:
+        for each in report.untold:
+            terminal.tell(f"reelmill: {each.way} of [watch] was not told: {each.why}")
     if report.exit_code:
         terminal.tell_log()
     return report.exit_code

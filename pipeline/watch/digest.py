@@ -6,12 +6,15 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from urllib.parse import unquote
 
 from pipeline.core.log import Redactor
 from pipeline.core.text import plain
 from pipeline.watch.child import run_child
 
+#: Run by its path and with -P: neither the folder one stands in nor this one may lend it modules.
+_SCRIPT = Path(__file__).with_name("digest_process.py")
 _MOST = 200  #: characters of a library's words
 
 
@@ -22,7 +25,7 @@ async def notify(addresses: Sequence[str], title: str, body: str, timeout: float
     part of one is in what is returned.
     """
     given = json.dumps({"addresses": list(addresses), "title": title, "body": body}).encode()
-    ended = await run_child([sys.executable, "-m", "pipeline.watch.digest_process"], given, timeout)
+    ended = await run_child([sys.executable, "-P", str(_SCRIPT)], given, timeout)
     answers = _answers(ended.said)
     missing = ended.why or "it said nothing"
     return [_cleaned(answers.get(number, missing), address) for number, address in enumerate(addresses)]

@@ -63,7 +63,7 @@ def test_a_run_tells_its_start_and_its_end(tmp_path: Path, listener: Listener) -
     (rid,) = {parse_qs(urlsplit(each.path).query)["rid"][0] for each in (start, last)}
     assert str(UUID(rid)) == rid
     assert start.body == b""
-    assert last.body.decode().splitlines()[0] == f"all done: 2 new · $0.00 · {(here.folder / 'out').as_uri()}"
+    assert last.body.decode().splitlines()[0] == f"all done: 2 new · $0.00 · {(here.folder / 'out' / 'index.html').as_uri()}"
     assert re.search(r"^new 2: clip-0[01]\.mp4, clip-0[01]\.mp4$", last.body.decode(), re.M)
     assert posted(listener) == [ended.json]
     (hook,) = (each for each in listener.told if each.path.startswith("/hook/"))
@@ -232,6 +232,17 @@ def test_all_at_once_and_each_in_its_own_way_broken(
         "on_end": "it did not end within 1 s and was killed",
     }
     assert SECRET not in ended.err
+    assert {each["way"] for each in ended.json["untold"]} == {"ping", "post_json", "textfile", "notify", "on_end"}
+
+
+def test_who_was_not_told_is_said_where_cron_mails_it(tmp_path: Path, listener: Listener) -> None:
+    """In the summary of a run; with ``--quiet`` one line for each, although the night was good."""
+    listener.then = 404
+    here = watched(tmp_path / "here", listener, ping="")
+    (shown, quiet) = (here.run("run", "films", *more) for more in ([], ["-q"]))
+    assert re.search(r"^not told +post_json: it answered 404$", shown.out, re.M)
+    assert (quiet.code, quiet.out) == (0, "")
+    assert quiet.err == "reelmill: post_json of [watch] was not told: it answered 404\n"
 
 
 def test_a_digest_and_a_textfile_at_the_end(tmp_path: Path, listener: Listener) -> None:

@@ -36,8 +36,7 @@ async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None
     except BaseException as error:
         await night.failed(error)
         raise
-    await night.after(report)
-    return report
+    return await night.after(report)
 
 
 async def _run(settings: Settings, sources: Sequence[str], watch: Watch | None, night: NightWatch) -> RunReport:

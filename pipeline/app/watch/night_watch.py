@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -66,10 +67,14 @@ class NightWatch:
                 if wanted:
                     group.start_soon(_safely, name, tell)
 
-    async def after(self, report: RunReport) -> None:
-        """Run the operator's command; the run has left the state folder."""
+    async def after(self, report: RunReport) -> RunReport:
+        """Run the operator's command; the run has left the state folder.
+
+        Returns the report with those who could not be told.
+        """
         if self._settings.watch.on_end:
             await _safely("on_end", partial(self._ways.on_end, report))
+        return replace(report, untold=self._ways.untold)
 
     async def failed(self, error: BaseException) -> None:
         """Tell that the run was refused or broke.

@@ -36,6 +36,7 @@ class Ways:
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._watch, self._header, self._clock = settings.watch, settings.post_header, clock
+        self.untold: list[Delivery] = []  #: what failed so far
 
     async def ping(self, post: Post) -> Delivery:
         """Send one ping."""
@@ -96,6 +97,7 @@ class Ways:
         if each.sent:
             _log.debug("watch.told", way=each.way, to=each.to)
         else:
+            self.untold.append(each)
             _log.warning("watch.failed", way=each.way, to=each.to, why=each.why, remedy=_TRY)
         return each
 

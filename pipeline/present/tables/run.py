@@ -40,6 +40,7 @@ def run_table(value: RunReport) -> RenderableType:
         *(("", Text(clean(note), "yellow")) for note in value.price_notes),
         ("took", Text(f"{span(value.ended - value.started)} on {clean(value.provider)}")),
     ]
+    rows += [("not told", Text(f"{each.way}: {clean(each.why)}", "yellow")) for each in value.untold]
     if value.duplicates:
         rows.append(("doubled", Text(f"{count(value.duplicates, 'line')} named again what an earlier line had named")))
     if value.edited:
