@@ -63,7 +63,10 @@ def test_a_run_tells_its_start_and_its_end(tmp_path: Path, listener: Listener) -
     (rid,) = {parse_qs(urlsplit(each.path).query)["rid"][0] for each in (start, last)}
     assert str(UUID(rid)) == rid
     assert start.body == b""
-    assert last.body.decode().splitlines()[0] == f"all done: 2 new · $0.00 · {(here.folder / 'out' / 'index.html').as_uri()}"
+    assert (
+        last.body.decode().splitlines()[0]
+        == f"all done: 2 new · $0.00 · {(here.folder / 'out' / 'index.html').as_uri()}"
+    )
     assert re.search(r"^new 2: clip-0[01]\.mp4, clip-0[01]\.mp4$", last.body.decode(), re.M)
     assert posted(listener) == [ended.json]
     (hook,) = (each for each in listener.told if each.path.startswith("/hook/"))
