@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.axe import violations
-from tests.support.browser import Tab
+from tests.support.browser import BROWSERS, Tab, missing
 
 _POLICY = "default-src 'none'; script-src 'self'; img-src 'self'"
 
@@ -82,3 +84,14 @@ def test_axe_sees(tab: Tab, tmp_path: Path, axe: str) -> None:
     assert violations(tab, axe) == []
     tab.open(page(tmp_path, '<main><h1>A</h1><img src="data:,"></main>'))
     assert [each.partition(":")[0] for each in violations(tab, axe)] == ["image-alt"]
+
+
+def test_what_is_skipped_has_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine without a browser is told which programs it lacks and what brings them; the gate lets none be missing."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    told = [missing(name) for name in BROWSERS]
+    for reason, words in zip(told, (("chromium", "chromedriver", "chromium-driver"), ("firefox-esr",)), strict=True):
+        assert all(word in reason for word in words), reason
+    gate = (Path(__file__).parents[2] / ".ci" / "run").read_text(encoding="utf-8")
+    assert gate.index("export REELMILL_BROWSERS=required") < gate.index('bash -euo pipefail -c "$command"')
+    assert gate.index("export REELMILL_AXE") < gate.index('bash -euo pipefail -c "$command"')
