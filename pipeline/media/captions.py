@@ -48,7 +48,7 @@ def strip_markup(text: str) -> str:
     'Salt & water'
     """
     if text.isascii() and len(text) <= _MAX_RAW and not _MARKED.search(text):
-        return text if text.isprintable() and "  " not in text else "\n".join(_plain_lines(text))
+        return "\n".join(_plain_lines(text))
     bare = _NO_CHARACTER.sub("", _TAG.sub("", _BREAK.sub("\n", _without_drawings(text[:_MAX_RAW]))))
     return "\n".join(_plain_lines(unescape(bare).replace("\\h", " ")))
 

@@ -8,7 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pipeline.media.caption_times import parse_span
 from pipeline.media.captions import Cue, count_lost, parse, strip_ass, strip_markup
 from pipeline.source.captions import find_captions, read_captions
 from pipeline.source.encodings import decode_text
@@ -177,3 +180,22 @@ def test_composed_and_decomposed_names_are_one_name() -> None:
     """A disk from another system spells é in two characters."""
     name = unicodedata.normalize("NFD", "Café.fr.srt")
     assert find_captions(unicodedata.normalize("NFC", "Café.mp4"), [name]) == [name]
+
+
+@given(st.integers(0, 99), st.integers(0, 59), st.integers(0, 59), st.integers(0, 999), st.booleans(), st.booleans())
+def test_a_usual_time_line_is_read_as_any_other(
+    hours: int, minutes: int, seconds: int, part: int, long: bool, comma: bool
+) -> None:
+    """The short way that nearly every line takes gives what the long way gives."""
+    mark = "," if comma else "."
+    time = f"{minutes:02}:{seconds:02}{mark}{part:03}"
+    time = f"{hours:02}:{time}" if long else time
+    usual = parse_span(f"{time} --> {time} align:start")
+    assert usual is not None
+    assert usual == parse_span(f"{time}  -->  {time}  align:start") == parse_span(f" {time} -> {time}")
+
+
+@given(st.text(st.sampled_from("ab \t<>&{}\\\n\r\u00a0é-"), max_size=30))
+def test_plain_words_are_shown_as_any_other(text: str) -> None:
+    """A text without marks is told in the short way as in the long one."""
+    assert strip_markup(text) == strip_markup(f"{text}<i></i>")

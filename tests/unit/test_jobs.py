@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from jobs import JOBS
 from pipeline.core.errors import ConfigError
 from pipeline.kit.answers import Verdict
-from pipeline.kit.job import Job, Video
+from pipeline.kit.job import Job, PagedJob, Video
+from pipeline.kit.page import Moment, Moments, Prose, Tags, Value
 from pipeline.kit.schema_profile import schema_problem
 from pipeline.sink.layout import is_file
 
@@ -397,3 +398,62 @@ def test_no_answer_crashes_a_job_and_what_passes_can_be_written(job: Job, answer
         wrapped = {"ask": {"answer_ask": verdict.value.get("answer")}, "classify": {"classify": verdict.value}}
         again = wrapped.get(job.name, verdict.value)
         assert job.check(again, video, params).value == verdict.value
+
+
+def shown(name: str, **given: Any) -> list[Any]:
+    """Return a good answer's blocks for the page."""
+    job = BY_NAME[name]
+    params = job.params({**NEEDED.get(name, {}), **given})
+    value = job.check(GOOD[name], VIDEO, params).value
+    assert value is not None
+    assert isinstance(job, PagedJob)
+    return list(job.page(value, VIDEO, params))
+
+
+def test_every_job_says_how_the_page_shows_it() -> None:
+    """Texts, stretches with their times, words with their filter: nothing is left to a table that has a better form."""
+    assert shown("gist") == [Prose("Sorting networks"), Tags(["sorting"]), Tags(["#Sorting", "#networks"])]
+    assert shown("summary") == [Prose("Two people talk.")]
+    (chapters,) = shown("chapters")
+    assert chapters.chapters
+    assert [(part.start, part.end, part.title, part.text) for part in chapters.items] == [
+        (0.0, 40.0, "One", "First."),
+        (40.0, 100.0, "Two", "Second."),
+    ]
+    assert shown("highlights") == [Moments([Moment(5.0, 9.5, "Goal", "It counts.")])]
+    assert shown("classify") == [Tags(["Talk"], facet="classify"), Prose("Confidence: 75%")]
+    assert shown("ask") == [Prose("Nothing.")]
+
+
+def test_the_title_is_not_said_twice() -> None:
+    """A gist whose title is the video's own adds nothing."""
+    job = BY_NAME["gist"]
+    assert isinstance(job, PagedJob)
+    assert job.page({"title": VIDEO.title, "topics": ["a"]}, VIDEO, job.params({})) == [Tags(["a"])]
+
+
+@pytest.mark.parametrize(
+    ("answer", "blocks"),
+    [
+        ({"rating": 3, "why": "x"}, [Value({"rating": 3, "why": "x"})]),
+        (
+            {
+                "goals": [
+                    {"start_time": 9, "end_time": 10, "name": "Second", "by": "B"},
+                    {"start": "0:05", "end": 7, "title": "1"},
+                ]
+            },
+            [Moments([Moment(5.0, 7.0, "1"), Moment(9.0, 10.0, "Second", "B")])],
+        ),
+        ([{"start": 1, "end": 2, "score": 0.5}], [Moments([Moment(1.0, 2.0, "0.5")])]),
+        ([{"start": 5, "end": 2}], [Value([{"start": 5, "end": 2}])]),
+        ([{"start": 1}], [Value([{"start": 1}])]),
+        ([], [Value([])]),
+    ],
+)
+def test_an_answer_with_times_leads_to_its_seconds(answer: Any, blocks: list[Any]) -> None:
+    """A list of values with start and end becomes stretches, in order, nothing of it lost; anything else is a table."""
+    job = BY_NAME["ask"]
+    assert isinstance(job, PagedJob)
+    params = job.params({"prompt": "?", "schema": {"type": "object", "properties": {"a": {"type": "string"}}}})
+    assert job.page({"answer": answer}, VIDEO, params) == blocks
