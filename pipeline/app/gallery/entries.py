@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import isfinite
 
 from pipeline.app.gallery.blocks import JobBlocks
@@ -50,6 +51,9 @@ class EntryMaker:
         self._words = words
         self._blocks = blocks
         self._standing = standing
+        # The same few words stand with every result.
+        self._repeated = lru_cache(maxsize=1000)(words.line)
+        self._prompt = lru_cache(maxsize=1000)(words.block)
 
     def show(self, video: StoredVideo, *, poster: bool) -> ShownVideo:
         """Return a video's card, view and captions."""
@@ -117,9 +121,9 @@ class EntryMaker:
             name=result.job,
             job=job,
             blocks=self._blocks.blocks(job, result.body, video, params),
-            prompt=self._words.block(params.get("prompt") or ""),
-            model=self._words.line(meta.get("model") or "", 200),
-            provider=self._words.line(meta.get("provider") or "", 200),
+            prompt=self._prompt(params.get("prompt") or ""),
+            model=self._repeated(_text(meta.get("model"))),
+            provider=self._repeated(_text(meta.get("provider"))),
             asked_at=_finite(meta.get("asked")) or None,
             answered_at=_finite(result.created) or None,
             files=list(files.get(result.job, ())),
