@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from pipeline.core.errors import Ambiguous, NeedsOperator, Permanent, Throttled, Transient
+from pipeline.views import RunReport
 from tests.support.clock import run_virtual
 from tests.support.fakes import Crash, Wreck, clips, items
 from tests.support.scripted_run import BLIND, Life, priced
@@ -88,3 +89,26 @@ def test_what_nobody_can_tell_outlives_the_run_that_was_killed(tmp_path: Path) -
     report = run_virtual(life.run(entries, seed=2))
     assert report.doubtful < report.doubtful_total
     assert report.doubtful_total == run_virtual(life.database.spent())[2]
+
+
+def test_a_refusal_that_may_be_a_lie_is_cured_by_retries_where_nobody_can_be_asked(tmp_path: Path) -> None:
+    """A first retry is told that it may be billed already, a second lets it be asked again: once, told as doubtful."""
+    life = Life.at(tmp_path, **priced(policy={"on_ambiguous_create": "hold"}))
+    life.api.can_be_asked, life.api.accepted = False, True
+    refusal = Permanent("451", code="refused")
+    refusal.in_doubt = True
+    life.api.ask_trouble = lambda number: refusal if number == 1 else None
+
+    async def nights() -> tuple[RunReport, list[Mapping[str, str]]]:
+        said = []
+        entries = items(clips(tmp_path, 1))
+        await life.run(entries)
+        for _ in range(2):
+            said.append(await life.troubles())
+            await life.retry()
+            report = await life.run(entries)
+        return report, said
+
+    report, said = run_virtual(nights())
+    assert said == [{"analysis": "refused"}, {"analysis": "cannot_be_asked"}]
+    assert (report.exit_code, report.doubtful_total, len(life.api.questions)) == (0, 1, 2)

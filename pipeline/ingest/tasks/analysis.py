@@ -103,7 +103,8 @@ class AnalysisTaskType:
             services.rng,
             gave_up=Trouble("gave_up", "The request was never accepted.", "See the log, then `reelmill retry`."),
             give_up=lambda data, key: changed(data, given_up=key),
-            renew=lambda data: changed(data, again=0, doubtful=data.doubtful + 1),
+            # A person has agreed: what was given up is not looked for once more.
+            renew=lambda data: changed(data, again=0, doubtful=data.doubtful + 1, given_up=""),
         )
         self._recent: dict[str, Result] = {}  # answers on their way from one step, through the database, to the next
 
