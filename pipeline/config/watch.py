@@ -75,15 +75,23 @@ class WatchSection(Section):
     @property
     def secrets(self) -> list[str]:
         """What of the addresses must never be shown."""
-        addresses = [each.get_secret_value() for each in (self.ping, self.post_json, *self.notify) if each is not None]
-        return [part for address in addresses for part in secret_parts(address)]
+        web = [each.get_secret_value() for each in (self.ping, self.post_json) if each is not None]
+        return [
+            *(part for address in web for part in _parts(address, host=False)),
+            *(part for each in self.notify for part in _parts(each.get_secret_value(), host=True)),
+        ]
 
 
-def secret_parts(address: str) -> list[str]:
-    """Return the parts of an address that open it, itself included."""
+def _parts(address: str, *, host: bool) -> list[str]:
+    """Return what opens an address: itself, its user's words, and what in it cannot be guessed.
+
+    ``host``: the place of a host may hold a token, as it does in addresses of apprise.
+    """
     userinfo, _, rest = address.partition("://")[2].rpartition("@")
-    parts = [*re.split(r":", userinfo), *(part for part in re.split(r"[/?&=#]", rest) if len(part) >= 16)]
-    return [address, *(part for part in parts if len(part) >= 4)]
+    if not host:
+        rest = rest.partition("/")[2]
+    long = (part for part in re.split(r"[/?&=#:]", rest) if len(part) >= 16)
+    return [address, *(part for part in (*userinfo.split(":"), *long) if len(part) >= 4)]
 
 
 def _is_web(address: str) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from socket import getaddrinfo
+from socket import gaierror, getaddrinfo
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -62,6 +62,8 @@ async def _try(post: Post, timeout: float) -> tuple[str, bool]:
         return f"no answer within {timeout:g} s", True
     except httpx.HTTPError as error:
         return _words(error), True
+    except gaierror:
+        return "its host cannot be found", True
     except (OSError, ValueError, httpx.InvalidURL) as error:
         return f"it cannot be reached: {type(error).__name__}", True
     if 200 <= status < 300:

@@ -20,6 +20,7 @@ from pipeline.present.tables.config_check import config_check_table
 from pipeline.present.tables.doctor import doctor_table
 from pipeline.present.tables.indexes import indexes_table
 from pipeline.present.tables.layout import remedy, trouble_line
+from pipeline.present.tables.notify import notify_table
 from pipeline.present.tables.plan import plan_table
 from pipeline.present.tables.run import run_table
 from pipeline.present.tables.show import show_table, why_table
@@ -27,6 +28,7 @@ from pipeline.present.tables.status import status_table
 from pipeline.present.terminal import rendered
 from pipeline.views import (
     BadLine,
+    Delivery,
     Finding,
     ItemView,
     LaneView,
@@ -568,3 +570,17 @@ def test_the_demo_says_where_to_look() -> None:
     assert "made 2 videos in d/videos" in said
     assert "look into d/out" in said
     assert "reelmill run" in messages.demo([], Path("out"))
+
+
+def test_a_test_of_the_night_watch_fits_a_narrow_window() -> None:
+    """Each way, whom it tells, and why not, in 80 columns and in full."""
+    long = "https://a-rather-long-name-of-some-host.and-company.example.org:8443"
+    told = [
+        Delivery("ping", long, True, 0.21),
+        Delivery("post_json", long, False, 11.0, f"it answered 302, a redirect to {long}"),
+    ]
+    text = rendered(notify_table(told), width=80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "".join(text.split()) == "".join(
+        f"ok ping {long} · 0.2 s failed post_json {long} · 11.0 s → it answered 302, a redirect to {long}".split()
+    )
