@@ -332,7 +332,8 @@ def test_notify_test_says_what_became_of_each(tmp_path: Path, listener: Listener
     bad = here.run("notify", "test")
     assert bad.code == 3
     assert "it answered 404" in bad.out
-    assert "told" in bad.out
+    assert bad.out.split()[:2] == ["failed", "ping"]
+    assert bad.out.splitlines()[2].split()[:2] == ["ok", "post_json"]
     none = Terminal(tmp_path / "none").run("notify", "test")
     assert none.code == 2
     assert "[watch] names nobody" in none.told[0]
