@@ -85,7 +85,8 @@ class WatchSection(Section):
 def _parts(address: str, *, host: bool) -> list[str]:
     """Return what of an address opens it, itself included.
 
-    That is its user's words, and what cannot be guessed. ``host``: the place of a host may hold a token, as it does in addresses of apprise.
+    That is its user's words, and what cannot be guessed. ``host``: the place of a host
+    may hold a token, as it does in addresses of apprise.
     """
     userinfo, _, rest = address.partition("://")[2].rpartition("@")
     if not host:
