@@ -72,13 +72,6 @@ const NO_INDEX = {
   format: "The data of this page was made by another version of Reelmill.",
 };
 
-/** What is closed is not printed: opens it, and closes it again. */
-function printWhole() {
-  const closed = [...document.querySelectorAll(".report details:not([open])")];
-  closed.forEach((each) => { each.open = true; });
-  addEventListener("afterprint", () => closed.forEach((each) => { each.open = false; }), { once: true });
-}
-
 async function start() {
   document.querySelector(".skip").onclick = (event) => { event.preventDefault(); main.focus(); };
   history.scrollRestoration = "manual";
@@ -91,10 +84,8 @@ async function start() {
   document.getElementById("bottom").append(`Made by Reelmill ${text(index.version)}, `, when(index.made_at, DATE_TIME));
   isLoading = list(index.rows_files).length > 0;
   addEventListener("hashchange", route);
-  addEventListener("beforeprint", printWhole);
   if (location.hash.startsWith("#/v/")) refresh(); // its neighbours
   route();
-  performance.mark("reelmill-cards");
   requestAnimationFrame(() => setTimeout(() => loadAll({ rows: rowsArrived, shard: shardArrived, broken })));
 }
 

@@ -72,8 +72,8 @@ const filters = el("div.filters", { id: "filters", role: "group", label: "Filter
 const toggle = el("button.toggle", { "aria-expanded": "false", "aria-controls": "filters" }, "Filters");
 toggle.onclick = () => { toggle.ariaExpanded = toggle.ariaExpanded === "false"; };
 const grid = el("ul.grid");
-const more = el("button.more", { hidden: true, onclick: () => showMore(true) });
-const empty = el("p.empty", { hidden: true });
+const more = el("button.more", { onclick: () => showMore(true) });
+const empty = el("p.empty");
 const listSection = el("section.list", el("h1", { tabindex: "-1" }, "Library"), el("div.bar", { role: "search" }, search, toggle, filters), countLine, grid, empty, more);
 
 /** Sets filters, as a step that Back undoes; an empty value clears one. */
