@@ -58,9 +58,14 @@ class Term {
 
   /** Returns where the term stands at or after `from`, or -1. */
   find(folded, from = 0) {
-    for (let at = folded.indexOf(this.words[0], from); at >= 0; at = folded.indexOf(this.words[0], at + 1)) {
+    const [word] = this.words;
+    let leaps = !this.anywhere; // over matches inside of words, which short words have many of
+    for (let at = folded.indexOf(word, from); at >= 0; at = folded.indexOf(word, at + 1)) {
       this.inside = at > 0 && isLetter(folded.charCodeAt(at - 1));
       if ((this.anywhere || !this.inside) && this.reach(folded, at)) return at;
+      const next = leaps && this.inside ? folded.indexOf(` ${word}`, at) : at;
+      leaps &&= next >= 0;
+      at = Math.max(at, next);
     }
     return -1;
   }
