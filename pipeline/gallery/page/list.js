@@ -50,12 +50,13 @@ function filterTest() {
   return (item) => tests.every((test) => test(item));
 }
 
-const byDay = (a, b) => b.at - a.at || b.number - a.number;
+const openLast = (a, b) => !a.folder - !b.folder;
+const byDay = (a, b) => openLast(a, b) || b.at - a.at || b.number - a.number;
 const byScore = (a, b) => query.hits.get(b).score - query.hits.get(a).score || byDay(a, b);
 const ORDERS = {
   __proto__: null,
   day: byDay,
-  "-day": (a, b) => byDay(b, a),
+  "-day": (a, b) => openLast(a, b) || byDay(b, a),
   title: (a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : byDay(a, b)),
   length: (a, b) => (b.seconds ?? -1) - (a.seconds ?? -1) || byDay(a, b),
   "-length": (a, b) => (a.seconds ?? 1e9) - (b.seconds ?? 1e9) || byDay(a, b),
@@ -220,14 +221,14 @@ function say() {
 // ----------------------------------------------------------------------------------------------------------------- search
 
 let restTimer = 0;
-let typeTimer = 0;
 
 function typed() {
   const words = search.value.trim();
   words ? view.set("q", words) : view.delete("q");
+  history.replaceState(null, "", listHash());
+  const before = query;
   ask();
-  clearTimeout(typeTimer);
-  typeTimer = setTimeout(() => { history.replaceState(null, "", listHash()); drawFilters(); }, REST);
+  if (!before !== !query) drawFilters(); // the order by match comes and goes
 }
 
 /** Starts the query of the view over everything that is there. */
