@@ -179,7 +179,13 @@ function showMore(byHand) {
   if (byHand) grid.children[next]?.querySelector("a")?.focus({ preventScroll: true });
 }
 
-new IntersectionObserver((seen) => { if (seen.at(-1).isIntersecting && !more.hidden) showMore(); }, { rootMargin: "600px" }).observe(more);
+const watcher = new IntersectionObserver((seen) => {
+  if (!seen.at(-1).isIntersecting || more.hidden) return;
+  showMore();
+  watcher.unobserve(more); // it may still be in sight: look anew
+  watcher.observe(more);
+}, { rootMargin: "600px" });
+watcher.observe(more);
 
 /** Filters and orders anew, then draws. */
 function refresh() {
