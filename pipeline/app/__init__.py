@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipeline.app.account.reconcile import reconcile
-    from pipeline.app.gallery.make import gallery
+    from pipeline.app.gallery.make import make_gallery
     from pipeline.app.gallery.serve import serve_gallery
     from pipeline.app.index.indexes import create_index, delete_index, indexes, videos
     from pipeline.app.index.search import classify, search
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pipeline.app.watch.notify_test import notify_test
 
 __all__ = [
-    "cancel", "check_config", "classify", "costs", "create_index", "delete_index", "demo", "doctor", "gallery", "indexes",
+    "cancel", "check_config", "classify", "costs", "create_index", "delete_index", "demo", "doctor", "indexes", "make_gallery",
     "notify_test", "plan", "platform", "reconcile", "retry", "retry_parked", "run", "search", "serve_gallery", "show",
     "status", "videos",
 ]  # fmt: skip
@@ -36,7 +36,7 @@ _HOME = {
     "cancel": "operator.retry_cancel", "check_config": "runs.config_check", "classify": "index.search",
     "costs": "operator.costs",
     "create_index": "index.indexes", "delete_index": "index.indexes", "demo": "runs.demo", "doctor": "operator.doctor",
-    "gallery": "gallery.make", "indexes": "index.indexes", "notify_test": "watch.notify_test", "plan": "runs.plan",
+    "make_gallery": "gallery.make", "indexes": "index.indexes", "notify_test": "watch.notify_test", "plan": "runs.plan",
     "platform": "operator.platform", "reconcile": "account.reconcile", "retry": "operator.retry_cancel",
     "retry_parked": "operator.retry_cancel", "run": "runs.run", "search": "index.search",
     "serve_gallery": "gallery.serve", "show": "operator.show", "status": "operator.status", "videos": "index.indexes",

@@ -39,7 +39,7 @@ def gallery(
             terminal.tell("no browser could be opened; open the address in one")
 
     with poster_progress() as told:
-        made = given.call(lambda settings: app.gallery(settings, told=told))
+        made = given.call(lambda settings: app.make_gallery(settings, told=told))
     if serve:
         given.call(lambda settings: app.serve_gallery(settings, port=port, ready=ready))
     else:

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.cli import Terminal, until
+from tests.support.cli import Terminal, command, until
 from tests.support.media import clip, clips, sound_bytes
 
 
@@ -103,3 +103,26 @@ def test_what_cannot_be_served_is_said(tmp_path: Path) -> None:
         assert "choose another --port" in second.err
     finally:
         here.close()
+
+
+def test_the_page_is_named_and_made_again(tmp_path: Path) -> None:
+    """The end of a run names the page; ``reelmill gallery`` makes it again, says where it is, and needs no run."""
+    clip(tmp_path / "film.mp4")
+    (tmp_path / "reelmill.toml").write_text("[gallery]\nposters = false\n", encoding="utf-8")
+    ran = command(tmp_path, "run", "film.mp4", "--json")
+    page = tmp_path / "out" / "index.html"
+    assert (ran.code, ran.json["page"], ran.json["page_trouble"]) == (0, str(page), None)
+    page.unlink()
+    made = command(tmp_path, "gallery", "--json")
+    assert (made.code, made.json) == (
+        0,
+        {"page": str(page), "address": page.as_uri(), "videos": 1, "open_items": 0},
+    )
+    assert page.exists()
+    told = command(tmp_path, "gallery")
+    assert told.out.splitlines() == [page.as_uri(), "1 video"]
+    (tmp_path / "out" / "gallery" / "data").rename(tmp_path / "aside")
+    (tmp_path / "out" / "gallery" / "data").write_text("in the way", encoding="utf-8")
+    blocked = command(tmp_path, "gallery")
+    assert blocked.code == 2
+    assert "something else is in the way" in blocked.err

@@ -121,7 +121,7 @@ class EntryMaker:
             name=result.job,
             job=job,
             blocks=self._blocks.blocks(job, result.body, video, params),
-            prompt=self._prompt(params.get("prompt") or ""),
+            prompt=self._prompt(str(params.get("prompt") or "")),
             model=self._repeated(_text(meta.get("model"))),
             provider=self._repeated(_text(meta.get("provider"))),
             asked_at=_finite(meta.get("asked")) or None,
@@ -179,10 +179,13 @@ def _tags(results: Sequence[PageResult]) -> tuple[list[str], dict[str, list[str]
 
 
 def _line(results: Sequence[PageResult]) -> str:
-    """Return the first line of the summary, else of any other text."""
+    """Return the first line of the summary, else of any other text, else the topics."""
     ranked = sorted(results, key=lambda result: (result.job != "summary", result.job == "gist"))
     blocks: list[PageBlock] = [block for result in ranked for block in result.blocks]
     text = next((block.text for block in blocks if isinstance(block, Prose) and block.text.strip()), "")
+    if not text:
+        topics = [block.words for block in blocks if isinstance(block, Tags) and not block.facet]
+        text = ", ".join(topics[0]) if topics else ""
     return cut(plain(text.strip().partition("\n")[0][: 4 * _LINE]), _LINE)
 
 

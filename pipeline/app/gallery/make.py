@@ -16,7 +16,7 @@ from pipeline.sink.disk import DiskSink
 from pipeline.views import GalleryMade
 
 
-async def gallery(settings: Settings, *, told: Progress = lambda _done, _all: None) -> GalleryMade:
+async def make_gallery(settings: Settings, *, told: Progress = lambda _done, _all: None) -> GalleryMade:
     """Make posters and the whole page, and say where it is.
 
     ``told(done, all)`` is called while posters are made; a first SIGINT or SIGTERM ends that, the page is written all the
