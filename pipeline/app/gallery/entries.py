@@ -179,7 +179,7 @@ def _tags(results: Sequence[PageResult]) -> tuple[list[str], dict[str, list[str]
 
 
 def _line(results: Sequence[PageResult]) -> str:
-    """Return the first line of the summary, else of any other text, else the topics."""
+    """Return the first line of the summary or another text, else topics."""
     ranked = sorted(results, key=lambda result: (result.job != "summary", result.job == "gist"))
     blocks: list[PageBlock] = [block for result in ranked for block in result.blocks]
     text = next((block.text for block in blocks if isinstance(block, Prose) and block.text.strip()), "")
