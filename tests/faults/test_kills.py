@@ -31,8 +31,8 @@ def check_once(ledger: Ledger, videos: int) -> None:
     assert Counter(effect for effect, _ in ledger.paid()) == {"asset_created": videos, "analyze_task_created": videos}
 
 
-@pytest.mark.slow(seconds=130)
-@pytest.mark.timeout(600)
+@pytest.mark.slow(seconds=160)
+@pytest.mark.timeout(900)
 def test_a_hundred_kills_over_five_hundred_videos(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
@@ -46,14 +46,14 @@ def test_a_hundred_kills_over_five_hundred_videos(
     assert min(toll.thirds[part] for part in THIRDS) >= 20
 
 
-@pytest.mark.slow(seconds=30)
+@pytest.mark.slow(seconds=20)
 def test_what_v1_2_is_asked_twice_for_is_told(tmp_path: Path) -> None:
     """An API that cannot be asked for a lost answer: killed again and again, nothing is lost, each repeat is told."""
-    toll = besiege(tmp_path, "v1.2", 12, 2, 12)
-    print(toll.table("v1.2", 12))
+    toll = besiege(tmp_path, "v1.2", 8, 2, 8)
+    print(toll.table("v1.2", 8))
     assert toll.good
-    assert toll.calls.paid - toll.calls.told == 4 * 12 - 12
-    assert toll.kills >= 8
+    assert toll.calls.paid - toll.calls.told == 3 * 8
+    assert toll.kills >= 5
 
 
 @pytest.mark.slow(seconds=20)
