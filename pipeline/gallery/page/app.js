@@ -82,7 +82,6 @@ async function start() {
     return;
   }
   document.getElementById("bottom").append(`Made by Reelmill ${text(index.version)}, `, when(index.made_at, DATE_TIME));
-  isLoading = list(index.rows_files).length > 0;
   addEventListener("hashchange", route);
   if (location.hash.startsWith("#/v/")) refresh(); // its neighbours
   route();

@@ -2,6 +2,7 @@
 // The list: filters, order, search, 60 cards at a time. Its state is the address: `#/?q=bees&tag=nature&sort=length`.
 
 const PAGE = 60;
+const SCREEN = 12; // cards that are drawn at once
 const MOST_OPTIONS = 300;
 const SAY_EVERY = 400; // milliseconds: a screen reader must be able to follow
 const REST = 250; // milliseconds after the last key, before captions are read
@@ -66,7 +67,7 @@ const ORDERS = {
 // --------------------------------------------------------------------------------------------------------------- controls
 
 const search = el("input", {
-  type: "search", id: "q", placeholder: "Search titles, chapters, captions …", autocomplete: "off", label: "Search the library", oninput: typed,
+  type: "search", id: "q", placeholder: "Search titles, chapters, captions …", label: "Search the library", oninput: typed,
 });
 const countLine = el("p.count", { role: "status" });
 const filters = el("div.filters", { id: "filters", role: "group", label: "Filters and order" });
@@ -195,6 +196,14 @@ function refresh() {
   say();
 }
 
+/** Shows another list from its beginning: a screen of cards at once, the rest of the page a moment later. */
+function showFirst() {
+  room = SCREEN;
+  refresh();
+  room = PAGE;
+  pause().then(drawCards);
+}
+
 // ------------------------------------------------------------------------------------------------------------------ count
 
 let saidAt = 0;
@@ -244,12 +253,11 @@ async function ask() {
   clearTimeout(restTimer);
   const mine = new Query(viewValue("q"));
   query = mine.terms.length ? mine : null;
-  room = PAGE;
   saidAt = 0;
-  isScanning = Boolean(query);
+  isScanning = !!query;
   if (query && !(await mine.scan(items))) return;
   isScanning = false;
-  refresh();
+  showFirst();
   performance.measure("reelmill-query", { start });
   if (query) restTimer = setTimeout(() => hear(mine), REST);
 }
@@ -299,10 +307,7 @@ function showList(given) {
   const words = viewValue("q").trim();
   if (search.value.trim() !== words) search.value = words;
   if (words !== (query?.words ?? "")) ask();
-  else if (!isSame) {
-    room = PAGE;
-    refresh();
-  }
+  else if (!isSame) showFirst();
   drawFilters();
   return isSame;
 }

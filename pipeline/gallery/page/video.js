@@ -48,7 +48,7 @@ function fileStage(item, entry, start, onTime) {
 function stillStage(item, entry, start) {
   const page = pageOf(entry);
   const id = youtubeId(page);
-  const plays = Boolean(id) && location.protocol !== "file:";
+  const plays = !!id && location.protocol !== "file:";
   const node = el("div.stage", poster(item));
   const link = outside(page);
   const show = (second) => {
