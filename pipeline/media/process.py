@@ -35,6 +35,7 @@ class MediaProcess:
         self._process = process
         self._stdin = process.stdin
         self._stdout = BufferedByteReceiveStream(process.stdout)
+        self._silent = False  # it has closed its pipe: it is dead, or dying
 
     @classmethod
     async def start(cls, module: str, stderr: int | IO[bytes]) -> MediaProcess:
@@ -64,11 +65,15 @@ class MediaProcess:
             await self._stdin.send(json.dumps(request).encode() + b"\n")
             return json.loads(await self._stdout.receive_until(b"\n", _LONGEST))
         except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError):
+            self._silent = True
             raise MediaProcessEnded from None
 
     async def aclose(self) -> None:
         """Kill it. Never raises, never waits long, cannot be cancelled."""
         with anyio.CancelScope(shield=True):
+            if self._silent:  # `kill` would take its exit status away from whoever waits for it
+                with anyio.move_on_after(_PATIENCE):
+                    await self._process.wait()
             if self._process.returncode is None:
                 with suppress(ProcessLookupError):
                     self._process.kill()

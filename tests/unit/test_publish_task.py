@@ -172,8 +172,11 @@ def test_only_answers_to_present_requests_are_current() -> None:
 
 def test_the_price_of_a_video_is_the_sum_of_its_entries() -> None:
     """What may have been paid twice is said."""
-    entries = [Spend("a", "analyze", 0.1, 2.0), Spend("b", "analyze", 0.2, 2.0, doubtful=True)]
-    assert spend_card(entries) == {"usd": 0.3, "minutes": 4.0, "calls": 2, "possibly_paid_twice": 1}
+    entries = [
+        Spend("a", "analyze", 0.1, 2.0, estimate=0.08), Spend("b", "analyze", 0.2, 2.0, doubtful=True, estimate=0.1)
+    ]  # fmt: skip
+    told = {"usd": 0.3, "estimate_usd": 0.18, "minutes": 4.0, "calls": 2, "possibly_paid_twice": 1}
+    assert spend_card(entries) == told
 
 
 def test_the_card_says_which_captions_were_used_and_what_was_guessed(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ async def test_each_query_walks_its_index(connection: Connection, tmp_path: Path
         (reads.NEXT_DUE, {"lanes": "[]", "now": 1.0}, "USING INDEX task_due (lane=? AND rank=?)"),
         (reads.TALLY, {}, "USING COVERING INDEX task_subject"),
         (reads.COUNTS, {}, "USING COVERING INDEX task_state"),
-        (reads.RESULTS, ("[]",), "USING INDEX result_identity (subject=?)"),
+        (reads.RESULTS, ("[]", "[]"), "USING INDEX result_identity (subject=?)"),
         (reads.SPENDS, ("[]",), "USING INDEX spend_subject (subject=?)"),
         (reads.selected(page)[0], reads.selected(page)[1], "task_state (state=? AND kind=? AND rowid>?)"),
         (*reads.selected(Selection(keys=("a", "b"))), "task_identity (key=?"),

@@ -43,7 +43,9 @@ def test_the_gauges_are_what_the_database_says(tmp_path: Path) -> None:
         now = life.clock.now()
         good = rows(await read_gauges(life.settings, life.database, report.exit_code, now))
         assert good["reelmill_last_success_timestamp_seconds"] == report.ended
-        assert (good["reelmill_usd/run"], good["reelmill_usd/day"]) == pytest.approx((report.usd, report.usd))
+        assert (good["reelmill_usd/run"], good["reelmill_usd/day"]) == pytest.approx(
+            (report.usd, report.usd), abs=1e-6
+        )  # the history rounds
         await life.database.save("limits", {"analyze": {"windows": {"requests_per_minute": {str(int(now)): 5.0}}}})
         await life.database.park(Parked("analyze", now + 60, Trouble("rate_limited", "Too fast.")))
         return good, rows(await read_gauges(life.settings, life.database, 6, now)), now

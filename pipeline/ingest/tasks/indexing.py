@@ -18,11 +18,11 @@ from collections.abc import Callable, Sequence
 
 import anyio
 
-from pipeline.core.errors import Permanent
+from pipeline.core.errors import Ambiguous, Permanent
 from pipeline.core.lifecycle import Policy
 from pipeline.core.log import get
 from pipeline.core.model import Lane, NewTask, Task, Trouble, fingerprint
-from pipeline.core.outcome import Advance, Done, Fail, Outcome, Snooze
+from pipeline.core.outcome import Advance, Done, Fail, Hold, Outcome, Snooze
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.paid_call import LOOKING, Billing, CallPolicy, CallRefused, Cost, PaidCall, Stages
 from pipeline.ingest.payloads import IndexingData, VideoData, denied_to_indexing
@@ -85,6 +85,7 @@ class IndexingTaskType:
         self._clock = services.clock
         self._grace = services.api.grace
         self._price = price
+        self._policy = policy
         self._attempts = policy.attempts
         self._paid: PaidCall[IndexingData] = PaidCall(
             Stages("price", "submit", "find", held="price"),
@@ -95,7 +96,8 @@ class IndexingTaskType:
             services.rng,
             gave_up=Trouble("gave_up", "The video was never accepted for indexing."),
             give_up=lambda data, key: changed(data, given_up=True),
-            renew=lambda data: changed(data, doubtful=data.doubtful + 1),
+            # A person has agreed: what was given up is not looked for once more.
+            renew=lambda data: changed(data, doubtful=data.doubtful + 1, given_up=False),
         )
 
     def task_type(self, policy: Policy) -> TaskType:
@@ -115,6 +117,10 @@ class IndexingTaskType:
             if error.trouble.code != _UNKNOWN:
                 raise
             return self._lost_asset(task, data, error.trouble)
+        except Ambiguous as error:  # nobody can tell whether an earlier call has put it there
+            if self._policy.holds(0) and not data.agreed:
+                return Hold(error.trouble, stage="price", data=changed(data, agreed=True).to_json())
+            data, found = changed(data, agreed=False, doubtful=data.doubtful + 1), None
         if found is not None:
             _log.info("indexing.adopted", key=task.subject, id=found)
             return self._await(data, found)
