@@ -218,7 +218,7 @@ def test_demo_and_its_files(tmp_path: Path) -> None:
     assert [Path(path).suffix for path in ended.json["videos"]] == [".mp4"]
     assert ended.json["report"]["items"]["done"] == 1
     assert [path.name for path in here.folder.iterdir()] == ["reelmill-demo"]
-    (folder,) = (path for path in (here.folder / "reelmill-demo" / "out").iterdir() if path.is_dir())
+    (folder,) = (path for path in (here.folder / "reelmill-demo" / "out").glob("*--*") if path.is_dir())
     chapters = json.loads((folder / "chapters.json").read_text(encoding="utf-8"))["chapters"]
     assert len(chapters) >= 3
     rows = list(csv.DictReader(io.StringIO((folder / "highlights.csv").read_text(encoding="utf-8"))))
@@ -278,5 +278,5 @@ def test_the_cron_line(tmp_path: Path) -> None:
     ended = elsewhere.run("run", "--config", str(home / "nightly.toml"), "--json")
     assert ended.code == 0, ended.err
     assert [path.name for path in elsewhere.folder.iterdir()] == []
-    assert [path.name[:9] for path in (home / "res").iterdir() if path.is_dir()] == ["a-title--"]
+    assert [path.name[:9] for path in (home / "res").glob("*--*") if path.is_dir()] == ["a-title--"]
     assert elsewhere.run("status", "--config", str(home / "nightly.toml"), "--json").json["items"]["done"] == 1
