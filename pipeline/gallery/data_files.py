@@ -103,8 +103,11 @@ def _fields(value: Any) -> Any:
         if not dataclasses.is_dataclass(kind):
             return str(value)
         names = _NAMES[kind] = [(field.name, field.name in _KEPT) for field in dataclasses.fields(kind)]
-    found = ((name, kept, getattr(value, name)) for name, kept in names)
-    return {name: each for name, kept, each in found if kept or each or (each == 0 and each is not False)}
+    return {
+        name: each
+        for name, kept in names
+        if (each := getattr(value, name)) or kept or (each == 0 and each is not False)
+    }
 
 
 _NAMES: dict[type, list[tuple[str, bool]]] = {}
