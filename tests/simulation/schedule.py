@@ -168,6 +168,7 @@ def _sections(rng: Random, api: str) -> dict[str, Any]:
         },
         "jobs": {"enabled": jobs, "fuse": rng.random() < 0.7},
         "run": {"stop_grace": rng.choice((0.5, 20.0))},
+        "gallery": {"posters": False},  # a process of its own, which no virtual clock moves
         "limits": {"patience": rng.choice((60.0, 600.0)), "analyze": {"requests_per_minute": rng.choice((3, 10, 60))}},
         "lanes": {"upload": rng.choice((1, 4)), "analyze": rng.choice((1, 8)), "write": rng.choice((1, 4))},
     }  # fmt: skip
