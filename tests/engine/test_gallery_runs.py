@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def test_a_run_makes_the_page_and_names_it(tmp_path: Path) -> None:
     assert index["rows"][0]["tags"][0] == "bees"
     (run,) = index["report"]["runs"]
     assert (run["id"], run["done"], run["meaning"]) == (report.run_id, 3, "all done")
-    assert index["report"]["sentence"].startswith("3 new")
+    assert re.match(r"Ended 20\d\d-\d\d-\d\d \d\d:\d\d UTC: 3 new", index["report"]["sentence"])
     assert {"index.html", "index.txt"} == set(life.sink.folders[""])
 
 

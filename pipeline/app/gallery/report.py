@@ -9,6 +9,7 @@ from pipeline.app.operator.attention import DoesCount, name_of, reason, stopped
 from pipeline.app.operator.last_run import last_run
 from pipeline.app.operator.waiting import find_waits
 from pipeline.config.settings import Settings
+from pipeline.core.clock import iso
 from pipeline.core.errors import NO_RETRY
 from pipeline.core.exit_codes import fates, meaning, number_of, told_fates, why_ended
 from pipeline.core.model import Json, RunNote, Selection, State, Task
@@ -64,7 +65,8 @@ class ReportMaker:
         paid = f" · ${usd:,.2f} for {minutes:,.1f} min" if usd else f" · {minutes:,.1f} min of video" if minutes else ""
         words = f"{told_fates(newest.summary) or 'nothing to do'}{paid}"
         why = self._words.line(why_ended(newest.summary, newest.exit_code), 500)
-        return f"{words}. {why[0].upper()}{why[1:].rstrip('.')}." if why else f"{words}."
+        when = f"Ended {iso(newest.ended)[:16].replace('T', ' ')} UTC"  # a person may read this days later
+        return f"{when}: {words}. {why[0].upper()}{why[1:].rstrip('.')}." if why else f"{when}: {words}."
 
     def _run(self, note: RunNote) -> RunRow:
         summary = note.summary
