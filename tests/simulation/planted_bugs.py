@@ -183,7 +183,7 @@ PLANTED: Sequence[tuple[type[World], str, int]] = (
     (LosesATask, "never written", 1),
     (PaysOffTheBooks, "not in our ledger", 1),
     (HidesItsDoubts, "twice", 1),
-    (ForgetsAtTheOperatorsWord, "twice", 1090),
+    (ForgetsAtTheOperatorsWord, "twice", 290),
     (ShowsBeforeItIsSafe, "before it was safe", 1),
     (SaysDoneTooEarly, "not safe on the disk", 1),
     (AdoptsNothing, "because the state was lost", 1),
