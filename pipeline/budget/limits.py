@@ -18,9 +18,9 @@ _CALLS = {"analyze": "analysis", "index": "indexing"}  #: what a call is named, 
 _AGAIN = {"run": "run again", "day": "run again after midnight UTC", "month": "run again next month (UTC)"}
 
 
-async def spent_windows(database: Database, budget: BudgetSection, now: float) -> list[SpentWindow]:
-    """Return what this day and this month have spent; reads only."""
-    sums = await _read_sums(database)
+async def spent_windows(database: Database | None, budget: BudgetSection, now: float) -> list[SpentWindow]:
+    """Return what this day and this month have spent; reads only. None: nothing yet."""
+    sums = await _read_sums(database) if database is not None else DatedSums()
     return [
         SpentWindow("day", sums.day(now), budget.max_usd_per_day),
         SpentWindow("month", sums.month(now), budget.max_usd_per_month),

@@ -84,7 +84,8 @@ def test_the_table_tells_parts_most_what_is_left_and_how_long() -> None:
     assert "about $1.20 for 42.0 min of video, at most $1.60" in said
     assert "2 videos of unknown length (at most $20.00 more)" in said
     assert "analysis minutes (pegasus1.5) $6.00 · answer tokens" in said
-    assert "$0.50 left of this day's limit: $0.70 short" in said
+    assert "budget $0.50 left of this day's limit: $0.70 short" in said
+    assert "no limit set" not in said
     assert "month" not in said
     assert "takes at your limits about 6 d 22 h" in said
     assert "any number" in text(plan_table(replace(PLAN, unknown=1, unknown_usd_most=None)))
@@ -104,6 +105,8 @@ def test_a_run_above_the_confirmed_price_is_refused_where_nobody_can_be_asked(
     assert not (tmp_path / ".reelmill").exists()
     assert CliRunner().invoke(app, ["plan", "films", "--confirm-over", "0.001"]).exit_code == 5
     assert CliRunner().invoke(app, ["plan", "films", "--confirm-over", "9"]).exit_code == 0
+    (tmp_path / "reelmill.toml").write_text("[budget]\nmax_usd_per_month = 7.0\n")
+    assert "$7.00 left of this month's limit" in CliRunner().invoke(app, ["plan", "films"]).stdout  # before any run
     piped = CliRunner().invoke(app, ["run", "-", "--confirm-over", "9"])
     assert piped.exit_code == 2
     assert "stdin" in piped.stderr

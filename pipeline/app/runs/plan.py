@@ -91,8 +91,7 @@ class _Totals:
 
     async def look(self, database: Database | None) -> None:
         """Look at what this day and this month have spent."""
-        if database is not None:
-            self._spent = await spent_windows(database, self._settings.budget, SystemClock().now())
+        self._spent = await spent_windows(database, self._settings.budget, SystemClock().now())
 
     async def add(self, batch: Sequence[Item | BadLine], database: Database | None) -> None:
         """Add a batch of entries to the sums."""

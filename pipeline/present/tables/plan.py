@@ -35,8 +35,8 @@ def plan_table(value: Plan, base: str = "") -> RenderableType:
         *(("", Text(clean(note), "yellow")) for note in value.price_notes),
         ("upload", Text(size(value.upload_bytes))),
         ("platform", Text(clean(value.provider))),
-        ("budget", _budget(value)),
-        *_rest(value),
+        *_budget(value),
+        *_duration(value),
     ]
     parts: list[RenderableType] = [pair_table(rows)]
     if value.rows:
@@ -73,28 +73,28 @@ def _parts(value: Plan) -> list[tuple[str, Text]]:
     return [("", Text(clean(" · ".join(names)), "dim"))] if len(parts) > 1 else []
 
 
-def _rest(value: Plan) -> list[tuple[str, Text]]:
-    """Return what is left of the limits, and how long it takes."""
-    rows: list[tuple[str, Text]] = []
-    limited = [(each.name, each.limit - each.usd) for each in value.spent if each.limit is not None]
-    for name, left in limited:
+def _budget(value: Plan) -> list[tuple[str, Text]]:
+    """Return what each limit leaves for this."""
+    texts = [_run_limit(value, value.budget_usd)] if value.budget_usd is not None else []
+    for name, left in ((each.name, each.limit - each.usd) for each in value.spent if each.limit is not None):
         text = f"{money(max(0.0, left))} left of this {name}'s limit"
         short = value.usd - max(0.0, left)
-        rows.append(("", Text(f"{text}: {money(short)} short", "yellow") if short > 0 else Text(text)))
-    if value.seconds is not None and value.usd_most:
-        text = f"about {span(value.seconds)}" if value.seconds else "no wait"
-        rows.append(("takes", Text(f"at your limits {text}")))
-    return rows
+        texts.append(Text(f"{text}: {money(short)} short", "yellow") if short > 0 else Text(text))
+    return [("" if at else "budget", text) for at, text in enumerate(texts or [Text("no limit set")])]
 
 
-def _budget(value: Plan) -> Text:
-    if value.budget_usd is None:
-        return Text("no limit set")
-    if value.usd <= value.budget_usd:
-        return Text(f"{money(value.budget_usd)}: enough" + (" for what is known" if value.unknown else ""))
-    return Text(
-        f"{money(value.budget_usd)}: {money(value.usd - value.budget_usd)} short, a run would stop there", "yellow"
-    )
+def _run_limit(value: Plan, limit: float) -> Text:
+    if value.usd <= limit:
+        return Text(f"{money(limit)}: enough" + (" for what is known" if value.unknown else ""))
+    return Text(f"{money(limit)}: {money(value.usd - limit)} short, a run would stop there", "yellow")
+
+
+def _duration(value: Plan) -> list[tuple[str, Text]]:
+    """Return how long the limits make it take."""
+    if value.seconds is None or not value.usd_most:
+        return []
+    text = f"at your limits about {span(value.seconds)}" if value.seconds else "no wait for a limit of yours"
+    return [("takes", Text(text))]
 
 
 def _plan_rows(rows: Sequence[PlanRow], base: str, *, jobs: bool) -> FittedTable:
