@@ -206,7 +206,7 @@ function showFirst() {
 
 // ------------------------------------------------------------------------------------------------------------------ count
 
-let saidAt = 0;
+let saidAt = -SAY_EVERY;
 let sayTimer = 0;
 
 function sentence() {
@@ -253,7 +253,7 @@ async function ask() {
   clearTimeout(restTimer);
   const mine = new Query(viewValue("q"));
   query = mine.terms.length ? mine : null;
-  saidAt = 0;
+  saidAt = -SAY_EVERY;
   isScanning = !!query;
   if (query && !(await mine.scan(items))) return;
   isScanning = false;
