@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.browser import Tab
+from tests.support.gallery_list import titles
 from tests.support.gallery_pages import SmallGallery, everything, film, write_gallery
 
 
@@ -97,9 +98,13 @@ def test_a_moved_output_folder(tab: Tab, tmp_path: Path) -> None:
     moved = tmp_path / "größer # ? %41 out"
     shutil.move(tmp_path / "out", moved)
     tab.open(moved / "index.html", "#/v/film-1--00000001")
-    tab.wait("document.querySelector('.video details')")
+    tab.wait("document.querySelector('.cues button')")
+    for words in ("The waggle dance tells", "Winter cluster", "Welcome to the apiary."):
+        assert words in tab.text()
+    summary = moved / "film-1--00000001" / "summary.json"
+    assert tab.value("document.querySelector('.files a').href") == summary.as_uri()
     tab.open(moved / "index.html", "#/")
-    tab.wait("document.querySelectorAll('.card').length === 8")
+    assert len(titles(tab)) == 8
 
 
 def test_without_javascript(lone_tab: Tab, tmp_path: Path) -> None:
