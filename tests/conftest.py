@@ -32,6 +32,11 @@ def quiet() -> Iterator[None]:
     structlog.reset_defaults()
 
 
+def pytest_configure() -> None:
+    """Let processes keep their bytecode, whatever this machine does by default: thousands of them would compile us again."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """With ``-n auto``, two workers for each core: a third of the time is waited for processes, disks and locks."""
