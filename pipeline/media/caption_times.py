@@ -40,6 +40,8 @@ def parse_span(line: str) -> tuple[float, float] | None:
     >>> parse_span("00: 00: 01, 500 -- > 00:00:03.250000")
     (1.5, 3.25)
     """
+    if ">" not in line and line.isascii():
+        return None  # without an arrow, as most lines of captions are
     if usual := _USUAL.match(line):
         hours, minutes, seconds, part, *last = usual.groups()
         return _sum(hours, minutes, seconds, part), _sum(*last)

@@ -113,7 +113,7 @@ def _blocks(text: str) -> Iterator[tuple[float, float, list[str]]]:
     span: tuple[float, float] | None = None
     lines: list[str] = []
     for line in text.splitlines():
-        found = parse_span(line) if ">" in line or not line.isascii() else None
+        found = parse_span(line)
         if found is None:
             lines.append(line)
             continue

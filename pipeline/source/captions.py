@@ -116,7 +116,7 @@ def choose_captions(paths: Sequence[Path]) -> tuple[Path, DecodedText] | None:
         except OSError:
             continue
         found = decode_text(raw, _language([word.lower() for word in path.stem.split(".")[1:]]))
-        if any(parse_span(line) for line in found.text.splitlines() if ">" in line or not line.isascii()):
+        if any(map(parse_span, found.text.splitlines())):
             return path, found
     return None
 
