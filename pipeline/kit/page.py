@@ -88,8 +88,3 @@ def _words(part: Json) -> str:
 
 def _time(entry: Mapping[str, Json], name: str) -> float | None:
     return seconds(entry.get(f"{name}_time", entry.get(name)))
-
-
-def default_blocks(value: Mapping[str, Json]) -> list[PageBlock]:
-    """Return how a result is shown whose job has no ``page`` of its own."""
-    return [Value(dict(value))]

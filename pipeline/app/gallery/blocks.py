@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.core import log
 from pipeline.core.model import Json
 from pipeline.kit.job import Job, PagedJob, Video
-from pipeline.kit.page import Moments, PageBlock, Prose, Tags, Value, default_blocks
+from pipeline.kit.page import Moments, PageBlock, Prose, Tags, Value
 
 _log = log.get("gallery")
 
@@ -25,7 +25,7 @@ class JobBlocks:
     def blocks(self, job: str, value: Json, video: Video, params: Mapping[str, Json]) -> Sequence[PageBlock]:
         """Return a result's blocks: the job's own, or a readable table of the value."""
         known = self._paged.get(job)
-        fallback = default_blocks(value) if isinstance(value, Mapping) else [Value(value)]
+        fallback = [Value(value)]
         if known is None:
             return fallback
         try:

@@ -36,7 +36,7 @@ class Standing:
         """Return the state of a video that has results, and what is open."""
         near = [*video.items, video.publish]
         for state, word in _ORDER[:-1]:
-            for task in near if not video.tasks else (*video.tasks, video.publish):
+            for task in (*video.tasks, video.publish):
                 stopped = task.state in (State.HELD, State.FAILED)
                 if task.state is state and not (stopped and not self._counts(task, near)):
                     return "held" if word == "held" else "partial", self._why(task, video.written.folder)
