@@ -84,10 +84,8 @@ class PageResult:
 class PageSource:
     """Where a video came from."""
 
-    kind: SourceKind
     label: str  #: a name without folders that are not ours to show
     url: str = ""  #: of its page, ``https:`` only, without secrets
-    tags: Sequence[str] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -96,9 +94,7 @@ class CaptionsRef:
     """Captions of a video: ``gallery/data/c-<folder's last eight>.js`` holds them."""
 
     file: str
-    cues: int
     name: str = ""  #: of the file in the video's folder
-    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +138,9 @@ class Captions:
 class RunRow:
     """One run in the figures."""
 
-    id: str
     started_at: float
     ended_at: float | None
-    exit_code: int | None
-    meaning: str  #: of the exit code, in words
+    meaning: str  #: of its exit code, in words
     done: int = 0
     failed: int = 0
     waiting: int = 0
@@ -163,7 +157,6 @@ class DayRow:
     day: str  #: ``YYYY-MM-DD``
     usd: float
     minutes: float
-    videos: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +205,6 @@ class RowsFile:
     """A full file of rows that ``index.js`` does not hold itself."""
 
     file: str
-    first: int  #: number of its first row
-    count: int
 
 
 @dataclass(frozen=True, slots=True)

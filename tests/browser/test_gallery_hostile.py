@@ -79,7 +79,7 @@ def _film(number: int, word: str, address: str) -> ShownFilm:
         why=WhyOpen(word, word, word, word),
     )
     strange = PageResult(word, word, [Prose(word)], word, word, word, NOW, NOW, [word, "../../x"], [word], False)
-    source = PageSource("url", word, address, [word], {word: word})
+    source = PageSource(word, address, {word: word})
     results = [*made.entry.results, strange]
     return changed(made, results=results, sources=[source], media=address, commands=[word, f"reelmill run {word}"])
 

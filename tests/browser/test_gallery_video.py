@@ -145,7 +145,7 @@ def test_an_unknown_video(tab: Tab, index: Path) -> None:
 
 def test_metadata_of_the_manifest(tab: Tab, tmp_path: Path) -> None:
     """What the list said about a video is shown with its source."""
-    source = PageSource("url", "talk.mp4", "https://example.org/talk", metadata={"speaker": "Ann Ok"})
+    source = PageSource("talk.mp4", "https://example.org/talk", metadata={"speaker": "Ann Ok"})
     one = changed(film(1, "Talk"), sources=[source])
     opened(tab, write_gallery(tmp_path, SmallGallery([one])), BEES)
     tab.run("document.querySelectorAll('details').forEach((each) => { each.open = true; })")

@@ -88,8 +88,8 @@ def film(
         number,
         folder,
         results,
-        sources=[PageSource("file", f"film-{number}.mp4")],
-        captions=CaptionsRef(captions_name(folder), len(cues), "captions.vtt", "en") if cues else None,
+        sources=[PageSource(f"film-{number}.mp4")],
+        captions=CaptionsRef(captions_name(folder), "captions.vtt") if cues else None,
         calls=1,
         minutes=1.5,
         commands=[f"reelmill run films/film-{number}.mp4", f"reelmill show {folder}"],
@@ -119,7 +119,7 @@ def write_gallery(out: Path, gallery: SmallGallery) -> Path:
     for first in sorted({film.row.number // ROWS * ROWS for film in films if film.row.number // ROWS < last}):
         rows = [film.row for film in films if film.row.number // ROWS * ROWS == first]
         file = rows_file(first, rows)
-        rows_files.append(RowsFile(Path(file.name).name, first, len(rows)))
+        rows_files.append(RowsFile(Path(file.name).name))
         _put(out / FOLDER, [file])
     for block in sorted({film.row.number // SHARD for film in films}):
         entries = [film.entry for film in films if film.row.number // SHARD == block]
@@ -165,7 +165,7 @@ def everything() -> SmallGallery:
     )
     summary, facets = "Où l'on boit du café.", {"kind": ["film"]}
     cafe = film(2, "Café Zoë in Łódź", summary=summary, tags=["travel"], facets=facets, source="youtube")
-    youtube = PageSource("youtube", "youtu.be/abcdefghijk", "https://www.youtube.com/watch?v=abcdefghijk")
+    youtube = PageSource("youtu.be/abcdefghijk", "https://www.youtube.com/watch?v=abcdefghijk")
     fold = Moments([Moment(5, 9, "Best fold", "The dough is folded.")])
     bread = film(3, "Sourdough for Beginners", fold, summary="Bread.", tags=["bread"])
     refused = WhyOpen("rejected", "One question was refused.", "Change the prompt.", "reelmill retry film-4")
@@ -192,7 +192,7 @@ def report(runs: int = 5) -> RunsReport:
     return RunsReport(
         "4 new · $2.00 for 40.0 min. All done.",
         [_run(number, NOW - (runs - number) * DAY) for number in range(runs)],
-        [DayRow(f"2025-11-{20 + number:02}", 0.5 * number, 10.0 * number, number) for number in range(min(runs, 9))],
+        [DayRow(f"2025-11-{20 + number:02}", 0.5 * number, 10.0 * number) for number in range(min(runs, 9))],
         usd_per_day=5.0,
         minutes_per_day=60.0,
         needs=[
@@ -212,7 +212,4 @@ def report(runs: int = 5) -> RunsReport:
 
 
 def _run(number: int, at: float) -> RunRow:
-    code = 3 if number % 2 else 0
-    return RunRow(
-        f"run-{number}", at, at + 3600, code, "all done", number, number % 2, 1, 2, 0.5 * number, 10.0 * number
-    )
+    return RunRow(at, at + 3600, "all done", number, number % 2, 1, 2, 0.5 * number, 10.0 * number)

@@ -163,7 +163,8 @@ def test_a_full_range_of_rows_has_a_file_of_its_own(tmp_path: Path, monkeypatch:
     place = Place(tmp_path, 2 * SHARD + 2, captions=0.0, chapters=1)
     place.write()
     index = data(place.out, "index.js")
-    assert [(each["first"], each["count"]) for each in index["rows_files"]] == [(0, 2 * SHARD)]
+    full = [[row["number"] for row in data(place.out, each["file"])] for each in index["rows_files"]]
+    assert full == [list(range(2 * SHARD))]
     assert [row["number"] for row in index["rows"]] == [2 * SHARD, 2 * SHARD + 1]
     before = place.stamps()
     place.clock.pass_time(86_400.0)
@@ -224,7 +225,7 @@ def test_other_settings_write_everything(tmp_path: Path) -> None:
     before = entries(place.out)
     place.write(gallery={"paths": "absolute"})
     after = entries(place.out)
-    files = [number for number, entry in before.items() if entry["sources"][0]["kind"] == "file"]
+    files = [row["number"] for row in rows(place.out) if row["source"] == "file"]
     assert files
     assert all(str(tmp_path) in json.dumps(after[number]) for number in files)
     assert str(tmp_path) not in json.dumps(before)

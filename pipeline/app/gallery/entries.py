@@ -135,10 +135,8 @@ class EntryMaker:
         line = item.line
         given = list(line.metadata.items())[:_METADATA]
         return PageSource(
-            kind=source_kind(item),
             label=self._words.label(item),
             url=self._words.url(item),
-            tags=[self._words.line(tag, 80) for tag in line.tags[:_TAGS]],
             metadata={self._words.line(name, 80): self._words.line(value, 500, item.locator) for name, value in given},
         )
 
@@ -155,7 +153,7 @@ class EntryMaker:
             return None, None
         folder, name = video.written.folder, _text(body.get("name"))
         lines = [CueLine(round(cue.start, 2), round(cue.end, 2), cue.text) for cue in cues]
-        reference = CaptionsRef(captions_name(folder), len(lines), name if name in video.written.sizes else "")
+        reference = CaptionsRef(captions_name(folder), name if name in video.written.sizes else "")
         return Captions(folder, lines), reference
 
 

@@ -72,10 +72,8 @@ class ReportMaker:
         summary = note.summary
         came = fates(summary)
         return RunRow(
-            id=note.id,
             started_at=note.started,
             ended_at=note.ended,
-            exit_code=note.exit_code,
             meaning=meaning(note.exit_code) if note.exit_code is not None else "not ended, or killed",
             done=_sum(came, _DONE),
             failed=_sum(came, _FAILED),
@@ -88,7 +86,7 @@ class ReportMaker:
 
     async def _days(self) -> list[DayRow]:
         found = await self._database.costs("day", (self._now - _DAYS * _DAY) // _DAY * _DAY)
-        return [DayRow(day.name, round(day.total_usd, 6), round(day.minutes, 3), day.videos) for day in found][-_DAYS:]
+        return [DayRow(day.name, round(day.total_usd, 6), round(day.minutes, 3)) for day in found][-_DAYS:]
 
     # -------------------------------------------------------------------------------------------- what needs a person
 

@@ -165,7 +165,7 @@ class GalleryWriter:
                 note["since"],
                 {int(block): [ShardFile(*each) for each in files] for block, files in note["shards"].items()},
                 dict(note["sizes"]),
-                {int(number): RowsFile(*each) for number, each in note["rows"].items()},
+                {int(number): RowsFile(file) for number, file in note["rows"].items()},
                 {int(number): count for number, count in note["posters"].items()},
             )
             left = {**known.sizes, "data/index.js": note["index"]}
@@ -184,7 +184,7 @@ class GalleryWriter:
                 for block, files in known.shards.items()
             },
             "posters": {str(number): count for number, count in known.posters.items()},
-            "rows": {str(number): [each.file, each.first, each.count] for number, each in known.rows.items()},
+            "rows": {str(number): each.file for number, each in known.rows.items()},
         }
         await self._database.save(_NOTE, note)
 
@@ -250,7 +250,7 @@ class _Made:
             self.after.rows[number] = known
             return
         file = rows_file(number * ROWS, rows)
-        self.after.rows[number] = RowsFile(file.name.removeprefix("data/"), rows[0].number if rows else 0, len(rows))
+        self.after.rows[number] = RowsFile(file.name.removeprefix("data/"))
         self.after.sizes[file.name] = len(file.data)
         await self._writer.put([file])
 

@@ -105,9 +105,9 @@ function scrollInBox(box, node) {
 }
 
 /** Gives the captions to the player once it plays; they are text, not markup. */
-function addTrack(player, language, cues) {
+function addTrack(player, cues) {
   player.addEventListener("play", () => {
-    const track = player.addTextTrack("captions", "Captions", language);
+    const track = player.addTextTrack("captions", "Captions");
     const plain = (words) => words.replace(/&/g, "&amp;").replace(/</g, "&lt;");
     for (const { start, end, text: words } of cues) if (end > start) track.addCue(new VTTCue(start, end, plain(words)));
     track.mode = "hidden";
@@ -122,7 +122,7 @@ async function showCaptions(side, { captions }, time) {
     const box = captionBox(cues, time.go);
     part.lastChild.replaceWith(box);
     time.follow((second) => scrollInBox(box, markCurrent(box, second)));
-    if (time.stage.player) addTrack(time.stage.player, text(captions.language), cues);
+    if (time.stage.player) addTrack(time.stage.player, cues);
   } catch {
     part.lastChild.textContent = "They could not be read. “reelmill gallery” writes them again.";
   }
