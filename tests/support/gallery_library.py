@@ -144,12 +144,12 @@ class Library:
         """Put these videos into the database, finished at this time."""
         made = [_Video(self, number, at) for number in numbers]
         tasks = [task for video in made for task in video.tasks()]
-        await _put(database, tasks)
+        await put_finished(database, tasks)
 
     # ---------------------------------------------------------------------------------------------- the rest
 
     async def _open_items(self, database: Database) -> None:
-        tasks: list[_Done] = []
+        tasks: list[Finished] = []
         for number in range(self.troubled):
             name = f"films/unfinished {number:03}.mp4"
             path = f"{self.folder}/{name}"
@@ -163,8 +163,8 @@ class Library:
                 state, why, wake = State.PENDING, _BOT, NOW + 7200.0
             elif number % 6 == 5:
                 state, why = State.CANCELLED, _TROUBLES[0]
-            tasks.append(_Done("item", key, "resolve", data, "", at, state=state, trouble=why, wake_at=wake))
-        await _put(database, tasks)
+            tasks.append(Finished("item", key, "resolve", data, "", at, state=state, trouble=why, wake_at=wake))
+        await put_finished(database, tasks)
         if self.troubled:
             await database.park(Parked("download", NOW + 7200.0, _BOT))
 
@@ -197,7 +197,7 @@ class Library:
 
 
 @dataclass(frozen=True, slots=True)
-class _Done:
+class Finished:
     """A task as it ended, with what it left."""
 
     kind: str
@@ -237,18 +237,18 @@ class _Video:
             return f"https://www.youtube.com/watch?v=v{self.number:010}"
         return f"{self.library.folder}/films/{self.number // 100:03}/{layout.slug(self.title)} {self.number:05}.mp4"
 
-    def tasks(self) -> Iterator[_Done]:
+    def tasks(self) -> Iterator[Finished]:
         """Yield its tasks, as a run leaves them."""
         tags = self.rng.sample(_TAGS, self.rng.randrange(0, 3))
         item = _item(self.locator, self.kind, self.title, tags, seconds=self.seconds)
         key = f"file:{self.locator}" if self.kind == "file" else f"youtube:video:v{self.number:010}"
         captions = [self._captions()] if self.rng.random() < self.library.captions else []
-        yield _Done("item", key, "resolve", item, self.key, self.at, captions)
+        yield Finished("item", key, "resolve", item, self.key, self.at, captions)
         video = {
             "path": self.locator, "size": 4_000_000, "seconds": self.seconds, "sha256": self.key[7:], "width": 1280,
             "height": 720, "provider": "local/v1.3", "media_id": f"{self.number:024x}", "settled": True,
         }  # fmt: skip
-        yield _Done("video", self.key, "fan_out", video, self.key, self.at + 20)
+        yield Finished("video", self.key, "fan_out", video, self.key, self.at + 20)
         results = self._results()
         requests = [
             {"name": result.job, "job": result.meta["job"], "params": PARAMS[result.job], "print": result.fingerprint}
@@ -261,7 +261,7 @@ class _Video:
         )
         analysis = {"wishes": requests, "media_id": video["media_id"], "seconds": self.seconds, "temperature": 0.2,
                     "model": "pegasus1.5", "since": self.at + 30, "answer": f"{self.number:016x}"}  # fmt: skip
-        yield _Done("analysis", f"{self.key}/all", "split", analysis, self.key, self.at + 60, results, [paid])
+        yield Finished("analysis", f"{self.key}/all", "split", analysis, self.key, self.at + 60, results, [paid])
         files = {"gist": ["gist.json"], "summary": ["summary.md"], "chapters": ["chapters.json", "chapters.vtt"],
                  "highlights": ["highlights.json", "highlights.csv"], "genre": ["genre.json"],
                  "sponsors": ["sponsors.md"]}  # fmt: skip
@@ -272,7 +272,7 @@ class _Video:
             "sources": [{"source": self.locator, "locator": self.locator, "tags": tags}], "seconds": self.seconds,
             "files": {job: files[job] for job in present},
         }  # fmt: skip
-        yield _Done("publish", self.key, "write", publish, self.key, self.at + 62)
+        yield Finished("publish", self.key, "write", publish, self.key, self.at + 62)
 
     def _result(self, name: str, job: str, body: dict[str, Json]) -> Result:
         meta: dict[str, Json] = {
@@ -350,7 +350,7 @@ def _item(locator: str, kind: str, title: str, tags: Sequence[str], **more: Json
     return {"source": locator, "place": "list.csv:1", "type": kind, "locator": locator, "line": line, **more}
 
 
-async def _put(database: Database, tasks: Sequence[_Done]) -> None:
+async def put_finished(database: Database, tasks: Sequence[Finished]) -> None:
     """Put tasks and end each as it says, by the port's own calls."""
     placed = [Placed(NewTask(each.kind, each.key, each.stage, {}, each.subject), Lane.FETCH, 0) for each in tasks]
     await database.submit(placed, min((each.at for each in tasks), default=NOW))
@@ -361,7 +361,7 @@ async def _put(database: Database, tasks: Sequence[_Done]) -> None:
             group.start_soon(_end, database, ours[each.kind, each.key], each)
 
 
-async def _end(database: Database, task: Task, each: _Done) -> None:
+async def _end(database: Database, task: Task, each: Finished) -> None:
     move = Transition(
         each.state, each.stage, 0, 1, each.wake_at, each.at, data=each.data, subject=each.subject, trouble=each.trouble,
         results=each.results, spawn=(), spend=each.spends, word="",

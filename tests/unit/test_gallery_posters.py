@@ -29,7 +29,7 @@ from pipeline.ports.store import Database
 from pipeline.sink.disk import DiskSink
 from tests.support.clock import VirtualClock
 from tests.support.fakes import FakeSink
-from tests.support.gallery_library import _Done, _put
+from tests.support.gallery_library import Finished, put_finished
 from tests.support.media import clip, film_bytes, picture_bytes
 from tests.support.memory_database import MemoryDatabase
 
@@ -71,9 +71,9 @@ class Library:
             data |= {"path": str(film), "size": seen.st_size, "mtime_ns": seen.st_mtime_ns}
         mine = [Result(key, each.job, each.fingerprint, each.body, each.meta) for each in results]
         present = {each.job: each.fingerprint for each in mine if not each.job.startswith("_")}
-        await _put(self.database, [
-            _Done("video", key, "fan_out", data, key, 1.0, mine),
-            _Done("publish", key, "write", {"folder": folder, "present": present}, key, 2.0),
+        await put_finished(self.database, [
+            Finished("video", key, "fan_out", data, key, 1.0, mine),
+            Finished("publish", key, "write", {"folder": folder, "present": present}, key, 2.0),
         ])  # fmt: skip
         return folder
 

@@ -17,12 +17,12 @@ import pytest
 from pipeline.app.gallery import write as writing
 from pipeline.app.gallery.write import GalleryWriter
 from pipeline.core.clock import SystemClock
-from pipeline.core.model import Selection, State
+from pipeline.core.model import Selection, State, Trouble
 from pipeline.gallery.data_files import ROWS, SHARD
 from pipeline.sink.disk import DiskSink
 from pipeline.store.sqlite.database import open_database
 from pipeline.views import GalleryMade
-from tests.support.gallery_library import NOW, Library
+from tests.support.gallery_library import NOW, Finished, Library, put_finished
 
 
 class HandClock(SystemClock):
@@ -300,6 +300,39 @@ def test_an_old_video_that_fails_now_shows_it(tmp_path: Path) -> None:
     assert changed <= {"gallery/data/index.js", "gallery/data/v-0000.js"}
     row = rows(place.out)[0]
     assert (row["state"], row["why"]["code"]) == ("partial", "stage")
+
+
+def test_what_the_list_names_no_more_is_told_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure that only the list has made count, or not, changes its old card, though no task has changed."""
+    monkeypatch.setattr(writing, "ROWS", SHARD)
+    place = Place(tmp_path, SHARD + 2, captions=0.0, chapters=1)
+    place.write()
+    place.clock.pass_time(86_400.0)
+
+    async def fail() -> int:
+        database = await open_database(place.library.state / "reelmill.db")
+        (video,) = await database.tasks(Selection(("video",), limit=1))
+        trouble = Trouble("index_full", "The index is full.")
+        failed = Finished(
+            "indexing", "of the first", "index", {}, video.key, place.clock.now(), (), (), State.FAILED, trouble
+        )
+        await put_finished(database, [failed])
+        (task,) = await database.tasks(Selection(("indexing",), keys=("of the first",)))
+        await database.aclose()
+        return task.id
+
+    async def leave_out(ids: list[int]) -> None:
+        database = await open_database(place.library.state / "reelmill.db")
+        await database.save("unlisted", ids)
+        await database.aclose()
+
+    failed = anyio.run(fail)
+    for unlisted, state in (([], "partial"), ([failed], "done"), ([failed], "done"), ([], "partial")):
+        anyio.run(leave_out, unlisted)
+        place.clock.pass_time(86_400.0)
+        place.write()
+        assert rows(place.out)[0]["state"] == state
+        assert {row["state"] for row in rows(place.out)[1:]} == {"done"}
 
 
 def test_damaged_rows_cost_only_themselves(tmp_path: Path) -> None:

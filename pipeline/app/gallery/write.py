@@ -17,7 +17,7 @@ from pipeline.app.gallery.posters import made_posters
 from pipeline.app.gallery.report import ReportMaker
 from pipeline.app.gallery.safe_words import SafeWords
 from pipeline.app.gallery.standing import Standing
-from pipeline.app.operator.attention import noted
+from pipeline.app.operator.attention import noted, stopped
 from pipeline.app.wiring.run_plan import load_jobs
 from pipeline.config.settings import Settings
 from pipeline.core import log
@@ -51,7 +51,7 @@ class _Known:
     shards: dict[int, list[ShardFile]] = field(default_factory=dict)  #: by block
     sizes: dict[str, int] = field(default_factory=dict)  #: of all shards and rows, below the gallery's folder
     rows: dict[int, RowsFile] = field(default_factory=dict)  #: by range
-    posters: dict[int, int] = field(default_factory=dict)  #: by range, a checksum of who has one
+    marks: dict[int, int] = field(default_factory=dict)  #: by range, a checksum of what no change of a task tells
 
 
 class GalleryWriter:
@@ -84,7 +84,8 @@ class GalleryWriter:
         counts = await noted(self._database)
         standing = Standing(self._words, counts, now)
         posters = await to_thread.run_sync(made_posters, self._settings.run.output)
-        made = _Made(self, EntryMaker(self._words, self._blocks, standing), before, posters)
+        troubled = {task.subject async for task, near in stopped(self._database) if counts(task, near)}
+        made = _Made(self, EntryMaker(self._words, self._blocks, standing), before, posters, troubled)
         await self._sink.add(FOLDER, part_files())
         async for published, is_last in self._ranges():
             await made.add_range(published, await self._changed(published, before), is_last=is_last)
@@ -166,7 +167,7 @@ class GalleryWriter:
                 {int(block): [ShardFile(*each) for each in files] for block, files in note["shards"].items()},
                 dict(note["sizes"]),
                 {int(number): RowsFile(file) for number, file in note["rows"].items()},
-                {int(number): count for number, count in note["posters"].items()},
+                {int(number): mark for number, mark in note["marks"].items()},
             )
             left = {**known.sizes, "data/index.js": note["index"]}
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -183,7 +184,7 @@ class GalleryWriter:
                 str(block): [[each.file, each.first, each.last] for each in files]
                 for block, files in known.shards.items()
             },
-            "posters": {str(number): count for number, count in known.posters.items()},
+            "marks": {str(number): mark for number, mark in known.marks.items()},
             "rows": {str(number): each.file for number, each in known.rows.items()},
         }
         await self._database.save(_NOTE, note)
@@ -192,9 +193,17 @@ class GalleryWriter:
 class _Made:
     """What one writing has made so far."""
 
-    def __init__(self, writer: GalleryWriter, maker: EntryMaker, before: _Known, posters: Collection[str]) -> None:
+    def __init__(
+        self,
+        writer: GalleryWriter,
+        maker: EntryMaker,
+        before: _Known,
+        posters: Collection[str],
+        troubled: Collection[str],
+    ) -> None:
         self._writer = writer
-        self._posters = posters
+        self._posters = posters  #: folders of the videos that have one
+        self._troubled = troubled  #: keys of the videos of which something has stopped that counts
         self._maker = maker
         self._before = before
         self.after = _Known()
@@ -208,9 +217,9 @@ class _Made:
         for each in published:
             blocks.setdefault(each[0] // SHARD, []).append(each)
         number = published[0][0] // ROWS if published else 0
-        posters = crc32(bytes(data.folder in self._posters for _, _, data in published))
-        self.after.posters[number] = posters
-        all_rows = is_last or bool(changed) or posters != self._before.posters.get(number)
+        mark = crc32(bytes(self._mark(task, data) for _, task, data in published))
+        self.after.marks[number] = mark
+        all_rows = is_last or bool(changed) or mark != self._before.marks.get(number)
         rows: list[CardRow] = []
         for block, videos in blocks.items():
             stale = block not in self._before.shards or any(task.key in changed for _, task, _ in videos)
@@ -225,6 +234,9 @@ class _Made:
             self.newest = rows
         elif published:
             await self._write_rows(number, rows)
+
+    def _mark(self, task: Task, data: PublishData) -> int:
+        return (data.folder in self._posters) + 2 * (task.key in self._troubled)
 
     async def _show(self, videos: Sequence[_Published], *, captions: bool) -> list[ShownVideo]:
         known = await self._writer.read(videos, captions=captions)
