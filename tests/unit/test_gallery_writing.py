@@ -175,6 +175,25 @@ def test_a_full_range_of_rows_has_a_file_of_its_own(tmp_path: Path, monkeypatch:
     assert [row["number"] for row in rows(place.out)] == list(range(2 * SHARD + 3))
 
 
+def test_a_range_that_an_unfinished_video_fills_keeps_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A last number that has no results yet makes the range full, though none of its cards has changed."""
+    monkeypatch.setattr(writing, "ROWS", SHARD)
+    place = Place(tmp_path, SHARD - 1, captions=0.0, chapters=1)
+    place.write()
+    before = rows(place.out)
+
+    async def begin() -> None:
+        database = await open_database(place.library.state / "reelmill.db")
+        waits = Finished("publish", "sha256:late", "write", {}, "sha256:late", NOW, state=State.PENDING, wake_at=NOW)
+        await put_finished(database, [waits])
+        await database.aclose()
+
+    anyio.run(begin)
+    place.clock.pass_time(86_400.0)
+    place.write()
+    assert rows(place.out) == before
+
+
 def test_a_poster_that_comes_later_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the rows of its range are written again; one that is lost, and another's that came instead, are told apart."""
     monkeypatch.setattr(writing, "ROWS", SHARD)

@@ -219,7 +219,7 @@ class _Made:
         number = published[0][0] // ROWS if published else 0
         mark = crc32(bytes(self._mark(task, data) for _, task, data in published))
         self.after.marks[number] = mark
-        all_rows = is_last or bool(changed) or mark != self._before.marks.get(number)
+        all_rows = bool(changed) or mark != self._before.marks.get(number) or number not in self._before.rows
         rows: list[CardRow] = []
         for block, videos in blocks.items():
             stale = block not in self._before.shards or any(task.key in changed for _, task, _ in videos)
@@ -232,8 +232,10 @@ class _Made:
                 self._keep_block(block)
         if is_last:
             self.newest = rows
-        elif published:
+        elif all_rows and published:
             await self._write_rows(number, rows)
+        elif published:
+            self._keep_rows(number)
 
     def _mark(self, task: Task, data: PublishData) -> int:
         return (data.folder in self._posters) + 2 * (task.key in self._troubled)
@@ -255,16 +257,15 @@ class _Made:
         self.after.sizes |= {f"data/{each.file}": self._before.sizes.get(f"data/{each.file}", 0) for each in files}
 
     async def _write_rows(self, number: int, rows: Sequence[CardRow]) -> None:
-        """Write a full range's file; without rows, keep the one that is there."""
-        if not rows and number in self._before.rows:
-            known = self._before.rows[number]
-            self.after.sizes[f"data/{known.file}"] = self._before.sizes.get(f"data/{known.file}", 0)
-            self.after.rows[number] = known
-            return
         file = rows_file(number * ROWS, rows)
         self.after.rows[number] = RowsFile(file.name.removeprefix("data/"))
         self.after.sizes[file.name] = len(file.data)
         await self._writer.put([file])
+
+    def _keep_rows(self, number: int) -> None:
+        known = self._before.rows[number]
+        self.after.rows[number] = known
+        self.after.sizes[f"data/{known.file}"] = self._before.sizes.get(f"data/{known.file}", 0)
 
 
 async def write_safely(writer: GalleryWriter) -> GalleryMade | Trouble:
