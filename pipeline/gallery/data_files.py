@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
+from pipeline.core.model import Json
 from pipeline.gallery.values import Captions, CardRow, GalleryIndex, ShardFile, VideoEntry
 from pipeline.ports.sink import OutFile
 
@@ -41,7 +42,7 @@ def index_file(index: GalleryIndex) -> OutFile:
     return OutFile("data/index.js", data_call("index", "index", encode(index)))
 
 
-def rows_file(first: int, rows: Sequence[CardRow]) -> OutFile:
+def rows_file(first: int, rows: Sequence[CardRow | Json]) -> OutFile:
     """Return a full file of rows, the first of which has the number ``first``."""
     name = f"rows-{first // ROWS:04}"
     return OutFile(f"data/{name}.js", data_call("rows", name, f"[{','.join(map(encode, rows))}]"))
@@ -80,6 +81,11 @@ def captions_file(captions: Captions) -> OutFile:
     """Return one video's captions."""
     name = captions_name(captions.folder)
     return OutFile(f"data/{name}", data_call("captions", name.removesuffix(".js"), encode(captions)))
+
+
+def as_json(row: CardRow) -> Json:
+    """Return a row as the page gets it, to be kept for the next time."""
+    return json.loads(encode(row))
 
 
 def encode(value: Any) -> str:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import pytest
 from pipeline.app.gallery import write as writing
 from pipeline.app.gallery.write import GalleryWriter
 from pipeline.core.clock import SystemClock
-from pipeline.core.model import Selection, State, Trouble
+from pipeline.core.model import Result, Selection, State, Trouble
 from pipeline.gallery.data_files import ROWS, SHARD
 from pipeline.sink.disk import DiskSink
 from pipeline.store.sqlite.database import open_database
@@ -48,6 +48,9 @@ class Place:
         self.clock = HandClock(NOW + 1000)
         anyio.run(self.library.make)
 
+    #: How many videos' answers were read for the page that was written last.
+    read = 0
+
     def write(self, *, whole: bool = False, remember: bool = True, **sections: Any) -> GalleryMade:
         """Write the page as a run does at its end."""
         return anyio.run(partial(self._write, whole=whole, remember=remember, sections=sections))
@@ -56,6 +59,14 @@ class Place:
         database = await open_database(self.library.state / "reelmill.db")
         try:
             settings = self.library.settings(**sections)
+            read = database.results
+            self.read = 0
+
+            def results(subjects: Sequence[str], without: Sequence[str] = ()) -> Awaitable[list[Result]]:
+                self.read += len(subjects)
+                return read(subjects, without)
+
+            database.results = results  # type: ignore[method-assign, assignment]
             writer = GalleryWriter(database, DiskSink(self.out), settings, self.clock)
             return await writer.write(whole=whole, remember=remember)
         finally:
@@ -120,9 +131,15 @@ def test_the_page_comes_back_from_the_database(tmp_path: Path) -> None:
 
 
 def test_nothing_new_changes_nothing(tmp_path: Path) -> None:
-    """A page that is as it should be is left alone, every file of it."""
+    """A page that is as it should be is left alone, every file of it, and no answer is read for it."""
     place = Place(tmp_path, 20)
     place.write()
+    before = place.stamps()
+    place.clock.pass_time(86_400.0)
+    place.write()
+    assert place.read == 0
+    changed = {name for name, stamp in place.stamps().items() if stamp != before[name]}
+    assert changed == {"gallery/data/index.js"}  # it says when it was made
     before = place.stamps()
     place.write()
     place.write(whole=True)
@@ -140,6 +157,7 @@ def test_one_more_video_rewrites_three_files(tmp_path: Path) -> None:
     after = place.stamps()
     changed = {name for name in before if after[name] != before[name]}
     assert changed == {"index.txt", "gallery/data/index.js", "gallery/data/v-0001.js"}
+    assert place.read == 4
     assert all("/c-" in name for name in after.keys() - before.keys())
     assert len(rows(place.out)) == len(entries(place.out)) == SHARD + 4
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 from zlib import crc32
 
@@ -24,10 +25,10 @@ from pipeline.core import log
 from pipeline.core.clock import Clock
 from pipeline.core.errors import ReelmillError
 from pipeline.core.model import Json, Selection, Task, Trouble, fingerprint
-from pipeline.gallery.data_files import FOLDER, ROWS, SHARD, captions_file, index_file, rows_file, shard_files
+from pipeline.gallery.data_files import FOLDER, ROWS, SHARD, as_json, captions_file, index_file, rows_file, shard_files
 from pipeline.gallery.page_files import SHELL, part_files, shell_file
 from pipeline.gallery.plain_index import index_line, plain_index
-from pipeline.gallery.values import CardRow, GalleryIndex, RowsFile, ShardFile
+from pipeline.gallery.values import GalleryIndex, RowsFile, ShardFile
 from pipeline.ingest.payloads import PublishData
 from pipeline.ports.sink import OutFile, Sink
 from pipeline.ports.store import Database, read_pages
@@ -51,7 +52,8 @@ class _Known:
     shards: dict[int, list[ShardFile]] = field(default_factory=dict)  #: by block
     sizes: dict[str, int] = field(default_factory=dict)  #: of all shards and rows, below the gallery's folder
     rows: dict[int, RowsFile] = field(default_factory=dict)  #: by range
-    marks: dict[int, int] = field(default_factory=dict)  #: by range, a checksum of what no change of a task tells
+    newest: dict[int, list[Json]] = field(default_factory=dict)  #: by block, the rows of the unfinished last range
+    marks: dict[int, int] = field(default_factory=dict)  #: by block, a checksum of what no change of a task tells
 
 
 class GalleryWriter:
@@ -86,9 +88,10 @@ class GalleryWriter:
         posters = await to_thread.run_sync(made_posters, self._settings.run.output)
         troubled = {task.subject async for task, near in stopped(self._database) if counts(task, near)}
         made = _Made(self, EntryMaker(self._words, self._blocks, standing), before, posters, troubled)
+        changed = await self._changed(before.since)
         await self._sink.add(FOLDER, part_files())
         async for published, is_last in self._ranges():
-            await made.add_range(published, await self._changed(published, before), is_last=is_last)
+            await made.add_range(published, changed, is_last=is_last)
         open_items, open_count = await standing.open_items(self._database, _OPEN)
         report = await ReportMaker(self._database, self._words, self._settings, counts, now).make(running=running)
         index = GalleryIndex(
@@ -97,7 +100,7 @@ class GalleryWriter:
             videos=len(made.lines),
             rows_files=[made.after.rows[number] for number in sorted(made.after.rows)],
             shards=[file for block in sorted(made.after.shards) for file in made.after.shards[block]],
-            rows=made.newest,
+            rows=list(chain(*made.after.newest.values())),
             open=open_items,
             open_count=open_count,
             report=report,
@@ -127,15 +130,13 @@ class GalleryWriter:
         if number % ROWS:
             yield current, True
 
-    async def _changed(self, published: Sequence[_Published], before: _Known) -> set[str]:
-        """Return which of these videos have changed since the last time."""
-        keys = {task.key for _, task, _ in published}
-        if not before.since:
-            return keys
+    async def _changed(self, since: float) -> set[str]:
+        """Return what has changed since the last time; without one, all is new anyway."""
         found: set[str] = set()
-        async for page in read_pages(self._database, Selection(since=before.since, limit=1000)):
-            found |= {task.subject or task.key for task in page}
-        return keys & found
+        if since:
+            async for page in read_pages(self._database, Selection(since=since, limit=1000)):
+                found |= {task.subject or task.key for task in page}
+        return found
 
     async def read(self, published: Sequence[_Published], *, captions: bool) -> list[StoredVideo]:
         """Return what is known of these videos."""
@@ -167,7 +168,8 @@ class GalleryWriter:
                 {int(block): [ShardFile(*each) for each in files] for block, files in note["shards"].items()},
                 dict(note["sizes"]),
                 {int(number): RowsFile(file) for number, file in note["rows"].items()},
-                {int(number): mark for number, mark in note["marks"].items()},
+                {int(block): list(rows) for block, rows in note["newest"].items()},
+                {int(block): mark for block, mark in note["marks"].items()},
             )
             left = {**known.sizes, "data/index.js": note["index"]}
         except (KeyError, TypeError, ValueError, AttributeError):
@@ -184,7 +186,8 @@ class GalleryWriter:
                 str(block): [[each.file, each.first, each.last] for each in files]
                 for block, files in known.shards.items()
             },
-            "marks": {str(number): mark for number, mark in known.marks.items()},
+            "newest": {str(block): rows for block, rows in known.newest.items()},
+            "marks": {str(block): mark for block, mark in known.marks.items()},
             "rows": {str(number): each.file for number, each in known.rows.items()},
         }
         await self._database.save(_NOTE, note)
@@ -208,41 +211,49 @@ class _Made:
         self._before = before
         self.after = _Known()
         self.lines: list[str] = []  #: of the plain index
-        self.newest: list[CardRow] = []  #: rows of the unfinished last range
 
     async def add_range(self, published: Sequence[_Published], changed: set[str], *, is_last: bool) -> None:
         """Write a range of ``ROWS`` numbers, as far as it has changed."""
+        if not published:
+            return
         self.lines += [index_line(self._writer.title(data), data.seconds, data.folder) for _, _, data in published]
         blocks: dict[int, list[_Published]] = {}
         for each in published:
             blocks.setdefault(each[0] // SHARD, []).append(each)
-        number = published[0][0] // ROWS if published else 0
-        mark = crc32(bytes(self._mark(task, data) for _, task, data in published))
-        self.after.marks[number] = mark
-        all_rows = bool(changed) or mark != self._before.marks.get(number) or number not in self._before.rows
-        rows: list[CardRow] = []
+        number, before = published[0][0] // ROWS, self._before
+        self.after.marks |= {block: self._mark(videos) for block, videos in blocks.items()}
+        stale = {block for block, videos in blocks.items() if self._is_stale(block, videos, changed)}
+        anew = stale | {block for block in blocks if self.after.marks[block] != before.marks.get(block)}
+        wanted = is_last or bool(anew) or number not in before.rows  # all rows of the range: they stand in one file
+        rows: dict[int, list[Json]] = {}
         for block, videos in blocks.items():
-            stale = block not in self._before.shards or any(task.key in changed for _, task, _ in videos)
-            if stale or all_rows:
-                shown = await self._show(videos, captions=stale)
-                rows += [video.row for video in shown]
-            if stale:
-                await self._write_block(block, shown)
-            else:
+            if block in anew or (wanted and block not in before.newest):
+                rows[block] = await self._make_block(block, videos, stale=block in stale)
+            elif wanted:
+                rows[block] = before.newest[block]
+            if block not in stale:
                 self._keep_block(block)
         if is_last:
-            self.newest = rows
-        elif all_rows and published:
-            await self._write_rows(number, rows)
-        elif published:
+            self.after.newest = rows
+        elif wanted:
+            await self._write_rows(number, list(chain(*rows.values())))
+        else:
             self._keep_rows(number)
 
-    def _mark(self, task: Task, data: PublishData) -> int:
-        return (data.folder in self._posters) + 2 * (task.key in self._troubled)
+    def _mark(self, videos: Sequence[_Published]) -> int:
+        marks = ((data.folder in self._posters) + 2 * (task.key in self._troubled) for _, task, data in videos)
+        return crc32(bytes(marks))
 
-    async def _show(self, videos: Sequence[_Published], *, captions: bool) -> list[ShownVideo]:
-        known = await self._writer.read(videos, captions=captions)
-        return [self._maker.show(video, poster=video.written.folder in self._posters) for video in known]
+    def _is_stale(self, block: int, videos: Sequence[_Published], changed: set[str]) -> bool:
+        return block not in self._before.shards or any(task.key in changed for _, task, _ in videos)
+
+    async def _make_block(self, block: int, videos: Sequence[_Published], *, stale: bool) -> list[Json]:
+        """Return a block's rows; write its files if they are stale."""
+        known = await self._writer.read(videos, captions=stale)
+        shown = [self._maker.show(video, poster=video.written.folder in self._posters) for video in known]
+        if stale:
+            await self._write_block(block, shown)
+        return [as_json(video.row) for video in shown]
 
     async def _write_block(self, block: int, shown: Sequence[ShownVideo]) -> None:
         pairs = list(shard_files(block, [video.entry for video in shown]))
@@ -256,7 +267,7 @@ class _Made:
         self.after.shards[block] = files
         self.after.sizes |= {f"data/{each.file}": self._before.sizes.get(f"data/{each.file}", 0) for each in files}
 
-    async def _write_rows(self, number: int, rows: Sequence[CardRow]) -> None:
+    async def _write_rows(self, number: int, rows: Sequence[Json]) -> None:
         file = rows_file(number * ROWS, rows)
         self.after.rows[number] = RowsFile(file.name.removeprefix("data/"))
         self.after.sizes[file.name] = len(file.data)
