@@ -50,6 +50,7 @@ T = TypeVar("T")
 OnAmbiguous = Literal["hold", "look", "resubmit"]
 #: Seconds after the decision to call from which a call that cannot be found was certainly never accepted.
 _CERTAIN = 7_200.0
+_STALE = _CERTAIN / 2  #: seconds after which a decision that was not carried out is made anew
 _NOT_LISTED = Trouble(
     "ambiguous",
     "A call's answer was lost, and the platform shows nothing of it so far; it may still have been accepted.",
@@ -264,6 +265,9 @@ class PaidCall(Generic[P]):
         if not task.fresh:
             data = changed(data, looks=0, doubted=data.doubted or self._clock.now())
             return Advance(self._stages.look, data.to_json(), after=self._until_look(data) or 0.0)
+        if not task.attempt and self._clock.now() - _decided(data) >= _STALE:
+            # It waited, as for a quota, or what is remembered is of a call before. If it is lost, its age counts.
+            return Advance(self._stages.act, changed(data, sending=self._clock.now()).to_json())
         try:
             with self.billing.counted(key):
                 return await send()
@@ -305,7 +309,7 @@ class PaidCall(Generic[P]):
         if later is not None:
             return Advance(self._stages.look, looked.to_json(), after=later)
         self._check_refusal(data)
-        old = data.doubt != "lost" and self._clock.now() - (data.sending or data.since) >= _CERTAIN
+        old = data.doubt != "lost" and self._clock.now() - _decided(data) >= _CERTAIN
         if old or data.doubt == "throttled":
             return self._never_came(task, data, cost)
         return self._unknown(task, data, cost, _NOT_LISTED, blind=False)
@@ -373,13 +377,18 @@ class PaidCall(Generic[P]):
         return self._send_again(data)
 
     def _send_again(self, data: P, spend: Sequence[Spend] = ()) -> Advance:
-        data = changed(_unsent(data), again=data.again + 1, sending=self._clock.now(), agreed=False)
+        data = changed(_unsent(data), again=data.again + 1, sending=self._clock.now())
         return Advance(self._stages.act, data.to_json(), spend=spend)
+
+
+def _decided(data: PaidData) -> float:
+    """Return when the latest call was decided, epoch seconds."""
+    return data.sending or data.since
 
 
 def _unsent(data: P) -> P:
     """Return the payload of a call that was not sent yet."""
-    return changed(data, looks=0, doubt="ended", doubted=0.0, refusal=None)
+    return changed(data, looks=0, doubt="ended", doubted=0.0, refusal=None, agreed=False)
 
 
 class DirectCall:
