@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.errors import Ambiguous, NeedsOperator, Throttled
-from pipeline.core.model import State
-from pipeline.ports.video_api import AnalysisStatus, Question
+from pipeline.app.account.repairs import upload_again
+from pipeline.core.errors import Ambiguous, NeedsOperator, Permanent, Throttled
+from pipeline.core.model import Lane, Placed, Selection, State, Task
+from pipeline.core.outcome import Advance, Hold
+from pipeline.ports.video_api import AnalysisStatus, Answer, Question
+from tests.engine.test_late_acceptance import CALLS, Night, Seen
+from tests.engine.test_paid_call import _BlindIndex as BlindIndex
+from tests.simulation.schedule import Fault
 from tests.support.clock import run_virtual
 from tests.support.fakes import clips, items
 from tests.support.scripted_run import Life, priced
+from tests.support.vendor import ClientV12
 
 
 def unpaid() -> NeedsOperator:
@@ -110,5 +117,85 @@ def test_who_agreed_to_one_call_has_not_agreed_to_the_next(tmp_path: Path) -> No
         await life.retry()
         await life.run(entries)
         assert ((await life.one("analysis")).state, len(life.api.questions)) == (State.HELD, 2)
+
+    run_virtual(scenario())
+
+
+def test_an_upload_made_anew_is_in_no_doubt(tmp_path: Path) -> None:
+    """v1.2: the first upload was possibly paid twice. The one that replaces it, when it has vanished, is not."""
+    night = Night(tmp_path, "v1.2", Fault("pay", CALLS["v1.2"]["upload"], "dropped"))
+    assert night.runs("upload") == [Seen(0, 1, told=1)]
+
+    async def vanish() -> None:
+        (video,) = await night.rig.database.tasks(Selection(kinds=("video",)))
+        night.rig.platform.lose(video.data["media_id"])
+        await night.rig.database.submit([Placed(upload_again(video), Lane.UPLOAD, 10, Lane.UPLOAD, 10)], 0.0)
+        report = await night.rig.run(night.entries)
+        assert (report.exit_code, report.doubtful, report.doubtful_total) == (0, 0, 1)
+
+    run_virtual(vanish())
+
+
+class _Curt(ClientV12):
+    """Loses its first answer, cuts off the second, and refuses the third question."""
+
+    asked = 0
+
+    async def submit_analysis(self, question: Question, still_ours: Any) -> Answer:
+        self.asked += 1
+        if self.asked == 1:
+            raise Ambiguous("lost")
+        if self.asked == 3:
+            raise Permanent("not like this", code="parameter_invalid")
+        whole = await super().submit_analysis(question, still_ours)
+        assert isinstance(whole, Answer)
+        return replace(whole, finish_reason="length")
+
+
+def test_a_refusal_takes_nothing_from_a_question_that_was_answered(tmp_path: Path) -> None:
+    """v1.2: a question was repeated and answered; the next one of its task is surely refused, and its money comes back."""
+    sections = priced(jobs={"enabled": ("summary",)})
+    sections["provider"] = {**sections["provider"], "api": "v1.2"}
+    life = Life.at(tmp_path, **sections)
+    life.api = _Curt(life.platform)  # type: ignore[assignment]
+    entries = items(clips(tmp_path, 1))
+
+    async def scenario() -> None:
+        await life.run(entries)
+        assert await life.troubles() == {"analysis": "answer_cut_off"}
+        await life.retry()
+        await life.run(entries)
+        (video,) = await life.tasks("video")
+        spends = [spend for spend in await life.database.spends([video.key]) if spend.what == "analyze"]
+        assert [spend.refund for spend in spends if "/again" not in spend.key and not spend.settlement][-2:] == [
+            False,
+            True,
+        ]
+
+    run_virtual(scenario())
+
+
+def test_one_retry_is_enough_where_nobody_can_tell_what_is_in_the_index(tmp_path: Path) -> None:
+    """The upload is another run's, which goes first: a person who has agreed does not have to agree once more after that."""
+    life = Life.at(tmp_path, index={"name": "films"})
+    life.api.index_api = BlindIndex(life.api)
+
+    async def scenario() -> None:
+        await life.run(items(clips(tmp_path, 1)))
+        made = (await life.one("indexing")).data
+        data = {
+            "asset_id": made["asset_id"],
+            "index_id": made["index_id"],
+            "seconds": 60.0,
+            "adopted": True,
+            "yields": True,
+        }
+        task = Task(1, "indexing", "k", "price", data, State.RUNNING, Lane.ANALYZE, 0, claims=1)
+        step = life.session().components.pool._task_types["indexing"].stage("price").step
+        held = await step(task, lambda: None)
+        assert isinstance(held, Hold)
+        gone_on = await step(replace(task, data=held.data or {}), lambda: None)
+        assert isinstance(gone_on, Advance)
+        assert gone_on.stage == "submit"
 
     run_virtual(scenario())

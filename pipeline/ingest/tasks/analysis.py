@@ -281,7 +281,7 @@ class AnalysisTaskType:
         while len(self._recent) >= _RECENT:
             del self._recent[next(iter(self._recent))]
         self._recent[key] = raw
-        return Advance("split", changed(data, answer=key).to_json(), results=[raw], spend=spend)
+        return Advance("split", changed(data, answer=key, again=0).to_json(), results=[raw], spend=spend)
 
     # -------------------------------------------------------------------------------------------------- splitting
 

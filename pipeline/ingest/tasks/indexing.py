@@ -119,7 +119,7 @@ class IndexingTaskType:
             return self._lost_asset(task, data, error.trouble)
         except Ambiguous as error:  # nobody can tell whether an earlier call has put it there
             if self._policy.holds(0) and not data.agreed:
-                return Hold(error.trouble, stage="price", data=changed(data, agreed=True).to_json())
+                return Hold(error.trouble, stage="price", data=changed(data, agreed=True, yields=False).to_json())
             data, found = changed(data, agreed=False, doubtful=data.doubtful + 1), None
         if found is not None:
             _log.info("indexing.adopted", key=task.subject, id=found)

@@ -154,7 +154,7 @@ class VideoTaskType:
                 return adopted
         if method != "multipart" and placed == data and parse_upload_name(data.name) == parse_upload_name(name):
             return self._paid.intend(changed(data, again=0), None, given_up=True)
-        placed = changed(placed, name=name, since=self._clock.now())
+        placed = changed(placed, name=name, since=self._clock.now(), doubtful=0)
         if method == "multipart":
             return Advance("open", placed.to_json())
         if self._index_first:
