@@ -9,7 +9,7 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``commands/index``           ``search``, ``classify``, ``indexes``, ``videos``
 ``commands/shared``          common options, argument parsing, the frame around each command
 ``app``                      the composition root: the only package that sees everything
-``app/wiring``               settings in, wired components out: the run plan, the platform, the state folder
+``app/wiring``               settings in, wired components out: run plan, platform, state folder; signals
 ``app/runs``                 ``run``, ``plan``, ``demo``, ``config check``: one ingestion from manifests to results
 ``app/operator``             ``status``, ``show``, ``doctor``, ``retry``, ``cancel``, ``platform``
 ``app/index``                ``search``, ``classify``, ``indexes``, ``videos``: questions to a whole index

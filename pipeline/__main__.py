@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import gc
 import signal
 import sys
@@ -11,8 +10,7 @@ from types import FrameType
 
 def main() -> None:
     """Run the command line; Ctrl-C during start-up is an interruption too."""
-    signal.signal(signal.SIGTERM, _interrupt)  # until a run listens itself: nothing has begun that could be lost
-    atexit.register(_ignore_signals)
+    signal.signal(signal.SIGTERM, _interrupt)  # where no event loop runs: nothing is lost there
     gc.set_threshold(20_000, 20, 20)  # a tenth of a start goes into looking for garbage among what was just imported
     try:
         from pipeline.cli import app
@@ -20,10 +18,12 @@ def main() -> None:
         app(prog_name="reelmill")
     except KeyboardInterrupt:
         sys.exit(130)
+    finally:
+        _ignore_signals()
 
 
 def _ignore_signals() -> None:
-    """All is said and done: a signal could only spoil the exit code."""
+    """All is said and done: a signal could only spoil the exit code, while threads are waited for."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 

@@ -39,8 +39,5 @@ def platform(
         given.say({"base_url": base_url, "api_key": token or None}, messages.platform(base_url, token))
         terminal.tell("serving; Ctrl-C stops")
 
-    if given.call(
-        lambda settings: app.platform(settings, host=host, port=port, faults=faults, media=media, ready=ready)
-    ):
-        raise KeyboardInterrupt  # told like any other interruption
-    return ExitCode.DONE
+    given.call(lambda settings: app.platform(settings, host=host, port=port, faults=faults, media=media, ready=ready))
+    return ExitCode.DONE  # never comes: a signal ends it like any other command

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli import Ended, Platform, Running, Terminal, customer, environment, pause, serving, until
+from tests.support.cli import PATIENCE, Ended, Platform, Running, Terminal, customer, environment, pause, serving, until
+from tests.support.listener import Listener
 from tests.support.media import clips
 
 VIDEOS = 6
@@ -199,6 +200,50 @@ def test_a_platform_that_dies_under_a_run_and_comes_back(tmp_path: Path, platfor
     ended = running.wait(90)
     assert ended.code == 0, ended.err
     check_resumed(terminal, films, platform)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_hail_of_signals_at_the_end_hangs_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    """From ``run.ended`` to the end of the process: it ends, by itself, with the run's code or 130, and leaves no lock."""
+    here = Terminal(tmp_path / "here", config={"provider": {"kind": "local"}, "gallery": {"posters": False}})
+    clips(here.folder / "films", 1)
+    assert here.run("run", "films").code == 0
+    for round_ in range(5):
+        running = here.start("run", "films")
+        until(lambda running=running: "run.ended" in running.said(), "the run to end")
+        pause(0.004 * round_)
+        while running.alive:
+            running.signal(number)
+            pause(0.001)
+        ended = running.wait()
+        assert ended.code in {0, 130}, (ended.code, ended.err)
+        assert "Traceback" not in ended.err
+    assert here.run("status", "--json").json["running"] == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_telling_and_not_the_outcome(tmp_path: Path, number: signal.Signals) -> None:
+    """Work done, somebody slow is told: a signal leaves him untold, and the run has its code, report and free folder."""
+    slow = [sys.executable, "-c", "import time; print(1); time.sleep(600)"]
+    with Listener(then="never") as listener:
+        watch = {"post_json": listener.address, "timeout": 60.0, "on_end": slow, "on_end_timeout": 600.0}
+        here = Terminal(tmp_path / "here", config={"provider": {"kind": "local"}, "watch": watch})
+        clips(here.folder / "films", 1)
+        running = here.start("run", "films", "--json")
+        until(lambda: bool(listener.told) or not running.alive, "the hook to be told")
+        running.signal(number)
+        until(lambda: "cut_short" in running.said() or not running.alive, "the hook to be left")
+        pause(0.5)
+        while running.alive:
+            running.signal(number)
+            pause(0.2)
+    ended = running.wait(PATIENCE)
+    assert ended.code == 0, ended.err
+    assert ended.json["exit_code"] == 0
+    assert [event["event"] for event in ended.events if event["event"].startswith("watch.")] == ["watch.cut_short"] * 2
+    assert here.run("status", "--json").json["running"] == ""
 
 
 def test_a_signal_while_the_program_still_loads_is_an_interruption(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -146,6 +147,17 @@ class Terminal:
                 running.kill()
 
 
+@contextmanager
+def own_signals() -> Iterator[None]:
+    """Keep this process's handlers: a command that ends ignores signals, as its process does."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
 def command(folder: Path, *args: str) -> Ended:
     """Run a command inside this process, without the price of a start-up; return how it ended and what it said."""
     from pipeline.__main__ import main  # heavy, and most tests need only processes
@@ -158,7 +170,7 @@ def command(folder: Path, *args: str) -> Ended:
     sys.argv = ["reelmill", *args]
     code = 0
     try:
-        with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), own_signals():
             main()
     except SystemExit as ended:
         code = int(ended.code or 0)

@@ -22,6 +22,7 @@ from pipeline.core.model import Lane, State, Task, Trouble
 from pipeline.money_views import Plan
 from pipeline.present.terminal import guard, rendered
 from pipeline.views import BadLine, Corrected, CorrectedItem, Finding, ItemView, RunReport, StatusView
+from tests.support.cli import own_signals
 
 REPORT = RunReport(
     run_id="r", started=0.0, ended=10.0, exit_code=0, items={"done": 2}, lines=2, bad_lines=(), bad_count=0, analyses=2,
@@ -158,7 +159,7 @@ def reelmill(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
         for name, value in (env or {}).items():
             monkeypatch.setenv(name, value)
         capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit) as ended, own_signals():
             main()
         structlog.reset_defaults()
         out, err = capfd.readouterr()

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-
-import anyio
-from anyio.abc import TaskStatus
-
-from pipeline.app.gallery.posters import PosterMaker, Progress, poster_maker
+from pipeline.app.gallery.posters import Progress, poster_maker
 from pipeline.app.gallery.write import GalleryWriter
+from pipeline.app.wiring.signals import obeying
 from pipeline.app.wiring.state_folder import lock_holder, open_read_only
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
@@ -30,21 +26,7 @@ async def make_gallery(settings: Settings, *, told: Progress = lambda _done, _al
     async with open_read_only(settings.run.state) as database:
         # A run may be at work, so nothing is noted in the database.
         async with poster_maker(database, sink, settings, clock, remember=False) as posters:
-            await _make_posters(posters, told)
+            with obeying(lambda _: posters.stop()):
+                await posters.finish(float("inf"), told)
         writer = GalleryWriter(database, sink, settings, clock)
         return await writer.write(whole=True, remember=False, running=bool(lock_holder(settings.run.state)))
-
-
-async def _make_posters(posters: PosterMaker, told: Progress) -> None:
-    async with anyio.create_task_group() as group:
-        await group.start(_stop_at_signal, posters)
-        await posters.finish(float("inf"), told)
-        group.cancel_scope.cancel()
-
-
-async def _stop_at_signal(posters: PosterMaker, *, task_status: TaskStatus[None]) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
-        task_status.started()
-        async for _ in received:
-            posters.stop()
-            return

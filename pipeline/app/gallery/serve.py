@@ -9,7 +9,7 @@ import anyio
 
 from pipeline.app.gallery.file_server import HEADERS, FileServer, LinkedFile
 from pipeline.app.gallery.safe_words import SafeWords
-from pipeline.app.operator.platform import end_at_signal
+from pipeline.app.wiring.signals import obeying
 from pipeline.app.wiring.state_folder import open_if_present
 from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock, SystemClock
@@ -39,9 +39,10 @@ async def serve_gallery(settings: Settings, *, port: int | None, ready: Callable
     files.port = int(base.rpartition(":")[2])
     try:
         async with anyio.create_task_group() as group:
-            await group.start(end_at_signal, group.cancel_scope)
-            await group.start(server.run)
-            ready(base + files.home)
+            with obeying(lambda _: group.cancel_scope.cancel()):
+                await group.start(server.run)
+                ready(base + files.home)
+                await anyio.sleep_forever()
     finally:
         server.close()
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import anyio
-from anyio.abc import TaskStatus
 
 from pipeline.app.wiring.journals import NullJournal
 from pipeline.app.wiring.state_folder import platform_folder
@@ -27,8 +25,8 @@ async def platform(
     faults: Path | None,
     media: Path | None = None,
     ready: Callable[[str, str], None],
-) -> bool:
-    """Serve the local platform until SIGINT or SIGTERM; return True then.
+) -> None:
+    """Serve the local platform until cancelled.
 
     ``ready(base_url, token)`` is called once it answers. The token comes from ``TWELVELABS_API_KEY`` if that is set, and
     then ``ready`` is told none: it may open an account. Else it is made once and kept in the state folder.
@@ -45,11 +43,7 @@ async def platform(
     token = _token(settings, folder)
     script = read_faults(faults) if faults is not None else None
     clock = SystemClock()
-    async with (
-        open_youtube_client(settings, NullJournal(), clock, Random()) as youtube,
-        anyio.create_task_group() as group,
-    ):
-        await group.start(end_at_signal, group.cancel_scope)
+    async with open_youtube_client(settings, NullJournal(), clock, Random()) as youtube:
         served = LocalPlatform(
             folder,
             token=token,
@@ -64,19 +58,6 @@ async def platform(
         async with served:
             ready(served.base_url, token if settings.api_key is None else "")
             await anyio.sleep_forever()
-    return group.cancel_scope.cancel_called
-
-
-async def end_at_signal(scope: anyio.CancelScope, *, task_status: TaskStatus[None]) -> None:
-    """End the scope at the first SIGINT or SIGTERM; the second one kills.
-
-    Also where a shell has started us with Ctrl-C ignored.
-    """
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
-        task_status.started()
-        async for _ in received:
-            scope.cancel()
-            return
 
 
 def _token(settings: Settings, folder: Path) -> str:

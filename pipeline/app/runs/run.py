@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from random import Random
 
 from pipeline.app.runs.config_check import check_output, check_settings
@@ -11,8 +13,10 @@ from pipeline.app.watch.night_watch import NightWatch
 from pipeline.app.wiring.components import disk_adapters, named_sources, read_entries
 from pipeline.app.wiring.platform import open_platform
 from pipeline.app.wiring.run_plan import RunPlan
+from pipeline.app.wiring.signals import obeying
 from pipeline.app.wiring.state_folder import has_database, lock_state_folder, open_for_writing, open_if_present
 from pipeline.config.settings import Settings
+from pipeline.core import log
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError
 from pipeline.ingest.enqueue import check_line, recall_missing
@@ -20,26 +24,32 @@ from pipeline.ports.source import Item
 from pipeline.ports.store import Database
 from pipeline.views import BadLine, LeftOut, MissingFile, RunReport, Watch
 
+_log = log.get("run")
+
 
 async def run(settings: Settings, sources: Sequence[str], *, watch: Watch | None = None) -> RunReport:
     """Ingest the sources, or the configured manifests and what is unfinished; report.
 
-    SIGINT or SIGTERM once: finish what is short, give the rest back; twice: stop now.
+    SIGINT or SIGTERM once: finish what is short, give the rest back; twice: stop now. Once the work is done, a signal ends
+    the telling of others and nothing else.
 
     Raises:
         Busy: another run works on the state folder.
         ConfigError: nothing to do, a bad configuration, or bad lines under ``strict``.
     """
     night = NightWatch(settings, SystemClock())
-    try:
-        report = await _run(settings, sources, watch, night)
-    except BaseException as error:
-        await night.failed(error)
-        raise
-    return await night.after(report)
+    with ExitStack() as to_the_end:
+        try:
+            report = await _run(settings, sources, watch, night, to_the_end)
+        except BaseException as error:
+            await night.failed(error)
+            raise
+        return await night.after(report)
 
 
-async def _run(settings: Settings, sources: Sequence[str], watch: Watch | None, night: NightWatch) -> RunReport:
+async def _run(
+    settings: Settings, sources: Sequence[str], watch: Watch | None, night: NightWatch, to_the_end: ExitStack
+) -> RunReport:
     from pipeline.app.wiring.downloads import clean_up_downloads, open_youtube_client
 
     clock, rng = SystemClock(), Random()
@@ -60,6 +70,9 @@ async def _run(settings: Settings, sources: Sequence[str], watch: Watch | None, 
             ):
                 adapters = disk_adapters(settings, database, youtube, clock, api.ceilings)
                 session = RunSession(plan, database, api, clock, rng, adapters)
+                to_the_end.enter_context(
+                    obeying(_nothing_more)
+                )  # from here on there is a report, whatever signals come
                 async with night.during(session.snapshot):
                     report = await session.run(entries, watch)
             await night.ended(report, database)
@@ -91,6 +104,11 @@ async def _something_to_do(database: Database, sources: Sequence[str]) -> None:
     in_lane = (await database.counts()).in_lane
     if not any(in_lane.values()):
         raise _nothing()
+
+
+def _nothing_more(number: signal.Signals) -> None:
+    """Go on: the work is done, and closing takes no time."""
+    _log.info("run.ending", signal=number.name)
 
 
 def _nothing() -> ConfigError:

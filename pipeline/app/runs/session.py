@@ -6,14 +6,12 @@ import gc
 import os
 import signal
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from random import Random
 
 import anyio
-from anyio.abc import TaskStatus
 
 from pipeline.app.gallery.posters import poster_maker
 from pipeline.app.gallery.write import GalleryWriter, write_safely
@@ -24,6 +22,7 @@ from pipeline.app.runs.standing_queries import StandingQueries
 from pipeline.app.wiring.components import Adapters, compose
 from pipeline.app.wiring.platform import ProviderClient
 from pipeline.app.wiring.run_plan import RunPlan
+from pipeline.app.wiring.signals import obeying
 from pipeline.core import log
 from pipeline.core.clock import Clock, iso
 from pipeline.core.errors import ReelmillError, StoreError
@@ -63,10 +62,18 @@ class RunSession:
         enqueued = self.enqueuer.report
         self._reporter = RunReporter(run, api.identity, self.components, enqueued, self._activity, database, clock)
         self._reading = True
-        self._hurried = False  #: told to stop at once
+        self._stopped = False  #: told to stop
+        self._hurried = False  #: told a second time
 
     async def run(self, entries: Iterator[Item | BadLine], watch: Watch | None = None) -> RunReport:
-        """Enqueue and work until this run can do no more; write index and report."""
+        """Enqueue and work until this run can do no more; write index and report.
+
+        A signal ends it sooner, and takes no report away.
+        """
+        with obeying(self._stop):
+            return await self._run(entries, watch)
+
+    async def _run(self, entries: Iterator[Item | BadLine], watch: Watch | None) -> RunReport:
         _collect_seldom()
         pool = self.components.pool
         await self._reporter.start()
@@ -80,7 +87,6 @@ class RunSession:
         queries: list[QueryReport] = []
         async with self.posters, watch(self.snapshot) if watch is not None else nullcontext():
             async with anyio.create_task_group() as group:
-                await group.start(self._obey_signals)
                 with suppress(StoreError):  # which the pool meets as well, and ends the run by
                     await pool.take_over()  # before the list is read: what is running takes no new words
                 group.start_soon(self._feed, entries)
@@ -103,20 +109,13 @@ class RunSession:
 
     # ------------------------------------------------------------------------------------------------- beside
 
-    async def _obey_signals(self, *, task_status: TaskStatus[None]) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            task_status.started()  # signals reach the main thread only: there, they are its owner's to obey
-            return
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
-            task_status.started()
-            times = 0
-            async for number in received:
-                times += 1
-                _log.warning("run.stopping", signal=signal.Signals(number).name, now=times > 1)
-                self._hurried = times > 1
-                self.components.pool.stop(now=times > 1)
-                self.queries.stop(now=times > 1)
-                self.posters.stop()
+    def _stop(self, number: signal.Signals) -> None:
+        """Finish what is short, and give the rest back; the second time, stop now."""
+        self._hurried, self._stopped = self._stopped, True
+        _log.warning("run.stopping", signal=number.name, now=self._hurried)
+        self.components.pool.stop(now=self._hurried)
+        self.queries.stop(now=self._hurried)
+        self.posters.stop()
 
     async def _feed(self, entries: Iterator[Item | BadLine]) -> None:
         pool = self.components.pool

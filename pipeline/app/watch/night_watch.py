@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,6 +13,7 @@ import anyio
 
 from pipeline.app.watch.digest import NAME, make_digest
 from pipeline.app.watch.ways import Ways, bare_report
+from pipeline.app.wiring.signals import obeying
 from pipeline.app.wiring.state_folder import has_database, lock_state_folder, open_for_writing
 from pipeline.config.settings import Settings
 from pipeline.core import log
@@ -62,10 +63,11 @@ class NightWatch:
             "textfile": (watch.textfile, partial(self._write_gauges, report.exit_code, database)),
             "notify": (watch.notify, partial(self._send_digest, report, database)),
         }
-        async with anyio.create_task_group() as group:
-            for name, (wanted, tell) in ways.items():
-                if wanted:
-                    group.start_soon(_safely, name, tell)
+        with _until_a_signal():
+            async with anyio.create_task_group() as group:
+                for name, (wanted, tell) in ways.items():
+                    if wanted:
+                        group.start_soon(_safely, name, tell)
 
     async def after(self, report: RunReport) -> RunReport:
         """Run the operator's command; the run has left the state folder.
@@ -73,7 +75,8 @@ class NightWatch:
         Returns the report with those who could not be told.
         """
         if self._settings.watch.on_end:
-            await _safely("on_end", partial(self._ways.on_end, report))
+            with _until_a_signal():
+                await _safely("on_end", partial(self._ways.on_end, report))
         return replace(report, untold=self._ways.untold)
 
     async def failed(self, error: BaseException) -> None:
@@ -131,6 +134,15 @@ class NightWatch:
         while True:
             await self._clock.sleep(ping.EVERY)
             await self._ways.ping(ping.sign_of_life(address, self._rid, describe_progress(snapshot())))
+
+
+@contextmanager
+def _until_a_signal() -> Iterator[None]:
+    """Let SIGINT or SIGTERM end the telling, and that alone."""
+    with anyio.CancelScope() as scope, obeying(lambda _: scope.cancel()):
+        yield
+    if scope.cancelled_caught:
+        _log.warning("watch.cut_short", why="a signal came while others were told")
 
 
 def _why(code: ExitCode, error: BaseException) -> str:

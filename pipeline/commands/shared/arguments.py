@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -143,19 +142,17 @@ def is_attended() -> bool:
 
 
 def confirm(question: str) -> bool:
-    """Ask a person; anything but a yes is a no. Ctrl-C ends the command.
+    """Ask a person; anything but a yes is a no. A signal ends the command.
 
     Raises:
-        KeyboardInterrupt: on Ctrl-C, which the event loop would otherwise keep until the line is finished.
+        KeyboardInterrupt: on a signal, which the event loop would otherwise keep until the line is finished.
     """
+    from pipeline.app.wiring.signals import raising
     from pipeline.present import terminal
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
+    with raising():
         terminal.tell(question)
         return sys.stdin.readline().strip().lower() in ("y", "yes")
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _words(text: str) -> list[str]:

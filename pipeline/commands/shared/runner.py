@@ -134,9 +134,9 @@ def _load(config: Path | None, flags: Mapping[str, Any], reads_file: bool, *, qu
 
 def wait_for(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run the one asynchronous call of a command."""
-    import anyio
+    from pipeline.app.wiring.signals import run_interruptible
 
-    return anyio.run(work)
+    return run_interruptible(work)
 
 
 def now() -> float:
