@@ -23,7 +23,7 @@ def main() -> None:
 
 
 def _ignore_signals() -> None:
-    """All is said and done: a signal could only spoil the exit code, while threads are waited for."""
+    """Ignore signals: while threads end, one could only spoil the exit code."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 

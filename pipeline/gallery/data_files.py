@@ -84,7 +84,7 @@ def captions_file(captions: Captions) -> OutFile:
 
 
 def as_json(row: CardRow) -> Json:
-    """Return a row as the page gets it, to be kept for the next time."""
+    """Return a row as the page gets it, to be kept."""
     return json.loads(encode(row))
 
 

@@ -50,7 +50,7 @@ T = TypeVar("T")
 OnAmbiguous = Literal["hold", "look", "resubmit"]
 #: Seconds after the decision to call from which a call that cannot be found was certainly never accepted.
 _CERTAIN = 7_200.0
-_STALE = _CERTAIN / 2  #: seconds after which a decision that was not carried out is made anew
+_STALE = _CERTAIN / 2  #: seconds after which a call that waited, as for a quota, gets the time of its own sending
 _NOT_LISTED = Trouble(
     "ambiguous",
     "A call's answer was lost, and the platform shows nothing of it so far; it may still have been accepted.",
@@ -266,7 +266,6 @@ class PaidCall(Generic[P]):
             data = changed(data, looks=0, doubted=data.doubted or self._clock.now())
             return Advance(self._stages.look, data.to_json(), after=self._until_look(data) or 0.0)
         if not task.attempt and self._clock.now() - _decided(data) >= _STALE:
-            # It waited, as for a quota, or what is remembered is of a call before. If it is lost, its age counts.
             return Advance(self._stages.act, changed(data, sending=self._clock.now()).to_json())
         try:
             with self.billing.counted(key):

@@ -87,7 +87,7 @@ def _film(number: int, word: str, address: str) -> ShownFilm:
 def _report() -> RunsReport:
     causes = [CauseRow(word, word, 1, word, word, [word, word]) for word in WORDS.values()]
     runs = [
-        replace(run, id=word, meaning=word) for run, word in zip(report(len(WORDS)).runs, WORDS.values(), strict=True)
+        replace(run, meaning=word) for run, word in zip(report(len(WORDS)).runs, WORDS.values(), strict=True)
     ]
     return replace(report(), sentence=WORDS["image"], runs=runs, needs=causes, waits=causes)
 

@@ -142,7 +142,9 @@ def is_attended() -> bool:
 
 
 def confirm(question: str) -> bool:
-    """Ask a person; anything but a yes is a no. A signal ends the command.
+    """Ask a person; anything but a yes is a no.
+
+    A signal ends the command.
 
     Raises:
         KeyboardInterrupt: on a signal, which the event loop would otherwise keep until the line is finished.
