@@ -86,9 +86,7 @@ def _film(number: int, word: str, address: str) -> ShownFilm:
 
 def _report() -> RunsReport:
     causes = [CauseRow(word, word, 1, word, word, [word, word]) for word in WORDS.values()]
-    runs = [
-        replace(run, meaning=word) for run, word in zip(report(len(WORDS)).runs, WORDS.values(), strict=True)
-    ]
+    runs = [replace(run, meaning=word) for run, word in zip(report(len(WORDS)).runs, WORDS.values(), strict=True)]
     return replace(report(), sentence=WORDS["image"], runs=runs, needs=causes, waits=causes)
 
 
