@@ -141,6 +141,29 @@ class RunReport:
     this_run: Mapping[str, NamedItems] = field(default_factory=dict)
     price_notes: Sequence[str] = ()  #: as in :class:`Plan`
     estimate_usd: float = 0.0  #: what its calls were expected to cost, as ``plan`` reckons
+    time_up: bool = False  #: it ended because of ``max_time``, with something left to do
+
+
+@dataclass(frozen=True, slots=True)
+class PruneLine:
+    """What of one sort goes, or went."""
+
+    what: str  #: answers, runs, downloads, page files
+    count: int
+    size: int  #: bytes
+    kept: int = 0  #: as old, and needed
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What nothing needs any more, and what became of it."""
+
+    lines: Sequence[PruneLine]
+    database_size: int  #: bytes, before
+    database_unused: int  #: bytes of it, before
+    done: bool = False  #: it was taken away
+    given_back: int = 0  #: bytes of the database that the disk has again
+    note: str = ""  #: why the database gave nothing back
 
 
 @dataclass(frozen=True, slots=True)

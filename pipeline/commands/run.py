@@ -12,7 +12,7 @@ from pipeline.commands.shared.runner import Invocation, command, display
 from pipeline.core.exit_codes import ExitCode
 
 
-@command("state", "output", "provider", "jobs", "strict", "max_usd", "quiet", "progress")
+@command("state", "output", "provider", "jobs", "strict", "max_usd", "max_time", "quiet", "progress")
 def run(
     given: Invocation,
     sources: options.Sources = None,
@@ -28,10 +28,11 @@ def run(
     Examples:
       reelmill run talk.mp4 films/ "archive/**/*.mov"
       reelmill run list.csv --jobs gist,chapters --max-usd 20
+      reelmill run --config nightly.toml --max-time 5h --quiet
       find . -name '*.mp4' | reelmill run -
     """
     from pipeline.present import terminal
-    from pipeline.present.tables.run import run_table
+    from pipeline.present.tables.run import run_table, unheard
 
     if confirm_over is not None and not yes and not _agreed(given, sources or [], confirm_over):
         return ExitCode.BUDGET
@@ -41,8 +42,8 @@ def run(
     if report.exit_code or not given.quiet:
         given.show(report, lambda: run_table(report))
     else:
-        for each in report.untold:
-            terminal.tell(f"reelmill: {each.way} of [watch] was not told: {each.why}")
+        for sentence in unheard(report):
+            terminal.tell(f"reelmill: {sentence}")
     if report.exit_code:
         terminal.tell_log()
     return report.exit_code

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 
 from pipeline.config.diagnostics import Layers, explain
+from pipeline.config.durations import Seconds
 from pipeline.config.queries import StandingQuery
 from pipeline.config.secrets import read_key, read_post_header
 from pipeline.config.watch import WatchSection
@@ -33,7 +34,9 @@ class RunSection(Section):
     output: Path = Path("out")
     manifests: tuple[str, ...] = ()
     strict: bool = False
-    stop_grace: float = Field(default=20.0, ge=0, le=3600)
+    stop_grace: Seconds = Field(default=20.0, ge=0, le=3600)
+    #: A run takes nothing more on after so long, and ends as after a first signal (exit 6). None = no limit.
+    max_time: Seconds | None = Field(default=None, gt=0)
 
 
 class ProviderSection(Section):
@@ -47,9 +50,9 @@ class ProviderSection(Section):
     unlisted_model: bool = False
     temperature: float = Field(default=0.2, ge=0, le=1)
     connections: int = Field(default=20, ge=1, le=200)
-    timeout: float = Field(default=60.0, gt=0, le=600)
+    timeout: Seconds = Field(default=60.0, gt=0, le=600)
     in_hand: int = Field(default=200, ge=1, le=100_000)
-    poll_spacing: float = Field(default=10.0, gt=0, le=600)
+    poll_spacing: Seconds = Field(default=10.0, gt=0, le=600)
     poll_requests_per_minute: int = Field(default=60, ge=1, le=6000)
     chunk_parallel: int = Field(default=4, ge=1, le=32)
 
@@ -111,7 +114,7 @@ class LimitsSection(Section):
     search: BucketSection = BucketSection(requests_per_minute=10)
     read: BucketSection = BucketSection(requests_per_minute=120)
     #: A wait up to this many seconds is waited for; a longer one parks the lane and ends the run (exit 6).
-    patience: float = Field(default=600.0, ge=1, le=86_400)
+    patience: Seconds = Field(default=600.0, ge=1, le=86_400)
 
 
 class BudgetSection(Section):
@@ -151,9 +154,9 @@ class PolicySection(Section):
     on_ambiguous_ask: Literal["resubmit", "hold"] = "resubmit"
     attempts: int = Field(default=8, ge=1, le=1000)
     stage_hours: float = Field(default=24.0, gt=0, le=24 * 60)
-    retry_first: float = Field(default=5.0, gt=0, le=3600)
-    retry_most: float = Field(default=900.0, gt=0, le=86_400)
-    lease: float = Field(default=120.0, ge=1, le=3600)
+    retry_first: Seconds = Field(default=5.0, gt=0, le=3600)
+    retry_most: Seconds = Field(default=900.0, gt=0, le=86_400)
+    lease: Seconds = Field(default=120.0, ge=1, le=3600)
 
 
 class SourceSection(Section):

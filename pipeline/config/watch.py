@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
+from pipeline.config.durations import Seconds
 from pipeline.config.youtube import Section
 
 _NOTIFY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
@@ -28,9 +29,9 @@ class WatchSection(Section):
     textfile: Path | None = None
     notify: tuple[SecretStr, ...] = ()
     digest: Literal["daily", "run", "never"] = "daily"
-    timeout: float = Field(default=5.0, gt=0, le=60)
-    on_end_timeout: float = Field(default=60.0, gt=0, le=3600)
-    notify_timeout: float = Field(default=30.0, gt=0, le=300)
+    timeout: Seconds = Field(default=5.0, gt=0, le=60)
+    on_end_timeout: Seconds = Field(default=60.0, gt=0, le=3600)
+    notify_timeout: Seconds = Field(default=30.0, gt=0, le=300)
 
     @field_validator("ping", "post_json")
     @classmethod

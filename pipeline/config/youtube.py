@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from pipeline.config.durations import Seconds
+
 #: (section, key) of the lists here, which the environment gives separated by commas.
 LISTS = frozenset({("youtube", "caption_languages"), ("youtube", "include"), ("youtube", "exclude")})
 #: What may stand in front of a proxy's address.
@@ -37,8 +39,8 @@ class ListsSection(Section):
     since: str = ""
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    min_seconds: float = Field(default=0.0, ge=0)
-    max_seconds: float = Field(default=0.0, ge=0)
+    min_seconds: Seconds = Field(default=0.0, ge=0)
+    max_seconds: Seconds = Field(default=0.0, ge=0)
 
     @field_validator("since")
     @classmethod
@@ -59,10 +61,10 @@ class YouTubeSection(Section):
     captions: bool = True
     thumbnail: bool = True
     caption_languages: tuple[str, ...] = ()
-    min_gap: float = Field(default=12.0, ge=0, le=3600)
-    max_gap: float = Field(default=20.0, ge=0, le=3600)
+    min_gap: Seconds = Field(default=12.0, ge=0, le=3600)
+    max_gap: Seconds = Field(default=20.0, ge=0, le=3600)
     per_hour: int = Field(default=300, ge=1, le=2000)
-    patience: float = Field(default=300.0, ge=0, le=86_400)
+    patience: Seconds = Field(default=300.0, ge=0, le=86_400)
     pace_folder: Path | None = None
     lists: ListsSection = ListsSection()
     options: Mapping[str, Any] = Field(default_factory=dict)

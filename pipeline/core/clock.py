@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime
 from typing import Protocol
 
 import anyio
+
+_UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
+#: Days, hours, minutes and seconds in this order, each once at most.
+_DURATION = re.compile("".join(rf"(?:([0-9]{{1,9}}(?:\.[0-9]{{1,9}})?){unit})?" for unit in _UNITS))
 
 
 class Clock(Protocol):
@@ -50,3 +55,22 @@ def parse_iso(text: str) -> float | None:
     except ValueError:
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def parse_duration(text: str) -> float | None:
+    """Return the seconds of a text like ``90d``, ``5h``, ``1h30m`` or ``300s``, or None."""
+    found = _DURATION.fullmatch(text.strip().lower())
+    if found is None or not found[0]:
+        return None
+    return sum(float(number) * size for number, size in zip(found.groups(), _UNITS.values(), strict=True) if number)
+
+
+def show_duration(seconds: float) -> str:
+    """Return what :func:`parse_duration` reads, to the second; below one, exactly."""
+    if seconds < 1:
+        return f"{seconds:g}s"
+    shown, left = "", round(seconds)
+    for unit, size in _UNITS.items():
+        number, left = divmod(left, int(size))
+        shown += f"{number}{unit}" if number else ""
+    return shown

@@ -35,7 +35,7 @@ MEANING: Mapping[ExitCode, str] = MappingProxyType(
         ExitCode.INCOMPLETE: "finished, some items failed or are held, or lines were bad",
         ExitCode.NEEDS_OPERATOR: "needs the operator: key, credit or plan",
         ExitCode.BUDGET: "stopped at the budget",
-        ExitCode.QUOTA: "stopped at a quota or an outage, resume time printed",
+        ExitCode.QUOTA: "stopped at a quota or an outage, or its time was up; when to go on is printed",
         ExitCode.BUSY: "already running on this state folder",
         ExitCode.INTERRUPTED: "interrupted, safe to resume",
     }

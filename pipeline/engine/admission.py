@@ -27,6 +27,13 @@ class RunEnd:
     parked: dict[Lane, Parked] = field(default_factory=dict)
     later: float | None = None  #: epoch seconds at which the first task that was not waited for falls due
     interrupted: bool = False
+    time_up: bool = False  #: the time that the run was given is over
+    unread: bool = False  #: its list was not read to the end
+
+    @property
+    def stopped(self) -> bool:
+        """True if it was told to end, by a person or by its time."""
+        return self.interrupted or self.time_up
 
 
 class LaneAdmission:

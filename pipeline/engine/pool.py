@@ -115,9 +115,15 @@ class Pool:
         """Look for due work now."""
         self._wake.set()
 
-    def stop(self, *, now: bool = False) -> None:
-        """Claim nothing more; with ``now``, cancel running steps too. Every task goes back uncounted."""
-        self.run_end.interrupted = True
+    def stop(self, *, now: bool = False, time_up: bool = False) -> None:
+        """Claim nothing more; with ``now``, cancel running steps too. Every task goes back uncounted.
+
+        ``time_up``: nobody has asked for it; the run's time is over.
+        """
+        if time_up:
+            self.run_end.time_up = True
+        else:
+            self.run_end.interrupted = True
         self.halt()
         if now:
             self._leases.cancel_all()

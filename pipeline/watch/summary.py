@@ -22,7 +22,8 @@ def headline(report: RunReport) -> str:
 def outcome(report: RunReport) -> str:
     """Return how a run ended, and what came of how many items."""
     fates = ", ".join(f"{items.count:,} {name.replace('_', ' ')}" for name, items in report.this_run.items())
-    return f"{meaning(report.exit_code).partition(',')[0]}{f': {fates}' if fates else ''}"
+    words = "its time was up" if report.time_up else meaning(report.exit_code).partition(",")[0]
+    return f"{words}{f': {fates}' if fates else ''}"
 
 
 def describe(report: RunReport) -> str:

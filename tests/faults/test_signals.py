@@ -118,6 +118,23 @@ def test_the_grace_ends_by_itself(tmp_path: Path, platform: Platform, films: str
     check_resumed(terminal, films, platform)
 
 
+@pytest.mark.slow
+def test_a_run_ends_when_its_time_is_up(tmp_path: Path, platform: Platform, films: str) -> None:
+    """``--max-time``: the grace for what is short, then exit 6 with a report, and the same command goes on from there."""
+    platform.spoil(SLOW_ANSWERS)
+    terminal = customer(tmp_path / "here", platform, run={"stop_grace": 1.0})
+    began = time.monotonic()
+    ended = terminal.run("run", films, "--max-time", "4s", "--json")
+    assert 4.0 <= time.monotonic() - began < 20
+    assert ended.code == 6, ended.err
+    assert (ended.json["time_up"], ended.json["resume_at"]) == (True, None)
+    assert ended.json["note"] == f"The time of this run is up (4s); {VIDEOS} items wait; the same command goes on."
+    assert [event["event"] for event in ended.events if event["event"] == "run.time_up"] == ["run.time_up"]
+    assert (terminal.folder / "out" / "index.html").is_file()
+    assert terminal.run("status", "--json").json["stopped"] is None
+    check_resumed(terminal, films, platform)
+
+
 def test_a_list_that_does_not_end_holds_up_no_end(tmp_path: Path) -> None:
     """``tail -f list | reelmill run -``: one signal ends the run with 130, whatever is still to come down the pipe."""
     terminal = Terminal(tmp_path / "here")

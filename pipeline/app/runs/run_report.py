@@ -12,7 +12,7 @@ from pipeline.app.runs.standing_queries import gravest
 from pipeline.app.runs.time_left import TimeLeft
 from pipeline.app.wiring.components import Components
 from pipeline.core import log
-from pipeline.core.clock import Clock, iso
+from pipeline.core.clock import Clock, iso, show_duration
 from pipeline.core.exit_codes import ExitCode
 from pipeline.core.model import Json, Parked, RunNote, Selection, State, Task, Trouble
 from pipeline.engine.admission import RunEnd
@@ -101,6 +101,7 @@ class RunReporter:
             "doubtful": report.doubtful,
             "doubtful_total": report.doubtful_total,
             "note": report.note,
+            **({"time_up": True} if report.time_up else {}),
             **stopped_json(ending, report.bad_lines),
             **({"queries": {query.name: query.state for query in report.queries}} if report.queries else {}),
         }
@@ -120,8 +121,10 @@ class RunReporter:
         enqueued, items = self._enqueued, await self._database.tally()
         incomplete = bool(stopped.total or enqueued.bad_count)
         why = await self._why_later(ending)
-        code, note = exit_verdict(ending, queries, incomplete, (await self._database.counts()).in_lane, why)
-        waits = [parked.until for parked in ending.parked.values()]
+        time_up = self._time_up(ending, queries, items.get("working", 0))
+        code, note = exit_verdict(ending, queries, incomplete, (await self._database.counts()).in_lane, why, time_up)
+        in_time = not time_up or note != time_up
+        waits = [parked.until for parked in ending.parked.values()] if in_time else []
         resume = min([*waits, *([ending.later] if ending.later is not None else [])], default=None)
         return RunReport(
             run_id=self._run.id,
@@ -153,7 +156,21 @@ class RunReporter:
             indexed=self._components.entries.accepted,
             price_notes=self._components.plan.price_notes,
             estimate_usd=sum(kind.estimate for kind in kinds),
+            time_up=not in_time,
         )
+
+    def _time_up(self, ending: RunEnd, queries: Sequence[QueryReport], waiting: int) -> str:
+        """Return what the end of its time has left undone; empty if nothing."""
+        limit = self._components.plan.settings.run.max_time
+        unasked = sum(query.state == "skipped" for query in queries)
+        left = [
+            *([f"{waiting:,} {'item waits' if waiting == 1 else 'items wait'}"] if waiting else []),
+            *(["the rest of the list was not read"] if ending.unread else []),
+            *([f"{unasked:,} standing {'query was' if unasked == 1 else 'queries were'} not asked"] if unasked else []),
+        ]
+        if not ending.time_up or limit is None or not left:
+            return ""
+        return f"The time of this run is up ({show_duration(limit)}); {', '.join(left)}; the same command goes on."
 
     async def _why_later(self, ending: RunEnd) -> Trouble | None:
         """Return why the rest is not waited for, by what falls due first."""
@@ -209,10 +226,11 @@ def exit_verdict(
     incomplete: bool,
     waiting: Mapping[str, int],
     why: Trouble | None = None,
+    time_up: str = "",
 ) -> tuple[ExitCode, str]:
     """Return the exit code, and why the run stopped early.
 
-    ``waiting``: lane → open tasks; ``why`` the rest waits.
+    ``waiting``: lane → open tasks; ``why`` the rest waits; ``time_up``: what the end of its time has left.
     """
     if ending.halted is not None:
         causes = {"operator": ExitCode.NEEDS_OPERATOR, "config": ExitCode.USAGE}
@@ -223,6 +241,8 @@ def exit_verdict(
         return ExitCode.INCOMPLETE, f"Results wait to be written: {_sentence(ending.output)}."
     if ending.budget is not None:
         return ExitCode.BUDGET, _sentence(ending.budget)
+    if time_up:
+        return ExitCode.QUOTA, time_up
     if ending.parked:
         first = min(ending.parked.values(), key=lambda parked: parked.until)
         return ExitCode.QUOTA, _paused(first, waiting.get(first.scope, 0))

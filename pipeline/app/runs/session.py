@@ -68,7 +68,7 @@ class RunSession:
     async def run(self, entries: Iterator[Item | BadLine], watch: Watch | None = None) -> RunReport:
         """Enqueue and work until this run can do no more; write index and report.
 
-        A signal ends it sooner, and takes no report away.
+        A signal or ``max_time`` ends it sooner, and takes no report away.
         """
         with obeying(self._stop):
             return await self._run(entries, watch)
@@ -91,12 +91,15 @@ class RunSession:
                     await pool.take_over()  # before the list is read: what is running takes no new words
                 group.start_soon(self._feed, entries)
                 group.start_soon(self.posters.beside)
+                if (limit := self._settings.run.max_time) is not None:
+                    group.start_soon(self._end_after, limit)
                 if watch is not None:
                     group.start_soon(self._activity.work.look_for_names)
                 ending = await pool.run()
                 await self._forget_idle_parks(ending)
                 queries = await self.queries.ask_all(ending, self.run_id)
                 await self.posters.finish(_POSTERS)
+                ending.unread = self._reading
                 group.cancel_scope.cancel()
             await self._write_index(ending, current=current)
         report = await self._with_page(await self._reporter.finish(ending, queries), ending)
@@ -115,6 +118,14 @@ class RunSession:
         _log.warning("run.stopping", signal=number.name, now=self._hurried)
         self.components.pool.stop(now=self._hurried)
         self.queries.stop(now=self._hurried)
+        self.posters.stop()
+
+    async def _end_after(self, seconds: float) -> None:
+        """Once the time is up, finish what is short, and give the rest back."""
+        await self._clock.sleep(seconds)
+        _log.info("run.time_up", after=seconds)
+        self.components.pool.stop(time_up=True)
+        self.queries.stop()
         self.posters.stop()
 
     async def _feed(self, entries: Iterator[Item | BadLine]) -> None:

@@ -138,7 +138,7 @@ def _grave(error: ReelmillError) -> ExitCode:
 
 def _undrained(ending: RunEnd) -> str:
     """Return why ingestion did not come to its end; empty if it did."""
-    if ending.halted is not None or ending.interrupted:
+    if ending.halted is not None or ending.stopped:
         return "The run was stopped before its ingestion was done."
     if ending.output is not None:
         return "Results cannot be written."

@@ -61,7 +61,7 @@ async def _causes(report: RunReport, database: Database | None, now: float) -> s
         held = await database.tasks(Selection(states=(State.HELD,), limit=_HELD))
         codes = {task.trouble.code for task in held if task.trouble is not None}
         causes |= {f"held {code}" for code in codes & {trouble.code for _, trouble in report.troubles}}
-    if report.exit_code in _FOR_A_PERSON:
+    if report.exit_code in _FOR_A_PERSON and not report.time_up:  # whoever set that time knows
         causes |= {f"exit {report.exit_code} {code}" for code in await _stopped_by(report, database, now)}
     return causes
 

@@ -33,7 +33,8 @@ async def _families(
     if database is None:
         return
     runs = [note for note in await database.runs(_RUNS) if note.ended is not None]
-    good = next((note.ended for note in runs if note.exit_code in settings.watch.ping_ok), None)
+    ok = settings.watch.ping_ok
+    good = next((note.ended for note in runs if note.exit_code in ok or note.summary.get("time_up")), None)
     last = exit_code if exit_code is not None else next((note.exit_code for note in runs), None)
     yield Family("last_success_timestamp_seconds", "When a run last ended well.", [] if good is None else [((), good)])
     yield Family("last_exit_code", "Exit code of the newest run.", [] if last is None else [((), last)])

@@ -108,7 +108,7 @@ class NightWatch:
         watch = self._settings.watch
         assert watch.ping is not None
         address, text = watch.ping.get_secret_value(), describe(report)
-        await self._ways.ping(ping.end(address, self._rid, report.exit_code, watch.ping_ok, text))
+        await self._ways.ping(ping.end(address, self._rid, _outcome(report), watch.ping_ok, text))
 
     async def _write_gauges(self, code: int, database: Database | None) -> None:
         from pipeline.app.watch.gauges import read_gauges  # a library that few runs need
@@ -143,6 +143,13 @@ def _until_a_signal() -> Iterator[None]:
         yield
     if scope.cancelled_caught:
         _log.warning("watch.cut_short", why="a signal came while others were told")
+
+
+def _outcome(report: RunReport) -> int:
+    """Return the exit code of a run, as if its time had been enough."""
+    if not report.time_up:
+        return report.exit_code
+    return ExitCode.INCOMPLETE if report.troubled or report.bad_count else ExitCode.DONE
 
 
 def _why(code: ExitCode, error: BaseException) -> str:

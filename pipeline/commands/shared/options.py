@@ -61,6 +61,13 @@ MaxUsd = Annotated[
     float | None,
     typer.Option("--max-usd", metavar="USD", help="Spend at most this in the run (exit 5).", show_default=False),
 ]
+MaxTime = Annotated[
+    str | None,
+    typer.Option(
+        "--max-time", metavar="TIME", show_default=False,
+        help="Take nothing more on after so long, e.g. 5h or 1h30m, and end as after one Ctrl-C (exit 6).",
+    ),
+]  # fmt: skip
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing if all is well (exit 0): for cron.")]
 Progress = Annotated[
@@ -95,6 +102,7 @@ COMMON: Final[Mapping[str, CommonOption]] = {
     "jobs": CommonOption(Jobs, "jobs.enabled", read=_read_names),
     "strict": CommonOption(Strict, "run.strict"),
     "max_usd": CommonOption(MaxUsd, "budget.max_usd_per_run"),
+    "max_time": CommonOption(MaxTime, "run.max_time"),
     "quiet": CommonOption(Quiet, default=False),
     "json": CommonOption(AsJson, default=False),
     "progress": CommonOption(Progress, "log.progress"),

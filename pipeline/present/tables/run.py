@@ -72,6 +72,18 @@ def run_table(value: RunReport) -> RenderableType:
     return Group(*parts)
 
 
+def unheard(value: RunReport) -> list[str]:
+    """Return what even a good night must not keep to itself."""
+    found = [f"{each.way} of [watch] was not told: {clean(each.why)}" for each in value.untold]
+    if value.page_trouble is not None:
+        found.append(f"the page was not written: {clean(value.page_trouble.message).rstrip('.')}")
+    if value.doubtful:
+        found.append(
+            f"{count(value.doubtful, 'call')} of this run may have been paid twice; `reelmill costs` has the sum"
+        )
+    return found
+
+
 def _fates(value: RunReport) -> list[tuple[str, Text]]:
     """Return what came of this run's items, with a few names."""
     return [
