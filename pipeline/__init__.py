@@ -7,6 +7,7 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``cli``                      the typer application: names and help of all commands
 ``commands``                 one file per command: arguments in, one call of ``app``, an exit code out
 ``commands/index``           ``search``, ``classify``, ``indexes``, ``videos``
+``commands/upkeep``          ``service``, ``prune``
 ``commands/shared``          common options, argument parsing, the frame around each command
 ``app``                      the composition root: the only package that sees everything
 ``app/wiring``               settings in, wired components out: run plan, platform, state folder; signals
@@ -15,6 +16,7 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``app/index``                ``search``, ``classify``, ``indexes``, ``videos``: questions to a whole index
 ``app/gallery``              the page: the database in, its files out, as much as has changed
 ``app/account``              ``reconcile``: the account compared with the database
+``app/upkeep``               ``service``, ``prune``: set up once, tidied now and then
 ``app/watch``                the night watch of a run: who is told what, and when
 ``present``                  values from ``views`` as JSON and the live display; stdout and stderr
 ``present/tables``           the tables of the commands, one file each
@@ -37,6 +39,7 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``sink``                     results on disk, whole or not at all
 ``gallery``                  the page over the results, opened from disk: its values, data files and shell
 ``budget``                   the price list and the spending limits
+``service``                  texts that let a machine run us: systemd units, a cron line, a Containerfile
 ``watch``                    tells people and machines how a run went; each way has a time limit
 ``local``                    the local platform: an HTTP server that really reads the video; no account
 ``local/api``                its HTTP API: what both versions share

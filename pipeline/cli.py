@@ -27,6 +27,8 @@ from pipeline.commands.run import run
 from pipeline.commands.shared.usage import CommandLine
 from pipeline.commands.show import show, why
 from pipeline.commands.status import status
+from pipeline.commands.upkeep.prune import prune
+from pipeline.commands.upkeep.service import service
 from pipeline.core.exit_codes import MEANING, ExitCode
 
 _ALSO = {ExitCode.INCOMPLETE: "; nothing matched (retry, cancel)"}  #: what only commands end with, never a run
@@ -92,6 +94,8 @@ app.command(short_help="Sort the videos of an index into classes.")(classify)
 app.command(short_help="List, create or delete indexes.")(indexes)
 app.command(short_help="List the videos in an index.")(videos)
 app.command(short_help="Compare the database with the account; tidy up.")(reconcile)
+app.command(short_help="Take away what nothing needs any more.")(prune)
+app.command(short_help="Print systemd units, a cron line, a Containerfile.")(service)
 app.command(short_help="Check machine, folders, configuration, platform.")(doctor)
 app.command(short_help="Serve the local platform for any client.")(platform)
 app.command(short_help="Make a few videos and ingest them; no account.")(demo)

@@ -24,11 +24,14 @@ if TYPE_CHECKING:
     from pipeline.app.runs.demo import demo
     from pipeline.app.runs.plan import plan
     from pipeline.app.runs.run import run
+    from pipeline.app.upkeep.prune import prune
+    from pipeline.app.upkeep.service import make_service
     from pipeline.app.watch.notify_test import notify_test
 
 __all__ = [
     "cancel", "check_config", "classify", "costs", "create_index", "delete_index", "demo", "doctor", "indexes", "make_gallery",
-    "notify_test", "plan", "platform", "reconcile", "retry", "retry_parked", "run", "search", "serve_gallery", "show",
+    "make_service", "notify_test", "plan", "platform", "prune", "reconcile",
+    "retry", "retry_parked", "run", "search", "serve_gallery", "show",
     "status", "videos",
 ]  # fmt: skip
 
@@ -37,7 +40,8 @@ _HOME = {
     "costs": "operator.costs",
     "create_index": "index.indexes", "delete_index": "index.indexes", "demo": "runs.demo", "doctor": "operator.doctor",
     "make_gallery": "gallery.make", "indexes": "index.indexes", "notify_test": "watch.notify_test", "plan": "runs.plan",
-    "platform": "operator.platform", "reconcile": "account.reconcile", "retry": "operator.retry_cancel",
+    "platform": "operator.platform", "prune": "upkeep.prune", "make_service": "upkeep.service",
+    "reconcile": "account.reconcile", "retry": "operator.retry_cancel",
     "retry_parked": "operator.retry_cancel", "run": "runs.run", "search": "index.search",
     "serve_gallery": "gallery.serve", "show": "operator.show", "status": "operator.status", "videos": "index.indexes",
 }  # fmt: skip

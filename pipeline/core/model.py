@@ -199,6 +199,24 @@ CostKey: TypeAlias = Literal["job", "day", "month", "source", "run", "kind"]
 
 
 @dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """A provider answer as received, without its text."""
+
+    id: int
+    subject: str
+    fingerprint: str
+    size: int  #: bytes that it takes
+
+
+@dataclass(frozen=True, slots=True)
+class DiskUse:
+    """Bytes of the database's file."""
+
+    size: int
+    unused: int  #: of them: kept for later rows, and no use to others
+
+
+@dataclass(frozen=True, slots=True)
 class CostGroup:
     """A sum over ledger entries. What was possibly paid twice stands apart."""
 

@@ -12,6 +12,7 @@ from pipeline.core.model import (
     CostGroup,
     CostKey,
     Counts,
+    DiskUse,
     Json,
     Lane,
     Parked,
@@ -21,6 +22,7 @@ from pipeline.core.model import (
     RunNote,
     Selection,
     Spend,
+    StoredAnswer,
     Task,
 )
 
@@ -204,5 +206,36 @@ class Journal(Protocol):
         ...
 
 
-class Database(Store, Records, Journal, Protocol):
+class Upkeep(Protocol):
+    """What an operator may take away; only while no run is at work."""
+
+    async def answers(self, before: float, after_id: int, limit: int) -> list[StoredAnswer]:
+        """Return up to ``limit`` provider answers from before a time, by id, above ``after_id``."""
+        ...
+
+    async def drop_answers(self, ids: Sequence[int]) -> int:
+        """Delete these provider answers, and nothing else; return how many went."""
+        ...
+
+    async def surplus_runs(self, keep: int) -> tuple[int, int]:
+        """Return (number, bytes) of the runs behind the newest ``keep``."""
+        ...
+
+    async def drop_runs(self, keep: int) -> int:
+        """Delete the runs behind the newest ``keep``; return how many went. The ledger stays."""
+        ...
+
+    async def disk_use(self) -> DiskUse:
+        """Return how large the database's file is, and how much of it is unused."""
+        ...
+
+    async def compact(self) -> None:
+        """Give unused space back to the disk, whole or not at all.
+
+        It takes as much free space as the database will have, twice.
+        """
+        ...
+
+
+class Database(Store, Records, Journal, Upkeep, Protocol):
     """The whole port: what each kind of database implements."""

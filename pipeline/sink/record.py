@@ -52,30 +52,40 @@ def known_checksums(records: Sequence[Mapping[str, Json]]) -> dict[str, set[str]
 
 
 def carry_over(old: Mapping[str, Json], contents: MutableMapping[str, bytes]) -> frozenset[str]:
-    """Take results of the old record into the new one; return their files.
+    """Take files and results of the old record over; return the files.
 
     The new one is among ``contents``. What it asks for (``asked``) is its own; another state folder, or one that was lost,
-    had asked for the rest.
+    had asked for the rest. Answers as received that the new one names stay, where the database has given them up.
     """
     new = parse(contents.get(RECORD))
     before, present, asked = _table(old, "results"), _table(new, "results"), new.get("asked")
     if not isinstance(asked, list):
         return frozenset()
     theirs = {name: entry for name, entry in before.items() if name not in present and name not in asked}
-    if not theirs:
-        return frozenset()
     listed = files_of(old)
-    named = [
-        entry["files"] for entry in theirs.values() if isinstance(entry, dict) and isinstance(entry.get("files"), list)
-    ]
-    if len(named) == len(theirs):  # records of earlier releases do not tell which files are whose: all stay
-        listed = [name for name in listed if any(name in names for names in named)]
-    files = frozenset(listed) - contents.keys()
+    given_up = _answers(present) & {*listed}
+    files = (_files_of_results(theirs, listed) | given_up) - contents.keys()
+    if not theirs and not files:
+        return frozenset()
     new["results"] = {**present, **theirs}
     new["files"] = sorted({*files_of(new), *files})
     new["sha256"] = {**checksums_of(old, sorted(files)), **_table(new, "sha256")}
     contents[RECORD] = encode(new).encode("utf-8", "backslashreplace")
     return files
+
+
+def _files_of_results(results: Mapping[str, Json], listed: Sequence[str]) -> frozenset[str]:
+    """Return which of the listed files belong to these results."""
+    entries = [entry for entry in results.values() if isinstance(entry, dict) and isinstance(entry.get("files"), list)]
+    if len(entries) < len(results):  # records of earlier releases do not tell which files are whose: all stay
+        return frozenset(listed)
+    return frozenset(name for name in listed if any(name in entry["files"] for entry in entries))
+
+
+def _answers(results: Mapping[str, Json]) -> set[str]:
+    """Return the names of the answers as received that these results come from."""
+    found = (entry.get("answer") for entry in results.values() if isinstance(entry, dict))
+    return {name for name in found if isinstance(name, str)}
 
 
 def _table(record: Mapping[str, Json], name: str) -> dict[str, Json]:

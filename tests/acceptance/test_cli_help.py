@@ -29,6 +29,8 @@ COMMANDS = (
     "indexes",
     "videos",
     "reconcile",
+    "prune",
+    "service",
     "doctor",
     "gallery",
     "platform",

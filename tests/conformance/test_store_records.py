@@ -382,3 +382,34 @@ async def test_results_of_some_jobs_can_be_left_out(database: Database) -> None:
     await database.apply(moved(task, results=made), NOW)
     assert {result.job for result in await database.results(["v"])} == {"gist", "_answer", "_captions"}
     assert {result.job for result in await database.results(["v"], ("_answer", "_captions"))} == {"gist"}
+
+
+@pytest.mark.asyncio
+async def test_answers_as_received_can_be_dropped_by_themselves(database: Database) -> None:
+    """By age and page by page; a result of a job is never among them, not even by its id."""
+    task = await bring(database, State.RUNNING, subject="v")
+    made = [Result("v", "_answer", f"f{at}", {"é": at}, {"m": 1}, NOW + at) for at in range(3)]
+    await database.apply(moved(task, results=[*made, Result("v", "gist", "g", {}, {}, NOW)]), NOW)
+    assert await database.answers(NOW, 0, 10) == []
+    first, second = await database.answers(NOW + 2, 0, 10)
+    assert (first.subject, first.fingerprint, first.size) == ("v", "f0", len('{"é":0}'.encode()) + len('{"m":1}'))
+    assert await database.answers(NOW + 2, first.id, 10) == [second]
+    assert await database.answers(NOW + 2, 0, 1) == [first]
+    assert await database.drop_answers([first.id, first.id + 1000, second.id]) == 2
+    assert [each.fingerprint for each in await database.answers(NOW + 9, 0, 10)] == ["f2"]
+    assert await database.drop_answers(range(1, 100)) == 1
+    assert [each.job for each in await database.results(["v"])] == ["gist"]
+
+
+@pytest.mark.asyncio
+async def test_runs_behind_the_newest_can_be_dropped(database: Database) -> None:
+    """The oldest go; asked twice, none goes; the file can be compacted."""
+    for at in (3, 1, 2):
+        await database.note_run(RunNote(f"r{at}", NOW + at, None, None, {"n": at}))
+    assert await database.surplus_runs(3) == (0, 0)
+    number, size = await database.surplus_runs(1)
+    assert (number, size) == (2, 2 * len('{"n":1}'))
+    assert [await database.drop_runs(1), await database.drop_runs(1)] == [2, 0]
+    assert [note.id for note in await database.runs(9)] == ["r3"]
+    await database.compact()
+    assert (await database.disk_use()).unused == 0

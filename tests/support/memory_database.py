@@ -14,11 +14,24 @@ from heapq import heappop, heappush
 from json import loads
 from typing import Literal
 
-from pipeline.core.model import Json, Lane, Parked, Placed, RunNote, Selection, Spend, State, Task
+from pipeline.core.model import (
+    DiskUse,
+    Json,
+    Lane,
+    Parked,
+    Placed,
+    RunNote,
+    Selection,
+    Spend,
+    State,
+    StoredAnswer,
+    Task,
+)
 from pipeline.ports.store import Applied
 from pipeline.store.encoding import (
     Move,
     QueueEntry,
+    Row,
     encode_entry,
     encode_move,
     encode_name,
@@ -86,6 +99,7 @@ class MemoryDatabase(MemoryRecords):
         super().__init__()
         self._queue = _Queue(self._lines)
         self._running: dict[int, Line] = {}
+        self._numbers: dict[tuple[str, str, str], int] = {}  #: of the results, from the first look at the answers
         self._last_claim = 0.0  #: epoch seconds: what "now" means where a call does not say it
 
     # ----------------------------------------------------------------------------------------------------- store
@@ -203,6 +217,47 @@ class MemoryDatabase(MemoryRecords):
         self._check()
         row = encode_spend(spend)
         self._spends.setdefault(row[0], row)
+
+    # ---------------------------------------------------------------------------------------------------- upkeep
+
+    async def answers(self, before: float, after_id: int, limit: int) -> list[StoredAnswer]:
+        self._check()
+        for key in self._results:
+            self._numbers.setdefault(key, len(self._numbers) + 1)
+        found = [
+            StoredAnswer(self._numbers[key], row[0], row[2], len(row[3].encode()) + len(row[4].encode()))
+            for key, row in self._results.items()
+            if row[1] == "_answer" and row[5] < before and self._numbers[key] > after_id
+        ]
+        return found[:limit]
+
+    async def drop_answers(self, ids: Sequence[int]) -> int:
+        self._check()
+        named = [key for key in self._results if self._numbers.get(key) in ids and key[1] == "_answer"]
+        for key in named:
+            del self._results[key]
+        return len(named)
+
+    async def surplus_runs(self, keep: int) -> tuple[int, int]:
+        self._check()
+        return len(self._surplus(keep)), sum(len(row[4].encode()) for row in self._surplus(keep))
+
+    async def drop_runs(self, keep: int) -> int:
+        self._check()
+        surplus = self._surplus(keep)
+        for row in surplus:
+            del self._runs[row[0]]
+        return len(surplus)
+
+    def _surplus(self, keep: int) -> list[Row]:
+        return sorted(self._runs.values(), key=lambda row: row[1])[::-1][keep:]
+
+    async def disk_use(self) -> DiskUse:
+        self._check()
+        return DiskUse(sum(len(row[3]) for row in self._results.values()), 0)
+
+    async def compact(self) -> None:
+        self._check()
 
     # --------------------------------------------------------------------------------------------------- writing
 

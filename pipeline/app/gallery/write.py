@@ -34,7 +34,7 @@ from pipeline.ports.sink import OutFile, Sink
 from pipeline.ports.store import Database, read_pages
 from pipeline.views import GalleryMade
 
-_NOTE = "gallery"  #: name of the note with what was written the last time
+NOTE = "gallery"  #: name of the note with what was written the last time
 _FORM = 1  #: of the note, and of what is written
 _OPEN = 500  #: items without results that are listed
 _MARGIN = 120.0  #: seconds that clocks and commits may be apart
@@ -159,7 +159,7 @@ class GalleryWriter:
 
     async def _recall(self) -> _Known:
         """Return what the last time left, if it is still there."""
-        note: Any = await self._database.load(_NOTE)
+        note: Any = await self._database.load(NOTE)
         try:
             if not note or note["stamp"] != self._stamp():
                 return _Known()
@@ -190,7 +190,7 @@ class GalleryWriter:
             "marks": {str(block): mark for block, mark in known.marks.items()},
             "rows": {str(number): each.file for number, each in known.rows.items()},
         }
-        await self._database.save(_NOTE, note)
+        await self._database.save(NOTE, note)
 
 
 class _Made:

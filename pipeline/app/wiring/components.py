@@ -55,7 +55,7 @@ def named_sources(settings: Settings, given: Sequence[str]) -> list[str]:
         return list(given)
     for source in settings.run.manifests:
         path = Path.cwd() / Path(source).expanduser()
-        if not _elsewhere(source) and not os.path.lexists(path):
+        if not is_elsewhere(source) and not os.path.lexists(path):
             raise ConfigError(
                 f"{source}: this manifest, which [run] manifests names, is not there",
                 remedy="write it again, or correct [run] manifests; nothing was started",
@@ -63,7 +63,8 @@ def named_sources(settings: Settings, given: Sequence[str]) -> list[str]:
     return list(settings.run.manifests)
 
 
-def _elsewhere(source: str) -> bool:
+def is_elsewhere(source: str) -> bool:
+    """Return True for what is no path: an address, a pattern, stdin."""
     from pipeline.source.manifest.expand import is_pattern
 
     address = is_address(source) or parse_youtube_address(source) is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from pipeline.ports.store import Journal, Records
 from pipeline.ports.video_api import Ceilings
 from pipeline.source.youtube.client import YouTubeClient
 from pipeline.source.youtube.source import YouTubeSource
-from pipeline.source.youtube.storage.cleanup import DownloadCleanup, decide_disposal, list_videos
+from pipeline.source.youtube.storage.cleanup import Disposal, DownloadCleanup, decide_disposal, list_videos
 from pipeline.source.youtube.storage.folder import release_download
 from pipeline.source.youtube.storage.quota import DiskQuota
 from pipeline.source.youtube.throttle.breaker import OutagePatience, ThrottleRules
@@ -104,6 +104,21 @@ def download_folder(settings: Settings) -> Path:
 
 async def clean_up_downloads(settings: Settings, records: Records, clock: Clock) -> None:
     """Remove finished downloads of earlier runs; problems are only logged."""
+    cleanup, disposals = await _cleanup(settings, records, clock)
+    if await anyio.to_thread.run_sync(cleanup.run, disposals):
+        _log.info("youtube.swept", folders=cleanup.removed)
+
+
+async def measure_leftovers(settings: Settings, records: Records, clock: Clock) -> tuple[int, int]:
+    """Return (folders, bytes) of downloads that a cleanup would remove."""
+    cleanup, disposals = await _cleanup(settings, records, clock)
+    return await anyio.to_thread.run_sync(cleanup.measure, disposals)
+
+
+async def _cleanup(
+    settings: Settings, records: Records, clock: Clock
+) -> tuple[DownloadCleanup, Mapping[str, Disposal]]:
+    """Return a cleanup, and what it decides by."""
     folder = download_folder(settings)
     videos = await anyio.to_thread.run_sync(list_videos, folder)
     tasks: dict[str, list[Task]] = {video: [] for video in videos}
@@ -113,9 +128,7 @@ async def clean_up_downloads(settings: Settings, records: Records, clock: Clock)
             tasks[task.key.removeprefix(VIDEO_PREFIX)].append(task)
     disposals = {video: decide_disposal(found) for video, found in tasks.items()}
     spare = settings.fetch.max_bytes / 10 or math.inf
-    cleanup = DownloadCleanup(folder, clock.now(), settings.fetch.keep, spare)
-    if await anyio.to_thread.run_sync(cleanup.run, disposals):
-        _log.info("youtube.swept", folders=cleanup.removed)
+    return DownloadCleanup(folder, clock.now(), settings.fetch.keep, spare), disposals
 
 
 def file_releaser(*, keep: bool) -> Release:

@@ -123,6 +123,16 @@ def parse_time(flag: str, text: str) -> str:
     raise _wrong(f"{flag} {text!r}: should be a day or a time", f"{flag} 2026-06-01T10:00:00Z")
 
 
+def parse_age(flag: str, text: str) -> float:
+    """Read a span of time with its unit, as seconds."""
+    from pipeline.core.clock import parse_duration
+
+    found = parse_duration(text)
+    if found is None:
+        raise _wrong(f"{flag} {text!r}: should be a time with its unit", f"{flag} 90d, {flag} 12h")
+    return found
+
+
 def confirm_delete(index: IndexInfo) -> bool:
     """Ask on the terminal whether an index shall be deleted.
 

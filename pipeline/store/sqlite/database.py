@@ -218,6 +218,19 @@ class SqliteDatabase(SqliteRecords):
     async def enter(self, spend: Spend) -> None:
         await self._writing().transaction(partial(bulk, sql=queries.ENTER_SPEND, rows=[encode_spend(spend)]))
 
+    # ---------------------------------------------------------------------------------------------------- upkeep
+
+    async def drop_answers(self, ids: Sequence[int]) -> int:
+        return await self._writing().count(queries.DROP_ANSWERS, (to_json(list(ids)),))
+
+    async def drop_runs(self, keep: int) -> int:
+        return await self._writing().count(queries.DROP_RUNS, (keep,))
+
+    async def compact(self) -> None:
+        folder = str(self._path.absolute().parent).replace("'", "''")
+        for statement in queries.COMPACT:
+            await self._writing().statement(statement.format(folder=folder))
+
     # --------------------------------------------------------------------------------------------------- writing
 
     async def _write(self, group: Sequence[WriteRequest]) -> list[WriteReply]:

@@ -144,6 +144,14 @@ INSERT INTO run (id, started, ended, exit_code, summary) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET started = excluded.started, ended = excluded.ended, exit_code = excluded.exit_code,
     summary = excluded.summary
 """
+#: Delete provider answers as received.
+DROP_ANSWERS = "DELETE FROM result WHERE id IN (SELECT value FROM json_each(?)) AND job = '_answer'"
+#: Delete the runs behind the newest.
+DROP_RUNS = "DELETE FROM run WHERE id IN (SELECT id FROM run ORDER BY started DESC, rowid DESC LIMIT -1 OFFSET ?)"
+#: Write the file again without unused pages, then the log into it. What is on its way lies beside the database.
+COMPACT = (
+    "PRAGMA temp_store_directory = '{folder}'", "PRAGMA temp_store = FILE", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)",
+)  # fmt: skip
 #: Remember a value under a name.
 SAVE = "INSERT INTO note (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 #: An operator's command on the tasks of a selection (``{which}``); ``:named``: the selection names states.

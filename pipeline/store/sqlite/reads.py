@@ -18,6 +18,7 @@ from pipeline.core.model import (
     CostGroup,
     CostKey,
     Counts,
+    DiskUse,
     Json,
     Lane,
     Parked,
@@ -26,6 +27,7 @@ from pipeline.core.model import (
     RunNote,
     Selection,
     Spend,
+    StoredAnswer,
     Task,
 )
 from pipeline.store.encoding import (
@@ -188,6 +190,21 @@ _GROUPED: Mapping[CostKey, tuple[str, str]] = {
 }
 #: The newest runs.
 RUNS = "SELECT id, started, ended, exit_code, summary FROM run ORDER BY started DESC, rowid DESC LIMIT ?"
+#: A page of the provider's answers from before a time, with the bytes of each.
+ANSWERS = """
+SELECT id, subject, fingerprint, length(CAST(body AS BLOB)) + length(CAST(meta AS BLOB)) FROM result
+WHERE job = '_answer' AND created < ? AND id > ? ORDER BY id LIMIT ?
+"""
+#: Runs behind the newest.
+SURPLUS_RUNS = """
+SELECT count(*), coalesce(sum(length(CAST(summary AS BLOB))), 0)
+FROM (SELECT summary FROM run ORDER BY started DESC, rowid DESC LIMIT -1 OFFSET ?)
+"""
+#: Bytes of the file, and of its unused pages.
+DISK_USE = """
+SELECT page_count * page_size, freelist_count * page_size
+FROM pragma_page_count, pragma_freelist_count, pragma_page_size
+"""
 #: A remembered value.
 NOTE = "SELECT value FROM note WHERE name = ?"
 _MENTIONS = """
@@ -324,3 +341,13 @@ class SqliteRecords:
     async def load(self, name: str) -> Json | None:
         rows = await self._read(NOTE, (name,))
         return loads(rows[0][0]) if rows else None
+
+    async def answers(self, before: float, after_id: int, limit: int) -> list[StoredAnswer]:
+        return [StoredAnswer(*row) for row in await self._read(ANSWERS, (before, after_id, limit))]
+
+    async def surplus_runs(self, keep: int) -> tuple[int, int]:
+        number, size = (await self._read(SURPLUS_RUNS, (keep,)))[0]
+        return number, size
+
+    async def disk_use(self) -> DiskUse:
+        return DiskUse(*(await self._read(DISK_USE))[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from pipeline.core import log
 from pipeline.core.errors import ReelmillError
 from pipeline.core.model import State, Task
-from pipeline.source.youtube.storage.folder import DownloadFolder, parse_video_id, release_download
+from pipeline.source.youtube.storage.folder import DownloadFolder, measure_folder, parse_video_id, release_download
 
 _log = log.get("youtube")
 _OPEN = frozenset({State.PENDING, State.RUNNING, State.HELD})
@@ -68,6 +69,23 @@ class DownloadCleanup:
             except (OSError, ReelmillError) as error:
                 _log.debug("youtube.not_swept", video=video, why=str(error))
         return self.removed
+
+    def measure(self, disposals: Mapping[str, Disposal]) -> tuple[int, int]:
+        """Return (folders, bytes) that are certain to go; what only might is left out."""
+        number = size = 0
+        for video in list_videos(self.base):
+            disposal = disposals.get(video, Disposal.KEEP_FOR_RETRY)
+            with suppress(OSError, ReelmillError):
+                if disposal is not Disposal.KEEP and self._goes(DownloadFolder(self.base, video), disposal):
+                    number, size = number + 1, size + measure_folder(DownloadFolder(self.base, video).path)
+        return number, size
+
+    def _goes(self, folder: DownloadFolder, disposal: Disposal) -> bool:
+        if folder.kept:
+            return False
+        if disposal is Disposal.REMOVE:
+            return not (self.keep and folder.finished() is not None)
+        return self.now - folder.touched > _WEEK
 
     def _stays(self, folder: DownloadFolder, disposal: Disposal) -> bool:
         done = folder.finished()

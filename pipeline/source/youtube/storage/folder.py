@@ -178,10 +178,15 @@ def measure_usage(base: Path) -> dict[str, int]:
     for folder in list_folders(base):
         try:
             if not (folder / _KEPT).exists():
-                found[folder.name] = sum(entry.lstat().st_size for entry in folder.iterdir())
+                found[folder.name] = measure_folder(folder)
         except OSError:  # it was discarded just now
             continue
     return found
+
+
+def measure_folder(folder: Path) -> int:
+    """Return the bytes of what lies in a folder."""
+    return sum(entry.lstat().st_size for entry in folder.iterdir())
 
 
 def parse_video_id(folder: Path) -> str | None:

@@ -1,0 +1,77 @@
+"""Files of the page that it does not name any more. Blocks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.model import Json
+from pipeline.gallery.data_files import FOLDER, captions_name
+from pipeline.sink import atomic, layout
+
+_DATA, _POSTERS, _INDEX = "data", "posters", "index.js"
+
+
+def find_leftovers(output: Path, note: Json | None, folders: Collection[str]) -> dict[str, int]:
+    """Return files below the page's folder that nothing names, with their bytes.
+
+    ``note``: what the last writing left; ``folders``: of the videos that the database knows. Where another database has
+    written the page since, nothing is known of it, and nothing is found.
+    """
+    try:
+        with ExitStack() as stack:
+            root = stack.enter_context(atomic.opened(str(output.resolve())))
+            home = stack.enter_context(atomic.opened(FOLDER, root))
+            kept = {*folders, *filter(layout.is_folder, os.listdir(root))}
+            return dict(_leftovers(home, note, kept))
+    except OSError:  # there is no page
+        return {}
+
+
+def remove_leftovers(output: Path, names: Collection[str]) -> int:
+    """Remove files that :func:`find_leftovers` named; return how many went."""
+    removed = 0
+    with ExitStack() as stack:
+        root = stack.enter_context(atomic.opened(str(output.resolve())))
+        home = stack.enter_context(atomic.opened(FOLDER, root))
+        parts = {part: stack.enter_context(atomic.opened(part, home)) for part in {n.partition("/")[0] for n in names}}
+        for name in sorted(names):
+            part, _, base = name.partition("/")
+            atomic.remove(parts[part], base)
+            removed += 1
+    return removed
+
+
+def _leftovers(home: int, note: Any, kept: Collection[str]) -> Iterator[tuple[str, int]]:
+    captions = {captions_name(folder) for folder in kept}
+    for part in (_DATA, _POSTERS):
+        if not atomic.is_dir(home, part):
+            continue
+        with atomic.opened(part, home) as fd:
+            named = _named(fd, note) if part == _DATA else None
+            for name in sorted(os.listdir(fd)):
+                size = atomic.size(fd, name)
+                if size is not None and _is_left(part, name, named, captions, kept):
+                    yield f"{part}/{name}", size
+
+
+def _named(data: int, note: Any) -> Collection[str] | None:
+    """Return the shards that the page names; None where another wrote it."""
+    if not isinstance(note, Mapping) or not isinstance(note.get("sizes"), Mapping):
+        return None
+    return None if atomic.checksum(data, _INDEX) != note.get("index") else note["sizes"]
+
+
+def _is_left(
+    part: str, name: str, named: Collection[str] | None, captions: Collection[str], kept: Collection[str]
+) -> bool:
+    if part == _POSTERS:
+        return name.endswith(".webp") and name.removesuffix(".webp") not in kept
+    if not name.endswith(".js"):
+        return False
+    if name.startswith("c-"):
+        return name not in captions
+    return named is not None and name.startswith(("v-", "rows-")) and f"{part}/{name}" not in named

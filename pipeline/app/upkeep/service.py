@@ -1,0 +1,214 @@
+"""``service``: from the configuration to what runs it by itself."""
+
+from __future__ import annotations
+
+import math
+import os
+import pwd
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+
+from pipeline.app.wiring.components import is_elsewhere
+from pipeline.app.wiring.state_folder import platform_folder
+from pipeline.config.settings import Settings
+from pipeline.core.errors import ConfigError
+from pipeline.service.container import container_file
+from pipeline.service.cron import cron_file
+from pipeline.service.systemd import systemd_files
+from pipeline.service.values import Deployment, ServiceFile
+
+ServiceKind = Literal["systemd", "cron", "container"]
+_TOOLS = ("ffmpeg", "tesseract", "deno", "node")
+_ROUNDING_UP = 60  #: seconds for results, page and what else the end of a run takes
+#: Variables that a service gets from its own lines.
+_OWN = ("REELMILL_CONFIG",)
+
+
+def make_service(
+    settings: Settings, kind: ServiceKind, at: str, *, user: bool = False, into: Path | None = None
+) -> Sequence[ServiceFile]:
+    """Return the files; with ``into``, write them there.
+
+    Raises:
+        ConfigError: the configuration would not run by itself, or a file cannot be written.
+    """
+    if user and kind != "systemd":
+        raise ConfigError(
+            "service: --user is for systemd", remedy="leave it away: cron and containers are the user's own"
+        )
+    it = _deployment(settings, at, user=user)
+    if kind == "systemd":
+        files = systemd_files(it, user=user)
+    elif kind == "cron":
+        files = [cron_file(it)]
+    else:
+        extras = "youtube,notify" if settings.watch.notify else "youtube"
+        files = [container_file(it, pace=str(_pace_folder(settings, it.home)), extras=extras)]
+    if into is not None:
+        for file in files:
+            _write(into.expanduser(), file)
+    return files
+
+
+def _deployment(settings: Settings, at: str, *, user: bool) -> Deployment:
+    config = _config(settings)
+    hour, minute = _time(at)
+    owner = _owner(settings, config)
+    writes = list(dict.fromkeys(_writes(settings, Path(owner.pw_dir))))
+    key = _key_file(settings, user=user, home=Path(owner.pw_dir))
+    program = _program()
+    return Deployment(
+        name=_name(config),
+        program=program,
+        config=config,
+        writes=writes,
+        missing=[folder for folder in writes if not folder.is_dir()],
+        reads=list(dict.fromkeys(_reads(settings))),
+        search=_search_path(program[0]),
+        hour=hour,
+        minute=minute,
+        stop_seconds=_stop_seconds(settings),
+        user=owner.pw_name,
+        home=Path(owner.pw_dir),
+        key_file=key,
+        key_there=key is not None and key.is_file(),
+    )
+
+
+def _config(settings: Settings) -> Path:
+    """Return the configuration file, if a run needs nothing else.
+
+    Raises:
+        ConfigError: it does.
+    """
+    if settings.origin is None:
+        raise ConfigError(
+            "service: a run that nobody starts needs a configuration file",
+            remedy="write reelmill.toml with [run] manifests, or name one with --config",
+        )
+    if not settings.run.manifests or "-" in settings.run.manifests:
+        raise ConfigError(
+            f"{settings.origin}: [run] manifests names nothing that a run by itself can read",
+            remedy='name what it ingests: manifests = ["nightly.csv", "films/"]',
+        )
+    lost = sorted(name for name in os.environ if name.startswith("REELMILL_") and name not in _OWN)
+    if lost:
+        raise ConfigError(
+            f"service: {', '.join(lost)} {'is' if len(lost) == 1 else 'are'} set here, and a service would not have it",
+            remedy=f"write it into {settings.origin}, and unset it here",
+        )
+    return settings.origin.absolute()
+
+
+def _time(at: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", at, re.ASCII)
+    if found is None:
+        raise ConfigError(f"--at {at!r}: should be a time of the day", remedy="--at 03:15")
+    return int(found[1]), int(found[2])
+
+
+def _name(config: Path) -> str:
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", config.stem).strip("-.")
+    return "reelmill" if stem in ("", "reelmill") else f"reelmill-{stem}"
+
+
+def _program() -> list[str]:
+    """Return what starts us, wherever one stands."""
+    beside = Path(sys.executable).with_name("reelmill")
+    return [str(beside)] if beside.is_file() else [sys.executable, "-m", "pipeline"]
+
+
+def _search_path(program: str) -> str:
+    found = [tool for name in _TOOLS if (tool := shutil.which(name)) is not None]
+    folders = [*(str(Path(each).parent) for each in (program, *found)), "/usr/local/bin", "/usr/bin", "/bin"]
+    return ":".join(dict.fromkeys(folders))
+
+
+def _writes(settings: Settings, home: Path) -> Iterator[Path]:
+    """Yield the folders that a run writes to, behind all links."""
+    yield _real(settings.run.state)
+    yield _real(settings.run.output)
+    yield _real(_pace_folder(settings, home))
+    if settings.provider_kind == "local" and not _real(platform_folder(settings)).is_relative_to(
+        _real(settings.run.state)
+    ):
+        yield _real(platform_folder(settings))
+    if settings.watch.textfile is not None:
+        yield _real(settings.watch.textfile.parent)
+
+
+def _reads(settings: Settings) -> Iterator[Path]:
+    for source in settings.run.manifests:
+        if not is_elsewhere(source):
+            yield _real(Path(source))
+
+
+def _pace_folder(settings: Settings, home: Path) -> Path:
+    """Return YouTube's folder, as the owner's own run would name it."""
+    if home == Path.home():
+        return settings.youtube.pace_folder or platformdirs.user_state_path("reelmill", appauthor=False)
+    return settings.youtube.pace_folder or home / ".local/state/reelmill"
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path.expanduser()))
+
+
+def _owner(settings: Settings, config: Path) -> pwd.struct_passwd:
+    """Return whose state folder it is, else whose configuration."""
+    for place in (settings.run.state, config):
+        try:
+            return pwd.getpwuid(place.stat().st_uid)
+        except (OSError, KeyError):
+            continue
+    return pwd.getpwuid(os.getuid())
+
+
+def _key_file(settings: Settings, *, user: bool, home: Path) -> Path | None:
+    """Return the file of the key; never the key."""
+    if settings.api_key is None:
+        return None
+    named = os.environ.get("TWELVELABS_API_KEY_FILE", "").strip()
+    if named:
+        return Path(named).expanduser().absolute()
+    if settings.provider.key_file is not None:
+        return settings.provider.key_file.absolute()
+    return home / ".config/reelmill.key" if user else Path("/etc/reelmill.key")
+
+
+def _stop_seconds(settings: Settings) -> int:
+    """Return how long a run may take to end after one signal."""
+    watch = settings.watch
+    told = (
+        2 * watch.timeout
+        + (watch.on_end_timeout if watch.on_end else 0)
+        + (watch.notify_timeout if watch.notify else 0)
+    )
+    return math.ceil(settings.run.stop_grace + told + _ROUNDING_UP)
+
+
+def _write(folder: Path, file: ServiceFile) -> None:
+    """Write a file whole; what somebody changed there is not replaced.
+
+    Raises:
+        ConfigError: it cannot be written, or another is there.
+    """
+    path = folder / file.name
+    try:
+        if path.exists() and path.read_text(encoding="utf-8") != file.content:
+            raise ConfigError(
+                f"{path} is there and says something else", remedy="compare and remove it, then do this again"
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.new")
+        beside.write_text(file.content, encoding="utf-8")
+        beside.replace(path)
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise ConfigError(f"{path}: cannot be written: {reason}", remedy="name another folder with --into") from None

@@ -1,0 +1,1 @@
+"""``service`` and ``prune``: to be set up once, and tidied now and then."""

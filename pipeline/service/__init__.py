@@ -1,0 +1,1 @@
+"""Texts that let a machine run Reelmill by itself. Pure."""
