@@ -11,8 +11,8 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
-from pipeline.core.model import Json
-from pipeline.gallery.values import Captions, CardRow, GalleryIndex, ShardFile, VideoEntry
+from pipeline.gallery.values import Captions, CueLine, GalleryIndex, ShardFile, VideoEntry
+from pipeline.media.captions import parse
 from pipeline.ports.sink import OutFile
 
 FOLDER = "gallery"
@@ -42,10 +42,10 @@ def index_file(index: GalleryIndex) -> OutFile:
     return OutFile("data/index.js", data_call("index", "index", encode(index)))
 
 
-def rows_file(first: int, rows: Sequence[CardRow | Json]) -> OutFile:
-    """Return a full file of rows, the first of which has the number ``first``."""
+def rows_file(first: int, rows: Iterable[str]) -> OutFile:
+    """Return a full file of encoded rows; the first one's number is ``first``."""
     name = f"rows-{first // ROWS:04}"
-    return OutFile(f"data/{name}.js", data_call("rows", name, f"[{','.join(map(encode, rows))}]"))
+    return OutFile(f"data/{name}.js", data_call("rows", name, f"[{','.join(rows)}]"))
 
 
 def shard_files(block: int, entries: Iterable[VideoEntry]) -> Iterator[tuple[ShardFile, OutFile]]:
@@ -83,9 +83,10 @@ def captions_file(captions: Captions) -> OutFile:
     return OutFile(f"data/{name}", data_call("captions", name.removesuffix(".js"), encode(captions)))
 
 
-def as_json(row: CardRow) -> Json:
-    """Return a row as the page gets it, to be kept."""
-    return json.loads(encode(row))
+def captions_script(folder: str, text: str) -> str:
+    """Return the content of a captions file; empty if the text has no cue."""
+    cues = [CueLine(round(cue.start, 2), round(cue.end, 2), cue.text) for cue in parse(text)]
+    return str(captions_file(Captions(folder, cues)).content) if cues else ""
 
 
 def encode(value: Any) -> str:

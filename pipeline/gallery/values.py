@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pipeline.kit.page import PageBlock
 
@@ -114,9 +114,8 @@ class VideoEntry:
     cut: bool = False  #: its results are too large for the page; the folder holds them
 
 
-@dataclass(frozen=True, slots=True)
-class CueLine:
-    """One caption."""
+class CueLine(NamedTuple):
+    """One caption; a list in the file, as there are so many of them."""
 
     start: float
     end: float

@@ -40,11 +40,12 @@ def parse_span(line: str) -> tuple[float, float] | None:
     >>> parse_span("00: 00: 01, 500 -- > 00:00:03.250000")
     (1.5, 3.25)
     """
-    if ">" not in line and line.isascii():
-        return None  # without an arrow, as most lines of captions are
     if usual := _USUAL.match(line):
-        hours, minutes, seconds, part, *last = usual.groups()
-        return _sum(hours, minutes, seconds, part), _sum(*last)
+        hours, minutes, seconds, part, hours_2, minutes_2, seconds_2, part_2 = usual.groups("0")
+        return (
+            int(hours) * 3600 + int(minutes) * 60 + int(seconds) + int(part) / 1000,
+            int(hours_2) * 3600 + int(minutes_2) * 60 + int(seconds_2) + int(part_2) / 1000,
+        )
     if len(line) > _LONGEST and not line[:_LONGEST].strip():
         return None
     plain = unicodedata.normalize("NFKC", line[:_LONGEST])
@@ -66,9 +67,6 @@ def _seconds(text: str, *, whole: bool) -> float | None:
 
 
 def _sum(hours: str | None, minutes: str, seconds: str, part: str | None) -> float:
-    return int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + _fraction(part or "0")
-
-
-def _fraction(digits: str) -> float:
-    """Return the part of a second; ``1000`` stands for a rounded-up 999.6 ms."""
-    return 1.0 if digits == "1000" else float(f"0.{digits}")
+    # 1000 stands for a rounded-up 999.6 ms.
+    fraction = 1.0 if part == "1000" else float(f"0.{part or 0}")
+    return int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + fraction

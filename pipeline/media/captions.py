@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from html import unescape
 from itertools import zip_longest
+from typing import NamedTuple
 
 from pipeline.media.caption_times import looks_like_span, parse_span
 
@@ -25,15 +25,14 @@ _OVERRIDE = re.compile(r"((?<!\\)\{[^{}]*\})")
 _DRAWING = re.compile(r"\\p(\d+)")
 _BREAK = re.compile(r"\\[Nn]|\r\n?|\u2028")
 #: What may be markup, or end a line; a text without any of these is what it shows.
-_MARKED = re.compile(r"[<>{}&\\\r]")
+_MARKED = re.compile(r"[<{}&\\\r]")
 #: No character has so long a number; Python refuses to read numbers of thousands of digits.
 _NO_CHARACTER = re.compile(r"&#(?:\d{8,}|[xX][0-9a-fA-F]{8,});?")
 #: Comments and styles; and where segments of a broadcast were joined, the header of the next one.
 _BLOCK = re.compile(r"^(?:NOTE|STYLE|REGION|WEBVTT|X-TIMESTAMP-MAP)\b")
 
 
-@dataclass(frozen=True, slots=True)
-class Cue:
+class Cue(NamedTuple):
     """A line of captions: start and end in seconds, and the words."""
 
     start: float
@@ -47,17 +46,18 @@ def strip_markup(text: str) -> str:
     >>> strip_markup("{\\\\an8}<i>Salt &amp; water</i>")
     'Salt & water'
     """
-    if text.isascii() and len(text) <= _MAX_RAW and not _MARKED.search(text):
-        return "\n".join(_plain_lines(text))
+    if text.isascii() and not _MARKED.search(text):
+        return _plain_words(text)
     bare = _NO_CHARACTER.sub("", _TAG.sub("", _BREAK.sub("\n", _without_drawings(text[:_MAX_RAW]))))
-    return "\n".join(_plain_lines(unescape(bare).replace("\\h", " ")))
+    return _plain_words(unescape(bare).replace("\\h", " "))
 
 
-def _plain_lines(text: str) -> Iterator[str]:
-    for line in text.split("\n"):
-        shown = line if line.isprintable() else "".join(c for c in line if c.isprintable() or c.isspace())
-        if words := " ".join(shown.split()):
-            yield words
+def _plain_words(text: str) -> str:
+    """Return what is shown of text without markup: no blank lines, no wide gaps."""
+    lines = text[:_MAX_RAW].split("\n")
+    if not all(map(str.isprintable, lines)):
+        lines = ["".join(char for char in line if char.isprintable() or char.isspace()) for line in lines]
+    return "\n".join([words for line in lines if (words := " ".join(line.split()))])
 
 
 def strip_ass(event: bytes) -> str:
@@ -92,9 +92,13 @@ def parse(text: str) -> list[Cue]:
     A text without an arrow has none.
     At most MAX_CHARACTERS and MAX_CUES are read. Cues without words are left out.
     """
+    lines = text[:MAX_CHARACTERS].lstrip("\ufeff").splitlines()
+    # Most texts are plain: asked once for all of it, that costs a tenth.
+    whole = "\n".join(lines)
+    words_of = _plain_words if whole.isascii() and not _MARKED.search(whole) else strip_markup
     raw: list[Cue] = []
-    for start, end, lines in _blocks(text[:MAX_CHARACTERS].lstrip("\ufeff")):
-        words = strip_markup("\n".join(lines))[:_MAX_CUE]
+    for start, end, shown in _blocks(lines):
+        words = words_of("\n".join(shown))[:_MAX_CUE]
         if words:
             raw.append(Cue(start, end, words))
         if len(raw) >= MAX_CUES:
@@ -108,30 +112,29 @@ def tidy(raw: Iterable[Cue]) -> list[Cue]:
     return list(_unroll(_mend(ordered)))
 
 
-def _blocks(text: str) -> Iterator[tuple[float, float, list[str]]]:
+def _blocks(lines: Sequence[str]) -> Iterator[tuple[float, float, list[str]]]:
     """Yield (start, end, lines) from arrow to arrow."""
-    span: tuple[float, float] | None = None
-    lines: list[str] = []
-    for line in text.splitlines():
-        found = parse_span(line)
-        if found is None:
-            lines.append(line)
-            continue
-        if span is not None:
-            yield *span, _without_label(lines)
-        span, lines = found, []
-    if span is not None:
-        yield *span, _without_notes(lines)
+    spans = [
+        (number, span)
+        for number, line in enumerate(lines)
+        if (">" in line or not line.isascii()) and (span := parse_span(line)) is not None
+    ]
+    has_notes = bool(spans) and any(map(_BLOCK.match, lines[spans[0][0] :]))
+    for (number, span), following in zip_longest(spans, spans[1:]):
+        shown = list(lines[number + 1 : following[0] if following is not None else None])
+        if following is not None:
+            shown = _without_label(shown)
+        yield *span, _without_notes(shown) if has_notes else shown
 
 
 def _without_label(lines: list[str]) -> list[str]:
     """Drop the number or name right above the next arrow."""
     if not lines or not lines[-1].strip():
-        return _without_notes(lines)
+        return lines
     alone = len(lines) == 1 or not lines[-2].strip()
     if (alone and len(lines) > 1) or lines[-1].strip().isdigit():
-        lines = lines[:-1]
-    return _without_notes(lines)
+        return lines[:-1]
+    return lines
 
 
 def _without_notes(lines: list[str]) -> list[str]:
@@ -153,7 +156,7 @@ def _mend(ordered: Sequence[Cue]) -> Iterator[Cue]:
             continue
         limit = cue.start + _SECONDS_PER_CUE
         end = min(limit, following.start) if following is not None and following.start > cue.start else limit
-        yield replace(cue, end=end)
+        yield cue._replace(end=end)
 
 
 def _unroll(cues: Iterable[Cue]) -> Iterator[Cue]:
@@ -172,12 +175,13 @@ def _unroll(cues: Iterable[Cue]) -> Iterator[Cue]:
         if pending is None:
             pending = Cue(cue.start, cue.end, words)
         elif not words:
-            pending = replace(pending, end=max(pending.end, cue.end))
+            pending = pending._replace(end=max(pending.end, cue.end))
         elif rolling and words.startswith(pending.text + " "):
             pending = Cue(pending.start, max(pending.end, cue.end), words)  # live captions: the line grows word by word
         else:
             # A rolling cue stays on the screen while the next is spoken; its words end where the next begin.
-            yield replace(pending, end=max(pending.start + 0.01, min(pending.end, cue.start))) if rolling else pending
+            heard = max(pending.start + 0.01, min(pending.end, cue.start))
+            yield pending._replace(end=heard) if rolling else pending
             pending = Cue(cue.start, cue.end, words)
     if pending is not None:
         yield pending

@@ -8,6 +8,7 @@ same text only scanned, the same bytes only written.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import statistics
 import tempfile
@@ -203,6 +204,7 @@ def measure(table: Table, folder: Path, videos: int, browsers: Sequence[BrowserN
     library = Library(folder, videos)
     made = timed(lambda: anyio.run(library.make))
     print(f"{videos:,} videos (the library's database took {made / 1000:.1f} s)")
+    gc.set_threshold(20_000, 20, 20)  # as the program sets it
     cpu = time.process_time()
     written = timed(lambda: anyio.run(write_page, library))
     cpu = (time.process_time() - cpu) * 1000

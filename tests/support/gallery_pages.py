@@ -12,6 +12,7 @@ from pipeline.gallery.data_files import (
     SHARD,
     captions_file,
     captions_name,
+    encode,
     index_file,
     rows_file,
     shard_files,
@@ -118,7 +119,7 @@ def write_gallery(out: Path, gallery: SmallGallery) -> Path:
     rows_files, shards = list[RowsFile](), list[ShardFile]()
     for first in sorted({film.row.number // ROWS * ROWS for film in films if film.row.number // ROWS < last}):
         rows = [film.row for film in films if film.row.number // ROWS * ROWS == first]
-        file = rows_file(first, rows)
+        file = rows_file(first, map(encode, rows))
         rows_files.append(RowsFile(Path(file.name).name))
         _put(out / FOLDER, [file])
     for block in sorted({film.row.number // SHARD for film in films}):

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from pipeline.gallery.data_files import LARGEST, SHARD, captions_file, index_file, rows_file, shard_files
+from pipeline.gallery.data_files import LARGEST, SHARD, captions_file, encode, index_file, rows_file, shard_files
 from pipeline.gallery.values import Captions, CardRow, CueLine, GalleryIndex, PageResult, VideoEntry
 from pipeline.kit.page import Moment, Moments, Prose
 
@@ -32,7 +32,7 @@ def test_no_text_can_end_the_script_it_stands_in() -> None:
     entry = VideoEntry(0, "film--aaaaaaaa", [PageResult("gist", "gist", [Prose(HOSTILE)], notes=[HOSTILE])])
     ((_, shard),) = shard_files(0, [entry])
     cues = captions_file(Captions("film--aaaaaaaa", [CueLine(0, 1, HOSTILE)]))
-    for file in (shard, cues, rows_file(0, [row(0, line=HOSTILE)])):
+    for file in (shard, cues, rows_file(0, [encode(row(0, line=HOSTILE))])):
         assert isinstance(file.content, str)
         assert "<" not in file.content
         assert not {"\u2028", "\u2029"} & set(file.content)

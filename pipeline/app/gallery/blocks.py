@@ -58,6 +58,9 @@ def _problem(block: Any) -> str:
 
 
 def _is_moment(moment: Any) -> bool:
-    times, texts = (moment.start, moment.end), (moment.title, moment.text)
-    finite = all(isinstance(time, int | float) and math.isfinite(time) for time in times)
-    return finite and all(isinstance(text, str) for text in texts)
+    texts = isinstance(moment.title, str) and isinstance(moment.text, str)
+    return texts and _is_time(moment.start) and _is_time(moment.end)
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, (float, int)) and math.isfinite(value)

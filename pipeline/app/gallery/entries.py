@@ -15,10 +15,8 @@ from pipeline.core.model import Json, Result, Task
 from pipeline.core.text import cut, plain
 from pipeline.gallery.data_files import captions_name
 from pipeline.gallery.values import (
-    Captions,
     CaptionsRef,
     CardRow,
-    CueLine,
     PageResult,
     PageSource,
     VideoEntry,
@@ -27,7 +25,6 @@ from pipeline.ingest.payloads import AnalysisData, ItemData, RequestData
 from pipeline.ingest.tasks.publish import spend_card
 from pipeline.kit.job import Video
 from pipeline.kit.page import PageBlock, Prose, Tags
-from pipeline.media.captions import parse
 
 _LINE = 160  #: characters
 _TAGS = 24
@@ -41,7 +38,6 @@ class ShownVideo:
 
     row: CardRow
     entry: VideoEntry
-    captions: Captions | None
 
 
 class EntryMaker:
@@ -55,25 +51,24 @@ class EntryMaker:
         self._repeated = lru_cache(maxsize=1000)(words.line)
         self._prompt = lru_cache(maxsize=1000)(words.block)
 
-    def show(self, video: StoredVideo, *, poster: bool) -> ShownVideo:
-        """Return a video's card, view and captions."""
+    def show(self, video: StoredVideo, *, poster: bool, captions: bool) -> ShownVideo:
+        """Return a video's card and view; whether it has a poster and captions is known."""
         items = [ItemData.of(task) for task in video.items]
         results = self.results(video)
         cost = spend_card(video.spends)
-        captions, reference = self._captions(video)
         entry = VideoEntry(
             number=video.number,
             folder=video.written.folder,
             results=results,
             sources=[self._source(item) for item in items],
             media=next(filter(None, map(self._words.media, items)), ""),
-            captions=reference,
+            captions=_captions(video) if captions else None,
             calls=cost["calls"],
             minutes=cost["minutes"],
             doubtful=cost["possibly_paid_twice"],
             commands=self._commands(video, items),
         )
-        return ShownVideo(self._row(video, items, results, cost["usd"], poster=poster), entry, captions)
+        return ShownVideo(self._row(video, items, results, cost["usd"], poster=poster), entry)
 
     def _row(
         self, video: StoredVideo, items: Sequence[ItemData], results: Sequence[PageResult], usd: float, *, poster: bool
@@ -145,16 +140,17 @@ class EntryMaker:
         again = [shell_line("reelmill", "run", name) for name in names]
         return [*again[:1], shell_line("reelmill", "show", video.written.folder)]
 
-    def _captions(self, video: StoredVideo) -> tuple[Captions | None, CaptionsRef | None]:
-        body = video.captions.body if video.captions is not None else None
-        text = body.get("text") if isinstance(body, Mapping) else None
-        cues = parse(text) if isinstance(text, str) else []
-        if not cues or not isinstance(body, Mapping):
-            return None, None
-        folder, name = video.written.folder, _text(body.get("name"))
-        lines = [CueLine(round(cue.start, 2), round(cue.end, 2), cue.text) for cue in cues]
-        reference = CaptionsRef(captions_name(folder), name if name in video.written.sizes else "")
-        return Captions(folder, lines), reference
+
+def captions_text(video: StoredVideo) -> str:
+    """Return the captions as they were found; empty without any."""
+    body = video.captions.body if video.captions is not None else None
+    return _string(body.get("text")) if isinstance(body, Mapping) else ""
+
+
+def _captions(video: StoredVideo) -> CaptionsRef:
+    body = video.captions.body if video.captions is not None else {}
+    name = _text(body.get("name"))
+    return CaptionsRef(captions_name(video.written.folder), name if name in video.written.sizes else "")
 
 
 def _requests(tasks: Sequence[Task]) -> dict[tuple[str, str], RequestData]:
@@ -185,6 +181,10 @@ def _line(results: Sequence[PageResult]) -> str:
         topics = [block.words for block in blocks if isinstance(block, Tags) and not block.facet]
         text = ", ".join(topics[0]) if topics else ""
     return cut(plain(text.strip().partition("\n")[0][: 4 * _LINE]), _LINE)
+
+
+def _string(value: Json) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _text(value: Json) -> str:

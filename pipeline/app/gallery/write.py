@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -13,7 +15,7 @@ from anyio import to_thread
 from pipeline import __version__
 from pipeline.app.gallery.blocks import JobBlocks
 from pipeline.app.gallery.collect import StoredVideo, read_videos
-from pipeline.app.gallery.entries import EntryMaker, ShownVideo
+from pipeline.app.gallery.entries import EntryMaker, captions_text
 from pipeline.app.gallery.posters import made_posters
 from pipeline.app.gallery.report import ReportMaker
 from pipeline.app.gallery.safe_words import SafeWords
@@ -25,7 +27,9 @@ from pipeline.core import log
 from pipeline.core.clock import Clock
 from pipeline.core.errors import ReelmillError
 from pipeline.core.model import Json, Selection, Task, Trouble, fingerprint
-from pipeline.gallery.data_files import FOLDER, ROWS, SHARD, as_json, captions_file, index_file, rows_file, shard_files
+from pipeline.core.read_ahead import read_ahead
+from pipeline.gallery.caption_scripts import CaptionScripts
+from pipeline.gallery.data_files import FOLDER, ROWS, SHARD, captions_name, encode, index_file, rows_file, shard_files
 from pipeline.gallery.page_files import SHELL, part_files, shell_file
 from pipeline.gallery.plain_index import index_line, plain_index
 from pipeline.gallery.values import GalleryIndex, RowsFile, ShardFile
@@ -42,6 +46,8 @@ _log = log.get("gallery")
 
 #: A published video: its number, its task and what was written.
 _Published = tuple[int, Task, PublishData]
+#: A block: its number, what is stored of its videos, the scripts of their captions by folder.
+_Block = tuple[int, Sequence[StoredVideo], Mapping[str, str]]
 
 
 @dataclass(slots=True)
@@ -52,7 +58,9 @@ class _Known:
     shards: dict[int, list[ShardFile]] = field(default_factory=dict)  #: by block
     sizes: dict[str, int] = field(default_factory=dict)  #: of all shards and rows, below the gallery's folder
     rows: dict[int, RowsFile] = field(default_factory=dict)  #: by range
-    newest: dict[int, list[Json]] = field(default_factory=dict)  #: by block, the rows of the unfinished last range
+    newest: dict[int, list[str]] = field(
+        default_factory=dict
+    )  #: by block, the encoded rows of the unfinished last range
     marks: dict[int, int] = field(default_factory=dict)  #: by block, a checksum of what no change of a task tells
 
 
@@ -90,8 +98,9 @@ class GalleryWriter:
         made = _Made(self, EntryMaker(self._words, self._blocks, standing), before, posters, troubled)
         changed = await self._changed(before.since)
         await self._sink.add(FOLDER, part_files())
-        async for published, is_last in self._ranges():
-            await made.add_range(published, changed, is_last=is_last)
+        async with aclosing(made):
+            async for published, is_last in self._ranges():
+                await made.add_range(published, changed, is_last=is_last)
         open_items, open_count = await standing.open_items(self._database, _OPEN)
         report = await ReportMaker(self._database, self._words, self._settings, counts, now).make(running=running)
         index = GalleryIndex(
@@ -100,7 +109,7 @@ class GalleryWriter:
             videos=len(made.lines),
             rows_files=[made.after.rows[number] for number in sorted(made.after.rows)],
             shards=[file for block in sorted(made.after.shards) for file in made.after.shards[block]],
-            rows=list(chain(*made.after.newest.values())),
+            rows=[json.loads(row) for row in chain(*made.after.newest.values())],
             open=open_items,
             open_count=open_count,
             report=report,
@@ -210,7 +219,12 @@ class _Made:
         self._maker = maker
         self._before = before
         self.after = _Known()
+        self._captions = CaptionScripts()
         self.lines: list[str] = []  #: of the plain index
+
+    async def aclose(self) -> None:
+        """End the process that reads captions."""
+        await self._captions.aclose()
 
     async def add_range(self, published: Sequence[_Published], changed: set[str], *, is_last: bool) -> None:
         """Write a range of ``ROWS`` numbers, as far as it has changed."""
@@ -225,18 +239,20 @@ class _Made:
         stale = {block for block, videos in blocks.items() if self._is_stale(block, videos, changed)}
         anew = stale | {block for block in blocks if self.after.marks[block] != before.marks.get(block)}
         wanted = is_last or bool(anew) or number not in before.rows  # all rows of the range: they stand in one file
-        rows: dict[int, list[Json]] = {}
-        for block, videos in blocks.items():
-            if block in anew or (wanted and block not in before.newest):
-                rows[block] = await self._make_block(block, videos, stale=block in stale)
-            elif wanted:
+        rows: dict[int, list[str]] = {}
+        made = {block for block in blocks if block in anew or (wanted and block not in before.newest)}
+        async with read_ahead(self._read({block: blocks[block] for block in sorted(made)}, stale)) as reading:
+            async for block, known, scripts in reading:
+                rows[block] = await self._make_block(block, known, scripts, stale=block in stale)
+        for block in blocks:
+            if wanted and block not in made:
                 rows[block] = before.newest[block]
             if block not in stale:
                 self._keep_block(block)
         if is_last:
-            self.after.newest = rows
+            self.after.newest = dict(sorted(rows.items()))
         elif wanted:
-            await self._write_rows(number, list(chain(*rows.values())))
+            await self._write_rows(number, list(chain.from_iterable(rows[block] for block in sorted(rows))))
         else:
             self._keep_rows(number)
 
@@ -247,27 +263,39 @@ class _Made:
     def _is_stale(self, block: int, videos: Sequence[_Published], changed: set[str]) -> bool:
         return block not in self._before.shards or any(task.key in changed for _, task, _ in videos)
 
-    async def _make_block(self, block: int, videos: Sequence[_Published], *, stale: bool) -> list[Json]:
-        """Return a block's rows; write its files if they are stale."""
-        known = await self._writer.read(videos, captions=stale)
-        shown = [self._maker.show(video, poster=video.written.folder in self._posters) for video in known]
-        if stale:
-            await self._write_block(block, shown)
-        return [as_json(video.row) for video in shown]
+    async def _read(
+        self, blocks: Mapping[int, Sequence[_Published]], stale: Collection[int]
+    ) -> AsyncGenerator[_Block, None]:
+        """Yield each block with what is stored of its videos, and its captions' scripts if it is stale."""
+        for block, videos in blocks.items():
+            known = await self._writer.read(videos, captions=block in stale)
+            texts = [(video.written.folder, text) for video in known if (text := captions_text(video))]
+            scripts = await self._captions.make(texts)
+            yield block, known, {folder: script for (folder, _), script in zip(texts, scripts, strict=True) if script}
 
-    async def _write_block(self, block: int, shown: Sequence[ShownVideo]) -> None:
-        pairs = list(shard_files(block, [video.entry for video in shown]))
-        self.after.shards[block] = [shard for shard, _ in pairs]
-        self.after.sizes |= {file.name: len(file.data) for _, file in pairs}
-        cues = [captions_file(video.captions) for video in shown if video.captions is not None]
-        await self._writer.put([*cues, *(file for _, file in pairs)])
+    async def _make_block(
+        self, block: int, known: Sequence[StoredVideo], scripts: Mapping[str, str], *, stale: bool
+    ) -> list[str]:
+        """Return a block's rows; write its files if they are stale."""
+        shown = [
+            self._maker.show(video, poster=folder in self._posters, captions=folder in scripts)
+            for video in known
+            for folder in [video.written.folder]
+        ]
+        if stale:
+            pairs = list(shard_files(block, [video.entry for video in shown]))
+            self.after.shards[block] = [shard for shard, _ in pairs]
+            self.after.sizes |= {file.name: len(file.data) for _, file in pairs}
+            cues = [OutFile(f"data/{captions_name(folder)}", script) for folder, script in scripts.items()]
+            await self._writer.put([*cues, *(file for _, file in pairs)])
+        return [encode(video.row) for video in shown]
 
     def _keep_block(self, block: int) -> None:
         files = self._before.shards[block]
         self.after.shards[block] = files
         self.after.sizes |= {f"data/{each.file}": self._before.sizes.get(f"data/{each.file}", 0) for each in files}
 
-    async def _write_rows(self, number: int, rows: Sequence[Json]) -> None:
+    async def _write_rows(self, number: int, rows: Sequence[str]) -> None:
         file = rows_file(number * ROWS, rows)
         self.after.rows[number] = RowsFile(file.name.removeprefix("data/"))
         self.after.sizes[file.name] = len(file.data)

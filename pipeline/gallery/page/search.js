@@ -196,7 +196,7 @@ const captionRecords = new Map();
 
 /** Returns an item's captions as a record, or null if they cannot be read. A phrase may go on in the next caption. */
 function captionsRecord(item) {
-  const cues = () => loadCaptions(item.record.captions).then((some) => makeRecord(some.map(({ start, text: words }) => [WEIGHT.caption, Math.floor(start), words])));
+  const cues = () => loadCaptions(item.record.captions).then((some) => makeRecord(some.map(([start, , words]) => [WEIGHT.caption, Math.floor(start), words])));
   return keep(captionRecords, item, cues, KEPT_CAPTIONS).catch(() => null);
 }
 

@@ -120,7 +120,7 @@ async function itemOf(folder) {
   return byFolder.get(folder);
 }
 
-/** Returns a video's captions. @returns {Promise<{start: number, end: number, text: string}[]>} */
+/** Returns a video's captions: start, end, words. @returns {Promise<[number, number, string][]>} */
 async function loadCaptions(file) {
-  return list((await load("captions", file))?.cues).filter((cue) => Number.isFinite(cue.start) && text(cue.text));
+  return list((await load("captions", file))?.cues).filter(([start, , words]) => Number.isFinite(start) && text(words));
 }

@@ -92,10 +92,10 @@ function markCurrent(box, second) {
 
 /** Returns the captions as buttons that lead to their second; the words of the standing query are marked. */
 function captionBox(cues, go) {
-  const words = (cue) => (query ? marked(query.mark(cue.text, Infinity)) : cue.text);
-  return oneStop(el("div.cues", { role: "group", label: "Captions" }, cues.map((cue) => el("button",
-    { "data-start": cue.start, "data-end": cue.end, onclick: () => go(cue.start) },
-    el("span.at", clock(cue.start)), el("span", words(cue))))));
+  const shown = (words) => (query ? marked(query.mark(words, Infinity)) : words);
+  return oneStop(el("div.cues", { role: "group", label: "Captions" }, cues.map(([start, end, words]) => el("button",
+    { "data-start": start, "data-end": end, onclick: () => go(start) },
+    el("span.at", clock(start)), el("span", shown(words))))));
 }
 
 /** Scrolls within a box; the page stays where it is. */
@@ -109,7 +109,7 @@ function addTrack(player, cues) {
   player.addEventListener("play", () => {
     const track = player.addTextTrack("captions", "Captions");
     const plain = (words) => words.replace(/&/g, "&amp;").replace(/</g, "&lt;");
-    for (const { start, end, text: words } of cues) if (end > start) track.addCue(new VTTCue(start, end, plain(words)));
+    for (const [start, end, words] of cues) if (end > start) track.addCue(new VTTCue(start, end, plain(words)));
     track.mode = "hidden";
   }, { once: true });
 }

@@ -157,7 +157,7 @@ def stream_through(path: Path) -> Iterator[Sample | Spoken]:
         for found, at in _frames(container, video, texts):
             if not isinstance(found, VideoFrame):
                 cue = found.cue
-                yield replace(found, cue=replace(cue, start=max(0.0, cue.start - origin), end=cue.end - origin))
+                yield replace(found, cue=cue._replace(start=max(0.0, cue.start - origin), end=cue.end - origin))
                 continue
             if at - origin < due - 1e-3:
                 continue
