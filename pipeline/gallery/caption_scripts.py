@@ -29,7 +29,10 @@ class CaptionScripts:
         self._alone = False  #: a process did not help
 
     async def make(self, texts: Sequence[tuple[str, str]]) -> list[str]:
-        """Return the content of each file, by folder and text; empty where a text has no cue."""
+        """Return the content of each file, by folder and text.
+
+        Empty where a text has no cue.
+        """
         self._asked += sum(len(text) for _, text in texts)
         if texts and self._asked > _MANY and not self._alone:
             try:

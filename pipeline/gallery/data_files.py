@@ -84,7 +84,7 @@ def captions_file(captions: Captions) -> OutFile:
 
 
 def captions_script(folder: str, text: str) -> str:
-    """Return the content of a captions file; empty if the text has no cue."""
+    """Return the content of a captions file; empty without a cue."""
     cues = [CueLine(round(cue.start, 2), round(cue.end, 2), cue.text) for cue in parse(text)]
     return str(captions_file(Captions(folder, cues)).content) if cues else ""
 

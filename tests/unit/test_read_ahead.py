@@ -8,7 +8,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from pipeline.core.read_ahead import read_ahead
+from pipeline.gallery.read_ahead import read_ahead
 
 
 class Source:

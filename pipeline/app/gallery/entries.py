@@ -52,7 +52,7 @@ class EntryMaker:
         self._prompt = lru_cache(maxsize=1000)(words.block)
 
     def show(self, video: StoredVideo, *, poster: bool, captions: bool) -> ShownVideo:
-        """Return a video's card and view; whether it has a poster and captions is known."""
+        """Return a video's card and view."""
         items = [ItemData.of(task) for task in video.items]
         results = self.results(video)
         cost = spend_card(video.spends)

@@ -27,11 +27,11 @@ from pipeline.core import log
 from pipeline.core.clock import Clock
 from pipeline.core.errors import ReelmillError
 from pipeline.core.model import Json, Selection, Task, Trouble, fingerprint
-from pipeline.core.read_ahead import read_ahead
 from pipeline.gallery.caption_scripts import CaptionScripts
 from pipeline.gallery.data_files import FOLDER, ROWS, SHARD, captions_name, encode, index_file, rows_file, shard_files
 from pipeline.gallery.page_files import SHELL, part_files, shell_file
 from pipeline.gallery.plain_index import index_line, plain_index
+from pipeline.gallery.read_ahead import read_ahead
 from pipeline.gallery.values import GalleryIndex, RowsFile, ShardFile
 from pipeline.ingest.payloads import PublishData
 from pipeline.ports.sink import OutFile, Sink
@@ -266,7 +266,7 @@ class _Made:
     async def _read(
         self, blocks: Mapping[int, Sequence[_Published]], stale: Collection[int]
     ) -> AsyncGenerator[_Block, None]:
-        """Yield each block with what is stored of its videos, and its captions' scripts if it is stale."""
+        """Yield blocks with what is stored, and the scripts of captions."""
         for block, videos in blocks.items():
             known = await self._writer.read(videos, captions=block in stale)
             texts = [(video.written.folder, text) for video in known if (text := captions_text(video))]
