@@ -54,6 +54,7 @@ class Trace:
     created: float | None  #: epoch seconds by the platform's clock
     place: str
     media: str
+    heard: str | None = None  #: fingerprint of the captions that it carries; None: nobody can tell
 
 
 class Adoption:
@@ -259,7 +260,7 @@ class _Listing:
             if name is not None:
                 trace = Trace(
                     remote.id, remote.name, name.generation, remote.ready, remote.failed,
-                    remote.created, remote.place, remote.media,
+                    remote.created, remote.place, remote.media, remote.captions,
                 )  # fmt: skip
                 found.append((name.digest, trace))
         return found

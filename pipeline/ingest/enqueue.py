@@ -6,8 +6,7 @@ A batch costs three queries. Nothing here calls the provider.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -19,14 +18,14 @@ from pipeline.core import log
 from pipeline.core.errors import ConfigError, ReelmillError
 from pipeline.core.model import NewTask, Selection, State, Task
 from pipeline.core.youtube_address import without_query
-from pipeline.ingest.file_identity import LOST_FILE
+from pipeline.ingest.file_identity import LOST_FILE, captions_differ, file_differs, is_back
 from pipeline.ingest.job_requests import JobPlanner
 from pipeline.ingest.payloads import AnalysisData, ItemData, PublishData, VideoData
 from pipeline.ingest.tasks.item import item_task, unsaved_task
 from pipeline.ingest.tasks.playlist import playlist_task
 from pipeline.ports.playlists import explain_exclusion
 from pipeline.ports.sink import Sink
-from pipeline.ports.source import Item
+from pipeline.ports.source import CaptionLook, Item
 from pipeline.ports.store import Records
 from pipeline.views import BadLine, LeftOut, MissingFile
 
@@ -149,11 +148,18 @@ async def recall_missing(records: Records, entries: Sequence[Item | BadLine]) ->
 
 
 def decide(
-    item: Item, known: KnownVideo, planner: JobPlanner, *, attempts: int, changed: bool, missing: bool
+    item: Item,
+    known: KnownVideo,
+    planner: JobPlanner,
+    *,
+    attempts: int,
+    changed: bool,
+    missing: bool,
+    captions: bool = False,
 ) -> Decision:
     """Return what to do about an item. Pure.
 
-    ``changed``: the file differs; ``missing``: a result file is gone.
+    ``changed``: the file differs; ``captions``: those beside it do; ``missing``: a result file is gone.
     """
     if known.item is None:
         return Decision("new", (item_task(item),))
@@ -165,8 +171,9 @@ def decide(
         return Decision("nothing") if still else Decision("changed", (item_task(item, restart=True),))
     parts = [task for task in (known.video, *known.analyses, known.publish) if task is not None]
     exhausted = tuple(task for task in parts if _exhausted(task, attempts))
-    if changed or data.line != ItemData.from_item(item).line:
-        return Decision("changed", (item_task(item, restart=True),), exhausted)
+    if changed or captions or data.line != ItemData.from_item(item).line:
+        unknown = captions and data.captions is None  # an earlier release has read others, and took no note of them
+        return Decision("changed", (item_task(item, restart=True, unknown_captions=unknown),), exhausted)
     if known.video is not None and known.video.state is State.DONE and _wants_more(known, planner):
         again = NewTask("video", known.video.key, "place", {}, subject=known.video.key, restart_at="fan_out")
         return Decision("analyze", (again,), exhausted)
@@ -257,7 +264,9 @@ class Enqueuer:
         submit: Callable[[Sequence[NewTask]], Awaitable[int]],
         now: Callable[[], float],
         attempts: int,
+        captions: CaptionLook | None = None,
     ) -> None:
+        self._captions = captions
         self._commands = commands
         self._records = records
         self._planner = planner
@@ -315,15 +324,16 @@ class Enqueuer:
         if not items:  # a selection of no keys is one of all of them
             return
         known = await load_known(self._records, items)
-        changed, missing = await check_files(items, known, self._sink)
+        looks = await check_files(items, known, self._sink, self._captions)
         decisions = [
             decide(
                 item,
                 known[item.key],
                 self._planner,
                 attempts=self._attempts,
-                changed=item.key in changed,
-                missing=item.key in missing,
+                changed=item.key in looks.changed,
+                missing=item.key in looks.missing,
+                captions=item.key in looks.captions,
             )
             for item in items
         ]
@@ -340,10 +350,26 @@ class Enqueuer:
             await self._submit(submit)
 
 
-async def check_files(items: Sequence[Item], known: Mapping[str, KnownVideo], sink: Sink) -> tuple[set[str], set[str]]:
-    """Return the items whose file changed or came back, and those missing files."""
+@dataclass(frozen=True, slots=True)
+class FileLooks:
+    """What was seen of files: keys of items with a difference."""
+
+    changed: Set[str]  #: the file changed or came back
+    captions: Set[str]  #: the file is as it was, the captions beside it are not
+    missing: Set[str]  #: a result is gone
+
+
+async def check_files(
+    items: Sequence[Item], known: Mapping[str, KnownVideo], sink: Sink, captions: CaptionLook | None = None
+) -> FileLooks:
+    """Compare files, captions and results with what is known of them.
+
+    ``captions``: None where nobody reads them.
+    """
     files = [(item, known[item.key]) for item in items if item.kind == "file" and known[item.key].item]
     changed = await anyio.to_thread.run_sync(_changed, files)
+    same = [(item, there) for item, there in files if item.key not in changed]
+    spoken = await anyio.to_thread.run_sync(_recaptioned, same, captions) if captions is not None else set[str]()
     missing = set()
     for item in items:
         publish = known[item.key].publish
@@ -352,7 +378,7 @@ async def check_files(items: Sequence[Item], known: Mapping[str, KnownVideo], si
         written = PublishData.of(publish)
         if await sink.missing(written.folder, written.sizes):
             missing.add(item.key)
-    return changed, missing
+    return FileLooks(changed, spoken, missing)
 
 
 def check_line(planner: JobPlanner, item: Item) -> BadLine | None:
@@ -374,24 +400,13 @@ def _changed(files: Sequence[tuple[Item, KnownVideo]]) -> set[str]:
     return {
         item.key
         for item, known in files
-        if known.item and (_differs(item.locator, known.item) or _is_back(item.locator, known))
+        if known.item and (file_differs(item.locator, known.item) or is_back(item.locator, known.item, known.video))
     }
 
 
-def _is_back(path: str, known: KnownVideo) -> bool:
-    """Return True for a file that could not be read, and now can be."""
-    failed = [task for task in (known.item, known.video) if task is not None and task.state is State.FAILED]
-    codes = {task.trouble.code for task in failed if task.trouble is not None}
-    return not codes.isdisjoint((*LOST_FILE, "permission_denied")) and Path(path).is_file() and os.access(path, os.R_OK)
-
-
-def _differs(path: str, item: Task) -> bool:
-    """Return True if the file has another size or time than before."""
-    data = ItemData.of(item)
-    try:
-        stat = Path(path).stat()
-    except OSError:
-        return False
-    if data.mtime_ns is None:  # an earlier release kept no size and time of a file that it could not read
-        return item.state is State.FAILED and max(stat.st_mtime, stat.st_ctime) > item.updated
-    return (stat.st_size, stat.st_mtime_ns) != (data.size, data.mtime_ns)
+def _recaptioned(files: Sequence[tuple[Item, KnownVideo]], captions: CaptionLook) -> set[str]:
+    return {
+        item.key
+        for item, known in files
+        if known.item and captions_differ(Path(item.locator), known.item, known.video, captions)
+    }

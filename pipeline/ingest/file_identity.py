@@ -2,6 +2,7 @@
 
 A file may be renamed, touched, replaced or written on between the moment it was hashed and the moment its bytes go out,
 and between two attempts of one upload. What only moved is found; what has other content is never sent under that hash.
+At its begin, a run also asks whether the files of finished items, and the captions beside them, are as they were.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import anyio
 from anyio import to_thread
 
 from pipeline.core.errors import InputError, Transient
-from pipeline.ingest.payloads import VideoData
+from pipeline.core.model import State, Task
+from pipeline.ingest.payloads import ItemData, VideoData
+from pipeline.ports.source import CaptionLook
 
 #: Size, time of change, inode and time of status change of a file: the last one nobody can set.
 FileStamp: TypeAlias = list[int]
@@ -109,3 +112,44 @@ def _digest(path: Path, stop: threading.Event) -> str:
         while not stop.is_set() and (block := stream.read(_BLOCK)):
             digest.update(block)
         return digest.hexdigest() if file_stamp(os.fstat(stream.fileno())) == before else ""
+
+
+# ---------------------------------------------------------------------------------------- between two runs; these block
+
+
+def file_differs(path: str, item: Task) -> bool:
+    """Return True if the file has another size or time than before."""
+    data = ItemData.of(item)
+    try:
+        stat = Path(path).stat()
+    except OSError:
+        return False
+    if data.mtime_ns is None:  # an earlier release kept no size and time of a file that it could not read
+        return item.state is State.FAILED and max(stat.st_mtime, stat.st_ctime) > item.updated
+    return (stat.st_size, stat.st_mtime_ns) != (data.size, data.mtime_ns)
+
+
+def is_back(path: str, *tasks: Task | None) -> bool:
+    """Return True for a file that could not be read, and now can."""
+    failed = [task for task in tasks if task is not None and task.state is State.FAILED]
+    codes = {task.trouble.code for task in failed if task.trouble is not None}
+    return not codes.isdisjoint((*LOST_FILE, "permission_denied")) and Path(path).is_file() and os.access(path, os.R_OK)
+
+
+def captions_differ(path: Path, item: Task, video: Task | None, captions: CaptionLook) -> bool:
+    """Return True if the captions beside a finished file changed."""
+    if item.state is not State.DONE or not path.is_file():
+        return False
+    found, before = captions.beside(path), ItemData.of(item).captions
+    if before is not None:
+        return captions.stamp(found) != before.stamp
+    # An earlier release kept no more than their names.
+    names = set(VideoData.of(video).captions) if video is not None else set()
+    return {str(each) for each in found} != names or any(_younger(each, item.updated) for each in found)
+
+
+def _younger(path: Path, then: float) -> bool:
+    try:
+        return path.stat().st_mtime > then
+    except OSError:
+        return False

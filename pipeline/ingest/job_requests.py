@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipeline.config.settings import JobsSection
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Json, Task, fingerprint
-from pipeline.ingest.payloads import ItemData, LineData, RequestData
+from pipeline.ingest.payloads import ItemData, LineData, RequestData, chosen_captions
 from pipeline.kit.job import Ask, Job
 
 #: Jobs of which there may be several instances at once: they are told their names, for the answer's property and file.
@@ -49,7 +49,16 @@ class JobPlanner:
         ConfigError: a configured instance names no known job, or its parameters are wrong.
     """
 
-    def __init__(self, jobs: Iterable[Job], config: JobsSection, provider: Sequence[Json], index: str = "") -> None:
+    def __init__(
+        self,
+        jobs: Iterable[Job],
+        config: JobsSection,
+        provider: Sequence[Json],
+        index: str = "",
+        *,
+        captions: bool = False,
+    ) -> None:
+        self._captions = captions  # the platform reads those beside a file, so an answer depends on them
         self._index = index  # that videos are put into as well; empty: none
         self._jobs = {job.name: job for job in jobs}
         self._config = config
@@ -97,7 +106,10 @@ class JobPlanner:
                 continue
             for request in requests:
                 self._add(found, request)
-        return list(found.values())
+        heard = chosen_captions(items) if self._captions else None
+        if heard is None:
+            return list(found.values())
+        return [replace(each, fingerprint=fingerprint(each.fingerprint, heard.digest)) for each in found.values()]
 
     def combined_fingerprint(self, requests: Sequence[JobRequest]) -> str:
         """Return one fingerprint for all requests of a video.

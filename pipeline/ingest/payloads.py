@@ -6,14 +6,14 @@ to change, defaults too. The functions after the classes build it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import ClassVar, Literal, Self
 
 from pipeline.core.errors import StoreError
 from pipeline.core.model import Json, Task, Trouble
 from pipeline.ingest.stored_json import StoredJson, stored
-from pipeline.ports.source import Item, ManifestLine, MediaFacts
+from pipeline.ports.source import FoundCaptions, Item, ManifestLine, MediaFacts
 from pipeline.ports.video_api import UploadSession
 
 VERSION = 1  #: of every payload; data without a version is of this one
@@ -120,6 +120,25 @@ class SkippedData(TroubleData):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CaptionsData(StoredJson):
+    """The caption files beside a video when they were last looked at."""
+
+    stamp: str = stored("", always=True)
+    #: Of the words of the one that is used; empty: none was ever used; ``removed``: one was; ``unknown``: earlier releases
+    #: took no note of it.
+    digest: str = ""
+    files: Sequence[str] = ()
+    spoken: str = ""
+    looked: float = 0.0  #: when, epoch seconds
+
+    def replaced_by(self, found: FoundCaptions, now: float) -> Self:
+        """Return what a further look has found."""
+        digest = found.digest or ("removed" if self.digest else "")
+        files = [str(path) for path in found.files]
+        return type(self)(stamp=found.stamp, digest=digest, files=files, spoken=found.spoken, looked=now)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ItemData(TaskData):
     """One manifest line's video (or list, see :class:`PlaylistData`) and what was found of it."""
 
@@ -135,6 +154,8 @@ class ItemData(TaskData):
     about: Mapping[str, Json] | None = None  #: what the site says of a fetched video, or the file of itself
     skipped: SkippedData | None = stored(None, read=SkippedData.from_json, write=SkippedData.to_json)
     refetch: bool = False  #: fetch it although it is uploaded already
+    #: None: an earlier release took no note of them, or the platform does not read them.
+    captions: CaptionsData | None = stored(None, read=CaptionsData.from_json, write=CaptionsData.to_json)
 
     @property
     def title(self) -> str:
@@ -258,6 +279,7 @@ class VideoData(PaidData):
     indexing_lost: int = 0
     adopted: bool = False  #: the upload was found in the account; what was made of it may be there as well
     yields: bool = False  #: another run has made the upload, and may be at work: it goes first
+    heard: str = ""  #: digest of the captions that the upload carries, as ``CaptionsData.digest``
 
     @property
     def length(self) -> float:
@@ -375,6 +397,18 @@ def external_facts(address: str, title: str) -> dict[str, Json]:
 def fetch_again() -> dict[str, Json]:
     """Return the data of an item to fetch although it is uploaded."""
     return {"refetch": True}
+
+
+def chosen_captions(items: Iterable[Task]) -> CaptionsData | None:
+    """Return the captions that count for a video: those looked at last."""
+    known = [(found.looked, -item.id, found) for item in items if (found := ItemData.of(item).captions) is not None]
+    return max((each for each in known if each[2].digest), key=lambda each: each[:2], default=(0, 0, None))[2]
+
+
+def captions_digest(items: Iterable[Task]) -> str:
+    """Return the digest of the captions that count; empty without any."""
+    chosen = chosen_captions(items)
+    return "" if chosen is None else chosen.digest
 
 
 def upload_anew(video: VideoData) -> dict[str, Json]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal, cast
 
 from pipeline.core.errors import Ambiguous
 from pipeline.core.model import State, Task
-from pipeline.ingest.payloads import VideoData
+from pipeline.ingest.payloads import ItemData, VideoData, chosen_captions
 from pipeline.ingest.remote_names import OWNER_LENGTH, build_upload_name
 from pipeline.ports.video_api import NewUpload
 
@@ -30,6 +31,31 @@ def build_upload(task: Task, data: VideoData) -> NewUpload:
         metadata={"reelmill_key": task.key[:OWNER_LENGTH]},
         since=data.since,
     )
+
+
+def with_file(
+    upload: NewUpload,
+    path: Path,
+    data: VideoData,
+    items: Sequence[Task],
+    read_captions: Callable[[Sequence[Path]], str] | None,
+) -> NewUpload:
+    """Return the upload with its file and its user metadata.
+
+    ``read_captions``: only where the platform takes them.
+    """
+    metadata = dict(upload.metadata)
+    if read_captions is not None:
+        chosen = chosen_captions(items)
+        text = read_captions([Path(name) for name in (data.captions if chosen is None else chosen.files)])
+        if text:
+            metadata["captions"] = text
+    titles = [title for item in items if (title := ItemData.of(item).line.title)]
+    title = next(iter(titles), "") or str(data.about.get("title", ""))
+    metadata["source_name"] = path.name[:200]
+    if title:
+        metadata["title"] = title[:200]
+    return replace(upload, path=path, metadata=metadata)
 
 
 def nameless_upload(task: Task, data: VideoData, videos: Sequence[Task], now: float) -> NewUpload:

@@ -32,6 +32,9 @@ class RemoteObject:
     media: str = ""  #: what it was made from: the asset; of a v1.2 task its video, once there is one
     size: int = 0  #: bytes
     seconds: float = 0.0
+    captions: str | None = (
+        None  #: fingerprint of the captions that an upload carries; None: the list does not show them
+    )
 
     @property
     def ready(self) -> bool:

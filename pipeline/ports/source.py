@@ -5,7 +5,7 @@ Conformance suite: ``tests/conformance/test_source.py``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -41,6 +41,32 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundCaptions:
+    """The caption files beside a video, as one look found them."""
+
+    files: tuple[Path, ...] = ()  #: .srt/.vtt, the most useful first
+    stamp: str = ""  #: changes with each of the files; empty: there are none
+    digest: str = ""  #: of the words of the one that is used; empty: none can be used
+    spoken: str = ""  #: the language by which they were ordered
+
+
+class CaptionLook(Protocol):
+    """Looks at the caption files beside a video. Blocks, and never fails."""
+
+    def beside(self, video: Path, spoken: str = "") -> tuple[Path, ...]:
+        """Return a video's caption files, the most useful first."""
+        ...
+
+    def stamp(self, paths: Sequence[Path]) -> str:
+        """Return what changes when one of these files does; empty for none."""
+        ...
+
+    def look(self, video: Path, spoken: str = "") -> FoundCaptions:
+        """Return the files, with a stamp and a digest."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class MediaFacts:
     """What a probe of the file found, before a byte moves."""
 
@@ -56,6 +82,7 @@ class MediaFacts:
     sha256: str = ""  #: of the whole content
     mtime_ns: int = 0
     captions: tuple[Path, ...] = ()  #: .srt/.vtt files found beside it
+    beside: FoundCaptions | None = None  #: the look that found them; None: they are not read
     thumbnail: Path | None = None  #: the picture that was fetched with it
     #: What the site says of a fetched video (title, channel …), or the file of itself (title, captions).
     about: Mapping[str, Json] = field(default_factory=dict)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -20,14 +19,14 @@ from anyio import from_thread, to_thread
 from pipeline.core.clock import Clock
 from pipeline.core.errors import InputError, Transient
 from pipeline.ports.source import Item, MediaFacts
-from pipeline.source.captions import ENDINGS, describe_captions, find_captions
+from pipeline.source.caption_files import CaptionFiles
+from pipeline.source.captions import describe_captions
 from pipeline.source.file_content import explain, is_fresh, not_ready, promised_size
 from pipeline.source.read_errors import to_read_error
 
 _BLOCK = 1024 * 1024
 #: A file touched this shortly before it was hashed may change again without its time stamp showing it. Seconds.
 _SETTLED = 3.0
-_FOLDERS = 16
 
 
 class HashCache(Protocol):
@@ -43,15 +42,25 @@ class HashCache(Protocol):
 
 
 class FileSource:
-    """Source of items of kind ``file``. One instance may serve many tasks at once."""
+    """Source of items of kind ``file``. One instance may serve many tasks at once.
+
+    ``captions``: False where nobody reads those beside a file.
+    """
 
     kind = "file"
 
-    def __init__(self, clock: Clock, cache: HashCache | None = None, *, complete: bool = False) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        cache: HashCache | None = None,
+        *,
+        complete: bool = False,
+        captions: bool = True,
+    ) -> None:
         self._clock = clock
         self._complete = complete  # nobody else writes the files: there is nothing to wait for
         self._cache = cache
-        self._captions: OrderedDict[tuple[str, int], tuple[str, ...]] = OrderedDict()
+        self._captions = CaptionFiles() if captions else None
 
     async def fetch(self, item: Item, workdir: Path) -> MediaFacts:
         """Return the facts of the file, which stays where it is.
@@ -68,9 +77,11 @@ class FileSource:
         now = None if self._complete else self._clock.now()
         facts, before, spoken = await to_thread.run_sync(partial(_probe, path, from_thread.check_cancelled, now))
         sha256 = await self._hash(path, before)
-        captions = await to_thread.run_sync(partial(self._beside, path, spoken))
-        about = {**facts.about, **await to_thread.run_sync(describe_captions, captions)}
-        return replace(facts, sha256=sha256, captions=captions, about=about)
+        if self._captions is None:
+            return replace(facts, sha256=sha256)
+        beside = await to_thread.run_sync(partial(self._captions.look, path, spoken))
+        about = {**facts.about, **await to_thread.run_sync(describe_captions, beside.files)}
+        return replace(facts, sha256=sha256, captions=beside.files, beside=beside, about=about)
 
     async def _hash(self, path: Path, before: os.stat_result) -> str:
         state = (str(path), before.st_size, before.st_mtime_ns, before.st_ino)
@@ -80,25 +91,6 @@ class FileSource:
         if self._cache is not None and self._clock.now() - before.st_mtime > _SETTLED:
             await self._cache.remember(*state, sha256)
         return sha256
-
-    def _beside(self, path: Path, spoken: str) -> tuple[Path, ...]:
-        """Return a video's caption files, the most useful first."""
-        return tuple(path.parent / name for name in find_captions(path.name, self._listed(path.parent), spoken))
-
-    def _listed(self, folder: Path) -> tuple[str, ...]:
-        """Return a folder's caption names, cached: one scan for all files."""
-        try:
-            key = (str(folder), folder.stat().st_mtime_ns)
-            known = self._captions.get(key)
-            if known is None:
-                with os.scandir(folder) as entries:
-                    known = tuple(e.name for e in entries if e.name.lower().endswith(ENDINGS) and e.is_file())
-                self._captions[key] = known
-                while len(self._captions) > _FOLDERS:
-                    self._captions.popitem(last=False)
-        except OSError:
-            return ()  # captions are a help, never a condition
-        return known
 
 
 def probe_file(path: Path, now: float | None = None) -> MediaFacts:

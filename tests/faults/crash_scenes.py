@@ -12,7 +12,7 @@ from pipeline.ports.source import Item, ManifestLine
 from pipeline.ports.video_api import Ceilings
 from pipeline.views import RunReport
 from tests.faults.crash_trial import Mishaps, Scene, Trial
-from tests.faults.crash_worlds import Make, Night, World, run_now, traces
+from tests.faults.crash_worlds import Make, Night, World, captioned_adapters, run_now, traces
 from tests.faults.youtube_worlds import Fetching, fetching_adapters, fetching_world
 from tests.support.fakes import clips, items
 from tests.support.run_harness import settings_for
@@ -169,6 +169,7 @@ class Studio:
             "v1.2 files, hold": self.old_hold,
             "v1.2 external": self.external,
             "a changed prompt": self.changed_prompt,
+            "corrected captions": self.corrected_captions,
             "a deleted result": self.deleted_result,
             "finished by another line": self.other_line,
             "fetched from YouTube": self.fetched,
@@ -234,6 +235,20 @@ class Studio:
             world.disk.remove(min(name for name in world.disk.root.names if name != "results.jsonl"))
 
         return self._scene("a deleted result", self.night(2, delete), before=[self.night(2)])
+
+    def corrected_captions(self) -> Scene:
+        """Return a second night that finds other captions beside one of two videos."""
+
+        def lay(words: str) -> Callable[[World], None]:
+            def meddle(world: World) -> None:
+                (self.folder / "clip-0.srt").write_text(f"1\n00:00:01,000 --> 00:00:02,000\n{words}\n")
+
+            return meddle
+
+        first, second = (
+            self.night(2, lay(words), index={"name": "films"}) for words in ("Bees fly.", "Beekeepers do not.")
+        )
+        return self._scene("corrected captions", second, make=Make(adapters=captioned_adapters), before=[first])
 
     def other_line(self) -> Scene:
         """Return a night that died and is never repeated: the next one has a changed prompt and one video more."""

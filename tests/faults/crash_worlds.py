@@ -11,7 +11,7 @@ import json
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,10 +22,12 @@ from pipeline.app.wiring.run_plan import make_run_plan
 from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock
 from pipeline.core.model import Result, Selection, State, Task
-from pipeline.ports.source import Item, Source
+from pipeline.ports.source import Item, MediaFacts, Source
 from pipeline.ports.store import Database
 from pipeline.ports.video_api import Ceilings
 from pipeline.sink.disk import DiskSink
+from pipeline.source.caption_files import CaptionFiles
+from pipeline.source.captions import read_captions
 from pipeline.views import RunReport
 from tests.support.clock import VirtualClock, run_virtual
 from tests.support.disk import MemoryDisk, silent
@@ -114,6 +116,21 @@ def file_adapters(world: World, settings: Settings, database: Database, clock: C
     """Return files whose content is their identity, and the sink on the world's own disk."""
     sources: Mapping[str, Source] = {"file": FakeSource()}
     return Adapters(sources, DiskSink(settings.run.output), lambda facts, ceilings: None, lambda paths: "")
+
+
+class CaptionedSource(FakeSource):
+    """Files with captions beside them, on the real disk."""
+
+    async def fetch(self, item: Item, workdir: Path) -> MediaFacts:
+        facts = await super().fetch(item, workdir)
+        beside = CaptionFiles().look(facts.path)
+        return replace(facts, captions=beside.files, beside=beside)
+
+
+def captioned_adapters(world: World, settings: Settings, database: Database, clock: Clock, rng: Random) -> Adapters:
+    """As :func:`file_adapters`, for a platform that reads captions beside a file."""
+    plain = file_adapters(world, settings, database, clock, rng)
+    return replace(plain, sources={"file": CaptionedSource()}, read_captions=read_captions, captions=CaptionFiles())
 
 
 class Witness:

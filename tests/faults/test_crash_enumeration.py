@@ -27,6 +27,7 @@ SCENES = {
     "v1.2 files, hold": 250,
     "v1.2 external": 250,
     "a changed prompt": 80,
+    "corrected captions": 100,
     "a deleted result": 90,
     "finished by another line": 120,
     "fetched from YouTube": 200,

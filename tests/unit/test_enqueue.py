@@ -96,6 +96,7 @@ NOTHING = Wants("nothing")
         pytest.param(known(own(State.CANCELLED), None, None, ()), {}, NOTHING, id="cancelled"),
         pytest.param(known(), {}, NOTHING, id="all done"),
         pytest.param(known(), {"changed": True}, AGAIN, id="the file changed"),
+        pytest.param(known(), {"captions": True}, AGAIN, id="the captions beside it changed"),
         pytest.param(known(own(title="old")), {}, AGAIN, id="the line changed"),
         pytest.param(known(), {"planner": MORE}, Wants("analyze", ("video", "fan_out", False)), id="a job was added"),
         pytest.param(known(), {"missing": True}, RESTORE, id="a result was deleted"),
@@ -355,8 +356,8 @@ def test_a_look_at_the_disk_finds_changed_files_and_lost_results(tmp_path: Path)
 
     async def looked(publish: Task | None = None) -> tuple[bool, bool]:
         there = KnownVideo(seen, [seen], None, publish, [])
-        changed, missing = await check_files([item], {item.key: there}, FakeSink())
-        return item.key in changed, item.key in missing
+        looks = await check_files([item], {item.key: there}, FakeSink())
+        return item.key in looks.changed, item.key in looks.missing
 
     lost = task("publish", State.DONE, folder="f", sizes={"gist.json": 5})
     assert run_virtual(looked()) == (False, False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.core.model import fingerprint
 from pipeline.media.caption_times import parse_span
 from pipeline.media.captions import Cue, count_lost, parse, strip_ass, strip_markup
+from pipeline.source.caption_files import CaptionFiles
 from pipeline.source.captions import find_captions, read_captions
 from pipeline.source.encodings import decode_text
 
@@ -199,3 +202,41 @@ def test_a_usual_time_line_is_read_as_any_other(
 def test_plain_words_are_shown_as_any_other(text: str) -> None:
     """A text without marks is told in the short way as in the long one."""
     assert strip_markup(text) == strip_markup(f"{text}<i></i>")
+
+
+def test_a_look_into_a_folder_finds_what_each_name_alone_would(tmp_path: Path) -> None:
+    """Names are looked up by how they begin; nothing that belongs to a video is passed over for that."""
+    names = [
+        "film.srt", "film.en.vtt", "Film.DE.srt", "film (en).srt", "film_forced.srt", "film.mkv.srt", "film.mkv.en.srt",
+        "film two.srt", "film-two.srt", "other.srt", "e\u0301te\u0301.fr.srt", "film.SRT",
+    ]  # fmt: skip
+    for name in names:
+        (tmp_path / name).touch()
+    for video in ("film.mkv", "film two.mp4", "été.mp4", "film-two.mp4", "nothing.mp4"):
+        found = [path.name for path in CaptionFiles().beside(tmp_path / video)]
+        assert found == find_captions(video, sorted(names))
+
+
+def test_a_stamp_changes_with_each_file_and_with_nothing_else(tmp_path: Path) -> None:
+    """Content, time, a further file, a lost one; the video's own file does not count."""
+    video, first, second = (tmp_path / name for name in ("film.mp4", "film.srt", "film.de.srt"))
+    files = CaptionFiles()
+
+    def stamp() -> str:
+        return files.look(video).stamp
+
+    assert stamp() == ""
+    first.write_text(PLAIN)
+    seen = [stamp()]
+    video.touch()
+    assert stamp() == seen[0]
+    second.write_text(PLAIN)
+    seen.append(stamp())
+    os.utime(first, (1, 1))
+    seen.append(stamp())
+    first.unlink()
+    seen.append(stamp())
+    assert len(set(seen)) == 4
+    assert files.look(video).digest == fingerprint(PLAIN)
+    second.write_text("no cue")
+    assert files.look(video).digest == ""

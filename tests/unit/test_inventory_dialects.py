@@ -43,16 +43,16 @@ def test_lists_are_read_in_pages_of_fifty(dialect: InventoryDialect) -> None:
 
 
 READ: list[tuple[InventoryDialect, Any, dict[str, Any], RemoteObject]] = [
-    (InventoryV13(), "asset", {"_id": "a"}, RemoteObject("asset", "a", owner="")),
+    (InventoryV13(), "asset", {"_id": "a"}, RemoteObject("asset", "a", owner="", captions="")),
     (
         InventoryV13(), "asset",
         {"_id": "a", "filename": "f.mp4", "status": "ready", "created_at": TIME, "size": 5, "duration": 2.5,
          "user_metadata": {"reelmill_key": "k", "other": 1}, "surprise": []},
-        RemoteObject("asset", "a", "f.mp4", "k", "ready", EPOCH, size=5, seconds=2.5),
+        RemoteObject("asset", "a", "f.mp4", "k", "ready", EPOCH, size=5, seconds=2.5, captions=""),
     ),
     (
         InventoryV13(), "asset", {"id": "a", "user_metadata": None, "size": "large", "created_at": "yesterday"},
-        RemoteObject("asset", "a", owner=""),
+        RemoteObject("asset", "a", owner="", captions=""),
     ),
     (InventoryV13(), "analysis", {"task_id": "t", "custom_id": None, "video_source": None}, RemoteObject("analysis", "t")),
     (

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
+from math import inf
 from pathlib import Path
 from typing import cast
 
@@ -21,7 +23,7 @@ from pipeline.budget.limits import spent_windows
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError, ReelmillError
-from pipeline.core.model import Selection, SpentWindow, State
+from pipeline.core.model import Selection, SpentWindow, State, Task
 from pipeline.core.youtube_address import file_name
 from pipeline.ingest.enqueue import (
     KnownVideo,
@@ -34,8 +36,9 @@ from pipeline.ingest.enqueue import (
     stopped_tasks,
 )
 from pipeline.ingest.job_requests import JobRequest
-from pipeline.ingest.payloads import AnalysisData, IndexingData, ItemData, VideoData
+from pipeline.ingest.payloads import AnalysisData, CaptionsData, IndexingData, ItemData, VideoData, captions_digest
 from pipeline.ingest.request_builder import group_requests
+from pipeline.ingest.stored_json import changed
 from pipeline.ingest.tasks.item import unsaved_task
 from pipeline.money_views import UNLISTED, Plan, PlanAction, PlanRow
 from pipeline.ports.source import Item
@@ -71,12 +74,14 @@ class _Totals:
 
     def __init__(self, plan: RunPlan, limit: int) -> None:
         from pipeline.sink.disk import DiskSink
+        from pipeline.source.caption_files import CaptionFiles
 
         self.planner = plan.planner
         self._plan = plan
         self._settings = plan.settings
         self._limit = limit
         self._sink = DiskSink(plan.settings.run.output)
+        self._captions = CaptionFiles() if plan.platform.local else None
         self._ceilings = _ceilings(plan.settings)
         self._rows: list[PlanRow] = []
         self._counts = Counter[str]()
@@ -101,7 +106,7 @@ class _Totals:
         known = (
             await load_known(database, items) if database is not None else {item.key: KnownVideo() for item in items}
         )
-        changed, missing = await check_files(items, known, self._sink)
+        looks = await check_files(items, known, self._sink, self._captions)
         for item in items:
             there = known[item.key]
             decision = decide(
@@ -109,15 +114,19 @@ class _Totals:
                 there,
                 self.planner,
                 attempts=self._settings.policy.attempts,
-                changed=item.key in changed,
-                missing=item.key in missing,
+                changed=item.key in looks.changed,
+                missing=item.key in looks.missing,
+                captions=item.key in looks.captions,
             )
             action = decision.action
             if database is not None and action in ("new", "changed") and item.kind == "file":
-                if action == "new" or item.key in changed:
+                if action == "new" or item.key in looks.changed:
                     there = await self._contents.find(item, there, database)
                 action = self._kept(item, there, action)
-            self._add(await self._row(item, there, action, database))
+            own = known[item.key].item
+            noted = own is None or ItemData.of(own).captions is not None
+            look = item.key in looks.captions or (noted and decision.action in ("new", "changed"))
+            self._add(await self._row(item, there, action, database, look=look))
 
     def _usable(self, batch: Sequence[Item | BadLine]) -> Iterator[Item]:
         for entry in batch:
@@ -132,14 +141,19 @@ class _Totals:
                 self._seen.add(hash(entry.key))
                 yield entry
 
-    async def _row(self, item: Item, known: KnownVideo, action: str, database: Database | None) -> PlanRow:
+    async def _row(
+        self, item: Item, known: KnownVideo, action: str, database: Database | None, *, look: bool
+    ) -> PlanRow:
         source, title = display_source(item.line.source), item.line.title or file_name(item.locator)
         if action in ("nothing", "restore", "failed", "held"):
             action, problem = self._stopped(known, action)
             return PlanRow(source, title, cast(PlanAction, action), (), _stored_facts(known)[0], 0, 0.0, problem)
-        requests = await self._wanted(item, known, database)
+        items = await self._items(item, known, look=look)
+        requests = await self._wanted(items, known, database)
         seconds, size, problem = await self._facts(item, known)
         uploaded = _uploaded(known)
+        if uploaded and (requests or self._settings.index_name) and self._outdated(items, known):
+            uploaded = False
         if item.kind == "youtube_list" and not self._plan.prices.free:
             self._price.any_number()
         priced = seconds if not problem else 0.0
@@ -189,8 +203,28 @@ class _Totals:
     def _groups(self, requests: Sequence[JobRequest]) -> list[list[JobRequest]]:
         return group_requests(requests, fuse=self.planner.fuse and self._settings.provider.api != "v1.2")
 
-    async def _wanted(self, item: Item, known: KnownVideo, database: Database | None) -> list[JobRequest]:
-        items = [unsaved_task(item), *(other for other in known.items if other.key != item.key)]
+    async def _items(self, item: Item, known: KnownVideo, *, look: bool) -> list[Task]:
+        """Return the video's items as a run will have them.
+
+        ``look``: it looks at this one again.
+        """
+        own = next((each for each in known.items if each.key == item.key), None)
+        task, before = unsaved_task(item), ItemData.of(own).captions if own is not None else None
+        if self._captions is not None and item.kind == "file" and known.video is not None:
+            if look:
+                spoken = before.spoken if before is not None else ""
+                found = await anyio.to_thread.run_sync(self._captions.look, Path(item.locator), spoken)
+                before = (before or CaptionsData(digest="unknown" if own else "")).replaced_by(found, inf)
+            task = replace(task, data=changed(ItemData.of(task), captions=before).to_json())
+        return [task, *(other for other in known.items if other.key != item.key)]
+
+    def _outdated(self, items: Sequence[Task], known: KnownVideo) -> bool:
+        """Return True if the upload carries other captions than the file has."""
+        if self._captions is None or known.video is None:
+            return False
+        return VideoData.of(known.video).heard != captions_digest(items)
+
+    async def _wanted(self, items: Sequence[Task], known: KnownVideo, database: Database | None) -> list[JobRequest]:
         requests = self.planner.requests(items)
         if database is None or known.video is None:
             return requests

@@ -52,7 +52,8 @@ class RunSession:
         owner = f"{socket.gethostname()}:{os.getpid()}:{started:.6f}"
         self.components = compose(plan, database, api, clock, rng, owner, adapters, self.run_id)
         pool, sink, spending = self.components.pool, self.components.sink, self.components.spending
-        self.enqueuer = Enqueuer(pool, database, plan.planner, sink, pool.submit, clock.now, plan.policy.attempts)
+        attempts, captions = plan.policy.attempts, adapters.captions
+        self.enqueuer = Enqueuer(pool, database, plan.planner, sink, pool.submit, clock.now, attempts, captions)
         self.components.playlists.enqueue_with(self.enqueuer.enqueue_listed)
         self.queries = StandingQueries(plan, api.index_api, database, sink, spending, clock, rng, self.run_id)
         run = RunNote(self.run_id, started)

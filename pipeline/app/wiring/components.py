@@ -36,7 +36,7 @@ from pipeline.ingest.tasks.video import VideoOptions, VideoTaskType
 from pipeline.ports.index_api import IndexSpec
 from pipeline.ports.playlists import PlaylistLister
 from pipeline.ports.sink import Sink
-from pipeline.ports.source import Item, Source
+from pipeline.ports.source import CaptionLook, Item, Source
 from pipeline.ports.store import Database
 from pipeline.ports.video_api import Ceilings
 from pipeline.views import BadLine
@@ -199,6 +199,7 @@ class Adapters:
     release: Release | None = None  #: removes a fetched file
     lister: PlaylistLister | None = None  #: of playlists and channels
     read_picture: ReadPicture | None = None
+    captions: CaptionLook | None = None  #: beside files; None where the platform does not read them
 
 
 def disk_adapters(
@@ -207,20 +208,22 @@ def disk_adapters(
     """Return the files of this machine, and YouTube as a source."""
     from pipeline.app.wiring.downloads import file_releaser, youtube_source
     from pipeline.sink.disk import DiskSink
+    from pipeline.source.caption_files import CaptionFiles
     from pipeline.source.captions import read_captions
     from pipeline.source.files import FileSource
     from pipeline.source.preflight import check
     from pipeline.source.thumbnails import read_thumbnail
     from pipeline.source.youtube.playlists import YouTubeLister
 
-    files = FileSource(clock, JournalHashCache(database) if settings.source.hash_cache else None)
+    heard = settings.provider_kind == "local"  # the vendor hears for itself: nothing of ours depends on captions there
+    files = FileSource(clock, JournalHashCache(database) if settings.source.hash_cache else None, captions=heard)
     site = youtube_source(settings, youtube, clock, ceilings)
     sources: dict[str, Source] = {files.kind: files, site.kind: site}
     sink = DiskSink(settings.run.output)
     lister = YouTubeLister(youtube)
-    return Adapters(
-        sources, sink, check, read_captions, file_releaser(keep=settings.fetch.keep), lister, read_thumbnail
-    )
+    beside = CaptionFiles() if heard else None
+    release = file_releaser(keep=settings.fetch.keep)
+    return Adapters(sources, sink, check, read_captions, release, lister, read_thumbnail, beside)
 
 
 def _options(settings: Settings, owner: str) -> PoolOptions:

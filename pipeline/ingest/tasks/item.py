@@ -26,7 +26,7 @@ from pipeline.core.model import Json, Lane, NewTask, Result, Selection, State, T
 from pipeline.core.outcome import Done, Fail, Outcome
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.file_identity import LOST_FILE
-from pipeline.ingest.payloads import ItemData, SkippedData, address_facts, external_facts, file_facts
+from pipeline.ingest.payloads import CaptionsData, ItemData, SkippedData, address_facts, external_facts, file_facts
 from pipeline.ingest.services import Services
 from pipeline.ingest.stored_json import changed
 from pipeline.ports.source import Item, MediaFacts, Source
@@ -46,10 +46,14 @@ _PREMIERE_SECONDS = 14 * 86_400.0
 _SETTLED = 3.0  #: seconds after which a file that was touched is taken to be complete
 
 
-def item_task(item: Item, *, restart: bool = False) -> NewTask:
-    """Return the task for an item; ``restart`` starts a finished one again."""
+def item_task(item: Item, *, restart: bool = False, unknown_captions: bool = False) -> NewTask:
+    """Return the task for an item; ``restart`` starts a finished one again.
+
+    ``unknown_captions``: it was asked about with other captions than those beside it now, nobody knows which.
+    """
     stage = "download" if item.kind == "youtube" else "resolve"
-    data = ItemData.from_item(item).to_json()
+    given = ItemData.from_item(item)
+    data = changed(given, captions=CaptionsData(digest="unknown") if unknown_captions else None).to_json()
     return NewTask("item", item.key, stage, data, restart_at=stage if restart else None, restart_failed=restart)
 
 
@@ -109,7 +113,16 @@ class ItemTaskType:
             return Fail(trouble, data=changed(data, size=facts.size, mtime_ns=facts.mtime_ns).to_json())
         key = f"sha256:{facts.sha256}"
         lost_at = (await self._videos_without_file()).get(key, "")
+        data = changed(data, captions=self._heard(data, facts, known=task.subject == key))
         return self._hand_over(data, key, file_facts(facts), facts, restart_at=lost_at)
+
+    def _heard(self, data: ItemData, facts: MediaFacts, *, known: bool) -> CaptionsData | None:
+        """Return the captions beside a file, if they are read."""
+        if facts.beside is None:
+            return data.captions
+        found = (data.captions or CaptionsData()).replaced_by(facts.beside, self._clock.now())
+        # An earlier release took no note of the captions that it read; they have not changed since.
+        return changed(found, digest="") if data.captions is None and known else found
 
     async def _refused(self, data: ItemData, error: InputError) -> Fail:
         """Fail with the file's size and time, by which it is seen mended."""

@@ -18,7 +18,7 @@ again, because the server knows which are in.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TypeVar
@@ -43,7 +43,7 @@ from pipeline.ingest.paid_call import (
     PaidCall,
     Stages,
 )
-from pipeline.ingest.payloads import AnalysisData, ItemData, SessionData, VideoData, fetch_again
+from pipeline.ingest.payloads import AnalysisData, ItemData, SessionData, VideoData, captions_digest, fetch_again
 from pipeline.ingest.remote_names import build_upload_name, parse_upload_name
 from pipeline.ingest.request_builder import analysis_key, group_requests
 from pipeline.ingest.services import Services
@@ -51,7 +51,7 @@ from pipeline.ingest.stored_json import changed
 from pipeline.ingest.tasks.failed_upload import failed_upload, gave_up
 from pipeline.ingest.tasks.indexing import ConfiguredIndex, has_indexing, indexing_task
 from pipeline.ingest.tasks.item import ReadCaptions, Release
-from pipeline.ingest.upload_search import NAMELESS, Method, build_upload, nameless_upload
+from pipeline.ingest.upload_search import NAMELESS, Method, build_upload, nameless_upload, with_file
 from pipeline.ports.video_api import NewUpload, UploadSession
 
 _log = get("video")
@@ -148,6 +148,8 @@ class VideoTaskType:
         if self._index is not None and self._index_first:
             index_id = await self._index.id()
         placed = changed(data, method=method, provider=self._api.identity, index_id=index_id)
+        if self._read_captions is not None:
+            placed = changed(placed, heard=captions_digest(await self._items(task)))
         if not data.name or data.provider != self._api.identity:  # this database has not sent it there
             adopted = await self._adopt(task, changed(placed, name=name))
             if adopted is not None:
@@ -189,6 +191,8 @@ class VideoTaskType:
 
     def _use(self, data: VideoData, found: Trace) -> Advance:
         data = changed(data, media_id=found.id, name=found.name, generation=found.generation, adopted=True, yields=True)
+        if self._read_captions is not None and found.heard is not None:
+            data = changed(data, heard=found.heard)
         return Advance("settle", changed(data, since=found.created or self._clock.now()).to_json())
 
     async def _agree(self, task: Task, data: VideoData) -> VideoData | Outcome:
@@ -266,7 +270,7 @@ class VideoTaskType:
         data = VideoData.of(task)
         assert data.session is not None
         session = data.session.to_session()
-        path, _ = await locate(data, _paths([ItemData.of(item) for item in await self._items(task)]))
+        path, _ = await locate(data, _paths(await self._items(task)))
         try:
             if not session.fits(data.size):  # of an earlier version, which did not check it when it was opened
                 raise Permanent("the platform opened an upload for a file of another size", code="bad_session")
@@ -347,6 +351,11 @@ class VideoTaskType:
             _log.info("index.too_short", key=task.key, seconds=data.length)
             index = None  # analysed all the same
         index_id = await index.id() if index is not None else ""
+        # Other captions lie beside the file than the upload carries: it serves for nothing more.
+        outdated = self._read_captions is not None and data.heard != captions_digest(items)
+        if outdated and (missing or index_id or self._index_first):
+            anew = changed(data, generation=data.generation + 1, settled=False, adopted=False, yields=False)
+            return Advance("place", anew.to_json())
         elsewhere = data.provider != self._api.identity  # uploaded there, in an earlier configuration
         # With every answer and a place in the index, an upload here would serve nothing; with neither wanted, it is all.
         served = not missing and (has_indexing(known.tasks, index_id) if index_id else bool(requests))
@@ -394,18 +403,9 @@ class VideoTaskType:
         upload = build_upload(task, data)
         if upload.method in ("url", "external"):
             return upload, []
-        items = [ItemData.of(item) for item in await self._items(task)]
+        items = await self._items(task)
         path, stamp = await locate(data, _paths(items))
-        metadata = dict(upload.metadata)
-        if self._read_captions is not None:
-            text = self._read_captions([Path(name) for name in data.captions])
-            if text:
-                metadata["captions"] = text
-        title = next((item.line.title for item in items if item.line.title), "") or str(data.about.get("title", ""))
-        metadata["source_name"] = path.name[:200]
-        if title:
-            metadata["title"] = title[:200]
-        return replace(upload, path=path, metadata=metadata), stamp
+        return with_file(upload, path, data, items, self._read_captions), stamp
 
     async def _asked_for(self, task: Task, data: VideoData) -> NewUpload:
         if not (self._index_first and data.method in NAMELESS):
@@ -441,6 +441,6 @@ def _missing(known: About, requests: Sequence[JobRequest]) -> list[JobRequest]:
     return [request for request in requests if request.identity not in have | under_way]
 
 
-def _paths(items: Sequence[ItemData]) -> list[str]:
+def _paths(items: Sequence[Task]) -> list[str]:
     """Return the paths under which a video's content was found."""
-    return [item.locator for item in items if item.type == "file"]
+    return [data.locator for data in map(ItemData.of, items) if data.type == "file"]

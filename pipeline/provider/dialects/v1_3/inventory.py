@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipeline.core.model import fingerprint
 from pipeline.ports.inventory import ObjectType, OpenSession
 from pipeline.provider.dialects import calls
 from pipeline.provider.dialects.inventory_protocol import OWNER, ObjectEndpoint, system_details
@@ -13,7 +14,9 @@ from pipeline.provider.dialects.protocol import Call, Page
 
 
 def _asset(body: JsonObject) -> Mapping[str, Any]:
+    captions = body.child("user_metadata").text("captions")
     return {
+        "captions": fingerprint(captions) if captions else "",
         "owner": _owner(body), "name": body.text("filename"), "size": body.count("size"), "seconds": body.number("duration"),
     }  # fmt: skip
 
