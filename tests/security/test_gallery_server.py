@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import anyio
 import pytest
@@ -16,6 +17,7 @@ from pipeline.app.gallery.file_server import HEADERS, FileServer, LinkedFile
 from pipeline.local.server import EmbeddedServer
 
 FOLDER = "honey-bees--abcd2345"
+FOREIGN = "日本語の映画--abcd2346"
 SECRET = b"nobody may read this"
 FILM = bytes(range(256)) * 4096  # a megabyte
 
@@ -58,6 +60,7 @@ def library(root: Path) -> Path:
         "out/index.html": b"<!doctype html>", "out/index.txt": b"one", "out/results.jsonl": b"{}\n",
         "out/gallery/app.js": b"reelmill()", "out/gallery/app.css": b"a{}", "out/gallery/data/index.js": b"reelmill()",
         f"out/gallery/posters/{FOLDER}.webp": b"RIFF", f"out/{FOLDER}/summary.md": b"# Bees",
+        f"out/gallery/posters/{FOREIGN}.webp": b"RIFF", f"out/{FOREIGN}/summary.md": b"# Bees",
         f"out/{FOLDER}/captions.vtt": b"WEBVTT", f"out/{FOLDER}/raw/1234.json": b"{}", f"out/{FOLDER}/own.html": b"<script>",
         f"out/{FOLDER}/own.js": b"alert(1)", f"out/{FOLDER}/own.svg": b"<svg>", "films/a b.mp4": FILM,
         "films/other.mp4": SECRET, "secret.txt": SECRET, "out/secret.txt": SECRET, "out/.env": SECRET,
@@ -141,6 +144,14 @@ TRAVERSALS = [
     "/out/gallery/data/.index.js.1-0123456789abcdef.tmp", "/out/~root", "/~root/.ssh/id_rsa", "*", "secret.txt",
     "http://127.0.0.1/secret.txt", "file:///etc/passwd",
 ]  # fmt: skip
+
+
+@pytest.mark.asyncio
+async def test_a_folder_in_another_script_is_served(tmp_path: Path) -> None:
+    """Results and poster, under the address that a browser makes of the name."""
+    async with served(library(tmp_path)) as client:
+        for name in (f"{FOREIGN}/summary.md", f"gallery/posters/{FOREIGN}.webp"):
+            assert (await client.ask(f"/out/{quote(name)}")).status == 200
 
 
 @pytest.mark.asyncio

@@ -10,6 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
+import unicodedata
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,24 +43,86 @@ TITLES = [
 ]
 
 
+#: Titles as people give them, and the names that a person can read and type.
+SCRIPTS = {
+    "A Year in the Beehive": "a-year-in-the-beehive",
+    "Ärger: 50 % / Ü": "ärger-50-ü",
+    "Łódź, Straße, Ærø": "łódź-straße-ærø",
+    "Don’t stop": "dont-stop",
+    "日本語のタイトル": "日本語のタイトル",
+    "ＡＢＣ　ｶﾞｲﾄﾞ": "abc-ガイド",
+    "Пчёлы и мёд: год в улье": "пчёлы-и-мёд-год-в-улье",
+    "Η ζωή των ΜΕΛΙΣΣΏΝ": "η-ζωή-των-μελισσών",
+    "حياة النحل — الجزء ١": "حياة-النحل-الجزء-١",
+    "חיי הדבורים": "חיי-הדבורים",
+    "मधुमक्खियाँ: एक परिचय": "मधुमक्खियाँ-एक-परिचय",
+    "ผึ้งและน้ำหวาน": "ผึ้งและน้ำหวาน",
+    "꿀벌의 한 해": "꿀벌의-한-해",
+    "𝗛𝗼𝗻𝗲𝘆 𝗕𝗲𝗲𝘀 ①": "honey-bees-1",
+    "🐝 Bees 🔥🔥": "bees",
+    "🐝👍🏽❤️!": "🐝👍🏽❤",
+    "1️⃣ Intro": "1-intro",
+    "...": "video",
+}
+
+
+def is_safe(name: str) -> bool:
+    """True for a name that every file system and shell takes as it is."""
+    hidden = {each for each in name if unicodedata.category(each)[0] in "CZ" or unicodedata.category(each) == "Me"}
+    ascii_part = "".join(filter(str.isascii, name))
+    plain = re.fullmatch(r"[a-z0-9-]*", ascii_part) is not None
+    no_mark = unicodedata.category(name[0])[0] != "M" and name[0] != "-"
+    return plain and no_mark and not hidden and len(name.encode()) <= 120 and unicodedata.is_normalized("NFC", name)
+
+
 @pytest.mark.parametrize("title", TITLES)
-def test_no_title_reaches_the_disk(title: str) -> None:
-    """Whatever a title holds, the folder's name is made of our alphabet and is short."""
+def test_nothing_of_a_title_but_letters_reaches_the_disk(title: str) -> None:
+    """Whatever a title holds, the folder's name is safe everywhere and is short."""
     name = layout.folder("file:/a.mp4", [title])
-    assert re.fullmatch(r"[a-z0-9][a-z0-9-]{0,59}--[a-z2-7]{8}", name)
+    assert is_safe(name)
+    assert layout.is_video_folder(name)
 
 
-@given(st.text())
+@pytest.mark.parametrize(("title", "name"), SCRIPTS.items())
+def test_a_folder_is_named_in_the_letters_of_its_title(title: str, name: str) -> None:
+    """Every script is read as it is; forms that only look different become plain letters."""
+    assert layout.slug(title) == name
+    assert layout.folder("k", [title]) == f"{name}--{layout.key8('k')}"
+    assert layout.slug(unicodedata.normalize("NFD", title)) == name
+
+
+@given(st.text() | st.text(st.characters(categories=["L", "M", "N", "Cf", "So", "Sk"])))
 def test_a_slug_is_never_empty_and_never_strange(title: str) -> None:
-    """Property: always one of our names."""
-    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", layout.slug(title))
+    """Property: a safe name, bounded in bytes, that is known again as one of ours."""
+    name = layout.folder("k", [title])
+    assert is_safe(name)
     assert len(layout.slug(title)) <= 60
+    assert layout.is_video_folder(name)
+    assert layout.is_file(f"posters/{name}.webp")
+    assert layout.folder("k", ["another"], known=name) == name
 
 
-def test_a_folder_is_named_by_the_first_title_that_has_letters_of_ours() -> None:
-    """Films whose titles are in another script are told apart by their files' names, not called ``video`` all."""
-    assert layout.folder("k", ["日本語", "film-07"]).startswith("film-07--")
-    assert layout.folder("k", ["日本語", "映画"]).startswith("video--")
+@given(st.text(st.sampled_from("कि्षa\u0301\u0e19\u0e49\u0e33👍🏽🇩🇪日 "), min_size=40))
+def test_a_long_title_is_not_cut_inside_a_character(title: str) -> None:
+    """Property: marks, skin tones and halves of flags stay with what they belong to."""
+    whole, cut = "-".join(layout._words(title)), layout.slug(title)
+    assert whole.startswith(cut) or cut == "video"
+    rest = list(layout._clusters(whole[len(cut) :]))
+    assert [*layout._clusters(cut), *rest] == list(layout._clusters(whole)) or cut == "video"
+
+
+def test_a_long_title_ends_with_a_word() -> None:
+    """Unless that would leave less than half of it."""
+    assert layout.slug("honey " * 40) == "-".join(["honey"] * 10)
+    assert layout.slug("a " + "b" * 100) == "a-" + "b" * 58
+    assert layout.slug("映" * 100) == "映" * 36
+
+
+def test_a_folder_is_named_by_the_first_title_that_has_letters() -> None:
+    """A title of signs alone gives way to the file's name, whatever its script."""
+    assert layout.folder("k", ["★ !", "film-07"]).startswith("★--")
+    assert layout.folder("k", ["!?", "映画"]).startswith("映画--")
+    assert layout.folder("k", ["!?", "…"]).startswith("video--")
 
 
 def test_a_folder_keeps_its_name_when_the_title_changes() -> None:
@@ -71,8 +134,36 @@ def test_a_folder_keeps_its_name_when_the_title_changes() -> None:
         assert layout.folder("k", ["New title"], known=other) == "new-title--" + layout.key8("k")
 
 
+@pytest.mark.asyncio
+async def test_a_folder_that_is_there_is_not_renamed(tmp_path: Path) -> None:
+    """An earlier release called it ``video``: it is found by the key, also without a database."""
+    there = f"video--{layout.key8('k')}"
+    (tmp_path / there).mkdir()
+    assert await DiskSink(tmp_path).folder("k", ["日本語"]) == there
+    assert await DiskSink(tmp_path).folder("another", ["日本語"]) == f"日本語--{layout.key8('another')}"
+
+
+@pytest.mark.parametrize("name", ["video--aaaaaaaa", "united-nations-2--bbbbbbbb", "a--cccccccc"])
+def test_folders_of_earlier_releases_are_known(name: str) -> None:
+    """What they called a video stays its folder: a library is not renamed."""
+    assert layout.is_video_folder(name)
+
+
 @pytest.mark.parametrize(
-    "name", ["", ".x", "..", "a/../b", "/a", "a//b", "raw/a/b", "a\nb", "-a", "a b", "ä", "a.", "x" * 200]
+    "name",
+    [
+        "-a", "a\u0308", "\u0308a", "A", "a b", "a\u202eb", "日.本", "日_本", "日\u3164本", "日" * 40, "", "日\n", "\ud800",
+    ],
+)  # fmt: skip
+def test_no_other_folder_is_taken_for_one_of_ours(name: str) -> None:
+    """Signs, hidden characters, capitals, other forms of the same letters, longer names."""
+    assert not layout.is_video_folder(f"{name}--aaaaaaaa")
+    assert not layout.is_video_folder("日本")
+    assert not layout.is_file(f"posters/{name}--aaaaaaaa.webp") or name.isascii()
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".x", "..", "a/../b", "/a", "a//b", "raw/a/b", "a\nb", "-a", "a b", "a\u0308", "a.", "x" * 200]
 )
 @pytest.mark.asyncio
 async def test_names_that_could_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:

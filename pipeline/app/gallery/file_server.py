@@ -40,7 +40,6 @@ HEADERS = (
     ("Cache-Control", "no-cache"),  # the next run writes new ones; unchanged ones are told as that
 )
 _TOP = frozenset({PAGE, "index.txt", "results.jsonl"})
-_VIDEO_FOLDER = re.compile(r"[a-z0-9-]+--[a-z2-7]{8}")
 _TYPES = {
     ".webp": "image/webp", ".jpg": "image/jpeg", ".png": "image/png", ".vtt": "text/vtt; charset=utf-8",
     ".json": "application/json", ".mp4": "video/mp4", ".m4v": "video/mp4", ".mov": "video/mp4", ".webm": "video/webm",
@@ -152,8 +151,8 @@ def _is_ours(parts: Sequence[str]) -> bool:
     """True for what Reelmill writes; other files there are not served."""
     if len(parts) == 1:
         return parts[0] in _TOP
-    known = parts[0] == FOLDER or _VIDEO_FOLDER.fullmatch(parts[0])
-    return bool(known) and layout.is_file("/".join(parts[1:]))
+    known = parts[0] == FOLDER or layout.is_video_folder(parts[0])
+    return known and layout.is_file("/".join(parts[1:]))
 
 
 def _type_of(parts: Sequence[str]) -> str:
