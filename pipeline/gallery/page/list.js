@@ -151,7 +151,7 @@ function drawFilters() {
 /** The cards on the page: item -> its node and the moment that it shows. */
 let cards = new Map();
 let isLoading = true;
-let isScanning = false;
+let scanning = false;
 
 /** Puts the first cards on the page, and keeps those that are there. */
 function drawCards() {
@@ -169,8 +169,8 @@ function drawCards() {
   if (grid.contains(focused)) focused.focus({ preventScroll: true });
   more.hidden = shown.length <= room;
   more.textContent = `Show more (${number(shown.length - room)} left)`;
-  empty.hidden = shown.length > 0 || isLoading || isScanning;
-  empty.replaceChildren(items.length ? "Nothing matches. " : "No videos yet. They appear here after the first run.", items.length ? el("a", { href: "#/" }, "Show the whole library") : "");
+  empty.hidden = shown.length > 0 || isLoading || scanning;
+  empty.replaceChildren(items.length ? `Nothing ${query && !query.done ? "yet" : "matches"}. ` : "No videos yet: they come with the first run.", items.length ? el("a", { href: "#/" }, "Show all") : "");
 }
 
 function showMore(byHand) {
@@ -254,9 +254,9 @@ async function ask() {
   const mine = new Query(viewValue("q"));
   query = mine.terms.length ? mine : null;
   saidAt = -SAY_EVERY;
-  isScanning = !!query;
+  scanning = !!query;
   if (query && !(await mine.scan(items))) return;
-  isScanning = false;
+  scanning = false;
   showFirst();
   performance.measure("reelmill-query", { start });
   if (query) restTimer = setTimeout(() => hear(mine), REST);
@@ -264,8 +264,8 @@ async function ask() {
 
 /** Reads captions, one video at a time, while the query stands: first those that pass the filters. */
 async function hear(mine) {
-  if (mine.isHearing) return;
-  mine.isHearing = true;
+  if (mine.hearing) return;
+  mine.hearing = true;
   let drawnAt = now();
   const passes = filterTest();
   const silent = items.filter((item) => item.record?.captions && !mine.heard.has(item)).sort((a, b) => passes(b) - passes(a));
@@ -280,7 +280,8 @@ async function hear(mine) {
     }
     say();
   }
-  mine.isHearing = false;
+  mine.hearing = false;
+  mine.done = items.every((item) => item.complete);
   refresh();
 }
 
@@ -294,7 +295,7 @@ function rowsArrived(isAll) {
 
 /** What the list does when more is known of some items, or of all. */
 async function shardArrived(fresh, isAll) {
-  if (query && (await query.scan(fresh)) && !isScanning) refresh();
+  if (query && (await query.scan(fresh)) && !scanning) refresh();
   if (!isAll) return;
   performance.mark("reelmill-searchable");
   if (query) hear(query);
