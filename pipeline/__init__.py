@@ -7,12 +7,14 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``cli``                      the typer application: names and help of all commands
 ``commands``                 one file per command: arguments in, one call of ``app``, an exit code out
 ``commands/index``           ``search``, ``classify``, ``indexes``, ``videos``
+``commands/items``           ``list``
 ``commands/upkeep``          ``service``, ``prune``
 ``commands/shared``          common options, argument parsing, the frame around each command
 ``app``                      the composition root: the only package that sees everything
 ``app/wiring``               settings in, wired components out: run plan, platform, state folder; signals
 ``app/runs``                 ``run``, ``plan``, ``demo``, ``config check``: one ingestion from manifests to results
 ``app/operator``             ``status``, ``show``, ``doctor``, ``retry``, ``cancel``, ``platform``
+``app/items``                ``list``: what is done with items by name
 ``app/index``                ``search``, ``classify``, ``indexes``, ``videos``: questions to a whole index
 ``app/gallery``              the page: the database in, its files out, as much as has changed
 ``app/account``              ``reconcile``: the account compared with the database
@@ -20,6 +22,7 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``app/watch``                the night watch of a run: who is told what, and when
 ``present``                  values from ``views`` as JSON and the live display; stdout and stderr
 ``present/tables``           the tables of the commands, one file each
+``present/tables/items``     those of the commands for items
 ``engine``                   worker pool: claims due tasks, keeps leases by heartbeat, writes verdicts; circuit breaker
 ``ingest``                   what a run does with a video: job requests, the pay-once protocol, task data
 ``ingest/tasks``             the six types of task: item, playlist, video, analysis, indexing, publish

@@ -18,6 +18,7 @@ from pipeline.commands.doctor import doctor
 from pipeline.commands.gallery import gallery
 from pipeline.commands.index.indexes import indexes, videos
 from pipeline.commands.index.search import classify, search
+from pipeline.commands.items.list_items import list_items
 from pipeline.commands.notify import notify_test
 from pipeline.commands.plan import plan
 from pipeline.commands.platform import platform
@@ -83,6 +84,7 @@ def _root(
 app.command(short_help="Ingest videos; go on where an earlier run stopped.", epilog=_CODES)(run)
 app.command(short_help="Show what a run would do and cost. Sends nothing.")(plan)
 app.command(short_help="Show how things stand and what needs you.")(status)
+app.command("list", short_help="List the items, by state, source, tag or text.")(list_items)
 app.command(short_help="Show what was paid, by month, job, source ….")(costs)
 app.command(short_help="Show everything known about one item.")(show)
 app.command(short_help="Say why an item stands where it does.")(why)

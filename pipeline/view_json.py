@@ -63,6 +63,6 @@ def _field(name: str, value: object) -> Json:
     return jsonable(value)
 
 
-def dumps(value: Any, *, ascii_only: bool = False) -> str:
-    """Return indented JSON, safe on a terminal, without a final newline."""
-    return escape_unsafe(json.dumps(jsonable(value), ensure_ascii=ascii_only, allow_nan=False, indent=2))
+def dumps(value: Any, *, ascii_only: bool = False, indent: int | None = 2) -> str:
+    """Return JSON, safe on a terminal, without a final newline; without ``indent`` on one line."""
+    return escape_unsafe(json.dumps(jsonable(value), ensure_ascii=ascii_only, allow_nan=False, indent=indent))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pipeline.app.gallery.serve import serve_gallery
     from pipeline.app.index.indexes import create_index, delete_index, indexes, videos
     from pipeline.app.index.search import classify, search
+    from pipeline.app.items.list_items import list_items
     from pipeline.app.operator.costs import costs
     from pipeline.app.operator.doctor import doctor
     from pipeline.app.operator.platform import platform
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from pipeline.app.watch.notify_test import notify_test
 
 __all__ = [
-    "cancel", "check_config", "classify", "costs", "create_index", "delete_index", "demo", "doctor", "indexes", "make_gallery",
-    "make_service", "notify_test", "plan", "platform", "prune", "reconcile",
+    "cancel", "check_config", "classify", "costs", "create_index", "delete_index", "demo", "doctor", "indexes", "list_items",
+    "make_gallery", "make_service", "notify_test", "plan", "platform", "prune", "reconcile",
     "retry", "retry_parked", "run", "search", "serve_gallery", "show",
     "status", "videos",
 ]  # fmt: skip
@@ -39,7 +40,8 @@ _HOME = {
     "cancel": "operator.retry_cancel", "check_config": "runs.config_check", "classify": "index.search",
     "costs": "operator.costs",
     "create_index": "index.indexes", "delete_index": "index.indexes", "demo": "runs.demo", "doctor": "operator.doctor",
-    "make_gallery": "gallery.make", "indexes": "index.indexes", "notify_test": "watch.notify_test", "plan": "runs.plan",
+    "make_gallery": "gallery.make", "indexes": "index.indexes", "list_items": "items.list_items",
+    "notify_test": "watch.notify_test", "plan": "runs.plan",
     "platform": "operator.platform", "prune": "upkeep.prune", "make_service": "upkeep.service",
     "reconcile": "account.reconcile", "retry": "operator.retry_cancel",
     "retry_parked": "operator.retry_cancel", "run": "runs.run", "search": "index.search",

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline import app
+from pipeline.commands.shared import options
 from pipeline.commands.shared.arguments import parse_time
 from pipeline.commands.shared.runner import Invocation, command
 from pipeline.core.exit_codes import ExitCode
@@ -22,7 +23,7 @@ def costs(
         str,
         typer.Option("--since", metavar="DAY", help="Only from then on: a day, or a time like 2026-06-01T10:00:00Z."),
     ] = "",
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
+    csv: options.Csv = False,
 ) -> int:
     """Show what was paid: what was expected, and what the answers say.
 

@@ -194,6 +194,34 @@ class Spend:
         return -1 if self.refund else 0 if self.settlement else 1
 
 
+#: How an item stands as a whole: by itself until it is done, then by the worst task of its video.
+Standing: TypeAlias = Literal["done", "working", "failed", "held", "cancelled"]
+#: A fact of a task's data: its kind and its place there, e.g. ``("publish", "$.folder")``.
+FactPath: TypeAlias = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemQuery:
+    """Which items are meant, and in which order. Empty fields do not narrow."""
+
+    standing: tuple[Standing, ...] = ()
+    mentions: tuple[str, ...] = ()  #: texts that the item or its publish task must all hold; ASCII letters in any case
+    ignored: Sequence[int] = ()  #: ids of stopped tasks that do not count where results are written
+    order: Sequence[FactPath] = ()  #: by the first of these texts that is not empty; none: the newest first
+    facts: Sequence[FactPath] = ()  #: what to read of other tasks of the video
+
+
+@dataclass(frozen=True, slots=True)
+class ListedItem:
+    """An item as a whole."""
+
+    item: Task
+    standing: Standing
+    facts: Sequence[Json]  #: as asked for; None where there is nothing
+    usd: float  #: of its video, with what was possibly paid twice
+    doubtful: int  #: calls of its video that were possibly paid twice
+
+
 #: What the ledger can be summed up by.
 CostKey: TypeAlias = Literal["job", "day", "month", "source", "run", "kind"]
 

@@ -125,9 +125,13 @@ _compact = JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[str | int | float]]) -> str:
     """Return a CSV table (RFC 4180) without formulas for a spreadsheet."""
+    return csv_lines([header, *rows])
+
+
+def csv_lines(rows: Iterable[Sequence[str | int | float]], line_end: str = "\r\n") -> str:
+    """Return rows of CSV without formulas for a spreadsheet."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(header)
+    writer = csv.writer(out, lineterminator=line_end)
     writer.writerows([_cell(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
     return out.getvalue()
 

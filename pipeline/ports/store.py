@@ -13,8 +13,10 @@ from pipeline.core.model import (
     CostKey,
     Counts,
     DiskUse,
+    ItemQuery,
     Json,
     Lane,
+    ListedItem,
     Parked,
     PendingGroup,
     Placed,
@@ -186,6 +188,19 @@ async def read_pages(records: Records, which: Selection) -> AsyncGenerator[list[
         which = replace(which, after_id=page[-1].id)
 
 
+class Catalog(Protocol):
+    """Every item as a whole, for lists of any length."""
+
+    def items(self, which: ItemQuery) -> AsyncGenerator[Sequence[ListedItem], None]:
+        """Yield the items of one moment, some at a time; memory does not grow with their number.
+
+        An item that is not itself done stands as it does; a done one as the worst of all tasks with its subject: held,
+        then failed, then working, then done. In an order, ASCII letters are compared in any case; equals, and no order:
+        the first submitted first; without an order, the last. Close the generator.
+        """
+        ...
+
+
 class Journal(Protocol):
     """Small durable facts that are not tasks: run history, limits, spending."""
 
@@ -237,5 +252,5 @@ class Upkeep(Protocol):
         ...
 
 
-class Database(Store, Records, Journal, Upkeep, Protocol):
+class Database(Store, Records, Catalog, Journal, Upkeep, Protocol):
     """The whole port: what each kind of database implements."""

@@ -104,30 +104,39 @@ def is_terminal() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()
 
 
-def say(text: str) -> None:
-    """Write data and a newline to stdout. A closed pipe (``| head``) is no error.
+def say(text: str, end: str = "\n") -> bool:
+    """Write data and a newline to stdout; return False if nobody reads it any more.
+
+    A closed pipe (``| head``) is no error.
 
     Raises:
         ReelmillError: stdout cannot be written, e.g. a full disk.
     """
     stream = sys.stdout
     if stream is None:
-        return
+        return False
     try:
-        Plain(stream).write(text + "\n")
+        Plain(stream).write(text + end)
         stream.flush()
     except BrokenPipeError:
         _silence(stream)
+        return False
     except OSError as error:
         _silence(stream)
         raise ReelmillError(f"standard output cannot be written: {error.strerror}", code="stdout") from None
+    return True
 
 
 def say_json(value: object) -> None:
     """Write a value as JSON to stdout."""
     from pipeline.view_json import dumps
 
-    say(dumps(value, ascii_only=sys.stdout is not None and not is_unicode(sys.stdout)))
+    say(dumps(value, ascii_only=not takes_everything()))
+
+
+def takes_everything() -> bool:
+    """Return True if stdout takes every character."""
+    return sys.stdout is None or is_unicode(sys.stdout)
 
 
 def show(renderable: RenderableType) -> None:

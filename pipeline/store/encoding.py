@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from json import JSONEncoder, loads
@@ -48,6 +49,11 @@ def to_json(value: Json) -> str:
         return _escaped(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise unstorable(str(error)) from error
+
+
+def escaped_pattern(text: str) -> str:
+    """Return a text as stored JSON holds it, escaped by ``^`` for SQL's LIKE."""
+    return re.sub(r"([%_^])", r"^\1", to_json(text)[1:-1])
 
 
 def _plain(value: object) -> object:

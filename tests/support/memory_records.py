@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from heapq import nsmallest
@@ -16,12 +16,17 @@ from pipeline.core.model import (
     CostGroup,
     CostKey,
     Counts,
+    FactPath,
+    ItemQuery,
+    Json,
+    ListedItem,
     Parked,
     PendingGroup,
     Result,
     RunNote,
     Selection,
     Spend,
+    Standing,
     State,
     Task,
 )
@@ -42,6 +47,7 @@ _LIVE = (State.PENDING, State.RUNNING)
 _WEIGHT = {State.HELD: 3, State.FAILED: 2, State.PENDING: 1, State.RUNNING: 1}
 
 _WORDS = ("done", "working", "failed", "held", "cancelled")  #: the last for -1
+_STANDING: Sequence[Standing] = ("done", "working", "failed", "held", "cancelled")
 
 
 def _in_lower_case(text: str) -> str:
@@ -186,6 +192,54 @@ class MemoryRecords:
             for weight in [max(weights)] if by_video else weights:
                 tally[_WORDS[weight]] += 1
         return tally
+
+    async def items(self, which: ItemQuery) -> AsyncGenerator[Sequence[ListedItem], None]:
+        self._check()
+        found = [(line, self._listed(line, which)) for line in self._lines.values() if line.kind == "item"]
+        found = [
+            (line, listed) for line, listed in found
+            if (not which.standing or listed.standing in which.standing)
+            and all(any(near.mentions(text) for near in self._written(line)) for text in which.mentions)
+        ]  # fmt: skip
+        if which.order:
+            found.sort(key=lambda pair: (_in_lower_case(self._title(pair[0], which.order)), pair[0].id))
+        else:
+            found.reverse()
+        for start in range(0, len(found), 2):
+            yield [listed for _, listed in found[start : start + 2]]
+
+    def _near(self, line: Line, kind: str = "") -> Iterator[Line]:
+        if line.subject:
+            yield from (
+                each for each in self._lines.values() if each.subject == line.subject and kind in ("", each.kind)
+            )
+
+    def _written(self, line: Line) -> Iterator[Line]:
+        yield from (line, *self._near(line, "publish"))
+
+    def _fact(self, line: Line, path: FactPath) -> Json:
+        kind, place = path
+        near = line if kind == "item" else next(self._near(line, kind), None)
+        value = None if near is None else loads(near.data)
+        for name in place.removeprefix("$.").split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+        return value
+
+    def _title(self, line: Line, order: Sequence[FactPath]) -> str:
+        return next((text for text in (self._fact(line, path) for path in order) if text), "")
+
+    def _listed(self, line: Line, which: ItemQuery) -> ListedItem:
+        written = any(each.state is State.DONE for each in self._near(line, "publish"))
+        counting = [
+            each for each in self._near(line)
+            if not (written and each.id in which.ignored and each.state in (State.HELD, State.FAILED))
+        ]  # fmt: skip
+        worst = max((_WEIGHT.get(each.state, 0) for each in counting), default=0)
+        weight = worst if line.state is State.DONE else _WEIGHT.get(line.state, -1)
+        spends = [parse_spend(row) for row in self._spends.values() if row[4] == line.subject != ""]
+        facts = tuple(self._fact(line, path) for path in which.facts)
+        usd, doubtful = sum((each.usd for each in spends), 0.0), sum(each.doubtful for each in spends)
+        return ListedItem(line.task(), _STANDING[weight], facts, usd, doubtful)
 
     def _weights(self) -> Mapping[str, list[int]]:
         """Return how bad each item is, by video."""

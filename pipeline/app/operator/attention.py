@@ -113,8 +113,13 @@ def reason(task: Task) -> Trouble:
 
 async def noted(database: Database) -> DoesCount:
     """Return what the last list decided: only what it named counts."""
-    unlisted = frozenset(await database.load(_NOTE) or ())
+    unlisted = frozenset(await unlisted_ids(database))
     return lambda task, near: task.id not in unlisted and any(each.kind in NAMED for each in near)
+
+
+async def unlisted_ids(database: Database) -> Sequence[int]:
+    """Return the ids of stopped tasks that the last list did not name."""
+    return await database.load(_NOTE) or ()
 
 
 async def note_unlisted(database: Database, found: Attention) -> None:

@@ -136,7 +136,7 @@ class _Name:
 
     def __init__(self, name: str) -> None:
         self.exact = name
-        self.folded = _fold(name)
+        self.folded = fold(name)
         self._path = _relative(name)
         self._folders = (PurePath(name).name, PurePath(name).parent.name)  # a results folder, or a file in it
         self._hash = name.removeprefix("sha256:")
@@ -148,7 +148,7 @@ class _Name:
         """
         last, parent = self._folders
         results = parent if "--" in parent else ""
-        return tuple(filter(None, {_token(last or self.exact), results})) or (self.exact,)
+        return tuple(filter(None, {rare_part(last or self.exact), results})) or (self.exact,)
 
     def rank_item(self, task: Task) -> int | None:
         """Return how well an item fits, 0 best; None if it does not."""
@@ -160,7 +160,7 @@ class _Name:
             return 1
         if self.exact == place.stem or self._is_key(task):
             return 2
-        return 3 if rank is not None or self.folded in (_fold(place.name), _fold(place.stem)) else None
+        return 3 if rank is not None or self.folded in (fold(place.name), fold(place.stem)) else None
 
     def rank_results(self, data: PublishData) -> int | None:
         """Return how well the results of a video fit."""
@@ -175,7 +175,7 @@ class _Name:
         for each in said:
             if each == self.exact:
                 return 0
-            folded = _fold(each)
+            folded = fold(each)
             cut = self.folded.endswith("…") and len(self.folded) > 3 and folded.startswith(self.folded[:-1].rstrip())
             rank = 3 if folded and (folded == self.folded or cut) else rank
         return rank
@@ -198,12 +198,13 @@ def _relative(name: str) -> str:
     return "/".join(parts)
 
 
-def _token(text: str) -> str:
+def rare_part(text: str) -> str:
     """Return the text's longest part that the database stores unchanged: ASCII, without blanks."""
     return max(re.findall("[!-~]+", text) or text.strip("…").split() or [""], key=len)[:_LONGEST]
 
 
-def _fold(text: str) -> str:
+def fold(text: str) -> str:
+    """Return a text as it is compared: case, blanks and form do not count."""
     return " ".join(unicodedata.normalize("NFC", plain(text)).casefold().split())
 
 
@@ -217,7 +218,7 @@ async def _nearest(records: Records, name: str) -> str:
     """
     last = PurePath(name).name[:_LONGEST]
     matcher = SequenceMatcher(autojunk=False)
-    matcher.set_seq2(_fold(last))
+    matcher.set_seq2(fold(last))
     best, likeness = "", _ALIKE
     size = max(2, -(-len(last) // 3))
     for part in dict.fromkeys(last[start : start + size] for start in range(0, len(last), size)):
@@ -227,7 +228,7 @@ async def _nearest(records: Records, name: str) -> str:
             if compared > _NEAR:
                 break
             for each in _candidates(task):
-                matcher.set_seq1(_fold(each))
+                matcher.set_seq1(fold(each))
                 if min(matcher.real_quick_ratio(), matcher.quick_ratio()) > likeness and matcher.ratio() > likeness:
                     best, likeness = each, matcher.ratio()
     return best

@@ -68,6 +68,7 @@ MaxTime = Annotated[
         help="Take nothing more on after so long, e.g. 5h or 1h30m, and end as after one Ctrl-C (exit 6).",
     ),
 ]  # fmt: skip
+Csv = Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing if all is well (exit 0): for cron.")]
 Progress = Annotated[

@@ -17,7 +17,7 @@ from pipeline.core.exit_codes import ExitCode
 
 #: What people type for a command of ours.
 _MEANT = {
-    "list": "status", "ls": "status", "log": "status", "history": "status", "report": "status", "ingest": "run",
+    "ls": "list", "items": "list", "log": "status", "history": "status", "report": "status", "ingest": "run",
     "start": "run", "resume": "run", "process": "run", "add": "run", "stop": "cancel", "rm": "cancel", "remove": "cancel",
     "forget": "cancel", "redo": "retry", "check": "config check", "find": "search", "info": "show", "init": "demo",
     "serve": "platform", "help": "--help", "version": "--version", "dry-run": "plan",

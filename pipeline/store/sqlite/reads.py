@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from json import loads
 from pathlib import Path
 from typing import TypeAlias
@@ -19,8 +18,10 @@ from pipeline.core.model import (
     CostKey,
     Counts,
     DiskUse,
+    ItemQuery,
     Json,
     Lane,
+    ListedItem,
     Parked,
     PendingGroup,
     Result,
@@ -34,6 +35,7 @@ from pipeline.store.encoding import (
     SPEND,
     TASK,
     Row,
+    escaped_pattern,
     parse_note,
     parse_parked,
     parse_result,
@@ -41,6 +43,7 @@ from pipeline.store.encoding import (
     parse_task,
     to_json,
 )
+from pipeline.store.sqlite import catalog
 from pipeline.store.sqlite.connection import Connection, Values
 from pipeline.store.sqlite.errors import closed, translate_errors
 from pipeline.store.sqlite.group_commit import GroupCommit
@@ -213,6 +216,7 @@ EXISTS (
     WHERE data LIKE text.value ESCAPE '^' OR key LIKE text.value ESCAPE '^' OR subject LIKE text.value ESCAPE '^'
 )
 """
+_ITEMS = 200  #: read at once
 _COLUMNS = {"kinds": "kind", "keys": "key", "subjects": "subject", "states": "state", "classes": "trouble_code"}
 
 
@@ -236,11 +240,6 @@ def selected(which: Selection) -> tuple[str, dict[str, Json]]:
         where.append(_MENTIONS)
         values["mentions"] = to_json([f"%{escaped_pattern(text)}%" for text in which.mentions])
     return f"SELECT id FROM task WHERE {' AND '.join(where)} ORDER BY id LIMIT :limit", values
-
-
-def escaped_pattern(text: str) -> str:
-    """Return a text as stored JSON holds it, escaped for LIKE."""
-    return re.sub(r"([%_^])", r"^\1", to_json(text)[1:-1])
 
 
 #: A query with its parameters.
@@ -334,6 +333,25 @@ class SqliteRecords:
         name, shown = _GROUPED[by]
         rows = await self._read(COSTS.format(name=name, shown=shown), (since,))
         return [CostGroup(row[0] or "", *row[1:]) for row in rows]
+
+    async def items(self, which: ItemQuery) -> AsyncGenerator[Sequence[ListedItem], None]:
+        rare = catalog.rare_states(which)
+        if rare and (await self._read(catalog.COUNT_FEW, (to_json(list(rare)),)))[0][0] > catalog.FEW:
+            rare = ()
+        found = catalog.find_ids(which, rare=rare)
+        with translate_errors(self._path):
+            ids = await self._reader.run(lambda db: db.execute(*found))
+        try:
+            while True:
+                with translate_errors(self._path):
+                    page = await self._reader.run(lambda _: ids.fetchmany(_ITEMS))
+                if not page:
+                    return
+                rows = await self._read(*catalog.details(which, [row[0] for row in page]))
+                yield [catalog.parse_item(row, len(which.facts)) for row in rows]
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._reader.run(lambda _: ids.close())
 
     async def runs(self, limit: int) -> list[RunNote]:
         return [parse_note(row) for row in await self._read(RUNS, (limit,))]

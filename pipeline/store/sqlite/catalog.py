@@ -1,0 +1,135 @@
+"""The items as a whole: found by index, read some at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline.core.model import FactPath, ItemQuery, Json, ListedItem, Standing
+from pipeline.store.encoding import TASK, Row, escaped_pattern, parse_task, to_json
+
+#: How bad the worst task of a done item's video is: 3 held, 2 failed, 1 working, 0 done. A look into one index.
+_WORST = """
+CASE WHEN item.subject = '' THEN 0 ELSE (
+    SELECT max(CASE
+        WHEN near.state IN ('held', 'failed') AND near.id IN (SELECT value FROM json_each(:ignored)) AND EXISTS (
+            SELECT 1 FROM task AS written
+            WHERE written.subject = item.subject AND written.kind = 'publish' AND written.state = 'done'
+        ) THEN 0
+        WHEN near.state = 'held' THEN 3
+        WHEN near.state = 'failed' THEN 2
+        WHEN near.state IN ('pending', 'running') THEN 1
+        ELSE 0
+    END)
+    FROM task AS near WHERE near.subject = item.subject
+) END
+"""
+_WEIGHTS: dict[Standing, int] = {"done": 0, "working": 1, "failed": 2, "held": 3}
+#: The states in which an item that is not done stands so.
+_OWN: dict[Standing, tuple[str, ...]] = {
+    "done": (), "working": ("pending", "running"), "failed": ("failed",), "held": ("held",), "cancelled": ("cancelled",),
+}  # fmt: skip
+#: Stopped or live tasks of videos in such a state, up to a number: so few that their items are looked up one by one.
+FEW = 20_000
+COUNT_FEW = f"""
+SELECT count(*) FROM (
+    SELECT 1 FROM task INDEXED BY task_state
+    WHERE state IN (SELECT value FROM json_each(?)) AND kind <> 'item' LIMIT {FEW + 1}
+)
+"""
+_RARE = """
+item.id IN (
+    SELECT named.id FROM task AS near INDEXED BY task_state
+    CROSS JOIN task AS named ON named.subject = near.subject AND named.kind = 'item'
+    WHERE near.state IN (SELECT value FROM json_each(:rare)) AND near.kind <> 'item' AND near.subject <> ''
+)
+"""
+_MENTION = """
+(
+    item.data LIKE {text} ESCAPE '^' OR item.key LIKE {text} ESCAPE '^' OR item.subject LIKE {text} ESCAPE '^'
+    OR item.subject <> '' AND EXISTS (
+        SELECT 1 FROM task AS written
+        WHERE written.subject = item.subject AND written.kind = 'publish' AND written.data LIKE {text} ESCAPE '^'
+    )
+)
+"""
+#: Some items by their ids, in this order, with ``{facts}`` of the other tasks of their videos.
+_DETAILS = f"""
+SELECT
+    {_WORST},
+    (SELECT total(usd) FROM spend WHERE subject = item.subject AND subject <> ''),
+    (SELECT total(doubtful) FROM spend WHERE subject = item.subject AND subject <> ''),
+    {", ".join(f"item.{name.strip()}" for name in TASK.split(","))}
+    {{facts}}
+FROM json_each(:ids) AS wanted CROSS JOIN task AS item ON item.id = wanted.value
+ORDER BY wanted.key
+"""
+
+
+def rare_states(which: ItemQuery) -> tuple[str, ...]:
+    """Return the states of other tasks that make a done item stand as asked.
+
+    Empty where a done item may stand so by itself.
+    """
+    if not which.standing or "done" in which.standing:
+        return ()
+    return tuple(state for word in which.standing for state in (_OWN[word] if word != "cancelled" else ()))
+
+
+def find_ids(which: ItemQuery, *, rare: Sequence[str]) -> tuple[str, dict[str, Json]]:
+    """Return a query for the ids of the items in order, and its parameters.
+
+    ``rare``: the few tasks in these states are looked up, instead of every done item.
+    """
+    wanted = which.standing or ("done", "working", "failed", "held", "cancelled")
+    values: dict[str, Json] = {"ignored": to_json(list(which.ignored)), "rare": to_json(list(rare))}
+    also = []
+    for at, text in enumerate(which.mentions):
+        values[f"text{at}"] = f"%{escaped_pattern(text)}%"
+        also.append(_MENTION.format(text=f":text{at}"))
+    columns = "item.id, item.subject, item.data" if which.order else "item.id"
+    parts = [_of_state(state, also, columns) for word in wanted for state in _OWN[word]]
+    weights = [_WEIGHTS[word] for word in wanted if word in _WEIGHTS]
+    if weights:
+        all_of_them = len(weights) == len(_WEIGHTS)
+        worst = [] if all_of_them else [f"{_WORST} IN ({', '.join(map(str, weights))})"]
+        parts.append(_of_state("done", [*([_RARE] if rare else []), *also, *worst], columns))
+    if not which.order:
+        # Each part is read in the order of an index; SQLite merges them, and a page costs its own rows.
+        return f"{' UNION ALL '.join(parts)} ORDER BY id DESC", values
+    texts = [f"nullif({_fact(path)}, '')" for path in which.order]
+    title = f"coalesce({', '.join(texts)}, '')"
+    # What does not fit into memory is sorted on the disk: ids and titles only.
+    titled = f"SELECT id, {title} AS title FROM ({' UNION ALL '.join(parts)}) AS item"
+    return f"SELECT id FROM ({titled}) ORDER BY title COLLATE NOCASE, id", values
+
+
+def _of_state(state: str, also: Sequence[str], columns: str) -> str:
+    where = " AND ".join([f"item.state = '{state}'", "item.kind = 'item'", *also])
+    return f"SELECT {columns} FROM task AS item INDEXED BY task_state WHERE {where}"
+
+
+def _fact(path: FactPath) -> str:
+    """Return an expression for a fact; kinds and places come from our own code."""
+    kind, place = path
+    if kind == "item":
+        return f"json_extract(item.data, '{place}')"
+    return (
+        f"(SELECT json_extract(near.data, '{place}') FROM task AS near"
+        f" WHERE near.subject = item.subject AND item.subject <> '' AND near.kind = '{kind}' LIMIT 1)"
+    )
+
+
+def details(which: ItemQuery, ids: Sequence[int]) -> tuple[str, dict[str, Json]]:
+    """Return a query for these items, and its parameters."""
+    facts = "".join(f", {_fact(path)}" for path in which.facts)
+    return _DETAILS.format(facts=facts), {"ids": to_json(list(ids)), "ignored": to_json(list(which.ignored))}
+
+
+def parse_item(row: Row, facts: int) -> ListedItem:
+    """Parse a row of :func:`details` with so many facts."""
+    end = len(row) - facts
+    task = parse_task(row[3:end])
+    own: Standing
+    own = next((word for word, states in _OWN.items() if task.state.value in states), "done")
+    standing = next(word for word, weight in _WEIGHTS.items() if weight == (row[0] or 0)) if own == "done" else own
+    return ListedItem(task, standing, tuple(row[end:]), row[1], int(row[2]))

@@ -1,0 +1,41 @@
+"""What an operator does with items by name, typed into a shell."""
+
+from __future__ import annotations
+
+import csv
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.cli import Terminal, environment
+from tests.support.media import clips
+
+
+def test_list_names_everything_beside_a_run(tmp_path: Path) -> None:
+    """State, cost and folder of each item as JSON and CSV, while another process holds the state folder; no half list."""
+    here = Terminal(tmp_path / "here")
+    clips(here.folder / "films", 2)
+    (here.folder / "films" / "bad.mp4").write_bytes(b"no video" * 100)
+    assert here.run("run", "films").code == 3
+    hold = "import sys; from pathlib import Path; from pipeline.app.wiring.state_folder import lock_state_folder\n"
+    hold += "with lock_state_folder(Path('.reelmill')): print('held', flush=True); sys.stdin.read()"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", hold], cwd=here.folder, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        found = here.run("list", "--json", "--source", "films").json
+        assert sorted((item["title"], item["state"]) for item in found["items"]) == [
+            ("bad.mp4", "failed"), ("clip 00", "done"), ("clip 01", "done"),
+        ]  # fmt: skip
+        rows = list(csv.DictReader(io.StringIO(here.run("list", "--csv", "--is", "done").out)))
+        assert {row["folder"] for row in rows} == {path.parent.name for path in here.folder.glob("out/*/video.json")}
+        assert "2 done" in here.run("status").out
+        table = here.run("list", env={"COLUMNS": "80"})
+        assert (table.code, len(table.out.splitlines()), table.err) == (0, 4, "")
+        assert here.run("show", rows[0]["key"]).code == 0
+    finally:
+        holder.communicate(timeout=30)
+    assert here.run("ls").err.splitlines()[-1].split("`")[1] == "reelmill list"
