@@ -64,5 +64,8 @@ def _field(name: str, value: object) -> Json:
 
 
 def dumps(value: Any, *, ascii_only: bool = False, indent: int | None = 2) -> str:
-    """Return JSON, safe on a terminal, without a final newline; without ``indent`` on one line."""
+    """Return JSON, safe on a terminal, without a final newline.
+
+    Without ``indent`` on one line.
+    """
     return escape_unsafe(json.dumps(jsonable(value), ensure_ascii=ascii_only, allow_nan=False, indent=indent))

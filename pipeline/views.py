@@ -248,36 +248,6 @@ class Corrected:
 
 
 @dataclass(frozen=True, slots=True)
-class ItemRow:
-    """One item of a list; field names are ``--json`` keys and the columns of ``--csv``, in this order."""
-
-    state: Literal["done", "working", "failed", "held", "cancelled", "skipped"]
-    title: str
-    source: str  #: as the user gave it; an address without what may be a key
-    place: str  #: the line of a list that named it, or the argument
-    id: str  #: the user's own
-    tags: Sequence[str]
-    seconds: float | None  #: length of the video
-    usd: float  #: paid for its video so far
-    possibly_twice: int  #: calls among them that were possibly paid twice
-    folder: str  #: of its results in the output folder; empty: none yet
-    created: float  #: when a run saw it first, epoch seconds
-    updated: float  #: when its own task changed last
-    key: str  #: names it in any command; an address without what may be a key
-
-
-@dataclass(frozen=True, slots=True)
-class ListFilter:
-    """Which items to list. Empty fields do not narrow."""
-
-    text: str = ""  #: that title, source, folder or id hold
-    states: Sequence[str] = ()
-    tags: Sequence[str] = ()  #: any of them
-    source: str = ""  #: file, url, youtube; a list; a folder or the beginning of an address
-    by_title: bool = False  #: else the newest first
-
-
-@dataclass(frozen=True, slots=True)
 class ItemView:
     """Everything known about one item."""
 

@@ -192,7 +192,7 @@ class Catalog(Protocol):
     """Every item as a whole, for lists of any length."""
 
     def items(self, which: ItemQuery) -> AsyncGenerator[Sequence[ListedItem], None]:
-        """Yield the items of one moment, some at a time; memory does not grow with their number.
+        """Yield the items of one moment; memory does not grow with their number.
 
         An item that is not itself done stands as it does; a done one as the worst of all tasks with its subject: held,
         then failed, then working, then done. In an order, ASCII letters are compared in any case; equals, and no order:

@@ -105,9 +105,9 @@ def is_terminal() -> bool:
 
 
 def say(text: str, end: str = "\n") -> bool:
-    """Write data and a newline to stdout; return False if nobody reads it any more.
+    """Write data and a newline to stdout.
 
-    A closed pipe (``| head``) is no error.
+    Return False if nobody reads it any more. A closed pipe (``| head``) is no error.
 
     Raises:
         ReelmillError: stdout cannot be written, e.g. a full disk.

@@ -11,10 +11,9 @@ from typing import Any
 import anyio
 import pytest
 
-from pipeline.core.model import Spend, State
+from pipeline.core.model import ItemRow, Spend, State
 from pipeline.ingest.payloads import ItemData, LineData, SkippedData
 from pipeline.store.sqlite.database import open_database
-from pipeline.views import ItemRow
 from tests.conformance.store_kit import bring
 from tests.support.cli import Ended, command
 

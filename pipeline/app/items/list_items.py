@@ -12,10 +12,9 @@ from pipeline.app.operator.display_names import display_source
 from pipeline.app.operator.find_item import fold, rare_part
 from pipeline.app.wiring.state_folder import open_read_only
 from pipeline.config.settings import Settings
-from pipeline.core.model import ItemQuery, ListedItem, Standing
+from pipeline.core.model import ItemFilter, ItemQuery, ItemRow, ListedItem, Standing
 from pipeline.core.youtube_address import file_name, is_address
 from pipeline.ingest.payloads import TITLES, WRITTEN, ItemData
-from pipeline.views import ItemRow, ListFilter
 
 #: What the flag accepts, and what it means in the database.
 _STANDING: dict[str, Standing] = {
@@ -29,14 +28,14 @@ Show = Callable[[Sequence[ItemRow]], bool]
 
 async def list_items(
     settings: Settings,
-    which: ListFilter,
+    which: ItemFilter,
     show: Show,
     *,
     skip: int = 0,
     limit: int = 0,
     begin: Callable[[], None] = lambda: None,
 ) -> bool:
-    """Hand the items to ``show``, some at a time; return True if there are more.
+    """Hand the items to ``show``; return True if there are more.
 
     ``begin`` is called once it is sure that there is a list. ``skip``: so many are left out first; ``limit``: at most so
     many are shown, 0: all.
@@ -65,7 +64,7 @@ async def list_items(
 class _Asked:
     """What the rows are compared with."""
 
-    def __init__(self, which: ListFilter) -> None:
+    def __init__(self, which: ItemFilter) -> None:
         self._which = which
         self._states = {"working" if state == "unfinished" else state for state in which.states}
         self._text = fold(which.text)

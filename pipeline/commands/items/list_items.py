@@ -14,7 +14,7 @@ from pipeline.commands.shared.runner import Invocation, command
 from pipeline.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from pipeline.views import ItemRow, ListFilter
+    from pipeline.core.model import ItemFilter, ItemRow
 
 _PAGE = 50  #: rows of a table
 _MOST = 10_000  #: it is kept in memory: its columns must be as wide as what they hold
@@ -81,9 +81,9 @@ def list_items(
       reelmill list --csv > library.csv
     """  # fmt: skip
     from pipeline.core.errors import ConfigError
-    from pipeline.views import ListFilter
+    from pipeline.core.model import ItemFilter
 
-    which = ListFilter(text, [each.value for each in states or ()], tags or [], source, order is ItemOrder.TITLE)
+    which = ItemFilter(text, [each.value for each in states or ()], tags or [], source, order is ItemOrder.TITLE)
     if csv and given.json:
         raise ConfigError("list: --csv and --json exclude each other", remedy="give one of them")
     if page > 1 and limit is None and (csv or given.json):
@@ -93,7 +93,7 @@ def list_items(
     return _table(given, which, page, limit or _PAGE)
 
 
-def _data(given: Invocation, which: ListFilter, page: int, limit: int) -> int:
+def _data(given: Invocation, which: ItemFilter, page: int, limit: int) -> int:
     """Write rows as they come."""
     from pipeline.present import terminal
     from pipeline.present.tables.items.listing import CSV_HEAD, csv_lines, json_lines
@@ -117,7 +117,7 @@ def _data(given: Invocation, which: ListFilter, page: int, limit: int) -> int:
     return ExitCode.DONE
 
 
-def _table(given: Invocation, which: ListFilter, page: int, limit: int) -> int:
+def _table(given: Invocation, which: ItemFilter, page: int, limit: int) -> int:
     """Show a page as a table."""
     from pathlib import Path
 

@@ -10,12 +10,12 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from pipeline.core.clock import iso
+from pipeline.core.model import ItemRow
 from pipeline.core.text import csv_lines as csv_of
 from pipeline.core.text import stamp
 from pipeline.present.formatting import clean, money
 from pipeline.present.tables.layout import FittedTable, coloured
 from pipeline.view_json import TIMES, dumps
-from pipeline.views import ItemRow
 
 _COLUMNS: Final = [each.name for each in fields(ItemRow)]
 CSV_HEAD: Final = ",".join(_COLUMNS)
@@ -24,7 +24,10 @@ CSV_HEAD: Final = ",".join(_COLUMNS)
 def items_table(
     rows: Sequence[ItemRow], base: str, *, first: int = 1, more: bool = False, page: int = 1, narrowed: bool = False
 ) -> RenderableType:
-    """Show a page of items, with paths from ``base``; name, state, length and cost at any width."""
+    """Show a page of items, with paths from ``base``.
+
+    Name, state, length and cost stay at any width.
+    """
     if not rows:
         if page > 1:
             return Text("there are no more items")
@@ -55,7 +58,7 @@ def _cells(row: ItemRow, base: str) -> Sequence[Text]:
 
 
 def csv_lines(rows: Sequence[ItemRow]) -> str:
-    """Return rows as CSV, without the head and the last line's end; no cell is a formula for a spreadsheet."""
+    """Return rows as CSV without the head; no cell is a formula."""
     return csv_of([[_plain(name, getattr(row, name)) for name in _COLUMNS] for row in rows], "\n").rstrip("\n")
 
 
