@@ -167,6 +167,38 @@ async def test_reading_what_is_not_there_creates_nothing(path: Path) -> None:
     assert content(path) == b""
 
 
+@pytest.mark.parametrize("known", range(1, len(schema.MIGRATIONS)))
+@pytest.mark.asyncio
+async def test_a_file_of_every_older_version_is_read_as_the_newest(path: Path, known: int) -> None:
+    """Each table shows the columns of today, the file stays as it is; a migration without such a view fails here."""
+    before, after = (
+        [statement for each in migrations for statement in each.statements]
+        for migrations in (schema.MIGRATIONS[:known], schema.MIGRATIONS)
+    )
+    with closing(sqlite3.connect(":memory:")) as newest:
+        for statement in after:
+            newest.execute(statement)
+        tables = [name for (name,) in newest.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        wanted = {table: {column[1] for column in newest.execute(f"PRAGMA table_info({table})")} for table in tables}
+    with closing(sqlite3.connect(path)) as connection:
+        for statement in before:
+            connection.execute(statement)
+        connection.execute("CREATE TABLE migration (version INTEGER PRIMARY KEY, name TEXT) STRICT")
+        connection.execute("INSERT INTO migration VALUES (?, 'older')", (known,))
+        connection.execute(
+            "INSERT INTO spend (key, what, usd, minutes, subject, doubtful, at) VALUES ('k', 'w', 2.5, 1, 's', 0, 9)"
+        )
+        connection.commit()
+    file = content(path)
+    async with opened(path, read_only=True) as reader:
+        for table, columns in wanted.items():
+            cursor = await reader._reader.execute(f"SELECT * FROM {table}")
+            assert {each[0] for each in cursor.description} >= columns
+            await cursor.close()
+        assert [(spend.usd, spend.estimate) for spend in await reader.spends(["s"])] == [(2.5, 2.5)]
+    assert content(path) == file
+
+
 # ---------------------------------------------------------------------------------------- readers, other processes
 
 

@@ -339,6 +339,30 @@ def test_the_fixture_has_a_task_in_every_stage() -> None:
     }
 
 
+@pytest.mark.slow(seconds=8)
+@pytest.mark.parametrize("name", SCENES)
+def test_readers_take_the_database_of_the_previous_version_as_it_is(tmp_path: Path, name: str) -> None:
+    """Status, costs, plan and the rest tell all they know before a run has brought it up to date, and change nothing."""
+    with MediaServer() as site:
+        place = Place(SCENES[name], tmp_path, site)
+        place.revive("here")
+        here = place.terminal("here", "http://127.0.0.1:9")
+        before = state(here.folder).read_bytes()
+        usd = rows(state(here.folder), "SELECT total(usd) FROM spend")[0]
+        locator = rows(state(here.folder), "SELECT json_extract(data, '$.locator') FROM task WHERE kind = 'item'")[0]
+        for line in (
+            ["status"], ["costs", "--by", "source"], ["show", locator], ["gallery"],
+            ["plan", str(place.films / "list.jsonl")],
+        ):  # fmt: skip
+            ended = here.run(*line)
+            assert ended.code == 0 or line[0] == "plan", (line, ended)
+            assert "older release" not in ended.err, (line, ended.err)
+            assert "Traceback" not in ended.err, (line, ended.err)
+        costs = here.run("costs", "--json").json
+        assert sum(group["usd"] for group in costs["groups"]) == pytest.approx(usd)
+        assert state(here.folder).read_bytes() == before
+
+
 @pytest.mark.slow(seconds=40)
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", SCENES)

@@ -35,7 +35,7 @@ Prepare = Callable[[Connection, Path], Awaitable[None]]
 async def open_database(path: Path, *, read_only: bool = False, lock_seconds: float = LOCK_SECONDS) -> SqliteDatabase:
     """Open the database file, creating or migrating it.
 
-    Read-only, it must be there and newest.
+    Read-only, it must be there; one of an older release is read as it is, and not changed.
     Always close it: otherwise its threads keep the process alive.
 
     Raises:
@@ -142,11 +142,12 @@ async def _set_up(connection: Connection, path: Path) -> None:
 
 
 async def _look(connection: Connection, path: Path) -> None:
-    if await schema.check(connection, path):
+    await connection.execute("PRAGMA temp_store = MEMORY")
+    if not await schema.prepare_reader(connection, path):
         raise StoreError(
-            f"{path} was written by an older release and cannot be read before it is brought up to date.",
+            f"{path} holds nothing yet that can be read: the run that made it ended before it had begun.",
             code="database_older",
-            remedy="Run `reelmill run` once; it does that by itself.",
+            remedy="Run `reelmill run` once; it goes on by itself.",
         )
 
 

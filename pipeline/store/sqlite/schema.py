@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,6 +118,14 @@ m002 = Migration(
 )
 #: All of them, oldest first: the place in this list is the version.
 MIGRATIONS: tuple[Migration, ...] = (m001, m002)
+#: What shows a reader the newest schema over a file of an older version, in the connection's own temporary names. A reader
+#: changes no file: whatever a migration adds stands here, too, for each version before it.
+READ_AS_NEWEST: Mapping[int, tuple[str, ...]] = {
+    1: (
+        "CREATE TEMP VIEW spend AS SELECT id, key, what, usd, minutes, subject, doubtful, at,"
+        " usd AS estimate, '' AS jobs, '' AS run FROM main.spend",
+    ),
+}
 
 
 async def version(connection: Connection, path: Path) -> int:
@@ -175,6 +183,19 @@ async def check(connection: Connection, path: Path, migrations: Sequence[Migrati
             remedy="Install the newer release that wrote it, or use another state folder. Nothing was changed.",
         )
     return len(migrations) - found
+
+
+async def prepare_reader(connection: Connection, path: Path) -> bool:
+    """Let a connection read the file as if it were newest; False: it cannot.
+
+    Raises:
+        StoreError: the file comes from a newer release, or from another program.
+    """
+    behind = await check(connection, path)
+    statements = READ_AS_NEWEST.get(len(MIGRATIONS) - behind) if behind else ()
+    for statement in statements or ():
+        await connection.execute(statement)
+    return statements is not None
 
 
 async def _run(connection: Connection, done: int, migrations: Sequence[Migration]) -> None:
