@@ -85,6 +85,9 @@ class AskFreely:
         asked = "".join(f"> {line}\n".replace(">  ", "> ") for line in markdown(params["prompt"]).split("\n"))
         yield OutFile(f"{params['name']}.md", f"{head}{asked}\n{disarmed(value['answer'])}\n")
 
+    def files(self, params: Mapping[str, Json]) -> Sequence[str]:
+        return [f"{params['name']}.{'json' if params['schema'] is not None else 'md'}"]
+
     def page(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Sequence[PageBlock]:
         answer = value["answer"]
         if isinstance(answer, str):

@@ -84,6 +84,9 @@ class Chapters:
             yield OutFile("chapters.txt", "".join(lines))
         yield OutFile("chapters.ffmeta", _ffmeta(spans, video.title))
 
+    def files(self, params: Mapping[str, Json]) -> Sequence[str]:
+        return ["chapters.json", "chapters.vtt", "chapters.txt", "chapters.ffmeta"]
+
     def page(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Sequence[PageBlock]:
         parts = (Moment(s["start_time"], s["end_time"], *(s[name] for name in _TEXTS)) for s in value["chapters"])
         return [Moments(list(parts), chapters=True)]

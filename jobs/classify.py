@@ -94,6 +94,9 @@ class Classify:
     def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
         yield OutFile(f"{params['name']}.json", json_text({**value, "classes": list(params["classes"])}))
 
+    def files(self, params: Mapping[str, Json]) -> Sequence[str]:
+        return [f"{params['name']}.json"]
+
     def page(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Sequence[PageBlock]:
         words = value["labels"] if params["multiple"] else [value["label"]]
         sure = value.get("confidence")

@@ -75,6 +75,9 @@ class Gist:
     def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
         yield OutFile("gist.json", json_text(value))
 
+    def files(self, params: Mapping[str, Json]) -> Sequence[str]:
+        return ["gist.json"]
+
     def page(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Sequence[PageBlock]:
         title = value.get("title", "")
         named = [Prose(title)] if title and title != video.title else []

@@ -65,6 +65,9 @@ class Highlights:
         yield OutFile("highlights.json", json_text(value))
         yield OutFile("highlights.csv", csv_text(["start_time", "end_time", "start", *_TEXTS], rows))
 
+    def files(self, params: Mapping[str, Json]) -> Sequence[str]:
+        return ["highlights.json", "highlights.csv"]
+
     def page(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Sequence[PageBlock]:
         parts = (Moment(s["start_time"], s["end_time"], *(s[name] for name in _TEXTS)) for s in value["highlights"])
         return [Moments(list(parts))]

@@ -53,5 +53,8 @@ class Summary:
         head = f"# {markdown(plain(video.title, 200))}\n\n" if plain(video.title) else ""
         yield OutFile("summary.md", f"{head}{markdown(value['summary'])}\n")
 
+    def files(self, params: Mapping[str, Json]) -> Sequence[str]:
+        return ["summary.md"]
+
     def page(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Sequence[PageBlock]:
         return [Prose(value["summary"])]

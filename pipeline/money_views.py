@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from math import inf
 from typing import Final, Literal
 
@@ -31,6 +31,23 @@ class PlanRow:
     upload_bytes: int
     usd: float
     problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """What a run would do to one file."""
+
+    change: Literal["write", "change", "remove"]
+    path: str  #: below the output folder; ``*`` stands for what nobody knows yet
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaUse:
+    """How much of a configured limit is in use."""
+
+    group: str  #: assets, analyze, index, search or read
+    window: str  #: the key in ``[limits.<group>]``
+    share: float  #: 0 to 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +84,9 @@ class Plan:
     unknown_usd_most: float | None = 0.0  #: what videos of unknown length add at most; None: lists may hold any number
     spent: Sequence[SpentWindow] = ()  #: today and this month, UTC, before this run
     seconds: float | None = None  #: that its calls take at the configured limits; None: there are none
+    quota: Sequence[QuotaUse] = ()  #: what earlier runs have used of limits per hour and day
+    files: Sequence[FileChange] | None = None  #: the first of them; None: not asked for
+    file_counts: Mapping[str, int] = field(default_factory=dict)  #: write, change, remove -> files
 
     @property
     def highest_usd(self) -> float:

@@ -18,6 +18,7 @@ def plan(
     given: Invocation,
     sources: options.Sources = None,
     limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many items to list.")] = 50,
+    files: Annotated[bool, typer.Option("--files", help="Also list the files that it would write or remove.")] = False,
     confirm_over: options.ConfirmOver = None,
 ) -> int:
     """Show what a run would do and what it would cost.
@@ -32,7 +33,7 @@ def plan(
     from pipeline.present.tables.plan import plan_table
 
     settings = given.settings()
-    found = wait_for(lambda: app.plan(settings, sources or [], limit=limit))
+    found = wait_for(lambda: app.plan(settings, sources or [], limit=limit, files=files))
     given.show(found, lambda: plan_table(found, str(Path.cwd())))
     if settings.run.strict and found.bad_count:
         return ExitCode.USAGE

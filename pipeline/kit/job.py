@@ -57,6 +57,15 @@ class PagedJob(Protocol):
         ...
 
 
+@runtime_checkable
+class FiledJob(Protocol):
+    """A job that tells its files before there is an answer; optional."""
+
+    def files(self, params: Mapping[str, Json]) -> Sequence[str]:
+        """Return the names of all files that ``render`` may return. Pure."""
+        ...
+
+
 class Job(Protocol):
     """What a user asks of a video. Stateless; one module each in ``jobs/``."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -88,3 +90,56 @@ def test_a_refused_item_keeps_its_reason(tmp_path: Path) -> None:
     (row,) = here.run("plan", "films", "--json").json["rows"]
     assert (row["action"], row["jobs"], row["usd"]) == ("failed", [], 0.0)
     assert "The video is 0.5 s long" in row["problem"]
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Return what lies below a folder, but for pictures, which are made as far as time allows."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".webp"
+    }
+
+
+def check_files(here: Terminal, *words: str) -> Counter[str]:
+    """The plan names each file that the next run writes, changes or removes, and no other; return how many."""
+    out = here.folder / "out"
+    planned = here.run("plan", "films", "--files", "--json", *words).json
+    before = files_of(out)
+    ended = here.run("run", "films", "--json", *words)
+    assert ended.code == 0, ended.err
+    after = files_of(out)
+    did = {
+        "write": after.keys() - before.keys(),
+        "remove": before.keys() - after.keys(),
+        "change": {name for name in before.keys() & after.keys() if before[name] != after[name]},
+    }
+    for change, names in did.items():
+        told = [each["path"] for each in planned["files"] if each["change"] == change]
+        assert [name for name in names if not any(fnmatch(name, path) for path in told)] == []
+    for each in planned["files"]:
+        same = before.keys() & after.keys() if each["change"] == "change" else set()  # another answer may say the same
+        touched = [name for name in {*did[each["change"]], *same} if fnmatch(name, each["path"])]
+        assert touched or each["path"].endswith("chapters.txt"), each  # which short films have not
+    assert sum(planned["file_counts"].values()) == len(planned["files"])
+    return Counter(planned["file_counts"])
+
+
+def test_each_file_that_a_run_touches_is_told_before(tmp_path: Path, platform: Platform) -> None:
+    """New films, one more job, other words for one, fewer jobs, a result that is gone, and nothing at all."""
+    here = at(tmp_path / "here", platform, "")
+    clips(here.folder / "films", 2)
+    film(here.folder / "films" / "Über den Fluß.mp4", seed=7)
+    assert check_files(here)["write"] >= 3 * 4
+    assert check_files(here, "--jobs", "gist,summary,chapters")["change"] >= 3
+    (here.folder / "reelmill.toml").write_text(
+        (here.folder / "reelmill.toml").read_text() + '\n[jobs.chapters]\nprompt = "Few of them."\n'
+    )
+    assert (
+        check_files(here, "--jobs", "gist,summary,chapters")["remove"] == 3
+    )  # answers that nothing comes from any more
+    gone = next((here.folder / "out").glob("*/gist.json"))
+    gone.unlink()
+    assert check_files(here, "--jobs", "gist,summary,chapters")["write"] == 1
+    planned = here.run("plan", "films", "--files", "--jobs", "gist,summary,chapters")
+    assert "no file would be written, changed or removed" in planned.out

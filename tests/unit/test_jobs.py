@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jobs import JOBS
 from pipeline.core.errors import ConfigError
 from pipeline.kit.answers import Verdict
-from pipeline.kit.job import Job, PagedJob, Video
+from pipeline.kit.job import FiledJob, Job, PagedJob, Video
 from pipeline.kit.page import Moment, Moments, Prose, Tags, Value
 from pipeline.kit.schema_profile import schema_problem
 from pipeline.sink.layout import is_file
@@ -398,6 +398,21 @@ def test_no_answer_crashes_a_job_and_what_passes_can_be_written(job: Job, answer
         wrapped = {"ask": {"answer_ask": verdict.value.get("answer")}, "classify": {"classify": verdict.value}}
         again = wrapped.get(job.name, verdict.value)
         assert job.check(again, video, params).value == verdict.value
+
+
+@pytest.mark.parametrize("job", JOBS, ids=lambda job: str(job.name))
+def test_every_job_tells_its_files_before_there_is_an_answer(job: Job) -> None:
+    """What a good answer becomes is among what was told, for each form that the parameters may give it."""
+    assert isinstance(job, FiledJob)
+    forms: list[dict[str, Any]] = [{}]
+    if job.name == "ask":
+        forms.append({"schema": {"type": "object", "properties": {"a": {"type": "string"}}}})
+    for form in forms:
+        params = job.params({**NEEDED.get(job.name, {}), **form})
+        good = {"answer_ask": {"a": "b"}} if form else GOOD[job.name]
+        value = job.check(good, VIDEO, params).value
+        assert value is not None
+        assert {file.name for file in job.render(value, VIDEO, params)} <= {*job.files(params)}
 
 
 def shown(name: str, **given: Any) -> list[Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from math import inf
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import cast
 
 import anyio
@@ -16,6 +16,7 @@ from pipeline.app.index.questions import check_queries
 from pipeline.app.operator.display_names import display_source
 from pipeline.app.runs.config_check import check_settings
 from pipeline.app.runs.plan_price import PlanPrice
+from pipeline.app.runs.query_files import FOLDER as SEARCHES
 from pipeline.app.wiring.components import named_sources, read_entries
 from pipeline.app.wiring.run_plan import RunPlan
 from pipeline.app.wiring.state_folder import open_if_present
@@ -36,23 +37,38 @@ from pipeline.ingest.enqueue import (
     stopped_tasks,
 )
 from pipeline.ingest.job_requests import JobRequest
-from pipeline.ingest.payloads import AnalysisData, CaptionsData, IndexingData, ItemData, VideoData, captions_digest
+from pipeline.ingest.payloads import (
+    AnalysisData,
+    CaptionsData,
+    IndexingData,
+    ItemData,
+    PublishData,
+    VideoData,
+    captions_digest,
+)
 from pipeline.ingest.request_builder import group_requests
 from pipeline.ingest.stored_json import changed
 from pipeline.ingest.tasks.item import unsaved_task
-from pipeline.money_views import UNLISTED, Plan, PlanAction, PlanRow
+from pipeline.ingest.tasks.planned_files import PlannedFiles
+from pipeline.money_views import UNLISTED, FileChange, Plan, PlanAction, PlanRow, QuotaUse
 from pipeline.ports.source import Item
 from pipeline.ports.store import Database, read_pages
 from pipeline.ports.video_api import Ceilings
+from pipeline.provider.http import rate_limits
+from pipeline.sink.layout import slug
 from pipeline.views import BadLine, LeftOut
 
 _BATCH = 128
 _PAGE = 1000  #: videos read at once
 _SHOWN = 20
+_FILES = 10  #: named for each item that is listed
+_WITHOUT_FILES = ("nothing", "cancelled", "failed", "held")
 
 
-async def plan(settings: Settings, sources: Sequence[str], *, limit: int = 50) -> Plan:
+async def plan(settings: Settings, sources: Sequence[str], *, limit: int = 50, files: bool = False) -> Plan:
     """Return what is wanted and does not exist. Reads files' headers, writes nothing.
+
+    ``files``: also which files a run would write, change and remove.
 
     Raises:
         ConfigError: there are no sources.
@@ -60,19 +76,19 @@ async def plan(settings: Settings, sources: Sequence[str], *, limit: int = 50) -
     sources = named_sources(settings, sources)
     if not sources:
         raise ConfigError("There is nothing to plan", remedy="name sources, or set [run] manifests")
-    totals = _Totals(check_settings(settings), limit)
+    totals = _Totals(check_settings(settings), limit, files=files)
     async with open_if_present(settings.run.state) as database:
         await totals.look(database)
         entries = read_entries(settings, sources, totals.planner)
         while batch := await anyio.to_thread.run_sync(lambda: list(islice(entries, _BATCH))):
             await totals.add(batch, database)
-    return totals.result()
+    return await totals.result()
 
 
 class _Totals:
     """Sums up what a run would do, a batch of entries at a time."""
 
-    def __init__(self, plan: RunPlan, limit: int) -> None:
+    def __init__(self, plan: RunPlan, limit: int, *, files: bool) -> None:
         from pipeline.sink.disk import DiskSink
         from pipeline.source.caption_files import CaptionFiles
 
@@ -93,10 +109,16 @@ class _Totals:
         self._left_out: list[LeftOut] = []
         self._seen: set[int] = set()
         self._contents = _Contents()
+        self._files = PlannedFiles(self._sink, limit * _FILES) if files else None
+        self._quota: Sequence[QuotaUse] = ()
 
     async def look(self, database: Database | None) -> None:
-        """Look at what this day and this month have spent."""
-        self._spent = await spent_windows(database, self._settings.budget, SystemClock().now())
+        """Look at what earlier runs have used of money and quota."""
+        now = SystemClock().now()
+        self._spent = await spent_windows(database, self._settings.budget, now)
+        kept = await database.load(rate_limits.NAME) if database is not None and not self._plan.platform.local else None
+        used = rate_limits.read_usage(self._settings.limits, kept, now) if kept is not None else []
+        self._quota = [QuotaUse(*each) for each in used if each[2] > 0 and not each[1].endswith("_minute")]
 
     async def add(self, batch: Sequence[Item | BadLine], database: Database | None) -> None:
         """Add a batch of entries to the sums."""
@@ -126,7 +148,29 @@ class _Totals:
             own = known[item.key].item
             noted = own is None or ItemData.of(own).captions is not None
             look = item.key in looks.captions or (noted and decision.action in ("new", "changed"))
-            self._add(await self._row(item, there, action, database, look=look))
+            row = await self._row(item, there, action, database, look=look)
+            self._add(row)
+            if self._files is not None and row.action not in _WITHOUT_FILES:
+                requests = self.planner.requests(await self._items(item, there, look=look))
+                await self._add_files(self._files, item, there, requests, row, database)
+
+    async def _add_files(
+        self,
+        found: PlannedFiles,
+        item: Item,
+        known: KnownVideo,
+        requests: Sequence[JobRequest],
+        row: PlanRow,
+        database: Database | None,
+    ) -> None:
+        """Add the files of one row."""
+        written = PublishData.of(known.publish) if known.publish is not None else PublishData()
+        present = written.present
+        wanted = [each for each in requests if each.name in row.jobs or present.get(each.name) != each.fingerprint]
+        if not (folder := written.folder):
+            title = item.line.title or await anyio.to_thread.run_sync(_title_inside, item)
+            folder = f"{slug(title or PurePath(file_name(item.locator)).stem)}--*"
+        await found.add(known, folder, wanted, len(self._groups(wanted)), row.action, database)
 
     def _usable(self, batch: Sequence[Item | BadLine]) -> Iterator[Item]:
         for entry in batch:
@@ -255,8 +299,11 @@ class _Totals:
         if row.action not in UNLISTED and len(self._rows) < self._limit:
             self._rows.append(row)
 
-    def result(self) -> Plan:
+    async def result(self) -> Plan:
         """Return the plan."""
+        if self._files is not None and self._files.counts:
+            shared = await anyio.to_thread.run_sync(_shared_files, self._settings, self._files.new_folders > 0)
+            self._files.note(iter(shared))
         queries = len(check_queries(self._settings))
         asking = self._price.queries(queries)
         parts = self._price.parts()
@@ -280,6 +327,9 @@ class _Totals:
             spent=self._spent,
             seconds=None if self._plan.platform.local else self._price.seconds(self._settings.limits),
             unknown_usd_most=self._price.unknown_most,
+            quota=self._quota,
+            files=self._files.named if self._files is not None else None,
+            file_counts=self._files.counts if self._files is not None else {},
         )
 
 
@@ -333,6 +383,30 @@ def _ceilings(settings: Settings) -> Ceilings:
     from pipeline.provider.dialects.v1_3.media import V13
 
     return (V12 if settings.provider.api == "v1.2" else V13).ceilings
+
+
+def _title_inside(item: Item) -> str:
+    """Return the title that a file holds; empty without one."""
+    from pipeline.source.files import probe_file
+
+    if item.kind != "file":
+        return ""
+    try:
+        return str(probe_file(Path(item.locator), SystemClock().now()).about.get("title", ""))
+    except ReelmillError:
+        return ""
+
+
+def _shared_files(settings: Settings, new: bool) -> list[FileChange]:
+    """Return what a run writes besides if it writes any result; ``new``: a folder."""
+    output = settings.run.output
+    names = ["results.jsonl"]
+    if settings.gallery.enabled:
+        # The page itself stays as it is once it is there; its plain list names folders.
+        page = [name for name in ("index.html", "gallery/app.*") if not any(output.glob(name))]
+        names += ["gallery/data/*.js", *page, *(["index.txt"] if new else [])]
+    names += [f"{SEARCHES}/{query.name}.{ending}" for query in settings.queries for ending in ("json", "md")]
+    return [FileChange("change" if any(output.glob(name)) else "write", name) for name in names]
 
 
 def _peek(path: str, ceilings: Ceilings) -> tuple[float | None, int, str]:

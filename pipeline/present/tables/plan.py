@@ -17,6 +17,7 @@ from pipeline.present.tables.layout import (
     coloured,
     left_out,
     pair_table,
+    section,
     tally,
     without_name,
 )
@@ -36,6 +37,7 @@ def plan_table(value: Plan, base: str = "") -> RenderableType:
         ("upload", Text(size(value.upload_bytes))),
         ("platform", Text(clean(value.provider))),
         *_budget(value),
+        *_quota(value),
         *_duration(value),
     ]
     parts: list[RenderableType] = [pair_table(rows)]
@@ -44,6 +46,8 @@ def plan_table(value: Plan, base: str = "") -> RenderableType:
         more = sum(number for action, number in value.counts.items() if action not in UNLISTED) - len(value.rows)
         if more > 0:
             parts.append(Text(f"… and {more:,} more", "dim"))
+    if value.files is not None:
+        parts += _files(value)
     if value.bad_count:
         parts += bad_lines(value.bad_lines, value.bad_count)
     parts += left_out(value.left_out)
@@ -87,6 +91,22 @@ def _run_limit(value: Plan, limit: float) -> Text:
     if value.usd <= limit:
         return Text(f"{money(limit)}: enough" + (" for what is known" if value.unknown else ""))
     return Text(f"{money(limit)}: {money(value.usd - limit)} short, a run would stop there", "yellow")
+
+
+def _quota(value: Plan) -> list[tuple[str, Text]]:
+    """Return what earlier runs have used of limits that last."""
+    words = (f"{each.group} {each.share:.0%} of {each.window.replace('_', ' ')}" for each in value.quota)
+    return [("quota", Text("used: " + " · ".join(words)))] if value.quota else []
+
+
+def _files(value: Plan) -> list[RenderableType]:
+    """Return the files, each behind what becomes of it."""
+    if not value.files:
+        return [Text(""), Text("no file would be written, changed or removed", "dim")]
+    rows = [Text.assemble((f"{each.change:<7}", "dim"), " ", clean(each.path)) for each in value.files]
+    more = sum(value.file_counts.values()) - len(rows)
+    counted = ", ".join(f"{number:,} to {change}" for change, number in value.file_counts.items())
+    return [*section(f"files: {counted}", rows), *([Text(f"  … and {more:,} more", "dim")] if more > 0 else [])]
 
 
 def _duration(value: Plan) -> list[tuple[str, Text]]:

@@ -1,0 +1,77 @@
+"""What the operator's own views say: a quiet night, a plan's files and quota, a prune."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pipeline.core.model import Trouble
+from pipeline.money_views import FileChange, QuotaUse
+from pipeline.present.pruned import prune_table
+from pipeline.present.tables.plan import plan_table
+from pipeline.present.tables.run import unheard
+from pipeline.present.terminal import rendered
+from pipeline.views import Delivery, Pruned, PruneLine
+from tests.unit.test_present_tables import EVIL, PLAN, REPORT, text
+
+PRUNED = Pruned(
+    [PruneLine("answers", 1200, 5_000_000, 3), PruneLine("runs", 1, 900), PruneLine("downloads", 0, 0)],
+    9_000_000,
+    1_000_000,
+)
+
+
+def test_a_quiet_night_keeps_nothing_to_itself() -> None:
+    """Exit 0 and yet a word: who was not told, a page that is old, money that nobody can tell."""
+    assert unheard(REPORT) == []
+    night = replace(
+        REPORT,
+        doubtful=2,
+        page_trouble=Trouble("disk_full", "The disk is full."),
+        untold=[Delivery("ping", "https://example.org", False, 1.0, EVIL)],
+    )
+    told = unheard(night)
+    assert told[1:] == [
+        "the page was not written: The disk is full",
+        "2 calls of this run may have been paid twice; `reelmill costs` has the sum",
+    ]
+    assert told[0].startswith("ping of [watch] was not told: ")
+    assert "\x1b" not in told[0]
+
+
+def test_a_plan_lists_files_behind_what_becomes_of_them() -> None:
+    """With their number, also of those that are not named; nothing where nobody asked."""
+    assert "files:" not in text(plan_table(PLAN))
+    assert "no file would be written, changed or removed" in text(plan_table(replace(PLAN, files=())))
+    files = [FileChange("write", "a-talk--*/gist.json"), FileChange("remove", f"x/{EVIL[:20]}")]
+    shown = text(plan_table(replace(PLAN, files=files, file_counts={"write": 11, "remove": 1})))
+    assert "files: 11 to write, 1 to remove" in shown
+    assert "write   a-talk--*/gist.json" in shown
+    assert "… and 10 more" in shown
+    assert "\x1b" not in shown
+
+
+def test_a_plan_says_what_is_used_of_the_quota() -> None:
+    """Only where there is something."""
+    assert "quota" not in text(plan_table(PLAN))
+    used = [QuotaUse("analyze", "requests_per_day", 0.374), QuotaUse("assets", "requests_per_hour", 1.0)]
+    shown = text(plan_table(replace(PLAN, quota=used)))
+    assert "quota     used: analyze 37% of requests per day · assets 100% of requests per hour" in shown
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_a_prune_is_shown_before_and_after(width: int) -> None:
+    """What goes, what stays and why, and what the disk has of it."""
+    before = rendered(prune_table(PRUNED), width=width)
+    assert "1,200 answers as received, 5 MB" in before
+    assert "3 older stay" in before
+    assert "1 run of the history" in before
+    assert "9 MB, 1 MB of it unused" in before
+    assert "--yes does it" in before
+    after = rendered(prune_table(replace(PRUNED, done=True, given_back=4_000_000)), width=width)
+    assert "4 MB given back to the disk" in after
+    assert "--yes" not in after
+    kept = rendered(prune_table(replace(PRUNED, done=True, note="the disk is full")), width=200)
+    assert "nothing given back: the disk is full" in kept
+    assert max(map(len, f"{before}\n{after}".splitlines())) <= width
