@@ -11,7 +11,7 @@ from rich.console import RenderableType
 
 from pipeline.config.settings import RunSection, Settings, load
 from pipeline.core.model import Lane, Parked, Result, Spend, State, Task, Trouble
-from pipeline.ingest.waiting import WORDS_OF_STAGES
+from pipeline.ingest.waiting import words_of_stages
 from pipeline.money_views import Plan, PlanRow
 from pipeline.ports.index_api import IndexInfo
 from pipeline.present import messages
@@ -378,7 +378,7 @@ def test_what_waits_is_shown_by_reason_with_its_end() -> None:
     assert "wakes it" not in text(status_table(replace(idle, waits=soon), NOW))
 
 
-@pytest.mark.parametrize("words", sorted(set(WORDS_OF_STAGES.values())))
+@pytest.mark.parametrize("words", sorted(set(words_of_stages().values())))
 def test_every_word_of_a_stage_is_told_of_several_items(words: str) -> None:
     """Verb and pronoun agree with the number."""
     several = text(status_table(replace(STATUS, waits=[WaitView("stage", words, 3, NOW, NOW, False, "a")]), NOW))
