@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Any
 
 from pipeline.core.model import Task
+from pipeline.core.task_types import StageSpec
 
 
 @cache
@@ -21,7 +23,7 @@ def words_of_stages() -> Mapping[tuple[str, str], str]:
     from pipeline.ingest.tasks.publish import PublishTaskType
     from pipeline.ingest.tasks.video import VideoTaskType
 
-    kinds = {
+    kinds: Mapping[str, Sequence[StageSpec[Any]]] = {
         "item": ItemTaskType.STAGES,
         "listing": PlaylistTaskType.STAGES,
         "video": VideoTaskType.STAGES,
