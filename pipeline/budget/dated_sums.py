@@ -59,9 +59,9 @@ class DatedSums:
 
     def month(self, now: float) -> float:
         """Return USD of the month of ``now``."""
-        month = _month(self._today(now))
-        own = sum(usd for day, usd in self._days.items() if _month(day) == month)
-        seen = (each for each in self.early if _month(each.seen) == month != _month(each.day))
+        month = month_of(self._today(now))
+        own = sum(usd for day, usd in self._days.items() if month_of(day) == month)
+        seen = (each for each in self.early if month_of(each.seen) == month != month_of(each.day))
         return own + sum(map(self._counted, seen))
 
     def ahead(self, now: float) -> float:
@@ -97,7 +97,7 @@ def day_of(at: float) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _month(day: int) -> tuple[int, int]:
+def month_of(day: int) -> tuple[int, int]:
     """Return (year, month); a day beyond the calendar is in no month of it."""
     try:
         date = datetime.fromtimestamp(day * DAY, UTC)

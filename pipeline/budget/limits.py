@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from pipeline.budget.dated_sums import DatedSums, day_of
+from pipeline.budget.dated_sums import DatedSums, day_of, month_of
 from pipeline.config.settings import BudgetSection
 from pipeline.core.clock import Clock
 from pipeline.core.log import get
@@ -73,10 +73,14 @@ class SpendingLimits:
         """USD of this month, UTC, and what is admitted."""
         return self._sums.month(self._clock.now()) + sum(self._pending.values())
 
-    def reserve(self, spend: Spend) -> Trouble | None:
-        """Reserve the entry's amount and return None, or return the limit that refuses it."""
+    def reserve(self, spend: Spend, instead: Spend | None = None) -> Trouble | None:
+        """Reserve the entry's amount and return None, or return the limit that refuses it.
+
+        ``instead``: an entry of the ledger that is taken back by the same writing.
+        """
         self._pending.pop(spend.key, None)  # its step is repeated: the entry of the first time was never written
-        for name, limit, spent in self._limits():
+        for name, limit, counted in self._limits():
+            spent = counted - (instead.usd if instead is not None and self._counts(instead, name) else 0.0)
             if spent + spend.usd > limit + 1e-9:
                 return _refusal(_CALLS.get(spend.what, spend.what), spend.usd, name, limit, spent)
         self._pending[spend.key] = spend.usd
@@ -89,10 +93,19 @@ class SpendingLimits:
             self._sums.add(spend.at, spend.usd)
             self._entered += spend.usd if spend.run == self._run_id else 0.0
 
-    def outdated(self, booked: float) -> bool:
-        """Return True if another day's limit counts than when this was booked."""
-        limited = self._budget.max_usd_per_day is not None or self._budget.max_usd_per_month is not None
+    def outdated(self, booked: float, run: str) -> bool:
+        """Return True if another run's or day's limit counts than when this was booked."""
+        budget = self._budget
+        if budget.max_usd_per_run is not None and run != self._run_id:
+            return True
+        limited = budget.max_usd_per_day is not None or budget.max_usd_per_month is not None
         return limited and day_of(booked) != day_of(self._clock.now())
+
+    def _counts(self, spend: Spend, name: str) -> bool:
+        """Return True if an entry of the ledger is of this run, day or month."""
+        now = self._clock.now()
+        same = {"run": spend.run == self._run_id, "day": day_of(spend.at) == day_of(now)}
+        return same.get(name, month_of(day_of(spend.at)) == month_of(day_of(now)))
 
     def _limits(self) -> Iterator[tuple[str, float, float]]:
         """Yield (name, limit, spent) of each limit that is set."""

@@ -156,6 +156,7 @@ class Result:
 
 REFUND = "/refused"  #: how the keys of entries end that take others back
 SETTLED = "/settled"  #: of entries that add what the answer or the true length makes a call cost, more or less
+MOVED = "/moved-"  #: before the number of an entry that counts an unsent call in another run or on another day
 SETTLEMENTS = (SETTLED, "/length")  #: the second is of older databases
 
 

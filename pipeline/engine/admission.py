@@ -13,6 +13,7 @@ from pipeline.core.outcome import Park
 from pipeline.engine.metrics import PoolMetrics
 from pipeline.engine.output_breaker import OutputBreaker
 
+_LONGEST = 3_600.0  #: seconds of a pause that is no waiting for a limit
 _TOLD = 60.0  #: seconds of a pause from which on people are told
 
 
@@ -93,7 +94,8 @@ class LaneAdmission:
         return [lane for lane in Lane if lane not in self._closed]
 
     def _waiting(self, now: float) -> list[Lane]:
-        return [lane for lane, until in self._paused.items() if until > now]
+        most = max(self._patience, _LONGEST)  # what is further away was set by a clock that has been set back since
+        return [lane for lane, until in self._paused.items() if now < until <= now + most]
 
     def _reopen(self, now: float) -> None:
         """Open the parked lanes whose time has come."""

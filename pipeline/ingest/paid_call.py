@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import count, takewhile
 from random import Random
 from typing import Generic, Literal, Protocol, TypeVar
 
@@ -35,10 +36,9 @@ from pipeline.core.errors import (
     LostLease,
     NeedsOperator,
     Permanent,
-    ReelmillError,
     Transient,
 )
-from pipeline.core.model import REFUND, SETTLED, SETTLEMENTS, Json, Spend, Task, Trouble
+from pipeline.core.model import MOVED, REFUND, SETTLED, SETTLEMENTS, Json, Spend, Task, Trouble
 from pipeline.core.outcome import Advance, Fail, Hold, Outcome, Park, Retry
 from pipeline.ingest.look_schedule import LookSchedule
 from pipeline.ingest.payloads import Doubt, PaidData, TroubleData
@@ -112,12 +112,15 @@ class CallRefused(Permanent):
 class Spending(Protocol):
     """The limits that a call must pass."""
 
-    def reserve(self, spend: Spend) -> Trouble | None:
-        """Reserve an entry's amount; a Trouble says which limit forbids it."""
+    def reserve(self, spend: Spend, instead: Spend | None = None) -> Trouble | None:
+        """Reserve an entry's amount; a Trouble says which limit forbids it.
+
+        ``instead``: an entry of the ledger that is taken back by the same writing.
+        """
         ...
 
-    def outdated(self, booked: float) -> bool:
-        """Return True if another day's limit counts than when this was booked."""
+    def outdated(self, booked: float, run: str) -> bool:
+        """Return True if another run's or day's limit counts than when this was booked."""
         ...
 
 
@@ -165,6 +168,17 @@ class Billing:
         minutes = cost.minutes - booked.minutes
         return [replace(booked, key=cost.key + SETTLED, usd=usd, minutes=minutes, estimate=estimate)]
 
+    async def move(self, cost: Cost) -> Sequence[Spend] | Trouble:
+        """Return the entries that make a call that waited unsent one of this run and day; a Trouble over a limit."""
+        old = await self._booked(cost)
+        if old is None:
+            return []
+        number = int(old.key.rpartition(MOVED)[2]) + 1 if old.key != cost.key else 1
+        here = replace(old, key=f"{cost.key}{MOVED}{number}", at=self._clock.now(), run=self._run_id)
+        usd, minutes, estimate = -old.usd, -old.minutes, -old.estimate
+        back = replace(old, key=here.key + REFUND, usd=usd, minutes=minutes, estimate=estimate)
+        return self._spending.reserve(here, old) or [back, here]
+
     async def refund(self, cost: Cost) -> Sequence[Spend]:
         """Return the entry that takes back a surely refused call; its key is spent."""
         booked = await self._booked(cost)
@@ -173,16 +187,22 @@ class Billing:
         key, usd, minutes = cost.key + REFUND, -booked.usd, -booked.minutes
         return [replace(booked, key=key, usd=usd, minutes=minutes, estimate=-booked.estimate)]
 
-    def outdated(self, booked: float) -> bool:
-        """Return True if money that was booked then is another day's."""
-        return self._spending.outdated(booked)
+    def reserved(self, data: P) -> P:
+        """Return the payload of a call whose money is reserved by this run, now."""
+        now = self._clock.now()
+        return changed(data, booked=now if now != data.since else 0.0, run=self._run_id)
+
+    def outdated(self, data: PaidData) -> bool:
+        """Return True if the money of a call that was not sent is another run's or day's."""
+        return self._spending.outdated(data.booked or data.since, data.run)
 
     async def _booked(self, cost: Cost) -> Spend | None:
         """Return what the ledger holds of a call, None where it was corrected already."""
         entries = {spend.key: spend for spend in await self._records.spends([cost.subject])}
         if any(cost.key + ending in entries for ending in (REFUND, *SETTLEMENTS)):
             return None
-        return entries.get(cost.key)
+        moves = (f"{cost.key}{MOVED}{number}" for number in count(1))
+        return [entries.get(cost.key), *(entries[key] for key in takewhile(entries.__contains__, moves))][-1]
 
     @contextmanager
     def counted(self, key: str) -> Iterator[None]:
@@ -249,26 +269,27 @@ class PaidCall(Generic[P]):
         """
         stage = self._stages.look if given_up else self._stages.act
         data = _unsent(data)
-        if cost is None:
+        if cost is None or given_up:  # the entry of what was given up still stands in the ledger
             return Advance(stage, data.to_json())
         spend = self.billing.book(cost, repeated)
         if isinstance(spend, Trouble):
             return Park("budget", self._clock.now(), spend)
-        return Advance(stage, data.to_json(), spend=[spend])
+        return Advance(stage, self.billing.reserved(data).to_json(), spend=[spend])
 
-    async def act(self, task: Task, data: P, key: str, send: Callable[[], Awaitable[T]]) -> T | Outcome:
+    async def act(self, task: Task, data: P, cost: Cost, send: Callable[[], Awaitable[T]]) -> T | Outcome:
         """Send the call and return its answer, unless it may be sent already.
+
+        What has waited unsent into another day or run passes that one's limits first: it counts where it is sent. Not a
+        repeat in doubt, and not where a spent budget would not close the lane.
 
         Raises:
             ReelmillError: the call was not accepted, which is certain.
         """
-        if not task.fresh:
-            data = changed(data, looks=0, doubted=data.doubted or self._clock.now())
-            return Advance(self._stages.look, data.to_json(), after=self._until_look(data) or 0.0)
-        if not task.attempt and self._clock.now() - _decided(data) >= _STALE:
-            return Advance(self._stages.act, changed(data, sending=self._clock.now()).to_json())
+        first = await self._before_sending(task, data, cost)
+        if first is not None:
+            return first
         try:
-            with self.billing.counted(key):
+            with self.billing.counted(cost.key):
                 return await send()
         except Ambiguous as error:
             return Retry(error.trouble, after=0.0, data=self._doubt(data, "lost"))
@@ -284,6 +305,25 @@ class PaidCall(Generic[P]):
             if not error.in_doubt:
                 raise
             return Retry(error.trouble, after=0.0, data=self._doubt(data, "refused", error.trouble))
+
+    async def _before_sending(self, task: Task, data: P, cost: Cost) -> Outcome | None:
+        """Return what comes before the call is sent; None: nothing."""
+        if not task.fresh:
+            data = changed(data, looks=0, doubted=data.doubted or self._clock.now())
+            return Advance(self._stages.look, data.to_json(), after=self._until_look(data) or 0.0)
+        if cost.usd and not data.doubtful and not self._stages.book and self.billing.outdated(data):
+            return await self._move(data, cost)
+        if not task.attempt and self._clock.now() - _decided(data) >= _STALE:
+            # It waited, as for a quota, or what is remembered is of a call before. If it is lost, its age counts.
+            return Advance(self._stages.act, changed(data, sending=self._clock.now()).to_json())
+        return None
+
+    async def _move(self, data: P, cost: Cost) -> Outcome:
+        """Count the money of an unsent call here and now, no more where it was reserved."""
+        entries = await self.billing.move(cost)
+        if isinstance(entries, Trouble):
+            return Park("budget", self._clock.now(), entries)
+        return Advance(self._stages.act, self.billing.reserved(data).to_json(), spend=entries)
 
     async def look(self, task: Task, data: P, cost: Cost, find: Callable[[], Awaitable[str | None]]) -> str | Outcome:
         """Look for a call without an answer.
@@ -315,7 +355,7 @@ class PaidCall(Generic[P]):
 
     def fail(self, task: Task, data: P, key: str) -> Fail:
         """Give the call up; an operator's retry begins with its intent."""
-        kept = self._give_up(changed(_unsent(data), again=0), key)
+        kept = self._give_up(changed(_unsent(data), again=0, booked=data.booked or data.since), key)
         return Fail(task.trouble or self._gave_up, stage=self._stages.intend, data=kept.to_json())
 
     def refused(self, data: P, error: Permanent | InputError) -> Fail:
@@ -366,7 +406,7 @@ class PaidCall(Generic[P]):
         spend = self.billing.book(cost, doubtful)
         if isinstance(spend, Trouble):
             return Park("budget", self._clock.now(), spend)
-        return self._send_again(changed(data, doubtful=doubtful), [spend])
+        return self._send_again(self.billing.reserved(changed(data, doubtful=doubtful)), [spend])
 
     def _never_came(self, task: Task, data: P, cost: Cost) -> Outcome:
         """The call was certainly not accepted: make it again."""
@@ -388,63 +428,3 @@ def _decided(data: PaidData) -> float:
 def _unsent(data: P) -> P:
     """Return the payload of a call that was not sent yet."""
     return changed(data, looks=0, doubt="ended", doubted=0.0, refusal=None, agreed=False)
-
-
-class DirectCall:
-    """A paid call without a task: nothing of it could be looked for.
-
-    ``enter`` writes into the ledger; ``wait`` waits, and returns False if that is too long or the run is stopped.
-    """
-
-    def __init__(
-        self,
-        policy: CallPolicy,
-        billing: Billing,
-        backoff: Backoff,
-        rng: Random,
-        *,
-        enter: Callable[[Spend], Awaitable[None]],
-        wait: Callable[[float], Awaitable[bool]],
-    ) -> None:
-        self._policy = policy
-        self._billing = billing
-        self._backoff = backoff
-        self._rng = rng
-        self._enter = enter
-        self._wait = wait
-
-    async def ask(self, cost: Cost, prepare: Callable[[], Awaitable[object]], send: Callable[[], Awaitable[T]]) -> T:
-        """Ask until there is an answer, each doubtful repeat booked by itself.
-
-        ``prepare`` is free and comes first.
-
-        Raises:
-            ReelmillError: a limit forbids it, or what the last attempt raised.
-        """
-        repeated, booked = 0, -1
-        for attempt in range(1, self._policy.attempts + 1):
-            try:
-                await prepare()
-                if booked < repeated:
-                    await self._book(cost, repeated)
-                    booked = repeated
-                with self._billing.counted(cost.key):
-                    return await send()
-            except Ambiguous:
-                if attempt == self._policy.attempts or self._policy.holds(repeated):
-                    raise
-                repeated += 1
-            except Transient as error:
-                delay = error.after if error.after is not None else self._backoff.delay(attempt, self._rng)
-                if error.in_doubt and self._policy.holds(repeated):
-                    raise
-                repeated += error.in_doubt
-                if attempt == self._policy.attempts or not await self._wait(delay):
-                    raise
-        raise AssertionError("the last attempt returns or raises")
-
-    async def _book(self, cost: Cost, repeated: int) -> None:
-        spend = self._billing.book(cost, repeated)
-        if isinstance(spend, Trouble):
-            raise ReelmillError(spend.message, code=spend.code, remedy=spend.remedy)
-        await self._enter(spend)

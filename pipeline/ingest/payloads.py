@@ -75,6 +75,8 @@ class PaidData(TaskData):
     looks: int = 0  #: times that a call without an answer was looked for in vain
     doubtful: int = 0  #: calls that were made again although nobody could tell whether the one before had arrived
     sending: float = 0.0  #: when the latest of several calls was decided, epoch seconds
+    booked: float = 0.0  #: when the money of the next call was reserved, epoch seconds; 0: ``since``
+    run: str = ""  #: id of the run that reserved it
     doubt: Doubt = "ended"
     doubted: float = 0.0  #: since when the call is in doubt, epoch seconds
     agreed: bool = False  #: a person has let the call be made again if it cannot be found

@@ -117,7 +117,7 @@ class TwelveLabs:
     async def find_asset(self, upload: NewUpload) -> str | None:
         dialect = self.dialect
         found = await self._list(lambda page: dialect.find_assets(upload, page), upload.since)
-        return dialect.pick_asset(found, upload, upload.since + self.caller.ahead)
+        return dialect.pick_asset(found, upload, self._theirs(upload.since))
 
     async def open_session(self, upload: NewUpload, still_ours: Callable[[], None]) -> UploadSession:
         return await self.caller.call(self._multipart().open_session(upload), still_ours=still_ours)
@@ -147,7 +147,7 @@ class TwelveLabs:
         if analyses is None:
             raise Ambiguous(f"API {self.dialect.name} cannot be asked whether it answered this already")
         found = await self._list(lambda page: analyses.find_analyses(question, page), question.since)
-        return pick_by_label(found, question.key, question.since + self.caller.ahead)
+        return pick_by_label(found, question.key, self._theirs(question.since))
 
     async def analysis(self, question: Question, task_id: str) -> AnalysisStatus:
         return await self._analyses.look(path_segment(task_id))
@@ -169,9 +169,13 @@ class TwelveLabs:
         for page in range(1, _PAGES + 1):
             listed = await self.caller.call(call(page))
             found += listed.entries
-            if listed.last or _older(listed.entries, since + self.caller.ahead - CLOCK_SKEW):
+            if listed.last or _older(listed.entries, self._theirs(since) - CLOCK_SKEW):
                 return found
         raise Ambiguous("the platform's list has no end", detail=f"{_PAGES} pages")
+
+    def _theirs(self, since: float) -> float:
+        """Return a moment of our clock by the platform's; one that lies ahead is from before ours was set back."""
+        return min(since, self.caller.clock.now()) + self.caller.ahead
 
     def _multipart(self) -> MultipartDialect:
         if self.dialect.multipart is None:

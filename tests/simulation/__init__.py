@@ -14,5 +14,6 @@ the HTTP border, a disk that remembers what a power failure leaves, and a databa
 ``watch``      a database that lets no forbidden step pass, and a disk on which nothing half-written is seen
 ``world``      nights, lives, deaths, the operator; then calm, and the reckoning
 ``shrink``     fewer accidents with the same end
+``money``      the same with spending limits, held against what the platform charged
 =============  ======================================================================================
 """

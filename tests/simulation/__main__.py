@@ -7,19 +7,22 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import structlog
 
 from tests.simulation.run import Failed, one, quietly
-from tests.simulation.schedule import draw
+from tests.simulation.schedule import Schedule, draw
 from tests.simulation.shrink import shrunk
+from tests.simulation.world import World
 
 
-def main() -> int:
+def main(module: str, draw: Callable[[int], Schedule], world: type[World]) -> int:
     """Run what the command line says; return 1 if a promise was broken."""
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    command = f"python -m {module}"
+    parser = argparse.ArgumentParser(prog=command, description=__doc__)
     parser.add_argument("--seed", type=int, help="replay this one")
     parser.add_argument("--from", dest="first", type=int, default=1, help="first seed of a soak")
     parser.add_argument("--seeds", type=int, default=300, help="how many")
@@ -35,18 +38,16 @@ def main() -> int:
         for seed in seeds:
             schedule = draw(seed)
             try:
-                told = one(schedule, Path(folder), print if given.verbose else quietly)
+                told = one(schedule, Path(folder), print if given.verbose else quietly, world)
             except Failed as error:
                 failures += 1
                 if given.shrink:
-                    schedule, error = shrunk(schedule, error, Path(folder))
+                    schedule, error = shrunk(schedule, error, Path(folder), world)
                     if given.verbose:
                         print(f"\nwith what is needed only: {schedule.told()}")
                         with suppress(Failed):
-                            one(schedule, Path(folder), print)
-                print(
-                    f"BROKEN {error}\n{schedule.told()}\nreplay: python -m tests.simulation --seed {seed} --verbose\n"
-                )
+                            one(schedule, Path(folder), print, world)
+                print(f"BROKEN {error}\n{schedule.told()}\nreplay: {command} --seed {seed} --verbose\n")
                 if not given.keep_going:
                     return 1
                 continue
@@ -65,8 +66,13 @@ def main() -> int:
     return 1 if failures else 0
 
 
-if __name__ == "__main__":
-    if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets is part of a replay
+def replayable(module: str) -> None:
+    """Start this process again with the order of sets that a replay needs."""
+    if os.environ.get("PYTHONHASHSEED") != "0":
         os.environ["PYTHONHASHSEED"] = "0"
-        os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])
-    sys.exit(main())
+        os.execv(sys.executable, [sys.executable, "-m", module, *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    replayable("tests.simulation")
+    sys.exit(main("tests.simulation", draw, World))

@@ -56,6 +56,9 @@ class Effect:
     thing: Thing
     marks: frozenset[tuple[str, str]] = frozenset()  #: (video, question) pairs that it answers
     state: int = 0  #: the number of the state folder that made the call
+    life: int = 0  #: the number of the process that made it
+    sent: float = 0.0  #: when it was sent, by that machine's clock
+    posted: float = 0.0  #: the same by the platform's
     wishes: object = None  #: what was wanted then: manifest and prompts
 
     @property
@@ -79,7 +82,7 @@ class Ledger:
     repeated: int = 0  #: calls that were made twice and are told as doubtful, as the policy allows
     forgotten: int = 0  #: calls that were made again after the state was lost, because the platform could not show them
     wishes: object = None  #: manifest and prompts of the life that goes on
-    looks: dict[tuple[str, str], float] = field(default_factory=dict)  #: when each was last looked for in a list
+    looks: dict[tuple[str, str], list[float]] = field(default_factory=dict)  #: when each was looked for in a list
     began: list[float] = field(default_factory=list)  #: by state folder: when its first life began
 
     def accept(self, effect: Effect) -> None:
@@ -107,9 +110,13 @@ class Ledger:
         before = ", ".join(f"{old.key} ({old.thing.id}, {old.thing.fate or 'good'})" for old in twice)
         if len(same) < len(twice) or len(same) > self._doubted(effect) or (effect.kind == "ask" and len(same) > 1):
             raise Broken(f"{effect.kind} twice: {effect.key} after {before}")
-        if any(old.thing.sound(effect.at) and old.thing.listed <= self.looks.get(old.looked_for, 0.0) for old in same):
+        if any(old.thing.sound(effect.at) and self._was_shown(old, effect.posted) for old in same):
             raise Broken(f"{effect.kind} twice, although a look has shown it: {effect.key} after {before}")
         self.repeated += 1
+
+    def _was_shown(self, old: Effect, before: float) -> bool:
+        """Return True if a look has shown this before then."""
+        return any(old.thing.listed <= look <= before for look in self.looks.get(old.looked_for, ()))
 
     def _adopted(self, effect: Effect, alike: Sequence[Effect]) -> None:
         """What a lost state folder has left, and the platform shows, is adopted instead of made again.
@@ -178,6 +185,7 @@ class Ledger:
         what = billed.get(effect.kind)
         if what is not None:
             accepted = sum((old.kind, old.state) == (effect.kind, effect.state) for old in self.effects)
-            entered = sum(entry[0] == what and not key.endswith("/settled") for key, entry in ours.items())
+            added = (key for key, entry in ours.items() if entry[0] == what and not key.endswith("/settled"))
+            entered = sum("/moved-" not in key for key in added)
             if accepted > entered:
                 raise Broken(f"{accepted} x {effect.kind} accepted, {entered} in our ledger")

@@ -27,7 +27,8 @@ SECONDS = 60.0  #: length of every video
 class Asked:
     """A request as it arrives.
 
-    ``key``: our own key of it, where the API has no field for one. ``state``: the number of the state folder it comes from.
+    ``key``: our own key of it, where the API has no field for one. ``state``, ``life``: the numbers of the state folder and
+    of the process it comes from; ``sent``: when, by that machine's clock.
     """
 
     method: str
@@ -37,12 +38,14 @@ class Asked:
     body: bytes
     key: str = ""
     state: int = 0
+    life: int = 0
+    sent: float = 0.0
 
     @classmethod
-    def of(cls, method: str, url: str, headers: Mapping[str, str], body: bytes, key: str, state: int) -> Asked:
+    def of(cls, method: str, url: str, headers: Mapping[str, str], body: bytes, **origin: Any) -> Asked:
         """Take an address apart."""
         parts = urlsplit(url)
-        return cls(method, parts.path, parse_qsl(parts.query, keep_blank_values=True), headers, body, key, state)
+        return cls(method, parts.path, parse_qsl(parts.query, keep_blank_values=True), headers, body, **origin)
 
     def get(self, name: str, default: str = "") -> str:
         """Return a query field."""
@@ -107,18 +110,19 @@ class Vendor:
         self._time, self.habits, self._rng, self.ledger, self._fate = time, habits, rng, ledger, fate
         self.things: dict[str, Thing] = {}
         self.seconds = SECONDS  #: length of every video
-        self._arrivals: list[tuple[float, int, Asked]] = []
+        self._arrivals: list[tuple[float, int, Asked, float]] = []
         self._answers: dict[int, Reply] = {}
         self._tickets = count(1)
         self._at: float | None = None  #: when the request that is being carried out has arrived
-        self._state = 0  #: the state folder it comes from
+        self._asked = Asked("", "", (), {}, b"")  #: that request
+        self._posted = 0.0  #: when it was sent
 
     # ---------------------------------------------------------------------------------------------------- arriving
 
     def post(self, asked: Asked, after: float) -> int:
         """Take a request that will be carried out ``after`` seconds from now; return its ticket."""
         ticket = next(self._tickets)
-        heappush(self._arrivals, (self._time() + after, ticket, asked))
+        heappush(self._arrivals, (self._time() + after, ticket, asked, self.now()))
         return ticket
 
     def reply(self, ticket: int) -> Reply:
@@ -129,8 +133,8 @@ class Vendor:
     def catch_up(self) -> None:
         """Carry out everything that has arrived by now, in order."""
         while self._arrivals and self._arrivals[0][0] <= self._time() + 1e-6:
-            self._at, ticket, asked = heappop(self._arrivals)
-            self._state = asked.state
+            self._at, ticket, asked, self._posted = heappop(self._arrivals)
+            self._asked = asked
             self._answers[ticket] = self.carry_out(asked)
         self._at = None
 
@@ -180,7 +184,7 @@ class Vendor:
     def looked(self, kind: str, name: str) -> None:
         """Take note that somebody looks for one thing in a list."""
         if name:
-            self.ledger.looks[kind, name] = self.now()
+            self.ledger.looks.setdefault((kind, name), []).append(self.now())
 
     def page(self, asked: Asked, things: Sequence[Thing], show: Callable[[Thing], Any]) -> Reply:
         """Return one page of a list."""
@@ -192,8 +196,21 @@ class Vendor:
 
     def accepted(self, kind: str, key: str, base: str, thing: Thing, marks: Sequence[tuple[str, str]] = ()) -> None:
         """Enter an effect into the ledger."""
+        asked = self._asked
         self.ledger.accept(
-            Effect(kind, key, base, self.now(), thing, frozenset(marks), self._state, self.ledger.wishes)
+            Effect(
+                kind,
+                key,
+                base,
+                self.now(),
+                thing,
+                frozenset(marks),
+                asked.state,
+                asked.life,
+                asked.sent,
+                self._posted,
+                self.ledger.wishes,
+            )
         )
 
     # ------------------------------------------------------------------------------------------------------ indexes

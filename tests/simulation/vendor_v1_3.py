@@ -176,8 +176,7 @@ class VendorV13(Vendor):
             "analysis", body["custom_id"], self.habits.think, "answer", asset=asset.id, key=key, text=self.answer(body)
         )
         # Some answers are as long as they may be: it bills minutes and tokens, whatever becomes of them.
-        room, many = body["max_tokens"], len(self.things)
-        tokens = room if many % 3 == 0 or thing.fate == "length" else 1 + many * 997 % room
+        tokens = self.billed(body["max_tokens"], thing)
         rates = PricesSection()
         usd = self.seconds / 60 * rates.analyze_minute + tokens / 1000 * rates.output_1000_tokens
         thing.data |= {"tokens": tokens, "usd": usd}
@@ -187,6 +186,11 @@ class VendorV13(Vendor):
         marks = [(base_of(asset.name), ask) for ask in asks]
         self.accepted("analysis", thing.name, base_of(thing.name), thing, marks)
         return Reply(202, {"task_id": thing.id, "status": "queued"})
+
+    def billed(self, room: int, thing: Thing) -> int:
+        """Return how many tokens an answer has, of as many as it may have."""
+        many = len(self.things)
+        return room if many % 3 == 0 or thing.fate == "length" else 1 + many * 997 % room
 
     def answer(self, body: Mapping[str, Any]) -> str:
         """Return the text that answers a question: what its schema wants."""

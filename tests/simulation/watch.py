@@ -29,7 +29,7 @@ EDGES: Mapping[str, Mapping[str, str]] = {
     },
     "analysis": {
         "price": "submit find await", "submit": "find await split price", "find": "await submit price", "await": "split price",
-        "split": "price",
+        "split": "price finish", "finish": "submit find await price",
     },
     "publish": {"write": ""},
     "indexing": {"price": "submit find await", "submit": "find await price", "find": "await submit price", "await": ""},

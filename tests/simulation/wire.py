@@ -69,6 +69,8 @@ class Life:
 
     dead: bool = False
     state: int = 0  #: the number of its state folder: one more for each that was lost before
+    number: int = 0  #: its own
+    wall: Callable[[], float] = float  #: epoch seconds by its machine's clock
     task: asyncio.Task[Any] | None = None
     session: Any = None
     turns: int = 0
@@ -110,8 +112,10 @@ class Wire(httpx.AsyncBaseTransport):
         self._life.check()
         assert isinstance(request.stream, httpx.AsyncByteStream)
         body = b"".join([part async for part in request.stream])
-        asked = Asked.of(request.method, str(request.url), dict(request.headers), body, KEY.get(), self._life.state)
-        self._life.requests += 1
+        life = self._life
+        origin = {"key": KEY.get(), "state": life.state, "life": life.number, "sent": life.wall()}
+        asked = Asked.of(request.method, str(request.url), dict(request.headers), body, **origin)
+        life.requests += 1
         fault = self._accidents.next("account") or self._accidents.next(_site(asked))
         what = fault.what if fault is not None else ""
         if what == "alien" and asked.key:

@@ -121,16 +121,13 @@ class World:
     def __init__(self, schedule: Schedule, folder: Path, clips: Sequence[Path], note: Callable[[str], None]) -> None:
         self.schedule, self.folder, self._clips, self._tell = schedule, folder, clips, note
         self.skew = 0.0
+        self.greedy = False  #: the platform counts more tokens than a request allows
         self.rng = Random(f"world {schedule.seed}")
         self.accidents = Accidents(schedule.faults)
         self.disk = self.new_disk(str((folder / "out").resolve()))
         self.disk.watch = self._disk_event
         self.databases = [self.new_database()]  #: the last one is there, the others were lost
-        self.ledger = Ledger(
-            lambda state: self.databases[state].spends_by_key(),
-            lambda state: self.databases[state].spent_usd(),
-            schedule.api == "v1.2",
-        )
+        self.ledger = self.new_ledger()
         kind = VendorV12 if schedule.api == "v1.2" else VendorV13
         habits, chance = schedule.habits, Random(f"vendor {schedule.seed}")
         self.vendor: Vendor = kind(self.elapsed, habits, chance, self.ledger, self.accidents.fate)
@@ -148,6 +145,14 @@ class World:
     def new_database(self) -> Watched:
         """Return the database of this world; planted faults bring another."""
         return Watched(self.disk.published)
+
+    def new_ledger(self) -> Ledger:
+        """Return the platform's ledger, which looks into ours."""
+        return Ledger(
+            lambda state: self.databases[state].spends_by_key(),
+            lambda state: self.databases[state].spent_usd(),
+            self.schedule.api == "v1.2",
+        )
 
     def new_disk(self, mount: str) -> WatchedDisk:
         """Return the disk of this world; planted faults bring another."""
@@ -283,9 +288,9 @@ class World:
 
     async def live(self, night: int, *, calm: bool = False) -> RunReport | ReelmillError | None:
         """Be one process; return its report, the error that ended it, or None if it died."""
-        self.life = life = Life(state=len(self.databases) - 1)
-        self.ledger.began += [self.vendor.now()] * (len(self.databases) - len(self.ledger.began))
         self.lives += 1
+        self.life = life = Life(state=len(self.databases) - 1, number=self.lives, wall=self.wall)
+        self.ledger.began += [self.vendor.now()] * (len(self.databases) - len(self.ledger.began))
         settings = self.settings(night, calm)
         self.ledger.wishes = self.schedule.nights[night], self.schedule.prompts[night]
         body = self._process(life, settings, self.entries(night), Random(f"{self.schedule.seed} life {self.lives}"))
@@ -314,7 +319,13 @@ class World:
         report = task.result()
         self.note(f"exit {report.exit_code} {dict(report.items)} {report.note}")
         most = self.schedule.sections.get("budget", {}).get("max_usd_per_run")
-        if most is not None and report.usd > most + 1e-9 and not self.accidents.calm and not self.skew:
+        if (
+            most is not None
+            and not self.greedy
+            and report.usd > most + 1e-9
+            and not self.accidents.calm
+            and not self.skew
+        ):
             raise Broken(f"a run with {most:.2f} USD to spend has spent {report.usd:.2f}")
         return report
 
@@ -345,6 +356,10 @@ class World:
         self.note("calm")
         reckoning = Reckoning(self, last)
         await reckoning.settle()
+        return self.told()
+
+    def told(self) -> Told:
+        """Return how it went."""
         fired = len(self.accidents.fired)
         digest, ledger = self._digest.hexdigest()[:16], self.ledger
         lost = len(self.databases) - 1

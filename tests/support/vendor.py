@@ -68,7 +68,7 @@ class Account:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.ledger: list[tuple[str, str]] = []  #: (effect, our key) of all that was accepted, in order
-        self.looks: dict[tuple[str, str], float] = {}  #: when each thing was last looked for in a list
+        self.looks: dict[tuple[str, str], list[float]] = {}  #: when each thing was looked for in a list
         self.wishes = None  #: tells the ledger of the simulation what a call was made for
         self.requests = 0
         self.spoil: Callable[[Asking, str], str] | None = None  #: turns a good answer text into a bad one

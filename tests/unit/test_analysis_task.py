@@ -655,8 +655,8 @@ def test_money_of_yesterday_is_booked_anew_before_it_is_sent_today(tmp_path: Pat
     life.api.ask_trouble = lambda number: Throttled("slowly", after=60.0, group="analyze") if number == 1 else None
     report = run_virtual(life.run(items(clips(tmp_path, 1))))
     assert report.exit_code == 0
-    first, refund, second, settled = run_virtual(ledger(life))
-    assert (refund.refund, refund.usd, refund.at) == (True, -first.usd, first.at)
+    first, back, second, settled = run_virtual(ledger(life))
+    assert (back.refund, back.usd, back.at) == (True, -first.usd, first.at)
     assert second.at // 86_400 == first.at // 86_400 + 1
-    assert (settled.key, settled.at) == (f"{second.key}/settled", second.at)
-    assert life.effects_of("analysis") == [second.key]
+    assert (settled.key, settled.at) == (f"{first.key}/settled", second.at)
+    assert life.effects_of("analysis") == [first.key]

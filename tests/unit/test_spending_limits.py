@@ -221,11 +221,36 @@ def test_the_month_has_a_limit_of_its_own() -> None:
 
 
 def test_money_that_waited_over_midnight_is_another_days() -> None:
-    """Only where a day's or a month's limit is set, and only for another day."""
+    """Only where a day's or a month's limit is set, and only for another day; for another run where that has a limit."""
     for section, outdated in (({"max_usd_per_day": 1.0}, True), ({"max_usd_per_month": 1.0}, True), ({}, False)):
         it, _ = limits(MIDNIGHT + 10, **section)
-        assert not it.outdated(MIDNIGHT)
-        assert it.outdated(MIDNIGHT - 1) == outdated
+        assert not it.outdated(MIDNIGHT, "another")
+        assert it.outdated(MIDNIGHT - 1, "") == outdated
+    it, _ = limits(MIDNIGHT + 10, max_usd_per_run=1.0)
+    assert it.outdated(MIDNIGHT, "another")
+    assert not it.outdated(MIDNIGHT - 86_400, "")
+
+
+def test_money_that_moves_is_counted_once() -> None:
+    """What one run has reserved and left unsent, another counts as its own; the day is not charged for it twice."""
+    it, clock = limits(max_usd_per_day=1.0, max_usd_per_run=0.9)
+    it._run_id = "r2"
+    old = replace(call("k", 0.6), at=clock.at - 60, run="r1")
+    it.entered([old])
+    billing = Billing(it, run_virtual(_billed(old)), clock, "r2")
+    moved = run_virtual(billing.move(COST))
+    assert not isinstance(moved, Trouble)
+    back, here = moved
+    assert (back.usd, back.at, back.run, back.refund) == (-0.6, old.at, "r1", True)
+    assert (here.usd, here.at, here.run, here.key) == (0.6, clock.at, "r2", "k/moved-1")
+    it.entered(moved)
+    assert (it.run, it.day) == (pytest.approx(0.6), pytest.approx(0.6))
+    again = Billing(it, run_virtual(_billed(old, *moved)), clock, "r3")
+    assert [each.key for each in run_virtual(again.move(COST))] == ["k/moved-2/refused", "k/moved-2"]  # type: ignore[union-attr]
+    (settled,) = run_virtual(again.settle(replace(COST, usd=0.1)))
+    assert (settled.key, settled.usd, settled.run) == ("k/settled", pytest.approx(-0.5), "r2")
+    other = Billing(it, run_virtual(_billed(replace(old, at=clock.at - 86_400))), clock, "r2")
+    assert isinstance(run_virtual(other.move(COST)), Trouble)  # another day's money, for which this one has no room
 
 
 async def _billed(*spends: Spend) -> MemoryDatabase:

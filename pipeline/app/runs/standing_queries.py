@@ -11,6 +11,7 @@ from random import Random
 
 import anyio
 
+from pipeline.app.index.direct_call import DirectCall
 from pipeline.app.index.questions import QuestionRunner
 from pipeline.app.runs.query_files import FOLDER, query_files
 from pipeline.app.wiring.run_plan import RunPlan
@@ -22,7 +23,7 @@ from pipeline.core.errors import NeedsOperator, ReelmillError, Throttled
 from pipeline.core.exit_codes import ExitCode
 from pipeline.core.model import Spend, Trouble, fingerprint
 from pipeline.engine.admission import RunEnd
-from pipeline.ingest.paid_call import Billing, CallPolicy, Cost, DirectCall
+from pipeline.ingest.paid_call import Billing, CallPolicy, Cost
 from pipeline.ports.index_api import IndexApi
 from pipeline.ports.sink import Sink
 from pipeline.ports.store import Database

@@ -139,7 +139,7 @@ class IndexingTaskType:
             return await self._index_api.index_asset(data.index_id, data.asset_id, owner)
 
         try:
-            made = await self._paid.act(task, data, self._cost(task, data).key, send)
+            made = await self._paid.act(task, data, self._cost(task, data), send)
         except Permanent as error:
             if error.trouble.code != _UNKNOWN:
                 return self._paid.refused(data, error)

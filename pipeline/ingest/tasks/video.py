@@ -233,7 +233,7 @@ class VideoTaskType:
             return await self._api.create_asset(upload, ensure_fresh)
 
         try:
-            made = await self._paid.act(task, data, data.name, send)
+            made = await self._paid.act(task, data, self._cost(task, data), send)
         except (Permanent, InputError) as error:
             if error.trouble.code == "resource_not_exist":
                 raise

@@ -1,0 +1,73 @@
+"""Worlds in which the limits have a fault, to prove that the proof can fail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from pipeline.core.model import REFUND
+from pipeline.ports.store import Applied
+from tests.simulation.money.world import MoneyWorld
+from tests.simulation.watch import Watched
+
+
+class CountsWhatIsWritten(MoneyWorld):
+    """Money counts only once its entry is in the ledger: steps beside each other overdraw."""
+
+    def build(self, *args: Any) -> Any:
+        session = super().build(*args)
+        session.components.spending._pending = _Nothing()
+        return session
+
+
+class _Nothing(dict[str, float]):
+    def __setitem__(self, key: str, usd: float) -> None:
+        """Keep nothing."""
+
+
+class ForgetsEarlierRuns(MoneyWorld):
+    """A run does not read what the runs before it have spent."""
+
+    def build(self, *args: Any) -> Any:
+        session = super().build(*args)
+        session.components.spending.open = _opens_nothing
+        return session
+
+
+async def _opens_nothing(_database: object) -> None:
+    """Read nothing."""
+
+
+class MovesNothing(MoneyWorld):
+    """What waited unsent into another run or day is sent on the money of the one before."""
+
+    def build(self, *args: Any) -> Any:
+        session = super().build(*args)
+        session.components.spending.outdated = lambda booked, run: False
+        return session
+
+
+class _FreesAll(Watched):
+    async def apply(self, applied: Applied, now: float) -> bool:
+        booked = [spend for spend in applied.move.spend if spend.calls == 1]
+        back = [replace(spend, key=spend.key + REFUND, usd=-spend.usd) for spend in booked]
+        return await super().apply(
+            replace(applied, move=replace(applied.move, spend=[*applied.move.spend, *back])), now
+        )
+
+
+class FreesWhatIsCharged(MoneyWorld):
+    """Every reservation is given back at once."""
+
+    def new_database(self) -> Watched:
+        return _FreesAll(self.disk.published)
+
+
+#: Every planted fault, how the proof words what it sees, and the seed from which on it is looked for.
+PLANTED: Sequence[tuple[type[MoneyWorld], str, int]] = (
+    (CountsWhatIsWritten, "above the limit", 1),
+    (ForgetsEarlierRuns, "above the limit", 1),
+    (MovesNothing, "above the limit", 1),
+    (FreesWhatIsCharged, "more than our ledger holds", 1),
+)

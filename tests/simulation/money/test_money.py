@@ -1,0 +1,61 @@
+"""The spending limits over random schedules, by the platform's own ledger; and proof that this can fail."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.money.planted import PLANTED
+from tests.simulation.money.schedule import draw_money
+from tests.simulation.money.world import MoneyWorld
+from tests.simulation.run import Failed, one
+
+ROOT = Path(__file__).parents[3]
+SHARE = 25  #: seeds in one process
+LOOK = 40  #: seeds among which a planted fault must be seen
+
+
+@pytest.mark.slow(seconds=20)
+@pytest.mark.parametrize("first", range(1, 76, SHARE))
+def test_the_platform_never_charges_more_than_a_limit(first: int) -> None:
+    """Whatever dies, is lost or jumps: by its own ledger no run, day or month is above its limit, and nothing that a death
+    has reserved is both freed and counted.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "tests.simulation.money",
+        "--from",
+        str(first),
+        "--seeds",
+        str(SHARE),
+        "--keep-going",
+    ]
+    env = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=280, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert f"{SHARE} seeds good, 0 broken" in ran.stdout
+
+
+@pytest.mark.parametrize("seed", [215, 244])
+def test_a_clock_that_is_set_back_by_forty_days(tmp_path: Path, seed: int) -> None:
+    """An upload that was lost before is found after; a lane that waited for seconds does not wait for weeks."""
+    one(draw_money(seed), tmp_path, make=MoneyWorld)
+
+
+@pytest.mark.parametrize(("world", "words", "first"), PLANTED, ids=[world.__name__ for world, _, _ in PLANTED])
+def test_the_proof_notices(tmp_path: Path, world: type[MoneyWorld], words: str, first: int) -> None:
+    """A limit that does not hold is seen, and called by its name."""
+    assert any(words in _told(seed, tmp_path, world) for seed in range(first, first + LOOK)), world.__doc__
+
+
+def _told(seed: int, folder: Path, world: type[MoneyWorld]) -> str:
+    try:
+        one(draw_money(seed), folder, make=world)
+    except Failed as error:
+        return str(error)
+    return ""
