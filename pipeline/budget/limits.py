@@ -102,7 +102,7 @@ class SpendingLimits:
         return limited and day_of(booked) != day_of(self._clock.now())
 
     def _counts(self, spend: Spend, name: str) -> bool:
-        """Return True if an entry of the ledger is of this run, day or month."""
+        """Return True if an entry is of this run, day or month."""
         now = self._clock.now()
         same = {"run": spend.run == self._run_id, "day": day_of(spend.at) == day_of(now)}
         return same.get(name, month_of(day_of(spend.at)) == month_of(day_of(now)))

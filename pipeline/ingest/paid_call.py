@@ -169,7 +169,10 @@ class Billing:
         return [replace(booked, key=cost.key + SETTLED, usd=usd, minutes=minutes, estimate=estimate)]
 
     async def move(self, cost: Cost) -> Sequence[Spend] | Trouble:
-        """Return the entries that make a call that waited unsent one of this run and day; a Trouble over a limit."""
+        """Return the entries that count an unsent call here and now; a Trouble over a limit.
+
+        They take it back where it was booked.
+        """
         old = await self._booked(cost)
         if old is None:
             return []
@@ -193,7 +196,7 @@ class Billing:
         return changed(data, booked=now if now != data.since else 0.0, run=self._run_id)
 
     def outdated(self, data: PaidData) -> bool:
-        """Return True if the money of a call that was not sent is another run's or day's."""
+        """Return True if an unsent call's money is another run's or day's."""
         return self._spending.outdated(data.booked or data.since, data.run)
 
     async def _booked(self, cost: Cost) -> Spend | None:
@@ -319,7 +322,7 @@ class PaidCall(Generic[P]):
         return None
 
     async def _move(self, data: P, cost: Cost) -> Outcome:
-        """Count the money of an unsent call here and now, no more where it was reserved."""
+        """Count an unsent call here and now, not where it was reserved."""
         entries = await self.billing.move(cost)
         if isinstance(entries, Trouble):
             return Park("budget", self._clock.now(), entries)

@@ -174,7 +174,10 @@ class TwelveLabs:
         raise Ambiguous("the platform's list has no end", detail=f"{_PAGES} pages")
 
     def _theirs(self, since: float) -> float:
-        """Return a moment of our clock by the platform's; one that lies ahead is from before ours was set back."""
+        """Return a moment of our clock by the platform's.
+
+        One that lies ahead is from before ours was set back.
+        """
         return min(since, self.caller.clock.now()) + self.caller.ahead
 
     def _multipart(self) -> MultipartDialect:

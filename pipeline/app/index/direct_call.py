@@ -1,4 +1,4 @@
-"""A paid call without a task: a question to a whole index, asked while a run waits for it."""
+"""A paid call without a task: a question to a whole index."""
 
 from __future__ import annotations
 
