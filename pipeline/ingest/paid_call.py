@@ -169,7 +169,7 @@ class Billing:
         return [replace(booked, key=cost.key + SETTLED, usd=usd, minutes=minutes, estimate=estimate)]
 
     async def move(self, cost: Cost) -> Sequence[Spend] | Trouble:
-        """Return the entries that count an unsent call here and now; a Trouble over a limit.
+        """Return the entries that count an unsent call here; a Trouble over a limit.
 
         They take it back where it was booked.
         """
