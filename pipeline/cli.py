@@ -6,6 +6,7 @@ Only typer is imported up front, so that ``--help`` answers at once; everything 
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import Annotated
 
 import typer
@@ -25,6 +26,7 @@ from pipeline.commands.platform import platform
 from pipeline.commands.reconcile import reconcile
 from pipeline.commands.retry_cancel import cancel, retry
 from pipeline.commands.run import run
+from pipeline.commands.shared.help_texts import HelpfulTyper
 from pipeline.commands.shared.usage import CommandLine
 from pipeline.commands.show import show, why
 from pipeline.commands.status import status
@@ -34,28 +36,30 @@ from pipeline.core.exit_codes import MEANING, ExitCode
 
 _ALSO = {ExitCode.INCOMPLETE: "; nothing matched (retry, cancel)"}  #: what only commands end with, never a run
 _CODES = "\b\nExit codes:\n" + "\n".join(
-    f"  {int(code):>3}  {text}{_ALSO.get(code, '')}" for code, text in MEANING.items()
+    fill(f"{text}{_ALSO.get(code, '')}", 76, initial_indent=f"  {int(code):>3}  ", subsequent_indent=" " * 7)
+    for code, text in MEANING.items()
 )
-app = typer.Typer(
+app = HelpfulTyper(
     name="reelmill",
     cls=CommandLine,
-    help="Take lists of videos through video understanding: durable, every paid call made once, safe to kill.\n\n"
+    help="Send lists of videos to a platform that understands video, and write its answers to disk. A run can be killed at "
+    "any moment and started again: no paid call is made twice, and nothing is lost.\n\n"
     "\b\nStart here:\n"
-    "  reelmill demo                       make three videos, ingest them, show the results\n"
-    "  reelmill plan films/ list.csv       what a run would do and cost\n"
-    "  reelmill run films/ list.csv        do it; give the same line again after a crash\n"
-    "  reelmill run --config nightly.toml  the line for cron",
+    "  reelmill demo                     make three videos and ingest them\n"
+    "  reelmill plan films/ list.csv     what a run would do and cost\n"
+    "  reelmill run films/ list.csv      do it; after a crash, the same line again\n"
+    "  reelmill run -c nightly.toml      the line for cron",
     epilog=_CODES,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-config_app = typer.Typer(
+config_app = HelpfulTyper(
     help="Look at the configuration.", rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False
 )
 app.add_typer(config_app, name="config")
-notify_app = typer.Typer(
+notify_app = HelpfulTyper(
     help="Tell people and machines how runs go.",
     rich_markup_mode=None,
     no_args_is_help=True,
@@ -85,7 +89,7 @@ app.command(short_help="Ingest videos; go on where an earlier run stopped.", epi
 app.command(short_help="Show what a run would do and cost. Sends nothing.")(plan)
 app.command(short_help="Show how things stand and what needs you.")(status)
 app.command("list", short_help="List the items, by state, source, tag or text.")(list_items)
-app.command(short_help="Show what was paid, by month, job, source ….")(costs)
+app.command(short_help="Show what was paid, by month, job or source.")(costs)
 app.command(short_help="Show everything known about one item.")(show)
 app.command(short_help="Say why an item stands where it does.")(why)
 app.command(short_help="Make the page over the results; it opens from disk.")(gallery)

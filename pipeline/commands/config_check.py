@@ -11,7 +11,7 @@ from pipeline.core.exit_codes import ExitCode
 def config_check(given: Invocation) -> int:
     """Check the configuration and show what is in force.
 
-    With --json every setting; never the key.
+    With --json, every setting but the key.
     """
     from pipeline.present.tables.config_check import config_check_table
 

@@ -15,10 +15,18 @@ from pipeline.core.exit_codes import ExitCode
 def gallery(
     given: Invocation,
     show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
-    serve: Annotated[bool, typer.Option("--serve", help="Serve it on this machine (--port) until Ctrl-C.")] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Serve the page to browsers on this machine until Ctrl-C.")
+    ] = False,
     port: Annotated[
         int | None,
-        typer.Option(metavar="PORT", min=0, max=65_535, help="0 takes a free one.", show_default=False),
+        typer.Option(
+            metavar="PORT",
+            min=0,
+            max=65_535,
+            help="Port to serve on; 0 takes a free one. Default: as configured.",
+            show_default=False,
+        ),
     ] = None,
 ) -> int:
     """Make the page over the results, without a run or beside one.

@@ -9,10 +9,10 @@ from pipeline.core.exit_codes import ExitCode
 
 @command("state", "output")
 def notify_test(given: Invocation) -> int:
-    """Tell a test in every way that [watch] names.
+    """Send a test in every way that [watch] of the configuration names.
 
-    Says what became of each. A ping goes to /log, which changes nothing there; the command of on_end really runs. Exit
-    code 3: some were not told.
+    It says what became of each. A ping goes to /log, which changes nothing there; the command of `on_end` really runs. Exit
+    code 3 if one of them failed.
     """
     from pipeline.present.tables.notify import notify_table
 

@@ -17,13 +17,15 @@ from pipeline.core.exit_codes import ExitCode
 def plan(
     given: Invocation,
     sources: options.Sources = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many items to list.")] = 50,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="N", min=0, help="Items that are listed at most.")
+    ] = 50,
     files: Annotated[bool, typer.Option("--files", help="Also list the files that it would write or remove.")] = False,
     confirm_over: options.ConfirmOver = None,
 ) -> int:
     """Show what a run would do and what it would cost.
 
-    Nothing is sent, changed or paid. Exit 3: not all of it can be done.
+    Nothing is sent, changed or paid. Exit code 3 if not all of it can be done.
 
     \b
     Examples:

@@ -16,22 +16,35 @@ from pipeline.core.exit_codes import ExitCode
 def platform(
     given: Invocation,
     host: Annotated[
-        str | None, typer.Option(metavar="HOST", help="Default: as configured.", show_default=False)
+        str | None,
+        typer.Option(metavar="HOST", help="Address to serve on. Default: as configured.", show_default=False),
     ] = None,
     port: Annotated[
-        int | None, typer.Option(metavar="PORT", min=0, max=65_535, help="0 takes a free one.", show_default=False)
+        int | None,
+        typer.Option(
+            metavar="PORT",
+            min=0,
+            max=65_535,
+            help="Port to serve on; 0 takes a free one. Default: as configured.",
+            show_default=False,
+        ),
     ] = None,
     faults: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Script of faults to play, for tests.", show_default=False)
+        Path | None,
+        typer.Option(metavar="FILE", help="For tests: a JSON file of the faults to answer with.", show_default=False),
     ] = None,
     media: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Videos named by YouTube id, for v1.2.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of videos named by YouTube id, from which API v1.2 takes an address.",
+            show_default=False,
+        ),
     ] = None,
 ) -> int:
     """Serve the local platform: the same API, no account, real analysis.
 
-    Ctrl-C stops it.
-    Prints the settings that make `reelmill` in another terminal talk to it.
+    Ctrl-C stops it. It prints the settings with which `reelmill` in another terminal uses it.
     """
     from pipeline.present import messages, terminal
 

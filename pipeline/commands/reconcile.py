@@ -21,23 +21,25 @@ def reconcile(
     given: Invocation,
     ids: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="ID", help="Only these, by the platform's ids as the plan shows them.", show_default=False
-        ),
+        typer.Argument(metavar="ID", help="Only these things, by the ids that the list shows.", show_default=False),
     ] = None,
-    apply: Annotated[bool, typer.Option("--apply", help="Carry the plan out, after asking.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="Delete and repair what was found, after asking.")] = False,
     yes: options.Yes = False,
     strays: Annotated[
-        bool, typer.Option("--strays", help="Also delete what carries our mark and this state folder has not made.")
+        bool,
+        typer.Option("--strays", help="Also delete what Reelmill made from another state folder, which may need it."),
     ] = False,
     limit: Annotated[
-        int, typer.Option("--limit", "-n", metavar="N", min=1, max=100_000, help="Things of a kind in one plan.")
+        int,
+        typer.Option(
+            "--limit", "-n", metavar="N", min=1, max=100_000, help="Things of one kind that are listed at most."
+        ),
     ] = 10_000,
 ) -> int:
     """Compare the database with the account: leftovers, losses, what expires soon.
 
-    Nothing is changed without --apply; what does not carry our mark is only counted, never touched. Each thing is looked
-    at once more right before it is deleted. A vanished upload is sent again by the next run, and nothing that has a
+    Nothing is changed without --apply. What Reelmill has not made is only counted, never touched. Each thing is looked at
+    once more right before it is deleted. An upload that has vanished is sent again by the next run, and nothing that has a
     result is asked again. Exit code 3 if the platform refused something, if it had changed since the plan, or if no ID
     matched.
 

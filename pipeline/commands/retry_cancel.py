@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 
 Items = Annotated[
     list[str] | None,
-    typer.Argument(metavar="ITEM", help="Items by any name that `show` or `status` prints.", show_default=False),
+    typer.Argument(
+        metavar="ITEM", help="Items: their paths, titles, ids, keys or results folders.", show_default=False
+    ),
 ]
 
-Failed = Annotated[bool, typer.Option("--failed", help="Everything that failed, but nothing that is held.")]
+Failed = Annotated[bool, typer.Option("--failed", help="All items that failed; held ones are left.")]
 
 
 @command("state")
@@ -31,21 +33,23 @@ def retry(
         typer.Option(
             "--class",
             metavar="CLASS",
-            help="Whatever stopped with this class of trouble, as `status` names it. May be repeated.",
+            help="All items that stopped for this reason, by the name that `status` gives it. Repeat it for several.",
         ),
     ] = None,
     parked: Annotated[
-        bool, typer.Option("--parked", help="Open the lanes that are parked before their time; --class narrows.")
+        bool,
+        typer.Option(
+            "--parked", help="End pauses (YouTube, quotas, outages) now; with --class only those for this reason."
+        ),
     ] = False,
 ) -> int:
     """Let failed, held or cancelled items go on at the next run.
 
-    They go on from the stage where they stopped; what sleeps is woken.
-    A named item that waits, for a pause of YouTube or after an error, is due at once. A file that was changed needs no
-    retry: a run sees it. Exit code 3 if nothing matched.
+    They go on from the step where they stopped. A named item that waits, for a pause of YouTube or after an error, is due
+    at once. A file that was changed needs no retry: a run sees it. Exit code 3 if nothing matched.
 
     An item is held where its paid call may have been accepted and the platform cannot be asked: retrying it may pay
-    again. `reelmill why ITEM` tells. A run in progress must be stopped first: it holds the state folder.
+    again. `reelmill why ITEM` tells. Stop a run that is going on first.
 
     \b
     Examples:
@@ -72,13 +76,13 @@ def retry(
 def cancel(
     given: Invocation,
     items: Items = None,
-    everything: Annotated[bool, typer.Option("--all", help="Whatever is not finished.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All items that are not finished.")] = False,
     failed: Failed = False,
 ) -> int:
     """Put items away, failed and held ones too; runs leave them alone.
 
     `retry` brings them back. What the platform accepted stays paid.
-    A run in progress must be stopped first (Ctrl-C): it holds the state folder. Exit code 3 if nothing matched.
+    Stop a run that is going on first (Ctrl-C). Exit code 3 if nothing matched.
 
     \b
     Examples:

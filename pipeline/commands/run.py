@@ -22,7 +22,7 @@ def run(
     """Ingest videos and write the results; go on where an earlier run stopped.
 
     Progress is kept in the state folder: kill the run at any moment and give the same command again. Nothing is lost
-    and nothing is paid for twice. Ctrl-C once finishes what is short and keeps the rest; twice stops now.
+    and nothing is paid for twice. Ctrl-C ends the run once short steps are done; pressed twice, it ends it at once.
 
     \b
     Examples:

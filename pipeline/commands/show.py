@@ -10,7 +10,7 @@ from pipeline import app
 from pipeline.commands.shared.runner import Invocation, command, now
 from pipeline.core.exit_codes import ExitCode
 
-Item = Annotated[str, typer.Argument(metavar="ITEM", help="An item by id, key, path or title, as `status` shows it.")]
+Item = Annotated[str, typer.Argument(metavar="ITEM", help="An item: its path, title, id, key or results folder.")]
 
 
 @command("state", "output")
@@ -25,7 +25,7 @@ def show(given: Invocation, item: Item) -> int:
 
 @command("state")
 def why(given: Invocation, item: Item) -> int:
-    """Say in one plain sentence why an item stands there, and what next."""
+    """Say why an item stands where it does, and what to do next."""
     from pipeline.present.tables.show import raw_line, why_table
 
     view = given.call(lambda settings: app.show(settings, item))

@@ -15,7 +15,7 @@ from pipeline.core.exit_codes import ExitCode
 def status(
     given: Invocation,
     limit: Annotated[
-        int, typer.Option("--limit", "-n", metavar="N", min=0, help="How many stopped items to list.")
+        int, typer.Option("--limit", "-n", metavar="N", min=0, help="Stopped items that are listed at most.")
     ] = 20,
 ) -> int:
     """Show how things stand and what needs you.

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.local.state.ledger import Ledger
+from pipeline.sink import layout
 from tests.support.cli import Ended, Terminal
 from tests.support.media import clip, clips, film
 
@@ -258,8 +259,8 @@ def test_titles_that_can_do_harm(here: Terminal) -> None:
     assert len([path for path in out.glob("*--*") if path.is_dir()]) == len(TITLES)
     titles = set()
     for path in out.iterdir():
-        assert path.name.isascii()
-        assert len(path.name) < 100
+        assert path.name.isascii() or layout.is_video_folder(path.name)
+        assert len(path.name.encode()) <= 120
         if "--" in path.name:
             titles.add(json.loads((path / "video.json").read_text(encoding="utf-8"))["title"])
     assert {" ".join(title.split())[:50] for title in titles} == {
@@ -391,7 +392,7 @@ FOREIGN = (
     ("words", "message", "remedy"),
     [
         (["demo", "good.mp4"], "demo: good.mp4 is a file", "`reelmill run good.mp4` ingests this one"),
-        (["list"], "no command is called 'list'", "did you mean `reelmill status`?"),
+        (["history"], "no command is called 'history'", "did you mean `reelmill status`?"),
         (["statsu"], "no command is called 'statsu'", "did you mean `reelmill status`?"),
         (["config", "chekc"], "config: no command is called 'chekc'", "did you mean `reelmill config check`?"),
         (["run", "--force"], "run: there is no option --force", "`reelmill run --help` lists the options"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ COMMANDS = (
     "run",
     "plan",
     "status",
+    "list",
     "costs",
     "show",
     "why",
@@ -82,25 +84,30 @@ def test_help_loads_nothing_heavy(args: list[str], loaded: list[str]) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself(command: str) -> None:
-    """A usage line, a sentence, and every line within a hundred columns."""
-    ran = reelmill(*command.split(), "--help", env={"COLUMNS": "100"})
+    """A usage line, a sentence, every line within eighty columns, and no word of the library's."""
+    ran = reelmill(*command.split(), "--help", env={"COLUMNS": "80"})
     assert (ran.returncode, ran.stderr) == (0, "")
     lines = ran.stdout.splitlines()
     assert lines[0].startswith(f"Usage: reelmill {command} ")
     assert len(lines[2].split()) >= 4
-    assert max(map(len, lines)) <= 100
+    assert max(map(len, lines)) <= 80
+    assert (
+        re.findall(r"<[^|>]*>|\b(?:str|int|float|bool|Path|None|list)\[|[<>]=|\{[A-Z]+\}|\[required\]", ran.stdout)
+        == []
+    )
 
 
 def test_the_overview_names_every_command_and_every_exit_code() -> None:
     """One page is enough to begin with, and no line of it is cut off."""
-    shown = reelmill("--help").stdout
+    shown = reelmill("--help", env={"COLUMNS": "80"}).stdout
+    assert max(map(len, shown.splitlines())) <= 80
     names = {
         line.split()[0]
         for line in shown.partition("Commands:")[2].partition("Exit codes")[0].splitlines()
         if line.strip()
     }
     assert names == {command.split()[0] for command in COMMANDS}
-    assert [line.split()[0] for line in shown.partition("Exit codes:")[2].splitlines() if line.strip()] == [
+    assert re.findall(r"^ +(\d+)  ", shown.partition("Exit codes:")[2], re.M) == [
         "0", "1", "2", "3", "4", "5", "6", "75", "130",
     ]  # fmt: skip
     assert "..." not in shown.partition("Commands:")[2]

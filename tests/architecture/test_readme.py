@@ -96,7 +96,10 @@ def test_every_command_and_every_option_has_help() -> None:
     for name, command in COMMANDS.items():
         assert len(command.help or "") > 20, name
         for param in command.params:
-            assert getattr(param, "help", None) or param.name == "help", (name, param.name)
+            said = str(getattr(param, "help", None) or ("A page." if param.name == "help" else ""))
+            assert re.match(r"[A-Z]", said), (name, param.name, said)
+            assert said.rstrip().endswith("."), (name, param.name, said)
+            assert len(said.split()) >= 2, (name, param.name, said)
 
 
 def test_options_mean_the_same_everywhere() -> None:

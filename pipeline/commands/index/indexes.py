@@ -15,16 +15,20 @@ if TYPE_CHECKING:
     from pipeline.ports.index_api import IndexInfo
 
 Range = Annotated[
-    str | None, typer.Option("--seconds", metavar="MIN..MAX", help="Only of this length.", show_default=False)
+    str | None,
+    typer.Option("--seconds", metavar="MIN..MAX", help="Only videos of this length in seconds.", show_default=False),
 ]
 WidthRange = Annotated[
-    str | None, typer.Option("--width", metavar="MIN..MAX", help="Only of this width, pixels.", show_default=False)
+    str | None,
+    typer.Option("--width", metavar="MIN..MAX", help="Only videos of this width in pixels.", show_default=False),
 ]
 HeightRange = Annotated[
-    str | None, typer.Option("--height", metavar="MIN..MAX", help="Only of this height, pixels.", show_default=False)
+    str | None,
+    typer.Option("--height", metavar="MIN..MAX", help="Only videos of this height in pixels.", show_default=False),
 ]
 SizeRange = Annotated[
-    str | None, typer.Option("--size", metavar="MIN..MAX", help="Only of this size, bytes.", show_default=False)
+    str | None,
+    typer.Option("--size", metavar="MIN..MAX", help="Only videos of this size in bytes.", show_default=False),
 ]
 
 
@@ -36,13 +40,20 @@ def indexes(
         typer.Argument(metavar="ACTION", help="What to do: list, create or delete."),
     ] = "list",
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Name, or id, of an index; with list: names that contain it.")
+        str | None, typer.Argument(metavar="NAME", help="Name or id of an index; with list, a part of its name.")
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(metavar="MODEL=OPTION,…", help="A model of a new index and its options. May be repeated."),
+        typer.Option(
+            metavar="MODEL=OPTION,…", help="With create: a model of the index and its options. Repeat it for several."
+        ),
     ] = None,
-    addon: Annotated[list[str] | None, typer.Option(metavar="ADDON", help="An extra, e.g. thumbnail.")] = None,
+    addon: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDON", help="With create: an extra of the index, e.g. thumbnail. Repeat it for several."
+        ),
+    ] = None,
     yes: options.Yes = False,
 ) -> int:
     """List, create or delete indexes.
@@ -52,7 +63,7 @@ def indexes(
     \b
     Examples:
       reelmill indexes
-      reelmill indexes create "Sports Videos" --model marengo3.0=visual,audio --addon thumbnail
+      reelmill indexes create "Sports Videos" --model marengo3.0=visual,audio
       reelmill indexes delete "Sports Videos"
     """
     from pipeline.core.errors import ConfigError
@@ -106,7 +117,7 @@ def _delete(given: Invocation, name: str, yes: bool) -> int:
 def videos(
     given: Invocation,
     index: options.Index = None,
-    filename: Annotated[str, typer.Option(metavar="NAME", help="Only with this file name.")] = "",
+    filename: Annotated[str, typer.Option(metavar="NAME", help="Only videos with this file name.")] = "",
     since: Annotated[
         str, typer.Option(metavar="TIME", help="Only from then on: a day, or a time like 2026-06-01T10:00:00Z.")
     ] = "",
@@ -115,12 +126,15 @@ def videos(
     height: HeightRange = None,
     size: SizeRange = None,
     meta: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only with this of your metadata. May be repeated.")
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Only videos with this metadata of yours. Repeat it for several."),
     ] = None,
-    oldest: Annotated[bool, typer.Option("--oldest", help="Oldest first.")] = False,
-    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, help="Videos at most.")] = 50,
+    oldest: Annotated[bool, typer.Option("--oldest", help="List the oldest first.")] = False,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="N", min=1, help="Videos that are listed at most.")
+    ] = 50,
 ) -> int:
-    """List the videos in an index, with our titles and folders.
+    """List the videos in an index, with their titles and folders of results.
 
     \b
     Examples:

@@ -16,7 +16,7 @@ Option = Annotated[
     typer.Option(
         "--option", metavar="OPTION", show_default=False,
         help="What counts: visual, audio or transcription (API v1.2: visual, conversation, text_in_video or logo). "
-        "Repeat it for several. Without it all that the index has.",
+        "Repeat it for several. Default: all that the index has.",
     ),
 ]  # fmt: skip
 Speech = Annotated[
@@ -38,7 +38,7 @@ ClassOption = Annotated[
     list[str] | None,
     typer.Option(
         "--option", metavar="OPTION", show_default=False,
-        help="What counts: visual, conversation or text_in_video. Repeat it for several. Without it all that the index has.",
+        help="What counts: visual, conversation or text_in_video. Repeat it for several. Default: all that the index has.",
     ),
 ]  # fmt: skip
 ClassSpeech = Annotated[
@@ -58,34 +58,43 @@ def search(
     index: options.Index = None,
     option: Option = None,
     speech: Speech = None,
-    group_by: Annotated[Literal["clip", "video"], typer.Option(help="Best moments, or best videos.")] = "clip",
-    operator: Annotated[Literal["or", "and"], typer.Option(help="Found by any of the options, or by all.")] = "or",
+    group_by: Annotated[
+        Literal["clip", "video"], typer.Option(help="What is found: the best moments, or the best videos.")
+    ] = "clip",
+    operator: Annotated[
+        Literal["or", "and"], typer.Option(help="What must fit: any of the options, or all of them.")
+    ] = "or",
     threshold: Threshold = None,
     sort: Annotated[
         Literal["score", "clip_count"] | None,
-        typer.Option(help="What is best, when grouped by video (API v1.2).", show_default=False),
+        typer.Option(help="What comes first, with --group-by video (API v1.2).", show_default=False),
     ] = None,
     filter_: Annotated[
         str | None,
         typer.Option(
-            "--filter", metavar="JSON", help='Which videos, e.g. {"duration": {"gte": 60}}.', show_default=False
+            "--filter",
+            metavar="JSON",
+            help='Only videos like this, e.g. {"duration": {"gte": 60}}.',
+            show_default=False,
         ),
     ] = None,
     image: Annotated[
         list[str] | None,
         typer.Option(metavar="FILE|URL", help="A picture to look for (API v1.3). Up to ten.", show_default=False),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, max=1000, help="Hits at most.")] = 10,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="N", min=1, max=1000, help="Hits that are listed at most.")
+    ] = 10,
 ) -> int:
     """Search the videos of an index for moments, with links into the results.
 
-    With the local platform nothing else has to run: it is started on what was ingested. Each search is paid for on the
-    vendor's platform, outside of any run's budget.
+    The local platform is started for the search and needs nothing else. The vendor's platform bills each search; no budget
+    of a run counts it.
 
     \b
     Examples:
       reelmill search "the queen lays eggs"
-      reelmill search goals --index "Sports Videos" --option visual --option audio --group-by video
+      reelmill search goals --index "Sports" --option visual --group-by video
       reelmill search --image ball.jpg --json | jq '.hits[0]'
     """
     from pipeline.present.tables.search import search_table
@@ -132,15 +141,17 @@ def classify(
     ] = None,
     clips: Annotated[bool, typer.Option("--clips", help="Show the moments that fit, too.")] = False,
     detailed: Annotated[bool, typer.Option("--detailed", help="Show each option's part in the score, too.")] = False,
-    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, max=1000, help="Videos at most.")] = 50,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="N", min=1, max=1000, help="Videos that are listed at most.")
+    ] = 50,
 ) -> int:
     """Sort the videos of an index into classes of your own (API v1.2).
 
-    API v1.3 has no such call: there the job `classify` asks it of every video, and this command shows its configuration.
+    API v1.3 has no such call: there the job `classify` sorts each video, and this command shows how to configure it.
 
     \b
     Examples:
-      reelmill classify --class "Basketball=playing basketball,NBA" --class Golf --threshold 80
+      reelmill classify --class "Basketball=basketball,NBA" --class Golf
       reelmill classify --class Golf=putting --video 6528aa52 --clips
     """
     from pipeline.present.tables.search import classify_table

@@ -42,13 +42,20 @@ class ItemOrder(StrEnum):
 def list_items(
     given: Invocation,
     text: Annotated[
-        str, typer.Argument(metavar="TEXT", help="Only if title, source, folder or id hold it.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="TEXT", help="Only items whose title, source, folder or id has this in it.", show_default=False
+        ),
     ] = "",
     states: Annotated[
-        list[ItemState] | None, typer.Option("--is", help="Only what stands so. May be repeated.", show_default=False)
+        list[ItemState] | None,
+        typer.Option("--is", help="Only items in this state. Repeat it for several.", show_default=False),
     ] = None,
     tags: Annotated[
-        list[str] | None, typer.Option("--tag", metavar="TAG", help="Only with one of these tags.", show_default=False)
+        list[str] | None,
+        typer.Option(
+            "--tag", metavar="TAG", help="Only items with this tag. Repeat it for several.", show_default=False
+        ),
     ] = None,
     source: Annotated[
         str,
@@ -56,22 +63,29 @@ def list_items(
             "--source",
             metavar="FROM",
             show_default=False,
-            help="Only from there: file, url or youtube; a list; a folder; the beginning of an address.",
+            help="Only items from there: file, url or youtube; a list; a folder; the beginning of an address.",
         ),
     ] = "",
-    order: Annotated[ItemOrder, typer.Option("--order", help="The newest first, or by title.")] = ItemOrder.NEWEST,
+    order: Annotated[
+        ItemOrder, typer.Option("--order", help="What comes first: the newest items, or titles by the alphabet.")
+    ] = ItemOrder.NEWEST,
     limit: Annotated[
         int | None,
         typer.Option(
-            "--limit", "-n", metavar="N", min=1, help="Rows of a page. Default: 50; of data, all.", show_default=False
+            "--limit",
+            "-n",
+            metavar="N",
+            min=1,
+            help="Items of a page. Default: 50; with --json or --csv, all.",
+            show_default=False,
         ),
     ] = None,
-    page: Annotated[int, typer.Option("--page", metavar="N", min=1, help="Which page.")] = 1,
+    page: Annotated[int, typer.Option("--page", metavar="N", min=1, help="The page to show.")] = 1,
     csv: Csv = False,
 ) -> int:
     """List the items, the newest first.
 
-    An item is one video of a list; it stands as the worst of its parts does. It never disturbs a run. --json and --csv
+    An item is one video of a list; its state is that of its worst part. It never disturbs a run. --json and --csv
     hold all items unless --limit says otherwise, and need no more memory for a million of them.
 
     \b

@@ -13,53 +13,77 @@ Sources = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="SOURCES",
-        help="Manifests (.txt, .csv, .jsonl), video files, folders, globs, URLs, or - for a list on stdin. "
-        "None: the manifests that the configuration names.",
+        help="Lists of videos (.txt, .csv, .jsonl), video files, folders, patterns like 'a/**/*.mp4', addresses, or - for a "
+        "list on stdin. Without any: the lists that [run] manifests names.",
         show_default=False,
     ),
 ]
 Index = Annotated[
     str | None,
-    typer.Option("--index", metavar="NAME", help="An index by name or id. Default: [index] name.", show_default=False),
+    typer.Option(
+        "--index",
+        metavar="NAME",
+        help="An index by name or id. Default: [index] name of the configuration.",
+        show_default=False,
+    ),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; go on as if a person had agreed.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; take the answer to be yes.")]
 ConfirmOver = Annotated[
     float | None,
     typer.Option(
         "--confirm-over", metavar="USD", min=0, show_default=False,
-        help="Ask before a run that may cost more; without a terminal, or in a plan, that is exit 5.",
+        help="Ask before a run that may cost more than this. Where nobody can be asked (plan, cron): exit code 5.",
     ),
 ]  # fmt: skip
 Config = Annotated[
     Path | None,
     typer.Option(
         "--config", "-c", metavar="FILE", envvar="REELMILL_CONFIG", show_default=False,
-        help="Configuration file. Without it ./reelmill.toml, if there is one.",
+        help="Configuration file. Default: reelmill.toml in this folder, if there is one.",
     ),
 ]  # fmt: skip
 State = Annotated[
-    Path | None, typer.Option("--state", metavar="DIR", help="Where progress is kept.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--state", metavar="DIR", help="State folder: where progress is kept. Default: .reelmill.", show_default=False
+    ),
 ]
 Output = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="DIR", help="Where results are written.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="DIR",
+        help="Output folder: where results are written. Default: out.",
+        show_default=False,
+    ),
 ]
 Provider = Annotated[
     Literal["local", "twelvelabs"] | None,
     typer.Option(
-        "--provider", show_default=False, help="Which platform. Without it twelvelabs if a key is set, else local."
+        "--provider",
+        show_default=False,
+        help="Which platform: twelvelabs needs a key, local none. Default: twelvelabs if a key is set.",
     ),
 ]
 Jobs = Annotated[
     str | None,
-    typer.Option("--jobs", metavar="A,B", help="Jobs for every video, e.g. gist,chapters.", show_default=False),
+    typer.Option(
+        "--jobs",
+        metavar="A,B",
+        help="Jobs for every video, e.g. gist,chapters. Default: gist, summary, chapters, highlights.",
+        show_default=False,
+    ),
 ]
 Strict = Annotated[
     bool | None,
-    typer.Option("--strict", help="Refuse to start if any line of a list is not usable.", show_default=False),
+    typer.Option("--strict", help="Do not start if any line of a list cannot be used.", show_default=False),
 ]
 MaxUsd = Annotated[
     float | None,
-    typer.Option("--max-usd", metavar="USD", help="Spend at most this in the run (exit 5).", show_default=False),
+    typer.Option(
+        "--max-usd", metavar="USD", help="Spend at most this; the run then stops with exit code 5.", show_default=False
+    ),
 ]
 MaxTime = Annotated[
     str | None,
@@ -68,16 +92,20 @@ MaxTime = Annotated[
         help="Take nothing more on after so long, e.g. 5h or 1h30m, and end as after one Ctrl-C (exit 6).",
     ),
 ]  # fmt: skip
-Csv = Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Csv = Annotated[bool, typer.Option("--csv", help="Print CSV on standard output.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing if all is well (exit 0): for cron.")]
 Progress = Annotated[
     Literal["auto", "plain", "none"] | None,
-    typer.Option("--progress", help="How progress is shown: plain is a line a minute.", show_default=False),
+    typer.Option(
+        "--progress",
+        help="How progress is shown. auto: live on a terminal. plain: a line a minute.",
+        show_default=False,
+    ),
 ]
 LogLevel = Annotated[
     Literal["debug", "info", "warning", "error"] | None,
-    typer.Option("--log-level", help="How much is logged on stderr.", show_default=False),
+    typer.Option("--log-level", help="How much is logged on standard error.", show_default=False),
 ]
 
 

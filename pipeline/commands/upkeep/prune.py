@@ -25,7 +25,7 @@ def prune(
             "--raw",
             metavar="AGE",
             show_default=False,
-            help="Also answers as received that are older, e.g. 90d. Their files in the results stay.",
+            help="Also answers as received that are older than this, e.g. 90d. Their files in the results stay.",
         ),
     ] = None,
     runs: Annotated[
@@ -35,7 +35,7 @@ def prune(
             metavar="N",
             min=10,
             show_default=False,
-            help="Also the history of runs behind the newest N. Ledger and costs stay.",
+            help="Also the history of all runs but the newest N. Ledger and costs stay.",
         ),
     ] = None,
     yes: options.Yes = False,

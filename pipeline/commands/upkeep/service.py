@@ -17,7 +17,7 @@ def service(
     given: Invocation,
     kind: Annotated[
         Literal["systemd", "cron", "container"],
-        typer.Argument(metavar="KIND", help="systemd, cron or container.", show_default=False),
+        typer.Argument(metavar="KIND", help="What to print.", show_default=False),
     ],
     user: Annotated[bool, typer.Option("--user", help="Units for your own manager, not the system's.")] = False,
     at: Annotated[str, typer.Option("--at", metavar="HH:MM", help="When a run starts, each day.")] = "03:15",
@@ -33,7 +33,7 @@ def service(
     \b
     Examples:
       reelmill service cron --config /etc/reelmill/nightly.toml
-      sudo reelmill service systemd --config /etc/reelmill/nightly.toml --into /etc/systemd/system
+      sudo reelmill service systemd -c nightly.toml --into /etc/systemd/system
       reelmill service container > Containerfile
     """
     from pipeline.present import terminal
