@@ -206,6 +206,11 @@ def is_dir(folder: int, name: str) -> bool:
         return False
 
 
+def names(folder: int) -> list[str]:
+    """Return what lies in a folder, in order."""
+    return sorted(os.listdir(folder))
+
+
 def leftovers(folder: int, name: str) -> list[str]:
     """Return the temporary files that were to become this file."""
     return [each for each in os.listdir(folder) if each.startswith(f".{name}.") and _TEMP.fullmatch(each)]

@@ -175,6 +175,18 @@ class FreesMoneyTwice(World):
         return _SettlesTwice(self.disk.published)
 
 
+class _DropsAnyAnswer(Watched):
+    async def drop_answers(self, ids: Sequence[int]) -> int:
+        return await super().drop_answers([each.id for each in await self.answers(1e12, 0, 10**6)])
+
+
+class PrunesWhatIsNeeded(World):
+    """Answers go that are not split yet."""
+
+    def new_database(self) -> Watched:
+        return _DropsAnyAnswer(self.disk.published)
+
+
 #: Every planted fault, how the simulation words what it sees, and the seed from which on it is looked for: near the first
 #: of all seeds that sees it, so that the proof costs little.
 PLANTED: Sequence[tuple[type[World], str, int]] = (
@@ -189,4 +201,5 @@ PLANTED: Sequence[tuple[type[World], str, int]] = (
     (AdoptsNothing, "because the state was lost", 1),
     (ReservesTooLittle, "more than our ledger holds", 1),
     (FreesMoneyTwice, "more than our ledger holds", 1),
+    (PrunesWhatIsNeeded, "stored answer is missing", 190),
 )

@@ -128,7 +128,7 @@ def draw(seed: int) -> Schedule:
     count = rng.choice((2, 2, 3, 3, 4, 5, 6, 8, 12))
     nights, prompts = _nights(rng, api, count)
     sections, habits, faults = _sections(rng, api), _habits(rng), _faults(rng, count)
-    return Schedule(seed, nights, prompts, sections, habits, (*faults, *_losses(seed, count)))
+    return Schedule(seed, nights, prompts, sections, habits, (*faults, *_losses(seed, count), *_upkeep(seed, count)))
 
 
 def _nights(rng: Random, api: str, count: int) -> tuple[tuple[tuple[Line, ...], ...], tuple[str, ...]]:
@@ -206,6 +206,15 @@ def _losses(seed: int, count: int) -> tuple[Fault, ...]:
     sites = ["turn" if rng.random() < 0.8 else "between" for _ in range(rng.choice((1, 1, 2)))]
     spread = {"turn": SITES["turn"][0] * count, "between": 2}
     return tuple(Fault(site, 1 + int(spread[site] * rng.random() ** 1.3), rng.choice(LOSSES)) for site in sites)
+
+
+def _upkeep(seed: int, count: int) -> tuple[Fault, ...]:
+    """Return when the time of a run is up, and when the operator prunes, in a third of all seeds; drawn apart, too."""
+    rng = Random(f"upkeep {seed}")
+    if rng.random() > 0.35:
+        return ()
+    times = [Fault("turn", 1 + int(SITES["turn"][0] * count * rng.random() ** 1.3), "time up")] * (rng.random() < 0.6)
+    return (*times, *(Fault("between", 1 + rng.randrange(3), "prune") for _ in range(rng.choice((1, 1, 2)))))
 
 
 def _fault(rng: Random, site: str, count: int) -> Fault:

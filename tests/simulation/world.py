@@ -20,6 +20,7 @@ import anyio
 from pydantic import SecretStr
 
 from pipeline.app.runs.session import RunSession
+from pipeline.app.upkeep.prune import Pruning
 from pipeline.app.wiring.components import Adapters
 from pipeline.app.wiring.platform import open_platform
 from pipeline.app.wiring.run_plan import make_run_plan
@@ -218,6 +219,9 @@ class World:
             now = fault.what == "stop now"
             life.session.components.pool.stop(now=now)
             life.session.queries.stop(now=now)
+        elif life.session is not None and fault.what == "time up":
+            life.session.components.pool.stop(time_up=True)
+            life.session.queries.stop()
         elif fault.what in ("freeze", "steal"):
             self.loop.jump(fault.size)
             if fault.what == "steal":
@@ -390,11 +394,22 @@ class World:
             folders = [name for name in sorted(self.disk.root.names) if "--" in name]
             if folders:
                 self.disk.remove(self.rng.choice(folders))
+        elif what == "prune":
+            await self._prune()
         elif items and what.startswith("cancel"):
             undone = {t.subject for t in await self.database.tasks(Selection()) if t.state is not State.DONE}
             await self._command("cancel", self.rng.choice([item for item in items if item.subject in undone] or items))
         if what.endswith("retry"):
             await self.retry()
+
+    async def _prune(self) -> None:
+        """Take away every answer that nothing needs, and all but the newest runs."""
+        settings = self.settings(0, calm=False)
+        with self.disk.mounted():
+            pruning = Pruning(settings, self.database, DiskSink(settings.run.output), VirtualClock())
+            found = await pruning.find(-1e9, 10)
+            self.note(f"pruned {[(line.what, line.count, line.kept) for line in found.lines]}")
+            await pruning.carry_out()
 
     async def _command(self, verb: Any, item: Task) -> None:
         await self._excuse(item.subject)

@@ -131,6 +131,22 @@ def test_whole_files_stay_where_they_are_kept(tmp_path: Path) -> None:
     assert sweep(tmp_path, {W: Disposal.REMOVE}) == 1
 
 
+def test_what_would_go_is_measured_before(tmp_path: Path) -> None:
+    """A plan names what is certain to go, in folders and bytes, and touches nothing."""
+    half(tmp_path, V)
+    whole(tmp_path, W)
+    half(tmp_path, X)
+    fates = {V: Disposal.KEEP, W: Disposal.REMOVE, X: Disposal.KEEP_FOR_RETRY}
+    there = sorted(tmp_path.rglob("*"))
+    now = max(entry.lstat().st_mtime for entry in tmp_path.rglob("*"))
+    number, size = DownloadCleanup(tmp_path, now, False, 1e9).measure(fates)
+    assert (number, size >= 100) == (1, True)
+    assert DownloadCleanup(tmp_path, now, True, 1e9).measure(fates) == (0, 0)
+    assert DownloadCleanup(tmp_path, now + 8 * 86_400, False, 1e9).measure(fates)[0] == 2
+    assert sorted(tmp_path.rglob("*")) == there
+    assert sweep(tmp_path, fates) == number
+
+
 def test_strangers_and_busy_folders_are_left_alone(tmp_path: Path) -> None:
     """A folder that another process works on, or that is none of ours, is not touched."""
     (tmp_path / "yt_own films").mkdir()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,7 +24,7 @@ def find_leftovers(output: Path, note: Json | None, folders: Collection[str]) ->
         with ExitStack() as stack:
             root = stack.enter_context(atomic.opened(str(output.resolve())))
             home = stack.enter_context(atomic.opened(FOLDER, root))
-            kept = {*folders, *filter(layout.is_folder, os.listdir(root))}
+            kept = {*folders, *filter(layout.is_folder, atomic.names(root))}
             return dict(_leftovers(home, note, kept))
     except OSError:  # there is no page
         return {}
@@ -52,7 +51,7 @@ def _leftovers(home: int, note: Any, kept: Collection[str]) -> Iterator[tuple[st
             continue
         with atomic.opened(part, home) as fd:
             named = _named(fd, note) if part == _DATA else None
-            for name in sorted(os.listdir(fd)):
+            for name in atomic.names(fd):
                 size = atomic.size(fd, name)
                 if size is not None and _is_left(part, name, named, captions, kept):
                     yield f"{part}/{name}", size

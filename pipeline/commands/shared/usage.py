@@ -20,7 +20,8 @@ _MEANT = {
     "ls": "list", "items": "list", "log": "status", "history": "status", "report": "status", "ingest": "run",
     "start": "run", "resume": "run", "process": "run", "add": "run", "stop": "cancel", "rm": "cancel", "remove": "cancel",
     "forget": "cancel", "redo": "retry", "check": "config check", "find": "search", "info": "show", "init": "demo",
-    "serve": "platform", "help": "--help", "version": "--version", "dry-run": "plan",
+    "serve": "platform", "clean": "prune", "cleanup": "prune", "gc": "prune", "vacuum": "prune", "cron": "service cron",
+    "systemd": "service systemd", "container": "service container", "help": "--help", "version": "--version", "dry-run": "plan",
 }  # fmt: skip
 
 
