@@ -16,7 +16,21 @@ from pipeline.core.text import escape_unsafe
 
 #: Fields that hold epoch seconds; zero means "not known" or "at once" there and is shown as null.
 TIMES: Final = frozenset(
-    {"started", "ended", "at", "until", "since", "created", "updated", "due", "wake_at", "stage_since", "resume_at"}
+    {
+        "started",
+        "ended",
+        "at",
+        "until",
+        "since",
+        "created",
+        "updated",
+        "due",
+        "wake_at",
+        "stage_since",
+        "resume_at",
+        "room_at",
+        "learned_at",
+    }
 )
 
 #: Fields whose rows are tuples, by the names that their columns get: nobody should have to count positions in JSON.

@@ -11,6 +11,7 @@ from typing import Literal
 from pipeline.core.model import Json, Parked, Result, Spend, SpentWindow, Task, Trouble
 from pipeline.ports.index_api import ClassScore, IndexedVideo, IndexInfo, SearchHit
 from pipeline.ports.inventory import RemoteObject
+from pipeline.ports.quota import QuotaGauge
 from pipeline.ports.source import Item
 
 
@@ -224,6 +225,7 @@ class StatusView:
     bad_lines: Sequence[BadLine] = ()  #: of the last run's lists, the first few
     bad_count: int = 0  #: all of them
     spent: Sequence[SpentWindow] = ()  #: today and this month, UTC
+    quota: Sequence[QuotaGauge] = ()  #: how full each window of each limit is; empty where none is kept
 
 
 @dataclass(frozen=True, slots=True)

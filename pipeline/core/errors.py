@@ -115,9 +115,10 @@ class Throttled(Transient):
 
     code = "rate_limited"
 
-    def __init__(self, message: str, *, after: float, group: str, detail: str = "") -> None:
+    def __init__(self, message: str, *, after: float, group: str, detail: str = "", alone: bool = False) -> None:
         super().__init__(message, after=after, untouched=True, detail=detail)
         self.group = group  #: the limiter's endpoint group
+        self.alone = alone  #: only this call must wait: a smaller one has room
 
 
 class NotYet(ReelmillError):

@@ -40,7 +40,7 @@ async def run_step(stage: Stage, task: Task, ensure_fresh: LeaseCheck, clock: Cl
     except LostLease:
         return None
     except Throttled as error:
-        return Park(stage.lane.value, clock.now() + (error.after or 0.0), error.trouble, not error.in_doubt)
+        return _throttled(stage, error, clock.now())
     except (Transient, NotYet) as error:
         return _again(task, error)
     except Ambiguous as error:
@@ -64,6 +64,13 @@ async def run_step(stage: Stage, task: Task, ensure_fresh: LeaseCheck, clock: Cl
                 log.redact(str(error))[:300],
             )
         )
+
+
+def _throttled(stage: Stage, error: Throttled, now: float) -> Outcome:
+    """Let the lane wait, or this task alone where a smaller call has room."""
+    if error.alone:
+        return Snooze(error.after or 0.0, untouched=True, trouble=error.trouble, asked=False)
+    return Park(stage.lane.value, now + (error.after or 0.0), error.trouble, not error.in_doubt)
 
 
 def _again(task: Task, error: Transient | NotYet) -> Outcome:

@@ -6,12 +6,13 @@ v1.2 can do). ``Limiter``: ``tests/unit/test_limits.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
 from pipeline.core.model import Json, Trouble
+from pipeline.ports.quota import QuotaNote
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,10 +217,14 @@ class Limiter(Protocol):
         """Take what a call needs from its group's buckets, sleeping a second at most.
 
         Raises:
-            Throttled: when the wait would be longer; ``after`` says how long.
+            Throttled: when the wait would be longer; ``after`` says how long, ``alone`` that a smaller call has room.
         """
         ...
 
-    def learn(self, group: str, *, wait: float | None = None, headers: Mapping[str, str] | None = None) -> None:
-        """Learn from an answer: a 429's wait, or its headers' counters."""
+    def answered(self, group: str, admitted: float, *, minutes: float = 0.0, tokens: float = 0.0) -> None:
+        """Take note that a call let in then was answered, or never will be."""
+        ...
+
+    def learn(self, group: str, *, wait: float | None = None, notes: Sequence[QuotaNote] = ()) -> None:
+        """Learn from an answer: a 429's wait, and what it says of limits."""
         ...

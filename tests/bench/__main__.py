@@ -13,6 +13,7 @@ COMMANDS = {
     "store": "rows, claims and outcomes per second of the SQLite store",
     "gallery": "the gallery's page in real browsers: first cards, search, memory, sizes, and the time to write it",
     "transport": "what one HTTP request costs",
+    "quota": "how much of a quota is used and how often one is refused, beside two plain clients, in virtual time",
     "startup": "how long short commands take, what each imports, and what its libraries alone need",
 }
 

@@ -19,7 +19,7 @@ from pipeline.views import BadLine, RunReport, StatusView
 AMOUNTS = {
     "rate", "elapsed", "spent_usd", "minutes", "eta", "usd", "seconds", "budget_usd", "usd_total", "minutes_total",
     "queries_usd", "pool_seconds", "start", "end", "score", "detailed", "duration_ratio", "fps",
-    "estimate", "estimate_usd", "doubtful_usd", "limit",
+    "estimate", "estimate_usd", "doubtful_usd", "limit", "used",
 }  # fmt: skip
 
 REPORT = RunReport(

@@ -14,6 +14,7 @@ from pipeline.core.model import Lane, Parked, Result, Spend, State, Task, Troubl
 from pipeline.ingest.waiting import words_of_stages
 from pipeline.money_views import Plan, PlanRow
 from pipeline.ports.index_api import IndexInfo
+from pipeline.ports.quota import QuotaGauge
 from pipeline.present import messages
 from pipeline.present.progress import board
 from pipeline.present.tables.config_check import config_check_table
@@ -399,6 +400,26 @@ def test_what_stopped_the_last_run_comes_first_with_its_remedy() -> None:
     assert places == sorted(places)
     alone = text(status_table(StatusView({"working": 3}, {}, {}, (), (), "", (), 0.0, 0.0, stopped=key), NOW))
     assert "needs attention" in alone
+
+
+def test_each_limit_has_a_bar_that_fits_a_terminal() -> None:
+    """Used, limit and when there is room again, in 80 columns; a learned limit has its age."""
+    gauges = [
+        QuotaGauge("assets", "requests_per_minute", 0.0, 60.0),
+        QuotaGauge("analyze", "minutes_per_day", 598.5, 600.0, NOW + 7200, NOW - 3700),
+        QuotaGauge("analyze", "tokens_per_day", 1_234_567.0, 2_000_000.0),
+    ]
+    lines = text(status_table(replace(STATUS, quota=gauges), NOW), 80).splitlines()
+    shown = lines[lines.index("limits") + 1 :][:5]
+    assert [" ".join(line.split()) for line in shown] == [
+        "assets requests/minute ──────────────────── 0 of 60",
+        "analyze minutes/day ━━━━━━━━━━━━━━━━━━━━ 598 of 600",
+        "named by the platform 1 h 01 min ago",
+        "room again at 2025-11-22T05:00:00Z (in 2 h 00 min)",
+        "analyze tokens/day ━━━━━━━━━━━━──────── 1,234,567 of 2,000,000",
+    ]
+    assert max(map(len, shown)) <= 80
+    assert "limits" not in text(status_table(STATUS, NOW)).splitlines()
 
 
 def test_what_no_list_names_any_more_is_shown_apart() -> None:

@@ -11,6 +11,7 @@ from pipeline.app.wiring.state_folder import lock_holder, open_read_only
 from pipeline.budget.limits import spent_windows
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
+from pipeline.provider.http.rate_limits import NAME, read_usage
 from pipeline.views import StatusView
 
 
@@ -26,6 +27,7 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
         stopped = await find_attention(database, await noted(database), limit)
         last = await read_last_run(database)
         usd, minutes, doubtful = await database.spent()
+        kept = await database.load(NAME)
         return StatusView(
             items=await database.tally(),
             videos=await database.tally(by_video=True),
@@ -47,4 +49,5 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
             bad_lines=last.bad_lines,
             bad_count=last.bad_count,
             spent=await spent_windows(database, settings.budget, now),
+            quota=read_usage(settings.limits, kept, now) if kept is not None else (),
         )

@@ -118,7 +118,8 @@ class _Totals:
         self._spent = await spent_windows(database, self._settings.budget, now)
         kept = await database.load(rate_limits.NAME) if database is not None and not self._plan.platform.local else None
         used = rate_limits.read_usage(self._settings.limits, kept, now) if kept is not None else []
-        self._quota = [QuotaUse(*each) for each in used if each[2] > 0 and not each[1].endswith("_minute")]
+        longer = [each for each in used if each.used > 0 and not each.window.endswith("_minute")]
+        self._quota = [QuotaUse(each.group, each.window, each.used / each.limit) for each in longer]
 
     async def add(self, batch: Sequence[Item | BadLine], database: Database | None) -> None:
         """Add a batch of entries to the sums."""

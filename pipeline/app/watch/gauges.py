@@ -51,8 +51,8 @@ async def _families(
     yield Family("parked_until_seconds", "Until when a lane is paused.", parked, ("lane", "cause"))
     kept = await database.load(NAME)
     used = read_usage(settings.limits, kept, now) if kept is not None else []
-    means = "Share of a limit in use, 0 to 1."
-    yield Family("quota_used_ratio", means, [((each[0], each[1]), each[2]) for each in used], ("group", "window"))
+    shares = [((each.group, each.window), each.used / each.limit) for each in used]
+    yield Family("quota_used_ratio", "Share of a limit in use, 0 to 1.", shares, ("group", "window"))
     oldest = await database.tasks(Selection(states=(State.PENDING,), limit=1))
     waits = max(0.0, now - oldest[0].created) if oldest else 0.0
     yield Family("oldest_pending_seconds", "Age of the oldest task that waits.", [((), waits)])

@@ -25,7 +25,7 @@ from pipeline.present.tables.layout import (
     section,
     trouble_line,
 )
-from pipeline.present.tables.waiting import unlisted_section, waiting_section
+from pipeline.present.tables.waiting import quota_section, unlisted_section, waiting_section
 from pipeline.views import StatusView
 
 #: Kinds of task in the order in which a video meets them.
@@ -53,7 +53,7 @@ def status_table(value: StatusView, now: float) -> RenderableType:
     if value.parked:
         parts += section("parked", [_parked(entry, value.waiting.get(entry.scope, 0), now) for entry in value.parked])
         parts.append(remedy("reelmill retry --parked opens before the time"))
-    parts += [*waiting_section(value, now), *unlisted_section(value)]
+    parts += [*waiting_section(value, now), *quota_section(value, now), *unlisted_section(value)]
     if value.tasks:
         parts += [Text(""), _tasks_by_state(value.tasks)]
     if value.runs:

@@ -1,17 +1,20 @@
-"""What waits and until when, and what no list names any more."""
+"""What waits, how full each limit is, and what no list names."""
 
 from __future__ import annotations
 
 from rich.console import RenderableType
 from rich.text import Text
 
-from pipeline.present.formatting import count, fit, when
+from pipeline.ports.quota import QuotaGauge
+from pipeline.present.formatting import clean, count, fit, span, when
 from pipeline.present.tables.layout import WIDE, name_and_trouble, remedy, section
 from pipeline.views import StatusView, WaitView
 
 _REASONS = 8  #: that are shown
 _SOON = 60.0  #: seconds in which nobody needs to wake anything
 _UNLISTED = 5  #: lines of what is of no consequence
+_BAR = 20  #: cells
+_FULL = 0.995  #: share from which on a limit is shown as used up
 _VERBS = {"is": "are", "waits": "wait", "goes": "go"}
 _WORDS = (
     (" its analyses ", " their analyses "), (" its analysis ", " their analyses "), (" its results ", " their results "),
@@ -43,6 +46,35 @@ def _wait(wait: WaitView, now: float) -> Text:
         text.append(f"\n  {'the first' if several else 'goes on'} at {when(wait.due, now)}", "dim")
         text.append(f", the last at {when(wait.until, now)}" if several else "", "dim")
     return text
+
+
+def quota_section(value: StatusView, now: float) -> list[RenderableType]:
+    """Return a bar for each window of each limit; empty without any."""
+    if not value.quota:
+        return []
+    names = max(len(_window(each.window)) for each in value.quota)
+    return section("limits", [_gauge(each, names, now) for each in value.quota])
+
+
+def _gauge(gauge: QuotaGauge, width: int, now: float) -> Text:
+    share = min(1.0, gauge.used / gauge.limit)
+    colour = "red" if share >= _FULL or gauge.room_at else "yellow" if share >= 0.8 else "green"
+    filled = min(_BAR, max(round(_BAR * share), 1 if share > 0 else 0))
+    text = Text(f"{gauge.group:<8} {_window(gauge.window):<{width}}  ")
+    text.append("━" * filled, colour).append("─" * (_BAR - filled), "dim")
+    text.append(f"  {_amount(gauge.used)} of {_amount(gauge.limit)}")
+    if gauge.learned_at:
+        text.append(f"\n{'':9}named by the platform {span(max(0.0, now - gauge.learned_at))} ago", "dim")
+    return text.append(f"\n{'':9}room again at {when(gauge.room_at, now)}", "dim") if gauge.room_at else text
+
+
+def _amount(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:,.1f}"
+
+
+def _window(name: str) -> str:
+    """Return a window in words: ``requests_per_day`` as "requests/day"."""
+    return clean(name.replace("_per_", "/"))
 
 
 def _plural(words: str) -> str:

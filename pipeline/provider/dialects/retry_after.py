@@ -20,7 +20,8 @@ _SPAN = r"(\d+(?:\.\d+)?)[\s-]*(ms|milliseconds?|s|secs?|seconds?|m|mins?|minute
 _ASKED = re.compile(
     rf"\b(?:in|after|for|wait|again)\s+(?:about\s+|approximately\s+|another\s+|at least\s+)?{_SPAN}", re.I
 )
-_BARE = re.compile(rf"(?<!per )(?<![\d./]){_SPAN}", re.I)
+#: Not "600 minutes per day" or "60 minutes of video": that is a limit.
+_BARE = re.compile(rf"(?<!per )(?<![\d./]){_SPAN}(?!\s*(?:(?:of|per|a|an|each|every)\b|/))", re.I)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?")
 
 

@@ -19,6 +19,7 @@ from pipeline.provider.dialects import errors
 from pipeline.provider.dialects.error_codes import GONE
 from pipeline.provider.dialects.json_reading import clip, parse_http_date
 from pipeline.provider.dialects.protocol import Call, Request, Response, UnreadableAnswer, UnusableSession
+from pipeline.provider.dialects.quota_notes import quota_notes, speaks_of_quota
 from pipeline.provider.http.transport import Transport
 
 T = TypeVar("T")
@@ -67,8 +68,12 @@ class ApiCaller:
 
         async def attempt() -> T:
             await self._limiter.admit(request.group, minutes=minutes, tokens=tokens)
+            admitted = self.clock.now()
             still_ours()
-            return await self._once(call)
+            try:
+                return await self._once(call)
+            finally:
+                self._limiter.answered(request.group, admitted, minutes=minutes, tokens=tokens)
 
         def policy(number: int, error: ReelmillError) -> float | None:
             if isinstance(error, Throttled) or not isinstance(error, Transient) or not request.safe or number == _TRIES:
@@ -107,8 +112,8 @@ class ApiCaller:
         if not 200 <= response.status < 300:
             raise self._refused(response, request)
         self._streaks.pop(request.group, None)
-        if "x-ratelimit-remaining" in response.headers:
-            self._limiter.learn(request.group, headers=response.headers)
+        if speaks_of_quota(response.headers):
+            self._limiter.learn(request.group, notes=quota_notes(response))
         self._note_clock(response)
         try:
             return call.read(response)
@@ -133,7 +138,7 @@ class ApiCaller:
         error.in_doubt = errors.proves_nothing(response, request)
         if isinstance(error, Throttled):
             self._streaks[request.group] = streak
-            self._limiter.learn(request.group, wait=error.after)
+            self._limiter.learn(request.group, wait=error.after, notes=quota_notes(response))
         return error
 
 
