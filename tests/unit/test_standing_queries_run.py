@@ -74,6 +74,27 @@ def test_a_refused_query_changes_only_the_exit_code(tmp_path: Path) -> None:
     run_virtual(scenario())
 
 
+def test_a_run_whose_time_is_up_while_it_asks_says_how_many_are_left(tmp_path: Path) -> None:
+    """Every video is written, and yet not everything is done: exit 6, and the next run asks what is left."""
+
+    async def scenario() -> None:
+        it, index_api = rig(tmp_path, run={"max_time": "1h"})
+
+        class Slow(FakeIndexApi):
+            async def search(self, query: Any) -> Any:
+                await it.clock.sleep(3700.0)
+                return await super().search(query)
+
+        assert it.api is not None
+        it.api.index_api = Slow(there=index_api.there, spoken=index_api.spoken)  # type: ignore[assignment]
+        report = await it.run(items(clips(tmp_path, 2)))
+        assert (report.exit_code, states(report), report.items["working"]) == (6, ["done", "skipped"], 0)
+        said = "The time of this run is up (1h); 1 standing query was not asked; the same command goes on."
+        assert report.note == said
+
+    run_virtual(scenario())
+
+
 def test_a_run_that_stopped_at_its_budget_asks_nothing(tmp_path: Path) -> None:
     """The exit code is ingestion's own, and each query says why it was not asked."""
 
