@@ -20,8 +20,10 @@ _MARKS = (
 _BY_LANGUAGE = {
     encoding: languages.split()
     for encoding, languages in {
-        "cp1251": "ru uk be bg mk sr rus ukr bel bul mac mkd", "koi8-r": "ru rus",
+        "cp1251": "ru uk be bg mk sr rus ukr bel bul mac mkd", "koi8-r": "ru rus", "cp866": "ru rus",
+        "iso8859-5": "ru bg mk sr rus bul mac mkd",
         "cp1250": "pl cs sk hu sl hr bs ro sq pol ces cze slk slo hun slv hrv bos ron rum",
+        "iso8859-2": "pl cs sk hu sl hr bs ro pol ces cze slk slo hun slv hrv bos ron rum",
         "cp1253": "el ell gre", "cp1254": "tr az tur aze", "cp1255": "he iw heb", "cp1256": "ar fa ur ara fas per urd",
         "cp1257": "lt lv et lit lav est", "cp1258": "vi vie", "cp874": "th tha", "cp932": "ja jpn", "euc-jp": "ja jpn",
         "gb18030": "zh zho chi chs", "big5hkscs": "zh zho chi cht", "cp949": "ko kor",
@@ -48,6 +50,8 @@ def decode_text(raw: bytes, language: str = "") -> DecodedText:
     for mark, encoding in _MARKS:
         if raw.startswith(mark):
             return DecodedText(raw.decode(encoding, "replace").lstrip("\ufeff"), encoding, True)
+    if (text := _switched(raw)) is not None:
+        return DecodedText(text, "iso2022_jp", True)
     if (wide := _wide(raw)) is not None:
         return DecodedText(raw.decode(wide, "replace"), wide, True)
     try:
@@ -74,6 +78,12 @@ def _wide(raw: bytes) -> str | None:
         return "utf-32-be"
     even, odd = zeros[0] + zeros[2], zeros[1] + zeros[3]
     return "utf-16-le" if odd > 2 * even else "utf-16-be" if even > 2 * odd else None
+
+
+def _switched(raw: bytes) -> str | None:
+    """Return Japanese of 7 bits, known by the signs that switch to it."""
+    switches = raw.isascii() and any(sign in raw for sign in (b"\x1b$B", b"\x1b$@"))
+    return _strict(raw, "iso2022_jp") if switches else None
 
 
 def _by_language(raw: bytes, language: str) -> DecodedText | None:
@@ -110,6 +120,8 @@ def _letters(*scripts: str) -> Callable[[str], float]:
 
     def share(text: str) -> float:
         sample = text[:_SAMPLE]
+        # A mark belongs to the letter before it, and ends no word: Thai, vowels of Hebrew and Arabic.
+        sample = "".join(char for char in sample if unicodedata.category(char) != "Mn")
         foreign = [char for char in sample if not char.isascii() and char not in _PUNCTUATION]
         good = 0
         for word in _WORD.findall(sample):
@@ -156,8 +168,11 @@ _LOOKS: dict[str, Callable[[str], float]] = {
     "cp1253": _letters("GREEK"),
     "cp1256": _letters("ARABIC"),
     "cp874": _letters("THAI"),
+    "cp866": _letters("CYRILLIC"),
+    "iso8859-5": _letters("CYRILLIC"),
     "cp1252": _letters("LATIN"),
     "cp1250": _letters("LATIN"),
+    "iso8859-2": _letters("LATIN"),
     "cp1254": _letters("LATIN"),
     "cp1257": _letters("LATIN"),
     "cp1258": _letters("LATIN"),

@@ -17,7 +17,7 @@ from pipeline.media.caption_times import parse_span
 from pipeline.media.captions import Cue, count_lost, parse, strip_ass, strip_markup
 from pipeline.source.caption_files import CaptionFiles
 from pipeline.source.captions import find_captions, read_captions
-from pipeline.source.encodings import decode_text
+from pipeline.source.encodings import DecodedText, decode_text
 
 FIRST, SECOND = "The queen lays eggs all summer.", "In winter the bees form a cluster."
 PLAIN = f"1\n00:00:01,000 --> 00:00:03,000\n{FIRST}\n\n2\n00:00:07,000 --> 00:00:10,000\n{SECOND}\n\n"
@@ -115,6 +115,10 @@ WORDS = {
     ("cp1254", "tr"): "Kraliçe bütün yaz yumurtlar. Kışın arılar ısınmak için bir araya gelir.",
     ("cp1255", "he"): "המלכה מטילה ביצים כל הקיץ. בחורף הדבורים מתקבצות יחד.",
     ("cp1256", "ar"): "تضع الملكة البيض طوال الصيف. وفي الشتاء يتجمع النحل معا.",
+    ("cp874", "th"): "นางพญาวางไข่ตลอดฤดูร้อน ในฤดูหนาวผึ้งจะรวมตัวกัน",
+    ("cp866", "ru"): "Матка откладывает яйца всё лето. Зимой пчёлы собираются в клуб.",
+    ("iso8859-5", "ru"): "Матка откладывает яйца всё лето. Зимой пчёлы собираются в клуб.",
+    ("iso8859-2", "pl"): "Królowa składa jaja przez całe lato. Zimą pszczoły tworzą kłąb, żeby się ogrzać.",
     ("cp932", "ja"): "女王蜂は夏じゅう卵を産みます。冬になるとミツバチは集まります。",
     ("euc-jp", "ja"): "女王蜂は夏じゅう卵を産みます。冬になるとミツバチは集まります。",
     ("gb18030", "zh"): "蜂王整个夏天都在产卵。到了冬天，蜜蜂聚成一团取暖。",
@@ -138,6 +142,13 @@ def test_without_a_language_the_words_tell_the_encoding_and_the_doubt_is_said(en
     text = PLAIN.replace(FIRST, WORDS[encoding, language])
     found = decode_text(text.encode(encoding))
     assert (found.text, found.certain) == (text, False)
+
+
+def test_japanese_of_seven_bits_is_read() -> None:
+    """It looks like ASCII, and says by a sign of its own that it is not."""
+    text = PLAIN.replace(FIRST, WORDS["euc-jp", "ja"])
+    assert decode_text(text.encode("iso2022_jp")) == DecodedText(text, "iso2022_jp", True)
+    assert decode_text(b"\x1b$B is no sign of it").encoding == "utf-8"
 
 
 def test_one_bad_byte_does_not_garble_a_good_file() -> None:

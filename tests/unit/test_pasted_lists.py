@@ -192,3 +192,10 @@ def test_notes_and_bullets_around_a_path_are_no_part_of_it(tmp_path: Path) -> No
 def test_an_address_is_found_in_what_is_said_around_it(tmp_path: Path, line: str) -> None:
     """One address in a sentence of a chat is what the line means."""
     assert read(tmp_path, "list.txt", f"{line}\n".encode()) == [VIDEO]
+
+
+def test_a_sentences_marks_behind_a_path_are_none_of_its(tmp_path: Path) -> None:
+    """Unless there is such a file."""
+    for name in ("a.mp4", "b.mp4", "c.mp4", "d.mp4."):
+        (tmp_path / name).touch()
+    assert read(tmp_path, "list.txt", b"a.mp4,\nb.mp4.\nc.mp4;\nd.mp4.\n") == ["a.mp4", "b.mp4", "c.mp4", "d.mp4."]

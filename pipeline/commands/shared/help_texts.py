@@ -37,7 +37,7 @@ class CommandHelp(TyperCommand):
 
 
 class HelpfulTyper(typer.Typer):
-    """HelpfulTyper whose help is for people."""
+    """A typer whose commands explain themselves to people."""
 
     def command(self, name: str | None = None, **given: Any) -> Any:
         """Return what makes a command of a function."""

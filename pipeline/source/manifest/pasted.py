@@ -46,7 +46,7 @@ def pasted_paths(text: str) -> list[str]:
     Without a list's bullet, a note, or a sentence's marks.
     """
     bare = _BULLET.sub("", text)
-    return [each for each in (text.rstrip(",;"), bare, _NOTE_BEHIND.sub("", bare).rstrip(",;")) if each != text]
+    return [each for each in (text.rstrip(",;."), bare, _NOTE_BEHIND.sub("", bare).rstrip(",;.")) if each != text]
 
 
 def strip_unseen(text: str) -> str:
