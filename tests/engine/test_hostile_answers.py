@@ -20,7 +20,7 @@ STATUSES = (300, 301, 302, 303, 304, 307, 308, *range(400, 419), 421, 422, 423, 
 PROOFS = (400, 401, 403, 413, 422, 429)
 BODIES = ("error", "page", "empty")
 #: Answers of 2xx that say nothing, or nothing that can be true.
-ODD = ("cut", "torn", "html", "list", "blank", "alien", "odd ids")
+ODD = ("cut", "torn", "html", "list", "blank", "alien", "odd ids", "another id")
 #: Where it happens: the paid calls of one video (upload, index, analysis, entry in the index), and looks at how it stands.
 SITES = (("pay", 1), ("pay", 2), ("pay", 3), ("pay", 4), ("read", 1), ("read", 2), ("read", 4), ("read", 6))
 

@@ -202,6 +202,7 @@ def _spoilt(reply: Reply, what: str) -> bytes:
     spoilt = {
         "cut": content[: len(content) // 2], "torn": content[: len(content) // 2], "html": _HTML, "list": b"[]",
         "blank": b"", "alien": b'{"hello": {"world": null}}', "odd ids": _ID.sub(b'"../../indexes"', content),
+        "another id": _ID.sub(b'"0123456789abcdef01234567"', content),
     }  # fmt: skip
     return spoilt.get(what, content)
 

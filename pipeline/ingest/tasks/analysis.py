@@ -247,7 +247,12 @@ class AnalysisTaskType:
         """Look whether the answer is there; keep it as received before anything reads it."""
         data = AnalysisData.of(task)
         requests = self._requests(data)
-        status = await self._api.analysis(build_question(task.key, data, requests), data.task_id)
+        question = build_question(task.key, data, requests)
+        status = await self._api.analysis(question, data.task_id)
+        if status.state == "gone" and data.again + 1 < self._options.attempts:
+            found = await self._api.find_analysis(question)  # the answer to the call may have told a wrong id
+            if found is not None and found != data.task_id:
+                return Advance("await", changed(data, task_id=found, again=data.again + 1).to_json())
         if status.state == "working":
             return Snooze(status.look_again, asked=bool(status.word))
         if status.state == "ready" and status.answer is not None:

@@ -186,7 +186,12 @@ class IndexingTaskType:
     async def wait(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Look whether the platform is done with it."""
         data = IndexingData.of(task)
-        status = await self._index_api.indexing(data.index_id, data.video_id)
+        try:
+            status = await self._index_api.indexing(data.index_id, data.video_id)
+        except Permanent as error:
+            if error.trouble.code != _UNKNOWN:
+                raise
+            return await self._renamed(data, error)
         if status.state == "ready" and status.video is not None:
             return Done(data=changed(data, indexed=status.video.indexed).to_json())
         if status.state == "failed":
@@ -197,6 +202,13 @@ class IndexingTaskType:
             )
             return Fail(why)
         return Snooze(status.look_again, asked=bool(status.word))
+
+    async def _renamed(self, data: IndexingData, error: Permanent) -> Outcome:
+        """Go on with the asset's entry if the answer told a wrong id."""
+        found = await self._index_api.find_indexed(data.index_id, data.asset_id)
+        if found is None or found == data.video_id or data.again + 1 >= self._attempts:
+            raise error
+        return Advance("await", changed(data, video_id=found, again=data.again + 1).to_json())
 
     STAGES = (
         StageSpec("price", Lane.ANALYZE, price, "waits to be put into the index"),

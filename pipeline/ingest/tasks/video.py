@@ -17,11 +17,9 @@ again, because the server knows which are in.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
-from typing import TypeVar
 
 from pipeline.core.backoff import Backoff
 from pipeline.core.errors import InputError, Permanent
@@ -48,31 +46,13 @@ from pipeline.ingest.remote_names import build_upload_name, parse_upload_name
 from pipeline.ingest.request_builder import analysis_key, group_requests
 from pipeline.ingest.services import Services
 from pipeline.ingest.stored_json import changed
-from pipeline.ingest.tasks.failed_upload import failed_upload, gave_up
+from pipeline.ingest.tasks.failed_upload import failed_upload, gave_up, restart_if_index_gone
 from pipeline.ingest.tasks.indexing import ConfiguredIndex, has_indexing, indexing_task
 from pipeline.ingest.tasks.item import ReadCaptions, Release
 from pipeline.ingest.upload_search import NAMELESS, Method, build_upload, nameless_upload, with_file
 from pipeline.ports.video_api import NewUpload, UploadSession
 
 _log = get("video")
-S = TypeVar("S")
-
-
-def restart_if_index_gone(
-    step: Callable[[S, Task, LeaseCheck], Awaitable[Outcome]],
-) -> Callable[[S, Task, LeaseCheck], Awaitable[Outcome]]:
-    """Return the step, failing where its index is gone: a retry intends anew."""
-
-    @wraps(step)
-    async def whole(owner: S, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
-        try:
-            return await step(owner, task, ensure_fresh)
-        except Permanent as error:
-            if error.trouble.code != "resource_not_exist":
-                raise
-            return Fail(error.trouble, stage="place")
-
-    return whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,10 +302,19 @@ class VideoTaskType:
                 return Advance("fan_out", data.to_json(), spend=spend)
             # What is missing is asked of our own database: no reason for a commit in between.
             return await self._fan_out(task, data)
+        if status.state == "gone" and (found := await self._renamed(task, data)):
+            return Advance("settle", changed(data, media_id=found, again=data.again + 1).to_json())
         next_upload = changed(data, generation=data.generation + 1, settled=False, adopted=False, yields=False)
         if status.state == "gone" or data.adopted:
             return self._upload_again(task, next_upload)
         return failed_upload(data, status, next_upload, self._clock.now())
+
+    async def _renamed(self, task: Task, data: VideoData) -> str | None:
+        """Return another id under which the account lists our upload, or None."""
+        if data.method in NAMELESS or data.again + 1 >= self._options.attempts:
+            return None
+        found = await self._api.find_asset(build_upload(task, data))
+        return found if found != data.media_id else None
 
     def _upload_again(self, task: Task, data: VideoData) -> Outcome:
         """Upload again what the platform does not have any more."""
