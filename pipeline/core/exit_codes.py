@@ -50,6 +50,11 @@ def meaning(code: int) -> str:
         return f"code {code}, of another release"
 
 
+def how_ended(code: int, summary: Mapping[str, Any]) -> str:
+    """Return how a run ended, in a few words of its history."""
+    return "its time was up" if summary.get("time_up") is True else meaning(code)
+
+
 def fates(summary: Mapping[str, Any]) -> dict[str, int]:
     """Return what came of a run's items: fate, such as ``asked_again``, to number."""
     found = summary.get("this_run")

@@ -11,6 +11,8 @@ from typing import Any
 import anyio
 import pytest
 
+from pipeline.app.gallery.report import ReportMaker
+from pipeline.app.gallery.safe_words import SafeWords
 from pipeline.app.runs.run_report import exit_verdict
 from pipeline.app.watch.digest import make_digest
 from pipeline.app.watch.gauges import read_gauges
@@ -140,6 +142,12 @@ def test_nobody_is_woken_because_of_it(tmp_path: Path) -> None:
         told = await make_digest(report, life.database, "run", life.clock.now())
         assert told is not None
         assert told.title.startswith("reelmill: its time was up: 1 waiting")
+        (run,) = (
+            await ReportMaker(life.database, SafeWords(tmp_path), life.settings, lambda *_: True, 0.0).make(
+                running=False
+            )
+        ).runs
+        assert run.meaning == "its time was up"
         gauges = (await read_gauges(life.settings, life.database, 6, life.clock.now())).decode()
         assert "reelmill_last_success_timestamp_seconds 1.8" in gauges
 

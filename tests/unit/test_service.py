@@ -114,7 +114,7 @@ def test_systemd_takes_the_units(tmp_path: Path, folder: str, user: bool) -> Non
 
 
 @needs_systemd
-def test_the_service_is_well_walled_in(tmp_path: Path) -> None:
+def test_systemd_finds_the_service_well_walled_in(tmp_path: Path) -> None:
     """By systemd's own measure of exposure, from 0 to 10."""
     assert ANALYZE is not None
     path = tmp_path / "reelmill-nightly.service"

@@ -11,9 +11,10 @@ from pipeline.money_views import FileChange, QuotaUse
 from pipeline.present.pruned import prune_table
 from pipeline.present.tables.plan import plan_table
 from pipeline.present.tables.run import unheard
+from pipeline.present.tables.status import status_table
 from pipeline.present.terminal import rendered
 from pipeline.views import Delivery, Pruned, PruneLine
-from tests.unit.test_present_tables import EVIL, PLAN, REPORT, text
+from tests.unit.test_present_tables import EVIL, NOW, PLAN, REPORT, STATUS, text
 
 PRUNED = Pruned(
     [PruneLine("answers", 1200, 5_000_000, 3), PruneLine("runs", 1, 900), PruneLine("downloads", 0, 0)],
@@ -75,3 +76,13 @@ def test_a_prune_is_shown_before_and_after(width: int) -> None:
     kept = rendered(prune_table(replace(PRUNED, done=True, note="the disk is full")), width=200)
     assert "nothing given back: the disk is full" in kept
     assert max(map(len, f"{before}\n{after}".splitlines())) <= width
+
+
+def test_status_says_of_a_run_in_time_that_it_was_that() -> None:
+    """Not a quota, which the code alone could mean."""
+    run = {"id": "r", "started": NOW - 100, "ended": NOW - 40, "exit_code": 6}
+    shown = text(
+        status_table(replace(STATUS, runs=[{**run, "summary": {"time_up": True}}, run, {**run, "summary": 7}]), NOW)
+    )
+    assert "6: its time was up" in shown
+    assert shown.count("6: stopped at a quota or an outage") == 2

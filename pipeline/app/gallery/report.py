@@ -11,7 +11,7 @@ from pipeline.app.operator.waiting import find_waits
 from pipeline.config.settings import Settings
 from pipeline.core.clock import iso
 from pipeline.core.errors import NO_RETRY
-from pipeline.core.exit_codes import fates, meaning, number_of, told_fates, why_ended
+from pipeline.core.exit_codes import fates, how_ended, number_of, told_fates, why_ended
 from pipeline.core.model import Json, RunNote, Selection, State, Task
 from pipeline.gallery.values import CauseRow, DayRow, RunRow, RunsReport, TimeSlice
 from pipeline.ingest.payloads import AnalysisData
@@ -74,7 +74,7 @@ class ReportMaker:
         return RunRow(
             started_at=note.started,
             ended_at=note.ended,
-            meaning=meaning(note.exit_code) if note.exit_code is not None else "not ended, or killed",
+            meaning=how_ended(note.exit_code, summary) if note.exit_code is not None else "not ended, or killed",
             done=_sum(came, _DONE),
             failed=_sum(came, _FAILED),
             waiting=_sum(came, ("waiting",)),

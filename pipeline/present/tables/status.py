@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.core.errors import NO_RETRY
-from pipeline.core.exit_codes import meaning, told_fates, why_ended
+from pipeline.core.exit_codes import how_ended, told_fates, why_ended
 from pipeline.core.model import Parked, State
 from pipeline.present.formatting import clean, count, minutes, money, span, when, windows_text
 from pipeline.present.tables.layout import (
@@ -109,12 +109,23 @@ def _retry_hints(value: StatusView) -> list[RenderableType]:
     return [*hints, remedy("retrying a held item may pay for it again")] if held else hints
 
 
+def _summary(run: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = run.get("summary")
+    return found if isinstance(found, Mapping) else {}
+
+
 def _runs(runs: Sequence[Mapping[str, Any]], now: float, *, at_work: bool) -> Table:
     table = new_table(("last runs", "took", "ended"), fold=("ended",))
     for run in runs:
         started, ended, code = run.get("started"), run.get("ended"), run.get("exit_code")
         took = span(ended - started) if isinstance(started, int | float) and isinstance(ended, int | float) else "-"
-        how = f"{code}: {meaning(code)}" if isinstance(code, int) else "running" if at_work else "not ended, or killed"
+        how = (
+            f"{code}: {how_ended(code, _summary(run))}"
+            if isinstance(code, int)
+            else "running"
+            if at_work
+            else "not ended, or killed"
+        )
         at_work = False  # only the newest can be
         table.add_row(when(float(started or 0), now), took, Text(how, "" if code == 0 else "yellow"))
     return table
