@@ -143,3 +143,16 @@ def test_each_file_that_a_run_touches_is_told_before(tmp_path: Path, platform: P
     assert check_files(here, "--jobs", "gist,summary,chapters")["write"] == 1
     planned = here.run("plan", "films", "--files", "--jobs", "gist,summary,chapters")
     assert "no file would be written, changed or removed" in planned.out
+
+
+def test_what_is_used_of_the_quota_is_told(tmp_path: Path, platform: Platform) -> None:
+    """What a run has taken of a day's limit is gone for the next, and the plan says so."""
+    limits = {**QUICK["limits"], "analyze": {"requests_per_minute": 6000.0, "requests_per_day": 40.0}}
+    sections = {**QUICK, "limits": limits, "jobs": {"enabled": ["gist"]}}
+    here = customer(tmp_path / "here", platform, "twelvelabs", **sections)
+    clips(here.folder / "films", 2)
+    assert here.run("plan", "films", "--json").json["quota"] == []
+    assert here.run("run", "films", "--json").code == 0
+    (used,) = here.run("plan", "films", "--json").json["quota"]
+    assert (used["group"], used["window"], used["share"]) == ("analyze", "requests_per_day", pytest.approx(2 / 40))
+    assert "quota     used: analyze 5% of requests per day" in here.run("plan", "films").out

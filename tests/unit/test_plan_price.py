@@ -14,7 +14,7 @@ from pipeline.budget.prices import PriceList
 from pipeline.cli import app
 from pipeline.config.settings import LimitsSection, PricesSection
 from pipeline.core.model import SpentWindow
-from pipeline.money_views import PricePart
+from pipeline.money_views import PricePart, QuotaUse
 from pipeline.present.tables.plan import plan_table
 from tests.support.media import clips
 from tests.unit.test_job_requests import only, planner
@@ -110,3 +110,13 @@ def test_a_run_above_the_confirmed_price_is_refused_where_nobody_can_be_asked(
     piped = CliRunner().invoke(app, ["run", "-", "--confirm-over", "9"])
     assert piped.exit_code == 2
     assert "stdin" in piped.stderr
+
+
+def test_what_is_used_of_a_window_is_waited_for() -> None:
+    """Today's limit, not the one of an unused day; a window that these calls do not touch says nothing."""
+    limits = LimitsSection.model_validate(
+        {"analyze": {"requests_per_minute": None, "requests_per_day": 4}, "assets": {"requests_per_day": 1}}
+    )
+    assert priced().seconds(limits) == pytest.approx(0.0)
+    used = [QuotaUse("analyze", "requests_per_day", 0.75), QuotaUse("assets", "requests_per_day", 9.0)]
+    assert priced().seconds(limits, used) == pytest.approx(86_400 / 4)

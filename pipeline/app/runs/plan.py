@@ -326,7 +326,7 @@ class _Totals:
             usd_most=sum(part.usd_most for part in parts),
             parts=parts,
             spent=self._spent,
-            seconds=None if self._plan.platform.local else self._price.seconds(self._settings.limits),
+            seconds=None if self._plan.platform.local else self._price.seconds(self._settings.limits, self._quota),
             unknown_usd_most=self._price.unknown_most,
             quota=self._quota,
             files=self._files.named if self._files is not None else None,

@@ -9,7 +9,7 @@ from pipeline.budget.prices import PriceList
 from pipeline.config.settings import LimitsSection
 from pipeline.ingest.job_requests import JobRequest
 from pipeline.ingest.request_builder import expected_tokens, max_tokens
-from pipeline.money_views import PricePart
+from pipeline.money_views import PricePart, QuotaUse
 
 _KINDS = ("requests", "minutes", "tokens")
 _SPANS = {"minute": 60.0, "hour": 3_600.0, "day": 86_400.0}
@@ -63,14 +63,18 @@ class PlanPrice:
         """Return the parts, in the order in which they came up."""
         return list(self._parts.values())
 
-    def seconds(self, limits: LimitsSection) -> float:
-        """Return how long the calls take, by the slowest limit."""
+    def seconds(self, limits: LimitsSection, used: Sequence[QuotaUse] = ()) -> float:
+        """Return how long the calls take, by the slowest limit.
+
+        ``used``: what of the windows is not free at once.
+        """
+        shares = {(each.group, each.window): min(1.0, each.share) for each in used}
         waits: list[float] = [
-            (load[kind] / limit - 1) * seconds  # the first window is free at once
+            (load[kind] / limit - 1 + shares.get((group, f"{kind}_per_{span}"), 0.0)) * seconds
             for group, load in self._loads.items()
             for kind in _KINDS
             for span, seconds in _SPANS.items()
-            if (limit := getattr(getattr(limits, group), f"{kind}_per_{span}")) is not None
+            if (limit := getattr(getattr(limits, group), f"{kind}_per_{span}")) is not None and load[kind]
         ]
         return max([0.0, *waits])
 
