@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
 from pipeline.core.model import Selection
 from pipeline.ports.source import Item, ManifestLine
 from pipeline.ports.video_api import Ceilings
@@ -142,6 +144,19 @@ def wanted_is_there(world: World, report: RunReport, trial: Trial) -> None:
     assert _counts(found.paid)["analysis"] <= _counts(trial.plain.paid)["analysis"], found.paid
 
 
+def counted_once(world: World, report: RunReport, trial: Trial) -> None:
+    """As :func:`same`; and what was reserved by whoever died is freed or counted, never both: our entries about each call add
+    up to what the platform has charged for it, beside what is told as possibly paid twice.
+    """
+    same(world, report, trial)
+    ours: Counter[str] = Counter()
+    videos = [task.key for task in run_now(world.database.tasks(Selection(kinds=("video",))))]
+    for spend in run_now(world.database.spends(videos)):
+        ours[spend.key.partition("/")[0]] += 0 if spend.doubtful else round(spend.usd * 1e6)
+    theirs = [thing for thing in world.platform.things.values() if thing.kind == "analysis"]
+    assert +ours == {thing.name: round(thing.data["usd"] * 1e6) for thing in theirs}
+
+
 def _counts(paid: Mapping[tuple[str, str], int]) -> Counter[str]:
     return Counter(effect for effect, _ in paid)
 
@@ -168,6 +183,7 @@ class Studio:
             "v1.2 files": self.old,
             "v1.2 files, hold": self.old_hold,
             "v1.2 external": self.external,
+            "limits of run and day": self.limits,
             "a changed prompt": self.changed_prompt,
             "corrected captions": self.corrected_captions,
             "a deleted result": self.deleted_result,
@@ -221,6 +237,13 @@ class Studio:
         settings = settings_for(self.folder, provider={"api": "v1.2"}, policy={"on_ambiguous_ask": "hold"})
         night = Night(settings, [youtube(1), youtube(2)])
         return self._scene("v1.2 external", night, held_not_repeated, Make(ClientV12))
+
+    def limits(self) -> Scene:
+        """Return two videos with spending limits; the run that finishes counts what it sends as its own."""
+        budget = {"max_usd_per_run": 1.0, "max_usd_per_day": 1.0}
+        night = self.night(2, budget=budget, provider={"kind": "twelvelabs"})
+        paying = night.settings.model_copy(update={"api_key": SecretStr("a key for no platform")})
+        return self._scene("limits of run and day", Night(paying, night.entries), counted_once)
 
     def changed_prompt(self) -> Scene:
         """Return a second night in which one prompt is another."""

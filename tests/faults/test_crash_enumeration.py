@@ -26,6 +26,7 @@ SCENES = {
     "v1.2 files": 250,
     "v1.2 files, hold": 250,
     "v1.2 external": 250,
+    "limits of run and day": 100,
     "a changed prompt": 80,
     "corrected captions": 100,
     "a deleted result": 90,

@@ -365,6 +365,26 @@ def test_a_cut_off_answer_is_asked_again_with_more_room(tmp_path: Path) -> None:
     assert len(run_virtual(spends(life))) == 2
 
 
+def test_what_finishes_a_video_goes_before_what_begins_one(tmp_path: Path) -> None:
+    """The first answer is cut off: its video is asked about once more before the others, so that a wall that comes now finds
+    it finished.
+    """
+    life = Life.at(tmp_path, **priced(lanes={"analyze": 1}, limits={"analyze": {"requests_per_minute": 1}}))
+    asked: list[str] = []
+
+    def spoil(question: Question, text: str) -> str:
+        asked.append(question.key)
+        return "length" if question.key == asked[0] else text
+
+    life.platform.spoil = spoil
+    # Every second call must wait for longer than an answer takes.
+    life.api.ask_trouble = lambda n: Throttled("slowly", after=90.0, group="analyze") if n % 2 == 0 else None
+    run_virtual(life.run(items(clips(tmp_path, 4))))
+    first = asked[0].removesuffix("-0")
+    assert len(asked) == 5
+    assert f"{first}-1" in asked[1:3]
+
+
 def test_an_answer_that_never_fits_fails_at_the_ceiling(tmp_path: Path) -> None:
     """Doubling ends where the platform's room ends; the words say how much that was and what to do."""
     life = Life.at(tmp_path)
@@ -636,6 +656,8 @@ def test_every_answer_is_settled_with_its_usage(tmp_path: Path, usage: dict[str,
     assert [line["usage"] for line in logs if line["event"] == "analysis.usage_ignored"] == (
         [usage] if usage and tokens is None else []
     )
+    told = [line["usd"] for line in logs if line["event"] == "analysis.cost_more_than_reserved"]
+    assert told == ([pytest.approx(expected)] if expected > booked.usd else [])
 
 
 def test_an_analysis_that_another_database_has_booked_is_not_settled_here(tmp_path: Path) -> None:
