@@ -89,7 +89,6 @@ def test_a_search_finds_the_words_that_lie_there_now(tmp_path: Path) -> None:
     for words, gone in (("Volcanoes throw ash.", "harbours"), ("Harbours are dug out.", "volcanoes")):
         beside.write_text(srt(words))
         ran(here)
-        here.run("reconcile", "--apply", "--yes")
         texts = [hit["text"] for hit in here.run("search", words.split()[0], "--json").json["hits"]]
         assert any(words in text for text in texts), texts
         assert not any(gone in hit["text"].lower() for hit in here.run("search", gone, "--json").json["hits"])

@@ -157,11 +157,13 @@ class QuestionRunner:
                 raise
             raise _nothing_to_search(error.trouble.code) from None
         unread = max(0, index.videos - found.pool_videos) if self._plan.platform.local else 0
+        replaced = await self._resolver.replaced(hit.video_id for hit in found.hits)
+        hits = [hit for hit in found.hits if hit.video_id not in replaced]
         return SearchView(
             asked=self._asked(ask, index, query.options),
-            hits=found.hits,
-            videos=await self._resolver.resolve((hit.video_id for hit in found.hits), index),
-            total=found.total,
+            hits=hits,
+            videos=await self._resolver.resolve((hit.video_id for hit in hits), index),
+            total=found.total - (len(found.hits) - len(hits)),
             pool_videos=found.pool_videos,
             pool_seconds=found.pool_seconds,
             unread_videos=unread,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pipeline.app.operator.display_names import display_source
 from pipeline.core.errors import Permanent, Transient
-from pipeline.core.model import Selection, Task
+from pipeline.core.model import Selection, State, Task
 from pipeline.core.youtube_address import file_name
-from pipeline.ingest.payloads import ItemData, PublishData, remote_ids
+from pipeline.ingest.payloads import IndexingData, ItemData, PublishData, VideoData, remote_ids
 from pipeline.ports.index_api import IndexApi, IndexInfo, ListFilter
 from pipeline.ports.store import Records, read_pages
 from pipeline.views import VideoRef
@@ -37,6 +37,29 @@ class VideoResolver:
         if unknown and index is not None:
             found |= await self._remote(unknown, index)
         return {video_id: found.get(video_id) or VideoRef(video_id, video_id) for video_id in wanted}
+
+    async def replaced(self, ids: Iterable[str]) -> set[str]:
+        """Return the entries of an index that a later upload's entry has replaced.
+
+        They stay until `reelmill reconcile` takes them away; what they say is not true any more.
+        """
+        wanted = set(ids)
+        if self._records is None or not wanted:
+            return set()
+        keys = tuple(set((await self._subjects(self._records, wanted)).values()))
+        tasks = await self._records.tasks(Selection(kinds=("video", "indexing"), subjects=keys)) if keys else []
+        present = {task.key: VideoData.of(task).media_id for task in tasks if task.kind == "video"}
+        entries = [(task, IndexingData.of(task)) for task in tasks if task.kind == "indexing"]
+        current = {
+            (task.subject, data.index_id)
+            for task, data in entries
+            if task.state is State.DONE and data.asset_id == present.get(task.subject)
+        }
+        return {
+            data.video_id
+            for task, data in entries
+            if (task.subject, data.index_id) in current and data.asset_id != present[task.subject]
+        }
 
     async def local(self, wanted: set[str]) -> dict[str, VideoRef]:
         """Return the ids that are videos of this state folder."""

@@ -120,7 +120,8 @@ def attention(shown: Sequence[RenderableType], total: int) -> list[RenderableTyp
 def bad_lines(lines: Sequence[BadLine], total: int) -> list[RenderableType]:
     """Return the lines of manifests that cannot be used."""
     entries: list[RenderableType] = [
-        trouble_line(f"{line.place}  {fit(line.source, 60)}", line.trouble) for line in lines
+        trouble_line(line.place if line.place == line.source else f"{line.place}  {fit(line.source, 60)}", line.trouble)
+        for line in lines
     ]
     if total > len(lines):
         entries.append(Text(f"… and {total - len(lines):,} more", "dim"))
