@@ -95,6 +95,35 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class AgainRow:
+    """One finished item, and what would be asked of it again."""
+
+    item: str  #: as it was named
+    key: str
+    jobs: Sequence[str] = ()  #: to be asked again
+    already: Sequence[str] = ()  #: were set before, and no answer has come since
+    seconds: float | None = None  #: length of the video, None where it is not known
+    usd: float = 0.0  #: expected of all of these jobs
+    left: str = ""  #: why nothing is asked; empty if something is
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """What is asked again, with its price; ``agreed`` False: nothing was changed."""
+
+    rows: Sequence[AgainRow]
+    usd: float  #: expected
+    usd_most: float  #: with every answer as long as it may be: what a run reserves; inf: nobody can tell
+    parts: Sequence[PricePart] = ()
+    agreed: bool = False
+
+    @property
+    def jobs(self) -> int:
+        """How many answers are to be asked for."""
+        return sum(len(row.jobs) for row in self.rows)
+
+
+@dataclass(frozen=True, slots=True)
 class CostsView:
     """The ledger in groups."""
 

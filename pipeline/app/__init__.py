@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pipeline.app.gallery.serve import serve_gallery
     from pipeline.app.index.indexes import create_index, delete_index, indexes, videos
     from pipeline.app.index.search import classify, search
+    from pipeline.app.items.ask_again import ask_again
     from pipeline.app.items.list_items import list_items
     from pipeline.app.operator.costs import costs
     from pipeline.app.operator.doctor import doctor
@@ -30,13 +31,15 @@ if TYPE_CHECKING:
     from pipeline.app.watch.notify_test import notify_test
 
 __all__ = [
-    "cancel", "check_config", "classify", "costs", "create_index", "delete_index", "demo", "doctor", "indexes", "list_items",
+    "ask_again", "cancel", "check_config",
+    "classify", "costs", "create_index", "delete_index", "demo", "doctor", "indexes", "list_items",
     "make_gallery", "make_service", "notify_test", "plan", "platform", "prune", "reconcile",
     "retry", "retry_parked", "run", "search", "serve_gallery", "show",
     "status", "videos",
 ]  # fmt: skip
 
 _HOME = {
+    "ask_again": "items.ask_again",
     "cancel": "operator.retry_cancel", "check_config": "runs.config_check", "classify": "index.search",
     "costs": "operator.costs",
     "create_index": "index.indexes", "delete_index": "index.indexes", "demo": "runs.demo", "doctor": "operator.doctor",

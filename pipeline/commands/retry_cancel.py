@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline import app
+from pipeline.commands.shared import options
+from pipeline.commands.shared.arguments import confirm, is_attended
 from pipeline.commands.shared.runner import Invocation, command
 from pipeline.core.exit_codes import ExitCode
 
 if TYPE_CHECKING:
+    from pipeline.money_views import Again
     from pipeline.views import Corrected
 
 Items = Annotated[
@@ -42,6 +45,12 @@ def retry(
             "--parked", help="End pauses (YouTube, quotas, outages) now; with --class only those for this reason."
         ),
     ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Ask all of finished items once more, for their price; --jobs narrows.")
+    ] = False,
+    jobs: options.Jobs = None,
+    confirm_over: options.ConfirmOver = None,
+    yes: options.Yes = False,
 ) -> int:
     """Let failed, held or cancelled items go on at the next run.
 
@@ -51,15 +60,25 @@ def retry(
     An item is held where its paid call may have been accepted and the platform cannot be asked: retrying it may pay
     again. `reelmill why ITEM` tells. Stop a run that is going on first.
 
+    --again has what is answered asked once more: it shows the price and asks. The old results stay until the new ones
+    are there. Typed twice before the run, it is one new call.
+
     \b
     Examples:
       reelmill retry --failed
       reelmill retry --class refused --class deadline
       reelmill retry films/talk.mp4
       reelmill retry --parked
+      reelmill retry --again --jobs gist films/talk.mp4
     """
     from pipeline.core.errors import ConfigError
 
+    if again:
+        if not items or failed or classes or parked:
+            raise ConfigError("retry: --again takes ITEMs and nothing else", remedy="reelmill list names them")
+        return _ask_again(given, items, options.read_names(jobs) or [], confirm_over, yes=yes)
+    if jobs or confirm_over is not None or yes:
+        raise ConfigError("retry: --jobs, --confirm-over and --yes are for --again", remedy="reelmill retry --help")
     if not (items or failed or classes or parked):
         raise ConfigError(
             "retry: say what: --failed, --class CLASS, --parked or ITEM", remedy="reelmill status lists what stopped"
@@ -98,6 +117,38 @@ def cancel(
         )
     changed = given.call(lambda settings: app.cancel(settings, items or [], failed=failed))
     return _say(given, changed, "cancelled")
+
+
+def _ask_again(given: Invocation, items: list[str], jobs: list[str], over: float | None, *, yes: bool) -> int:
+    """Show the price, ask if it is more than agreed to, and set the items."""
+    from pipeline.core.errors import ConfigError
+    from pipeline.present import terminal
+    from pipeline.present.tables.items import again as tables
+
+    if over is None and not yes and not is_attended():
+        remedy = "--yes does it without asking, --confirm-over USD up to a price"
+        raise ConfigError("retry --again: nobody is there to be asked", remedy=remedy)
+
+    def agree(found: Again) -> bool:
+        terminal.tell(terminal.rendered(tables.again_table(found)))
+        price = tables.again_price(found)
+        if yes or found.usd_most <= (over or 0.0):
+            terminal.tell(price)
+            return True
+        if is_attended():
+            return confirm(f"{price}. Go on? [y/N]")
+        terminal.tell(f"reelmill: {price}: more than --confirm-over, and nobody is there to be asked")
+        terminal.tell("  → --yes goes on without asking; nothing was changed")
+        return False
+
+    found = given.call(lambda settings: app.ask_again(settings, items, jobs, agree))
+    if given.json:
+        terminal.say_json(found)
+    elif found.agreed or not found.jobs:
+        terminal.show(tables.again_outcome(found))
+    if found.jobs and not found.agreed:
+        return ExitCode.BUDGET
+    return ExitCode.INCOMPLETE if any(row.left for row in found.rows) else ExitCode.DONE
 
 
 def _retry_parked(given: Invocation, classes: list[str]) -> int:

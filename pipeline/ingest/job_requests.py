@@ -31,6 +31,8 @@ class JobRequest:
     params: Mapping[str, Json]
     fingerprint: str  #: of everything that decides the answer, the video aside
     ask: Ask = field(compare=False, repr=False)  #: its share of the call
+    #: The fingerprints under which the same was asked before an operator had it asked again, the latest first.
+    before: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -106,10 +108,12 @@ class JobPlanner:
                 continue
             for request in requests:
                 self._add(found, request)
+        requests = list(found.values())
         heard = chosen_captions(items) if self._captions else None
-        if heard is None:
-            return list(found.values())
-        return [replace(each, fingerprint=fingerprint(each.fingerprint, heard.digest)) for each in found.values()]
+        if heard is not None:
+            requests = [replace(each, fingerprint=fingerprint(each.fingerprint, heard.digest)) for each in requests]
+        takes = _takes(items)
+        return [_as_taken(each, takes.get(each.fingerprint, ())) for each in requests] if takes else requests
 
     def combined_fingerprint(self, requests: Sequence[JobRequest]) -> str:
         """Return one fingerprint for all requests of a video.
@@ -169,3 +173,20 @@ class JobPlanner:
         ask = job.ask(params)
         decides = fingerprint(self._provider, job.name, job.version, params, ask.schema, list(ask.lines))
         return JobRequest(name, job, params, decides, ask)
+
+
+def _takes(items: Sequence[Task]) -> Mapping[str, Sequence[str]]:
+    """Return when each question was to be asked again; whichever line has it, there is one video and one answer."""
+    takes: dict[str, Sequence[str]] = {}
+    for item in items:
+        for question, times in ItemData.of(item).takes.items():
+            takes[question] = max(takes.get(question, ()), times, key=lambda each: (len(each), tuple(each)))
+    return takes
+
+
+def _as_taken(request: JobRequest, times: Sequence[str]) -> JobRequest:
+    """Return the request as it is asked the last of these times: another question by its fingerprint."""
+    if not times:
+        return request
+    *before, last = [request.fingerprint, *(fingerprint(request.fingerprint, time) for time in times)]
+    return replace(request, fingerprint=last, before=tuple(reversed(before)))

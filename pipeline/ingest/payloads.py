@@ -156,6 +156,9 @@ class ItemData(TaskData):
     about: Mapping[str, Json] | None = None  #: what the site says of a fetched video, or the file of itself
     skipped: SkippedData | None = stored(None, read=SkippedData.from_json, write=SkippedData.to_json)
     refetch: bool = False  #: fetch it although it is uploaded already
+    takes: Mapping[str, Sequence[str]] = stored(
+        dict
+    )  #: fingerprint of a question -> when it was to be asked again, each
     #: None: an earlier release took no note of them, or the platform does not read them.
     captions: CaptionsData | None = stored(None, read=CaptionsData.from_json, write=CaptionsData.to_json)
 
@@ -411,6 +414,11 @@ def captions_digest(items: Iterable[Task]) -> str:
     """Return the digest of the captions that count; empty without any."""
     chosen = chosen_captions(items)
     return "" if chosen is None else chosen.digest
+
+
+def asked_again(takes: Mapping[str, Sequence[str]]) -> dict[str, Json]:
+    """Return the data of an item of which some questions are to be asked again."""
+    return {"takes": {question: list(times) for question, times in takes.items()}}
 
 
 def upload_anew(video: VideoData) -> dict[str, Json]:

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.cli import Terminal, environment
 from tests.support.media import clips
 
@@ -39,3 +41,29 @@ def test_list_names_everything_beside_a_run(tmp_path: Path) -> None:
     finally:
         holder.communicate(timeout=30)
     assert here.run("ls").err.splitlines()[-1].split("`")[1] == "reelmill list"
+
+
+@pytest.mark.parametrize("api", ["v1.3", "v1.2"])
+def test_asked_again_on_purpose(tmp_path: Path, api: str) -> None:
+    """The price first; typed twice it is one new call; old results until the run; nothing counts as possibly paid twice."""
+    here = Terminal(tmp_path / "here", {}, {"provider": {"kind": "local", "api": api}, "jobs": {"enabled": ["gist"]}})
+    clips(here.folder / "films", 2)
+    assert here.run("run", "films").code == 0
+    nobody = here.run("retry", "--again", "clip-00.mp4")
+    assert (nobody.code, nobody.out) == (2, "")
+    assert "nobody is there to be asked" in nobody.err
+    before = {path: path.read_bytes() for path in here.folder.glob("out/*/video.json")}
+    for words in (("clip 00", "--yes"), ("clip-00", "--confirm-over", "5", "--jobs", "gist")):
+        typed = here.run("retry", "--again", *words, "--json")
+        assert typed.code == 0, typed.err
+        assert typed.json["rows"][0]["left"] == ""
+    assert here.run("list", "--json", "--is", "unfinished").json["items"][0]["title"] == "clip 00"
+    assert {path: path.read_bytes() for path in before} == before
+    assert here.run("plan", "films", "--json").json["counts"] == {"unfinished": 1, "nothing": 1}
+    ran = here.run("run", "--json")
+    assert (ran.code, ran.json["analyses"], ran.json["doubtful"]) == (0, 1, 0), ran.err
+    assert sum(path.read_bytes() != old for path, old in before.items()) == 1
+    assert here.run("run", "films", "--json").json["analyses"] == 0
+    wrong = here.run("retry", "--again", "--yes", "clip-00.mp4", "--jobs", "gits")
+    assert (wrong.code, wrong.err.splitlines()[-1]) == (2, "  → did you mean gist?")
+    assert "did you mean" in here.run("retry", "--again", "--yes", "clip-0l.mp4").err

@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from pipeline.app.items.ask_again import AskAgain
+from pipeline.app.wiring.run_plan import make_run_plan
 from pipeline.core.model import Selection
 from pipeline.ports.source import Item, ManifestLine
 from pipeline.ports.video_api import Ceilings
@@ -16,6 +18,7 @@ from pipeline.views import RunReport
 from tests.faults.crash_trial import Mishaps, Scene, Trial
 from tests.faults.crash_worlds import Make, Night, World, captioned_adapters, run_now, traces
 from tests.faults.youtube_worlds import Fetching, fetching_adapters, fetching_world
+from tests.support.clock import run_virtual
 from tests.support.fakes import clips, items
 from tests.support.run_harness import settings_for
 from tests.support.vendor import ClientV12
@@ -157,6 +160,21 @@ def counted_once(world: World, report: RunReport, trial: Trial) -> None:
     assert +ours == {thing.name: round(thing.data["usd"] * 1e6) for thing in theirs}
 
 
+def asked_once_more(world: World, report: RunReport, trial: Trial) -> None:
+    """As :func:`same`; of two videos one is asked twice, under two keys."""
+    same(world, report, trial)
+    found = traces(world)
+    assert _counts(found.paid)["analysis"] == 3, found.paid
+
+
+async def _ask_again(world: World, night: Night) -> None:
+    """Type ``retry --again`` twice."""
+    for jobs in (4, 0):
+        asker = AskAgain(make_run_plan(night.settings), world.database, world.clock)
+        assert (await asker.look([night.entries[0].key], [])).jobs == jobs
+        await asker.set()
+
+
 def _counts(paid: Mapping[tuple[str, str], int]) -> Counter[str]:
     return Counter(effect for effect, _ in paid)
 
@@ -187,6 +205,7 @@ class Studio:
             "a changed prompt": self.changed_prompt,
             "corrected captions": self.corrected_captions,
             "a deleted result": self.deleted_result,
+            "asked again": self.asked_again,
             "finished by another line": self.other_line,
             "fetched from YouTube": self.fetched,
         }
@@ -272,6 +291,11 @@ class Studio:
             self.night(2, lay(words), index={"name": "films"}) for words in ("Bees fly.", "Beekeepers do not.")
         )
         return self._scene("corrected captions", second, make=Make(adapters=captioned_adapters), before=[first])
+
+    def asked_again(self) -> Scene:
+        """Return a second night in which an operator has the questions of one video asked again."""
+        second = self.night(2, lambda world: run_virtual(_ask_again(world, second)))
+        return self._scene("asked again", second, asked_once_more, before=[self.night(2)])
 
     def other_line(self) -> Scene:
         """Return a night that died and is never repeated: the next one has a changed prompt and one video more."""

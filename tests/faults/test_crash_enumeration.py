@@ -30,6 +30,7 @@ SCENES = {
     "a changed prompt": 80,
     "corrected captions": 100,
     "a deleted result": 90,
+    "asked again": 100,
     "finished by another line": 120,
     "fetched from YouTube": 200,
 }

@@ -145,8 +145,9 @@ class Reckoning:
             if not subject or not published:
                 raise Broken(f"{subject or 'an item'} was never written: {world.database.rows().values()}")
             publish = published[0]
-            wanted = {request.name for request in planner.requests([item for item in items if item.subject == subject])}
-            if set(publish.data["present"]) != wanted:
+            requests = planner.requests([item for item in items if item.subject == subject])
+            wanted = {request.name: request.fingerprint for request in requests}
+            if publish.data["present"] != wanted:
                 raise Broken(f"{subject} has {publish.data['present']}, wanted {wanted}")
             sizes = {name: len(files.get(f"{publish.data['folder']}/{name}", b"")) for name in publish.data["sizes"]}
             if sizes != publish.data["sizes"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,6 +61,7 @@ class Effect:
     sent: float = 0.0  #: when it was sent, by that machine's clock
     posted: float = 0.0  #: the same by the platform's
     wishes: object = None  #: what was wanted then: manifest and prompts
+    round: int = 0  #: how often an operator had had this video's questions asked again
 
     @property
     def looked_for(self) -> tuple[str, str]:
@@ -83,6 +85,7 @@ class Ledger:
     forgotten: int = 0  #: calls that were made again after the state was lost, because the platform could not show them
     wishes: object = None  #: manifest and prompts of the life that goes on
     looks: dict[tuple[str, str], list[float]] = field(default_factory=dict)  #: when each was looked for in a list
+    rounds: Counter[str] = field(default_factory=Counter)  #: video -> times that its questions were to be asked again
     began: list[float] = field(default_factory=list)  #: by state folder: when its first life began
 
     def accept(self, effect: Effect) -> None:
@@ -94,7 +97,8 @@ class Ledger:
         alike = [
             old
             for old in self.effects
-            if old.kind == effect.kind and (old.base == effect.base or old.marks & effect.marks)
+            if old.kind == effect.kind
+            and (old.base == effect.base or (old.marks & effect.marks and old.round == effect.round))
         ]
         self.effects.append(effect)
         self._booked(effect)

@@ -128,7 +128,8 @@ def draw(seed: int) -> Schedule:
     count = rng.choice((2, 2, 3, 3, 4, 5, 6, 8, 12))
     nights, prompts = _nights(rng, api, count)
     sections, habits, faults = _sections(rng, api), _habits(rng), _faults(rng, count)
-    return Schedule(seed, nights, prompts, sections, habits, (*faults, *_losses(seed, count), *_upkeep(seed, count)))
+    own = (*_losses(seed, count), *_upkeep(seed, count), *_agains(seed))
+    return Schedule(seed, nights, prompts, sections, habits, (*faults, *own))
 
 
 def _nights(rng: Random, api: str, count: int) -> tuple[tuple[tuple[Line, ...], ...], tuple[str, ...]]:
@@ -215,6 +216,13 @@ def _upkeep(seed: int, count: int) -> tuple[Fault, ...]:
         return ()
     times = [Fault("turn", 1 + int(SITES["turn"][0] * count * rng.random() ** 1.3), "time up")] * (rng.random() < 0.6)
     return (*times, *(Fault("between", 1 + rng.randrange(3), "prune") for _ in range(rng.choice((1, 1, 2)))))
+
+
+def _agains(seed: int) -> tuple[Fault, ...]:
+    """Return when an operator has finished items asked again, in a third of all seeds; drawn apart, for the same reason."""
+    rng = Random(f"agains {seed}")
+    number = rng.choice((1, 1, 2, 3)) if rng.random() < 0.35 else 0
+    return tuple(Fault("between", rng.randint(1, 4), "again", rng.choice((1.0, 2.0))) for _ in range(number))
 
 
 def _fault(rng: Random, site: str, count: int) -> Fault:

@@ -210,6 +210,7 @@ class Vendor:
                 asked.sent,
                 self._posted,
                 self.ledger.wishes,
+                max((self.ledger.rounds[video] for video, _ in marks), default=0),
             )
         )
 

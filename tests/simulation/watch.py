@@ -20,7 +20,7 @@ from tests.support.memory_database import MemoryDatabase
 
 #: Where a step may lead, by kind and stage; a stage may always be stayed in.
 EDGES: Mapping[str, Mapping[str, str]] = {
-    "item": {"resolve": "", "download": ""},
+    "item": {"resolve": "", "download": "", "again": ""},
     "listing": {"expand": ""},
     "video": {
         "place": "open price upload find settle", "price": "upload place", "upload": "find settle place",

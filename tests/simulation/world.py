@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import anyio
 from pydantic import SecretStr
 
+from pipeline.app.items.ask_again import AskAgain
 from pipeline.app.runs.session import RunSession
 from pipeline.app.upkeep.prune import Pruning
 from pipeline.app.wiring.components import Adapters
@@ -235,6 +236,7 @@ class World:
     def _lose(self, what: str) -> None:
         """Remove the state folder, and with "all" the output folder as well."""
         self.databases.append(self.new_database())
+        self.ledger.rounds.clear()  # what an operator had asked again went with it
         for name in sorted(self.disk.root.names) if what == "lose all" else ():
             self.disk.remove(name)
 
@@ -377,7 +379,7 @@ class World:
             report = await self.live(night)
             fault = self.accidents.next("between")
             if fault is not None:
-                await self._operator(fault.what)
+                await self._operator(fault, night)
             if isinstance(report, RunReport):
                 if report.exit_code in (0, 3, 5):
                     return
@@ -385,7 +387,8 @@ class World:
                     self.loop.jump(min(90_000.0, max(0.0, report.resume_at - self.wall())))
             self.loop.jump(self.rng.choice((1.0, 1.0, 1.5, 20.0, 300.0)))
 
-    async def _operator(self, what: str) -> None:
+    async def _operator(self, fault: Fault, night: int) -> None:
+        what = fault.what
         self.note(f"operator: {what}")
         items = await self.database.tasks(Selection(kinds=("item",)))
         if what in LOSSES:
@@ -399,6 +402,9 @@ class World:
         elif items and what.startswith("cancel"):
             undone = {t.subject for t in await self.database.tasks(Selection()) if t.state is not State.DONE}
             await self._command("cancel", self.rng.choice([item for item in items if item.subject in undone] or items))
+        elif items and what == "again":
+            for _ in range(int(fault.size)):  # typed twice before the run, it is one new call
+                await self._again(self.rng.choice(items) if fault.size == 1 else items[0], night)
         if what.endswith("retry"):
             await self.retry()
 
@@ -410,6 +416,16 @@ class World:
             found = await pruning.find(-1e9, 10)
             self.note(f"pruned {[(line.what, line.count, line.kept) for line in found.lines]}")
             await pruning.carry_out()
+
+    async def _again(self, item: Task, night: int) -> None:
+        """Have a finished item asked again, whatever stands in its way."""
+        asker = AskAgain(make_run_plan(self.settings(night, calm=False)), self.database, MortalClock(self, self.life))
+        found = await asker.look([item.key], [])
+        await asker.set()
+        if found.jobs:
+            (video,) = await self.database.tasks(Selection(kinds=("video",), keys=(item.subject,)))
+            self.ledger.rounds[video.data.get("external") or base_of(video.data.get("name", ""))] += 1
+        self.note(f"again: {[(row.jobs, row.already, row.left) for row in found.rows]}")
 
     async def _command(self, verb: Any, item: Task) -> None:
         await self._excuse(item.subject)

@@ -69,6 +69,7 @@ class Account:
         self.clock = clock
         self.ledger: list[tuple[str, str]] = []  #: (effect, our key) of all that was accepted, in order
         self.looks: dict[tuple[str, str], list[float]] = {}  #: when each thing was looked for in a list
+        self.rounds: Counter[str] = Counter()  #: tells it how often a video's questions were to be asked again
         self.wishes = None  #: tells the ledger of the simulation what a call was made for
         self.requests = 0
         self.spoil: Callable[[Asking, str], str] | None = None  #: turns a good answer text into a bad one

@@ -50,6 +50,27 @@ async def find_item(records: Records, name: str) -> Task:
     return found[0]
 
 
+async def find_items(records: Records, names: Sequence[str], done: str) -> list[tuple[str, Task]]:
+    """Return each item by its name: all are known, or nothing is ``done``.
+
+    Raises:
+        ConfigError: some are not known; all of them are named, each with what could have been meant.
+    """
+    found, unknown = [], []
+    for name in names:
+        try:
+            found.append((name, await find_item(records, name)))
+        except ConfigError as error:
+            unknown.append(error.trouble)
+    if not unknown:
+        return found
+    message = "; ".join(trouble.message for trouble in unknown)
+    if len(names) > 1:
+        message += f": nothing was {done}, the other items neither"
+    remedies = dict.fromkeys(trouble.remedy for trouble in unknown)
+    raise ConfigError(message, remedy="; ".join(remedies))
+
+
 def _ambiguous(name: str, found: Sequence[Task]) -> ConfigError:
     some = [display_source(ItemData.of(task).source) for task in found[:_SHOWN]]
     if len(set(some)) < len(some):

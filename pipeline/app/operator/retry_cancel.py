@@ -10,11 +10,10 @@ from typing import Literal
 
 from pipeline.app.operator.attention import NAMED
 from pipeline.app.operator.display_names import display_source
-from pipeline.app.operator.find_item import find_item
+from pipeline.app.operator.find_item import find_items
 from pipeline.app.wiring.state_folder import lock_state_folder, open_for_writing, require_database
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock, iso
-from pipeline.core.errors import ConfigError
 from pipeline.core.model import Lane, Selection, State, Task
 from pipeline.ingest.payloads import ItemData
 from pipeline.ingest.waiting import is_looking
@@ -96,7 +95,7 @@ class _Operator:
 
     async def retry_items(self, names: Sequence[str], *, failed: bool) -> Corrected:
         """Let items go on, wake what sleeps, open the lanes they need."""
-        found = await self._find("retried", names)
+        found = await find_items(self.database, names, "retried")
         states = _FAILED if failed else (*_STOPPED, State.PENDING)
         lanes: list[str] = []
         items = []
@@ -112,7 +111,7 @@ class _Operator:
 
     async def cancel_items(self, names: Sequence[str]) -> Corrected:
         """Put items away, whatever they are; only what is finished stays as it is."""
-        found = await self._find("cancelled", names)
+        found = await find_items(self.database, names, "cancelled")
         items = []
         for name, item in found:
             tasks = await self._tasks(item)
@@ -135,26 +134,6 @@ class _Operator:
             changed += await self.database.command("cancel", lines, self.now)
         what = "failed" if states == _FAILED else "is unfinished"
         return Corrected("cancel", changed, nothing="" if changed else f"nothing {what}: there is nothing to cancel")
-
-    async def _find(self, done: str, names: Sequence[str]) -> list[tuple[str, Task]]:
-        """Return each item by its name: all are known, or nothing is changed.
-
-        Raises:
-            ConfigError: some are not known; all of them are named, each with what could have been meant.
-        """
-        found, unknown = [], []
-        for name in names:
-            try:
-                found.append((name, await find_item(self.database, name)))
-            except ConfigError as error:
-                unknown.append(error.trouble)
-        if not unknown:
-            return found
-        message = "; ".join(trouble.message for trouble in unknown)
-        if len(names) > 1:
-            message += f": nothing was {done}, the other items neither"
-        remedies = dict.fromkeys(trouble.remedy for trouble in unknown)
-        raise ConfigError(message, remedy="; ".join(remedies))
 
     async def _tasks(self, item: Task) -> list[Task]:
         """Return an item's own task as it is now, then its video's.
@@ -203,7 +182,7 @@ class _Operator:
             return "it is due already: the next run goes on with it"
         if self.classes:
             return f"it did not stop with {' or '.join(self.classes)}"
-        return "it is done; a deleted result comes back by itself, a changed prompt is asked again"
+        return "it is done; a deleted result comes back by itself, a changed prompt is asked again, and --again pays once more"
 
 
 def _why_not_cancelled(tasks: Sequence[Task]) -> str:

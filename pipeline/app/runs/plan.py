@@ -255,6 +255,8 @@ class _Totals:
         """
         own = next((each for each in known.items if each.key == item.key), None)
         task, before = unsaved_task(item), ItemData.of(own).captions if own is not None else None
+        if own is not None and ItemData.of(own).takes:
+            task = replace(task, data=changed(ItemData.of(task), takes=ItemData.of(own).takes).to_json())
         if self._captions is not None and item.kind == "file" and known.video is not None:
             if look:
                 spoken = before.spoken if before is not None else ""

@@ -71,7 +71,7 @@ Jobs = Annotated[
     typer.Option(
         "--jobs",
         metavar="A,B",
-        help="Jobs for every video, e.g. gist,chapters. Default: gist, summary, chapters, highlights.",
+        help="Only these jobs, e.g. gist,chapters. Default: all; in a run gist, summary, chapters, highlights.",
         show_default=False,
     ),
 ]
@@ -109,7 +109,8 @@ LogLevel = Annotated[
 ]
 
 
-def _read_names(jobs: str | None) -> list[str] | None:
+def read_names(jobs: str | None) -> list[str] | None:
+    """Read ``a,b``."""
     return None if jobs is None else [name.strip() for name in jobs.split(",") if name.strip()]
 
 
@@ -128,7 +129,7 @@ COMMON: Final[Mapping[str, CommonOption]] = {
     "state": CommonOption(State, "run.state"),
     "output": CommonOption(Output, "run.output"),
     "provider": CommonOption(Provider, "provider.kind"),
-    "jobs": CommonOption(Jobs, "jobs.enabled", read=_read_names),
+    "jobs": CommonOption(Jobs, "jobs.enabled", read=read_names),
     "strict": CommonOption(Strict, "run.strict"),
     "max_usd": CommonOption(MaxUsd, "budget.max_usd_per_run"),
     "max_time": CommonOption(MaxTime, "run.max_time"),

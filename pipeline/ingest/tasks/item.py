@@ -3,7 +3,8 @@
 ::
 
     resolve ───┐
-    download ──┴──▶ done, and a ``video`` task for what was found
+    download ──┼──▶ done, and a ``video`` task for what was found
+    again ─────┘    (an operator has questions asked again)
 
 The same content under two names becomes one ``video``: its key is the content's hash, or the site's id for what is
 fetched from a site. A video that is uploaded already is not fetched again. Downloads have a lane of their own, which is
@@ -22,11 +23,19 @@ import anyio
 from pipeline.core import log
 from pipeline.core.errors import InputError, Unwanted
 from pipeline.core.lifecycle import Policy
-from pipeline.core.model import Json, Lane, NewTask, Result, Selection, State, Task, Trouble
+from pipeline.core.model import Json, Lane, NewTask, Placed, Result, Selection, State, Task, Trouble
 from pipeline.core.outcome import Done, Fail, Outcome
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.file_identity import LOST_FILE
-from pipeline.ingest.payloads import CaptionsData, ItemData, SkippedData, address_facts, external_facts, file_facts
+from pipeline.ingest.payloads import (
+    CaptionsData,
+    ItemData,
+    SkippedData,
+    address_facts,
+    asked_again,
+    external_facts,
+    file_facts,
+)
 from pipeline.ingest.services import Services
 from pipeline.ingest.stored_json import changed
 from pipeline.ports.source import Item, MediaFacts, Source
@@ -43,6 +52,7 @@ ReadPicture = Callable[[Path | None], tuple[str, bytes] | None]
 Release = Callable[[Path], Awaitable[None]]
 #: Seconds for which a premiere or a running stream is waited for.
 _PREMIERE_SECONDS = 14 * 86_400.0
+_AGAIN = "again"
 _SETTLED = 3.0  #: seconds after which a file that was touched is taken to be complete
 
 
@@ -60,6 +70,18 @@ def item_task(item: Item, *, restart: bool = False, unknown_captions: bool = Fal
 def unsaved_task(item: Item) -> Task:
     """Return a task for an item that is not in the database."""
     return Task(0, "item", item.key, "resolve", ItemData.from_item(item).to_json(), State.PENDING, Lane.FETCH, 0)
+
+
+def item_again(item: Task, takes: Mapping[str, Sequence[str]]) -> Placed:
+    """Return what has the questions of a finished item asked as ``takes`` says."""
+    rank = [stage.name for stage in ItemTaskType.STAGES].index(_AGAIN)
+    new = NewTask("item", item.key, item.stage, asked_again(takes), item.subject, restart_at=_AGAIN)
+    return Placed(new, item.lane, item.rank, Lane.FETCH, rank)
+
+
+def is_set_again(item: Task) -> bool:
+    """Return True for an item that is to be asked again, once a run goes on."""
+    return item.stage == _AGAIN and item.state is State.PENDING
 
 
 class ItemTaskType:
@@ -161,6 +183,10 @@ class ItemTaskType:
         done = self._hand_over(data, item.key, file_facts(facts), facts, restart_at=restart_at)
         return replace(done, results=[*self._captions(item.key, facts), *self._picture(item.key, facts)])
 
+    async def again(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
+        """Have the video ask what is new: the file itself is not needed."""
+        return self._hand_over(ItemData.of(task), task.subject, {})
+
     async def _video(self, key: str) -> Task | None:
         return next(iter(await self._records.tasks(Selection(kinds=("video",), keys=(key,)))), None)
 
@@ -218,6 +244,7 @@ class ItemTaskType:
     STAGES = (
         StageSpec("resolve", Lane.FETCH, resolve, "waits to be looked into"),
         StageSpec("download", Lane.DOWNLOAD, download, "waits to be downloaded"),
+        StageSpec(_AGAIN, Lane.FETCH, again, "waits to be asked again"),
     )
 
 

@@ -54,7 +54,8 @@ class PublishTaskType:
         video = VideoData.of(next(entry for entry in known.tasks if entry.kind == "video"))
         requests = self._planner.requests(items)
         current = current_results(requests, results)
-        written = [*current, *earlier_results(self._planner, known, requests)]
+        kept = results_before(requests, results)
+        written = [*current, *kept, *earlier_results(self._planner, known, requests)]
         answers = {result.meta["answer"] for _, result in written}
         raw = [result for result in results if result.job == "_answer" and result.fingerprint in answers]
         title = choose_title(list(lines.values()), written)
@@ -83,7 +84,7 @@ class PublishTaskType:
             sources=card["sources"],
             seconds=video.seconds,
             files=by_request,
-            earlier=[request.name for request, _ in written[len(current) :]],
+            earlier=[request.name for request, _ in written[len(current) + len(kept) :]],
             missing=sorted({request.name for request in requests} - {request.name for request, _ in current}),
         )
         return Done(data=data.to_json())
@@ -142,6 +143,17 @@ def current_results(requests: Sequence[JobRequest], results: Sequence[Result]) -
     by_fingerprint = {(result.job, result.fingerprint): result for result in results}
     found = [(request, by_fingerprint.get(request.identity)) for request in requests]
     return [(request, result) for request, result in found if result is not None]
+
+
+def results_before(requests: Sequence[JobRequest], results: Sequence[Result]) -> list[tuple[JobRequest, Result]]:
+    """Return the latest answers to what is asked again, until new ones are there."""
+    there = {(result.job, result.fingerprint): result for result in results}
+    found = []
+    for request in requests:
+        if request.identity not in there:
+            before = next((there[request.name, each] for each in request.before if (request.name, each) in there), None)
+            found += [(request, before)] if before is not None else []
+    return found
 
 
 def choose_title(items: Sequence[ItemData], current: Sequence[tuple[JobRequest, Result]]) -> str:
