@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import ClassVar, Literal, Self
 
 from pipeline.core.errors import StoreError
-from pipeline.core.model import FactPath, Json, Task, Trouble
+from pipeline.core.model import Json, Task, Trouble
 from pipeline.ingest.stored_json import StoredJson, stored
 from pipeline.ports.source import FoundCaptions, Item, ManifestLine, MediaFacts
 from pipeline.ports.video_api import UploadSession
@@ -438,15 +438,6 @@ def denied_to_indexing(times: int) -> dict[str, Json]:
 
 
 # ------------------------------------------------------------------------------------------- across types of task
-
-#: What an item is called: by the user, in its results, by file or site, else by its place.
-TITLES: Sequence[FactPath] = (
-    ("item", "$.line.title"), ("publish", "$.title"), ("item", "$.about.title"), ("item", "$.locator"),
-)  # fmt: skip
-#: Title, folder and seconds of what was written; seconds of the video.
-WRITTEN: Sequence[FactPath] = (
-    ("publish", "$.title"), ("publish", "$.folder"), ("publish", "$.seconds"), ("video", "$.seconds"),
-)  # fmt: skip
 
 
 def remote_ids(task: Task) -> Iterator[str]:

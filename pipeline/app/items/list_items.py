@@ -12,10 +12,18 @@ from pipeline.app.operator.display_names import display_source
 from pipeline.app.operator.find_item import fold, rare_part
 from pipeline.app.wiring.state_folder import open_read_only
 from pipeline.config.settings import Settings
-from pipeline.core.model import ItemFilter, ItemQuery, ItemRow, ListedItem, Standing
+from pipeline.core.model import FactPath, ItemFilter, ItemQuery, ItemRow, ListedItem, Standing
 from pipeline.core.youtube_address import file_name, is_address
-from pipeline.ingest.payloads import TITLES, WRITTEN, ItemData
+from pipeline.ingest.payloads import ItemData
 
+#: What an item is called: by the user, in its results, by file or site, else by its place.
+_TITLES: Sequence[FactPath] = (
+    ("item", "$.line.title"), ("publish", "$.title"), ("item", "$.about.title"), ("item", "$.locator"),
+)  # fmt: skip
+#: Title, folder and seconds of what was written; seconds of the video.
+_WRITTEN: Sequence[FactPath] = (
+    ("publish", "$.title"), ("publish", "$.folder"), ("publish", "$.seconds"), ("video", "$.seconds"),
+)  # fmt: skip
 #: What the flag accepts, and what it means in the database.
 _STANDING: dict[str, Standing] = {
     "done": "done", "unfinished": "working", "working": "working", "failed": "failed", "held": "held",
@@ -82,8 +90,8 @@ class _Asked:
         ]
         parts = {part for part in map(rare_part, texts) if part.isascii() and part}
         standing = dict.fromkeys(_STANDING[state] for state in self._which.states)
-        order = TITLES if self._which.by_title else ()
-        return ItemQuery(tuple(standing), tuple(sorted(parts)), ignored, order, WRITTEN)
+        order = _TITLES if self._which.by_title else ()
+        return ItemQuery(tuple(standing), tuple(sorted(parts)), ignored, order, _WRITTEN)
 
     def fits(self, row: ItemRow) -> bool:
         """Return True for a row that was asked for."""
