@@ -120,7 +120,7 @@ def cancel(
 
 
 def _ask_again(given: Invocation, items: list[str], jobs: list[str], over: float | None, *, yes: bool) -> int:
-    """Show the price, ask if it is more than agreed to, and set the items."""
+    """Show the price, ask about it, and set the items."""
     from pipeline.core.errors import ConfigError
     from pipeline.present import terminal
     from pipeline.present.tables.items import again as tables

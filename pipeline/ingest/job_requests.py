@@ -176,7 +176,10 @@ class JobPlanner:
 
 
 def _takes(items: Sequence[Task]) -> Mapping[str, Sequence[str]]:
-    """Return when each question was to be asked again; whichever line has it, there is one video and one answer."""
+    """Return when each question was to be asked again.
+
+    Whichever line has it: there is one video and one answer.
+    """
     takes: dict[str, Sequence[str]] = {}
     for item in items:
         for question, times in ItemData.of(item).takes.items():
@@ -185,7 +188,10 @@ def _takes(items: Sequence[Task]) -> Mapping[str, Sequence[str]]:
 
 
 def _as_taken(request: JobRequest, times: Sequence[str]) -> JobRequest:
-    """Return the request as it is asked the last of these times: another question by its fingerprint."""
+    """Return the request as it is asked the last of these times.
+
+    By its fingerprint it is another question.
+    """
     if not times:
         return request
     *before, last = [request.fingerprint, *(fingerprint(request.fingerprint, time) for time in times)]

@@ -417,7 +417,7 @@ def captions_digest(items: Iterable[Task]) -> str:
 
 
 def asked_again(takes: Mapping[str, Sequence[str]]) -> dict[str, Json]:
-    """Return the data of an item of which some questions are to be asked again."""
+    """Return the data of an item whose questions are to be asked again."""
     return {"takes": {question: list(times) for question, times in takes.items()}}
 
 

@@ -33,9 +33,9 @@ _LONGEST = 7200.0  #: seconds of a video of unknown length, at most
 
 
 async def ask_again(settings: Settings, names: Sequence[str], jobs: Sequence[str], agree: Agree) -> Again:
-    """Set finished items to be asked again by the next run, if ``agree`` agrees to the price.
+    """Have the next run ask finished items again.
 
-    ``jobs``: only these; empty: all that an item wants.
+    Nothing is changed unless ``agree`` agrees to the price. ``jobs``: only these; empty: all that an item wants.
 
     Raises:
         Busy: a run is in progress.
@@ -121,7 +121,7 @@ class AskAgain:
         )
 
     def _place(self, lines: Sequence[Task], answered: Sequence[JobRequest]) -> None:
-        """Give each line of the video the time at which its questions were to be asked again."""
+        """Give each line of the video the time at which its questions were set."""
         if not answered:
             return
         now = f"{self._clock.now():.3f}"

@@ -80,7 +80,7 @@ def item_again(item: Task, takes: Mapping[str, Sequence[str]]) -> Placed:
 
 
 def is_set_again(item: Task) -> bool:
-    """Return True for an item that is to be asked again, once a run goes on."""
+    """Return True for an item that waits to be asked again."""
     return item.stage == _AGAIN and item.state is State.PENDING
 
 
