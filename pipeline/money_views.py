@@ -8,6 +8,7 @@ from math import inf
 from typing import Final, Literal
 
 from pipeline.core.model import CostGroup, CostKey, SpentWindow
+from pipeline.ports.quota import QuotaGauge
 from pipeline.views import BadLine, LeftOut
 
 PlanAction = Literal[
@@ -39,15 +40,6 @@ class FileChange:
 
     change: Literal["write", "change", "remove"]
     path: str  #: below the output folder; ``*`` stands for what nobody knows yet
-
-
-@dataclass(frozen=True, slots=True)
-class QuotaUse:
-    """How much of a configured limit is in use."""
-
-    group: str  #: assets, analyze, index, search or read
-    window: str  #: the key in ``[limits.<group>]``
-    share: float  #: 0 to 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +76,7 @@ class Plan:
     unknown_usd_most: float | None = 0.0  #: what videos of unknown length add at most; None: lists may hold any number
     spent: Sequence[SpentWindow] = ()  #: today and this month, UTC, before this run
     seconds: float | None = None  #: that its calls take at the configured limits; None: there are none
-    quota: Sequence[QuotaUse] = ()  #: what earlier runs have used of limits per hour and day
+    quota: Sequence[QuotaGauge] = ()  #: limits per hour and day of which earlier runs have used something
     files: Sequence[FileChange] | None = None  #: the first of them; None: not asked for
     file_counts: Mapping[str, int] = field(default_factory=dict)  #: write, change, remove -> files
 

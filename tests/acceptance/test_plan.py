@@ -154,5 +154,5 @@ def test_what_is_used_of_the_quota_is_told(tmp_path: Path, platform: Platform) -
     assert here.run("plan", "films", "--json").json["quota"] == []
     assert here.run("run", "films", "--json").code == 0
     (used,) = here.run("plan", "films", "--json").json["quota"]
-    assert (used["group"], used["window"], used["share"]) == ("analyze", "requests_per_day", pytest.approx(2 / 40))
+    assert (used["group"], used["window"], used["used"], used["limit"]) == ("analyze", "requests_per_day", 2, 40)
     assert "quota     used: analyze 5% of requests per day" in here.run("plan", "films").out

@@ -14,7 +14,8 @@ from pipeline.budget.prices import PriceList
 from pipeline.cli import app
 from pipeline.config.settings import LimitsSection, PricesSection
 from pipeline.core.model import SpentWindow
-from pipeline.money_views import PricePart, QuotaUse
+from pipeline.money_views import PricePart
+from pipeline.ports.quota import QuotaGauge
 from pipeline.present.tables.plan import plan_table
 from tests.support.media import clips
 from tests.unit.test_job_requests import only, planner
@@ -118,5 +119,9 @@ def test_what_is_used_of_a_window_is_waited_for() -> None:
         {"analyze": {"requests_per_minute": None, "requests_per_day": 4}, "assets": {"requests_per_day": 1}}
     )
     assert priced().seconds(limits) == pytest.approx(0.0)
-    used = [QuotaUse("analyze", "requests_per_day", 0.75), QuotaUse("assets", "requests_per_day", 9.0)]
+    used = [QuotaGauge("analyze", "requests_per_day", 3, 4), QuotaGauge("assets", "requests_per_day", 9, 1)]
     assert priced().seconds(limits, used) == pytest.approx(86_400 / 4)
+    named = QuotaGauge(
+        "analyze", "minutes_per_hour", 0, 15
+    )  # by the platform: the four hours of a 60-minute plan, less one
+    assert priced().seconds(limits, [named]) == pytest.approx(3 * 3600)

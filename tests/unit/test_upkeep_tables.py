@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from pipeline.core.model import Trouble
-from pipeline.money_views import FileChange, QuotaUse
+from pipeline.money_views import FileChange
+from pipeline.ports.quota import QuotaGauge
 from pipeline.present.pruned import prune_table
 from pipeline.present.tables.plan import plan_table
 from pipeline.present.tables.run import unheard
@@ -56,7 +57,7 @@ def test_a_plan_lists_files_behind_what_becomes_of_them() -> None:
 def test_a_plan_says_what_is_used_of_the_quota() -> None:
     """Only where there is something."""
     assert "quota" not in text(plan_table(PLAN))
-    used = [QuotaUse("analyze", "requests_per_day", 0.374), QuotaUse("assets", "requests_per_hour", 1.0)]
+    used = [QuotaGauge("analyze", "requests_per_day", 37.4, 100), QuotaGauge("assets", "requests_per_hour", 60, 60)]
     shown = text(plan_table(replace(PLAN, quota=used)))
     assert "quota     used: analyze 37% of requests per day · assets 100% of requests per hour" in shown
 

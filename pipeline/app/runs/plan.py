@@ -50,7 +50,8 @@ from pipeline.ingest.request_builder import group_requests
 from pipeline.ingest.stored_json import changed
 from pipeline.ingest.tasks.item import unsaved_task
 from pipeline.ingest.tasks.planned_files import PlannedFiles
-from pipeline.money_views import UNLISTED, FileChange, Plan, PlanAction, PlanRow, QuotaUse
+from pipeline.money_views import UNLISTED, FileChange, Plan, PlanAction, PlanRow
+from pipeline.ports.quota import QuotaGauge
 from pipeline.ports.source import Item
 from pipeline.ports.store import Database, read_pages
 from pipeline.ports.video_api import Ceilings
@@ -110,16 +111,14 @@ class _Totals:
         self._seen: set[int] = set()
         self._contents = _Contents()
         self._files = PlannedFiles(self._sink, limit * _FILES) if files else None
-        self._quota: Sequence[QuotaUse] = ()
+        self._quota: Sequence[QuotaGauge] = ()
 
     async def look(self, database: Database | None) -> None:
         """Look at what earlier runs have used of money and quota."""
         now = SystemClock().now()
         self._spent = await spent_windows(database, self._settings.budget, now)
         kept = await database.load(rate_limits.NAME) if database is not None and not self._plan.platform.local else None
-        used = rate_limits.read_usage(self._settings.limits, kept, now) if kept is not None else []
-        longer = [each for each in used if each.used > 0 and not each.window.endswith("_minute")]
-        self._quota = [QuotaUse(each.group, each.window, each.used / each.limit) for each in longer]
+        self._quota = rate_limits.read_usage(self._settings.limits, kept, now) if kept is not None else ()
 
     async def add(self, batch: Sequence[Item | BadLine], database: Database | None) -> None:
         """Add a batch of entries to the sums."""
@@ -330,7 +329,7 @@ class _Totals:
             spent=self._spent,
             seconds=None if self._plan.platform.local else self._price.seconds(self._settings.limits, self._quota),
             unknown_usd_most=self._price.unknown_most,
-            quota=self._quota,
+            quota=[each for each in self._quota if each.used > 0 and not each.window.endswith("_minute")],
             files=self._files.named if self._files is not None else None,
             file_counts=self._files.counts if self._files is not None else {},
         )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 
 from pipeline.budget.prices import PriceList
 from pipeline.config.settings import LimitsSection
 from pipeline.ingest.job_requests import JobRequest
 from pipeline.ingest.request_builder import expected_tokens, max_tokens
-from pipeline.money_views import PricePart, QuotaUse
+from pipeline.money_views import PricePart
+from pipeline.ports.quota import QuotaGauge
 
 _KINDS = ("requests", "minutes", "tokens")
 _SPANS = {"minute": 60.0, "hour": 3_600.0, "day": 86_400.0}
@@ -63,20 +65,23 @@ class PlanPrice:
         """Return the parts, in the order in which they came up."""
         return list(self._parts.values())
 
-    def seconds(self, limits: LimitsSection, used: Sequence[QuotaUse] = ()) -> float:
+    def seconds(self, limits: LimitsSection, gauges: Sequence[QuotaGauge] = ()) -> float:
         """Return how long the calls take, by the slowest limit.
 
-        ``used``: what of the windows is not free at once.
+        ``gauges``: what of the windows is not free at once, and limits that the platform has named.
         """
-        shares = {(each.group, each.window): min(1.0, each.share) for each in used}
-        waits: list[float] = [
-            (load[kind] / limit - 1 + shares.get((group, f"{kind}_per_{span}"), 0.0)) * seconds
-            for group, load in self._loads.items()
-            for kind in _KINDS
-            for span, seconds in _SPANS.items()
-            if (limit := getattr(getattr(limits, group), f"{kind}_per_{span}")) is not None and load[kind]
-        ]
-        return max([0.0, *waits])
+        named = {(each.group, each.window): each for each in gauges}
+        waits = [0.0]
+        for group, load in self._loads.items():
+            for kind, (span, seconds) in product(_KINDS, _SPANS.items()):
+                window = f"{kind}_per_{span}"
+                gauge = named.get((group, window))
+                limit, used = (
+                    (gauge.limit, gauge.used) if gauge is not None else (getattr(getattr(limits, group), window), 0.0)
+                )
+                if limit is not None and load[kind]:
+                    waits.append((load[kind] + min(used, limit) - limit) / limit * seconds)
+        return max(waits)
 
     def _load(self, group: str, **amounts: float) -> None:
         for kind, amount in amounts.items():

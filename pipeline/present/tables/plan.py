@@ -95,7 +95,7 @@ def _run_limit(value: Plan, limit: float) -> Text:
 
 def _quota(value: Plan) -> list[tuple[str, Text]]:
     """Return what earlier runs have used of limits that last."""
-    words = (f"{each.group} {each.share:.0%} of {each.window.replace('_', ' ')}" for each in value.quota)
+    words = (f"{each.group} {each.used / each.limit:.0%} of {each.window.replace('_', ' ')}" for each in value.quota)
     return [("quota", Text("used: " + " · ".join(words)))] if value.quota else []
 
 
