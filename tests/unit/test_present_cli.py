@@ -66,8 +66,8 @@ class FakeApp:
         self._note("run", settings, sources=sources, watch=watch)
         return self.report
 
-    async def plan(self, settings: Settings, sources: Sequence[str], *, limit: int = 50) -> Plan:
-        self._note("plan", settings, sources=sources, limit=limit)
+    async def plan(self, settings: Settings, sources: Sequence[str], *, limit: int = 50, files: bool = False) -> Plan:
+        self._note("plan", settings, sources=sources, limit=limit, files=files)
         return PLAN
 
     async def status(self, settings: Settings, *, limit: int = 20) -> StatusView:
@@ -241,8 +241,8 @@ def test_a_width_that_is_none_hides_nothing(reelmill: Reelmill, columns: str) ->
 def test_a_strict_plan_with_bad_lines_is_refused(reelmill: Reelmill) -> None:
     """The plan of a strict run says what the run would: 2; otherwise bad lines are shown, and it ends with 3."""
     assert reelmill("plan", "a.txt").code == 3
-    ran = reelmill("plan", "a.txt", "--strict", "--limit", "7")
-    assert (ran.code, ran.given["limit"]) == (2, 7)
+    ran = reelmill("plan", "a.txt", "--strict", "--limit", "7", "--files")
+    assert (ran.code, ran.given["limit"], ran.given["files"]) == (2, 7, True)
     assert "a.txt:1" in ran.out
 
 
