@@ -7,14 +7,14 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``cli``                      the typer application: names and help of all commands
 ``commands``                 one file per command: arguments in, one call of ``app``, an exit code out
 ``commands/index``           ``search``, ``classify``, ``indexes``, ``videos``
-``commands/items``           ``list``
+``commands/items``           ``list``, ``forget``
 ``commands/upkeep``          ``service``, ``prune``
 ``commands/shared``          common options, argument parsing, the frame around each command
 ``app``                      the composition root: the only package that sees everything
 ``app/wiring``               settings in, wired components out: run plan, platform, state folder; signals
 ``app/runs``                 ``run``, ``plan``, ``demo``, ``config check``: one ingestion from manifests to results
 ``app/operator``             ``status``, ``show``, ``doctor``, ``retry``, ``cancel``, ``platform``
-``app/items``                ``list``, ``retry --again``: what is done with items by name
+``app/items``                ``list``, ``retry --again``, ``forget``: what is done with items by name
 ``app/index``                ``search``, ``classify``, ``indexes``, ``videos``: questions to a whole index
 ``app/gallery``              the page: the database in, its files out, as much as has changed
 ``app/account``              ``reconcile``: the account compared with the database

@@ -19,6 +19,7 @@ from pipeline.commands.doctor import doctor
 from pipeline.commands.gallery import gallery
 from pipeline.commands.index.indexes import indexes, videos
 from pipeline.commands.index.search import classify, search
+from pipeline.commands.items.forget import forget
 from pipeline.commands.items.list_items import list_items
 from pipeline.commands.notify import notify_test
 from pipeline.commands.plan import plan
@@ -95,6 +96,7 @@ app.command(short_help="Say why an item stands where it does.")(why)
 app.command(short_help="Make the page over the results; it opens from disk.")(gallery)
 app.command(short_help="Let failed, held or cancelled items go on.")(retry)
 app.command(short_help="Put items away; runs leave them alone.")(cancel)
+app.command(short_help="Take an item out: results and rows, but no money.")(forget)
 app.command(short_help="Search the videos of an index.")(search)
 app.command(short_help="Sort the videos of an index into classes.")(classify)
 app.command(short_help="List, create or delete indexes.")(indexes)

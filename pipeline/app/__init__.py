@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipeline.app.index.indexes import create_index, delete_index, indexes, videos
     from pipeline.app.index.search import classify, search
     from pipeline.app.items.ask_again import ask_again
+    from pipeline.app.items.forget import forget
     from pipeline.app.items.list_items import list_items
     from pipeline.app.operator.costs import costs
     from pipeline.app.operator.doctor import doctor
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ask_again", "cancel", "check_config",
-    "classify", "costs", "create_index", "delete_index", "demo", "doctor", "indexes", "list_items",
+    "classify", "costs", "create_index", "delete_index", "demo", "doctor", "forget",
+    "indexes", "list_items",
     "make_gallery", "make_service", "notify_test", "plan", "platform", "prune", "reconcile",
     "retry", "retry_parked", "run", "search", "serve_gallery", "show",
     "status", "videos",
@@ -43,7 +45,7 @@ _HOME = {
     "cancel": "operator.retry_cancel", "check_config": "runs.config_check", "classify": "index.search",
     "costs": "operator.costs",
     "create_index": "index.indexes", "delete_index": "index.indexes", "demo": "runs.demo", "doctor": "operator.doctor",
-    "make_gallery": "gallery.make", "indexes": "index.indexes", "list_items": "items.list_items",
+    "make_gallery": "gallery.make", "indexes": "index.indexes", "forget": "items.forget", "list_items": "items.list_items",
     "notify_test": "watch.notify_test", "plan": "runs.plan",
     "platform": "operator.platform", "prune": "upkeep.prune", "make_service": "upkeep.service",
     "reconcile": "account.reconcile", "retry": "operator.retry_cancel",

@@ -256,6 +256,32 @@ class ItemFilter:
     by_title: bool = False  #: else the newest first
 
 
+@dataclass(frozen=True, slots=True)
+class ForgetRow:
+    """One item that is forgotten, and what goes with it."""
+
+    item: str  #: as it was named
+    key: str
+    source: str
+    tasks: int  #: rows of the queue
+    results: int  #: stored answers
+    folder: str = ""  #: of its results, in the output folder
+    files: Sequence[str] = ()  #: that go, within the folder
+    kept: Sequence[str] = ()  #: that a person has added or changed: they stay
+    shared: int = 0  #: other lines of the same video: its results stay for them
+    usd: float = 0.0  #: paid for it; that stays in the ledger
+    place: str = ""  #: the line of a list that named it
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What is forgotten; ``done`` False: nothing was changed."""
+
+    rows: Sequence[ForgetRow]
+    done: bool = False
+    unwritten: str = ""  #: why index or page still name it; the next run writes them
+
+
 #: What the ledger can be summed up by.
 CostKey: TypeAlias = Literal["job", "day", "month", "source", "run", "kind"]
 

@@ -36,6 +36,14 @@ class OutFile:
         return sha256(self.data).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What of a folder goes, and what people have added or changed."""
+
+    files: Sequence[str] = ()
+    kept: Sequence[str] = ()
+
+
 class Sink(Protocol):
     """Results on disk. Every file is written whole or not at all."""
 
@@ -70,6 +78,13 @@ class Sink(Protocol):
         """Return True if any file is absent or not as known.
 
         A file is known by its size, or by its checksum.
+        """
+        ...
+
+    async def remove(self, folder: str, *, look: bool = False) -> Removal:
+        """Remove a video's files as written, and its folder if nothing is left.
+
+        What a person has added or changed stays. ``look``: only say what would go. What is gone already is no matter.
         """
         ...
 

@@ -240,6 +240,14 @@ class Upkeep(Protocol):
         """Delete the runs behind the newest ``keep``; return how many went. The ledger stays."""
         ...
 
+    async def forget(self, tasks: Sequence[int], subject: str, stamp: str) -> int:
+        """Delete these tasks, in one transaction; return how many went.
+
+        With a ``subject`` its results go, too. The ledger stays: the keys of the subject's entries begin with
+        ``forgotten/<stamp>/`` from then on, so that a later call of the same name has an entry of its own.
+        """
+        ...
+
     async def disk_use(self) -> DiskUse:
         """Return how large the database's file is, and how much of it is unused."""
         ...

@@ -15,9 +15,10 @@ from anyio import to_thread
 
 from pipeline.core.errors import Permanent, ReelmillError, Transient
 from pipeline.core.log import get
-from pipeline.ports.sink import MARK, MARKED, Keep, OutFile, keep_none
+from pipeline.ports.sink import MARK, MARKED, Keep, OutFile, Removal, keep_none
 from pipeline.sink import atomic, layout, record
 from pipeline.sink.record import RECORD
+from pipeline.sink.removal import take_away
 
 INDEX = "results.jsonl"
 _LARGEST_RECORD = 4 * 1024 * 1024
@@ -77,6 +78,13 @@ class DiskSink:
 
     async def missing(self, folder: str, known: Mapping[str, int | str]) -> bool:
         return await to_thread.run_sync(partial(self._missing, folder, dict(known)))
+
+    async def remove(self, folder: str, *, look: bool = False) -> Removal:
+        with _explained(self._root / folder):
+            found = await to_thread.run_sync(partial(self._take_away, folder, look=look))
+        if not look:
+            self._homes = None
+        return found
 
     async def write_index(self, lines: AsyncIterator[str], keep: Keep = keep_none) -> None:
         """Write ``results.jsonl``; runs of several state folders take turns.
@@ -197,6 +205,15 @@ class DiskSink:
                 return {each.name.rpartition("--")[2]: each.name for each in sorted(ours, key=_last_written)}
         except OSError:
             return {}  # whoever writes there will say what is wrong with it
+
+    def _take_away(self, folder: str, *, look: bool) -> Removal:
+        if not layout.is_folder(folder):
+            return Removal()
+        try:
+            with atomic.opened(str(self._root.resolve())) as root:
+                return take_away(root, folder, look=look)
+        except FileNotFoundError:
+            return Removal()
 
     def _has_index(self) -> bool:
         try:

@@ -67,3 +67,25 @@ def test_asked_again_on_purpose(tmp_path: Path, api: str) -> None:
     wrong = here.run("retry", "--again", "--yes", "clip-00.mp4", "--jobs", "gits")
     assert (wrong.code, wrong.err.splitlines()[-1]) == (2, "  → did you mean gist?")
     assert "did you mean" in here.run("retry", "--again", "--yes", "clip-0l.mp4").err
+
+
+def test_an_item_is_forgotten(tmp_path: Path) -> None:
+    """It shows what goes, asks or wants --yes, and leaves the rest; beside a run it is refused with what to do."""
+    here = Terminal(tmp_path / "here", {}, {"jobs": {"enabled": ["gist"]}})
+    clips(here.folder / "films", 2)
+    (here.folder / "list.txt").write_text("films/clip-00.mp4\nfilms/clip-01.mp4\n")
+    assert here.run("run", "list.txt").code == 0
+    nobody = here.run("forget", "clip 00")
+    assert nobody.code == 2
+    assert "list.txt:1 named it" in nobody.err
+    assert "--yes does it without asking" in nobody.err
+    assert len(list(here.folder.glob("out/*/video.json"))) == 2
+    assert "did you mean" in here.run("forget", "clip-0O.mp4", "--yes").err
+    done = here.run("forget", "clip 00", "--yes", "--json")
+    assert (done.code, done.json["done"], done.json["rows"][0]["kept"]) == (0, True, []), done.err
+    assert len(list(here.folder.glob("out/*/video.json"))) == 1
+    assert len((here.folder / "out" / "results.jsonl").read_text("utf-8").splitlines()) == 1
+    assert [item["title"] for item in here.run("list", "--json").json["items"]] == ["clip 01"]
+    assert here.run("forget", "clip 00", "--yes").code == 2
+    again = here.run("run", "list.txt", "--json")
+    assert (again.code, again.json["analyses"]) == (0, 0), again.err

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import Ambiguous, InputError
-from pipeline.ports.sink import Keep, OutFile, keep_none
+from pipeline.ports.sink import Keep, OutFile, Removal, keep_none
 from pipeline.ports.source import Item, ManifestLine, MediaFacts
 
 
@@ -126,6 +126,12 @@ class FakeSink:
             name not in there or (isinstance(fact, str) and OutFile(name, there[name]).sha256 != fact)
             for name, fact in known.items()
         )
+
+    async def remove(self, folder: str, *, look: bool = False) -> Removal:
+        found = Removal(sorted(self.folders.get(folder, {})))
+        if not look:
+            self.folders.pop(folder, None)
+        return found
 
     async def write_index(self, lines: AsyncIterator[str], keep: Keep = keep_none) -> None:
         there, self.index = self.index, [line async for line in lines]

@@ -238,6 +238,21 @@ class MemoryDatabase(MemoryRecords):
             del self._results[key]
         return len(named)
 
+    async def forget(self, tasks: Sequence[int], subject: str, stamp: str) -> int:
+        self._check()
+        gone = [number for number in tasks if number in self._lines]
+        for number in gone:
+            line = self._lines.pop(number)
+            del self._ids[line.kind, line.key]
+        if subject:
+            self._results = {key: row for key, row in self._results.items() if key[0] != subject}
+            self._spends = dict(self._renamed(row, subject, f"forgotten/{stamp}/") for row in self._spends.values())
+        return len(gone)
+
+    def _renamed(self, row: Row, subject: str, before: str) -> tuple[str, Row]:
+        kept = row[4] != subject or row[0].startswith("forgotten/")
+        return (row[0], row) if kept else (before + row[0], (before + row[0], *row[1:]))
+
     async def surplus_runs(self, keep: int) -> tuple[int, int]:
         self._check()
         return len(self._surplus(keep)), sum(len(row[4].encode()) for row in self._surplus(keep))
@@ -283,7 +298,7 @@ class MemoryDatabase(MemoryRecords):
         """Put one task; return whether it is new or restarts one."""
         identity = (entry.kind, entry.key)
         if identity not in self._ids:
-            line = Line.of(len(self._lines) + 1, entry)
+            line = Line.of(next(reversed(self._lines), 0) + 1, entry)
             self._ids[identity] = line.id
             self._lines[line.id] = line
             self._queue.add(line)

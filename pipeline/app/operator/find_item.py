@@ -40,7 +40,7 @@ async def find_item(records: Records, name: str) -> Task:
     Raises:
         ConfigError: nothing matches, and what could have been meant; or several items do, and which.
     """
-    found = await _exact(records, name) or await _scan(records, name) or await _by_platform(records, name)
+    found = await _all(records, name)
     if not found:
         near = await _nearest(records, name)
         names = "give its path, title, id, key or results folder; `reelmill status` lists what stopped"
@@ -48,6 +48,15 @@ async def find_item(records: Records, name: str) -> Task:
     if len({task.subject or task.key for task in found}) > 1:  # the same video under two names is one
         raise _ambiguous(name, found)
     return found[0]
+
+
+async def is_known(records: Records, name: str) -> bool:
+    """Return True if an item, or several, have that name."""
+    return bool(await _all(records, name))
+
+
+async def _all(records: Records, name: str) -> list[Task]:
+    return await _exact(records, name) or await _scan(records, name) or await _by_platform(records, name)
 
 
 async def find_items(records: Records, names: Sequence[str], done: str) -> list[tuple[str, Task]]:

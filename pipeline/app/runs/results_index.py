@@ -14,6 +14,7 @@ from pipeline.ingest.payloads import PublishData
 from pipeline.ports.store import Records, read_pages
 
 _PAGE = 100
+CURRENT = "index_current"  #: the note that ``results.jsonl`` holds what the database does
 #: How each of our lines begins, so that not all of it need be read.
 _KEY = re.compile(rb'\{"key":("(?:[^"\\]|\\.)*")[,}]')
 
@@ -27,6 +28,10 @@ class ResultsIndex:
     def __init__(self, records: Records) -> None:
         self._records = records
         self._ours: set[int] = set()  #: hashes of the videos whose lines were given out
+
+    def leave_out(self, key: str) -> None:
+        """Let a video's line go, which is not ours any more."""
+        self._ours.add(hash(key))
 
     async def lines(self) -> AsyncIterator[str]:
         """Yield our lines, oldest video first."""

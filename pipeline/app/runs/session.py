@@ -16,7 +16,7 @@ import anyio
 from pipeline.app.gallery.posters import poster_maker
 from pipeline.app.gallery.write import GalleryWriter, write_safely
 from pipeline.app.runs.activity import RunActivity
-from pipeline.app.runs.results_index import ResultsIndex
+from pipeline.app.runs.results_index import CURRENT, ResultsIndex
 from pipeline.app.runs.run_report import RunReporter
 from pipeline.app.runs.standing_queries import StandingQueries
 from pipeline.app.wiring.components import Adapters, compose
@@ -34,7 +34,6 @@ from pipeline.ports.store import Database
 from pipeline.views import BadLine, QueryReport, RunReport, Snapshot, Watch
 
 _log = log.get("run")
-_INDEX = "index_current"
 _POSTERS = 30.0  #: seconds that the end of a run waits for posters; the next run makes the rest
 
 
@@ -82,8 +81,8 @@ class RunSession:
         await self.components.looks.open()
         await self._forget_old_parks()
         # Until this run has written it, the index counts as old: a death on the way must not leave it so for ever.
-        current = bool(await self._database.load(_INDEX))
-        await self._database.save(_INDEX, False)
+        current = bool(await self._database.load(CURRENT))
+        await self._database.save(CURRENT, False)
         pool.feeding(+1)
         queries: list[QueryReport] = []
         async with self.posters, watch(self.snapshot) if watch is not None else nullcontext():
@@ -164,7 +163,7 @@ class RunSession:
                 _log.error("index.not_written", why=str(error), remedy=error.trouble.remedy)
                 ending.output = ending.output or error.trouble
                 return
-        await self._database.save(_INDEX, True)
+        await self._database.save(CURRENT, True)
 
     async def _with_page(self, report: RunReport, ending: RunEnd) -> RunReport:
         """Write the page over the results, last: it tells of this run, too."""

@@ -18,8 +18,9 @@ from pipeline.core.exit_codes import ExitCode
 #: What people type for a command of ours.
 _MEANT = {
     "ls": "list", "items": "list", "log": "status", "history": "status", "report": "status", "ingest": "run",
-    "start": "run", "resume": "run", "process": "run", "add": "run", "stop": "cancel", "rm": "cancel", "remove": "cancel",
-    "forget": "cancel", "redo": "retry", "check": "config check", "find": "search", "info": "show", "init": "demo",
+    "start": "run", "resume": "run", "process": "run", "add": "run", "stop": "cancel", "rm": "forget", "remove": "forget",
+    "delete": "forget",
+    "redo": "retry", "check": "config check", "find": "search", "info": "show", "init": "demo",
     "serve": "platform", "clean": "prune", "cleanup": "prune", "gc": "prune", "vacuum": "prune", "cron": "service cron",
     "systemd": "service systemd", "container": "service container", "help": "--help", "version": "--version", "dry-run": "plan",
 }  # fmt: skip

@@ -227,6 +227,10 @@ class SqliteDatabase(SqliteRecords):
     async def drop_runs(self, keep: int) -> int:
         return await self._writing().count(queries.DROP_RUNS, (keep,))
 
+    async def forget(self, tasks: Sequence[int], subject: str, stamp: str) -> int:
+        ids, name = to_json(list(tasks)), encode_name(subject)
+        return await self._writing().transaction(partial(_forget, ids, name, f"forgotten/{encode_name(stamp)}/"))
+
     async def compact(self) -> None:
         folder = str(self._path.absolute().parent).replace("'", "''")
         for statement in queries.COMPACT:
@@ -241,6 +245,13 @@ class SqliteDatabase(SqliteRecords):
         if self._writer is None:
             raise StoreError(f"{self._path} was opened for reading only.", code="database_read_only")
         return self._writer
+
+
+def _forget(tasks: str, subject: str, before: str, connection: sqlite3.Connection) -> int:
+    changed = connection.execute(queries.FORGET, (tasks,)).rowcount
+    connection.execute(queries.FORGET_RESULTS, (subject,))
+    connection.execute(queries.RENAME_SPENDS, (subject, before))
+    return changed
 
 
 def _unpark(scopes: str, classes: str, now: float, connection: sqlite3.Connection) -> int:

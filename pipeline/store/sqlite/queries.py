@@ -148,6 +148,12 @@ ON CONFLICT (id) DO UPDATE SET started = excluded.started, ended = excluded.ende
 DROP_ANSWERS = "DELETE FROM result WHERE id IN (SELECT value FROM json_each(?)) AND job = '_answer'"
 #: Delete the runs behind the newest.
 DROP_RUNS = "DELETE FROM run WHERE id IN (SELECT id FROM run ORDER BY started DESC, rowid DESC LIMIT -1 OFFSET ?)"
+#: Delete tasks by their ids.
+FORGET = "DELETE FROM task WHERE id IN (SELECT value FROM json_each(?))"
+#: Delete the results of a video.
+FORGET_RESULTS = "DELETE FROM result WHERE subject = ? AND subject <> ''"
+#: Give the ledger's entries of a video names that no later call has.
+RENAME_SPENDS = "UPDATE spend SET key = ?2 || key WHERE subject = ?1 AND subject <> '' AND key NOT LIKE 'forgotten/%'"
 #: Write the file again without unused pages, then the log into it. What is on its way lies beside the database.
 COMPACT = (
     "PRAGMA temp_store_directory = '{folder}'", "PRAGMA temp_store = FILE", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)",

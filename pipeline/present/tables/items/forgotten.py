@@ -1,0 +1,54 @@
+"""What goes when items are forgotten, and what stays."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from pipeline.core.model import ForgetRow, Forgotten
+from pipeline.present.formatting import clean, count, fit, money
+from pipeline.present.tables.layout import WIDE, pair_table, remedy
+
+_SHOWN = 5  #: names of files
+
+
+def forgotten_table(value: Forgotten) -> RenderableType:
+    """Show for each item what goes and what stays."""
+    parts: list[RenderableType] = []
+    for row in value.rows:
+        parts += [*([Text("")] if parts else []), pair_table(_pairs(row))]
+        if row.place and not row.place.startswith("argument"):
+            parts.append(
+                remedy(
+                    f"{row.place} named it: the next run over that list takes it in again, unless you take the line out"
+                )
+            )
+    return Group(*parts)
+
+
+def _pairs(row: ForgetRow) -> list[tuple[str, Text]]:
+    pairs = [("item", Text(fit(row.source, WIDE), "bold"))]
+    if not row.tasks:
+        return [*pairs, ("goes", Text("what an interrupted `forget` has left in index and page"))]
+    rows = f"{count(row.tasks, 'row')} and {count(row.results, 'answer')} of the database"
+    if row.shared:
+        rows = f"this line only: {count(row.shared, 'other line names', 'other lines name')} the same video, whose results stay"
+    pairs.append(("goes", Text(rows)))
+    if row.files:
+        pairs.append(
+            ("", Text(f"{clean(row.folder)}/ with {count(len(row.files), 'file')}, its line in results.jsonl"))
+        )
+    if row.kept:
+        more = f" and {len(row.kept) - _SHOWN} more" if len(row.kept) > _SHOWN else ""
+        pairs.append(
+            ("stays", Text(f"{', '.join(map(clean, row.kept[:_SHOWN]))}{more}: added or changed by hand", "yellow"))
+        )
+    if row.usd:
+        pairs.append(("" if row.kept else "stays", Text(f"{money(row.usd)} in the ledger")))
+    return pairs
+
+
+def outcome(value: Forgotten) -> str:
+    """Return what was done."""
+    said = f"forgot {count(len(value.rows), 'item')}"
+    return f"{said}; {clean(value.unwritten)} The next run writes index and page." if value.unwritten else said

@@ -1,0 +1,191 @@
+"""``forget``: everything of an item goes but its money and what people made; whenever it dies, the same command finishes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine
+from contextlib import nullcontext, suppress
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.app.items.forget import Forgetting
+from pipeline.core.errors import ConfigError
+from pipeline.core.model import Forgotten, Selection, Spend, State
+from pipeline.ports.store import Database
+from pipeline.sink.disk import DiskSink
+from tests.conformance.store_kit import bring, each_database
+from tests.support.clock import VirtualClock, run_virtual
+from tests.support.fakes import Crash, Wreck, Wrecked, clips, items
+from tests.support.memory_database import MemoryDatabase
+from tests.support.run_harness import Rig, paid, settings_for
+from tests.support.vendor import Account
+
+database = each_database()
+
+
+def virtual(test: Callable[[Path], Coroutine[Any, Any, None]]) -> Callable[[Path], None]:
+    """Run a test in virtual time."""
+
+    @wraps(test)
+    def run(tmp_path: Path) -> None:
+        run_virtual(test(tmp_path))
+
+    return run
+
+
+def rig_in(folder: Path, **sections: Any) -> Rig:
+    """Return a rig that writes to the disk, page and all."""
+    clock = VirtualClock()
+    sections = {"jobs": {"enabled": ["gist"]}, "gallery": {"enabled": True, "posters": False}, **sections}
+    sink: Any = DiskSink(folder / "out")
+    return Rig(settings_for(folder, **sections), MemoryDatabase(), Account(clock), clock, sink)
+
+
+async def forget(rig: Rig, *names: str, wreck: Wreck | None = None) -> Forgotten:
+    """Forget items; with a wreck, it dies on the way."""
+    store, sink = rig.database, DiskSink(rig.settings.run.output)
+    if wreck is not None:
+        store, sink = Wrecked(store, wreck, "store"), Wrecked(sink, wreck, "sink")  # type: ignore[assignment]
+    forgetting = Forgetting(rig.settings, store, sink, rig.clock)
+    return await forgetting.carry_out(await forgetting.look(names))
+
+
+def files(rig: Rig) -> dict[str, str]:
+    """Return what is in the output folder, the page's times aside."""
+    root = rig.settings.run.output
+    return {str(path.relative_to(root)): path.read_text("utf-8") for path in root.rglob("*") if path.is_file()}
+
+
+def indexed(rig: Rig) -> set[str]:
+    """Return the keys in ``results.jsonl``."""
+    lines = (rig.settings.run.output / "results.jsonl").read_text("utf-8").splitlines()
+    return {json.loads(line)["key"] for line in lines}
+
+
+@virtual
+async def test_everything_goes_but_money_and_what_people_made(tmp_path: Path) -> None:
+    """Rows, answers, files, the line of the index and the page; an added and a changed file stay; the ledger is whole."""
+    rig, films = rig_in(tmp_path), items(clips(tmp_path, 2), title="film")
+    await rig.run(films)
+    (item,) = await rig.database.tasks(Selection(keys=(films[0].key,)))
+    (publish,) = await rig.database.tasks(Selection(kinds=("publish",), keys=(item.subject,)))
+    home, spent = tmp_path / "out" / publish.data["folder"], await rig.database.spent()
+    (home / "notes.txt").write_text("mine")
+    (home / "gist.json").write_text("changed")
+    found = await forget(rig, films[0].key)
+    assert found.rows[0].kept == ["gist.json", "notes.txt"]
+    assert found.rows[0].tasks == 4
+    assert sorted(path.name for path in home.iterdir()) == ["gist.json", "notes.txt"]
+    assert item.subject not in indexed(rig)
+    assert len(indexed(rig)) == 1
+    assert publish.data["folder"] not in "".join(text for name, text in files(rig).items() if name.endswith(".js"))
+    assert await rig.database.spent() == spent
+    assert not await rig.database.tasks(Selection(subjects=(item.subject,)))
+    with pytest.raises(ConfigError, match="No item is called"):
+        await forget(rig, films[0].key)
+
+
+@virtual
+async def test_a_list_that_names_it_brings_it_back_for_nothing(tmp_path: Path) -> None:
+    """What is in the account is adopted: nothing is paid again, and the ledger has no entry of a call that was not made."""
+    rig, films = rig_in(tmp_path), items(clips(tmp_path, 2), title="film")
+    await rig.run(films)
+    before = paid(rig.platform)
+    await forget(rig, films[0].key)
+    report = await rig.run(films)
+    print(
+        [
+            (t.kind, t.stage, t.state, t.trouble)
+            for t in await rig.database.tasks(Selection())
+            if t.state is not State.DONE
+        ]
+    )
+    assert (report.exit_code, dict(report.items)["done"]) == (0, 2)
+    assert paid(rig.platform) == before
+    assert len(indexed(rig)) == 2
+
+
+@virtual
+async def test_a_call_after_it_is_booked_although_its_name_was_used(tmp_path: Path) -> None:
+    """The account's copies are gone too: what is paid again stands in the ledger a second time."""
+    rig, films = rig_in(tmp_path), items(clips(tmp_path, 1))
+    await rig.run(films)
+    calls = sum(group.calls for group in await rig.database.costs("kind"))
+    rig.platform.lose()
+    rig.platform.lose(kind="analysis")
+    await forget(rig, films[0].key)
+    assert (await rig.run(films)).exit_code == 0
+    assert sum(group.calls for group in await rig.database.costs("kind")) == 2 * calls
+
+
+@virtual
+async def test_one_of_two_lines_goes_alone(tmp_path: Path) -> None:
+    """The same video under another name keeps its results."""
+    rig, films = rig_in(tmp_path), items(clips(tmp_path, 2))
+    first, second = (Path(film.locator) for film in films)
+    second.write_bytes(first.read_bytes())
+    await rig.run(films)
+    there = files(rig)
+    found = await forget(rig, films[1].key)
+    assert (found.rows[0].shared, found.rows[0].tasks, found.rows[0].files) == (1, 1, ())
+    assert {name for name in files(rig) if "--" in name} == {name for name in there if "--" in name}
+    assert [task.key for task in await rig.database.tasks(Selection(kinds=("item",)))] == [films[0].key]
+
+
+def test_whenever_it_dies_the_same_command_finishes(tmp_path: Path) -> None:
+    """Before and after each call to database and disk: the same rows, files and index as without a death."""
+
+    async def night(folder: Path, point: tuple[int, str] | None) -> tuple[int, Any, Any, Any]:
+        rig, films = rig_in(folder, gallery={"enabled": False}), items(clips(folder, 2), title="film")
+        await rig.run(films)
+        wreck = Wreck(point)
+        try:
+            await forget(rig, films[0].key, wreck=wreck)
+        except Crash:
+            with suppress(ConfigError) if point == (last, "after") else nullcontext():  # it was all done
+                await forget(rig, films[0].key)
+        rows = sorted((task.kind, task.state) for task in await rig.database.tasks(Selection()))
+        return len(wreck.calls), rows, sorted(text for text in files(rig).values() if "files" not in text), indexed(rig)
+
+    def nights(folder: Path, point: tuple[int, str] | None) -> tuple[int, Any, Any, Any]:
+        folder.mkdir()
+        return run_virtual(night(folder, point))
+
+    last = 0
+    last, *plain = nights(tmp_path / "plain", None)
+    assert last > 8
+    for number in range(1, last + 1):
+        for when in ("before", "after"):
+            _, *found = nights(tmp_path / f"{number} {when}", (number, when))
+            assert (found[0], len(found[2])) == (plain[0], 1), (number, when)
+
+
+@virtual
+async def test_a_folder_that_is_half_gone_is_finished(tmp_path: Path) -> None:
+    """Files went before the record did: the rest goes, then the folder."""
+    rig, films = rig_in(tmp_path), items(clips(tmp_path, 1), title="film")
+    await rig.run(films)
+    (publish,) = await rig.database.tasks(Selection(kinds=("publish",)))
+    home = tmp_path / "out" / publish.data["folder"]
+    (home / "gist.json").unlink()
+    await forget(rig, films[0].key)
+    assert not home.exists()
+
+
+@pytest.mark.asyncio
+async def test_the_database_forgets_in_one_step(database: Database) -> None:
+    """Named tasks and the video's results go; of the ledger only names change, and settlements stay what they are."""
+    task = await bring(database, State.DONE, "a", kind="item", subject="v")
+    other = await bring(database, State.DONE, "b", kind="item", subject="w")
+    for key, subject in (("k", "v"), ("k/settled", "v"), ("k/refused", "v"), ("o", "w")):
+        await database.enter(Spend(key, "analyze", 1.0, subject=subject))
+    before = await database.costs("kind")
+    assert await database.forget([task.id, 99], "v", "now") == 1
+    assert await database.forget([], "", "later") == 0
+    assert [each.id for each in await database.tasks(Selection())] == [other.id]
+    assert await database.costs("kind") == before
+    names = [spend.key for spend in await database.spends(["v", "w"])]
+    assert sorted(names) == ["forgotten/now/k", "forgotten/now/k/refused", "forgotten/now/k/settled", "o"]
