@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pipeline.config.settings import JobsSection
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Json, Task, fingerprint
-from pipeline.ingest.payloads import ItemData, LineData, RequestData, chosen_captions
+from pipeline.ingest.payloads import CaptionsData, ItemData, LineData, RequestData, chosen_captions
 from pipeline.kit.job import Ask, Job
 
 #: Jobs of which there may be several instances at once: they are told their names, for the answer's property and file.
@@ -111,7 +111,7 @@ class JobPlanner:
         requests = list(found.values())
         heard = chosen_captions(items) if self._captions else None
         if heard is not None:
-            requests = [replace(each, fingerprint=fingerprint(each.fingerprint, heard.digest)) for each in requests]
+            requests = [_as_heard(each, heard) for each in requests]
         takes = _takes(items)
         return [_as_taken(each, takes.get(each.fingerprint, ())) for each in requests] if takes else requests
 
@@ -187,6 +187,14 @@ def _takes(items: Sequence[Task]) -> Mapping[str, Sequence[str]]:
     return takes
 
 
+def _as_heard(request: JobRequest, captions: CaptionsData) -> JobRequest:
+    """Return the request as it is asked with these captions."""
+    plain = request.fingerprint  # asked without captions, or before note was taken of them
+    digests = (captions.digest, *captions.earlier)
+    now, *before = [plain if each in ("", "unknown") else fingerprint(plain, each) for each in digests]
+    return replace(request, fingerprint=now, before=tuple(before))
+
+
 def _as_taken(request: JobRequest, times: Sequence[str]) -> JobRequest:
     """Return the request as it is asked the last of these times.
 
@@ -195,4 +203,4 @@ def _as_taken(request: JobRequest, times: Sequence[str]) -> JobRequest:
     if not times:
         return request
     *before, last = [request.fingerprint, *(fingerprint(request.fingerprint, time) for time in times)]
-    return replace(request, fingerprint=last, before=tuple(reversed(before)))
+    return replace(request, fingerprint=last, before=(*reversed(before), *request.before))

@@ -16,6 +16,7 @@ from pipeline.ingest.stored_json import StoredJson, stored
 from pipeline.ports.source import FoundCaptions, Item, ManifestLine, MediaFacts
 from pipeline.ports.video_api import UploadSession
 
+_EARLIER = 8  #: digests of captions that are remembered
 VERSION = 1  #: of every payload; data without a version is of this one
 
 
@@ -132,12 +133,16 @@ class CaptionsData(StoredJson):
     files: Sequence[str] = ()
     spoken: str = ""
     looked: float = 0.0  #: when, epoch seconds
+    earlier: Sequence[str] = ()  #: digests before, the latest first: their answers stay until new ones are there
 
     def replaced_by(self, found: FoundCaptions, now: float) -> Self:
         """Return what a further look has found."""
         digest = found.digest or ("removed" if self.digest else "")
         files = [str(path) for path in found.files]
-        return type(self)(stamp=found.stamp, digest=digest, files=files, spoken=found.spoken, looked=now)
+        earlier = self.earlier if digest == self.digest else [self.digest, *self.earlier][:_EARLIER]
+        return type(self)(
+            stamp=found.stamp, digest=digest, files=files, spoken=found.spoken, looked=now, earlier=earlier
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,9 +161,7 @@ class ItemData(TaskData):
     about: Mapping[str, Json] | None = None  #: what the site says of a fetched video, or the file of itself
     skipped: SkippedData | None = stored(None, read=SkippedData.from_json, write=SkippedData.to_json)
     refetch: bool = False  #: fetch it although it is uploaded already
-    takes: Mapping[str, Sequence[str]] = stored(
-        dict
-    )  #: fingerprint of a question -> when it was to be asked again, each
+    takes: Mapping[str, Sequence[str]] = stored(dict)  #: fingerprint of a question -> when it was asked again
     #: None: an earlier release took no note of them, or the platform does not read them.
     captions: CaptionsData | None = stored(None, read=CaptionsData.from_json, write=CaptionsData.to_json)
 

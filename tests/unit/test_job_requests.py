@@ -13,9 +13,11 @@ from pipeline.config.settings import JobsSection
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Task
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
+from pipeline.ingest.payloads import CaptionsData, ItemData
+from pipeline.ingest.stored_json import changed
 from pipeline.ingest.tasks.item import unsaved_task
 from pipeline.kit.job import Ask
-from pipeline.ports.source import Item, ManifestLine
+from pipeline.ports.source import FoundCaptions, Item, ManifestLine
 
 PROVIDER = ["twelvelabs/v1.3", "pegasus1.5", 0.2]
 
@@ -266,3 +268,25 @@ def test_a_request_for_a_job_that_is_gone_is_none() -> None:
     """A release without the job says so instead of failing somewhere."""
     made = only(planner(("summary",)))
     assert JobPlanner((Gist(),), JobsSection(enabled=("gist",)), PROVIDER).restore(made.to_data()) is None
+
+
+def test_answers_with_earlier_captions_stay_until_there_are_new_ones() -> None:
+    """A question is known by the captions that lie there; by earlier ones, the latest first, and by none."""
+    reading = JobPlanner(JOBS, JobsSection(enabled=("gist",)), PROVIDER, captions=True)
+
+    def asked(captions: CaptionsData | None) -> JobRequest:
+        data = changed(ItemData.of(item()), captions=captions)
+        (request,) = reading.requests([replace(item(), data=data.to_json())])
+        return request
+
+    plain = asked(None)
+    first = CaptionsData().replaced_by(FoundCaptions(stamp="1", digest="a"), 1.0)
+    second = first.replaced_by(FoundCaptions(stamp="2", digest="b"), 2.0)
+    touched = second.replaced_by(FoundCaptions(stamp="3", digest="b"), 3.0)
+    gone = touched.replaced_by(FoundCaptions(), 4.0)
+    assert asked(first).before == (plain.fingerprint,)
+    assert asked(second).before == (asked(first).fingerprint, plain.fingerprint)
+    assert asked(touched) == asked(second)
+    assert asked(gone).before == (asked(second).fingerprint, *asked(second).before)
+    assert len({asked(each).fingerprint for each in (None, first, second, gone)}) == 4
+    assert asked(CaptionsData(digest="unknown")) == plain
