@@ -271,15 +271,17 @@ class ForgetRow:
     shared: int = 0  #: other lines of the same video: its results stay for them
     usd: float = 0.0  #: paid for it; that stays in the ledger
     place: str = ""  #: the line of a list that named it
+    account: Sequence[str] = ()  #: what goes from the account: sort and id of each
 
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What is forgotten; ``done`` False: nothing was changed."""
+    """What is forgotten; ``done`` False: nothing was changed here."""
 
     rows: Sequence[ForgetRow]
     done: bool = False
     unwritten: str = ""  #: why index or page still name it; the next run writes them
+    refused: Sequence[str] = ()  #: what the platform does not let go of, and why
 
 
 #: What the ledger can be summed up by.

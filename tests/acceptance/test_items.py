@@ -89,3 +89,24 @@ def test_an_item_is_forgotten(tmp_path: Path) -> None:
     assert here.run("forget", "clip 00", "--yes").code == 2
     again = here.run("run", "list.txt", "--json")
     assert (again.code, again.json["analyses"]) == (0, 0), again.err
+
+
+@pytest.mark.parametrize("api", ["v1.3", "v1.2"])
+def test_an_item_is_forgotten_with_what_the_account_holds(tmp_path: Path, api: str) -> None:
+    """Upload, answer and index entry go; the other video's stay; the line brings it back, is paid again and booked again."""
+    config: dict[str, dict[str, object]] = {"jobs": {"enabled": ["gist"]}, "index": {"name": "films"}}
+    here = Terminal(tmp_path / "here", {}, {"provider": {"kind": "local", "api": api}, **config})
+    clips(here.folder / "films", 2)
+    assert here.run("run", "films").code == 0
+    assert len(here.run("videos", "--json").json["videos"]) == 2
+    booked = sum(group["calls"] for group in here.run("costs", "--json").json["groups"])
+    done = here.run("forget", "clip 00", "--account", "--yes", "--json")
+    assert (done.code, done.json["done"], done.json["refused"]) == (0, True, []), done.err
+    assert {name.partition(" ")[0] for name in done.json["rows"][0]["account"]} == (
+        {"indexed", "analysis", "asset"} if api == "v1.3" else {"video", "task"}
+    )
+    assert len(here.run("videos", "--json").json["videos"]) == 1
+    assert here.run("reconcile", "--json").json["plan"]["vanished"] == []
+    again = here.run("run", "films", "--json")
+    assert (again.code, again.json["analyses"]) == (0, 1), again.err
+    assert sum(group["calls"] for group in here.run("costs", "--json").json["groups"]) == booked + booked // 2

@@ -14,10 +14,13 @@ import pytest
 from pipeline.app.items.forget import Forgetting
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Forgotten, Selection, Spend, State
+from pipeline.ingest.remote_names import build_custom_id
+from pipeline.ports.inventory import RemoteObject
 from pipeline.ports.store import Database
 from pipeline.sink.disk import DiskSink
 from tests.conformance.store_kit import bring, each_database
 from tests.support.clock import VirtualClock, run_virtual
+from tests.support.fake_inventory import FakeInventory
 from tests.support.fakes import Crash, Wreck, Wrecked, clips, items
 from tests.support.memory_database import MemoryDatabase
 from tests.support.run_harness import Rig, paid, settings_for
@@ -119,6 +122,33 @@ async def test_a_call_after_it_is_booked_although_its_name_was_used(tmp_path: Pa
     await forget(rig, films[0].key)
     assert (await rig.run(films)).exit_code == 0
     assert sum(group.calls for group in await rig.database.costs("kind")) == 2 * calls
+
+
+@virtual
+async def test_what_the_platform_keeps_keeps_the_rows(tmp_path: Path) -> None:
+    """Refused: nothing is changed here, and the same command finishes once it lets go; what is not ours is never touched."""
+    rig, films = rig_in(tmp_path), items(clips(tmp_path, 1), title="film")
+    await rig.run(films)
+    (video,) = await rig.database.tasks(Selection(kinds=("video",)))
+    (analysis,) = await rig.database.tasks(Selection(kinds=("analysis",)))
+    account = FakeInventory(identity=video.data["provider"])
+    question = build_custom_id(analysis.key, 0)
+    account.put(RemoteObject("asset", video.data["media_id"], video.data["name"], owner=video.key))
+    account.put(RemoteObject("analysis", analysis.data["task_id"], question), RemoteObject("asset", "other", "x.mp4"))
+    account.busy = {video.data["media_id"]}
+    before, sink = files(rig), DiskSink(tmp_path / "out")
+
+    async def once() -> Forgotten:
+        forgetting = Forgetting(rig.settings, rig.database, sink, rig.clock, account)
+        return await forgetting.carry_out(await forgetting.look(["clip-0.mp4"]))
+
+    stuck = await once()
+    assert (stuck.done, len(stuck.refused), account.deleted) == (False, 1, [analysis.data["task_id"]])
+    assert files(rig) == before
+    account.busy.clear()
+    assert (await once()).done
+    assert list(account.there) == ["other"]
+    assert not await rig.database.tasks(Selection())
 
 
 @virtual

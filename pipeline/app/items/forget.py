@@ -6,26 +6,34 @@ Files go before the rows that know them, and a note names what is under way: whe
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
+from random import Random
 
+from pipeline.app.account.disposition import Disposition, LocalRecord, classify
 from pipeline.app.gallery.write import GalleryWriter, write_safely
 from pipeline.app.operator.display_names import display_source
 from pipeline.app.operator.find_item import find_items, is_known
 from pipeline.app.runs.results_index import CURRENT, ResultsIndex
+from pipeline.app.wiring.platform import open_platform
+from pipeline.app.wiring.run_plan import make_run_plan
 from pipeline.app.wiring.state_folder import lock_state_folder, open_for_writing, require_database
 from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock, SystemClock, iso
-from pipeline.core.errors import ReelmillError
+from pipeline.core.errors import Ambiguous, Permanent, ReelmillError, Transient
 from pipeline.core.model import About, ForgetRow, Forgotten, Task, Trouble
-from pipeline.ingest.payloads import ItemData, PublishData
+from pipeline.ingest.payloads import AnalysisData, IndexingData, ItemData, PublishData, VideoData
+from pipeline.ports.inventory import Inventory, RemoteObject
 from pipeline.ports.sink import Sink
 from pipeline.ports.store import Database
 
 _NOTE = "forgetting"  #: name of the note: [names, videos] of what is under way
 
 
-async def forget(settings: Settings, names: Sequence[str], agree: Callable[[Forgotten], bool]) -> Forgotten:
-    """Find what goes, and take it away if ``agree`` agrees.
+async def forget(
+    settings: Settings, names: Sequence[str], agree: Callable[[Forgotten], bool], *, account: bool = False
+) -> Forgotten:
+    """Find what goes, and take it away if ``agree`` agrees; ``account``: there, too.
 
     Raises:
         Busy: a run is in progress; it must be stopped first.
@@ -35,8 +43,12 @@ async def forget(settings: Settings, names: Sequence[str], agree: Callable[[Forg
 
     require_database(settings.run.state)
     with lock_state_folder(settings.run.state):
-        async with open_for_writing(settings.run.state) as database:
-            forgetting = Forgetting(settings, database, DiskSink(settings.run.output), SystemClock())
+        async with open_for_writing(settings.run.state) as database, AsyncExitStack() as stack:
+            clock, inventory = SystemClock(), None
+            if account:
+                platform = open_platform(make_run_plan(settings), database, clock, Random())
+                inventory = (await stack.enter_async_context(platform)).inventory
+            forgetting = Forgetting(settings, database, DiskSink(settings.run.output), clock, inventory)
             found = await forgetting.look(names)
             return await forgetting.carry_out(found) if agree(found) else found
 
@@ -44,11 +56,16 @@ async def forget(settings: Settings, names: Sequence[str], agree: Callable[[Forg
 class Forgetting:
     """Looks at what goes, then takes it away."""
 
-    def __init__(self, settings: Settings, database: Database, sink: Sink, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, sink: Sink, clock: Clock, inventory: Inventory | None = None
+    ) -> None:
         self._settings = settings
         self._database = database
         self._sink = sink
         self._clock = clock
+        self._inventory = inventory  #: of the account, if what is there goes, too
+        self._objects: list[RemoteObject] = []
+        self._records: dict[str, LocalRecord] = {}  #: by the id of what is in the account
         self._names: list[str] = []
         self._videos: list[str] = []  #: whose lines go from the index
         self._going: list[tuple[ForgetRow, Sequence[int], str]] = []  #: with task ids, and the video if it goes
@@ -91,12 +108,17 @@ class Forgetting:
                 usd=round(sum(spend.usd for spend in known.spends), 6),
             )
             self._videos.append(video)
+            if self._inventory is not None:
+                row = replace(row, account=self._find_remote(tasks, self._inventory))
         self._names += [name, item.key, data.source, data.title, row.folder]
         self._going.append((row, [task.id for task in tasks], "" if others else video))
         return row
 
     async def carry_out(self, found: Forgotten) -> Forgotten:
         """Take away what :meth:`look` found; return what was done."""
+        refused = [why for each in self._objects if (why := await self._delete(each))]
+        if refused:  # the rows stay, by which the same command finds it again
+            return replace(found, refused=refused)
         names = list(dict.fromkeys(filter(None, self._names)))
         await self._database.save(_NOTE, [names, self._videos])
         await self._database.save(CURRENT, False)  # if this dies, the next run writes the index
@@ -109,6 +131,43 @@ class Forgetting:
         if not unwritten:
             await self._database.save(_NOTE, None)
         return replace(found, done=True, unwritten=unwritten)
+
+    def _find_remote(self, tasks: Sequence[Task], inventory: Inventory) -> list[str]:
+        """Note what the account holds of a video; return sort and id of each."""
+        video = next((task for task in tasks if task.kind == "video"), None)
+        if video is None or VideoData.of(video).provider != inventory.identity:
+            return []
+        analyses = [task for task in tasks if task.kind == "analysis"]
+        record = LocalRecord(video, analyses, [task for task in tasks if task.kind == "indexing"])
+        data = VideoData.of(video)
+        found = [
+            RemoteObject("indexed", each.video_id, place=each.index_id)
+            for each in map(IndexingData.of, record.indexings)
+        ]
+        found += [RemoteObject("analysis", AnalysisData.of(task).task_id) for task in analyses]
+        found += [RemoteObject("video", data.answer_id, place=data.index_id), RemoteObject("task", data.media_id)]
+        found.append(RemoteObject("asset", data.media_id))
+        sorts = inventory.object_types  # in the order of deletion
+        objects = [each for sort in sorts for each in found if each.sort == sort and each.id]
+        self._records |= {each.id: record for each in objects}
+        self._objects += objects
+        return [f"{each.sort} {each.id}" for each in objects]
+
+    async def _delete(self, planned: RemoteObject) -> str:
+        """Delete what is in the account and ours; return why not."""
+        assert self._inventory is not None
+        record, name = self._records[planned.id], f"{planned.sort} {planned.id}"
+        try:
+            there = await self._inventory.get(planned)
+            if there is None:
+                return ""
+            analysis = next((task for task in record.analyses if AnalysisData.of(task).task_id == there.id), None)
+            if classify(there, record, self._inventory.identity, analysis) is Disposition.FOREIGN:
+                return f"{name} does not carry our mark"
+            await self._inventory.delete(there)
+        except (Permanent, Transient, Ambiguous) as error:
+            return f"{name}: {error.trouble.message}"
+        return ""
 
     async def _write(self) -> str:
         """Write index and page without what is forgotten; return why not."""

@@ -16,24 +16,27 @@ if TYPE_CHECKING:
     from pipeline.core.model import Forgotten
 
 
-@command("state", "output")
+@command("state", "output", "provider")
 def forget(
     given: Invocation,
     items: Annotated[list[str], typer.Argument(metavar="ITEM", help="Items by any name that `list` or `show` prints.")],
+    account: Annotated[
+        bool, typer.Option("--account", help="Also delete what is in the account: upload, answers, index entry.")
+    ] = False,
     yes: options.Yes = False,
 ) -> int:
     """Take items out: their results, their rows, their place in index and page.
 
     It shows first what goes, and asks. Files that you have added or changed stay, and are named. What was paid stays in
-    the ledger; what is in the account stays there. A list that still names an item brings it back: take the line out, or
-    use `reelmill cancel` instead.
+    the ledger. What is in the account stays there without --account; another state folder may use it, too. A list that
+    still names an item brings it back: take the line out, or use `reelmill cancel` instead.
 
     A run in progress must be stopped first (Ctrl-C): it holds the state folder. If this is interrupted, give it again.
 
     \b
     Examples:
       reelmill forget films/talk.mp4
-      reelmill forget "Honey Bees" --yes
+      reelmill forget "Honey Bees" --account --yes
     """
     from pipeline.core.errors import ConfigError
     from pipeline.present import terminal
@@ -47,9 +50,11 @@ def forget(
             raise ConfigError("forget: nobody is there to be asked", remedy="--yes does it without asking")
         return confirm("forget this? It cannot be undone. [y/N]")
 
-    done = given.call(lambda settings: app.forget(settings, items, agree))
+    done = given.call(lambda settings: app.forget(settings, items, agree, account=account))
     if given.json:
         terminal.say_json(done)
-    elif done.done:
+    elif done.done or done.refused:
         terminal.say(outcome(done))
+    if done.refused:
+        return ExitCode.INCOMPLETE
     return ExitCode.DONE if done.done else ExitCode.INTERRUPTED

@@ -38,6 +38,9 @@ def _pairs(row: ForgetRow) -> list[tuple[str, Text]]:
         pairs.append(
             ("", Text(f"{clean(row.folder)}/ with {count(len(row.files), 'file')}, its line in results.jsonl"))
         )
+    if row.account:
+        named = ", ".join(map(clean, row.account[:_SHOWN]))
+        pairs.append(("", Text(f"from the account: {named}{'' if len(row.account) <= _SHOWN else ' …'}")))
     if row.kept:
         more = f" and {len(row.kept) - _SHOWN} more" if len(row.kept) > _SHOWN else ""
         pairs.append(
@@ -50,5 +53,7 @@ def _pairs(row: ForgetRow) -> list[tuple[str, Text]]:
 
 def outcome(value: Forgotten) -> str:
     """Return what was done."""
+    if value.refused:
+        return "\n".join(["nothing was changed here; the same command goes on", *map(clean, value.refused)])
     said = f"forgot {count(len(value.rows), 'item')}"
     return f"{said}; {clean(value.unwritten)} The next run writes index and page." if value.unwritten else said
