@@ -54,6 +54,19 @@ class PricePart:
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedLane:
+    """How the analyses of a plan are asked."""
+
+    lane: Literal["task", "batch"]
+    why: str
+    analyses: int
+    batches: int  #: 0: asked alone
+    task_hours: float  #: that they take alone, at the configured limits
+    batch_hours: float | None  #: the same by batches; None: no batch takes them
+    saves_usd: float  #: that batches cost less
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The difference between what the configuration wants and what exists, with its price."""
 
@@ -79,6 +92,7 @@ class Plan:
     quota: Sequence[QuotaGauge] = ()  #: limits per hour and day of which earlier runs have used something
     files: Sequence[FileChange] | None = None  #: the first of them; None: not asked for
     file_counts: Mapping[str, int] = field(default_factory=dict)  #: write, change, remove -> files
+    lane: PlannedLane | None = None  #: None: batches are off, or nothing is asked
 
     @property
     def highest_usd(self) -> float:

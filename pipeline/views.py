@@ -202,6 +202,17 @@ class WaitView:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchView:
+    """A batch of analyses on its way to the platform, or there."""
+
+    id: str  #: the platform's; empty before it has accepted it
+    stage: str  #: submit, look, await
+    analyses: int
+    counts: Mapping[str, int]  #: items by the platform's status words, as last seen
+    since: float  #: when it was accepted, else packed, epoch seconds
+
+
+@dataclass(frozen=True, slots=True)
 class StatusView:
     """The database in one page."""
 
@@ -226,6 +237,7 @@ class StatusView:
     bad_count: int = 0  #: all of them
     spent: Sequence[SpentWindow] = ()  #: today and this month, UTC
     quota: Sequence[QuotaGauge] = ()  #: how full each window of each limit is; empty where none is kept
+    batches: Sequence[BatchView] = ()  #: those that have not ended
 
 
 @dataclass(frozen=True, slots=True)

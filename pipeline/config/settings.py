@@ -143,6 +143,8 @@ class PricesSection(Section):
     output_1000_tokens: float = Field(default=0.0075, ge=0)
     index_minute: float = Field(default=0.042, ge=0)
     search_1000_queries: float = Field(default=4.0, ge=0)
+    #: What an analysis costs in a batch, beside one alone: 0.5 is half.
+    batch_factor: float = Field(default=1.0, ge=0, le=1)
     #: By the model's name; in the file each is a table ``[prices."<model>"]``.
     models: Mapping[str, ModelPrices] = Field(default_factory=dict)
 
@@ -157,6 +159,15 @@ class PolicySection(Section):
     retry_first: Seconds = Field(default=5.0, gt=0, le=3600)
     retry_most: Seconds = Field(default=900.0, gt=0, le=86_400)
     lease: Seconds = Field(default=120.0, ge=1, le=3600)
+
+
+class BatchesSection(Section):
+    """When analyses are asked by the batch (API v1.3)."""
+
+    mode: Literal["auto", "off", "always"] = "off"
+    min_analyses: int = Field(default=50, ge=1, le=100_000)
+    hours_each: float = Field(default=1.5, gt=0, le=24)
+    deadline_hours: float = Field(default=24.0, gt=0, le=24 * 60)
 
 
 class SourceSection(Section):
@@ -212,6 +223,7 @@ class Settings(Section):
     budget: BudgetSection = BudgetSection()
     prices: PricesSection = PricesSection()
     policy: PolicySection = PolicySection()
+    batches: BatchesSection = BatchesSection()
     source: SourceSection = SourceSection()
     fetch: FetchSection = FetchSection()
     youtube: YouTubeSection = YouTubeSection()

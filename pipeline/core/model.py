@@ -44,6 +44,7 @@ class Lane(StrEnum):
     DOWNLOAD = "download"  #: from a site that must be asked politely: parked as a whole when it refuses us
     UPLOAD = "upload"  #: bytes to the provider
     POLL = "poll"  #: ask how far the provider is
+    BATCH = "batch"  #: packed into a batch, or part of one
     ANALYZE = "analyze"  #: paid analysis requests
     WRITE = "write"  #: results to disk
 

@@ -14,6 +14,8 @@ from pipeline.engine.metrics import PoolMetrics
 from pipeline.engine.output_breaker import OutputBreaker
 
 _LONGEST = 3_600.0  #: seconds of a pause that is no waiting for a limit
+#: Lanes in which an answer is awaited.
+_AWAITED = (Lane.POLL, Lane.BATCH)
 _TOLD = 60.0  #: seconds of a pause from which on people are told
 
 
@@ -120,7 +122,7 @@ class LaneAdmission:
         """
         if self._over_budget and not self._metrics.running[Lane.ANALYZE]:
             # The number of those that wait is only nearly right between two counts, and may be below zero.
-            awaited = self._metrics.waiting[Lane.POLL] > 0 or self._metrics.running[Lane.POLL] > 0
+            awaited = any(self._metrics.waiting[lane] > 0 or self._metrics.running[lane] > 0 for lane in _AWAITED)
             if not self._progress and not awaited:
                 self._closed.add(Lane.ANALYZE)
             self._awaiting = not self._progress and awaited
@@ -129,7 +131,7 @@ class LaneAdmission:
     def note_outcome(self, kind: str, lane: Lane, word: str) -> None:
         """Note how an attempt ended: whether money moves, whether the disk takes writes."""
         self._progress |= lane is Lane.ANALYZE and word != "parked"
-        if lane is Lane.POLL and word != "snoozed":
+        if lane in _AWAITED and word != "snoozed":
             self._progress |= self._awaiting
             self._awaiting = False
         if word == "done":

@@ -13,7 +13,7 @@ from pipeline.core.model import Lane, Trouble
 _log = log.get("engine")
 _GIVE_UP_SECONDS = 60.0  #: after this long a run no longer waits for its output folder: its operator has to act
 #: What would only add to the pile. Polls go on: answers that are paid for are kept in the database.
-_PILING = (Lane.DOWNLOAD, Lane.UPLOAD, Lane.ANALYZE)
+_PILING = (Lane.DOWNLOAD, Lane.UPLOAD, Lane.ANALYZE, Lane.BATCH)
 _MARGIN_SECONDS = 5.0  #: by so much these wait longer than the write that finds out
 
 

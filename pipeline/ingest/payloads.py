@@ -335,6 +335,8 @@ class AnalysisData(PaidData):
     yields: bool = False  #: another run has made the upload, and may be at work: it goes first
     yielded: bool = False  #: it had its time
     keyed_by_body: bool = False  #: the idempotency key stands for the whole request; before, for the custom id alone
+    alone: bool = False  #: never again part of a batch
+    unfinished: int = 0  #: batches that ended before it was answered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -438,9 +440,6 @@ def denied_to_indexing(times: int) -> dict[str, Json]:
     The platform has denied its asset, or the index.
     """
     return {"indexing_lost": times}
-
-
-# ------------------------------------------------------------------------------------------- across types of task
 
 
 def remote_ids(task: Task) -> Iterator[str]:

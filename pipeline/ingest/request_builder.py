@@ -5,6 +5,8 @@ The platform bills input minutes per call, so the jobs of one video share one re
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -13,11 +15,14 @@ from pipeline.core.model import Json, fingerprint
 from pipeline.ingest.job_requests import JobRequest
 from pipeline.ingest.payloads import AnalysisData
 from pipeline.ingest.remote_names import build_custom_id
+from pipeline.ingest.stored_json import changed
 from pipeline.ports.video_api import Question
 
 _HEAD = "Use pictures, speech, sounds and on-screen text. State only what is seen or heard; invent nothing."
 _LEAST, _MOST = 2048, 98_304  #: output tokens that the platform takes; we start no lower than is sensible
 
+#: A block of Markdown around the answer, with or without words before and after it.
+_FENCED = re.compile(r"[^`]*```[A-Za-z]*\s*(\{.*\})\s*```[^`]*", re.DOTALL)
 _ABSURD = 1_000_000  #: output tokens beyond which a platform's count is taken for a slip
 
 
@@ -129,3 +134,20 @@ def build_legacy_call(requests: Sequence[JobRequest]) -> dict[str, Json]:
 def read_legacy_answer(requests: Sequence[JobRequest], answer: Mapping[str, Json]) -> Mapping[str, Json]:
     """Return a v1.2 answer in the shape of the job's schema."""
     return requests[0].ask.legacy[0].read(answer)
+
+
+def parse_answer(text: str) -> Mapping[str, Json] | str:
+    """Return the answer's object, or one sentence why there is none."""
+    fenced = _FENCED.fullmatch(text)
+    try:
+        answer = json.loads(text if fenced is None else fenced.group(1))
+    except ValueError as error:
+        return f"the answer is not valid JSON ({error})"[:200]
+    except RecursionError:
+        return "the answer is nested too deeply"
+    return answer if isinstance(answer, dict) else "the answer is not a JSON object"
+
+
+def renewed(data: AnalysisData) -> AnalysisData:
+    """Return the payload of a new question; its key is not the old one's."""
+    return changed(data, generation=data.generation + 1, doubtful=0)

@@ -17,6 +17,7 @@ def words_of_stages() -> Mapping[tuple[str, str], str]:
     The steps are loaded when somebody asks: a tenth of a second that a command about nothing that waits does without.
     """
     from pipeline.ingest.tasks.analysis import AnalysisTaskType
+    from pipeline.ingest.tasks.batch import BatchTaskType
     from pipeline.ingest.tasks.indexing import IndexingTaskType
     from pipeline.ingest.tasks.item import ItemTaskType
     from pipeline.ingest.tasks.playlist import PlaylistTaskType
@@ -30,6 +31,7 @@ def words_of_stages() -> Mapping[tuple[str, str], str]:
         "analysis": AnalysisTaskType.STAGES,
         "publish": PublishTaskType.STAGES,
         "indexing": IndexingTaskType.STAGES,
+        "batch": BatchTaskType.STAGES,
     }
     return {(kind, stage.name): stage.waiting for kind, stages in kinds.items() for stage in stages}
 

@@ -25,7 +25,9 @@ _WAITING: Final = {
     "write": "to be written",
 }  # fmt: skip
 #: Who waits where a lane is parked.
-_PARKED: Final = {"download": "YouTube", "upload": "uploads", "analyze": "analyses", "poll": "the platform"}
+_PARKED: Final = {
+    "download": "YouTube", "upload": "uploads", "analyze": "analyses", "poll": "the platform", "batch": "batches",
+}  # fmt: skip
 STOPPING: Final = "stopping… short work is finished, the rest is kept; Ctrl-C again stops now"
 
 

@@ -24,7 +24,9 @@ from pipeline.ports.video_api import (
     Question,
     UploadSession,
 )
+from pipeline.provider.batch_client import BatchClient
 from pipeline.provider.dialects import errors
+from pipeline.provider.dialects.batch_protocol import BatchDialect
 from pipeline.provider.dialects.calls import path_segment
 from pipeline.provider.dialects.index_protocol import IndexDialect
 from pipeline.provider.dialects.inventory_protocol import InventoryDialect
@@ -42,6 +44,7 @@ from pipeline.provider.dialects.recovery import CLOCK_SKEW, pick_by_label
 from pipeline.provider.dialects.v1_2.indexes import IndexV12
 from pipeline.provider.dialects.v1_2.inventory import InventoryV12
 from pipeline.provider.dialects.v1_2.media import V12
+from pipeline.provider.dialects.v1_3.batches import BatchesV13
 from pipeline.provider.dialects.v1_3.indexes import IndexV13
 from pipeline.provider.dialects.v1_3.inventory import InventoryV13
 from pipeline.provider.dialects.v1_3.media import V13
@@ -59,24 +62,25 @@ _SETTLE = 30.0  #: seconds in which an unknown id may still be one that was just
 
 
 class ApiVersion(NamedTuple):
-    """The dialect of one API version, in its three parts."""
+    """The dialect of one API version, in its parts."""
 
     media: Dialect
     indexes: IndexDialect
     inventory: InventoryDialect
+    batches: BatchDialect | None = None
 
 
 #: By the value of ``[provider] api``. Dialects are stateless.
 _VERSIONS: Mapping[str, ApiVersion] = {
     "v1.2": ApiVersion(V12(), IndexV12(), InventoryV12()),
-    "v1.3": ApiVersion(V13(), IndexV13(), InventoryV13()),
+    "v1.3": ApiVersion(V13(), IndexV13(), InventoryV13(), BatchesV13()),
 }
 
 
 class TwelveLabs:
     """The vendor's platform, or anything that speaks its API.
 
-    ``index_api`` and ``inventory`` share its connections and limits, and are closed with it.
+    ``index_api``, ``inventory`` and ``batches`` share its connections and limits, and are closed with it.
     """
 
     def __init__(
@@ -86,6 +90,7 @@ class TwelveLabs:
         self.dialect, self.caller, self.clock = version.media, caller, caller.clock
         self.index_api = IndexClient(caller, version.indexes, polling, identity)
         self.inventory = InventoryClient(caller, version.inventory, identity, patience)
+        self.batches = BatchClient(caller, version.batches) if version.batches is not None else None
         self._identity, self._parallel = identity, chunk_parallel
         self._unknown_words: set[str] = set()
         self._media = StatusBoard(self._media_lister(), polling, version.media.advice)

@@ -39,6 +39,15 @@ def same(world: World, report: RunReport, trial: Trial) -> None:
         )
 
 
+def repacked(world: World, report: RunReport, trial: Trial) -> None:
+    """Answers and files are the same; which questions the expired batch has answered is chance, and each is paid once."""
+    assert report.exit_code == 0, report
+    found = traces(world)
+    assert (found.answers, found.files) == (trial.plain.answers, trial.plain.files)
+    assert set(found.paid.values()) == {1}, found.paid
+    assert {row[3] for row in found.rows} == {"done"}, found.rows
+
+
 def same_but_sessions(world: World, report: RunReport, trial: Trial) -> None:
     """As :func:`same`, but an upload session whose opening was never heard of may lie there unused."""
     assert report.exit_code == 0, report
@@ -195,6 +204,8 @@ class Studio:
         return {
             "fused, three videos": self.fused,
             "unfused, two videos": self.unfused,
+            "in a batch": self.batched,
+            "in batches that expire": self.expiring,
             "multipart": self.multipart,
             "indexing": self.indexing,
             "standing queries": self.queries,
@@ -223,6 +234,23 @@ class Studio:
     def unfused(self) -> Scene:
         """Return two videos, four requests each."""
         return self._scene("unfused, two videos", self.night(2, jobs={"fuse": False}))
+
+    def batched(self) -> Scene:
+        """Return two videos that are asked by one batch."""
+        return self._scene("in a batch", self.night(2, batches={"mode": "always"}))
+
+    def expiring(self) -> Scene:
+        """Return a video whose first batch expires before it is answered."""
+
+        def new() -> World:
+            world = self._new()
+            world.platform.fates["batch"] = ["expire"]
+            vendor: Any = world.platform._vendors["v1.3"]
+            vendor.batch_life = 30.0
+            return world
+
+        night = self.night(batches={"mode": "always"})
+        return Scene("in batches that expire", Make(), night, repacked, new=new)
 
     def multipart(self) -> Scene:
         """Return a video that goes in parts."""

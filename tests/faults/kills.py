@@ -26,6 +26,8 @@ WORK = {
     "v1.3": ("asset_created", "analyze_task_created", "indexed"),
     "v1.2": ("task_created", "indexed", "gist", "summarize"),
 }
+#: The same of a video that is asked by a batch.
+BATCHED = ("asset_created", "batch_item_created", "indexed")
 #: Runs after the last kill, each after the operator's ``retry``: v1.2 cannot be asked for an answer, so a question that was
 #: lost twice is held for a person.
 ENDS = 4
@@ -59,8 +61,9 @@ class Toll:
         return "\n".join([f"API {api}", *(f"  {name:<22} {value}" for name, value in rows.items())])
 
 
-def besiege(folder: Path, api: str, kills: int, seed: int, videos: int) -> Toll:
+def besiege(folder: Path, api: str, kills: int, seed: int, videos: int, *, batches: bool = False) -> Toll:
     """Kill that many runs over that many videos, let the last ones end, and hold the ledgers side by side."""
+    work = BATCHED if batches else WORK[api]
     began = time.monotonic()
     films = padded(folder / "films", videos)
     with canned(folder / "there") as (base_url, database):
@@ -68,9 +71,10 @@ def besiege(folder: Path, api: str, kills: int, seed: int, videos: int) -> Toll:
             "provider": {"kind": "local", "base_url": base_url, "api": api},
             "jobs": {"enabled": ["gist", "chapters"]},
             "index": {"name": "films"},
+            **({"batches": {"mode": "always"}} if batches else {}),
         }
         terminal = Terminal(folder / "here", {"TWELVELABS_API_KEY": KEY}, sections)
-        siege = Siege(terminal, films, database, videos, latest=0.1, effects=WORK[api], steps_each=len(WORK[api]) + 1)
+        siege = Siege(terminal, films, database, videos, latest=0.1, effects=work, steps_each=len(work) + 1)
         siege.storm(kills, seed)
         held = _end(terminal, films)
         status = terminal.run("status", "--json").json["items"]
@@ -101,10 +105,11 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100, help="runs to kill")
     parser.add_argument("--videos", type=int, help="videos to ingest; as many as kills")
     parser.add_argument("--seed", type=int, default=1, help="decides the moments")
+    parser.add_argument("--batches", action="store_true", help="ask by the batch (v1.3)")
     given = parser.parse_args()
     videos = given.videos or max(given.kills, 10)
     with tempfile.TemporaryDirectory() as folder:
-        toll = besiege(Path(folder), given.api, given.kills, given.seed, videos)
+        toll = besiege(Path(folder), given.api, given.kills, given.seed, videos, batches=given.batches)
     print(toll.table(given.api, videos))
     if toll.kills < given.kills:
         print(f"{given.kills - toll.kills} runs had ended before their moment")

@@ -23,7 +23,7 @@ from pipeline.local.state.ledger import LedgerEntry
 WHAT = {
     "asset_created": "upload", "session_completed": "upload", "task_created": "index", "external_task_created": "index",
     "indexed": "index", "analyze_task_created": "analyze", "analyze_sync": "analyze", "gist": "analyze",
-    "summarize": "analyze", "generate": "analyze",
+    "summarize": "analyze", "generate": "analyze", "batch_item_created": "analyze",
 }  # fmt: skip
 _GENERATION = re.compile(r"-\d+(\.\w+)?(?=:|$)")
 

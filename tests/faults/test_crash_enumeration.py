@@ -20,6 +20,8 @@ from tests.faults.crash_trial import Trial
 SCENES = {
     "fused, three videos": 300,
     "unfused, two videos": 300,
+    "in a batch": 300,
+    "in batches that expire": 300,
     "multipart": 120,
     "indexing": 300,
     "standing queries": 200,

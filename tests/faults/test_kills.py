@@ -56,6 +56,17 @@ def test_what_v1_2_is_asked_twice_for_is_told(tmp_path: Path) -> None:
     assert toll.kills >= 5
 
 
+@pytest.mark.slow(seconds=30)
+@pytest.mark.timeout(300)
+def test_runs_whose_batches_are_killed_pay_once(tmp_path: Path) -> None:
+    """Killed while batches are packed, sent, waited for and taken apart: each question is accepted once."""
+    toll = besiege(tmp_path, "v1.3", 12, 3, 24, batches=True)
+    print(toll.table("v1.3", 24))
+    assert toll.good
+    assert toll.calls == Reckoning(paid=3 * 24)
+    assert toll.kills >= 8
+
+
 @pytest.mark.slow(seconds=20)
 @pytest.mark.timeout(300)
 def test_kills_that_take_the_platform_with_them(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from pipeline.provider.dialects.protocol import Call, Response, UnreadableAnswer
 from pipeline.provider.dialects.v1_2.indexes import IndexV12
 from pipeline.provider.dialects.v1_2.inventory import InventoryV12
 from pipeline.provider.dialects.v1_2.media import V12
+from pipeline.provider.dialects.v1_3.batches import BatchesV13
 from pipeline.provider.dialects.v1_3.indexes import IndexV13
 from pipeline.provider.dialects.v1_3.inventory import InventoryV13
 from pipeline.provider.dialects.v1_3.media import V13
@@ -46,6 +47,8 @@ READERS: Mapping[str, tuple[Call[Any], Callable[[str], dict[str, Any]]]] = {
     "v1.3 task": (V13().submit_analysis(QUESTION), lambda it: {"task_id": it}),
     "v1.3 task found": (V13().find_analyses(QUESTION, 1), lambda it: listed(_id=it)),
     "v1.3 task listed": (V13().unfinished_analyses("queued", 1), lambda it: listed(_id=it, status="queued")),
+    "v1.3 batch": (BatchesV13().create([QUESTION]), lambda it: {"batch_id": it}),
+    "v1.3 batch listed": (BatchesV13().listed(1), lambda it: listed(batch_id=it)),
     "v1.3 index": (IndexV13().create_index(IndexSpec("films")), lambda it: {"_id": it}),
     "v1.3 index listed": (IndexV13().indexes(ListFilter(), 1), lambda it: listed(_id=it)),
     "v1.3 index alone": (IndexV13().index("i"), lambda it: {"_id": it}),

@@ -19,7 +19,7 @@ _ANY_CALL = ("pay", "read", "chunk", "account", "turn", "disk", "store", "clock"
 EXPLAINED: dict[str, tuple[str, ...]] = {
     "asset_failed": ("failed",),
     "analysis_failed": ("failed",),
-    "analysis_canceled": ("canceled",),
+    "analysis_canceled": ("canceled", "cancel"),
     "analysis_gone": ("vanish",),
     "bad_answer": ("garbage",),
     "answer_cut_off": ("length",),

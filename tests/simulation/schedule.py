@@ -32,6 +32,7 @@ THROTTLES = ("429 empty", "429 words", "429 nested", "429 after", "429 date", "4
 ACCOUNT = ("401", "credit", "302")
 ASSET_FATES = ("failed", "stuck", "strange", "vanish")
 ANSWER_FATES = ("failed", "canceled", "stuck", "strange", "length", "garbage", "vanish")
+BATCH_FATES = ("expire", "expire", "lose", "double", "shuffle", "cancel")
 DEATHS = ("die", "die", "power")
 #: The state folder is gone; or everything that lay on this machine.
 LOSSES = ("lose state", "lose state", "lose all")
@@ -128,8 +129,9 @@ def draw(seed: int) -> Schedule:
     count = rng.choice((2, 2, 3, 3, 4, 5, 6, 8, 12))
     nights, prompts = _nights(rng, api, count)
     sections, habits, faults = _sections(rng, api), _habits(rng), _faults(rng, count)
-    own = (*_losses(seed, count), *_upkeep(seed, count), *_agains(seed))
-    return Schedule(seed, nights, prompts, sections, habits, (*faults, *own))
+    batches, fates = _batches(seed, api, count)
+    own = (*_losses(seed, count), *_upkeep(seed, count), *_agains(seed), *fates)
+    return Schedule(seed, nights, prompts, {**sections, **batches}, habits, (*faults, *own))
 
 
 def _nights(rng: Random, api: str, count: int) -> tuple[tuple[tuple[Line, ...], ...], tuple[str, ...]]:
@@ -223,6 +225,17 @@ def _agains(seed: int) -> tuple[Fault, ...]:
     rng = Random(f"agains {seed}")
     number = rng.choice((1, 1, 2, 3)) if rng.random() < 0.35 else 0
     return tuple(Fault("between", rng.randint(1, 4), "again", rng.choice((1.0, 2.0))) for _ in range(number))
+
+
+def _batches(seed: int, api: str, count: int) -> tuple[dict[str, Any], tuple[Fault, ...]]:
+    """Return how batches are used, and what becomes of them; drawn apart, so that the rest of a seed stays as it was."""
+    rng = Random(f"batches {seed}")
+    if api != "v1.3" or rng.random() < 0.5:
+        return {}, ()
+    fates = [Fault("batch", number, rng.choice(BATCH_FATES)) for number in range(1, 6) if rng.random() < 0.3]
+    mode = rng.choice(("always", "always", "auto"))
+    rules = {"mode": mode, "min_analyses": rng.randint(1, count), "hours_each": 0.01}
+    return {"batches": rules}, tuple(fates)
 
 
 def _fault(rng: Random, site: str, count: int) -> Fault:

@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.config.settings import PricesSection
 from tests.simulation.ledger import Thing
 from tests.simulation.vendor import Asked, Reply, Vendor, fitting, refused, unknown
+from tests.simulation.vendor_batches import Batches
 
 CHUNK = 2_000  #: bytes
 _GENERATION = re.compile(r"-\d+(\.\w+)?$")
@@ -20,7 +21,7 @@ def base_of(name: str) -> str:
     return _GENERATION.sub("", name)
 
 
-class VendorV13(Vendor):
+class VendorV13(Batches, Vendor):
     """Routes by method and shape of the path."""
 
     def carry_out(self, asked: Asked) -> Reply:
@@ -47,6 +48,7 @@ class VendorV13(Vendor):
             ("POST", "/v1.3/analyze/tasks", self._analyze),
             ("GET", "/v1.3/analyze/tasks", self._analyses),
             ("GET", f"/v1.3/analyze/tasks/{item}", self._analysis),
+            *self.batch_routes(),
             ("POST", "/v1.3/indexes", lambda asked: self.new_index(asked, "models")),
             ("GET", "/v1.3/indexes", self.indexes),
             ("GET", f"/v1.3/indexes/{item}", self._index),
@@ -172,6 +174,10 @@ class VendorV13(Vendor):
         kept = [t for t in self.things.values() if t.kind == "analysis" and t.data["key"] == key]
         if self.habits.keeps_keys and kept:
             return Reply(202, {"task_id": kept[-1].id, "status": "queued"})
+        return Reply(202, {"task_id": self.ask(body, asset, key).id, "status": "queued"})
+
+    def ask(self, body: Mapping[str, Any], asset: Thing, key: str, *, batch: str = "") -> Thing:
+        """Begin an analysis, alone or as an item of a batch."""
         thing = self.make(
             "analysis", body["custom_id"], self.habits.think, "answer", asset=asset.id, key=key, text=self.answer(body)
         )
@@ -179,13 +185,14 @@ class VendorV13(Vendor):
         tokens = self.billed(body["max_tokens"], thing)
         rates = PricesSection()
         usd = self.seconds / 60 * rates.analyze_minute + tokens / 1000 * rates.output_1000_tokens
-        thing.data |= {"tokens": tokens, "usd": usd}
+        free = batch and thing.fate in ("failed", "canceled")  # as the platform says of the items of a batch
+        thing.data |= {"tokens": tokens, "usd": 0.0 if free else usd, "batch": batch}
         lines = body["prompt"].splitlines()
         wanted = body["response_format"]["json_schema"]["properties"]
         asks = ("\n".join([name, *(line for line in lines if f"`{name}`" in line)]) for name in wanted)
         marks = [(base_of(asset.name), ask) for ask in asks]
         self.accepted("analysis", thing.name, base_of(thing.name), thing, marks)
-        return Reply(202, {"task_id": thing.id, "status": "queued"})
+        return thing
 
     def billed(self, room: int, thing: Thing) -> int:
         """Return how many tokens an answer has, of as many as it may have."""
@@ -203,7 +210,7 @@ class VendorV13(Vendor):
         found = [
             thing
             for thing in self.shown("analysis")
-            if (not asset or thing.data["asset"] == asset) and (not word or self._word(thing) == word)
+            if (not asset or thing.data["asset"] == asset) and (not word or self.task_word(thing) == word)
         ]
         return self.page(asked, found, lambda thing: self._task_body(thing, listed=True))
 
@@ -211,25 +218,27 @@ class VendorV13(Vendor):
         thing = self.find("analysis", task_id)
         return Reply(200, self._task_body(thing)) if thing is not None else unknown()
 
-    def _word(self, thing: Thing) -> str:
+    def task_word(self, thing: Thing) -> str:
+        """Return the status word of an analysis."""
         return thing.word(self.now(), "processing" if self.now() > thing.made + 5 else "queued")
 
     def _task_body(self, thing: Thing, *, listed: bool = False) -> dict[str, Any]:
-        word = self._word(thing)
+        word = self.task_word(thing)
         body = {"task_id": thing.id, "custom_id": thing.name, "status": word, "created_at": self.stamp(thing.made)}
         if word in ("failed", "canceled"):
-            return {**body, "error": {"code": "", "message": "It did not work out."}}
+            return {**body, "error": {"code": thing.data.get("code", ""), "message": "It did not work out."}}
         if word != "ready" or listed:
             return body
+        return {**body, "result": self.result_body(thing)}
+
+    def result_body(self, thing: Thing) -> dict[str, Any]:
+        """Return an answer as the API shows it."""
         text, reason = thing.data["text"], "stop"
         if thing.fate == "length":
             text, reason = text[: len(text) // 2], "length"
         if thing.fate == "garbage":
             text = '{"alien": [1, 2'
-        return {
-            **body,
-            "result": {"data": text, "finish_reason": reason, "usage": {"output_tokens": thing.data["tokens"]}},
-        }
+        return {"data": text, "finish_reason": reason, "usage": {"output_tokens": thing.data["tokens"]}}
 
     # ----------------------------------------------------------------------------------------------------- indexes
 

@@ -28,10 +28,12 @@ EDGES: Mapping[str, Mapping[str, str]] = {
         "send": "open settle place", "settle": "fan_out place", "fan_out": "place",
     },
     "analysis": {
-        "price": "submit find await", "submit": "find await split price", "find": "await submit price", "await": "split price",
-        "split": "price finish", "finish": "submit find await price",
+        "price": "submit find await join", "submit": "find await split price", "find": "await submit price",
+        "join": "submit find await split price", "await": "split price", "split": "price finish",
+        "finish": "submit find await price",
     },
     "publish": {"write": ""},
+    "batch": {"gather": "", "submit": "look await split", "look": "submit await split", "await": "split", "split": ""},
     "indexing": {"price": "submit find await", "submit": "find await price", "find": "await submit price", "await": ""},
 }  # fmt: skip
 

@@ -70,6 +70,8 @@ class Wrecked:
         found = getattr(self._inner, name)
         if name == "index_api":
             return Wrecked(found, self._wreck, f"{self._prefix}.index_api", spared=("videos", "indexing"))
+        if name == "batches" and found is not None:
+            return Wrecked(found, self._wreck, f"{self._prefix}.batches")
         if not callable(found) or name in self._spared:
             return found
 

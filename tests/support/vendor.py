@@ -54,10 +54,6 @@ class _Patient(VendorV13):
         return text if spoil is None else spoil(Asking(body["custom_id"], body["prompt"]), text)
 
 
-def _no_fate(_site: str) -> tuple[str, float]:
-    return "", 0.0
-
-
 def _never(_name: str) -> bool:
     return False
 
@@ -76,14 +72,19 @@ class Account:
         self.doomed: Callable[[str], bool] = _never
         self.things: dict[str, Thing] = {}
         self.accidents = Accidents(())  #: what befalls requests on the wire
+        self.fates: dict[str, list[str]] = {}  #: by site: what becomes of the next things there
         self._vendors: dict[str, Vendor] = {}
         for version, kind in (("v1.2", VendorV12), ("v1.3", _Patient)):
             ledger: Any = self
-            vendor = kind(self._elapsed, _HABITS, Random(version), ledger, _no_fate)
+            vendor = kind(self._elapsed, _HABITS, Random(version), ledger, self._fate)
             vendor.things = self.things
             self._vendors[version] = vendor
         current: Any = self._vendors["v1.3"]
         current.account = self
+
+    def _fate(self, site: str) -> tuple[str, float]:
+        waiting = self.fates.get(site)
+        return (waiting.pop(0) if waiting else ""), 0.0
 
     def _elapsed(self) -> float:
         return self.clock.now() - EPOCH
@@ -152,6 +153,11 @@ class Client:
     def inventory(self) -> Any:
         """What the account holds, as the process that lives now lists it."""
         return self.real.inventory
+
+    @property
+    def batches(self) -> Any:
+        """Batches, as the process that lives now asks for them; None where the API has none."""
+        return self.real.batches
 
     def reopen(self) -> None:
         """Begin another process: it remembers nothing."""

@@ -105,6 +105,8 @@ def test_the_fields_of_a_stored_task_differ_from_their_defaults(cls: type[TaskDa
     others = {"bounds", "size", "mtime_ns", "seconds", "about", "skipped"} if cls is PlaylistData else set()
     new = {
         "adopted",
+        "alone",
+        "unfinished",
         "keyed_by_body",
         "sending",
         "doubt",

@@ -11,8 +11,23 @@ from pipeline.app.wiring.state_folder import lock_holder, open_read_only
 from pipeline.budget.limits import spent_windows
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock
+from pipeline.core.model import Selection, State
+from pipeline.ingest.batches.payload import BatchData
+from pipeline.ports.store import Database
 from pipeline.provider.http.rate_limits import NAME, read_usage
-from pipeline.views import StatusView
+from pipeline.views import BatchView, StatusView
+
+
+async def _batches(database: Database) -> list[BatchView]:
+    """Return the batches that have not ended."""
+    open_ones = await database.tasks(Selection(kinds=("batch",), states=(State.PENDING, State.RUNNING)))
+    found = []
+    for task in open_ones:
+        data = BatchData.of(task)
+        if task.stage in ("submit", "look", "await"):
+            since = data.accepted or data.since
+            found.append(BatchView(data.batch_id, task.stage, data.size, data.counts, since))
+    return found
 
 
 async def status(settings: Settings, *, limit: int = 20) -> StatusView:
@@ -50,4 +65,5 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
             bad_count=last.bad_count,
             spent=await spent_windows(database, settings.budget, now),
             quota=read_usage(settings.limits, kept, now) if kept is not None else (),
+            batches=await _batches(database),
         )

@@ -131,7 +131,8 @@ class RunActivity(PoolObserver):
             if name == _WRITTEN[-1]:
                 found["unchanged"] = _decided(enqueued, "nothing")
         found["still_failed"] = _decided(enqueued, "failed", "held")
-        open_tasks = Selection(states=(State.PENDING, State.RUNNING), limit=20 * NAMES)
+        kinds = (*FAILING, "publish")
+        open_tasks = Selection(kinds=kinds, states=(State.PENDING, State.RUNNING), limit=20 * NAMES)
         names = await self._told(await self._records.tasks(open_tasks)) if waiting else []
         found["cancelled"] = _decided(enqueued, "cancelled")
         found["waiting"] = NamedItems(waiting, names)

@@ -17,7 +17,7 @@ from pipeline.app.operator.display_names import display_source
 from pipeline.app.runs.config_check import check_settings
 from pipeline.app.runs.plan_price import PlanPrice
 from pipeline.app.runs.query_files import FOLDER as SEARCHES
-from pipeline.app.wiring.components import named_sources, read_entries
+from pipeline.app.wiring.components import batch_rules, named_sources, read_entries
 from pipeline.app.wiring.run_plan import RunPlan
 from pipeline.app.wiring.state_folder import open_if_present
 from pipeline.budget.limits import spent_windows
@@ -50,7 +50,8 @@ from pipeline.ingest.request_builder import group_requests
 from pipeline.ingest.stored_json import changed
 from pipeline.ingest.tasks.item import unsaved_task
 from pipeline.ingest.tasks.planned_files import PlannedFiles
-from pipeline.money_views import UNLISTED, FileChange, Plan, PlanAction, PlanRow
+from pipeline.money_views import UNLISTED, FileChange, Plan, PlanAction, PlannedLane, PlanRow
+from pipeline.ports.batch_api import BatchCeilings
 from pipeline.ports.quota import QuotaGauge
 from pipeline.ports.source import Item
 from pipeline.ports.store import Database, read_pages
@@ -278,7 +279,7 @@ class _Totals:
         paid = {
             request.identity
             for analysis in known.analyses
-            if analysis.stage in ("await", "split") and analysis.state is not State.DONE
+            if analysis.stage in ("join", "await", "split") and analysis.state is not State.DONE
             for request in AnalysisData.of(analysis).requests
         }
         return [request for request in requests if request.identity not in have | paid]
@@ -300,6 +301,12 @@ class _Totals:
             self._unknown += row.seconds is None
         if row.action not in UNLISTED and len(self._rows) < self._limit:
             self._rows.append(row)
+
+    def _lane(self) -> PlannedLane | None:
+        limits = self._settings.limits.analyze
+        per_minute = None if self._plan.platform.local else limits.requests_per_minute
+        v1_3 = self._settings.provider.api == "v1.3"
+        return self._price.lane(batch_rules(self._settings), BatchCeilings() if v1_3 else None, per_minute)
 
     async def result(self) -> Plan:
         """Return the plan."""
@@ -332,6 +339,7 @@ class _Totals:
             quota=[each for each in self._quota if each.used > 0 and not each.window.endswith("_minute")],
             files=self._files.named if self._files is not None else None,
             file_counts=self._files.counts if self._files is not None else {},
+            lane=self._lane(),
         )
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
+from math import ceil
 
 from pipeline.budget.prices import PriceList
 from pipeline.config.settings import LimitsSection
+from pipeline.ingest.batches.lane import Backlog, BatchRules, choose_lane
 from pipeline.ingest.job_requests import JobRequest
 from pipeline.ingest.request_builder import expected_tokens, max_tokens
-from pipeline.money_views import PricePart
+from pipeline.money_views import PlannedLane, PricePart
+from pipeline.ports.batch_api import BatchCeilings
 from pipeline.ports.quota import QuotaGauge
 
+_ASKED = ("analysis minutes", "answer tokens")
 _KINDS = ("requests", "minutes", "tokens")
 _SPANS = {"minute": 60.0, "hour": 3_600.0, "day": 86_400.0}
 
@@ -38,8 +42,8 @@ class PlanPrice:
             return 0.0
         self._load("analyze", requests=1, minutes=seconds / 60, tokens=room)
         minutes, output = self._prices.analysis(seconds, 0, self._model), self._tokens(expected)
-        self._add(PricePart("analysis minutes", self._model, seconds / 60, minutes, minutes))
-        self._add(PricePart("answer tokens", self._model, expected, output, self._tokens(room)))
+        self._add(PricePart(_ASKED[0], self._model, seconds / 60, minutes, minutes))
+        self._add(PricePart(_ASKED[1], self._model, expected, output, self._tokens(room)))
         return minutes + output
 
     def any_number(self) -> None:
@@ -82,6 +86,24 @@ class PlanPrice:
                 if limit is not None and load[kind]:
                     waits.append((load[kind] + min(used, limit) - limit) / limit * seconds)
         return max(waits)
+
+    @property
+    def analyses(self) -> int:
+        """How many there are."""
+        return int(self._loads["analyze"]["requests"])
+
+    def lane(self, rules: BatchRules, ceilings: BatchCeilings | None, per_minute: float | None) -> PlannedLane | None:
+        """Return how they are asked; None where batches are off, or nothing is asked."""
+        if rules.mode == "off" or not self.analyses:
+            return None
+        choice = choose_lane(Backlog(self.analyses, self._model, per_minute), rules, ceilings)
+        by_batch = choice.lane == "batch" and ceilings is not None
+        batches = ceil(self.analyses / ceilings.items) if by_batch and ceilings is not None else 0
+        usd = sum(part.usd for part in self.parts() if part.kind in _ASKED)
+        return PlannedLane(
+            choice.lane, choice.why, self.analyses, batches, choice.task_hours, choice.batch_hours,
+            (1 - rules.factor) * usd if by_batch else 0.0,
+        )  # fmt: skip
 
     def _load(self, group: str, **amounts: float) -> None:
         for kind, amount in amounts.items():

@@ -23,7 +23,7 @@ _WINDOW = 10.0  #: seconds over which a rate is counted
 _LOOK = 1.0  #: seconds between two looks for names
 _DOING = {
     Lane.FETCH: "reading", Lane.DOWNLOAD: "downloading", Lane.UPLOAD: "uploading",
-    Lane.ANALYZE: "asking", Lane.WRITE: "writing",
+    Lane.ANALYZE: "asking", Lane.WRITE: "writing", Lane.BATCH: "batching",
 }  # fmt: skip
 _AT_PLATFORM = {"video": "processing", "analysis": "analysing", "indexing": "indexing"}
 

@@ -23,16 +23,20 @@ from pipeline.core.task_types import TaskTypes
 from pipeline.core.youtube_address import is_address, parse_youtube_address
 from pipeline.engine.pool import Pool, PoolOptions
 from pipeline.ingest.adoption import Adoption
+from pipeline.ingest.batches.desk import BatchDesk
+from pipeline.ingest.batches.lane import BatchRules
 from pipeline.ingest.job_requests import JobPlanner
 from pipeline.ingest.look_schedule import LookSchedule
 from pipeline.ingest.paid_call import Billing, CallPolicy
 from pipeline.ingest.services import Services
 from pipeline.ingest.tasks.analysis import AnalysisOptions, AnalysisTaskType
+from pipeline.ingest.tasks.batch import BatchTaskType
 from pipeline.ingest.tasks.indexing import ConfiguredIndex, IndexingTaskType
 from pipeline.ingest.tasks.item import ItemTaskType, Preflight, ReadCaptions, ReadPicture, Release
 from pipeline.ingest.tasks.playlist import PlaylistTaskType
 from pipeline.ingest.tasks.publish import PublishTaskType
 from pipeline.ingest.tasks.video import VideoOptions, VideoTaskType
+from pipeline.ports.batch_api import BatchApi
 from pipeline.ports.index_api import IndexSpec
 from pipeline.ports.playlists import PlaylistLister
 from pipeline.ports.sink import Sink
@@ -139,12 +143,7 @@ def compose(
     video = VideoTaskType(
         services,
         planner,
-        VideoOptions(
-            settings.provider.model,
-            settings.provider.temperature,
-            settings.policy.attempts,
-            settings.policy.on_ambiguous_create,
-        ),
+        _video_options(settings),
         index=index,
         read_captions=adapters.read_captions if plan.platform.local else None,
         release=adapters.release,
@@ -153,6 +152,7 @@ def compose(
         price=plan.prices.indexing,
         adoption=adoption,
     )
+    desk = _desk(settings, services, api.batches)
     analysis = AnalysisTaskType(
         services,
         planner,
@@ -160,6 +160,7 @@ def compose(
         price=plan.prices.analysis,
         billing=Billing(spending, database, clock, run_id),
         adoption=adoption,
+        desk=desk,
     )
     indexing = IndexingTaskType(
         services,
@@ -170,9 +171,40 @@ def compose(
     )
     publish = PublishTaskType(services, planner, adapters.sink)
     playlists = PlaylistTaskType(adapters.lister, settings.youtube.lists)
-    kinds = TaskTypes([each.task_type(plan.policy) for each in (item, playlists, video, analysis, publish, indexing)])
+    types = [each.task_type(plan.policy) for each in (item, playlists, video, analysis, publish, indexing)]
+    batches = _batches(settings, services, desk, analysis, spending)
+    kinds = TaskTypes([*types, *(each.task_type(plan.policy) for each in batches)])
     pool = Pool(database, kinds, clock, rng, _options(settings, owner))
     return Components(plan, pool, spending, looks, analysis, entries, publish, adapters.sink, adapters, playlists)
+
+
+def _desk(settings: Settings, services: Services, api: BatchApi | None) -> BatchDesk | None:
+    """Return the desk of batches; None where the API has none."""
+    if api is None:
+        return None
+    limit = settings.limits.analyze.requests_per_minute if settings.provider_kind != "local" else None
+    return BatchDesk(api, services, batch_rules(settings), limit)
+
+
+def _video_options(settings: Settings) -> VideoOptions:
+    provider, policy = settings.provider, settings.policy
+    return VideoOptions(provider.model, provider.temperature, policy.attempts, policy.on_ambiguous_create)
+
+
+def _batches(
+    settings: Settings, services: Services, desk: BatchDesk | None, analysis: AnalysisTaskType, spending: SpendingLimits
+) -> list[BatchTaskType]:
+    """Return the type of task of batches, where the API has them."""
+    if desk is None:
+        return []
+    billing = Billing(spending, services.records, services.clock)  # books nothing: its analyses have
+    return [BatchTaskType(services, desk, analysis.question, billing, settings.policy.attempts)]
+
+
+def batch_rules(settings: Settings) -> BatchRules:
+    """Return when analyses are asked by the batch."""
+    said = settings.batches
+    return BatchRules(said.mode, said.min_analyses, said.hours_each, said.deadline_hours, settings.prices.batch_factor)
 
 
 def _analysis_options(settings: Settings, api: ProviderClient) -> AnalysisOptions:
@@ -233,6 +265,7 @@ def _options(settings: Settings, owner: str) -> PoolOptions:
         Lane.DOWNLOAD: lanes.download,
         Lane.UPLOAD: lanes.upload,
         Lane.POLL: lanes.poll,
+        Lane.BATCH: lanes.poll,
         Lane.ANALYZE: lanes.analyze,
         Lane.WRITE: lanes.write,
     }

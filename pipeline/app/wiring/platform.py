@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from pipeline.app.wiring.run_plan import RunPlan
 from pipeline.app.wiring.state_folder import platform_folder
 from pipeline.core.clock import Clock
+from pipeline.ports.batch_api import BatchApi
 from pipeline.ports.index_api import IndexApi
 from pipeline.ports.inventory import Inventory
 from pipeline.ports.store import Journal
@@ -31,6 +32,11 @@ class ProviderClient(VideoApi, Protocol):
     @property
     def inventory(self) -> Inventory:
         """Everything that the account holds, over the same connections."""
+        ...
+
+    @property
+    def batches(self) -> BatchApi | None:
+        """Batches over the same connections; None where the API has none."""
         ...
 
 

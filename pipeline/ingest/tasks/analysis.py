@@ -5,20 +5,20 @@ The raw answer is kept first, then split.
 ::
 
     price ──▶ submit ──────────────────▶ await ──▶ split ──▶ done
-     (intent,   │ stopped midway    ▲    (poll)      │
-      ledger)   └─▶ find ───────────┤                ├─ cut off: price again with more room
-                      └─ not there: submit again     └─ one part refused: an analysis of its own, once
+     (intent, │ │ stopped midway    ▲    (poll)   ▲  │
+      ledger) │ └─▶ find ───────────┤             │  ├─ cut off: price again with more room
+              │       └─ not there: submit again  │  └─ one part refused: an analysis of its own, once
+              └─▶ join ── its batch has ended ────┘
 
-What ``find`` looks for is our ``custom_id``. Where a dialect cannot be asked, the request is repeated once, counted as
-possibly paid twice, or held, as the policy says.
+In ``join`` it waits to be packed into a batch, and for that. What ``find`` looks for is our ``custom_id``. Where a dialect
+cannot be asked, the request is repeated once, counted as possibly paid twice, or held, as the policy says.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from pipeline.core.errors import Permanent
 from pipeline.core.lifecycle import Policy
@@ -27,6 +27,7 @@ from pipeline.core.model import Json, Lane, NewTask, Result, Selection, Spend, T
 from pipeline.core.outcome import Advance, Done, Fail, Outcome, Snooze
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.adoption import Adoption
+from pipeline.ingest.batches.desk import BatchDesk, Member
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
 from pipeline.ingest.paid_call import (
     LOOKING,
@@ -42,24 +43,28 @@ from pipeline.ingest.payloads import AnalysisData
 from pipeline.ingest.remote_names import build_custom_id
 from pipeline.ingest.request_builder import (
     analysis_key,
-    at_max_tokens,
     billed_tokens,
     build_question,
     expected_tokens,
     max_tokens,
+    parse_answer,
     read_legacy_answer,
+    renewed,
 )
 from pipeline.ingest.services import HEAD_START, Services
 from pipeline.ingest.stored_json import changed
+from pipeline.ingest.tasks.cut_answer import ask_with_more_room
 from pipeline.kit.answers import Verdict
 from pipeline.kit.job import Video
-from pipeline.ports.video_api import Answer
+from pipeline.ports.batch_api import EndedItem
+from pipeline.ports.video_api import AnalysisStatus, Answer, Question
 
 _log = get("analysis")
 #: What the local platform answers to a request that it cannot carry out honestly.
 _UNSUPPORTED = "not_supported_by_local_platform"
-#: A block of Markdown around the answer, with or without words before and after it.
-_FENCED = re.compile(r"[^`]*```[A-Za-z]*\s*(\{.*\})\s*```[^`]*", re.DOTALL)
+#: Why a batch has ended an item that it had not got to: it is asked again, in this many batches, then alone.
+_UNFINISHED = frozenset({"batch_expired", "batch_processing_timeout"})
+_BATCHES = 3
 _RECENT = 64  #: answers kept in memory between two steps; others are read again
 #: (seconds of video, output tokens, model) -> USD
 Price = Callable[[float, int, str], float]
@@ -85,7 +90,9 @@ class AnalysisTaskType:
         price: Price,
         billing: Billing,
         adoption: Adoption,
+        desk: BatchDesk | None = None,
     ) -> None:
+        self._desk = desk
         self._api = services.api
         self._records = services.records
         self._clock = services.clock
@@ -143,7 +150,10 @@ class AnalysisTaskType:
         given_up = data.given_up == cost.key
         if not given_up:  # else it is looked for among all that is younger than its first intent
             data = changed(data, since=self._clock.now())
-        return self._paid.intend(data, cost, given_up=given_up, repeated=data.doubtful)
+        intent = self._paid.intend(data, cost, given_up=given_up, repeated=data.doubtful)
+        if not isinstance(intent, Advance) or given_up or self._desk is None or not await self._desk.takes(data):
+            return intent
+        return replace(intent, stage="join")
 
     async def submit(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Ask the platform, once."""
@@ -174,6 +184,25 @@ class AnalysisTaskType:
             return found
         return self._await(data, found)
 
+    async def join(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
+        """Wait for a batch to be packed and to end."""
+        data = AnalysisData.of(task)
+        requests = self._requests(data)
+        if self._desk is None:  # another API is configured now: nobody can tell what became of it
+            return Advance("find", data.to_json())
+        asked, cost = build_question(task.key, data, requests), self._cost(task, data, requests)
+        wanted, find = partial(self._wanted, task, requests), partial(self._api.find_analysis, asked)
+        ended = await self._desk.join(Member(task.key, data, cost, self._billing, wanted, find))
+        if not isinstance(ended, EndedItem):
+            return ended
+        self._billing.accepted += 1
+        return await self._ended(task, changed(data, task_id=ended.task_id), ended.status, self._desk.rules.factor)
+
+    def question(self, task: Task) -> Question:
+        """Return what an analysis asks, for its batch."""
+        data = AnalysisData.of(task)
+        return build_question(task.key, data, self._requests(data))
+
     def _await(self, data: AnalysisData, task_id: str) -> Advance:
         return Advance("await", changed(data, task_id=task_id, again=0, looks=0).to_json())
 
@@ -187,7 +216,7 @@ class AnalysisTaskType:
         if again >= self._options.attempts:
             return await self._refused(task, data, trouble)
         refund = [] if data.again else await self._billing.refund(self._cost(task, data, requests))
-        return Advance("price", _renewed(changed(data, again=again)).to_json(), spend=refund)
+        return Advance("price", renewed(changed(data, again=again)).to_json(), spend=refund)
 
     async def _refused(self, task: Task, data: AnalysisData, trouble: Trouble, *, in_doubt: bool = False) -> Outcome:
         """The platform said no; a lost asset is uploaded again.
@@ -200,15 +229,15 @@ class AnalysisTaskType:
             if in_doubt or data.again:
                 return Fail(trouble, stage="price", data=changed(data, again=0, given_up=cost.key).to_json())
             refund = await self._billing.refund(cost)
-            return Fail(trouble, stage="price", data=_renewed(data).to_json(), spend=refund)
+            return Fail(trouble, stage="price", data=renewed(data).to_json(), spend=refund)
         lost = data.lost + 1
         if (
             lost >= self._options.attempts
         ):  # the platform shows the asset as ready and denies it: that can go on for ever
-            return Fail(trouble, stage="price", data=_renewed(changed(data, lost=0)).to_json())
+            return Fail(trouble, stage="price", data=renewed(changed(data, lost=0)).to_json())
         # The same analysis restarts, under a key of its own, once the video has a new asset.
         check = NewTask("video", task.subject, "place", {}, subject=task.subject, restart_at="settle")
-        return Done(data=_renewed(changed(data, superseded=True, lost=lost)).to_json(), spawn=[check])
+        return Done(data=renewed(changed(data, superseded=True, lost=lost)).to_json(), spawn=[check])
 
     def _cost(self, task: Task, data: AnalysisData, requests: Sequence[JobRequest]) -> Cost:
         expected, room = expected_tokens(requests), max_tokens(requests, data.doublings)
@@ -222,15 +251,15 @@ class AnalysisTaskType:
             jobs=", ".join(request.name for request in requests),
         )
 
-    async def _settled(self, task: Task, data: AnalysisData, answer: Answer) -> Sequence[Spend]:
-        """Return the entry that books what the answer says it cost."""
+    async def _settled(self, task: Task, data: AnalysisData, answer: Answer, factor: float) -> Sequence[Spend]:
+        """Return the entry that books what the answer cost, by its lane's factor."""
         tokens = billed_tokens(answer.usage)
         if tokens is None:
             if answer.usage:
                 _log.warning("analysis.usage_ignored", key=task.subject, usage=dict(answer.usage))
             return []
         cost = self._cost(task, data, self._requests(data))
-        usd = self._price(data.seconds, tokens, data.model)
+        usd = factor * self._price(data.seconds, tokens, data.model)
         if cost.most is not None and usd > cost.most + 1e-9:
             _log.warning(
                 "analysis.cost_more_than_reserved",
@@ -255,27 +284,38 @@ class AnalysisTaskType:
                 return Advance("await", changed(data, task_id=found, again=data.again + 1).to_json())
         if status.state == "working":
             return Snooze(status.look_again, asked=bool(status.word))
+        return await self._ended(task, data, status, None)
+
+    async def _ended(self, task: Task, data: AnalysisData, status: AnalysisStatus, factor: float | None) -> Outcome:
+        """Take what became of it; ``factor`` is the price in a batch, None alone."""
+        requests, by_batch = self._requests(data), factor is not None
         if status.state == "ready" and status.answer is not None:
-            return await self._answered(task, data, status.answer)
+            return await self._answered(task, data, status.answer, 1.0 if factor is None else factor)
         if status.code == _UNSUPPORTED and len(requests) > 1:
             return self._apart(task, data, requests)
+        # What a batch did not answer is not billed, by the platform's own rules.
+        free = by_batch and status.state != "gone"
+        refund = await self._billing.refund(self._cost(task, data, requests)) if free else []
+        if by_batch and status.code in _UNFINISHED:
+            data = changed(data, unfinished=data.unfinished + 1, alone=data.unfinished + 1 >= _BATCHES)
+            return Advance("price", renewed(data).to_json(), spend=refund)
         if data.adopted:  # it is not ours to have failed: ask anew
-            return Advance("price", _renewed(data).to_json())
+            return Advance("price", renewed(data).to_json())
         trouble = Trouble(
             _UNSUPPORTED if status.code == _UNSUPPORTED else f"analysis_{status.state}",
             f"The platform ended the analysis as '{status.word or status.state}'.",
             "`reelmill retry` asks again; an unfinished analysis is not billed by the platform's own rules.",
             f"{status.code} {status.message}".strip(),
         )
-        return Fail(trouble, stage="price", data=_renewed(changed(data, again=0)).to_json())
+        return Fail(trouble, stage="price", data=renewed(changed(data, again=0)).to_json(), spend=refund)
 
     def _apart(self, task: Task, data: AnalysisData, requests: Sequence[JobRequest]) -> Outcome:
         """Ask each alone: one is beyond the platform, which refused all with it."""
         spawn = [self._again(task, data, [request], "apart") for request in requests]
         return Done(data=changed(data, superseded=True).to_json(), spawn=spawn)
 
-    async def _answered(self, task: Task, data: AnalysisData, answer: Answer) -> Outcome:
-        spend = await self._settled(task, data, answer)
+    async def _answered(self, task: Task, data: AnalysisData, answer: Answer, factor: float = 1.0) -> Outcome:
+        spend = await self._settled(task, data, answer, factor)
         key = build_custom_id(task.key, data.generation)
         meta = {
             "provider": self._api.identity,
@@ -305,8 +345,8 @@ class AnalysisTaskType:
         raw = await self._raw(task, data.answer)
         requests = self._requests(data)
         if raw.meta["finish_reason"] != "stop":
-            return self._unfinished(data, requests, raw.meta["finish_reason"])
-        answer = _parsed(raw.meta["text"])
+            return ask_with_more_room(data, requests, raw.meta["finish_reason"])
+        answer = parse_answer(raw.meta["text"])
         if data.legacy and not isinstance(answer, str):
             answer = read_legacy_answer(requests, answer)
         verdicts = [(request, self._check(request, answer, task, data)) for request in requests]
@@ -325,13 +365,13 @@ class AnalysisTaskType:
                 f"The answer for {names} was refused twice: {refused[0][1]}",
                 "`reelmill retry` asks, and pays, once more",
             )
-            return Fail(bad, spawn=[publish], stage="price", data=_renewed(data).to_json())
+            return Fail(bad, spawn=[publish], stage="price", data=renewed(data).to_json())
         if useless and len(requests) > 1:
             alone = [self._again(task, data, requests, "again", refused[0][1])]
         else:
             alone = [self._again(task, data, [request], "alone", problem) for request, problem in refused]
         # Should the same be asked again, for a new upload, it must not be taken for what was answered badly.
-        return Done(results=results, spawn=[*alone, publish], data=_renewed(data).to_json() if refused else None)
+        return Done(results=results, spawn=[*alone, publish], data=renewed(data).to_json() if refused else None)
 
     def _check(self, request: JobRequest, answer: Mapping[str, Json] | str, task: Task, data: AnalysisData) -> Verdict:
         if isinstance(answer, str):
@@ -348,27 +388,6 @@ class AnalysisTaskType:
             "version": request.job.version,
         }
         return Result(task.subject, request.name, request.fingerprint, verdict.value, meta, self._clock.now())
-
-    def _unfinished(self, data: AnalysisData, requests: Sequence[JobRequest], reason: str) -> Outcome:
-        """Ask again with more room, where room was missing; each is paid."""
-        if reason != "length":
-            why = Trouble(
-                "answer_unfinished",
-                f"The platform ended the answer as '{reason}'.",
-                "`reelmill retry` asks, and pays, again; asking for less, or in other words, may help.",
-            )
-            return Fail(why, stage="price", data=_renewed(data).to_json())
-        doublings = data.doublings + 1
-        if data.legacy:  # v1.2 takes no number of tokens: the same would be cut off, and billed, again
-            cut = Trouble("answer_cut_off", "The answer was cut off; API v1.2 gives no more room.", "Ask for less.")
-            return Fail(cut, stage="price", data=_renewed(data).to_json())
-        if at_max_tokens(requests, doublings - 1):
-            limit = max_tokens(requests, doublings)
-            cut = Trouble(
-                "answer_cut_off", f"The answer did not fit into {limit:,} tokens.", "Ask for less, or set fuse = false."
-            )
-            return Fail(cut, stage="price", data=_renewed(changed(data, doublings=0)).to_json())
-        return Advance("finish", _renewed(changed(data, doublings=doublings)).to_json())
 
     def _again(
         self, task: Task, data: AnalysisData, requests: Sequence[JobRequest], salt: str, correction: str = ""
@@ -423,23 +442,7 @@ class AnalysisTaskType:
         StageSpec("finish", Lane.ANALYZE, price, "waits for its analysis to be started"),
         StageSpec("submit", Lane.ANALYZE, submit, "waits for its analysis to be started"),
         StageSpec("find", Lane.ANALYZE, find, LOOKING),
+        StageSpec("join", Lane.BATCH, join, "waits for a batch of analyses"),
         StageSpec("await", Lane.POLL, wait, "is being analysed by the platform"),
         StageSpec("split", Lane.WRITE, split, "is analysed; the answer waits to be checked"),
     )
-
-
-def _renewed(data: AnalysisData) -> AnalysisData:
-    """Return the payload of a new question; its key is not the old one's."""
-    return changed(data, generation=data.generation + 1, doubtful=0)
-
-
-def _parsed(text: str) -> Mapping[str, Json] | str:
-    """Return the answer's object, or one sentence why there is none."""
-    fenced = _FENCED.fullmatch(text)
-    try:
-        answer = json.loads(text if fenced is None else fenced.group(1))
-    except ValueError as error:
-        return f"the answer is not valid JSON ({error})"[:200]
-    except RecursionError:
-        return "the answer is nested too deeply"
-    return answer if isinstance(answer, dict) else "the answer is not a JSON object"

@@ -39,6 +39,7 @@ def plan_table(value: Plan, base: str = "") -> RenderableType:
         *_budget(value),
         *_quota(value),
         *_duration(value),
+        *_lane(value),
     ]
     parts: list[RenderableType] = [pair_table(rows)]
     if value.rows:
@@ -115,6 +116,20 @@ def _duration(value: Plan) -> list[tuple[str, Text]]:
         return []
     text = f"at your limits about {span(value.seconds)}" if value.seconds else "no wait for a limit of yours"
     return [("takes", Text(text))]
+
+
+def _lane(value: Plan) -> list[tuple[str, Text]]:
+    """Return how the analyses are asked, and what that saves."""
+    lane = value.lane
+    if lane is None:
+        return []
+    if lane.lane == "task":
+        return [("lane", Text(f"one by one: {lane.why}"))]
+    text = f"{count(lane.batches, 'batch', 'batches')} of analyses, about {span((lane.batch_hours or 0.0) * 3600)}"
+    hours = lane.task_hours - (lane.batch_hours or 0.0)
+    saved = [money(lane.saves_usd)] if lane.saves_usd else []
+    saved += [span(hours * 3600)] if hours > 0 else []
+    return [("lane", Text(text + (f", saves {' and '.join(saved)}" if saved else "") + f" ({lane.why})"))]
 
 
 def _plan_rows(rows: Sequence[PlanRow], base: str, *, jobs: bool) -> FittedTable:

@@ -26,10 +26,10 @@ from pipeline.present.tables.layout import (
     trouble_line,
 )
 from pipeline.present.tables.waiting import quota_section, unlisted_section, waiting_section
-from pipeline.views import StatusView
+from pipeline.views import BatchView, StatusView
 
 #: Kinds of task in the order in which a video meets them.
-_KINDS: Final = {"item": 0, "video": 1, "analysis": 2, "publish": 3}
+_KINDS: Final = {"item": 0, "video": 1, "analysis": 2, "batch": 3, "publish": 4}
 
 
 def status_table(value: StatusView, now: float) -> RenderableType:
@@ -53,6 +53,7 @@ def status_table(value: StatusView, now: float) -> RenderableType:
     if value.parked:
         parts += section("parked", [_parked(entry, value.waiting.get(entry.scope, 0), now) for entry in value.parked])
         parts.append(remedy("reelmill retry --parked opens before the time"))
+    parts += section("batches", [_batch(entry, now) for entry in value.batches]) if value.batches else []
     parts += [*waiting_section(value, now), *quota_section(value, now), *unlisted_section(value)]
     if value.tasks:
         parts += [Text(""), _tasks_by_state(value.tasks)]
@@ -91,6 +92,15 @@ def _tasks_by_state(tasks: Mapping[str, Mapping[str, int]]) -> Table:
 def _parked(parked: Parked, waiting: int, now: float) -> RenderableType:
     wait = f"{count(waiting, 'item')} {'waits' if waiting == 1 else 'wait'}"
     return trouble_line(f"{parked.scope} until {when(parked.until, now)}, {wait}", parked.trouble)
+
+
+_STAGES: Final = {"submit": "waits to be sent", "look": "is looked for", "await": "at the platform"}
+
+
+def _batch(batch: BatchView, now: float) -> RenderableType:
+    numbers = ", ".join(f"{number:,} {word}" for word, number in batch.counts.items() if number)
+    said = f"{count(batch.analyses, 'analysis', 'analyses')}, {_STAGES[batch.stage]} since {when(batch.since, now)}"
+    return Text(clean(f"{said}{f': {numbers}' if numbers else ''}"))
 
 
 def _retry_hints(value: StatusView) -> list[RenderableType]:

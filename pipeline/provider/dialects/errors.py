@@ -10,6 +10,8 @@ from pipeline.provider.dialects.json_reading import ErrorBody, clip, read_error_
 from pipeline.provider.dialects.protocol import Request, Response
 from pipeline.provider.dialects.retry_after import requested_wait, retry_after_header
 
+#: What is said of the cancelling of a batch that has ended.
+_ENDED_BATCH = frozenset({"batch_completed", "batch_canceled", "batch_expired"})
 _OF_READS = frozenset({400, 404, 405, 410, 413, 415, 422})  #: refusals that say something about what was asked
 #: Statuses that, with a proper body, prove that a call was not accepted. Anything else that is no success proves nothing:
 #: the platform, or something before it, may say it after the call was accepted.
@@ -100,7 +102,8 @@ def _refusal(
             request, "something other than the platform answered", code="not_the_api", detail=detail,
             remedy="check [provider] base_url and the proxy",
         )  # fmt: skip
-    if request.safe and request.method != "DELETE" and response.status not in _OF_READS:
+    says = response.status in _OF_READS or body.code in _ENDED_BATCH
+    if request.safe and request.method != "DELETE" and not says:
         return Transient(
             "the platform gave an odd answer to a question about how things stand", code="odd_answer", detail=detail,
             remedy="`reelmill retry` asks again",

@@ -24,6 +24,7 @@ _COUNTS, _SHOWN = 8, 40  #: entries of a usage, characters of each
 _WORD = 64  #: characters of a status word
 #: Values that an answer may hold, as its brackets and commas bound them: `{},` is 3 bytes as JSON, and 70 in memory.
 _MOST_VALUES = 200_000
+_MOST_IN_LINES = 5 * _MOST_VALUES  #: the same of an answer in lines
 _QUERY = re.compile(r"(https?://[^\s\"'<>?]+)\?[^\s\"'<>]+")
 
 
@@ -147,15 +148,42 @@ def parse(response: Response) -> JsonObject:
     return JsonObject(body)
 
 
+def parse_lines(body: bytes) -> tuple[list[JsonObject], int]:
+    """Return the objects of JSON Lines, and how many lines are none.
+
+    Raises:
+        UnreadableAnswer: they would fill the memory.
+    """
+    if _values(body) > _MOST_IN_LINES:
+        raise UnreadableAnswer("JSON Lines of too many values")
+    found: list[JsonObject] = []
+    broken = 0
+    for line in body.splitlines():
+        try:
+            value = _load(line) if line.strip() else None
+        except (ValueError, RecursionError):
+            value = False
+        if isinstance(value, dict):
+            found.append(JsonObject(value))
+        else:
+            broken += value is not None
+    return found, broken
+
+
 class _TooManyValues(ValueError):
     """An answer would fill the memory; never leaves this module."""
 
 
 def _load(body: bytes) -> Any:
     """Return the value of a JSON text; raise ValueError for none, or too many."""
-    if sum(map(body.count, (b",", b"[", b"{"))) > _MOST_VALUES:
+    if _values(body) > _MOST_VALUES:
         raise _TooManyValues
     return json.loads(body, parse_constant=_null, parse_float=_finite)
+
+
+def _values(body: bytes) -> int:
+    """Return how many values a JSON text has at most."""
+    return sum(map(body.count, (b",", b"[", b"{")))
 
 
 def _null(_constant: str) -> None:

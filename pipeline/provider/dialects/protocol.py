@@ -81,6 +81,7 @@ class Request:
     safe: bool = False  #: repeating it changes and costs nothing
     url: str = ""  #: a presigned address: gets no key, and its query is a secret
     timeout: float | None = None  #: seconds without a byte in or out; None = as configured
+    most: int | None = None  #: bytes of the answer; None = as usual
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,7 +169,7 @@ class Transport:
             async with pools.room:
                 with anyio.CancelScope() as scope:
                     _limit(scope, built, 3 * (request.timeout or self._timeout))
-                    status, raw, body = await pools.send(built, self._most)
+                    status, raw, body = await pools.send(built, request.most or self._most)
             if scope.cancelled_caught:
                 raise TimeoutError
         except _UNSENT as error:
@@ -258,7 +258,7 @@ class Transport:
 
     def _lost(self, request: Request, error: Exception) -> ReelmillError:
         if isinstance(error, _TooLarge):
-            message = f"the platform's answer is larger than {self._most // 1_000_000} MB"
+            message = f"the platform's answer is larger than {(request.most or self._most) // 1_000_000} MB"
             too_large = Transient(message, code="answer_too_large", waits=_LARGE, remedy="`reelmill retry` asks again")
             return too_large if request.safe else Ambiguous(message)
         return errors.lost(

@@ -166,7 +166,7 @@ class V13:
             "video": {"type": "asset_id", "asset_id": question.media_id},
             "prompt": question.prompt,
             "temperature": question.temperature,
-            "max_tokens": min(max(question.max_tokens, _TOKENS[0]), _TOKENS[1]),
+            "max_tokens": output_tokens(question),
             "custom_id": question.key,
         }
         if question.schema is not None:
@@ -181,11 +181,11 @@ class V13:
 
     def unfinished_analyses(self, word: str, page: int) -> Call[Page[tuple[str, AnalysisStatus]]]:
         # Lists cut long texts, so a finished one must still be fetched by itself.
-        read = read_page(lambda body: (body.id(*_TASK_ID), _task(body, listed=True)))
+        read = read_page(lambda body: (body.id(*_TASK_ID), read_task(body, listed=True)))
         return Call(list_request("/analyze/tasks", page, ("status", word)), read)
 
     def analysis(self, task_id: str) -> Call[AnalysisStatus]:
-        return calls.get(f"/analyze/tasks/{path_segment(task_id)}", _task)
+        return calls.get(f"/analyze/tasks/{path_segment(task_id)}", read_task)
 
     # --------------------------------------------------------------------------------------------------------- check
 
@@ -289,15 +289,21 @@ def _media(body: JsonObject) -> MediaStatus:
     )
 
 
-def _task(body: JsonObject, *, listed: bool = False) -> AnalysisStatus:
+def output_tokens(question: Question) -> int:
+    """Return the ``max_tokens`` of a question as the platform takes it."""
+    return min(max(question.max_tokens, _TOKENS[0]), _TOKENS[1])
+
+
+def read_task(body: JsonObject, *, listed: bool = False, result: str = "result") -> AnalysisStatus:
+    """Read how far an analysis is; ``result`` names the field with its answer."""
     word, error = body.word("status"), body.child("error")
     state, message = _TASK.get(word, "working"), clip(error.text("message"))
-    answer = _answer(body, message) if state == "ready" and not listed else None
+    answer = _answer(body, message, result) if state == "ready" and not listed else None
     return AnalysisStatus(state, word, message, clip(error.text("code"), 64), answer=answer)
 
 
-def _answer(body: JsonObject, warning: str) -> Answer:
-    result = body.child("result")
+def _answer(body: JsonObject, warning: str, name: str) -> Answer:
+    result = body.child(name)
     data = result.raw.get("data")
     if not isinstance(data, str):
         raise UnreadableAnswer("a finished analysis without a result")

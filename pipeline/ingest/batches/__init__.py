@@ -1,0 +1,1 @@
+"""Analyses by the batch: which, how packed, and what each waits for."""
