@@ -34,6 +34,7 @@ COMMANDS = (
     "prune",
     "service",
     "doctor",
+    "forget",
     "gallery",
     "platform",
     "demo",
