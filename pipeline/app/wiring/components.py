@@ -23,7 +23,7 @@ from pipeline.core.task_types import TaskTypes
 from pipeline.core.youtube_address import is_address, parse_youtube_address
 from pipeline.engine.pool import Pool, PoolOptions
 from pipeline.ingest.adoption import Adoption
-from pipeline.ingest.batches.desk import BatchDesk
+from pipeline.ingest.batches.coordinator import BatchCoordinator
 from pipeline.ingest.batches.lane import BatchRules
 from pipeline.ingest.job_requests import JobPlanner
 from pipeline.ingest.look_schedule import LookSchedule
@@ -152,7 +152,7 @@ def compose(
         price=plan.prices.indexing,
         adoption=adoption,
     )
-    desk = _desk(settings, services, api.batches)
+    coordinator = _coordinator(settings, services, api.batches)
     analysis = AnalysisTaskType(
         services,
         planner,
@@ -160,7 +160,7 @@ def compose(
         price=plan.prices.analysis,
         billing=Billing(spending, database, clock, run_id),
         adoption=adoption,
-        desk=desk,
+        coordinator=coordinator,
     )
     indexing = IndexingTaskType(
         services,
@@ -172,18 +172,18 @@ def compose(
     publish = PublishTaskType(services, planner, adapters.sink)
     playlists = PlaylistTaskType(adapters.lister, settings.youtube.lists)
     types = [each.task_type(plan.policy) for each in (item, playlists, video, analysis, publish, indexing)]
-    batches = _batches(settings, services, desk, analysis, spending)
+    batches = _batches(settings, services, coordinator, analysis, spending)
     kinds = TaskTypes([*types, *(each.task_type(plan.policy) for each in batches)])
     pool = Pool(database, kinds, clock, rng, _options(settings, owner))
     return Components(plan, pool, spending, looks, analysis, entries, publish, adapters.sink, adapters, playlists)
 
 
-def _desk(settings: Settings, services: Services, api: BatchApi | None) -> BatchDesk | None:
-    """Return the desk of batches; None where the API has none."""
+def _coordinator(settings: Settings, services: Services, api: BatchApi | None) -> BatchCoordinator | None:
+    """Return the coordinator of batches; None where the API has none."""
     if api is None:
         return None
     limit = settings.limits.analyze.requests_per_minute if settings.provider_kind != "local" else None
-    return BatchDesk(api, services, batch_rules(settings), limit)
+    return BatchCoordinator(api, services, batch_rules(settings), limit)
 
 
 def _video_options(settings: Settings) -> VideoOptions:
@@ -192,13 +192,17 @@ def _video_options(settings: Settings) -> VideoOptions:
 
 
 def _batches(
-    settings: Settings, services: Services, desk: BatchDesk | None, analysis: AnalysisTaskType, spending: SpendingLimits
+    settings: Settings,
+    services: Services,
+    coordinator: BatchCoordinator | None,
+    analysis: AnalysisTaskType,
+    spending: SpendingLimits,
 ) -> list[BatchTaskType]:
     """Return the type of task of batches, where the API has them."""
-    if desk is None:
+    if coordinator is None:
         return []
     billing = Billing(spending, services.records, services.clock)  # books nothing: its analyses have
-    return [BatchTaskType(services, desk, analysis.question, billing, settings.policy.attempts)]
+    return [BatchTaskType(services, coordinator, analysis.question, billing, settings.policy.attempts)]
 
 
 def batch_rules(settings: Settings) -> BatchRules:

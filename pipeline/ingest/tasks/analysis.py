@@ -27,7 +27,7 @@ from pipeline.core.model import Json, Lane, NewTask, Result, Selection, Spend, T
 from pipeline.core.outcome import Advance, Done, Fail, Outcome, Snooze
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.adoption import Adoption
-from pipeline.ingest.batches.desk import BatchDesk, Member
+from pipeline.ingest.batches.coordinator import BatchCoordinator, Member
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
 from pipeline.ingest.paid_call import (
     LOOKING,
@@ -90,9 +90,9 @@ class AnalysisTaskType:
         price: Price,
         billing: Billing,
         adoption: Adoption,
-        desk: BatchDesk | None = None,
+        coordinator: BatchCoordinator | None = None,
     ) -> None:
-        self._desk = desk
+        self._batches = coordinator
         self._api = services.api
         self._records = services.records
         self._clock = services.clock
@@ -151,7 +151,7 @@ class AnalysisTaskType:
         if not given_up:  # else it is looked for among all that is younger than its first intent
             data = changed(data, since=self._clock.now())
         intent = self._paid.intend(data, cost, given_up=given_up, repeated=data.doubtful)
-        if not isinstance(intent, Advance) or given_up or self._desk is None or not await self._desk.takes(data):
+        if not isinstance(intent, Advance) or given_up or self._batches is None or not await self._batches.takes(data):
             return intent
         return replace(intent, stage="join")
 
@@ -188,15 +188,15 @@ class AnalysisTaskType:
         """Wait for a batch to be packed and to end."""
         data = AnalysisData.of(task)
         requests = self._requests(data)
-        if self._desk is None:  # another API is configured now: nobody can tell what became of it
+        if self._batches is None:  # another API is configured now: nobody can tell what became of it
             return Advance("find", data.to_json())
         asked, cost = build_question(task.key, data, requests), self._cost(task, data, requests)
         wanted, find = partial(self._wanted, task, requests), partial(self._api.find_analysis, asked)
-        ended = await self._desk.join(Member(task.key, data, cost, self._billing, wanted, find))
+        ended = await self._batches.join(Member(task.key, data, cost, self._billing, wanted, find))
         if not isinstance(ended, EndedItem):
             return ended
         self._billing.accepted += 1
-        return await self._ended(task, changed(data, task_id=ended.task_id), ended.status, self._desk.rules.factor)
+        return await self._ended(task, changed(data, task_id=ended.task_id), ended.status, self._batches.rules.factor)
 
     def question(self, task: Task) -> Question:
         """Return what an analysis asks, for its batch."""

@@ -25,7 +25,7 @@ from pipeline.core.log import get
 from pipeline.core.model import Lane, NewTask, Task, Trouble, fingerprint
 from pipeline.core.outcome import Advance, Done, Fail, Hold, Outcome, Snooze
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
-from pipeline.ingest.batches.desk import BatchDesk
+from pipeline.ingest.batches.coordinator import BatchCoordinator
 from pipeline.ingest.batches.lane import pack
 from pipeline.ingest.batches.payload import BatchData, Verdict
 from pipeline.ingest.paid_call import LOOKING, Billing, CallPolicy, CallRefused, Cost, PaidCall, Stages
@@ -48,9 +48,14 @@ class BatchTaskType:
     """The steps of a batch."""
 
     def __init__(
-        self, services: Services, desk: BatchDesk, question: Callable[[Task], Question], billing: Billing, attempts: int
+        self,
+        services: Services,
+        coordinator: BatchCoordinator,
+        question: Callable[[Task], Question],
+        billing: Billing,
+        attempts: int,
     ) -> None:
-        self._desk = desk
+        self._batches = coordinator
         self._clock = services.clock
         self._grace = services.api.grace
         self._question = question
@@ -75,17 +80,17 @@ class BatchTaskType:
 
     async def gather(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Pack those that wait into batches, as many as may be active."""
-        candidates = await self._desk.begin_packing()
+        candidates = await self._batches.begin_packing()
         if not candidates:
             return Done()
-        ceilings, now = self._desk.api.ceilings, self._clock.now()
-        if self._desk.active >= ceilings.active:
+        ceilings, now = self._batches.api.ceilings, self._clock.now()
+        if self._batches.active >= ceilings.active:
             return Snooze(max(2.0, 6 * self._grace), untouched=True, asked=False)
         quiet, most = _QUIET * self._grace, _MOST * self._grace
         chosen = pack(candidates, ceilings, now=now, quiet=quiet, most=most)
         if not chosen:
             return Snooze(max(0.1, quiet / 4), untouched=True, asked=False)
-        there = await self._desk.take(chosen)
+        there = await self._batches.take(chosen)
         members = {each.key: each.task for each in chosen if each.key in there and not there[each.key].state.terminal}
         if not members:
             return Advance("gather")
@@ -98,7 +103,7 @@ class BatchTaskType:
         """Send the batch, once."""
         data = BatchData.of(task)
         unsent = task.fresh and not data.again
-        there = await self._desk.members(data.members)
+        there = await self._batches.members(data.members)
         waiting = {key: data.members[key] for key, member in there.items() if not member.state.terminal}
         if not waiting:
             return Done(data=_settled(data, {})) if unsent else _dissolved(data, "doubtful")
@@ -111,7 +116,7 @@ class BatchTaskType:
         cost = Cost(task.key, "analyze")  # what it costs is booked by its analyses
 
         async def send() -> str:
-            return await self._desk.api.create(questions, ensure_fresh)
+            return await self._batches.api.create(questions, ensure_fresh)
 
         try:
             reply = await self._paid.act(task, data, cost, send)
@@ -120,7 +125,7 @@ class BatchTaskType:
         except NeedsOperator as error:
             if error.trouble.code not in _NOT_FOR_US:
                 raise
-            self._desk.close(error.trouble)
+            self._batches.close(error.trouble)
             return _dissolved(data, "refused")
         except Permanent as error:
             return self._refused(data, error.trouble)
@@ -134,7 +139,7 @@ class BatchTaskType:
         data = BatchData.of(task)
         try:
             found = await self._paid.look(
-                task, data, Cost(task.key, "analyze"), lambda: self._desk.api.find(data.members, data.since)
+                task, data, Cost(task.key, "analyze"), lambda: self._batches.api.find(data.members, data.since)
             )
         except CallRefused:
             return _dissolved(data, "doubtful")
@@ -162,14 +167,14 @@ class BatchTaskType:
     async def wait(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Look how far it is; cancel it if nobody wants it any more."""
         data, now = BatchData.of(task), self._clock.now()
-        there = await self._desk.members(data.members)
+        there = await self._batches.members(data.members)
         if all(member.state.terminal for member in there.values()):
-            await self._desk.api.cancel(data.batch_id)
+            await self._batches.api.cancel(data.batch_id)
             return _dissolved(data, "ended")
-        status, age = await self._desk.api.status(data.batch_id), max(0.0, now - data.accepted)
+        status, age = await self._batches.api.status(data.batch_id), max(0.0, now - data.accepted)
         if status.state == "gone":
             return Snooze(self._grace, asked=False) if age < _SETTLE else _dissolved(data, "ended")
-        if status.state != "working" or age > self._desk.api.ceilings.life + _LATE:
+        if status.state != "working" or age > self._batches.api.ceilings.life + _LATE:
             _log.info("batch.ended", id=data.batch_id, word=status.word, **status.counts)
             return _dissolved(changed(data, counts=status.counts), "ended")
         after = min(_LONGEST_LOOK, max(self._grace, age / 4))
@@ -183,10 +188,10 @@ class BatchTaskType:
         Those that a person has stopped find it later.
         """
         data = BatchData.of(task)
-        there = await self._desk.members(data.members)
+        there = await self._batches.members(data.members)
         if any(not member.state.terminal for member in there.values()):
             return Snooze(max(2.0, len(there) / 100), asked=False)
-        self._desk.forget([data.batch_id])
+        self._batches.forget([data.batch_id])
         return Done(data=_settled(data, {key: data.members[key] for key in there}))
 
     STAGES = (

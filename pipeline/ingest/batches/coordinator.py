@@ -1,8 +1,8 @@
-"""The desk of batches: who waits, who is in which, what came of it.
+"""The coordinator of batches: who waits, who is in which, what came of it.
 
-What is durable is in the tasks: a batch's own names its members, an analysis that waits is at stage ``join``. The desk holds
-only what is on its way between two commits, and the answers of batches that have ended, until they are taken. An analysis
-leaves ``join`` by what its batch says, or while no batch can name it: so nothing is asked twice.
+What is durable is in the tasks: a batch's own names its members, an analysis that waits is at stage ``join``. The
+coordinator holds only what is on its way between two commits, and the answers of batches that have ended, until they are
+taken. An analysis leaves ``join`` by what its batch says, or while no batch can name it: so nothing is asked twice.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _A_SECOND = 50  #: analyses that look how their batch stands, in a second
 
 
 class Member(NamedTuple):
-    """An analysis as it asks at the desk."""
+    """An analysis as it asks the coordinator."""
 
     task: str  #: key of its task
     data: AnalysisData
@@ -47,7 +47,7 @@ class Member(NamedTuple):
     find: Callable[[], Awaitable[str | None]]  #: looks for it in the account's list of analyses
 
 
-class BatchDesk:
+class BatchCoordinator:
     """What the analyses of a run know of batches."""
 
     def __init__(self, api: BatchApi, services: Services, rules: BatchRules, per_minute: float | None) -> None:
