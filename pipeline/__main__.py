@@ -19,7 +19,12 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     finally:
-        _ignore_signals()
+        while True:
+            try:
+                _ignore_signals()
+                break
+            except KeyboardInterrupt:  # one that came between the last line of the command and this
+                continue
 
 
 def _ignore_signals() -> None:

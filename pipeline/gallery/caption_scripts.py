@@ -40,7 +40,7 @@ class CaptionScripts:
                     self._process = self._process or await MediaProcess.start(MAIN, subprocess.DEVNULL)
                     made: list[str] = (await self._process.ask({"texts": list(texts)}))["scripts"]
                     return made
-            except (OSError, TimeoutError, MediaProcessEnded) as error:
+            except (OSError, TimeoutError, MediaProcessEnded, ValueError) as error:
                 _log.info("gallery.captions_alone", why=repr(error)[:300])
                 self._alone = True
                 await self.aclose()

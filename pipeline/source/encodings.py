@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 _MARKS = (
@@ -119,9 +119,7 @@ def _letters(*scripts: str) -> Callable[[str], float]:
     """Return a judge: the foreign characters' share in words of one script."""
 
     def share(text: str) -> float:
-        sample = text[:_SAMPLE]
-        # A mark belongs to the letter before it, and ends no word: Thai, vowels of Hebrew and Arabic.
-        sample = "".join(char for char in sample if unicodedata.category(char) != "Mn")
+        sample, astray = _without_marks(text[:_SAMPLE], scripts)
         foreign = [char for char in sample if not char.isascii() and char not in _PUNCTUATION]
         good = 0
         for word in _WORD.findall(sample):
@@ -129,9 +127,24 @@ def _letters(*scripts: str) -> Callable[[str], float]:
             cased = word.islower() or word.isupper() or word.istitle() or word.lower() == word.upper()
             mixed = {_script(char) for char in word}
             good += len(own) * (cased and len(mixed) == 1 and mixed <= set(scripts))
-        return good / len(foreign) if foreign else 1.0
+        return good / (len(foreign) + astray) if foreign or astray else 1.0
 
     return share
+
+
+def _without_marks(text: str, scripts: Collection[str]) -> tuple[str, int]:
+    """Return a text without the marks on its letters, and how many stand elsewhere.
+
+    A mark belongs to the letter before it, and ends no word: Thai, vowels of Hebrew and Arabic.
+    """
+    kept: list[str] = []
+    astray = 0
+    for char in text:
+        if unicodedata.category(char) != "Mn":
+            kept.append(char)
+        elif not kept or _script(kept[-1]) not in scripts:
+            astray += 1
+    return "".join(kept), astray
 
 
 def _east_asian(encoding: str, first: int, last: int) -> Callable[[str], float]:

@@ -149,14 +149,15 @@ def test_a_signed_address_is_not_shown(tmp_path: Path) -> None:
 
 #: A library that fails in a way nobody foresaw, and quotes what it was given: as a proxy, a plugin or a wrapper may.
 FAILING = """
-import os
-real = os.scandir
-def scandir(*given):
-    if given and "films" in str(given[0]):
-        secret = os.environ["TWELVELABS_API_KEY"]
-        raise RuntimeError(f"cannot list {given}, called with key={secret} and [{secret!r}]")
-    return real(*given)
-os.scandir = scandir
+import io, os
+def failing(real):
+    def call(*given, **options):
+        if given and "films" in str(given[0]):
+            secret = os.environ["TWELVELABS_API_KEY"]
+            raise RuntimeError(f"cannot read {given}, called with key={secret} and [{secret!r}]")
+        return real(*given, **options)
+    return call
+io.open, os.scandir = failing(io.open), failing(os.scandir)
 """
 
 
@@ -202,7 +203,8 @@ def test_processes_that_work_for_us_are_not_given_the_key(tmp_path: Path) -> Non
     given = WorkerCommand().environment(secrets)
     assert KEY not in str(given)
     assert "PATH" in given
-    here = Terminal(tmp_path / "here", {"TWELVELABS_API_KEY": KEY}, {"provider": {"kind": "local"}})
+    config = {"provider": {"kind": "local"}, "gallery": {"posters": True}}
+    here = Terminal(tmp_path / "here", {"TWELVELABS_API_KEY": KEY}, config)
     films = here.folder / "films"
     clips(films, 2)
     running = here.start("run", str(films))

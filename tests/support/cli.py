@@ -110,7 +110,9 @@ class Terminal:
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.config:
-            (self.folder / "reelmill.toml").write_text(toml(self.config), encoding="utf-8")
+            # Posters are made by a process of their own, and hardly any test looks at them.
+            config = {"gallery": {"posters": False}, **self.config}
+            (self.folder / "reelmill.toml").write_text(toml(config), encoding="utf-8")
 
     def run(
         self, *args: str, stdin: str | bytes = "", env: Mapping[str, str] | None = None,

@@ -26,8 +26,8 @@ from pipeline.service.values import Deployment, ServiceFile
 ServiceKind = Literal["systemd", "cron", "container"]
 _TOOLS = ("ffmpeg", "tesseract", "deno", "node")
 _ROUNDING_UP = 60  #: seconds for results, page and what else the end of a run takes
-#: Variables that a service gets from its own lines.
-_OWN = ("REELMILL_CONFIG",)
+#: A setting from the environment, as ``config.example.toml`` has it.
+_SETTING = re.compile(r"REELMILL_[A-Z]+__")
 
 
 def make_service(
@@ -97,7 +97,7 @@ def _config(settings: Settings) -> Path:
             f"{settings.origin}: [run] manifests names nothing that a run by itself can read",
             remedy='name what it ingests: manifests = ["nightly.csv", "films/"]',
         )
-    lost = sorted(name for name in os.environ if name.startswith("REELMILL_") and name not in _OWN)
+    lost = sorted(name for name in os.environ if _SETTING.match(name))
     if lost:
         raise ConfigError(
             f"service: {', '.join(lost)} {'is' if len(lost) == 1 else 'are'} set here, and a service would not have it",
