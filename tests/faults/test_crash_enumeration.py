@@ -39,13 +39,13 @@ SCENES = {
 }
 #: Scene → which of its worlds the gate goes through: every so many. ``REELMILL_TEST_ALL=1``, or the command, takes all.
 EVERY = {
-    "fused, three videos": 2,
-    "unfused, two videos": 2,
-    "in a batch": 3,
-    "in batches that expire": 3,
-    "indexing": 2,
+    "fused, three videos": 4,
+    "unfused, two videos": 4,
+    "in a batch": 6,
+    "in batches that expire": 6,
+    "indexing": 4,
     "v1.2 external": 2,
-    "fetched from YouTube": 2,
+    "fetched from YouTube": 4,
 }
 #: Scenes in which some deaths leave what only a person can decide; in the last one, two deaths at one question.
 HOLDING = ("v1.2 files, hold", "v1.2 external")

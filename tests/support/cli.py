@@ -111,7 +111,8 @@ class Terminal:
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.config:
             # Posters are made by a process of their own, and hardly any test looks at them.
-            config = {"gallery": {"posters": False}, **self.config}
+            config = {**self.config}
+            config.setdefault("gallery", {"posters": False})
             (self.folder / "reelmill.toml").write_text(toml(config), encoding="utf-8")
 
     def run(
