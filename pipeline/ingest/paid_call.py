@@ -48,9 +48,6 @@ from pipeline.ports.store import Records
 P = TypeVar("P", bound=PaidData)
 T = TypeVar("T")
 OnAmbiguous = Literal["hold", "look", "resubmit"]
-#: Seconds after the decision to call from which a call that cannot be found was certainly never accepted.
-_CERTAIN = 7_200.0
-_STALE = _CERTAIN / 2  #: seconds after which a call that waited, as for a quota, gets the time of its own sending
 _NOT_LISTED = Trouble(
     "ambiguous",
     "A call's answer was lost, and the platform shows nothing of it so far; it may still have been accepted.",
@@ -316,9 +313,6 @@ class PaidCall(Generic[P]):
             return Advance(self._stages.look, data.to_json(), after=self._until_look(data) or 0.0)
         if cost.usd and not data.doubtful and not self._stages.book and self.billing.outdated(data):
             return await self._move(data, cost)
-        if not task.attempt and self._clock.now() - _decided(data) >= _STALE:
-            # It waited, as for a quota, or what is remembered is of a call before. If it is lost, its age counts.
-            return Advance(self._stages.act, changed(data, sending=self._clock.now()).to_json())
         return None
 
     async def _move(self, data: P, cost: Cost) -> Outcome:
@@ -351,8 +345,7 @@ class PaidCall(Generic[P]):
         if later is not None:
             return Advance(self._stages.look, looked.to_json(), after=later)
         self._check_refusal(data)
-        old = data.doubt != "lost" and self._clock.now() - _decided(data) >= _CERTAIN
-        if old or data.doubt == "throttled":
+        if data.doubt == "throttled":
             return self._never_came(task, data, cost)
         return self._unknown(task, data, cost, _NOT_LISTED, blind=False)
 
@@ -419,13 +412,8 @@ class PaidCall(Generic[P]):
         return self._send_again(data)
 
     def _send_again(self, data: P, spend: Sequence[Spend] = ()) -> Advance:
-        data = changed(_unsent(data), again=data.again + 1, sending=self._clock.now())
+        data = changed(_unsent(data), again=data.again + 1)
         return Advance(self._stages.act, data.to_json(), spend=spend)
-
-
-def _decided(data: PaidData) -> float:
-    """Return when the latest call was decided, epoch seconds."""
-    return data.sending or data.since
 
 
 def _unsent(data: P) -> P:

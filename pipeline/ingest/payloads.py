@@ -75,7 +75,6 @@ class PaidData(TaskData):
     again: int = 0  #: times in a row that the call was found not to have arrived
     looks: int = 0  #: times that a call without an answer was looked for in vain
     doubtful: int = 0  #: calls that were made again although nobody could tell whether the one before had arrived
-    sending: float = 0.0  #: when the latest of several calls was decided, epoch seconds
     booked: float = 0.0  #: when the money of the next call was reserved, epoch seconds; 0: ``since``
     run: str = ""  #: id of the run that reserved it
     doubt: Doubt = "ended"

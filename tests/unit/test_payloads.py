@@ -108,7 +108,6 @@ def test_the_fields_of_a_stored_task_differ_from_their_defaults(cls: type[TaskDa
         "alone",
         "unfinished",
         "keyed_by_body",
-        "sending",
         "doubt",
         "doubted",
         "refusal",
