@@ -101,6 +101,27 @@ def test_off_is_off(tmp_path: Path) -> None:
     assert (batches(life), asked(life)) == ([], {1: FILMS})
 
 
+@pytest.mark.parametrize(("crowded", "seconds", "waits"), [(False, 60, "join"), (True, 400, "submit")])
+def test_off_is_off_for_what_waits(tmp_path: Path, crowded: bool, seconds: int, waits: str) -> None:
+    """An earlier run has ended before it packed them, or before their batch could be sent: they are asked alone, and nothing
+    is in doubt.
+    """
+    life = life_of(tmp_path, run={"max_time": seconds})
+
+    async def go() -> RunReport:
+        if crowded:
+            crowd(life)
+        entries = items(clips(tmp_path, FILMS))
+        assert (await life.run(entries)).exit_code == 6
+        assert waits in {task.stage for kind in ("analysis", "batch") for task in await life.tasks(kind)}
+        life.configure(tmp_path, **priced(jobs={"enabled": ("gist",)}))
+        return await life.run(entries)
+
+    report = run_virtual(go())
+    assert (report.exit_code, report.doubtful, asked(life)) == (0, 0, {1: FILMS})
+    assert FILMS not in batches(life)
+
+
 def test_auto_leaves_a_single_video_alone(tmp_path: Path) -> None:
     """A night with one video would only wait for its batch."""
     life = life_of(tmp_path, batches={"mode": "auto"}, prices={"batch_factor": 0.5})
@@ -214,16 +235,21 @@ def test_a_batch_that_is_surely_not_accepted_is_sent_again(tmp_path: Path, what:
     assert (report.exit_code, report.doubtful, batches(life), asked(life)) == (0, 0, [FILMS], {1: FILMS})
 
 
+def crowd(life: Life) -> None:
+    """Let somebody else have as many batches at work as an account may have."""
+    api: Any = life.platform._vendors["v1.3"]
+    for number in range(5):
+        batch = api.make("batch", "", items=[])
+        thing = api.make("analysis", f"other-{number}", 3_000.0, asset="", key="", text="{}", tokens=1, usd=0.0)
+        batch.data["items"].append(thing.id)
+
+
 def test_no_more_batches_than_the_account_may_have(tmp_path: Path) -> None:
     """Somebody else's five are active: ours waits for its turn, while nothing else does."""
     life = life_of(tmp_path)
 
     async def go() -> RunReport:
-        api: Any = life.platform._vendors["v1.3"]
-        for number in range(5):
-            batch = api.make("batch", "", items=[])
-            thing = api.make("analysis", f"other-{number}", 3_000.0, asset="", key="", text="{}", tokens=1, usd=0.0)
-            batch.data["items"].append(thing.id)
+        crowd(life)
         return await life.run(items(clips(tmp_path, FILMS)))
 
     report = run_virtual(go())

@@ -74,10 +74,15 @@ class BatchCoordinator:
     async def takes(self, data: AnalysisData) -> bool:
         """Return True if an analysis that is asked now is asked by a batch."""
         again = data.alone or data.correction or data.doublings or data.doubtful
-        if again or data.legacy or self._closed or self.rules.mode == "off":
+        if again or data.legacy or not self.allowed:
             return False
         backlog = Backlog(await self._backlog(), data.model, self._per_minute)
         return choose_lane(backlog, self.rules, self.api.ceilings).lane == "batch"
+
+    @property
+    def allowed(self) -> bool:
+        """True if this run may send batches."""
+        return self.rules.mode != "off" and not self._closed
 
     def close(self, why: Trouble) -> None:
         """Take nothing more in this run: the account may not use batches."""
@@ -109,6 +114,8 @@ class BatchCoordinator:
         known = self._waiting.pop(key, None)  # from here on, no batch can name it
         if member.billing.outdated(data) or (known is None and not await member.wanted()):
             return await self._priced_again(member)
+        if not self.allowed:
+            return Advance("submit", data.to_json())
         self._waiting[key] = known or Candidate(key, member.task, data.model, data.seconds, self._clock.now())
         # A packer that is at work needs no call; one that ended, or was never heard of, does.
         if known is not None and self._gathered is not None and self._clock.monotonic() - self._gathered < _AT_WORK:

@@ -107,6 +107,8 @@ class BatchTaskType:
         waiting = {key: data.members[key] for key, member in there.items() if not member.state.terminal}
         if not waiting:
             return Done(data=_settled(data, {})) if unsent else _dissolved(data, "doubtful")
+        if unsent and not self._batches.allowed:
+            return _dissolved(data, "refused")
         if unsent and any(self._billing.outdated(AnalysisData.of(there[key])) for key in waiting):
             return _dissolved(data, "outdated")  # it waited: the money is another day's, or another run's
         if unsent and len(waiting) < len(data.members):  # some were cancelled meanwhile
