@@ -174,7 +174,7 @@ class Spend:
     usd: float  #: what counts: the most that the call can cost, until it is settled; by the configured prices
     minutes: float = 0.0  #: billed input minutes
     subject: str = ""
-    doubtful: bool = False  #: repeated where the provider could not be asked: possibly paid twice
+    doubtful: bool = False  #: made again although the call before may have been accepted: possibly paid twice
     at: float = 0.0
     estimate: float = 0.0  #: USD that ``plan`` expects of it
     jobs: str = ""  #: that one analysis answers, by name, separated by commas

@@ -13,7 +13,8 @@ Every call that is billed, or leaves something behind, follows it.
 ``intend`` reserves the money and stores the intent with its ledger entry in one transaction, before the call. ``act``
 sends only when its stage is fresh: nobody can have sent before. In any other case the platform is asked first, by our
 key: several times, because it may accept, or list, what it got minutes later. Then the policy decides; a call that may
-be paid twice is always reserved and booked as doubtful.
+be paid twice is always reserved and booked as doubtful, however long ago the first one was. Only what was told to come
+later, and cannot be found, counts as not accepted.
 
 A refusal ends the matter only where it proves that nothing was accepted (``ReelmillError.in_doubt`` is False).
 """
@@ -50,7 +51,7 @@ T = TypeVar("T")
 OnAmbiguous = Literal["hold", "look", "resubmit"]
 _NOT_LISTED = Trouble(
     "ambiguous",
-    "A call's answer was lost, and the platform shows nothing of it so far; it may still have been accepted.",
+    "A call was interrupted, or its answer lost, and the platform shows nothing of it; it may still have been accepted.",
     "look into the platform's own console; `reelmill retry` makes the call again",
 )
 #: What people are told of a task that looks for the trace of a call.
@@ -405,7 +406,7 @@ class PaidCall(Generic[P]):
         return self._send_again(self.billing.reserved(changed(data, doubtful=doubtful)), [spend])
 
     def _never_came(self, task: Task, data: P, cost: Cost) -> Outcome:
-        """The call was certainly not accepted: make it again."""
+        """It was told to come later, and cannot be found: make it again."""
         self.billing.never_came(cost.key)
         if data.again + 1 >= self._policy.attempts:
             return self.fail(task, data, cost.key)
