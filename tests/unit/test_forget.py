@@ -99,13 +99,6 @@ async def test_a_list_that_names_it_brings_it_back_for_nothing(tmp_path: Path) -
     before = paid(rig.platform)
     await forget(rig, films[0].key)
     report = await rig.run(films)
-    print(
-        [
-            (t.kind, t.stage, t.state, t.trouble)
-            for t in await rig.database.tasks(Selection())
-            if t.state is not State.DONE
-        ]
-    )
     assert (report.exit_code, dict(report.items)["done"]) == (0, 2)
     assert paid(rig.platform) == before
     assert len(indexed(rig)) == 2
@@ -163,6 +156,19 @@ async def test_one_of_two_lines_goes_alone(tmp_path: Path) -> None:
     assert (found.rows[0].shared, found.rows[0].tasks, found.rows[0].files) == (1, 1, ())
     assert {name for name in files(rig) if "--" in name} == {name for name in there if "--" in name}
     assert [task.key for task in await rig.database.tasks(Selection(kinds=("item",)))] == [films[0].key]
+
+
+@virtual
+async def test_a_video_goes_with_the_last_of_its_lines(tmp_path: Path) -> None:
+    """All lines named at once: the video goes, too, and is shown once; nothing is left that no name finds any more."""
+    rig, films = rig_in(tmp_path), items(clips(tmp_path, 2))
+    first, second = (Path(film.locator) for film in films)
+    second.write_bytes(first.read_bytes())
+    await rig.run(films)
+    found = await forget(rig, *(film.key for film in films), films[0].key)
+    assert [(row.shared, row.tasks, bool(row.files)) for row in found.rows] == [(0, 1, False), (0, 4, True)]
+    assert (await rig.database.tasks(Selection()), indexed(rig)) == ([], set())
+    assert not [name for name in files(rig) if "--" in name]
 
 
 def test_whenever_it_dies_the_same_command_finishes(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ Files go before the rows that know them, and a note names what is under way: whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from random import Random
@@ -80,21 +80,31 @@ class Forgetting:
         # What died after its rows were gone is known by the note alone: index and page are still to be written.
         rest = [name for name in names if name in self._names and not await is_known(self._database, name)]
         rows = [ForgetRow(name, name, name, 0, 0) for name in rest]
-        seen = set[int]()
-        for name, item in await find_items(self._database, [each for each in names if each not in rest], "forgotten"):
+        found = await find_items(self._database, [each for each in names if each not in rest], "forgotten")
+        named, seen = {item.id for _, item in found}, set[int]()
+        for name, item in found:
             if item.id not in seen:
-                rows.append(await self._row(name, item))
-            seen.add(item.id)
+                seen.add(item.id)
+                rows.append(await self._row(name, item, named, seen))
         return Forgotten(rows)
 
-    async def _row(self, name: str, item: Task) -> ForgetRow:
+    async def _row(self, name: str, item: Task, named: Collection[int], seen: Collection[int]) -> ForgetRow:
+        """Note what goes with an item: the video with the last of its lines."""
         video = (item.subject or item.key) if item.kind != "item" else item.subject
         known = await self._database.about(video) if video else About([item], (), ())
-        others = [task for task in known.tasks if task.kind == "item" and task.id != item.id]
-        tasks = [item] if others else [item, *(task for task in known.tasks if task.id != item.id)]
+        others = [task for task in known.tasks if task.kind == "item" and task.id not in seen]
+        tasks = [item]
+        if not others:
+            tasks += [task for task in known.tasks if task.id not in seen]
         data = ItemData.of(item)
         row = ForgetRow(
-            name, item.key, display_source(data.source or item.key), len(tasks), 0, shared=len(others), place=data.place
+            name,
+            item.key,
+            display_source(data.source or item.key),
+            len(tasks),
+            0,
+            shared=sum(task.id not in named for task in others),
+            place=data.place,
         )
         if not others:
             written = [PublishData.of(task).folder for task in tasks if task.kind == "publish"]
