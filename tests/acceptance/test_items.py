@@ -80,6 +80,8 @@ def test_an_item_is_forgotten(tmp_path: Path) -> None:
     assert "list.txt:1 named it" in nobody.err
     assert "--yes does it without asking" in nobody.err
     assert len(list(here.folder.glob("out/*/video.json"))) == 2
+    elsewhere = " ".join(here.run("forget", "clip 00", "--output", "other").err.split())
+    assert "is not in the output folder: if it lies in another one, name that with --output" in elsewhere
     assert "did you mean" in here.run("forget", "clip-0O.mp4", "--yes").err
     done = here.run("forget", "clip 00", "--yes", "--json")
     assert (done.code, done.json["done"], done.json["rows"][0]["kept"]) == (0, True, []), done.err

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.core.model import Trouble
+from pipeline.core.model import ForgetRow, Forgotten, Trouble
 from pipeline.money_views import FileChange
 from pipeline.ports.quota import QuotaGauge
 from pipeline.present.pruned import prune_table
+from pipeline.present.tables.items.forgotten import forgotten_table
 from pipeline.present.tables.plan import plan_table
 from pipeline.present.tables.run import unheard
 from pipeline.present.tables.status import status_table
@@ -60,6 +61,24 @@ def test_a_plan_says_what_is_used_of_the_quota() -> None:
     used = [QuotaGauge("analyze", "requests_per_day", 37.4, 100), QuotaGauge("assets", "requests_per_hour", 60, 60)]
     shown = text(plan_table(replace(PLAN, quota=used)))
     assert "quota     used: analyze 37% of requests per day · assets 100% of requests per hour" in shown
+
+
+def test_forget_says_what_brings_an_item_back_and_what_is_not_here() -> None:
+    """A line of a list, or whatever names its file; results that lie in another folder are no silent success."""
+    row = ForgetRow(
+        "talk", "file:/v/talk.mp4", "/v/talk.mp4", 4, 4, "talk--abc", ["gist.json"], usd=0.5, place="argument 1"
+    )
+    whole = text(forgotten_table(Forgotten([row])))
+    assert "talk--abc/ with 1 file" in whole
+    assert "is not in the output folder" not in whole
+    assert "the next run that is given its file, folder or address takes it in again" in whole
+    missing = text(forgotten_table(Forgotten([replace(row, files=(), place="list.txt:3")])))
+    assert (
+        "stays  talk--abc/ is not in the output folder: if it lies in another one, name that with --output" in missing
+    )
+    assert missing.count("stays") == 1
+    assert "list.txt:3 named it" in missing
+    assert "takes it in again" not in text(forgotten_table(Forgotten([replace(row, place="")])))
 
 
 @pytest.mark.parametrize("width", [80, 200])

@@ -17,13 +17,18 @@ def forgotten_table(value: Forgotten) -> RenderableType:
     parts: list[RenderableType] = []
     for row in value.rows:
         parts += [*([Text("")] if parts else []), pair_table(_pairs(row))]
-        if row.place and not row.place.startswith("argument"):
-            parts.append(
-                remedy(
-                    f"{row.place} named it: the next run over that list takes it in again, unless you take the line out"
-                )
-            )
+        if row.place:
+            parts.append(remedy(_comes_back(row.place)))
     return Group(*parts)
+
+
+def _comes_back(place: str) -> str:
+    """Return what takes an item in again."""
+    if place.startswith("argument"):  # of a command line, or an entry of [run] manifests
+        return (
+            "the next run that is given its file, folder or address takes it in again; `reelmill cancel` prevents that"
+        )
+    return f"{place} named it: the next run over that list takes it in again, unless you take the line out"
 
 
 def _pairs(row: ForgetRow) -> list[tuple[str, Text]]:
@@ -41,13 +46,16 @@ def _pairs(row: ForgetRow) -> list[tuple[str, Text]]:
     if row.account:
         named = ", ".join(map(clean, row.account[:_SHOWN]))
         pairs.append(("", Text(f"from the account: {named}{'' if len(row.account) <= _SHOWN else ' …'}")))
+    if row.folder and not row.files and not row.kept:
+        there = f"{clean(row.folder)}/ is not in the output folder: if it lies in another one, name that with --output"
+        pairs.append(("stays", Text(there, "yellow")))
     if row.kept:
         more = f" and {len(row.kept) - _SHOWN} more" if len(row.kept) > _SHOWN else ""
         pairs.append(
             ("stays", Text(f"{', '.join(map(clean, row.kept[:_SHOWN]))}{more}: added or changed by hand", "yellow"))
         )
     if row.usd:
-        pairs.append(("" if row.kept else "stays", Text(f"{money(row.usd)} in the ledger")))
+        pairs.append(("" if pairs[-1][0] == "stays" else "stays", Text(f"{money(row.usd)} in the ledger")))
     return pairs
 
 
