@@ -60,8 +60,8 @@ def retry(
     An item is held where its paid call may have been accepted and the platform cannot be asked: retrying it may pay
     again. `reelmill why ITEM` tells. Stop a run that is going on first.
 
-    --again has what is answered asked once more: it shows the price and asks. The old results stay until the new ones
-    are there. Typed twice before the run, it is one new call.
+    --again has what is answered asked once more. It shows the price, and asks unless that is nothing. The old results
+    stay until the new ones are there. Typed twice before the run, it is one new call.
 
     \b
     Examples:
@@ -75,13 +75,13 @@ def retry(
 
     if again:
         if not items or failed or classes or parked:
-            raise ConfigError("retry: --again takes ITEMs and nothing else", remedy="reelmill list names them")
+            raise ConfigError("retry: --again takes ITEMs and nothing else", remedy="`reelmill list` names them")
         return _ask_again(given, items, options.read_names(jobs) or [], confirm_over, yes=yes)
     if jobs or confirm_over is not None or yes:
         raise ConfigError("retry: --jobs, --confirm-over and --yes are for --again", remedy="reelmill retry --help")
     if not (items or failed or classes or parked):
         raise ConfigError(
-            "retry: say what: --failed, --class CLASS, --parked or ITEM", remedy="reelmill status lists what stopped"
+            "retry: say what: --failed, --class CLASS, --parked or ITEM", remedy="`reelmill status` lists what stopped"
         )
     if parked and (items or failed):
         raise ConfigError("retry: --parked opens whole lanes", remedy="leave out --failed and the items")

@@ -43,7 +43,7 @@ async def find_item(records: Records, name: str) -> Task:
     found = await _all(records, name)
     if not found:
         near = await _nearest(records, name)
-        names = "give its path, title, id, key or results folder; `reelmill status` lists what stopped"
+        names = "give its path, title, id, key or results folder; `reelmill list` names all"
         raise ConfigError(f"No item is called '{name}'", remedy=f"did you mean '{near}'?" if near else names)
     if len({task.subject or task.key for task in found}) > 1:  # the same video under two names is one
         raise _ambiguous(name, found)

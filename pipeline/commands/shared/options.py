@@ -32,7 +32,7 @@ ConfirmOver = Annotated[
     float | None,
     typer.Option(
         "--confirm-over", metavar="USD", min=0, show_default=False,
-        help="Ask before a run that may cost more than this. Where nobody can be asked (plan, cron): exit code 5.",
+        help="Ask first if it may cost more than this. Where nobody can be asked (plan, cron): exit code 5.",
     ),
 ]  # fmt: skip
 Config = Annotated[
