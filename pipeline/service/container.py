@@ -20,7 +20,7 @@ def container_file(it: Deployment, *, pace: str, extras: str) -> ServiceFile:
     """
     lines = [
         f"# Reelmill for {it.config}. Build it in a checkout of Reelmill; folders keep their names inside, so that the",
-        "# configuration fits as it is. What the lists name elsewhere needs a --volume of its own.",
+        "# configuration fits as it is. What lists, [watch] and [youtube] name elsewhere needs a --volume of its own.",
         *(f"#   mkdir -p {shlex.quote(str(folder))}" for folder in it.missing),
         f"#   podman build --tag {it.name} --file Containerfile .",
         *(f"#   {line}" for line in _run(it, pace)),

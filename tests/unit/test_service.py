@@ -284,6 +284,35 @@ def test_a_setting_of_this_shell_alone_is_refused(folder: Path, monkeypatch: pyt
         make_service(load(folder / "nightly.toml"), "cron", "03:15")
 
 
+@pytest.mark.parametrize("name", ["REELMILL_POST_HEADER", "REELMILL_POST_HEADER_FILE"])
+def test_a_header_of_this_shell_alone_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The webhook of a service would lack it, night after night; without a webhook, nobody needs it."""
+    from pipeline.app.upkeep.service import make_service
+    from pipeline.config.settings import load
+
+    (folder / "header").write_text("X-Token: hunter2")
+    monkeypatch.setenv(name, "X-Token: hunter2" if name == "REELMILL_POST_HEADER" else str(folder / "header"))
+    config = folder / "nightly.toml"
+    assert make_service(load(config), "cron", "03:15")
+    config.write_text('[run]\nmanifests = ["films/"]\n[watch]\npost_json = "https://example.org/hook"\n')
+    with pytest.raises(ConfigError, match=f"{name} is set here") as caught:
+        make_service(load(config), "cron", "03:15")
+    assert "post_header_file" in caught.value.trouble.remedy
+    assert "hunter2" not in str(caught.value.trouble)
+
+
+@pytest.mark.parametrize("kind", ["systemd", "cron", "container"])
+def test_the_local_platform_needs_no_key(folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Whatever this shell holds: systemd would not start a service whose key is not there."""
+    from pipeline.app.upkeep.service import make_service
+    from pipeline.config.settings import load
+
+    monkeypatch.setenv("TWELVELABS_API_KEY", KEY)
+    (folder / "nightly.toml").write_text('[run]\nmanifests = ["films/"]\n[provider]\nkind = "local"\n')
+    files = make_service(load(folder / "nightly.toml"), kind, "03:15")  # type: ignore[arg-type]
+    assert "TWELVELABS" not in json.dumps([file.content for file in files])
+
+
 @pytest.mark.parametrize("kind", ["systemd", "cron", "container"])
 @pytest.mark.parametrize("held", ["variable", "file"])
 def test_no_file_holds_the_key(

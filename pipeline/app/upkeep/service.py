@@ -16,6 +16,7 @@ import platformdirs
 
 from pipeline.app.wiring.components import is_elsewhere
 from pipeline.app.wiring.state_folder import platform_folder
+from pipeline.config.secrets import POST_HEADER
 from pipeline.config.settings import Settings
 from pipeline.core.errors import ConfigError
 from pipeline.service.container import container_file
@@ -103,6 +104,12 @@ def _config(settings: Settings) -> Path:
             f"service: {', '.join(lost)} {'is' if len(lost) == 1 else 'are'} set here, and a service would not have it",
             remedy=f"write it into {settings.origin}, and unset it here",
         )
+    header = next((name for name in (POST_HEADER, f"{POST_HEADER}_FILE") if os.environ.get(name, "").strip()), None)
+    if header is not None and settings.post_header is not None:
+        raise ConfigError(
+            f"service: {header} is set here, and a service would not have it",
+            remedy="name a file that holds the header in [watch] post_header_file, and unset it here",
+        )
     return settings.origin.absolute()
 
 
@@ -171,8 +178,8 @@ def _owner(settings: Settings, config: Path) -> pwd.struct_passwd:
 
 
 def _key_file(settings: Settings, *, user: bool, home: Path) -> Path | None:
-    """Return the file of the key; never the key."""
-    if settings.api_key is None:
+    """Return the key's file, if runs need one; never the key."""
+    if settings.api_key is None or settings.provider_kind == "local":
         return None
     named = os.environ.get("TWELVELABS_API_KEY_FILE", "").strip()
     if named:
