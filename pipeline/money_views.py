@@ -119,7 +119,7 @@ class Again:
 
     rows: Sequence[AgainRow]
     usd: float  #: expected
-    usd_most: float  #: with every answer as long as it may be: what a run reserves; inf: nobody can tell
+    usd_most: float  #: with every answer as long as it may be: what a run reserves
     parts: Sequence[PricePart] = ()
     agreed: bool = False
 

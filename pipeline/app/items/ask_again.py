@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from math import inf
 
 from pipeline.app.operator.find_item import find_items
 from pipeline.app.runs.plan_price import PlanPrice
@@ -76,7 +75,7 @@ class AskAgain:
             seen.add(item.subject or item.key)
             rows.append(row)
         parts = price.parts()
-        most = sum(part.usd_most for part in parts) + (inf if price.unknown_most is None else price.unknown_most)
+        most = sum(part.usd_most for part in parts) + (price.unknown_most or 0.0)  # no list is among them
         return Again(rows, sum(part.usd for part in parts), most, parts)
 
     async def set(self) -> None:

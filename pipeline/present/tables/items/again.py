@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from math import isinf
-
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.text import Text
 
 from pipeline.core.text import stamp
@@ -15,21 +13,18 @@ from pipeline.present.tables.layout import WIDE, FittedTable
 
 def again_table(value: Again) -> RenderableType:
     """Show each item with its jobs, length and price."""
-    parts: list[RenderableType] = []
-    asked = [row for row in value.rows if not row.left]
-    if asked:
-        cells = [
-            [Text(_length(row)), Text(money(row.usd)), Text(fit(_jobs(row), WIDE)), Text(clean(row.item))]
-            for row in asked
-        ]
-        parts.append(FittedTable(["length", "price", "jobs", "item"], cells, ("item", "jobs"), (), ("length", "price")))
-    return Group(*parts)
+    cells = [
+        [Text(_length(row)), Text(money(row.usd)), Text(fit(_jobs(row), WIDE)), Text(clean(row.item))]
+        for row in value.rows
+        if not row.left
+    ]
+    return FittedTable(["length", "price", "jobs", "item"], cells, ("item", "jobs"), (), ("length", "price"))
 
 
 def again_price(value: Again) -> str:
     """Return the price in a sentence."""
-    most = "nobody can tell how much at most" if isinf(value.usd_most) else f"at most {money(value.usd_most)}"
-    return f"asking again costs about {money(value.usd)}, {most}; the old results stay until the new ones are there"
+    price = f"about {money(value.usd)}, at most {money(value.usd_most)}"
+    return f"asking again costs {price}; the old results stay until the new ones are there"
 
 
 def again_outcome(value: Again) -> RenderableType:
