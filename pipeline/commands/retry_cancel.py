@@ -24,6 +24,23 @@ Items = Annotated[
 ]
 
 Failed = Annotated[bool, typer.Option("--failed", help="All items that failed; held ones are left.")]
+Classes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--class",
+        metavar="CLASS",
+        help="All items that stopped for this reason, by the name that `status` gives it. Repeat it for several.",
+    ),
+]
+Parked = Annotated[
+    bool,
+    typer.Option(
+        "--parked", help="End pauses (YouTube, quotas, outages) now; with --class only those for this reason."
+    ),
+]
+OnceMore = Annotated[
+    bool, typer.Option("--again", help="Ask all of finished items once more, for their price; --jobs narrows.")
+]
 
 
 @command("state")
@@ -31,23 +48,9 @@ def retry(
     given: Invocation,
     items: Items = None,
     failed: Failed = False,
-    classes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--class",
-            metavar="CLASS",
-            help="All items that stopped for this reason, by the name that `status` gives it. Repeat it for several.",
-        ),
-    ] = None,
-    parked: Annotated[
-        bool,
-        typer.Option(
-            "--parked", help="End pauses (YouTube, quotas, outages) now; with --class only those for this reason."
-        ),
-    ] = False,
-    again: Annotated[
-        bool, typer.Option("--again", help="Ask all of finished items once more, for their price; --jobs narrows.")
-    ] = False,
+    classes: Classes = None,
+    parked: Parked = False,
+    again: OnceMore = False,
     jobs: options.Jobs = None,
     confirm_over: options.ConfirmOver = None,
     yes: options.Yes = False,
@@ -75,9 +78,10 @@ def retry(
 
     if again:
         if not items or failed or classes or parked:
-            raise ConfigError("retry: --again takes ITEMs and nothing else", remedy="`reelmill list` names them")
-        return _ask_again(given, items, options.read_names(jobs) or [], confirm_over, yes=yes)
-    if jobs or confirm_over is not None or yes:
+            remedy = "`reelmill list` names them"
+            raise ConfigError("retry: --again takes ITEMs, and not --failed, --class or --parked", remedy=remedy)
+        return _ask_again(given, items, jobs, confirm_over, yes=yes)
+    if jobs is not None or confirm_over is not None or yes:
         raise ConfigError("retry: --jobs, --confirm-over and --yes are for --again", remedy="reelmill retry --help")
     if not (items or failed or classes or parked):
         raise ConfigError(
@@ -119,12 +123,16 @@ def cancel(
     return _say(given, changed, "cancelled")
 
 
-def _ask_again(given: Invocation, items: list[str], jobs: list[str], over: float | None, *, yes: bool) -> int:
+def _ask_again(given: Invocation, items: list[str], jobs: str | None, over: float | None, *, yes: bool) -> int:
     """Show the price, ask about it, and set the items."""
     from pipeline.core.errors import ConfigError
     from pipeline.present import terminal
     from pipeline.present.tables.items import again as tables
 
+    names = options.read_names(jobs)
+    if names == []:
+        remedy = "name at least one, e.g. --jobs gist,summary, or leave the option away"
+        raise ConfigError("retry --again: --jobs names no job", remedy=remedy)
     if over is None and not yes and not is_attended():
         remedy = "--yes does it without asking, --confirm-over USD up to a price"
         raise ConfigError("retry --again: nobody is there to be asked", remedy=remedy)
@@ -141,7 +149,7 @@ def _ask_again(given: Invocation, items: list[str], jobs: list[str], over: float
         terminal.tell("  → --yes goes on without asking; nothing was changed")
         return False
 
-    found = given.call(lambda settings: app.ask_again(settings, items, jobs, agree))
+    found = given.call(lambda settings: app.ask_again(settings, items, names or [], agree))
     if given.json:
         terminal.say_json(found)
     elif found.agreed or not found.jobs:

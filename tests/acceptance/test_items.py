@@ -67,6 +67,9 @@ def test_asked_again_on_purpose(tmp_path: Path, api: str) -> None:
     wrong = here.run("retry", "--again", "--yes", "clip-00.mp4", "--jobs", "gits")
     assert (wrong.code, wrong.err.splitlines()[-1]) == (2, "  → did you mean gist?")
     assert "did you mean" in here.run("retry", "--again", "--yes", "clip-0l.mp4").err
+    empty = here.run("retry", "--again", "--yes", "clip-00.mp4", "--jobs", "")
+    assert (empty.code, empty.out) == (2, "")
+    assert "--jobs names no job" in empty.err
 
 
 def test_an_item_is_forgotten(tmp_path: Path) -> None:
