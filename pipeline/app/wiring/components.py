@@ -130,15 +130,7 @@ def compose(
     looks = LookSchedule(api.grace, clock, database, api.identity)
     services = Services(api, database, clock, rng, looks)
     adoption = Adoption(api.inventory)
-    item = ItemTaskType(
-        services,
-        adapters.sources,
-        adapters.preflight,
-        settings.run.state / "work",
-        read_captions=adapters.read_captions,
-        read_picture=adapters.read_picture,
-        release=adapters.release,
-    )
+    item = _item_type(settings, services, adapters)
     entries = Billing(spending, database, clock, run_id)
     video = VideoTaskType(
         services,
@@ -176,6 +168,19 @@ def compose(
     kinds = TaskTypes([*types, *(each.task_type(plan.policy) for each in batches)])
     pool = Pool(database, kinds, clock, rng, _options(settings, owner))
     return Components(plan, pool, spending, looks, analysis, entries, publish, adapters.sink, adapters, playlists)
+
+
+def _item_type(settings: Settings, services: Services, adapters: Adapters) -> ItemTaskType:
+    """Return the type of task that finds, hashes and probes a line."""
+    return ItemTaskType(
+        services,
+        adapters.sources,
+        adapters.preflight,
+        settings.run.state / "work",
+        read_captions=adapters.read_captions,
+        read_picture=adapters.read_picture,
+        release=adapters.release,
+    )
 
 
 def _coordinator(settings: Settings, services: Services, api: BatchApi | None) -> BatchCoordinator | None:

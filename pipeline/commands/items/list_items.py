@@ -38,6 +38,17 @@ class ItemOrder(StrEnum):
     TITLE = "title"
 
 
+Source = Annotated[
+    str,
+    typer.Option(
+        "--source",
+        metavar="FROM",
+        show_default=False,
+        help="Only items from there: file, url or youtube; a list; a folder; the beginning of an address.",
+    ),
+]
+
+
 @command("state")
 def list_items(
     given: Invocation,
@@ -57,15 +68,7 @@ def list_items(
             "--tag", metavar="TAG", help="Only items with this tag. Repeat it for several.", show_default=False
         ),
     ] = None,
-    source: Annotated[
-        str,
-        typer.Option(
-            "--source",
-            metavar="FROM",
-            show_default=False,
-            help="Only items from there: file, url or youtube; a list; a folder; the beginning of an address.",
-        ),
-    ] = "",
+    source: Source = "",
     order: Annotated[
         ItemOrder, typer.Option("--order", help="What comes first: the newest items, or titles by the alphabet.")
     ] = ItemOrder.NEWEST,
@@ -94,24 +97,25 @@ def list_items(
       reelmill list bees --source films/ --order title
       reelmill list --csv > library.csv
     """  # fmt: skip
-    from pipeline.core.errors import ConfigError
     from pipeline.core.model import ItemFilter
 
     which = ItemFilter(text, [each.value for each in states or ()], tags or [], source, order is ItemOrder.TITLE)
-    if csv and given.json:
-        raise ConfigError("list: --csv and --json exclude each other", remedy="give one of them")
-    if page > 1 and limit is None and (csv or given.json):
-        raise ConfigError("list: --page needs --limit here", remedy="without --limit, data holds all items")
     if csv or given.json:
-        return _data(given, which, page, limit or 0)
+        return _data(given, which, page, limit, csv=csv)
     return _table(given, which, page, limit or _PAGE)
 
 
-def _data(given: Invocation, which: ItemFilter, page: int, limit: int) -> int:
+def _data(given: Invocation, which: ItemFilter, page: int, limit: int | None, *, csv: bool) -> int:
     """Write rows as they come."""
+    from pipeline.core.errors import ConfigError
     from pipeline.present import terminal
     from pipeline.present.tables.items.listing import CSV_HEAD, csv_lines, json_lines
 
+    if csv and given.json:
+        raise ConfigError("list: --csv and --json exclude each other", remedy="give one of them")
+    if page > 1 and limit is None:
+        raise ConfigError("list: --page needs --limit here", remedy="without --limit, data holds all items")
+    limit = limit or 0
     started = False
 
     def show(rows: Sequence[ItemRow]) -> bool:
