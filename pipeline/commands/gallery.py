@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline import app
+from pipeline.commands.shared import options
 from pipeline.commands.shared.runner import Invocation, command
 from pipeline.core.exit_codes import ExitCode
 
@@ -18,16 +19,7 @@ def gallery(
     serve: Annotated[
         bool, typer.Option("--serve", help="Serve the page to browsers on this machine until Ctrl-C.")
     ] = False,
-    port: Annotated[
-        int | None,
-        typer.Option(
-            metavar="PORT",
-            min=0,
-            max=65_535,
-            help="Port to serve on; 0 takes a free one. Default: as configured.",
-            show_default=False,
-        ),
-    ] = None,
+    port: options.Port = None,
 ) -> int:
     """Make the page over the results, without a run or beside one.
 

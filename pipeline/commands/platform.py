@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline import app
+from pipeline.commands.shared import options
 from pipeline.commands.shared.runner import Invocation, command
 from pipeline.core.exit_codes import ExitCode
 
@@ -19,16 +20,7 @@ def platform(
         str | None,
         typer.Option(metavar="HOST", help="Address to serve on. Default: as configured.", show_default=False),
     ] = None,
-    port: Annotated[
-        int | None,
-        typer.Option(
-            metavar="PORT",
-            min=0,
-            max=65_535,
-            help="Port to serve on; 0 takes a free one. Default: as configured.",
-            show_default=False,
-        ),
-    ] = None,
+    port: options.Port = None,
     faults: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="For tests: a JSON file of the faults to answer with.", show_default=False),

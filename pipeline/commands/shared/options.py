@@ -27,6 +27,13 @@ Index = Annotated[
         show_default=False,
     ),
 ]
+Port = Annotated[
+    int | None,
+    typer.Option(
+        "--port", metavar="PORT", min=0, max=65_535, show_default=False,
+        help="Port to serve on; 0 takes a free one. Default: as configured.",
+    ),
+]  # fmt: skip
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; take the answer to be yes.")]
 ConfirmOver = Annotated[
     float | None,
