@@ -25,7 +25,7 @@ def prune(
             "--raw",
             metavar="AGE",
             show_default=False,
-            help="Also answers as received that are older than this, e.g. 90d. Their files in the results stay.",
+            help="Also answers as received, older than this, e.g. 90d. Their files in the results stay: the only copies then.",
         ),
     ] = None,
     runs: Annotated[
