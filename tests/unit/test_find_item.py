@@ -82,6 +82,18 @@ def test_one_video_under_two_names_is_one_item(database: MemoryDatabase, tmp_pat
     assert find(database, "copy/chaplin.mp4") == f"file:{tmp_path}/copy/chaplin.mp4"
 
 
+@pytest.mark.parametrize("name", ["old-cut--lmkrax3l", "out/old-cut--lmkrax3l/video.json", "The old cut"])
+def test_results_that_no_line_names_any_more_are_found(database: MemoryDatabase, tmp_path: Path, name: str) -> None:
+    """A file has other content now: its old results lie there, and only their video can be named; a line goes first."""
+    old = "sha256:0dd0123456789"
+    tasks = [NewTask("video", old, "settle", {}, old), publish(old, "old-cut--lmkrax3l", "The old cut")]
+    run_virtual(database.submit([Placed(each, Lane.FETCH, 0) for each in tasks], 0.0))
+    assert find(database, name) == old
+    again = [publish("sha256:0ee0123456789", "the-kid--aaaaaaaa", "The Kid (1921)")]
+    run_virtual(database.submit([Placed(each, Lane.FETCH, 0) for each in again], 0.0))
+    assert find(database, "The Kid (1921)") == f"file:{tmp_path}/media/chaplin.mp4"
+
+
 @pytest.mark.parametrize(
     "name",
     ["dQw4w9WgXcQ", "https://youtu.be/dQw4w9WgXcQ", "youtu.be/dQw4w9WgXcQ", TALK, "A talk on the site", "asset-77"],

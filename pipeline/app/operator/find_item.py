@@ -158,7 +158,8 @@ async def _scan(records: Records, name: str) -> list[Task]:
         unique = {task.id: task for task in (*ranks.get(rank, ()), *more)}
         if unique:
             return sorted(unique.values(), key=lambda task: task.id)
-    return []
+    subjects = tuple(written[min(written)]) if written else ()  # of replaced content: no item has it any more
+    return await records.tasks(Selection(kinds=("video",), keys=subjects)) if subjects else []
 
 
 class _Name:
