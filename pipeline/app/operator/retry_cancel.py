@@ -188,7 +188,9 @@ class _Operator:
 def _why_not_cancelled(tasks: Sequence[Task]) -> str:
     if any(task.state is State.CANCELLED for task in tasks):
         return "it was cancelled before"
-    return f"it is done, and its results stay; take {display_source(ItemData.of(tasks[0]).source)} out of your list"
+    source = display_source(ItemData.of(tasks[0]).source)
+    listed = f"take {source} out of your list; " if source else ""
+    return f"it is done, and its results stay; {listed}`reelmill forget` takes the results, too"
 
 
 async def _nothing_stopped(database: Database, classes: Sequence[str]) -> str:
