@@ -1,1 +1,1 @@
-"""`list`."""
+"""``list`` and ``forget``."""
