@@ -137,6 +137,13 @@ def test_auto_takes_batches_where_they_cost_less(tmp_path: Path) -> None:
     assert sum(spends(life).values()) < billed(life)
 
 
+def test_a_batch_is_no_larger_than_a_limit_of_the_operators(tmp_path: Path) -> None:
+    """Two minutes of video an hour are two films of a minute, alone or together."""
+    life = life_of(tmp_path, limits={"analyze": {"minutes_per_hour": 2, "minutes_per_day": 3}})
+    (report,) = runs(life, tmp_path)
+    assert (report.exit_code, batches(life), asked(life)) == (0, [2, 2], {1: FILMS})
+
+
 def test_another_model_goes_alone(tmp_path: Path) -> None:
     """Batches take one model only."""
     life = life_of(tmp_path, provider={"kind": "twelvelabs", "model": "pegasus1.6"})

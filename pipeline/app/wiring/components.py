@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -212,8 +213,17 @@ def _batches(
 
 def batch_rules(settings: Settings) -> BatchRules:
     """Return when analyses are asked by the batch."""
-    said = settings.batches
-    return BatchRules(said.mode, said.min_analyses, said.hours_each, said.deadline_hours, settings.prices.batch_factor)
+    said, limits = settings.batches, settings.limits.analyze
+    minutes = (limits.minutes_per_minute, limits.minutes_per_hour, limits.minutes_per_day)
+    return BatchRules(
+        said.mode,
+        said.min_analyses,
+        said.hours_each,
+        said.deadline_hours,
+        settings.prices.batch_factor,
+        # The limits let pass what is larger than they are, for a single long film.
+        most_seconds=min((60 * each for each in minutes if each is not None), default=inf),
+    )
 
 
 def _analysis_options(settings: Settings, api: ProviderClient) -> AnalysisOptions:

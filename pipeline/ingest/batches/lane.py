@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 from typing import Literal
 
 from pipeline.ports.batch_api import BatchCeilings
@@ -23,6 +23,7 @@ class BatchRules:
     hours: float = 1.5  #: that a batch takes as a rule, by what the operator has seen
     deadline: float = 24.0  #: hours within which answers are wanted; a batch may take its whole life
     factor: float = 1.0  #: price of an analysis in a batch, beside one alone
+    most_seconds: float = inf  #: of video in one batch, by the operator's own limits
 
 
 @dataclass(frozen=True, slots=True)

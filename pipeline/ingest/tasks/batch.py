@@ -83,11 +83,12 @@ class BatchTaskType:
         candidates = await self._batches.begin_packing()
         if not candidates:
             return Done()
-        ceilings, now = self._batches.api.ceilings, self._clock.now()
+        ceilings, rules, now = self._batches.api.ceilings, self._batches.rules, self._clock.now()
         if self._batches.active >= ceilings.active:
             return Snooze(max(2.0, 6 * self._grace), untouched=True, asked=False)
         quiet, most = _QUIET * self._grace, _MOST * self._grace
-        chosen = pack(candidates, ceilings, now=now, quiet=quiet, most=most)
+        within = replace(ceilings, seconds=min(ceilings.seconds, rules.most_seconds))
+        chosen = pack(candidates, within, now=now, quiet=quiet, most=most)
         if not chosen:
             return Snooze(max(0.1, quiet / 4), untouched=True, asked=False)
         there = await self._batches.take(chosen)
