@@ -32,9 +32,9 @@ class BatchClient:
         return self._dialect.ceilings
 
     async def create(self, questions: Sequence[Question], still_ours: Callable[[], None]) -> str:
-        return await self._caller.call(
-            self._dialect.create(questions), still_ours=still_ours, minutes=sum(each.minutes for each in questions)
-        )
+        minutes, tokens = sum(each.minutes for each in questions), sum(each.max_tokens for each in questions)
+        call = self._dialect.create(questions)
+        return await self._caller.call(call, still_ours=still_ours, minutes=minutes, tokens=float(tokens))
 
     async def find(self, keys: Collection[str], since: float) -> str | None:
         floor = since + self._caller.ahead - CLOCK_SKEW

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from pipeline.core.model import Selection, State
+from pipeline.provider.client import TwelveLabs
+from pipeline.provider.http.rate_limits import Unlimited
 from pipeline.views import RunReport
 from tests.simulation.schedule import Fault
 from tests.simulation.vendor import Reply, refused
@@ -38,6 +40,24 @@ def runs(life: Life, folder: Path, count: int = 1, films: int = FILMS) -> list[R
         return [await life.run(entries) for _ in range(count)]
 
     return run_virtual(go())
+
+
+def used_by(life: Life) -> dict[str, float]:
+    """Return what the runs to come use of the limits, summed up while they go on."""
+    used, real = {"minutes": 0.0, "tokens": 0.0}, life.platform.open
+
+    class Counting(Unlimited):
+        async def admit(self, group: str, *, minutes: float = 0.0, tokens: float = 0.0) -> None:
+            used["minutes"] += minutes
+            used["tokens"] += tokens
+
+    def opened(version: str, identity: str) -> TwelveLabs:
+        api = real(version, identity)
+        api.caller._limiter = Counting()
+        return api
+
+    life.platform.open = opened  # type: ignore[method-assign]
+    return used
 
 
 def batches(life: Life) -> list[int]:
@@ -142,6 +162,19 @@ def test_a_batch_is_no_larger_than_a_limit_of_the_operators(tmp_path: Path) -> N
     life = life_of(tmp_path, limits={"analyze": {"minutes_per_hour": 2, "minutes_per_day": 3}})
     (report,) = runs(life, tmp_path)
     assert (report.exit_code, batches(life), asked(life)) == (0, [2, 2], {1: FILMS})
+
+
+def test_a_batch_counts_for_the_limits_of_minutes_and_tokens(tmp_path: Path) -> None:
+    """As much as its analyses would alone: what comes after it waits for as long."""
+    counted = []
+    for mode in ("always", "off"):
+        (tmp_path / mode).mkdir()
+        life = life_of(tmp_path / mode, batches={"mode": mode})
+        counted.append(used_by(life))
+        runs(life, tmp_path / mode)
+    assert counted[0] == counted[1]
+    assert counted[0]["minutes"] == FILMS
+    assert counted[0]["tokens"] > 0
 
 
 def test_another_model_goes_alone(tmp_path: Path) -> None:
