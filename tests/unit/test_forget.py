@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Coroutine
 from contextlib import nullcontext, suppress
 from functools import wraps
@@ -14,6 +15,7 @@ import pytest
 from pipeline.app.items.forget import Forgetting
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Forgotten, Selection, Spend, State
+from pipeline.gallery.data_files import captions_name
 from pipeline.ingest.remote_names import build_custom_id
 from pipeline.ports.inventory import RemoteObject
 from pipeline.ports.store import Database
@@ -142,6 +144,29 @@ async def test_what_the_platform_keeps_keeps_the_rows(tmp_path: Path) -> None:
     assert (await once()).done
     assert list(account.there) == ["other"]
     assert not await rig.database.tasks(Selection())
+
+
+@virtual
+async def test_no_picture_and_no_word_of_it_stays_on_the_page(tmp_path: Path) -> None:
+    """Poster and captions go with it, and those of the other video stay; a page that has none is no obstacle."""
+    rig, films = rig_in(tmp_path), items(clips(tmp_path, 2), title="film")
+    await rig.run(films)
+    written = {task.subject: task.data["folder"] for task in await rig.database.tasks(Selection(kinds=("publish",)))}
+    (item,) = await rig.database.tasks(Selection(keys=(films[0].key,)))
+    gone, home = written.pop(item.subject), tmp_path / "out" / "gallery"
+    (home / "posters").mkdir(exist_ok=True)
+    made = {
+        folder: [home / "posters" / f"{folder}.webp", home / "data" / captions_name(folder)]
+        for folder in (gone, *written.values())
+    }
+    for path in (path for paths in made.values() for path in paths):
+        path.write_text("x")
+    await forget(rig, films[0].key)
+    assert {folder: [path.exists() for path in paths] for folder, paths in made.items()} == {
+        gone: [False, False], **{folder: [True, True] for folder in written.values()},
+    }  # fmt: skip
+    shutil.rmtree(home)
+    assert (await forget(rig, films[1].key)).done
 
 
 @virtual

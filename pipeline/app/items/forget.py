@@ -10,11 +10,14 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from random import Random
 
+from anyio import to_thread
+
 from pipeline.app.account.disposition import Disposition, LocalRecord, classify
 from pipeline.app.gallery.write import GalleryWriter, write_safely
 from pipeline.app.operator.display_names import display_source
 from pipeline.app.operator.find_item import find_items, is_known
 from pipeline.app.runs.results_index import CURRENT, ResultsIndex
+from pipeline.app.upkeep.page_leftovers import remove_of_video
 from pipeline.app.wiring.platform import open_platform
 from pipeline.app.wiring.run_plan import make_run_plan
 from pipeline.app.wiring.state_folder import lock_state_folder, open_for_writing, require_database
@@ -136,6 +139,7 @@ class Forgetting:
         for row, tasks, video in self._going:
             if row.folder:
                 await self._sink.remove(row.folder)
+                await to_thread.run_sync(remove_of_video, self._settings.run.output, row.folder)
             await self._database.forget(tasks, video, stamp)
         unwritten = await self._write()
         if not unwritten:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+from pipeline.core.errors import Transient
 from pipeline.core.model import Json
 from pipeline.gallery.data_files import FOLDER, captions_name
 from pipeline.sink import atomic, layout
@@ -42,6 +43,26 @@ def remove_leftovers(output: Path, names: Collection[str]) -> int:
             atomic.remove(parts[part], base)
             removed += 1
     return removed
+
+
+def remove_of_video(output: Path, folder: str) -> None:
+    """Remove poster and captions of a video that is forgotten.
+
+    Raises:
+        Transient: they are there and cannot be removed.
+    """
+    try:
+        with suppress(FileNotFoundError), ExitStack() as stack:
+            root = stack.enter_context(atomic.opened(str(output.resolve())))
+            home = stack.enter_context(atomic.opened(FOLDER, root))
+            for part, name in ((_DATA, captions_name(folder)), (_POSTERS, f"{folder}.webp")):
+                if atomic.is_dir(home, part):
+                    atomic.remove(stack.enter_context(atomic.opened(part, home)), name)
+    except OSError as error:
+        message = f"{output / FOLDER}: files of {folder} cannot be removed: {error.strerror}."
+        raise Transient(
+            message, code="output_trouble", remedy="correct what is wrong there, then do this again"
+        ) from None
 
 
 def _leftovers(home: int, note: Any, kept: Collection[str]) -> Iterator[tuple[str, int]]:
