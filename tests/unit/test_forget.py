@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pipeline.app.items.forget import Forgetting
+from pipeline.app.operator.find_item import is_known
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Forgotten, Selection, Spend, State
 from pipeline.gallery.data_files import captions_name
@@ -167,6 +168,22 @@ async def test_no_picture_and_no_word_of_it_stays_on_the_page(tmp_path: Path) ->
     }  # fmt: skip
     shutil.rmtree(home)
     assert (await forget(rig, films[1].key)).done
+
+
+@virtual
+async def test_a_page_that_runs_do_not_make_forgets_as_well(tmp_path: Path) -> None:
+    """``gallery`` has made it once: it is written again without the item; where there is none, none is made."""
+    rig, films = rig_in(tmp_path), items(clips(tmp_path, 2), title="film")
+    await rig.run(films)
+    off = rig.settings.gallery.model_copy(update={"enabled": False})
+    rig.settings = rig.settings.model_copy(update={"gallery": off})
+    (publish, *_) = await rig.database.tasks(Selection(kinds=("publish",)))
+    assert (await forget(rig, publish.data["folder"])).done
+    home = tmp_path / "out" / "gallery"
+    assert publish.data["folder"] not in "".join(path.read_text("utf-8") for path in (home / "data").iterdir())
+    shutil.rmtree(home)
+    await forget(rig, *[film.key for film in films if await is_known(rig.database, film.key)])
+    assert not home.exists()
 
 
 @virtual

@@ -17,7 +17,7 @@ from pipeline.app.gallery.write import GalleryWriter, write_safely
 from pipeline.app.operator.display_names import display_source
 from pipeline.app.operator.find_item import find_items, is_known
 from pipeline.app.runs.results_index import CURRENT, ResultsIndex
-from pipeline.app.upkeep.page_leftovers import remove_of_video
+from pipeline.app.upkeep.page_leftovers import has_page, remove_of_video
 from pipeline.app.wiring.platform import open_platform
 from pipeline.app.wiring.run_plan import make_run_plan
 from pipeline.app.wiring.state_folder import lock_state_folder, open_for_writing, require_database
@@ -194,7 +194,7 @@ class Forgetting:
             await self._database.save(CURRENT, True)
         except ReelmillError as error:
             return error.trouble.message
-        if not self._settings.gallery.enabled:
+        if not has_page(self._settings.run.output):
             return ""
         made = await write_safely(GalleryWriter(self._database, self._sink, self._settings, self._clock))
         return made.message if isinstance(made, Trouble) else ""

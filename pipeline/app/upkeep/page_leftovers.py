@@ -45,6 +45,11 @@ def remove_leftovers(output: Path, names: Collection[str]) -> int:
     return removed
 
 
+def has_page(output: Path) -> bool:
+    """Return True if a page was made there, by a run or without."""
+    return (output / FOLDER / _DATA / _INDEX).is_file()
+
+
 def remove_of_video(output: Path, folder: str) -> None:
     """Remove poster and captions of a video that is forgotten.
 
