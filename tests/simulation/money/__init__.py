@@ -13,8 +13,6 @@ The platform charges as it likes up to what a request allows (``max_tokens``), a
 schedule it counts more tokens than it was allowed to: then only that excess, told in the log, may be above the limit. API v1.2
 has no such most (there what is expected is reserved), and a lost state folder takes its ledger with it: neither is shown here.
 
-Left out: a vendor that charges for an answer and then denies that it was ever asked.
-
 In the end, call by call: what was charged stands in the ledger, and what a death has left reserved is freed or counted,
 never both.
 
