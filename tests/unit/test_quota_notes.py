@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 
 import pytest
@@ -84,6 +85,44 @@ def test_bodies_of_a_refusal(body: object, notes: list[QuotaNote]) -> None:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     assert list(quota_notes(Response(429, {}, content, EPOCH))) == notes
     assert list(quota_notes(Response(200, {}, content, EPOCH))) == []
+
+
+ENDLESS = "9" * 5_000
+_SPEAKING = (
+    "x-ratelimit-limit",
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+    "ratelimit-limit",
+    "ratelimit",
+    "ratelimit-policy",
+)
+_WORDS = (ENDLESS, f"{ENDLESS}s", "9" * 400, "1e308", "inf", "nan", f"100;w={ENDLESS}",
+          f'"a";q={ENDLESS};w={ENDLESS};r=1;t=1e999', f"limit={ENDLESS}, remaining=1, reset={ENDLESS}")  # fmt: skip
+
+
+@pytest.mark.parametrize("words", _WORDS, ids=lambda words: words[:20])
+@pytest.mark.parametrize("name", _SPEAKING)
+def test_a_number_without_end_is_no_number(name: str, words: str) -> None:
+    """What no limit can be says nothing: it would neither be stored nor shown, and its answer may be one that is paid."""
+    sentences = [
+        f"No more than {words} requests per day.",
+        f"{words}k tokens per hour",
+        f"{words} minutes of video a day",
+    ]
+    for sentence in sentences:
+        body = json.dumps({"code": "x", "message": sentence}).encode()
+        for note in quota_notes(Response(429, {name: words, "x-ratelimit-limit-day": "7"}, body, EPOCH)):
+            assert all(each is None or each < 1e16 for each in (note.limit, note.left, note.resets))
+
+
+@pytest.mark.parametrize("words", ["9", "9,", "5 ", "5\u00a0\n", "per ", "24 ", "in 9", "9-"])
+def test_no_sentence_takes_long_to_read(words: str) -> None:
+    """A refusal is read between the heartbeats of all who work."""
+    for message in (words * 5_000, words[:1] + words[1:] * 5_000):
+        body = json.dumps({"code": message, "message": message, "details": {"currentLimit": message}}).encode()
+        began = time.process_time()
+        quota_notes(Response(429, {"retry-after": message}, body, EPOCH))
+        assert time.process_time() - began < 0.5
 
 
 def test_a_limit_in_minutes_is_no_time_to_wait() -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from math import isfinite
 
 from pipeline.core.clock import parse_iso
 from pipeline.ports.quota import QuotaKind, QuotaNote, QuotaSpan
@@ -19,6 +18,7 @@ from pipeline.provider.dialects.protocol import Response
 from pipeline.provider.dialects.retry_after import requested_wait
 
 _DAY = 86_400.0
+_LARGEST = 1e15  #: what is larger counts nothing, and tells no time
 _KINDS: Mapping[str, QuotaKind] = {
     "request": "requests", "requests": "requests", "call": "requests", "calls": "requests", "req": "requests",
     "rpm": "requests", "rpd": "requests", "minutes": "minutes", "duration": "minutes", "dpd": "minutes", "dph": "minutes",
@@ -35,7 +35,7 @@ _UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": _DAY}
 _SPAN = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+")
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
 _RATE = re.compile(
-    r"(\d[\d,_]*(?:\.\d+)?)\s*(k|thousand)?\s*(?:of\s+)?(?:video[\s-]+|api[\s-]+|output[\s-]+|input[\s-]+)?"
+    r"(?<![\d,_])(\d[\d,_]{0,20}(?:\.\d{1,9})?)\s*(k|thousand)?\s*(?:of\s+)?(?:video[\s-]+|api[\s-]+|output[\s-]+|input[\s-]+)?"
     r"(requests?|calls?|minutes|min|tokens?)?\s*(?:of\s+\w+\s*)?(?:per|a|an|each|every|/)\s*(?:24[\s-]?)?(minute|min|hour|day)",
     re.I,
 )
@@ -106,7 +106,7 @@ def _with(note: QuotaNote, what: str, value: str, response: Response) -> QuotaNo
     if what == "remaining":
         return replace(note, left=amount)
     windows = [found for each in (parameters, *policies) if (found := re.search(r"\bw=(\d+)", each))]
-    span = _WINDOWS.get(int(windows[0][1]), "") if len(windows) == 1 else ""
+    span = _WINDOWS.get(int(_number(windows[0][1]) or 0), "") if len(windows) == 1 else ""
     return replace(note, limit=amount or None, span=note.span or span)
 
 
@@ -148,7 +148,8 @@ def _moment(value: str, response: Response) -> float | None:
             number /= 1000  # milliseconds
         return number - ahead if number >= 1e9 else response.at + number
     if _SPAN.fullmatch(value.strip()):
-        return response.at + sum(float(amount) * _UNIT[unit] for amount, unit in _PART.findall(value))
+        seconds = _believed(sum(float(amount) * _UNIT[unit] for amount, unit in _PART.findall(value)))
+        return None if seconds is None else response.at + seconds
     moment = parse_http_date(value) if "," in value else parse_iso(value.strip())
     return None if moment is None else moment - ahead
 
@@ -158,7 +159,11 @@ def _number(value: str) -> float | None:
         number = float(value)
     except ValueError:
         return None
-    return number if isfinite(number) and number >= 0 else None
+    return _believed(number)
+
+
+def _believed(number: float) -> float | None:
+    return number if 0 <= number <= _LARGEST else None
 
 
 # ----------------------------------------------------------------------------------------------------------- bodies
@@ -168,11 +173,12 @@ def _of_body(body: ErrorBody) -> Iterator[QuotaNote]:
     if body.foreign:  # not the platform's words
         return
     named = body.details.get("currentLimit", body.details.get("current_limit"))
-    texts = [text[:2_000] for text in (named, body.message, body.code) if isinstance(text, str)]
+    # Without wide gaps: the time to look for a limit grows with their cube.
+    texts = [" ".join(text[:2_000].split()) for text in (named, body.message, body.code) if isinstance(text, str)]
     for text in texts:
         rate = _RATE.search(text)
         if rate is not None:
-            number = float(re.sub("[,_]", "", rate[1])) * (1000 if rate[2] else 1)
+            number = _believed(float(re.sub("[,_]", "", rate[1])) * (1000 if rate[2] else 1))
             kind = _KINDS.get((rate[3] or "").lower(), "minutes" if (rate[3] or "").lower() == "min" else "requests")
             yield QuotaNote(kind, _SPANS[rate[4].lower()], number or None, reached=True)
             return
