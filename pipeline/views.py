@@ -259,6 +259,7 @@ class Corrected:
     lanes: Sequence[str] = ()  #: that were parked and are open again
     items: Sequence[CorrectedItem] = ()  #: those that were named
     nothing: str = ""  #: why nothing changed, where no item was named
+    limits: int = 0  #: that the platform had named, and that are forgotten now
 
 
 @dataclass(frozen=True, slots=True)

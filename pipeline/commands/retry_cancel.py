@@ -35,7 +35,9 @@ Classes = Annotated[
 Parked = Annotated[
     bool,
     typer.Option(
-        "--parked", help="End pauses (YouTube, quotas, outages) now; with --class only those for this reason."
+        "--parked",
+        help="End pauses (YouTube, quotas, outages) now, and forget limits that the platform has named; with --class only"
+        " those for this reason.",
     ),
 ]
 OnceMore = Annotated[
@@ -163,10 +165,12 @@ def _retry_parked(given: Invocation, classes: list[str]) -> int:
     from pipeline.present.formatting import count
 
     opened = given.call(lambda settings: app.retry_parked(settings, classes))
-    said = opened.nothing
+    said = [opened.nothing]
     if opened.lanes or opened.tasks:
-        said = f"{', '.join(opened.lanes)}: open again at the next run; {count(opened.tasks, 'task')} due at once"
-    given.say(opened, said)
+        said = [f"{', '.join(opened.lanes)}: open again at the next run; {count(opened.tasks, 'task')} due at once"]
+    if opened.limits:
+        said.append(f"{count(opened.limits, 'limit')} forgotten that the platform had named")
+    given.say(opened, "\n".join(filter(None, said)))
     return _code(opened)
 
 
@@ -181,4 +185,4 @@ def _say(given: Invocation, changed: Corrected, done: str) -> int:
 
 
 def _code(changed: Corrected) -> int:
-    return ExitCode.DONE if changed.tasks or changed.lanes else ExitCode.INCOMPLETE
+    return ExitCode.DONE if changed.tasks or changed.lanes or changed.limits else ExitCode.INCOMPLETE

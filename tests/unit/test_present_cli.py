@@ -319,7 +319,10 @@ def test_parked_lanes_are_opened_by_hand(reelmill: Reelmill) -> None:
         "tasks": 3,
         "items": [],
         "nothing": "",
+        "limits": 0,
     }
+    ran = reelmill("retry", "--parked", app=FakeApp(reopened=Corrected("retry", limits=2)))
+    assert (ran.code, ran.out) == (0, "2 limits forgotten that the platform had named\n")
     ran = reelmill("retry", "--parked", app=FakeApp(reopened=Corrected("retry", nothing="nothing is parked")))
     assert (ran.code, ran.out) == (3, "nothing is parked\n")
 

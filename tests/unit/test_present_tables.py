@@ -419,6 +419,7 @@ def test_each_limit_has_a_bar_that_fits_a_terminal() -> None:
         "analyze tokens/day ━━━━━━━━━━━━──────── 1,234,567 of 2,000,000",
     ]
     assert max(map(len, shown)) <= 80
+    assert "reelmill retry --parked forgets the limits" in text(status_table(replace(STATUS, quota=gauges), NOW))
     assert "limits" not in text(status_table(STATUS, NOW)).splitlines()
 
 

@@ -16,8 +16,9 @@ from pipeline.core.clock import SystemClock
 from pipeline.core.errors import ConfigError, Throttled
 from pipeline.core.model import Lane, Parked, Selection, State, Trouble
 from pipeline.ingest.payloads import ItemData
+from pipeline.ports.quota import QuotaNote
 from pipeline.ports.store import Database
-from pipeline.provider.http.rate_limits import SharedLimiter
+from pipeline.provider.http.rate_limits import NAME, SharedLimiter, read_usage
 from pipeline.store.sqlite.database import open_database
 from tests.conformance.store_kit import bring, moved
 from tests.support.run_harness import settings_for
@@ -226,6 +227,34 @@ def test_retry_ends_the_waits_that_the_platform_asked_for(settings: Settings, le
     within(settings, lambda database: database.park(Parked("upload", FAR, Trouble("rate_limited", "Later."))))
     do(app.retry(settings, ["a.mp4"]) if lever == "item" else app.retry_parked(settings, []))
     assert within(settings, admitted) == [False, True]
+
+
+@pytest.mark.parametrize("classes", [[], ["bot_check"]])
+def test_retry_forgets_the_limits_that_the_platform_has_named(settings: Settings, classes: list[str]) -> None:
+    """One that is wrong, or of a plan that is no more, would hold for a week; it slows a run that nothing has parked."""
+    limits = LimitsSection(assets=BucketSection(requests_per_day=50))
+
+    async def work(database: Database) -> list[tuple[str, float]]:
+        limiter = SharedLimiter(limits, database, SystemClock(), Random(1))
+        await limiter.start()
+        if not seen:
+            limiter.learn("assets", notes=[QuotaNote("requests", "day", 2), QuotaNote("minutes", "day", 0.01)])
+        await limiter.admit("assets")
+        await limiter.aclose()
+        kept = await database.load(NAME)
+        return [
+            (each.window, each.limit)
+            for each in read_usage(limits, kept, SystemClock().now())
+            if each.group == "assets" and each.window != "requests_per_minute"
+        ]
+
+    seen: list[tuple[str, float]] = []
+    seen += within(settings, work)
+    assert seen == [("requests_per_day", 2)]
+    opened = do(app.retry_parked(settings, classes))
+    assert (opened.limits, opened.nothing) == ((0, "nothing is parked") if classes else (1, ""))
+    assert within(settings, work) == [("requests_per_day", 2 if classes else 50)]
+    assert do(app.retry_parked(settings, ["bot_check"])).limits == 0
 
 
 def test_retry_does_not_hurry_the_look_for_a_paid_call(settings: Settings) -> None:

@@ -209,10 +209,10 @@ async def _open_parked(settings: Settings, database: Database, classes: Sequence
     parked = [each for each in await database.parked(now) if not classes or each.trouble.code in classes]
     scopes = {each.scope for each in parked} | ({Lane.DOWNLOAD.value} if lifted else set())
     met = {*classes, *lifted, *(each.trouble.code for each in parked)}  # a premiere waits without any pause
-    if parked:
-        await end_waits(database)
+    limits = await end_waits(database) if parked or not classes else 0
     tasks = await database.unpark(sorted(scopes), sorted(met), now)
-    return Corrected("retry", tasks, sorted(scopes), nothing="" if scopes or tasks else "nothing is parked")
+    nothing = "" if scopes or tasks or limits else "nothing is parked"
+    return Corrected("retry", tasks, sorted(scopes), nothing=nothing, limits=limits)
 
 
 async def _end_pause(settings: Settings, database: Database, classes: Sequence[str]) -> list[str]:

@@ -53,7 +53,9 @@ def quota_section(value: StatusView, now: float) -> list[RenderableType]:
     if not value.quota:
         return []
     names = max(len(_window(each.window)) for each in value.quota)
-    return section("limits", [_gauge(each, names, now) for each in value.quota])
+    learned = any(each.learned_at for each in value.quota)
+    advice = [remedy("reelmill retry --parked forgets the limits that the platform has named")] if learned else []
+    return [*section("limits", [_gauge(each, names, now) for each in value.quota]), *advice]
 
 
 def _gauge(gauge: QuotaGauge, width: int, now: float) -> Text:

@@ -125,12 +125,18 @@ class SharedLimiter:
             self._saving = False
 
 
-async def end_waits(journal: Journal) -> None:
-    """Forget the waits that the platform asked for; our own limits stay."""
+async def end_waits(journal: Journal) -> int:
+    """Forget the waits and limits that the platform has named; our own limits stay.
+
+    Return how many limits there were.
+    """
     kept = await journal.load(NAME)
-    if isinstance(kept, dict):
-        calm: dict[str, Json] = {"paused_until": 0.0, "guessed": 0.0, "granted": {}}
-        await journal.save(NAME, {name: {**group, **calm} for name, group in kept.items() if isinstance(group, dict)})
+    if not isinstance(kept, dict):
+        return 0
+    groups = {name: group for name, group in kept.items() if isinstance(group, dict)}
+    calm: dict[str, Json] = {"paused_until": 0.0, "guessed": 0.0, "granted": {}, "learned": {}}
+    await journal.save(NAME, {name: {**group, **calm} for name, group in groups.items()})
+    return sum(len(group.get("learned") or ()) for group in groups.values())
 
 
 class Unlimited:

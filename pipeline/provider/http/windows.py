@@ -198,7 +198,7 @@ class Group:
 
         ``longest``: seconds that its word may make a call wait.
         """
-        if note.limit is not None and note.span:
+        if note.limit is not None and note.limit >= 1 and note.span:  # less is no limit that lets anything through
             name = f"{note.kind}_per_{note.span}"
             self.learned[name] = (note.limit, now)
             self._apply(name, now)
