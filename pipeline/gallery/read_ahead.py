@@ -29,5 +29,6 @@ async def read_ahead(source: AsyncGenerator[T, None]) -> AsyncIterator[AsyncIter
         async with anyio.create_task_group() as group, receive:
             group.start_soon(read)
             yield receive
+            group.cancel_scope.cancel()  # who leaves early wants no more
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None

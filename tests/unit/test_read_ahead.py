@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from functools import partial
 
 import anyio
 import anyio.lowlevel
@@ -74,3 +75,21 @@ def test_who_stops_closes_the_source() -> None:
         anyio.run(use)
     assert source.closed
     assert source.read <= 5
+
+
+def test_who_leaves_early_hears_of_nothing() -> None:
+    """A user that breaks off, or is cancelled, gets no error, and the source is closed."""
+
+    async def use(source: Source, *, until: float) -> None:
+        with anyio.move_on_after(until):
+            async with read_ahead(source.values()) as values:
+                async for value in values:
+                    await anyio.sleep(0.01)
+                    if value == 3:
+                        break
+
+    for until in (60.0, 0.025):
+        source = Source(100)
+        anyio.run(partial(use, source, until=until))
+        assert source.closed
+        assert source.read <= 5
