@@ -163,7 +163,7 @@ def test_one_more_video_rewrites_three_files(tmp_path: Path) -> None:
 
 
 def test_changed_and_whole_give_the_same(tmp_path: Path) -> None:
-    """What is written again bit by bit is what is written anew."""
+    """What is written again bit by bit is what is written as a whole."""
     place = Place(tmp_path, SHARD + 3)
     place.write()
     place.clock.pass_time(86_400.0)
@@ -283,6 +283,27 @@ def test_a_note_of_another_form_is_no_obstacle(tmp_path: Path) -> None:
         anyio.run(spoil, value)
         place.write()
         assert place.files() == first
+
+
+def test_what_an_earlier_form_has_written_is_written_again(tmp_path: Path) -> None:
+    """The last release wrote captions as objects: a note that tells of them tells of nothing that can stay."""
+    place = Place(tmp_path, 3, captions=1.0)
+    place.write()
+    first = place.files()
+    old = next(place.out.glob("gallery/data/c-*.js"))
+
+    async def age() -> None:
+        database = await open_database(place.library.state / "reelmill.db")
+        note: Any = await database.load("gallery")
+        await database.save("gallery", {**note, "stamp": [1, *note["stamp"][1:]]})
+        await database.aclose()
+
+    old.write_text('reelmill("captions","c","{}");\n', encoding="utf-8")
+    place.write()
+    assert place.files() != first
+    anyio.run(age)
+    place.write()
+    assert place.files() == first
 
 
 def test_a_file_of_somebody_else_is_kept(tmp_path: Path) -> None:

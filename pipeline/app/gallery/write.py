@@ -39,7 +39,7 @@ from pipeline.ports.store import Database, read_pages
 from pipeline.views import GalleryMade
 
 NOTE = "gallery"  #: name of the note with what was written the last time
-_FORM = 1  #: of the note, and of what is written
+_FORM = 2  #: of the note, and of what is written; another one is written again as a whole
 _OPEN = 500  #: items without results that are listed
 _MARGIN = 120.0  #: seconds that clocks and commits may be apart
 _log = log.get("gallery")
@@ -237,10 +237,10 @@ class _Made:
         number, before = published[0][0] // ROWS, self._before
         self.after.marks |= {block: self._mark(videos) for block, videos in blocks.items()}
         stale = {block for block, videos in blocks.items() if self._is_stale(block, videos, changed)}
-        anew = stale | {block for block in blocks if self.after.marks[block] != before.marks.get(block)}
-        wanted = is_last or bool(anew) or number not in before.rows  # all rows of the range: they stand in one file
+        remade = stale | {block for block in blocks if self.after.marks[block] != before.marks.get(block)}
+        wanted = is_last or bool(remade) or number not in before.rows  # all rows of the range: they stand in one file
         rows: dict[int, list[str]] = {}
-        made = {block for block in blocks if block in anew or (wanted and block not in before.newest)}
+        made = {block for block in blocks if block in remade or (wanted and block not in before.newest)}
         async with read_ahead(self._read({block: blocks[block] for block in sorted(made)}, stale)) as reading:
             async for block, known, scripts in reading:
                 rows[block] = await self._make_block(block, known, scripts, stale=block in stale)
