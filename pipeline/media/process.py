@@ -23,7 +23,7 @@ _PATIENCE = 5.0  #: seconds that a killed process may take to end: one that wait
 
 
 class MediaProcessEnded(Exception):
-    """The process has ended before it answered."""
+    """The process has ended before it answered, or its answer had no end."""
 
 
 class MediaProcess:
@@ -59,13 +59,15 @@ class MediaProcess:
         """Return the answer. After any interruption only :meth:`aclose` is left.
 
         Raises:
-            MediaProcessEnded: it ended instead.
+            MediaProcessEnded: it ended instead, or its answer is too large.
         """
         try:
             await self._stdin.send(json.dumps(request).encode() + b"\n")
             return json.loads(await self._stdout.receive_until(b"\n", _LONGEST))
         except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError):
             self._silent = True
+            raise MediaProcessEnded from None
+        except anyio.DelimiterNotFound:
             raise MediaProcessEnded from None
 
     async def aclose(self) -> None:

@@ -10,6 +10,7 @@ import pytest
 from pipeline.gallery import caption_scripts
 from pipeline.gallery.caption_scripts import CaptionScripts
 from pipeline.gallery.data_files import captions_script
+from pipeline.media import process
 
 CUES = "".join(f"{n}\n00:{n:02}:00,000 --> 00:{n:02}:02,500\n{{word}} <b>no</b> {n}\n\n" for n in range(60))
 TEXTS = [(f"film--{n:08x}", CUES.replace("{word}", f"wörd {n}\u2028\ud800")) for n in range(400)] + [
@@ -48,6 +49,14 @@ def test_many_are_made_elsewhere_and_are_the_same() -> None:
 def test_a_process_that_ends_costs_nothing_but_time(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
     """They are made here then, and no other process is tried."""
     monkeypatch.setattr(caption_scripts, "MAIN", module)
+    found, started = made(TEXTS, TEXTS[:2])
+    assert found == [[captions_script(*each) for each in group] for group in (TEXTS, TEXTS[:2])]
+    assert not started
+
+
+def test_an_answer_that_is_too_large_costs_nothing_but_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Captions of hundreds of megabytes in a block of videos keep no page from being made."""
+    monkeypatch.setattr(process, "_LONGEST", 100_000)
     found, started = made(TEXTS, TEXTS[:2])
     assert found == [[captions_script(*each) for each in group] for group in (TEXTS, TEXTS[:2])]
     assert not started
