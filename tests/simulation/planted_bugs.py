@@ -191,14 +191,14 @@ class PrunesWhatIsNeeded(World):
 #: of all seeds that sees it, so that the proof costs little.
 PLANTED: Sequence[tuple[type[World], str, int]] = (
     (ActsWithoutAsking, "twice", 1),
-    (WritesUnderALostLease, "lost lease", 40),
+    (WritesUnderALostLease, "lost lease", 48),
     (LosesATask, "never written", 1),
     (PaysOffTheBooks, "not in our ledger", 1),
-    (HidesItsDoubts, "twice", 1),
-    (ForgetsAtTheOperatorsWord, "twice", 290),
+    (HidesItsDoubts, "twice", 45),
+    (ForgetsAtTheOperatorsWord, "twice", 296),
     (ShowsBeforeItIsSafe, "before it was safe", 1),
     (SaysDoneTooEarly, "not safe on the disk", 1),
-    (AdoptsNothing, "because the state was lost", 1),
+    (AdoptsNothing, "because the state was lost", 12),
     (ReservesTooLittle, "more than our ledger holds", 1),
     (FreesMoneyTwice, "more than our ledger holds", 1),
     (PrunesWhatIsNeeded, "stored answer is missing", 190),

@@ -68,6 +68,6 @@ class FreesWhatIsCharged(MoneyWorld):
 PLANTED: Sequence[tuple[type[MoneyWorld], str, int]] = (
     (CountsWhatIsWritten, "above the limit", 1),
     (ForgetsEarlierRuns, "above the limit", 1),
-    (MovesNothing, "above the limit", 1),
+    (MovesNothing, "above the limit", 19),
     (FreesWhatIsCharged, "more than our ledger holds", 1),
 )
