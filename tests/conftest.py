@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,7 @@ def quiet() -> Iterator[None]:
 def pytest_configure() -> None:
     """Let processes keep their bytecode, whatever this machine does by default: thousands of them would compile us again."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    gc.set_threshold(20_000, 20, 20)  # as the program does
 
 
 @pytest.hookimpl(optionalhook=True)

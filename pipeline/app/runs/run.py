@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -73,6 +74,7 @@ async def _run(
                 to_the_end.enter_context(
                     obeying(_nothing_more)
                 )  # from here on there is a report, whatever signals come
+                gc.freeze()  # what there is now stays to the end of the process: garbage is not looked for among it
                 async with night.during(session.snapshot):
                     report = await session.run(entries, watch)
             await night.ended(report, database)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import socket
@@ -74,7 +73,6 @@ class RunSession:
             return await self._run(entries, watch)
 
     async def _run(self, entries: Iterator[Item | BadLine], watch: Watch | None) -> RunReport:
-        _collect_seldom()
         pool = self.components.pool
         await self._reporter.start()
         await self.components.spending.open(self._database)
@@ -175,9 +173,3 @@ class RunSession:
         if isinstance(made, Trouble):
             return replace(report, page_trouble=made, edited=edited)
         return replace(report, page=made.page, edited=edited)
-
-
-def _collect_seldom() -> None:
-    """Make garbage collection rare: it costs 5 % of a run."""
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
