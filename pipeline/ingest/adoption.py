@@ -173,6 +173,7 @@ class _Listing:
         self._known: dict[str, list[Trace]] = {}
         self._seen: dict[str, None] = {}  #: ids at the top of the list
         self.later: set[str] = set()  #: ids of ours that were made after the list was first read
+        self._looks = self._answered = 0  # looks at what is new: how many were begun, which one was the last to succeed
         self._turn = anyio.Lock()
 
     async def find(
@@ -203,9 +204,13 @@ class _Listing:
         return found
 
     async def others(self, digest: str, own: str) -> bool:
-        """Return True if something else than ``own`` carries this digest by now."""
+        """Return True if something else than ``own`` carries this digest by now.
+
+        One look serves all who waited for it; a list that shows what was made only later is not asked for each of them.
+        """
+        asked_at = self._looks
         async with self._turn:
-            if own not in self._seen:
+            if own not in self._seen and self._answered <= asked_at:
                 await self._refresh()
             others = [trace for trace in self._known.get(digest, ()) if trace.id != own]
             if not others:
@@ -215,6 +220,7 @@ class _Listing:
 
     async def _refresh(self) -> None:
         """Read what is newer than all that was read."""
+        self._looks += 1
         if not self._begun:
             await self._read_on()
         try:
@@ -230,6 +236,7 @@ class _Listing:
         except Transient as error:
             if not _is_unreadable(error):
                 raise
+        self._answered = self._looks
         for old in list(self._seen)[:-_REMEMBERED]:
             del self._seen[old]
 

@@ -90,6 +90,7 @@ def settings_for(folder: Path, url: str, jobs: Iterable[str]) -> Any:
             "provider": {"kind": "local", "base_url": url, "connections": WIDE, "in_hand": 400},
             "lanes": lanes,
             "jobs": {"enabled": list(jobs)},
+            "gallery": {"posters": False},  # decoding is not orchestration
         }
     )
 

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -88,7 +89,12 @@ class Stub:
         self.counts["list assets"] += 1
         ids = _ASSET_ID.findall(query)
         self.ids_asked += len(ids)
-        return b'{"data":[%s],"page_info":{"page":1,"total_page":1}}' % b",".join(self._asset(key) for key in ids)
+        if ids:
+            return b'{"data":[%s],"page_info":{"page":1,"total_page":1}}' % b",".join(self._asset(key) for key in ids)
+        page, pages = _page(query), max(1, -(-len(self._assets) // PAGE))
+        newest_first = islice(reversed(self._assets.values()), (page - 1) * PAGE, page * PAGE)
+        shown = b",".join(self._asset(key) for key in newest_first)
+        return b'{"data":[%s],"page_info":{"page":%d,"total_page":%d}}' % (shown, page, pages)
 
     def _asset(self, key: bytes) -> bytes:
         word = b"ready" if self._is_ready(key) else b"processing"
@@ -107,7 +113,7 @@ class Stub:
         working: list[bytes] = []
         if self._think and b"status=processing" in query:
             working = [key for key in self._tasks.values() if not self._is_ready(key)]
-        page = int(query.partition(b"page=")[2].partition(b"&")[0])
+        page = _page(query)
         shown = [b'{"task_id":"%s","status":"processing"}' % key for key in working[(page - 1) * PAGE : page * PAGE]]
         pages = max(1, -(-len(working) // PAGE))
         return b'{"data":[%s],"page_info":{"page":%d,"total_page":%d}}' % (b",".join(shown), page, pages)
@@ -122,6 +128,10 @@ class Stub:
             return b'{"task_id":"%s","status":"processing"}' % key
         result = {"data": self._answer.decode(), "finish_reason": "stop", "usage": {"output_tokens": 100}}
         return b'{"task_id":"%s","status":"ready","result":%s}' % (key, json.dumps(result).encode())
+
+
+def _page(query: bytes) -> int:
+    return int((b"&" + query).partition(b"&page=")[2].partition(b"&")[0] or 1)
 
 
 def _fitting(form: Mapping[str, Any], name: str = "") -> Any:

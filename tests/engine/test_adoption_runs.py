@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
-from pipeline.core.errors import Permanent
+from pipeline.core.errors import Permanent, Transient
 from pipeline.ingest.adoption import Adoption
 from pipeline.ingest.payloads import AnalysisData
 from pipeline.ingest.remote_names import build_custom_id, build_upload_name
 from pipeline.ingest.request_builder import build_question
-from pipeline.ports.inventory import RemoteObject
+from pipeline.ports.inventory import ObjectType, RemoteObject
 from pipeline.ports.video_api import Ceilings
 from pipeline.sink.disk import DiskSink
 from tests.support.clock import run_virtual
@@ -236,6 +238,47 @@ def test_a_large_account_is_not_read_whole() -> None:
         assert len(adoption._uploads._known) <= 400 * 50
 
     run_virtual(scenario())
+
+
+class _SlowList(FakeInventory):
+    """Lists after a second, and later than what was made."""
+
+    async def objects(
+        self, object_type: ObjectType, index_id: str = "", *, name: str = "", media: str = ""
+    ) -> AsyncGenerator[Sequence[RemoteObject], None]:
+        await anyio.sleep(1.0)
+        async with aclosing(super().objects(object_type, index_id, name=name, media=media)) as pages:
+            async for page in pages:
+                yield page
+
+
+def test_uploads_that_no_list_shows_yet_share_a_look() -> None:
+    """Forty uploads at once cost two looks at a list that lags, not one each after the other; a look that fails is none."""
+    inventory, outcomes = _SlowList(), []
+    calls = iter([Transient("the list is away"), None, None])
+
+    def fail_first(_sort: str, _page: int) -> None:
+        error = next(calls, None)
+        if error is not None:
+            raise error
+
+    inventory.before_page = fail_first
+    adoption = Adoption(inventory)
+
+    async def elect(number: int) -> None:
+        try:
+            outcomes.append(await adoption.elect(f"sha256:{number:064}", f"id{number}", 0, complete=False))
+        except Transient as error:
+            outcomes.append(error)
+
+    async def scenario() -> None:
+        async with anyio.create_task_group() as group:
+            for number in range(40):
+                group.start_soon(elect, number)
+
+    run_virtual(scenario())
+    assert [type(outcome) for outcome in outcomes].count(Transient) == 1
+    assert inventory.pages <= 3
 
 
 def test_a_failed_analysis_of_somebody_else_is_not_adopted() -> None:
