@@ -14,22 +14,33 @@ _PIECE = re.compile(
     r"""(?P<kept>"(?:[^"\\\n]|\\.)*"|`(?:[^`\\\n]|\\.)*`)  # strings and templates
       |(?P<left>/\*.*?\*/|\ *//[^\n]*)  # comments
       |(?P<expression>(?:(?<=[(\[{=!&|?:;,>])|(?<=[(\[{=!&|?:;,>]\ )|(?<=return\ ))/(?:[^/\\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+/)
-      |\ ?(?P<mark>=>|[-+=!<>*&|?]+|[{}()\[\],;:])\ ?
+      |\ ?(?P<mark>=>|[-+=!<>*&|?%]+|[{}()\[\],;:])\ ?
+      |(?P<divide>(?:(?<=[)\]]\ )|\ )/\ (?=[\w(]))
       |(?P<end>\s*\n\s*)""",
     re.VERBOSE | re.DOTALL,
 )
 
 
 def lean_script(code: str) -> str:
-    """Leave out comments, needless spaces and parentheses, and say ``let`` for ``const``."""
+    """Leave out comments, needless spaces and parentheses, and say ``let`` for ``const``.
+
+    A line that ends in a brace ends a block: whatever else ends in one has a semicolon after it.
+    """
     code = _PIECE.sub(_lean_piece, code)
     code = re.sub(r"(?<![\w$])\((\w+)\)=>", r"\1=>", code)
     code = re.sub(r"\bconst\b", "let", code)
-    return re.sub(r";?\n+(?=\})|\n+(?=[)\]])|(?<=[;{,(\[\n])\n+|;(?=\})|^\n+", "", code)
+    return re.sub(r";?\n+(?=\})|\n+(?=[)\]])|(?<=[;{},(\[\n])\n+|;(?=\})|,\n*(?=[)\]}])|^\n+", "", code)
 
 
 def _lean_piece(piece: re.Match[str]) -> str:
-    return piece["kept"] or piece["expression"] or piece["mark"] or ("\n" if piece["end"] else "")
+    if kept := piece["kept"] or piece["expression"]:
+        return re.sub(r"(?<=\$\{)[^}]*", _lean_value, kept) if kept.startswith("`") else kept
+    return piece["mark"] or ("/" if piece["divide"] else "\n" if piece["end"] else "")
+
+
+def _lean_value(code: re.Match[str]) -> str:
+    """Leave out the spaces of a value within a template."""
+    return _PIECE.sub(_lean_piece, code[0])
 
 
 def lean_style(code: str) -> str:

@@ -159,6 +159,17 @@ class DayRow:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitRow:
+    """How full a limit is when the page is made; its window slides."""
+
+    message: str  #: what it limits, and by how much
+    share: float  #: in use, percent
+    used: float
+    room_at: float | None = None  #: when there is room again; None: there is some
+    named_at: float | None = None  #: when the platform last named it; None: it is the configured one
+
+
+@dataclass(frozen=True, slots=True)
 class CauseRow:
     """What has one cause in common, and what to do about it."""
 
@@ -189,7 +200,8 @@ class RunsReport:
     runs: Sequence[RunRow] = ()  #: newest last, 400 at most
     days: Sequence[DayRow] = ()  #: oldest first, 400 at most, days without work left out
     usd_per_day: float | None = None  #: the limit, if there is one
-    minutes_per_day: float | None = None
+    minutes_per_day: float | None = None  #: the configured limit, or a smaller one that the platform has named
+    limits: Sequence[LimitRow] = ()  #: of the platform, each window of an hour or a day
     needs: Sequence[CauseRow] = ()  #: a person must act
     waits: Sequence[CauseRow] = ()  #: goes on by itself
     timeline: Sequence[TimeSlice] = ()  #: of the last run, equal slices, 120 at most

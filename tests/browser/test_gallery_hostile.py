@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.gallery.values import (
     CauseRow,
+    LimitRow,
     OpenItem,
     PageResult,
     PageSource,
@@ -86,8 +87,9 @@ def _film(number: int, word: str, address: str) -> ShownFilm:
 
 def _report() -> RunsReport:
     causes = [CauseRow(word, word, 1, word, word, [word, word]) for word in WORDS.values()]
+    limits = [LimitRow(word, 50.0, 1.0) for word in WORDS.values()]
     runs = [replace(run, meaning=word) for run, word in zip(report(len(WORDS)).runs, WORDS.values(), strict=True)]
-    return replace(report(), sentence=WORDS["image"], runs=runs, needs=causes, waits=causes)
+    return replace(report(), sentence=WORDS["image"], runs=runs, needs=causes, waits=causes, limits=limits)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ import jobs
 from pipeline.core.clock import iso
 from pipeline.core.errors import Permanent, Transient
 from pipeline.gallery.data_files import FOLDER
+from pipeline.ports.quota import QuotaNote
 from pipeline.ports.sink import OutFile
+from pipeline.provider.http.rate_limits import SharedLimiter
 from tests.support.clock import run_virtual
 from tests.support.fakes import Crash, FakeSink, Wreck, clips, items
 from tests.support.scripted_run import Life
@@ -121,6 +124,32 @@ def test_a_job_whose_page_fails_loses_nothing(tmp_path: Path, answer: Any, monke
     report = run_virtual(life.run(items(clips(tmp_path, 1))))
     assert (report.exit_code, report.page_trouble) == (0, None)
     assert sorted(blocks(life)) == ["prose", "value"]
+
+
+def test_the_report_tells_how_full_the_limits_are(tmp_path: Path) -> None:
+    """Configured and learned ones, as ``status`` does, but for those of a minute; the day's figure has the smaller."""
+    life = Life.at(tmp_path, limits={"analyze": {"requests_per_minute": 60, "minutes_per_day": 600}}, **PAGED)
+
+    async def scenario() -> None:
+        assert "limits" not in await reported()
+        clock, journal = life.clock, life.database
+        limiter = SharedLimiter(life.settings.limits, journal, clock, Random(1))
+        limiter.learn("analyze", notes=[QuotaNote("minutes", "day", 480.0)])
+        await limiter.admit("analyze", minutes=480.0)
+        await limiter.aclose()
+        report = await reported()
+        (limit,) = report["limits"]
+        assert limit == {
+            "message": "Analyze: 480 minutes per day", "share": 100.0, "used": 480.0,
+            "room_at": pytest.approx(clock.now() + 86_400, abs=600), "named_at": pytest.approx(clock.now(), abs=600),
+        }  # fmt: skip
+        assert report["minutes_per_day"] == 480.0
+
+    async def reported() -> Any:
+        await life.run(items(clips(tmp_path, 1)))
+        return page(life)["report"]
+
+    run_virtual(scenario())
 
 
 def test_what_has_no_results_is_listed_with_the_reason(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from pipeline.gallery.values import (
     CueLine,
     DayRow,
     GalleryIndex,
+    LimitRow,
     OpenItem,
     PageResult,
     PageSource,
@@ -196,6 +197,7 @@ def report(runs: int = 5) -> RunsReport:
         [DayRow(f"2025-11-{20 + number:02}", 0.5 * number, 10.0 * number) for number in range(min(runs, 9))],
         usd_per_day=5.0,
         minutes_per_day=60.0,
+        limits=[LimitRow("Analyze: 60 minutes per day", 99.5, 59.7, NOW + DAY, NOW - DAY)],
         needs=[
             CauseRow(
                 "unreadable",

@@ -55,9 +55,11 @@ def test_comments_and_spaces_are_left_out() -> None:
     """What remains means the same."""
     code = '// Note.\nconst a = (x) => {\n  /* why */\n  return x.replace(/[/"] \\/ {2}/g, "a  //  b") + `c  ${x}`; // end\n};'
     assert lean_script(code) == 'let a=x=>{return x.replace(/[/"] \\/ {2}/g,"a  //  b")+`c  ${x}`};'
-    patterns = "const f = (x) => /[/*]  a/.test(x);\nif (f(b /  c)) {\n  return /\\/\\/  ;/;\n}"
-    assert lean_script(patterns) == "let f=x=>/[/*]  a/.test(x);if(f(b /  c)){return /\\/\\/  ;/}"
-    assert lean_script("async (x) => x;\nif (a) {\n  b();\n}\nc(\n  d,\n);\n") == "async(x)=>x;if(a){b()}\nc(d,);"
+    patterns = "const f = (x) => /[/*]  a/.test(x);\nif (f(b / c)) {\n  return /\\/\\/  ;/;\n}"
+    assert lean_script(patterns) == "let f=x=>/[/*]  a/.test(x);if(f(b/c)){return /\\/\\/  ;/}"
+    assert lean_script("async (x) => x;\nif (a) {\n  b();\n}\nc(\n  d,\n);\n") == "async(x)=>x;if(a){b()}c(d);"
+    code = 'f(a) / b % (c / 2) + `a / ${b / c ? "d , )" : e} % f`;'
+    assert lean_script(code) == 'f(a)/b%(c/2)+`a / ${b/c?"d , )":e} % f`;'
     assert lean_style("/* A */\na > b,\nc {\n  color: red;\n  margin: 0 calc(1px + 2px);\n}\n") == (
         "a>b,c{color:red;margin:0 calc(1px + 2px)}"
     )

@@ -13,9 +13,11 @@ from pipeline.core.clock import iso
 from pipeline.core.errors import NO_RETRY
 from pipeline.core.exit_codes import fates, how_ended, number_of, told_fates, why_ended
 from pipeline.core.model import Json, RunNote, Selection, State, Task
-from pipeline.gallery.values import CauseRow, DayRow, RunRow, RunsReport, TimeSlice
+from pipeline.gallery.values import CauseRow, DayRow, LimitRow, RunRow, RunsReport, TimeSlice
 from pipeline.ingest.payloads import AnalysisData
+from pipeline.ports.quota import QuotaGauge
 from pipeline.ports.store import Database, read_pages
+from pipeline.provider.http.rate_limits import NAME, read_usage
 
 _RUNS, _DAYS, _SLICES = 400, 400, 120
 _NAMED = 5
@@ -40,13 +42,16 @@ class ReportMaker:
         """Return the report; ``running``: a run is at work."""
         notes = (await self._database.runs(_RUNS))[::-1]
         timeline, seconds = await self._timeline(notes[-1]) if notes else ([], 0.0)
-        budget, limits = self._settings.budget, self._settings.limits
+        kept = await self._database.load(NAME)
+        gauges = read_usage(self._settings.limits, kept, self._now) if kept is not None else []
         return RunsReport(
             sentence=self._sentence(notes, running=running),
             runs=[self._run(note) for note in notes],
             days=await self._days(),
-            usd_per_day=budget.max_usd_per_day,
-            minutes_per_day=limits.analyze.minutes_per_day,
+            usd_per_day=self._settings.budget.max_usd_per_day,
+            minutes_per_day=self._minutes_per_day(gauges),
+            # A minute is over before anybody looks at the page.
+            limits=[_limit(gauge) for gauge in gauges if not gauge.window.endswith("_per_minute")],
             needs=await self._needs(notes),
             waits=await self._waits(notes, running=running),
             timeline=timeline,
@@ -87,6 +92,10 @@ class ReportMaker:
     async def _days(self) -> list[DayRow]:
         found = await self._database.costs("day", (self._now - _DAYS * _DAY) // _DAY * _DAY)
         return [DayRow(day.name, round(day.total_usd, 6), round(day.minutes, 3)) for day in found][-_DAYS:]
+
+    def _minutes_per_day(self, gauges: Sequence[QuotaGauge]) -> float | None:
+        known = (each.limit for each in gauges if (each.group, each.window) == ("analyze", "minutes_per_day"))
+        return next(known, self._settings.limits.analyze.minutes_per_day)
 
     # -------------------------------------------------------------------------------------------- what needs a person
 
@@ -154,6 +163,17 @@ class ReportMaker:
                     enter(task.updated, 2)
         found = [TimeSlice(round(note.started + place * size, 3), *each) for place, each in enumerate(slices)]
         return found, round(size, 3)
+
+
+def _limit(gauge: QuotaGauge) -> LimitRow:
+    what = gauge.window.replace("_", " ")
+    return LimitRow(
+        f"{gauge.group.capitalize()}: {gauge.limit:,.10g} {what}",
+        round(100 * gauge.used / gauge.limit, 1),
+        round(gauge.used, 3),
+        gauge.room_at or None,
+        gauge.learned_at or None,
+    )
 
 
 class _Cause:

@@ -1,15 +1,15 @@
 "use strict";
 // The page: which view an address means, where the reader was, and what could not be read.
 
-const main = document.getElementById("main");
-const notices = document.getElementById("notices");
+const main = byId("main");
+const notices = byId("notices");
 let current = { name: "", node: null };
 /** Where the reader was in the list: height, focus, and where that was on the screen. */
 let place = { top: 0 };
 
 /** Puts a view in place of the last, and the reader where `to` says, else at its heading. */
 function swap(name, node, title, to = { top: 0 }) {
-  if (current.name === "list") place = { top: scrollY, focus: document.activeElement, y: document.activeElement.getBoundingClientRect().top };
+  if (current.name === "list") place = { top: scrollY, focus: focused(), y: focused().getBoundingClientRect().top };
   current.node?.remove();
   main.append(node);
   document.title = `${title} · Reelmill`;
@@ -81,7 +81,7 @@ async function start() {
     notices.replaceChildren(notice(NO_INDEX[error.message] ?? "The data of this page is damaged.", " The titles are in ", el("a", { href: "index.txt" }, "index.txt"), ", too."));
     return;
   }
-  document.getElementById("bottom").append(`Made by Reelmill ${text(index.version)}, `, when(index.made_at, DATE_TIME));
+  byId("bottom").append(`Made by Reelmill ${text(index.version)}, `, timeOf(index.made_at));
   addEventListener("hashchange", route);
   if (location.hash.startsWith("#/v/")) refresh(); // its neighbours
   route();

@@ -24,7 +24,7 @@ function valueNode(value, depth = 0) {
   if (isPlain(value)) return el("div", paragraphs(plainWords(value)));
   if (depth > DEEPEST) return el("code", JSON.stringify(value).slice(0, 2000));
   if (Array.isArray(value)) return arrayNode(value, depth + 1);
-  const rows = Object.entries(value);
+  const rows = pairsOf(value);
   const lines = rows.slice(0, MOST_ROWS).map(([name, each]) => el("tr", el("th", { scope: "row" }, capital(name)), el("td", valueNode(each, depth + 1))));
   return el("div.table", el("table", el("tbody", lines)), left(rows));
 }

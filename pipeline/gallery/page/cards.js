@@ -48,7 +48,7 @@ function momentLine(item, { start, parts }) {
   const words = el("span", marked(parts));
   if (start === null) return el("p.line", words);
   const label = `At ${spoken(start)}: ${words.textContent}`;
-  return el("a.moment", { href: videoHash(item.folder, start), label: label }, el("span.at", clock(start)), words);
+  return el("a.moment", { href: videoHash(item.folder, start), label }, el("span.at", clock(start)), words);
 }
 
 /** Returns links to lists. @param {[string, string, string?][]} pairs name of a filter, its value, its words */
@@ -61,7 +61,7 @@ function tagList(pairs, most = pairs.length) {
 function reason(why) {
   return isObject(why) && el("div.reason",
     el("p", text(why.message) || text(why.code)),
-    why.until_at > 0 && el("p", "Until ", when(why.until_at, DATE_TIME), "."),
+    why.until_at > 0 && el("p", "Until ", timeOf(why.until_at), "."),
     text(why.remedy) && el("p.remedy", text(why.remedy)), command(text(why.command)));
 }
 

@@ -10,6 +10,10 @@ function safe(address, abroad = true) {
   return isHere || (abroad && protocol === "https:") ? address : "";
 }
 
+const byId = (id) => document.getElementById(id);
+const focused = () => document.activeElement;
+const pairsOf = (value) => Object.entries(value ?? {});
+
 function setAttribute(node, name, value) {
   if (!value && value !== 0) return;
   if (typeof value === "function") node.addEventListener(name.slice(2), value);
@@ -20,7 +24,7 @@ function setAttribute(node, name, value) {
 
 function build(node, [first, ...rest]) {
   const isAttributes = first?.constructor === Object;
-  if (isAttributes) for (const [name, value] of Object.entries(first)) setAttribute(node, name, value);
+  if (isAttributes) for (const [name, value] of pairsOf(first)) setAttribute(node, name, value);
   const children = (isAttributes ? rest : [first, ...rest]).flat(4);
   node.append(...children.filter((child) => child instanceof Node || (child !== "" && /^(string|number)$/.test(typeof child))));
   return node;
@@ -85,7 +89,6 @@ function day(at) {
 const local = (at, form) => new Date(at * 1000).toLocaleString("en-GB", form);
 
 const DATE = { day: "numeric", month: "short", year: "numeric" };
-const DATE_TIME = { ...DATE, hour: "2-digit", minute: "2-digit" };
 
 /** A local date, with its time if `form` says so; the tooltip has it in UTC. */
 function when(at, form = DATE) {
@@ -94,6 +97,8 @@ function when(at, form = DATE) {
   const utc = date.toISOString();
   return el("time", { datetime: utc, title: `${utc.slice(0, 19).replace("T", " ")} UTC` }, local(at, form));
 }
+
+const timeOf = (at) => when(at, { ...DATE, hour: "2-digit", minute: "2-digit" });
 
 // -------------------------------------------------------------------------------------------------------------- controls
 
@@ -122,7 +127,7 @@ function oneStop(box) {
   choose(nodes[0]);
   box.addEventListener("focusin", (event) => choose(event.target.closest("button")));
   box.addEventListener("keydown", (event) => {
-    const at = nodes.indexOf(document.activeElement);
+    const at = nodes.indexOf(focused());
     const to = { ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1, Home: 0, End: nodes.length - 1 }[event.key];
     if (!nodes[to]) return;
     event.preventDefault();
@@ -154,4 +159,4 @@ function schemeButton(button) {
   try { use(localStorage.getItem("reelmill-scheme")); } catch {}
 }
 
-schemeButton(document.getElementById("scheme"));
+schemeButton(byId("scheme"));

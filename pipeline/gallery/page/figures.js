@@ -48,9 +48,9 @@ function drawBars({ series, bars, limit, words, title }, width) {
   return [svg("svg", { role: "img", label: title, viewBox: `0 0 ${width} ${height}`, width, height }, lines, columns, limitLine), rest];
 }
 
-/** Draws one horizontal bar for each row. */
-function drawRows({ bars, words, title }, width) {
-  const top = Math.max(...bars.map(({ values }) => values[0]), 1);
+/** Draws one horizontal bar for each row, up to the longest or to the limit. */
+function drawRows({ bars, words, title, limit = 1 }, width) {
+  const top = Math.max(...bars.map(({ values }) => values[0]), limit);
   const rows = bars.map(({ short, values: [value] }, i) => svg("g",
     svg("text", { x: 0, y: i * 40 + 14 }, short),
     svg("rect", { class: "waiting", x: 0, y: i * 40 + 20, width: Math.max(2, (value / top) * (width - 60)), height: 10, rx: 3 }),

@@ -81,13 +81,13 @@ const listSection = el("section.list", el("h1", { tabindex: "-1" }, "Library"), 
 /** Sets filters, as a step that Back undoes; an empty value clears one. */
 function go(changes) {
   const next = new URLSearchParams(view);
-  for (const [name, value] of Object.entries(changes)) value ? next.set(name, value) : next.delete(name);
+  for (const [name, value] of pairsOf(changes)) value ? next.set(name, value) : next.delete(name);
   location.hash = hashOf(next);
 }
 
 /** Returns a select. @param {[string, string][]} known values and their words */
 function picker(label, value, known, choose) {
-  const select = el("select", { label: label, class: value && "set", onchange: () => choose(select.value) }, known.map(([each, words]) => {
+  const select = el("select", { label, class: value && "set", onchange: () => choose(select.value) }, known.map(([each, words]) => {
     const option = el("option", words);
     option.value = each;
     option.selected = each === value;
@@ -127,15 +127,15 @@ function lengthPicker() {
   const [min, max] = [viewValue("min"), viewValue("max")];
   const value = min || max ? `${min}-${max}` : "";
   const known = value in LENGTHS ? LENGTHS : { ...LENGTHS, [value]: `${min || 0} to ${max || "∞"} min` };
-  return picker("Filter by length", value, Object.entries(known), (chosen) => go({ min: chosen.split("-")[0], max: chosen.split("-")[1] }));
+  return picker("Filter by length", value, pairsOf(known), (chosen) => go({ min: chosen.split("-")[0], max: chosen.split("-")[1] }));
 }
 
 /** Makes the filter bar anew; the focus stays where it was. */
 function drawFilters() {
-  const focused = document.activeElement?.closest(".filters select")?.ariaLabel;
+  const label = focused()?.closest(".filters select")?.ariaLabel;
   const classes = new Set([...items.flatMap((item) => Object.keys(item.facets)).map((name) => `class.${name}`), ...view.keys()].filter((name) => name.startsWith("class.")));
   const set = filtersSet();
-  const sorts = Object.entries(SORTS).filter(([name]) => query || name !== "day");
+  const sorts = pairsOf(SORTS).filter(([name]) => query || name !== "day");
   filters.replaceChildren(
     filterPicker("tag"), ...[...classes].map((name) => filterPicker(name)),
     filterPicker("state", tally("state"), (state) => STATES[state] ?? state), filterPicker("source", tally("source"), (source) => SOURCES[source] ?? source),
@@ -143,7 +143,7 @@ function drawFilters() {
     picker("Order", viewValue("sort"), [["", query ? "Best match" : SORTS.day], ...sorts], (sort) => go({ sort })),
   );
   toggle.classList.toggle("set", set.length > 0);
-  [...filters.children].find((each) => focused && each.ariaLabel === focused)?.focus();
+  [...filters.children].find((each) => label && each.ariaLabel === label)?.focus();
 }
 
 // ------------------------------------------------------------------------------------------------------------------ cards
@@ -163,10 +163,10 @@ function drawCards() {
   }));
   const nodes = [...cards.values()].map(({ node }) => node);
   const isLonger = [...grid.children].every((node, i) => node === nodes[i]);
-  const focused = document.activeElement;
+  const holder = focused();
   if (isLonger) grid.append(...nodes.slice(grid.children.length));
   else grid.replaceChildren(...nodes);
-  if (grid.contains(focused)) focused.focus({ preventScroll: true });
+  if (grid.contains(holder)) holder.focus({ preventScroll: true });
   more.hidden = shown.length <= room;
   more.textContent = `Show more (${number(shown.length - room)} left)`;
   empty.hidden = shown.length > 0 || isLoading || scanning;

@@ -22,6 +22,8 @@ const barsOf = (rows, names, label, short) => list(rows).map((row) => ({ label: 
 const RUN_COLUMNS = { Took: (run) => (run.ended_at ? clock(run.ended_at - run.started_at) : "–"), "Ended with": (run) => text(run.meaning), Unchanged: (run) => number(amount(run.unchanged)),
   Spent: (run) => usd(amount(run.usd)), Minutes: (run) => number(amount(run.minutes)), "Possibly paid twice": (run) => number(amount(run.doubtful)) };
 
+const LIMIT_COLUMNS = { Used: (row) => number(amount(row.used)), "Room again": (row) => timeOf(row.room_at) || "Now", "Named by the platform": (row) => timeOf(row.named_at) };
+
 function figuresOf(report) {
   const byDays = (heading, name, words, limit) => ({ heading, first: "Day (UTC)", series: [name], words, limit,
     bars: barsOf(report.days, [name], (row) => text(row.day), (row) => shortDay(Date.parse(row.day) / 1000)) });
@@ -31,10 +33,11 @@ function figuresOf(report) {
   const message = (cause) => text(cause.message);
   return [
     { heading: "Videos of each run", first: "Run", series: outcomes, words: number, columns: RUN_COLUMNS,
-      bars: barsOf(report.runs, outcomes, (run) => when(run.started_at, DATE_TIME), (run) => shortDay(run.started_at)) },
+      bars: barsOf(report.runs, outcomes, (run) => timeOf(run.started_at), (run) => shortDay(run.started_at)) },
     byDays("Spent per day", "usd", usd, report.usd_per_day), byDays("Minutes of video per day", "minutes", number, report.minutes_per_day),
+    { heading: "How full the limits are", first: "Limit", series: ["share"], limit: 100, draw: drawRows, words: (share) => `${number(share)} %`, columns: LIMIT_COLUMNS, bars: barsOf(report.limits, ["share"], message, message) },
     { heading: "Waiting, by cause", first: "Cause", series: ["count"], draw: drawRows, words: number, bars: barsOf(report.waits, ["count"], message, message) },
-    { heading: "Course of the last run", first: "From", series: steps, words: number, bars: barsOf(report.timeline, steps, (slice) => when(slice.at, DATE_TIME), (slice) => local(slice.at, clockForm)) },
+    { heading: "Course of the last run", first: "From", series: steps, words: number, bars: barsOf(report.timeline, steps, (slice) => timeOf(slice.at), (slice) => local(slice.at, clockForm)) },
   ].filter(({ bars }) => bars.some(({ values }) => values.some(Boolean)));
 }
 

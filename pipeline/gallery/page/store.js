@@ -53,7 +53,7 @@ function addItem(row) {
     source: text(row.source), line: text(row.line), tags: texts(row.tags), facets: { __proto__: null }, poster: row.poster,
     why: row.why, complete: !row.folder, record: null,
   };
-  for (const [name, words] of Object.entries(row.facets ?? {})) item.facets[name] = texts(words);
+  for (const [name, words] of pairsOf(row.facets)) item.facets[name] = texts(words);
   items.push(item);
   if (!item.folder) return;
   byFolder.set(item.folder, item);

@@ -73,7 +73,7 @@ function stillStage(item, entry, start) {
 function chapterBar(chapters, go) {
   return oneStop(el("div.chapter-bar", { role: "group", label: "Chapters" }, chapters.map(({ start, end, title }) => {
     const label = `${text(title)}, at ${spoken(start)}`;
-    const button = el("button", { title: label, label: label, "data-start": start, "data-end": end, onclick: () => go(start) }, el("span", text(title)));
+    const button = el("button", { title: label, label, "data-start": start, "data-end": end, onclick: () => go(start) }, el("span", text(title)));
     button.style.flexGrow = Math.max(1, amount(end) - start);
     return button;
   })));
@@ -100,7 +100,7 @@ function captionBox(cues, go) {
 
 /** Scrolls within a box; the page stays where it is. */
 function scrollInBox(box, node) {
-  if (!node || box.contains(document.activeElement)) return;
+  if (!node || box.contains(focused())) return;
   box.scrollTop = node.offsetTop - box.clientHeight / 3;
 }
 
@@ -145,14 +145,14 @@ function answerNode(item, result, control) {
     notes.length > 0 && el("ul.notes", notes),
     el("details", el("summary", "Where this comes from"), pairList([
       ["Job", text(result.job)], ["Model", texts([result.model, result.provider]).join(" on ")],
-      ["Asked", when(result.asked_at, DATE_TIME)], ["Answered", when(result.answered_at, DATE_TIME)],
+      ["Asked", timeOf(result.asked_at)], ["Answered", timeOf(result.answered_at)],
       ["Files", fileList(item, result.files)], ["Prompt", text(result.prompt) && el("pre", { tabindex: 0 }, result.prompt)],
     ])));
 }
 
 function sourceNode(source) {
   const label = text(source.label) || text(source.url);
-  const metadata = Object.entries(source.metadata ?? {}).map(([name, value]) => [name, text(value)]);
+  const metadata = pairsOf(source.metadata).map(([name, value]) => [name, text(value)]);
   const page = pageOf({ sources: [source] });
   return el("div", page ? outside(page, label) : label, metadata.length > 0 && table(["Field", "Value"], metadata));
 }
@@ -185,7 +185,7 @@ function stepLink(item, by, words) {
 }
 
 function videoHead(item) {
-  const classes = Object.entries(item.facets).flatMap(([name, words]) => words.map((word) => [`class.${name}`, word]));
+  const classes = pairsOf(item.facets).flatMap(([name, words]) => words.map((word) => [`class.${name}`, word]));
   return [
     el("nav.way", { label: "Within the library" }, el("a", { href: listHash() }, "‹ Library"), stepLink(item, -1, "‹ Previous"), stepLink(item, 1, "Next ›")),
     el("header", el("h1", { tabindex: "-1" }, item.title), facts(item, item.state !== "done" && badge(item.state), item.seconds && clock(item.seconds)),
