@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import attrgetter
+from typing import Any, Literal, TypeAlias
 
 from pipeline.gallery.values import Captions, CueLine, GalleryIndex, ShardFile, VideoEntry
 from pipeline.media.captions import parse
@@ -105,17 +106,28 @@ _KEPT = frozenset({"number", "start", "first", "value", "current"})
 def _fields(value: Any) -> Any:
     """Return a dataclass's fields for the encoder, which asks for each that it meets."""
     kind = type(value)
-    names = _NAMES.get(kind)
-    if names is None:
+    known = _LAYOUTS.get(kind)
+    if known is None:
         if not dataclasses.is_dataclass(kind):
             return str(value)
-        names = _NAMES[kind] = [(field.name, field.name in _KEPT) for field in dataclasses.fields(kind)]
+        known = _LAYOUTS[kind] = _layout([field.name for field in dataclasses.fields(kind)])
+    names, kept, read = known
     return {
         name: each
-        for name, kept in names
-        if (each := getattr(value, name)) or kept or (each == 0 and each is not False)
+        for name, always, each in zip(names, kept, read(value), strict=True)
+        if each or always or (each == 0 and each is not False)
     }
 
 
-_NAMES: dict[type, list[tuple[str, bool]]] = {}
+#: The names of a class's fields, whether each is always written, and what reads them all.
+_Layout: TypeAlias = tuple[Sequence[str], Sequence[bool], Callable[[Any], Sequence[Any]]]
+
+
+def _layout(names: Sequence[str]) -> _Layout:
+    # Of one name alone, `attrgetter` returns no tuple.
+    read = attrgetter(*names) if len(names) > 1 else lambda value: [getattr(value, name) for name in names]
+    return names, [name in _KEPT for name in names], read
+
+
+_LAYOUTS: dict[type, _Layout] = {}
 _compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=_fields, allow_nan=False).encode

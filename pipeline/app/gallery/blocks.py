@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from pipeline.core import log
@@ -48,7 +48,7 @@ def _problem(block: Any) -> str:
         case Tags(words=words, facet=facet):
             sound = all(isinstance(word, str) for word in (*words, facet))
         case Moments(items=items):
-            sound = all(map(_is_moment, items))
+            sound = _are_moments(items)
         case Value(value=value):
             json.dumps(value, allow_nan=False, default=str)
             sound = True
@@ -57,10 +57,12 @@ def _problem(block: Any) -> str:
     return "" if sound else f"{type(block).__name__} cannot be shown"
 
 
-def _is_moment(moment: Any) -> bool:
-    texts = isinstance(moment.title, str) and isinstance(moment.text, str)
-    return texts and _is_time(moment.start) and _is_time(moment.end)
+def _are_moments(items: Sequence[Any]) -> bool:
+    return all(
+        isinstance(each.title, str) and isinstance(each.text, str) and _are_times(each.start, each.end)
+        for each in items
+    )
 
 
-def _is_time(value: Any) -> bool:
-    return isinstance(value, (float, int)) and math.isfinite(value)
+def _are_times(start: Any, end: Any) -> bool:
+    return isinstance(start, float | int) and isinstance(end, float | int) and isfinite(start) and isfinite(end)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import isfinite
 
 from pipeline.app.gallery.blocks import JobBlocks
@@ -47,8 +47,9 @@ class EntryMaker:
         self._words = words
         self._blocks = blocks
         self._standing = standing
-        # The same few words stand with every result.
-        self._repeated = lru_cache(maxsize=1000)(words.line)
+        # The same few words stand with every result, the same tags with many videos.
+        self._repeated = lru_cache(maxsize=1000)(partial(words.line, limit=200))
+        self._tag = lru_cache(maxsize=10_000)(partial(words.line, limit=80))
         self._prompt = lru_cache(maxsize=1000)(words.block)
 
     def show(self, video: StoredVideo, *, poster: bool, captions: bool) -> ShownVideo:
@@ -86,7 +87,7 @@ class EntryMaker:
             usd=usd,
             source=source_kind(items[0]) if items else "file",
             line=_line(results),
-            tags=list(dict.fromkeys(filter(None, (self._words.line(tag, 80) for tag in (*own, *tags)))))[:_TAGS],
+            tags=list(dict.fromkeys(filter(None, map(self._tag, (*own, *tags)))))[:_TAGS],
             facets=facets,
             poster=poster,
             why=why,
@@ -117,8 +118,8 @@ class EntryMaker:
             job=job,
             blocks=self._blocks.blocks(job, result.body, video, params),
             prompt=self._prompt(str(params.get("prompt") or "")),
-            model=self._repeated(_text(meta.get("model"))),
-            provider=self._repeated(_text(meta.get("provider"))),
+            model=self._repeated(_string(meta.get("model"))),
+            provider=self._repeated(_string(meta.get("provider"))),
             asked_at=_finite(meta.get("asked")) or None,
             answered_at=_finite(result.created) or None,
             files=list(files.get(result.job, ())),

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -43,8 +44,8 @@ class SafeWords:
     def __init__(
         self, output: Path, *, absolute: bool = False, folders: Sequence[Path] = (), secrets: Collection[str] = ()
     ) -> None:
-        self._output = os.path.abspath(output)
-        self._parent = os.path.dirname(self._output)
+        self._parent, self._name = os.path.split(os.path.abspath(output))
+        self._beside = lru_cache(maxsize=64)(self._find_beside)  # asked several times for each source
         self._absolute = absolute
         hidden = {
             os.path.abspath(each) for each in (output, output.absolute().parent, Path.cwd(), Path.home(), *folders)
@@ -104,7 +105,8 @@ class SafeWords:
         beside = self._beside(item.locator)
         try:
             if beside:
-                return quote(os.path.relpath(item.locator, self._output))
+                own = f"{self._name}/"
+                return quote(beside.removeprefix(own) if beside.startswith(own) else f"../{beside}")
             return f"file://{quote(item.locator)}" if self._absolute else ""
         except UnicodeEncodeError:  # half a character: a browser has no address for it
             return ""
@@ -128,7 +130,7 @@ class SafeWords:
         shown = locator if self._absolute else self._beside(locator)
         return shown if plain(shown) == shown else ""
 
-    def _beside(self, path: str) -> str:
+    def _find_beside(self, path: str) -> str:
         """Return a path from the output folder's parent; empty if outside."""
         inside = self._parent if self._parent.endswith("/") else f"{self._parent}/"
         whole = os.path.normpath(path)

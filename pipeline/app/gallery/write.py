@@ -241,9 +241,13 @@ class _Made:
         wanted = is_last or bool(remade) or number not in before.rows  # all rows of the range: they stand in one file
         rows: dict[int, list[str]] = {}
         made = {block for block in blocks if block in remade or (wanted and block not in before.newest)}
-        async with read_ahead(self._read({block: blocks[block] for block in sorted(made)}, stale)) as reading:
-            async for block, known, scripts in reading:
-                rows[block] = await self._make_block(block, known, scripts, stale=block in stale)
+        # Each of the three waits for something else: the database, the processor, the disk.
+        reading = self._read({block: blocks[block] for block in sorted(made)}, stale)
+        async with read_ahead(reading) as known, read_ahead(self._make(known, stale)) as ready:
+            async for block, encoded, files in ready:
+                rows[block] = encoded
+                if files:
+                    await self._writer.put(files)
         for block in blocks:
             if wanted and block not in made:
                 rows[block] = before.newest[block]
@@ -273,22 +277,24 @@ class _Made:
             scripts = await self._captions.make(texts)
             yield block, known, {folder: script for (folder, _), script in zip(texts, scripts, strict=True) if script}
 
-    async def _make_block(
-        self, block: int, known: Sequence[StoredVideo], scripts: Mapping[str, str], *, stale: bool
-    ) -> list[str]:
-        """Return a block's rows; write its files if they are stale."""
-        shown = [
-            self._maker.show(video, poster=folder in self._posters, captions=folder in scripts)
-            for video in known
-            for folder in [video.written.folder]
-        ]
-        if stale:
-            pairs = list(shard_files(block, [video.entry for video in shown]))
-            self.after.shards[block] = [shard for shard, _ in pairs]
-            self.after.sizes |= {file.name: len(file.data) for _, file in pairs}
-            cues = [OutFile(f"data/{captions_name(folder)}", script) for folder, script in scripts.items()]
-            await self._writer.put([*cues, *(file for _, file in pairs)])
-        return [encode(video.row) for video in shown]
+    async def _make(
+        self, blocks: AsyncIterator[_Block], stale: Collection[int]
+    ) -> AsyncGenerator[tuple[int, list[str], list[OutFile]], None]:
+        """Yield the rows of each block, and its files if they are stale."""
+        async for block, known, scripts in blocks:
+            shown = [
+                self._maker.show(video, poster=folder in self._posters, captions=folder in scripts)
+                for video in known
+                for folder in [video.written.folder]
+            ]
+            files: list[OutFile] = []
+            if block in stale:
+                pairs = list(shard_files(block, [video.entry for video in shown]))
+                self.after.shards[block] = [shard for shard, _ in pairs]
+                self.after.sizes |= {file.name: len(file.data) for _, file in pairs}
+                cues = [OutFile(f"data/{captions_name(folder)}", script) for folder, script in scripts.items()]
+                files = [*cues, *(file for _, file in pairs)]
+            yield block, [encode(video.row) for video in shown], files
 
     def _keep_block(self, block: int) -> None:
         files = self._before.shards[block]
