@@ -61,7 +61,7 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``local/demo``               the demo's videos and their texts
 ``kit``                      the one import a job author needs
 ``money_views``              those about money: a plan, sums of the ledger
-``views``                    the results of commands, and the contract of ``--json``
+``views``                    the results of commands, and the contract of ``--json``; each room is loaded when needed
 ``view_json``                views as the JSON of ``--json``
 ``ports``                    the protocols between the parts
 ``config``                   the TOML file, its sections, and errors that name the key

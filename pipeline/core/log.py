@@ -1,4 +1,7 @@
-"""Sets up structlog: readable lines on a terminal, else JSON; never a secret."""
+"""Sets up structlog: readable lines on a terminal, else JSON; never a secret.
+
+structlog brings half of a short command's imports with it, so it is loaded with the first event.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,14 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TextIO
-
-import structlog
 
 from pipeline.core.text import escape_unsafe, sanitize
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _level = _LEVELS["debug"]  # what is logged at all; :func:`setup` sets it
+_pending: Callable[[], None] | None = None  # a set-up that waits for the first event
 #: Names of fields whose value is never shown, whatever it is.
 _SECRET_NAMES = re.compile(r"(?i)(api[-_]?key|authorization|cookie|password|secret|token|signature)$")
 _RUN = r"\\(?<!\\\\)\\{0,63}"  #: backslashes, looked at from the first of a run only
@@ -124,6 +126,22 @@ def setup(
     _level = _LEVELS[level]
     stream = stream or sys.stderr
     console = form == "console" or (form == "auto" and stream.isatty())
+
+    def configure() -> None:
+        _configure(_LEVELS[level], stream, console=console)
+
+    global _pending  # noqa: PLW0603 - see above
+    _pending = configure
+    if "structlog" in sys.modules:
+        _structlog()
+    root = logging.getLogger()
+    if not any(isinstance(handler, LibraryLogHandler) for handler in root.handlers):
+        root.addHandler(LibraryLogHandler(logging.WARNING))
+
+
+def _configure(level: int, stream: TextIO, *, console: bool) -> None:
+    import structlog
+
     last: list[Any] = [sanitize_event, structlog.dev.ConsoleRenderer(colors=stream.isatty())] if console else [as_json]
     structlog.configure(
         processors=[
@@ -134,18 +152,26 @@ def setup(
             _redactor,
             *last,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
-    root = logging.getLogger()
-    if not any(isinstance(handler, LibraryLogHandler) for handler in root.handlers):
-        root.addHandler(LibraryLogHandler(logging.WARNING))
+
+
+def _structlog() -> Any:
+    """Return structlog, set up as it was last asked for."""
+    import structlog
+
+    global _pending
+    if _pending is not None:
+        configure, _pending = _pending, None
+        configure()
+    return structlog
 
 
 def is_set_up() -> bool:
     """Return whether :func:`setup` was called; without it, lines go to stdout, unredacted."""
-    return structlog.is_configured()
+    return _pending is not None or bool(_structlog().is_configured())
 
 
 def wants_debug() -> bool:
@@ -153,6 +179,18 @@ def wants_debug() -> bool:
     return _level <= _LEVELS["debug"]
 
 
+class _Logger:
+    """What :func:`get` returns: the set-up at the moment of each call counts."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, word: str) -> Any:
+        return getattr(_structlog().get_logger(log=self._name), word)
+
+
 def get(name: str) -> Any:
     """Return a logger with the field ``log`` set to the module's short name."""
-    return structlog.get_logger(log=name)  # lazy: the set-up at the moment of the call counts
+    return _Logger(name)

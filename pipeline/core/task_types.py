@@ -37,7 +37,6 @@ class StageSpec(Generic[T]):
     name: str
     lane: Lane
     step: Callable[[T, Task, LeaseCheck], Awaitable[Outcome]]
-    waiting: str  #: what people are told of a task at this stage: "It <waiting>."
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,6 @@ class Stage:
     lane: Lane
     step: Step
     policy: Policy = field(default_factory=Policy)
-    waiting: str = ""  #: what people are told of a task at this stage: "It <waiting>."
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +70,7 @@ class TaskType:
     ) -> TaskType:
         """Return the task type of ``owner``'s steps; ``policies`` are exceptions by stage."""
         bound = [
-            Stage(each.name, each.lane, partial(each.step, owner), policies.get(each.name, policy), each.waiting)
-            for each in stages
+            Stage(each.name, each.lane, partial(each.step, owner), policies.get(each.name, policy)) for each in stages
         ]
         return cls(name, bound, base)
 

@@ -54,8 +54,6 @@ _NOT_LISTED = Trouble(
     "A call was interrupted, or its answer lost, and the platform shows nothing of it; it may still have been accepted.",
     "look into the platform's own console; `reelmill retry` makes the call again",
 )
-#: What people are told of a task that looks for the trace of a call.
-LOOKING = "waits until the provider has been asked whether an interrupted call arrived"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pipeline.core.errors import StoreError
 from pipeline.core.model import Json, Task, Trouble
 from pipeline.ingest.stored_json import StoredJson, stored
-from pipeline.ports.source import FoundCaptions, Item, ManifestLine, MediaFacts
-from pipeline.ports.video_api import UploadSession
+
+if TYPE_CHECKING:
+    from pipeline.ports.source import FoundCaptions, Item, MediaFacts
+    from pipeline.ports.video_api import UploadSession
 
 _EARLIER = 8  #: digests of captions that are remembered
 VERSION = 1  #: of every payload; data without a version is of this one
@@ -173,13 +175,9 @@ class ItemData(TaskData):
     def from_item(cls, item: Item) -> Self:
         """Return what an item's task remembers of its line."""
         line = item.line
+        metadata = dict(line.metadata)
         words = LineData(
-            id=line.id,
-            title=line.title,
-            tags=line.tags,
-            jobs=line.jobs,
-            prompt=line.prompt,
-            metadata=dict(line.metadata),
+            id=line.id, title=line.title, tags=line.tags, jobs=line.jobs, prompt=line.prompt, metadata=metadata
         )
         return cls(
             source=line.source,
@@ -192,6 +190,8 @@ class ItemData(TaskData):
 
     def to_item(self, key: str) -> Item:
         """Return the item that a task was made from."""
+        from pipeline.ports.source import Item, ManifestLine  # for runs: a command that reads does without
+
         line = self.line
         words = ManifestLine(
             self.source, self.place, line.id, line.title, line.tags, line.jobs, line.prompt, line.metadata
@@ -244,6 +244,8 @@ class SessionData(StoredJson):
 
     def to_session(self) -> UploadSession:
         """Return the session."""
+        from pipeline.ports.video_api import UploadSession
+
         return UploadSession(
             self.upload_id, self.asset_id, self.chunk_size, self.total_chunks, self.expires_at, self.headers
         )

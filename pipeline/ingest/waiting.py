@@ -1,44 +1,63 @@
-"""What people are told of a task that waits, as its stage declares it."""
+"""What people are told of a task that waits, by its kind and stage.
+
+The words stand apart from the steps, whose imports would cost a command that only reads a tenth of a second.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cache
-from typing import Any
+from collections.abc import Mapping
 
 from pipeline.core.model import Task
-from pipeline.core.task_types import StageSpec
 
-
-@cache
-def words_of_stages() -> Mapping[tuple[str, str], str]:
-    """Return what is told of a task in each stage, by (kind, stage).
-
-    The steps are loaded when somebody asks: a tenth of a second that a command about nothing that waits does without.
-    """
-    from pipeline.ingest.tasks.analysis import AnalysisTaskType
-    from pipeline.ingest.tasks.batch import BatchTaskType
-    from pipeline.ingest.tasks.indexing import IndexingTaskType
-    from pipeline.ingest.tasks.item import ItemTaskType
-    from pipeline.ingest.tasks.playlist import PlaylistTaskType
-    from pipeline.ingest.tasks.publish import PublishTaskType
-    from pipeline.ingest.tasks.video import VideoTaskType
-
-    kinds: Mapping[str, Sequence[StageSpec[Any]]] = {
-        "item": ItemTaskType.STAGES,
-        "listing": PlaylistTaskType.STAGES,
-        "video": VideoTaskType.STAGES,
-        "analysis": AnalysisTaskType.STAGES,
-        "publish": PublishTaskType.STAGES,
-        "indexing": IndexingTaskType.STAGES,
-        "batch": BatchTaskType.STAGES,
-    }
-    return {(kind, stage.name): stage.waiting for kind, stages in kinds.items() for stage in stages}
+#: Of a task that looks for the trace of a call.
+_LOOKING = "waits until the provider has been asked whether an interrupted call arrived"
+#: kind -> stage -> the end of "It ….".
+WAITING: Mapping[str, Mapping[str, str]] = {
+    "item": {
+        "resolve": "waits to be looked into",
+        "download": "waits to be downloaded",
+        "again": "waits to be asked again",
+    },
+    "listing": {"expand": "waits to be listed"},
+    "video": {
+        "place": "waits to be uploaded",
+        "price": "waits to be uploaded",
+        "open": "waits to be uploaded",
+        "upload": "waits to be uploaded",
+        "find": _LOOKING,
+        "send": "is being uploaded in parts",
+        "settle": "is uploaded; the platform is looking at the file",
+        "fan_out": "is uploaded and waits for its analyses to be started",
+    },
+    "analysis": {
+        "price": "waits for its analysis to be started",
+        "finish": "waits for its analysis to be started",
+        "submit": "waits for its analysis to be started",
+        "find": _LOOKING,
+        "join": "waits for a batch of analyses",
+        "await": "is being analysed by the platform",
+        "split": "is analysed; the answer waits to be checked",
+    },
+    "publish": {"write": "is analysed; its results wait to be written"},
+    "indexing": {
+        "price": "waits to be put into the index",
+        "submit": "waits to be put into the index",
+        "find": _LOOKING,
+        "await": "is being put into the index by the platform",
+    },
+    "batch": {
+        "gather": "packs analyses into batches",
+        "submit": "waits to be sent in a batch",
+        "look": _LOOKING,
+        "await": "is being analysed by the platform, in a batch",
+        "split": "is analysed in a batch that has ended",
+    },
+}
 
 
 def waiting_words(task: Task) -> str:
     """Return what the task waits for, as the end of *It*…."""
-    return words_of_stages().get((task.kind, task.stage), f"is at {task.stage}")
+    return WAITING.get(task.kind, {}).get(task.stage, f"is at {task.stage}")
 
 
 def is_looking(task: Task) -> bool:
@@ -47,6 +66,4 @@ def is_looking(task: Task) -> bool:
     To wait is what keeps it from paying twice. A look that was due and could not be made, as its trouble tells, need not
     wait for that.
     """
-    from pipeline.ingest.paid_call import LOOKING
-
-    return task.trouble is None and words_of_stages().get((task.kind, task.stage)) == LOOKING
+    return task.trouble is None and waiting_words(task) == _LOOKING

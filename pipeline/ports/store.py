@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from pipeline.core.lifecycle import Transition
 from pipeline.core.model import (
     About,
     CostGroup,
@@ -27,6 +26,9 @@ from pipeline.core.model import (
     StoredAnswer,
     Task,
 )
+
+if TYPE_CHECKING:
+    from pipeline.core.lifecycle import Transition
 
 
 @dataclass(frozen=True, slots=True)

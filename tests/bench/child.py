@@ -241,7 +241,24 @@ async def queue(told: Mapping[str, Any]) -> dict[str, Any]:
     return {**meter.read(1), "fed": fed, "waiting": waiting, "published": report.published}
 
 
-JOBS = {"product": product, "bare": bare, "queue": queue}
+async def night(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Run over a manifest beside a large library."""
+    from tests.bench.scale_library import night
+
+    return await night(told)
+
+
+async def planned(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Plan a manifest of a large library."""
+    from pipeline.app import plan
+    from tests.bench.scale_library import cloud_settings
+
+    meter = Meter.start()
+    made = await plan(cloud_settings(Path(told["folder"]), "http://127.0.0.1:1"), [told["manifest"]])
+    return {**meter.read(1), "counts": dict(made.counts)}
+
+
+JOBS = {"product": product, "bare": bare, "queue": queue, "night": night, "planned": planned}
 
 
 def main() -> None:

@@ -11,7 +11,8 @@ from rich.console import RenderableType
 
 from pipeline.config.settings import RunSection, Settings, load
 from pipeline.core.model import Lane, Parked, Result, Spend, State, Task, Trouble
-from pipeline.ingest.waiting import words_of_stages
+from pipeline.ingest.tasks import analysis, batch, indexing, item, playlist, publish, video
+from pipeline.ingest.waiting import WAITING
 from pipeline.money_views import Plan, PlanRow
 from pipeline.ports.index_api import IndexInfo
 from pipeline.ports.quota import QuotaGauge
@@ -379,7 +380,18 @@ def test_what_waits_is_shown_by_reason_with_its_end() -> None:
     assert "wakes it" not in text(status_table(replace(idle, waits=soon), NOW))
 
 
-@pytest.mark.parametrize("words", sorted(set(words_of_stages().values())))
+def test_every_stage_has_words() -> None:
+    """A task that waits is told of in words, at each stage of each kind; no words are left of a stage that has gone."""
+    types = {
+        "item": item.ItemTaskType, "listing": playlist.PlaylistTaskType, "video": video.VideoTaskType,
+        "analysis": analysis.AnalysisTaskType, "batch": batch.BatchTaskType, "indexing": indexing.IndexingTaskType,
+        "publish": publish.PublishTaskType,
+    }  # fmt: skip
+    stages = {kind: {each.name for each in declared.STAGES} for kind, declared in types.items()}
+    assert {kind: set(words) for kind, words in WAITING.items()} == stages
+
+
+@pytest.mark.parametrize("words", sorted({words for kind in WAITING.values() for words in kind.values()}))
 def test_every_word_of_a_stage_is_told_of_several_items(words: str) -> None:
     """Verb and pronoun agree with the number."""
     several = text(status_table(replace(STATUS, waits=[WaitView("stage", words, 3, NOW, NOW, False, "a")]), NOW))

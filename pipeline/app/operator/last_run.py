@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.core.exit_codes import ExitCode, meaning
 from pipeline.core.model import RunNote, Trouble
-from pipeline.engine.admission import RunEnd
 from pipeline.ports.store import Records
 from pipeline.views import BadLine
+
+if TYPE_CHECKING:
+    from pipeline.engine.admission import RunEnd
 
 _NAMED = 5  #: bad lines kept in the history
 _FOR_A_PERSON = (ExitCode.USAGE, ExitCode.NEEDS_OPERATOR, ExitCode.BUDGET)

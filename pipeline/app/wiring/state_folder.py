@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock, iso
 from pipeline.core.errors import Busy, ConfigError
@@ -32,13 +30,15 @@ def lock_state_folder(folder: Path) -> Iterator[Path]:
         Busy: another process holds it; says which one, since when.
         ConfigError: the folder cannot be made or written.
     """
+    from filelock import FileLock, Timeout
+
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # titles, paths and answers are nobody else's
         lock = FileLock(folder / _LOCK, timeout=0, mode=0o600)
         lock.acquire()
     except Timeout:
         raise Busy(
-            f"Another run is working on {folder}: {lock_holder(folder) or 'it does not say who'}.",
+            f"Another run is working on {folder}: {_holder_words(folder)}.",
             remedy="wait for it, stop it, or give this run a state folder of its own with --state",
         ) from None
     except OSError as error:
@@ -64,18 +64,24 @@ def _write_holder(folder: Path) -> None:
 
 def lock_holder(folder: Path) -> str:
     """Return in words who works on the state folder; empty if nobody."""
+    if not os.path.exists(folder / _HOLDER):  # who holds the lock has it; one that was killed may have left it, too
+        return ""
+    from filelock import FileLock, Timeout  # loads half of the standard library
+
     lock = FileLock(folder / _LOCK, timeout=0, mode=0o600)
     try:
         if not (folder / _LOCK).exists():
             return ""
         lock.acquire()
     except Timeout:
-        pass
+        return _holder_words(folder)
     except OSError:
         return ""
-    else:
-        lock.release()
-        return ""
+    lock.release()
+    return ""
+
+
+def _holder_words(folder: Path) -> str:
     try:
         note = json.loads((folder / _HOLDER).read_text(encoding="utf-8"))
         return f"process {note['pid']} on {note['host']} since {note['since']}"

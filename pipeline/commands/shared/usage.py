@@ -11,8 +11,7 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from typer.core import TyperGroup
-
+from pipeline.commands.shared.lazy_commands import LazyGroup
 from pipeline.core.exit_codes import ExitCode
 
 #: What people type for a command of ours.
@@ -26,7 +25,7 @@ _MEANT = {
 }  # fmt: skip
 
 
-class CommandLine(TyperGroup):
+class CommandLine(LazyGroup):
     """The group of all commands, which tells usage errors itself.
 
     What the library says of them is for programmers.

@@ -30,7 +30,6 @@ from pipeline.ingest.adoption import Adoption
 from pipeline.ingest.batches.coordinator import BatchCoordinator, Member
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
 from pipeline.ingest.paid_call import (
-    LOOKING,
     Billing,
     CallPolicy,
     CallRefused,
@@ -437,12 +436,12 @@ class AnalysisTaskType:
         )
 
     STAGES = (
-        StageSpec("price", Lane.ANALYZE, price, "waits for its analysis to be started"),
+        StageSpec("price", Lane.ANALYZE, price),
         # The same, of a video that is paid in part: it goes first, so that a wall leaves few of them unfinished.
-        StageSpec("finish", Lane.ANALYZE, price, "waits for its analysis to be started"),
-        StageSpec("submit", Lane.ANALYZE, submit, "waits for its analysis to be started"),
-        StageSpec("find", Lane.ANALYZE, find, LOOKING),
-        StageSpec("join", Lane.BATCH, join, "waits for a batch of analyses"),
-        StageSpec("await", Lane.POLL, wait, "is being analysed by the platform"),
-        StageSpec("split", Lane.WRITE, split, "is analysed; the answer waits to be checked"),
+        StageSpec("finish", Lane.ANALYZE, price),
+        StageSpec("submit", Lane.ANALYZE, submit),
+        StageSpec("find", Lane.ANALYZE, find),
+        StageSpec("join", Lane.BATCH, join),
+        StageSpec("await", Lane.POLL, wait),
+        StageSpec("split", Lane.WRITE, split),
     )

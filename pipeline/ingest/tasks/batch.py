@@ -28,7 +28,7 @@ from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.batches.coordinator import BatchCoordinator
 from pipeline.ingest.batches.lane import pack
 from pipeline.ingest.batches.payload import BatchData, Verdict
-from pipeline.ingest.paid_call import LOOKING, Billing, CallPolicy, CallRefused, Cost, PaidCall, Stages
+from pipeline.ingest.paid_call import Billing, CallPolicy, CallRefused, Cost, PaidCall, Stages
 from pipeline.ingest.payloads import AnalysisData
 from pipeline.ingest.services import Services
 from pipeline.ingest.stored_json import changed
@@ -198,11 +198,11 @@ class BatchTaskType:
         return Done(data=_settled(data, {key: data.members[key] for key in there}))
 
     STAGES = (
-        StageSpec("gather", Lane.BATCH, gather, "packs analyses into batches"),
-        StageSpec("submit", Lane.BATCH, submit, "waits to be sent in a batch"),
-        StageSpec("look", Lane.BATCH, look, LOOKING),
-        StageSpec("await", Lane.BATCH, wait, "is being analysed by the platform, in a batch"),
-        StageSpec("split", Lane.BATCH, split, "is analysed in a batch that has ended"),
+        StageSpec("gather", Lane.BATCH, gather),
+        StageSpec("submit", Lane.BATCH, submit),
+        StageSpec("look", Lane.BATCH, look),
+        StageSpec("await", Lane.BATCH, wait),
+        StageSpec("split", Lane.BATCH, split),
     )
 
 

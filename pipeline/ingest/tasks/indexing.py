@@ -24,7 +24,7 @@ from pipeline.core.log import get
 from pipeline.core.model import Lane, NewTask, Task, Trouble, fingerprint
 from pipeline.core.outcome import Advance, Done, Fail, Hold, Outcome, Snooze
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
-from pipeline.ingest.paid_call import LOOKING, Billing, CallPolicy, CallRefused, Cost, PaidCall, Stages
+from pipeline.ingest.paid_call import Billing, CallPolicy, CallRefused, Cost, PaidCall, Stages
 from pipeline.ingest.payloads import IndexingData, VideoData, denied_to_indexing
 from pipeline.ingest.remote_names import OWNER_LENGTH
 from pipeline.ingest.services import HEAD_START, Services
@@ -211,10 +211,10 @@ class IndexingTaskType:
         return Advance("await", changed(data, video_id=found, again=data.again + 1).to_json())
 
     STAGES = (
-        StageSpec("price", Lane.ANALYZE, price, "waits to be put into the index"),
-        StageSpec("submit", Lane.ANALYZE, submit, "waits to be put into the index"),
-        StageSpec("find", Lane.ANALYZE, find, LOOKING),
-        StageSpec("await", Lane.POLL, wait, "is being put into the index by the platform"),
+        StageSpec("price", Lane.ANALYZE, price),
+        StageSpec("submit", Lane.ANALYZE, submit),
+        StageSpec("find", Lane.ANALYZE, find),
+        StageSpec("await", Lane.POLL, wait),
     )
 
 

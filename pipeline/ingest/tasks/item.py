@@ -242,9 +242,9 @@ class ItemTaskType:
         return Done(spawn=[spawn], data=item.to_json(), subject=key)
 
     STAGES = (
-        StageSpec("resolve", Lane.FETCH, resolve, "waits to be looked into"),
-        StageSpec("download", Lane.DOWNLOAD, download, "waits to be downloaded"),
-        StageSpec(_AGAIN, Lane.FETCH, again, "waits to be asked again"),
+        StageSpec("resolve", Lane.FETCH, resolve),
+        StageSpec("download", Lane.DOWNLOAD, download),
+        StageSpec(_AGAIN, Lane.FETCH, again),
     )
 
 

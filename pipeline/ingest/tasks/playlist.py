@@ -86,4 +86,4 @@ class PlaylistTaskType:
         )
         return Done(data=data.to_json())
 
-    STAGES = (StageSpec("expand", Lane.DOWNLOAD, expand, "waits to be listed"),)
+    STAGES = (StageSpec("expand", Lane.DOWNLOAD, expand),)

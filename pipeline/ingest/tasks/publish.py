@@ -116,7 +116,7 @@ class PublishTaskType:
             "sha256": {file.name: file.sha256 for file in files},
         }
 
-    STAGES = (StageSpec("write", Lane.WRITE, write, "is analysed; its results wait to be written"),)
+    STAGES = (StageSpec("write", Lane.WRITE, write),)
 
 
 def earlier_results(

@@ -32,7 +32,6 @@ from pipeline.ingest.adoption import Adoption, Trace
 from pipeline.ingest.file_identity import FileStamp, is_available, locate
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
 from pipeline.ingest.paid_call import (
-    LOOKING,
     Billing,
     CallPolicy,
     CallRefused,
@@ -406,14 +405,14 @@ class VideoTaskType:
         return await self._records.tasks(Selection(kinds=("item",), subjects=(task.key,)))
 
     STAGES = (
-        StageSpec("place", Lane.UPLOAD, place, "waits to be uploaded"),
-        StageSpec("price", Lane.ANALYZE, price, "waits to be uploaded"),
-        StageSpec("open", Lane.UPLOAD, open, "waits to be uploaded"),
-        StageSpec("upload", Lane.UPLOAD, upload, "waits to be uploaded"),
-        StageSpec("find", Lane.UPLOAD, find, LOOKING),
-        StageSpec("send", Lane.UPLOAD, send, "is being uploaded in parts"),
-        StageSpec("settle", Lane.POLL, settle, "is uploaded; the platform is looking at the file"),
-        StageSpec("fan_out", Lane.POLL, fan_out, "is uploaded and waits for its analyses to be started"),
+        StageSpec("place", Lane.UPLOAD, place),
+        StageSpec("price", Lane.ANALYZE, price),
+        StageSpec("open", Lane.UPLOAD, open),
+        StageSpec("upload", Lane.UPLOAD, upload),
+        StageSpec("find", Lane.UPLOAD, find),
+        StageSpec("send", Lane.UPLOAD, send),
+        StageSpec("settle", Lane.POLL, settle),
+        StageSpec("fan_out", Lane.POLL, fan_out),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
@@ -13,7 +13,9 @@ from rich.text import Text
 
 from pipeline.core.model import Trouble
 from pipeline.present.formatting import clean, count, fit, fit_middle
-from pipeline.views import BadLine, LeftOut
+
+if TYPE_CHECKING:
+    from pipeline.views import BadLine, LeftOut
 
 #: Cells that a title, source or message may take at most, wherever it is shown.
 WIDE: Final = 120

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -24,7 +25,9 @@ from pipeline.present.tables.layout import (
     tally,
     trouble_line,
 )
-from pipeline.views import NamedItems, RunReport
+
+if TYPE_CHECKING:
+    from pipeline.views import NamedItems, RunReport
 
 #: The sentence of a note that says when to go on.
 _RUN_AGAIN = re.compile(r" Run again after \d{4}-\d\d-\d\dT[\d:]+Z\.")

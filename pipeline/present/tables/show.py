@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -11,7 +12,9 @@ from rich.text import Text
 from pipeline.core.model import State, Task
 from pipeline.present.formatting import clean, fit, minutes, money, when
 from pipeline.present.tables.layout import WIDE, coloured, new_table, pair_table, remedy
-from pipeline.views import ItemView
+
+if TYPE_CHECKING:
+    from pipeline.views import ItemView
 
 
 def show_table(value: ItemView, now: float) -> RenderableType:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -26,7 +26,9 @@ from pipeline.present.tables.layout import (
     trouble_line,
 )
 from pipeline.present.tables.waiting import quota_section, unlisted_section, waiting_section
-from pipeline.views import BatchView, StatusView
+
+if TYPE_CHECKING:
+    from pipeline.views import BatchView, StatusView
 
 #: Kinds of task in the order in which a video meets them.
 _KINDS: Final = {"item": 0, "video": 1, "analysis": 2, "batch": 3, "publish": 4}

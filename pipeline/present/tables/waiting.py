@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.console import RenderableType
 from rich.text import Text
 
 from pipeline.ports.quota import QuotaGauge
 from pipeline.present.formatting import clean, count, fit, span, when
 from pipeline.present.tables.layout import WIDE, name_and_trouble, remedy, section
-from pipeline.views import StatusView, WaitView
+
+if TYPE_CHECKING:
+    from pipeline.views import StatusView, WaitView
 
 _REASONS = 8  #: that are shown
 _SOON = 60.0  #: seconds in which nobody needs to wake anything
