@@ -11,7 +11,7 @@ from types import FrameType
 def main() -> None:
     """Run the command line; Ctrl-C during start-up is an interruption too."""
     signal.signal(signal.SIGTERM, _interrupt)  # where no event loop runs: nothing is lost there
-    gc.set_threshold(20_000, 20, 20)  # a tenth of a start goes into looking for garbage among what was just imported
+    gc.disable()  # a tenth of a start goes into looking for garbage among what was just imported; work enables it
     try:
         from pipeline.cli import app
 
@@ -19,6 +19,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     finally:
+        gc.enable()
         while True:
             try:
                 _ignore_signals()

@@ -20,7 +20,7 @@ Words = Annotated[tuple[str, ...], BeforeValidator(_several)]
 class StandingQuery(BaseModel):
     """A search, or a v1.2 classification if it has ``classes``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, defer_build=True)
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")
     index: str = ""

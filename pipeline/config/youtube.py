@@ -21,7 +21,7 @@ _PROXIES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 class Section(BaseModel):
     """A table of the configuration: no unknown keys, no changes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, defer_build=True)
 
 
 class FetchSection(Section):

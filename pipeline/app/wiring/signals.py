@@ -8,6 +8,7 @@ and death by SIGTERM. So here each who listens gives the signals back to whoever
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -53,6 +54,9 @@ def run_interruptible(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """
     early: list[int] = []
     results: list[T] = []
+
+    gc.set_threshold(20_000, 20, 20)
+    gc.enable()  # a start does without
 
     async def body() -> None:
         with anyio.CancelScope() as scope, obeying(lambda _: scope.cancel()):

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, get_type_hints
 
@@ -107,8 +108,10 @@ def _secrets() -> list[str]:
 
 def _load(config: Path | None, flags: Mapping[str, Any], reads_file: bool, *, quiet: bool, serves: bool) -> Settings:
     """Load the settings and start the log. ``flags`` are dotted: ``{"run.state": path}``."""
-    from pipeline.config.settings import load
     from pipeline.present.terminal import is_terminal, log_to_stderr
+
+    with _no_plugins():
+        from pipeline.config.settings import load
 
     nested: dict[str, dict[str, Any]] = {}
     for name, value in flags.items():
@@ -119,7 +122,8 @@ def _load(config: Path | None, flags: Mapping[str, Any], reads_file: bool, *, qu
         config = Path("reelmill.toml")
     log_to_stderr("info", "auto", _secrets())
     options = {option.key: f"--{name.replace('_', '-')}" for name, option in COMMON.items() if option.key}
-    settings = load(config, flags=nested, options=options)
+    with _no_plugins():
+        settings = load(config, flags=nested, options=options)
     held = [secret.get_secret_value() for secret in (settings.api_key, settings.post_header) if secret is not None]
     _known_secrets.extend([*held, *settings.watch.secrets])
     level: str = settings.log.level
@@ -130,6 +134,19 @@ def _load(config: Path | None, flags: Mapping[str, Any], reads_file: bool, *, qu
             level = "error"  # what a person must know, the command says in its own words
     log_to_stderr(level, settings.log.format, _secrets())
     return settings
+
+
+@contextmanager
+def _no_plugins() -> Iterator[None]:
+    """Keep pydantic from looking through all that is installed for plugins of its own; no other process sees it."""
+    name = "PYDANTIC_DISABLE_PLUGINS"
+    before = os.environ.get(name)
+    os.environ[name] = before or "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
 
 
 def wait_for(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
