@@ -1,4 +1,7 @@
-"""Commands that are loaded when they are called, so that each starts with its own imports only."""
+"""Commands that are loaded when they are called.
+
+So each starts with its own imports only.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ class LazyCommand:
 
 
 class _Loaded(MutableMapping[str, Any]):
-    """The commands of a group by name; one is loaded when it is asked for."""
+    """A group's commands by name, each loaded when it is asked for."""
 
     def __init__(self, lazy: Mapping[str, LazyCommand], others: Mapping[str, Any]) -> None:
         self._lazy = lazy

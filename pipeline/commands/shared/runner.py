@@ -138,7 +138,10 @@ def _load(config: Path | None, flags: Mapping[str, Any], reads_file: bool, *, qu
 
 @contextmanager
 def _no_plugins() -> Iterator[None]:
-    """Keep pydantic from looking through all that is installed for plugins of its own; no other process sees it."""
+    """Keep pydantic from looking for plugins in all that is installed.
+
+    No other process sees it.
+    """
     name = "PYDANTIC_DISABLE_PLUGINS"
     before = os.environ.get(name)
     os.environ[name] = before or "1"
