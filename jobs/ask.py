@@ -11,10 +11,12 @@ from pipeline.kit import (
     Ask,
     Json,
     Legacy,
+    Moment,
     Moments,
     OutFile,
     PageBlock,
     Parameters,
+    Part,
     Prose,
     Value,
     Verdict,
@@ -22,11 +24,14 @@ from pipeline.kit import (
     disarmed,
     found_moments,
     json_text,
+    labelled,
     markdown,
     mismatch,
     outside,
     plain,
     schema_problem,
+    seconds,
+    told_parts,
 )
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
@@ -77,24 +82,54 @@ class AskFreely:
             reading.fault(_unfit(value, schema, field, video.seconds))
         return reading.verdict({"answer": value})
 
+    def merge(self, parts: Sequence[Part], video: Video, params: Mapping[str, Json]) -> Mapping[str, Json]:
+        schema, told = params["schema"], told_parts(parts, "answer")
+        if schema is None:
+            return {"answer": labelled(parts, "answer"), "parts": told}
+        only = next(iter(schema.get("properties") or ("",))) if len(schema.get("properties") or ()) == 1 else ""
+        if _has_times(schema):
+            return {"answer": _in_order(part.value["answer"] for part in parts)}
+        if only and _has_times(schema["properties"][only]) and all(only in part.value["answer"] for part in parts):
+            return {"answer": {only: _in_order(part.value["answer"][only] for part in parts)}}
+        return {"answer": told, "in_parts": True}
+
     def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
         if params["schema"] is not None:
             yield OutFile(f"{params['name']}.json", json_text(value["answer"]))
             return
         head = f"# {markdown(plain(video.title, 200))}\n\n" if plain(video.title) else ""
         asked = "".join(f"> {line}\n".replace(">  ", "> ") for line in markdown(params["prompt"]).split("\n"))
-        yield OutFile(f"{params['name']}.md", f"{head}{asked}\n{disarmed(value['answer'])}\n")
+        sections = [f"## {_name(part)}\n\n{disarmed(part['answer'])}" for part in value.get("parts", ())]
+        answer = "\n\n".join(sections) or disarmed(value["answer"])
+        yield OutFile(f"{params['name']}.md", f"{head}{asked}\n{answer}\n")
 
     def files(self, params: Mapping[str, Json]) -> Sequence[str]:
         return [f"{params['name']}.{'json' if params['schema'] is not None else 'md'}"]
 
     def page(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Sequence[PageBlock]:
         answer = value["answer"]
+        if parts := value.get("parts"):
+            return [Moments([Moment(p["start_time"], p["end_time"], _name(p), p["answer"]) for p in parts])]
         if isinstance(answer, str):
             return [Prose(answer)]
         only = next(iter(answer.values())) if isinstance(answer, Mapping) and len(answer) == 1 else answer
         moments = found_moments(only, _TITLES)
         return [Moments(moments)] if moments else [Value(answer)]
+
+
+def _name(part: Mapping[str, Json]) -> str:
+    return Part(part["start_time"], part["end_time"], part).name
+
+
+def _has_times(schema: Json) -> bool:
+    """Return True for a list of moments: those of several parts make one list."""
+    entry = schema.get("items") if isinstance(schema, Mapping) and schema.get("type") == "array" else None
+    return isinstance(entry, Mapping) and "start_time" in (entry.get("properties") or ())
+
+
+def _in_order(lists: Iterable[Sequence[Json]]) -> list[Json]:
+    entries = [entry for each in lists for entry in each]
+    return sorted(entries, key=lambda entry: seconds(entry.get("start_time")) or 0.0)
 
 
 def _unfit(value: Json, schema: Mapping[str, Json], field: str, length: float) -> str:

@@ -14,10 +14,12 @@ from pipeline.kit import (
     OutFile,
     PageBlock,
     Parameters,
+    Part,
     Verdict,
     Video,
     cue,
     ffmeta,
+    joined_spans,
     json_text,
     old_spans,
     plain,
@@ -60,27 +62,32 @@ class Chapters:
 
     def check(self, answer: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Verdict:
         reading = AnswerReader(answer)
-        spans = reading.spans("chapters", _TEXTS, most=params["max"], length=video.seconds)
+        spans = reading.spans("chapters", _TEXTS, most=params["max"], length=video.until)
         if not spans:
             reading.fault("`chapters` is empty.")
-        ends = [0.0, *(span["end_time"] for span in spans)]
-        starts = [*(span["start_time"] for span in spans), video.seconds or ends[-1]]
+        ends = [video.start, *(span["end_time"] for span in spans)]
+        starts = [*(span["start_time"] for span in spans), video.until or ends[-1]]
         for end, start in zip(ends, starts, strict=True):
             if start - end > 1:
                 reading.note(f"no chapter covers {stamp(end, form='clock')} to {stamp(start, form='clock')}")
-        lines = _youtube(spans, video.seconds)
-        if len(lines) < _YOUTUBE_LEAST:
+        lines = _youtube(spans, video)
+        if video.end:
+            pass  # a part: what YouTube shows depends on the others, too
+        elif len(lines) < _YOUTUBE_LEAST:
             reading.note("no chapters.txt: YouTube shows chapters only if there are three or more of at least 10 s")
         elif len(lines) < len(spans):
             joined = len(spans) - len(lines)
             reading.note(f"chapters.txt joins {joined} chapters to the one before: YouTube takes none under 10 s")
         return reading.verdict({"chapters": spans})
 
+    def merge(self, parts: Sequence[Part], video: Video, params: Mapping[str, Json]) -> Mapping[str, Json]:
+        return {"chapters": joined_spans(parts, "chapters")}
+
     def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
         spans = value["chapters"]
         yield OutFile("chapters.json", json_text(value))
         yield OutFile("chapters.vtt", _vtt(spans))
-        if len(lines := _youtube(spans, video.seconds)) >= _YOUTUBE_LEAST:
+        if len(lines := _youtube(spans, video)) >= _YOUTUBE_LEAST:
             yield OutFile("chapters.txt", "".join(lines))
         yield OutFile("chapters.ffmeta", _ffmeta(spans, video.title))
 
@@ -97,15 +104,15 @@ def _vtt(spans: Sequence[Mapping[str, Json]]) -> str:
     return "WEBVTT\n\n" + "\n".join(cues)
 
 
-def _youtube(spans: Sequence[Mapping[str, Json]], length: float) -> list[str]:
+def _youtube(spans: Sequence[Mapping[str, Json]], video: Video) -> list[str]:
     """Return the lines of a list that YouTube accepts.
 
-    The first is at 0:00, each ten whole seconds or more after the last.
+    The first is at 0:00, each ten whole seconds or more after the last. There is none of a part that begins later.
     What begins sooner belongs to the chapter before; so does what begins in the video's last ten seconds.
     """
-    if not spans:
+    if not spans or video.start:
         return []
-    end = length or spans[-1]["end_time"]
+    end = video.seconds or spans[-1]["end_time"]
     lines: list[str] = []
     last = 0
     for span in spans:

@@ -20,6 +20,7 @@ from pipeline.kit import (
     OutFile,
     PageBlock,
     Parameters,
+    Part,
     Prose,
     Tags,
     Verdict,
@@ -91,6 +92,20 @@ class Classify:
         found = dict.fromkeys(_label(label, params, reading) for label in labels)
         return reading.verdict({"labels": list(found), "confidence": confidence})
 
+    def merge(self, parts: Sequence[Part], video: Video, params: Mapping[str, Json]) -> Mapping[str, Json]:
+        told = [{"start_time": part.start, "end_time": part.end, **part.value} for part in parts]
+        if params["multiple"]:
+            found = {label for part in parts for label in part.value["labels"]}
+            labels = [choice for choice in _choices(params) if choice in found]
+            return {"labels": labels, "confidence": _mean(parts), "parts": told}
+        # The class that most of the video has; that none fits counts only where none fits anywhere.
+        named = [part for part in parts if part.value["label"] != params["otherwise"]] or list(parts)
+        length: dict[str, float] = {}
+        for part in named:
+            length[part.value["label"]] = length.get(part.value["label"], 0.0) + part.end - part.start
+        label = max(length, key=lambda each: length[each])
+        return {"label": label, "confidence": _mean([p for p in named if p.value["label"] == label]), "parts": told}
+
     def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
         yield OutFile(f"{params['name']}.json", json_text({**value, "classes": list(params["classes"])}))
 
@@ -160,6 +175,15 @@ def _label(value: Json, params: Mapping[str, Json], reading: AnswerReader) -> st
         reading.fault(f"`label` must be one of the classes; it was '{said[:100]}'.")
         return ""
     return near
+
+
+def _mean(parts: Sequence[Part]) -> float | None:
+    """Return the confidence of parts, each by its length; None where one has none."""
+    if any(part.value["confidence"] is None for part in parts):
+        return None
+    length = sum(part.end - part.start for part in parts)
+    weighed = sum(float(part.value["confidence"]) * (part.end - part.start) for part in parts)
+    return round(weighed / length, 4)
 
 
 def _confidence(value: Json, reading: AnswerReader) -> float | None:

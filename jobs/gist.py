@@ -13,11 +13,14 @@ from pipeline.kit import (
     OutFile,
     PageBlock,
     Parameters,
+    Part,
     Prose,
     Tags,
     Verdict,
     Video,
+    joined_words,
     json_text,
+    told_parts,
 )
 
 _KINDS = ("title", "topic", "hashtag")
@@ -71,6 +74,17 @@ class Gist:
                 reading.note(f"`hashtags` had {len(found)} entries; the first {params['hashtags']} were kept")
             value["hashtags"] = found[: params["hashtags"]]
         return reading.verdict(value)
+
+    def merge(self, parts: Sequence[Part], video: Video, params: Mapping[str, Json]) -> Mapping[str, Json]:
+        value = dict[str, Json]()
+        if "title" in params["types"]:  # a film tells at its beginning what it is
+            value["title"] = parts[0].value["title"]
+        for kind, most in (("topics", params["topics"]), ("hashtags", params["hashtags"])):
+            if all(kind in part.value for part in parts):
+                value[kind] = joined_words((part.value[kind] for part in parts), most)
+        if len({part.value.get("title") for part in parts}) > 1:
+            value["titles"] = told_parts(parts, "title")
+        return value
 
     def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
         yield OutFile("gist.json", json_text(value))

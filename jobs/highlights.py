@@ -14,9 +14,11 @@ from pipeline.kit import (
     OutFile,
     PageBlock,
     Parameters,
+    Part,
     Verdict,
     Video,
     csv_text,
+    joined_spans,
     json_text,
     old_spans,
     span_schema,
@@ -56,8 +58,11 @@ class Highlights:
 
     def check(self, answer: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Verdict:
         reading = AnswerReader(answer)
-        spans = reading.spans("highlights", _TEXTS, most=params["max"], length=video.seconds)
+        spans = reading.spans("highlights", _TEXTS, most=params["max"], length=video.until)
         return reading.verdict({"highlights": spans})
+
+    def merge(self, parts: Sequence[Part], video: Video, params: Mapping[str, Json]) -> Mapping[str, Json]:
+        return {"highlights": joined_spans(parts, "highlights")}
 
     def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
         spans = value["highlights"]

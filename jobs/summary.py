@@ -9,14 +9,19 @@ from pipeline.kit import (
     Ask,
     Json,
     Legacy,
+    Moment,
+    Moments,
     OutFile,
     PageBlock,
     Parameters,
+    Part,
     Prose,
     Verdict,
     Video,
+    labelled,
     markdown,
     plain,
+    told_parts,
 )
 
 _LONGEST = 20_000  #: characters
@@ -49,12 +54,21 @@ class Summary:
         reading = AnswerReader(answer)
         return reading.verdict({"summary": reading.text("summary", _LONGEST, lines=True)})
 
+    def merge(self, parts: Sequence[Part], video: Video, params: Mapping[str, Json]) -> Mapping[str, Json]:
+        return {"summary": labelled(parts, "summary"), "parts": told_parts(parts, "summary")}
+
     def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
         head = f"# {markdown(plain(video.title, 200))}\n\n" if plain(video.title) else ""
-        yield OutFile("summary.md", f"{head}{markdown(value['summary'])}\n")
+        sections = [f"## {_name(part)}\n\n{markdown(part['summary'])}\n" for part in value.get("parts", ())]
+        yield OutFile("summary.md", head + ("\n".join(sections) or f"{markdown(value['summary'])}\n"))
 
     def files(self, params: Mapping[str, Json]) -> Sequence[str]:
         return ["summary.md"]
 
     def page(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Sequence[PageBlock]:
-        return [Prose(value["summary"])]
+        parts = [Moment(p["start_time"], p["end_time"], _name(p), p["summary"]) for p in value.get("parts", ())]
+        return [Moments(parts) if parts else Prose(value["summary"])]
+
+
+def _name(part: Mapping[str, Json]) -> str:
+    return Part(part["start_time"], part["end_time"], part).name

@@ -32,6 +32,7 @@ class PlanRow:
     upload_bytes: int
     usd: float
     problem: str = ""
+    looks_at: float | None = None  #: seconds of it that are asked about; None: no length is known, or nothing is asked
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ NO_RETRY = frozenset({
     "aspect_ratio", "bad_ref", "bare_stream", "drm", "file_changed", "file_empty", "file_missing", "file_too_large",
     "live_gone", "no_video_stream", "not_a_file", "not_supported_by_local_platform", "paid", "parameter_invalid",
     "permission_denied", "removed", "resolution_too_high", "resolution_too_low", "unreadable_video", "unsupported_source",
-    "video_too_long", "video_too_short", "youtube_bad_id",
+    "video_too_long", "video_too_short", "window_outside", "youtube_bad_id",
 })  # fmt: skip
 
 

@@ -138,6 +138,18 @@ class Adoption:
 
         Another state folder may have asked for other jobs, in other groups than we would form now.
         """
+        chosen: list[list[JobRequest]] = []
+        left: list[JobRequest] = []
+        for window in dict.fromkeys(request.window for request in requests):
+            near = [request for request in requests if request.window == window]
+            answered = await self._answered(subject, near, media_id)
+            taken = {request.identity for group in answered for request in group}
+            chosen += answered
+            left += [request for request in near if request.identity not in taken]
+        return chosen + group_requests(left, fuse=fuse)
+
+    async def _answered(self, subject: str, requests: Sequence[JobRequest], media_id: str) -> list[list[JobRequest]]:
+        """Return the groups that were asked before, all about one part."""
         sizes = range(len(requests), 0, -1) if len(requests) <= _TOGETHER else (len(requests), 1)
         groups = {
             analysis_digest(analysis_key(subject, group)): group
@@ -154,7 +166,7 @@ class Adoption:
             answered = any(not trace.failed for trace in found.get(digest, ()))
             if answered and all(request.identity in left for request in group):
                 chosen.append([left.pop(request.identity) for request in group])
-        return chosen + group_requests(list(left.values()), fuse=fuse)
+        return chosen
 
 
 class _Listing:

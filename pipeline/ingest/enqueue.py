@@ -226,7 +226,7 @@ def leaves_open(stopped: Task, items: Sequence[Task], publish: Task | None, plan
     if stopped.kind == "analysis":
         asked = AnalysisData.of(stopped).requests
         wanted = {request.identity for request in planner.requests(items)} if asked else set()
-        return not asked or any(request.identity in wanted for request in asked)
+        return not asked or any(request.question in wanted for request in asked)
     if stopped.kind == "video" and stopped.trouble is not None and stopped.trouble.code in LOST_FILE and publish:
         requests, present = planner.requests(items), PublishData.of(publish).present
         complete = all(present.get(request.name) == request.fingerprint for request in requests)
@@ -383,7 +383,7 @@ async def check_files(
 
 def check_line(planner: JobPlanner, item: Item) -> BadLine | None:
     """Return why a line's own words cannot be carried out, or empty."""
-    if not item.line.jobs and not item.line.prompt:
+    if not (item.line.jobs or item.line.prompt or item.line.window):
         return None
     try:
         planner.requests([unsaved_task(item)], strict=True)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pipeline.config.settings import JobsSection
+from pipeline.config.time_windows import TimeWindow, parse_window
 from pipeline.core.errors import ConfigError
 from pipeline.core.model import Json, Task, fingerprint
 from pipeline.ingest.payloads import CaptionsData, ItemData, LineData, RequestData, chosen_captions
@@ -31,6 +32,8 @@ class JobRequest:
     params: Mapping[str, Json]
     fingerprint: str  #: of everything that decides the answer, the video aside
     ask: Ask = field(compare=False, repr=False)  #: its share of the call
+    window: TimeWindow | None = field(default=None, compare=False)  #: the part of the video that counts; None: all
+    whole: str = field(default="", compare=False)  #: fingerprint of the question that this is a part of
     #: The fingerprints under which the same was asked before an operator had it asked again, the latest first.
     before: tuple[str, ...] = field(default=(), compare=False)
 
@@ -41,7 +44,9 @@ class JobRequest:
 
     def to_data(self) -> RequestData:
         """Return what a task must remember to ask and check the same later."""
-        return RequestData(name=self.name, job=self.job.name, params=dict(self.params), fingerprint=self.fingerprint)
+        return RequestData(
+            name=self.name, job=self.job.name, params=dict(self.params), fingerprint=self.fingerprint, whole=self.whole
+        )
 
 
 class JobPlanner:
@@ -59,8 +64,10 @@ class JobPlanner:
         index: str = "",
         *,
         captions: bool = False,
+        windows: bool = True,
     ) -> None:
         self._captions = captions  # the platform reads those beside a file, so an answer depends on them
+        self._windows = windows  # the platform can look at a part of a video
         self._index = index  # that videos are put into as well; empty: none
         self._jobs = {job.name: job for job in jobs}
         self._config = config
@@ -88,7 +95,7 @@ class JobPlanner:
         known = self._configured.get(data.name)
         if known is not None and (known.job, known.fingerprint, known.params) == (job, data.fingerprint, data.params):
             return known  # its share of the call is worked out already
-        return JobRequest(data.name, job, data.params, data.fingerprint, job.ask(data.params))
+        return JobRequest(data.name, job, data.params, data.fingerprint, job.ask(data.params), whole=data.whole)
 
     def requests(self, items: Sequence[Task], *, strict: bool = False) -> list[JobRequest]:
         """Return what these items of one video want together, each once.
@@ -130,8 +137,10 @@ class JobPlanner:
             names.append("ask")
         for name in names:
             given = dict(self._config.settings.get(name, {}))
-            if prompt and self._job_of(name) == "ask":
-                yield self._make(name, {**given, "prompt": prompt})
+            own: dict[str, Json] = {"prompt": prompt} if prompt and self._job_of(name) == "ask" else {}
+            own |= {"window": line.window} if line.window else {}
+            if own:
+                yield self._make(name, {**given, **own})
             else:
                 yield self._configured.get(name) or self._make(name, given)
 
@@ -142,7 +151,7 @@ class JobPlanner:
         elif there.fingerprint != request.fingerprint:
             # Two lines ask differently under one name: both get their answer, under names of their own.
             other = f"{request.name[:33]}-{request.fingerprint[:6]}"
-            found.setdefault(other, self._make(other, {**request.params}, job=request.job))
+            found.setdefault(other, self._make(other, {**request.params}, request.job, request.window))
 
     def _job_of(self, name: str) -> str:
         return str(self._config.settings.get(name, {}).get("job", name))
@@ -158,8 +167,10 @@ class JobPlanner:
             return None
         return self._make(name, dict(self._config.settings.get(name, {})))
 
-    def _make(self, name: str, given: dict[str, Json], job: Job | None = None) -> JobRequest:
-        named = given.pop("job", name)
+    def _make(
+        self, name: str, given: dict[str, Json], job: Job | None = None, window: TimeWindow | None = None
+    ) -> JobRequest:
+        named, window = given.pop("job", name), self._window(name, given.pop("window", None)) or window
         job = job or self._jobs.get(named)
         if job is None:
             raise ConfigError(
@@ -172,7 +183,23 @@ class JobPlanner:
         params = job.params(given)
         ask = job.ask(params)
         decides = fingerprint(self._provider, job.name, job.version, params, ask.schema, list(ask.lines))
-        return JobRequest(name, job, params, decides, ask)
+        if window is not None:
+            decides = fingerprint(decides, "window", window.start, window.end)
+        return JobRequest(name, job, params, decides, ask, window)
+
+    def _window(self, name: str, given: Json) -> TimeWindow | None:
+        if given is None:
+            return None
+        try:
+            found = parse_window(given)
+        except ValueError as error:
+            raise ConfigError(f"[jobs.{name}] window: {error}") from None
+        if not self._windows:
+            raise ConfigError(
+                f"[jobs.{name}] window: API v1.2 looks at whole videos only",
+                remedy='leave the window out, or set [provider] api = "v1.3"',
+            )
+        return found
 
 
 def _takes(items: Sequence[Task]) -> Mapping[str, Sequence[str]]:

@@ -1,7 +1,7 @@
 """What tasks store in the database, typed; it names the stored keys.
 
 The store merges the data of a restart over what is stored (``NewTask.data``): such data names every key that it means
-to change, defaults too. The functions after the classes build it.
+to change, defaults too: ``ingest.tasks.restart_data`` builds it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pipeline.core.model import Json, Task, Trouble
 from pipeline.ingest.stored_json import StoredJson, stored
 
 if TYPE_CHECKING:
-    from pipeline.ports.source import FoundCaptions, Item, MediaFacts
+    from pipeline.ports.source import FoundCaptions, Item
     from pipeline.ports.video_api import UploadSession
 
 _EARLIER = 8  #: digests of captions that are remembered
@@ -96,11 +96,17 @@ class RequestData(StoredJson):
     job: str = stored("", always=True)
     params: Mapping[str, Json] = stored(dict, always=True)
     fingerprint: str = stored("", key="print", always=True)
+    whole: str = ""  #: fingerprint of the question that this is a part of; empty: it is no part
 
     @property
     def identity(self) -> tuple[str, str]:
         """What tells one wanted result of a video from another."""
         return self.name, self.fingerprint
+
+    @property
+    def question(self) -> tuple[str, str]:
+        """What a line wants: the identity of the whole, of a part."""
+        return self.name, self.whole or self.fingerprint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +119,7 @@ class LineData(StoredJson):
     jobs: tuple[str, ...] = stored((), always=True, read=tuple, write=list)
     prompt: str = stored("", always=True)
     metadata: Mapping[str, str] = stored(dict, always=True)
+    window: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,9 +182,14 @@ class ItemData(TaskData):
     def from_item(cls, item: Item) -> Self:
         """Return what an item's task remembers of its line."""
         line = item.line
-        metadata = dict(line.metadata)
         words = LineData(
-            id=line.id, title=line.title, tags=line.tags, jobs=line.jobs, prompt=line.prompt, metadata=metadata
+            id=line.id,
+            title=line.title,
+            tags=line.tags,
+            jobs=line.jobs,
+            prompt=line.prompt,
+            metadata=dict(line.metadata),
+            window=line.window,
         )
         return cls(
             source=line.source,
@@ -194,7 +206,7 @@ class ItemData(TaskData):
 
         line = self.line
         words = ManifestLine(
-            self.source, self.place, line.id, line.title, line.tags, line.jobs, line.prompt, line.metadata
+            self.source, self.place, line.id, line.title, line.tags, line.jobs, line.prompt, line.metadata, line.window
         )
         return Item(key, self.type, self.locator, words, self.bounds or {})  # type: ignore[arg-type]
 
@@ -289,6 +301,7 @@ class VideoData(PaidData):
     adopted: bool = False  #: the upload was found in the account; what was made of it may be there as well
     yields: bool = False  #: another run has made the upload, and may be at work: it goes first
     heard: str = ""  #: digest of the captions that the upload carries, as ``CaptionsData.digest``
+    clock_start: float = 0.0  #: where the clock inside the file starts, seconds
 
     @property
     def length(self) -> float:
@@ -338,6 +351,20 @@ class AnalysisData(PaidData):
     keyed_by_body: bool = False  #: the idempotency key stands for the whole request; before, for the custom id alone
     alone: bool = False  #: never again part of a batch
     unfinished: int = 0  #: batches that ended before it was answered
+    #: The part that it looks at, seconds as a player counts them; ``end`` 0: to the end of the video.
+    start: float = 0.0
+    end: float = 0.0
+    clock_start: float = 0.0  #: where the clock inside the file starts
+
+    @property
+    def windowed(self) -> bool:
+        """True if only a part of the video counts."""
+        return self.start > 0 or self.end > 0
+
+    @property
+    def looks_at(self) -> float:
+        """Seconds of video that it looks at, and that are billed."""
+        return max(0.0, (self.end or self.seconds) - self.start) if self.windowed else self.seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -373,43 +400,6 @@ class PublishData(TaskData):
     missing: Sequence[str] = ()  #: results that were asked for and not there yet
 
 
-# ---------------------------------------------------------------------------------------------- data of a restart
-
-
-def file_facts(facts: MediaFacts) -> dict[str, Json]:
-    """Return the data of a video whose file is here."""
-    return {
-        "path": str(facts.path),
-        "size": facts.size,
-        "seconds": facts.seconds,
-        "width": facts.width,
-        "height": facts.height,
-        "container": facts.container,
-        "video_codec": facts.video_codec,
-        "audio_codec": facts.audio_codec,
-        "mime": facts.mime,
-        "sha256": facts.sha256,
-        "mtime_ns": facts.mtime_ns,
-        "captions": [str(path) for path in facts.captions],
-        **({"fetched": True, "about": dict(facts.about)} if facts.fetched else {}),
-    }
-
-
-def address_facts(url: str) -> dict[str, Json]:
-    """Return the data of a video that the platform takes from an address."""
-    return {"url": url}
-
-
-def external_facts(address: str, title: str) -> dict[str, Json]:
-    """Return the data of a video that the platform fetches itself."""
-    return {"external": address, "title": title}
-
-
-def fetch_again() -> dict[str, Json]:
-    """Return the data of an item to fetch although it is uploaded."""
-    return {"refetch": True}
-
-
 def chosen_captions(items: Iterable[Task]) -> CaptionsData | None:
     """Return the captions that count for a video: those looked at last."""
     known = [(found.looked, -item.id, found) for item in items if (found := ItemData.of(item).captions) is not None]
@@ -420,27 +410,6 @@ def captions_digest(items: Iterable[Task]) -> str:
     """Return the digest of the captions that count; empty without any."""
     chosen = chosen_captions(items)
     return "" if chosen is None else chosen.digest
-
-
-def asked_again(takes: Mapping[str, Sequence[str]]) -> dict[str, Json]:
-    """Return the data of an item whose questions are to be asked again."""
-    return {"takes": {question: list(times) for question, times in takes.items()}}
-
-
-def upload_anew(video: VideoData) -> dict[str, Json]:
-    """Return the data of a video that is uploaded once more.
-
-    It goes under the name of the next generation.
-    """
-    return {"generation": video.generation + 1, "settled": False, "again": 0}
-
-
-def denied_to_indexing(times: int) -> dict[str, Json]:
-    """Return the data of a video denied to indexing ``times`` times.
-
-    The platform has denied its asset, or the index.
-    """
-    return {"indexing_lost": times}
 
 
 def remote_ids(task: Task) -> Iterator[str]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from pipeline.config.time_windows import TimeWindow
 from pipeline.core.errors import Permanent
 from pipeline.core.model import Json, fingerprint
 from pipeline.ingest.job_requests import JobRequest
@@ -19,6 +20,7 @@ from pipeline.ingest.stored_json import changed
 from pipeline.ports.video_api import Question
 
 _HEAD = "Use pictures, speech, sounds and on-screen text. State only what is seen or heard; invent nothing."
+_PART = "Only the part {window} of the video counts; times still count from the beginning of the whole video."
 _LEAST, _MOST = 2048, 98_304  #: output tokens that the platform takes; we start no lower than is sensible
 
 #: A block of Markdown around the answer, with or without words before and after it.
@@ -29,12 +31,13 @@ _ABSURD = 1_000_000  #: output tokens beyond which a platform's count is taken f
 def group_requests(requests: Sequence[JobRequest], *, fuse: bool) -> list[list[JobRequest]]:
     """Return the requests that share a call: all of them, where that works.
 
-    Not where two use one property name, or fusing is off.
+    Not where two use one property name or look at different parts of the video, or fusing is off.
     """
     groups: list[list[JobRequest]] = []
     for request in requests:
         names = set(request.ask.schema)
-        fitting = next((g for g in groups if fuse and not names & {n for other in g for n in other.ask.schema}), None)
+        near = [group for group in groups if fuse and group[0].window == request.window]
+        fitting = next((g for g in near if not names & {n for other in g for n in other.ask.schema}), None)
         if fitting is None:
             groups.append([request])
         else:
@@ -64,9 +67,10 @@ def at_max_tokens(requests: Sequence[JobRequest], doublings: int) -> bool:
     return max_tokens(requests, doublings) >= _MOST
 
 
-def build_prompt(requests: Sequence[JobRequest], correction: str = "") -> str:
+def build_prompt(requests: Sequence[JobRequest], correction: str = "", window: TimeWindow | None = None) -> str:
     """Return the call's words; the platform ignores descriptions in a schema."""
-    lines = [_HEAD, "Return:"] + [f"- {line}" for request in requests for line in request.ask.lines]
+    lines = [_HEAD, *([_PART.format(window=window)] if window is not None else []), "Return:"]
+    lines += [f"- {line}" for request in requests for line in request.ask.lines]
     if correction:
         lines.append(f"An earlier answer was refused for this reason: {correction} Avoid it.")
     return "\n".join(lines)
@@ -89,17 +93,20 @@ def build_question(key: str, data: AnalysisData, requests: Sequence[JobRequest])
     Raises:
         Permanent: code ``not_in_this_api``, see :func:`build_legacy_call`.
     """
+    window = TimeWindow(data.start, data.end or None) if data.windowed else None
     question = Question(
         key=build_custom_id(key, data.generation),
         media_id=data.media_id,
-        prompt=build_prompt(requests, data.correction),
+        prompt=build_prompt(requests, data.correction, window),
         schema=build_schema(requests),
         max_tokens=max_tokens(requests, data.doublings),
         temperature=data.temperature,
         model=data.model,
         since=data.since,
-        minutes=data.seconds / 60,
+        minutes=data.looks_at / 60,
         legacy=build_legacy_call(requests) if data.legacy else None,
+        start=None if window is None else window.start + data.clock_start,
+        end=None if window is None or window.end is None else window.end + data.clock_start,
     )
     if not data.keyed_by_body:
         return question
@@ -110,6 +117,7 @@ def build_question(key: str, data: AnalysisData, requests: Sequence[JobRequest])
         question.max_tokens,
         question.temperature,
         question.model,
+        *([question.start, question.end] if window is not None else []),
     ]
     return replace(question, idempotency_key=f"{question.key}-{fingerprint(*asked)}")
 

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from pipeline.core.model import Json
 from pipeline.kit.answers import Verdict
+from pipeline.kit.merging import Part
 from pipeline.kit.page import PageBlock
 from pipeline.ports.sink import OutFile
 
@@ -19,6 +20,13 @@ class Video:
     key: str
     seconds: float
     title: str = ""  #: the user's or the source's title; may hold anything
+    start: float = 0.0  #: where the part begins that was looked at; times are the whole video's all the same
+    end: float = 0.0  #: where it ends; 0: with the video
+
+    @property
+    def until(self) -> float:
+        """Where what was looked at ends, seconds; 0 where nobody knows."""
+        return self.end or self.seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,15 @@ class FiledJob(Protocol):
 
     def files(self, params: Mapping[str, Json]) -> Sequence[str]:
         """Return the names of all files that ``render`` may return. Pure."""
+        ...
+
+
+@runtime_checkable
+class MergedJob(Protocol):
+    """A job that merges its results about parts of a video; optional."""
+
+    def merge(self, parts: Sequence[Part], video: Video, params: Mapping[str, Json]) -> Mapping[str, Json]:
+        """Return the result of the whole, as ``check`` would. Pure."""
         ...
 
 

@@ -27,6 +27,7 @@ class ManifestLine:
     jobs: tuple[str, ...] = ()  #: empty = as configured
     prompt: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    window: str = ""  #: the part that its questions are about, e.g. ``0:00-10:00``; empty: as configured
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ class MediaFacts:
     #: What the site says of a fetched video (title, channel …), or the file of itself (title, captions).
     about: Mapping[str, Json] = field(default_factory=dict)
     fetched: bool = False  #: the file is our own copy: to be removed once its upload is proved
+    clock_start: float = 0.0  #: where the clock inside the file starts; a player calls that 0:00
 
     @property
     def aspect(self) -> float:

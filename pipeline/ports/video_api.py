@@ -24,7 +24,8 @@ class Ceilings:
     url_bytes: int = 4 * 1000**3
     min_seconds: float = 1.0
     indexed_min_seconds: float = 4.0  #: a shorter video is analysed, but no index takes it
-    max_seconds: float = 7200.0
+    window_seconds: float = 7200.0  #: that one analysis looks at
+    max_seconds: float = 14_400.0  #: a longer video than one analysis looks at is asked about by windows
     min_side: int = 360
     max_width: int = 5184
     max_height: int = 2160
@@ -92,8 +93,11 @@ class Question:
     model: str
     legacy: Mapping[str, Json] | None = None  #: ``path`` and ``body`` for a dialect without schemas (v1.2)
     since: float = 0.0  #: epoch seconds at which the intent was stored
-    minutes: float = 0.0  #: length of the video, for the limits that count minutes
+    minutes: float = 0.0  #: of video that it looks at, for the limits that count minutes
     idempotency_key: str = ""  #: of the same characters; the same key is the same request; empty: ``key``
+    #: The part of the video that counts, seconds on the clock inside its file; None: from its beginning, to its end.
+    start: float | None = None
+    end: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,6 +142,7 @@ def _probe(
         mime=seen.mime,
         mtime_ns=before.st_mtime_ns,
         about={"title": seen.title} if seen.title else {},
+        clock_start=seen.clock_start,
     )
     return facts, before, seen.language
 

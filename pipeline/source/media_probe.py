@@ -16,6 +16,7 @@ from pipeline.media.container import (
     MEDIA_ERRORS,
     NoVideoStream,
     UnreadableMedia,
+    clock_start,
     container_title,
     header_seconds,
     is_bare_stream,
@@ -50,6 +51,7 @@ class MediaLook:
     mime: str
     language: str = ""  #: of the sound, as the container names it; empty where it does not
     title: str = ""  #: that the container tells; empty without
+    clock_start: float = 0.0  #: seconds at which its clock starts; a player calls that 0:00
 
 
 def probe_media(path: Path, checkpoint: Callable[[], None]) -> MediaLook:
@@ -103,6 +105,7 @@ def _probe_container(container: InputContainer, path: Path, checkpoint: Callable
         mime=_mime(container.format.name, path),
         language=next((each.language for each in audio if each.language and each.language != "und"), ""),
         title=container_title(container),
+        clock_start=round(clock_start(container, stream), 3),
     )
 
 

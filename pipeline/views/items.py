@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from pipeline.core.model import Result, Spend, Task
@@ -48,3 +48,4 @@ class ItemView:
     folder: Path | None
     explanation: str  #: one plain sentence: where it stands and why
     next_step: str  #: what the operator can do, or what happens by itself
+    parts: Mapping[int, str] = field(default_factory=dict)  #: id of a task -> the part of the video that it asks about

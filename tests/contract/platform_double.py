@@ -85,7 +85,8 @@ class Canned:
         self.asked.append(request)
         if request.prompt.startswith("refuse"):
             raise AnalysisRefused("token_limit_exceeded", "too much")
-        return truncated(self.text or json.dumps(filled(request.schema, self.seconds)), request, 100)
+        end = self.seconds if request.end is None else min(request.end, self.seconds)
+        return truncated(self.text or json.dumps(filled(request.schema, end, request.start or 0.0)), request, 100)
 
     def words(self, request: AnalysisRequest) -> VideoWords:
         """Captions are taken as they were handed over: each line one that stands for two seconds."""
@@ -99,20 +100,20 @@ class Canned:
         return f"picture at {at:g}".encode()
 
 
-def filled(schema: Mapping[str, Any] | None, seconds: float) -> Any:
-    """Return a value that fits a schema, with times inside the video."""
+def filled(schema: Mapping[str, Any] | None, seconds: float, start: float = 0.0) -> Any:
+    """Return a value that fits a schema, with times inside the part that counts."""
     if schema is None:
         return "an answer in words"
     match schema.get("type"):
         case "object":
             inside = schema.get("properties", {})
-            values = {name: filled(part, seconds) for name, part in inside.items()}
+            values = {name: filled(part, seconds, start) for name, part in inside.items()}
             return {
                 **values,
-                **{name: at for name, at in (("start_time", 0.0), ("end_time", seconds)) if name in inside},
+                **{name: at for name, at in (("start_time", start), ("end_time", seconds)) if name in inside},
             }
         case "array":
-            return [filled(schema.get("items"), seconds)]
+            return [filled(schema.get("items"), seconds, start)]
         case "number" | "integer":
             return 1
         case "boolean":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.support.fakes import clips, items
 from tests.support.run_harness import settings_for
 from tests.support.vendor import ClientV12
 
+_START = {"prompt": "How does it begin?", "window": "0:00-0:20"}
 #: Effects of which there must be one per key, whatever dies. An opened session whose answer was lost expires unused.
 CREATES = ("asset", "analysis", "index", "indexed")
 
@@ -46,6 +48,17 @@ def repacked(world: World, report: RunReport, trial: Trial) -> None:
     assert (found.answers, found.files) == (trial.plain.answers, trial.plain.files)
     assert set(found.paid.values()) == {1}, found.paid
     assert {row[3] for row in found.rows} == {"done"}, found.rows
+
+
+def in_parts(world: World, report: RunReport, trial: Trial) -> None:
+    """As :func:`same`; three calls about parts, whose answers about the whole make one, on the clock of the whole."""
+    same(world, report, trial)
+    assert _counts(traces(world).paid)["analysis"] == 3
+    chapters = next(
+        json.loads(content) for name, content in world.disk.files().items() if name.endswith("chapters.json")
+    )
+    spans = [(each["start_time"], each["end_time"]) for each in chapters["chapters"]]
+    assert (spans[0][0], spans[4], spans[-1][1]) == (0.0, (30.0, 37.5), 60.0), spans
 
 
 def same_but_sessions(world: World, report: RunReport, trial: Trial) -> None:
@@ -204,6 +217,7 @@ class Studio:
         return {
             "fused, three videos": self.fused,
             "unfused, two videos": self.unfused,
+            "in two windows": self.windows,
             "in a batch": self.batched,
             "in batches that expire": self.expiring,
             "multipart": self.multipart,
@@ -234,6 +248,13 @@ class Studio:
     def unfused(self) -> Scene:
         """Return two videos, four requests each."""
         return self._scene("unfused, two videos", self.night(2, jobs={"fuse": False}))
+
+    def windows(self) -> Scene:
+        """Return a video that is too long for one call, and a question of it about a part."""
+        jobs = {"enabled": ["gist", "chapters", "start"], "settings": {"start": {"job": "ask", **_START}}}
+        return self._scene(
+            "in two windows", self.night(jobs=jobs), in_parts, Make(ceilings=Ceilings(window_seconds=40))
+        )
 
     def batched(self) -> Scene:
         """Return two videos that are asked by one batch."""

@@ -21,6 +21,7 @@ from tests.faults.crash_trial import Trial
 SCENES = {
     "fused, three videos": 300,
     "unfused, two videos": 300,
+    "in two windows": 200,
     "in a batch": 300,
     "in batches that expire": 300,
     "multipart": 120,
@@ -41,6 +42,7 @@ SCENES = {
 EVERY = {
     "fused, three videos": 4,
     "unfused, two videos": 4,
+    "in two windows": 8,
     "in a batch": 6,
     "in batches that expire": 6,
     "indexing": 4,

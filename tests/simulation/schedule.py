@@ -103,6 +103,7 @@ class Schedule:
     sections: dict[str, Any]
     habits: Habits
     faults: tuple[Fault, ...]
+    one_call: float = 7200.0  #: seconds of a video that one analysis looks at, at most
 
     @property
     def api(self) -> str:
@@ -131,7 +132,9 @@ def draw(seed: int) -> Schedule:
     sections, habits, faults = _sections(rng, api), _habits(rng), _faults(rng, count)
     batches, fates = _batches(seed, api, count)
     own = (*_losses(seed, count), *_upkeep(seed, count), *_agains(seed), *fates)
-    return Schedule(seed, nights, prompts, {**sections, **batches}, habits, (*faults, *own))
+    one_call, windows = _windows(seed, api)
+    sections |= {**batches, "jobs": {**sections["jobs"], "settings": windows}}
+    return Schedule(seed, nights, prompts, sections, habits, (*faults, *own), one_call)
 
 
 def _nights(rng: Random, api: str, count: int) -> tuple[tuple[tuple[Line, ...], ...], tuple[str, ...]]:
@@ -236,6 +239,15 @@ def _batches(seed: int, api: str, count: int) -> tuple[dict[str, Any], tuple[Fau
     mode = rng.choice(("always", "always", "auto"))
     rules = {"mode": mode, "min_analyses": rng.randint(1, count), "hours_each": 0.01}
     return {"batches": rules}, tuple(fates)
+
+
+def _windows(seed: int, api: str) -> tuple[float, dict[str, Any]]:
+    """Return how much of a video one call looks at, and parts that jobs are asked about; drawn apart, in a sixth of all."""
+    rng = Random(f"windows {seed}")
+    if api != "v1.3" or rng.random() > 0.25:
+        return 7200.0, {}
+    parts = {"summary": {"window": rng.choice(("0:10-0:50", "0:30-", "0:00-1:00"))}} if rng.random() < 0.5 else {}
+    return rng.choice((25.0, 40.0, 7200.0)), parts
 
 
 def _fault(rng: Random, site: str, count: int) -> Fault:

@@ -110,6 +110,7 @@ class Vendor:
         self._time, self.habits, self._rng, self.ledger, self._fate = time, habits, rng, ledger, fate
         self.things: dict[str, Thing] = {}
         self.seconds = SECONDS  #: length of every video
+        self.one_call = 7200.0  #: seconds of video that one analysis looks at, at most
         self._arrivals: list[tuple[float, int, Asked, float]] = []
         self._answers: dict[int, Reply] = {}
         self._tickets = count(1)
@@ -245,20 +246,20 @@ class Vendor:
         return Reply(200, {"search_pool": pool, "data": list(hits), "page_info": {"next_page_token": ""}})
 
 
-def fitting(name: str, form: Mapping[str, Any], seconds: float) -> Any:
-    """Return a value that fits a JSON schema and a video of this length."""
+def fitting(name: str, form: Mapping[str, Any], seconds: float, start: float = 0.0) -> Any:
+    """Return a value that fits a JSON schema and so many seconds of a video, from ``start`` on."""
     if "anyOf" in form:
-        return fitting(name, form["anyOf"][0], seconds)
+        return fitting(name, form["anyOf"][0], seconds, start)
     kind = form.get("type")
     if "enum" in form:
         return form["enum"][0]
     if kind == "array" and form["items"].get("type") == "object":
         names = form["items"]["properties"]
-        return [_span(names, seconds * part / 4, seconds * (part + 1) / 4) for part in range(4)]
+        return [_span(names, start + seconds * part / 4, start + seconds * (part + 1) / 4) for part in range(4)]
     if kind == "array":
         return [f"{name}{number}" for number in range(1, 6)]
     if kind == "object":
-        return {key: fitting(key, value, seconds) for key, value in form["properties"].items()}
+        return {key: fitting(key, value, seconds, start) for key, value in form["properties"].items()}
     if kind in ("number", "integer"):
         return 1
     return True if kind == "boolean" else f"A plain sentence about {name}."

@@ -24,6 +24,9 @@ def base_of(name: str) -> str:
 class VendorV13(Batches, Vendor):
     """Routes by method and shape of the path."""
 
+    clock_start = 0.0  #: where the clock inside every file starts
+    clock = ""  #: what times in answers count from: a player's 0:00, or that of the ``window``, or that of the ``file``
+
     def carry_out(self, asked: Asked) -> Reply:
         """Find the route and follow it."""
         for method, shape, handle in self._routes():
@@ -171,6 +174,9 @@ class VendorV13(Batches, Vendor):
             return refused(400, "resource_not_exist", nested=True)
         if asset.word(self.now(), "processing") != "ready":
             return refused(400, "asset_not_ready", nested=True)
+        start, end = self.window(body)
+        if end - start < 1 or end > self.seconds or end - start > self.one_call:
+            return refused(400, "parameter_invalid", nested=True)
         kept = [t for t in self.things.values() if t.kind == "analysis" and t.data["key"] == key]
         if self.habits.keeps_keys and kept:
             return Reply(202, {"task_id": kept[-1].id, "status": "queued"})
@@ -183,14 +189,14 @@ class VendorV13(Batches, Vendor):
         )
         # Some answers are as long as they may be: it bills minutes and tokens, whatever becomes of them.
         tokens = self.billed(body["max_tokens"], thing)
-        rates = PricesSection()
-        usd = self.seconds / 60 * rates.analyze_minute + tokens / 1000 * rates.output_1000_tokens
+        rates, (start, end) = PricesSection(), self.window(body)
+        usd = (end - start) / 60 * rates.analyze_minute + tokens / 1000 * rates.output_1000_tokens
         free = batch and thing.fate in ("failed", "canceled")  # as the platform says of the items of a batch
         thing.data |= {"tokens": tokens, "usd": 0.0 if free else usd, "batch": batch}
         lines = body["prompt"].splitlines()
         wanted = body["response_format"]["json_schema"]["properties"]
         asks = ("\n".join([name, *(line for line in lines if f"`{name}`" in line)]) for name in wanted)
-        marks = [(base_of(asset.name), ask) for ask in asks]
+        marks = [(base_of(asset.name), f"{start:g}-{end:g} {ask}") for ask in asks]
         self.accepted("analysis", thing.name, base_of(thing.name), thing, marks)
         return thing
 
@@ -202,7 +208,17 @@ class VendorV13(Batches, Vendor):
     def answer(self, body: Mapping[str, Any]) -> str:
         """Return the text that answers a question: what its schema wants."""
         wanted = body["response_format"]["json_schema"]["properties"]
-        return json.dumps({name: fitting(name, form, self.seconds) for name, form in wanted.items()})
+        start, end = self.window(body)
+        counts_from = {"window": 0.0, "file": start + self.clock_start}.get(self.clock, start)
+        return json.dumps({name: fitting(name, form, end - start, counts_from) for name, form in wanted.items()})
+
+    def window(self, body: Mapping[str, Any]) -> tuple[float, float]:
+        """Return the part that a question is about, as a player counts; the API counts by the clock inside the file."""
+        start, end = body.get("start_time"), body.get("end_time")
+        return (
+            0.0 if start is None else start - self.clock_start,
+            self.seconds if end is None else end - self.clock_start,
+        )
 
     def _analyses(self, asked: Asked) -> Reply:
         asset, word = asked.get("asset_id"), asked.get("status")

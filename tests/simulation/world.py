@@ -133,6 +133,7 @@ class World:
         kind = VendorV12 if schedule.api == "v1.2" else VendorV13
         habits, chance = schedule.habits, Random(f"vendor {schedule.seed}")
         self.vendor: Vendor = kind(self.elapsed, habits, chance, self.ledger, self.accidents.fate)
+        self.vendor.one_call = schedule.one_call
         self.life = Life(dead=True)
         self.lives = self.deaths = self.requests = 0
         self._full = 0
@@ -266,7 +267,9 @@ class World:
         """Return the configuration of a night; in the calm nobody is short of money."""
         sections: dict[str, Any] = {**self.schedule.sections}
         if self.schedule.prompts[night]:
-            sections["jobs"] = {**sections["jobs"], "settings": {"summary": {"prompt": self.schedule.prompts[night]}}}
+            given = sections["jobs"].get("settings", {})
+            summary = {**given.get("summary", {}), "prompt": self.schedule.prompts[night]}
+            sections["jobs"] = {**sections["jobs"], "settings": {**given, "summary": summary}}
         if calm:
             sections.pop("budget", None)
             sections.pop("queries", None)
@@ -339,7 +342,8 @@ class World:
         with wired(lambda: Wire(self.vendor, self.accidents, life, self.rng, self.note)), self.disk.mounted():
             async with open_platform(make_run_plan(settings), database, clock, rng) as api:
                 if self.schedule.api == "v1.3":
-                    api.dialect.ceilings = Ceilings(direct_bytes=DIRECT)  # type: ignore[attr-defined]
+                    longest = self.schedule.one_call
+                    api.dialect.ceilings = Ceilings(direct_bytes=DIRECT, window_seconds=longest)  # type: ignore[attr-defined]
                 sink: Any = SinkReach(DiskSink(settings.run.output), self.disk, life)
                 adapters = Adapters({"file": FakeSource()}, sink, lambda facts, ceilings: None, lambda paths: "")
                 life.session = self.build(settings, database, Labelled(api), clock, rng, adapters)

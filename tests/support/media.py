@@ -84,7 +84,7 @@ def film_bytes(
     seconds: float = 5.0,
     size: tuple[int, int] = (640, 360),
     *,
-    fps: int = 4,
+    fps: int | Fraction = 4,
     codec: str = "mpeg4",
     form: str = "mp4",
     sound: bool = False,

@@ -104,6 +104,7 @@ async def test_other_containers(tmp_path: Path, name: str, codec: str, mime: str
     facts = await fetch(film(tmp_path / name, 2, codec=codec, fps=25 if codec == "mpeg2video" else 4))
     assert (facts.mime, facts.audio_codec) == (mime, "")
     assert facts.seconds == pytest.approx(2, abs=0.3)
+    assert facts.clock_start == pytest.approx(0.04 if name == "a.ts" else 0.0)  # a transport stream begins late
 
 
 @pytest.mark.asyncio
@@ -335,7 +336,7 @@ def facts(seconds: float = 60, width: int = 1280, height: int = 720, size: int =
     [
         (facts(seconds=0.8), "video_too_short", "0.8 s"),
         (facts(seconds=0), "video_too_short", "1 s"),
-        (facts(seconds=7300), "video_too_long", "120 min"),
+        (facts(seconds=14_500), "video_too_long", "240 min"),
         (facts(width=640, height=359), "resolution_too_low", "640×359"),
         (facts(width=7680, height=4320), "resolution_too_high", "5184×2160"),
         (facts(width=2160, height=5300), "resolution_too_high", "2160×5300"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -111,6 +112,29 @@ def test_a_run_above_the_confirmed_price_is_refused_where_nobody_can_be_asked(
     piped = CliRunner().invoke(app, ["run", "-", "--confirm-over", "9"])
     assert piped.exit_code == 2
     assert "stdin" in piped.stderr
+
+
+def test_a_plan_prices_the_window_and_tells_what_lies_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of five seconds are priced and shown; a window behind the end, or written wrongly, is told by its place."""
+    monkeypatch.setenv("TWELVELABS_API_KEY", "tlk_none")
+    monkeypatch.chdir(tmp_path)
+    clips(tmp_path / "films", 3)
+    lines = ("window,source", "0:01-0:03,films/clip-00.mp4", "0:30-,films/clip-01.mp4", "3-1,films/clip-02.mp4")
+    (tmp_path / "list.csv").write_text("\n".join(lines))
+    plan = json.loads(CliRunner().invoke(app, ["plan", "list.csv", "--json"]).stdout)
+    part, outside = plan["rows"]
+    assert (part["looks_at"], part["seconds"], part["problem"]) == (2.0, 5.0, "")
+    assert (plan["minutes"], part["usd"]) == (pytest.approx(2 / 60), pytest.approx(plan["usd"]))
+    assert (outside["action"], outside["usd"], outside["jobs"]) == ("failed", 0.0, [])
+    assert outside["problem"] == "The window 0:30- begins after the end of the video, which is 0:05 long."
+    (bad,) = plan["bad_lines"]
+    assert (bad["place"], bad["trouble"]["message"]) == (
+        "list.csv:4", "'window' must end after it starts: 0:03 to 0:01 does not."
+    )  # fmt: skip
+    assert "0:02 of 0:05" in CliRunner().invoke(app, ["plan", "list.csv"], env={"COLUMNS": "80"}).stdout
+    (tmp_path / "reelmill.toml").write_text('[provider]\napi = "v1.2"\n[jobs.gist]\nwindow = "0-3"\n')
+    refused = CliRunner().invoke(app, ["plan", "films"])
+    assert (refused.exit_code, "API v1.2 looks at whole videos only" in refused.stderr) == (2, True)
 
 
 def test_what_is_used_of_a_window_is_waited_for() -> None:

@@ -23,6 +23,9 @@ from pipeline.local.api.v1_3.requests import SyncRequest, TaskRequest
 from pipeline.local.api.v1_3.schema_profile import check_schema
 from pipeline.local.errors import ApiError
 from pipeline.local.limits import PlatformLimits
+from pipeline.local.state.tables import BEGINS, AssetRow
+
+ASKED = {"video": {"type": "asset_id", "asset_id": "0" * 24}, "prompt": "What?"}
 
 GOOD: list[dict[str, Any]] = [
     {"type": "object", "properties": {"a": {"type": "string", "pattern": "^x", "description": "d"}}, "required": ["a"]},
@@ -203,6 +206,17 @@ def test_durations_have_their_edges(seconds: float, window: float | None, sync: 
     """An hour at once, two hours as a task, four where a window of two is asked for."""
     fault = PlatformLimits().length_fault(seconds, window, sync=sync)
     assert (fault[0] if fault else None) == code
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "minutes"),
+    [(None, None, 10.0), (36_060.0, None, 9.0), (36_060.0, 36_120.0, 1.0), (36_000.0, 99_999.0, 10.0)],
+)
+def test_a_window_counts_by_the_clock_inside_the_file(start: float | None, end: float | None, minutes: float) -> None:
+    """As at the vendor: a recording whose clock starts at ten hours; only the part inside the video is billed."""
+    asset = AssetRow("a", "direct", "ready", "a.ts", "video", 0.0, duration=600.0, technical={BEGINS: 36_000.0})
+    body = parse(TaskRequest, {**ASKED, "start_time": start, "end_time": end})
+    assert body.minutes(asset) == minutes
 
 
 def test_pages_and_bodies() -> None:

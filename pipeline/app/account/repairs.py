@@ -8,7 +8,8 @@ from typing import Literal
 import anyio
 
 from pipeline.core.model import NewTask, Task
-from pipeline.ingest.payloads import ItemData, VideoData, upload_anew
+from pipeline.ingest.payloads import ItemData, VideoData
+from pipeline.ingest.tasks.restart_data import upload_anew
 
 
 async def find_repair(video: Task, items: Sequence[Task]) -> Literal["file", "fetch", "address", "none"]:

@@ -24,7 +24,7 @@ from pipeline.gallery.values import (
 from pipeline.ingest.payloads import AnalysisData, ItemData, RequestData
 from pipeline.ingest.tasks.publish import spend_card
 from pipeline.kit.job import Video
-from pipeline.kit.page import PageBlock, Prose, Tags
+from pipeline.kit.page import Moments, PageBlock, Prose, Tags
 
 _LINE = 160  #: characters
 _TAGS = 24
@@ -116,7 +116,7 @@ class EntryMaker:
         return PageResult(
             name=result.job,
             job=job,
-            blocks=self._blocks.blocks(job, result.body, video, params),
+            blocks=self._shown(job, result, video, params),
             prompt=self._prompt(str(params.get("prompt") or "")),
             model=self._repeated(_string(meta.get("model"))),
             provider=self._repeated(_string(meta.get("provider"))),
@@ -126,6 +126,13 @@ class EntryMaker:
             notes=[self._words.line(note) for note in notes[:_NOTES]] if isinstance(notes, list) else [],
             current=result.job not in earlier,
         )
+
+    def _shown(self, job: str, result: Result, video: Video, params: Mapping[str, Json]) -> Sequence[PageBlock]:
+        if not result.meta.get("apart"):
+            return self._blocks.blocks(job, result.body, video, params)
+        # What the job has not merged stands below each other.
+        values = [part["value"] for part in result.body["parts"]]
+        return [block for value in values for block in self._blocks.blocks(job, value, video, params)]
 
     def _source(self, item: ItemData) -> PageSource:
         line = item.line
@@ -157,7 +164,7 @@ def _captions(video: StoredVideo) -> CaptionsRef:
 def _requests(tasks: Sequence[Task]) -> dict[tuple[str, str], RequestData]:
     """Return what was asked, by the identity of its result."""
     analyses = (AnalysisData.of(task) for task in tasks if task.kind == "analysis")
-    return {request.identity: request for data in analyses for request in data.requests}
+    return {request.question: request for data in analyses for request in data.requests}
 
 
 def _tags(results: Sequence[PageResult]) -> tuple[list[str], dict[str, list[str]]]:
@@ -178,6 +185,9 @@ def _line(results: Sequence[PageResult]) -> str:
     ranked = sorted(results, key=lambda result: (result.job != "summary", result.job == "gist"))
     blocks: list[PageBlock] = [block for result in ranked for block in result.blocks]
     text = next((block.text for block in blocks if isinstance(block, Prose) and block.text.strip()), "")
+    summary = ranked[0].blocks if ranked and ranked[0].job == "summary" else ()
+    if parts := [moment for block in summary if isinstance(block, Moments) for moment in block.items]:
+        text = parts[0].text  # of a long video: it tells of each part by itself
     if not text:
         topics = [block.words for block in blocks if isinstance(block, Tags) and not block.facet]
         text = ", ".join(topics[0]) if topics else ""

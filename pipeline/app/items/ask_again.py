@@ -22,13 +22,16 @@ from pipeline.ingest.job_requests import JobRequest
 from pipeline.ingest.payloads import AnalysisData, ItemData, VideoData
 from pipeline.ingest.request_builder import group_requests
 from pipeline.ingest.tasks.item import is_set_again, item_again
+from pipeline.ingest.windows.parts import split_questions
 from pipeline.money_views import Again, AgainRow
 from pipeline.ports.store import Database
+from pipeline.ports.video_api import Ceilings
 
 #: Asks whoever decides about the price.
 Agree = Callable[[Again], bool]
 _STOPPED = (State.FAILED, State.HELD, State.CANCELLED)
-_LONGEST = 7200.0  #: seconds of a video of unknown length, at most
+_LONGEST = Ceilings().max_seconds  #: of a video of unknown length
+_ONE_CALL = Ceilings().window_seconds
 
 
 async def ask_again(settings: Settings, names: Sequence[str], jobs: Sequence[str], agree: Agree) -> Again:
@@ -110,7 +113,8 @@ class AskAgain:
         self._place(lines, answered)
         video = next(VideoData.of(task) for task in known.tasks if task.kind == "video")
         api = self._plan.settings.provider.api
-        groups = group_requests([*answered, *already], fuse=self._plan.planner.fuse and api != "v1.2")
+        parts = split_questions([*answered, *already], video.seconds or _LONGEST, _ONE_CALL)
+        groups = group_requests(parts, fuse=self._plan.planner.fuse and api != "v1.2")
         return replace(
             row,
             jobs=[request.name for request in answered],
@@ -158,7 +162,7 @@ def _goes_on(known: About, already: Sequence[JobRequest]) -> bool:
     """Return False if what was set to be asked again has stopped."""
     waiting = {request.identity for request in already}
     stopped = [task for task in known.tasks if task.kind == "analysis" and task.state in _STOPPED]
-    return not any(request.identity in waiting for task in stopped for request in AnalysisData.of(task).requests)
+    return not any(request.question in waiting for task in stopped for request in AnalysisData.of(task).requests)
 
 
 def _no_such_job(name: str, job: str, requests: Sequence[JobRequest]) -> ConfigError:

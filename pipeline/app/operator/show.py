@@ -10,11 +10,12 @@ from pipeline.app.operator.find_item import find_item
 from pipeline.app.operator.last_run import read_last_run
 from pipeline.app.wiring.state_folder import lock_holder, open_read_only
 from pipeline.config.settings import Settings
+from pipeline.config.time_windows import TimeWindow
 from pipeline.core.clock import SystemClock, iso
 from pipeline.core.errors import NO_RETRY
 from pipeline.core.model import Parked, Selection, State, Task, Trouble
 from pipeline.core.youtube_address import file_name
-from pipeline.ingest.payloads import ItemData, PlaylistData, PublishData
+from pipeline.ingest.payloads import AnalysisData, ItemData, PlaylistData, PublishData
 from pipeline.ingest.waiting import is_looking, waiting_words
 from pipeline.views import ItemView
 
@@ -51,7 +52,14 @@ async def show(settings: Settings, item: str) -> ItemView:
             folder=settings.run.output / written.folder if written.folder else None,
             explanation=explanation,
             next_step=step,
+            parts={task.id: _part(task) for task in tasks if task.kind == "analysis" and _part(task)},
         )
+
+
+def _part(task: Task) -> str:
+    """Return the part of the video that an analysis asks about; empty for all."""
+    data = AnalysisData.of(task)
+    return str(TimeWindow(data.start, data.end or None)) if data.windowed else ""
 
 
 def _title(item: ItemData, written: PublishData) -> str:

@@ -50,6 +50,7 @@ from pipeline.ingest.request_builder import group_requests
 from pipeline.ingest.stored_json import changed
 from pipeline.ingest.tasks.item import unsaved_task
 from pipeline.ingest.tasks.planned_files import PlannedFiles
+from pipeline.ingest.windows.parts import is_outside, looked_at, outside_trouble, split_questions
 from pipeline.money_views import UNLISTED, FileChange, Plan, PlanAction, PlannedLane, PlanRow
 from pipeline.ports.batch_api import BatchCeilings
 from pipeline.ports.quota import QuotaGauge
@@ -171,7 +172,8 @@ class _Totals:
         if not (folder := written.folder):
             title = item.line.title or await anyio.to_thread.run_sync(_title_inside, item)
             folder = f"{slug(title or PurePath(file_name(item.locator)).stem)}--*"
-        await found.add(known, folder, wanted, len(self._groups(wanted)), row.action, database)
+        parts = split_questions(wanted, row.seconds or 0.0, self._ceilings.window_seconds)
+        await found.add(known, folder, wanted, len(self._groups(parts)), row.action, database)
 
     def _usable(self, batch: Sequence[Item | BadLine]) -> Iterator[Item]:
         for entry in batch:
@@ -194,8 +196,9 @@ class _Totals:
             action, problem = self._stopped(known, action)
             return PlanRow(source, title, cast(PlanAction, action), (), _stored_facts(known)[0], 0, 0.0, problem)
         items = await self._items(item, known, look=look)
-        requests = await self._wanted(items, known, database)
         seconds, size, problem = await self._facts(item, known)
+        requests, lost = await self._wanted(items, known, database, seconds)
+        problem = problem or ("" if requests else lost)
         uploaded = _uploaded(known)
         if uploaded and (requests or self._settings.index_name) and self._outdated(items, known):
             uploaded = False
@@ -211,11 +214,12 @@ class _Totals:
             source,
             title,
             "failed" if problem else cast(PlanAction, {"changed": "new"}.get(action, action)),
-            [request.name for request in requests],
+            list(dict.fromkeys(request.name for request in requests)),
             seconds,
             0 if uploaded or problem else size,
             asking + (indexing or 0.0),
-            problem,
+            problem or lost,
+            looked_at(requests, seconds) if requests and seconds and not problem else None,
         )
 
     def _stopped(self, known: KnownVideo, action: str) -> tuple[str, str]:
@@ -271,18 +275,31 @@ class _Totals:
             return False
         return VideoData.of(known.video).heard != captions_digest(items)
 
-    async def _wanted(self, items: Sequence[Task], known: KnownVideo, database: Database | None) -> list[JobRequest]:
-        requests = self.planner.requests(items)
-        if database is None or known.video is None:
-            return requests
-        have = {(result.job, result.fingerprint) for result in await database.results([known.video.key])}
-        paid = {
-            request.identity
-            for analysis in known.analyses
-            if analysis.stage in ("join", "await", "split") and analysis.state is not State.DONE
-            for request in AnalysisData.of(analysis).requests
-        }
-        return [request for request in requests if request.identity not in have | paid]
+    async def _wanted(
+        self, items: Sequence[Task], known: KnownVideo, database: Database | None, seconds: float | None
+    ) -> tuple[list[JobRequest], str]:
+        """Return what is to be asked, and why a part of it cannot be.
+
+        A window may lie behind the end. A video that is too long for one call, or may be, is asked about in parts.
+        """
+        requests, have, paid = self.planner.requests(items), set[tuple[str, str]](), set[tuple[str, str]]()
+        if database is not None and known.video is not None:
+            have = {(result.job, result.fingerprint) for result in await database.results([known.video.key])}
+            paid = {
+                request.identity
+                for analysis in known.analyses
+                if analysis.stage in ("join", "await", "split") and analysis.state is not State.DONE
+                for request in AnalysisData.of(analysis).requests
+            }
+        there, length = have | paid, seconds or self._ceilings.max_seconds
+        wanted = [each for each in requests if each.identity not in there]
+        lost = next((each.window for each in wanted if each.window and is_outside(each.window, length)), None)
+        inside = [each for each in wanted if not is_outside(each.window, length)]
+        parts = split_questions(inside, length, self._ceilings.window_seconds)
+        return (
+            [part for part in parts if part.identity not in there],
+            outside_trouble(lost, length).message if lost is not None and seconds else "",
+        )
 
     async def _facts(self, item: Item, known: KnownVideo) -> tuple[float | None, int, str]:
         """Return (seconds, bytes, problem) from the database, else from the file's headers."""
@@ -296,8 +313,8 @@ class _Totals:
     def _add(self, row: PlanRow) -> None:
         self._counts[row.action] += 1
         self._upload += row.upload_bytes
-        if row.jobs and not row.problem:
-            self._minutes += (row.seconds or 0.0) / 60
+        if row.jobs and row.action != "failed":
+            self._minutes += (row.looks_at or 0.0) / 60
             self._unknown += row.seconds is None
         if row.action not in UNLISTED and len(self._rows) < self._limit:
             self._rows.append(row)

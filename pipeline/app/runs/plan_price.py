@@ -12,6 +12,7 @@ from pipeline.config.settings import LimitsSection
 from pipeline.ingest.batches.lane import Backlog, BatchRules, choose_lane
 from pipeline.ingest.job_requests import JobRequest
 from pipeline.ingest.request_builder import expected_tokens, max_tokens
+from pipeline.ingest.windows.parts import billed_seconds
 from pipeline.money_views import PlannedLane, PricePart
 from pipeline.ports.batch_api import BatchCeilings
 from pipeline.ports.quota import QuotaGauge
@@ -34,12 +35,16 @@ class PlanPrice:
         self.unknown_most: float | None = 0.0  #: USD that videos of unknown length add at most; None: nobody can tell
 
     def analysis(self, requests: Sequence[JobRequest], seconds: float | None) -> float:
-        """Add one call and return its price: nothing without a length."""
-        expected, room = expected_tokens(requests), max_tokens(requests, 0)
+        """Add one call and return its price: nothing without a length.
+
+        ``seconds`` are the video's; what the call looks at is billed.
+        """
+        expected, room, window = expected_tokens(requests), max_tokens(requests, 0), requests[0].window
         if seconds is None:
             if self.unknown_most is not None:
-                self.unknown_most += self._prices.analysis(self._longest, room, self._model)
+                self.unknown_most += self._prices.analysis(billed_seconds(window, self._longest), room, self._model)
             return 0.0
+        seconds = billed_seconds(window, seconds)
         self._load("analyze", requests=1, minutes=seconds / 60, tokens=room)
         minutes, output = self._prices.analysis(seconds, 0, self._model), self._tokens(expected)
         self._add(PricePart(_ASKED[0], self._model, seconds / 60, minutes, minutes))

@@ -56,7 +56,10 @@ class RunPlan:
         decides = [self.platform.identity, provider.model, provider.temperature]
         # On v1.2 a video is uploaded into its index: another one would need another upload.
         index = self.settings.index_name if provider.api != "v1.2" else ""
-        return JobPlanner(load_jobs(), self.settings.jobs, decides, index, captions=self.platform.local)
+        return JobPlanner(
+            load_jobs(), self.settings.jobs, decides, index,
+            captions=self.platform.local, windows=provider.api != "v1.2",
+        )  # fmt: skip
 
 
 def make_run_plan(settings: Settings) -> RunPlan:

@@ -16,14 +16,15 @@ cannot be asked, the request is repeated once, counted as possibly paid twice, o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from pipeline.config.time_windows import TimeWindow
 from pipeline.core.errors import Permanent
 from pipeline.core.lifecycle import Policy
 from pipeline.core.log import get
-from pipeline.core.model import Json, Lane, NewTask, Result, Selection, Spend, Task, Trouble
+from pipeline.core.model import Lane, NewTask, Result, Selection, Spend, Task, Trouble
 from pipeline.core.outcome import Advance, Done, Fail, Outcome, Snooze
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.adoption import Adoption
@@ -40,21 +41,12 @@ from pipeline.ingest.paid_call import (
 )
 from pipeline.ingest.payloads import AnalysisData
 from pipeline.ingest.remote_names import build_custom_id
-from pipeline.ingest.request_builder import (
-    analysis_key,
-    billed_tokens,
-    build_question,
-    expected_tokens,
-    max_tokens,
-    parse_answer,
-    read_legacy_answer,
-    renewed,
-)
+from pipeline.ingest.request_builder import billed_tokens, build_question, expected_tokens, max_tokens, renewed
 from pipeline.ingest.services import HEAD_START, Services
 from pipeline.ingest.stored_json import changed
 from pipeline.ingest.tasks.cut_answer import ask_with_more_room
-from pipeline.kit.answers import Verdict
-from pipeline.kit.job import Video
+from pipeline.ingest.tasks.split_answer import ask_alone, build_result, check_answer
+from pipeline.ingest.windows.parts import is_outside, outside_trouble
 from pipeline.ports.batch_api import EndedItem
 from pipeline.ports.video_api import AnalysisStatus, Answer, Question
 
@@ -129,10 +121,13 @@ class AnalysisTaskType:
         """Drop what is unwanted by now; else reserve money, store the intent."""
         data = AnalysisData.of(task)
         requests = self._requests(data)
-        if not await self._wanted(task, requests):
+        if not await self._wanted(task, data):
             # Something else may be wanted in its place, and the manifest need not name the video any more.
             again = NewTask("video", task.subject, "place", {}, subject=task.subject, restart_at="fan_out")
             return Done(data=changed(data, superseded=True).to_json(), spawn=[again])
+        window = TimeWindow(data.start, data.end or None)
+        if data.windowed and is_outside(window, data.seconds):
+            return Fail(outside_trouble(window, data.seconds), stage="price")
         data = changed(data, legacy="fuse" not in self._api.features)
         build_question(task.key, data, requests)  # raises for what cannot be asked: no money is reserved for that
         if data.adopted:
@@ -190,7 +185,7 @@ class AnalysisTaskType:
         if self._batches is None:  # another API is configured now: nobody can tell what became of it
             return Advance("find", data.to_json())
         asked, cost = build_question(task.key, data, requests), self._cost(task, data, requests)
-        wanted, find = partial(self._wanted, task, requests), partial(self._api.find_analysis, asked)
+        wanted, find = partial(self._wanted, task, data), partial(self._api.find_analysis, asked)
         ended = await self._batches.join(Member(task.key, data, cost, self._billing, wanted, find))
         if not isinstance(ended, EndedItem):
             return ended
@@ -243,10 +238,10 @@ class AnalysisTaskType:
         return Cost(
             build_custom_id(task.key, data.generation),
             "analyze",
-            self._price(data.seconds, expected, data.model),
-            data.seconds / 60,
+            self._price(data.looks_at, expected, data.model),
+            data.looks_at / 60,
             task.subject,
-            most=None if data.legacy else self._price(data.seconds, room, data.model),  # v1.2 tells no most
+            most=None if data.legacy else self._price(data.looks_at, room, data.model),  # v1.2 tells no most
             jobs=", ".join(request.name for request in requests),
         )
 
@@ -258,7 +253,7 @@ class AnalysisTaskType:
                 _log.warning("analysis.usage_ignored", key=task.subject, usage=dict(answer.usage))
             return []
         cost = self._cost(task, data, self._requests(data))
-        usd = factor * self._price(data.seconds, tokens, data.model)
+        usd = factor * self._price(data.looks_at, tokens, data.model)
         if cost.most is not None and usd > cost.most + 1e-9:
             _log.warning(
                 "analysis.cost_more_than_reserved",
@@ -310,7 +305,7 @@ class AnalysisTaskType:
 
     def _apart(self, task: Task, data: AnalysisData, requests: Sequence[JobRequest]) -> Outcome:
         """Ask each alone: one is beyond the platform, which refused all with it."""
-        spawn = [self._again(task, data, [request], "apart") for request in requests]
+        spawn = [ask_alone(task.subject, data, [request], "apart") for request in requests]
         return Done(data=changed(data, superseded=True).to_json(), spawn=spawn)
 
     async def _answered(self, task: Task, data: AnalysisData, answer: Answer, factor: float = 1.0) -> Outcome:
@@ -345,12 +340,11 @@ class AnalysisTaskType:
         requests = self._requests(data)
         if raw.meta["finish_reason"] != "stop":
             return ask_with_more_room(data, requests, raw.meta["finish_reason"])
-        answer = parse_answer(raw.meta["text"])
-        if data.legacy and not isinstance(answer, str):
-            answer = read_legacy_answer(requests, answer)
-        verdicts = [(request, self._check(request, answer, task, data)) for request in requests]
+        verdicts, now = check_answer(task.subject, data, requests, raw.meta["text"]), self._clock.now()
         results = [
-            self._result(task, request, verdict, raw) for request, verdict in verdicts if verdict.value is not None
+            build_result(task.subject, data, request, verdict, raw, now)
+            for request, verdict in verdicts
+            if verdict.value is not None
         ]
         refused = [(request, verdict.problem) for request, verdict in verdicts if verdict.value is None]
         publish = NewTask(
@@ -366,45 +360,11 @@ class AnalysisTaskType:
             )
             return Fail(bad, spawn=[publish], stage="price", data=renewed(data).to_json())
         if useless and len(requests) > 1:
-            alone = [self._again(task, data, requests, "again", refused[0][1])]
+            alone = [ask_alone(task.subject, data, requests, "again", refused[0][1])]
         else:
-            alone = [self._again(task, data, [request], "alone", problem) for request, problem in refused]
+            alone = [ask_alone(task.subject, data, [request], "alone", problem) for request, problem in refused]
         # Should the same be asked again, for a new upload, it must not be taken for what was answered badly.
         return Done(results=results, spawn=[*alone, publish], data=renewed(data).to_json() if refused else None)
-
-    def _check(self, request: JobRequest, answer: Mapping[str, Json] | str, task: Task, data: AnalysisData) -> Verdict:
-        if isinstance(answer, str):
-            return Verdict(None, answer)
-        part = {name: answer[name] for name in request.ask.schema if name in answer}
-        return request.job.check(part, Video(task.subject, data.seconds), request.params)
-
-    def _result(self, task: Task, request: JobRequest, verdict: Verdict, raw: Result) -> Result:
-        meta = {name: raw.meta[name] for name in ("provider", "model", "usage", "task_id", "media_id", "asked")}
-        meta |= {
-            "answer": raw.fingerprint,
-            "notes": list(verdict.notes),
-            "job": request.job.name,
-            "version": request.job.version,
-        }
-        return Result(task.subject, request.name, request.fingerprint, verdict.value, meta, self._clock.now())
-
-    def _again(
-        self, task: Task, data: AnalysisData, requests: Sequence[JobRequest], salt: str, correction: str = ""
-    ) -> NewTask:
-        """Return an analysis for some of the requests, stricter with a correction."""
-        analysis = AnalysisData(
-            requests=[request.to_data() for request in requests],
-            media_id=data.media_id,
-            seconds=data.seconds,
-            temperature=min(data.temperature, 0.1) if correction else data.temperature,
-            model=data.model,
-            correction=correction[:300],
-            adopted=data.adopted,
-            yields=data.yields,
-        )
-        key = analysis_key(task.subject, requests, salt)
-        # One that ended without an answer (its asset was lost, or nobody wanted it for a while) is to be asked now.
-        return NewTask("analysis", key, "finish", analysis.to_json(), subject=task.subject, restart_at="finish")
 
     # ---------------------------------------------------------------------------------------------------- helpers
 
@@ -418,10 +378,10 @@ class AnalysisTaskType:
             )
         return requests
 
-    async def _wanted(self, task: Task, requests: Sequence[JobRequest]) -> bool:
+    async def _wanted(self, task: Task, data: AnalysisData) -> bool:
         items = await self._records.tasks(Selection(kinds=("item",), subjects=(task.subject,)))
         now = {request.identity for request in self._planner.requests(items)}
-        return all(request.identity in now for request in requests)
+        return all(request.question in now for request in data.requests)
 
     async def _raw(self, task: Task, key: str) -> Result:
         """Return what was stored before: as a rule by this run, a moment ago."""

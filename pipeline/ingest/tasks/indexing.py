@@ -25,10 +25,11 @@ from pipeline.core.model import Lane, NewTask, Task, Trouble, fingerprint
 from pipeline.core.outcome import Advance, Done, Fail, Hold, Outcome, Snooze
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.paid_call import Billing, CallPolicy, CallRefused, Cost, PaidCall, Stages
-from pipeline.ingest.payloads import IndexingData, VideoData, denied_to_indexing
+from pipeline.ingest.payloads import IndexingData, VideoData
 from pipeline.ingest.remote_names import OWNER_LENGTH
 from pipeline.ingest.services import HEAD_START, Services
 from pipeline.ingest.stored_json import changed
+from pipeline.ingest.tasks.restart_data import denied_to_indexing
 from pipeline.ports.index_api import IndexApi, IndexSpec
 
 _UNKNOWN = "resource_not_exist"

@@ -27,17 +27,10 @@ from pipeline.core.model import Json, Lane, NewTask, Placed, Result, Selection, 
 from pipeline.core.outcome import Done, Fail, Outcome
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.file_identity import LOST_FILE
-from pipeline.ingest.payloads import (
-    CaptionsData,
-    ItemData,
-    SkippedData,
-    address_facts,
-    asked_again,
-    external_facts,
-    file_facts,
-)
+from pipeline.ingest.payloads import CaptionsData, ItemData, SkippedData
 from pipeline.ingest.services import Services
 from pipeline.ingest.stored_json import changed
+from pipeline.ingest.tasks.restart_data import address_facts, asked_again, external_facts, file_facts
 from pipeline.ports.source import Item, MediaFacts, Source
 from pipeline.ports.video_api import Ceilings
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pipeline.ingest.enqueue import KnownVideo
 from pipeline.ingest.job_requests import JobRequest
 from pipeline.ingest.payloads import PublishData
+from pipeline.ingest.windows.merge import answers_of
 from pipeline.kit.job import FiledJob
 from pipeline.money_views import FileChange
 from pipeline.ports.sink import Sink
@@ -48,11 +49,11 @@ class PlannedFiles:
         if not wanted and known.publish is None:
             return
         self.new_folders += not written.sizes
-        answers: dict[str, str] = {}
+        answers: dict[str, Sequence[str]] = {}
         if written.sizes and wanted and records is not None and known.publish is not None:
             results = await records.results([known.publish.key], without=_INTERNAL)
             present = [each for each in results if written.present.get(each.job) == each.fingerprint]
-            answers = {each.job: f"raw/{each.meta.get('answer')}.json" for each in present}
+            answers = {each.job: [f"raw/{name}.json" for name in answers_of(each)] for each in present}
         self.note(_changes(written, folder, wanted, calls, answers))
 
     def note(self, changes: Iterator[FileChange]) -> None:
@@ -64,16 +65,16 @@ class PlannedFiles:
 
 
 def _changes(
-    written: PublishData, folder: str, wanted: Sequence[JobRequest], calls: int, answers: Mapping[str, str]
+    written: PublishData, folder: str, wanted: Sequence[JobRequest], calls: int, answers: Mapping[str, Sequence[str]]
 ) -> Iterator[FileChange]:
-    """Yield what becomes of a video's folder; ``answers``: result → file."""
+    """Yield what becomes of a video's folder; ``answers``: result → files."""
     names = {request.name for request in wanted}
     for name in _rendered(written, wanted):
         yield FileChange("change" if name in written.sizes else "write", f"{folder}/{name}")
     for _ in range(calls):
         yield FileChange("write", f"{folder}/raw/*.json")
-    kept = {file for result, file in answers.items() if result not in names}
-    for file in sorted({file for result, file in answers.items() if result in names} - kept):
+    kept = {file for result, files in answers.items() if result not in names for file in files}
+    for file in sorted({file for result, files in answers.items() if result in names for file in files} - kept):
         if file in written.sizes:
             yield FileChange("remove", f"{folder}/{file}")
     yield FileChange("change" if written.sizes else "write", f"{folder}/video.json")

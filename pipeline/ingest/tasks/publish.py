@@ -24,6 +24,7 @@ from pipeline.ingest.job_requests import JobPlanner, JobRequest
 from pipeline.ingest.payloads import AnalysisData, ItemData, PublishData, VideoData
 from pipeline.ingest.services import Services
 from pipeline.ingest.stored_json import changed
+from pipeline.ingest.windows.merge import answers_of, merged_results, rendered
 from pipeline.kit.job import Video
 from pipeline.ports.sink import OutFile, Sink
 
@@ -36,6 +37,7 @@ class PublishTaskType:
     def __init__(self, services: Services, planner: JobPlanner, sink: Sink) -> None:
         self._records = services.records
         self._provider = services.api.identity
+        self._longest = services.api.ceilings.window_seconds
         self._planner = planner
         self._sink = sink
         self.completed: set[int] = set()  #: hashes of the videos written with every result in this run
@@ -48,15 +50,16 @@ class PublishTaskType:
         """Render the present results and write the folder, or close the output."""
         data = PublishData.of(task)
         known = await self._records.about(task.key)
-        results = known.results
         items = [entry for entry in known.tasks if entry.kind == "item"]
         lines = {item.key: ItemData.of(item) for item in items}
         video = VideoData.of(next(entry for entry in known.tasks if entry.kind == "video"))
         requests = self._planner.requests(items)
+        made = merged_results(requests, known.results, Video(task.key, video.length), self._longest)
+        results = [*known.results, *made]
         current = current_results(requests, results)
         kept = results_before(requests, results)
         written = [*current, *kept, *earlier_results(self._planner, known, requests)]
-        answers = {result.meta["answer"] for _, result in written}
+        answers = {answer for _, result in written for answer in answers_of(result)}
         raw = [result for result in results if result.job == "_answer" and result.fingerprint in answers]
         title = choose_title(list(lines.values()), written)
         folder = data.folder or await self._sink.folder(task.key, folder_titles(list(lines.values())))
@@ -65,7 +68,7 @@ class PublishTaskType:
         files += _beside(results)
         card = self._card(task.key, video, lines, title, written, files)
         for name, entry in card["results"].items():
-            entry["files"] = [*by_request[name], entry["answer"]]
+            entry["files"] = [*by_request[name], *entry.get("answers", [entry["answer"]])]
         card["asked"] = sorted(request.name for request in requests)
         card["cost"] = spend_card(known.spends)
         files.append(OutFile("video.json", json_text(card)))
@@ -87,7 +90,7 @@ class PublishTaskType:
             earlier=[request.name for request, _ in written[len(current) + len(kept) :]],
             missing=sorted({request.name for request in requests} - {request.name for request, _ in current}),
         )
-        return Done(data=data.to_json())
+        return Done(data=data.to_json(), results=made)
 
     def _card(
         self,
@@ -130,7 +133,7 @@ def earlier_results(
     latest: dict[str, tuple[JobRequest, Result]] = {}
     for task in known.tasks:
         for data in AnalysisData.of(task).requests if task.kind == "analysis" else ():
-            result, request = results.get(data.identity), planner.restore(data)
+            result, request = results.get(data.question), planner.restore(data)
             if data.name in asked or result is None or request is None:
                 continue
             if data.name not in latest or latest[data.name][1].created < result.created:
@@ -193,11 +196,10 @@ def _rendered(
     key: str, seconds: float, title: str, written: Sequence[tuple[JobRequest, Result]]
 ) -> tuple[list[OutFile], Mapping[str, Sequence[str]]]:
     """Return all files, and the names of each request's."""
-    video = Video(key, seconds, title)
     files: dict[str, OutFile] = {}
     by_request: dict[str, list[str]] = {request.name: [] for request, _ in written}
     for request, result in written:
-        for file in request.job.render(result.body, video, request.params):
+        for file in rendered(request, result, key, seconds, title):
             name = file.name if file.name not in files else f"{request.name}-{file.name}"
             files[name] = OutFile(name, file.content)
             by_request[request.name].append(name)
@@ -234,7 +236,9 @@ def _provenance(request: JobRequest, result: Result) -> dict[str, Json]:
         "model": meta.get("model"),
         "task_id": meta.get("task_id"),
         "answer": f"raw/{meta.get('answer')}.json",
+        **({"answers": [f"raw/{each}.json" for each in meta["answers"]]} if "answers" in meta else {}),
         "usage": meta.get("usage"),
+        **{name: meta[name] for name in ("window", "parts") if meta.get(name)},
         "asked": iso(meta.get("asked") or 0.0),
         "answered": iso(result.created),
         "notes": meta.get("notes") or [],

@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.config.time_windows import TimeWindow
 from pipeline.core.backoff import Backoff
 from pipeline.core.errors import InputError, Permanent
 from pipeline.core.lifecycle import Policy
@@ -40,7 +41,7 @@ from pipeline.ingest.paid_call import (
     PaidCall,
     Stages,
 )
-from pipeline.ingest.payloads import AnalysisData, ItemData, SessionData, VideoData, captions_digest, fetch_again
+from pipeline.ingest.payloads import AnalysisData, ItemData, SessionData, VideoData, captions_digest
 from pipeline.ingest.remote_names import build_upload_name, parse_upload_name
 from pipeline.ingest.request_builder import analysis_key, group_requests
 from pipeline.ingest.services import Services
@@ -48,7 +49,9 @@ from pipeline.ingest.stored_json import changed
 from pipeline.ingest.tasks.failed_upload import failed_upload, gave_up, restart_if_index_gone
 from pipeline.ingest.tasks.indexing import ConfiguredIndex, has_indexing, indexing_task
 from pipeline.ingest.tasks.item import ReadCaptions, Release
+from pipeline.ingest.tasks.restart_data import fetch_again
 from pipeline.ingest.upload_search import NAMELESS, Method, build_upload, nameless_upload, with_file
+from pipeline.ingest.windows.parts import split_questions
 from pipeline.ports.video_api import NewUpload, UploadSession
 
 _log = get("video")
@@ -333,7 +336,7 @@ class VideoTaskType:
         known = await self._records.about(task.key)
         items = [entry for entry in known.tasks if entry.kind == "item"]
         requests = self._planner.requests(items)
-        missing = _missing(known, requests)
+        missing = _missing(known, requests, data.length, self._api.ceilings.window_seconds)
         index = None if self._index_first else self._index
         if index is not None and 0 < data.length < self._api.ceilings.indexed_min_seconds:
             _log.info("index.too_short", key=task.key, seconds=data.length)
@@ -364,10 +367,14 @@ class VideoTaskType:
         return Done(spawn=spawn, data=changed(data, wanted=self._planner.combined_fingerprint(requests)).to_json())
 
     def _analysis(self, task: Task, data: VideoData, requests: Sequence[JobRequest]) -> NewTask:
+        window = requests[0].window or TimeWindow(0.0)
         analysis = AnalysisData(
             requests=[request.to_data() for request in requests],
             media_id=data.answer_id or data.media_id,
             seconds=data.length,
+            start=window.start,
+            end=window.end or 0.0,
+            clock_start=data.clock_start,
             model=self._options.model,
             temperature=self._options.temperature,
             adopted=data.adopted,
@@ -416,8 +423,11 @@ class VideoTaskType:
     )
 
 
-def _missing(known: About, requests: Sequence[JobRequest]) -> list[JobRequest]:
-    """Return what is wanted and neither there nor on its way."""
+def _missing(known: About, requests: Sequence[JobRequest], seconds: float, longest: float) -> list[JobRequest]:
+    """Return what is wanted and neither there nor on its way.
+
+    Of a long video, these are parts.
+    """
     have = {(result.job, result.fingerprint) for result in known.results}
     # What was asked for and did not come is the operator's to retry.
     under_way = {
@@ -426,7 +436,9 @@ def _missing(known: About, requests: Sequence[JobRequest]) -> list[JobRequest]:
         if analysis.kind == "analysis" and analysis.state is not State.DONE
         for request in AnalysisData.of(analysis).requests
     }
-    return [request for request in requests if request.identity not in have | under_way]
+    there = have | under_way
+    wanted = split_questions([each for each in requests if each.identity not in there], seconds, longest)
+    return [request for request in wanted if request.identity not in there]
 
 
 def _paths(items: Sequence[Task]) -> list[str]:

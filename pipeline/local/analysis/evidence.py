@@ -45,6 +45,7 @@ class Facts:
     size: int  #: bytes
     bitrate: int  #: bits per second, over the whole file
     mime: str
+    begins: float = 0.0  #: where the clock inside the file starts; all times here count from there
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from pipeline.local.analysis.protocol import (
 )
 from pipeline.local.analysis.text.content_summary import ContentSummary
 from pipeline.local.analysis.text.sentences import sentences
+from pipeline.local.state.tables import BEGINS
 
 
 class LocalAnalysis:
@@ -51,6 +52,7 @@ class LocalAnalysis:
             "video_bitrate_bps": facts.bitrate,
             "has_audio": facts.has_audio,
             **({"audio_codec": facts.audio_codec} if facts.has_audio else {}),
+            **({BEGINS: facts.begins} if facts.begins else {}),
         }
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()

@@ -119,8 +119,8 @@ def build_request(state: PlatformDatabase, asset: AssetRow, request: Mapping[str
         captions=(captions,) if isinstance(captions, str) and captions else (),
         prompt=request.get("prompt", ""),
         schema=request.get("schema"),
-        start=request.get("start_time"),
-        end=request.get("end_time"),
+        start=asset.since_begin(request.get("start_time")),
+        end=asset.since_begin(request.get("end_time")),
         max_tokens=request.get("max_tokens", 4096),
     )
 

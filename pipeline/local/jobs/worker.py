@@ -162,7 +162,7 @@ class BackgroundWork:
             asset = await self._processor.process(asset)
         if asset.status != "ready":
             raise AnalysisRefused("asset_unavailable", asset.error or "The asset is not ready.")
-        start, end = request.get("start_time"), request.get("end_time")
+        start, end = (asset.since_begin(request.get(name)) for name in ("start_time", "end_time"))
         window = None if start is None and end is None else (end or asset.duration) - (start or 0.0)
         width, height = asset.technical.get("video_width", 0), asset.technical.get("video_height", 0)
         fault = self._limits.length_fault(asset.duration, window, sync=sync)

@@ -10,6 +10,8 @@ from typing import Any, Generic, TypeVar
 
 from pipeline.core.model import Json
 
+BEGINS = "video_start_seconds"  #: of the technical facts: where the clock inside the file starts; missing: at 0
+
 
 @dataclass(frozen=True, slots=True)
 class AssetRow:
@@ -35,6 +37,10 @@ class AssetRow:
     forced_outcome: str = ""
     user_metadata: dict[str, Json] = field(default_factory=dict)
     technical: dict[str, Json] = field(default_factory=dict)
+
+    def since_begin(self, at: float | None) -> float | None:
+        """Return a time of the clock inside the file as seconds of the video."""
+        return None if at is None else max(0.0, at - float(self.technical.get(BEGINS, 0.0)))
 
 
 @dataclass(frozen=True, slots=True)

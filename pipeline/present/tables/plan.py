@@ -137,6 +137,8 @@ def _plan_rows(rows: Sequence[PlanRow], base: str, *, jobs: bool) -> FittedTable
     cells = []
     for row in rows:
         length = stamp(row.seconds, form="clock") if row.seconds is not None else "?"
+        if row.looks_at is not None and row.seconds is not None and row.looks_at < row.seconds - 1:
+            length = f"{stamp(row.looks_at, form='clock')} of {length}"
         price = "?" if row.jobs and row.seconds is None and not row.usd and row.action != "failed" else money(row.usd)
         upload = size(row.upload_bytes) if row.upload_bytes else "-"
         wanted = Text(fit(", ".join(row.jobs) or "-", 40))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.core.model import State, Task
+from pipeline.core.model import Json, State, Task
+from pipeline.core.text import stamp
 from pipeline.present.formatting import clean, fit, minutes, money, when
 from pipeline.present.tables.layout import WIDE, coloured, new_table, pair_table, remedy
 
@@ -30,11 +31,12 @@ def show_table(value: ItemView, now: float) -> RenderableType:
     if value.next_step:
         parts.append(remedy(value.next_step))
     if value.tasks:
-        parts += [Text(""), _item_tasks(value.tasks, now)]
+        parts += [Text(""), _item_tasks(value.tasks, value.parts, now)]
     if value.results:
         table = new_table(("results", "fingerprint", "written"))
         for result in value.results:
-            table.add_row(Text(clean(result.job)), clean(result.fingerprint)[:16], when(result.created, now))
+            named = Text(clean(result.job)).append(_part(result.meta.get("window")), "dim")
+            table.add_row(named, clean(result.fingerprint)[:16], when(result.created, now))
         parts += [Text(""), table]
     if value.spends:
         table = new_table(("paid", "price", "length", "when"), right=("price", "length"))
@@ -47,14 +49,23 @@ def show_table(value: ItemView, now: float) -> RenderableType:
     return Group(*parts)
 
 
-def _item_tasks(tasks: Sequence[Task], now: float) -> Table:
+def _item_tasks(tasks: Sequence[Task], parts: Mapping[int, str], now: float) -> Table:
     table = new_table(("tasks", "stage", "state", "attempt", "next look"), right=("attempt",))
     for task in tasks:
         due = "-"
         if task.state is State.PENDING and task.wake_at is not None:
             due = when(task.wake_at, now) if task.wake_at > now else "now"
-        table.add_row(Text(clean(task.kind)), Text(clean(task.stage)), coloured(task.state), str(task.attempt), due)
+        kind = Text(clean(task.kind)).append(f" {parts[task.id]}" if task.id in parts else "", "dim")
+        table.add_row(kind, Text(clean(task.stage)), coloured(task.state), str(task.attempt), due)
     return table
+
+
+def _part(window: Json) -> str:
+    """Return the part of a video behind its name; empty for all of it."""
+    if not isinstance(window, list | tuple) or not any(window):
+        return ""
+    start, end = (stamp(float(side or 0.0), form="clock") for side in window)
+    return f" {start}-{end}"
 
 
 def why_table(value: ItemView) -> RenderableType:

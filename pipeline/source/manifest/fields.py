@@ -19,11 +19,12 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from pipeline.config.time_windows import parse_window
 from pipeline.core.model import Json, Trouble
 from pipeline.ports.source import ManifestLine
 from pipeline.source.manifest.pasted import clean_source, strip_unseen
 
-FIELDS = ("source", "id", "title", "tags", "jobs", "prompt", "metadata")
+FIELDS = ("source", "id", "title", "tags", "jobs", "prompt", "window", "metadata")
 ALIASES = {"url": "source", "path": "source"}
 METADATA = "metadata."
 #: What people call the column of the source. The first of these counts where there is none of the names above.
@@ -73,6 +74,13 @@ def _known(jobs: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
     return jobs
 
 
+def _window(text: str) -> str:
+    try:
+        return str(parse_window(text)) if text else ""
+    except ValueError as error:
+        raise PydanticCustomError("window", "wrong", {"why": str(error)}) from None
+
+
 def _merged(value: object, info: ValidationInfo) -> object:
     """Merge the columns ``metadata.<name>`` over the object."""
     whole = _strip(value)
@@ -109,6 +117,7 @@ class ManifestRow(BaseModel):
     title: Text = ""
     tags: Annotated[tuple[Word, ...], _splitter(r"[|;]"), AfterValidator(_unique)] = ()
     prompt: Text = ""
+    window: Annotated[Text, AfterValidator(_window)] = ""
     metadata: Annotated[dict[Storable, Scalar], BeforeValidator(_merged)]
 
 
@@ -193,6 +202,9 @@ def _explain(error: ValidationError) -> RowError:
         case "unknown_job", *_:
             message, remedy = f"No job is called '{first['ctx']['job']}'.", "`reelmill config check` lists the jobs"
             code = "unknown_job"
+        case "window", *_:
+            code, message = "manifest_window", f"'window' {first['ctx']['why']}."
+            remedy = "correct it, or leave it out to ask about the whole video"
         case "string_unicode" | "string_pattern_mismatch", name, *_:
             message, remedy = f"'{name}' holds a character that does not exist.", "write it as UTF-8 text"
         case "not_json", *_:

@@ -113,6 +113,7 @@ class MoneyWorld(World):
             self.vendor = GreedyVendor(
                 self.elapsed, self.schedule.habits, self.vendor._rng, self.ledger, self.accidents.fate
             )
+            self.vendor.one_call = self.schedule.one_call
         self.runs: dict[str, int] = {}  #: id of a run -> number of its life
 
     def new_ledger(self) -> Ledger:

@@ -100,6 +100,7 @@ def probe(path: Path) -> Facts:
             size=size,
             bitrate=0,
             mime=_mime(container.format.name, path),
+            begins=round(clock_start(container, stream), 3),
         )
     if facts.seconds <= 0:
         facts = replace(facts, seconds=_packet_seconds(path))

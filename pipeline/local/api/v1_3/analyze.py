@@ -35,7 +35,7 @@ async def analyze(context: ApiContext, request: Request, body: SyncRequest) -> R
 
     def accept(db: Connection) -> AssetRow:
         asset = _asset(db, body.video, inline)
-        context.record(db, request, "analyze_sync", generation, asset.filename, body.minutes(asset.duration))
+        context.record(db, request, "analyze_sync", generation, asset.filename, body.minutes(asset))
         return asset
 
     asset = await context.write(accept)
@@ -149,7 +149,7 @@ def build_job(
         custom_id=wanted.custom_id or "",
         batch_id=batch_id,
         video_url=wanted.video.value if wanted.video.type == "url" else "",
-        minutes=wanted.minutes(asset.duration),
+        minutes=wanted.minutes(asset),
         forced_outcome=forced_outcome,
         source=wanted.video.view(),
         request=wanted.stored(),

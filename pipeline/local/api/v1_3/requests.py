@@ -15,6 +15,7 @@ from pipeline.local.api.http.bodies import Body
 from pipeline.local.api.http.fields import NOT_BLANK, ONE_OF, Flag, Fraction, must_be, refuse, require
 from pipeline.local.api.v1_3.schema_profile import check_schema
 from pipeline.local.errors import ApiError, invalid, not_provided, unsupported
+from pipeline.local.state.tables import AssetRow
 
 _MOST_INLINE = 36 * 1000 * 1000  #: bytes of a base64 video
 
@@ -122,10 +123,11 @@ class AnalyzeRequest(Body):
             "end_time": self.end_time,
         }
 
-    def minutes(self, duration: float) -> float:
+    def minutes(self, asset: AssetRow) -> float:
         """Return the billed minutes of a video: the window, or all of it."""
-        until = duration if self.end_time is None else min(self.end_time, duration)
-        return round(max(0.0, until - (self.start_time or 0.0)) / 60, 4)
+        start, end = asset.since_begin(self.start_time), asset.since_begin(self.end_time)
+        until = asset.duration if end is None else min(end, asset.duration)
+        return round(max(0.0, until - (start or 0.0)) / 60, 4)
 
 
 class QueuedRequest(AnalyzeRequest):

@@ -74,6 +74,7 @@ class V12:
         multipart_bytes=_GB2,
         url_bytes=_GB2,
         min_seconds=4.0,
+        max_seconds=7200.0,  # it has no windows
         min_side=360,
         max_width=4096,
         max_height=2160,

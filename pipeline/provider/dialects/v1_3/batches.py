@@ -26,7 +26,7 @@ from pipeline.provider.dialects.protocol import (
     Response,
     UnreadableAnswer,
 )
-from pipeline.provider.dialects.v1_3.media import output_tokens, read_task
+from pipeline.provider.dialects.v1_3.media import output_tokens, read_task, window_of
 
 _BATCHES = "/analyze/batches"
 _ID = ("batch_id", "_id", "id")
@@ -88,6 +88,7 @@ def _item(question: Question) -> dict[str, Json]:
         "prompt": {"input_text": question.prompt},
         "temperature": question.temperature,
         "max_tokens": output_tokens(question),
+        **window_of(question),
     }
     if question.schema is not None:
         item["response_format"] = {"type": "json_schema", "json_schema": dict(question.schema)}

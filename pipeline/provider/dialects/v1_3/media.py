@@ -169,6 +169,7 @@ class V13:
             "max_tokens": output_tokens(question),
             "custom_id": question.key,
         }
+        body |= window_of(question)
         if question.schema is not None:
             body["response_format"] = {"type": "json_schema", "json_schema": dict(question.schema)}
         # It helps where the platform honours it; nothing relies on it.
@@ -292,6 +293,12 @@ def _media(body: JsonObject) -> MediaStatus:
 def output_tokens(question: Question) -> int:
     """Return the ``max_tokens`` of a question as the platform takes it."""
     return min(max(question.max_tokens, _TOKENS[0]), _TOKENS[1])
+
+
+def window_of(question: Question) -> dict[str, Json]:
+    """Return the fields that narrow a question to a part of its video."""
+    sides = {"start_time": question.start, "end_time": question.end}
+    return {name: round(side, 3) for name, side in sides.items() if side is not None}
 
 
 def read_task(body: JsonObject, *, listed: bool = False, result: str = "result") -> AnalysisStatus:

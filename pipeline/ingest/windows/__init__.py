@@ -1,0 +1,1 @@
+"""Questions about parts of a video, and what their answers make together."""
