@@ -106,7 +106,8 @@ def cancel(
 ) -> int:
     """Put items away, failed and held ones too; runs leave them alone.
 
-    `retry` brings them back. What the platform accepted stays paid.
+    `retry` brings them back. An analysis that the platform is at work on is cancelled there, too (API v1.3); one that it has
+    answered stays paid, and is there for `retry`. Where it cannot be told, the next run tells it.
     Stop a run that is going on first (Ctrl-C). Exit code 3 if nothing matched.
 
     \b
@@ -180,9 +181,14 @@ def _say(given: Invocation, changed: Corrected, done: str) -> int:
     lines = [f"{count(changed.tasks, 'task')} {done}"] if changed.tasks else []
     lines += [f"{', '.join(changed.lanes)}: open again at the next run"] if changed.lanes else []
     lines += [f"{clean(item.item)}: nothing changed; {clean(item.left)}" for item in changed.items if item.left]
+    if changed.platform is not None:
+        from pipeline.present.tables.items.recalled import recalled_lines
+
+        lines += recalled_lines(changed.platform)
     given.say(changed, "\n".join([*lines, *filter(None, [changed.nothing])]))
     return _code(changed)
 
 
 def _code(changed: Corrected) -> int:
-    return ExitCode.DONE if changed.tasks or changed.lanes or changed.limits else ExitCode.INCOMPLETE
+    told = changed.platform is not None and not changed.platform.untold
+    return ExitCode.DONE if changed.tasks or changed.lanes or changed.limits or told else ExitCode.INCOMPLETE

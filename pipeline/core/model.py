@@ -285,6 +285,19 @@ class Forgotten:
     refused: Sequence[str] = ()  #: what the platform does not let go of, and why
 
 
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What came of telling the platform that analyses are cancelled."""
+
+    cancelled: int = 0  #: that it has ended without an answer
+    answered: int = 0  #: that it had answered before
+    going_on: int = 0  #: that it carries out all the same
+    in_batches: int = 0  #: that go on in a batch with others
+    untold: int = 0  #: of which it could not be told now
+    usd: float = 0.0  #: that the ledger counts for those that were cancelled alone
+    trouble: Trouble | None = None  #: why some go on, or it could not be told
+
+
 #: What the ledger can be summed up by.
 CostKey: TypeAlias = Literal["job", "day", "month", "source", "run", "kind"]
 

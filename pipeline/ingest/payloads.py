@@ -349,6 +349,8 @@ class AnalysisData(PaidData):
     yields: bool = False  #: another run has made the upload, and may be at work: it goes first
     yielded: bool = False  #: it had its time
     keyed_by_body: bool = False  #: the idempotency key stands for the whole request; before, for the custom id alone
+    cancelled: bool = False  #: the platform may have been told to cancel it
+    replaced: bool = False  #: all that it asks is asked in other words now
     alone: bool = False  #: never again part of a batch
     unfinished: int = 0  #: batches that ended before it was answered
     #: The part that it looks at, seconds as a player counts them; ``end`` 0: to the end of the video.

@@ -96,8 +96,9 @@ class Store(Protocol):
     async def command(self, verb: Literal["cancel", "retry"], which: Selection, now: float) -> int:
         """Carry out an operator's command on the selected tasks; return how many changed.
 
-        ``cancel``: pending, running, held → cancelled. ``retry``: failed, held, cancelled → pending, due now, attempts
-        at zero, trouble kept; ``claims`` too, because a cancelled step may have acted: the provider is asked first.
+        ``cancel``: pending, running, held → cancelled, and the data says ``cancelled`` from then on.
+        ``retry``: failed, held, cancelled → pending, due now, attempts at zero, trouble kept; ``claims`` too, because a
+        cancelled step may have acted: the provider is asked first.
         What ``which.states`` names goes further: any such state is cancelled, and a pending task that sleeps is retried.
         """
         ...

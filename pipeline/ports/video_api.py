@@ -121,6 +121,15 @@ class AnalysisStatus:
     code: str = ""
     look_again: float = 10.0
     answer: Answer | None = None
+    usage: Mapping[str, Json] = field(default_factory=dict)  #: of one that ended without an answer, where it is told
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelling:
+    """How an analysis stands after the platform was told to cancel it."""
+
+    status: AnalysisStatus
+    refused: Trouble | None = None  #: why it goes on all the same
 
 
 class VideoApi(Protocol):
@@ -200,6 +209,13 @@ class VideoApi(Protocol):
 
     async def analysis(self, question: Question, task_id: str) -> AnalysisStatus:
         """Return how far an analysis is; shares list calls like :meth:`media`."""
+        ...
+
+    async def cancel_analysis(self, question: Question, task_id: str) -> Cancelling:
+        """Cancel an analysis unless it has ended; return how it stands then.
+
+        Repeatable. It goes on where the platform offers no such call, or refuses it.
+        """
         ...
 
     async def check(self) -> Mapping[str, Json]:

@@ -11,12 +11,13 @@ from typing import NamedTuple, TypeVar
 
 from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock
-from pipeline.core.errors import Ambiguous, ConfigError, Permanent
+from pipeline.core.errors import Ambiguous, ConfigError, NeedsOperator, Permanent
 from pipeline.core.log import get
-from pipeline.core.model import Json
+from pipeline.core.model import Json, Trouble
 from pipeline.ports.video_api import (
     AnalysisStatus,
     Answer,
+    Cancelling,
     Ceilings,
     Limiter,
     MediaStatus,
@@ -28,6 +29,7 @@ from pipeline.provider.batch_client import BatchClient
 from pipeline.provider.dialects import errors
 from pipeline.provider.dialects.batch_protocol import BatchDialect
 from pipeline.provider.dialects.calls import path_segment
+from pipeline.provider.dialects.error_codes import GONE, NOT_ALLOWED
 from pipeline.provider.dialects.index_protocol import IndexDialect
 from pipeline.provider.dialects.inventory_protocol import InventoryDialect
 from pipeline.provider.dialects.json_reading import clip
@@ -59,6 +61,9 @@ S = TypeVar("S", MediaStatus, AnalysisStatus)
 log = get("provider")
 _PAGES = 2_000  #: of one search for what a lost answer has left behind
 _SETTLE = 30.0  #: seconds in which an unknown id may still be one that was just made
+#: Codes of a platform that has no call to cancel an analysis; of one that does not let this account use it, too.
+_NOT_OFFERED = frozenset({GONE.code, "not_the_api", "not_in_this_api"})
+_NO_CANCEL = _NOT_OFFERED | {NOT_ALLOWED.code, "plan_required", "region_not_allowed"}
 
 
 class ApiVersion(NamedTuple):
@@ -93,6 +98,7 @@ class TwelveLabs:
         self.batches = BatchClient(caller, version.batches) if version.batches is not None else None
         self._identity, self._parallel = identity, chunk_parallel
         self._unknown_words: set[str] = set()
+        self._no_cancel: Trouble | None = None  #: why analyses cannot be cancelled here
         self._media = StatusBoard(self._media_lister(), polling, version.media.advice)
         words = version.media.analyses.unfinished_words if version.media.analyses is not None else ()
         sweep = FilteredSweep(AnalysisStatus("working"), self._analyses_page, self._analysis, words)
@@ -156,6 +162,29 @@ class TwelveLabs:
 
     async def analysis(self, question: Question, task_id: str) -> AnalysisStatus:
         return await self._analyses.look(path_segment(task_id))
+
+    async def cancel_analysis(self, question: Question, task_id: str) -> Cancelling:
+        refused = self._no_cancel
+        if refused is None:
+            try:
+                await self.caller.call(self._tasks().cancel_analysis(task_id))
+            except (Permanent, NeedsOperator) as error:  # a key or a plan at fault shows in the next call as well
+                refused = error.trouble
+        status = await self._analysis(task_id)  # whatever it said to that: how the analysis stands is what counts
+        if status.state != "working" or refused is None:
+            return Cancelling(status)
+        self._note_no_cancel(refused)
+        return Cancelling(status, refused)
+
+    def _note_no_cancel(self, refused: Trouble) -> None:
+        """Remember that the platform does not offer the call, or not to us."""
+        if self._no_cancel is not None or refused.code not in _NO_CANCEL:
+            return
+        self._no_cancel = refused
+        if refused.code in _NOT_OFFERED:
+            log.info("analysis.cancel_not_offered", why=refused.message, detail=refused.detail)
+        else:
+            log.warning("analysis.cancel_refused", why=refused.message, remedy=refused.remedy, detail=refused.detail)
 
     # --------------------------------------------------------------------------------------------------------- check
 

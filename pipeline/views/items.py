@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from pipeline.core.model import Result, Spend, Task
+    from pipeline.core.model import Recalled, Result, Spend, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Corrected:
     items: Sequence[CorrectedItem] = ()  #: those that were named
     nothing: str = ""  #: why nothing changed, where no item was named
     limits: int = 0  #: that the platform had named, and that are forgotten now
+    platform: Recalled | None = None  #: what it said, where it had to be told
 
 
 @dataclass(frozen=True, slots=True)

@@ -374,3 +374,42 @@ async def test_a_dead_session_and_a_changed_file_are_told_apart(tmp_path: Path) 
         with pytest.raises(InputError) as changed:
             await api.send_chunks(session, upload.path, lambda _: None)
         assert changed.value.trouble.code == "file_changed"
+
+
+@pytest.mark.asyncio
+async def test_an_analysis_is_cancelled_unless_it_has_ended(tmp_path: Path) -> None:
+    """Once and twice; what is answered keeps its answer, and what is unknown is gone."""
+    rules = [{"match": "POST /v1.3/analyze/tasks$", "do": "stuck", "nth": 1}]
+    async with pair(tmp_path, rules=rules) as (api, _):
+        media = await uploaded(api, tmp_path)
+        stuck, done = question(media, key="rm-1"), question(media, key="rm-2")
+        first = await api.submit_analysis(stuck, ours)
+        second = await api.submit_analysis(done, ours)
+        assert isinstance(first, str)
+        assert isinstance(second, str)
+        assert (await answered(api, done, second)).state == "ready"
+        for _ in range(2):
+            ended = await api.cancel_analysis(stuck, first)
+            assert (ended.status.state, ended.status.code, ended.refused) == ("canceled", "user_canceled", None)
+        kept = (await api.cancel_analysis(done, second)).status
+        assert kept.answer is not None
+        assert (kept.state, json.loads(kept.answer.text)) == ("ready", {"title": "text"})
+        assert (await api.cancel_analysis(done, "0" * 24)).status.state == "gone"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("status", "code"), [(404, "not_found"), (405, ""), (403, "api_not_allowed")])
+async def test_where_nothing_can_be_cancelled_it_goes_on(tmp_path: Path, status: int, code: str) -> None:
+    """An older platform, or a plan without it: it says so once, and is not asked again."""
+    cancel = {"match": "POST /v1.3/analyze/tasks/.*/cancel$", "do": "status", "status": status, "code": code}
+    async with pair(tmp_path, rules=[{"match": "POST /v1.3/analyze/tasks$", "do": "stuck"}, cancel]) as (api, served):
+        media = await uploaded(api, tmp_path)
+        asked = question(media)
+        task_id = await api.submit_analysis(asked, ours)
+        assert isinstance(task_id, str)
+        before = requests(served)
+        for _ in range(3):
+            found = await api.cancel_analysis(asked, task_id)
+            assert found.status.state == "working"
+            assert found.refused is not None
+        assert requests(served) - before == 4

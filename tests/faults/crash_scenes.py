@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from pipeline.views import RunReport
 from tests.faults.crash_trial import Mishaps, Scene, Trial
 from tests.faults.crash_worlds import Make, Night, World, captioned_adapters, run_now, traces
 from tests.faults.youtube_worlds import Fetching, fetching_adapters, fetching_world
-from tests.support.clock import run_virtual
+from tests.support.clock import EPOCH, run_virtual
 from tests.support.fakes import clips, items
 from tests.support.run_harness import settings_for
 from tests.support.vendor import ClientV12
@@ -169,15 +170,37 @@ def wanted_is_there(world: World, report: RunReport, trial: Trial) -> None:
     assert _counts(found.paid)["analysis"] <= _counts(trial.plain.paid)["analysis"], found.paid
 
 
+def nothing_goes_on(world: World, report: RunReport, trial: Trial) -> None:
+    """As :func:`wanted_is_there`; what was replaced and not answered yet was cancelled at the platform."""
+    wanted_is_there(world, report, trial)
+    asked = [thing for thing in world.platform.things.values() if thing.kind == "analysis"]
+    late = EPOCH + world.clock.skew + 1e6
+    old = [thing for thing in asked if thing.made < max(each.made for each in asked) - 1]
+    replaced = [thing for thing in asked if thing.word(late, "") == "canceled"]
+    assert all(thing.data["code"] == "user_canceled" for thing in replaced), replaced
+    assert len(asked) - len(replaced) <= 2 + len([thing for thing in old if thing not in replaced]), asked
+    ours = ledger_of(world)
+    for thing in asked:
+        charged, booked = round(thing.data["usd"] * 1e6), ours[thing.name]
+        assert booked >= charged, (thing.name, booked, charged)
+        assert booked == charged or thing in replaced, (thing.name, booked, charged)
+
+
+def ledger_of(world: World) -> Counter[str]:
+    """Return what our ledger counts for each call, in millionths of a dollar, without what is told as possibly paid twice."""
+    ours: Counter[str] = Counter()
+    videos = [task.key for task in run_now(world.database.tasks(Selection(kinds=("video",))))]
+    for spend in run_now(world.database.spends(videos)):
+        ours[spend.key.partition("/")[0]] += 0 if spend.doubtful else round(spend.usd * 1e6)
+    return ours
+
+
 def counted_once(world: World, report: RunReport, trial: Trial) -> None:
     """As :func:`same`; and what was reserved by whoever died is freed or counted, never both: our entries about each call add
     up to what the platform has charged for it, beside what is told as possibly paid twice.
     """
     same(world, report, trial)
-    ours: Counter[str] = Counter()
-    videos = [task.key for task in run_now(world.database.tasks(Selection(kinds=("video",))))]
-    for spend in run_now(world.database.spends(videos)):
-        ours[spend.key.partition("/")[0]] += 0 if spend.doubtful else round(spend.usd * 1e6)
+    ours = ledger_of(world)
     theirs = [thing for thing in world.platform.things.values() if thing.kind == "analysis"]
     assert +ours == {thing.name: round(thing.data["usd"] * 1e6) for thing in theirs}
 
@@ -195,6 +218,14 @@ async def _ask_again(world: World, night: Night) -> None:
         asker = AskAgain(make_run_plan(night.settings), world.database, world.clock)
         assert (await asker.look([night.entries[0].key], [])).jobs == jobs
         await asker.set()
+
+
+def _paying(night: Night) -> Night:
+    """Return a night on a platform that costs money."""
+    sections = night.settings.model_dump()
+    sections["provider"]["kind"] = "twelvelabs"
+    paying = night.settings.model_validate(sections)
+    return replace(night, settings=paying.model_copy(update={"api_key": SecretStr("a key for no platform")}))
 
 
 def _counts(paid: Mapping[tuple[str, str], int]) -> Counter[str]:
@@ -232,6 +263,7 @@ class Studio:
             "a deleted result": self.deleted_result,
             "asked again": self.asked_again,
             "finished by another line": self.other_line,
+            "a question taken back": self.taken_back,
             "fetched from YouTube": self.fetched,
         }
 
@@ -309,9 +341,7 @@ class Studio:
     def limits(self) -> Scene:
         """Return two videos with spending limits; the run that finishes counts what it sends as its own."""
         budget = {"max_usd_per_run": 1.0, "max_usd_per_day": 1.0}
-        night = self.night(2, budget=budget, provider={"kind": "twelvelabs"})
-        paying = night.settings.model_copy(update={"api_key": SecretStr("a key for no platform")})
-        return self._scene("limits of run and day", Night(paying, night.entries), counted_once)
+        return self._scene("limits of run and day", _paying(self.night(2, budget=budget)), counted_once)
 
     def changed_prompt(self) -> Scene:
         """Return a second night in which one prompt is another."""
@@ -351,6 +381,15 @@ class Studio:
         first = self.night(2, jobs=_topic("What is it?"))
         second = self.night(3, jobs=_topic("Who is it?"))
         return self._scene("finished by another line", first, wanted_is_there, finish=second)
+
+    def taken_back(self) -> Scene:
+        """Return a night that died and is never repeated: the next one asks all of it in other words."""
+
+        def asking(prompt: str) -> dict[str, Any]:
+            return {"enabled": ["topic"], "settings": {"topic": {"job": "ask", "prompt": prompt}}}
+
+        first, second = (_paying(self.night(2, jobs=asking(prompt))) for prompt in ("What is it?", "Who is it?"))
+        return self._scene("a question taken back", first, nothing_goes_on, finish=second, again=2)
 
     def fetched(self) -> Scene:
         """Return a video that is fetched first; workers die, too."""

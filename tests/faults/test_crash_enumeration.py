@@ -36,6 +36,7 @@ SCENES = {
     "a deleted result": 90,
     "asked again": 100,
     "finished by another line": 120,
+    "a question taken back": 60,
     "fetched from YouTube": 200,
 }
 #: Scene → which of its worlds the gate goes through: every so many. ``REELMILL_TEST_ALL=1``, or the command, takes all.
@@ -48,6 +49,7 @@ EVERY = {
     "indexing": 4,
     "v1.2 external": 2,
     "fetched from YouTube": 4,
+    "a question taken back": 4,
 }
 #: Scenes in which some deaths leave what only a person can decide; in the last one, two deaths at one question.
 HOLDING = ("v1.2 files, hold", "v1.2 external")

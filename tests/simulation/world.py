@@ -29,6 +29,7 @@ from pipeline.config.settings import Settings
 from pipeline.core.errors import ReelmillError
 from pipeline.core.lifecycle import Policy, lost
 from pipeline.core.model import Selection, State, Task, Trouble
+from pipeline.ingest.ending.note import note_recalls
 from pipeline.ports.source import Item
 from pipeline.ports.source import ManifestLine as Words
 from pipeline.ports.store import Applied
@@ -429,6 +430,8 @@ class World:
 
     async def _command(self, verb: Any, item: Task) -> None:
         await self._excuse(item.subject)
+        if verb == "cancel" and item.subject:
+            await note_recalls(self.database, await self.database.tasks(Selection(subjects=(item.subject,))))
         await self.database.command(verb, Selection(kinds=("item",), keys=(item.key,)), self.wall())
         if item.subject:
             kinds = ("video", "analysis", "publish", "indexing")

@@ -170,6 +170,7 @@ class MemoryDatabase(MemoryRecords):
             line.owner, line.updated = None, now
             if verb == "cancel":
                 line.state, line.wake_at = State.CANCELLED, None
+                line.data = merge_json(line.data, '{"cancelled":true}')
             else:
                 line.state, line.wake_at, line.stage_since, line.attempt = State.PENDING, now, now, 0
                 self._queue.add(line)

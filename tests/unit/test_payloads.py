@@ -105,6 +105,8 @@ def test_the_fields_of_a_stored_task_differ_from_their_defaults(cls: type[TaskDa
         "adopted",
         "alone",
         "unfinished",
+        "cancelled",
+        "replaced",
         "keyed_by_body",
         "doubt",
         "doubted",

@@ -320,6 +320,7 @@ def test_parked_lanes_are_opened_by_hand(reelmill: Reelmill) -> None:
         "items": [],
         "nothing": "",
         "limits": 0,
+        "platform": None,
     }
     ran = reelmill("retry", "--parked", app=FakeApp(reopened=Corrected("retry", limits=2)))
     assert (ran.code, ran.out) == (0, "2 limits forgotten that the platform had named\n")

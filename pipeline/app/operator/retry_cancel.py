@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from random import Random
 from typing import Literal
@@ -11,10 +11,12 @@ from typing import Literal
 from pipeline.app.operator.attention import NAMED
 from pipeline.app.operator.display_names import display_source
 from pipeline.app.operator.find_item import find_items
+from pipeline.app.operator.recall import tell_platform
 from pipeline.app.wiring.state_folder import lock_state_folder, open_for_writing, require_database
 from pipeline.config.settings import Settings
 from pipeline.core.clock import SystemClock, iso
 from pipeline.core.model import Lane, Selection, State, Task
+from pipeline.ingest.ending.note import note_recalls
 from pipeline.ingest.payloads import ItemData
 from pipeline.ingest.waiting import is_looking
 from pipeline.ports.store import Database, read_pages
@@ -67,8 +69,10 @@ async def cancel(settings: Settings, items: Sequence[str], *, failed: bool = Fal
         async with open_for_writing(settings.run.state) as database:
             operator = _Operator(settings, database)
             if items:
-                return await operator.cancel_items(items)
-            return await operator.cancel_all(_FAILED if failed else _UNFINISHED)
+                changed = await operator.cancel_items(items)
+            else:
+                changed = await operator.cancel_all(_FAILED if failed else _UNFINISHED)
+            return replace(changed, platform=await tell_platform(settings, database))
 
 
 async def retry_parked(settings: Settings, classes: Sequence[str]) -> Corrected:
@@ -119,6 +123,7 @@ class _Operator:
             lines = [task for task in tasks if task.kind in NAMED and task.state is State.DONE]
             if open_tasks or any(task.kind == "listing" for task in lines):
                 open_tasks += lines  # the line itself is put away: a run leaves it alone from now on
+            await note_recalls(self.database, open_tasks)
             changed = await self._command("cancel", open_tasks)
             items.append(CorrectedItem(name, tasks[0].key, changed, "" if changed else _why_not_cancelled(tasks)))
         return Corrected("cancel", sum(item.tasks for item in items), items=items)
@@ -128,6 +133,7 @@ class _Operator:
         subjects = set()
         async for page in read_pages(self.database, Selection(_KINDS, states=states, limit=1000)):
             subjects |= {task.subject for task in page if task.subject and task.kind not in NAMED}
+            await note_recalls(self.database, page)
         changed = await self.database.command("cancel", Selection(_KINDS, states=states), self.now)
         if subjects:
             lines = Selection(("item",), subjects=tuple(subjects), states=(State.DONE,))

@@ -63,6 +63,7 @@ class RunSession:
         self._reading = True
         self._stopped = False  #: told to stop
         self._hurried = False  #: told a second time
+        self._recalled = anyio.Event()  #: the platform was told of what is cancelled
 
     async def run(self, entries: Iterator[Item | BadLine], watch: Watch | None = None) -> RunReport:
         """Enqueue and work until this run can do no more; write index and report.
@@ -93,7 +94,10 @@ class RunSession:
                     group.start_soon(self._end_after, limit)
                 if watch is not None:
                     group.start_soon(self._activity.work.look_for_names)
+                group.start_soon(self._recall)
                 ending = await pool.run()
+                if not self._stopped:
+                    await self._recalled.wait()
                 await self._forget_idle_parks(ending)
                 queries = await self.queries.ask_all(ending, self.run_id)
                 await self.posters.finish(_POSTERS)
@@ -135,6 +139,14 @@ class RunSession:
         finally:
             self._reading = False
             pool.feeding(-1)
+
+    async def _recall(self) -> None:
+        """Tell the platform what was cancelled here, where it could not be told then."""
+        try:
+            with suppress(ReelmillError):  # which the pool meets as well; what is left is noted
+                await self.components.recalls.carry_out()
+        finally:
+            self._recalled.set()
 
     async def _forget_old_parks(self) -> None:
         """Keep lanes closed that an earlier run has parked; past parks are forgotten."""

@@ -26,6 +26,7 @@ from pipeline.engine.pool import Pool, PoolOptions
 from pipeline.ingest.adoption import Adoption
 from pipeline.ingest.batches.coordinator import BatchCoordinator
 from pipeline.ingest.batches.lane import BatchRules
+from pipeline.ingest.ending.recalls import Recalls
 from pipeline.ingest.job_requests import JobPlanner
 from pipeline.ingest.look_schedule import LookSchedule
 from pipeline.ingest.paid_call import Billing, CallPolicy
@@ -107,6 +108,7 @@ class Components:
     spending: SpendingLimits
     looks: LookSchedule
     analysis: AnalysisTaskType
+    recalls: Recalls
     entries: Billing  #: of videos put into an index
     publish: PublishTaskType
     sink: Sink
@@ -168,7 +170,9 @@ def compose(
     batches = _batches(settings, services, coordinator, analysis, spending)
     kinds = TaskTypes([*types, *(each.task_type(plan.policy) for each in batches)])
     pool = Pool(database, kinds, clock, rng, _options(settings, owner))
-    return Components(plan, pool, spending, looks, analysis, entries, publish, adapters.sink, adapters, playlists)
+    recalls = Recalls(api, api.batches, analysis.costs, database, spending.entered)
+    sink = adapters.sink
+    return Components(plan, pool, spending, looks, analysis, recalls, entries, publish, sink, adapters, playlists)
 
 
 def _item_type(settings: Settings, services: Services, adapters: Adapters) -> ItemTaskType:
@@ -208,7 +212,7 @@ def _batches(
     if coordinator is None:
         return []
     billing = Billing(spending, services.records, services.clock)  # books nothing: its analyses have
-    return [BatchTaskType(services, coordinator, analysis.question, billing, settings.policy.attempts)]
+    return [BatchTaskType(services, coordinator, analysis.costs, billing, settings.policy.attempts)]
 
 
 def batch_rules(settings: Settings) -> BatchRules:

@@ -112,7 +112,7 @@ class BatchCoordinator:
         if key in self._packing:
             return Snooze(_FRESH, asked=False)
         known = self._waiting.pop(key, None)  # from here on, no batch can name it
-        if member.billing.outdated(data) or (known is None and not await member.wanted()):
+        if member.billing.outdated(data) or data.replaced or (known is None and not await member.wanted()):
             return await self._priced_again(member)
         if not self.allowed:
             return Advance("submit", data.to_json())

@@ -8,7 +8,7 @@ The raw answer is kept first, then split.
      (intent, │ │ stopped midway    ▲    (poll)   ▲  │
       ledger) │ └─▶ find ───────────┤             │  ├─ cut off: price again with more room
               │       └─ not there: submit again  │  └─ one part refused: an analysis of its own, once
-              └─▶ join ── its batch has ended ────┘
+              └─▶ join ── its batch has ended ────┘  └─ cancelled, since its words have changed: price again
 
 In ``join`` it waits to be packed into a batch, and for that. What ``find`` looks for is our ``custom_id``. Where a dialect
 cannot be asked, the request is repeated once, counted as possibly paid twice, or held, as the policy says.
@@ -16,12 +16,12 @@ cannot be asked, the request is repeated once, counted as possibly paid twice, o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from pipeline.config.time_windows import TimeWindow
-from pipeline.core.errors import Permanent
+from pipeline.core.errors import Permanent, Transient
 from pipeline.core.lifecycle import Policy
 from pipeline.core.log import get
 from pipeline.core.model import Lane, NewTask, Result, Selection, Spend, Task, Trouble
@@ -29,19 +29,19 @@ from pipeline.core.outcome import Advance, Done, Fail, Outcome, Snooze
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.adoption import Adoption
 from pipeline.ingest.batches.coordinator import BatchCoordinator, Member
+from pipeline.ingest.ending.costs import AnalysisCosts, Price
 from pipeline.ingest.job_requests import JobPlanner, JobRequest
 from pipeline.ingest.paid_call import (
     Billing,
     CallPolicy,
     CallRefused,
-    Cost,
     OnAmbiguous,
     PaidCall,
     Stages,
 )
 from pipeline.ingest.payloads import AnalysisData
 from pipeline.ingest.remote_names import build_custom_id
-from pipeline.ingest.request_builder import billed_tokens, build_question, expected_tokens, max_tokens, renewed
+from pipeline.ingest.request_builder import build_question, renewed
 from pipeline.ingest.services import HEAD_START, Services
 from pipeline.ingest.stored_json import changed
 from pipeline.ingest.tasks.cut_answer import ask_with_more_room
@@ -57,8 +57,7 @@ _UNSUPPORTED = "not_supported_by_local_platform"
 _UNFINISHED = frozenset({"batch_expired", "batch_processing_timeout"})
 _BATCHES = 3
 _RECENT = 64  #: answers kept in memory between two steps; others are read again
-#: (seconds of video, output tokens, model) -> USD
-Price = Callable[[float, int, str], float]
+_LOOK_AGAIN = 60.0  #: seconds between two looks whether a question that was asked is still wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +82,13 @@ class AnalysisTaskType:
         adoption: Adoption,
         coordinator: BatchCoordinator | None = None,
     ) -> None:
+        self.costs = AnalysisCosts(planner, price, billing)
         self._batches = coordinator
         self._api = services.api
         self._records = services.records
         self._clock = services.clock
         self._planner = planner
         self._options = options
-        self._price = price
         self._adoption = adoption
         self._billing = billing
         self._paid: PaidCall[AnalysisData] = PaidCall(
@@ -104,6 +103,7 @@ class AnalysisTaskType:
             # A person has agreed: what was given up is not looked for once more.
             renew=lambda data: changed(data, again=0, doubtful=data.doubtful + 1, given_up=""),
         )
+        self._looked: dict[str, float] = {}  # by key of its task: when to look again whether a question is wanted
         self._recent: dict[str, Result] = {}  # answers on their way from one step, through the database, to the next
 
     @property
@@ -120,7 +120,7 @@ class AnalysisTaskType:
     async def price(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Drop what is unwanted by now; else reserve money, store the intent."""
         data = AnalysisData.of(task)
-        requests = self._requests(data)
+        requests = self.costs.requests(data)
         if not await self._wanted(task, data):
             # Something else may be wanted in its place, and the manifest need not name the video any more.
             again = NewTask("video", task.subject, "place", {}, subject=task.subject, restart_at="fan_out")
@@ -139,8 +139,8 @@ class AnalysisTaskType:
             if data.yields and not data.yielded:
                 return Advance("price", changed(data, yielded=True).to_json(), after=HEAD_START * self._api.grace)
             data = changed(data, generation=unused)
-        data = changed(data, adopted=False, keyed_by_body=True)
-        cost = self._cost(task, data, requests)
+        data = changed(data, adopted=False, keyed_by_body=True, cancelled=False, replaced=False)
+        cost = self.costs.cost(task, data, requests)
         given_up = data.given_up == cost.key
         if not given_up:  # else it is looked for among all that is younger than its first intent
             data = changed(data, since=self._clock.now())
@@ -152,22 +152,22 @@ class AnalysisTaskType:
     async def submit(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Ask the platform, once."""
         data = AnalysisData.of(task)
-        requests = self._requests(data)
-        asked, cost = build_question(task.key, data, requests), self._cost(task, data, requests)
+        requests = self.costs.requests(data)
+        asked, cost = build_question(task.key, data, requests), self.costs.cost(task, data, requests)
         try:
             reply = await self._paid.act(task, data, cost, lambda: self._api.submit_analysis(asked, ensure_fresh))
         except Permanent as error:
             return await self._refused(task, data, error.trouble)
         if isinstance(reply, Answer):
-            return await self._answered(task, data, reply)
+            return self._answered(task, data, reply, await self.costs.settle(task, data, reply.usage))
         return self._await(changed(data, lost=0), reply) if isinstance(reply, str) else reply
 
     async def find(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Ask whether a request whose answer we never saw was accepted."""
         data = AnalysisData.of(task)
-        requests = self._requests(data)
+        requests = self.costs.requests(data)
         asked = build_question(task.key, data, requests)
-        cost = self._cost(task, data, requests)
+        cost = self.costs.cost(task, data, requests)
         try:
             found = await self._paid.look(task, data, cost, lambda: self._api.find_analysis(asked))
         except CallRefused as error:
@@ -181,10 +181,12 @@ class AnalysisTaskType:
     async def join(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Wait for a batch to be packed and to end."""
         data = AnalysisData.of(task)
-        requests = self._requests(data)
+        requests = self.costs.requests(data)
         if self._batches is None:  # another API is configured now: nobody can tell what became of it
             return Advance("find", data.to_json())
-        asked, cost = build_question(task.key, data, requests), self._cost(task, data, requests)
+        if (mind := await self._changed_mind(task, data)) is not None:
+            return Advance("join", mind.to_json())
+        asked, cost = build_question(task.key, data, requests), self.costs.cost(task, data, requests)
         wanted, find = partial(self._wanted, task, data), partial(self._api.find_analysis, asked)
         ended = await self._batches.join(Member(task.key, data, cost, self._billing, wanted, find))
         if not isinstance(ended, EndedItem):
@@ -192,24 +194,19 @@ class AnalysisTaskType:
         self._billing.accepted += 1
         return await self._ended(task, changed(data, task_id=ended.task_id), ended.status, self._batches.rules.factor)
 
-    def question(self, task: Task) -> Question:
-        """Return what an analysis asks, for its batch."""
-        data = AnalysisData.of(task)
-        return build_question(task.key, data, self._requests(data))
-
     def _await(self, data: AnalysisData, task_id: str) -> Advance:
         return Advance("await", changed(data, task_id=task_id, again=0, looks=0).to_json())
 
     async def _key_taken(self, task: Task, data: AnalysisData, trouble: Trouble) -> Outcome:
         """The idempotency key stands for another request: look, or take another key."""
-        requests = self._requests(data)
+        requests = self.costs.requests(data)
         found = await self._api.find_analysis(build_question(task.key, data, requests))
         if found is not None:
             return self._await(data, found)
         again = data.again + 1
         if again >= self._options.attempts:
             return await self._refused(task, data, trouble)
-        refund = [] if data.again else await self._billing.refund(self._cost(task, data, requests))
+        refund = [] if data.again else await self._billing.refund(self.costs.cost(task, data, requests))
         return Advance("price", renewed(changed(data, again=again)).to_json(), spend=refund)
 
     async def _refused(self, task: Task, data: AnalysisData, trouble: Trouble, *, in_doubt: bool = False) -> Outcome:
@@ -217,7 +214,7 @@ class AnalysisTaskType:
 
         This analysis then follows by itself.
         """
-        cost = self._cost(task, data, self._requests(data))
+        cost = self.costs.cost(task, data, self.costs.requests(data))
         if trouble.code != "resource_not_exist":
             # This one may have been accepted all the same, or an earlier one under this key, of which nothing was heard.
             if in_doubt or data.again:
@@ -233,45 +230,19 @@ class AnalysisTaskType:
         check = NewTask("video", task.subject, "place", {}, subject=task.subject, restart_at="settle")
         return Done(data=renewed(changed(data, superseded=True, lost=lost)).to_json(), spawn=[check])
 
-    def _cost(self, task: Task, data: AnalysisData, requests: Sequence[JobRequest]) -> Cost:
-        expected, room = expected_tokens(requests), max_tokens(requests, data.doublings)
-        return Cost(
-            build_custom_id(task.key, data.generation),
-            "analyze",
-            self._price(data.looks_at, expected, data.model),
-            data.looks_at / 60,
-            task.subject,
-            most=None if data.legacy else self._price(data.looks_at, room, data.model),  # v1.2 tells no most
-            jobs=", ".join(request.name for request in requests),
-        )
-
-    async def _settled(self, task: Task, data: AnalysisData, answer: Answer, factor: float) -> Sequence[Spend]:
-        """Return the entry that books what the answer cost, by its lane's factor."""
-        tokens = billed_tokens(answer.usage)
-        if tokens is None:
-            if answer.usage:
-                _log.warning("analysis.usage_ignored", key=task.subject, usage=dict(answer.usage))
-            return []
-        cost = self._cost(task, data, self._requests(data))
-        usd = factor * self._price(data.looks_at, tokens, data.model)
-        if cost.most is not None and usd > cost.most + 1e-9:
-            _log.warning(
-                "analysis.cost_more_than_reserved",
-                key=task.subject,
-                reserved_usd=round(cost.most, 6),
-                usd=round(usd, 6),
-                why="the platform counts more tokens than the request allows: the ledger and every limit count them, too",
-            )
-        return await self._billing.settle(replace(cost, usd=usd))
-
     # --------------------------------------------------------------------------------------------------- waiting
 
     async def wait(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Look whether the answer is there; keep it as received before anything reads it."""
         data = AnalysisData.of(task)
-        requests = self._requests(data)
+        requests = self.costs.requests(data)
         question = build_question(task.key, data, requests)
-        status = await self._api.analysis(question, data.task_id)
+        again = self._clock.monotonic() >= self._looked.get(task.key, 0.0)
+        if (mind := await self._changed_mind(task, data)) is not None:
+            return Advance("await", mind.to_json())
+        status = await self._cancelled(question, data) if again and data.replaced else None
+        if status is None or status.state == "working":
+            status = await self._api.analysis(question, data.task_id)
         if status.state == "gone" and data.again + 1 < self._options.attempts:
             found = await self._api.find_analysis(question)  # the answer to the call may have told a wrong id
             if found is not None and found != data.task_id:
@@ -280,36 +251,63 @@ class AnalysisTaskType:
             return Snooze(status.look_again, asked=bool(status.word))
         return await self._ended(task, data, status, None)
 
+    async def _changed_mind(self, task: Task, data: AnalysisData) -> AnalysisData | None:
+        """Return the payload of a question that was replaced, or is wanted again.
+
+        None: as before, or looked at just now. The intent is stored first; then the platform is told to cancel it.
+        """
+        now = self._clock.monotonic()
+        if now < self._looked.get(task.key, 0.0):
+            return None
+        replaced = await self._replaced(task, data)
+        if replaced != data.replaced:
+            return changed(data, replaced=replaced, cancelled=data.cancelled or replaced)
+        self._looked[task.key] = now + _LOOK_AGAIN
+        return None
+
+    async def _replaced(self, task: Task, data: AnalysisData) -> bool:
+        """Return True if each is asked in other words now. Fewer jobs replace nothing."""
+        now = self._planner.requests(await self._items(task))
+        names, prints = {request.name for request in now}, {request.fingerprint for request in now}
+        asked = (request.question for request in data.requests)
+        return all(name in names and words not in prints for name, words in asked)
+
+    async def _cancelled(self, question: Question, data: AnalysisData) -> AnalysisStatus | None:
+        """Tell the platform to cancel; return how it stands then, None if nobody knows."""
+        try:
+            return (await self._api.cancel_analysis(question, data.task_id)).status
+        except Transient as error:
+            _log.info("analysis.not_cancelled", id=data.task_id, why=error.trouble.message)
+            return None
+
     async def _ended(self, task: Task, data: AnalysisData, status: AnalysisStatus, factor: float | None) -> Outcome:
         """Take what became of it; ``factor`` is the price in a batch, None alone."""
-        requests, by_batch = self._requests(data), factor is not None
+        requests, spend = self.costs.requests(data), await self.costs.reckon(task, data, status, factor)
+        self._looked.pop(task.key, None)
         if status.state == "ready" and status.answer is not None:
-            return await self._answered(task, data, status.answer, 1.0 if factor is None else factor)
+            return self._answered(task, data, status.answer, spend)
         if status.code == _UNSUPPORTED and len(requests) > 1:
             return self._apart(task, data, requests)
-        # What a batch did not answer is not billed, by the platform's own rules.
-        free = by_batch and status.state != "gone"
-        refund = await self._billing.refund(self._cost(task, data, requests)) if free else []
-        if by_batch and status.code in _UNFINISHED:
+        if factor is not None and status.code in _UNFINISHED:
             data = changed(data, unfinished=data.unfinished + 1, alone=data.unfinished + 1 >= _BATCHES)
-            return Advance("price", renewed(data).to_json(), spend=refund)
-        if data.adopted:  # it is not ours to have failed: ask anew
-            return Advance("price", renewed(data).to_json())
+            return Advance("price", renewed(data).to_json(), spend=spend)
+        # That of another run is not ours to have failed; what we have cancelled is asked again if it is still wanted.
+        if data.adopted or (data.cancelled and status.state in ("canceled", "gone")):
+            return Advance("price", renewed(data).to_json(), spend=spend)
         trouble = Trouble(
             _UNSUPPORTED if status.code == _UNSUPPORTED else f"analysis_{status.state}",
             f"The platform ended the analysis as '{status.word or status.state}'.",
             "`reelmill retry` asks again; an unfinished analysis is not billed by the platform's own rules.",
             f"{status.code} {status.message}".strip(),
         )
-        return Fail(trouble, stage="price", data=renewed(changed(data, again=0)).to_json(), spend=refund)
+        return Fail(trouble, stage="price", data=renewed(changed(data, again=0)).to_json(), spend=spend)
 
     def _apart(self, task: Task, data: AnalysisData, requests: Sequence[JobRequest]) -> Outcome:
         """Ask each alone: one is beyond the platform, which refused all with it."""
         spawn = [ask_alone(task.subject, data, [request], "apart") for request in requests]
         return Done(data=changed(data, superseded=True).to_json(), spawn=spawn)
 
-    async def _answered(self, task: Task, data: AnalysisData, answer: Answer, factor: float = 1.0) -> Outcome:
-        spend = await self._settled(task, data, answer, factor)
+    def _answered(self, task: Task, data: AnalysisData, answer: Answer, spend: Sequence[Spend]) -> Outcome:
         key = build_custom_id(task.key, data.generation)
         meta = {
             "provider": self._api.identity,
@@ -337,7 +335,7 @@ class AnalysisTaskType:
         """
         data = AnalysisData.of(task)
         raw = await self._raw(task, data.answer)
-        requests = self._requests(data)
+        requests = self.costs.requests(data)
         if raw.meta["finish_reason"] != "stop":
             return ask_with_more_room(data, requests, raw.meta["finish_reason"])
         verdicts, now = check_answer(task.subject, data, requests, raw.meta["text"]), self._clock.now()
@@ -368,20 +366,12 @@ class AnalysisTaskType:
 
     # ---------------------------------------------------------------------------------------------------- helpers
 
-    def _requests(self, data: AnalysisData) -> list[JobRequest]:
-        found = [self._planner.restore(each) for each in data.requests]
-        requests = [request for request in found if request is not None]
-        if len(requests) < len(found):
-            names = [each.job for each in data.requests]
-            raise Permanent(
-                f"This release has no job for all of {names}.", code="unknown_job", remedy="install the job again"
-            )
-        return requests
-
     async def _wanted(self, task: Task, data: AnalysisData) -> bool:
-        items = await self._records.tasks(Selection(kinds=("item",), subjects=(task.subject,)))
-        now = {request.identity for request in self._planner.requests(items)}
+        now = {request.identity for request in self._planner.requests(await self._items(task))}
         return all(request.question in now for request in data.requests)
+
+    async def _items(self, task: Task) -> list[Task]:
+        return await self._records.tasks(Selection(kinds=("item",), subjects=(task.subject,)))
 
     async def _raw(self, task: Task, key: str) -> Result:
         """Return what was stored before: as a rule by this run, a moment ago."""

@@ -16,23 +16,24 @@ never fails for good and is never asked twice in doubt: it is dissolved, and eac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from pipeline.core.errors import NeedsOperator, Permanent, Throttled
 from pipeline.core.lifecycle import Policy
 from pipeline.core.log import get
-from pipeline.core.model import Lane, NewTask, Task, Trouble, fingerprint
+from pipeline.core.model import Lane, NewTask, Spend, Task, Trouble, fingerprint
 from pipeline.core.outcome import Advance, Done, Fail, Hold, Outcome, Snooze
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.batches.coordinator import BatchCoordinator
 from pipeline.ingest.batches.lane import pack
 from pipeline.ingest.batches.payload import BatchData, Verdict
+from pipeline.ingest.ending.costs import AnalysisCosts
+from pipeline.ingest.ending.recalls import is_wanted
 from pipeline.ingest.paid_call import Billing, CallPolicy, CallRefused, Cost, PaidCall, Stages
 from pipeline.ingest.payloads import AnalysisData
 from pipeline.ingest.services import Services
 from pipeline.ingest.stored_json import changed
-from pipeline.ports.video_api import Question
 
 _log = get("batch")
 _QUIET, _MOST = 12, 180  #: graces without anybody new, and of the longest wait, after which a batch goes as it is
@@ -51,14 +52,14 @@ class BatchTaskType:
         self,
         services: Services,
         coordinator: BatchCoordinator,
-        question: Callable[[Task], Question],
+        costs: AnalysisCosts,
         billing: Billing,
         attempts: int,
     ) -> None:
         self._batches = coordinator
         self._clock = services.clock
         self._grace = services.api.grace
-        self._question = question
+        self._costs = costs
         self._billing = billing
         self._paid: PaidCall[BatchData] = PaidCall(
             Stages("submit", "submit", "look", held="split"),
@@ -114,7 +115,7 @@ class BatchTaskType:
             return _dissolved(data, "outdated")  # it waited: the money is another day's, or another run's
         if unsent and len(waiting) < len(data.members):  # some were cancelled meanwhile
             return Advance("submit", changed(data, members=waiting).to_json())
-        questions = [self._question(there[key]) for key in waiting]
+        questions = [self._costs.question(there[key]) for key in waiting]
 
         cost = Cost(task.key, "analyze")  # what it costs is booked by its analyses
 
@@ -171,16 +172,16 @@ class BatchTaskType:
         """Look how far it is; cancel it if nobody wants it any more."""
         data, now = BatchData.of(task), self._clock.now()
         there = await self._batches.members(data.members)
-        if all(member.state.terminal for member in there.values()):
-            await self._batches.api.cancel(data.batch_id)
-            return _dissolved(data, "ended")
+        wanted = any(map(is_wanted, there.values()))
+        if not wanted:
+            await self._batches.api.cancel(data.batch_id)  # what is at work there finishes, and is looked at then
         status, age = await self._batches.api.status(data.batch_id), max(0.0, now - data.accepted)
         if status.state == "gone":
             return Snooze(self._grace, asked=False) if age < _SETTLE else _dissolved(data, "ended")
         if status.state != "working" or age > self._batches.api.ceilings.life + _LATE:
             _log.info("batch.ended", id=data.batch_id, word=status.word, **status.counts)
             return _dissolved(changed(data, counts=status.counts), "ended")
-        after = min(_LONGEST_LOOK, max(self._grace, age / 4))
+        after = min(_LONGEST_LOOK if wanted else _QUIET * self._grace, max(self._grace, age / 4))
         if status.counts == data.counts:
             return Snooze(after, asked=False)
         return Advance("await", changed(data, counts=status.counts).to_json(), after=after)
@@ -188,14 +189,26 @@ class BatchTaskType:
     async def split(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Wait until each analysis has taken what became of it.
 
-        Those that a person has stopped find it later.
+        Those that a person has stopped find it later; what they have cost is booked now.
         """
         data = BatchData.of(task)
         there = await self._batches.members(data.members)
         if any(not member.state.terminal for member in there.values()):
             return Snooze(max(2.0, len(there) / 100), asked=False)
+        if spend := await self._reckon(data, there) if data.batch_id else []:
+            return Advance("split", data.to_json(), spend=spend)
         self._batches.forget([data.batch_id])
         return Done(data=_settled(data, {key: data.members[key] for key in there}))
+
+    async def _reckon(self, data: BatchData, there: Mapping[str, Task]) -> list[Spend]:
+        """Return what the end of these changes in the ledger, once."""
+        spend: list[Spend] = []
+        items = (await self._batches.results(data.batch_id)).items if there else {}
+        for key, member in there.items():
+            if (item := items.get(key)) is not None:
+                mine = AnalysisData.of(member)
+                spend += await self._costs.reckon(member, mine, item.status, self._batches.rules.factor)
+        return spend
 
     STAGES = (
         StageSpec("gather", Lane.BATCH, gather),

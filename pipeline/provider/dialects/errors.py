@@ -102,7 +102,8 @@ def _refusal(
             request, "something other than the platform answered", code="not_the_api", detail=detail,
             remedy="check [provider] base_url and the proxy",
         )  # fmt: skip
-    says = response.status in _OF_READS or body.code in _ENDED_BATCH
+    ended = response.status == 409 and request.path.endswith("/cancel")  # what is to be cancelled is over
+    says = response.status in _OF_READS or body.code in _ENDED_BATCH or ended
     if request.safe and request.method != "DELETE" and not says:
         return Transient(
             "the platform gave an odd answer to a question about how things stand", code="odd_answer", detail=detail,

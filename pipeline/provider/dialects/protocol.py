@@ -211,6 +211,10 @@ class AnalysisTasks(Protocol):
         """Ask about one analysis; with the answer once it is ready."""
         ...
 
+    def cancel_analysis(self, task_id: str) -> Call[None]:
+        """Cancel an analysis that has not ended; repeatable."""
+        ...
+
 
 class Dialect(Protocol):
     """One API version: uploads and analyses."""

@@ -162,7 +162,8 @@ COMPACT = (
 SAVE = "INSERT INTO note (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 #: An operator's command on the tasks of a selection (``{which}``); ``:named``: the selection names states.
 CANCEL = """
-UPDATE task SET state = 'cancelled', wake_at = NULL, owner = NULL, updated = :now
+UPDATE task SET state = 'cancelled', wake_at = NULL, owner = NULL, updated = :now,
+    data = json_set(data, '$.cancelled', json('true'))
 WHERE (:named OR +state IN ('pending', 'running', 'held')) AND id IN ({which})
 """
 

@@ -20,6 +20,7 @@ from pipeline.provider.dialects.json_reading import (
     JsonObject,
     build_page,
     clip,
+    ignore_body,
     parse,
     read_id,
     read_object,
@@ -188,6 +189,9 @@ class V13:
     def analysis(self, task_id: str) -> Call[AnalysisStatus]:
         return calls.get(f"/analyze/tasks/{path_segment(task_id)}", read_task)
 
+    def cancel_analysis(self, task_id: str) -> Call[None]:
+        return Call(Request("POST", f"/analyze/tasks/{path_segment(task_id)}/cancel", safe=True), ignore_body)
+
     # --------------------------------------------------------------------------------------------------------- check
 
     def check(self) -> Call[Mapping[str, Json]]:
@@ -306,7 +310,8 @@ def read_task(body: JsonObject, *, listed: bool = False, result: str = "result")
     word, error = body.word("status"), body.child("error")
     state, message = _TASK.get(word, "working"), clip(error.text("message"))
     answer = _answer(body, message, result) if state == "ready" and not listed else None
-    return AnalysisStatus(state, word, message, clip(error.text("code"), 64), answer=answer)
+    usage = read_usage(body.child(result).raw.get("usage")) if state in ("failed", "canceled") else {}
+    return AnalysisStatus(state, word, message, clip(error.text("code"), 64), answer=answer, usage=usage)
 
 
 def _answer(body: JsonObject, warning: str, name: str) -> Answer:

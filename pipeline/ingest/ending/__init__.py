@@ -1,0 +1,1 @@
+"""How an analysis ends: its price by then, and its end at the platform."""

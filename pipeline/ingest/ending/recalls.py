@@ -1,0 +1,144 @@
+"""Tells the platform what an operator has cancelled here.
+
+A note in the journal names the analyses, from before they are cancelled until the platform was told of each; so whatever
+dies, the next ``cancel`` or run tells the rest. To tell it twice changes nothing: a platform that has ended an analysis says
+how, and the ledger takes each correction once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import anyio
+
+from pipeline.core.errors import ReelmillError, StoreError
+from pipeline.core.log import get
+from pipeline.core.model import Recalled, Selection, Spend, State, Task, Trouble
+from pipeline.ingest.batches.payload import BatchData
+from pipeline.ingest.ending.costs import AnalysisCosts
+from pipeline.ingest.ending.note import NOTE
+from pipeline.ingest.payloads import AnalysisData, VideoData
+from pipeline.ingest.remote_names import build_custom_id
+from pipeline.ports.batch_api import BatchApi
+from pipeline.ports.store import Journal, Records
+from pipeline.ports.video_api import VideoApi
+
+_log = get("recall")
+_AT_ONCE = 8  #: calls
+
+
+class Books(Journal, Records, Protocol):
+    """What is read and written: records and journal."""
+
+
+class Recalls:
+    """Tells the platform of what is noted.
+
+    ``entered`` is told of what is written into the ledger.
+    """
+
+    def __init__(
+        self,
+        api: VideoApi,
+        batches: BatchApi | None,
+        costs: AnalysisCosts,
+        books: Books,
+        entered: Callable[[Sequence[Spend]], None] = lambda spends: None,
+    ) -> None:
+        self._api = api
+        self._batches = batches
+        self._costs = costs
+        self._books = books
+        self._entered = entered
+        self._told = Recalled()
+
+    async def carry_out(self) -> Recalled:
+        """Tell the platform of each; what it cannot be told now stays noted."""
+        self._told = Recalled()
+        rest: list[str] = await self._books.load(NOTE) or []
+        untold: list[str] = []
+        while rest and not untold:
+            now, rest = rest[:_AT_ONCE], rest[_AT_ONCE:]
+            untold = await self._tell(now)
+            await self._books.save(NOTE, [*untold, *rest] or None)
+        return replace(self._told, untold=len(untold) + len(rest))
+
+    async def _tell(self, keys: Sequence[str]) -> list[str]:
+        """Tell of these; return the keys of those that could not be told."""
+        found = await self._books.tasks(Selection(("analysis",), tuple(keys), states=(State.CANCELLED,)))
+        untold: list[str] = []
+        alone = [task for task in found if task.stage == "await"]
+        joined = [task for task in found if task.stage == "join"]
+        subjects = tuple({task.subject for task in alone})
+        videos = await self._books.tasks(Selection(("video",), subjects)) if subjects else []
+        here = {video.key for video in videos if VideoData.of(video).provider == self._api.identity}
+        async with anyio.create_task_group() as group:
+            for task in alone:
+                if task.subject in here:
+                    group.start_soon(self._guarded, self._cancel, [task], untold)
+                else:
+                    untold.append(task.key)
+            if joined:
+                group.start_soon(self._guarded, self._cancel_batches, joined, untold)
+        return untold
+
+    async def _guarded(
+        self, tell: Callable[[Sequence[Task]], Awaitable[None]], tasks: Sequence[Task], untold: list[str]
+    ) -> None:
+        try:
+            await tell(tasks)
+        except StoreError:
+            raise
+        except ReelmillError as error:
+            _log.info("recall.not_told", why=error.trouble.message, detail=error.trouble.detail)
+            self._told = replace(self._told, trouble=error.trouble)
+            untold += [task.key for task in tasks]
+
+    async def _cancel(self, tasks: Sequence[Task]) -> None:
+        (task,) = tasks
+        data = AnalysisData.of(task)
+        cancelling = await self._api.cancel_analysis(self._costs.question(task), data.task_id)
+        status = cancelling.status
+        for spend in await self._costs.reckon(task, data, status, None):
+            await self._books.enter(spend)
+            self._entered([spend])
+        told = self._told
+        if status.state == "working":
+            self._told = replace(told, going_on=told.going_on + 1, trouble=cancelling.refused or _BEING_CANCELLED)
+        elif status.state == "ready":
+            self._told = replace(told, answered=told.answered + 1)
+        elif status.state == "canceled":
+            self._told = replace(told, cancelled=told.cancelled + 1, usd=told.usd + await self._counted(task, data))
+        _log.info("recall.told", key=task.subject, id=data.task_id, state=status.state)
+
+    async def _counted(self, task: Task, data: AnalysisData) -> float:
+        """Return what the ledger counts for a call."""
+        key = build_custom_id(task.key, data.generation)
+        spends = await self._books.spends([task.subject])
+        return sum(spend.usd for spend in spends if spend.key == key or spend.key.startswith(f"{key}/"))
+
+    async def _cancel_batches(self, tasks: Sequence[Task]) -> None:
+        """Cancel the batches of which nobody wants anything any more."""
+        names = {build_custom_id(task.key, AnalysisData.of(task).generation) for task in tasks}
+        for batch in await self._books.tasks(Selection(kinds=("batch",))):
+            about = BatchData.of(batch)
+            ours = len(names & about.members.keys())
+            if not ours or not about.batch_id or about.verdict or self._batches is None:
+                continue
+            members = await self._books.tasks(Selection(("analysis",), tuple(about.members.values())))
+            told = self._told
+            if any(is_wanted(member) for member in members if member.stage == "join"):
+                self._told = replace(told, in_batches=told.in_batches + ours)
+            else:
+                await self._batches.cancel(about.batch_id)
+                self._told = replace(told, cancelled=told.cancelled + ours)
+
+
+def is_wanted(member: Task) -> bool:
+    """Return True if somebody waits for what a batch makes of an analysis."""
+    return not member.state.terminal and not AnalysisData.of(member).replaced
+
+
+_BEING_CANCELLED = Trouble("canceling", "the platform has not ended it yet")

@@ -1,0 +1,32 @@
+"""What the platform said of analyses that were cancelled, as lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.core.model import Recalled
+from pipeline.present.formatting import clean, count, money
+
+
+def recalled_lines(told: Recalled) -> Iterator[str]:
+    """Yield a line for each thing that came of it."""
+    why = clean(told.trouble.message) if told.trouble is not None else ""
+    if told.cancelled:
+        kept = f"; it does not say that this is free: {money(told.usd)} stay counted" if told.usd > 0 else ""
+        yield f"{_analyses(told.cancelled)} cancelled at the platform{kept}"
+    if told.answered:
+        yield (
+            f"{_analyses(told.answered)} answered before it could be cancelled: paid, and kept by the platform; "
+            "`reelmill retry` brings it, with no further call"
+        )
+    if told.in_batches:
+        yield f"{_analyses(told.in_batches)} in a batch with others: that goes on, and they with it"
+    if told.going_on:
+        yield f"{_analyses(told.going_on)} at work at the platform all the same: {why}"
+    if told.untold:
+        yield f"{_analyses(told.untold)} not cancelled at the platform yet: {why or 'it was made elsewhere'}"
+        yield "  → the next run tells it, and so does the same command"
+
+
+def _analyses(number: int) -> str:
+    return count(number, "analysis", "analyses")

@@ -1,0 +1,151 @@
+"""``cancel`` while the platform is at work, dead at every call: the same command, or the next run, does the rest."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.app.operator.retry_cancel import _Operator
+from pipeline.app.wiring.run_plan import make_run_plan
+from pipeline.budget.limits import SpendingLimits
+from pipeline.core.model import Recalled, Selection, State
+from pipeline.ingest.ending.costs import AnalysisCosts
+from pipeline.ingest.ending.recalls import Recalls
+from pipeline.ingest.paid_call import Billing
+from tests.simulation.vendor import Reply
+from tests.support.clock import run_virtual
+from tests.support.fakes import Crash, Wreck, Wrecked, clips, items
+from tests.support.scripted_run import Life, ScriptedClient, priced
+
+FILMS = 3
+
+
+class Cancelled:
+    """Three videos of which the platform has one question each; an operator cancels them."""
+
+    def __init__(self, folder: Path, mode: str = "off") -> None:
+        self.life = Life.at(
+            folder, None, **priced(jobs={"enabled": ["gist"]}, batches={"mode": mode}, run={"max_time": 400})
+        )
+        self.entries = items(clips(folder, FILMS))
+        self.life.platform.behave(think=30_000.0)
+        assert run_virtual(self.life.run(self.entries)).exit_code == 6
+        assert len(self.asked) == FILMS
+        self.pass_time()
+
+    def pass_time(self) -> None:
+        """Let an hour pass before the next process, whose virtual time begins at zero."""
+        self.life.clock.skew += 3_600.0
+
+    def kept(self) -> bytes:
+        """Return everything that is outside of processes, as it is now."""
+        return pickle.dumps((self.life.clock, self.life.database, self.life.platform))
+
+    def restore(self, kept: bytes) -> None:
+        """Go back to what was kept."""
+        self.life.clock, self.life.database, self.life.platform = pickle.loads(kept)
+        self.life.api = ScriptedClient(self.life.platform)
+
+    def command(self, wreck: Wreck | None = None) -> Recalled:
+        """Be one process of the command."""
+
+        async def go() -> Recalled:
+            life = self.life
+            life.api.reopen()
+            api: Any = Wrecked(life.api, wreck or Wreck(), "api")
+            database: Any = Wrecked(life.database, wreck or Wreck(), "store", spared=("aclose",))
+            await _Operator(life.settings, database, now=life.clock.now()).cancel_all(
+                (State.PENDING, State.RUNNING, State.HELD)
+            )
+            plan = make_run_plan(life.settings)
+            billing = Billing(SpendingLimits(life.settings.budget, life.clock), database, life.clock)
+            costs = AnalysisCosts(plan.planner, plan.prices.analysis, billing)
+            return await Recalls(api, api.batches, costs, database).carry_out()
+
+        return run_virtual(go())
+
+    @property
+    def asked(self) -> list[Any]:
+        """The platform's analyses."""
+        return [thing for thing in self.life.platform.things.values() if thing.kind == "analysis"]
+
+    def check(self) -> None:
+        """All were cancelled, and what each has cost is counted, or freed, once."""
+        assert [thing.word(1e12, "") for thing in self.asked] == ["canceled"] * FILMS
+        ours: dict[str, float] = {}
+        for row in self.life.database._spends.values():
+            ours[str(row[0]).partition("/")[0]] = ours.get(str(row[0]).partition("/")[0], 0.0) + float(row[2])
+        for thing in self.asked:
+            assert ours[thing.name] >= thing.data["usd"] - 1e-9
+            assert not thing.data.get("tells") or ours[thing.name] == pytest.approx(thing.data["usd"])
+        assert {task.state for task in run_virtual(self.life.tasks("analysis"))} == {State.CANCELLED}
+        assert run_virtual(self.life.database.load("recalls")) is None
+
+
+def test_the_platform_is_told_and_its_words_are_told_on(tmp_path: Path) -> None:
+    """How many it has cancelled, and what the ledger goes on counting for them."""
+    it = Cancelled(tmp_path)
+    told = it.command()
+    assert (told.cancelled, told.answered, told.going_on, told.untold) == (FILMS, 0, 0, 0)
+    assert told.usd > 0
+    it.check()
+
+
+@pytest.mark.parametrize("finish", ["command", "run"])
+def test_whenever_it_dies_the_rest_is_done(tmp_path: Path, finish: str) -> None:
+    """Before and after each call: what was noted is told by whoever comes next, and nothing is counted twice."""
+    it, numbers = Cancelled(tmp_path), Wreck()
+    kept = it.kept()
+    it.command(numbers)
+    for number in range(1, len(numbers.calls) + 1):
+        for when in ("before", "after"):
+            it.restore(kept)
+            with pytest.raises((Crash, BaseExceptionGroup)):
+                it.command(Wreck((number, when)))
+            done = {task.state for task in run_virtual(it.life.tasks("analysis"))} == {State.CANCELLED}
+            it.pass_time()
+            if finish == "command" or not done:
+                it.command()
+            else:
+                run_virtual(it.life.run([]))
+            it.check()
+
+
+def test_what_was_cancelled_and_is_retried_is_asked_again(tmp_path: Path) -> None:
+    """It is another call with another price; nothing is in doubt."""
+    it = Cancelled(tmp_path)
+    it.command()
+    it.life.platform.behave(think=25.0)
+
+    async def again() -> Any:
+        await it.life.database.command("retry", Selection(), it.life.clock.now())
+        return await it.life.run(it.entries)
+
+    report = run_virtual(again())
+    assert (report.exit_code, report.items["done"], report.doubtful) == (0, FILMS, 0)
+    assert [thing.word(1e12, "") for thing in it.asked] == ["canceled"] * FILMS + ["ready"] * FILMS
+
+
+def test_a_batch_of_cancelled_items_is_cancelled_and_costs_nothing(tmp_path: Path) -> None:
+    """At once; the next run books that what a batch has not answered is free."""
+    it = Cancelled(tmp_path, "always")
+    told = it.command()
+    assert (told.cancelled, told.usd) == (FILMS, 0.0)
+    run_virtual(it.life.run([]))
+    it.check()
+    assert sum(float(row[2]) for row in it.life.database._spends.values()) == pytest.approx(0.0)
+
+
+def test_a_platform_that_cannot_be_reached_is_told_later(tmp_path: Path) -> None:
+    """The items are put away all the same; the next run tells it."""
+    it = Cancelled(tmp_path)
+    vendor: Any = it.life.platform._vendors["v1.3"]
+    vendor._stop_analysis = lambda request, task_id: Reply(503)
+    told = it.command()
+    assert (told.untold, told.cancelled, told.trouble is not None) == (FILMS, 0, True)
+    del vendor._stop_analysis
+    run_virtual(it.life.run([]))
+    it.check()
