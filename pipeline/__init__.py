@@ -17,6 +17,7 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``app/items``                ``list``, ``retry --again``, ``forget``: what is done with items by name
 ``app/index``                ``search``, ``classify``, ``indexes``, ``videos``: questions to a whole index
 ``app/gallery``              the page: the database in, its files out, as much as has changed
+``app/gallery/making``       the page's blocks of videos, made by two processes at once
 ``app/account``              ``reconcile``: the account compared with the database
 ``app/upkeep``               ``service``, ``prune``: set up once, tidied now and then
 ``app/watch``                the night watch of a run: who is told what, and when

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from pipeline.core.model import Result, Selection, Spend, Task
 from pipeline.ingest.payloads import PublishData
@@ -14,6 +15,8 @@ _KINDS = ("item", "video", "analysis", "indexing")
 #: Results that the page does not show: large, and they lie in the folders.
 _LEFT_OUT = ("_answer", "_thumbnail")
 CAPTIONS = "_captions"
+#: A published video: its number, its task and what was written.
+Published: TypeAlias = tuple[int, Task, PublishData]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +37,8 @@ class StoredVideo:
         return [task for task in self.tasks if task.kind == "item"]
 
 
-async def read_videos(
-    records: Records, published: Sequence[tuple[int, Task, PublishData]], *, captions: bool
-) -> list[StoredVideo]:
-    """Return what is known of these videos, in their order.
-
-    Of each: its number, its publish task and what that says.
-    """
+async def read_videos(records: Records, published: Sequence[Published], *, captions: bool) -> list[StoredVideo]:
+    """Return what is known of these videos, in their order."""
     keys = [task.key for _, task, _ in published]
     if not keys:
         return []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import chain
@@ -13,25 +13,23 @@ from zlib import crc32
 from anyio import to_thread
 
 from pipeline import __version__
-from pipeline.app.gallery.blocks import JobBlocks
-from pipeline.app.gallery.collect import StoredVideo, read_videos
-from pipeline.app.gallery.entries import EntryMaker, captions_text
+from pipeline.app.gallery.collect import Published
+from pipeline.app.gallery.making.block import BlockJob, BlockMaker, MadeBlock
+from pipeline.app.gallery.making.process import BlockProcess
+from pipeline.app.gallery.making.workers import BlockWorkers
 from pipeline.app.gallery.posters import made_posters
 from pipeline.app.gallery.report import ReportMaker
 from pipeline.app.gallery.safe_words import SafeWords
 from pipeline.app.gallery.standing import Standing
 from pipeline.app.operator.attention import noted, stopped
-from pipeline.app.wiring.run_plan import load_jobs
 from pipeline.config.settings import Settings
 from pipeline.core import log
 from pipeline.core.clock import Clock
 from pipeline.core.errors import ReelmillError
-from pipeline.core.model import Json, Selection, Task, Trouble, fingerprint
-from pipeline.gallery.caption_scripts import CaptionScripts
-from pipeline.gallery.data_files import FOLDER, ROWS, SHARD, captions_name, encode, index_file, rows_file, shard_files
+from pipeline.core.model import Json, Selection, Trouble, fingerprint
+from pipeline.gallery.data_files import FOLDER, ROWS, SHARD, index_file, rows_file
 from pipeline.gallery.page_files import SHELL, part_files, shell_file
 from pipeline.gallery.plain_index import index_line, plain_index
-from pipeline.gallery.read_ahead import read_ahead
 from pipeline.gallery.values import GalleryIndex, RowsFile, ShardFile
 from pipeline.ingest.payloads import PublishData
 from pipeline.ports.sink import OutFile, Sink
@@ -41,13 +39,9 @@ from pipeline.views import GalleryMade
 NOTE = "gallery"  #: name of the note with what was written the last time
 _FORM = 2  #: of the note, and of what is written; another one is written again as a whole
 _OPEN = 500  #: items without results that are listed
+_MANY = 6  #: blocks of a range from which on a second process is worth its start
 _MARGIN = 120.0  #: seconds that clocks and commits may be apart
 _log = log.get("gallery")
-
-#: A published video: its number, its task and what was written.
-_Published = tuple[int, Task, PublishData]
-#: A block: its number, what is stored of its videos, the scripts of their captions by folder.
-_Block = tuple[int, Sequence[StoredVideo], Mapping[str, str]]
 
 
 @dataclass(slots=True)
@@ -72,14 +66,13 @@ class GalleryWriter:
         self._sink = sink
         self._settings = settings
         self._clock = clock
-        secrets = [settings.api_key.get_secret_value()] if settings.api_key is not None else []
+        self._secrets = [settings.api_key.get_secret_value()] if settings.api_key is not None else []
         self._words = SafeWords(
             settings.run.output,
             absolute=settings.gallery.paths == "absolute",
             folders=[settings.run.state],
-            secrets=secrets,
+            secrets=self._secrets,
         )
-        self._blocks = JobBlocks({job.name: job for job in load_jobs()})
 
     async def write(self, *, whole: bool, remember: bool, running: bool = False) -> GalleryMade:
         """Write what has changed, or the ``whole``; return what the page holds.
@@ -95,12 +88,12 @@ class GalleryWriter:
         standing = Standing(self._words, counts, now)
         posters = await to_thread.run_sync(made_posters, self._settings.run.output)
         troubled = {task.subject async for task, near in stopped(self._database) if counts(task, near)}
-        made = _Made(self, EntryMaker(self._words, self._blocks, standing), before, posters, troubled)
+        process = BlockProcess(self._settings, self._secrets, now)
+        workers = BlockWorkers(BlockMaker(self._database, self._words, standing), process)
+        made = _Made(self, workers, before, posters, troubled)
         changed = await self._changed(before.since)
         await self._sink.add(FOLDER, part_files())
-        async with aclosing(made):
-            async for published, is_last in self._ranges():
-                await made.add_range(published, changed, is_last=is_last)
+        await made.add(self._ranges(), changed)
         open_items, open_count = await standing.open_items(self._database, _OPEN)
         report = await ReportMaker(self._database, self._words, self._settings, counts, now).make(running=running)
         index = GalleryIndex(
@@ -124,9 +117,9 @@ class GalleryWriter:
 
     # ------------------------------------------------------------------------------------------------ what there is
 
-    async def _ranges(self) -> AsyncIterator[tuple[list[_Published], bool]]:
+    async def _ranges(self) -> AsyncGenerator[tuple[list[Published], bool], None]:
         """Yield ranges of ``ROWS`` numbers; true for the unfinished last."""
-        number, current = 0, list[_Published]()
+        number, current = 0, list[Published]()
         async for page in read_pages(self._database, Selection(("publish",), limit=SHARD)):
             for task in page:
                 data = PublishData.of(task)
@@ -146,10 +139,6 @@ class GalleryWriter:
             async for page in read_pages(self._database, Selection(since=since, limit=1000)):
                 found |= {task.subject or task.key for task in page}
         return found
-
-    async def read(self, published: Sequence[_Published], *, captions: bool) -> list[StoredVideo]:
-        """Return what is known of these videos."""
-        return await read_videos(self._database, published, captions=captions)
 
     def title(self, written: PublishData) -> str:
         """Return the title of a published video."""
@@ -202,99 +191,114 @@ class GalleryWriter:
         await self._database.save(NOTE, note)
 
 
+@dataclass(slots=True)
+class _Range:
+    """A range of ``ROWS`` numbers while it is made."""
+
+    number: int
+    blocks: dict[int, list[Published]]
+    is_last: bool
+    wanted: bool  #: all its rows are: they stand in one file
+    todo: set[int]  #: blocks that are not made yet
+    rows: dict[int, Sequence[str]] = field(default_factory=dict)  #: by block, encoded
+
+
 class _Made:
     """What one writing has made so far."""
 
     def __init__(
         self,
         writer: GalleryWriter,
-        maker: EntryMaker,
+        workers: BlockWorkers,
         before: _Known,
         posters: Collection[str],
         troubled: Collection[str],
     ) -> None:
         self._writer = writer
+        self._workers = workers
         self._posters = posters  #: folders of the videos that have one
         self._troubled = troubled  #: keys of the videos of which something has stopped that counts
-        self._maker = maker
         self._before = before
+        self._ranges: dict[int, _Range] = {}  #: that are not finished
         self.after = _Known()
-        self._captions = CaptionScripts()
         self.lines: list[str] = []  #: of the plain index
 
-    async def aclose(self) -> None:
-        """End the process that reads captions."""
-        await self._captions.aclose()
+    async def add(self, ranges: AsyncGenerator[tuple[list[Published], bool], None], changed: Collection[str]) -> None:
+        """Write ranges of ``ROWS`` numbers, as far as they have changed."""
+        async with self._workers.made(self._jobs(ranges, changed)) as done:
+            async for job, made in done:
+                await self._take(job, made)
+        for part in list(self._ranges.values()):  # nothing was to be made for these
+            await self._finish(part)
 
-    async def add_range(self, published: Sequence[_Published], changed: set[str], *, is_last: bool) -> None:
-        """Write a range of ``ROWS`` numbers, as far as it has changed."""
-        if not published:
-            return
+    async def _jobs(
+        self, ranges: AsyncGenerator[tuple[list[Published], bool], None], changed: Collection[str]
+    ) -> AsyncGenerator[BlockJob, None]:
+        """Yield the blocks to make."""
+        async with aclosing(ranges):
+            async for published, is_last in ranges:
+                if not published:
+                    continue
+                part, stale = self._plan(published, changed, is_last=is_last)
+                todo = sorted(part.todo)
+                if len(todo) >= _MANY:
+                    self._workers.expect_many()
+                for block in todo:
+                    yield BlockJob(block, part.blocks[block], self._posters, block in stale)
+
+    def _plan(
+        self, published: Sequence[Published], changed: Collection[str], *, is_last: bool
+    ) -> tuple[_Range, set[int]]:
+        """Return what to make of a range, and its stale blocks."""
         self.lines += [index_line(self._writer.title(data), data.seconds, data.folder) for _, _, data in published]
-        blocks: dict[int, list[_Published]] = {}
+        blocks: dict[int, list[Published]] = {}
         for each in published:
             blocks.setdefault(each[0] // SHARD, []).append(each)
         number, before = published[0][0] // ROWS, self._before
         self.after.marks |= {block: self._mark(videos) for block, videos in blocks.items()}
         stale = {block for block, videos in blocks.items() if self._is_stale(block, videos, changed)}
         remade = stale | {block for block in blocks if self.after.marks[block] != before.marks.get(block)}
-        wanted = is_last or bool(remade) or number not in before.rows  # all rows of the range: they stand in one file
-        rows: dict[int, list[str]] = {}
-        made = {block for block in blocks if block in remade or (wanted and block not in before.newest)}
-        # Each of the three waits for something else: the database, the processor, the disk.
-        reading = self._read({block: blocks[block] for block in sorted(made)}, stale)
-        async with read_ahead(reading) as known, read_ahead(self._make(known, stale)) as ready:
-            async for block, encoded, files in ready:
-                rows[block] = encoded
-                if files:
-                    await self._writer.put(files)
+        wanted = is_last or bool(remade) or number not in before.rows
+        todo = {block for block in blocks if block in remade or (wanted and block not in before.newest)}
+        part = self._ranges[number] = _Range(number, blocks, is_last, wanted, todo)
         for block in blocks:
-            if wanted and block not in made:
-                rows[block] = before.newest[block]
+            if wanted and block not in todo:
+                part.rows[block] = before.newest[block]
             if block not in stale:
                 self._keep_block(block)
-        if is_last:
-            self.after.newest = dict(sorted(rows.items()))
-        elif wanted:
-            await self._write_rows(number, list(chain.from_iterable(rows[block] for block in sorted(rows))))
-        else:
-            self._keep_rows(number)
+        return part, stale
 
-    def _mark(self, videos: Sequence[_Published]) -> int:
+    async def _take(self, job: BlockJob, made: MadeBlock) -> None:
+        """Write a block, and its range's rows after the last."""
+        part = self._ranges[job.number * SHARD // ROWS]
+        part.rows[job.number] = made.rows
+        if job.stale:
+            shards = {f"data/{shard.file}" for shard in made.shards}
+            self.after.shards[job.number] = list(made.shards)
+            self.after.sizes |= {file.name: len(file.data) for file in made.files if file.name in shards}
+            await self._writer.put(made.files)
+        part.todo.discard(job.number)
+        if not part.todo:
+            await self._finish(part)
+
+    async def _finish(self, part: _Range) -> None:
+        """Write a whole range's rows, or leave them as they are."""
+        del self._ranges[part.number]
+        if part.is_last:
+            self.after.newest = {block: list(rows) for block, rows in sorted(part.rows.items())}
+        elif part.wanted:
+            await self._write_rows(
+                part.number, list(chain.from_iterable(part.rows[block] for block in sorted(part.rows)))
+            )
+        else:
+            self._keep_rows(part.number)
+
+    def _mark(self, videos: Sequence[Published]) -> int:
         marks = ((data.folder in self._posters) + 2 * (task.key in self._troubled) for _, task, data in videos)
         return crc32(bytes(marks))
 
-    def _is_stale(self, block: int, videos: Sequence[_Published], changed: set[str]) -> bool:
+    def _is_stale(self, block: int, videos: Sequence[Published], changed: Collection[str]) -> bool:
         return block not in self._before.shards or any(task.key in changed for _, task, _ in videos)
-
-    async def _read(
-        self, blocks: Mapping[int, Sequence[_Published]], stale: Collection[int]
-    ) -> AsyncGenerator[_Block, None]:
-        """Yield blocks with what is stored, and the scripts of captions."""
-        for block, videos in blocks.items():
-            known = await self._writer.read(videos, captions=block in stale)
-            texts = [(video.written.folder, text) for video in known if (text := captions_text(video))]
-            scripts = await self._captions.make(texts)
-            yield block, known, {folder: script for (folder, _), script in zip(texts, scripts, strict=True) if script}
-
-    async def _make(
-        self, blocks: AsyncIterator[_Block], stale: Collection[int]
-    ) -> AsyncGenerator[tuple[int, list[str], list[OutFile]], None]:
-        """Yield the rows of each block, and its files if they are stale."""
-        async for block, known, scripts in blocks:
-            shown = [
-                self._maker.show(video, poster=folder in self._posters, captions=folder in scripts)
-                for video in known
-                for folder in [video.written.folder]
-            ]
-            files: list[OutFile] = []
-            if block in stale:
-                pairs = list(shard_files(block, [video.entry for video in shown]))
-                self.after.shards[block] = [shard for shard, _ in pairs]
-                self.after.sizes |= {file.name: len(file.data) for _, file in pairs}
-                cues = [OutFile(f"data/{captions_name(folder)}", script) for folder, script in scripts.items()]
-                files = [*cues, *(file for _, file in pairs)]
-            yield block, [encode(video.row) for video in shown], files
 
     def _keep_block(self, block: int) -> None:
         files = self._before.shards[block]

@@ -1,0 +1,1 @@
+"""The page's blocks of videos, made by two processes at once."""

@@ -1,0 +1,59 @@
+"""Our side of the second process: a block asked for, a block returned."""
+
+from __future__ import annotations
+
+import subprocess
+
+import anyio
+
+from pipeline.app.gallery.making.block import BlockJob, MadeBlock
+from pipeline.app.wiring.state_folder import database_file
+from pipeline.config.settings import Settings
+from pipeline.core import log
+from pipeline.core.model import Json
+from pipeline.media.process import MediaProcess, MediaProcessEnded
+
+MAIN = "pipeline.app.gallery.making.main"
+_PATIENCE = 120.0  #: seconds for one block
+_log = log.get("gallery")
+
+
+class BlockProcess:
+    """A process that makes blocks, started with the first one."""
+
+    def __init__(self, settings: Settings, secrets: list[str], now: float) -> None:
+        self._facts: dict[str, Json] = {
+            "state": str(settings.run.state.absolute()),
+            "words": [str(settings.run.output.absolute()), settings.gallery.paths == "absolute", secrets],
+            "now": now,
+        }
+        self._database = database_file(settings.run.state)
+        self._process: MediaProcess | None = None
+
+    def can_help(self) -> bool:
+        """Return whether there is a file that another process can read."""
+        return self._database.is_file()
+
+    async def make(self, job: BlockJob) -> MadeBlock | None:
+        """Make a block; None if the process did not help, and will not again."""
+        request = {
+            **self._facts,
+            "number": job.number,
+            "videos": {task.key: number for number, task, _ in job.videos},
+            "posters": [data.folder for _, _, data in job.videos if data.folder in job.posters],
+            "stale": job.stale,
+        }
+        try:
+            with anyio.fail_after(_PATIENCE):
+                self._process = self._process or await MediaProcess.start(MAIN, subprocess.DEVNULL)
+                return MadeBlock.from_json(await self._process.ask(request))
+        except (OSError, TimeoutError, MediaProcessEnded, ValueError) as error:
+            _log.info("gallery.made_alone", why=repr(error)[:300])
+            await self.aclose()
+            return None
+
+    async def aclose(self) -> None:
+        """End the process. Cannot be cancelled."""
+        process, self._process = self._process, None
+        if process is not None:
+            await process.aclose()

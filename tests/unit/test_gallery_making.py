@@ -1,0 +1,62 @@
+"""Blocks of the page made by two processes, and by one where the other does not help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.app.gallery import write as writing
+from pipeline.app.gallery.making import process as making
+from pipeline.app.gallery.making.block import BlockMaker
+from pipeline.media import process
+from tests.support import gallery_library
+from tests.unit.test_gallery_writing import Place
+
+VIDEOS, SHARD = 60, 20
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """Return a library of three blocks, with odd captions."""
+    monkeypatch.setattr(gallery_library, "_SPOKEN", ("wörd of {s}\u2028 \ud800 </script>",))
+    monkeypatch.setattr(writing, "SHARD", SHARD)
+    return Place(tmp_path, VIDEOS, captions=0.5)
+
+
+def made(place: Place, monkeypatch: pytest.MonkeyPatch, most: int) -> tuple[dict[str, bytes], int]:
+    """Return the page's files, and how many blocks were made in this process."""
+    here = []
+    make = BlockMaker.make
+
+    def counted(*given: Any) -> Any:
+        here.append(given)
+        return make(*given)
+
+    monkeypatch.setattr(BlockMaker, "make", counted)
+    monkeypatch.setattr(writing, "_MANY", most)
+    place.write(whole=True)
+    monkeypatch.setattr(BlockMaker, "make", make)
+    return place.files(), len(here)
+
+
+def test_two_processes_make_the_same_page(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Byte by byte what one makes, half characters included; few blocks are not worth a process."""
+    alone, here = made(place, monkeypatch, 4)
+    assert here == VIDEOS // SHARD
+    captions = next(content for name, content in alone.items() if "/data/c-" in name)
+    assert "wörd of".encode() in captions
+    together, here = made(place, monkeypatch, 3)
+    assert here < VIDEOS // SHARD
+    assert together == alone
+
+
+@pytest.mark.parametrize("harm", ["this", "pipeline.no_such_module", "too large"])
+def test_a_process_that_does_not_help_costs_nothing_but_time(
+    place: Place, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    """It ends, or its answer has no end: all is made here then, and the page is the same."""
+    alone, _ = made(place, monkeypatch, 4)
+    monkeypatch.setattr(*((process, "_LONGEST", 1000) if harm == "too large" else (making, "MAIN", harm)))
+    assert made(place, monkeypatch, 1) == (alone, VIDEOS // SHARD)
