@@ -30,6 +30,7 @@ from pipeline.ports.store import Applied, Database
 
 _log = log.get("engine")
 _DEFAULT = Policy()
+_SET_BACK = 5.0  #: seconds by which a clock is set back that matter; less is its usual correction
 _IDLE_SECONDS = 30.0  #: between looks when nothing is due; wake-ups make it shorter
 
 
@@ -160,6 +161,7 @@ class Pool:
         """
         try:
             await self.take_over()
+            await self._bring_forward()
             self.metrics.start_from(await retry_while_busy(self._store.counts, self._clock))
         except StoreError as error:
             self.halt(error.trouble)
@@ -171,6 +173,13 @@ class Pool:
                 await self._drain()
             group.cancel_scope.cancel()
         return self.run_end
+
+    async def _bring_forward(self) -> None:
+        """Let nothing wait because it was to wait by a clock that has been set back since."""
+        number = await retry_while_busy(lambda: self._store.bring_forward(self._clock.now()), self._clock)
+        if number:
+            _log.warning("engine.clock_was_set_back", tasks=number, why="they would wait for as long as it was ahead")
+            self.wake()
 
     async def _claim_until_done(self, workers: TaskGroup) -> None:
         delay = FIRST_DELAY
@@ -258,10 +267,17 @@ class Pool:
             self._leases.cancel_all()
 
     async def _sweep(self) -> None:
-        """Cleanup: give back tasks whose lease ran out; count the queue again."""
+        """Cleanup: give back tasks whose lease ran out; count the queue again.
+
+        Where the clock was set back meanwhile, shorten the waits.
+        """
+        ahead = self._clock.now() - self._clock.monotonic()
         while True:
             await self._clock.sleep(self._options.lease / 4)
             try:
+                before, ahead = ahead, self._clock.now() - self._clock.monotonic()
+                if ahead < before - _SET_BACK:
+                    await self._bring_forward()
                 for task in await self._store.expired(self._clock.now()):
                     # A living worker's lease only looks expired when the wall clock has jumped, or renewing failed.
                     if not self._leases.holds(task):

@@ -115,6 +115,13 @@ class Store(Protocol):
         """
         ...
 
+    async def bring_forward(self, now: float) -> int:
+        """Let pending tasks wait from ``now`` on that began to wait later; return how many.
+
+        For a clock that was set back: what was to wait a minute would wait as long as the clock was ahead.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Close the database. Idempotent."""
         ...

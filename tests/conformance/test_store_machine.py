@@ -42,7 +42,7 @@ ENDS = st.fixed_dictionaries({
     "spawn": st.lists(ENTRIES, max_size=2),
 })  # fmt: skip
 OWNERS = st.sampled_from(["me", "you"])
-ASIDE = st.sampled_from(["renew", "park", "unpark", "note_run", "tasks", "reopen"])
+ASIDE = st.sampled_from(["renew", "park", "unpark", "bring_forward", "note_run", "tasks", "reopen"])
 FIELDS = st.one_of(
     st.fixed_dictionaries({"kinds": st.tuples(KINDS)}),
     st.fixed_dictionaries({"keys": st.lists(KEYS, min_size=1, max_size=2).map(tuple)}),
@@ -134,6 +134,8 @@ class TwoDatabases(RuleBasedStateMachine):
                 self.same("park", Parked(scope.value, self.now + length, Trouble("p", "Spent.")))
             case "unpark":
                 self.same("unpark", [scope.value], list(which.classes), self.now)
+            case "bring_forward":
+                self.same("bring_forward", self.now - length)
             case "note_run":
                 self.same("note_run", RunNote(f"r{number}", length, ended, None, {"n": number}))
             case "tasks":

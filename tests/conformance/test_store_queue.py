@@ -262,6 +262,27 @@ async def test_a_parked_lane_gives_nothing_until_its_time(database: Database) ->
 
 
 @pytest.mark.asyncio
+async def test_a_clock_that_is_set_back_lets_nobody_wait_longer(database: Database) -> None:
+    """What began to wait in what is the future now waits as long from now on; other waits, and what is due, stay."""
+    day = 86_400.0
+    await database.submit([placed(key) for key in ("retry", "due", "running")], NOW)
+    for task in await claim(database):
+        if task.key == "retry":
+            assert await database.apply(moved(task, State.PENDING, wake_at=NOW + day + 60, lane=task.lane), NOW + day)
+        elif task.key == "due":
+            assert await database.apply(moved(task, State.PENDING, wake_at=NOW - 1, lane=task.lane), NOW + day)
+    await database.submit([placed("known", lane=Lane.POLL)], NOW - 100)
+    (known,) = [task for task in await claim(database) if task.key == "known"]
+    assert await database.apply(moved(known, State.PENDING, wake_at=NOW + 500, lane=known.lane), NOW - 50)
+    running = {task.key: task.wake_at for task in await database.tasks(Selection()) if task.key in ("running", "due")}
+    assert await database.bring_forward(NOW) == 1
+    assert await database.bring_forward(NOW) == 0
+    assert {task.key: task.wake_at for task in await database.tasks(Selection())} == {
+        "retry": NOW + 60, "known": NOW + 500, **running,
+    }  # fmt: skip
+
+
+@pytest.mark.asyncio
 async def test_opening_a_lane_lets_those_wait_no_longer_that_met_its_trouble(database: Database) -> None:
     """They are due at once, in whatever lane; what waits for another reason, or for less long, is left alone."""
     quota, other = Trouble("quota", "Spent."), Trouble("upcoming", "Not yet.")

@@ -161,6 +161,36 @@ def test_a_wall_clock_that_jumps_takes_nothing_from_a_living_worker(jump: float)
     run_virtual(scenario())
 
 
+@pytest.mark.parametrize("during", [True, False], ids=["during a run", "between two runs"])
+def test_a_wall_clock_that_is_set_back_lets_nothing_sleep(during: bool) -> None:
+    """A clock that was a month ahead is put right: what was to wait ten minutes waits ten minutes."""
+    month, looks = 30 * 86_400.0, []
+
+    async def poll(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
+        looks.append(anyio.current_time())
+        return Done() if len(looks) > 2 else Snooze(600)
+
+    it = engine(task_type("job", ("go", Lane.POLL, poll), deadline=1e9))
+
+    async def scenario() -> None:
+        it.clock.skew += month
+        await it.pool().submit(new("job", "go", "a"))
+        if during:
+            async with anyio.create_task_group() as group:
+                group.start_soon(it.pool(lease=120.0).run)
+                await anyio.sleep(5)
+                it.clock.skew -= month
+        else:
+            with anyio.move_on_after(5):
+                await it.pool().run()
+            it.clock.skew -= month
+            await it.pool().run()
+        assert await it.states() == {"a": "done"}
+        assert looks[-1] < 1_300
+
+    run_virtual(scenario())
+
+
 def test_an_expired_lease_is_swept_while_the_run_goes_on() -> None:
     """A running row that nobody works on comes back to the queue, an attempt the poorer, and not fresh."""
     payer = Payer(1.0)

@@ -187,6 +187,19 @@ class PrunesWhatIsNeeded(World):
         return _DropsAnyAnswer(self.disk.published)
 
 
+class _SendsBatchesAgain(Watched):
+    async def claim(self, free_slots: Mapping[Lane, int], owner: str, now: float, until: float) -> list[Task]:
+        tasks = await super().claim(free_slots, owner, now, until)
+        return [replace(task, claims=1) if task.kind == "batch" else task for task in tasks]
+
+
+class SendsABatchWithoutAsking(World):
+    """A batch whose sending was cut off is sent again at once."""
+
+    def new_database(self) -> Watched:
+        return _SendsBatchesAgain(self.disk.published)
+
+
 #: Every planted fault, how the simulation words what it sees, and the seed from which on it is looked for: near the first
 #: of all seeds that sees it, so that the proof costs little.
 PLANTED: Sequence[tuple[type[World], str, int]] = (
@@ -202,4 +215,5 @@ PLANTED: Sequence[tuple[type[World], str, int]] = (
     (ReservesTooLittle, "more than our ledger holds", 1),
     (FreesMoneyTwice, "more than our ledger holds", 1),
     (PrunesWhatIsNeeded, "stored answer is missing", 190),
+    (SendsABatchWithoutAsking, "twice", 196),
 )

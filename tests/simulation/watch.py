@@ -122,6 +122,19 @@ class Watched(MemoryDatabase):
                 raise Broken(f"renewed wrongly: {old} -> {row}")
         return ours
 
+    async def bring_forward(self, now: float) -> int:
+        changed = await super().bring_forward(now)
+        before, after = self._change()
+        for number, row in after.items():
+            old = before[number]
+            if old != row and (
+                old.state is not State.PENDING
+                or old._replace(wake_at=row.wake_at) != row
+                or not now <= (row.wake_at or 0.0) <= (old.wake_at or 0.0)
+            ):
+                raise Broken(f"brought forward wrongly: {old} -> {row}")
+        return changed
+
     async def apply(self, applied: Applied, now: float) -> bool:
         results, spends, task = dict(self._results), dict(self._spends), applied.task
         written = await super().apply(applied, now)

@@ -197,6 +197,19 @@ class MemoryDatabase(MemoryRecords):
             self._queue.add(line)
         return len(late)
 
+    async def bring_forward(self, now: float) -> int:
+        self._check()
+        late = [
+            line
+            for line in self._lines.values()
+            if line.state is State.PENDING and line.wake_at is not None and line.wake_at > now and line.updated > now
+        ]
+        for line in late:
+            line.wake_at, line.stage_since = now + max(0.0, (line.wake_at or now) - line.updated), min(line.stage_since, now)
+            line.updated = now
+            self._queue.add(line)
+        return len(late)
+
     async def aclose(self) -> None:
         self._closed = True
 

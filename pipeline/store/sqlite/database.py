@@ -199,6 +199,9 @@ class SqliteDatabase(SqliteRecords):
     async def unpark(self, scopes: Sequence[str], classes: Sequence[str], now: float) -> int:
         return await self._writing().transaction(partial(_unpark, to_json(list(scopes)), to_json(list(classes)), now))
 
+    async def bring_forward(self, now: float) -> int:
+        return await self._writing().transaction(partial(_bring_forward, now))
+
     async def aclose(self) -> None:
         with anyio.CancelScope(shield=True):
             if not self._closed:
@@ -252,6 +255,10 @@ def _forget(tasks: str, subject: str, before: str, connection: sqlite3.Connectio
     connection.execute(queries.FORGET_RESULTS, (subject,))
     connection.execute(queries.RENAME_SPENDS, (subject, before))
     return changed
+
+
+def _bring_forward(now: float, connection: sqlite3.Connection) -> int:
+    return connection.execute(queries.BRING_FORWARD, {"now": now, "lanes": to_json(list(Lane))}).rowcount
 
 
 def _unpark(scopes: str, classes: str, now: float, connection: sqlite3.Connection) -> int:

@@ -136,6 +136,22 @@ WAKE = """
 UPDATE task SET wake_at = ?2, updated = ?2
 WHERE state = 'pending' AND wake_at > ?2 AND json_extract(trouble, '$.code') IN (SELECT value FROM json_each(?1))
 """
+#: Let tasks wait from now on that began to wait in what is the future now. One index range per lane and rank that occurs,
+#: so that a long queue of due tasks is not walked through.
+BRING_FORWARD = """
+UPDATE task SET wake_at = :now + max(0.0, wake_at - updated), updated = :now, stage_since = min(stage_since, :now)
+WHERE id IN (
+    WITH RECURSIVE rung (lane, rank) AS (
+        SELECT value, (SELECT max(rank) FROM task WHERE state = 'pending' AND lane = value) FROM json_each(:lanes)
+        UNION ALL
+        SELECT lane, (SELECT max(rank) FROM task WHERE state = 'pending' AND lane = rung.lane AND rank < rung.rank)
+        FROM rung WHERE rung.rank IS NOT NULL
+    )
+    SELECT task.id FROM rung CROSS JOIN task
+        ON task.state = 'pending' AND task.lane = rung.lane AND task.rank = rung.rank AND task.wake_at > :now
+    WHERE task.updated > :now
+)
+"""
 #: Forget parked scopes.
 UNPARK = "DELETE FROM parked WHERE scope IN (SELECT value FROM json_each(?))"
 #: Insert or replace a line of the run history.
