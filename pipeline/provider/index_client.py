@@ -35,6 +35,8 @@ Wording = Mapping[
 _ID = re.compile(r"[0-9a-f]{24}")
 _PAGES = 10_000  #: of one list: a list without an end is not followed for ever
 _MOST_PROMPTS = 100
+#: Seconds between the looks for an index that was just made: lists have been seen minutes behind.
+_LISTED_LATE = (5.0, 15.0, 45.0, 120.0, 300.0)
 _GONE = GONE.code
 _INDEX: Wording = {_GONE: ("the platform has no such index", "`reelmill indexes` lists those of this account")}
 _VIDEO: Wording = {_GONE: ("the index has no such video", "`reelmill videos` lists those of an index")}
@@ -105,7 +107,8 @@ class IndexClient:
                 raise
         found = await self._named(spec.name)
         if found is None:
-            raise Transient(f"the index {spec.name[:100]!r} is not listed yet", code="index_not_listed", detail=detail)
+            message = f"the index {spec.name[:100]!r} is not listed yet"
+            raise Transient(message, code="index_not_listed", detail=detail, waits=_LISTED_LATE)
         return found.id
 
     async def delete_index(self, index_id: str) -> None:

@@ -110,6 +110,7 @@ class Ledger:
             return
         if effect.kind == "ask" and not twice[-1].thing.sound(effect.at) and effect.key != twice[-1].key:
             return  # the answer that was seen is bad, whatever became of one that was lost: asked anew, and booked anew
+        twice = [old for old in twice if not self._told_and_lost(old, effect)]
         same = [old for old in twice if old.key == effect.key]
         before = ", ".join(f"{old.key} ({old.thing.id}, {old.thing.fate or 'good'})" for old in twice)
         if len(same) < len(twice) or len(same) > self._doubted(effect) or (effect.kind == "ask" and len(same) > 1):
@@ -117,6 +118,15 @@ class Ledger:
         if any(old.thing.sound(effect.at) and self._was_shown(old, effect.posted) for old in same):
             raise Broken(f"{effect.kind} twice, although a look has shown it: {effect.key} after {before}")
         self.repeated += 1
+
+    def _told_and_lost(self, old: Effect, effect: Effect) -> bool:
+        """Return True if a call of another generation is told as possibly paid twice, and its asset is gone.
+
+        It could not be made again under its own name: the platform does not take that asset any more.
+        """
+        upload = self._upload_of(old.thing)
+        gone = upload is not None and upload.thing.gone(effect.posted)
+        return old.key != effect.key and gone and self._doubted(old) > 0 and not self._was_shown(old, effect.posted)
 
     def _was_shown(self, old: Effect, before: float) -> bool:
         """Return True if a look has shown this before then."""

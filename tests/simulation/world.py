@@ -410,13 +410,17 @@ class World:
             await self.retry()
 
     async def _prune(self) -> None:
-        """Take away every answer that nothing needs, and all but the newest runs."""
+        """Take away every answer that nothing needs, and all but the newest runs, in a process that may die of it."""
         settings = self.settings(0, calm=False)
+        self.life = Life(state=len(self.databases) - 1, number=self.lives, wall=self.wall)
         with self.disk.mounted():
             pruning = Pruning(settings, self.database, DiskSink(settings.run.output), VirtualClock())
             found = await pruning.find(-1e9, 10)
             self.note(f"pruned {[(line.what, line.count, line.kept) for line in found.lines]}")
-            await pruning.carry_out()
+            try:
+                await pruning.carry_out()
+            except (Crash, OSError) as error:
+                self.note(f"it did not get to its end: {error}")
 
     async def _again(self, item: Task, night: int) -> None:
         """Have a finished item asked again, whatever stands in its way."""
