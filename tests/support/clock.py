@@ -65,16 +65,22 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class VirtualClock:
-    """The Clock port over the loop's time."""
+    """The Clock port over the loop's time. It runs on from one loop to the next, as a machine's clock between two runs."""
 
     def __init__(self) -> None:
         self.skew = 0.0  #: added to wall time only, for clock jumps
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._before = self._read = 0.0
 
     def now(self) -> float:
-        return EPOCH + self.skew + asyncio.get_running_loop().time()
+        return EPOCH + self.skew + self.monotonic()
 
     def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._before = loop, self._read
+        self._read = self._before + loop.time()
+        return self._read
 
     async def sleep(self, seconds: float) -> None:
         await anyio.sleep(seconds)
