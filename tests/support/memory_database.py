@@ -205,7 +205,10 @@ class MemoryDatabase(MemoryRecords):
             if line.state is State.PENDING and line.wake_at is not None and line.wake_at > now and line.updated > now
         ]
         for line in late:
-            line.wake_at, line.stage_since = now + max(0.0, (line.wake_at or now) - line.updated), min(line.stage_since, now)
+            line.wake_at, line.stage_since = (
+                now + max(0.0, (line.wake_at or now) - line.updated),
+                min(line.stage_since, now),
+            )
             line.updated = now
             self._queue.add(line)
         return len(late)
