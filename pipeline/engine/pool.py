@@ -175,7 +175,7 @@ class Pool:
         return self.run_end
 
     async def _bring_forward(self) -> None:
-        """Let nothing wait because it was to wait by a clock that has been set back since."""
+        """Shorten the waits that a clock has lengthened by being set back."""
         number = await retry_while_busy(lambda: self._store.bring_forward(self._clock.now()), self._clock)
         if number:
             _log.warning("engine.clock_was_set_back", tasks=number, why="they would wait for as long as it was ahead")

@@ -116,9 +116,10 @@ class Store(Protocol):
         ...
 
     async def bring_forward(self, now: float) -> int:
-        """Let pending tasks wait from ``now`` on that began to wait later; return how many.
+        """Shorten the waits that began after ``now``; return how many.
 
-        For a clock that was set back: what was to wait a minute would wait as long as the clock was ahead.
+        Each is as long as it was to be, from now on. For a clock that was set back: else what was to wait a minute waits
+        for as long as it was ahead.
         """
         ...
 
