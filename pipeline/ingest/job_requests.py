@@ -20,6 +20,7 @@ from pipeline.kit.job import Ask, Job
 
 #: Jobs of which there may be several instances at once: they are told their names, for the answer's property and file.
 _NAMED = ("ask", "classify")
+_MOST_WINDOWED = 1000  #: requests about parts that are kept in memory
 _NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,39}$")
 
 
@@ -72,6 +73,7 @@ class JobPlanner:
         self._jobs = {job.name: job for job in jobs}
         self._config = config
         self._provider = list(provider)  # what besides the job decides an answer: identity, model, temperature
+        self._windowed: dict[tuple[str, str], JobRequest] = {}
         self._configured = {name: self._configure(name) for name in {*config.settings, *config.enabled}}
 
     @property
@@ -139,10 +141,21 @@ class JobPlanner:
             given = dict(self._config.settings.get(name, {}))
             own: dict[str, Json] = {"prompt": prompt} if prompt and self._job_of(name) == "ask" else {}
             own |= {"window": line.window} if line.window else {}
-            if own:
+            if own.keys() == {"window"}:
+                yield self._in_window(name, line.window, given)
+            elif own:
                 yield self._make(name, {**given, **own})
             else:
                 yield self._configured.get(name) or self._make(name, given)
+
+    def _in_window(self, name: str, window: str, given: dict[str, Json]) -> JobRequest:
+        """Return a configured job about a line's part; lists mostly name few."""
+        known = self._windowed.get((name, window))
+        if known is None:
+            if len(self._windowed) >= _MOST_WINDOWED:
+                self._windowed.clear()
+            known = self._windowed[name, window] = self._make(name, {**given, "window": window})
+        return known
 
     def _add(self, found: dict[str, JobRequest], request: JobRequest) -> None:
         there = found.get(request.name)

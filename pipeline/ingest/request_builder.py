@@ -105,7 +105,7 @@ def build_question(key: str, data: AnalysisData, requests: Sequence[JobRequest])
         since=data.since,
         minutes=data.looks_at / 60,
         legacy=build_legacy_call(requests) if data.legacy else None,
-        start=None if window is None else window.start + data.clock_start,
+        start=None if window is None else max(0.0, window.start + data.clock_start),  # sound may begin before 0
         end=None if window is None or window.end is None else window.end + data.clock_start,
     )
     if not data.keyed_by_body:

@@ -493,6 +493,16 @@ def test_show_tells_everything_about_an_item() -> None:
     assert any(line.startswith("analysis") and line.endswith(" now") for line in shown.splitlines())
 
 
+def test_show_names_the_part_that_a_call_or_a_result_is_about() -> None:
+    """Behind the name; parts that one result has been made of are not listed beside it."""
+    (gist,) = ITEM.results
+    part = replace(gist, fingerprint="f" * 16, meta={"window": [0.0, 5400.0], "whole": gist.fingerprint})
+    other = replace(part, job="summary", fingerprint="e" * 16)
+    shown = text(show_table(replace(ITEM, results=[gist, part, other], parts={TASK.id: "0:00-1:30:00"}), NOW))
+    assert f"{TASK.kind} 0:00-1:30:00" in shown
+    assert ("summary 0:00-1:30:00" in shown, "f" * 16 in shown) == (True, False)
+
+
 def test_why_ends_with_the_raw_words_of_what_stopped_it() -> None:
     """First the sentence, then the step, last the foreign words: of the failed task, not of one that only waits."""
     waiting = replace(TASK, state=State.PENDING, trouble=Trouble("slow", "Slow.", "", "HTTP 503"))

@@ -151,6 +151,8 @@ def test_the_question_says_the_window_by_the_clock_inside_the_file() -> None:
     assert (whole.start, whole.end, whole.minutes) == (None, None, 20.0)
     assert asked.idempotency_key != whole.idempotency_key
     assert "Only the part 1:00-10:00 of the video counts" in asked.prompt
+    early = AnalysisData(**{**vars(data), "end": 600.0, "clock_start": -0.02})
+    assert build_question("k", early, [request]).start == 0.0  # sound that begins before the picture
 
 
 def spans(*times: tuple[float, float]) -> dict[str, Json]:

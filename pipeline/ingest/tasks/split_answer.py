@@ -49,6 +49,7 @@ def build_result(
         "job": request.job.name,
         "version": request.job.version,
         **({"window": [data.start, data.end or data.seconds]} if data.windowed else {}),
+        **({"whole": request.whole} if request.whole else {}),
     }
     return Result(subject, request.name, request.fingerprint, verdict.value, meta, now)
 

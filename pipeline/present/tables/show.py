@@ -34,7 +34,10 @@ def show_table(value: ItemView, now: float) -> RenderableType:
         parts += [Text(""), _item_tasks(value.tasks, value.parts, now)]
     if value.results:
         table = new_table(("results", "fingerprint", "written"))
+        there = {(result.job, result.fingerprint) for result in value.results}
         for result in value.results:
+            if (result.job, result.meta.get("whole")) in there:  # a part of what is there as a whole
+                continue
             named = Text(clean(result.job)).append(_part(result.meta.get("window")), "dim")
             table.add_row(named, clean(result.fingerprint)[:16], when(result.created, now))
         parts += [Text(""), table]
