@@ -62,8 +62,12 @@ def _plain_words(text: str) -> str:
 
 def strip_ass(event: bytes) -> str:
     """Return the words of an ASS event: its ninth field, without overrides."""
-    fields = event.decode("utf-8", "replace").split(",", 8)
-    bare = _OVERRIDE.sub("", _without_drawings(fields[-1][:_MAX_RAW]))
+    return strip_overrides(event.decode("utf-8", "replace").split(",", 8)[-1])
+
+
+def strip_overrides(text: str) -> str:
+    """Return the words of an ASS event's text; lines stay lines."""
+    bare = _OVERRIDE.sub("", _without_drawings(text[:_MAX_RAW]))
     return strip_markup(bare.replace("\\{", "{").replace("\\}", "}"))
 
 

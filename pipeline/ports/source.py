@@ -45,7 +45,7 @@ class Item:
 class FoundCaptions:
     """The caption files beside a video, as one look found them."""
 
-    files: tuple[Path, ...] = ()  #: .srt/.vtt, the most useful first
+    files: tuple[Path, ...] = ()  #: .srt, .vtt or .ass, the most useful first
     stamp: str = ""  #: changes with each of the files; empty: there are none
     digest: str = ""  #: of the words of the one that is used; empty: none can be used
     spoken: str = ""  #: the language by which they were ordered
@@ -82,7 +82,7 @@ class MediaFacts:
     mime: str
     sha256: str = ""  #: of the whole content
     mtime_ns: int = 0
-    captions: tuple[Path, ...] = ()  #: .srt/.vtt files found beside it
+    captions: tuple[Path, ...] = ()  #: .srt, .vtt or .ass files found beside it
     beside: FoundCaptions | None = None  #: the look that found them; None: they are not read
     thumbnail: Path | None = None  #: the picture that was fetched with it
     #: What the site says of a fetched video (title, channel …), or the file of itself (title, captions).

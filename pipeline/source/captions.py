@@ -1,21 +1,30 @@
-"""Caption files beside a video: which, in which order, and their text. Blocks."""
+"""Caption files of a video: which, in which order, and their text. Blocks.
+
+They lie beside it, or in a folder of their own there: ``Subs/film.en.srt``, ``Subs/film/2_English.srt``, and, where the
+video is alone, ``Subs/English.srt``.
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.core import log
 from pipeline.core.model import Json
+from pipeline.media.ass import is_ass, to_subrip
 from pipeline.media.caption_times import parse_span
 from pipeline.source.encodings import DecodedText, decode_text
 
 #: A caption file of a day-long video stays far below; anything larger is not captions. Bytes.
 LARGEST = 2_000_000
+_LARGEST_ASS = 8_000_000  # what is drawn takes most of it
 
-ENDINGS = (".srt", ".vtt")
+ENDINGS = (".srt", ".vtt", ".ass", ".ssa")
+#: What people and programs call a folder of captions beside the video; lower case.
+FOLDERS = frozenset({"subs", "sub", "subtitles", "subtitle", "captions"})
 
 _log = log.get("source")
 _LANGUAGES = {
@@ -33,6 +42,7 @@ _FLAGS = frozenset({
     "sdh", "cc", "hi", "forced", "foreign", "signs", "default", "orig", "original", "auto", "full", "sub", "subs",
     "subtitle", "subtitles", "caption", "captions", "transcript",
 })  # fmt: skip
+_BREAK = re.compile(r"[.\s_()\[\]-]+")
 _CODE = re.compile(r"[a-z]{2,3}(?:[-_](?:[a-z]{2,4}|[0-9]{3}))*")
 _VIDEOS = frozenset(
     {"mkv", "mov", "avi", "flv", "wmv", "mpg", "mpeg", "ogv", "mxf", "vob", "webm"}
@@ -42,19 +52,21 @@ _CERTAIN = frozenset({"en", "eng", "de", "deu", "ger", "fr", "fra", "fre", "es",
     "nl", "pl", "ja", "jpn", "ko", "kor", "zh", "chi", "zho"}) | _FLAGS | _LANGUAGES.keys()  # fmt: skip
 
 
-def find_captions(video: str, names: Iterable[str], spoken: str = "") -> list[str]:
+def find_captions(video: str, names: Iterable[str], spoken: str = "", *, alone: bool = False) -> list[str]:
     """Return which names are captions of a video, the most useful first.
 
     Full ones come before automatic ones, and forced ones, which hold signs only, last; then those that name no language,
     the ``spoken`` language, English, the rest.
+
+    ``names``: as seen from the video's folder, with ``/``. ``alone``: no other video is there.
     """
     stem = Path(video).stem
-    found = [(rank, name) for name in names if (rank := _rank(stem, video, name, spoken)) is not None]
+    found = [(rank, name) for name in names if (rank := _rank(stem, video, name, spoken, alone)) is not None]
     return [name for _, name in sorted(found)]
 
 
-def _rank(stem: str, video: str, name: str, spoken: str) -> tuple[int, ...] | None:
-    words = _tail_words(stem, video, name)
+def _rank(stem: str, video: str, name: str, spoken: str, alone: bool) -> tuple[int, ...] | None:
+    words = _words(stem, video, name, alone)
     if words is None:
         return None
     flags = _FLAGS.intersection(words[1:] if words[:1] == ["hi"] and len(words) > 1 else words)
@@ -66,20 +78,34 @@ def _rank(stem: str, video: str, name: str, spoken: str) -> tuple[int, ...] | No
         wanted.index(language[:2]) if language[:2] in wanted else len(wanted),
         "default" not in flags,
         bool(flags & {"sdh", "cc", "hi"}),
+        name.count("/"),
     )
 
 
-def _tail_words(stem: str, video: str, name: str) -> list[str] | None:
-    """Return the words between a video's name and a caption's ending, or None."""
-    plain = unicodedata.normalize("NFC", name)
-    ending = next((each for each in ENDINGS if plain.lower().endswith(each)), None)
-    if ending is None:
+def _words(stem: str, video: str, name: str, alone: bool) -> list[str] | None:
+    """Return the words that say what captions a file holds, None if another video's."""
+    folders, _, file = unicodedata.normalize("NFC", name).rpartition("/")
+    if not file.lower().endswith(ENDINGS):
         return None
-    body = plain[: -len(ending)]
+    body = file[: -len(".srt")]
+    words = _tail_words(stem, video, body)
+    if words is not None or not folders:
+        return words
+    own = [word for word in _BREAK.split(body.casefold()) if word and not word.isdigit()]
+    if "/" in folders:  # the inner folder has the video's name
+        return own
+    dotted = [word for word in body.casefold().split(".") if word]
+    if alone and all(word in _CERTAIN for word in own):
+        return own
+    return dotted if alone and all(_CODE.fullmatch(word) or word in _CERTAIN for word in dotted) else None
+
+
+def _tail_words(stem: str, video: str, body: str) -> list[str] | None:
+    """Return the words behind a video's name, None where another begins it."""
     for begin in map(str.casefold, (unicodedata.normalize("NFC", video), unicodedata.normalize("NFC", stem))):
         if body.casefold().startswith(begin):
             tail = body.casefold()[len(begin) :]
-            words = [word for word in re.split(r"[.\s_()\[\]-]+", tail) if word]
+            words = [word for word in _BREAK.split(tail) if word]
             dotted = [word for word in tail.split(".") if word]
             if (
                 tail.startswith(".")
@@ -104,21 +130,30 @@ def _language(words: Sequence[str]) -> str:
 
 
 def choose_captions(paths: Sequence[Path]) -> tuple[Path, DecodedText] | None:
-    """Return the first file that holds a cue, read, or None.
+    """Return the first file that holds a cue, read, or None; ASS as SubRip.
 
     None is never a reason to fail.
     """
     for path in paths:
         try:
-            if path.stat().st_size > LARGEST:
+            size = path.stat().st_size
+            if size > (_LARGEST_ASS if path.suffix.lower() in (".ass", ".ssa") else LARGEST):
                 continue
             raw = path.read_bytes()
         except OSError:
             continue
-        found = decode_text(raw, _language([word.lower() for word in path.stem.split(".")[1:]]))
-        if any(map(parse_span, found.text.splitlines())):
+        found = decode_text(raw, _language_of(path))
+        if is_ass(found.text):
+            found = replace(found, text=to_subrip(found.text))
+        if len(found.text) <= LARGEST and any(map(parse_span, found.text.splitlines())):
             return path, found
     return None
+
+
+def _language_of(path: Path) -> str:
+    """Return the language that a file's name ends with, behind the film's own words."""
+    words = [word for word in _BREAK.split(path.stem.lower()) if word]
+    return _language((words[1:] or words)[::-1])
 
 
 def read_captions(paths: Sequence[Path]) -> str:

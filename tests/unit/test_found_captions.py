@@ -88,6 +88,42 @@ def test_drawings_and_karaoke_of_ass_leave_the_words(event: bytes, words: str) -
     assert strip_ass(event) == words
 
 
+def test_a_file_of_ass_is_read_as_its_spoken_lines(tmp_path: Path) -> None:
+    """In any order of fields and lines, in UTF-16; comments, drawings, syllables and frames of one sign are no speech."""
+    path = tmp_path / "film.en.ass"
+    sign = [f"Dialogue: 1,0:00:0{at}.00,0:00:0{at + 1}.00,Sign,{{\\pos({at},2)}}EXIT" for at in range(4, 7)]
+    events = [
+        f"Dialogue: 0,0:00:07.00,0:00:10.00,Default,{SECOND}",
+        "Dialogue: 0,0:00:01.50,0:00:03.25,Default,{\\i1}The queen lays{\\i0}\\Neggs, all summer.",
+        "Comment: 0,0:00:01.00,0:00:03.00,Default,a note of the translator",
+        "Dialogue: 0,0:00:02.00,0:00:03.00,Shape,{\\p1}m 0 0 l 100 0{\\p0}",
+        "Dialogue: 0,0:00:xx.00,0:00:03.00,Default,no time", *sign,
+    ]  # fmt: skip
+    head = "[Script Info]\n[V4+ Styles]\nFormat: Name, Fontname\n[Events]\nFormat: Layer, Start, End, Style, Text\n"
+    path.write_text(head + "\n".join(events), encoding="utf-16")
+    cues = [Cue(1.5, 3.25, "The queen lays eggs, all summer."), Cue(4.0, 7.0, "EXIT"), Cue(7.0, 10.0, SECOND)]
+    assert parse(read_captions([path])) == cues
+
+
+def test_old_ssa_and_karaoke_are_read(tmp_path: Path) -> None:
+    """Karaoke as it was made from, in a comment; not as it was made into, by the syllable. The ending does not decide."""
+    path = tmp_path / "film.srt"
+    path.write_text(
+        "[Events]\n"
+        f"Dialogue: Marked=0,0:00:01.00,0:00:03.00,*Default,Bee,0000,0000,0000,,{FIRST}\n"
+        "Comment: 0,0:00:04.00,0:00:06.00,Song,,0,0,0,karaoke,{\\k20}In {\\k30}win{\\k20}ter\n"
+        "Dialogue: 0,0:00:04.00,0:00:04.20,Song,,0,0,0,fx,win\n"
+    )
+    assert parse(read_captions([path])) == [Cue(1.0, 3.0, FIRST), Cue(4.0, 6.0, "In winter")]
+
+
+def test_words_that_look_like_events_stay_subrip(tmp_path: Path) -> None:
+    """A caption that begins with "Dialogue:" makes no ASS of a file."""
+    path = tmp_path / "film.srt"
+    path.write_text(PLAIN.replace(FIRST, "Dialogue: two bees"))
+    assert parse(read_captions([path]))[0].text == "Dialogue: two bees"
+
+
 @pytest.mark.parametrize(
     "encode",
     [
@@ -112,7 +148,13 @@ WORDS = {
     ("cp1250", "pl"): "Królowa składa jaja przez całe lato. Zimą pszczoły tworzą kłąb, żeby się ogrzać.",
     ("cp1250", "cs"): "Královna klade vajíčka celé léto. Včely se v zimě tísní, aby přežily.",
     ("cp1253", "el"): "Η βασίλισσα γεννά αυγά όλο το καλοκαίρι. Τον χειμώνα οι μέλισσες μαζεύονται.",
+    ("cp1250", "hu"): "A királynő egész nyáron petézik. Télen a méhek fürtbe tömörülnek.",
+    ("cp1250", "hr"): "Matica polaže jaja cijelo ljeto. Zimi se pčele skupljaju u klupko. Žao mi je, doći će kiša.",
+    ("cp1252", "is"): "Drottningin verpir eggjum allt sumarið. Hvað ertu að gera? Á veturna er kalt.",
     ("cp1254", "tr"): "Kraliçe bütün yaz yumurtlar. Kışın arılar ısınmak için bir araya gelir.",
+    ("cp1257", "lt"): "Motina deda kiaušinius visą vasarą. Žiemą bitės susispiečia į kamuolį, kad sušiltų.",
+    ("cp1257", "lv"): "Māte dēj olas visu vasaru. Ziemā bites sapulcējas kopā, lai sasildītos.",
+    ("cp1257", "et"): "Mesilasema muneb kogu suve. Õhtul läheme koju, öösel sööme šokolaadi.",
     ("cp1255", "he"): "המלכה מטילה ביצים כל הקיץ. בחורף הדבורים מתקבצות יחד.",
     ("cp1256", "ar"): "تضع الملكة البيض طوال الصيف. وفي الشتاء يتجمع النحل معا.",
     ("cp874", "th"): "นางพญาวางไข่ตลอดฤดูร้อน ในฤดูหนาวผึ้งจะรวมตัวกัน",
@@ -134,14 +176,25 @@ def test_the_language_in_the_name_tells_the_encoding(encoding: str, language: st
     assert decode_text(text.encode(encoding), language).text == text
 
 
-@pytest.mark.parametrize(
-    ("encoding", "language"), [key for key in WORDS if key not in {("cp1250", "cs"), ("cp1254", "tr")}]
-)
+@pytest.mark.parametrize(("encoding", "language"), WORDS)
 def test_without_a_language_the_words_tell_the_encoding_and_the_doubt_is_said(encoding: str, language: str) -> None:
     """What looks like words of one script is taken, and known to be a guess."""
     text = PLAIN.replace(FIRST, WORDS[encoding, language])
     found = decode_text(text.encode(encoding))
     assert (found.text, found.certain) == (text, False)
+
+
+@pytest.mark.parametrize("language", ["ru", "he", "en", "xx"])
+def test_a_name_that_tells_the_wrong_language_does_not_garble_the_words(language: str) -> None:
+    """The words are believed where they speak clearly, and the doubt is said."""
+    text = PLAIN.replace(FIRST, WORDS["cp1252", "de"])
+    found = decode_text(text.encode("cp1252"), language)
+    assert (found.text, found.certain) == (text, False)
+
+
+def test_bytes_that_are_no_text_are_read_without_a_fault() -> None:
+    """Bytes that no encoding defines are kept as they are."""
+    assert decode_text(b"\x81\x8d\xff\xfe\x90 words \x9d" * 3).text.count("words") == 3
 
 
 def test_japanese_of_seven_bits_is_read() -> None:
@@ -177,6 +230,10 @@ def test_the_first_file_that_holds_a_cue_is_used(tmp_path: Path) -> None:
         (["film.English.srt", "film_en.srt", "film-de.srt", "film (English).srt"], ["film (English).srt", "film.English.srt",
             "film_en.srt", "film-de.srt"]),
         (["film.en.default.srt", "film.de.srt"], ["film.en.default.srt", "film.de.srt"]),
+        (["film.ass", "film.en.SSA", "film.forced.ass"], ["film.ass", "film.en.SSA", "film.forced.ass"]),
+        (["Subs/film.en.srt", "film.en.srt", "Subs/film.srt"], ["Subs/film.srt", "film.en.srt", "Subs/film.en.srt"]),
+        (["Subs/film/3_French.srt", "Subs/film/2_English.srt"], ["Subs/film/2_English.srt", "Subs/film/3_French.srt"]),
+        (["Subs/English.srt", "Subs/en.srt", "Subs/film2.srt", "Subs/2_English.srt"], []),
         (["film.mkv.srt", "film2.srt", "film.part2.srt", "film-two.srt", "film.txt", "filmen.srt", "other.srt"], []),
     ],
 )  # fmt: skip
@@ -226,6 +283,34 @@ def test_a_look_into_a_folder_finds_what_each_name_alone_would(tmp_path: Path) -
     for video in ("film.mkv", "film two.mp4", "été.mp4", "film-two.mp4", "nothing.mp4"):
         found = [path.name for path in CaptionFiles().beside(tmp_path / video)]
         assert found == find_captions(video, sorted(names))
+
+
+def test_a_folder_of_captions_beside_a_video_belongs_to_it(tmp_path: Path) -> None:
+    """By the video's name, in a folder of that name, and by language alone where there is no other video."""
+    for name in (
+        "Subs/film.de.srt",
+        "Subs/film/2_English.srt",
+        "SUBTITLES/3_French.ass",
+        "Subs/film2.srt",
+        "Extras/a.srt",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(PLAIN)
+    (tmp_path / "film.mkv").touch()
+    files = CaptionFiles()
+
+    def found() -> list[str]:
+        return [str(path.relative_to(tmp_path)) for path in files.beside(tmp_path / "film.mkv")]
+
+    assert found() == ["Subs/film/2_English.srt", "SUBTITLES/3_French.ass", "Subs/film.de.srt"]
+    before = files.look(tmp_path / "film.mkv")
+    (tmp_path / "film2.mkv").touch()
+    assert found() == ["Subs/film/2_English.srt", "Subs/film.de.srt"]
+    assert [path.name for path in files.beside(tmp_path / "film2.mkv")] == ["film2.srt"]
+    os.utime(tmp_path / "Subs/film.de.srt", (1, 1))
+    assert files.look(tmp_path / "film.mkv").stamp != before.stamp
+    (tmp_path / "Subs/film/2_English.srt").rename(tmp_path / "Subs/film.srt")
+    assert found() == ["Subs/film.srt", "Subs/film.de.srt"]
 
 
 def test_a_stamp_changes_with_each_file_and_with_nothing_else(tmp_path: Path) -> None:

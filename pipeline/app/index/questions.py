@@ -218,7 +218,7 @@ def _nothing_to_search(code: str) -> Permanent:
     return Permanent(
         "no video of this index has speech or text that can be searched",
         code=code,
-        remedy="the local platform reads captions (.srt or .vtt of the same name beside a video, "
+        remedy="the local platform reads captions (.srt, .vtt or .ass of the same name beside a video, "
         "or inside it), and text in the pictures where tesseract is installed",
     )
 

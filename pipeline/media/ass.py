@@ -1,0 +1,72 @@
+"""ASS and SSA files, as SubRip. Pure.
+
+The words of the events are kept, without what is drawn, styled or timed by the syllable.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from pipeline.media.caption_times import parse_span
+from pipeline.media.captions import MAX_CHARACTERS, MAX_CUES, Cue, strip_overrides
+
+_FIELDS = ("layer", "start", "end", "style", "name", "marginl", "marginr", "marginv", "effect", "text")
+_EVENT = re.compile(r"(?im)^[ \t]{0,9}(?:dialogue|comment):[^\n]{0,200}?\d:\d\d:\d\d")
+_GAP = 0.15  # seconds between two events of one standing text; a sign is often drawn picture by picture
+
+
+def is_ass(text: str) -> bool:
+    """Return whether a text holds events of ASS or SSA."""
+    return _EVENT.search(text[:MAX_CHARACTERS]) is not None
+
+
+def to_subrip(text: str) -> str:
+    """Return what is said, as SubRip text in time order; empty without words.
+
+    >>> print(to_subrip("Dialogue: 0,0:00:01.50,0:00:03.25,Default,,0,0,0,,{\\\\i1}Bees{\\\\i0}, first"))
+    1
+    00:00:01,500 --> 00:00:03,250
+    Bees, first
+    <BLANKLINE>
+    """
+    cues = enumerate(_merged(sorted(_events(text), key=lambda cue: cue.start)), start=1)
+    return "\n".join(f"{number}\n{_time(c.start)} --> {_time(c.end)}\n{c.text}\n" for number, c in cues)
+
+
+def _events(text: str) -> Iterator[Cue]:
+    fields: Sequence[str] = _FIELDS
+    for line in text[:MAX_CHARACTERS].splitlines():
+        word, colon, rest = line.lstrip("\ufeff \t").partition(":")
+        kind = word.lower()
+        if kind == "format" and colon:
+            named = [name.strip().lower() for name in rest[:1_000].split(",")]
+            fields = named if {"start", "end", "text"} <= set(named) else fields
+        if kind in ("dialogue", "comment"):
+            values = dict(zip(fields, rest.split(",", len(fields) - 1), strict=False))
+            effect = values.get("effect", "").strip().lower()
+            span = parse_span(f"{values.get('start', '').strip()} --> {values.get('end', '').strip()}")
+            # Karaoke is made of a comment that holds the line; what is made is called "fx", and has a syllable each.
+            said = effect == "karaoke" if kind == "comment" else effect != "fx"
+            if said and span is not None and (words := strip_overrides(values.get("text", ""))):
+                yield Cue(*span, words)
+
+
+def _merged(events: Sequence[Cue]) -> list[Cue]:
+    """Make one cue of events that show the same text one after another."""
+    cues: list[Cue] = []
+    latest: dict[str, int] = {}
+    for cue in events:
+        place = latest.get(cue.text)
+        if place is not None and cue.start <= cues[place].end + _GAP:
+            cues[place] = cues[place]._replace(end=max(cues[place].end, cue.end))
+        elif len(cues) < MAX_CUES:
+            latest[cue.text] = len(cues)
+            cues.append(cue)
+    return cues
+
+
+def _time(seconds: float) -> str:
+    milliseconds = round(seconds * 1000)
+    whole, rest = divmod(milliseconds, 1000)
+    return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02},{rest:03}"
