@@ -13,10 +13,9 @@ Every call that is billed, or leaves something behind, follows it.
 ``intend`` reserves the money and stores the intent with its ledger entry in one transaction, before the call. ``act``
 sends only when its stage is fresh: nobody can have sent before. In any other case the platform is asked first, by our
 key: several times, because it may accept, or list, what it got minutes later. Then the policy decides; a call that may
-be paid twice is always reserved and booked as doubtful, however long ago the first one was. Only what was told to come
-later, and cannot be found, counts as not accepted.
+be paid twice is always reserved and booked as doubtful, however long ago the first one was.
 
-A refusal ends the matter only where it proves that nothing was accepted (``ReelmillError.in_doubt`` is False).
+A refusal, or a word to come later, counts as not accepted only where it proves that (``ReelmillError.in_doubt`` is False).
 """
 
 from __future__ import annotations
@@ -344,8 +343,6 @@ class PaidCall(Generic[P]):
         if later is not None:
             return Advance(self._stages.look, looked.to_json(), after=later)
         self._check_refusal(data)
-        if data.doubt == "throttled":
-            return self._never_came(task, data, cost)
         return self._unknown(task, data, cost, _NOT_LISTED, blind=False)
 
     def fail(self, task: Task, data: P, key: str) -> Fail:
@@ -402,13 +399,6 @@ class PaidCall(Generic[P]):
         if isinstance(spend, Trouble):
             return Park("budget", self._clock.now(), spend)
         return self._send_again(self.billing.reserved(changed(data, doubtful=doubtful)), [spend])
-
-    def _never_came(self, task: Task, data: P, cost: Cost) -> Outcome:
-        """It was told to come later, and cannot be found: make it again."""
-        self.billing.never_came(cost.key)
-        if data.again + 1 >= self._policy.attempts:
-            return self.fail(task, data, cost.key)
-        return self._send_again(data)
 
     def _send_again(self, data: P, spend: Sequence[Spend] = ()) -> Advance:
         data = changed(_unsent(data), again=data.again + 1)

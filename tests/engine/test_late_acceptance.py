@@ -128,6 +128,21 @@ def test_a_refusal_is_no_proof_that_nothing_was_accepted(tmp_path: Path, api: st
 
 
 @pytest.mark.parametrize(("api", "call"), EACH)
+@pytest.mark.parametrize(
+    ("fault", "accepted", "told"), [("429 empty after", 2, 1), ("429 page after", 2, 1), ("429 words", 1, 0)]
+)
+def test_a_word_to_come_later_without_proof_is_told(
+    tmp_path: Path, api: str, call: str, fault: str, accepted: int, told: int
+) -> None:
+    """Accepted, answered with a 429 that is not the platform's own, and listed after the looks: the second call is reserved,
+    booked and told. The platform's own 429 is believed, and costs no look.
+    """
+    night = Night(tmp_path, api, Fault("pay", CALLS[api][call], fault))
+    night.rig.platform.behave(lag=3000.0)
+    assert night.runs(call) == [Seen(0, accepted, told)]
+
+
+@pytest.mark.parametrize(("api", "call"), EACH)
 @pytest.mark.parametrize("apart", [2.0, 86_400.0])
 def test_a_refusal_that_is_meant_ends_the_matter(tmp_path: Path, api: str, call: str, apart: float) -> None:
     """Refused without proof, and nothing of it is to be found: the item fails with the refusal. A retry makes the call again,

@@ -29,6 +29,8 @@ LATE = (
 HIDDEN = ("late", "late", "303 after", "402 after", "404 after", "409 after", "425 after", "451 after")
 NEVER = ("refused", "dropped", "unheard", "500 before", "503 before", "408", "425", "proxy404", "slow")
 THROTTLES = ("429 empty", "429 words", "429 nested", "429 after", "429 date", "429 ms", "429 reset", "429 day")
+#: A gateway's words, after the call was carried out: only its status is that of a limit.
+UNPROVEN = ("429 empty after", "429 page after")
 ACCOUNT = ("401", "credit", "302")
 ASSET_FATES = ("failed", "stuck", "strange", "vanish")
 ANSWER_FATES = ("failed", "canceled", "stuck", "strange", "length", "garbage", "vanish")
@@ -131,7 +133,7 @@ def draw(seed: int) -> Schedule:
     nights, prompts = _nights(rng, api, count)
     sections, habits, faults = _sections(rng, api), _habits(rng), _faults(rng, count)
     batches, fates = _batches(seed, api, count)
-    own = (*_losses(seed, count), *_upkeep(seed, count), *_agains(seed), *fates)
+    own = (*_losses(seed, count), *_upkeep(seed, count), *_agains(seed), *_unproven(seed, count), *fates)
     one_call, windows = _windows(seed, api)
     sections |= {**batches, "jobs": {**sections["jobs"], "settings": windows}}
     return Schedule(seed, nights, prompts, sections, habits, (*faults, *own), one_call)
@@ -230,6 +232,13 @@ def _agains(seed: int) -> tuple[Fault, ...]:
     return tuple(Fault("between", rng.randint(1, 4), "again", rng.choice((1.0, 2.0))) for _ in range(number))
 
 
+def _unproven(seed: int, count: int) -> tuple[Fault, ...]:
+    """Return calls that are told to come later once they are accepted, in a third of all seeds; drawn apart, too."""
+    rng = Random(f"unproven {seed}")
+    number = rng.choice((1, 1, 2)) if rng.random() < 0.35 else 0
+    return tuple(_drawn(rng, "pay", count, rng.choice(UNPROVEN)) for _ in range(number))
+
+
 def _batches(seed: int, api: str, count: int) -> tuple[dict[str, Any], tuple[Fault, ...]]:
     """Return how batches are used, and what becomes of them; drawn apart, so that the rest of a seed stays as it was."""
     rng = Random(f"batches {seed}")
@@ -251,9 +260,12 @@ def _windows(seed: int, api: str) -> tuple[float, dict[str, Any]]:
 
 
 def _fault(rng: Random, site: str, count: int) -> Fault:
-    events, words = SITES[site]
+    return _drawn(rng, site, count, rng.choice(SITES[site][1]))
+
+
+def _drawn(rng: Random, site: str, count: int, what: str) -> Fault:
+    events = SITES[site][0]
     spread = events if site in ("between", "clock") else events * count
-    what = rng.choice(words)
     return Fault(site, 1 + int(spread * rng.random() ** 1.3), what, _size(rng, what))
 
 
