@@ -164,7 +164,7 @@ class PolicySection(Section):
 class BatchesSection(Section):
     """When analyses are asked by the batch (API v1.3)."""
 
-    mode: Literal["auto", "off", "always"] = "off"
+    mode: Literal["auto", "off", "always"] = "auto"
     min_analyses: int = Field(default=50, ge=1, le=100_000)
     hours_each: float = Field(default=1.5, gt=0, le=24)
     deadline_hours: float = Field(default=24.0, gt=0, le=24 * 60)

@@ -134,7 +134,7 @@ def test_off_is_off_for_what_waits(tmp_path: Path, crowded: bool, seconds: int, 
         entries = items(clips(tmp_path, FILMS))
         assert (await life.run(entries)).exit_code == 6
         assert waits in {task.stage for kind in ("analysis", "batch") for task in await life.tasks(kind)}
-        life.configure(tmp_path, **priced(jobs={"enabled": ("gist",)}))
+        life.configure(tmp_path, **priced(jobs={"enabled": ("gist",)}, batches={"mode": "off"}))
         return await life.run(entries)
 
     report = run_virtual(go())

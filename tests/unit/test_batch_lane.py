@@ -18,7 +18,7 @@ SMALL = BatchCeilings(items=3, seconds=100.0)
     ("backlog", "rules", "lane"),
     [
         (MANY, AUTO, "batch"),
-        (MANY, BatchRules(), "task"),  # off unless it is switched on
+        (MANY, BatchRules(), "batch"),  # chosen by itself
         (MANY, replace(AUTO, mode="off"), "task"),
         (replace(MANY, analyses=1), AUTO, "task"),  # a single nightly video
         (replace(MANY, analyses=1), replace(AUTO, factor=0.5), "task"),  # not even where it is cheaper

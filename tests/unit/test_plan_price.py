@@ -15,7 +15,9 @@ from pipeline.budget.prices import PriceList
 from pipeline.cli import app
 from pipeline.config.settings import LimitsSection, PricesSection
 from pipeline.core.model import SpentWindow
+from pipeline.ingest.batches.lane import BatchRules
 from pipeline.money_views import PricePart
+from pipeline.ports.batch_api import BatchCeilings
 from pipeline.ports.quota import QuotaGauge
 from pipeline.present.tables.plan import plan_table
 from tests.support.media import clips
@@ -149,3 +151,24 @@ def test_what_is_used_of_a_window_is_waited_for() -> None:
         "analyze", "minutes_per_hour", 0, 15
     )  # by the platform: the four hours of a 60-minute plan, less one
     assert priced().seconds(limits, [named]) == pytest.approx(3 * 3600)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (49, ""),  # a night's work says nothing of batches
+        (600, "lane one by one: tasks are as quick"),
+        (6000, "takes by batches about 3 h 00 min, one by one at your limits about 9 h 59 min"),
+    ],
+)
+def test_a_large_backlog_says_how_long_both_lanes_take(number: int, said: str) -> None:
+    """By batches and one by one, at today's limits; what is too small for a batch is asked as ever."""
+    price, requests = PlanPrice(PriceList(RATES), "pegasus1.5", 7200.0), [only(planner(enabled=("gist",)))]
+    for _ in range(number):
+        price.analysis(requests, 60.0)
+    limits = LimitsSection()
+    lane = price.lane(BatchRules(), BatchCeilings(), limits.analyze.requests_per_minute)
+    plan = replace(PLAN, usd_most=1.0, seconds=price.seconds(limits), lane=lane)
+    shown = " ".join(text(plan_table(plan)).split())
+    assert said in shown
+    assert ("lane" in shown) is bool(said)

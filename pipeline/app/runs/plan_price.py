@@ -98,8 +98,8 @@ class PlanPrice:
         return int(self._loads["analyze"]["requests"])
 
     def lane(self, rules: BatchRules, ceilings: BatchCeilings | None, per_minute: float | None) -> PlannedLane | None:
-        """Return how they are asked; None where batches are off, or nothing is asked."""
-        if rules.mode == "off" or not self.analyses:
+        """Return how they are asked; None where no batch comes into question."""
+        if rules.mode == "off" or not self.analyses or (rules.mode == "auto" and self.analyses < rules.least):
             return None
         choice = choose_lane(Backlog(self.analyses, self._model, per_minute), rules, ceilings)
         by_batch = choice.lane == "batch" and ceilings is not None

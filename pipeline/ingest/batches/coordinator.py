@@ -30,7 +30,7 @@ from pipeline.ports.video_api import AnalysisStatus
 _log = get("batch")
 PACKER = NewTask("batch", "packer", "gather", {}, restart_at="gather", restart_failed=True)
 _FRESH = 2.0  #: seconds for which what was read of the batches counts
-_COUNTED = 10.0  #: the same of what is to come
+_COUNTED = 60.0  #: the same of what is to come
 _AT_WORK = 60.0  #: and for which a packer that looked is at work
 _LOOKS = 4  #: for an item that its batch does not name, each four times as late as the one before
 _A_SECOND = 50  #: analyses that look how their batch stands, in a second
@@ -76,6 +76,8 @@ class BatchCoordinator:
         again = data.alone or data.correction or data.doublings or data.doubtful
         if again or data.legacy or not self.allowed:
             return False
+        if self.rules.mode == "auto" and self._per_minute is None and self.rules.factor >= 1:
+            return False  # neither quicker nor cheaper, however many they are: nobody needs to count them
         backlog = Backlog(await self._backlog(), data.model, self._per_minute)
         return choose_lane(backlog, self.rules, self.api.ceilings).lane == "batch"
 

@@ -18,7 +18,7 @@ _HOUR = 3600.0
 class BatchRules:
     """What the operator says about batches."""
 
-    mode: Mode = "off"
+    mode: Mode = "auto"
     least: int = 50  #: analyses for which a batch is worth it
     hours: float = 1.5  #: that a batch takes as a rule, by what the operator has seen
     deadline: float = 24.0  #: hours within which answers are wanted; a batch may take its whole life

@@ -115,6 +115,9 @@ def _duration(value: Plan) -> list[tuple[str, Text]]:
     if value.seconds is None or not value.usd_most:
         return []
     text = f"at your limits about {span(value.seconds)}" if value.seconds else "no wait for a limit of yours"
+    lane = value.lane
+    if lane is not None and lane.lane == "batch":
+        text = f"by batches about {span((lane.batch_hours or 0.0) * 3600)}, one by one {text}"
     return [("takes", Text(text))]
 
 
@@ -125,7 +128,7 @@ def _lane(value: Plan) -> list[tuple[str, Text]]:
         return []
     if lane.lane == "task":
         return [("lane", Text(f"one by one: {lane.why}"))]
-    text = f"{count(lane.batches, 'batch', 'batches')} of analyses, about {span((lane.batch_hours or 0.0) * 3600)}"
+    text = f"{count(lane.batches, 'batch', 'batches')} of analyses"
     hours = lane.task_hours - (lane.batch_hours or 0.0)
     saved = [money(lane.saves_usd)] if lane.saves_usd else []
     saved += [span(hours * 3600)] if hours > 0 else []
