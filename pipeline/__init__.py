@@ -29,6 +29,7 @@ The map, from the top down: a part imports only what stands below it (``pyprojec
 ``ingest/tasks``             the seven types of task: item, playlist, video, analysis, batch, indexing, publish
 ``ingest/windows``           questions about a part of a video: which parts, whose clock, what they make together
 ``ingest/ending``            what an analysis has cost by its end; cancelled here, cancelled at the platform
+``ingest/transcripts``       what the platform heard: fetched where it has it, written as captions
 ``ingest/batches``           which analyses are asked by the batch, how they are packed, what each waits for
 ``store``                    where tasks, results and the ledger live: the encoding that every database shares
 ``store/sqlite``             the SQLite database: group commit, named queries, schema migrations

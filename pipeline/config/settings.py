@@ -88,6 +88,7 @@ class JobsSection(Section):
 
     enabled: tuple[str, ...] = ("gist", "summary", "chapters", "highlights")
     fuse: bool = True
+    transcripts: bool = False
     settings: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
 
 

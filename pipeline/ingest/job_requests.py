@@ -81,6 +81,11 @@ class JobPlanner:
         """Return True when the jobs of a video share one request."""
         return self._config.fuse
 
+    @property
+    def transcripts(self) -> bool:
+        """Return True when what was heard is wanted, too."""
+        return self._config.transcripts
+
     def knows(self, name: str) -> bool:
         """Return True if a manifest line may ask for this name."""
         return name in self._configured or name in self._jobs
@@ -130,6 +135,8 @@ class JobPlanner:
         A run compares it to see whether anything is new.
         """
         wanted = sorted(request.identity for request in requests)
+        if self.transcripts:
+            return fingerprint(wanted, self._index, "transcripts")
         return fingerprint(wanted, self._index) if self._index else fingerprint(wanted)
 
     def _of_line(self, line: LineData) -> Iterable[JobRequest]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from pipeline.core.model import Json, Trouble
 from pipeline.ports.quota import QuotaNote
@@ -132,6 +132,26 @@ class Cancelling:
     refused: Trouble | None = None  #: why it goes on all the same
 
 
+class Utterance(NamedTuple):
+    """Words that were said from one second to another."""
+
+    start: float
+    end: float
+    text: str
+    speaker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Transcription:
+    """What the platform heard in an upload; unknown words for its state are ``working``."""
+
+    state: Literal["working", "ready", "failed", "none"]
+    message: str = ""
+    sentences: Sequence[Utterance] = ()
+    utterances: Sequence[Utterance] = ()  #: of one speaker each
+    words: Sequence[Utterance] = ()
+
+
 class VideoApi(Protocol):
     """The platform, in our verbs. Raises only errors of ``pipeline.core.errors``.
 
@@ -148,7 +168,7 @@ class VideoApi(Protocol):
         """What the dialect can do, by name.
 
         ``fuse`` (many jobs in one request), ``multipart``, ``index_first`` (uploads go into an index), ``external``
-        (fetches YouTube addresses itself) …
+        (fetches YouTube addresses itself), ``transcripts`` …
         """
         ...
 
@@ -216,6 +236,10 @@ class VideoApi(Protocol):
 
         Repeatable. It goes on where the platform offers no such call, or refuses it.
         """
+        ...
+
+    async def transcription(self, media_id: str) -> Transcription:
+        """Return what was heard in an upload, where the dialect has ``transcripts``. Free."""
         ...
 
     async def check(self) -> Mapping[str, Json]:

@@ -23,6 +23,7 @@ from pipeline.ports.video_api import (
     MediaStatus,
     NewUpload,
     Question,
+    Transcription,
     UploadSession,
 )
 from pipeline.provider.batch_client import BatchClient
@@ -185,6 +186,10 @@ class TwelveLabs:
             log.info("analysis.cancel_not_offered", why=refused.message, detail=refused.detail)
         else:
             log.warning("analysis.cancel_refused", why=refused.message, remedy=refused.remedy, detail=refused.detail)
+
+    async def transcription(self, media_id: str) -> Transcription:
+        found = await self.caller.find(self._tasks().transcription(media_id))
+        return found if found is not None else Transcription("none", "the platform has none")
 
     # --------------------------------------------------------------------------------------------------------- check
 

@@ -413,3 +413,23 @@ async def test_where_nothing_can_be_cancelled_it_goes_on(tmp_path: Path, status:
             assert found.status.state == "working"
             assert found.refused is not None
         assert requests(served) - before == 4
+
+
+@pytest.mark.asyncio
+async def test_what_was_heard_is_read_where_there_is_something(tmp_path: Path) -> None:
+    """Lines with their times, once the upload is ready; without captions the local platform has none."""
+    async with pair(tmp_path) as (api, _):
+        captions = "Bees fly.\nThey work."
+        spoken = await api.create_asset(film(tmp_path, metadata={"captions": captions}), ours)
+        silent = await api.create_asset(film(tmp_path, b"another" * 9, "silent.mp4"), ours)
+        for media in (spoken, silent):
+            await settled(api, media)
+        heard = await api.transcription(spoken)
+        assert heard.state == "ready"
+        assert [(each.start, each.end, each.text) for each in heard.sentences] == [
+            (0.0, 2.0, "Bees fly."),
+            (2.0, 4.0, "They work."),
+        ]
+        assert [each.text for each in heard.words] == ["Bees", "fly.", "They", "work."]
+        assert (await api.transcription(silent)).state == "none"
+        assert (await api.transcription("0" * 24)).state == "none"

@@ -344,9 +344,9 @@ class Studio:
         return self._scene("limits of run and day", _paying(self.night(2, budget=budget)), counted_once)
 
     def changed_prompt(self) -> Scene:
-        """Return a second night in which one prompt is another."""
+        """Return a second night in which one prompt is another, and what was heard is wanted, too."""
         first = self.night(2, jobs=_topic("What is it?"))
-        second = self.night(2, jobs=_topic("Who is it?"))
+        second = self.night(2, jobs={**_topic("Who is it?"), "transcripts": True})
         return self._scene("a changed prompt", second, before=[first])
 
     def deleted_result(self) -> Scene:

@@ -50,6 +50,7 @@ EVERY = {
     "v1.2 external": 2,
     "fetched from YouTube": 4,
     "a question taken back": 4,
+    "a changed prompt": 3,
 }
 #: Scenes in which some deaths leave what only a person can decide; in the last one, two deaths at one question.
 HOLDING = ("v1.2 files, hold", "v1.2 external")

@@ -48,6 +48,7 @@ class VendorV13(Batches, Vendor):
             ("PUT", f"/chunks/{item}/(\\d+)", self._chunk),
             ("GET", f"/v1.3/assets/{item}", self._asset),
             ("GET", f"/v1.3/assets/{item}/indexed-assets", self._places),
+            ("GET", f"/v1.3/assets/{item}/transcription", self._heard),
             ("POST", "/v1.3/analyze/tasks", self._analyze),
             ("GET", "/v1.3/analyze/tasks", self._analyses),
             ("GET", f"/v1.3/analyze/tasks/{item}", self._analysis),
@@ -81,6 +82,13 @@ class VendorV13(Batches, Vendor):
     def _asset(self, asked: Asked, asset_id: str) -> Reply:
         thing = self.find("asset", asset_id)
         return Reply(200, self._asset_body(thing)) if thing is not None else unknown()
+
+    def _heard(self, asked: Asked, asset_id: str) -> Reply:
+        """Return what is said in every video, in the sorts that are asked for."""
+        if self.find("asset", asset_id) is None:
+            return unknown()
+        spans = [{"start": 4.0 * n, "end": 4.0 * n + 3, "value": f"Sentence {n} is said."} for n in range(3)]
+        return Reply(200, {"status": "ready", **dict.fromkeys(asked.all("include"), spans)})
 
     def _asset_body(self, thing: Thing) -> dict[str, Any]:
         word = thing.word(self.now(), "processing")

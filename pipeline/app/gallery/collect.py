@@ -14,7 +14,8 @@ from pipeline.ports.store import Records
 _KINDS = ("item", "video", "analysis", "indexing")
 #: Results that the page does not show: large, and they lie in the folders.
 _LEFT_OUT = ("_answer", "_thumbnail")
-CAPTIONS = "_captions"
+#: What is said in it: captions that came with it, else what the platform heard.
+CAPTIONS = ("_captions", "_transcript")
 #: A published video: its number, its task and what was written.
 Published: TypeAlias = tuple[int, Task, PublishData]
 
@@ -46,7 +47,7 @@ async def read_videos(records: Records, published: Sequence[Published], *, capti
     for task in await records.tasks(Selection(_KINDS, subjects=tuple(keys))):
         tasks[task.subject].append(task)
     results: defaultdict[str, list[Result]] = defaultdict(list)
-    for result in await records.results(keys, _LEFT_OUT if captions else (*_LEFT_OUT, CAPTIONS)):
+    for result in await records.results(keys, _LEFT_OUT if captions else (*_LEFT_OUT, *CAPTIONS)):
         results[result.subject].append(result)
     spends: defaultdict[str, list[Spend]] = defaultdict(list)
     for spend in await records.spends(keys):
@@ -67,6 +68,7 @@ def _known(
 ) -> StoredVideo:
     found = {result.job: result for result in results if written.present.get(result.job) == result.fingerprint}
     ours = [found[name] for name in written.present if name in found]
-    captions = next((result for result in reversed(results) if result.job == CAPTIONS), None)
+    newest = {result.job: result for result in results}
+    captions = next((newest[name] for name in CAPTIONS if name in newest), None)
     ordered = sorted(tasks, key=lambda task: task.kind != "item")
     return StoredVideo(number, publish, written, ordered, ours, captions, spends)

@@ -69,7 +69,7 @@ class PosterWishes:
 
     async def thumbnail(self, key: str) -> bytes:
         """Return the newest thumbnail that came with a video; empty if there is none."""
-        results = await self._records.results([key], without=("_answer", "_captions"))
+        results = await self._records.results([key], without=("_answer", "_captions", "_transcript"))
         bodies = [result.body for result in results if result.job == _PICTURE]
         return base64.b64decode(bodies[-1]["base64"]) if bodies else b""
 

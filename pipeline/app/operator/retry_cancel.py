@@ -24,7 +24,7 @@ from pipeline.provider.http.rate_limits import end_waits
 from pipeline.views import Corrected, CorrectedItem
 
 Verb = Literal["cancel", "retry"]
-_KINDS = ("item", "listing", "video", "analysis", "publish", "indexing")
+_KINDS = ("item", "listing", "video", "analysis", "publish", "indexing", "transcript")
 _FAILED = (State.FAILED,)
 _UNFINISHED = (State.PENDING, State.RUNNING, State.HELD)
 _STOPPED = (State.FAILED, State.HELD, State.CANCELLED)

@@ -38,6 +38,7 @@ from pipeline.ingest.tasks.item import ItemTaskType, Preflight, ReadCaptions, Re
 from pipeline.ingest.tasks.playlist import PlaylistTaskType
 from pipeline.ingest.tasks.publish import PublishTaskType
 from pipeline.ingest.tasks.video import VideoOptions, VideoTaskType
+from pipeline.ingest.transcripts.task import TranscriptTaskType
 from pipeline.ports.batch_api import BatchApi
 from pipeline.ports.index_api import IndexSpec
 from pipeline.ports.playlists import PlaylistLister
@@ -166,7 +167,8 @@ def compose(
     )
     publish = PublishTaskType(services, planner, adapters.sink)
     playlists = PlaylistTaskType(adapters.lister, settings.youtube.lists)
-    types = [each.task_type(plan.policy) for each in (item, playlists, video, analysis, publish, indexing)]
+    parts = (item, playlists, video, analysis, publish, indexing, TranscriptTaskType(services))
+    types = [each.task_type(plan.policy) for each in parts]
     batches = _batches(settings, services, coordinator, analysis, spending)
     kinds = TaskTypes([*types, *(each.task_type(plan.policy) for each in batches)])
     pool = Pool(database, kinds, clock, rng, _options(settings, owner))

@@ -14,7 +14,7 @@ from pipeline.money_views import FileChange
 from pipeline.ports.sink import Sink
 from pipeline.ports.store import Records
 
-_INTERNAL = ("_answer", "_captions", "_thumbnail")
+_INTERNAL = ("_answer", "_captions", "_thumbnail", "_transcript")
 
 
 class PlannedFiles:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
@@ -24,6 +24,7 @@ from pipeline.ingest.job_requests import JobPlanner, JobRequest
 from pipeline.ingest.payloads import AnalysisData, ItemData, PublishData, VideoData
 from pipeline.ingest.services import Services
 from pipeline.ingest.stored_json import changed
+from pipeline.ingest.transcripts.lines import TRANSCRIPT, to_files
 from pipeline.ingest.windows.merge import answers_of, merged_results, rendered
 from pipeline.kit.job import Video
 from pipeline.ports.sink import OutFile, Sink
@@ -65,7 +66,7 @@ class PublishTaskType:
         folder = data.folder or await self._sink.folder(task.key, folder_titles(list(lines.values())))
         files, by_request = _rendered(task.key, video.length, title, written)
         files += [OutFile(f"raw/{answer.fingerprint}.json", _compact(answer.body) + "\n") for answer in raw]
-        files += _beside(results)
+        files += _beside(results, {file.name for file in files})
         card = self._card(task.key, video, lines, title, written, files)
         for name, entry in card["results"].items():
             entry["files"] = [*by_request[name], *entry.get("answers", [entry["answer"]])]
@@ -206,11 +207,15 @@ def _rendered(
     return list(files.values()), by_request
 
 
-def _beside(results: Sequence[Result]) -> list[OutFile]:
-    """Return the newest captions and thumbnail that came with the video."""
+def _beside(results: Sequence[Result], taken: Set[str]) -> list[OutFile]:
+    """Return the newest captions and thumbnail that came with the video, and its transcript."""
     bodies = {result.job: result.body for result in results}
     captions, picture = bodies.get("_captions"), bodies.get("_thumbnail")
     files = [OutFile(captions["name"], captions["text"])] if captions else []
+    if heard := bodies.get(TRANSCRIPT):
+        files += [
+            each if each.name not in taken else OutFile(f"heard-{each.name}", each.content) for each in to_files(heard)
+        ]
     return [*files, OutFile(picture["name"], base64.b64decode(picture["base64"]))] if picture else files
 
 

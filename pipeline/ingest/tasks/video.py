@@ -50,6 +50,7 @@ from pipeline.ingest.tasks.failed_upload import failed_upload, gave_up, restart_
 from pipeline.ingest.tasks.indexing import ConfiguredIndex, has_indexing, indexing_task
 from pipeline.ingest.tasks.item import ReadCaptions, Release
 from pipeline.ingest.tasks.restart_data import fetch_again
+from pipeline.ingest.transcripts.task import has_transcript, transcript_task
 from pipeline.ingest.upload_search import NAMELESS, Method, build_upload, nameless_upload, with_file
 from pipeline.ingest.windows.parts import split_questions
 from pipeline.ports.video_api import NewUpload, UploadSession
@@ -364,6 +365,9 @@ class VideoTaskType:
             ]
         if index is not None and not elsewhere:
             spawn.append(indexing_task(task.key, data, index_id, index.name))
+        heard = elsewhere or has_transcript(known.results, data.media_id)
+        if self._planner.transcripts and "transcripts" in self._api.features and not heard:
+            spawn.append(transcript_task(task.key, data))
         return Done(spawn=spawn, data=changed(data, wanted=self._planner.combined_fingerprint(requests)).to_json())
 
     def _analysis(self, task: Task, data: VideoData, requests: Sequence[JobRequest]) -> NewTask:

@@ -13,11 +13,20 @@ from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 from pipeline.core.errors import ReelmillError
 from pipeline.core.model import Json
-from pipeline.ports.video_api import AnalysisStatus, Answer, Ceilings, MediaStatus, NewUpload, Question, UploadSession
+from pipeline.ports.video_api import (
+    AnalysisStatus,
+    Answer,
+    Ceilings,
+    MediaStatus,
+    NewUpload,
+    Question,
+    Transcription,
+    UploadSession,
+)
 
 T_co = TypeVar("T_co", covariant=True)
 #: fuse: many jobs in one request. index_first: uploads go into an index. external: fetches YouTube addresses itself.
-Feature = Literal["assets", "multipart", "url", "schema", "fuse", "index_first", "external"]
+Feature = Literal["assets", "multipart", "url", "schema", "fuse", "index_first", "external", "transcripts"]
 
 
 class UnreadableAnswer(ValueError):
@@ -213,6 +222,10 @@ class AnalysisTasks(Protocol):
 
     def cancel_analysis(self, task_id: str) -> Call[None]:
         """Cancel an analysis that has not ended; repeatable."""
+        ...
+
+    def transcription(self, media_id: str) -> Call[Transcription]:
+        """Ask what was heard in an upload."""
         ...
 
 

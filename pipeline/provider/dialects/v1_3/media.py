@@ -12,7 +12,17 @@ from typing import Literal
 
 from pipeline.core.errors import ReelmillError
 from pipeline.core.model import Json
-from pipeline.ports.video_api import AnalysisStatus, Answer, Ceilings, MediaStatus, NewUpload, Question, UploadSession
+from pipeline.ports.video_api import (
+    AnalysisStatus,
+    Answer,
+    Ceilings,
+    MediaStatus,
+    NewUpload,
+    Question,
+    Transcription,
+    UploadSession,
+    Utterance,
+)
 from pipeline.provider.dialects import calls, errors
 from pipeline.provider.dialects.calls import list_request, path_segment, user_metadata
 from pipeline.provider.dialects.error_codes import MEANINGS
@@ -61,13 +71,23 @@ _TASK: Mapping[str, Literal["working", "ready", "failed", "canceled"]] = {
 }  # fmt: skip
 
 
+#: How far a transcription is.
+_HEARD: Mapping[str, Literal["working", "ready", "failed"]] = {
+    "pending": "working",
+    "processing": "working",
+    "ready": "ready",
+    "failed": "failed",
+}
+_MOST_HEARD = 64 * 1024 * 1024  #: bytes of a transcription
+
+
 class V13:
     """Uploads and analyses of v1.3, the current version. Stateless."""
 
     name = "v1.3"
     base = "https://api.twelvelabs.io/v1.3"
     version_path = "/v1.3"
-    features: frozenset[Feature] = frozenset({"assets", "multipart", "url", "schema", "fuse"})
+    features: frozenset[Feature] = frozenset({"assets", "multipart", "url", "schema", "fuse", "transcripts"})
     ceilings = Ceilings()
     page_size = calls.PAGE
     unfinished_words: Sequence[str] = ("queued", "pending", "processing")
@@ -192,6 +212,11 @@ class V13:
     def cancel_analysis(self, task_id: str) -> Call[None]:
         return Call(Request("POST", f"/analyze/tasks/{path_segment(task_id)}/cancel", safe=True), ignore_body)
 
+    def transcription(self, media_id: str) -> Call[Transcription]:
+        wanted = [("include", name) for name in ("sentences", "utterances", "words")]
+        request = Request("GET", f"{_asset_path(media_id)}/transcription", params=wanted, safe=True, most=_MOST_HEARD)
+        return Call(request, read_object(_transcription))
+
     # --------------------------------------------------------------------------------------------------------- check
 
     def check(self) -> Call[Mapping[str, Json]]:
@@ -202,6 +227,32 @@ class V13:
             return facts
 
         return Call(list_request("/indexes", 1, limit=1), read)
+
+
+def _transcription(body: JsonObject) -> Transcription:
+    word = body.word("status")
+    state = _HEARD.get(word, "working")
+    message = clip(body.child("error").text("message"))
+    if state != "ready":
+        return Transcription(state, message)
+    return Transcription(state, message, *(_spoken(body, name) for name in ("sentences", "utterances", "words")))
+
+
+def _spoken(body: JsonObject, name: str) -> list[Utterance]:
+    """Read what was said; an entry without words or time is left out."""
+    listed = body.raw.get(name)
+    entries = [JsonObject(each) for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    return [
+        Utterance(each.number("start"), each.number("end"), each.text("value"), _speaker(each))
+        for each in entries
+        if each.text("value") and "start" in each
+    ]
+
+
+def _speaker(entry: JsonObject) -> str:
+    """Return a speaker's name, or number as text."""
+    told = entry.raw.get("speaker")
+    return str(told) if isinstance(told, int) and not isinstance(told, bool) else entry.text("speaker")
 
 
 def _asset_path(asset_id: str) -> str:

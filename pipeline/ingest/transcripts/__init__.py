@@ -1,0 +1,1 @@
+"""What the platform heard in a video, fetched and written as captions."""
