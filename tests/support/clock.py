@@ -72,6 +72,10 @@ class VirtualClock:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._before = self._read = 0.0
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A picture holds no loop: whoever goes on from there is a process whose monotonic time begins at zero."""
+        return {"skew": self.skew, "_loop": None, "_before": 0.0, "_read": 0.0}
+
     def now(self) -> float:
         return EPOCH + self.skew + self.monotonic()
 
