@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.ports.video_api import UploadSession
 
 _EARLIER = 8  #: digests of captions that are remembered
+_KNOWN = 5000  #: requests that are kept of other videos
 VERSION = 1  #: of every payload; data without a version is of this one
 
 
@@ -400,6 +401,18 @@ class PublishData(TaskData):
     files: Mapping[str, Sequence[str]] = field(default_factory=dict)  #: name of a result -> its files
     earlier: Sequence[str] = ()  #: results that nobody asked for any more
     missing: Sequence[str] = ()  #: results that were asked for and not there yet
+
+
+def read_requests(task: Task, known: dict[tuple[str, ...], RequestData]) -> Iterator[RequestData]:
+    """Yield what an analysis asks; ``known`` keeps what many ask alike."""
+    for raw in task.data.get("wishes", ()):
+        # A fingerprint stands for job and parameters.
+        key = (raw.get("name", ""), raw.get("print", ""), raw.get("whole", ""))
+        if key not in known:
+            if len(known) >= _KNOWN:
+                known.clear()
+            known[key] = RequestData.from_json(raw)
+        yield known[key]
 
 
 def chosen_captions(items: Iterable[Task]) -> CaptionsData | None:

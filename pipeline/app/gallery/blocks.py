@@ -12,6 +12,7 @@ from pipeline.core.model import Json
 from pipeline.kit.job import Job, PagedJob, Video
 from pipeline.kit.page import Moments, PageBlock, Prose, Tags, Value
 
+_NUMBER = (float, int)
 _log = log.get("gallery")
 
 
@@ -65,4 +66,4 @@ def _are_moments(items: Sequence[Any]) -> bool:
 
 
 def _are_times(start: Any, end: Any) -> bool:
-    return isinstance(start, float | int) and isinstance(end, float | int) and isfinite(start) and isfinite(end)
+    return isinstance(start, _NUMBER) and isinstance(end, _NUMBER) and isfinite(start) and isfinite(end)

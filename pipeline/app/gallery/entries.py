@@ -21,7 +21,7 @@ from pipeline.gallery.values import (
     PageSource,
     VideoEntry,
 )
-from pipeline.ingest.payloads import AnalysisData, ItemData, RequestData
+from pipeline.ingest.payloads import ItemData, RequestData, read_requests
 from pipeline.ingest.tasks.publish import spend_card
 from pipeline.kit.job import Video
 from pipeline.kit.page import Moments, PageBlock, Prose, Tags
@@ -51,6 +51,7 @@ class EntryMaker:
         self._repeated = lru_cache(maxsize=1000)(partial(words.line, limit=200))
         self._tag = lru_cache(maxsize=10_000)(partial(words.line, limit=80))
         self._prompt = lru_cache(maxsize=1000)(words.block)
+        self._known: dict[tuple[str, ...], RequestData] = {}  #: what other videos were asked
 
     def show(self, video: StoredVideo, *, poster: bool, captions: bool) -> ShownVideo:
         """Return a video's card and view."""
@@ -95,10 +96,15 @@ class EntryMaker:
 
     def results(self, video: StoredVideo) -> list[PageResult]:
         """Return a video's answers as the page shows them."""
-        requests = _requests(video.tasks)
+        requests = self._requests(video.tasks)
         written = video.written
         known = Video(video.publish.key, written.seconds or 0.0, written.title)
         return [self._result(result, requests, known, written.files, written.earlier) for result in video.results]
+
+    def _requests(self, tasks: Sequence[Task]) -> dict[tuple[str, str], RequestData]:
+        """Return what was asked, by the identity of its result."""
+        analyses = (task for task in tasks if task.kind == "analysis")
+        return {each.question: each for task in analyses for each in read_requests(task, self._known)}
 
     def _result(
         self,
@@ -161,12 +167,6 @@ def _captions(video: StoredVideo) -> CaptionsRef:
     return CaptionsRef(captions_name(video.written.folder), name if name in video.written.sizes else "")
 
 
-def _requests(tasks: Sequence[Task]) -> dict[tuple[str, str], RequestData]:
-    """Return what was asked, by the identity of its result."""
-    analyses = (AnalysisData.of(task) for task in tasks if task.kind == "analysis")
-    return {request.question: request for data in analyses for request in data.requests}
-
-
 def _tags(results: Sequence[PageResult]) -> tuple[list[str], dict[str, list[str]]]:
     """Return the hashtags, and the classes by the name of their question."""
     tags: list[str] = []
@@ -203,5 +203,5 @@ def _text(value: Json) -> str:
 
 
 def _finite(value: Json) -> float | None:
-    number = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    number = isinstance(value, (float, int)) and not isinstance(value, bool) and isfinite(value)
     return round(float(value), 3) if number else None

@@ -86,14 +86,16 @@ class GalleryWriter:
         before = _Known() if whole else await self._recall()
         counts = await noted(self._database)
         standing = Standing(self._words, counts, now)
-        posters = await to_thread.run_sync(made_posters, self._settings.run.output)
-        troubled = {task.subject async for task, near in stopped(self._database) if counts(task, near)}
-        process = BlockProcess(self._settings, self._secrets, now)
-        workers = BlockWorkers(BlockMaker(self._database, self._words, standing), process)
-        made = _Made(self, workers, before, posters, troubled)
-        changed = await self._changed(before.since)
-        await self._sink.add(FOLDER, part_files())
-        await made.add(self._ranges(), changed)
+        async with aclosing(BlockProcess(self._settings, self._secrets, now)) as process:
+            if not before.shards and await self._published() >= _MANY * SHARD:
+                await process.start()
+            posters = await to_thread.run_sync(made_posters, self._settings.run.output)
+            troubled = {task.subject async for task, near in stopped(self._database) if counts(task, near)}
+            workers = BlockWorkers(BlockMaker(self._database, self._words, standing), process)
+            made = _Made(self, workers, before, posters, troubled)
+            changed = await self._changed(before.since)
+            await self._sink.add(FOLDER, part_files())
+            await made.add(self._ranges(), changed)
         open_items, open_count = await standing.open_items(self._database, _OPEN)
         report = await ReportMaker(self._database, self._words, self._settings, counts, now).make(running=running)
         index = GalleryIndex(
@@ -116,6 +118,10 @@ class GalleryWriter:
         return GalleryMade(page, page.as_uri(), len(made.lines), open_count)
 
     # ------------------------------------------------------------------------------------------------ what there is
+
+    async def _published(self) -> int:
+        """Return about how many videos there are."""
+        return sum((await self._database.counts()).by.get("publish", {}).values())
 
     async def _ranges(self) -> AsyncGenerator[tuple[list[Published], bool], None]:
         """Yield ranges of ``ROWS`` numbers; true for the unfinished last."""
@@ -276,7 +282,7 @@ class _Made:
             shards = {f"data/{shard.file}" for shard in made.shards}
             self.after.shards[job.number] = list(made.shards)
             self.after.sizes |= {file.name: len(file.data) for file in made.files if file.name in shards}
-            await self._writer.put(made.files)
+            await self._put(made.files)
         part.todo.discard(job.number)
         if not part.todo:
             await self._finish(part)
@@ -309,7 +315,11 @@ class _Made:
         file = rows_file(number * ROWS, rows)
         self.after.rows[number] = RowsFile(file.name.removeprefix("data/"))
         self.after.sizes[file.name] = len(file.data)
-        await self._writer.put([file])
+        await self._put([file])
+
+    async def _put(self, files: Sequence[OutFile]) -> None:
+        async with self._workers.alone:
+            await self._writer.put(files)
 
     def _keep_rows(self, number: int) -> None:
         known = self._before.rows[number]

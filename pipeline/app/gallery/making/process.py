@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import suppress
 
 import anyio
 
@@ -19,7 +20,7 @@ _log = log.get("gallery")
 
 
 class BlockProcess:
-    """A process that makes blocks, started with the first one."""
+    """A process that makes blocks, started with the first one or before."""
 
     def __init__(self, settings: Settings, secrets: list[str], now: float) -> None:
         self._facts: dict[str, Json] = {
@@ -33,6 +34,12 @@ class BlockProcess:
     def can_help(self) -> bool:
         """Return whether there is a file that another process can read."""
         return self._database.is_file()
+
+    async def start(self) -> None:
+        """Start it ahead: it takes as long to load as some blocks to make."""
+        if self.can_help():
+            with suppress(OSError):  # told with the first block
+                self._process = self._process or await MediaProcess.start(MAIN, subprocess.DEVNULL)
 
     async def make(self, job: BlockJob) -> MadeBlock | None:
         """Make a block; None if the process did not help, and will not again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import TypeAlias
@@ -19,6 +20,9 @@ from pipeline.gallery.read_ahead import read_ahead
 Done: TypeAlias = tuple[BlockJob, MadeBlock]
 
 
+_SWITCH = 0.001  #: seconds until who makes a block lets the event loop go on, which hears the other process
+
+
 class BlockWorkers:
     """Two who take the next job each, whenever they are free."""
 
@@ -27,6 +31,9 @@ class BlockWorkers:
         self._process = process
         self._begun = anyio.Event()  #: jobs are worth a process, or there are no more
         self._many = False
+        #: Held while a block is made here, and to be held while files are written: each call of the operating system
+        #: would wait for its turn at the interpreter, hundreds of times a block.
+        self.alone = anyio.Lock()
 
     def expect_many(self) -> None:
         """Say that there are enough jobs to be worth a process."""
@@ -40,7 +47,9 @@ class BlockWorkers:
         Raises:
             Exception: what the source, the database or the user raises, as it is; at most once.
         """
-        send, receive = anyio.create_memory_object_stream[Done](0)
+        send, receive = anyio.create_memory_object_stream[Done](2)  # who has made a block goes on
+        usual = sys.getswitchinterval()
+        sys.setswitchinterval(_SWITCH)
         try:
             async with read_ahead(self._all(jobs)) as waiting, anyio.create_task_group() as group, receive:
                 group.start_soon(self._work_here, waiting, send.clone())
@@ -50,7 +59,7 @@ class BlockWorkers:
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
         finally:
-            await self._process.aclose()
+            sys.setswitchinterval(usual)
 
     async def _all(self, jobs: AsyncGenerator[BlockJob, None]) -> AsyncGenerator[BlockJob, None]:
         async with aclosing(jobs):
@@ -61,8 +70,9 @@ class BlockWorkers:
     async def _work_here(self, jobs: AsyncIterator[BlockJob], send: MemoryObjectSendStream[Done]) -> None:
         async with send, read_ahead(self._read(jobs)) as known:
             async for job, videos in known:
-                # In a thread: the event loop has the other process to hear, and files to write.
-                await send.send((job, await to_thread.run_sync(self._here.make, job, videos)))
+                async with self.alone:  # in a thread, as the event loop has the other process to hear
+                    made = await to_thread.run_sync(self._here.make, job, videos)
+                await send.send((job, made))
 
     async def _read(
         self, jobs: AsyncIterator[BlockJob]
