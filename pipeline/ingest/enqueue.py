@@ -23,6 +23,7 @@ from pipeline.ingest.job_requests import JobPlanner
 from pipeline.ingest.payloads import AnalysisData, ItemData, PublishData, VideoData
 from pipeline.ingest.tasks.item import item_task, unsaved_task
 from pipeline.ingest.tasks.playlist import playlist_task
+from pipeline.ingest.windows.lines import LineWindows
 from pipeline.ports.playlists import explain_exclusion
 from pipeline.ports.sink import Sink
 from pipeline.ports.source import CaptionLook, Item
@@ -71,6 +72,13 @@ class EnqueueReport:
         names = self.named.setdefault(action, [])
         if len(names) < _NAMED:
             names.append(source)
+
+    def reject_line(self, bad: BadLine | None) -> None:
+        """As :meth:`reject`, of a line that names a video; None: it is good."""
+        if bad is not None:
+            blind = self.blind
+            self.reject(bad)
+            self.blind = blind
 
     def reject(self, bad: BadLine) -> None:
         """Count a bad line and log it; keep the first few for the report."""
@@ -274,6 +282,7 @@ class Enqueuer:
         self._submit = submit
         self._now = now
         self._attempts = attempts
+        self._windows = LineWindows()
         self.report = EnqueueReport()
 
     async def enqueue(self, entries: Iterable[Item | BadLine]) -> EnqueueReport:
@@ -315,7 +324,9 @@ class Enqueuer:
                     self.report.lines += 1
                 if self.report.names(entry.key):
                     self.report.duplicates += 1
+                    self.report.reject_line(self._windows.differs(entry))
                 else:
+                    self._windows.note(entry)
                     self.report.seen.add(hash(entry.key))
                     items.append(entry)
         return items

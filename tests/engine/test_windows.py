@@ -65,13 +65,28 @@ def test_a_window_of_a_line_is_asked_and_paid_alone_and_once(tmp_path: Path) -> 
         ):
             report = await life.run(items(paths, window=window))
             assert (report.exit_code, len(life.effects_of("analysis"))) == (0, calls), window
-        assert [(each.start, each.end) for each in life.api.questions] == [(10.0, 40.0), (20.0, 60.0), (None, None)]
+        assert [(each.start, each.end) for each in life.api.questions] == [(10.0, 40.0), (20.0, None), (None, None)]
         assert await minutes(life) == pytest.approx(0.5 + 40 / 60 + 1.0, abs=1e-4)
         assert await booked(life) == pytest.approx(billed(life))
         assert chapters(life)[0] == (10.0, 17.5)
         assert chapters(life)[-1] == (32.5, 40.0)
         assert "chapters.txt" not in written(life, "video.json")["files"]
         assert written(life, "video.json")["results"]["chapters"]["window"] == [10.0, 40.0]
+
+    run_virtual(scenario())
+
+
+def test_a_second_window_of_a_video_is_told_and_takes_nothing_out_of_the_list(tmp_path: Path) -> None:
+    """The first line counts; the other is a bad line with its place, and every video is still named by the list."""
+    life, paths = Life.at(tmp_path, **priced(jobs={"enabled": ["chapters"]})), clips(tmp_path, 1)
+
+    async def scenario() -> None:
+        session = life.session()
+        report = await session.run(
+            iter([*items(paths, window="0:10-0:40"), *items(paths), *items(paths, window="0-5")])
+        )
+        assert (report.exit_code, report.bad_count, len(life.effects_of("analysis"))) == (3, 1, 1)
+        assert [bad.trouble.code for bad in report.bad_lines] == ["window_twice"]
 
     run_virtual(scenario())
 
@@ -102,7 +117,7 @@ def test_a_long_video_is_asked_in_parts_that_make_one_result(tmp_path: Path) -> 
 
     async def scenario() -> None:
         assert (await life.run(films)).exit_code == 0
-        assert [(each.start, each.end) for each in life.api.questions] == [(0.0, 30.0), (30.0, 60.0)]
+        assert [(each.start, each.end) for each in life.api.questions] == [(0.0, 30.0), (30.0, None)]
         assert await minutes(life) == pytest.approx(1.0)
         assert await booked(life) == pytest.approx(billed(life))
         first = dict(next(iter(life.sink.folders.values())))

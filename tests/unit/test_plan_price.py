@@ -121,15 +121,18 @@ def test_a_plan_prices_the_window_and_tells_what_lies_outside(tmp_path: Path, mo
     monkeypatch.setenv("TWELVELABS_API_KEY", "tlk_none")
     monkeypatch.chdir(tmp_path)
     clips(tmp_path / "films", 3)
-    lines = ("window,source", "0:01-0:03,films/clip-00.mp4", "0:30-,films/clip-01.mp4", "3-1,films/clip-02.mp4")
-    (tmp_path / "list.csv").write_text("\n".join(lines))
+    lines = ("0:01-0:03,films/clip-00.mp4", "0:30-,films/clip-01.mp4", "3-1,films/clip-02.mp4", "0-2,films/clip-00.mp4")
+    (tmp_path / "list.csv").write_text("\n".join(["window,source", *lines]))
     plan = json.loads(CliRunner().invoke(app, ["plan", "list.csv", "--json"]).stdout)
     part, outside = plan["rows"]
     assert (part["looks_at"], part["seconds"], part["problem"]) == (2.0, 5.0, "")
     assert (plan["minutes"], part["usd"]) == (pytest.approx(2 / 60), pytest.approx(plan["usd"]))
     assert (outside["action"], outside["usd"], outside["jobs"]) == ("failed", 0.0, [])
     assert outside["problem"] == "The window 0:30- begins after the end of the video, which is 0:05 long."
-    (bad,) = plan["bad_lines"]
+    bad, twice = plan["bad_lines"]
+    assert (twice["place"], twice["trouble"]["message"]) == (
+        "list.csv:5", "An earlier line names this video with the window 0:01-0:03, and that one counts."
+    )  # fmt: skip
     assert (bad["place"], bad["trouble"]["message"]) == (
         "list.csv:4", "'window' must end after it starts: 0:03 to 0:01 does not."
     )  # fmt: skip

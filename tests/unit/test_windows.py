@@ -71,20 +71,20 @@ def parts(window: str, seconds: float) -> list[tuple[float, float | None] | None
     [
         ("", 2 * HOURS, [None]),
         ("", 0.0, [None]),
-        ("", 3 * HOURS, [(0.0, 5400.0), (5400.0, 10_800.0)]),
-        ("", 2 * HOURS + 0.5, [(0.0, 3600.0), (3600.0, 7200.5)]),
-        ("", 5 * HOURS, [(0.0, 6000.0), (6000.0, 12_000.0), (12_000.0, 18_000.0)]),
+        ("", 3 * HOURS, [(0.0, 5400.0), (5400.0, None)]),
+        ("", 2 * HOURS + 0.5, [(0.0, 3600.0), (3600.0, None)]),
+        ("", 5 * HOURS, [(0.0, 6000.0), (6000.0, 12_000.0), (12_000.0, None)]),
         ("0:00-10:00", 3 * HOURS, [(0.0, 600.0)]),
-        ("10:00-", 1200.0, [(600.0, 1200.0)]),
+        ("10:00-", 1200.0, [(600.0, None)]),
         ("10:00-", 0.0, [(600.0, None)]),
-        ("10:00-30:00", 1200.0, [(600.0, 1200.0)]),
+        ("10:00-30:00", 1200.0, [(600.0, None)]),
         ("0:00-30:00", 1200.0, [None]),
         ("0:00-30:00", 0.0, [(0.0, 1800.0)]),
-        ("1:00:00-", 4 * HOURS, [(3600.0, 9000.0), (9000.0, 14_400.0)]),
+        ("1:00:00-", 4 * HOURS, [(3600.0, 9000.0), (9000.0, None)]),
     ],
 )
 def test_each_call_looks_at_two_hours_at_most(window: str, seconds: float, calls: list[Any]) -> None:
-    """Equal parts inside the video; what ends after it is cut, and what covers it all needs no window."""
+    """Equal parts inside the video; what reaches its end says no end, and what covers it all needs no window."""
     assert parts(window, seconds) == calls
 
 

@@ -25,13 +25,10 @@ from pipeline.ingest.tasks.item import is_set_again, item_again
 from pipeline.ingest.windows.parts import split_questions
 from pipeline.money_views import Again, AgainRow
 from pipeline.ports.store import Database
-from pipeline.ports.video_api import Ceilings
 
 #: Asks whoever decides about the price.
 Agree = Callable[[Again], bool]
 _STOPPED = (State.FAILED, State.HELD, State.CANCELLED)
-_LONGEST = Ceilings().max_seconds  #: of a video of unknown length
-_ONE_CALL = Ceilings().window_seconds
 
 
 async def ask_again(settings: Settings, names: Sequence[str], jobs: Sequence[str], agree: Agree) -> Again:
@@ -69,7 +66,7 @@ class AskAgain:
         Raises:
             ConfigError: an item or a job is not known.
         """
-        price = PlanPrice(self._plan.prices, self._plan.settings.provider.model, _LONGEST)
+        price = PlanPrice(self._plan.prices, self._plan.settings.provider.model, self._plan.ceilings.max_seconds)
         rows, seen = [], set[str]()
         for name, item in await find_items(self._database, names, "set to be asked again"):
             row = AgainRow(name, item.key, left="it is named twice")
@@ -113,7 +110,8 @@ class AskAgain:
         self._place(lines, answered)
         video = next(VideoData.of(task) for task in known.tasks if task.kind == "video")
         api = self._plan.settings.provider.api
-        parts = split_questions([*answered, *already], video.seconds or _LONGEST, _ONE_CALL)
+        takes = self._plan.ceilings
+        parts = split_questions([*answered, *already], video.seconds or takes.max_seconds, takes.window_seconds)
         groups = group_requests(parts, fuse=self._plan.planner.fuse and api != "v1.2")
         return replace(
             row,

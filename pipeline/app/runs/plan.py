@@ -50,6 +50,7 @@ from pipeline.ingest.request_builder import group_requests
 from pipeline.ingest.stored_json import changed
 from pipeline.ingest.tasks.item import unsaved_task
 from pipeline.ingest.tasks.planned_files import PlannedFiles
+from pipeline.ingest.windows.lines import LineWindows
 from pipeline.ingest.windows.parts import is_outside, looked_at, outside_trouble, split_questions
 from pipeline.money_views import UNLISTED, FileChange, Plan, PlanAction, PlannedLane, PlanRow
 from pipeline.ports.batch_api import BatchCeilings
@@ -101,7 +102,7 @@ class _Totals:
         self._limit = limit
         self._sink = DiskSink(plan.settings.run.output)
         self._captions = CaptionFiles() if plan.platform.local else None
-        self._ceilings = _ceilings(plan.settings)
+        self._ceilings = plan.ceilings
         self._rows: list[PlanRow] = []
         self._counts = Counter[str]()
         self._price = PlanPrice(plan.prices, plan.settings.provider.model, self._ceilings.max_seconds)
@@ -111,6 +112,7 @@ class _Totals:
         self._bad: list[BadLine] = []
         self._left_out: list[LeftOut] = []
         self._seen: set[int] = set()
+        self._windows = LineWindows()
         self._contents = _Contents()
         self._files = PlannedFiles(self._sink, limit * _FILES) if files else None
         self._quota: Sequence[QuotaGauge] = ()
@@ -177,7 +179,7 @@ class _Totals:
 
     def _usable(self, batch: Sequence[Item | BadLine]) -> Iterator[Item]:
         for entry in batch:
-            bad = entry if isinstance(entry, BadLine) else check_line(self.planner, entry)
+            bad = entry if isinstance(entry, BadLine) else check_line(self.planner, entry) or self._twice(entry)
             if isinstance(bad, LeftOut):
                 self._left_out += [bad] if len(self._left_out) < _SHOWN else []
             elif bad is not None:
@@ -186,7 +188,11 @@ class _Totals:
                     self._bad.append(bad)
             elif isinstance(entry, Item) and hash(entry.key) not in self._seen:
                 self._seen.add(hash(entry.key))
+                self._windows.note(entry)
                 yield entry
+
+    def _twice(self, item: Item) -> BadLine | None:
+        return self._windows.differs(item) if hash(item.key) in self._seen else None
 
     async def _row(
         self, item: Item, known: KnownVideo, action: str, database: Database | None, *, look: bool
@@ -402,14 +408,6 @@ def _stored_facts(known: KnownVideo) -> tuple[float | None, int]:
         if data is not None and data.seconds:
             return data.seconds, data.size or 0
     return None, 0
-
-
-def _ceilings(settings: Settings) -> Ceilings:
-    """Return what the dialect takes, as a run will ask its client."""
-    from pipeline.provider.dialects.v1_2.media import V12
-    from pipeline.provider.dialects.v1_3.media import V13
-
-    return (V12 if settings.provider.api == "v1.2" else V13).ceilings
 
 
 def _title_inside(item: Item) -> str:

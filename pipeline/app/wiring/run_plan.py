@@ -14,6 +14,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.lifecycle import Policy
 from pipeline.ingest.job_requests import JobPlanner
 from pipeline.kit.job import Job
+from pipeline.ports.video_api import Ceilings
 
 JOB_PACKAGE = "jobs"
 _VENDOR = "https://api.twelvelabs.io"
@@ -36,6 +37,14 @@ class RunPlan:
     platform: PlatformChoice
     prices: PriceList
     policy: Policy
+
+    @property
+    def ceilings(self) -> Ceilings:
+        """What the dialect takes, as a run will ask its client."""
+        from pipeline.provider.dialects.v1_2.media import V12
+        from pipeline.provider.dialects.v1_3.media import V13
+
+        return (V12 if self.settings.provider.api == "v1.2" else V13).ceilings
 
     @property
     def price_notes(self) -> Sequence[str]:

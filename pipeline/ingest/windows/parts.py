@@ -35,15 +35,23 @@ def question_parts(request: JobRequest, seconds: float, longest: float) -> Itera
         return
     number = ceil((end - start) / longest) if end > start else 1
     if number == 1:
-        whole = not start and (not wanted.end or 0 < seconds <= wanted.end)
-        window = None if whole else TimeWindow(start, end or None)
+        window = _within(start, end, seconds)
         yield request if request.window == window else replace(request, window=window)
         return
     borders = [start + round((end - start) * each / number) for each in range(number)] + [end]
     for at in range(number):
         own = fingerprint(request.fingerprint, "part", at, number)
-        window = TimeWindow(borders[at], borders[at + 1])
+        window = _within(borders[at], borders[at + 1], seconds)
         yield replace(request, fingerprint=own, whole=request.fingerprint, window=window)
+
+
+def _within(start: float, end: float, seconds: float) -> TimeWindow | None:
+    """Return a part; without an end where it is the video's.
+
+    A platform refuses an end that its own length, rounded otherwise, does not reach.
+    """
+    closing = end if 0 < end < seconds or (end and not seconds) else None
+    return None if not start and closing is None else TimeWindow(start, closing)
 
 
 def is_outside(window: TimeWindow | None, seconds: float) -> bool:

@@ -35,6 +35,7 @@ _ARRIVED = (
     "status NOT IN ('ready', 'failed') AND fate <> 'stuck' AND NOT EXISTS "
     "(SELECT 1 FROM assets a WHERE a.id = asset_id AND a.status = 'processing')"
 )
+_ROUNDED = 0.05  #: seconds by which a length may be told differently
 _INDEXING_AT_ONCE = 256  # videos between validating and ready; how many are read at once is the analysis pool's matter
 
 
@@ -169,6 +170,8 @@ class BackgroundWork:
         fault = fault or (self._limits.picture_fault(width, height) if width and height else None)
         if fault is not None:
             raise AnalysisRefused(*fault)
+        if end is not None and end > asset.duration + _ROUNDED:
+            raise AnalysisRefused("parameter_invalid", "The end_time parameter lies behind the end of the video.")
         if start is not None and start >= asset.duration:
             raise AnalysisRefused("parameter_invalid", "The start_time parameter lies behind the end of the video.")
         return await self._pool.answer(build_request(self._state, asset, request))
