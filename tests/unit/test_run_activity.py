@@ -38,7 +38,9 @@ def names(report: RunReport, fate: str) -> list[str]:
 
 
 def test_each_night_is_told_by_itself(tmp_path: Path) -> None:
-    """New at first; unchanged after; asked again for another prompt; rewritten where only the title or a file changed."""
+    """New at first; unchanged after; asked again for another prompt; rewritten where only the title or a file changed, or a
+    prompt was taken back whose answers are there.
+    """
     jobs = {"enabled": ("gist", "sponsors"), "settings": {"sponsors": {"job": "ask", "prompt": "Which sponsors?"}}}
     life = Life.at(tmp_path, **priced(jobs=jobs))
     there = items(clips(tmp_path, 7))
@@ -56,6 +58,9 @@ def test_each_night_is_told_by_itself(tmp_path: Path) -> None:
         assert fates(await life.run(titled)) == {"asked_again": 7}
         newest, *_ = await life.database.runs(1)
         assert newest.summary["this_run"] == {"asked_again": 7}
+        life.configure(tmp_path, **priced(jobs=jobs))
+        back = await life.run(titled)
+        assert (fates(back), back.analyses) == ({"rewritten": 7}, 0)
 
     run_virtual(scenario())
 

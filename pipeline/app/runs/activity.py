@@ -66,6 +66,7 @@ class RunActivity(PoolObserver):
         self._complete = complete
         self._entered = entered
         self._groups = {name: _Fate() for name in (*_WRITTEN, "skipped", "failed", "held")}
+        self._answered: set[int] = set()  # hashes of the keys of videos that an analysis of this run has answered
         self._partly: dict[int, str] = {}  # written in this run, but not with every result yet
         self.work = WorkInProgress(records, clock)
         self.finished_seconds = 0.0  #: length of the videos that are new or were asked again
@@ -83,7 +84,9 @@ class RunActivity(PoolObserver):
         self._entered(applied.move.spend)
         word = applied.move.word
         self.work.ended(task, applied)
-        if word == "done" and task.kind == "publish":
+        if word == "done" and task.kind == "analysis":
+            self._answered.add(hash(task.subject))
+        elif word == "done" and task.kind == "publish":
             self._published(task.key)
             self._written(task, PublishData.from_json(applied.move.data or {}))
         elif word == "done" and task.kind == "item" and ItemData.from_json(applied.move.data or {}).skipped:
@@ -93,9 +96,10 @@ class RunActivity(PoolObserver):
 
     def _written(self, task: Task, data: PublishData) -> None:
         before = PublishData.from_json(task.data).present
-        same = dict(before) == dict(data.present)
         key = hash(task.key)
-        fate = self._partly.pop(key, "new" if not before else "rewritten" if same else "asked_again")
+        # Other results than before were asked for, or were there already: of a prompt that was taken back.
+        asked = key in self._answered and dict(before) != dict(data.present)
+        fate = self._partly.pop(key, "new" if not before else "asked_again" if asked else "rewritten")
         if key not in self._complete:
             self._partly[key] = fate
             return
