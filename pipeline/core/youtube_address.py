@@ -9,6 +9,7 @@ import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, TypeAlias
 from urllib.parse import parse_qs, unquote, urljoin, urlsplit
 
@@ -104,6 +105,7 @@ def find_video_id(address: str) -> str | None:
     return meaning.video_id or None if isinstance(meaning, YouTubeAddress) else None
 
 
+@lru_cache(maxsize=256)  # of one source it is asked several times
 def parse_youtube_address(text: str, *, depth: int = 0) -> YouTubeMeaning | None:
     """Return what an address means on YouTube, or None for another site.
 

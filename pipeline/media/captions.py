@@ -54,7 +54,10 @@ def strip_markup(text: str) -> str:
 
 def _plain_words(text: str) -> str:
     """Return what is shown of text without markup: no blank lines, no wide gaps."""
-    lines = text[:_MAX_RAW].split("\n")
+    text = text[:_MAX_RAW].strip()
+    if text.isprintable():  # one line, as most are
+        return " ".join(text.split())
+    lines = text.split("\n")
     if not all(map(str.isprintable, lines)):
         lines = ["".join(char for char in line if char.isprintable() or char.isspace()) for line in lines]
     return "\n".join([words for line in lines if (words := " ".join(line.split()))])
