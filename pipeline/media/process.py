@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import IO
 
@@ -38,15 +39,19 @@ class MediaProcess:
         self._silent = False  # it has closed its pipe: it is dead, or dying
 
     @classmethod
-    async def start(cls, module: str, stderr: int | IO[bytes]) -> MediaProcess:
+    async def start(cls, module: str, stderr: int | IO[bytes], shared: Sequence[int] = ()) -> MediaProcess:
         """Start ``python -m module``, which calls :func:`pipeline.media.process_lines.serve_lines`.
 
-        It gets no API key of ours.
+        It gets no API key of ours. ``shared``: files that it may use, too, by the same numbers.
         """
         environment = {k: v for k, v in os.environ.items() if not k.startswith("TWELVELABS_API_KEY")}
         with anyio.CancelScope(shield=True):  # milliseconds; a cancel in between would lose a process that runs already
             process = await anyio.open_process(
-                [sys.executable, "-m", module], stderr=stderr, env=environment, start_new_session=True
+                [sys.executable, "-m", module],
+                stderr=stderr,
+                env=environment,
+                start_new_session=True,
+                pass_fds=shared,
             )
         return cls(process)
 

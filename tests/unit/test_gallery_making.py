@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import pytest
 from pipeline.app.gallery import write as writing
 from pipeline.app.gallery.making import process as making
 from pipeline.app.gallery.making.block import BlockMaker
-from pipeline.media import process
 from tests.support import gallery_library
 from tests.unit.test_gallery_writing import Place
 
@@ -23,6 +23,11 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.setattr(gallery_library, "_SPOKEN", ("wörd of {s}\u2028 \ud800 </script>",))
     monkeypatch.setattr(writing, "SHARD", SHARD)
     return Place(tmp_path, VIDEOS, captions=0.5)
+
+
+def full_disk() -> Any:
+    """Make a file where there is no room for one."""
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def made(place: Place, monkeypatch: pytest.MonkeyPatch, most: int) -> tuple[dict[str, bytes], int]:
@@ -52,11 +57,11 @@ def test_two_processes_make_the_same_page(place: Place, monkeypatch: pytest.Monk
     assert together == alone
 
 
-@pytest.mark.parametrize("harm", ["this", "pipeline.no_such_module", "too large"])
+@pytest.mark.parametrize("harm", ["this", "pipeline.no_such_module", "no room"])
 def test_a_process_that_does_not_help_costs_nothing_but_time(
     place: Place, monkeypatch: pytest.MonkeyPatch, harm: str
 ) -> None:
-    """It ends, or its answer has no end: all is made here then, and the page is the same."""
+    """It ends, or has no place for its answers: all is made here then, and the page is the same."""
     alone, _ = made(place, monkeypatch, 4)
-    monkeypatch.setattr(*((process, "_LONGEST", 1000) if harm == "too large" else (making, "MAIN", harm)))
+    monkeypatch.setattr(making, *(("TemporaryFile", full_disk) if harm == "no room" else ("MAIN", harm)))
     assert made(place, monkeypatch, 1) == (alone, VIDEOS // SHARD)

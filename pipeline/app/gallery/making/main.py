@@ -1,18 +1,20 @@
 """The second process that makes blocks; run as ``python -m``.
 
-It opens the database for reading, takes one :class:`BlockRequest` a line, and answers with the made block.
+It opens the database for reading and takes one request a line. The made block goes into a file, because a pipe would have
+to be emptied in many turns by a process that computes.
 """
 
 from __future__ import annotations
 
 import gc
+import json
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 from anyio.from_thread import start_blocking_portal
 
-from pipeline.app.gallery.making.block import BlockJob, BlockMaker
+from pipeline.app.gallery.making.block import BlockJob, BlockMaker, MadeBlock
 from pipeline.app.gallery.safe_words import SafeWords
 from pipeline.app.gallery.standing import Standing
 from pipeline.app.operator.attention import noted
@@ -43,7 +45,16 @@ class _Server:
         tasks = await self._database.tasks(Selection(("publish",), keys=tuple(numbers)))
         videos = [(numbers[task.key], task, PublishData.of(task)) for task in tasks]
         job = BlockJob(request["number"], videos, frozenset(request["posters"]), request["stale"])
-        return self._maker.make(job, await self._maker.read(job)).as_json()
+        return _leave(self._maker.make(job, await self._maker.read(job)), request["answer"])
+
+
+def _leave(made: MadeBlock, number: int) -> int:
+    """Write a block over what is in a file; return its length."""
+    content = json.dumps(made.as_json(), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    with open(number, "wb", closefd=False) as file:
+        file.seek(0)
+        file.write(content)
+    return len(content)
 
 
 def main() -> None:

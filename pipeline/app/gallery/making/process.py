@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 from contextlib import suppress
+from tempfile import TemporaryFile
+from typing import IO
 
 import anyio
+from anyio import to_thread
 
 from pipeline.app.gallery.making.block import BlockJob, MadeBlock
 from pipeline.app.wiring.state_folder import database_file
@@ -30,6 +35,7 @@ class BlockProcess:
         }
         self._database = database_file(settings.run.state)
         self._process: MediaProcess | None = None
+        self._answer: IO[bytes] | None = None  #: what it writes blocks into; a file without a name
 
     def can_help(self) -> bool:
         """Return whether there is a file that another process can read."""
@@ -39,7 +45,7 @@ class BlockProcess:
         """Start it ahead: it takes as long to load as some blocks to make."""
         if self.can_help():
             with suppress(OSError):  # told with the first block
-                self._process = self._process or await MediaProcess.start(MAIN, subprocess.DEVNULL)
+                await self._started()
 
     async def make(self, job: BlockJob) -> MadeBlock | None:
         """Make a block; None if the process did not help, and will not again."""
@@ -52,8 +58,9 @@ class BlockProcess:
         }
         try:
             with anyio.fail_after(_PATIENCE):
-                self._process = self._process or await MediaProcess.start(MAIN, subprocess.DEVNULL)
-                return MadeBlock.from_json(await self._process.ask(request))
+                process, answer = await self._started()
+                size = await process.ask({**request, "answer": answer})
+                return await to_thread.run_sync(_read, answer, size)
         except (OSError, TimeoutError, MediaProcessEnded, ValueError) as error:
             _log.info("gallery.made_alone", why=repr(error)[:300])
             await self.aclose()
@@ -64,3 +71,17 @@ class BlockProcess:
         process, self._process = self._process, None
         if process is not None:
             await process.aclose()
+        if self._answer is not None:
+            self._answer.close()
+            self._answer = None
+
+    async def _started(self) -> tuple[MediaProcess, int]:
+        """Return the process, and the number of the file of its answers."""
+        self._answer = self._answer or TemporaryFile()  # noqa: SIM115 - closed with the process
+        number = self._answer.fileno()
+        self._process = self._process or await MediaProcess.start(MAIN, subprocess.DEVNULL, [number])
+        return self._process, number
+
+
+def _read(file: int, size: int) -> MadeBlock:
+    return MadeBlock.from_json(json.loads(os.pread(file, size, 0)))

@@ -22,6 +22,8 @@ Done: TypeAlias = tuple[BlockJob, MadeBlock]
 
 _SWITCH = 0.001  #: seconds until who makes a block lets the event loop go on, which hears the other process
 
+_AHEAD = 8  #: blocks that wait to be written
+
 
 class BlockWorkers:
     """Two who take the next job each, whenever they are free."""
@@ -47,7 +49,7 @@ class BlockWorkers:
         Raises:
             Exception: what the source, the database or the user raises, as it is; at most once.
         """
-        send, receive = anyio.create_memory_object_stream[Done](2)  # who has made a block goes on
+        send, receive = anyio.create_memory_object_stream[Done](_AHEAD)  # who has made a block goes on
         usual = sys.getswitchinterval()
         sys.setswitchinterval(_SWITCH)
         try:
