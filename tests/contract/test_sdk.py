@@ -137,6 +137,24 @@ async def test_the_sdk_runs_tasks(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
+async def test_the_sdk_asks_about_a_part(tmp_path: Path) -> None:
+    """The window comes back with the task, only it is billed, and one that ends behind the video fails."""
+    async with sdk(tmp_path, analyzer=Canned(seconds=600.0)) as (served, client):
+        tasks, video = client.analyze_async.tasks, VideoContext_AssetId(asset_id=await uploaded(client))
+        states = []
+        for end in (180.0, 601.0):
+            made = await tasks.create(video=video, prompt="What?", start_time=60.0, end_time=end)
+            with anyio.fail_after(20):
+                while (task := await tasks.retrieve(made.task_id)).status not in ("ready", "failed"):
+                    pass
+            states.append(task.status)
+            assert task.request_params is not None
+            assert (task.request_params.start_time, task.request_params.end_time) == (60.0, end)
+        assert states == ["ready", "failed"]
+        assert [entry.minutes for entry in served.ledger.entries("analyze_task_created")] == [2.0, 9.0]
+
+
+@pytest.mark.asyncio
 async def test_the_sdk_sees_a_cut_answer_as_cut(tmp_path: Path) -> None:
     """finish_reason ``length`` and the warning arrive in the SDK's types."""
     async with sdk(tmp_path, analyzer=Canned("y" * 9000)) as (_, client):
