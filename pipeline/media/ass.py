@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from pipeline.media.caption_times import parse_span
 from pipeline.media.captions import MAX_CHARACTERS, MAX_CUES, Cue, strip_overrides
 
 _FIELDS = ("layer", "start", "end", "style", "name", "marginl", "marginr", "marginv", "effect", "text")
 _EVENT = re.compile(r"(?im)^[ \t]{0,9}(?:dialogue|comment):[^\n]{0,200}?\d:\d\d:\d\d")
+_TIME = re.compile(r"\s{0,9}(\d{1,4}):(\d{1,2}):(\d{1,2})(?:[.,:](\d{1,6}))?\s{0,9}", re.ASCII)
 _GAP = 0.15  # seconds between two events of one standing text; a sign is often drawn picture by picture
 
 
@@ -45,11 +45,13 @@ def _events(text: str) -> Iterator[Cue]:
         if kind in ("dialogue", "comment"):
             values = dict(zip(fields, rest.split(",", len(fields) - 1), strict=False))
             effect = values.get("effect", "").strip().lower()
-            span = parse_span(f"{values.get('start', '').strip()} --> {values.get('end', '').strip()}")
+            start, end = _seconds(values.get("start", "")), _seconds(values.get("end", ""))
             # Karaoke is made of a comment that holds the line; what is made is called "fx", and has a syllable each.
             said = effect == "karaoke" if kind == "comment" else effect != "fx"
-            if said and span is not None and (words := strip_overrides(values.get("text", ""))):
-                yield Cue(*span, words)
+            if not said or start is None or end is None:
+                continue
+            if words := strip_overrides(values.get("text", "")):
+                yield Cue(start, end, words)
 
 
 def _merged(events: Sequence[Cue]) -> list[Cue]:
@@ -64,6 +66,14 @@ def _merged(events: Sequence[Cue]) -> list[Cue]:
             latest[cue.text] = len(cues)
             cues.append(cue)
     return cues
+
+
+def _seconds(time: str) -> float | None:
+    found = _TIME.fullmatch(time)
+    if found is None:
+        return None
+    hours, minutes, seconds, part = found.groups("0")
+    return int(hours) * 3600 + int(minutes) * 60 + int(seconds) + float(f"0.{part}")
 
 
 def _time(seconds: float) -> str:

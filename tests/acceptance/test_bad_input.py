@@ -398,7 +398,7 @@ FOREIGN = (
         (["run", "--force"], "run: there is no option --force", "`reelmill run --help` lists the options"),
         (["run", "--jbos", "gist"], "run: there is no option --jbos", "did you mean --jobs?"),
         (["run", "--provider", "foo"], "run: --provider: 'foo' is not one of 'local', 'twelvelabs'", "--help"),
-        (["run", "--max-usd"], "--max-usd needs a value", "--help"),
+        (["run", "--max-usd"], "run: --max-usd needs a value", "run --help"),
         (["show"], "show: ITEM is missing", "reelmill show ITEM"),
         (["plan", "--limit", "x"], "plan: --limit or -n: should be a whole number", "--help"),
         (["search", "x", "--limit", "0"], "search: --limit or -n: should be at least 1", "--help"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -45,7 +45,8 @@ class CommandLine(LazyGroup):
             if type(error).__name__ == "NoArgsIsHelpError":
                 terminal.tell(error.format_message())
             else:
-                message, remedy = explain_usage(error, self.list_commands(None))  # type: ignore[arg-type]
+                typed = sys.argv[1:] if args is None else args
+                message, remedy = explain_usage(error, self.list_commands(None), typed)  # type: ignore[arg-type]
                 terminal.tell(f"reelmill: {clean(message)}")
                 terminal.tell(terminal.behind_arrow(clean(remedy)))
             sys.exit(ExitCode.USAGE)
@@ -54,15 +55,16 @@ class CommandLine(LazyGroup):
         sys.exit(code if isinstance(code, int) else ExitCode.DONE)
 
 
-def explain_usage(error: Any, commands: Iterable[str]) -> tuple[str, str]:
+def explain_usage(error: Any, commands: Collection[str], typed: Sequence[str] = ()) -> tuple[str, str]:
     """Return what is wrong with a usage error, and what to do.
 
-    ``error`` is any of the library's usage errors.
+    ``error`` is any of the library's usage errors, not all of which know their command; ``typed`` are all words.
     """
     from pipeline.config.diagnostics import in_plain_words
 
     context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "reelmill"
+    first = next((f"reelmill {word}" for word in typed if word in commands), "reelmill")
+    path = context.command_path if context is not None else first
     command = path.partition(" ")[2]
     before = f"{command}: " if command else ""
     listed = f"`{path} --help` lists {'the options' if command else 'all commands'}"
