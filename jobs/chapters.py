@@ -77,7 +77,8 @@ class Chapters:
             reading.note("no chapters.txt: YouTube shows chapters only if there are three or more of at least 10 s")
         elif len(lines) < len(spans):
             joined = len(spans) - len(lines)
-            reading.note(f"chapters.txt joins {joined} chapters to the one before: YouTube takes none under 10 s")
+            short = "1 chapter" if joined == 1 else f"{joined} chapters"
+            reading.note(f"chapters.txt joins {short} to the one before: YouTube takes none under 10 s")
         return reading.verdict({"chapters": spans})
 
     def merge(self, parts: Sequence[Part], video: Video, params: Mapping[str, Json]) -> Mapping[str, Json]:

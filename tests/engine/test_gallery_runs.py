@@ -14,10 +14,12 @@ import pytest
 import jobs
 from pipeline.core.clock import iso
 from pipeline.core.errors import Permanent, Transient
+from pipeline.core.model import Trouble
 from pipeline.gallery.data_files import FOLDER
 from pipeline.ports.quota import QuotaNote
 from pipeline.ports.sink import OutFile
 from pipeline.provider.http.rate_limits import SharedLimiter
+from pipeline.views import BadLine
 from tests.support.clock import run_virtual
 from tests.support.fakes import Crash, FakeSink, Wreck, clips, items
 from tests.support.scripted_run import Life
@@ -124,6 +126,18 @@ def test_a_job_whose_page_fails_loses_nothing(tmp_path: Path, answer: Any, monke
     report = run_virtual(life.run(items(clips(tmp_path, 1))))
     assert (report.exit_code, report.page_trouble) == (0, None)
     assert sorted(blocks(life)) == ["prose", "value"]
+
+
+def test_bad_lines_are_told_with_what_to_do(tmp_path: Path) -> None:
+    """As one cause among those that need a person: how many, which, why, and the remedy of each."""
+    life = Life.at(tmp_path, **PAGED)
+    bad = BadLine("list:1", "?", Trouble("input", f"{tmp_path}/no such file", "check the path"))
+    run_virtual(life.run([bad, *items(clips(tmp_path, 1))]))
+    (need,) = page(life)["report"]["needs"]
+    assert (need["code"], need["count"], need["remedy"]) == (
+        "bad_lines", 1, "correct them, and give the same command again",
+    )  # fmt: skip
+    assert need["names"] == ["list:1: no such file → check the path"]
 
 
 def test_the_report_tells_how_full_the_limits_are(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_the_list_for_youtube_is_one_that_it_accepts() -> None:
     late = check("chapters", {"chapters": [span(0, 40), span(40, 60), span(60, 92), span(92, 100)]})
     assert late.value is not None
     assert files("chapters", late.value)["chapters.txt"] == "0:00 T\n0:40 T\n1:00 T\n"
-    assert any("joins 1 chapters" in note for note in late.notes)
+    assert any("joins 1 chapter to" in note for note in late.notes)
     assert rendering.stamp(7325, form="clock") == "2:02:05"
 
 

@@ -113,8 +113,10 @@ class ReportMaker:
             why = left.stopped
             first = [CauseRow(why.code, self._words.line(why.message, 500), 1, self._words.line(why.remedy, 500))]
         if left is not None and left.bad_count:
-            places = [self._words.line(f"{bad.place}: {bad.trouble.message}") for bad in left.bad_lines[:_NAMED]]
-            first.append(CauseRow("bad_lines", "Lines of the lists cannot be used.", left.bad_count, names=places))
+            told = [f"{bad.place}: {bad.trouble.message} → {bad.trouble.remedy}" for bad in left.bad_lines[:_NAMED]]
+            names = [self._words.line(each.removesuffix(" → ")) for each in told]
+            message, remedy = "Lines of the lists cannot be used.", "correct them, and give the same command again"
+            first.append(CauseRow("bad_lines", message, left.bad_count, remedy, names=names))
         return [*first, *sorted(rows, key=lambda row: -row.count)]
 
     def _cause(self, code: str, cause: _Cause) -> CauseRow:

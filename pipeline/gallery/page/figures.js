@@ -35,7 +35,7 @@ function drawBars({ series, bars, limit, words, title }, width) {
       base += value;
       return part;
     });
-    const label = i % every === 0 && x + 40 < width && svg("text", { x: x + pitch * 0.1, y: HEIGHT + TOP + 16 }, bar.short);
+    const label = i % every === 0 && x + 46 < width && svg("text", { x: x + pitch * 0.1, y: HEIGHT + TOP + 16 }, bar.short);
     const said = bar.values.map((value, k) => `${words(value)} ${series[k]}`);
     return svg("g", svg("title", `${bar.short}: ${said.join(", ")}`), parts, label);
   });
