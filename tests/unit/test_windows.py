@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from jobs import JOBS
+from pipeline.app.operator.show import _explain
 from pipeline.config.settings import JobsSection
 from pipeline.config.time_windows import TimeWindow, parse_window
 from pipeline.core.errors import ConfigError
-from pipeline.core.model import Json
+from pipeline.core.model import Json, Lane, State, Task, Trouble
 from pipeline.ingest.job_requests import JobPlanner
 from pipeline.ingest.payloads import AnalysisData
 from pipeline.ingest.request_builder import build_question, group_requests
@@ -195,6 +197,16 @@ def test_times_keep_their_form_and_those_of_a_schema_count_too() -> None:
     answer = {"answer_x": [{"at": "00:00:05", "n": 5}, {"at": "90", "n": 90}, {"at": 99, "n": 1}]}
     moved, _ = on_player_clock(answer, AnalysisData(seconds=3600.0, start=600.0, end=720.0), names)
     assert moved == {"answer_x": [{"at": "00:10:05.000", "n": 5}, {"at": "690", "n": 90}, {"at": 699.0, "n": 1}]}
+
+
+def test_why_names_the_part_whose_analysis_failed() -> None:
+    """Of a long video, one part may fail: the sentence says which. A window behind the end names itself."""
+    data = AnalysisData(start=5400.0, seconds=10_800.0).to_json()
+    failed = Task(
+        1, "analysis", "k", "price", data, State.FAILED, Lane.ANALYZE, 0, trouble=Trouble("analysis_failed", "No.")
+    )
+    assert _explain([failed], {})[1] == "No. It was asked about the part 1:30:00-."
+    assert _explain([replace(failed, trouble=Trouble("window_outside", "No."))], {})[1] == "No."
 
 
 def test_a_time_outside_the_part_is_a_problem() -> None:

@@ -85,7 +85,9 @@ def _explain(tasks: Sequence[Task], parked: Mapping[str, Parked]) -> tuple[str, 
         for task in tasks:
             if task.state is state:
                 trouble = reason(task)
-                return state.value, trouble.message, _next_step(trouble)
+                part = _part(task) if task.kind == "analysis" and trouble.code != "window_outside" else ""
+                about = f" It was asked about the part {part}." if part else ""
+                return state.value, f"{trouble.message}{about}", _next_step(trouble)
     waiting = [task for task in tasks if not task.state.terminal]
     if waiting:
         task = waiting[0]
