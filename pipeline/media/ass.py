@@ -13,6 +13,7 @@ from pipeline.media.captions import MAX_CHARACTERS, MAX_CUES, Cue, strip_overrid
 _FIELDS = ("layer", "start", "end", "style", "name", "marginl", "marginr", "marginv", "effect", "text")
 _EVENT = re.compile(r"(?im)^[ \t]{0,9}(?:dialogue|comment):[^\n]{0,200}?\d:\d\d:\d\d")
 _TIME = re.compile(r"\s{0,9}(\d{1,4}):(\d{1,2}):(\d{1,2})(?:[.,:](\d{1,6}))?\s{0,9}", re.ASCII)
+_LOST = "0:?? --> 0:??\n"  # stands for an event whose times cannot be read, so that it is counted with the others
 _GAP = 0.15  # seconds between two events of one standing text; a sign is often drawn picture by picture
 
 
@@ -30,11 +31,14 @@ def to_subrip(text: str) -> str:
     Bees, first
     <BLANKLINE>
     """
-    cues = enumerate(_merged(sorted(_events(text), key=lambda cue: cue.start)), start=1)
-    return "\n".join(f"{number}\n{_time(c.start)} --> {_time(c.end)}\n{c.text}\n" for number, c in cues)
+    events = list(_events(text))
+    cues = _merged(sorted(filter(None, events), key=lambda cue: cue.start))
+    said = [f"{number}\n{_time(c.start)} --> {_time(c.end)}\n{c.text}\n" for number, c in enumerate(cues, start=1)]
+    return "\n".join(said + [_LOST] * events.count(None)) if said else ""
 
 
-def _events(text: str) -> Iterator[Cue]:
+def _events(text: str) -> Iterator[Cue | None]:
+    """Yield what is said; None where nobody can tell when."""
     fields: Sequence[str] = _FIELDS
     for line in text[:MAX_CHARACTERS].splitlines():
         word, colon, rest = line.lstrip("\ufeff \t").partition(":")
@@ -48,10 +52,8 @@ def _events(text: str) -> Iterator[Cue]:
             start, end = _seconds(values.get("start", "")), _seconds(values.get("end", ""))
             # Karaoke is made of a comment that holds the line; what is made is called "fx", and has a syllable each.
             said = effect == "karaoke" if kind == "comment" else effect != "fx"
-            if not said or start is None or end is None:
-                continue
-            if words := strip_overrides(values.get("text", "")):
-                yield Cue(start, end, words)
+            if said and (words := strip_overrides(values.get("text", ""))):
+                yield Cue(start, end, words) if start is not None and end is not None else None
 
 
 def _merged(events: Sequence[Cue]) -> list[Cue]:

@@ -28,10 +28,10 @@ _USUAL = re.compile(
 def looks_like_span(line: str) -> bool:
     """Return whether a line is meant as a time line.
 
-    It is one if it has an arrow with digits on both sides.
+    It is one if it has an arrow with beginnings of times on both sides.
     """
     before, arrow, after = line[:_LONGEST].partition("-->")
-    return bool(arrow) and bool(re.search(r"\d", before)) and bool(re.search(r"\d", after))
+    return bool(arrow) and bool(re.search(r"\d:", before)) and bool(re.search(r"\d:", after))
 
 
 def parse_span(line: str) -> tuple[float, float] | None:

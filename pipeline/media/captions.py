@@ -120,18 +120,22 @@ def tidy(raw: Iterable[Cue]) -> list[Cue]:
 
 
 def _blocks(lines: Sequence[str]) -> Iterator[tuple[float, float, list[str]]]:
-    """Yield (start, end, lines) from arrow to arrow."""
+    """Yield (start, end, lines) from arrow to arrow.
+
+    What stands below times that cannot be read belongs to no other cue.
+    """
     spans = [
         (number, span)
         for number, line in enumerate(lines)
-        if (">" in line or not line.isascii()) and (span := parse_span(line)) is not None
+        if (">" in line or not line.isascii()) and ((span := parse_span(line)) is not None or looks_like_span(line))
     ]
     has_notes = bool(spans) and any(map(_BLOCK.match, lines[spans[0][0] :]))
     for (number, span), following in zip_longest(spans, spans[1:]):
         shown = list(lines[number + 1 : following[0] if following is not None else None])
         if following is not None:
             shown = _without_label(shown)
-        yield *span, _without_notes(shown) if has_notes else shown
+        if span is not None:
+            yield *span, _without_notes(shown) if has_notes else shown
 
 
 def _without_label(lines: list[str]) -> list[str]:

@@ -57,9 +57,10 @@ def test_words_with_an_arrow_are_words(line: str) -> None:
 
 
 def test_a_time_that_cannot_be_read_is_counted() -> None:
-    """A cue that is lost is told, not dropped in silence."""
-    assert count_lost(PLAIN + "3\n00:00:xx,000 --> 00:00:12,000\nLost\n") == 1
-    assert count_lost(PLAIN) == 0
+    """A cue that is lost is told, not dropped in silence, and is no part of the one above it."""
+    text = PLAIN + "3\n00:00:xx,000 --> 00:00:12,000\nLost\n\n4\n00:00:14,000 --> 00:00:15,000\n3 --> 4\n"
+    assert (count_lost(text), count_lost(PLAIN)) == (1, 0)
+    assert [cue.text for cue in parse(text)] == [FIRST, SECOND, "3 --> 4"]
 
 
 def test_headers_of_joined_segments_are_no_words() -> None:
@@ -103,6 +104,7 @@ def test_a_file_of_ass_is_read_as_its_spoken_lines(tmp_path: Path) -> None:
     path.write_text(head + "\n".join(events), encoding="utf-16")
     cues = [Cue(1.5, 3.25, "The queen lays eggs, all summer."), Cue(4.0, 7.0, "EXIT"), Cue(7.0, 10.0, SECOND)]
     assert parse(read_captions([path])) == cues
+    assert count_lost(read_captions([path])) == 1
 
 
 def test_old_ssa_and_karaoke_are_read(tmp_path: Path) -> None:
