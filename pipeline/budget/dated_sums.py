@@ -9,13 +9,13 @@ block a month.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from types import MappingProxyType
 
-from pipeline.core.clock import parse_iso
-from pipeline.core.model import CostGroup, Json
+from pipeline.core.model import Json
 
 DAY = 86_400.0
 _CENT = 1e-9  #: USD below which a sum is none
@@ -35,12 +35,9 @@ class Early:
 class DatedSums:
     """USD by day."""
 
-    def __init__(self, days: Sequence[CostGroup] = (), early: Json = None) -> None:
+    def __init__(self, days: Mapping[int, float] = MappingProxyType({}), early: Json = None) -> None:
         """``days``: the ledger by day; ``early``: what :meth:`as_json` returned."""
-        self._days: defaultdict[int, float] = defaultdict(float)
-        for group in days:
-            at = parse_iso(group.name)
-            self._days[day_of(at or 0.0)] += group.total_usd
+        self._days: defaultdict[int, float] = defaultdict(float, days)
         self._last = max(self._days, default=0)
         self.early = _read(early)
 

@@ -28,7 +28,7 @@ async def spent_windows(database: Database | None, budget: BudgetSection, now: f
 
 
 async def _read_sums(database: Database) -> DatedSums:
-    return DatedSums(await database.costs("day"), await database.load(_EARLY))
+    return DatedSums(await database.daily(), await database.load(_EARLY))
 
 
 class SpendingLimits:

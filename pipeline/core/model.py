@@ -207,7 +207,7 @@ class ItemQuery:
     """Which items are meant, and in which order. Empty fields do not narrow."""
 
     standing: tuple[Standing, ...] = ()
-    mentions: tuple[str, ...] = ()  #: texts that the item or its publish task must all hold; ASCII letters in any case
+    mentions: tuple[str, ...] = ()  #: texts that a name of the item or of its results must hold, all of them; as below
     ignored: Sequence[int] = ()  #: ids of stopped tasks that do not count where results are written
     order: Sequence[FactPath] = ()  #: by the first of these texts that is not empty; none: the newest first
     facts: Sequence[FactPath] = ()  #: what to read of other tasks of the video
@@ -370,7 +370,10 @@ class Selection:
     limit: int = 0  #: 0 = all
     after_id: int = 0  #: for reading page by page: only ids above this
     since: float = 0.0  #: only what was changed at this time or later, epoch seconds
-    mentions: tuple[str, ...] = ()  #: texts of which key, subject or data hold one; ASCII letters in any case
+    #: Texts of which a name of the task holds one: key, source, place, id, title, tags, folder, ids at the platform. ASCII
+    #: letters in any case.
+    mentions: tuple[str, ...] = ()
+    begins: str = ""  #: how subjects begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,6 +383,15 @@ class Counts:
     by: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     in_lane: Mapping[str, int] = field(default_factory=dict)
     troubles: Mapping[str, int] = field(default_factory=dict)  #: failed and held tasks by trouble code
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """What failed or is held, in numbers."""
+
+    items: int = 0  #: videos, and lines without a video, that count
+    classes: Mapping[str, int] = field(default_factory=dict)  #: of those: trouble code -> tasks
+    away: int = 0  #: tasks that do not count
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from pipeline.core.model import (
     RunNote,
     Selection,
     Spend,
+    Stopped,
     StoredAnswer,
     Task,
 )
@@ -151,6 +152,13 @@ class Records(Protocol):
         """Count tasks by kind, state, lane and trouble."""
         ...
 
+    async def stopped(self, kinds: Sequence[str], ignored: Sequence[int]) -> Stopped:
+        """Count failed and held tasks of these kinds.
+
+        What is ``ignored``, by its id, does not count; nor does a task, but of an item or a listing, whose video has no item.
+        """
+        ...
+
     async def pending(self, now: float) -> list[PendingGroup]:
         """Return what is pending in groups that are alike, soonest first.
 
@@ -185,6 +193,10 @@ class Records(Protocol):
 
         Days and months are UTC; a source is its item's key, or the video's where no item has it.
         """
+        ...
+
+    async def daily(self) -> Mapping[int, float]:
+        """Return USD by the day, numbered since 1970, UTC; days without an entry are left out."""
         ...
 
     async def runs(self, limit: int) -> list[RunNote]:

@@ -51,9 +51,26 @@ def to_json(value: Json) -> str:
         raise unstorable(str(error)) from error
 
 
-def escaped_pattern(text: str) -> str:
-    """Return a text as stored JSON holds it, escaped by ``^`` for SQL's LIKE."""
-    return re.sub(r"([%_^])", r"^\1", to_json(text)[1:-1])
+def json_pattern(text: str) -> str:
+    """Return what SQL's LIKE finds a text by in stored JSON; ``^`` escapes."""
+    return _pattern(to_json(text)[1:-1])
+
+
+def text_pattern(text: str) -> str:
+    """Return what SQL's LIKE finds a text by; ``^`` escapes."""
+    return _pattern(storable_part(text))
+
+
+def storable_part(text: str) -> str:
+    """Return a text, or its longest part that is Unicode."""
+    return max(_HALVES.split(text), key=len)
+
+
+def _pattern(text: str) -> str:
+    return "%" + re.sub(r"([%_^])", r"^\1", text) + "%"
+
+
+_HALVES = re.compile("[\ud800-\udfff\0]+")
 
 
 def _plain(value: object) -> object:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -45,11 +46,11 @@ class Table:
         print(f"{name:<34} {value:9.2f} {unit:<4} {told:<16} {beside}", flush=True)
 
 
-def seconds(arguments: Sequence[str], folder: Path, rounds: int = 3) -> tuple[float, int]:
-    """Return the least time of a command, and its exit code."""
-    took, code = [], 0
+def measured(arguments: Sequence[str], folder: Path, rounds: int = 3) -> tuple[float, float, int]:
+    """Return the least seconds of a command, of the clock and of a processor, and its exit code."""
+    walls, cpus, code = [], [], 0
     for _ in range(rounds):
-        began = time.perf_counter()
+        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         code = subprocess.run(
             [sys.executable, "-m", "pipeline", *arguments],
             cwd=folder,
@@ -57,8 +58,10 @@ def seconds(arguments: Sequence[str], folder: Path, rounds: int = 3) -> tuple[fl
             capture_output=True,
             env={**os.environ, "PYTHONPATH": str(ROOT), "TWELVELABS_API_KEY": "k"},
         ).returncode
-        took.append(time.perf_counter() - began)
-    return min(took), code
+        walls.append(time.perf_counter() - began)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpus.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return min(walls), min(cpus), code
 
 
 def commands(folder: Path, number: int) -> dict[str, list[str]]:
@@ -90,10 +93,12 @@ def measure_commands(table: Table, large: Path, small: Path, middle: int) -> Non
     for name, arguments in commands(large, middle).items():
         if table.wants(name):
             once = 1 if arguments[0] in ("retry", "cancel") else 3
-            bare, _ = seconds(few[name], small, once)
-            whole, code = seconds(arguments, large, once)
+            bare, bare_cpu, _ = measured(few[name], small, once)
+            whole, cpu, code = measured(arguments, large, once)
             limit = None if arguments[0] in ("costs", "cancel") else BEYOND
-            table.row(name, whole - bare, limit, "s", f"whole {whole:.2f} s, small {bare:.2f} s, exit {code}")
+            table.row(
+                name, whole - bare, limit, "s", f"whole {whole:.2f} s, CPU {cpu - bare_cpu:.2f} s more, exit {code}"
+            )
 
 
 def measure_plan(table: Table, folder: Path, manifest: Path, lines: int) -> None:

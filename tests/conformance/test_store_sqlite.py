@@ -18,7 +18,7 @@ import pytest
 import pytest_asyncio
 
 from pipeline.core.errors import Permanent, StoreError, Transient
-from pipeline.core.model import Lane, Result, Selection, State
+from pipeline.core.model import ItemQuery, Lane, Result, Selection, State
 from pipeline.store.sqlite import schema
 from pipeline.store.sqlite.database import SqliteDatabase, open_database
 from tests.conformance.store_kit import NOW, bring, claim, moved, one, placed
@@ -131,7 +131,7 @@ async def test_damage_found_while_reading_is_named(path: Path) -> None:
     async with opened(path) as database:
         await database.submit([placed(f"{number:05}", data={"x": "y" * 500}) for number in range(2_000)], 0.0)
     whole = content(path)
-    put(path, whole[: 20 * 4096] + b"\xff" * (180 * 4096) + whole[200 * 4096 :])
+    put(path, whole[: 40 * 4096] + b"\xff" * (160 * 4096) + whole[200 * 4096 :])
     async with opened(path) as database:
         with pytest.raises(StoreError) as caught:
             await database.tasks(Selection())
@@ -186,6 +186,10 @@ async def test_a_file_of_every_older_version_is_read_as_the_newest(path: Path, k
         connection.execute("CREATE TABLE migration (version INTEGER PRIMARY KEY, name TEXT) STRICT")
         connection.execute("INSERT INTO migration VALUES (?, 'older')", (known,))
         connection.execute(
+            "INSERT INTO task (kind, key, stage, state, lane, rank, subject, stage_since, created, updated, data)"
+            """ VALUES ('item', 'a', 's', 'done', 'fetch', 0, 'v', 0, 0, 0, '{"title":"bees"}')"""
+        )
+        connection.execute(
             "INSERT INTO spend (key, what, usd, minutes, subject, doubtful, at) VALUES ('k', 'w', 2.5, 1, 's', 0, 9)"
         )
         connection.commit()
@@ -195,7 +199,12 @@ async def test_a_file_of_every_older_version_is_read_as_the_newest(path: Path, k
             cursor = await reader._reader.execute(f"SELECT * FROM {table}")
             assert {each[0] for each in cursor.description} >= columns
             await cursor.close()
-        assert [(spend.usd, spend.estimate) for spend in await reader.spends(["s"])] == [(2.5, 2.5)]
+        estimate = 2.5 if known < 2 else 0.0  # before, nothing else was booked
+        assert [(spend.usd, spend.estimate) for spend in await reader.spends(["s"])] == [(2.5, estimate)]
+        assert [task.key for task in await reader.tasks(Selection(mentions=("BEES",)))] == ["a"]
+        assert [[page[0].item.key] async for page in reader.items(ItemQuery(mentions=("bees",)))] == [["a"]]
+        assert (await reader.tally())["done"] == (await reader.tally(by_video=True))["done"] == 1
+        assert (await reader.stopped(("item",), ())).items == 0
     assert content(path) == file
 
 

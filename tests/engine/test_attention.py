@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.app.operator.attention import Attention, find_attention, noted
+from pipeline.app.operator.attention import Attention, noted_attention
 from pipeline.app.operator.find_item import find_item
 from pipeline.core.errors import InputError, Permanent
 from pipeline.core.model import Parked, State, Trouble
@@ -46,7 +46,7 @@ def told(life: Life) -> Attention:
     """Return what ``status`` tells of stopped tasks."""
 
     async def look() -> Attention:
-        return await find_attention(life.database, await noted(life.database), 20)
+        return await noted_attention(life.database, 20)
 
     return run_virtual(look())
 

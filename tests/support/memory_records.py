@@ -28,6 +28,7 @@ from pipeline.core.model import (
     Spend,
     Standing,
     State,
+    Stopped,
     Task,
 )
 from pipeline.store.encoding import (
@@ -38,10 +39,16 @@ from pipeline.store.encoding import (
     parse_result,
     parse_spend,
     parse_task,
+    storable_part,
     to_json,
 )
 from pipeline.store.sqlite.errors import closed
 
+#: Where a task's data has names.
+_NAMES = (
+    "source", "locator", "place", "line.id", "line.title", "line.tags", "about.title", "title", "folder", "media_id",
+    "answer_id", "asset_id", "video_id",
+)  # fmt: skip
 _LIVE = (State.PENDING, State.RUNNING)
 #: How bad the state of one task is for the item whose video it is about.
 _WEIGHT = {State.HELD: 3, State.FAILED: 2, State.PENDING: 1, State.RUNNING: 1}
@@ -97,9 +104,19 @@ class Line:
         )  # fmt: skip
 
     def mentions(self, text: str) -> bool:
-        """Return True if the row holds a text, as SQLite's LIKE compares it."""
-        sought = _in_lower_case(to_json(text)[1:-1])
-        return any(sought in _in_lower_case(column) for column in (self.key, self.subject, self.data))
+        """Return True if a name of the task holds a text, as SQLite's LIKE compares it."""
+        if self.kind not in ("item", "listing", "video", "indexing", "publish"):
+            return False
+        names = _in_lower_case("\n".join(self._names()))
+        return any(_in_lower_case(each) in names for each in (storable_part(text), to_json(text)[1:-1]))
+
+    def _names(self) -> Iterator[str]:
+        yield "" if self.key.startswith("sha256:") else self.key
+        for place in _NAMES:
+            value = loads(self.data)
+            for name in place.split("."):
+                value = value.get(name) if isinstance(value, dict) else None
+            yield value if isinstance(value, str) else "" if value is None else to_json(value)
 
     @property
     def code(self) -> str | None:
@@ -137,6 +154,7 @@ class MemoryRecords:
             and (not states or line.state in states)
             and (not classes or line.code in classes)
             and line.updated >= which.since
+            and line.subject.startswith(which.begins)
             and (not which.mentions or any(line.mentions(text) for text in which.mentions))
         )
         return islice(found, which.limit or None)
@@ -172,6 +190,19 @@ class MemoryRecords:
                 troubles[line.code] += 1
         return Counts({kind: dict(states) for kind, states in by.items()}, dict(in_lane), dict(troubles))
 
+    async def stopped(self, kinds: Sequence[str], ignored: Sequence[int]) -> Stopped:
+        self._check()
+        members, classes, away = set[str](), Counter[str](), 0
+        for line in self._lines.values():
+            if line.state not in (State.FAILED, State.HELD) or line.kind not in kinds:
+                continue
+            if line.id in ignored or not (line.kind in ("item", "listing") or any(self._near(line, "item"))):
+                away += 1
+                continue
+            members.add(line.subject or line.key)
+            classes[line.code or "unknown"] += 1
+        return Stopped(len(members), classes, away)
+
     async def pending(self, now: float) -> list[PendingGroup]:
         self._check()
         alike: defaultdict[tuple[str, str, str, str | None, bool], list[Line]] = defaultdict(list)
@@ -192,6 +223,13 @@ class MemoryRecords:
             for weight in [max(weights)] if by_video else weights:
                 tally[_WORDS[weight]] += 1
         return tally
+
+    async def daily(self) -> Mapping[int, float]:
+        self._check()
+        days: defaultdict[int, float] = defaultdict(float)
+        for spend in map(parse_spend, self._spends.values()):
+            days[int(spend.at // 86_400)] += spend.usd
+        return days
 
     async def items(self, which: ItemQuery) -> AsyncGenerator[Sequence[ListedItem], None]:
         self._check()

@@ -67,7 +67,7 @@ def test_what_was_counted_early_is_remembered() -> None:
     assert sums.day(DECEMBER) == 5.0
     database = MemoryDatabase()
     run_virtual(database.enter(Spend("a", "analyze", 5.0, at=DECEMBER + 40 * DAY)))
-    days = run_virtual(database.costs("day"))
+    days = run_virtual(database.daily())
     assert DatedSums(days, sums.as_json()).day(DECEMBER + DAY) == 0.0
     for early in (None, [[1]], "x", [["a", "b", "c"]], 7):
         assert DatedSums(days, early).day(DECEMBER + DAY) == 5.0

@@ -15,7 +15,7 @@ from aiosqlite import Connection
 
 from pipeline.core.errors import StoreError
 from pipeline.core.model import Selection, State
-from pipeline.store.sqlite import queries, reads, schema
+from pipeline.store.sqlite import queries, reads, schema, tallies
 from pipeline.store.sqlite.schema import MIGRATIONS, Migration
 
 NEXT = Migration("a colour", ("ALTER TABLE task ADD COLUMN colour TEXT", "CREATE INDEX task_colour ON task (colour)"))
@@ -117,6 +117,7 @@ async def test_each_query_walks_its_index(connection: Connection, tmp_path: Path
     """What runs for every step or every page never walks the task table from end to end."""
     await schema.migrate(connection, tmp_path)
     page = Selection(kinds=("item",), states=(State.DONE,), limit=50, after_id=7)
+    named = Selection(kinds=("item",), mentions=("a",))
     due = {"free_slots": '{"fetch": 1}', "now": 1.0, "most": 1}
     for sql, values, index in (
         (queries.FIND_DUE, due, "USING INDEX task_due (lane=? AND rank=? AND wake_at<?)"),
@@ -125,7 +126,9 @@ async def test_each_query_walks_its_index(connection: Connection, tmp_path: Path
         (queries.FENCE, ("[]",), "USING INTEGER PRIMARY KEY"),
         (queries.EXISTING, ("[]",), "USING INDEX task_identity (key=? AND kind=?)"),
         (reads.NEXT_DUE, {"lanes": "[]", "now": 1.0}, "USING INDEX task_due (lane=? AND rank=?)"),
-        (reads.TALLY, {}, "USING COVERING INDEX task_subject"),
+        (tallies.of_schema(tallies.TALLY, newest=True), {}, "SCAN task USING INDEX task_item"),
+        (tallies.of_schema(tallies.TALLY_VIDEOS, newest=True), {}, "USING COVERING INDEX task_stopped (state=?)"),
+        (reads.selected(named)[0], reads.selected(named)[1], "task_named (kind=? AND id>?)"),
         (reads.COUNTS, {}, "USING COVERING INDEX task_state"),
         (reads.RESULTS, ("[]", "[]"), "USING INDEX result_identity (subject=?)"),
         (reads.SPENDS, ("[]",), "USING INDEX spend_subject (subject=?)"),

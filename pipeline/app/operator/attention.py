@@ -7,7 +7,7 @@ the run, so that ``status`` and a run without a list tell the same.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -33,32 +33,54 @@ class Attention:
     """
 
     shown: list[tuple[str, str, Trouble]] = field(default_factory=list)  #: (state, item, why)
-    members: set[int] = field(default_factory=set)  #: hashes of the items that count
-    classes: Counter[str] = field(default_factory=Counter)  #: of those: trouble code -> tasks
+    total: int = 0  #: items that count
+    classes: Mapping[str, int] = field(default_factory=dict)  #: of those: trouble code -> tasks
     unlisted: list[tuple[str, str, Trouble]] = field(default_factory=list)
-    unlisted_ids: list[int] = field(default_factory=list)  #: all of them
-
-    @property
-    def total(self) -> int:
-        """How many items count."""
-        return len(self.members)
+    unlisted_total: int = 0  #: tasks
 
 
-async def find_attention(records: Records, counts: DoesCount, limit: int) -> Attention:
-    """Return what stopped, held first; at most ``limit`` of each sort are described."""
-    found = Attention()
+async def find_attention(
+    records: Records, counts: DoesCount, limit: int, away: Callable[[Task], object] = lambda task: None
+) -> Attention:
+    """Return what stopped, held first; at most ``limit`` of each sort are described.
+
+    Every task is looked at; ``away`` is told of each that does not count.
+    """
+    found, members, classes = Attention(), set[int](), Counter[str]()
     async for task, near in stopped(records):
         if counts(task, near):
-            found.members.add(hash(task.subject or task.key))
-            found.classes[reason(task).code] += 1
-            shown = found.shown
+            members.add(hash(task.subject or task.key))
+            classes[reason(task).code] += 1
         else:
-            found.unlisted_ids.append(task.id)
-            shown = found.unlisted
-        entry = (task.state.value, name_of(task, near), reason(task))
-        if len(shown) < limit and entry not in shown:
-            shown.append(entry)
+            found.unlisted_total += 1
+            away(task)
+        _describe(found, task, near, limit, counting=counts(task, near))
+    found.total, found.classes = len(members), classes
     return found
+
+
+async def noted_attention(database: Database, limit: int) -> Attention:
+    """Return the same, by what the last list named: the database counts, and only what is described is read."""
+    away = await unlisted_ids(database)
+    numbers = await database.stopped(_KINDS, away)
+    found = Attention(total=numbers.items, classes=numbers.classes, unlisted_total=numbers.away)
+    counts = _noted(away)
+    left = {True: sum(numbers.classes.values()), False: numbers.away}  # tasks that were not looked at yet
+    async for task, near in stopped(database):
+        counting = counts(task, near)
+        left[counting] -= 1
+        _describe(found, task, near, limit, counting=counting)
+        if all(
+            not left[each] or len(listed) >= limit for each, listed in ((True, found.shown), (False, found.unlisted))
+        ):
+            break
+    return found
+
+
+def _describe(found: Attention, task: Task, near: Sequence[Task], limit: int, *, counting: bool) -> None:
+    listed = found.shown if counting else found.unlisted
+    if len(listed) < limit and (entry := (task.state.value, name_of(task, near), reason(task))) not in listed:
+        listed.append(entry)
 
 
 async def find_lanes(records: Records, lanes: Collection[Lane], is_named: Callable[[Task], bool]) -> set[Lane]:
@@ -113,7 +135,11 @@ def reason(task: Task) -> Trouble:
 
 async def noted(database: Database) -> DoesCount:
     """Return what the last list decided: only what it named counts."""
-    unlisted = frozenset(await unlisted_ids(database))
+    return _noted(await unlisted_ids(database))
+
+
+def _noted(away: Sequence[int]) -> DoesCount:
+    unlisted = frozenset(away)
     return lambda task, near: task.id not in unlisted and any(each.kind in NAMED for each in near)
 
 
@@ -122,7 +148,7 @@ async def unlisted_ids(database: Database) -> Sequence[int]:
     return await database.load(_NOTE) or ()
 
 
-async def note_unlisted(database: Database, found: Attention) -> None:
-    """Remember what a list does not name any more."""
-    if found.unlisted_ids or await database.load(_NOTE):
-        await database.save(_NOTE, found.unlisted_ids)
+async def note_unlisted(database: Database, ids: Sequence[int]) -> None:
+    """Remember which stopped tasks a list does not name any more."""
+    if ids or await database.load(_NOTE):
+        await database.save(_NOTE, ids)

@@ -30,6 +30,7 @@ _ALIKE = 0.75  #: how alike a name must be to be meant, of 1
 _SHORTEST_KEY = 6  #: characters of a hash that may name a video
 _PLATFORM = ("video", "indexing")  #: kinds that hold the platform's ids
 _CALLED = (*NAMED, "publish")  #: kinds that hold what a video is called
+_HEX = re.compile("[0-9a-f]+")
 _LONGEST = 200  #: characters of a text that is looked for
 _NEAR = 2000  #: tasks compared for each part of a name that nothing has
 
@@ -133,6 +134,8 @@ async def _mentioning(records: Records, kinds: tuple[str, ...], texts: tuple[str
     async for page in read_pages(records, Selection(kinds, limit=_PAGE, mentions=texts)):
         for task in page:
             yield task
+        if len(page) < _PAGE:  # to ask for more would look at all names again
+            return
 
 
 # ------------------------------------------------------------------------------------------------- by what it is called
@@ -143,7 +146,7 @@ async def _scan(records: Records, name: str) -> list[Task]:
     asked = _Name(name)
     ranks: dict[int, list[Task]] = {}
     written: dict[int, list[str]] = {}
-    async for task in _mentioning(records, _CALLED, asked.tokens()):
+    async for task in _candidates_of(records, asked):
         if task.kind in NAMED:
             rank = asked.rank_item(task)
             if rank is not None and len(ranks.setdefault(rank, [])) < _KEPT:
@@ -162,6 +165,15 @@ async def _scan(records: Records, name: str) -> list[Task]:
     return await records.tasks(Selection(kinds=("video",), keys=subjects)) if subjects else []
 
 
+async def _candidates_of(records: Records, asked: _Name) -> AsyncIterator[Task]:
+    """Yield the tasks that may have a name, and the items of a hash."""
+    async for task in _mentioning(records, _CALLED, asked.tokens()):
+        yield task
+    if asked.hash:
+        for item in await records.tasks(Selection(("item",), begins=f"sha256:{asked.hash}", limit=_KEPT)):
+            yield item
+
+
 class _Name:
     """A name as given, in the forms in which it is compared."""
 
@@ -170,7 +182,8 @@ class _Name:
         self.folded = fold(name)
         self._path = _relative(name)
         self._folders = (PurePath(name).name, PurePath(name).parent.name)  # a results folder, or a file in it
-        self._hash = name.removeprefix("sha256:")
+        start = name.removeprefix("sha256:")
+        self.hash = start if len(start) >= _SHORTEST_KEY and _HEX.fullmatch(start) else ""
 
     def tokens(self) -> tuple[str, ...]:
         """Return rare texts of which every fitting task holds one.
@@ -212,7 +225,7 @@ class _Name:
         return rank
 
     def _is_key(self, task: Task) -> bool:
-        return len(self._hash) >= _SHORTEST_KEY and task.subject.removeprefix("sha256:").startswith(self._hash)
+        return bool(self.hash) and task.subject.startswith(f"sha256:{self.hash}")
 
 
 def _said_of_item(task: Task) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from pipeline.app.operator.attention import find_attention, noted
+from pipeline.app.operator.attention import noted_attention
 from pipeline.app.operator.last_run import read_last_run
 from pipeline.app.operator.waiting import find_waits
 from pipeline.app.wiring.state_folder import lock_holder, open_read_only
@@ -39,7 +39,7 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
     async with open_read_only(settings.run.state) as database:
         now, running = SystemClock().now(), lock_holder(settings.run.state)
         counts = await database.counts()
-        stopped = await find_attention(database, await noted(database), limit)
+        stopped = await noted_attention(database, limit)
         last = await read_last_run(database)
         usd, minutes, doubtful = await database.spent()
         kept = await database.load(NAME)
@@ -52,7 +52,7 @@ async def status(settings: Settings, *, limit: int = 20) -> StatusView:
             attention=stopped.shown,
             waits=await find_waits(database, now, running=bool(running), stopped=last.stopped is not None),
             unlisted=stopped.unlisted,
-            unlisted_tasks=len(stopped.unlisted_ids),
+            unlisted_tasks=stopped.unlisted_total,
             troubled=stopped.total,
             parked=await database.parked(now),
             running=running,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from pipeline.app.operator.attention import NAMED, Attention, find_attention, find_lanes, note_unlisted, noted
+from pipeline.app.operator.attention import NAMED, Attention, find_attention, find_lanes, note_unlisted, noted_attention
 from pipeline.app.operator.last_run import stopped_json
 from pipeline.app.runs.activity import FAILING, RunActivity
 from pipeline.app.runs.standing_queries import gravest
@@ -191,7 +191,7 @@ class RunReporter:
         The rest counts no more: it is noted, and its pauses end no run.
         """
         if not self._enqueued.lists_all:
-            return await find_attention(self._database, await noted(self._database), _SHOWN)
+            return await noted_attention(self._database, _SHOWN)
         is_named, planner = await self._naming(), self._components.plan.planner
         lanes = await find_lanes(self._database, set(ending.parked), is_named) if ending.parked else set()
         ending.parked = {lane: parked for lane, parked in ending.parked.items() if lane in lanes}
@@ -201,8 +201,9 @@ class RunReporter:
             publish = next((each for each in near if each.kind == "publish"), None)
             return bool(items) and leaves_open(task, items, publish, planner)
 
-        found = await find_attention(self._database, counts, _SHOWN)
-        await note_unlisted(self._database, found)
+        away: list[int] = []
+        found = await find_attention(self._database, counts, _SHOWN, lambda task: away.append(task.id))
+        await note_unlisted(self._database, away)
         return found
 
     async def _naming(self) -> Callable[[Task], bool]:

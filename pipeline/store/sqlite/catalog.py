@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.core.model import FactPath, ItemQuery, Json, ListedItem, Standing
-from pipeline.store.encoding import TASK, Row, escaped_pattern, parse_task, to_json
+from pipeline.store.encoding import TASK, Row, parse_task, to_json
+from pipeline.store.sqlite.names import named
 
 #: How bad the worst task of a done item's video is: 3 held, 2 failed, 1 working, 0 done. A look into one index.
 _WORST = """
@@ -43,15 +44,6 @@ item.id IN (
     WHERE near.state IN (SELECT value FROM json_each(:rare)) AND near.kind <> 'item' AND near.subject <> ''
 )
 """
-_MENTION = """
-(
-    item.data LIKE {text} ESCAPE '^' OR item.key LIKE {text} ESCAPE '^' OR item.subject LIKE {text} ESCAPE '^'
-    OR item.subject <> '' AND EXISTS (
-        SELECT 1 FROM task AS written
-        WHERE written.subject = item.subject AND written.kind = 'publish' AND written.data LIKE {text} ESCAPE '^'
-    )
-)
-"""
 #: Some items by their ids, in this order, with ``{facts}`` of the other tasks of their videos.
 _DETAILS = f"""
 SELECT
@@ -75,17 +67,16 @@ def rare_states(which: ItemQuery) -> tuple[str, ...]:
     return tuple(state for word in which.standing for state in (_OWN[word] if word != "cancelled" else ()))
 
 
-def find_ids(which: ItemQuery, *, rare: Sequence[str]) -> tuple[str, dict[str, Json]]:
+def find_ids(which: ItemQuery, *, rare: Sequence[str], newest: bool = True) -> tuple[str, dict[str, Json]]:
     """Return a query for the ids of the items in order, and its parameters.
 
-    ``rare``: the few tasks in these states are looked up, instead of every done item.
+    ``rare``: the few tasks in these states are looked up, instead of every done item. ``newest``: of the newest schema.
     """
     wanted = which.standing or ("done", "working", "failed", "held", "cancelled")
     values: dict[str, Json] = {"ignored": to_json(list(which.ignored)), "rare": to_json(list(rare))}
-    also = []
-    for at, text in enumerate(which.mentions):
-        values[f"text{at}"] = f"%{escaped_pattern(text)}%"
-        also.append(_MENTION.format(text=f":text{at}"))
+    found = [_mention(text, at, values, newest=newest) for at, text in enumerate(which.mentions)]
+    texts_of = f"WITH {', '.join(found)} " if found else ""
+    also = [f"item.id IN mention{at}" for at in range(len(found))]
     columns = "item.id, item.subject, item.data" if which.order else "item.id"
     parts = [_of_state(state, also, columns) for word in wanted for state in _OWN[word]]
     weights = [_WEIGHTS[word] for word in wanted if word in _WEIGHTS]
@@ -95,12 +86,22 @@ def find_ids(which: ItemQuery, *, rare: Sequence[str]) -> tuple[str, dict[str, J
         parts.append(_of_state("done", [*([_RARE] if rare else []), *also, *worst], columns))
     if not which.order:
         # Each part is read in the order of an index; SQLite merges them, and a page costs its own rows.
-        return f"{' UNION ALL '.join(parts)} ORDER BY id DESC", values
+        return f"{texts_of}{' UNION ALL '.join(parts)} ORDER BY id DESC", values
     texts = [f"nullif({_fact(path)}, '')" for path in which.order]
     title = f"coalesce({', '.join(texts)}, '')"
     # What does not fit into memory is sorted on the disk: ids and titles only.
     titled = f"SELECT id, {title} AS title FROM ({' UNION ALL '.join(parts)}) AS item"
-    return f"SELECT id FROM ({titled}) ORDER BY title COLLATE NOCASE, id", values
+    return f"{texts_of}SELECT id FROM ({titled}) ORDER BY title COLLATE NOCASE, id", values
+
+
+def _mention(text: str, at: int, values: dict[str, Json], *, newest: bool) -> str:
+    """Return a table of the items that have a name with this text, or whose results have."""
+    own = named("kind = 'item'", [text], values, newest=newest, first=at)
+    written = named("kind = 'publish'", [text], values, newest=newest, column="subject", first=at)
+    of_results = f"""
+        SELECT id FROM task WHERE kind = 'item' AND subject <> '' AND subject IN ({" UNION ALL ".join(written)})
+    """
+    return f"mention{at} (id) AS MATERIALIZED ({' UNION ALL '.join([*own, of_results])})"
 
 
 def _of_state(state: str, also: Sequence[str], columns: str) -> str:

@@ -28,6 +28,7 @@ from pipeline.core.model import (
     RunNote,
     Selection,
     Spend,
+    Stopped,
     StoredAnswer,
     Task,
 )
@@ -35,7 +36,6 @@ from pipeline.store.encoding import (
     SPEND,
     TASK,
     Row,
-    escaped_pattern,
     parse_note,
     parse_parked,
     parse_result,
@@ -43,10 +43,11 @@ from pipeline.store.encoding import (
     parse_task,
     to_json,
 )
-from pipeline.store.sqlite import catalog
+from pipeline.store.sqlite import catalog, tallies
 from pipeline.store.sqlite.connection import Connection, Values
 from pipeline.store.sqlite.errors import closed, translate_errors
 from pipeline.store.sqlite.group_commit import GroupCommit
+from pipeline.store.sqlite.names import named
 
 #: Tasks of a selection, in the order of their first submission.
 TASKS = f"SELECT {TASK} FROM task WHERE id IN ({{which}}) ORDER BY id"
@@ -79,9 +80,23 @@ WHERE subject IN (SELECT value FROM json_each(?1)) AND job NOT IN (SELECT value 
 """
 #: A page of the videos that have results.
 SUBJECTS = "SELECT DISTINCT subject FROM result WHERE subject > ? ORDER BY subject LIMIT ?"
-#: Tasks by kind and state; live ones by lane; failed and held ones by trouble code. Each part walks a covering index.
+#: Tasks by kind and state; live ones by lane; failed and held ones by trouble code. Each part walks a covering index; the first
+#: one looks for each pair that there is, because to count a range costs a third of what it costs to group it.
 COUNTS = """
-SELECT 'task', kind, state, count(*) FROM task GROUP BY state, kind
+WITH RECURSIVE
+known (state) AS (
+    SELECT min(state) FROM task
+    UNION ALL
+    SELECT (SELECT min(state) FROM task WHERE task.state > known.state) FROM known WHERE state IS NOT NULL
+),
+pair (state, kind) AS (
+    SELECT state, (SELECT min(kind) FROM task WHERE task.state = known.state) FROM known WHERE state IS NOT NULL
+    UNION ALL
+    SELECT state, (SELECT min(kind) FROM task WHERE task.state = pair.state AND task.kind > pair.kind)
+    FROM pair WHERE kind IS NOT NULL
+)
+SELECT 'task', kind, state, (SELECT count(*) FROM task WHERE task.state = pair.state AND task.kind = pair.kind)
+FROM pair WHERE kind IS NOT NULL
 UNION ALL
 SELECT 'lane', lane, '', count(*) FROM task INDEXED BY task_due WHERE state = 'pending' GROUP BY lane
 UNION ALL
@@ -103,58 +118,6 @@ SELECT items, first, last, {TASK} FROM alike JOIN task ON task.id = example ORDE
 """
 
 _WORDS = ("done", "failed", "held", "cancelled", "working")
-#: Each video by its items, and by the worst of its tasks: 3 held, 2 failed, 1 working, 0 done. One pass over an index.
-_BY_VIDEO = """
-WITH video AS (
-    SELECT
-        subject,
-        sum(kind = 'item' AND state = 'done') AS done,
-        sum(kind = 'item' AND state = 'failed') AS failed,
-        sum(kind = 'item' AND state = 'held') AS held,
-        sum(kind = 'item' AND state = 'cancelled') AS cancelled,
-        sum(kind = 'item' AND state IN ('pending', 'running')) AS working,
-        max(CASE
-            WHEN subject = '' THEN 0
-            WHEN state = 'held' THEN 3
-            WHEN state = 'failed' THEN 2
-            WHEN state IN ('pending', 'running') THEN 1
-            ELSE 0
-        END) AS worst
-    FROM task GROUP BY subject
-)
-"""
-
-#: Items by how they stand as a whole.
-TALLY = f"""
-{_BY_VIDEO}
-SELECT
-    coalesce(sum(done * (worst = 0)), 0), coalesce(sum(failed + done * (worst = 2)), 0),
-    coalesce(sum(held + done * (worst = 3)), 0), coalesce(sum(cancelled), 0),
-    coalesce(sum(working + done * (worst = 1)), 0)
-FROM video
-"""
-
-#: Videos by the worst of their items; an item without a subject is a video of its own.
-TALLY_VIDEOS = f"""
-{_BY_VIDEO},
-told AS (
-    SELECT *, CASE
-        WHEN subject = '' THEN NULL
-        WHEN held > 0 OR done > 0 AND worst = 3 THEN 'held'
-        WHEN failed > 0 OR done > 0 AND worst = 2 THEN 'failed'
-        WHEN working > 0 OR done > 0 AND worst = 1 THEN 'working'
-        WHEN done > 0 THEN 'done'
-        WHEN cancelled > 0 THEN 'cancelled'
-        ELSE ''
-    END AS word
-    FROM video
-)
-SELECT
-    coalesce(sum(coalesce(word = 'done', done)), 0), coalesce(sum(coalesce(word = 'failed', failed)), 0),
-    coalesce(sum(coalesce(word = 'held', held)), 0), coalesce(sum(coalesce(word = 'cancelled', cancelled)), 0),
-    coalesce(sum(coalesce(word = 'working', working)), 0)
-FROM told
-"""
 #: Scopes that are parked.
 PARKED = "SELECT scope, until, trouble FROM parked WHERE until > ? ORDER BY scope"
 #: The ledger in three numbers.
@@ -210,18 +173,15 @@ FROM pragma_page_count, pragma_freelist_count, pragma_page_size
 """
 #: A remembered value.
 NOTE = "SELECT value FROM note WHERE name = ?"
-_MENTIONS = """
-EXISTS (
-    SELECT 1 FROM json_each(:mentions) AS text
-    WHERE data LIKE text.value ESCAPE '^' OR key LIKE text.value ESCAPE '^' OR subject LIKE text.value ESCAPE '^'
-)
-"""
 _ITEMS = 200  #: read at once
 _COLUMNS = {"kinds": "kind", "keys": "key", "subjects": "subject", "states": "state", "classes": "trouble_code"}
 
 
-def selected(which: Selection) -> tuple[str, dict[str, Json]]:
-    """Return a query for the ids of a selection, and its parameters."""
+def selected(which: Selection, *, newest: bool = True) -> tuple[str, dict[str, Json]]:
+    """Return a query for the ids of a selection, and its parameters.
+
+    ``newest``: of the newest schema; a file of an older release has not all indices.
+    """
     where = ["id > :after_id"]
     values: dict[str, Json] = {"after_id": which.after_id, "limit": which.limit or -1}
     for field, column in _COLUMNS.items():
@@ -236,9 +196,12 @@ def selected(which: Selection) -> tuple[str, dict[str, Json]]:
     if which.since:
         where.append("updated >= :since")
         values["since"] = which.since
+    if which.begins:
+        where.append("subject >= :begins AND subject < :begins || char(1114111)")
+        values["begins"] = which.begins
     if which.mentions:
-        where.append(_MENTIONS)
-        values["mentions"] = to_json([f"%{escaped_pattern(text)}%" for text in which.mentions])
+        found = " UNION ALL ".join(named(" AND ".join(where), which.mentions, values, newest=newest))
+        return f"SELECT id FROM ({found}) ORDER BY id LIMIT :limit", values
     return f"SELECT id FROM task WHERE {' AND '.join(where)} ORDER BY id LIMIT :limit", values
 
 
@@ -254,6 +217,7 @@ class SqliteRecords:
 
     def __init__(self, reader: Connection, path: Path) -> None:
         self._reader = reader
+        self._newest = reader.newest
         self._path = path
         self._closed = False
         # Reads that arrive while the connection is busy share the next hop to its thread.
@@ -280,7 +244,7 @@ class SqliteRecords:
         return due
 
     async def tasks(self, which: Selection) -> list[Task]:
-        query, values = selected(which)
+        query, values = selected(which, newest=self._newest)
         return [parse_task(row) for row in await self._read(TASKS.format(which=query), values)]
 
     async def results(self, subjects: Sequence[str], without: Sequence[str] = ()) -> list[Result]:
@@ -316,8 +280,16 @@ class SqliteRecords:
         return [PendingGroup(row[0], row[1], row[2], parse_task(row[3:])) for row in rows]
 
     async def tally(self, *, by_video: bool = False) -> Mapping[str, int]:
-        row = (await self._read(TALLY_VIDEOS if by_video else TALLY))[0]
+        sql = tallies.TALLY_VIDEOS if by_video else tallies.TALLY
+        row = (await self._read(tallies.of_schema(sql, newest=self._newest)))[0]
         return dict(zip(_WORDS, row, strict=True))
+
+    async def stopped(self, kinds: Sequence[str], ignored: Sequence[int]) -> Stopped:
+        values = {"kinds": to_json(list(kinds)), "ignored": to_json(list(ignored))}
+        by_class = await self._read(tallies.of_schema(tallies.STOPPED_CLASSES, newest=self._newest), values)
+        items = await self._read(tallies.of_schema(tallies.STOPPED_ITEMS, newest=self._newest), values)
+        classes = {row[1] or "unknown": row[2] for row in by_class if not row[0]}
+        return Stopped(items[0][0], classes, sum(row[2] for row in by_class if row[0]))
 
     async def parked(self, now: float) -> list[Parked]:
         return [parse_parked(row) for row in await self._read(PARKED, (now,))]
@@ -334,11 +306,14 @@ class SqliteRecords:
         rows = await self._read(COSTS.format(name=name, shown=shown), (since,))
         return [CostGroup(row[0] or "", *row[1:]) for row in rows]
 
+    async def daily(self) -> Mapping[int, float]:
+        return {row[0]: row[1] for row in await self._read(tallies.DAILY)}
+
     async def items(self, which: ItemQuery) -> AsyncGenerator[Sequence[ListedItem], None]:
         rare = catalog.rare_states(which)
         if rare and (await self._read(catalog.COUNT_FEW, (to_json(list(rare)),)))[0][0] > catalog.FEW:
             rare = ()
-        found = catalog.find_ids(which, rare=rare)
+        found = catalog.find_ids(which, rare=rare, newest=self._newest)
         with translate_errors(self._path):
             ids = await self._reader.run(lambda db: db.execute(*found))
         try:

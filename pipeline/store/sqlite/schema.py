@@ -116,8 +116,39 @@ m002 = Migration(
         "UPDATE spend SET estimate = usd",  # until now nothing else was booked
     ),
 )
+#: What people call the things of a task, one a line: key, source, place, id, titles, tags, folder, ids at the platform. A key
+#: that is a hash, or says what the source says, is left out.
+_PLACES = (
+    "place", "line.id", "line.title", "line.tags", "about.title", "title", "folder", "media_id", "answer_id", "asset_id",
+    "video_id",
+)  # fmt: skip
+NAMES = "".join(
+    (
+        "(CASE substr(key, 1, 7) WHEN 'sha256:' THEN '' ELSE key END",
+        *(
+            f" || char(10) || coalesce(nullif('file:' || json_extract(data, '$.{place}'), key), '')"
+            for place in ("source", "locator")
+        ),
+        *(f" || char(10) || coalesce(json_extract(data, '$.{place}'), '')" for place in _PLACES),
+        ")",
+    )
+)
+#: Kinds of task that have names.
+NAMED_KINDS = "kind IN ('item', 'listing', 'video', 'indexing', 'publish')"
+m003 = Migration(
+    "names of what is done; what stopped; items by their video",
+    (
+        # Items by any of their names: in the order of the ids, so that an entry is appended and a page costs its own rows.
+        # Only of what is done: a task that is at work changes too often.
+        f"CREATE INDEX task_named ON task (kind, id, {NAMES}) WHERE state = 'done' AND {NAMED_KINDS}",
+        # what needs attention, counted without reading the tasks
+        "CREATE INDEX task_stopped ON task (state, kind, trouble_code, subject) WHERE state IN ('failed', 'held')",
+        # the tally: how many videos the items are of
+        "CREATE INDEX task_item ON task (subject, state) WHERE kind = 'item' AND subject <> ''",
+    ),
+)
 #: All of them, oldest first: the place in this list is the version.
-MIGRATIONS: tuple[Migration, ...] = (m001, m002)
+MIGRATIONS: tuple[Migration, ...] = (m001, m002, m003)
 #: What shows a reader the newest schema over a file of an older version, in the connection's own temporary names. A reader
 #: changes no file: whatever a migration adds stands here, too, for each version before it.
 READ_AS_NEWEST: Mapping[int, tuple[str, ...]] = {
@@ -125,6 +156,7 @@ READ_AS_NEWEST: Mapping[int, tuple[str, ...]] = {
         "CREATE TEMP VIEW spend AS SELECT id, key, what, usd, minutes, subject, doubtful, at,"
         " usd AS estimate, '' AS jobs, '' AS run FROM main.spend",
     ),
+    2: (),  # its queries are slower
 }
 
 
@@ -192,6 +224,7 @@ async def prepare_reader(connection: Connection, path: Path) -> bool:
         StoreError: the file comes from a newer release, or from another program.
     """
     behind = await check(connection, path)
+    connection.newest = not behind
     statements = READ_AS_NEWEST.get(len(MIGRATIONS) - behind) if behind else ()
     for statement in statements or ():
         await connection.execute(statement)
