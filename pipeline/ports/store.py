@@ -152,13 +152,6 @@ class Records(Protocol):
         """Count tasks by kind, state, lane and trouble."""
         ...
 
-    async def stopped(self, kinds: Sequence[str], ignored: Sequence[int]) -> Stopped:
-        """Count failed and held tasks of these kinds.
-
-        What is ``ignored``, by its id, does not count; nor does a task, but of an item or a listing, whose video has no item.
-        """
-        ...
-
     async def pending(self, now: float) -> list[PendingGroup]:
         """Return what is pending in groups that are alike, soonest first.
 
@@ -188,17 +181,6 @@ class Records(Protocol):
         """Return the ledger entries of these videos."""
         ...
 
-    async def costs(self, by: CostKey, since: float = 0.0) -> list[CostGroup]:
-        """Return the ledger since ``since`` in groups, by name.
-
-        Days and months are UTC; a source is its item's key, or the video's where no item has it.
-        """
-        ...
-
-    async def daily(self) -> Mapping[int, float]:
-        """Return USD by the day, numbered since 1970, UTC; days without an entry are left out."""
-        ...
-
     async def runs(self, limit: int) -> list[RunNote]:
         """Return the newest runs first."""
         ...
@@ -211,6 +193,24 @@ async def read_pages(records: Records, which: Selection) -> AsyncGenerator[list[
         which = replace(which, after_id=page[-1].id)
 
 
+class Accounting(Protocol):
+    """The ledger in sums."""
+
+    async def costs(self, by: CostKey, since: float = 0.0) -> list[CostGroup]:
+        """Return the ledger since ``since`` in groups, by name.
+
+        Days and months are UTC; a source is its item's key, or the video's where no item has it.
+        """
+        ...
+
+    async def daily(self) -> Mapping[int, float]:
+        """Return USD by the day, numbered since 1970, UTC.
+
+        Days without an entry are left out.
+        """
+        ...
+
+
 class Catalog(Protocol):
     """Every item as a whole, for lists of any length."""
 
@@ -220,6 +220,13 @@ class Catalog(Protocol):
         An item that is not itself done stands as it does; a done one as the worst of all tasks with its subject: held,
         then failed, then working, then done. In an order, ASCII letters are compared in any case; equals, and no order:
         the first submitted first; without an order, the last. Close the generator.
+        """
+        ...
+
+    async def stopped(self, kinds: Sequence[str], ignored: Sequence[int]) -> Stopped:
+        """Count failed and held tasks of these kinds.
+
+        What is ``ignored``, by its id, does not count; nor does a task, but of an item or a listing, whose video has no item.
         """
         ...
 
@@ -283,5 +290,5 @@ class Upkeep(Protocol):
         ...
 
 
-class Database(Store, Records, Catalog, Journal, Upkeep, Protocol):
+class Database(Store, Records, Accounting, Catalog, Journal, Upkeep, Protocol):
     """The whole port: what each kind of database implements."""

@@ -60,7 +60,10 @@ async def find_attention(
 
 
 async def noted_attention(database: Database, limit: int) -> Attention:
-    """Return the same, by what the last list named: the database counts, and only what is described is read."""
+    """Return the same, by what the last list named.
+
+    The database counts; only what is described is read.
+    """
     away = await unlisted_ids(database)
     numbers = await database.stopped(_KINDS, away)
     found = Attention(total=numbers.items, classes=numbers.classes, unlisted_total=numbers.away)

@@ -95,7 +95,10 @@ def find_ids(which: ItemQuery, *, rare: Sequence[str], newest: bool = True) -> t
 
 
 def _mention(text: str, at: int, values: dict[str, Json], *, newest: bool) -> str:
-    """Return a table of the items that have a name with this text, or whose results have."""
+    """Return a table of the items with this text in a name.
+
+    The names of their results count, too.
+    """
     own = named("kind = 'item'", [text], values, newest=newest, first=at)
     written = named("kind = 'publish'", [text], values, newest=newest, column="subject", first=at)
     of_results = f"""

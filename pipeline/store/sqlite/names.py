@@ -17,9 +17,9 @@ _OPEN = "state IN ('pending', 'running', 'failed', 'cancelled', 'held')"
 def named(
     where: str, texts: Sequence[str], values: dict[str, Json], *, newest: bool, column: str = "id", first: int = 0
 ) -> list[str]:
-    """Return queries for the tasks of which a name holds one of these texts; ``values`` gets their parameters.
+    """Return queries for tasks with a text in a name.
 
-    ``where``: what else must be true; ``first``: the number of the first parameter.
+    One of the texts is enough; ``values`` gets their parameters. ``where``: what else must be true; ``first``: the number of the first parameter.
     """
     for number, text in enumerate(texts, first):
         values[f"text{number}"], values[f"json{number}"] = text_pattern(text), json_pattern(text)

@@ -118,6 +118,6 @@ FROM day WHERE number IS NOT NULL
 
 
 def of_schema(sql: str, *, newest: bool) -> str:
-    """Return a query for a file of the newest schema, or of an older one."""
+    """Return a query for a newest file, or for an older one."""
     names = {"by_item": "task_item", "by_stop": "task_stopped"}
     return sql.format(**{mark: f" INDEXED BY {name}" if newest else "" for mark, name in names.items()})
