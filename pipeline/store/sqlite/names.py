@@ -19,7 +19,8 @@ def named(
 ) -> list[str]:
     """Return queries for tasks with a text in a name.
 
-    One of the texts is enough; ``values`` gets their parameters. ``where``: what else must be true; ``first``: the number of the first parameter.
+    One of the texts is enough; ``values`` gets their parameters. ``where``: what else must be true; ``first``: the number of
+    the first parameter.
     """
     for number, text in enumerate(texts, first):
         values[f"text{number}"], values[f"json{number}"] = text_pattern(text), json_pattern(text)
