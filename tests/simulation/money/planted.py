@@ -64,10 +64,26 @@ class FreesWhatIsCharged(MoneyWorld):
         return _FreesAll(self.disk.published)
 
 
+class FreesWhatWasCancelled(MoneyWorld):
+    """What is cancelled at the platform counts as free, although nobody says that it is."""
+
+    def build(self, *args: Any) -> Any:
+        session = super().build(*args)
+        costs = session.components.analysis.costs
+        reckon = costs.reckon
+
+        async def freeing(task: Any, data: Any, status: Any, factor: Any) -> Any:
+            return await reckon(task, data, status, 1.0 if status.state == "canceled" else factor)
+
+        costs.reckon = freeing
+        return session
+
+
 #: Every planted fault, how the proof words what it sees, and the seed from which on it is looked for.
 PLANTED: Sequence[tuple[type[MoneyWorld], str, int]] = (
     (CountsWhatIsWritten, "above the limit", 1),
     (ForgetsEarlierRuns, "above the limit", 1),
     (MovesNothing, "above the limit", 19),
     (FreesWhatIsCharged, "more than our ledger holds", 1),
+    (FreesWhatWasCancelled, "freed, and charged", 47),
 )
