@@ -45,7 +45,7 @@ WAITING: Mapping[str, Mapping[str, str]] = {
         "find": _LOOKING,
         "await": "is being put into the index by the platform",
     },
-    "transcript": {"fetch": "is analysed; its transcript is fetched"},
+    "transcript": {"fetch": "is analysed; the transcript is fetched"},
     "batch": {
         "gather": "packs analyses into batches",
         "submit": "waits to be sent in a batch",

@@ -12,6 +12,7 @@ from rich.console import RenderableType
 from pipeline.config.settings import RunSection, Settings, load
 from pipeline.core.model import Lane, Parked, Result, Spend, State, Task, Trouble
 from pipeline.ingest.tasks import analysis, batch, indexing, item, playlist, publish, video
+from pipeline.ingest.transcripts.task import TranscriptTaskType
 from pipeline.ingest.waiting import WAITING
 from pipeline.money_views import Plan, PlanRow
 from pipeline.ports.index_api import IndexInfo
@@ -385,7 +386,7 @@ def test_every_stage_has_words() -> None:
     types = {
         "item": item.ItemTaskType, "listing": playlist.PlaylistTaskType, "video": video.VideoTaskType,
         "analysis": analysis.AnalysisTaskType, "batch": batch.BatchTaskType, "indexing": indexing.IndexingTaskType,
-        "publish": publish.PublishTaskType,
+        "publish": publish.PublishTaskType, "transcript": TranscriptTaskType,
     }  # fmt: skip
     stages = {kind: {each.name for each in declared.STAGES} for kind, declared in types.items()}
     assert {kind: set(words) for kind, words in WAITING.items()} == stages
