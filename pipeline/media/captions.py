@@ -178,8 +178,13 @@ def _unroll(cues: Iterable[Cue]) -> Iterator[Cue]:
     pending: Cue | None = None
     shown: list[str] = []
     for cue in cues:
-        lines = cue.text.split("\n")
         rolling = pending is not None and cue.start <= pending.end + 0.15
+        if cue.text and not rolling and "\n" not in cue.text:  # as most are
+            if pending is not None:
+                yield pending
+            pending, shown = cue, [cue.text]
+            continue
+        lines = cue.text.split("\n")
         fresh = lines[_overlap(shown, lines) :] if rolling else lines
         shown = lines
         words = " ".join(fresh)
