@@ -22,7 +22,7 @@ Done: TypeAlias = tuple[BlockJob, MadeBlock]
 
 _SWITCH = 0.001  #: seconds until who makes a block lets the event loop go on, which hears the other process
 
-_AHEAD = 8  #: blocks that wait to be written
+_AHEAD = 3  #: blocks that wait to be written: of hours of captions, each may have many megabytes
 
 
 class BlockWorkers:
