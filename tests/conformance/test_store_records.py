@@ -239,6 +239,19 @@ async def test_tasks_that_mention_a_text(database: Database, text: str, found: l
 
 
 @pytest.mark.asyncio
+async def test_a_name_that_is_no_unicode_finds_nothing(database: Database) -> None:
+    """A file's name may hold any bytes; asked for, it is found nowhere, and that is no fault."""
+    await bring(database, State.DONE, "a", kind="item", subject="v")
+    for text in ("\udcff.mp4", "\udcff"):
+        for which in (
+            Selection(keys=(text,)),
+            Selection(("item",), subjects=(text,)),
+            Selection(mentions=(f"{text}zz",)),
+        ):
+            assert await database.tasks(which) == []
+
+
+@pytest.mark.asyncio
 async def test_pending_tasks_are_told_in_groups(database: Database) -> None:
     """By kind, stage, lane, trouble and whether they are due; a video counts once; with the first and the last time."""
     await bring(database, State.DONE, "done")

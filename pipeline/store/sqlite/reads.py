@@ -41,6 +41,7 @@ from pipeline.store.encoding import (
     parse_result,
     parse_spend,
     parse_task,
+    storable_part,
     to_json,
 )
 from pipeline.store.sqlite import catalog, tallies
@@ -186,7 +187,7 @@ def selected(which: Selection, *, newest: bool = True) -> tuple[str, dict[str, J
     values: dict[str, Json] = {"after_id": which.after_id, "limit": which.limit or -1}
     for field, column in _COLUMNS.items():
         wanted = getattr(which, field)
-        if len(wanted) == 1:
+        if len(wanted) == 1 and storable_part(wanted[0]) == wanted[0]:  # a file's name may be no Unicode
             # One value keeps the index in the order of the ids, so that a page costs only its own rows.
             where.append(f"{column} = :{field}")
             values[field] = wanted[0]
