@@ -38,7 +38,8 @@ def cloud_settings(folder: Path, url: str) -> Any:
 
     settings = settings_for(folder, url, ["gist"])
     provider = settings.provider.model_copy(update={"kind": "twelvelabs", "poll_spacing": 0.2})
-    return settings.model_copy(update={"provider": provider, "api_key": SecretStr("k")})
+    gallery = settings.gallery.model_copy(update={"enabled": False})  # it has a benchmark of its own
+    return settings.model_copy(update={"provider": provider, "api_key": SecretStr("k"), "gallery": gallery})
 
 
 def write_configuration(folder: Path, url: str) -> None:
