@@ -16,6 +16,8 @@ import anyio.from_thread
 import anyio.lowlevel
 import pytest
 import pytest_asyncio
+import structlog
+from structlog.testing import capture_logs
 
 from pipeline.core.errors import Permanent, StoreError, Transient
 from pipeline.core.model import ItemQuery, Lane, Result, Selection, State
@@ -169,8 +171,13 @@ async def test_reading_what_is_not_there_creates_nothing(path: Path) -> None:
 
 @pytest.mark.parametrize("known", range(1, len(schema.MIGRATIONS)))
 @pytest.mark.asyncio
-async def test_a_file_of_every_older_version_is_read_as_the_newest(path: Path, known: int) -> None:
-    """Each table shows the columns of today, the file stays as it is; a migration without such a view fails here."""
+async def test_a_file_of_every_older_version_is_read_as_the_newest(
+    path: Path, known: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each table shows the columns of today, the file stays as it is; a migration without such a view fails here.
+
+    A writer brings it up to date, and says so first where that may take a while.
+    """
     before, after = (
         [statement for each in migrations for statement in each.statements]
         for migrations in (schema.MIGRATIONS[:known], schema.MIGRATIONS)
@@ -206,6 +213,15 @@ async def test_a_file_of_every_older_version_is_read_as_the_newest(path: Path, k
         assert (await reader.tally())["done"] == (await reader.tally(by_video=True))["done"] == 1
         assert (await reader.stopped(("item",), ())).items == 0
     assert content(path) == file
+    monkeypatch.setattr(schema, "_LARGE", 1_000)
+    structlog.reset_defaults()  # the tests' own set-up hears no warnings
+    with capture_logs() as said:
+        async with opened(path):
+            pass
+        async with opened(path):
+            pass
+    told = [entry["file"] for entry in said if entry["event"] == "database.brought_up_to_date"]
+    assert told == [str(path)] * (len(schema.MIGRATIONS) - known)
 
 
 # ---------------------------------------------------------------------------------------- readers, other processes

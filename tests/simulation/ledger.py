@@ -110,6 +110,8 @@ class Ledger:
             return
         if effect.kind == "ask" and not twice[-1].thing.sound(effect.at) and effect.key != twice[-1].key:
             return  # the answer that was seen is bad, whatever became of one that was lost: asked anew, and booked anew
+        # An answer that was seen to be bad is no reason against the next generation, nor against that one's repeat.
+        twice = [old for old in twice if old.key == effect.key or old.thing.sound(effect.at)]
         twice = [old for old in twice if not self._told_and_lost(old, effect)]
         same = [old for old in twice if old.key == effect.key]
         before = ", ".join(f"{old.key} ({old.thing.id}, {old.thing.fate or 'good'})" for old in twice)

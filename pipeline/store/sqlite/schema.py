@@ -7,13 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import anyio
+
 from pipeline.core.errors import StoreError
+from pipeline.core.log import get
 from pipeline.store.sqlite.connection import Connection
 
 #: SQLite's own field for "whose file is this": the letters ``REEL``.
 APPLICATION_ID = 0x5245454C
 #: STRICT tables; RETURNING and UPDATE … FROM are older.
 OLDEST_SQLITE = (3, 37, 0)
+_LARGE = 50_000_000  #: bytes of a file that is not brought up to date in a moment
+_log = get("store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,12 +198,19 @@ async def migrate(connection: Connection, path: Path, migrations: Sequence[Migra
         try:
             # Checked again under the lock: another process may have been faster.
             if behind := await check(connection, path, migrations):
+                await anyio.to_thread.run_sync(_tell, path)
                 await _run(connection, len(migrations) - behind, migrations)
             await connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
                 await connection.execute("ROLLBACK")
             raise
+
+
+def _tell(path: Path) -> None:
+    """Say what a large file is waited for."""
+    if (size := path.stat().st_size) > _LARGE:
+        _log.warning("database.brought_up_to_date", file=str(path), mb=size // 1_000_000, why="once for this release")
 
 
 async def check(connection: Connection, path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> int:
