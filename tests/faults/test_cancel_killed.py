@@ -149,3 +149,22 @@ def test_a_platform_that_cannot_be_reached_is_told_later(tmp_path: Path) -> None
     del vendor._stop_analysis
     run_virtual(it.life.run([]))
     it.check()
+
+
+def test_what_was_answered_before_is_settled_and_there_for_a_retry(tmp_path: Path) -> None:
+    """The platform was quicker: it is paid, booked by its usage at once, and brought later with no further call."""
+    it = Cancelled(tmp_path)
+    for thing in it.asked:
+        thing.ready = 0.0
+    told = it.command()
+    assert (told.answered, told.cancelled, told.untold) == (FILMS, 0, 0)
+    booked = sum(float(row[2]) for row in it.life.database._spends.values())
+    assert booked == pytest.approx(sum(thing.data["usd"] for thing in it.asked))
+
+    async def again() -> Any:
+        await it.life.database.command("retry", Selection(), it.life.clock.now())
+        return await it.life.run(it.entries)
+
+    report = run_virtual(again())
+    assert (report.exit_code, report.items["done"], report.doubtful, len(it.asked)) == (0, FILMS, 0, FILMS)
+    assert sum(float(row[2]) for row in it.life.database._spends.values()) == pytest.approx(booked)
