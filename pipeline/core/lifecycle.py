@@ -59,7 +59,11 @@ class Transition:
 
 
 def decide(task: Task, outcome: Outcome, now: float, policy: Policy, rng: Random) -> Transition:
-    """Return what becomes of ``task`` after ``outcome``. Total: every verdict in, one transition out."""
+    """Return what becomes of ``task`` after ``outcome``. Total: every verdict in, one transition out.
+
+    A stage that began in the future began now: the clock was set back, and its deadline must not wait as long.
+    """
+    task = task if task.stage_since <= now else replace(task, stage_since=now)
     match outcome:
         case Advance():
             return _advance(task, outcome, now)

@@ -198,8 +198,8 @@ async def test_a_running_stream_waits_for_its_end(site: MediaServer, fetching: F
 
 @pytest.mark.asyncio
 async def test_what_the_platform_would_refuse_is_not_fetched(site: MediaServer, fetching: Fetching) -> None:
-    """Three hours of video are refused after the look, before a byte of media."""
-    site.players[V] = player(V, 10_800, [plain(site.base + "/media/x.mp4", 10**9)])
+    """Five hours of video are refused after the look, before a byte of media."""
+    site.players[V] = player(V, 18_000, [plain(site.base + "/media/x.mp4", 10**9)])
     with pytest.raises(Permanent) as caught:
         await fetching.get()
     assert caught.value.trouble.code == "video_too_long"

@@ -26,7 +26,7 @@ async def test_cancel_stops_what_is_not_over(database: Database, state: State) -
         assert after == before
         return
     assert (after.state, after.wake_at, after.lease) == (State.CANCELLED, None, None)
-    assert (after.updated, after.trouble, after.data) == (NOW + 1, before.trouble, before.data)
+    assert (after.updated, after.trouble, after.data) == (NOW + 1, before.trouble, {**before.data, "cancelled": True})
 
 
 @pytest.mark.asyncio

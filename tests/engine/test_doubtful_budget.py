@@ -44,7 +44,7 @@ def test_an_address_is_reserved_at_the_longest_and_booked_at_its_length(tmp_path
     life.api = ClientV12(life.platform)  # type: ignore[assignment]
     assert run_virtual(life.run(entries)).exit_code == 5
     assert life.effects_of("asset") == []
-    life.configure(tmp_path, **sections, budget={"max_usd_per_run": 121.0})
+    life.configure(tmp_path, **sections, budget={"max_usd_per_run": 241.0})
     report = run_virtual(life.run(entries))
     assert (report.exit_code, len(life.effects_of("asset"))) == (0, 1)
     assert report.usd == pytest.approx(1.0)
