@@ -41,13 +41,18 @@ SCENES = {
 }
 #: Scene → which of its worlds the gate goes through: every so many. ``REELMILL_TEST_ALL=1``, or the command, takes all.
 EVERY = {
-    "fused, three videos": 4,
-    "unfused, two videos": 4,
+    "fused, three videos": 6,
+    "unfused, two videos": 5,
     "in two windows": 8,
     "in a batch": 6,
-    "in batches that expire": 6,
+    "in batches that expire": 10,
     "indexing": 4,
     "v1.2 external": 2,
+    "v1.2 files": 2,
+    "v1.2 files, hold": 2,
+    "limits of run and day": 2,
+    "corrected captions": 2,
+    "finished by another line": 3,
     "fetched from YouTube": 4,
     "a question taken back": 4,
     "a changed prompt": 3,

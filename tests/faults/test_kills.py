@@ -15,8 +15,8 @@ from tests.faults.siege import THIRDS, Siege, check_whole
 from tests.support.cli import Terminal, until
 from tests.support.media import clips
 
-MANY = 300
-KILLS = 66  #: of which a few may come too late
+MANY = 200
+KILLS = 44  #: of which a few may come too late
 FEW = 30
 
 
@@ -31,17 +31,17 @@ def check_once(ledger: Ledger, videos: int) -> None:
     assert Counter(effect for effect, _ in ledger.paid()) == {"asset_created": videos, "analyze_task_created": videos}
 
 
-@pytest.mark.slow(seconds=90)
+@pytest.mark.slow(seconds=60)
 @pytest.mark.timeout(900)
-def test_sixty_kills_over_three_hundred_videos(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+def test_forty_kills_over_two_hundred_videos(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     """Over real SQLite, HTTP and disk; the platform lives on and is the witness: nothing is lost, nothing paid twice."""
     toll = besiege(tmp_path, "v1.3", KILLS, 11, MANY)
     record_property("scenarios", toll.kills)
     print(toll.table("v1.3", MANY))
     assert toll.good
     assert toll.calls == Reckoning(paid=3 * MANY)
-    assert toll.kills >= 60
-    assert min(toll.thirds[part] for part in THIRDS) >= 12
+    assert toll.kills >= 40
+    assert min(toll.thirds[part] for part in THIRDS) >= 8
 
 
 @pytest.mark.slow(seconds=20)

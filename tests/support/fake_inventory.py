@@ -39,13 +39,17 @@ class FakeInventory:
     async def objects(
         self, object_type: ObjectType, index_id: str = "", *, name: str = "", media: str = ""
     ) -> AsyncGenerator[Sequence[RemoteObject], None]:
-        number = 0
+        number, known, newest_first = 0, -1, list[RemoteObject]()
         while True:
             self.before_page(object_type, number)
             self.pages += 1
-            all_of = [each for each in self.there.values() if each.sort == object_type and index_id in ("", each.place)]
-            kept = [each for each in all_of if name in each.name and media in ("", each.media)]
-            newest_first = list(reversed(kept))
+            if (
+                known != len(self.there) or self.before_page is not _nothing
+            ):  # else nothing has changed since the last page
+                known = len(self.there)
+                all_of = (each for each in self.there.values() if each.sort == object_type)
+                kept = [each for each in all_of if name in each.name and media in ("", each.media)]
+                newest_first = [each for each in reversed(kept) if index_id in ("", each.place)]
             part = newest_first[number * PAGE : (number + 1) * PAGE]
             if part:  # the list of an index keeps the metadata to itself
                 yield [replace(each, owner=None) if object_type == "indexed" else each for each in part]

@@ -62,6 +62,14 @@ def test_a_trouble_with_a_count_of_its_own_uses_up_no_attempt() -> None:
     assert decide(replace(TASK, stage_since=NOW - 3600), own, NOW, POLICY, Random(1)).state is State.FAILED
 
 
+def test_a_stage_that_began_in_the_future_begins_now() -> None:
+    """The clock was set back by a month: its deadline is an hour from now, not a month and an hour."""
+    ahead = replace(TASK, stage_since=NOW + 30 * 86_400)
+    moved = decide(ahead, Snooze(600), NOW, POLICY, Random(1))
+    assert (moved.stage_since, moved.wake_at) == (NOW, NOW + 600)
+    assert decide(ahead, Snooze(7200), NOW, POLICY, Random(1)).wake_at == NOW + 3600
+
+
 def test_polling_is_no_attempt_but_has_a_deadline() -> None:
     """A snooze never counts, never wakes after the deadline, and fails once the deadline has passed."""
     late = replace(TASK, stage_since=NOW - 3590)
