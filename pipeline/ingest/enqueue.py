@@ -73,12 +73,11 @@ class EnqueueReport:
         if len(names) < _NAMED:
             names.append(source)
 
-    def reject_line(self, bad: BadLine | None) -> None:
-        """As :meth:`reject`, of a line that names a video; None: it is good."""
-        if bad is not None:
-            blind = self.blind
-            self.reject(bad)
-            self.blind = blind
+    def reject_named(self, bad: BadLine) -> None:
+        """As :meth:`reject`, of a line whose video is known."""
+        blind = self.blind
+        self.reject(bad)
+        self.blind = blind
 
     def reject(self, bad: BadLine) -> None:
         """Count a bad line and log it; keep the first few for the report."""
@@ -317,19 +316,26 @@ class Enqueuer:
             bad = entry if isinstance(entry, BadLine) else check_line(self._planner, entry)
             if bad is not None:
                 self.report.reject(bad)
-            elif isinstance(entry, Item):
-                if entry.kind == "youtube_list":
-                    self.report.lists += 1
-                else:
-                    self.report.lines += 1
-                if self.report.names(entry.key):
-                    self.report.duplicates += 1
-                    self.report.reject_line(self._windows.differs(entry))
-                else:
-                    self._windows.note(entry)
-                    self.report.seen.add(hash(entry.key))
-                    items.append(entry)
+            elif isinstance(entry, Item) and self._counts(entry):
+                items.append(entry)
         return items
+
+    def _counts(self, item: Item) -> bool:
+        """Count a good line; True if no line before has named its video."""
+        again = self.report.names(item.key)
+        if again and (other := self._windows.differs(item)) is not None:
+            self.report.reject_named(other)
+            return False
+        if item.kind == "youtube_list":
+            self.report.lists += 1
+        else:
+            self.report.lines += 1
+        if again:
+            self.report.duplicates += 1
+            return False
+        self._windows.note(item)
+        self.report.seen.add(hash(item.key))
+        return True
 
     async def _batch(self, items: Sequence[Item]) -> None:
         if not items:  # a selection of no keys is one of all of them

@@ -87,6 +87,7 @@ def test_a_second_window_of_a_video_is_told_and_takes_nothing_out_of_the_list(tm
         )
         assert (report.exit_code, report.bad_count, len(life.effects_of("analysis"))) == (3, 1, 1)
         assert [bad.trouble.code for bad in report.bad_lines] == ["window_twice"]
+        assert (report.lines, report.duplicates) == (2, 1)  # each line is told of once
 
     run_virtual(scenario())
 
