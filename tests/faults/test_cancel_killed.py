@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 from pipeline.app.operator.retry_cancel import _Operator
 from pipeline.app.wiring.run_plan import make_run_plan
 from pipeline.budget.limits import SpendingLimits
-from pipeline.core.model import Recalled, Selection, State
+from pipeline.core.model import Recalled, Selection, State, Task
+from pipeline.ingest.ending import recalls
 from pipeline.ingest.ending.costs import AnalysisCosts
 from pipeline.ingest.ending.recalls import Recalls
 from pipeline.ingest.paid_call import Billing
@@ -149,6 +151,40 @@ def test_a_platform_that_cannot_be_reached_is_told_later(tmp_path: Path) -> None
     del vendor._stop_analysis
     run_virtual(it.life.run([]))
     it.check()
+
+
+@pytest.mark.parametrize("mode", ["off", "always"])
+def test_another_platform_is_not_told(tmp_path: Path, mode: str) -> None:
+    """What was asked elsewhere is told once that is configured again, alone or in a batch."""
+    it = Cancelled(tmp_path, mode)
+    it.life.api.identity = "fake/elsewhere"
+    told = it.command()
+    assert (told.untold, told.cancelled) == (FILMS, 0)
+    del it.life.api.identity
+    it.pass_time()
+    it.command()
+    run_virtual(it.life.run([]))
+    it.check()
+
+
+def test_what_was_asked_elsewhere_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays noted, and those behind it are told."""
+    it = Cancelled(tmp_path)
+    monkeypatch.setattr(recalls, "_AT_ONCE", 1)
+    stored, (first, *_) = it.life.database.tasks, run_virtual(it.life.tasks("analysis"))
+
+    async def tasks(which: Selection) -> list[Task]:
+        return [
+            replace(task, data={**task.data, "provider": "elsewhere"})
+            if (task.kind, task.key) == ("video", first.subject)
+            else task
+            for task in await stored(which)
+        ]
+
+    it.life.database.tasks = tasks  # type: ignore[method-assign]
+    told = it.command()
+    assert (told.untold, told.cancelled) == (1, FILMS - 1)
+    assert run_virtual(it.life.database.load("recalls")) == [first.key]
 
 
 def test_what_was_answered_before_is_settled_and_there_for_a_retry(tmp_path: Path) -> None:

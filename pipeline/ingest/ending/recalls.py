@@ -53,33 +53,35 @@ class Recalls:
         self._books = books
         self._entered = entered
         self._told = Recalled()
+        self._answers = True
 
     async def carry_out(self) -> Recalled:
         """Tell the platform of each; what it cannot be told now stays noted."""
-        self._told = Recalled()
+        self._told, self._answers = Recalled(), True
         rest: list[str] = await self._books.load(NOTE) or []
         untold: list[str] = []
-        while rest and not untold:
+        while rest and self._answers:
             now, rest = rest[:_AT_ONCE], rest[_AT_ONCE:]
-            untold = await self._tell(now)
+            untold += await self._tell(now)
             await self._books.save(NOTE, [*untold, *rest] or None)
         return replace(self._told, untold=len(untold) + len(rest))
 
     async def _tell(self, keys: Sequence[str]) -> list[str]:
-        """Tell of these; return the keys of those that could not be told."""
+        """Tell of these; return the keys of those that could not be told.
+
+        What was asked of another platform is told once that is configured again.
+        """
         found = await self._books.tasks(Selection(("analysis",), tuple(keys), states=(State.CANCELLED,)))
-        untold: list[str] = []
-        alone = [task for task in found if task.stage == "await"]
-        joined = [task for task in found if task.stage == "join"]
-        subjects = tuple({task.subject for task in alone})
+        asked = [task for task in found if task.stage in ("await", "join")]
+        subjects = tuple({task.subject for task in asked})
         videos = await self._books.tasks(Selection(("video",), subjects)) if subjects else []
         here = {video.key for video in videos if VideoData.of(video).provider == self._api.identity}
+        untold = [task.key for task in asked if task.subject not in here]
+        alone = [task for task in asked if task.subject in here and task.stage == "await"]
+        joined = [task for task in asked if task.subject in here and task.stage == "join"]
         async with anyio.create_task_group() as group:
             for task in alone:
-                if task.subject in here:
-                    group.start_soon(self._guarded, self._cancel, [task], untold)
-                else:
-                    untold.append(task.key)
+                group.start_soon(self._guarded, self._cancel, [task], untold)
             if joined:
                 group.start_soon(self._guarded, self._cancel_batches, joined, untold)
         return untold
@@ -93,7 +95,7 @@ class Recalls:
             raise
         except ReelmillError as error:
             _log.info("recall.not_told", why=error.trouble.message, detail=error.trouble.detail)
-            self._told = replace(self._told, trouble=error.trouble)
+            self._told, self._answers = replace(self._told, trouble=error.trouble), False
             untold += [task.key for task in tasks]
 
     async def _cancel(self, tasks: Sequence[Task]) -> None:
