@@ -12,6 +12,7 @@ from pipeline.views import RunReport
 from tests.simulation.vendor import Reply, refused
 from tests.support.clock import run_virtual
 from tests.support.fakes import Crash, clips, items
+from tests.support.memory_database import MemoryDatabase
 from tests.support.scripted_run import Life, priced
 
 
@@ -150,3 +151,20 @@ def test_a_question_that_is_wanted_again_is_asked_again(tmp_path: Path) -> None:
     report = run_virtual(life.run(items(clips(tmp_path, 2))))
     assert (report.exit_code, report.items["done"]) == (0, 2)
     assert "canceled" in nights.words()
+
+
+def test_a_question_of_another_run_is_not_cancelled(tmp_path: Path) -> None:
+    """A second state folder has only waited for its answer; it asks in other words beside it."""
+    nights = TwoNights(tmp_path)
+
+    async def go() -> RunReport:
+        entries, life = items(clips(tmp_path, 2)), nights.life
+        await life.run(entries)
+        life.database = MemoryDatabase()
+        await life.run(entries)
+        assert len(nights.asked) == 2
+        life.configure(tmp_path, **asking("Who is it?"))
+        return await life.run(entries)
+
+    report = run_virtual(go())
+    assert (report.exit_code, report.items["done"], nights.words()) == (0, 2, ["ready"] * 4)

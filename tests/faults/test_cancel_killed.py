@@ -20,6 +20,7 @@ from pipeline.ingest.paid_call import Billing
 from tests.simulation.vendor import Reply
 from tests.support.clock import run_virtual
 from tests.support.fakes import Crash, Wreck, Wrecked, clips, items
+from tests.support.memory_database import MemoryDatabase
 from tests.support.scripted_run import Life, ScriptedClient, priced
 
 FILMS = 3
@@ -185,6 +186,16 @@ def test_what_was_asked_elsewhere_keeps_nobody_waiting(tmp_path: Path, monkeypat
     told = it.command()
     assert (told.untold, told.cancelled) == (1, FILMS - 1)
     assert run_virtual(it.life.database.load("recalls")) == [first.key]
+
+
+def test_what_another_run_has_asked_is_left_to_it(tmp_path: Path) -> None:
+    """It is that one's money: our run only waited for the answer."""
+    it = Cancelled(tmp_path)
+    it.life.database = MemoryDatabase()
+    assert run_virtual(it.life.run(it.entries)).exit_code == 6
+    told = it.command()
+    assert (told.going_on, told.cancelled, told.untold) == (FILMS, 0, 0)
+    assert [thing.word(1e12, "") for thing in it.asked] == ["ready"] * FILMS
 
 
 def test_what_was_answered_before_is_settled_and_there_for_a_retry(tmp_path: Path) -> None:

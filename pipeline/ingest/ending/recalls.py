@@ -2,7 +2,7 @@
 
 A note in the journal names the analyses, from before they are cancelled until the platform was told of each; so whatever
 dies, the next ``cancel`` or run tells the rest. To tell it twice changes nothing: a platform that has ended an analysis says
-how, and the ledger takes each correction once.
+how, and the ledger takes each correction once. What was adopted is another state folder's, and is left to it.
 """
 
 from __future__ import annotations
@@ -101,6 +101,9 @@ class Recalls:
     async def _cancel(self, tasks: Sequence[Task]) -> None:
         (task,) = tasks
         data = AnalysisData.of(task)
+        if data.adopted:
+            self._told = replace(self._told, going_on=self._told.going_on + 1, trouble=_ANOTHERS)
+            return
         cancelling = await self._api.cancel_analysis(self._costs.question(task), data.task_id)
         status = cancelling.status
         for spend in await self._costs.reckon(task, data, status, None):
@@ -144,3 +147,4 @@ def is_wanted(member: Task) -> bool:
 
 
 _BEING_CANCELLED = Trouble("canceling", "the platform has not ended it yet")
+_ANOTHERS = Trouble("adopted", "another state folder has asked it, and pays for it")

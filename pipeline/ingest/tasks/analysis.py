@@ -240,7 +240,8 @@ class AnalysisTaskType:
         again = self._clock.monotonic() >= self._looked.get(task.key, 0.0)
         if (mind := await self._changed_mind(task, data)) is not None:
             return Advance("await", mind.to_json())
-        status = await self._cancelled(question, data) if again and data.replaced else None
+        ours = not data.adopted  # else it is for the run that has asked it to say
+        status = await self._cancelled(question, data) if again and data.replaced and ours else None
         if status is None or status.state == "working":
             status = await self._api.analysis(question, data.task_id)
         if status.state == "gone" and data.again + 1 < self._options.attempts:
