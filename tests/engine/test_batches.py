@@ -164,6 +164,13 @@ def test_a_batch_is_no_larger_than_a_limit_of_the_operators(tmp_path: Path) -> N
     assert (report.exit_code, batches(life), asked(life)) == (0, [2, 2], {1: FILMS})
 
 
+def test_a_window_takes_no_more_room_in_a_batch_than_it_looks_at(tmp_path: Path) -> None:
+    """Half a minute of each of four films is two minutes of video."""
+    life = life_of(tmp_path, limits={"analyze": {"minutes_per_hour": 2, "minutes_per_day": 3}})
+    report = run_virtual(life.run(items(clips(tmp_path, FILMS), window="0:00-0:30")))
+    assert (report.exit_code, batches(life), asked(life)) == (0, [FILMS], {1: FILMS})
+
+
 def test_a_batch_counts_for_the_limits_of_minutes_and_tokens(tmp_path: Path) -> None:
     """As much as its analyses would alone: what comes after it waits for as long."""
     counted = []

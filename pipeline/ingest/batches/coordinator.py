@@ -118,7 +118,7 @@ class BatchCoordinator:
             return await self._priced_again(member)
         if not self.allowed:
             return Advance("submit", data.to_json())
-        self._waiting[key] = known or Candidate(key, member.task, data.model, data.seconds, self._clock.now())
+        self._waiting[key] = known or Candidate(key, member.task, data.model, data.looks_at, self._clock.now())
         # A packer that is at work needs no call; one that ended, or was never heard of, does.
         if known is not None and self._gathered is not None and self._clock.monotonic() - self._gathered < _AT_WORK:
             return Snooze(self._pause(), asked=False)

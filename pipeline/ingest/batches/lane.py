@@ -83,7 +83,7 @@ class Candidate:
     key: str  #: its custom id
     task: str  #: key of its task
     model: str
-    seconds: float
+    seconds: float  #: of video that it looks at
     since: float  #: when it came, epoch seconds
 
 
