@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from pipeline.app.gallery import write as writing
 from pipeline.app.gallery.making import process as making
@@ -23,6 +26,14 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.setattr(gallery_library, "_SPOKEN", ("wörd of {s}\u2028 \ud800 </script>",))
     monkeypatch.setattr(writing, "SHARD", SHARD)
     return Place(tmp_path, VIDEOS, captions=0.5)
+
+
+@pytest.fixture
+def said() -> Iterator[list[Any]]:
+    """Yield warnings of the log as they come."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
+    with capture_logs() as events:
+        yield events
 
 
 def full_disk() -> Any:
@@ -57,11 +68,19 @@ def test_two_processes_make_the_same_page(place: Place, monkeypatch: pytest.Monk
     assert together == alone
 
 
-@pytest.mark.parametrize("harm", ["this", "pipeline.no_such_module", "no room"])
+@pytest.mark.parametrize(
+    ("harm", "why"),
+    [
+        ("this", "JSONDecodeError"),
+        ("pipeline.no_such_module", "No module named pipeline.no_such_module"),
+        ("no room", "No space left on device"),
+    ],
+)
 def test_a_process_that_does_not_help_costs_nothing_but_time(
-    place: Place, monkeypatch: pytest.MonkeyPatch, harm: str
+    place: Place, monkeypatch: pytest.MonkeyPatch, said: list[Any], harm: str, why: str
 ) -> None:
     """It ends, or has no place for its answers: all is made here then, and the page is the same."""
     alone, _ = made(place, monkeypatch, 4)
     monkeypatch.setattr(making, *(("TemporaryFile", full_disk) if harm == "no room" else ("MAIN", harm)))
     assert made(place, monkeypatch, 1) == (alone, VIDEOS // SHARD)
+    assert [(each["event"], why in each["why"]) for each in said] == [("gallery.made_alone", True)]

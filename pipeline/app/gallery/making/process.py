@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from contextlib import suppress
 from tempfile import TemporaryFile
 from typing import IO
@@ -21,6 +20,7 @@ from pipeline.media.process import MediaProcess, MediaProcessEnded
 
 MAIN = "pipeline.app.gallery.making.main"
 _PATIENCE = 120.0  #: seconds for one block
+_TAIL = 600  #: bytes
 _log = log.get("gallery")
 
 
@@ -36,6 +36,7 @@ class BlockProcess:
         self._database = database_file(settings.run.state)
         self._process: MediaProcess | None = None
         self._answer: IO[bytes] | None = None  #: what it writes blocks into; a file without a name
+        self._errors: IO[bytes] | None = None  #: what it says on stderr, likewise
 
     def can_help(self) -> bool:
         """Return whether there is a file that another process can read."""
@@ -61,26 +62,46 @@ class BlockProcess:
                 process, answer = await self._started()
                 size = await process.ask({**request, "answer": answer})
                 return await to_thread.run_sync(_read, answer, size)
-        except (OSError, TimeoutError, MediaProcessEnded, ValueError) as error:
-            _log.info("gallery.made_alone", why=repr(error)[:300])
-            await self.aclose()
-            return None
+        except MediaProcessEnded:
+            why = await self._end()
+        except (OSError, TimeoutError, ValueError) as error:
+            why = repr(error)
+        _log.warning("gallery.made_alone", why=why[:300])
+        await self.aclose()
+        return None
 
     async def aclose(self) -> None:
         """End the process. Cannot be cancelled."""
+        await self._end()
+        for file in filter(None, (self._answer, self._errors)):
+            file.close()
+        self._answer = self._errors = None
+
+    async def _end(self) -> str:
+        """End the process; return how, with its last line."""
         process, self._process = self._process, None
-        if process is not None:
-            await process.aclose()
-        if self._answer is not None:
-            self._answer.close()
-            self._answer = None
+        if process is None:
+            return ""
+        await process.aclose()
+        said = _last_line(self._errors)
+        return f"its process ended with {process.returncode}{said and f': {said}'}"
 
     async def _started(self) -> tuple[MediaProcess, int]:
         """Return the process, and the number of the file of its answers."""
         self._answer = self._answer or TemporaryFile()  # noqa: SIM115 - closed with the process
+        self._errors = self._errors or TemporaryFile()  # noqa: SIM115 - as above
         number = self._answer.fileno()
-        self._process = self._process or await MediaProcess.start(MAIN, subprocess.DEVNULL, [number])
+        self._process = self._process or await MediaProcess.start(MAIN, self._errors, [number])
         return self._process, number
+
+
+def _last_line(file: IO[bytes] | None) -> str:
+    """Return what was written last; empty without anything."""
+    if file is None:
+        return ""
+    end = os.fstat(file.fileno()).st_size
+    lines = os.pread(file.fileno(), _TAIL, max(0, end - _TAIL)).decode("utf-8", "replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def _read(file: int, size: int) -> MadeBlock:
