@@ -42,12 +42,13 @@ class MediaProcess:
     async def start(cls, module: str, stderr: int | IO[bytes], shared: Sequence[int] = ()) -> MediaProcess:
         """Start ``python -m module``, which calls :func:`pipeline.media.process_lines.serve_lines`.
 
-        It gets no API key of ours. ``shared``: files that it may use, too, by the same numbers.
+        It gets no API key of ours, and imports nothing from the folder that we work in, where anything may lie.
+        ``shared``: files that it may use, too, by the same numbers.
         """
         environment = {k: v for k, v in os.environ.items() if not k.startswith("TWELVELABS_API_KEY")}
         with anyio.CancelScope(shield=True):  # milliseconds; a cancel in between would lose a process that runs already
             process = await anyio.open_process(
-                [sys.executable, "-m", module],
+                [sys.executable, "-P", "-m", module],
                 stderr=stderr,
                 env=environment,
                 start_new_session=True,
