@@ -93,6 +93,28 @@ async def idle(_workers: BlockWorkers, _jobs: Any, send: Any) -> None:
     send.close()
 
 
+def test_a_job_whose_page_fails_in_the_second_process_is_logged(
+    place: Place, monkeypatch: pytest.MonkeyPatch, said: list[Any]
+) -> None:
+    """Once, as one that fails here; its results are shown as tables."""
+    kind = gallery_library._Video
+    usual = kind._result
+    monkeypatch.setattr(
+        kind, "_result", lambda *given: usual(*given[:3], {"summary": 5} if given[1] == "summary" else given[3])
+    )
+    place.add(VIDEOS, 2)
+    alone, _ = made(place, monkeypatch, 9)
+    monkeypatch.setattr(BlockWorkers, "_work_here", idle)
+    said.clear()
+    assert made(place, monkeypatch, 1) == (alone, 0)
+    (told,) = [each for each in said if each["event"] == "gallery.job_page_failed"]
+    assert (told["log_level"], told["job"], told["why"]) == (
+        "warning",
+        "summary",
+        "ValueError('Prose cannot be shown')",
+    )
+
+
 def test_the_second_process_loads_nothing_of_the_folder_that_one_works_in(
     place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from pipeline.core import log
 from pipeline.core.model import Json
 from pipeline.kit.job import Job, PagedJob, Video
 from pipeline.kit.page import Moments, PageBlock, Prose, Tags, Value
 
 _NUMBER = (float, int)
-_log = log.get("gallery")
+
+
+@dataclass(frozen=True, slots=True)
+class PageFault:
+    """A job's own page failed."""
+
+    job: str
+    video: str  #: key of the first one that it failed for
+    why: str
 
 
 class JobBlocks:
-    """Asks the jobs for their blocks; one that fails is told once a run."""
+    """Asks the jobs for their blocks."""
 
     def __init__(self, jobs: Mapping[str, Job]) -> None:
         self._paged = {name: job for name, job in jobs.items() if isinstance(job, PagedJob)}
-        self._told: set[str] = set()
+        self.faults: dict[str, PageFault] = {}  #: by job
 
     def blocks(self, job: str, value: Json, video: Video, params: Mapping[str, Json]) -> Sequence[PageBlock]:
         """Return a result's blocks: the job's own, or a readable table of the value."""
@@ -34,9 +42,7 @@ class JobBlocks:
             if problem := next(filter(None, map(_problem, found)), ""):
                 raise ValueError(problem)
         except Exception as error:
-            if job not in self._told:
-                self._told.add(job)
-                _log.warning("gallery.job_page_failed", job=job, video=video.key, why=repr(error)[:300])
+            self.faults.setdefault(job, PageFault(job, video.key, repr(error)[:300]))
             return fallback
         return found
 

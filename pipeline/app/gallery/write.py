@@ -13,6 +13,7 @@ from zlib import crc32
 from anyio import to_thread
 
 from pipeline import __version__
+from pipeline.app.gallery.blocks import PageFault
 from pipeline.app.gallery.collect import Published
 from pipeline.app.gallery.making.block import BlockJob, BlockMaker, MadeBlock
 from pipeline.app.gallery.making.process import BlockProcess
@@ -226,6 +227,7 @@ class _Made:
         self._troubled = troubled  #: keys of the videos of which something has stopped that counts
         self._before = before
         self._ranges: dict[int, _Range] = {}  #: that are not finished
+        self._faulty: set[str] = set()  #: jobs whose own page failed, which was told
         self.after = _Known()
         self.lines: list[str] = []  #: of the plain index
 
@@ -276,6 +278,7 @@ class _Made:
 
     async def _take(self, job: BlockJob, made: MadeBlock) -> None:
         """Write a block, and its range's rows after the last."""
+        self._tell(made.faults)
         part = self._ranges[job.number * SHARD // ROWS]
         part.rows[job.number] = made.rows
         if job.stale:
@@ -286,6 +289,13 @@ class _Made:
         part.todo.discard(job.number)
         if not part.todo:
             await self._finish(part)
+
+    def _tell(self, faults: Sequence[PageFault]) -> None:
+        """Log each job whose own page failed, once: both processes may have met it."""
+        for fault in faults:
+            if fault.job not in self._faulty:
+                self._faulty.add(fault.job)
+                _log.warning("gallery.job_page_failed", job=fault.job, video=fault.video, why=fault.why)
 
     async def _finish(self, part: _Range) -> None:
         """Write a whole range's rows, or leave them as they are."""

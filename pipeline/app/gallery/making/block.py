@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.app.gallery.blocks import JobBlocks
+from pipeline.app.gallery.blocks import JobBlocks, PageFault
 from pipeline.app.gallery.collect import Published, StoredVideo, read_videos
 from pipeline.app.gallery.entries import EntryMaker, captions_text
 from pipeline.app.gallery.safe_words import SafeWords
@@ -31,11 +31,12 @@ class BlockJob:
 
 @dataclass(frozen=True, slots=True)
 class MadeBlock:
-    """A block as it is written: encoded rows, and files."""
+    """A block as it is written: encoded rows, and files; and what failed so far where it was made."""
 
     rows: Sequence[str]
     shards: Sequence[ShardFile] = ()
     files: Sequence[OutFile] = ()
+    faults: Sequence[PageFault] = ()
 
     def as_json(self) -> Json:
         """Return it for another process."""
@@ -43,13 +44,15 @@ class MadeBlock:
             "rows": self.rows,
             "shards": [[shard.file, shard.first, shard.last] for shard in self.shards],
             "files": [[file.name, file.content] for file in self.files],
+            "faults": [[fault.job, fault.video, fault.why] for fault in self.faults],
         }
 
     @classmethod
     def from_json(cls, answer: Mapping[str, Any]) -> MadeBlock:
         """Read back what :meth:`as_json` wrote."""
         shards = [ShardFile(*each) for each in answer["shards"]]
-        return cls(answer["rows"], shards, [OutFile(*each) for each in answer["files"]])
+        files, faults = [OutFile(*each) for each in answer["files"]], [PageFault(*each) for each in answer["faults"]]
+        return cls(answer["rows"], shards, files, faults)
 
 
 class BlockMaker:
@@ -57,7 +60,8 @@ class BlockMaker:
 
     def __init__(self, records: Records, words: SafeWords, standing: Standing) -> None:
         self._records = records
-        self._maker = EntryMaker(words, JobBlocks({job.name: job for job in load_jobs()}), standing)
+        self._blocks = JobBlocks({job.name: job for job in load_jobs()})
+        self._maker = EntryMaker(words, self._blocks, standing)
 
     async def read(self, job: BlockJob) -> list[StoredVideo]:
         """Return what is stored of a block's videos."""
@@ -74,9 +78,9 @@ class BlockMaker:
             for video in known
             for folder in [video.written.folder]
         ]
-        rows = [encode(video.row) for video in shown]
+        rows, faults = [encode(video.row) for video in shown], list(self._blocks.faults.values())
         if not job.stale:
-            return MadeBlock(rows)
+            return MadeBlock(rows, faults=faults)
         pairs = list(shard_files(job.number, [video.entry for video in shown]))
         captions = [OutFile(f"data/{captions_name(folder)}", script) for folder, script in scripts.items()]
-        return MadeBlock(rows, [shard for shard, _ in pairs], [*captions, *(file for _, file in pairs)])
+        return MadeBlock(rows, [shard for shard, _ in pairs], [*captions, *(file for _, file in pairs)], faults)
