@@ -19,9 +19,7 @@ from pipeline.gallery.read_ahead import read_ahead
 #: A job and what came of it.
 Done: TypeAlias = tuple[BlockJob, MadeBlock]
 
-
 _SWITCH = 0.001  #: seconds until who makes a block lets the event loop go on, which hears the other process
-
 _AHEAD = 3  #: blocks that wait to be written: of hours of captions, each may have many megabytes
 
 
@@ -72,9 +70,11 @@ class BlockWorkers:
     async def _work_here(self, jobs: AsyncIterator[BlockJob], send: MemoryObjectSendStream[Done]) -> None:
         async with send, read_ahead(self._read(jobs)) as known:
             async for job, videos in known:
-                async with self.alone:  # in a thread, as the event loop has the other process to hear
-                    made = await to_thread.run_sync(self._here.make, job, videos)
-                await send.send((job, made))
+                await send.send((job, await self._make(job, videos)))
+
+    async def _make(self, job: BlockJob, videos: Sequence[StoredVideo]) -> MadeBlock:
+        async with self.alone:  # in a thread, as the event loop has the other process to hear
+            return await to_thread.run_sync(self._here.make, job, videos)
 
     async def _read(
         self, jobs: AsyncIterator[BlockJob]
@@ -89,7 +89,7 @@ class BlockWorkers:
                 return
             async for job in jobs:
                 made = await self._process.make(job)
-                helped = made is not None
-                await send.send((job, made or self._here.make(job, await self._here.read(job))))
-                if not helped:
+                if made is None:
+                    await send.send((job, await self._make(job, await self._here.read(job))))
                     return
+                await send.send((job, made))
