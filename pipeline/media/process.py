@@ -1,7 +1,8 @@
-"""A process for work on foreign media: JSON lines in and out.
+"""A process for work apart from ours: JSON lines in and out.
 
-A crash, a hang or a memory that grows takes this process and nothing else. It stands in a session of its own, so that
-Ctrl-C in the terminal does not reach it, and ends when its pipe does: a killed parent leaves none behind.
+Mostly it is work on foreign media: a crash, a hang or a memory that grows takes this process and nothing else. It stands in
+a session of its own, so that Ctrl-C in the terminal does not reach it, and ends when its pipe does: a killed parent leaves
+none behind.
 """
 
 from __future__ import annotations
@@ -20,7 +21,18 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from pipeline.core.model import Json
 
 _LONGEST = 256 * 1024 * 1024  #: bytes of one answer
+_TAIL = 600  #: bytes of its output that are looked at
 _PATIENCE = 5.0  #: seconds that a killed process may take to end: one that waits for a disk does so for ever
+
+
+def last_line(output: IO[bytes]) -> str:
+    """Return the last line that a process wrote; empty without one."""
+    try:
+        end = os.fstat(output.fileno()).st_size
+        said = os.pread(output.fileno(), _TAIL, max(0, end - _TAIL)).decode("utf-8", "replace").strip()
+    except (OSError, ValueError):  # it is closed
+        return ""
+    return said.splitlines()[-1][:400] if said else ""
 
 
 class MediaProcessEnded(Exception):

@@ -31,12 +31,12 @@ class BlockJob:
 
 @dataclass(frozen=True, slots=True)
 class MadeBlock:
-    """A block as it is written: encoded rows, and files; and what failed so far where it was made."""
+    """A block as it is written: encoded rows, and files."""
 
     rows: Sequence[str]
     shards: Sequence[ShardFile] = ()
     files: Sequence[OutFile] = ()
-    faults: Sequence[PageFault] = ()
+    faults: Sequence[PageFault] = ()  #: of each job that has failed so far where it was made
 
     def as_json(self) -> Json:
         """Return it for another process."""

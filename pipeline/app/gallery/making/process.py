@@ -16,11 +16,10 @@ from pipeline.app.wiring.state_folder import database_file
 from pipeline.config.settings import Settings
 from pipeline.core import log
 from pipeline.core.model import Json
-from pipeline.media.process import MediaProcess, MediaProcessEnded
+from pipeline.media.process import MediaProcess, MediaProcessEnded, last_line
 
 MAIN = "pipeline.app.gallery.making.main"
 _PATIENCE = 120.0  #: seconds for one block
-_TAIL = 600  #: bytes
 _log = log.get("gallery")
 
 
@@ -83,7 +82,7 @@ class BlockProcess:
         if process is None:
             return ""
         await process.aclose()
-        said = _last_line(self._errors)
+        said = last_line(self._errors) if self._errors is not None else ""
         return f"its process ended with {process.returncode}{said and f': {said}'}"
 
     async def _started(self) -> tuple[MediaProcess, int]:
@@ -93,15 +92,6 @@ class BlockProcess:
         number = self._answer.fileno()
         self._process = self._process or await MediaProcess.start(MAIN, self._errors, [number])
         return self._process, number
-
-
-def _last_line(file: IO[bytes] | None) -> str:
-    """Return what was written last; empty without anything."""
-    if file is None:
-        return ""
-    end = os.fstat(file.fileno()).st_size
-    lines = os.pread(file.fileno(), _TAIL, max(0, end - _TAIL)).decode("utf-8", "replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def _read(file: int, size: int) -> MadeBlock:

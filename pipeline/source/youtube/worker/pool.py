@@ -23,6 +23,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from pipeline.core import log
 from pipeline.core.model import Json
+from pipeline.media.process import last_line
 from pipeline.ports import transfers
 
 _log = log.get("youtube")
@@ -189,13 +190,8 @@ class WorkerProcess:
         return event
 
     def _last_message(self) -> str:
-        try:
-            size = self._stderr.seek(0, os.SEEK_END)
-            self._stderr.seek(max(0, size - 600))
-            said = self._stderr.read().decode("utf-8", "replace").strip()
-        except (OSError, ValueError):
-            said = ""
-        return f"it ended: {said.splitlines()[-1][:400]}" if said else "it ended without a word"
+        said = last_line(self._stderr)
+        return f"it ended: {said}" if said else "it ended without a word"
 
     async def end(self) -> None:
         """Kill it and everything it started. Never raises, never waits long, cannot be cancelled."""
