@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from random import Random
 
 from pipeline.core.clock import Clock
@@ -106,6 +107,10 @@ class LaneAdmission:
             del parked[lane]
             if lane is not Lane.ANALYZE or self._run_end.budget is None:
                 self._closed.discard(lane)
+
+    def forget_parks(self) -> None:
+        """Open the parked lanes: the clock by which their times were told was wrong."""
+        self._reopen(inf)
 
     # ---------------------------------------------------------------------------------------------- what closes them
 

@@ -179,6 +179,7 @@ class Pool:
         number = await retry_while_busy(lambda: self._store.bring_forward(self._clock.now()), self._clock)
         if number:
             _log.warning("engine.clock_was_set_back", tasks=number, why="they would wait for as long as it was ahead")
+            self._admission.forget_parks()
             self.wake()
 
     async def _claim_until_done(self, workers: TaskGroup) -> None:

@@ -120,7 +120,8 @@ class Store(Protocol):
         """Shorten the waits that began after ``now``; return how many.
 
         Each is as long as it was to be, from now on. For a clock that was set back: else what was to wait a minute waits
-        for as long as it was ahead.
+        for as long as it was ahead. Where any did, what is parked is forgotten, too: nobody can tell from when it counts, and
+        what is still closed is parked again by the first that tries.
         """
         ...
 

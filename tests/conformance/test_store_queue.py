@@ -275,8 +275,13 @@ async def test_a_clock_that_is_set_back_lets_nobody_wait_longer(database: Databa
     (known,) = [task for task in await claim(database) if task.key == "known"]
     assert await database.apply(moved(known, State.PENDING, wake_at=NOW + 500, lane=known.lane), NOW - 50)
     running = {task.key: task.wake_at for task in await database.tasks(Selection()) if task.key in ("running", "due")}
+    quota = Trouble("quota", "Spent.")
+    await database.park(Parked("poll", NOW + day + 60, quota))
     assert await database.bring_forward(NOW) == 1
+    assert await database.parked(NOW) == []
+    await database.park(Parked("poll", NOW + 60, quota))
     assert await database.bring_forward(NOW) == 0
+    assert len(await database.parked(NOW)) == 1
     assert {task.key: task.wake_at for task in await database.tasks(Selection())} == {
         "retry": NOW + 60, "known": NOW + 500, **running,
     }  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.core.errors import ConfigError, NeedsOperator, ReelmillError, StoreError, Throttled
 from pipeline.core.model import Lane, State, Task, Trouble
-from pipeline.core.outcome import Advance, Done, Outcome, Park
+from pipeline.core.outcome import Advance, Done, Outcome, Park, Snooze
 from pipeline.core.task_types import LeaseCheck
 from pipeline.ports.store import Records
 from tests.support.clock import EPOCH, run_virtual
@@ -119,6 +119,41 @@ def test_the_next_run_respects_a_park_until_its_time_has_come() -> None:
         await anyio.sleep(5000)
         tried, states = await another()
         assert (tried, states) == (2, {"a": "done", "b": "done", "o": "done"})
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize("during", [True, False], ids=["during a run", "between two runs"])
+def test_a_clock_that_is_set_back_opens_what_it_has_parked(during: bool) -> None:
+    """A clock that was a month ahead is put right: a limit that opens in an hour and a half closes no lane for a month."""
+    month, gate = 30 * 86_400.0, Gate(5000.0, throttle)
+
+    async def poll(task: Task, ensure_fresh: LeaseCheck) -> Outcome:
+        return Done() if anyio.current_time() > 6000 else Snooze(500)
+
+    it = engine(task_type("ask", ("go", Lane.ANALYZE, gate)), task_type("look", ("go", Lane.POLL, poll), deadline=1e9))
+
+    async def scenario() -> None:
+        it.clock.skew += month
+        if during:
+            pool = it.pool(patience=600)
+            await pool.submit(new("ask", "go", "a") + new("look", "go", "l"))
+            async with anyio.create_task_group() as group:
+                group.start_soon(pool.run)
+                await anyio.sleep(100)
+                it.clock.skew -= month
+        else:
+            assert Lane.ANALYZE in (await it.run(new("ask", "go", "a"), patience=600)).parked
+            it.clock.skew -= month
+            pool = it.pool(patience=600)
+            for parked in await it.store.inner.parked(it.clock.now()):
+                pool.respect(parked)
+            assert not (await pool.run()).parked
+            assert await it.store.inner.parked(it.clock.now()) == []
+            await anyio.sleep(5000)
+            assert not (await it.run(patience=600)).parked
+        assert await it.states() == {"a": "done"} | ({"l": "done"} if during else {})
+        assert anyio.current_time() < 7000
 
     run_virtual(scenario())
 

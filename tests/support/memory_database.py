@@ -211,6 +211,8 @@ class MemoryDatabase(MemoryRecords):
             )
             line.updated = now
             self._queue.add(line)
+        if late:
+            self._parked = {scope: row for scope, row in self._parked.items() if row[1] <= now}
         return len(late)
 
     async def aclose(self) -> None:

@@ -258,7 +258,10 @@ def _forget(tasks: str, subject: str, before: str, connection: sqlite3.Connectio
 
 
 def _bring_forward(now: float, connection: sqlite3.Connection) -> int:
-    return connection.execute(queries.BRING_FORWARD, {"now": now, "lanes": to_json(list(Lane))}).rowcount
+    changed = connection.execute(queries.BRING_FORWARD, {"now": now, "lanes": to_json(list(Lane))}).rowcount
+    if changed:
+        connection.execute(queries.UNPARK_LATER, (now,))
+    return changed
 
 
 def _unpark(scopes: str, classes: str, now: float, connection: sqlite3.Connection) -> int:

@@ -152,6 +152,8 @@ WHERE id IN (
     WHERE task.updated > :now
 )
 """
+#: Forget what is parked beyond a moment.
+UNPARK_LATER = "DELETE FROM parked WHERE until > ?"
 #: Forget parked scopes.
 UNPARK = "DELETE FROM parked WHERE scope IN (SELECT value FROM json_each(?))"
 #: Insert or replace a line of the run history.
