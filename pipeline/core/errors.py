@@ -34,6 +34,8 @@ NO_RETRY = frozenset({
     "permission_denied", "removed", "resolution_too_high", "resolution_too_low", "unreadable_video", "unsupported_source",
     "video_too_long", "video_too_short", "window_outside", "youtube_bad_id",
 })  # fmt: skip
+#: Codes of what the platform does not let an account use, whatever the request: what can do without it goes on so.
+NOT_FOR_US = frozenset({"plan_required", "not_allowed", "region_not_allowed"})
 
 
 class ReelmillError(Exception):

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from pipeline.config.settings import Settings
 from pipeline.core.clock import Clock
-from pipeline.core.errors import Ambiguous, ConfigError, NeedsOperator, Permanent
+from pipeline.core.errors import NOT_FOR_US, Ambiguous, ConfigError, NeedsOperator, Permanent
 from pipeline.core.log import get
 from pipeline.core.model import Json, Trouble
 from pipeline.ports.video_api import (
@@ -30,7 +30,7 @@ from pipeline.provider.batch_client import BatchClient
 from pipeline.provider.dialects import errors
 from pipeline.provider.dialects.batch_protocol import BatchDialect
 from pipeline.provider.dialects.calls import path_segment
-from pipeline.provider.dialects.error_codes import GONE, NOT_ALLOWED
+from pipeline.provider.dialects.error_codes import GONE
 from pipeline.provider.dialects.index_protocol import IndexDialect
 from pipeline.provider.dialects.inventory_protocol import InventoryDialect
 from pipeline.provider.dialects.json_reading import clip
@@ -64,7 +64,7 @@ _PAGES = 2_000  #: of one search for what a lost answer has left behind
 _SETTLE = 30.0  #: seconds in which an unknown id may still be one that was just made
 #: Codes of a platform that has no call to cancel an analysis; of one that does not let this account use it, too.
 _NOT_OFFERED = frozenset({GONE.code, "not_the_api", "not_in_this_api"})
-_NO_CANCEL = _NOT_OFFERED | {NOT_ALLOWED.code, "plan_required", "region_not_allowed"}
+_NO_CANCEL = _NOT_OFFERED | NOT_FOR_US
 
 
 class ApiVersion(NamedTuple):

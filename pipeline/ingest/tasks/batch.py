@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from pipeline.core.errors import NeedsOperator, Permanent, Throttled
+from pipeline.core.errors import NOT_FOR_US, NeedsOperator, Permanent, Throttled
 from pipeline.core.lifecycle import Policy
 from pipeline.core.log import get
 from pipeline.core.model import Lane, NewTask, Spend, Task, Trouble, fingerprint
@@ -40,8 +40,6 @@ _QUIET, _MOST = 12, 180  #: graces without anybody new, and of the longest wait,
 _LONGEST_LOOK = 300.0  #: seconds between two looks at a batch
 _LATE = 2 * 3600.0  #: seconds after its end at which a batch that does not end counts as ended
 _SETTLE = 60.0  #: seconds in which an unknown id may still be one that was just made
-#: Codes of an account that may not use batches: everything goes on without.
-_NOT_FOR_US = frozenset({"plan_required", "not_allowed", "region_not_allowed"})
 _PATIENCE = 72 * 3600.0  #: seconds in one stage, at least
 
 
@@ -127,7 +125,7 @@ class BatchTaskType:
         except Throttled as error:  # this batch waits, and those that are there go on
             return Snooze(max(error.after or 0.0, 6 * self._grace), untouched=True, trouble=error.trouble, asked=False)
         except NeedsOperator as error:
-            if error.trouble.code not in _NOT_FOR_US:
+            if error.trouble.code not in NOT_FOR_US:
                 raise
             self._batches.close(error.trouble)
             return _dissolved(data, "refused")

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.core.errors import NeedsOperator, Permanent, Throttled, Transient
+from pipeline.core.errors import NOT_FOR_US, NeedsOperator, Permanent, Throttled, Transient
 from pipeline.core.lifecycle import Policy
 from pipeline.core.log import get
 from pipeline.core.model import Lane, NewTask, Result, Task, fingerprint
@@ -72,7 +72,7 @@ class TranscriptTaskType:
         except Permanent as error:
             return self._without(task, data, "refused", error.trouble.message)
         except NeedsOperator as error:
-            if error.trouble.code not in _NOT_FOR_US:
+            if error.trouble.code not in NOT_FOR_US:
                 raise
             return self._without(task, data, "refused", error.trouble.message)
         if heard.state == "working":
@@ -106,10 +106,6 @@ class TranscriptTaskType:
         return Done(data=changed(data, lacks=lacks, looks=0).to_json())
 
     STAGES = (StageSpec("fetch", Lane.POLL, fetch),)
-
-
-#: Codes of an account that may not read transcripts.
-_NOT_FOR_US = frozenset({"plan_required", "not_allowed", "region_not_allowed"})
 
 
 def has_transcript(results: Sequence[Result], media_id: str) -> bool:
