@@ -23,6 +23,7 @@ from pipeline.ingest.job_requests import JobPlanner
 from pipeline.ingest.payloads import AnalysisData, ItemData, PublishData, VideoData
 from pipeline.ingest.tasks.item import item_task, unsaved_task
 from pipeline.ingest.tasks.playlist import playlist_task
+from pipeline.ingest.tasks.publish import publish_task
 from pipeline.ingest.windows.lines import LineWindows
 from pipeline.ports.playlists import explain_exclusion
 from pipeline.ports.sink import Sink
@@ -205,10 +206,7 @@ def stopped_tasks(known: KnownVideo, planner: JobPlanner, state: State) -> list[
 def _restored(known: KnownVideo, missing: bool) -> Decision:
     publish = known.publish
     if publish is not None and (missing or publish.state is State.FAILED):
-        again = NewTask(
-            "publish", publish.key, "write", {}, subject=publish.key, restart_at="write", restart_failed=True
-        )
-        return Decision("restore", (again,))
+        return Decision("restore", (publish_task(publish.key),))
     return Decision("nothing")
 
 

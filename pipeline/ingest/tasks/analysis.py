@@ -45,6 +45,7 @@ from pipeline.ingest.request_builder import build_question, renewed
 from pipeline.ingest.services import HEAD_START, Services
 from pipeline.ingest.stored_json import changed
 from pipeline.ingest.tasks.cut_answer import ask_with_more_room
+from pipeline.ingest.tasks.publish import publish_task
 from pipeline.ingest.tasks.split_answer import ask_alone, build_result, check_answer
 from pipeline.ingest.windows.parts import is_outside, outside_trouble
 from pipeline.ports.batch_api import EndedItem
@@ -346,9 +347,7 @@ class AnalysisTaskType:
             if verdict.value is not None
         ]
         refused = [(request, verdict.problem) for request, verdict in verdicts if verdict.value is None]
-        publish = NewTask(
-            "publish", task.subject, "write", {}, subject=task.subject, restart_at="write", restart_failed=True
-        )
+        publish = publish_task(task.subject)
         useless = len(refused) == len(requests)
         if useless and data.correction:
             names = ", ".join(f"'{request.name}'" for request, _ in refused)

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from pipeline.core.clock import iso
 from pipeline.core.errors import Transient
 from pipeline.core.lifecycle import Policy
-from pipeline.core.model import About, Json, Lane, Result, Spend, Task
+from pipeline.core.model import About, Json, Lane, NewTask, Result, Spend, Task
 from pipeline.core.outcome import Done, Outcome, Park
 from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.core.text import json_text
@@ -30,6 +30,11 @@ from pipeline.kit.job import Video
 from pipeline.ports.sink import OutFile, Sink
 
 _FORMAT = 1  #: of video.json
+
+
+def publish_task(subject: str) -> NewTask:
+    """Return the task that writes a video's results, once more if it ended."""
+    return NewTask("publish", subject, "write", {}, subject=subject, restart_at="write", restart_failed=True)
 
 
 class PublishTaskType:

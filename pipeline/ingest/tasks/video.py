@@ -49,6 +49,7 @@ from pipeline.ingest.stored_json import changed
 from pipeline.ingest.tasks.failed_upload import failed_upload, gave_up, restart_if_index_gone
 from pipeline.ingest.tasks.indexing import ConfiguredIndex, has_indexing, indexing_task
 from pipeline.ingest.tasks.item import ReadCaptions, Release
+from pipeline.ingest.tasks.publish import publish_task
 from pipeline.ingest.tasks.restart_data import fetch_again
 from pipeline.ingest.transcripts.task import has_transcript, transcript_task
 from pipeline.ingest.upload_search import NAMELESS, Method, build_upload, nameless_upload, with_file
@@ -360,9 +361,7 @@ class VideoTaskType:
             groups = await self._adoption.group(task.key, missing, data.media_id, fuse=self._fuse)
         spawn = [self._analysis(task, data, wanted) for wanted in groups]
         if not spawn:  # otherwise the answers have it written
-            spawn = [
-                NewTask("publish", task.key, "write", {}, subject=task.key, restart_at="write", restart_failed=True)
-            ]
+            spawn = [publish_task(task.key)]
         if index is not None and not elsewhere:
             spawn.append(indexing_task(task.key, data, index_id, index.name))
         heard = elsewhere or has_transcript(known.results, data.media_id)

@@ -23,6 +23,7 @@ from pipeline.core.task_types import LeaseCheck, StageSpec, TaskType
 from pipeline.ingest.payloads import TaskData, VideoData
 from pipeline.ingest.services import Services
 from pipeline.ingest.stored_json import changed
+from pipeline.ingest.tasks.publish import publish_task
 from pipeline.ingest.transcripts.lines import TRANSCRIPT, to_body
 from pipeline.ports.video_api import Transcription
 
@@ -88,10 +89,7 @@ class TranscriptTaskType:
         meta = {"provider": self._api.identity, "media_id": data.media_id}
         print_ = fingerprint(body["lines"], data.media_id)
         result = Result(task.subject, TRANSCRIPT, print_, body, meta, self._clock.now())
-        publish = NewTask(
-            "publish", task.subject, "write", {}, subject=task.subject, restart_at="write", restart_failed=True
-        )
-        return Done(results=[result], spawn=[publish], data=changed(data, lacks="").to_json())
+        return Done(results=[result], spawn=[publish_task(task.subject)], data=changed(data, lacks="").to_json())
 
     def _later(self, task: Task, data: TranscriptData, why: str) -> Outcome:
         if data.looks >= len(_LOOKS):
