@@ -7,8 +7,13 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 import pipeline
+import pipeline.app
+import pipeline.views
 from tests.architecture.tree import parsed, sources
 
 MAX_FILES = 14
@@ -78,3 +83,16 @@ def test_one_name_means_one_class() -> None:
     shared = {name: found for name, found in places.items() if len(found) > 1}
     assert {name: found for name, found in shared.items() if name not in SHARED_NAMES} == {}
     assert set(SHARED_NAMES) - set(shared) == set()
+
+
+@pytest.mark.parametrize("package", [pipeline.app, pipeline.views], ids=["app", "views"])
+def test_what_is_loaded_later_is_where_the_type_checker_reads_it(package: ModuleType) -> None:
+    """One that a package lists in one place only would be missed by the first command that asks for it."""
+    read = {
+        each.name: node.module
+        for node in ast.walk(parsed(Path("pipeline", package.__name__.partition(".")[2], "__init__.py")))
+        if isinstance(node, ast.ImportFrom) and node.module is not None and node.module.startswith(package.__name__)
+        for each in node.names
+    }
+    assert {name: f"{package.__name__}.{home}" for name, home in package._HOME.items()} == read
+    assert Counter(package.__all__) == Counter(read.keys())
