@@ -28,6 +28,7 @@ from pipeline.kit import (
     markdown,
     mismatch,
     outside,
+    part_name,
     plain,
     schema_problem,
     seconds,
@@ -99,7 +100,7 @@ class AskFreely:
             return
         head = f"# {markdown(plain(video.title, 200))}\n\n" if plain(video.title) else ""
         asked = "".join(f"> {line}\n".replace(">  ", "> ") for line in markdown(params["prompt"]).split("\n"))
-        sections = [f"## {_name(part)}\n\n{disarmed(part['answer'])}" for part in value.get("parts", ())]
+        sections = [f"## {part_name(part)}\n\n{disarmed(part['answer'])}" for part in value.get("parts", ())]
         answer = "\n\n".join(sections) or disarmed(value["answer"])
         yield OutFile(f"{params['name']}.md", f"{head}{asked}\n{answer}\n")
 
@@ -109,16 +110,12 @@ class AskFreely:
     def page(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Sequence[PageBlock]:
         answer = value["answer"]
         if parts := value.get("parts"):
-            return [Moments([Moment(p["start_time"], p["end_time"], _name(p), p["answer"]) for p in parts])]
+            return [Moments([Moment(p["start_time"], p["end_time"], part_name(p), p["answer"]) for p in parts])]
         if isinstance(answer, str):
             return [Prose(answer)]
         only = next(iter(answer.values())) if isinstance(answer, Mapping) and len(answer) == 1 else answer
         moments = found_moments(only, _TITLES)
         return [Moments(moments)] if moments else [Value(answer)]
-
-
-def _name(part: Mapping[str, Json]) -> str:
-    return Part(part["start_time"], part["end_time"], part).name
 
 
 def _has_times(schema: Json) -> bool:

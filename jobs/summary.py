@@ -20,6 +20,7 @@ from pipeline.kit import (
     Video,
     labelled,
     markdown,
+    part_name,
     plain,
     told_parts,
 )
@@ -59,16 +60,12 @@ class Summary:
 
     def render(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Iterable[OutFile]:
         head = f"# {markdown(plain(video.title, 200))}\n\n" if plain(video.title) else ""
-        sections = [f"## {_name(part)}\n\n{markdown(part['summary'])}\n" for part in value.get("parts", ())]
+        sections = [f"## {part_name(part)}\n\n{markdown(part['summary'])}\n" for part in value.get("parts", ())]
         yield OutFile("summary.md", head + ("\n".join(sections) or f"{markdown(value['summary'])}\n"))
 
     def files(self, params: Mapping[str, Json]) -> Sequence[str]:
         return ["summary.md"]
 
     def page(self, value: Mapping[str, Json], video: Video, params: Mapping[str, Json]) -> Sequence[PageBlock]:
-        parts = [Moment(p["start_time"], p["end_time"], _name(p), p["summary"]) for p in value.get("parts", ())]
+        parts = [Moment(p["start_time"], p["end_time"], part_name(p), p["summary"]) for p in value.get("parts", ())]
         return [Moments(parts) if parts else Prose(value["summary"])]
-
-
-def _name(part: Mapping[str, Json]) -> str:
-    return Part(part["start_time"], part["end_time"], part).name

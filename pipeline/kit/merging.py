@@ -21,7 +21,11 @@ class Part:
     @property
     def name(self) -> str:
         """The part in words, e.g. ``0:00–1:30:00``."""
-        return f"{stamp(self.start, form='clock')}–{stamp(self.end, form='clock')}"
+        return _span(self.start, self.end)
+
+
+def _span(start: float, end: float) -> str:
+    return f"{stamp(start, form='clock')}–{stamp(end, form='clock')}"
 
 
 def joined_spans(parts: Sequence[Part], key: str) -> list[dict[str, Json]]:
@@ -47,6 +51,11 @@ def joined_words(lists: Iterable[Sequence[str]], most: int) -> list[str]:
 def told_parts(parts: Sequence[Part], key: str) -> list[dict[str, Json]]:
     """Return one property of each part, with the part's times."""
     return [{"start_time": part.start, "end_time": part.end, key: part.value[key]} for part in parts]
+
+
+def part_name(told: Mapping[str, Json]) -> str:
+    """Return which part an entry of :func:`told_parts` is, in words."""
+    return _span(told["start_time"], told["end_time"])
 
 
 def labelled(parts: Sequence[Part], key: str) -> str:
