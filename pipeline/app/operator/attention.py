@@ -48,13 +48,14 @@ async def find_attention(
     """
     found, members, classes = Attention(), set[int](), Counter[str]()
     async for task, near in stopped(records):
-        if counts(task, near):
+        counting = counts(task, near)
+        if counting:
             members.add(hash(task.subject or task.key))
             classes[reason(task).code] += 1
         else:
             found.unlisted_total += 1
             away(task)
-        _describe(found, task, near, limit, counting=counts(task, near))
+        _describe(found, task, near, limit, counting=counting)
     found.total, found.classes = len(members), classes
     return found
 
