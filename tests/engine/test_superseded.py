@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.core.model import State
 from pipeline.views import RunReport
+from tests.engine.test_batches import crowd
 from tests.simulation.vendor import Reply, refused
 from tests.support.clock import run_virtual
 from tests.support.fakes import Crash, clips, items
@@ -168,3 +169,24 @@ def test_a_question_of_another_run_is_not_cancelled(tmp_path: Path) -> None:
 
     report = run_virtual(go())
     assert (report.exit_code, report.items["done"], nights.words()) == (0, 2, ["ready"] * 4)
+
+
+def test_what_waited_to_be_sent_is_not_sent_in_its_old_words(tmp_path: Path) -> None:
+    """A batch that found no room one night holds what nobody asks for the next: it is never sent, and costs nothing."""
+    batches = {"mode": "always"}
+    life = Life.at(tmp_path, None, **asking("What is it?", run={"max_time": 400}, batches=batches))
+
+    async def go() -> RunReport:
+        crowd(life)
+        entries = items(clips(tmp_path, 2))
+        assert (await life.run(entries)).exit_code == 6
+        life.configure(tmp_path, **asking("Who is it?", batches=batches))
+        return await life.run(entries)
+
+    report = run_virtual(go())
+    assert (report.exit_code, report.items["done"], report.doubtful) == (0, 2, 0)
+    asked = [thing for thing in life.platform.things.values() if thing.kind == "analysis"]
+    ours = [thing for thing in asked if not thing.name.startswith("other-")]
+    assert [thing.word(1e12, "") for thing in ours] == ["ready"] * 2
+    booked = sum(float(row[2]) for row in life.database._spends.values())
+    assert booked == pytest.approx(sum(thing.data["usd"] for thing in ours))

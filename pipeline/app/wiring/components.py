@@ -214,7 +214,8 @@ def _batches(
     if coordinator is None:
         return []
     billing = Billing(spending, services.records, services.clock)  # books nothing: its analyses have
-    return [BatchTaskType(services, coordinator, analysis.costs, billing, settings.policy.attempts)]
+    attempts = settings.policy.attempts
+    return [BatchTaskType(services, coordinator, analysis.costs, billing, attempts, wanted=analysis.wanted)]
 
 
 def batch_rules(settings: Settings) -> BatchRules:

@@ -122,7 +122,7 @@ class AnalysisTaskType:
         """Drop what is unwanted by now; else reserve money, store the intent."""
         data = AnalysisData.of(task)
         requests = self.costs.requests(data)
-        if not await self._wanted(task, data):
+        if not await self.wanted(task, data):
             # Something else may be wanted in its place, and the manifest need not name the video any more.
             again = NewTask("video", task.subject, "place", {}, subject=task.subject, restart_at="fan_out")
             return Done(data=changed(data, superseded=True).to_json(), spawn=[again])
@@ -188,7 +188,7 @@ class AnalysisTaskType:
         if (mind := await self._changed_mind(task, data)) is not None:
             return Advance("join", mind.to_json())
         asked, cost = build_question(task.key, data, requests), self.costs.cost(task, data, requests)
-        wanted, find = partial(self._wanted, task, data), partial(self._api.find_analysis, asked)
+        wanted, find = partial(self.wanted, task, data), partial(self._api.find_analysis, asked)
         ended = await self._batches.join(Member(task.key, data, cost, self._billing, wanted, find))
         if not isinstance(ended, EndedItem):
             return ended
@@ -366,7 +366,8 @@ class AnalysisTaskType:
 
     # ---------------------------------------------------------------------------------------------------- helpers
 
-    async def _wanted(self, task: Task, data: AnalysisData) -> bool:
+    async def wanted(self, task: Task, data: AnalysisData) -> bool:
+        """Return True if somebody asks for all of it, in these words."""
         now = {request.identity for request in self._planner.requests(await self._items(task))}
         return all(request.question in now for request in data.requests)
 

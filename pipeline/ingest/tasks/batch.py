@@ -16,7 +16,7 @@ never fails for good and is never asked twice in doubt: it is dissolved, and eac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from pipeline.core.errors import NOT_FOR_US, NeedsOperator, Permanent, Throttled
@@ -53,12 +53,15 @@ class BatchTaskType:
         costs: AnalysisCosts,
         billing: Billing,
         attempts: int,
+        *,
+        wanted: Callable[[Task, AnalysisData], Awaitable[bool]],
     ) -> None:
         self._batches = coordinator
         self._clock = services.clock
         self._grace = services.api.grace
         self._costs = costs
         self._billing = billing
+        self._wanted = wanted
         self._paid: PaidCall[BatchData] = PaidCall(
             Stages("submit", "submit", "look", held="split"),
             CallPolicy(attempts, "hold"),  # what nobody can tell is told here by dissolving the batch
@@ -104,14 +107,18 @@ class BatchTaskType:
         data = BatchData.of(task)
         unsent = task.fresh and not data.again
         there = await self._batches.members(data.members)
-        waiting = {key: data.members[key] for key, member in there.items() if not member.state.terminal}
+        waiting = {
+            key: data.members[key]
+            for key, member in there.items()
+            if not member.state.terminal and (not unsent or await self._wanted(member, AnalysisData.of(member)))
+        }
         if not waiting:
             return Done(data=_settled(data, {})) if unsent else _dissolved(data, "doubtful")
         if unsent and not self._batches.allowed:
             return _dissolved(data, "refused")
         if unsent and any(self._billing.outdated(AnalysisData.of(there[key])) for key in waiting):
             return _dissolved(data, "outdated")  # it waited: the money is another day's, or another run's
-        if unsent and len(waiting) < len(data.members):  # some were cancelled meanwhile
+        if unsent and len(waiting) < len(data.members):  # some are not wanted any more
             return Advance("submit", changed(data, members=waiting).to_json())
         questions = [self._costs.question(there[key]) for key in waiting]
 
