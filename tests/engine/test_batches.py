@@ -313,6 +313,24 @@ def refusing(life: Life, bad: Callable[[list[dict[str, Any]]], Reply | None]) ->
     vendor._create = lambda request: bad(json.loads(request.body)["requests"]) or create(request)
 
 
+def test_what_was_cancelled_before_it_was_sent_is_packed_again(tmp_path: Path) -> None:
+    """The operator retries all of a batch that found no room and was given up: the same analyses are another batch."""
+    life = life_of(tmp_path, run={"max_time": 400})
+
+    async def scenario() -> RunReport:
+        crowd(life)
+        entries = items(clips(tmp_path, FILMS))
+        assert (await life.run(entries)).exit_code == 6
+        await life.database.command("cancel", Selection(("item", "video", "analysis", "publish")), life.clock.now())
+        await life.run(entries)
+        await life.retry()
+        await life.clock.sleep(4_000)
+        return await life.run(entries)
+
+    report = run_virtual(scenario())
+    assert (report.exit_code, report.items["done"], batches(life)[5:], asked(life)) == (0, FILMS, [FILMS], {1: FILMS})
+
+
 def test_a_refused_batch_is_halved_until_the_culprit_is_alone(tmp_path: Path) -> None:
     """One question that the platform refuses costs the others nothing."""
     life = life_of(tmp_path)

@@ -8,7 +8,8 @@ from typing import Literal
 
 from pipeline.ingest.payloads import PaidData
 
-#: What became of a batch. refused: certainly never accepted. doubtful: nobody can tell. outdated: of another day's money.
+#: What became of a batch. refused: certainly never accepted. doubtful: nobody can tell. outdated: never sent, since its money
+#: was another day's, or nobody wanted any of it.
 Verdict = Literal["", "ended", "refused", "doubtful", "outdated"]
 
 

@@ -113,7 +113,7 @@ class BatchTaskType:
             if not member.state.terminal and (not unsent or await self._wanted(member, AnalysisData.of(member)))
         }
         if not waiting:
-            return Done(data=_settled(data, {})) if unsent else _dissolved(data, "doubtful")
+            return _dissolved(data, "outdated" if unsent else "doubtful")
         if unsent and not self._batches.allowed:
             return _dissolved(data, "refused")
         if unsent and any(self._billing.outdated(AnalysisData.of(there[key])) for key in waiting):
