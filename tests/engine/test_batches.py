@@ -17,7 +17,7 @@ from pipeline.views import RunReport
 from tests.simulation.schedule import Fault
 from tests.simulation.vendor import Reply, refused
 from tests.simulation.wire import Accidents
-from tests.support.clock import run_virtual
+from tests.support.clock import EPOCH, run_virtual
 from tests.support.fakes import clips, items
 from tests.support.scripted_run import Life, priced
 
@@ -378,3 +378,27 @@ def test_cancelled_items_cancel_their_batch(tmp_path: Path) -> None:
     (batch,) = [thing for thing in life.platform.things.values() if thing.kind == "batch"]
     assert batch.data["stopped"]
     assert billed(life) == 0.0
+
+
+def test_a_batch_that_was_accepted_in_the_future_counts_from_now(tmp_path: Path) -> None:
+    """A clock that was a month ahead is put right: a batch that is gone is given up after a minute, not after a month."""
+    life, month = life_of(tmp_path, run={"max_time": 400}), 30 * 86_400.0
+    life.platform.behave(think=5_000.0)
+
+    async def go() -> float:
+        life.clock.skew += month
+        entries = items(clips(tmp_path, FILMS))
+        assert (await life.run(entries)).exit_code == 6
+        assert {task.stage for task in await life.tasks("batch")} >= {"await"}
+        life.clock.skew -= month
+        for thing in list(life.platform.things.values()):
+            thing.made = thing.listed = thing.ready = life.clock.now() - EPOCH
+            if thing.kind == "batch":
+                del life.platform.things[thing.id]
+        life.configure(tmp_path, **priced(jobs={"enabled": ("gist",)}, batches={"mode": "always"}))
+        began = life.clock.monotonic()
+        report = await life.run(entries)
+        assert (report.exit_code, asked(life)) == (0, {1: FILMS})
+        return life.clock.monotonic() - began
+
+    assert run_virtual(go()) < 3_600

@@ -176,11 +176,13 @@ class BatchTaskType:
     async def wait(self, task: Task, ensure_fresh: LeaseCheck) -> Outcome:
         """Look how far it is; cancel it if nobody wants it any more."""
         data, now = BatchData.of(task), self._clock.now()
+        if data.accepted > now:  # the clock was set back since
+            return Advance("await", changed(data, accepted=now).to_json())
         there = await self._batches.members(data.members)
         wanted = any(map(is_wanted, there.values()))
         if not wanted:
             await self._batches.api.cancel(data.batch_id)  # what is at work there finishes, and is looked at then
-        status, age = await self._batches.api.status(data.batch_id), max(0.0, now - data.accepted)
+        status, age = await self._batches.api.status(data.batch_id), now - data.accepted
         if status.state == "gone":
             return Snooze(self._grace, asked=False) if age < _SETTLE else _dissolved(data, "ended")
         if status.state != "working" or age > self._batches.api.ceilings.life + _LATE:
