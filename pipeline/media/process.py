@@ -35,11 +35,11 @@ def last_line(output: IO[bytes]) -> str:
     return said.splitlines()[-1][:400] if said else ""
 
 
-class MediaProcessEnded(Exception):
+class ChildProcessEnded(Exception):
     """The process has ended before it answered, or its answer had no end."""
 
 
-class MediaProcess:
+class ChildProcess:
     """The parent's side of one process; one request at a time."""
 
     def __init__(self, process: Process) -> None:
@@ -51,7 +51,7 @@ class MediaProcess:
         self._silent = False  # it has closed its pipe: it is dead, or dying
 
     @classmethod
-    async def start(cls, module: str, stderr: int | IO[bytes], shared: Sequence[int] = ()) -> MediaProcess:
+    async def start(cls, module: str, stderr: int | IO[bytes], shared: Sequence[int] = ()) -> ChildProcess:
         """Start ``python -m module``, which calls :func:`pipeline.media.process_lines.serve_lines`.
 
         It gets no API key of ours, and imports nothing from the folder that we work in, where anything may lie.
@@ -77,16 +77,16 @@ class MediaProcess:
         """Return the answer. After any interruption only :meth:`aclose` is left.
 
         Raises:
-            MediaProcessEnded: it ended instead, or its answer is too large.
+            ChildProcessEnded: it ended instead, or its answer is too large.
         """
         try:
             await self._stdin.send(json.dumps(request).encode() + b"\n")
             return json.loads(await self._stdout.receive_until(b"\n", _LONGEST))
         except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError):
             self._silent = True
-            raise MediaProcessEnded from None
+            raise ChildProcessEnded from None
         except anyio.DelimiterNotFound:
-            raise MediaProcessEnded from None
+            raise ChildProcessEnded from None
 
     async def aclose(self) -> None:
         """Kill it. Never raises, never waits long, cannot be cancelled."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import anyio
 
 from pipeline.core.model import Json
-from pipeline.media.process import MediaProcess, MediaProcessEnded
+from pipeline.media.process import ChildProcess, ChildProcessEnded
 
 _PATIENCE = 60.0  #: seconds for one poster: its processor time is limited, so what takes longer waits for a disk
 _MOST = 200  #: posters of one process: FFmpeg's libraries keep a little of each file
@@ -33,7 +33,7 @@ class PosterProcess:
     """The process, started when it is needed and again after it has died."""
 
     def __init__(self) -> None:
-        self._process: MediaProcess | None = None
+        self._process: ChildProcess | None = None
         self._asked = 0
 
     async def of_film(self, path: str, at: float | None, seconds: float) -> MadePoster:
@@ -66,24 +66,24 @@ class PosterProcess:
             await self.aclose()
             if isinstance(error, TimeoutError):
                 return MadePoster(why=f"it took more than {_PATIENCE:.0f} s")
-            if not isinstance(error, MediaProcessEnded):
+            if not isinstance(error, ChildProcessEnded):
                 raise
             if process.returncode == -signal.SIGKILL:  # its own limits end it otherwise
                 raise PostersUnavailable("its process was killed") from None
             return MadePoster(why=f"its process ended with {process.returncode}")
         return MadePoster(base64.b64decode(answer.get("poster", "")), str(answer.get("refused", "")))
 
-    async def _start(self) -> MediaProcess:
+    async def _start(self) -> ChildProcess:
         """Start a process and see that it works."""
         try:
-            self._process = process = await MediaProcess.start(MAIN, subprocess.DEVNULL)
+            self._process = process = await ChildProcess.start(MAIN, subprocess.DEVNULL)
         except OSError as error:
             raise PostersUnavailable(f"no process can be started: {error.strerror}") from None
         self._asked = 0
         try:
             with anyio.fail_after(_PATIENCE):
                 await process.ask({})
-        except (MediaProcessEnded, TimeoutError):
+        except (ChildProcessEnded, TimeoutError):
             await self.aclose()
             raise PostersUnavailable("the process that makes them does not start") from None
         return process

@@ -22,7 +22,7 @@ from pipeline.local.analysis.protocol import (
     VideoWords,
     dispatch,
 )
-from pipeline.media.process import MediaProcess, MediaProcessEnded
+from pipeline.media.process import ChildProcess, ChildProcessEnded
 
 
 class AnalysisPool(ABC):
@@ -83,8 +83,8 @@ class ProcessPool(AnalysisPool):
         self._long = anyio.CapacityLimiter(workers)
         self._quick = anyio.CapacityLimiter(1)
         self._log = log
-        self._idle: list[MediaProcess] = []
-        self._all: set[MediaProcess] = set()
+        self._idle: list[ChildProcess] = []
+        self._all: set[ChildProcess] = set()
 
     async def call(self, do: str, data: Mapping[str, Json]) -> Json:
         async with self._quick if do in ("probe", "picture") else self._long:
@@ -93,7 +93,7 @@ class ProcessPool(AnalysisPool):
                 found = await worker.ask({"do": do, "data": dict(data)})
             except BaseException as error:
                 await self._retire(worker)
-                if isinstance(error, MediaProcessEnded):
+                if isinstance(error, ChildProcessEnded):
                     raise AnalysisCrashed(f"the analysis process ended unexpectedly, see {self._log}") from None
                 raise
             self._idle.append(worker)
@@ -103,13 +103,13 @@ class ProcessPool(AnalysisPool):
             raise AnalysisCrashed(found["broken"])
         return found["ok"]
 
-    async def _spawn(self) -> MediaProcess:
+    async def _spawn(self) -> ChildProcess:
         with self._log.open("ab") as log:
-            worker = await MediaProcess.start("pipeline.local.analysis.process_main", log)
+            worker = await ChildProcess.start("pipeline.local.analysis.process_main", log)
         self._all.add(worker)
         return worker
 
-    async def _retire(self, worker: MediaProcess) -> None:
+    async def _retire(self, worker: ChildProcess) -> None:
         self._all.discard(worker)
         await worker.aclose()
 

@@ -16,7 +16,7 @@ from pipeline.app.wiring.state_folder import database_file
 from pipeline.config.settings import Settings
 from pipeline.core import log
 from pipeline.core.model import Json
-from pipeline.media.process import MediaProcess, MediaProcessEnded, last_line
+from pipeline.media.process import ChildProcess, ChildProcessEnded, last_line
 
 MAIN = "pipeline.app.gallery.making.main"
 _PATIENCE = 120.0  #: seconds for one block
@@ -33,7 +33,7 @@ class BlockProcess:
             "now": now,
         }
         self._database = database_file(settings.run.state)
-        self._process: MediaProcess | None = None
+        self._process: ChildProcess | None = None
         self._answer: IO[bytes] | None = None  #: what it writes blocks into; a file without a name
         self._errors: IO[bytes] | None = None  #: what it says on stderr, likewise
 
@@ -61,7 +61,7 @@ class BlockProcess:
                 process, answer = await self._started()
                 size = await process.ask({**request, "answer": answer})
                 return await to_thread.run_sync(_read, answer, size)
-        except MediaProcessEnded:
+        except ChildProcessEnded:
             why = await self._end()
         except (OSError, TimeoutError, ValueError) as error:
             why = repr(error)
@@ -85,12 +85,12 @@ class BlockProcess:
         said = last_line(self._errors) if self._errors is not None else ""
         return f"its process ended with {process.returncode}{said and f': {said}'}"
 
-    async def _started(self) -> tuple[MediaProcess, int]:
+    async def _started(self) -> tuple[ChildProcess, int]:
         """Return the process, and the number of the file of its answers."""
         self._answer = self._answer or TemporaryFile()  # noqa: SIM115 - closed with the process
         self._errors = self._errors or TemporaryFile()  # noqa: SIM115 - as above
         number = self._answer.fileno()
-        self._process = self._process or await MediaProcess.start(MAIN, self._errors, [number])
+        self._process = self._process or await ChildProcess.start(MAIN, self._errors, [number])
         return self._process, number
 
 
