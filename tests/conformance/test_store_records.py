@@ -221,19 +221,23 @@ async def test_tally_of_a_done_item_is_the_worst_of_its_video(
     [
         ("Bees", ["a", "b"]), ("bees", ["a", "b"]), ("100%", ["b"]), ("50_", []), ("50^", []), ('say "hi"', ["a"]),
         ("é", ["a"]), ("É", []), ("C", ["c"]), ("A", ["a", "b", "c"]), ("\\", ["b"]), ("50-", []), ("100% a\\b", ["b"]),
-        ("\udcff100%", ["b"]), ("", ["a", "b", "c", "sha256:c"]),
+        ("\udcff100%", ["b"]), ("", ["a", "b", "c", "sha256:c", "d", "e"]),
+        ("file:x/1", ["d", "e"]), ("FILE:x/", ["d", "e"]), ("le:x/", ["d", "e"]), ("https://h/1", ["d", "e"]), ("file:y", []),
     ],
 )  # fmt: skip
 async def test_tasks_that_mention_a_text(database: Database, text: str, found: list[str]) -> None:
     """In a name, ASCII letters in any case; every character means itself. One of several is enough.
 
-    Whether it is done or not, and whatever has happened to it in between; a key that is a hash is no name.
+    Whether it is done or not, and whatever has happened to it in between; a key that is a hash is no name, and a file
+    is also called by its scheme.
     """
     await database.submit([placed("a", data={"title": 'Bees say "hi" é', "n": "50-"})], NOW)
     await bring(database, State.DONE, "b", data={"line": {"tags": ["bees", "100% a\\b"]}})
     await bring(database, State.HELD, "c", kind="item", data={"folder": "alm"})
     await bring(database, State.DONE, "sha256:c", kind="publish", data={"title": "x"})
     await bring(database, State.DONE, "bees", kind="analysis", data={"title": "bees 100% a"})
+    for key, state in (("d", State.DONE), ("e", State.FAILED)):
+        await bring(database, state, key, data={"source": "x/1", "locator": "https://h/1"})
     assert [task.key for task in await database.tasks(Selection(mentions=(text,)))] == found
     assert [task.key for task in await database.tasks(Selection(mentions=("nothing", text), limit=1))] == found[:1]
 

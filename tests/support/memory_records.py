@@ -116,7 +116,8 @@ class Line:
             value = loads(self.data)
             for name in place.split("."):
                 value = value.get(name) if isinstance(value, dict) else None
-            yield value if isinstance(value, str) else "" if value is None else to_json(value)
+            text = value if isinstance(value, str) else "" if value is None else to_json(value)
+            yield f"file:{text}" if text and place in ("source", "locator") and f"file:{text}" != self.key else text
 
     @property
     def code(self) -> str | None:
