@@ -15,6 +15,7 @@ COMMANDS = {
     "transport": "what one HTTP request costs",
     "quota": "how much of a quota is used and how often one is refused, beside two plain clients, in virtual time",
     "scale": "how long commands take, and what a night needs, over a library of a million rows; each beside its limit",
+    "understanding": "what the local platform understands of talks with known truth, beside plain baselines",
     "startup": "how long short commands take, what each imports, and what its libraries alone need",
 }
 
