@@ -16,9 +16,9 @@ from pipeline.core import log
 from pipeline.core.clock import Clock
 from pipeline.core.errors import StoreError
 from pipeline.local.state.database import PlatformDatabase
-from pipeline.local.state.tables import AssetRow, JobRow, Table, VideoRow
+from pipeline.local.state.tables import AssetRow, JobRow, KnowledgeItemRow, Table, VideoRow
 
-R = TypeVar("R", AssetRow, JobRow, VideoRow)
+R = TypeVar("R", AssetRow, JobRow, VideoRow, KnowledgeItemRow)
 _log = log.get("platform")
 RETRY_AFTER = 5.0  #: seconds until failed work is tried again
 _CRASHED = "fail:internal_error:The platform made a mistake over this; its log says which."

@@ -16,13 +16,14 @@ from pipeline.local.analysis.process_pool import AnalysisPool
 from pipeline.local.analysis.protocol import AnalysisCrashed, AnalysisRefused, Reply, VideoWords
 from pipeline.local.jobs.assets import AssetProcessor
 from pipeline.local.jobs.indexing import VideoIndexer, build_request
+from pipeline.local.jobs.knowledge import KnowledgeReader
 from pipeline.local.jobs.media_library import MediaLibrary
 from pipeline.local.jobs.queue import JobQueue
 from pipeline.local.jobs.url_fetch import UrlPolicy
 from pipeline.local.jobs.youtube_fetch import Fetch, YouTubeFetcher
 from pipeline.local.limits import PlatformLimits
 from pipeline.local.state.database import PlatformDatabase
-from pipeline.local.state.tables import ASSETS, JOBS, VIDEOS, AssetRow, JobRow
+from pipeline.local.state.tables import ASSETS, JOBS, KNOWLEDGE_ITEMS, VIDEOS, AssetRow, JobRow
 
 CUT_WARNING = "The answer was cut: it reached max_tokens. The text up to there is returned."
 _PROCESSING = (
@@ -35,6 +36,7 @@ _ARRIVED = (
     "status NOT IN ('ready', 'failed') AND fate <> 'stuck' AND NOT EXISTS "
     "(SELECT 1 FROM assets a WHERE a.id = asset_id AND a.status = 'processing')"
 )
+_UNREAD = "status NOT IN ('ready', 'failed') AND fate <> 'stuck'"
 _ROUNDED = 0.05  #: seconds by which a length may be told differently
 _INDEXING_AT_ONCE = 256  # videos between validating and ready; how many are read at once is the analysis pool's matter
 
@@ -69,6 +71,9 @@ class BackgroundWork:
             state, clock, JOBS, self._take_job, at_once=workers, unfinished=_QUEUED, delay=limits.think_seconds
         )
         self._videos = JobQueue(state, clock, VIDEOS, indexer.index, at_once=_INDEXING_AT_ONCE, unfinished=_ARRIVED)
+        reader = KnowledgeReader(state, pool, clock)
+        self._items = JobQueue(state, clock, KNOWLEDGE_ITEMS, reader.read, at_once=workers, unfinished=_UNREAD)
+        self.push_item = self._items.push
         self.push_asset = self._assets.push
         self.push_job = self._analyses.push
         self.push_video = self._videos.push
@@ -77,7 +82,7 @@ class BackgroundWork:
         """Work until cancelled, beginning with what an earlier process has left."""
         await self._fetcher.sweep()
         async with anyio.create_task_group() as group:
-            for queue in (self._videos, self._fetches, self._analyses, self._assets):
+            for queue in (self._videos, self._items, self._fetches, self._analyses, self._assets):
                 await group.start(queue.run)
             task_status.started()
 

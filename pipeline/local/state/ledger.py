@@ -15,6 +15,7 @@ PAID = frozenset(
     {
         "asset_created", "session_opened", "analyze_task_created", "analyze_sync", "batch_item_created",
         "task_created", "external_task_created", "indexed", "gist", "summarize", "generate",
+        "knowledge_item_created", "response",
     }
 )  # fmt: skip
 

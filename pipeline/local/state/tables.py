@@ -179,7 +179,37 @@ class ResultPagesRow:
     data: list[Json] = field(default_factory=list)
 
 
-R = TypeVar("R", AssetRow, SessionRow, ChunkRow, JobRow, ReplayRow, BatchRow, IndexRow, VideoRow, ResultPagesRow)
+@dataclass(frozen=True, slots=True)
+class KnowledgeStoreRow:
+    """A set of assets that can be asked as a whole; names need not be unique."""
+
+    id: str
+    name: str
+    created: float
+    updated: float
+    description: str = ""
+    metadata: dict[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class KnowledgeItemRow:
+    """An asset in a knowledge store; its words are in the full-text index under its id."""
+
+    id: str
+    store_id: str
+    asset_id: str
+    status: str  #: queued, pending, processing, ready, failed
+    created: float
+    updated: float
+    forced_outcome: str = ""
+    metadata: dict[str, Json] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)  #: kinds of words that nobody has looked for in it
+
+
+R = TypeVar(
+    "R", AssetRow, SessionRow, ChunkRow, JobRow, ReplayRow, BatchRow, IndexRow, VideoRow, ResultPagesRow,
+    KnowledgeStoreRow, KnowledgeItemRow,
+)  # fmt: skip
 _SQL_TYPES = {"str": "TEXT", "int": "INTEGER", "float": "REAL", "bool": "INTEGER"}
 _OLD_COLUMNS = {"forced_outcome": "fate"}  # fields whose column keeps the name it had
 
@@ -272,4 +302,8 @@ BATCHES = Table("batches", BatchRow)
 INDEXES = Table("indexes", IndexRow, index=("name",))
 VIDEOS = Table("videos", VideoRow, index=("index_id", "asset_id", "task_id", "status", "filename"))
 RESULT_PAGES = Table("sheets", ResultPagesRow, index=("expires",))
-TABLES = (ASSETS, SESSIONS, CHUNKS, JOBS, REPLAYS, BATCHES, INDEXES, VIDEOS, RESULT_PAGES)
+KNOWLEDGE_STORES = Table("knowledge_stores", KnowledgeStoreRow)
+KNOWLEDGE_ITEMS = Table("knowledge_items", KnowledgeItemRow, index=("store_id", "asset_id", "status"))
+TABLES = (
+    ASSETS, SESSIONS, CHUNKS, JOBS, REPLAYS, BATCHES, INDEXES, VIDEOS, RESULT_PAGES, KNOWLEDGE_STORES, KNOWLEDGE_ITEMS,
+)  # fmt: skip

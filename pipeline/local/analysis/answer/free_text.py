@@ -72,9 +72,7 @@ def reply(content: ContentSummary, prompt: str) -> str:
     Raises:
         AnalysisRefused: the prompt asks for new words (a song, a translation), which nothing here can write.
     """
-    for form, what in ((_COMPOSE, "compose new text"), (_TRANSLATE, "translate")):
-        if form.search(prompt):
-            raise AnalysisRefused(NOT_SUPPORTED, _refusal(what))
+    refuse_new_words(prompt)
     asked = sorted((m.start(), name) for name, (form, _) in _PRODUCTS.items() if (m := form.search(prompt)))
     subject = _subject(prompt)
     if not asked and not subject and _VAGUE.search(prompt):
@@ -82,6 +80,13 @@ def reply(content: ContentSummary, prompt: str) -> str:
     if asked and not (subject and "?" in prompt):
         return "\n\n".join(_PRODUCTS[name][1](content, prompt) or _nothing(content) for _, name in asked)
     return _stamped(passages(content, prompt)) or _nothing(content)
+
+
+def refuse_new_words(prompt: str) -> None:
+    """Raise AnalysisRefused for a prompt that asks for words of our own."""
+    for form, what in ((_COMPOSE, "compose new text"), (_TRANSLATE, "translate")):
+        if form.search(prompt):
+            raise AnalysisRefused(NOT_SUPPORTED, _refusal(what))
 
 
 def _nothing(content: ContentSummary) -> str:
@@ -114,6 +119,11 @@ def passages(content: ContentSummary, question: str, most: int = 3) -> list[Pass
 def _subject(text: str) -> set[str]:
     """Return the stems that tell what a question is about."""
     return set(stems(text)) - _GENERAL
+
+
+def speaks_of_nothing(word: str) -> bool:
+    """Return True for a word that tells nothing of what a question is about."""
+    return not _subject(word)
 
 
 def _refusal(what: str) -> str:

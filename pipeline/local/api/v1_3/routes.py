@@ -5,7 +5,7 @@ from __future__ import annotations
 from pipeline.local.api import indexes
 from pipeline.local.api.context import Endpoint
 from pipeline.local.api.search import turn_search_page
-from pipeline.local.api.v1_3 import analyze, assets, batches, indexed, multipart, search
+from pipeline.local.api.v1_3 import analyze, assets, batches, indexed, knowledge, multipart, respond, search
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     ("POST", "/assets/multipart-uploads", multipart.open_session),
@@ -50,6 +50,19 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ("DELETE", "/indexes/{index_id}/videos/{video_id}", indexed.delete_indexed),
     ("POST", "/search", search.create_search),
     ("GET", "/search/{token}", turn_search_page),
+    ("POST", "/knowledge-stores", knowledge.create_store),
+    ("GET", "/knowledge-stores", knowledge.list_stores),
+    ("GET", "/knowledge-stores/{store_id}", knowledge.show_store),
+    ("PATCH", "/knowledge-stores/{store_id}", knowledge.change_store),
+    ("DELETE", "/knowledge-stores/{store_id}", knowledge.delete_store),
+    ("POST", "/knowledge-stores/{store_id}/items", knowledge.add_item),
+    ("GET", "/knowledge-stores/{store_id}/items", knowledge.list_items),
+    ("GET", "/knowledge-stores/{store_id}/items/{item_id}", knowledge.show_item),
+    ("DELETE", "/knowledge-stores/{store_id}/items/{item_id}", knowledge.delete_item),
+    ("POST", "/knowledge-stores/{store_id}/search", knowledge.refuse_collections),
+    ("POST", "/knowledge-stores/{store_id}/item-collections", knowledge.refuse_collections),
+    ("GET", "/knowledge-stores/{store_id}/item-collections", knowledge.refuse_collections),
+    ("POST", "/responses", respond.respond),
     ("GET", "/tasks", indexed.refuse_tasks),
     ("POST", "/tasks", indexed.refuse_tasks),
     ("GET", "/tasks/{rest:path}", indexed.refuse_tasks),
