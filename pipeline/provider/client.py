@@ -50,11 +50,13 @@ from pipeline.provider.dialects.v1_2.media import V12
 from pipeline.provider.dialects.v1_3.batches import BatchesV13
 from pipeline.provider.dialects.v1_3.indexes import IndexV13
 from pipeline.provider.dialects.v1_3.inventory import InventoryV13
+from pipeline.provider.dialects.v1_3.knowledge import KnowledgeV13
 from pipeline.provider.dialects.v1_3.media import V13
 from pipeline.provider.http.caller import ApiCaller, is_gone
 from pipeline.provider.http.transport import Transport
 from pipeline.provider.index_client import IndexClient
 from pipeline.provider.inventory_client import InventoryClient
+from pipeline.provider.knowledge_client import KnowledgeClient
 from pipeline.provider.status_board import ByIds, FilteredSweep, Lister, NewestFirst, Pacer, Polling, StatusBoard
 from pipeline.provider.upload import ChunkSender
 
@@ -74,19 +76,20 @@ class ApiVersion(NamedTuple):
     indexes: IndexDialect
     inventory: InventoryDialect
     batches: BatchDialect | None = None
+    knowledge: KnowledgeV13 | None = None
 
 
 #: By the value of ``[provider] api``. Dialects are stateless.
 _VERSIONS: Mapping[str, ApiVersion] = {
     "v1.2": ApiVersion(V12(), IndexV12(), InventoryV12()),
-    "v1.3": ApiVersion(V13(), IndexV13(), InventoryV13(), BatchesV13()),
+    "v1.3": ApiVersion(V13(), IndexV13(), InventoryV13(), BatchesV13(), KnowledgeV13()),
 }
 
 
 class TwelveLabs:
     """The vendor's platform, or anything that speaks its API.
 
-    ``index_api``, ``inventory`` and ``batches`` share its connections and limits, and are closed with it.
+    ``index_api``, ``inventory``, ``batches`` and ``knowledge`` share its connections and limits, and are closed with it.
     """
 
     def __init__(
@@ -97,6 +100,8 @@ class TwelveLabs:
         self.index_api = IndexClient(caller, version.indexes, polling, identity)
         self.inventory = InventoryClient(caller, version.inventory, identity, patience)
         self.batches = BatchClient(caller, version.batches) if version.batches is not None else None
+        known = version.knowledge
+        self.knowledge = KnowledgeClient(caller, known, patience) if known is not None else None
         self._identity, self._parallel = identity, chunk_parallel
         self._unknown_words: set[str] = set()
         self._no_cancel: Trouble | None = None  #: why analyses cannot be cancelled here

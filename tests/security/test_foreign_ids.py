@@ -21,6 +21,7 @@ from pipeline.provider.dialects.v1_2.media import V12
 from pipeline.provider.dialects.v1_3.batches import BatchesV13
 from pipeline.provider.dialects.v1_3.indexes import IndexV13
 from pipeline.provider.dialects.v1_3.inventory import InventoryV13
+from pipeline.provider.dialects.v1_3.knowledge import KnowledgeV13
 from pipeline.provider.dialects.v1_3.media import V13
 from tests.unit.test_provider_http import WISH, client, ours, reply, scripted
 
@@ -57,6 +58,13 @@ READERS: Mapping[str, tuple[Call[Any], Callable[[str], dict[str, Any]]]] = {
     "v1.3 asset of an indexed": (IndexV13().video("i", "v"), lambda it: {"_id": "v", "status": "ready", "asset_id": it}),
     "v1.3 place": (IndexV13().placements("a", 1), lambda it: listed(_id=it)),
     "v1.3 index of a place": (IndexV13().placements("a", 1), lambda it: listed(_id="v", index={"_id": it})),
+    "v1.3 store": (KnowledgeV13().create_store("n"), lambda it: {"_id": it}),
+    "v1.3 store listed": (KnowledgeV13().stores(1), lambda it: listed(_id=it)),
+    "v1.3 item": (KnowledgeV13().add_item("k", "a", {}), lambda it: {"_id": it}),
+    "v1.3 item listed": (KnowledgeV13().items("k", 1), lambda it: listed(_id=it, status="ready")),
+    "v1.3 asset of an item": (
+        KnowledgeV13().items("k", 1), lambda it: listed(_id="v", status="ready", asset_id=it),
+    ),
     "v1.3 hit": (IndexV13().search(QUERY), lambda it: listed(video_id=it)),
     "v1.3 hit in a video": (IndexV13().search(QUERY), lambda it: listed(id="v", clips=[{"video_id": it}])),
     "v1.3 open session": (InventoryV13().open_sessions(1), lambda it: listed(upload_id=it)),  # type: ignore[dict-item]

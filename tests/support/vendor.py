@@ -159,6 +159,11 @@ class Client:
         """Batches, as the process that lives now asks for them; None where the API has none."""
         return self.real.batches
 
+    @property
+    def knowledge(self) -> Any:
+        """Questions across videos, as the process that lives now asks them; None where the API has none."""
+        return self.real.knowledge
+
     def reopen(self) -> None:
         """Begin another process: it remembers nothing."""
         self._real = None

@@ -14,6 +14,7 @@ from pipeline.core.clock import Clock
 from pipeline.ports.batch_api import BatchApi
 from pipeline.ports.index_api import IndexApi
 from pipeline.ports.inventory import Inventory
+from pipeline.ports.knowledge_api import KnowledgeApi
 from pipeline.ports.store import Journal
 from pipeline.ports.video_api import VideoApi
 
@@ -37,6 +38,11 @@ class ProviderClient(VideoApi, Protocol):
     @property
     def batches(self) -> BatchApi | None:
         """Batches over the same connections; None where the API has none."""
+        ...
+
+    @property
+    def knowledge(self) -> KnowledgeApi | None:
+        """Questions across videos over the same connections; None where the API has none."""
         ...
 
 

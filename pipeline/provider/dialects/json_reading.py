@@ -138,14 +138,23 @@ def parse(response: Response) -> JsonObject:
 
     NaN and infinite numbers become null.
     """
+    return _parse(response.body, body_text(response))
+
+
+def parse_text(text: str) -> JsonObject:
+    """Return a part of an answer as an object, as :func:`parse` does."""
+    return _parse(text.encode("utf-8", "replace"), text)
+
+
+def _parse(body: bytes, shown: str) -> JsonObject:
     try:
-        body = _load(response.body)
+        found = _load(body)
     except (ValueError, RecursionError) as error:
         why = "too many values" if isinstance(error, _TooManyValues) else type(error).__name__
-        raise UnreadableAnswer(f"not JSON ({why}): {clip(body_text(response), 120)}") from None
-    if not isinstance(body, dict):
-        raise UnreadableAnswer(f"a JSON {type(body).__name__} where an object was expected")
-    return JsonObject(body)
+        raise UnreadableAnswer(f"not JSON ({why}): {clip(shown, 120)}") from None
+    if not isinstance(found, dict):
+        raise UnreadableAnswer(f"a JSON {type(found).__name__} where an object was expected")
+    return JsonObject(found)
 
 
 def parse_lines(body: bytes) -> tuple[list[JsonObject], int]:
